@@ -1,0 +1,145 @@
+package smtptest
+
+import (
+	"crypto/subtle"
+	"errors"
+	"io"
+	"net"
+
+	"github.com/emersion/go-sasl"
+	"github.com/emersion/go-smtp"
+)
+
+// session is one connection after EHLO.
+type session struct {
+	server *Server
+	conn   *smtp.Conn
+	user   string
+	msg    Message
+	kept   bool // a message was kept and its 250 is being sent
+}
+
+func (s *Server) newSession(c *smtp.Conn) (smtp.Session, error) {
+	ses := &session{server: s, conn: c}
+	return ses, ses.apply(Hello)
+}
+
+func (s *session) apply(step Step) error {
+	err := s.server.apply(step, s.conn.Conn())
+	var refused *smtp.SMTPError
+	if errors.As(err, &refused) && refused.Code == 421 {
+		// The library goes on after a 421; closing the read side lets the
+		// answer out and ends the connection at the next read.
+		closeRead(s.conn.Conn())
+	}
+	return err
+}
+
+func closeRead(conn net.Conn) {
+	if t, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		conn = t.NetConn()
+	}
+	if t, ok := conn.(*net.TCPConn); ok {
+		_ = t.CloseRead()
+	}
+}
+
+func (s *session) AuthMechanisms() []string {
+	if s.server.opts.Username == "" {
+		return nil
+	}
+	if s.server.opts.Mechanisms != nil {
+		return s.server.opts.Mechanisms
+	}
+	return []string{sasl.Plain, sasl.Login}
+}
+
+func (s *session) Auth(mech string) (sasl.Server, error) {
+	check := func(user, password string) error { return s.signIn(mech, user, password) }
+	switch mech {
+	case sasl.Plain:
+		return sasl.NewPlainServer(func(_, user, password string) error { return check(user, password) }), nil
+	case sasl.Login:
+		return &loginServer{check: check}, nil
+	}
+	return nil, smtp.ErrAuthUnknownMechanism
+}
+
+func (s *session) signIn(mech, user, password string) error {
+	if err := s.apply(Auth); err != nil {
+		return err
+	}
+	o := s.server.opts
+	if subtle.ConstantTimeCompare([]byte(user+"\x00"+password), []byte(o.Username+"\x00"+o.Password)) != 1 {
+		return smtp.ErrAuthFailed
+	}
+	s.user = user
+	s.server.mu.Lock()
+	defer s.server.mu.Unlock()
+	s.server.logins = append(s.server.logins, mech)
+	return nil
+}
+
+func (s *session) Mail(from string, _ *smtp.MailOptions) error {
+	if s.server.opts.Username != "" && s.user == "" {
+		return smtp.ErrAuthRequired
+	}
+	_, encrypted := s.conn.TLSConnectionState()
+	s.msg = Message{From: from, Helo: s.conn.Hostname(), User: s.user, TLS: encrypted}
+	return s.apply(MailFrom)
+}
+
+func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
+	if code := s.server.refusal(to); code != 0 {
+		return answer(code, "no mail for <"+to+">")
+	}
+	if err := s.apply(RcptTo); err != nil {
+		return err
+	}
+	s.msg.To = append(s.msg.To, to)
+	return nil
+}
+
+func (s *session) Data(r io.Reader) error {
+	data, err := io.ReadAll(r)
+	if err != nil {
+		return err
+	}
+	if err := s.apply(Data); err != nil {
+		return err
+	}
+	s.msg.Data = data
+	s.server.keep(s.msg)
+	s.kept = true
+	return nil
+}
+
+// Reset is called after the answer to Data is written, among other times.
+func (s *session) Reset() {
+	s.msg = Message{}
+	if s.kept {
+		s.kept = false
+		_ = s.apply(AfterData)
+	}
+}
+
+func (s *session) Logout() error { return nil }
+
+// loginServer is the server's side of AUTH LOGIN.
+type loginServer struct {
+	check func(user, password string) error
+	asked int
+	user  string
+}
+
+func (l *loginServer) Next(response []byte) (challenge []byte, done bool, err error) {
+	if l.asked == 0 && response == nil {
+		l.asked = 1
+		return []byte("Username:"), false, nil
+	}
+	if l.asked <= 1 {
+		l.asked, l.user = 2, string(response)
+		return []byte("Password:"), false, nil
+	}
+	return nil, true, l.check(l.user, string(response))
+}
