@@ -1,0 +1,149 @@
+package authcore
+
+import (
+	"fmt"
+	"strings"
+)
+
+type whoKind uint8
+
+const (
+	whoAddress whoKind = iota + 1
+	whoDomain
+	whoGroup
+	whoFile
+	whoAny
+)
+
+// Who is one entry of a list of people. The zero value names nobody.
+type Who struct {
+	kind  whoKind
+	value string // canonical address, domain as A-label, group name, path; empty for any
+}
+
+// String returns the entry as it stands in a configuration.
+func (w Who) String() string {
+	switch w.kind {
+	case whoDomain:
+		return "*@" + w.value
+	case whoFile:
+		return "file:" + w.value
+	case whoAny:
+		return "any"
+	}
+	return w.value
+}
+
+// WhoError says why a text names nobody and what to write instead.
+type WhoError struct {
+	Entry   string    // as written; empty if there was none
+	Problem string    // without the entry in it
+	Try     [2]string // entries to write instead
+}
+
+// Error ends in two lines to try, written for the gatehouse directive.
+func (e *WhoError) Error() string { return e.For("gatehouse") }
+
+// For is Error with the lines to try written for another directive, such as
+// deny or group staff.
+func (e *WhoError) For(directive string) string {
+	entry := ""
+	if e.Entry != "" {
+		entry = fmt.Sprintf("%q: ", e.Entry)
+	}
+	return fmt.Sprintf("%s%s; write for example\n    %s %s\n    %[3]s %[5]s",
+		entry, e.Problem, directive, e.Try[0], e.Try[1])
+}
+
+// ParseWhoList reads the arguments of a directive. None at all is an error: a
+// gate without people is always a mistake.
+func ParseWhoList(args []string) ([]Who, error) {
+	if len(args) == 0 {
+		return nil, &WhoError{
+			Problem: "nobody is named (a lone * or /path is read as a matcher)",
+			Try:     [2]string{"*@example.com", "any"},
+		}
+	}
+	list := make([]Who, 0, len(args))
+	for _, arg := range args {
+		who, err := ParseWho(arg)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, who)
+	}
+	return list, nil
+}
+
+// ParseWho reads one entry: alice@example.com, *@example.com (this domain
+// exactly, nothing below it), a group's name, file:/path or any. The error is
+// a *WhoError. Whether the group exists is found out by Compile.
+func ParseWho(s string) (Who, error) {
+	if s == "any" {
+		return Who{kind: whoAny}, nil
+	}
+	if path, ok := strings.CutPrefix(s, "file:"); ok && path != "" {
+		return Who{whoFile, path}, nil
+	}
+	if domain, ok := strings.CutPrefix(s, "*@"); ok {
+		if a, err := ParseAddress("x@" + domain); err == nil && a.Local() == "x" {
+			return Who{whoDomain, a.Domain()}, nil
+		}
+		return Who{}, notWho(s)
+	}
+	if isGroupName(s) {
+		return Who{whoGroup, s}, nil
+	}
+	a, err := ParseAddress(s)
+	if err != nil {
+		return Who{}, notWho(s)
+	}
+	return Who{whoAddress, a.String()}, nil
+}
+
+func isGroupName(s string) bool {
+	for i := range len(s) {
+		if !isLetterOrDigit(s[i]) && s[i] != '-' && s[i] != '_' {
+			return false
+		}
+	}
+	return s != "" && s != "any"
+}
+
+// notWho guesses what was meant.
+func notWho(s string) *WhoError {
+	bare := strings.Trim(s, "@*.")
+	fail := func(problem, one, other string) *WhoError {
+		return &WhoError{s, problem, [2]string{usable(one, "*@example.com"), usable(other, "alice@example.com")}}
+	}
+	switch {
+	case s == "*" || s == "*@*" || s == "*@":
+		return &WhoError{s, "a star alone names nobody", [2]string{"*@example.com", "any"}}
+	case s == "file:":
+		return &WhoError{s, "the path of the list is missing", [2]string{"file:/etc/gatehouse/people.txt", "*@example.com"}}
+	case strings.HasPrefix(s, "/") || strings.HasPrefix(s, "./"):
+		return fail("a list in a file is written with file: in front", "file:"+s, "")
+	case strings.HasPrefix(s, "@") && strings.Contains(s, "."):
+		return fail("a domain is written with a star in front of the @", "*@"+bare, "alice@"+bare)
+	case strings.HasPrefix(s, "@"):
+		return fail("a group is written without the @ and a domain with a star in front of it", bare, "*@example.com")
+	case strings.HasSuffix(s, "@"):
+		return fail("the domain is missing after the @; a group is written without it", bare+"@example.com", bare)
+	case strings.HasPrefix(s, "*@") || strings.HasPrefix(s, "*."):
+		return fail("a star stands for all people of one exact domain, not for domains below it", "*@"+bare, "*@sub."+bare)
+	case strings.Contains(s, "@"):
+		_, err := ParseAddress(s)
+		return fail(err.Error(), "", "")
+	case strings.Contains(s, "."):
+		return fail("a domain is written with *@ in front", "*@"+s, "alice@"+s)
+	}
+	return fail("this is neither an address, nor *@ and a domain, nor a group's name (letters, digits, - and _), nor file: and a path, nor any", "", "")
+}
+
+// usable returns entry, or instead if entry would be wrong again.
+func usable(entry, instead string) string {
+	if _, err := ParseWho(entry); entry == "" || err != nil {
+		return instead
+	}
+	return entry
+}
