@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 )
@@ -48,7 +49,7 @@ func ParseOrigin(s string) (Origin, error) {
 	if !isASCII(rest) {
 		name, _, _ := strings.Cut(rest, ":")
 		ascii, err := idna.Lookup.ToASCII(name)
-		if err != nil {
+		if err != nil || !utf8.ValidString(name) { // idna takes invalid bytes for U+FFFD
 			return Origin{}, errOriginHost
 		}
 		rest = ascii + rest[len(name):]

@@ -1,0 +1,281 @@
+package authcore
+
+import (
+	"context"
+	"time"
+)
+
+// Answer is what came of a code, a link or a wish to get the mail again.
+type Answer struct {
+	Verdict    Verdict
+	TriesLeft  int           // with Wrong
+	Found      int           // with Malformed: how many digits there were
+	RetryAfter time.Duration // with Limited; with Expired, Locked and CodesOff: when a new mail may be asked for
+	Resent     bool          // with Expired: a new mail is on its way
+	Flow       *Flow         // the sign-in this was about, nil with NoFlow
+	SignIn     *SignIn       // with Accepted from a code or a link
+}
+
+// SignIn is a proof of address just made.
+type SignIn struct {
+	Session      *Session
+	Token        string // the session cookie's value
+	DeviceCookie string // the device cookie's value, to be set anew
+	ReturnTo     ReturnTo
+}
+
+// AnswerCode compares text with the code of the flow (empty: the newest) of
+// this browser, counts a wrong answer and consumes a right one, in one
+// transaction: of any number of answers at once at most one is accepted, and
+// no more than the allowed tries are compared.
+func (s *Service) AnswerCode(ctx context.Context, b Browser, flow, text string) (Answer, error) {
+	return s.answer(ctx, b, func(t *attempt) (Answer, error) {
+		if err := t.find(flow); err != nil || t.c == nil {
+			return Answer{Verdict: NoFlow}, err
+		}
+		return t.answerCode(text)
+	})
+}
+
+// AnswerLink uses a link in the browser that asked for it. In any other it
+// changes nothing.
+func (s *Service) AnswerLink(ctx context.Context, b Browser, token string) (Answer, error) {
+	return s.answer(ctx, b, func(t *attempt) (Answer, error) {
+		c, err := loadLink(t.tx, token)
+		if err != nil || c == nil {
+			return Answer{Verdict: Unknown}, err
+		}
+		if v := c.state(t.now); v != Accepted && v != CodesOff {
+			return Answer{Verdict: v}, nil
+		}
+		if err := t.load(); err != nil {
+			return Answer{}, err
+		}
+		if t.c, t.f = c, t.flows.pickChallenge(c.ID); t.f == nil || c.Browser != t.flows.Browser {
+			return Answer{Verdict: OtherBrowser}, nil
+		}
+		return t.accept("link")
+	})
+}
+
+// Resend sends the mail of a flow again: the same code and link while they
+// live, else new ones. It never gives back a try.
+func (s *Service) Resend(ctx context.Context, b Browser, flow string) (Answer, error) {
+	if wait, down := s.core.queue.down(); down {
+		return Answer{Verdict: MailDown, RetryAfter: wait}, nil
+	}
+	return s.answer(ctx, b, func(t *attempt) (Answer, error) {
+		if err := t.find(flow); err != nil || t.c == nil {
+			return Answer{Verdict: NoFlow}, err
+		}
+		return t.send()
+	})
+}
+
+// attempt is one run of a transaction about a flow.
+type attempt struct {
+	s     *Service
+	tx    Tx
+	b     Browser
+	now   time.Time
+	flows *browserFlows
+	f     *flowRecord
+	c     *challenge
+
+	queued *challenge // a mail to send, once committed
+	ended  []ending   // sessions to cut off, once committed
+}
+
+func (s *Service) answer(ctx context.Context, b Browser, do func(*attempt) (Answer, error)) (Answer, error) {
+	var out Answer
+	var t *attempt
+	err := s.core.store.Update(ctx, func(tx Tx) (err error) {
+		t = &attempt{s: s, tx: tx, b: b, now: s.core.now()}
+		out, err = do(t)
+		if err == nil {
+			out.Flow, err = t.view()
+		}
+		return err
+	})
+	if err != nil {
+		return Answer{}, err
+	}
+	t.committed(out)
+	return out, nil
+}
+
+func (t *attempt) load() (err error) {
+	t.flows, err = loadFlows(t.tx, t.b.Flow)
+	return err
+}
+
+// find loads the flow with id, or the newest, and its challenge.
+func (t *attempt) find(id string) error {
+	if err := t.load(); err != nil {
+		return err
+	}
+	if t.f = t.flows.pick(id); t.f == nil {
+		return nil
+	}
+	c, err := loadChallenge(t.tx, t.f.Challenge)
+	if err != nil || c == nil || c.Browser != t.flows.Browser {
+		return err
+	}
+	t.c = c
+	return nil
+}
+
+func (t *attempt) answerCode(text string) (Answer, error) {
+	switch v := t.c.state(t.now); v {
+	case Expired:
+		return t.renewExpired()
+	case Used:
+		return Answer{Verdict: v}, nil
+	case Locked, CodesOff:
+		return Answer{Verdict: v, RetryAfter: t.resendWait()}, nil
+	}
+	code, found, ok := ParseCode(text, t.c.Digits)
+	if !ok {
+		return Answer{Verdict: Malformed, Found: found}, nil
+	}
+	failures := t.s.cfg.Limits.failures(t.c.Address, t.c.Known)
+	if err := (counters{failures}).load(t.tx); err != nil {
+		return Answer{}, err
+	}
+	left := failures.t.left(t.now, failures.rates)
+	if left == 0 { // used up by other challenges meanwhile
+		return Answer{Verdict: CodesOff, RetryAfter: t.resendWait()}, nil
+	}
+	if t.rightCode(code) {
+		return t.accept("code")
+	}
+	t.c.Tries--
+	if err := (counters{failures}).count(t.tx, t.now); err != nil {
+		return Answer{}, err
+	}
+	triesLeft := min(t.c.Tries, left-1)
+	if triesLeft <= 0 {
+		t.c.Locked = true
+		return Answer{Verdict: Locked, RetryAfter: t.resendWait()}, t.c.save(t.tx)
+	}
+	return Answer{Verdict: Wrong, TriesLeft: triesLeft}, t.c.save(t.tx)
+}
+
+// rightCode compares also for a decoy, so that both take the same time.
+func (t *attempt) rightCode(code string) bool {
+	secret, known := t.s.core.secrets.find(t.c.Secret)
+	if !known {
+		secret = t.s.core.secrets.Current
+	}
+	same := sameCode(code, secret.codeFor(t.c.ID, t.c.Digits))
+	return same && known && !t.c.Decoy
+}
+
+// renewExpired answers a code that came too late, with a new mail at once if
+// the limits allow it.
+func (t *attempt) renewExpired() (Answer, error) {
+	if _, down := t.s.core.queue.down(); down {
+		return Answer{Verdict: Expired}, nil
+	}
+	sent, err := t.send()
+	if err != nil {
+		return Answer{}, err
+	}
+	return Answer{Verdict: Expired, Resent: sent.Verdict == Accepted, RetryAfter: sent.RetryAfter}, nil
+}
+
+// send queues the mail of t.c again, of a new challenge if t.c is dead.
+func (t *attempt) send() (Answer, error) {
+	recipient := t.s.cfg.Limits.recipient(t.c.Address, t.c.Known)
+	global := t.s.cfg.Limits.global()
+	all := counters{recipient, global}
+	if err := all.load(t.tx); err != nil {
+		return Answer{}, err
+	}
+	if wait := all.wait(t.now); wait > 0 {
+		return Answer{Verdict: Limited, RetryAfter: wait}, nil
+	}
+	if err := (counters{recipient}).count(t.tx, t.now); err != nil {
+		return Answer{}, err
+	}
+	if !t.c.live(t.now) {
+		return Answer{Verdict: Accepted}, t.renew()
+	}
+	if !t.c.Decoy {
+		if err := (counters{global}).count(t.tx, t.now); err != nil {
+			return Answer{}, err
+		}
+	}
+	t.queued = t.c
+	return Answer{Verdict: Accepted}, t.s.core.queue.put(t.tx, t.c)
+}
+
+// renew puts a new challenge in the place of t.c, which is dead.
+func (t *attempt) renew() error {
+	b := t.b
+	b.Origin = t.c.Origin
+	c, err := t.s.newChallenge(t.tx, challengeFor{b, t.c.Address, t.c.Language, t.c.Known})
+	if err != nil {
+		return err
+	}
+	c.Browser = t.flows.Browser
+	t.flows.renew(t.c.ID, c.ID)
+	t.c, t.queued = c, c
+	if err := c.save(t.tx); err != nil {
+		return err
+	}
+	return t.flows.save(t.tx, t.now)
+}
+
+// resendWait is how long until a new mail may be asked for.
+func (t *attempt) resendWait() time.Duration {
+	recipient := t.s.cfg.Limits.recipient(t.c.Address, t.c.Known)
+	if err := (counters{recipient}).load(t.tx); err != nil {
+		return time.Minute // the answer itself does not hang on it
+	}
+	return recipient.t.wait(t.now, recipient.rates)
+}
+
+// accept consumes the challenge: a session is made, the one before it in this
+// browser ends, and the browser is remembered for the address.
+func (t *attempt) accept(method string) (Answer, error) {
+	person, err := t.s.personFor(t.tx, t.c.Address)
+	if err != nil {
+		return Answer{}, err
+	}
+	signIn, err := t.signIn(person, method)
+	if err != nil {
+		return Answer{}, err
+	}
+	t.c.Used, t.c.Session = true, signIn.Session.ID
+	return Answer{Verdict: Accepted, SignIn: signIn}, t.c.save(t.tx)
+}
+
+// committed does what must wait until the transaction is on disk.
+func (t *attempt) committed(out Answer) {
+	for _, e := range t.ended {
+		t.s.core.ended(e)
+	}
+	if t.queued != nil {
+		t.s.core.queue.add(t.queued)
+	}
+	var address Address
+	if t.c != nil {
+		address = t.c.Address
+	}
+	e := t.s.event(EventAnswer, t.b, address, out.Verdict.String())
+	if t.c != nil {
+		e.Challenge = t.c.ID
+	}
+	if out.SignIn != nil {
+		t.s.core.cache.put(out.SignIn.Session)
+		e.Name, e.Reason = EventSignedIn, ""
+		e.Session, e.Subject, e.Method = out.SignIn.Session.ID, out.SignIn.Session.Subject, out.SignIn.Session.Method()
+	} else if out.Verdict == Accepted {
+		e.Name, e.Reason = EventBegin, "resent"
+	}
+	if out.Verdict == Wrong || out.Verdict == Locked {
+		t.s.core.alarm.count(t.s)
+	}
+	t.s.observe(e)
+}

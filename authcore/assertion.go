@@ -1,0 +1,42 @@
+package authcore
+
+import "time"
+
+const (
+	// AssertionLifetime is how long an assertion is valid.
+	AssertionLifetime = 2 * time.Minute
+	// AssertionReuse is how long one assertion is handed out again: what is
+	// left of it then is never below a minute.
+	AssertionReuse = time.Minute
+)
+
+type assertionClaims struct {
+	Issuer   string   `json:"iss"`
+	Audience string   `json:"aud"`
+	Subject  string   `json:"sub"`
+	Email    string   `json:"email"`
+	Name     string   `json:"name,omitempty"`
+	Groups   []string `json:"groups"`
+	Session  string   `json:"sid"`
+	IssuedAt int64    `json:"iat"`
+	Expires  int64    `json:"exp"`
+	AuthTime int64    `json:"auth_time"`
+	AMR      []string `json:"amr"`
+}
+
+// Assert signs a statement for the app at site: who uses it and how they
+// signed in. It is a compact JWS, EdDSA, with typ gatehouse-assertion+jwt, and
+// is verified with the keys of jwks.json. iss is the site's own origin, where
+// that file is served; aud is the same.
+func (s *Service) Assert(session *Session, site Origin, groups []string) (string, error) {
+	now := s.core.now()
+	if groups == nil {
+		groups = []string{}
+	}
+	return s.core.keys.sign(assertionTyp, assertionClaims{
+		Issuer: site.String(), Audience: site.String(),
+		Subject: session.Subject, Email: session.Address.String(), Name: session.Name, Groups: groups,
+		Session: session.ID, IssuedAt: now.Unix(), Expires: now.Add(AssertionLifetime).Unix(),
+		AuthTime: session.AuthTime.Unix(), AMR: session.AMR,
+	})
+}

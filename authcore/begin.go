@@ -1,0 +1,203 @@
+package authcore
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// Start is a wish to sign in.
+type Start struct {
+	Address  Address
+	ReturnTo ReturnTo
+	Language string // BCP 47, as the page had it; the mail uses the same
+}
+
+// Begun is what came of a Start.
+type Begun struct {
+	Verdict    Verdict // Accepted, Limited or MailDown
+	RetryAfter time.Duration
+	FlowCookie string // with Accepted: the browser's flow cookie, to be set anew
+	Flow       string // with Accepted: which of the browser's flows this is
+}
+
+// Begin starts a sign-in: a challenge is stored and its mail queued, in one
+// transaction. To whoever asks, an address that may not sign in looks the same
+// in every respect: a decoy is stored and its mail dropped.
+//
+// A start for an address for which this browser holds a live challenge sends
+// nothing and leads to that challenge. Over a limit nothing is stored.
+func (s *Service) Begin(ctx context.Context, b Browser, in Start) (Begun, error) {
+	if wait, down := s.core.queue.down(); down {
+		s.observe(s.event(EventRefused, b, in.Address, MailDown.String()))
+		return Begun{Verdict: MailDown, RetryAfter: wait}, nil
+	}
+	var out Begun
+	var made *challenge
+	err := s.core.store.Update(ctx, func(tx Tx) (err error) {
+		out, made, err = s.begin(tx, b, in)
+		return err
+	})
+	if err != nil {
+		return Begun{}, err
+	}
+	s.began(b, in, out, made)
+	return out, nil
+}
+
+func (s *Service) begin(tx Tx, b Browser, in Start) (Begun, *challenge, error) {
+	now := s.core.now()
+	flows, err := loadFlows(tx, b.Flow)
+	if err != nil {
+		return Begun{}, nil, err
+	}
+	dev, err := loadDevice(tx, b.Device)
+	if err != nil {
+		return Begun{}, nil, err
+	}
+	live, err := liveChallenge(tx, flows, in.Address, now)
+	if err != nil {
+		return Begun{}, nil, err
+	}
+	known := dev.knows(in.Address)
+	limits := s.startLimits(b, in.Address, known, live != nil)
+	if err := limits.load(tx); err != nil {
+		return Begun{}, nil, err
+	}
+	if wait := limits.wait(now); wait > 0 {
+		return Begun{Verdict: Limited, RetryAfter: wait}, nil, nil
+	}
+	c, made := live, (*challenge)(nil)
+	if c == nil {
+		c, err = s.newChallenge(tx, challengeFor{b, in.Address, in.Language, known})
+		if err != nil {
+			return Begun{}, nil, err
+		}
+		if c == nil {
+			return Begun{Verdict: Limited, RetryAfter: s.globalWait(tx)}, nil, nil
+		}
+		made = c
+	}
+	if err := limits.count(tx, now); err != nil {
+		return Begun{}, nil, err
+	}
+	cookie := b.Flow
+	if flows.Browser == "" { // a cookie we did not make is never taken over
+		cookie = randomToken(32)
+		flows.Browser = hashToken(cookie)
+	}
+	if made != nil {
+		c.Browser = flows.Browser
+		if err := c.save(tx); err != nil {
+			return Begun{}, nil, err
+		}
+	}
+	f := flowRecord{ID: randomToken(9), Challenge: c.ID, ReturnTo: in.ReturnTo, Language: in.Language}
+	flows.add(f)
+	return Begun{Verdict: Accepted, FlowCookie: cookie, Flow: f.ID}, made, flows.save(tx, now)
+}
+
+// startLimits are the counters that a start must fit and counts for.
+func (s *Service) startLimits(b Browser, a Address, known, live bool) counters {
+	client := s.cfg.Limits.client(b.Client)
+	if live {
+		return client
+	}
+	limits := counters{s.cfg.Limits.recipient(a, known)}
+	if !known {
+		limits = append(limits, client...)
+	}
+	return limits
+}
+
+// liveChallenge finds the challenge for a that this browser can still answer.
+func liveChallenge(tx Tx, flows *browserFlows, a Address, now time.Time) (*challenge, error) {
+	var seen []string
+	for i := len(flows.Flows) - 1; i >= 0; i-- {
+		id := flows.Flows[i].Challenge
+		if slices.Contains(seen, id) {
+			continue
+		}
+		seen = append(seen, id)
+		c, err := loadChallenge(tx, id)
+		if err != nil {
+			return nil, err
+		}
+		if c != nil && c.Address == a && c.live(now) {
+			return c, nil
+		}
+	}
+	return nil, nil
+}
+
+func (s *Service) began(b Browser, in Start, out Begun, made *challenge) {
+	name, reason := EventBegin, ""
+	switch {
+	case out.Verdict != Accepted:
+		name, reason = EventRefused, out.Verdict.String()
+	case made == nil:
+		reason = "already_sent"
+	case made.Decoy:
+		reason = "not_allowed"
+	}
+	e := s.event(name, b, in.Address, reason)
+	if made != nil {
+		e.Challenge = made.ID
+		s.core.queue.add(made)
+	}
+	s.observe(e)
+}
+
+// event is the common part of what is reported about a browser's request.
+func (s *Service) event(name string, b Browser, a Address, reason string) Event {
+	return Event{Name: name, Address: a, Origin: b.Origin, Client: b.Client, Reason: reason}
+}
+
+// challengeFor is what a new challenge is made of.
+type challengeFor struct {
+	browser  Browser
+	address  Address
+	language string
+	known    bool
+}
+
+// newChallenge stores a challenge with its link and its mail. It returns nil
+// when the mails of all people together are over their limit.
+func (s *Service) newChallenge(tx Tx, in challengeFor) (*challenge, error) {
+	now := s.core.now()
+	failures := s.cfg.Limits.failures(in.address, in.known)
+	global := s.cfg.Limits.global()
+	if err := (counters{failures, global}).load(tx); err != nil {
+		return nil, err
+	}
+	if global.t.wait(now, global.rates) > 0 {
+		return nil, nil
+	}
+	tries := min(s.cfg.Code.Attempts, failures.t.left(now, failures.rates))
+	c := &challenge{
+		ID: randomToken(16), Secret: s.core.secrets.Current.id,
+		Address: in.address, Origin: in.browser.Origin, Language: in.language,
+		AskedAt: now, Expires: now.Add(s.cfg.Code.Lifetime), Kept: now.Add(s.cfg.Code.Lifetime + FlowLifetime),
+		Digits: s.cfg.Code.Digits, Tries: tries, LinkOnly: tries == 0,
+		Known: in.known, Decoy: !s.cfg.MayReceive(in.address),
+		Agent: shortAgent(in.browser.UserAgent), Network: coarseNetwork(in.browser.Client),
+	}
+	if !c.Decoy { // a decoy sends nothing, and must cost real people nothing
+		if err := (counters{global}).count(tx, now); err != nil {
+			return nil, err
+		}
+	}
+	link := s.core.secrets.Current.linkFor(c.ID)
+	if err := save(tx, keyLink+hashToken(link), c.ID, c.Kept); err != nil {
+		return nil, err
+	}
+	return c, s.core.queue.put(tx, c)
+}
+
+func (s *Service) globalWait(tx Tx) time.Duration {
+	global := s.cfg.Limits.global()
+	if err := (counters{global}).load(tx); err != nil {
+		return time.Minute
+	}
+	return max(global.t.wait(s.core.now(), global.rates), time.Second)
+}

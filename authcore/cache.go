@@ -1,0 +1,163 @@
+package authcore
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// cacheSize is how many sessions are held in memory, about 1.5 KiB each.
+const cacheSize = 10_000
+
+// cache holds the sessions in use, found by their token (at every request) and
+// by their id (to end them). A session has exactly one token.
+type cache struct {
+	mu      sync.RWMutex
+	size    int
+	byToken map[string]*liveSession
+	bySID   map[string]*liveSession
+	// unwritten keeps the last use of sessions that were dropped before it was
+	// written.
+	unwritten map[string]time.Time
+}
+
+func newCache(size int) *cache {
+	return &cache{size: size, byToken: map[string]*liveSession{}, bySID: map[string]*liveSession{}, unwritten: map[string]time.Time{}}
+}
+
+// get returns the session with token, nil if it is not held.
+func (c *cache) get(token string) *liveSession {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.byToken[token]
+}
+
+// find returns the session with id sid, nil if it is not held.
+func (c *cache) find(sid string) *liveSession {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.bySID[sid]
+}
+
+// put holds s, or returns the one that another request has put meanwhile.
+func (c *cache) put(s *Session) *liveSession {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if held := c.byToken[s.live.token]; held != nil {
+		return held
+	}
+	if len(c.byToken) >= c.size {
+		c.evict()
+	}
+	c.byToken[s.live.token] = s.live
+	c.bySID[s.ID] = s.live
+	return s.live
+}
+
+// evict drops the least recently used of a few sessions picked at random (the
+// order in which a map is walked is).
+func (c *cache) evict() {
+	var victim *liveSession
+	seen := 0
+	for _, l := range c.byToken {
+		if victim == nil || l.lastSeen.Load() < victim.lastSeen.Load() {
+			victim = l
+		}
+		if seen++; seen == 8 {
+			break
+		}
+	}
+	c.drop(victim)
+}
+
+func (c *cache) drop(l *liveSession) {
+	sid := l.snapshot.Load().ID
+	delete(c.byToken, l.token)
+	delete(c.bySID, sid)
+	if l.lastSeen.Load() > l.written.Load() && len(c.unwritten) < c.size {
+		c.unwritten[sid] = time.UnixMilli(l.lastSeen.Load())
+	}
+}
+
+// use is a session's last use, to be written.
+type use struct {
+	sid  string
+	at   time.Time
+	live *liveSession // nil if it has left the cache
+}
+
+// used returns the uses that are not written yet, and forgets sessions that
+// ended or expired.
+func (c *cache) used(now time.Time) []use {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var uses []use
+	for _, l := range c.byToken {
+		s := l.snapshot.Load()
+		if l.ended.Load() || now.After(s.Expires) {
+			delete(c.byToken, l.token)
+			delete(c.bySID, s.ID)
+			continue
+		}
+		if l.lastSeen.Load() > l.written.Load() {
+			uses = append(uses, use{s.ID, time.UnixMilli(l.lastSeen.Load()), l})
+		}
+	}
+	for sid, at := range c.unwritten {
+		uses = append(uses, use{sid: sid, at: at})
+	}
+	return uses
+}
+
+// useWritten is how often the last use of sessions is written: at most once a
+// minute each.
+const useWritten = time.Minute
+
+// flushBatch bounds one transaction.
+const flushBatch = 200
+
+func (c *Core) flushSessions(ctx context.Context) {
+	every(ctx, useWritten, func() { c.cache.flush(ctx, c) })
+}
+
+// flush writes the last uses. A store that can't be written keeps them in
+// memory; the next flush tries again.
+func (c *cache) flush(ctx context.Context, core *Core) {
+	uses := c.used(core.now())
+	for len(uses) > 0 {
+		batch := uses[:min(len(uses), flushBatch)]
+		uses = uses[len(batch):]
+		if err := core.writeUses(ctx, batch); err != nil {
+			core.log.Warn("the last use of sessions can't be written; it stays in memory", "sessions", len(batch)+len(uses), "error", err)
+			return
+		}
+		c.mu.Lock()
+		for _, u := range batch {
+			if u.live != nil {
+				u.live.written.Store(u.at.UnixMilli())
+			} else if c.unwritten[u.sid].Equal(u.at) {
+				delete(c.unwritten, u.sid)
+			}
+		}
+		c.mu.Unlock()
+	}
+}
+
+func (c *Core) writeUses(ctx context.Context, batch []use) error {
+	return c.store.Update(ctx, func(tx Tx) error {
+		for _, u := range batch {
+			r, err := loadSession(tx, u.sid)
+			if err != nil {
+				return err
+			}
+			if r == nil || !r.EndedAt.IsZero() || !u.at.After(r.LastSeen) {
+				continue
+			}
+			r.LastSeen = u.at
+			if err := r.save(tx); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

@@ -1,0 +1,217 @@
+package authcore
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+)
+
+// challenge is one code and link sent to one address for one browser.
+type challenge struct {
+	ID       string    `json:"id"`
+	Secret   string    `json:"secret"` // id of the secret that code and link come from
+	Address  Address   `json:"address"`
+	Browser  string    `json:"browser"` // hash of the flow cookie
+	Origin   Origin    `json:"origin"`
+	Language string    `json:"language,omitempty"`
+	AskedAt  time.Time `json:"asked_at"`
+	Expires  time.Time `json:"expires"` // of code and link
+	Digits   int       `json:"digits"`
+	Tries    int       `json:"tries"`           // wrong answers it still bears
+	Known    bool      `json:"known,omitempty"` // the browser had proved the address
+	LinkOnly bool      `json:"link_only,omitempty"`
+	// Decoy: for an address that may not sign in. Nothing is sent, no answer is
+	// right, and everything else is as for any other.
+	Decoy   bool      `json:"decoy,omitempty"`
+	Locked  bool      `json:"locked,omitempty"`
+	Used    bool      `json:"used,omitempty"`
+	Session string    `json:"session,omitempty"` // what it was used for
+	Agent   string    `json:"agent,omitempty"`
+	Network string    `json:"network,omitempty"`
+	Kept    time.Time `json:"kept"` // when the record may go: longer than anything that rests on it
+}
+
+// state is what a challenge can still do at now.
+func (c *challenge) state(now time.Time) Verdict {
+	switch {
+	case c.Used:
+		return Used
+	case c.Locked:
+		return Locked
+	case !now.Before(c.Expires) || now.Before(c.AskedAt.Add(-clockSkew)):
+		return Expired // a clock set back must not revive anything
+	case c.LinkOnly:
+		return CodesOff
+	}
+	return Accepted
+}
+
+// live tells whether an answer could still be right.
+func (c *challenge) live(now time.Time) bool {
+	v := c.state(now)
+	return v == Accepted || v == CodesOff
+}
+
+func (c *challenge) save(tx Tx) error {
+	return save(tx, keyChallenge+c.ID, c, c.Kept)
+}
+
+// loadChallenge reads a challenge, nil if it is gone.
+func loadChallenge(tx Tx, id string) (*challenge, error) {
+	c := &challenge{}
+	ok, err := load(tx, keyChallenge+id, c)
+	if err != nil || !ok || c.ID != id {
+		return nil, err
+	}
+	return c, nil
+}
+
+// browserFlows are the sign-ins under way in one browser, the newest last.
+type browserFlows struct {
+	Browser string       `json:"browser"` // hash of the flow cookie
+	Flows   []flowRecord `json:"flows"`
+}
+
+// flowRecord is one of them: a tab, as it were. Several may wait for the same
+// challenge and go to different places after it.
+type flowRecord struct {
+	ID        string   `json:"id"`
+	Challenge string   `json:"challenge"`
+	ReturnTo  ReturnTo `json:"return_to"`
+	Language  string   `json:"language,omitempty"`
+}
+
+// maxFlows bounds what one browser can make the store keep.
+const maxFlows = 8
+
+func (b *browserFlows) add(f flowRecord) {
+	b.Flows = append(b.Flows, f)
+	if n := len(b.Flows); n > maxFlows {
+		b.Flows = slices.Delete(b.Flows, 0, n-maxFlows)
+	}
+}
+
+// pick returns the flow with id, or the newest if id is empty.
+func (b *browserFlows) pick(id string) *flowRecord {
+	for i := len(b.Flows) - 1; i >= 0; i-- {
+		if id == "" || b.Flows[i].ID == id {
+			return &b.Flows[i]
+		}
+	}
+	return nil
+}
+
+// pickChallenge returns the newest flow that waits for challenge.
+func (b *browserFlows) pickChallenge(id string) *flowRecord {
+	for i := len(b.Flows) - 1; i >= 0; i-- {
+		if b.Flows[i].Challenge == id {
+			return &b.Flows[i]
+		}
+	}
+	return nil
+}
+
+// renew lets all flows that waited for old wait for id.
+func (b *browserFlows) renew(old, id string) {
+	for i := range b.Flows {
+		if b.Flows[i].Challenge == old {
+			b.Flows[i].Challenge = id
+		}
+	}
+}
+
+func (b *browserFlows) save(tx Tx, now time.Time) error {
+	return save(tx, keyFlow+b.Browser, b, now.Add(FlowLifetime))
+}
+
+// loadFlows reads the sign-ins under way of the browser that holds cookie. For
+// a browser without any it returns an empty one, ready to be added to.
+func loadFlows(tx Tx, cookie string) (*browserFlows, error) {
+	b := &browserFlows{}
+	if cookie == "" {
+		return b, nil
+	}
+	hash := hashToken(cookie)
+	ok, err := load(tx, keyFlow+hash, b)
+	if err != nil {
+		return nil, err
+	}
+	if !ok || b.Browser != hash {
+		return &browserFlows{}, nil
+	}
+	return b, nil
+}
+
+// device is a browser that has proved addresses.
+type device struct {
+	Hash   string           `json:"hash"`
+	Proved map[string]int64 `json:"proved"` // hash of address → unix seconds of the last proof
+}
+
+// maxProved bounds how many addresses one browser is remembered for.
+const maxProved = 16
+
+func loadDevice(tx Tx, cookie string) (*device, error) {
+	d := &device{}
+	if cookie == "" {
+		return d, nil
+	}
+	hash := hashToken(cookie)
+	ok, err := load(tx, keyDevice+hash, d)
+	if err != nil {
+		return nil, err
+	}
+	if !ok || d.Hash != hash {
+		return &device{}, nil
+	}
+	return d, nil
+}
+
+func (d *device) knows(a Address) bool {
+	_, ok := d.Proved[hashToken(a.String())]
+	return ok
+}
+
+func (d *device) prove(tx Tx, a Address, now time.Time) error {
+	if d.Proved == nil {
+		d.Proved = map[string]int64{}
+	}
+	d.Proved[hashToken(a.String())] = now.Unix()
+	for len(d.Proved) > maxProved {
+		oldest := ""
+		for h, t := range d.Proved {
+			if oldest == "" || t < d.Proved[oldest] {
+				oldest = h
+			}
+		}
+		delete(d.Proved, oldest)
+	}
+	return save(tx, keyDevice+d.Hash, d, now.Add(DeviceLifetime))
+}
+
+// coarseNetwork is what a mail may say of where a code was asked for.
+func coarseNetwork(a netip.Addr) string {
+	a = a.Unmap().WithZone("")
+	bits := 24
+	if a.Is6() {
+		bits = 48
+	}
+	p, err := a.Prefix(bits)
+	if err != nil || a.IsLoopback() {
+		return ""
+	}
+	return p.String()
+}
+
+// shortAgent bounds a User-Agent to printable ASCII, so that it can be kept and
+// shown anywhere.
+func shortAgent(agent string) string {
+	clean := strings.Map(func(r rune) rune {
+		if r < 0x20 || r > 0x7e {
+			return -1
+		}
+		return r
+	}, agent[:min(len(agent), 512)])
+	return clean
+}

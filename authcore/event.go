@@ -1,0 +1,41 @@
+package authcore
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Event is one thing that happened, for the audit log and the metrics. It holds
+// no code, no token and no cookie. Observers get the full address and decide
+// how much of it to show.
+type Event struct {
+	Name      string // one of the Event… constants
+	At        time.Time
+	Address   Address
+	Mark      string // keyed hash of Address
+	Subject   string
+	Session   string // sid
+	Challenge string // id of the challenge
+	Origin    Origin
+	Client    netip.Addr
+	Method    string // "code" or "link", for a sign-in
+	Reason    string // for a refusal or an ending: a stable word
+	Sender    string // which sender took or refused a mail
+	Detail    string // for operators: a sender's answer
+	Took      time.Duration
+}
+
+// The names of events. They are stable: log searches and alerts rest on them.
+const (
+	EventBegin      = "challenge" // a code was asked for; Reason says why nothing was sent
+	EventRefused    = "challenge_refused"
+	EventMailSent   = "mail_sent"
+	EventMailFailed = "mail_failed"
+	EventAnswer     = "answer_refused" // Reason is the Verdict
+	EventSignedIn   = "signed_in"
+	EventSignedOut  = "signed_out"
+	EventEnded      = "session_ended"
+	EventKeys       = "keys_rotated"
+	EventAlarm      = "wrong_codes_alarm"
+	EventLink       = "link_opened"
+)

@@ -1,0 +1,127 @@
+package authcore
+
+import (
+	"context"
+	"time"
+)
+
+// Flow is a sign-in under way, as the browser that asked may see it.
+type Flow struct {
+	ID        string
+	Challenge string // its id: for logs, not for pages
+	Address   Address
+	Site      Origin
+	ReturnTo  ReturnTo
+	Language  string
+	State     Verdict // Accepted (a code is awaited), CodesOff, Expired, Locked or Used
+	TriesLeft int
+	Digits    int
+	AskedAt   time.Time
+	Expires   time.Time     // of code and link
+	ResendIn  time.Duration // how long until the mail may be asked for again; 0: now
+	MailDown  bool
+}
+
+// Flow returns the flow with id (empty: the newest) of this browser, or nil.
+// It changes nothing.
+func (s *Service) Flow(ctx context.Context, b Browser, id string) (*Flow, error) {
+	if b.Flow == "" {
+		return nil, nil
+	}
+	var out *Flow
+	err := s.core.store.View(ctx, func(tx Tx) error {
+		t := &attempt{s: s, tx: tx, b: b, now: s.core.now()}
+		err := t.find(id)
+		if err == nil {
+			out, err = t.view()
+		}
+		return err
+	})
+	return out, err
+}
+
+// view is the flow that the attempt is about, nil for none.
+func (t *attempt) view() (*Flow, error) {
+	if t.f == nil || t.c == nil {
+		return nil, nil
+	}
+	_, down := t.s.core.queue.down()
+	return &Flow{
+		ID: t.f.ID, Challenge: t.c.ID, Address: t.c.Address, Site: t.c.Origin,
+		ReturnTo: t.f.ReturnTo, Language: t.f.Language,
+		State: t.c.state(t.now), TriesLeft: t.c.Tries, Digits: t.c.Digits,
+		AskedAt: t.c.AskedAt, Expires: t.c.Expires,
+		ResendIn: t.resendWait(), MailDown: down,
+	}, nil
+}
+
+// LinkView is what a link's page may show before anything is decided.
+type LinkView struct {
+	// Verdict is Accepted in the browser that asked, OtherBrowser elsewhere;
+	// Used, Expired, Locked or Unknown when the link is dead.
+	Verdict  Verdict
+	Address  Address
+	Site     Origin
+	AskedAt  time.Time
+	Expires  time.Time
+	Agent    string // the User-Agent that asked
+	Network  string // where it was asked for, coarsely
+	Language string
+	HasCode  bool  // the mail has a code to type in the browser that asked
+	Flow     *Flow // in the browser that asked
+}
+
+// Link looks at a link and changes nothing: mail scanners open links too.
+func (s *Service) Link(ctx context.Context, b Browser, token string) (LinkView, error) {
+	var out LinkView
+	err := s.core.store.View(ctx, func(tx Tx) error {
+		c, err := loadLink(tx, token)
+		if err != nil || c == nil {
+			out = LinkView{Verdict: Unknown}
+			return err
+		}
+		t := &attempt{s: s, tx: tx, b: b, now: s.core.now()}
+		if err := t.load(); err != nil {
+			return err
+		}
+		out = LinkView{
+			Verdict: OtherBrowser, Address: c.Address, Site: c.Origin, AskedAt: c.AskedAt, Expires: c.Expires,
+			Agent: c.Agent, Network: c.Network, Language: c.Language, HasCode: !c.LinkOnly,
+		}
+		if v := c.state(t.now); v != Accepted && v != CodesOff {
+			out.Verdict = v
+		}
+		t.f = t.flows.pickChallenge(c.ID)
+		if t.f == nil || c.Browser != t.flows.Browser {
+			return nil
+		}
+		t.c = c
+		if out.Verdict == OtherBrowser {
+			out.Verdict = Accepted
+		}
+		out.Flow, err = t.view()
+		return err
+	})
+	return out, err
+}
+
+// loadLink finds the challenge of a link token, nil for none. A decoy's link
+// was never sent, so nobody can hold it.
+func loadLink(tx Tx, token string) (*challenge, error) {
+	if len(token) != linkTokenLen {
+		return nil, nil
+	}
+	var id string
+	ok, err := load(tx, keyLink+hashToken(token), &id)
+	if err != nil || !ok {
+		return nil, err
+	}
+	c, err := loadChallenge(tx, id)
+	if err != nil || c == nil || c.Decoy {
+		return nil, err
+	}
+	return c, nil
+}
+
+// linkTokenLen is the length of 32 bytes in base64url.
+const linkTokenLen = 43

@@ -1,0 +1,253 @@
+package authcore
+
+import (
+	"context"
+	"crypto"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+const (
+	// keyLifetime is how long one key signs: the rotation is so frequent that
+	// it can't be forgotten how, and so rare that nobody notices.
+	keyLifetime = 90 * 24 * time.Hour
+	// keyAnnounced is how long a new key stands in jwks.json before it signs,
+	// so that verifiers with a cached copy know it in time.
+	keyAnnounced = 24 * time.Hour
+	// keyKept is how long a key verifies after it has stopped signing: the
+	// longest life of a session, and a day.
+	keyKept = 31 * 24 * time.Hour
+)
+
+// signingKey is one key of the ring.
+type signingKey struct {
+	id      string
+	created time.Time // signs from keyAnnounced after this, unless it is the only one
+	private ed25519.PrivateKey
+	public  ed25519.PublicKey
+	signers map[string]jose.Signer // by typ
+}
+
+// keyRecord is a key in the store, its private half wrapped.
+type keyRecord struct {
+	ID      string    `json:"kid"`
+	Alg     string    `json:"alg"`
+	Created time.Time `json:"created"`
+	Secret  string    `json:"secret"` // id of the secret that wraps it
+	Wrapped []byte    `json:"wrapped"`
+}
+
+// keyring holds the keys that sign and verify, the oldest first. It is made on
+// the first start and rotates by itself.
+type keyring struct {
+	core *Core
+	mu   sync.Mutex // one rotation at a time
+	keys atomic.Pointer[[]*signingKey]
+}
+
+// open reads the ring, makes the first key, wraps old keys with the current
+// secret and rotates if it is time.
+func (k *keyring) open(ctx context.Context) error {
+	if err := k.read(ctx); err != nil {
+		return err
+	}
+	return k.rotateIfDue(ctx)
+}
+
+func (k *keyring) read(ctx context.Context) error {
+	var records []keyRecord
+	err := k.core.store.View(ctx, func(tx Tx) error {
+		items, err := tx.Scan(keySigning, "", 1000)
+		if err != nil {
+			return err
+		}
+		records = make([]keyRecord, len(items))
+		for i, item := range items {
+			if _, err := decode(item.Key, item.Value, &records[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("reading the signing keys: %w", err)
+	}
+	var keys []*signingKey
+	for _, r := range records {
+		key, err := k.unwrap(ctx, r)
+		if err != nil {
+			return err
+		}
+		keys = append(keys, key)
+	}
+	slices.SortFunc(keys, func(a, b *signingKey) int { return a.created.Compare(b.created) })
+	k.keys.Store(&keys)
+	return nil
+}
+
+// unwrap opens a record's key, and wraps it anew if the secret has changed.
+func (k *keyring) unwrap(ctx context.Context, r keyRecord) (*signingKey, error) {
+	secret, ok := k.core.secrets.find(r.Secret)
+	if !ok {
+		return nil, ErrWrongSecret
+	}
+	seed, err := secret.unseal(r.Wrapped, r.ID)
+	if err != nil {
+		return nil, err
+	}
+	if len(seed) != ed25519.SeedSize {
+		return nil, errUnseal
+	}
+	key, err := newSigningKey(ed25519.NewKeyFromSeed(seed), r.Created)
+	if err != nil {
+		return nil, err
+	}
+	if key.id != r.ID {
+		return nil, errUnseal
+	}
+	if r.Secret != k.core.secrets.Current.id {
+		return key, k.save(ctx, key)
+	}
+	return key, nil
+}
+
+func (k *keyring) save(ctx context.Context, key *signingKey) error {
+	current := k.core.secrets.Current
+	return k.core.store.Update(ctx, func(tx Tx) error {
+		return save(tx, keySigning+key.id, keyRecord{
+			ID: key.id, Alg: string(jose.EdDSA), Created: key.created,
+			Secret: current.id, Wrapped: current.seal(key.private.Seed(), key.id),
+		}, time.Time{})
+	})
+}
+
+// newSigningKey prepares a key for use. Its id is the RFC 7638 thumbprint.
+func newSigningKey(private ed25519.PrivateKey, created time.Time) (*signingKey, error) {
+	public := private.Public().(ed25519.PublicKey)
+	thumb, err := (&jose.JSONWebKey{Key: public}).Thumbprint(crypto.SHA256)
+	if err != nil {
+		return nil, err
+	}
+	key := &signingKey{
+		id: base64.RawURLEncoding.EncodeToString(thumb), created: created,
+		private: private, public: public, signers: map[string]jose.Signer{},
+	}
+	for _, typ := range []string{sessionTyp, assertionTyp} {
+		signer, err := jose.NewSigner(
+			jose.SigningKey{Algorithm: jose.EdDSA, Key: jose.JSONWebKey{Key: private, KeyID: key.id}},
+			(&jose.SignerOptions{}).WithType(jose.ContentType(typ)))
+		if err != nil {
+			return nil, err
+		}
+		key.signers[typ] = signer
+	}
+	return key, nil
+}
+
+// find returns the key with id, nil if there is none.
+func (k *keyring) find(id string) *signingKey {
+	for _, key := range *k.keys.Load() {
+		if key.id == id {
+			return key
+		}
+	}
+	return nil
+}
+
+// signingKey is the newest key that was announced long enough.
+func (k *keyring) signingKey() *signingKey {
+	keys := *k.keys.Load()
+	for _, key := range slices.Backward(keys) {
+		if !k.core.now().Before(key.created.Add(keyAnnounced)) {
+			return key
+		}
+	}
+	return keys[0]
+}
+
+// rotateIfDue adds a key a day before the newest one's time is up, and forgets
+// keys that no session can rest on any more.
+func (k *keyring) rotateIfDue(ctx context.Context) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	keys, now := slices.Clone(*k.keys.Load()), k.core.now()
+	if n := len(keys); n == 0 || now.After(keys[n-1].created.Add(keyLifetime)) {
+		_, private, err := ed25519.GenerateKey(rand.Reader)
+		if err != nil {
+			return err
+		}
+		key, err := newSigningKey(private, now)
+		if err != nil {
+			return err
+		}
+		if err := k.save(ctx, key); err != nil {
+			return fmt.Errorf("storing a new signing key: %w", err)
+		}
+		keys = append(keys, key)
+		k.core.observe(Event{Name: EventKeys, Reason: "scheduled"})
+	}
+	return k.forget(ctx, keys, now)
+}
+
+// forget drops the keys whose successor has signed for longer than keyKept.
+func (k *keyring) forget(ctx context.Context, keys []*signingKey, now time.Time) error {
+	first := 0
+	for i := 1; i < len(keys); i++ {
+		if now.After(keys[i].created.Add(keyAnnounced + keyKept)) {
+			first = i
+		}
+	}
+	dropped := keys[:first]
+	kept := keys[first:]
+	k.keys.Store(&kept)
+	if len(dropped) == 0 {
+		return nil
+	}
+	return k.core.store.Update(ctx, func(tx Tx) error {
+		for _, key := range dropped {
+			tx.Delete(keySigning + key.id)
+		}
+		return nil
+	})
+}
+
+// run looks once an hour whether it is time to rotate.
+func (k *keyring) run(ctx context.Context) {
+	every(ctx, time.Hour, func() {
+		if err := k.rotateIfDue(ctx); err != nil && ctx.Err() == nil {
+			k.core.log.Error("rotating the signing keys failed; the old ones stay in use and it is tried again in an hour", "error", err)
+		}
+	})
+}
+
+// every calls do each time d has passed, until ctx ends.
+func every(ctx context.Context, d time.Duration, do func()) {
+	tick := time.NewTicker(d)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			do()
+		}
+	}
+}
+
+// JWKS returns the public keys, as a JSON Web Key Set (RFC 7517), for whoever
+// verifies session cookies and assertions.
+func (c *Core) JWKS() jose.JSONWebKeySet {
+	var set jose.JSONWebKeySet
+	for _, key := range *c.keys.keys.Load() {
+		set.Keys = append(set.Keys, jose.JSONWebKey{Key: key.public, KeyID: key.id, Algorithm: string(jose.EdDSA), Use: "sig"})
+	}
+	return set
+}

@@ -1,0 +1,34 @@
+package authcore
+
+import "time"
+
+// Letter is what a mail has to say, before a Composer puts it into words.
+type Letter struct {
+	Kind     LetterKind
+	To       Address
+	Site     Origin // where it was asked for
+	Language string // BCP 47, as the page had it
+	Code     string // empty when code entry is off for this address
+	Link     string // absolute URL
+	Lifetime time.Duration
+	AskedAt  time.Time
+	Agent    string // the browser's User-Agent, unparsed, at most 512 bytes
+	Network  string // coarse client network, for example 203.0.113.0/24
+	Thread   string // random, unique per challenge: for References
+	NotMe    string // absolute URL for "this wasn't me", empty for none
+}
+
+// LetterKind tells the mails apart.
+type LetterKind string
+
+// The kinds of mail.
+const (
+	LetterSignIn    LetterKind = "sign_in"
+	LetterNewDevice LetterKind = "new_device"
+)
+
+// Composer puts a Letter into words. It is called at each attempt to send and
+// must be safe for concurrent use.
+type Composer interface {
+	Compose(Letter) (Message, error)
+}

@@ -1,0 +1,227 @@
+package authcore
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Rate allows Count events in any span of length Per.
+type Rate struct {
+	Count int
+	Per   time.Duration
+}
+
+// Limits bounds sign-ins. Each list of rates holds at once.
+type Limits struct {
+	PerRecipient []Rate // starts and mails for one address
+	PerClient    []Rate // starts from one client network (/32, /64)
+	Global       []Rate // mails in all
+	Failures     []Rate // wrong codes for one address, over all its challenges
+}
+
+// DefaultLimits are the limits of an instance that configures none. Failures
+// bounds guessing: with 30 tries in 30 days at a code of six digits, 0.0365 %
+// a year for one account under sustained attack.
+func DefaultLimits() Limits {
+	const day = 24 * time.Hour
+	return Limits{
+		PerRecipient: []Rate{{1, time.Minute}, {5, time.Hour}, {10, day}},
+		PerClient:    []Rate{{300, 10 * time.Minute}},
+		Global:       []Rate{{600, time.Minute}},
+		Failures:     []Rate{{10, day}, {30, 30 * day}},
+	}
+}
+
+// widerClient is how many times the limit of one IPv6 /64 all of its /48 may
+// reach: a /48 is what one subscriber can be given.
+const widerClient = 10
+
+// tally counts events over time. It is exact to the millisecond up to tallyCells
+// events; beyond, neighbours are merged and counted as the later one, so that
+// a limit is never reached too late.
+type tally []cell
+
+type cell struct {
+	T int64 `json:"t"` // unix milliseconds
+	N int   `json:"n"`
+}
+
+const tallyCells = 64
+
+// add counts n events at now and forgets what no rate looks at any more.
+func (t tally) add(now time.Time, n int, rates []Rate) tally {
+	at := now.UnixMilli()
+	oldest := at - longest(rates).Milliseconds()
+	t = slices.DeleteFunc(slices.Clone(t), func(c cell) bool { return c.T < oldest })
+	if last := len(t) - 1; last >= 0 && t[last].T >= at {
+		t[last].N += n // also when the clock went back
+	} else {
+		t = append(t, cell{at, n})
+	}
+	for len(t) > tallyCells {
+		t = t.mergeClosest()
+	}
+	return t
+}
+
+func (t tally) mergeClosest() tally {
+	best := 1
+	for i := 2; i < len(t); i++ {
+		if t[i].T-t[i-1].T < t[best].T-t[best-1].T {
+			best = i
+		}
+	}
+	t[best].N += t[best-1].N
+	return slices.Delete(t, best-1, best)
+}
+
+// wait returns how long until one more event fits all rates; 0 for now.
+func (t tally) wait(now time.Time, rates []Rate) time.Duration {
+	var wait time.Duration
+	for _, r := range rates {
+		// The event that must leave the span is the r.Count'th from the end.
+		left := r.Count
+		for i := len(t) - 1; i >= 0; i-- {
+			left -= t[i].N
+			if left <= 0 {
+				wait = max(wait, time.UnixMilli(t[i].T).Add(r.Per).Sub(now))
+				break
+			}
+		}
+		if r.Count <= 0 {
+			wait = max(wait, r.Per)
+		}
+	}
+	return max(wait, 0)
+}
+
+// left returns how many more events fit now.
+func (t tally) left(now time.Time, rates []Rate) int {
+	left := int(^uint(0) >> 1)
+	for _, r := range rates {
+		n := r.Count
+		from := now.Add(-r.Per)
+		for _, c := range t {
+			if time.UnixMilli(c.T).After(from) {
+				n -= c.N
+			}
+		}
+		left = min(left, n)
+	}
+	return max(left, 0)
+}
+
+func longest(rates []Rate) time.Duration {
+	var d time.Duration
+	for _, r := range rates {
+		d = max(d, r.Per)
+	}
+	return d
+}
+
+// clientNetworks returns the networks that one client's starts count for, the
+// narrow one first. An address that is not known counts as one client.
+func clientNetworks(a netip.Addr) []netip.Prefix {
+	a = a.Unmap().WithZone("")
+	if !a.IsValid() {
+		a = netip.IPv4Unspecified()
+	}
+	if a.Is4() {
+		return []netip.Prefix{netip.PrefixFrom(a, 32)}
+	}
+	narrow, _ := a.Prefix(64)
+	wide, _ := a.Prefix(48)
+	return []netip.Prefix{narrow, wide}
+}
+
+// counter is one tally in the store.
+type counter struct {
+	key   string
+	rates []Rate
+	t     tally
+}
+
+// counters are the tallies that one transaction looks at.
+type counters []*counter
+
+func (cs counters) load(tx Tx) error {
+	keys := make([]string, len(cs))
+	for i, c := range cs {
+		keys[i] = c.key
+	}
+	values, err := tx.Get(keys...)
+	if err != nil {
+		return err
+	}
+	for i, c := range cs {
+		c.t = nil
+		if _, err := decode(c.key, values[i], &c.t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// wait returns the longest wait of all counters.
+func (cs counters) wait(now time.Time) time.Duration {
+	var wait time.Duration
+	for _, c := range cs {
+		wait = max(wait, c.t.wait(now, c.rates))
+	}
+	return wait
+}
+
+// count adds one event to each counter.
+func (cs counters) count(tx Tx, now time.Time) error {
+	for _, c := range cs {
+		c.t = c.t.add(now, 1, c.rates)
+		if err := save(tx, c.key, c.t, now.Add(longest(c.rates))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func times(rates []Rate, n int) []Rate {
+	out := slices.Clone(rates)
+	for i := range out {
+		out[i].Count *= n
+	}
+	return out
+}
+
+func (l Limits) client(a netip.Addr) counters {
+	var cs counters
+	for i, p := range clientNetworks(a) {
+		rates := l.PerClient
+		if i > 0 {
+			rates = times(rates, widerClient)
+		}
+		cs = append(cs, &counter{key: keyLimit + "client/" + p.String(), rates: rates})
+	}
+	return cs
+}
+
+// recipient counts mails for an address. Browsers that have proved the address
+// have a budget of their own, so that strangers can't use up a person's mails.
+func (l Limits) recipient(a Address, known bool) *counter {
+	return &counter{key: keyLimit + "recipient/" + group(known) + hashToken(a.String()), rates: l.PerRecipient}
+}
+
+// failures counts wrong codes for an address, apart for browsers that have
+// proved it: nobody can lock a person out of code entry in a known browser.
+func (l Limits) failures(a Address, known bool) *counter {
+	return &counter{key: keyLimit + "failures/" + group(known) + hashToken(a.String()), rates: l.Failures}
+}
+
+func (l Limits) global() *counter {
+	return &counter{key: keyLimit + "global", rates: l.Global}
+}
+
+func group(known bool) string {
+	if known {
+		return "known/"
+	}
+	return "other/"
+}

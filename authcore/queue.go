@@ -1,0 +1,345 @@
+package authcore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	// queueSize bounds the mails that wait. A full queue refuses new sign-ins.
+	queueSize = 1000
+	// queueWorkers is how many mails are handed over at once.
+	queueWorkers = 4
+	// probeEvery is how often the oldest waiting mail is tried while mail is
+	// down.
+	probeEvery = 30 * time.Second
+	// retryFirst is the wait after a failed round of all senders; it doubles
+	// up to retryMost.
+	retryFirst = 5 * time.Second
+	retryMost  = time.Minute
+	// sendTimeout bounds one attempt of one sender, whatever it promises.
+	sendTimeout = 30 * time.Second
+)
+
+// mailRecord is one mail that waits. It holds no secret and no address: the
+// mail is rebuilt from the challenge, so that sending again repeats the code.
+type mailRecord struct {
+	Challenge string    `json:"challenge"`
+	Queued    time.Time `json:"queued"`
+}
+
+// queue hands mails to the senders, off the request path. What waits is in the
+// store and survives a restart.
+type queue struct {
+	core  *Core
+	slots chan struct{} // one per worker
+	ready chan struct{} // something may be due
+
+	mu      sync.Mutex
+	waiting []*mail         // the oldest first
+	failed  map[string]bool // by sender: it was down at its last attempt
+	probed  time.Time       // when a mail was last tried while mail was down
+}
+
+// mail is one mail that waits, or is being sent.
+type mail struct {
+	key       string
+	challenge string
+	due       time.Time
+	expires   time.Time
+	decoy     bool // not sent, and never a reason to think that mail is down
+	rounds    int // failed rounds of all senders
+	sending   bool
+}
+
+func newQueue(c *Core) *queue {
+	return &queue{core: c, slots: make(chan struct{}, queueWorkers), ready: make(chan struct{}, 1), failed: map[string]bool{}}
+}
+
+// mailKey orders mails by time. A mail queued again keeps its place.
+func mailKey(c *challenge) string {
+	return fmt.Sprintf("%s%016x-%s", keyMail, c.AskedAt.UnixMilli(), c.ID)
+}
+
+// put stores the mail of a challenge, as part of the transaction that makes or
+// repeats it. add must follow once that is committed.
+func (q *queue) put(tx Tx, c *challenge) error {
+	return save(tx, mailKey(c), mailRecord{c.ID, q.core.now()}, c.Expires)
+}
+
+// add has the mail of a challenge sent.
+func (q *queue) add(c *challenge) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	key := mailKey(c)
+	for _, m := range q.waiting {
+		if m.key == key && !m.sending {
+			return // it waits already, and will carry the same code
+		}
+	}
+	q.waiting = append(q.waiting, &mail{key: key, challenge: c.ID, due: q.core.now(), expires: c.Expires, decoy: c.Decoy})
+	q.wake()
+}
+
+func (q *queue) wake() {
+	select {
+	case q.ready <- struct{}{}:
+	default:
+	}
+}
+
+// load takes up what an earlier process left.
+func (q *queue) load(ctx context.Context) error {
+	var items []Item
+	err := q.core.store.View(ctx, func(tx Tx) (err error) {
+		items, err = tx.Scan(keyMail, "", queueSize)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("reading the mail queue: %w", err)
+	}
+	for _, item := range items {
+		var r mailRecord
+		if _, err := decode(item.Key, item.Value, &r); err != nil {
+			return err
+		}
+		q.waiting = append(q.waiting, &mail{key: item.Key, challenge: r.Challenge, due: q.core.now(), expires: item.Expires})
+	}
+	return nil
+}
+
+// down tells whether new mails are refused, and when to try again: the queue is
+// full, or every sender was down at its last attempt and mail still waits.
+func (q *queue) down() (retry time.Duration, down bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return probeEvery, len(q.waiting) >= queueSize || q.sendersDown()
+}
+
+func (q *queue) sendersDown() bool {
+	s := q.core.current.Load()
+	if s == nil || len(q.waiting) == 0 {
+		return false
+	}
+	for _, sender := range s.cfg.Senders {
+		if !q.failed[sender.Name()] {
+			return false
+		}
+	}
+	return true
+}
+
+// Depth returns how many mails wait.
+func (c *Core) MailWaiting() int {
+	c.queue.mu.Lock()
+	defer c.queue.mu.Unlock()
+	return len(c.queue.waiting)
+}
+
+// run sends until ctx ends, then waits for the attempts under way.
+func (q *queue) run(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		for m := q.next(); m != nil; m = q.next() {
+			select {
+			case q.slots <- struct{}{}:
+				go q.work(ctx, m)
+			case <-ctx.Done():
+			}
+			if ctx.Err() != nil {
+				break
+			}
+		}
+		select {
+		case <-q.ready:
+		case <-tick.C:
+		case <-ctx.Done():
+			for range queueWorkers {
+				q.slots <- struct{}{}
+			}
+			return
+		}
+	}
+}
+
+// next picks a mail that is due: any, or while mail is down the oldest, every
+// 30 seconds.
+func (q *queue) next() *mail {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	now := q.core.now()
+	if q.core.current.Load() == nil {
+		return nil
+	}
+	// What has expired is gone from the store by itself.
+	q.waiting = slices.DeleteFunc(q.waiting, func(m *mail) bool { return !m.sending && !now.Before(m.expires) })
+	down := q.sendersDown()
+	probe := down && now.Sub(q.probed) >= probeEvery
+	for _, m := range q.waiting {
+		if m.sending || m.due.After(now) && !probe || down && !probe && !m.decoy {
+			continue
+		}
+		if down && !m.decoy {
+			q.probed = now
+		}
+		m.sending = true
+		return m
+	}
+	return nil
+}
+
+func (q *queue) work(ctx context.Context, m *mail) {
+	defer func() { <-q.slots; q.wake() }()
+	err := q.deliver(ctx, m)
+	if errors.Is(err, errLater) {
+		q.later(m)
+		return
+	}
+	q.drop(m)
+	if err := q.forget(m); err != nil && ctx.Err() == nil {
+		q.core.log.Warn("a mail that was sent can't be taken off the queue; it may be sent once more after a restart", "error", err)
+	}
+}
+
+// errLater: the mail could not be handed over now and stays in the queue.
+var errLater = errors.New("to be tried again")
+
+// deliver tries all senders once. nil means there is nothing left to do.
+func (q *queue) deliver(ctx context.Context, m *mail) error {
+	s := q.core.current.Load()
+	if s == nil {
+		return errLater
+	}
+	c, err := q.challenge(ctx, m)
+	if err != nil {
+		return errLater
+	}
+	if c == nil || c.Decoy || !c.live(q.core.now()) {
+		return nil
+	}
+	message, err := s.compose(c)
+	if err != nil {
+		q.core.log.Error("a mail can't be put into words", "error", err)
+		s.observe(Event{Name: EventMailFailed, Address: c.Address, Challenge: c.ID, Reason: "compose"})
+		return nil
+	}
+	for _, sender := range s.cfg.Senders {
+		fault, err := q.try(ctx, s, sender, c, message)
+		if err == nil || fault == Rejected {
+			return nil
+		}
+	}
+	return errLater
+}
+
+func (q *queue) challenge(ctx context.Context, m *mail) (c *challenge, err error) {
+	err = q.core.store.View(ctx, func(tx Tx) (err error) {
+		c, err = loadChallenge(tx, m.challenge)
+		return err
+	})
+	return c, err
+}
+
+// try hands the message to one sender and notes how that went.
+func (q *queue) try(ctx context.Context, s *Service, sender Sender, c *challenge, message Message) (SendFault, error) {
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	defer cancel()
+	began := time.Now()
+	err := sender.Send(ctx, message)
+	fault, reason := SenderDown, ""
+	if failed := new(SendError); errors.As(err, &failed) {
+		fault, reason = failed.Fault, failed.Reason
+	} else if err != nil {
+		reason = "the sender failed"
+	}
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		return fault, err // we are stopping: that says nothing about the sender
+	}
+	q.note(sender.Name(), err != nil && fault == SenderDown)
+	e := Event{Name: EventMailSent, Address: c.Address, Challenge: c.ID, Origin: c.Origin, Sender: sender.Name(), Took: time.Since(began)}
+	if err != nil {
+		e.Name, e.Reason, e.Detail = EventMailFailed, fault.String(), reason
+	}
+	s.observe(e)
+	return fault, err
+}
+
+func (q *queue) note(sender string, down bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	was := q.sendersDown()
+	q.failed[sender] = down
+	if was && !down { // back again: everything that waits is due
+		for _, m := range q.waiting {
+			m.due, m.rounds = q.core.now(), 0
+		}
+	}
+	if !was && q.sendersDown() {
+		q.probed = q.core.now()
+	}
+}
+
+func (q *queue) later(m *mail) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	m.sending = false
+	m.due = q.core.now().Add(min(retryFirst<<min(m.rounds, 8), retryMost))
+	m.rounds++
+}
+
+func (q *queue) drop(m *mail) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for i, w := range q.waiting {
+		if w == m {
+			q.waiting = append(q.waiting[:i], q.waiting[i+1:]...)
+			return
+		}
+	}
+}
+
+// forget takes a mail out of the store, unless it was queued again meanwhile.
+// It does so also while the queue stops: what was sent must not be sent again.
+func (q *queue) forget(m *mail) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	q.mu.Lock()
+	again := false
+	for _, w := range q.waiting {
+		again = again || w.key == m.key
+	}
+	q.mu.Unlock()
+	if again {
+		return nil
+	}
+	return q.core.store.Update(ctx, func(tx Tx) error {
+		tx.Delete(m.key)
+		return nil
+	})
+}
+
+// compose rebuilds the mail of a challenge.
+func (s *Service) compose(c *challenge) (Message, error) {
+	secret, ok := s.core.secrets.find(c.Secret)
+	if !ok {
+		return Message{}, fmt.Errorf("challenge made with secret %s, which is not configured any more", c.Secret)
+	}
+	letter := Letter{
+		Kind: LetterSignIn, To: c.Address, Site: c.Origin, Language: c.Language,
+		Link:     c.Origin.String() + "/_gatehouse/link/" + secret.linkFor(c.ID),
+		Lifetime: c.Expires.Sub(c.AskedAt), AskedAt: c.AskedAt, Agent: c.Agent, Network: c.Network,
+		Thread: strings.ToLower(randomToken(12)),
+	}
+	if !c.LinkOnly {
+		letter.Code = secret.codeFor(c.ID, c.Digits)
+	}
+	message, err := s.cfg.Composer.Compose(letter)
+	message.Code, message.Link = letter.Code, letter.Link
+	return message, err
+}

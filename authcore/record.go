@@ -1,0 +1,77 @@
+package authcore
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Keys of the store. A record also holds its own id, so that one pasted into
+// another's place is refused.
+//
+//	meta                         format, the secret in use
+//	key/<kid>                    signing keys, wrapped
+//	flow/<hash of cookie>        the sign-ins under way in one browser
+//	challenge/<id>               one code and link
+//	link/<hash of token>         → challenge id
+//	mail/<time>-<challenge id>   the queue
+//	person/<sub>                 people
+//	address/<address>            → sub
+//	device/<hash of cookie>      for whom a browser has proved an address
+//	session/<sid>                sessions, ended ones too
+//	person-session/<sub>/<sid>   index of a person's sessions
+//	limit/<kind>/<hash>          counters
+const (
+	keyMeta          = "meta"
+	keySigning       = "key/"
+	keyFlow          = "flow/"
+	keyChallenge     = "challenge/"
+	keyLink          = "link/"
+	keyMail          = "mail/"
+	keyPerson        = "person/"
+	keyAddress       = "address/"
+	keyDevice        = "device/"
+	keySession       = "session/"
+	keyPersonSession = "person-session/"
+	keyLimit         = "limit/"
+)
+
+// load reads the record at key into v and tells whether it was there.
+func load(tx Tx, key string, v any) (bool, error) {
+	values, err := tx.Get(key)
+	if err != nil {
+		return false, err
+	}
+	return decode(key, values[0], v)
+}
+
+// decode reads value, as Tx.Get returned it for key.
+func decode(key string, value []byte, v any) (bool, error) {
+	if value == nil {
+		return false, nil
+	}
+	if err := json.Unmarshal(value, v); err != nil {
+		return false, fmt.Errorf("the store holds a broken record at %s: %w", keyKind(key), err)
+	}
+	return true, nil
+}
+
+func save(tx Tx, key string, v any, expires time.Time) error {
+	value, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encoding the record at %s: %w", keyKind(key), err)
+	}
+	tx.Put(key, value, expires)
+	return nil
+}
+
+// keyKind is the part of a key that may stand in a log: its kind without the
+// id, which can be an address.
+func keyKind(key string) string {
+	for i := range len(key) {
+		if key[i] == '/' {
+			return key[:i]
+		}
+	}
+	return key
+}

@@ -1,0 +1,117 @@
+package authcore
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+)
+
+// MinSecretBytes is the least length of a master secret: 256 bits, the size of
+// the keys derived from it.
+const MinSecretBytes = 32
+
+// Secret is a master key. Codes and link tokens are derived from it and signing
+// keys in the store are wrapped with it; it is never in the store itself. It
+// prints as its id, which tells secrets apart and nothing else.
+type Secret struct {
+	id                     string
+	code, link, wrap, mark []byte
+}
+
+// NewSecret makes a Secret of value, which must have at least MinSecretBytes.
+func NewSecret(value []byte) (Secret, error) {
+	if len(value) < MinSecretBytes {
+		return Secret{}, fmt.Errorf("a secret needs at least %d bytes, this one has %d; make one with: openssl rand -hex 32", MinSecretBytes, len(value))
+	}
+	sub := func(purpose string) []byte {
+		key, err := hkdf.Key(sha256.New, value, nil, "gatehouse "+purpose, 32)
+		if err != nil {
+			panic(err) // only for impossible lengths
+		}
+		return key
+	}
+	return Secret{
+		id:   hex.EncodeToString(sub("id")[:8]),
+		code: sub("code"), link: sub("link"), wrap: sub("wrap"), mark: sub("mark"),
+	}, nil
+}
+
+// ID names the secret in records, so that rotation spoils nothing made before.
+func (s Secret) ID() string { return s.id }
+
+// String and LogValue keep the key itself out of every log and error.
+func (s Secret) String() string { return "secret " + s.id }
+
+// LogValue implements slog.LogValuer.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// GoString implements fmt.GoStringer, for %#v.
+func (s Secret) GoString() string { return s.String() }
+
+// Mark is a keyed hash of an address, 16 hex digits: it ties log lines about
+// one person together without naming the person.
+func (s Secret) Mark(a Address) string {
+	mac := hmac.New(sha256.New, s.mark)
+	mac.Write([]byte(a.String()))
+	return hex.EncodeToString(mac.Sum(nil)[:8])
+}
+
+// Secrets is the current secret and the ones before it.
+type Secrets struct {
+	Current Secret
+	Old     []Secret
+}
+
+func (s Secrets) find(id string) (Secret, bool) {
+	if id == s.Current.id {
+		return s.Current, true
+	}
+	for _, old := range s.Old {
+		if id == old.id {
+			return old, true
+		}
+	}
+	return Secret{}, false
+}
+
+// seal encrypts a signing key with AES-256-GCM; context binds the result to
+// one record, so that it can't be moved to another.
+func (s Secret) seal(plain []byte, context string) []byte {
+	aead := s.aead()
+	nonce := make([]byte, aead.NonceSize())
+	rand.Read(nonce)
+	return aead.Seal(nonce, nonce, plain, []byte(context))
+}
+
+var errUnseal = errors.New("a signing key in the store can't be unwrapped: the record was changed or the secret is not the one it was wrapped with")
+
+func (s Secret) unseal(sealed []byte, context string) ([]byte, error) {
+	aead := s.aead()
+	if len(sealed) < aead.NonceSize() {
+		return nil, errUnseal
+	}
+	plain, err := aead.Open(nil, sealed[:aead.NonceSize()], sealed[aead.NonceSize():], []byte(context))
+	if err != nil {
+		return nil, errUnseal
+	}
+	return plain, nil
+}
+
+func (s Secret) aead() cipher.AEAD {
+	block, err := aes.NewCipher(s.wrap)
+	if err != nil {
+		panic(err) // the key always has 32 bytes
+	}
+	aead, err := cipher.NewGCM(block)
+	if err != nil {
+		panic(err)
+	}
+	return aead
+}

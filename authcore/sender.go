@@ -1,0 +1,81 @@
+package authcore
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Message is one finished mail to one recipient.
+type Message struct {
+	FromName    string // display name, may be empty
+	FromAddress string
+	To          Address
+	ReplyTo     string // an address, or empty
+	Subject     string
+	Text        string // plain text part, lines end in \n
+	HTML        string // HTML part; empty for a text-only mail
+	Language    string // BCP 47, for Content-Language
+	MessageID   string // without angle brackets: random@domain
+	References  string // without angle brackets, unique per challenge; may be empty
+	EntityRef   string // for X-Entity-Ref-ID; may be empty
+	Date        time.Time
+
+	// Code and Link repeat what is in the text, for senders that show them to
+	// a developer instead of sending mail. Never logged by any other sender.
+	Code, Link string
+}
+
+// Sender hands messages to a mail system. It must be safe for concurrent use,
+// respect the context and set a time limit of its own. nil means the mail
+// system took responsibility for the message. Any other outcome is a
+// *SendError; an error of another type counts as SenderDown.
+type Sender interface {
+	// Name tells senders apart in logs and metrics, for example
+	// "smtp smtp.example.com:587". It holds no secret.
+	Name() string
+	Send(ctx context.Context, m Message) error
+}
+
+// SendFault says what a failed Send means for the message and for the sender.
+type SendFault int
+
+const (
+	// SenderDown: the sender itself failed, so no other message would have
+	// fared better: no connection, time-out, TLS or sign-in refused, SMTP 421,
+	// HTTP 401, 403, 429 or 5xx. The next sender is tried, and this one again
+	// later; when all are down, new sign-ins are refused.
+	SenderDown SendFault = iota
+	// Deferred: a temporary answer about this message or recipient (SMTP 4xx
+	// but 421). The next sender is tried, and this one again later.
+	Deferred
+	// Rejected: a permanent answer about this message or recipient (SMTP 5xx
+	// after sign-in, other HTTP 4xx). It is reported and not tried again.
+	Rejected
+)
+
+func (f SendFault) String() string {
+	switch f {
+	case SenderDown:
+		return "sender_down"
+	case Deferred:
+		return "deferred"
+	case Rejected:
+		return "rejected"
+	}
+	return fmt.Sprintf("SendFault(%d)", int(f))
+}
+
+// SendError is why a Send failed. Reason is for operators: it names the step
+// and the server's answer and never holds a recipient, a code, a link or a
+// credential, even when the server echoed one.
+type SendError struct {
+	Fault  SendFault
+	Reason string
+	Err    error // the cause, for errors.Is; its text is never logged
+}
+
+func (e *SendError) Error() string { return e.Fault.String() + ": " + e.Reason }
+
+// Unwrap returns the cause.
+func (e *SendError) Unwrap() error { return e.Err }

@@ -1,0 +1,107 @@
+package authcore
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Config is what one configuration says about signing in. Every field without
+// a default must be set.
+type Config struct {
+	Code    CodeRule
+	Session SessionRule
+	Limits  Limits
+	Domain  string // one session for all hosts under it; empty: one a host
+
+	// MayReceive says who gets a mail: an address that at least one gate, site
+	// or app of this instance admits.
+	MayReceive func(Address) bool
+	// Protects says whether an origin is one of this instance.
+	Protects func(Origin) bool
+	// Allows says whether an open stream may go on with this session. Asked
+	// every second. nil allows every stream.
+	Allows func(*Stream, *Session) bool
+
+	Senders  []Sender // in the order in which they are tried
+	Composer Composer
+	Observe  func(Event) // nil: nobody listens; must not block
+}
+
+// CodeRule is the form of a code. The zero value is not usable; see DefaultCode.
+type CodeRule struct {
+	Digits   int           // 6 to 10
+	Lifetime time.Duration // of code and link, at most 10 min
+	Attempts int           // wrong answers that a challenge bears, at most 10
+}
+
+// DefaultCode is six digits for ten minutes and five tries: the field's norm.
+var DefaultCode = CodeRule{Digits: 6, Lifetime: 10 * time.Minute, Attempts: 5}
+
+// SessionRule limits the life of a browser session.
+type SessionRule struct {
+	Idle time.Duration // without use (inactivity timeout)
+	Max  time.Duration // since the sign-in (absolute lifetime)
+}
+
+// DefaultSession is a day without use and a week in all.
+var DefaultSession = SessionRule{Idle: 24 * time.Hour, Max: 7 * 24 * time.Hour}
+
+// FlowLifetime is how long a browser keeps its sign-ins under way. It is far
+// longer than a code lives, so that asking again never ends in a dead end.
+const FlowLifetime = time.Hour
+
+// DeviceLifetime is how long a browser is remembered for having proved an
+// address.
+const DeviceLifetime = 365 * 24 * time.Hour
+
+// Browser is what a request shows of the browser that sent it. Flow and Device
+// are the values of its cookies, empty when absent or ambiguous.
+type Browser struct {
+	Origin    Origin
+	Flow      string
+	Device    string
+	Session   *Session   // its live session at Origin, nil for none
+	Client    netip.Addr // the client's address
+	UserAgent string
+}
+
+// Service is one configuration's view of a Core. It is safe for concurrent use
+// and stays usable for requests that outlive it.
+type Service struct {
+	core *Core
+	cfg  Config
+}
+
+// Close takes the configuration out of use.
+func (s *Service) Close() { s.core.unuse(s) }
+
+// Core returns what outlives this configuration.
+func (s *Service) Core() *Core { return s.core }
+
+// CodeRule returns the form of codes.
+func (s *Service) CodeRule() CodeRule { return s.cfg.Code }
+
+// SessionRule returns the limits of sessions.
+func (s *Service) SessionRule() SessionRule { return s.cfg.Session }
+
+// Domain returns the domain that shares one session, or "".
+func (s *Service) Domain() string { return s.cfg.Domain }
+
+// Protects tells whether o is an origin of this instance.
+func (s *Service) Protects(o Origin) bool { return s.cfg.Protects(o) }
+
+// Now returns the time by the clock of this instance.
+func (s *Service) Now() time.Time { return s.core.now() }
+
+func (s *Service) observe(e Event) {
+	if s.cfg.Observe == nil {
+		return
+	}
+	if e.At.IsZero() {
+		e.At = s.core.now()
+	}
+	if !e.Address.IsZero() {
+		e.Mark = s.core.secrets.Current.Mark(e.Address)
+	}
+	s.cfg.Observe(e)
+}

@@ -1,0 +1,204 @@
+package authcore
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Session is what a verified person holds. It is a snapshot: Check returns a
+// newer one when the record behind it has changed. Safe for concurrent use.
+type Session struct {
+	ID       string // sid
+	Subject  string // sub
+	Address  Address
+	Name     string // empty unless the person gave one
+	AuthTime time.Time
+	Expires  time.Time // absolute end
+	AMR      []string  // RFC 8176 where it has a word: "otp" for a code
+	Issuer   string
+	Audience string
+	Agent    string
+	Network  string
+
+	live *liveSession
+}
+
+// liveSession is the part of a session that changes while it is in use. All
+// snapshots of one session share it.
+type liveSession struct {
+	token    string
+	snapshot atomic.Pointer[Session]
+	ended    atomic.Bool
+	next     atomic.Pointer[Session] // the same person's session that took its place
+	lastSeen atomic.Int64            // unix milliseconds
+	written  atomic.Int64            // lastSeen as it stands in the store
+	readAt   atomic.Int64            // when the record was last read
+
+	mu    sync.Mutex
+	memos atomic.Pointer[[]memo]
+}
+
+type memo struct{ key, value any }
+
+// maxMemos bounds what is remembered for one session: a few sites, each for the
+// configuration in use.
+const maxMemos = 8
+
+// Memo returns what SetMemo remembered under key for this session, or nil. It
+// is for what is derived from a session and asked for at every request, as
+// identity headers are.
+func (s *Session) Memo(key any) any {
+	if memos := s.live.memos.Load(); memos != nil {
+		for i := range *memos {
+			if (*memos)[i].key == key {
+				return (*memos)[i].value
+			}
+		}
+	}
+	return nil
+}
+
+// SetMemo remembers value under key until the session leaves the cache or more
+// than a few other keys were set.
+func (s *Session) SetMemo(key, value any) {
+	s.live.mu.Lock()
+	defer s.live.mu.Unlock()
+	var memos []memo
+	if old := s.live.memos.Load(); old != nil {
+		memos = slices.DeleteFunc(slices.Clone(*old), func(m memo) bool { return m.key == key })
+	}
+	if len(memos) >= maxMemos {
+		memos = memos[1:]
+	}
+	memos = append(memos, memo{key, value})
+	s.live.memos.Store(&memos)
+}
+
+// LastSeen is when the session was last used, at any site.
+func (s *Session) LastSeen() time.Time { return time.UnixMilli(s.live.lastSeen.Load()) }
+
+// Ended tells whether the session was ended on this node.
+func (s *Session) Ended() bool { return s.live.ended.Load() }
+
+// Method is how the person signed in: "code" or "link".
+func (s *Session) Method() string {
+	if slices.Contains(s.AMR, "otp") {
+		return "code"
+	}
+	return "link"
+}
+
+// amrFor is what the token says of a method. Email is one factor, however it
+// was used; only the code is a one-time password in the sense of RFC 8176.
+func amrFor(method string) []string {
+	if method == "code" {
+		return []string{"email", "otp"}
+	}
+	return []string{"email"}
+}
+
+// sessionRecord is a session in the store. An ended one stays until its cookie
+// would have expired: "ended" is a record, never the absence of one.
+type sessionRecord struct {
+	ID       string    `json:"sid"`
+	Subject  string    `json:"sub"`
+	Issuer   string    `json:"iss"`
+	Audience string    `json:"aud"`
+	AuthTime time.Time `json:"auth_time"`
+	Expires  time.Time `json:"expires"`
+	LastSeen time.Time `json:"last_seen"`
+	AMR      []string  `json:"amr"`
+	Agent    string    `json:"agent,omitempty"`
+	Network  string    `json:"network,omitempty"`
+	EndedAt  time.Time `json:"ended_at,omitzero"`
+	Reason   string    `json:"reason,omitempty"`
+	Next     string    `json:"next,omitempty"` // sid of the same person's session that took its place
+}
+
+func (r *sessionRecord) save(tx Tx) error {
+	return save(tx, keySession+r.ID, r, r.Expires.Add(clockSkew))
+}
+
+// loadSession reads a session's record, nil if there is none.
+func loadSession(tx Tx, sid string) (*sessionRecord, error) {
+	r := &sessionRecord{}
+	ok, err := load(tx, keySession+sid, r)
+	if err != nil || !ok || r.ID != sid {
+		return nil, err
+	}
+	return r, nil
+}
+
+// signIn makes a session for p, ends the one before it in this browser, and
+// remembers the browser for the address.
+func (t *attempt) signIn(p *person, method string) (*SignIn, error) {
+	r := &sessionRecord{
+		ID: randomToken(16), Subject: p.Subject,
+		Issuer: t.b.Origin.String(), Audience: t.b.Origin.Audience(t.s.cfg.Domain),
+		AuthTime: t.now, Expires: t.now.Add(t.s.cfg.Session.Max), LastSeen: t.now,
+		AMR: amrFor(method), Agent: shortAgent(t.b.UserAgent), Network: coarseNetwork(t.b.Client),
+	}
+	token, err := t.s.core.keys.sign(sessionTyp, r.claims())
+	if err != nil {
+		return nil, err
+	}
+	if err := r.save(t.tx); err != nil {
+		return nil, err
+	}
+	t.tx.Put(keyPersonSession+r.Subject+"/"+r.ID, []byte("{}"), r.Expires.Add(clockSkew))
+	session := newSession(r, p, token)
+	session.live.readAt.Store(t.now.UnixMilli())
+	if err := t.replace(session); err != nil {
+		return nil, err
+	}
+	cookie, err := t.rememberDevice(p.Address)
+	if err != nil {
+		return nil, err
+	}
+	return &SignIn{Session: session, Token: token, DeviceCookie: cookie, ReturnTo: t.f.ReturnTo}, nil
+}
+
+// replace ends the session that this browser held.
+func (t *attempt) replace(by *Session) error {
+	old := t.b.Session
+	if old == nil {
+		return nil
+	}
+	next := by
+	if old.Subject != by.Subject {
+		next = nil
+	}
+	e, err := endSession(t.tx, old.ID, "replaced", next, t.now)
+	if err == nil && e != nil {
+		t.ended = append(t.ended, *e)
+	}
+	return err
+}
+
+func (t *attempt) rememberDevice(a Address) (cookie string, err error) {
+	d, err := loadDevice(t.tx, t.b.Device)
+	if err != nil {
+		return "", err
+	}
+	cookie = t.b.Device
+	if d.Hash == "" {
+		cookie = randomToken(32)
+		d.Hash = hashToken(cookie)
+	}
+	return cookie, d.prove(t.tx, a, t.now)
+}
+
+func newSession(r *sessionRecord, p *person, token string) *Session {
+	s := &Session{
+		ID: r.ID, Subject: r.Subject, Address: p.Address, Name: p.Name,
+		AuthTime: r.AuthTime, Expires: r.Expires, AMR: r.AMR,
+		Issuer: r.Issuer, Audience: r.Audience, Agent: r.Agent, Network: r.Network,
+		live: &liveSession{token: token},
+	}
+	s.live.snapshot.Store(s)
+	s.live.lastSeen.Store(r.LastSeen.UnixMilli())
+	s.live.written.Store(r.LastSeen.UnixMilli())
+	return s
+}

@@ -1,0 +1,149 @@
+package authcore
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// Stream is an answer under way: a download, server-sent events, a WebSocket.
+// Whoever opens one fills in the exported fields. A Stream is in use from Watch
+// to Unwatch and may be used again afterwards.
+type Stream struct {
+	Session *Session
+	Gate    string // which gate let it pass, for Config.Allows
+	Origin  Origin
+	Path    string // of the original request
+	Cut     func() // ends the answer; called at most once, must not block
+
+	cut        bool
+	shard      *streamShard
+	prev, next *Stream
+}
+
+// streams are the answers under way in this process. They outlive the
+// configuration that let them begin.
+type streams struct {
+	shards [16]streamShard
+	turn   sync.Mutex // one sweep at a time
+}
+
+type streamShard struct {
+	mu   sync.Mutex
+	head *Stream
+	_    [40]byte // a cache line each
+}
+
+// Watch has st watched until Unwatch: it is cut within two seconds when its
+// session ends or is no longer allowed where it was opened. An open stream
+// counts as use of its session.
+func (c *Core) Watch(st *Stream) {
+	sid := st.Session.ID
+	sh := &c.streams.shards[sid[len(sid)-2]&15] // the last digit of base64url has spare bits
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	st.shard, st.cut, st.prev, st.next = sh, false, nil, sh.head
+	if sh.head != nil {
+		sh.head.prev = st
+	}
+	sh.head = st
+}
+
+// Unwatch ends the watch over st. After it Cut is not called any more.
+func (c *Core) Unwatch(st *Stream) {
+	sh := st.shard
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if st.prev != nil {
+		st.prev.next = st.next
+	} else {
+		sh.head = st.next
+	}
+	if st.next != nil {
+		st.next.prev = st.prev
+	}
+	st.prev, st.next, st.shard = nil, nil, nil
+}
+
+// sweepEvery is half of the two seconds within which a stream is cut.
+const sweepEvery = time.Second
+
+func (c *Core) sweepStreams(ctx context.Context) {
+	every(ctx, sweepEvery, c.sweep)
+}
+
+// sweep cuts every stream that may not go on.
+func (c *Core) sweep() {
+	s := c.current.Load()
+	if s == nil {
+		return
+	}
+	c.streams.turn.Lock()
+	defer c.streams.turn.Unlock()
+	now := c.now()
+	for i := range c.streams.shards {
+		c.streams.shards[i].each(func(st *Stream) {
+			if !s.streamMayGoOn(st, now) {
+				st.stop()
+			}
+		})
+	}
+}
+
+func (sh *streamShard) each(do func(*Stream)) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	for st := sh.head; st != nil; st = st.next {
+		if !st.cut {
+			do(st)
+		}
+	}
+}
+
+func (st *Stream) stop() {
+	st.cut = true
+	st.Cut()
+}
+
+// streamMayGoOn follows the session to the one that took its place.
+func (s *Service) streamMayGoOn(st *Stream, now time.Time) bool {
+	live := st.Session.live
+	for live.ended.Load() {
+		next := live.next.Load()
+		if next == nil {
+			return false
+		}
+		st.Session, live = next, next.live
+	}
+	live.touch(now)
+	session := live.snapshot.Load()
+	return s.withinLimits(session, now) && (s.cfg.Allows == nil || s.cfg.Allows(st, session))
+}
+
+// end tells the streams of a session that it has ended, and cuts them at once.
+func (ss *streams) end(e ending) {
+	ss.turn.Lock()
+	defer ss.turn.Unlock()
+	for i := range ss.shards {
+		ss.shards[i].each(func(st *Stream) {
+			if st.Session.ID != e.sid {
+				return
+			}
+			st.Session.live.end(e.next)
+			if e.next == nil {
+				st.stop()
+				return
+			}
+			st.Session = e.next
+		})
+	}
+}
+
+// Streams returns how many answers are under way.
+func (c *Core) Streams() int {
+	n := 0
+	for i := range c.streams.shards {
+		c.streams.shards[i].each(func(*Stream) { n++ })
+	}
+	return n
+}
