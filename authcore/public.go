@@ -49,8 +49,8 @@ func publicProblem(pattern string) string {
 		return "write the path decoded, in quotes if it has a space"
 	case strings.Contains(path, "?"):
 		return "the query is not looked at: write the path up to the ?"
-	case !isPublicSpelling(path) || isPrefix && strings.HasSuffix(path, "/"):
-		return "a path with //, dot segments, ;, #, a backslash or a control character is never public: write it plainly, like /images/*"
+	case !isPublicSpelling(path) || !utf8.ValidString(path) || isPrefix && strings.HasSuffix(path, "/"):
+		return "a path with //, dot segments, ;, #, a backslash, a control character or invalid UTF-8 is never public: write it plainly, like /images/*"
 	}
 	return ""
 }
