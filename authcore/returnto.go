@@ -85,7 +85,8 @@ func isReturnPath(s string) bool {
 	if end < 0 {
 		end = len(s)
 	}
-	if !strings.HasPrefix(s, "/") || !validEscapes(s[:end]) {
+	_, fragment, _ := strings.Cut(s, "#")
+	if !strings.HasPrefix(s, "/") || !validEscapes(s[:end]) || !validEscapes(fragment) {
 		return false
 	}
 	return everySpelling(s[:end], func(p string) bool {
@@ -174,8 +175,8 @@ func (r *ReturnTo) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// validEscapes reports whether every % in s begins an escape. Servers answer
-// 400 to others.
+// validEscapes reports whether every % in s begins an escape. Servers and URL
+// parsers refuse others, except in a query.
 func validEscapes(s string) bool {
 	_, err := url.PathUnescape(s)
 	return err == nil

@@ -80,7 +80,7 @@ func TestParseReturnToRefuses(t *testing.T) {
 		"control bytes":  {"/x\x00", "/x\r\nSet-Cookie: a=b", "/x\x7f", "/x?\n", "/x#\t", "/x%00", "/x%0d%0aSet-Cookie:%20a", "/%09/evil.test", "/x%7f"},
 		"backslashes":    {`/x\y`, `/x?\`, `https://app.test\x`},
 		"dot segments":   {"/.", "/..", "/x/../y", "/x/./y", "/x/%2e%2e/y", "/x/.%2e/y", "/x/%252e%252e/y", "/x/..;/y", "/x/..%2fy", "/x/..%5cy", "/x/.."},
-		"broken escapes": {"/%", "/%z", "/%zz", "/x%2"},
+		"broken escapes": {"/%", "/%z", "/%zz", "/x%2", "/x#%.", "/x?y#%"},
 		"our own pages": {"/_gatehouse", "/_gatehouse/", "/_gatehouse/login", "/_gatehouse/logout?x", "/_gatehouse/link/abc", "/_gatehouse#x", "/_gatehouse?x",
 			"https://app.test/_gatehouse/logout", "https://wiki.test/_gatehouse/logout", "/_GATEHOUSE/logout", "/_Gatehouse/account", "/%5fgatehouse/logout", "/%5Fgatehouse%2flogout",
 			"/%255fgatehouse/logout", "/_gatehouse%2flogout", "/_gatehouse%5clogout", "/_gatehouse//logout", "//_gatehouse/logout", "/./_gatehouse/logout", "/x/../_gatehouse/logout",
