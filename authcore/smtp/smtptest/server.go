@@ -35,7 +35,7 @@ type Options struct {
 	// With a Username, mail is accepted only after sign-in, which is offered
 	// over TLS only unless InsecureAuth is set.
 	Username, Password string
-	Mechanisms         []string // default PLAIN, LOGIN
+	Mechanisms         []string // of PLAIN, LOGIN, CRAM-MD5 and SCRAM-SHA-256; default the first two
 	InsecureAuth       bool
 }
 
@@ -52,6 +52,7 @@ type Server struct {
 
 	mu         sync.Mutex
 	smtp       *smtp.Server
+	listener   net.Listener
 	stopped    chan struct{} // closed by Stop; a new one for each Restart
 	served     sync.WaitGroup
 	transcript bytes.Buffer
@@ -101,6 +102,7 @@ func (s *Server) Restart(t testing.TB) {
 	if s.opts.TLS == Implicit {
 		l = tls.NewListener(l, s.tlsConfig())
 	}
+	s.listener = l
 	server, gate := s.smtp, &gate{Listener: l, server: s, stopped: s.stopped}
 	s.served.Go(func() { _ = server.Serve(gate) })
 }
@@ -108,7 +110,7 @@ func (s *Server) Restart(t testing.TB) {
 // Stop cuts all connections and refuses new ones. Received messages stay.
 func (s *Server) Stop() {
 	s.mu.Lock()
-	server := s.smtp
+	server, listener := s.smtp, s.listener
 	if server != nil {
 		s.smtp = nil
 		close(s.stopped)
@@ -117,6 +119,7 @@ func (s *Server) Stop() {
 	if server == nil {
 		return
 	}
+	_ = listener.Close() // Close does not know it yet if Serve has not run
 	_ = server.Close()
 	s.served.Wait()
 }

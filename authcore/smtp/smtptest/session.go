@@ -1,12 +1,10 @@
 package smtptest
 
 import (
-	"crypto/subtle"
 	"errors"
 	"io"
 	"net"
 
-	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
 )
 
@@ -42,42 +40,6 @@ func closeRead(conn net.Conn) {
 	if t, ok := conn.(*net.TCPConn); ok {
 		_ = t.CloseRead()
 	}
-}
-
-func (s *session) AuthMechanisms() []string {
-	if s.server.opts.Username == "" {
-		return nil
-	}
-	if s.server.opts.Mechanisms != nil {
-		return s.server.opts.Mechanisms
-	}
-	return []string{sasl.Plain, sasl.Login}
-}
-
-func (s *session) Auth(mech string) (sasl.Server, error) {
-	check := func(user, password string) error { return s.signIn(mech, user, password) }
-	switch mech {
-	case sasl.Plain:
-		return sasl.NewPlainServer(func(_, user, password string) error { return check(user, password) }), nil
-	case sasl.Login:
-		return &loginServer{check: check}, nil
-	}
-	return nil, smtp.ErrAuthUnknownMechanism
-}
-
-func (s *session) signIn(mech, user, password string) error {
-	if err := s.apply(Auth); err != nil {
-		return err
-	}
-	o := s.server.opts
-	if subtle.ConstantTimeCompare([]byte(user+"\x00"+password), []byte(o.Username+"\x00"+o.Password)) != 1 {
-		return smtp.ErrAuthFailed
-	}
-	s.user = user
-	s.server.mu.Lock()
-	defer s.server.mu.Unlock()
-	s.server.logins = append(s.server.logins, mech)
-	return nil
 }
 
 func (s *session) Mail(from string, _ *smtp.MailOptions) error {
@@ -124,22 +86,3 @@ func (s *session) Reset() {
 }
 
 func (s *session) Logout() error { return nil }
-
-// loginServer is the server's side of AUTH LOGIN.
-type loginServer struct {
-	check func(user, password string) error
-	asked int
-	user  string
-}
-
-func (l *loginServer) Next(response []byte) (challenge []byte, done bool, err error) {
-	if l.asked == 0 && response == nil {
-		l.asked = 1
-		return []byte("Username:"), false, nil
-	}
-	if l.asked <= 1 {
-		l.asked, l.user = 2, string(response)
-		return []byte("Password:"), false, nil
-	}
-	return nil, true, l.check(l.user, string(response))
-}
