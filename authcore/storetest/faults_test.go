@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"runtime"
 	"slices"
 	"sync"
@@ -109,6 +110,7 @@ func (r *recorder) Failed() bool {
 type kept struct {
 	*memstore.Store
 	now                    func() time.Time
+	closing                sync.RWMutex
 	disk                   *[]authcore.Item
 	losesLast, losesExpiry bool
 }
@@ -131,7 +133,15 @@ func newKept(now func() time.Time, disk *[]authcore.Item) *kept {
 	return k
 }
 
+func (k *kept) Update(ctx context.Context, fn func(authcore.Tx) error) error {
+	k.closing.RLock()
+	defer k.closing.RUnlock()
+	return k.Store.Update(ctx, fn)
+}
+
 func (k *kept) Close() error {
+	k.closing.Lock()
+	defer k.closing.Unlock()
 	_ = k.Store.View(background, func(tx authcore.Tx) error {
 		items, err := tx.Scan("", "", 1e6)
 		if k.losesLast && len(items) > 0 {
