@@ -71,7 +71,7 @@ func Open(ctx context.Context, store Store, secrets Secrets, o Options) (*Core, 
 	}
 	c := &Core{store: store, secrets: secrets, now: o.Now, log: o.Logger}
 	c.cache = newCache(cacheSize)
-	c.streams = &streams{}
+	c.streams = newStreams()
 	c.queue = newQueue(c)
 	c.keys = &keyring{core: c}
 	if err := c.claim(ctx); err != nil {

@@ -53,7 +53,7 @@ type mail struct {
 	due       time.Time
 	expires   time.Time
 	decoy     bool // not sent, and never a reason to think that mail is down
-	rounds    int // failed rounds of all senders
+	rounds    int  // failed rounds of all senders
 	sending   bool
 }
 
@@ -143,8 +143,8 @@ func (c *Core) MailWaiting() int {
 
 // run sends until ctx ends, then waits for the attempts under way.
 func (q *queue) run(ctx context.Context) {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for {
 		for m := q.next(); m != nil; m = q.next() {
 			select {
@@ -156,9 +156,10 @@ func (q *queue) run(ctx context.Context) {
 				break
 			}
 		}
+		timer.Reset(q.pause())
 		select {
 		case <-q.ready:
-		case <-tick.C:
+		case <-timer.C:
 		case <-ctx.Done():
 			for range queueWorkers {
 				q.slots <- struct{}{}
@@ -166,6 +167,22 @@ func (q *queue) run(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// pause is how long nothing will be due.
+func (q *queue) pause() time.Duration {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	now, pause := q.core.now(), time.Hour
+	for _, m := range q.waiting {
+		if !m.sending {
+			pause = min(pause, m.due.Sub(now), m.expires.Sub(now))
+		}
+	}
+	if q.sendersDown() {
+		return max(probeEvery-now.Sub(q.probed), time.Second)
+	}
+	return max(pause, 10*time.Millisecond)
 }
 
 // next picks a mail that is due: any, or while mail is down the oldest, every

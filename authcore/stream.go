@@ -3,6 +3,7 @@ package authcore
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -24,9 +25,13 @@ type Stream struct {
 // streams are the answers under way in this process. They outlive the
 // configuration that let them begin.
 type streams struct {
-	shards [16]streamShard
-	turn   sync.Mutex // one sweep at a time
+	shards  [16]streamShard
+	turn    sync.Mutex  // one sweep at a time
+	resting atomic.Bool // no stream is open, so nobody sweeps
+	wake    chan struct{}
 }
+
+func newStreams() *streams { return &streams{wake: make(chan struct{}, 1)} }
 
 type streamShard struct {
 	mu   sync.Mutex
@@ -47,6 +52,12 @@ func (c *Core) Watch(st *Stream) {
 		sh.head.prev = st
 	}
 	sh.head = st
+	if c.streams.resting.Load() && c.streams.resting.CompareAndSwap(true, false) {
+		select {
+		case c.streams.wake <- struct{}{}:
+		default: // it is awake already
+		}
+	}
 }
 
 // Unwatch ends the watch over st. After it Cut is not called any more.
@@ -69,7 +80,28 @@ func (c *Core) Unwatch(st *Stream) {
 const sweepEvery = time.Second
 
 func (c *Core) sweepStreams(ctx context.Context) {
-	every(ctx, sweepEvery, c.sweep)
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			c.sweep()
+		}
+		c.streams.resting.Store(true)
+		if c.Streams() > 0 {
+			c.streams.resting.Store(false)
+			continue
+		}
+		tick.Stop()
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.streams.wake:
+			tick.Reset(sweepEvery)
+		}
+	}
 }
 
 // sweep cuts every stream that may not go on.
