@@ -1,0 +1,130 @@
+package smtp
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// DefaultTimeout bounds one message from connecting to the server's answer to
+// its last line. Relays answer in well under a second; a provider that delays
+// strangers' greetings does so for 6 to 20 seconds.
+const DefaultTimeout = 30 * time.Second
+
+// TLSMode is how the connection is encrypted.
+type TLSMode string
+
+const (
+	StartTLS TLSMode = "starttls" // required after EHLO; the default
+	Implicit TLSMode = "implicit" // from the first byte, usually port 465
+	Off      TLSMode = "off"      // plain; no sign-in except on localhost
+)
+
+// Config says where and how to send.
+type Config struct {
+	Host string // name or IP address, also what the certificate must be good for
+	Port int
+
+	// Sign-in, both or neither. The mechanism is the first of SCRAM-SHA-256,
+	// SCRAM-SHA-1, PLAIN, LOGIN and CRAM-MD5 that the server offers.
+	Username string
+	Password Password
+
+	TLS     TLSMode        // empty means StartTLS
+	Timeout time.Duration  // zero means DefaultTimeout
+	RootCAs *x509.CertPool // nil means the system's
+	Hello   string         // our name in EHLO; empty means this machine's host name
+}
+
+// Password never shows in a log, an error or JSON.
+type Password string
+
+const redacted = "[redacted]"
+
+// Format implements fmt.Formatter for every verb.
+func (Password) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
+
+// MarshalText covers JSON and structured logs.
+func (Password) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// Sender sends through one server. It keeps no connection between messages and
+// is safe for concurrent use.
+type Sender struct {
+	config *Config // a pointer, because fmt prints a Password in a hidden field in clear
+	tls    *tls.Config
+}
+
+var helloName = regexp.MustCompile(`^[A-Za-z0-9.:\[\]-]{1,255}$`)
+
+// New checks c. It opens no connection and needs nothing of the machine.
+func New(c Config) (*Sender, error) {
+	if c.TLS == "" {
+		c.TLS = StartTLS
+	}
+	if c.Timeout == 0 {
+		c.Timeout = DefaultTimeout
+	}
+	if c.Hello == "" {
+		c.Hello = hostName()
+	}
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	return &Sender{config: &c, tls: &tls.Config{
+		ServerName: c.Host, RootCAs: c.RootCAs, MinVersion: tls.VersionTLS12,
+	}}, nil
+}
+
+func (c Config) check() error {
+	switch {
+	case c.Host == "" || strings.ContainsAny(c.Host, " \t\r\n/@"):
+		return fmt.Errorf("mail smtp: %q is not a host name; write host:port, for example smtp.example.com:587", c.Host)
+	case c.Port < 1 || c.Port > 65535:
+		return fmt.Errorf("mail smtp: port %d is not between 1 and 65535; most servers use 587", c.Port)
+	case c.TLS != StartTLS && c.TLS != Implicit && c.TLS != Off:
+		return fmt.Errorf("mail smtp: tls %q is unknown; write starttls, implicit or off", string(c.TLS))
+	case (c.Username == "") != (c.Password == ""):
+		return errors.New("mail smtp: username and password need each other; write both, or neither for a server without sign-in")
+	case c.TLS == Off && c.Username != "" && !isLocalhost(c.Host):
+		return fmt.Errorf("mail smtp: tls off would send the password to %s in clear; remove tls off, or username and password", c.Host)
+	case c.Timeout < 0:
+		return fmt.Errorf("mail smtp: the timeout %v is negative", c.Timeout)
+	case !helloName.MatchString(c.Hello):
+		return fmt.Errorf("mail smtp: %q can't be a name in EHLO; write this machine's host name", c.Hello)
+	}
+	return nil
+}
+
+// Name implements authcore.Sender.
+func (s *Sender) Name() string { return "smtp " + s.address() }
+
+func (s *Sender) address() string {
+	return net.JoinHostPort(s.config.Host, strconv.Itoa(s.config.Port))
+}
+
+// hostName is this machine's name, or localhost where it has none that fits
+// into EHLO; relays accept both from clients that sign in.
+func hostName() string {
+	name, err := os.Hostname()
+	if err != nil || !helloName.MatchString(name) {
+		return "localhost"
+	}
+	return name
+}
+
+func isLocalhost(host string) bool {
+	host = strings.ToLower(host)
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return ip.IsLoopback()
+	}
+	return host == "localhost" || strings.HasSuffix(host, ".localhost")
+}

@@ -1,0 +1,19 @@
+// Package smtp sends mail through a relay: the operator's own mail server or a
+// provider's submission service (RFC 5321, RFC 6409).
+//
+//	sender, err := smtp.New(smtp.Config{Host: "smtp.example.com", Port: 587, …})
+//	err = sender.Send(ctx, message)
+//
+// Each message has a connection of its own, in one dialogue with one overall
+// time limit:
+//
+//	connect → EHLO → STARTTLS → AUTH → MAIL FROM → RCPT TO → DATA → QUIT
+//
+// The dialogue is written out here, on the protocol client of go-mail, because
+// what an answer means depends on the step it came at (see fault in
+// classify.go), and because the connection must be closed whatever step fails.
+//
+// Encryption is required unless the configuration says otherwise: a server,
+// or somebody in between, that does not offer STARTTLS gets no mail and no
+// password. A password is never sent in clear except to localhost.
+package smtp

@@ -1,0 +1,299 @@
+package smtp_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/rfc5322"
+	"github.com/gatehouse-auth/gatehouse/authcore/smtp"
+	"github.com/gatehouse-auth/gatehouse/authcore/smtp/smtptest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	recipient = "alice@example.com"
+	theCode   = "482913"
+	theLink   = "https://app.example.com/_gatehouse/link/Zm9vYmFyYmF6cXV1eC0xMjM0NTY3ODkwYWJjZGVm"
+	password  = "correct horse battery"
+)
+
+var _ authcore.Sender = (*smtp.Sender)(nil)
+
+func message(t *testing.T) authcore.Message {
+	t.Helper()
+	to, err := authcore.ParseAddress(recipient)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return authcore.Message{
+		FromName: "Example", FromAddress: "login@example.com", To: to,
+		Subject: theCode + " is your Example sign-in code",
+		Text:    theCode + " is your code.\n\n" + theLink + "\n",
+		HTML:    "<p>" + theCode + "</p><p><a href=\"" + theLink + "\">Sign in</a></p>\n",
+		Date:    time.Date(2026, 11, 21, 14, 25, 0, 0, time.UTC), MessageID: "abc@example.com",
+	}
+}
+
+// sender makes a Sender for srv; change may be nil.
+func sender(t *testing.T, srv *smtptest.Server, change func(*smtp.Config)) *smtp.Sender {
+	t.Helper()
+	c := smtp.Config{Host: srv.Host, Port: srv.Port, RootCAs: srv.RootCAs, Hello: "gate.example.com"}
+	if change != nil {
+		change(&c)
+	}
+	s, err := smtp.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func signIn(c *smtp.Config) { c.Username, c.Password = "mailer", password }
+
+// wantFault checks an outcome, and that its words hold nothing they may not.
+func wantFault(t *testing.T, err error, want authcore.SendFault, words string) {
+	t.Helper()
+	var failed *authcore.SendError
+	if !errors.As(err, &failed) {
+		t.Errorf("got %v, want a SendError", err)
+		return
+	}
+	if failed.Fault != want || !strings.Contains(failed.Reason, words) {
+		t.Errorf("got %v, want %v with %q", failed, want, words)
+	}
+	for _, secret := range []string{recipient, "alice", theCode, "_gatehouse/link", password, "mailer"} {
+		if strings.Contains(failed.Error(), secret) {
+			t.Errorf("the error tells %q: %v", secret, failed)
+		}
+	}
+}
+
+func TestDeliversExactlyTheBytes(t *testing.T) {
+	for name, c := range map[string]struct {
+		mode    smtp.TLSMode
+		options smtptest.Options
+	}{
+		"starttls by default": {"", smtptest.Options{}},
+		"implicit":            {smtp.Implicit, smtptest.Options{TLS: smtptest.Implicit}},
+		"off":                 {smtp.Off, smtptest.Options{TLS: smtptest.NoTLS}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			srv := smtptest.Start(t, c.options)
+			s := sender(t, srv, func(config *smtp.Config) { config.TLS = c.mode })
+			m := message(t)
+			// Lines that end a message early on careless servers.
+			m.Text += ".\n..\n.\r\nMAIL FROM:<mallory@evil.example>\r\n\n.\r\n\r.\r\n"
+			if err := s.Send(t.Context(), m); err != nil {
+				t.Fatal(err)
+			}
+			want, err := rfc5322.Encode(m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := srv.NextTo(t, recipient)
+			if string(got.Data) != string(want) {
+				t.Errorf("got\n%q\nwant\n%q", got.Data, want)
+			}
+			if got.From != "login@example.com" || !slices.Equal(got.To, []string{recipient}) ||
+				got.Helo != "gate.example.com" || got.TLS != (c.mode != smtp.Off) {
+				t.Errorf("envelope %+v", got)
+			}
+			if got.Code(t) != theCode || got.Link(t) != theLink || len(srv.Messages()) != 1 {
+				t.Error("code, link or number of messages")
+			}
+			if n := strings.Count(srv.Transcript(), "RCPT TO"); n != 1 {
+				t.Errorf("%d RCPT commands", n)
+			}
+		})
+	}
+}
+
+// An attacker in between takes STARTTLS out of the server's answer: no mail,
+// no password, not even who it was for.
+func TestStrippedSTARTTLSGetsNothing(t *testing.T) {
+	srv := smtptest.Start(t, smtptest.Options{
+		TLS: smtptest.NoTLS, Username: "mailer", Password: password, InsecureAuth: true,
+	})
+	err := sender(t, srv, signIn).Send(t.Context(), message(t))
+	wantFault(t, err, authcore.SenderDown, "STARTTLS")
+	for _, word := range []string{"\nAUTH ", "\nMAIL", "\nRCPT", "\nDATA"} {
+		if strings.Contains(srv.Transcript(), word) {
+			t.Errorf("%q was sent:\n%s", word, srv.Transcript())
+		}
+	}
+}
+
+func TestBadCertificateGetsNothing(t *testing.T) {
+	for _, c := range []struct {
+		client smtp.TLSMode
+		server smtptest.TLSMode
+	}{{smtp.StartTLS, smtptest.StartTLS}, {smtp.Implicit, smtptest.Implicit}} {
+		unknown := smtptest.Start(t, smtptest.Options{TLS: c.server})
+		s := sender(t, unknown, func(config *smtp.Config) { config.TLS, config.RootCAs = c.client, nil })
+		wantFault(t, s.Send(t.Context(), message(t)), authcore.SenderDown, "x509")
+
+		misnamed := smtptest.Start(t, smtptest.Options{TLS: c.server, Names: []string{"other.example"}})
+		s = sender(t, misnamed, func(config *smtp.Config) { config.TLS = c.client })
+		wantFault(t, s.Send(t.Context(), message(t)), authcore.SenderDown, "x509")
+		if len(unknown.Messages())+len(misnamed.Messages()) != 0 {
+			t.Error("a mail was sent all the same")
+		}
+	}
+}
+
+func TestSignsInWithWhatTheServerOffers(t *testing.T) {
+	for want, offered := range map[string][]string{
+		"PLAIN":         nil,
+		"LOGIN":         {"LOGIN"},
+		"CRAM-MD5":      {"CRAM-MD5"},
+		"SCRAM-SHA-256": {"LOGIN", "PLAIN", "CRAM-MD5", "SCRAM-SHA-256"},
+	} {
+		srv := smtptest.Start(t, smtptest.Options{Username: "mailer", Password: password, Mechanisms: offered})
+		if err := sender(t, srv, signIn).Send(t.Context(), message(t)); err != nil {
+			t.Errorf("%s: %v", want, err)
+		}
+		if !slices.Equal(srv.Logins(), []string{want}) {
+			t.Errorf("signed in with %v, want %s", srv.Logins(), want)
+		}
+		wrong := func(c *smtp.Config) { c.Username, c.Password = "mailer", "wrong" }
+		wantFault(t, sender(t, srv, wrong).Send(t.Context(), message(t)), authcore.SenderDown, "AUTH: the server answered 535")
+	}
+	local := smtptest.Start(t, smtptest.Options{
+		TLS: smtptest.NoTLS, Username: "mailer", Password: password, InsecureAuth: true,
+	})
+	plain := func(c *smtp.Config) { signIn(c); c.TLS = smtp.Off }
+	if err := sender(t, local, plain).Send(t.Context(), message(t)); err != nil {
+		t.Errorf("in clear on localhost: %v", err)
+	}
+	foreign := smtptest.Start(t, smtptest.Options{Username: "mailer", Password: password, Mechanisms: []string{"XOAUTH2"}})
+	wantFault(t, sender(t, foreign, signIn).Send(t.Context(), message(t)), authcore.SenderDown, "offers no sign-in")
+	none := smtptest.Start(t, smtptest.Options{})
+	wantFault(t, sender(t, none, signIn).Send(t.Context(), message(t)), authcore.SenderDown, "offers no sign-in")
+}
+
+func TestWhatAnswersMean(t *testing.T) {
+	srv := smtptest.Start(t, smtptest.Options{Username: "mailer", Password: password})
+	s := sender(t, srv, signIn)
+	down, deferred, rejected := authcore.SenderDown, authcore.Deferred, authcore.Rejected
+	for _, c := range []struct {
+		step smtptest.Step
+		code int
+		want authcore.SendFault
+	}{
+		{smtptest.Connect, 421, down}, {smtptest.Connect, 450, down}, {smtptest.Connect, 554, down},
+		{smtptest.Hello, 421, down}, {smtptest.Hello, 451, down}, {smtptest.Hello, 550, down},
+		{smtptest.Auth, 421, down}, {smtptest.Auth, 454, down}, {smtptest.Auth, 535, down}, {smtptest.Auth, 550, down},
+		{smtptest.MailFrom, 421, down}, {smtptest.MailFrom, 451, deferred}, {smtptest.MailFrom, 550, down}, {smtptest.MailFrom, 530, down},
+		{smtptest.RcptTo, 421, down}, {smtptest.RcptTo, 450, deferred}, {smtptest.RcptTo, 550, rejected}, {smtptest.RcptTo, 530, down},
+		{smtptest.Data, 421, down}, {smtptest.Data, 451, deferred}, {smtptest.Data, 554, rejected}, {smtptest.Data, 299, down},
+	} {
+		// Servers repeat what they refuse, and more.
+		srv.RefuseText(c.step, c.code, "no <"+recipient+"> alice "+theCode+" "+theLink+" mailer "+password)
+		err := s.Send(t.Context(), message(t))
+		if c.step == smtptest.Connect || c.step == smtptest.Hello {
+			// Here the server knows nothing yet, so its words are passed on.
+			var failed *authcore.SendError
+			if !errors.As(err, &failed) || failed.Fault != c.want {
+				t.Errorf("%s %d: %v", c.step, c.code, err)
+			}
+		} else {
+			t.Logf("%s %d: %v", c.step, c.code, err)
+			wantFault(t, err, c.want, "")
+		}
+		srv.Accept(c.step)
+	}
+	if n := len(srv.Messages()); n != 0 {
+		t.Errorf("%d messages", n)
+	}
+	if err := s.Send(t.Context(), message(t)); err != nil {
+		t.Errorf("when all is well again: %v", err)
+	}
+}
+
+func TestLostConnections(t *testing.T) {
+	srv := smtptest.Start(t, smtptest.Options{Username: "mailer", Password: password})
+	s := sender(t, srv, signIn)
+	for _, step := range []smtptest.Step{
+		smtptest.Connect, smtptest.Hello, smtptest.Auth, smtptest.MailFrom, smtptest.RcptTo, smtptest.Data,
+	} {
+		srv.Drop(step)
+		wantFault(t, s.Send(t.Context(), message(t)), authcore.SenderDown, "")
+		srv.Accept(step)
+	}
+	srv.Stop()
+	wantFault(t, s.Send(t.Context(), message(t)), authcore.SenderDown, "connection refused")
+}
+
+// The server took the mail and vanished before QUIT. A second try would be a
+// second mail.
+func TestConnectionLostAfterAcceptanceIsSuccess(t *testing.T) {
+	srv := smtptest.Start(t, smtptest.Options{})
+	srv.Drop(smtptest.AfterData)
+	if err := sender(t, srv, nil).Send(t.Context(), message(t)); err != nil {
+		t.Error(err)
+	}
+	if n := len(srv.Messages()); n != 1 {
+		t.Errorf("%d messages", n)
+	}
+}
+
+func TestSilentServer(t *testing.T) {
+	srv := smtptest.Start(t, smtptest.Options{Username: "mailer", Password: password})
+	for _, step := range []smtptest.Step{
+		smtptest.Connect, smtptest.Hello, smtptest.Auth, smtptest.MailFrom, smtptest.RcptTo, smtptest.Data,
+	} {
+		reached, release := srv.Hold(step)
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { <-reached; cancel() }()
+		err := sender(t, srv, signIn).Send(ctx, message(t))
+		wantFault(t, err, authcore.SenderDown, "stopped")
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: the cause is lost: %v", step, err)
+		}
+		release()
+	}
+	_, release := srv.Hold(smtptest.Connect)
+	defer release()
+	impatient := func(c *smtp.Config) { c.Timeout = 20 * time.Millisecond }
+	err := sender(t, srv, impatient).Send(t.Context(), message(t))
+	wantFault(t, err, authcore.SenderDown, "in time")
+}
+
+func TestNothingIsSentForAMessageThatCannotBeBuilt(t *testing.T) {
+	srv := smtptest.Start(t, smtptest.Options{})
+	m := message(t)
+	m.Subject = "x\r\nBcc: mallory@evil.example"
+	wantFault(t, sender(t, srv, nil).Send(t.Context(), m), authcore.Rejected, "Subject")
+	m = message(t)
+	m.FromAddress = "a@example.com>\r\nRCPT TO:<mallory@evil.example"
+	wantFault(t, sender(t, srv, nil).Send(t.Context(), m), authcore.Rejected, "From address")
+	if srv.Transcript() != "" {
+		t.Errorf("something was said:\n%s", srv.Transcript())
+	}
+}
+
+func TestConcurrentSends(t *testing.T) {
+	srv := smtptest.Start(t, smtptest.Options{Username: "mailer", Password: password})
+	s := sender(t, srv, signIn)
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			if err := s.Send(t.Context(), message(t)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := len(srv.Messages()); n != 20 {
+		t.Errorf("%d messages", n)
+	}
+}
