@@ -1,0 +1,214 @@
+// Package mailgun sends mail through Mailgun's HTTP API.
+//
+// The message is built by package rfc5322 and handed over whole
+// (messages.mime), so that it has the same headers and parts as by SMTP.
+// Click and open tracking are switched off in each request: with them Mailgun
+// rewrites the sign-in link, and a scanner that follows the copy tells a third
+// party who signs in where.
+//
+// Everything that knows mailgun-go is in this file.
+package mailgun
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/mailgun/mailgun-go/v4"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/rfc5322"
+)
+
+// DefaultTimeout bounds one request. The library's own client has none.
+const DefaultTimeout = 20 * time.Second
+
+// maxAnswer bounds what is read of an answer, in bytes; real ones have about
+// 100.
+const maxAnswer = 64 << 10
+
+// Config says which account to send with.
+type Config struct {
+	Domain  string // the sending domain registered with Mailgun
+	APIKey  APIKey
+	Region  string        // "us" (also when empty) or "eu": where the domain was registered
+	BaseURL string        // instead of Region: https://host with or without /v3
+	Timeout time.Duration // zero means DefaultTimeout
+}
+
+// APIKey never shows in a log, an error or JSON.
+type APIKey string
+
+const redacted = "[redacted]"
+
+// Format implements fmt.Formatter for every verb.
+func (APIKey) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
+
+// MarshalText covers JSON and structured logs.
+func (APIKey) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// Sender sends with one account. It is safe for concurrent use.
+type Sender struct {
+	domain string
+	client *mailgun.MailgunImpl
+}
+
+var domainName = regexp.MustCompile(`^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$`)
+
+// New checks c. It makes no request.
+func New(c Config) (*Sender, error) {
+	if !domainName.MatchString(c.Domain) {
+		return nil, fmt.Errorf("mail mailgun: %q is not a domain; write the sending domain, for example mg.example.com", c.Domain)
+	}
+	if c.APIKey == "" || strings.ContainsAny(string(c.APIKey), " \t\r\n") {
+		return nil, errors.New("mail mailgun: api_key is missing or holds white space; write the key from the dashboard, for example api_key {env.MAILGUN_API_KEY}")
+	}
+	base, err := c.base()
+	if err != nil {
+		return nil, err
+	}
+	if c.Timeout == 0 {
+		c.Timeout = DefaultTimeout
+	}
+	client := mailgun.NewMailgun(c.Domain, string(c.APIKey))
+	client.SetAPIBase(base)
+	client.SetClient(httpClient(c.Timeout))
+	return &Sender{domain: c.Domain, client: client}, nil
+}
+
+func (c Config) base() (string, error) {
+	if c.BaseURL != "" {
+		if c.Region != "" {
+			return "", errors.New("mail mailgun: region and base_url exclude each other; remove one")
+		}
+		return parseBase(c.BaseURL)
+	}
+	switch c.Region {
+	case "", "us":
+		return mailgun.APIBaseUS, nil
+	case "eu":
+		return mailgun.APIBaseEU, nil
+	}
+	return "", fmt.Errorf("mail mailgun: region %q is unknown; write us or eu", c.Region)
+}
+
+var apiVersion = regexp.MustCompile(`/v[1-5]$`)
+
+// parseBase accepts plain http for localhost only: the key goes with every
+// request.
+func parseBase(base string) (string, error) {
+	u, err := url.Parse(base)
+	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return "", errors.New("mail mailgun: base_url is not a URL like https://api.eu.mailgun.net")
+	}
+	if u.Scheme != "https" && (u.Scheme != "http" || !isLocalhost(u.Hostname())) {
+		return "", errors.New("mail mailgun: base_url must begin with https://; plain http would show the api_key")
+	}
+	base = strings.TrimRight(base, "/")
+	if !apiVersion.MatchString(base) {
+		base += "/v3"
+	}
+	return base, nil
+}
+
+func isLocalhost(host string) bool {
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return ip.IsLoopback()
+	}
+	return host == "localhost" || strings.HasSuffix(host, ".localhost")
+}
+
+// httpClient has a time limit and follows no redirect: the API has none, and
+// the key and the mail are for one host. Like the SMTP sender it keeps no
+// connection between messages, so that a replaced configuration leaves nothing
+// behind.
+func httpClient(timeout time.Duration) *http.Client {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.DisableKeepAlives = true
+	return &http.Client{
+		Transport:     limited{transport},
+		Timeout:       timeout,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// limited cuts answers off at maxAnswer, because the library reads them whole.
+type limited struct{ *http.Transport }
+
+func (l limited) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := l.Transport.RoundTrip(r)
+	if err == nil {
+		resp.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.LimitReader(resp.Body, maxAnswer), resp.Body}
+	}
+	return resp, err
+}
+
+// Name implements authcore.Sender.
+func (s *Sender) Name() string { return "mailgun " + s.domain }
+
+// Send hands m to Mailgun. nil means Mailgun answered that it has queued it.
+func (s *Sender) Send(ctx context.Context, m authcore.Message) error {
+	data, err := rfc5322.Encode(m)
+	if err != nil {
+		return err
+	}
+	mail := mailgun.NewMIMEMessage(io.NopCloser(bytes.NewReader(data)), m.To.String())
+	mail.SetTracking(false)
+	mail.SetTrackingClicks(false)
+	mail.SetTrackingOpens(false)
+	if _, _, err := s.client.Send(ctx, mail); err != nil {
+		return s.sendError(err)
+	}
+	return nil
+}
+
+// sendError keeps the answer's text out of Reason: it may repeat the recipient.
+func (s *Sender) sendError(err error) error {
+	fault, what := classify(err)
+	return &authcore.SendError{Fault: fault, Reason: s.Name() + ": " + what, Err: err}
+}
+
+func classify(err error) (authcore.SendFault, string) {
+	var answer *mailgun.UnexpectedResponseError
+	var network interface{ Timeout() bool }
+	switch {
+	case errors.As(err, &answer):
+		return classifyStatus(answer.Actual)
+	case errors.Is(err, context.Canceled):
+		return authcore.SenderDown, "stopped"
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
+		return authcore.SenderDown, "no answer in time"
+	case errors.As(err, new(*url.Error)):
+		// The text holds our URL and what the network or TLS said, no more.
+		return authcore.SenderDown, err.Error()
+	}
+	return authcore.SenderDown, "the answer was not Mailgun's"
+}
+
+// classifyStatus decides what an HTTP status means. 404 is how Mailgun answers
+// for a domain the account does not have, often because it lives in the other
+// region, and 3xx comes from something else than the API: both would meet
+// every message alike, so they count as the sender's own failure.
+func classifyStatus(status int) (authcore.SendFault, string) {
+	what := fmt.Sprintf("answered HTTP %d", status)
+	switch {
+	case status == http.StatusUnauthorized, status == http.StatusForbidden:
+		return authcore.SenderDown, what + "; check api_key and region"
+	case status == http.StatusNotFound:
+		return authcore.SenderDown, what + "; check the domain, region and base_url"
+	case status == http.StatusTooManyRequests, status == http.StatusRequestTimeout, status < 400, status >= 500:
+		return authcore.SenderDown, what
+	}
+	return authcore.Rejected, what
+}
