@@ -1,0 +1,121 @@
+// Package maillog shows mails on the terminal instead of sending them, for
+// development: who would get it, and the code and link to sign in with.
+//
+//	╔══════════════════════════════════════════════════════════════════════
+//	║  A mail to alice@example.com (shown here, not sent)
+//	║
+//	║  Subject  482913 is your Example sign-in code
+//	║  Code     482913
+//	║  Link     http://localhost:8080/_gatehouse/link/…
+//	╚══════════════════════════════════════════════════════════════════════
+//
+// It writes to the terminal itself, never through a logger: logs are collected
+// and kept, and a code is a secret while it lives. The box is open on the right,
+// so that it stands straight whatever width a terminal gives a character, and a
+// link can be copied over two lines without a frame in between.
+package maillog
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"unicode"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// Sender writes to one terminal. It is safe for concurrent use: boxes do not
+// mix.
+type Sender struct {
+	colour bool
+
+	mu sync.Mutex
+	w  io.Writer
+}
+
+// New makes a Sender that writes to w, or to the standard error output if w is
+// nil. It uses colour if w is a terminal and NO_COLOR is not set.
+func New(w io.Writer) *Sender {
+	if w == nil {
+		w = os.Stderr
+	}
+	return &Sender{w: w, colour: isTerminal(w) && os.Getenv("NO_COLOR") == ""}
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// Name implements authcore.Sender.
+func (s *Sender) Name() string { return "log" }
+
+// Send shows m with a single write. Only a terminal that can't be written to is
+// an error, SenderDown.
+func (s *Sender) Send(_ context.Context, m authcore.Message) error {
+	text := s.box(m)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, err := io.WriteString(s.w, text); err != nil {
+		return &authcore.SendError{
+			Fault: authcore.SenderDown, Reason: "mail log: can't write to the terminal", Err: err,
+		}
+	}
+	return nil
+}
+
+func (s *Sender) box(m authcore.Message) string {
+	var b strings.Builder
+	rule := strings.Repeat("═", 70)
+	line := func(text string) { b.WriteString(s.paint(frame, "║") + "  " + text + "\n") }
+	b.WriteString("\n" + s.paint(frame, "╔"+rule) + "\n")
+	line(fmt.Sprintf("A mail to %s (shown here, not sent)", printable(m.To.String())))
+	line("")
+	line("Subject  " + printable(m.Subject))
+	if m.Code != "" {
+		line("Code     " + s.paint(strong, printable(m.Code)))
+	}
+	if m.Link != "" {
+		line("Link     " + s.paint(strong, printable(m.Link)))
+	}
+	if m.Code == "" && m.Link == "" { // a notice: what it says is in its text
+		line("")
+		for text := range strings.Lines(m.Text) {
+			line(printable(strings.TrimRight(text, "\r\n")))
+		}
+	}
+	b.WriteString(s.paint(frame, "╚"+rule) + "\n\n")
+	return b.String()
+}
+
+// SGR codes of ECMA-48: yellow, and bold.
+const (
+	frame  = "33"
+	strong = "1"
+)
+
+func (s *Sender) paint(sgr, text string) string {
+	if !s.colour {
+		return text
+	}
+	return "\x1b[" + sgr + "m" + text + "\x1b[0m"
+}
+
+// printable drops control and format characters: an escape sequence in a
+// browser's name must not steer the developer's terminal, nor may text run
+// backwards.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.Is(unicode.C, r) {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(s, "\uFFFD"))
+}
