@@ -1,0 +1,207 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+func init() { caddy.RegisterModule(new(App)) }
+
+// App is Gatehouse: sign-in by email for the sites of this server. It holds
+// what all gates share: the store, the secret, how mail is sent, groups of
+// people, and limits. Gates are put in front of sites with the http handler
+// gatehouse.
+type App struct {
+	// Store says where sessions, people and waiting mail are kept. Default:
+	// Badger in the directory gatehouse in Caddy's data directory.
+	Store *Store `json:"store,omitempty"`
+	// Secret is the master key, at least 32 bytes: codes and links are derived
+	// from it, and signing keys in the store are wrapped with it. Takes
+	// {env.NAME} and {file./path}. Default: one is made for a new store and
+	// kept in Caddy's storage, apart from the store.
+	Secret string `json:"secret,omitempty"`
+	// OldSecrets are the secrets used before, so that changing the secret
+	// spoils neither keys nor mails under way. Same form as Secret.
+	OldSecrets []string `json:"old_secrets,omitempty"`
+	// Mail lists the ways to send mail, tried in this order. At least one.
+	Mail []Mail `json:"mail,omitempty"`
+	// From is the sender of the mails. Required, except where mail goes only
+	// to the log or to a directory.
+	From *From `json:"from,omitempty"`
+	// SubjectCode puts the code first in the subject of a mail. Default: true.
+	SubjectCode *bool `json:"subject_code,omitempty"`
+	// Groups are named lists of people, for use in gates. An entry is an
+	// address, *@domain, another group, file:/path or any.
+	Groups map[string][]string `json:"groups,omitempty"`
+	// Domain makes one session good for all hosts under this domain. Default:
+	// each host has sessions of its own.
+	Domain string `json:"domain,omitempty"`
+	// Code is the form of codes. Default: 6 digits, 10 minutes, 5 attempts.
+	Code *Code `json:"code,omitempty"`
+	// Session limits browser sessions. Default: 24 hours idle, 7 days in all.
+	Session *Session `json:"session,omitempty"`
+	// Limits bounds sign-ins, mails and wrong codes.
+	Limits *Limits `json:"limits,omitempty"`
+	// InsecureHTTP allows sign-in over plain http elsewhere than on localhost.
+	// Default: false.
+	InsecureHTTP *bool `json:"insecure_http,omitempty"`
+
+	ctx    caddy.Context
+	log    *zap.Logger
+	lists  *authcore.Lists
+	groups *authcore.Groups
+	gates  []*Gate
+
+	ready    chan struct{} // closed once Start has succeeded, or will not
+	settle   sync.Once
+	current  atomic.Pointer[running]
+	releases []func() // what Start took, to be given back in reverse
+}
+
+// running is what handlers work with, from the end of Start on.
+type running struct {
+	service      *authcore.Service
+	core         *authcore.Core
+	groups       *authcore.Groups
+	lists        *authcore.Lists
+	domain       string
+	insecureHTTP bool
+	log          *zap.Logger
+}
+
+// readyWait bounds how long a request waits for Start. Apps start in no
+// particular order, so the http app may be up first.
+const readyWait = 5 * time.Second
+
+// errNotRunning: this configuration did not start in time, or not at all.
+var errNotRunning = errors.New("gatehouse has not started")
+
+// running waits until the app has started, for 5 seconds at most. An error
+// means that nothing can be told about the request: 503. What running returns
+// stays valid when the configuration is replaced; calls on a store that was
+// closed then fail with authcore.ErrClosed.
+//
+// Fields that Start sets on a Gate are safe to read after it has returned.
+func (a *App) running(ctx context.Context) (*running, error) {
+	if r := a.current.Load(); r != nil {
+		return r, nil
+	}
+	timer := time.NewTimer(readyWait)
+	defer timer.Stop()
+	select {
+	case <-a.ready:
+	case <-timer.C:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if r := a.current.Load(); r != nil {
+		return r, nil
+	}
+	return nil, errNotRunning
+}
+
+// CaddyModule returns the Caddy module information.
+func (*App) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "gatehouse", New: func() caddy.Module { return new(App) }}
+}
+
+// Provision reads the configuration. It touches nothing of the machine, so
+// that validate works offline and beside a running server.
+func (a *App) Provision(ctx caddy.Context) error {
+	a.ctx, a.log = ctx, ctx.Logger(a)
+	a.ready = make(chan struct{})
+	a.lists = authcore.NewLists(a.observeList)
+	groups, err := a.parseGroups()
+	if err != nil {
+		return err
+	}
+	a.groups, err = authcore.NewGroups(groups, a.lists)
+	return err
+}
+
+// Validate checks every option that can be checked without the machine.
+func (a *App) Validate() error { return a.check() }
+
+// Start opens the store and puts this configuration into use. The one that was
+// in use before stays until its Cleanup.
+func (a *App) Start() error {
+	defer a.settle.Do(func() { close(a.ready) })
+	if err := a.start(); err != nil {
+		a.release()
+		return err
+	}
+	return nil
+}
+
+func (a *App) start() error {
+	senders, err := a.senders()
+	if err != nil {
+		return err
+	}
+	if err := a.lists.Load(); err != nil {
+		return fmt.Errorf("reading the lists of people: %w", err)
+	}
+	if err := a.placeGates(); err != nil {
+		return err
+	}
+	core, err := a.openCore()
+	if err != nil {
+		return err
+	}
+	r := &running{
+		core: core, groups: a.groups, lists: a.lists, log: a.log,
+		domain: a.Domain, insecureHTTP: a.InsecureHTTP != nil && *a.InsecureHTTP,
+	}
+	r.service = core.Use(a.serviceConfig(senders))
+	a.releases = append(a.releases, r.service.Close)
+	a.runLists()
+	a.current.Store(r)
+	return nil
+}
+
+// runLists follows the lists of people until release.
+func (a *App) runLists() {
+	ctx, stop := context.WithCancel(context.Background())
+	var done sync.WaitGroup
+	done.Go(func() { a.lists.Run(ctx) })
+	a.releases = append(a.releases, func() { stop(); done.Wait() })
+}
+
+// Stop does nothing yet: requests are still being answered while the http app
+// stops, and they need the store. Cleanup comes after all apps have stopped.
+func (a *App) Stop() error { return nil }
+
+// Cleanup gives up what Start took. Caddy also calls it after a failed
+// Provision, and without Stop when another app failed late.
+func (a *App) Cleanup() error {
+	if a.ready != nil {
+		a.settle.Do(func() { close(a.ready) })
+	}
+	a.release()
+	return nil
+}
+
+// release gives back what Start took, once.
+func (a *App) release() {
+	for i := len(a.releases) - 1; i >= 0; i-- {
+		a.releases[i]()
+	}
+	a.releases = nil
+}
+
+// Interface guards
+var (
+	_ caddy.App          = (*App)(nil)
+	_ caddy.Provisioner  = (*App)(nil)
+	_ caddy.Validator    = (*App)(nil)
+	_ caddy.CleanerUpper = (*App)(nil)
+)

@@ -1,0 +1,82 @@
+package caddymodule
+
+import (
+	"net/netip"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// Gate puts a sign-in by email in front of whatever handles the request after
+// it. A visitor without a session is led to the sign-in pages, which the gate
+// serves itself under /_gatehouse/; one with a session that the gate admits
+// reaches the app, which sees who it is in the request's headers.
+//
+// A gate that names nobody is a configuration error: it never admits everybody
+// by mistake.
+type Gate struct {
+	// Allow lists who is admitted: addresses (alice@example.com), whole domains
+	// (*@example.com), names of groups, files (file:/etc/gatehouse/people.txt)
+	// or "any" for whoever proves an address.
+	Allow []string `json:"allow,omitempty"`
+	// Deny lists who is refused even if Allow admits them. Same forms as Allow.
+	Deny []string `json:"deny,omitempty"`
+	// Public lists paths that need no sign-in: exact, or a prefix ending in /*.
+	// Case-sensitive, matched against the original path.
+	Public []string `json:"public,omitempty"`
+	// ClientIP lists the networks (CIDR) that the client must also come from.
+	ClientIP []string `json:"client_ip,omitempty"`
+	// Fresh is how long ago a person may have signed in, at most. Default: no
+	// limit but the session's.
+	Fresh caddy.Duration `json:"fresh,omitempty"`
+	// Unauthenticated is what a visitor without a session gets: "auto" (a
+	// redirect for page views, 401 for the rest), "redirect" or "401".
+	// Default: auto.
+	Unauthenticated string `json:"unauthenticated,omitempty"`
+	// Headers lists the presets of identity headers for the app: remote,
+	// forwarded, auth_request, assertion, none. Default: remote.
+	Headers []string `json:"headers,omitempty"`
+	// SessionIdle and SessionMax limit sessions at this site; never longer than
+	// the limits of the gatehouse app.
+	SessionIdle caddy.Duration `json:"session_idle,omitempty"`
+	SessionMax  caddy.Duration `json:"session_max,omitempty"`
+	// ReportOnly stops nobody and logs who would have been.
+	ReportOnly bool `json:"report_only,omitempty"`
+	// Origins lists where the gate stands beside what the host matchers above
+	// it say, for example https://app.example.com:8443.
+	Origins []string `json:"origins,omitempty"`
+	// Paths limits the gate to requests whose original or current path matches
+	// one of these, in the syntax of Caddy's path matcher. Default: all.
+	Paths []string `json:"paths,omitempty"`
+
+	app       *App
+	place     *place           // where the gate stands; set when the app starts
+	policy    *authcore.Policy // who is admitted
+	public    *authcore.PublicPaths
+	clients   []netip.Prefix
+	origins   []authcore.Origin   // Origins, parsed
+	matchPath caddyhttp.MatchPath // Paths, ready to match; empty matches everything
+}
+
+// place is where a gate stands: what the walk over the routes found above it.
+type place struct {
+	// key names the gate across reloads: its hosts, paths and matchers.
+	key string
+	// hosts are host patterns as in Caddy's host matcher; origins are the
+	// additional ones of the origin option.
+	hosts   []string
+	origins []authcore.Origin
+	// ports are those that the servers above the gate listen on; tls tells
+	// whether all of them speak TLS.
+	ports []string
+	tls   bool
+}
+
+// PagesHandler serves Gatehouse's own pages and nothing else: requests for
+// other paths pass on. It stands where a gate inside handle or route can't be
+// reached by the pages' paths.
+type PagesHandler struct {
+	app *App
+}

@@ -1,0 +1,153 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+func init() {
+	caddy.RegisterModule(new(Gate))
+	caddy.RegisterModule(new(PagesHandler))
+}
+
+// CaddyModule returns the Caddy module information.
+func (*Gate) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.handlers.gatehouse", New: func() caddy.Module { return new(Gate) }}
+}
+
+// CaddyModule returns the Caddy module information.
+func (*PagesHandler) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.handlers.gatehouse_pages", New: func() caddy.Module { return new(PagesHandler) }}
+}
+
+// Provision joins the gate to the app.
+func (g *Gate) Provision(ctx caddy.Context) error {
+	app, err := theApp(ctx)
+	if err != nil {
+		return err
+	}
+	g.app = app
+	if err := g.parse(app.groups); err != nil {
+		return err
+	}
+	if err := g.checkOptions(app.sessionRule()); err != nil {
+		return err
+	}
+	app.gates = append(app.gates, g)
+	return g.matchPath.Provision(ctx)
+}
+
+// Provision joins the handler to the app.
+func (p *PagesHandler) Provision(ctx caddy.Context) (err error) {
+	p.app, err = theApp(ctx)
+	return err
+}
+
+func theApp(ctx caddy.Context) (*App, error) {
+	app, err := ctx.App("gatehouse")
+	if err != nil {
+		return nil, err
+	}
+	return app.(*App), nil
+}
+
+// parse reads what is written into the form that requests are judged by.
+func (g *Gate) parse(groups *authcore.Groups) error {
+	allow, err := parseWho("gatehouse", g.Allow)
+	if err != nil {
+		return err
+	}
+	var deny []authcore.Who
+	if len(g.Deny) > 0 {
+		if deny, err = parseWho("deny", g.Deny); err != nil {
+			return err
+		}
+	}
+	if g.policy, err = authcore.Compile(allow, deny, groups); err != nil {
+		return forDirective("gatehouse", err)
+	}
+	public, err := authcore.ParsePublicPaths(g.Public)
+	if err != nil {
+		return err
+	}
+	g.public = &public
+	for _, text := range g.ClientIP {
+		prefix, err := parseCIDR(text)
+		if err != nil {
+			return err
+		}
+		g.clients = append(g.clients, prefix)
+	}
+	for _, text := range g.Origins {
+		o, err := authcore.ParseOrigin(text)
+		if err != nil {
+			return fmt.Errorf("origin %q: %w", text, err)
+		}
+		g.origins = append(g.origins, o)
+	}
+	g.matchPath = caddyhttp.MatchPath(g.Paths)
+	return nil
+}
+
+func parseCIDR(text string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(text); err == nil && addr.Zone() == "" {
+		return netip.PrefixFrom(addr.Unmap(), addr.Unmap().BitLen()), nil
+	}
+	prefix, err := netip.ParsePrefix(text)
+	if err != nil {
+		return prefix, fmt.Errorf("client_ip %q: this is not a network; write for example\n    client_ip 10.0.0.0/8 2001:db8::/32", text)
+	}
+	if prefix.Masked() != prefix {
+		return prefix, fmt.Errorf("client_ip %q: the address has bits beyond /%d; write\n    client_ip %s\nfor the network, or\n    client_ip %s\nfor the one address", text, prefix.Bits(), prefix.Masked(), prefix.Addr())
+	}
+	return prefix, nil
+}
+
+// headerPresets are the identity headers that a gate can set.
+var headerPresets = []string{"remote", "forwarded", "auth_request", "assertion", "none"}
+
+// checkOptions checks the options that need no further reading.
+func (g *Gate) checkOptions(global authcore.SessionRule) error {
+	switch g.Unauthenticated {
+	case "", "auto", "redirect", "401":
+	default:
+		return fmt.Errorf("unauthenticated %q: write auto, redirect or 401", g.Unauthenticated)
+	}
+	if err := checkPresets(g.Headers); err != nil {
+		return err
+	}
+	if g.Fresh < 0 {
+		return fmt.Errorf("fresh %s: write a positive duration, such as\n    fresh 4h", time.Duration(g.Fresh))
+	}
+	idle, life := time.Duration(g.SessionIdle), time.Duration(g.SessionMax)
+	switch {
+	case idle < 0 || life < 0:
+		return fmt.Errorf("session: write positive durations, such as\n    session idle 1h max 12h")
+	case idle > global.Idle:
+		return fmt.Errorf("session: idle %s is longer than the %s of all sites; write at most that here, or more in the global gatehouse block", days(idle), days(global.Idle))
+	case life > global.Max:
+		return fmt.Errorf("session: max %s is longer than the %s of all sites; write at most that here, or more in the global gatehouse block", days(life), days(global.Max))
+	}
+	return nil
+}
+
+func checkPresets(presets []string) error {
+	for _, preset := range presets {
+		if !slices.Contains(headerPresets, preset) {
+			return fmt.Errorf("headers %q: there is no such preset; there are %s", preset, strings.Join(headerPresets, ", "))
+		}
+	}
+	if len(presets) > 1 && slices.Contains(presets, "none") {
+		return errors.New("headers: none stands alone; take it or the others out")
+	}
+	return nil
+}

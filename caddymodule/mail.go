@@ -1,0 +1,144 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/mailgun"
+	"github.com/gatehouse-auth/gatehouse/authcore/smtp"
+)
+
+// Mail is one way to send mail. Exactly one of its fields is set.
+type Mail struct {
+	// SMTP sends through a mail server.
+	SMTP *SMTP `json:"smtp,omitempty"`
+	// Mailgun sends through the HTTP API of Mailgun.
+	Mailgun *Mailgun `json:"mailgun,omitempty"`
+	// Log shows mails on the terminal. For development: whoever reads the
+	// terminal can sign in as anybody.
+	Log *MailLog `json:"log,omitempty"`
+	// Dir writes mails as .eml files. For development.
+	Dir *MailDir `json:"dir,omitempty"`
+}
+
+// SMTP is a mail server that takes mail for others.
+type SMTP struct {
+	// Address is host:port, for example smtp.example.com:587.
+	Address string `json:"address,omitempty"`
+	// Username and Password are for servers that ask for them. Placeholders
+	// {env.NAME} and {file./path} are expanded.
+	Username string `json:"username,omitempty"`
+	Password string `json:"password,omitempty"`
+	// TLS is starttls (required, not merely tried), implicit or off. Default:
+	// starttls.
+	TLS string `json:"tls,omitempty"`
+}
+
+// Mailgun is an account at Mailgun.
+type Mailgun struct {
+	// Domain is the sending domain registered there.
+	Domain string `json:"domain,omitempty"`
+	// APIKey takes {env.NAME} and {file./path}.
+	APIKey string `json:"api_key,omitempty"`
+	// Region is us or eu: where the domain was registered. Default: us.
+	Region string `json:"region,omitempty"`
+	// BaseURL replaces the address of the API, for a proxy or a test server.
+	BaseURL string `json:"base_url,omitempty"`
+}
+
+// MailLog has no options.
+type MailLog struct{}
+
+// MailDir says where to put mails.
+type MailDir struct {
+	// Path is a directory; it is made if need be.
+	Path string `json:"path,omitempty"`
+}
+
+// checkMail finds out what is missing for mail to be sent.
+func (a *App) checkMail() error {
+	if len(a.Mail) == 0 {
+		return errors.New("the global gatehouse block does not say how mail is sent; write for example\n    mail smtp smtp.example.com:587\nor, to see codes and links on the terminal while you try it out,\n    mail log")
+	}
+	if a.From == nil && a.mailLeaves() {
+		return errors.New("the global gatehouse block does not say who the mails are from; write for example\n    from \"Example sign-in\" <login@example.com>")
+	}
+	return nil
+}
+
+// mailLeaves tells whether mail reaches people, and not just a developer.
+func (a *App) mailLeaves() bool {
+	for _, m := range a.Mail {
+		if m.SMTP != nil || m.Mailgun != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// checkSenders makes every sender as far as that goes without the machine.
+func (a *App) checkSenders() error {
+	for _, m := range a.Mail {
+		if _, err := m.sender(func(_, value string) (string, error) { return value, nil }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// senders makes the senders in the order in which they are tried.
+func (a *App) senders() ([]authcore.Sender, error) {
+	var senders []authcore.Sender
+	for _, m := range a.Mail {
+		sender, err := m.sender(expandSecret)
+		if err != nil {
+			return nil, err
+		}
+		senders = append(senders, sender)
+	}
+	return senders, nil
+}
+
+// sender makes one sender; expand puts in what placeholders stand for.
+func (m Mail) sender(expand func(option, value string) (string, error)) (authcore.Sender, error) {
+	switch {
+	case m.SMTP != nil:
+		return m.SMTP.sender(expand)
+	case m.Mailgun != nil:
+		return m.Mailgun.sender(expand)
+	}
+	return nil, errors.New("mail: no kind of sender is given; there are smtp, mailgun, log and dir")
+}
+
+func (s *SMTP) sender(expand func(option, value string) (string, error)) (authcore.Sender, error) {
+	host, portText, err := net.SplitHostPort(s.Address)
+	port, err2 := strconv.Atoi(portText)
+	if err != nil || err2 != nil {
+		return nil, fmt.Errorf("mail smtp: %q is not host:port; write for example\n    mail smtp smtp.example.com:587", s.Address)
+	}
+	username, err := expand("mail smtp "+s.Address+": username", s.Username)
+	if err != nil {
+		return nil, err
+	}
+	password, err := expand("mail smtp "+s.Address+": password", s.Password)
+	if err != nil {
+		return nil, err
+	}
+	return smtp.New(smtp.Config{
+		Host: host, Port: port, TLS: smtp.TLSMode(s.TLS),
+		Username: username, Password: smtp.Password(password),
+	})
+}
+
+func (g *Mailgun) sender(expand func(option, value string) (string, error)) (authcore.Sender, error) {
+	key, err := expand("mail mailgun "+g.Domain+": api_key", g.APIKey)
+	if err != nil {
+		return nil, err
+	}
+	return mailgun.New(mailgun.Config{
+		Domain: g.Domain, APIKey: mailgun.APIKey(key), Region: g.Region, BaseURL: g.BaseURL,
+	})
+}

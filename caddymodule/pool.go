@@ -1,0 +1,148 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap/exp/zapslog"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/memstore"
+)
+
+// sites holds what outlives a configuration. A new configuration starts before
+// the old one stops, and a directory can be opened only once, so both use the
+// same site; it is closed when the last one lets go of it.
+var sites = caddy.NewUsagePool()
+
+// site is an open store with the core on it. Its key in the pool is the
+// canonical directory.
+type site struct {
+	dir   string
+	store authcore.Store
+
+	mu      sync.Mutex
+	core    *authcore.Core
+	secrets []string // ids, the current one first
+}
+
+// openCore takes the store into use, or joins the configuration that did.
+func (a *App) openCore() (*authcore.Core, error) {
+	dir, err := a.storeDir()
+	if err != nil {
+		return nil, err
+	}
+	value, _, err := sites.LoadOrNew(dir, func() (caddy.Destructor, error) { return openSite(dir) })
+	if err != nil {
+		return nil, err
+	}
+	a.releases = append(a.releases, func() {
+		if _, err := sites.Delete(dir); err != nil {
+			a.log.Error("closing the store: " + err.Error())
+		}
+	})
+	s := value.(*site)
+	ctx := context.Background()
+	secrets, err := a.secrets(ctx, dir, func() (bool, error) { return authcore.IsNew(ctx, s.store) })
+	if err != nil {
+		return nil, err
+	}
+	return s.use(ctx, secrets)
+}
+
+// storeDir returns the one name of the store's directory, and makes it.
+func (a *App) storeDir() (string, error) {
+	dir := filepath.Join(caddy.AppDataDir(), "gatehouse")
+	if a.Store != nil && a.Store.Badger != nil && a.Store.Badger.Dir != "" {
+		expanded, err := caddy.NewReplacer().ReplaceOrErr(a.Store.Badger.Dir, true, true)
+		if err != nil {
+			return "", fmt.Errorf("store badger %s: %w", a.Store.Badger.Dir, err)
+		}
+		dir = expanded
+	}
+	absolute, err := filepath.Abs(dir)
+	if err == nil {
+		err = os.MkdirAll(absolute, 0o700)
+	}
+	if err == nil {
+		absolute, err = filepath.EvalSymlinks(absolute)
+	}
+	if err != nil {
+		return "", fmt.Errorf("store badger %s: %w", dir, err)
+	}
+	return absolute, nil
+}
+
+func openSite(dir string) (*site, error) {
+	return &site{dir: dir, store: memstore.New()}, nil
+}
+
+// use returns the core. The first caller opens it; the secrets are its for
+// good, because keys and codes in memory rest on them.
+func (s *site) use(ctx context.Context, secrets authcore.Secrets) (*authcore.Core, error) {
+	ids := secretIDs(secrets)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.core != nil {
+		if !slices.Equal(ids, s.secrets) {
+			return nil, fmt.Errorf("secret: it has changed since the server was started with the store in %s; this needs a restart, a reload can't do it", s.dir)
+		}
+		return s.core, nil
+	}
+	core, err := authcore.Open(ctx, s.store, secrets, authcore.Options{Logger: slog.New(currentLog{})})
+	if errors.Is(err, authcore.ErrWrongSecret) {
+		return nil, fmt.Errorf("secret: %w than the one configured; write the right one, or name it after the new one if it was changed: secret <new> <old> (the store is in %s)", err, s.dir)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("store badger %s: %w", s.dir, err)
+	}
+	s.core, s.secrets = core, ids
+	return core, nil
+}
+
+// secretIDs tells sets of secrets apart: which one is current, and which are
+// known besides.
+func secretIDs(s authcore.Secrets) []string {
+	var old []string
+	for _, secret := range s.Old {
+		if secret.ID() != s.Current.ID() {
+			old = append(old, secret.ID())
+		}
+	}
+	slices.Sort(old)
+	return append([]string{s.Current.ID()}, slices.Compact(old)...)
+}
+
+// Destruct implements caddy.Destructor.
+func (s *site) Destruct() error {
+	if s.core != nil {
+		s.core.Close()
+	}
+	return s.store.Close()
+}
+
+// currentLog is the log of whichever configuration is running: what outlives a
+// configuration must not write to a log that was closed with it.
+type currentLog struct{}
+
+func (currentLog) handler() slog.Handler {
+	return zapslog.NewHandler(caddy.Log().Core(), zapslog.WithName("gatehouse"))
+}
+
+func (l currentLog) Enabled(ctx context.Context, level slog.Level) bool {
+	return l.handler().Enabled(ctx, level)
+}
+
+func (l currentLog) Handle(ctx context.Context, r slog.Record) error {
+	return l.handler().Handle(ctx, r)
+}
+
+func (l currentLog) WithAttrs(attrs []slog.Attr) slog.Handler { return l.handler().WithAttrs(attrs) }
+func (l currentLog) WithGroup(name string) slog.Handler       { return l.handler().WithGroup(name) }

@@ -1,0 +1,146 @@
+package caddymodule
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"regexp"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/certmagic"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// secretKey is where Caddy's storage keeps the secret that was made for a new
+// store. It is not under gatehouse/, which is the store's default directory:
+// who copies the store must not copy its key with it.
+const secretKey = "gatehouse-secret"
+
+// checkSecrets checks what does not depend on the machine.
+func (a *App) checkSecrets() error {
+	for _, value := range a.secretOptions() {
+		if isPlaceholder(value) {
+			continue
+		}
+		if _, err := authcore.NewSecret([]byte(value)); err != nil {
+			return fmt.Errorf("secret: %w", err)
+		}
+	}
+	if a.Secret == "" && len(a.OldSecrets) > 0 {
+		return errors.New("old_secrets: there are old secrets but no secret; write the new one first, as in\n    secret {file./run/secrets/gatehouse} {file./run/secrets/gatehouse.old}")
+	}
+	return nil
+}
+
+func (a *App) secretOptions() []string {
+	if a.Secret == "" {
+		return nil
+	}
+	return append([]string{a.Secret}, a.OldSecrets...)
+}
+
+// secrets returns the secret to use and the ones before it: the option, and
+// what Caddy's storage holds, which is an old one once the option is written.
+// isNew tells whether the store is, so that a secret may be made for it.
+func (a *App) secrets(ctx context.Context, dir string, isNew func() (bool, error)) (authcore.Secrets, error) {
+	var all []authcore.Secret
+	for i, option := range a.secretOptions() {
+		name := "secret"
+		if i > 0 {
+			name = fmt.Sprintf("secret (old one %d)", i)
+		}
+		value, err := expandSecret(name, option)
+		if err != nil {
+			return authcore.Secrets{}, err
+		}
+		secret, err := authcore.NewSecret([]byte(value))
+		if err != nil {
+			return authcore.Secrets{}, fmt.Errorf("%s: %w", name, err)
+		}
+		all = append(all, secret)
+	}
+	stored, err := a.storedSecret(ctx, dir, len(all) == 0, isNew)
+	if err != nil {
+		return authcore.Secrets{}, err
+	}
+	all = append(all, stored...)
+	return authcore.Secrets{Current: all[0], Old: all[1:]}, nil
+}
+
+// storedSecret returns what Caddy's storage holds: one secret or none. If one
+// is needed and there is none, it makes one for a new store; for a store with
+// content it must not, because that store has a secret, which was lost.
+func (a *App) storedSecret(ctx context.Context, dir string, needed bool, isNew func() (bool, error)) ([]authcore.Secret, error) {
+	storage := a.ctx.Storage()
+	if needed {
+		if err := storage.Lock(ctx, secretKey); err != nil {
+			return nil, fmt.Errorf("locking %s in Caddy's storage (%v): %w", secretKey, storage, err)
+		}
+		defer storage.Unlock(context.WithoutCancel(ctx), secretKey)
+	}
+	value, err := storage.Load(ctx, secretKey)
+	switch {
+	case err == nil:
+		secret, err := authcore.NewSecret(bytes.TrimSpace(value))
+		if err != nil {
+			return nil, fmt.Errorf("%s in Caddy's storage (%v): %w", secretKey, storage, err)
+		}
+		return []authcore.Secret{secret}, nil
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("reading %s in Caddy's storage (%v): %w", secretKey, storage, err)
+	case !needed:
+		return nil, nil
+	}
+	fresh, err := isNew()
+	if err != nil {
+		return nil, err
+	}
+	if !fresh {
+		return nil, fmt.Errorf("the store in %s has content but its secret is missing: neither is the option secret written, nor is there %s in Caddy's storage (%v); put the secret back, or move the directory away to start anew (everybody is signed out then)", dir, secretKey, storage)
+	}
+	return makeSecret(ctx, storage)
+}
+
+func makeSecret(ctx context.Context, storage certmagic.Storage) ([]authcore.Secret, error) {
+	raw := make([]byte, authcore.MinSecretBytes)
+	rand.Read(raw)
+	value := []byte(hex.EncodeToString(raw))
+	if err := storage.Store(ctx, secretKey, value); err != nil {
+		return nil, fmt.Errorf("keeping the new secret as %s in Caddy's storage (%v): %w", secretKey, storage, err)
+	}
+	secret, err := authcore.NewSecret(value)
+	return []authcore.Secret{secret}, err
+}
+
+// placeholders are the ones that a secret may have.
+var placeholders = regexp.MustCompile(`\{(env|file)\.[^{}]*\}`)
+
+// isPlaceholder tells whether a value is known only on the machine.
+func isPlaceholder(value string) bool { return placeholders.MatchString(value) }
+
+// expandSecret puts in what placeholders stand for. One that resolves to
+// nothing is an error that names it; no other part of the value is ever shown.
+func expandSecret(option, value string) (string, error) {
+	if !isPlaceholder(value) {
+		return value, nil
+	}
+	var empty []string
+	replacer := caddy.NewReplacer()
+	value = placeholders.ReplaceAllStringFunc(value, func(p string) string {
+		v, _ := replacer.GetString(strings.Trim(p, "{}"))
+		if v == "" {
+			empty = append(empty, p)
+		}
+		return v
+	})
+	if len(empty) > 0 {
+		return "", fmt.Errorf("%s: %s resolves to nothing: set the variable, or check that the file is there, readable and not empty", option, strings.Join(empty, " and "))
+	}
+	return value, nil
+}
