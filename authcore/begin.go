@@ -97,15 +97,16 @@ func (s *Service) begin(tx Tx, b Browser, in Start) (Begun, *challenge, error) {
 	return Begun{Verdict: Accepted, FlowCookie: cookie, Flow: f.ID}, made, flows.save(tx, now)
 }
 
-// startLimits are the counters that a start must fit and counts for.
+// startLimits are the counters that a start must fit and counts for. A browser
+// that has proved the address does not count for its network; a start that
+// sends nothing counts for nothing else.
 func (s *Service) startLimits(b Browser, a Address, known, live bool) counters {
-	client := s.cfg.Limits.client(b.Client)
-	if live {
-		return client
-	}
-	limits := counters{s.cfg.Limits.recipient(a, known)}
+	var limits counters
 	if !known {
-		limits = append(limits, client...)
+		limits = s.cfg.Limits.client(b.Client)
+	}
+	if !live {
+		limits = append(limits, s.cfg.Limits.recipient(a, known))
 	}
 	return limits
 }
