@@ -117,7 +117,7 @@ func mailDomain(s string) (string, bool) {
 	if err != nil || !isHostname(ascii) || !strings.Contains(ascii, ".") {
 		return "", false
 	}
-	if endsInNumber(ascii) || strings.Contains(ascii, "_") {
+	if endsInNumber(ascii) {
 		return "", false
 	}
 	if lower == ascii {

@@ -71,8 +71,6 @@ func (f *listFile) poll(now time.Time, knows func(string) bool) []ListEvent {
 	case err != nil && f.lostAt.IsZero():
 		f.seen, f.lostAt, f.problem = nil, now, problem(err)
 		return []ListEvent{{Path: f.path, State: ListHeld, Problem: f.problem}}
-	case err != nil:
-		f.seen = nil // whatever comes back is new
 	case ready:
 		return []ListEvent{f.take(parseList(text, knows))}
 	}

@@ -54,6 +54,21 @@ func TestParseOriginRefuses(t *testing.T) {
 	}
 }
 
+func TestParseOriginSaysWhatToWrite(t *testing.T) {
+	for in, want := range map[string]string{
+		"app.test":             "begins with https://",
+		"https://app.test/x":   "without path",
+		"https://a@app.test":   "without path, query or user name",
+		"https://app.test:x":   "port",
+		"https://app test":     "not a host name",
+		"https://bü cher.test": "not a host name",
+	} {
+		if _, err := ParseOrigin(in); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("ParseOrigin(%q): %v; want %q in it", in, err, want)
+		}
+	}
+}
+
 func TestNewOriginRefusesOddHosts(t *testing.T) {
 	for _, host := range []string{
 		"", ".", "..", ":", ":443", "app.test:", "app.test:0", "app.test:65536", "app.test:99999", "app.test:+80", "app.test:080",

@@ -79,26 +79,28 @@ func ParseWhoList(args []string) ([]Who, error) {
 // exactly, nothing below it), a group's name, file:/path or any. The error is
 // a *WhoError. Whether the group exists is found out by Compile.
 func ParseWho(s string) (Who, error) {
-	if s == "any" {
-		return Who{kind: whoAny}, nil
+	if who, ok := readWho(s); ok {
+		return who, nil
 	}
-	if path, ok := strings.CutPrefix(s, "file:"); ok && path != "" {
-		return Who{whoFile, path}, nil
+	return Who{}, notWho(s)
+}
+
+func readWho(s string) (Who, bool) {
+	if s == "any" {
+		return Who{kind: whoAny}, true
+	}
+	if path, ok := strings.CutPrefix(s, "file:"); ok {
+		return Who{whoFile, path}, path != ""
 	}
 	if domain, ok := strings.CutPrefix(s, "*@"); ok {
-		if a, err := ParseAddress("x@" + domain); err == nil && a.Local() == "x" {
-			return Who{whoDomain, a.Domain()}, nil
-		}
-		return Who{}, notWho(s)
+		a, err := ParseAddress("x@" + domain)
+		return Who{whoDomain, a.Domain()}, err == nil
 	}
 	if isGroupName(s) {
-		return Who{whoGroup, s}, nil
+		return Who{whoGroup, s}, true
 	}
 	a, err := ParseAddress(s)
-	if err != nil {
-		return Who{}, notWho(s)
-	}
-	return Who{whoAddress, a.String()}, nil
+	return Who{whoAddress, a.String()}, err == nil
 }
 
 func isGroupName(s string) bool {
@@ -117,8 +119,8 @@ func notWho(s string) *WhoError {
 		return &WhoError{s, problem, [2]string{usable(one, "*@example.com"), usable(other, "alice@example.com")}}
 	}
 	switch {
-	case s == "*" || s == "*@*" || s == "*@":
-		return &WhoError{s, "a star alone names nobody", [2]string{"*@example.com", "any"}}
+	case s != "" && bare == "":
+		return &WhoError{s, "this names nobody in particular", [2]string{"*@example.com", "any"}}
 	case s == "file:":
 		return &WhoError{s, "the path of the list is missing", [2]string{"file:/etc/gatehouse/people.txt", "*@example.com"}}
 	case strings.HasPrefix(s, "/") || strings.HasPrefix(s, "./"):
@@ -142,8 +144,8 @@ func notWho(s string) *WhoError {
 
 // usable returns entry, or instead if entry would be wrong again.
 func usable(entry, instead string) string {
-	if _, err := ParseWho(entry); entry == "" || err != nil {
-		return instead
+	if _, ok := readWho(entry); ok {
+		return entry
 	}
-	return entry
+	return instead
 }
