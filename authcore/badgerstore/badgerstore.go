@@ -1,0 +1,250 @@
+// Package badgerstore keeps a Gatehouse store on the local disk, with Badger.
+//
+//	store, err := badgerstore.Open(dir, badgerstore.Options{})
+//
+// Updates that wait at the same time are committed as one group, with one sync
+// of the disk (group.go): each runs in its caller's goroutine, one after
+// another, and sees what those before it wrote. So there are no conflicts to
+// retry, and every acknowledged write is on disk.
+//
+// Records carry their expiry with them (record.go), judged by Options.Now;
+// Badger's own expiry only collects garbage, and Collect makes it do so
+// (collect.go).
+//
+// Badger writes through memory maps, where a full disk is not an error but a
+// signal that ends the process. So files get their disk blocks before they are
+// written (mapping_linux.go, spare.go), and updates are refused with
+// authcore.ErrFull well before the disk is full (room.go).
+//
+// A directory that is in use, foreign, damaged or from a newer version is
+// refused with what to do about it (home.go, tables.go); a store never starts
+// empty where one has been.
+package badgerstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// Options are what Open may be told; the zero value is safe.
+type Options struct {
+	// Logger gets Badger's warnings and what the store has to tell about its
+	// disk; nil discards them. No key and no value is logged.
+	Logger *slog.Logger
+
+	// Now judges expiry; nil is time.Now.
+	Now func() time.Time
+
+	// ReserveBytes of the disk are left free for everyone else and for the
+	// store's own compaction: with less, updates are refused with ErrFull.
+	// 0 is DefaultReserve.
+	ReserveBytes int64
+
+	// MaxBytes is the most that the directory may take on disk; above it,
+	// updates are refused with ErrFull. It includes about 30 MB that an empty
+	// store takes, blocks reserved ahead of writing. 0 is DefaultMax.
+	MaxBytes int64
+}
+
+const (
+	DefaultReserve = 64 << 20 // bytes; a round of compaction fits in
+	DefaultMax     = 1 << 30  // bytes; about three million sessions
+)
+
+// Store is an authcore.Store in a directory. Make it with Open.
+type Store struct {
+	dir  string
+	now  func() time.Time
+	log  *slog.Logger
+	db   *badger.DB
+	home *home
+	room *room
+
+	turns  chan *group    // given out one at a time, see group.go
+	stop   chan struct{}  // closed by Close, once no call is under way
+	idle   sync.WaitGroup // the store's own goroutines
+	failed atomic.Pointer[error]
+
+	mu        sync.RWMutex // guards closed against calls that come in
+	closed    bool
+	calls     sync.WaitGroup
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// Open opens the store in dir, or makes one if dir is absent or empty. Only
+// one process can have it open. dir becomes 0700 and its files 0600.
+func Open(dir string, opts Options) (*Store, error) {
+	s, err := open(dir, opts)
+	if err != nil {
+		return nil, fmt.Errorf("badgerstore: %w", err)
+	}
+	return s, nil
+}
+
+func open(dir string, opts Options) (_ *Store, err error) {
+	opts = opts.withDefaults()
+	h, err := openHome(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			h.release()
+		}
+	}()
+	r := newRoom(h.dir, opts)
+	db, err := openDB(h, r, opts.Logger)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{
+		dir: h.dir, now: opts.Now, log: opts.Logger, db: db, home: h, room: r,
+		turns: make(chan *group), stop: make(chan struct{}),
+	}
+	s.idle.Go(s.giveTurns)
+	s.idle.Go(s.collectSometimes)
+	return s, nil
+}
+
+func (o Options) withDefaults() Options {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.ReserveBytes == 0 {
+		o.ReserveBytes = DefaultReserve
+	}
+	if o.MaxBytes == 0 {
+		o.MaxBytes = DefaultMax
+	}
+	return o
+}
+
+// View runs fn over a snapshot.
+func (s *Store) View(ctx context.Context, fn func(authcore.Tx) error) error {
+	if err := s.enter(ctx); err != nil {
+		return err
+	}
+	defer s.calls.Done()
+	txn := s.db.NewTransaction(false)
+	defer txn.Discard()
+	return fn(&viewTx{reader{txn, s.now()}})
+}
+
+// Update runs fn in its turn and returns when what it wrote is on disk. A
+// context that ends while Update waits for its turn ends the waiting; after
+// that Update waits for the outcome. An fn may write about 500 KB; more is an
+// error. After an I/O error, when nobody can tell what is on disk, every
+// update is refused until the store is opened anew.
+func (s *Store) Update(ctx context.Context, fn func(authcore.Tx) error) error {
+	if err := s.enter(ctx); err != nil {
+		return err
+	}
+	defer s.calls.Done()
+	select {
+	case g := <-s.turns:
+		err := g.run(ctx, fn)
+		<-g.done
+		if err != nil {
+			return err
+		}
+		return g.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// enter counts a call in, so that Close waits for it.
+func (s *Store) enter(ctx context.Context) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		return authcore.ErrClosed
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.calls.Add(1)
+	return nil
+}
+
+// Close waits for the calls under way and closes the directory. On a disk so
+// full that Badger cannot tidy up, it gives up after a few seconds with an
+// error: nothing acknowledged is lost, but the directory stays in use until
+// the process ends.
+func (s *Store) Close() error {
+	s.closeOnce.Do(func() {
+		s.mu.Lock()
+		s.closed = true
+		s.mu.Unlock()
+		s.calls.Wait()
+		close(s.stop)
+		s.idle.Wait()
+		s.closeErr = s.closeDB()
+	})
+	return s.closeErr
+}
+
+func (s *Store) closeDB() error {
+	s.room.dropBallast()
+	done := make(chan error, 1)
+	go func() { done <- s.db.Close() }()
+	stuck := 0
+	for {
+		select {
+		case err := <-done:
+			s.room.close()
+			s.home.release()
+			if err != nil {
+				return fmt.Errorf("badgerstore: closing %s: %w", s.dir, cause(err))
+			}
+			return nil
+		case <-time.After(100 * time.Millisecond):
+			if !s.room.stuck() {
+				stuck = 0
+			} else if stuck++; stuck == 30 {
+				return fmt.Errorf("badgerstore: closing %s: %w: free some, then restart", s.dir, authcore.ErrFull)
+			}
+		}
+	}
+}
+
+// Health is what an operator wants to know of a store.
+type Health struct {
+	FreeBytes int64 // on the disk, for ordinary users
+	SizeBytes int64 // that the directory takes on disk
+	Err       error // why updates are refused; nil if they are not
+}
+
+// Health looks at the disk and tells how the store is.
+func (s *Store) Health() Health {
+	h := s.room.look()
+	if err := s.failed.Load(); err != nil {
+		h.Err = *err
+	}
+	return h
+}
+
+// cause strips what Badger wraps around an error: its text repeats keys, which
+// may hold addresses.
+func cause(err error) error {
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return err
+		}
+		err = inner
+	}
+}

@@ -1,0 +1,171 @@
+package badgerstore
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+const (
+	markerName   = "gatehouse-store.json"
+	manifestName = "MANIFEST" // Badger's list of its tables
+	format       = 1          // raised when an older Gatehouse could not read it
+)
+
+// marker is the file that makes a directory ours.
+type marker struct {
+	Store  string `json:"store"`  // always "gatehouse"
+	Engine string `json:"engine"` // always "badger"
+	Format int    `json:"format"`
+	Ready  bool   `json:"ready"` // false until Open succeeds for the first time
+}
+
+// home is the store's directory, locked.
+type home struct {
+	dir   string // canonical
+	lock  *os.File
+	fresh bool
+}
+
+// openHome locks dir for this process and makes sure that it is ours, or
+// empty. It changes nothing in a directory that is not.
+func openHome(dir string) (*home, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("making the store's directory: %w", err)
+	}
+	dir, err := canonical(dir)
+	if err != nil {
+		return nil, err
+	}
+	lock, err := lockDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	h := &home{dir: dir, lock: lock}
+	if h.fresh, err = inspect(dir); err == nil {
+		err = h.settle()
+	}
+	if err != nil {
+		h.release()
+		return nil, err
+	}
+	return h, nil
+}
+
+func canonical(dir string) (string, error) {
+	dir, err := filepath.Abs(dir)
+	if err == nil {
+		dir, err = filepath.EvalSymlinks(dir)
+	}
+	if err != nil {
+		return "", fmt.Errorf("finding the store's directory: %w", err)
+	}
+	return dir, nil
+}
+
+// lockDir takes the lock that Badger and its tools use. It ends with the
+// process, so a crash leaves none behind.
+func lockDir(dir string) (*os.File, error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening the store's directory: %w", err)
+	}
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if err == nil {
+		return f, nil
+	}
+	f.Close()
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return nil, fmt.Errorf("the store %s is in use by another process: stop that one, or give this one a directory of its own", dir)
+	}
+	return nil, fmt.Errorf("locking the store's directory %s: %w", dir, err)
+}
+
+func (h *home) release() { h.lock.Close() }
+
+// inspect tells whether dir is empty; a directory that is neither empty nor a
+// store of ours that is whole is an error.
+func inspect(dir string) (fresh bool, err error) {
+	b, err := os.ReadFile(filepath.Join(dir, markerName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, wantEmpty(dir)
+	}
+	if err != nil {
+		return false, fmt.Errorf("reading the store's marker: %w", err)
+	}
+	var m marker
+	if json.Unmarshal(b, &m) != nil || m.Store != "gatehouse" || m.Engine != "badger" || m.Format < 1 {
+		return false, fmt.Errorf("%s in %s is damaged: restore the directory from a backup", markerName, dir)
+	}
+	if m.Format > format {
+		return false, fmt.Errorf("the store %s has format %d, this Gatehouse reads up to %d: use the newer Gatehouse that wrote it, or restore a backup", dir, m.Format, format)
+	}
+	if _, err := os.Stat(filepath.Join(dir, manifestName)); m.Ready && err != nil {
+		return false, fmt.Errorf("%s is missing in %s: restore the directory from a backup; an empty store would forget what was used, ended and refused", manifestName, dir)
+	}
+	return !m.Ready, nil
+}
+
+func wantEmpty(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("reading the store's directory: %w", err)
+	}
+	for _, e := range entries {
+		switch e.Name() {
+		case "lost+found", markerName + ".new":
+		default:
+			return fmt.Errorf("%s holds %q but no %s: it is no Gatehouse store; use an empty directory, or restore the whole store from a backup", dir, e.Name(), markerName)
+		}
+	}
+	return nil
+}
+
+// settle closes the directory to others and, when it is fresh, marks it as
+// ours before Badger puts its files there.
+func (h *home) settle() error {
+	if err := os.Chmod(h.dir, 0o700); err != nil {
+		return fmt.Errorf("closing the store's directory to others: %w", err)
+	}
+	if !h.fresh {
+		return nil
+	}
+	return h.mark(false)
+}
+
+// finish marks a fresh store as ready: from now on a missing file is a loss.
+func (h *home) finish() error {
+	if !h.fresh {
+		return nil
+	}
+	h.fresh = false
+	return h.mark(true)
+}
+
+func (h *home) mark(ready bool) error {
+	b, err := json.Marshal(marker{Store: "gatehouse", Engine: "badger", Format: format, Ready: ready})
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(h.dir, markerName)
+	if err := writeSynced(path+".new", append(b, '\n')); err != nil {
+		return fmt.Errorf("marking the store's directory: %w", err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		return fmt.Errorf("marking the store's directory: %w", err)
+	}
+	return h.lock.Sync()
+}
+
+func writeSynced(path string, b []byte) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	return errors.Join(err, f.Sync(), f.Close())
+}

@@ -1,0 +1,22 @@
+//go:build !linux
+
+package badgerstore
+
+import (
+	"io/fs"
+	"math"
+	"os"
+)
+
+// Elsewhere than on Linux the disk is not watched: only Options.MaxBytes
+// bounds the store.
+
+func freeBytes(string) (int64, error) { return math.MaxInt64, nil }
+
+func allocated(info fs.FileInfo) int64 { return info.Size() }
+
+func reserve(*os.File, int64, int64) error { return nil }
+
+func watchMappings(*room) {}
+
+func unwatchMappings(*room) {}
