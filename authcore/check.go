@@ -17,12 +17,57 @@ const (
 )
 
 // Check returns the live session that token stands for at origin, nil if it
-// stands for none. An error means that it cannot be told: the store failed, and
-// the session was not read in the last minute.
+// stands for none, and counts as a use of it. An error means that it cannot be
+// told: the store failed, and the session was not read in the last minute.
 //
 // It is the hot path: for a session in the cache it takes no store call, no
 // signature and no allocation.
 func (s *Service) Check(ctx context.Context, token string, at Origin) (*Session, error) {
+	session, err := s.find(ctx, token, at)
+	if session != nil {
+		s.Used(session)
+	}
+	return session, err
+}
+
+// CheckAll is Check for a request with several session cookies: exactly one
+// that is live counts, since of two nobody knows whose the request is.
+func (s *Service) CheckAll(ctx context.Context, tokens []string, at Origin) (*Session, error) {
+	session, err := s.Find(ctx, tokens, at)
+	if session != nil {
+		s.Used(session)
+	}
+	return session, err
+}
+
+// Find is CheckAll without counting as a use: a site whose own limits are
+// stricter looks at Session.LastSeen first, and calls Used if the session is
+// within them.
+func (s *Service) Find(ctx context.Context, tokens []string, at Origin) (*Session, error) {
+	if len(tokens) == 1 {
+		return s.find(ctx, tokens[0], at)
+	}
+	var found *Session
+	for _, token := range tokens[:min(len(tokens), MaxSessionTokens)] {
+		session, err := s.find(ctx, token, at)
+		if err != nil {
+			return nil, err
+		}
+		if session == nil || session == found {
+			continue
+		}
+		if found != nil {
+			return nil, nil
+		}
+		found = session
+	}
+	return found, nil
+}
+
+// Used notes a use of session.
+func (s *Service) Used(session *Session) { session.live.touch(s.core.now()) }
+
+func (s *Service) find(ctx context.Context, token string, at Origin) (*Session, error) {
 	c, now := s.core, s.core.now()
 	live := c.cache.get(token)
 	if live == nil {
@@ -38,36 +83,12 @@ func (s *Service) Check(ctx context.Context, token string, at Origin) (*Session,
 	return s.admit(live, at, now), nil
 }
 
-// CheckAll is Check for a request with several session cookies: exactly one
-// that is live counts, since of two nobody knows whose the request is.
-func (s *Service) CheckAll(ctx context.Context, tokens []string, at Origin) (*Session, error) {
-	if len(tokens) == 1 {
-		return s.Check(ctx, tokens[0], at)
-	}
-	var found *Session
-	for _, token := range tokens[:min(len(tokens), MaxSessionTokens)] {
-		session, err := s.Check(ctx, token, at)
-		if err != nil {
-			return nil, err
-		}
-		if session == nil || session == found {
-			continue
-		}
-		if found != nil {
-			return nil, nil
-		}
-		found = session
-	}
-	return found, nil
-}
-
-// admit applies what can be told without the store, and notes the use.
+// admit applies what can be told without the store.
 func (s *Service) admit(live *liveSession, at Origin, now time.Time) *Session {
 	session := live.snapshot.Load()
 	if live.ended.Load() || !s.withinLimits(session, now) || session.Audience != at.Audience(s.cfg.Domain) {
 		return nil
 	}
-	live.touch(now)
 	return session
 }
 
