@@ -61,6 +61,8 @@ type Server struct {
 	rules      map[Step]rule
 	refusedTo  map[string]int
 	logins     []string
+	open       int           // connections after EHLO
+	closed     chan struct{} // closed, and replaced, when open sinks
 }
 
 type received struct {
@@ -77,7 +79,7 @@ func Start(t testing.TB, opts Options) *Server {
 	}
 	s := &Server{
 		Addr: "127.0.0.1:0", Host: "127.0.0.1", opts: opts,
-		arrived: make(chan struct{}), rules: map[Step]rule{}, refusedTo: map[string]int{},
+		arrived: make(chan struct{}), closed: make(chan struct{}), rules: map[Step]rule{}, refusedTo: map[string]int{},
 	}
 	s.cert, s.CertPEM, s.RootCAs = selfSigned(t, names)
 	s.Restart(t)
@@ -139,6 +141,25 @@ func (s *Server) Logins() []string {
 	return append([]string(nil), s.logins...)
 }
 
+// WaitIdle waits until every client has closed its connections.
+func (s *Server) WaitIdle(t testing.TB) {
+	t.Helper()
+	timeout := time.After(patience)
+	for {
+		s.mu.Lock()
+		open, closed := s.open, s.closed
+		s.mu.Unlock()
+		if open == 0 {
+			return
+		}
+		select {
+		case <-closed:
+		case <-timeout:
+			t.Fatalf("smtptest: %d connections still open after %v", open, patience)
+		}
+	}
+}
+
 func (s *Server) newSMTP() *smtp.Server {
 	server := smtp.NewServer(smtp.BackendFunc(s.newSession))
 	server.Domain = "smtptest"
@@ -149,6 +170,7 @@ func (s *Server) newSMTP() *smtp.Server {
 	if s.opts.TLS == StartTLS {
 		server.TLSConfig = s.tlsConfig()
 	}
+	server.EnableSMTPUTF8 = true
 	return server
 }
 

@@ -19,7 +19,13 @@ type session struct {
 
 func (s *Server) newSession(c *smtp.Conn) (smtp.Session, error) {
 	ses := &session{server: s, conn: c}
-	return ses, ses.apply(Hello)
+	if err := ses.apply(Hello); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open++
+	return ses, nil
 }
 
 func (s *session) apply(step Step) error {
@@ -85,4 +91,12 @@ func (s *session) Reset() {
 	}
 }
 
-func (s *session) Logout() error { return nil }
+// Logout is called when the connection ends, and before TLS begins.
+func (s *session) Logout() error {
+	s.server.mu.Lock()
+	defer s.server.mu.Unlock()
+	s.server.open--
+	close(s.server.closed)
+	s.server.closed = make(chan struct{})
+	return nil
+}
