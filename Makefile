@@ -1,0 +1,68 @@
+# Gatehouse. Plain `make` lists what can be made.
+
+SHELL       := bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+# The linter is pinned: a new version finds new things, and that is a change of
+# its own. Built by the Go toolchain into .tools, never taken as a binary.
+GOLANGCI_LINT := v2.15.0
+LINTER        := .tools/golangci-lint-$(GOLANGCI_LINT)
+
+CONFIG   ?= Caddyfile.example
+FUZZTIME ?= 30s
+# One package at a time may take so long; the whole of `make test` stays under
+# ten minutes on two cores.
+TIMEOUT  ?= 9m
+
+.PHONY: help run build test check prove bench fuzz golden fmt vet lint tools
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: ## serve the example on http://localhost:8080, codes on this terminal
+	go run . run --config $(CONFIG)
+
+build: ## build the binary ./gatehouse
+	go build -trimpath -ldflags '-s -w' -o gatehouse .
+
+test: tools ## everything, with the race detector; a skipped test is a failure
+	.ci/go-test -race -timeout $(TIMEOUT) ./...
+
+check: fmt vet lint ## fmt, vet, lint and the short tests
+	go test -short ./...
+
+prove: tools ## the long proofs: the same tests as in `make test` with large numbers
+	GATEHOUSE_PROVE=1 .ci/go-test -race -timeout 3h ./...
+
+bench: ## run all benchmarks
+	go test -run '^$$' -bench . -benchmem ./...
+
+fuzz: ## run every fuzz test for FUZZTIME (30s)
+	@for dir in $$(grep -rl '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u); do \
+	  for name in $$(grep -ho '^func Fuzz[A-Za-z0-9_]*' "$$dir"/*_test.go | cut -c6-); do \
+	    echo "$$dir $$name"; go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$dir"; \
+	  done; \
+	done
+
+golden: ## write the golden files anew; read the diff before committing it
+	@for dir in $$(grep -rl 'flag.Bool("update"' --include='*_test.go' . | xargs -n1 dirname | sort -u); do \
+	  go test "$$dir" -update; \
+	done
+
+fmt: ## fail on files that gofmt would change
+	@files=$$(gofmt -l .); \
+	  [ -z "$$files" ] || { echo "not formatted, run gofmt -w on:"; echo "$$files"; exit 1; }
+
+vet:
+	go vet ./...
+
+lint: $(LINTER)
+	$(LINTER) run
+
+$(LINTER):
+	mkdir -p .tools
+	GOBIN=$(CURDIR)/.tools go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT)
+	mv .tools/golangci-lint $@
+
+tools:
+	@.ci/tools

@@ -1,0 +1,157 @@
+package main_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/gatehouse-auth/gatehouse"
+
+// A layer is a room of the house: what it may reach among our own packages, and
+// what it must not use from elsewhere. Paths end in /... for a whole tree.
+type layer struct {
+	path   string   // below the module; the first layer that matches counts
+	own    []string // our packages that it may import, itself always
+	not    []string // what it must not even reach through others
+	direct []string // what it must not import itself
+	why    string
+}
+
+var layers = []layer{
+	{"authcore", []string{}, []string{caddyPath, badgerPath}, []string{"net/http", "html/template"},
+		"the domain is the same behind every server and on every store; it takes values and returns values"},
+	{"authcore/storetest", []string{"authcore"}, []string{caddyPath, badgerPath}, []string{"net/http"},
+		"one suite holds every store, so it can know none"},
+	{"authcore/memstore", []string{"authcore"}, []string{caddyPath, badgerPath}, []string{"net/http"},
+		"a store knows the domain's contract and its engine, nothing else"},
+	{"authcore/badgerstore", []string{"authcore"}, []string{caddyPath}, []string{"net/http"},
+		"a store knows the domain's contract and its engine, nothing else"},
+	{"authcore/...", []string{"authcore", "authcore/rfc5322", "authcore/smtp/smtptest"}, []string{caddyPath, badgerPath}, nil,
+		"a sender knows the domain's contract and its mail library, nothing else"},
+	{"pages", []string{"authcore"}, []string{caddyPath, badgerPath}, nil,
+		"pages serve any net/http server, and hold no rule about who may sign in"},
+	{"caddymodule", []string{"authcore/...", "pages"}, nil, nil,
+		"Caddy's side wires the rooms below it and is used by none of them"},
+	{"e2e/...", []string{"authcore/...", "pages", "caddymodule", "e2e/..."}, nil, nil,
+		"tests across the whole"},
+	{"", []string{"caddymodule"}, nil, []string{"net/http"},
+		"the binary is Caddy with the module built in, and decides nothing itself"},
+}
+
+const (
+	caddyPath  = "github.com/caddyserver/caddy/..."
+	badgerPath = "github.com/dgraph-io/badger/..."
+)
+
+type goPackage struct {
+	ImportPath string
+	Imports    []string
+	Deps       []string
+}
+
+// TestLayers holds the arrows between the rooms: they point down only.
+func TestLayers(t *testing.T) {
+	for _, p := range goList(t, "./...") {
+		place, ours := below(p.ImportPath)
+		if !ours {
+			continue
+		}
+		l := layerOf(place)
+		if l == nil {
+			t.Errorf("%s stands in no layer: say in layers_test.go what it may import, and why", p.ImportPath)
+			continue
+		}
+		for _, breach := range l.breaches(place, p) {
+			t.Errorf("%s %s\n\tbecause %s", p.ImportPath, breach, l.why)
+		}
+	}
+}
+
+// TestLayersCanFail shows the rules at work on packages that break them.
+func TestLayersCanFail(t *testing.T) {
+	for _, c := range []struct {
+		place string
+		p     goPackage
+	}{
+		{"authcore", goPackage{Imports: []string{"net/http"}}},
+		{"authcore", goPackage{Imports: []string{module + "/pages"}}},
+		{"authcore/smtp", goPackage{Imports: []string{module + "/authcore/badgerstore"}}},
+		{"authcore/badgerstore", goPackage{Deps: []string{"github.com/caddyserver/caddy/v2"}}},
+		{"pages", goPackage{Deps: []string{"github.com/caddyserver/caddy/v2/modules/caddyhttp"}}},
+		{"pages", goPackage{Imports: []string{module + "/caddymodule"}}},
+		{"", goPackage{Imports: []string{module + "/authcore"}}},
+	} {
+		if len(layerOf(c.place).breaches(c.place, c.p)) == 0 {
+			t.Errorf("%q may have %+v", c.place, c.p)
+		}
+	}
+}
+
+// breaches says what p does that its layer must not.
+func (l *layer) breaches(place string, p goPackage) []string {
+	var found []string
+	for _, path := range p.Imports {
+		if to, ours := below(path); ours && to != place && !matches(l.own, to) {
+			found = append(found, "must not import "+path)
+		}
+		if matches(l.direct, path) {
+			found = append(found, "must not import "+path)
+		}
+	}
+	for _, path := range p.Deps {
+		if matches(l.not, path) {
+			found = append(found, "must not depend on "+path+" (find the way with: go mod why "+path+")")
+			break
+		}
+	}
+	return found
+}
+
+func layerOf(place string) *layer {
+	for i, l := range layers {
+		if matches([]string{l.path}, place) {
+			return &layers[i]
+		}
+	}
+	return nil
+}
+
+func matches(patterns []string, path string) bool {
+	for _, pattern := range patterns {
+		tree, whole := strings.CutSuffix(pattern, "/...")
+		if path == tree || whole && strings.HasPrefix(path, tree+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+// below cuts the module's path off.
+func below(path string) (string, bool) {
+	if path == module {
+		return "", true
+	}
+	return strings.CutPrefix(path, module+"/")
+}
+
+func goList(t *testing.T, pattern string) []goPackage {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-e", "-json=ImportPath,Imports,Deps", pattern).Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var all []goPackage
+	for decoder := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p goPackage
+		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatalf("go list: %v", err)
+		}
+		all = append(all, p)
+	}
+}
