@@ -1,0 +1,136 @@
+package pages
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// guard sets what every answer of ours carries, whatever it is.
+func (e *exchange) guard(policy string) {
+	h := e.w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Security-Policy", policy)
+	// Not no-referrer: with that, browsers send Origin: null and the rule of
+	// sameOrigin would refuse our own forms.
+	h.Set("Referrer-Policy", "same-origin")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Robots-Tag", "noindex")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
+}
+
+// bare is the policy of answers that are no pages.
+const bare = "default-src 'none'; frame-ancestors 'none'"
+
+// contentPolicy is the policy of a page. Style is allowed by its hash and the
+// script by its address, because the app on the same host may serve files that
+// its visitors uploaded. target is where the page's form may lead in the end:
+// Chromium applies form-action to redirects as well.
+func (e *exchange) contentPolicy(target authcore.Origin) string {
+	l := e.p.look
+	var b strings.Builder
+	b.WriteString("default-src 'none'; style-src '" + l.styleHash + "'")
+	images := " data:"
+	if o := e.v.Origin; !o.IsZero() {
+		b.WriteString("; script-src " + o.String() + l.scriptPath)
+		if l.logoPath != "" {
+			images += " " + o.String() + l.logoPath
+		}
+	}
+	b.WriteString("; img-src" + images + "; base-uri 'none'; frame-ancestors 'none'; form-action 'self'")
+	if !target.IsZero() && target != e.v.Origin {
+		b.WriteString(" " + target.String())
+	}
+	b.WriteString("; require-trusted-types-for 'script'")
+	return b.String()
+}
+
+// page answers with a page.
+func (e *exchange) page(status int, v *View) {
+	var html bytes.Buffer
+	if err := e.p.look.render(&html, v); err != nil {
+		// Templates are tried out when they are loaded, so this is a fault of
+		// ours; the visitor still gets an answer.
+		e.p.log.Error("a page can't be rendered", "screen", v.Screen, "error", err)
+		http.Error(e.w, "This page can't be shown.", http.StatusInternalServerError)
+		return
+	}
+	e.guard(e.contentPolicy(v.target))
+	e.w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	e.w.Header().Set("Content-Language", v.Lang)
+	e.write(status, html.Bytes())
+}
+
+// redirect answers a GET or a POST with the address to go on at. 303 makes a
+// browser GET it, whatever it sent before.
+func (e *exchange) redirect(to string) {
+	e.guard(bare)
+	e.w.Header().Set("Location", to)
+	e.w.WriteHeader(http.StatusSeeOther)
+}
+
+func (e *exchange) json(status int, value any) {
+	body, err := json.Marshal(value)
+	if err != nil {
+		e.outage(err)
+		return
+	}
+	e.guard(bare)
+	e.w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	e.write(status, append(body, '\n'))
+}
+
+// write sends a body, compressed if the browser takes it: Caddy's encode comes
+// after us.
+func (e *exchange) write(status int, body []byte) {
+	h := e.w.Header()
+	h.Add("Vary", "Accept-Encoding")
+	if acceptsGzip(e.r.Header) {
+		body = compress(body)
+		h.Set("Content-Encoding", "gzip")
+	}
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	e.w.WriteHeader(status)
+	if e.r.Method != http.MethodHead {
+		e.w.Write(body) // a visitor who is gone needs no answer
+	}
+}
+
+var compressors = sync.Pool{New: func() any {
+	w, _ := gzip.NewWriterLevel(nil, gzip.BestCompression) // errs only for unknown levels
+	return w
+}}
+
+func compress(body []byte) []byte {
+	var out bytes.Buffer
+	w := compressors.Get().(*gzip.Writer)
+	defer compressors.Put(w)
+	w.Reset(&out)
+	w.Write(body) // a bytes.Buffer takes everything
+	w.Close()
+	return out.Bytes()
+}
+
+// acceptsGzip reads Accept-Encoding. "gzip;q=0" is a no; "*" alone is none of
+// a browser's.
+func acceptsGzip(h http.Header) bool {
+	for _, line := range h["Accept-Encoding"] {
+		for coding := range strings.SplitSeq(line, ",") {
+			name, quality, _ := strings.Cut(coding, ";")
+			if strings.EqualFold(trim(name), "gzip") {
+				q, found := strings.CutPrefix(strings.ToLower(trim(quality)), "q=")
+				weight, err := strconv.ParseFloat(trim(q), 64)
+				return !found || err == nil && weight > 0
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,227 @@
+package pages
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"html"
+	"html/template"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/text/feature/plural"
+	"golang.org/x/text/language"
+)
+
+// catalog is one language: a file of texts by key. A text is a string, or, if
+// it depends on a number, one string for each plural form of the language, by
+// the names of CLDR. {name} in a text stands for a value; emphasis and the
+// direction of addresses are added to the value, so texts hold no HTML.
+type catalog struct {
+	tag   language.Tag
+	file  string // where it came from, for errors
+	texts map[string]forms
+}
+
+// forms is a text by plural form. One that does not depend on a number has the
+// form other alone.
+type forms map[string]string
+
+// The keys that say something of the language itself.
+const (
+	keyName      = "_name"      // its name in itself, for the list of languages
+	keyDirection = "_direction" // ltr or rtl
+)
+
+// UnmarshalJSON reads a string or an object of plural forms.
+func (f *forms) UnmarshalJSON(data []byte) error {
+	var one string
+	if json.Unmarshal(data, &one) == nil {
+		*f = forms{"other": one}
+		return nil
+	}
+	var several map[string]string
+	if err := json.Unmarshal(data, &several); err != nil {
+		return errors.New(`a text is a string, or plural forms like {"one": "…", "other": "…"}`)
+	}
+	*f = several
+	return nil
+}
+
+// parseCatalog reads a catalog. Its name, as in pt-BR.json, is its language.
+func parseCatalog(file string, data []byte) (*catalog, error) {
+	name := strings.TrimSuffix(file[strings.LastIndexByte(file, '/')+1:], ".json")
+	tag, err := language.Parse(name)
+	if err != nil || tag.String() != name {
+		return nil, fmt.Errorf("%s: the name of a catalog is a language as BCP 47 writes it, as in en.json, pt-BR.json or zh-Hans.json", file)
+	}
+	c := &catalog{tag: tag, file: file}
+	d := json.NewDecoder(bytes.NewReader(data))
+	if err := d.Decode(&c.texts); err != nil {
+		return nil, fmt.Errorf("%s: not a catalog (one JSON object of texts by key): %w", file, err)
+	}
+	return c, nil
+}
+
+// check compares the catalog with the English one, which has every key. All
+// that is wrong is told at once.
+func (c *catalog) check(english *catalog) error {
+	var wrong []string
+	for _, key := range slices.Sorted(maps.Keys(english.texts)) {
+		if problem := c.checkText(english, key); problem != "" {
+			wrong = append(wrong, problem)
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(c.texts)) {
+		if english.texts[key] == nil {
+			wrong = append(wrong, fmt.Sprintf("unknown key %q", key))
+		}
+	}
+	if d := c.texts[keyDirection]["other"]; d != "ltr" && d != "rtl" {
+		wrong = append(wrong, keyDirection+" is neither ltr nor rtl")
+	}
+	if len(wrong) > 0 {
+		return fmt.Errorf("%s: %s", c.file, strings.Join(wrong, "; "))
+	}
+	return nil
+}
+
+func (c *catalog) checkText(english *catalog, key string) string {
+	text, ok := c.texts[key]
+	if !ok {
+		return fmt.Sprintf("missing key %q", key)
+	}
+	want := []string{"other"}
+	if english.texts[key].plural() {
+		want = c.pluralForms()
+	}
+	values := placeholders(english.texts[key])
+	for _, form := range want {
+		if strings.TrimSpace(text[form]) == "" {
+			return fmt.Sprintf("key %q has no text for %q", key, form)
+		}
+	}
+	for form, t := range text {
+		if !slices.Contains(want, form) {
+			return fmt.Sprintf("key %q has a form %q that the language does not use; it uses %s", key, form, strings.Join(want, ", "))
+		}
+		for _, name := range placeholders(forms{form: t}) {
+			if !slices.Contains(values, name) {
+				return fmt.Sprintf("key %q has {%s}, which it can't show; it can show %v", key, name, values)
+			}
+		}
+	}
+	// "one" may say "a minute" instead of "1 minute"; other values must be said.
+	for _, name := range values {
+		if name != "n" && !slices.Contains(placeholders(text), name) {
+			return fmt.Sprintf("key %q must show {%s}", key, name)
+		}
+	}
+	return ""
+}
+
+func (f forms) plural() bool { return len(f) > 1 || f["other"] == "" }
+
+// pluralForms lists the forms that whole numbers up to 90 take: nothing we
+// count goes beyond.
+func (c *catalog) pluralForms() []string {
+	seen := map[string]bool{"other": true}
+	for n := range 91 {
+		seen[c.formOf(n)] = true
+	}
+	return slices.Sorted(maps.Keys(seen))
+}
+
+var formNames = map[plural.Form]string{
+	plural.Other: "other", plural.Zero: "zero", plural.One: "one",
+	plural.Two: "two", plural.Few: "few", plural.Many: "many",
+}
+
+func (c *catalog) formOf(n int) string {
+	return formNames[plural.Cardinal.MatchPlural(c.tag, n, 0, 0, 0, 0)]
+}
+
+var placeholder = regexp.MustCompile(`\{([a-z_]+)\}`)
+
+func placeholders(f forms) []string {
+	var names []string
+	for _, text := range f {
+		for _, m := range placeholder.FindAllStringSubmatch(text, -1) {
+			if !slices.Contains(names, m[1]) {
+				names = append(names, m[1])
+			}
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// values fill the placeholders of a text.
+type values map[string]string
+
+// say returns a text with its values in place, for a number if it depends on
+// one. values may be nil.
+func (c *catalog) say(key string, n int, v values) string {
+	return fill(c.text(key, n), n, func(name string) string { return v[name] })
+}
+
+// sayHTML is say for a page: everything is escaped, and what has a direction of
+// its own keeps it in a right-to-left text.
+func (c *catalog) sayHTML(key string, n int, v values) template.HTML {
+	text := html.EscapeString(c.text(key, n))
+	return template.HTML(fill(text, n, func(name string) string {
+		value := html.EscapeString(v[name])
+		switch name {
+		case "address", "session":
+			return `<b><bdi dir="ltr">` + value + `</bdi></b>`
+		case "host", "network", "time", "reference", "support":
+			return `<bdi dir="ltr">` + value + `</bdi>`
+		case "site", "agent":
+			return `<bdi>` + value + `</bdi>`
+		}
+		return value
+	}))
+}
+
+func fill(text string, n int, value func(name string) string) string {
+	return placeholder.ReplaceAllStringFunc(text, func(m string) string {
+		if m == "{n}" {
+			return strconv.Itoa(n)
+		}
+		return value(m[1 : len(m)-1])
+	})
+}
+
+func (c *catalog) text(key string, n int) string {
+	f := c.texts[key]
+	if text, ok := f[c.formOf(n)]; ok {
+		return text
+	}
+	return f["other"]
+}
+
+func (c *catalog) has(key string) bool { return c.texts[key] != nil }
+
+func (c *catalog) lang() string      { return c.tag.String() }
+func (c *catalog) direction() string { return c.texts[keyDirection]["other"] }
+
+// when tells how long from now, as in "in 12 minutes", never too short.
+func (c *catalog) when(d time.Duration) string {
+	switch seconds := max(wholeSeconds(d), 1); {
+	case seconds < 60:
+		return c.say("when.seconds", seconds, nil)
+	case seconds <= 60*60:
+		return c.say("when.minutes", (seconds+59)/60, nil)
+	default:
+		return c.say("when.hours", min((seconds+3599)/3600, 90), nil)
+	}
+}
+
+// wholeMinutes rounds down, but not to none: a lifetime is never promised
+// longer than it is.
+func wholeMinutes(d time.Duration) int { return max(int(d/time.Minute), 1) }

@@ -1,0 +1,151 @@
+package pages
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// code shows the form for the code of the browser's sign-in under way.
+func code(e *exchange) {
+	query := e.r.URL.Query()
+	f, err := e.p.service.Flow(e.r.Context(), e.browser, query.Get("flow"))
+	if err != nil {
+		e.outage(err)
+		return
+	}
+	if f == nil {
+		if e.v.Session != nil {
+			e.redirect("/")
+			return
+		}
+		e.redirect(loginPath(authcore.ReturnTo{}, e.v.Origin, e.asked))
+		return
+	}
+	if f.State == authcore.Used && e.signedInFor(f) {
+		// Code or link was used in another tab: this one goes on by itself.
+		e.redirect(e.location(f.ReturnTo))
+		return
+	}
+	v := e.codeView(f)
+	v.explain(f.State, f.ResendIn)
+	if v.Error == "" && query.Has("resent") {
+		v.note("code.resent")
+	}
+	if f.MailDown && v.HasForm {
+		v.note("code.mail_down")
+	}
+	v.titled("code.title")
+	e.page(http.StatusOK, v)
+}
+
+// answerCode compares what was typed with the code.
+func answerCode(e *exchange) {
+	a, err := e.p.service.AnswerCode(e.r.Context(), e.browser, e.form.get("flow"), e.form.get("code"))
+	switch {
+	case err != nil:
+		e.outage(err)
+	case a.Verdict == authcore.Accepted:
+		e.signedIn(a.SignIn)
+	case a.Flow == nil:
+		e.problem(Problem{Kind: noFlow})
+	default:
+		e.codeAgain(a)
+	}
+}
+
+var answerStatus = map[authcore.Verdict]int{
+	authcore.Malformed: http.StatusUnprocessableEntity,
+	authcore.Wrong:     http.StatusUnprocessableEntity,
+	authcore.Locked:    http.StatusTooManyRequests,
+	authcore.CodesOff:  http.StatusTooManyRequests,
+	authcore.Limited:   http.StatusTooManyRequests,
+	authcore.MailDown:  http.StatusServiceUnavailable,
+	authcore.Expired:   http.StatusGone,
+	authcore.Used:      http.StatusGone,
+}
+
+// codeAgain shows the form again with what came of the answer.
+func (e *exchange) codeAgain(a authcore.Answer) {
+	v := e.codeView(a.Flow)
+	switch a.Verdict {
+	case authcore.Malformed:
+		v.State = "malformed"
+		v.Error = v.words.sayHTML(ifElse(a.Found == 0, "code.empty", "code.short"), a.Found, v.values())
+	case authcore.Wrong:
+		v.State = "wrong"
+		v.fail("code.wrong", a.TriesLeft)
+	case authcore.Limited:
+		v.State, v.When = "resend_limited", v.words.when(a.RetryAfter)
+		v.fail("code.resend_limited", 0)
+	case authcore.MailDown:
+		v.State = "mail_down"
+		v.fail("code.mail_down", 0)
+	default:
+		v.explain(a.Verdict, a.RetryAfter)
+		if a.Resent {
+			v.State, v.HasForm = "expired_resent", true
+			v.fail("code.expired_resent", 0)
+		}
+	}
+	if status := answerStatus[a.Verdict]; status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
+		e.retryAfter(max(a.RetryAfter, time.Second))
+	}
+	v.titled("code.title")
+	e.page(answerStatus[a.Verdict], v)
+}
+
+// explain says why a code can't be answered, if that is so, and how to go on.
+func (v *View) explain(state authcore.Verdict, wait time.Duration) {
+	v.When = ""
+	if wait > 0 {
+		v.When = v.words.when(wait)
+	}
+	switch state {
+	case authcore.Expired:
+		v.State, v.HasForm = "expired", false
+		v.fail(ifElse(wait > 0, "code.expired_wait", "code.expired"), 0)
+	case authcore.Locked:
+		v.State, v.HasForm = "locked", false
+		v.fail(ifElse(wait > 0, "code.locked_wait", "code.locked"), 0)
+	case authcore.CodesOff:
+		v.State, v.HasForm = "codes_off", false
+		v.fail("code.off", 0)
+	case authcore.Used:
+		v.State, v.HasForm, v.Resend = "used", false, false
+		v.fail("code.used", 0)
+	}
+}
+
+func (e *exchange) codeView(f *authcore.Flow) *View {
+	e.speak(f.Language)
+	v := e.view("code", ifElse(e.p.open, "sent", "sent_if"))
+	v.HasForm, v.Resend = true, true
+	v.Flow, v.Address, v.Username, v.Digits = f.ID, f.Address.Display(), f.Address.String(), f.Digits
+	v.ResendIn = wholeSeconds(f.ResendIn)
+	if f.ResendIn > 0 {
+		v.When = e.words.when(f.ResendIn)
+	}
+	v.Replaces = e.v.Session != nil && e.v.Session.Address != f.Address
+	to := f.ReturnTo.Recheck(e.v.Origin, e.p.service.Protects)
+	v.target = to.Origin()
+	v.Login = loginPath(to, e.v.Origin, e.asked)
+	if e.v.Session != nil && !v.Replaces {
+		v.Continue = to.Location(e.v.Origin)
+	}
+	return v
+}
+
+// signedInFor tells whether the browser's session is the one a sign-in under
+// way was about.
+func (e *exchange) signedInFor(f *authcore.Flow) bool {
+	return e.v.Session != nil && e.v.Session.Address == f.Address
+}
+
+// signedIn hands a new session to the browser and sends it where it wanted.
+func (e *exchange) signedIn(s *authcore.SignIn) {
+	e.jar.setSession(s, e.p.service.Now())
+	e.jar.setDevice(s.DeviceCookie)
+	e.redirect(e.location(s.ReturnTo))
+}

@@ -1,0 +1,218 @@
+package pages
+
+import (
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// The names of the cookies, without their prefix. Over https they carry
+// __Host- (which a browser takes only from this very host, over https), or
+// __Secure- for the session of a whole domain.
+const (
+	sessionCookie = "gatehouse"
+	flowCookie    = "gatehouse-flow"
+	deviceCookie  = "gatehouse-device"
+
+	hostPrefix   = "__Host-"
+	securePrefix = "__Secure-"
+)
+
+// SessionTokens appends to buf the values of the request's session cookies and
+// returns it: at most one more than authcore.MaxSessionTokens, and that one
+// only tells that there are too many. Only the one name that belongs to the
+// scheme is read. domain is the domain that shares one session, empty for a
+// host that is not under it.
+func SessionTokens(r *http.Request, secure bool, domain string, buf []string) []string {
+	return cookieValues(r.Header, sessionName(secure, domain), buf, authcore.MaxSessionTokens+1)
+}
+
+func sessionName(secure bool, domain string) string {
+	switch {
+	case !secure:
+		return sessionCookie
+	case domain != "":
+		return securePrefix + sessionCookie
+	}
+	return hostPrefix + sessionCookie
+}
+
+// cookieValues appends up to most values of the cookies called name.
+func cookieValues(h http.Header, name string, buf []string, most int) []string {
+	for _, line := range h["Cookie"] {
+		for line != "" {
+			var pair string
+			pair, line, _ = strings.Cut(line, ";")
+			key, value, _ := strings.Cut(pair, "=")
+			if trim(key) != name || trim(value) == "" {
+				continue
+			}
+			if len(buf) == most {
+				return buf
+			}
+			buf = append(buf, trim(value))
+		}
+	}
+	return buf
+}
+
+// trim drops the white space that cookie parsers drop.
+func trim(s string) string { return strings.Trim(s, " \t") }
+
+// IsOwnCookie tells whether name is one of ours in any of its prefix forms. An
+// app must neither see nor set these. Case does not count: some apps ignore it.
+func IsOwnCookie(name string) bool {
+	name = trim(name)
+	for _, prefix := range []string{hostPrefix, securePrefix} {
+		if len(name) > len(prefix) && strings.EqualFold(name[:len(prefix)], prefix) {
+			name = name[len(prefix):]
+			break
+		}
+	}
+	return strings.EqualFold(name, sessionCookie) || strings.EqualFold(name, flowCookie) || strings.EqualFold(name, deviceCookie)
+}
+
+// HasOwnCookie tells whether a Cookie header holds one of ours.
+func HasOwnCookie(h http.Header) bool {
+	for _, line := range h["Cookie"] {
+		if hasOwn(line) {
+			return true
+		}
+	}
+	return false
+}
+
+func hasOwn(line string) bool {
+	for line != "" {
+		var pair string
+		pair, line, _ = strings.Cut(line, ";")
+		name, _, _ := strings.Cut(pair, "=")
+		if IsOwnCookie(name) {
+			return true
+		}
+	}
+	return false
+}
+
+// StripOwnCookies removes our cookies from the Cookie headers and leaves the
+// others byte for byte. It does nothing, and allocates nothing, when there is
+// none of ours.
+func StripOwnCookies(h http.Header) {
+	if !HasOwnCookie(h) {
+		return
+	}
+	var kept []string
+	for _, line := range h["Cookie"] {
+		if line = withoutOwn(line); line != "" {
+			kept = append(kept, line)
+		}
+	}
+	if kept == nil {
+		delete(h, "Cookie")
+		return
+	}
+	h["Cookie"] = kept
+}
+
+func withoutOwn(line string) string {
+	if !hasOwn(line) {
+		return line
+	}
+	var kept []string
+	for pair := range strings.SplitSeq(line, ";") {
+		if name, _, _ := strings.Cut(pair, "="); !IsOwnCookie(name) {
+			kept = append(kept, pair)
+		}
+	}
+	return strings.TrimLeft(strings.Join(kept, ";"), " \t")
+}
+
+// jar sets and expires our cookies for one origin.
+type jar struct {
+	header http.Header
+	origin authcore.Origin
+	domain string // that shares one session, if the origin is under it
+}
+
+func newJar(h http.Header, o authcore.Origin, domain string) jar {
+	if !o.Under(domain) {
+		domain = ""
+	}
+	return jar{h, o, domain}
+}
+
+// setSession hands the session to the browser until its absolute end.
+func (j jar) setSession(s *authcore.SignIn, now time.Time) {
+	c := j.cookie(sessionName(j.origin.Secure(), j.domain), s.Token, s.Session.Expires.Sub(now))
+	c.Domain = j.domain
+	c.Expires = s.Session.Expires.UTC()
+	j.write(c)
+}
+
+func (j jar) setFlow(value string) {
+	j.write(j.cookie(j.hostName(flowCookie), value, authcore.FlowLifetime))
+}
+func (j jar) setDevice(value string) {
+	j.write(j.cookie(j.hostName(deviceCookie), value, authcore.DeviceLifetime))
+}
+
+// expireSession takes the session cookie back, in every form it may have: the
+// host's own, and one for the domain that may have been planted by a neighbour.
+func (j jar) expireSession() { j.expire(sessionName(j.origin.Secure(), j.domain)) }
+func (j jar) expireFlow()    { j.expire(j.hostName(flowCookie)) }
+
+func (j jar) expire(name string) {
+	c := j.cookie(name, "", 0)
+	c.MaxAge, c.Expires = -1, time.Unix(1, 0).UTC()
+	j.write(c)
+	if strings.HasPrefix(name, hostPrefix) {
+		return // such a cookie can't have a Domain
+	}
+	for _, domain := range j.domains() {
+		c.Domain = domain
+		j.write(c)
+	}
+}
+
+// domains are those a neighbour could have set a cookie of ours for.
+func (j jar) domains() []string {
+	name := j.origin.Hostname()
+	if _, err := netip.ParseAddr(name); err == nil {
+		return nil
+	}
+	var all []string
+	for strings.Contains(name, ".") && len(all) < 4 {
+		all = append(all, name)
+		_, name, _ = strings.Cut(name, ".")
+	}
+	return all
+}
+
+func (j jar) hostName(name string) string {
+	if j.origin.Secure() {
+		return hostPrefix + name
+	}
+	return name
+}
+
+func (j jar) cookie(name, value string, life time.Duration) *http.Cookie {
+	return &http.Cookie{
+		Name: name, Value: value, Path: "/", MaxAge: int(life.Seconds()),
+		HttpOnly: true, Secure: j.origin.Secure(), SameSite: http.SameSiteLaxMode,
+	}
+}
+
+func (j jar) write(c *http.Cookie) { j.header.Add("Set-Cookie", c.String()) }
+
+// ownCookie returns the value of the flow or device cookie. Of two nobody
+// knows which is the browser's own, so they count as none.
+func (j jar) ownCookie(h http.Header, name string) (value string, several bool) {
+	values := cookieValues(h, j.hostName(name), nil, 2)
+	if len(values) != 1 {
+		return "", len(values) > 1
+	}
+	return values[0], false
+}

@@ -1,0 +1,28 @@
+// Package pages is the browser's side of Gatehouse: the pages a visitor sees,
+// the mails a visitor gets, and the cookies that tie both together.
+//
+// It holds no rule about who may sign in, how often or for how long: every
+// step translates a request into one call of package authcore and its outcome
+// into a page.
+//
+//	GET  /_gatehouse/login          login.go     the form for an address
+//	POST /_gatehouse/login          login.go     Service.Begin
+//	GET  /_gatehouse/code           code.go      Service.Flow
+//	POST /_gatehouse/code           code.go      Service.AnswerCode
+//	POST /_gatehouse/resend         resend.go    Service.Resend
+//	GET  /_gatehouse/link/{token}   link.go      Service.Link, changes nothing
+//	POST /_gatehouse/link/{token}   link.go      Service.AnswerLink
+//	GET  /_gatehouse/logout         logout.go    asks
+//	POST /_gatehouse/logout         logout.go    Core.End
+//	GET  /_gatehouse/session        session.go   who am I, as JSON
+//	GET  /_gatehouse/jwks.json      jwks.go      public keys
+//
+// A request comes in through Pages.ServeHTTP (router.go), with what the gate
+// knows of it in a Visit. Each step ends in one answer (answer.go): a page from
+// templates/ in the language of the visitor (language.go, locales/), or a
+// redirect. Problem shows the gate's own refusals in the same clothes. Mails
+// puts authcore's letters into words.
+//
+// Every page works without JavaScript. The package knows net/http and nothing
+// of Caddy.
+package pages

@@ -1,0 +1,110 @@
+package pages
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"golang.org/x/text/language"
+)
+
+//go:embed locales/*.json
+var builtinCatalogs embed.FS
+
+// languages are the catalogs in use, English first.
+type languages struct {
+	all     []*catalog
+	matcher language.Matcher
+}
+
+// loadLanguages reads the catalogs that come with Gatehouse, and those in
+// extra, which replace them or add to them. extra may be nil.
+func loadLanguages(extra fs.FS) (*languages, error) {
+	found := map[string]*catalog{}
+	if err := readCatalogs(builtinCatalogs, found); err != nil {
+		return nil, err
+	}
+	english := found["en"]
+	if extra != nil {
+		if err := readCatalogs(extra, found); err != nil {
+			return nil, err
+		}
+	}
+	l := &languages{}
+	var problems []error
+	for _, c := range found {
+		problems = append(problems, c.check(english))
+		l.all = append(l.all, c)
+	}
+	if err := errors.Join(problems...); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(l.all, func(a, b *catalog) int { return strings.Compare(a.order(), b.order()) })
+	tags := make([]language.Tag, len(l.all))
+	for i, c := range l.all {
+		tags[i] = c.tag
+	}
+	l.matcher = language.NewMatcher(tags)
+	return l, nil
+}
+
+// order sorts English, which is the one to fall back on, first.
+func (c *catalog) order() string {
+	if c.lang() == "en" {
+		return ""
+	}
+	return c.lang()
+}
+
+func readCatalogs(fsys fs.FS, into map[string]*catalog) error {
+	files, err := fs.Glob(fsys, "locales/*.json")
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		data, err := fs.ReadFile(fsys, file)
+		if err != nil {
+			return fmt.Errorf("reading the catalog %s: %w", path.Base(file), err)
+		}
+		c, err := parseCatalog(file, data)
+		if err != nil {
+			return err
+		}
+		into[c.lang()] = c
+	}
+	return nil
+}
+
+// maxLanguages bounds what is looked at of a header: nobody speaks more.
+const maxLanguages = 256
+
+// choose finds the catalog for what was asked for explicitly (languages by
+// spaces, as OpenID Connect's ui_locales), else for the browser's languages.
+func (l *languages) choose(asked, accept string) *catalog {
+	for tag := range strings.FieldsSeq(asked[:min(len(asked), maxLanguages)]) {
+		if t, err := language.Parse(tag); err == nil {
+			if c, ok := l.match(t); ok {
+				return c
+			}
+		}
+	}
+	if len(accept) > maxLanguages {
+		accept = accept[:max(strings.LastIndexByte(accept[:maxLanguages], ','), 0)]
+	}
+	tags, _, err := language.ParseAcceptLanguage(accept)
+	if err == nil && len(tags) > 0 {
+		if c, ok := l.match(tags...); ok {
+			return c
+		}
+	}
+	return l.all[0]
+}
+
+func (l *languages) match(tags ...language.Tag) (*catalog, bool) {
+	_, i, confidence := l.matcher.Match(tags...)
+	return l.all[i], confidence > language.No
+}

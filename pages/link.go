@@ -1,0 +1,124 @@
+package pages
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// link shows what a link from a mail is for. It changes nothing, however often
+// it is opened: mail scanners open links, and click on what they see.
+func link(e *exchange) {
+	found, err := e.p.service.Link(e.r.Context(), e.browser, e.token)
+	if err != nil {
+		e.outage(err)
+		return
+	}
+	switch found.Verdict {
+	case authcore.Accepted, authcore.CodesOff:
+		e.linkPage(http.StatusOK, found)
+	case authcore.OtherBrowser:
+		e.linkElsewhere(http.StatusOK, found)
+	default:
+		e.linkDead(found)
+	}
+}
+
+// answerLink signs in, in the browser that asked for the link.
+func answerLink(e *exchange) {
+	a, err := e.p.service.AnswerLink(e.r.Context(), e.browser, e.token)
+	if err != nil {
+		e.outage(err)
+		return
+	}
+	if a.Verdict == authcore.Accepted {
+		e.signedIn(a.SignIn)
+		return
+	}
+	found, err := e.p.service.Link(e.r.Context(), e.browser, e.token)
+	switch {
+	case err != nil:
+		e.outage(err)
+	case a.Verdict == authcore.OtherBrowser:
+		e.linkElsewhere(http.StatusForbidden, found)
+	default:
+		found.Verdict = a.Verdict
+		e.linkDead(found)
+	}
+}
+
+// linkPage offers the button that signs in.
+func (e *exchange) linkPage(status int, found authcore.LinkView) {
+	v := e.linkView("ready", found)
+	v.HasForm = true
+	if f := found.Flow; f != nil {
+		v.target = f.ReturnTo.Recheck(e.v.Origin, e.p.service.Protects).Origin()
+	}
+	v.Replaces = e.v.Session != nil && e.v.Session.Address != found.Address
+	v.titled("link.title")
+	e.page(status, v)
+}
+
+// linkElsewhere tells somebody who opened the link in another browser where to
+// finish. Nothing on it signs in: whoever asked may not be whoever reads.
+func (e *exchange) linkElsewhere(status int, found authcore.LinkView) {
+	v := e.linkView(ifElse(found.HasCode, "elsewhere", "elsewhere_link"), found)
+	v.titled("link.elsewhere.title")
+	e.page(status, v)
+}
+
+func (e *exchange) linkDead(found authcore.LinkView) {
+	v := e.linkView("", found)
+	v.Address, v.Username = "", ""
+	key := "link.expired"
+	switch found.Verdict {
+	case authcore.Used:
+		v.State, key = "used", "link.used"
+	case authcore.Locked:
+		v.State, key = "locked", "link.locked"
+	case authcore.Expired:
+		v.State = "expired"
+	default:
+		v.State, key = "unknown", "link.unknown"
+	}
+	v.Heading = v.words.say(key, v.Minutes, v.values())
+	v.Title = v.words.say("title", 0, values{"title": v.Heading, "site": v.Site})
+	if e.v.Session != nil {
+		v.Continue = "/"
+		if f := found.Flow; f != nil && e.signedInFor(f) {
+			v.Continue = e.location(f.ReturnTo)
+		}
+	}
+	e.page(http.StatusGone, v)
+}
+
+func (e *exchange) linkView(state string, found authcore.LinkView) *View {
+	e.speak(found.Language)
+	v := e.view("link", state)
+	v.Address, v.Username = found.Address.Display(), found.Address.String()
+	v.AskedAt = utc(found.AskedAt)
+	v.Agent, v.Network = e.words.agent(found.Agent), found.Network
+	return v
+}
+
+// utc writes a time the same way in every language.
+func utc(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02 15:04 ") + "UTC"
+}
+
+// agent names browser and system, as far as the User-Agent tells.
+func (c *catalog) agent(userAgent string) string {
+	browser, system := parseAgent(userAgent)
+	switch {
+	case browser != "" && system != "":
+		return c.say("agent", 0, values{"browser": browser, "system": system})
+	case browser == "" && system == "":
+		return c.say("agent.unknown", 0, nil)
+	}
+	return strings.TrimSpace(browser + system)
+}

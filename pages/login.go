@@ -1,0 +1,113 @@
+package pages
+
+import (
+	"net/http"
+	"net/url"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// login shows the form for an address. It takes back cookies of which there
+// are two, so that the next sign-in is not spoilt by one that a neighbouring
+// host has planted.
+func login(e *exchange) {
+	if e.v.SessionCookies > 1 && e.v.Session == nil {
+		e.jar.expireSession()
+	}
+	if e.twoFlows {
+		e.jar.expireFlow()
+	}
+	query := e.r.URL.Query()
+	to := authcore.ParseReturnTo(query.Get("return_to"), e.v.Origin, e.p.service.Protects)
+	v := e.loginView(to)
+	if hint, err := authcore.ParseAddress(query.Get("login_hint")); err == nil {
+		v.Email = hint.String()
+	}
+	switch s := e.v.Session; {
+	case s == nil:
+	case query.Has("max_age"): // a site wants a fresh proof of the same person
+		v.State, v.Email = "again", s.Address.String()
+	default:
+		v.State, v.Continue = "signed_in", to.Location(e.v.Origin)
+	}
+	v.Languages = e.p.look.languages.links(e.words, Root+"login", query)
+	e.page(http.StatusOK, v)
+}
+
+// startLogin starts a sign-in for an address. It answers alike whether or not
+// the address may sign in.
+func startLogin(e *exchange) {
+	to := authcore.ParseReturnTo(e.form.get("return_to"), e.v.Origin, e.p.service.Protects)
+	v := e.loginView(to)
+	v.Email = e.form.get("email")
+	address, err := authcore.ParseAddress(v.Email)
+	if err != nil {
+		v.State = "malformed"
+		v.fail(ifElse(v.Email == "", "login.empty", "login.malformed"), 0)
+		e.loginAgain(http.StatusUnprocessableEntity, v)
+		return
+	}
+	begun, err := e.p.service.Begin(e.r.Context(), e.browser, authcore.Start{Address: address, ReturnTo: to, Language: e.words.lang()})
+	if err != nil {
+		e.outage(err)
+		return
+	}
+	switch begun.Verdict {
+	case authcore.Accepted:
+		e.jar.setFlow(begun.FlowCookie)
+		e.redirect(Root + "code")
+	case authcore.MailDown:
+		v.State = "mail_down"
+		v.fail("login.mail_down", 0)
+		e.retryAfter(begun.RetryAfter)
+		e.loginAgain(http.StatusServiceUnavailable, v)
+	default:
+		v.State, v.When = "limited", e.words.when(begun.RetryAfter)
+		v.fail("login.limited", 0)
+		e.retryAfter(begun.RetryAfter)
+		e.loginAgain(http.StatusTooManyRequests, v)
+	}
+}
+
+func (e *exchange) loginView(to authcore.ReturnTo) *View {
+	v := e.view("login", "form")
+	if v.ReturnTo = to.Location(e.v.Origin); v.ReturnTo == "/" {
+		v.ReturnTo = ""
+	}
+	v.titled("login.title")
+	return v
+}
+
+// loginAgain shows the form again with what was typed.
+func (e *exchange) loginAgain(status int, v *View) {
+	v.titled("login.title")
+	query := url.Values{}
+	if v.ReturnTo != "" {
+		query.Set("return_to", v.ReturnTo)
+	}
+	v.Languages = e.p.look.languages.links(e.words, Root+"login", query)
+	e.page(status, v)
+}
+
+// links lead to the same page in every language.
+func (l *languages) links(here *catalog, path string, query url.Values) []LanguageLink {
+	all := make([]LanguageLink, len(l.all))
+	kept := url.Values{}
+	for _, name := range []string{"return_to", "max_age"} {
+		if query.Has(name) {
+			kept.Set(name, query.Get(name))
+		}
+	}
+	for i, c := range l.all {
+		kept.Set("ui_locales", c.lang())
+		all[i] = LanguageLink{Name: c.say(keyName, 0, nil), Lang: c.lang(), URL: path + "?" + kept.Encode(), Here: c == here}
+	}
+	return all
+}
+
+func ifElse(condition bool, yes, no string) string {
+	if condition {
+		return yes
+	}
+	return no
+}

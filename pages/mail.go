@@ -1,0 +1,173 @@
+package pages
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	htmltemplate "html/template"
+	"io/fs"
+	"strings"
+	texttemplate "text/template"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// MailConfig is what mails are made of.
+type MailConfig struct {
+	FromName    string // empty: the site's name
+	FromAddress string // empty: gatehouse@ the site's host, for senders that only show mail
+	SubjectCode bool   // the code first in the subject
+	Look        *Look  // nil: the one that comes with Gatehouse
+}
+
+// Mails puts letters into words. It implements authcore.Composer and is safe
+// for concurrent use.
+type Mails struct {
+	cfg  MailConfig
+	look *Look
+	now  func() time.Time
+}
+
+// NewMails makes the Mails of a configuration.
+func NewMails(c MailConfig) (*Mails, error) {
+	look := c.Look
+	if look == nil {
+		var err error
+		if look, err = NewLook(Brand{}); err != nil {
+			return nil, err
+		}
+	}
+	return &Mails{c, look, time.Now}, nil
+}
+
+// Compose puts a letter into words, in the language of the page where it was
+// asked for.
+func (m *Mails) Compose(l authcore.Letter) (authcore.Message, error) {
+	v := m.view(l)
+	text, html, err := m.look.mails.render(v)
+	if err != nil {
+		return authcore.Message{}, fmt.Errorf("mail template: %w", err)
+	}
+	from := m.cfg.FromAddress
+	if from == "" {
+		from = "gatehouse@" + mailHost(l.Site)
+	}
+	_, domain, _ := strings.Cut(from, "@")
+	name := m.cfg.FromName
+	if name == "" {
+		name = v.Site
+	}
+	return authcore.Message{
+		FromName: name, FromAddress: from, To: l.To, ReplyTo: m.look.brand.Support,
+		Subject: v.Subject, Text: text, HTML: html, Language: v.Lang,
+		MessageID: randomID() + "@" + domain, References: "login." + l.Thread + "@" + domain, EntityRef: l.Thread,
+		Date: m.now(),
+	}, nil
+}
+
+// mailHost is a host that can stand in an address.
+func mailHost(o authcore.Origin) string {
+	if host := o.Hostname(); host != "" && !strings.Contains(host, ":") {
+		return host
+	}
+	return "localhost"
+}
+
+func randomID() string {
+	id := make([]byte, 16)
+	rand.Read(id)
+	return hex.EncodeToString(id)
+}
+
+// MailView is what a mail's templates can show. Its version is ViewVersion.
+type MailView struct {
+	Version   int
+	Kind      string // sign_in
+	Subject   string
+	Preheader string // shown by mail programs beside the subject
+	Lang      string
+	Dir       string // ltr or rtl
+	Left      string // left, in a right-to-left language right
+	Site      string
+	Host      string
+	Support   string
+	Address   string // whom the mail is for
+	Code      string // empty when only the link works
+	Link      string
+	NotMe     string // link to say "this wasn't me", empty for none
+	Minutes   int    // that code and link live
+	AskedAt   string
+	Agent     string
+	Network   string
+
+	words *catalog
+}
+
+// T returns the text with this key in the language of the mail, as plain text.
+func (v *MailView) T(key string) (string, error) { return v.N(key, 0) }
+
+// N is T for a text that depends on a number.
+func (v *MailView) N(key string, n int) (string, error) {
+	if !v.words.has(key) {
+		return "", errNoText(key)
+	}
+	return v.words.say(key, n, v.values()), nil
+}
+
+func (v *MailView) values() values {
+	return values{
+		"address": v.Address, "site": v.Site, "host": v.Host, "code": v.Code, "time": v.AskedAt,
+		"agent": v.Agent, "network": v.Network, "support": v.Support,
+	}
+}
+
+func (m *Mails) view(l authcore.Letter) *MailView {
+	words := m.look.languages.choose(l.Language, "")
+	v := &MailView{
+		Version: ViewVersion, Kind: string(l.Kind), Lang: words.lang(), Dir: words.direction(), Left: "left",
+		Site: m.look.siteName(l.Site), Host: l.Site.Host(), Support: m.look.brand.Support, Address: l.To.Display(),
+		Code: l.Code, Link: l.Link, NotMe: l.NotMe, Minutes: wholeMinutes(l.Lifetime),
+		AskedAt: utc(l.AskedAt), Agent: words.agent(l.Agent), Network: l.Network, words: words,
+	}
+	if v.Dir == "rtl" {
+		v.Left = "right"
+	}
+	v.Subject = words.say(m.subject(v), 0, v.values())
+	if v.Code != "" {
+		v.Preheader = words.say("mail.preheader", v.Minutes, v.values())
+	}
+	return v
+}
+
+func (m *Mails) subject(v *MailView) string {
+	switch {
+	case v.Code == "":
+		return "mail.subject_link"
+	case m.cfg.SubjectCode:
+		return "mail.subject"
+	}
+	return "mail.subject_quiet"
+}
+
+// mailTemplates hold both parts of every kind of mail.
+type mailTemplates struct {
+	text *texttemplate.Template
+	html *htmltemplate.Template
+}
+
+func loadMailTemplates(files fs.FS) (*mailTemplates, error) {
+	text, errText := texttemplate.ParseFS(files, "mail.txt")
+	html, errHTML := htmltemplate.ParseFS(files, "mail.html")
+	return &mailTemplates{text, html}, errors.Join(errText, errHTML)
+}
+
+func (t *mailTemplates) render(v *MailView) (text, html string, err error) {
+	var a, b bytes.Buffer
+	if err := errors.Join(t.text.Execute(&a, v), t.html.Execute(&b, v)); err != nil {
+		return "", "", err
+	}
+	return a.String(), b.String(), nil
+}

@@ -1,0 +1,109 @@
+package pages
+
+import (
+	"log/slog"
+	"net/http"
+	"net/netip"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// Root is where all of Gatehouse's own paths begin.
+const Root = "/_gatehouse/"
+
+// Config is what pages are made of.
+type Config struct {
+	Service *authcore.Service
+	Groups  *authcore.Groups // whose names /_gatehouse/session tells; may be nil
+	Look    *Look            // nil: the one that comes with Gatehouse
+	Log     *slog.Logger     // nil: no log
+	// Open says that whoever proves an address may sign in, so that the page
+	// may say "we've sent" instead of "if this address can sign in".
+	Open bool
+}
+
+// Visit is what the gate knows of one request, already in canonical form.
+type Visit struct {
+	Origin authcore.Origin
+	Client netip.Addr
+	// Session is the live session at Origin, nil for none.
+	Session *authcore.Session
+	// SessionCookies is how many session cookies of the right name the request
+	// carried. More than one without a Session: nobody can tell whose it is,
+	// and the next sign-in page takes them all back.
+	SessionCookies int
+}
+
+// Pages serves the browser's side of one configuration. It is safe for
+// concurrent use.
+type Pages struct {
+	service *authcore.Service
+	groups  *authcore.Groups
+	look    *Look
+	log     *slog.Logger
+	open    bool
+}
+
+// New makes the pages of a configuration.
+func New(c Config) (*Pages, error) {
+	p := &Pages{service: c.Service, groups: c.Groups, look: c.Look, log: c.Log, open: c.Open}
+	if p.log == nil {
+		p.log = slog.New(slog.DiscardHandler)
+	}
+	if p.look == nil {
+		look, err := NewLook(Brand{})
+		if err != nil {
+			return nil, err
+		}
+		p.look = look
+	}
+	return p, nil
+}
+
+// exchange is one request to a page and its answer.
+type exchange struct {
+	p *Pages
+	w http.ResponseWriter
+	r *http.Request
+	v Visit
+
+	jar      jar
+	browser  authcore.Browser
+	twoFlows bool     // the browser sent two flow cookies; neither counts
+	token    string   // the last part of the path of a link
+	form     form     // the body of a POST
+	words    *catalog // the language of the answer
+	asked    string   // ui_locales, as the visitor asked for it
+}
+
+func (p *Pages) exchange(w http.ResponseWriter, r *http.Request, v Visit) *exchange {
+	e := &exchange{p: p, w: w, r: r, v: v, jar: newJar(w.Header(), v.Origin, p.domain())}
+	e.browser = authcore.Browser{Origin: v.Origin, Session: v.Session, Client: v.Client, UserAgent: r.UserAgent()}
+	e.browser.Flow, e.twoFlows = e.jar.ownCookie(r.Header, flowCookie)
+	e.browser.Device, _ = e.jar.ownCookie(r.Header, deviceCookie)
+	e.asked = firstOf(r.URL.Query()["ui_locales"])
+	e.words = p.look.languages.choose(e.asked, r.Header.Get("Accept-Language"))
+	return e
+}
+
+func (p *Pages) domain() string {
+	if p.service == nil {
+		return ""
+	}
+	return p.service.Domain()
+}
+
+// speak goes on in the language of a sign-in under way, unless the visitor
+// asks for another.
+func (e *exchange) speak(lang string) {
+	if e.asked == "" && lang != "" {
+		e.words = e.p.look.languages.choose(lang, "")
+	}
+}
+
+func firstOf(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[0]
+}

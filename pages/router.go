@@ -1,0 +1,88 @@
+package pages
+
+import (
+	"net/http"
+	"strings"
+)
+
+// step is what one path does.
+type step struct {
+	get, post func(*exchange)
+}
+
+var steps = map[string]step{
+	"login":     {get: login, post: startLogin},
+	"code":      {get: code, post: answerCode},
+	"resend":    {post: resend},
+	"link/":     {get: link, post: answerLink},
+	"logout":    {get: logout, post: endSession},
+	"session":   {get: session},
+	"jwks.json": {get: jwks},
+}
+
+// ServeHTTP answers a request whose path, as the browser sent it, lies below
+// Root. An unknown path is a 404, a wrong method a 405: nothing below Root ever
+// reaches the app.
+func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request, v Visit) {
+	e := p.exchange(w, r, v)
+	name := strings.TrimPrefix(r.URL.Path, Root)
+	if dir, token, ok := strings.Cut(name, "/"); ok && token != "" {
+		name, e.token = dir+"/", token
+	}
+	s, ok := p.step(r.URL.Path, name)
+	switch {
+	case !ok || strings.HasSuffix(name, "/") != (e.token != ""):
+		e.problem(Problem{Kind: notFound})
+	case (r.Method == http.MethodGet || r.Method == http.MethodHead) && s.get != nil:
+		s.get(e)
+	case r.Method == http.MethodPost && s.post != nil:
+		if e.acceptPost() {
+			s.post(e)
+		}
+	default:
+		w.Header().Set("Allow", s.allow())
+		e.problem(Problem{Kind: badMethod})
+	}
+}
+
+func (p *Pages) step(path, name string) (step, bool) {
+	if path == p.look.scriptPath {
+		return step{get: script}, true
+	}
+	s, ok := steps[name]
+	return s, ok
+}
+
+func (s step) allow() string {
+	switch {
+	case s.post == nil:
+		return "GET, HEAD"
+	case s.get == nil:
+		return "POST"
+	}
+	return "GET, HEAD, POST"
+}
+
+// acceptPost refuses what may be no visitor's own wish, and reads the form.
+func (e *exchange) acceptPost() bool {
+	if e.r.TLS != nil && !e.r.TLS.HandshakeComplete {
+		// Early data can be sent again by whoever recorded it (RFC 8470).
+		e.problem(Problem{Kind: tooEarly})
+		return false
+	}
+	if !sameOrigin(e.r, e.v.Origin) {
+		e.problem(Problem{Kind: crossSite, Detail: "Origin: " + e.v.Origin.String()})
+		return false
+	}
+	form, kind := readForm(e.w, e.r)
+	if kind != "" {
+		e.problem(Problem{Kind: kind})
+		return false
+	}
+	e.form = form
+	if lang := form.get("ui_locales"); lang != "" {
+		e.asked = lang
+		e.words = e.p.look.languages.choose(lang, e.r.Header.Get("Accept-Language"))
+	}
+	return true
+}

@@ -1,0 +1,45 @@
+// Optional comfort: everything works without it.
+(() => {
+  const d = document, one = s => d.querySelector(s)
+  const tabs = new BroadcastChannel('gatehouse')
+  const code = one('#code'), again = one('[data-wait]')
+  let proof, pasted
+  // A second press of the button would be answered "already used".
+  d.addEventListener('submit', e => {
+    const f = e.target
+    if (f.dataset.busy || e.submitter?.ariaDisabled == 'true') return e.preventDefault()
+    f.dataset.busy = 1
+    setTimeout(() => delete f.dataset.busy, 8e3)
+    proof = 'proof' in f.dataset
+  })
+  // By pagehide the answer is here, with its cookie: the waiting tab asks anew.
+  addEventListener('pagehide', () => proof && tabs.postMessage(1))
+  addEventListener('pageshow', e => e.persisted && location.replace(location.href))
+  one('[data-now]')?.requestSubmit()
+  if (code) {
+    tabs.onmessage = () => location.replace('/_gatehouse/code?flow=' + encodeURIComponent(code.form.flow.value))
+    code.addEventListener('input', e => {
+      if (pasted || e.inputType && !/Paste|Replacement/.test(e.inputType)) return
+      if (code.value.normalize('NFKC').replace(/\P{Nd}/gu, '').length != code.dataset.digits) return
+      pasted = 1
+      code.form.requestSubmit()
+    })
+  }
+  if (again) {
+    const end = Date.now() + again.dataset.wait * 1e3, text = one('#wait'), live = one('#live')
+    const words = new Intl.RelativeTimeFormat(d.documentElement.lang + '-u-nu-latn')
+    const tick = () => {
+      const n = Math.ceil((end - Date.now()) / 1e3)
+      if (n < 1) {
+        text.textContent = again.ariaDisabled = ''
+        live.textContent = live.dataset.text
+        return
+      }
+      text.textContent = text.dataset.text.replace('{when}', n < 90 ? words.format(n, 'second') : words.format(Math.ceil(n / 60), 'minute'))
+      if (n == 60 || n == 30 || n == 10) live.textContent = text.textContent
+      setTimeout(tick, 1e3)
+    }
+    again.ariaDisabled = 'true'
+    tick()
+  }
+})()

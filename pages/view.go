@@ -1,0 +1,166 @@
+package pages
+
+import (
+	"fmt"
+	"html/template"
+	"net/url"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// ViewVersion is the version of View's fields. Within a version fields are only
+// added, so a template written for it goes on working.
+const ViewVersion = 1
+
+// View is what a page's template can show. Fields that a screen has no use for
+// are empty.
+type View struct {
+	Version int    // ViewVersion
+	Screen  string // login, code, link, logout or problem
+	State   string // which of the screen's states, as in docs/templates.md
+	Title   string // for <title>, complete
+	Heading string // for <h1>
+	Lang    string // BCP 47
+	Dir     string // ltr or rtl
+
+	Site    string // the brand's name, else the host
+	Host    string // the host that was asked for
+	Logo    string // path of the logo, empty for none
+	Support string // address for help, empty for none
+	Script  string // path of the optional script, empty for none
+
+	Address  string // whose sign-in this is, for display
+	Username string // the same, in ASCII, for password managers
+	Session  string // who is signed in in this browser, empty for nobody
+	Replaces bool   // signing in replaces Session, which is somebody else's
+
+	Error  template.HTML // what is wrong with what was sent, empty for nothing
+	Notice template.HTML // what has just happened, empty for nothing
+
+	Email     string // what stands in the field for the address
+	ReturnTo  string // hidden field return_to, empty for none
+	UILocales string // hidden field ui_locales, empty for none
+	Flow      string // hidden field flow, empty for none
+
+	Digits   int // of a code
+	Minutes  int // that code and link live
+	HasForm  bool
+	Resend   bool   // the mail may be asked for again, now or later
+	ResendIn int    // seconds until then
+	When     string // the same in words, as in "in 12 minutes"
+	AskedAt  string // when the mail was asked for, in UTC
+	Agent    string // the browser that asked, as in "Firefox on Windows"
+	Network  string // where that was, coarsely
+
+	Continue  string // address to go on at when already signed in
+	Login     string // path of the sign-in page
+	Detail    string // for whoever runs the site
+	Reference string // to find the problem in the log
+	Languages []LanguageLink
+
+	words  *catalog
+	style  template.HTML
+	target authcore.Origin // where the form may lead in the end
+}
+
+// LanguageLink leads to the same page in another language.
+type LanguageLink struct {
+	Name string // of the language in itself
+	Lang string
+	URL  string
+	Here bool // this is the page's language
+}
+
+// T returns the text with this key in the language of the page, with the
+// fields of the View in the place of {address}, {site} and so on.
+func (v *View) T(key string) (template.HTML, error) { return v.N(key, 0) }
+
+// N is T for a text that depends on a number.
+func (v *View) N(key string, n int) (template.HTML, error) {
+	if !v.words.has(key) {
+		return "", errNoText(key)
+	}
+	return v.words.sayHTML(key, n, v.values()), nil
+}
+
+// Raw returns the text with this key as it stands in the catalog, for the
+// script to fill.
+func (v *View) Raw(key string) (string, error) {
+	if !v.words.has(key) {
+		return "", errNoText(key)
+	}
+	return v.words.text(key, 0), nil
+}
+
+func errNoText(key string) error {
+	return fmt.Errorf("there is no text %q; the keys are those of locales/en.json", key)
+}
+
+// Style returns the style element of every page. The page's policy admits no
+// other.
+func (v *View) Style() template.HTML { return v.style }
+
+func (v *View) values() values {
+	return values{
+		"address": v.Address, "session": v.Session, "site": v.Site, "host": v.Host, "when": v.When,
+		"time": v.AskedAt, "agent": v.Agent, "network": v.Network, "support": v.Support,
+		"digits": fmt.Sprint(v.Digits), "reference": v.Reference,
+	}
+}
+
+// view begins the view of a screen for this visitor.
+func (e *exchange) view(screen, state string) *View {
+	l := e.p.look
+	v := &View{
+		Version: ViewVersion, Screen: screen, State: state,
+		Lang: e.words.lang(), Dir: e.words.direction(),
+		Host: e.v.Origin.Host(), Site: l.siteName(e.v.Origin), Support: l.brand.Support,
+		UILocales: e.asked, Login: loginPath(authcore.ReturnTo{}, e.v.Origin, e.asked),
+		words: e.words, style: l.style,
+	}
+	if !e.v.Origin.IsZero() {
+		v.Script, v.Logo = l.scriptPath, l.logoPath
+	}
+	if e.p.service != nil {
+		v.Digits = e.p.service.CodeRule().Digits
+		v.Minutes = wholeMinutes(e.p.service.CodeRule().Lifetime)
+	}
+	if s := e.v.Session; s != nil {
+		v.Session = s.Address.Display()
+	}
+	return v
+}
+
+// titled sets heading and title. A page with an error says so first in its
+// title, which is what a screen reader reads first.
+func (v *View) titled(key string) {
+	v.Heading = v.words.say(key, 0, v.values())
+	v.Title = v.words.say("title", 0, values{"title": v.Heading, "site": v.Site})
+	if v.Error != "" {
+		v.Title = v.words.say("title.error", 0, values{"title": v.Title})
+	}
+}
+
+func (v *View) fail(key string, n int) { v.Error = v.words.sayHTML(key, n, v.values()) }
+func (v *View) note(key string)        { v.Notice = v.words.sayHTML(key, 0, v.values()) }
+
+// loginPath is the sign-in page with what it should know.
+func loginPath(to authcore.ReturnTo, own authcore.Origin, locales string) string {
+	q := url.Values{}
+	if to.Location(own) != "/" {
+		q.Set("return_to", to.Location(own))
+	}
+	if locales != "" {
+		q.Set("ui_locales", locales)
+	}
+	if len(q) == 0 {
+		return Root + "login"
+	}
+	return Root + "login?" + q.Encode()
+}
+
+// location is where a browser goes after signing in. The address comes out of
+// the store or a form, and the configuration may have changed since.
+func (e *exchange) location(to authcore.ReturnTo) string {
+	return to.Recheck(e.v.Origin, e.p.service.Protects).Location(e.v.Origin)
+}
