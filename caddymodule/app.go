@@ -124,7 +124,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	a.groups, err = authcore.NewGroups(groups, a.lists)
+	a.groups, err = newGroups(groups, a.lists)
 	return err
 }
 

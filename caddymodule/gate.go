@@ -70,7 +70,7 @@ type place struct {
 	origins []authcore.Origin
 	// ports are those that the servers above the gate listen on; tls tells
 	// whether all of them speak TLS.
-	ports []string
+	ports []uint16
 	tls   bool
 }
 

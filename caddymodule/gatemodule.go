@@ -72,6 +72,9 @@ func (g *Gate) parse(groups *authcore.Groups) error {
 			return err
 		}
 	}
+	if _, err = authcore.Compile(nil, deny, groups); err != nil {
+		return forDirective("deny", err)
+	}
 	if g.policy, err = authcore.Compile(allow, deny, groups); err != nil {
 		return forDirective("gatehouse", err)
 	}
@@ -80,22 +83,38 @@ func (g *Gate) parse(groups *authcore.Groups) error {
 		return err
 	}
 	g.public = &public
-	for _, text := range g.ClientIP {
-		prefix, err := parseCIDR(text)
-		if err != nil {
-			return err
-		}
-		g.clients = append(g.clients, prefix)
+	if g.clients, err = parseCIDRs(g.ClientIP); err != nil {
+		return err
 	}
-	for _, text := range g.Origins {
+	if g.origins, err = parseOrigins(g.Origins); err != nil {
+		return err
+	}
+	g.matchPath = caddyhttp.MatchPath(slices.Clone(g.Paths))
+	return nil
+}
+
+func parseOrigins(texts []string) ([]authcore.Origin, error) {
+	var origins []authcore.Origin
+	for _, text := range texts {
 		o, err := authcore.ParseOrigin(text)
 		if err != nil {
-			return fmt.Errorf("origin %q: %w", text, err)
+			return nil, fmt.Errorf("origin %q: %w", text, err)
 		}
-		g.origins = append(g.origins, o)
+		origins = append(origins, o)
 	}
-	g.matchPath = caddyhttp.MatchPath(g.Paths)
-	return nil
+	return origins, nil
+}
+
+func parseCIDRs(texts []string) ([]netip.Prefix, error) {
+	var prefixes []netip.Prefix
+	for _, text := range texts {
+		prefix, err := parseCIDR(text)
+		if err != nil {
+			return nil, err
+		}
+		prefixes = append(prefixes, prefix)
+	}
+	return prefixes, nil
 }
 
 func parseCIDR(text string) (netip.Prefix, error) {
@@ -117,10 +136,8 @@ var headerPresets = []string{"remote", "forwarded", "auth_request", "assertion",
 
 // checkOptions checks the options that need no further reading.
 func (g *Gate) checkOptions(global authcore.SessionRule) error {
-	switch g.Unauthenticated {
-	case "", "auto", "redirect", "401":
-	default:
-		return fmt.Errorf("unauthenticated %q: write auto, redirect or 401", g.Unauthenticated)
+	if err := checkUnauthenticated(g.Unauthenticated); err != nil {
+		return err
 	}
 	if err := checkPresets(g.Headers); err != nil {
 		return err
@@ -142,12 +159,22 @@ func (g *Gate) checkOptions(global authcore.SessionRule) error {
 
 func checkPresets(presets []string) error {
 	for _, preset := range presets {
+		if preset == "cloudflare" {
+			return errors.New("headers cloudflare is not available in this version of Gatehouse; there are " + strings.Join(headerPresets, ", "))
+		}
 		if !slices.Contains(headerPresets, preset) {
 			return fmt.Errorf("headers %q: there is no such preset; there are %s", preset, strings.Join(headerPresets, ", "))
 		}
 	}
 	if len(presets) > 1 && slices.Contains(presets, "none") {
 		return errors.New("headers: none stands alone; take it or the others out")
+	}
+	return nil
+}
+
+func checkUnauthenticated(what string) error {
+	if !slices.Contains([]string{"", "auto", "redirect", "401"}, what) {
+		return fmt.Errorf("unauthenticated %q: write auto, redirect or 401", what)
 	}
 	return nil
 }

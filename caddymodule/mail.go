@@ -7,7 +7,9 @@ import (
 	"strconv"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/maildir"
 	"github.com/gatehouse-auth/gatehouse/authcore/mailgun"
+	"github.com/gatehouse-auth/gatehouse/authcore/maillog"
 	"github.com/gatehouse-auth/gatehouse/authcore/smtp"
 )
 
@@ -109,6 +111,10 @@ func (m Mail) sender(expand func(option, value string) (string, error)) (authcor
 		return m.SMTP.sender(expand)
 	case m.Mailgun != nil:
 		return m.Mailgun.sender(expand)
+	case m.Log != nil:
+		return maillog.New(nil), nil
+	case m.Dir != nil:
+		return maildir.New(m.Dir.Path)
 	}
 	return nil, errors.New("mail: no kind of sender is given; there are smtp, mailgun, log and dir")
 }

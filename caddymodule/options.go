@@ -136,7 +136,7 @@ func (a *App) checkDomain() error {
 	}
 	const try = "write the domain that your hosts have in common, such as\n    domain example.com"
 	o, err := authcore.ParseOrigin("https://" + a.Domain)
-	if err != nil || o.Host() != strings.ToLower(a.Domain) && isASCII(a.Domain) || isNumeric(o.Host()) {
+	if err != nil || o.Host() != strings.ToLower(a.Domain) && isASCII(a.Domain) || isNumeric(o.Host()) || !strings.Contains(o.Host(), ".") {
 		return fmt.Errorf("domain %q: this is not a domain's name; %s", a.Domain, try)
 	}
 	if suffix, _ := publicsuffix.PublicSuffix(o.Host()); suffix == o.Host() {
@@ -275,8 +275,20 @@ func (a *App) checkGroups() error {
 	if err != nil {
 		return err
 	}
-	_, err = authcore.NewGroups(groups, authcore.NewLists(nil))
+	_, err = newGroups(groups, authcore.NewLists(nil))
 	return err
+}
+
+// newGroups words what is wrong with a group for the line that makes it.
+func newGroups(named map[string][]authcore.Who, lists *authcore.Lists) (*authcore.Groups, error) {
+	groups, err := authcore.NewGroups(named, lists)
+	var who *authcore.WhoError
+	if errors.As(err, &who) {
+		directive, _, _ := strings.Cut(err.Error(), ":") // group and its name
+		who.Try[0] = "*@example.com"                     // another group might lead into a circle
+		return nil, errors.New(who.For(directive))
+	}
+	return groups, err
 }
 
 func (a *App) parseGroups() (map[string][]authcore.Who, error) {
@@ -297,6 +309,9 @@ func (a *App) parseGroups() (map[string][]authcore.Who, error) {
 // parseWho reads a list of people; its errors show lines to try that begin
 // with directive.
 func parseWho(directive string, args []string) ([]authcore.Who, error) {
+	if len(args) == 0 && directive != "gatehouse" {
+		return nil, fmt.Errorf("nobody is named after %s; write for example\n    %[1]s *@example.com\n    %[1]s alice@example.com", directive)
+	}
 	list, err := authcore.ParseWhoList(args)
 	return list, forDirective(directive, err)
 }

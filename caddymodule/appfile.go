@@ -1,0 +1,258 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+)
+
+func init() { httpcaddyfile.RegisterGlobalOption("gatehouse", parseGlobal) }
+
+// parseGlobal reads the global option. Syntax:
+//
+//	gatehouse {
+//	    store          badger [<dir>]
+//	    secret         <value> [<old...>]
+//	    mail           smtp <host:port> { username …; password …; tls … }
+//	    mail           mailgun <domain> { api_key …; region …; base_url … }
+//	    mail           log
+//	    mail           dir <path>
+//	    from           "<name>" <address>
+//	    subject_code   on|off
+//	    group          <name> <who...>
+//	    domain         <name>
+//	    code           <digits> <lifetime> <attempts>
+//	    session        idle <duration> max <duration>
+//	    limits         { per_recipient <n> <duration> …; per_client …; global …; failures … }
+//	    insecure_http  on|off
+//	}
+//
+// It may be written several times: mail and group add up, an option that there
+// is only one of must not come twice.
+func parseGlobal(d *caddyfile.Dispenser, existing any) (any, error) {
+	app := new(App)
+	if earlier, ok := existing.(httpcaddyfile.App); ok {
+		if err := json.Unmarshal(earlier.Value, app); err != nil {
+			return nil, err
+		}
+	}
+	d.Next()
+	at := d.Token()
+	if d.NextArg() {
+		return nil, locate(at, fmt.Errorf("the global option gatehouse takes a block and no %q; write for example\n    gatehouse {\n        mail log\n    }", d.Val()))
+	}
+	if err := globalWords.read(d, app); err != nil {
+		return nil, err
+	}
+	if err := app.checkText(); err != nil {
+		return nil, locate(at, err)
+	}
+	return httpcaddyfile.App{Name: "gatehouse", Value: caddyconfig.JSON(app, nil)}, nil
+}
+
+var globalWords = words[*App]{
+	block: "the global gatehouse block",
+	known: []word[*App]{
+		{"store", (*App).readStore},
+		{"secret", (*App).readSecret},
+		{"mail", (*App).readMail},
+		{"from", (*App).readFrom},
+		{"subject_code", func(a *App, d *caddyfile.Dispenser) error { return onOff(d, &a.SubjectCode) }},
+		{"group", (*App).readGroup},
+		{"domain", (*App).readDomain},
+		{"code", (*App).readCode},
+		{"session", (*App).readSession},
+		{"limits", (*App).readLimits},
+		{"insecure_http", func(a *App, d *caddyfile.Dispenser) error { return onOff(d, &a.InsecureHTTP) }},
+	},
+	later: []string{"sms", "passkeys", "brand", "app", "token", "audit"},
+}
+
+func (a *App) readStore(d *caddyfile.Dispenser) error {
+	const try = "store badger /var/lib/gatehouse"
+	if err := once("store", a.Store != nil); err != nil {
+		return err
+	}
+	args, err := arguments(d, 1, 2, try)
+	if err != nil {
+		return err
+	}
+	switch args[0] {
+	case "badger":
+		a.Store = &Store{Badger: &BadgerStore{}}
+	case "postgres":
+		return fmt.Errorf("store postgres is not available in this version of Gatehouse; write\n    %s", try)
+	default:
+		return fmt.Errorf("store %q: there is no such store; write for example\n    %s", args[0], try)
+	}
+	if len(args) == 2 {
+		if args[1] == "" {
+			return fmt.Errorf("store badger: the directory is empty; write for example\n    %s", try)
+		}
+		a.Store.Badger.Dir = args[1]
+	}
+	return nil
+}
+
+func (a *App) readSecret(d *caddyfile.Dispenser) error {
+	if err := once("secret", a.Secret != ""); err != nil {
+		return err
+	}
+	args, err := arguments(d, 1, many, "secret {file./run/secrets/gatehouse}")
+	if err != nil {
+		return err
+	}
+	for _, value := range args {
+		if value == "" {
+			return errors.New("secret: one is empty; write for example\n    secret {file./run/secrets/gatehouse}")
+		}
+	}
+	a.Secret, a.OldSecrets = args[0], args[1:]
+	return a.checkSecrets()
+}
+
+func (a *App) readFrom(d *caddyfile.Dispenser) error {
+	if err := once("from", a.From != nil); err != nil {
+		return err
+	}
+	args, err := arguments(d, 2, 2, `from "Example sign-in" <login@example.com>`)
+	if err != nil {
+		return err
+	}
+	address := args[1]
+	if inner, ok := strings.CutPrefix(address, "<"); ok && strings.HasSuffix(inner, ">") {
+		address = strings.TrimSuffix(inner, ">")
+	}
+	a.From = &From{Name: args[0], Address: address}
+	return a.checkFrom()
+}
+
+func (a *App) readGroup(d *caddyfile.Dispenser) error {
+	args, err := arguments(d, 1, many, "group staff alice@example.com *@example.org")
+	if err != nil {
+		return err
+	}
+	name := args[0]
+	if a.Groups == nil {
+		a.Groups = map[string][]string{}
+	}
+	a.Groups[name] = append(a.Groups[name], args[1:]...)
+	if len(args) == 1 {
+		_, err = parseWho("group "+name, nil)
+		return err
+	}
+	_, err = a.parseGroups()
+	return err
+}
+
+func (a *App) readDomain(d *caddyfile.Dispenser) error {
+	if err := oneOf(d, &a.Domain, "domain example.com"); err != nil {
+		return err
+	}
+	return a.checkDomain()
+}
+
+func (a *App) readCode(d *caddyfile.Dispenser) error {
+	const try = "code 6 10m 5"
+	if err := once("code", a.Code != nil); err != nil {
+		return err
+	}
+	args, err := arguments(d, 3, 3, try)
+	if err != nil {
+		return err
+	}
+	a.Code = &Code{}
+	if a.Code.Digits, err = number("code", args[0], try); err != nil {
+		return err
+	}
+	if a.Code.Lifetime, err = duration("code", args[1]); err != nil {
+		return err
+	}
+	if a.Code.Attempts, err = number("code", args[2], try); err != nil {
+		return err
+	}
+	return a.checkCode()
+}
+
+// number reads a number of at least 1.
+func number(option, text, try string) (int, error) {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		return 0, fmt.Errorf("%s: %q is not a number of at least 1; write for example\n    %s", option, text, try)
+	}
+	return n, nil
+}
+
+func (a *App) readSession(d *caddyfile.Dispenser) error {
+	if a.Session == nil {
+		a.Session = &Session{}
+	}
+	if err := idleAndMax(d, &a.Session.Idle, &a.Session.Max); err != nil {
+		return err
+	}
+	return a.checkSession()
+}
+
+func (a *App) readLimits(d *caddyfile.Dispenser) error {
+	if d.NextArg() {
+		return fmt.Errorf("limits takes a block and no %q; write for example\n    limits {\n        per_recipient 1 1m 5 1h 10 24h\n    }", d.Val())
+	}
+	if a.Limits == nil {
+		a.Limits = &Limits{}
+	}
+	return limitWords.read(d, a.Limits)
+}
+
+var limitWords = words[*Limits]{
+	block: "limits",
+	known: []word[*Limits]{
+		{"per_recipient", func(l *Limits, d *caddyfile.Dispenser) error { return readRates(d, &l.PerRecipient) }},
+		{"per_client", func(l *Limits, d *caddyfile.Dispenser) error { return readRates(d, &l.PerClient) }},
+		{"global", func(l *Limits, d *caddyfile.Dispenser) error { return readRates(d, &l.Global) }},
+		{"failures", func(l *Limits, d *caddyfile.Dispenser) error { return readRates(d, &l.Failures) }},
+	},
+}
+
+// readRates reads pairs of a number and a duration.
+func readRates(d *caddyfile.Dispenser, rates *[]Rate) error {
+	name := d.Val()
+	try := name + " 5 1h 10 24h"
+	if err := once("limits: "+name, *rates != nil); err != nil {
+		return err
+	}
+	args, err := arguments(d, 2, many, try)
+	if err != nil {
+		return err
+	}
+	if len(args)%2 != 0 {
+		return fmt.Errorf("%s: numbers and durations come in pairs; write for example\n    %s", name, try)
+	}
+	for i := 0; i < len(args); i += 2 {
+		var rate Rate
+		if rate.Count, err = number(name, args[i], try); err != nil {
+			return err
+		}
+		if rate.Per, err = duration(name, args[i+1]); err != nil {
+			return err
+		}
+		*rates = append(*rates, rate)
+	}
+	return nil
+}
+
+// appOf returns the app as the global option has it; nil for none.
+func appOf(h httpcaddyfile.Helper) (*App, error) {
+	option, ok := h.Option("gatehouse").(httpcaddyfile.App)
+	if !ok {
+		return nil, nil
+	}
+	app := new(App)
+	return app, caddy.StrictUnmarshalJSON(option.Value, app)
+}

@@ -1,0 +1,281 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// The gate stands before forward_auth and so after everything that is anchored
+// at basic_auth: rate limiters and firewalls run first.
+func init() {
+	httpcaddyfile.RegisterDirective("gatehouse", parseGate)
+	httpcaddyfile.RegisterDirectiveOrder("gatehouse", httpcaddyfile.Before, "forward_auth")
+	httpcaddyfile.RegisterDirective("gatehouse_pages", parsePages)
+	httpcaddyfile.RegisterDirectiveOrder("gatehouse_pages", httpcaddyfile.Before, "forward_auth")
+}
+
+// parseGate reads the directive. Syntax:
+//
+//	gatehouse [<matcher>] <who...> {
+//	    deny             <who...>
+//	    public           <path...>
+//	    client_ip        <cidr...>
+//	    fresh            <duration>
+//	    unauthenticated  auto|redirect|401
+//	    headers          <preset...>
+//	    session          idle <duration> max <duration>
+//	    report_only
+//	    origin           <url...>
+//	}
+//
+// A path matcher becomes a part of the gate, which compares it with the
+// original path too, so that no rewrite leads around it.
+func parseGate(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
+	h.Next()
+	at := h.Token()
+	g := new(Gate)
+	matcher, err := g.readWho(h)
+	if err == nil {
+		err = gateWords.read(h.Dispenser, g)
+	}
+	if err == nil {
+		err = g.checkWithin(h)
+	}
+	if err != nil {
+		return nil, locate(at, err)
+	}
+	routes := []httpcaddyfile.ConfigValue{route(h, matcher, g)}
+	if matcher != nil {
+		// Behind a matcher the pages would fall through to the app. The
+		// handler compares the original path itself and lets others pass.
+		routes = append(routes, route(h, nil, new(PagesHandler)))
+	}
+	return routes, nil
+}
+
+// route is one route with one handler.
+func route(h httpcaddyfile.Helper, matcher caddy.ModuleMap, handler caddy.Module) httpcaddyfile.ConfigValue {
+	raw, _ := json.Marshal(handler)
+	var object map[string]any
+	_ = json.Unmarshal(raw, &object)
+	object["handler"] = handler.CaddyModule().ID.Name()
+	r := caddyhttp.Route{HandlersRaw: []json.RawMessage{h.JSON(object)}}
+	if matcher != nil {
+		r.MatcherSetsRaw = caddyhttp.RawMatcherSets{matcher}
+	}
+	if h.IsNamedRoute() {
+		// Caddy 2.11 merges the routes of a named route that have no matcher,
+		// and if one is left, keeps only its first handler: behind a header
+		// directive the gate would be lost. A group of its own keeps it apart.
+		n, _ := h.State["gatehouse_group"].(int)
+		h.State["gatehouse_group"] = n + 1
+		r.Group = fmt.Sprintf("gatehouse%d", n)
+	}
+	return httpcaddyfile.ConfigValue{Class: "route", Value: r}
+}
+
+// readWho reads the line of the directive itself. It returns a named matcher;
+// a path goes to the gate.
+func (g *Gate) readWho(h httpcaddyfile.Helper) (caddy.ModuleMap, error) {
+	if h.CountRemainingArgs() == 0 {
+		_, err := authcore.ParseWhoList(nil)
+		return nil, err
+	}
+	matcher, isMatcher, err := h.MatcherToken()
+	first := h.Val()
+	if err != nil {
+		return nil, noMatcher(first)
+	}
+	rest := h.RemainingArgs()
+	if !isMatcher {
+		g.Allow = append([]string{first}, rest...)
+		_, err := parseWho("gatehouse", g.Allow)
+		return nil, err
+	}
+	if len(rest) == 0 {
+		return nil, onlyMatcher(first)
+	}
+	if strings.HasPrefix(first, "/") {
+		g.Paths, matcher = []string{first}, nil
+	}
+	g.Allow = rest
+	_, err = parseWho("gatehouse", rest)
+	return matcher, err
+}
+
+// noMatcher explains an @name that no matcher has: it was often meant to be a
+// group or a domain.
+func noMatcher(name string) error {
+	_, err := authcore.ParseWho(name)
+	var who *authcore.WhoError
+	if errors.As(err, &who) {
+		who.Problem = "this site has no matcher of that name; " + who.Problem
+	}
+	return err
+}
+
+// onlyMatcher explains that the only argument was read as a matcher.
+func onlyMatcher(first string) error {
+	e := &authcore.WhoError{
+		Entry:   first,
+		Problem: "as the first argument this says for which requests, and nobody is named after it",
+		Try:     [2]string{first + " *@example.com", first + " any"},
+	}
+	switch {
+	case first == "*":
+		e.Try = [2]string{"*@example.com", "any"}
+	case strings.HasPrefix(first, "/"):
+		e.Try = [2]string{"file:" + first, first + " *@example.com"}
+	case strings.HasPrefix(first, "@"):
+		e.Try[1] = strings.TrimPrefix(first, "@")
+	}
+	return e
+}
+
+var gateWords = words[*Gate]{
+	block: "gatehouse",
+	known: []word[*Gate]{
+		{"deny", (*Gate).readDeny},
+		{"public", (*Gate).readPublic},
+		{"client_ip", (*Gate).readClientIP},
+		{"fresh", (*Gate).readFresh},
+		{"unauthenticated", (*Gate).readUnauthenticated},
+		{"headers", (*Gate).readHeaders},
+		{"session", func(g *Gate, d *caddyfile.Dispenser) error {
+			return idleAndMax(d, &g.SessionIdle, &g.SessionMax)
+		}},
+		{"report_only", (*Gate).readReportOnly},
+		{"origin", (*Gate).readOrigin},
+	},
+	later: []string{"portal"},
+}
+
+func (g *Gate) readDeny(d *caddyfile.Dispenser) error {
+	args := d.RemainingArgs()
+	g.Deny = append(g.Deny, args...)
+	_, err := parseWho("deny", args)
+	return err
+}
+
+func (g *Gate) readPublic(d *caddyfile.Dispenser) error {
+	args, err := arguments(d, 1, many, "public /images/*")
+	if err != nil {
+		return err
+	}
+	g.Public = append(g.Public, args...)
+	_, err = authcore.ParsePublicPaths(args)
+	return err
+}
+
+func (g *Gate) readClientIP(d *caddyfile.Dispenser) error {
+	args, err := arguments(d, 1, many, "client_ip 10.0.0.0/8")
+	if err != nil {
+		return err
+	}
+	g.ClientIP = append(g.ClientIP, args...)
+	_, err = parseCIDRs(args)
+	return err
+}
+
+func (g *Gate) readFresh(d *caddyfile.Dispenser) error {
+	if err := once("fresh", g.Fresh != 0); err != nil {
+		return err
+	}
+	args, err := arguments(d, 1, 2, "fresh 4h")
+	if err != nil {
+		return err
+	}
+	if len(args) == 2 {
+		return fmt.Errorf("fresh: %q after the duration is not available in this version of Gatehouse; write\n    fresh %s", args[1], args[0])
+	}
+	g.Fresh, err = duration("fresh", args[0])
+	return err
+}
+
+func (g *Gate) readUnauthenticated(d *caddyfile.Dispenser) error {
+	if err := oneOf(d, &g.Unauthenticated, "unauthenticated redirect"); err != nil {
+		return err
+	}
+	return checkUnauthenticated(g.Unauthenticated)
+}
+
+func (g *Gate) readHeaders(d *caddyfile.Dispenser) error {
+	args, err := arguments(d, 1, many, "headers remote")
+	if err != nil {
+		return err
+	}
+	g.Headers = append(g.Headers, args...)
+	return checkPresets(g.Headers)
+}
+
+func (g *Gate) readReportOnly(d *caddyfile.Dispenser) error {
+	if err := once("report_only", g.ReportOnly); err != nil {
+		return err
+	}
+	g.ReportOnly = true
+	_, err := arguments(d, 0, 0, "report_only")
+	return err
+}
+
+func (g *Gate) readOrigin(d *caddyfile.Dispenser) error {
+	args, err := arguments(d, 1, many, "origin https://app.example.com:8443")
+	if err != nil {
+		return err
+	}
+	g.Origins = append(g.Origins, args...)
+	_, err = parseOrigins(args)
+	return err
+}
+
+// checkWithin checks the gate together with the global option, which Caddy has
+// read before any site.
+func (g *Gate) checkWithin(h httpcaddyfile.Helper) error {
+	app, err := appOf(h)
+	if err != nil {
+		return err
+	}
+	if app == nil {
+		return errors.New("the global options say nothing about gatehouse; write at the top of the Caddyfile for example\n    {\n        gatehouse {\n            mail log\n        }\n    }")
+	}
+	if err := app.checkMail(); err != nil {
+		return err
+	}
+	named, err := app.parseGroups()
+	if err != nil {
+		return err
+	}
+	groups, err := newGroups(named, authcore.NewLists(nil))
+	if err != nil {
+		return err
+	}
+	if err := g.parse(groups); err != nil {
+		return err
+	}
+	return g.checkOptions(app.sessionRule())
+}
+
+// parsePages reads the directive. Syntax:
+//
+//	gatehouse_pages [<matcher>]
+func parsePages(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
+	h.Next()
+	at := h.Token()
+	matcher, err := h.ExtractMatcherSet()
+	if err != nil {
+		return nil, locate(at, err)
+	}
+	h.Next()
+	if h.NextArg() || h.NextBlock(0) {
+		return nil, locate(at, errors.New("gatehouse_pages takes nothing after it; write\n    handle /_gatehouse/* {\n        gatehouse_pages\n    }"))
+	}
+	return []httpcaddyfile.ConfigValue{route(h, matcher, new(PagesHandler))}, nil
+}
