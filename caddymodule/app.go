@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/pages"
 )
 
 func init() { caddy.RegisterModule(new(App)) }
@@ -61,6 +62,7 @@ type App struct {
 	groups *authcore.Groups
 	gates  []*Gate
 
+	murmur   murmur
 	ready    chan struct{} // closed once Start has succeeded, or will not
 	settle   sync.Once
 	current  atomic.Pointer[running]
@@ -76,6 +78,7 @@ type running struct {
 	domain       string
 	insecureHTTP bool
 	log          *zap.Logger
+	pages        *pages.Pages
 }
 
 // readyWait bounds how long a request waits for Start. Apps start in no

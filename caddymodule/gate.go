@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"net/netip"
+	"sync"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -58,6 +59,9 @@ type Gate struct {
 	clients   []netip.Prefix
 	origins   []authcore.Origin   // Origins, parsed
 	matchPath caddyhttp.MatchPath // Paths, ready to match; empty matches everything
+
+	headersOnce sync.Once
+	headers     *headerSet // Headers, by headerSet
 }
 
 // place is where a gate stands: what the walk over the routes found above it.
@@ -78,5 +82,6 @@ type place struct {
 // other paths pass on. It stands where a gate inside handle or route can't be
 // reached by the pages' paths.
 type PagesHandler struct {
-	app *App
+	app   *App
+	place *place // as in Gate; set when the app starts
 }

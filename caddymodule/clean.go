@@ -1,0 +1,133 @@
+package caddymodule
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// claim is what a header of a request claims that only we may say.
+type claim int
+
+const (
+	noClaim claim = iota
+	identityClaim
+	// routeClaim: that the request is for another path or method than it is.
+	// Frameworks that believe it would serve a protected page under a public
+	// path (X-Rewrite-URL, X-Original-URL and their kin).
+	routeClaim
+)
+
+// longestClaim is the length of the longest name in claimOf.
+const longestClaim = len("cfaccessauthenticateduseremail")
+
+// claimOf tells what a header called name claims. Names are compared after
+// dropping every byte that is not a letter or a digit, because CGI, WSGI, PHP
+// and Rack fold separators: Remote_Email, remote.email and Remote-Email are one
+// variable to an app. It does not allocate.
+func claimOf(name string) claim {
+	var buf [longestClaim]byte
+	n := 0
+	for i := range len(name) {
+		c := name[i]
+		switch {
+		case 'A' <= c && c <= 'Z':
+			c += 'a' - 'A'
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
+		default:
+			continue
+		}
+		if n == len(buf) || n == 0 && c != 'r' && c != 'x' && c != 'c' {
+			return noClaim // most headers end here, at their first letter
+		}
+		buf[n] = c
+		n++
+	}
+	switch string(buf[:n]) {
+	case "remoteuser", "remoteemail", "remotename", "remotegroups",
+		"xforwardeduser", "xforwardedemail", "xforwardedpreferredusername", "xforwardedgroups",
+		"xauthrequestuser", "xauthrequestemail", "xauthrequestpreferredusername", "xauthrequestgroups",
+		"cfaccessauthenticateduseremail", "cfaccessjwtassertion",
+		"xgatehouseassertion":
+		return identityClaim
+	case "xoriginalurl", "xoriginaluri", "xoriginalpath", "xoriginalmethod",
+		"xrewriteurl", "xrewriteuri", "xoverrideurl", "xreplacedpath",
+		"xforwardeduri", "xforwardedpath", "xforwardedprefix", "xforwardedmethod":
+		return routeClaim
+	}
+	return noClaim
+}
+
+// cleanRequest takes from a request what no client may say, whatever becomes
+// of it. It comes before anything that can fail, and tells whether what is left
+// asks for a WebSocket.
+func cleanRequest(r *http.Request, vars map[string]any) (webSocket bool) {
+	for name := range r.Header {
+		switch claimOf(name) {
+		case identityClaim:
+			delete(r.Header, name)
+		case routeClaim:
+			if !fromTrustedProxy(vars) {
+				delete(r.Header, name)
+			}
+		}
+	}
+	cleanTrailer(r.Trailer)
+	webSocket = cleanUpgrade(r)
+	cleanConnection(r.Header)
+	return webSocket
+}
+
+// cleanTrailer removes what claims anything from trailers: first their
+// announcement, later what came.
+func cleanTrailer(t http.Header) {
+	for name := range t {
+		if claimOf(name) != noClaim {
+			delete(t, name)
+		}
+	}
+}
+
+// fromTrustedProxy tells whether the peer is one of Caddy's trusted_proxies.
+func fromTrustedProxy(vars map[string]any) bool {
+	trusted, _ := vars[caddyhttp.TrustedProxyVarKey].(bool)
+	return trusted
+}
+
+// cleanConnection removes the headers that the client declares to be for this
+// hop alone, as the proxy behind us would. Left to that proxy, "Connection:
+// Remote-Email" would remove the header that the gate sets in between.
+func cleanConnection(h http.Header) {
+	lines := h["Connection"]
+	if len(lines) == 0 || len(lines) == 1 && isConnectionOption(lines[0]) {
+		return
+	}
+	var kept []string
+	for _, line := range lines {
+		for token := range strings.SplitSeq(line, ",") {
+			token = strings.Trim(token, " \t")
+			if isConnectionOption(token) {
+				kept = append(kept, token)
+			} else if token != "" {
+				h.Del(token)
+			}
+		}
+	}
+	if kept == nil {
+		delete(h, "Connection")
+		return
+	}
+	h["Connection"] = []string{strings.Join(kept, ", ")}
+}
+
+// isConnectionOption tells whether token speaks of the connection itself. TE
+// stays, for gRPC's "TE: trailers".
+func isConnectionOption(token string) bool {
+	for _, option := range [...]string{"keep-alive", "close", "upgrade", "te"} {
+		if strings.EqualFold(token, option) {
+			return true
+		}
+	}
+	return false
+}

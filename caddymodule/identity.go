@@ -1,0 +1,178 @@
+package caddymodule
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// presets are the identity headers that a gate can set. Which of them are
+// removed from requests stands in claimOf, for all presets at once.
+var presets = map[string][]headerField{
+	"remote": {
+		{"Remote-User", emailPart}, {"Remote-Email", emailPart},
+		{"Remote-Name", namePart}, {"Remote-Groups", groupsPart},
+	},
+	"forwarded": {
+		{"X-Forwarded-User", emailPart}, {"X-Forwarded-Email", emailPart},
+		{"X-Forwarded-Preferred-Username", namePart}, {"X-Forwarded-Groups", groupsPart},
+	},
+	"auth_request": {
+		{"X-Auth-Request-User", emailPart}, {"X-Auth-Request-Email", emailPart},
+		{"X-Auth-Request-Preferred-Username", namePart}, {"X-Auth-Request-Groups", groupsPart},
+	},
+	"cloudflare": {{"Cf-Access-Authenticated-User-Email", emailPart}},
+	"assertion":  {{"X-Gatehouse-Assertion", assertionPart}},
+	"none":       {},
+}
+
+// headerField is one header of a preset and what stands in it.
+type headerField struct {
+	name string
+	part part
+}
+
+type part int
+
+const (
+	emailPart part = iota
+	namePart
+	groupsPart
+	assertionPart
+)
+
+// headerSet is what a gate's presets come to. It outlives the gate in the memos
+// of sessions, and holds nothing that would keep a configuration in memory.
+type headerSet struct {
+	fields    []headerField
+	assertion bool
+}
+
+func newHeaderSet(names []string) *headerSet {
+	if len(names) == 0 {
+		names = []string{"remote"}
+	}
+	s := &headerSet{}
+	for _, name := range names {
+		s.fields = append(s.fields, presets[name]...)
+	}
+	s.assertion = slices.ContainsFunc(s.fields, func(f headerField) bool { return f.part == assertionPart })
+	return s
+}
+
+// headerSet is made at the first request.
+func (g *Gate) headerSet() *headerSet {
+	g.headersOnce.Do(func() { g.headers = newHeaderSet(g.Headers) })
+	return g.headers
+}
+
+// memoKey is under which a session remembers an identity. Only an assertion
+// differs from one host of a gate to the next.
+func (s *headerSet) memoKey(at authcore.Origin) any {
+	if !s.assertion {
+		return s
+	}
+	return struct {
+		set *headerSet
+		at  authcore.Origin
+	}{s, at}
+}
+
+// identity is a session in the words of one gate's headers and of Caddy's
+// placeholders, made once and used for many requests.
+type identity struct {
+	version uint64    // of the lists that its groups rest on
+	until   time.Time // with an assertion: when it must be signed anew
+
+	names, values []string
+	placeholders  caddy.ReplacerFunc
+}
+
+// identify finds the words for the session. An error means that they can't be
+// made.
+func (v *visit) identify() error {
+	set := v.g.headerSet()
+	key := set.memoKey(v.origin)
+	version := v.run.lists.Version()
+	id, _ := v.session.Memo(key).(*identity)
+	if id == nil || id.version != version || set.assertion && !v.run.service.Now().Before(id.until) {
+		var err error
+		if id, err = v.newIdentity(set, version); err != nil {
+			return err
+		}
+		v.session.SetMemo(key, id)
+	}
+	v.identity = id
+	return nil
+}
+
+func (v *visit) newIdentity(set *headerSet, version uint64) (*identity, error) {
+	s := v.session
+	groups := v.run.groups.Of(s.Address)
+	id := &identity{version: version, placeholders: userPlaceholders(s, groups)}
+	parts := map[part]string{
+		emailPart: s.Address.String(), namePart: headerValue(s.Name), groupsPart: strings.Join(groups, ","),
+	}
+	if set.assertion {
+		id.until = v.run.service.Now().Add(authcore.AssertionReuse)
+		assertion, err := v.run.service.Assert(s, v.origin, groups)
+		if err != nil {
+			return nil, err
+		}
+		parts[assertionPart] = assertion
+	}
+	for _, f := range set.fields {
+		if value := parts[f.part]; value != "" {
+			id.names, id.values = append(id.names, f.name), append(id.values, value)
+		}
+	}
+	return id, nil
+}
+
+// write sets the headers. The values are copied, because handlers further in
+// may change them in place.
+func (id *identity) write(h http.Header) {
+	values := slices.Clone(id.values)
+	for i, name := range id.names {
+		h[name] = values[i : i+1 : i+1]
+	}
+}
+
+// headerValue writes s so that every server reads the same: visible ASCII and
+// inner spaces stay, every other byte of its UTF-8 form and the percent sign
+// become %XX, which decodeURIComponent and its like undo. It is for names, which
+// may have anything in them; addresses and groups are plain ASCII.
+func headerValue(s string) string {
+	const hex = "0123456789ABCDEF"
+	var b strings.Builder
+	for i := range len(s) {
+		c := s[i]
+		inner := c == ' ' && i > 0 && i < len(s)-1
+		if c > ' ' && c < 0x7f && c != '%' || inner {
+			b.WriteByte(c)
+		} else {
+			b.Write([]byte{'%', hex[c>>4], hex[c&15]})
+		}
+	}
+	return b.String()
+}
+
+// userPlaceholders answers {http.auth.user.*}. The id is the address, so that
+// access logs carry it as user_id.
+func userPlaceholders(s *authcore.Session, groups []string) caddy.ReplacerFunc {
+	email := s.Address.String()
+	values := map[string]any{
+		"http.auth.user.id": email, "http.auth.user.email": email, "http.auth.user.sub": s.Subject,
+		"http.auth.user.name": headerValue(s.Name), "http.auth.user.groups": strings.Join(groups, ","),
+		"http.auth.user.sid": s.ID, "http.auth.user.amr": strings.Join(s.AMR, ","),
+	}
+	return func(key string) (any, bool) {
+		value, ok := values[key]
+		return value, ok
+	}
+}

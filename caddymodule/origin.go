@@ -1,0 +1,154 @@
+package caddymodule
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// locate finds the origin that the request is for. A host, port or scheme that
+// is not the site's is refused: sign-in, mails and cookies would be made for it.
+// needsSignIn says whether anything of that can happen with this request.
+func (v *visit) locate(needsSignIn bool) refusal {
+	scheme, ok := v.scheme()
+	if !ok {
+		return refusal{kind: badOrigin, detail: "X-Forwarded-Proto from a trusted proxy must be https or http, and the same in every place."}
+	}
+	origin, err := authcore.NewOrigin(scheme, v.r.Host)
+	if err != nil {
+		return refusal{kind: badOrigin, detail: fmt.Sprintf("Host %s can't be read: %s.", quoted(v.r.Host), err)}
+	}
+	port := localPort(v.r)
+	insecure := !origin.Secure() && !v.run.insecureHTTP && !origin.IsLocalhost()
+	if !v.place.has(origin, port) && !(insecure && v.place.hasSecure(origin, port)) {
+		return refusal{kind: badOrigin, detail: fmt.Sprintf("Host %s is not one of this site's: write \"origin %s\" in the block of its gate, or have the proxy in front pass the Host header on.", quoted(v.r.Host), origin)}
+	}
+	if insecure && needsSignIn {
+		return refusal{kind: insecureHTTP, detail: v.insecureDetail()}
+	}
+	v.origin = origin
+	return refusal{}
+}
+
+// scheme is the one that the browser used: what a trusted proxy says, else
+// whether TLS ends here. Proxies call a WebSocket's wss or ws.
+func (v *visit) scheme() (scheme string, ok bool) {
+	scheme = "http"
+	if v.r.TLS != nil {
+		scheme = "https"
+	}
+	lines := v.r.Header["X-Forwarded-Proto"]
+	if len(lines) == 0 || !fromTrustedProxy(v.vars) {
+		return scheme, true
+	}
+	said := ""
+	for _, line := range lines {
+		for token := range strings.SplitSeq(line, ",") {
+			token = strings.ToLower(strings.Trim(token, " \t"))
+			switch token {
+			case "wss":
+				token = "https"
+			case "ws":
+				token = "http"
+			}
+			if token != "https" && token != "http" || said != "" && said != token {
+				return "", false
+			}
+			said = token
+		}
+	}
+	return said, true
+}
+
+// insecureDetail says what to do about plain http.
+func (v *visit) insecureDetail() string {
+	if len(v.r.Header["X-Forwarded-Proto"]) > 0 && !fromTrustedProxy(v.vars) {
+		return "X-Forwarded-Proto came from a peer that is not listed in Caddy's trusted_proxies, so it was not believed: list the proxy in front there."
+	}
+	return "Use https. To sign in over plain http all the same, write \"insecure_http on\" in the global gatehouse block."
+}
+
+// quoted shows a header's value in a message, whatever is in it.
+func quoted(s string) string {
+	if len(s) > 100 {
+		s = s[:100]
+	}
+	return strconv.QuoteToASCII(s)
+}
+
+// localPort is the port that the request came in on, 0 if it is not known.
+func localPort(r *http.Request) uint16 {
+	switch addr := r.Context().Value(http.LocalAddrContextKey).(type) {
+	case *net.TCPAddr:
+		return uint16(addr.Port)
+	case *net.UDPAddr:
+		return uint16(addr.Port)
+	case net.Addr:
+		parsed, _ := netip.ParseAddrPort(addr.String())
+		return parsed.Port()
+	}
+	return 0
+}
+
+// has tells whether o is an origin of this place for a request that came in on
+// port: one that the origin option names, or a host of the matchers above with
+// no port, this port or, on localhost, any.
+func (p *place) has(o authcore.Origin, port uint16) bool {
+	if p == nil {
+		return false
+	}
+	anyPort := o.IsLocalhost()
+	name := o.Hostname()
+	for _, named := range p.origins {
+		if named == o || anyPort && named.Scheme() == o.Scheme() && named.Hostname() == name {
+			return true
+		}
+	}
+	if !anyPort && !isPort(o, port) {
+		return false
+	}
+	for _, pattern := range p.hosts {
+		if matchesHost(pattern, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// hasSecure tells whether the https origin with the host of o is of this place.
+// A request for it over plain http is told so, not that its host is unknown.
+func (p *place) hasSecure(o authcore.Origin, port uint16) bool {
+	secure, err := authcore.NewOrigin("https", o.Host())
+	return err == nil && p.has(secure, port)
+}
+
+// isPort tells whether o has its scheme's own port, which is the one that
+// browsers don't write, or port.
+func isPort(o authcore.Origin, port uint16) bool {
+	if !strings.Contains(o.Host(), ":") {
+		return true
+	}
+	n, err := strconv.ParseUint(o.Port(), 10, 16)
+	return err == nil && (uint16(n) == port || o.Secure() && n == 443 || !o.Secure() && n == 80)
+}
+
+// matchesHost is Caddy's host matcher for one pattern: * stands for one label.
+func matchesHost(pattern, name string) bool {
+	for strings.Contains(pattern, "*") {
+		want, restPattern, morePattern := strings.Cut(pattern, ".")
+		label, restName, moreName := strings.Cut(name, ".")
+		if morePattern != moreName || want != "*" && !strings.EqualFold(want, label) {
+			return false
+		}
+		if !morePattern {
+			return true
+		}
+		pattern, name = restPattern, restName
+	}
+	return strings.EqualFold(pattern, name)
+}

@@ -1,0 +1,215 @@
+package caddymodule
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/pages"
+)
+
+// ServeHTTP decides about one request: it is answered here (pages, refusals),
+// or passes on with the visitor's identity.
+//
+// The order is part of the promise. What no client may say is removed first,
+// before anything can fail. Then come the questions that need no session: is
+// this place asked for (origin), may this client ask at all. Only then is the
+// session looked up and the policy asked.
+func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	v := newVisit(w, r)
+	v.g, v.app, v.next = g, g.app, next
+	v.webSocket = cleanRequest(r, v.vars)
+	if !isPassable(r.Method, v.webSocket) {
+		return v.refuse(refusal{kind: badMethod})
+	}
+	own := isOwnPath(v.url.Path)
+	if !own && !g.concerns(&v) {
+		return v.pass(false)
+	}
+	if err := v.start(); err != nil {
+		return v.notStarted(err, own)
+	}
+	if own {
+		return v.servePages()
+	}
+	admitted, why := v.judge()
+	if why.kind != "" {
+		v.report(why)
+		if !g.ReportOnly {
+			return v.refuse(why)
+		}
+	}
+	return v.pass(admitted)
+}
+
+// visit is one request at one gate.
+type visit struct {
+	w    http.ResponseWriter
+	r    *http.Request
+	next caddyhttp.Handler
+	vars map[string]any // Caddy's variables of the request
+
+	// As the client sent them: rewrites before the gate change what the app
+	// serves, not what the visitor asked for.
+	url    *url.URL
+	method string
+
+	g     *Gate // nil in PagesHandler
+	app   *App
+	place *place
+	run   *running
+
+	outer     *visitor // what a gate before this one found
+	origin    authcore.Origin
+	webSocket bool
+	foreign   bool // a WebSocket that another site's page opened
+
+	session  *authcore.Session
+	lastUse  time.Time // of the session, before this request
+	tokens   int       // how many session cookies there were
+	identity *identity
+}
+
+func newVisit(w http.ResponseWriter, r *http.Request) visit {
+	v := visit{w: w, r: r, url: r.URL, method: r.Method}
+	ctx := r.Context()
+	v.vars, _ = ctx.Value(caddyhttp.VarsCtxKey).(map[string]any)
+	v.outer, _ = v.vars[visitorKey].(*visitor)
+	if original, ok := ctx.Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
+		v.url, v.method = original.URL, original.Method
+	}
+	return v
+}
+
+// start waits for the app. Where the gate stands is known once it has started.
+func (v *visit) start() (err error) {
+	if v.run, err = v.app.running(v.r.Context()); err == nil && v.g != nil {
+		v.place = v.g.place
+	}
+	return err
+}
+
+// isOwnPath tells whether path belongs to Gatehouse on every site.
+func isOwnPath(path string) bool {
+	return strings.HasPrefix(path, pages.Root) || path == pages.Root[:len(pages.Root)-1]
+}
+
+// concerns tells whether the gate looks at this request: its original or its
+// current path matches. Looking at one alone would let a rewrite on either side
+// lead around the gate.
+func (g *Gate) concerns(v *visit) bool {
+	if len(g.matchPath) == 0 || g.matchPath.Match(v.r) {
+		return true
+	}
+	original := *v.r
+	original.URL = v.url
+	return g.matchPath.Match(&original)
+}
+
+// judge tells whether the visitor is admitted, and why the request can't pass.
+// A request for a public path passes also when the visitor is not: then it is
+// anonymous to the app.
+func (v *visit) judge() (admitted bool, why refusal) {
+	public := v.g.public.Match(v.url.Path, v.url.EscapedPath())
+	if why = v.locate(!public); why.kind != "" {
+		return false, why
+	}
+	if why = v.checkClient(); why.kind != "" {
+		return false, why
+	}
+	why = v.judgeVisitor()
+	if public && why.kind != "" {
+		return false, refusal{}
+	}
+	return why.kind == "", why
+}
+
+func (v *visit) judgeVisitor() refusal {
+	if v.webSocket && !v.fromOwnPage() {
+		v.foreign = true
+		return refusal{kind: badWebSocket}
+	}
+	if err := v.find(); err != nil {
+		return refusal{kind: unavailable, err: err}
+	}
+	if v.session == nil {
+		return refusal{kind: loginRequired}
+	}
+	if why := v.judgeSession(); why.kind != "" {
+		return why
+	}
+	v.run.service.Used(v.session)
+	if err := v.identify(); err != nil {
+		return refusal{kind: unavailable, err: err}
+	}
+	return refusal{}
+}
+
+// judgeSession asks the site's limits, then its policy, then whether the
+// sign-in is fresh enough: nobody signs in again only to be refused.
+func (v *visit) judgeSession() refusal {
+	g := v.g
+	now := v.run.service.Now()
+	age := now.Sub(v.session.AuthTime)
+	if limit := time.Duration(g.SessionMax); limit > 0 && age >= limit {
+		return refusal{kind: loginRequired, maxAge: limit}
+	}
+	if limit := time.Duration(g.SessionIdle); limit > 0 && now.Sub(v.lastUse) >= limit {
+		return refusal{kind: loginRequired, maxAge: limit}
+	}
+	if !g.policy.Admits(v.session.Address) {
+		return refusal{kind: notAllowed}
+	}
+	if limit := time.Duration(g.Fresh); limit > 0 && age >= limit {
+		return refusal{kind: loginRequired, maxAge: limit}
+	}
+	return refusal{}
+}
+
+// servePages answers a request for one of our own paths. Without a store they
+// are still answered, as well as they can be.
+func (v *visit) servePages() error {
+	why := v.locate(true)
+	if why.kind == "" && v.g != nil {
+		why = v.checkClient()
+	}
+	if why.kind != "" {
+		v.report(why)
+		return v.refuse(why)
+	}
+	if err := v.find(); err != nil {
+		v.run.log.Error("the session of a visitor of the sign-in pages can't be read", zap.Error(err))
+	} else if v.session != nil {
+		v.run.service.Used(v.session)
+	}
+	if strings.HasPrefix(v.url.Path, linkRoot) && v.vars != nil {
+		v.vars[caddyhttp.LogSkipVar] = true // the token is in the path
+	}
+	v.run.pages.ServeHTTP(v.w, v.original(), v.known())
+	return nil
+}
+
+const linkRoot = pages.Root + "link/"
+
+// original is the request as the client sent it.
+func (v *visit) original() *http.Request {
+	r := v.r.WithContext(v.r.Context())
+	r.URL, r.Method = v.url, v.method
+	return r
+}
+
+// known is what the pages may know of the visitor.
+func (v *visit) known() pages.Visit {
+	return pages.Visit{Origin: v.origin, Client: v.client(), Session: v.session, SessionCookies: v.tokens}
+}
+
+// Interface guards
+var (
+	_ caddyhttp.MiddlewareHandler = (*Gate)(nil)
+	_ caddyhttp.MiddlewareHandler = (*PagesHandler)(nil)
+)
