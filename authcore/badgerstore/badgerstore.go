@@ -46,12 +46,12 @@ type Options struct {
 
 	// ReserveBytes of the disk are left free for everyone else and for the
 	// store's own compaction: with less, updates are refused with ErrFull.
-	// 0 is DefaultReserve.
+	// 0 is DefaultReserve, or a tenth of a small disk.
 	ReserveBytes int64
 
 	// MaxBytes is the most that the directory may take on disk; above it,
-	// updates are refused with ErrFull. It includes about 30 MB that an empty
-	// store takes, blocks reserved ahead of writing. 0 is DefaultMax.
+	// updates are refused with ErrFull. It includes about 35 MB that an empty
+	// store takes, most of it reserved ahead of writing. 0 is DefaultMax.
 	MaxBytes int64
 }
 
@@ -122,9 +122,6 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
-	}
-	if o.ReserveBytes == 0 {
-		o.ReserveBytes = DefaultReserve
 	}
 	if o.MaxBytes == 0 {
 		o.MaxBytes = DefaultMax

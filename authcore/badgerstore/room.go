@@ -19,8 +19,9 @@ const (
 	lookEvery = time.Second
 
 	// ballastSize is held by a file that is given up when Badger has to write
-	// although the disk is full: to open the store and to close it.
-	ballastSize = 8 << 20
+	// although the disk is full: to close the store and to open it. It is
+	// enough for either.
+	ballastSize = 16 << 20
 	ballastName = "ballast"
 
 	// manifestSpare is kept allocated behind the end of Badger's MANIFEST: a
@@ -38,9 +39,10 @@ type room struct {
 	waiting atomic.Int32 // mappings that wait for the disk, see mapping_linux.go
 	opening atomic.Bool  // then they fail instead
 
-	spare   spare     // used by turns only
-	checked time.Time // used by turns only
-	verdict error     // used by turns only
+	every   time.Duration // lookEvery, but in tests
+	spare   spare         // used by turns only
+	checked time.Time     // used by turns only
+	verdict error         // used by turns only
 
 	mu     sync.Mutex // looks one at a time
 	health Health
@@ -50,21 +52,26 @@ type room struct {
 func newRoom(dir string, opts Options) *room {
 	return &room{
 		dir: dir, reserve: opts.ReserveBytes, max: opts.MaxBytes, log: opts.Logger,
-		spare: spare{dir: dir}, bulky: make(chan struct{}, 1),
+		every: lookEvery, spare: spare{dir: dir}, bulky: make(chan struct{}, 1),
 	}
 }
 
-// prepare makes room for Badger to open: it gives up the ballast, removes what
-// a crash left and asks for as much space as opening takes at most.
+// prepare makes room for Badger to open: it gives up the ballast and asks for
+// what opening takes.
 func (r *room) prepare() error {
 	r.dropBallast()
 	if err := r.spare.clear(); err != nil {
 		return err
 	}
-	const need = 2*memFileSize + 2*valueLogSize + discardFileSize + ballastSize
-	if free, err := freeBytes(r.dir); err != nil {
+	const need = memFileSize + 2*valueLogSize + discardFileSize + memTableSize
+	free, total, err := diskSpace(r.dir)
+	if err != nil {
 		return fmt.Errorf("asking for the free space at %s: %w", r.dir, err)
-	} else if free < need {
+	}
+	if r.reserve == 0 {
+		r.reserve = min(DefaultReserve, total/10)
+	}
+	if free < need {
 		return fmt.Errorf("%w: %s has %d MB free, opening it takes %d MB: free some", authcore.ErrFull, r.dir, free>>20, need>>20)
 	}
 	if err := reserveFile(filepath.Join(r.dir, "DISCARD"), 0, discardFileSize); err != nil {
@@ -84,6 +91,7 @@ func (r *room) opened() {
 func (r *room) close() {
 	unwatchMappings(r)
 	_ = r.spare.clear()
+	r.keepBallast()
 }
 
 // stuck tells whether Badger waits for space now.
@@ -94,7 +102,7 @@ func (r *room) ready() error {
 	if r.stuck() {
 		return r.full("the disk is full")
 	}
-	if time.Since(r.checked) >= lookEvery {
+	if time.Since(r.checked) >= r.every {
 		r.verdict = r.look().Err
 		r.checked = time.Now()
 	}
@@ -111,8 +119,8 @@ func (r *room) full(why string) error {
 	return fmt.Errorf("badgerstore: %w: %s (%s)", authcore.ErrFull, why, r.dir)
 }
 
-// look asks the disk, and keeps MANIFEST's spare and the ballast allocated and
-// the files closed to others.
+// look asks the disk. It also keeps MANIFEST's spare and the ballast allocated
+// and the files closed to others.
 func (r *room) look() Health {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -129,11 +137,12 @@ func (r *room) look() Health {
 func (r *room) measure() Health {
 	var h Health
 	var err error
+	r.keepBallast()
 	if h.SizeBytes, err = tidy(r.dir); err != nil {
 		h.Err = fmt.Errorf("badgerstore: reading %s: %w", r.dir, err)
 		return h
 	}
-	if h.FreeBytes, err = freeBytes(r.dir); err != nil {
+	if h.FreeBytes, _, err = diskSpace(r.dir); err != nil {
 		h.Err = fmt.Errorf("badgerstore: asking for the free space at %s: %w", r.dir, err)
 		return h
 	}
@@ -147,27 +156,31 @@ func (r *room) measure() Health {
 		default:
 		}
 	default:
-		h.Err = r.restock(h.FreeBytes)
+		h.Err = r.restock()
 	}
 	return h
 }
 
-// restock renews what was used of the space held back.
-func (r *room) restock(free int64) error {
+// restock renews what was used of MANIFEST's spare.
+func (r *room) restock() error {
 	manifest := filepath.Join(r.dir, manifestName)
 	info, err := os.Stat(manifest)
 	if err == nil {
 		err = reserveFile(manifest, info.Size(), manifestSpare)
 	}
-	if ballast := filepath.Join(r.dir, ballastName); err == nil && free > r.reserve+ballastSize {
-		if _, gone := os.Stat(ballast); gone != nil {
-			err = reserveFile(ballast, 0, ballastSize)
-		}
-	}
 	if err != nil {
 		return r.full(err.Error())
 	}
 	return nil
+}
+
+// keepBallast makes the ballast if there is room, however little is left
+// then: it is not the store's to use while it runs.
+func (r *room) keepBallast() {
+	path := filepath.Join(r.dir, ballastName)
+	if _, err := os.Stat(path); err != nil {
+		_ = reserveFile(path, 0, ballastSize)
+	}
 }
 
 func (r *room) dropBallast() { _ = os.Remove(filepath.Join(r.dir, ballastName)) }

@@ -10,13 +10,14 @@ import (
 // keepSize is FALLOC_FL_KEEP_SIZE: allocate without making the file longer.
 const keepSize = 1
 
-// freeBytes is what an ordinary user may still write at dir.
-func freeBytes(dir string) (int64, error) {
+// diskSpace is what an ordinary user may still write at dir, and how large the
+// disk is, in bytes.
+func diskSpace(dir string) (free, total int64, err error) {
 	var st syscall.Statfs_t
 	if err := syscall.Statfs(dir, &st); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	return int64(st.Bavail) * st.Bsize, nil
+	return int64(st.Bavail) * st.Bsize, int64(st.Blocks) * st.Bsize, nil
 }
 
 // allocated is what a file takes on disk.

@@ -72,6 +72,9 @@ func checkTable(path string) error {
 	if err != nil {
 		return err
 	}
+	if len(sum) == 0 || len(index) == 0 { // zeros, which match each other
+		return errors.New("it is overwritten")
+	}
 	var checksum pb.Checksum
 	if err := proto.Unmarshal(sum, &checksum); err != nil {
 		return errors.New("its checksum is garbage")
