@@ -10,14 +10,12 @@ import (
 	"time"
 )
 
-const (
-	// maxBody bounds what is read of a form. An address and a code are far
-	// smaller.
-	maxBody = 64 << 10
-	// bodyTimeout is how long a form may take to arrive; without it a slow
-	// sender holds a connection for nothing.
-	bodyTimeout = 10 * time.Second
-)
+// maxBody bounds what is read of a form. An address and a code are far smaller.
+const maxBody = 64 << 10
+
+// bodyTimeout is how long a form may take to arrive; without it a slow sender
+// holds a connection for nothing. A variable for tests.
+var bodyTimeout = 10 * time.Second
 
 // form is the body of a POST. Fields we don't know are ignored.
 type form url.Values

@@ -1,0 +1,200 @@
+package pages
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+func TestSessionTokens(t *testing.T) {
+	header := func(lines ...string) *http.Request { return &http.Request{Header: http.Header{"Cookie": lines}} }
+	for _, c := range []struct {
+		lines  []string
+		secure bool
+		domain string
+		want   []string
+	}{
+		{nil, true, "", nil},
+		{[]string{"__Host-gatehouse=a"}, true, "", []string{"a"}},
+		{[]string{"__Host-gatehouse=a"}, true, "example.com", nil},
+		{[]string{"__Host-gatehouse=a; __Secure-gatehouse=b; gatehouse=c"}, true, "example.com", []string{"b"}},
+		{[]string{"__Host-gatehouse=a; __Secure-gatehouse=b; gatehouse=c"}, false, "", []string{"c"}},
+		{[]string{"x=1;__Host-gatehouse=a ;  y", "__Host-gatehouse=b;"}, true, "", []string{"a", "b"}},
+		{[]string{"__host-gatehouse=a; __Host-gatehouse=; __Host-gatehouse"}, true, "", nil},
+		{[]string{strings.Repeat("__Host-gatehouse=a;", 100)}, true, "", []string{"a", "a", "a", "a", "a"}},
+		{[]string{"__Host-gatehouse=a=b=="}, true, "", []string{"a=b=="}},
+	} {
+		if got := SessionTokens(header(c.lines...), c.secure, c.domain, nil); !slices.Equal(got, c.want) {
+			t.Errorf("%q, secure %v, domain %q: %q, want %q", c.lines, c.secure, c.domain, got, c.want)
+		}
+	}
+}
+
+func TestStripOwnCookies(t *testing.T) {
+	for line, want := range map[string]string{
+		"a=1; b=\"2;3\"":               "a=1; b=\"2;3\"",
+		"__Host-gatehouse=x":           "",
+		"a=1; __Host-gatehouse=x; b=2": "a=1; b=2",
+		"__Secure-gatehouse=x;a=1":     "a=1",
+		"a=1; gatehouse=x":             "a=1",
+		" gatehouse-flow =x; __host-GATEHOUSE-device=y; gatehouses=z": "gatehouses=z",
+		"__Host-__Secure-gatehouse=x; gatehouse2=y;; c":               "__Host-__Secure-gatehouse=x; gatehouse2=y;; c",
+		"\t__Secure-gatehouse-flow\t=x; ":                             "",
+	} {
+		h := http.Header{"Cookie": {line}}
+		StripOwnCookies(h)
+		if got := strings.Join(h["Cookie"], "|"); strings.TrimSpace(got) != strings.TrimSpace(want) {
+			t.Errorf("%q becomes %q, want %q", line, got, want)
+		}
+		if HasOwnCookie(h) {
+			t.Errorf("%q still holds one of ours: %q", line, h)
+		}
+	}
+}
+
+func TestStripOwnCookiesCostsNothing(t *testing.T) {
+	h := http.Header{"Cookie": {"a=1; session=abc; theme=dark"}}
+	r := &http.Request{Header: http.Header{"Cookie": {"a=1; __Host-gatehouse=abc"}}}
+	if n := testing.AllocsPerRun(100, func() {
+		var buf [authcore.MaxSessionTokens + 1]string
+		if HasOwnCookie(h) || len(SessionTokens(r, true, "", buf[:0])) != 1 {
+			t.Fail()
+		}
+		StripOwnCookies(h)
+	}); n != 0 {
+		t.Errorf("%v allocations for a request", n)
+	}
+}
+
+func FuzzStripOwnCookies(f *testing.F) {
+	f.Add("a=1; __Host-gatehouse=x; b=2")
+	f.Fuzz(func(t *testing.T, line string) {
+		h := http.Header{"Cookie": {line}}
+		StripOwnCookies(h)
+		if HasOwnCookie(h) {
+			t.Errorf("%q still holds one of ours: %q", line, h)
+		}
+		if left := strings.Join(h["Cookie"], ""); !isSubsequence(left, line) {
+			t.Errorf("%q becomes %q", line, left)
+		}
+	})
+}
+
+func isSubsequence(part, whole string) bool {
+	for i := range len(whole) {
+		if part != "" && whole[i] == part[0] {
+			part = part[1:]
+		}
+	}
+	return part == ""
+}
+
+func TestCookieAttributes(t *testing.T) {
+	b := newHouse(t).browser()
+	m := b.start("alice@example.com")
+	flow := b.cookie("__Host-gatehouse-flow")
+	b.post("/_gatehouse/code", "code", m.Code)
+	session, device := b.cookie("__Host-gatehouse"), b.cookie("__Host-gatehouse-device")
+	total := 0
+	for c, life := range map[*http.Cookie]time.Duration{flow: time.Hour, session: 7 * 24 * time.Hour, device: 365 * 24 * time.Hour} {
+		if c == nil {
+			t.Fatal("a cookie is missing")
+		}
+		if !c.HttpOnly || !c.Secure || c.SameSite != http.SameSiteLaxMode || c.Path != "/" || c.Domain != "" {
+			t.Errorf("%s: %s", c.Name, c.Raw)
+		}
+		if c.MaxAge != int(life.Seconds()) {
+			t.Errorf("%s lives %d s, want %v", c.Name, c.MaxAge, life)
+		}
+		total += len(c.Name) + 1 + len(c.Value)
+	}
+	if strings.Count(session.Value, ".") != 2 {
+		t.Errorf("the session cookie is no compact JWS: %s", session.Value)
+	}
+	if total > 2048 {
+		t.Errorf("our cookies have %d bytes", total)
+	}
+}
+
+func TestCookiesWithDomain(t *testing.T) {
+	h := newHouse(t, func(c *authcore.Config, _ *Config) { c.Domain = "example.com" })
+	b := h.browser()
+	b.signIn("alice@example.com")
+	if c := b.cookie("__Secure-gatehouse"); c == nil || c.Domain != "example.com" || !c.Secure {
+		t.Errorf("session cookie of a domain: %v", c)
+	}
+	if c := b.cookie("__Host-gatehouse-device"); c == nil || c.Domain != "" {
+		t.Errorf("device cookie: %v", c)
+	}
+	b.post("/_gatehouse/logout")
+	wantExpired(t, b.last, "__Secure-gatehouse", "", "app.example.com", "example.com")
+}
+
+func TestCookiesOverPlainHTTP(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser()
+	h.origin = mustOrigin(t, "http://app.example.com")
+	r := b.start("alice@example.com")
+	if c := b.cookie("gatehouse-flow"); c == nil || c.Secure {
+		t.Fatalf("flow cookie over http: %v", c)
+	}
+	b.post("/_gatehouse/code", "code", r.Code)
+	if c := b.cookie("gatehouse"); c == nil || c.Secure || !c.HttpOnly {
+		t.Errorf("session cookie over http: %v", c)
+	}
+}
+
+// TestTossedCookies: a neighbouring host can plant cookies of our names for the
+// whole domain. Of two nobody knows whose they are; the next sign-in page must
+// get rid of both, or signing in would never work again.
+func TestTossedCookies(t *testing.T) {
+	h := newHouse(t, func(c *authcore.Config, _ *Config) { c.Domain = "example.com" })
+	alice, bob := h.browser(), h.browser()
+	alice.signIn("alice@example.com")
+	bob.signIn("bob@example.com")
+	first, second := alice.cookie("__Secure-gatehouse").Value, bob.cookie("__Secure-gatehouse").Value
+	for _, cookie := range []string{first + "; __Secure-gatehouse=" + second, second + "; __Secure-gatehouse=" + first} {
+		b := h.browser()
+		b.headers.Set("Cookie", "__Secure-gatehouse="+cookie)
+		b.get("/_gatehouse/session")
+		b.wants(401)
+		b.get("/_gatehouse/login")
+		b.wants(200)
+		wantExpired(t, b.last, "__Secure-gatehouse", "", "example.com")
+	}
+	b := h.browser()
+	b.headers.Set("Cookie", "__Secure-gatehouse=junk; __Secure-gatehouse="+first)
+	b.get("/_gatehouse/login")
+	b.wants(200, "Continue as")
+	if len(b.last.Cookies()) != 0 {
+		t.Error("the one good session is taken away")
+	}
+}
+
+func TestTwoFlowCookies(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser()
+	b.start("alice@example.com")
+	flow := b.cookie("__Host-gatehouse-flow").Value
+	other := h.browser()
+	other.headers.Set("Cookie", "__Host-gatehouse-flow="+flow+"; __Host-gatehouse-flow=x")
+	other.get("/_gatehouse/code")
+	other.wantsTo("/_gatehouse/login")
+	other.get("/_gatehouse/login")
+	wantExpired(t, other.last, "__Host-gatehouse-flow", "")
+}
+
+func wantExpired(t *testing.T, r *http.Response, name string, domains ...string) {
+	t.Helper()
+	for _, domain := range domains {
+		if !slices.ContainsFunc(r.Cookies(), func(c *http.Cookie) bool {
+			return c.Name == name && c.Domain == domain && c.MaxAge < 0 && c.Path == "/"
+		}) {
+			t.Errorf("%s with domain %q is not taken back: %q", name, domain, r.Header["Set-Cookie"])
+		}
+	}
+}
