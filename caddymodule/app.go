@@ -146,7 +146,7 @@ func (a *App) Start() error {
 }
 
 func (a *App) start() error {
-	senders, err := a.senders()
+	cfg, err := a.serviceConfig()
 	if err != nil {
 		return err
 	}
@@ -160,14 +160,17 @@ func (a *App) start() error {
 	if err != nil {
 		return err
 	}
-	r := &running{
-		core: core, groups: a.groups, lists: a.lists, log: a.log,
-		domain: a.Domain, insecureHTTP: a.InsecureHTTP != nil && *a.InsecureHTTP,
+	service := core.Use(cfg)
+	a.releases = append(a.releases, service.Close)
+	site, err := pages.New(pages.Config{Service: service, Groups: a.groups, Log: a.ctx.Slogger(), Open: a.isOpen()})
+	if err != nil {
+		return err
 	}
-	r.service = core.Use(a.serviceConfig(senders))
-	a.releases = append(a.releases, r.service.Close)
 	a.runLists()
-	a.current.Store(r)
+	a.current.Store(&running{
+		service: service, core: core, pages: site, groups: a.groups, lists: a.lists,
+		domain: a.Domain, insecureHTTP: a.insecureHTTP(), log: a.log,
+	})
 	return nil
 }
 

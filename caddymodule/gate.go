@@ -66,16 +66,24 @@ type Gate struct {
 
 // place is where a gate stands: what the walk over the routes found above it.
 type place struct {
-	// key names the gate across reloads: its hosts, paths and matchers.
+	// key names the gate across reloads: its ports, hosts, matchers and paths.
 	key string
 	// hosts are host patterns as in Caddy's host matcher; origins are the
 	// additional ones of the origin option.
 	hosts   []string
 	origins []authcore.Origin
 	// ports are those that the servers above the gate listen on; tls tells
-	// whether all of them speak TLS.
+	// whether all of these servers speak TLS.
 	ports []uint16
 	tls   bool
+	// spots are the ways through the routes that lead to the gate.
+	spots []spot
+}
+
+// spot is one way to a gate: the path matchers on it, which all must match.
+type spot struct {
+	server string
+	paths  []caddyhttp.MatchPath
 }
 
 // PagesHandler serves Gatehouse's own pages and nothing else: requests for

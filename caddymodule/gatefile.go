@@ -267,6 +267,11 @@ func (g *Gate) checkWithin(h httpcaddyfile.Helper) error {
 //
 //	gatehouse_pages [<matcher>]
 func parsePages(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
+	return parseAlone(h, new(PagesHandler), "handle /_gatehouse/* {\n        gatehouse_pages\n    }")
+}
+
+// parseAlone reads a directive that takes a matcher and nothing else.
+func parseAlone(h httpcaddyfile.Helper, handler caddy.Module, try string) ([]httpcaddyfile.ConfigValue, error) {
 	h.Next()
 	at := h.Token()
 	matcher, err := h.ExtractMatcherSet()
@@ -275,7 +280,7 @@ func parsePages(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	}
 	h.Next()
 	if h.NextArg() || h.NextBlock(0) {
-		return nil, locate(at, errors.New("gatehouse_pages takes nothing after it; write\n    handle /_gatehouse/* {\n        gatehouse_pages\n    }"))
+		return nil, locate(at, fmt.Errorf("%s takes nothing after it; write\n    %s", at.Text, try))
 	}
-	return []httpcaddyfile.ConfigValue{route(h, matcher, new(PagesHandler))}, nil
+	return []httpcaddyfile.ConfigValue{route(h, matcher, handler)}, nil
 }

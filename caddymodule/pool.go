@@ -14,7 +14,7 @@ import (
 	"go.uber.org/zap/exp/zapslog"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
-	"github.com/gatehouse-auth/gatehouse/authcore/memstore"
+	"github.com/gatehouse-auth/gatehouse/authcore/badgerstore"
 )
 
 // sites holds what outlives a configuration. A new configuration starts before
@@ -81,7 +81,11 @@ func (a *App) storeDir() (string, error) {
 }
 
 func openSite(dir string) (*site, error) {
-	return &site{dir: dir, store: memstore.New()}, nil
+	store, err := badgerstore.Open(dir, badgerstore.Options{Logger: slog.New(currentLog{})})
+	if err != nil {
+		return nil, fmt.Errorf("store badger %s: %w", dir, err)
+	}
+	return &site{dir: dir, store: store}, nil
 }
 
 // use returns the core. The first caller opens it; the secrets are its for

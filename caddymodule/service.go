@@ -1,18 +1,36 @@
 package caddymodule
 
 import (
+	"slices"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/pages"
 )
 
 // serviceConfig is this configuration in the words of authcore.
-func (a *App) serviceConfig(senders []authcore.Sender) authcore.Config {
+func (a *App) serviceConfig() (authcore.Config, error) {
+	senders, err := a.senders()
+	if err != nil {
+		return authcore.Config{}, err
+	}
+	words := pages.MailConfig{SubjectCode: a.SubjectCode == nil || *a.SubjectCode}
+	if a.From != nil {
+		words.FromName, words.FromAddress = a.From.Name, a.From.Address
+	}
+	mails, err := pages.NewMails(words)
 	return authcore.Config{
 		Code: a.codeRule(), Session: a.sessionRule(), Limits: a.limits(), Domain: a.Domain,
 		MayReceive: a.mayReceive, Protects: a.protects, Allows: a.allows,
-		Senders: senders, Observe: a.observe,
-	}
+		Senders: senders, Composer: mails, Observe: a.observe,
+	}, err
+}
+
+// isOpen tells whether a gate admits whoever proves an address.
+func (a *App) isOpen() bool {
+	return slices.ContainsFunc(a.gates, func(g *Gate) bool {
+		return len(g.Deny) == 0 && slices.Contains(g.Allow, "any")
+	})
 }
 
 // mayReceive: who is admitted by at least one gate gets mail.
@@ -25,29 +43,34 @@ func (a *App) mayReceive(address authcore.Address) bool {
 	return false
 }
 
-// protects tells whether a gate stands at o.
+// protects tells whether a gate stands at o, where people can sign in.
 func (a *App) protects(o authcore.Origin) bool {
+	if !o.Secure() && !o.IsLocalhost() && !a.insecureHTTP() {
+		return false
+	}
 	for _, g := range a.gates {
-		if g.place.covers(o) {
+		if g.place.covers(o) && g.place.speaks(o) {
 			return true
 		}
 	}
 	return false
 }
 
+func (a *App) insecureHTTP() bool { return a.InsecureHTTP != nil && *a.InsecureHTTP }
+
 // allows tells whether a stream may go on with this session: by the gate that
 // let it pass, as this configuration has it; if that gate is gone, by those
 // that stand at the same host and path now; if none does, nothing guards it
 // any more and it goes on.
 func (a *App) allows(st *authcore.Stream, session *authcore.Session) bool {
-	guarded := false
 	for _, g := range a.gates {
 		if g.place.key == st.Gate {
 			return g.letsGoOn(session)
 		}
 	}
+	guarded := false
 	for _, g := range a.gates {
-		if !g.place.covers(st.Origin) || !g.guards(st.Path) {
+		if !g.place.covers(st.Origin) || !g.onPath(st.Path) {
 			continue
 		}
 		if g.letsGoOn(session) {

@@ -1,0 +1,135 @@
+package caddymodule
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// placeGates finds out where every gate stands, and refuses those where nobody
+// could sign in.
+func (a *App) placeGates() error {
+	app, err := a.httpApp()
+	if err != nil || app == nil {
+		return err
+	}
+	w := &walk{places: map[caddyhttp.MiddlewareHandler]*place{}}
+	if err := w.servers(app); err != nil {
+		return err
+	}
+	for _, warning := range w.warnings {
+		a.log.Warn(warning)
+	}
+	if err := a.takePlaces(w); err != nil {
+		return err
+	}
+	for _, g := range a.gates {
+		if err := a.checkReach(app, g); err != nil {
+			return err
+		}
+		a.warn(g)
+	}
+	return nil
+}
+
+// takePlaces gives every handler its place.
+func (a *App) takePlaces(w *walk) error {
+	var origins []authcore.Origin
+	for _, g := range a.gates {
+		g.place = w.places[any(g).(caddyhttp.MiddlewareHandler)]
+		if g.place == nil {
+			g.place = &place{} // inside a handler that can't be looked into
+		}
+		g.place.origins = g.origins
+		origins = append(origins, g.origins...)
+		if len(g.place.hosts) == 0 && len(g.origins) == 0 {
+			return fmt.Errorf("a gate (%s) stands under no host name, so its sign-in pages and mails don't know their address; give the site a name instead of a port alone, or write in the gate's block for example\n    origin https://app.example.com", g)
+		}
+		g.place.key += strings.Join(g.Paths, " ")
+	}
+	keys := map[string]int{}
+	for _, g := range a.gates {
+		key := g.place.key
+		keys[key]++
+		g.place.key = fmt.Sprintf("%s#%d", key, keys[key])
+	}
+	for h, p := range w.places {
+		if pages, ok := any(h).(*PagesHandler); ok {
+			p.origins = origins
+			pages.place = p
+		}
+	}
+	return nil
+}
+
+// String names a gate for messages, without naming people.
+func (g *Gate) String() string {
+	if g.place == nil || len(g.place.spots) == 0 {
+		return "inside a handler that Gatehouse does not know"
+	}
+	where := strings.Join(g.place.hosts, ", ")
+	if where == "" {
+		where = fmt.Sprintf("port %v", g.place.ports)
+	}
+	for _, path := range g.place.spots[0].paths {
+		where += " " + strings.Join(path, ", ")
+	}
+	if len(g.Paths) > 0 {
+		where += " " + strings.Join(g.Paths, ", ")
+	}
+	return where
+}
+
+// warn tells of what is allowed but seldom meant.
+func (a *App) warn(g *Gate) {
+	if g.ReportOnly {
+		a.log.Warn(fmt.Sprintf("the gate at %s has report_only: it lets everybody pass and only logs who would have been stopped", g))
+	}
+	if g.Fresh > 0 {
+		fresh := time.Duration(g.Fresh)
+		if mails, need := mailsADay(a.limits().PerRecipient), int(day/fresh); need > mails {
+			a.log.Warn(fmt.Sprintf("the gate at %s asks for a new sign-in every %s, up to %d a day, and limits per_recipient allows %d mails a day to one person: write a longer fresh or a wider limit", g, days(fresh), need, mails))
+		}
+	}
+}
+
+// mailsADay is how many mails one person can get in 24 hours.
+func mailsADay(rates []authcore.Rate) int {
+	least := int(^uint(0) >> 1)
+	for _, rate := range rates {
+		n := rate.Count
+		if rate.Per < day {
+			n *= int(day / rate.Per)
+		}
+		least = min(least, n)
+	}
+	return least
+}
+
+// covers tells whether the place is at o, on whichever of its ports a request
+// for o comes in.
+func (p *place) covers(o authcore.Origin) bool {
+	return p.has(o, 0) || slices.ContainsFunc(p.ports, func(port uint16) bool { return p.has(o, port) })
+}
+
+// speaks tells whether browsers may reach the place at o's scheme: the origin
+// option says so, or https, or plain http where no TLS is spoken.
+func (p *place) speaks(o authcore.Origin) bool {
+	return o.Secure() || !p.tls || slices.Contains(p.origins, o)
+}
+
+// onPath tells whether the gate looks at requests for path, as far as its
+// matchers for paths tell.
+func (g *Gate) onPath(path string) bool {
+	if len(g.matchPath) > 0 && !matchesPath(g.matchPath, path) {
+		return false
+	}
+	return len(g.place.spots) == 0 || slices.ContainsFunc(g.place.spots, func(s spot) bool {
+		return !slices.ContainsFunc(s.paths, func(m caddyhttp.MatchPath) bool { return !matchesPath(m, path) })
+	})
+}

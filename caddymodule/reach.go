@@ -1,0 +1,182 @@
+package caddymodule
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// certainty is how surely a request gets somewhere, as far as host and path
+// tell: other matchers ask for what only the request itself knows.
+type certainty int
+
+const (
+	never certainty = iota
+	perhaps
+	always
+)
+
+// ownPaths stand for all pages of a gate: whoever gets these gets all.
+var ownPaths = []string{"/_gatehouse/login", "/_gatehouse/link/x"}
+
+// checkReach refuses a gate whose sign-in pages no request reaches: its
+// visitors would be redirected to the app, or to an empty page.
+func (a *App) checkReach(app *caddyhttp.App, g *Gate) error {
+	for _, s := range g.place.spots {
+		server := app.Servers[s.server]
+		for _, host := range g.place.samples() {
+			switch reach(server, host) {
+			case never:
+				return fmt.Errorf("nobody could sign in at the gate at %s: no route of this site leads to its pages; write beside the handle or route that the gate stands in\n    handle /_gatehouse/* {\n        gatehouse_pages\n    }", g)
+			case perhaps:
+				a.log.Warn(fmt.Sprintf("whether the sign-in pages of the gate at %s can be reached depends on matchers other than host and path: if visitors end up at an empty page, write beside the handle or route that the gate stands in: handle /_gatehouse/* { gatehouse_pages } over three lines", g))
+			}
+		}
+	}
+	return nil
+}
+
+// samples are hosts that a request for the place may name.
+func (p *place) samples() []string {
+	var hosts []string
+	for _, pattern := range p.hosts {
+		hosts = append(hosts, strings.ReplaceAll(pattern, "*", "gatehouse-sample"))
+	}
+	if len(hosts) == 0 {
+		for _, o := range p.origins {
+			hosts = append(hosts, o.Hostname())
+		}
+	}
+	slices.Sort(hosts)
+	return slices.Compact(hosts)
+}
+
+// reach tells how surely the pages are reached at a server under host.
+func reach(server *caddyhttp.Server, host string) certainty {
+	least := always
+	for _, path := range ownPaths {
+		p := &probe{server: server, request: sampleRequest(host, path)}
+		reached, _ := p.list(server.Routes, always)
+		least = min(least, reached)
+	}
+	return least
+}
+
+// sampleRequest is what Caddy's own matchers need to judge by host and path.
+func sampleRequest(host, path string) *http.Request {
+	r := &http.Request{Method: http.MethodGet, Host: host, URL: &url.URL{Path: path}, Header: http.Header{}, RequestURI: path}
+	repl := caddy.NewReplacer()
+	ctx := context.WithValue(context.Background(), caddy.ReplacerCtxKey, repl)
+	ctx = context.WithValue(ctx, caddyhttp.VarsCtxKey, map[string]any{})
+	return r.WithContext(ctx)
+}
+
+func matchesPath(m caddyhttp.MatchPath, path string) bool {
+	ok, err := m.MatchWithError(sampleRequest("", path))
+	return ok && err == nil
+}
+
+// probe follows one request through the routes.
+type probe struct {
+	server    *caddyhttp.Server
+	request   *http.Request
+	rewritten bool // paths that matchers see are not known any more
+	invoked   []string
+}
+
+// list follows the request through routes that it reaches as surely as in. It
+// returns how surely it gets to the pages, and whether it surely ends here.
+func (p *probe) list(routes caddyhttp.RouteList, in certainty) (reached certainty, ended bool) {
+	groups := map[string]certainty{}
+	for _, route := range routes {
+		here := min(in, p.matches(route.MatcherSets))
+		if route.Group != "" {
+			switch groups[route.Group] {
+			case always:
+				continue
+			case perhaps:
+				here = min(here, perhaps)
+			}
+			groups[route.Group] = max(groups[route.Group], here)
+		}
+		if here == never {
+			continue
+		}
+		for _, handler := range route.Handlers {
+			found, ended := p.handler(handler, here)
+			if reached = max(reached, found); reached == always || ended {
+				return reached, true
+			}
+		}
+		if route.Terminal && here == always {
+			return reached, true
+		}
+	}
+	return reached, false
+}
+
+func (p *probe) handler(handler caddyhttp.MiddlewareHandler, here certainty) (reached certainty, ended bool) {
+	if changesPath(handler) {
+		p.rewritten = true
+	}
+	switch h := any(handler).(type) {
+	case *Gate, *PagesHandler:
+		return here, here == always
+	case *caddyhttp.Subroute:
+		return p.list(h.Routes, here)
+	case *caddyhttp.Invoke:
+		named := p.server.NamedRoutes[h.Name]
+		if named == nil || slices.Contains(p.invoked, h.Name) {
+			return never, false
+		}
+		p.invoked = append(p.invoked, h.Name)
+		return p.list(caddyhttp.RouteList{*named}, here)
+	}
+	return never, false
+}
+
+// matches tells whether any of the sets matches; no set at all always does.
+func (p *probe) matches(sets caddyhttp.MatcherSets) certainty {
+	if len(sets) == 0 {
+		return always
+	}
+	best := never
+	for _, set := range sets {
+		all := always
+		for _, matcher := range set {
+			all = min(all, p.match(matcher))
+		}
+		best = max(best, all)
+	}
+	return best
+}
+
+func (p *probe) match(matcher any) certainty {
+	switch m := matcher.(type) {
+	case *caddyhttp.MatchNot:
+		return always - p.matches(m.MatcherSets)
+	case caddyhttp.MatchNot:
+		return always - p.matches(m.MatcherSets)
+	case caddyhttp.MatchPath, *caddyhttp.MatchPath, *caddyhttp.MatchPathRE, caddyhttp.MatchPathRE:
+		if p.rewritten {
+			return perhaps
+		}
+	case caddyhttp.MatchHost, *caddyhttp.MatchHost:
+	default:
+		return perhaps
+	}
+	ok, err := matcher.(caddyhttp.RequestMatcherWithError).MatchWithError(p.request)
+	if err != nil {
+		return perhaps
+	}
+	if ok {
+		return always
+	}
+	return never
+}
