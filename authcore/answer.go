@@ -41,7 +41,7 @@ func (s *Service) AnswerCode(ctx context.Context, b Browser, flow, text string) 
 // changes nothing.
 func (s *Service) AnswerLink(ctx context.Context, b Browser, token string) (Answer, error) {
 	return s.answer(ctx, b, func(t *attempt) (Answer, error) {
-		c, err := loadLink(t.tx, token)
+		c, err := loadLink(t.tx, token, t.now)
 		if err != nil || c == nil {
 			return Answer{Verdict: Unknown}, err
 		}
@@ -83,6 +83,7 @@ type attempt struct {
 	c     *challenge
 
 	queued *challenge // a mail to send, once committed
+	notice *challenge // a notice of a new browser to send, once committed
 	ended  []ending   // sessions to cut off, once committed
 }
 
@@ -117,7 +118,7 @@ func (t *attempt) find(id string) error {
 	if t.f = t.flows.pick(id); t.f == nil {
 		return nil
 	}
-	c, err := loadChallenge(t.tx, t.f.Challenge)
+	c, err := loadOpen(t.tx, t.f.Challenge, t.now)
 	if err != nil || c == nil || c.Browser != t.flows.Browser {
 		return err
 	}
@@ -206,6 +207,9 @@ func (t *attempt) send() (Answer, error) {
 			return Answer{}, err
 		}
 	}
+	if p, err := loadPause(t.tx, t.c.Address, t.now); err != nil || p != nil && !t.c.Known {
+		return Answer{Verdict: Accepted}, err // looks sent, and is not
+	}
 	t.queued = t.c
 	return Answer{Verdict: Accepted}, t.s.core.queue.put(t.tx, t.c)
 }
@@ -243,9 +247,19 @@ func (t *attempt) accept(method string) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
+	unseen, err := t.isUnseen(person)
+	if err != nil {
+		return Answer{}, err
+	}
 	signIn, err := t.signIn(person, method)
 	if err != nil {
 		return Answer{}, err
+	}
+	if unseen {
+		t.notice = t.c
+		if err := t.s.core.queue.putNotice(t.tx, t.c); err != nil {
+			return Answer{}, err
+		}
 	}
 	t.c.Used, t.c.Session = true, signIn.Session.ID
 	return Answer{Verdict: Accepted, SignIn: signIn}, t.c.save(t.tx)
@@ -258,6 +272,9 @@ func (t *attempt) committed(out Answer) {
 	}
 	if t.queued != nil {
 		t.s.core.queue.add(t.queued)
+	}
+	if t.notice != nil {
+		t.s.core.queue.addNotice(t.notice)
 	}
 	var address Address
 	if t.c != nil {

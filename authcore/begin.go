@@ -120,7 +120,7 @@ func liveChallenge(tx Tx, flows *browserFlows, a Address, now time.Time) (*chall
 			continue
 		}
 		seen = append(seen, id)
-		c, err := loadChallenge(tx, id)
+		c, err := loadOpen(tx, id, now)
 		if err != nil {
 			return nil, err
 		}
@@ -174,13 +174,17 @@ func (s *Service) newChallenge(tx Tx, in challengeFor) (*challenge, error) {
 	if global.t.wait(now, global.rates) > 0 {
 		return nil, nil
 	}
+	paused, err := loadPause(tx, in.address, now)
+	if err != nil {
+		return nil, err
+	}
 	tries := min(s.cfg.Code.Attempts, failures.t.left(now, failures.rates))
 	c := &challenge{
 		ID: randomToken(16), Secret: s.core.secrets.Current.id,
 		Address: in.address, Origin: in.browser.Origin, Language: in.language,
 		AskedAt: now, Expires: now.Add(s.cfg.Code.Lifetime), Kept: now.Add(s.cfg.Code.Lifetime + FlowLifetime),
 		Digits: s.cfg.Code.Digits, Tries: tries, LinkOnly: tries == 0,
-		Known: in.known, Decoy: !s.cfg.MayReceive(in.address),
+		Known: in.known, Decoy: !s.cfg.MayReceive(in.address) || paused != nil && !in.known,
 		Agent: shortAgent(in.browser.UserAgent), Network: coarseNetwork(in.browser.Client),
 	}
 	if !c.Decoy { // a decoy sends nothing, and must cost real people nothing

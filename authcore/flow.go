@@ -75,7 +75,7 @@ type LinkView struct {
 func (s *Service) Link(ctx context.Context, b Browser, token string) (LinkView, error) {
 	var out LinkView
 	err := s.core.store.View(ctx, func(tx Tx) error {
-		c, err := loadLink(tx, token)
+		c, err := loadLink(tx, token, s.core.now())
 		if err != nil || c == nil {
 			out = LinkView{Verdict: Unknown}
 			return err
@@ -107,7 +107,7 @@ func (s *Service) Link(ctx context.Context, b Browser, token string) (LinkView, 
 
 // loadLink finds the challenge of a link token, nil for none. A decoy's link
 // was never sent, so nobody can hold it.
-func loadLink(tx Tx, token string) (*challenge, error) {
+func loadLink(tx Tx, token string, now time.Time) (*challenge, error) {
 	if len(token) != linkTokenLen {
 		return nil, nil
 	}
@@ -116,7 +116,7 @@ func loadLink(tx Tx, token string) (*challenge, error) {
 	if err != nil || !ok {
 		return nil, err
 	}
-	c, err := loadChallenge(tx, id)
+	c, err := loadOpen(tx, id, now)
 	if err != nil || c == nil || c.Decoy {
 		return nil, err
 	}

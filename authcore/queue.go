@@ -1,11 +1,11 @@
 package authcore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 )
@@ -29,8 +29,9 @@ const (
 // mailRecord is one mail that waits. It holds no secret and no address: the
 // mail is rebuilt from the challenge, so that sending again repeats the code.
 type mailRecord struct {
-	Challenge string    `json:"challenge"`
-	Queued    time.Time `json:"queued"`
+	Challenge string     `json:"challenge"`
+	Queued    time.Time  `json:"queued"`
+	Kind      LetterKind `json:"kind,omitempty"` // empty: LetterSignIn
 }
 
 // queue hands mails to the senders, off the request path. What waits is in the
@@ -50,6 +51,7 @@ type queue struct {
 type mail struct {
 	key       string
 	challenge string
+	kind      LetterKind // empty: LetterSignIn
 	due       time.Time
 	expires   time.Time
 	decoy     bool // not sent, and never a reason to think that mail is down
@@ -69,7 +71,7 @@ func mailKey(c *challenge) string {
 // put stores the mail of a challenge, as part of the transaction that makes or
 // repeats it. add must follow once that is committed.
 func (q *queue) put(tx Tx, c *challenge) error {
-	return save(tx, mailKey(c), mailRecord{c.ID, q.core.now()}, c.Expires)
+	return save(tx, mailKey(c), mailRecord{Challenge: c.ID, Queued: q.core.now()}, c.Expires)
 }
 
 // add has the mail of a challenge sent.
@@ -108,7 +110,7 @@ func (q *queue) load(ctx context.Context) error {
 		if _, err := decode(item.Key, item.Value, &r); err != nil {
 			return err
 		}
-		q.waiting = append(q.waiting, &mail{key: item.Key, challenge: r.Challenge, due: q.core.now(), expires: item.Expires})
+		q.waiting = append(q.waiting, &mail{key: item.Key, challenge: r.Challenge, kind: r.Kind, due: q.core.now(), expires: item.Expires})
 	}
 	return nil
 }
@@ -237,10 +239,10 @@ func (q *queue) deliver(ctx context.Context, m *mail) error {
 	if err != nil {
 		return errLater
 	}
-	if c == nil || c.Decoy || !c.live(q.core.now()) {
+	if c == nil || c.Decoy || m.kind == "" && !c.live(q.core.now()) {
 		return nil
 	}
-	message, err := s.compose(c)
+	message, err := s.compose(c, cmp.Or(m.kind, LetterSignIn))
 	if err != nil {
 		q.core.log.Error("a mail can't be put into words", "error", err)
 		s.observe(Event{Name: EventMailFailed, Address: c.Address, Challenge: c.ID, Reason: "compose"})
@@ -257,7 +259,7 @@ func (q *queue) deliver(ctx context.Context, m *mail) error {
 
 func (q *queue) challenge(ctx context.Context, m *mail) (c *challenge, err error) {
 	err = q.core.store.View(ctx, func(tx Tx) (err error) {
-		c, err = loadChallenge(tx, m.challenge)
+		c, err = loadOpen(tx, m.challenge, q.core.now())
 		return err
 	})
 	return c, err
@@ -339,24 +341,4 @@ func (q *queue) forget(m *mail) error {
 		tx.Delete(m.key)
 		return nil
 	})
-}
-
-// compose rebuilds the mail of a challenge.
-func (s *Service) compose(c *challenge) (Message, error) {
-	secret, ok := s.core.secrets.find(c.Secret)
-	if !ok {
-		return Message{}, fmt.Errorf("challenge made with secret %s, which is not configured any more", c.Secret)
-	}
-	letter := Letter{
-		Kind: LetterSignIn, To: c.Address, Site: c.Origin, Language: c.Language,
-		Link:     c.Origin.String() + "/_gatehouse/link/" + secret.linkFor(c.ID),
-		Lifetime: c.Expires.Sub(c.AskedAt), AskedAt: c.AskedAt, Agent: c.Agent, Network: c.Network,
-		Thread: strings.ToLower(randomToken(12)),
-	}
-	if !c.LinkOnly {
-		letter.Code = secret.codeFor(c.ID, c.Digits)
-	}
-	message, err := s.cfg.Composer.Compose(letter)
-	message.Code, message.Link = letter.Code, letter.Link
-	return message, err
 }

@@ -21,8 +21,8 @@ const MinSecretBytes = 32
 // keys in the store are wrapped with it; it is never in the store itself. It
 // prints as its id, which tells secrets apart and nothing else.
 type Secret struct {
-	id                     string
-	code, link, wrap, mark []byte
+	id                            string
+	code, link, notMe, wrap, mark []byte
 }
 
 // NewSecret makes a Secret of value, which must have at least MinSecretBytes.
@@ -39,7 +39,7 @@ func NewSecret(value []byte) (Secret, error) {
 	}
 	return Secret{
 		id:   hex.EncodeToString(sub("id")[:8]),
-		code: sub("code"), link: sub("link"), wrap: sub("wrap"), mark: sub("mark"),
+		code: sub("code"), link: sub("link"), notMe: sub("not-me"), wrap: sub("wrap"), mark: sub("mark"),
 	}, nil
 }
 

@@ -1,0 +1,114 @@
+package authcore
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"time"
+)
+
+const (
+	// pauseLifetime is how long an address gets no mail that an unknown browser
+	// asked for, after its owner said "this wasn't me".
+	pauseLifetime = 24 * time.Hour
+	// notMeLifetime is how long a mail can be used to say so: long enough for
+	// who reads mail on Monday, and not for ever.
+	notMeLifetime = 72 * time.Hour
+
+	keyPause = "pause/" // pause/<hash of address>: "this wasn't me"
+
+	// EventNotMe: somebody said that the mails were not asked for by them.
+	EventNotMe = "not_me"
+)
+
+// pause is what an address's owner wished: the challenges asked for before it
+// by other browsers are dead, and unknown browsers cause no mail for a while.
+type pause struct {
+	Since time.Time `json:"since"`
+	Until time.Time `json:"until"`
+	By    string    `json:"by,omitempty"` // hash of the flow cookie of the browser that said so
+}
+
+// NotMe takes the word of whoever holds token, from a mail to a, that the mail
+// was not asked for by them: challenges of other browsers for a end, and for 24
+// hours no mail is sent that a browser asks for that has not proved a. It
+// reports whether token belongs to a mail to a; if not, nothing changes.
+func (s *Service) NotMe(ctx context.Context, b Browser, token string, a Address) (bool, error) {
+	now := s.core.now()
+	if !s.core.secrets.isNotMe(token, a, now) {
+		return false, nil
+	}
+	err := s.core.store.Update(ctx, func(tx Tx) error {
+		flows, err := loadFlows(tx, b.Flow)
+		if err != nil {
+			return err
+		}
+		p := pause{Since: now, Until: now.Add(pauseLifetime), By: flows.Browser}
+		return save(tx, keyPause+hashToken(a.String()), p, p.Until)
+	})
+	if err != nil {
+		return false, err
+	}
+	s.observe(s.event(EventNotMe, b, a, ""))
+	return true, nil
+}
+
+// loadPause reads the pause in force for a, nil for none.
+func loadPause(tx Tx, a Address, now time.Time) (*pause, error) {
+	p := &pause{}
+	ok, err := load(tx, keyPause+hashToken(a.String()), p)
+	if err != nil || !ok || !now.Before(p.Until) {
+		return nil, err
+	}
+	return p, nil
+}
+
+// loadOpen is loadChallenge for whoever means to answer it or send its mail: a
+// challenge that its address's owner did not ask for is locked.
+func loadOpen(tx Tx, id string, now time.Time) (*challenge, error) {
+	c, err := loadChallenge(tx, id)
+	if err != nil || c == nil || c.Browser == "" {
+		return c, err
+	}
+	p, err := loadPause(tx, c.Address, now)
+	if err != nil {
+		return nil, err
+	}
+	if p != nil && !c.AskedAt.After(p.Since) && c.Browser != p.By {
+		c.Locked = true
+	}
+	return c, nil
+}
+
+// notMeFor derives the token for "this wasn't me" in a mail to a. It stands in
+// no record: whoever uses it types the address, and both together verify.
+func (s Secret) notMeFor(a Address, at time.Time) string {
+	token := binary.BigEndian.AppendUint64(nil, uint64(at.Unix()))
+	return base64.RawURLEncoding.EncodeToString(append(token, s.notMeMAC(a, token)...))
+}
+
+func (s Secret) notMeMAC(a Address, at []byte) []byte {
+	mac := hmac.New(sha256.New, s.notMe)
+	mac.Write(at)
+	mac.Write([]byte(a.String()))
+	return mac.Sum(nil)[:16]
+}
+
+func (s Secrets) isNotMe(token string, a Address, now time.Time) bool {
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(token)
+	if err != nil || len(raw) != 8+16 || a.IsZero() {
+		return false
+	}
+	age := now.Sub(time.Unix(int64(binary.BigEndian.Uint64(raw)), 0))
+	if age > notMeLifetime || age < -clockSkew {
+		return false
+	}
+	for _, secret := range append([]Secret{s.Current}, s.Old...) {
+		if hmac.Equal(secret.notMeMAC(a, raw[:8]), raw[8:]) {
+			return true
+		}
+	}
+	return false
+}
