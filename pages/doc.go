@@ -12,6 +12,8 @@
 //	POST /_gatehouse/resend         resend.go    Service.Resend
 //	GET  /_gatehouse/link/{token}   link.go      Service.Link, changes nothing
 //	POST /_gatehouse/link/{token}   link.go      Service.AnswerLink
+//	GET  /_gatehouse/not-me/{token} notme.go     asks for the address
+//	POST /_gatehouse/not-me/{token} notme.go     Service.NotMe
 //	GET  /_gatehouse/logout         logout.go    asks
 //	POST /_gatehouse/logout         logout.go    Core.End
 //	GET  /_gatehouse/session        session.go   who am I, as JSON

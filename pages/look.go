@@ -30,8 +30,10 @@ type Look struct {
 	brand     Brand
 	languages *languages
 	screens   map[string]*template.Template
-	mails     *mailTemplates
+	mails     mailTemplates
 
+	accent     string        // colour of buttons in mails
+	onAccent   string        // colour of the text on them
 	style      template.HTML // the style element
 	styleHash  string        // as the policy names it
 	script     []byte
@@ -39,11 +41,11 @@ type Look struct {
 	logoPath   string
 }
 
-var screens = []string{"login", "code", "link", "logout", "problem"}
+var screens = []string{"login", "code", "link", "notme", "logout", "problem"}
 
 // NewLook reads the templates and catalogs and tries them out.
 func NewLook(b Brand) (*Look, error) {
-	l := &Look{brand: b, screens: map[string]*template.Template{}}
+	l := &Look{brand: b, screens: map[string]*template.Template{}, accent: "#1d4ed8", onAccent: "#ffffff"}
 	files, err := fs.Sub(builtinTemplates, "templates")
 	if err != nil {
 		return nil, err

@@ -1,15 +1,10 @@
 package pages
 
 import (
-	"bytes"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	htmltemplate "html/template"
-	"io/fs"
 	"strings"
-	texttemplate "text/template"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
@@ -85,11 +80,13 @@ func randomID() string {
 // MailView is what a mail's templates can show. Its version is ViewVersion.
 type MailView struct {
 	Version   int
-	Kind      string // sign_in
+	Kind      string // sign_in or new_device
 	Subject   string
 	Preheader string // shown by mail programs beside the subject
 	Lang      string
 	Dir       string // ltr or rtl
+	Accent    string // colour of the button
+	OnAccent  string // colour of the text on it
 	Left      string // left, in a right-to-left language right
 	Site      string
 	Host      string
@@ -97,6 +94,7 @@ type MailView struct {
 	Address   string // whom the mail is for
 	Code      string // empty when only the link works
 	Link      string
+	Label     string // what the link says
 	NotMe     string // link to say "this wasn't me", empty for none
 	Minutes   int    // that code and link live
 	AskedAt   string
@@ -128,6 +126,7 @@ func (m *Mails) view(l authcore.Letter) *MailView {
 	words := m.look.languages.choose(l.Language, "")
 	v := &MailView{
 		Version: ViewVersion, Kind: string(l.Kind), Lang: words.lang(), Dir: words.direction(), Left: "left",
+		Accent: m.look.accent, OnAccent: m.look.onAccent,
 		Site: m.look.siteName(l.Site), Host: l.Site.Host(), Support: m.look.brand.Support, Address: l.To.Display(),
 		Code: l.Code, Link: l.Link, NotMe: l.NotMe, Minutes: wholeMinutes(l.Lifetime),
 		AskedAt: utc(l.AskedAt), Agent: words.agent(l.Agent), Network: l.Network, words: words,
@@ -135,39 +134,23 @@ func (m *Mails) view(l authcore.Letter) *MailView {
 	if v.Dir == "rtl" {
 		v.Left = "right"
 	}
-	v.Subject = words.say(m.subject(v), 0, v.values())
-	if v.Code != "" {
-		v.Preheader = words.say("mail.preheader", v.Minutes, v.values())
-	}
+	m.name(v)
 	return v
 }
 
-func (m *Mails) subject(v *MailView) string {
-	switch {
-	case v.Code == "":
-		return "mail.subject_link"
-	case m.cfg.SubjectCode:
-		return "mail.subject"
+// name chooses subject, preheader and the words on the button.
+func (m *Mails) name(v *MailView) {
+	subject, label, preheader := "mail.subject", "mail.link", "mail.preheader"
+	if v.Code != "" && !m.cfg.SubjectCode {
+		subject = "mail.subject_quiet"
 	}
-	return "mail.subject_quiet"
-}
-
-// mailTemplates hold both parts of every kind of mail.
-type mailTemplates struct {
-	text *texttemplate.Template
-	html *htmltemplate.Template
-}
-
-func loadMailTemplates(files fs.FS) (*mailTemplates, error) {
-	text, errText := texttemplate.ParseFS(files, "mail.txt")
-	html, errHTML := htmltemplate.ParseFS(files, "mail.html")
-	return &mailTemplates{text, html}, errors.Join(errText, errHTML)
-}
-
-func (t *mailTemplates) render(v *MailView) (text, html string, err error) {
-	var a, b bytes.Buffer
-	if err := errors.Join(t.text.Execute(&a, v), t.html.Execute(&b, v)); err != nil {
-		return "", "", err
+	if v.Code == "" {
+		subject, label, preheader = "mail.subject_link", "mail.link_only", "mail.asked_nowhere"
 	}
-	return a.String(), b.String(), nil
+	if v.Kind == string(authcore.LetterNewDevice) {
+		subject, label = "mail.new.subject", "mail.new.link"
+	}
+	v.Subject = v.words.say(subject, 0, v.values())
+	v.Label = v.words.say(label, 0, v.values())
+	v.Preheader = v.words.say(preheader, v.Minutes, v.values())
 }

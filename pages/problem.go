@@ -55,6 +55,21 @@ var problemStatus = map[ProblemKind]int{
 	tooLarge: http.StatusRequestEntityTooLarge, tooSlow: http.StatusRequestTimeout, tooEarly: http.StatusTooEarly,
 }
 
+// plain are the kinds that nobody meets who just uses the pages. They share
+// their words; the status tells them apart.
+var plain = map[ProblemKind]ProblemKind{
+	badMethod: badForm, badMedia: badForm, tooLarge: badForm, BadWebSocketOrigin: badForm, tooEarly: tooSlow,
+}
+
+// problem sets the words for a kind of problem.
+func (v *View) problem(kind ProblemKind) {
+	if words, ok := plain[kind]; ok {
+		kind = words
+	}
+	v.Text = v.words.sayHTML("problem."+string(kind), 0, v.values())
+	v.titled("problem." + string(kind) + ".title")
+}
+
 // retryAfter is what a 503 says when nobody knows better.
 const retryAfter = 5 * time.Second
 
@@ -75,7 +90,7 @@ func (e *exchange) problem(pr Problem) {
 	e.retryAfter(pr.RetryAfter)
 	view := e.view("problem", string(pr.Kind))
 	view.Detail = pr.Detail
-	view.titled("problem." + string(pr.Kind) + ".title")
+	view.problem(pr.Kind)
 	if pr.Kind == NotAllowed {
 		here := authcore.ParseReturnTo(e.r.URL.RequestURI(), e.v.Origin, nil)
 		view.Login = loginPath(here, e.v.Origin, e.asked)
@@ -93,7 +108,7 @@ func (e *exchange) outage(err error) {
 	e.retryAfter(retryAfter)
 	view := e.view("problem", string(Unavailable))
 	view.Reference = reference
-	view.titled("problem.unavailable.title")
+	view.problem(Unavailable)
 	e.page(http.StatusServiceUnavailable, view)
 }
 

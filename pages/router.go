@@ -15,6 +15,7 @@ var steps = map[string]step{
 	"code":      {get: code, post: answerCode},
 	"resend":    {post: resend},
 	"link/":     {get: link, post: answerLink},
+	"not-me/":   {get: notMe, post: sayNotMe},
 	"logout":    {get: logout, post: endSession},
 	"session":   {get: session},
 	"jwks.json": {get: jwks},

@@ -304,7 +304,7 @@ func TestOutage(t *testing.T) {
 		func() { b.post(linkPath(m)) },
 	} {
 		try()
-		b.wants(503, "Not possible right now", "say this to whoever runs the site")
+		b.wants(503, "Not possible right now", "tell whoever runs this site")
 		wantRetryAfter(t, b.last)
 		if strings.Contains(b.body, "room left") {
 			t.Error("the page shows internal text")

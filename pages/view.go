@@ -16,7 +16,7 @@ const ViewVersion = 1
 // are empty.
 type View struct {
 	Version int    // ViewVersion
-	Screen  string // login, code, link, logout or problem
+	Screen  string // login, code, link, notme, logout or problem
 	State   string // which of the screen's states, as in docs/templates.md
 	Title   string // for <title>, complete
 	Heading string // for <h1>
@@ -36,6 +36,7 @@ type View struct {
 
 	Error  template.HTML // what is wrong with what was sent, empty for nothing
 	Notice template.HTML // what has just happened, empty for nothing
+	Text   template.HTML // what a problem page says
 
 	Email     string // what stands in the field for the address
 	ReturnTo  string // hidden field return_to, empty for none
