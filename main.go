@@ -8,27 +8,54 @@
 package main
 
 import (
+	"slices"
+
 	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
+	"github.com/spf13/cobra"
 
 	_ "github.com/gatehouse-auth/gatehouse/caddymodule"
 )
 
 const about = `Gatehouse puts sign-in by email in front of your sites. This binary is the Caddy
-web server with Gatehouse built in.
+web server with Gatehouse built in: everything that Caddy can do stands at
+https://caddyserver.com/docs/.`
 
-	$ gatehouse run --config Caddyfile        run in the foreground
-	$ gatehouse validate --config Caddyfile   check a configuration
-	$ gatehouse reload --config Caddyfile     take a change over
-
-Everything that Caddy can do stands at https://caddyserver.com/docs/.`
+const examples = `  $ gatehouse run --config Caddyfile
+  $ gatehouse validate --config Caddyfile
+  $ gatehouse reload --config Caddyfile`
 
 func main() {
 	caddy.CustomBinaryName = "gatehouse"
 	caddy.CustomLongDescription = about
-	for _, name := range []string{"upgrade", "add-package", "remove-package"} {
-		delete(caddycmd.Commands(), name)
-	}
+	changeRoot(func(root *cobra.Command) {
+		root.Example = examples
+		for _, c := range root.Commands() {
+			if slices.Contains([]string{"upgrade", "add-package", "remove-package"}, c.Name()) {
+				root.RemoveCommand(c)
+			}
+		}
+	})
 	caddycmd.Main()
+}
+
+// changeRoot lets change see Caddy's root command with all that is under it.
+// Caddy offers no way to it, but builds the commands one after the other, and
+// one that has been added knows its parent: the second of two finds the root
+// through the first. The second stays, hidden and without effect.
+func changeRoot(change func(root *cobra.Command)) {
+	var first *cobra.Command
+	register := func(name string, build func(*cobra.Command)) {
+		caddycmd.RegisterCommand(caddycmd.Command{Name: name, Short: "does nothing", CobraFunc: func(c *cobra.Command) {
+			c.Hidden = true
+			build(c)
+		}})
+	}
+	register("zz-first", func(c *cobra.Command) { first = c })
+	register("zz-second", func(*cobra.Command) {
+		root := first.Parent()
+		root.RemoveCommand(first)
+		change(root)
+	})
 }

@@ -78,24 +78,9 @@ func (a *App) secrets(ctx context.Context, dir string, isNew func() (bool, error
 // content it must not, because that store has a secret, which was lost.
 func (a *App) storedSecret(ctx context.Context, dir string, needed bool, isNew func() (bool, error)) ([]authcore.Secret, error) {
 	storage := a.ctx.Storage()
-	if needed {
-		if err := storage.Lock(ctx, secretKey); err != nil {
-			return nil, fmt.Errorf("locking %s in Caddy's storage (%v): %w", secretKey, storage, err)
-		}
-		defer storage.Unlock(context.WithoutCancel(ctx), secretKey)
-	}
-	value, err := storage.Load(ctx, secretKey)
-	switch {
-	case err == nil:
-		secret, err := authcore.NewSecret(bytes.TrimSpace(value))
-		if err != nil {
-			return nil, fmt.Errorf("%s in Caddy's storage (%v): %w", secretKey, storage, err)
-		}
-		return []authcore.Secret{secret}, nil
-	case !errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("reading %s in Caddy's storage (%v): %w", secretKey, storage, err)
-	case !needed:
-		return nil, nil
+	found, err := loadSecret(ctx, storage)
+	if err != nil || found != nil || !needed {
+		return found, err
 	}
 	fresh, err := isNew()
 	if err != nil {
@@ -107,15 +92,37 @@ func (a *App) storedSecret(ctx context.Context, dir string, needed bool, isNew f
 	return makeSecret(ctx, storage)
 }
 
+func loadSecret(ctx context.Context, storage certmagic.Storage) ([]authcore.Secret, error) {
+	value, err := storage.Load(ctx, secretKey)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading %s in Caddy's storage (%v): %w", secretKey, storage, err)
+	}
+	secret, err := authcore.NewSecret(bytes.TrimSpace(value))
+	if err != nil {
+		return nil, fmt.Errorf("%s in Caddy's storage (%v): %w", secretKey, storage, err)
+	}
+	return []authcore.Secret{secret}, nil
+}
+
+// makeSecret makes the secret, unless another server that shares the storage
+// has just done so.
 func makeSecret(ctx context.Context, storage certmagic.Storage) ([]authcore.Secret, error) {
+	if err := storage.Lock(ctx, secretKey); err != nil {
+		return nil, fmt.Errorf("locking %s in Caddy's storage (%v): %w", secretKey, storage, err)
+	}
+	defer storage.Unlock(context.WithoutCancel(ctx), secretKey)
+	if found, err := loadSecret(ctx, storage); err != nil || found != nil {
+		return found, err
+	}
 	raw := make([]byte, authcore.MinSecretBytes)
 	rand.Read(raw)
-	value := []byte(hex.EncodeToString(raw))
-	if err := storage.Store(ctx, secretKey, value); err != nil {
+	if err := storage.Store(ctx, secretKey, []byte(hex.EncodeToString(raw))); err != nil {
 		return nil, fmt.Errorf("keeping the new secret as %s in Caddy's storage (%v): %w", secretKey, storage, err)
 	}
-	secret, err := authcore.NewSecret(value)
-	return []authcore.Secret{secret}, err
+	return loadSecret(ctx, storage)
 }
 
 // placeholders are the ones that a secret may have.

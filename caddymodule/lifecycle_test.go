@@ -1,0 +1,326 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"go.uber.org/goleak"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/badgerstore"
+	"github.com/gatehouse-auth/gatehouse/authcore/smtp/smtptest"
+)
+
+func init() { caddy.RegisterModule(new(stubbornApp)) }
+
+// stubbornApp is another app of the same configuration, whose start fails.
+type stubbornApp struct{}
+
+func (*stubbornApp) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "stubborn", New: func() caddy.Module { return new(stubbornApp) }}
+}
+func (*stubbornApp) Start() error { return errors.New("stubborn does not start") }
+func (*stubbornApp) Stop() error  { return nil }
+
+// machine is where a Caddy runs: directories, a port, a mail server.
+type machine struct {
+	testing.TB
+	dir, url string
+	mail     *smtptest.Server
+}
+
+func newMachine(t testing.TB) *machine {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	must(t, listener.Close())
+	m := &machine{TB: t, dir: t.TempDir(), mail: smtptest.Start(t, smtptest.Options{})}
+	m.url = fmt.Sprintf("http://localhost:%d", listener.Addr().(*net.TCPAddr).Port)
+	t.Cleanup(func() { must(t, caddy.Stop()) })
+	return m
+}
+
+// config is a whole configuration; global and site add lines to it.
+func (m *machine) config(global, site string) []byte {
+	m.Helper()
+	text := fmt.Sprintf(`{
+	admin off
+	persist_config off
+	grace_period 5s
+	storage file_system %[1]s/caddy
+	log {
+		output discard
+	}
+	gatehouse {
+		store badger %[1]s/store
+		mail smtp %[2]s {
+			tls off
+		}
+		from "Example" <login@example.com>
+		%[3]s
+	}
+}
+%[4]s {
+	bind 127.0.0.1
+	gatehouse any
+	%[5]s
+	gatehouse_whoami
+}`, m.dir, m.mail.Addr, global, m.url, site)
+	config, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(text), map[string]any{"filename": "Caddyfile"})
+	must(m, err)
+	return config
+}
+
+func (m *machine) load(global, site string) {
+	m.Helper()
+	must(m, caddy.Load(m.config(global, site), true))
+}
+
+// refuses loads a configuration that must be refused, and returns the reason.
+func (m *machine) refuses(config []byte) string {
+	m.Helper()
+	err := caddy.Load(config, true)
+	if err == nil {
+		m.Fatal("the configuration was taken")
+	}
+	return err.Error()
+}
+
+func (m *machine) signIn(email string) []*http.Cookie {
+	m.Helper()
+	begun := m.ask(http.MethodPost, "/_gatehouse/login", url.Values{"email": {email}}, nil)
+	done := m.ask(http.MethodPost, "/_gatehouse/code", url.Values{"code": {m.mail.NextTo(m, email).Code(m)}}, begun.Cookies())
+	if done.StatusCode != http.StatusSeeOther {
+		m.Fatalf("signing in: %s", done.Status)
+	}
+	return done.Cookies()
+}
+
+func (m *machine) ask(method, path string, form url.Values, cookies []*http.Cookie) *http.Response {
+	m.Helper()
+	r, err := http.NewRequest(method, m.url+path, strings.NewReader(form.Encode()))
+	must(m, err)
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Sec-Fetch-Site", "same-origin")
+	for _, c := range cookies {
+		r.AddCookie(c)
+	}
+	resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(r)
+	if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.EOF) {
+		// Caddy closes the old socket shortly after a reload has come back,
+		// and with it connections that no request was read from. Browsers try
+		// again, too.
+		return m.ask(method, path, form, cookies)
+	}
+	must(m, err)
+	_, err = io.Copy(io.Discard, resp.Body)
+	must(m, err)
+	must(m, resp.Body.Close())
+	return resp
+}
+
+// wantSignedIn asks for the app with the cookies of a session.
+func (m *machine) wantSignedIn(cookies []*http.Cookie) {
+	m.Helper()
+	if got := m.ask(http.MethodGet, "/", nil, cookies).StatusCode; got != http.StatusOK {
+		m.Fatalf("with a session: %d", got)
+	}
+}
+
+// wantOneUser checks that the store is in use by one configuration alone.
+func (m *machine) wantOneUser() {
+	m.Helper()
+	dir, err := filepath.EvalSymlinks(filepath.Join(m.dir, "store"))
+	must(m, err)
+	if n, _ := sites.References(dir); n != 1 {
+		m.Fatalf("%d configurations hold the store, not one", n)
+	}
+}
+
+func runningApp(t testing.TB) *App {
+	t.Helper()
+	app, err := caddy.ActiveContext().App("gatehouse")
+	must(t, err)
+	return app.(*App)
+}
+
+func TestReloadsKeepSessionsAndStore(t *testing.T) {
+	m := newMachine(t)
+	m.load("", "")
+	session := m.signIn("alice@example.com")
+	core := runningApp(t).current.Load().core
+	for range 20 {
+		m.load("", "")
+		m.wantSignedIn(session)
+		m.wantOneUser()
+	}
+	if runningApp(t).current.Load().core != core {
+		t.Error("a reload opened the store anew")
+	}
+}
+
+func TestRejectedReloadLeavesTheOldSiteAsItWas(t *testing.T) {
+	m := newMachine(t)
+	m.load("", "")
+	session := m.signIn("alice@example.com")
+	app := runningApp(t)
+
+	withoutMail := strings.Replace(string(m.config("", "")), `"mail":`, `"groups":{},"mail":[],"-":`, 1)
+	stubborn := strings.Replace(string(m.config("", "")), `"apps":{`, `"apps":{"stubborn":{},`, 1)
+	noHost := strings.ReplaceAll(string(m.config("", "")), `"host":["localhost"]`, `"path":["/*"]`)
+	tests := map[string]struct{ config, want string }{
+		"unknown field":      {withoutMail, "unknown field"},
+		"no host":            {noHost, "origin https://app.example.com"},
+		"changed secret":     {string(m.config("secret "+strings.Repeat("n", 32), "")), "needs a restart"},
+		"missing secret":     {string(m.config("secret {file."+m.dir+"/missing}", "")), m.dir + "/missing} resolves to nothing"},
+		"missing list":       {string(m.config("group g file:"+m.dir+"/people.txt", "handle /x {\n gatehouse g\n}")), "people.txt"},
+		"another app's fail": {stubborn, "stubborn does not start"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			for range 6 { // apps start in no particular order
+				if got := m.refuses([]byte(test.config)); !strings.Contains(got, test.want) {
+					t.Fatalf("refused with %q, want %q", got, test.want)
+				}
+				m.wantSignedIn(session)
+				m.wantOneUser()
+			}
+			if runningApp(t) != app {
+				t.Error("another configuration is in use")
+			}
+			m.signIn(strings.ReplaceAll(name, " ", "-") + "@example.com") // mail still goes out
+		})
+	}
+}
+
+func TestStateSurvivesARestart(t *testing.T) {
+	m := newMachine(t)
+	m.load("", "")
+	session := m.signIn("alice@example.com")
+	must(t, caddy.Stop())
+	m.load("", "")
+	m.wantSignedIn(session)
+
+	info, err := os.Stat(filepath.Join(m.dir, "caddy", secretKey))
+	must(t, err)
+	if info.Mode().Perm() != 0o600 {
+		t.Errorf("the secret has mode %v", info.Mode().Perm())
+	}
+}
+
+func TestSecrets(t *testing.T) {
+	m := newMachine(t)
+	m.load("", "")
+	session := m.signIn("alice@example.com")
+	must(t, caddy.Stop())
+	secretFile := filepath.Join(m.dir, "caddy", secretKey)
+	made, err := os.ReadFile(secretFile)
+	must(t, err)
+	fresh := strings.Repeat("n", 32)
+
+	// Once secret is written, the one that was made counts as an old one.
+	m.load("secret "+fresh, "")
+	m.wantSignedIn(session)
+	must(t, caddy.Stop())
+
+	// The new one has wrapped the keys anew: the old one alone is wrong now.
+	if got := m.refuses(m.config("", "")); !strings.Contains(got, "written with another secret") || strings.Contains(got, fresh) {
+		t.Errorf("the old secret alone: %s", got)
+	}
+	must(t, os.Remove(secretFile))
+	for _, option := range []string{"", "secret " + strings.Repeat("x", 32)} {
+		got := m.refuses(m.config(option, ""))
+		if strings.Contains(got, "xxxx") || strings.Contains(got, string(made)) {
+			t.Errorf("a secret is shown: %s", got)
+		}
+		want := []string{filepath.Join(m.dir, "store")}
+		if option == "" {
+			want = append(want, secretKey, filepath.Join(m.dir, "caddy"), "option secret")
+		}
+		for _, part := range want {
+			if !strings.Contains(got, part) {
+				t.Errorf("%q does not name %s", got, part)
+			}
+		}
+	}
+	if _, err := os.Stat(secretFile); err == nil {
+		t.Error("a secret was made for a store that has one")
+	}
+	t.Setenv("GATEHOUSE_TEST_SECRET", fresh)
+	m.load("secret {env.GATEHOUSE_TEST_SECRET}", "")
+	m.wantSignedIn(session)
+}
+
+func TestADirectoryHasOneProcess(t *testing.T) {
+	m := newMachine(t)
+	config := m.config("", "")
+	other, err := badgerstore.Open(filepath.Join(m.dir, "store"), badgerstore.Options{})
+	must(t, err)
+	got := m.refuses(config)
+	must(t, other.Close())
+	if !strings.Contains(got, filepath.Join(m.dir, "store")) || !strings.Contains(got, "process") {
+		t.Errorf("refused with %q", got)
+	}
+	m.load("", "")
+	m.signIn("alice@example.com")
+}
+
+func TestValidateTouchesNothing(t *testing.T) {
+	m := newMachine(t)
+	offline := m.config("secret {file./nowhere/secret}\ngroup g file:/nowhere/people.txt", "handle /x {\n gatehouse g\n}")
+	validate := func(raw []byte) {
+		t.Helper()
+		var config *caddy.Config
+		must(t, caddy.StrictUnmarshalJSON(raw, &config))
+		must(t, caddy.Validate(config))
+	}
+	validate(offline)
+	if _, err := os.Stat(filepath.Join(m.dir, "store")); err == nil {
+		t.Error("validate made the store")
+	}
+	m.load("", "")
+	session := m.signIn("alice@example.com")
+	validate(offline)
+	validate(m.config("", ""))
+	m.wantSignedIn(session)
+	m.wantOneUser()
+}
+
+func TestCallsAfterTheEndFailAndDoNotPanic(t *testing.T) {
+	m := newMachine(t)
+	m.load("", "")
+	old := runningApp(t)
+	must(t, caddy.Stop())
+	run, err := old.running(t.Context())
+	must(t, err)
+	address, err := authcore.ParseAddress("alice@example.com")
+	must(t, err)
+	browser := authcore.Browser{Origin: mustOrigin(t, m.url)}
+	if _, err := run.service.Begin(t.Context(), browser, authcore.Start{Address: address}); !errors.Is(err, authcore.ErrClosed) {
+		t.Errorf("a start after the end: %v", err)
+	}
+	must(t, old.Cleanup()) // once more must not release twice
+}
+
+func TestNothingIsLeftRunning(t *testing.T) {
+	m := newMachine(t)
+	m.load("", "") // makes the secret; the storage's lock takes 5 s to go
+	must(t, caddy.Stop())
+	before := goleak.IgnoreCurrent()
+	m.load("", "")
+	m.signIn("alice@example.com")
+	m.load("", "")
+	m.refuses([]byte(strings.Replace(string(m.config("", "")), `"apps":{`, `"apps":{"stubborn":{},`, 1)))
+	must(t, caddy.Stop())
+	goleak.VerifyNone(t, before)
+}
