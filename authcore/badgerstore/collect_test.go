@@ -43,6 +43,7 @@ func sizeOf(t *testing.T, s *Store) int64 {
 // TestCollectFreesExpired has records expire after they have sunk to the last
 // level, where Badger alone would leave them.
 func TestCollectFreesExpired(t *testing.T) {
+	t.Parallel()
 	s := openTest(t, t.TempDir(), Options{})
 	ctx := context.Background()
 	fillWith(t, s, "live/", 100, 0)
@@ -75,6 +76,7 @@ func TestCollectFreesExpired(t *testing.T) {
 
 // TestCollectKeepsRecords collects under load.
 func TestCollectKeepsRecords(t *testing.T) {
+	t.Parallel()
 	s := openTest(t, t.TempDir(), Options{})
 	fillWith(t, s, "other/", 10_000, 0)
 	done := make(chan error)

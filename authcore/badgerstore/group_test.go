@@ -66,6 +66,7 @@ func count(tx authcore.Tx) error {
 // TestGroupLargerThanTransaction: what does not fit into one of Badger's
 // transactions goes into the next, and what fits into none is refused.
 func TestGroupLargerThanTransaction(t *testing.T) {
+	t.Parallel()
 	s := openTest(t, t.TempDir(), Options{})
 	large := fmt.Appendf(nil, `"%060000d"`, 1)
 	write := func(i, n int) error {
@@ -162,6 +163,7 @@ func TestWaitingEndsWithContext(t *testing.T) {
 // TestKill ends a process in the middle of its updates. The next one starts by
 // itself and finds all that was acknowledged.
 func TestKill(t *testing.T) {
+	t.Parallel()
 	if dir := os.Getenv("GATEHOUSE_KILL"); dir != "" {
 		updateForEver(dir)
 	}

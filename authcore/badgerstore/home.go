@@ -134,16 +134,47 @@ func (h *home) settle() error {
 	if !h.fresh {
 		return nil
 	}
-	return h.mark(false)
+	if err := h.mark(false); err != nil {
+		return err
+	}
+	return h.eachFile(os.Remove) // left by an Open that never returned
 }
 
 // finish marks a fresh store as ready: from now on a missing file is a loss.
+// Badger does not sync all that it makes at first.
 func (h *home) finish() error {
 	if !h.fresh {
 		return nil
 	}
+	if err := h.eachFile(syncFile); err != nil {
+		return err
+	}
 	h.fresh = false
 	return h.mark(true)
+}
+
+// eachFile does something with the path of each of Badger's files.
+func (h *home) eachFile(do func(path string) error) error {
+	for _, pattern := range []string{manifestName, "MANIFEST-REWRITE", "KEYREGISTRY", "REWRITE-KEYREGISTRY", "DISCARD", "*.sst", "*.vlog", "*.mem"} {
+		names, err := fs.Glob(os.DirFS(h.dir), pattern)
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			if err := do(filepath.Join(h.dir, name)); err != nil {
+				return fmt.Errorf("making the store's files: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+func syncFile(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 func (h *home) mark(ready bool) error {

@@ -65,6 +65,7 @@ func theFile(t *testing.T, dir, pattern string) string {
 
 // TestOpenRefuses: never an empty start where records have been.
 func TestOpenRefuses(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		spoil func(t *testing.T, dir string) error
 		says  string
@@ -169,11 +170,10 @@ func TestInterruptedFirstOpen(t *testing.T) {
 	if err := (&home{dir: dir, lock: openDir(t, dir)}).mark(false); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Remove(filepath.Join(dir, manifestName)); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"*.sst", "*.vlog"} {
-		_ = os.Remove(theFile(t, dir, name))
+	for _, name := range []string{manifestName, "KEYREGISTRY", "DISCARD"} {
+		if err := os.Truncate(filepath.Join(dir, name), 0); err != nil {
+			t.Fatal(err)
+		}
 	}
 	s := openTest(t, dir, Options{})
 	put(t, s, "k", `2`)
@@ -190,6 +190,7 @@ func openDir(t *testing.T, dir string) *os.File {
 
 // TestSecondOpen: in this process and in another one; the first goes on.
 func TestSecondOpen(t *testing.T) {
+	t.Parallel()
 	if dir := os.Getenv("GATEHOUSE_SECOND"); dir != "" {
 		_, err := Open(dir, Options{})
 		fmt.Println("second:", err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -45,15 +46,15 @@ func (s *spare) make() error {
 	if err := reserveFile(path, 0, memFileSize); err != nil {
 		return err
 	}
-	if err := syncDir(s.dir); err != nil {
+	if err := syncFile(s.dir); err != nil {
 		return err
 	}
 	s.path = path
 	return nil
 }
 
-// clear removes spares that Badger has not taken: it would stumble over them
-// when it opens.
+// clear removes spares that Badger has not taken, and value logs that a power
+// cut left empty: Badger would not open.
 func (s *spare) clear() error {
 	s.path = ""
 	entries, err := os.ReadDir(s.dir)
@@ -62,11 +63,11 @@ func (s *spare) clear() error {
 	}
 	for _, e := range entries {
 		info, err := e.Info()
-		if err != nil || info.Size() > 0 || !strings.HasSuffix(e.Name(), memSuffix) {
+		if err != nil || info.Size() > 0 || !hasAnySuffix(e.Name(), memSuffix, ".vlog") {
 			continue
 		}
 		if err := os.Remove(filepath.Join(s.dir, e.Name())); err != nil {
-			return fmt.Errorf("removing a spare file: %w", err)
+			return fmt.Errorf("removing an empty file: %w", err)
 		}
 	}
 	return nil
@@ -89,10 +90,6 @@ func lastMem(dir string) (last int, err error) {
 	return last, nil
 }
 
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
+func hasAnySuffix(s string, suffixes ...string) bool {
+	return slices.ContainsFunc(suffixes, func(suffix string) bool { return strings.HasSuffix(s, suffix) })
 }
