@@ -17,15 +17,19 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 
 // TestAdapt compares Caddyfiles with the JSON, warnings or errors that they
 // give. An archive holds pairs: name.caddyfile, and name.json or name.error.
-func TestAdapt(t *testing.T) {
-	files, err := filepath.Glob("testdata/adapt/*.txtar")
+func TestAdapt(t *testing.T) { golden(t, "testdata/adapt/*.txtar", adapt) }
+
+// golden compares what comes of each Caddyfile in archives with what is kept
+// beside it.
+func golden(t *testing.T, pattern string, do func(caddyfile string) (result, text string)) {
+	files, err := filepath.Glob(pattern)
 	if err != nil || len(files) == 0 {
 		t.Fatal("no golden files", err)
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
 			archive := readTxtar(t, file)
-			compareAdapted(t, archive)
+			compare(t, archive, do)
 			if *update {
 				archive.write(t, file)
 			}
@@ -33,7 +37,7 @@ func TestAdapt(t *testing.T) {
 	}
 }
 
-func compareAdapted(t *testing.T, archive *txtar) {
+func compare(t *testing.T, archive *txtar, do func(string) (result, text string)) {
 	want := map[string]string{}
 	for _, f := range archive.files {
 		want[f.name] = f.data
@@ -44,7 +48,7 @@ func compareAdapted(t *testing.T, archive *txtar) {
 		if !ok {
 			continue
 		}
-		result, text := adapt(f.data)
+		result, text := do(f.data)
 		got = append(got, f, txtarFile{name + result, text})
 		if diff := cmp.Diff(want[name+result], text); diff != "" && !*update {
 			t.Errorf("%s%s (-want +got, make golden rewrites it):\n%s", name, result, diff)

@@ -39,16 +39,17 @@ func (a *App) placeGates() error {
 
 // takePlaces gives every handler its place.
 func (a *App) takePlaces(w *walk) error {
+	slices.SortStableFunc(a.gates, func(x, y *Gate) int { return w.nth(x) - w.nth(y) })
 	var origins []authcore.Origin
 	for _, g := range a.gates {
-		g.place = w.places[any(g).(caddyhttp.MiddlewareHandler)]
+		g.place = w.places[g]
 		if g.place == nil {
 			g.place = &place{} // inside a handler that can't be looked into
 		}
 		g.place.origins = g.origins
 		origins = append(origins, g.origins...)
 		if len(g.place.hosts) == 0 && len(g.origins) == 0 {
-			return fmt.Errorf("a gate (%s) stands under no host name, so its sign-in pages and mails don't know their address; give the site a name instead of a port alone, or write in the gate's block for example\n    origin https://app.example.com", g)
+			return fmt.Errorf("the gate at %s stands under no host name, so its sign-in pages and mails don't know their address; give the site a name instead of a port alone, or write in the gate's block for example\n    origin https://app.example.com", g)
 		}
 		g.place.key += strings.Join(g.Paths, " ")
 	}
@@ -59,7 +60,7 @@ func (a *App) takePlaces(w *walk) error {
 		g.place.key = fmt.Sprintf("%s#%d", key, keys[key])
 	}
 	for h, p := range w.places {
-		if pages, ok := any(h).(*PagesHandler); ok {
+		if pages, ok := h.(*PagesHandler); ok {
 			p.origins = origins
 			pages.place = p
 		}
@@ -74,7 +75,10 @@ func (g *Gate) String() string {
 	}
 	where := strings.Join(g.place.hosts, ", ")
 	if where == "" {
-		where = fmt.Sprintf("port %v", g.place.ports)
+		where = "any host"
+		for _, port := range g.place.ports {
+			where += fmt.Sprintf(":%d", port)
+		}
 	}
 	for _, path := range g.place.spots[0].paths {
 		where += " " + strings.Join(path, ", ")

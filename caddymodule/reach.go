@@ -35,7 +35,7 @@ func (a *App) checkReach(app *caddyhttp.App, g *Gate) error {
 			case never:
 				return fmt.Errorf("nobody could sign in at the gate at %s: no route of this site leads to its pages; write beside the handle or route that the gate stands in\n    handle /_gatehouse/* {\n        gatehouse_pages\n    }", g)
 			case perhaps:
-				a.log.Warn(fmt.Sprintf("whether the sign-in pages of the gate at %s can be reached depends on matchers other than host and path: if visitors end up at an empty page, write beside the handle or route that the gate stands in: handle /_gatehouse/* { gatehouse_pages } over three lines", g))
+				a.log.Warn(fmt.Sprintf("whether the sign-in pages of the gate at %s can be reached depends on matchers other than host and path: if visitors end up at an empty page, write gatehouse_pages into a block handle /_gatehouse/* beside the handle or route that the gate stands in", g))
 			}
 		}
 	}
@@ -125,7 +125,7 @@ func (p *probe) handler(handler caddyhttp.MiddlewareHandler, here certainty) (re
 	if changesPath(handler) {
 		p.rewritten = true
 	}
-	switch h := any(handler).(type) {
+	switch h := handler.(type) {
 	case *Gate, *PagesHandler:
 		return here, here == always
 	case *caddyhttp.Subroute:

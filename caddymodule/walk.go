@@ -100,7 +100,7 @@ func (w *walk) handler(handler caddyhttp.MiddlewareHandler, here scope, pathMatc
 		here.invoked = append(slices.Clip(here.invoked), h.Name)
 		return w.routes(caddyhttp.RouteList{*named}, here)
 	}
-	switch handler := any(handler).(type) {
+	switch handler.(type) {
 	case *Gate:
 		if pathMatched && here.rewritten {
 			w.warnings = append(w.warnings, fmt.Sprintf("the gate at %s stands behind a matcher for a path, and the path may be rewritten before: a request that is rewritten to another path is not guarded; write the path on the directive, as in: gatehouse /admin/* *@example.com", here))
@@ -113,8 +113,7 @@ func (w *walk) handler(handler caddyhttp.MiddlewareHandler, here scope, pathMatc
 }
 
 // note adds one way to a handler.
-func (w *walk) note(handler any, here scope) {
-	h := handler.(caddyhttp.MiddlewareHandler)
+func (w *walk) note(h caddyhttp.MiddlewareHandler, here scope) {
 	p := w.places[h]
 	if p == nil {
 		p = &place{tls: true}
@@ -124,10 +123,23 @@ func (w *walk) note(handler any, here scope) {
 	if !here.anyHost {
 		p.hosts = append(p.hosts, here.hosts...)
 	}
-	p.ports = append(p.ports, here.ports...)
+	for _, port := range here.ports {
+		if !slices.Contains(p.ports, port) {
+			p.ports = append(p.ports, port)
+		}
+	}
 	p.tls = p.tls && len(here.server.TLSConnPolicies) > 0
 	p.spots = append(p.spots, spot{here.name, here.paths})
 	p.key += fmt.Sprintf("%v %s ", here.ports, strings.Join(here.matchers, " "))
+}
+
+// nth is the place of a gate in the order of the walk, which is the same at
+// each reload. Those that were not found come last.
+func (w *walk) nth(g *Gate) int {
+	if i := slices.Index(w.order, caddyhttp.MiddlewareHandler(g)); i >= 0 {
+		return i
+	}
+	return len(w.order)
 }
 
 // String names a place for messages.

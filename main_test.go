@@ -1,0 +1,150 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+)
+
+// TestMain lets the test binary be the command itself, for tests that run it.
+func TestMain(m *testing.M) {
+	if os.Getenv("GATEHOUSE_TEST_COMMAND") != "" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func command(t *testing.T, args ...string) (output string, err error) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command(self, args...)
+	dir := t.TempDir()
+	c.Env = append(os.Environ(), "GATEHOUSE_TEST_COMMAND=1", "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
+	out, err := c.CombinedOutput()
+	return string(out), err
+}
+
+func TestCommands(t *testing.T) {
+	help, err := command(t, "help")
+	if err != nil {
+		t.Fatal(err, help)
+	}
+	for _, want := range []string{"gatehouse [command]", "run ", "validate ", "reload "} {
+		if !strings.Contains(help, want) {
+			t.Errorf("help does not show %q:\n%s", want, help)
+		}
+	}
+	for _, gone := range []string{"upgrade", "add-package", "remove-package"} {
+		if strings.Contains(help, gone) {
+			t.Errorf("help shows %s", gone)
+		}
+		if out, err := command(t, gone); err == nil {
+			t.Errorf("%s is a command: %s", gone, out)
+		}
+	}
+}
+
+func TestExampleIsValidAndFormatted(t *testing.T) {
+	for _, args := range [][]string{{"validate", "--config", "Caddyfile.example"}, {"fmt", "--diff", "Caddyfile.example"}} {
+		if out, err := command(t, args...); err != nil {
+			t.Errorf("%s: %v\n%s", args[0], err, out)
+		}
+	}
+	adapts(t, "Caddyfile.example", read(t, "Caddyfile.example"))
+}
+
+// TestSnippetsAdapt holds every Caddyfile in the documentation.
+func TestSnippetsAdapt(t *testing.T) {
+	snippet := regexp.MustCompile("(?s)```caddyfile\n(.*?)```")
+	files, err := filepath.Glob("docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := 0
+	for _, file := range append(files, "README.md") {
+		for _, m := range snippet.FindAllSubmatch(read(t, file), -1) {
+			adapts(t, file, m[1])
+			count++
+		}
+	}
+	if count == 0 {
+		t.Error("no snippet was found")
+	}
+}
+
+func adapts(t *testing.T, name string, text []byte) {
+	t.Helper()
+	_, warnings, err := caddyconfig.GetAdapter("caddyfile").Adapt(text, map[string]any{"filename": name})
+	if err != nil {
+		t.Errorf("%s: %v\n%s", name, err, text)
+	}
+	for _, w := range warnings {
+		t.Errorf("%s: %s\n%s", name, w, text)
+	}
+}
+
+func read(t *testing.T, name string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// builder is what xcaddy.Builder reads, and what we tell about ourselves.
+type builder struct {
+	CaddyVersion string `json:"caddy_version"`
+	Plugins      []struct {
+		ModulePath string `json:"module_path"`
+		Version    string `json:"version,omitempty"`
+	} `json:"plugins"`
+	BuildFlags string `json:"build_flags,omitempty"`
+	Caddy      struct {
+		Name        string   `json:"name"`
+		Description string   `json:"description"`
+		Modules     []string `json:"modules"`
+		License     string   `json:"license"`
+		Go          string   `json:"go"`
+	} `json:"caddy"`
+}
+
+func TestXcaddyFile(t *testing.T) {
+	var b builder
+	d := json.NewDecoder(bytes.NewReader(read(t, "xcaddy.json")))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&b); err != nil {
+		t.Fatal(err)
+	}
+	gomod := string(read(t, "go.mod"))
+	for _, want := range []string{"\tgithub.com/caddyserver/caddy/v2 " + b.CaddyVersion + "\n", "\ngo " + b.Caddy.Go + "\n"} {
+		if !strings.Contains(gomod, want) {
+			t.Errorf("xcaddy.json says %q, go.mod does not", strings.TrimSpace(want))
+		}
+	}
+	if len(b.Plugins) != 1 || b.Plugins[0].ModulePath != "github.com/gatehouse-auth/gatehouse/caddymodule" {
+		t.Errorf("plugins: %+v", b.Plugins)
+	}
+	var ours []string
+	for _, id := range caddy.Modules() {
+		if slices.ContainsFunc(strings.Split(id, "."), func(label string) bool { return strings.HasPrefix(label, "gatehouse") }) {
+			ours = append(ours, id)
+		}
+	}
+	if !slices.Equal(ours, b.Caddy.Modules) {
+		t.Errorf("xcaddy.json lists the modules %v, there are %v", b.Caddy.Modules, ours)
+	}
+}
