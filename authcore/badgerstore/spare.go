@@ -3,6 +3,7 @@ package badgerstore
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,15 +25,16 @@ type spare struct {
 // ensure makes the next spare if Badger has taken the last one. It fails while
 // there is no space for it, and when no file can be opened.
 func (s *spare) ensure() error {
-	if s.path != "" {
-		f, err := os.Open(s.path)
-		if err != nil {
-			return err
-		}
-		info, err := f.Stat()
-		if err = errors.Join(err, f.Close()); err != nil || info.Size() == 0 {
-			return err
-		}
+	f, err := os.Open(s.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return s.make()
+	}
+	if err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	if err = errors.Join(err, f.Close()); err != nil || info.Size() == 0 {
+		return err
 	}
 	return s.make()
 }
