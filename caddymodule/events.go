@@ -2,14 +2,28 @@ package caddymodule
 
 import (
 	"fmt"
+	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 )
 
-// observe takes every event of the core. It must not block.
-func (a *App) observe(e authcore.Event) { logEvent(a.log, e) }
+// observe takes every event of the core. It must not block. Refusals that a
+// client can cause without end are logged once a minute.
+func (a *App) observe(e authcore.Event) {
+	log := a.log
+	if e.Name == authcore.EventRefused {
+		missed, ok := a.murmur.allow(e.Client, refusalKind(e.Name), time.Now())
+		if !ok {
+			return
+		}
+		if missed > 0 {
+			log = log.With(zap.Int("not_logged", missed))
+		}
+	}
+	logEvent(log, e)
+}
 
 // logEvent writes an event as one line. Addresses are masked; the mark ties
 // the lines about one person together.

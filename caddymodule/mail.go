@@ -84,6 +84,9 @@ func (a *App) mailLeaves() bool {
 // checkSenders makes every sender as far as that goes without the machine.
 func (a *App) checkSenders() error {
 	for _, m := range a.Mail {
+		if m.kinds() != 1 {
+			return errors.New("mail: each entry has exactly one of smtp, mailgun, log and dir")
+		}
 		if _, err := m.sender(func(_, value string) (string, error) { return value, nil }); err != nil {
 			return err
 		}
@@ -113,10 +116,19 @@ func (m Mail) sender(expand func(option, value string) (string, error)) (authcor
 		return m.Mailgun.sender(expand)
 	case m.Log != nil:
 		return maillog.New(nil), nil
-	case m.Dir != nil:
+	default:
 		return maildir.New(m.Dir.Path)
 	}
-	return nil, errors.New("mail: no kind of sender is given; there are smtp, mailgun, log and dir")
+}
+
+// kinds counts the kinds of sender that are given.
+func (m Mail) kinds() (n int) {
+	for _, given := range []bool{m.SMTP != nil, m.Mailgun != nil, m.Log != nil, m.Dir != nil} {
+		if given {
+			n++
+		}
+	}
+	return n
 }
 
 func (s *SMTP) sender(expand func(option, value string) (string, error)) (authcore.Sender, error) {
