@@ -33,7 +33,7 @@ func (s *Service) Assert(session *Session, site Origin, groups []string) (string
 	if groups == nil {
 		groups = []string{}
 	}
-	return s.core.keys.sign(assertionTyp, assertionClaims{
+	return s.core.keys.sign(header{typ: assertionTyp}, assertionClaims{
 		Issuer: site.String(), Audience: site.String(),
 		Subject: session.Subject, Email: session.Address.String(), Name: session.Name, Groups: groups,
 		Session: session.ID, IssuedAt: now.Unix(), Expires: now.Add(AssertionLifetime).Unix(),

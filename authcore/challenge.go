@@ -30,6 +30,8 @@ type challenge struct {
 	Agent   string    `json:"agent,omitempty"`
 	Network string    `json:"network,omitempty"`
 	Kept    time.Time `json:"kept"` // when the record may go: longer than anything that rests on it
+
+	API *apiPart `json:"api,omitempty"` // made for an app: bound to no browser
 }
 
 // state is what a challenge can still do at now.

@@ -20,6 +20,9 @@ func (s *Service) compose(c *challenge, kind LetterKind) (Message, error) {
 	if !ok {
 		return Message{}, fmt.Errorf("challenge made with secret %s, which is not configured any more", c.Secret)
 	}
+	if c.API != nil {
+		return s.composeAPI(c, secret)
+	}
 	letter.Lifetime = c.Expires.Sub(c.AskedAt)
 	letter.Link = c.Origin.String() + "/_gatehouse/link/" + secret.linkFor(c.ID)
 	letter.NotMe = c.Origin.String() + "/_gatehouse/not-me/" + secret.notMeFor(c.Address, c.AskedAt)

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/go-jose/go-jose/v4"
 )
 
 // format is the version of the records in the store.
@@ -23,11 +25,13 @@ type Core struct {
 	now     func() time.Time
 	log     *slog.Logger
 
-	keys    *keyring
+	keys    *keyring // EdDSA: cookies and assertions
+	rsaKeys *keyring // RS256, for clients that know nothing newer
 	cache   *cache
 	streams *streams
 	queue   *queue
 	alarm   alarm
+	meter   *meter
 
 	mu       sync.Mutex
 	services []*Service              // in use, the newest last
@@ -73,11 +77,16 @@ func Open(ctx context.Context, store Store, secrets Secrets, o Options) (*Core, 
 	c.cache = newCache(cacheSize)
 	c.streams = newStreams()
 	c.queue = newQueue(c)
-	c.keys = &keyring{core: c}
+	c.keys = &keyring{core: c, alg: jose.EdDSA, max: maxTokenBytes}
+	c.rsaKeys = &keyring{core: c, alg: jose.RS256, max: maxJWTBytes}
+	c.meter = newMeter()
 	if err := c.claim(ctx); err != nil {
 		return nil, err
 	}
 	if err := c.keys.open(ctx); err != nil {
+		return nil, err
+	}
+	if err := c.rsaKeys.read(ctx); err != nil {
 		return nil, err
 	}
 	if err := c.queue.load(ctx); err != nil {
@@ -85,7 +94,7 @@ func Open(ctx context.Context, store Store, secrets Secrets, o Options) (*Core, 
 	}
 	background, stop := context.WithCancel(context.Background())
 	c.stop = stop
-	for _, work := range []func(context.Context){c.queue.run, c.sweepStreams, c.flushSessions, c.keys.run} {
+	for _, work := range []func(context.Context){c.queue.run, c.sweepStreams, c.flushSessions, c.keys.run, c.rsaKeys.run} {
 		c.done.Go(func() { work(background) })
 	}
 	return c, nil

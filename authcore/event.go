@@ -23,6 +23,7 @@ type Event struct {
 	Sender    string // which sender took or refused a mail
 	Detail    string // for operators: a sender's answer
 	Took      time.Duration
+	App       string // which app asked, empty for a gate
 }
 
 // The names of events. They are stable: log searches and alerts rest on them.
@@ -38,4 +39,8 @@ const (
 	EventKeys       = "keys_rotated"
 	EventAlarm      = "wrong_codes_alarm"
 	EventLink       = "link_opened"
+	EventTextSent   = "text_sent"
+	EventTextFailed = "text_failed"
+	EventPerson     = "person_changed" // by an app; Reason says how
+	EventOrg        = "organization_changed"
 )

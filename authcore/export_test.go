@@ -10,5 +10,5 @@ func (s Secret) CodeFor(challenge string, digits int) string { return s.codeFor(
 // SigningKey returns the private key in use and its id.
 func (c *Core) SigningKey() (ed25519.PrivateKey, string) {
 	k := c.keys.signingKey()
-	return k.private, k.id
+	return k.private.(ed25519.PrivateKey), k.id
 }

@@ -3,8 +3,6 @@ package authcore
 import (
 	"context"
 	"crypto"
-	"crypto/ed25519"
-	"crypto/rand"
 	"encoding/base64"
 	"fmt"
 	"slices"
@@ -27,13 +25,19 @@ const (
 	keyKept = 31 * 24 * time.Hour
 )
 
-// signingKey is one key of the ring.
+// signingKey is one key of a ring.
 type signingKey struct {
 	id      string
+	alg     jose.SignatureAlgorithm
 	created time.Time // signs from keyAnnounced after this, unless it is the only one
-	private ed25519.PrivateKey
-	public  ed25519.PublicKey
-	signers map[string]jose.Signer // by typ
+	private crypto.Signer
+	signers sync.Map // header → jose.Signer
+}
+
+// header is what tells our tokens apart before they are read.
+type header struct {
+	typ    string
+	prefix string // of kid, for wire formats whose key ids have one
 }
 
 // keyRecord is a key in the store, its private half wrapped.
@@ -45,10 +49,14 @@ type keyRecord struct {
 	Wrapped []byte    `json:"wrapped"`
 }
 
-// keyring holds the keys that sign and verify, the oldest first. It is made on
-// the first start and rotates by itself.
+// keyring holds the keys of one algorithm that sign and verify, the oldest
+// first, and rotates by itself. The ring of EdDSA gets its first key when the
+// store is new; the ring of RS256, which only some clients need, when it is
+// first asked for one.
 type keyring struct {
 	core *Core
+	alg  jose.SignatureAlgorithm
+	max  int        // length of the longest token that is looked at
 	mu   sync.Mutex // one rotation at a time
 	keys atomic.Pointer[[]*signingKey]
 }
@@ -82,6 +90,9 @@ func (k *keyring) read(ctx context.Context) error {
 	}
 	var keys []*signingKey
 	for _, r := range records {
+		if r.Alg != string(k.alg) {
+			continue
+		}
 		key, err := k.unwrap(ctx, r)
 		if err != nil {
 			return err
@@ -99,14 +110,15 @@ func (k *keyring) unwrap(ctx context.Context, r keyRecord) (*signingKey, error) 
 	if !ok {
 		return nil, ErrWrongSecret
 	}
-	seed, err := secret.unseal(r.Wrapped, r.ID)
+	plain, err := secret.unseal(r.Wrapped, r.ID)
 	if err != nil {
 		return nil, err
 	}
-	if len(seed) != ed25519.SeedSize {
+	private, err := parsePrivate(k.alg, plain)
+	if err != nil {
 		return nil, errUnseal
 	}
-	key, err := newSigningKey(ed25519.NewKeyFromSeed(seed), r.Created)
+	key, err := newSigningKey(k.alg, private, r.Created)
 	if err != nil {
 		return nil, err
 	}
@@ -121,35 +133,40 @@ func (k *keyring) unwrap(ctx context.Context, r keyRecord) (*signingKey, error) 
 
 func (k *keyring) save(ctx context.Context, key *signingKey) error {
 	current := k.core.secrets.Current
+	plain, err := marshalPrivate(key.private)
+	if err != nil {
+		return err
+	}
 	return k.core.store.Update(ctx, func(tx Tx) error {
 		return save(tx, keySigning+key.id, keyRecord{
-			ID: key.id, Alg: string(jose.EdDSA), Created: key.created,
-			Secret: current.id, Wrapped: current.seal(key.private.Seed(), key.id),
+			ID: key.id, Alg: string(key.alg), Created: key.created,
+			Secret: current.id, Wrapped: current.seal(plain, key.id),
 		}, time.Time{})
 	})
 }
 
 // newSigningKey prepares a key for use. Its id is the RFC 7638 thumbprint.
-func newSigningKey(private ed25519.PrivateKey, created time.Time) (*signingKey, error) {
-	public := private.Public().(ed25519.PublicKey)
-	thumb, err := (&jose.JSONWebKey{Key: public}).Thumbprint(crypto.SHA256)
+func newSigningKey(alg jose.SignatureAlgorithm, private crypto.Signer, created time.Time) (*signingKey, error) {
+	thumb, err := (&jose.JSONWebKey{Key: private.Public()}).Thumbprint(crypto.SHA256)
 	if err != nil {
 		return nil, err
 	}
-	key := &signingKey{
-		id: base64.RawURLEncoding.EncodeToString(thumb), created: created,
-		private: private, public: public, signers: map[string]jose.Signer{},
+	return &signingKey{id: base64.RawURLEncoding.EncodeToString(thumb), alg: alg, created: created, private: private}, nil
+}
+
+// signer returns what signs tokens with header h.
+func (key *signingKey) signer(h header) (jose.Signer, error) {
+	if signer, ok := key.signers.Load(h); ok {
+		return signer.(jose.Signer), nil
 	}
-	for _, typ := range []string{sessionTyp, assertionTyp} {
-		signer, err := jose.NewSigner(
-			jose.SigningKey{Algorithm: jose.EdDSA, Key: jose.JSONWebKey{Key: private, KeyID: key.id}},
-			(&jose.SignerOptions{}).WithType(jose.ContentType(typ)))
-		if err != nil {
-			return nil, err
-		}
-		key.signers[typ] = signer
+	signer, err := jose.NewSigner(
+		jose.SigningKey{Algorithm: key.alg, Key: jose.JSONWebKey{Key: key.private, KeyID: h.prefix + key.id}},
+		(&jose.SignerOptions{}).WithType(jose.ContentType(h.typ)))
+	if err != nil {
+		return nil, err
 	}
-	return key, nil
+	key.signers.Store(h, signer)
+	return signer, nil
 }
 
 // find returns the key with id, nil if there is none.
@@ -180,11 +197,11 @@ func (k *keyring) rotateIfDue(ctx context.Context) error {
 	defer k.mu.Unlock()
 	keys, now := slices.Clone(*k.keys.Load()), k.core.now()
 	if n := len(keys); n == 0 || now.After(keys[n-1].created.Add(keyLifetime)) {
-		_, private, err := ed25519.GenerateKey(rand.Reader)
+		private, err := generateKey(k.alg)
 		if err != nil {
 			return err
 		}
-		key, err := newSigningKey(private, now)
+		key, err := newSigningKey(k.alg, private, now)
 		if err != nil {
 			return err
 		}
@@ -222,6 +239,9 @@ func (k *keyring) forget(ctx context.Context, keys []*signingKey, now time.Time)
 // run looks once an hour whether it is time to rotate.
 func (k *keyring) run(ctx context.Context) {
 	every(ctx, time.Hour, func() {
+		if len(*k.keys.Load()) == 0 {
+			return // nobody has asked for one yet
+		}
 		if err := k.rotateIfDue(ctx); err != nil && ctx.Err() == nil {
 			k.core.log.Error("rotating the signing keys failed; the old ones stay in use and it is tried again in an hour", "error", err)
 		}
@@ -244,10 +264,13 @@ func every(ctx context.Context, d time.Duration, do func()) {
 
 // JWKS returns the public keys, as a JSON Web Key Set (RFC 7517), for whoever
 // verifies session cookies and assertions.
-func (c *Core) JWKS() jose.JSONWebKeySet {
-	var set jose.JSONWebKeySet
-	for _, key := range *c.keys.keys.Load() {
-		set.Keys = append(set.Keys, jose.JSONWebKey{Key: key.public, KeyID: key.id, Algorithm: string(jose.EdDSA), Use: "sig"})
+func (c *Core) JWKS() jose.JSONWebKeySet { return c.keys.public("") }
+
+// public returns the public halves; prefix goes before their ids.
+func (k *keyring) public(prefix string) jose.JSONWebKeySet {
+	set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
+	for _, key := range *k.keys.Load() {
+		set.Keys = append(set.Keys, jose.JSONWebKey{Key: key.private.Public(), KeyID: prefix + key.id, Algorithm: string(key.alg), Use: "sig"})
 	}
 	return set
 }

@@ -16,6 +16,10 @@ type Letter struct {
 	Network  string // coarse client network, for example 203.0.113.0/24
 	Thread   string // random, unique per challenge: for References
 	NotMe    string // absolute URL for "this wasn't me", empty for none
+
+	App   string // name of the app that asked, empty for a gate
+	Phone Phone  // instead of To: a text message, of which only Text counts
+	Into  string // with LetterInvite: where to, the name of an organization or the app
 }
 
 // LetterKind tells the mails apart.
@@ -25,6 +29,14 @@ type LetterKind string
 const (
 	LetterSignIn    LetterKind = "sign_in"
 	LetterNewDevice LetterKind = "new_device"
+
+	// For apps, which have no browser of ours to come back to. Each has a code
+	// or a link, not both.
+
+	LetterCode   LetterKind = "app_code"   // a code to type where it was asked for
+	LetterLink   LetterKind = "app_link"   // a link that signs in wherever it is opened
+	LetterInvite LetterKind = "app_invite" // a link that lets in who was invited
+	LetterPlain  LetterKind = "app_plain"  // a link with as few words as can be
 )
 
 // Composer puts a Letter into words. It is called at each attempt to send and

@@ -206,7 +206,11 @@ func (l Limits) client(a netip.Addr) counters {
 // recipient counts mails for an address. Browsers that have proved the address
 // have a budget of their own, so that strangers can't use up a person's mails.
 func (l Limits) recipient(a Address, known bool) *counter {
-	return &counter{key: keyLimit + "recipient/" + group(known) + hashToken(a.String()), rates: l.PerRecipient}
+	return &counter{key: recipientKey(a.String(), known), rates: l.PerRecipient}
+}
+
+func recipientKey(contact string, known bool) string {
+	return keyLimit + "recipient/" + group(known) + hashToken(contact)
 }
 
 // failures counts wrong codes for an address, apart for browsers that have

@@ -1,14 +1,32 @@
 package authcore
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
-// person is somebody who has proved an address at least once. Subject is random
-// and stays theirs.
+// person is somebody who has proved an address at least once, or whom an app
+// knows. Subject is random and stays theirs.
 type person struct {
 	Subject string    `json:"sub"`
-	Address Address   `json:"email"`
+	Address Address   `json:"email"` // the first of Emails; zero for who has only a phone
 	Name    string    `json:"name,omitempty"`
 	Created time.Time `json:"created"`
+
+	Realm   Realm       `json:"realm,omitzero"` // zero: the gates'
+	Profile *appProfile `json:"profile,omitempty"`
+}
+
+// appProfile is what an app knows of a person.
+type appProfile struct {
+	Names    Names           `json:"names,omitzero"`
+	Pending  bool            `json:"pending,omitempty"`
+	Emails   []Contact       `json:"emails,omitempty"`
+	Phones   []Contact       `json:"phones,omitempty"`
+	External string          `json:"external,omitempty"`
+	Metadata json.RawMessage `json:"metadata,omitempty"`
+	Plan     string          `json:"plan,omitempty"`
+	Updated  time.Time       `json:"updated"`
 }
 
 // personFor returns the person with address a, made if there is none yet.

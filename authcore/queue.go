@@ -1,7 +1,6 @@
 package authcore
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,12 +25,13 @@ const (
 	sendTimeout = 30 * time.Second
 )
 
-// mailRecord is one mail that waits. It holds no secret and no address: the
+// mailRecord is one message that waits: a mail, or a text message. It holds no secret and no address: the
 // mail is rebuilt from the challenge, so that sending again repeats the code.
 type mailRecord struct {
 	Challenge string     `json:"challenge"`
 	Queued    time.Time  `json:"queued"`
 	Kind      LetterKind `json:"kind,omitempty"` // empty: LetterSignIn
+	Text      bool       `json:"text,omitempty"` // a text message
 }
 
 // queue hands mails to the senders, off the request path. What waits is in the
@@ -44,7 +44,9 @@ type queue struct {
 	mu      sync.Mutex
 	waiting []*mail         // the oldest first
 	failed  map[string]bool // by sender: it was down at its last attempt
-	probed  time.Time       // when a mail was last tried while mail was down
+	// probed is when a mail (false) or a text message (true) was last tried
+	// while all senders of its kind were down.
+	probed map[bool]time.Time
 }
 
 // mail is one mail that waits, or is being sent.
@@ -55,12 +57,13 @@ type mail struct {
 	due       time.Time
 	expires   time.Time
 	decoy     bool // not sent, and never a reason to think that mail is down
+	text      bool // a text message
 	rounds    int  // failed rounds of all senders
 	sending   bool
 }
 
 func newQueue(c *Core) *queue {
-	return &queue{core: c, slots: make(chan struct{}, queueWorkers), ready: make(chan struct{}, 1), failed: map[string]bool{}}
+	return &queue{core: c, slots: make(chan struct{}, queueWorkers), ready: make(chan struct{}, 1), failed: map[string]bool{}, probed: map[bool]time.Time{}}
 }
 
 // mailKey orders mails by time. A mail queued again keeps its place.
@@ -71,7 +74,7 @@ func mailKey(c *challenge) string {
 // put stores the mail of a challenge, as part of the transaction that makes or
 // repeats it. add must follow once that is committed.
 func (q *queue) put(tx Tx, c *challenge) error {
-	return save(tx, mailKey(c), mailRecord{Challenge: c.ID, Queued: q.core.now()}, c.Expires)
+	return save(tx, mailKey(c), mailRecord{Challenge: c.ID, Queued: q.core.now(), Text: c.text()}, c.Expires)
 }
 
 // add has the mail of a challenge sent.
@@ -84,7 +87,7 @@ func (q *queue) add(c *challenge) {
 			return // it waits already, and will carry the same code
 		}
 	}
-	q.waiting = append(q.waiting, &mail{key: key, challenge: c.ID, due: q.core.now(), expires: c.Expires, decoy: c.Decoy})
+	q.waiting = append(q.waiting, &mail{key: key, challenge: c.ID, due: q.core.now(), expires: c.Expires, decoy: c.Decoy, text: c.text()})
 	q.wake()
 }
 
@@ -110,26 +113,32 @@ func (q *queue) load(ctx context.Context) error {
 		if _, err := decode(item.Key, item.Value, &r); err != nil {
 			return err
 		}
-		q.waiting = append(q.waiting, &mail{key: item.Key, challenge: r.Challenge, kind: r.Kind, due: q.core.now(), expires: item.Expires})
+		q.waiting = append(q.waiting, &mail{key: item.Key, challenge: r.Challenge, kind: r.Kind, due: q.core.now(), expires: item.Expires, text: r.Text})
 	}
 	return nil
 }
 
 // down tells whether new mails are refused, and when to try again: the queue is
 // full, or every sender was down at its last attempt and mail still waits.
-func (q *queue) down() (retry time.Duration, down bool) {
+func (q *queue) down() (retry time.Duration, down bool) { return q.downFor(false) }
+
+// downFor is down for mails, or for text messages, which are also refused when
+// this instance sends none.
+func (q *queue) downFor(text bool) (retry time.Duration, down bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return probeEvery, len(q.waiting) >= queueSize || q.sendersDown()
+	s := q.core.current.Load()
+	none := text && (s == nil || len(s.cfg.Texts) == 0)
+	return probeEvery, none || len(q.waiting) >= queueSize || q.sendersDown(text)
 }
 
-func (q *queue) sendersDown() bool {
+func (q *queue) sendersDown(text bool) bool {
 	s := q.core.current.Load()
-	if s == nil || len(q.waiting) == 0 {
+	if s == nil || !slices.ContainsFunc(q.waiting, func(m *mail) bool { return m.text == text }) {
 		return false
 	}
-	for _, sender := range s.cfg.Senders {
-		if !q.failed[sender.Name()] {
+	for _, courier := range s.couriers(text) {
+		if !q.failed[courier.name] {
 			return false
 		}
 	}
@@ -176,13 +185,15 @@ func (q *queue) pause() time.Duration {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now, pause := q.core.now(), time.Hour
+	down := map[bool]bool{false: q.sendersDown(false), true: q.sendersDown(true)}
 	for _, m := range q.waiting {
-		if !m.sending {
+		switch {
+		case m.sending:
+		case down[m.text]:
+			pause = min(pause, max(probeEvery-now.Sub(q.probed[m.text]), time.Second))
+		default:
 			pause = min(pause, m.due.Sub(now), m.expires.Sub(now))
 		}
-	}
-	if q.sendersDown() {
-		return max(probeEvery-now.Sub(q.probed), time.Second)
 	}
 	return max(pause, 10*time.Millisecond)
 }
@@ -198,14 +209,17 @@ func (q *queue) next() *mail {
 	}
 	// What has expired is gone from the store by itself.
 	q.waiting = slices.DeleteFunc(q.waiting, func(m *mail) bool { return !m.sending && !now.Before(m.expires) })
-	down := q.sendersDown()
-	probe := down && now.Sub(q.probed) >= probeEvery
 	for _, m := range q.waiting {
-		if m.sending || m.due.After(now) && !probe || down && !probe && !m.decoy {
+		if m.sending {
+			continue
+		}
+		down := q.sendersDown(m.text)
+		probe := down && now.Sub(q.probed[m.text]) >= probeEvery
+		if m.due.After(now) && !probe || down && !probe && !m.decoy {
 			continue
 		}
 		if down && !m.decoy {
-			q.probed = now
+			q.probed[m.text] = now
 		}
 		m.sending = true
 		return m
@@ -226,81 +240,18 @@ func (q *queue) work(ctx context.Context, m *mail) {
 	}
 }
 
-// errLater: the mail could not be handed over now and stays in the queue.
-var errLater = errors.New("to be tried again")
-
-// deliver tries all senders once. nil means there is nothing left to do.
-func (q *queue) deliver(ctx context.Context, m *mail) error {
-	s := q.core.current.Load()
-	if s == nil {
-		return errLater
-	}
-	c, err := q.challenge(ctx, m)
-	if err != nil {
-		return errLater
-	}
-	if c == nil || c.Decoy || m.kind == "" && !c.live(q.core.now()) {
-		return nil
-	}
-	message, err := s.compose(c, cmp.Or(m.kind, LetterSignIn))
-	if err != nil {
-		q.core.log.Error("a mail can't be put into words", "error", err)
-		s.observe(Event{Name: EventMailFailed, Address: c.Address, Challenge: c.ID, Reason: "compose"})
-		return nil
-	}
-	for _, sender := range s.cfg.Senders {
-		fault, err := q.try(ctx, s, sender, c, message)
-		if err == nil || fault == Rejected {
-			return nil
-		}
-	}
-	return errLater
-}
-
-func (q *queue) challenge(ctx context.Context, m *mail) (c *challenge, err error) {
-	err = q.core.store.View(ctx, func(tx Tx) (err error) {
-		c, err = loadOpen(tx, m.challenge, q.core.now())
-		return err
-	})
-	return c, err
-}
-
-// try hands the message to one sender and notes how that went.
-func (q *queue) try(ctx context.Context, s *Service, sender Sender, c *challenge, message Message) (SendFault, error) {
-	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
-	defer cancel()
-	began := time.Now()
-	err := sender.Send(ctx, message)
-	fault, reason := SenderDown, ""
-	if failed := new(SendError); errors.As(err, &failed) {
-		fault, reason = failed.Fault, failed.Reason
-	} else if err != nil {
-		reason = "the sender failed"
-	}
-	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
-		return fault, err // we are stopping: that says nothing about the sender
-	}
-	q.note(sender.Name(), err != nil && fault == SenderDown)
-	e := Event{Name: EventMailSent, Address: c.Address, Challenge: c.ID, Origin: c.Origin, Sender: sender.Name(), Took: time.Since(began)}
-	if err != nil {
-		e.Name, e.Reason, e.Detail = EventMailFailed, fault.String(), reason
-	}
-	s.observe(e)
-	return fault, err
-}
-
-func (q *queue) note(sender string, down bool) {
+func (q *queue) note(courier courier, down bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	was := q.sendersDown()
-	q.failed[sender] = down
+	was := q.sendersDown(courier.text)
+	q.failed[courier.name] = down
 	if was && !down { // back again: everything that waits is due
 		for _, m := range q.waiting {
 			m.due, m.rounds = q.core.now(), 0
 		}
 	}
-	if !was && q.sendersDown() {
-		q.probed = q.core.now()
+	if !was && q.sendersDown(courier.text) {
+		q.probed[courier.text] = q.core.now()
 	}
 }
 

@@ -21,6 +21,18 @@ import (
 //	session/<sid>                sessions, ended ones too
 //	person-session/<sub>/<sid>   index of a person's sessions
 //	limit/<kind>/<hash>          counters
+//	realm/<app>/<mode>/…         what apps find their people by
+//	api-link/<hash of token>     → challenge id, of links made for apps
+//	api-poll/<hash of token>     → challenge id
+//	api-slot/<app>/<mode>/<hash> → the challenge in force for a contact
+//	api-session/<hash of token>  → sid
+//	api-handle/<hash>            what became of a handle
+//	api-window/<app>/<mode>/…    an app's own counts of challenges
+//	org/<id>                     organizations
+//	org-person/<org>/<sub>       memberships, also found as
+//	person-org/<sub>/<org>
+//	invite/<id>                  invitations, also found as
+//	org-invite/<org>/<id>
 const (
 	keyMeta          = "meta"
 	keySigning       = "key/"
@@ -34,6 +46,18 @@ const (
 	keySession       = "session/"
 	keyPersonSession = "person-session/"
 	keyLimit         = "limit/"
+	keyRealm         = "realm/"
+	keyAPILink       = "api-link/"
+	keyAPIPoll       = "api-poll/"
+	keyAPISlot       = "api-slot/"
+	keyAPISession    = "api-session/"
+	keyAPIHandle     = "api-handle/"
+	keyAPIWindow     = "api-window/"
+	keyOrg           = "org/"
+	keyOrgPerson     = "org-person/"
+	keyPersonOrg     = "person-org/"
+	keyInvite        = "invite/"
+	keyOrgInvite     = "org-invite/"
 )
 
 // load reads the record at key into v and tells whether it was there.

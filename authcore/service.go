@@ -22,8 +22,10 @@ type Config struct {
 	// every second. nil allows every stream.
 	Allows func(*Stream, *Session) bool
 
-	Senders  []Sender // in the order in which they are tried
+	Senders  []Sender     // in the order in which they are tried
+	Texts    []TextSender // the same for text messages; may be empty
 	Composer Composer
+	Apps     *Apps       // clients of the JSON APIs; nil for none
 	Observe  func(Event) // nil: nobody listens; must not block
 }
 
@@ -86,6 +88,9 @@ func (s *Service) SessionRule() SessionRule { return s.cfg.Session }
 
 // Domain returns the domain that shares one session, or "".
 func (s *Service) Domain() string { return s.cfg.Domain }
+
+// Apps returns the clients of the JSON APIs.
+func (s *Service) Apps() *Apps { return s.cfg.Apps }
 
 // Protects tells whether o is an origin of this instance.
 func (s *Service) Protects(o Origin) bool { return s.cfg.Protects(o) }

@@ -115,6 +115,8 @@ type sessionRecord struct {
 	EndedAt  time.Time `json:"ended_at,omitzero"`
 	Reason   string    `json:"reason,omitempty"`
 	Next     string    `json:"next,omitempty"` // sid of the same person's session that took its place
+
+	API *apiSessionPart `json:"api,omitempty"` // made for an app
 }
 
 func (r *sessionRecord) save(tx Tx) error {
@@ -140,7 +142,7 @@ func (t *attempt) signIn(p *person, method string) (*SignIn, error) {
 		AuthTime: t.now, Expires: t.now.Add(t.s.cfg.Session.Max), LastSeen: t.now,
 		AMR: amrFor(method), Agent: shortAgent(t.b.UserAgent), Network: coarseNetwork(t.b.Client),
 	}
-	token, err := t.s.core.keys.sign(sessionTyp, r.claims())
+	token, err := t.s.core.keys.sign(header{typ: sessionTyp}, r.claims())
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package authcore
 
 import (
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -46,7 +47,7 @@ var errToken = errors.New("not a session token of ours")
 // verifySession checks everything about a session token that needs no store:
 // form, algorithm, key, typ, and that no claim is missing.
 func (c *Core) verifySession(token string) (sessionClaims, error) {
-	payload, err := c.keys.verify(sessionTyp, token)
+	payload, err := c.keys.verify(header{typ: sessionTyp}, token)
 	if err != nil {
 		return sessionClaims{}, err
 	}
@@ -64,26 +65,27 @@ func (c *Core) verifySession(token string) (sessionClaims, error) {
 	return claims, nil
 }
 
-// verify returns the payload of a compact JWS of the given typ, signed with a
-// key of ours. Nothing in the header chooses a key but kid, and that only among
-// our own; jwk, jku, x5u and x5c are ignored.
-func (k *keyring) verify(typ, token string) ([]byte, error) {
-	if len(token) > maxTokenBytes || !compactJWS(token) {
+// verify returns the payload of a compact JWS with header h, signed with a key
+// of this ring. Nothing in the token's header chooses a key but kid, and that
+// only among our own; jwk, jku, x5u and x5c are ignored.
+func (k *keyring) verify(h header, token string) ([]byte, error) {
+	if len(token) > k.max || !compactJWS(token) {
 		return nil, errToken
 	}
-	jws, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.EdDSA})
+	jws, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{k.alg})
 	if err != nil || len(jws.Signatures) != 1 {
 		return nil, errToken
 	}
-	header := jws.Signatures[0].Protected
-	if header.ExtraHeaders[jose.HeaderType] != typ {
+	protected := jws.Signatures[0].Protected
+	if protected.ExtraHeaders[jose.HeaderType] != h.typ {
 		return nil, errToken // go-jose does not look at typ
 	}
-	key := k.find(header.KeyID)
-	if key == nil {
+	id, ok := strings.CutPrefix(protected.KeyID, h.prefix)
+	key := k.find(id)
+	if !ok || key == nil {
 		return nil, errToken
 	}
-	payload, err := jws.Verify(key.public)
+	payload, err := jws.Verify(key.private.Public())
 	if err != nil {
 		return nil, errToken
 	}
@@ -107,12 +109,16 @@ func compactJWS(token string) bool {
 }
 
 // sign makes a compact JWS of claims with the key in use.
-func (k *keyring) sign(typ string, claims any) (string, error) {
+func (k *keyring) sign(h header, claims any) (string, error) {
 	payload, err := json.Marshal(claims)
 	if err != nil {
 		return "", err
 	}
-	jws, err := k.signingKey().signers[typ].Sign(payload)
+	signer, err := k.signingKey().signer(h)
+	if err != nil {
+		return "", err
+	}
+	jws, err := signer.Sign(payload)
 	if err != nil {
 		return "", err
 	}

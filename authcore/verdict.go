@@ -31,9 +31,17 @@ const (
 	Unknown
 	// OtherBrowser: the link is good, but this browser did not ask for it.
 	OtherBrowser
+	// Taken: what must be somebody's alone is another's.
+	Taken
+	// NotYet: the link that is waited for was not used yet.
+	NotYet
+	// Mismatch: the device is not the one that asked; nothing was spent.
+	Mismatch
+	// Forbidden: the role does not allow it.
+	Forbidden
 )
 
-var verdictNames = [...]string{"accepted", "limited", "mail_down", "no_flow", "malformed", "wrong_code", "locked", "codes_off", "expired", "used", "unknown", "other_browser"}
+var verdictNames = [...]string{"accepted", "limited", "mail_down", "no_flow", "malformed", "wrong_code", "locked", "codes_off", "expired", "used", "unknown", "other_browser", "taken", "not_yet", "mismatch", "forbidden"}
 
 // String returns the verdict's stable name, as used in logs and metrics.
 func (v Verdict) String() string {

@@ -1,0 +1,214 @@
+package authcore
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+)
+
+// App is a client of the JSON APIs, as the configuration describes it. It is
+// read-only once it is in use.
+type App struct {
+	ID   string // letters, digits, - and _, at most 64; names the app in paths
+	Name string // what mails and text messages call it; empty: ID
+	Keys []AppKey
+
+	Callbacks       Callbacks      // where a callback may lead; the first one without * is the default
+	DevCallback     string         // the default while the caller says it is developing
+	Redirects       Redirects      // registered URLs by use
+	VerificationURL string         // where links in mails point; empty: at the API
+	LinkLifetime    time.Duration  // of links; 0: the wire format's default
+	SessionLifetime time.Duration  // of sessions; 0: the wire format's default
+	AutoCreate      bool           // an unknown address becomes a person
+	Organizations   bool           // people may have organizations
+	Profile         bool           // a sign-in by code tells name and city
+	Fingerprint     FingerprintUse // what must be the same at verification
+	Plans           []Plan         // the first is a new person's
+	Origins         []Origin       // browsers there may call what publishable keys may
+}
+
+// DisplayName is what people are told the app is called.
+func (a *App) DisplayName() string {
+	if a.Name != "" {
+		return a.Name
+	}
+	return a.ID
+}
+
+// Plan is what people or organizations of an app are entitled to.
+type Plan struct {
+	ID           string
+	Name         string         // empty: ID
+	Entitlements map[string]any // bool, int64 or []string by feature
+}
+
+// Plan returns the plan with id, nil for none.
+func (a *App) Plan(id string) *Plan {
+	for i := range a.Plans {
+		if a.Plans[i].ID == id {
+			return &a.Plans[i]
+		}
+	}
+	return nil
+}
+
+// Realm is whose data a call sees: an app's, real or for tests. The zero Realm
+// is that of the gates: people who sign in with a browser.
+type Realm struct {
+	App  string
+	Test bool
+}
+
+// String returns the realm as it stands in keys of the store: app/live or
+// app/test, empty for the gates.
+func (r Realm) String() string {
+	switch {
+	case r.App == "":
+		return ""
+	case r.Test:
+		return r.App + "/test"
+	}
+	return r.App + "/live"
+}
+
+// MarshalText returns the same as String.
+func (r Realm) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (r *Realm) UnmarshalText(text []byte) error {
+	*r = Realm{}
+	app, mode, _ := strings.Cut(string(text), "/")
+	if app != "" && mode != "live" && mode != "test" {
+		return errors.New("not a realm")
+	}
+	r.App, r.Test = app, mode == "test"
+	return nil
+}
+
+// FingerprintUse says which parts of a device's fingerprint must be the same
+// where a link is used as where it was asked for.
+type FingerprintUse struct{ IP, UserAgent bool }
+
+// AppKey is one key of an app. Of the key itself only a hash is kept, so that
+// neither a log nor a dump of the memory shows it.
+type AppKey struct {
+	Test        bool // sees test data only
+	Publishable bool // may stand in a browser, and may do little
+
+	hash [sha256.Size]byte
+}
+
+// minKeyRandom is the least length of what follows a key's prefix: 32 characters
+// are 128 bits even in hex.
+const minKeyRandom = 32
+
+// ParseAppKey reads a key: sk_live_, sk_test_ (or sbk_…) for secret ones, pk_live_
+// or pk_test_ for publishable ones, and at least 32 letters or digits. The
+// error does not repeat the key.
+func ParseAppKey(key string) (AppKey, error) {
+	kind, rest, _ := strings.Cut(key, "_")
+	mode, random, _ := strings.Cut(rest, "_")
+	if kind != "sk" && kind != "sbk" && kind != "pk" || mode != "live" && mode != "test" {
+		return AppKey{}, errors.New("a key begins with sk_live_ or sk_test_, a publishable one with pk_live_ or pk_test_; make one with: echo sk_live_$(openssl rand -hex 24)")
+	}
+	if len(random) < minKeyRandom || len(random) > 256 {
+		return AppKey{}, fmt.Errorf("a key needs %d to 256 letters or digits after its prefix, this one has %d; make one with: echo sk_live_$(openssl rand -hex 24)", minKeyRandom, len(random))
+	}
+	for i := range len(random) {
+		if !isLetterOrDigit(random[i]) {
+			return AppKey{}, errors.New("a key has only letters and digits after its prefix; is there a space or a line break in it?")
+		}
+	}
+	return AppKey{Test: mode == "test", Publishable: kind == "pk", hash: sha256.Sum256([]byte(key))}, nil
+}
+
+// ID names the key in logs and limits; the key can't be found from it.
+func (k AppKey) ID() string {
+	sum := sha256.Sum256(k.hash[:])
+	return hex.EncodeToString(sum[:6])
+}
+
+// Format implements fmt.Formatter for every verb.
+func (k AppKey) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "key "+k.ID()) }
+
+// MarshalText covers JSON and structured logs.
+func (k AppKey) MarshalText() ([]byte, error) { return []byte("key " + k.ID()), nil }
+
+// Caller is who calls an API: an app, with one of its keys.
+type Caller struct {
+	App *App
+	Key AppKey
+}
+
+// Realm returns whose data the caller sees.
+func (c Caller) Realm() Realm { return Realm{c.App.ID, c.Key.Test} }
+
+// Apps are all apps of a configuration. The nil Apps has none.
+type Apps struct {
+	byID  map[string]*App
+	byKey map[[sha256.Size]byte]Caller
+	list  []*App
+}
+
+// NewApps checks the apps together: ids and keys must be unique.
+func NewApps(list ...*App) (*Apps, error) {
+	apps := &Apps{byID: map[string]*App{}, byKey: map[[sha256.Size]byte]Caller{}, list: list}
+	for _, app := range list {
+		if !isAppID(app.ID) {
+			return nil, fmt.Errorf("app %q: an id has 1 to 64 letters, digits, - or _", app.ID)
+		}
+		if apps.byID[app.ID] != nil {
+			return nil, fmt.Errorf("app %s is there twice; write all its options in one block", app.ID)
+		}
+		apps.byID[app.ID] = app
+		for _, key := range app.Keys {
+			if other, taken := apps.byKey[key.hash]; taken {
+				return nil, fmt.Errorf("app %s: one of its keys is a key of app %s too; every key needs to be its own", app.ID, other.App.ID)
+			}
+			apps.byKey[key.hash] = Caller{app, key}
+		}
+	}
+	return apps, nil
+}
+
+func isAppID(id string) bool {
+	if id == "" || len(id) > 64 {
+		return false
+	}
+	for i := range len(id) {
+		if c := id[i]; !isLetterOrDigit(c) && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return true
+}
+
+// Caller returns whose key it is. Only hashes are compared, so that the time it
+// takes tells nothing about any key.
+func (a *Apps) Caller(key string) (Caller, bool) {
+	if a == nil || key == "" || len(key) > 512 {
+		return Caller{}, false
+	}
+	c, ok := a.byKey[sha256.Sum256([]byte(key))]
+	return c, ok
+}
+
+// Find returns the app with id, nil for none.
+func (a *Apps) Find(id string) *App {
+	if a == nil {
+		return nil
+	}
+	return a.byID[id]
+}
+
+// All returns the apps in the order of the configuration.
+func (a *Apps) All() []*App {
+	if a == nil {
+		return nil
+	}
+	return a.list
+}

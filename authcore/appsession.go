@@ -1,0 +1,228 @@
+package authcore
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// TokenForm is the form of a session's opaque token.
+type TokenForm string
+
+// The forms of tokens, all of 64 characters.
+const (
+	TokenAlnum TokenForm = "alnum" // letters and digits
+	TokenHex   TokenForm = "hex"   // lower-case hexadecimal
+)
+
+// SessionTerms say what session is made.
+type SessionTerms struct {
+	Lifetime time.Duration // absolute; more than 0
+	Form     TokenForm
+	Org      string // id of the organization it acts for, "" for none
+	Note     string // the wire format's own
+}
+
+// Factor is one proof that a session rests on.
+type Factor struct {
+	Contact string    `json:"contact"` // id of the contact that was proved
+	Method  string    `json:"method"`  // "code" or "link"
+	At      time.Time `json:"at"`
+}
+
+// AppSession is a session of an app's person: a session of the core like any
+// other, which has a token for the app instead of a cookie.
+type AppSession struct {
+	ID          string // 27 letters and digits
+	Person      Person
+	Token       string // the opaque token
+	Started     time.Time
+	Expires     time.Time
+	LastActive  time.Time
+	Updated     time.Time
+	Factors     []Factor
+	Fingerprint *Fingerprint
+	Org         string
+	OrgRole     Role // at the time of the call; "" when Org is empty
+	Note        string
+}
+
+// apiSessionPart is what an app's session has beside the rest.
+type apiSessionPart struct {
+	Realm       Realm        `json:"realm"`
+	Secret      string       `json:"secret"` // id of the secret that the token comes from
+	Form        TokenForm    `json:"form"`
+	Factors     []Factor     `json:"factors"`
+	Fingerprint *Fingerprint `json:"fingerprint,omitempty"`
+	Org         string       `json:"org,omitempty"`
+	Note        string       `json:"note,omitempty"`
+	Updated     time.Time    `json:"updated"`
+}
+
+type newAppSession struct {
+	p           *person
+	terms       SessionTerms
+	factor      Factor
+	origin      Origin
+	client      netip.Addr
+	agent       string
+	fingerprint *Fingerprint
+	now         time.Time
+}
+
+// startAppSession stores a session in the same records as those of the gates,
+// so that whoever lists and ends sessions sees them all. Its audience is no
+// origin: it never passes a gate.
+func (s *Service) startAppSession(tx Tx, in newAppSession) (*sessionRecord, error) {
+	r := &sessionRecord{
+		ID: NewID(in.now), Subject: in.p.Subject, Issuer: in.origin.String(), Audience: "app:" + in.p.Realm.String(),
+		AuthTime: in.now, Expires: in.now.Add(in.terms.Lifetime), LastSeen: in.now,
+		AMR: []string{"email"}, Agent: shortAgent(in.agent), Network: coarseNetwork(in.client),
+		API: &apiSessionPart{
+			Realm: in.p.Realm, Secret: s.core.secrets.Current.id, Form: in.terms.Form,
+			Factors: []Factor{in.factor}, Fingerprint: in.fingerprint,
+			Org: in.terms.Org, Note: in.terms.Note, Updated: in.now,
+		},
+	}
+	if in.factor.Method == "code" {
+		r.AMR = append(r.AMR, "otp")
+	}
+	return r, s.saveAppSession(tx, r)
+}
+
+func (s *Service) saveAppSession(tx Tx, r *sessionRecord) error {
+	kept := r.Expires.Add(clockSkew)
+	tx.Put(keyPersonSession+r.Subject+"/"+r.ID, []byte("{}"), kept)
+	token := s.core.sessionToken(r)
+	if err := save(tx, keyAPISession+hashToken(token), r.ID, kept); err != nil {
+		return err
+	}
+	return r.save(tx)
+}
+
+// sessionToken derives the session's opaque token again, "" when the secret it
+// came from is gone.
+func (c *Core) sessionToken(r *sessionRecord) string {
+	secret, known := c.secrets.find(r.API.Secret)
+	if !known {
+		return ""
+	}
+	return secret.apiSession(r.ID, r.API.Form)
+}
+
+// loadAppSession reads a session of realm, nil if there is none.
+func loadAppSession(tx Tx, realm Realm, sid string) (*sessionRecord, error) {
+	if !isID(sid) {
+		return nil, nil
+	}
+	r, err := loadSession(tx, sid)
+	if err != nil || r == nil || r.API == nil || r.API.Realm != realm {
+		return nil, err
+	}
+	return r, nil
+}
+
+// state tells whether an app's session is live: Accepted, Expired, or Unknown
+// for one that was ended or never was.
+func (c *Core) state(r *sessionRecord) Verdict {
+	now := c.now()
+	switch {
+	case r == nil || !r.EndedAt.IsZero() || r.AuthTime.After(now.Add(clockSkew)):
+		return Unknown
+	case !now.Before(r.Expires):
+		return Expired
+	}
+	return Accepted
+}
+
+// gain adds a proof, and more time if extend is more than 0.
+func (r *sessionRecord) gain(f Factor, extend time.Duration, now time.Time) {
+	r.API.Factors = slices.DeleteFunc(r.API.Factors, func(o Factor) bool { return o.Contact == f.Contact && o.Method == f.Method })
+	r.API.Factors = append(r.API.Factors, f)
+	if f.Method == "code" && !slices.Contains(r.AMR, "otp") {
+		r.AMR = append(r.AMR, "otp")
+	}
+	r.touch(extend, now)
+}
+
+func (r *sessionRecord) touch(extend time.Duration, now time.Time) {
+	r.LastSeen, r.API.Updated = now, now
+	if extend > 0 {
+		r.Expires = now.Add(extend)
+	}
+}
+
+func sessionExtension(terms *SessionTerms) time.Duration {
+	if terms == nil {
+		return 0
+	}
+	return terms.Lifetime
+}
+
+func (s *Service) appSession(r *sessionRecord, p *person) *AppSession {
+	a := r.API
+	return &AppSession{
+		ID: r.ID, Person: p.view(), Token: s.core.sessionToken(r), Started: r.AuthTime, Expires: r.Expires,
+		LastActive: r.LastSeen, Updated: a.Updated, Factors: slices.Clone(a.Factors),
+		Fingerprint: a.Fingerprint, Org: a.Org, Note: a.Note,
+	}
+}
+
+// SessionRef names a session: by its opaque token or its id.
+type SessionRef struct {
+	Token string
+	SID   string
+}
+
+func (ref SessionRef) find(tx Tx, realm Realm) (*sessionRecord, error) {
+	sid := ref.SID
+	if ref.Token != "" {
+		if len(ref.Token) != apiSessionLen {
+			return nil, nil
+		}
+		sid = ""
+		if _, err := load(tx, keyAPISession+hashToken(ref.Token), &sid); err != nil {
+			return nil, err
+		}
+	}
+	return loadAppSession(tx, realm, sid)
+}
+
+// AppSession returns a live session of realm. Verdict is Accepted, Expired, or
+// Unknown for one that was ended or never was; the session is nil then. Expired
+// is told only for a minute, then the record is gone.
+func (s *Service) AppSession(ctx context.Context, realm Realm, ref SessionRef) (out *AppSession, v Verdict, err error) {
+	err = s.core.store.View(ctx, func(tx Tx) error {
+		out, v = nil, Unknown
+		r, err := ref.find(tx, realm)
+		if err != nil {
+			return err
+		}
+		if v = s.core.state(r); v != Accepted {
+			return nil
+		}
+		out, err = s.withPerson(tx, r)
+		if out == nil {
+			v = Unknown
+		}
+		return err
+	})
+	return out, v, err
+}
+
+// withPerson completes a session with its person and role; nil if the person is
+// gone.
+func (s *Service) withPerson(tx Tx, r *sessionRecord) (*AppSession, error) {
+	p, err := loadRealmPerson(tx, r.API.Realm, r.Subject)
+	if err != nil || p == nil {
+		return nil, err
+	}
+	out := s.appSession(r, p)
+	if out.Org != "" {
+		if out.OrgRole, err = roleIn(tx, out.Org, p.Subject); out.OrgRole == "" {
+			out.Org = "" // not a member any more
+		}
+	}
+	return out, err
+}

@@ -1,0 +1,158 @@
+package authcore_test
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+func (h *house) signInApp(a authcore.Address) *authcore.AppSession {
+	h.t.Helper()
+	in := linkFor(a)
+	in.Deliver = false
+	out := h.prove(authcore.Proof{Token: h.ask(in).Token, Session: week})
+	if out.Session == nil {
+		h.t.Fatalf("no session: %v", out.Verdict)
+	}
+	return out.Session
+}
+
+func TestAppSessionLife(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := newAppHouse(t)
+		defer h.close()
+		live, test := h.caller(liveKey).Realm(), h.caller(testKey).Realm()
+		s := h.signInApp(alice)
+		byToken, bySID := authcore.SessionRef{Token: s.Token}, authcore.SessionRef{SID: s.ID}
+		for _, ref := range []authcore.SessionRef{byToken, bySID} {
+			got, v, err := h.service.AppSession(t.Context(), live, ref)
+			if err != nil || v != authcore.Accepted || got.ID != s.ID || got.Token != s.Token || got.Person.Address != alice {
+				t.Fatalf("%+v %v %v", got, v, err)
+			}
+			if _, v, _ := h.service.AppSession(t.Context(), test, ref); v != authcore.Unknown {
+				t.Errorf("a live session with a test key: %v", v)
+			}
+		}
+		time.Sleep(24 * time.Hour)
+		got, _, err := h.service.TouchAppSession(t.Context(), live, byToken, 14*24*time.Hour)
+		if err != nil || got.Expires.Sub(got.LastActive) != 14*24*time.Hour || !got.Updated.After(s.Updated) {
+			t.Fatalf("extended %+v %v", got, err)
+		}
+		time.Sleep(8 * 24 * time.Hour)
+		if _, v, _ := h.service.AppSession(t.Context(), live, byToken); v != authcore.Accepted {
+			t.Errorf("an extended session past its first end: %v", v)
+		}
+		// The operator's ways see and end it.
+		if ended, err := h.core.End(t.Context(), s.ID, "by_operator"); !ended || err != nil {
+			t.Fatalf("End: %v %v", ended, err)
+		}
+		if _, v, _ := h.service.AppSession(t.Context(), live, byToken); v != authcore.Unknown {
+			t.Errorf("an ended session: %v", v)
+		}
+		one, two := h.signInApp(alice), h.signInApp(alice)
+		if list, err := h.service.AppSessions(t.Context(), live, one.Person.Subject); err != nil || len(list) != 2 {
+			t.Fatalf("%d sessions listed, %v", len(list), err)
+		}
+		if n, err := h.core.EndPerson(t.Context(), one.Person.Subject, "by_operator"); n != 2 || err != nil {
+			t.Errorf("EndPerson ended %d, %v", n, err)
+		}
+		_, v, _ := h.service.AppSession(t.Context(), live, authcore.SessionRef{Token: two.Token})
+		if v != authcore.Unknown {
+			t.Errorf("after EndPerson: %v", v)
+		}
+		three := h.signInApp(alice)
+		time.Sleep(week.Lifetime)
+		if _, v, _ := h.service.AppSession(t.Context(), live, authcore.SessionRef{Token: three.Token}); v != authcore.Expired {
+			t.Errorf("at its end: %v", v)
+		}
+	})
+}
+
+func TestAppSessionGainsAFactor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := newAppHouse(t)
+		defer h.close()
+		s := h.signInApp(alice)
+		asked := h.ask(codeFor(alice))
+		out := h.prove(authcore.Proof{Slot: "code", Contact: asked.Contact.ID, Code: asked.Code, Extend: s.ID, Session: week})
+		if out.Session == nil || out.Session.ID != s.ID || len(out.Session.Factors) != 2 {
+			t.Fatalf("%+v", out.Session)
+		}
+		bob := h.signInApp(mustAddress("bob@example.com"))
+		asked = h.askLater(codeFor(alice), 11*time.Second)
+		out = h.prove(authcore.Proof{Slot: "code", Contact: asked.Contact.ID, Code: asked.Code, Extend: bob.ID, Session: week})
+		if out.Session.ID == bob.ID || out.Session.Person.Address != alice {
+			t.Fatal("another person's session gained the factor")
+		}
+	})
+}
+
+func TestAppPoll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := newAppHouse(t)
+		defer h.close()
+		in := linkFor(alice)
+		in.Poll = true
+		asked := h.ask(in)
+		poll := func(token string) authcore.Proved {
+			out, err := h.service.Poll(t.Context(), authcore.Poll{Caller: h.caller(liveKey), Contact: asked.Contact.ID, Token: token, Session: *week, Origin: site})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return out
+		}
+		if v := poll(asked.PollToken).Verdict; v != authcore.NotYet || len(asked.PollToken) != 128 {
+			t.Errorf("before the link is used: %v", v)
+		}
+		if v := poll(strings.Repeat("x", 128)).Verdict; v != authcore.Unknown {
+			t.Errorf("a wrong token: %v", v)
+		}
+		h.prove(authcore.Proof{Token: asked.Token})
+		if out := poll(asked.PollToken); out.Verdict != authcore.Accepted || out.Session == nil {
+			t.Errorf("after it was used: %+v", out)
+		}
+		if out := poll(asked.PollToken); out.Verdict != authcore.Used || out.Session != nil {
+			t.Errorf("a second time: %+v", out)
+		}
+		late := h.askLater(in, 2*time.Minute)
+		time.Sleep(time.Hour)
+		asked.Contact = late.Contact
+		if v := poll(late.PollToken).Verdict; v != authcore.Expired {
+			t.Errorf("after the link has expired: %v", v)
+		}
+	})
+}
+
+func TestJWTKindsAreNotMistakenForEachOther(t *testing.T) {
+	h, _ := newAppHouse(t)
+	defer h.close()
+	kind := authcore.TokenKind{Alg: "RS256", Typ: "JWT", KeyPrefix: "jwk_"}
+	token, err := h.core.SignJWT(t.Context(), kind, map[string]any{"sub": "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if claims, ok := h.core.VerifyJWT(kind, token); !ok || string(claims) != `{"sub":"x"}` {
+		t.Errorf("%s %v", claims, ok)
+	}
+	for _, other := range []authcore.TokenKind{{Alg: "RS256", Typ: "other", KeyPrefix: "jwk_"}, {Alg: "RS256", Typ: "JWT"}, {Alg: "EdDSA", Typ: "JWT"}} {
+		if _, ok := h.core.VerifyJWT(other, token); ok {
+			t.Errorf("verifies as %+v", other)
+		}
+	}
+	keys, err := h.core.JWKSFor(t.Context(), kind)
+	if err != nil || len(keys.Keys) != 1 || !strings.HasPrefix(keys.Keys[0].KeyID, "jwk_") || keys.Keys[0].Algorithm != "RS256" {
+		t.Fatalf("%+v %v", keys, err)
+	}
+	for _, key := range h.core.JWKS().Keys {
+		if key.Algorithm != "EdDSA" {
+			t.Errorf("the keys of cookies have %s among them", key.Algorithm)
+		}
+	}
+	h.reopen() // the key is the same after a restart
+	if _, ok := h.core.VerifyJWT(kind, token); !ok {
+		t.Error("does not verify after a restart")
+	}
+}

@@ -1,0 +1,174 @@
+package authcore
+
+import (
+	"context"
+	"time"
+)
+
+// TouchAppSession is AppSession that notes a use, and with extend more than 0
+// moves the end to that long from now.
+func (s *Service) TouchAppSession(ctx context.Context, realm Realm, ref SessionRef, extend time.Duration) (*AppSession, Verdict, error) {
+	return s.changeAppSession(ctx, realm, ref, func(_ Tx, r *sessionRecord) (*sessionRecord, error) {
+		r.touch(extend, s.core.now())
+		return r, nil
+	})
+}
+
+// SwitchOrg makes a new session for the same person, with the same end, that
+// acts for the organization with id org; empty: for nobody but the person. The
+// old one stays. Verdict is also Forbidden, for who is not a member.
+func (s *Service) SwitchOrg(ctx context.Context, realm Realm, ref SessionRef, org string) (*AppSession, Verdict, error) {
+	out, v, err := s.changeAppSession(ctx, realm, ref, func(tx Tx, old *sessionRecord) (*sessionRecord, error) {
+		role, err := roleIn(tx, org, old.Subject)
+		if err != nil || org != "" && role == "" {
+			return nil, err
+		}
+		r, part := *old, *old.API
+		r.ID, r.LastSeen, r.API = NewID(s.core.now()), s.core.now(), &part
+		part.Secret, part.Org, part.Updated = s.core.secrets.Current.id, org, r.LastSeen
+		return &r, nil
+	})
+	if err == nil && v == Accepted && out == nil {
+		v = Forbidden
+	}
+	return out, v, err
+}
+
+// changeAppSession loads a live session and stores what do makes of it; nil for
+// nothing.
+func (s *Service) changeAppSession(ctx context.Context, realm Realm, ref SessionRef, do func(Tx, *sessionRecord) (*sessionRecord, error)) (out *AppSession, v Verdict, err error) {
+	err = s.core.store.Update(ctx, func(tx Tx) error {
+		out, v = nil, Unknown
+		r, err := ref.find(tx, realm)
+		if err != nil {
+			return err
+		}
+		if v = s.core.state(r); v != Accepted {
+			return nil
+		}
+		if r, err = do(tx, r); err != nil || r == nil {
+			return err
+		}
+		if err := s.saveAppSession(tx, r); err != nil {
+			return err
+		}
+		if out, err = s.withPerson(tx, r); out == nil {
+			v = Unknown
+		}
+		return err
+	})
+	return out, v, err
+}
+
+// AppSessions returns the live sessions of a person, the oldest first, at most
+// 1000.
+func (s *Service) AppSessions(ctx context.Context, realm Realm, sub string) ([]*AppSession, error) {
+	var out []*AppSession
+	err := s.core.store.View(ctx, func(tx Tx) error {
+		out = nil
+		p, err := loadRealmPerson(tx, realm, sub)
+		if err != nil || p == nil {
+			return err
+		}
+		prefix := keyPersonSession + sub + "/"
+		items, err := tx.Scan(prefix, "", 1000)
+		if err != nil {
+			return err
+		}
+		for _, item := range items {
+			r, err := loadAppSession(tx, realm, item.Key[len(prefix):])
+			if err != nil {
+				return err
+			}
+			if s.core.state(r) == Accepted {
+				out = append(out, s.appSession(r, p))
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+// EndAppSession ends a session of realm, and tells whether there was one to
+// end.
+func (s *Service) EndAppSession(ctx context.Context, realm Realm, ref SessionRef, reason string) (bool, error) {
+	var sid string
+	err := s.core.store.View(ctx, func(tx Tx) error {
+		sid = ""
+		r, err := ref.find(tx, realm)
+		if r != nil {
+			sid = r.ID
+		}
+		return err
+	})
+	if err != nil || sid == "" {
+		return false, err
+	}
+	return s.core.End(ctx, sid, reason)
+}
+
+// Poll is the wish of who asked for a link to hear that it was used.
+type Poll struct {
+	Caller  Caller
+	Contact string // id of the contact
+	Token   string // Asked.PollToken
+	Session SessionTerms
+	Origin  Origin
+}
+
+// Poll waits, one question at a time, for a link to be used. Once it was, the
+// session is made and handed out, one time only. Verdict is Accepted, NotYet,
+// Expired (before the link was used), Used (handed out already) or Unknown.
+func (s *Service) Poll(ctx context.Context, in Poll) (Proved, error) {
+	var out Proved
+	err := s.core.store.Update(ctx, func(tx Tx) error {
+		t := &proving{s: s, tx: tx, in: Proof{Caller: in.Caller, Origin: in.Origin, Session: &in.Session}, now: s.core.now()}
+		v, err := t.findPolled(in)
+		if err != nil || v != Accepted {
+			out = Proved{Verdict: v}
+			return err
+		}
+		t.c.API.Polled = true
+		if err := t.c.save(tx); err != nil {
+			return err
+		}
+		out, err = t.accepted(Accepted)
+		return err
+	})
+	if err != nil {
+		return Proved{}, err
+	}
+	if out.Session != nil {
+		s.observe(Event{Name: EventSignedIn, App: in.Caller.App.ID, Address: out.Person.Address,
+			Subject: out.Person.Subject, Challenge: out.Challenge, Session: out.Session.ID, Method: out.Method})
+	}
+	return out, nil
+}
+
+func (t *proving) findPolled(in Poll) (Verdict, error) {
+	var id string
+	if len(in.Token) != apiPollLen {
+		return Unknown, nil
+	}
+	if _, err := load(t.tx, keyAPIPoll+hashToken(in.Token), &id); err != nil || id == "" {
+		return Unknown, err
+	}
+	c, err := loadChallenge(t.tx, id)
+	if err != nil || c == nil || c.API == nil || c.API.Realm != in.Caller.Realm() || c.API.Contact != in.Contact {
+		return Unknown, err
+	}
+	if t.p, err = loadRealmPerson(t.tx, c.API.Realm, c.API.Subject); err != nil || t.p == nil {
+		return Unknown, err
+	}
+	t.c = c
+	switch v := c.state(t.now); {
+	case c.API.Polled:
+		return Used, nil
+	case c.Used:
+		return Accepted, nil
+	case v == Accepted:
+		return NotYet, nil
+	default:
+		return v, nil
+	}
+}

@@ -1,0 +1,249 @@
+package authcore
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Ask is an app's wish that a person prove an address or a number. What it
+// makes is bound to no browser: whoever holds the code together with the
+// contact, or the link, has proved it.
+type Ask struct {
+	Caller Caller
+	Whom   Whom // who is asked
+	// PreferText asks for a text message where the person has a number and this
+	// instance can send any; else the first address is asked.
+	PreferText bool
+
+	// Create makes the person, with Draft, when nobody has Whom.Email or
+	// Whom.Phone.
+	Create bool
+	Draft  Draft
+
+	Known Terms  // for a person who was there before
+	New   *Terms // for one made by this call; nil: as Known
+
+	// Slot names the kind of proof: challenges of one slot and contact
+	// supersede each other if Supersede is set, and codes are answered by slot.
+	Slot      string
+	Supersede bool
+
+	Deliver bool   // have it sent; else the caller delivers, and no mail limit counts
+	Poll    bool   // make a token to wait with
+	Repeat  []Rate // in place of the parts of per_recipient up to a minute
+	Window  *Window
+
+	Handle   string     // from Service.Handle: codes are answered with it
+	Origin   Origin     // where the API stands
+	Client   netip.Addr // who asked, for the Window and the log
+	EndUser  bool       // Client is the end user's own, and counts for per_client
+	Agent    string     // the end user's browser
+	Language string
+	Note     string // the wire format's own, returned when the proof is made
+}
+
+// Terms say what is sent and how long it lives.
+type Terms struct {
+	Digits   int           // length of a code; 0: a link
+	Hex      bool          // the code is of hexadecimal digits
+	Lifetime time.Duration // more than 0
+	Before   string        // the link is Before, the token or code, After
+	After    string
+	Letter   LetterKind
+	Into     string // with LetterInvite: what the person is invited to
+	Redirect string // where the link leads in the end, "" for nowhere
+	Use      RedirectUse
+}
+
+// Window is an app's own rule on repeats: at most Count challenges for one
+// contact, and from one client, within Per. Count is at least 1 and at most
+// MaxWindow.
+type Window struct {
+	Count int
+	Per   time.Duration
+}
+
+// MaxWindow bounds Window.Count.
+const MaxWindow = 500
+
+// Asked is what came of an Ask.
+type Asked struct {
+	// Verdict is Accepted; Unknown when there is no such person and none was to
+	// be made; Limited, MailDown or Locked (the handle is spent).
+	Verdict    Verdict
+	RetryAfter time.Duration
+	ByClient   bool // with Limited: the Window's count of the client was over
+
+	Person    Person
+	Created   bool
+	Contact   Contact
+	Challenge string // its id, for logs
+	AskedAt   time.Time
+	Expires   time.Time
+	Attempts  int // of the contact within the Window, this one included
+
+	// What proves it, for callers that deliver it themselves.
+	Code, Token, Link, PollToken string
+}
+
+// apiPart is what a challenge made for an app has beside the rest.
+type apiPart struct {
+	Realm    Realm       `json:"realm"`
+	Subject  string      `json:"sub"`
+	Contact  string      `json:"contact"` // its id
+	Phone    Phone       `json:"phone,omitzero"`
+	Slot     string      `json:"slot"`
+	Hex      bool        `json:"hex,omitempty"`
+	Link     bool        `json:"link,omitempty"` // answered by link token, not by code
+	Before   string      `json:"before,omitempty"`
+	After    string      `json:"after,omitempty"`
+	Letter   LetterKind  `json:"letter,omitempty"`
+	Into     string      `json:"into,omitempty"`
+	Redirect string      `json:"redirect,omitempty"`
+	Use      RedirectUse `json:"use,omitempty"`
+	Note     string      `json:"note,omitempty"`
+	IP       string      `json:"ip,omitempty"`
+	Current  bool        `json:"current,omitempty"` // dead once another is in its slot
+	Polled   bool        `json:"polled,omitempty"`  // the poll token has done its work
+	UsedAt   time.Time   `json:"used_at,omitzero"`
+	Method   string      `json:"method,omitempty"` // how it was used
+}
+
+// apiKept is how much longer than itself a challenge's record stays, so that
+// late answers can be told that they are late.
+const apiKept = 24 * time.Hour
+
+// Ask makes a challenge for an app and has it sent, in one transaction.
+func (s *Service) Ask(ctx context.Context, in Ask) (Asked, error) {
+	var out Asked
+	var made *challenge
+	err := s.core.store.Update(ctx, func(tx Tx) (err error) {
+		t := &asking{s: s, tx: tx, in: in, now: s.core.now()}
+		out, err = t.run()
+		if made = t.c; err == nil && out.Verdict != Accepted {
+			made, err = nil, errUndo
+		}
+		return err
+	})
+	if err = undone(err); err != nil {
+		return Asked{}, err
+	}
+	name := EventRefused
+	if made != nil {
+		name = EventBegin
+		if in.Deliver {
+			s.core.queue.add(made)
+		}
+	}
+	s.observe(s.askEvent(name, in, out))
+	return out, nil
+}
+
+func (s *Service) askEvent(name string, in Ask, out Asked) Event {
+	e := Event{Name: name, App: in.Caller.App.ID, Address: out.Person.Address, Subject: out.Person.Subject,
+		Challenge: out.Challenge, Origin: in.Origin, Client: in.Client, Method: in.Slot}
+	if e.Address.IsZero() {
+		e.Address = in.Whom.Email
+	}
+	if out.Verdict != Accepted {
+		e.Reason = out.Verdict.String()
+	} else if !in.Deliver {
+		e.Reason = "delivered_by_app"
+	}
+	return e
+}
+
+// asking is one run of the transaction of an Ask.
+type asking struct {
+	s    *Service
+	tx   Tx
+	in   Ask
+	now  time.Time
+	p    *person
+	to   Contact
+	text bool // to is a number
+	c    *challenge
+
+	terms Terms
+	seen  *windowCounts // with a Window
+}
+
+func (t *asking) run() (Asked, error) {
+	created, err := t.person()
+	if err != nil || t.p == nil {
+		return Asked{Verdict: Unknown}, err
+	}
+	if t.terms = t.in.Known; created && t.in.New != nil {
+		t.terms = *t.in.New
+	}
+	out := Asked{Person: t.p.view(), Created: created, Contact: t.to}
+	if spent, err := handleSpent(t.tx, t.in.Handle); err != nil || spent {
+		out.Verdict = Locked
+		return out, err
+	}
+	if t.in.Deliver {
+		if wait, down := t.s.core.queue.downFor(t.text); down {
+			out.Verdict, out.RetryAfter = MailDown, wait
+			return out, nil
+		}
+	}
+	if v, err := t.window(&out); err != nil || v != Accepted {
+		out.Verdict = v
+		return out, err
+	}
+	if wait, err := t.limits(); err != nil || wait > 0 {
+		out.Verdict, out.RetryAfter = Limited, wait
+		return out, err
+	}
+	return out, t.make(&out)
+}
+
+// person finds or makes who is asked, and the contact.
+func (t *asking) person() (created bool, err error) {
+	realm := t.in.Caller.Realm()
+	if t.p, err = t.in.Whom.find(t.tx, realm); err != nil {
+		return false, err
+	}
+	if t.p == nil {
+		if !t.in.Create {
+			return false, nil
+		}
+		p := t.s.newPerson(t.in.Caller.App, realm)
+		d := t.in.Draft
+		if !t.in.Whom.Email.IsZero() {
+			d.Emails = append(d.Emails, t.in.Whom.Email)
+		}
+		if !t.in.Whom.Phone.IsZero() {
+			d.Phones = append(d.Phones, t.in.Whom.Phone)
+		}
+		if _, v, err := t.s.apply(t.tx, p, d); err != nil || v != Accepted {
+			return false, err
+		}
+		if err := p.save(t.tx); err != nil {
+			return false, err
+		}
+		t.p, created = p, true
+	}
+	t.pickContact()
+	return created, nil
+}
+
+// pickContact chooses what is proved: the one that was named, else by what can
+// be sent.
+func (t *asking) pickContact() {
+	p := t.p.view()
+	w := t.in.Whom
+	wanted := []string{w.Contact, w.Email.String(), w.Phone.String(), p.Address.String()}
+	if t.in.PreferText && len(t.s.cfg.Texts) > 0 {
+		wanted = append([]string{p.Phone().String()}, wanted...)
+	}
+	for _, want := range wanted {
+		if c, ok := p.Contact(want); ok {
+			t.to, t.text = c, slices.Contains(p.Phones, c)
+			return
+		}
+	}
+	t.p = nil // nothing to prove
+}

@@ -1,0 +1,477 @@
+package authcore_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+const (
+	liveKey = "sk_live_0123456789abcdef0123456789abcdef0123456789abcdef"
+	testKey = "sk_test_0123456789abcdef0123456789abcdef0123456789abcdef"
+	pubKey  = "pk_live_0123456789abcdef0123456789abcdef0123456789abcdef"
+)
+
+// texts keeps text messages, or fails as told.
+type texts struct {
+	name string
+	mu   sync.Mutex
+	sent []authcore.Text
+	fail error
+}
+
+func (s *texts) Name() string { return s.name }
+
+func (s *texts) SendText(_ context.Context, t authcore.Text) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fail != nil {
+		return s.fail
+	}
+	s.sent = append(s.sent, t)
+	return nil
+}
+
+func appKey(t testing.TB, key string) authcore.AppKey {
+	t.Helper()
+	k, err := authcore.ParseAppKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+// newAppHouse is a house with the app shop, and text messages.
+func newAppHouse(t testing.TB, senders ...authcore.TextSender) (*house, *authcore.App) {
+	t.Helper()
+	app := &authcore.App{
+		ID: "shop", Keys: []authcore.AppKey{appKey(t, liveKey), appKey(t, testKey), appKey(t, pubKey)},
+		Callbacks: callbacks(t, "https://app.example.com/*"),
+		Plans:     []authcore.Plan{{ID: "free"}, {ID: "pro"}},
+	}
+	apps, err := authcore.NewApps(app, &authcore.App{ID: "other", Keys: []authcore.AppKey{appKey(t, strings.Replace(liveKey, "0123", "9999", 1))}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := newHouse(t)
+	h.service.Close()
+	h.config.Apps, h.config.Texts = apps, senders
+	h.service = h.core.Use(h.config)
+	return h, app
+}
+
+func (h *house) caller(key string) authcore.Caller {
+	h.t.Helper()
+	c, ok := h.service.Apps().Caller(key)
+	if !ok {
+		h.t.Fatal("unknown key")
+	}
+	return c
+}
+
+func (h *house) ask(in authcore.Ask) authcore.Asked {
+	h.t.Helper()
+	if in.Caller.App == nil {
+		in.Caller = h.caller(liveKey)
+	}
+	in.Origin = site
+	out, err := h.service.Ask(h.t.Context(), in)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return out
+}
+
+func (h *house) prove(in authcore.Proof) authcore.Proved {
+	h.t.Helper()
+	if in.Caller.App == nil {
+		in.Caller = h.caller(liveKey)
+	}
+	in.Origin = site
+	out, err := h.service.Prove(h.t.Context(), in)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return out
+}
+
+func linkFor(a authcore.Address) authcore.Ask {
+	return authcore.Ask{
+		Whom: authcore.Whom{Email: a}, Create: true, Slot: "link", Deliver: true,
+		Known: authcore.Terms{Lifetime: 15 * time.Minute, Before: "https://app.example.com/in?token=", After: "&appId=shop", Letter: authcore.LetterLink, Redirect: "https://app.example.com/done", Use: authcore.RedirectCallback},
+	}
+}
+
+func codeFor(a authcore.Address) authcore.Ask {
+	return authcore.Ask{
+		Whom: authcore.Whom{Email: a}, Create: true, Slot: "code", Deliver: true, Repeat: []authcore.Rate{{Count: 1, Per: 10 * time.Second}},
+		Known: authcore.Terms{Digits: 6, Lifetime: 10 * time.Minute, Letter: authcore.LetterCode},
+	}
+}
+
+var week = &authcore.SessionTerms{Lifetime: 7 * 24 * time.Hour, Form: authcore.TokenAlnum}
+
+func TestAppLink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := newAppHouse(t)
+		defer h.close()
+		asked := h.ask(linkFor(alice))
+		if asked.Verdict != authcore.Accepted || !asked.Created || asked.Person.Address != alice || asked.Person.Plan != "free" || len(asked.Token) != 48 {
+			t.Fatalf("asked %+v", asked)
+		}
+		m := h.sender.last(t)
+		if want := "https://app.example.com/in?token=" + asked.Token + "&appId=shop"; m.Link != want || m.Code != "" {
+			t.Fatalf("the mail has link %q and code %q", m.Link, m.Code)
+		}
+		looked, err := h.service.Look(t.Context(), h.caller(liveKey), asked.Token)
+		if err != nil || looked.Verdict != authcore.Accepted || looked.Redirect != "https://app.example.com/done" {
+			t.Fatalf("looked %+v %v", looked, err)
+		}
+		if v := h.prove(authcore.Proof{Token: asked.Token, Caller: h.caller(testKey)}).Verdict; v != authcore.Unknown {
+			t.Errorf("a live token with a test key: %v", v)
+		}
+		proved := h.prove(authcore.Proof{Token: asked.Token, Session: week})
+		if proved.Verdict != authcore.Accepted || proved.Session == nil || len(proved.Session.Token) != 64 || !proved.Contact.Verified {
+			t.Fatalf("proved %+v", proved)
+		}
+		if v := h.prove(authcore.Proof{Token: asked.Token}).Verdict; v != authcore.Used {
+			t.Errorf("a second use: %v", v)
+		}
+		for _, odd := range []string{asked.Token[1:], asked.Token + "x", strings.ToLower(asked.Token), ""} {
+			if v := h.prove(authcore.Proof{Token: odd}).Verdict; v != authcore.Unknown {
+				t.Errorf("token %q: %v", odd, v)
+			}
+		}
+		old := h.askLater(linkFor(alice), 2*time.Minute)
+		time.Sleep(16 * time.Minute)
+		if v := h.prove(authcore.Proof{Token: old.Token}).Verdict; v != authcore.Expired {
+			t.Errorf("after its lifetime: %v", v)
+		}
+	})
+}
+
+func (h *house) askLater(in authcore.Ask, d time.Duration) authcore.Asked {
+	time.Sleep(d)
+	return h.ask(in)
+}
+
+func TestAppLinkIsNoGateLink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := newAppHouse(t)
+		defer h.close()
+		asked := h.ask(linkFor(alice))
+		b := h.browser()
+		b.begin(alice)
+		answer, err := h.service.AnswerLink(t.Context(), b.Browser, asked.Token)
+		if err != nil || answer.Verdict != authcore.Unknown {
+			t.Fatalf("an app's token as a gate's link: %v %v", answer.Verdict, err)
+		}
+		proved := h.prove(authcore.Proof{Token: asked.Token, Session: week})
+		for _, token := range []string{proved.Session.Token, proved.Session.ID} {
+			if s, err := h.service.Check(t.Context(), token, site); s != nil || err != nil {
+				t.Fatalf("an app's session passes a gate: %v %v", s, err)
+			}
+		}
+	})
+}
+
+func TestAppCodeTriesAndFailures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := newAppHouse(t)
+		defer h.close()
+		asked := h.ask(codeFor(alice))
+		if code := h.sender.last(t).Code; code != asked.Code || len(code) != 6 {
+			t.Fatalf("the mail has code %q", code)
+		}
+		wrong := "000000"
+		if asked.Code == wrong {
+			wrong = "000001"
+		}
+		answer := func(code string) authcore.Proved {
+			return h.prove(authcore.Proof{Slot: "code", Contact: asked.Contact.ID, Code: code})
+		}
+		if v := answer("12345").Verdict; v != authcore.Malformed {
+			t.Errorf("five digits: %v", v)
+		}
+		if v := h.prove(authcore.Proof{Slot: "else", Contact: asked.Contact.ID, Code: asked.Code}).Verdict; v != authcore.Unknown {
+			t.Errorf("the code of another slot: %v", v)
+		}
+		for left := 4; left > 0; left-- {
+			if p := answer(wrong); p.Verdict != authcore.Wrong || p.TriesLeft != left {
+				t.Fatalf("wrong code: %v, %d left, want %d", p.Verdict, p.TriesLeft, left)
+			}
+		}
+		if v := answer(wrong).Verdict; v != authcore.Locked {
+			t.Errorf("the fifth: %v", v)
+		}
+		if v := answer(asked.Code).Verdict; v != authcore.Locked {
+			t.Errorf("the right code after the fifth: %v", v)
+		}
+		// A new code gives no new budget: ten wrong ones a day and no more.
+		again := h.askLater(codeFor(alice), 11*time.Second)
+		for range 5 {
+			answer(wrongFor(again.Code))
+		}
+		third := h.askLater(codeFor(alice), 11*time.Second)
+		if third.Verdict != authcore.Limited || third.RetryAfter < 23*time.Hour {
+			t.Errorf("after ten wrong codes a new one is sent: %v, wait %v", third.Verdict, third.RetryAfter)
+		}
+	})
+}
+
+func wrongFor(code string) string {
+	if code == "111111" {
+		return "111112"
+	}
+	return "111111"
+}
+
+func TestAppCodeIsAcceptedOnce(t *testing.T) {
+	h, _ := newAppHouse(t)
+	defer h.close()
+	asked := h.ask(codeFor(alice))
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	accepted := 0
+	for range 20 {
+		wg.Go(func() {
+			out, err := h.service.Prove(t.Context(), authcore.Proof{Caller: h.caller(liveKey), Slot: "code", Contact: asked.Contact.ID, Code: asked.Code, Session: week})
+			if err != nil {
+				t.Error(err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if out.Verdict == authcore.Accepted {
+				accepted++
+			}
+		})
+	}
+	wg.Wait()
+	if accepted != 1 {
+		t.Fatalf("%d of 20 answers at once were accepted", accepted)
+	}
+}
+
+func TestAppNewerCodeSupersedes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := newAppHouse(t)
+		defer h.close()
+		first := h.ask(codeFor(alice))
+		if v := h.ask(codeFor(alice)).Verdict; v != authcore.Limited {
+			t.Errorf("at once again: %v", v)
+		}
+		second := h.askLater(codeFor(alice), 11*time.Second)
+		if v := h.prove(authcore.Proof{Slot: "code", Contact: alice.String(), Code: first.Code}).Verdict; v != authcore.Wrong {
+			t.Errorf("the older code: %v", v)
+		}
+		if v := h.prove(authcore.Proof{Slot: "code", Contact: alice.String(), Code: second.Code}).Verdict; v != authcore.Accepted {
+			t.Errorf("the newer code: %v", v)
+		}
+		in := linkFor(alice)
+		in.Supersede = true
+		old := h.askLater(in, 2*time.Minute)
+		h.askLater(in, 2*time.Minute)
+		if v := h.prove(authcore.Proof{Token: old.Token}).Verdict; v != authcore.Expired {
+			t.Errorf("a superseded link: %v", v)
+		}
+	})
+}
+
+func TestAppHandle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := newAppHouse(t)
+		defer h.close()
+		realm := h.caller(liveKey).Realm()
+		handle := h.service.Handle(realm, alice)
+		for what, v := range map[string]authcore.Verdict{
+			"another address": h.service.HandleFor(realm, mal, handle),
+			"another realm":   h.service.HandleFor(h.caller(testKey).Realm(), alice, handle),
+			"garbage":         h.service.HandleFor(realm, alice, handle[1:]),
+			"nothing":         h.service.HandleFor(realm, alice, ""),
+		} {
+			if v != authcore.Unknown {
+				t.Errorf("%s: %v", what, v)
+			}
+		}
+		if v := h.prove(authcore.Proof{Handle: handle, Code: "123456"}).Verdict; v != authcore.Unknown {
+			t.Errorf("a code before one was asked for: %v", v)
+		}
+		in := codeFor(alice)
+		in.Handle = handle
+		asked := h.ask(in)
+		for range 5 {
+			h.prove(authcore.Proof{Handle: handle, Code: wrongFor(asked.Code)})
+		}
+		time.Sleep(11 * time.Second)
+		if v := h.ask(in).Verdict; v != authcore.Locked {
+			t.Errorf("a locked handle asks again: %v", v)
+		}
+		time.Sleep(authcore.HandleLifetime)
+		if v := h.service.HandleFor(realm, alice, handle); v != authcore.Expired {
+			t.Errorf("an old handle: %v", v)
+		}
+	})
+}
+
+func TestAppTextAndItsFallbacks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first, second := &texts{name: "one", fail: &authcore.SendError{Fault: authcore.SenderDown}}, &texts{name: "two"}
+		h, app := newAppHouse(t, first, second)
+		defer h.close()
+		number, err := authcore.ParsePhone("+15005550006")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, v, err := h.service.CreatePerson(t.Context(), app, h.caller(liveKey).Realm(), authcore.Draft{Emails: []authcore.Address{alice}, Phones: []authcore.Phone{number}})
+		if err != nil || v != authcore.Accepted {
+			t.Fatal(v, err)
+		}
+		in := codeFor(alice)
+		in.PreferText = true
+		asked := h.ask(in)
+		synctest.Wait()
+		if len(second.sent) != 1 || second.sent[0].To != number || second.sent[0].Code != asked.Code || h.sender.count() != 0 {
+			t.Fatalf("the second sender got %d texts, mail %d", len(second.sent), h.sender.count())
+		}
+		if v := h.prove(authcore.Proof{Slot: "code", Contact: asked.Contact.ID, Code: asked.Code}).Verdict; v != authcore.Accepted {
+			t.Errorf("the code of a text: %v", v)
+		}
+		// Both down: new texts are refused, mail goes on.
+		second.mu.Lock()
+		second.fail = first.fail
+		second.mu.Unlock()
+		h.askLater(in, 11*time.Second)
+		synctest.Wait()
+		if out := h.askLater(in, 11*time.Second); out.Verdict != authcore.MailDown {
+			t.Errorf("with all senders of texts down: %v", out.Verdict)
+		}
+		if out := h.ask(linkFor(mustAddress("bob@example.com"))); out.Verdict != authcore.Accepted {
+			t.Errorf("mail while texts are down: %v", out.Verdict)
+		}
+		if m := h.sender.last(t); m.Link == "" {
+			t.Error("no mail was sent")
+		}
+	})
+}
+
+func TestAppTextsSurviveARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &texts{name: "one", fail: errors.New("down")}
+		h, _ := newAppHouse(t, s)
+		defer func() { h.close() }()
+		number, _ := authcore.ParsePhone("+15005550006")
+		in := codeFor(alice)
+		in.Whom = authcore.Whom{Phone: number}
+		asked := h.ask(in)
+		synctest.Wait()
+		s.mu.Lock()
+		s.fail = nil
+		s.mu.Unlock()
+		h.reopen()
+		synctest.Wait()
+		if len(s.sent) != 1 || s.sent[0].Code != asked.Code {
+			t.Fatalf("after a restart %d texts were sent", len(s.sent))
+		}
+	})
+}
+
+func TestAppWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := newAppHouse(t)
+		defer h.close()
+		in := authcore.Ask{
+			Whom: authcore.Whom{Email: alice}, Create: true, Slot: "window", Supersede: true,
+			Known:  authcore.Terms{Digits: 8, Hex: true, Lifetime: 30 * time.Minute},
+			Window: &authcore.Window{Count: 5, Per: 30 * time.Minute},
+		}
+		from := func(i int) authcore.Asked {
+			in.Client = netip.MustParseAddr(fmt.Sprintf("192.0.2.%d", i))
+			return h.ask(in)
+		}
+		var last authcore.Asked
+		for i := range 5 {
+			if last = from(1); last.Verdict != authcore.Accepted || last.Attempts != i+1 {
+				t.Fatalf("request %d: %v, %d attempts", i+1, last.Verdict, last.Attempts)
+			}
+		}
+		if out := from(1); out.Verdict != authcore.Limited || !out.ByClient {
+			t.Errorf("the sixth from one client: %+v", out)
+		}
+		if out := from(2); out.Verdict != authcore.Limited || out.ByClient || out.Challenge != last.Challenge || out.Attempts != 5 || out.RetryAfter <= 0 {
+			t.Errorf("the sixth from another client: %+v", out)
+		}
+		if v := h.prove(authcore.Proof{Slot: "window", Contact: alice.String(), Code: last.Code, Forget: true}).Verdict; v != authcore.Accepted {
+			t.Fatalf("the newest code: %v", v)
+		}
+		if out := from(1); out.Verdict != authcore.Accepted || out.Attempts != 1 {
+			t.Errorf("after a sign-in the counts begin anew: %+v", out)
+		}
+		time.Sleep(31 * time.Minute)
+		if out := from(1); out.Verdict != authcore.Accepted || out.Attempts != 1 {
+			t.Errorf("after the window: %+v", out)
+		}
+	})
+}
+
+func TestAppMailLimitsHoldWhateverTheApp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := newAppHouse(t)
+		defer h.close()
+		for i := range 5 {
+			if out := h.askLater(codeFor(alice), 11*time.Second); out.Verdict != authcore.Accepted {
+				t.Fatalf("mail %d: %v", i+1, out.Verdict)
+			}
+		}
+		if out := h.askLater(codeFor(alice), 11*time.Second); out.Verdict != authcore.Limited {
+			t.Errorf("the sixth mail in an hour: %v", out.Verdict)
+		}
+		own := codeFor(alice)
+		own.Deliver = false
+		if out := h.ask(own); out.Verdict != authcore.Accepted {
+			t.Errorf("what the caller delivers itself counts for no mail limit: %v", out.Verdict)
+		}
+		if begun, err := h.service.Begin(t.Context(), h.browser().Browser, authcore.Start{Address: alice}); err != nil || begun.Verdict != authcore.Limited {
+			t.Errorf("mails of apps and gates count together: %v %v", begun.Verdict, err)
+		}
+	})
+}
+
+func TestAppFingerprint(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := newAppHouse(t)
+		defer h.close()
+		in := linkFor(alice)
+		in.Client, in.Agent = netip.MustParseAddr("192.0.2.7"), "Browser/1"
+		asked := h.ask(in)
+		match := authcore.FingerprintUse{IP: true, UserAgent: true}
+		for _, f := range []*authcore.Fingerprint{nil, {IP: "192.0.2.8", UserAgent: "Browser/1"}, {IP: "192.0.2.7", UserAgent: "Browser/2"}} {
+			if v := h.prove(authcore.Proof{Token: asked.Token, Match: match, Fingerprint: f}).Verdict; v != authcore.Mismatch {
+				t.Errorf("fingerprint %v: %v", f, v)
+			}
+		}
+		good := &authcore.Fingerprint{IP: "192.0.2.7", UserAgent: "Browser/1"}
+		if v := h.prove(authcore.Proof{Token: asked.Token, Match: match, Fingerprint: good}).Verdict; v != authcore.Accepted {
+			t.Errorf("the same device: %v", v)
+		}
+	})
+}
+
+func TestAppRedirectIsCheckedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, app := newAppHouse(t)
+		defer h.close()
+		asked := h.ask(linkFor(alice))
+		app.Callbacks = authcore.Callbacks{}
+		if p := h.prove(authcore.Proof{Token: asked.Token}); p.Redirect != "" || !p.Gone {
+			t.Errorf("a callback that was removed meanwhile: %+v", p)
+		}
+	})
+}

@@ -1,0 +1,219 @@
+package authcore
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// RoleChange is a wish to change somebody's place in an organization.
+type RoleChange struct {
+	Realm   Realm
+	Org     string
+	Subject string // whose
+	Role    Role   // "" takes the person out
+	By      string // subject of the member who wishes it; "" for the app itself
+	Add     bool   // the person may be new to the organization
+}
+
+// SetRole changes, adds or ends a membership. Verdict is Accepted; Unknown (no
+// such organization, person or membership); Forbidden: only owners change or
+// remove owners and admins or make any, only owners and admins change members,
+// and an organization keeps at least one owner.
+func (s *Service) SetRole(ctx context.Context, in RoleChange) (Verdict, error) {
+	var v Verdict
+	err := s.core.store.Update(ctx, func(tx Tx) (err error) {
+		v, err = s.setRole(tx, in)
+		return err
+	})
+	if err == nil && v == Accepted {
+		s.observe(Event{Name: EventOrg, App: in.Realm.App, Subject: in.Subject, Reason: "role_" + string(in.Role)})
+	}
+	return v, err
+}
+
+func (s *Service) setRole(tx Tx, in RoleChange) (Verdict, error) {
+	o, err := loadOrg(tx, in.Realm, in.Org)
+	if err != nil || o == nil {
+		return Unknown, err
+	}
+	p, err := loadRealmPerson(tx, in.Realm, in.Subject)
+	if err != nil || p == nil {
+		return Unknown, err
+	}
+	old, err := roleIn(tx, o.ID, p.Subject)
+	if err != nil || old == "" && !in.Add {
+		return Unknown, err
+	}
+	if in.By != "" {
+		by, err := roleIn(tx, o.ID, in.By)
+		if err != nil || !mayChange(by, old, in.Role) && !(in.By == in.Subject && in.Role == "") {
+			return Forbidden, err
+		}
+	}
+	if old == Owner && in.Role != Owner && len(o.Owners) == 1 || in.Role == Owner && len(o.Owners) >= maxOwners {
+		return Forbidden, nil
+	}
+	return Accepted, o.setRole(tx, p.Subject, in.Role, s.core.now())
+}
+
+// mayChange tells whether a member with role by may make old into role.
+func mayChange(by, old, role Role) bool {
+	switch by {
+	case Owner:
+		return true
+	case Admin: // members may be promoted, never to owner; admins are for owners
+		return old != Owner && old != Admin && role != Owner
+	}
+	return false
+}
+
+// Invite is an invitation to an organization.
+type Invite struct {
+	ID       string    `json:"id"`
+	Realm    Realm     `json:"realm"`
+	Org      string    `json:"org"`
+	Email    Address   `json:"email"`
+	Role     Role      `json:"role"`
+	By       string    `json:"by,omitempty"` // subject, "" for the app
+	Created  time.Time `json:"created"`
+	Expires  time.Time `json:"expires"`
+	Accepted time.Time `json:"accepted,omitzero"`
+}
+
+// InviteLifetime is how long an invitation can be accepted.
+const InviteLifetime = 7 * 24 * time.Hour
+
+// InviteMember makes an invitation of email; the one that waits already for the
+// same address is renewed instead. Sending the mail is an Ask of its own. by is
+// the subject of the member who invites, "" for the app itself. Verdict is
+// Accepted, Unknown (no such organization) or Forbidden.
+func (s *Service) InviteMember(ctx context.Context, realm Realm, org, by string, email Address, role Role) (Invite, Verdict, error) {
+	pending, err := s.Invites(ctx, realm, org)
+	if err != nil {
+		return Invite{}, Unknown, err
+	}
+	var out Invite
+	v := Accepted
+	err = s.core.store.Update(ctx, func(tx Tx) error {
+		v = Accepted
+		o, err := loadOrg(tx, realm, org)
+		if err != nil || o == nil {
+			v = Unknown
+			return err
+		}
+		if by != "" {
+			inviter, err := roleIn(tx, org, by)
+			if err != nil || !mayChange(inviter, "", role) {
+				v = Forbidden
+				return err
+			}
+		}
+		now := s.core.now()
+		out = Invite{ID: NewID(now), Realm: realm, Org: org, Email: email, Created: now}
+		if i := slices.IndexFunc(pending, func(i Invite) bool { return i.Email == email }); i >= 0 {
+			out = pending[i]
+		}
+		out.Role, out.By, out.Expires = role, by, now.Add(InviteLifetime)
+		return out.save(tx)
+	})
+	return out, v, err
+}
+
+func (i *Invite) save(tx Tx) error {
+	kept := i.Expires.Add(InviteLifetime)
+	tx.Put(keyOrgInvite+i.Org+"/"+i.ID, []byte("{}"), kept)
+	return save(tx, keyInvite+i.ID, i, kept)
+}
+
+func loadInvite(tx Tx, realm Realm, id string) (*Invite, error) {
+	if !isID(id) {
+		return nil, nil
+	}
+	i := &Invite{}
+	ok, err := load(tx, keyInvite+id, i)
+	if err != nil || !ok || i.ID != id || i.Realm != realm {
+		return nil, err
+	}
+	return i, nil
+}
+
+// Invites returns the invitations of an organization that wait.
+func (s *Service) Invites(ctx context.Context, realm Realm, org string) ([]Invite, error) {
+	var out []Invite
+	err := s.core.store.View(ctx, func(tx Tx) error {
+		out = nil
+		prefix := keyOrgInvite + org + "/"
+		items, err := tx.Scan(prefix, "", 1000)
+		if err != nil {
+			return err
+		}
+		for _, item := range items {
+			i, err := loadInvite(tx, realm, item.Key[len(prefix):])
+			if err != nil {
+				return err
+			}
+			if i != nil && i.Org == org && i.Accepted.IsZero() && s.core.now().Before(i.Expires) {
+				out = append(out, *i)
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+// AcceptInvite makes the person a member as invited. Only who has proved the
+// invited address may accept. Verdict is Accepted, Unknown, Expired, Used or
+// Forbidden. A member keeps a role that is higher than the invited one.
+func (s *Service) AcceptInvite(ctx context.Context, realm Realm, id, sub string) (Membership, Verdict, error) {
+	var out Membership
+	var v Verdict
+	err := s.core.store.Update(ctx, func(tx Tx) (err error) {
+		v, err = s.acceptInvite(tx, realm, id, sub, &out)
+		return err
+	})
+	if err == nil && v == Accepted {
+		s.observe(Event{Name: EventOrg, App: realm.App, Subject: sub, Reason: "invite_accepted"})
+	}
+	return out, v, err
+}
+
+func (s *Service) acceptInvite(tx Tx, realm Realm, id, sub string, out *Membership) (Verdict, error) {
+	i, err := loadInvite(tx, realm, id)
+	if err != nil || i == nil {
+		return Unknown, err
+	}
+	now := s.core.now()
+	switch {
+	case !i.Accepted.IsZero():
+		return Used, nil
+	case !now.Before(i.Expires):
+		return Expired, nil
+	}
+	o, err := loadOrg(tx, realm, i.Org)
+	if err != nil || o == nil {
+		return Unknown, err
+	}
+	p, err := loadRealmPerson(tx, realm, sub)
+	if err != nil || p == nil {
+		return Unknown, err
+	}
+	v := p.view()
+	if c, ok := v.Contact(i.Email.String()); !ok || !c.Verified {
+		return Forbidden, nil
+	}
+	old, err := roleIn(tx, o.ID, sub)
+	if err != nil {
+		return Unknown, err
+	}
+	role := i.Role
+	if old == Owner || old == Admin && role == Member {
+		role = old
+	}
+	i.Accepted = now
+	if err := i.save(tx); err != nil {
+		return Unknown, err
+	}
+	*out = Membership{Org: *o, Person: v, Role: role, Since: now}
+	return Accepted, o.setRole(tx, sub, role, now)
+}

@@ -1,0 +1,235 @@
+package authcore
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Role is what a member may do in an organization.
+type Role string
+
+// The roles. Owners may do everything; admins may invite, and change and remove
+// members and admins-to-be but no owner or admin; members may look.
+const (
+	Owner  Role = "owner"
+	Admin  Role = "admin"
+	Member Role = "member"
+)
+
+// ParseRole reads a role; ok is false for any other text.
+func ParseRole(s string) (r Role, ok bool) {
+	return Role(s), s == string(Owner) || s == string(Admin) || s == string(Member)
+}
+
+// Organization is a group of an app's people with a plan of its own.
+type Organization struct {
+	ID      string    `json:"id"` // 27 letters and digits
+	Realm   Realm     `json:"realm"`
+	Name    string    `json:"name"`
+	Slug    string    `json:"slug"` // unique in the realm
+	Plan    string    `json:"plan,omitempty"`
+	Owners  []string  `json:"owners"` // subjects; never empty
+	Created time.Time `json:"created"`
+}
+
+// Membership is one person's place in an organization.
+type Membership struct {
+	Org    Organization
+	Person Person
+	Role   Role
+	Since  time.Time
+}
+
+type memberRecord struct {
+	Org     string    `json:"org"`
+	Subject string    `json:"sub"`
+	Role    Role      `json:"role"`
+	Since   time.Time `json:"since"`
+}
+
+// maxOwners bounds the owners of one organization.
+const maxOwners = 100
+
+// loadOrg reads an organization of realm, nil for none.
+func loadOrg(tx Tx, realm Realm, id string) (*Organization, error) {
+	if !isID(id) {
+		return nil, nil
+	}
+	o := &Organization{}
+	ok, err := load(tx, keyOrg+id, o)
+	if err != nil || !ok || o.ID != id || o.Realm != realm {
+		return nil, err
+	}
+	return o, nil
+}
+
+// roleIn returns the role of a person in an organization, "" for none.
+func roleIn(tx Tx, org, sub string) (Role, error) {
+	if !isID(org) || !isID(sub) {
+		return "", nil
+	}
+	var m memberRecord
+	_, err := load(tx, keyOrgPerson+org+"/"+sub, &m)
+	return m.Role, err
+}
+
+// CreateOrganization makes an organization that owner owns. An empty slug is
+// made from the name. Verdict is Accepted, Unknown (no such owner), Malformed
+// (name or slug) or Taken (the slug was given and is another's).
+func (s *Service) CreateOrganization(ctx context.Context, app *App, realm Realm, owner, name, slug string) (Organization, Verdict, error) {
+	var out Organization
+	v := Accepted
+	if name == "" || len(name) > maxName || slug != "" && slug != slugOf(slug) {
+		return out, Malformed, nil
+	}
+	err := s.core.store.Update(ctx, func(tx Tx) error {
+		v = Accepted
+		p, err := loadRealmPerson(tx, realm, owner)
+		if err != nil || p == nil {
+			v = Unknown
+			return err
+		}
+		now := s.core.now()
+		o := Organization{ID: NewID(now), Realm: realm, Name: name, Slug: slug, Created: now}
+		if len(app.Plans) > 0 {
+			o.Plan = app.Plans[0].ID
+		}
+		if v, err = o.takeSlug(tx); err != nil || v != Accepted {
+			return err
+		}
+		out = o
+		return out.setRole(tx, owner, Owner, now)
+	})
+	if err == nil && v == Accepted {
+		s.observe(Event{Name: EventOrg, App: realm.App, Subject: owner, Reason: "created"})
+	}
+	return out, v, err
+}
+
+// takeSlug claims the organization's slug, or makes one that is free.
+func (o *Organization) takeSlug(tx Tx) (Verdict, error) {
+	given := o.Slug != ""
+	if !given {
+		o.Slug = slugOf(o.Name)
+	}
+	var taken string
+	if _, err := load(tx, realmKey(o.Realm, indexSlug, o.Slug), &taken); err != nil {
+		return Unknown, err
+	}
+	if taken != "" {
+		if given {
+			return Taken, nil
+		}
+		raw := make([]byte, 4)
+		rand.Read(raw)
+		o.Slug += "-" + hex.EncodeToString(raw)
+	}
+	return Accepted, save(tx, realmKey(o.Realm, indexSlug, o.Slug), o.ID, time.Time{})
+}
+
+// slugOf is a name for URLs: lower-case letters, digits and single hyphens.
+func slugOf(name string) string {
+	var b strings.Builder
+	for i := 0; i < len(name) && b.Len() < 48; i++ {
+		c := asciiLower(name[i : i+1])[0]
+		if isLetterOrDigit(c) {
+			b.WriteByte(c)
+		} else if n := b.Len(); n > 0 && b.String()[n-1] != '-' {
+			b.WriteByte('-')
+		}
+	}
+	if slug := strings.Trim(b.String(), "-"); slug != "" {
+		return slug
+	}
+	return "org"
+}
+
+// setRole gives a person a role, "" for none any more, and stores o.
+func (o *Organization) setRole(tx Tx, sub string, role Role, now time.Time) error {
+	o.Owners = slices.DeleteFunc(slices.Clone(o.Owners), func(s string) bool { return s == sub })
+	if role == Owner {
+		o.Owners = append(o.Owners, sub)
+	}
+	byOrg, byPerson := keyOrgPerson+o.ID+"/"+sub, keyPersonOrg+sub+"/"+o.ID
+	if role == "" {
+		tx.Delete(byOrg)
+		tx.Delete(byPerson)
+		return save(tx, keyOrg+o.ID, o, time.Time{})
+	}
+	m := memberRecord{Org: o.ID, Subject: sub, Role: role, Since: now}
+	var before memberRecord
+	if ok, err := load(tx, byOrg, &before); err != nil {
+		return err
+	} else if ok {
+		m.Since = before.Since
+	}
+	if err := save(tx, byOrg, m, time.Time{}); err != nil {
+		return err
+	}
+	tx.Put(byPerson, []byte("{}"), time.Time{})
+	return save(tx, keyOrg+o.ID, o, time.Time{})
+}
+
+// Organization returns the organization with id, nil for none in realm.
+func (s *Service) Organization(ctx context.Context, realm Realm, id string) (out *Organization, err error) {
+	err = s.core.store.View(ctx, func(tx Tx) (err error) {
+		out, err = loadOrg(tx, realm, id)
+		return err
+	})
+	return out, err
+}
+
+// Organizations returns a person's memberships, the oldest organization first.
+func (s *Service) Organizations(ctx context.Context, realm Realm, sub string) ([]Membership, error) {
+	return s.memberships(ctx, realm, keyPersonOrg+sub+"/", func(org string) (string, string) { return org, sub })
+}
+
+// Members returns the members of an organization.
+func (s *Service) Members(ctx context.Context, realm Realm, org string) ([]Membership, error) {
+	return s.memberships(ctx, realm, keyOrgPerson+org+"/", func(sub string) (string, string) { return org, sub })
+}
+
+// memberships reads the memberships below prefix; ids tells organization and
+// person from what follows it.
+func (s *Service) memberships(ctx context.Context, realm Realm, prefix string, ids func(string) (org, sub string)) ([]Membership, error) {
+	var out []Membership
+	err := s.core.store.View(ctx, func(tx Tx) error {
+		out = nil
+		items, err := tx.Scan(prefix, "", 1000)
+		if err != nil {
+			return err
+		}
+		for _, item := range items {
+			m, err := loadMembership(tx, realm, ids, item.Key[len(prefix):])
+			if err != nil {
+				return err
+			}
+			if m != nil {
+				out = append(out, *m)
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+func loadMembership(tx Tx, realm Realm, ids func(string) (string, string), rest string) (*Membership, error) {
+	org, sub := ids(rest)
+	o, err := loadOrg(tx, realm, org)
+	if err != nil || o == nil {
+		return nil, err
+	}
+	p, err := loadRealmPerson(tx, realm, sub)
+	if err != nil || p == nil {
+		return nil, err
+	}
+	var r memberRecord
+	if ok, err := load(tx, keyOrgPerson+org+"/"+sub, &r); err != nil || !ok {
+		return nil, err
+	}
+	return &Membership{*o, p.view(), r.Role, r.Since}, nil
+}

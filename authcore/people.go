@@ -1,0 +1,177 @@
+package authcore
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"time"
+)
+
+// Person is somebody an app knows. Each app has people of its own, and others
+// for tests: the same address in two realms is two people.
+type Person struct {
+	Subject  string // 27 letters and digits; wire formats put a prefix before it
+	Realm    Realm
+	Address  Address // the first of Emails, zero for none
+	Name     string
+	Names    Names
+	Pending  bool // has not proved anything yet, and the app asked for that
+	Emails   []Contact
+	Phones   []Contact
+	External string          // the app's own id of the person
+	Metadata json.RawMessage // a JSON object of the app's, nil for none
+	Plan     string          // id of a Plan, "" for none
+	Created  time.Time
+	Updated  time.Time
+}
+
+// Names are the parts of a name.
+type Names struct {
+	First  string `json:"first,omitempty"`
+	Middle string `json:"middle,omitempty"`
+	Last   string `json:"last,omitempty"`
+}
+
+// Contact is one address or number of a person.
+type Contact struct {
+	ID       string    `json:"id"`
+	Value    string    `json:"value"` // as Address or Phone print it
+	Verified bool      `json:"verified,omitempty"`
+	Created  time.Time `json:"created"`
+	Updated  time.Time `json:"updated"`
+}
+
+// Contact returns the person's contact with id or value want.
+func (p *Person) Contact(want string) (Contact, bool) {
+	for _, list := range [][]Contact{p.Emails, p.Phones} {
+		for _, c := range list {
+			if want != "" && (c.ID == want || c.Value == want) {
+				return c, true
+			}
+		}
+	}
+	return Contact{}, false
+}
+
+// Phone returns the person's first number, zero for none.
+func (p *Person) Phone() Phone {
+	if len(p.Phones) == 0 {
+		return Phone{}
+	}
+	return Phone{p.Phones[0].Value}
+}
+
+func (p *person) view() Person {
+	out := Person{Subject: p.Subject, Realm: p.Realm, Address: p.Address, Name: p.Name, Created: p.Created, Updated: p.Created}
+	if f := p.Profile; f != nil {
+		out.Names, out.Pending, out.External, out.Plan, out.Updated = f.Names, f.Pending, f.External, f.Plan, f.Updated
+		out.Emails, out.Phones, out.Metadata = slices.Clone(f.Emails), slices.Clone(f.Phones), slices.Clone(f.Metadata)
+	}
+	return out
+}
+
+// Limits of what an app can make the store keep for one person.
+const (
+	MaxMetadata = 16 << 10 // bytes of Metadata
+	maxContacts = 20       // of each kind
+	maxName     = 256      // bytes
+)
+
+// realmKey is a key in the index of a realm.
+func realmKey(r Realm, kind, id string) string {
+	return keyRealm + r.String() + "/" + kind + "/" + id
+}
+
+// Kinds of index entries of a realm. All hold a subject.
+const (
+	indexPerson   = "person"
+	indexContact  = "contact"  // by id of the contact
+	indexValue    = "value"    // by address or number
+	indexExternal = "external" // by hash of the external id
+	indexSlug     = "slug"     // by slug: holds an organization's id
+)
+
+// findPerson reads the person that an index entry leads to, nil for none.
+func findPerson(tx Tx, r Realm, kind, id string) (*person, error) {
+	if id == "" || len(id) > maxAddress {
+		return nil, nil
+	}
+	var sub string
+	if ok, err := load(tx, realmKey(r, kind, id), &sub); err != nil || !ok {
+		return nil, err
+	}
+	return loadRealmPerson(tx, r, sub)
+}
+
+// loadRealmPerson reads a person of one realm: another's is none.
+func loadRealmPerson(tx Tx, r Realm, sub string) (*person, error) {
+	if !isID(sub) {
+		return nil, nil
+	}
+	p, err := loadPerson(tx, sub)
+	if err != nil || p == nil || p.Realm != r || p.Profile == nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// Whom names a person of a realm: the first field that is set counts.
+type Whom struct {
+	Subject  string
+	Email    Address
+	Phone    Phone
+	Contact  string // id of one of the person's contacts
+	External string
+}
+
+func (w Whom) find(tx Tx, r Realm) (*person, error) {
+	switch {
+	case w.Subject != "":
+		return loadRealmPerson(tx, r, w.Subject)
+	case !w.Email.IsZero():
+		return findPerson(tx, r, indexValue, w.Email.String())
+	case !w.Phone.IsZero():
+		return findPerson(tx, r, indexValue, w.Phone.String())
+	case w.Contact != "":
+		if !isID(w.Contact) {
+			return nil, nil
+		}
+		return findPerson(tx, r, indexContact, w.Contact)
+	}
+	return findPerson(tx, r, indexExternal, hashToken(w.External))
+}
+
+// Person returns the person that whom names in realm, nil for none.
+func (s *Service) Person(ctx context.Context, realm Realm, whom Whom) (*Person, error) {
+	var out *Person
+	err := s.core.store.View(ctx, func(tx Tx) error {
+		out = nil
+		p, err := whom.find(tx, realm)
+		if err != nil || p == nil {
+			return err
+		}
+		v := p.view()
+		out = &v
+		return nil
+	})
+	return out, err
+}
+
+// GatePerson tells whether somebody has signed in at a gate with address a, and
+// by what name.
+func (s *Service) GatePerson(ctx context.Context, a Address) (name string, known bool, err error) {
+	err = s.core.store.View(ctx, func(tx Tx) error {
+		var sub string
+		ok, err := load(tx, keyAddress+a.String(), &sub)
+		if err != nil || !ok {
+			return err
+		}
+		p, err := loadPerson(tx, sub)
+		if err != nil || p == nil {
+			return err
+		}
+		name, known = p.Name, p.Address == a
+		return nil
+	})
+	return name, known, err
+}

@@ -1,0 +1,317 @@
+package authcore_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+func (h *house) person(app *authcore.App, d authcore.Draft) authcore.Person {
+	h.t.Helper()
+	p, v, err := h.service.CreatePerson(h.t.Context(), app, authcore.Realm{App: app.ID}, d)
+	if err != nil || v != authcore.Accepted {
+		h.t.Fatal(v, err)
+	}
+	return p
+}
+
+func TestPeopleOfAnApp(t *testing.T) {
+	h, app := newAppHouse(t)
+	defer h.close()
+	live, test := authcore.Realm{App: "shop"}, authcore.Realm{App: "shop", Test: true}
+	number, _ := authcore.ParsePhone("+15005550006")
+	name, ext := "Alice", "crm-1"
+	p := h.person(app, authcore.Draft{Name: &name, External: &ext, Emails: []authcore.Address{alice}, Phones: []authcore.Phone{number}, Metadata: json.RawMessage(`{"a":1}`)})
+	for what, whom := range map[string]authcore.Whom{
+		"subject": {Subject: p.Subject}, "address": {Email: alice}, "number": {Phone: number},
+		"contact": {Contact: p.Emails[0].ID}, "external id": {External: ext},
+	} {
+		got, err := h.service.Person(t.Context(), live, whom)
+		if err != nil || got == nil || got.Subject != p.Subject || got.Name != name || string(got.Metadata) != `{"a":1}` {
+			t.Errorf("by %s: %+v %v", what, got, err)
+		}
+		for _, realm := range []authcore.Realm{test, {App: "other"}, {}} {
+			if got, _ := h.service.Person(t.Context(), realm, whom); got != nil {
+				t.Errorf("by %s in realm %q", what, realm)
+			}
+		}
+	}
+	_, v, err := h.service.CreatePerson(t.Context(), app, live, authcore.Draft{Emails: []authcore.Address{mal, alice}})
+	if err != nil || v != authcore.Taken {
+		t.Errorf("an address that is taken: %v %v", v, err)
+	}
+	if got, _ := h.service.Person(t.Context(), live, authcore.Whom{Email: mal}); got != nil {
+		t.Error("a refused call left something behind")
+	}
+	if _, v, _ := h.service.CreatePerson(t.Context(), app, test, authcore.Draft{Emails: []authcore.Address{alice}}); v != authcore.Accepted {
+		t.Errorf("the same address in test data: %v", v)
+	}
+	long := strings.Repeat("x", 300)
+	if _, v, _ := h.service.UpdatePerson(t.Context(), live, authcore.Whom{Email: alice}, authcore.Draft{Name: &long}); v != authcore.Malformed {
+		t.Errorf("a name of 300 bytes: %v", v)
+	}
+	got, v, _ := h.service.RemoveContact(t.Context(), live, p.Emails[0].ID)
+	if v != authcore.Accepted || !got.Address.IsZero() {
+		t.Errorf("removed %+v %v", got, v)
+	}
+	if _, v, _ := h.service.UpdatePerson(t.Context(), live, authcore.Whom{Phone: number}, authcore.Draft{Emails: []authcore.Address{mal}}); v != authcore.Accepted {
+		t.Errorf("another address: %v", v)
+	}
+}
+
+func TestDeletingAPersonEndsTheSessions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := newAppHouse(t)
+		defer h.close()
+		s := h.signInApp(alice)
+		live := authcore.Realm{App: "shop"}
+		if ok, err := h.service.DeletePerson(t.Context(), authcore.Realm{App: "other"}, s.Person.Subject); ok || err != nil {
+			t.Errorf("another app deletes: %v %v", ok, err)
+		}
+		if ok, err := h.service.DeletePerson(t.Context(), live, s.Person.Subject); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+		if _, v, _ := h.service.AppSession(t.Context(), live, authcore.SessionRef{Token: s.Token}); v != authcore.Unknown {
+			t.Errorf("the session of somebody who is gone: %v", v)
+		}
+		if p, _ := h.service.Person(t.Context(), live, authcore.Whom{Email: alice}); p != nil {
+			t.Error("still found by address")
+		}
+		if again := h.signInApp(alice); again.Person.Subject == s.Person.Subject {
+			t.Error("the same subject for a new person")
+		}
+	})
+}
+
+func TestEachPerson(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, app := newAppHouse(t)
+		defer h.close()
+		for i := range 250 {
+			h.person(app, authcore.Draft{Emails: []authcore.Address{mustAddress(fmt.Sprintf("p%d@example.com", i))}})
+			time.Sleep(time.Second)
+		}
+		var seen []string
+		err := h.service.EachPerson(t.Context(), authcore.Realm{App: "shop"}, "", func(p authcore.Person) bool {
+			seen = append(seen, p.Address.String())
+			return true
+		})
+		if err != nil || len(seen) != 250 || seen[0] != "p0@example.com" || seen[249] != "p249@example.com" {
+			t.Fatalf("%d people, %v", len(seen), err)
+		}
+	})
+}
+
+func TestOrganizations(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, app := newAppHouse(t)
+		defer h.close()
+		ctx, live := t.Context(), authcore.Realm{App: "shop"}
+		boss := h.signInApp(alice)
+		bob := h.person(app, authcore.Draft{Emails: []authcore.Address{mustAddress("bob@example.com")}})
+		eve := h.person(app, authcore.Draft{Emails: []authcore.Address{mustAddress("eve@example.com")}})
+		org, v, err := h.service.CreateOrganization(ctx, app, live, boss.Person.Subject, "Acme & Sons", "")
+		if err != nil || v != authcore.Accepted || org.Slug != "acme-sons" || org.Plan != "free" {
+			t.Fatalf("%+v %v %v", org, v, err)
+		}
+		if _, v, _ := h.service.CreateOrganization(ctx, app, live, bob.Subject, "Other", "acme-sons"); v != authcore.Taken {
+			t.Errorf("a slug twice: %v", v)
+		}
+		if second, v, _ := h.service.CreateOrganization(ctx, app, live, bob.Subject, "Acme Sons", ""); v != authcore.Accepted || second.Slug == "acme-sons" {
+			t.Errorf("%+v %v", second, v)
+		}
+		role := func(by, of string, r authcore.Role, add bool) authcore.Verdict {
+			v, err := h.service.SetRole(ctx, authcore.RoleChange{Realm: live, Org: org.ID, Subject: of, Role: r, By: by, Add: add})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return v
+		}
+		for _, step := range []struct {
+			by, of string
+			role   authcore.Role
+			add    bool
+			want   authcore.Verdict
+		}{
+			{"", bob.Subject, authcore.Admin, false, authcore.Unknown}, // not a member yet
+			{"", bob.Subject, authcore.Admin, true, authcore.Accepted},
+			{bob.Subject, eve.Subject, authcore.Member, true, authcore.Accepted},
+			{eve.Subject, bob.Subject, authcore.Member, false, authcore.Forbidden},
+			{bob.Subject, boss.Person.Subject, authcore.Member, false, authcore.Forbidden},
+			{bob.Subject, eve.Subject, authcore.Owner, false, authcore.Forbidden},
+			{bob.Subject, eve.Subject, authcore.Admin, false, authcore.Accepted},
+			{bob.Subject, eve.Subject, authcore.Member, false, authcore.Forbidden}, // only owners change admins
+			{boss.Person.Subject, eve.Subject, authcore.Member, false, authcore.Accepted},
+			{"", boss.Person.Subject, "", false, authcore.Forbidden}, // the last owner
+			{boss.Person.Subject, bob.Subject, authcore.Owner, false, authcore.Accepted},
+			{boss.Person.Subject, boss.Person.Subject, "", false, authcore.Accepted},
+		} {
+			if got := role(step.by, step.of, step.role, step.add); got != step.want {
+				t.Errorf("%+v: %v", step, got)
+			}
+		}
+		members, err := h.service.Members(ctx, live, org.ID)
+		if err != nil || len(members) != 2 {
+			t.Errorf("%d members, %v", len(members), err)
+		}
+		if orgs, _ := h.service.Organizations(ctx, live, bob.Subject); len(orgs) != 2 || orgs[0].Role != authcore.Owner {
+			t.Errorf("%+v", orgs)
+		}
+		if _, v, _ := h.service.SwitchOrg(ctx, live, authcore.SessionRef{SID: boss.ID}, org.ID); v != authcore.Forbidden {
+			t.Errorf("who has left switches to it: %v", v)
+		}
+	})
+}
+
+func TestInvitesAndSwitching(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, app := newAppHouse(t)
+		defer h.close()
+		ctx, live := t.Context(), authcore.Realm{App: "shop"}
+		boss := h.signInApp(alice)
+		bob := mustAddress("bob@example.com")
+		org, _, err := h.service.CreateOrganization(ctx, app, live, boss.Person.Subject, "Acme", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		invite, v, err := h.service.InviteMember(ctx, live, org.ID, boss.Person.Subject, bob, authcore.Admin)
+		if err != nil || v != authcore.Accepted {
+			t.Fatal(v, err)
+		}
+		again, _, _ := h.service.InviteMember(ctx, live, org.ID, "", bob, authcore.Member)
+		if again.ID != invite.ID || again.Role != authcore.Member {
+			t.Errorf("a second invitation of the same address: %+v", again)
+		}
+		if list, _ := h.service.Invites(ctx, live, org.ID); len(list) != 1 {
+			t.Errorf("%d invitations wait", len(list))
+		}
+		eve := h.signInApp(mustAddress("eve@example.com"))
+		if _, v, _ := h.service.AcceptInvite(ctx, live, invite.ID, eve.Person.Subject); v != authcore.Forbidden {
+			t.Errorf("somebody else accepts: %v", v)
+		}
+		unproved := h.person(app, authcore.Draft{Emails: []authcore.Address{bob}})
+		if _, v, _ := h.service.AcceptInvite(ctx, live, invite.ID, unproved.Subject); v != authcore.Forbidden {
+			t.Errorf("who has not proved the address accepts: %v", v)
+		}
+		session := h.signInApp(bob)
+		m, v, err := h.service.AcceptInvite(ctx, live, invite.ID, session.Person.Subject)
+		if err != nil || v != authcore.Accepted || m.Role != authcore.Member || m.Org.ID != org.ID {
+			t.Fatalf("%+v %v %v", m, v, err)
+		}
+		if _, v, _ := h.service.AcceptInvite(ctx, live, invite.ID, session.Person.Subject); v != authcore.Used {
+			t.Errorf("twice: %v", v)
+		}
+		switched, v, err := h.service.SwitchOrg(ctx, live, authcore.SessionRef{Token: session.Token}, org.ID)
+		if err != nil || v != authcore.Accepted || switched.Token == session.Token || switched.OrgRole != authcore.Member || !switched.Expires.Equal(session.Expires) {
+			t.Fatalf("%+v %v %v", switched, v, err)
+		}
+		if _, err := h.service.SetRole(ctx, authcore.RoleChange{Realm: live, Org: org.ID, Subject: session.Person.Subject}); err != nil {
+			t.Fatal(err)
+		}
+		if got, _, _ := h.service.AppSession(ctx, live, authcore.SessionRef{Token: switched.Token}); got.Org != "" || got.OrgRole != "" {
+			t.Errorf("who was taken out still acts for it: %+v", got)
+		}
+		late, _, _ := h.service.InviteMember(ctx, live, org.ID, "", mal, authcore.Member)
+		time.Sleep(authcore.InviteLifetime)
+		if _, v, _ := h.service.AcceptInvite(ctx, live, late.ID, boss.Person.Subject); v != authcore.Expired {
+			t.Errorf("after its time: %v", v)
+		}
+	})
+}
+
+func TestPhone(t *testing.T) {
+	for text, want := range map[string]bool{
+		"+14155550123": true, "+390123456789": true, "+12345678": true,
+		"14155550123": false, "+0123456789": false, "+1 415 555": false, "+1415555a": false, "+1234567": false,
+		"+1234567890123456": false, "": false, "+": false, "+１４１５５５５０１２３": false,
+	} {
+		p, err := authcore.ParsePhone(text)
+		if (err == nil) != want {
+			t.Errorf("ParsePhone(%q): %v", text, err)
+		}
+		if err == nil && p.String() != text {
+			t.Errorf("%q came back as %q", text, p)
+		}
+	}
+	p, _ := authcore.ParsePhone("+390123456790")
+	if p.Redacted() != "+3*********90" {
+		t.Errorf("redacted %q", p.Redacted())
+	}
+}
+
+func TestAppKeys(t *testing.T) {
+	for key, ok := range map[string]bool{
+		liveKey: true, testKey: true, pubKey: true, "sbk_live_" + strings.Repeat("a", 32): true,
+		"": false, "sk_live_short": false, "sk_prod_" + strings.Repeat("a", 32): false, "live_" + strings.Repeat("a", 32): false,
+		"sk_live_" + strings.Repeat("a", 31) + " ": false, "sk_live_" + strings.Repeat("é", 20): false,
+	} {
+		if _, err := authcore.ParseAppKey(key); (err == nil) != ok {
+			t.Errorf("ParseAppKey(%q): %v", key, err)
+		}
+	}
+	k := appKey(t, liveKey)
+	for _, shown := range []string{fmt.Sprint(k), fmt.Sprintf("%+v %#v %s", k, k, k)} {
+		if strings.Contains(shown, "0123456789abcdef") || strings.Contains(shown, "hash") {
+			t.Errorf("a key shows itself: %s", shown)
+		}
+	}
+	apps, err := authcore.NewApps(&authcore.App{ID: "shop", Keys: []authcore.AppKey{k}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, wrong := range []string{"", liveKey[1:], liveKey[:len(liveKey)-1], liveKey + "0", strings.ToUpper(liveKey), " " + liveKey} {
+		if _, ok := apps.Caller(wrong); ok {
+			t.Errorf("%q is taken for the key", wrong)
+		}
+	}
+	if _, err := authcore.NewApps(&authcore.App{ID: "a", Keys: []authcore.AppKey{k}}, &authcore.App{ID: "b", Keys: []authcore.AppKey{k}}); err == nil {
+		t.Error("one key of two apps")
+	}
+	if _, err := authcore.NewApps(&authcore.App{ID: "a b"}); err == nil {
+		t.Error("an id with a space")
+	}
+}
+
+func TestCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		defer h.close()
+		rate := authcore.Rate{Count: 3, Per: time.Minute}
+		for left := 2; left >= 0; left-- {
+			if q := h.core.Count("key", rate); q.Over || q.Remaining != left || q.Limit != 3 || time.Until(q.Reset) > time.Minute {
+				t.Fatalf("%+v", q)
+			}
+		}
+		if q := h.core.Count("key", rate); !q.Over || q.Remaining != 0 {
+			t.Errorf("%+v", q)
+		}
+		if q := h.core.Count("another", rate); q.Over {
+			t.Errorf("%+v", q)
+		}
+		time.Sleep(time.Minute)
+		if q := h.core.Count("key", rate); q.Over {
+			t.Errorf("after a minute %+v", q)
+		}
+	})
+}
+
+func TestNewID(t *testing.T) {
+	seen := map[string]bool{}
+	early := authcore.NewID(time.Unix(1_700_000_000, 0))
+	late := authcore.NewID(time.Unix(1_700_000_001, 0))
+	if early >= late {
+		t.Error("ids do not sort by time")
+	}
+	for range 1000 {
+		id := authcore.NewID(time.Unix(1_700_000_000, 0))
+		if len(id) != 27 || seen[id] {
+			t.Fatalf("%q", id)
+		}
+		seen[id] = true
+	}
+}

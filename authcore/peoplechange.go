@@ -1,0 +1,287 @@
+package authcore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"time"
+)
+
+// Draft is what a new person is made of, or what is to change in one. In a
+// change nil fields stay as they are.
+type Draft struct {
+	Name     *string
+	Names    *Names
+	Pending  *bool
+	Emails   []Address // added, unverified
+	Phones   []Phone   // added, unverified
+	External *string
+	Metadata json.RawMessage // replaces the old; "null" removes it
+	Plan     *string
+}
+
+// CreatePerson makes a person. Verdict is Accepted, or Taken when one of the
+// addresses, numbers or the external id is another's (who is returned), or
+// Malformed for what is too long or too much.
+func (s *Service) CreatePerson(ctx context.Context, app *App, realm Realm, d Draft) (Person, Verdict, error) {
+	return s.changePerson(ctx, realm, d, func(Tx) (*person, error) {
+		return s.newPerson(app, realm), nil
+	})
+}
+
+// UpdatePerson changes a person. Verdict as for CreatePerson, or Unknown when
+// there is no such person in realm.
+func (s *Service) UpdatePerson(ctx context.Context, realm Realm, whom Whom, d Draft) (Person, Verdict, error) {
+	return s.changePerson(ctx, realm, d, func(tx Tx) (*person, error) { return whom.find(tx, realm) })
+}
+
+func (s *Service) changePerson(ctx context.Context, realm Realm, d Draft, get func(Tx) (*person, error)) (Person, Verdict, error) {
+	var out Person
+	var v Verdict
+	err := s.core.store.Update(ctx, func(tx Tx) error {
+		p, err := get(tx)
+		if err != nil || p == nil {
+			v = Unknown
+			return err
+		}
+		other, verdict, err := s.apply(tx, p, d)
+		v, out = verdict, other.view()
+		if err != nil {
+			return err
+		}
+		if v != Accepted {
+			return errUndo
+		}
+		return p.save(tx)
+	})
+	return out, v, undone(err)
+}
+
+// errUndo ends a transaction whose outcome is a "no" that must write nothing,
+// though something was put already.
+var errUndo = errors.New("nothing to commit")
+
+func undone(err error) error {
+	if errors.Is(err, errUndo) {
+		return nil
+	}
+	return err
+}
+
+// newPerson is somebody new in a realm, not stored yet.
+func (s *Service) newPerson(app *App, realm Realm) *person {
+	now := s.core.now()
+	p := &person{Subject: NewID(now), Realm: realm, Created: now, Profile: &appProfile{Updated: now}}
+	if len(app.Plans) > 0 {
+		p.Profile.Plan = app.Plans[0].ID
+	}
+	return p
+}
+
+// apply puts d into p. With Taken it returns whose it is.
+func (s *Service) apply(tx Tx, p *person, d Draft) (*person, Verdict, error) {
+	f, now := p.Profile, s.core.now()
+	if d.tooMuch(f) {
+		return p, Malformed, nil
+	}
+	f.Updated = now
+	set(&p.Name, d.Name)
+	set(&f.Names, d.Names)
+	set(&f.Pending, d.Pending)
+	set(&f.Plan, d.Plan)
+	if d.Metadata != nil {
+		f.Metadata = d.Metadata
+		if string(d.Metadata) == "null" {
+			f.Metadata = nil
+		}
+	}
+	if d.External != nil && *d.External != f.External {
+		if other, err := p.claim(tx, indexExternal, hashToken(*d.External)); err != nil || other != nil {
+			return other, Taken, err
+		}
+		if f.External != "" {
+			tx.Delete(realmKey(p.Realm, indexExternal, hashToken(f.External)))
+		}
+		f.External = *d.External
+	}
+	for _, a := range d.Emails {
+		if other, err := p.addContact(tx, &f.Emails, a.String(), now); err != nil || other != nil {
+			return other, Taken, err
+		}
+	}
+	for _, n := range d.Phones {
+		if other, err := p.addContact(tx, &f.Phones, n.String(), now); err != nil || other != nil {
+			return other, Taken, err
+		}
+	}
+	p.choose()
+	return p, Accepted, nil
+}
+
+func set[T any](to *T, from *T) {
+	if from != nil {
+		*to = *from
+	}
+}
+
+// tooMuch bounds what one person can make the store keep.
+func (d Draft) tooMuch(f *appProfile) bool {
+	var texts []string
+	for _, text := range []*string{d.Name, d.External} {
+		if text != nil {
+			texts = append(texts, *text)
+		}
+	}
+	if n := d.Names; n != nil {
+		texts = append(texts, n.First, n.Middle, n.Last)
+	}
+	return slices.ContainsFunc(texts, func(s string) bool { return len(s) > maxName }) ||
+		len(d.Metadata) > MaxMetadata ||
+		len(f.Emails)+len(d.Emails) > maxContacts || len(f.Phones)+len(d.Phones) > maxContacts
+}
+
+// choose makes the first address the person's own.
+func (p *person) choose() {
+	p.Address = Address{}
+	if len(p.Profile.Emails) > 0 {
+		p.Address = Address{p.Profile.Emails[0].Value}
+	}
+}
+
+// claim takes an entry of the realm's index for p. If it is another's, that
+// person is returned.
+func (p *person) claim(tx Tx, kind, id string) (*person, error) {
+	owner, err := findPerson(tx, p.Realm, kind, id)
+	if err != nil || owner != nil && owner.Subject != p.Subject {
+		return owner, err
+	}
+	return nil, save(tx, realmKey(p.Realm, kind, id), p.Subject, time.Time{})
+}
+
+// addContact gives p an address or a number that is nobody else's. One that p
+// has stays as it is.
+func (p *person) addContact(tx Tx, list *[]Contact, value string, now time.Time) (*person, error) {
+	if slices.ContainsFunc(*list, func(c Contact) bool { return c.Value == value }) {
+		return nil, nil
+	}
+	if other, err := p.claim(tx, indexValue, value); err != nil || other != nil {
+		return other, err
+	}
+	c := Contact{ID: NewID(now), Value: value, Created: now, Updated: now}
+	*list = append(*list, c)
+	return p.claim(tx, indexContact, c.ID)
+}
+
+// save stores a person of an app.
+func (p *person) save(tx Tx) error {
+	tx.Put(realmKey(p.Realm, indexPerson, p.Subject), []byte("{}"), time.Time{})
+	return save(tx, keyPerson+p.Subject, p, time.Time{})
+}
+
+// prove notes that the person holds a contact.
+func (p *person) prove(contact string, now time.Time) {
+	for _, list := range [][]Contact{p.Profile.Emails, p.Profile.Phones} {
+		for i := range list {
+			if list[i].ID == contact && (!list[i].Verified || p.Profile.Pending) {
+				list[i].Verified, list[i].Updated = true, now
+				p.Profile.Pending, p.Profile.Updated = false, now
+			}
+		}
+	}
+}
+
+// DeletePerson removes a person with all that leads to it, and ends the
+// person's sessions. It tells whether there was one.
+func (s *Service) DeletePerson(ctx context.Context, realm Realm, sub string) (bool, error) {
+	var found bool
+	err := s.core.store.Update(ctx, func(tx Tx) error {
+		p, err := loadRealmPerson(tx, realm, sub)
+		if found = p != nil; err != nil || p == nil {
+			return err
+		}
+		for _, c := range slices.Concat(p.Profile.Emails, p.Profile.Phones) {
+			p.dropContact(tx, c)
+		}
+		if p.Profile.External != "" {
+			tx.Delete(realmKey(realm, indexExternal, hashToken(p.Profile.External)))
+		}
+		tx.Delete(realmKey(realm, indexPerson, sub))
+		tx.Delete(keyPerson + sub)
+		return nil
+	})
+	if err != nil || !found {
+		return false, err
+	}
+	_, err = s.core.EndPerson(ctx, sub, "person_deleted")
+	return true, err
+}
+
+// RemoveContact takes an address or a number from the person that has it.
+// Verdict is Accepted, or Unknown when nobody in realm has it.
+func (s *Service) RemoveContact(ctx context.Context, realm Realm, contact string) (Person, Verdict, error) {
+	var out Person
+	v := Unknown
+	err := s.core.store.Update(ctx, func(tx Tx) error {
+		v = Unknown
+		p, err := Whom{Contact: contact}.find(tx, realm)
+		if err != nil || p == nil {
+			return err
+		}
+		same := func(c Contact) bool { return c.ID == contact }
+		for _, list := range []*[]Contact{&p.Profile.Emails, &p.Profile.Phones} {
+			if i := slices.IndexFunc(*list, same); i >= 0 {
+				p.dropContact(tx, (*list)[i])
+				*list = slices.Delete(*list, i, i+1)
+			}
+		}
+		p.choose()
+		p.Profile.Updated = s.core.now()
+		v, out = Accepted, p.view()
+		return p.save(tx)
+	})
+	return out, v, err
+}
+
+func (p *person) dropContact(tx Tx, c Contact) {
+	tx.Delete(realmKey(p.Realm, indexValue, c.Value))
+	tx.Delete(realmKey(p.Realm, indexContact, c.ID))
+}
+
+// peoplePage is how many people one transaction reads.
+const peoplePage = 200
+
+// EachPerson calls do with the people of realm, the oldest first, beginning
+// after subject after (empty: with the first), until do returns false.
+func (s *Service) EachPerson(ctx context.Context, realm Realm, after string, do func(Person) bool) error {
+	prefix := realmKey(realm, indexPerson, "")
+	for cursor := prefix + after; ; {
+		var page []Item
+		var people []Person
+		err := s.core.store.View(ctx, func(tx Tx) (err error) {
+			people = nil
+			if page, err = tx.Scan(prefix, cursor, peoplePage); err != nil {
+				return err
+			}
+			for _, item := range page {
+				p, err := loadRealmPerson(tx, realm, item.Key[len(prefix):])
+				if err != nil {
+					return err
+				}
+				if p != nil {
+					people = append(people, p.view())
+				}
+			}
+			return nil
+		})
+		if err != nil || len(page) == 0 {
+			return err
+		}
+		cursor = page[len(page)-1].Key
+		for _, p := range people {
+			if !do(p) {
+				return nil
+			}
+		}
+	}
+}

@@ -1,0 +1,255 @@
+package authcore
+
+import (
+	"context"
+	"net/netip"
+	"time"
+)
+
+// Proof is what an app shows to prove that a person holds a contact: the Token
+// of a link, or a Code together with the Contact (of the Slot) or the Handle
+// that it was asked for with.
+type Proof struct {
+	Caller  Caller
+	Token   string
+	Code    string
+	Slot    string
+	Contact string // id of the contact, or its value
+	Handle  string
+
+	Fingerprint *Fingerprint   // the device at verification, nil for unknown
+	Match       FingerprintUse // what must be the same as when it was asked for
+
+	Session *SessionTerms // makes a session; nil for none
+	Extend  string        // sid of the session that gains the proof instead
+	Origin  Origin
+	Client  netip.Addr // who shows it, for the log
+	Agent   string
+	Forget  bool // the contact's Window begins anew
+}
+
+// Fingerprint is what is known of a device.
+type Fingerprint struct {
+	IP        string `json:"ip,omitempty"`
+	UserAgent string `json:"user_agent,omitempty"`
+}
+
+// Proved is what came of a Proof.
+type Proved struct {
+	// Verdict is Accepted, Unknown (no such token, contact or code),
+	// Malformed (not the form of a code; no try), Wrong, Locked, CodesOff,
+	// Expired (also: superseded), Used or Mismatch.
+	Verdict   Verdict
+	TriesLeft int    // with Wrong
+	Method    string // "code" or "link"
+	Person    Person
+	Contact   Contact
+	Challenge string
+	Note      string
+	Redirect  string // still allowed now
+	Gone      bool   // there was a Redirect, which is not allowed any more
+	Session   *AppSession
+}
+
+// Prove compares, counts and consumes, in one transaction: of any number of
+// proofs at once at most one is accepted, and no more than the allowed tries
+// are compared.
+func (s *Service) Prove(ctx context.Context, in Proof) (Proved, error) {
+	var out Proved
+	var t *proving
+	err := s.core.store.Update(ctx, func(tx Tx) (err error) {
+		t = &proving{s: s, tx: tx, in: in, now: s.core.now()}
+		out, err = t.run()
+		return err
+	})
+	if err != nil {
+		return Proved{}, err
+	}
+	t.report(out)
+	return out, nil
+}
+
+// Look tells what Prove would find behind the token of a link, and changes
+// nothing: mail scanners open links too.
+func (s *Service) Look(ctx context.Context, caller Caller, token string) (Proved, error) {
+	var out Proved
+	err := s.core.store.View(ctx, func(tx Tx) error {
+		t := &proving{s: s, tx: tx, in: Proof{Caller: caller, Token: token}, now: s.core.now()}
+		v, err := t.find()
+		out = t.view(v)
+		return err
+	})
+	return out, err
+}
+
+// proving is one run of the transaction of a Proof.
+type proving struct {
+	s   *Service
+	tx  Tx
+	in  Proof
+	now time.Time
+	c   *challenge
+	p   *person
+}
+
+func (t *proving) run() (Proved, error) {
+	v, err := t.find()
+	if err == nil && v == Accepted && t.in.Token == "" {
+		return t.code()
+	}
+	if err == nil && v == Accepted {
+		v, err = t.consume("link")
+	}
+	if err != nil {
+		return Proved{}, err
+	}
+	return t.accepted(v)
+}
+
+// find loads the challenge and its person, and tells whether it can be
+// answered.
+func (t *proving) find() (Verdict, error) {
+	id, err := t.locate()
+	if err != nil || id == "" {
+		return Unknown, err
+	}
+	c, err := loadChallenge(t.tx, id)
+	realm := t.in.Caller.Realm()
+	if err != nil || c == nil || c.API == nil || c.API.Realm != realm || c.API.Link != (t.in.Token != "") {
+		return Unknown, err
+	}
+	if t.p, err = loadRealmPerson(t.tx, realm, c.API.Subject); err != nil || t.p == nil {
+		return Unknown, err
+	}
+	t.c = c
+	if v := c.state(t.now); v != Accepted {
+		return v, nil
+	}
+	if superseded, err := c.superseded(t.tx); err != nil || superseded {
+		return Expired, err
+	}
+	if !t.sameDevice() {
+		return Mismatch, nil
+	}
+	return Accepted, nil
+}
+
+// locate finds the id of the challenge that the proof is about, "" for none.
+func (t *proving) locate() (id string, err error) {
+	switch {
+	case t.in.Token != "":
+		if len(t.in.Token) != apiLinkLen {
+			return "", nil
+		}
+		_, err = load(t.tx, keyAPILink+hashToken(t.in.Token), &id)
+	case t.in.Handle != "":
+		var state handleState
+		_, err = load(t.tx, keyAPIHandle+hashToken(t.in.Handle), &state)
+		id = state.Challenge
+	default:
+		var contact Contact
+		if contact, err = t.contact(); err == nil && contact.ID != "" {
+			part := &apiPart{Realm: t.in.Caller.Realm(), Slot: t.in.Slot, Contact: contact.ID}
+			_, err = load(t.tx, slotKey(part), &id)
+		}
+	}
+	return id, err
+}
+
+// contact reads the contact that a code is for.
+func (t *proving) contact() (Contact, error) {
+	kind := indexValue
+	if isID(t.in.Contact) {
+		kind = indexContact
+	}
+	p, err := findPerson(t.tx, t.in.Caller.Realm(), kind, t.in.Contact)
+	if err != nil || p == nil {
+		return Contact{}, err
+	}
+	v := p.view()
+	c, _ := v.Contact(t.in.Contact)
+	return c, nil
+}
+
+// superseded tells whether another challenge took c's place.
+func (c *challenge) superseded(tx Tx) (bool, error) {
+	if !c.API.Current {
+		return false, nil
+	}
+	var id string
+	_, err := load(tx, slotKey(c.API), &id)
+	return id != c.ID, err
+}
+
+func (t *proving) sameDevice() bool {
+	match := t.in.Match
+	if !match.IP && !match.UserAgent {
+		return true
+	}
+	f := t.in.Fingerprint
+	if f == nil {
+		return false
+	}
+	return (!match.IP || f.IP == t.c.API.IP) && (!match.UserAgent || shortAgent(f.UserAgent) == t.c.Agent)
+}
+
+// code compares a code, and counts a wrong one where it can't be forgotten.
+func (t *proving) code() (Proved, error) {
+	code, ok := t.parse()
+	if !ok {
+		return t.accepted(Malformed)
+	}
+	contact := t.c.value()
+	failures := t.s.cfg.Limits.contactFailures(t.c.API.Realm, contact)
+	if err := (counters{failures}).load(t.tx); err != nil {
+		return Proved{}, err
+	}
+	left := failures.t.left(t.now, failures.rates)
+	if left == 0 {
+		return t.accepted(CodesOff)
+	}
+	if secret, known := t.s.core.secrets.find(t.c.Secret); known && sameCode(code, secret.apiCode(t.c)) {
+		v, err := t.consume("code")
+		if err != nil {
+			return Proved{}, err
+		}
+		return t.accepted(v)
+	}
+	if err := (counters{failures}).count(t.tx, t.now); err != nil {
+		return Proved{}, err
+	}
+	t.c.Tries--
+	out := t.view(Wrong)
+	if out.TriesLeft = min(t.c.Tries, left-1); out.TriesLeft <= 0 {
+		t.c.Locked, out.Verdict, out.TriesLeft = true, Locked, 0
+		if err := lockHandle(t.tx, t.in.Handle, t.c.Kept); err != nil {
+			return Proved{}, err
+		}
+	}
+	return out, t.c.save(t.tx)
+}
+
+// parse reads the code in the form that was sent.
+func (t *proving) parse() (string, bool) {
+	if !t.c.API.Hex {
+		code, _, ok := ParseCode(t.in.Code, t.c.Digits)
+		return code, ok
+	}
+	if len(t.in.Code) != t.c.Digits {
+		return "", false
+	}
+	for i := range len(t.in.Code) {
+		if c := t.in.Code[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return "", false
+		}
+	}
+	return t.in.Code, true
+}
+
+// value is the address or number that the challenge is about.
+func (c *challenge) value() string {
+	if c.API != nil && !c.API.Phone.IsZero() {
+		return c.API.Phone.String()
+	}
+	return c.Address.String()
+}

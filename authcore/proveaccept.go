@@ -1,0 +1,92 @@
+package authcore
+
+// consume uses the challenge up: the contact is proved.
+func (t *proving) consume(method string) (Verdict, error) {
+	t.p.prove(t.c.API.Contact, t.now)
+	if err := t.p.save(t.tx); err != nil {
+		return Unknown, err
+	}
+	t.c.Used, t.c.API.UsedAt, t.c.API.Method = true, t.now, method
+	if t.in.Forget {
+		if err := forgetWindow(t.tx, t.c.API.Realm, t.c.value(), t.now.Add(apiKept)); err != nil {
+			return Unknown, err
+		}
+	}
+	return Accepted, t.c.save(t.tx)
+}
+
+// accepted is the answer for verdict v, with a session if it is Accepted and
+// one was asked for.
+func (t *proving) accepted(v Verdict) (Proved, error) {
+	out := t.view(v)
+	if v != Accepted || t.in.Session == nil && t.in.Extend == "" {
+		return out, nil
+	}
+	proof := Factor{Contact: out.Contact.ID, Method: out.Method, At: t.now}
+	if t.in.Extend != "" {
+		lifetime := sessionExtension(t.in.Session)
+		r, err := loadAppSession(t.tx, out.Person.Realm, t.in.Extend)
+		if err != nil {
+			return Proved{}, err
+		}
+		if t.s.core.state(r) == Accepted && r.Subject == t.p.Subject {
+			r.gain(proof, lifetime, t.now)
+			out.Session = t.s.appSession(r, t.p)
+			return out, t.s.saveAppSession(t.tx, r)
+		}
+	}
+	if t.in.Session == nil {
+		return out, nil
+	}
+	r, err := t.s.startAppSession(t.tx, newAppSession{
+		p: t.p, terms: *t.in.Session, factor: proof, origin: t.in.Origin,
+		client: t.in.Client, agent: t.in.Agent, fingerprint: t.in.Fingerprint, now: t.now,
+	})
+	if err != nil {
+		return Proved{}, err
+	}
+	t.c.Session = r.ID
+	out.Session = t.s.appSession(r, t.p)
+	return out, t.c.save(t.tx)
+}
+
+// view is what may be told about the challenge.
+func (t *proving) view(v Verdict) Proved {
+	if t.c == nil {
+		return Proved{Verdict: v}
+	}
+	a := t.c.API
+	out := Proved{Verdict: v, Method: "code", Person: t.p.view(), Challenge: t.c.ID, Note: a.Note}
+	if a.Link {
+		out.Method = "link"
+	}
+	if c, ok := out.Person.Contact(a.Contact); ok {
+		out.Contact = c
+	}
+	if a.Redirect != "" {
+		if t.in.Caller.App.MayRedirect(a.Use, a.Redirect) {
+			out.Redirect = a.Redirect
+		} else {
+			out.Gone = true
+		}
+	}
+	return out
+}
+
+// report does what must wait until the transaction is on disk.
+func (t *proving) report(out Proved) {
+	e := Event{
+		Name: EventAnswer, App: t.in.Caller.App.ID, Address: out.Person.Address, Subject: out.Person.Subject,
+		Challenge: out.Challenge, Origin: t.in.Origin, Client: t.in.Client, Reason: out.Verdict.String(),
+	}
+	if out.Verdict == Accepted {
+		e.Name, e.Reason, e.Method = EventSignedIn, "", out.Method
+		if out.Session != nil {
+			e.Session = out.Session.ID
+		}
+	}
+	if out.Verdict == Wrong || out.Verdict == Locked && t.in.Token == "" {
+		t.s.core.alarm.count(t.s)
+	}
+	t.s.observe(e)
+}
