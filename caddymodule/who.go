@@ -1,0 +1,64 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+func (a *App) checkGroups() error {
+	groups, err := a.parseGroups()
+	if err != nil {
+		return err
+	}
+	_, err = newGroups(groups, authcore.NewLists(nil))
+	return err
+}
+
+// newGroups words what is wrong with a group for the line that makes it.
+func newGroups(named map[string][]authcore.Who, lists *authcore.Lists) (*authcore.Groups, error) {
+	groups, err := authcore.NewGroups(named, lists)
+	var who *authcore.WhoError
+	if errors.As(err, &who) {
+		directive, _, _ := strings.Cut(err.Error(), ":") // group and its name
+		who.Try[0] = "*@example.com"                     // another group might lead into a circle
+		return nil, errors.New(who.For(directive))
+	}
+	return groups, err
+}
+
+func (a *App) parseGroups() (map[string][]authcore.Who, error) {
+	groups := map[string][]authcore.Who{}
+	for name, args := range a.Groups {
+		if err := authcore.CheckGroupName(name); err != nil {
+			return nil, err
+		}
+		list, err := parseWho("group "+name, args)
+		if err != nil {
+			return nil, err
+		}
+		groups[name] = list
+	}
+	return groups, nil
+}
+
+// parseWho reads a list of people; its errors show lines to try that begin
+// with directive.
+func parseWho(directive string, args []string) ([]authcore.Who, error) {
+	if len(args) == 0 && directive != "gatehouse" {
+		return nil, fmt.Errorf("nobody is named after %s; write for example\n    %[1]s *@example.com\n    %[1]s alice@example.com", directive)
+	}
+	list, err := authcore.ParseWhoList(args)
+	return list, forDirective(directive, err)
+}
+
+// forDirective words a WhoError for the directive that it happened in.
+func forDirective(directive string, err error) error {
+	var who *authcore.WhoError
+	if errors.As(err, &who) {
+		return errors.New(who.For(directive))
+	}
+	return err
+}
