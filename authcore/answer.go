@@ -20,7 +20,7 @@ type Answer struct {
 type SignIn struct {
 	Session      *Session
 	Token        string // the session cookie's value
-	DeviceCookie string // the device cookie's value, to be set anew
+	DeviceCookie string // the device cookie's value, to be set anew; empty on a public computer
 	ReturnTo     ReturnTo
 }
 
@@ -157,9 +157,17 @@ func (t *attempt) answerCode(text string) (Answer, error) {
 	triesLeft := min(t.c.Tries, left-1)
 	if triesLeft <= 0 {
 		t.c.Locked = true
-		return Answer{Verdict: Locked, RetryAfter: t.resendWait()}, t.c.save(t.tx)
+		return Answer{Verdict: Locked, RetryAfter: t.resendWait()}, t.keep(OutcomeLocked)
 	}
-	return Answer{Verdict: Wrong, TriesLeft: triesLeft}, t.c.save(t.tx)
+	return Answer{Verdict: Wrong, TriesLeft: triesLeft}, t.keep(OutcomeWrongCode)
+}
+
+// keep saves the challenge after a wrong answer.
+func (t *attempt) keep(outcome Outcome) error {
+	if err := t.c.note(t.tx, Step{At: t.now, Outcome: outcome}); err != nil {
+		return err
+	}
+	return t.c.save(t.tx)
 }
 
 // rightCode compares also for a decoy, so that both take the same time.
@@ -211,6 +219,11 @@ func (t *attempt) send() (Answer, error) {
 		return Answer{Verdict: Accepted}, err // looks sent, and is not
 	}
 	t.queued = t.c
+	if !t.c.Decoy {
+		if err := t.c.note(t.tx, Step{At: t.now, Outcome: OutcomeQueued}); err != nil {
+			return Answer{}, err
+		}
+	}
 	return Answer{Verdict: Accepted}, t.s.core.queue.put(t.tx, t.c)
 }
 
@@ -262,6 +275,9 @@ func (t *attempt) accept(method string) (Answer, error) {
 		}
 	}
 	t.c.Used, t.c.Session = true, signIn.Session.ID
+	if err := t.c.noteUsed(t.tx, t.now, method); err != nil {
+		return Answer{}, err
+	}
 	return Answer{Verdict: Accepted, SignIn: signIn}, t.c.save(t.tx)
 }
 
@@ -286,6 +302,7 @@ func (t *attempt) committed(out Answer) {
 	}
 	if out.SignIn != nil {
 		t.s.core.cache.put(out.SignIn.Session)
+		t.s.core.census.sessions.Add(1)
 		e.Name, e.Reason = EventSignedIn, ""
 		e.Session, e.Subject, e.Method = out.SignIn.Session.ID, out.SignIn.Session.Subject, out.SignIn.Session.Method()
 	} else if out.Verdict == Accepted {

@@ -128,7 +128,7 @@ func loadAppSession(tx Tx, realm Realm, sid string) (*sessionRecord, error) {
 func (c *Core) state(r *sessionRecord) Verdict {
 	now := c.now()
 	switch {
-	case r == nil || !r.EndedAt.IsZero() || r.AuthTime.After(now.Add(clockSkew)):
+	case r == nil || !r.EndedAt.IsZero() || r.AuthTime.After(now.Add(clockSkew)) || c.revoked(r.AuthTime):
 		return Unknown
 	case !now.Before(r.Expires):
 		return Expired

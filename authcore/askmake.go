@@ -84,6 +84,11 @@ func (t *asking) make(out *Asked) error {
 		if err := t.s.core.queue.put(t.tx, c); err != nil {
 			return err
 		}
+		if !t.text {
+			if err := t.s.remember(t.tx, c); err != nil {
+				return err
+			}
+		}
 	}
 	return c.save(t.tx)
 }

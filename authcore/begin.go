@@ -11,6 +11,9 @@ type Start struct {
 	Address  Address
 	ReturnTo ReturnTo
 	Language string // BCP 47, as the page had it; the mail uses the same
+	// Public says that others use this computer too: the session ends within an
+	// hour, or with the browser, and the browser is not remembered.
+	Public bool
 }
 
 // Begun is what came of a Start.
@@ -29,8 +32,9 @@ type Begun struct {
 // nothing and leads to that challenge. Over a limit nothing is stored.
 func (s *Service) Begin(ctx context.Context, b Browser, in Start) (Begun, error) {
 	if wait, down := s.core.queue.down(); down {
-		s.observe(s.event(EventRefused, b, in.Address, MailDown.String()))
-		return Begun{Verdict: MailDown, RetryAfter: wait}, nil
+		out := Begun{Verdict: MailDown, RetryAfter: wait}
+		s.began(b, in, out, nil)
+		return out, nil
 	}
 	var out Begun
 	var made *challenge
@@ -92,7 +96,7 @@ func (s *Service) begin(tx Tx, b Browser, in Start) (Begun, *challenge, error) {
 			return Begun{}, nil, err
 		}
 	}
-	f := flowRecord{ID: randomToken(9), Challenge: c.ID, ReturnTo: in.ReturnTo, Language: in.Language}
+	f := flowRecord{ID: randomToken(9), Challenge: c.ID, ReturnTo: in.ReturnTo, Language: in.Language, Public: in.Public}
 	flows.add(f)
 	return Begun{Verdict: Accepted, FlowCookie: cookie, Flow: f.ID}, made, flows.save(tx, now)
 }
@@ -136,10 +140,11 @@ func (s *Service) began(b Browser, in Start, out Begun, made *challenge) {
 	switch {
 	case out.Verdict != Accepted:
 		name, reason = EventRefused, out.Verdict.String()
+		s.core.turnedAway.add(b, in.Address, s.core.now(), Outcome(reason))
 	case made == nil:
 		reason = "already_sent"
 	case made.Decoy:
-		reason = "not_allowed"
+		reason = string(s.decoyOutcome(made))
 	}
 	e := s.event(name, b, in.Address, reason)
 	if made != nil {
@@ -194,6 +199,9 @@ func (s *Service) newChallenge(tx Tx, in challengeFor) (*challenge, error) {
 	}
 	link := s.core.secrets.Current.linkFor(c.ID)
 	if err := save(tx, keyLink+hashToken(link), c.ID, c.Kept); err != nil {
+		return nil, err
+	}
+	if err := s.remember(tx, c); err != nil {
 		return nil, err
 	}
 	return c, s.core.queue.put(tx, c)

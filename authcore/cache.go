@@ -117,7 +117,10 @@ const useWritten = time.Minute
 const flushBatch = 200
 
 func (c *Core) flushSessions(ctx context.Context) {
-	every(ctx, useWritten, func() { c.cache.flush(ctx, c) })
+	every(ctx, useWritten, func() {
+		c.cache.flush(ctx, c)
+		c.openings.flush(ctx, c)
+	})
 }
 
 // flush writes the last uses. A store that can't be written keeps them in
@@ -154,6 +157,9 @@ func (c *Core) writeUses(ctx context.Context, batch []use) error {
 				continue
 			}
 			r.LastSeen = u.at
+			if u.live != nil {
+				r.Sites = u.live.sites.names(r.Sites)
+			}
 			if err := r.save(tx); err != nil {
 				return err
 			}

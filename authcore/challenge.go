@@ -82,6 +82,7 @@ type flowRecord struct {
 	Challenge string   `json:"challenge"`
 	ReturnTo  ReturnTo `json:"return_to"`
 	Language  string   `json:"language,omitempty"`
+	Public    bool     `json:"public,omitempty"`
 }
 
 // maxFlows bounds what one browser can make the store keep.

@@ -86,7 +86,7 @@ func (s *Service) find(ctx context.Context, token string, at Origin) (*Session, 
 // admit applies what can be told without the store.
 func (s *Service) admit(live *liveSession, at Origin, now time.Time) *Session {
 	session := live.snapshot.Load()
-	if live.ended.Load() || !s.withinLimits(session, now) || session.Audience != at.Audience(s.cfg.Domain) {
+	if live.ended.Load() || s.core.revoked(session.AuthTime) || !s.withinLimits(session, now) || session.Audience != at.Audience(s.cfg.Domain) {
 		return nil
 	}
 	return session

@@ -31,7 +31,13 @@ type Core struct {
 	streams *streams
 	queue   *queue
 	alarm   alarm
-	meter   *meter
+	census  census
+
+	openings   openings
+	turnedAway turnedAway
+	revokedAt  atomic.Int64 // unix nanoseconds; sessions from before don't count
+
+	meter *meter
 
 	mu       sync.Mutex
 	services []*Service              // in use, the newest last
@@ -92,9 +98,12 @@ func Open(ctx context.Context, store Store, secrets Secrets, o Options) (*Core, 
 	if err := c.queue.load(ctx); err != nil {
 		return nil, err
 	}
+	if err := c.loadRevoked(ctx); err != nil {
+		return nil, err
+	}
 	background, stop := context.WithCancel(context.Background())
 	c.stop = stop
-	for _, work := range []func(context.Context){c.queue.run, c.sweepStreams, c.flushSessions, c.keys.run, c.rsaKeys.run} {
+	for _, work := range []func(context.Context){c.queue.run, c.sweepStreams, c.flushSessions, c.takeCensus, c.keys.run, c.rsaKeys.run} {
 		c.done.Go(func() { work(background) })
 	}
 	return c, nil
@@ -143,6 +152,7 @@ func (c *Core) Close() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	c.cache.flush(ctx, c)
+	c.openings.flush(ctx, c)
 }
 
 // Use puts a configuration into use. The newest Service in use provides what

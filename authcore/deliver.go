@@ -30,7 +30,7 @@ func (q *queue) deliver(ctx context.Context, m *mail) error {
 		return nil
 	}
 	for _, courier := range s.couriers(m.text) {
-		fault, err := q.try(ctx, s, courier, c, message)
+		fault, err := q.try(ctx, s, courier, m, c, message)
 		if err == nil || fault == Rejected {
 			return nil
 		}
@@ -47,7 +47,7 @@ func (q *queue) challenge(ctx context.Context, m *mail) (c *challenge, err error
 }
 
 // try hands the message to one sender and notes how that went.
-func (q *queue) try(ctx context.Context, s *Service, courier courier, c *challenge, message Message) (SendFault, error) {
+func (q *queue) try(ctx context.Context, s *Service, courier courier, m *mail, c *challenge, message Message) (SendFault, error) {
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
 	began := time.Now()
@@ -62,11 +62,12 @@ func (q *queue) try(ctx context.Context, s *Service, courier courier, c *challen
 		return fault, err // we are stopping: that says nothing about the sender
 	}
 	q.note(courier, err != nil && fault == SenderDown)
+	m.news = append(m.news, q.outcome(courier.name, err, fault, reason))
 	e := Event{Name: EventMailSent, Address: c.Address, Challenge: c.ID, Origin: c.Origin, Sender: courier.name, Took: time.Since(began)}
 	c.mark(&e)
 	if err != nil {
 		e.Name, e.Reason, e.Detail = EventMailFailed, fault.String(), reason
-		if c.text() {
+		if m.text {
 			e.Name = EventTextFailed
 		}
 	}

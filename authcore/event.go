@@ -39,6 +39,10 @@ const (
 	EventKeys       = "keys_rotated"
 	EventAlarm      = "wrong_codes_alarm"
 	EventLink       = "link_opened"
+	EventRevoked    = "sessions_revoked" // all of them, at once
+	EventAccount    = "account_changed"  // by its owner; Reason says how
+	EventDeleted    = "account_deleted"
+	EventAdmin      = "admin_action" // by an operator; Reason says what
 	EventTextSent   = "text_sent"
 	EventTextFailed = "text_failed"
 	EventPerson     = "person_changed" // by an app; Reason says how

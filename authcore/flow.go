@@ -74,8 +74,9 @@ type LinkView struct {
 // Link looks at a link and changes nothing: mail scanners open links too.
 func (s *Service) Link(ctx context.Context, b Browser, token string) (LinkView, error) {
 	var out LinkView
-	err := s.core.store.View(ctx, func(tx Tx) error {
-		c, err := loadLink(tx, token, s.core.now())
+	var c *challenge
+	err := s.core.store.View(ctx, func(tx Tx) (err error) {
+		c, err = loadLink(tx, token, s.core.now())
 		if err != nil || c == nil {
 			out = LinkView{Verdict: Unknown}
 			return err
@@ -102,7 +103,20 @@ func (s *Service) Link(ctx context.Context, b Browser, token string) (LinkView, 
 		out.Flow, err = t.view()
 		return err
 	})
+	if err == nil && c != nil {
+		s.opened(b, c, out.Verdict)
+	}
 	return out, err
+}
+
+// opened notes that the page of a link was shown, to a person or to a scanner.
+func (s *Service) opened(b Browser, c *challenge, v Verdict) {
+	if v == Accepted || v == OtherBrowser {
+		s.core.openings.add(c, s.core.now())
+	}
+	e := s.event(EventLink, b, c.Address, v.String())
+	e.Challenge = c.ID
+	s.observe(e)
 }
 
 // loadLink finds the challenge of a link token, nil for none. A decoy's link

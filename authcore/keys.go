@@ -30,6 +30,7 @@ type signingKey struct {
 	id      string
 	alg     jose.SignatureAlgorithm
 	created time.Time // signs from keyAnnounced after this, unless it is the only one
+	signs   time.Time // from when, if not from keyAnnounced after created
 	private crypto.Signer
 	signers sync.Map // header → jose.Signer
 }
@@ -45,6 +46,7 @@ type keyRecord struct {
 	ID      string    `json:"kid"`
 	Alg     string    `json:"alg"`
 	Created time.Time `json:"created"`
+	Signs   time.Time `json:"signs,omitzero"`
 	Secret  string    `json:"secret"` // id of the secret that wraps it
 	Wrapped []byte    `json:"wrapped"`
 }
@@ -106,6 +108,14 @@ func (k *keyring) read(ctx context.Context) error {
 
 // unwrap opens a record's key, and wraps it anew if the secret has changed.
 func (k *keyring) unwrap(ctx context.Context, r keyRecord) (*signingKey, error) {
+	key, err := k.unsealed(r)
+	if err == nil && r.Secret != k.core.secrets.Current.id {
+		err = k.save(ctx, key)
+	}
+	return key, err
+}
+
+func (k *keyring) unsealed(r keyRecord) (*signingKey, error) {
 	secret, ok := k.core.secrets.find(r.Secret)
 	if !ok {
 		return nil, ErrWrongSecret
@@ -122,27 +132,38 @@ func (k *keyring) unwrap(ctx context.Context, r keyRecord) (*signingKey, error) 
 	if err != nil {
 		return nil, err
 	}
+	key.signs = r.Signs
 	if key.id != r.ID {
 		return nil, errUnseal
-	}
-	if r.Secret != k.core.secrets.Current.id {
-		return key, k.save(ctx, key)
 	}
 	return key, nil
 }
 
 func (k *keyring) save(ctx context.Context, key *signingKey) error {
-	current := k.core.secrets.Current
-	plain, err := marshalPrivate(key.private)
+	r, err := k.record(key)
 	if err != nil {
 		return err
 	}
 	return k.core.store.Update(ctx, func(tx Tx) error {
-		return save(tx, keySigning+key.id, keyRecord{
-			ID: key.id, Alg: string(key.alg), Created: key.created,
-			Secret: current.id, Wrapped: current.seal(plain, key.id),
-		}, time.Time{})
+		return save(tx, keySigning+key.id, r, time.Time{})
 	})
+}
+
+func (k *keyring) record(key *signingKey) (keyRecord, error) {
+	current := k.core.secrets.Current
+	plain, err := marshalPrivate(key.private)
+	return keyRecord{
+		ID: key.id, Alg: string(key.alg), Created: key.created, Signs: key.signs,
+		Secret: current.id, Wrapped: current.seal(plain, key.id),
+	}, err
+}
+
+// signsFrom is when the key begins to sign.
+func (key *signingKey) signsFrom() time.Time {
+	if !key.signs.IsZero() {
+		return key.signs
+	}
+	return key.created.Add(keyAnnounced)
 }
 
 // newSigningKey prepares a key for use. Its id is the RFC 7638 thumbprint.
@@ -183,7 +204,7 @@ func (k *keyring) find(id string) *signingKey {
 func (k *keyring) signingKey() *signingKey {
 	keys := *k.keys.Load()
 	for _, key := range slices.Backward(keys) {
-		if !k.core.now().Before(key.created.Add(keyAnnounced)) {
+		if !k.core.now().Before(key.signsFrom()) {
 			return key
 		}
 	}
@@ -218,7 +239,7 @@ func (k *keyring) rotateIfDue(ctx context.Context) error {
 func (k *keyring) forget(ctx context.Context, keys []*signingKey, now time.Time) error {
 	first := 0
 	for i := 1; i < len(keys); i++ {
-		if now.After(keys[i].created.Add(keyAnnounced + keyKept)) {
+		if now.After(keys[i].signsFrom().Add(keyKept)) {
 			first = i
 		}
 	}

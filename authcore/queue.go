@@ -44,6 +44,7 @@ type queue struct {
 	mu      sync.Mutex
 	waiting []*mail         // the oldest first
 	failed  map[string]bool // by sender: it was down at its last attempt
+	health  senderHealth
 	// probed is when a mail (false) or a text message (true) was last tried
 	// while all senders of its kind were down.
 	probed map[bool]time.Time
@@ -60,6 +61,7 @@ type mail struct {
 	text      bool // a text message
 	rounds    int  // failed rounds of all senders
 	sending   bool
+	news      []Step // what happened to it and is not in its history yet
 }
 
 func newQueue(c *Core) *queue {
@@ -209,11 +211,12 @@ func (q *queue) next() *mail {
 	}
 	// What has expired is gone from the store by itself.
 	q.waiting = slices.DeleteFunc(q.waiting, func(m *mail) bool { return !m.sending && !now.Before(m.expires) })
+	down := map[bool]bool{false: q.sendersDown(false), true: q.sendersDown(true)}
 	for _, m := range q.waiting {
 		if m.sending {
 			continue
 		}
-		down := q.sendersDown(m.text)
+		down := down[m.text]
 		probe := down && now.Sub(q.probed[m.text]) >= probeEvery
 		if m.due.After(now) && !probe || down && !probe && !m.decoy {
 			continue
@@ -231,6 +234,9 @@ func (q *queue) work(ctx context.Context, m *mail) {
 	defer func() { <-q.slots; q.wake() }()
 	err := q.deliver(ctx, m)
 	if errors.Is(err, errLater) {
+		if err := q.record(m); err != nil && ctx.Err() == nil {
+			q.core.log.Warn("what became of a mail can't be written to its history", "error", err)
+		}
 		q.later(m)
 		return
 	}
@@ -285,11 +291,55 @@ func (q *queue) forget(m *mail) error {
 		again = again || w.key == m.key
 	}
 	q.mu.Unlock()
-	if again {
+	return q.core.store.Update(ctx, func(tx Tx) error {
+		if !again {
+			tx.Delete(m.key)
+		}
+		return m.tell(tx)
+	})
+}
+
+// outcome is what came of one attempt of one sender.
+func (q *queue) outcome(sender string, err error, fault SendFault, reason string) Step {
+	now := q.core.now()
+	if err == nil {
+		q.health.took(sender, now)
+		return Step{At: now, Outcome: OutcomeAccepted, Sender: sender}
+	}
+	q.health.failed(sender, now, fault, reason)
+	if fault == Rejected {
+		return Step{At: now, Outcome: OutcomeRejected, Sender: sender, Detail: reason}
+	}
+	return Step{At: now, Outcome: OutcomeDeferred, Sender: sender, Detail: reason}
+}
+
+// record writes the news of a mail that stays in the queue.
+func (q *queue) record(m *mail) error {
+	if len(m.news) == 0 {
 		return nil
 	}
-	return q.core.store.Update(ctx, func(tx Tx) error {
-		tx.Delete(m.key)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	err := q.core.store.Update(ctx, m.tell)
+	if err == nil {
+		m.news = nil
+	}
+	return err
+}
+
+// tell adds the news of a mail to the history of its challenge. Mails that tell
+// of a sign-in, and don't make one, have none.
+func (m *mail) tell(tx Tx) error {
+	if len(m.news) == 0 || m.kind != "" {
 		return nil
+	}
+	c, err := loadChallenge(tx, m.challenge)
+	if err != nil || c == nil {
+		return err
+	}
+	return c.changeHistory(tx, func(r *attemptRecord) {
+		for _, step := range m.news {
+			r.add(step)
+		}
 	})
 }

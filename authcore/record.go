@@ -21,6 +21,8 @@ import (
 //	session/<sid>                sessions, ended ones too
 //	person-session/<sub>/<sid>   index of a person's sessions
 //	limit/<kind>/<hash>          counters
+//	history/<hash>/<time>-<id>   what became of codes asked for, by address
+//	revoked                      before when no session counts any more
 //	realm/<app>/<mode>/…         what apps find their people by
 //	api-link/<hash of token>     → challenge id, of links made for apps
 //	api-poll/<hash of token>     → challenge id
@@ -46,6 +48,8 @@ const (
 	keySession       = "session/"
 	keyPersonSession = "person-session/"
 	keyLimit         = "limit/"
+	keyHistory       = "history/"
+	keyRevoked       = "revoked"
 	keyRealm         = "realm/"
 	keyAPILink       = "api-link/"
 	keyAPIPoll       = "api-poll/"

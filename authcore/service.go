@@ -48,6 +48,9 @@ type SessionRule struct {
 // DefaultSession is a day without use and a week in all.
 var DefaultSession = SessionRule{Idle: 24 * time.Hour, Max: 7 * 24 * time.Hour}
 
+// PublicLifetime is the most that a session on a public computer lives.
+const PublicLifetime = time.Hour
+
 // FlowLifetime is how long a browser keeps its sign-ins under way. It is far
 // longer than a code lives, so that asking again never ends in a dead end.
 const FlowLifetime = time.Hour
@@ -97,6 +100,13 @@ func (s *Service) Protects(o Origin) bool { return s.cfg.Protects(o) }
 
 // Now returns the time by the clock of this instance.
 func (s *Service) Now() time.Time { return s.core.now() }
+
+// Report passes an event on that happened outside this package, as if it had
+// happened here.
+func (s *Service) Report(e Event) { s.observe(e) }
+
+// Mark is the keyed hash by which events name an address.
+func (c *Core) Mark(a Address) string { return c.secrets.Current.Mark(a) }
 
 func (s *Service) observe(e Event) {
 	if s.cfg.Observe == nil {

@@ -21,6 +21,7 @@ type Session struct {
 	Audience string
 	Agent    string
 	Network  string
+	Public   bool // on a computer that others use too
 
 	live *liveSession
 }
@@ -35,6 +36,7 @@ type liveSession struct {
 	lastSeen atomic.Int64            // unix milliseconds
 	written  atomic.Int64            // lastSeen as it stands in the store
 	readAt   atomic.Int64            // when the record was last read
+	sites    siteSet                 // where it was used, as far as this process saw
 
 	mu    sync.Mutex
 	memos atomic.Pointer[[]memo]
@@ -83,8 +85,10 @@ func (s *Session) LastSeen() time.Time { return time.UnixMilli(s.live.lastSeen.L
 func (s *Session) Ended() bool { return s.live.ended.Load() }
 
 // Method is how the person signed in: "code" or "link".
-func (s *Session) Method() string {
-	if slices.Contains(s.AMR, "otp") {
+func (s *Session) Method() string { return methodOf(s.AMR) }
+
+func methodOf(amr []string) string {
+	if slices.Contains(amr, "otp") {
 		return "code"
 	}
 	return "link"
@@ -115,6 +119,10 @@ type sessionRecord struct {
 	EndedAt  time.Time `json:"ended_at,omitzero"`
 	Reason   string    `json:"reason,omitempty"`
 	Next     string    `json:"next,omitempty"` // sid of the same person's session that took its place
+	Sites    []string  `json:"sites,omitempty"`
+	Public   bool      `json:"public,omitempty"`
+	// Challenge is what was answered for it, to follow both through the log.
+	Challenge string `json:"challenge,omitempty"`
 
 	API *apiSessionPart `json:"api,omitempty"` // made for an app
 }
@@ -141,6 +149,10 @@ func (t *attempt) signIn(p *person, method string) (*SignIn, error) {
 		Issuer: t.b.Origin.String(), Audience: t.b.Origin.Audience(t.s.cfg.Domain),
 		AuthTime: t.now, Expires: t.now.Add(t.s.cfg.Session.Max), LastSeen: t.now,
 		AMR: amrFor(method), Agent: shortAgent(t.b.UserAgent), Network: coarseNetwork(t.b.Client),
+		Sites: []string{t.b.Origin.String()}, Challenge: t.c.ID,
+	}
+	if t.f.Public {
+		r.Public, r.Expires = true, earlier(r.Expires, t.now.Add(PublicLifetime))
 	}
 	token, err := t.s.core.keys.sign(header{typ: sessionTyp}, r.claims())
 	if err != nil {
@@ -179,7 +191,12 @@ func (t *attempt) replace(by *Session) error {
 	return err
 }
 
+// rememberDevice remembers a browser of the person's own: a public computer
+// would give its next user their budget of mails and tries.
 func (t *attempt) rememberDevice(a Address) (cookie string, err error) {
+	if t.f.Public {
+		return "", nil
+	}
 	d, err := loadDevice(t.tx, t.b.Device)
 	if err != nil {
 		return "", err
@@ -192,11 +209,18 @@ func (t *attempt) rememberDevice(a Address) (cookie string, err error) {
 	return cookie, d.prove(t.tx, a, t.now)
 }
 
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
 func newSession(r *sessionRecord, p *person, token string) *Session {
 	s := &Session{
 		ID: r.ID, Subject: r.Subject, Address: p.Address, Name: p.Name,
 		AuthTime: r.AuthTime, Expires: r.Expires, AMR: r.AMR,
-		Issuer: r.Issuer, Audience: r.Audience, Agent: r.Agent, Network: r.Network,
+		Issuer: r.Issuer, Audience: r.Audience, Agent: r.Agent, Network: r.Network, Public: r.Public,
 		live: &liveSession{token: token},
 	}
 	s.live.snapshot.Store(s)

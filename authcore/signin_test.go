@@ -1,6 +1,7 @@
 package authcore_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/netip"
@@ -109,9 +110,20 @@ type recorder struct {
 	mu   sync.Mutex
 	sent []authcore.Message
 	fail error
+	name string
 }
 
-func (r *recorder) Name() string { return "recorder" }
+func (r *recorder) Name() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return cmp.Or(r.name, "recorder")
+}
+
+func (r *recorder) rename(name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.name = name
+}
 
 func (r *recorder) Send(_ context.Context, m authcore.Message) error {
 	r.mu.Lock()

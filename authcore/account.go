@@ -1,0 +1,199 @@
+package authcore
+
+import (
+	"context"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// Account is somebody who has signed in at a gate at least once.
+type Account struct {
+	Subject string
+	Address Address
+	Name    string
+	Created time.Time
+}
+
+// maxAccountName is how many characters a name may have.
+const maxAccountName = 100
+
+// ParseName brings a name into one form: white space is folded, Unicode is
+// composed. ok is false for a name that is too long or has characters that are
+// not seen: it stands in headers, mails and lists. The empty name is none.
+func ParseName(s string) (name string, ok bool) {
+	if len(s) > 4*maxAccountName || !utf8.ValidString(s) {
+		return "", false
+	}
+	name = strings.Join(strings.Fields(norm.NFC.String(s)), " ")
+	hidden := func(r rune) bool {
+		return !unicode.IsGraphic(r) || unicode.Is(unicode.Cf, r)
+	}
+	return name, utf8.RuneCountInString(name) <= maxAccountName && !strings.ContainsFunc(name, hidden)
+}
+
+// isAccount tells people of the gates from those that only an app knows.
+func (p *person) isAccount() bool { return p.Realm == Realm{} }
+
+// account returns the person as an Account, nil for one that only an app knows.
+func (p *person) account() *Account {
+	if p == nil || !p.isAccount() {
+		return nil
+	}
+	return &Account{Subject: p.Subject, Address: p.Address, Name: p.Name, Created: p.Created}
+}
+
+// Accounts returns a page of all accounts, in the order of their subjects, after
+// the subject after. next is what to pass as after for the next page, empty at
+// the end.
+func (c *Core) Accounts(ctx context.Context, after string, limit int) (page []Account, next string, err error) {
+	limit = pageSize(limit)
+	if after != "" {
+		after = keyPerson + after
+	}
+	err = c.store.View(ctx, func(tx Tx) error {
+		page, next = nil, ""
+		items, err := tx.Scan(keyPerson, after, limit)
+		if err != nil {
+			return err
+		}
+		for _, item := range items {
+			p := &person{}
+			if _, err := decode(item.Key, item.Value, p); err != nil {
+				return err
+			}
+			if a := p.account(); a != nil {
+				page = append(page, *a)
+			}
+		}
+		if len(items) == limit {
+			next = strings.TrimPrefix(items[limit-1].Key, keyPerson)
+		}
+		return nil
+	})
+	return page, next, err
+}
+
+// Account returns the account with this subject or address, nil for none.
+func (c *Core) Account(ctx context.Context, id string) (out *Account, err error) {
+	err = c.store.View(ctx, func(tx Tx) error {
+		p, err := findAccount(tx, id)
+		out = p.account()
+		return err
+	})
+	return out, err
+}
+
+// findAccount finds a person by subject or address.
+func findAccount(tx Tx, id string) (*person, error) {
+	if a, err := ParseAddress(id); err == nil {
+		var sub string
+		if known, err := load(tx, keyAddress+a.String(), &sub); err != nil || !known {
+			return nil, err
+		}
+		id = sub
+	}
+	if !isKeyPart(id) {
+		return nil, nil
+	}
+	p, err := loadPerson(tx, id)
+	if err != nil || p == nil || !p.isAccount() {
+		return nil, err
+	}
+	return p, nil
+}
+
+// Rename gives a person another name, as ParseName returned it. It reports
+// whether there is such a person. Sessions in use show the new name at once.
+func (c *Core) Rename(ctx context.Context, sub, name string) (bool, error) {
+	found := false
+	err := c.store.Update(ctx, func(tx Tx) error {
+		p, err := findAccount(tx, sub)
+		if found = p != nil; err != nil || p == nil {
+			return err
+		}
+		p.Name = name
+		return save(tx, keyPerson+p.Subject, p, time.Time{})
+	})
+	if err == nil && found {
+		c.cache.rename(sub, name)
+	}
+	return found, err
+}
+
+func (c *cache) rename(sub, name string) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for _, live := range c.bySID {
+		if old := live.snapshot.Load(); old.Subject == sub {
+			renamed := *old
+			renamed.Name = name
+			live.memos.Store(nil) // what was derived from the old name
+			live.snapshot.Store(&renamed)
+		}
+	}
+}
+
+// Delete removes an account with all that is known of it: its sessions end,
+// with their streams, and its history goes. What stays for a while names nobody:
+// ended sessions, so that their cookies stay refused, and the counters of
+// limits. It returns whom it was, nil if there was no such account.
+//
+// If it fails halfway it may be called again with the same subject.
+func (c *Core) Delete(ctx context.Context, sub, reason string) (*Account, error) {
+	var p *person
+	err := c.store.Update(ctx, func(tx Tx) (err error) {
+		if p, err = findAccount(tx, sub); err != nil || p == nil {
+			return err
+		}
+		tx.Delete(keyPerson + p.Subject)
+		tx.Delete(keyAddress + p.Address.String())
+		return nil
+	})
+	if err != nil || p == nil {
+		return nil, err
+	}
+	c.census.people.Add(-1)
+	if _, err := c.endAll(ctx, p, reason, ""); err != nil {
+		return nil, err
+	}
+	c.observe(Event{Name: EventDeleted, Address: p.Address, Subject: p.Subject, Reason: reason})
+	return p.account(), c.forgetHistory(ctx, p.Address)
+}
+
+func (c *Core) forgetHistory(ctx context.Context, a Address) error {
+	c.turnedAway.forget(a)
+	c.openings.flush(ctx, c)
+	for {
+		var items []Item
+		err := c.store.View(ctx, func(tx Tx) (err error) {
+			items, err = tx.Scan(historyPrefix(a), "", flushBatch)
+			return err
+		})
+		if err != nil || len(items) == 0 {
+			return err
+		}
+		err = c.store.Update(ctx, func(tx Tx) error {
+			for _, item := range items {
+				tx.Delete(item.Key)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (t *turnedAway) forget(a Address) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := range t.ring {
+		if t.ring[i].address == a {
+			t.ring[i] = awayRecord{}
+		}
+	}
+}

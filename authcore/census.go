@@ -1,0 +1,148 @@
+package authcore
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// census knows about how many sessions and people there are. Counting them all
+// reads all of them, so it is done beside requests and rarely; in between the
+// numbers follow what this process does.
+type census struct {
+	sessions atomic.Int64
+	people   atomic.Int64
+	taken    atomic.Int64 // unix milliseconds of the last count
+}
+
+const (
+	// censusEvery is how often a small store is counted.
+	censusEvery = 5 * time.Minute
+	// censusShare bounds the time spent on counting a large one: one part in
+	// so many.
+	censusShare = 200
+	// censusPage bounds how long one look at the store lasts.
+	censusPage = 500
+)
+
+func (c *Core) takeCensus(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		began := time.Now()
+		if err := c.count(ctx); err != nil && ctx.Err() == nil {
+			c.log.Warn("sessions and people can't be counted; the old numbers are shown", "error", err)
+		}
+		timer.Reset(max(censusEvery, censusShare*time.Since(began)))
+	}
+}
+
+func (c *Core) count(ctx context.Context) error {
+	sessions, err := c.countEach(ctx, keySession, func(item Item) bool {
+		r := &sessionRecord{}
+		_, err := decode(item.Key, item.Value, r)
+		return err == nil && c.liveRecord(r)
+	})
+	if err != nil {
+		return err
+	}
+	people, err := c.countEach(ctx, keyAddress, func(Item) bool { return true })
+	if err != nil {
+		return err
+	}
+	c.census.sessions.Store(sessions)
+	c.census.people.Store(people)
+	c.census.taken.Store(c.now().UnixMilli())
+	return nil
+}
+
+func (c *Core) countEach(ctx context.Context, prefix string, counts func(Item) bool) (n int64, err error) {
+	for after := ""; ; {
+		var items []Item
+		err := c.store.View(ctx, func(tx Tx) (err error) {
+			items, err = tx.Scan(prefix, after, censusPage)
+			return err
+		})
+		if err != nil {
+			return 0, err
+		}
+		for _, item := range items {
+			if counts(item) {
+				n++
+			}
+		}
+		if len(items) < censusPage {
+			return n, nil
+		}
+		after = items[len(items)-1].Key
+	}
+}
+
+// Status is how an instance is, as far as this process knows without much
+// looking.
+type Status struct {
+	Sessions    int64     // live ones, about
+	People      int64     // about
+	CountedAt   time.Time // when they were counted last; zero: not yet
+	Streams     int       // answers under way that are watched
+	MailWaiting int
+	MailDown    bool // new sign-ins are refused
+	Senders     []SenderStatus
+	Keys        []KeyStatus // the oldest first
+}
+
+// SenderStatus is how a way to send mail has fared in this process.
+type SenderStatus struct {
+	Name   string
+	Down   bool      // it failed, by its own fault, at its last attempt
+	SentAt time.Time // when it last took a mail; zero: never
+	Failed time.Time // when it last refused or failed; zero: never
+	Reason string    // of that
+}
+
+// KeyStatus is one key that cookies and assertions are signed with.
+type KeyStatus struct {
+	ID      string
+	Alg     string
+	Created time.Time
+	Signs   bool // in use; the others only verify, or are announced
+}
+
+// Status reports on the instance. It reads memory alone.
+func (c *Core) Status() Status {
+	out := Status{
+		Sessions: max(c.census.sessions.Load(), 0), People: max(c.census.people.Load(), 0),
+		Streams: c.Streams(), MailWaiting: c.MailWaiting(),
+	}
+	if at := c.census.taken.Load(); at != 0 {
+		out.CountedAt = time.UnixMilli(at)
+	}
+	_, out.MailDown = c.queue.down()
+	if s := c.current.Load(); s != nil {
+		for _, sender := range s.cfg.Senders {
+			out.Senders = append(out.Senders, c.queue.health.of(sender.Name()))
+		}
+	}
+	for _, ring := range []*keyring{c.keys, c.rsaKeys} {
+		out.Keys = append(out.Keys, ring.status()...)
+	}
+	return out
+}
+
+func (k *keyring) status() []KeyStatus {
+	keys := *k.keys.Load()
+	if len(keys) == 0 {
+		return nil
+	}
+	var out []KeyStatus
+	signing := k.signingKey()
+	for _, key := range keys {
+		out = append(out, KeyStatus{ID: key.id, Alg: string(key.alg), Created: key.created, Signs: key == signing})
+	}
+	return out
+}

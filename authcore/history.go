@@ -1,0 +1,252 @@
+package authcore
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"sync"
+	"time"
+)
+
+// Outcome is what became of one wish to sign in. The words are stable.
+type Outcome string
+
+// The outcomes, in the order in which they can follow each other.
+const (
+	OutcomeNotAllowed Outcome = "not_allowed" // no gate admits the address: nothing was sent
+	OutcomePaused     Outcome = "paused"      // its owner said "this wasn't me": nothing was sent
+	OutcomeLimited    Outcome = "limited"     // over a limit: nothing was sent
+	OutcomeMailDown   Outcome = "mail_down"   // no sender took mail: nothing was sent
+	OutcomeQueued     Outcome = "queued"      // the mail waits to be sent
+	OutcomeDeferred   Outcome = "deferred"    // a sender could not take it yet; tried again
+	OutcomeRejected   Outcome = "refused"     // the mail server refused it for good
+	OutcomeAccepted   Outcome = "accepted"    // a sender took responsibility for it
+	OutcomeLinkOpened Outcome = "link_opened" // the link's page was shown, to anybody
+	OutcomeWrongCode  Outcome = "wrong_code"
+	OutcomeLocked     Outcome = "locked" // too many wrong codes
+	OutcomeUsed       Outcome = "used"   // signed in
+	OutcomeExpired    Outcome = "expired"
+)
+
+// Attempt is one wish to sign in with an address, and what became of it.
+type Attempt struct {
+	At        time.Time
+	Challenge string // its id; empty if there was none
+	Outcome   Outcome
+	Sender    string // who took, deferred or refused the mail
+	Detail    string // what that sender said
+	Origin    Origin
+	Agent     string
+	Network   string
+	Session   string // sid, once used
+	Method    string // "code" or "link", once used
+	Steps     []Step // all that happened, the oldest first
+}
+
+// Step is one thing that happened to an Attempt.
+type Step struct {
+	At      time.Time `json:"at"`
+	Outcome Outcome   `json:"outcome"`
+	Sender  string    `json:"sender,omitempty"`
+	Detail  string    `json:"detail,omitempty"`
+	Count   int       `json:"count,omitempty"` // how often in a row, if more than once
+}
+
+// Attempts are remembered for people who have signed in for as long as they may
+// want to look back, and for any other address only as long as an operator may
+// be asked about it: whoever types addresses of others must not fill the store.
+const (
+	HistoryOfPeople = 30 * 24 * time.Hour
+	HistoryOfOthers = 25 * time.Hour
+)
+
+// maxSteps bounds what one attempt can make the store keep.
+const maxSteps = 16
+
+// attemptRecord is an Attempt in the store. Together with its challenge's
+// record, which goes sooner, it is written in the same transactions.
+type attemptRecord struct {
+	Challenge string    `json:"challenge"`
+	At        time.Time `json:"at"`
+	Expires   time.Time `json:"expires"` // of code and link
+	Kept      time.Time `json:"kept"`
+	Origin    Origin    `json:"origin"`
+	Agent     string    `json:"agent,omitempty"`
+	Network   string    `json:"network,omitempty"`
+	Session   string    `json:"session,omitempty"`
+	Method    string    `json:"method,omitempty"`
+	Steps     []Step    `json:"steps"`
+}
+
+// historyKey sorts the attempts for an address with the newest first.
+func historyKey(c *challenge) string {
+	return fmt.Sprintf("%s%016x-%s", historyPrefix(c.Address), math.MaxInt64-c.AskedAt.UnixMilli(), c.ID)
+}
+
+func historyPrefix(a Address) string { return keyHistory + hashToken(a.String()) + "/" }
+
+// remember begins the history of a new challenge.
+func (s *Service) remember(tx Tx, c *challenge) error {
+	life := HistoryOfOthers
+	var sub string
+	if known, err := load(tx, keyAddress+c.Address.String(), &sub); err != nil {
+		return err
+	} else if known {
+		life = HistoryOfPeople
+	}
+	r := &attemptRecord{
+		Challenge: c.ID, At: c.AskedAt, Expires: c.Expires, Kept: c.AskedAt.Add(life),
+		Origin: c.Origin, Agent: c.Agent, Network: c.Network,
+		Steps: []Step{{At: c.AskedAt, Outcome: OutcomeQueued}},
+	}
+	if c.Decoy {
+		r.Steps[0].Outcome = s.decoyOutcome(c)
+	}
+	return save(tx, historyKey(c), r, r.Kept)
+}
+
+// decoyOutcome is why nothing is sent for c.
+func (s *Service) decoyOutcome(c *challenge) Outcome {
+	if s.cfg.MayReceive(c.Address) {
+		return OutcomePaused
+	}
+	return OutcomeNotAllowed
+}
+
+// note adds a step to the history of c, if that is still kept.
+func (c *challenge) note(tx Tx, step Step) error {
+	return c.changeHistory(tx, func(r *attemptRecord) { r.add(step) })
+}
+
+// noteUsed closes the history of c with the session it was used for.
+func (c *challenge) noteUsed(tx Tx, at time.Time, method string) error {
+	return c.changeHistory(tx, func(r *attemptRecord) {
+		r.add(Step{At: at, Outcome: OutcomeUsed})
+		r.Session, r.Method = c.Session, method
+		r.Kept = r.At.Add(HistoryOfPeople) // now the address is a person's
+	})
+}
+
+func (c *challenge) changeHistory(tx Tx, change func(*attemptRecord)) error {
+	r := &attemptRecord{}
+	ok, err := load(tx, historyKey(c), r)
+	if err != nil || !ok || r.Challenge != c.ID {
+		return err
+	}
+	change(r)
+	return save(tx, historyKey(c), r, r.Kept)
+}
+
+// add appends a step; one that repeats the last is counted with it. Of too many
+// the first, which says how it began, and the newest stay.
+func (r *attemptRecord) add(step Step) {
+	if last := &r.Steps[len(r.Steps)-1]; last.Outcome == step.Outcome && last.Sender == step.Sender {
+		last.Count = max(last.Count, 1) + 1
+		last.At, last.Detail = step.At, step.Detail
+		return
+	}
+	if len(r.Steps) >= maxSteps {
+		r.Steps = append(r.Steps[:1], r.Steps[2:]...)
+	}
+	r.Steps = append(r.Steps, step)
+}
+
+// view is the attempt as it stands at now.
+func (r *attemptRecord) view(now time.Time) Attempt {
+	a := Attempt{
+		At: r.At, Challenge: r.Challenge, Origin: r.Origin, Agent: r.Agent, Network: r.Network,
+		Session: r.Session, Method: r.Method, Steps: r.Steps,
+	}
+	for _, step := range r.Steps {
+		if step.Sender != "" {
+			a.Sender, a.Detail = step.Sender, step.Detail
+		}
+	}
+	a.Outcome = r.Steps[len(r.Steps)-1].Outcome
+	if first := r.Steps[0].Outcome; first == OutcomeNotAllowed || first == OutcomePaused {
+		a.Outcome = first // whatever was typed: nothing was ever sent
+		return a
+	}
+	switch a.Outcome {
+	case OutcomeQueued, OutcomeAccepted, OutcomeLinkOpened, OutcomeWrongCode:
+		// A mail that no server ever took says more as it is.
+		if !now.Before(r.Expires) {
+			a.Outcome = OutcomeExpired
+			a.Steps = append(a.Steps, Step{At: r.Expires, Outcome: OutcomeExpired})
+		}
+	}
+	return a
+}
+
+// Attempts returns up to limit wishes to sign in with address a since then, the
+// newest first. Those that stored nothing (over a limit, or while mail was
+// down) are remembered by this process only, and only the newest thousand of
+// all addresses.
+func (c *Core) Attempts(ctx context.Context, a Address, since time.Time, limit int) ([]Attempt, error) {
+	c.openings.flush(ctx, c)
+	var found []Attempt
+	now := c.now()
+	err := c.store.View(ctx, func(tx Tx) error {
+		found = nil
+		items, err := tx.Scan(historyPrefix(a), "", limit)
+		if err != nil {
+			return err
+		}
+		for _, item := range items {
+			r := &attemptRecord{}
+			if ok, err := decode(item.Key, item.Value, r); err != nil || !ok || len(r.Steps) == 0 {
+				return err
+			}
+			if r.At.Before(since) {
+				return nil
+			}
+			found = append(found, r.view(now))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return newestFirst(append(c.turnedAway.of(a, since), found...), limit), nil
+}
+
+// turnedAway remembers starts that stored nothing.
+type turnedAway struct {
+	mu   sync.Mutex
+	ring []awayRecord
+	next int
+}
+
+type awayRecord struct {
+	address Address
+	attempt Attempt
+}
+
+const turnedAwaySize = 1000
+
+func (t *turnedAway) add(b Browser, a Address, at time.Time, outcome Outcome) {
+	r := awayRecord{a, Attempt{
+		At: at, Outcome: outcome, Origin: b.Origin, Agent: shortAgent(b.UserAgent), Network: coarseNetwork(b.Client),
+		Steps: []Step{{At: at, Outcome: outcome}},
+	}}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.ring) < turnedAwaySize {
+		t.ring = append(t.ring, r)
+		return
+	}
+	t.ring[t.next] = r
+	t.next = (t.next + 1) % turnedAwaySize
+}
+
+func (t *turnedAway) of(a Address, since time.Time) []Attempt {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var found []Attempt
+	for _, r := range t.ring {
+		if r.address == a && !r.attempt.At.Before(since) {
+			found = append(found, r.attempt)
+		}
+	}
+	return found
+}

@@ -1,0 +1,204 @@
+package authcore_test
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// outcomes returns what became of the attempts of the last day, the newest
+// first.
+func (h *house) outcomes(a authcore.Address) []authcore.Outcome {
+	h.t.Helper()
+	var all []authcore.Outcome
+	for _, attempt := range h.attempts(a) {
+		all = append(all, attempt.Outcome)
+	}
+	return all
+}
+
+func (h *house) attempts(a authcore.Address) []authcore.Attempt {
+	h.t.Helper()
+	synctest.Wait()
+	all, err := h.core.Attempts(h.t.Context(), a, h.service.Now().Add(-24*time.Hour), 100)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return all
+}
+
+func steps(a authcore.Attempt) []authcore.Outcome {
+	var all []authcore.Outcome
+	for _, step := range a.Steps {
+		all = append(all, step.Outcome)
+	}
+	return all
+}
+
+func wantAll[T comparable](t testing.TB, got []T, want ...T) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Fatalf("got %v, want %v", got, want)
+	}
+}
+
+func TestHistoryOfASignIn(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		b := h.browser()
+		b.begin(alice)
+		mail := h.sender.last(t)
+		b.answer(wrong(mail.Code))
+		b.answer(wrong(mail.Code))
+		time.Sleep(time.Second)
+		for range 3 { // scanners open links again and again
+			_, err := h.service.Link(t.Context(), h.browser().Browser, tokenOf(mail))
+			want(t, err, nil)
+		}
+		time.Sleep(time.Second)
+		out := b.answer(mail.Code)
+		all := h.attempts(alice)
+		want(t, len(all), 1)
+		a := all[0]
+		want(t, a.Outcome, authcore.OutcomeUsed)
+		want(t, a.Sender, "recorder")
+		want(t, a.Session, out.SignIn.Session.ID)
+		want(t, a.Method, "code")
+		want(t, a.Origin, site)
+		want(t, a.Agent, "Test/1")
+		want(t, a.Network, "192.0.2.0/24")
+		wantAll(t, steps(a), authcore.OutcomeQueued, authcore.OutcomeAccepted, authcore.OutcomeWrongCode,
+			authcore.OutcomeLinkOpened, authcore.OutcomeUsed)
+		want(t, a.Steps[2].Count, 2)
+	})
+}
+
+func TestHistoryOfWhatWasNotSent(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		h.browser().begin(mal)
+		h.browser().begin(mal)
+		wantAll(t, h.outcomes(mal), authcore.OutcomeLimited, authcore.OutcomeNotAllowed)
+		h.sender.failWith(&authcore.SendError{Fault: authcore.Rejected, Reason: "550 no such user"})
+		h.browser().begin(alice)
+		wantAll(t, h.outcomes(alice), authcore.OutcomeRejected)
+		want(t, h.attempts(alice)[0].Detail, "550 no such user")
+	})
+}
+
+func TestHistoryOfAMailThatWaits(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		h.sender.failWith(&authcore.SendError{Fault: authcore.Deferred, Reason: "450 later"})
+		b := h.browser()
+		b.begin(alice)
+		wantAll(t, h.outcomes(alice), authcore.OutcomeDeferred)
+		time.Sleep(time.Minute)
+		a := h.attempts(alice)[0]
+		wantAll(t, steps(a), authcore.OutcomeQueued, authcore.OutcomeDeferred)
+		if a.Steps[1].Count < 3 {
+			t.Fatalf("deferred %d times in a minute", a.Steps[1].Count)
+		}
+		h.sender.failWith(nil)
+		time.Sleep(time.Minute)
+		wantAll(t, h.outcomes(alice), authcore.OutcomeAccepted)
+		time.Sleep(10 * time.Minute)
+		wantAll(t, h.outcomes(alice), authcore.OutcomeExpired)
+	})
+}
+
+func TestHistoryOfMailDown(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		h.sender.failWith(&authcore.SendError{Fault: authcore.SenderDown, Reason: "connection refused"})
+		h.browser().begin(alice)
+		synctest.Wait()
+		h.browser().begin(alice)
+		wantAll(t, h.outcomes(alice), authcore.OutcomeMailDown, authcore.OutcomeDeferred)
+		status := h.core.Status()
+		want(t, status.MailDown, true)
+		want(t, status.MailWaiting, 1)
+		want(t, status.Senders[0].Down, true)
+		want(t, status.Senders[0].Reason, "sender_down: connection refused")
+	})
+}
+
+func TestHistoryOfTooManyWrongCodes(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		b := h.browser()
+		b.begin(alice)
+		code := h.sender.last(t).Code
+		for range 5 {
+			b.answer(wrong(code))
+		}
+		wantAll(t, h.outcomes(alice), authcore.OutcomeLocked)
+		// Guessing at an address that may not sign in never looks like a mail.
+		b.begin(mal)
+		b.answer(code)
+		wantAll(t, h.outcomes(mal), authcore.OutcomeNotAllowed)
+	})
+}
+
+// Whoever types addresses of others must not fill the store for a month.
+func TestHistoryIsKeptLongerForPeople(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		h.browser().signIn(alice)
+		bob := mustAddress("bob@example.com")
+		h.browser().begin(bob)
+		h.browser().begin(mal)
+		time.Sleep(26 * time.Hour)
+		since := h.service.Now().Add(-30 * 24 * time.Hour)
+		for _, one := range []struct {
+			address authcore.Address
+			want    int
+		}{{alice, 1}, {bob, 0}, {mal, 0}} {
+			all, err := h.core.Attempts(t.Context(), one.address, since, 100)
+			want(t, err, nil)
+			want(t, len(all), one.want)
+		}
+		time.Sleep(30 * 24 * time.Hour)
+		all, _ := h.core.Attempts(t.Context(), alice, since, 100)
+		want(t, len(all), 0)
+	})
+}
+
+func TestHistoryIsBounded(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		b := h.browser()
+		b.begin(alice)
+		for i := range 40 { // each failure differs from the one before it
+			fault := &authcore.SendError{Fault: authcore.Deferred, Reason: "450 later"}
+			h.sender.rename(string(rune('a' + i%2)))
+			h.sender.failWith(fault)
+			time.Sleep(time.Minute)
+			b.resend()
+			synctest.Wait()
+		}
+		for _, a := range h.attempts(alice) {
+			if len(a.Steps) > 17 {
+				t.Fatalf("%d steps", len(a.Steps))
+			}
+		}
+	})
+}
+
+func TestEventsOfEndingsNameTheChallenge(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		signIn := h.browser().signIn(alice)
+		h.core.End(t.Context(), signIn.Session.ID, authcore.SignedOut)
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		var challenge string
+		for _, e := range h.events {
+			switch e.Name {
+			case authcore.EventBegin:
+				challenge = e.Challenge
+			case authcore.EventMailSent, authcore.EventSignedIn, authcore.EventSignedOut:
+				want(t, e.Challenge, challenge)
+				want(t, e.Mark, h.secrets.Current.Mark(alice))
+			}
+		}
+		if challenge == "" {
+			t.Fatal("no event of the challenge")
+		}
+	})
+}

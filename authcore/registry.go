@@ -1,0 +1,234 @@
+package authcore
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+)
+
+// SessionInfo is a session as people and operators see it in a list.
+type SessionInfo struct {
+	ID       string
+	Subject  string
+	Address  Address
+	Name     string
+	Issuer   string // where the person signed in
+	Audience string // where it is good
+	Sites    []string
+	AMR      []string
+	Method   string // "code" or "link"
+	AuthTime time.Time
+	LastSeen time.Time
+	Expires  time.Time
+	Agent    string
+	Network  string
+	Public   bool // on a computer that others use too
+}
+
+// MaxPage bounds a page of a list.
+const MaxPage = 1000
+
+// scanAhead is how many records are looked at for one of a page: those that
+// have ended stay in the store for a while. A page may be short, or empty,
+// although more follows.
+const scanAhead = 4
+
+// Sessions returns a page of the live sessions of everybody, in the order of
+// their ids, after the id after (empty: from the beginning). next is what to
+// pass as after for the next page, empty at the end.
+func (c *Core) Sessions(ctx context.Context, after string, limit int) (page []SessionInfo, next string, err error) {
+	limit = pageSize(limit)
+	if after != "" {
+		after = keySession + after
+	}
+	err = c.store.View(ctx, func(tx Tx) error {
+		page, next = nil, ""
+		items, err := tx.Scan(keySession, after, limit*scanAhead)
+		if err != nil {
+			return err
+		}
+		records, rest, err := c.liveRecords(items, limit)
+		if err != nil {
+			return err
+		}
+		if rest || len(items) == limit*scanAhead {
+			next = lastID(items, records, limit)
+		}
+		page, err = c.withPeople(tx, records)
+		return err
+	})
+	return page, next, err
+}
+
+// SessionsOf returns the live sessions of one person, the last used first: at
+// most MaxPage of them.
+func (c *Core) SessionsOf(ctx context.Context, sub string) (list []SessionInfo, err error) {
+	if !isKeyPart(sub) {
+		return nil, nil
+	}
+	prefix := keyPersonSession + sub + "/"
+	err = c.store.View(ctx, func(tx Tx) error {
+		list = nil
+		index, err := tx.Scan(prefix, "", MaxPage*scanAhead)
+		if err != nil {
+			return err
+		}
+		var records []*sessionRecord
+		for batch := range slices.Chunk(index, 100) {
+			items, err := sessionsAt(tx, prefix, batch)
+			if err != nil {
+				return err
+			}
+			live, _, err := c.liveRecords(items, MaxPage-len(records))
+			if err != nil {
+				return err
+			}
+			records = append(records, live...)
+		}
+		list, err = c.withPeople(tx, records)
+		return err
+	})
+	slices.SortFunc(list, func(a, b SessionInfo) int { return b.LastSeen.Compare(a.LastSeen) })
+	return list, err
+}
+
+// sessionsAt reads the sessions that index entries name.
+func sessionsAt(tx Tx, prefix string, index []Item) ([]Item, error) {
+	keys := make([]string, len(index))
+	for i, item := range index {
+		keys[i] = keySession + strings.TrimPrefix(item.Key, prefix)
+	}
+	values, err := tx.Get(keys...)
+	if err != nil {
+		return nil, err
+	}
+	items := make([]Item, 0, len(keys))
+	for i, value := range values {
+		if value != nil {
+			items = append(items, Item{Key: keys[i], Value: value})
+		}
+	}
+	return items, nil
+}
+
+// Session returns the live session with id sid, nil for none.
+func (c *Core) Session(ctx context.Context, sid string) (*SessionInfo, error) {
+	if !isKeyPart(sid) {
+		return nil, nil
+	}
+	var out *SessionInfo
+	err := c.store.View(ctx, func(tx Tx) error {
+		out = nil
+		r, err := loadSession(tx, sid)
+		if err != nil || r == nil || !c.liveRecord(r) {
+			return err
+		}
+		list, err := c.withPeople(tx, []*sessionRecord{r})
+		if err == nil && len(list) > 0 {
+			out = &list[0]
+		}
+		return err
+	})
+	return out, err
+}
+
+// liveRecords decodes up to limit live sessions; rest tells whether there may
+// be more in items.
+func (c *Core) liveRecords(items []Item, limit int) (records []*sessionRecord, rest bool, err error) {
+	for i, item := range items {
+		if len(records) >= limit {
+			return records, i < len(items), nil
+		}
+		r := &sessionRecord{}
+		if _, err := decode(item.Key, item.Value, r); err != nil {
+			return nil, false, err
+		}
+		if keySession+r.ID == item.Key && c.liveRecord(r) {
+			records = append(records, r)
+		}
+	}
+	return records, false, nil
+}
+
+// liveRecord tells whether a session would still be accepted. What this
+// process knows of its last use is newer than the record.
+func (c *Core) liveRecord(r *sessionRecord) bool {
+	now := c.now()
+	if live := c.cache.find(r.ID); live != nil {
+		r.LastSeen = later(r.LastSeen, time.UnixMilli(live.lastSeen.Load()))
+		r.Sites = live.sites.names(r.Sites)
+	}
+	if !r.EndedAt.IsZero() || !now.Before(r.Expires) || c.revoked(r.AuthTime) {
+		return false
+	}
+	s := c.current.Load()
+	return s == nil || now.Sub(r.AuthTime) < s.cfg.Session.Max && now.Sub(r.LastSeen) < s.cfg.Session.Idle
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// withPeople adds whose the sessions are, and leaves out those of nobody.
+func (c *Core) withPeople(tx Tx, records []*sessionRecord) ([]SessionInfo, error) {
+	keys := make([]string, len(records))
+	for i, r := range records {
+		keys[i] = keyPerson + r.Subject
+	}
+	values, err := tx.Get(keys...)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]SessionInfo, 0, len(records))
+	for i, r := range records {
+		p := &person{}
+		ok, err := decode(keys[i], values[i], p)
+		if err != nil {
+			return nil, err
+		}
+		if ok && p.Subject == r.Subject {
+			list = append(list, r.info(p))
+		}
+	}
+	return list, nil
+}
+
+func (r *sessionRecord) info(p *person) SessionInfo {
+	return SessionInfo{
+		ID: r.ID, Subject: r.Subject, Address: p.Address, Name: p.Name,
+		Issuer: r.Issuer, Audience: r.Audience, Sites: r.Sites, AMR: r.AMR, Method: methodOf(r.AMR),
+		AuthTime: r.AuthTime, LastSeen: r.LastSeen, Expires: r.Expires,
+		Agent: r.Agent, Network: r.Network, Public: r.Public,
+	}
+}
+
+// lastID is the id up to which a page has looked: the last one on a full page,
+// else the last one read.
+func lastID(items []Item, records []*sessionRecord, limit int) string {
+	if len(records) == limit {
+		return records[limit-1].ID
+	}
+	return strings.TrimPrefix(items[len(items)-1].Key, keySession)
+}
+
+func pageSize(limit int) int {
+	if limit <= 0 {
+		return 100
+	}
+	return min(limit, MaxPage)
+}
+
+// isKeyPart tells whether an id from outside can be part of a key: letters,
+// digits, - and _, and not too long.
+func isKeyPart(id string) bool {
+	for i := range len(id) {
+		if !isLetterOrDigit(id[i]) && id[i] != '-' && id[i] != '_' {
+			return false
+		}
+	}
+	return id != "" && len(id) <= 128
+}

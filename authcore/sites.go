@@ -1,0 +1,53 @@
+package authcore
+
+import (
+	"slices"
+	"sync/atomic"
+)
+
+// maxSites bounds how many sites are remembered for one session.
+const maxSites = 32
+
+// siteSet is the sites at which a session was used. It is read at every
+// request and grows a few times in its life.
+type siteSet struct{ p atomic.Pointer[[]Origin] }
+
+func (s *siteSet) list() []Origin {
+	if p := s.p.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+func (s *siteSet) has(o Origin) bool { return slices.Contains(s.list(), o) }
+
+func (s *siteSet) add(o Origin) {
+	for {
+		old := s.p.Load()
+		list := s.list()
+		if len(list) >= maxSites || slices.Contains(list, o) {
+			return
+		}
+		longer := append(slices.Clone(list), o)
+		if s.p.CompareAndSwap(old, &longer) {
+			return
+		}
+	}
+}
+
+// names adds the sites to those of a record.
+func (s *siteSet) names(recorded []string) []string {
+	for _, o := range s.list() {
+		if name := o.String(); len(recorded) < maxSites && !slices.Contains(recorded, name) {
+			recorded = append(recorded, name)
+		}
+	}
+	return recorded
+}
+
+// Opened is Used at a site, which the session's owner is shown as one they
+// opened. A gate calls it once it has admitted the request.
+func (s *Service) Opened(session *Session, at Origin) {
+	session.live.sites.add(at)
+	s.Used(session)
+}
