@@ -127,11 +127,11 @@ func (c *catalog) checkText(english *catalog, key string) string {
 
 func (f forms) plural() bool { return len(f) > 1 || f["other"] == "" }
 
-// pluralForms lists the forms that whole numbers up to 90 take: nothing we
+// pluralForms lists the forms that whole numbers from 1 to 90 take: nothing we
 // count goes beyond.
 func (c *catalog) pluralForms() []string {
-	seen := map[string]bool{"other": true}
-	for n := range 91 {
+	seen := map[string]bool{}
+	for n := 1; n <= 90; n++ {
 		seen[c.formOf(n)] = true
 	}
 	return slices.Sorted(maps.Keys(seen))
