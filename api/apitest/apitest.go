@@ -1,0 +1,375 @@
+// Package apitest is a whole instance for tests of the dialects: a store in
+// memory, senders that keep what they are given, and an HTTP server whose
+// clients can be anybody.
+package apitest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/api"
+	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/memstore"
+)
+
+// Keys of the app "shop", and a live one of the app "other".
+const (
+	LiveKey  = "sk_live_0123456789abcdef0123456789abcdef0123456789abcdef"
+	TestKey  = "sk_test_0123456789abcdef0123456789abcdef0123456789abcdef"
+	LivePub  = "pk_live_0123456789abcdef0123456789abcdef0123456789abcdef"
+	TestPub  = "pk_test_0123456789abcdef0123456789abcdef0123456789abcdef"
+	OtherKey = "sk_live_ffffffffffffffffffffffffffffffffffffffffffffffff"
+)
+
+// House is an instance with one API.
+type House struct {
+	T       testing.TB
+	Core    *authcore.Core
+	Service *authcore.Service
+	Config  authcore.Config
+	App     *authcore.App // "shop"
+	Server  *httptest.Server
+	Mail    *Mail
+	Texts   *Texts
+	Log     *Log // what the dialects and the core logged
+	Origin  authcore.Origin
+
+	mu      sync.Mutex
+	offset  time.Duration
+	client  netip.Addr
+	events  []authcore.Event
+	handler *api.Handler
+}
+
+// New makes a House. change may alter the app and the configuration before they
+// are used; dialects makes what is served.
+func New(t testing.TB, change func(*House), dialects func(*House) []api.Dialect) *House {
+	t.Helper()
+	h := &House{T: t, Mail: &Mail{}, Texts: &Texts{}, Log: &Log{}, client: netip.MustParseAddr("192.0.2.1")}
+	h.App = &authcore.App{ID: "shop", Name: "Shop", Keys: Keys(t, LiveKey, TestKey, LivePub, TestPub), AutoCreate: true}
+	h.Config = authcore.Config{
+		Code: authcore.DefaultCode, Session: authcore.DefaultSession, Limits: authcore.DefaultLimits(),
+		MayReceive: func(authcore.Address) bool { return true },
+		Protects:   func(o authcore.Origin) bool { return o == h.Origin },
+		Senders:    []authcore.Sender{h.Mail}, Texts: []authcore.TextSender{h.Texts},
+		Composer: &api.Words{Next: sender{}},
+		Observe:  h.observe,
+	}
+	if change != nil {
+		change(h)
+	}
+	apps, err := authcore.NewApps(h.App, &authcore.App{ID: "other", Keys: Keys(t, OtherKey)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Config.Apps = apps
+	h.open(dialects)
+	return h
+}
+
+// Keys reads keys.
+func Keys(t testing.TB, keys ...string) []authcore.AppKey {
+	t.Helper()
+	var out []authcore.AppKey
+	for _, text := range keys {
+		key, err := authcore.ParseAppKey(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, key)
+	}
+	return out
+}
+
+func (h *House) open(dialects func(*House) []api.Dialect) {
+	secret, err := authcore.NewSecret([]byte(strings.Repeat("s", authcore.MinSecretBytes)))
+	if err != nil {
+		h.T.Fatal(err)
+	}
+	store := memstore.New(memstore.WithNow(h.Now))
+	log := h.Logger()
+	h.Core, err = authcore.Open(h.T.Context(), store, authcore.Secrets{Current: secret}, authcore.Options{Now: h.Now, Logger: log})
+	if err != nil {
+		h.T.Fatal(err)
+	}
+	h.Service = h.Core.Use(h.Config)
+	h.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !h.handler.Serve(w, r, api.Visit{Origin: h.Origin, Client: h.clientAddr()}) {
+			http.NotFound(w, r)
+		}
+	}))
+	h.Origin, err = authcore.ParseOrigin(h.Server.URL)
+	if err != nil {
+		h.T.Fatal(err)
+	}
+	h.handler = api.NewHandler(dialects(h)...)
+	h.T.Cleanup(func() {
+		h.Server.Close()
+		h.Service.Close()
+		h.Core.Close()
+	})
+}
+
+// Log keeps what was logged.
+type Log struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (l *Log) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+// String returns all of it.
+func (l *Log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// Logger is for the dialects.
+func (h *House) Logger() *slog.Logger { return slog.New(slog.NewTextHandler(h.Log, nil)) }
+
+// Now is the instance's time: the real one, and what Sleep has added.
+func (h *House) Now() time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return time.Now().Add(h.offset)
+}
+
+// Sleep moves the instance's clock.
+func (h *House) Sleep(d time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.offset += d
+}
+
+// From makes later requests come from another client.
+func (h *House) From(addr string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.client = netip.MustParseAddr(addr)
+}
+
+func (h *House) clientAddr() netip.Addr {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.client
+}
+
+func (h *House) observe(e authcore.Event) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.events = append(h.events, e)
+}
+
+// Events returns what was reported with this name.
+func (h *House) Events(name string) []authcore.Event {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var out []authcore.Event
+	for _, e := range h.events {
+		if e.Name == name {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// Answer is an answer, read whole.
+type Answer struct {
+	Status int
+	Header http.Header
+	Text   string
+	JSON   map[string]any // nil if the body is not a JSON object
+}
+
+// Get returns a value inside the JSON, by names joined with dots; nil if it is
+// not there.
+func (a Answer) Get(path string) any {
+	var v any = a.JSON
+	for name := range strings.SplitSeq(path, ".") {
+		object, ok := v.(map[string]any)
+		if !ok {
+			return nil
+		}
+		v = object[name]
+	}
+	return v
+}
+
+// String is Get for text; "" for anything else.
+func (a Answer) String(path string) string {
+	s, _ := a.Get(path).(string)
+	return s
+}
+
+// Do sends a request. body is text as it stands, url.Values for a form, nil for
+// none, or anything else as JSON. Headers are pairs of name and value.
+func (h *House) Do(method, path string, body any, headers ...string) Answer {
+	h.T.Helper()
+	var reader io.Reader
+	kind := "application/json"
+	switch b := body.(type) {
+	case nil:
+		kind = ""
+	case string:
+		reader = strings.NewReader(b)
+	case url.Values:
+		reader, kind = strings.NewReader(b.Encode()), "application/x-www-form-urlencoded"
+	default:
+		data, err := json.Marshal(body)
+		if err != nil {
+			h.T.Fatal(err)
+		}
+		reader = bytes.NewReader(data)
+	}
+	r, err := http.NewRequestWithContext(h.T.Context(), method, h.Server.URL+path, reader)
+	if err != nil {
+		h.T.Fatal(err)
+	}
+	if kind != "" {
+		r.Header.Set("Content-Type", kind)
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		if headers[i] == "Content-Type" {
+			r.Header.Del("Content-Type")
+		}
+		r.Header.Add(headers[i], headers[i+1])
+	}
+	return h.send(r)
+}
+
+var client = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+
+func (h *House) send(r *http.Request) Answer {
+	h.T.Helper()
+	resp, err := client.Do(r)
+	if err != nil {
+		h.T.Fatal(err)
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		h.T.Fatal(err)
+	}
+	a := Answer{Status: resp.StatusCode, Header: resp.Header, Text: string(data)}
+	if json.Unmarshal(data, &a.JSON) != nil {
+		a.JSON = nil
+	}
+	return a
+}
+
+// Mail keeps mails.
+type Mail struct {
+	mu   sync.Mutex
+	sent []authcore.Message
+	fail error
+}
+
+// Name implements authcore.Sender.
+func (*Mail) Name() string { return "mail" }
+
+// Send implements authcore.Sender.
+func (m *Mail) Send(_ context.Context, msg authcore.Message) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.fail != nil {
+		return m.fail
+	}
+	m.sent = append(m.sent, msg)
+	return nil
+}
+
+// FailWith makes later mails fail; nil mends it.
+func (m *Mail) FailWith(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.fail = err
+}
+
+// Sent returns the mails so far.
+func (m *Mail) Sent() []authcore.Message {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return append([]authcore.Message(nil), m.sent...)
+}
+
+// Texts keeps text messages.
+type Texts struct {
+	mu   sync.Mutex
+	sent []authcore.Text
+}
+
+// Name implements authcore.TextSender.
+func (*Texts) Name() string { return "texts" }
+
+// SendText implements authcore.TextSender.
+func (m *Texts) SendText(_ context.Context, t authcore.Text) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.sent = append(m.sent, t)
+	return nil
+}
+
+// Sent returns the text messages so far.
+func (m *Texts) Sent() []authcore.Text {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return append([]authcore.Text(nil), m.sent...)
+}
+
+// Quiet waits until nothing is left to send.
+func (h *House) Quiet() {
+	h.T.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for h.Core.MailWaiting() > 0 {
+		if time.Now().After(deadline) {
+			h.T.Fatal("messages still wait after 10 s")
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// LastMail waits for the queue and returns the newest mail.
+func (h *House) LastMail() authcore.Message {
+	h.T.Helper()
+	h.Quiet()
+	sent := h.Mail.Sent()
+	if len(sent) == 0 {
+		h.T.Fatal("no mail was sent")
+	}
+	return sent[len(sent)-1]
+}
+
+// LastText waits for the queue and returns the newest text message.
+func (h *House) LastText() authcore.Text {
+	h.T.Helper()
+	h.Quiet()
+	sent := h.Texts.Sent()
+	if len(sent) == 0 {
+		h.T.Fatal("no text message was sent")
+	}
+	return sent[len(sent)-1]
+}
+
+// sender is the composer of what is not an app's.
+type sender struct{}
+
+func (sender) Compose(l authcore.Letter) (authcore.Message, error) {
+	return authcore.Message{FromAddress: "login@example.com", To: l.To}, nil
+}

@@ -1,0 +1,234 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// Call is one request to a dialect.
+type Call struct {
+	Visit
+	W       http.ResponseWriter
+	R       *http.Request
+	Service *authcore.Service
+	Caller  authcore.Caller // set by Authenticate
+
+	params map[string]string
+}
+
+// Param returns the part of the path that stands for {name} in the route.
+func (c *Call) Param(name string) string { return c.params[name] }
+
+// MaxBody is how much of a body is read, in bytes.
+const MaxBody = 64 << 10
+
+// bodyTime is how long a client may take to send it.
+const bodyTime = 10 * time.Second
+
+// JSON reads the body, which must be a JSON object. An empty body is an empty
+// object.
+func (c *Call) JSON() (*Object, error) {
+	kind, err := c.mediaType()
+	if err != nil {
+		return nil, err
+	}
+	data, err := c.body()
+	if err != nil {
+		return nil, err
+	}
+	if len(data) == 0 {
+		return &Object{}, nil
+	}
+	if kind != "application/json" {
+		return nil, errMedia
+	}
+	return ParseObject(data)
+}
+
+// JSONOrForm is JSON for routes that also take a form, where every field is
+// text.
+func (c *Call) JSONOrForm() (*Object, error) {
+	kind, err := c.mediaType()
+	if err != nil {
+		return nil, err
+	}
+	if kind != "application/x-www-form-urlencoded" {
+		return c.JSON()
+	}
+	data, err := c.body()
+	if err != nil {
+		return nil, err
+	}
+	return parseForm(string(data))
+}
+
+// Query reads the query of the URL, as a form.
+func (c *Call) Query() (*Object, error) { return parseForm(c.R.URL.RawQuery) }
+
+func parseForm(text string) (*Object, error) {
+	values, err := url.ParseQuery(text)
+	if err != nil {
+		return nil, Refuse(http.StatusBadRequest, CodeMalformed, "The form or the query is not well encoded.")
+	}
+	o := &Object{fields: map[string]json.RawMessage{}}
+	for name, list := range values {
+		if len(list) > 1 {
+			return nil, Refuse(http.StatusBadRequest, CodeMalformed, "A field stands twice in the form or the query.")
+		}
+		value, err := json.Marshal(list[0])
+		if err != nil {
+			return nil, err
+		}
+		o.fields[name] = value
+	}
+	return o, nil
+}
+
+func (c *Call) mediaType() (string, error) {
+	if c.R.Header.Get("Content-Encoding") != "" || len(c.R.Header.Values("Content-Type")) > 1 {
+		return "", errMedia
+	}
+	text := c.R.Header.Get("Content-Type")
+	if text == "" {
+		return "", nil
+	}
+	kind, params, err := mime.ParseMediaType(text)
+	if err != nil || params["charset"] != "" && !strings.EqualFold(params["charset"], "utf-8") {
+		return "", errMedia
+	}
+	return kind, nil
+}
+
+func (c *Call) body() ([]byte, error) {
+	if c.R.Body == nil {
+		return nil, nil
+	}
+	// Not every ResponseWriter can; the server's own limits hold then.
+	_ = http.NewResponseController(c.W).SetReadDeadline(time.Now().Add(bodyTime))
+	data, err := io.ReadAll(http.MaxBytesReader(c.W, c.R.Body, MaxBody))
+	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
+		return nil, errLarge
+	}
+	if err != nil {
+		return nil, Refuse(http.StatusBadRequest, CodeMalformed, "The body ended too early.")
+	}
+	return data, nil
+}
+
+// Answer writes v as JSON.
+func (c *Call) Answer(status int, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	h := c.W.Header()
+	h.Set("Content-Type", "application/json; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	c.W.WriteHeader(status)
+	_, _ = c.W.Write(append(data, '\n'))
+	return nil
+}
+
+// Authenticate finds out whose key the request carries, as Authorization:
+// Bearer, and counts the call for it. A publishable key is refused unless
+// publishable is set. The error is a *Refusal.
+func (c *Call) Authenticate(dialect string, rate authcore.Rate, publishable bool) error {
+	values := c.R.Header.Values("Authorization")
+	if len(values) > 1 {
+		return errTwoKeys
+	}
+	if len(values) == 0 {
+		return errNoKey
+	}
+	scheme, key, _ := strings.Cut(values[0], " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return errNoKey
+	}
+	return c.Identify(dialect, strings.TrimSpace(key), rate, publishable)
+}
+
+// Identify is Authenticate for a key that came in another way. Unknown keys
+// count for the client, so that trying keys is bounded too.
+func (c *Call) Identify(dialect, key string, rate authcore.Rate, publishable bool) error {
+	caller, ok := c.Service.Apps().Caller(key)
+	if !ok {
+		if err := c.Count(dialect+" unknown key "+c.Client.String(), rate); err != nil {
+			return err
+		}
+		return errBadKey
+	}
+	if err := c.Count(dialect+" key "+caller.Key.ID(), rate); err != nil {
+		return err
+	}
+	if caller.Key.Publishable && !publishable {
+		return errWrongKind
+	}
+	c.Caller = caller
+	return nil
+}
+
+// Count counts the call for name, tells what is left in X-RateLimit-*, and
+// refuses what is too much. When several names are counted, the headers speak
+// of the last one that is over, else of the first.
+func (c *Call) Count(name string, rate authcore.Rate) error {
+	q := c.Service.Core().Count(name, rate)
+	h := c.W.Header()
+	if q.Over || h.Get("X-RateLimit-Limit") == "" {
+		h.Set("X-RateLimit-Limit", strconv.Itoa(q.Limit))
+		h.Set("X-RateLimit-Remaining", strconv.Itoa(q.Remaining))
+		h.Set("X-RateLimit-Reset", strconv.FormatInt(q.Reset.Unix(), 10))
+	}
+	if !q.Over {
+		return nil
+	}
+	refusal := *errTooMany
+	refusal.RetryAfter = q.Reset.Sub(c.Service.Now())
+	return &refusal
+}
+
+// Bearer returns the token of an Authorization: Bearer header, "" for none or
+// for more than one.
+func (c *Call) Bearer() string {
+	values := c.R.Header.Values("Authorization")
+	if len(values) != 1 {
+		return ""
+	}
+	scheme, token, _ := strings.Cut(values[0], " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
+}
+
+// AllowOrigin lets a page at any origin read the answer, without cookies.
+func (c *Call) AllowOrigin() {
+	c.W.Header().Set("Access-Control-Allow-Origin", "*")
+}
+
+// AllowAppOrigin lets pages at the app's own origins read the answer and send
+// Authorization.
+func (c *Call) AllowAppOrigin(app *authcore.App) {
+	h := c.W.Header()
+	h.Add("Vary", "Origin")
+	origin, err := authcore.ParseOrigin(c.R.Header.Get("Origin"))
+	if err != nil || app == nil {
+		return
+	}
+	for _, o := range app.Origins {
+		if o == origin {
+			h.Set("Access-Control-Allow-Origin", c.R.Header.Get("Origin"))
+			h.Set("Access-Control-Expose-Headers", "X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, Retry-After")
+			return
+		}
+	}
+}

@@ -1,0 +1,138 @@
+package api
+
+import (
+	"errors"
+	"log/slog"
+	"math"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// Route answers one call. See the package's doc for what it returns.
+type Route func(*Call) error
+
+// Router finds the route of a request. Fill it with On before its first use.
+type Router struct {
+	Service *authcore.Service
+	Log     *slog.Logger
+	// Fail answers a refusal in the shape of the dialect. Status, Retry-After
+	// and what Router sets are its to keep: it writes with Call.Answer.
+	Fail func(*Call, *Refusal) error
+	// Before, if set, is called for every request to a path of the dialect.
+	Before func(*Call)
+
+	paths []*path
+}
+
+type path struct {
+	segments []string // "{name}" stands for any one
+	methods  map[string]Route
+}
+
+// On adds a route. pattern is a path like /v1/apps/{appId}/auth; a segment in
+// braces stands for any one segment. GET routes also answer HEAD.
+func (rt *Router) On(method, pattern string, route Route) {
+	segments := strings.Split(strings.Trim(pattern, "/"), "/")
+	i := slices.IndexFunc(rt.paths, func(p *path) bool { return slices.Equal(p.segments, segments) })
+	if i < 0 {
+		rt.paths = append(rt.paths, &path{segments, map[string]Route{}})
+		i = len(rt.paths) - 1
+	}
+	rt.paths[i].methods[method] = route
+}
+
+// Serve answers a request for one of the paths and tells whether it was one.
+// Empty segments are dropped, so that a base URL that ends in a slash works.
+func (rt *Router) Serve(w http.ResponseWriter, r *http.Request, v Visit) bool {
+	p, params := rt.find(r.URL.Path)
+	if p == nil {
+		return false
+	}
+	c := &Call{Visit: v, W: w, R: r, Service: rt.Service, params: params}
+	if rt.Before != nil {
+		rt.Before(c)
+	}
+	route := p.methods[r.Method]
+	if route == nil && r.Method == http.MethodHead {
+		route = p.methods[http.MethodGet]
+	}
+	if route == nil {
+		w.Header().Set("Allow", p.allow())
+		rt.fail(c, errMethod)
+		return true
+	}
+	if err := route(c); err != nil {
+		rt.fail(c, err)
+	}
+	return true
+}
+
+// find prefers the path with the fewest braces.
+func (rt *Router) find(text string) (*path, map[string]string) {
+	segments := slices.DeleteFunc(strings.Split(text, "/"), func(s string) bool { return s == "" })
+	var best *path
+	var bestParams map[string]string
+	for _, p := range rt.paths {
+		if params, ok := p.match(segments); ok && (best == nil || len(params) < len(bestParams)) {
+			best, bestParams = p, params
+		}
+	}
+	return best, bestParams
+}
+
+func (p *path) match(segments []string) (map[string]string, bool) {
+	if len(segments) != len(p.segments) {
+		return nil, false
+	}
+	params := map[string]string{}
+	for i, want := range p.segments {
+		if strings.HasPrefix(want, "{") {
+			params[strings.Trim(want, "{}")] = segments[i]
+		} else if want != segments[i] {
+			return nil, false
+		}
+	}
+	return params, true
+}
+
+func (p *path) allow() string {
+	var methods []string
+	for m := range p.methods {
+		methods = append(methods, m)
+		if m == http.MethodGet {
+			methods = append(methods, http.MethodHead)
+		}
+	}
+	slices.Sort(methods)
+	return strings.Join(methods, ", ")
+}
+
+// fail turns what a route returned into an answer.
+func (rt *Router) fail(c *Call, err error) {
+	refusal := new(Refusal)
+	if !errors.As(err, &refusal) {
+		id := authcore.NewID(c.Service.Now())
+		c.W.Header().Set("X-Request-Id", id)
+		if rt.Log != nil && c.R.Context().Err() == nil {
+			rt.Log.Error("an API call can't be answered", "request", id, "path", rt.pattern(c), "error", err)
+		}
+		refusal = errOutage
+	}
+	if refusal.RetryAfter > 0 {
+		c.W.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(refusal.RetryAfter.Seconds()))))
+	}
+	if err := rt.Fail(c, refusal); err != nil && rt.Log != nil {
+		rt.Log.Error("a refusal can't be written", "error", err)
+	}
+}
+
+// pattern is the route of a call for the log: the path itself may hold a
+// token.
+func (rt *Router) pattern(c *Call) string {
+	p, _ := rt.find(c.R.URL.Path)
+	return "/" + strings.Join(p.segments, "/")
+}
