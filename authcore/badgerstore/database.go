@@ -30,7 +30,7 @@ const (
 func dbOptions(dir string, log *slog.Logger) badger.Options {
 	return badger.DefaultOptions(dir).
 		WithSyncWrites(true).
-		WithBypassLockGuard(true). // home has the lock, by the same means
+		WithBypassLockGuard(homeLocks).
 		WithDetectConflicts(false).
 		WithMetricsEnabled(false).
 		WithLogger(dbLog{log}).
@@ -58,6 +58,8 @@ func openDB(h *home, r *room, log *slog.Logger) (db *badger.DB, err error) {
 		return nil, err
 	}
 	if err := r.prepare(); err != nil {
+		unwatchMappings(r)
+		r.keepBallast()
 		return nil, err
 	}
 	if db, err = openBadger(opts); err != nil {

@@ -7,13 +7,15 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 )
 
 const (
 	markerName   = "gatehouse-store.json"
 	manifestName = "MANIFEST" // Badger's list of its tables
 	format       = 1          // raised when an older Gatehouse could not read it
+
+	stateNew   = "new" // nothing has been stored: what is there may be removed
+	stateReady = "ready"
 )
 
 // marker is the file that makes a directory ours.
@@ -21,7 +23,7 @@ type marker struct {
 	Store  string `json:"store"`  // always "gatehouse"
 	Engine string `json:"engine"` // always "badger"
 	Format int    `json:"format"`
-	Ready  bool   `json:"ready"` // false until Open succeeds for the first time
+	State  string `json:"state"` // "new" until Open succeeds for the first time
 }
 
 // home is the store's directory, locked.
@@ -67,26 +69,6 @@ func canonical(dir string) (string, error) {
 	return dir, nil
 }
 
-// lockDir takes the lock that Badger and its tools use. It ends with the
-// process, so a crash leaves none behind.
-func lockDir(dir string) (*os.File, error) {
-	f, err := os.Open(dir)
-	if err != nil {
-		return nil, fmt.Errorf("opening the store's directory: %w", err)
-	}
-	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	if err == nil {
-		return f, nil
-	}
-	f.Close()
-	if errors.Is(err, syscall.EWOULDBLOCK) {
-		return nil, fmt.Errorf("the store %s is in use by another process: stop that one, or give this one a directory of its own", dir)
-	}
-	return nil, fmt.Errorf("locking the store's directory %s: %w", dir, err)
-}
-
-func (h *home) release() { h.lock.Close() }
-
 // inspect tells whether dir is empty; a directory that is neither empty nor a
 // store of ours that is whole is an error.
 func inspect(dir string) (fresh bool, err error) {
@@ -98,16 +80,17 @@ func inspect(dir string) (fresh bool, err error) {
 		return false, fmt.Errorf("reading the store's marker: %w", err)
 	}
 	var m marker
-	if json.Unmarshal(b, &m) != nil || m.Store != "gatehouse" || m.Engine != "badger" || m.Format < 1 {
+	if json.Unmarshal(b, &m) != nil || m.Store != "gatehouse" || m.Engine != "badger" || m.Format < 1 ||
+		m.State != stateNew && m.State != stateReady {
 		return false, fmt.Errorf("%s in %s is damaged: restore the directory from a backup", markerName, dir)
 	}
 	if m.Format > format {
 		return false, fmt.Errorf("the store %s has format %d, this Gatehouse reads up to %d: use the newer Gatehouse that wrote it, or restore a backup", dir, m.Format, format)
 	}
-	if _, err := os.Stat(filepath.Join(dir, manifestName)); m.Ready && err != nil {
+	if _, err := os.Stat(filepath.Join(dir, manifestName)); m.State == stateReady && err != nil {
 		return false, fmt.Errorf("%s is missing in %s: restore the directory from a backup; an empty store would forget what was used, ended and refused", manifestName, dir)
 	}
-	return !m.Ready, nil
+	return m.State == stateNew, nil
 }
 
 func wantEmpty(dir string) error {
@@ -134,7 +117,7 @@ func (h *home) settle() error {
 	if !h.fresh {
 		return nil
 	}
-	if err := h.mark(false); err != nil {
+	if err := h.mark(stateNew); err != nil {
 		return err
 	}
 	return h.eachFile(os.Remove) // left by an Open that never returned
@@ -150,7 +133,7 @@ func (h *home) finish() error {
 		return err
 	}
 	h.fresh = false
-	return h.mark(true)
+	return h.mark(stateReady)
 }
 
 // eachFile does something with the path of each of Badger's files.
@@ -169,16 +152,8 @@ func (h *home) eachFile(do func(path string) error) error {
 	return nil
 }
 
-func syncFile(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
-}
-
-func (h *home) mark(ready bool) error {
-	b, err := json.Marshal(marker{Store: "gatehouse", Engine: "badger", Format: format, Ready: ready})
+func (h *home) mark(state string) error {
+	b, err := json.Marshal(marker{Store: "gatehouse", Engine: "badger", Format: format, State: state})
 	if err != nil {
 		return err
 	}
@@ -189,7 +164,7 @@ func (h *home) mark(ready bool) error {
 	if err := os.Rename(path+".new", path); err != nil {
 		return fmt.Errorf("marking the store's directory: %w", err)
 	}
-	return h.lock.Sync()
+	return syncFile(h.dir)
 }
 
 func writeSynced(path string, b []byte) error {

@@ -3,12 +3,10 @@ package badgerstore
 import (
 	"context"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -74,7 +72,7 @@ func TestOpenRefuses(t *testing.T) {
 			return os.Remove(filepath.Join(dir, markerName))
 		}, "it is no Gatehouse store; use an empty directory"},
 		"newer format": {func(t *testing.T, dir string) error {
-			return os.WriteFile(filepath.Join(dir, markerName), []byte(`{"store":"gatehouse","engine":"badger","format":2,"ready":true}`), 0o600)
+			return os.WriteFile(filepath.Join(dir, markerName), []byte(`{"store":"gatehouse","engine":"badger","format":2,"state":"ready"}`), 0o600)
 		}, "has format 2, this Gatehouse reads up to 1: use the newer Gatehouse"},
 		"damaged marker": {func(t *testing.T, dir string) error {
 			return os.Truncate(filepath.Join(dir, markerName), 10)
@@ -103,6 +101,19 @@ func TestOpenRefuses(t *testing.T) {
 		"table with a bad index": {func(t *testing.T, dir string) error {
 			return overwrite(theFile(t, dir, "*.sst"), 60, 20)
 		}, ".sst in "},
+		"table with a bad block": {func(t *testing.T, dir string) error {
+			return overwrite(theFile(t, dir, "*.sst"), 0, 20)
+		}, ".sst in "},
+		"cut manifest": {func(t *testing.T, dir string) error {
+			info, err := os.Stat(filepath.Join(dir, manifestName))
+			if err != nil {
+				return err
+			}
+			return os.Truncate(filepath.Join(dir, manifestName), info.Size()-1)
+		}, "MANIFEST in "},
+		"marker of no state": {func(t *testing.T, dir string) error {
+			return os.WriteFile(filepath.Join(dir, markerName), []byte(`{"store":"gatehouse","engine":"badger","format":1}`), 0o600)
+		}, "is damaged: restore"},
 		"not a directory": {func(t *testing.T, dir string) error {
 			return os.Rename(dir, dir+".old")
 		}, "making the store's directory"},
@@ -167,7 +178,7 @@ func TestForeignDirectoryUntouched(t *testing.T) {
 // damage, nothing was stored yet.
 func TestInterruptedFirstOpen(t *testing.T) {
 	dir := stored(t)
-	if err := (&home{dir: dir, lock: openDir(t, dir)}).mark(false); err != nil {
+	if err := (&home{dir: dir, lock: openDir(t, dir)}).mark(stateNew); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{manifestName, "KEYREGISTRY", "DISCARD"} {
@@ -209,55 +220,5 @@ func TestSecondOpen(t *testing.T) {
 	put(t, s, "k", `1`)
 	if get(t, s, "k") != `1` {
 		t.Error("the first was disturbed")
-	}
-}
-
-// TestModes runs with umask 0 in a process of its own: the umask is the whole
-// process's.
-func TestModes(t *testing.T) {
-	if os.Getenv("GATEHOUSE_UMASK") == "" {
-		cmd := exec.Command(os.Args[0], "-test.run=^TestModes$")
-		cmd.Env = append(os.Environ(), "GATEHOUSE_UMASK=0")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("%v\n%s", err, out)
-		}
-		return
-	}
-	syscall.Umask(0)
-	dir := filepath.Join(t.TempDir(), "a", "b")
-	s := openTest(t, dir, Options{})
-	for i := range 1500 { // flushes a table
-		put(t, s, fmt.Sprint("k", i), fmt.Sprintf(`"%05000d"`, i))
-	}
-	if err := s.Collect(context.Background()); err != nil {
-		t.Error(err)
-	}
-	wantClosedToOthers(t, dir)
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	wantClosedToOthers(t, dir)
-	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, _ error) error { return os.Chmod(path, 0o777) })
-	openTest(t, dir, Options{})
-	wantClosedToOthers(t, dir)
-}
-
-func wantClosedToOthers(t *testing.T, dir string) {
-	t.Helper()
-	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return nil
-		}
-		want := fs.FileMode(0o600)
-		if d.IsDir() {
-			want = fs.ModeDir | 0o700
-		}
-		if info, err := d.Info(); err == nil && info.Mode() != want {
-			t.Errorf("%s is %v, want %v", path, info.Mode(), want)
-		}
-		return nil
-	})
-	if info, err := os.Stat(filepath.Dir(dir)); err != nil || info.Mode().Perm() != 0o700 {
-		t.Errorf("the directory above is %v, want 0700", info.Mode())
 	}
 }

@@ -33,7 +33,7 @@ func TestPowerCut(t *testing.T) {
 		work string
 		acks int
 	}{
-		{"updating", 1200}, // about 10 MB: two memory tables are left behind
+		{"updating", 700}, // about 5.6 MB: one memory table is left behind
 		{"collecting", 250},
 	} {
 		t.Run(c.work, func(t *testing.T) {
@@ -64,7 +64,7 @@ func TestPowerCut(t *testing.T) {
 // TestPowerCutWhileStarting cuts a store that is opened and closed again and
 // again, after each of its first syncs in turn.
 func TestPowerCutWhileStarting(t *testing.T) {
-	for syncs := 1; syncs < 60; syncs += 4 {
+	for syncs := 1; syncs < 60; syncs += 7 {
 		d := newDisk(t.TempDir())
 		d.cutAfter = syncs
 		acked := cutPower(t, d, "restarting", math.MaxInt)

@@ -60,9 +60,6 @@ func newRoom(dir string, opts Options) *room {
 // what opening takes.
 func (r *room) prepare() error {
 	r.dropBallast()
-	if err := r.spare.clear(); err != nil {
-		return err
-	}
 	const need = memFileSize + 2*valueLogSize + discardFileSize + memTableSize
 	free, total, err := diskSpace(r.dir)
 	if err != nil {
@@ -79,7 +76,7 @@ func (r *room) prepare() error {
 	}
 	r.opening.Store(true)
 	watchMappings(r)
-	return nil
+	return r.spare.clear() // last: that it is there tells of a crash
 }
 
 // opened is called when Badger is open.
