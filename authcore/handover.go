@@ -1,0 +1,163 @@
+package authcore
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"time"
+)
+
+// HandoverLifetime is how long a ticket is good. A browser carries it over in
+// one redirect.
+const HandoverLifetime = 30 * time.Second
+
+// Handover is what a site asks of the portal: a session for one browser.
+type Handover struct {
+	Site     Origin
+	ReturnTo ReturnTo // on Site
+	State    string   // the mark of the browser at Site, from HandoverState
+}
+
+// HandoverState marks the browser b at a site before it goes to the portal. The
+// cookie is set there as its flow cookie; the state is shown to the portal,
+// which binds the ticket to it. Who sees the state can't make the cookie of it.
+func (s *Service) HandoverState(b Browser) (cookie, state string) {
+	cookie = b.Flow
+	if !isToken(cookie) {
+		cookie = randomToken(32)
+	}
+	return cookie, handoverState(cookie, b.Origin)
+}
+
+func handoverState(cookie string, site Origin) string {
+	sum := sha256.Sum256([]byte("gatehouse handover\n" + site.String() + "\n" + cookie))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// isToken tells whether s has the form of 32 random bytes in base64url.
+func isToken(s string) bool {
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(s)
+	return err == nil && len(raw) == 32
+}
+
+// ticket is a hand-over under way. It is kept by the hash of what the browser
+// carries, and longer than it is good: "used" is a record.
+type ticket struct {
+	Hash    string    `json:"hash"`
+	Session string    `json:"sid"` // the portal's
+	Site    Origin    `json:"site"`
+	Return  ReturnTo  `json:"return_to"`
+	State   string    `json:"state"`
+	Made    time.Time `json:"made"`
+	Used    bool      `json:"used,omitempty"`
+}
+
+func (t *ticket) save(tx Tx) error {
+	return save(tx, keyHandover+t.Hash, t, t.Made.Add(HandoverLifetime+2*clockSkew))
+}
+
+// live tells whether the ticket is good at now. A clock set back revives none.
+func (t *ticket) live(now time.Time) bool {
+	return !t.Used && now.Before(t.Made.Add(HandoverLifetime)) && !now.Before(t.Made.Add(-time.Second))
+}
+
+// GiveTicket makes a one-time ticket for the session of b, the portal's. It is
+// Unknown, and nothing is stored, for a site that is not protected here, a
+// state that is none, and a browser without a session that may be handed over.
+func (s *Service) GiveTicket(ctx context.Context, b Browser, h Handover) (string, Verdict, error) {
+	from := b.Session
+	if from == nil || from.Parent != "" || from.Machine != nil || !isToken(h.State) ||
+		h.Site.Audience(s.cfg.Domain) == from.Audience || !s.cfg.Protects(h.Site) {
+		return "", Unknown, nil
+	}
+	value := randomToken(32)
+	err := s.core.store.Update(ctx, func(tx Tx) error {
+		t := ticket{Hash: hashToken(value), Session: from.ID, Site: h.Site, Return: h.ReturnTo, State: h.State, Made: s.core.now()}
+		return t.save(tx)
+	})
+	if err != nil {
+		return "", Unknown, err
+	}
+	return value, Accepted, nil
+}
+
+// TakeTicket uses a ticket at the site it was made for, in the browser it was
+// made for: a session begins there that hangs on the portal's. It is Unknown
+// for a ticket that is used, too old, for another site or of a sign-in that has
+// ended, NoFlow for a browser that shows no mark, and OtherBrowser for one that
+// shows another's. Whatever comes of it, the ticket is spent.
+func (s *Service) TakeTicket(ctx context.Context, b Browser, value string) (Answer, error) {
+	var out Answer
+	var t *attempt
+	err := s.core.store.Update(ctx, func(tx Tx) (err error) {
+		t = &attempt{s: s, tx: tx, b: b, now: s.core.now()}
+		out, err = t.takeTicket(value)
+		return err
+	})
+	if err != nil {
+		return Answer{}, err
+	}
+	e := s.event(EventHandedOver, b, Address{}, out.Verdict.String())
+	if out.SignIn != nil {
+		session := out.SignIn.Session
+		s.core.cache.put(session)
+		s.core.census.sessions.Add(1)
+		e.Reason, e.Address, e.Session, e.Subject, e.Method = "", session.Address, session.ID, session.Subject, session.Method()
+	}
+	s.core.endedAll(ctx, t.ended)
+	s.observe(e)
+	return out, nil
+}
+
+func (t *attempt) takeTicket(value string) (Answer, error) {
+	if !isToken(value) {
+		return Answer{Verdict: Unknown}, nil
+	}
+	found := &ticket{}
+	ok, err := load(t.tx, keyHandover+hashToken(value), found)
+	if err != nil || !ok || found.Hash != hashToken(value) || !found.live(t.now) {
+		return Answer{Verdict: Unknown}, err
+	}
+	found.Used = true
+	if err := found.save(t.tx); err != nil {
+		return Answer{}, err
+	}
+	switch {
+	case found.Site != t.b.Origin:
+		return Answer{Verdict: Unknown}, nil
+	case t.b.Flow == "":
+		return Answer{Verdict: NoFlow}, nil
+	case handoverState(t.b.Flow, t.b.Origin) != found.State:
+		// Somebody else's ticket: opened here it would sign this browser in as
+		// them, and what is typed after that would be theirs.
+		return Answer{Verdict: OtherBrowser}, nil
+	}
+	return t.handOver(found)
+}
+
+// handOver makes the site's session out of the portal's.
+func (t *attempt) handOver(from *ticket) (Answer, error) {
+	parent, err := loadSession(t.tx, from.Session)
+	if err != nil || parent == nil || !parent.EndedAt.IsZero() || !t.now.Before(parent.Expires) {
+		return Answer{Verdict: Unknown}, err
+	}
+	p, err := loadPerson(t.tx, parent.Subject)
+	if err != nil || p == nil {
+		return Answer{Verdict: Unknown}, err
+	}
+	if err := adopt(t.tx, parent.ID); err != nil {
+		return Answer{}, err
+	}
+	r := &sessionRecord{
+		ID: randomToken(16), Subject: parent.Subject, Parent: parent.ID,
+		Issuer: t.b.Origin.String(), Audience: t.b.Origin.Audience(t.s.cfg.Domain),
+		AuthTime: parent.AuthTime, Expires: parent.Expires, LastSeen: t.now, AMR: parent.AMR,
+		Agent: shortAgent(t.b.UserAgent), Network: coarseNetwork(t.b.Client),
+		Sites: []string{t.b.Origin.String()}, Challenge: parent.Challenge, Public: parent.Public,
+	}
+	session, err := t.begin(r, p)
+	if err != nil {
+		return Answer{}, err
+	}
+	return Answer{Verdict: Accepted, SignIn: &SignIn{Session: session, Token: session.live.token, ReturnTo: from.Return}}, nil
+}

@@ -1,0 +1,344 @@
+package authcore_test
+
+import (
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// In these tests site is the portal and other a site that signs in there.
+
+// at is the same browser at another origin: nothing but what it is given there.
+func (b *tab) at(o authcore.Origin) *tab {
+	return &tab{b.h, authcore.Browser{Origin: o, Client: b.Client, UserAgent: b.UserAgent}}
+}
+
+// ask marks the browser at its site and returns what it asks of the portal.
+func (b *tab) ask(path string) authcore.Handover {
+	cookie, state := b.h.service.HandoverState(b.Browser)
+	b.Flow = cookie
+	return authcore.Handover{Site: b.Origin, ReturnTo: authcore.ParseReturnTo(path, b.Origin, nil), State: state}
+}
+
+func (b *tab) ticket(h authcore.Handover) string {
+	b.h.t.Helper()
+	value, verdict, err := b.h.service.GiveTicket(b.h.t.Context(), b.Browser, h)
+	want(b.h.t, err, nil)
+	want(b.h.t, verdict, authcore.Accepted)
+	return value
+}
+
+func (b *tab) take(ticket string) authcore.Answer {
+	b.h.t.Helper()
+	return b.took(b.h.service.TakeTicket(b.h.t.Context(), b.Browser, ticket))
+}
+
+// handOver brings the portal's session of b to o.
+func (b *tab) handOver(o authcore.Origin) (*tab, *authcore.SignIn) {
+	b.h.t.Helper()
+	there := b.at(o)
+	out := there.take(b.ticket(there.ask("/doc?x=1#y")))
+	want(b.h.t, out.Verdict, authcore.Accepted)
+	return there, out.SignIn
+}
+
+func (h *house) live(token string, at authcore.Origin) bool {
+	h.t.Helper()
+	s, err := h.service.Check(h.t.Context(), token, at)
+	want(h.t, err, nil)
+	return s != nil
+}
+
+func TestHandOver(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		b := h.browser()
+		portal := b.signIn(alice)
+		time.Sleep(time.Hour)
+		_, signIn := b.handOver(other)
+		s := signIn.Session
+		want(t, signIn.ReturnTo.String(), "https://wiki.example.com/doc?x=1#y")
+		want(t, signIn.DeviceCookie, "")
+		want(t, s.Address, alice)
+		want(t, s.Parent, portal.Session.ID)
+		want(t, s.Issuer, other.String())
+		want(t, s.Audience, other.String())
+		want(t, s.AuthTime.Equal(portal.Session.AuthTime), true) // a hand-over proves nothing anew
+		want(t, s.Expires.Equal(portal.Session.Expires), true)
+		want(t, s.Method(), "code")
+		want(t, h.live(signIn.Token, other), true)
+		want(t, h.live(signIn.Token, site), false)
+		h.reopen()
+		want(t, h.live(signIn.Token, other), true)
+	})
+}
+
+// Whatever is wrong with a ticket, nobody is signed in by it, and it is spent.
+func TestTicketsAreForOneBrowserOnce(t *testing.T) {
+	third := mustOrigin("https://third.test")
+	for name, use := range map[string]func(h *house, alicesPortal, alicesSite *tab, ticket string) authcore.Answer{
+		"twice": func(_ *house, _, there *tab, ticket string) authcore.Answer {
+			want(there.h.t, there.take(ticket).Verdict, authcore.Accepted)
+			return there.take(ticket)
+		},
+		"at another site": func(_ *house, b, there *tab, ticket string) authcore.Answer {
+			elsewhere := b.at(third)
+			elsewhere.Flow = there.Flow
+			return elsewhere.take(ticket)
+		},
+		"at the portal":               func(_ *house, b, _ *tab, ticket string) authcore.Answer { return b.take(ticket) },
+		"in a browser without a mark": func(h *house, b, _ *tab, ticket string) authcore.Answer { return b.at(other).take(ticket) },
+		"in another's browser": func(h *house, b, _ *tab, ticket string) authcore.Answer {
+			gifted := b.at(other)
+			gifted.ask("/")
+			return gifted.take(ticket)
+		},
+		"after half a minute": func(_ *house, _, there *tab, ticket string) authcore.Answer {
+			time.Sleep(authcore.HandoverLifetime)
+			return there.take(ticket)
+		},
+		"after signing out": func(h *house, b, there *tab, ticket string) authcore.Answer {
+			h.core.End(h.t.Context(), b.Session.ID, authcore.SignedOut)
+			return there.take(ticket)
+		},
+		"cut short":   func(_ *house, _, there *tab, ticket string) authcore.Answer { return there.take(ticket[:42]) },
+		"with a tail": func(_ *house, _, there *tab, ticket string) authcore.Answer { return there.take(ticket + "=") },
+		"guessed":     func(_ *house, _, there *tab, _ string) authcore.Answer { return there.take(strings.Repeat("A", 43)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			run(t, func(t *testing.T, h *house) {
+				protects := h.config.Protects
+				h.config.Protects = func(o authcore.Origin) bool { return o == third || protects(o) }
+				h.reopen()
+				b := h.browser()
+				b.signIn(alice)
+				there := b.at(other)
+				ticket := b.ticket(there.ask("/"))
+				if out := use(h, b, there, ticket); out.SignIn != nil || out.Verdict == authcore.Accepted {
+					t.Fatal("signed in")
+				}
+				if name == "cut short" || name == "with a tail" || name == "guessed" {
+					return
+				}
+				want(t, there.take(ticket).Verdict, authcore.Unknown)
+			})
+		})
+	}
+}
+
+func TestTicketRace(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		b := h.browser()
+		b.signIn(alice)
+		there := b.at(other)
+		ticket := b.ticket(there.ask("/"))
+		var wg sync.WaitGroup
+		accepted := make(chan bool, 50)
+		for range cap(accepted) {
+			wg.Go(func() {
+				out, err := h.service.TakeTicket(t.Context(), there.Browser, ticket)
+				if err == nil && out.Verdict == authcore.Accepted {
+					accepted <- true
+				}
+			})
+		}
+		wg.Wait()
+		want(t, len(accepted), 1)
+	})
+}
+
+func TestTicketsAreGivenOnlyWhereTheyBelong(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		b := h.browser()
+		b.signIn(alice)
+		there, _ := b.handOver(other)
+		good := b.at(other).ask("/")
+		for name, c := range map[string]struct {
+			from *tab
+			ask  authcore.Handover
+		}{
+			"without a session":     {h.browser(), good},
+			"with a child":          {there, authcore.Handover{Site: site, State: good.State}},
+			"to a stranger":         {b, authcore.Handover{Site: mustOrigin("https://evil.test"), State: good.State}},
+			"to itself":             {b, authcore.Handover{Site: site, State: good.State}},
+			"to nowhere":            {b, authcore.Handover{State: good.State}},
+			"without a state":       {b, authcore.Handover{Site: other}},
+			"with a state too long": {b, authcore.Handover{Site: other, State: good.State + "A"}},
+		} {
+			value, verdict, err := h.service.GiveTicket(t.Context(), c.from.Browser, c.ask)
+			if err != nil || verdict != authcore.Unknown || value != "" {
+				t.Errorf("%s: %q %v %v", name, value, verdict, err)
+			}
+		}
+	})
+}
+
+// A copy of the store hands nobody over.
+func TestTicketsAreNotInTheStore(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		b := h.browser()
+		b.signIn(alice)
+		there := b.at(other)
+		ticket := b.ticket(there.ask("/"))
+		err := h.store.View(t.Context(), func(tx authcore.Tx) error {
+			items, err := tx.Scan("", "", 1000)
+			for _, item := range items {
+				if text := item.Key + string(item.Value); strings.Contains(text, ticket) || strings.Contains(text, there.Flow) {
+					t.Errorf("%s holds the ticket or the browser's mark", item.Key)
+				}
+			}
+			return err
+		})
+		want(t, err, nil)
+	})
+}
+
+func TestEndingOneEndsAll(t *testing.T) {
+	for name, end := range map[string]func(h *house, portal, child *authcore.Session) (bool, error){
+		"the portal's": func(h *house, portal, _ *authcore.Session) (bool, error) {
+			return h.core.End(h.t.Context(), portal.ID, authcore.SignedOut)
+		},
+		"a site's": func(h *house, _, child *authcore.Session) (bool, error) {
+			return h.core.End(h.t.Context(), child.ID, "revoked")
+		},
+		"the person's": func(h *house, portal, _ *authcore.Session) (bool, error) {
+			n, err := h.core.EndPerson(h.t.Context(), portal.Subject, "revoked")
+			return n == 3, err
+		},
+	} {
+		for _, where := range []string{"in memory", "in the store"} {
+			t.Run(name+" "+where, func(t *testing.T) {
+				run(t, func(t *testing.T, h *house) {
+					third := mustOrigin("https://third.test")
+					h.config.Protects = func(authcore.Origin) bool { return true }
+					h.reopen()
+					b, stranger := h.browser(), h.browser()
+					portal := b.signIn(alice)
+					_, one := b.handOver(other)
+					_, two := b.handOver(third)
+					bob := stranger.signIn(mustAddress("bob@example.com"))
+					_, bobs := stranger.handOver(other)
+					if where == "in the store" {
+						h.reopen()
+					}
+					cut := make(chan string, 8)
+					for name, s := range map[string]struct {
+						*authcore.SignIn
+						at authcore.Origin
+					}{"portal": {portal, site}, "one": {one, other}, "two": {two, third}, "bob": {bob, site}, "bobs": {bobs, other}} {
+						session, err := h.service.Check(t.Context(), s.Token, s.at)
+						want(t, err, nil)
+						st := &authcore.Stream{Session: session, Origin: s.at, Cut: func() { cut <- name }}
+						h.core.Watch(st)
+						defer h.core.Unwatch(st)
+					}
+					ended, err := end(h, portal.Session, one.Session)
+					want(t, err, nil)
+					want(t, ended, true)
+					for token, at := range map[string]authcore.Origin{portal.Token: site, one.Token: other, two.Token: third} {
+						want(t, h.live(token, at), false)
+					}
+					want(t, h.live(bob.Token, site), true)
+					want(t, h.live(bobs.Token, other), true)
+					time.Sleep(2 * time.Second)
+					synctest.Wait()
+					want(t, len(cut), 3)
+					ended, err = end(h, portal.Session, one.Session)
+					want(t, err, nil)
+					want(t, ended, false)
+					h.reopen()
+					want(t, h.live(two.Token, third), false)
+				})
+			})
+		}
+	}
+}
+
+func TestEndingHereLeavesTheRest(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		b := h.browser()
+		portal := b.signIn(alice)
+		_, one := b.handOver(other)
+		all, err := h.service.SignIns(t.Context(), one.Session)
+		want(t, err, nil)
+		want(t, len(all), 2)
+		want(t, all[0].ID, portal.Session.ID)
+		want(t, all[1].Audience, other.String())
+		ended, err := h.core.EndHere(t.Context(), one.Session.ID, authcore.SignedOut)
+		want(t, err, nil)
+		want(t, ended, true)
+		want(t, h.live(one.Token, other), false)
+		want(t, h.live(portal.Token, site), true)
+		all, _ = h.service.SignIns(t.Context(), portal.Session)
+		want(t, len(all), 1)
+		// What has ended alone does not take the others along when it is ended again.
+		ended, _ = h.core.End(t.Context(), one.Session.ID, authcore.SignedOut)
+		want(t, ended, false)
+		want(t, h.live(portal.Token, site), true)
+	})
+}
+
+func TestUseAtAnySiteCountsForAll(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		b := h.browser()
+		portal := b.signIn(alice)
+		_, one := b.handOver(other)
+		idle := h.config.Session.Idle
+		for range 4 {
+			time.Sleep(idle - time.Second)
+			want(t, h.live(one.Token, other), true)
+		}
+		want(t, h.live(portal.Token, site), true)
+		time.Sleep(idle - time.Second)
+		want(t, h.live(portal.Token, site), true)
+		h.reopen() // what was used is in the store, with the portal's session
+		time.Sleep(idle - 2*time.Second)
+		want(t, h.live(one.Token, other), true)
+		time.Sleep(idle)
+		want(t, h.live(portal.Token, site), false)
+		want(t, h.live(one.Token, other), false)
+	})
+}
+
+// Signing in again at the portal, as a site's fresh demands, ends the portal's
+// old session; what was handed over from it goes on under the new one.
+func TestSigningInAgainKeepsTheSites(t *testing.T) {
+	for _, where := range []string{"in memory", "in the store"} {
+		t.Run(where, func(t *testing.T) {
+			run(t, func(t *testing.T, h *house) {
+				b := h.browser()
+				b.signIn(alice)
+				_, one := b.handOver(other)
+				time.Sleep(time.Hour)
+				again := b.signIn(alice)
+				if where == "in the store" {
+					h.reopen()
+				}
+				s, err := h.service.Check(t.Context(), one.Token, other)
+				want(t, err, nil)
+				want(t, s.Parent, again.Session.ID)
+				all, _ := h.service.SignIns(t.Context(), again.Session)
+				want(t, len(all), 2)
+				h.core.End(t.Context(), again.Session.ID, authcore.SignedOut)
+				want(t, h.live(one.Token, other), false)
+				all, _ = h.service.SignIns(t.Context(), again.Session)
+				want(t, len(all), 0)
+			})
+		})
+	}
+}
+
+func TestAnotherPersonAtThePortalEndsTheSites(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		b := h.browser()
+		b.signIn(alice)
+		_, one := b.handOver(other)
+		b.signIn(mustAddress("bob@example.com"))
+		want(t, h.live(one.Token, other), false)
+		h.reopen()
+		want(t, h.live(one.Token, other), false)
+	})
+}

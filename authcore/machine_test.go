@@ -1,0 +1,217 @@
+package authcore_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+func machineAt(t testing.TB, name string, sites ...string) authcore.Machine {
+	t.Helper()
+	m := authcore.Machine{Name: name}
+	for _, s := range sites {
+		p, err := authcore.ParseSitePattern(s)
+		want(t, err, nil)
+		m.Sites = append(m.Sites, p)
+	}
+	return m
+}
+
+func (h *house) makeToken(s *authcore.Session, m authcore.Machine, life time.Duration) (string, authcore.MachineToken, authcore.Refusal) {
+	h.t.Helper()
+	secret, made, no, err := h.service.MakeToken(h.t.Context(), s, m, h.service.Now().Add(life))
+	want(h.t, err, nil)
+	return secret, made, no
+}
+
+func (h *house) machine(secret string) *authcore.Session {
+	h.t.Helper()
+	s, err := h.service.CheckToken(h.t.Context(), secret)
+	want(h.t, err, nil)
+	return s
+}
+
+func TestMachineTokenActsForItsPerson(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		b := h.browser()
+		signIn := b.signIn(alice)
+		m := machineAt(t, "backup", "app.example.com")
+		m.Paths, m.Methods = []string{"/api/*"}, []string{"GET"}
+		secret, made, no := h.makeToken(signIn.Session, m, 24*time.Hour)
+		want(t, no, "")
+		for _, state := range []string{"fresh", "after a restart"} {
+			s := h.machine(secret)
+			if s == nil {
+				t.Fatal(state, "refused")
+			}
+			want(t, s.User(), "token:alice@example.com/backup")
+			want(t, s.Address, alice)
+			want(t, s.Subject, signIn.Session.Subject)
+			want(t, s.Machine.Allows(site, "GET", "/api/x", "/api/x"), true)
+			want(t, s.Machine.Allows(site, "POST", "/api/x", "/api/x"), false)
+			want(t, s.Machine.Allows(site, "GET", "/admin", "/admin"), false)
+			want(t, s.Machine.Allows(site, "GET", "/api/../admin", "/api/%2e%2e/admin"), false)
+			want(t, s.Machine.Allows(other, "GET", "/api/x", "/api/x"), false)
+			h.reopen()
+		}
+		// A token is no session: no cookie makes one of it, and it hands nothing over.
+		s, _ := h.service.Check(t.Context(), secret, site)
+		want(t, s, nil)
+		s, _ = h.service.Check(t.Context(), authcore.HashMachine(secret).String(), site)
+		want(t, s, nil)
+		_, verdict, _ := h.service.GiveTicket(t.Context(), authcore.Browser{Origin: site, Session: h.machine(secret)}, b.at(other).ask("/"))
+		want(t, verdict, authcore.Unknown)
+
+		time.Sleep(3 * time.Hour)
+		h.machine(secret)
+		time.Sleep(2 * time.Minute) // the last use is written once a minute
+		list, err := h.service.Tokens(t.Context(), signIn.Session.Subject)
+		want(t, err, nil)
+		want(t, len(list), 1)
+		want(t, list[0].Name, "backup")
+		want(t, list[0].ID, made.ID)
+		want(t, list[0].LastUsed.Sub(made.Made) > 2*time.Hour, true)
+		h.reopen()
+		list, _ = h.service.Tokens(t.Context(), signIn.Session.Subject)
+		want(t, list[0].LastUsed.Sub(made.Made) > 2*time.Hour, true)
+
+		time.Sleep(24 * time.Hour)
+		want(t, h.machine(secret), nil)
+	})
+}
+
+func TestMachineTokensEndAtOnce(t *testing.T) {
+	for name, end := range map[string]func(h *house, s *authcore.Session, id string){
+		"by its person": func(h *house, s *authcore.Session, id string) {
+			gone, err := h.service.EndToken(h.t.Context(), "somebody-else", id)
+			want(h.t, err, nil)
+			want(h.t, gone, false)
+			gone, err = h.service.EndToken(h.t.Context(), s.Subject, id)
+			want(h.t, err, nil)
+			want(h.t, gone, true)
+		},
+		"with its person": func(h *house, s *authcore.Session, _ string) {
+			_, err := h.core.EndPerson(h.t.Context(), s.Subject, "removed")
+			want(h.t, err, nil)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			run(t, func(t *testing.T, h *house) {
+				signIn := h.browser().signIn(alice)
+				secret, made, _ := h.makeToken(signIn.Session, machineAt(t, "backup", "app.example.com"), time.Hour)
+				cut := make(chan bool, 1)
+				st := &authcore.Stream{Session: h.machine(secret), Origin: site, Cut: func() { cut <- true }}
+				h.core.Watch(st)
+				defer h.core.Unwatch(st)
+				end(h, signIn.Session, made.ID)
+				want(t, h.machine(secret), nil)
+				<-cut
+				h.reopen()
+				want(t, h.machine(secret), nil)
+				list, _ := h.service.Tokens(t.Context(), signIn.Session.Subject)
+				want(t, len(list), 0)
+			})
+		})
+	}
+}
+
+func TestMachineTokensAreRefused(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		b := h.browser()
+		s := b.signIn(alice).Session
+		_, child := b.handOver(other)
+		good := machineAt(t, "backup", "app.example.com")
+		_, _, no := h.makeToken(child.Session, good, time.Hour)
+		want(t, no, authcore.NotHere)
+		_, _, no = h.makeToken(s, machineAt(t, "a/b", "app.example.com"), time.Hour)
+		want(t, no, authcore.BadMachine)
+		_, _, no = h.makeToken(s, authcore.Machine{Name: "nowhere"}, time.Hour)
+		want(t, no, authcore.BadMachine)
+		for _, elsewhere := range []string{"evil.test", "*.example.com"} {
+			_, _, no = h.makeToken(s, machineAt(t, "x", elsewhere), time.Hour)
+			want(t, no, authcore.BadSite)
+		}
+		for _, life := range []time.Duration{0, -time.Hour, authcore.MachineLifetime + time.Hour} {
+			_, _, no = h.makeToken(s, good, life)
+			want(t, no, authcore.BadUntil)
+		}
+		secret, _, no := h.makeToken(s, good, time.Hour)
+		want(t, no, "")
+		_, _, no = h.makeToken(s, good, time.Hour)
+		want(t, no, authcore.NameTaken)
+		_, _, no = h.makeToken(h.machine(secret), machineAt(t, "child", "app.example.com"), time.Hour)
+		want(t, no, authcore.NotHere)
+		for i := range authcore.MaxMachines {
+			_, _, no = h.makeToken(s, machineAt(t, "n"+string(rune('a'+i)), "app.example.com"), time.Hour)
+		}
+		want(t, no, authcore.TooManyMade)
+		time.Sleep(authcore.MachineFresh)
+		_, _, no = h.makeToken(s, machineAt(t, "late", "app.example.com"), time.Hour)
+		want(t, no, authcore.NotFresh)
+		for _, garbage := range []string{"", "ght_", secret[:len(secret)-1], secret + "A", strings.ToUpper(secret), "ght_" + strings.Repeat("A", 43)} {
+			want(t, h.machine(garbage), nil)
+		}
+	})
+}
+
+func TestMachineTokensAreHashed(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		s := h.browser().signIn(alice).Session
+		secret, _, _ := h.makeToken(s, machineAt(t, "backup", "app.example.com"), time.Hour)
+		err := h.store.View(t.Context(), func(tx authcore.Tx) error {
+			items, err := tx.Scan("", "", 1000)
+			for _, item := range items {
+				if strings.Contains(item.Key+string(item.Value), secret[4:]) {
+					t.Errorf("%s holds the secret", item.Key)
+				}
+			}
+			return err
+		})
+		want(t, err, nil)
+	})
+}
+
+func TestConfiguredMachines(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		secret := strings.Repeat("s", authcore.MinMachineSecret)
+		backup := authcore.ConfiguredMachine{Machine: machineAt(t, "backup", "*.example.com"), Hash: authcore.HashMachine(secret)}
+		backup.Until = time.Now().Add(time.Hour)
+		h.config.Machines = []authcore.ConfiguredMachine{backup}
+		want(t, authcore.CheckMachines(h.config.Machines), nil)
+		h.reopen()
+		s := h.machine(secret)
+		want(t, s.User(), "token:backup")
+		want(t, s.Address.IsZero(), true)
+		assertion, err := h.service.Assert(s, site, nil)
+		want(t, err, nil)
+		want(t, claimsOf(t, assertion)["token"], any("token:backup"))
+		want(t, claimsOf(t, assertion)["email"], nil)
+		cut := make(chan bool, 1)
+		st := &authcore.Stream{Session: s, Origin: site, Cut: func() { cut <- true }}
+		h.core.Watch(st)
+		defer h.core.Unwatch(st)
+		time.Sleep(2 * time.Second)
+		want(t, len(cut), 0)
+		// The token leaves the configuration, or gets another secret.
+		h.config.Machines[0].Hash = authcore.HashMachine(secret + "2")
+		newer := h.core.Use(h.config)
+		defer newer.Close()
+		<-cut
+		gone, err := newer.CheckToken(t.Context(), secret)
+		want(t, err, nil)
+		want(t, gone, nil)
+		time.Sleep(time.Hour)
+		gone, _ = newer.CheckToken(t.Context(), secret+"2")
+		want(t, gone, nil)
+	})
+	same := []authcore.ConfiguredMachine{{Machine: machineAt(t, "a", "x.test")}, {Machine: machineAt(t, "b", "x.test")}}
+	if authcore.CheckMachines(same) == nil {
+		t.Error("two tokens with one secret pass")
+	}
+	same[0].Hash, same[1].Name = authcore.HashMachine("1"), "a"
+	if authcore.CheckMachines(same) == nil {
+		t.Error("two tokens with one name pass")
+	}
+}

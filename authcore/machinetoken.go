@@ -1,0 +1,244 @@
+package authcore
+
+import (
+	"context"
+	"strings"
+	"time"
+)
+
+const (
+	// machinePrefix begins every token that people make, so that scanners for
+	// leaked secrets find it and logs can be searched for it.
+	machinePrefix = "ght_"
+	// MachineFresh is how long ago a person who makes a token may have signed
+	// in.
+	MachineFresh = 5 * time.Minute
+	// MachineLifetime is how long a token lives at most.
+	MachineLifetime = 366 * 24 * time.Hour
+	// MaxMachines is how many live tokens a person may have.
+	MaxMachines = 20
+)
+
+// IsMachineToken tells whether s has the form of a token that a person made. It
+// need not be a good one.
+func IsMachineToken(s string) bool {
+	rest, ok := strings.CutPrefix(s, machinePrefix)
+	return ok && isToken(rest)
+}
+
+// Refusal is why no token was made: a stable word, empty for no refusal.
+type Refusal string
+
+// The refusals of MakeToken.
+const (
+	NotFresh     Refusal = "not_fresh"   // the sign-in is older than MachineFresh
+	NotHere      Refusal = "not_here"    // only where the person signed in themselves: at the portal
+	BadMachine   Refusal = "bad_machine" // name, path or method is none
+	BadSite      Refusal = "bad_site"    // not a site of this instance
+	BadUntil     Refusal = "bad_until"   // in the past, or too far ahead
+	NameTaken    Refusal = "name_taken"  // by another live token of the person
+	TooManyMade  Refusal = "too_many"    // MaxMachines are live
+	refusalNone  Refusal = ""
+	machineEnded         = "token_ended"
+)
+
+// MachineToken is a token that a person made, as they may see it again.
+type MachineToken struct {
+	ID string // its sid
+	Machine
+	Made     time.Time
+	Until    time.Time
+	LastUsed time.Time // Made, if it was never used
+}
+
+// machineList is which tokens a person has made.
+type machineList struct {
+	Subject string   `json:"sub"`
+	Tokens  []string `json:"tokens"` // sids
+}
+
+// MakeToken makes a machine token for the person of session. The secret is
+// returned once and never again: the store keeps its hash.
+func (s *Service) MakeToken(ctx context.Context, session *Session, m Machine, until time.Time) (secret string, made MachineToken, no Refusal, err error) {
+	now := s.core.now()
+	if no := s.refuseToken(session, m, until, now); no != refusalNone {
+		return "", made, no, nil
+	}
+	secret = machinePrefix + randomToken(32)
+	r := &sessionRecord{
+		ID: randomToken(16), Subject: session.Subject, Machine: &m,
+		AuthTime: now, Expires: until, LastSeen: now, AMR: []string{"token"},
+		Issuer: session.Issuer, Audience: session.Audience,
+	}
+	err = s.core.store.Update(ctx, func(tx Tx) (err error) {
+		no, err = addMachine(tx, r, HashMachine(secret).String(), now)
+		return err
+	})
+	if err != nil || no != refusalNone {
+		return "", made, no, err
+	}
+	s.core.census.sessions.Add(1)
+	s.observe(Event{Name: EventToken, Reason: "made", Session: r.ID, Subject: r.Subject, Address: session.Address, Detail: m.Name})
+	return secret, r.machineToken(), refusalNone, nil
+}
+
+func (s *Service) refuseToken(session *Session, m Machine, until, now time.Time) Refusal {
+	switch {
+	case session.Parent != "" || session.Machine != nil:
+		return NotHere
+	case now.Sub(session.AuthTime) >= MachineFresh:
+		return NotFresh
+	case m.Check() != nil:
+		return BadMachine
+	case !until.After(now) || until.After(now.Add(MachineLifetime)):
+		return BadUntil
+	}
+	for _, p := range m.Sites {
+		if !p.Exact() || !s.cfg.Protects(p.Origin()) {
+			return BadSite
+		}
+	}
+	return refusalNone
+}
+
+func addMachine(tx Tx, r *sessionRecord, hash string, now time.Time) (Refusal, error) {
+	list, live, err := loadMachines(tx, r.Subject, now)
+	if err != nil {
+		return refusalNone, err
+	}
+	list.Tokens = nil
+	for _, other := range live {
+		if other.Machine.Name == r.Machine.Name {
+			return NameTaken, nil
+		}
+		list.Tokens = append(list.Tokens, other.ID)
+	}
+	if len(live) >= MaxMachines {
+		return TooManyMade, nil
+	}
+	list.Tokens = append(list.Tokens, r.ID)
+	if err := save(tx, keyMachines+r.Subject, list, time.Time{}); err != nil {
+		return refusalNone, err
+	}
+	if err := save(tx, keyMachine+hash, r.ID, r.Expires); err != nil {
+		return refusalNone, err
+	}
+	tx.Put(keyPersonSession+r.Subject+"/"+r.ID, []byte("{}"), r.Expires.Add(clockSkew))
+	return refusalNone, r.save(tx)
+}
+
+// loadMachines reads the live tokens of a person.
+func loadMachines(tx Tx, sub string, now time.Time) (*machineList, []*sessionRecord, error) {
+	list := &machineList{}
+	if _, err := load(tx, keyMachines+sub, list); err != nil {
+		return nil, nil, err
+	}
+	if list.Subject != sub {
+		list = &machineList{Subject: sub}
+	}
+	var live []*sessionRecord
+	for _, sid := range list.Tokens {
+		r, err := loadSession(tx, sid)
+		if err != nil {
+			return nil, nil, err
+		}
+		if r != nil && r.Machine != nil && r.Subject == sub && r.EndedAt.IsZero() && now.Before(r.Expires) {
+			live = append(live, r)
+		}
+	}
+	return list, live, nil
+}
+
+func (r *sessionRecord) machineToken() MachineToken {
+	return MachineToken{ID: r.ID, Machine: *r.Machine, Made: r.AuthTime, Until: r.Expires, LastUsed: r.LastSeen}
+}
+
+// Tokens returns the live tokens of the person with subject sub, in the order
+// in which they were made.
+func (s *Service) Tokens(ctx context.Context, sub string) ([]MachineToken, error) {
+	var all []MachineToken
+	err := s.core.store.View(ctx, func(tx Tx) error {
+		_, live, err := loadMachines(tx, sub, s.core.now())
+		all = nil
+		for _, r := range live {
+			t := r.machineToken()
+			if held := s.core.cache.find(r.ID); held != nil {
+				t.LastUsed = time.UnixMilli(max(held.seen.Load(), r.LastSeen.UnixMilli()))
+			}
+			all = append(all, t)
+		}
+		return err
+	})
+	return all, err
+}
+
+// EndToken ends a token of the person with subject sub at once. It reports
+// whether there was one.
+func (s *Service) EndToken(ctx context.Context, sub, id string) (bool, error) {
+	own := false
+	err := s.core.store.View(ctx, func(tx Tx) error {
+		r, err := loadSession(tx, id)
+		own = r != nil && r.Subject == sub && r.Machine != nil
+		return err
+	})
+	if err != nil || !own {
+		return false, err
+	}
+	return s.core.End(ctx, id, machineEnded)
+}
+
+// CheckToken returns the session that a machine token stands for, nil if it
+// stands for none, and counts as a use of it. Whether it is good for a request
+// is asked of its Machine. An error means that it can't be told.
+func (s *Service) CheckToken(ctx context.Context, secret string) (*Session, error) {
+	now := s.core.now()
+	hash := HashMachine(secret).String()
+	if session := s.machines[hash]; session != nil {
+		if !s.machineWithin(session, now) {
+			return nil, nil
+		}
+		s.Used(session)
+		return session, nil
+	}
+	if !IsMachineToken(secret) {
+		return nil, nil
+	}
+	live, err := s.core.machine(ctx, hash, now)
+	if live == nil {
+		return nil, err
+	}
+	session := live.snapshot.Load()
+	if live.ended.Load() || !s.machineWithin(session, now) {
+		return nil, nil
+	}
+	s.Used(session)
+	return session, nil
+}
+
+// KnowsMachine tells whether secret is that of a token of the configuration,
+// also of one whose time is up.
+func (s *Service) KnowsMachine(secret string) bool {
+	return s.machines[HashMachine(secret).String()] != nil
+}
+
+// machine finds a token that a person made, in memory or in the store.
+func (c *Core) machine(ctx context.Context, hash string, now time.Time) (*liveSession, error) {
+	if live := c.cache.get(hash); live != nil {
+		return live, c.refresh(ctx, live, now)
+	}
+	var sid string
+	err := c.store.View(ctx, func(tx Tx) error {
+		_, err := load(tx, keyMachine+hash, &sid)
+		return err
+	})
+	if err != nil || sid == "" {
+		return nil, err
+	}
+	r, p, err := c.readSession(ctx, sid)
+	if err != nil || r == nil || r.Machine == nil || !r.EndedAt.IsZero() {
+		return nil, err
+	}
+	session := newSession(r, p, hash)
+	session.live.readAt.Store(now.UnixMilli())
+	return c.cache.put(session), nil
+}
