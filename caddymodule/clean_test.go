@@ -114,9 +114,13 @@ func TestCleanUpgrade(t *testing.T) {
 		{"HTTP/1.0", func(r *http.Request) { r.ProtoMinor = 0 }, false},
 		{"HTTP/2", func(r *http.Request) { r.ProtoMajor, r.ProtoMinor = 2, 0 }, false},
 		{"no Connection", func(r *http.Request) { delete(r.Header, "Connection") }, false},
-		{"CONNECT", func(r *http.Request) { r.Method, r.ProtoMajor, r.Header[":protocol"] = "CONNECT", 2, []string{"websocket"} }, true},
+		{"CONNECT", func(r *http.Request) {
+			r.Method, r.ProtoMajor, r.Header[":protocol"] = "CONNECT", 2, []string{"websocket"}
+		}, true},
 		{"CONNECT over HTTP/3", func(r *http.Request) { r.Method, r.ProtoMajor, r.Proto = "CONNECT", 3, "websocket" }, true},
-		{"CONNECT for UDP", func(r *http.Request) { r.Method, r.ProtoMajor, r.Header[":protocol"] = "CONNECT", 2, []string{"connect-udp"} }, false},
+		{"CONNECT for UDP", func(r *http.Request) {
+			r.Method, r.ProtoMajor, r.Header[":protocol"] = "CONNECT", 2, []string{"connect-udp"}
+		}, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := request("GET", "/", "Connection: keep-alive, Upgrade", "Upgrade: websocket", "Http2-Settings: AAMAAABk")
