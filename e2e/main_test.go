@@ -1,0 +1,183 @@
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/smtp/smtptest"
+
+	// What main.go builds in.
+	_ "github.com/caddyserver/caddy/v2/modules/standard"
+	_ "github.com/gatehouse-auth/gatehouse/caddymodule"
+)
+
+// mails is the one mail server of all tests.
+var mails *smtptest.Server
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	suite := &suite{}
+	defer suite.close()
+	dir, err := os.MkdirTemp("", "gatehouse-e2e")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	suite.Cleanup(func() { _ = os.RemoveAll(dir) })
+	mails = smtptest.Start(suite, smtptest.Options{})
+	// The product trusts what the system trusts; here that is this server.
+	certificate := filepath.Join(dir, "ca.pem")
+	if err := os.WriteFile(certificate, mails.CertPEM, 0o600); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	for name, value := range map[string]string{
+		"SSL_CERT_FILE": certificate, "SSL_CERT_DIR": dir, "HOME": dir, "XDG_DATA_HOME": dir, "XDG_CONFIG_HOME": dir,
+	} {
+		_ = os.Setenv(name, value)
+	}
+	suite.Cleanup(closeBrowser)
+	code := m.Run()
+	if code == 0 && !logsAreClean() {
+		return 1
+	}
+	return code
+}
+
+// suite stands in for a test where something outlives all of them.
+type suite struct {
+	testing.TB
+	cleanups []func()
+}
+
+func (s *suite) Helper()           {}
+func (s *suite) Cleanup(fn func()) { s.cleanups = append(s.cleanups, fn) }
+func (s *suite) Fatalf(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, format+"\n", args...)
+	os.Exit(1)
+}
+
+func (s *suite) close() {
+	for _, fn := range slices.Backward(s.cleanups) {
+		fn()
+	}
+}
+
+// logs is everything that Caddy and Gatehouse logged, of all tests.
+var logs = &record{}
+
+// record is a buffer that many write to.
+type record struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (r *record) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.buf.Write(p)
+}
+
+func (r *record) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.buf.String()
+}
+
+// logWriter is a module, so that a configuration can say "output e2e".
+type logWriter struct{}
+
+func init() { caddy.RegisterModule(logWriter{}) }
+
+func (logWriter) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "caddy.logging.writers.e2e", New: func() caddy.Module { return new(logWriter) }}
+}
+
+func (logWriter) String() string    { return "e2e" }
+func (logWriter) WriterKey() string { return "e2e" }
+func (logWriter) OpenWriter() (io.WriteCloser, error) {
+	return struct {
+		io.Writer
+		io.Closer
+	}{logs, io.NopCloser(nil)}, nil
+}
+
+func (*logWriter) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next()
+	return nil
+}
+
+// secrets is what must be in no log: every code, link token and cookie that was
+// given out. The first value is what it was.
+var secrets sync.Map
+
+func keepSecret(kind, value string) {
+	if value != "" {
+		secrets.Store(value, kind)
+	}
+}
+
+// logsAreClean looks for every secret of the whole run in all logs, and for
+// panics, which Caddy catches.
+func logsAreClean() bool {
+	for _, m := range mails.Messages() {
+		mail := m.Parse(&suite{})
+		if code := subjectCode.FindString(mail.Subject); code != "" {
+			keepSecret("code", code)
+		}
+		if _, token, ok := strings.Cut(linkIn.FindString(mail.Text), "/link/"); ok {
+			keepSecret("link token", token)
+		}
+	}
+	text, found, clean := logs.String(), 0, true
+	if line := lineWith(text, "panic"); line != "" {
+		fmt.Printf("--- FAIL: something panicked: %s\n", line)
+		clean = false
+	}
+	secrets.Range(func(value, kind any) bool {
+		found++
+		if line := lineWith(text, value.(string)); line != "" {
+			fmt.Printf("--- FAIL: a %v is in the logs: %s\n", kind, line)
+			clean = false
+		}
+		return true
+	})
+	if found == 0 || text == "" {
+		fmt.Println("--- FAIL: there were no secrets, or no logs, to look through")
+		return false
+	}
+	return clean
+}
+
+var (
+	subjectCode = regexp.MustCompile(`^[0-9]{6,}`)
+	linkIn      = regexp.MustCompile(`https?://\S+/_gatehouse/link/\S+`)
+)
+
+// lineWith returns the first line of text with secret in it. A code is looked
+// for as a number of its own: its digits may be part of another one.
+func lineWith(text, secret string) string {
+	pattern := regexp.QuoteMeta(secret)
+	if subjectCode.MatchString(secret) && len(secret) < 12 {
+		pattern = `(?:^|[^0-9.])` + secret + `(?:[^0-9]|$)`
+	}
+	at := regexp.MustCompile("(?m)" + pattern).FindStringIndex(text)
+	if at == nil {
+		return ""
+	}
+	begin := strings.LastIndexByte(text[:at[0]+1], '\n') + 1
+	line, _, _ := strings.Cut(text[begin:], "\n")
+	return line
+}
