@@ -1,0 +1,37 @@
+package pages
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// Brand is how a site presents itself. The zero value is Gatehouse's own look,
+// under the name of the host.
+type Brand struct {
+	Name    string // empty: the host
+	Logo    string // file: PNG, JPEG, WebP or SVG, at most 256 KiB; empty for none
+	Accent  string // colour of buttons and links as #rrggbb; empty: Gatehouse's
+	Support string // address for help, empty for none
+	Pages   string // directory with templates and catalogs of one's own, empty for none
+}
+
+// maxName bounds a name in runes: it stands in subjects and on buttons.
+const maxName = 60
+
+// check looks at what needs no file.
+func (b Brand) check() error {
+	var problems []error
+	if strings.ContainsFunc(b.Name, unicode.IsControl) || len([]rune(b.Name)) > maxName {
+		problems = append(problems, fmt.Errorf("brand: the name has a control character or more than %d characters", maxName))
+	}
+	if b.Support != "" {
+		if _, err := authcore.ParseAddress(b.Support); err != nil {
+			problems = append(problems, fmt.Errorf("brand: support %q: %w", b.Support, err))
+		}
+	}
+	return errors.Join(problems...)
+}

@@ -1,0 +1,188 @@
+package pages
+
+import (
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// What the samples show. The addresses are reserved for examples.
+const (
+	sampleOrigin  = "https://wiki.example.com"
+	sampleAddress = "name@example.com"
+	sampleSession = "someone.else@example.com"
+)
+
+var sampleTime = time.Date(2026, 11, 21, 14, 25, 0, 0, time.UTC)
+
+const sampleAgent = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:150.0) Gecko/20100101 Firefox/150.0"
+
+// sampler makes one view of a screen after another.
+type sampler struct {
+	l     *Look
+	words *catalog
+	at    authcore.Origin
+	all   []*View
+}
+
+// Samples returns every screen in every state, in one language: for previews,
+// pictures and tests. The same calls that serve visitors fill them.
+func (l *Look) Samples(lang string) []*View {
+	at, err := authcore.ParseOrigin(sampleOrigin)
+	if err != nil {
+		panic(err) // a constant
+	}
+	s := &sampler{l: l, words: l.languages.choose(lang, ""), at: at}
+	s.login()
+	s.code()
+	s.codeDead()
+	s.link()
+	s.rest()
+	return s.all
+}
+
+// add adds a view that fill completes.
+func (s *sampler) add(screen, state, title string, fill func(*View)) {
+	v := s.l.view(s.words, s.at, screen, state)
+	v.Login = Root + "login"
+	if fill != nil {
+		fill(v)
+	}
+	if title != "" {
+		v.titled(title)
+	}
+	s.all = append(s.all, v)
+}
+
+func (s *sampler) login() {
+	languages := func(v *View) { v.Languages = s.l.languages.links(s.words, Root+"login", nil) }
+	failed := func(email, key string) func(*View) {
+		return func(v *View) {
+			languages(v)
+			v.Email, v.When = email, s.words.when(12*time.Minute)
+			v.fail(key, 0)
+		}
+	}
+	s.add("login", "form", "login.title", languages)
+	s.add("login", "signed_in", "login.title", func(v *View) {
+		languages(v)
+		v.Session, v.Continue = sampleAddress, "/"
+	})
+	s.add("login", "again", "login.title", func(v *View) {
+		languages(v)
+		v.Session, v.Email = sampleAddress, sampleAddress
+	})
+	s.add("login", "malformed", "login.title", failed("name@example", "login.malformed"))
+	s.add("login", "limited", "login.title", failed(sampleAddress, "login.limited"))
+	s.add("login", "mail_down", "login.title", failed(sampleAddress, "login.mail_down"))
+}
+
+func (s *sampler) codeView(state string, fill func(*View)) {
+	s.add("code", state, "code.title", func(v *View) {
+		v.HasForm, v.Resend = true, true
+		v.Flow, v.Address, v.Username = "AAAAAAAAAAAA", sampleAddress, sampleAddress
+		v.ResendIn, v.When = 54, s.words.when(54*time.Second)
+		if fill != nil {
+			fill(v)
+		}
+	})
+}
+
+func (s *sampler) code() {
+	s.codeView("sent_if", nil)
+	s.codeView("sent", nil)
+	s.codeView("resent", func(v *View) { v.note("code.resent") })
+	s.codeView("replaces", func(v *View) { v.Session, v.Replaces = sampleSession, true })
+	s.codeView("malformed", func(v *View) { v.fail("code.short", 5) })
+	s.codeView("wrong", func(v *View) { v.fail("code.wrong", 3) })
+	s.codeView("expired_resent", func(v *View) { v.fail("code.expired_resent", 0) })
+	s.codeView("resend_limited", func(v *View) {
+		v.When = s.words.when(12 * time.Minute)
+		v.fail("code.resend_limited", 0)
+	})
+	s.codeView("mail_down", func(v *View) { v.fail("code.mail_down", 0) })
+}
+
+func (s *sampler) codeDead() {
+	for _, verdict := range []authcore.Verdict{authcore.Expired, authcore.Locked, authcore.CodesOff} {
+		s.codeView("", func(v *View) { v.explain(verdict, 40*time.Minute) })
+	}
+	s.codeView("", func(v *View) {
+		v.Continue = "/"
+		v.explain(authcore.Used, 0)
+	})
+}
+
+func (s *sampler) link() {
+	asked := func(v *View) {
+		v.Address, v.AskedAt, v.Agent, v.Network = sampleAddress, utc(sampleTime), s.words.agent(sampleAgent), "203.0.113.0/24"
+	}
+	ready := func(v *View) {
+		asked(v)
+		v.HasForm = true
+	}
+	s.add("link", "ready", "link.title", ready)
+	s.add("link", "replaces", "link.title", func(v *View) {
+		ready(v)
+		v.Session, v.Replaces = sampleSession, true
+	})
+	s.add("link", "elsewhere", "link.elsewhere.title", asked)
+	s.add("link", "elsewhere_link", "link.elsewhere.title", asked)
+	s.add("link", "used", "", func(v *View) {
+		v.Session, v.Continue = sampleAddress, "/"
+		v.dead(authcore.Used)
+	})
+	for _, verdict := range []authcore.Verdict{authcore.Expired, authcore.Locked, authcore.Unknown} {
+		s.add("link", "", "", func(v *View) { v.dead(verdict) })
+	}
+}
+
+func (s *sampler) rest() {
+	s.add("notme", "form", "notme.title", nil)
+	s.add("notme", "wrong", "notme.title", func(v *View) {
+		v.Email = sampleSession
+		v.fail("notme.wrong", 0)
+	})
+	s.add("notme", "done", "notme.done.title", nil)
+	s.add("logout", "confirm", "logout.title", func(v *View) { v.Session = sampleAddress })
+	others := []SiteLink{{"auth.example.com", "https://auth.example.com/"}, {"files.example.org", "https://files.example.org/"}}
+	s.add("logout", "confirm", "logout.title", func(v *View) { v.Session, v.Sites, v.Child = sampleAddress, others, true })
+	s.add("logout", "left", "logout.done.title", func(v *View) { v.Sites = others[:1] })
+	s.add("logout", "out", "logout.done.title", nil)
+	s.add("sites", "some", "sites.title", func(v *View) { v.Session, v.Sites = sampleAddress, others })
+	s.add("sites", "none", "sites.title", func(v *View) { v.Session = sampleAddress })
+	for _, kind := range []ProblemKind{NotAllowed, ClientIP, BadOrigin, InsecureHTTP, Unavailable, notFound, crossSite, badForm, tooSlow, noFlow} {
+		s.add("problem", string(kind), "", func(v *View) {
+			v.Session = sampleAddress
+			switch kind {
+			case BadOrigin:
+				v.Detail = "the request came for http://10.0.0.7; write: origin http://10.0.0.7"
+			case crossSite:
+				v.Detail = "Origin: " + sampleOrigin
+			case Unavailable:
+				v.Reference = "0badcafe"
+			}
+			v.problem(kind)
+		})
+	}
+}
+
+// SampleLetters returns every mail, in one language.
+func SampleLetters(lang string) []authcore.Letter {
+	at, errOrigin := authcore.ParseOrigin(sampleOrigin)
+	to, errAddress := authcore.ParseAddress(sampleAddress)
+	if errOrigin != nil || errAddress != nil {
+		panic("the samples are constants")
+	}
+	letter := authcore.Letter{
+		Kind: authcore.LetterSignIn, To: to, Site: at, Language: lang, Code: "482913",
+		Link:     sampleOrigin + Root + "link/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+		NotMe:    sampleOrigin + Root + "not-me/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+		Lifetime: 10 * time.Minute, AskedAt: sampleTime, Agent: sampleAgent, Network: "203.0.113.0/24",
+		Thread: "sample",
+	}
+	linkOnly, notice := letter, letter
+	linkOnly.Code = ""
+	notice.Kind, notice.Code, notice.NotMe, notice.Link = authcore.LetterNewDevice, "", "", sampleOrigin+Root+"account"
+	return []authcore.Letter{letter, linkOnly, notice}
+}
