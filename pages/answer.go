@@ -28,7 +28,7 @@ func (e *exchange) guard(policy string) {
 }
 
 // bare is the policy of answers that are no pages.
-const bare = "default-src 'none'; frame-ancestors 'none'"
+const bare = "default-src 'none'; frame-ancestors 'none'; sandbox"
 
 // contentPolicy is the policy of a page. Style is allowed by its hash and the
 // script by its address, because the app on the same host may serve files that

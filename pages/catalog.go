@@ -8,7 +8,6 @@ import (
 	"html"
 	"html/template"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -146,16 +145,15 @@ func (c *catalog) formOf(n int) string {
 	return formNames[plural.Cardinal.MatchPlural(c.tag, n, 0, 0, 0, 0)]
 }
 
-var placeholder = regexp.MustCompile(`\{([a-z_]+)\}`)
-
 func placeholders(f forms) []string {
 	var names []string
 	for _, text := range f {
-		for _, m := range placeholder.FindAllStringSubmatch(text, -1) {
-			if !slices.Contains(names, m[1]) {
-				names = append(names, m[1])
+		fill(text, func(name string) string {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
 			}
-		}
+			return ""
+		})
 	}
 	slices.Sort(names)
 	return names
@@ -167,16 +165,23 @@ type values map[string]string
 // say returns a text with its values in place, for a number if it depends on
 // one. values may be nil.
 func (c *catalog) say(key string, n int, v values) string {
-	return fill(c.text(key, n), n, func(name string) string { return v[name] })
+	return fill(c.text(key, n), func(name string) string {
+		if name == "n" {
+			return strconv.Itoa(n)
+		}
+		return v[name]
+	})
 }
 
 // sayHTML is say for a page: everything is escaped, and what has a direction of
 // its own keeps it in a right-to-left text.
 func (c *catalog) sayHTML(key string, n int, v values) template.HTML {
 	text := html.EscapeString(c.text(key, n))
-	return template.HTML(fill(text, n, func(name string) string {
+	return template.HTML(fill(text, func(name string) string {
 		value := html.EscapeString(v[name])
 		switch name {
+		case "n":
+			return strconv.Itoa(n)
 		case "address", "session":
 			return `<b><bdi dir="ltr">` + value + `</bdi></b>`
 		case "host", "network", "time", "reference", "support":
@@ -188,13 +193,24 @@ func (c *catalog) sayHTML(key string, n int, v values) template.HTML {
 	}))
 }
 
-func fill(text string, n int, value func(name string) string) string {
-	return placeholder.ReplaceAllStringFunc(text, func(m string) string {
-		if m == "{n}" {
-			return strconv.Itoa(n)
+// fill puts values in the place of all {names}.
+func fill(text string, value func(name string) string) string {
+	before, rest, found := strings.Cut(text, "{")
+	if !found {
+		return text
+	}
+	var b strings.Builder
+	for b.WriteString(before); found; {
+		name, after, closed := strings.Cut(rest, "}")
+		if !closed {
+			b.WriteString("{" + rest)
+			break
 		}
-		return value(m[1 : len(m)-1])
-	})
+		b.WriteString(value(name))
+		before, rest, found = strings.Cut(after, "{")
+		b.WriteString(before)
+	}
+	return b.String()
 }
 
 func (c *catalog) text(key string, n int) string {

@@ -296,3 +296,5 @@ func check(t *testing.T, err error) {
 		t.Fatal(err)
 	}
 }
+
+func sampleNow() time.Time { return sampleTime }

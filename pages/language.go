@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/text/language"
 )
@@ -21,28 +23,35 @@ type languages struct {
 	matcher language.Matcher
 }
 
+// ownCatalogs are those that come with Gatehouse. A test checks them.
+var ownCatalogs = sync.OnceValues(func() (map[string]*catalog, error) {
+	found := map[string]*catalog{}
+	err := readCatalogs(builtinCatalogs, found)
+	return found, err
+})
+
 // loadLanguages reads the catalogs that come with Gatehouse, and those in
 // extra, which replace them or add to them. extra may be nil.
 func loadLanguages(extra fs.FS) (*languages, error) {
-	found := map[string]*catalog{}
-	if err := readCatalogs(builtinCatalogs, found); err != nil {
+	builtin, err := ownCatalogs()
+	if err != nil {
 		return nil, err
 	}
-	english := found["en"]
+	found, added := maps.Clone(builtin), map[string]*catalog{}
 	if extra != nil {
-		if err := readCatalogs(extra, found); err != nil {
+		if err := readCatalogs(extra, added); err != nil {
 			return nil, err
 		}
 	}
-	l := &languages{}
 	var problems []error
-	for _, c := range found {
-		problems = append(problems, c.check(english))
-		l.all = append(l.all, c)
+	for lang, c := range added {
+		problems = append(problems, c.check(builtin["en"]))
+		found[lang] = c
 	}
 	if err := errors.Join(problems...); err != nil {
 		return nil, err
 	}
+	l := &languages{all: slices.Collect(maps.Values(found))}
 	slices.SortFunc(l.all, func(a, b *catalog) int { return strings.Compare(a.order(), b.order()) })
 	tags := make([]language.Tag, len(l.all))
 	for i, c := range l.all {

@@ -72,8 +72,20 @@ func (e *exchange) linkElsewhere(status int, found authcore.LinkView) {
 func (e *exchange) linkDead(found authcore.LinkView) {
 	v := e.linkView("", found)
 	v.Address, v.Username = "", ""
+	v.dead(found.Verdict)
+	if e.v.Session != nil {
+		v.Continue = "/"
+		if f := found.Flow; f != nil && e.signedInFor(f) {
+			v.Continue = e.location(f.ReturnTo)
+		}
+	}
+	e.page(http.StatusGone, v)
+}
+
+// dead says why a link does nothing any more.
+func (v *View) dead(why authcore.Verdict) {
 	key := "link.expired"
-	switch found.Verdict {
+	switch why {
 	case authcore.Used:
 		v.State, key = "used", "link.used"
 	case authcore.Locked:
@@ -83,15 +95,7 @@ func (e *exchange) linkDead(found authcore.LinkView) {
 	default:
 		v.State, key = "unknown", "link.unknown"
 	}
-	v.Heading = v.words.say(key, v.Minutes, v.values())
-	v.Title = v.words.say("title", 0, values{"title": v.Heading, "site": v.Site})
-	if e.v.Session != nil {
-		v.Continue = "/"
-		if f := found.Flow; f != nil && e.signedInFor(f) {
-			v.Continue = e.location(f.ReturnTo)
-		}
-	}
-	e.page(http.StatusGone, v)
+	v.headed(v.words.say(key, v.Minutes, v.values()))
 }
 
 func (e *exchange) linkView(state string, found authcore.LinkView) *View {

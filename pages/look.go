@@ -5,24 +5,19 @@ import (
 	"embed"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"html/template"
 	"io"
 	"io/fs"
 	"strings"
+	"sync"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 )
 
 //go:embed templates
 var builtinTemplates embed.FS
-
-// Brand is how a site presents itself. The zero value is Gatehouse's own look,
-// under the name of the host.
-type Brand struct {
-	Name    string // empty: the host
-	Support string // address for help, empty for none
-}
 
 // Look is how pages and mails appear: brand, templates, languages. It is made
 // once for a configuration and safe for concurrent use.
@@ -33,36 +28,70 @@ type Look struct {
 	mails     mailTemplates
 
 	accent     string        // colour of buttons in mails
-	onAccent   string        // colour of the text on them
-	style      template.HTML // the style element
+	style      string        // the style sheet
+	element    template.HTML // the same as an element
 	styleHash  string        // as the policy names it
 	script     []byte
+	client     []byte // for single-page apps
 	scriptPath string
+	logo       *logo
 	logoPath   string
 }
 
-var screens = []string{"login", "code", "link", "notme", "logout", "problem"}
+var screens = []string{"login", "code", "link", "notme", "logout", "sites", "problem"}
 
-// NewLook reads the templates and catalogs and tries them out.
+// plainLook is the look of an instance without a brand. Pages and Mails share
+// it.
+var plainLook = sync.OnceValues(func() (*Look, error) { return NewLook(Brand{}) })
+
+// NewLook reads brand, templates and catalogs, and tries every template out in
+// every state of its screen. The error says which option and which file is
+// wrong, and how.
 func NewLook(b Brand) (*Look, error) {
-	l := &Look{brand: b, screens: map[string]*template.Template{}, accent: "#1d4ed8", onAccent: "#ffffff"}
-	files, err := fs.Sub(builtinTemplates, "templates")
+	if err := b.check(); err != nil {
+		return nil, err
+	}
+	l := &Look{brand: b, screens: map[string]*template.Template{}, accent: "#1d4ed8"}
+	files, err := openTemplates(b.Pages)
 	if err != nil {
+		return nil, fmt.Errorf("brand: pages %s: %w", b.Pages, err)
+	}
+	if err := errors.Join(l.loadLogo(), l.loadStatic(files)); err != nil {
 		return nil, err
 	}
-	if l.languages, err = loadLanguages(nil); err != nil {
-		return nil, fmt.Errorf("catalog: %w", err)
+	if err := l.loadTemplates(files); err != nil {
+		return nil, fmt.Errorf("brand: pages %s: %w", b.Pages, err)
 	}
-	if err := l.loadStatic(files); err != nil {
-		return nil, err
+	return l, nil
+}
+
+func (l *Look) loadTemplates(files fs.FS) (err error) {
+	if l.languages, err = loadLanguages(files); err != nil {
+		return err
 	}
 	for _, screen := range screens {
 		if l.screens[screen], err = template.ParseFS(files, "layout.html", screen+".html"); err != nil {
-			return nil, fmt.Errorf("template %s.html: %w", screen, err)
+			return err
 		}
 	}
-	l.mails, err = loadMailTemplates(files)
-	return l, err
+	if l.mails, err = loadMailTemplates(files); err != nil {
+		return err
+	}
+	if l.brand.Pages == "" {
+		return nil // a test tries these out
+	}
+	return l.tryOut()
+}
+
+func (l *Look) loadLogo() (err error) {
+	if l.brand.Logo == "" {
+		return nil
+	}
+	if l.logo, err = readLogo(l.brand.Logo); err != nil {
+		return fmt.Errorf("brand: logo %s: %w", l.brand.Logo, err)
+	}
+	l.logoPath = Root + "logo-" + hashed(l.logo.content) + "." + l.logo.extension
+	return nil
 }
 
 // loadStatic reads style and script. Both are named by their content, so that
@@ -72,24 +101,50 @@ func (l *Look) loadStatic(files fs.FS) error {
 	if err != nil {
 		return err
 	}
-	css := squeeze(string(style))
-	sum := sha256.Sum256([]byte(css))
-	l.style = template.HTML("<style>" + css + "</style>")
-	l.styleHash = "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
-	if l.script, err = fs.ReadFile(files, "ui.js"); err != nil {
+	l.style = squeeze(string(style))
+	if l.brand.Accent != "" {
+		light, dark, err := accents(l.brand.Accent)
+		if err != nil {
+			return fmt.Errorf("brand: accent %w", err)
+		}
+		l.accent = light.String()
+		l.style += fmt.Sprintf(":root{--a:%s}@media(prefers-color-scheme:dark){:root{--a:%s}}", light, dark)
+	}
+	l.element, l.styleHash = styleElement(l.style)
+	script, err := builtinTemplates.ReadFile("templates/ui.js")
+	if err != nil {
 		return err
 	}
-	sum = sha256.Sum256(l.script)
-	l.scriptPath = Root + "ui-" + hex.EncodeToString(sum[:8]) + ".js"
-	return nil
+	l.script = []byte(squeezeScript(string(script)))
+	client, err := builtinTemplates.ReadFile("templates/client.js")
+	l.client = []byte(squeezeScript(string(client)))
+	l.scriptPath = Root + "ui-" + hashed(l.script) + ".js"
+	return err
 }
 
-// squeeze drops what a style sheet does not need: line ends and indentation.
-func squeeze(css string) string {
+// styleElement returns the element, and its hash for the policy.
+func styleElement(css string) (template.HTML, string) {
+	sum := sha256.Sum256([]byte(css))
+	return template.HTML("<style>" + css + "</style>"), "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
+}
+
+func hashed(content []byte) string {
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:8])
+}
+
+// squeeze drops what a style sheet does not need: line ends, indentation and
+// lines that are a comment.
+func squeeze(css string) string { return dropLines(css, "/*", "") }
+
+// squeezeScript does the same for a script, which needs its line ends.
+func squeezeScript(js string) string { return dropLines(js, "//", "\n") }
+
+func dropLines(text, comment, end string) string {
 	var b strings.Builder
-	for line := range strings.Lines(css) {
-		if line = strings.TrimSpace(line); !strings.HasPrefix(line, "/*") {
-			b.WriteString(line)
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, comment) {
+			b.WriteString(line + end)
 		}
 	}
 	return b.String()

@@ -31,7 +31,7 @@ func NewMails(c MailConfig) (*Mails, error) {
 	look := c.Look
 	if look == nil {
 		var err error
-		if look, err = NewLook(Brand{}); err != nil {
+		if look, err = plainLook(); err != nil {
 			return nil, err
 		}
 	}
@@ -86,7 +86,6 @@ type MailView struct {
 	Lang      string
 	Dir       string // ltr or rtl
 	Accent    string // colour of the button
-	OnAccent  string // colour of the text on it
 	Left      string // left, in a right-to-left language right
 	Site      string
 	Host      string
@@ -126,8 +125,8 @@ func (m *Mails) view(l authcore.Letter) *MailView {
 	words := m.look.languages.choose(l.Language, "")
 	v := &MailView{
 		Version: ViewVersion, Kind: string(l.Kind), Lang: words.lang(), Dir: words.direction(), Left: "left",
-		Accent: m.look.accent, OnAccent: m.look.onAccent,
-		Site: m.look.siteName(l.Site), Host: l.Site.Host(), Support: m.look.brand.Support, Address: l.To.Display(),
+		Accent: m.look.accent,
+		Site:   m.look.siteName(l.Site), Host: l.Site.Host(), Support: m.look.brand.Support, Address: l.To.Display(),
 		Code: l.Code, Link: l.Link, NotMe: l.NotMe, Minutes: wholeMinutes(l.Lifetime),
 		AskedAt: utc(l.AskedAt), Agent: words.agent(l.Agent), Network: l.Network, words: words,
 	}

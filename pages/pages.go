@@ -32,6 +32,10 @@ type Visit struct {
 	// carried. More than one without a Session: nobody can tell whose it is,
 	// and the next sign-in page takes them all back.
 	SessionCookies int
+	// Portal is where people sign in for this origin; zero or Origin itself: here.
+	Portal authcore.Origin
+	// IsPortal says that sessions of Origin may be handed over to other sites.
+	IsPortal bool
 }
 
 // Pages serves the browser's side of one configuration. It is safe for
@@ -51,7 +55,7 @@ func New(c Config) (*Pages, error) {
 		p.log = slog.New(slog.DiscardHandler)
 	}
 	if p.look == nil {
-		look, err := NewLook(Brand{})
+		look, err := plainLook()
 		if err != nil {
 			return nil, err
 		}

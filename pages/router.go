@@ -19,6 +19,9 @@ var steps = map[string]step{
 	"logout":    {get: logout, post: endSession},
 	"session":   {get: session},
 	"jwks.json": {get: jwks},
+	"handover":  {get: giveTicket},
+	"handover/": {get: takeTicket},
+	"client.js": {get: clientScript},
 }
 
 // ServeHTTP answers a request whose path, as the browser sent it, lies below
@@ -32,6 +35,8 @@ func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request, v Visit) {
 	}
 	s, ok := p.step(r.URL.Path, name)
 	switch {
+	case e.elsewhere(name):
+		e.leave(name)
 	case !ok || strings.HasSuffix(name, "/") != (e.token != ""):
 		e.problem(Problem{Kind: notFound})
 	case (r.Method == http.MethodGet || r.Method == http.MethodHead) && s.get != nil:
@@ -47,8 +52,11 @@ func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request, v Visit) {
 }
 
 func (p *Pages) step(path, name string) (step, bool) {
-	if path == p.look.scriptPath {
+	switch {
+	case path == p.look.scriptPath:
 		return step{get: script}, true
+	case path == p.look.logoPath && p.look.logo != nil:
+		return step{get: picture}, true
 	}
 	s, ok := steps[name]
 	return s, ok

@@ -11,4 +11,9 @@ func (e *exchange) static(contentType string, content []byte) {
 	e.write(http.StatusOK, content)
 }
 
+// picture serves the logo. Opened by itself, an SVG must not run anything.
+func picture(e *exchange) {
+	e.static(e.p.look.logo.contentType, e.p.look.logo.content)
+}
+
 func script(e *exchange) { e.static("text/javascript; charset=utf-8", e.p.look.script) }

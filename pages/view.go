@@ -16,7 +16,7 @@ const ViewVersion = 1
 // are empty.
 type View struct {
 	Version int    // ViewVersion
-	Screen  string // login, code, link, notme, logout or problem
+	Screen  string // login, code, link, notme, logout, sites or problem
 	State   string // which of the screen's states, as in docs/templates.md
 	Title   string // for <title>, complete
 	Heading string // for <h1>
@@ -58,6 +58,8 @@ type View struct {
 	Detail    string // for whoever runs the site
 	Reference string // to find the problem in the log
 	Languages []LanguageLink
+	Sites     []SiteLink // that the screen lists
+	Child     bool       // of logout: a portal's session goes on when this one ends alone
 
 	words  *catalog
 	style  template.HTML
@@ -109,19 +111,25 @@ func (v *View) values() values {
 	}
 }
 
-// view begins the view of a screen for this visitor.
-func (e *exchange) view(screen, state string) *View {
-	l := e.p.look
+// view begins the view of a screen at an origin, which may be zero.
+func (l *Look) view(words *catalog, at authcore.Origin, screen, state string) *View {
 	v := &View{
 		Version: ViewVersion, Screen: screen, State: state,
-		Lang: e.words.lang(), Dir: e.words.direction(),
-		Host: e.v.Origin.Host(), Site: l.siteName(e.v.Origin), Support: l.brand.Support,
-		UILocales: e.asked, Login: loginPath(authcore.ReturnTo{}, e.v.Origin, e.asked),
-		words: e.words, style: l.style,
+		Lang: words.lang(), Dir: words.direction(),
+		Host: at.Host(), Site: l.siteName(at), Support: l.brand.Support,
+		Digits: authcore.DefaultCode.Digits, Minutes: wholeMinutes(authcore.DefaultCode.Lifetime),
+		words: words, style: l.element,
 	}
-	if !e.v.Origin.IsZero() {
+	if !at.IsZero() {
 		v.Script, v.Logo = l.scriptPath, l.logoPath
 	}
+	return v
+}
+
+// view begins the view of a screen for this visitor.
+func (e *exchange) view(screen, state string) *View {
+	v := e.p.look.view(e.words, e.v.Origin, screen, state)
+	v.UILocales, v.Login = e.asked, loginPath(authcore.ReturnTo{}, e.v.Origin, e.asked)
 	if e.p.service != nil {
 		v.Digits = e.p.service.CodeRule().Digits
 		v.Minutes = wholeMinutes(e.p.service.CodeRule().Lifetime)
@@ -134,8 +142,10 @@ func (e *exchange) view(screen, state string) *View {
 
 // titled sets heading and title. A page with an error says so first in its
 // title, which is what a screen reader reads first.
-func (v *View) titled(key string) {
-	v.Heading = v.words.say(key, 0, v.values())
+func (v *View) titled(key string) { v.headed(v.words.say(key, 0, v.values())) }
+
+func (v *View) headed(heading string) {
+	v.Heading = heading
 	v.Title = v.words.say("title", 0, values{"title": v.Heading, "site": v.Site})
 	if v.Error != "" {
 		v.Title = v.words.say("title.error", 0, values{"title": v.Title})
