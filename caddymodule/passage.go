@@ -19,6 +19,7 @@ import (
 // cut when the session ends or is no longer admitted.
 type passage struct {
 	http.ResponseWriter
+	request     *http.Request
 	visitor     visitor
 	body        requestBody
 	wroteHeader bool
@@ -27,16 +28,19 @@ type passage struct {
 	stream authcore.Stream
 	cancel context.CancelFunc
 	cut    atomic.Bool
-	ending sync.WaitGroup
+	// Made by the cut: returned is closed when the handler has, ending waits
+	// for the goroutine that closes the client's side.
+	returned chan struct{}
+	ending   sync.WaitGroup
 
-	mu   sync.Mutex
-	conn net.Conn // after a hijack
+	mu       sync.Mutex
+	hijacked net.Conn
 }
 
 // pass hands the request on, with the visitor's identity if there is one to
 // tell.
 func (v *visit) pass(admitted bool) error {
-	p := &passage{ResponseWriter: v.w}
+	p := &passage{ResponseWriter: v.w, request: v.r}
 	v.hideCookies(&p.visitor)
 	r := v.r
 	if admitted {
@@ -86,8 +90,11 @@ func (p *passage) end() {
 		return
 	}
 	p.core.Unwatch(&p.stream)
-	p.ending.Wait()
 	p.cancel()
+	if p.cut.Load() {
+		close(p.returned)
+		p.ending.Wait()
+	}
 }
 
 // cutOff ends the answer: what reads from the app sees its context canceled,
@@ -95,24 +102,46 @@ func (p *passage) end() {
 // handler looks at the context. It does not block.
 func (p *passage) cutOff() {
 	countRefusal(cutStream, false)
+	p.returned = make(chan struct{})
 	p.cut.Store(true)
 	p.cancel()
 	p.ending.Go(p.closeClient)
 }
 
+// closeClient fails the reads and writes under way with a deadline in the past;
+// those to come fail in Write. Caddy sets deadlines of its own while a handler
+// reads and writes, so that is repeated until it returns. On HTTP/2 one resets
+// the stream for good.
 func (p *passage) closeClient() {
 	p.mu.Lock()
-	conn := p.conn
-	p.mu.Unlock()
-	if conn != nil {
-		_ = conn.Close()
-		return
+	if p.hijacked != nil {
+		_ = p.hijacked.Close()
 	}
-	// A deadline in the past fails reads and writes under way and to come; on
-	// HTTP/2 it resets the stream. Writers that know no deadlines end with the
-	// context.
-	control := http.NewResponseController(p.ResponseWriter)
+	p.mu.Unlock()
 	past := time.Unix(1, 0)
-	_ = control.SetReadDeadline(past)
-	_ = control.SetWriteDeadline(past)
+	for {
+		_ = http.NewResponseController(p.ResponseWriter).SetReadDeadline(past)
+		// Caddy's writer for idle timeouts is not made for two goroutines.
+		_ = http.NewResponseController(innermost(p.ResponseWriter)).SetWriteDeadline(past)
+		if p.request.ProtoMajor == 2 {
+			return
+		}
+		select {
+		case <-p.returned:
+			return
+		case <-time.After(closeAgain):
+		}
+	}
+}
+
+const closeAgain = 100 * time.Millisecond
+
+func innermost(w http.ResponseWriter) http.ResponseWriter {
+	for {
+		outer, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			return w
+		}
+		w = outer.Unwrap()
+	}
 }

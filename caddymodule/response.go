@@ -33,12 +33,13 @@ func (p *passage) Write(b []byte) (int, error) {
 	return p.ResponseWriter.Write(b)
 }
 
-// ReadFrom implements io.ReaderFrom, so that files go out by sendfile.
+// ReadFrom implements io.ReaderFrom, so that files go out by sendfile, which is
+// known to HTTP/1 alone.
 func (p *passage) ReadFrom(src io.Reader) (int64, error) {
 	if err := p.beforeBody(); err != nil {
 		return 0, err
 	}
-	if to, ok := p.ResponseWriter.(io.ReaderFrom); ok {
+	if to, ok := p.ResponseWriter.(io.ReaderFrom); ok && p.request.ProtoMajor == 1 {
 		return to.ReadFrom(src)
 	}
 	return io.Copy(writerOnly{p}, src)
@@ -77,7 +78,7 @@ func (p *passage) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	p.mu.Lock()
-	p.conn = conn
+	p.hijacked = conn
 	p.mu.Unlock()
 	if p.cut.Load() {
 		_ = conn.Close()
