@@ -220,3 +220,20 @@ func TestWithoutJavaScript(t *testing.T) {
 		t.Errorf("after signing out the app is open: %s", mail.path())
 	}
 }
+
+// The page of the example shows what an app would get, and signs out.
+func TestWhoAmI(t *testing.T) {
+	s := start(t, plan{site: "gatehouse any\ngatehouse_whoami"})
+	alice := person("alice")
+	b := s.browser()
+	b.signIn(alice)
+	b.sees("Remote-Email")
+	b.picture("who-am-i")
+	b.click("button")
+	if b.path() == "/_gatehouse/logout" {
+		b.picture("who-am-i-out")
+	}
+	if b.open("/"); b.path() != "/_gatehouse/login?return_to=%2F" {
+		t.Errorf("after signing out the page is open: %s", b.path())
+	}
+}

@@ -25,6 +25,9 @@ import (
 // mails is the one mail server of all tests.
 var mails *smtptest.Server
 
+// realHome is where the toolchain keeps its cache.
+var realHome = os.Getenv("HOME")
+
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {

@@ -30,7 +30,9 @@ type answer struct {
 	body string
 }
 
-func (s *server) visitor() *visitor {
+func (s *server) visitor() *visitor { return newVisitor(s, s.url) }
+
+func newVisitor(t testing.TB, base string) *visitor {
 	jar, _ := cookiejar.New(nil)
 	transport := &http.Transport{
 		// Every name is this machine; the sites tell apart by Host.
@@ -41,8 +43,8 @@ func (s *server) visitor() *visitor {
 		TLSClientConfig:     &tls.Config{InsecureSkipVerify: true},
 		MaxIdleConnsPerHost: 300,
 	}
-	s.Cleanup(transport.CloseIdleConnections)
-	return &visitor{s, s.url, &http.Client{
+	t.Cleanup(transport.CloseIdleConnections)
+	return &visitor{t, base, &http.Client{
 		Jar: jar, Transport: transport, Timeout: patience,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
