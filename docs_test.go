@@ -1,0 +1,131 @@
+package main
+
+import (
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+)
+
+// TestOptionTables compares the tables of docs/configuration.md with what the
+// Caddyfile knows: a word that is not known is refused with those that are.
+func TestOptionTables(t *testing.T) {
+	text := string(read(t, "docs/configuration.md"))
+	for heading, place := range map[string]string{
+		"sub-directive":     "{\ngatehouse {\nmail log\n}\n}\nhttp://localhost {\ngatehouse any {\nno_such_word\n}\n}",
+		"option":            "{\ngatehouse {\nno_such_word\n}\n}",
+		"in `mail smtp`":    "{\ngatehouse {\nmail smtp localhost:25 {\nno_such_word\n}\n}\n}",
+		"in `mail mailgun`": "{\ngatehouse {\nmail mailgun example.com {\nno_such_word\n}\n}\n}",
+		"in `limits`":       "{\ngatehouse {\nlimits {\nno_such_word\n}\n}\n}",
+	} {
+		_, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(place), nil)
+		if err == nil {
+			t.Fatalf("%s: no_such_word is known", heading)
+		}
+		_, list, ok := strings.Cut(err.Error(), "there are ")
+		if !ok {
+			t.Fatalf("%s: the error names no words: %v", heading, err)
+		}
+		known := strings.Split(strings.TrimSpace(list), ", ")
+		slices.Sort(known)
+		if documented := firstWords(text, heading); !slices.Equal(documented, known) {
+			t.Errorf("%s: docs/configuration.md has %v, the Caddyfile knows %v", heading, documented, known)
+		}
+	}
+}
+
+var firstWord = regexp.MustCompile("^\\| `([a-z_]+)")
+
+// firstWords are what the rows of the table under heading begin with.
+func firstWords(text, heading string) []string {
+	_, rows, _ := strings.Cut(text, "| "+heading+" | ")
+	words := map[string]bool{}
+	for line := range strings.Lines(rows) {
+		if m := firstWord.FindStringSubmatch(line); m != nil {
+			words[m[1]] = true
+		} else if strings.TrimSpace(line) == "" {
+			break
+		}
+	}
+	return slices.Sorted(maps.Keys(words))
+}
+
+var (
+	testName   = regexp.MustCompile("`((?:Test|Fuzz)[A-Za-z0-9]+)`")
+	testFunc   = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)[A-Za-z0-9]+)\(`)
+	link       = regexp.MustCompile(`\]\(([^)#]+)[^)]*\)`)
+	makeTarget = regexp.MustCompile("(?m)(?:`| {4})make ([a-z]+)")
+)
+
+// TestNamedTestsExist: a document that names a test promises that it is there.
+func TestNamedTestsExist(t *testing.T) {
+	exist := map[string]bool{}
+	for _, file := range files(t, "_test.go") {
+		for _, m := range testFunc.FindAllSubmatch(read(t, file), -1) {
+			exist[string(m[1])] = true
+		}
+	}
+	for _, file := range files(t, ".md") {
+		for _, m := range testName.FindAllSubmatch(read(t, file), -1) {
+			if !exist[string(m[1])] {
+				t.Errorf("%s names %s, which does not exist", file, m[1])
+			}
+		}
+	}
+}
+
+// TestLinksLeadSomewhere checks links between files, and targets of make.
+func TestLinksLeadSomewhere(t *testing.T) {
+	makefile := string(read(t, "Makefile"))
+	for _, file := range files(t, ".md") {
+		text := read(t, file)
+		for _, m := range link.FindAllSubmatch(text, -1) {
+			target := string(m[1])
+			if strings.Contains(target, ":") {
+				continue
+			}
+			if _, err := os.Stat(filepath.Join(filepath.Dir(file), target)); err != nil {
+				t.Errorf("%s: %v", file, err)
+			}
+		}
+		for _, m := range makeTarget.FindAllSubmatch(text, -1) {
+			if !strings.Contains(makefile, "\n"+string(m[1])+":") {
+				t.Errorf("%s: make has no target %s", file, m[1])
+			}
+		}
+	}
+}
+
+// files lists the files with this ending that belong to the project.
+func files(t *testing.T, ending string) []string {
+	t.Helper()
+	var found []string
+	err := filepath.WalkDir(".", func(path string, d os.DirEntry, err error) error {
+		if err == nil && d.IsDir() && path != "." && strings.HasPrefix(d.Name(), ".") {
+			return filepath.SkipDir
+		}
+		if err == nil && strings.HasSuffix(path, ending) {
+			found = append(found, path)
+		}
+		return err
+	})
+	if err != nil || len(found) == 0 {
+		t.Fatalf("no file ends in %s: %v", ending, err)
+	}
+	return found
+}
+
+// TestScriptsParse: shell scripts that nobody runs by hand rot unseen.
+func TestScriptsParse(t *testing.T) {
+	for _, script := range []string{".ci/run", ".ci/tools", ".ci/go-test"} {
+		if out, err := exec.Command("bash", "-n", script).CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", script, err, out)
+		}
+	}
+}
