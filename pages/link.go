@@ -54,6 +54,7 @@ func (e *exchange) linkPage(status int, found authcore.LinkView) {
 	v := e.linkView("ready", found)
 	v.HasForm = true
 	if f := found.Flow; f != nil {
+		v.Flow = f.ID
 		v.target = f.ReturnTo.Recheck(e.v.Origin, e.p.service.Protects).Origin()
 	}
 	v.Replaces = e.v.Session != nil && e.v.Session.Address != found.Address

@@ -3,6 +3,8 @@
   const d = document, one = s => d.querySelector(s)
   const tabs = new BroadcastChannel('gatehouse')
   const code = one('#code'), again = one('[data-wait]')
+  // For a sign-in that is done the server leads on from there.
+  const lookAgain = () => location.replace('/_gatehouse/code?flow=' + one('[name=flow]').value)
   let proof, pasted
   // A second press of the button would be answered "already used".
   d.addEventListener('submit', e => {
@@ -14,10 +16,13 @@
   })
   // By pagehide the answer is here, with its cookie: the waiting tab asks anew.
   addEventListener('pagehide', () => proof && tabs.postMessage(1))
+  // Chromium stops a form whose answer leads, in the end, to another site: an
+  // app may send its visitors on. The sign-in is done by then.
+  d.addEventListener('securitypolicyviolation', () => proof && lookAgain())
   addEventListener('pageshow', e => e.persisted && location.replace(location.href))
   one('[data-now]')?.requestSubmit()
   if (code) {
-    tabs.onmessage = () => location.replace('/_gatehouse/code?flow=' + encodeURIComponent(code.form.flow.value))
+    tabs.onmessage = lookAgain
     code.addEventListener('input', e => {
       if (pasted || e.inputType && !/Paste|Replacement/.test(e.inputType)) return
       if (code.value.normalize('NFKC').replace(/\P{Nd}/gu, '').length != code.dataset.digits) return
