@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math"
 	"mime"
 	"net/http"
 	"net/url"
@@ -162,7 +163,7 @@ func (c *Call) Authenticate(dialect string, rate authcore.Rate, publishable bool
 func (c *Call) Identify(dialect, key string, rate authcore.Rate, publishable bool) error {
 	caller, ok := c.Service.Apps().Caller(key)
 	if !ok {
-		if err := c.Count(dialect+" unknown key "+c.Client.String(), rate); err != nil {
+		if err := c.Spend(c.Service.CountClient(dialect+" unknown key", c.Client)); err != nil {
 			return err
 		}
 		return errBadKey
@@ -181,7 +182,11 @@ func (c *Call) Identify(dialect, key string, rate authcore.Rate, publishable boo
 // refuses what is too much. When several names are counted, the headers speak
 // of the last one that is over, else of the first.
 func (c *Call) Count(name string, rate authcore.Rate) error {
-	q := c.Service.Core().Count(name, rate)
+	return c.Spend(c.Service.Core().Count(name, rate))
+}
+
+// Spend is Count for what was counted already.
+func (c *Call) Spend(q authcore.Quota) error {
 	h := c.W.Header()
 	if q.Over || h.Get("X-RateLimit-Limit") == "" {
 		h.Set("X-RateLimit-Limit", strconv.Itoa(q.Limit))
@@ -194,6 +199,13 @@ func (c *Call) Count(name string, rate authcore.Rate) error {
 	refusal := *errTooMany
 	refusal.RetryAfter = q.Reset.Sub(c.Service.Now())
 	return &refusal
+}
+
+// RetryAfter tells when to try again, if that is known.
+func (c *Call) RetryAfter(wait time.Duration) {
+	if wait > 0 {
+		c.W.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+	}
 }
 
 // Bearer returns the token of an Authorization: Bearer header, "" for none or

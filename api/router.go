@@ -3,10 +3,8 @@ package api
 import (
 	"errors"
 	"log/slog"
-	"math"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
@@ -122,9 +120,7 @@ func (rt *Router) fail(c *Call, err error) {
 		}
 		refusal = errOutage
 	}
-	if refusal.RetryAfter > 0 {
-		c.W.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(refusal.RetryAfter.Seconds()))))
-	}
+	c.RetryAfter(refusal.RetryAfter)
 	if err := rt.Fail(c, refusal); err != nil && rt.Log != nil {
 		rt.Log.Error("a refusal can't be written", "error", err)
 	}

@@ -211,6 +211,33 @@ func (s *Service) AppSession(ctx context.Context, realm Realm, ref SessionRef) (
 	return out, v, err
 }
 
+// AppSessionOfAny is AppSession for a token that may be of any app: whose it is
+// stands in the session's Person.Realm.
+func (s *Service) AppSessionOfAny(ctx context.Context, token string) (out *AppSession, v Verdict, err error) {
+	err = s.core.store.View(ctx, func(tx Tx) error {
+		out, v = nil, Unknown
+		var sid string
+		if len(token) != apiSessionLen {
+			return nil
+		}
+		if _, err := load(tx, keyAPISession+hashToken(token), &sid); err != nil || sid == "" {
+			return err
+		}
+		r, err := loadSession(tx, sid)
+		if err != nil || r == nil || r.API == nil {
+			return err
+		}
+		if v = s.core.state(r); v != Accepted {
+			return nil
+		}
+		if out, err = s.withPerson(tx, r); out == nil {
+			v = Unknown
+		}
+		return err
+	})
+	return out, v, err
+}
+
 // withPerson completes a session with its person and role; nil if the person is
 // gone.
 func (s *Service) withPerson(tx Tx, r *sessionRecord) (*AppSession, error) {

@@ -194,6 +194,7 @@ func (t *asking) run() (Asked, error) {
 		return out, err
 	}
 	if wait, err := t.limits(); err != nil || wait > 0 {
+		t.outstanding(&out)
 		out.Verdict, out.RetryAfter = Limited, wait
 		return out, err
 	}

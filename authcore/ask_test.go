@@ -291,15 +291,19 @@ func TestAppHandle(t *testing.T) {
 		defer h.close()
 		realm := h.caller(liveKey).Realm()
 		handle := h.service.Handle(realm, alice)
+		open := func(a authcore.Address, handle string) authcore.Verdict {
+			_, v := h.service.OpenHandle(a, handle)
+			return v
+		}
 		for what, v := range map[string]authcore.Verdict{
-			"another address": h.service.HandleFor(realm, mal, handle),
-			"another realm":   h.service.HandleFor(h.caller(testKey).Realm(), alice, handle),
-			"garbage":         h.service.HandleFor(realm, alice, handle[1:]),
-			"nothing":         h.service.HandleFor(realm, alice, ""),
+			"another address": open(mal, handle), "garbage": open(alice, handle[1:]), "nothing": open(alice, ""),
 		} {
 			if v != authcore.Unknown {
 				t.Errorf("%s: %v", what, v)
 			}
+		}
+		if c, v := h.service.OpenHandle(alice, handle); v != authcore.Accepted || c.Realm() != realm {
+			t.Errorf("%v %v", c.Realm(), v)
 		}
 		if v := h.prove(authcore.Proof{Handle: handle, Code: "123456"}).Verdict; v != authcore.Unknown {
 			t.Errorf("a code before one was asked for: %v", v)
@@ -315,7 +319,7 @@ func TestAppHandle(t *testing.T) {
 			t.Errorf("a locked handle asks again: %v", v)
 		}
 		time.Sleep(authcore.HandleLifetime)
-		if v := h.service.HandleFor(realm, alice, handle); v != authcore.Expired {
+		if v := open(alice, handle); v != authcore.Expired {
 			t.Errorf("an old handle: %v", v)
 		}
 	})

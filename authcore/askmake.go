@@ -54,6 +54,7 @@ func (t *asking) make(out *Asked) error {
 		return err
 	}
 	if wait > 0 { // a code could not be answered: none is sent
+		t.outstanding(out)
 		out.Verdict, out.RetryAfter = Limited, wait
 		return nil
 	}

@@ -36,31 +36,35 @@ func (s *Service) Handle(realm Realm, a Address) string {
 	return base64.RawURLEncoding.EncodeToString(s.core.secrets.Current.seal(content, handleContext))
 }
 
-// HandleFor tells whether handle was made for address a in realm. Verdict is
-// Accepted, Expired, or Unknown for any other text.
-func (s *Service) HandleFor(realm Realm, a Address, handle string) Verdict {
+// OpenHandle returns whose data a handle is about, as a Caller without a key.
+// Verdict is Accepted, Expired, or Unknown for a handle that was not made for
+// address a, or any other text.
+func (s *Service) OpenHandle(a Address, handle string) (Caller, Verdict) {
+	content, ok := s.unsealHandle(handle)
+	app := s.cfg.Apps.Find(content.Realm.App)
+	switch {
+	case !ok || content.Address != a || app == nil:
+		return Caller{}, Unknown
+	case s.core.now().Unix() >= content.Expires:
+		return Caller{}, Expired
+	}
+	return Caller{App: app, Key: AppKey{Test: content.Realm.Test}}, Accepted
+}
+
+func (s *Service) unsealHandle(handle string) (content handleContent, ok bool) {
 	if len(handle) > 1024 {
-		return Unknown
+		return content, false
 	}
 	sealed, err := base64.RawURLEncoding.Strict().DecodeString(handle)
 	if err != nil {
-		return Unknown
+		return content, false
 	}
-	var content handleContent
 	for _, secret := range append([]Secret{s.core.secrets.Current}, s.core.secrets.Old...) {
-		plain, err := secret.unseal(sealed, handleContext)
-		if err != nil {
-			continue
+		if plain, err := secret.unseal(sealed, handleContext); err == nil {
+			return content, json.Unmarshal(plain, &content) == nil
 		}
-		if json.Unmarshal(plain, &content) != nil || content.Realm != realm || content.Address != a {
-			return Unknown
-		}
-		if s.core.now().Unix() >= content.Expires {
-			return Expired
-		}
-		return Accepted
 	}
-	return Unknown
+	return content, false
 }
 
 // handleSpent tells whether too many wrong codes were given with the handle.
@@ -73,10 +77,10 @@ func handleSpent(tx Tx, handle string) (bool, error) {
 	return state.Locked, err
 }
 
-// lockHandle ends the use of a handle.
-func lockHandle(tx Tx, handle string, until time.Time) error {
+// lockHandle ends the use of a handle with the challenge that it was locked by.
+func lockHandle(tx Tx, handle string, by *challenge) error {
 	if handle == "" {
 		return nil
 	}
-	return save(tx, keyAPIHandle+hashToken(handle), handleState{Locked: true}, until)
+	return save(tx, keyAPIHandle+hashToken(handle), handleState{Challenge: by.ID, Locked: true}, by.Kept)
 }

@@ -1,6 +1,8 @@
 package authcore
 
 import (
+	"fmt"
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -36,6 +38,19 @@ func newMeter() *meter { return &meter{windows: map[string]window{}} }
 // refused call is not counted. The name must not hold a secret.
 func (c *Core) Count(name string, r Rate) Quota {
 	return c.meter.count(name, r, c.now())
+}
+
+// CountClient counts one call for name from a client, at the rates of
+// per_client: a /64 counts as one. It is for calls that store nothing.
+func (s *Service) CountClient(name string, a netip.Addr) Quota {
+	var tightest Quota
+	for i, r := range s.cfg.Limits.PerClient {
+		q := s.core.Count(fmt.Sprintf("%s %s %d", name, clientNetworks(a)[0], i), r)
+		if i == 0 || q.Over || !tightest.Over && q.Remaining < tightest.Remaining {
+			tightest = q
+		}
+	}
+	return tightest
 }
 
 func (m *meter) count(name string, r Rate, now time.Time) Quota {

@@ -11,6 +11,7 @@ import (
 // that it was asked for with.
 type Proof struct {
 	Caller  Caller
+	Among   []Caller // instead of Caller, with a Code: whoever's it is
 	Token   string
 	Code    string
 	Slot    string
@@ -93,7 +94,7 @@ type proving struct {
 }
 
 func (t *proving) run() (Proved, error) {
-	v, err := t.find()
+	v, err := t.choose()
 	if err == nil && v == Accepted && t.in.Token == "" {
 		return t.code()
 	}
@@ -104,6 +105,33 @@ func (t *proving) run() (Proved, error) {
 		return Proved{}, err
 	}
 	return t.accepted(v)
+}
+
+// choose finds the challenge that the proof is about: of several apps' the one
+// that the code is right for, else the first that could be answered. So a wrong
+// code counts once, however many were asked.
+func (t *proving) choose() (Verdict, error) {
+	if len(t.in.Among) == 0 {
+		return t.find()
+	}
+	first, firstVerdict := *t, Unknown
+	for _, caller := range t.in.Among {
+		one := *t
+		one.in.Caller = caller
+		v, err := one.find()
+		if err != nil {
+			return v, err
+		}
+		if v == Accepted && one.right() {
+			*t = one
+			return v, nil
+		}
+		if firstVerdict == Unknown || firstVerdict != Accepted && v == Accepted {
+			first, firstVerdict = one, v
+		}
+	}
+	*t = first
+	return firstVerdict, nil
 }
 
 // find loads the challenge and its person, and tells whether it can be
@@ -195,8 +223,7 @@ func (t *proving) sameDevice() bool {
 
 // code compares a code, and counts a wrong one where it can't be forgotten.
 func (t *proving) code() (Proved, error) {
-	code, ok := t.parse()
-	if !ok {
+	if _, ok := t.parse(); !ok {
 		return t.accepted(Malformed)
 	}
 	contact := t.c.value()
@@ -208,7 +235,7 @@ func (t *proving) code() (Proved, error) {
 	if left == 0 {
 		return t.accepted(CodesOff)
 	}
-	if secret, known := t.s.core.secrets.find(t.c.Secret); known && sameCode(code, secret.apiCode(t.c)) {
+	if t.right() {
 		v, err := t.consume("code")
 		if err != nil {
 			return Proved{}, err
@@ -222,11 +249,18 @@ func (t *proving) code() (Proved, error) {
 	out := t.view(Wrong)
 	if out.TriesLeft = min(t.c.Tries, left-1); out.TriesLeft <= 0 {
 		t.c.Locked, out.Verdict, out.TriesLeft = true, Locked, 0
-		if err := lockHandle(t.tx, t.in.Handle, t.c.Kept); err != nil {
+		if err := lockHandle(t.tx, t.in.Handle, t.c); err != nil {
 			return Proved{}, err
 		}
 	}
 	return out, t.c.save(t.tx)
+}
+
+// right compares the code.
+func (t *proving) right() bool {
+	code, ok := t.parse()
+	secret, known := t.s.core.secrets.find(t.c.Secret)
+	return ok && known && sameCode(code, secret.apiCode(t.c))
 }
 
 // parse reads the code in the form that was sent.

@@ -53,14 +53,23 @@ func (t *asking) window(out *Asked) (Verdict, error) {
 	out.Attempts = recent(seen.Contact, from)
 	if n := len(seen.Contact); n > 0 && out.Attempts >= count {
 		if last := seen.Contact[n-1]; last.Expires > t.now.UnixMilli() {
-			out.Challenge = last.Challenge
-			out.AskedAt, out.Expires = time.UnixMilli(last.At).UTC(), time.UnixMilli(last.Expires).UTC()
+			t.outstanding(out)
 			out.RetryAfter = windowWait(seen.Contact, count, w.Per, t.now)
 			return Limited, nil
 		}
 	}
 	out.Attempts++
 	return Accepted, nil
+}
+
+// outstanding shows the newest challenge of the contact, for a refusal.
+func (t *asking) outstanding(out *Asked) {
+	if t.seen == nil || len(t.seen.Contact) == 0 {
+		return
+	}
+	last := t.seen.Contact[len(t.seen.Contact)-1]
+	out.Challenge, out.Attempts = last.Challenge, recent(t.seen.Contact, t.now.Add(-t.in.Window.Per).UnixMilli())
+	out.AskedAt, out.Expires = time.UnixMilli(last.At).UTC(), time.UnixMilli(last.Expires).UTC()
 }
 
 // client is what a Window counts as one: an IPv6 client has a whole /64.

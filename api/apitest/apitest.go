@@ -5,7 +5,6 @@ package apitest
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -44,6 +43,7 @@ type House struct {
 	Texts   *Texts
 	Log     *Log // what the dialects and the core logged
 	Origin  authcore.Origin
+	Store   *Store
 
 	mu      sync.Mutex
 	offset  time.Duration
@@ -97,9 +97,9 @@ func (h *House) open(dialects func(*House) []api.Dialect) {
 	if err != nil {
 		h.T.Fatal(err)
 	}
-	store := memstore.New(memstore.WithNow(h.Now))
+	h.Store = &Store{Store: memstore.New(memstore.WithNow(h.Now))}
 	log := h.Logger()
-	h.Core, err = authcore.Open(h.T.Context(), store, authcore.Secrets{Current: secret}, authcore.Options{Now: h.Now, Logger: log})
+	h.Core, err = authcore.Open(h.T.Context(), h.Store, authcore.Secrets{Current: secret}, authcore.Options{Now: h.Now, Logger: log})
 	if err != nil {
 		h.T.Fatal(err)
 	}
@@ -119,26 +119,6 @@ func (h *House) open(dialects func(*House) []api.Dialect) {
 		h.Service.Close()
 		h.Core.Close()
 	})
-}
-
-// Log keeps what was logged.
-type Log struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-// Write implements io.Writer.
-func (l *Log) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-// String returns all of it.
-func (l *Log) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }
 
 // Logger is for the dialects.
@@ -188,34 +168,6 @@ func (h *House) Events(name string) []authcore.Event {
 		}
 	}
 	return out
-}
-
-// Answer is an answer, read whole.
-type Answer struct {
-	Status int
-	Header http.Header
-	Text   string
-	JSON   map[string]any // nil if the body is not a JSON object
-}
-
-// Get returns a value inside the JSON, by names joined with dots; nil if it is
-// not there.
-func (a Answer) Get(path string) any {
-	var v any = a.JSON
-	for name := range strings.SplitSeq(path, ".") {
-		object, ok := v.(map[string]any)
-		if !ok {
-			return nil
-		}
-		v = object[name]
-	}
-	return v
-}
-
-// String is Get for text; "" for anything else.
-func (a Answer) String(path string) string {
-	s, _ := a.Get(path).(string)
-	return s
 }
 
 // Do sends a request. body is text as it stands, url.Values for a form, nil for
@@ -274,65 +226,6 @@ func (h *House) send(r *http.Request) Answer {
 	return a
 }
 
-// Mail keeps mails.
-type Mail struct {
-	mu   sync.Mutex
-	sent []authcore.Message
-	fail error
-}
-
-// Name implements authcore.Sender.
-func (*Mail) Name() string { return "mail" }
-
-// Send implements authcore.Sender.
-func (m *Mail) Send(_ context.Context, msg authcore.Message) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.fail != nil {
-		return m.fail
-	}
-	m.sent = append(m.sent, msg)
-	return nil
-}
-
-// FailWith makes later mails fail; nil mends it.
-func (m *Mail) FailWith(err error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.fail = err
-}
-
-// Sent returns the mails so far.
-func (m *Mail) Sent() []authcore.Message {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return append([]authcore.Message(nil), m.sent...)
-}
-
-// Texts keeps text messages.
-type Texts struct {
-	mu   sync.Mutex
-	sent []authcore.Text
-}
-
-// Name implements authcore.TextSender.
-func (*Texts) Name() string { return "texts" }
-
-// SendText implements authcore.TextSender.
-func (m *Texts) SendText(_ context.Context, t authcore.Text) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.sent = append(m.sent, t)
-	return nil
-}
-
-// Sent returns the text messages so far.
-func (m *Texts) Sent() []authcore.Text {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return append([]authcore.Text(nil), m.sent...)
-}
-
 // Quiet waits until nothing is left to send.
 func (h *House) Quiet() {
 	h.T.Helper()
@@ -371,5 +264,5 @@ func (h *House) LastText() authcore.Text {
 type sender struct{}
 
 func (sender) Compose(l authcore.Letter) (authcore.Message, error) {
-	return authcore.Message{FromAddress: "login@example.com", To: l.To}, nil
+	return authcore.Message{FromAddress: "login@example.com", To: l.To, Text: l.Code, MessageID: "test@example.com", Date: l.AskedAt}, nil
 }

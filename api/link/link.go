@@ -1,0 +1,113 @@
+package link
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/api"
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// Config is what the dialect is made of.
+type Config struct {
+	Service *authcore.Service
+	Log     *slog.Logger // nil: no log
+}
+
+// API is the dialect. It is safe for concurrent use.
+type API struct {
+	service *authcore.Service
+	router  api.Router
+}
+
+const (
+	name = "link"
+	// slot is where a newer code takes the place of an older one.
+	slot = "link"
+)
+
+var (
+	// perKey bounds the calls with one key. The original says nothing.
+	perKey = authcore.Rate{Count: 1000, Per: time.Minute}
+	// resend is how soon a code may be asked for again: what the clients of the
+	// original wait for.
+	resend = []authcore.Rate{{Count: 1, Per: 10 * time.Second}}
+)
+
+// New makes the dialect.
+func New(c Config) *API {
+	a := &API{service: c.Service}
+	a.router = api.Router{Service: c.Service, Log: c.Log, Fail: fail}
+	for _, path := range []string{"/api/lookup-email", "/lookup"} {
+		a.router.On(http.MethodGet, path, a.lookup)
+		a.router.On(http.MethodPost, path, a.lookup)
+	}
+	for _, prefix := range []string{"/api", ""} {
+		a.router.On(http.MethodPost, prefix+"/start_verification", a.start)
+		a.router.On(http.MethodPost, prefix+"/authenticate", a.authenticate)
+	}
+	return a
+}
+
+// Name implements api.Dialect.
+func (*API) Name() string { return name }
+
+// Serve implements api.Dialect.
+func (a *API) Serve(w http.ResponseWriter, r *http.Request, v api.Visit) bool {
+	return a.router.Serve(w, r, v)
+}
+
+// fail answers in the one shape that all calls share: authenticate's, with the
+// result that the other two have.
+func fail(c *api.Call, r *api.Refusal) error {
+	return c.Answer(r.Status, map[string]any{"result": "error", "authenticationSuccessful": false, "errorMessage": r.Message})
+}
+
+// consumer is somebody whom an app can ask to prove an address.
+type consumer struct {
+	name  string
+	phone authcore.Phone
+}
+
+// find looks an address up: in the app's data, and for live keys among those
+// who have signed in at a gate.
+func (a *API) find(c *api.Call, address authcore.Address) (*consumer, error) {
+	realm := c.Caller.Realm()
+	p, err := a.service.Person(c.R.Context(), realm, authcore.Whom{Email: address})
+	if err != nil {
+		return nil, err
+	}
+	if p != nil {
+		return &consumer{p.Name, p.Phone()}, nil
+	}
+	if realm.Test {
+		return nil, nil
+	}
+	name, known, err := a.service.GatePerson(c.R.Context(), address)
+	if err != nil || !known {
+		return nil, err
+	}
+	return &consumer{name: name}, nil
+}
+
+func addressOf(o *api.Object) (authcore.Address, error) {
+	text := o.Need("email")
+	if err := o.Err(); err != nil {
+		return authcore.Address{}, err
+	}
+	address, err := authcore.ParseAddress(text)
+	if problem := new(authcore.AddressError); errors.As(err, &problem) {
+		return address, api.Refuse(http.StatusBadRequest, api.CodeMalformed, "email: "+problem.Problem+".")
+	}
+	return address, err
+}
+
+// redacted is the number as it may be shown, null for none.
+func redacted(p authcore.Phone) any {
+	if p.IsZero() {
+		return nil
+	}
+	return p.Redacted()
+}

@@ -1,0 +1,80 @@
+package link
+
+import (
+	"net/http"
+
+	"github.com/gatehouse-auth/gatehouse/api"
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+type lookupAnswer struct {
+	Result     string `json:"result"`
+	Parameters struct {
+		Email string `json:"email"`
+		Key   string `json:"STRIPE_PUBLIC_KEY"`
+	} `json:"parametersSubmitted"`
+	Exists bool `json:"userExistsOnLink"`
+	Secret any  `json:"client_secret"`
+	Phone  any  `json:"redacted_phone_number"`
+}
+
+// lookup tells whether an address is known. Whoever holds a publishable key can
+// ask about any address: that is what the call is for, so it is limited for
+// each key and each client.
+func (a *API) lookup(c *api.Call) error {
+	c.AllowOrigin()
+	in, err := lookupFields(c)
+	if err != nil {
+		return err
+	}
+	key := in.String("STRIPE_PUBLIC_KEY")
+	if err := c.Identify(name, key, perKey, true); err != nil {
+		return err
+	}
+	if !c.Caller.Key.Publishable {
+		return api.Refuse(http.StatusUnauthorized, api.CodeUnauthorized, "STRIPE_PUBLIC_KEY must be a publishable key. This is a secret one: it has been in a URL now, so replace it.")
+	}
+	if err := c.Spend(a.service.CountClient(name+" lookup", c.Client)); err != nil {
+		return err
+	}
+	address, err := addressOf(in)
+	if err != nil {
+		return err
+	}
+	who, err := a.find(c, address)
+	if err != nil {
+		return err
+	}
+	out := lookupAnswer{Result: "success", Exists: who != nil}
+	out.Parameters.Email, out.Parameters.Key = in.String("email"), key
+	if who != nil {
+		out.Secret, out.Phone = a.service.Handle(c.Caller.Realm(), address), redacted(who.phone)
+	}
+	return c.Answer(http.StatusOK, out)
+}
+
+func lookupFields(c *api.Call) (*api.Object, error) {
+	if c.R.Method == http.MethodPost {
+		return c.JSONOrForm()
+	}
+	return c.Query()
+}
+
+// open reads which address a call is about, and sets the caller whose
+// client_secret it carries.
+func (a *API) open(c *api.Call, in *api.Object) (authcore.Address, string, error) {
+	secret := in.Need("client_secret")
+	address, err := addressOf(in)
+	if err != nil {
+		return address, "", err
+	}
+	caller, v := a.service.OpenHandle(address, secret)
+	switch v {
+	case authcore.Accepted:
+		c.Caller = caller
+		return address, secret, nil
+	case authcore.Expired:
+		return address, "", api.Refuse(http.StatusUnauthorized, api.CodeUnauthorized, "This client_secret has expired. Look the email up again.")
+	}
+	return address, "", api.Refuse(http.StatusUnauthorized, api.CodeUnauthorized, "This client_secret is not known for this email. Look the email up again.")
+}

@@ -1,0 +1,134 @@
+package link
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"github.com/gatehouse-auth/gatehouse/api"
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// start sends a code.
+func (a *API) start(c *api.Call) error {
+	in, err := c.JSONOrForm()
+	if err != nil {
+		return err
+	}
+	address, secret, err := a.open(c, in)
+	if err != nil {
+		return err
+	}
+	who, err := a.find(c, address)
+	if err != nil {
+		return err
+	}
+	if who == nil {
+		return api.Refuse(http.StatusNotFound, api.CodeMalformed, "This email is not known any more.")
+	}
+	rule := a.service.CodeRule()
+	asked, err := a.service.Ask(c.R.Context(), authcore.Ask{
+		Caller: c.Caller, Whom: authcore.Whom{Email: address}, PreferText: true,
+		Create: true, Draft: authcore.Draft{Name: &who.name}, // known from a gate: now also to the app
+		Known: authcore.Terms{Digits: 6, Lifetime: rule.Lifetime, Letter: authcore.LetterCode},
+		Slot:  slot, Deliver: true, Repeat: resend, Handle: secret,
+		Origin: c.Origin, Client: c.Client, Agent: c.R.UserAgent(),
+	})
+	if err != nil {
+		return err
+	}
+	switch asked.Verdict {
+	case authcore.Accepted:
+	case authcore.MailDown:
+		return api.MailDown(asked.RetryAfter)
+	case authcore.Locked:
+		return tooMany
+	default:
+		return &api.Refusal{Status: http.StatusTooManyRequests, Message: "A code was sent a moment ago. Please wait before asking for another.", RetryAfter: asked.RetryAfter}
+	}
+	text := asked.Contact.Value != address.String()
+	return c.Answer(http.StatusOK, map[string]any{
+		"result": "success", "smsSent": text, "emailSent": !text, "redacted_phone_number": redacted(who.phone),
+	})
+}
+
+var tooMany = api.Refuse(http.StatusTooManyRequests, api.CodeTooMany, "Too many attempts. Please try again in a few minutes.")
+
+// authenticate checks a code. A wrong one is an ordinary answer, with status
+// 200, that callers read errorMessage from.
+func (a *API) authenticate(c *api.Call) error {
+	in, err := c.JSONOrForm()
+	if err != nil {
+		return err
+	}
+	address, secret, err := a.open(c, in)
+	if err != nil {
+		return err
+	}
+	code, err := codeOf(in)
+	if err != nil {
+		return err
+	}
+	proved, err := a.service.Prove(c.R.Context(), authcore.Proof{
+		Caller: c.Caller, Handle: secret, Code: code,
+		Origin: c.Origin, Client: c.Client, Agent: c.R.UserAgent(),
+	})
+	if err != nil {
+		return err
+	}
+	if proved.Verdict == authcore.Accepted {
+		return c.Answer(http.StatusOK, map[string]any{"authenticationSuccessful": true, "user": userOf(c.Caller.App, address, proved.Person)})
+	}
+	return refuse(c, proved.Verdict)
+}
+
+// codeOf reads the code under any of the names that callers use.
+func codeOf(in *api.Object) (string, error) {
+	for _, field := range []string{"code", "verification_code", "otp", "sixDigitCode"} {
+		if in.Has(field) {
+			code := in.Need(field)
+			return code, in.Err()
+		}
+	}
+	return "", api.Missing("code")
+}
+
+func refuse(c *api.Call, v authcore.Verdict) error {
+	message := "The provided verification code is incorrect."
+	switch v {
+	case authcore.Locked, authcore.CodesOff:
+		return tooMany
+	case authcore.Expired:
+		message = "The provided verification code has expired."
+	case authcore.Used:
+		message = "The provided verification code was used already."
+	case authcore.Unknown:
+		return api.Refuse(http.StatusBadRequest, api.CodeMalformed, "No verification was started with this client_secret.")
+	case authcore.Malformed:
+		message = "The provided verification code is not six digits."
+	}
+	return c.Answer(http.StatusOK, map[string]any{"authenticationSuccessful": false, "errorMessage": message})
+}
+
+// userOf is what the app learns: the address, and more only where the app's
+// configuration approves it.
+func userOf(app *authcore.App, address authcore.Address, p authcore.Person) map[string]any {
+	user := map[string]any{"email": address.String()}
+	if !app.Profile {
+		return user
+	}
+	name := p.Name
+	if name == "" {
+		name = strings.TrimSpace(p.Names.First + " " + p.Names.Last)
+	}
+	if name != "" {
+		user["fullName"] = name
+	}
+	var metadata struct {
+		City string `json:"city"`
+	}
+	if json.Unmarshal(p.Metadata, &metadata) == nil && metadata.City != "" {
+		user["city"] = metadata.City
+	}
+	return user
+}

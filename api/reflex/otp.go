@@ -1,0 +1,139 @@
+package reflex
+
+import (
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/api"
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// What the original's demo says for the refusals.
+const (
+	tooManyMessage = "Too many attempts. Please try again later."
+	refusedMessage = "Invalid email, or too many attempts. Please try again later."
+	captchaMessage = "Captcha verification failed. Please try again."
+)
+
+type otpAnswer struct {
+	Record  *record `json:"record"`
+	OTP     *string `json:"otp"`
+	Link    string  `json:"magic_link,omitempty"`
+	Message string  `json:"message,omitempty"`
+}
+
+// wish is what a call asks for.
+type wish struct {
+	redir    string
+	lifetime time.Duration
+	limit    int
+	client   netip.Addr
+	endUser  bool
+	deliver  bool
+}
+
+// generate makes a one-time password and its link.
+func (a *API) generate(c *api.Call) error {
+	if err := c.Authenticate(name, perKey, false); err != nil {
+		return err
+	}
+	in, err := c.JSON()
+	if err != nil {
+		return err
+	}
+	w, err := a.wish(c, in)
+	if err != nil {
+		return err
+	}
+	if in.Has("captcha") && !in.Bool("captcha") {
+		return api.Refuse(http.StatusForbidden, api.CodeForbidden, captchaMessage)
+	}
+	if err := in.Err(); err != nil {
+		return err
+	}
+	address, err := authcore.ParseAddress(in.String("email"))
+	if err != nil {
+		return c.Answer(http.StatusBadRequest, otpAnswer{Message: refusedMessage})
+	}
+	asked, err := a.service.Ask(c.R.Context(), a.ask(c, address, w))
+	if err != nil {
+		return err
+	}
+	return answerOTP(c, address, asked)
+}
+
+func answerOTP(c *api.Call, address authcore.Address, asked authcore.Asked) error {
+	out := otpAnswer{Record: recordOf(address, asked)}
+	switch {
+	case asked.Verdict == authcore.Accepted:
+		out.OTP, out.Link = &asked.Code, asked.Link
+		return c.Answer(http.StatusOK, out)
+	case asked.Verdict == authcore.MailDown:
+		return api.MailDown(asked.RetryAfter)
+	case asked.Verdict == authcore.Limited && !asked.ByClient:
+		out.Message = tooManyMessage
+	default:
+		out.Record, out.Message = nil, refusedMessage
+	}
+	c.RetryAfter(asked.RetryAfter)
+	return c.Answer(http.StatusTooManyRequests, out)
+}
+
+func (a *API) ask(c *api.Call, address authcore.Address, w wish) authcore.Ask {
+	link := c.Origin.String() + a.options.Route + "?email=" + url.QueryEscape(address.String()) + "&otp="
+	return authcore.Ask{
+		Caller: c.Caller, Whom: authcore.Whom{Email: address}, Create: true,
+		Known: authcore.Terms{
+			Digits: digits, Hex: true, Lifetime: w.lifetime, Letter: authcore.LetterPlain,
+			Before: link, After: "&redir=" + url.QueryEscape(w.redir),
+		},
+		Slot: slot, Deliver: w.deliver, Window: &authcore.Window{Count: w.limit, Per: w.lifetime},
+		Origin: c.Origin, Client: w.client, EndUser: w.endUser,
+	}
+}
+
+// wish reads everything but the address.
+func (a *API) wish(c *api.Call, in *api.Object) (wish, error) {
+	w := wish{redir: in.String("redir"), lifetime: a.options.Lifetime, client: c.Client}
+	if w.redir == "" {
+		w.redir = "/"
+	}
+	if _, ok := destination(c, c.Caller.App, w.redir); !ok {
+		return w, api.Malformed("redir", "a path, or a URL that the app's callback patterns allow")
+	}
+	if in.Has("expiration_seconds") {
+		var ok bool
+		if w.lifetime, ok = lifetime(in.Number("expiration_seconds", 0)); !ok {
+			return w, api.Malformed("expiration_seconds", "a number of seconds above 0")
+		}
+	}
+	w.limit = int(min(in.Int("rate_limit", int64(a.options.RateLimit), 1, 1<<31), authcore.MaxWindow))
+	if text := in.String("client_ip"); text != "" {
+		ip, err := netip.ParseAddr(text)
+		if err != nil {
+			return w, api.Malformed("client_ip", "an IP address")
+		}
+		w.client, w.endUser = ip, true
+	}
+	switch in.String("deliver") {
+	case "", "return":
+	case "email":
+		w.deliver = true
+	default:
+		return w, api.Malformed("deliver", `"email" or "return"`)
+	}
+	return w, in.Err()
+}
+
+// destination is where redir leads, for a Location header: a path of this
+// origin, or a URL that the app allows. ok is false for anything else.
+func destination(c *api.Call, app *authcore.App, redir string) (location string, ok bool) {
+	if app != nil && !strings.HasPrefix(redir, "/") && app.MayRedirect(authcore.RedirectCallback, redir) {
+		return redir, true
+	}
+	to := authcore.ParseReturnTo(redir, c.Origin, nil)
+	return to.Location(c.Origin), redir == "/" || to.Path() != "/"
+}

@@ -1,0 +1,80 @@
+package reflex
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/api"
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// page is what a link opens: a button. It does not look at the password, or
+// opening it would be a guess that nobody counts.
+func (a *API) page(c *api.Call) error {
+	in, err := c.Query()
+	if err != nil {
+		return failed(c, http.StatusBadRequest)
+	}
+	address, err := addressOf(in)
+	if err != nil || in.Need("otp") == "" || in.Err() != nil {
+		return failed(c, http.StatusBadRequest)
+	}
+	redir := in.String("redir")
+	leads, _ := a.leads(c, redir)
+	return c.ShowPage(http.StatusOK, api.Page{
+		Title: "Log in",
+		Text:  []string{"You are about to log in as " + address.String() + "."},
+		Form: &api.Form{
+			Action: a.options.Route, Button: "Log in", Leads: leads,
+			Fields: [][2]string{{"email", address.String()}, {"otp", in.String("otp")}, {"redir", redir}},
+		},
+	})
+}
+
+// confirm is the press of the button.
+func (a *API) confirm(c *api.Call) error {
+	if !c.SameOrigin() {
+		return failed(c, http.StatusForbidden)
+	}
+	in, err := c.JSONOrForm()
+	if err != nil {
+		return failed(c, http.StatusBadRequest)
+	}
+	address, err := addressOf(in)
+	if err != nil || in.Need("otp") == "" || in.Err() != nil {
+		return failed(c, http.StatusBadRequest)
+	}
+	proof := authcore.Proof{Among: a.callers, Code: in.String("otp")}
+	proved, err := a.prove(c, proof, address, a.options.SessionLifetime)
+	if err != nil {
+		return err
+	}
+	if proved.Session == nil {
+		return failed(c, http.StatusForbidden)
+	}
+	setCookie(c, proved.Session.Token, int(a.options.SessionLifetime/time.Second))
+	redir := in.String("redir")
+	if redir == "" {
+		return c.ShowPage(http.StatusOK, api.Page{Title: "Login successful!", Text: []string{"You can close this window."}})
+	}
+	app := a.service.Apps().Find(proved.Person.Realm.App)
+	to, ok := destination(c, app, redir)
+	if !ok {
+		to = "/" // whoever wrote it into the link does not send people elsewhere
+	}
+	return c.SeeOther(to)
+}
+
+// leads is where the page's form may lead, of any app.
+func (a *API) leads(c *api.Call, redir string) (string, bool) {
+	for _, caller := range a.callers {
+		if to, ok := destination(c, caller.App, redir); ok {
+			return to, true
+		}
+	}
+	return "", false
+}
+
+func failed(c *api.Call, status int) error {
+	return c.ShowPage(status, api.Page{Title: "Login failed!", Text: []string{"This link is incomplete, was used already or is too old. Ask for a new one."}})
+}

@@ -1,0 +1,129 @@
+package reflex
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/api"
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// Config is what the dialect is made of.
+type Config struct {
+	Service *authcore.Service
+	Log     *slog.Logger // nil: no log
+	Options Options
+}
+
+// API is the dialect. It is safe for concurrent use.
+type API struct {
+	service *authcore.Service
+	options Options
+	router  api.Router
+	callers []authcore.Caller // whose password a link without a key may hold
+}
+
+const (
+	name = "reflex"
+	slot = "reflex"
+	// digits of a one-time password, hexadecimal.
+	digits = 8
+)
+
+// perKey bounds the calls with one key. The original, a function, has none.
+var perKey = authcore.Rate{Count: 1000, Per: time.Minute}
+
+// New makes the dialect.
+func New(c Config) *API {
+	a := &API{service: c.Service, options: c.Options.withDefaults()}
+	for _, app := range c.Service.Apps().All() {
+		a.callers = append(a.callers, authcore.Caller{App: app}, authcore.Caller{App: app, Key: authcore.AppKey{Test: true}})
+	}
+	a.router = api.Router{Service: c.Service, Log: c.Log, Fail: fail}
+	a.router.On(http.MethodPost, "/reflex/otp", a.generate)
+	a.router.On(http.MethodPost, "/reflex/validate", a.validate)
+	a.router.On(http.MethodGet, "/reflex/session", a.session)
+	a.router.On(http.MethodPost, "/reflex/logout", a.logout)
+	a.router.On(http.MethodGet, "/reflex/persistent-id", a.persistentID)
+	a.router.On(http.MethodGet, a.options.Route, a.page)
+	a.router.On(http.MethodPost, a.options.Route, a.confirm)
+	return a
+}
+
+// Name implements api.Dialect.
+func (*API) Name() string { return name }
+
+// Serve implements api.Dialect.
+func (a *API) Serve(w http.ResponseWriter, r *http.Request, v api.Visit) bool {
+	return a.router.Serve(w, r, v)
+}
+
+// fail answers with the "no" of the call, and why.
+func fail(c *api.Call, r *api.Refusal) error {
+	out := map[string]any{"message": r.Message}
+	switch path := c.R.URL.Path; {
+	case strings.Contains(path, "/otp"):
+		out["record"], out["otp"] = nil, nil
+	case strings.Contains(path, "/validate"):
+		out["valid"] = false
+	case strings.Contains(path, "/session"):
+		out["session_is_valid"] = false
+	}
+	return c.Answer(r.Status, out)
+}
+
+// record is one one-time password, as its maker may see it.
+type record struct {
+	ID         int64     `json:"id"`
+	Email      string    `json:"email"`
+	Created    time.Time `json:"created"`
+	Expiration time.Time `json:"expiration"`
+	Attempts   int       `json:"recent_attempts"`
+}
+
+func recordOf(email authcore.Address, asked authcore.Asked) *record {
+	if asked.AskedAt.IsZero() {
+		return nil
+	}
+	sum := sha256.Sum256([]byte(asked.Challenge))
+	return &record{
+		ID:    int64(binary.BigEndian.Uint64(sum[:]) >> 11), // what JavaScript can count to
+		Email: email.String(), Created: asked.AskedAt.UTC(), Expiration: asked.Expires.UTC(), Attempts: asked.Attempts,
+	}
+}
+
+// persistentID is a stable id for an address: others can compute it too.
+func persistentID(a authcore.Address) string {
+	sum := sha256.Sum256([]byte(a.String()))
+	return hex.EncodeToString(sum[:])
+}
+
+func (a *API) persistentID(c *api.Call) error {
+	in, err := c.Query()
+	if err != nil {
+		return err
+	}
+	address, err := addressOf(in)
+	if err != nil {
+		return err
+	}
+	return c.Answer(http.StatusOK, map[string]any{"persistent_id": persistentID(address)})
+}
+
+func addressOf(o *api.Object) (authcore.Address, error) {
+	text := o.Need("email")
+	if err := o.Err(); err != nil {
+		return authcore.Address{}, err
+	}
+	address, err := authcore.ParseAddress(text)
+	if problem := new(authcore.AddressError); errors.As(err, &problem) {
+		return address, api.Refuse(http.StatusBadRequest, api.CodeMalformed, "email: "+problem.Problem+".")
+	}
+	return address, err
+}

@@ -1,0 +1,144 @@
+package reflex
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/api"
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// validate turns a one-time password into a session token. With a key only
+// that app's passwords count, and the app may say how long the session lives.
+func (a *API) validate(c *api.Call) error {
+	proof := authcore.Proof{Among: a.callers}
+	if c.R.Header.Get("Authorization") != "" {
+		if err := c.Authenticate(name, perKey, true); err != nil {
+			return err
+		}
+		proof = authcore.Proof{Caller: c.Caller}
+	}
+	in, err := c.JSON()
+	if err != nil {
+		return err
+	}
+	address, err := addressOf(in)
+	if err != nil {
+		return err
+	}
+	proof.Code = in.Need("otp")
+	life := a.options.SessionLifetime
+	if in.Has("session_expiration_seconds") {
+		var ok bool
+		if life, ok = lifetime(in.Number("session_expiration_seconds", 0)); !ok {
+			return api.Malformed("session_expiration_seconds", "a number of seconds above 0")
+		}
+		if c.Caller.App == nil || c.Caller.Key.Publishable {
+			return api.Refuse(http.StatusForbidden, api.CodeForbidden, "session_expiration_seconds needs a secret key.")
+		}
+	}
+	if err := in.Err(); err != nil {
+		return err
+	}
+	proved, err := a.prove(c, proof, address, life)
+	if err != nil {
+		return err
+	}
+	out := map[string]any{"valid": proved.Verdict == authcore.Accepted}
+	if proved.Session != nil {
+		out["session_token"] = proved.Session.Token
+		out["persistent_id"] = persistentID(address)
+		out["expiration"] = proved.Session.Expires.UTC()
+	}
+	return c.Answer(http.StatusOK, out)
+}
+
+func (a *API) prove(c *api.Call, proof authcore.Proof, address authcore.Address, life time.Duration) (authcore.Proved, error) {
+	proof.Contact, proof.Slot, proof.Forget = address.String(), slot, true
+	proof.Session = &authcore.SessionTerms{Lifetime: life, Form: authcore.TokenHex, Note: name}
+	proof.Origin, proof.Client, proof.Agent = c.Origin, c.Client, c.R.UserAgent()
+	return a.service.Prove(c.R.Context(), proof)
+}
+
+// live returns the session that a request's token stands for, nil for none. It
+// is looked up on every call.
+func (a *API) live(c *api.Call) (*authcore.AppSession, error) {
+	token := c.Bearer()
+	if token == "" {
+		token = cookieOf(c)
+	}
+	s, v, err := a.service.AppSessionOfAny(c.R.Context(), token)
+	if err != nil || v != authcore.Accepted || s.Note != name {
+		return nil, err
+	}
+	return s, nil
+}
+
+type sessionAnswer struct {
+	Valid        bool       `json:"session_is_valid"`
+	Email        *string    `json:"email"`
+	PersistentID *string    `json:"persistent_id"`
+	Created      *time.Time `json:"created"`
+	Expiration   *time.Time `json:"expiration"`
+}
+
+// session tells what a session token stands for.
+func (a *API) session(c *api.Call) error {
+	s, err := a.live(c)
+	if err != nil {
+		return err
+	}
+	if s == nil {
+		return c.Answer(http.StatusOK, sessionAnswer{})
+	}
+	email, id := s.Person.Address.String(), persistentID(s.Person.Address)
+	created, expires := s.Started.UTC(), s.Expires.UTC()
+	return c.Answer(http.StatusOK, sessionAnswer{true, &email, &id, &created, &expires})
+}
+
+// logout ends the session and takes the cookie back. A cookie is sent by
+// whatever page a browser is on, so with it the request must come from our own
+// origin.
+func (a *API) logout(c *api.Call) error {
+	if c.Bearer() == "" && !c.SameOrigin() {
+		return api.Refuse(http.StatusForbidden, api.CodeForbidden, "Sign-out by cookie must come from this site: send Origin, or the token as Authorization: Bearer.")
+	}
+	s, err := a.live(c)
+	if err != nil {
+		return err
+	}
+	if s != nil {
+		ref := authcore.SessionRef{SID: s.ID}
+		if _, err := a.service.EndAppSession(c.R.Context(), s.Person.Realm, ref, authcore.SignedOut); err != nil {
+			return err
+		}
+	}
+	setCookie(c, "", -1)
+	c.W.Header().Set("Cache-Control", "no-store")
+	c.W.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// cookieName has the prefix that keeps other hosts from setting it, where a
+// browser takes one.
+func cookieName(c *api.Call) string {
+	if c.Origin.Secure() {
+		return "__Host-reflex_session"
+	}
+	return "reflex_session"
+}
+
+func cookieOf(c *api.Call) string {
+	found := c.R.CookiesNamed(cookieName(c))
+	if len(found) != 1 { // of two nobody knows whose the request is
+		return ""
+	}
+	return found[0].Value
+}
+
+func setCookie(c *api.Call, value string, maxAge int) {
+	http.SetCookie(c.W, &http.Cookie{
+		Name: cookieName(c), Value: value, Path: "/", MaxAge: maxAge,
+		HttpOnly: true, Secure: c.Origin.Secure(), SameSite: http.SameSiteLaxMode,
+	})
+}
