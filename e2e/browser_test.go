@@ -16,39 +16,23 @@ import (
 
 // chromium is the one browser process of all tests; every person gets a
 // browser context, which has its own cookies.
-var chromium struct {
-	start sync.Once
-	ctx   context.Context
-	close func()
-	err   error
-}
-
-func openBrowser() (context.Context, error) {
-	chromium.start.Do(func() {
-		profile, err := os.MkdirTemp("", "gatehouse-e2e-chromium")
-		if err != nil {
-			chromium.err = err
-			return
-		}
-		options := append(chromedp.DefaultExecAllocatorOptions[:],
-			chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(profile),
-			chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
-			chromedp.Flag("ignore-certificate-errors", true),
-			chromedp.Flag("host-resolver-rules", "MAP * 127.0.0.1"))
-		allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
-		ctx, cancel := chromedp.NewContext(allocator)
-		chromium.ctx = ctx
-		chromium.close = func() { cancel(); stop(); _ = os.RemoveAll(profile) }
-		chromium.err = chromedp.Do(ctx)
-	})
-	return chromium.ctx, chromium.err
-}
-
-func closeBrowser() {
-	if chromium.close != nil {
-		chromium.close()
+var chromium = sync.OnceValues(func() (context.Context, error) {
+	profile, err := os.MkdirTemp("", "gatehouse-e2e-chromium")
+	if err != nil {
+		return nil, err
 	}
-}
+	options := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(profile),
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("ignore-certificate-errors", true),
+		chromedp.Flag("host-resolver-rules", "MAP * 127.0.0.1"))
+	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
+	ctx, cancel := chromedp.NewContext(allocator)
+	closeBrowser = func() { cancel(); stop(); _ = os.RemoveAll(profile) }
+	return ctx, chromedp.Do(ctx)
+})
+
+var closeBrowser = func() {}
 
 // tab is a page in Chromium.
 type tab struct {
@@ -60,7 +44,7 @@ type tab struct {
 // browser opens a tab in a browser of its own.
 func (s *server) browser() *tab {
 	s.Helper()
-	ctx, err := openBrowser()
+	ctx, err := chromium()
 	if err != nil {
 		s.Fatalf("starting chromium (Debian's package chromium): %v", err)
 	}

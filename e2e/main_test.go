@@ -51,7 +51,7 @@ func run(m *testing.M) int {
 	} {
 		_ = os.Setenv(name, value)
 	}
-	suite.Cleanup(closeBrowser)
+	suite.Cleanup(func() { closeBrowser() })
 	code := m.Run()
 	if code == 0 && !logsAreClean() {
 		return 1

@@ -105,9 +105,6 @@ func (v *visitor) do(method, path string, body io.Reader, headers ...string) *an
 	return &answer{response, string(text)}
 }
 
-// scripts are the headers of a request that a page's script makes.
-var scripts = []string{"Accept", "*/*", "Sec-Fetch-Mode", "cors", "Sec-Fetch-Dest", "empty", "Sec-Fetch-Site", "same-origin"}
-
 // must fails the test unless the answer has this status.
 func (a *answer) must(t testing.TB, status int) *answer {
 	t.Helper()
