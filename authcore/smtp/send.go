@@ -28,7 +28,22 @@ func (s *Sender) Send(ctx context.Context, m authcore.Message) error {
 	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
 	defer cancel()
 	d := &dialogue{config: s.config, tls: s.tls}
-	if err := d.run(ctx, s.address(), m.FromAddress, m.To.String(), data); err != nil {
+	err = d.run(ctx, s.address(),
+		func() error { return d.envelope(m.FromAddress, m.To.String()) },
+		func() error { return d.data(data) })
+	if err != nil {
+		return s.sendError(ctx, d.step, err)
+	}
+	return nil
+}
+
+// Check connects, encrypts and signs in as Send does, and sends nothing. An
+// error is a *authcore.SendError.
+func (s *Sender) Check(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
+	defer cancel()
+	d := &dialogue{config: s.config, tls: s.tls}
+	if err := d.run(ctx, s.address()); err != nil {
 		return s.sendError(ctx, d.step, err)
 	}
 	return nil
@@ -43,7 +58,8 @@ type dialogue struct {
 	step   step
 }
 
-func (d *dialogue) run(ctx context.Context, address, from, to string, data []byte) error {
+// run connects, signs in, does then and says goodbye.
+func (d *dialogue) run(ctx context.Context, address string, then ...func() error) error {
 	d.step = connect
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
 	if err != nil {
@@ -57,11 +73,7 @@ func (d *dialogue) run(ctx context.Context, address, from, to string, data []byt
 	defer stop()
 
 	d.step = greeting
-	for _, do := range []func() error{
-		d.greet, d.startTLS, d.signIn,
-		func() error { return d.envelope(from, to) },
-		func() error { return d.data(data) },
-	} {
+	for _, do := range append([]func() error{d.greet, d.startTLS, d.signIn}, then...) {
 		if err := do(); err != nil {
 			return err
 		}
