@@ -82,9 +82,10 @@ type attempt struct {
 	f     *flowRecord
 	c     *challenge
 
-	queued *challenge // a mail to send, once committed
-	notice *challenge // a notice of a new browser to send, once committed
-	ended  []ending   // sessions to cut off, once committed
+	queued   *challenge // a mail to send, once committed
+	notice   *challenge // a notice of a new browser to send, once committed
+	newcomer bool       // the person is new
+	ended    []ending   // sessions to cut off, once committed
 }
 
 func (s *Service) answer(ctx context.Context, b Browser, do func(*attempt) (Answer, error)) (Answer, error) {
@@ -275,6 +276,7 @@ func (t *attempt) accept(method string) (Answer, error) {
 		}
 	}
 	t.c.Used, t.c.Session = true, signIn.Session.ID
+	t.newcomer = t.isNew(person)
 	if err := t.c.noteUsed(t.tx, t.now, method); err != nil {
 		return Answer{}, err
 	}
@@ -303,6 +305,9 @@ func (t *attempt) committed(out Answer) {
 	if out.SignIn != nil {
 		t.s.core.cache.put(out.SignIn.Session)
 		t.s.core.census.sessions.Add(1)
+		if t.newcomer {
+			t.s.core.census.people.Add(1)
+		}
 		e.Name, e.Reason = EventSignedIn, ""
 		e.Session, e.Subject, e.Method = out.SignIn.Session.ID, out.SignIn.Session.Subject, out.SignIn.Session.Method()
 	} else if out.Verdict == Accepted {

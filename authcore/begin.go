@@ -149,9 +149,11 @@ func (s *Service) began(b Browser, in Start, out Begun, made *challenge) {
 	e := s.event(name, b, in.Address, reason)
 	if made != nil {
 		e.Challenge = made.ID
+	}
+	s.observe(e) // before its mail is
+	if made != nil {
 		s.core.queue.add(made)
 	}
-	s.observe(e)
 }
 
 // event is the common part of what is reported about a browser's request.

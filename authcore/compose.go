@@ -55,7 +55,7 @@ func (q *queue) addNotice(c *challenge) {
 // isUnseen tells whether a person who was here before signs in with a browser
 // that has not proved the address. It is asked before the browser is remembered.
 func (t *attempt) isUnseen(p *person) (bool, error) {
-	if p.Created.Equal(t.now) {
+	if t.isNew(p) {
 		return false, nil // the first sign-in of all is no news
 	}
 	d, err := loadDevice(t.tx, t.b.Device)

@@ -151,6 +151,23 @@ func (r *attemptRecord) add(step Step) {
 	r.Steps = append(r.Steps, step)
 }
 
+// ranks orders the outcomes by how much they say. A mail may be answered before
+// the server that took it is done with it, so the last step need not say most.
+var ranks = map[Outcome]int{
+	OutcomeDeferred: 1, OutcomeAccepted: 2, OutcomeRejected: 2,
+	OutcomeLinkOpened: 3, OutcomeWrongCode: 4, OutcomeLocked: 5, OutcomeUsed: 6,
+}
+
+func (r *attemptRecord) outcome() Outcome {
+	best := r.Steps[0].Outcome
+	for _, step := range r.Steps {
+		if ranks[step.Outcome] >= ranks[best] {
+			best = step.Outcome
+		}
+	}
+	return best
+}
+
 // view is the attempt as it stands at now.
 func (r *attemptRecord) view(now time.Time) Attempt {
 	a := Attempt{
@@ -162,7 +179,7 @@ func (r *attemptRecord) view(now time.Time) Attempt {
 			a.Sender, a.Detail = step.Sender, step.Detail
 		}
 	}
-	a.Outcome = r.Steps[len(r.Steps)-1].Outcome
+	a.Outcome = r.outcome()
 	if first := r.Steps[0].Outcome; first == OutcomeNotAllowed || first == OutcomePaused {
 		a.Outcome = first // whatever was typed: nothing was ever sent
 		return a

@@ -51,6 +51,9 @@ func (s *Service) personFor(tx Tx, a Address) (*person, error) {
 	return p, save(tx, keyAddress+a.String(), p.Subject, time.Time{})
 }
 
+// isNew tells whether p was made by this very attempt.
+func (t *attempt) isNew(p *person) bool { return !p.Created.Before(t.now) }
+
 // loadPerson reads a person, nil if there is none.
 func loadPerson(tx Tx, sub string) (*person, error) {
 	p := &person{}
