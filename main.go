@@ -15,7 +15,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 	"github.com/spf13/cobra"
 
-	_ "github.com/gatehouse-auth/gatehouse/caddymodule"
+	"github.com/gatehouse-auth/gatehouse/caddymodule"
 )
 
 const about = `Gatehouse puts sign-in by email in front of your sites. This binary is the Caddy
@@ -24,15 +24,20 @@ https://caddyserver.com/docs/.`
 
 const examples = `  $ gatehouse run --config Caddyfile
   $ gatehouse validate --config Caddyfile
-  $ gatehouse reload --config Caddyfile`
+  $ gatehouse reload --config Caddyfile
+  $ gatehouse sessions
+  $ gatehouse why alice@example.com https://app.example.com`
 
 func main() {
 	caddy.CustomBinaryName = "gatehouse"
 	caddy.CustomLongDescription = about
+	for _, c := range caddymodule.Commands() { // at the root, where people look
+		caddycmd.RegisterCommand(c)
+	}
 	changeRoot(func(root *cobra.Command) {
 		root.Example = examples
 		for _, c := range root.Commands() {
-			if slices.Contains([]string{"upgrade", "add-package", "remove-package"}, c.Name()) {
+			if slices.Contains([]string{"upgrade", "add-package", "remove-package", "gatehouse"}, c.Name()) {
 				root.RemoveCommand(c)
 			}
 		}

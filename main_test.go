@@ -42,7 +42,7 @@ func TestCommands(t *testing.T) {
 	if err != nil {
 		t.Fatal(err, help)
 	}
-	for _, want := range []string{"gatehouse [command]", "run ", "validate ", "reload "} {
+	for _, want := range []string{"gatehouse [command]", "run ", "validate ", "reload ", "sessions ", "why ", "doctor "} {
 		if !strings.Contains(help, want) {
 			t.Errorf("help does not show %q:\n%s", want, help)
 		}

@@ -55,6 +55,9 @@ type App struct {
 	// InsecureHTTP allows sign-in over plain http elsewhere than on localhost.
 	// Default: false.
 	InsecureHTTP *bool `json:"insecure_http,omitempty"`
+	// Audit says how much the audit log (the logger gatehouse.audit) holds: on
+	// (addresses are masked), full (they are not) or off. Default: on.
+	Audit string `json:"audit,omitempty"`
 
 	ctx    caddy.Context
 	log    *zap.Logger
@@ -62,11 +65,15 @@ type App struct {
 	groups *authcore.Groups
 	gates  []*Gate
 
-	murmur   murmur
-	ready    chan struct{} // closed once Start has succeeded, or will not
-	settle   sync.Once
-	current  atomic.Pointer[running]
-	releases []func() // what Start took, to be given back in reverse
+	emitting    sync.RWMutex // held to write when the emitter ends
+	emitter     atomic.Pointer[emitter]
+	store       authcore.Store
+	mailSenders []authcore.Sender
+	murmur      murmur
+	ready       chan struct{} // closed once Start has succeeded, or will not
+	settle      sync.Once
+	current     atomic.Pointer[running]
+	releases    []func() // what Start took, to be given back in reverse
 }
 
 // running is what handlers work with, from the end of Start on.
@@ -121,6 +128,9 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 // that validate works offline and beside a running server.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx, a.log = ctx, ctx.Logger(a)
+	if err := registerMetrics(ctx.GetMetricsRegistry()); err != nil {
+		return err
+	}
 	a.ready = make(chan struct{})
 	a.lists = authcore.NewLists(a.observeList)
 	groups, err := a.parseGroups()
@@ -140,6 +150,7 @@ func (a *App) Start() error {
 	defer a.settle.Do(func() { close(a.ready) })
 	if err := a.start(); err != nil {
 		a.release()
+		reloads.WithLabelValues("failed").Inc()
 		return err
 	}
 	return nil
@@ -156,6 +167,7 @@ func (a *App) start() error {
 	if err := a.placeGates(); err != nil {
 		return err
 	}
+	a.mailSenders = cfg.Senders
 	core, err := a.openCore()
 	if err != nil {
 		return err
@@ -167,10 +179,12 @@ func (a *App) start() error {
 		return err
 	}
 	a.runLists()
+	a.startEmitter()
 	a.current.Store(&running{
 		service: service, core: core, pages: site, groups: a.groups, lists: a.lists,
 		domain: a.Domain, insecureHTTP: a.insecureHTTP(), log: a.log,
 	})
+	a.enter()
 	return nil
 }
 

@@ -32,6 +32,7 @@ func init() { httpcaddyfile.RegisterGlobalOption("gatehouse", parseGlobal) }
 //	    session        idle <duration> max <duration>
 //	    limits         { per_recipient <n> <duration> …; per_client …; global …; failures … }
 //	    insecure_http  on|off
+//	    audit          on|full|off
 //	}
 //
 // It may be written several times: mail and group add up, an option that there
@@ -71,8 +72,9 @@ var globalWords = words[*App]{
 		{"session", (*App).readSession},
 		{"limits", (*App).readLimits},
 		{"insecure_http", func(a *App, d *caddyfile.Dispenser) error { return onOff(d, &a.InsecureHTTP) }},
+		{"audit", (*App).readAudit},
 	},
-	later: []string{"sms", "passkeys", "brand", "app", "token", "audit"},
+	later: []string{"sms", "passkeys", "brand", "app", "token"},
 }
 
 func (a *App) readStore(d *caddyfile.Dispenser) error {
@@ -99,6 +101,18 @@ func (a *App) readStore(d *caddyfile.Dispenser) error {
 		a.Store.Badger.Dir = args[1]
 	}
 	return nil
+}
+
+func (a *App) readAudit(d *caddyfile.Dispenser) error {
+	if err := once("audit", a.Audit != ""); err != nil {
+		return err
+	}
+	args, err := arguments(d, 1, 1, "audit on")
+	if err != nil {
+		return err
+	}
+	a.Audit = args[0]
+	return a.checkAudit()
 }
 
 func (a *App) readSecret(d *caddyfile.Dispenser) error {

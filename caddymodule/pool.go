@@ -49,6 +49,7 @@ func (a *App) openCore() (*authcore.Core, error) {
 		}
 	})
 	s := value.(*site)
+	a.store = s.store
 	ctx := context.Background()
 	secrets, err := a.secrets(ctx, dir, func() (bool, error) { return authcore.IsNew(ctx, s.store) })
 	if err != nil {
@@ -85,7 +86,7 @@ func openSite(dir string) (*site, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store badger %s: %w", dir, err)
 	}
-	return &site{dir: dir, store: store}, nil
+	return &site{dir: dir, store: timedStore{store}}, nil
 }
 
 // use returns the core. The first caller opens it; the secrets are its for

@@ -87,6 +87,7 @@ func (v *visit) note(kind refusalKind, detail string, more ...zap.Field) {
 	if !ok {
 		return
 	}
+	v.auditRefusal(kind)
 	fields := append(more, zap.String("reason", string(kind)), zap.String("client_ip", client.String()),
 		zap.String("host", quoted(v.r.Host)), zap.Int("suppressed", missed))
 	if detail != "" {

@@ -37,7 +37,9 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	if own {
 		return v.servePages()
 	}
+	began := time.Now()
 	admitted, why := v.judge()
+	countCheck(began, admitted, why)
 	if why.kind != "" {
 		v.report(why)
 		if !g.ReportOnly {
@@ -143,7 +145,7 @@ func (v *visit) judgeVisitor() refusal {
 	if why := v.judgeSession(); why.kind != "" {
 		return why
 	}
-	v.run.service.Used(v.session)
+	v.run.service.Opened(v.session, v.origin)
 	if err := v.identify(); err != nil {
 		return refusal{kind: unavailable, err: err}
 	}

@@ -1,0 +1,143 @@
+package caddymodule
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// What the option audit may say.
+const (
+	auditOn   = "on"   // the default: addresses are masked
+	auditFull = "full" // addresses in full
+	auditOff  = "off"
+)
+
+// EventAccess is the audit event of a request that a gate refused to somebody
+// who is signed in, or whose network may not ask at all.
+const EventAccess = "access_refused"
+
+func (a *App) checkAudit() error {
+	if a.Audit != "" && !slices.Contains([]string{auditOn, auditFull, auditOff}, a.Audit) {
+		return fmt.Errorf("audit %q: write on, full (addresses are not masked) or off", a.Audit)
+	}
+	return nil
+}
+
+// observe takes every event of the core. It must not block. What one client can
+// cause without end is counted each time, but logged and handed on once a minute.
+func (a *App) observe(e authcore.Event) {
+	countEvent(e)
+	missed := 0
+	if endless(e) {
+		var ok bool
+		if missed, ok = a.murmur.allow(e.Client, refusalKind(e.Name+" "+e.Reason), time.Now()); !ok {
+			return
+		}
+	}
+	a.audit(e, missed)
+	a.emit(e)
+}
+
+// endless tells whether nothing but the patience of a client bounds how often
+// an event happens. Wrong codes are bounded by the tries.
+func endless(e authcore.Event) bool {
+	switch e.Name {
+	case authcore.EventRefused, authcore.EventLink:
+		return true
+	case authcore.EventAnswer:
+		return e.Reason != authcore.Wrong.String()
+	}
+	return false
+}
+
+// audit writes one line for an event. Names and fields are documented in
+// docs/audit.md and stable. No field ever holds a code, a token or a cookie:
+// events have none. Without an audit log, what an operator has to do something
+// about still goes to the ordinary log.
+func (a *App) audit(e authcore.Event, missed int) {
+	level, log := auditLevel(e), a.log.Named("audit")
+	if a.Audit == auditOff {
+		if level < zapcore.ErrorLevel {
+			return
+		}
+		log = a.log
+	}
+	fields := append([]zap.Field{zap.String("event", e.Name)}, a.fields(e)...)
+	if missed > 0 {
+		fields = append(fields, zap.Int("not_logged", missed))
+	}
+	log.Log(level, e.Name, fields...)
+}
+
+func auditLevel(e authcore.Event) zapcore.Level {
+	switch e.Name {
+	case authcore.EventMailFailed, authcore.EventTextFailed, authcore.EventAlarm:
+		return zapcore.ErrorLevel
+	case authcore.EventAnswer, authcore.EventRefused, EventAccess:
+		return zapcore.WarnLevel
+	}
+	return zapcore.InfoLevel
+}
+
+func (a *App) fields(e authcore.Event) []zap.Field {
+	var fields []zap.Field
+	for _, f := range []struct{ key, value string }{
+		{"address", a.shown(e.Address)},
+		{"mark", e.Mark},
+		{"sub", e.Subject},
+		{"sid", e.Session},
+		{"challenge", e.Challenge},
+		{"origin", e.Origin.String()},
+		{"client_ip", clientText(e)},
+		{"method", e.Method},
+		{"reason", e.Reason},
+		{"sender", e.Sender},
+		{"detail", e.Detail},
+		{"app", e.App},
+	} {
+		if f.value != "" {
+			fields = append(fields, zap.String(f.key, f.value))
+		}
+	}
+	if e.Took > 0 {
+		fields = append(fields, zap.Duration("took", e.Took))
+	}
+	return fields
+}
+
+// shown is as much of an address as the audit log may hold.
+func (a *App) shown(address authcore.Address) string {
+	if a.Audit == auditFull {
+		return address.String()
+	}
+	return address.Masked()
+}
+
+func clientText(e authcore.Event) string {
+	if !e.Client.IsValid() {
+		return ""
+	}
+	return e.Client.String()
+}
+
+// auditRefusal reports a refusal that is about a person or a network. Visitors
+// who have yet to sign in are no event.
+func (v *visit) auditRefusal(kind refusalKind) {
+	if v.run == nil || kind != notAllowed && kind != clientRefused {
+		return
+	}
+	e := authcore.Event{Name: EventAccess, Origin: v.origin, Client: v.client(), Reason: string(kind)}
+	if s := v.session; s != nil {
+		e.Address, e.Subject, e.Session = s.Address, s.Subject, s.ID
+	}
+	if v.g != nil && v.g.ReportOnly {
+		e.Detail = "report_only"
+	}
+	v.run.service.Report(e)
+}

@@ -1,0 +1,257 @@
+package caddymodule
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+func revoke(o *operator) error {
+	switch {
+	case o.is("all") && len(o.args) == 0:
+		return replaceKeys(o, true)
+	case o.is("all") || len(o.args) == 0:
+		return usage("say whose sessions, or --all: gatehouse revoke alice@example.com")
+	}
+	who := o.args[0]
+	if !strings.Contains(who, "@") {
+		err := o.api.call("DELETE", "sessions/"+url.PathEscape(who), nil, nil)
+		if err == nil {
+			return o.did(map[string]any{"ended": who}, "the session has ended")
+		}
+		if !isNotFoundCall(err) {
+			return err
+		}
+	}
+	sub, err := o.subject(who)
+	if err != nil {
+		return err
+	}
+	err = o.api.call("POST", "users/"+url.PathEscape(sub)+"/end-sessions", nil, nil)
+	if isNotFoundCall(err) {
+		return &commandError{code: exitNo, problem: "there is neither a live session nor a person of this name"}
+	}
+	if err != nil {
+		return err
+	}
+	return o.did(map[string]any{"ended_all_of": sub}, "all sessions of this person have ended")
+}
+
+func rotateKeys(o *operator) error { return replaceKeys(o, o.is("revoke")) }
+
+func replaceKeys(o *operator, revoke bool) error {
+	var out struct {
+		Key     string `json:"kid"`
+		Revoked bool   `json:"revoked"`
+	}
+	if err := o.api.call("POST", "keys/rotate", map[string]bool{"revoke": revoke}, &out); err != nil {
+		return err
+	}
+	text := "a new key signs from now on: " + out.Key
+	if revoke {
+		text += "\nall sessions of everybody have ended, and the old keys are gone"
+	}
+	return o.did(out, text)
+}
+
+func testEmail(o *operator) error {
+	var out struct {
+		Sent    bool         `json:"sent"`
+		Results []testResult `json:"results"`
+	}
+	// None having taken it is an answer, too, though with another status.
+	resp, err := o.api.post("test-email", map[string]string{"to": o.args[0]})
+	if err != nil {
+		return err
+	}
+	defer resp.Close()
+	if err := json.NewDecoder(resp).Decode(&out); err != nil {
+		return fmt.Errorf("the answer broke off: %w", err)
+	}
+	if o.json {
+		err = o.document(out)
+	} else {
+		for _, r := range out.Results {
+			o.printf("%s: %s after %.1f s%s\n", r.Sender, r.Outcome, r.Seconds, after(": ", r.Detail))
+		}
+	}
+	if err == nil && !out.Sent {
+		return errNo
+	}
+	return err
+}
+
+func showWhy(o *operator) error {
+	in := map[string]string{"email": o.args[0]}
+	if len(o.args) == 2 {
+		in["site"] = o.args[1]
+	}
+	var why whyJSON
+	if err := o.api.call("POST", "why", in, &why); err != nil {
+		return err
+	}
+	if o.json {
+		if err := o.document(why); err != nil {
+			return err
+		}
+	} else {
+		o.explain(why)
+	}
+	if !why.Allowed {
+		return errNo
+	}
+	return nil
+}
+
+func (o *operator) explain(why whyJSON) {
+	switch {
+	case why.Allowed:
+		o.printf("allowed, by %s\n", why.Rule)
+	case why.Entry != "":
+		o.printf("not allowed: %s\n", why.Entry)
+	default:
+		o.printf("not allowed: no entry names this address\n")
+	}
+	for _, gate := range why.Gates {
+		o.printf("  gate %s\n", gate)
+	}
+	for _, besides := range why.Besides {
+		o.printf("  %s\n", besides)
+	}
+	o.printf("mark in the audit log: %s\n", why.Mark)
+	if len(why.Mails) == 0 {
+		o.printf("no code was asked for in the last day\n")
+	}
+	for _, m := range why.Mails {
+		o.printf("\n%s  %s%s\n", m.At.Local().Format(time.DateTime), m.Outcome, after(" at ", m.Site))
+		for _, step := range m.Steps {
+			times := ""
+			if step.Count > 1 {
+				times = fmt.Sprintf(" (%d times)", step.Count)
+			}
+			o.printf("  %s  %s%s%s%s\n", step.At.Local().Format(time.TimeOnly), step.Outcome, times, after(" by ", step.Sender), after(": ", step.Detail))
+		}
+	}
+}
+
+func showDoctor(o *operator) error {
+	var s statusJSON
+	err := o.api.call("GET", "status?doctor=true", nil, &s)
+	if err != nil {
+		return err
+	}
+	if o.json {
+		err = o.document(map[string]any{"findings": s.Findings})
+	} else {
+		for _, f := range s.Findings {
+			o.printf("%-8s %s: %s\n", f.Level, f.Check, f.Found)
+			if f.Do != "" {
+				o.printf("         %s\n", f.Do)
+			}
+		}
+	}
+	for _, f := range s.Findings {
+		if err == nil && f.Level == levelError {
+			return errNo
+		}
+	}
+	return err
+}
+
+func exportLines(o *operator) error {
+	path := "export"
+	if o.is("keys") {
+		path += "?keys=true"
+		o.warn("WARNING: whoever has this file and the secret can sign in as anybody")
+	}
+	resp, err := o.api.open("GET", path, nil)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	file := o.flag("output")
+	if file == "" {
+		if o.json {
+			return usage("--json tells how much was written: give --output as well")
+		}
+		_, err := copyExport(o.out, resp.Body)
+		return err
+	}
+	count, err := writeWhole(file, func(w io.Writer) (authcore.Exported, error) { return copyExport(w, resp.Body) })
+	if err != nil {
+		return err
+	}
+	return o.did(count, fmt.Sprintf("%d people, %d sessions and %d keys are in %s", count.People, count.Sessions, count.Keys, file))
+}
+
+// copyExport copies the lines and finds out from the last whether they are
+// whole.
+func copyExport(w io.Writer, r io.Reader) (authcore.Exported, error) {
+	lines := bufio.NewReader(r)
+	var last []byte
+	for {
+		line, err := lines.ReadBytes('\n')
+		if len(line) > 0 {
+			last = line
+			if _, err := w.Write(line); err != nil {
+				return authcore.Exported{}, err
+			}
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return authcore.Exported{}, fmt.Errorf("the export was cut off: %w; do it again", err)
+		}
+	}
+	var end struct {
+		Type string `json:"type"`
+		authcore.Exported
+	}
+	if json.Unmarshal(bytes.TrimSpace(last), &end) != nil || end.Type != "end" {
+		return authcore.Exported{}, errors.New("the export was cut off; do it again")
+	}
+	return end.Exported, nil
+}
+
+// writeWhole writes a file that only its owner can read, and that is there only
+// if it is whole.
+func writeWhole(name string, write func(io.Writer) (authcore.Exported, error)) (authcore.Exported, error) {
+	temp, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".part-*") // 0600
+	if err != nil {
+		return authcore.Exported{}, err
+	}
+	defer os.Remove(temp.Name())
+	count, err := write(temp)
+	if err = errors.Join(err, temp.Sync(), temp.Close()); err != nil {
+		return count, err
+	}
+	return count, os.Rename(temp.Name(), name)
+}
+
+func importLines(o *operator) error {
+	lines := o.in
+	if name := o.args[0]; name != "-" {
+		file, err := os.Open(name)
+		if err != nil {
+			return &commandError{code: exitUsage, problem: err.Error()}
+		}
+		defer file.Close()
+		lines = file
+	}
+	var done authcore.Imported
+	if err := o.api.call("POST", "import", lines, &done); err != nil {
+		return err
+	}
+	return o.did(done, fmt.Sprintf("%d people, %d sessions and %d keys are new or changed, %d lines said nothing new", done.People, done.Sessions, done.Keys, done.Unchanged))
+}

@@ -1,0 +1,212 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// document prints one JSON document.
+func (o *operator) document(value any) error {
+	out := json.NewEncoder(o.out)
+	out.SetIndent("", "  ")
+	out.SetEscapeHTML(false)
+	return out.Encode(value)
+}
+
+// table prints rows in columns.
+func (o *operator) table(head string, rows [][]string) {
+	w := tabwriter.NewWriter(o.out, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(w, head)
+	for _, row := range rows {
+		fmt.Fprintln(w, strings.Join(row, "\t"))
+	}
+	w.Flush()
+}
+
+func showStatus(o *operator) error {
+	var s statusJSON
+	if err := o.api.call("GET", "status", nil, &s); err != nil {
+		return err
+	}
+	if o.json {
+		return o.document(s)
+	}
+	o.printf("version     %s\n", s.Version)
+	o.printf("sessions    about %d, of %d people\n", s.Sessions, s.People)
+	o.printf("streams     %d\n", s.Streams)
+	o.printf("store       %s: %s, %s free%s\n", s.Store.Dir, size(s.Store.SizeBytes), size(s.Store.FreeBytes), after(": ", s.Store.Error))
+	mail := "goes out"
+	if s.Mail.Down {
+		mail = "IS DOWN: sign-ins are refused"
+	}
+	o.printf("mail        %s, %d wait\n", mail, s.Mail.Waiting)
+	for _, sender := range s.Mail.Senders {
+		state := "not tried yet"
+		switch {
+		case sender.Down:
+			state = "down: " + sender.Reason
+		case sender.LastSent != nil:
+			state = "took a mail " + ago(*sender.LastSent)
+		case sender.LastFail != nil:
+			state = sender.Reason
+		}
+		o.printf("  %s: %s\n", sender.Name, state)
+	}
+	for _, g := range s.Gates {
+		only := ""
+		if g.ReportOnly {
+			only = " (report_only: stops nobody)"
+		}
+		o.printf("gate        %s%s\n", g.At, only)
+	}
+	return nil
+}
+
+func after(separator, text string) string {
+	if text == "" {
+		return ""
+	}
+	return separator + text
+}
+
+type sessionsPage struct {
+	Sessions []sessionJSON `json:"sessions"`
+	Next     string        `json:"next"`
+}
+
+func listSessions(o *operator) (err error) {
+	all := sessionsPage{Sessions: []sessionJSON{}}
+	if len(o.args) == 1 {
+		sub, err := o.subject(o.args[0])
+		if err != nil {
+			return err
+		}
+		err = o.api.call("GET", "sessions?user="+url.QueryEscape(sub), nil, &all)
+		if err != nil {
+			return err
+		}
+		return o.sessions(all)
+	}
+	all.Next, err = o.pages(func(query string) (string, error) {
+		var page sessionsPage
+		err := o.api.call("GET", "sessions?"+query, nil, &page)
+		all.Sessions = append(all.Sessions, page.Sessions...)
+		return page.Next, err
+	})
+	if err != nil {
+		return err
+	}
+	return o.sessions(all)
+}
+
+func (o *operator) sessions(all sessionsPage) error {
+	if o.json {
+		return o.document(all)
+	}
+	var rows [][]string
+	for _, s := range all.Sessions {
+		rows = append(rows, []string{s.ID, s.Email, strings.Join(s.Sites, " "), s.Method, ago(s.LastSeen), s.Expires.Local().Format(time.DateTime), s.Network, short(s.Agent)})
+	}
+	o.table("SESSION\tADDRESS\tSITES\tBY\tLAST SEEN\tENDS\tNETWORK\tBROWSER", rows)
+	o.more("sessions", all.Next)
+	return nil
+}
+
+// more says how to see the next page.
+func (o *operator) more(command, next string) {
+	if next != "" {
+		o.warn("there are more: %s --after %s, or --all", command, next)
+	}
+}
+
+func short(s string) string {
+	const most = 60
+	if len(s) > most {
+		return s[:most] + "..."
+	}
+	return s
+}
+
+// ago is a time as people say it.
+func ago(t time.Time) string {
+	switch d := time.Since(t); {
+	case d < time.Minute:
+		return "just now"
+	case d < time.Hour:
+		return fmt.Sprintf("%d min ago", d/time.Minute)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h ago", d/time.Hour)
+	default:
+		return fmt.Sprintf("%d days ago", d/(24*time.Hour))
+	}
+}
+
+type usersPage struct {
+	Users []userJSON `json:"users"`
+	Next  string     `json:"next"`
+}
+
+func listUsers(o *operator) (err error) {
+	if len(o.args) == 1 {
+		return showUser(o)
+	}
+	if o.is("delete") {
+		return usage("--delete needs to know whom: gatehouse users alice@example.com --delete")
+	}
+	all := usersPage{Users: []userJSON{}}
+	all.Next, err = o.pages(func(query string) (string, error) {
+		var page usersPage
+		err := o.api.call("GET", "users?"+query, nil, &page)
+		all.Users = append(all.Users, page.Users...)
+		return page.Next, err
+	})
+	if err != nil {
+		return err
+	}
+	if o.json {
+		return o.document(all)
+	}
+	var rows [][]string
+	for _, u := range all.Users {
+		rows = append(rows, []string{u.Subject, u.Email, u.Name, strings.Join(u.Groups, " "), u.Created.Local().Format(time.DateOnly)})
+	}
+	o.table("SUBJECT\tADDRESS\tNAME\tGROUPS\tSINCE", rows)
+	o.more("users", all.Next)
+	return nil
+}
+
+func showUser(o *operator) error {
+	sub, err := o.subject(o.args[0])
+	if err != nil {
+		return err
+	}
+	path := "users/" + url.PathEscape(sub)
+	if o.is("delete") {
+		if err := o.api.call("DELETE", path, nil, nil); err != nil {
+			return err
+		}
+		return o.did(map[string]any{"deleted": sub}, "deleted, with all sessions")
+	}
+	var user userJSON
+	if err := o.api.call("GET", path, nil, &user); err != nil {
+		return err
+	}
+	if o.json {
+		return o.document(user)
+	}
+	o.printf("%s%s\nsubject   %s\nsince     %s\ngroups    %s\n\n", user.Email, after("  ", user.Name), user.Subject, user.Created.Local().Format(time.DateTime), strings.Join(user.Groups, " "))
+	return o.sessions(sessionsPage{Sessions: user.Sessions})
+}
+
+// did tells what was done.
+func (o *operator) did(document any, text string) error {
+	if o.json {
+		return o.document(document)
+	}
+	o.printf("%s\n", text)
+	return nil
+}

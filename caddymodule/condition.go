@@ -1,0 +1,75 @@
+package caddymodule
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/badgerstore"
+)
+
+// condition shows how the instance is at the moment of a scrape.
+type condition struct{}
+
+var conditions = []struct {
+	desc  *prometheus.Desc
+	value func(authcore.Status, badgerstore.Health) float64
+}{
+	{describe("sessions", "Live sessions, about."), func(s authcore.Status, _ badgerstore.Health) float64 { return float64(s.Sessions) }},
+	{describe("people", "People who have signed in at least once, about."), func(s authcore.Status, _ badgerstore.Health) float64 { return float64(s.People) }},
+	{describe("streams", "Answers under way that are cut when their session ends."), func(s authcore.Status, _ badgerstore.Health) float64 { return float64(s.Streams) }},
+	{describe("mail_waiting", "Mails that wait to be sent."), func(s authcore.Status, _ badgerstore.Health) float64 { return float64(s.MailWaiting) }},
+	{describe("mail_down", "1 while no mail can be sent and sign-ins are refused."), func(s authcore.Status, _ badgerstore.Health) float64 { return oneIf(s.MailDown) }},
+	{describe("store_free_bytes", "Room that is left on the store's disk."), func(_ authcore.Status, h badgerstore.Health) float64 { return float64(h.FreeBytes) }},
+	{describe("store_size_bytes", "Room that the store takes."), func(_ authcore.Status, h badgerstore.Health) float64 { return float64(h.SizeBytes) }},
+	{describe("store_failed", "1 while the store takes no writes: sign-ins get a 503."), func(_ authcore.Status, h badgerstore.Health) float64 { return oneIf(h.Err != nil) }},
+}
+
+var senderDown = describe("sender_down", "1 for a sender that failed, by its own fault, at its last attempt.", "sender")
+
+func describe(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(namespace+"_"+name, help, labels, nil)
+}
+
+func oneIf(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// Describe implements prometheus.Collector.
+func (condition) Describe(descs chan<- *prometheus.Desc) {
+	for _, c := range conditions {
+		descs <- c.desc
+	}
+	descs <- senderDown
+}
+
+// Collect implements prometheus.Collector. Before the first start there is
+// nothing to tell.
+func (condition) Collect(out chan<- prometheus.Metric) {
+	app := appInUse()
+	if app == nil {
+		return
+	}
+	status, health := app.current.Load().core.Status(), app.storeHealth()
+	for _, c := range conditions {
+		out <- prometheus.MustNewConstMetric(c.desc, prometheus.GaugeValue, c.value(status, health))
+	}
+	for _, s := range status.Senders {
+		out <- prometheus.MustNewConstMetric(senderDown, prometheus.GaugeValue, oneIf(s.Down), s.Name)
+	}
+}
+
+// storeHealth asks the engine how it is, if it can tell.
+func (a *App) storeHealth() badgerstore.Health {
+	if engine, ok := a.store.(interface{ Health() badgerstore.Health }); ok {
+		return engine.Health()
+	}
+	return badgerstore.Health{}
+}
+
+// since is how long ago something was, for observations.
+func since(began time.Time) float64 { return time.Since(began).Seconds() }

@@ -1,0 +1,215 @@
+package caddymodule
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"golang.org/x/net/publicsuffix"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// findingOut is one thing that the doctor has looked at.
+type findingOut struct {
+	Check string `json:"check"` // a stable word
+	Level string `json:"level"` // ok, note, warning or error
+	Found string `json:"found"`
+	Do    string `json:"do,omitempty"` // what to do about it
+}
+
+// Levels of findings.
+const (
+	levelOK      = "ok"
+	levelNote    = "note" // could not be looked at, or worth knowing
+	levelWarning = "warning"
+	levelError   = "error"
+)
+
+// examineTimeout bounds the checks that ask the network. They run side by side.
+const examineTimeout = 15 * time.Second
+
+// examine runs all checks.
+func (c *adminCall) examine() []findingOut {
+	ctx, cancel := context.WithTimeout(c.r.Context(), examineTimeout)
+	defer cancel()
+	checks := []func() []findingOut{
+		c.app.examineConfig, c.app.examineDomain, c.app.examineProxies, c.examineStore, c.examineClock,
+		func() []findingOut { return c.app.examineDNS(ctx, net.DefaultResolver) },
+		func() []findingOut { return c.app.examineSenders(ctx) },
+	}
+	results := make([][]findingOut, len(checks))
+	var all sync.WaitGroup
+	for i, check := range checks {
+		all.Go(func() { results[i] = check() })
+	}
+	all.Wait()
+	var findings []findingOut
+	for _, r := range results {
+		findings = append(findings, r...)
+	}
+	return findings
+}
+
+func fine(check, found string, args ...any) findingOut {
+	return findingOut{Check: check, Level: levelOK, Found: fmt.Sprintf(found, args...)}
+}
+
+// examineConfig looks for what is right for trying out and wrong for the rest.
+func (a *App) examineConfig() []findingOut {
+	var out []findingOut
+	add := func(level, found, do string) {
+		out = append(out, findingOut{"configuration", level, found, do})
+	}
+	for _, m := range a.Mail {
+		if m.Log != nil {
+			add(levelWarning, "mail log shows codes and links on the terminal", "write mail smtp or mail mailgun before people sign in: whoever reads the terminal can sign in as anybody")
+		}
+		if m.Dir != nil {
+			add(levelWarning, "mail dir writes codes and links into files", "write mail smtp or mail mailgun before people sign in")
+		}
+		if m.SMTP != nil && m.SMTP.TLS == "off" && !isLocal(m.SMTP.Address) {
+			add(levelWarning, "mail smtp "+m.SMTP.Address+" sends codes in clear over the network", "take tls off out; the server has to offer STARTTLS")
+		}
+	}
+	if a.insecureHTTP() {
+		add(levelWarning, "insecure_http lets people sign in over plain http", "take it out once the sites have certificates: whoever listens gets the sessions")
+	}
+	if a.Audit == auditOff {
+		add(levelNote, "the audit log is off", "write audit on, to be able to tell later who signed in")
+	}
+	for _, g := range a.gates {
+		if g.ReportOnly {
+			add(levelWarning, "the gate at "+g.String()+" is report_only and stops nobody", "take report_only out once its log shows what you expect")
+		}
+	}
+	if len(a.gates) == 0 {
+		add(levelWarning, "no gate stands anywhere, so nothing is protected", "write gatehouse and who may pass in a site")
+	}
+	if out == nil {
+		return []findingOut{fine("configuration", "%d gates, nothing to say", len(a.gates))}
+	}
+	return out
+}
+
+// examineDomain compares the cookie's domain with the public suffix list.
+func (a *App) examineDomain() []findingOut {
+	const check = "cookie_domain"
+	if a.Domain == "" {
+		return []findingOut{fine(check, "each host has sessions of its own")}
+	}
+	suffix, icann := publicsuffix.PublicSuffix(a.Domain)
+	if suffix == a.Domain {
+		return []findingOut{{check, levelError, a.Domain + " is a public suffix: anybody can have a host under it", "write a domain of your own"}}
+	}
+	out := []findingOut{{check, levelNote, "every host under " + a.Domain + " gets the session cookie, also those that no gate guards", "give no host under it to people you don't trust with everybody's session"}}
+	if !icann && strings.Contains(suffix, ".") {
+		out = append(out, fine(check, "%s lies under the private suffix %s", a.Domain, suffix))
+	}
+	for _, g := range a.gates {
+		for _, host := range g.place.hosts {
+			if name := strings.TrimPrefix(host, "*."); name != a.Domain && !strings.HasSuffix(name, "."+a.Domain) {
+				out = append(out, findingOut{check, levelNote, host + " is not under " + a.Domain + " and has sessions of its own", ""})
+			}
+		}
+	}
+	return out
+}
+
+// examineProxies looks at whom Caddy believes about client addresses.
+func (a *App) examineProxies() []findingOut {
+	const check = "trusted_proxies"
+	app, err := a.httpApp()
+	if err != nil || app == nil {
+		return nil
+	}
+	var out []findingOut
+	for name, server := range app.Servers {
+		out = append(out, examineServer(name, server))
+	}
+	return out
+}
+
+func examineServer(name string, server *caddyhttp.Server) findingOut {
+	const check = "trusted_proxies"
+	raw := string(server.TrustedProxiesRaw)
+	listen := strings.Join(server.Listen, " ")
+	switch {
+	case raw == "":
+		return findingOut{check, levelNote, fmt.Sprintf("server %s (%s) believes nobody about client addresses", name, listen),
+			"right if clients connect to it directly; behind a proxy or load balancer write servers { trusted_proxies static <its networks> }, or all clients count as one"}
+	case strings.Contains(raw, "0.0.0.0/0") || strings.Contains(raw, "::/0"):
+		return findingOut{check, levelError, fmt.Sprintf("server %s (%s) believes everybody about client addresses", name, listen),
+			"name only the networks of your own proxies in trusted_proxies: anybody can write the X-Forwarded-For that passes client_ip and limits"}
+	}
+	return fine(check, "server %s (%s) believes the proxies that are listed", name, listen)
+}
+
+func (c *adminCall) examineStore() []findingOut {
+	const check = "store"
+	health := c.app.storeHealth()
+	if health.Err != nil {
+		return []findingOut{{check, levelError, "nothing can be written: " + health.Err.Error(), "free room on the disk, or see to it, then restart if it does not recover by itself"}}
+	}
+	out := []findingOut{fine(check, "%s takes %s, %s are free", c.app.storeName(), size(health.SizeBytes), size(health.FreeBytes))}
+	if health.FreeBytes > 0 && health.FreeBytes < 1<<30 {
+		out[0].Level, out[0].Do = levelWarning, "less than 1 GB is free: when the disk is full nobody can sign in"
+	}
+	if s := c.run.core.Status(); s.MailDown {
+		out = append(out, findingOut{"mail", levelError, fmt.Sprintf("no sender takes mail, %d wait; sign-ins are refused", s.MailWaiting), "see to the senders below"})
+	}
+	return out
+}
+
+func size(bytes int64) string {
+	if bytes >= 1<<30 {
+		return fmt.Sprintf("%.1f GB", float64(bytes)/(1<<30))
+	}
+	return fmt.Sprintf("%d MB", bytes>>20)
+}
+
+// examineClock asks the kernel, and the store whether time has gone back.
+func (c *adminCall) examineClock() []findingOut {
+	const check = "clock"
+	now := c.run.service.Now()
+	for _, key := range c.run.core.Status().Keys {
+		if key.Created.After(now.Add(time.Minute)) {
+			return []findingOut{{check, levelError, fmt.Sprintf("it is %s by this clock, but a signing key was made at %s", now.UTC().Format(time.RFC3339), key.Created.UTC().Format(time.RFC3339)), "set the clock; sessions begun before are refused until then"}}
+		}
+	}
+	if synced, known := clockSynced(); known && !synced {
+		return []findingOut{{check, levelWarning, "the kernel says that nothing keeps this clock right", "run an NTP client such as systemd-timesyncd or chrony; codes and sessions hang on the time"}}
+	} else if !known {
+		return []findingOut{{check, levelNote, "whether something keeps this clock right can't be told here", "compare: it is " + now.UTC().Format(time.RFC3339)}}
+	}
+	return []findingOut{fine(check, "the kernel says that it is kept right")}
+}
+
+// examineSenders shakes hands with the senders that can, without sending.
+func (a *App) examineSenders(ctx context.Context) []findingOut {
+	var out []findingOut
+	for _, sender := range a.mailSenders {
+		prober, can := sender.(interface{ Check(context.Context) error })
+		if !can {
+			out = append(out, findingOut{"sender", levelNote, sender.Name() + " can only be tried by sending", "gatehouse test-email you@example.com"})
+			continue
+		}
+		if err := prober.Check(ctx); err != nil {
+			out = append(out, findingOut{"sender", levelError, sender.Name() + ": " + reasonOf(err), "compare address, tls, username and password with what your mail provider says"})
+			continue
+		}
+		out = append(out, fine("sender", "%s: connection, TLS and sign-in work", sender.Name()))
+	}
+	return out
+}
+
+func reasonOf(err error) string {
+	if failed, ok := err.(*authcore.SendError); ok {
+		return failed.Reason
+	}
+	return err.Error()
+}

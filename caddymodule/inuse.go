@@ -1,0 +1,42 @@
+package caddymodule
+
+import (
+	"slices"
+	"sync"
+)
+
+// inUse are the apps that have started and are not cleaned up, the newest
+// last. During a reload there are two; when one that was refused late goes,
+// the one before it is in charge again.
+var inUse struct {
+	sync.Mutex
+	apps    []*App
+	started bool // an app has started in this process before
+}
+
+func (a *App) enter() {
+	inUse.Lock()
+	defer inUse.Unlock()
+	inUse.apps = append(inUse.apps, a)
+	a.releases = append(a.releases, a.leave)
+	if inUse.started {
+		reloads.WithLabelValues("ok").Inc()
+	}
+	inUse.started = true
+}
+
+func (a *App) leave() {
+	inUse.Lock()
+	defer inUse.Unlock()
+	inUse.apps = slices.DeleteFunc(inUse.apps, func(o *App) bool { return o == a })
+}
+
+// appInUse is the newest app that has started, nil for none.
+func appInUse() *App {
+	inUse.Lock()
+	defer inUse.Unlock()
+	if n := len(inUse.apps); n > 0 {
+		return inUse.apps[n-1]
+	}
+	return nil
+}

@@ -1,0 +1,132 @@
+package caddymodule
+
+import (
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// Caddy makes a new registry at each reload. The collectors belong to the
+// package and are registered again, so that their values go on.
+//
+// Labels have words of our own, or names that stand in the configuration:
+// nothing that a visitor can choose.
+var (
+	challenges = counter("challenges_total", "Codes that were asked for, by what came of it: begun, already_sent, resent, or why nothing was sent.", "result")
+	answers    = counter("answers_total", "Codes and links that were answered, by what came of it; accepted is a sign-in.", "result")
+	signIns    = counter("sign_ins_total", "Sign-ins, by method.", "method")
+	endings    = counter("sessions_ended_total", "Sessions that were ended before their time, by reason.", "reason")
+	alarms     = counter("alarms_total", "Times that wrong codes in all were far above the usual.")
+	reloads    = counter("reloads_total", "Configurations that were put into use after the first.", "result")
+	droppedAll = counter("events_dropped_total", "Events for Caddy's events app that were dropped because its handlers are too slow.")
+	dropped    = droppedAll.WithLabelValues()
+	alarmed    = alarms.WithLabelValues()
+
+	checks = histogram("check_seconds", "Time that a gate took to decide about a request, by what it decided.",
+		[]float64{2e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 1e-3, 1e-2, 0.1, 1}, "result")
+	mails = histogram("mail_seconds", "Time that a sender took for a mail, by what came of it: sent, deferred, rejected or sender_down.",
+		[]float64{0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30}, "sender", "result")
+	storeCalls = histogram("store_seconds", "Time that the store took, by kind of transaction.",
+		[]float64{1e-5, 1e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 5e-2, 0.1, 0.5, 1, 5}, "op")
+	storeErrors = counter("store_errors_total", "Transactions that failed because of the store.", "op")
+
+	listStates = gauge("list_state", "What became of a file of people: 0 good, 1 bad lines in it, 2 unreadable and held, 3 unreadable and refused.", "file")
+	listLines  = gauge("list_bad_lines", "Lines of a file of people that could not be read.", "file")
+)
+
+const namespace = "caddy_gatehouse"
+
+func counter(name, help string, labels ...string) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)
+}
+
+func gauge(name, help string, labels ...string) *prometheus.GaugeVec {
+	return prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help}, labels)
+}
+
+func histogram(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Name: name, Help: help, Buckets: buckets}, labels)
+}
+
+// collectors are all that /metrics shows of us.
+func collectors() []prometheus.Collector {
+	return []prometheus.Collector{
+		challenges, answers, signIns, endings, alarms, reloads, droppedAll, refusals,
+		checks, mails, storeCalls, storeErrors, listStates, listLines, condition{},
+	}
+}
+
+func registerMetrics(registry *prometheus.Registry) error {
+	for _, c := range collectors() {
+		err := registry.Register(c)
+		if known := new(prometheus.AlreadyRegisteredError); err != nil && !errors.As(err, known) {
+			return err
+		}
+	}
+	return nil
+}
+
+// countEvent counts what the core reports.
+func countEvent(e authcore.Event) {
+	switch e.Name {
+	case authcore.EventBegin:
+		challenges.WithLabelValues(or(e.Reason, "begun")).Inc()
+	case authcore.EventRefused:
+		challenges.WithLabelValues(e.Reason).Inc()
+	case authcore.EventAnswer:
+		answers.WithLabelValues(e.Reason).Inc()
+	case authcore.EventSignedIn:
+		answers.WithLabelValues("accepted").Inc()
+		signIns.WithLabelValues(e.Method).Inc()
+	case authcore.EventSignedOut, authcore.EventEnded, authcore.EventRevoked:
+		endings.WithLabelValues(e.Reason).Inc()
+	case authcore.EventMailSent:
+		mails.WithLabelValues(e.Sender, "sent").Observe(e.Took.Seconds())
+	case authcore.EventMailFailed:
+		mails.WithLabelValues(or(e.Sender, "none"), e.Reason).Observe(e.Took.Seconds())
+	case authcore.EventAlarm:
+		alarmed.Inc()
+	}
+}
+
+func or(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}
+
+func countList(e authcore.ListEvent) {
+	listStates.WithLabelValues(e.Path).Set(float64(e.State))
+	listLines.WithLabelValues(e.Path).Set(float64(e.BadLines))
+}
+
+// The outcomes of a check. Their observers are looked up once: a check takes
+// about a microsecond.
+var (
+	checkAdmitted  = checks.WithLabelValues("admitted")
+	checkAnonymous = checks.WithLabelValues("public")
+	checkRefused   = checks.WithLabelValues("refused")
+	checkLogin     = checks.WithLabelValues("login_required")
+	checkFailed    = checks.WithLabelValues("unavailable")
+)
+
+// countCheck counts what a gate decided, and how long that took.
+func countCheck(began time.Time, admitted bool, why refusal) {
+	took := time.Since(began).Seconds()
+	switch {
+	case admitted:
+		checkAdmitted.Observe(took)
+	case why.kind == "":
+		checkAnonymous.Observe(took)
+	case why.kind == loginRequired:
+		checkLogin.Observe(took)
+	case why.kind == unavailable:
+		checkFailed.Observe(took)
+	default:
+		checkRefused.Observe(took)
+	}
+}

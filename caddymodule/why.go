@@ -1,0 +1,184 @@
+package caddymodule
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// whyJSON is the answer of /gatehouse/why.
+type whyJSON struct {
+	Email   string    `json:"email"`
+	Subject string    `json:"sub,omitempty"` // empty for who has never signed in
+	Site    string    `json:"site,omitempty"`
+	Mark    string    `json:"mark"` // by which the audit log names the address
+	Allowed bool      `json:"allowed"`
+	Rule    string    `json:"rule"`            // the entry that admits, public, or not_allowed
+	Entry   string    `json:"entry,omitempty"` // with not_allowed: the entry of deny, if one decided
+	Gates   []string  `json:"gates"`           // where the gates stand that were asked
+	Besides []string  `json:"besides,omitempty"`
+	Mails   []whyMail `json:"mails"`
+}
+
+// whyMail is one code that was asked for within the last day.
+type whyMail struct {
+	At        time.Time       `json:"at"`
+	Outcome   string          `json:"outcome"`
+	Sender    string          `json:"sender,omitempty"`
+	Detail    string          `json:"detail,omitempty"`
+	Site      string          `json:"site,omitempty"`
+	Challenge string          `json:"challenge,omitempty"`
+	Session   string          `json:"sid,omitempty"`
+	Steps     []authcore.Step `json:"steps"`
+}
+
+// Outcomes of a policy that are no entry of it.
+const (
+	rulePublic  = "public"
+	ruleNobody  = authcore.NotAllowed
+	whyMost     = 100 // attempts of a day that are told
+	whyLookback = 24 * time.Hour
+)
+
+func adminWhy(c *adminCall) error {
+	q := c.r.URL.Query()
+	in := struct {
+		Email string `json:"email"`
+		Site  string `json:"site"`
+	}{q.Get("email"), q.Get("site")}
+	if c.r.Method == http.MethodPost {
+		if err := c.read(&in); err != nil {
+			return err
+		}
+	}
+	address, err := authcore.ParseAddress(in.Email)
+	if err != nil {
+		return refuseCall(http.StatusBadRequest, "email: %w", err)
+	}
+	out := whyJSON{Email: address.String(), Mark: c.run.core.Mark(address), Mails: []whyMail{}, Gates: []string{}}
+	if err := c.judge(&out, address, in.Site); err != nil {
+		return err
+	}
+	account, err := c.run.core.Account(c.r.Context(), address.String())
+	if err != nil {
+		return err
+	}
+	if account != nil {
+		out.Subject = account.Subject
+	}
+	if out.Mails, err = c.whyMails(address); err != nil {
+		return err
+	}
+	return c.json(out)
+}
+
+// judge asks the gates at site, or all gates if no site is given.
+func (c *adminCall) judge(out *whyJSON, address authcore.Address, site string) error {
+	if site == "" {
+		c.judgeAnywhere(out, address)
+		return nil
+	}
+	origin, path, err := parseSite(site)
+	if err != nil {
+		return err
+	}
+	out.Site = origin.String() + path
+	var gates []*Gate
+	for _, g := range c.app.gates {
+		if g.place.covers(origin) && g.onPath(path) {
+			gates = append(gates, g)
+		}
+	}
+	if len(gates) == 0 {
+		return refuseCall(http.StatusNotFound, "no gate stands at this site; GET /gatehouse/status lists where they stand")
+	}
+	out.Allowed = true
+	for _, g := range gates { // several must all admit
+		out.Gates = append(out.Gates, g.String())
+		if allowed, rule := g.explain(address, path); !allowed {
+			out.refuse(rule)
+			return nil
+		} else {
+			out.Rule = rule
+		}
+		out.Besides = append(out.Besides, g.besides()...)
+	}
+	return nil
+}
+
+func (c *adminCall) judgeAnywhere(out *whyJSON, address authcore.Address) {
+	out.refuse(ruleNobody)
+	for _, g := range c.app.gates {
+		out.Gates = append(out.Gates, g.String())
+		if allowed, rule := g.policy.Explain(address); allowed && !out.Allowed {
+			out.Allowed, out.Rule, out.Entry = true, rule, ""
+		}
+	}
+}
+
+// refuse notes a refusal; rule is the entry of deny, if one decided.
+func (w *whyJSON) refuse(rule string) {
+	w.Allowed, w.Rule, w.Entry = false, ruleNobody, ""
+	if rule != ruleNobody {
+		w.Entry = "deny " + rule
+	}
+}
+
+func (g *Gate) explain(address authcore.Address, path string) (allowed bool, rule string) {
+	if g.public.Match(path, (&url.URL{Path: path}).EscapedPath()) {
+		return true, rulePublic
+	}
+	return g.policy.Explain(address)
+}
+
+// besides is what the gate also asks for.
+func (g *Gate) besides() []string {
+	var all []string
+	if len(g.ClientIP) > 0 {
+		all = append(all, "the client must come from "+strings.Join(g.ClientIP, " "))
+	}
+	if g.Fresh > 0 {
+		all = append(all, "the sign-in must be younger than "+time.Duration(g.Fresh).String())
+	}
+	if g.ReportOnly {
+		all = append(all, "report_only: nobody is stopped")
+	}
+	return all
+}
+
+// parseSite reads a URL whose path is optional.
+func parseSite(site string) (origin authcore.Origin, path string, err error) {
+	if !strings.Contains(site, "://") {
+		site = "https://" + site
+	}
+	u, err := url.Parse(site)
+	if err == nil {
+		origin, err = authcore.ParseOrigin(u.Scheme + "://" + u.Host)
+	}
+	if err != nil || u.User != nil {
+		return origin, "", refuseCall(http.StatusBadRequest, "site is not a URL as in https://app.example.com/path")
+	}
+	if path = u.Path; path == "" {
+		path = "/"
+	}
+	return origin, path, nil
+}
+
+func (c *adminCall) whyMails(address authcore.Address) ([]whyMail, error) {
+	since := c.run.service.Now().Add(-whyLookback)
+	attempts, err := c.run.core.Attempts(c.r.Context(), address, since, whyMost)
+	mails := make([]whyMail, len(attempts))
+	for i, a := range attempts {
+		mails[i] = whyMail{
+			At: a.At.UTC(), Outcome: string(a.Outcome), Sender: a.Sender, Detail: a.Detail,
+			Site: a.Origin.String(), Challenge: a.Challenge, Session: a.Session, Steps: a.Steps,
+		}
+		for j := range mails[i].Steps {
+			mails[i].Steps[j].At = mails[i].Steps[j].At.UTC()
+		}
+	}
+	return mails, err
+}
