@@ -20,7 +20,7 @@ type Answer struct {
 type SignIn struct {
 	Session      *Session
 	Token        string // the session cookie's value
-	DeviceCookie string // the device cookie's value, to be set anew; empty on a public computer
+	DeviceCookie string // the device cookie's value, to be set anew; empty on a public computer and after a hand-over
 	ReturnTo     ReturnTo
 }
 
@@ -102,7 +102,7 @@ func (s *Service) answer(ctx context.Context, b Browser, do func(*attempt) (Answ
 	if err != nil {
 		return Answer{}, err
 	}
-	t.committed(out)
+	t.committed(ctx, out)
 	return out, nil
 }
 
@@ -284,10 +284,8 @@ func (t *attempt) accept(method string) (Answer, error) {
 }
 
 // committed does what must wait until the transaction is on disk.
-func (t *attempt) committed(out Answer) {
-	for _, e := range t.ended {
-		t.s.core.ended(e)
-	}
+func (t *attempt) committed(ctx context.Context, out Answer) {
+	t.s.core.endedAll(ctx, t.ended)
 	if t.queued != nil {
 		t.s.core.queue.add(t.queued)
 	}

@@ -14,9 +14,10 @@ type assertionClaims struct {
 	Issuer   string   `json:"iss"`
 	Audience string   `json:"aud"`
 	Subject  string   `json:"sub"`
-	Email    string   `json:"email"`
+	Email    string   `json:"email,omitempty"` // none for a machine token of the configuration
 	Name     string   `json:"name,omitempty"`
 	Groups   []string `json:"groups"`
+	Token    string   `json:"token,omitempty"` // which machine token, as Session.User has it
 	Session  string   `json:"sid"`
 	IssuedAt int64    `json:"iat"`
 	Expires  int64    `json:"exp"`
@@ -33,10 +34,14 @@ func (s *Service) Assert(session *Session, site Origin, groups []string) (string
 	if groups == nil {
 		groups = []string{}
 	}
+	token := ""
+	if session.Machine != nil {
+		token = session.User()
+	}
 	return s.core.keys.sign(header{typ: assertionTyp}, assertionClaims{
 		Issuer: site.String(), Audience: site.String(),
 		Subject: session.Subject, Email: session.Address.String(), Name: session.Name, Groups: groups,
-		Session: session.ID, IssuedAt: now.Unix(), Expires: now.Add(AssertionLifetime).Unix(),
+		Token: token, Session: session.ID, IssuedAt: now.Unix(), Expires: now.Add(AssertionLifetime).Unix(),
 		AuthTime: session.AuthTime.Unix(), AMR: session.AMR,
 	})
 }

@@ -16,13 +16,15 @@ type cache struct {
 	size    int
 	byToken map[string]*liveSession
 	bySID   map[string]*liveSession
+	// children are the sessions that hang on another, by that one's id.
+	children map[string][]*liveSession
 	// unwritten keeps the last use of sessions that were dropped before it was
 	// written.
 	unwritten map[string]time.Time
 }
 
 func newCache(size int) *cache {
-	return &cache{size: size, byToken: map[string]*liveSession{}, bySID: map[string]*liveSession{}, unwritten: map[string]time.Time{}}
+	return &cache{size: size, byToken: map[string]*liveSession{}, bySID: map[string]*liveSession{}, children: map[string][]*liveSession{}, unwritten: map[string]time.Time{}}
 }
 
 // get returns the session with token, nil if it is not held.
@@ -49,6 +51,7 @@ func (c *cache) put(s *Session) *liveSession {
 	if len(c.byToken) >= c.size {
 		c.evict()
 	}
+	c.join(s)
 	c.byToken[s.live.token] = s.live
 	c.bySID[s.ID] = s.live
 	return s.live
@@ -60,7 +63,7 @@ func (c *cache) evict() {
 	var victim *liveSession
 	seen := 0
 	for _, l := range c.byToken {
-		if victim == nil || l.lastSeen.Load() < victim.lastSeen.Load() {
+		if victim == nil || l.seen.Load() < victim.seen.Load() {
 			victim = l
 		}
 		if seen++; seen == 8 {
@@ -71,12 +74,17 @@ func (c *cache) evict() {
 }
 
 func (c *cache) drop(l *liveSession) {
-	sid := l.snapshot.Load().ID
-	delete(c.byToken, l.token)
-	delete(c.bySID, sid)
-	if l.lastSeen.Load() > l.written.Load() && len(c.unwritten) < c.size {
-		c.unwritten[sid] = time.UnixMilli(l.lastSeen.Load())
+	s := l.snapshot.Load()
+	c.forget(l, s)
+	if l.seen.Load() > l.written.Load() && len(c.unwritten) < c.size {
+		c.unwritten[s.root()] = time.UnixMilli(l.seen.Load())
 	}
+}
+
+func (c *cache) forget(l *liveSession, s *Session) {
+	delete(c.byToken, l.token)
+	delete(c.bySID, s.ID)
+	c.hang(l, "")
 }
 
 // use is a session's last use, to be written.
@@ -95,12 +103,11 @@ func (c *cache) used(now time.Time) []use {
 	for _, l := range c.byToken {
 		s := l.snapshot.Load()
 		if l.ended.Load() || now.After(s.Expires) {
-			delete(c.byToken, l.token)
-			delete(c.bySID, s.ID)
+			c.forget(l, s)
 			continue
 		}
-		if l.lastSeen.Load() > l.written.Load() {
-			uses = append(uses, use{s.ID, time.UnixMilli(l.lastSeen.Load()), l})
+		if l.seen.Load() > l.written.Load() {
+			uses = append(uses, use{s.root(), time.UnixMilli(l.seen.Load()), l})
 		}
 	}
 	for sid, at := range c.unwritten {

@@ -75,18 +75,29 @@ func (s *Service) find(ctx context.Context, token string, at Origin) (*Session, 
 		if live, err = c.readToken(ctx, token); live == nil {
 			return nil, err
 		}
-	} else if now.UnixMilli()-live.readAt.Load() > recordFresh.Milliseconds() {
-		if err := c.reread(ctx, live); err != nil && now.UnixMilli()-live.readAt.Load() > recordStale.Milliseconds() {
-			return nil, err
-		}
+	} else if err := c.refresh(ctx, live, now); err != nil {
+		return nil, err
 	}
 	return s.admit(live, at, now), nil
+}
+
+// refresh reads a session's record again when it is time. An error means that
+// it could not be read for too long.
+func (c *Core) refresh(ctx context.Context, live *liveSession, now time.Time) error {
+	age := now.UnixMilli() - live.readAt.Load()
+	if age <= recordFresh.Milliseconds() {
+		return nil
+	}
+	if err := c.reread(ctx, live); err != nil && age > recordStale.Milliseconds() {
+		return err
+	}
+	return nil
 }
 
 // admit applies what can be told without the store.
 func (s *Service) admit(live *liveSession, at Origin, now time.Time) *Session {
 	session := live.snapshot.Load()
-	if live.ended.Load() || s.core.revoked(session.AuthTime) || !s.withinLimits(session, now) || session.Audience != at.Audience(s.cfg.Domain) {
+	if live.ended.Load() || session.Machine != nil || s.core.revoked(session.AuthTime) || !s.withinLimits(session, now) || session.Audience != at.Audience(s.cfg.Domain) {
 		return nil
 	}
 	return session
@@ -101,14 +112,14 @@ func (s *Service) withinLimits(session *Session, now time.Time) bool {
 // Within tells whether the session is inside rule at now. A site's rule may be
 // stricter than the instance's.
 func (s *Session) Within(rule SessionRule, now time.Time) bool {
-	idle := now.UnixMilli() - s.live.lastSeen.Load()
+	idle := now.UnixMilli() - s.live.seen.Load()
 	return now.Sub(s.AuthTime) < rule.Max && idle < rule.Idle.Milliseconds()
 }
 
 // touch notes a use; to the second is enough.
 func (l *liveSession) touch(now time.Time) {
-	if at := now.UnixMilli(); at-l.lastSeen.Load() >= 1000 {
-		l.lastSeen.Store(at)
+	if at := now.UnixMilli(); at-l.seen.Load() >= 1000 {
+		l.seen.Store(at)
 	}
 }
 
@@ -131,10 +142,14 @@ func (c *Core) readToken(ctx context.Context, token string) (*liveSession, error
 	return c.cache.put(session), nil
 }
 
-// readSession reads a session and its person; both nil if either is gone.
+// readSession reads a session and its person; both nil if either is gone. A
+// session that hangs on another is shown as that one has it.
 func (c *Core) readSession(ctx context.Context, sid string) (r *sessionRecord, p *person, err error) {
 	err = c.store.View(ctx, func(tx Tx) error {
 		if r, err = loadSession(tx, sid); err != nil || r == nil {
+			return err
+		}
+		if err := r.inherit(tx); err != nil {
 			return err
 		}
 		if p, err = loadPerson(tx, r.Subject); p == nil {
@@ -157,14 +172,13 @@ func (c *Core) reread(ctx context.Context, live *liveSession) error {
 		live.ended.Store(true)
 		return nil
 	}
-	if at := r.LastSeen.UnixMilli(); at > live.lastSeen.Load() {
-		live.lastSeen.Store(at)
-	}
-	if p.Address != old.Address || p.Name != old.Name {
+	live.seen.later(r.LastSeen.UnixMilli())
+	if p.Address != old.Address || p.Name != old.Name || r.Parent != old.Parent {
 		updated := *old
-		updated.Address, updated.Name = p.Address, p.Name
+		updated.Address, updated.Name, updated.Parent = p.Address, p.Name, r.Parent
 		live.memos.Store(nil) // what was derived from the old name
 		live.snapshot.Store(&updated)
+		c.cache.moved(live, updated.Parent)
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ type ending struct {
 	address   Address // whose it was; zero for somebody who is gone
 	reason    string
 	next      *Session // the same person's session in its place, nil for none
+	parent    bool     // other sessions hang on it
 }
 
 // endSession marks a session as ended. It returns nil if there was none to end.
@@ -25,7 +26,7 @@ func endSession(tx Tx, sid, reason string, next *Session, now time.Time) (*endin
 	if next != nil {
 		r.Next = next.ID
 	}
-	e := &ending{sid: sid, subject: r.Subject, challenge: r.Challenge, reason: reason, next: next}
+	e := &ending{sid: sid, subject: r.Subject, challenge: r.Challenge, reason: reason, next: next, parent: r.Children}
 	p, err := loadPerson(tx, r.Subject)
 	if err != nil {
 		return nil, err
@@ -36,9 +37,11 @@ func endSession(tx Tx, sid, reason string, next *Session, now time.Time) (*endin
 	return e, r.save(tx)
 }
 
-// End ends a session: it is refused from now on and its open streams are cut.
-// It reports whether there was a session to end. reason is a stable word for
-// the audit log, for example "signed_out".
+// End ends a session with all that belong to the same sign-in: the portal's,
+// from which the browser would otherwise get a new one without being asked, and
+// those of other sites. They are refused from now on and their open streams are
+// cut. It reports whether there was a session to end. reason is a stable word
+// for the audit log, for example "signed_out".
 func (c *Core) End(ctx context.Context, sid, reason string) (bool, error) {
 	return c.endIf(ctx, sid, reason, func(string) bool { return true })
 }
@@ -50,33 +53,22 @@ func (c *Core) EndOwn(ctx context.Context, sub, sid, reason string) (bool, error
 }
 
 func (c *Core) endIf(ctx context.Context, sid, reason string, may func(sub string) bool) (bool, error) {
-	if !isKeyPart(sid) {
-		return false, nil
-	}
-	var e *ending
-	err := c.store.Update(ctx, func(tx Tx) (err error) {
-		e = nil
-		r, err := loadSession(tx, sid)
-		if err != nil || r == nil || !may(r.Subject) {
-			return err
+	return c.endOne(ctx, sid, reason, func(tx Tx, r *sessionRecord) (string, error) {
+		if !may(r.Subject) {
+			return "", nil
 		}
-		e, err = endSession(tx, sid, reason, nil, c.now())
-		return err
+		return r.rootID(tx)
 	})
-	if err != nil || e == nil {
-		return false, err
-	}
-	c.ended(*e)
-	return true, nil
 }
 
-// EndPerson ends all sessions of the person with subject sub and returns how
-// many there were.
+// EndPerson ends all sessions of the person with subject sub, machine tokens
+// too, and returns how many there were.
 func (c *Core) EndPerson(ctx context.Context, sub, reason string) (int, error) {
 	return c.EndOthers(ctx, sub, "", reason)
 }
 
-// EndOthers is EndPerson but for the session keep.
+// EndOthers is EndPerson but for the session keep, the sites signed in with it,
+// and machine tokens.
 func (c *Core) EndOthers(ctx context.Context, sub, keep, reason string) (int, error) {
 	if !isKeyPart(sub) {
 		return 0, nil
@@ -87,6 +79,11 @@ func (c *Core) EndOthers(ctx context.Context, sub, keep, reason string) (int, er
 // endAll ends the sessions of p, which may be gone from the store already, page
 // by page.
 func (c *Core) endAll(ctx context.Context, p *person, reason, keep string) (int, error) {
+	return c.endWhere(ctx, p, reason, func(tx Tx, r *sessionRecord) (bool, error) { return r.isBeside(tx, keep) })
+}
+
+// endWhere ends the sessions of p that which says.
+func (c *Core) endWhere(ctx context.Context, p *person, reason string, which func(Tx, *sessionRecord) (bool, error)) (int, error) {
 	prefix := keyPersonSession + p.Subject + "/"
 	for after, count := "", 0; ; {
 		var page []Item
@@ -98,7 +95,7 @@ func (c *Core) endAll(ctx context.Context, p *person, reason, keep string) (int,
 			return count, err
 		}
 		after = page[len(page)-1].Key
-		endings, err := c.endPage(ctx, page, prefix, reason, keep)
+		endings, err := c.endPage(ctx, page, prefix, reason, which)
 		if err != nil {
 			return count, err
 		}
@@ -114,15 +111,24 @@ func (c *Core) endAll(ctx context.Context, p *person, reason, keep string) (int,
 	}
 }
 
-func (c *Core) endPage(ctx context.Context, page []Item, prefix, reason, keep string) (endings []ending, err error) {
+func (c *Core) endPage(ctx context.Context, page []Item, prefix, reason string, which func(Tx, *sessionRecord) (bool, error)) (endings []ending, err error) {
 	err = c.store.Update(ctx, func(tx Tx) error {
 		endings = nil
 		for _, item := range page {
-			sid := item.Key[len(prefix):]
-			if sid == keep {
+			r, err := loadSession(tx, item.Key[len(prefix):])
+			if err != nil || r == nil {
+				if err != nil {
+					return err
+				}
 				continue
 			}
-			e, err := endSession(tx, sid, reason, nil, c.now())
+			if yes, err := which(tx, r); err != nil || !yes {
+				if err != nil {
+					return err
+				}
+				continue
+			}
+			e, err := endSession(tx, r.ID, reason, nil, c.now())
 			if err != nil {
 				return err
 			}
@@ -139,9 +145,7 @@ func (c *Core) endPage(ctx context.Context, page []Item, prefix, reason, keep st
 // store.
 func (c *Core) ended(e ending) {
 	c.census.sessions.Add(-1)
-	if live := c.cache.find(e.sid); live != nil {
-		live.end(e.next)
-	}
+	c.cache.end(e)
 	c.streams.end(e)
 	name := EventEnded
 	if e.reason == SignedOut {

@@ -39,6 +39,8 @@ const (
 	EventKeys       = "keys_rotated"
 	EventAlarm      = "wrong_codes_alarm"
 	EventLink       = "link_opened"
+	EventHandedOver = "handed_over"      // from the portal to a site; Reason says why not
+	EventToken      = "machine_token"    // Reason is "made"; its end is EventEnded
 	EventRevoked    = "sessions_revoked" // all of them, at once
 	EventAccount    = "account_changed"  // by its owner; Reason says how
 	EventDeleted    = "account_deleted"

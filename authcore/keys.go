@@ -285,7 +285,11 @@ func every(ctx context.Context, d time.Duration, do func()) {
 
 // JWKS returns the public keys, as a JSON Web Key Set (RFC 7517), for whoever
 // verifies session cookies and assertions.
-func (c *Core) JWKS() jose.JSONWebKeySet { return c.keys.public("") }
+func (c *Core) JWKS() jose.JSONWebKeySet {
+	set := c.keys.public("")
+	set.Keys = append(set.Keys, c.rsaKeys.public("").Keys...)
+	return set
+}
 
 // public returns the public halves; prefix goes before their ids.
 func (k *keyring) public(prefix string) jose.JSONWebKeySet {

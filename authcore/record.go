@@ -20,6 +20,9 @@ import (
 //	device/<hash of cookie>      for whom a browser has proved an address
 //	session/<sid>                sessions, ended ones too
 //	person-session/<sub>/<sid>   index of a person's sessions
+//	handover/<hash of ticket>    tickets from the portal to a site
+//	machine/<hash of token>      → sid of a machine token
+//	machines/<sub>               the tokens that a person made
 //	limit/<kind>/<hash>          counters
 //	history/<hash>/<time>-<id>   what became of codes asked for, by address
 //	revoked                      before when no session counts any more
@@ -47,6 +50,9 @@ const (
 	keyDevice        = "device/"
 	keySession       = "session/"
 	keyPersonSession = "person-session/"
+	keyHandover      = "handover/"
+	keyMachine       = "machine/"
+	keyMachines      = "machines/"
 	keyLimit         = "limit/"
 	keyHistory       = "history/"
 	keyRevoked       = "revoked"

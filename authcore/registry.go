@@ -156,7 +156,7 @@ func (c *Core) liveRecords(items []Item, limit int) (records []*sessionRecord, r
 func (c *Core) liveRecord(r *sessionRecord) bool {
 	now := c.now()
 	if live := c.cache.find(r.ID); live != nil {
-		r.LastSeen = later(r.LastSeen, time.UnixMilli(live.lastSeen.Load()))
+		r.LastSeen = later(r.LastSeen, time.UnixMilli(live.seen.Load()))
 		r.Sites = live.sites.names(r.Sites)
 	}
 	if !r.EndedAt.IsZero() || !now.Before(r.Expires) || c.revoked(r.AuthTime) {

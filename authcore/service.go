@@ -22,6 +22,9 @@ type Config struct {
 	// every second. nil allows every stream.
 	Allows func(*Stream, *Session) bool
 
+	// Machines are the machine tokens of the configuration.
+	Machines []ConfiguredMachine
+
 	Senders  []Sender     // in the order in which they are tried
 	Texts    []TextSender // the same for text messages; may be empty
 	Composer Composer
@@ -73,8 +76,9 @@ type Browser struct {
 // Service is one configuration's view of a Core. It is safe for concurrent use
 // and stays usable for requests that outlive it.
 type Service struct {
-	core *Core
-	cfg  Config
+	core     *Core
+	cfg      Config
+	machines machines
 }
 
 // Close takes the configuration out of use.

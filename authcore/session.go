@@ -22,6 +22,11 @@ type Session struct {
 	Agent    string
 	Network  string
 	Public   bool // on a computer that others use too
+	// Parent is the sid of the portal's session that this one was handed over
+	// from, and with which it ends; empty for one that was signed in here.
+	Parent string
+	// Machine is what a machine token stands for, nil for a person's session.
+	Machine *Machine
 
 	live *liveSession
 }
@@ -33,10 +38,12 @@ type liveSession struct {
 	snapshot atomic.Pointer[Session]
 	ended    atomic.Bool
 	next     atomic.Pointer[Session] // the same person's session that took its place
-	lastSeen atomic.Int64            // unix milliseconds
-	written  atomic.Int64            // lastSeen as it stands in the store
+	seen     *lastUse                // shared by all sessions of one sign-in
+	written  atomic.Int64            // seen as it stands in the store
 	readAt   atomic.Int64            // when the record was last read
 	sites    siteSet                 // where it was used, as far as this process saw
+
+	hangsOn string // the session it hangs on; guarded by the cache's mu
 
 	mu    sync.Mutex
 	memos atomic.Pointer[[]memo]
@@ -79,7 +86,7 @@ func (s *Session) SetMemo(key, value any) {
 }
 
 // LastSeen is when the session was last used, at any site.
-func (s *Session) LastSeen() time.Time { return time.UnixMilli(s.live.lastSeen.Load()) }
+func (s *Session) LastSeen() time.Time { return time.UnixMilli(s.live.seen.Load()) }
 
 // Ended tells whether the session was ended on this node.
 func (s *Session) Ended() bool { return s.live.ended.Load() }
@@ -124,6 +131,10 @@ type sessionRecord struct {
 	// Challenge is what was answered for it, to follow both through the log.
 	Challenge string `json:"challenge,omitempty"`
 
+	Parent   string   `json:"parent,omitempty"`   // sid of the portal's session that this one hangs on
+	Children bool     `json:"children,omitempty"` // others hang on this one
+	Machine  *Machine `json:"machine,omitempty"`  // a machine token's
+
 	API *apiSessionPart `json:"api,omitempty"` // made for an app
 }
 
@@ -154,6 +165,20 @@ func (t *attempt) signIn(p *person, method string) (*SignIn, error) {
 	if t.f.Public {
 		r.Public, r.Expires = true, earlier(r.Expires, t.now.Add(PublicLifetime))
 	}
+	session, err := t.begin(r, p)
+	if err != nil {
+		return nil, err
+	}
+	cookie, err := t.rememberDevice(p.Address)
+	if err != nil {
+		return nil, err
+	}
+	return &SignIn{Session: session, Token: session.live.token, DeviceCookie: cookie, ReturnTo: t.f.ReturnTo}, nil
+}
+
+// begin puts a session into the store, in the place of the one that this
+// browser held.
+func (t *attempt) begin(r *sessionRecord, p *person) (*Session, error) {
 	token, err := t.s.core.keys.sign(header{typ: sessionTyp}, r.claims())
 	if err != nil {
 		return nil, err
@@ -164,14 +189,7 @@ func (t *attempt) signIn(p *person, method string) (*SignIn, error) {
 	t.tx.Put(keyPersonSession+r.Subject+"/"+r.ID, []byte("{}"), r.Expires.Add(clockSkew))
 	session := newSession(r, p, token)
 	session.live.readAt.Store(t.now.UnixMilli())
-	if err := t.replace(session); err != nil {
-		return nil, err
-	}
-	cookie, err := t.rememberDevice(p.Address)
-	if err != nil {
-		return nil, err
-	}
-	return &SignIn{Session: session, Token: token, DeviceCookie: cookie, ReturnTo: t.f.ReturnTo}, nil
+	return session, t.replace(session)
 }
 
 // replace ends the session that this browser held.
@@ -185,10 +203,14 @@ func (t *attempt) replace(by *Session) error {
 		next = nil
 	}
 	e, err := endSession(t.tx, old.ID, "replaced", next, t.now)
-	if err == nil && e != nil {
-		t.ended = append(t.ended, *e)
+	if err != nil || e == nil {
+		return err
 	}
-	return err
+	t.ended = append(t.ended, *e)
+	if e.parent && next != nil {
+		return adopt(t.tx, next.ID)
+	}
+	return nil
 }
 
 // rememberDevice remembers a browser of the person's own: a public computer
@@ -221,10 +243,11 @@ func newSession(r *sessionRecord, p *person, token string) *Session {
 		ID: r.ID, Subject: r.Subject, Address: p.Address, Name: p.Name,
 		AuthTime: r.AuthTime, Expires: r.Expires, AMR: r.AMR,
 		Issuer: r.Issuer, Audience: r.Audience, Agent: r.Agent, Network: r.Network, Public: r.Public,
-		live: &liveSession{token: token},
+		Parent: r.Parent, Machine: r.Machine,
+		live: &liveSession{token: token, seen: new(lastUse)},
 	}
 	s.live.snapshot.Store(s)
-	s.live.lastSeen.Store(r.LastSeen.UnixMilli())
+	s.live.seen.Store(r.LastSeen.UnixMilli())
 	s.live.written.Store(r.LastSeen.UnixMilli())
 	return s
 }

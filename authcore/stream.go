@@ -149,6 +149,9 @@ func (s *Service) streamMayGoOn(st *Stream, now time.Time) bool {
 	}
 	live.touch(now)
 	session := live.snapshot.Load()
+	if session.Machine != nil {
+		return s.machineWithin(session, now) && (s.cfg.Allows == nil || s.cfg.Allows(st, session))
+	}
 	return s.withinLimits(session, now) && (s.cfg.Allows == nil || s.cfg.Allows(st, session))
 }
 
@@ -158,6 +161,11 @@ func (ss *streams) end(e ending) {
 	defer ss.turn.Unlock()
 	for i := range ss.shards {
 		ss.shards[i].each(func(st *Stream) {
+			if e.next == nil && st.Session.live.snapshot.Load().Parent == e.sid {
+				st.Session.live.end(nil)
+				st.stop()
+				return
+			}
 			if st.Session.ID != e.sid {
 				return
 			}

@@ -1,0 +1,35 @@
+package authcore
+
+import "context"
+
+// accessKind is a token as Cloudflare Access signs it for apps.
+var accessKind = TokenKind{Alg: "RS256", Typ: "JWT"}
+
+type accessClaims struct {
+	Issuer     string   `json:"iss"`
+	Audience   []string `json:"aud"`
+	Type       string   `json:"type"`
+	Subject    string   `json:"sub"`
+	Email      string   `json:"email,omitempty"`
+	CommonName string   `json:"common_name,omitempty"` // of a machine token
+	Nonce      string   `json:"identity_nonce"`
+	IssuedAt   int64    `json:"iat"`
+	NotBefore  int64    `json:"nbf"`
+	Expires    int64    `json:"exp"`
+}
+
+// AssertAccess is Assert in the form that apps behind Cloudflare Access verify:
+// RS256, aud an array that holds the site's origin, iss the same origin. It
+// lives as long as an assertion.
+func (s *Service) AssertAccess(ctx context.Context, session *Session, site Origin) (string, error) {
+	now := s.core.now()
+	claims := accessClaims{
+		Issuer: site.String(), Audience: []string{site.String()}, Type: "app", Subject: session.Subject,
+		Email: session.Address.String(), Nonce: session.ID,
+		IssuedAt: now.Unix(), NotBefore: now.Unix(), Expires: now.Add(AssertionLifetime).Unix(),
+	}
+	if session.Machine != nil {
+		claims.CommonName = session.User()
+	}
+	return s.core.SignJWT(ctx, accessKind, claims)
+}
