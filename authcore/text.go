@@ -8,6 +8,7 @@ import (
 
 // Text is one finished text message to one number.
 type Text struct {
+	ID   string // the same for every attempt at one message
 	To   Phone
 	Body string // plain text
 
@@ -46,7 +47,7 @@ func (s *Service) couriers(text bool) []courier {
 	}
 	for _, sender := range s.cfg.Texts {
 		out = append(out, courier{"sms " + sender.Name(), true, func(ctx context.Context, c *challenge, m Message) error {
-			return sender.SendText(ctx, Text{To: c.API.Phone, Body: m.Text, Code: m.Code, Link: m.Link})
+			return sender.SendText(ctx, Text{ID: hashToken("text " + c.ID)[:32], To: c.API.Phone, Body: m.Text, Code: m.Code, Link: m.Link})
 		}})
 	}
 	return out

@@ -40,6 +40,8 @@ type App struct {
 	From *From `json:"from,omitempty"`
 	// SubjectCode puts the code first in the subject of a mail. Default: true.
 	SubjectCode *bool `json:"subject_code,omitempty"`
+	// Brand is how pages and mails present the site.
+	Brand *Brand `json:"brand,omitempty"`
 	// Groups are named lists of people, for use in gates. An entry is an
 	// address, *@domain, another group, file:/path or any.
 	Groups map[string][]string `json:"groups,omitempty"`
@@ -55,15 +57,20 @@ type App struct {
 	// InsecureHTTP allows sign-in over plain http elsewhere than on localhost.
 	// Default: false.
 	InsecureHTTP *bool `json:"insecure_http,omitempty"`
+	// Tokens are machine clients.
+	Tokens []*Token `json:"tokens,omitempty"`
 	// Audit says how much the audit log (the logger gatehouse.audit) holds: on
 	// (addresses are masked), full (they are not) or off. Default: on.
 	Audit string `json:"audit,omitempty"`
 
-	ctx    caddy.Context
-	log    *zap.Logger
-	lists  *authcore.Lists
-	groups *authcore.Groups
-	gates  []*Gate
+	ctx     caddy.Context
+	log     *zap.Logger
+	lists   *authcore.Lists
+	groups  *authcore.Groups
+	look    *pages.Look // of pages and mails; set by start
+	gates   []*Gate
+	authzs  []*Authz
+	portals []*Portal
 
 	emitting    sync.RWMutex // held to write when the emitter ends
 	emitter     atomic.Pointer[emitter]
@@ -157,6 +164,10 @@ func (a *App) Start() error {
 }
 
 func (a *App) start() error {
+	var err error
+	if a.look, err = pages.NewLook(a.Brand.look()); err != nil {
+		return err
+	}
 	cfg, err := a.serviceConfig()
 	if err != nil {
 		return err
@@ -174,7 +185,7 @@ func (a *App) start() error {
 	}
 	service := core.Use(cfg)
 	a.releases = append(a.releases, service.Close)
-	site, err := pages.New(pages.Config{Service: service, Groups: a.groups, Log: a.ctx.Slogger(), Open: a.isOpen()})
+	site, err := pages.New(pages.Config{Service: service, Groups: a.groups, Look: a.look, Log: a.ctx.Slogger(), Open: a.isOpen()})
 	if err != nil {
 		return err
 	}

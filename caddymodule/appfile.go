@@ -26,11 +26,13 @@ func init() { httpcaddyfile.RegisterGlobalOption("gatehouse", parseGlobal) }
 //	    mail           dir <path>
 //	    from           "<name>" <address>
 //	    subject_code   on|off
+//	    brand          ["<name>"] { logo …; accent …; pages …; support … }
 //	    group          <name> <who...>
 //	    domain         <name>
 //	    code           <digits> <lifetime> <attempts>
 //	    session        idle <duration> max <duration>
 //	    limits         { per_recipient <n> <duration> …; per_client …; global …; failures … }
+//	    token          <name> { secret …; site …; path …; method …; until … }
 //	    insecure_http  on|off
 //	    audit          on|full|off
 //	}
@@ -66,15 +68,17 @@ var globalWords = words[*App]{
 		{"mail", (*App).readMail},
 		{"from", (*App).readFrom},
 		{"subject_code", func(a *App, d *caddyfile.Dispenser) error { return onOff(d, &a.SubjectCode) }},
+		{"brand", (*App).readBrand},
 		{"group", (*App).readGroup},
 		{"domain", (*App).readDomain},
 		{"code", (*App).readCode},
 		{"session", (*App).readSession},
 		{"limits", (*App).readLimits},
+		{"token", (*App).readToken},
 		{"insecure_http", func(a *App, d *caddyfile.Dispenser) error { return onOff(d, &a.InsecureHTTP) }},
 		{"audit", (*App).readAudit},
 	},
-	later: []string{"sms", "passkeys", "brand", "app", "token"},
+	later: []string{"sms", "passkeys", "app"},
 }
 
 func (a *App) readStore(d *caddyfile.Dispenser) error {

@@ -49,7 +49,7 @@ func claimOf(name string) claim {
 		"xforwardeduser", "xforwardedemail", "xforwardedpreferredusername", "xforwardedgroups",
 		"xauthrequestuser", "xauthrequestemail", "xauthrequestpreferredusername", "xauthrequestgroups",
 		"cfaccessauthenticateduseremail", "cfaccessjwtassertion",
-		"xgatehouseassertion":
+		"xgatehouseassertion", "xgatehousetoken":
 		return identityClaim
 	case "xoriginalurl", "xoriginaluri", "xoriginalpath", "xoriginalmethod",
 		"xrewriteurl", "xrewriteuri", "xoverrideurl", "xreplacedpath",

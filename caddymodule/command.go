@@ -32,7 +32,7 @@ func Commands() []caddycmd.Command {
 	for _, c := range operatorCommands {
 		all = append(all, caddycmd.Command{Name: c.name, Short: c.short, CobraFunc: c.build})
 	}
-	return all
+	return append(all, caddycmd.Command{Name: "pages", Short: pagesShort, CobraFunc: buildPages})
 }
 
 // The exit codes of the commands. Scripts rest on them.

@@ -37,7 +37,7 @@ type Gate struct {
 	// Default: auto.
 	Unauthenticated string `json:"unauthenticated,omitempty"`
 	// Headers lists the presets of identity headers for the app: remote,
-	// forwarded, auth_request, assertion, none. Default: remote.
+	// forwarded, auth_request, cloudflare, assertion, none. Default: remote.
 	Headers []string `json:"headers,omitempty"`
 	// SessionIdle and SessionMax limit sessions at this site; never longer than
 	// the limits of the gatehouse app.
@@ -51,6 +51,10 @@ type Gate struct {
 	// Paths limits the gate to requests whose original or current path matches
 	// one of these, in the syntax of Caddy's path matcher. Default: all.
 	Paths []string `json:"paths,omitempty"`
+	// Portal is where people sign in for this site, instead of here, for
+	// example https://auth.example.com: a gatehouse_portal with the same store.
+	// Default: the site itself.
+	Portal string `json:"portal,omitempty"`
 
 	app       *App
 	place     *place           // where the gate stands; set when the app starts
@@ -58,6 +62,7 @@ type Gate struct {
 	public    *authcore.PublicPaths
 	clients   []netip.Prefix
 	origins   []authcore.Origin   // Origins, parsed
+	portal    authcore.Origin     // Portal, parsed
 	matchPath caddyhttp.MatchPath // Paths, ready to match; empty matches everything
 
 	headersOnce sync.Once
@@ -76,6 +81,8 @@ type place struct {
 	// whether all of these servers speak TLS.
 	ports []uint16
 	tls   bool
+	// named tells that a way to the gate has a host matcher above it.
+	named bool
 	// spots are the ways through the routes that lead to the gate.
 	spots []spot
 }

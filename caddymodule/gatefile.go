@@ -35,6 +35,7 @@ func init() {
 //	    session          idle <duration> max <duration>
 //	    report_only
 //	    origin           <url...>
+//	    portal           <url>
 //	}
 //
 // A path matcher becomes a part of the gate, which compares it with the
@@ -155,8 +156,8 @@ var gateWords = words[*Gate]{
 		}},
 		{"report_only", (*Gate).readReportOnly},
 		{"origin", (*Gate).readOrigin},
+		{"portal", (*Gate).readPortal},
 	},
-	later: []string{"portal"},
 }
 
 func (g *Gate) readDeny(d *caddyfile.Dispenser) error {

@@ -90,7 +90,10 @@ func (g *Gate) parse(groups *authcore.Groups) error {
 		return err
 	}
 	g.matchPath = caddyhttp.MatchPath(slices.Clone(g.Paths))
-	return nil
+	if g.Portal != "" {
+		g.portal, err = parseOriginOption("portal", "portal", g.Portal)
+	}
+	return err
 }
 
 func parseOrigins(texts []string) ([]authcore.Origin, error) {
@@ -132,7 +135,7 @@ func parseCIDR(text string) (netip.Prefix, error) {
 }
 
 // headerPresets are the identity headers that a gate can set.
-var headerPresets = []string{"remote", "forwarded", "auth_request", "assertion", "none"}
+var headerPresets = []string{"remote", "forwarded", "auth_request", "cloudflare", "assertion", "none"}
 
 // checkOptions checks the options that need no further reading.
 func (g *Gate) checkOptions(global authcore.SessionRule) error {

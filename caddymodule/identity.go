@@ -15,18 +15,18 @@ import (
 // removed from requests stands in claimOf, for all presets at once.
 var presets = map[string][]headerField{
 	"remote": {
-		{"Remote-User", emailPart}, {"Remote-Email", emailPart},
+		{"Remote-User", userPart}, {"Remote-Email", emailPart},
 		{"Remote-Name", namePart}, {"Remote-Groups", groupsPart},
 	},
 	"forwarded": {
-		{"X-Forwarded-User", emailPart}, {"X-Forwarded-Email", emailPart},
+		{"X-Forwarded-User", userPart}, {"X-Forwarded-Email", emailPart},
 		{"X-Forwarded-Preferred-Username", namePart}, {"X-Forwarded-Groups", groupsPart},
 	},
 	"auth_request": {
-		{"X-Auth-Request-User", emailPart}, {"X-Auth-Request-Email", emailPart},
+		{"X-Auth-Request-User", userPart}, {"X-Auth-Request-Email", emailPart},
 		{"X-Auth-Request-Preferred-Username", namePart}, {"X-Auth-Request-Groups", groupsPart},
 	},
-	"cloudflare": {{"Cf-Access-Authenticated-User-Email", emailPart}},
+	"cloudflare": {{"Cf-Access-Authenticated-User-Email", emailPart}, {"Cf-Access-Jwt-Assertion", accessPart}},
 	"assertion":  {{"X-Gatehouse-Assertion", assertionPart}},
 	"none":       {},
 }
@@ -40,17 +40,19 @@ type headerField struct {
 type part int
 
 const (
-	emailPart part = iota
+	userPart part = iota // the address, or which machine token
+	emailPart
 	namePart
 	groupsPart
 	assertionPart
+	accessPart // as Cloudflare Access signs it
 )
 
 // headerSet is what a gate's presets come to. It outlives the gate in the memos
 // of sessions, and holds nothing that would keep a configuration in memory.
 type headerSet struct {
-	fields    []headerField
-	assertion bool
+	fields []headerField
+	signed []part // those that must be signed anew from time to time
 }
 
 func newHeaderSet(names []string) *headerSet {
@@ -61,7 +63,11 @@ func newHeaderSet(names []string) *headerSet {
 	for _, name := range names {
 		s.fields = append(s.fields, presets[name]...)
 	}
-	s.assertion = slices.ContainsFunc(s.fields, func(f headerField) bool { return f.part == assertionPart })
+	for _, f := range s.fields {
+		if f.part == assertionPart || f.part == accessPart {
+			s.signed = append(s.signed, f.part)
+		}
+	}
 	return s
 }
 
@@ -71,10 +77,10 @@ func (g *Gate) headerSet() *headerSet {
 	return g.headers
 }
 
-// memoKey is under which a session remembers an identity. Only an assertion
+// memoKey is under which a session remembers an identity. Only what is signed
 // differs from one host of a gate to the next.
 func (s *headerSet) memoKey(at authcore.Origin) any {
-	if !s.assertion {
+	if len(s.signed) == 0 {
 		return s
 	}
 	return struct {
@@ -100,7 +106,7 @@ func (v *visit) identify() error {
 	key := set.memoKey(v.origin)
 	version := v.run.lists.Version()
 	id, _ := v.session.Memo(key).(*identity)
-	if id == nil || id.version != version || set.assertion && !v.run.service.Now().Before(id.until) {
+	if id == nil || id.version != version || len(set.signed) > 0 && !v.run.service.Now().Before(id.until) {
 		var err error
 		if id, err = v.newIdentity(set, version); err != nil {
 			return err
@@ -116,15 +122,16 @@ func (v *visit) newIdentity(set *headerSet, version uint64) (*identity, error) {
 	groups := v.run.groups.Of(s.Address)
 	id := &identity{version: version, placeholders: userPlaceholders(s, groups)}
 	parts := map[part]string{
-		emailPart: s.Address.String(), namePart: headerValue(s.Name), groupsPart: strings.Join(groups, ","),
+		userPart: s.User(), emailPart: s.Address.String(), namePart: headerValue(s.Name), groupsPart: strings.Join(groups, ","),
 	}
-	if set.assertion {
+	if len(set.signed) > 0 {
 		id.until = v.run.service.Now().Add(authcore.AssertionReuse)
-		assertion, err := v.run.service.Assert(s, v.origin, groups)
-		if err != nil {
+	}
+	for _, p := range set.signed {
+		var err error
+		if parts[p], err = v.sign(p, groups); err != nil {
 			return nil, err
 		}
-		parts[assertionPart] = assertion
 	}
 	for _, f := range set.fields {
 		if value := parts[f.part]; value != "" {
@@ -132,6 +139,14 @@ func (v *visit) newIdentity(set *headerSet, version uint64) (*identity, error) {
 		}
 	}
 	return id, nil
+}
+
+// sign makes a signed statement about the visitor.
+func (v *visit) sign(p part, groups []string) (string, error) {
+	if p == accessPart {
+		return v.run.service.AssertAccess(v.r.Context(), v.session, v.origin)
+	}
+	return v.run.service.Assert(v.session, v.origin, groups)
 }
 
 // write sets the headers. The values are copied, because handlers further in
@@ -162,12 +177,12 @@ func headerValue(s string) string {
 	return b.String()
 }
 
-// userPlaceholders answers {http.auth.user.*}. The id is the address, so that
-// access logs carry it as user_id.
+// userPlaceholders answers {http.auth.user.*}. The id is the address, or which
+// machine token it was, so that access logs carry it as user_id.
 func userPlaceholders(s *authcore.Session, groups []string) caddy.ReplacerFunc {
 	email := s.Address.String()
 	values := map[string]any{
-		"http.auth.user.id": email, "http.auth.user.email": email, "http.auth.user.sub": s.Subject,
+		"http.auth.user.id": s.User(), "http.auth.user.email": email, "http.auth.user.sub": s.Subject,
 		"http.auth.user.name": headerValue(s.Name), "http.auth.user.groups": strings.Join(groups, ","),
 		"http.auth.user.sid": s.ID, "http.auth.user.amr": strings.Join(s.AMR, ","),
 	}

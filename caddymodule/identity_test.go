@@ -27,7 +27,7 @@ func TestPresets(t *testing.T) {
 		{[]string{"remote"}, []string{"Remote-User", "Remote-Email", "Remote-Groups"}},
 		{[]string{"forwarded"}, []string{"X-Forwarded-User", "X-Forwarded-Email", "X-Forwarded-Groups"}},
 		{[]string{"auth_request"}, []string{"X-Auth-Request-User", "X-Auth-Request-Email", "X-Auth-Request-Groups"}},
-		{[]string{"cloudflare"}, []string{"Cf-Access-Authenticated-User-Email"}},
+		{[]string{"cloudflare"}, []string{"Cf-Access-Authenticated-User-Email", "Cf-Access-Jwt-Assertion"}},
 		{[]string{"assertion"}, []string{"X-Gatehouse-Assertion"}},
 		{[]string{"remote", "assertion"}, []string{"Remote-User", "Remote-Email", "Remote-Groups", "X-Gatehouse-Assertion"}},
 		{[]string{"none"}, nil},

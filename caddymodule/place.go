@@ -65,7 +65,7 @@ func (a *App) takePlaces(w *walk) error {
 			pages.place = p
 		}
 	}
-	return nil
+	return a.placeOthers(w)
 }
 
 // String names a gate for messages, without naming people.

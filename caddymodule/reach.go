@@ -126,7 +126,7 @@ func (p *probe) handler(handler caddyhttp.MiddlewareHandler, here certainty) (re
 		p.rewritten = true
 	}
 	switch h := handler.(type) {
-	case *Gate, *PagesHandler:
+	case *Gate, *PagesHandler, *Portal:
 		return here, here == always
 	case *caddyhttp.Subroute:
 		return p.list(h.Routes, here)

@@ -30,16 +30,26 @@ const (
 	badWebSocket              = refusalKind(pages.BadWebSocketOrigin)
 	unavailable               = refusalKind(pages.Unavailable)
 	badMethod     refusalKind = "bad_method"
+	badForward    refusalKind = "bad_forwarded_request" // a proxy's question that can't be believed or read
+	unknownSite   refusalKind = "unknown_site"          // that no site of gatehouse_authz names
+	notPassable   refusalKind = "not_passable"          // TRACE and the like behind another proxy
 	tooEarly      refusalKind = "too_early"
 
 	// Not refusals of a request, but counted or logged with them.
 	cutStream   refusalKind = "stream_cut"
 	staleCookie refusalKind = "session_cookie_refused"
+	staleToken  refusalKind = "machine_token_refused"
 )
+
+// hasPage tells whether people get a page about it. The others are for whoever
+// runs the proxy that asked.
+func (k refusalKind) hasPage() bool {
+	return k != badForward && k != unknownSite && k != notPassable
+}
 
 func (k refusalKind) status() int {
 	switch k {
-	case badOrigin, insecureHTTP:
+	case badOrigin, insecureHTTP, badForward:
 		return http.StatusBadRequest
 	case unavailable:
 		return http.StatusServiceUnavailable
@@ -113,7 +123,9 @@ func (v *visit) notStarted(err error, own bool) error {
 		return v.pass(false)
 	}
 	countRefusal(unavailable, false)
-	v.app.log.Error("a request came before gatehouse had started: "+err.Error(), zap.String("host", quoted(v.r.Host)))
+	if missed, ok := v.app.murmur.allow(v.client(), unavailable, time.Now()); ok {
+		v.app.log.Error("a request came before gatehouse had started: "+err.Error(), zap.String("host", quoted(v.r.Host)), zap.Int("suppressed", missed))
+	}
 	h := v.w.Header()
 	h.Set("Retry-After", retryAfter)
 	h.Set("Cache-Control", "no-store")

@@ -23,6 +23,7 @@ import (
 func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	v := newVisit(w, r)
 	v.g, v.app, v.next = g, g.app, next
+	v.takeToken()
 	v.webSocket = cleanRequest(r, v.vars)
 	if !isPassable(r.Method, v.webSocket) {
 		return v.refuse(refusal{kind: badMethod})
@@ -68,6 +69,9 @@ type visit struct {
 
 	outer     *visitor // what a gate before this one found
 	origin    authcore.Origin
+	portal    authcore.Origin // where people sign in for this site; zero: here
+	login     authcore.Origin // with Authz: the host whose form is led to; zero: this one
+	presented []string        // machine tokens that came with the request
 	webSocket bool
 	foreign   bool // a WebSocket that another site's page opened
 
@@ -81,7 +85,9 @@ func newVisit(w http.ResponseWriter, r *http.Request) visit {
 	v := visit{w: w, r: r, url: r.URL, method: r.Method}
 	ctx := r.Context()
 	v.vars, _ = ctx.Value(caddyhttp.VarsCtxKey).(map[string]any)
-	v.outer, _ = v.vars[visitorKey].(*visitor)
+	if v.outer, _ = v.vars[visitorKey].(*visitor); v.outer != nil {
+		v.presented = v.outer.machine
+	}
 	if original, ok := ctx.Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
 		v.url, v.method = original.URL, original.Method
 	}
@@ -91,7 +97,7 @@ func newVisit(w http.ResponseWriter, r *http.Request) visit {
 // start waits for the app. Where the gate stands is known once it has started.
 func (v *visit) start() (err error) {
 	if v.run, err = v.app.running(v.r.Context()); err == nil && v.g != nil {
-		v.place = v.g.place
+		v.place, v.portal = v.g.place, v.g.portal
 	}
 	return err
 }
@@ -124,6 +130,11 @@ func (v *visit) judge() (admitted bool, why refusal) {
 	if why = v.checkClient(); why.kind != "" {
 		return false, why
 	}
+	return v.judgeHere(public)
+}
+
+// judgeHere is judge once the place is known.
+func (v *visit) judgeHere(public bool) (admitted bool, why refusal) {
 	why = v.judgeVisitor()
 	if public && why.kind != "" {
 		return false, refusal{}
@@ -155,6 +166,9 @@ func (v *visit) judgeVisitor() refusal {
 // judgeSession asks the site's limits, then its policy, then whether the
 // sign-in is fresh enough: nobody signs in again only to be refused.
 func (v *visit) judgeSession() refusal {
+	if v.session.Machine != nil {
+		return v.judgeMachine()
+	}
 	g := v.g
 	now := v.run.service.Now()
 	age := now.Sub(v.session.AuthTime)
@@ -184,19 +198,29 @@ func (v *visit) servePages() error {
 		v.report(why)
 		return v.refuse(why)
 	}
+	return v.showPages()
+}
+
+// showPages serves the pages once the place is known. A machine token opens
+// none: they are for people.
+func (v *visit) showPages() error {
+	v.presented = nil
 	if err := v.find(); err != nil {
 		v.run.log.Error("the session of a visitor of the sign-in pages can't be read", zap.Error(err))
 	} else if v.session != nil {
 		v.run.service.Used(v.session)
 	}
-	if strings.HasPrefix(v.url.Path, linkRoot) && v.vars != nil {
+	if (strings.HasPrefix(v.url.Path, linkRoot) || strings.HasPrefix(v.url.Path, handoverRoot)) && v.vars != nil {
 		v.vars[caddyhttp.LogSkipVar] = true // the token is in the path
 	}
 	v.run.pages.ServeHTTP(v.w, v.original(), v.known())
 	return nil
 }
 
-const linkRoot = pages.Root + "link/"
+const (
+	linkRoot     = pages.Root + "link/"
+	handoverRoot = pages.Root + "handover/"
+)
 
 // original is the request as the client sent it.
 func (v *visit) original() *http.Request {
@@ -207,7 +231,10 @@ func (v *visit) original() *http.Request {
 
 // known is what the pages may know of the visitor.
 func (v *visit) known() pages.Visit {
-	return pages.Visit{Origin: v.origin, Client: v.client(), Session: v.session, SessionCookies: v.tokens}
+	return pages.Visit{
+		Origin: v.origin, Client: v.client(), Session: v.session, SessionCookies: v.tokens,
+		Portal: v.portal, IsPortal: v.app.isPortal(v.origin),
+	}
 }
 
 // Interface guards

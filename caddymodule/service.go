@@ -14,14 +14,18 @@ func (a *App) serviceConfig() (authcore.Config, error) {
 	if err != nil {
 		return authcore.Config{}, err
 	}
-	words := pages.MailConfig{SubjectCode: a.SubjectCode == nil || *a.SubjectCode}
+	words := pages.MailConfig{SubjectCode: a.SubjectCode == nil || *a.SubjectCode, Look: a.look}
 	if a.From != nil {
 		words.FromName, words.FromAddress = a.From.Name, a.From.Address
+	}
+	machines, err := a.machines()
+	if err != nil {
+		return authcore.Config{}, err
 	}
 	mails, err := pages.NewMails(words)
 	return authcore.Config{
 		Code: a.codeRule(), Session: a.sessionRule(), Limits: a.limits(), Domain: a.Domain,
-		MayReceive: a.mayReceive, Protects: a.protects, Allows: a.allows,
+		Machines: machines, MayReceive: a.mayReceive, Protects: a.protects, Allows: a.allows,
 		Senders: senders, Composer: mails, Observe: a.observe,
 	}, err
 }
@@ -40,10 +44,11 @@ func (a *App) mayReceive(address authcore.Address) bool {
 			return true
 		}
 	}
-	return false
+	return a.sitesAdmit(address)
 }
 
-// protects tells whether a gate stands at o, where people can sign in.
+// protects tells whether a gate stands at o, where people can sign in, a portal,
+// or another proxy that asks here.
 func (a *App) protects(o authcore.Origin) bool {
 	if !o.Secure() && !o.IsLocalhost() && !a.insecureHTTP() {
 		return false
@@ -53,7 +58,7 @@ func (a *App) protects(o authcore.Origin) bool {
 			return true
 		}
 	}
-	return false
+	return a.isPortalPlace(o) || a.isSite(o)
 }
 
 func (a *App) insecureHTTP() bool { return a.InsecureHTTP != nil && *a.InsecureHTTP }
@@ -87,6 +92,9 @@ func (a *App) allows(st *authcore.Stream, session *authcore.Session) bool {
 func (g *Gate) letsGoOn(session *authcore.Session) bool {
 	if g.ReportOnly {
 		return true
+	}
+	if session.Machine != nil {
+		return session.Address.IsZero() || g.policy.Admits(session.Address)
 	}
 	if g.SessionMax > 0 && time.Since(session.AuthTime) >= time.Duration(g.SessionMax) {
 		return false

@@ -35,7 +35,7 @@ func (v *visit) refuse(why refusal) error {
 
 // explain says why, to people with a page and to programs in JSON.
 func (v *visit) explain(why refusal) {
-	if v.navigates() {
+	if v.navigates() && why.kind.hasPage() {
 		v.run.pages.Problem(v.w, v.original(), v.known(), pages.Problem{Kind: pages.ProblemKind(why.kind), Detail: why.detail})
 		return
 	}
@@ -73,7 +73,7 @@ func (v *visit) askToSignIn(maxAge time.Duration) {
 		v.writeLoginRequired(maxAge)
 		return
 	}
-	v.w.Header().Set("Location", loginPath(v.wanted(), maxAge))
+	v.w.Header().Set("Location", v.loginAt(v.wanted(), maxAge))
 	status := http.StatusSeeOther // the form is a GET, whatever this was
 	if v.method == http.MethodGet || v.method == http.MethodHead {
 		status = http.StatusFound
@@ -87,7 +87,7 @@ func (v *visit) askToSignIn(maxAge time.Duration) {
 func (v *visit) redirects() bool {
 	switch v.g.Unauthenticated {
 	case "redirect":
-		return !isPreflight(v.r) && !v.webSocket
+		return !isPreflight(v.r) && !v.webSocket && !v.hasToken()
 	case "401":
 		return false
 	}
@@ -99,19 +99,24 @@ func (v *visit) writeLoginRequired(maxAge time.Duration) {
 		Error    string `json:"error"`
 		LoginURL string `json:"login_url"`
 		MaxAge   int    `json:"max_age,omitempty"`
-	}{"login_required", v.origin.String() + loginPath(v.cameFrom(), maxAge), seconds(maxAge)}
-	challenge := `Gatehouse login_url="` + answer.LoginURL + `"`
-	if answer.MaxAge > 0 {
-		challenge += ", max_age=" + strconv.Itoa(answer.MaxAge)
+	}{"login_required", v.loginURL(v.cameFrom(), maxAge), seconds(maxAge)}
+	v.challenge(maxAge)
+	v.writeJSON(http.StatusUnauthorized, answer)
+}
+
+// challenge says in a 401's header where to sign in.
+func (v *visit) challenge(maxAge time.Duration) {
+	challenge := `Gatehouse login_url="` + v.loginURL(v.cameFrom(), maxAge) + `"`
+	if maxAge > 0 {
+		challenge += ", max_age=" + strconv.Itoa(seconds(maxAge))
 	}
 	v.w.Header().Set("WWW-Authenticate", challenge)
-	v.writeJSON(http.StatusUnauthorized, answer)
 }
 
 // navigates tells whether the request is for a page that a person will look at
 // in a window of its own.
 func (v *visit) navigates() bool {
-	if v.webSocket || strings.HasPrefix(v.url.Path, "/.well-known/") {
+	if v.webSocket || v.hasToken() || strings.HasPrefix(v.url.Path, "/.well-known/") {
 		return false
 	}
 	h := v.r.Header
@@ -148,8 +153,26 @@ func (v *visit) cameFrom() authcore.ReturnTo {
 	return v.wanted()
 }
 
-func loginPath(to authcore.ReturnTo, maxAge time.Duration) string {
-	path := pages.Root + "login?return_to=" + url.QueryEscape(to.Path())
+// loginAt is what a Location says to lead to the login form: its path, where
+// that is on this host.
+func (v *visit) loginAt(to authcore.ReturnTo, maxAge time.Duration) string {
+	if v.login.IsZero() {
+		return loginPath(v.origin, to, maxAge)
+	}
+	return v.loginURL(to, maxAge)
+}
+
+// loginURL is loginAt with the host in any case.
+func (v *visit) loginURL(to authcore.ReturnTo, maxAge time.Duration) string {
+	at := v.login
+	if at.IsZero() {
+		at = v.origin
+	}
+	return at.String() + loginPath(at, to, maxAge)
+}
+
+func loginPath(at authcore.Origin, to authcore.ReturnTo, maxAge time.Duration) string {
+	path := pages.Root + "login?return_to=" + url.QueryEscape(to.Location(at))
 	if maxAge > 0 {
 		path += "&max_age=" + strconv.Itoa(seconds(maxAge))
 	}

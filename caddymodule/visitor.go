@@ -12,6 +12,7 @@ import (
 // from the request, so these could not find the session themselves.
 type visitor struct {
 	cookies []string // the Cookie headers as they came
+	machine []string // machine tokens that came with the request
 	looked  bool     // the session was looked up; what follows is the outcome
 	session *authcore.Session
 	lastUse time.Time
@@ -29,6 +30,9 @@ func (v *visit) find() error {
 	if v.outer != nil && v.outer.looked {
 		v.session, v.lastUse, v.tokens = v.outer.session, v.outer.lastUse, v.outer.tokens
 		return nil
+	}
+	if v.hasToken() {
+		return v.findMachine()
 	}
 	domain := v.run.domain
 	if domain != "" && !v.origin.Under(domain) {
@@ -65,7 +69,7 @@ func (v *visit) hideCookies(into *visitor) {
 	if v.outer != nil {
 		*into = *v.outer
 	} else {
-		into.cookies = v.r.Header["Cookie"]
+		into.cookies, into.machine = v.r.Header["Cookie"], v.presented
 		pages.StripOwnCookies(v.r.Header)
 	}
 	if v.run != nil && !into.looked {

@@ -106,7 +106,7 @@ func (w *walk) handler(handler caddyhttp.MiddlewareHandler, here scope, pathMatc
 			w.warnings = append(w.warnings, fmt.Sprintf("the gate at %s stands behind a matcher for a path, and the path may be rewritten before: a request that is rewritten to another path is not guarded; write the path on the directive, as in: gatehouse /admin/* *@example.com", here))
 		}
 		w.note(handler, here)
-	case *PagesHandler:
+	case *PagesHandler, *Portal, *Authz:
 		w.note(handler, here)
 	}
 	return nil
@@ -121,6 +121,7 @@ func (w *walk) note(h caddyhttp.MiddlewareHandler, here scope) {
 		w.order = append(w.order, h)
 	}
 	if !here.anyHost {
+		p.named = true
 		p.hosts = append(p.hosts, here.hosts...)
 	}
 	for _, port := range here.ports {

@@ -233,7 +233,7 @@ func (top *topology) tour(t *testing.T) {
 	t.Run("refused", func(t *testing.T) { top.checkRefused(t, v) })
 }
 
-var spoofed = []string{
+var claimed = []string{
 	"Remote-User: root@evil.test", "remote-email: root@evil.test", "Remote_User: root@evil.test", "Remote-Groups: admins",
 	"REMOTE-NAME: root", "Remote.User: root@evil.test",
 }
@@ -242,7 +242,7 @@ var spoofed = []string{
 // says.
 func (top *topology) checkIdentity(t *testing.T, v *visitor, alice string) {
 	for _, path := range []string{"/", "/public/x"} {
-		s := top.raw("GET "+path, top.host(), append(spoofed, v.cookies(), "Accept: application/json")...).must(t, http.StatusOK).seen(t)
+		s := top.raw("GET "+path, top.host(), append(claimed, v.cookies(), "Accept: application/json")...).must(t, http.StatusOK).seen(t)
 		for _, name := range []string{"Remote-User", "Remote-Email"} {
 			if got := s.header(name); len(got) != 1 || got[0] != alice {
 				t.Errorf("%s: the app sees %s %q", path, name, got)
@@ -254,7 +254,7 @@ func (top *topology) checkIdentity(t *testing.T, v *visitor, alice string) {
 			}
 		}
 	}
-	s := top.raw("GET /public/x", top.host(), append(spoofed, "Accept: application/json", "X-Gatehouse-Token: x")...).must(t, http.StatusOK).seen(t)
+	s := top.raw("GET /public/x", top.host(), append(claimed, "Accept: application/json", "X-Gatehouse-Token: x")...).must(t, http.StatusOK).seen(t)
 	for _, name := range []string{"Remote-User", "Remote-Email", "Remote-Groups", "Remote-Name", "X-Gatehouse-Token"} {
 		if got := s.header(name); len(got) > 0 && got[0] != "" {
 			t.Errorf("nobody is signed in, and the app sees %s %q", name, got)
@@ -447,3 +447,5 @@ func (top *topology) checkRefused(t *testing.T, v *visitor) {
 	top.run(top.config)
 }
 
+// scripts are the headers of a request that a page's script makes.
+var scripts = []string{"Accept", "*/*", "Sec-Fetch-Mode", "cors", "Sec-Fetch-Dest", "empty", "Sec-Fetch-Site", "same-origin"}

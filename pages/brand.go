@@ -22,8 +22,8 @@ type Brand struct {
 // maxName bounds a name in runes: it stands in subjects and on buttons.
 const maxName = 60
 
-// check looks at what needs no file.
-func (b Brand) check() error {
+// Check looks at what needs no file: all but Logo and Pages, which NewLook reads.
+func (b Brand) Check() error {
 	var problems []error
 	if strings.ContainsFunc(b.Name, unicode.IsControl) || len([]rune(b.Name)) > maxName {
 		problems = append(problems, fmt.Errorf("brand: the name has a control character or more than %d characters", maxName))
@@ -31,6 +31,11 @@ func (b Brand) check() error {
 	if b.Support != "" {
 		if _, err := authcore.ParseAddress(b.Support); err != nil {
 			problems = append(problems, fmt.Errorf("brand: support %q: %w", b.Support, err))
+		}
+	}
+	if b.Accent != "" {
+		if _, _, err := accents(b.Accent); err != nil {
+			problems = append(problems, fmt.Errorf("brand: accent %w", err))
 		}
 	}
 	return errors.Join(problems...)

@@ -24,7 +24,7 @@ func parseColor(s string) (color, error) {
 	}
 	n, err := strconv.ParseUint(s[min(1, len(s)):], 16, 24)
 	if err != nil || len(s) != 7 || s[0] != '#' {
-		return color{}, fmt.Errorf("write a colour in quotes, as in \"#1d4ed8\"; %q is none", s)
+		return color{}, fmt.Errorf("%q is no colour; write one in quotes, as in \"#1d4ed8\"", s)
 	}
 	return color{float64(n>>16) / 255, float64(n>>8&255) / 255, float64(n&255) / 255}, nil
 }

@@ -7,35 +7,55 @@ import (
 )
 
 // logout asks whether to sign out or, without a session, says that nobody is
-// signed in.
+// signed in, and where the browser still is.
 func logout(e *exchange) {
 	v := e.view("logout", "out")
 	key := "logout.done.title"
-	if e.v.Session != nil {
+	switch {
+	case e.v.Session != nil:
 		v.State, key = "confirm", "logout.title"
 		to := authcore.ParseReturnTo(e.r.URL.Query().Get("return_to"), e.v.Origin, e.p.service.Protects)
 		v.target = to.Origin()
 		if v.ReturnTo = to.Location(e.v.Origin); v.ReturnTo == "/" {
 			v.ReturnTo = ""
 		}
+		var err error
+		if v.Sites, err = e.relatives(); err != nil {
+			e.outage(err)
+			return
+		}
+		v.Child = e.v.Session.Parent != ""
+	case e.leaves() && e.r.URL.Query().Has("left"):
+		v.State = "left"
+		v.Sites = []SiteLink{{e.v.Portal.Host(), e.v.Portal.String() + Root + "logout"}}
 	}
 	v.titled(key)
 	e.page(http.StatusOK, v)
 }
 
-// endSession signs out: the session ends on the server, with its open streams.
+// endSession signs out: the session ends on the server, with its open streams
+// and with what belongs to the same sign-in. With only=here the rest goes on.
 func endSession(e *exchange) {
-	if s := e.v.Session; s != nil {
-		if _, err := e.p.service.Core().End(e.r.Context(), s.ID, authcore.SignedOut); err != nil {
+	s := e.v.Session
+	here := e.form.get("only") == "here" && s != nil && s.Parent != ""
+	if s != nil {
+		end := e.p.service.Core().End
+		if here {
+			end = e.p.service.Core().EndHere
+		}
+		if _, err := end(e.r.Context(), s.ID, authcore.SignedOut); err != nil {
 			e.outage(err)
 			return
 		}
 	}
 	e.jar.expireSession()
 	raw := e.form.get("return_to")
-	if raw == "" {
+	switch {
+	case here: // going on would sign in again without asking
+		e.redirect(Root + "logout?left")
+	case raw == "":
 		e.redirect(Root + "logout")
-		return
+	default:
+		e.redirect(authcore.ParseReturnTo(raw, e.v.Origin, e.p.service.Protects).Location(e.v.Origin))
 	}
-	e.redirect(authcore.ParseReturnTo(raw, e.v.Origin, e.p.service.Protects).Location(e.v.Origin))
 }

@@ -48,7 +48,7 @@ var plainLook = sync.OnceValues(func() (*Look, error) { return NewLook(Brand{}) 
 // every state of its screen. The error says which option and which file is
 // wrong, and how.
 func NewLook(b Brand) (*Look, error) {
-	if err := b.check(); err != nil {
+	if err := b.Check(); err != nil {
 		return nil, err
 	}
 	l := &Look{brand: b, screens: map[string]*template.Template{}, accent: "#1d4ed8"}

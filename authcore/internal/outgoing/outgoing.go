@@ -1,0 +1,85 @@
+// Package outgoing is what senders that speak HTTP share: a client that waits
+// for no one and follows nothing, and what its failures mean.
+package outgoing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// Timeout bounds one request.
+const Timeout = 20 * time.Second
+
+// MaxAnswer bounds what is read of an answer, in bytes.
+const MaxAnswer = 64 << 10
+
+// Client returns a client that follows no redirect, since the credentials are
+// for one host, and keeps no connection between messages, so that a replaced
+// configuration leaves nothing behind.
+func Client(timeout time.Duration) *http.Client {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.DisableKeepAlives = true
+	return &http.Client{
+		Transport:     transport,
+		Timeout:       timeout,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// ParseURL reads the address of a service. Plain http is for localhost only:
+// credentials or codes go with every request.
+func ParseURL(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" {
+		return nil, errors.New("not a URL like https://sms.example.com/send")
+	}
+	if u.Scheme != "https" && (u.Scheme != "http" || !isLocalhost(u.Hostname())) {
+		return nil, errors.New("it must begin with https://; plain http would show the messages to everybody between")
+	}
+	return u, nil
+}
+
+func isLocalhost(host string) bool {
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return ip.IsLoopback()
+	}
+	return host == "localhost" || strings.HasSuffix(host, ".localhost")
+}
+
+// NoAnswer is what a failed request means: the service itself is down. The
+// text holds its URL without query and what the network or TLS said, no more.
+func NoAnswer(sender string, err error) *authcore.SendError {
+	what := "the request failed"
+	var network interface{ Timeout() bool }
+	var failed *url.Error
+	switch {
+	case errors.Is(err, context.Canceled):
+		what = "stopped"
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
+		what = "no answer in time"
+	case errors.As(err, &failed):
+		what = failed.Err.Error()
+	}
+	return &authcore.SendError{Fault: authcore.SenderDown, Reason: sender + ": " + what, Err: err}
+}
+
+// Status says what an HTTP status other than 2xx means when nothing more is
+// known: statuses that would meet every message alike are the service's own
+// failure, the rest is about the message.
+func Status(status int) (authcore.SendFault, string) {
+	what := fmt.Sprintf("answered HTTP %d", status)
+	switch {
+	case status == http.StatusUnauthorized, status == http.StatusForbidden, status == http.StatusNotFound,
+		status == http.StatusTooManyRequests, status == http.StatusRequestTimeout, status < 400, status >= 500:
+		return authcore.SenderDown, what
+	}
+	return authcore.Rejected, what
+}

@@ -1,0 +1,34 @@
+package maillog_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/maillog"
+)
+
+func TestTextMessage(t *testing.T) {
+	number, err := authcore.ParsePhone("+15005550009")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	if err := maillog.New(&b).SendText(t.Context(), authcore.Text{To: number, Body: "482913 is your \x1b[2JShop code.", Code: "482913"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"A text message to +15005550009", "482913 is your [2JShop code.", "Code     482913"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("the box lacks %q: %s", want, b.String())
+		}
+	}
+	var failed *authcore.SendError
+	if err := maillog.New(broken{}).SendText(t.Context(), authcore.Text{To: number}); !errors.As(err, &failed) || failed.Fault != authcore.SenderDown {
+		t.Errorf("a terminal that can't be written to: %v", err)
+	}
+}
+
+type broken struct{}
+
+func (broken) Write([]byte) (int, error) { return 0, errors.New("closed") }

@@ -1,0 +1,300 @@
+package caddymodule
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/pages"
+)
+
+func init() { caddy.RegisterModule(new(Authz)) }
+
+// Authz answers other proxies (nginx, HAProxy, Traefik, Envoy, another Caddy)
+// that ask whether a request may pass, on the paths of Authelia and of
+// oauth2-proxy. It stands in a site without a host name, answers every path
+// itself and never calls the next handler: proxies read any 200 as "allowed".
+//
+// It believes what a proxy says of a request only if that proxy is one of the
+// server's trusted_proxies.
+type Authz struct {
+	// Login is where people sign in, for example https://auth.example.com: a
+	// gatehouse_portal, or a site with a gate.
+	Login string `json:"login,omitempty"`
+	// Sites lists what the other proxies protect, each with its people. The
+	// first that names a host exactly counts, then the first with a star.
+	Sites []*AuthzSite `json:"sites,omitempty"`
+
+	app   *App
+	login authcore.Origin
+}
+
+// AuthzSite is one site, or all below a domain, behind another proxy.
+type AuthzSite struct {
+	// Site is a host name, with *. in front for all names one label below it.
+	Site string `json:"site,omitempty"`
+	// Allow, Deny, Public, Fresh and Headers are as in a gate.
+	Allow   []string       `json:"allow,omitempty"`
+	Deny    []string       `json:"deny,omitempty"`
+	Public  []string       `json:"public,omitempty"`
+	Fresh   caddy.Duration `json:"fresh,omitempty"`
+	Headers []string       `json:"headers,omitempty"`
+
+	pattern authcore.SitePattern
+	gate    *Gate // decides as a gate at the site itself would
+}
+
+// CaddyModule returns the Caddy module information.
+func (*Authz) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.handlers.gatehouse_authz", New: func() caddy.Module { return new(Authz) }}
+}
+
+// Provision joins the handler to the app.
+func (a *Authz) Provision(ctx caddy.Context) (err error) {
+	if a.app, err = theApp(ctx); err != nil {
+		return err
+	}
+	if err := a.parse(a.app.groups); err != nil {
+		return err
+	}
+	a.app.authzs = append(a.app.authzs, a)
+	return nil
+}
+
+func (a *Authz) parse(groups *authcore.Groups) (err error) {
+	if a.login, err = parseOriginOption("gatehouse_authz: login", "login", a.Login); err != nil {
+		return err
+	}
+	if len(a.Sites) == 0 {
+		return fmt.Errorf("gatehouse_authz protects nothing: name a site and its people, as in\n    site wiki.example.com *@example.com")
+	}
+	for i, s := range a.Sites {
+		if err := s.parse(a.app, groups); err != nil {
+			return fmt.Errorf("site %s: %w", s.Site, err)
+		}
+		for _, other := range a.Sites[:i] {
+			if other.pattern == s.pattern {
+				return fmt.Errorf("site %s is written twice: put the people of both on one line", s.Site)
+			}
+		}
+	}
+	return nil
+}
+
+// parseOriginOption reads an option whose value is the origin of a site.
+func parseOriginOption(where, option, text string) (authcore.Origin, error) {
+	try := "write where people sign in, as in\n    " + option + " https://auth.example.com"
+	if text == "" {
+		return authcore.Origin{}, fmt.Errorf("%s is missing; %s", where, try)
+	}
+	o, err := authcore.ParseOrigin(text)
+	if err != nil {
+		return o, fmt.Errorf("%s %q: %w; %s", where, text, err, try)
+	}
+	return o, nil
+}
+
+func (s *AuthzSite) parse(app *App, groups *authcore.Groups) (err error) {
+	if s.pattern, err = authcore.ParseSitePattern(s.Site); err != nil {
+		return err
+	}
+	s.gate = &Gate{Allow: s.Allow, Deny: s.Deny, Public: s.Public, Fresh: s.Fresh, Headers: s.Headers, app: app}
+	if err := s.gate.parse(groups); err != nil {
+		return err
+	}
+	s.gate.place = &place{key: "authz " + s.Site}
+	return s.gate.checkOptions(authcore.DefaultSession)
+}
+
+// site returns the site that o is of, nil for none.
+func (a *Authz) site(o authcore.Origin) *AuthzSite {
+	var starred *AuthzSite
+	for _, s := range a.Sites {
+		if !s.pattern.Covers(o) {
+			continue
+		}
+		if s.pattern.Exact() {
+			return s
+		}
+		if starred == nil {
+			starred = s
+		}
+	}
+	return starred
+}
+
+// ServeHTTP answers one question of a proxy.
+func (a *Authz) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
+	v := newVisit(w, r)
+	v.app = a.app
+	w.Header().Set("Cache-Control", "no-store")
+	dialect, rest := dialectOf(v.url.Path)
+	q := question{visit: &v, authz: a, dialect: dialect}
+	switch {
+	case dialect != nil:
+		return q.answer(rest)
+	case isOwnPath(v.url.Path):
+		return q.servePages()
+	case v.url.Path == oauthSignIn || v.url.Path == oauthStart:
+		return q.leadToLogin()
+	}
+	w.WriteHeader(http.StatusForbidden)
+	return nil
+}
+
+// question is one request about another.
+type question struct {
+	*visit
+	authz   *Authz
+	dialect *dialect
+}
+
+// answer decides about the request that is asked about. rest is what follows
+// the dialect's own path.
+func (q *question) answer(rest string) error {
+	if err := q.start(); err != nil {
+		if q.dialect.strict {
+			q.w.WriteHeader(http.StatusForbidden)
+			return nil
+		}
+		return q.notStarted(err, true)
+	}
+	admitted, why := false, refusal{}
+	if problem := q.read(rest); problem != "" {
+		why = refusal{kind: badForward, detail: problem}
+	} else {
+		admitted, why = q.judgeSite()
+	}
+	switch {
+	case why.kind == "":
+		return q.allow(admitted)
+	case why.kind != loginRequired:
+		q.report(why)
+	default:
+		countRefusal(why.kind, false)
+	}
+	if q.dialect.strict {
+		return q.refuseStrictly(why)
+	}
+	return q.refuse(why)
+}
+
+// judgeSite asks the gate of the site.
+func (q *question) judgeSite() (admitted bool, why refusal) {
+	s := q.authz.site(q.origin)
+	if s == nil {
+		return false, refusal{kind: unknownSite, detail: "No site line names " + quoted(q.origin.Host()) + "."}
+	}
+	q.g, q.place = s.gate, s.gate.place
+	q.login = q.authz.loginFor(q.origin, q.run.domain)
+	if !isPassable(q.method, q.webSocket) {
+		return false, refusal{kind: notPassable}
+	}
+	public := s.gate.public.Match(q.url.Path, q.url.EscapedPath())
+	if !public && !q.origin.Secure() && !q.run.insecureHTTP && !q.origin.IsLocalhost() {
+		return false, refusal{kind: insecureHTTP, detail: q.insecureDetail()}
+	}
+	return q.judgeHere(public)
+}
+
+// loginFor is where people of the site o sign in: at the login host directly
+// where the cookie set there is good for o, else at o itself, which has the
+// session handed over.
+func (a *Authz) loginFor(o authcore.Origin, domain string) authcore.Origin {
+	if a.login.Audience(domain) == o.Audience(domain) {
+		return a.login
+	}
+	return o
+}
+
+// allow answers that the request may pass, with the visitor's identity if there
+// is one to tell. The body stays empty: a proxy that does not read it would
+// have to give up the connection.
+func (q *question) allow(admitted bool) error {
+	if admitted {
+		q.identity.write(q.w.Header())
+	}
+	q.w.Header().Set("Content-Length", "0")
+	q.w.WriteHeader(http.StatusOK)
+	return nil
+}
+
+// refuseStrictly answers proxies that know 401 and 403 alone: nginx makes a 500
+// of everything else.
+func (q *question) refuseStrictly(why refusal) error {
+	status := http.StatusForbidden
+	if why.kind == loginRequired {
+		status = http.StatusUnauthorized
+		if q.dialect.location {
+			q.w.Header().Set("Location", q.loginURL(q.wanted(), why.maxAge))
+		}
+		q.challenge(why.maxAge)
+	}
+	q.w.Header().Set("Content-Length", "0")
+	q.w.WriteHeader(status)
+	return nil
+}
+
+// servePages serves our own pages for a site whose proxy leads /_gatehouse/*
+// here: the hand-over of sessions, and who is signed in.
+func (q *question) servePages() error {
+	q.r.Header.Del(machineHeader)
+	if err := q.start(); err != nil {
+		return q.notStarted(err, true)
+	}
+	origin, problem := q.ownOrigin()
+	if problem == "" && q.authz.site(origin) == nil {
+		problem = "No site line names " + quoted(origin.Host()) + "."
+	}
+	if problem != "" {
+		q.report(refusal{kind: badForward, detail: problem})
+		q.w.WriteHeader(http.StatusForbidden)
+		return nil
+	}
+	q.origin, q.portal = origin, q.authz.login
+	return q.showPages()
+}
+
+// leadToLogin answers oauth2-proxy's sign-in paths. The page says the same as
+// the Location, because nginx is often told to make a 403 of the answer.
+func (q *question) leadToLogin() error {
+	if err := q.start(); err != nil {
+		return q.notStarted(err, true)
+	}
+	to := q.wishedReturn()
+	q.login = q.authz.loginFor(to.Origin(), q.run.domain)
+	q.w.Header().Set("Location", q.loginURL(to, 0))
+	q.w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	q.w.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	q.w.WriteHeader(http.StatusFound)
+	fmt.Fprint(q.w, pages.LeadTo(q.loginURL(to, 0)))
+	return nil
+}
+
+// wishedReturn is where the visitor wants to be after signing in: rd or what
+// the proxy says, at one of our sites; else the login host itself.
+func (q *question) wishedReturn() authcore.ReturnTo {
+	own := q.authz.login
+	if origin, problem := q.ownOrigin(); problem == "" && q.authz.site(origin) != nil {
+		own = origin
+	}
+	wish := q.url.Query().Get("rd")
+	if wish == "" {
+		wish = q.r.Header.Get("X-Auth-Request-Redirect")
+	}
+	to := authcore.ParseReturnTo(wish, own, q.run.service.Protects)
+	if strings.HasPrefix(to.Path(), "/oauth2/") { // else it would lead back here
+		to = authcore.ParseReturnTo("/", own, nil)
+	}
+	return to
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner           = (*Authz)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Authz)(nil)
+)

@@ -1,0 +1,248 @@
+package caddymodule
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// dialect is how one family of proxies asks.
+type dialect struct {
+	path     string
+	below    bool // the request's own path follows
+	strict   bool // answers are 200, 401 and 403 alone
+	location bool // a strict 401 says where to sign in
+	read     func(*question, string) (asked, string)
+}
+
+// dialects are Authelia's three and oauth2-proxy's.
+var dialects = []*dialect{
+	{path: "/api/authz/forward-auth", read: (*question).readForwarded},
+	{path: "/api/authz/auth-request", strict: true, location: true, read: (*question).readOriginal},
+	{path: "/api/authz/ext-authz", below: true, read: (*question).readExtended},
+	{path: "/oauth2/auth", strict: true, read: (*question).readOAuth},
+}
+
+const (
+	oauthSignIn = "/oauth2/sign_in"
+	oauthStart  = "/oauth2/start"
+)
+
+// dialectOf finds the dialect of a path, nil for none, and what follows it.
+func dialectOf(path string) (d *dialect, rest string) {
+	for _, d := range dialects {
+		rest, ok := strings.CutPrefix(path, d.path)
+		if ok && (rest == "" || d.below && rest[0] == '/') {
+			return d, rest
+		}
+	}
+	return nil, ""
+}
+
+// asked is the request that a proxy asks about, as it tells it.
+type asked struct {
+	scheme, host, uri, method string
+}
+
+// maxForwarded bounds what is believed of a URL: servers refuse longer ones.
+const maxForwarded = 16 << 10
+
+// read finds out which request is asked about, or what is wrong with the
+// question. Everything it takes from headers is the trusted proxy's word.
+func (q *question) read(rest string) (problem string) {
+	if !fromTrustedProxy(q.vars) {
+		return "The peer is not listed in Caddy's trusted_proxies, so what it says of the request was not believed: list the proxy that asks there."
+	}
+	told, problem := q.dialect.read(q, rest)
+	if problem == "" {
+		problem = q.contradiction(told)
+	}
+	if problem != "" {
+		return problem
+	}
+	return q.take(told)
+}
+
+// take brings what was told into one form.
+func (q *question) take(told asked) (problem string) {
+	if q.origin, problem = forwardedOrigin(told.scheme, told.host); problem != "" {
+		return problem
+	}
+	if len(told.uri) > maxForwarded || !strings.HasPrefix(told.uri, "/") || strings.ContainsFunc(told.uri, isControl) {
+		return "The forwarded URI is not a path of at most 16 KiB."
+	}
+	// As a request line has it: a # is a byte of the path, // begins no host.
+	path, query, _ := strings.Cut(told.uri, "?")
+	decoded, err := url.PathUnescape(path)
+	if err != nil {
+		return "The forwarded URI has a broken escape."
+	}
+	q.url = &url.URL{Path: decoded, RawPath: path, RawQuery: query}
+	if q.method = told.method; !isMethod(told.method) {
+		return "The forwarded method is not one."
+	}
+	h := q.r.Header
+	q.webSocket = len(h["Sec-Websocket-Key"]) > 0 || strings.EqualFold(h.Get("Upgrade"), "websocket")
+	q.takeToken()
+	return ""
+}
+
+func isMethod(s string) bool {
+	return s != "" && len(s) <= 32 && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-_") == ""
+}
+
+func forwardedOrigin(scheme, host string) (o authcore.Origin, problem string) {
+	switch strings.ToLower(scheme) {
+	case "https", "wss":
+		scheme = "https"
+	case "http", "ws":
+		scheme = "http"
+	default:
+		return o, "The forwarded scheme is neither https nor http."
+	}
+	o, err := authcore.NewOrigin(scheme, host)
+	if err != nil {
+		return o, "The forwarded host " + quoted(host) + " can't be read: " + err.Error() + "."
+	}
+	return o, ""
+}
+
+// one returns a header that must be there once, and not as a list: of two
+// values nobody knows which one the proxy has checked.
+func (q *question) one(name string) (value, problem string) {
+	lines := q.r.Header[name]
+	if len(lines) != 1 || lines[0] == "" {
+		return "", "The proxy must send " + name + ", exactly once."
+	}
+	return lines[0], ""
+}
+
+// ones is one for several headers.
+func (q *question) ones(names ...string) (values []string, problem string) {
+	for _, name := range names {
+		value, problem := q.one(name)
+		if problem != "" {
+			return nil, problem
+		}
+		values = append(values, value)
+	}
+	return values, ""
+}
+
+// readForwarded is how Traefik, Caddy and HAProxy ask.
+func (q *question) readForwarded(string) (asked, string) {
+	told, problem := q.ones("X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Uri", "X-Forwarded-Method")
+	if problem != "" {
+		return asked{}, problem
+	}
+	return asked{told[0], told[1], told[2], told[3]}, ""
+}
+
+// readOriginal is how nginx asks.
+func (q *question) readOriginal(string) (asked, string) {
+	told, problem := q.ones("X-Original-Url", "X-Original-Method")
+	if problem != "" {
+		return asked{}, problem
+	}
+	scheme, rest, ok := strings.Cut(told[0], "://")
+	end := strings.IndexAny(rest, "/?#")
+	if !ok || end < 0 || rest[end] != '/' {
+		return asked{}, "X-Original-URL must be a whole URL, as $scheme://$http_host$request_uri is."
+	}
+	return asked{scheme, rest[:end], rest[end:], told[1]}, ""
+}
+
+// readExtended is how Envoy asks: with the request's own method, host and path.
+func (q *question) readExtended(string) (asked, string) {
+	scheme, problem := q.one("X-Forwarded-Proto")
+	if problem != "" {
+		return asked{}, problem
+	}
+	uri := q.r.RequestURI
+	if uri == "" || uri[0] != '/' {
+		uri = q.url.RequestURI()
+	}
+	uri, ok := strings.CutPrefix(uri, "/api/authz/ext-authz")
+	if !ok {
+		return asked{}, "The path must begin with /api/authz/ext-authz as it stands."
+	}
+	if strings.HasPrefix(uri, "//") {
+		uri = uri[1:] // path_prefix with a slash at its end
+	}
+	if uri == "" || uri[0] == '?' {
+		uri = "/" + uri
+	}
+	return asked{scheme, q.r.Host, uri, q.r.Method}, ""
+}
+
+// readOAuth is how nginx asks oauth2-proxy. Its documentation sets neither
+// scheme nor method: the scheme is then that of the login host.
+func (q *question) readOAuth(string) (asked, string) {
+	uri, problem := q.one("X-Forwarded-Uri")
+	if problem != "" {
+		return asked{}, problem
+	}
+	told := asked{scheme: q.authz.login.Scheme(), host: q.r.Host, uri: uri, method: http.MethodGet}
+	for name, into := range map[string]*string{"X-Forwarded-Proto": &told.scheme, "X-Forwarded-Host": &told.host, "X-Forwarded-Method": &told.method} {
+		if len(q.r.Header[name]) == 0 {
+			continue
+		}
+		if *into, problem = q.one(name); problem != "" {
+			return asked{}, problem
+		}
+	}
+	return told, ""
+}
+
+// contradiction finds a header that tells of another request than told. A
+// client's own headers get to us beside the proxy's; one that the proxy did not
+// set must not be the one that somebody believes.
+func (q *question) contradiction(told asked) (problem string) {
+	same := map[string]func(string) bool{
+		"X-Forwarded-Proto":  func(s string) bool { return sameScheme(s, told.scheme) },
+		"X-Forwarded-Host":   func(s string) bool { return strings.EqualFold(s, told.host) },
+		"X-Forwarded-Uri":    func(s string) bool { return s == told.uri },
+		"X-Forwarded-Method": func(s string) bool { return s == told.method },
+		"X-Original-Method":  func(s string) bool { return s == told.method },
+		"X-Original-Uri":     func(s string) bool { return s == told.uri },
+		"X-Original-Url":     func(s string) bool { return sameURL(s, told) },
+	}
+	for name, is := range same {
+		for _, line := range q.r.Header[name] {
+			if len(q.r.Header[name]) > 1 || !is(line) {
+				return name + " contradicts the request that the proxy asks about: have the proxy set or remove it."
+			}
+		}
+	}
+	return ""
+}
+
+func sameScheme(a, b string) bool {
+	secure := func(s string) bool { return strings.EqualFold(s, "https") || strings.EqualFold(s, "wss") }
+	return strings.EqualFold(a, b) || secure(a) == secure(b) && strings.HasPrefix(strings.ToLower(a), "ws")
+}
+
+// sameURL reads X-Original-URL, which some proxies fill with the path alone.
+func sameURL(s string, told asked) bool {
+	return s == told.uri || strings.EqualFold(s, told.scheme+"://"+told.host+told.uri) && strings.HasSuffix(s, told.uri)
+}
+
+// ownOrigin is the site that a request for one of our own pages is for, passed
+// on by the site's proxy.
+func (q *question) ownOrigin() (o authcore.Origin, problem string) {
+	scheme, host := q.authz.login.Scheme(), q.r.Host
+	if !fromTrustedProxy(q.vars) {
+		return o, "The peer is not listed in Caddy's trusted_proxies: list the proxy that passes /_gatehouse/* on there."
+	}
+	for name, into := range map[string]*string{"X-Forwarded-Proto": &scheme, "X-Forwarded-Host": &host} {
+		if len(q.r.Header[name]) == 0 {
+			continue
+		}
+		if *into, problem = q.one(name); problem != "" {
+			return o, problem
+		}
+	}
+	return forwardedOrigin(scheme, host)
+}

@@ -1,0 +1,224 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// Both answer requests themselves, so they stand where respond does not come
+// before them, after everything that may refuse first.
+func init() {
+	httpcaddyfile.RegisterDirective("gatehouse_authz", parseAuthz)
+	httpcaddyfile.RegisterDirectiveOrder("gatehouse_authz", httpcaddyfile.Before, "forward_auth")
+	httpcaddyfile.RegisterDirective("gatehouse_portal", parsePortal)
+	httpcaddyfile.RegisterDirectiveOrder("gatehouse_portal", httpcaddyfile.Before, "forward_auth")
+}
+
+// parseAuthz reads the directive. Syntax:
+//
+//	gatehouse_authz {
+//	    login <url>
+//	    site  <host> <who...> {
+//	        deny    <who...>
+//	        public  <path...>
+//	        fresh   <duration>
+//	        headers <preset...>
+//	    }
+//	}
+func parseAuthz(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
+	h.Next()
+	at := h.Token()
+	a := new(Authz)
+	err := noArguments(h.Dispenser, "gatehouse_authz {\n        login https://auth.example.com\n        site wiki.example.com *@example.com\n    }")
+	if err == nil {
+		err = authzWords.read(h.Dispenser, a)
+	}
+	if err == nil {
+		err = a.checkWithin(h)
+	}
+	if err != nil {
+		return nil, locate(at, err)
+	}
+	return []httpcaddyfile.ConfigValue{route(h, nil, a)}, nil
+}
+
+// noArguments refuses matchers and arguments: behind a matcher, Caddy would
+// answer 200 to what does not match.
+func noArguments(d *caddyfile.Dispenser, try string) error {
+	name := d.Val()
+	if d.NextArg() {
+		return fmt.Errorf("%s: %q is too much on this line, it takes neither matcher nor arguments; write\n    %s", name, d.Val(), try)
+	}
+	return nil
+}
+
+var authzWords = words[*Authz]{
+	block: "gatehouse_authz",
+	known: []word[*Authz]{
+		{"login", func(a *Authz, d *caddyfile.Dispenser) error {
+			return oneOf(d, &a.Login, "login https://auth.example.com")
+		}},
+		{"site", (*Authz).readSite},
+	},
+}
+
+var siteWords = words[*AuthzSite]{
+	block: "site",
+	known: []word[*AuthzSite]{
+		{"deny", onGate((*Gate).readDeny)},
+		{"public", onGate((*Gate).readPublic)},
+		{"fresh", onGate((*Gate).readFresh)},
+		{"headers", onGate((*Gate).readHeaders)},
+	},
+}
+
+// onGate reads a line of a site as a gate reads it.
+func onGate(read func(*Gate, *caddyfile.Dispenser) error) func(*AuthzSite, *caddyfile.Dispenser) error {
+	return func(s *AuthzSite, d *caddyfile.Dispenser) error {
+		g := &Gate{Deny: s.Deny, Public: s.Public, Fresh: s.Fresh, Headers: s.Headers}
+		err := read(g, d)
+		s.Deny, s.Public, s.Fresh, s.Headers = g.Deny, g.Public, g.Fresh, g.Headers
+		return err
+	}
+}
+
+func (a *Authz) readSite(d *caddyfile.Dispenser) error {
+	args, err := arguments(d, 1, many, "site wiki.example.com *@example.com")
+	if err != nil {
+		return err
+	}
+	s := &AuthzSite{Site: args[0], Allow: args[1:]}
+	if _, err := authcore.ParseSitePattern(s.Site); err != nil {
+		return err
+	}
+	if _, err := parseWho("site "+s.Site, s.Allow); err != nil {
+		return err
+	}
+	a.Sites = append(a.Sites, s)
+	return siteWords.read(d, s)
+}
+
+// checkWithin checks the handler together with the global option.
+func (a *Authz) checkWithin(h httpcaddyfile.Helper) error {
+	app, groups, err := globalOf(h)
+	if err != nil {
+		return err
+	}
+	a.app = app
+	return a.parse(groups)
+}
+
+// globalOf returns the global option and its groups.
+func globalOf(h httpcaddyfile.Helper) (*App, *authcore.Groups, error) {
+	app, err := appOf(h)
+	if err != nil {
+		return nil, nil, err
+	}
+	if app == nil {
+		return nil, nil, errors.New("the global options say nothing about gatehouse; write at the top of the Caddyfile for example\n    {\n        gatehouse {\n            mail log\n        }\n    }")
+	}
+	if err := app.checkMail(); err != nil {
+		return nil, nil, err
+	}
+	named, err := app.parseGroups()
+	if err != nil {
+		return nil, nil, err
+	}
+	groups, err := authcore.NewGroups(named, authcore.NewLists(nil))
+	return app, groups, err
+}
+
+// parsePortal reads the directive. Syntax:
+//
+//	gatehouse_portal {
+//	    origin <url...>
+//	}
+func parsePortal(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
+	h.Next()
+	at := h.Token()
+	p := new(Portal)
+	err := noArguments(h.Dispenser, "gatehouse_portal")
+	if err == nil {
+		err = portalWords.read(h.Dispenser, p)
+	}
+	if err == nil {
+		_, _, err = globalOf(h)
+	}
+	if err != nil {
+		return nil, locate(at, err)
+	}
+	return []httpcaddyfile.ConfigValue{route(h, nil, p)}, nil
+}
+
+var portalWords = words[*Portal]{
+	block: "gatehouse_portal",
+	known: []word[*Portal]{
+		{"origin", func(p *Portal, d *caddyfile.Dispenser) error {
+			args, err := arguments(d, 1, many, "origin https://auth.example.com")
+			if err != nil {
+				return err
+			}
+			p.Origins = append(p.Origins, args...)
+			_, err = parseOrigins(args)
+			return err
+		}},
+	},
+}
+
+func (g *Gate) readPortal(d *caddyfile.Dispenser) error {
+	if err := oneOf(d, &g.Portal, "portal https://auth.example.com"); err != nil {
+		return err
+	}
+	_, err := parseOriginOption("portal", "portal", g.Portal)
+	return err
+}
+
+// readToken reads a machine client. Syntax:
+//
+//	token <name> {
+//	    secret <value>
+//	    site   <host...>
+//	    path   <path...>
+//	    method <method...>
+//	    until  <day>
+//	}
+func (a *App) readToken(d *caddyfile.Dispenser) error {
+	args, err := arguments(d, 1, 1, "token backup {\n        secret {file./run/secrets/backup}\n        site wiki.example.com\n    }")
+	if err != nil {
+		return err
+	}
+	t := &Token{Name: args[0]}
+	if err := tokenWords.read(d, t); err != nil {
+		return err
+	}
+	a.Tokens = append(a.Tokens, t)
+	return a.checkTokens()
+}
+
+var tokenWords = words[*Token]{
+	block: "token",
+	known: []word[*Token]{
+		{"secret", func(t *Token, d *caddyfile.Dispenser) error {
+			return oneOf(d, &t.Secret, "secret {file./run/secrets/backup}")
+		}},
+		{"site", listWord("site wiki.example.com", func(t *Token) *[]string { return &t.Sites })},
+		{"path", listWord("path /api/*", func(t *Token) *[]string { return &t.Paths })},
+		{"method", listWord("method GET", func(t *Token) *[]string { return &t.Methods })},
+		{"until", func(t *Token, d *caddyfile.Dispenser) error { return oneOf(d, &t.Until, "until 2027-06-30") }},
+	},
+}
+
+// listWord reads a line whose arguments add up over several.
+func listWord(try string, of func(*Token) *[]string) func(*Token, *caddyfile.Dispenser) error {
+	return func(t *Token, d *caddyfile.Dispenser) error {
+		args, err := arguments(d, 1, many, try)
+		list := of(t)
+		*list = append(*list, args...)
+		return err
+	}
+}

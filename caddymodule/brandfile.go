@@ -1,0 +1,83 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/gatehouse-auth/gatehouse/pages"
+)
+
+// Brand is how pages and mails present the site.
+type Brand struct {
+	// Name stands on the pages and in the mails. Default: the host.
+	Name string `json:"name,omitempty"`
+	// Logo is a picture to show instead of the name: PNG, JPEG, WebP or SVG, at
+	// most 256 KiB.
+	Logo string `json:"logo,omitempty"`
+	// Accent is the colour of buttons and links, as in #1d4ed8. It must be dark
+	// enough to be read on white; the one for dark pages is made from it.
+	Accent string `json:"accent,omitempty"`
+	// Pages is a directory with templates and catalogs of one's own, as
+	// gatehouse pages export writes them.
+	Pages string `json:"pages,omitempty"`
+	// Support is an address for help, shown on every page and in every mail.
+	Support string `json:"support,omitempty"`
+}
+
+// readBrand reads the option brand. Syntax:
+//
+//	brand ["<name>"] {
+//	    logo    <file>
+//	    accent  "<colour>"
+//	    pages   <dir>
+//	    support <address>
+//	}
+func (a *App) readBrand(d *caddyfile.Dispenser) error {
+	if err := once("brand", a.Brand != nil); err != nil {
+		return err
+	}
+	args, err := arguments(d, 0, 1, `brand "Example Wiki"`)
+	if err != nil {
+		return err
+	}
+	a.Brand = new(Brand)
+	if len(args) == 1 {
+		a.Brand.Name = args[0]
+	}
+	if err := brandWords.read(d, a.Brand); err != nil {
+		return err
+	}
+	if *a.Brand == (Brand{}) {
+		return errors.New("brand says nothing; write for example\n    brand \"Example Wiki\"")
+	}
+	return a.Brand.look().Check()
+}
+
+var brandWords = words[*Brand]{
+	block: "brand",
+	known: []word[*Brand]{
+		{"logo", func(b *Brand, d *caddyfile.Dispenser) error { return oneOf(d, &b.Logo, "logo /etc/gatehouse/logo.svg") }},
+		{"accent", readAccent},
+		{"pages", func(b *Brand, d *caddyfile.Dispenser) error { return oneOf(d, &b.Pages, "pages /etc/gatehouse/pages") }},
+		{"support", func(b *Brand, d *caddyfile.Dispenser) error { return oneOf(d, &b.Support, "support help@example.com") }},
+	},
+}
+
+// readAccent knows that a colour without quotes is a comment: nothing of it
+// arrives here.
+func readAccent(b *Brand, d *caddyfile.Dispenser) error {
+	if err := oneOf(d, &b.Accent, `accent "#1d4ed8"`); err != nil {
+		return fmt.Errorf("%w\nwith the quotes: without them # begins a comment", err)
+	}
+	return nil
+}
+
+// look is the brand in the words of pages.
+func (b *Brand) look() pages.Brand {
+	if b == nil {
+		return pages.Brand{}
+	}
+	return pages.Brand{Name: b.Name, Logo: b.Logo, Accent: b.Accent, Pages: b.Pages, Support: b.Support}
+}

@@ -1,0 +1,284 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/pages"
+)
+
+func init() { caddy.RegisterModule(new(Portal)) }
+
+// Portal is one sign-in host for many sites. Sites whose gates name it with
+// portal, and sites behind other proxies whose gatehouse_authz names it with
+// login, send their visitors here to sign in and get a session of their own
+// handed over. Its front page lists the sites that the visitor may open.
+//
+// Requests for paths it does not know pass on.
+type Portal struct {
+	// Origins lists where the portal stands beside what the host matchers above
+	// it say.
+	Origins []string `json:"origins,omitempty"`
+
+	app     *App
+	origins []authcore.Origin
+	place   *place // set when the app starts
+}
+
+// CaddyModule returns the Caddy module information.
+func (*Portal) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.handlers.gatehouse_portal", New: func() caddy.Module { return new(Portal) }}
+}
+
+// Provision joins the portal to the app.
+func (p *Portal) Provision(ctx caddy.Context) (err error) {
+	if p.app, err = theApp(ctx); err != nil {
+		return err
+	}
+	p.app.portals = append(p.app.portals, p)
+	p.origins, err = parseOrigins(p.Origins)
+	return err
+}
+
+// healthPath tells monitors how the instance is. No sign-in, and no secret.
+const healthPath = pages.Root + "health"
+
+// ServeHTTP answers the portal's own paths and those of all sign-in pages.
+func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	v := newVisit(w, r)
+	v.app = p.app
+	v.takeToken()
+	v.webSocket = cleanRequest(r, v.vars)
+	if !isPassable(r.Method, v.webSocket) {
+		return v.refuse(refusal{kind: badMethod})
+	}
+	own := isOwnPath(v.url.Path)
+	if !own && v.url.Path != "/" {
+		pages.StripOwnCookies(r.Header)
+		return nextOr404(w, r, next)
+	}
+	if err := v.start(); err != nil {
+		return v.notStarted(err, true)
+	}
+	v.place = p.place
+	switch {
+	case v.url.Path == healthPath:
+		return v.showHealth()
+	case own:
+		return v.servePages()
+	}
+	if why := v.locate(true); why.kind != "" {
+		v.report(why)
+		return v.refuse(why)
+	}
+	return v.showSites()
+}
+
+// showSites answers the front page.
+func (v *visit) showSites() error {
+	if v.method != http.MethodGet && v.method != http.MethodHead {
+		v.w.Header().Set("Allow", "GET, HEAD")
+		v.w.WriteHeader(http.StatusMethodNotAllowed)
+		return nil
+	}
+	v.presented = nil
+	if err := v.find(); err != nil {
+		return v.refuse(refusal{kind: unavailable, err: err})
+	}
+	if v.session != nil {
+		v.run.service.Used(v.session)
+	}
+	v.run.pages.Sites(v.w, v.original(), v.known(), v.app.sitesFor(v.session))
+	return nil
+}
+
+// showHealth tells whether people can sign in: 200, or 503 when the store can't
+// be read or no mail can be sent.
+func (v *visit) showHealth() error {
+	health, status := v.run.health(v.r.Context())
+	if status != http.StatusOK {
+		v.w.Header().Set("Retry-After", retryAfter)
+	}
+	v.w.Header().Set("Cache-Control", "no-store")
+	v.w.Header().Set("X-Content-Type-Options", "nosniff")
+	v.writeJSON(status, health)
+	return nil
+}
+
+// placeOthers gives portals their place, and checks where the handlers stand
+// that are no gates.
+func (a *App) placeOthers(w *walk) error {
+	for _, p := range a.portals {
+		if p.place = w.places[p]; p.place == nil {
+			p.place = &place{}
+		}
+		p.place.origins = p.origins
+		if len(p.place.hosts) == 0 && len(p.origins) == 0 {
+			return fmt.Errorf("gatehouse_portal stands under no host name, so its pages and mails don't know their address; give the site a name instead of a port alone, or write\n    gatehouse_portal {\n        origin https://auth.example.com\n    }")
+		}
+	}
+	for _, z := range a.authzs {
+		if err := a.placeAuthz(z, w.places[z]); err != nil {
+			return err
+		}
+	}
+	return a.checkPortals()
+}
+
+// placeAuthz refuses a place where Caddy itself would answer some of the
+// questions.
+func (a *App) placeAuthz(z *Authz, p *place) error {
+	if p == nil {
+		return nil
+	}
+	if p.named {
+		return fmt.Errorf("gatehouse_authz stands under a host name (%s): Caddy answers 200 to every other host, and every proxy reads 200 as \"allowed\"; give the site a port alone, as in\n    http://:9091 {\n        bind 127.0.0.1\n        gatehouse_authz {\n            …\n        }\n    }", strings.Join(p.hosts, ", "))
+	}
+	for _, s := range p.spots {
+		if len(s.paths) > 0 {
+			a.log.Warn("gatehouse_authz stands behind a matcher for a path: Caddy answers 200 to every other path there, and a proxy that asks at one reads that as \"allowed\"; let it answer the whole site")
+		}
+		if err := a.checkTrusted(s.server); err != nil {
+			return err
+		}
+	}
+	if !a.protects(z.login) {
+		a.log.Warn(fmt.Sprintf("gatehouse_authz: nobody can sign in at %s by this configuration; put a gatehouse_portal there, unless another instance with the same store does that", z.login))
+	}
+	return nil
+}
+
+// checkTrusted looks at the trusted_proxies of the server that authz stands in.
+func (a *App) checkTrusted(server string) error {
+	app, err := a.httpApp()
+	if err != nil || app == nil {
+		return err
+	}
+	raw := app.Servers[server].TrustedProxiesRaw
+	if len(raw) == 0 {
+		a.log.Warn("gatehouse_authz believes the server's trusted_proxies alone, and there are none, so it refuses everything; write in the global options for example\n    servers {\n        trusted_proxies static private_ranges\n    }")
+		return nil
+	}
+	var static struct {
+		Source string   `json:"source"`
+		Ranges []string `json:"ranges"`
+	}
+	if err := json.Unmarshal(raw, &static); err != nil {
+		return err
+	}
+	if static.Source == "static" && holdsEverybody(static.Ranges) {
+		return fmt.Errorf("trusted_proxies holds everybody, so that everybody could tell gatehouse_authz which page they ask for; list the proxies that ask it, as in\n    trusted_proxies static 127.0.0.1/32")
+	}
+	return nil
+}
+
+// checkPortals checks the portals that gates name.
+func (a *App) checkPortals() error {
+	for _, g := range a.gates {
+		if g.portal.IsZero() {
+			continue
+		}
+		if !g.portal.Secure() && !g.portal.IsLocalhost() && !a.insecureHTTP() {
+			return fmt.Errorf("portal %s: sign-in needs https; write https://%s", g.portal, g.portal.Host())
+		}
+		if !a.protects(g.portal) {
+			a.log.Warn(fmt.Sprintf("the gate at %s signs people in at %s, where nobody can by this configuration; put a gatehouse_portal there, unless another instance with the same store does that", g, g.portal))
+		}
+	}
+	return nil
+}
+
+// isPortal tells whether sessions of o may be handed over to other sites.
+func (a *App) isPortal(o authcore.Origin) bool {
+	return a.isPortalPlace(o) ||
+		slices.ContainsFunc(a.gates, func(g *Gate) bool { return g.portal == o }) ||
+		slices.ContainsFunc(a.authzs, func(z *Authz) bool { return z.login == o })
+}
+
+func (a *App) isPortalPlace(o authcore.Origin) bool {
+	return slices.ContainsFunc(a.portals, func(p *Portal) bool { return p.place.covers(o) && p.place.speaks(o) })
+}
+
+// isSite tells whether another proxy asks here for o.
+func (a *App) isSite(o authcore.Origin) bool {
+	return slices.ContainsFunc(a.authzs, func(z *Authz) bool { return z.site(o) != nil })
+}
+
+// sitesAdmit tells whether a site behind another proxy admits address.
+func (a *App) sitesAdmit(address authcore.Address) bool {
+	for _, z := range a.authzs {
+		for _, s := range z.Sites {
+			if s.gate.policy.Admits(address) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// sitesFor lists the sites that the person of session may open, each once and
+// in order. A site whose name has a star is not one to open.
+func (a *App) sitesFor(session *authcore.Session) []authcore.Origin {
+	if session == nil {
+		return nil
+	}
+	var open []authcore.Origin
+	add := func(o authcore.Origin, policy *authcore.Policy) {
+		if !o.IsZero() && policy.Admits(session.Address) && !slices.Contains(open, o) {
+			open = append(open, o)
+		}
+	}
+	for _, g := range a.gates {
+		for _, o := range g.place.addresses() {
+			add(o, g.policy)
+		}
+	}
+	for _, z := range a.authzs {
+		for _, s := range z.Sites {
+			add(s.pattern.Origin(), s.gate.policy)
+		}
+	}
+	slices.SortFunc(open, func(x, y authcore.Origin) int { return strings.Compare(x.Host(), y.Host()) })
+	return open
+}
+
+// addresses are the origins that a browser can open: those of the origin option
+// or else each host on the server's own port.
+func (p *place) addresses() []authcore.Origin {
+	if len(p.origins) > 0 {
+		return p.origins
+	}
+	scheme, standard := "http", uint16(80)
+	if p.tls {
+		scheme, standard = "https", 443
+	}
+	var all []authcore.Origin
+	for _, host := range p.hosts {
+		if strings.Contains(host, "*") {
+			continue
+		}
+		if strings.Contains(host, ":") {
+			host = "[" + strings.Trim(host, "[]") + "]"
+		}
+		if !slices.Contains(p.ports, standard) && len(p.ports) > 0 {
+			host = fmt.Sprintf("%s:%d", host, p.ports[0])
+		}
+		if o, err := authcore.NewOrigin(scheme, host); err == nil {
+			all = append(all, o)
+		}
+	}
+	return all
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner           = (*Portal)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Portal)(nil)
+)

@@ -1,0 +1,194 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// Token is a machine client: a program that passes gates with a secret, in the
+// place of a person.
+type Token struct {
+	// Name says who it is: the app sees token:<name>.
+	Name string `json:"name,omitempty"`
+	// Secret is what the program sends, at least 32 bytes. Takes {env.NAME} and
+	// {file./path}.
+	Secret string `json:"secret,omitempty"`
+	// Sites lists where it is good: host names, with *. in front for all names
+	// one label below. At least one.
+	Sites []string `json:"sites,omitempty"`
+	// Paths limits it to these paths: exact, or a prefix ending in /*. Default:
+	// all.
+	Paths []string `json:"paths,omitempty"`
+	// Methods limits it to these methods. Default: all.
+	Methods []string `json:"methods,omitempty"`
+	// Until is its last day, as 2027-06-30, or a moment as in RFC 3339. Default:
+	// as long as it is configured.
+	Until string `json:"until,omitempty"`
+}
+
+// scope is the token without its secret.
+func (t *Token) scope() (m authcore.ConfiguredMachine, err error) {
+	m.Machine = authcore.Machine{Name: t.Name, Paths: t.Paths, Methods: t.Methods}
+	for _, site := range t.Sites {
+		pattern, err := authcore.ParseSitePattern(site)
+		if err != nil {
+			return m, fmt.Errorf("token %s: %w", t.Name, err)
+		}
+		m.Sites = append(m.Sites, pattern)
+	}
+	if m.Until, err = parseUntil(t.Until); err != nil {
+		return m, fmt.Errorf("token %s: until %q: %w", t.Name, t.Until, err)
+	}
+	if t.Secret == "" {
+		return m, fmt.Errorf("token %s has no secret; write for example\n    secret {file./run/secrets/%[1]s}", t.Name)
+	}
+	if !isPlaceholder(t.Secret) && len(t.Secret) < authcore.MinMachineSecret {
+		return m, shortSecret(t.Name, t.Secret)
+	}
+	return m, m.Check()
+}
+
+func shortSecret(name, secret string) error {
+	return fmt.Errorf("token %s: a secret needs at least %d bytes, this one has %d; make one with: openssl rand -hex 32", name, authcore.MinMachineSecret, len(secret))
+}
+
+func parseUntil(text string) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if at, err := time.Parse(time.RFC3339, text); err == nil {
+		return at, nil
+	}
+	day, err := time.ParseInLocation(time.DateOnly, text, time.Local)
+	if err != nil {
+		return day, errors.New("this is not a day; write for example\n    until 2027-06-30")
+	}
+	return day.AddDate(0, 0, 1), nil // through the end of that day
+}
+
+// checkTokens checks what is written of them.
+func (a *App) checkTokens() error {
+	var names []string
+	for _, t := range a.Tokens {
+		if _, err := t.scope(); err != nil {
+			return err
+		}
+		if slices.Contains(names, t.Name) {
+			return fmt.Errorf("token %s is written twice: keep one of the two", t.Name)
+		}
+		names = append(names, t.Name)
+	}
+	return nil
+}
+
+// machines resolves the secrets of the tokens.
+func (a *App) machines() (all []authcore.ConfiguredMachine, err error) {
+	for _, t := range a.Tokens {
+		m, err := t.scope()
+		if err != nil {
+			return nil, err
+		}
+		secret, err := expandSecret("token "+t.Name+": secret", t.Secret)
+		if err != nil {
+			return nil, err
+		}
+		if len(secret) < authcore.MinMachineSecret {
+			return nil, shortSecret(t.Name, secret)
+		}
+		m.Hash = authcore.HashMachine(secret)
+		all = append(all, m)
+	}
+	return all, authcore.CheckMachines(all)
+}
+
+// machineHeader is where a program may send its token when Authorization is the
+// app's own.
+const machineHeader = "X-Gatehouse-Token"
+
+// takeToken takes a machine token out of the request: the app must not see it.
+// A bearer token that is none of ours is the app's and stays. Of two tokens
+// nobody knows which one counts, so neither does.
+func (v *visit) takeToken() {
+	h := v.r.Header
+	for name := range h {
+		if isMachineHeader(name) {
+			v.presented = append(v.presented, h[name]...)
+			delete(h, name)
+		}
+	}
+	lines := h["Authorization"]
+	for _, line := range lines {
+		scheme, secret, _ := strings.Cut(line, " ")
+		if secret = strings.TrimSpace(secret); strings.EqualFold(scheme, "Bearer") && v.app.ownsToken(secret) {
+			v.presented = append(v.presented, secret)
+			delete(h, "Authorization")
+		}
+	}
+}
+
+// isMachineHeader compares as claimOf does.
+func isMachineHeader(name string) bool {
+	if len(name) < len("xgatehousetoken") || name[0] != 'X' && name[0] != 'x' {
+		return false
+	}
+	folded := strings.Map(func(r rune) rune {
+		switch {
+		case 'A' <= r && r <= 'Z':
+			return r + 'a' - 'A'
+		case 'a' <= r && r <= 'z', '0' <= r && r <= '9':
+			return r
+		}
+		return -1
+	}, name)
+	return folded == "xgatehousetoken"
+}
+
+// ownsToken tells whether a bearer token is one of ours, good or not.
+func (a *App) ownsToken(secret string) bool {
+	if authcore.IsMachineToken(secret) {
+		return true
+	}
+	run := a.current.Load()
+	return run != nil && run.service.KnowsMachine(secret)
+}
+
+// findMachine looks up the session that the presented token stands for.
+func (v *visit) findMachine() error {
+	if len(v.presented) != 1 {
+		return nil
+	}
+	session, err := v.run.service.CheckToken(v.r.Context(), v.presented[0])
+	if session == nil && err == nil {
+		v.note(staleToken, "")
+	}
+	v.session = session
+	return err
+}
+
+// judgeMachine asks what a token may. One of the configuration passes the gates
+// of its sites by that alone; one that a person made also needs what the person
+// needs, and can't sign in again where that is asked for.
+func (v *visit) judgeMachine() refusal {
+	s := v.session
+	if !s.Machine.Allows(v.origin, v.method, v.url.Path, v.url.EscapedPath()) {
+		return refusal{kind: notAllowed, detail: "This token is not good for this site, path or method."}
+	}
+	if s.Address.IsZero() {
+		return refusal{}
+	}
+	if !v.g.policy.Admits(s.Address) {
+		return refusal{kind: notAllowed}
+	}
+	if limit := time.Duration(v.g.Fresh); limit > 0 {
+		return refusal{kind: loginRequired, maxAge: limit}
+	}
+	return refusal{}
+}
+
+// hasToken tells whether the request came with a machine token.
+func (v *visit) hasToken() bool { return len(v.presented) > 0 }

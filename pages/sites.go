@@ -1,0 +1,54 @@
+package pages
+
+import (
+	"net/http"
+	"slices"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// SiteLink is a site that a page names.
+type SiteLink struct {
+	Name string
+	URL  string
+}
+
+// Sites answers the front page of a portal with the sites that the visitor may
+// open, or leads to the login form.
+func (p *Pages) Sites(w http.ResponseWriter, r *http.Request, v Visit, open []authcore.Origin) {
+	e := p.exchange(w, r, v)
+	if v.Session == nil {
+		e.redirect(loginPath(authcore.ReturnTo{}, v.Origin, e.asked))
+		return
+	}
+	view := e.view("sites", "some")
+	if len(open) == 0 {
+		view.State = "none"
+	}
+	for _, o := range open {
+		view.Sites = append(view.Sites, SiteLink{o.Host(), o.String() + "/"})
+	}
+	view.titled("sites.title")
+	e.page(http.StatusOK, view)
+}
+
+// relatives are the other sites of the visitor's sign-in, without this one and,
+// where that is another host, without the portal.
+func (e *exchange) relatives() ([]SiteLink, error) {
+	all, err := e.p.service.SignIns(e.r.Context(), e.v.Session)
+	if err != nil {
+		return nil, err
+	}
+	var links []SiteLink
+	for _, s := range all {
+		o, err := authcore.ParseOrigin(s.Issuer)
+		if err != nil || o == e.v.Origin || s.ID == e.v.Session.ID {
+			continue
+		}
+		link := SiteLink{o.Host(), o.String() + "/"}
+		if !slices.Contains(links, link) {
+			links = append(links, link)
+		}
+	}
+	return links, nil
+}
