@@ -9,7 +9,7 @@
 /^(ok|FAIL|\?)[ \t]+[^ \t]+/ {
 	if ($1 == "FAIL") {
 		failed++
-		for (i = 1; i <= lines; i++) print held[i]
+		show()
 	} else {
 		print
 	}
@@ -18,7 +18,12 @@
 }
 
 END {
-	for (i = 1; i <= lines; i++) print held[i]
+	show()
 	for (i = 1; i <= skips; i++) print "skipped: " skipped[i] " (nothing may be skipped; see dist/test.log)"
 	exit failed || skips
+}
+
+# What passed is no news, also in a package that failed.
+function show() {
+	for (i = 1; i <= lines; i++) if (held[i] !~ /^=== |^ *--- PASS: /) print held[i]
 }
