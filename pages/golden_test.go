@@ -1,0 +1,164 @@
+package pages
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// golden compares a text with what is kept in testdata.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		check(t, os.WriteFile(path, []byte(got), 0o644))
+		return
+	}
+	want, err := os.ReadFile(path)
+	check(t, err)
+	if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")); diff != "" {
+		t.Errorf("%s (-want +got, make golden rewrites it):\n%s", name, diff)
+	}
+}
+
+// fleeting are the parts of a page that say nothing when they change: the style
+// and the name of the script.
+var fleeting = regexp.MustCompile(`(?s)<style>.*?</style>|<script.*?</script>`)
+
+func TestGoldenPages(t *testing.T) {
+	l, err := NewLook(Brand{Support: "help@example.com"})
+	check(t, err)
+	for _, lang := range []string{"en", "ar"} {
+		var all strings.Builder
+		for _, v := range l.Samples(lang) {
+			var page strings.Builder
+			check(t, l.render(&page, v))
+			_, body, _ := strings.Cut(fleeting.ReplaceAllString(page.String(), ""), "<head>")
+			fmt.Fprintf(&all, "==== %s %s\n", v.Screen, v.State)
+			for line := range strings.Lines(body) {
+				if strings.TrimSpace(line) != "" {
+					all.WriteString(line)
+				}
+			}
+		}
+		golden(t, "pages."+lang+".txt", all.String())
+	}
+}
+
+func TestGoldenMails(t *testing.T) {
+	l, err := NewLook(Brand{Name: "Acme Wiki", Support: "help@example.com"})
+	check(t, err)
+	m := &Mails{look: l, now: sampleNow, cfg: MailConfig{SubjectCode: true, FromAddress: "login@example.com"}}
+	for _, c := range l.languages.all {
+		var all strings.Builder
+		for _, letter := range SampleLetters(c.lang()) {
+			mail, err := m.Compose(letter)
+			check(t, err)
+			fmt.Fprintf(&all, "==== %s\nFrom: %s <%s>\nTo: %s\nReply-To: %s\nSubject: %s\nContent-Language: %s\nReferences: %s\n\n%s",
+				letter.Kind, mail.FromName, mail.FromAddress, mail.To, mail.ReplyTo, mail.Subject, mail.Language, mail.References, mail.Text)
+			if c.lang() == "en" || c.lang() == "ar" {
+				all.WriteString("\n" + mail.HTML)
+			}
+		}
+		golden(t, "mails."+c.lang()+".txt", all.String())
+	}
+}
+
+// TestMailParts: both parts of a mail say the same, and only what is meant.
+func TestMailParts(t *testing.T) {
+	l, err := NewLook(Brand{Name: `Acme <b>"Wiki"`})
+	check(t, err)
+	m := &Mails{look: l, now: sampleNow, cfg: MailConfig{SubjectCode: true}}
+	for _, c := range l.languages.all {
+		for _, letter := range SampleLetters(c.lang()) {
+			letter.Agent = `<script>{{.Code}}</script> https://evil.test/ Firefox/1`
+			mail, err := m.Compose(letter)
+			check(t, err)
+			for _, want := range []string{letter.Code, letter.Link, letter.NotMe} {
+				if !strings.Contains(mail.Text, want) || !strings.Contains(mail.HTML, want) {
+					t.Errorf("%s in %s: a part lacks %q", letter.Kind, c.lang(), want)
+				}
+			}
+			for _, part := range []string{mail.Text, mail.HTML, mail.Subject} {
+				if strings.Contains(part, "evil") || strings.Contains(part, "<script") || strings.Contains(part, "{{") {
+					t.Errorf("%s in %s carries what a visitor sent:\n%s", letter.Kind, c.lang(), part)
+				}
+			}
+			if strings.Contains(mail.HTML, "<b>") || !strings.Contains(mail.Text, `Acme <b>"Wiki"`) {
+				t.Errorf("%s in %s: the name is not written as it is", letter.Kind, c.lang())
+			}
+			if letter.Code != "" && (!strings.Contains(mail.Subject, letter.Code) || !strings.Contains(mail.HTML, ">"+letter.Code+"<")) {
+				t.Errorf("%s in %s: the code does not stand alone, or not in the subject %q", letter.Kind, c.lang(), mail.Subject)
+			}
+			if mail.Language != c.lang() || strings.Contains(mail.HTML, `dir="rtl"`) != (c.direction() == "rtl") {
+				t.Errorf("%s in %s: language %s", letter.Kind, c.lang(), mail.Language)
+			}
+		}
+	}
+}
+
+func TestQuietSubject(t *testing.T) {
+	m, err := NewMails(MailConfig{})
+	check(t, err)
+	mail, err := m.Compose(SampleLetters("en")[0])
+	check(t, err)
+	if strings.Contains(mail.Subject, "482913") || !strings.Contains(mail.Text, "482913") {
+		t.Errorf("subject_code off: %q", mail.Subject)
+	}
+	if mail.FromAddress != "gatehouse@wiki.example.com" || mail.FromName != "wiki.example.com" {
+		t.Errorf("without from: %s <%s>", mail.FromName, mail.FromAddress)
+	}
+}
+
+func TestChoiceOfLanguage(t *testing.T) {
+	l, err := NewLook(Brand{})
+	check(t, err)
+	for _, c := range []struct{ asked, accept, want string }{
+		{"", "", "en"},
+		{"", "de-CH,de;q=0.9,en;q=0.8", "de"},
+		{"", "pt", "pt-BR"},
+		{"", "zh-CN", "zh-Hans"},
+		{"", "xx,tlh;q=0.5", "en"},
+		{"", "fi, he;q=0.4", "he"},
+		{"", "iw", "he"},
+		{"", ";;;,,,", "en"},
+		{"fr", "de", "fr"},
+		{"qaa ar", "de", "ar"},
+		{"qaa", "de", "de"},
+		{"\x00\xff -- de", "", "de"},
+		{strings.Repeat("x", 5000), strings.Repeat("de,", 5000), "de"},
+	} {
+		if got := l.languages.choose(c.asked, c.accept).lang(); got != c.want {
+			t.Errorf("ui_locales %.20q, Accept-Language %.20q: %s, want %s", c.asked, c.accept, got, c.want)
+		}
+	}
+}
+
+// TestLanguageGoesAlong: the mail and the pages after it are in the language of
+// the page where the address was typed.
+func TestLanguageGoesAlong(t *testing.T) {
+	b := newHouse(t).browser()
+	b.get("/_gatehouse/login?ui_locales=ar&return_to=/x")
+	b.wants(200, `<html lang="ar" dir="rtl">`, `name="ui_locales" value="ar"`, `hreflang="pl"`, `?return_to=%2Fx&amp;ui_locales=de"`)
+	if got := b.last.Header.Get("Content-Language"); got != "ar" {
+		t.Errorf("Content-Language is %q", got)
+	}
+	m := b.start("alice@example.com", "ui_locales", "ar")
+	if m.Language != "ar" || !strings.Contains(m.HTML, `dir="rtl"`) {
+		t.Errorf("the mail is in %s", m.Language)
+	}
+	b.get("/_gatehouse/code")
+	b.wants(200, `lang="ar"`)
+	b.get(linkPath(m))
+	b.wants(200, `lang="ar"`)
+	b.post("/_gatehouse/code", "code", "1")
+	b.wants(422, `lang="ar"`, "خطأ")
+}
