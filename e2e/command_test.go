@@ -3,6 +3,7 @@ package e2e
 import (
 	"bufio"
 	"bytes"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -127,14 +128,7 @@ func TestExampleFromTheCommandLine(t *testing.T) {
 	p := newProcess(t, strings.ReplaceAll(string(example), "localhost:8080", "localhost:"+port))
 	v := newVisitor(t, "http://localhost:"+port)
 	p.start()
-	within(t, patience, "the server answers", func() bool {
-		response, err := v.client.Get(v.base + "/_gatehouse/login")
-		if err != nil {
-			return false
-		}
-		_ = response.Body.Close()
-		return response.StatusCode == http.StatusOK
-	})
+	v.waits()
 	v.get("/").must(t, http.StatusFound).leadsTo(t, "/_gatehouse/login?return_to=%2F")
 	v.post("/_gatehouse/login", "email", "alice@example.com").must(t, http.StatusSeeOther)
 	box := p.box()
@@ -163,18 +157,51 @@ func TestExampleFromTheCommandLine(t *testing.T) {
 
 	_ = p.kill(syscall.SIGKILL)
 	p.start()
-	within(t, patience, "the server answers again", func() bool {
-		response, err := v.client.Get(v.base + "/")
-		if err != nil {
-			return false
-		}
-		_ = response.Body.Close()
-		return true
-	})
+	v.waits()
 	v.get("/").must(t, http.StatusOK).shows(t, "alice@example.com")
 	v.post("/_gatehouse/logout").must(t, http.StatusSeeOther)
 	v.get("/").must(t, http.StatusFound)
 	if err := p.kill(syscall.SIGTERM); err != nil {
 		t.Errorf("after SIGTERM: %v", err)
+	}
+}
+
+// waits until the server answers.
+func (v *visitor) waits() {
+	v.Helper()
+	within(v, patience, "the server answers", func() bool {
+		response, err := v.client.Get(v.base + "/_gatehouse/login")
+		if err != nil {
+			return false
+		}
+		_ = response.Body.Close()
+		return response.StatusCode == http.StatusOK
+	})
+}
+
+// What was answered is on disk, whenever the process dies.
+func TestKillLosesNothing(t *testing.T) {
+	port := freePort(t)
+	p := newProcess(t, "{\n gatehouse {\n mail log\n"+limits+"}\n}\nhttp://localhost:"+port+" {\n gatehouse any\n respond {http.auth.user.email}\n}\n")
+	var in []*visitor
+	for i := range rounds(3, 100) {
+		p.start()
+		v := newVisitor(t, "http://localhost:"+port)
+		v.waits()
+		alice := fmt.Sprintf("alice-%d@example.net", i)
+		v.post("/_gatehouse/login", "email", alice).must(t, http.StatusSeeOther)
+		code := boxCode.FindStringSubmatch(p.box())
+		if code == nil {
+			t.Fatal("no code on the terminal")
+		}
+		keepSecret("code", code[1])
+		v.post("/_gatehouse/code", "code", code[1]).must(t, http.StatusSeeOther)
+		_ = p.kill(syscall.SIGKILL)
+		in = append(in, v)
+	}
+	p.start()
+	in[0].waits()
+	for i, v := range in {
+		v.get("/").must(t, http.StatusOK).shows(t, fmt.Sprintf("alice-%d@example.net", i))
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -23,6 +24,15 @@ import (
 // patience bounds every wait for something that must happen, so that a failure
 // is a sentence instead of a hang. Generous, because test machines are busy.
 const patience = 30 * time.Second
+
+// rounds is how often a test does what only shows in many tries: few times in
+// make test, many in make prove.
+func rounds(few, many int) int {
+	if os.Getenv("GATEHOUSE_PROVE") != "" {
+		return many
+	}
+	return few
+}
 
 // server is a Caddy with a gate in front of an app.
 type server struct {
