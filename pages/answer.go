@@ -105,7 +105,7 @@ func (e *exchange) write(status int, body []byte) {
 }
 
 var compressors = sync.Pool{New: func() any {
-	w, _ := gzip.NewWriterLevel(nil, gzip.BestCompression) // errs only for unknown levels
+	w, _ := gzip.NewWriterLevel(nil, gzip.DefaultCompression) // errs only for unknown levels
 	return w
 }}
 
@@ -114,7 +114,7 @@ func compress(body []byte) []byte {
 	w := compressors.Get().(*gzip.Writer)
 	defer compressors.Put(w)
 	w.Reset(&out)
-	w.Write(body) // a bytes.Buffer takes everything
+	_, _ = w.Write(body) // a bytes.Buffer takes everything
 	w.Close()
 	return out.Bytes()
 }

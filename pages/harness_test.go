@@ -283,14 +283,14 @@ func linkPath(m authcore.Message) string {
 	return u.Path
 }
 
-func mustOrigin(t *testing.T, s string) authcore.Origin {
+func mustOrigin(t testing.TB, s string) authcore.Origin {
 	t.Helper()
 	o, err := authcore.ParseOrigin(s)
 	check(t, err)
 	return o
 }
 
-func check(t *testing.T, err error) {
+func check(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

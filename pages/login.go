@@ -30,7 +30,7 @@ func login(e *exchange) {
 	default:
 		v.State, v.Continue = "signed_in", to.Location(e.v.Origin)
 	}
-	v.Languages = e.p.look.languages.links(e.words, Root+"login", query)
+	v.Languages = e.p.look.languages.links(e.words, query)
 	e.page(http.StatusOK, v)
 }
 
@@ -85,12 +85,12 @@ func (e *exchange) loginAgain(status int, v *View) {
 	if v.ReturnTo != "" {
 		query.Set("return_to", v.ReturnTo)
 	}
-	v.Languages = e.p.look.languages.links(e.words, Root+"login", query)
+	v.Languages = e.p.look.languages.links(e.words, query)
 	e.page(status, v)
 }
 
-// links lead to the same page in every language.
-func (l *languages) links(here *catalog, path string, query url.Values) []LanguageLink {
+// links lead to the sign-in page in every language.
+func (l *languages) links(here *catalog, query url.Values) []LanguageLink {
 	all := make([]LanguageLink, len(l.all))
 	kept := url.Values{}
 	for _, name := range []string{"return_to", "max_age"} {
@@ -100,7 +100,7 @@ func (l *languages) links(here *catalog, path string, query url.Values) []Langua
 	}
 	for i, c := range l.all {
 		kept.Set("ui_locales", c.lang())
-		all[i] = LanguageLink{Name: c.say(keyName, 0, nil), Lang: c.lang(), URL: path + "?" + kept.Encode(), Here: c == here}
+		all[i] = LanguageLink{Name: c.say(keyName, 0, nil), Lang: c.lang(), URL: Root + "login?" + kept.Encode(), Here: c == here}
 	}
 	return all
 }

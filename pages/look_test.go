@@ -104,7 +104,7 @@ func TestBrandThatIsWrong(t *testing.T) {
 		"catalog, extra":   {Brand{Pages: with(t, "locales/de.json", catalog(func(c map[string]any) { c["login.titel"] = "x" }))}, []string{"locales/de.json", `unknown key "login.titel"`}},
 		"catalog, empty":   {Brand{Pages: with(t, "locales/de.json", catalog(func(c map[string]any) { c["login.title"] = " " }))}, []string{`"login.title" has no text`}},
 		"catalog, value":   {Brand{Pages: with(t, "locales/de.json", catalog(func(c map[string]any) { c["code.resent"] = "Sent" }))}, []string{`"code.resent" must show {address}`}},
-		"catalog, typo":    {Brand{Pages: with(t, "locales/de.json", catalog(func(c map[string]any) { c["code.resent"] = "{adress} {address}" }))}, []string{"{adress}"}},
+		"catalog, typo":    {Brand{Pages: with(t, "locales/de.json", catalog(func(c map[string]any) { c["code.resent"] = "{adresse} {address}" }))}, []string{"{adresse}"}},
 		"catalog, plural":  {Brand{Pages: with(t, "locales/pl.json", string(english))}, []string{"locales/pl.json", `"few"`}},
 		"catalog, JSON":    {Brand{Pages: with(t, "locales/de.json", "{")}, []string{"locales/de.json", "not a catalog"}},
 		"catalog, name":    {Brand{Pages: with(t, "locales/PT_br.json", "{}")}, []string{"PT_br.json", "BCP 47"}},

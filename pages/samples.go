@@ -55,7 +55,7 @@ func (s *sampler) add(screen, state, title string, fill func(*View)) {
 }
 
 func (s *sampler) login() {
-	languages := func(v *View) { v.Languages = s.l.languages.links(s.words, Root+"login", nil) }
+	languages := func(v *View) { v.Languages = s.l.languages.links(s.words, nil) }
 	failed := func(email, key string) func(*View) {
 		return func(v *View) {
 			languages(v)

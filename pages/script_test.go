@@ -30,7 +30,7 @@ const patience = 30 * time.Second
 // so a missing one is a failure, not a reason to look away.
 func chromium(t *testing.T) context.Context {
 	t.Helper()
-	profile, err := os.MkdirTemp("", "gatehouse-pages")
+	profile, err := os.MkdirTemp("", "gatehouse-pages") //nolint:usetesting // chromium may still write into it when it is removed, which must not fail the test
 	check(t, err)
 	allocator, stop := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(profile),
