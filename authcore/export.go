@@ -139,8 +139,8 @@ func (e *exporter) writePerson(p *person) error {
 
 func (e *exporter) session(tx Tx, item Item) error {
 	r := &sessionRecord{}
-	if _, err := decode(item.Key, item.Value, r); err != nil {
-		return err
+	if _, err := decode(item.Key, item.Value, r); err != nil || r.Machine != nil {
+		return err // what a machine holds is known by its hash alone, and stays here
 	}
 	p, err := loadPerson(tx, r.Subject)
 	if err != nil || p == nil || !p.isAccount() {

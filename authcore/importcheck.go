@@ -66,8 +66,10 @@ func (r *sessionRecord) problem(now time.Time) string {
 		return "amr is missing, or amr or sites is too long"
 	case shortAgent(r.Agent) != r.Agent || len(r.Network) > 64:
 		return "agent or network is too long or has characters that can't stand there"
-	case r.Next != "" && !isKeyPart(r.Next):
-		return "next is no session id"
+	case r.Next != "" && !isKeyPart(r.Next), r.Parent != "" && !isKeyPart(r.Parent):
+		return "next or parent is no session id"
+	case r.Machine != nil:
+		return "machine tokens are not taken over; make them anew"
 	}
 	return ""
 }

@@ -23,7 +23,37 @@ type SessionInfo struct {
 	Expires  time.Time
 	Agent    string
 	Network  string
-	Public   bool // on a computer that others use too
+	Public   bool   // on a computer that others use too
+	Parent   string // sid of the portal's session that this one ends with, empty for none
+	Machine  string // name of the machine token that this is, empty for a browser's
+}
+
+// Browsers leaves out machine tokens, and shows those that were handed over
+// from a portal as sites of the session that they end with.
+func Browsers(list []SessionInfo) []SessionInfo {
+	roots := map[string]int{}
+	var out []SessionInfo
+	for _, s := range list {
+		if s.Parent == "" && s.Machine == "" {
+			roots[s.ID] = len(out)
+			out = append(out, s)
+		}
+	}
+	for _, s := range list {
+		root, known := roots[s.Parent]
+		switch {
+		case s.Parent == "" || s.Machine != "":
+		case !known:
+			out = append(out, s)
+		default:
+			for _, site := range s.Sites {
+				if !slices.Contains(out[root].Sites, site) {
+					out[root].Sites = append(out[root].Sites, site)
+				}
+			}
+		}
+	}
+	return out
 }
 
 // MaxPage bounds a page of a list.
@@ -48,7 +78,7 @@ func (c *Core) Sessions(ctx context.Context, after string, limit int) (page []Se
 		if err != nil {
 			return err
 		}
-		records, rest, err := c.liveRecords(items, limit)
+		records, rest, err := c.liveRecords(tx, items, limit)
 		if err != nil {
 			return err
 		}
@@ -80,7 +110,7 @@ func (c *Core) SessionsOf(ctx context.Context, sub string) (list []SessionInfo, 
 			if err != nil {
 				return err
 			}
-			live, _, err := c.liveRecords(items, MaxPage-len(records))
+			live, _, err := c.liveRecords(tx, items, MaxPage-len(records))
 			if err != nil {
 				return err
 			}
@@ -121,6 +151,9 @@ func (c *Core) Session(ctx context.Context, sid string) (*SessionInfo, error) {
 	err := c.store.View(ctx, func(tx Tx) error {
 		out = nil
 		r, err := loadSession(tx, sid)
+		if err == nil && r != nil {
+			err = r.inherit(tx)
+		}
 		if err != nil || r == nil || !c.liveRecord(r) {
 			return err
 		}
@@ -135,13 +168,16 @@ func (c *Core) Session(ctx context.Context, sid string) (*SessionInfo, error) {
 
 // liveRecords decodes up to limit live sessions; rest tells whether there may
 // be more in items.
-func (c *Core) liveRecords(items []Item, limit int) (records []*sessionRecord, rest bool, err error) {
+func (c *Core) liveRecords(tx Tx, items []Item, limit int) (records []*sessionRecord, rest bool, err error) {
 	for i, item := range items {
 		if len(records) >= limit {
 			return records, i < len(items), nil
 		}
 		r := &sessionRecord{}
 		if _, err := decode(item.Key, item.Value, r); err != nil {
+			return nil, false, err
+		}
+		if err := r.inherit(tx); err != nil {
 			return nil, false, err
 		}
 		if keySession+r.ID == item.Key && c.liveRecord(r) {
@@ -198,12 +234,19 @@ func (c *Core) withPeople(tx Tx, records []*sessionRecord) ([]SessionInfo, error
 }
 
 func (r *sessionRecord) info(p *person) SessionInfo {
-	return SessionInfo{
+	out := SessionInfo{
 		ID: r.ID, Subject: r.Subject, Address: p.Address, Name: p.Name,
 		Issuer: r.Issuer, Audience: r.Audience, Sites: r.Sites, AMR: r.AMR, Method: methodOf(r.AMR),
 		AuthTime: r.AuthTime, LastSeen: r.LastSeen, Expires: r.Expires,
-		Agent: r.Agent, Network: r.Network, Public: r.Public,
+		Agent: r.Agent, Network: r.Network, Public: r.Public, Parent: r.Parent,
 	}
+	if len(out.Sites) == 0 {
+		out.Sites = []string{r.Issuer}
+	}
+	if r.Machine != nil {
+		out.Machine, out.Method = r.Machine.Name, "token"
+	}
+	return out
 }
 
 // lastID is the id up to which a page has looked: the last one on a full page,

@@ -146,6 +146,11 @@ func (e *exchange) signedInFor(f *authcore.Flow) bool {
 // signedIn hands a new session to the browser and sends it where it wanted.
 func (e *exchange) signedIn(s *authcore.SignIn) {
 	e.jar.setSession(s, e.p.service.Now())
-	e.jar.setDevice(s.DeviceCookie)
+	if s.DeviceCookie != "" {
+		e.jar.setDevice(s.DeviceCookie)
+	}
+	if s.Session.Public { // the next user must not see who signed in here
+		e.jar.expireFlow()
+	}
 	e.redirect(e.location(s.ReturnTo))
 }

@@ -149,6 +149,9 @@ func (j jar) setSession(s *authcore.SignIn, now time.Time) {
 	c := j.cookie(sessionName(j.origin.Secure(), j.domain), s.Token, s.Session.Expires.Sub(now))
 	c.Domain = j.domain
 	c.Expires = s.Session.Expires.UTC()
+	if s.Session.Public { // it also ends with the browser
+		c.MaxAge, c.Expires = 0, time.Time{}
+	}
 	j.write(c)
 }
 
@@ -162,6 +165,7 @@ func (j jar) setDevice(value string) {
 // expireSession takes the session cookie back, in every form it may have: the
 // host's own, and one for the domain that may have been planted by a neighbour.
 func (j jar) expireSession() { j.expire(sessionName(j.origin.Secure(), j.domain)) }
+func (j jar) expireDevice()  { j.expire(j.hostName(deviceCookie)) }
 func (j jar) expireFlow()    { j.expire(j.hostName(flowCookie)) }
 
 func (j jar) expire(name string) {

@@ -16,6 +16,8 @@
 //	POST /_gatehouse/not-me/{token} notme.go     Service.NotMe
 //	GET  /_gatehouse/logout         logout.go    asks
 //	POST /_gatehouse/logout         logout.go    Core.End
+//	GET  /_gatehouse/account        account.go   sessions and recent sign-ins
+//	POST /_gatehouse/account/…      account.go   end them, rename, export, delete
 //	GET  /_gatehouse/session        session.go   who am I, as JSON
 //	GET  /_gatehouse/jwks.json      jwks.go      public keys
 //

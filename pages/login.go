@@ -39,7 +39,7 @@ func login(e *exchange) {
 func startLogin(e *exchange) {
 	to := authcore.ParseReturnTo(e.form.get("return_to"), e.v.Origin, e.p.service.Protects)
 	v := e.loginView(to)
-	v.Email = e.form.get("email")
+	v.Email, v.Public = e.form.get("email"), e.form.get("public") == "on"
 	address, err := authcore.ParseAddress(v.Email)
 	if err != nil {
 		v.State = "malformed"
@@ -47,7 +47,7 @@ func startLogin(e *exchange) {
 		e.loginAgain(http.StatusUnprocessableEntity, v)
 		return
 	}
-	begun, err := e.p.service.Begin(e.r.Context(), e.browser, authcore.Start{Address: address, ReturnTo: to, Language: e.words.lang()})
+	begun, err := e.p.service.Begin(e.r.Context(), e.browser, authcore.Start{Address: address, ReturnTo: to, Language: e.words.lang(), Public: e.form.get("public") == "on"})
 	if err != nil {
 		e.outage(err)
 		return

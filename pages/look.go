@@ -38,7 +38,7 @@ type Look struct {
 	logoPath   string
 }
 
-var screens = []string{"login", "code", "link", "notme", "logout", "sites", "problem"}
+var screens = []string{"login", "code", "link", "notme", "logout", "account", "sites", "problem"}
 
 // plainLook is the look of an instance without a brand. Pages and Mails share
 // it.

@@ -17,6 +17,8 @@ var steps = map[string]step{
 	"link/":     {get: link, post: answerLink},
 	"not-me/":   {get: notMe, post: sayNotMe},
 	"logout":    {get: logout, post: endSession},
+	"account":   {get: account},
+	"account/":  {get: noAccountPage, post: changeAccount},
 	"session":   {get: session},
 	"jwks.json": {get: jwks},
 	"handover":  {get: giveTicket},

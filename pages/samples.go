@@ -149,6 +149,22 @@ func (s *sampler) rest() {
 	s.add("logout", "confirm", "logout.title", func(v *View) { v.Session, v.Sites, v.Child = sampleAddress, others, true })
 	s.add("logout", "left", "logout.done.title", func(v *View) { v.Sites = others[:1] })
 	s.add("logout", "out", "logout.done.title", nil)
+	s.add("account", "shown", "account.title", func(v *View) {
+		v.Session, v.Name = sampleAddress, "Name"
+		v.Sessions, v.Attempts = s.words.sampleAccount()
+	})
+	s.add("account", "shown", "account.title", func(v *View) {
+		v.Session = sampleAddress
+		v.Sessions, _ = s.words.sampleAccount()
+		v.fail("account.not_sure", 0)
+	})
+	for _, done := range []string{"ended", "ended_others", "saved"} {
+		s.add("account", done, "account.title", func(v *View) {
+			v.Session = sampleAddress
+			v.Sessions, v.Attempts = s.words.sampleAccount()
+			v.note("account." + done)
+		})
+	}
 	s.add("sites", "some", "sites.title", func(v *View) { v.Session, v.Sites = sampleAddress, others })
 	s.add("sites", "none", "sites.title", func(v *View) { v.Session = sampleAddress })
 	for _, kind := range []ProblemKind{NotAllowed, ClientIP, BadOrigin, InsecureHTTP, Unavailable, notFound, crossSite, badForm, tooSlow, noFlow} {

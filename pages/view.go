@@ -16,7 +16,7 @@ const ViewVersion = 1
 // are empty.
 type View struct {
 	Version int    // ViewVersion
-	Screen  string // login, code, link, notme, logout, sites or problem
+	Screen  string // login, code, link, notme, logout, account, sites or problem
 	State   string // which of the screen's states, as in docs/templates.md
 	Title   string // for <title>, complete
 	Heading string // for <h1>
@@ -40,6 +40,7 @@ type View struct {
 
 	Email     string // what stands in the field for the address
 	ReturnTo  string // hidden field return_to, empty for none
+	Public    bool   // the box for a public computer is ticked
 	UILocales string // hidden field ui_locales, empty for none
 	Flow      string // hidden field flow, empty for none
 
@@ -59,7 +60,10 @@ type View struct {
 	Reference string // to find the problem in the log
 	Languages []LanguageLink
 	Sites     []SiteLink // that the screen lists
-	Child     bool       // of logout: a portal's session goes on when this one ends alone
+	Name      string     // what the person wants to be called
+	Sessions  []SessionView
+	Attempts  []AttemptView
+	Child     bool // of logout: a portal's session goes on when this one ends alone
 
 	words  *catalog
 	style  template.HTML

@@ -40,7 +40,7 @@ func (b *browser) request(method, path, body string) *http.Request {
 
 func TestUnknownPathsAndMethods(t *testing.T) {
 	b := newHouse(t).browser()
-	for _, path := range []string{"", "nothing", "login/", "login/x", "link", "link/", "health", "account", "ui-0000000000000000.js", "session/x.css", "LOGIN"} {
+	for _, path := range []string{"", "nothing", "login/", "login/x", "link", "link/", "health", "account/", "account/nothing", "account/sessions/", "account/sessions/x", "ui-0000000000000000.js", "session/x.css", "LOGIN"} {
 		b.get("/_gatehouse/" + path)
 		b.wants(404, "Page not found")
 	}

@@ -1,0 +1,234 @@
+package pages
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+const accountPath = Root + "account"
+
+const (
+	// freshSignIn is how old a sign-in may be to take one's data away or delete
+	// it: a browser that was left open must not do either.
+	freshSignIn = 5 * time.Minute
+	// recentMost bounds the list of recent sign-ins.
+	recentMost = 30
+)
+
+// account shows where the visitor is signed in, this browser first, and what
+// became of recent sign-ins.
+func account(e *exchange) {
+	e.account(http.StatusOK, func(v *View) {
+		for _, done := range []string{"ended", "ended_others", "saved"} {
+			if e.r.URL.Query().Has(done) {
+				v.note("account." + done)
+			}
+		}
+	})
+}
+
+// account shows the page; fill adds what has just happened, or what is wrong.
+func (e *exchange) account(status int, fill func(*View)) {
+	s := e.v.Session
+	if s == nil {
+		e.redirect(loginPath(authcore.ParseReturnTo(accountPath, e.v.Origin, nil), e.v.Origin, e.asked))
+		return
+	}
+	v := e.view("account", "shown")
+	v.Name = s.Name
+	ctx, core := e.r.Context(), e.p.service.Core()
+	list, err := core.SessionsOf(ctx, s.Subject)
+	if err != nil {
+		e.outage(err)
+		return
+	}
+	attempts, err := core.Attempts(ctx, s.Address, e.p.service.Now().Add(-authcore.HistoryOfPeople), recentMost)
+	if err != nil {
+		e.outage(err)
+		return
+	}
+	v.Sessions = v.words.sessions(authcore.Browsers(list), s)
+	v.Attempts = v.words.attempts(attempts)
+	fill(v)
+	v.titled("account.title")
+	e.page(status, v)
+}
+
+// accountActions are the forms of the page, by what follows its path.
+var accountActions = map[string]func(*exchange){
+	"name": rename, "sessions/end-all": endAll, "export": exportOwn, "delete": deleteOwn,
+}
+
+// changeAccount does what one of the forms asks for.
+func changeAccount(e *exchange) {
+	do := accountActions[e.token]
+	if sid, ok := endedSession(e.token); ok {
+		do = func(e *exchange) { endOne(e, sid) }
+	}
+	switch {
+	case do == nil:
+		e.problem(Problem{Kind: notFound})
+	case e.v.Session == nil:
+		e.redirect(loginPath(authcore.ParseReturnTo(accountPath, e.v.Origin, nil), e.v.Origin, e.asked))
+	default:
+		do(e)
+	}
+}
+
+// noAccountPage answers a GET for a form's address.
+func noAccountPage(e *exchange) {
+	_, ends := endedSession(e.token)
+	if accountActions[e.token] == nil && !ends {
+		e.problem(Problem{Kind: notFound})
+		return
+	}
+	e.w.Header().Set("Allow", "POST")
+	e.problem(Problem{Kind: badMethod})
+}
+
+// endedSession is the sid of sessions/{sid}/end.
+func endedSession(action string) (sid string, ok bool) {
+	rest, ok := strings.CutPrefix(action, "sessions/")
+	if !ok {
+		return "", false
+	}
+	sid, ok = strings.CutSuffix(rest, "/end")
+	return sid, ok && sid != ""
+}
+
+// endedByOwner is the reason of endings that a person asked for on this page.
+const endedByOwner = "ended_by_owner"
+
+// endOne ends one of the person's own sessions. Ending this browser's is
+// signing out.
+func endOne(e *exchange, sid string) {
+	s := e.v.Session
+	own := sid == s.ID || sid == s.Parent
+	reason := endedByOwner
+	if own {
+		reason = authcore.SignedOut
+	}
+	if _, err := e.p.service.Core().EndOwn(e.r.Context(), s.Subject, sid, reason); err != nil {
+		e.outage(err)
+		return
+	}
+	e.left(own, "ended")
+}
+
+// endAll ends all sessions, or with keep=on all but this browser's.
+func endAll(e *exchange) {
+	s, core := e.v.Session, e.p.service.Core()
+	var err error
+	keep := e.form.get("keep") == "on"
+	if keep {
+		_, err = core.EndOthers(e.r.Context(), s.Subject, s.ID, endedByOwner)
+	} else {
+		_, err = core.EndPerson(e.r.Context(), s.Subject, endedByOwner)
+	}
+	if err != nil {
+		e.outage(err)
+		return
+	}
+	e.left(!keep, "ended_others")
+}
+
+// left goes on after sessions have ended.
+func (e *exchange) left(own bool, done string) {
+	if own {
+		e.jar.expireSession()
+		e.redirect(Root + "logout")
+		return
+	}
+	e.redirect(accountPath + "?" + done)
+}
+
+func rename(e *exchange) {
+	name, ok := authcore.ParseName(e.form.get("name"))
+	if !ok {
+		e.account(http.StatusUnprocessableEntity, func(v *View) {
+			v.Name = e.form.get("name")
+			v.fail("account.name_bad", 0)
+		})
+		return
+	}
+	if _, err := e.p.service.Core().Rename(e.r.Context(), e.v.Session.Subject, name); err != nil {
+		e.outage(err)
+		return
+	}
+	e.changed("renamed")
+	e.redirect(accountPath + "?saved")
+}
+
+// changed reports what a person did to their own account.
+func (e *exchange) changed(what string) {
+	s := e.v.Session
+	e.p.service.Report(authcore.Event{
+		Name: authcore.EventAccount, Reason: what, Address: s.Address, Subject: s.Subject, Session: s.ID,
+		Origin: e.v.Origin, Client: e.v.Client,
+	})
+}
+
+// fresh tells whether the sign-in is young enough, or leads to a new one.
+func (e *exchange) fresh() bool {
+	if e.p.service.Now().Sub(e.v.Session.AuthTime) < freshSignIn {
+		return true
+	}
+	to := loginPath(authcore.ParseReturnTo(accountPath, e.v.Origin, nil), e.v.Origin, e.asked)
+	e.redirect(to + "&max_age=300")
+	return false
+}
+
+// exportOwn hands out all that is kept about the person.
+func exportOwn(e *exchange) {
+	if !e.fresh() {
+		return
+	}
+	data, err := e.ownData(e.r.Context())
+	if err != nil {
+		e.outage(err)
+		return
+	}
+	e.changed("exported")
+	e.w.Header().Set("Content-Disposition", `attachment; filename="account.json"`)
+	e.json(http.StatusOK, data)
+}
+
+// deleteOwn deletes the account, once the box is ticked.
+func deleteOwn(e *exchange) {
+	if e.form.get("sure") != "on" {
+		e.account(http.StatusUnprocessableEntity, func(v *View) { v.fail("account.not_sure", 0) })
+		return
+	}
+	if !e.fresh() {
+		return
+	}
+	if _, err := e.p.service.Core().Delete(e.r.Context(), e.v.Session.Subject, "deleted_by_owner"); err != nil {
+		e.outage(err)
+		return
+	}
+	e.jar.expireSession()
+	e.jar.expireDevice()
+	e.jar.expireFlow()
+	e.redirect(Root + "logout")
+}
+
+func (e *exchange) ownData(ctx context.Context) (*ownData, error) {
+	s, core := e.v.Session, e.p.service.Core()
+	a, err := core.Account(ctx, s.Subject)
+	if err != nil || a == nil {
+		return nil, err
+	}
+	sessions, err := core.SessionsOf(ctx, s.Subject)
+	if err != nil {
+		return nil, err
+	}
+	attempts, err := core.Attempts(ctx, s.Address, e.p.service.Now().Add(-authcore.HistoryOfPeople), authcore.MaxPage)
+	if err != nil {
+		return nil, err
+	}
+	return newOwnData(a, sessions, attempts), nil
+}
