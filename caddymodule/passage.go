@@ -45,8 +45,9 @@ func (v *visit) pass(admitted bool) error {
 	r := v.r
 	if admitted {
 		v.identity.write(r.Header)
-		if replacer, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok && v.outer == nil {
+		if replacer, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok && !p.visitor.told {
 			replacer.Map(v.identity.placeholders)
+			p.visitor.told = true
 		}
 		r = v.watch(p)
 	}

@@ -23,13 +23,18 @@ import (
 func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	v := newVisit(w, r)
 	v.g, v.app, v.next = g, g.app, next
+	own := isOwnPath(v.url.Path)
+	concerned := own || g.concerns(&v)
+	if !concerned && v.outer != nil {
+		// The gate before has cleaned the request, and told the app who it is.
+		return next.ServeHTTP(w, r)
+	}
 	v.takeToken()
 	v.webSocket = cleanRequest(r, v.vars)
 	if !isPassable(r.Method, v.webSocket) {
 		return v.refuse(refusal{kind: badMethod})
 	}
-	own := isOwnPath(v.url.Path)
-	if !own && !g.concerns(&v) {
+	if !concerned {
 		return v.pass(false)
 	}
 	if err := v.start(); err != nil {
@@ -75,6 +80,7 @@ type visit struct {
 	webSocket bool
 	foreign   bool // a WebSocket that another site's page opened
 
+	looked   bool // for the session; what follows is the outcome
 	session  *authcore.Session
 	lastUse  time.Time // of the session, before this request
 	tokens   int       // how many session cookies there were

@@ -13,6 +13,7 @@ import (
 type visitor struct {
 	cookies []string // the Cookie headers as they came
 	machine []string // machine tokens that came with the request
+	told    bool     // {http.auth.user.*} has answers
 	looked  bool     // the session was looked up; what follows is the outcome
 	session *authcore.Session
 	lastUse time.Time
@@ -28,11 +29,13 @@ func (*visitor) String() string { return "" }
 // find looks the visitor's session up. An error means that it can't be told.
 func (v *visit) find() error {
 	if v.outer != nil && v.outer.looked {
-		v.session, v.lastUse, v.tokens = v.outer.session, v.outer.lastUse, v.outer.tokens
+		v.looked, v.session, v.lastUse, v.tokens = true, v.outer.session, v.outer.lastUse, v.outer.tokens
 		return nil
 	}
 	if v.hasToken() {
-		return v.findMachine()
+		err := v.findMachine()
+		v.looked = err == nil
+		return err
 	}
 	domain := v.run.domain
 	if domain != "" && !v.origin.Under(domain) {
@@ -41,12 +44,14 @@ func (v *visit) find() error {
 	var buf [authcore.MaxSessionTokens + 1]string
 	tokens := pages.SessionTokens(v.request(), v.origin.Secure(), domain, buf[:0])
 	if v.tokens = len(tokens); v.tokens == 0 {
+		v.looked = true
 		return nil
 	}
 	session, err := v.run.service.Find(v.r.Context(), tokens, v.origin)
 	if err != nil {
 		return err
 	}
+	v.looked = true
 	if session == nil {
 		v.note(staleCookie, "")
 		return nil
@@ -72,7 +77,7 @@ func (v *visit) hideCookies(into *visitor) {
 		into.cookies, into.machine = v.r.Header["Cookie"], v.presented
 		pages.StripOwnCookies(v.r.Header)
 	}
-	if v.run != nil && !into.looked {
+	if v.looked {
 		into.looked, into.session, into.lastUse, into.tokens = true, v.session, v.lastUse, v.tokens
 	}
 	if v.foreign {
