@@ -111,7 +111,22 @@ func (v *MailView) N(key string, n int) (string, error) {
 	if !v.words.has(key) {
 		return "", errNoText(key)
 	}
-	return v.words.say(key, n, v.values()), nil
+	all := v.values()
+	if v.Dir == "rtl" {
+		for name, value := range all {
+			all[name] = isolated(value)
+		}
+	}
+	return v.words.say(key, n, all), nil
+}
+
+// isolated keeps a date or a host in its own order inside a right-to-left text
+// (U+2068 and U+2069). Subjects go without: not every list of mails knows them.
+func isolated(s string) string {
+	if s == "" {
+		return ""
+	}
+	return "\u2068" + s + "\u2069"
 }
 
 func (v *MailView) values() values {
