@@ -24,6 +24,7 @@ import (
 //	machine/<hash of token>      → sid of a machine token
 //	machines/<sub>               the tokens that a person made
 //	limit/<kind>/<hash>          counters
+//	pause/<hash of address>      "this was not me"
 //	history/<hash>/<time>-<id>   what became of codes asked for, by address
 //	revoked                      before when no session counts any more
 //	realm/<app>/<mode>/…         what apps find their people by
