@@ -1,0 +1,137 @@
+package stackbe
+
+import (
+	"mime"
+	"net/http"
+	"net/url"
+
+	"github.com/gatehouse-auth/gatehouse/api"
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// open answers what the link of a mail opens, or an app's own verification URL
+// redirects to. A program with the API key gets JSON.
+func (a *API) open(c *api.Call) error {
+	if c.R.Header.Get("Authorization") != "" {
+		if err := a.key(c); err != nil {
+			return err
+		}
+		q, err := c.Query()
+		if err != nil {
+			return err
+		}
+		return a.verifyToken(c, q)
+	}
+	v, err := a.visitor(c)
+	if err != nil {
+		return err
+	}
+	if v.redirect && !c.IsRobot() {
+		return a.finish(c, v)
+	}
+	if v.link.Verdict != authcore.Accepted || v.link.Gone {
+		return v.problem(c)
+	}
+	return c.ShowPage(http.StatusOK, api.Page{
+		Title: "Sign in to " + v.caller.App.DisplayName(),
+		Text:  []string{"Press the button to sign in as " + v.link.Person.Address.Display() + "."},
+		Form:  &api.Form{Action: c.R.URL.RequestURI(), Button: "Sign in", Leads: v.link.Redirect},
+	})
+}
+
+// press answers the button of that page.
+func (a *API) press(c *api.Call) error {
+	v, err := a.visitor(c)
+	if err != nil {
+		return err
+	}
+	return a.finish(c, v)
+}
+
+// visitor is who opened a link.
+type visitor struct {
+	caller   authcore.Caller
+	token    string
+	redirect bool
+	link     authcore.Proved // as Look has it
+}
+
+func (a *API) visitor(c *api.Call) (v visitor, err error) {
+	if err := countClient(c); err != nil {
+		return v, err
+	}
+	app, err := a.app(c)
+	if err != nil {
+		return v, err
+	}
+	q, err := c.Query()
+	if err != nil {
+		return v, err
+	}
+	v.token, v.redirect = q.Need("token"), q.String("redirect") == "true"
+	if err := q.Err(); err != nil {
+		return v, err
+	}
+	v.caller, v.link, err = a.look(c.R.Context(), app, v.token)
+	return v, err
+}
+
+// finish uses the link and sends the browser to the callback: with the session
+// token, or with what is wrong. A callback that is not allowed any more is not
+// gone to, and the link stays as it is.
+func (a *API) finish(c *api.Call, v visitor) error {
+	if v.link.Gone {
+		return v.problem(c)
+	}
+	proved, err := a.use(c, v.caller, v.token)
+	if err != nil {
+		return err
+	}
+	if proved.Verdict != authcore.Accepted {
+		v.link = proved
+		return v.failed(c)
+	}
+	if proved.Redirect == "" {
+		return v.problem(c)
+	}
+	jwt, err := a.sign(c.R.Context(), c.Origin, proved.Session)
+	if err != nil {
+		return err
+	}
+	return c.SeeOther(authcore.WithQuery(landing(proved), "token", jwt))
+}
+
+// failed tells the callback what is wrong. A token that nobody knows has none:
+// the app's default then.
+func (v visitor) failed(c *api.Call) error {
+	callback := v.link.Redirect
+	if callback == "" && !v.link.Gone {
+		callback = v.caller.App.Callbacks.Default()
+	}
+	if callback == "" {
+		return v.problem(c)
+	}
+	message := tokenRefusal(v.link.Verdict).Message
+	return c.SeeOther(authcore.WithQuery(callback, "error", url.PathEscape(message)))
+}
+
+// problem is the page for who can't be sent on.
+func (v visitor) problem(c *api.Call) error {
+	app := v.caller.App.DisplayName()
+	text := "It is incomplete or not known. Copy all of it from the mail, or ask " + app + " for a new link."
+	switch {
+	case v.link.Gone:
+		text = "It leads to a page that is not allowed any more. Go back to " + app + " and ask for a new link."
+	case v.link.Verdict == authcore.Used:
+		text = "It was used already, and works once. If you are not signed in, ask " + app + " for a new link."
+	case v.link.Verdict == authcore.Expired:
+		text = "It is too old. Ask " + app + " for a new link."
+	}
+	return c.ShowPage(http.StatusGone, api.Page{Title: "This link does not work", Text: []string{text}})
+}
+
+// isForm tells the button's post from a program's.
+func isForm(r *http.Request) bool {
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	return err == nil && kind == "application/x-www-form-urlencoded"
+}

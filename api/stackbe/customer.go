@@ -1,0 +1,200 @@
+package stackbe
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+
+	"github.com/gatehouse-auth/gatehouse/api"
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// customer is a person on the wire.
+type customer struct {
+	ID         string          `json:"id"`
+	Email      string          `json:"email"`
+	Name       *string         `json:"name"`
+	Metadata   json.RawMessage `json:"metadata"`
+	ExternalID *string         `json:"externalId,omitempty"`
+	Plan       *string         `json:"plan"`
+	CreatedAt  string          `json:"createdAt"`
+}
+
+func customerOf(p *authcore.Person) customer {
+	c := customer{
+		ID: customerPrefix + p.Subject, Email: p.Address.String(), Metadata: p.Metadata,
+		Name: orNull(p.Name), ExternalID: orNull(p.External), Plan: orNull(p.Plan), CreatedAt: timestamp(p.Created),
+	}
+	if c.Metadata == nil {
+		c.Metadata = json.RawMessage("{}")
+	}
+	return c
+}
+
+func orNull(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+var errNoCustomer = api.Refuse(http.StatusNotFound, codeNoCustomer, "Customer not found")
+
+// person finds the customer with an id of ours.
+func (a *API) person(c *api.Call, id string) (*authcore.Person, error) {
+	p, err := a.service.Person(c.R.Context(), c.Caller.Realm(), authcore.Whom{Subject: cut(id, customerPrefix)})
+	if err == nil && p == nil {
+		err = errNoCustomer
+	}
+	return p, err
+}
+
+func (a *API) getCustomer(c *api.Call) error {
+	if err := a.key(c); err != nil {
+		return err
+	}
+	p, err := a.person(c, c.Param("id"))
+	if err != nil {
+		return err
+	}
+	return c.Answer(http.StatusOK, customerOf(p))
+}
+
+// findCustomer finds a customer by address.
+func (a *API) findCustomer(c *api.Call) error {
+	if err := a.key(c); err != nil {
+		return err
+	}
+	q, err := c.Query()
+	if err != nil {
+		return err
+	}
+	text := q.Need("email")
+	if err := q.Err(); err != nil {
+		return err
+	}
+	address, err := email(text)
+	if err != nil {
+		return err
+	}
+	p, err := a.service.Person(c.R.Context(), c.Caller.Realm(), authcore.Whom{Email: address})
+	if err != nil {
+		return err
+	}
+	if p == nil {
+		return errNoCustomer
+	}
+	return c.Answer(http.StatusOK, customerOf(p))
+}
+
+// createCustomer makes a customer, or returns the one who has the address: a
+// caller that repeats itself changes nothing.
+func (a *API) createCustomer(c *api.Call) error {
+	if err := a.key(c); err != nil {
+		return err
+	}
+	o, err := c.JSON()
+	if err != nil {
+		return err
+	}
+	text := o.Need("email")
+	draft, err := draftOf(c.Caller.App, o)
+	if err != nil {
+		return err
+	}
+	address, err := email(text)
+	if err != nil {
+		return err
+	}
+	draft.Emails = []authcore.Address{address}
+	p, v, err := a.service.CreatePerson(c.R.Context(), c.Caller.App, c.Caller.Realm(), draft)
+	if err != nil {
+		return err
+	}
+	if _, same := p.Contact(address.String()); v == authcore.Taken && same {
+		return c.Answer(http.StatusOK, customerOf(&p))
+	}
+	if err := refuseDraft(v); err != nil {
+		return err
+	}
+	return c.Answer(http.StatusCreated, customerOf(&p))
+}
+
+// draftOf reads what a customer is made of, but for the address.
+func draftOf(app *authcore.App, o *api.Object) (authcore.Draft, error) {
+	var d authcore.Draft
+	for field, to := range map[string]**string{"name": &d.Name, "externalId": &d.External, "plan": &d.Plan} {
+		if o.Has(field) {
+			text := o.String(field)
+			*to = &text
+		}
+	}
+	if raw := o.Raw("metadata"); raw != nil {
+		o.Object("metadata")
+		d.Metadata = bytes.Clone(raw)
+	}
+	if err := o.Err(); err != nil {
+		return d, err
+	}
+	if d.Plan != nil && app.Plan(*d.Plan) == nil {
+		return d, &api.Refusal{Status: http.StatusBadRequest, Code: codePlanNotFound, Message: "Plan not found", Field: "plan"}
+	}
+	return d, nil
+}
+
+func refuseDraft(v authcore.Verdict) error {
+	switch v {
+	case authcore.Accepted:
+		return nil
+	case authcore.Taken:
+		return api.Refuse(http.StatusBadRequest, codeValidation, "Another customer has this email or externalId.")
+	case authcore.Unknown:
+		return errNoCustomer
+	}
+	return api.Refuse(http.StatusBadRequest, codeValidation, "A field is too long: names have at most 256 bytes, metadata 16 KiB.")
+}
+
+// updateCustomer changes the fields that are there. A new address takes the
+// place of the old one and is unproved until a link to it is used.
+func (a *API) updateCustomer(c *api.Call) error {
+	if err := a.key(c); err != nil {
+		return err
+	}
+	o, err := c.JSON()
+	if err != nil {
+		return err
+	}
+	draft, err := draftOf(c.Caller.App, o)
+	if err != nil {
+		return err
+	}
+	before, err := a.person(c, c.Param("id"))
+	if err != nil {
+		return err
+	}
+	old, replace := before.Contact(before.Address.String())
+	if text := o.String("email"); text != "" {
+		address, err := email(text)
+		if err != nil {
+			return err
+		}
+		draft.Emails = []authcore.Address{address}
+		replace = replace && address != before.Address
+	} else {
+		replace = false
+	}
+	ctx, realm := c.R.Context(), c.Caller.Realm()
+	p, v, err := a.service.UpdatePerson(ctx, realm, authcore.Whom{Subject: before.Subject}, draft)
+	if err != nil {
+		return err
+	}
+	if err := refuseDraft(v); err != nil {
+		return err
+	}
+	if replace {
+		if p, _, err = a.service.RemoveContact(ctx, realm, old.ID); err != nil {
+			return err
+		}
+	}
+	return c.Answer(http.StatusOK, customerOf(&p))
+}

@@ -1,0 +1,146 @@
+package stackbe
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/gatehouse-auth/gatehouse/api"
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// planOf is the plan that counts: the organization's for who acts for one, else
+// the person's own. nil for none.
+func (a *API) planOf(ctx context.Context, app *authcore.App, p *authcore.Person, org string) (*authcore.Plan, error) {
+	if app == nil {
+		return nil, nil
+	}
+	if org == "" {
+		return app.Plan(p.Plan), nil
+	}
+	o, err := a.service.Organization(ctx, p.Realm, org)
+	if err != nil || o == nil {
+		return nil, err
+	}
+	return app.Plan(o.Plan), nil
+}
+
+func planName(p *authcore.Plan) *string {
+	if p == nil {
+		return nil
+	}
+	if p.Name == "" {
+		return &p.ID
+	}
+	return &p.Name
+}
+
+func features(p *authcore.Plan) map[string]any {
+	if p == nil || p.Entitlements == nil {
+		return map[string]any{}
+	}
+	return p.Entitlements
+}
+
+// entitled finds out whose entitlements are asked for: a customer's, named by
+// who has the key, or those of the session whose token is shown.
+func (a *API) entitled(c *api.Call) (*authcore.Plan, error) {
+	q, err := c.Query()
+	if err != nil {
+		return nil, err
+	}
+	if isJWT(c.Bearer()) {
+		s, err := a.session(c)
+		if err != nil {
+			return nil, err
+		}
+		return a.planOf(c.R.Context(), c.Caller.App, &s.Person, s.Org)
+	}
+	if err := a.key(c); err != nil {
+		return nil, err
+	}
+	id, org := q.Need("customerId"), q.String("organizationId")
+	if err := q.Err(); err != nil {
+		return nil, err
+	}
+	p, err := a.person(c, id)
+	if err != nil {
+		return nil, err
+	}
+	if org != "" {
+		if org, err = a.orgOf(c, p, org); err != nil {
+			return nil, err
+		}
+	}
+	return a.planOf(c.R.Context(), c.Caller.App, p, org)
+}
+
+// orgOf returns the id of an organization that the customer is a member of.
+func (a *API) orgOf(c *api.Call, p *authcore.Person, org string) (string, error) {
+	list, err := a.service.Organizations(c.R.Context(), p.Realm, p.Subject)
+	if err != nil {
+		return "", err
+	}
+	for _, m := range list {
+		if orgPrefix+m.Org.ID == org {
+			return m.Org.ID, nil
+		}
+	}
+	return "", api.Refuse(http.StatusForbidden, codeUnauthorized, "The customer is not a member of this organization.")
+}
+
+// subscription is what a plan gives. There is no billing, hence no end of a
+// period.
+type subscription struct {
+	PlanID           *string        `json:"planId"`
+	PlanName         *string        `json:"planName"`
+	Status           *string        `json:"status"`
+	Entitlements     map[string]any `json:"entitlements"`
+	CurrentPeriodEnd *string        `json:"currentPeriodEnd"`
+}
+
+func (a *API) entitlements(c *api.Call) error {
+	plan, err := a.entitled(c)
+	if err != nil {
+		return err
+	}
+	out := subscription{PlanName: planName(plan), Entitlements: features(plan)}
+	if plan != nil {
+		out.PlanID, out.Status = &plan.ID, orNull("active")
+	}
+	return c.Answer(http.StatusOK, out)
+}
+
+// access is the answer about one feature.
+type access struct {
+	HasAccess bool   `json:"hasAccess"`
+	Value     any    `json:"value"`
+	Code      string `json:"code,omitempty"`
+}
+
+func (a *API) checkEntitlement(c *api.Call) error {
+	plan, err := a.entitled(c)
+	if err != nil {
+		return err
+	}
+	if plan == nil {
+		return c.Answer(http.StatusOK, access{Code: codeNoSubscription})
+	}
+	value, there := plan.Entitlements[c.Param("feature")]
+	if !there {
+		return c.Answer(http.StatusOK, access{Code: codeFeature})
+	}
+	return c.Answer(http.StatusOK, access{HasAccess: grants(value), Value: value})
+}
+
+// grants tells whether a value of a plan is more than nothing.
+func grants(value any) bool {
+	switch v := value.(type) {
+	case bool:
+		return v
+	case int64:
+		return v > 0
+	case []string:
+		return len(v) > 0
+	}
+	return false
+}

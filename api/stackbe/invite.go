@@ -1,0 +1,189 @@
+package stackbe
+
+import (
+	"net/http"
+
+	"github.com/gatehouse-auth/gatehouse/api"
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// invitation is one on the wire.
+type invitation struct {
+	ID             string        `json:"id"`
+	OrganizationID string        `json:"organizationId"`
+	Email          string        `json:"email"`
+	Role           authcore.Role `json:"role"`
+	Status         string        `json:"status"`
+	CreatedAt      string        `json:"createdAt"`
+	ExpiresAt      string        `json:"expiresAt"`
+}
+
+func invitationOf(i *authcore.Invite) invitation {
+	return invitation{invitePrefix + i.ID, orgPrefix + i.Org, i.Email.String(), i.Role, "pending", timestamp(i.Created), timestamp(i.Expires)}
+}
+
+// invite invites an address. Inviting it again renews the invitation and sends
+// another mail.
+func (a *API) invite(c *api.Call) error {
+	org, s, _, err := a.visit(c)
+	if err != nil {
+		return err
+	}
+	o, err := c.JSON()
+	if err != nil {
+		return err
+	}
+	text, callback := o.Need("email"), o.String("redirectUrl")
+	role, err := roleIn(o)
+	if err != nil {
+		return err
+	}
+	address, err := email(text)
+	if err != nil {
+		return err
+	}
+	return a.sendInvite(c, http.StatusCreated, org, by(s), address, role, callback)
+}
+
+// sendInvite stores the invitation and mails its link, which signs the invited
+// in and makes them a member.
+func (a *API) sendInvite(c *api.Call, status int, org *authcore.Organization, by string, to authcore.Address, role authcore.Role, callback string) error {
+	callback, err := callbackFor(c.Caller.App, callback, false)
+	if err != nil {
+		return err
+	}
+	ctx := c.R.Context()
+	i, v, err := a.service.InviteMember(ctx, org.Realm, org.ID, by, to, role)
+	if err != nil {
+		return err
+	}
+	if v == authcore.Unknown {
+		return errNoOrganization
+	}
+	if v != authcore.Accepted {
+		return errRole
+	}
+	terms := linkTerms(c, callback)
+	terms.Letter, terms.Into, terms.Lifetime = authcore.LetterInvite, org.Name, authcore.InviteLifetime
+	asked, err := a.service.Ask(ctx, authcore.Ask{
+		Caller: c.Caller, Whom: authcore.Whom{Email: to}, Create: true, Known: terms, Slot: slot,
+		Deliver: true, Origin: c.Origin, Client: c.Client, Note: inviteNote + i.ID,
+	})
+	if err != nil {
+		return err
+	}
+	if err := refuseAsk(asked); err != nil {
+		return err
+	}
+	return c.Answer(status, invitationOf(&i))
+}
+
+// mayInvite: members may not, and need not see whom others invited.
+func mayInvite(role authcore.Role) error {
+	if role == authcore.Member {
+		return errRole
+	}
+	return nil
+}
+
+func (a *API) listInvites(c *api.Call) error {
+	org, _, role, err := a.visit(c)
+	if err == nil {
+		err = mayInvite(role)
+	}
+	if err != nil {
+		return err
+	}
+	list, err := a.service.Invites(c.R.Context(), org.Realm, org.ID)
+	if err != nil {
+		return err
+	}
+	out := []invitation{}
+	for _, i := range list {
+		out = append(out, invitationOf(&i))
+	}
+	return c.Answer(http.StatusOK, out)
+}
+
+// resendInvite renews an invitation that waits and mails it again.
+func (a *API) resendInvite(c *api.Call) error {
+	org, s, role, err := a.visit(c)
+	if err == nil {
+		err = mayInvite(role)
+	}
+	if err != nil {
+		return err
+	}
+	o, err := c.JSON()
+	if err != nil {
+		return err
+	}
+	callback := o.String("redirectUrl")
+	if err := o.Err(); err != nil {
+		return err
+	}
+	i, err := a.service.Invite(c.R.Context(), org.Realm, cut(c.Param("inviteId"), invitePrefix))
+	if err != nil {
+		return err
+	}
+	if i == nil || i.Org != org.ID || !i.Accepted.IsZero() {
+		return errNoInvite
+	}
+	return a.sendInvite(c, http.StatusOK, org, by(s), i.Email, i.Role, callback)
+}
+
+var errNoInvite = api.Refuse(http.StatusNotFound, codeNotFound, "Invite not found")
+
+// acceptInvite makes the session's person a member. Who became one by the link
+// in the mail, which is the same invitation, is told so.
+func (a *API) acceptInvite(c *api.Call) error {
+	s, err := a.session(c)
+	if err != nil {
+		return err
+	}
+	if err := organizationsOn(c.Caller.App); err != nil {
+		return err
+	}
+	o, err := c.JSON()
+	if err != nil {
+		return err
+	}
+	id := cut(o.Need("inviteId"), invitePrefix)
+	if err := o.Err(); err != nil {
+		return err
+	}
+	ctx, realm := c.R.Context(), s.Person.Realm
+	m, v, err := a.service.AcceptInvite(ctx, realm, id, s.Person.Subject)
+	if err != nil {
+		return err
+	}
+	switch v {
+	case authcore.Accepted:
+		return c.Answer(http.StatusOK, memberOf(&m))
+	case authcore.Used:
+		return a.acceptedBefore(c, s, id)
+	case authcore.Expired:
+		return api.Refuse(http.StatusBadRequest, codeTokenExpired, "The invite has expired.")
+	case authcore.Forbidden:
+		return api.Refuse(http.StatusForbidden, codeUnauthorized, "The invite is for another email address.")
+	}
+	return errNoInvite
+}
+
+func (a *API) acceptedBefore(c *api.Call, s *authcore.AppSession, id string) error {
+	ctx, realm := c.R.Context(), s.Person.Realm
+	i, err := a.service.Invite(ctx, realm, id)
+	if err != nil {
+		return err
+	}
+	list, err := a.service.Organizations(ctx, realm, s.Person.Subject)
+	if err != nil {
+		return err
+	}
+	for _, m := range list {
+		if i != nil && m.Org.ID == i.Org && i.Email == s.Person.Address {
+			return c.Answer(http.StatusOK, memberOf(&m))
+		}
+	}
+	return api.Refuse(http.StatusBadRequest, codeTokenUsed, "The invite has already been used.")
+}

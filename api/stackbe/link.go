@@ -1,0 +1,110 @@
+package stackbe
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/api"
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+const (
+	// linkLifetime is what the original documents.
+	linkLifetime = 15 * time.Minute
+	// slot keeps these links apart from those of other dialects.
+	slot = "stackbe"
+)
+
+// sendLink mails a magic link.
+func (a *API) sendLink(c *api.Call) error {
+	if err := a.key(c); err != nil {
+		return err
+	}
+	o, err := c.JSON()
+	if err != nil {
+		return err
+	}
+	text, callback, dev := o.Need("email"), o.String("redirectUrl"), o.Bool("useDev")
+	if err := o.Err(); err != nil {
+		return err
+	}
+	address, err := email(text)
+	if err != nil {
+		return err
+	}
+	if callback, err = callbackFor(c.Caller.App, callback, dev); err != nil {
+		return err
+	}
+	terms := linkTerms(c, callback)
+	asked, err := a.service.Ask(c.R.Context(), authcore.Ask{
+		Caller: c.Caller, Whom: authcore.Whom{Email: address}, Create: c.Caller.App.AutoCreate,
+		Known: terms, Slot: slot, Deliver: true, Origin: c.Origin, Client: c.Client,
+	})
+	if err != nil {
+		return err
+	}
+	if err := refuseAsk(asked); err != nil {
+		return err
+	}
+	return c.Answer(http.StatusOK, map[string]any{"success": true, "message": "Magic link sent"})
+}
+
+// refuseAsk says why nothing was sent; nil when it was.
+func refuseAsk(asked authcore.Asked) error {
+	switch asked.Verdict {
+	case authcore.Accepted:
+		return nil
+	case authcore.Unknown:
+		return api.Refuse(http.StatusBadRequest, codeNoCustomer, "Customer not found")
+	case authcore.MailDown:
+		return api.MailDown(asked.RetryAfter)
+	}
+	return api.Limited(asked.RetryAfter)
+}
+
+// callbackFor chooses where the link leads in the end: what the caller says
+// comes before what is configured.
+func callbackFor(app *authcore.App, callback string, dev bool) (string, error) {
+	if callback == "" {
+		choices := []string{app.Callbacks.Default(), app.DevCallback}
+		if dev {
+			choices = []string{app.DevCallback, app.Callbacks.Default()}
+		}
+		if callback = choices[0]; callback == "" {
+			callback = choices[1]
+		}
+	}
+	if callback == "" {
+		return "", &api.Refusal{Status: http.StatusBadRequest, Code: codeMissing, Field: "redirectUrl",
+			Message: "redirectUrl is missing, and the app has no default callback URL."}
+	}
+	if !app.MayRedirect(authcore.RedirectCallback, callback) {
+		return "", &api.Refusal{Status: http.StatusBadRequest, Code: codeValidation, Field: "redirectUrl",
+			Message: "redirectUrl does not match an allowed callback URL of the app."}
+	}
+	return callback, nil
+}
+
+// linkTerms say what the mail has. With a verification URL of the app's own the
+// mail shows no other host.
+func linkTerms(c *api.Call, callback string) authcore.Terms {
+	app := c.Caller.App
+	t := authcore.Terms{
+		Lifetime: app.LinkLifetime, Letter: authcore.LetterLink,
+		Redirect: callback, Use: authcore.RedirectCallback,
+	}
+	if t.Lifetime <= 0 {
+		t.Lifetime = linkLifetime
+	}
+	if app.VerificationURL == "" {
+		t.Before = c.Origin.String() + "/v1/apps/" + app.ID + "/auth/verify?token="
+		return t
+	}
+	t.Before = authcore.WithQuery(app.VerificationURL, "token", "")
+	t.After = "&appId=" + app.ID
+	return t
+}
+
+// isJWT tells a session token from a link's token by its form.
+func isJWT(token string) bool { return strings.Count(token, ".") == 2 }

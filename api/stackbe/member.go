@@ -1,0 +1,117 @@
+package stackbe
+
+import (
+	"net/http"
+
+	"github.com/gatehouse-auth/gatehouse/api"
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// member is a membership on the wire.
+type member struct {
+	CustomerID     string        `json:"customerId"`
+	OrganizationID string        `json:"organizationId"`
+	Email          string        `json:"email"`
+	Name           *string       `json:"name"`
+	Role           authcore.Role `json:"role"`
+	JoinedAt       string        `json:"joinedAt"`
+}
+
+func memberOf(m *authcore.Membership) member {
+	return member{customerPrefix + m.Person.Subject, orgPrefix + m.Org.ID, m.Person.Address.String(), orNull(m.Person.Name), m.Role, timestamp(m.Since)}
+}
+
+func (a *API) listMembers(c *api.Call) error {
+	org, _, _, err := a.visit(c)
+	if err != nil {
+		return err
+	}
+	list, err := a.service.Members(c.R.Context(), org.Realm, org.ID)
+	if err != nil {
+		return err
+	}
+	out := []member{}
+	for _, m := range list {
+		out = append(out, memberOf(&m))
+	}
+	return c.Answer(http.StatusOK, out)
+}
+
+// addMember makes a customer a member without asking: only the app itself may.
+func (a *API) addMember(c *api.Call) error {
+	org, s, _, err := a.visit(c)
+	if err != nil {
+		return err
+	}
+	if s != nil {
+		return errRole
+	}
+	o, err := c.JSON()
+	if err != nil {
+		return err
+	}
+	id := o.Need("customerId")
+	role, err := roleIn(o)
+	if err != nil {
+		return err
+	}
+	p, err := a.person(c, id)
+	if err != nil {
+		return err
+	}
+	return a.setRole(c, http.StatusCreated, authcore.RoleChange{Realm: org.Realm, Org: org.ID, Subject: p.Subject, Role: role, Add: true})
+}
+
+func (a *API) changeMember(c *api.Call) error {
+	org, s, _, err := a.visit(c)
+	if err != nil {
+		return err
+	}
+	o, err := c.JSON()
+	if err != nil {
+		return err
+	}
+	role, err := roleIn(o)
+	if err != nil {
+		return err
+	}
+	sub := cut(c.Param("customerId"), customerPrefix)
+	return a.setRole(c, http.StatusOK, authcore.RoleChange{Realm: org.Realm, Org: org.ID, Subject: sub, Role: role, By: by(s)})
+}
+
+func (a *API) removeMember(c *api.Call) error {
+	org, s, _, err := a.visit(c)
+	if err != nil {
+		return err
+	}
+	sub := cut(c.Param("customerId"), customerPrefix)
+	return a.setRole(c, http.StatusOK, authcore.RoleChange{Realm: org.Realm, Org: org.ID, Subject: sub, By: by(s)})
+}
+
+// setRole changes a membership and answers with it.
+func (a *API) setRole(c *api.Call, status int, change authcore.RoleChange) error {
+	v, err := a.service.SetRole(c.R.Context(), change)
+	if err != nil {
+		return err
+	}
+	switch {
+	case v == authcore.Unknown:
+		return api.Refuse(http.StatusNotFound, codeNotFound, "Member not found")
+	case v == authcore.Forbidden && change.By == "":
+		return api.Refuse(http.StatusBadRequest, codeValidation, "An organization keeps at least one owner, and has at most 100.")
+	case v != authcore.Accepted:
+		return errRole
+	case change.Role == "":
+		return c.Answer(http.StatusOK, map[string]any{"success": true})
+	}
+	list, err := a.service.Members(c.R.Context(), change.Realm, change.Org)
+	if err != nil {
+		return err
+	}
+	for _, m := range list {
+		if m.Person.Subject == change.Subject {
+			return c.Answer(status, memberOf(&m))
+		}
+	}
+	return api.Refuse(http.StatusNotFound, codeNotFound, "Member not found")
+}

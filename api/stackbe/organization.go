@@ -1,0 +1,219 @@
+package stackbe
+
+import (
+	"net/http"
+
+	"github.com/gatehouse-auth/gatehouse/api"
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// organizationRoutes adds the calls below prefix. Each takes an API key, which
+// may do everything, or a session token, which may do what its person's role
+// allows.
+func (a *API) organizationRoutes(prefix string) {
+	org := prefix + "/{orgId}"
+	a.router.On(http.MethodPost, prefix, a.createOrganization)
+	a.router.On(http.MethodGet, prefix, a.listOrganizations)
+	a.router.On(http.MethodGet, org, a.getOrganization)
+	a.router.On(http.MethodPatch, org, a.updateOrganization)
+	a.router.On(http.MethodGet, org+"/members", a.listMembers)
+	a.router.On(http.MethodPost, org+"/members", a.addMember)
+	a.router.On(http.MethodPatch, org+"/members/{customerId}", a.changeMember)
+	a.router.On(http.MethodDelete, org+"/members/{customerId}", a.removeMember)
+	a.router.On(http.MethodPost, org+"/invites", a.invite)
+	a.router.On(http.MethodGet, org+"/invites", a.listInvites)
+	a.router.On(http.MethodPost, org+"/invites/{inviteId}/resend", a.resendInvite)
+	a.router.On(http.MethodPost, prefix+"/invites/accept", a.acceptInvite)
+}
+
+func organizationsOn(app *authcore.App) error {
+	if app.Organizations {
+		return nil
+	}
+	return api.Refuse(http.StatusForbidden, codeFeature, "Organizations are not enabled for this app.")
+}
+
+// either takes an API key or a session token. With a key the session is nil.
+func (a *API) either(c *api.Call) (s *authcore.AppSession, err error) {
+	if isJWT(c.Bearer()) {
+		s, err = a.session(c)
+	} else {
+		err = a.key(c)
+	}
+	if err == nil {
+		err = organizationsOn(c.Caller.App)
+	}
+	return s, err
+}
+
+// by is the subject on whose behalf a call is made, "" for the app's own.
+func by(s *authcore.AppSession) string {
+	if s == nil {
+		return ""
+	}
+	return s.Person.Subject
+}
+
+// organization is one on the wire.
+type organization struct {
+	ID        string        `json:"id"`
+	Name      string        `json:"name"`
+	Slug      string        `json:"slug"`
+	Plan      *string       `json:"plan"`
+	Role      authcore.Role `json:"role,omitempty"` // of the customer who is asked about
+	CreatedAt string        `json:"createdAt"`
+}
+
+func organizationOf(o *authcore.Organization, role authcore.Role) organization {
+	return organization{orgPrefix + o.ID, o.Name, o.Slug, orNull(o.Plan), role, timestamp(o.Created)}
+}
+
+var (
+	errNoOrganization = api.Refuse(http.StatusNotFound, codeNotFound, "Organization not found")
+	errRole           = api.Refuse(http.StatusForbidden, codeUnauthorized, "The role in this organization does not allow it.")
+)
+
+func (a *API) createOrganization(c *api.Call) error {
+	s, err := a.either(c)
+	if err != nil {
+		return err
+	}
+	o, err := c.JSON()
+	if err != nil {
+		return err
+	}
+	title, slug, owner := o.Need("name"), o.String("slug"), by(s)
+	if s == nil {
+		owner = cut(o.Need("ownerId"), customerPrefix)
+	}
+	if err := o.Err(); err != nil {
+		return err
+	}
+	org, v, err := a.service.CreateOrganization(c.R.Context(), c.Caller.App, c.Caller.Realm(), owner, title, slug)
+	if err != nil {
+		return err
+	}
+	switch v {
+	case authcore.Accepted:
+		return c.Answer(http.StatusCreated, organizationOf(&org, authcore.Owner))
+	case authcore.Unknown:
+		return errNoCustomer
+	case authcore.Taken:
+		return api.Refuse(http.StatusBadRequest, codeValidation, "Another organization has this slug.")
+	}
+	return api.Refuse(http.StatusBadRequest, codeValidation, "name has at most 256 bytes; slug has lower-case letters, digits and single hyphens.")
+}
+
+// listOrganizations lists those of a customer: of the one whose session it is,
+// or of the one whom the key's holder names.
+func (a *API) listOrganizations(c *api.Call) error {
+	s, err := a.either(c)
+	if err != nil {
+		return err
+	}
+	sub := by(s)
+	if s == nil {
+		q, err := c.Query()
+		if err != nil {
+			return err
+		}
+		id := q.Need("customerId")
+		if err := q.Err(); err != nil {
+			return err
+		}
+		p, err := a.person(c, id)
+		if err != nil {
+			return err
+		}
+		sub = p.Subject
+	}
+	list, err := a.service.Organizations(c.R.Context(), c.Caller.Realm(), sub)
+	if err != nil {
+		return err
+	}
+	out := []organization{}
+	for _, m := range list {
+		out = append(out, organizationOf(&m.Org, m.Role))
+	}
+	return c.Answer(http.StatusOK, out)
+}
+
+// visit finds the organization of the path. Somebody's session must be a
+// member's: for all others there is no such organization.
+func (a *API) visit(c *api.Call) (*authcore.Organization, *authcore.AppSession, authcore.Role, error) {
+	s, err := a.either(c)
+	if err != nil {
+		return nil, nil, "", err
+	}
+	org, err := a.service.Organization(c.R.Context(), c.Caller.Realm(), cut(c.Param("orgId"), orgPrefix))
+	if err != nil {
+		return nil, nil, "", err
+	}
+	if org == nil {
+		return nil, nil, "", errNoOrganization
+	}
+	if s == nil {
+		return org, nil, authcore.Owner, nil // the app itself may do what an owner may
+	}
+	list, err := a.service.Organizations(c.R.Context(), s.Person.Realm, s.Person.Subject)
+	if err != nil {
+		return nil, nil, "", err
+	}
+	for _, m := range list {
+		if m.Org.ID == org.ID {
+			return org, s, m.Role, nil
+		}
+	}
+	return nil, nil, "", errNoOrganization
+}
+
+func (a *API) getOrganization(c *api.Call) error {
+	org, s, role, err := a.visit(c)
+	if err != nil {
+		return err
+	}
+	if s == nil {
+		role = ""
+	}
+	return c.Answer(http.StatusOK, organizationOf(org, role))
+}
+
+// updateOrganization changes the name; the plan is the app's own to change.
+func (a *API) updateOrganization(c *api.Call) error {
+	org, s, role, err := a.visit(c)
+	if err != nil {
+		return err
+	}
+	o, err := c.JSON()
+	if err != nil {
+		return err
+	}
+	d, err := draftOf(c.Caller.App, o)
+	if err != nil {
+		return err
+	}
+	if role == authcore.Member || s != nil && d.Plan != nil {
+		return errRole
+	}
+	changed, v, err := a.service.UpdateOrganization(c.R.Context(), org.Realm, org.ID, d.Name, d.Plan)
+	if err != nil {
+		return err
+	}
+	if v != authcore.Accepted {
+		return api.Refuse(http.StatusBadRequest, codeValidation, "name has 1 to 256 bytes.")
+	}
+	return c.Answer(http.StatusOK, organizationOf(&changed, ""))
+}
+
+// roleIn reads a role.
+func roleIn(o *api.Object) (authcore.Role, error) {
+	text := o.Need("role")
+	if err := o.Err(); err != nil {
+		return "", err
+	}
+	role, ok := authcore.ParseRole(text)
+	if !ok {
+		return "", api.Malformed("role", "owner, admin or member")
+	}
+	return role, nil
+}

@@ -1,0 +1,200 @@
+package stackbe
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/api"
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// sessionLifetime is how long the cookie of the original's documentation lives.
+const sessionLifetime = 7 * 24 * time.Hour
+
+// touchEvery is how often the use of a session is written down.
+const touchEvery = time.Minute
+
+// kind keeps session tokens apart from everything else that is signed here.
+var kind = authcore.TokenKind{Alg: "EdDSA", Typ: "stackbe-session+jwt"}
+
+// claims are a session token's. Aud holds the realm: a token of test data, or
+// of another app, is none here.
+type claims struct {
+	Iss   string        `json:"iss"`
+	Aud   string        `json:"aud"`
+	Sub   string        `json:"sub"`
+	Email string        `json:"email"`
+	Jti   string        `json:"jti"`
+	Iat   int64         `json:"iat"`
+	Exp   int64         `json:"exp"`
+	Org   string        `json:"organizationId,omitempty"`
+	Role  authcore.Role `json:"orgRole,omitempty"`
+}
+
+const audience = "stackbe:"
+
+func (a *API) sign(ctx context.Context, origin authcore.Origin, s *authcore.AppSession) (string, error) {
+	c := claims{
+		Iss: origin.String(), Aud: audience + s.Person.Realm.String(), Jti: s.ID,
+		Sub: customerPrefix + s.Person.Subject, Email: s.Person.Address.String(),
+		Iat: a.service.Now().Unix(), Exp: s.Expires.Unix(),
+	}
+	if s.Org != "" {
+		c.Org, c.Role = orgPrefix+s.Org, s.OrgRole
+	}
+	return a.service.Core().SignJWT(ctx, kind, c)
+}
+
+var (
+	errNoSession      = api.Refuse(http.StatusUnauthorized, codeSessionInvalid, "No session token: send Authorization: Bearer <session token>.")
+	errSessionInvalid = api.Refuse(http.StatusUnauthorized, codeSessionInvalid, "Session is invalid")
+	errSessionExpired = api.Refuse(http.StatusUnauthorized, codeSessionExpired, "Session has expired")
+)
+
+// sessionOf returns the live session behind a token that was made for the app
+// with the id; empty: for any.
+func (a *API) sessionOf(ctx context.Context, token, app string) (*authcore.AppSession, error) {
+	data, ok := a.service.Core().VerifyJWT(kind, token)
+	if !ok {
+		return nil, errSessionInvalid
+	}
+	var c claims
+	if err := json.Unmarshal(data, &c); err != nil {
+		return nil, errSessionInvalid
+	}
+	var realm authcore.Realm
+	text, found := strings.CutPrefix(c.Aud, audience)
+	if !found || realm.UnmarshalText([]byte(text)) != nil || app != "" && realm.App != app || a.service.Apps().Find(realm.App) == nil {
+		return nil, errSessionInvalid
+	}
+	if a.service.Now().Unix() >= c.Exp {
+		return nil, errSessionExpired
+	}
+	ref := authcore.SessionRef{SID: c.Jti}
+	s, v, err := a.service.AppSession(ctx, realm, ref)
+	if err == nil && v == authcore.Accepted && a.service.Now().Sub(s.LastActive) > touchEvery {
+		s, v, err = a.service.TouchAppSession(ctx, realm, ref, 0)
+	}
+	switch {
+	case err != nil:
+		return nil, err
+	case v == authcore.Expired:
+		return nil, errSessionExpired
+	case v != authcore.Accepted:
+		return nil, errSessionInvalid
+	}
+	return s, nil
+}
+
+// session finds out whose session token the call carries, and counts the call
+// for it. On paths of an app it must be one of that app's.
+func (a *API) session(c *api.Call) (*authcore.AppSession, error) {
+	id := c.Param("appId")
+	if id != "" {
+		if _, err := a.app(c); err != nil {
+			return nil, err
+		}
+	}
+	token := c.Bearer()
+	if token == "" {
+		return nil, errNoSession
+	}
+	s, err := a.sessionOf(c.R.Context(), token, id)
+	if err != nil {
+		return nil, err
+	}
+	realm := s.Person.Realm
+	c.Caller = authcore.Caller{App: a.service.Apps().Find(realm.App), Key: authcore.AppKey{Test: realm.Test}}
+	return s, c.Count(name+" session "+s.ID, perSession)
+}
+
+// sessionView is what is told about a session: nested as the original's
+// documentation has it, and flat as its clients read it.
+type sessionView struct {
+	Valid        bool          `json:"valid"`
+	CustomerID   string        `json:"customerId"`
+	Email        string        `json:"email"`
+	ExpiresAt    string        `json:"expiresAt"`
+	Org          string        `json:"organizationId,omitempty"`
+	Role         authcore.Role `json:"orgRole,omitempty"`
+	Customer     customer      `json:"customer"`
+	Entitlements struct {
+		PlanName *string        `json:"planName"`
+		Features map[string]any `json:"features"`
+	} `json:"entitlements"`
+}
+
+func (a *API) view(ctx context.Context, s *authcore.AppSession) (sessionView, error) {
+	app := a.service.Apps().Find(s.Person.Realm.App)
+	plan, err := a.planOf(ctx, app, &s.Person, s.Org)
+	if err != nil {
+		return sessionView{}, err
+	}
+	out := sessionView{
+		Valid: true, CustomerID: customerPrefix + s.Person.Subject, Email: s.Person.Address.String(),
+		ExpiresAt: timestamp(s.Expires), Customer: customerOf(&s.Person),
+	}
+	if s.Org != "" {
+		out.Org, out.Role = orgPrefix+s.Org, s.OrgRole
+	}
+	out.Entitlements.PlanName, out.Entitlements.Features = planName(plan), features(plan)
+	return out, nil
+}
+
+func (a *API) getSession(c *api.Call) error {
+	s, err := a.session(c)
+	if err != nil {
+		return err
+	}
+	view, err := a.view(c.R.Context(), s)
+	if err != nil {
+		return err
+	}
+	return c.Answer(http.StatusOK, view)
+}
+
+// switchOrganization makes a session that acts for an organization. The old one
+// goes on as it is.
+func (a *API) switchOrganization(c *api.Call) error {
+	old, err := a.session(c)
+	if err != nil {
+		return err
+	}
+	if err := organizationsOn(c.Caller.App); err != nil {
+		return err
+	}
+	o, err := c.JSON()
+	if err != nil {
+		return err
+	}
+	org := o.Need("organizationId")
+	if err := o.Err(); err != nil {
+		return err
+	}
+	s, v, err := a.service.SwitchOrg(c.R.Context(), old.Person.Realm, authcore.SessionRef{SID: old.ID}, cut(org, orgPrefix))
+	if err != nil {
+		return err
+	}
+	if v != authcore.Accepted {
+		return api.Refuse(http.StatusForbidden, codeUnauthorized, "The customer is not a member of this organization.")
+	}
+	jwt, err := a.sign(c.R.Context(), c.Origin, s)
+	if err != nil {
+		return err
+	}
+	return c.Answer(http.StatusOK, map[string]any{
+		"sessionToken": jwt, "organizationId": orgPrefix + s.Org, "orgRole": s.OrgRole, "expiresAt": timestamp(s.Expires),
+	})
+}
+
+// cut takes the prefix off an id; text without it is no id of ours.
+func cut(id, prefix string) string {
+	rest, found := strings.CutPrefix(id, prefix)
+	if !found {
+		return "-"
+	}
+	return rest
+}

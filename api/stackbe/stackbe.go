@@ -1,0 +1,175 @@
+package stackbe
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/api"
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// Config is what the dialect is made of.
+type Config struct {
+	Service *authcore.Service
+	Log     *slog.Logger // nil: no log
+}
+
+// API is the dialect. It is safe for concurrent use.
+type API struct {
+	service *authcore.Service
+	router  api.Router
+}
+
+const name = "stackbe"
+
+// The limits that the original documents.
+var (
+	perKey     = authcore.Rate{Count: 1000, Per: time.Minute}
+	perSession = authcore.Rate{Count: 100, Per: time.Minute}
+)
+
+// Prefixes of ids on the wire.
+const (
+	customerPrefix = "cust_"
+	orgPrefix      = "org_"
+	invitePrefix   = "inv_"
+)
+
+// New makes the dialect.
+func New(c Config) *API {
+	a := &API{service: c.Service}
+	a.router = api.Router{Service: c.Service, Log: c.Log, Fail: fail}
+	a.router.On(http.MethodPost, "/auth/magic-link", a.sendLink)
+	a.router.On(http.MethodPost, "/v1/apps/{appId}/auth/magic-link", a.sendLink)
+	a.router.On(http.MethodPost, "/v1/apps/{appId}/auth/verify", a.verify)
+	a.router.On(http.MethodGet, "/v1/apps/{appId}/auth/verify", a.open)
+	a.router.On(http.MethodGet, "/v1/apps/{appId}/auth/session", a.getSession)
+	a.router.On(http.MethodPost, "/v1/apps/{appId}/auth/switch-organization", a.switchOrganization)
+	a.router.On(http.MethodGet, "/v1/customers", a.findCustomer)
+	a.router.On(http.MethodPost, "/v1/customers", a.createCustomer)
+	a.router.On(http.MethodGet, "/v1/customers/{id}", a.getCustomer)
+	a.router.On(http.MethodPatch, "/v1/customers/{id}", a.updateCustomer)
+	a.router.On(http.MethodGet, "/v1/entitlements", a.entitlements)
+	a.router.On(http.MethodGet, "/v1/entitlements/check/{feature}", a.checkEntitlement)
+	a.organizationRoutes("/v1/apps/{appId}/organizations")
+	for _, path := range []string{"/v1/subscriptions/current", "/v1/subscriptions/{id}/{action}", "/v1/tenants", "/v1/apps", "/v1/apps/{appId}/api-keys"} {
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
+			a.router.On(method, path, a.unsupported)
+		}
+	}
+	return a
+}
+
+// Name implements api.Dialect.
+func (*API) Name() string { return name }
+
+// Serve implements api.Dialect.
+func (a *API) Serve(w http.ResponseWriter, r *http.Request, v api.Visit) bool {
+	return a.router.Serve(w, r, v)
+}
+
+// Codes of refusals, as the original's clients know them.
+const (
+	codeUnauthorized   = "UNAUTHORIZED"
+	codeNotFound       = "NOT_FOUND"
+	codeAppNotFound    = "APP_NOT_FOUND"
+	codeNoCustomer     = "CUSTOMER_NOT_FOUND"
+	codePlanNotFound   = "PLAN_NOT_FOUND"
+	codeValidation     = "VALIDATION_ERROR"
+	codeMissing        = "MISSING_REQUIRED_FIELD"
+	codeEmail          = "INVALID_EMAIL"
+	codeTokenExpired   = "TOKEN_EXPIRED"
+	codeTokenUsed      = "TOKEN_ALREADY_USED"
+	codeTokenInvalid   = "TOKEN_INVALID"
+	codeSessionExpired = "SESSION_EXPIRED"
+	codeSessionInvalid = "SESSION_INVALID"
+	codeFeature        = "FEATURE_NOT_AVAILABLE"
+	codeNoSubscription = "NO_ACTIVE_SUBSCRIPTION"
+)
+
+// codes translates those of package api; the others are the dialect's own.
+var codes = map[string]string{
+	api.CodeUnauthorized: codeUnauthorized,
+	api.CodeForbidden:    codeUnauthorized,
+	api.CodeMalformed:    codeValidation,
+	api.CodeMissing:      codeMissing,
+	api.CodeTooMany:      "",
+	api.CodeUnavailable:  "",
+	api.CodeMailDown:     "",
+	api.CodeMethod:       "",
+}
+
+// problem is every refusal on the wire.
+type problem struct {
+	StatusCode int    `json:"statusCode"`
+	Message    string `json:"message"`
+	Error      string `json:"error"`
+	Code       string `json:"code,omitempty"`
+}
+
+// fail answers a refusal. The limits are told on these answers too: where no
+// key or session was counted, it is the client.
+func fail(c *api.Call, r *api.Refusal) error {
+	if err := countClient(c); err != nil {
+		errors.As(err, &r)
+	}
+	code, general := codes[r.Code]
+	if !general {
+		code = r.Code
+	}
+	return c.Answer(r.Status, problem{r.Status, r.Message, http.StatusText(r.Status), code})
+}
+
+// countClient counts a call that shows neither key nor session.
+func countClient(c *api.Call) error {
+	if c.W.Header().Get("X-RateLimit-Limit") != "" {
+		return nil
+	}
+	return c.Count(name+" client "+c.Client.String(), perKey)
+}
+
+// key finds out whose API key the call carries. On paths of an app it must be
+// one of that app's.
+func (a *API) key(c *api.Call) error {
+	if err := c.Authenticate(name, perKey, false); err != nil {
+		return err
+	}
+	if id := c.Param("appId"); id != "" && id != c.Caller.App.ID {
+		if _, err := a.app(c); err != nil {
+			return err
+		}
+		return api.Refuse(http.StatusForbidden, codeUnauthorized, "This API key belongs to another app.")
+	}
+	return nil
+}
+
+// app finds the app that the path names.
+func (a *API) app(c *api.Call) (*authcore.App, error) {
+	app := a.service.Apps().Find(c.Param("appId"))
+	if app == nil {
+		return nil, api.Refuse(http.StatusNotFound, codeAppNotFound, "App not found")
+	}
+	return app, nil
+}
+
+// email reads an address from text that is there.
+func email(text string) (authcore.Address, error) {
+	address, err := authcore.ParseAddress(text)
+	if err != nil {
+		return address, &api.Refusal{Status: http.StatusBadRequest, Code: codeEmail, Message: "Invalid email format", Field: "email"}
+	}
+	return address, nil
+}
+
+// timestamp is a time on the wire.
+func timestamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
+
+// unsupported answers the original's calls that this one does not have.
+func (a *API) unsupported(c *api.Call) error {
+	if err := a.key(c); err != nil {
+		return err
+	}
+	return api.Refuse(http.StatusNotImplemented, "NOT_SUPPORTED", "Apps, keys and plans are kept in this server's configuration; subscriptions and tenants are not supported.")
+}

@@ -1,0 +1,148 @@
+package stackbe
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"github.com/gatehouse-auth/gatehouse/api"
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// inviteNote begins the note of a link that was sent with an invitation.
+const inviteNote = "invite:"
+
+// verify turns a link's token into a session. A session's own token is answered
+// with that session again, because some callbacks are handed one and verify
+// whatever they get.
+func (a *API) verify(c *api.Call) error {
+	if c.R.Header.Get("Authorization") == "" && isForm(c.R) {
+		return a.press(c)
+	}
+	if err := a.key(c); err != nil {
+		return err
+	}
+	o, err := c.JSON()
+	if err != nil {
+		return err
+	}
+	return a.verifyToken(c, o)
+}
+
+// verifyToken answers with what the token in o leads to.
+func (a *API) verifyToken(c *api.Call, o *api.Object) error {
+	token := o.Need("token")
+	if err := o.Err(); err != nil {
+		return err
+	}
+	ctx := c.R.Context()
+	if isJWT(token) {
+		s, err := a.sessionOf(ctx, token, c.Caller.App.ID)
+		if err == nil && s.Person.Realm != c.Caller.Realm() {
+			err = errSessionInvalid
+		}
+		if err != nil {
+			return asTokenError(err)
+		}
+		return a.answerVerified(c, s, token, "")
+	}
+	proved, err := a.use(c, c.Caller, token)
+	if err != nil {
+		return err
+	}
+	if proved.Verdict != authcore.Accepted {
+		return tokenRefusal(proved.Verdict)
+	}
+	jwt, err := a.sign(ctx, c.Origin, proved.Session)
+	if err != nil {
+		return err
+	}
+	return a.answerVerified(c, proved.Session, jwt, landing(proved))
+}
+
+// use consumes a link's token, and accepts the invitation that came with it.
+func (a *API) use(c *api.Call, caller authcore.Caller, token string) (authcore.Proved, error) {
+	ctx := c.R.Context()
+	lifetime := caller.App.SessionLifetime
+	if lifetime <= 0 {
+		lifetime = sessionLifetime
+	}
+	proved, err := a.service.Prove(ctx, authcore.Proof{
+		Caller: caller, Token: token, Origin: c.Origin, Client: c.Client, Agent: c.R.UserAgent(),
+		Session: &authcore.SessionTerms{Lifetime: lifetime, Form: authcore.TokenAlnum},
+	})
+	if err != nil || proved.Verdict != authcore.Accepted {
+		return proved, err
+	}
+	if invite, found := strings.CutPrefix(proved.Note, inviteNote); found {
+		// A "no" (withdrawn, too old) is no reason to refuse the sign-in.
+		_, _, err = a.service.AcceptInvite(ctx, caller.Realm(), invite, proved.Person.Subject)
+	}
+	return proved, err
+}
+
+// landing is the callback of a link, without the session.
+func landing(p authcore.Proved) string {
+	if invite, found := strings.CutPrefix(p.Note, inviteNote); found && p.Redirect != "" {
+		return authcore.WithQuery(p.Redirect, "org_invite", invitePrefix+invite)
+	}
+	return p.Redirect
+}
+
+var refusals = map[authcore.Verdict]*api.Refusal{
+	authcore.Expired: api.Refuse(http.StatusUnauthorized, codeTokenExpired, "Token has expired"),
+	authcore.Used:    api.Refuse(http.StatusUnauthorized, codeTokenUsed, "Token has already been used"),
+}
+
+var errTokenInvalid = api.Refuse(http.StatusUnauthorized, codeTokenInvalid, "Token is invalid")
+
+func tokenRefusal(v authcore.Verdict) *api.Refusal {
+	if r := refusals[v]; r != nil {
+		return r
+	}
+	return errTokenInvalid
+}
+
+// asTokenError says in the words of verify what is wrong with a session's
+// token.
+func asTokenError(err error) error {
+	switch err {
+	case errSessionExpired:
+		return refusals[authcore.Expired]
+	case errSessionInvalid:
+		return errTokenInvalid
+	}
+	return err
+}
+
+// verified is the union of what the original's documentation and its clients'
+// types say.
+type verified struct {
+	Success     bool   `json:"success"`
+	RedirectURL string `json:"redirectUrl,omitempty"`
+	sessionView
+	SessionToken string `json:"sessionToken"`
+}
+
+func (a *API) answerVerified(c *api.Call, s *authcore.AppSession, jwt, redirect string) error {
+	view, err := a.view(c.R.Context(), s)
+	if err != nil {
+		return err
+	}
+	return c.Answer(http.StatusOK, verified{true, redirect, view, jwt})
+}
+
+// look finds the link behind a token in the app's live data, else in its test
+// data: who clicks has no key that would tell.
+func (a *API) look(ctx context.Context, app *authcore.App, token string) (authcore.Caller, authcore.Proved, error) {
+	var caller authcore.Caller
+	var found authcore.Proved
+	for _, test := range []bool{false, true} {
+		caller = authcore.Caller{App: app, Key: authcore.AppKey{Test: test}}
+		var err error
+		if found, err = a.service.Look(ctx, caller, token); err != nil || found.Verdict != authcore.Unknown {
+			return caller, found, err
+		}
+	}
+	return caller, found, nil
+}

@@ -1,0 +1,40 @@
+package authcore
+
+import (
+	"context"
+	"time"
+)
+
+// Invite returns the invitation with id, also one that was accepted or is too
+// old; nil for none in realm.
+func (s *Service) Invite(ctx context.Context, realm Realm, id string) (out *Invite, err error) {
+	err = s.core.store.View(ctx, func(tx Tx) (err error) {
+		out, err = loadInvite(tx, realm, id)
+		return err
+	})
+	return out, err
+}
+
+// UpdateOrganization gives an organization another name or plan; nil leaves it
+// as it is. Verdict is Accepted, Unknown (no such organization in realm) or
+// Malformed (no name, or one that is too long).
+func (s *Service) UpdateOrganization(ctx context.Context, realm Realm, id string, name, plan *string) (Organization, Verdict, error) {
+	var out Organization
+	v := Accepted
+	if name != nil && (*name == "" || len(*name) > maxName) {
+		return out, Malformed, nil
+	}
+	err := s.core.store.Update(ctx, func(tx Tx) error {
+		v = Accepted
+		o, err := loadOrg(tx, realm, id)
+		if err != nil || o == nil {
+			v = Unknown
+			return err
+		}
+		set(&o.Name, name)
+		set(&o.Plan, plan)
+		out = *o
+		return save(tx, keyOrg+o.ID, o, time.Time{})
+	})
+	return out, v, err
+}
