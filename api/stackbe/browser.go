@@ -72,7 +72,7 @@ func (a *API) visitor(c *api.Call) (v visitor, err error) {
 	if err := q.Err(); err != nil {
 		return v, err
 	}
-	v.caller, v.link, err = a.look(c.R.Context(), app, v.token)
+	v.caller, v.link, err = c.Clicked(app, v.token)
 	return v, err
 }
 

@@ -1,7 +1,6 @@
 package stackbe
 
 import (
-	"context"
 	"net/http"
 	"strings"
 
@@ -130,19 +129,4 @@ func (a *API) answerVerified(c *api.Call, s *authcore.AppSession, jwt, redirect 
 		return err
 	}
 	return c.Answer(http.StatusOK, verified{true, redirect, view, jwt})
-}
-
-// look finds the link behind a token in the app's live data, else in its test
-// data: who clicks has no key that would tell.
-func (a *API) look(ctx context.Context, app *authcore.App, token string) (authcore.Caller, authcore.Proved, error) {
-	var caller authcore.Caller
-	var found authcore.Proved
-	for _, test := range []bool{false, true} {
-		caller = authcore.Caller{App: app, Key: authcore.AppKey{Test: test}}
-		var err error
-		if found, err = a.service.Look(ctx, caller, token); err != nil || found.Verdict != authcore.Unknown {
-			return caller, found, err
-		}
-	}
-	return caller, found, nil
 }

@@ -1,0 +1,219 @@
+package streambird
+
+import (
+	_ "embed"
+	"net/http"
+
+	"github.com/gatehouse-auth/gatehouse/api"
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// public adds a call that a page may make with a publishable key.
+func (a *API) public(path string, route api.Route) {
+	a.router.On(http.MethodOptions, root+path, a.preflight)
+	a.router.On(http.MethodPost, root+path, func(c *api.Call) error {
+		from := a.allowOrigin(c)
+		if err := c.Authenticate(name, perKey, true); err != nil {
+			return err
+		}
+		if c.Caller.Key.Publishable && c.R.Header.Get("Origin") != "" && !isOriginOf(c.Caller.App, from) {
+			return api.Refuse(http.StatusForbidden, typeForbidden, "This origin is not one of the app's; add it to the app's configuration.")
+		}
+		return route(c)
+	})
+}
+
+// allowOrigin lets the page at the request's origin read the answer, refusals
+// too, if it is an origin of any app.
+func (a *API) allowOrigin(c *api.Call) (from authcore.Origin) {
+	from, err := authcore.ParseOrigin(c.R.Header.Get("Origin"))
+	var app *authcore.App
+	if err == nil {
+		for _, one := range a.service.Apps().All() {
+			if isOriginOf(one, from) {
+				app = one
+				break
+			}
+		}
+	}
+	c.AllowAppOrigin(app)
+	return from
+}
+
+func isOriginOf(app *authcore.App, from authcore.Origin) bool {
+	for _, o := range app.Origins {
+		if o == from {
+			return true
+		}
+	}
+	return false
+}
+
+// preflight answers what a browser asks before it sends a key. It shows no key
+// yet: any app's origin will do, and the call itself is judged by its key.
+func (a *API) preflight(c *api.Call) error {
+	a.allowOrigin(c)
+	h := c.W.Header()
+	h.Set("Access-Control-Allow-Methods", "POST")
+	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
+	h.Set("Access-Control-Max-Age", "600")
+	c.W.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+//go:embed streambird.js
+var script []byte
+
+// script serves the client for pages.
+func (a *API) script(c *api.Call) error {
+	h := c.W.Header()
+	h.Set("Content-Type", "text/javascript; charset=utf-8")
+	h.Set("Cache-Control", "public, max-age=300")
+	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
+	h.Set("X-Content-Type-Options", "nosniff")
+	_, _ = c.W.Write(script)
+	return nil
+}
+
+// The calls of a page about its own session: whoever has the session's token
+// may see and end it, and change the name.
+
+func (a *API) deleteOwnSession(c *api.Call) error {
+	o, err := c.JSON()
+	if err != nil {
+		return err
+	}
+	ref, err := a.sessionRef(c, o)
+	if err != nil {
+		return err
+	}
+	return a.end(c, ref)
+}
+
+// own finds the person whose session the page has.
+func (a *API) own(c *api.Call) (*api.Object, *authcore.AppSession, error) {
+	o, err := c.JSON()
+	if err != nil {
+		return nil, nil, err
+	}
+	ref, err := a.sessionRef(c, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	s, v, err := a.service.AppSession(c.R.Context(), c.Caller.Realm(), ref)
+	if err == nil && v != authcore.Accepted {
+		err = errSession
+	}
+	return o, s, err
+}
+
+func (a *API) currentUser(c *api.Call) error {
+	_, s, err := a.own(c)
+	if err != nil {
+		return err
+	}
+	return c.Answer(http.StatusOK, userOf(&s.Person))
+}
+
+// updateCurrentUser changes names alone: an address that somebody attaches to
+// themselves could be another's, who would then sign in to a stranger's
+// account.
+func (a *API) updateCurrentUser(c *api.Call) error {
+	o, s, err := a.own(c)
+	if err != nil {
+		return err
+	}
+	if o.Has("emails") || o.Has("phone_numbers") {
+		return api.Refuse(http.StatusForbidden, typeForbidden, "Attaching emails and phone_numbers needs a secret key.")
+	}
+	names := namesOf(o, s.Person.Names)
+	if err := o.Err(); err != nil {
+		return err
+	}
+	p, v, err := a.service.UpdatePerson(c.R.Context(), c.Caller.Realm(), authcore.Whom{Subject: s.Person.Subject}, authcore.Draft{Names: &names})
+	if err != nil {
+		return err
+	}
+	if err := refuseDraft(v); err != nil {
+		return err
+	}
+	return c.Answer(http.StatusOK, userOf(&p))
+}
+
+// hosted finds the link that a page of ours is about.
+func (a *API) hosted(c *api.Call) (caller authcore.Caller, token string, found authcore.Proved, err error) {
+	if err := c.Count(name+" client "+c.Client.String(), perKey); err != nil {
+		return caller, "", found, err
+	}
+	app := a.service.Apps().Find(c.Param("app_id"))
+	if app == nil {
+		return caller, "", found, api.Refuse(http.StatusNotFound, typeNotFound, "App not found.")
+	}
+	q, err := c.Query()
+	if err != nil {
+		return caller, "", found, err
+	}
+	token = q.Need("token")
+	if err := q.Err(); err != nil {
+		return caller, "", found, err
+	}
+	caller, found, err = c.Clicked(app, token)
+	return caller, token, found, err
+}
+
+// openHosted shows the button that verifies. Opening the link does nothing,
+// because mail scanners open links too. The page says who will be signed in
+// where: whoever asked for the link gets the session, so a link that nobody
+// asked for must not be confirmed.
+func (a *API) openHosted(c *api.Call) error {
+	caller, _, found, err := a.hosted(c)
+	if err != nil {
+		return err
+	}
+	if found.Verdict != authcore.Accepted {
+		return deadLink(c, caller.App, found.Verdict)
+	}
+	app := caller.App.DisplayName()
+	return c.ShowPage(http.StatusOK, api.Page{
+		Title: "Sign in to " + app,
+		Text: []string{
+			"Press the button to sign in as " + found.Person.Address.Display() + " in the window where you asked for this mail.",
+			"Did you not just ask for it? Then do not press: somebody else would be signed in as you.",
+		},
+		Form: &api.Form{Action: c.R.URL.RequestURI(), Button: "Sign in"},
+	})
+}
+
+func (a *API) pressHosted(c *api.Call) error {
+	caller, token, _, err := a.hosted(c)
+	if err != nil {
+		return err
+	}
+	proved, err := a.service.Prove(c.R.Context(), authcore.Proof{
+		Caller: caller, Token: token, Match: caller.App.Fingerprint,
+		Fingerprint: &authcore.Fingerprint{IP: ipText(c.Client), UserAgent: c.R.UserAgent()},
+		Origin:      c.Origin, Client: c.Client, Agent: c.R.UserAgent(),
+	})
+	if err != nil {
+		return err
+	}
+	if proved.Verdict != authcore.Accepted {
+		return deadLink(c, caller.App, proved.Verdict)
+	}
+	return c.ShowPage(http.StatusOK, api.Page{
+		Title: "You are signed in", Text: []string{"Go back to the window where you asked for the mail. You can close this one."},
+	})
+}
+
+func deadLink(c *api.Call, app *authcore.App, v authcore.Verdict) error {
+	text := "It is incomplete or not known. Copy all of it from the mail, or ask for a new one."
+	switch v {
+	case authcore.Used:
+		text = "It was used already, and works once."
+	case authcore.Expired:
+		text = "It is too old. Ask for a new one."
+	case authcore.Mismatch:
+		text = "Open it on the device and in the browser where you asked for it."
+	}
+	return c.ShowPage(http.StatusGone, api.Page{Title: "This link does not work", Text: []string{text, "It was for " + app.DisplayName() + "."}})
+}

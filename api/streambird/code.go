@@ -1,0 +1,108 @@
+package streambird
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/api"
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// Codes: their length, the limits of their life in minutes, and what it is when
+// nothing is said.
+const (
+	codeDigits                    = 6
+	codeMin, codeMax, codeDefault = 1, 10, 1
+
+	// codeSlot is where a newer code takes the place of an older one.
+	codeSlot = "streambird-otp"
+)
+
+// The calls differ in whom they ask and whether they make who is not known.
+func (a *API) codeLogin(c *api.Call) error { return a.code(c, "email", true) }
+func (a *API) sendCode(c *api.Call) error  { return a.code(c, "email", false) }
+func (a *API) textLogin(c *api.Call) error { return a.code(c, "phone_number", true) }
+func (a *API) sendText(c *api.Call) error  { return a.code(c, "phone_number", false) }
+
+func whomOf(field, text string) (w authcore.Whom, err error) {
+	if field == "email" {
+		w.Email, err = email(text)
+	} else {
+		w.Phone, err = phone(text)
+	}
+	return w, err
+}
+
+// code sends a one-time code to what stands in field.
+func (a *API) code(c *api.Call, field string, create bool) error {
+	o, err := c.JSON()
+	if err != nil {
+		return err
+	}
+	text, pending := o.Need(field), o.Bool("requires_verification")
+	minutes := o.Int("expires_in", codeDefault, codeMin, codeMax)
+	d, err := deviceOf(c, o)
+	if err != nil {
+		return err
+	}
+	whom, err := whomOf(field, text)
+	if err != nil {
+		return err
+	}
+	asked, err := a.service.Ask(c.R.Context(), authcore.Ask{
+		Caller: c.Caller, Whom: whom, Create: create, Draft: authcore.Draft{Pending: &pending},
+		Known: authcore.Terms{Digits: codeDigits, Lifetime: time.Duration(minutes) * time.Minute, Letter: authcore.LetterCode},
+		Slot:  codeSlot, Supersede: true, Deliver: true,
+		Origin: c.Origin, Client: d.client, EndUser: d.endUser, Agent: d.agent(),
+	})
+	if err != nil {
+		return err
+	}
+	if err := refuseAsk(asked); err != nil {
+		return err
+	}
+	id, kind := methodID(asked.Contact)
+	out := map[string]any{"user_id": userPrefix + asked.Person.Subject, kind + "_id": id}
+	if create {
+		out["status"], out["user_created"] = status(&asked.Person), asked.Created
+	}
+	return c.Answer(http.StatusOK, out)
+}
+
+// verifyCode checks a code.
+func (a *API) verifyCode(c *api.Call) error {
+	o, err := c.JSON()
+	if err != nil {
+		return err
+	}
+	method, code := o.Need("method_id"), o.Need("otp")
+	p, err := a.proof(c, o)
+	if err != nil {
+		return err
+	}
+	p.Code, p.Slot, p.Contact = code, codeSlot, contactID(method)
+	proved, err := a.service.Prove(c.R.Context(), p)
+	if err != nil {
+		return err
+	}
+	if proved.Verdict != authcore.Accepted {
+		return codeRefusal(proved.Verdict)
+	}
+	return a.answerProved(c, proved)
+}
+
+func codeRefusal(v authcore.Verdict) error {
+	switch v {
+	case authcore.Expired:
+		return refuse(typeCodeExpired, "The code has expired, or a newer one was sent.")
+	case authcore.Used:
+		return refuse(typeCode, "The code was used already.")
+	case authcore.Mismatch:
+		return errFingerprint
+	case authcore.Locked, authcore.CodesOff:
+		return api.Refuse(http.StatusTooManyRequests, typeTooMany, "Too many wrong codes. Ask for a new one.")
+	}
+	return refuse(typeCode, "The code is wrong.")
+}
+
+var errFingerprint = refuse(typeFingerprint, "The device is not the one that asked.")

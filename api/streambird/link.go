@@ -1,0 +1,230 @@
+package streambird
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/api"
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// Limits of a link's life in minutes, and what it is when nothing is said.
+const (
+	linkMin, linkMax, linkDefault = 5, 10080, 60
+
+	linkSlot = "streambird-link"
+)
+
+// lifetime reads a number of minutes of a link.
+func lifetime(o *api.Object, field string, def int64) time.Duration {
+	return time.Duration(o.Int(field, def, linkMin, linkMax)) * time.Minute
+}
+
+// redirectFor checks what the caller sent, and takes the app's default for
+// nothing. An empty result means that there is none.
+func redirectFor(app *authcore.App, use authcore.RedirectUse, sent string) (string, error) {
+	if sent == "" {
+		sent = app.Redirects.Default(use)
+	}
+	if sent != "" && !app.MayRedirect(use, sent) {
+		return "", refuse(typeRedirect, "The "+string(use)+" redirect URL is not registered for this app.")
+	}
+	return sent, nil
+}
+
+func errNoRedirect(use authcore.RedirectUse) error {
+	return refuse(typeRedirect, "No "+string(use)+" redirect URL was sent, and the app has no default for it.")
+}
+
+// leading completes terms with where the link leads.
+func leading(t authcore.Terms, use authcore.RedirectUse, to string) authcore.Terms {
+	t.Letter, t.Redirect, t.Use = authcore.LetterLink, to, use
+	t.Before = authcore.WithQuery(to, "token", "")
+	return t
+}
+
+// login mails a link to a user, who is made if need be. Which of the two
+// redirects and lifetimes counts depends on that.
+func (a *API) login(c *api.Call) error {
+	o, err := c.JSON()
+	if err != nil {
+		return err
+	}
+	text, pending := o.Need("email"), o.Bool("requires_verification")
+	known, fresh, err := a.loginTerms(c, o)
+	if err != nil {
+		return err
+	}
+	d, err := deviceOf(c, o)
+	if err != nil {
+		return err
+	}
+	address, err := email(text)
+	if err != nil {
+		return err
+	}
+	if err := a.needRedirect(c, address, known, fresh); err != nil {
+		return err
+	}
+	asked, err := a.service.Ask(c.R.Context(), authcore.Ask{
+		Caller: c.Caller, Whom: authcore.Whom{Email: address}, Create: true, Draft: authcore.Draft{Pending: &pending},
+		Known: known, New: &fresh, Slot: linkSlot, Deliver: true, Poll: true,
+		Origin: c.Origin, Client: d.client, EndUser: d.endUser, Agent: d.agent(),
+	})
+	if err != nil {
+		return err
+	}
+	if err := refuseAsk(asked); err != nil {
+		return err
+	}
+	return c.Answer(http.StatusOK, linkAnswer(asked))
+}
+
+// loginTerms reads where links lead and how long they live, for users who are
+// known and for new ones. Without a redirect of its kind Before is empty.
+func (a *API) loginTerms(c *api.Call, o *api.Object) (known, fresh authcore.Terms, err error) {
+	def := int64(linkDefault)
+	if o.Has("expires_in") && !o.Has("login_expires_in") && !o.Has("registration_expires_in") {
+		def = o.Int("expires_in", def, linkMin, linkMax)
+	}
+	known.Lifetime = lifetime(o, "login_expires_in", def)
+	fresh.Lifetime = lifetime(o, "registration_expires_in", def)
+	urls := map[authcore.RedirectUse]string{
+		authcore.RedirectLogin: o.String("login_redirect_url"), authcore.RedirectRegistration: o.String("registration_redirect_url"),
+	}
+	hosted := o.Bool("auto_verify")
+	if err := o.Err(); err != nil {
+		return known, fresh, err
+	}
+	if hosted {
+		page := c.Origin.String() + root + "magic_links/hosted/" + c.Caller.App.ID
+		known, fresh = leading(known, "", page), leading(fresh, "", page)
+		known.Redirect, fresh.Redirect = "", "" // it leads nowhere else
+		return known, fresh, nil
+	}
+	for use, terms := range map[authcore.RedirectUse]*authcore.Terms{authcore.RedirectLogin: &known, authcore.RedirectRegistration: &fresh} {
+		to, err := redirectFor(c.Caller.App, use, urls[use])
+		if err != nil {
+			return known, fresh, err
+		}
+		if to != "" {
+			*terms = leading(*terms, use, to)
+		}
+	}
+	return known, fresh, nil
+}
+
+// needRedirect refuses before anything is made or sent when the redirect that
+// will count is missing.
+func (a *API) needRedirect(c *api.Call, address authcore.Address, known, fresh authcore.Terms) error {
+	if known.Before != "" && fresh.Before != "" {
+		return nil
+	}
+	p, err := a.service.Person(c.R.Context(), c.Caller.Realm(), authcore.Whom{Email: address})
+	switch {
+	case err != nil:
+		return err
+	case p != nil && known.Before == "":
+		return errNoRedirect(authcore.RedirectLogin)
+	case p == nil && fresh.Before == "":
+		return errNoRedirect(authcore.RedirectRegistration)
+	}
+	return nil
+}
+
+// linkMade is what is told about a link that was made.
+type linkMade struct {
+	UserID             string `json:"user_id"`
+	Status             string `json:"status"`
+	UserCreated        bool   `json:"user_created"`
+	UpdatedAt          int64  `json:"updated_at"`
+	CreatedAt          int64  `json:"created_at"`
+	EmailID            string `json:"email_id"`
+	RequestOriginToken string `json:"request_origin_token,omitempty"`
+}
+
+func linkAnswer(asked authcore.Asked) linkMade {
+	p := asked.Person
+	return linkMade{
+		userPrefix + p.Subject, status(&p), asked.Created, p.Updated.Unix(), p.Created.Unix(),
+		emailPrefix + asked.Contact.ID, asked.PollToken,
+	}
+}
+
+// inviteLink mails an invitation.
+func (a *API) inviteLink(c *api.Call) error {
+	o, err := c.JSON()
+	if err != nil {
+		return err
+	}
+	text, sent := o.Need("email"), o.String("invite_redirect_url")
+	terms := authcore.Terms{Lifetime: lifetime(o, "invite_expires_in", linkDefault)}
+	names, pending := namesOf(o, authcore.Names{}), true
+	d, err := deviceOf(c, o)
+	if err != nil {
+		return err
+	}
+	address, err := email(text)
+	if err != nil {
+		return err
+	}
+	to, err := redirectFor(c.Caller.App, authcore.RedirectInvite, sent)
+	if err != nil {
+		return err
+	}
+	if to == "" {
+		return errNoRedirect(authcore.RedirectInvite)
+	}
+	terms = leading(terms, authcore.RedirectInvite, to)
+	terms.Letter = authcore.LetterInvite
+	asked, err := a.service.Ask(c.R.Context(), authcore.Ask{
+		Caller: c.Caller, Whom: authcore.Whom{Email: address}, Create: true, Draft: authcore.Draft{Names: &names, Pending: &pending},
+		Known: terms, Slot: linkSlot, Deliver: true, Origin: c.Origin, Client: d.client, EndUser: d.endUser, Agent: d.agent(),
+	})
+	if err != nil {
+		return err
+	}
+	if err := refuseAsk(asked); err != nil {
+		return err
+	}
+	return c.Answer(http.StatusOK, linkAnswer(asked))
+}
+
+// createLink makes a token for a caller that delivers it itself.
+func (a *API) createLink(c *api.Call) error {
+	o, err := c.JSON()
+	if err != nil {
+		return err
+	}
+	id, text := o.String("user_id"), o.String("email")
+	terms := authcore.Terms{Lifetime: lifetime(o, "expires_in", linkDefault)}
+	d, err := deviceOf(c, o)
+	if err != nil {
+		return err
+	}
+	whom := authcore.Whom{Subject: cut(id, userPrefix)}
+	switch {
+	case id == "" && text == "":
+		return refuse(typeRequest, "user_id or email is missing.")
+	case id == "":
+		address, err := email(text)
+		if err != nil {
+			return err
+		}
+		whom = authcore.Whom{Email: address}
+	}
+	asked, err := a.service.Ask(c.R.Context(), authcore.Ask{
+		Caller: c.Caller, Whom: whom, Known: terms, Slot: linkSlot, Poll: true,
+		Origin: c.Origin, Client: d.client, EndUser: d.endUser, Agent: d.agent(),
+	})
+	if err != nil {
+		return err
+	}
+	if err := refuseAsk(asked); err != nil {
+		return err
+	}
+	return c.Answer(http.StatusOK, map[string]any{
+		"user_id": userPrefix + asked.Person.Subject, "email_id": emailPrefix + asked.Contact.ID,
+		"token": asked.Token, "request_origin_token": asked.PollToken,
+	})
+}

@@ -1,0 +1,158 @@
+package streambird
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/api"
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// Limits of a session's life in minutes.
+const sessionMin, sessionMax = 5, 525600
+
+// sessionLifetime is that of a session that was asked for without saying how
+// long: by waiting for a link.
+const sessionLifetime = 7 * 24 * time.Hour
+
+// sessionTerms reads session_expires_in; nil when it is not there.
+func sessionTerms(o *api.Object) *authcore.SessionTerms {
+	if !o.Has("session_expires_in") {
+		return nil
+	}
+	minutes := o.Int("session_expires_in", sessionMin, sessionMin, sessionMax)
+	return &authcore.SessionTerms{Lifetime: time.Duration(minutes) * time.Minute, Form: authcore.TokenAlnum}
+}
+
+// proof reads what links and codes are verified with alike. A session that is
+// named must be live: it gains the proof instead of a new one being made.
+func (a *API) proof(c *api.Call, o *api.Object) (authcore.Proof, error) {
+	p := authcore.Proof{Caller: c.Caller, Session: sessionTerms(o), Origin: c.Origin}
+	d, err := deviceOf(c, o)
+	if err != nil {
+		return p, err
+	}
+	p.Fingerprint, p.Client, p.Agent = d.fingerprint, d.client, d.agent()
+	if p.Match, err = matching(c.Caller.App, o); err != nil {
+		return p, err
+	}
+	if !o.Has("session_token") && !o.Has("session_jwt") {
+		return p, nil
+	}
+	ref, err := a.sessionRef(c, o)
+	if err != nil {
+		return p, err
+	}
+	s, v, err := a.service.AppSession(c.R.Context(), c.Caller.Realm(), ref)
+	if err != nil {
+		return p, err
+	}
+	if v != authcore.Accepted {
+		return p, errSession
+	}
+	p.Extend = s.ID
+	return p, nil
+}
+
+// verifyLink checks a link's token.
+func (a *API) verifyLink(c *api.Call) error {
+	o, err := c.JSON()
+	if err != nil {
+		return err
+	}
+	token := o.Need("token")
+	p, err := a.proof(c, o)
+	if err != nil {
+		return err
+	}
+	p.Token = token
+	proved, err := a.service.Prove(c.R.Context(), p)
+	if err != nil {
+		return err
+	}
+	if proved.Verdict != authcore.Accepted {
+		return linkRefusal(proved.Verdict)
+	}
+	return a.answerProved(c, proved)
+}
+
+func linkRefusal(v authcore.Verdict) error {
+	switch v {
+	case authcore.Expired:
+		return refuse(typeLinkExpired, "Magic link expired.")
+	case authcore.Mismatch:
+		return errFingerprint
+	case authcore.Used:
+		return refuse(typeMagicToken, "Magic link was used already.")
+	}
+	return refuse(typeMagicToken, "Invalid magic link format, magic link missing or invalid.")
+}
+
+// provedView is what is told about a proof. Without a session the last three
+// are absent.
+type provedView struct {
+	MethodID     string       `json:"method_id"`
+	MethodType   string       `json:"method_type"`
+	UserID       string       `json:"user_id"`
+	SessionToken string       `json:"session_token,omitempty"`
+	SessionJWT   string       `json:"session_jwt,omitempty"`
+	Session      *sessionView `json:"session,omitempty"`
+}
+
+func (a *API) answerProved(c *api.Call, p authcore.Proved) error {
+	out := provedView{UserID: userPrefix + p.Person.Subject}
+	out.MethodID, out.MethodType = methodID(p.Contact)
+	if p.Session != nil {
+		jwt, err := a.sign(c, p.Session)
+		if err != nil {
+			return err
+		}
+		view := viewOf(p.Session)
+		out.SessionToken, out.SessionJWT, out.Session = p.Session.Token, jwt, &view
+	}
+	return c.Answer(http.StatusOK, out)
+}
+
+// loginStatus answers who waits for a link: once it was used there is a
+// session, one time.
+func (a *API) loginStatus(c *api.Call) error {
+	o, err := c.JSON()
+	if err != nil {
+		return err
+	}
+	id, token := o.Need("email_id"), o.Need("request_origin_token")
+	if err := o.Err(); err != nil {
+		return err
+	}
+	proved, err := a.service.Poll(c.R.Context(), authcore.Poll{
+		Caller: c.Caller, Contact: cut(id, emailPrefix), Token: token, Origin: c.Origin,
+		Session: authcore.SessionTerms{Lifetime: lifetimeOf(c.Caller.App), Form: authcore.TokenAlnum},
+	})
+	if err != nil {
+		return err
+	}
+	switch proved.Verdict {
+	case authcore.Accepted:
+	case authcore.NotYet:
+		return refuse(typeNotVerified, "Magic link is not verified yet.")
+	case authcore.Expired:
+		return linkRefusal(authcore.Expired)
+	default:
+		return refuse(typeOriginToken, "Invalid request_origin_token, or it was used already.")
+	}
+	jwt, err := a.sign(c, proved.Session)
+	if err != nil {
+		return err
+	}
+	return c.Answer(http.StatusOK, map[string]any{
+		"user_id": userPrefix + proved.Person.Subject, "status": status(&proved.Person),
+		"session_token": proved.Session.Token, "session_jwt": jwt,
+	})
+}
+
+func lifetimeOf(app *authcore.App) time.Duration {
+	if app.SessionLifetime > 0 {
+		return app.SessionLifetime
+	}
+	return sessionLifetime
+}
