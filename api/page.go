@@ -26,7 +26,8 @@ type Form struct {
 	Fields [][2]string
 	Button string
 	// Leads is the URL that the answer to the form will redirect to, "" for
-	// none. Browsers apply form-action to redirects as well.
+	// none. Browsers apply form-action to all redirects that follow, those of
+	// the other site included: it can't name hosts then.
 	Leads string
 }
 
@@ -54,10 +55,8 @@ var pageTemplate = template.Must(template.New("page").Parse(`<!doctype html>
 func (c *Call) ShowPage(status int, p Page) error {
 	sum := sha256.Sum256([]byte(pageStyle))
 	target := "'self'"
-	if p.Form != nil {
-		if u, err := url.Parse(p.Form.Leads); err == nil && u.Host != "" {
-			target += " " + u.Scheme + "://" + u.Host
-		}
+	if p.Form != nil && p.Form.Leads != "" {
+		target += " https: http:"
 	}
 	h := c.W.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
@@ -104,7 +103,9 @@ func (c *Call) isOwn(text string) bool {
 }
 
 // IsRobot tells whether a request looks like a mail scanner's or a prefetch:
-// what it opens was not opened by a person.
+// what it opens was not opened by a person. Scanners that pass for a browser
+// can't be told; programs that name themselves as what they are, such as an
+// app's own client, are not taken for scanners.
 func (c *Call) IsRobot() bool {
 	h := c.R.Header
 	for _, name := range []string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
@@ -112,11 +113,11 @@ func (c *Call) IsRobot() bool {
 			return true
 		}
 	}
-	if c.R.Method == http.MethodHead || h.Get("Accept") == "" && h.Get("Accept-Language") == "" {
+	if c.R.Method == http.MethodHead {
 		return true
 	}
 	agent := strings.ToLower(c.R.UserAgent())
-	for _, word := range []string{"bot", "crawl", "spider", "scan", "preview", "safelinks", "urldefense", "proofpoint", "mimecast", "barracuda", "headless"} {
+	for _, word := range []string{"bot", "crawl", "spider", "scan", "preview", "safelinks", "urldefense", "proofpoint", "mimecast", "barracuda"} {
 		if strings.Contains(agent, word) {
 			return true
 		}

@@ -3,6 +3,7 @@ package streambird
 import (
 	_ "embed"
 	"net/http"
+	"slices"
 
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
@@ -13,7 +14,7 @@ func (a *API) public(path string, route api.Route) {
 	a.router.On(http.MethodOptions, root+path, a.preflight)
 	a.router.On(http.MethodPost, root+path, func(c *api.Call) error {
 		from := a.allowOrigin(c)
-		if err := c.Authenticate(name, perKey, true); err != nil {
+		if err := a.authenticate(c); err != nil {
 			return err
 		}
 		if c.Caller.Key.Publishable && c.R.Header.Get("Origin") != "" && !isOriginOf(c.Caller.App, from) {
@@ -23,30 +24,33 @@ func (a *API) public(path string, route api.Route) {
 	})
 }
 
+// authenticate takes keys of both kinds.
+func (a *API) authenticate(c *api.Call) error {
+	caller, _ := a.service.Apps().Caller(c.Bearer())
+	if !caller.Key.Publishable {
+		return c.Authenticate(name, perKey, true)
+	}
+	if err := c.Count(name+" page "+caller.Key.ID()+" "+c.Client.String(), perKey); err != nil {
+		return err
+	}
+	return c.Authenticate(name, perShared, true)
+}
+
 // allowOrigin lets the page at the request's origin read the answer, refusals
 // too, if it is an origin of any app.
 func (a *API) allowOrigin(c *api.Call) (from authcore.Origin) {
 	from, err := authcore.ParseOrigin(c.R.Header.Get("Origin"))
 	var app *authcore.App
-	if err == nil {
-		for _, one := range a.service.Apps().All() {
-			if isOriginOf(one, from) {
-				app = one
-				break
-			}
-		}
+	all := a.service.Apps().All()
+	if i := slices.IndexFunc(all, func(one *authcore.App) bool { return isOriginOf(one, from) }); err == nil && i >= 0 {
+		app = all[i]
 	}
 	c.AllowAppOrigin(app)
 	return from
 }
 
 func isOriginOf(app *authcore.App, from authcore.Origin) bool {
-	for _, o := range app.Origins {
-		if o == from {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(app.Origins, from)
 }
 
 // preflight answers what a browser asks before it sends a key. It shows no key

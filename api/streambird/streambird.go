@@ -25,9 +25,13 @@ type API struct {
 
 const name = "streambird"
 
-// perKey bounds the calls with one key. The original has such a limit and does
-// not say which.
-var perKey = authcore.Rate{Count: 1000, Per: time.Minute}
+// perKey bounds the calls with one secret key, and those of one client with a
+// publishable key. The original has limits and does not say which. All visitors
+// of an app share its publishable key: none may use it up for the others.
+var (
+	perKey    = authcore.Rate{Count: 1000, Per: time.Minute}
+	perShared = authcore.Rate{Count: 100_000, Per: time.Minute}
+)
 
 // Prefixes of ids on the wire.
 const (
