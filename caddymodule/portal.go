@@ -1,7 +1,7 @@
 package caddymodule
 
 import (
-	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -129,6 +129,9 @@ func (a *App) placeOthers(w *walk) error {
 			return err
 		}
 	}
+	if err := a.placeAPIs(w); err != nil {
+		return err
+	}
 	return a.checkPortals()
 }
 
@@ -161,20 +164,8 @@ func (a *App) checkTrusted(server string) error {
 	if err != nil || app == nil {
 		return err
 	}
-	raw := app.Servers[server].TrustedProxiesRaw
-	if len(raw) == 0 {
-		a.log.Warn("gatehouse_authz believes the server's trusted_proxies alone, and there are none, so it refuses everything; write in the global options for example\n    servers {\n        trusted_proxies static private_ranges\n    }")
-		return nil
-	}
-	var static struct {
-		Source string   `json:"source"`
-		Ranges []string `json:"ranges"`
-	}
-	if err := json.Unmarshal(raw, &static); err != nil {
-		return err
-	}
-	if static.Source == "static" && holdsEverybody(static.Ranges) {
-		return fmt.Errorf("trusted_proxies holds everybody, so that everybody could tell gatehouse_authz which page they ask for; list the proxies that ask it, as in\n    trusted_proxies static 127.0.0.1/32")
+	if trustsEverybody(app.Servers[server]) {
+		return errors.New("trusted_proxies holds everybody, so that everybody could tell gatehouse_authz which page they ask for; list the proxies that ask it, as in\n    trusted_proxies static 127.0.0.1/32")
 	}
 	return nil
 }
