@@ -18,6 +18,8 @@ type Visit struct {
 type Dialect interface {
 	// Name is a stable word for logs, limits and the path of the document.
 	Name() string
+	// Knows tells whether path is one of the dialect's.
+	Knows(path string) bool
 	// Serve answers a request for a path of the dialect, and tells whether it
 	// was one. r.URL.Path is the original path.
 	Serve(w http.ResponseWriter, r *http.Request, v Visit) bool
@@ -33,6 +35,20 @@ func NewHandler(dialects ...Dialect) *Handler { return &Handler{dialects} }
 
 // documents is where the OpenAPI descriptions stand.
 const documents = "/_gatehouse/openapi/"
+
+// Knows tells whether path is a dialect's, or a document about one.
+func (h *Handler) Knows(path string) bool {
+	name, isDocument := strings.CutPrefix(path, documents)
+	for _, d := range h.dialects {
+		if d.Knows(path) {
+			return true
+		}
+		if _, described := Document(d.Name()); isDocument && described && name == d.Name()+".json" {
+			return true
+		}
+	}
+	return false
+}
 
 // Serve answers a request, or returns false without touching w when the path
 // belongs to no dialect.

@@ -43,6 +43,12 @@ func (rt *Router) On(method, pattern string, route Route) {
 	rt.paths[i].methods[method] = route
 }
 
+// Knows tells whether path has a route.
+func (rt *Router) Knows(path string) bool {
+	p, _ := rt.find(path)
+	return p != nil
+}
+
 // Serve answers a request for one of the paths and tells whether it was one.
 // Empty segments are dropped, so that a base URL that ends in a slash works.
 func (rt *Router) Serve(w http.ResponseWriter, r *http.Request, v Visit) bool {

@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
+	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/pages"
 )
@@ -57,6 +58,11 @@ type App struct {
 	// InsecureHTTP allows sign-in over plain http elsewhere than on localhost.
 	// Default: false.
 	InsecureHTTP *bool `json:"insecure_http,omitempty"`
+	// SMS lists the ways to send text messages, tried in this order. Default:
+	// none, and codes go by mail.
+	SMS []SMS `json:"sms,omitempty"`
+	// Apps are the clients of the JSON APIs.
+	Apps []*AppClient `json:"apps,omitempty"`
 	// Tokens are machine clients.
 	Tokens []*Token `json:"tokens,omitempty"`
 	// Audit says how much the audit log (the logger gatehouse.audit) holds: on
@@ -71,6 +77,7 @@ type App struct {
 	gates   []*Gate
 	authzs  []*Authz
 	portals []*Portal
+	apis    []*API
 
 	emitting    sync.RWMutex // held to write when the emitter ends
 	emitter     atomic.Pointer[emitter]
@@ -93,6 +100,7 @@ type running struct {
 	insecureHTTP bool
 	log          *zap.Logger
 	pages        *pages.Pages
+	api          *api.Handler
 }
 
 // readyWait bounds how long a request waits for Start. Apps start in no
@@ -189,10 +197,14 @@ func (a *App) start() error {
 	if err != nil {
 		return err
 	}
+	calls, err := a.newAPI(service)
+	if err != nil {
+		return err
+	}
 	a.runLists()
 	a.startEmitter()
 	a.current.Store(&running{
-		service: service, core: core, pages: site, groups: a.groups, lists: a.lists,
+		service: service, core: core, pages: site, api: calls, groups: a.groups, lists: a.lists,
 		domain: a.Domain, insecureHTTP: a.insecureHTTP(), log: a.log,
 	})
 	a.enter()

@@ -24,6 +24,10 @@ func init() { httpcaddyfile.RegisterGlobalOption("gatehouse", parseGlobal) }
 //	    mail           mailgun <domain> { api_key …; region …; base_url … }
 //	    mail           log
 //	    mail           dir <path>
+//	    sms            twilio <account> { auth_token …; from …; base_url … }
+//	    sms            webhook <url> { secret … }
+//	    sms            log
+//	    app            <id> { api_key …; … }
 //	    from           "<name>" <address>
 //	    subject_code   on|off
 //	    brand          ["<name>"] { logo …; accent …; pages …; support … }
@@ -74,11 +78,13 @@ var globalWords = words[*App]{
 		{"code", (*App).readCode},
 		{"session", (*App).readSession},
 		{"limits", (*App).readLimits},
+		{"sms", (*App).readSMS},
+		{"app", (*App).readApp},
 		{"token", (*App).readToken},
 		{"insecure_http", func(a *App, d *caddyfile.Dispenser) error { return onOff(d, &a.InsecureHTTP) }},
 		{"audit", (*App).readAudit},
 	},
-	later: []string{"sms", "passkeys", "app"},
+	later: []string{"passkeys"},
 }
 
 func (a *App) readStore(d *caddyfile.Dispenser) error {

@@ -103,7 +103,7 @@ func (a *App) check() error {
 func (a *App) checkText() error {
 	checks := []func() error{
 		a.checkSecrets, a.checkSenders, a.checkFrom, a.checkDomain, a.checkCode,
-		a.checkSession, a.checkLimits, a.checkGroups, a.checkTokens, a.checkAudit,
+		a.checkSession, a.checkLimits, a.checkGroups, a.checkTokens, a.checkAudit, a.checkSMS, a.checkApps,
 	}
 	for _, check := range checks {
 		if err := check(); err != nil {

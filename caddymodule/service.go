@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/pages"
 )
@@ -23,10 +24,19 @@ func (a *App) serviceConfig() (authcore.Config, error) {
 		return authcore.Config{}, err
 	}
 	mails, err := pages.NewMails(words)
+	if err != nil {
+		return authcore.Config{}, err
+	}
+	texts, err := a.texts()
+	if err != nil {
+		return authcore.Config{}, err
+	}
+	apps, err := a.apiApps(expandSecret)
 	return authcore.Config{
 		Code: a.codeRule(), Session: a.sessionRule(), Limits: a.limits(), Domain: a.Domain,
 		Machines: machines, MayReceive: a.mayReceive, Protects: a.protects, Allows: a.allows,
-		Senders: senders, Composer: mails, Observe: a.observe,
+		Senders: senders, Texts: texts, Apps: apps, Observe: a.observe,
+		Composer: &api.Words{Next: mails, FromName: words.FromName},
 	}, err
 }
 

@@ -106,7 +106,7 @@ func (w *walk) handler(handler caddyhttp.MiddlewareHandler, here scope, pathMatc
 			w.warnings = append(w.warnings, fmt.Sprintf("the gate at %s stands behind a matcher for a path, and the path may be rewritten before: a request that is rewritten to another path is not guarded; write the path on the directive, as in: gatehouse /admin/* *@example.com", here))
 		}
 		w.note(handler, here)
-	case *PagesHandler, *Portal, *Authz:
+	case *PagesHandler, *Portal, *Authz, *API:
 		w.note(handler, here)
 	}
 	return nil
