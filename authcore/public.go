@@ -108,6 +108,27 @@ func hasDotSegment(p string) bool {
 	return false
 }
 
+// Readings returns the other paths that a server behind us may take path for.
+// It decodes once more, and again; a Java container cuts parameters off
+// segments (/admin;x/y), Windows reads backslashes as slashes, a C program stops
+// at NUL. path is decoded once (url.URL.Path). Nil for most paths.
+func Readings(path string) []string {
+	var readings []string
+	for range 4 {
+		if !strings.ContainsAny(path, "%;\\\x00") {
+			break
+		}
+		folded, _, _ := strings.Cut(strings.ReplaceAll(path, `\`, "/"), "\x00")
+		segments := strings.Split(folded, "/")
+		for i, s := range segments {
+			segments[i], _, _ = strings.Cut(s, ";")
+		}
+		path = unescape(path)
+		readings = append(readings, strings.Join(segments, "/"), path)
+	}
+	return readings
+}
+
 func isSlash(r rune) bool { return r == '/' || r == '\\' }
 
 // everySpelling reports whether ok holds for p and for what it decodes to,

@@ -117,12 +117,28 @@ func isOwnPath(path string) bool {
 // current path matches. Looking at one alone would let a rewrite on either side
 // lead around the gate.
 func (g *Gate) concerns(v *visit) bool {
-	if len(g.matchPath) == 0 || g.matchPath.Match(v.r) {
+	if len(g.matchPath) == 0 || g.guards(v.r) {
 		return true
 	}
 	original := *v.r
 	original.URL = v.url
-	return g.matchPath.Match(&original)
+	return g.guards(&original)
+}
+
+// guards tells whether the path matches, as it stands or as the app may read
+// it.
+func (g *Gate) guards(r *http.Request) bool {
+	if g.matchPath.Match(r) {
+		return true
+	}
+	for _, reading := range authcore.Readings(r.URL.Path) {
+		as := *r
+		as.URL = &url.URL{Path: reading}
+		if g.matchPath.Match(&as) {
+			return true
+		}
+	}
+	return false
 }
 
 // judge tells whether the visitor is admitted, and why the request can't pass.
@@ -202,7 +218,9 @@ func (v *visit) servePages() error {
 	}
 	if why.kind != "" {
 		v.report(why)
-		return v.refuse(why)
+		if v.origin.IsZero() || !v.g.ReportOnly {
+			return v.refuse(why)
+		}
 	}
 	return v.showPages()
 }

@@ -157,6 +157,9 @@ func TestPathsMatchOriginalOrCurrent(t *testing.T) {
 	}{
 		{"/admin/x", "/index.php", 401}, {"/x", "/admin/index.php", 401}, {"/ADMIN/x", "/y", 401}, {"//admin/x", "/y", 401},
 		{"/x", "/y", 200}, {"/administrator", "/administrator", 200},
+		// What some servers read as /admin/x.
+		{"/admin;v=1/x", "/y", 401}, {"/y/..;/admin/x", "/y", 401}, {"/y/..%5cadmin/x", "/y", 401}, {"/%2561dmin/x", "/y", 401},
+		{"/x", "/admin;v=1/x", 401}, {"/x;v=1", "/x;v=1", 200}, {"/100%25/x", "/y", 200},
 	} {
 		w := newRecorder()
 		rewritten(test.to).ServeHTTP(w, request("GET", testSite+test.from))
@@ -430,6 +433,10 @@ func TestReportOnlyStopsNobody(t *testing.T) {
 		if r == nil || r.Header.Get("Remote-User") != "" || strings.Contains(strings.Join(r.Header["Cookie"], ""), "gatehouse") {
 			t.Errorf("%q: %d", headers, w.Code)
 		}
+	}
+	// People must be able to sign in to be told apart.
+	if w, _ := ask(g, "GET", testSite+"/_gatehouse/login", page); w.Code != 200 {
+		t.Errorf("the sign-in page: %d", w.Code)
 	}
 	if f.logs.FilterMessageSnippet("report_only").Len() == 0 {
 		t.Error("nothing was logged")
