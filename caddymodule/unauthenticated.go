@@ -116,7 +116,7 @@ func (v *visit) challenge(maxAge time.Duration) {
 // navigates tells whether the request is for a page that a person will look at
 // in a window of its own.
 func (v *visit) navigates() bool {
-	if v.webSocket || v.hasToken() || strings.HasPrefix(v.url.Path, "/.well-known/") {
+	if v.webSocket || isPreflight(v.r) || v.hasToken() || strings.HasPrefix(v.url.Path, "/.well-known/") {
 		return false
 	}
 	h := v.r.Header
@@ -144,6 +144,9 @@ func (v *visit) wanted() authcore.ReturnTo {
 // cameFrom is where a program's user goes after signing in: the page that its
 // script runs on, not the data that the script asked for.
 func (v *visit) cameFrom() authcore.ReturnTo {
+	if v.navigates() { // with "unauthenticated 401"
+		return v.wanted()
+	}
 	if referer := v.r.Header.Get("Referer"); referer != "" {
 		return authcore.ParseReturnTo(referer, v.origin, nil)
 	}

@@ -41,6 +41,7 @@ func TestUnauthenticated(t *testing.T) {
 		{"curl", "GET", "/", []string{"Accept: */*"}, 401, 302, 401},
 		{"well-known", "GET", "/.well-known/change-password", []string{page}, 401, 302, 401},
 		{"preflight", "OPTIONS", "/", preflight, 401, 401, 401},
+		{"old browser's preflight", "OPTIONS", "/", []string{html, "Access-Control-Request-Method: PUT"}, 401, 401, 401},
 		{"websocket", "GET", "/", webSocket, 401, 401, 401},
 	} {
 		for mode, want := range map[string]int{"": test.auto, "auto": test.auto, "redirect": test.redirect, "401": test.refused} {
@@ -116,11 +117,12 @@ func TestReturnTo(t *testing.T) {
 // A script's user goes back to the page, not to the data.
 func TestLoginURLLeadsBackToThePage(t *testing.T) {
 	f := newFixture(t)
-	g := f.gate(nil)
+	g := f.gate(func(g *Gate) { g.Unauthenticated = "401" })
 	for _, test := range []struct {
 		headers []string
 		want    string
 	}{
+		{[]string{page, "Referer: " + testSite + "/before"}, "/api/x?y=1"},
 		{[]string{"Sec-Fetch-Mode: cors", "Referer: " + testSite + "/board?tab=2"}, "/board?tab=2"},
 		{[]string{"Sec-Fetch-Mode: cors", "Referer: https://evil.test/board"}, "/"},
 		{[]string{"Sec-Fetch-Mode: cors"}, "/"},
