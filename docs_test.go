@@ -23,6 +23,9 @@ func TestOptionTables(t *testing.T) {
 		"in `mail smtp`":    "{\ngatehouse {\nmail smtp localhost:25 {\nno_such_word\n}\n}\n}",
 		"in `mail mailgun`": "{\ngatehouse {\nmail mailgun example.com {\nno_such_word\n}\n}\n}",
 		"in `limits`":       "{\ngatehouse {\nlimits {\nno_such_word\n}\n}\n}",
+		"in `sms twilio`":   "{\ngatehouse {\nsms twilio AC {\nno_such_word\n}\n}\n}",
+		"in `sms webhook`":  "{\ngatehouse {\nsms webhook https://localhost/ {\nno_such_word\n}\n}\n}",
+		"in `app`":          "{\ngatehouse {\napp shop {\nno_such_word\n}\n}\n}",
 	} {
 		_, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(place), nil)
 		if err == nil {
