@@ -69,7 +69,7 @@ func openDB(h *home, r *room, log *slog.Logger) (db *badger.DB, err error) {
 	for _, t := range db.Tables() {
 		delete(tables, t.ID)
 	}
-	if err = missing(h.dir, tables); err == nil {
+	if err = missing(h.dir, tables, opts); err == nil {
 		err = h.finish()
 	}
 	if err != nil {

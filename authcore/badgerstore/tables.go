@@ -190,10 +190,21 @@ func readBefore(r io.ReaderAt, end int64) ([]byte, int64, error) {
 	return b, start, err
 }
 
-// missing is an error if Badger has left out any of tables.
-func missing(dir string, tables map[uint64]bool) error {
+// missing is an error if Badger has left out any of tables. What compaction has
+// taken away meanwhile, which begins while the store opens, is gone from the
+// manifest before it is gone from the open tables.
+func missing(dir string, tables map[uint64]bool, opts badger.Options) error {
+	if len(tables) == 0 {
+		return nil
+	}
+	manifest, _, err := readManifest(dir, opts)
+	if err != nil {
+		return damaged(dir, manifestName, err)
+	}
 	for id := range tables {
-		return damaged(dir, table.IDToFilename(id), errors.New("it was left out"))
+		if _, listed := manifest.Tables[id]; listed {
+			return damaged(dir, table.IDToFilename(id), errors.New("it was left out"))
+		}
 	}
 	return nil
 }
