@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -111,11 +112,12 @@ func (top *topology) process(dir string, command ...string) {
 	var output bytes.Buffer
 	cmd := exec.Command(path, command[1:]...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = top.dir, &output, &output
+	cmd.WaitDelay = patience
 	if err := cmd.Start(); err != nil {
 		top.Fatalf("starting %s, which this test needs: %v", command[0], err)
 	}
 	top.Cleanup(func() {
-		_ = cmd.Process.Kill()
+		_ = cmd.Process.Signal(syscall.SIGTERM) // which nginx passes on to its workers
 		_ = cmd.Wait()
 		if top.Failed() {
 			top.Logf("%s said:\n%s", command[0], output.String())
@@ -221,7 +223,7 @@ func (top *topology) tour(t *testing.T) {
 	alice := person("alice")
 	v := top.visitor()
 	page := top.signInAt(v, "/page?x=1&y=%2F#z", alice)
-	page.must(t, http.StatusOK).shows(t, alice, "/page?x=1&amp;y=%2F")
+	page.must(t, http.StatusOK).shows(t, alice, "/page?x=1&y=%2F")
 
 	t.Run("identity", func(t *testing.T) { top.checkIdentity(t, v, alice) })
 	t.Run("forged", func(t *testing.T) { top.checkForged(t) })

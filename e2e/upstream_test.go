@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"bufio"
+	"crypto/sha1"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -62,7 +64,7 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case strings.HasSuffix(r.URL.Path, "/events"):
 		serveEvents(w, r)
 	case strings.HasSuffix(r.URL.Path, "/socket"):
-		serveSocket(w)
+		serveSocket(w, r)
 	case strings.HasSuffix(r.URL.Path, "/cookies"):
 		serveCookies(w)
 	case strings.Contains(r.Header.Get("Accept"), "text/html"):
@@ -84,13 +86,15 @@ func serveEvents(w http.ResponseWriter, r *http.Request) {
 }
 
 // serveSocket switches protocols and echoes lines.
-func serveSocket(w http.ResponseWriter) {
+func serveSocket(w http.ResponseWriter, r *http.Request) {
 	conn, rw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return
 	}
 	defer conn.Close()
-	fmt.Fprint(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+	// RFC 6455 section 4.2.2; HAProxy looks whether the server means it.
+	accept := sha1.Sum([]byte(r.Header.Get("Sec-Websocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+	fmt.Fprintf(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: %s\r\n\r\n", base64.StdEncoding.EncodeToString(accept[:]))
 	_ = rw.Flush()
 	for {
 		line, err := rw.ReadString('\n')
