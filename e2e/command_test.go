@@ -50,7 +50,13 @@ func newProcess(t *testing.T, config string) *process {
 	if err := os.WriteFile(p.config, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { p.kill(syscall.SIGKILL) })
+	from := len(logs.String())
+	t.Cleanup(func() {
+		_ = p.kill(syscall.SIGKILL)
+		if t.Failed() {
+			t.Logf("the logs:\n%s", lastLines(logs.String()[from:], 20))
+		}
+	})
 	return p
 }
 
