@@ -134,8 +134,12 @@ func conditionOf(o *api.Object) (filter, error) {
 	if get == nil {
 		return nil, api.Malformed("filters.fields.field", "one that users can be searched by")
 	}
-	if (operator == "in") != o.Has("values") && !o.Has("value") {
-		return nil, api.Missing("filters.fields.value")
+	need := "value"
+	if operator == "in" {
+		need = "values"
+	}
+	if !o.Has(need) {
+		return nil, api.Missing("filters.fields." + need)
 	}
 	value, err1 := textOf(o.Raw("value"))
 	second, err2 := textOf(o.Raw("second_value"))
