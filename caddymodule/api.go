@@ -13,13 +13,15 @@ import (
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/api/link"
 	"github.com/gatehouse-auth/gatehouse/api/reflex"
+	"github.com/gatehouse-auth/gatehouse/api/stackbe"
+	"github.com/gatehouse-auth/gatehouse/api/streambird"
 	"github.com/gatehouse-auth/gatehouse/authcore"
 )
 
 func init() { caddy.RegisterModule(new(API)) }
 
-// API serves sign-in as JSON, in the wire formats of Link and reflex, for the
-// apps of the gatehouse app. Requests for paths it does not know pass on.
+// API serves sign-in as JSON, in the wire formats of Link, reflex, StackBE
+// and Streambird, for the apps of the gatehouse app. Requests for paths it does not know pass on.
 //
 // Their OpenAPI documents stand at /_gatehouse/openapi/{dialect}.json.
 type API struct {
@@ -100,6 +102,8 @@ func (a *App) newAPI(service *authcore.Service) (*api.Handler, error) {
 	return api.NewHandler(
 		link.New(link.Config{Service: service, Log: log}),
 		reflex.New(reflex.Config{Service: service, Log: log, Options: options}),
+		stackbe.New(stackbe.Config{Service: service, Log: log}),
+		streambird.New(streambird.Config{Service: service, Log: log}),
 	), nil
 }
 

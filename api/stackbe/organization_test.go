@@ -81,7 +81,9 @@ func TestOrganizations(t *testing.T) {
 	t.Run("STACKBE-69 STACKBE-71", func(t *testing.T) {
 		w := house(t, nil)
 		id := w.customer(alice)
-		own, other := w.organization(id, "Own"), w.organization(w.customer(bob), "Other")
+		own := w.organization(id, "Own")
+		w.Sleep(2 * time.Second) // they are listed by age
+		other := w.organization(w.customer(bob), "Other")
 		want(t, w.post(orgs+"/"+other+"/members", object{"customerId": id, "role": "member"}), 201)
 		got := list(t, w.get(orgs+"?customerId="+id))
 		if len(got) != 2 || got[0]["id"] != own || got[0]["role"] != "owner" || got[1]["id"] != other || got[1]["role"] != "member" {

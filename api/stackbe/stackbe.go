@@ -65,6 +65,9 @@ func New(c Config) *API {
 // Name implements api.Dialect.
 func (*API) Name() string { return name }
 
+// Knows implements api.Dialect.
+func (a *API) Knows(path string) bool { return a.router.Knows(path) }
+
 // Serve implements api.Dialect.
 func (a *API) Serve(w http.ResponseWriter, r *http.Request, v api.Visit) bool {
 	return a.router.Serve(w, r, v)

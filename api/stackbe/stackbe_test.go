@@ -48,9 +48,11 @@ type object = map[string]any
 
 func bearer(token string) []string { return []string{"Authorization", "Bearer " + token} }
 
-// call makes a call with a key or a session token.
+// call makes a call with a key or a session token, and waits for the mail that
+// it may send: mails that wait together are sent in no order.
 func (w *world) call(method, path string, body any, token string) apitest.Answer {
 	w.T.Helper()
+	defer w.Quiet()
 	return w.Do(method, path, body, bearer(token)...)
 }
 

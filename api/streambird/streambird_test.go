@@ -59,8 +59,11 @@ func house(t testing.TB, change func(*apitest.House)) *world {
 	return &world{h}
 }
 
+// call waits for the mail that it may send: mails that wait together are sent
+// in no order.
 func (w *world) call(method, path string, body any, key string) apitest.Answer {
 	w.T.Helper()
+	defer w.Quiet()
 	return w.Do(method, path, body, "Authorization", "Bearer "+key)
 }
 
