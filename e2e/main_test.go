@@ -145,6 +145,9 @@ func logsAreClean() bool {
 		}
 	}
 	text, found, clean := logs.String(), 0, true
+	if text == "" && len(mails.Messages()) == 0 {
+		return true // -run chose tests that start no server
+	}
 	if line := lineWith(text, "panic"); line != "" {
 		fmt.Printf("--- FAIL: something panicked: %s\n", line)
 		clean = false
@@ -172,15 +175,23 @@ var (
 // lineWith returns the first line of text with secret in it. A code is looked
 // for as a number of its own: its digits may be part of another one.
 func lineWith(text, secret string) string {
-	pattern := regexp.QuoteMeta(secret)
-	if subjectCode.MatchString(secret) && len(secret) < 12 {
-		pattern = `(?:^|[^0-9.])` + secret + `(?:[^0-9]|$)`
+	isCode := subjectCode.MatchString(secret) && len(secret) < 12
+	for from := 0; ; {
+		at := strings.Index(text[from:], secret)
+		if at < 0 {
+			return ""
+		}
+		at += from
+		from = at + len(secret)
+		if isCode && (isDigit(text, at-1) || isDigit(text, from) || at > 0 && text[at-1] == '.') {
+			continue
+		}
+		begin := strings.LastIndexByte(text[:at], '\n') + 1
+		line, _, _ := strings.Cut(text[begin:], "\n")
+		return line
 	}
-	at := regexp.MustCompile("(?m)" + pattern).FindStringIndex(text)
-	if at == nil {
-		return ""
-	}
-	begin := strings.LastIndexByte(text[:at[0]+1], '\n') + 1
-	line, _, _ := strings.Cut(text[begin:], "\n")
-	return line
+}
+
+func isDigit(text string, at int) bool {
+	return at >= 0 && at < len(text) && text[at] >= '0' && text[at] <= '9'
 }
