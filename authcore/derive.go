@@ -107,6 +107,16 @@ func randomToken(n int) string {
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
+// randomID returns the name of a session or a person: 144 random bits in
+// base64url, which no command line takes for an option.
+func randomID() string {
+	for {
+		if id := randomToken(18); id[0] != '-' {
+			return id
+		}
+	}
+}
+
 // hashToken is how the store knows a token that only its holder has.
 func hashToken(token string) string {
 	sum := sha256.Sum256([]byte(token))

@@ -149,7 +149,7 @@ func (t *attempt) handOver(from *ticket) (Answer, error) {
 		return Answer{}, err
 	}
 	r := &sessionRecord{
-		ID: randomToken(16), Subject: parent.Subject, Parent: parent.ID,
+		ID: randomID(), Subject: parent.Subject, Parent: parent.ID,
 		Issuer: t.b.Origin.String(), Audience: t.b.Origin.Audience(t.s.cfg.Domain),
 		AuthTime: parent.AuthTime, Expires: parent.Expires, LastSeen: t.now, AMR: parent.AMR,
 		Agent: shortAgent(t.b.UserAgent), Network: coarseNetwork(t.b.Client),

@@ -66,7 +66,7 @@ func (s *Service) MakeToken(ctx context.Context, session *Session, m Machine, un
 	}
 	secret = machinePrefix + randomToken(32)
 	r := &sessionRecord{
-		ID: randomToken(16), Subject: session.Subject, Machine: &m,
+		ID: randomID(), Subject: session.Subject, Machine: &m,
 		AuthTime: now, Expires: until, LastSeen: now, AMR: []string{"token"},
 		Issuer: session.Issuer, Audience: session.Audience,
 	}

@@ -44,7 +44,7 @@ func (s *Service) personFor(tx Tx, a Address) (*person, error) {
 			return p, nil
 		}
 	}
-	p := &person{Subject: randomToken(16), Address: a, Created: s.core.now()}
+	p := &person{Subject: randomID(), Address: a, Created: s.core.now()}
 	if err := save(tx, keyPerson+p.Subject, p, time.Time{}); err != nil {
 		return nil, err
 	}

@@ -156,7 +156,7 @@ func loadSession(tx Tx, sid string) (*sessionRecord, error) {
 // remembers the browser for the address.
 func (t *attempt) signIn(p *person, method string) (*SignIn, error) {
 	r := &sessionRecord{
-		ID: randomToken(16), Subject: p.Subject,
+		ID: randomID(), Subject: p.Subject,
 		Issuer: t.b.Origin.String(), Audience: t.b.Origin.Audience(t.s.cfg.Domain),
 		AuthTime: t.now, Expires: t.now.Add(t.s.cfg.Session.Max), LastSeen: t.now,
 		AMR: amrFor(method), Agent: shortAgent(t.b.UserAgent), Network: coarseNetwork(t.b.Client),
