@@ -37,7 +37,7 @@ func newAdminClient(address, config, adapter string) (*adminClient, error) {
 	}
 	parsed, err := caddy.ParseNetworkAddress(address)
 	if err != nil || parsed.PortRangeSize() > 1 {
-		return nil, &commandError{exitUsage, fmt.Sprintf("%q is not the address of an admin endpoint", address), "write for example --address localhost:2019 or --address unix//run/admin.sock"}
+		return nil, notAnAddress(address)
 	}
 	c := &adminClient{address: address, origin: "http://" + parsed.JoinHostPort(0)}
 	if parsed.IsUnixNetwork() {
@@ -50,6 +50,10 @@ func newAdminClient(address, config, adapter string) (*adminClient, error) {
 		},
 	}}
 	return c, nil
+}
+
+func notAnAddress(address string) error {
+	return &commandError{exitUsage, fmt.Sprintf("%q is not the address of an admin endpoint", address), "write for example --address localhost:2019 or --address unix//run/admin.sock"}
 }
 
 // adminAddress reads where a configuration has its admin endpoint.
@@ -132,7 +136,7 @@ func (c *adminClient) send(method, path string, in any) (*http.Response, error) 
 	}
 	r, err := http.NewRequest(method, c.origin+adminRoot+path, body)
 	if err != nil {
-		return nil, err
+		return nil, notAnAddress(c.address)
 	}
 	resp, err := c.http.Do(r)
 	if err != nil {

@@ -66,7 +66,7 @@ func (c *gatedCaddy) run(global, server, sites string) {
 	auto_https off
 	storage file_system %[1]s/caddy
 	log {
-		output discard
+		%[6]s
 	}
 	servers {
 		%[5]s
@@ -83,7 +83,7 @@ func (c *gatedCaddy) run(global, server, sites string) {
 		%[3]s
 	}
 }
-%[4]s`, c.dir, c.mail.Addr, global, sites, server)
+%[4]s`, c.dir, c.mail.Addr, global, sites, server, c.logOutput())
 	text = strings.NewReplacer("{port}", c.port(), "{tls}", c.dir+"/cert.pem "+c.dir+"/key.pem", "{app}", strings.TrimPrefix(c.app.URL, "http://")).Replace(text)
 	config, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(text), map[string]any{"filename": "Caddyfile"})
 	must(c, err)
@@ -134,7 +134,9 @@ func (c *gatedCaddy) signInAt(email, host string) *authcore.SignIn {
 	address, err := authcore.ParseAddress(email)
 	must(c, err)
 	service := runningApp(c).current.Load().service
-	return signIn(c, service, address, mustOrigin(c, c.origin(host)), func() string { return c.code(email) })
+	in := signIn(c, service, address, mustOrigin(c, c.origin(host)), func() string { return c.code(email) })
+	c.seen.add(in.Token, in.DeviceCookie)
+	return in
 }
 
 // code waits for the next code sent to email. Notices of new browsers go to the
@@ -181,6 +183,7 @@ func (c *gatedCaddy) fetch(client *http.Client, method, path string, body io.Rea
 	}
 	resp, err := client.Do(r)
 	must(c, err)
+	c.seen.addCookies(resp)
 	c.Cleanup(func() { _ = resp.Body.Close() })
 	return resp
 }

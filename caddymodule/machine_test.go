@@ -34,6 +34,9 @@ type machine struct {
 	testing.TB
 	dir, url string
 	mail     *smtptest.Server
+	seen     secretsSeen // what the log may not hold
+	// mayLogAddresses: the audit log of this test has them in full
+	mayLogAddresses bool
 }
 
 func newMachine(t testing.TB) *machine {
@@ -42,6 +45,7 @@ func newMachine(t testing.TB) *machine {
 	must(t, listener.Close())
 	m := &machine{TB: t, dir: t.TempDir(), mail: smtptest.Start(t, smtptest.Options{})}
 	m.url = fmt.Sprintf("http://localhost:%d", listener.Addr().(*net.TCPAddr).Port)
+	t.Cleanup(m.checkLog)
 	t.Cleanup(func() { must(t, caddy.Stop()) })
 	return m
 }
@@ -55,7 +59,7 @@ func (m *machine) config(global, site string) []byte {
 	grace_period 5s
 	storage file_system %[1]s/caddy
 	log {
-		output discard
+		%[6]s
 	}
 	gatehouse {
 		store badger %[1]s/store
@@ -71,7 +75,7 @@ func (m *machine) config(global, site string) []byte {
 	gatehouse any
 	%[5]s
 	gatehouse_whoami
-}`, m.dir, m.mail.Addr, global, m.url, site)
+}`, m.dir, m.mail.Addr, global, m.url, site, m.logOutput())
 	config, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(text), map[string]any{"filename": "Caddyfile"})
 	must(m, err)
 	return config
@@ -119,6 +123,7 @@ func (m *machine) ask(method, path string, form url.Values, cookies []*http.Cook
 		return m.ask(method, path, form, cookies)
 	}
 	must(m, err)
+	m.seen.addCookies(resp)
 	_, err = io.Copy(io.Discard, resp.Body)
 	must(m, err)
 	must(m, resp.Body.Close())

@@ -1,0 +1,226 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// done runs a command that must succeed.
+func (o *operated) done(args ...string) string {
+	o.Helper()
+	out, errs, code := o.command(args...)
+	if code != exitDone {
+		o.Fatalf("%v: exit code %d\n%s%s", args, code, out, errs)
+	}
+	return out
+}
+
+// fails runs a command that must end with code and say all of these texts.
+func (o *operated) fails(code int, says []string, args ...string) {
+	o.Helper()
+	out, errs, got := o.command(args...)
+	if got != code {
+		o.Fatalf("%v: exit code %d, want %d\n%s%s", args, got, code, out, errs)
+	}
+	for _, text := range says {
+		if !strings.Contains(out+errs, text) {
+			o.Fatalf("%v does not say %q:\n%s%s", args, text, out, errs)
+		}
+	}
+}
+
+// document runs a command with --json, which must print exactly one document.
+func (o *operated) document(into any, args ...string) {
+	o.Helper()
+	d := json.NewDecoder(strings.NewReader(o.done(append(args, "--json")...)))
+	must(o, d.Decode(into))
+	if d.More() {
+		o.Fatalf("%v prints more than one document", args)
+	}
+}
+
+func wantText(t testing.TB, out string, texts ...string) {
+	t.Helper()
+	for _, text := range texts {
+		if !strings.Contains(out, text) {
+			t.Fatalf("the output does not say %q:\n%s", text, out)
+		}
+	}
+}
+
+func TestCommands(t *testing.T) {
+	o := newOperated(t)
+	o.run("", "staff", "deny bob@example.com")
+	alice := o.signIn("alice@example.com")
+	site := o.origin("app.example.com")
+
+	wantText(t, o.done("status"), "sessions", "goes out", "app.example.com", o.dir)
+	wantText(t, o.done("sessions"), alice.Session.ID, "alice@example.com", "code")
+	wantText(t, o.done("sessions", "alice@example.com"), alice.Session.ID)
+	wantText(t, o.done("users"), alice.Session.Subject, "alice@example.com", "staff")
+	wantText(t, o.done("users", "alice@example.com"), alice.Session.Subject, alice.Session.ID)
+	wantText(t, o.done("why", "alice@example.com", site+"/x"), "allowed, by staff", "used at "+site, "accepted by smtp")
+	o.fails(exitNo, []string{"not allowed: deny bob@example.com", "no code was asked for"}, "why", "bob@example.com", site)
+	o.fails(exitNo, []string{"no entry names this address"}, "why", "mallory@example.net")
+	o.fails(exitNo, []string{"no gate stands at this site"}, "why", "alice@example.com", "https://elsewhere.example")
+	o.fails(exitNo, []string{"write an address"}, "why", "nonsense")
+	o.fails(exitNo, []string{"nobody with this address"}, "sessions", "bob@example.com")
+	o.fails(exitNo, []string{"neither a live session nor a person"}, "revoke", "nobody")
+	o.fails(exitUsage, []string{"say whose"}, "revoke")
+	o.fails(exitUsage, []string{"say whose"}, "revoke", "--all", "x")
+	o.fails(exitUsage, []string{"--delete needs"}, "users", "--delete")
+	o.fails(exitUsage, []string{"sessions [<address"}, "sessions", "a", "b")
+	o.fails(exitUsage, []string{"unknown flag"}, "sessions", "--bogus")
+
+	var status statusJSON
+	o.document(&status, "status")
+	var sessions sessionsPage
+	o.document(&sessions, "sessions", "--all", "--limit", "1")
+	var users usersPage
+	o.document(&users, "users")
+	var user userJSON
+	o.document(&user, "users", alice.Session.Subject)
+	var why whyJSON
+	o.document(&why, "why", "alice@example.com", site)
+	if status.Sessions != 1 || len(sessions.Sessions) != 1 || len(users.Users) != 1 || user.Email != "alice@example.com" || !why.Allowed {
+		t.Errorf("%+v\n%+v\n%+v\n%+v\n%+v", status, sessions, users, user, why)
+	}
+
+	wantText(t, o.done("revoke", alice.Session.ID), "the session has ended")
+	again := o.signIn("alice@example.com")
+	wantText(t, o.done("revoke", "alice@example.com"), "all sessions of this person")
+	if list := o.done("sessions"); strings.Contains(list, again.Session.ID) {
+		t.Error(list)
+	}
+	o.signIn("alice@example.com")
+	wantText(t, o.done("rotate-keys"), "a new key signs")
+	wantText(t, o.done("revoke", "--all"), "all sessions of everybody")
+	wantText(t, o.done("test-email", "ops@example.net"), "sent after")
+	o.mail.RefuseTo("gone@example.net", 550)
+	o.fails(exitNo, []string{"rejected", "550"}, "test-email", "gone@example.net")
+	wantText(t, o.done("users", "alice@example.com", "--delete"), "deleted")
+	o.fails(exitNo, nil, "users", "alice@example.com")
+}
+
+func TestCommandsThatPage(t *testing.T) {
+	o := newOperated(t)
+	o.run("", "any")
+	for _, name := range []string{"a", "b", "c", "d", "e"} {
+		o.signIn(name + "@example.net")
+	}
+	out, errs, _ := o.command("users", "--limit", "2")
+	wantText(t, errs, "there are more: users --after ")
+	if n := strings.Count(out, "@example.net"); n != 2 {
+		t.Errorf("%d users on a page of two", n)
+	}
+	_, next, _ := strings.Cut(errs, "--after ")
+	next, _, _ = strings.Cut(next, ",")
+	if n := strings.Count(o.done("users", "--limit", "1000", "--after", next), "@example.net"); n != 3 {
+		t.Errorf("%d users after two", n)
+	}
+	if n := strings.Count(o.done("sessions", "--limit", "2", "--all"), "@example.net"); n != 5 {
+		t.Errorf("%d sessions on all pages", n)
+	}
+}
+
+func TestExportAndImportCommands(t *testing.T) {
+	o := newOperated(t)
+	o.run("", "staff")
+	in := o.signIn("alice@example.com")
+	file := filepath.Join(o.dir, "backup.ndjson")
+	var count authcore.Exported
+	o.document(&count, "export", "--output", file, "--keys")
+	if count != (authcore.Exported{People: 1, Sessions: 1, Keys: 1}) {
+		t.Errorf("%+v", count)
+	}
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v %v", info, err)
+	}
+	if _, errs, _ := o.command("export", "--keys", "-o", file); !strings.Contains(errs, "WARNING") {
+		t.Error("keys are exported without a warning")
+	}
+	wantText(t, o.done("export"), `"type":"end"`, in.Session.ID)
+	wantText(t, o.done("import", file), "3 lines said nothing new")
+	whole, err := os.ReadFile(file)
+	must(t, err)
+	must(t, os.WriteFile(file, whole[:len(whole)/2], 0o600))
+	o.fails(exitNo, []string{"line ", "nothing was changed"}, "import", file)
+	o.fails(exitUsage, []string{"no such file"}, "import", file+".gone")
+	out, errs, code := runCommand(o, strings.NewReader(string(whole)), "import", "-", "--address", o.admin)
+	if code != exitDone {
+		t.Errorf("%s%s", out, errs)
+	}
+	entries, err := os.ReadDir(o.dir)
+	must(t, err)
+	for _, e := range entries {
+		if strings.Contains(e.Name(), ".part-") {
+			t.Errorf("%s is left over", e.Name())
+		}
+	}
+}
+
+// A command that can't reach the server says how to reach it.
+func TestCommandsWithoutAServer(t *testing.T) {
+	dir := t.TempDir()
+	gone := "unix/" + dir + "/gone.sock"
+	for _, c := range operatorCommands {
+		args := []string{c.name}
+		for range c.least {
+			args = append(args, "a@example.com")
+		}
+		if c.name == "revoke" {
+			args = append(args, "x")
+		}
+		if c.name == "import" {
+			args[1] = "-"
+		}
+		_, errs, code := runCommand(t, strings.NewReader(""), append(args, "--address", gone)...)
+		if code != exitFailed || !strings.Contains(errs, "no server answers") || !strings.Contains(errs, "admin unix//run/gatehouse/admin.sock") {
+			t.Errorf("%s: exit code %d: %s", c.name, code, errs)
+		}
+		help, _, code := runCommand(t, nil, c.name, "--help")
+		if code != exitDone || !strings.Contains(help, "Exit codes: 0 done") || !strings.Contains(help, "$ gatehouse "+c.name) || !strings.Contains(help, "--json") {
+			t.Errorf("help of %s:\n%s", c.name, help)
+		}
+	}
+	off := filepath.Join(dir, "Caddyfile")
+	must(t, os.WriteFile(off, []byte("{\n\tadmin off\n}\n"), 0o600))
+	_, errs, code := runCommand(t, nil, "status", "--config", off, "--adapter", "caddyfile")
+	if code != exitFailed || !strings.Contains(errs, "turns the admin endpoint off") || !strings.Contains(errs, "admin unix//run") {
+		t.Errorf("%d: %s", code, errs)
+	}
+	_, errs, code = runCommand(t, nil, "status", "--config", off+".gone", "--adapter", "caddyfile")
+	if code != exitUsage {
+		t.Errorf("%d: %s", code, errs)
+	}
+	_, errs, code = runCommand(t, nil, "status", "--address", "::::")
+	if code != exitUsage || !strings.Contains(errs, "--address localhost:2019") {
+		t.Errorf("%d: %s", code, errs)
+	}
+}
+
+// The address may also come from the configuration, and be a TCP port.
+func TestCommandsOverTCP(t *testing.T) {
+	o := newOperated(t)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	must(t, listener.Close())
+	o.admin = listener.Addr().String()
+	o.run("", "staff")
+	file := filepath.Join(o.dir, "config.json")
+	must(t, os.WriteFile(file, o.config("", "staff"), 0o600))
+	for _, args := range [][]string{{"status", "--address", o.admin}, {"status", "--config", file}} {
+		if out, errs, code := runCommand(t, nil, args...); code != exitDone {
+			t.Errorf("%v: %s%s", args, out, errs)
+		}
+	}
+	o.run("", "staff") // the endpoint itself takes browsers' requests only from its own origin
+	_, answer := o.call("GET", "/gatehouse/status", "")
+	wantText(t, answer, `"sessions"`)
+}

@@ -1,0 +1,181 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// metrics are the values at /metrics, by name with labels.
+func (o *operated) metrics() map[string]float64 {
+	o.Helper()
+	all := map[string]float64{}
+	for line := range strings.Lines(o.want(200, "GET", "/metrics", "", nil)) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), "} ")
+		if !strings.HasPrefix(line, namespace) {
+			continue
+		}
+		if value == "" {
+			name, value, _ = strings.Cut(strings.TrimSpace(line), " ")
+		} else {
+			name += "}"
+		}
+		n, err := strconv.ParseFloat(value, 64)
+		must(o, err)
+		all[name] = n
+	}
+	return all
+}
+
+func TestMetricsSurviveAReload(t *testing.T) {
+	o := newOperated(t)
+	o.run("", "staff", "deny bob@example.com")
+	before := o.metrics()
+	alice := o.signIn("alice@example.com")
+	client := o.client(false)
+	o.fetch(client, "GET", "/x", nil, "Cookie: "+cookieOf(alice))
+	o.fetch(client, "GET", "/x", nil)
+	o.form("/_gatehouse/code", "code=123456")
+	grew := func(name string, by float64) {
+		t.Helper()
+		eventually(t, name+" has grown", func() bool { return o.metrics()[name]-before[name] == by })
+	}
+	check := func() {
+		t.Helper()
+		grew(`caddy_gatehouse_challenges_total{result="begun"}`, 1)
+		grew(`caddy_gatehouse_answers_total{result="accepted"}`, 1)
+		grew(`caddy_gatehouse_answers_total{result="no_flow"}`, 1)
+		grew(`caddy_gatehouse_sign_ins_total{method="code"}`, 1)
+		grew(`caddy_gatehouse_check_seconds_count{result="admitted"}`, 1)
+		grew(`caddy_gatehouse_check_seconds_count{result="login_required"}`, 1)
+		grew(`caddy_gatehouse_refusals_total{reason="login_required",report_only="false"}`, 1)
+		grew(`caddy_gatehouse_mail_seconds_count{result="sent",sender="smtp `+o.mail.Addr+`"}`, 1)
+		now := o.metrics()
+		if now["caddy_gatehouse_sessions"] != 1 || now["caddy_gatehouse_mail_down"] != 0 || now["caddy_gatehouse_store_free_bytes"] == 0 {
+			t.Errorf("%v", now)
+		}
+		if now[`caddy_gatehouse_store_seconds_count{op="update"}`] <= before[`caddy_gatehouse_store_seconds_count{op="update"}`] {
+			t.Error("no time of the store was measured")
+		}
+	}
+	check()
+	o.run("", "staff")
+	check()
+	grew(`caddy_gatehouse_reloads_total{result="ok"}`, 1)
+	o.done("revoke", "alice@example.com")
+	grew(`caddy_gatehouse_sessions_ended_total{reason="revoked"}`, 1)
+}
+
+// Nothing that a visitor can choose becomes a label: 10,000 addresses and hosts
+// leave the metrics as many as they were.
+func TestMetricsAreBounded(t *testing.T) {
+	o := newOperated(t)
+	o.run("", "staff")
+	client := o.client(false)
+	visit := func(n int) {
+		for i := range n {
+			name := "visitor" + strconv.Itoa(i)
+			o.form("/_gatehouse/login", "email="+name+"@evil.test")
+			o.form("/_gatehouse/code", "code="+name)
+			o.fetch(client, "GET", "/"+name, nil, "User-Agent: "+name, "Cookie: __Host-gatehouse="+name)
+		}
+	}
+	visit(1)
+	before := o.metrics()
+	visit(20)
+	after := o.metrics()
+	if len(after) != len(before) {
+		t.Errorf("%d series, then %d", len(before), len(after))
+	}
+	for name := range after {
+		if strings.Contains(name, "visitor") || strings.Contains(name, "@") {
+			t.Errorf("%s", name)
+		}
+	}
+}
+
+func TestListMetrics(t *testing.T) {
+	o := newOperated(t)
+	people := o.dir + "/people.txt"
+	must(t, os.WriteFile(people, []byte("alice@example.com\n"), 0o600))
+	o.run("", "file:"+people)
+	if got := o.metrics()[`caddy_gatehouse_list_state{file="`+people+`"}`]; got != 0 {
+		t.Errorf("a good list has state %v", got)
+	}
+	must(t, os.WriteFile(people, []byte("alice@example.com\nnot an address\n"), 0o600))
+	eventually(t, "the bad line shows", func() bool {
+		now := o.metrics()
+		return now[`caddy_gatehouse_list_state{file="`+people+`"}`] == 1 && now[`caddy_gatehouse_list_bad_lines{file="`+people+`"}`] == 1
+	})
+}
+
+// metricNames are all names that /metrics can show of us.
+func metricNames(t *testing.T) []string {
+	t.Helper()
+	described := regexp.MustCompile(`fqName: "([a-z_]+)"`)
+	var names []string
+	for _, c := range collectors() {
+		descs := make(chan *prometheus.Desc, 100)
+		c.Describe(descs)
+		close(descs)
+		for d := range descs {
+			name := described.FindStringSubmatch(d.String())[1]
+			names = append(names, name)
+			if _, ok := c.(*prometheus.HistogramVec); ok {
+				names = append(names, name+"_bucket", name+"_count", name+"_sum")
+			}
+		}
+	}
+	return names
+}
+
+// The dashboard and the alerts ask for metrics that exist, and for labels and
+// words that these have.
+func TestDashboardAndAlertsAskForRealMetrics(t *testing.T) {
+	names := metricNames(t)
+	asked := regexp.MustCompile(`caddy_gatehouse_[a-z_]+`)
+	used := map[string]bool{}
+	for _, file := range []string{"../examples/grafana.json", "../examples/alerts.yml"} {
+		text, err := os.ReadFile(file)
+		must(t, err)
+		found := asked.FindAllString(string(text), -1)
+		if len(found) == 0 {
+			t.Errorf("%s asks for nothing", file)
+		}
+		for _, name := range found {
+			used[name] = true
+			if !slices.Contains(names, name) {
+				t.Errorf("%s asks for %s, which does not exist", file, name)
+			}
+		}
+		if strings.HasSuffix(file, ".json") && !json.Valid(text) {
+			t.Errorf("%s is not JSON", file)
+		}
+	}
+	for _, name := range names { // and nothing is measured that nobody looks at
+		if !used[name] && !used[name+"_bucket"] && !used[strings.TrimSuffix(strings.TrimSuffix(name, "_sum"), "_count")+"_bucket"] && !used[strings.TrimSuffix(name, "_bucket")+"_count"] {
+			t.Errorf("%s is in no panel and no alert", name)
+		}
+	}
+	words := []string{"accepted", authcore.Wrong.String(), authcore.Locked.String(), "sent", "unavailable", "update", "true", "false", "failed"}
+	selector := regexp.MustCompile(`(?:result|op|report_only)=~?\\?"([a-z_|]+)`)
+	for _, file := range []string{"../examples/grafana.json", "../examples/alerts.yml"} {
+		text, err := os.ReadFile(file)
+		must(t, err)
+		for _, m := range selector.FindAllStringSubmatch(string(text), -1) {
+			for word := range strings.SplitSeq(m[1], "|") {
+				if !slices.Contains(words, word) {
+					t.Errorf("%s selects %q, which no metric has", file, word)
+				}
+			}
+		}
+	}
+}
