@@ -186,6 +186,17 @@ func (a *App) checkPortals() error {
 	return nil
 }
 
+// portalFor is where people sign in for o; zero: at o itself. It is asked of the
+// gates at o, because their pages may be served by another handler.
+func (a *App) portalFor(o authcore.Origin) authcore.Origin {
+	for _, g := range a.gates {
+		if !g.portal.IsZero() && g.place.covers(o) {
+			return g.portal
+		}
+	}
+	return authcore.Origin{}
+}
+
 // isPortal tells whether sessions of o may be handed over to other sites.
 func (a *App) isPortal(o authcore.Origin) bool {
 	return a.isPortalPlace(o) ||

@@ -103,7 +103,7 @@ func newVisit(w http.ResponseWriter, r *http.Request) visit {
 // start waits for the app. Where the gate stands is known once it has started.
 func (v *visit) start() (err error) {
 	if v.run, err = v.app.running(v.r.Context()); err == nil && v.g != nil {
-		v.place, v.portal = v.g.place, v.g.portal
+		v.place = v.g.place
 	}
 	return err
 }
@@ -229,6 +229,9 @@ func (v *visit) servePages() error {
 // none: they are for people.
 func (v *visit) showPages() error {
 	v.presented = nil
+	if v.portal.IsZero() {
+		v.portal = v.app.portalFor(v.origin)
+	}
 	if err := v.find(); err != nil {
 		v.run.log.Error("the session of a visitor of the sign-in pages can't be read", zap.Error(err))
 	} else if v.session != nil {
@@ -243,7 +246,7 @@ func (v *visit) showPages() error {
 
 const (
 	linkRoot     = pages.Root + "link/"
-	handoverRoot = pages.Root + "handover/"
+	handoverRoot = pages.Root + "handover" // the portal's answer has the ticket in its Location
 )
 
 // original is the request as the client sent it.

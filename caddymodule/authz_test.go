@@ -1,0 +1,476 @@
+package caddymodule
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// authz makes a handler for wiki.example.com (staff), *.apps.example.com (all of
+// example.com, with a public path) and far.test, with the login host
+// auth.example.com. The session cookie is good for all under example.com.
+func (f *fixture) authz(change ...func(*Authz)) *Authz {
+	f.t.Helper()
+	a := &Authz{app: f.app, Login: "https://auth.example.com", Sites: []*AuthzSite{
+		{Site: "wiki.example.com", Allow: []string{"staff"}},
+		{Site: "*.apps.example.com", Allow: []string{"*@example.com"}, Deny: []string{"mallory@example.com"}, Public: []string{"/public/*"}, Headers: []string{"remote", "forwarded", "auth_request"}},
+		{Site: "fresh.apps.example.com", Allow: []string{"any"}, Fresh: caddy.Duration(time.Hour)},
+		{Site: "far.test", Allow: []string{"any"}},
+		{Site: "app.localhost", Allow: []string{"any"}},
+	}}
+	for _, c := range change {
+		c(a)
+	}
+	must(f.t, a.parse(f.app.groups))
+	f.app.authzs = append(f.app.authzs, a)
+	return a
+}
+
+func sharedCookie(f *fixture, cfg *authcore.Config) {
+	cfg.Domain, f.run.domain = "example.com", "example.com"
+}
+
+// asks sends a question as a trusted proxy does. The handler behind must never
+// be called.
+func asks(t testing.TB, a *Authz, method, target string, headers ...string) *httptest.ResponseRecorder {
+	t.Helper()
+	return asksAs(t, true, a, method, target, headers...)
+}
+
+func asksAs(t testing.TB, trusted bool, a *Authz, method, target string, headers ...string) *httptest.ResponseRecorder {
+	t.Helper()
+	app := &recordingApp{}
+	w := httptest.NewRecorder()
+	r := httptest.NewRequest(method, "/", nil)
+	path, query, _ := strings.Cut(target, "?")
+	decoded, err := url.PathUnescape(path)
+	must(t, err)
+	r.URL, r.RequestURI = &url.URL{Path: decoded, RawPath: path, RawQuery: query}, target
+	for _, line := range headers {
+		name, value, _ := strings.Cut(line, ": ")
+		if name == "Host" {
+			r.Host = value
+			continue
+		}
+		name = http.CanonicalHeaderKey(name)
+		r.Header[name] = append(r.Header[name], value)
+	}
+	handler(a, app, func(vars map[string]any) { vars[caddyhttp.TrustedProxyVarKey] = trusted }).ServeHTTP(w, r)
+	if app.last() != nil {
+		t.Fatalf("%s %s went on to the next handler", method, target)
+	}
+	return w
+}
+
+// navigation is what a browser adds to a page view, and every proxy passes on.
+var navigation = []string{"Accept: text/html,application/xhtml+xml", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document", "Sec-Fetch-Site: none"}
+
+// proxies replay what proxies send, by their documentation and source, for a
+// GET of https://wiki.example.com/page?x=1. cookie is the client's.
+var proxies = map[string]func(client ...string) (method, target string, headers []string){
+	// Traefik v3, pkg/middlewares/auth/forward.go: GET, all headers of the
+	// client but hop-by-hop ones, then X-Forwarded-* set anew.
+	"traefik": func(client ...string) (string, string, []string) {
+		return "GET", "/api/authz/forward-auth", append(client, "Host: 127.0.0.1:9091", "X-Forwarded-Method: GET", "X-Forwarded-Proto: https",
+			"X-Forwarded-Port: 443", "X-Forwarded-Host: wiki.example.com", "X-Forwarded-Uri: /page?x=1", "X-Forwarded-For: 203.0.113.9", "X-Forwarded-Server: traefik", "X-Real-Ip: 203.0.113.9")
+	},
+	// Caddy, modules/caddyhttp/reverseproxy/forwardauth.
+	"caddy": func(client ...string) (string, string, []string) {
+		return "GET", "/api/authz/forward-auth", append(client, "Host: wiki.example.com", "X-Forwarded-Method: GET", "X-Forwarded-Uri: /page?x=1",
+			"X-Forwarded-Proto: https", "X-Forwarded-Host: wiki.example.com", "X-Forwarded-For: 203.0.113.9", "Via: 1.1 Caddy")
+	},
+	// Authelia's nginx snippets.
+	"nginx": func(client ...string) (string, string, []string) {
+		return "GET", "/api/authz/auth-request", append(client, "Host: 127.0.0.1:9091", "X-Original-Method: GET",
+			"X-Original-URL: https://wiki.example.com/page?x=1", "X-Forwarded-For: 203.0.113.9")
+	},
+	// Envoy v1.36, ext_authz over HTTP with path_prefix: the request's own
+	// method, path under the prefix and Host.
+	"envoy": func(client ...string) (string, string, []string) {
+		return "GET", "/api/authz/ext-authz/page?x=1", append(client, "Host: wiki.example.com", "X-Forwarded-Proto: https",
+			"X-Forwarded-For: 203.0.113.9", "X-Envoy-Internal: true", "Content-Length: 0")
+	},
+	"envoy with a slash at the end of path_prefix": func(client ...string) (string, string, []string) {
+		return "GET", "/api/authz/ext-authz//page?x=1", append(client, "Host: wiki.example.com", "X-Forwarded-Proto: https")
+	},
+	// oauth2-proxy's documentation for nginx.
+	"oauth2-proxy": func(client ...string) (string, string, []string) {
+		return "GET", "/oauth2/auth", append(client, "Host: wiki.example.com", "X-Real-Ip: 203.0.113.9", "X-Forwarded-Uri: /page?x=1")
+	},
+}
+
+func strict(proxy string) bool { return proxy == "nginx" || proxy == "oauth2-proxy" }
+
+func TestAuthzAllows(t *testing.T) {
+	f := newFixture(t, sharedCookie)
+	a := f.authz()
+	cookie := "Cookie: " + f.signIn("alice@example.com", "https://auth.example.com")
+	for name, proxy := range proxies {
+		t.Run(name, func(t *testing.T) {
+			method, target, headers := proxy(append(navigation, cookie, "Remote-User: root@evil.test", "Remote-Groups: root")...)
+			w := asks(t, a, method, target, headers...)
+			if w.Code != 200 || w.Body.Len() > 0 || w.Header().Get("Content-Length") != "0" {
+				t.Fatalf("%d with %q", w.Code, w.Body)
+			}
+			want := map[string]string{"Remote-User": "alice@example.com", "Remote-Email": "alice@example.com", "Remote-Groups": "admins,staff", "Remote-Name": "", "Set-Cookie": "", "Location": ""}
+			for header, value := range want {
+				if got := strings.Join(w.Header()[header], "|"); got != value {
+					t.Errorf("%s: %q, want %q", header, got, value)
+				}
+			}
+			if w.Header().Get("Cache-Control") != "no-store" {
+				t.Error("the answer may be kept")
+			}
+		})
+	}
+}
+
+func TestAuthzRefuses(t *testing.T) {
+	f := newFixture(t, sharedCookie)
+	a := f.authz()
+	cookie := "Cookie: " + f.signIn("carol@example.com", "https://auth.example.com") // not of the staff
+	for name, proxy := range proxies {
+		method, target, headers := proxy(append(navigation, cookie)...)
+		w := asks(t, a, method, target, headers...)
+		if w.Code != 403 || w.Header().Get("Remote-User") != "" || w.Header().Get("Location") != "" {
+			t.Errorf("%s: %d %v", name, w.Code, w.Header())
+		}
+	}
+}
+
+// A visitor without a session is led to the login host; what is no page view
+// gets a 401 that says where it is.
+func TestAuthzAsksToSignIn(t *testing.T) {
+	f := newFixture(t, sharedCookie)
+	a := f.authz()
+	const form = "https://auth.example.com/_gatehouse/login?return_to=https%3A%2F%2Fwiki.example.com%2Fpage%3Fx%3D1"
+	for name, proxy := range proxies {
+		for kind, client := range map[string][]string{"page": navigation, "script": {"Accept: */*", "Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty"}, "cli": {"Accept: */*"}} {
+			method, target, headers := proxy(client...)
+			w := asks(t, a, method, target, headers...)
+			location := w.Header().Get("Location")
+			challenge := w.Header().Get("Www-Authenticate")
+			want, wantLocation := 401, ""
+			switch {
+			case strict(name):
+				if name == "nginx" {
+					wantLocation = form
+				}
+			case kind == "page":
+				want, wantLocation = 302, form
+			}
+			if w.Code != want || location != wantLocation {
+				t.Errorf("%s, %s: %d to %q, want %d to %q", name, kind, w.Code, location, want, wantLocation)
+			}
+			if w.Code == 401 && !strings.HasPrefix(challenge, `Gatehouse login_url="https://auth.example.com/_gatehouse/login?return_to=`) {
+				t.Errorf("%s, %s: %q", name, kind, challenge)
+			}
+			if strings.Contains(w.Body.String(), "<") {
+				t.Errorf("%s, %s: a page in the body", name, kind)
+			}
+		}
+	}
+}
+
+// far.test is under another domain: it has the session handed over, so its
+// visitors are led to its own pages.
+func TestAuthzOfAnotherDomain(t *testing.T) {
+	f := newFixture(t, sharedCookie)
+	a := f.authz()
+	w := asks(t, a, "GET", "/api/authz/forward-auth", append(navigation, "X-Forwarded-Method: GET", "X-Forwarded-Proto: https", "X-Forwarded-Host: far.test", "X-Forwarded-Uri: /a")...)
+	if got := w.Header().Get("Location"); w.Code != 302 || got != "https://far.test/_gatehouse/login?return_to=%2Fa" {
+		t.Fatalf("%d to %q", w.Code, got)
+	}
+	w = asks(t, a, "GET", "/_gatehouse/login?return_to=%2Fa", append(navigation, "Host: far.test", "X-Forwarded-Proto: https")...)
+	to, _ := url.Parse(w.Header().Get("Location"))
+	if w.Code != 303 || to.Host != "auth.example.com" || to.Path != "/_gatehouse/handover" || to.Query().Get("site") != "https://far.test" || to.Query().Get("return_to") != "/a" {
+		t.Fatalf("%d to %q", w.Code, to)
+	}
+	for _, host := range []string{"evil.test", "xfar.test", "far.test:444"} {
+		if w := asks(t, a, "GET", "/_gatehouse/login", "Host: "+host, "X-Forwarded-Proto: https"); w.Code != 403 {
+			t.Errorf("pages for %s: %d", host, w.Code)
+		}
+	}
+	if w := asksAs(t, false, a, "GET", "/_gatehouse/login", "Host: far.test", "X-Forwarded-Proto: https"); w.Code != 403 {
+		t.Errorf("pages for a stranger: %d", w.Code)
+	}
+}
+
+func TestAuthzForm(t *testing.T) {
+	f := newFixture(t, sharedCookie)
+	a := f.authz()
+	q := []string{"X-Forwarded-Proto: https", "X-Forwarded-Host: wiki.example.com", "X-Forwarded-Uri: /save?a=1", "X-Forwarded-Method: POST"}
+	w := asks(t, a, "GET", "/api/authz/forward-auth", append(navigation, q...)...)
+	if got := w.Header().Get("Location"); w.Code != 303 || !strings.HasSuffix(got, "return_to=https%3A%2F%2Fwiki.example.com%2Fsave") {
+		t.Errorf("a form: %d to %q", w.Code, got)
+	}
+	// Envoy sends the method itself.
+	w = asks(t, a, "POST", "/api/authz/ext-authz/save?a=1", append(navigation, "Host: wiki.example.com", "X-Forwarded-Proto: https")...)
+	if w.Code != 303 {
+		t.Errorf("a form through Envoy: %d", w.Code)
+	}
+}
+
+func TestAuthzOptionsOfASite(t *testing.T) {
+	f := newFixture(t, sharedCookie)
+	a := f.authz()
+	ask := func(host, uri string, client ...string) *httptest.ResponseRecorder {
+		return asks(t, a, "GET", "/api/authz/forward-auth", append(client, "X-Forwarded-Proto: https", "X-Forwarded-Host: "+host, "X-Forwarded-Uri: "+uri, "X-Forwarded-Method: GET")...)
+	}
+	alice := "Cookie: " + f.signIn("alice@example.com", "https://auth.example.com")
+	mallory := "Cookie: " + f.signIn("mallory@example.com", "https://auth.example.com")
+	if w := ask("x.apps.example.com", "/", mallory); w.Code != 403 {
+		t.Errorf("denied: %d", w.Code)
+	}
+	if w := ask("x.apps.example.com", "/public/a"); w.Code != 200 || w.Header().Get("Remote-User") != "" {
+		t.Errorf("public: %d %v", w.Code, w.Header())
+	}
+	if w := ask("x.apps.example.com", "/public/a", mallory); w.Code != 200 || w.Header().Get("Remote-User") != "" {
+		t.Errorf("public to somebody denied: %d %v", w.Code, w.Header())
+	}
+	w := ask("x.apps.example.com", "/public/a", alice)
+	for _, name := range []string{"Remote-User", "X-Forwarded-User", "X-Forwarded-Email", "X-Auth-Request-Email"} {
+		if w.Header().Get(name) != "alice@example.com" {
+			t.Errorf("%s: %q", name, w.Header().Get(name))
+		}
+	}
+	if w := ask("fresh.apps.example.com", "/", alice); w.Code != 200 {
+		t.Errorf("fresh: %d", w.Code)
+	}
+	f.clock.add(2 * time.Hour)
+	w = ask("fresh.apps.example.com", "/", append(navigation, alice)...)
+	if w.Code != 302 || !strings.HasSuffix(w.Header().Get("Location"), "&max_age=3600") {
+		t.Errorf("stale: %d to %q", w.Code, w.Header().Get("Location"))
+	}
+}
+
+// What can't be believed or read is refused, in every dialect: 400, or 403 where
+// the proxy knows nothing else. It is never 200, and never a redirect.
+func TestAuthzBadQuestions(t *testing.T) {
+	f := newFixture(t, sharedCookie)
+	a := f.authz()
+	cookie := "Cookie: " + f.signIn("alice@example.com", "https://auth.example.com")
+	replace := func(headers []string, name string, with ...string) []string {
+		var out []string
+		for _, h := range headers {
+			if !strings.HasPrefix(h, name+": ") {
+				out = append(out, h)
+			}
+		}
+		return append(out, with...)
+	}
+	for name, proxy := range proxies {
+		refused := 400
+		if strict(name) {
+			refused = 403
+		}
+		method, target, good := proxy(append(navigation, cookie)...)
+		check := func(what string, w *httptest.ResponseRecorder, want int) {
+			t.Helper()
+			if w.Code != want || w.Header().Get("Remote-User") != "" || w.Header().Get("Location") != "" {
+				t.Errorf("%s, %s: %d to %q, want %d", name, what, w.Code, w.Header().Get("Location"), want)
+			}
+		}
+		check("a stranger", asksAs(t, false, a, method, target, good...), refused)
+		for _, conflict := range []string{
+			"X-Original-URI: /public/x", "X-Original-URL: https://x.apps.example.com/public/x", "X-Original-URL: https://wiki.example.com/public/x",
+			"X-Forwarded-Uri: /public/x", "X-Forwarded-Host: x.apps.example.com", "X-Forwarded-Host: wiki.example.com, x.apps.example.com",
+			"X-Forwarded-Proto: http", "X-Forwarded-Proto: javascript", "X-Forwarded-Proto: https,http", "X-Forwarded-Proto: ", "X-Forwarded-Method: OPTIONS", "X-Original-Method: OPTIONS", "X-Forwarded-Uri: ",
+		} {
+			field, _, _ := strings.Cut(conflict, ": ")
+			if name != "oauth2-proxy" || !strings.HasPrefix(field, "X-Forwarded") {
+				check("also "+conflict, asks(t, a, method, target, append(good, conflict)...), refused)
+			}
+			if strings.Contains(strings.Join(good, "\n"), field+": ") {
+				check("twice "+field, asks(t, a, method, target, append(good, conflict)...), refused)
+			}
+		}
+		for _, h := range good {
+			field, value, _ := strings.Cut(h, ": ")
+			switch field {
+			case "X-Forwarded-Proto", "X-Forwarded-Method", "X-Original-URL", "X-Original-Method":
+			case "X-Forwarded-Uri", "X-Forwarded-Host":
+			default:
+				continue
+			}
+			check("without "+field, asks(t, a, method, target, replace(good, field)...), refused)
+			check("twice the same "+field, asks(t, a, method, target, append(good, field+": "+value)...), refused)
+		}
+		for _, header := range []string{"X-Forwarded-Prefix: /public", "X-Replaced-Path: /public/x", "X_forwarded_uri: /public/x", "X-Rewrite-Url: /public/x", "Forwarded: host=x.apps.example.com;proto=http", "X-Forwarded-Port: 80", "X-Http-Method-Override: OPTIONS"} {
+			if w := asks(t, a, method, target, append(good, header)...); w.Code != 200 || w.Header().Get("Remote-User") != "alice@example.com" {
+				t.Errorf("%s: %s changes the answer to %d", name, header, w.Code)
+			}
+		}
+	}
+}
+
+// Forms of a URL that mean something else to somebody: the canonical meaning, or
+// a refusal, and nothing public for an anonymous visitor.
+func TestAuthzOddURLs(t *testing.T) {
+	f := newFixture(t, sharedCookie)
+	a := f.authz()
+	anonymous := func(proto, host, uri, method string) *httptest.ResponseRecorder {
+		return asks(t, a, "GET", "/api/authz/forward-auth", "X-Forwarded-Proto: "+proto, "X-Forwarded-Host: "+host, "X-Forwarded-Uri: "+uri, "X-Forwarded-Method: "+method)
+	}
+	const host = "x.apps.example.com"
+	for _, uri := range []string{"/public/a", "/public/a?x=/../", "/public/%61"} {
+		if w := anonymous("https", host, uri, "GET"); w.Code != 200 {
+			t.Errorf("public %s: %d", uri, w.Code)
+		}
+	}
+	for _, uri := range []string{
+		"/public/../admin", "/public/%2e%2e/admin", "/public/..%2fadmin", "/public%2f..%2fadmin", "/public/%252e%252e/admin", "/public/..;/admin", "/public/.%2e/admin",
+		"/public", "/publicx", "//public/a", "/public//a", "/PUBLIC/a", "/admin?/public/a", "/admin#/public/a", "/admin%23/public/a", "/public/a#b", `/public\..\admin`, "/public%5c..%5cadmin",
+		"/public/%00", "/public/%09", "/public/a;b", "/%70ublic/../admin", "public/a", "https://" + host + "/public/a", "", "?x", "/public/%zz", "/public/\x00", "/" + strings.Repeat("a", 16<<10), "/public/%c0%af",
+	} {
+		if w := anonymous("https", host, uri, "GET"); w.Code != 401 && w.Code != 400 {
+			t.Errorf("%.40q: %d", uri, w.Code)
+		}
+	}
+	for _, h := range []string{"X.APPS.example.com", "x.apps.example.com.", "x.apps.example.com:443"} {
+		if w := anonymous("https", h, "/public/a", "GET"); w.Code != 200 {
+			t.Errorf("host %s: %d", h, w.Code)
+		}
+	}
+	for _, h := range []string{
+		"x.apps.example.com:444", "x.apps.example.com:0", "x.apps.example.com:99999", "x.apps.example.com:x", "a.x.apps.example.com", "apps.example.com", ".apps.example.com", "x..apps.example.com",
+		"user@x.apps.example.com", "x.apps.example.com/public", "x.apps.example.com,evil.test", "[::1]", "[::1", "127.0.0.1", "2130706433", "x.apps.exämple.com", "xn--x.apps.example.com ", "evil.test", "x.apps.example.com.evil.test", "*.apps.example.com", " ",
+	} {
+		if w := anonymous("https", h, "/public/a", "GET"); w.Code != 400 && w.Code != 403 {
+			t.Errorf("host %q: %d", h, w.Code)
+		}
+	}
+	for _, method := range []string{"", "get", "TRACE", "CONNECT", "G ET", "GET\r\nX: 1", strings.Repeat("A", 100)} {
+		if w := anonymous("https", host, "/public/a", method); w.Code != 400 && w.Code != 403 {
+			t.Errorf("method %.20q: %d", method, w.Code)
+		}
+	}
+	if w := anonymous("http", host, "/admin", "GET"); w.Code != 400 {
+		t.Errorf("plain http: %d", w.Code)
+	}
+	for _, ws := range []string{"wss", "https", "WSS"} {
+		if w := anonymous(ws, host, "/public/a", "GET"); w.Code != 200 {
+			t.Errorf("%s: %d", ws, w.Code)
+		}
+	}
+	if w := anonymous("http", "app.localhost:8080", "/", "GET"); w.Code != 401 {
+		t.Errorf("a port of localhost: %d", w.Code)
+	}
+}
+
+// Whatever stands in the cookie, 200 says who it is.
+func TestAuthzOddCookies(t *testing.T) {
+	f := newFixture(t, sharedCookie)
+	a := f.authz()
+	good := f.signIn("alice@example.com", "https://auth.example.com")
+	name, token, _ := strings.Cut(good, "=")
+	parts := strings.Split(token, ".")
+	cookies := []string{"", "x", ".", "..", "a.b.c", "a.b.c.d.e", strings.Repeat("A", 4096), "!!!.###.$$$", token + ".", "." + token, token + "\n", parts[0] + "." + parts[1] + ".", parts[0] + ".e30." + parts[2], "null", "{}"}
+	for i := 1; i < len(token); i += 37 {
+		cookies = append(cookies, token[:i])
+	}
+	for _, value := range cookies {
+		for proxy, ask := range proxies {
+			method, target, headers := ask("Cookie: " + name + "=" + value)
+			if w := asks(t, a, method, target, headers...); w.Code != 401 {
+				t.Errorf("%s: cookie %.40q: %d", proxy, value, w.Code)
+			}
+		}
+	}
+	// Good for the host it was made at alone, where no domain is shared.
+	alone := newFixture(t)
+	b := alone.authz()
+	at := alone.signIn("alice@example.com", "https://app2.apps.example.com")
+	w := asks(t, b, "GET", "/api/authz/forward-auth", "Cookie: "+at, "X-Forwarded-Proto: https", "X-Forwarded-Host: app1.apps.example.com", "X-Forwarded-Uri: /", "X-Forwarded-Method: GET")
+	if w.Code != 401 {
+		t.Errorf("another host's cookie: %d", w.Code)
+	}
+}
+
+func TestAuthzWebSocket(t *testing.T) {
+	f := newFixture(t, sharedCookie)
+	a := f.authz()
+	cookie := "Cookie: " + f.signIn("alice@example.com", "https://auth.example.com")
+	for name, proxy := range proxies {
+		for origin, want := range map[string]int{"": 200, "Origin: https://wiki.example.com": 200, "Origin: https://evil.test": 403, "Origin: null": 403} {
+			client := []string{cookie, "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", "Sec-WebSocket-Version: 13"}
+			if origin != "" {
+				client = append(client, origin)
+			}
+			method, target, headers := proxy(client...)
+			if w := asks(t, a, method, target, headers...); w.Code != want {
+				t.Errorf("%s, %q: %d, want %d", name, origin, w.Code, want)
+			}
+		}
+	}
+}
+
+// Unknown paths are refused: a proxy reads any 200 as "allowed".
+func TestAuthzUnknownPaths(t *testing.T) {
+	f := newFixture(t, sharedCookie)
+	a := f.authz()
+	cookie := "Cookie: " + f.signIn("alice@example.com", "https://auth.example.com")
+	for _, path := range []string{"/", "/api/verify", "/api/authz", "/api/authz/", "/api/authz/forward-auth/", "/api/authz/forward-auth/x", "/API/authz/forward-auth", "/api/authz/auth-request/..", "/oauth2/auth/", "/oauth2", "/oauth2/callback", "/oauth2/userinfo", "/ping", "/metrics", "/_gatehouse"} {
+		w := asks(t, a, "GET", path, cookie, "Host: wiki.example.com", "X-Forwarded-Proto: https", "X-Forwarded-Host: wiki.example.com", "X-Forwarded-Uri: /", "X-Forwarded-Method: GET")
+		if w.Code < 400 || w.Header().Get("Remote-User") != "" {
+			t.Errorf("%s: %d", path, w.Code)
+		}
+	}
+}
+
+// oauth2-proxy's sign-in paths lead to the login form, and from there only to
+// sites of this instance.
+func TestAuthzSignInPaths(t *testing.T) {
+	f := newFixture(t, sharedCookie)
+	a := f.authz()
+	for _, c := range []struct{ query, redirect, want string }{
+		{"rd=https%3A%2F%2Fwiki.example.com%2Fa%3Fb%3Dc", "", "https://wiki.example.com/a?b=c"},
+		{"rd=%2Fa", "", "https://wiki.example.com/a"},
+		{"", "/a", "https://wiki.example.com/a"},
+		{"", "https://x.apps.example.com/a", "https://x.apps.example.com/a"},
+		{"", "", "https://wiki.example.com/"},
+		{"rd=https%3A%2F%2Fevil.test%2F", "", "https://wiki.example.com/"},
+		{"rd=%2F%2Fevil.test", "", "https://wiki.example.com/"},
+		{"rd=%2Foauth2%2Fsign_in%3Frd%3D%2F", "", "https://wiki.example.com/"},
+	} {
+		for _, path := range []string{"/oauth2/sign_in", "/oauth2/start"} {
+			w := asks(t, a, "GET", path+"?"+c.query, "Host: wiki.example.com", "X-Forwarded-Proto: https", "X-Auth-Request-Redirect: "+c.redirect)
+			to, err := url.Parse(w.Header().Get("Location"))
+			must(t, err)
+			if w.Code != 302 || to.Host != "auth.example.com" || to.Path != "/_gatehouse/login" || to.Query().Get("return_to") != c.want {
+				t.Errorf("%s?%s (%s): %d to %s, want %s", path, c.query, c.redirect, w.Code, to, c.want)
+			}
+			if !strings.Contains(w.Body.String(), `http-equiv="refresh"`) {
+				t.Error("a proxy that makes a 403 of this leaves its visitors nowhere")
+			}
+		}
+	}
+}
+
+// Nothing can be told while the store is away: never 200 for somebody whose
+// session is not known.
+func TestAuthzWithoutStore(t *testing.T) {
+	f := newFixture(t, sharedCookie)
+	a := f.authz()
+	cookie := "Cookie: " + f.signIn("alice@example.com", "https://auth.example.com")
+	f.clock.add(2 * time.Minute)
+	f.store.breakDown()
+	for name, proxy := range proxies {
+		want := 503
+		if strict(name) {
+			want = 403
+		}
+		method, target, headers := proxy(cookie)
+		if w := asks(t, a, method, target, headers...); w.Code != want {
+			t.Errorf("%s: %d, want %d", name, w.Code, want)
+		}
+	}
+}
