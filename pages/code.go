@@ -2,6 +2,7 @@ package pages
 
 import (
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
@@ -20,7 +21,7 @@ func code(e *exchange) {
 			e.redirect("/")
 			return
 		}
-		e.redirect(loginPath(authcore.ReturnTo{}, e.v.Origin, e.asked))
+		e.redirect(loginPath(authcore.ReturnTo{}, e.v.Origin, e.asked) + e.startOver())
 		return
 	}
 	if f.State == authcore.Used && e.signedInFor(f) {
@@ -38,6 +39,16 @@ func code(e *exchange) {
 	}
 	v.titled("code.title")
 	e.page(http.StatusOK, v)
+}
+
+// startOver is added to the way back to the sign-in page for a browser that
+// comes from there: it has just typed an address, and the flow's cookie is gone.
+// Without a word about cookies it would go round in circles.
+func (e *exchange) startOver() string {
+	if !strings.HasPrefix(e.r.Referer(), e.v.Origin.String()+Root+"login") {
+		return ""
+	}
+	return ifElse(e.asked == "", "?", "&") + startOver + "=1"
 }
 
 // answerCode compares what was typed with the code.

@@ -7,6 +7,9 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 )
 
+// startOver asks the sign-in page to say why one is back on it.
+const startOver = "start_over"
+
 // login shows the form for an address. It takes back cookies of which there
 // are two, so that the next sign-in is not spoilt by one that a neighbouring
 // host has planted.
@@ -29,6 +32,9 @@ func login(e *exchange) {
 		v.State, v.Email = "again", s.Address.String()
 	default:
 		v.State, v.Continue = "signed_in", to.Location(e.v.Origin)
+	}
+	if query.Has(startOver) && e.v.Session == nil {
+		v.note("problem.no_flow")
 	}
 	v.Languages = e.p.look.languages.links(e.words, query)
 	e.page(http.StatusOK, v)
@@ -93,7 +99,7 @@ func (e *exchange) loginAgain(status int, v *View) {
 func (l *languages) links(here *catalog, query url.Values) []LanguageLink {
 	all := make([]LanguageLink, len(l.all))
 	kept := url.Values{}
-	for _, name := range []string{"return_to", "max_age"} {
+	for _, name := range []string{"return_to", "max_age", startOver} {
 		if query.Has(name) {
 			kept.Set(name, query.Get(name))
 		}

@@ -36,6 +36,8 @@ func Preview(b Brand) http.Handler {
 	serve("GET /page/{n}", (*Look).previewPage)
 	serve("GET /mail/{n}", (*Look).previewMail)
 	serve("GET /_gatehouse/", (*Look).previewFile)
+	// Pressing a button, which the link's page does by itself, leads nowhere.
+	mux.HandleFunc("POST /", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	return mux
 }
 

@@ -64,6 +64,10 @@ func (s *sampler) login() {
 		}
 	}
 	s.add("login", "form", "login.title", languages)
+	s.add("login", "form", "login.title", func(v *View) {
+		languages(v)
+		v.note("problem.no_flow")
+	})
 	s.add("login", "signed_in", "login.title", func(v *View) {
 		languages(v)
 		v.Session, v.Continue = sampleAddress, "/"

@@ -274,6 +274,13 @@ func TestNoFlow(t *testing.T) {
 	b := h.browser()
 	b.get("/_gatehouse/code")
 	b.wantsTo("/_gatehouse/login")
+	// A browser that keeps no cookies learns why it is back where it began.
+	b.headers.Set("Referer", "https://app.example.com/_gatehouse/login?return_to=%2Fx")
+	b.get("/_gatehouse/code")
+	b.wantsTo("/_gatehouse/login?start_over=1")
+	b.get("/_gatehouse/login?start_over=1")
+	b.wants(200, "allow cookies", `role="status"`, "start_over=1&amp;ui_locales=de")
+	b.headers.Del("Referer")
 	for _, path := range []string{"/_gatehouse/code", "/_gatehouse/resend"} {
 		b.post(path, "code", "123456")
 		b.wants(400, "Please start again", "allow cookies")

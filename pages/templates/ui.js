@@ -32,6 +32,7 @@
   }
   if (again) {
     const end = Date.now() + again.dataset.wait * 1e3, text = one('#wait'), live = one('#live')
+    let said = +again.dataset.wait + 1
     const words = new Intl.RelativeTimeFormat(d.documentElement.lang + '-u-nu-latn')
     const tick = () => {
       const n = Math.ceil((end - Date.now()) / 1e3)
@@ -41,7 +42,9 @@
         return
       }
       text.textContent = text.dataset.text.replace('{when}', n < 90 ? words.format(n, 'second') : words.format(Math.ceil(n / 60), 'minute'))
-      if (n == 60 || n == 30 || n == 10) live.textContent = text.textContent
+      // Timers come late, in a tab behind others by many seconds.
+      const mark = [10, 30, 60].find(m => n <= m)
+      if (mark < said) said = mark, live.textContent = text.textContent
       setTimeout(tick, 1e3)
     }
     again.ariaDisabled = 'true'
