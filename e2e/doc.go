@@ -7,6 +7,7 @@
 //	visitor_test.go    a person with an HTTP client
 //	browser_test.go    a person with Chromium
 //	wire_test.go       requests that no client library would write
+//	gallery_test.go    every screen in every state, to look at with Chromium
 //
 // Tests run one after another, because a process can hold one Caddy.
 package e2e
