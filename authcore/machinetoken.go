@@ -94,11 +94,17 @@ func (s *Service) refuseToken(session *Session, m Machine, until, now time.Time)
 		return BadUntil
 	}
 	for _, p := range m.Sites {
-		if !p.Exact() || !s.cfg.Protects(p.Origin()) {
+		if !p.Exact() || !s.cfg.Protects(p.Origin(session.scheme())) {
 			return BadSite
 		}
 	}
 	return refusalNone
+}
+
+// scheme is that of the site where the session was signed in.
+func (s *Session) scheme() string {
+	scheme, _, _ := strings.Cut(s.Issuer, "://")
+	return scheme
 }
 
 func addMachine(tx Tx, r *sessionRecord, hash string, now time.Time) (Refusal, error) {

@@ -69,9 +69,9 @@ func (p SitePattern) coversName(name string) bool {
 // Exact tells whether the pattern names one host.
 func (p SitePattern) Exact() bool { return p.host != "" }
 
-// Origin returns where a pattern without a star stands, over https unless it
-// says http; zero for one with a star.
-func (p SitePattern) Origin() Origin {
+// Origin returns where a pattern without a star stands, over scheme unless it
+// names one; zero for one with a star.
+func (p SitePattern) Origin(scheme string) Origin {
 	if !p.Exact() {
 		return Origin{}
 	}
@@ -82,9 +82,8 @@ func (p SitePattern) Origin() Origin {
 	if p.port != "" {
 		host += ":" + p.port
 	}
-	scheme := p.scheme
-	if scheme == "" {
-		scheme = "https"
+	if p.scheme != "" {
+		scheme = p.scheme
 	}
 	o, _ := NewOrigin(scheme, host) // it was parsed once
 	return o

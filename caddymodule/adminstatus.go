@@ -22,6 +22,7 @@ type statusJSON struct {
 	Keys      []keyJSON    `json:"keys"`
 	Gates     []gateJSON   `json:"gates"`
 	Findings  []findingOut `json:"findings,omitempty"`
+	Snippet   string       `json:"snippet,omitempty"` // with ?proxy=: its configuration
 }
 
 type mailJSON struct {
@@ -57,9 +58,17 @@ type gateJSON struct {
 	ReportOnly bool   `json:"report_only,omitempty"`
 }
 
-// adminStatus also runs the doctor's checks with ?doctor=true.
+// adminStatus also runs the doctor's checks with ?doctor=true, and with
+// ?proxy=nginx and the like writes that proxy's configuration.
 func adminStatus(c *adminCall) error {
 	out := c.status()
+	if proxy := c.r.URL.Query().Get("proxy"); proxy != "" {
+		snippet, err := c.app.proxySnippet(proxy)
+		if err != nil {
+			return refuseCall(http.StatusNotFound, "%w", err)
+		}
+		out.Snippet = snippet
+	}
 	if c.r.URL.Query().Get("doctor") == "true" {
 		out.Findings = c.examine()
 	}
@@ -83,7 +92,7 @@ func (c *adminCall) status() statusJSON {
 	for _, k := range s.Keys {
 		out.Keys = append(out.Keys, keyJSON{k.ID, k.Alg, k.Created.UTC(), k.Signs})
 	}
-	for _, g := range c.app.gates {
+	for _, g := range c.app.allGates() {
 		out.Gates = append(out.Gates, gateJSON{g.String(), g.ReportOnly})
 	}
 	return out

@@ -29,8 +29,9 @@ type Authz struct {
 	// first that names a host exactly counts, then the first with a star.
 	Sites []*AuthzSite `json:"sites,omitempty"`
 
-	app   *App
-	login authcore.Origin
+	app     *App
+	login   authcore.Origin
+	address string // where it listens, for snippets
 }
 
 // AuthzSite is one site, or all below a domain, behind another proxy.
@@ -73,7 +74,7 @@ func (a *Authz) parse(groups *authcore.Groups) (err error) {
 		return fmt.Errorf("gatehouse_authz protects nothing: name a site and its people, as in\n    site wiki.example.com *@example.com")
 	}
 	for i, s := range a.Sites {
-		if err := s.parse(a.app, groups); err != nil {
+		if err := s.parse(a.app, groups, a.login.Scheme()); err != nil {
 			return fmt.Errorf("site %s: %w", s.Site, err)
 		}
 		for _, other := range a.Sites[:i] {
@@ -98,7 +99,7 @@ func parseOriginOption(where, option, text string) (authcore.Origin, error) {
 	return o, nil
 }
 
-func (s *AuthzSite) parse(app *App, groups *authcore.Groups) (err error) {
+func (s *AuthzSite) parse(app *App, groups *authcore.Groups, scheme string) (err error) {
 	if s.pattern, err = authcore.ParseSitePattern(s.Site); err != nil {
 		return err
 	}
@@ -106,7 +107,10 @@ func (s *AuthzSite) parse(app *App, groups *authcore.Groups) (err error) {
 	if err := s.gate.parse(groups); err != nil {
 		return err
 	}
-	s.gate.place = &place{key: "authz " + s.Site}
+	s.gate.place = &place{key: "authz " + s.Site, hosts: []string{siteHost(s.pattern)}, tls: true, behind: true}
+	if o := s.pattern.Origin(scheme); !o.IsZero() {
+		s.gate.place.origins = []authcore.Origin{o}
+	}
 	return s.gate.checkOptions(authcore.DefaultSession)
 }
 

@@ -145,6 +145,9 @@ func (o *operator) explain(why whyJSON) {
 }
 
 func showDoctor(o *operator) error {
+	if o.flag("proxy") != "" {
+		return showSnippet(o)
+	}
 	var s statusJSON
 	err := o.api.call("GET", "status?doctor=true", nil, &s)
 	if err != nil {
@@ -166,6 +169,19 @@ func showDoctor(o *operator) error {
 		}
 	}
 	return err
+}
+
+// showSnippet prints the configuration of another proxy.
+func showSnippet(o *operator) error {
+	var s statusJSON
+	if err := o.api.call("GET", "status?proxy="+url.QueryEscape(o.flag("proxy")), nil, &s); err != nil {
+		return err
+	}
+	if o.json {
+		return o.document(map[string]any{"snippet": s.Snippet})
+	}
+	o.printf("%s", s.Snippet)
+	return nil
 }
 
 func exportLines(o *operator) error {

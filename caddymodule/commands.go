@@ -50,8 +50,11 @@ var operatorCommands = []operatorCommand{
 		example: "  $ gatehouse why alice@example.com https://app.example.com/admin",
 	}, {
 		name: "doctor", short: "Looks for what is wrong or will be", run: showDoctor,
+		flags: func(c *cobra.Command) {
+			c.Flags().String("proxy", "", "print the configuration of another proxy for the sites here: nginx, haproxy, traefik, envoy or caddy")
+		},
 		long:    "Looks at configuration, DNS of the sender, the way to the mail server, clock,\ncookie domain, store and trusted proxies, and says what to do about each finding.",
-		example: "  $ gatehouse doctor\n  $ gatehouse doctor --config /etc/gatehouse/Caddyfile",
+		example: "  $ gatehouse doctor\n  $ gatehouse doctor --config /etc/gatehouse/Caddyfile\n  $ gatehouse doctor --proxy nginx",
 	}, {
 		name: "export", short: "Writes people and sessions as JSON lines", run: exportLines,
 		flags: func(c *cobra.Command) {

@@ -87,11 +87,11 @@ func (a *App) examineConfig() []findingOut {
 			add(levelWarning, "the gate at "+g.String()+" is report_only and stops nobody", "take report_only out once its log shows what you expect")
 		}
 	}
-	if len(a.gates) == 0 {
+	if len(a.allGates()) == 0 {
 		add(levelWarning, "no gate stands anywhere, so nothing is protected", "write gatehouse and who may pass in a site")
 	}
 	if out == nil {
-		return []findingOut{fine("configuration", "%d gates, nothing to say", len(a.gates))}
+		return []findingOut{fine("configuration", "%d gates, nothing to say", len(a.allGates()))}
 	}
 	return out
 }

@@ -83,6 +83,8 @@ type place struct {
 	tls   bool
 	// named tells that a way to the gate has a host matcher above it.
 	named bool
+	// behind tells that another proxy stands there, and asks.
+	behind bool
 	// spots are the ways through the routes that lead to the gate.
 	spots []spot
 }

@@ -70,6 +70,9 @@ func (a *App) takePlaces(w *walk) error {
 
 // String names a gate for messages, without naming people.
 func (g *Gate) String() string {
+	if g.place != nil && g.place.behind {
+		return strings.Join(g.place.hosts, ", ") + " behind another proxy"
+	}
 	if g.place == nil || len(g.place.spots) == 0 {
 		return "inside a handler that Gatehouse does not know"
 	}

@@ -151,6 +151,7 @@ func (a *App) placeAuthz(z *Authz, p *place) error {
 		if err := a.checkTrusted(s.server); err != nil {
 			return err
 		}
+		z.address = a.listenAddress(s.server)
 	}
 	if !a.protects(z.login) {
 		a.log.Warn(fmt.Sprintf("gatehouse_authz: nobody can sign in at %s by this configuration; put a gatehouse_portal there, unless another instance with the same store does that", z.login))
@@ -168,6 +169,34 @@ func (a *App) checkTrusted(server string) error {
 		return errors.New("trusted_proxies holds everybody, so that everybody could tell gatehouse_authz which page they ask for; list the proxies that ask it, as in\n    trusted_proxies static 127.0.0.1/32")
 	}
 	return nil
+}
+
+// listenAddress is where other machines reach a server, or this one.
+func (a *App) listenAddress(server string) string {
+	app, err := a.httpApp()
+	if err != nil || app == nil || len(app.Servers[server].Listen) == 0 {
+		return ""
+	}
+	address, err := caddy.ParseNetworkAddress(app.Servers[server].Listen[0])
+	if err != nil {
+		return app.Servers[server].Listen[0]
+	}
+	if address.Host == "" {
+		address.Host = "127.0.0.1"
+	}
+	return address.JoinHostPort(0)
+}
+
+// allGates are the gates of this server and those that stand for sites behind
+// other proxies.
+func (a *App) allGates() []*Gate {
+	all := slices.Clone(a.gates)
+	for _, z := range a.authzs {
+		for _, s := range z.Sites {
+			all = append(all, s.gate)
+		}
+	}
+	return all
 }
 
 // checkPortals checks the portals that gates name.
@@ -213,18 +242,6 @@ func (a *App) isSite(o authcore.Origin) bool {
 	return slices.ContainsFunc(a.authzs, func(z *Authz) bool { return z.site(o) != nil })
 }
 
-// sitesAdmit tells whether a site behind another proxy admits address.
-func (a *App) sitesAdmit(address authcore.Address) bool {
-	for _, z := range a.authzs {
-		for _, s := range z.Sites {
-			if s.gate.policy.Admits(address) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // sitesFor lists the sites that the person of session may open, each once and
 // in order. A site whose name has a star is not one to open.
 func (a *App) sitesFor(session *authcore.Session) []authcore.Origin {
@@ -237,14 +254,9 @@ func (a *App) sitesFor(session *authcore.Session) []authcore.Origin {
 			open = append(open, o)
 		}
 	}
-	for _, g := range a.gates {
+	for _, g := range a.allGates() {
 		for _, o := range g.place.addresses() {
 			add(o, g.policy)
-		}
-	}
-	for _, z := range a.authzs {
-		for _, s := range z.Sites {
-			add(s.pattern.Origin(), s.gate.policy)
 		}
 	}
 	slices.SortFunc(open, func(x, y authcore.Origin) int { return strings.Compare(x.Host(), y.Host()) })

@@ -42,19 +42,19 @@ func (a *App) serviceConfig() (authcore.Config, error) {
 
 // isOpen tells whether a gate admits whoever proves an address.
 func (a *App) isOpen() bool {
-	return slices.ContainsFunc(a.gates, func(g *Gate) bool {
+	return slices.ContainsFunc(a.allGates(), func(g *Gate) bool {
 		return len(g.Deny) == 0 && slices.Contains(g.Allow, "any")
 	})
 }
 
 // mayReceive: who is admitted by at least one gate gets mail.
 func (a *App) mayReceive(address authcore.Address) bool {
-	for _, g := range a.gates {
+	for _, g := range a.allGates() {
 		if g.policy.Admits(address) {
 			return true
 		}
 	}
-	return a.sitesAdmit(address)
+	return false
 }
 
 // protects tells whether a gate stands at o, where people can sign in, a portal,

@@ -87,7 +87,7 @@ func (c *adminCall) judge(out *whyJSON, address authcore.Address, site string) e
 	}
 	out.Site = origin.String() + path
 	var gates []*Gate
-	for _, g := range c.app.gates {
+	for _, g := range c.app.allGates() {
 		if g.place.covers(origin) && g.onPath(path) {
 			gates = append(gates, g)
 		}
@@ -111,7 +111,7 @@ func (c *adminCall) judge(out *whyJSON, address authcore.Address, site string) e
 
 func (c *adminCall) judgeAnywhere(out *whyJSON, address authcore.Address) {
 	out.refuse(ruleNobody)
-	for _, g := range c.app.gates {
+	for _, g := range c.app.allGates() {
 		out.Gates = append(out.Gates, g.String())
 		if allowed, rule := g.policy.Explain(address); allowed && !out.Allowed {
 			out.Allowed, out.Rule, out.Entry = true, rule, ""
