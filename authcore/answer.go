@@ -58,20 +58,6 @@ func (s *Service) AnswerLink(ctx context.Context, b Browser, token string) (Answ
 	})
 }
 
-// Resend sends the mail of a flow again: the same code and link while they
-// live, else new ones. It never gives back a try.
-func (s *Service) Resend(ctx context.Context, b Browser, flow string) (Answer, error) {
-	if wait, down := s.core.queue.down(); down {
-		return Answer{Verdict: MailDown, RetryAfter: wait}, nil
-	}
-	return s.answer(ctx, b, func(t *attempt) (Answer, error) {
-		if err := t.find(flow); err != nil || t.c == nil {
-			return Answer{Verdict: NoFlow}, err
-		}
-		return t.send()
-	})
-}
-
 // attempt is one run of a transaction about a flow.
 type attempt struct {
 	s     *Service
@@ -179,79 +165,6 @@ func (t *attempt) rightCode(code string) bool {
 	}
 	same := sameCode(code, secret.codeFor(t.c.ID, t.c.Digits))
 	return same && known && !t.c.Decoy
-}
-
-// renewExpired answers a code that came too late, with a new mail at once if
-// the limits allow it.
-func (t *attempt) renewExpired() (Answer, error) {
-	if _, down := t.s.core.queue.down(); down {
-		return Answer{Verdict: Expired}, nil
-	}
-	sent, err := t.send()
-	if err != nil {
-		return Answer{}, err
-	}
-	return Answer{Verdict: Expired, Resent: sent.Verdict == Accepted, RetryAfter: sent.RetryAfter}, nil
-}
-
-// send queues the mail of t.c again, of a new challenge if t.c is dead.
-func (t *attempt) send() (Answer, error) {
-	recipient := t.s.cfg.Limits.recipient(t.c.Address, t.c.Known)
-	global := t.s.cfg.Limits.global()
-	all := counters{recipient, global}
-	if err := all.load(t.tx); err != nil {
-		return Answer{}, err
-	}
-	if wait := all.wait(t.now); wait > 0 {
-		return Answer{Verdict: Limited, RetryAfter: wait}, nil
-	}
-	if err := (counters{recipient}).count(t.tx, t.now); err != nil {
-		return Answer{}, err
-	}
-	if !t.c.live(t.now) {
-		return Answer{Verdict: Accepted}, t.renew()
-	}
-	if !t.c.Decoy {
-		if err := (counters{global}).count(t.tx, t.now); err != nil {
-			return Answer{}, err
-		}
-	}
-	if p, err := loadPause(t.tx, t.c.Address, t.now); err != nil || p != nil && !t.c.Known {
-		return Answer{Verdict: Accepted}, err // looks sent, and is not
-	}
-	t.queued = t.c
-	if !t.c.Decoy {
-		if err := t.c.note(t.tx, Step{At: t.now, Outcome: OutcomeQueued}); err != nil {
-			return Answer{}, err
-		}
-	}
-	return Answer{Verdict: Accepted}, t.s.core.queue.put(t.tx, t.c)
-}
-
-// renew puts a new challenge in the place of t.c, which is dead.
-func (t *attempt) renew() error {
-	b := t.b
-	b.Origin = t.c.Origin
-	c, err := t.s.newChallenge(t.tx, challengeFor{b, t.c.Address, t.c.Language, t.c.Known})
-	if err != nil {
-		return err
-	}
-	c.Browser = t.flows.Browser
-	t.flows.renew(t.c.ID, c.ID)
-	t.c, t.queued = c, c
-	if err := c.save(t.tx); err != nil {
-		return err
-	}
-	return t.flows.save(t.tx, t.now)
-}
-
-// resendWait is how long until a new mail may be asked for.
-func (t *attempt) resendWait() time.Duration {
-	recipient := t.s.cfg.Limits.recipient(t.c.Address, t.c.Known)
-	if err := (counters{recipient}).load(t.tx); err != nil {
-		return time.Minute // the answer itself does not hang on it
-	}
-	return recipient.t.wait(t.now, recipient.rates)
 }
 
 // accept consumes the challenge: a session is made, the one before it in this

@@ -127,7 +127,7 @@ func TestExpiredCode(t *testing.T) {
 }
 
 func TestResend(t *testing.T) {
-	s := start(t, plan{global: "limits {\n per_client 1000 1m\n}"}) // and the defaults for one address
+	s := start(t, plan{})
 	alice := person("alice")
 	v := s.visitor()
 	first := v.begin(alice)

@@ -1,0 +1,108 @@
+package authcore
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// Resend sends the mail of a flow again: the same code and link while they
+// live, else new ones. It never gives back a try.
+func (s *Service) Resend(ctx context.Context, b Browser, flow string) (Answer, error) {
+	if wait, down := s.core.queue.down(); down {
+		return Answer{Verdict: MailDown, RetryAfter: wait}, nil
+	}
+	return s.answer(ctx, b, func(t *attempt) (Answer, error) {
+		if err := t.find(flow); err != nil || t.c == nil {
+			return Answer{Verdict: NoFlow}, err
+		}
+		if wait, err := t.untilResend(); err != nil || wait > 0 {
+			return Answer{Verdict: Limited, RetryAfter: wait}, err
+		}
+		return t.send()
+	})
+}
+
+// resendRate holds beside what is configured: mail takes its time, and nobody
+// reads three of them.
+var resendRate = Rate{1, time.Minute}
+
+// untilResend is how long until a new mail may be asked for.
+func (t *attempt) untilResend() (time.Duration, error) {
+	recipient := t.s.cfg.Limits.recipient(t.c.Address, t.c.Known)
+	err := (counters{recipient}).load(t.tx)
+	return recipient.t.wait(t.now, append(slices.Clone(recipient.rates), resendRate)), err
+}
+
+// resendWait is untilResend for an answer that does not hang on it.
+func (t *attempt) resendWait() time.Duration {
+	wait, err := t.untilResend()
+	if err != nil {
+		return time.Minute
+	}
+	return wait
+}
+
+// renewExpired answers a code that came too late, with a new mail at once if
+// the limits allow it.
+func (t *attempt) renewExpired() (Answer, error) {
+	if _, down := t.s.core.queue.down(); down {
+		return Answer{Verdict: Expired}, nil
+	}
+	sent, err := t.send()
+	if err != nil {
+		return Answer{}, err
+	}
+	return Answer{Verdict: Expired, Resent: sent.Verdict == Accepted, RetryAfter: sent.RetryAfter}, nil
+}
+
+// send queues the mail of t.c again, of a new challenge if t.c is dead.
+func (t *attempt) send() (Answer, error) {
+	recipient := t.s.cfg.Limits.recipient(t.c.Address, t.c.Known)
+	global := t.s.cfg.Limits.global()
+	all := counters{recipient, global}
+	if err := all.load(t.tx); err != nil {
+		return Answer{}, err
+	}
+	if wait := all.wait(t.now); wait > 0 {
+		return Answer{Verdict: Limited, RetryAfter: wait}, nil
+	}
+	if err := (counters{recipient}).count(t.tx, t.now); err != nil {
+		return Answer{}, err
+	}
+	if !t.c.live(t.now) {
+		return Answer{Verdict: Accepted}, t.renew()
+	}
+	if !t.c.Decoy {
+		if err := (counters{global}).count(t.tx, t.now); err != nil {
+			return Answer{}, err
+		}
+	}
+	if p, err := loadPause(t.tx, t.c.Address, t.now); err != nil || p != nil && !t.c.Known {
+		return Answer{Verdict: Accepted}, err // looks sent, and is not
+	}
+	t.queued = t.c
+	if !t.c.Decoy {
+		if err := t.c.note(t.tx, Step{At: t.now, Outcome: OutcomeQueued}); err != nil {
+			return Answer{}, err
+		}
+	}
+	return Answer{Verdict: Accepted}, t.s.core.queue.put(t.tx, t.c)
+}
+
+// renew puts a new challenge in the place of t.c, which is dead.
+func (t *attempt) renew() error {
+	b := t.b
+	b.Origin = t.c.Origin
+	c, err := t.s.newChallenge(t.tx, challengeFor{b, t.c.Address, t.c.Language, t.c.Known})
+	if err != nil {
+		return err
+	}
+	c.Browser = t.flows.Browser
+	t.flows.renew(t.c.ID, c.ID)
+	t.c, t.queued = c, c
+	if err := c.save(t.tx); err != nil {
+		return err
+	}
+	return t.flows.save(t.tx, t.now)
+}
