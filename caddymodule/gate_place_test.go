@@ -78,8 +78,13 @@ func TestAccessLog(t *testing.T) {
 	w := c.dial()
 	// One connection: when the last answer is here, the requests before it are
 	// in the log.
-	for _, path := range []string{"/x", "/_gatehouse/link/SECRETTOKEN", "/last"} {
-		c.send(w, "GET "+path+" HTTP/1.1", "Host: {host}", "Cookie: "+cookie, "")
+	// What a page of ours loads comes with the page's address as Referer.
+	for _, path := range []string{"/x", "/_gatehouse/link/SECRETTOKEN", "/_gatehouse/not-me/SECRETTOKEN", "/_gatehouse/ui.js", "/last"} {
+		referer := "https://{host}/y"
+		if path == "/_gatehouse/ui.js" {
+			referer = "https://{host}/_gatehouse/link/SECRETTOKEN"
+		}
+		c.send(w, "GET "+path+" HTTP/1.1", "Host: {host}", "Cookie: "+cookie, "Referer: "+referer, "")
 		resp, err := http.ReadResponse(w.r, nil)
 		must(t, err)
 		_, _ = io.Copy(io.Discard, resp.Body)

@@ -237,17 +237,20 @@ func (v *visit) showPages() error {
 	} else if v.session != nil {
 		v.run.service.Used(v.session)
 	}
-	if (strings.HasPrefix(v.url.Path, linkRoot) || strings.HasPrefix(v.url.Path, handoverRoot)) && v.vars != nil {
-		v.vars[caddyhttp.LogSkipVar] = true // the token is in the path
+	if v.vars != nil && (holdsToken(v.url.Path) || holdsToken(v.r.Header.Get("Referer"))) {
+		v.vars[caddyhttp.LogSkipVar] = true
 	}
 	v.run.pages.ServeHTTP(v.w, v.original(), v.known())
 	return nil
 }
 
-const (
-	linkRoot     = pages.Root + "link/"
-	handoverRoot = pages.Root + "handover" // the portal's answer has the ticket in its Location
-)
+// holdsToken tells whether there is a token in the path, or in the address of
+// the page that a script or style was loaded for. Caddy would log both.
+func holdsToken(address string) bool {
+	_, page, ours := strings.Cut(address, pages.Root)
+	// The portal's own answer at handover has a ticket in its Location.
+	return ours && (strings.HasPrefix(page, "link/") || strings.HasPrefix(page, "not-me/") || strings.HasPrefix(page, "handover"))
+}
 
 // original is the request as the client sent it.
 func (v *visit) original() *http.Request {

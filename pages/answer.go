@@ -73,6 +73,9 @@ func (e *exchange) page(status int, v *View) {
 // browser GET it, whatever it sent before.
 func (e *exchange) redirect(to string) {
 	e.guard(bare)
+	if e.token != "" { // or the app would get the page's address, with the token, as Referer
+		e.w.Header().Set("Referrer-Policy", "no-referrer")
+	}
 	e.w.Header().Set("Location", to)
 	e.w.WriteHeader(http.StatusSeeOther)
 }

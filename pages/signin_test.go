@@ -209,6 +209,9 @@ func TestLinkInTheSameBrowser(t *testing.T) {
 	}
 	b.post(linkPath(m))
 	b.wantsTo("/docs")
+	if got := b.last.Header.Get("Referrer-Policy"); got != "no-referrer" {
+		t.Errorf("Referrer-Policy %q: the app gets the link as Referer", got)
+	}
 	b.get("/_gatehouse/session")
 	b.wants(200, `"amr":["email"]`)
 }
