@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"net/http"
 	"net/netip"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -18,6 +19,32 @@ func (v *visit) client() netip.Addr {
 	}
 	return addr.Unmap().WithZone("")
 }
+
+// behindUnknownProxy tells whether the peer looks like a proxy that nobody
+// listed: all of its clients count as one.
+func (v *visit) behindUnknownProxy() bool {
+	peer, err := netip.ParseAddrPort(v.r.RemoteAddr)
+	addr := peer.Addr().Unmap()
+	return err == nil && (addr.IsPrivate() || addr.IsLoopback() || addr.IsLinkLocalUnicast()) &&
+		len(v.r.Header["X-Forwarded-For"]) > 0 && !fromTrustedProxy(v.vars)
+}
+
+// limitWatch tells of a 429 that all people behind such a proxy share.
+type limitWatch struct {
+	http.ResponseWriter
+	v *visit
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (w *limitWatch) WriteHeader(status int) {
+	if status == http.StatusTooManyRequests {
+		w.v.note(unknownProxy, "")
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap lets http.ResponseController reach deadlines.
+func (w *limitWatch) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // checkClient refuses clients outside the gate's networks.
 func (v *visit) checkClient() refusal {

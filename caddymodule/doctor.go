@@ -136,15 +136,17 @@ func (a *App) examineProxies() []findingOut {
 
 func examineServer(name string, server *caddyhttp.Server) findingOut {
 	const check = "trusted_proxies"
-	raw := string(server.TrustedProxiesRaw)
 	listen := strings.Join(server.Listen, " ")
 	switch {
-	case raw == "":
+	case !trustsSomebody(server):
 		return findingOut{check, levelNote, fmt.Sprintf("server %s (%s) believes nobody about client addresses", name, listen),
 			"right if clients connect to it directly; behind a proxy or load balancer write servers { trusted_proxies static <its networks> }, or all clients count as one"}
-	case strings.Contains(raw, "0.0.0.0/0") || strings.Contains(raw, "::/0"):
+	case trustsEverybody(server):
 		return findingOut{check, levelError, fmt.Sprintf("server %s (%s) believes everybody about client addresses", name, listen),
 			"name only the networks of your own proxies in trusted_proxies: anybody can write the X-Forwarded-For that passes client_ip and limits"}
+	case readsFromTheLeft(server):
+		return findingOut{check, levelWarning, fmt.Sprintf("server %s (%s) takes the first address in X-Forwarded-For for the client's", name, listen),
+			"write trusted_proxies_strict beside trusted_proxies: behind a proxy that adds to the header anybody can write the first address, and get around limits and client_ip"}
 	}
 	return fine(check, "server %s (%s) believes the proxies that are listed", name, listen)
 }

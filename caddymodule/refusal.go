@@ -38,7 +38,9 @@ const (
 	// Not refusals of a request, but counted or logged with them.
 	cutStream   refusalKind = "stream_cut"
 	staleCookie refusalKind = "session_cookie_refused"
-	staleToken  refusalKind = "machine_token_refused"
+	// unknownProxy: a limit was reached by a peer that speaks for others.
+	unknownProxy refusalKind = "unknown_proxy"
+	staleToken   refusalKind = "machine_token_refused"
 )
 
 // hasPage tells whether people get a page about it. The others are for whoever
@@ -104,6 +106,8 @@ func (v *visit) note(kind refusalKind, detail string, more ...zap.Field) {
 		fields = append(fields, zap.String("detail", detail))
 	}
 	switch {
+	case kind == unknownProxy:
+		v.run.log.Warn("a sign-in met a limit that all who come through this proxy share: it sends X-Forwarded-For and is not in Caddy's trusted_proxies; write in the global options servers { trusted_proxies static <its networks> }", fields...)
 	case v.g != nil && v.g.ReportOnly:
 		v.run.log.Warn("report_only: a gate would have refused this request", fields...)
 	case kind == unavailable:

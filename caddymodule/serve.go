@@ -240,7 +240,11 @@ func (v *visit) showPages() error {
 	if v.vars != nil && (holdsToken(v.url.Path) || holdsToken(v.r.Header.Get("Referer"))) {
 		v.vars[caddyhttp.LogSkipVar] = true
 	}
-	v.run.pages.ServeHTTP(v.w, v.original(), v.known())
+	w := v.w
+	if v.behindUnknownProxy() {
+		w = &limitWatch{w, v}
+	}
+	v.run.pages.ServeHTTP(w, v.original(), v.known())
 	return nil
 }
 

@@ -1,7 +1,11 @@
 package caddymodule
 
 import (
+	"fmt"
+	"maps"
+	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -32,4 +36,35 @@ func trusts(s *caddyhttp.Server, peer string) bool {
 	r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), nil, s)
 	trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
 	return trusted
+}
+
+// readsFromTheLeft tells whether the server takes the first address in
+// X-Forwarded-For for the client's. Behind a proxy that adds to the header, as
+// most do, anybody can write that one.
+func readsFromTheLeft(s *caddyhttp.Server) bool {
+	return trustsSomebody(s) && s.TrustedProxiesStrict == 0
+}
+
+// trustsSomebody tells whether the server has trusted_proxies. Caddy forgets
+// the text (TrustedProxiesRaw) once it has read it; what came of it is a field
+// that only reflection sees.
+func trustsSomebody(s *caddyhttp.Server) bool {
+	field := reflect.ValueOf(s).Elem().FieldByName("trustedProxies")
+	return len(s.TrustedProxiesRaw) > 0 || field.IsValid() && !field.IsZero()
+}
+
+// warnOfLooseProxies tells of servers with gates where client_ip and the limits
+// rest on what a client says.
+func (a *App) warnOfLooseProxies(app *caddyhttp.App) {
+	servers := map[string]bool{}
+	for _, g := range a.gates {
+		for _, s := range g.place.spots {
+			servers[s.server] = true
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(servers)) {
+		if server := app.Servers[name]; readsFromTheLeft(server) {
+			a.log.Warn(fmt.Sprintf("the server on %s takes the first address in X-Forwarded-For for the client's, and behind a proxy that adds to the header anybody can write that one: limits and client_ip can be got around; write trusted_proxies_strict beside trusted_proxies", strings.Join(server.Listen, ", ")))
+		}
+	}
 }

@@ -1,0 +1,50 @@
+package caddymodule
+
+import (
+	"fmt"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// Behind a proxy that is not listed all people count as one client, and the log
+// must say what to do when they meet the limit.
+func TestLimitBehindAnUnknownProxy(t *testing.T) {
+	for _, test := range []struct {
+		name, peer, forwarded string
+		trusted, warns        bool
+	}{
+		{"private peer", "10.0.0.1:99", "203.0.113.7", false, true},
+		{"this machine", "127.0.0.1:99", "203.0.113.7", false, true},
+		{"listed", "10.0.0.1:99", "203.0.113.7", true, false},
+		{"no proxy", "10.0.0.1:99", "", false, false},
+		{"from the internet", "203.0.113.9:99", "198.51.100.1", false, false},
+	} {
+		f := newFixture(t, func(_ *fixture, c *authcore.Config) {
+			c.Limits.PerClient = []authcore.Rate{{Count: 2, Per: time.Hour}}
+		})
+		g := f.gate(nil)
+		for i := range 4 {
+			r := httptest.NewRequest("POST", testSite+"/_gatehouse/login", strings.NewReader(fmt.Sprintf("email=a%d@example.com", i)))
+			r.RemoteAddr = test.peer
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			r.Header.Set("Sec-Fetch-Site", "same-origin")
+			if test.forwarded != "" {
+				r.Header.Set("X-Forwarded-For", test.forwarded)
+			}
+			w := newRecorder()
+			handler(g, &recordingApp{}, func(vars map[string]any) { vars[caddyhttp.TrustedProxyVarKey] = test.trusted }).ServeHTTP(w, r)
+			if want := map[bool]int{true: 303, false: 429}[i < 2]; w.Code != want {
+				t.Errorf("%s: start %d: %d, want %d", test.name, i, w.Code, want)
+			}
+		}
+		if lines := f.logs.FilterMessageSnippet("trusted_proxies").Len(); lines != map[bool]int{true: 1}[test.warns] {
+			t.Errorf("%s: %d lines about trusted_proxies", test.name, lines)
+		}
+	}
+}
