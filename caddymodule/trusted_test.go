@@ -25,8 +25,8 @@ func TestExamineServer(t *testing.T) {
 		var server *caddyhttp.Server
 		for _, server = range web.Servers {
 		}
-		if got := examineServer("srv0", server); !strings.Contains(got.Found, want) {
-			t.Errorf("%q: %q, want %q", options, got.Found, want)
+		if got := examineServer("srv0", server); !strings.Contains(got.Found, want) || got.Level != levelOK && got.Do == "" {
+			t.Errorf("%q: %+v, want %q", options, got, want)
 		}
 	}
 }
