@@ -45,11 +45,16 @@ type House struct {
 	Origin  authcore.Origin
 	Store   *Store
 
+	// Undescribed is a path that a setting has made, which no document knows.
+	Undescribed string
+
 	mu      sync.Mutex
 	offset  time.Duration
 	client  netip.Addr
 	events  []authcore.Event
 	handler *api.Handler
+
+	dialects []api.Dialect
 }
 
 // New makes a House. change may alter the app and the configuration before they
@@ -113,7 +118,8 @@ func (h *House) open(dialects func(*House) []api.Dialect) {
 	if err != nil {
 		h.T.Fatal(err)
 	}
-	h.handler = api.NewHandler(dialects(h)...)
+	h.dialects = dialects(h)
+	h.handler = api.NewHandler(h.dialects...)
 	h.T.Cleanup(func() {
 		h.Server.Close()
 		h.Service.Close()
@@ -223,6 +229,7 @@ func (h *House) send(r *http.Request) Answer {
 	if json.Unmarshal(data, &a.JSON) != nil {
 		a.JSON = nil
 	}
+	h.conform(r, a)
 	return a
 }
 

@@ -235,6 +235,7 @@ func TestLifetimes(t *testing.T) {
 	})
 	t.Run("REFLEX-31", func(t *testing.T) {
 		h := house(t, read(t, "MAGIC_LINK_AUTH_ROUTE", "/in/here"), nil)
+		h.Undescribed = "/in/here"
 		link := generated(h, fields{"email": alice}).String("magic_link")
 		if !strings.HasPrefix(link, h.Origin.String()+"/in/here?email=") {
 			t.Error(link)
