@@ -479,3 +479,42 @@ func TestAppRedirectIsCheckedAgain(t *testing.T) {
 		}
 	})
 }
+
+func TestAppCodesAreOffOnceTheFailuresAreUsedUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := newAppHouse(t)
+		defer h.close()
+		h.service.Close()
+		h.config.Limits.Failures = []authcore.Rate{{Count: 5, Per: 24 * time.Hour}}
+		h.service = h.core.Use(h.config)
+		one := h.ask(codeFor(alice))
+		in := codeFor(alice)
+		in.Slot = "another"
+		two := h.askLater(in, 11*time.Second)
+		for range 5 {
+			h.prove(authcore.Proof{Slot: "code", Contact: one.Contact.ID, Code: wrongFor(one.Code)})
+		}
+		if v := h.prove(authcore.Proof{Slot: "another", Contact: two.Contact.ID, Code: two.Code}).Verdict; v != authcore.CodesOff {
+			t.Errorf("the right code of another challenge: %v", v)
+		}
+		link := linkFor(alice)
+		link.Deliver = false
+		if v := h.prove(authcore.Proof{Token: h.ask(link).Token}).Verdict; v != authcore.Accepted {
+			t.Errorf("a link, which nobody can guess: %v", v)
+		}
+	})
+}
+
+func TestAppMailsCountForAllMails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := newAppHouse(t)
+		defer h.close()
+		h.service.Close()
+		h.config.Limits.Global = []authcore.Rate{{Count: 1, Per: time.Minute}}
+		h.service = h.core.Use(h.config)
+		h.ask(linkFor(alice))
+		if v := h.ask(linkFor(mustAddress("bob@example.com"))).Verdict; v != authcore.Limited {
+			t.Errorf("a second mail in the minute: %v", v)
+		}
+	})
+}
