@@ -1,6 +1,9 @@
 package authcore
 
-import "crypto/ed25519"
+import (
+	"crypto/ed25519"
+	"time"
+)
 
 // What tests need to see of the inside.
 
@@ -11,4 +14,28 @@ func (s Secret) CodeFor(challenge string, digits int) string { return s.codeFor(
 func (c *Core) SigningKey() (ed25519.PrivateKey, string) {
 	k := c.keys.signingKey()
 	return k.private.(ed25519.PrivateKey), k.id
+}
+
+// PutPerson writes somebody with so many live sessions, as sign-ins would.
+func PutPerson(tx Tx, sub string, sessions int, now time.Time) error {
+	p := &person{Subject: sub, Address: Address{sub + "@example.com"}, Created: now}
+	if err := save(tx, keyPerson+sub, p, time.Time{}); err != nil {
+		return err
+	}
+	if err := save(tx, keyAddress+p.Address.String(), sub, time.Time{}); err != nil {
+		return err
+	}
+	for range sessions {
+		r := &sessionRecord{
+			ID: hashToken(randomID())[:32], Subject: sub, Issuer: "https://app.example.com", Audience: "https://app.example.com",
+			AuthTime: now, Expires: now.Add(DefaultSession.Max), LastSeen: now, AMR: amrFor("code"),
+			Agent:   "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:150.0) Gecko/20100101 Firefox/150.0",
+			Network: "203.0.113.0/24", Sites: []string{"https://app.example.com"}, Challenge: randomToken(16),
+		}
+		if err := r.save(tx); err != nil {
+			return err
+		}
+		tx.Put(keyPersonSession+sub+"/"+r.ID, []byte("{}"), r.Expires.Add(clockSkew))
+	}
+	return nil
 }

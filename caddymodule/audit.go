@@ -18,6 +18,9 @@ const (
 	auditOff  = "off"
 )
 
+// EventConfig is the audit event of a configuration that was put into use.
+const EventConfig = "configuration_loaded"
+
 // EventAccess is the audit event of a request that a gate refused to somebody
 // who is signed in, or whose network may not ask at all.
 const EventAccess = "access_refused"

@@ -23,6 +23,7 @@ func (o *operated) form(path, body string, cookies ...string) int {
 
 func TestAuditLog(t *testing.T) {
 	o := newOperated(t)
+	o.run("", "staff")
 	o.run("", "staff", "deny bob@example.com", "client_ip 127.0.0.0/8")
 	alice := o.signIn("alice@example.com")
 	o.form("/_gatehouse/login", "email=mallory@example.net") // may not sign in
@@ -38,7 +39,7 @@ func TestAuditLog(t *testing.T) {
 	o.done("test-email", "ops@example.net")
 
 	for _, want := range []struct{ event, reason string }{
-		{authcore.EventBegin, ""}, {authcore.EventBegin, "not_allowed"}, {authcore.EventMailSent, ""},
+		{EventConfig, "reloaded"}, {authcore.EventBegin, ""}, {authcore.EventBegin, "not_allowed"}, {authcore.EventMailSent, ""},
 		{authcore.EventAnswer, "no_flow"}, {authcore.EventSignedIn, ""}, {authcore.EventSignedOut, "signed_out"},
 		{authcore.EventEnded, "revoked"}, {authcore.EventEnded, "by_operator"}, {authcore.EventKeys, "by_operator"},
 		{authcore.EventKeys, "revoked"}, {authcore.EventRevoked, "keys_revoked"}, {authcore.EventDeleted, "by_operator"},
@@ -126,7 +127,7 @@ func TestAuditIsDocumented(t *testing.T) {
 	must(t, err)
 	events, err := os.ReadFile("../authcore/event.go")
 	must(t, err)
-	names := []string{EventAccess, authcore.EventNotMe}
+	names := []string{EventAccess, EventConfig, authcore.EventNotMe}
 	for _, m := range regexp.MustCompile(`Event[A-Za-z]+\s+= "([a-z_]+)"`).FindAllSubmatch(events, -1) {
 		names = append(names, string(m[1]))
 	}

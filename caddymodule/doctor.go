@@ -33,13 +33,16 @@ const (
 // examineTimeout bounds the checks that ask the network. They run side by side.
 const examineTimeout = 15 * time.Second
 
+// doctorDNS is the machine's own; tests have another.
+var doctorDNS resolver = net.DefaultResolver
+
 // examine runs all checks.
 func (c *adminCall) examine() []findingOut {
 	ctx, cancel := context.WithTimeout(c.r.Context(), examineTimeout)
 	defer cancel()
 	checks := []func() []findingOut{
 		c.app.examineConfig, c.app.examineDomain, c.app.examineProxies, c.examineStore, c.examineClock,
-		func() []findingOut { return c.app.examineDNS(ctx, net.DefaultResolver) },
+		func() []findingOut { return c.app.examineDNS(ctx, doctorDNS) },
 		func() []findingOut { return c.app.examineSenders(ctx) },
 	}
 	results := make([][]findingOut, len(checks))

@@ -114,6 +114,8 @@ func TestDoctorConfiguration(t *testing.T) {
 }
 
 func TestDoctorCommand(t *testing.T) {
+	doctorDNS = zone{dead: true}
+	t.Cleanup(func() { doctorDNS = net.DefaultResolver })
 	o := newOperated(t)
 	o.run("", "staff")
 	out, errs, code := o.command("doctor")

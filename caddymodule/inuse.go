@@ -3,6 +3,8 @@ package caddymodule
 import (
 	"slices"
 	"sync"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
 )
 
 // inUse are the apps that have started and are not cleaned up, the newest
@@ -19,10 +21,13 @@ func (a *App) enter() {
 	defer inUse.Unlock()
 	inUse.apps = append(inUse.apps, a)
 	a.releases = append(a.releases, a.leave)
+	reason := "started"
 	if inUse.started {
+		reason = "reloaded"
 		reloads.WithLabelValues("ok").Inc()
 	}
 	inUse.started = true
+	a.current.Load().service.Report(authcore.Event{Name: EventConfig, Reason: reason})
 }
 
 func (a *App) leave() {

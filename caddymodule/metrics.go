@@ -83,9 +83,9 @@ func countEvent(e authcore.Event) {
 		signIns.WithLabelValues(e.Method).Inc()
 	case authcore.EventSignedOut, authcore.EventEnded, authcore.EventRevoked:
 		endings.WithLabelValues(e.Reason).Inc()
-	case authcore.EventMailSent:
+	case authcore.EventMailSent, authcore.EventTextSent:
 		mails.WithLabelValues(e.Sender, "sent").Observe(e.Took.Seconds())
-	case authcore.EventMailFailed:
+	case authcore.EventMailFailed, authcore.EventTextFailed:
 		mails.WithLabelValues(or(e.Sender, "none"), e.Reason).Observe(e.Took.Seconds())
 	case authcore.EventAlarm:
 		alarmed.Inc()

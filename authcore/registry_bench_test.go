@@ -1,0 +1,88 @@
+package authcore_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/badgerstore"
+)
+
+// The targets: a page of a million sessions within 50 ms, ending all sessions
+// of one person among five million within 10 ms. Filling the store takes
+// minutes, so it is done once for all that ask for the same size:
+//
+//	go test -run - -bench Registry -benchtime 200x ./authcore
+const (
+	manySessions = 1_000_000
+	mostSessions = 5_000_000
+	perPerson    = 5
+)
+
+// crowd is an instance on disk with n sessions.
+func crowd(b *testing.B, n int) *authcore.Core {
+	b.Helper()
+	store, err := badgerstore.Open(b.TempDir(), badgerstore.Options{MaxBytes: 16 << 30})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { store.Close() })
+	core, err := authcore.Open(b.Context(), store, authcore.Secrets{Current: secretOf(b, 'a')}, authcore.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(core.Close)
+	const batch = 60 // people
+	for first := 0; first < n/perPerson; first += batch {
+		err := store.Update(b.Context(), func(tx authcore.Tx) error {
+			for i := first; i < min(first+batch, n/perPerson); i++ {
+				if err := authcore.PutPerson(tx, fmt.Sprintf("person%07d", i), perPerson, time.Now()); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	return core
+}
+
+func BenchmarkRegistryPage(b *testing.B) {
+	core := crowd(b, manySessions)
+	b.Run("of=1M", func(b *testing.B) { benchmarkPage(b, core) })
+}
+
+func benchmarkPage(b *testing.B, core *authcore.Core) {
+	var slowest time.Duration
+	for range b.N {
+		began := time.Now()
+		page, next, err := core.Sessions(b.Context(), fmt.Sprintf("%x", rand.Uint32()), 100)
+		if err != nil || len(page) != 100 && next != "" {
+			b.Fatal(len(page), err)
+		}
+		slowest = max(slowest, time.Since(began))
+	}
+	b.ReportMetric(float64(slowest.Microseconds())/1000, "ms/slowest")
+}
+
+func BenchmarkRegistryEndPerson(b *testing.B) {
+	core := crowd(b, mostSessions)
+	b.Run("of=5M", func(b *testing.B) { benchmarkEndPerson(b, core) })
+}
+
+func benchmarkEndPerson(b *testing.B, core *authcore.Core) {
+	var slowest time.Duration
+	for range b.N {
+		sub := fmt.Sprintf("person%07d", rand.IntN(mostSessions/perPerson))
+		began := time.Now()
+		if _, err := core.EndPerson(b.Context(), sub, "revoked"); err != nil {
+			b.Fatal(err)
+		}
+		slowest = max(slowest, time.Since(began))
+	}
+	b.ReportMetric(float64(slowest.Microseconds())/1000, "ms/slowest")
+}
