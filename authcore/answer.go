@@ -51,7 +51,7 @@ func (s *Service) AnswerLink(ctx context.Context, b Browser, token string) (Answ
 		if err := t.load(); err != nil {
 			return Answer{}, err
 		}
-		if t.c, t.f = c, t.flows.pickChallenge(c.ID); t.f == nil || c.Browser != t.flows.Browser {
+		if t.c, t.f = c, t.flows.pickChallenge(c.ID); t.f == nil || !t.asked(c) {
 			return Answer{Verdict: OtherBrowser}, nil
 		}
 		return t.accept("link")
@@ -97,20 +97,33 @@ func (t *attempt) load() (err error) {
 	return err
 }
 
-// find loads the flow with id, or the newest, and its challenge.
+// find loads the flow with id, or the newest of this site, and its challenge.
 func (t *attempt) find(id string) error {
 	if err := t.load(); err != nil {
 		return err
 	}
-	if t.f = t.flows.pick(id); t.f == nil {
-		return nil
+	for i := len(t.flows.Flows) - 1; i >= 0; i-- {
+		f := &t.flows.Flows[i]
+		if id != "" && f.ID != id {
+			continue
+		}
+		c, err := loadOpen(t.tx, f.Challenge, t.now)
+		if err != nil {
+			return err
+		}
+		if c != nil && t.asked(c) {
+			t.f, t.c = f, c
+			return nil
+		}
 	}
-	c, err := loadOpen(t.tx, t.f.Challenge, t.now)
-	if err != nil || c == nil || c.Browser != t.flows.Browser {
-		return err
-	}
-	t.c = c
 	return nil
+}
+
+// asked tells whether c was asked for by this browser at this site. Sites on
+// one host share the flow cookie (ports don't part cookies); what was asked for
+// at one must not sign in at the other.
+func (t *attempt) asked(c *challenge) bool {
+	return c.Browser == t.flows.Browser && c.Origin == t.b.Origin
 }
 
 func (t *attempt) answerCode(text string) (Answer, error) {

@@ -59,7 +59,7 @@ func (s *Service) begin(tx Tx, b Browser, in Start) (Begun, *challenge, error) {
 	if err != nil {
 		return Begun{}, nil, err
 	}
-	live, err := liveChallenge(tx, flows, in.Address, now)
+	live, err := liveChallenge(tx, flows, in.Address, b.Origin, now)
 	if err != nil {
 		return Begun{}, nil, err
 	}
@@ -115,8 +115,9 @@ func (s *Service) startLimits(b Browser, a Address, known, live bool) counters {
 	return limits
 }
 
-// liveChallenge finds the challenge for a that this browser can still answer.
-func liveChallenge(tx Tx, flows *browserFlows, a Address, now time.Time) (*challenge, error) {
+// liveChallenge finds the challenge for a that this browser can still answer at
+// the site at.
+func liveChallenge(tx Tx, flows *browserFlows, a Address, at Origin, now time.Time) (*challenge, error) {
 	var seen []string
 	for i := len(flows.Flows) - 1; i >= 0; i-- {
 		id := flows.Flows[i].Challenge
@@ -128,7 +129,7 @@ func liveChallenge(tx Tx, flows *browserFlows, a Address, now time.Time) (*chall
 		if err != nil {
 			return nil, err
 		}
-		if c != nil && c.Address == a && c.live(now) {
+		if c != nil && c.Address == a && c.Origin == at && c.live(now) {
 			return c, nil
 		}
 	}

@@ -95,16 +95,6 @@ func (b *browserFlows) add(f flowRecord) {
 	}
 }
 
-// pick returns the flow with id, or the newest if id is empty.
-func (b *browserFlows) pick(id string) *flowRecord {
-	for i := len(b.Flows) - 1; i >= 0; i-- {
-		if id == "" || b.Flows[i].ID == id {
-			return &b.Flows[i]
-		}
-	}
-	return nil
-}
-
 // pickChallenge returns the newest flow that waits for challenge.
 func (b *browserFlows) pickChallenge(id string) *flowRecord {
 	for i := len(b.Flows) - 1; i >= 0; i-- {

@@ -93,7 +93,7 @@ func (s *Service) Link(ctx context.Context, b Browser, token string) (LinkView, 
 			out.Verdict = v
 		}
 		t.f = t.flows.pickChallenge(c.ID)
-		if t.f == nil || c.Browser != t.flows.Browser {
+		if t.f == nil || !t.asked(c) {
 			return nil
 		}
 		t.c = c

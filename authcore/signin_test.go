@@ -446,6 +446,22 @@ func TestTwoTabs(t *testing.T) {
 	})
 }
 
+// Two sites on one host share the flow cookie, because ports don't part
+// cookies. What was asked for at one must not sign in at the other.
+func TestOneSitesCodeIsNoneOfAnothers(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		b := h.browser()
+		b.begin(alice)
+		mail := h.sender.last(t)
+		elsewhere := &tab{h, b.Browser}
+		elsewhere.Origin = other
+		want(t, elsewhere.answer(mail.Code).Verdict, authcore.NoFlow)
+		want(t, elsewhere.link(tokenOf(mail)).Verdict, authcore.OtherBrowser)
+		want(t, elsewhere.begin(mustAddress("bob@example.com")).Verdict, authcore.Accepted)
+		want(t, b.answer(mail.Code).Verdict, authcore.Accepted) // the newest of this site
+	})
+}
+
 func TestResend(t *testing.T) {
 	run(t, func(t *testing.T, h *house) {
 		b := h.browser()

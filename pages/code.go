@@ -88,8 +88,12 @@ func (e *exchange) codeAgain(a authcore.Answer) {
 		v.State = "wrong"
 		v.fail("code.wrong", a.TriesLeft)
 	case authcore.Limited:
-		v.State, v.When = "resend_limited", v.words.when(a.RetryAfter)
-		v.fail("code.resend_limited", 0)
+		v.explain(a.Flow.State, a.RetryAfter) // a dead code gets no form
+		v.When = v.words.when(a.RetryAfter)
+		if v.HasForm {
+			v.State = "resend_limited"
+			v.fail("code.resend_limited", 0)
+		}
 	case authcore.MailDown:
 		v.State = "mail_down"
 		v.fail("code.mail_down", 0)
