@@ -1,0 +1,152 @@
+package clients_test
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/gatehouse-auth/gatehouse/api/apitest"
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// TestCurlScripts runs the scripts of examples/apis as a person would, who
+// pastes what the mails have.
+func TestCurlScripts(t *testing.T) {
+	link := func(m authcore.Message) string { return m.Link }
+	code := func(m authcore.Message) string { return m.Code }
+	for script, c := range map[string]struct {
+		pastes []func(authcore.Message) string
+		says   []string
+	}{
+		"stackbe.sh":    {[]func(authcore.Message) string{link}, []string{`"success":true`, `"valid":true`, `"planName":`, `"name":"A. Customer"`, `"orgRole":"owner"`}},
+		"streambird.sh": {[]func(authcore.Message) string{link, code}, []string{`"user_created":true`, `"method_type":"email"`, `"sessions":[`, `"kty":"RSA"`, `Successfully deleted session`}},
+	} {
+		t.Run(script, func(t *testing.T) {
+			h := house(t, nil)
+			cmd := exec.CommandContext(t.Context(), "sh", "../../examples/apis/"+script)
+			cmd.Env = append(os.Environ(), "BASE="+h.Server.URL, "APP=shop", "KEY="+apitest.LiveKey, "EMAIL=alice@example.com")
+			in, err := cmd.StdinPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var out bytes.Buffer
+			cmd.Stdout, cmd.Stderr = &out, &out
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			for i, paste := range c.pastes {
+				if _, err := io.WriteString(in, paste(nextMail(t, h, i))+"\n"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := cmd.Wait(); err != nil {
+				t.Fatalf("%v\n%s", err, out.String())
+			}
+			for _, want := range c.says {
+				if !strings.Contains(out.String(), want) {
+					t.Errorf("the script does not show %s:\n%s", want, out.String())
+				}
+			}
+		})
+	}
+}
+
+// program takes a program out of docs/bring-your-own-sessions.md and starts it.
+func program(t *testing.T, name string, h *apitest.House) (home string) {
+	t.Helper()
+	found := regexp.MustCompile("(?s)```js " + regexp.QuoteMeta(name) + "\n(.*?)```").FindStringSubmatch(read(t, "../../docs/bring-your-own-sessions.md"))
+	if found == nil {
+		t.Fatalf("the document has no program %s", name)
+	}
+	l, err := net.Listen("tcp", "localhost:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	_ = l.Close()
+	env := []string{"API=" + h.Server.URL, "APP_ID=shop", "API_KEY=" + apitest.LiveKey, "PUBLISHABLE_KEY=" + apitest.LivePub, "PORT=" + port, "SECRET=" + strings.Repeat("s", 32)}
+	return serve(t, folder(t, map[string]string{name: found[1]}), env, "node", name)
+}
+
+// person is somebody with a browser that keeps cookies.
+type person struct {
+	*testing.T
+	client http.Client
+}
+
+func newPerson(t *testing.T) *person {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &person{t, http.Client{Jar: jar, Timeout: patience}}
+}
+
+// does opens a page, or posts a form, and returns the text after redirects.
+func (p *person) does(address string, form url.Values) string {
+	p.Helper()
+	request := func() (*http.Response, error) { return p.client.Get(address) }
+	if form != nil {
+		request = func() (*http.Response, error) { return p.client.PostForm(address, form) }
+	}
+	resp, err := request()
+	if err != nil {
+		p.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		p.Fatal(err)
+	}
+	return string(text)
+}
+
+func (p *person) sees(text, want string) {
+	p.Helper()
+	if !strings.Contains(text, want) {
+		p.Fatalf("want %q: %s", want, text)
+	}
+}
+
+// TestOwnSessionsByLink runs the documented app that signs people in by link.
+func TestOwnSessionsByLink(t *testing.T) {
+	h := house(t, nil)
+	home := program(t, "stackbe.mjs", h)
+	alice, mallory := newPerson(t), newPerson(t)
+	alice.sees(alice.does(home+"/", nil), "<form")
+	alice.sees(alice.does(home+"/login", url.Values{"email": {"alice@example.com"}}), "We have sent you a mail")
+	mail := nextMail(t, h, 0).Link
+	mallory.sees(mallory.does(mail, nil), "<button")
+	alice.sees(alice.does(mail, nil), "<button")
+	alice.sees(alice.does(mail, url.Values{}), "Signed in as alice@example.com")
+	alice.sees(alice.does(home+"/", nil), "Signed in as alice@example.com")
+	mallory.sees(mallory.does(home+"/login", url.Values{"email": {"mallory@example.com"}}), "We have sent you a mail")
+	alice.sees(alice.does(nextMail(t, h, 1).Link, url.Values{}), "in the browser where you asked")
+	alice.sees(alice.does(home+"/logout", url.Values{}), "<form")
+}
+
+// TestOwnSessionsByCode runs the documented app that signs people in by code.
+func TestOwnSessionsByCode(t *testing.T) {
+	h := house(t, nil)
+	home := program(t, "link.mjs", h)
+	bob := newPerson(t)
+	bob.sees(bob.does(home+"/", nil), "<form")
+	bob.sees(bob.does(home+"/login", url.Values{"email": {"bob@example.com"}}), "/code")
+	code := nextMail(t, h, 0).Code
+	wrong := "000000"
+	if code == wrong {
+		wrong = "000001"
+	}
+	bob.sees(bob.does(home+"/code", url.Values{"code": {wrong}}), "/code")
+	bob.sees(bob.does(home+"/code", url.Values{"code": {code}}), "Signed in as bob@example.com")
+	bob.sees(bob.does(home+"/logout", url.Values{}), "<form")
+}
