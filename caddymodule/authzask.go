@@ -119,39 +119,37 @@ func (q *question) one(name string) (value, problem string) {
 	return lines[0], ""
 }
 
-// ones is one for several headers.
-func (q *question) ones(names ...string) (values []string, problem string) {
-	for _, name := range names {
-		value, problem := q.one(name)
-		if problem != "" {
-			return nil, problem
-		}
-		values = append(values, value)
-	}
-	return values, ""
-}
-
 // readForwarded is how Traefik, Caddy and HAProxy ask.
-func (q *question) readForwarded(string) (asked, string) {
-	told, problem := q.ones("X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Uri", "X-Forwarded-Method")
-	if problem != "" {
-		return asked{}, problem
+func (q *question) readForwarded(string) (told asked, problem string) {
+	if told.scheme, problem = q.one("X-Forwarded-Proto"); problem != "" {
+		return told, problem
 	}
-	return asked{told[0], told[1], told[2], told[3]}, ""
+	if told.host, problem = q.one("X-Forwarded-Host"); problem != "" {
+		return told, problem
+	}
+	if told.uri, problem = q.one("X-Forwarded-Uri"); problem != "" {
+		return told, problem
+	}
+	told.method, problem = q.one("X-Forwarded-Method")
+	return told, problem
 }
 
 // readOriginal is how nginx asks.
 func (q *question) readOriginal(string) (asked, string) {
-	told, problem := q.ones("X-Original-Url", "X-Original-Method")
+	whole, problem := q.one("X-Original-Url")
 	if problem != "" {
 		return asked{}, problem
 	}
-	scheme, rest, ok := strings.Cut(told[0], "://")
+	method, problem := q.one("X-Original-Method")
+	if problem != "" {
+		return asked{}, problem
+	}
+	scheme, rest, ok := strings.Cut(whole, "://")
 	end := strings.IndexAny(rest, "/?#")
 	if !ok || end < 0 || rest[end] != '/' {
 		return asked{}, "X-Original-URL must be a whole URL, as $scheme://$http_host$request_uri is."
 	}
-	return asked{scheme, rest[:end], rest[end:], told[1]}, ""
+	return asked{scheme, rest[:end], rest[end:], method}, ""
 }
 
 // readExtended is how Envoy asks: with the request's own method, host and path.
@@ -200,23 +198,28 @@ func (q *question) readOAuth(string) (asked, string) {
 // client's own headers get to us beside the proxy's; one that the proxy did not
 // set must not be the one that somebody believes.
 func (q *question) contradiction(told asked) (problem string) {
-	same := map[string]func(string) bool{
-		"X-Forwarded-Proto":  func(s string) bool { return sameScheme(s, told.scheme) },
-		"X-Forwarded-Host":   func(s string) bool { return strings.EqualFold(s, told.host) },
-		"X-Forwarded-Uri":    func(s string) bool { return s == told.uri },
-		"X-Forwarded-Method": func(s string) bool { return s == told.method },
-		"X-Original-Method":  func(s string) bool { return s == told.method },
-		"X-Original-Uri":     func(s string) bool { return s == told.uri },
-		"X-Original-Url":     func(s string) bool { return sameURL(s, told) },
-	}
-	for name, is := range same {
-		for _, line := range q.r.Header[name] {
-			if len(q.r.Header[name]) > 1 || !is(line) {
-				return name + " contradicts the request that the proxy asks about: have the proxy set or remove it."
-			}
+	for _, name := range [...]string{"X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Uri", "X-Forwarded-Method", "X-Original-Method", "X-Original-Uri", "X-Original-Url"} {
+		lines := q.r.Header[name]
+		if len(lines) > 1 || len(lines) == 1 && !told.agrees(name, lines[0]) {
+			return name + " contradicts the request that the proxy asks about: have the proxy set or remove it."
 		}
 	}
 	return ""
+}
+
+// agrees tells whether a header says the same.
+func (a *asked) agrees(name, value string) bool {
+	switch name {
+	case "X-Forwarded-Proto":
+		return sameScheme(value, a.scheme)
+	case "X-Forwarded-Host":
+		return strings.EqualFold(value, a.host)
+	case "X-Forwarded-Method", "X-Original-Method":
+		return value == a.method
+	case "X-Original-Url":
+		return sameURL(value, *a)
+	}
+	return value == a.uri
 }
 
 func sameScheme(a, b string) bool {

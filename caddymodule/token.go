@@ -131,21 +131,25 @@ func (v *visit) takeToken() {
 	}
 }
 
-// isMachineHeader compares as claimOf does.
+// isMachineHeader compares as claimOf does. It does not allocate.
 func isMachineHeader(name string) bool {
-	if len(name) < len("xgatehousetoken") || name[0] != 'X' && name[0] != 'x' {
-		return false
-	}
-	folded := strings.Map(func(r rune) rune {
+	const folded = "xgatehousetoken"
+	n := 0
+	for i := range len(name) {
+		c := name[i]
 		switch {
-		case 'A' <= r && r <= 'Z':
-			return r + 'a' - 'A'
-		case 'a' <= r && r <= 'z', '0' <= r && r <= '9':
-			return r
+		case 'A' <= c && c <= 'Z':
+			c += 'a' - 'A'
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
+		default:
+			continue
 		}
-		return -1
-	}, name)
-	return folded == "xgatehousetoken"
+		if n == len(folded) || folded[n] != c {
+			return false
+		}
+		n++
+	}
+	return n == len(folded)
 }
 
 // ownsToken tells whether a bearer token is one of ours, good or not.
