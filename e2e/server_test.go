@@ -42,6 +42,7 @@ type server struct {
 	url  string // of the site on localhost
 	app  *upstream
 	plan plan
+	from int // where the logs of this server begin
 }
 
 // plan is what a test wants to say in its configuration; the rest is the same
@@ -60,12 +61,12 @@ func start(t testing.TB, p plan) *server {
 	t.Helper()
 	port := freePort(t)
 	s := &server{TB: t, dir: t.TempDir(), port: port, url: "http://localhost:" + port, app: newUpstream(t)}
-	from := len(logs.String())
+	s.from = len(logs.String())
 	s.load(p)
 	t.Cleanup(func() {
 		s.stop()
 		if t.Failed() {
-			t.Logf("the logs:\n%s", lastLines(logs.String()[from:], 40))
+			t.Logf("the logs:\n%s", lastLines(logs.String()[s.from:], 40))
 		}
 	})
 	return s

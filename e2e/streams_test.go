@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -20,7 +21,25 @@ func (s *server) openSocket(v *visitor) *wire {
 	if line, err := w.r.ReadString('\n'); line != "echo hello\n" {
 		s.Fatalf("through the WebSocket came %q, %v", line, err)
 	}
+	s.Cleanup(func() { s.waitForEnd(w) })
 	return w
+}
+
+// waitForEnd closes a connection and waits until Caddy has let go of it: Caddy
+// writes to sockets that are open when it stops without regard to who else does,
+// and the race detector sees it.
+func (s *server) waitForEnd(w *wire) {
+	s.Helper()
+	_, port, _ := net.SplitHostPort(w.LocalAddr().String())
+	_ = w.Close()
+	within(s, patience, "Caddy lets go of a WebSocket", func() bool {
+		for line := range strings.Lines(logs.String()[s.from:]) {
+			if strings.Contains(line, `"handled request"`) && strings.Contains(line, `"remote_port":"`+port+`"`) {
+				return true
+			}
+		}
+		return false
+	})
 }
 
 // openEvents opens an event stream as v and reads the first event.
