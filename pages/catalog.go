@@ -186,7 +186,10 @@ func (c *catalog) sayHTML(key string, n int, v values) template.HTML {
 			return `<b><bdi dir="ltr">` + value + `</bdi></b>`
 		case "host", "network", "time", "reference", "support":
 			return `<bdi dir="ltr">` + value + `</bdi>`
-		case "site", "agent":
+		case "agent":
+			// It begins with a name in Latin letters, and its words are the text's.
+			return `<bdi dir="` + c.direction() + `">` + value + `</bdi>`
+		case "site":
 			return `<bdi>` + value + `</bdi>`
 		}
 		return value

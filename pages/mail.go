@@ -114,19 +114,22 @@ func (v *MailView) N(key string, n int) (string, error) {
 	all := v.values()
 	if v.Dir == "rtl" {
 		for name, value := range all {
-			all[name] = isolated(value)
+			all[name] = isolated(value, "\u2068")
 		}
+		// It begins with a name in Latin letters, and its words are the text's.
+		all["agent"] = isolated(v.Agent, "\u2067")
 	}
 	return v.words.say(key, n, all), nil
 }
 
-// isolated keeps a date or a host in its own order inside a right-to-left text
-// (U+2068 and U+2069). Subjects go without: not every list of mails knows them.
-func isolated(s string) string {
+// isolated keeps a date or a host in its own order inside a right-to-left text,
+// between isolate (U+2067 for right to left, U+2068 for what it begins with) and
+// U+2069. Subjects go without: not every list of mails knows them.
+func isolated(s, isolate string) string {
 	if s == "" {
 		return ""
 	}
-	return "\u2068" + s + "\u2069"
+	return isolate + s + "\u2069"
 }
 
 func (v *MailView) values() values {

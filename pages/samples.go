@@ -109,7 +109,10 @@ func (s *sampler) code() {
 
 func (s *sampler) codeDead() {
 	for _, verdict := range []authcore.Verdict{authcore.Expired, authcore.Locked, authcore.CodesOff} {
-		s.codeView("", func(v *View) { v.explain(verdict, 40*time.Minute) })
+		s.codeView("", func(v *View) {
+			v.ResendIn = 40 * 60
+			v.explain(verdict, 40*time.Minute)
+		})
 	}
 	s.codeView("", func(v *View) {
 		v.Continue = "/"
