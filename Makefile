@@ -14,10 +14,10 @@ FUZZTIME ?= 30s
 # ten minutes on two cores.
 TIMEOUT  ?= 9m
 
-.PHONY: help run build test check prove bench fuzz golden fmt vet lint tools
+.PHONY: help run build test check prove bench fuzz golden screenshots fmt vet lint tools
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: ## serve the example on http://localhost:8080, codes on this terminal
 	go run . run --config $(CONFIG)
@@ -49,6 +49,9 @@ golden: ## write the golden files anew; read the diff before committing it
 	@for dir in $$(grep -rl 'flag.Bool("update"' --include='*_test.go' . | xargs -n1 dirname | sort -u); do \
 	  go test "$$dir" -update; \
 	done
+
+screenshots: tools ## make the pictures in docs/screenshots anew; look at them before committing
+	go test ./e2e -count=1 -run '^TestScreenshots$$' -screenshots
 
 fmt: ## fail on files that gofmt would change
 	@files=$$(gofmt -l .); \
