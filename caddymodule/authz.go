@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -133,28 +134,32 @@ func (a *Authz) site(o authcore.Origin) *AuthzSite {
 
 // ServeHTTP answers one question of a proxy.
 func (a *Authz) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
-	v := newVisit(w, r)
-	v.app = a.app
-	w.Header().Set("Cache-Control", "no-store")
-	dialect, rest := dialectOf(v.url.Path)
-	q := question{visit: &v, authz: a, dialect: dialect}
+	q := &question{visit: newVisit(w, r), authz: a}
+	q.app = a.app
+	w.Header()["Cache-Control"] = noStore
+	var rest string
+	q.dialect, rest = dialectOf(q.url.Path)
 	switch {
-	case dialect != nil:
+	case q.dialect != nil:
 		return q.answer(rest)
-	case isOwnPath(v.url.Path):
+	case isOwnPath(q.url.Path):
 		return q.servePages()
-	case v.url.Path == oauthSignIn || v.url.Path == oauthStart:
+	case q.url.Path == oauthSignIn || q.url.Path == oauthStart:
 		return q.leadToLogin()
 	}
 	w.WriteHeader(http.StatusForbidden)
 	return nil
 }
 
+// noStore and noBody are header values of every answer, made once.
+var noStore, noBody = []string{"no-store"}, []string{"0"}
+
 // question is one request about another.
 type question struct {
-	*visit
+	visit
 	authz   *Authz
 	dialect *dialect
+	target  url.URL // of the request that is asked about
 }
 
 // answer decides about the request that is asked about. rest is what follows
@@ -222,7 +227,7 @@ func (q *question) allow(admitted bool) error {
 	if admitted {
 		q.identity.write(q.w.Header())
 	}
-	q.w.Header().Set("Content-Length", "0")
+	q.w.Header()["Content-Length"] = noBody
 	q.w.WriteHeader(http.StatusOK)
 	return nil
 }
@@ -238,7 +243,7 @@ func (q *question) refuseStrictly(why refusal) error {
 		}
 		q.challenge(why.maxAge)
 	}
-	q.w.Header().Set("Content-Length", "0")
+	q.w.Header()["Content-Length"] = noBody
 	q.w.WriteHeader(status)
 	return nil
 }

@@ -79,7 +79,8 @@ func (q *question) take(told asked) (problem string) {
 	if err != nil {
 		return "The forwarded URI has a broken escape."
 	}
-	q.url = &url.URL{Path: decoded, RawPath: path, RawQuery: query}
+	q.target = url.URL{Path: decoded, RawPath: path, RawQuery: query}
+	q.url = &q.target
 	if q.method = told.method; !isMethod(told.method) {
 		return "The forwarded method is not one."
 	}

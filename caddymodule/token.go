@@ -111,45 +111,22 @@ func (a *App) machines() (all []authcore.ConfiguredMachine, err error) {
 const machineHeader = "X-Gatehouse-Token"
 
 // takeToken takes a machine token out of the request: the app must not see it.
-// A bearer token that is none of ours is the app's and stays. Of two tokens
-// nobody knows which one counts, so neither does.
+// (Other spellings of the header go with what no client may say.) A bearer token
+// that is none of ours is the app's and stays. Of two tokens nobody knows which
+// one counts, so neither does.
 func (v *visit) takeToken() {
 	h := v.r.Header
-	for name := range h {
-		if isMachineHeader(name) {
-			v.presented = append(v.presented, h[name]...)
-			delete(h, name)
-		}
+	if lines := h[machineHeader]; len(lines) > 0 {
+		v.presented = append(v.presented, lines...)
+		delete(h, machineHeader)
 	}
-	lines := h["Authorization"]
-	for _, line := range lines {
+	for _, line := range h["Authorization"] {
 		scheme, secret, _ := strings.Cut(line, " ")
 		if secret = strings.TrimSpace(secret); strings.EqualFold(scheme, "Bearer") && v.app.ownsToken(secret) {
 			v.presented = append(v.presented, secret)
 			delete(h, "Authorization")
 		}
 	}
-}
-
-// isMachineHeader compares as claimOf does. It does not allocate.
-func isMachineHeader(name string) bool {
-	const folded = "xgatehousetoken"
-	n := 0
-	for i := range len(name) {
-		c := name[i]
-		switch {
-		case 'A' <= c && c <= 'Z':
-			c += 'a' - 'A'
-		case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
-		default:
-			continue
-		}
-		if n == len(folded) || folded[n] != c {
-			return false
-		}
-		n++
-	}
-	return n == len(folded)
 }
 
 // ownsToken tells whether a bearer token is one of ours, good or not.
