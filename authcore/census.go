@@ -23,6 +23,9 @@ const (
 	censusShare = 200
 	// censusPage bounds how long one look at the store lasts.
 	censusPage = 500
+	// censusRest is how many times as long as a look the rest after it is: a
+	// server that has just started has better things to do.
+	censusRest = 4
 )
 
 func (c *Core) takeCensus(ctx context.Context) {
@@ -35,15 +38,16 @@ func (c *Core) takeCensus(ctx context.Context) {
 		case <-timer.C:
 		}
 		began := time.Now()
-		if err := c.count(ctx); err != nil && ctx.Err() == nil {
+		if err := c.count(ctx, censusRest); err != nil && ctx.Err() == nil {
 			c.log.Warn("sessions and people can't be counted; the old numbers are shown", "error", err)
 		}
 		timer.Reset(max(censusEvery, censusShare*time.Since(began)))
 	}
 }
 
-func (c *Core) count(ctx context.Context) error {
-	sessions, err := c.countEach(ctx, keySession, func(item Item) bool {
+// count counts, resting rest times as long as it looks.
+func (c *Core) count(ctx context.Context, rest time.Duration) error {
+	sessions, err := c.countEach(ctx, rest, keySession, func(item Item) bool {
 		r := &sessionRecord{}
 		_, err := decode(item.Key, item.Value, r)
 		return err == nil && c.liveRecord(r)
@@ -51,7 +55,7 @@ func (c *Core) count(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	people, err := c.countEach(ctx, keyAddress, func(Item) bool { return true })
+	people, err := c.countEach(ctx, rest, keyAddress, func(Item) bool { return true })
 	if err != nil {
 		return err
 	}
@@ -61,9 +65,10 @@ func (c *Core) count(ctx context.Context) error {
 	return nil
 }
 
-func (c *Core) countEach(ctx context.Context, prefix string, counts func(Item) bool) (n int64, err error) {
+func (c *Core) countEach(ctx context.Context, rest time.Duration, prefix string, counts func(Item) bool) (n int64, err error) {
 	for after := ""; ; {
 		var items []Item
+		began := time.Now()
 		err := c.store.View(ctx, func(tx Tx) (err error) {
 			items, err = tx.Scan(prefix, after, censusPage)
 			return err
@@ -80,6 +85,11 @@ func (c *Core) countEach(ctx context.Context, prefix string, counts func(Item) b
 			return n, nil
 		}
 		after = items[len(items)-1].Key
+		select {
+		case <-time.After(rest * time.Since(began)):
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
 	}
 }
 

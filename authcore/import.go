@@ -44,7 +44,7 @@ func (c *Core) Import(ctx context.Context, r io.ReadSeeker) (Imported, error) {
 			return apply.done, err
 		}
 	}
-	return apply.done, c.count(ctx)
+	return apply.done, c.count(ctx, 0)
 }
 
 // importer is one pass over the lines.
