@@ -193,7 +193,7 @@ func (a *App) start() error {
 	}
 	service := core.Use(cfg)
 	a.releases = append(a.releases, service.Close)
-	site, err := pages.New(pages.Config{Service: service, Groups: a.groups, Look: a.look, Log: a.ctx.Slogger(), Open: a.isOpen()})
+	site, err := pages.New(pages.Config{Service: service, Groups: a.groups, Look: a.look, Log: a.ctx.Slogger(), Open: a.isOpen(), Sites: a.sitesFor})
 	if err != nil {
 		return err
 	}

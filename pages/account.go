@@ -60,7 +60,7 @@ func (e *exchange) account(status int, fill func(*View)) {
 
 // accountActions are the forms of the page, by what follows its path.
 var accountActions = map[string]func(*exchange){
-	"name": rename, "sessions/end-all": endAll, "export": exportOwn, "delete": deleteOwn,
+	"name": rename, "sessions/end-all": endAll, "export": exportOwn, "delete": deleteOwn, "tokens": makeToken,
 }
 
 // changeAccount does what one of the forms asks for.
@@ -68,6 +68,9 @@ func changeAccount(e *exchange) {
 	do := accountActions[e.token]
 	if sid, ok := endedSession(e.token); ok {
 		do = func(e *exchange) { endOne(e, sid) }
+	}
+	if id, ok := endedToken(e.token); ok {
+		do = func(e *exchange) { endToken(e, id) }
 	}
 	switch {
 	case do == nil:
@@ -79,10 +82,16 @@ func changeAccount(e *exchange) {
 	}
 }
 
-// noAccountPage answers a GET for a form's address.
+// noAccountPage answers a GET for a form's address, which is none but for that
+// of tokens.
 func noAccountPage(e *exchange) {
+	if e.token == "tokens" {
+		tokens(e)
+		return
+	}
 	_, ends := endedSession(e.token)
-	if accountActions[e.token] == nil && !ends {
+	_, endsToken := endedToken(e.token)
+	if accountActions[e.token] == nil && !ends && !endsToken {
 		e.problem(Problem{Kind: notFound})
 		return
 	}

@@ -38,7 +38,7 @@ type Look struct {
 	logoPath   string
 }
 
-var screens = []string{"login", "code", "link", "notme", "logout", "account", "sites", "problem"}
+var screens = []string{"login", "code", "link", "notme", "logout", "account", "tokens", "sites", "problem"}
 
 // plainLook is the look of an instance without a brand. Pages and Mails share
 // it.

@@ -20,6 +20,8 @@ type Config struct {
 	// Open says that whoever proves an address may sign in, so that the page
 	// may say "we've sent" instead of "if this address can sign in".
 	Open bool
+	// Sites lists what the person of a session may open; nil: the visited site.
+	Sites func(*authcore.Session) []authcore.Origin
 }
 
 // Visit is what the gate knows of one request, already in canonical form.
@@ -46,11 +48,12 @@ type Pages struct {
 	look    *Look
 	log     *slog.Logger
 	open    bool
+	sites   func(*authcore.Session) []authcore.Origin
 }
 
 // New makes the pages of a configuration.
 func New(c Config) (*Pages, error) {
-	p := &Pages{service: c.Service, groups: c.Groups, look: c.Look, log: c.Log, open: c.Open}
+	p := &Pages{service: c.Service, groups: c.Groups, look: c.Look, log: c.Log, open: c.Open, sites: c.Sites}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
 	}

@@ -172,6 +172,17 @@ func (s *sampler) rest() {
 			v.note("account." + done)
 		})
 	}
+	s.add("tokens", "shown", "tokens.title", func(v *View) { v.Sites, v.Days = others, tokenDays })
+	s.add("tokens", "shown", "tokens.title", func(v *View) {
+		v.Sites, v.Days, v.Secret, v.Tokens = others, tokenDays, "ght_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", s.words.sampleTokens()
+		v.note("tokens.ended")
+	})
+	for _, key := range []string{"tokens.bad", "tokens.too_many"} {
+		s.add("tokens", "shown", "tokens.title", func(v *View) {
+			v.Sites, v.Days = others, tokenDays
+			v.fail(key, 0)
+		})
+	}
 	s.add("sites", "some", "sites.title", func(v *View) { v.Session, v.Sites = sampleAddress, others })
 	s.add("sites", "none", "sites.title", func(v *View) { v.Session = sampleAddress })
 	for _, kind := range []ProblemKind{NotAllowed, ClientIP, BadOrigin, InsecureHTTP, Unavailable, notFound, crossSite, badForm, tooSlow, noFlow} {

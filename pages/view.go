@@ -16,7 +16,7 @@ const ViewVersion = 1
 // are empty.
 type View struct {
 	Version int    // ViewVersion
-	Screen  string // login, code, link, notme, logout, account, sites or problem
+	Screen  string // login, code, link, notme, logout, account, tokens, sites or problem
 	State   string // which of the screen's states, as in docs/templates.md
 	Title   string // for <title>, complete
 	Heading string // for <h1>
@@ -60,7 +60,10 @@ type View struct {
 	Reference string // to find the problem in the log
 	Languages []LanguageLink
 	Sites     []SiteLink // that the screen lists
-	Name      string     // what the person wants to be called
+	Tokens    []TokenView
+	Days      []int  // lives of a token to choose from
+	Secret    string // of a token just made, shown this once
+	Name      string // what the person wants to be called
 	Sessions  []SessionView
 	Attempts  []AttemptView
 	Child     bool // of logout: a portal's session goes on when this one ends alone

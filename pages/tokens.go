@@ -1,0 +1,140 @@
+package pages
+
+import (
+	"html/template"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+const tokensPath = accountPath + "/tokens"
+
+// TokenView is one machine token in the list of the account page.
+type TokenView struct {
+	ID    string
+	Name  string
+	Sites []string
+	Used  Moment
+	Until Moment
+	End   template.HTML // what the button says
+}
+
+// tokenDays are the lives of a token that the form offers.
+var tokenDays = []int{30, 90, 365}
+
+// tokens shows the person's machine tokens and a form for another one.
+func tokens(e *exchange) {
+	e.tokens(http.StatusOK, "", func(v *View) {
+		if e.r.URL.Query().Has("ended") {
+			v.note("tokens.ended")
+		}
+	})
+}
+
+// tokens shows the page; secret is that of a token just made, and is shown this
+// once.
+func (e *exchange) tokens(status int, secret string, fill func(*View)) {
+	s := e.v.Session
+	if s == nil {
+		e.redirect(loginPath(authcore.ParseReturnTo(tokensPath, e.v.Origin, nil), e.v.Origin, e.asked))
+		return
+	}
+	made, err := e.p.service.Tokens(e.r.Context(), s.Subject)
+	if err != nil {
+		e.outage(err)
+		return
+	}
+	v := e.view("tokens", "shown")
+	v.Secret, v.Days, v.Tokens = secret, tokenDays, v.words.tokens(made)
+	for _, o := range e.mayOpen() {
+		v.Sites = append(v.Sites, SiteLink{o.Host(), o.String()})
+	}
+	fill(v)
+	v.titled("tokens.title")
+	e.page(status, v)
+}
+
+func (e *exchange) mayOpen() []authcore.Origin {
+	if e.p.sites == nil {
+		return []authcore.Origin{e.v.Origin}
+	}
+	return e.p.sites(e.v.Session)
+}
+
+func (c *catalog) tokens(list []authcore.MachineToken) []TokenView {
+	var out []TokenView
+	for _, t := range list {
+		view := TokenView{ID: t.ID, Name: t.Name, Used: momentOf(t.LastUsed), Until: momentOf(t.Until)}
+		for _, p := range t.Sites {
+			view.Sites = append(view.Sites, strings.TrimPrefix(strings.TrimPrefix(p.String(), "https://"), "http://"))
+		}
+		view.End = c.sayHTML("tokens.end", 0, values{"name": t.Name})
+		out = append(out, view)
+	}
+	return out
+}
+
+// makeToken makes a machine token and shows its secret, this once.
+func makeToken(e *exchange) {
+	days, _ := strconv.Atoi(e.form.get("days"))
+	site, err := authcore.ParseSitePattern(e.form.get("site"))
+	if err != nil {
+		e.badToken(authcore.BadSite)
+		return
+	}
+	m := authcore.Machine{Name: e.form.get("name"), Sites: []authcore.SitePattern{site}}
+	until := e.p.service.Now().Add(time.Duration(days) * 24 * time.Hour)
+	secret, _, no, err := e.p.service.MakeToken(e.r.Context(), e.v.Session, m, until)
+	switch {
+	case err != nil:
+		e.outage(err)
+	case no == authcore.NotFresh:
+		to := loginPath(authcore.ParseReturnTo(tokensPath, e.v.Origin, nil), e.v.Origin, e.asked)
+		e.redirect(to + "&max_age=" + strconv.Itoa(int(authcore.MachineFresh.Seconds())))
+	case no != "":
+		e.badToken(no)
+	default:
+		e.tokens(http.StatusOK, secret, func(*View) {})
+	}
+}
+
+func (e *exchange) badToken(why authcore.Refusal) {
+	e.tokens(http.StatusUnprocessableEntity, "", func(v *View) {
+		v.Name = e.form.get("name")
+		v.fail(ifElse(why == authcore.TooManyMade, "tokens.too_many", "tokens.bad"), 0)
+	})
+}
+
+// endedToken is the id of tokens/{id}/end.
+func endedToken(action string) (id string, ok bool) {
+	rest, ok := strings.CutPrefix(action, "tokens/")
+	if !ok {
+		return "", false
+	}
+	id, ok = strings.CutSuffix(rest, "/end")
+	return id, ok && id != ""
+}
+
+// endToken ends one of the person's own tokens.
+func endToken(e *exchange, id string) {
+	if _, err := e.p.service.EndToken(e.r.Context(), e.v.Session.Subject, id); err != nil {
+		e.outage(err)
+		return
+	}
+	e.redirect(tokensPath + "?ended")
+}
+
+// sampleTokens is what the samples show.
+func (c *catalog) sampleTokens() []TokenView {
+	site, err := authcore.ParseSitePattern(sampleOrigin)
+	if err != nil {
+		panic(err) // a constant
+	}
+	return c.tokens([]authcore.MachineToken{{
+		ID: "AAAAAAAAAAAAAAAAAAAAAA", Machine: authcore.Machine{Name: "backup", Sites: []authcore.SitePattern{site}},
+		LastUsed: sampleTime, Until: sampleTime.AddDate(0, 0, tokenDays[0]),
+	}})
+}
