@@ -65,6 +65,9 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		serveEvents(w, r)
 	case strings.HasSuffix(r.URL.Path, "/socket"):
 		serveSocket(w, r)
+	case strings.HasSuffix(r.URL.Path, "/spa"):
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		fmt.Fprint(w, "<!doctype html><title>SPA</title><script src=/_gatehouse/client.js></script><p id=who>single page</p>")
 	case strings.HasSuffix(r.URL.Path, "/cookies"):
 		serveCookies(w)
 	case strings.Contains(r.Header.Get("Accept"), "text/html"):

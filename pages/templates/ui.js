@@ -6,6 +6,9 @@
   // For a sign-in that is done the server leads on from there.
   const lookAgain = () => location.replace('/_gatehouse/code?flow=' + one('[name=flow]').value)
   let proof, pasted
+  // No server sees what follows the # of the page that was asked for.
+  const to = one('[name=return_to]')
+  if (to && location.hash && !to.value.includes('#')) to.value += location.hash
   // A second press of the button would be answered "already used".
   d.addEventListener('submit', e => {
     const f = e.target
