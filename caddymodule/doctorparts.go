@@ -4,16 +4,26 @@ import (
 	"crypto/rand"
 	"net"
 	"net/netip"
+	"runtime/debug"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"golang.org/x/net/publicsuffix"
 )
 
-// version is that of this build.
+// version is that of this build: of Gatehouse, and of the Caddy it is in.
 func version() string {
-	_, full := caddy.Version()
-	return full
+	const module = "github.com/gatehouse-auth/gatehouse"
+	own := "(devel)"
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, m := range append(info.Deps, &info.Main) {
+			if m.Path == module && m.Version != "" {
+				own = m.Version
+			}
+		}
+	}
+	simple, _ := caddy.Version()
+	return own + ", Caddy " + simple
 }
 
 // storeName is where state lives.
