@@ -81,7 +81,7 @@ func (s *Service) answer(ctx context.Context, b Browser, do func(*attempt) (Answ
 		t = &attempt{s: s, tx: tx, b: b, now: s.core.now()}
 		out, err = do(t)
 		if err == nil {
-			out.Flow, err = t.view()
+			out.Flow = t.view()
 		}
 		return err
 	})

@@ -186,3 +186,17 @@ func (c *Core) observe(e Event) {
 		s.observe(e)
 	}
 }
+
+// every calls do each time d has passed, until ctx ends.
+func every(ctx context.Context, d time.Duration, do func()) {
+	tick := time.NewTicker(d)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			do()
+		}
+	}
+}

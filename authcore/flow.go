@@ -33,7 +33,7 @@ func (s *Service) Flow(ctx context.Context, b Browser, id string) (*Flow, error)
 		t := &attempt{s: s, tx: tx, b: b, now: s.core.now()}
 		err := t.find(id)
 		if err == nil {
-			out, err = t.view()
+			out = t.view()
 		}
 		return err
 	})
@@ -41,9 +41,9 @@ func (s *Service) Flow(ctx context.Context, b Browser, id string) (*Flow, error)
 }
 
 // view is the flow that the attempt is about, nil for none.
-func (t *attempt) view() (*Flow, error) {
+func (t *attempt) view() *Flow {
 	if t.f == nil || t.c == nil {
-		return nil, nil
+		return nil
 	}
 	_, down := t.s.core.queue.down()
 	return &Flow{
@@ -52,7 +52,7 @@ func (t *attempt) view() (*Flow, error) {
 		State: t.c.state(t.now), TriesLeft: t.c.Tries, Digits: t.c.Digits,
 		AskedAt: t.c.AskedAt, Expires: t.c.Expires,
 		ResendIn: t.resendWait(), MailDown: down,
-	}, nil
+	}
 }
 
 // LinkView is what a link's page may show before anything is decided.
@@ -100,7 +100,7 @@ func (s *Service) Link(ctx context.Context, b Browser, token string) (LinkView, 
 		if out.Verdict == OtherBrowser {
 			out.Verdict = Accepted
 		}
-		out.Flow, err = t.view()
+		out.Flow = t.view()
 		return err
 	})
 	if err == nil && c != nil {

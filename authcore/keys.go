@@ -269,20 +269,6 @@ func (k *keyring) run(ctx context.Context) {
 	})
 }
 
-// every calls do each time d has passed, until ctx ends.
-func every(ctx context.Context, d time.Duration, do func()) {
-	tick := time.NewTicker(d)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			do()
-		}
-	}
-}
-
 // JWKS returns the public keys, as a JSON Web Key Set (RFC 7517), for whoever
 // verifies session cookies and assertions.
 func (c *Core) JWKS() jose.JSONWebKeySet {

@@ -25,7 +25,7 @@ type Draft struct {
 // addresses, numbers or the external id is another's (who is returned), or
 // Malformed for what is too long or too much.
 func (s *Service) CreatePerson(ctx context.Context, app *App, realm Realm, d Draft) (Person, Verdict, error) {
-	return s.changePerson(ctx, realm, d, func(Tx) (*person, error) {
+	return s.changePerson(ctx, d, func(Tx) (*person, error) {
 		return s.newPerson(app, realm), nil
 	})
 }
@@ -33,10 +33,10 @@ func (s *Service) CreatePerson(ctx context.Context, app *App, realm Realm, d Dra
 // UpdatePerson changes a person. Verdict as for CreatePerson, or Unknown when
 // there is no such person in realm.
 func (s *Service) UpdatePerson(ctx context.Context, realm Realm, whom Whom, d Draft) (Person, Verdict, error) {
-	return s.changePerson(ctx, realm, d, func(tx Tx) (*person, error) { return whom.find(tx, realm) })
+	return s.changePerson(ctx, d, func(tx Tx) (*person, error) { return whom.find(tx, realm) })
 }
 
-func (s *Service) changePerson(ctx context.Context, realm Realm, d Draft, get func(Tx) (*person, error)) (Person, Verdict, error) {
+func (s *Service) changePerson(ctx context.Context, d Draft, get func(Tx) (*person, error)) (Person, Verdict, error) {
 	var out Person
 	var v Verdict
 	err := s.core.store.Update(ctx, func(tx Tx) error {

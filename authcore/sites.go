@@ -19,8 +19,6 @@ func (s *siteSet) list() []Origin {
 	return nil
 }
 
-func (s *siteSet) has(o Origin) bool { return slices.Contains(s.list(), o) }
-
 func (s *siteSet) add(o Origin) {
 	for {
 		old := s.p.Load()

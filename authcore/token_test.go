@@ -140,7 +140,7 @@ func TestTokenSaysNothingPersonal(t *testing.T) {
 		want(t, len(claims), 0)
 		want(t, len(signIn.Token) < 1024, true)
 		// Any JOSE library verifies it with jwks.json.
-		jws, err := jose.ParseSigned(signIn.Token, []jose.SignatureAlgorithm{jose.EdDSA})
+		jws, err := jose.ParseSignedCompact(signIn.Token, []jose.SignatureAlgorithm{jose.EdDSA})
 		want(t, err, nil)
 		_, err = jws.Verify(h.core.JWKS())
 		want(t, err, nil)

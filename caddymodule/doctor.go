@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -125,7 +126,6 @@ func (a *App) examineDomain() []findingOut {
 
 // examineProxies looks at whom Caddy believes about client addresses.
 func (a *App) examineProxies() []findingOut {
-	const check = "trusted_proxies"
 	app, err := a.httpApp()
 	if err != nil || app == nil {
 		return nil
@@ -213,7 +213,7 @@ func (a *App) examineSenders(ctx context.Context) []findingOut {
 }
 
 func reasonOf(err error) string {
-	if failed, ok := err.(*authcore.SendError); ok {
+	if failed := new(authcore.SendError); errors.As(err, &failed) {
 		return failed.Reason
 	}
 	return err.Error()

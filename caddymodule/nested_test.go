@@ -35,7 +35,7 @@ func TestNestedGates(t *testing.T) {
 		app := &recordingApp{}
 		var h caddyhttp.Handler = app
 		for _, g := range slices.Backward(test.gates[1:]) {
-			next, g := h, g
+			next := h
 			h = caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error { return g.ServeHTTP(w, r, next) })
 		}
 		w := newRecorder()

@@ -375,7 +375,7 @@ func TestSessionLimitsOfTheSite(t *testing.T) {
 	f.clock.add(20 * time.Minute)
 	check("after 20 min", 200, 200, 401)
 	f.clock.add(61 * time.Minute)
-	if status(strict) != 401 || status(strict) != 401 {
+	if first, second := status(strict), status(strict); first != 401 || second != 401 {
 		t.Error("a refusal for idleness must not count as a use")
 	}
 	if status(lax) != 200 || status(strict) != 200 {

@@ -1,6 +1,7 @@
 package stackbe
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 
@@ -105,10 +106,10 @@ func tokenRefusal(v authcore.Verdict) *api.Refusal {
 // asTokenError says in the words of verify what is wrong with a session's
 // token.
 func asTokenError(err error) error {
-	switch err {
-	case errSessionExpired:
+	switch {
+	case errors.Is(err, errSessionExpired):
 		return refusals[authcore.Expired]
-	case errSessionInvalid:
+	case errors.Is(err, errSessionInvalid):
 		return errTokenInvalid
 	}
 	return err

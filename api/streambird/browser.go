@@ -87,7 +87,7 @@ func (a *API) deleteOwnSession(c *api.Call) error {
 	if err != nil {
 		return err
 	}
-	ref, err := a.sessionRef(c, o)
+	ref, err := a.sessionRef(o)
 	if err != nil {
 		return err
 	}
@@ -100,7 +100,7 @@ func (a *API) own(c *api.Call) (*api.Object, *authcore.AppSession, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	ref, err := a.sessionRef(c, o)
+	ref, err := a.sessionRef(o)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -31,26 +31,26 @@ func deviceOf(c *api.Call, o *api.Object) (device, error) {
 		return d, o.Err()
 	}
 	f := o.Object(field)
-	print := authcore.Fingerprint{IP: f.String("ip"), UserAgent: f.String("user_agent")}
+	seen := authcore.Fingerprint{IP: f.String("ip"), UserAgent: f.String("user_agent")}
 	for _, err := range []error{o.Err(), f.Err()} {
 		if err != nil {
 			return d, err
 		}
 	}
-	if len(print.UserAgent) > 1024 {
+	if len(seen.UserAgent) > 1024 {
 		return d, api.Malformed(field+".user_agent", "at most 1024 bytes long")
 	}
-	if print.IP != "" {
-		addr, err := netip.ParseAddr(print.IP)
+	if seen.IP != "" {
+		addr, err := netip.ParseAddr(seen.IP)
 		if err != nil {
 			return d, api.Malformed(field+".ip", "an IP address")
 		}
-		print.IP = ipText(addr)
+		seen.IP = ipText(addr)
 		if !d.endUser { // a browser's word for its address is not taken
 			d.client, d.endUser = addr, true
 		}
 	}
-	d.fingerprint = &print
+	d.fingerprint = &seen
 	return d, nil
 }
 

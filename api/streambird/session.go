@@ -113,7 +113,7 @@ var errSession = api.Refuse(http.StatusUnauthorized, typeSession, "The session i
 
 // sessionRef reads session_token or session_jwt. A JWT must be young enough:
 // it is no key to the session for longer than it lives.
-func (a *API) sessionRef(c *api.Call, o *api.Object) (authcore.SessionRef, error) {
+func (a *API) sessionRef(o *api.Object) (authcore.SessionRef, error) {
 	token, jwt := o.String("session_token"), o.String("session_jwt")
 	if err := o.Err(); err != nil {
 		return authcore.SessionRef{}, err
@@ -143,7 +143,7 @@ func (a *API) verifySession(c *api.Call) error {
 	if terms := sessionTerms(o); terms != nil {
 		extend = terms.Lifetime
 	}
-	ref, err := a.sessionRef(c, o)
+	ref, err := a.sessionRef(o)
 	if err != nil {
 		return err
 	}
@@ -203,7 +203,7 @@ func (a *API) deleteSession(c *api.Call) error {
 		ref.SID = cut(o.String("session_id"), sessionPrefix)
 		err = o.Err()
 	} else {
-		ref, err = a.sessionRef(c, o)
+		ref, err = a.sessionRef(o)
 	}
 	if err != nil {
 		return err

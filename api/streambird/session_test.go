@@ -141,7 +141,7 @@ func check(t testing.TB, w *world, jwt string) (jose.Header, object) {
 	if err := json.Unmarshal([]byte(a.Text), &set); err != nil {
 		t.Fatal(err)
 	}
-	sig, err := jose.ParseSigned(jwt, []jose.SignatureAlgorithm{jose.RS256})
+	sig, err := jose.ParseSignedCompact(jwt, []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,7 +39,7 @@ func (a *API) proof(c *api.Call, o *api.Object) (authcore.Proof, error) {
 	if !o.Has("session_token") && !o.Has("session_jwt") {
 		return p, nil
 	}
-	ref, err := a.sessionRef(c, o)
+	ref, err := a.sessionRef(o)
 	if err != nil {
 		return p, err
 	}

@@ -1,0 +1,100 @@
+package authcore
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// What the mail queue keeps in the store: which messages wait, and what became
+// of them.
+
+// mailRecord is one message that waits: a mail, or a text message. It holds no secret and no address: the
+// mail is rebuilt from the challenge, so that sending again repeats the code.
+type mailRecord struct {
+	Challenge string     `json:"challenge"`
+	Queued    time.Time  `json:"queued"`
+	Kind      LetterKind `json:"kind,omitempty"` // empty: LetterSignIn
+	Text      bool       `json:"text,omitempty"` // a text message
+}
+
+// mailKey orders mails by time. A mail queued again keeps its place.
+func mailKey(c *challenge) string {
+	return fmt.Sprintf("%s%016x-%s", keyMail, c.AskedAt.UnixMilli(), c.ID)
+}
+
+// put stores the mail of a challenge, as part of the transaction that makes or
+// repeats it. add must follow once that is committed.
+func (q *queue) put(tx Tx, c *challenge) error {
+	return save(tx, mailKey(c), mailRecord{Challenge: c.ID, Queued: q.core.now(), Text: c.text()}, c.Expires)
+}
+
+// load takes up what an earlier process left.
+func (q *queue) load(ctx context.Context) error {
+	var items []Item
+	err := q.core.store.View(ctx, func(tx Tx) (err error) {
+		items, err = tx.Scan(keyMail, "", queueSize)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("reading the mail queue: %w", err)
+	}
+	for _, item := range items {
+		var r mailRecord
+		if _, err := decode(item.Key, item.Value, &r); err != nil {
+			return err
+		}
+		q.waiting = append(q.waiting, &mail{key: item.Key, challenge: r.Challenge, kind: r.Kind, due: q.core.now(), expires: item.Expires, text: r.Text})
+	}
+	return nil
+}
+
+// forget takes a mail out of the store, unless it was queued again meanwhile.
+// It does so also while the queue stops: what was sent must not be sent again.
+func (q *queue) forget(m *mail) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	q.mu.Lock()
+	again := false
+	for _, w := range q.waiting {
+		again = again || w.key == m.key
+	}
+	q.mu.Unlock()
+	return q.core.store.Update(ctx, func(tx Tx) error {
+		if !again {
+			tx.Delete(m.key)
+		}
+		return m.tell(tx)
+	})
+}
+
+// record writes the news of a mail that stays in the queue.
+func (q *queue) record(m *mail) error {
+	if len(m.news) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	err := q.core.store.Update(ctx, m.tell)
+	if err == nil {
+		m.news = nil
+	}
+	return err
+}
+
+// tell adds the news of a mail to the history of its challenge. Mails that tell
+// of a sign-in, and don't make one, have none.
+func (m *mail) tell(tx Tx) error {
+	if len(m.news) == 0 || m.kind != "" {
+		return nil
+	}
+	c, err := loadChallenge(tx, m.challenge)
+	if err != nil || c == nil {
+		return err
+	}
+	return c.changeHistory(tx, func(r *attemptRecord) {
+		for _, step := range m.news {
+			r.add(step)
+		}
+	})
+}
