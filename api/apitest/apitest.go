@@ -109,17 +109,19 @@ func (h *House) open(dialects func(*House) []api.Dialect) {
 		h.T.Fatal(err)
 	}
 	h.Service = h.Core.Use(h.Config)
-	h.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	// Started last: clients in other processes share no memory order with us.
+	h.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !h.handler.Serve(w, r, api.Visit{Origin: h.Origin, Client: h.clientAddr()}) {
 			http.NotFound(w, r)
 		}
 	}))
-	h.Origin, err = authcore.ParseOrigin(h.Server.URL)
+	h.Origin, err = authcore.ParseOrigin("http://" + h.Server.Listener.Addr().String())
 	if err != nil {
 		h.T.Fatal(err)
 	}
 	h.dialects = dialects(h)
 	h.handler = api.NewHandler(h.dialects...)
+	h.Server.Start()
 	h.T.Cleanup(func() {
 		h.Server.Close()
 		h.Service.Close()
