@@ -1,8 +1,10 @@
 package authcore_test
 
 import (
+	"context"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -301,6 +303,68 @@ func TestUseAtAnySiteCountsForAll(t *testing.T) {
 		want(t, h.live(portal.Token, site), false)
 		want(t, h.live(one.Token, other), false)
 	})
+}
+
+// The last use is shared in memory: the store hears of it once a minute only.
+func TestUseCountsBeforeItIsWritten(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		time.Sleep(30 * time.Second) // uses are written at whole minutes
+		b := h.browser()
+		portal := b.signIn(alice)
+		_, one := b.handOver(other)
+		time.Sleep(h.config.Session.Idle - 20*time.Second)
+		want(t, h.live(one.Token, other), true)
+		time.Sleep(25 * time.Second)
+		want(t, h.live(portal.Token, site), true)
+	})
+}
+
+// deafStore can be made to fail its reads.
+type deafStore struct {
+	authcore.Store
+	deaf atomic.Bool
+}
+
+func (s *deafStore) View(ctx context.Context, fn func(authcore.Tx) error) error {
+	if s.deaf.Load() {
+		return authcore.ErrClosed
+	}
+	return s.Store.View(ctx, fn)
+}
+
+// What hangs on a session ends with it at once, also when the list of what does
+// can't be read.
+func TestEndingNeedsNoList(t *testing.T) {
+	for _, streams := range []bool{false, true} {
+		run(t, func(t *testing.T, h *house) {
+			h.close()
+			store := &deafStore{Store: h.store}
+			h.store = store
+			h.open()
+			b := h.browser()
+			portal := b.signIn(alice)
+			_, one := b.handOver(other)
+			cut := make(chan bool, 1)
+			if streams {
+				st := &authcore.Stream{Session: one.Session, Origin: other, Cut: func() { cut <- true }}
+				h.core.Watch(st)
+				defer h.core.Unwatch(st)
+			}
+			store.deaf.Store(true)
+			ended, err := h.core.End(t.Context(), portal.Session.ID, authcore.SignedOut)
+			want(t, err, nil)
+			want(t, ended, true)
+			if streams {
+				<-cut
+			}
+			s, err := h.service.Check(t.Context(), one.Token, other)
+			want(t, err, nil)
+			want(t, s, nil)
+			store.deaf.Store(false)
+			h.reopen()
+			want(t, h.live(one.Token, other), false)
+		})
+	}
 }
 
 // Signing in again at the portal, as a site's fresh demands, ends the portal's
