@@ -246,12 +246,15 @@ func (t *proving) code() (Proved, error) {
 		return Proved{}, err
 	}
 	t.c.Tries--
-	out := t.view(Wrong)
+	out, step := t.view(Wrong), Step{At: t.now, Outcome: OutcomeWrongCode}
 	if out.TriesLeft = min(t.c.Tries, left-1); out.TriesLeft <= 0 {
-		t.c.Locked, out.Verdict, out.TriesLeft = true, Locked, 0
+		t.c.Locked, out.Verdict, out.TriesLeft, step.Outcome = true, Locked, 0, OutcomeLocked
 		if err := lockHandle(t.tx, t.in.Handle, t.c); err != nil {
 			return Proved{}, err
 		}
+	}
+	if err := t.c.note(t.tx, step); err != nil {
+		return Proved{}, err
 	}
 	return out, t.c.save(t.tx)
 }

@@ -7,6 +7,9 @@ func (t *proving) consume(method string) (Verdict, error) {
 		return Unknown, err
 	}
 	t.c.Used, t.c.API.UsedAt, t.c.API.Method = true, t.now, method
+	if err := t.c.note(t.tx, Step{At: t.now, Outcome: OutcomeUsed}); err != nil {
+		return Unknown, err
+	}
 	if t.in.Forget {
 		if err := forgetWindow(t.tx, t.c.API.Realm, t.c.value(), t.now.Add(apiKept)); err != nil {
 			return Unknown, err
