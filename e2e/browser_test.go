@@ -126,6 +126,9 @@ func (b *tab) navigate(what string, step func(context.Context) (*network.Respons
 		b.Fatalf("%s: %v\n%s", what, err, b.html())
 	}
 	b.keepCookies()
+	if response == nil {
+		return 0 // the page's own script went on before the answer was seen
+	}
 	return response.Status
 }
 
