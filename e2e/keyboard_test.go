@@ -12,7 +12,7 @@ import (
 )
 
 // tabbable is all that Tab must reach, in order.
-const tabbable = `[...document.querySelectorAll('a[href], button, input:not([type=hidden]), summary')].filter(e =>
+const tabbable = `[...document.querySelectorAll('a[href], button, input:not([type=hidden]), select, textarea, summary')].filter(e =>
 	e.tabIndex >= 0 && e.checkVisibility())`
 
 // stop is where the focus is.
