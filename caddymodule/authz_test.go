@@ -474,3 +474,30 @@ func TestAuthzWithoutStore(t *testing.T) {
 		}
 	}
 }
+
+// Whatever a proxy says of host and path, an anonymous visitor passes only where
+// the canonical form of both is public.
+func FuzzAuthzPublic(f *testing.F) {
+	fix := newFixture(f, sharedCookie)
+	a := fix.authz()
+	for _, seed := range []string{"/public/a", "/public/../admin", "/public/%2e%2e/", "//public/a", "/public/a?x", "/public/a#b", "/public/;/..", `/public/\..\x`, "/public/%00"} {
+		f.Add("x.apps.example.com", seed)
+	}
+	f.Add("x.apps.example.com.", "/public/a")
+	f.Add("X.APPS.EXAMPLE.COM:443", "/public/a")
+	f.Add("wiki.example.com", "/public/a")
+	f.Fuzz(func(t *testing.T, host, uri string) {
+		w := asks(t, a, "GET", "/api/authz/forward-auth", "X-Forwarded-Proto: https", "X-Forwarded-Host: "+host, "X-Forwarded-Uri: "+uri, "X-Forwarded-Method: GET")
+		if w.Code >= 300 {
+			return
+		}
+		path, _, _ := strings.Cut(uri, "?")
+		label, rest, _ := strings.Cut(strings.TrimSuffix(strings.TrimSuffix(strings.ToLower(host), ":443"), "."), ".")
+		if rest != "apps.example.com" || label == "" || !strings.HasPrefix(path, "/") || strings.Contains(path, "..") || strings.ContainsAny(path, ";\\#") || strings.Contains(path, "//") {
+			t.Errorf("%q %q: %d", host, uri, w.Code)
+		}
+		if decoded, err := url.PathUnescape(path); err != nil || !strings.HasPrefix(decoded, "/public/") {
+			t.Errorf("%q %q: %d", host, uri, w.Code)
+		}
+	})
+}
