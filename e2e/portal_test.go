@@ -168,7 +168,7 @@ func TestTicketsCannotBeReplayed(t *testing.T) {
 	}
 	alice.do(http.MethodPost, ticket, nil).must(t, http.StatusMethodNotAllowed)
 	got := taken(alice, ticket).must(t, http.StatusSeeOther).leadsTo(t, "/page?x=1")
-	if got.Header.Get("Cache-Control") != "no-store" || got.Header.Get("Referrer-Policy") != "same-origin" {
+	if got.Header.Get("Cache-Control") != "no-store" || got.Header.Get("Referrer-Policy") != "no-referrer" {
 		t.Errorf("headers of the hand-over: %v", got.Header)
 	}
 	taken(alice, ticket).must(t, http.StatusSeeOther).leadsTo(t, "/") // loaded again, with a session
