@@ -473,6 +473,7 @@ func TestAppRedirectIsCheckedAgain(t *testing.T) {
 		h, app := newAppHouse(t)
 		defer h.close()
 		asked := h.ask(linkFor(alice))
+		synctest.Wait() // the mail is written
 		app.Callbacks = authcore.Callbacks{}
 		if p := h.prove(authcore.Proof{Token: asked.Token}); p.Redirect != "" || !p.Gone {
 			t.Errorf("a callback that was removed meanwhile: %+v", p)

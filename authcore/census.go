@@ -46,7 +46,7 @@ func (c *Core) takeCensus(ctx context.Context) {
 }
 
 // count counts, resting rest times as long as it looks.
-func (c *Core) count(ctx context.Context, rest time.Duration) error {
+func (c *Core) count(ctx context.Context, rest int64) error {
 	sessions, err := c.countEach(ctx, rest, keySession, func(item Item) bool {
 		r := &sessionRecord{}
 		_, err := decode(item.Key, item.Value, r)
@@ -65,7 +65,7 @@ func (c *Core) count(ctx context.Context, rest time.Duration) error {
 	return nil
 }
 
-func (c *Core) countEach(ctx context.Context, rest time.Duration, prefix string, counts func(Item) bool) (n int64, err error) {
+func (c *Core) countEach(ctx context.Context, rest int64, prefix string, counts func(Item) bool) (n int64, err error) {
 	for after := ""; ; {
 		var items []Item
 		began := time.Now()
@@ -86,7 +86,7 @@ func (c *Core) countEach(ctx context.Context, rest time.Duration, prefix string,
 		}
 		after = items[len(items)-1].Key
 		select {
-		case <-time.After(rest * time.Since(began)):
+		case <-time.After(time.Duration(rest * int64(time.Since(began)))):
 		case <-ctx.Done():
 			return 0, ctx.Err()
 		}

@@ -38,7 +38,7 @@ func crowd(b *testing.B, n int) *authcore.Core {
 // it into dir.
 func fill(b *testing.B, dir string, n int) {
 	b.Helper()
-	fast, err := os.MkdirTemp("/dev/shm", "gatehouse-bench-*")
+	fast, err := os.MkdirTemp("/dev/shm", "gatehouse-bench-*") //nolint:usetesting // in memory
 	if err != nil {
 		fast = b.TempDir()
 	}

@@ -169,7 +169,7 @@ func TestCloudflareToken(t *testing.T) {
 	g := f.gate(func(g *Gate) { g.Headers = []string{"cloudflare"} })
 	_, r := ask(g, "GET", testSite+"/", "Cookie: "+f.signIn("alice@example.com", testSite))
 	token := r.Header.Get("Cf-Access-Jwt-Assertion")
-	jws, err := jose.ParseSigned(token, []jose.SignatureAlgorithm{jose.RS256})
+	jws, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.RS256})
 	must(t, err)
 	w, _ := ask(g, "GET", testSite+"/_gatehouse/jwks.json")
 	var set jose.JSONWebKeySet
