@@ -19,12 +19,11 @@ type accessClaims struct {
 }
 
 // AssertAccess is Assert in the form that apps behind Cloudflare Access verify:
-// RS256, aud an array that holds the site's origin, iss the same origin. It
-// lives as long as an assertion.
-func (s *Service) AssertAccess(ctx context.Context, session *Session, site Origin) (string, error) {
+// RS256, aud an array that holds the site's origin. It lives as long as an assertion.
+func (s *Service) AssertAccess(ctx context.Context, session *Session, issuer, site Origin) (string, error) {
 	now := s.core.now()
 	claims := accessClaims{
-		Issuer: site.String(), Audience: []string{site.String()}, Type: "app", Subject: session.Subject,
+		Issuer: issuer.String(), Audience: []string{site.String()}, Type: "app", Subject: session.Subject,
 		Email: session.Address.String(), Nonce: session.ID,
 		IssuedAt: now.Unix(), NotBefore: now.Unix(), Expires: now.Add(AssertionLifetime).Unix(),
 	}

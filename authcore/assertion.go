@@ -27,9 +27,9 @@ type assertionClaims struct {
 
 // Assert signs a statement for the app at site: who uses it and how they
 // signed in. It is a compact JWS, EdDSA, with typ gatehouse-assertion+jwt, and
-// is verified with the keys of jwks.json. iss is the site's own origin, where
-// that file is served; aud is the same.
-func (s *Service) Assert(session *Session, site Origin, groups []string) (string, error) {
+// is verified with the keys of jwks.json. issuer is the origin that serves that
+// file: the site, or where people sign in for it; aud is the site.
+func (s *Service) Assert(session *Session, issuer, site Origin, groups []string) (string, error) {
 	now := s.core.now()
 	if groups == nil {
 		groups = []string{}
@@ -39,7 +39,7 @@ func (s *Service) Assert(session *Session, site Origin, groups []string) (string
 		token = session.User()
 	}
 	return s.core.keys.sign(header{typ: assertionTyp}, assertionClaims{
-		Issuer: site.String(), Audience: site.String(),
+		Issuer: issuer.String(), Audience: site.String(),
 		Subject: session.Subject, Email: session.Address.String(), Name: session.Name, Groups: groups,
 		Token: token, Session: session.ID, IssuedAt: now.Unix(), Expires: now.Add(AssertionLifetime).Unix(),
 		AuthTime: session.AuthTime.Unix(), AMR: session.AMR,

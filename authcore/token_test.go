@@ -150,7 +150,7 @@ func TestTokenSaysNothingPersonal(t *testing.T) {
 func TestAssertion(t *testing.T) {
 	run(t, func(t *testing.T, h *house) {
 		session := h.browser().signIn(alice).Session
-		token, err := h.service.Assert(session, site, []string{"staff"})
+		token, err := h.service.Assert(session, site, site, []string{"staff"})
 		want(t, err, nil)
 		claims := claimsOf(t, token)
 		want(t, claims["aud"].(string), site.String())

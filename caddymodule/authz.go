@@ -174,6 +174,7 @@ func (q *question) answer(rest string) error {
 	why := refusal{kind: badForward, detail: q.read(rest)}
 	if why.detail == "" {
 		admitted, why = q.judgeSite()
+		q.single()
 	}
 	switch {
 	case why.kind == "":

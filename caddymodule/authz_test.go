@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/go-jose/go-jose/v4"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 )
@@ -204,6 +206,35 @@ func TestAuthzOfAnotherDomain(t *testing.T) {
 	}
 }
 
+// Signed statements name a host that serves the keys to verify them: the login
+// host, or the site itself where the session is handed over to it.
+func TestAuthzSigns(t *testing.T) {
+	f := newFixture(t, sharedCookie)
+	a := f.authz(func(a *Authz) {
+		for _, s := range a.Sites {
+			s.Headers = []string{"assertion", "cloudflare"}
+		}
+	})
+	for site, login := range map[string]string{"https://wiki.example.com": "https://auth.example.com", "https://far.test": "https://far.test"} {
+		cookie := "Cookie: " + f.signIn("alice@example.com", login)
+		w := asks(t, a, "GET", "/api/authz/forward-auth", cookie, "X-Forwarded-Proto: https", "X-Forwarded-Host: "+strings.TrimPrefix(site, "https://"), "X-Forwarded-Uri: /", "X-Forwarded-Method: GET")
+		var set jose.JSONWebKeySet
+		must(t, json.Unmarshal(asks(t, a, "GET", "/_gatehouse/jwks.json", "Host: far.test", "X-Forwarded-Proto: https").Body.Bytes(), &set))
+		for header, alg := range map[string]jose.SignatureAlgorithm{"X-Gatehouse-Assertion": jose.EdDSA, "Cf-Access-Jwt-Assertion": jose.RS256} {
+			token := w.Header().Get(header)
+			jws, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{alg})
+			must(t, err)
+			if _, err := jws.Verify(&set); err != nil {
+				t.Errorf("%s for %s: %v", header, site, err)
+			}
+			got := claims(t, token)
+			if audience, _ := got["aud"].([]any); got["iss"] != login || got["email"] != "alice@example.com" || got["aud"] != site && (len(audience) != 1 || audience[0] != site) {
+				t.Errorf("%s for %s: %v", header, site, got)
+			}
+		}
+	}
+}
+
 func TestAuthzForm(t *testing.T) {
 	f := newFixture(t, sharedCookie)
 	a := f.authz()
@@ -351,6 +382,13 @@ func TestAuthzOddURLs(t *testing.T) {
 	for _, method := range []string{"", "get", "TRACE", "CONNECT", "G ET", "GET\r\nX: 1", strings.Repeat("A", 100)} {
 		if w := anonymous("https", host, "/public/a", method); w.Code != 400 && w.Code != 403 {
 			t.Errorf("method %.20q: %d", method, w.Code)
+		}
+	}
+	// Two slashes after Envoy's path_prefix: one may be the prefix's own, or the
+	// app's to read as a host.
+	for path, want := range map[string]int{"/public/a": 200, "//public/a": 401, "///public/a": 401, "/%2fpublic/a": 401} {
+		if w := asks(t, a, "GET", "/api/authz/ext-authz"+path, "Host: "+host, "X-Forwarded-Proto: https"); w.Code != want {
+			t.Errorf("Envoy, %s: %d, want %d", path, w.Code, want)
 		}
 	}
 	if w := anonymous("http", host, "/admin", "GET"); w.Code != 400 {

@@ -167,13 +167,21 @@ func (q *question) readExtended(string) (asked, string) {
 	if !ok {
 		return asked{}, "The path must begin with /api/authz/ext-authz as it stands."
 	}
-	if strings.HasPrefix(uri, "//") {
-		uri = uri[1:] // path_prefix with a slash at its end
-	}
 	if uri == "" || uri[0] == '?' {
 		uri = "/" + uri
 	}
 	return asked{scheme, q.r.Host, uri, q.r.Method}, ""
+}
+
+// single takes the second of two slashes at the beginning away, which is that of
+// a path_prefix with a slash at its end; Authelia's documentation writes it so.
+// It might also be the client's, and the app read "//public/secret" as /secret
+// of a host called public: so this comes once the path has been judged, for the
+// address to return to alone.
+func (q *question) single() {
+	if q.dialect.below && strings.HasPrefix(q.target.RawPath, "//") {
+		q.target.RawPath, q.target.Path = q.target.RawPath[1:], q.target.Path[1:]
+	}
 }
 
 // readOAuth is how nginx asks oauth2-proxy. Its documentation sets neither

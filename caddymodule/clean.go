@@ -79,11 +79,12 @@ func cleanRequest(r *http.Request, vars map[string]any) (webSocket bool) {
 	return webSocket
 }
 
-// cleanTrailer removes what claims anything from trailers: first their
-// announcement, later what came.
+// cleanTrailer removes what claims anything from trailers, and credentials,
+// which have no place there and may be ours: first their announcement, later
+// what came.
 func cleanTrailer(t http.Header) {
 	for name := range t {
-		if claimOf(name) != noClaim {
+		if claimOf(name) != noClaim || strings.EqualFold(name, "Cookie") || strings.EqualFold(name, "Authorization") {
 			delete(t, name)
 		}
 	}

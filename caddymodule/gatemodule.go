@@ -162,9 +162,6 @@ func (g *Gate) checkOptions(global authcore.SessionRule) error {
 
 func checkPresets(presets []string) error {
 	for _, preset := range presets {
-		if preset == "cloudflare" {
-			return errors.New("headers cloudflare is not available in this version of Gatehouse; there are " + strings.Join(headerPresets, ", "))
-		}
 		if !slices.Contains(headerPresets, preset) {
 			return fmt.Errorf("headers %q: there is no such preset; there are %s", preset, strings.Join(headerPresets, ", "))
 		}

@@ -143,10 +143,14 @@ func (v *visit) newIdentity(set *headerSet, version uint64) (*identity, error) {
 
 // sign makes a signed statement about the visitor.
 func (v *visit) sign(p part, groups []string) (string, error) {
-	if p == accessPart {
-		return v.run.service.AssertAccess(v.r.Context(), v.session, v.origin)
+	issuer := v.origin
+	if !v.login.IsZero() { // the site's proxy may lead no path to us
+		issuer = v.login
 	}
-	return v.run.service.Assert(v.session, v.origin, groups)
+	if p == accessPart {
+		return v.run.service.AssertAccess(v.r.Context(), v.session, issuer, v.origin)
+	}
+	return v.run.service.Assert(v.session, issuer, v.origin, groups)
 }
 
 // write sets the headers. The values are copied, because handlers further in

@@ -32,6 +32,7 @@ func TestPresets(t *testing.T) {
 		{[]string{"remote", "assertion"}, []string{"Remote-User", "Remote-Email", "Remote-Groups", "X-Gatehouse-Assertion"}},
 		{[]string{"none"}, nil},
 	} {
+		must(t, checkPresets(test.presets))
 		g := f.gate(func(g *Gate) { g.headers = newHeaderSet(test.presets); g.headersOnce.Do(func() {}) })
 		_, r := ask(g, "GET", testSite+"/", cookie)
 		var got []string

@@ -77,7 +77,7 @@ func (g *Gate) String() string {
 	if g.place == nil || len(g.place.spots) == 0 {
 		return "inside a handler that Gatehouse does not know"
 	}
-	where := strings.Join(g.place.hosts, ", ")
+	where := g.place.hostsAndPort()
 	if where == "" {
 		where = "any host"
 		for _, port := range g.place.ports {
@@ -91,6 +91,35 @@ func (g *Gate) String() string {
 		where += " " + strings.Join(g.Paths, ", ")
 	}
 	return where
+}
+
+// hostsAndPort are the hosts as they stand in a Caddyfile, with the port where it
+// is not the scheme's own: two sites may share a host.
+func (p *place) hostsAndPort() string {
+	port := ""
+	if n := p.port(); n != 0 {
+		port = fmt.Sprintf(":%d", n)
+	}
+	var names []string
+	for _, host := range p.hosts {
+		if strings.Contains(host, ":") {
+			host = "[" + strings.Trim(host, "[]") + "]"
+		}
+		names = append(names, host+port)
+	}
+	return strings.Join(names, ", ")
+}
+
+// port is the one that browsers must write, 0 for none.
+func (p *place) port() uint16 {
+	standard := uint16(80)
+	if p.tls {
+		standard = 443
+	}
+	if len(p.ports) == 0 || slices.Contains(p.ports, standard) {
+		return 0
+	}
+	return p.ports[0]
 }
 
 // warn tells of what is allowed but seldom meant.

@@ -60,6 +60,7 @@ func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 		return v.refuse(refusal{kind: badMethod})
 	}
 	own := isOwnPath(v.url.Path)
+	v.hideTokens()
 	if !own && v.url.Path != "/" {
 		pages.StripOwnCookies(r.Header)
 		return nextOr404(w, r, next)
@@ -269,9 +270,9 @@ func (p *place) addresses() []authcore.Origin {
 	if len(p.origins) > 0 {
 		return p.origins
 	}
-	scheme, standard := "http", uint16(80)
+	scheme := "http"
 	if p.tls {
-		scheme, standard = "https", 443
+		scheme = "https"
 	}
 	var all []authcore.Origin
 	for _, host := range p.hosts {
@@ -281,8 +282,8 @@ func (p *place) addresses() []authcore.Origin {
 		if strings.Contains(host, ":") {
 			host = "[" + strings.Trim(host, "[]") + "]"
 		}
-		if !slices.Contains(p.ports, standard) && len(p.ports) > 0 {
-			host = fmt.Sprintf("%s:%d", host, p.ports[0])
+		if port := p.port(); port != 0 {
+			host = fmt.Sprintf("%s:%d", host, port)
 		}
 		if o, err := authcore.NewOrigin(scheme, host); err == nil {
 			all = append(all, o)

@@ -1,6 +1,11 @@
 package caddymodule
 
 import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -36,6 +41,90 @@ func TestProxySnippets(t *testing.T) {
 			t.Errorf("%q: %v", proxy, err)
 		}
 	}
+}
+
+// What the sites' presets set is what the proxy hands to the app, and what they
+// do not set it takes from its clients.
+func TestProxySnippetHeaders(t *testing.T) {
+	f := newFixture(t)
+	a := f.authz(func(a *Authz) {
+		a.Sites = []*AuthzSite{{Site: "wiki.example.com", Allow: []string{"any"}, Headers: []string{"auth_request", "assertion"}}}
+	})
+	a.address = examples.Address
+	for proxy, want := range map[string][]string{
+		"nginx": {
+			"auth_request_set $is_x_auth_request_email $upstream_http_x_auth_request_email;", "proxy_set_header X-Auth-Request-Email $is_x_auth_request_email;",
+			"proxy_set_header X-Gatehouse-Assertion $is_x_gatehouse_assertion;", `proxy_set_header Remote-User "";`, `proxy_set_header X-Forwarded-Email "";`, `proxy_set_header X-Gatehouse-Token "";`,
+		},
+		"haproxy": {`local identity = { "x-auth-request-user", "x-auth-request-email", "x-auth-request-preferred-username", "x-auth-request-groups", "x-gatehouse-assertion" }`},
+		"traefik": {"          - X-Auth-Request-User\n", "          - X-Gatehouse-Assertion\n", `Remote-User: ""`},
+		"envoy":   {"- exact: x-auth-request-user\n", "- exact: x-gatehouse-assertion\n", "- remove: remote-user\n", "- remove: x-auth-request-user\n"},
+		"caddy":   {"copy_headers X-Auth-Request-User X-Auth-Request-Email X-Auth-Request-Preferred-Username X-Auth-Request-Groups X-Gatehouse-Assertion\n", "request_header -Remote-*"},
+	} {
+		text, err := f.app.proxySnippet(proxy)
+		must(t, err)
+		for _, part := range want {
+			if !strings.Contains(text, part) {
+				t.Errorf("%s has no %q:\n%s", proxy, part, text)
+			}
+		}
+		for _, part := range []string{"$is_remote_user", "- Remote-User\n", "exact: remote-user", "copy_headers Remote", `X-Auth-Request-User "";`} {
+			if strings.Contains(text, part) {
+				t.Errorf("%s has %q", proxy, part)
+			}
+		}
+	}
+	// With the preset of the examples, they stay as they are.
+	a.Sites[0].Headers = nil
+	for _, proxy := range examples.Proxies {
+		text, err := examples.Read(proxy)
+		must(t, err)
+		if got := nameHeaders(text, a.headerNames()); sorted(got) != sorted(text) {
+			t.Errorf("%s changes:\n%s", proxy, got)
+		}
+	}
+}
+
+// sorted is text with its lines in order: which header comes first says nothing.
+func sorted(text string) string {
+	lines := strings.Split(text, "\n")
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
+}
+
+// The programs themselves accept what is printed for them, whatever presets are
+// used.
+func TestProxiesAcceptTheirSnippets(t *testing.T) {
+	for _, headers := range [][]string{nil, {"none"}, {"forwarded", "auth_request", "cloudflare", "assertion"}} {
+		f := newFixture(t)
+		f.authz(func(a *Authz) { a.Sites = a.Sites[:2]; a.Sites[0].Headers, a.Sites[1].Headers = headers, headers }).address = "127.0.0.1:9099"
+		for proxy, command := range map[string]string{"nginx": "nginx -t -p . -c nginx.conf", "haproxy": "haproxy -c -f haproxy.cfg"} {
+			dir := writeSnippet(t, f.app, proxy)
+			cmd := exec.Command("sh", "-c", "PATH=$PATH:/usr/sbin; exec "+command)
+			cmd.Dir = dir
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("%s, %v: %v\n%s", proxy, headers, err, out)
+			}
+		}
+		text, err := os.ReadFile(filepath.Join(writeSnippet(t, f.app, "caddy"), "Caddyfile"))
+		must(t, err)
+		if result, text := adapt(string(text)); result != ".json" {
+			t.Errorf("caddy, %v: %s", headers, text)
+		}
+	}
+}
+
+// writeSnippet takes the printed files apart again.
+func writeSnippet(t *testing.T, app *App, proxy string) (dir string) {
+	text, err := app.proxySnippet(proxy)
+	must(t, err)
+	dir = t.TempDir()
+	parts := regexp.MustCompile(`(?m)^(?:#|--) ---- (\S+) ----\n`)
+	names, bodies := parts.FindAllStringSubmatch(text, -1), parts.Split(text, -1)[1:]
+	for i, name := range names {
+		must(t, os.WriteFile(filepath.Join(dir, name[1]), []byte(bodies[i]), 0o600))
+	}
+	return dir
 }
 
 func withoutComments(text string) string {

@@ -21,7 +21,7 @@ func (v *visit) refuse(why refusal) error {
 	h.Set("Referrer-Policy", "same-origin")
 	switch why.kind {
 	case badMethod:
-		h.Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+		h.Set("Allow", v.passable())
 		v.w.WriteHeader(http.StatusMethodNotAllowed)
 	case tooEarly:
 		v.w.WriteHeader(http.StatusTooEarly)
@@ -31,6 +31,18 @@ func (v *visit) refuse(why refusal) error {
 		v.explain(why)
 	}
 	return nil
+}
+
+// passable lists the methods that get further than TRACE: those of our own page,
+// or else what the gate passes to the app.
+func (v *visit) passable() string {
+	switch {
+	case isOwnPath(v.url.Path):
+		return pages.Allow(v.url.Path)
+	case v.next == nil: // the front page of a portal
+		return "GET, HEAD"
+	}
+	return "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 }
 
 // explain says why, to people with a page and to programs in JSON.

@@ -97,11 +97,14 @@ func TestSpoofedTrailers(t *testing.T) {
 		for trailers := range slices.Chunk(spoofed(), 20) { // servers take no long trailers
 			w := s.wire()
 			w.request("POST "+path, "localhost:"+s.port, c.cookie, "Transfer-Encoding: chunked", "Trailer: X-Sum, Remote-User", "TE: trailers")
-			_, _ = io.WriteString(w, chunked("hello", append(slices.Clone(trailers), "X-Sum: 42")...))
+			_, _ = io.WriteString(w, chunked("hello", append(slices.Clone(trailers), "X-Sum: 42", "Cookie: gatehouse="+v.cookie("gatehouse"), "Authorization: Bearer x")...))
 			seen := w.answer().must(t, 200).seen(t)
 			checkIdentity(t, seen, c.who)
 			if seen.Body != "hello" || seen.Trailer.Get("X-Sum") != "42" {
 				t.Errorf("%s: the body or the app's own trailer is gone: %+v", path, seen)
+			}
+			if len(seen.Trailer["Cookie"])+len(seen.Trailer["Authorization"]) > 0 {
+				t.Errorf("%s: the app sees credentials after the body: %+v", path, seen.Trailer)
 			}
 		}
 	}

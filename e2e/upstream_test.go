@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bufio"
+	"cmp"
 	"crypto/sha1"
 	"encoding/base64"
 	"encoding/json"
@@ -88,8 +89,12 @@ func serveEvents(w http.ResponseWriter, r *http.Request) {
 	<-r.Context().Done()
 }
 
-// serveSocket switches protocols and echoes lines.
+// serveSocket switches to whatever protocol is asked for, and echoes lines.
 func serveSocket(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Upgrade") == "" && r.Method != http.MethodConnect {
+		w.WriteHeader(http.StatusUpgradeRequired)
+		return
+	}
 	conn, rw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return
@@ -97,7 +102,8 @@ func serveSocket(w http.ResponseWriter, r *http.Request) {
 	defer conn.Close()
 	// RFC 6455 section 4.2.2; HAProxy looks whether the server means it.
 	accept := sha1.Sum([]byte(r.Header.Get("Sec-Websocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
-	fmt.Fprintf(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: %s\r\n\r\n", base64.StdEncoding.EncodeToString(accept[:]))
+	protocol, _, _ := strings.Cut(r.Header.Get("Upgrade"), ",")
+	fmt.Fprintf(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\nSec-WebSocket-Accept: %s\r\n\r\n", cmp.Or(protocol, "websocket"), base64.StdEncoding.EncodeToString(accept[:]))
 	_ = rw.Flush()
 	for {
 		line, err := rw.ReadString('\n')

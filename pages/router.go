@@ -64,6 +64,15 @@ func (p *Pages) step(path, name string) (step, bool) {
 	return s, ok
 }
 
+// Allow lists the methods of the page at path, which is one of Gatehouse's own.
+func Allow(path string) string {
+	name := strings.TrimPrefix(path, Root)
+	if dir, token, ok := strings.Cut(name, "/"); ok && token != "" {
+		name = dir + "/"
+	}
+	return steps[name].allow()
+}
+
 func (s step) allow() string {
 	switch {
 	case s.post == nil:

@@ -1,0 +1,260 @@
+package e2e
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Traefik and Envoy do not run here. What stands in for each does what its
+// documentation and source say of the options that the example uses, and takes
+// the lists and addresses from the example itself.
+
+func TestTraefikStandIn(t *testing.T) {
+	top := newTopology(t)
+	config := top.example("traefik/dynamic.yml")
+	f := &traefik{
+		unclaimed: listUnder(config, "    unclaimed:", "customRequestHeaders:"),
+		copied:    listUnder(config, "gatehouse:\n      forwardAuth:", "authResponseHeaders:"),
+		spent:     listUnder(config, "    spent:", "customRequestHeaders:"),
+		stays:     listUnder(config, "    stays:", "customRequestHeaders:"),
+		switches:  listUnder(config, "    switches:", "customRequestHeaders:"),
+		address:   regexp.MustCompile(`address: (\S+)`).FindStringSubmatch(config)[1],
+		app:       proxyTo(top.app.addr),
+	}
+	if len(f.unclaimed) == 0 || len(f.copied) != 4 || len(f.spent) != 1 || len(f.stays) != 2 || !slices.Equal(f.switches, []string{"Connection: Upgrade"}) {
+		t.Fatalf("the example has changed its form: %+v", f)
+	}
+	f.gatehouse = proxyTo(mustURL(f.address).Host)
+	top.serve(f)
+	top.tour(t)
+}
+
+func TestEnvoyStandIn(t *testing.T) {
+	top := newTopology(t)
+	config := top.example("envoy/envoy.yaml")
+	f := &envoy{
+		removed: listUnder(config, "request_mutations:", ""), allowed: listUnder(config, "allowed_headers:", "patterns:"),
+		upstream: listUnder(config, "allowed_upstream_headers:", "patterns:"), client: listUnder(config, "allowed_client_headers:", "patterns:"),
+		spent:   []string{"x-gatehouse-token"},
+		address: regexp.MustCompile(`uri: (http\S+)`).FindStringSubmatch(config)[1] + "/api/authz/ext-authz",
+		app:     proxyTo(top.app.addr),
+	}
+	if len(f.removed) == 0 || len(f.allowed) == 0 || len(f.upstream) != 4 || !slices.Contains(f.client, "exact: location") || !strings.Contains(config, "request_headers_to_remove: [x-gatehouse-token]") {
+		t.Fatalf("the example has changed its form: %+v", f)
+	}
+	f.gatehouse = proxyTo(mustURL(f.address).Host)
+	top.serve(f)
+	top.tour(t)
+}
+
+// listUnder returns the items of the YAML list or map under the last of two
+// keys, the second looked for after the first.
+func listUnder(text, first, second string) []string {
+	_, text, _ = strings.Cut(text, first)
+	_, text, _ = strings.Cut(text, second)
+	_, text, _ = strings.Cut(text, "\n")
+	var items []string
+	indent := len(text) - len(strings.TrimLeft(text, " "))
+	for line := range strings.Lines(text) {
+		item := strings.TrimLeft(line, " ")
+		if len(line)-len(item) < indent || strings.TrimSpace(line) == "" {
+			break
+		}
+		item = strings.TrimSpace(strings.TrimPrefix(item, "- "))
+		items = append(items, strings.TrimPrefix(strings.TrimSuffix(item, `: ""`), "remove: "))
+	}
+	return items
+}
+
+// serve answers at the proxy's address.
+func (top *topology) serve(h http.Handler) {
+	top.Helper()
+	l, err := net.Listen("tcp", top.proxy)
+	if err != nil {
+		top.Fatal(err)
+	}
+	server := &http.Server{Handler: h}
+	done := make(chan struct{})
+	go func() { defer close(done); _ = server.Serve(l) }()
+	top.Cleanup(func() { _ = server.Close(); <-done })
+}
+
+// proxyTo passes requests on as both do: with the client's Host, and with
+// X-Forwarded-* of its own.
+func proxyTo(addr string) http.Handler {
+	return &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = "http", addr, r.In.Host
+		r.SetXForwarded()
+		r.Out.URL.RawQuery = r.In.URL.RawQuery
+	}}
+}
+
+var hopByHop = []string{"Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Te", "Trailers", "Transfer-Encoding", "Upgrade"}
+
+func without(h http.Header, names []string) http.Header {
+	h = h.Clone()
+	for _, name := range names {
+		h.Del(name)
+	}
+	return h
+}
+
+// traefik is pkg/middlewares/forwardedheaders, headers and auth of Traefik 3.
+type traefik struct {
+	unclaimed, copied, spent []string
+	stays, switches          []string
+	address                  string
+	app, gatehouse           http.Handler
+}
+
+func (f *traefik) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	host, _, err := net.SplitHostPort(r.Host)
+	if err != nil {
+		host = r.Host
+	}
+	if !strings.EqualFold(strings.TrimSuffix(host, "."), "wiki.localhost") {
+		http.NotFound(w, r)
+		return
+	}
+	r.Header = without(r.Header, []string{"X-Forwarded-Proto", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Server", "X-Forwarded-Uri", "X-Forwarded-Method", "X-Forwarded-Prefix", "X-Real-Ip"})
+	if strings.HasPrefix(r.URL.Path, "/_gatehouse/") {
+		f.gatehouse.ServeHTTP(w, r)
+		return
+	}
+	r.Header = without(r.Header, f.unclaimed)
+	if strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
+		r.Header.Set("Connection", "Upgrade") // switches
+	} else {
+		r.Header = without(r.Header, f.stays)
+	}
+	question, _ := http.NewRequestWithContext(r.Context(), http.MethodGet, f.address, nil)
+	question.Header = without(r.Header, hopByHop)
+	for name, value := range map[string]string{"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Method": r.Method, "X-Forwarded-Proto": "http", "X-Forwarded-Host": r.Host, "X-Forwarded-Uri": r.URL.RequestURI()} {
+		question.Header.Set(name, value)
+	}
+	answer, err := http.DefaultTransport.RoundTrip(question)
+	if err != nil {
+		w.WriteHeader(http.StatusInternalServerError)
+		return
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode/100 != 2 {
+		h := without(answer.Header, hopByHop)
+		if to, err := answer.Location(); err == nil { // absolute: a relative one would lead to Gatehouse's own address
+			h.Set("Location", to.String())
+		}
+		giveBack(w, answer, h)
+		return
+	}
+	for _, name := range f.copied {
+		r.Header.Del(name)
+		if values := answer.Header.Values(name); len(values) > 0 {
+			r.Header[http.CanonicalHeaderKey(name)] = values
+		}
+	}
+	r.Header = without(r.Header, f.spent)
+	f.app.ServeHTTP(w, r)
+}
+
+func giveBack(w http.ResponseWriter, answer *http.Response, h http.Header) {
+	for name, values := range h {
+		w.Header()[name] = values
+	}
+	w.WriteHeader(answer.StatusCode)
+	_, _ = io.Copy(w, answer.Body)
+}
+
+// envoy is the connection manager, header_mutation and ext_authz of Envoy with
+// the options of the example.
+type envoy struct {
+	removed, allowed, upstream, client, spent []string
+	address                                   string
+	app, gatehouse                            http.Handler
+}
+
+func (f *envoy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if host := strings.ToLower(r.Host); host != "wiki.localhost" && !strings.HasPrefix(host, "wiki.localhost:") {
+		http.NotFound(w, r)
+		return
+	}
+	path := r.URL.EscapedPath()
+	if lower := strings.ToLower(path); strings.Contains(lower, "%2f") || strings.Contains(lower, "%5c") || strings.Contains(path, "%00") {
+		w.WriteHeader(http.StatusBadRequest) // path_with_escaped_slashes_action
+		return
+	}
+	if upgrade := r.Header.Get("Upgrade"); upgrade != "" && !strings.EqualFold(upgrade, "websocket") {
+		w.WriteHeader(http.StatusForbidden) // upgrade_configs
+		return
+	} else if upgrade == "" {
+		r.Header.Del("Connection")
+	} else {
+		r.Header.Set("Connection", "Upgrade")
+	}
+	for name := range r.Header {
+		if strings.Contains(name, "_") {
+			delete(r.Header, name) // headers_with_underscores_action
+		}
+	}
+	r.Header.Set("X-Forwarded-Proto", "http") // use_remote_address
+	r.Header.Set("X-Forwarded-For", "127.0.0.1")
+	r.URL = r.URL.ResolveReference(&url.URL{Path: r.URL.Path, RawPath: r.URL.RawPath, RawQuery: r.URL.RawQuery}) // normalize_path
+	if strings.HasPrefix(r.URL.Path, "/_gatehouse/") {
+		f.gatehouse.ServeHTTP(w, r)
+		return
+	}
+	r.Header = without(r.Header, f.removed)
+	f.ask(w, r)
+}
+
+func (f *envoy) ask(w http.ResponseWriter, r *http.Request) {
+	question, err := http.NewRequestWithContext(r.Context(), r.Method, f.address+r.URL.RequestURI(), nil)
+	if err != nil {
+		w.WriteHeader(http.StatusForbidden)
+		return
+	}
+	question.Host = r.Host
+	for name, values := range r.Header {
+		if name == "Authorization" || isListed(f.allowed, name) { // Host, method, path and Authorization always go along
+			question.Header[name] = values
+		}
+	}
+	answer, err := http.DefaultTransport.RoundTrip(question)
+	if err != nil {
+		w.WriteHeader(http.StatusForbidden) // without failure_mode_allow
+		return
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		h := http.Header{}
+		for name, values := range answer.Header {
+			if isListed(f.client, name) {
+				h[name] = values
+			}
+		}
+		giveBack(w, answer, h)
+		return
+	}
+	for name, values := range answer.Header {
+		if isListed(f.upstream, name) {
+			r.Header[name] = values
+		}
+	}
+	r.Header = without(r.Header, f.spent)
+	f.app.ServeHTTP(w, r)
+}
+
+// isListed reads the patterns "exact: x" and "prefix: x".
+func isListed(patterns []string, name string) bool {
+	name = strings.ToLower(name)
+	return slices.ContainsFunc(patterns, func(p string) bool {
+		kind, want, _ := strings.Cut(p, ": ")
+		return kind == "exact" && name == want || kind == "prefix" && strings.HasPrefix(name, want)
+	})
+}
