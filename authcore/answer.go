@@ -45,6 +45,7 @@ func (s *Service) AnswerLink(ctx context.Context, b Browser, token string) (Answ
 		if err != nil || c == nil {
 			return Answer{Verdict: Unknown}, err
 		}
+		t.about = c
 		if v := c.state(t.now); v != Accepted && v != CodesOff {
 			return Answer{Verdict: v}, nil
 		}
@@ -67,7 +68,10 @@ type attempt struct {
 	flows *browserFlows
 	f     *flowRecord
 	c     *challenge
+	about *challenge // what was answered; c may be a new one in its place
 
+	resend   bool       // nothing is answered: the mail is wanted again
+	again    string     // with an event of its own: what came of the wish for a mail
 	queued   *challenge // a mail to send, once committed
 	notice   *challenge // a notice of a new browser to send, once committed
 	newcomer bool       // the person is new
@@ -112,7 +116,7 @@ func (t *attempt) find(id string) error {
 			return err
 		}
 		if c != nil && t.asked(c) {
-			t.f, t.c = f, c
+			t.f, t.c, t.about = f, c, c
 			return nil
 		}
 	}
@@ -211,34 +215,46 @@ func (t *attempt) accept(method string) (Answer, error) {
 
 // committed does what must wait until the transaction is on disk.
 func (t *attempt) committed(ctx context.Context, out Answer) {
-	t.s.core.endedAll(ctx, t.ended)
-	if t.queued != nil {
-		t.s.core.queue.add(t.queued)
-	}
-	if t.notice != nil {
-		t.s.core.queue.addNotice(t.notice)
-	}
-	var address Address
-	if t.c != nil {
-		address = t.c.Address
-	}
-	e := t.s.event(EventAnswer, t.b, address, out.Verdict.String())
-	if t.c != nil {
-		e.Challenge = t.c.ID
-	}
+	core := t.s.core
+	core.endedAll(ctx, t.ended)
 	if out.SignIn != nil {
-		t.s.core.cache.put(out.SignIn.Session)
-		t.s.core.census.sessions.Add(1)
+		core.cache.put(out.SignIn.Session)
+		core.census.sessions.Add(1)
 		if t.newcomer {
-			t.s.core.census.people.Add(1)
+			core.census.people.Add(1)
 		}
-		e.Name, e.Reason = EventSignedIn, ""
-		e.Session, e.Subject, e.Method = out.SignIn.Session.ID, out.SignIn.Session.Subject, out.SignIn.Session.Method()
-	} else if out.Verdict == Accepted {
-		e.Name, e.Reason = EventBegin, "resent"
 	}
 	if out.Verdict == Wrong || out.Verdict == Locked {
-		t.s.core.alarm.count(t.s)
+		core.alarm.count(t.s)
 	}
-	t.s.observe(e)
+	t.report(out)
+	if t.queued != nil {
+		core.queue.add(t.queued)
+	}
+	if t.notice != nil {
+		core.queue.addNotice(t.notice)
+	}
+}
+
+// report tells what came of the answer, and then of a wish for another mail.
+func (t *attempt) report(out Answer) {
+	e := t.s.event(EventAnswer, t.b, Address{}, out.Verdict.String())
+	if t.about != nil {
+		e.Address, e.Challenge = t.about.Address, t.about.ID
+	}
+	if out.SignIn != nil {
+		e.Name, e.Reason = EventSignedIn, ""
+		e.Session, e.Subject, e.Method = out.SignIn.Session.ID, out.SignIn.Session.Subject, out.SignIn.Session.Method()
+	}
+	if t.resend {
+		e.Name = EventRefused
+	}
+	if !t.resend || out.Verdict != Accepted {
+		t.s.observe(e)
+	}
+	if t.again != "" {
+		e := t.s.event(EventBegin, t.b, t.c.Address, t.again)
+		e.Challenge, e.Expires = t.c.ID, t.c.Expires
+		t.s.observe(e)
+	}
 }

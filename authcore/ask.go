@@ -137,7 +137,11 @@ func (s *Service) Ask(ctx context.Context, in Ask) (Asked, error) {
 			s.core.queue.add(made)
 		}
 	}
-	s.observe(s.askEvent(name, in, out))
+	e := s.askEvent(name, in, out)
+	if made != nil {
+		e.Expires = made.Expires
+	}
+	s.observe(e)
 	return out, nil
 }
 

@@ -33,72 +33,74 @@ type Begun struct {
 func (s *Service) Begin(ctx context.Context, b Browser, in Start) (Begun, error) {
 	if wait, down := s.core.queue.down(); down {
 		out := Begun{Verdict: MailDown, RetryAfter: wait}
-		s.began(b, in, out, nil)
+		s.began(b, in, out, nil, false)
 		return out, nil
 	}
 	var out Begun
-	var made *challenge
+	var c *challenge
+	var isNew bool
 	err := s.core.store.Update(ctx, func(tx Tx) (err error) {
-		out, made, err = s.begin(tx, b, in)
+		out, c, isNew, err = s.begin(tx, b, in)
 		return err
 	})
 	if err != nil {
 		return Begun{}, err
 	}
-	s.began(b, in, out, made)
+	s.began(b, in, out, c, isNew)
 	return out, nil
 }
 
-func (s *Service) begin(tx Tx, b Browser, in Start) (Begun, *challenge, error) {
+// begin is one run of Begin's transaction. Unless the start is refused it also
+// returns the challenge, and whether that is a new one.
+func (s *Service) begin(tx Tx, b Browser, in Start) (out Begun, c *challenge, isNew bool, err error) {
 	now := s.core.now()
 	flows, err := loadFlows(tx, b.Flow)
 	if err != nil {
-		return Begun{}, nil, err
+		return Begun{}, nil, false, err
 	}
 	dev, err := loadDevice(tx, b.Device)
 	if err != nil {
-		return Begun{}, nil, err
+		return Begun{}, nil, false, err
 	}
 	live, err := liveChallenge(tx, flows, in.Address, b.Origin, now)
 	if err != nil {
-		return Begun{}, nil, err
+		return Begun{}, nil, false, err
 	}
 	known := dev.knows(in.Address)
 	limits := s.startLimits(b, in.Address, known, live != nil)
 	if err := limits.load(tx); err != nil {
-		return Begun{}, nil, err
+		return Begun{}, nil, false, err
 	}
 	if wait := limits.wait(now); wait > 0 {
-		return Begun{Verdict: Limited, RetryAfter: wait}, nil, nil
+		return Begun{Verdict: Limited, RetryAfter: wait}, nil, false, nil
 	}
-	c, made := live, (*challenge)(nil)
-	if c == nil {
+	if c = live; c == nil {
 		c, err = s.newChallenge(tx, challengeFor{b, in.Address, in.Language, known})
 		if err != nil {
-			return Begun{}, nil, err
+			return Begun{}, nil, false, err
 		}
 		if c == nil {
-			return Begun{Verdict: Limited, RetryAfter: s.globalWait(tx)}, nil, nil
+			return Begun{Verdict: Limited, RetryAfter: s.globalWait(tx)}, nil, false, nil
 		}
-		made = c
+		isNew = true
 	}
 	if err := limits.count(tx, now); err != nil {
-		return Begun{}, nil, err
+		return Begun{}, nil, false, err
 	}
 	cookie := b.Flow
 	if flows.Browser == "" { // a cookie we did not make is never taken over
 		cookie = randomToken(32)
 		flows.Browser = hashToken(cookie)
 	}
-	if made != nil {
+	if isNew {
 		c.Browser = flows.Browser
 		if err := c.save(tx); err != nil {
-			return Begun{}, nil, err
+			return Begun{}, nil, false, err
 		}
 	}
 	f := flowRecord{ID: randomToken(9), Challenge: c.ID, ReturnTo: in.ReturnTo, Language: in.Language, Public: in.Public}
 	flows.add(f)
-	return Begun{Verdict: Accepted, FlowCookie: cookie, Flow: f.ID}, made, flows.save(tx, now)
+	return Begun{Verdict: Accepted, FlowCookie: cookie, Flow: f.ID}, c, isNew, flows.save(tx, now)
 }
 
 // startLimits are the counters that a start must fit and counts for. A browser
@@ -136,24 +138,24 @@ func liveChallenge(tx Tx, flows *browserFlows, a Address, at Origin, now time.Ti
 	return nil, nil
 }
 
-func (s *Service) began(b Browser, in Start, out Begun, made *challenge) {
+func (s *Service) began(b Browser, in Start, out Begun, c *challenge, isNew bool) {
 	name, reason := EventBegin, ""
 	switch {
 	case out.Verdict != Accepted:
 		name, reason = EventRefused, out.Verdict.String()
 		s.core.turnedAway.add(b, in.Address, s.core.now(), Outcome(reason))
-	case made == nil:
+	case !isNew:
 		reason = "already_sent"
-	case made.Decoy:
-		reason = string(s.decoyOutcome(made))
+	case c.Decoy:
+		reason = string(s.decoyOutcome(c))
 	}
 	e := s.event(name, b, in.Address, reason)
-	if made != nil {
-		e.Challenge = made.ID
+	if c != nil {
+		e.Challenge, e.Expires = c.ID, c.Expires
 	}
 	s.observe(e) // before its mail is
-	if made != nil {
-		s.core.queue.add(made)
+	if isNew {
+		s.core.queue.add(c)
 	}
 }
 

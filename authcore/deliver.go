@@ -26,7 +26,7 @@ func (q *queue) deliver(ctx context.Context, m *mail) error {
 	message, err := s.compose(c, cmp.Or(m.kind, LetterSignIn))
 	if err != nil {
 		q.core.log.Error("a mail can't be put into words", "error", err)
-		s.observe(Event{Name: EventMailFailed, Address: c.Address, Challenge: c.ID, Reason: "compose"})
+		s.observe(Event{Name: EventMailFailed, Address: c.Address, Challenge: c.ID, Reason: "compose", Letter: m.kind})
 		return nil
 	}
 	for _, courier := range s.couriers(m.text) {
@@ -63,7 +63,7 @@ func (q *queue) try(ctx context.Context, s *Service, courier courier, m *mail, c
 	}
 	q.note(courier, err != nil && fault == SenderDown)
 	m.news = append(m.news, q.outcome(courier.name, err, fault, reason))
-	e := Event{Name: EventMailSent, Address: c.Address, Challenge: c.ID, Origin: c.Origin, Sender: courier.name, Took: time.Since(began)}
+	e := Event{Name: EventMailSent, Address: c.Address, Challenge: c.ID, Origin: c.Origin, Sender: courier.name, Letter: m.kind, Took: time.Since(began)}
 	c.mark(&e)
 	if err != nil {
 		e.Name, e.Reason, e.Detail = EventMailFailed, fault.String(), reason

@@ -14,14 +14,16 @@ type Event struct {
 	Address   Address
 	Mark      string // keyed hash of Address
 	Subject   string
-	Session   string // sid
-	Challenge string // id of the challenge
+	Session   string    // sid
+	Challenge string    // id of the challenge
+	Expires   time.Time // of code and link, for a challenge
 	Origin    Origin
 	Client    netip.Addr
-	Method    string // "code" or "link", for a sign-in
-	Reason    string // for a refusal or an ending: a stable word
-	Sender    string // which sender took or refused a mail
-	Detail    string // for operators: a sender's answer
+	Method    string     // "code" or "link", for a sign-in
+	Reason    string     // for a refusal or an ending: a stable word
+	Sender    string     // which sender took or refused a mail
+	Letter    LetterKind // of a mail that is not the one to sign in with
+	Detail    string     // for operators: a sender's answer
 	Took      time.Duration
 	App       string // which app asked, empty for a gate
 }

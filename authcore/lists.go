@@ -110,6 +110,15 @@ func (l *Lists) Add(path string) {
 	}
 }
 
+// Paths are those of the lists.
+func (l *Lists) Paths() []string {
+	paths := make([]string, len(l.files))
+	for i, f := range l.files {
+		paths[i] = f.path
+	}
+	return paths
+}
+
 // Load reads every list once. A list that can't be read or has a bad line is
 // an error that names file and line: at the start of a configuration somebody
 // is there to mend it.

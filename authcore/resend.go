@@ -10,9 +10,11 @@ import (
 // live, else new ones. It never gives back a try.
 func (s *Service) Resend(ctx context.Context, b Browser, flow string) (Answer, error) {
 	if wait, down := s.core.queue.down(); down {
+		s.observe(s.event(EventRefused, b, Address{}, MailDown.String()))
 		return Answer{Verdict: MailDown, RetryAfter: wait}, nil
 	}
 	return s.answer(ctx, b, func(t *attempt) (Answer, error) {
+		t.resend = true
 		if err := t.find(flow); err != nil || t.c == nil {
 			return Answer{Verdict: NoFlow}, err
 		}
@@ -79,15 +81,26 @@ func (t *attempt) send() (Answer, error) {
 		}
 	}
 	if p, err := loadPause(t.tx, t.c.Address, t.now); err != nil || p != nil && !t.c.Known {
+		t.wished(string(OutcomePaused))
 		return Answer{Verdict: Accepted}, err // looks sent, and is not
 	}
 	t.queued = t.c
+	t.wished("resent")
 	if !t.c.Decoy {
 		if err := t.c.note(t.tx, Step{At: t.now, Outcome: OutcomeQueued}); err != nil {
 			return Answer{}, err
 		}
 	}
 	return Answer{Verdict: Accepted}, t.s.core.queue.put(t.tx, t.c)
+}
+
+// wished notes what came of the wish for a mail of t.c: this word, unless none
+// is ever sent for it.
+func (t *attempt) wished(word string) {
+	if t.c.Decoy {
+		word = string(t.s.decoyOutcome(t.c))
+	}
+	t.again = word
 }
 
 // renew puts a new challenge in the place of t.c, which is dead.
@@ -101,6 +114,7 @@ func (t *attempt) renew() error {
 	c.Browser = t.flows.Browser
 	t.flows.renew(t.c.ID, c.ID)
 	t.c, t.queued = c, c
+	t.wished("renewed")
 	if err := c.save(t.tx); err != nil {
 		return err
 	}

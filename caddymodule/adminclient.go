@@ -36,19 +36,23 @@ func newAdminClient(address, config, adapter string) (*adminClient, error) {
 		address = caddy.DefaultAdminListen
 	}
 	parsed, err := caddy.ParseNetworkAddress(address)
-	if err != nil || parsed.PortRangeSize() > 1 {
-		return nil, notAnAddress(address)
+	if err != nil || parsed.PortRangeSize() > 1 || !parsed.IsUnixNetwork() && !strings.HasPrefix(parsed.Network, "tcp") {
+		return nil, notAnAddress(address) // http://localhost:2019 is an address to Caddy, in the network "http:"
 	}
 	c := &adminClient{address: address, origin: "http://" + parsed.JoinHostPort(0)}
 	if parsed.IsUnixNetwork() {
 		parsed.Host, _, _ = strings.Cut(parsed.Host, "|") // permissions
 		c.origin = "http://127.0.0.1"
 	}
-	c.http = &http.Client{Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, parsed.Network, parsed.JoinHostPort(0))
+	c.http = &http.Client{
+		Transport: &http.Transport{
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, parsed.Network, parsed.JoinHostPort(0))
+			},
 		},
-	}}
+		// A site may answer so, an admin endpoint never does.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 	return c, nil
 }
 
@@ -105,11 +109,18 @@ func (c *adminClient) call(method, path string, in, out any) error {
 // open makes one request and returns a 2xx answer.
 func (c *adminClient) open(method, path string, in any) (*http.Response, error) {
 	resp, err := c.send(method, path, in)
-	if err != nil || resp.StatusCode/100 == 2 {
+	if err != nil || resp.StatusCode/100 == 2 && isOurs(resp) {
 		return resp, err
 	}
 	defer resp.Body.Close()
 	return nil, c.refused(resp)
+}
+
+// isOurs tells an answer of the admin API from that of a site, which may be all
+// that stands at an address.
+func isOurs(resp *http.Response) bool {
+	kind, _, _ := strings.Cut(resp.Header.Get("Content-Type"), ";")
+	return resp.StatusCode == http.StatusNoContent || kind == "application/json" || kind == "application/x-ndjson"
 }
 
 // post makes a request whose answer may also be a 502 that says more.
@@ -160,11 +171,14 @@ func (c *adminClient) refused(resp *http.Response) error {
 		Error string `json:"error"`
 	}
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
-	if json.Unmarshal(text, &answer) != nil || answer.Error == "" {
-		if resp.StatusCode == http.StatusNotFound {
-			return &commandError{code: exitFailed, problem: fmt.Sprintf("the server at %s is a Caddy without Gatehouse, or of a version without this command", c.address)}
-		}
-		return &commandError{code: exitFailed, problem: fmt.Sprintf("the server at %s answers %s", c.address, resp.Status)}
+	isText := json.Unmarshal(text, &answer) == nil && answer.Error != ""
+	switch {
+	case isText && resp.StatusCode != http.StatusUnauthorized: // which the admin API never is
+	case !isText && resp.StatusCode == http.StatusNotFound:
+		return &commandError{code: exitFailed, problem: fmt.Sprintf("the server at %s is a Caddy without Gatehouse, or of a version without this command", c.address)}
+	default:
+		return &commandError{exitFailed, fmt.Sprintf("what answers at %s (%s) is not the admin endpoint", c.address, resp.Status),
+			"Say where that is with --address, or with --config and the configuration that the server runs with."}
 	}
 	code := exitNo
 	if resp.StatusCode >= 500 {

@@ -84,6 +84,7 @@ type App struct {
 	store       authcore.Store
 	mailSenders []authcore.Sender
 	murmur      murmur
+	listStates  listStates
 	ready       chan struct{} // closed once Start has succeeded, or will not
 	settle      sync.Once
 	current     atomic.Pointer[running]
@@ -183,6 +184,7 @@ func (a *App) start() error {
 	if err := a.lists.Load(); err != nil {
 		return fmt.Errorf("reading the lists of people: %w", err)
 	}
+	a.listStates.begin(a.lists.Paths())
 	if err := a.placeGates(); err != nil {
 		return err
 	}

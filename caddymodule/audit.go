@@ -33,13 +33,14 @@ func (a *App) checkAudit() error {
 }
 
 // observe takes every event of the core. It must not block. What one client can
-// cause without end is counted each time, but logged and handed on once a minute.
+// cause without end is counted each time, but logged and handed on once a minute
+// for each person it is about.
 func (a *App) observe(e authcore.Event) {
 	countEvent(e)
 	missed := 0
 	if endless(e) {
 		var ok bool
-		if missed, ok = a.murmur.allow(e.Client, refusalKind(e.Name+" "+e.Reason), time.Now()); !ok {
+		if missed, ok = a.murmur.allow(e.Client, refusalKind(e.Name+" "+e.Reason), e.Mark, time.Now()); !ok {
 			return
 		}
 	}
@@ -101,6 +102,7 @@ func (a *App) fields(e authcore.Event) []zap.Field {
 		{"method", e.Method},
 		{"reason", e.Reason},
 		{"sender", e.Sender},
+		{"letter", string(e.Letter)},
 		{"detail", e.Detail},
 		{"app", e.App},
 	} {
@@ -110,6 +112,9 @@ func (a *App) fields(e authcore.Event) []zap.Field {
 	}
 	if e.Took > 0 {
 		fields = append(fields, zap.Duration("took", e.Took))
+	}
+	if !e.Expires.IsZero() {
+		fields = append(fields, zap.Time("expires", e.Expires))
 	}
 	return fields
 }

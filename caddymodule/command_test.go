@@ -2,7 +2,10 @@ package caddymodule
 
 import (
 	"encoding/json"
+	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -65,7 +68,9 @@ func TestCommands(t *testing.T) {
 	wantText(t, o.done("sessions", "alice@example.com"), alice.Session.ID)
 	wantText(t, o.done("users"), alice.Session.Subject, "alice@example.com", "staff")
 	wantText(t, o.done("users", "alice@example.com"), alice.Session.Subject, alice.Session.ID)
-	wantText(t, o.done("why", "alice@example.com", site+"/x"), "allowed, by staff", "used at "+site, "accepted by smtp")
+	wantText(t, o.done("why", "alice@example.com", site+"/x"), "allowed, by staff", "used at "+site)
+	// She may have signed in before the queue wrote down who took the mail.
+	eventually(t, "the sender is known", func() bool { return strings.Contains(o.done("why", "alice@example.com"), "accepted by smtp") })
 	o.fails(exitNo, []string{"not allowed: deny bob@example.com", "no code was asked for"}, "why", "bob@example.com", site)
 	o.fails(exitNo, []string{"no entry names this address"}, "why", "mallory@example.net")
 	o.fails(exitNo, []string{"no gate stands at this site"}, "why", "alice@example.com", "https://elsewhere.example")
@@ -77,6 +82,8 @@ func TestCommands(t *testing.T) {
 	o.fails(exitUsage, []string{"--delete needs"}, "users", "--delete")
 	o.fails(exitUsage, []string{"sessions [<address"}, "sessions", "a", "b")
 	o.fails(exitUsage, []string{"unknown flag"}, "sessions", "--bogus")
+	o.fails(exitUsage, []string{"from 1 to 1000"}, "sessions", "--limit", "0")
+	o.fails(exitUsage, []string{"from 1 to 1000"}, "users", "--limit", "1001")
 
 	var status statusJSON
 	o.document(&status, "status")
@@ -199,9 +206,32 @@ func TestCommandsWithoutAServer(t *testing.T) {
 	if code != exitUsage {
 		t.Errorf("%d: %s", code, errs)
 	}
-	_, errs, code = runCommand(t, nil, "status", "--address", "::::")
-	if code != exitUsage || !strings.Contains(errs, "--address localhost:2019") {
-		t.Errorf("%d: %s", code, errs)
+	for _, address := range []string{"::::", "http://localhost:2019", "localhost:1-9", "udp/localhost:2019"} {
+		_, errs, code = runCommand(t, nil, "status", "--address", address)
+		if code != exitUsage || !strings.Contains(errs, "--address localhost:2019") {
+			t.Errorf("%s: %d: %s", address, code, errs)
+		}
+	}
+}
+
+// What stands at the address may be a site, which asks for a sign-in, leads
+// somewhere or shows a page.
+func TestCommandsAtASite(t *testing.T) {
+	for what, answer := range map[string]http.HandlerFunc{
+		"gate": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusUnauthorized)
+			_, _ = io.WriteString(w, `{"error":"login_required"}`)
+		},
+		"redirect": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) },
+		"page":     func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<!doctype html>") },
+	} {
+		site := httptest.NewServer(answer)
+		_, errs, code := runCommand(t, nil, "status", "--address", strings.TrimPrefix(site.URL, "http://"))
+		if code != exitFailed || !strings.Contains(errs, "is not the admin endpoint") || !strings.Contains(errs, "with --address") {
+			t.Errorf("%s: %d: %s", what, code, errs)
+		}
+		site.Close()
 	}
 }
 

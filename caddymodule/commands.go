@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
 )
 
 // operatorCommands are all commands, in the order in which help lists them.
@@ -62,11 +64,11 @@ var operatorCommands = []operatorCommand{
 			c.Flags().StringP("output", "o", "", "the file to write; default: standard output")
 		},
 		long:    "Writes people and their sessions as lines of JSON, for gatehouse import. The file\nis personal data. With --keys, whoever has it and the secret can sign in as anybody.",
-		example: "  $ gatehouse export --output backup.ndjson",
+		example: "  $ gatehouse export --output backup.ndjson\n  $ gatehouse export --keys --output move.ndjson",
 	}, {
 		name: "import", args: "<file, or - for standard input>", short: "Takes over what export wrote", least: 1, most: 1, run: importLines,
 		long:    "Takes over people, sessions and keys. All lines are checked before the first is\ntaken over; a broken one is named and nothing is changed. The same file again\nchanges nothing, so an import that was interrupted is simply done again.",
-		example: "  $ gatehouse import backup.ndjson",
+		example: "  $ gatehouse import backup.ndjson\n  $ ssh old-machine gatehouse export --keys | gatehouse import -",
 	},
 }
 
@@ -80,6 +82,9 @@ func pageFlags(c *cobra.Command) {
 // what leads to the page after the last.
 func (o *operator) pages(one func(query string) (next string, err error)) (string, error) {
 	limit, _ := o.cmd.Flags().GetInt("limit")
+	if limit < 1 || limit > authcore.MaxPage {
+		return "", usage("--limit is a number from 1 to %d", authcore.MaxPage)
+	}
 	next := o.flag("after")
 	for {
 		query := url.Values{"limit": {fmt.Sprint(limit)}, "after": {next}}

@@ -26,7 +26,12 @@ var conditions = []struct {
 	{describe("store_failed", "1 while the store takes no writes: sign-ins get a 503."), func(_ authcore.Status, h badgerstore.Health) float64 { return oneIf(h.Err != nil) }},
 }
 
-var senderDown = describe("sender_down", "1 for a sender that failed, by its own fault, at its last attempt.", "sender")
+// One value for each sender and file: list of the configuration in use.
+var (
+	senderDown = describe("sender_down", "1 for a sender that failed, by its own fault, at its last attempt.", "sender")
+	listState  = describe("list_state", "What became of a file of people: 0 good, 1 bad lines in it, 2 unreadable and held, 3 unreadable and refused.", "file")
+	listLines  = describe("list_bad_lines", "Lines of a file of people that could not be read.", "file")
+)
 
 func describe(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc(namespace+"_"+name, help, labels, nil)
@@ -45,6 +50,8 @@ func (condition) Describe(descs chan<- *prometheus.Desc) {
 		descs <- c.desc
 	}
 	descs <- senderDown
+	descs <- listState
+	descs <- listLines
 }
 
 // Collect implements prometheus.Collector. Before the first start there is
@@ -60,6 +67,10 @@ func (condition) Collect(out chan<- prometheus.Metric) {
 	}
 	for _, s := range status.Senders {
 		out <- prometheus.MustNewConstMetric(senderDown, prometheus.GaugeValue, oneIf(s.Down), s.Name)
+	}
+	for path, list := range app.listStates.all() {
+		out <- prometheus.MustNewConstMetric(listState, prometheus.GaugeValue, float64(list.State), path)
+		out <- prometheus.MustNewConstMetric(listLines, prometheus.GaugeValue, float64(list.BadLines), path)
 	}
 }
 

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -42,7 +44,7 @@ func (c *adminCall) examine() []findingOut {
 	ctx, cancel := context.WithTimeout(c.r.Context(), examineTimeout)
 	defer cancel()
 	checks := []func() []findingOut{
-		c.app.examineConfig, c.app.examineDomain, c.app.examineProxies, c.examineStore, c.examineClock,
+		c.app.examineConfig, c.app.examineLists, c.app.examineDomain, c.app.examineProxies, c.examineStore, c.examineClock,
 		func() []findingOut { return c.app.examineDNS(ctx, doctorDNS) },
 		func() []findingOut { return c.app.examineSenders(ctx) },
 	}
@@ -84,7 +86,7 @@ func (a *App) examineConfig() []findingOut {
 		add(levelWarning, "insecure_http lets people sign in over plain http", "take it out once the sites have certificates: whoever listens gets the sessions")
 	}
 	if a.Audit == auditOff {
-		add(levelNote, "the audit log is off", "write audit on, to be able to tell later who signed in")
+		add(levelNote, "the audit log is off", "take audit off out, to be able to tell later who signed in")
 	}
 	for _, g := range a.gates {
 		if g.ReportOnly {
@@ -96,6 +98,27 @@ func (a *App) examineConfig() []findingOut {
 	}
 	if out == nil {
 		return []findingOut{fine("configuration", "%d gates, nothing to say", len(a.allGates()))}
+	}
+	return out
+}
+
+// examineLists looks at the files of people.
+func (a *App) examineLists() []findingOut {
+	const check = "lists"
+	var out []findingOut
+	all := a.listStates.all()
+	for _, path := range slices.Sorted(maps.Keys(all)) {
+		list := all[path]
+		switch list.State {
+		case authcore.ListBadLines:
+			out = append(out, findingOut{check, levelError, fmt.Sprintf("%s: %d bad lines, the first is line %d: %s", path, list.BadLines, list.Bad[0].Line, list.Bad[0].Problem),
+				"mend them: they admit nobody"})
+		case authcore.ListHeld, authcore.ListRefused:
+			out = append(out, findingOut{check, levelError, path + " can't be read: " + list.Problem,
+				"put it back, readable for the user that the server runs as: a minute after it is gone it admits nobody"})
+		default:
+			out = append(out, fine(check, "%s is in force", path))
+		}
 	}
 	return out
 }
@@ -117,7 +140,7 @@ func (a *App) examineDomain() []findingOut {
 	for _, g := range a.gates {
 		for _, host := range g.place.hosts {
 			if name := strings.TrimPrefix(host, "*."); name != a.Domain && !strings.HasSuffix(name, "."+a.Domain) {
-				out = append(out, findingOut{check, levelNote, host + " is not under " + a.Domain + " and has sessions of its own", ""})
+				out = append(out, findingOut{check, levelNote, host + " is not under " + a.Domain + " and has sessions of its own", "right if people shall sign in there apart; else give it a name under " + a.Domain})
 			}
 		}
 	}
@@ -131,8 +154,8 @@ func (a *App) examineProxies() []findingOut {
 		return nil
 	}
 	var out []findingOut
-	for name, server := range app.Servers {
-		out = append(out, examineServer(name, server))
+	for _, name := range slices.Sorted(maps.Keys(app.Servers)) {
+		out = append(out, examineServer(name, app.Servers[name]))
 	}
 	return out
 }

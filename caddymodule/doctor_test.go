@@ -47,7 +47,7 @@ func levels(findings []findingOut) string {
 	var all []string
 	for _, f := range findings {
 		all = append(all, f.Check+" "+f.Level)
-		if f.Level != levelOK && f.Level != levelNote && f.Do == "" {
+		if f.Level != levelOK && f.Do == "" {
 			all = append(all, "(nothing to do)")
 		}
 	}

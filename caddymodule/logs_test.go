@@ -2,8 +2,10 @@ package caddymodule
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -31,13 +33,54 @@ func (s *secretsSeen) add(words ...string) {
 	}
 }
 
-// addCookies remembers the cookies that an answer sets.
-func (s *secretsSeen) addCookies(resp *http.Response) {
+// addText remembers what looks like a token: signed ones, and words of 40
+// characters, which 240 random bits take. Ids are shorter.
+func (s *secretsSeen) addText(text string) { s.add(tokenIn.FindAllString(text, -1)...) }
+
+var tokenIn = regexp.MustCompile(`[A-Za-z0-9_-]{40,}(?:\.[A-Za-z0-9_-]+)*`)
+
+// watched is a transport that remembers the secrets of all answers: cookies,
+// and tokens where they lead or in what they say.
+type watched struct {
+	*http.Transport
+	seen *secretsSeen
+}
+
+func (w watched) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := w.Transport.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
 	for _, c := range resp.Cookies() {
 		if strings.Contains(c.Name, "gatehouse") {
-			s.add(c.Value)
+			w.seen.add(c.Value)
 		}
 	}
+	w.seen.addText(resp.Header.Get("Location"))
+	if resp.StatusCode != http.StatusSwitchingProtocols && resp.Header.Get("Content-Encoding") == "" {
+		resp.Body = &watchedBody{ReadCloser: resp.Body, seen: w.seen}
+	}
+	return resp, nil
+}
+
+// watchedBody remembers the tokens in the first part of a body.
+type watchedBody struct {
+	io.ReadCloser
+	seen *secretsSeen
+	text []byte
+}
+
+const watchedMost = 64 << 10
+
+func (b *watchedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.text = append(b.text, p[:min(n, watchedMost-len(b.text))]...)
+	return n, err
+}
+
+func (b *watchedBody) Close() error {
+	b.seen.addText(string(b.text))
+	return b.ReadCloser.Close()
 }
 
 // logOutput is where the configuration of a test writes its log, at level
@@ -89,6 +132,7 @@ func (m *machine) addMails() {
 		for _, link := range linkInMail.FindAllStringSubmatch(parsed.Text, -1) {
 			m.seen.add(link[1])
 		}
+		m.seen.addText(parsed.Text)
 	}
 }
 
@@ -133,5 +177,24 @@ func TestLogsAreLookedThrough(t *testing.T) {
 		if holds(test.line, test.secret) != test.want {
 			t.Errorf("%s in %s", test.secret, test.line)
 		}
+	}
+}
+
+// What is given out is remembered, wherever an answer has it.
+func TestSecretsAreSeen(t *testing.T) {
+	cookie, ticket, signed := strings.Repeat("c", 20), strings.Repeat("t", 43), "eyJhbGciOiJFZERTQSIsImtpZCI6ImEifQeyJhbGciOi.eyJzdWIiOiJhIn0.c2ln"
+	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Set-Cookie", "__Host-gatehouse="+cookie)
+		w.Header().Set("Location", "/handover?ticket="+ticket)
+		_, _ = io.WriteString(w, `{"token":"`+signed+`","sid":"0rm6yCXrTGiQ0vKM9tWbLw"}`)
+	}))
+	defer site.Close()
+	var seen secretsSeen
+	resp, err := (&http.Client{Transport: watched{new(http.Transport), &seen}}).Get(site.URL)
+	must(t, err)
+	_, err = io.Copy(io.Discard, resp.Body)
+	must(t, errors.Join(err, resp.Body.Close()))
+	if got := strings.Join(seen.words, " "); got != cookie+" "+ticket+" "+signed {
+		t.Errorf("seen: %s", got)
 	}
 }

@@ -115,7 +115,7 @@ func (m *machine) ask(method, path string, form url.Values, cookies []*http.Cook
 	for _, c := range cookies {
 		r.AddCookie(c)
 	}
-	resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(r)
+	resp, err := watched{&http.Transport{DisableKeepAlives: true}, &m.seen}.RoundTrip(r)
 	if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.EOF) {
 		// Caddy closes the old socket shortly after a reload has come back,
 		// and with it connections that no request was read from. Browsers try
@@ -123,7 +123,6 @@ func (m *machine) ask(method, path string, form url.Values, cookies []*http.Cook
 		return m.ask(method, path, form, cookies)
 	}
 	must(m, err)
-	m.seen.addCookies(resp)
 	_, err = io.Copy(io.Discard, resp.Body)
 	must(m, err)
 	must(m, resp.Body.Close())

@@ -15,7 +15,7 @@ import (
 // Labels have words of our own, or names that stand in the configuration:
 // nothing that a visitor can choose.
 var (
-	challenges = counter("challenges_total", "Codes that were asked for, by what came of it: begun, already_sent, resent, or why nothing was sent.", "result")
+	challenges = counter("challenges_total", "Codes that were asked for, by what came of it: begun, already_sent, resent, renewed, or why nothing was sent.", "result")
 	answers    = counter("answers_total", "Codes and links that were answered, by what came of it; accepted is a sign-in.", "result")
 	signIns    = counter("sign_ins_total", "Sign-ins, by method.", "method")
 	endings    = counter("sessions_ended_total", "Sessions that were ended before their time, by reason.", "reason")
@@ -32,19 +32,12 @@ var (
 	storeCalls = histogram("store_seconds", "Time that the store took, by kind of transaction.",
 		[]float64{1e-5, 1e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 5e-2, 0.1, 0.5, 1, 5}, "op")
 	storeErrors = counter("store_errors_total", "Transactions that failed because of the store.", "op")
-
-	listStates = gauge("list_state", "What became of a file of people: 0 good, 1 bad lines in it, 2 unreadable and held, 3 unreadable and refused.", "file")
-	listLines  = gauge("list_bad_lines", "Lines of a file of people that could not be read.", "file")
 )
 
 const namespace = "caddy_gatehouse"
 
 func counter(name, help string, labels ...string) *prometheus.CounterVec {
 	return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)
-}
-
-func gauge(name, help string, labels ...string) *prometheus.GaugeVec {
-	return prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help}, labels)
 }
 
 func histogram(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
@@ -55,7 +48,7 @@ func histogram(name, help string, buckets []float64, labels ...string) *promethe
 func collectors() []prometheus.Collector {
 	return []prometheus.Collector{
 		challenges, answers, signIns, endings, alarms, reloads, droppedAll, refusals,
-		checks, mails, storeCalls, storeErrors, listStates, listLines, condition{},
+		checks, mails, storeCalls, storeErrors, condition{},
 	}
 }
 
@@ -97,11 +90,6 @@ func or(s, otherwise string) string {
 		return otherwise
 	}
 	return s
-}
-
-func countList(e authcore.ListEvent) {
-	listStates.WithLabelValues(e.Path).Set(float64(e.State))
-	listLines.WithLabelValues(e.Path).Set(float64(e.BadLines))
 }
 
 // The outcomes of a check. Their observers are looked up once: a check takes

@@ -105,16 +105,26 @@ func TestMetricsAreBounded(t *testing.T) {
 func TestListMetrics(t *testing.T) {
 	o := newOperated(t)
 	people := o.dir + "/people.txt"
-	must(t, os.WriteFile(people, []byte("alice@example.com\n"), 0o600))
+	write := func(text string) { must(t, os.WriteFile(people, []byte(text), 0o600)) }
+	state, bad := `caddy_gatehouse_list_state{file="`+people+`"}`, `caddy_gatehouse_list_bad_lines{file="`+people+`"}`
+	write("alice@example.com\n")
 	o.run("", "file:"+people)
-	if got := o.metrics()[`caddy_gatehouse_list_state{file="`+people+`"}`]; got != 0 {
+	if got, shown := o.metrics()[state]; got != 0 || !shown {
 		t.Errorf("a good list has state %v", got)
 	}
-	must(t, os.WriteFile(people, []byte("alice@example.com\nnot an address\n"), 0o600))
-	eventually(t, "the bad line shows", func() bool {
-		now := o.metrics()
-		return now[`caddy_gatehouse_list_state{file="`+people+`"}`] == 1 && now[`caddy_gatehouse_list_bad_lines{file="`+people+`"}`] == 1
-	})
+	write("alice@example.com\nnot an address\n")
+	eventually(t, "the bad line shows", func() bool { return o.metrics()[state] == 1 && o.metrics()[bad] == 1 })
+	write("alice@example.com\n")
+	o.run("", "file:"+people, "report_only")
+	if now := o.metrics(); now[state] != 0 || now[bad] != 0 {
+		t.Errorf("a list that was mended before a reload has state %v", now[state])
+	}
+	write("alice@example.com\nnot an address\n")
+	eventually(t, "the bad line shows again", func() bool { return o.metrics()[state] == 1 })
+	o.run("", "staff")
+	if _, shown := o.metrics()[state]; shown {
+		t.Error("a list that is in no configuration raises an alarm for ever")
+	}
 }
 
 // metricNames are all names that /metrics can show of us.

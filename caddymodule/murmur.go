@@ -2,12 +2,15 @@ package caddymodule
 
 import (
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
 
 // murmur keeps the log readable, and the disk free, whatever clients send: one
-// line a minute about each client and subject. The zero value is ready for use.
+// line a minute about each client and kind of event, or a few if they are about
+// different people: many stand behind one address. The zero value is ready for
+// use.
 type murmur struct {
 	mu   sync.Mutex
 	said map[murmurKey]*murmured
@@ -21,6 +24,7 @@ type murmurKey struct {
 type murmured struct {
 	until  time.Time
 	missed int
+	about  []string // whom the lines since then are about
 }
 
 const (
@@ -28,20 +32,22 @@ const (
 	// murmurClients bounds the memory. When so many clients had their line
 	// within a minute, others get none: that is an attack, and it is in the log.
 	murmurClients = 1024
+	// murmurPeople bounds the lines of one client and kind within a minute.
+	murmurPeople = 16
 )
 
 // allow tells whether a line may be written, and how many were not since the
-// last one.
-func (m *murmur) allow(client netip.Addr, kind refusalKind, now time.Time) (missed int, ok bool) {
+// last one. about is whom it is about, empty for nobody.
+func (m *murmur) allow(client netip.Addr, kind refusalKind, about string, now time.Time) (missed int, ok bool) {
 	key := murmurKey{oneClient(client), kind}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if s := m.said[key]; s != nil {
 		if now.Before(s.until) {
-			s.missed++
-			return 0, false
+			return 0, s.speakOf(about)
 		}
 		missed, s.missed, s.until = s.missed, 0, now.Add(murmurEvery)
+		s.about = append(s.about[:0], about)
 		return missed, true
 	}
 	if len(m.said) >= murmurClients {
@@ -53,8 +59,19 @@ func (m *murmur) allow(client netip.Addr, kind refusalKind, now time.Time) (miss
 	if m.said == nil {
 		m.said = map[murmurKey]*murmured{}
 	}
-	m.said[key] = &murmured{until: now.Add(murmurEvery)}
+	m.said[key] = &murmured{until: now.Add(murmurEvery), about: []string{about}}
 	return 0, true
+}
+
+// speakOf tells whether there may be another line within the minute: about
+// somebody whom no other was about.
+func (s *murmured) speakOf(about string) bool {
+	if slices.Contains(s.about, about) || len(s.about) >= murmurPeople {
+		s.missed++
+		return false
+	}
+	s.about = append(s.about, about)
+	return true
 }
 
 func (m *murmur) forget(now time.Time) {

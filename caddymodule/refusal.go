@@ -79,7 +79,7 @@ func countRefusal(kind refusalKind, reportOnly bool) {
 const retryAfter = "5"
 
 // report counts a refusal and logs it, the latter at most once a minute for
-// each client and reason.
+// each client, reason and person.
 func (v *visit) report(why refusal) {
 	reportOnly := v.g != nil && v.g.ReportOnly
 	countRefusal(why.kind, reportOnly)
@@ -94,14 +94,20 @@ func (v *visit) report(why refusal) {
 // note writes one line, unless there was the same about this client within a
 // minute: whoever sends bad cookies by the thousand must not fill the disk.
 func (v *visit) note(kind refusalKind, detail string, more ...zap.Field) {
-	client := v.client()
-	missed, ok := v.app.murmur.allow(client, kind, time.Now())
+	client, who := v.client(), ""
+	if v.session != nil {
+		who = v.session.Subject
+	}
+	missed, ok := v.app.murmur.allow(client, kind, who, time.Now())
 	if !ok {
 		return
 	}
 	v.auditRefusal(kind)
 	fields := append(more, zap.String("reason", string(kind)), zap.String("client_ip", client.String()),
 		zap.String("host", quoted(v.r.Host)), zap.Int("suppressed", missed))
+	if v.session != nil {
+		fields = append(fields, zap.String("address", v.app.shown(v.session.Address)), zap.String("sub", who))
+	}
 	if detail != "" {
 		fields = append(fields, zap.String("detail", detail))
 	}
@@ -127,7 +133,7 @@ func (v *visit) notStarted(err error, own bool) error {
 		return v.pass(false)
 	}
 	countRefusal(unavailable, false)
-	if missed, ok := v.app.murmur.allow(v.client(), unavailable, time.Now()); ok {
+	if missed, ok := v.app.murmur.allow(v.client(), unavailable, "", time.Now()); ok {
 		v.app.log.Error("a request came before gatehouse had started: "+err.Error(), zap.String("host", quoted(v.r.Host)), zap.Int("suppressed", missed))
 	}
 	h := v.w.Header()

@@ -3,7 +3,6 @@ package caddymodule
 import (
 	"encoding/json"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -456,33 +455,5 @@ func TestGarbageDoesNotFillTheLog(t *testing.T) {
 	}
 	if n := f.logs.Len(); n != 1 {
 		t.Errorf("%d lines", n)
-	}
-}
-
-func TestMurmurIsBounded(t *testing.T) {
-	var m murmur
-	now := time.Now()
-	addr := netip.MustParseAddr("10.0.0.0")
-	said := 0
-	for range 5000 {
-		if _, ok := m.allow(addr, staleCookie, now); ok {
-			said++
-		}
-		addr = addr.Next()
-	}
-	if said != murmurClients || len(m.said) != murmurClients {
-		t.Errorf("%d lines, %d clients in memory", said, len(m.said))
-	}
-	if _, ok := m.allow(addr, staleCookie, now.Add(murmurEvery)); !ok {
-		t.Error("room is not made again")
-	}
-	one := netip.MustParseAddr("2001:db8::1")
-	m = murmur{}
-	m.allow(one, staleCookie, now)
-	if _, ok := m.allow(one.Next(), staleCookie, now); ok {
-		t.Error("a /64 is one client")
-	}
-	if missed, ok := m.allow(one, staleCookie, now.Add(murmurEvery)); !ok || missed != 1 {
-		t.Errorf("missed %d", missed)
 	}
 }

@@ -102,6 +102,7 @@ func (v *visitor) do(method, path string, body io.Reader, headers ...string) *an
 			keepSecret("cookie "+c.Name, c.Value)
 		}
 	}
+	keepTokens("token in an answer", response.Header.Get("Location")+" "+string(text))
 	return &answer{response, string(text)}
 }
 

@@ -2,15 +2,47 @@ package caddymodule
 
 import (
 	"fmt"
+	"maps"
+	"sync"
 
 	"go.uber.org/zap"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 )
 
+// listStates is what became of the file: lists of one configuration, by path.
+// It belongs to the configuration, so that the metrics of a list go with it and
+// one that was mended by a reload is good.
+type listStates struct {
+	mu  sync.Mutex
+	now map[string]authcore.ListEvent
+}
+
+// begin notes that all lists were read whole.
+func (l *listStates) begin(paths []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.now = map[string]authcore.ListEvent{}
+	for _, path := range paths {
+		l.now[path] = authcore.ListEvent{Path: path, State: authcore.ListGood}
+	}
+}
+
+func (l *listStates) note(e authcore.ListEvent) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.now[e.Path] = e
+}
+
+func (l *listStates) all() map[string]authcore.ListEvent {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.now)
+}
+
 // observeList reports what became of a file: list.
 func (a *App) observeList(e authcore.ListEvent) {
-	countList(e)
+	a.listStates.note(e)
 	log := a.log.With(zap.String("file", e.Path), zap.Stringer("state", e.State))
 	switch e.State {
 	case authcore.ListGood:

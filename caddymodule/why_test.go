@@ -1,0 +1,223 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/smtp/smtptest"
+)
+
+// seeker is somebody who asks for a code, in a browser of their own.
+type seeker struct {
+	o       *operated
+	email   string
+	cookies []string
+}
+
+func (s *seeker) post(path string, form url.Values) *http.Response {
+	s.o.Helper()
+	resp := s.o.fetch(s.o.client(false), "POST", path, strings.NewReader(form.Encode()),
+		"Content-Type: application/x-www-form-urlencoded", "Sec-Fetch-Site: same-origin", "Cookie: "+strings.Join(s.cookies, "; "))
+	for _, c := range resp.Cookies() {
+		s.cookies = append(s.cookies, c.Name+"="+c.Value)
+	}
+	return resp
+}
+
+// asks asks for a code.
+func (o *operated) asks(email string) *seeker {
+	o.Helper()
+	s := &seeker{o: o, email: email}
+	s.post("/_gatehouse/login", url.Values{"email": {email}})
+	return s
+}
+
+func (s *seeker) answers(code string) { s.post("/_gatehouse/code", url.Values{"code": {code}}) }
+
+func wrongCode(code string) string {
+	return code[:len(code)-1] + string('0'+(code[len(code)-1]-'0'+1)%10)
+}
+
+// everyOutcome brings about each outcome that a code can have, for a person of
+// its own.
+func (o *operated) everyOutcome() map[string]string {
+	o.Helper()
+	o.asks("mallory@example.net")
+	o.mail.RefuseTo("deferred@example.com", 450)
+	o.asks("deferred@example.com")
+	o.mail.RefuseTo("refused@example.com", 550)
+	o.asks("refused@example.com")
+	o.asks("accepted@example.com")
+	o.asks("limited@example.com")
+	o.asks("limited@example.com")
+	o.asks("opened@example.com")
+	link, err := url.Parse(o.mail.NextTo(o, "opened@example.com").Link(o))
+	must(o, err)
+	o.fetch(o.client(false), "GET", link.Path, nil)
+	wrong := o.asks("wrong@example.com")
+	wrong.answers(wrongCode(o.code("wrong@example.com")))
+	locked := o.asks("locked@example.com")
+	code := wrongCode(o.code("locked@example.com"))
+	for range 5 {
+		locked.answers(code)
+	}
+	used := o.asks("used@example.com")
+	used.answers(o.code("used@example.com"))
+	return map[string]string{
+		"mallory@example.net": "not_allowed", "deferred@example.com": "deferred", "refused@example.com": "refused",
+		"accepted@example.com": "accepted", "limited@example.com": "limited", "opened@example.com": "link_opened",
+		"wrong@example.com": "wrong_code", "locked@example.com": "locked", "used@example.com": "used",
+	}
+}
+
+// Whatever became of a code, the command tells it, and so does the audit log
+// alone.
+func TestWhyTellsEveryOutcome(t *testing.T) {
+	o := newOperated(t)
+	config := strings.Replace(string(o.config("", "*@example.com")), `"count":1000`, `"count":1`, 1)
+	o.load([]byte(config))
+	site := o.origin("app.example.com")
+	for email, want := range o.everyOutcome() {
+		o.whyAgrees(email, site, want)
+	}
+	reached, release := o.mail.Hold(smtptest.Data)
+	o.asks("queued@example.com")
+	<-reached
+	o.whyAgrees("queued@example.com", site, "queued")
+	release()
+	o.whyAgrees("queued@example.com", site, "accepted")
+
+	o.load([]byte(strings.Replace(config, `"limits":`, `"code":{"digits":6,"lifetime":"1s","attempts":5},"limits":`, 1)))
+	late := o.asks("expired@example.com")
+	code := o.code("expired@example.com")
+	o.whyAgrees("expired@example.com", site, "expired")
+	late.answers(code)
+	if got := o.audited("answer_refused"); got[len(got)-1]["reason"] != "expired" {
+		t.Errorf("%v", got[len(got)-1])
+	}
+	o.whyAgrees("expired@example.com", site, "expired")
+
+	o.mail.Stop()
+	o.asks("first@example.com") // meets the failure
+	o.whyAgrees("first@example.com", site, "deferred")
+	eventually(t, "mail is down", func() bool {
+		var s statusJSON
+		o.document(&s, "status")
+		return s.Mail.Down
+	})
+	o.asks("down@example.com")
+	o.whyAgrees("down@example.com", site, "mail_down")
+}
+
+// whyAgrees waits until the command tells what became of the person's newest
+// code, and compares with what the log tells.
+func (o *operated) whyAgrees(email, site, want string) {
+	o.Helper()
+	var why whyJSON
+	newest := func() string {
+		text, _, _ := o.command("why", email, site, "--json")
+		why = whyJSON{}
+		must(o, json.Unmarshal([]byte(text), &why))
+		if len(why.Mails) == 0 {
+			return "none"
+		}
+		return why.Mails[0].Outcome
+	}
+	eventually(o, email+" is "+want, func() bool { return newest() == want })
+	m := why.Mails[0]
+	if m.Site != site || (m.Challenge == "") != slices.Contains([]string{"limited", "mail_down"}, want) {
+		o.Errorf("%s: %+v", email, m)
+	}
+	if slices.Contains([]string{"accepted", "deferred", "refused", "used"}, want) && m.Sender != "smtp "+o.mail.Addr {
+		o.Errorf("%s: by sender %q", email, m.Sender)
+	}
+	if got := o.outcomeInLog(why.Mark, m.Challenge); got != want {
+		o.Errorf("%s: %s, but by the log %s", email, want, got)
+	}
+	text, _, _ := o.command("why", email, site)
+	wantText(o, text, want+" at "+site, "mark in the audit log: "+why.Mark)
+}
+
+// outcomeInLog is what docs/audit.md says about the lines of one challenge, or
+// of the start of somebody that led to none.
+func (o *operated) outcomeInLog(mark, challenge string) string {
+	o.Helper()
+	has := map[string]map[string]any{}
+	for _, e := range o.audited("") {
+		id, _ := e["challenge"].(string)
+		if e["mark"] != mark || id != challenge || e["letter"] != nil {
+			continue
+		}
+		reason, _ := e["reason"].(string)
+		has[strings.TrimSpace(e["event"].(string)+" "+reason)] = e
+	}
+	for _, row := range []struct{ event, outcome string }{
+		{"challenge not_allowed", "not_allowed"}, {"challenge_refused limited", "limited"}, {"challenge_refused mail_down", "mail_down"},
+		{"signed_in", "used"}, {"answer_refused locked", "locked"}, {"mail_failed rejected", "refused"},
+	} {
+		if has[row.event] != nil {
+			return row.outcome
+		}
+	}
+	begun, sent := has["challenge"], has["mail_sent"] != nil
+	switch {
+	case begun == nil:
+		return "nothing"
+	case sent && float64(time.Now().UnixNano())/1e9 > begun["expires"].(float64):
+		return "expired"
+	case has["answer_refused wrong_code"] != nil:
+		return "wrong_code"
+	case has["link_opened other_browser"] != nil:
+		return "link_opened"
+	case sent:
+		return "accepted"
+	case has["mail_failed deferred"] != nil, has["mail_failed sender_down"] != nil:
+		return "deferred"
+	}
+	return "queued"
+}
+
+// One client can cause lines without end, but not about everybody: those about
+// other people at the same network are not lost.
+func TestAuditTellsPeopleOfOneNetworkApart(t *testing.T) {
+	o := newOperated(t)
+	o.load([]byte(strings.Replace(string(o.config("", "*@example.com")), `"count":1000`, `"count":1`, 1)))
+	for range 3 {
+		o.asks("alice@example.com")
+		o.asks("bob@example.com")
+	}
+	if found := o.audited("challenge_refused"); len(found) != 2 || found[0]["mark"] == found[1]["mark"] {
+		t.Errorf("%v", found)
+	}
+}
+
+// The commands don't put an address where Caddy's own log of admin requests
+// would show it.
+func TestCommandsKeepAddressesOutOfURLs(t *testing.T) {
+	o := newOperated(t)
+	o.run("", "*@example.com")
+	o.signIn("alice@example.com")
+	for _, args := range [][]string{{"why", "alice@example.com"}, {"sessions", "alice@example.com"}, {"users", "alice@example.com"}, {"test-email", "alice@example.com"}, {"revoke", "alice@example.com"}} {
+		o.done(args...)
+	}
+	asked := 0
+	for _, e := range o.lines() {
+		uri, _ := e["uri"].(string)
+		if e["logger"] != "admin.api" || !strings.HasPrefix(uri, adminRoot) {
+			continue
+		}
+		asked++
+		if regexp.MustCompile(`alice|@|%40`).MatchString(uri) {
+			t.Error(uri)
+		}
+	}
+	if asked < 8 {
+		t.Errorf("%d calls are in the log", asked)
+	}
+}
