@@ -93,15 +93,19 @@ func TestWhyTellsEveryOutcome(t *testing.T) {
 	release()
 	o.whyAgrees("queued@example.com", site, "accepted")
 
-	o.load([]byte(strings.Replace(config, `"limits":`, `"code":{"digits":6,"lifetime":"1s","attempts":5},"limits":`, 1)))
+	short := strings.Replace(config, `"limits":`, `"code":{"digits":6,"lifetime":"1s","attempts":5},"limits":`, 1)
+	o.load([]byte(strings.Replace(short, `"count":1`, `"count":2`, 1)))
 	late := o.asks("expired@example.com")
 	code := o.code("expired@example.com")
-	o.whyAgrees("expired@example.com", site, "expired")
-	late.answers(code)
-	if got := o.audited("answer_refused"); got[len(got)-1]["reason"] != "expired" {
-		t.Errorf("%v", got[len(got)-1])
+	first := o.whyAgrees("expired@example.com", site, "expired")
+	late.answers(code) // which brings a new one
+	if refused := o.audited("answer_refused"); refused[len(refused)-1]["reason"] != "expired" || refused[len(refused)-1]["challenge"] != first {
+		t.Errorf("%v is not about %s", refused[len(refused)-1], first)
 	}
-	o.whyAgrees("expired@example.com", site, "expired")
+	o.code("expired@example.com")
+	if second := o.whyAgrees("expired@example.com", site, "expired"); second == first {
+		t.Error("there is no new code")
+	}
 
 	o.mail.Stop()
 	o.asks("first@example.com") // meets the failure
@@ -116,8 +120,8 @@ func TestWhyTellsEveryOutcome(t *testing.T) {
 }
 
 // whyAgrees waits until the command tells what became of the person's newest
-// code, and compares with what the log tells.
-func (o *operated) whyAgrees(email, site, want string) {
+// code, and compares with what the log tells. It returns the code's challenge.
+func (o *operated) whyAgrees(email, site, want string) (challenge string) {
 	o.Helper()
 	var why whyJSON
 	newest := func() string {
@@ -142,6 +146,7 @@ func (o *operated) whyAgrees(email, site, want string) {
 	}
 	text, _, _ := o.command("why", email, site)
 	wantText(o, text, want+" at "+site, "mark in the audit log: "+why.Mark)
+	return m.Challenge
 }
 
 // outcomeInLog is what docs/audit.md says about the lines of one challenge, or
@@ -166,6 +171,9 @@ func (o *operated) outcomeInLog(mark, challenge string) string {
 		}
 	}
 	begun, sent := has["challenge"], has["mail_sent"] != nil
+	if renewed := has["challenge renewed"]; renewed != nil {
+		begun = renewed
+	}
 	switch {
 	case begun == nil:
 		return "nothing"
