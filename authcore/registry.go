@@ -59,9 +59,9 @@ func Browsers(list []SessionInfo) []SessionInfo {
 // MaxPage bounds a page of a list.
 const MaxPage = 1000
 
-// scanAhead is how many records are looked at for one of a page: those that
-// have ended stay in the store for a while. A page may be short, or empty,
-// although more follows.
+// scanAhead is how many times a page's worth of records is looked at for one:
+// those that have ended stay in the store for a while. A page may be short, or
+// empty, although more follows.
 const scanAhead = 4
 
 // Sessions returns a page of the live sessions of everybody, in the order of
@@ -69,26 +69,42 @@ const scanAhead = 4
 // pass as after for the next page, empty at the end.
 func (c *Core) Sessions(ctx context.Context, after string, limit int) (page []SessionInfo, next string, err error) {
 	limit = pageSize(limit)
-	if after != "" {
-		after = keySession + after
-	}
 	err = c.store.View(ctx, func(tx Tx) error {
-		page, next = nil, ""
-		items, err := tx.Scan(keySession, after, limit*scanAhead)
+		var records []*sessionRecord
+		records, next, err = c.scanSessions(tx, after, limit)
 		if err != nil {
 			return err
-		}
-		records, rest, err := c.liveRecords(tx, items, limit)
-		if err != nil {
-			return err
-		}
-		if rest || len(items) == limit*scanAhead {
-			next = lastID(items, records, limit)
 		}
 		page, err = c.withPeople(tx, records)
 		return err
 	})
 	return page, next, err
+}
+
+// scanSessions is Sessions before whose they are is known.
+func (c *Core) scanSessions(tx Tx, after string, limit int) (records []*sessionRecord, next string, err error) {
+	if after != "" {
+		after = keySession + after
+	}
+	for range scanAhead {
+		items, err := tx.Scan(keySession, after, limit+1)
+		if err != nil {
+			return nil, "", err
+		}
+		live, rest, err := c.liveRecords(tx, items, limit-len(records))
+		if err != nil {
+			return nil, "", err
+		}
+		records = append(records, live...)
+		switch {
+		case rest:
+			return records, records[limit-1].ID, nil
+		case len(items) <= limit:
+			return records, "", nil
+		}
+		after = items[limit].Key
+	}
+	return records, strings.TrimPrefix(after, keySession), nil
 }
 
 // SessionsOf returns the live sessions of one person, the last used first: at
@@ -247,15 +263,6 @@ func (r *sessionRecord) info(p *person) SessionInfo {
 		out.Machine, out.Method = r.Machine.Name, "token"
 	}
 	return out
-}
-
-// lastID is the id up to which a page has looked: the last one on a full page,
-// else the last one read.
-func lastID(items []Item, records []*sessionRecord, limit int) string {
-	if len(records) == limit {
-		return records[limit-1].ID
-	}
-	return strings.TrimPrefix(items[len(items)-1].Key, keySession)
 }
 
 func pageSize(limit int) int {
