@@ -5,10 +5,19 @@
   const code = one('#code'), again = one('[data-wait]')
   // For a sign-in that is done the server leads on from there.
   const lookAgain = () => location.replace('/_gatehouse/code?flow=' + one('[name=flow]').value)
+  const words = new Intl.RelativeTimeFormat(d.documentElement.lang + '-u-nu-latn')
   let proof, pasted
   // No server sees what follows the # of the page that was asked for.
   const to = one('[name=return_to]')
   if (to && location.hash && !to.value.includes('#')) to.value += location.hash
+  // How long ago says more than a time in UTC, which stays for the pointer.
+  for (const t of d.querySelectorAll('time')) {
+    let n = (new Date(t.dateTime) - Date.now()) / 6e4, unit = 'minute'
+    if (Math.abs(n) > 90) n /= 60, unit = 'hour'
+    if (unit == 'hour' && Math.abs(n) > 36) n /= 24, unit = 'day'
+    t.title = t.textContent
+    t.textContent = words.format(Math.round(n) || -1, unit)
+  }
   // A second press of the button would be answered "already used".
   d.addEventListener('submit', e => {
     const f = e.target
@@ -36,7 +45,6 @@
   if (again) {
     const end = Date.now() + again.dataset.wait * 1e3, text = one('#wait'), live = one('#live')
     let said = +again.dataset.wait + 1
-    const words = new Intl.RelativeTimeFormat(d.documentElement.lang + '-u-nu-latn')
     const tick = () => {
       const n = Math.ceil((end - Date.now()) / 1e3)
       if (n < 1) {
