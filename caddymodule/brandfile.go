@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -61,7 +62,9 @@ var brandWords = words[*Brand]{
 		{"logo", func(b *Brand, d *caddyfile.Dispenser) error { return oneOf(d, &b.Logo, "logo /etc/gatehouse/logo.svg") }},
 		{"accent", readAccent},
 		{"pages", func(b *Brand, d *caddyfile.Dispenser) error { return oneOf(d, &b.Pages, "pages /etc/gatehouse/pages") }},
-		{"support", func(b *Brand, d *caddyfile.Dispenser) error { return oneOf(d, &b.Support, "support help@example.com") }},
+		{"support", func(b *Brand, d *caddyfile.Dispenser) error {
+			return cmp.Or(oneOf(d, &b.Support, "support help@example.com"), b.look().Check())
+		}},
 	},
 }
 
@@ -71,7 +74,7 @@ func readAccent(b *Brand, d *caddyfile.Dispenser) error {
 	if err := oneOf(d, &b.Accent, `accent "#1d4ed8"`); err != nil {
 		return fmt.Errorf("%w\nwith the quotes: without them # begins a comment", err)
 	}
-	return nil
+	return b.look().Check()
 }
 
 // look is the brand in the words of pages.

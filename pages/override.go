@@ -41,6 +41,9 @@ func openTemplates(dir string) (fs.FS, error) {
 	if err != nil || dir == "" {
 		return ownFiles{builtin, nil}, err
 	}
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return nil, errors.New("there is no such directory; gatehouse pages export makes one with the originals")
+	}
 	own := os.DirFS(dir)
 	known, err := templateNames()
 	if err != nil {
