@@ -47,9 +47,9 @@ func (c *catalog) sessions(list []authcore.SessionInfo, own *authcore.Session) [
 		agent := c.agent(s.Agent)
 		out = append(out, SessionView{
 			ID: s.ID, This: s.ID == own.ID || s.ID == own.Parent, Public: s.Public,
-			Agent: agent, Network: s.Network, Method: s.Method,
+			Agent: agent, Network: near(s.Network), Method: s.Method,
 			Began: momentOf(s.AuthTime), Seen: momentOf(s.LastSeen), Sites: hostsOf(s.Sites),
-			End: c.sayHTML("account.end", 0, values{"agent": agent}),
+			End: c.sayHTML("account.end", 0, given("agent", agent)),
 		})
 	}
 	slices.SortStableFunc(out, func(a, b SessionView) int {
@@ -87,7 +87,7 @@ func (c *catalog) attempts(list []authcore.Attempt) []AttemptView {
 	for _, a := range list {
 		out = append(out, AttemptView{
 			At: momentOf(a.At), Outcome: cmp.Or(outcomeWords[a.Outcome], "unfinished"),
-			Agent: c.agent(a.Agent), Network: a.Network,
+			Agent: c.agent(a.Agent), Network: near(a.Network),
 		})
 	}
 	return out
@@ -144,7 +144,7 @@ func (c *catalog) sampleAccount() ([]SessionView, []AttemptView) {
 	list := []authcore.SessionInfo{
 		{
 			ID: "AAAAAAAAAAAAAAAAAAAAAA", Method: "code", AuthTime: sampleTime, LastSeen: sampleTime.Add(time.Hour),
-			Agent: sampleAgent, Network: "203.0.113.0/24", Sites: []string{sampleOrigin, "https://files.example.org"},
+			Agent: sampleAgent, Network: sampleNetwork, Sites: []string{sampleOrigin, "https://files.example.org"},
 		},
 		{ID: "BBBBBBBBBBBBBBBBBBBBBB", Method: "link", AuthTime: sampleTime, LastSeen: sampleTime, Public: true, Sites: []string{sampleOrigin}},
 	}
@@ -153,7 +153,7 @@ func (c *catalog) sampleAccount() ([]SessionView, []AttemptView) {
 		authcore.OutcomeUsed, authcore.OutcomeWrongCode, authcore.OutcomeLocked, authcore.OutcomeLimited,
 		authcore.OutcomeRejected, authcore.OutcomeExpired,
 	} {
-		attempts = append(attempts, authcore.Attempt{At: sampleTime, Outcome: outcome, Agent: sampleAgent, Network: "203.0.113.0/24"})
+		attempts = append(attempts, authcore.Attempt{At: sampleTime, Outcome: outcome, Agent: sampleAgent, Network: sampleNetwork})
 	}
 	return c.sessions(list, &authcore.Session{ID: list[0].ID}), c.attempts(attempts)
 }

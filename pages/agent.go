@@ -1,6 +1,10 @@
 package pages
 
-import "strings"
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+)
 
 // Families of browsers and systems by a part of the User-Agent that gives them
 // away. The order matters: nearly all pretend to be Safari, and most Chrome.
@@ -31,4 +35,18 @@ func firstMatch(s string, table [][2]string) string {
 		}
 	}
 	return ""
+}
+
+// near writes a network as people may have seen addresses written: 203.0.113.x
+// for 203.0.113.0/24, 2001:db8:7:x for 2001:db8:7::/48.
+func near(network string) string {
+	p, err := netip.ParsePrefix(network)
+	if err != nil {
+		return network
+	}
+	if a := p.Addr(); a.Is4() {
+		return strings.TrimSuffix(a.String(), "0") + "x"
+	}
+	b := p.Addr().As16()
+	return fmt.Sprintf("%x:%x:%x:x", uint(b[0])<<8|uint(b[1]), uint(b[2])<<8|uint(b[3]), uint(b[4])<<8|uint(b[5]))
 }

@@ -2,12 +2,10 @@ package pages
 
 import (
 	"bytes"
-	"compress/gzip"
 	"encoding/json"
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 )
@@ -56,6 +54,7 @@ func (e *exchange) contentPolicy(target authcore.Origin) string {
 // page answers with a page.
 func (e *exchange) page(status int, v *View) {
 	var html bytes.Buffer
+	html.Grow(long) // which all but the longest fit into
 	if err := e.p.look.render(&html, v); err != nil {
 		// Templates are tried out when they are loaded, so this is a fault of
 		// ours; the visitor still gets an answer.
@@ -91,49 +90,30 @@ func (e *exchange) json(status int, value any) {
 	e.write(status, append(body, '\n'))
 }
 
-// write sends a body, compressed if the browser takes it: Caddy's encode comes
-// after us.
+// write sends a body made for this visitor, compressed if the browser takes it:
+// Caddy's encode comes after us.
 func (e *exchange) write(status int, body []byte) {
-	h := e.w.Header()
-	h.Add("Vary", "Accept-Encoding")
-	if acceptsGzip(e.r.Header) {
-		body = compress(body)
-		h.Set("Content-Encoding", "gzip")
+	if e.zips() {
+		e.send(status, compress(body, e.p.look.fixed))
+		return
 	}
-	h.Set("Content-Length", strconv.Itoa(len(body)))
+	e.send(status, body)
+}
+
+// zips tells whether the body is to be compressed, and says so.
+func (e *exchange) zips() bool {
+	e.w.Header().Add("Vary", "Accept-Encoding")
+	if !acceptsGzip(e.r.Header) {
+		return false
+	}
+	e.w.Header().Set("Content-Encoding", "gzip")
+	return true
+}
+
+func (e *exchange) send(status int, body []byte) {
+	e.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	e.w.WriteHeader(status)
 	if e.r.Method != http.MethodHead {
 		e.w.Write(body) // a visitor who is gone needs no answer
 	}
-}
-
-var compressors = sync.Pool{New: func() any {
-	w, _ := gzip.NewWriterLevel(nil, gzip.DefaultCompression) // errs only for unknown levels
-	return w
-}}
-
-func compress(body []byte) []byte {
-	var out bytes.Buffer
-	w := compressors.Get().(*gzip.Writer)
-	defer compressors.Put(w)
-	w.Reset(&out)
-	_, _ = w.Write(body) // a bytes.Buffer takes everything
-	w.Close()
-	return out.Bytes()
-}
-
-// acceptsGzip reads Accept-Encoding. "gzip;q=0" is a no; "*" alone is none of
-// a browser's.
-func acceptsGzip(h http.Header) bool {
-	for _, line := range h["Accept-Encoding"] {
-		for coding := range strings.SplitSeq(line, ",") {
-			name, quality, _ := strings.Cut(coding, ";")
-			if strings.EqualFold(trim(name), "gzip") {
-				q, found := strings.CutPrefix(strings.ToLower(trim(quality)), "q=")
-				weight, err := strconv.ParseFloat(trim(q), 64)
-				return !found || err == nil && weight > 0
-			}
-		}
-	}
-	return false
 }

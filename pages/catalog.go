@@ -159,17 +159,29 @@ func placeholders(f forms) []string {
 	return names
 }
 
-// values fill the placeholders of a text.
-type values map[string]string
+// values tells what stands in the place of a name, nil for none.
+type values func(name string) string
+
+// given are values in pairs: a name, and what stands in its place.
+func given(pairs ...string) values {
+	return func(name string) string {
+		for i := 0; i < len(pairs); i += 2 {
+			if pairs[i] == name {
+				return pairs[i+1]
+			}
+		}
+		return ""
+	}
+}
 
 // say returns a text with its values in place, for a number if it depends on
-// one. values may be nil.
+// one.
 func (c *catalog) say(key string, n int, v values) string {
 	return fill(c.text(key, n), func(name string) string {
 		if name == "n" {
 			return strconv.Itoa(n)
 		}
-		return v[name]
+		return v(name)
 	})
 }
 
@@ -178,13 +190,16 @@ func (c *catalog) say(key string, n int, v values) string {
 func (c *catalog) sayHTML(key string, n int, v values) template.HTML {
 	text := html.EscapeString(c.text(key, n))
 	return template.HTML(fill(text, func(name string) string {
-		value := html.EscapeString(v[name])
-		switch name {
-		case "n":
+		if name == "n" {
 			return strconv.Itoa(n)
+		}
+		value := html.EscapeString(v(name))
+		switch name {
 		case "address", "session":
-			return `<b><bdi dir="ltr">` + value + `</bdi></b>`
-		case "host", "network", "time", "reference", "support":
+			return `<b><bdi dir="ltr">` + breakable(value) + `</bdi></b>`
+		case "time":
+			return `<bdi dir="ltr" class="nb">` + value + `</bdi>`
+		case "host", "network", "reference", "support":
 			return `<bdi dir="ltr">` + value + `</bdi>`
 		case "agent":
 			// It begins with a name in Latin letters, and its words are the text's.
@@ -194,6 +209,18 @@ func (c *catalog) sayHTML(key string, n int, v values) template.HTML {
 		}
 		return value
 	}))
+}
+
+// A line of a narrow phone has room for an address of so many letters.
+const narrow = 24
+
+// breakable lets an address that does not fit into a line break before its @,
+// rather than anywhere. A shorter one goes to the next line as a whole.
+func breakable(address string) string {
+	if len(address) < narrow {
+		return address
+	}
+	return strings.Replace(address, "@", "<wbr>@", 1)
 }
 
 // fill puts values in the place of all {names}.
@@ -218,6 +245,9 @@ func fill(text string, value func(name string) string) string {
 
 func (c *catalog) text(key string, n int) string {
 	f := c.texts[key]
+	if !f.plural() {
+		return f["other"]
+	}
 	if text, ok := f[c.formOf(n)]; ok {
 		return text
 	}
@@ -226,6 +256,7 @@ func (c *catalog) text(key string, n int) string {
 
 func (c *catalog) has(key string) bool { return c.texts[key] != nil }
 
+func (c *catalog) name() string      { return c.texts[keyName]["other"] }
 func (c *catalog) lang() string      { return c.tag.String() }
 func (c *catalog) direction() string { return c.texts[keyDirection]["other"] }
 

@@ -83,7 +83,7 @@ func (e *exchange) codeAgain(a authcore.Answer) {
 	switch a.Verdict {
 	case authcore.Malformed:
 		v.State = "malformed"
-		v.Error = v.words.sayHTML(ifElse(a.Found == 0, "code.empty", "code.short"), a.Found, v.values())
+		v.fail(ifElse(a.Found == 0, "code.empty", "code.short"), a.Found)
 	case authcore.Wrong:
 		v.State = "wrong"
 		v.fail("code.wrong", a.TriesLeft)

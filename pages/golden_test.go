@@ -162,3 +162,30 @@ func TestLanguageGoesAlong(t *testing.T) {
 	b.post("/_gatehouse/code", "code", "1")
 	b.wants(422, `lang="ar"`, "خطأ")
 }
+
+// TestSwitcherKeepsWhatThePageKnows: another language is the same page.
+func TestSwitcherKeepsWhatThePageKnows(t *testing.T) {
+	b := newHouse(t).browser()
+	b.get("/_gatehouse/login?return_to=/x%3Fa%3D1%26b&login_hint=bob%40example.com&max_age=60&other=1")
+	b.wants(200, `/_gatehouse/login?login_hint=bob%40example.com&amp;max_age=60&amp;return_to=%2Fx%3Fa%3D1%26b&amp;ui_locales=de" lang="de" hreflang="de">Deutsch<`)
+	if strings.Contains(b.body, "other=1") {
+		t.Error("the links carry on what is not theirs")
+	}
+	v := &View{switcher: b.h.pages.look.languages.switcher(b.h.pages.look.languages.all[0], nil)}
+	for _, l := range v.Languages() { // which templates of one's own may use
+		if want := l.URL + `" lang="` + l.Lang; !strings.Contains(string(v.LanguageItems()), want) {
+			t.Errorf("the list lacks %s", want)
+		}
+	}
+}
+
+func TestNetworksForPeople(t *testing.T) {
+	for network, want := range map[string]string{
+		"203.0.113.0/24": "203.0.113.x", "198.51.100.0/24": "198.51.100.x", "10.0.0.0/24": "10.0.0.x",
+		"2001:db8:7::/48": "2001:db8:7:x", "2001:db8::/48": "2001:db8:0:x", "": "", "nowhere": "nowhere",
+	} {
+		if got := near(network); got != want {
+			t.Errorf("near(%q) is %q, want %q", network, got, want)
+		}
+	}
+}

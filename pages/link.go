@@ -74,11 +74,14 @@ func (e *exchange) linkDead(found authcore.LinkView) {
 	v := e.linkView("", found)
 	v.Address, v.Username = "", ""
 	v.dead(found.Verdict)
-	if e.v.Session != nil {
+	f := found.Flow
+	switch {
+	case e.v.Session != nil && f != nil && e.signedInFor(f):
+		v.Continue = e.location(f.ReturnTo)
+	case e.v.Session != nil:
 		v.Continue = "/"
-		if f := found.Flow; f != nil && e.signedInFor(f) {
-			v.Continue = e.location(f.ReturnTo)
-		}
+	case f != nil && found.Verdict != authcore.Used:
+		v.Flow, v.Resend = f.ID, true // the address need not be typed again
 	}
 	e.page(http.StatusGone, v)
 }
@@ -96,7 +99,7 @@ func (v *View) dead(why authcore.Verdict) {
 	default:
 		v.State, key = "unknown", "link.unknown"
 	}
-	v.headed(v.words.say(key, v.Minutes, v.values()))
+	v.headed(v.words.say(key, v.Minutes, v.value))
 }
 
 func (e *exchange) linkView(state string, found authcore.LinkView) *View {
@@ -104,7 +107,7 @@ func (e *exchange) linkView(state string, found authcore.LinkView) *View {
 	v := e.view("link", state)
 	v.Address, v.Username = found.Address.Display(), found.Address.String()
 	v.AskedAt = utc(found.AskedAt)
-	v.Agent, v.Network = e.words.agent(found.Agent), found.Network
+	v.Agent, v.Network = e.words.agent(found.Agent), near(found.Network)
 	return v
 }
 
@@ -121,7 +124,7 @@ func (c *catalog) agent(userAgent string) string {
 	browser, system := parseAgent(userAgent)
 	switch {
 	case browser != "" && system != "":
-		return c.say("agent", 0, values{"browser": browser, "system": system})
+		return c.say("agent", 0, given("browser", browser, "system", system))
 	case browser == "" && system == "":
 		return c.say("agent.unknown", 0, nil)
 	}

@@ -36,7 +36,7 @@ func login(e *exchange) {
 	if query.Has(startOver) && e.v.Session == nil {
 		v.note("problem.no_flow")
 	}
-	v.Languages = e.p.look.languages.links(e.words, query)
+	v.switcher = e.p.look.languages.switcher(e.words, query)
 	e.page(http.StatusOK, v)
 }
 
@@ -91,24 +91,8 @@ func (e *exchange) loginAgain(status int, v *View) {
 	if v.ReturnTo != "" {
 		query.Set("return_to", v.ReturnTo)
 	}
-	v.Languages = e.p.look.languages.links(e.words, query)
+	v.switcher = e.p.look.languages.switcher(e.words, query)
 	e.page(status, v)
-}
-
-// links lead to the sign-in page in every language.
-func (l *languages) links(here *catalog, query url.Values) []LanguageLink {
-	all := make([]LanguageLink, len(l.all))
-	kept := url.Values{}
-	for _, name := range []string{"return_to", "max_age", startOver} {
-		if query.Has(name) {
-			kept.Set(name, query.Get(name))
-		}
-	}
-	for i, c := range l.all {
-		kept.Set("ui_locales", c.lang())
-		all[i] = LanguageLink{Name: c.say(keyName, 0, nil), Lang: c.lang(), URL: Root + "login?" + kept.Encode(), Here: c == here}
-	}
-	return all
 }
 
 func ifElse(condition bool, yes, no string) string {

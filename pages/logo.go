@@ -19,9 +19,8 @@ const maxLogo = 256 << 10
 
 // logo is a picture, ready to be served.
 type logo struct {
-	contentType string
-	extension   string
-	content     []byte
+	staticFile
+	extension string
 }
 
 // readLogo reads a logo and makes sure that it is one.
@@ -44,20 +43,24 @@ func readLogo(file string) (*logo, error) {
 	return parseLogo(content)
 }
 
+func newLogo(format, extension string, content []byte) *logo {
+	return &logo{newFile("image/"+format, content), extension}
+}
+
 // parseLogo goes by the content: a name says nothing about what a browser will
 // make of a file.
 func parseLogo(content []byte) (*logo, error) {
 	if _, format, err := image.DecodeConfig(bytes.NewReader(content)); err == nil {
-		return &logo{"image/" + format, format, content}, nil
+		return newLogo(format, format, content), nil
 	}
 	if len(content) > 16 && string(content[:4]) == "RIFF" && string(content[8:12]) == "WEBP" {
-		return &logo{"image/webp", "webp", content}, nil
+		return newLogo("webp", "webp", content), nil
 	}
 	if bytes.Contains(content, []byte("<svg")) {
 		if err := checkSVG(content); err != nil {
 			return nil, fmt.Errorf("the SVG picture %w", err)
 		}
-		return &logo{"image/svg+xml", "svg", content}, nil
+		return newLogo("svg+xml", "svg", content), nil
 	}
 	return nil, errors.New("the file is no PNG, JPEG, WebP or SVG picture")
 }

@@ -31,8 +31,9 @@ type Look struct {
 	style      string        // the style sheet
 	element    template.HTML // the same as an element
 	styleHash  string        // as the policy names it
-	script     []byte
-	client     []byte // for single-page apps
+	fixed      fixedPart     // of every page: the element
+	script     staticFile
+	client     staticFile // for single-page apps
 	scriptPath string
 	logo       *logo
 	logoPath   string
@@ -90,9 +91,11 @@ func (l *Look) loadLogo() (err error) {
 	if l.logo, err = readLogo(l.brand.Logo); err != nil {
 		return fmt.Errorf("brand: logo %s: %w", l.brand.Logo, err)
 	}
-	l.logoPath = Root + "logo-" + hashed(l.logo.content) + "." + l.logo.extension
+	l.logoPath = Root + "logo-" + hashed(l.logo.plain) + "." + l.logo.extension
 	return nil
 }
+
+const javascript = "text/javascript; charset=utf-8"
 
 // loadStatic reads style and script. Both are named by their content, so that
 // a page's policy admits exactly them.
@@ -111,14 +114,15 @@ func (l *Look) loadStatic(files fs.FS) error {
 		l.style += fmt.Sprintf(":root{--a:%s}@media(prefers-color-scheme:dark){:root{--a:%s}}", light, dark)
 	}
 	l.element, l.styleHash = styleElement(l.style)
+	l.fixed = newFixedPart(string(l.element))
 	script, err := builtinTemplates.ReadFile("templates/ui.js")
 	if err != nil {
 		return err
 	}
-	l.script = []byte(squeezeScript(string(script)))
+	l.script = newFile(javascript, []byte(squeezeScript(string(script))))
 	client, err := builtinTemplates.ReadFile("templates/client.js")
-	l.client = []byte(squeezeScript(string(client)))
-	l.scriptPath = Root + "ui-" + hashed(l.script) + ".js"
+	l.client = newFile(javascript, []byte(squeezeScript(string(client))))
+	l.scriptPath = Root + "ui-" + hashed(l.script.plain) + ".js"
 	return err
 }
 

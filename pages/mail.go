@@ -111,32 +111,48 @@ func (v *MailView) N(key string, n int) (string, error) {
 	if !v.words.has(key) {
 		return "", errNoText(key)
 	}
-	all := v.values()
 	if v.Dir == "rtl" {
-		for name, value := range all {
-			all[name] = isolated(value, "\u2068")
-		}
-		// It begins with a name in Latin letters, and its words are the text's.
-		all["agent"] = isolated(v.Agent, "\u2067")
+		return v.words.say(key, n, v.isolated), nil
 	}
-	return v.words.say(key, n, all), nil
+	return v.words.say(key, n, v.value), nil
 }
 
-// isolated keeps a date or a host in its own order inside a right-to-left text,
-// between isolate (U+2067 for right to left, U+2068 for what it begins with) and
-// U+2069. Subjects go without: not every list of mails knows them.
-func isolated(s, isolate string) string {
-	if s == "" {
+// isolated is value for a right-to-left text, in which a date or a host keeps
+// its own order between isolate (U+2067 for right to left, U+2068 for what it
+// begins with) and U+2069. Subjects go without: not every list of mails knows
+// them.
+func (v *MailView) isolated(name string) string {
+	value, isolate := v.value(name), "\u2068"
+	if name == "agent" { // begins with a name in Latin letters, and its words are the text's
+		isolate = "\u2067"
+	}
+	if value == "" {
 		return ""
 	}
-	return isolate + s + "\u2069"
+	return isolate + value + "\u2069"
 }
 
-func (v *MailView) values() values {
-	return values{
-		"address": v.Address, "site": v.Site, "host": v.Host, "code": v.Code, "time": v.AskedAt,
-		"agent": v.Agent, "network": v.Network, "support": v.Support,
+// value is what stands in a text in the place of {name}.
+func (v *MailView) value(name string) string {
+	switch name {
+	case "address":
+		return v.Address
+	case "site":
+		return v.Site
+	case "host":
+		return v.Host
+	case "code":
+		return v.Code
+	case "time":
+		return v.AskedAt
+	case "agent":
+		return v.Agent
+	case "network":
+		return v.Network
+	case "support":
+		return v.Support
 	}
+	return ""
 }
 
 func (m *Mails) view(l authcore.Letter) *MailView {
@@ -146,7 +162,7 @@ func (m *Mails) view(l authcore.Letter) *MailView {
 		Accent: m.look.accent,
 		Site:   m.look.siteName(l.Site), Host: l.Site.Host(), Support: m.look.brand.Support, Address: l.To.Display(),
 		Code: l.Code, Link: l.Link, NotMe: l.NotMe, Minutes: wholeMinutes(l.Lifetime),
-		AskedAt: utc(l.AskedAt), Agent: words.agent(l.Agent), Network: l.Network, words: words,
+		AskedAt: utc(l.AskedAt), Agent: words.agent(l.Agent), Network: near(l.Network), words: words,
 	}
 	if v.Dir == "rtl" {
 		v.Left = "right"
@@ -167,7 +183,7 @@ func (m *Mails) name(v *MailView) {
 	if v.Kind == string(authcore.LetterNewDevice) {
 		subject, label = "mail.new.subject", "mail.new.link"
 	}
-	v.Subject = v.words.say(subject, 0, v.values())
-	v.Label = v.words.say(label, 0, v.values())
-	v.Preheader = v.words.say(preheader, v.Minutes, v.values())
+	v.Subject = v.words.say(subject, 0, v.value)
+	v.Label = v.words.say(label, 0, v.value)
+	v.Preheader = v.words.say(preheader, v.Minutes, v.value)
 }

@@ -41,6 +41,8 @@ func (all mailTemplates) render(v *MailView) (text, html string, err error) {
 		return "", "", fmt.Errorf("there is no mail %q", v.Kind)
 	}
 	var a, b bytes.Buffer
+	a.Grow(1 << 10)
+	b.Grow(3 << 10) // what mails have at most
 	if err := errors.Join(t.text.Execute(&a, v), t.html.Execute(&b, v)); err != nil {
 		return "", "", err
 	}

@@ -88,7 +88,7 @@ func TestNewBrowserIsTold(t *testing.T) {
 		t.Errorf("%q to %s", m.Subject, m.To)
 	}
 	for _, part := range []string{m.Text, m.HTML} {
-		for _, want := range []string{"Safari on iOS", "203.0.113.0/24", "https://app.example.com/_gatehouse/account"} {
+		for _, want := range []string{"Safari on iOS", "203.0.113.x", "https://app.example.com/_gatehouse/account"} {
 			if !strings.Contains(part, want) {
 				t.Errorf("the notice does not say %q:\n%s", want, part)
 			}

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
@@ -66,7 +67,7 @@ func (v *View) problem(kind ProblemKind) {
 	if words, ok := plain[kind]; ok {
 		kind = words
 	}
-	v.Text = v.words.sayHTML("problem."+string(kind), 0, v.values())
+	v.Text = v.words.sayHTML("problem."+string(kind), 0, v.value)
 	v.titled("problem." + string(kind) + ".title")
 }
 
@@ -91,9 +92,11 @@ func (e *exchange) problem(pr Problem) {
 	view := e.view("problem", string(pr.Kind))
 	view.Detail = pr.Detail
 	view.problem(pr.Kind)
-	if pr.Kind == NotAllowed {
-		here := authcore.ParseReturnTo(e.r.URL.RequestURI(), e.v.Origin, nil)
-		view.Login = loginPath(here, e.v.Origin, e.asked)
+	switch pr.Kind {
+	case NotAllowed:
+		view.Login = loginPath(e.here(), e.v.Origin, e.asked)
+	case Unavailable:
+		view.Continue = e.again()
 	}
 	e.page(status, view)
 }
@@ -107,9 +110,26 @@ func (e *exchange) outage(err error) {
 	e.p.log.Error("a sign-in page can't be served", "reference", reference, "error", err)
 	e.retryAfter(retryAfter)
 	view := e.view("problem", string(Unavailable))
-	view.Reference = reference
+	view.Reference, view.Continue = reference, e.again()
 	view.problem(Unavailable)
 	e.page(http.StatusServiceUnavailable, view)
+}
+
+// here is the page that was asked for.
+func (e *exchange) here() authcore.ReturnTo {
+	return authcore.ParseReturnTo(e.r.URL.RequestURI(), e.v.Origin, nil)
+}
+
+// again is where a visitor can ask once more for what was asked for; empty for a
+// form, which only the browser can send again.
+func (e *exchange) again() string {
+	switch {
+	case e.r.Method != http.MethodGet && e.r.Method != http.MethodHead:
+		return ""
+	case strings.HasPrefix(e.r.URL.Path, Root):
+		return e.r.URL.RequestURI()
+	}
+	return e.here().Location(e.v.Origin)
 }
 
 func (e *exchange) retryAfter(d time.Duration) {

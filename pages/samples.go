@@ -11,6 +11,7 @@ const (
 	sampleOrigin  = "https://wiki.example.com"
 	sampleAddress = "name@example.com"
 	sampleSession = "someone.else@example.com"
+	sampleNetwork = "203.0.113.0/24"
 )
 
 var sampleTime = time.Date(2026, 11, 21, 14, 25, 0, 0, time.UTC)
@@ -55,7 +56,7 @@ func (s *sampler) add(screen, state, title string, fill func(*View)) {
 }
 
 func (s *sampler) login() {
-	languages := func(v *View) { v.Languages = s.l.languages.links(s.words, nil) }
+	languages := func(v *View) { v.switcher = s.l.languages.switcher(s.words, nil) }
 	failed := func(email, key string) func(*View) {
 		return func(v *View) {
 			languages(v)
@@ -122,7 +123,7 @@ func (s *sampler) codeDead() {
 
 func (s *sampler) link() {
 	asked := func(v *View) {
-		v.Address, v.AskedAt, v.Agent, v.Network = sampleAddress, utc(sampleTime), s.words.agent(sampleAgent), "203.0.113.0/24"
+		v.Address, v.AskedAt, v.Agent, v.Network = sampleAddress, utc(sampleTime), s.words.agent(sampleAgent), near(sampleNetwork)
 	}
 	ready := func(v *View) {
 		asked(v)
@@ -140,7 +141,10 @@ func (s *sampler) link() {
 		v.dead(authcore.Used)
 	})
 	for _, verdict := range []authcore.Verdict{authcore.Expired, authcore.Locked, authcore.Unknown} {
-		s.add("link", "", "", func(v *View) { v.dead(verdict) })
+		s.add("link", "", "", func(v *View) {
+			v.Flow, v.Resend = "AAAAAAAAAAAA", verdict != authcore.Unknown
+			v.dead(verdict)
+		})
 	}
 }
 
@@ -191,10 +195,12 @@ func (s *sampler) rest() {
 			switch kind {
 			case BadOrigin:
 				v.Detail = "the request came for http://10.0.0.7; write: origin http://10.0.0.7"
+			case InsecureHTTP:
+				v.Detail = "write insecure_http on, or listen on https"
 			case crossSite:
 				v.Detail = "Origin: " + sampleOrigin
 			case Unavailable:
-				v.Reference = "0badcafe"
+				v.Reference, v.Continue = "0badcafe", "/"
 			}
 			v.problem(kind)
 		})
@@ -212,7 +218,7 @@ func SampleLetters(lang string) []authcore.Letter {
 		Kind: authcore.LetterSignIn, To: to, Site: at, Language: lang, Code: "482913",
 		Link:     sampleOrigin + Root + "link/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
 		NotMe:    sampleOrigin + Root + "not-me/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
-		Lifetime: 10 * time.Minute, AskedAt: sampleTime, Agent: sampleAgent, Network: "203.0.113.0/24",
+		Lifetime: 10 * time.Minute, AskedAt: sampleTime, Agent: sampleAgent, Network: sampleNetwork,
 		Thread: "sample",
 	}
 	linkOnly, notice := letter, letter

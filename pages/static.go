@@ -4,16 +4,24 @@ import "net/http"
 
 // static serves a file whose path holds a hash of its content, so that browsers
 // never ask for it twice.
-func (e *exchange) static(contentType string, content []byte) {
+func (e *exchange) static(f staticFile) { e.serve(f, "public, max-age=31536000, immutable") }
+
+func (e *exchange) serve(f staticFile, caching string) {
 	e.guard(bare)
-	e.w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
-	e.w.Header().Set("Content-Type", contentType)
-	e.write(http.StatusOK, content)
+	e.w.Header().Set("Cache-Control", caching)
+	e.w.Header().Set("Content-Type", f.contentType)
+	if f.zipped != nil && e.zips() {
+		e.send(http.StatusOK, f.zipped)
+		return
+	}
+	e.send(http.StatusOK, f.plain)
 }
 
 // picture serves the logo. Opened by itself, an SVG must not run anything.
-func picture(e *exchange) {
-	e.static(e.p.look.logo.contentType, e.p.look.logo.content)
-}
+func picture(e *exchange) { e.static(e.p.look.logo.staticFile) }
 
-func script(e *exchange) { e.static("text/javascript; charset=utf-8", e.p.look.script) }
+func script(e *exchange) { e.static(e.p.look.script) }
+
+// clientScript serves the script for single-page apps. Its address never
+// changes, so browsers ask for it again after an hour.
+func clientScript(e *exchange) { e.serve(e.p.look.client, "public, max-age=3600") }

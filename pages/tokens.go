@@ -71,7 +71,7 @@ func (c *catalog) tokens(list []authcore.MachineToken) []TokenView {
 		for _, p := range t.Sites {
 			view.Sites = append(view.Sites, strings.TrimPrefix(strings.TrimPrefix(p.String(), "https://"), "http://"))
 		}
-		view.End = c.sayHTML("tokens.end", 0, values{"name": t.Name})
+		view.End = c.sayHTML("tokens.end", 0, given("name", t.Name))
 		out = append(out, view)
 	}
 	return out

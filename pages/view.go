@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/url"
+	"strconv"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 )
@@ -35,6 +36,7 @@ type View struct {
 	Replaces bool   // signing in replaces Session, which is somebody else's
 
 	Error  template.HTML // what is wrong with what was sent, empty for nothing
+	Field  string        // id of the field that Error is about, empty for none
 	Notice template.HTML // what has just happened, empty for nothing
 	Text   template.HTML // what a problem page says
 
@@ -54,11 +56,10 @@ type View struct {
 	Agent    string // the browser that asked, as in "Firefox on Windows"
 	Network  string // where that was, coarsely
 
-	Continue  string // address to go on at when already signed in
-	Login     string // path of the sign-in page
-	Detail    string // for whoever runs the site
-	Reference string // to find the problem in the log
-	Languages []LanguageLink
+	Continue  string     // address to go on at when already signed in
+	Login     string     // path of the sign-in page
+	Detail    string     // for whoever runs the site
+	Reference string     // to find the problem in the log
 	Sites     []SiteLink // that the screen lists
 	Tokens    []TokenView
 	Days      []int  // lives of a token to choose from
@@ -68,17 +69,10 @@ type View struct {
 	Attempts  []AttemptView
 	Child     bool // of logout: a portal's session goes on when this one ends alone
 
-	words  *catalog
-	style  template.HTML
-	target authcore.Origin // where the form may lead in the end
-}
-
-// LanguageLink leads to the same page in another language.
-type LanguageLink struct {
-	Name string // of the language in itself
-	Lang string
-	URL  string
-	Here bool // this is the page's language
+	words    *catalog
+	switcher switcher
+	style    template.HTML
+	target   authcore.Origin // where the form may lead in the end
 }
 
 // T returns the text with this key in the language of the page, with the
@@ -90,7 +84,7 @@ func (v *View) N(key string, n int) (template.HTML, error) {
 	if !v.words.has(key) {
 		return "", errNoText(key)
 	}
-	return v.words.sayHTML(key, n, v.values()), nil
+	return v.words.sayHTML(key, n, v.value), nil
 }
 
 // Raw returns the text with this key as it stands in the catalog, for the
@@ -110,12 +104,33 @@ func errNoText(key string) error {
 // other.
 func (v *View) Style() template.HTML { return v.style }
 
-func (v *View) values() values {
-	return values{
-		"address": v.Address, "session": v.Session, "site": v.Site, "host": v.Host, "when": v.When,
-		"time": v.AskedAt, "agent": v.Agent, "network": v.Network, "support": v.Support,
-		"digits": fmt.Sprint(v.Digits), "reference": v.Reference,
+// value is what stands in a text in the place of {name}.
+func (v *View) value(name string) string {
+	switch name {
+	case "address":
+		return v.Address
+	case "session":
+		return v.Session
+	case "site":
+		return v.Site
+	case "host":
+		return v.Host
+	case "when":
+		return v.When
+	case "time":
+		return v.AskedAt
+	case "agent":
+		return v.Agent
+	case "network":
+		return v.Network
+	case "support":
+		return v.Support
+	case "digits":
+		return strconv.Itoa(v.Digits)
+	case "reference":
+		return v.Reference
 	}
+	return ""
 }
 
 // view begins the view of a screen at an origin, which may be zero.
@@ -149,18 +164,28 @@ func (e *exchange) view(screen, state string) *View {
 
 // titled sets heading and title. A page with an error says so first in its
 // title, which is what a screen reader reads first.
-func (v *View) titled(key string) { v.headed(v.words.say(key, 0, v.values())) }
+func (v *View) titled(key string) { v.headed(v.words.say(key, 0, v.value)) }
 
 func (v *View) headed(heading string) {
 	v.Heading = heading
-	v.Title = v.words.say("title", 0, values{"title": v.Heading, "site": v.Site})
+	v.Title = v.words.say("title", 0, given("title", v.Heading, "site", v.Site))
 	if v.Error != "" {
-		v.Title = v.words.say("title.error", 0, values{"title": v.Title})
+		v.Title = v.words.say("title.error", 0, given("title", v.Title))
 	}
 }
 
-func (v *View) fail(key string, n int) { v.Error = v.words.sayHTML(key, n, v.values()) }
-func (v *View) note(key string)        { v.Notice = v.words.sayHTML(key, 0, v.values()) }
+// fieldOf names the field that an error is about, by the error's text.
+var fieldOf = map[string]string{
+	"login.empty": "email", "login.malformed": "email", "notme.wrong": "email",
+	"code.empty": "code", "code.short": "code", "code.wrong": "code",
+	"account.name_bad": "name", "account.not_sure": "sure", "tokens.bad": "name",
+}
+
+func (v *View) fail(key string, n int) {
+	v.Error, v.Field = v.words.sayHTML(key, n, v.value), fieldOf[key]
+}
+
+func (v *View) note(key string) { v.Notice = v.words.sayHTML(key, 0, v.value) }
 
 // loginPath is the sign-in page with what it should know.
 func loginPath(to authcore.ReturnTo, own authcore.Origin, locales string) string {

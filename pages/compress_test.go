@@ -1,0 +1,84 @@
+package pages
+
+import (
+	"bytes"
+	"compress/gzip"
+	"io"
+	"math/rand/v2"
+	"testing"
+)
+
+func TestCompression(t *testing.T) {
+	b := newHouse(t).browser()
+	for accept, want := range map[string]string{
+		"gzip": "gzip", "gzip, deflate, br": "gzip", "br;q=1.0, GZIP;q=0.5": "gzip",
+		"": "", "br": "", "gzip;q=0": "", "gzip; q=0.000": "", "xgzip": "",
+	} {
+		b.headers.Set("Accept-Encoding", accept)
+		b.get("/_gatehouse/login")
+		if got := b.last.Header.Get("Content-Encoding"); got != want {
+			t.Errorf("Accept-Encoding %q: encoded as %q, want %q", accept, got, want)
+		}
+		body := []byte(b.body)
+		if want == "gzip" {
+			r, err := gzip.NewReader(bytes.NewReader(body))
+			check(t, err)
+			body, err = io.ReadAll(r)
+			check(t, err)
+		}
+		if !bytes.HasSuffix(bytes.TrimSpace(body), []byte("</html>")) {
+			t.Errorf("Accept-Encoding %q: not the whole page", accept)
+		}
+	}
+}
+
+// unzip reads a whole gzip stream; nothing may follow it.
+func unzip(t *testing.T, data []byte) []byte {
+	t.Helper()
+	from := bytes.NewReader(data)
+	r, err := gzip.NewReader(from)
+	check(t, err)
+	r.Multistream(false)
+	plain, err := io.ReadAll(r)
+	check(t, err)
+	if from.Len() > 0 {
+		t.Errorf("%d bytes after the stream", from.Len())
+	}
+	return plain
+}
+
+// TestCompressedParts puts streams together and takes them apart again: with the
+// fixed part at the beginning, in the middle, at the end, twice, alone, or not at
+// all, around every size where the compressor changes its ways.
+func TestCompressedParts(t *testing.T) {
+	fixed := newFixedPart("<style>body{margin:0}</style>")
+	random := rand.New(rand.NewPCG(1, 2))
+	for _, size := range []int{0, 1, 3, 100, long - 1, long, 70_000} {
+		noise := make([]byte, size)
+		for i := range noise {
+			noise[i] = "<p>abc d</p>\n"[random.IntN(13)]
+		}
+		style := fixed.plain
+		for n, body := range [][]byte{
+			noise, bytes.Join([][]byte{nil, noise}, style), bytes.Join([][]byte{noise, nil}, style),
+			bytes.Join([][]byte{noise, noise}, style), bytes.Join([][]byte{noise, noise, noise}, style),
+		} {
+			for _, part := range []fixedPart{fixed, {}} {
+				if got := unzip(t, compress(body, part)); !bytes.Equal(got, body) {
+					t.Errorf("%d bytes, case %d: came back as %d", size, n, len(got))
+				}
+			}
+		}
+	}
+}
+
+// TestFilesAreCompressedOnce: and a picture, which gets no smaller, not at all.
+func TestFilesAreCompressedOnce(t *testing.T) {
+	text := bytes.Repeat([]byte("let it = be\n"), 100)
+	if f := newFile(javascript, text); !bytes.Equal(unzip(t, f.zipped), text) {
+		t.Error("a script does not come back")
+	}
+	if f := newFile("image/png", []byte{1, 2, 3}); f.zipped != nil {
+		t.Error("a file that gets no smaller is sent as a larger one")
+	}
+}

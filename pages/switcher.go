@@ -1,0 +1,63 @@
+package pages
+
+import (
+	"html"
+	"html/template"
+	"net/url"
+	"strings"
+)
+
+// LanguageLink leads to the same page in another language.
+type LanguageLink struct {
+	Name string // of the language in itself
+	Lang string
+	URL  string
+	Here bool // this is the page's language
+}
+
+// switcher leads to the sign-in page in every language. The zero value leads
+// nowhere.
+type switcher struct {
+	all  []*catalog
+	here *catalog
+	kept string // what the addresses keep of the query, to be followed by more
+}
+
+// switcher keeps what the sign-in page has to know in any language.
+func (l *languages) switcher(here *catalog, query url.Values) switcher {
+	s := switcher{all: l.all, here: here}
+	for _, name := range []string{"login_hint", "max_age", "return_to", startOver} {
+		if query.Has(name) {
+			s.kept += name + "=" + url.QueryEscape(query.Get(name)) + "&"
+		}
+	}
+	return s
+}
+
+func (s switcher) address(c *catalog) string {
+	return Root + "login?" + s.kept + "ui_locales=" + c.lang()
+}
+
+// Languages are the links of a page that can be had in other languages.
+func (v *View) Languages() []LanguageLink {
+	var all []LanguageLink
+	for _, c := range v.switcher.all {
+		all = append(all, LanguageLink{Name: c.name(), Lang: c.lang(), URL: v.switcher.address(c), Here: c == v.switcher.here})
+	}
+	return all
+}
+
+// LanguageItems are the same links as items of a list, put together without the
+// template's help: escaping twelve of them anew took it longer than the rest of
+// the page.
+func (v *View) LanguageItems() template.HTML {
+	var b strings.Builder
+	for _, c := range v.switcher.all {
+		b.WriteString(`<li><a href="` + html.EscapeString(v.switcher.address(c)) + `" lang="` + c.lang() + `" hreflang="` + c.lang() + `"`)
+		if c == v.switcher.here {
+			b.WriteString(` aria-current="true"`)
+		}
+		b.WriteString(">" + html.EscapeString(c.name()) + "</a>")
+	}
+	return template.HTML(b.String())
+}
