@@ -1,12 +1,15 @@
 package caddymodule
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/url"
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/pages"
 )
 
 // document prints one JSON document.
@@ -109,7 +112,7 @@ func (o *operator) sessions(all sessionsPage) error {
 	}
 	var rows [][]string
 	for _, s := range all.Sessions {
-		rows = append(rows, []string{s.ID, s.Email, strings.Join(s.Sites, " "), s.Method, ago(s.LastSeen), s.Expires.Local().Format(time.DateTime), s.Network, short(s.Agent)})
+		rows = append(rows, []string{s.ID, s.Email, strings.Join(s.Sites, " "), s.Method, ago(s.LastSeen), s.Expires.Local().Format(time.DateTime), s.Network, cmp.Or(pages.Browser(s.Agent), short(s.Agent))})
 	}
 	o.table("SESSION\tADDRESS\tSITES\tBY\tLAST SEEN\tENDS\tNETWORK\tBROWSER", rows)
 	o.more("sessions", all.Next)
@@ -124,9 +127,9 @@ func (o *operator) more(command, next string) {
 }
 
 func short(s string) string {
-	const most = 60
+	const most = 30
 	if len(s) > most {
-		return s[:most] + "..."
+		return strings.ToValidUTF8(s[:most], "") + "..."
 	}
 	return s
 }

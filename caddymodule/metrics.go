@@ -44,6 +44,24 @@ func histogram(name, help string, buckets []float64, labels ...string) *promethe
 	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Name: name, Help: help, Buckets: buckets}, labels)
 }
 
+// begin makes the series of a counter that alerts and panels go by. One that
+// appears with its first event has no increase by it, and an alert would miss
+// it.
+func begin(c *prometheus.CounterVec, words ...string) {
+	for _, word := range words {
+		c.WithLabelValues(word)
+	}
+}
+
+func init() {
+	begin(challenges, "begun", "already_sent", "resent", "renewed", "not_allowed", "paused", "limited", "mail_down")
+	begin(answers, "accepted", "wrong_code", "locked", "codes_off", "malformed", "expired", "used", "unknown", "no_flow", "other_browser")
+	begin(signIns, "code", "link")
+	begin(endings, "signed_out", "replaced", "ended_by_owner", "revoked", "keys_revoked")
+	begin(reloads, "ok", "failed")
+	begin(storeErrors, "view", "update")
+}
+
 // collectors are all that /metrics shows of us.
 func collectors() []prometheus.Collector {
 	return []prometheus.Collector{

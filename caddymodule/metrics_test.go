@@ -1,17 +1,10 @@
 package caddymodule
 
 import (
-	"encoding/json"
 	"os"
-	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
-
-	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/gatehouse-auth/gatehouse/authcore"
 )
 
 // metrics are the values at /metrics, by name with labels.
@@ -124,68 +117,5 @@ func TestListMetrics(t *testing.T) {
 	o.run("", "staff")
 	if _, shown := o.metrics()[state]; shown {
 		t.Error("a list that is in no configuration raises an alarm for ever")
-	}
-}
-
-// metricNames are all names that /metrics can show of us.
-func metricNames(t *testing.T) []string {
-	t.Helper()
-	described := regexp.MustCompile(`fqName: "([a-z_]+)"`)
-	var names []string
-	for _, c := range collectors() {
-		descs := make(chan *prometheus.Desc, 100)
-		c.Describe(descs)
-		close(descs)
-		for d := range descs {
-			name := described.FindStringSubmatch(d.String())[1]
-			names = append(names, name)
-			if _, ok := c.(*prometheus.HistogramVec); ok {
-				names = append(names, name+"_bucket", name+"_count", name+"_sum")
-			}
-		}
-	}
-	return names
-}
-
-// The dashboard and the alerts ask for metrics that exist, and for labels and
-// words that these have.
-func TestDashboardAndAlertsAskForRealMetrics(t *testing.T) {
-	names := metricNames(t)
-	asked := regexp.MustCompile(`caddy_gatehouse_[a-z_]+`)
-	used := map[string]bool{}
-	for _, file := range []string{"../examples/grafana.json", "../examples/alerts.yml"} {
-		text, err := os.ReadFile(file)
-		must(t, err)
-		found := asked.FindAllString(string(text), -1)
-		if len(found) == 0 {
-			t.Errorf("%s asks for nothing", file)
-		}
-		for _, name := range found {
-			used[name] = true
-			if !slices.Contains(names, name) {
-				t.Errorf("%s asks for %s, which does not exist", file, name)
-			}
-		}
-		if strings.HasSuffix(file, ".json") && !json.Valid(text) {
-			t.Errorf("%s is not JSON", file)
-		}
-	}
-	for _, name := range names { // and nothing is measured that nobody looks at
-		if !used[name] && !used[name+"_bucket"] && !used[strings.TrimSuffix(strings.TrimSuffix(name, "_sum"), "_count")+"_bucket"] && !used[strings.TrimSuffix(name, "_bucket")+"_count"] {
-			t.Errorf("%s is in no panel and no alert", name)
-		}
-	}
-	words := []string{"accepted", authcore.Wrong.String(), authcore.Locked.String(), "sent", "unavailable", "update", "true", "false", "failed"}
-	selector := regexp.MustCompile(`(?:result|op|report_only)=~?\\?"([a-z_|]+)`)
-	for _, file := range []string{"../examples/grafana.json", "../examples/alerts.yml"} {
-		text, err := os.ReadFile(file)
-		must(t, err)
-		for _, m := range selector.FindAllStringSubmatch(string(text), -1) {
-			for word := range strings.SplitSeq(m[1], "|") {
-				if !slices.Contains(words, word) {
-					t.Errorf("%s selects %q, which no metric has", file, word)
-				}
-			}
-		}
 	}
 }

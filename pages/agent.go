@@ -22,6 +22,13 @@ var (
 	}
 )
 
+// Browser is what a User-Agent says of browser and system, in short and in
+// English, as in "Firefox, Windows"; empty for one that says neither.
+func Browser(userAgent string) string {
+	browser, system := parseAgent(userAgent)
+	return strings.Trim(browser+", "+system, ", ")
+}
+
 // parseAgent names the families of browser and system, empty where unknown.
 // Only words of our own come out, whatever a visitor sends.
 func parseAgent(userAgent string) (browser, system string) {
