@@ -66,8 +66,8 @@ func (f SendFault) String() string {
 	return fmt.Sprintf("SendFault(%d)", int(f))
 }
 
-// SendError is why a Send failed. Reason is for operators: it names the step
-// and the server's answer and never holds a recipient, a code, a link or a
+// SendError is why a Send failed. Reason is for operators, who see it beside the
+// sender's name: it names the step and the server's answer and never holds a recipient, a code, a link or a
 // credential, even when the server echoed one.
 type SendError struct {
 	Fault  SendFault

@@ -51,7 +51,7 @@ func showStatus(o *operator) error {
 		state := "not tried yet"
 		switch {
 		case sender.Down:
-			state = "down: " + sender.Reason
+			state = "down: " + strings.TrimPrefix(sender.Reason, "sender_down: ")
 		case sender.LastSent != nil:
 			state = "took a mail " + ago(*sender.LastSent)
 		case sender.LastFail != nil:

@@ -139,6 +139,17 @@ func TestPolicyIsContinuous(t *testing.T) {
 		eventually(t, "she is let in again", func() bool { return status(alice, "/x") == 200 })
 		mustBeCut(t, "file, the other", his)
 	})
+	t.Run("file of a group", func(t *testing.T) {
+		write("alice@example.com\n")
+		o.run("group crew file:"+people, "crew")
+		alice := o.signIn("alice@example.com")
+		hers := o.stream(alice)
+		write("# nobody\n")
+		mustBeCut(t, "file of a group", hers)
+		if got := status(alice, "/x"); got != 403 {
+			t.Errorf("%d", got)
+		}
+	})
 	t.Run("group", func(t *testing.T) {
 		o.run("group crew alice@example.com carol@example.com", "crew")
 		alice, carol := o.signIn("alice@example.com"), o.signIn("carol@example.com")

@@ -111,8 +111,8 @@ func (a *App) examineLists() []findingOut {
 		list := all[path]
 		switch list.State {
 		case authcore.ListBadLines:
-			out = append(out, findingOut{check, levelError, fmt.Sprintf("%s: %d bad lines, the first is line %d: %s", path, list.BadLines, list.Bad[0].Line, list.Bad[0].Problem),
-				"mend them: they admit nobody"})
+			out = append(out, findingOut{check, levelError, fmt.Sprintf("%s, line %d: %s (%d such lines in all)", path, list.Bad[0].Line, list.Bad[0].Problem, list.BadLines),
+				"mend it: such a line admits nobody"})
 		case authcore.ListHeld, authcore.ListRefused:
 			out = append(out, findingOut{check, levelError, path + " can't be read: " + list.Problem,
 				"put it back, readable for the user that the server runs as: a minute after it is gone it admits nobody"})

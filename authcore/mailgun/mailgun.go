@@ -176,7 +176,7 @@ func (s *Sender) Send(ctx context.Context, m authcore.Message) error {
 // sendError keeps the answer's text out of Reason: it may repeat the recipient.
 func (s *Sender) sendError(err error) error {
 	fault, what := classify(err)
-	return &authcore.SendError{Fault: fault, Reason: s.Name() + ": " + what, Err: err}
+	return &authcore.SendError{Fault: fault, Reason: what, Err: err}
 }
 
 func classify(err error) (authcore.SendFault, string) {

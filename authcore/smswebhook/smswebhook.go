@@ -118,7 +118,7 @@ func (s *Sender) SendText(ctx context.Context, t authcore.Text) error {
 		return nil
 	}
 	fault, what := outgoing.Status(resp.StatusCode)
-	return &authcore.SendError{Fault: fault, Reason: s.Name() + ": " + what, Err: fmt.Errorf("status %d", resp.StatusCode)}
+	return &authcore.SendError{Fault: fault, Reason: what, Err: fmt.Errorf("status %d", resp.StatusCode)}
 }
 
 func (s *Sender) sign(id, stamp string, body []byte) string {

@@ -38,7 +38,7 @@ func (s *Sender) sendError(ctx context.Context, at step, err error) error {
 	}
 	return &authcore.SendError{
 		Fault:  fault(at, err),
-		Reason: fmt.Sprintf("%s: %s: %s", s.Name(), at, reason(at, err)),
+		Reason: fmt.Sprintf("%s: %s", at, reason(at, err)),
 		Err:    err,
 	}
 }

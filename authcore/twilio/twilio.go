@@ -144,7 +144,7 @@ func (s *Sender) outcome(status int, data []byte) error {
 	if fault == authcore.SenderDown && status >= 400 && status < 500 && status != http.StatusTooManyRequests {
 		what += "; check the account, auth_token and from"
 	}
-	return &authcore.SendError{Fault: fault, Reason: s.Name() + ": " + what, Err: fmt.Errorf("status %d", status)}
+	return &authcore.SendError{Fault: fault, Reason: what, Err: fmt.Errorf("status %d", status)}
 }
 
 // senderCodes are errors that would meet every message alike: they are about
