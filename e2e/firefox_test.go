@@ -204,6 +204,7 @@ func TestFirefox(t *testing.T) {
 	f.enter("#email", alice)
 	f.sees("Check your email")
 	code := mails.NextTo(t, alice).Code(t)
+	within(t, patience, "the script has run", func() bool { return f.eval("document.readyState") == "complete" })
 	f.call("WebDriver:ExecuteScript", map[string]any{"script": "(" + pasted + ")('" + code[:3] + " " + code[3:] + "')", "args": []any{}})
 	f.sees("/again")
 }
