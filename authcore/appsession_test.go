@@ -165,3 +165,39 @@ func TestJWTKindsAreNotMistakenForEachOther(t *testing.T) {
 		t.Error("does not verify after a restart")
 	}
 }
+
+// A browser's session ends a day after its last use; an app's lives as long as
+// the app has said. Operators see it for as long, and can end it.
+func TestOperatorsSeeAppSessionsUntilTheyEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := newAppHouse(t)
+		defer h.close()
+		year := &authcore.SessionTerms{Lifetime: 365 * 24 * time.Hour, Form: authcore.TokenAlnum}
+		in := linkFor(alice)
+		in.Deliver = false
+		s := h.prove(authcore.Proof{Token: h.ask(in).Token, Session: year}).Session
+		time.Sleep(200 * 24 * time.Hour)
+		if _, v, err := h.service.AppSession(t.Context(), s.Person.Realm, authcore.SessionRef{Token: s.Token}); v != authcore.Accepted || err != nil {
+			t.Fatalf("%v %v", v, err)
+		}
+		all, _, err := h.core.Sessions(t.Context(), "", 10)
+		if err != nil || len(all) != 1 || all[0].ID != s.ID || all[0].Address != alice || all[0].Audience != "app:shop/live" {
+			t.Errorf("of everybody: %+v %v", all, err)
+		}
+		if of, err := h.core.SessionsOf(t.Context(), s.Person.Subject); err != nil || len(of) != 1 {
+			t.Errorf("of one: %+v %v", of, err)
+		}
+		if one, err := h.core.Session(t.Context(), s.ID); err != nil || one == nil {
+			t.Errorf("by id: %+v %v", one, err)
+		}
+		if n := h.core.Status().Sessions; n != 1 {
+			t.Errorf("%d sessions counted", n)
+		}
+		if ended, err := h.core.End(t.Context(), s.ID, "by_operator"); !ended || err != nil {
+			t.Errorf("%v %v", ended, err)
+		}
+		if n := h.core.Status().Sessions; n != 0 {
+			t.Errorf("%d sessions counted after the end", n)
+		}
+	})
+}

@@ -31,6 +31,9 @@ func (s *Service) SwitchOrg(ctx context.Context, realm Realm, ref SessionRef, or
 	if err == nil && v == Accepted && out == nil {
 		v = Forbidden
 	}
+	if err == nil && out != nil {
+		s.core.census.sessions.Add(1)
+	}
 	return out, v, err
 }
 
@@ -139,6 +142,7 @@ func (s *Service) Poll(ctx context.Context, in Poll) (Proved, error) {
 		return Proved{}, err
 	}
 	if out.Session != nil {
+		s.core.census.sessions.Add(1)
 		s.observe(Event{Name: EventSignedIn, App: in.Caller.App.ID, Address: out.Person.Address,
 			Subject: out.Person.Subject, Challenge: out.Challenge, Session: out.Session.ID, Method: out.Method})
 	}

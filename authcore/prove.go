@@ -91,6 +91,8 @@ type proving struct {
 	now time.Time
 	c   *challenge
 	p   *person
+
+	started bool // a session was made, not extended
 }
 
 func (t *proving) run() (Proved, error) {

@@ -48,7 +48,7 @@ func (t *proving) accepted(v Verdict) (Proved, error) {
 	if err != nil {
 		return Proved{}, err
 	}
-	t.c.Session = r.ID
+	t.c.Session, t.started = r.ID, true
 	out.Session = t.s.appSession(r, t.p)
 	return out, t.c.save(t.tx)
 }
@@ -87,6 +87,9 @@ func (t *proving) report(out Proved) {
 		if out.Session != nil {
 			e.Session = out.Session.ID
 		}
+	}
+	if t.started {
+		t.s.core.census.sessions.Add(1)
 	}
 	if out.Verdict == Wrong || out.Verdict == Locked && t.in.Token == "" {
 		t.s.core.alarm.count(t.s)

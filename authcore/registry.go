@@ -214,6 +214,9 @@ func (c *Core) liveRecord(r *sessionRecord) bool {
 	if !r.EndedAt.IsZero() || !now.Before(r.Expires) || c.revoked(r.AuthTime) {
 		return false
 	}
+	if r.API != nil || r.Machine != nil {
+		return true // who asked for it said how long; SessionRule is for browsers
+	}
 	s := c.current.Load()
 	return s == nil || now.Sub(r.AuthTime) < s.cfg.Session.Max && now.Sub(r.LastSeen) < s.cfg.Session.Idle
 }
