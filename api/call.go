@@ -168,6 +168,7 @@ func (c *Call) Identify(dialect, key string, rate authcore.Rate, publishable boo
 		}
 		return errBadKey
 	}
+	c.Service.Core().UseKey(caller.Key)
 	if err := c.Count(dialect+" key "+caller.Key.ID(), rate); err != nil {
 		return err
 	}

@@ -2,10 +2,8 @@ package authcore
 
 import (
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 )
@@ -93,51 +91,6 @@ func (r *Realm) UnmarshalText(text []byte) error {
 // where a link is used as where it was asked for.
 type FingerprintUse struct{ IP, UserAgent bool }
 
-// AppKey is one key of an app. Of the key itself only a hash is kept, so that
-// neither a log nor a dump of the memory shows it.
-type AppKey struct {
-	Test        bool // sees test data only
-	Publishable bool // may stand in a browser, and may do little
-
-	hash [sha256.Size]byte
-}
-
-// minKeyRandom is the least length of what follows a key's prefix: 32 characters
-// are 128 bits even in hex.
-const minKeyRandom = 32
-
-// ParseAppKey reads a key: sk_live_, sk_test_ (or sbk_…) for secret ones, pk_live_
-// or pk_test_ for publishable ones, and at least 32 letters or digits. The
-// error does not repeat the key.
-func ParseAppKey(key string) (AppKey, error) {
-	kind, rest, _ := strings.Cut(key, "_")
-	mode, random, _ := strings.Cut(rest, "_")
-	if kind != "sk" && kind != "sbk" && kind != "pk" || mode != "live" && mode != "test" {
-		return AppKey{}, errors.New("a key begins with sk_live_ or sk_test_, a publishable one with pk_live_ or pk_test_; make one with: echo sk_live_$(openssl rand -hex 24)")
-	}
-	if len(random) < minKeyRandom || len(random) > 256 {
-		return AppKey{}, fmt.Errorf("a key needs %d to 256 letters or digits after its prefix, this one has %d; make one with: echo sk_live_$(openssl rand -hex 24)", minKeyRandom, len(random))
-	}
-	for i := range len(random) {
-		if !isLetterOrDigit(random[i]) {
-			return AppKey{}, errors.New("a key has only letters and digits after its prefix; is there a space or a line break in it?")
-		}
-	}
-	return AppKey{Test: mode == "test", Publishable: kind == "pk", hash: sha256.Sum256([]byte(key))}, nil
-}
-
-// ID names the key in logs and limits; the key can't be found from it.
-func (k AppKey) ID() string {
-	sum := sha256.Sum256(k.hash[:])
-	return hex.EncodeToString(sum[:6])
-}
-
-// Format implements fmt.Formatter for every verb.
-func (k AppKey) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "key "+k.ID()) }
-
-// MarshalText covers JSON and structured logs.
-func (k AppKey) MarshalText() ([]byte, error) { return []byte("key " + k.ID()), nil }
-
 // Caller is who calls an API: an app, with one of its keys.
 type Caller struct {
 	App *App
@@ -158,7 +111,7 @@ type Apps struct {
 func NewApps(list ...*App) (*Apps, error) {
 	apps := &Apps{byID: map[string]*App{}, byKey: map[[sha256.Size]byte]Caller{}, list: list}
 	for _, app := range list {
-		if !isAppID(app.ID) {
+		if !IsAppID(app.ID) {
 			return nil, fmt.Errorf("app %q: an id has 1 to 64 letters, digits, - or _", app.ID)
 		}
 		if apps.byID[app.ID] != nil {
@@ -175,7 +128,8 @@ func NewApps(list ...*App) (*Apps, error) {
 	return apps, nil
 }
 
-func isAppID(id string) bool {
+// IsAppID tells whether id has the form of an app's id.
+func IsAppID(id string) bool {
 	if id == "" || len(id) > 64 {
 		return false
 	}

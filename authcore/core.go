@@ -37,7 +37,8 @@ type Core struct {
 	turnedAway turnedAway
 	revokedAt  atomic.Int64 // unix nanoseconds; sessions from before don't count
 
-	meter *meter
+	meter   *meter
+	keyUses keyUses
 
 	mu       sync.Mutex
 	services []*Service              // in use, the newest last

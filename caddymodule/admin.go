@@ -28,6 +28,7 @@ func init() { caddy.RegisterModule(adminAPI{}) }
 //	GET    /gatehouse/users/{sub|email}
 //	DELETE /gatehouse/users/{sub|email}
 //	POST   /gatehouse/users/{sub|email}/end-sessions
+//	GET    /gatehouse/apps                         the clients of the JSON APIs
 //	POST   /gatehouse/keys/rotate                  {"revoke": true}
 //	POST   /gatehouse/test-email                   {"to": "…"}
 //	GET    /gatehouse/why                          ?email=&site=, also POST
@@ -68,6 +69,7 @@ var adminRoutes = map[string]map[string]func(*adminCall) error{
 	"users":                {"GET": adminUsers},
 	"users/*":              {"GET": adminUser, "DELETE": adminDeleteUser},
 	"users/*/end-sessions": {"POST": adminEndUser},
+	"apps":                 {"GET": adminApps},
 	"keys/rotate":          {"POST": adminRotate},
 	"test-email":           {"POST": adminTestEmail},
 	"why":                  {"GET": adminWhy, "POST": adminWhy},

@@ -1,9 +1,11 @@
 package caddymodule
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -19,7 +21,7 @@ type AppClient struct {
 	Name string `json:"name,omitempty"`
 	// APIKeys are secret keys: sk_live_ or sk_test_ and at least 32 letters or
 	// digits. Test keys see test data only. Several are for rotation. Takes
-	// {env.NAME} and {file./path}.
+	// {env.NAME} and {file./path}; a file may have several, one a line.
 	APIKeys []string `json:"api_keys,omitempty"`
 	// PublishableKeys may stand in a browser: pk_live_ or pk_test_. Same form.
 	PublishableKeys []string `json:"publishable_keys,omitempty"`
@@ -115,15 +117,32 @@ func (c *AppClient) keys(expand func(option, value string) (string, error)) ([]a
 			if isPlaceholder(value) {
 				continue // known on the machine only
 			}
-			key, err := authcore.ParseAppKey(trimSpace(value))
+			some, err := readKeys(value, list.publishable)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", list.option, err)
 			}
-			if key.Publishable != list.publishable {
-				return nil, fmt.Errorf("%s: a key that begins with pk_ is a publishable_key, one that begins with sk_ an api_key; this one is the other kind", list.option)
-			}
-			keys = append(keys, key)
+			keys = append(keys, some...)
 		}
+	}
+	return keys, nil
+}
+
+// readKeys reads what a placeholder stands for: a file may have several keys,
+// one a line, so that one can be added for rotation without a new file.
+func readKeys(text string, publishable bool) (keys []authcore.AppKey, err error) {
+	lines := strings.Fields(text)
+	if len(lines) == 0 {
+		lines = []string{""}
+	}
+	for _, line := range lines {
+		key, err := authcore.ParseAppKey(line)
+		if err != nil {
+			return nil, err
+		}
+		if key.Publishable != publishable {
+			return nil, errors.New("a key that begins with pk_ is a publishable_key, one that begins with sk_ an api_key; this one is the other kind")
+		}
+		keys = append(keys, key)
 	}
 	return keys, nil
 }

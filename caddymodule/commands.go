@@ -42,7 +42,7 @@ var operatorCommands = []operatorCommand{
 		},
 		long:    "Makes a new key for cookies and assertions, which signs from now on. Old cookies\nstay valid until their sessions end. Keys also rotate by themselves.",
 		example: "  $ gatehouse rotate-keys\n  $ gatehouse rotate-keys --revoke",
-	}, {
+	}, appsCommand, {
 		name: "test-email", args: "<address>", short: "Sends a test mail through every sender", least: 1, most: 1, run: testEmail,
 		long:    "Sends one mail through each sender that is configured, fallbacks too, and says\nwhat each answered.",
 		example: "  $ gatehouse test-email you@example.com",
