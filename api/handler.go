@@ -23,6 +23,9 @@ type Dialect interface {
 	// Serve answers a request for a path of the dialect, and tells whether it
 	// was one. r.URL.Path is the original path.
 	Serve(w http.ResponseWriter, r *http.Request, v Visit) bool
+	// NotFound refuses a request for a path that is none but begins like the
+	// dialect's own, in the dialect's words, and tells whether it was one.
+	NotFound(w http.ResponseWriter, r *http.Request, v Visit) bool
 }
 
 // Handler serves several dialects on one origin. It is safe for concurrent use.
@@ -62,6 +65,17 @@ func (h *Handler) Serve(w http.ResponseWriter, r *http.Request, v Visit) bool {
 		}
 	}
 	return false
+}
+
+// NotFound answers a request that nobody else has answered: in the words of the
+// dialect whose path it looks like, else in plain text.
+func (h *Handler) NotFound(w http.ResponseWriter, r *http.Request, v Visit) {
+	for _, d := range h.dialects {
+		if d.NotFound(w, r, v) {
+			return
+		}
+	}
+	http.NotFound(w, r)
 }
 
 // document serves the description of a dialect that is in use.

@@ -36,6 +36,7 @@ var (
 	errTwice     = Refuse(http.StatusBadRequest, CodeMalformed, "A name stands twice in the JSON body.")
 	errDeep      = Refuse(http.StatusBadRequest, CodeMalformed, "The JSON body is nested too deeply.")
 	errOutage    = &Refusal{Status: http.StatusServiceUnavailable, Code: CodeUnavailable, Message: "Sign-in is not available for a moment. Try again.", RetryAfter: 5 * time.Second}
+	errNotFound  = Refuse(http.StatusNotFound, CodeNotFound, "There is no such path. The document at "+documents+" lists all.")
 	errMethod    = Refuse(http.StatusMethodNotAllowed, CodeMethod, "This path does not take this method.")
 )
 
@@ -47,6 +48,7 @@ const (
 	CodeMalformed    = "malformed"
 	CodeMissing      = "missing"
 	CodeUnavailable  = "unavailable"
+	CodeNotFound     = "not_found"
 	CodeMethod       = "method_not_allowed"
 	CodeMailDown     = "mail_down"
 )

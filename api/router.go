@@ -20,8 +20,8 @@ type Router struct {
 	// Fail answers a refusal in the shape of the dialect. Status, Retry-After
 	// and what Router sets are its to keep: it writes with Call.Answer.
 	Fail func(*Call, *Refusal) error
-	// Before, if set, is called for every request to a path of the dialect.
-	Before func(*Call)
+	// Roots are what paths of the dialect alone begin with.
+	Roots []string
 
 	paths []*path
 }
@@ -57,9 +57,6 @@ func (rt *Router) Serve(w http.ResponseWriter, r *http.Request, v Visit) bool {
 		return false
 	}
 	c := &Call{Visit: v, W: w, R: r, Service: rt.Service, params: params}
-	if rt.Before != nil {
-		rt.Before(c)
-	}
 	route := p.methods[r.Method]
 	if route == nil && r.Method == http.MethodHead {
 		route = p.methods[http.MethodGet]
@@ -73,6 +70,18 @@ func (rt *Router) Serve(w http.ResponseWriter, r *http.Request, v Visit) bool {
 		rt.fail(c, err)
 	}
 	return true
+}
+
+// NotFound refuses a request for a path below the dialect's roots, and tells
+// whether it was one.
+func (rt *Router) NotFound(w http.ResponseWriter, r *http.Request, v Visit) bool {
+	for _, root := range rt.Roots {
+		if strings.HasPrefix(r.URL.Path, root) {
+			rt.fail(&Call{Visit: v, W: w, R: r, Service: rt.Service}, errNotFound)
+			return true
+		}
+	}
+	return false
 }
 
 // find prefers the path with the fewest braces.

@@ -58,7 +58,9 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 		return v.notStarted(err, true)
 	}
 	if !v.run.api.Knows(v.url.Path) {
-		return nextOr404(w, r, next)
+		return nextOr(w, r, next, func(w http.ResponseWriter, r *http.Request) {
+			v.run.api.NotFound(w, v.original(), api.Visit{Origin: v.origin, Client: v.client()})
+		})
 	}
 	v.place = a.place
 	if why := v.locate(true); why.kind != "" {
@@ -88,7 +90,7 @@ func (v *visit) serveAPI() {
 
 func (v *visit) callAPI(w http.ResponseWriter) {
 	if !v.run.api.Serve(w, v.original(), api.Visit{Origin: v.origin, Client: v.client()}) {
-		http.NotFound(w, v.r) // never Caddy's empty 200
+		v.run.api.NotFound(w, v.original(), api.Visit{Origin: v.origin, Client: v.client()}) // never Caddy's empty 200
 	}
 }
 

@@ -27,11 +27,16 @@ func (p *PagesHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next ca
 }
 
 func nextOr404(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	return nextOr(w, r, next, http.NotFound)
+}
+
+// nextOr is nextOr404 with a 404 of the caller's own.
+func nextOr(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, notFound http.HandlerFunc) error {
 	if err := next.ServeHTTP(w, r); err != nil {
 		return err
 	}
 	if unhandled, _ := caddyhttp.GetVar(r.Context(), "unhandled").(bool); unhandled {
-		http.NotFound(w, r)
+		notFound(w, r)
 	}
 	return nil
 }

@@ -111,8 +111,9 @@ func (h *House) open(dialects func(*House) []api.Dialect) {
 	h.Service = h.Core.Use(h.Config)
 	// Started last: clients in other processes share no memory order with us.
 	h.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !h.handler.Serve(w, r, api.Visit{Origin: h.Origin, Client: h.clientAddr()}) {
-			http.NotFound(w, r)
+		visit := api.Visit{Origin: h.Origin, Client: h.clientAddr()}
+		if !h.handler.Serve(w, r, visit) {
+			h.handler.NotFound(w, r, visit)
 		}
 	}))
 	h.Origin, err = authcore.ParseOrigin("http://" + h.Server.Listener.Addr().String())

@@ -13,6 +13,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/api/apitest"
 	"github.com/gatehouse-auth/gatehouse/api/link"
+	"github.com/gatehouse-auth/gatehouse/api/reflex"
 	"github.com/gatehouse-auth/gatehouse/api/stackbe"
 	"github.com/gatehouse-auth/gatehouse/api/streambird"
 	"github.com/gatehouse-auth/gatehouse/authcore"
@@ -34,7 +35,7 @@ func npm(t testing.TB) string {
 	return dir
 }
 
-// house is an instance with three dialects.
+// house is an instance with all dialects.
 func house(t testing.TB, change func(*apitest.House)) *apitest.House {
 	t.Helper()
 	return apitest.New(t, func(h *apitest.House) {
@@ -54,6 +55,7 @@ func house(t testing.TB, change func(*apitest.House)) *apitest.House {
 	}, func(h *apitest.House) []api.Dialect {
 		return []api.Dialect{
 			link.New(link.Config{Service: h.Service, Log: h.Logger()}),
+			reflex.New(reflex.Config{Service: h.Service, Log: h.Logger()}),
 			stackbe.New(stackbe.Config{Service: h.Service, Log: h.Logger()}),
 			streambird.New(streambird.Config{Service: h.Service, Log: h.Logger()}),
 		}

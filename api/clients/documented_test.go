@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -20,6 +21,10 @@ import (
 // TestCurlScripts runs the scripts of examples/apis as a person would, who
 // pastes what the mails have.
 func TestCurlScripts(t *testing.T) {
+	scripts, err := filepath.Glob("../../examples/apis/*.sh")
+	if err != nil || len(scripts) != 4 {
+		t.Fatalf("%v %v", scripts, err)
+	}
 	link := func(m authcore.Message) string { return m.Link }
 	code := func(m authcore.Message) string { return m.Code }
 	for script, c := range map[string]struct {
@@ -28,11 +33,13 @@ func TestCurlScripts(t *testing.T) {
 	}{
 		"stackbe.sh":    {[]func(authcore.Message) string{link}, []string{`"success":true`, `"valid":true`, `"planName":`, `"name":"A. Customer"`, `"orgRole":"owner"`}},
 		"streambird.sh": {[]func(authcore.Message) string{link, code}, []string{`"user_created":true`, `"method_type":"email"`, `"sessions":[`, `"kty":"RSA"`, `Successfully deleted session`}},
+		"link.sh":       {[]func(authcore.Message) string{code}, []string{`"userExistsOnLink":false`, `"createdAt":`, `"smsSent":`, `"authenticationSuccessful":true`, `"email":"alice@example.com"`}},
+		"reflex.sh":     {[]func(authcore.Message) string{link}, []string{`"recent_attempts":1`, `"valid":true`, `"session_is_valid":true`, `"persistent_id":"ff8d9819fc0e12bf0d24892e45987e249a28dce836a85cad60e28eaaa8c6d976"`, `"session_is_valid":false`}},
 	} {
 		t.Run(script, func(t *testing.T) {
 			h := house(t, nil)
 			cmd := exec.CommandContext(t.Context(), "sh", "../../examples/apis/"+script)
-			cmd.Env = append(os.Environ(), "BASE="+h.Server.URL, "APP=shop", "KEY="+apitest.LiveKey, "EMAIL=alice@example.com")
+			cmd.Env = append(os.Environ(), "BASE="+h.Server.URL, "APP=shop", "KEY="+apitest.LiveKey, "PUB="+apitest.LivePub, "EMAIL=alice@example.com")
 			in, err := cmd.StdinPipe()
 			if err != nil {
 				t.Fatal(err)

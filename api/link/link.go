@@ -39,7 +39,7 @@ var (
 // New makes the dialect.
 func New(c Config) *API {
 	a := &API{service: c.Service}
-	a.router = api.Router{Service: c.Service, Log: c.Log, Fail: fail}
+	a.router = api.Router{Service: c.Service, Log: c.Log, Fail: fail, Roots: []string{"/api/"}}
 	for _, path := range []string{"/api/lookup-email", "/lookup"} {
 		a.router.On(http.MethodGet, path, a.lookup)
 		a.router.On(http.MethodPost, path, a.lookup)
@@ -60,6 +60,11 @@ func (a *API) Knows(path string) bool { return a.router.Knows(path) }
 // Serve implements api.Dialect.
 func (a *API) Serve(w http.ResponseWriter, r *http.Request, v api.Visit) bool {
 	return a.router.Serve(w, r, v)
+}
+
+// NotFound implements api.Dialect.
+func (a *API) NotFound(w http.ResponseWriter, r *http.Request, v api.Visit) bool {
+	return a.router.NotFound(w, r, v)
 }
 
 // fail answers in the one shape that all calls share: authenticate's, with the

@@ -45,7 +45,7 @@ func New(c Config) *API {
 	for _, app := range c.Service.Apps().All() {
 		a.callers = append(a.callers, authcore.Caller{App: app}, authcore.Caller{App: app, Key: authcore.AppKey{Test: true}})
 	}
-	a.router = api.Router{Service: c.Service, Log: c.Log, Fail: fail}
+	a.router = api.Router{Service: c.Service, Log: c.Log, Fail: fail, Roots: []string{"/reflex/"}}
 	a.router.On(http.MethodPost, "/reflex/otp", a.generate)
 	a.router.On(http.MethodPost, "/reflex/validate", a.validate)
 	a.router.On(http.MethodGet, "/reflex/session", a.session)
@@ -65,6 +65,11 @@ func (a *API) Knows(path string) bool { return a.router.Knows(path) }
 // Serve implements api.Dialect.
 func (a *API) Serve(w http.ResponseWriter, r *http.Request, v api.Visit) bool {
 	return a.router.Serve(w, r, v)
+}
+
+// NotFound implements api.Dialect.
+func (a *API) NotFound(w http.ResponseWriter, r *http.Request, v api.Visit) bool {
+	return a.router.NotFound(w, r, v)
 }
 
 // fail answers with the "no" of the call, and why.

@@ -40,7 +40,7 @@ const (
 // New makes the dialect.
 func New(c Config) *API {
 	a := &API{service: c.Service}
-	a.router = api.Router{Service: c.Service, Log: c.Log, Fail: fail}
+	a.router = api.Router{Service: c.Service, Log: c.Log, Fail: fail, Roots: []string{"/v1/apps/", "/v1/customers/", "/v1/entitlements/", "/v1/subscriptions/", "/v1/tenants/"}}
 	a.router.On(http.MethodPost, "/auth/magic-link", a.sendLink)
 	a.router.On(http.MethodPost, "/v1/apps/{appId}/auth/magic-link", a.sendLink)
 	a.router.On(http.MethodPost, "/v1/apps/{appId}/auth/verify", a.verify)
@@ -73,6 +73,11 @@ func (a *API) Serve(w http.ResponseWriter, r *http.Request, v api.Visit) bool {
 	return a.router.Serve(w, r, v)
 }
 
+// NotFound implements api.Dialect.
+func (a *API) NotFound(w http.ResponseWriter, r *http.Request, v api.Visit) bool {
+	return a.router.NotFound(w, r, v)
+}
+
 // Codes of refusals, as the original's clients know them.
 const (
 	codeUnauthorized   = "UNAUTHORIZED"
@@ -102,6 +107,7 @@ var codes = map[string]string{
 	api.CodeUnavailable:  "",
 	api.CodeMailDown:     "",
 	api.CodeMethod:       "",
+	api.CodeNotFound:     codeNotFound,
 }
 
 // problem is every refusal on the wire.

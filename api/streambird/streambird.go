@@ -45,7 +45,7 @@ const (
 // New makes the dialect.
 func New(c Config) *API {
 	a := &API{service: c.Service}
-	a.router = api.Router{Service: c.Service, Log: c.Log, Fail: fail}
+	a.router = api.Router{Service: c.Service, Log: c.Log, Fail: fail, Roots: []string{root}}
 	a.on(http.MethodPost, "magic_links/email/invite", a.inviteLink)
 	a.on(http.MethodPost, "magic_links/create", a.createLink)
 	a.on(http.MethodPost, "magic_links/verify", a.verifyLink)
@@ -127,6 +127,11 @@ func (a *API) Serve(w http.ResponseWriter, r *http.Request, v api.Visit) bool {
 	return a.router.Serve(w, r, v)
 }
 
+// NotFound implements api.Dialect.
+func (a *API) NotFound(w http.ResponseWriter, r *http.Request, v api.Visit) bool {
+	return a.router.NotFound(w, r, v)
+}
+
 // Types of refusals. Those that the original's clients know are the first
 // five.
 const (
@@ -159,6 +164,7 @@ var types = map[string]string{
 	api.CodeUnavailable:  typeUnavailable,
 	api.CodeMailDown:     typeUnavailable,
 	api.CodeMethod:       "method_not_allowed",
+	api.CodeNotFound:     typeNotFound,
 }
 
 // problem is every refusal on the wire. Some clients read the status here and
