@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -127,8 +128,10 @@ func (c *Call) body() ([]byte, error) {
 
 // Answer writes v as JSON.
 func (c *Call) Answer(status int, v any) error {
-	data, err := json.Marshal(v)
-	if err != nil {
+	var data bytes.Buffer
+	out := json.NewEncoder(&data)
+	out.SetEscapeHTML(false) // links are read by people, too: & and not \u0026
+	if err := out.Encode(v); err != nil {
 		return err
 	}
 	h := c.W.Header()
@@ -136,7 +139,7 @@ func (c *Call) Answer(status int, v any) error {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	c.W.WriteHeader(status)
-	_, _ = c.W.Write(append(data, '\n'))
+	_, _ = c.W.Write(data.Bytes())
 	return nil
 }
 

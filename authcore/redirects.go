@@ -23,7 +23,8 @@ type target struct {
 // parseTarget reads an absolute http or https URL and refuses every spelling
 // that some program reads in another way than we do: user info, backslashes,
 // control bytes, other bytes than ASCII, dot segments, encoded slashes, empty
-// segments, fragments, percent signs and odd numbers in the host.
+// segments, fragments, percent signs, odd numbers and a dot at the end in the
+// host.
 func parseTarget(s string) (target, bool) {
 	if s == "" || len(s) > maxTarget || !plainURL(s) {
 		return target{}, false
@@ -37,7 +38,7 @@ func parseTarget(s string) (target, bool) {
 		end = len(rest)
 	}
 	o, err := NewOrigin(scheme, rest[:end])
-	if err != nil {
+	if err != nil || endsInDot(rest[:end]) {
 		return target{}, false
 	}
 	path, query, _ := strings.Cut(rest[end:], "?")
@@ -51,6 +52,15 @@ func parseTarget(s string) (target, bool) {
 		return target{}, false
 	}
 	return target{scheme, o.Hostname(), o.Port(), path, query}, true
+}
+
+// endsInDot tells whether the name in a host and port ends in a dot: the same
+// host to DNS, another origin to browsers.
+func endsInDot(host string) bool {
+	if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
+		host = host[:i]
+	}
+	return strings.HasSuffix(host, ".")
 }
 
 func plainURL(s string) bool {

@@ -53,6 +53,8 @@ func TestCallbackPatterns(t *testing.T) {
 		"https://evil.example%40.vercel.app/":                   false,
 		"https://evil.example%23.vercel.app/":                   false,
 		"https://evilvercel.app/":                               false,
+		"https://a.vercel.app./":                                false, // another origin to browsers
+		"https://a.vercel.app.:443/":                            false,
 		"https://.vercel.app/":                                  false,
 		"https://a_b%00.vercel.app/":                            false,
 		"https://exact.example.com/cb/":                         false,

@@ -194,5 +194,15 @@ func (c *adminCall) account() (*authcore.Account, error) {
 	return a, err
 }
 
+// holders finds everybody whom the path names, those whom only an app knows
+// too.
+func (c *adminCall) holders() ([]authcore.Holder, error) {
+	list, err := c.run.service.Holders(c.r.Context(), c.id)
+	if err == nil && len(list) == 0 {
+		return nil, refuseCall(http.StatusNotFound, "nobody with this subject or address has ever signed in here")
+	}
+	return list, err
+}
+
 // Interface guard
 var _ caddy.AdminRouter = adminAPI{}

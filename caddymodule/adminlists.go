@@ -71,13 +71,17 @@ func adminSessions(c *adminCall) error {
 
 func (c *adminCall) sessionsOf(user string) error {
 	c.id = user
-	a, err := c.account()
+	holders, err := c.holders()
 	if err != nil {
 		return err
 	}
-	list, err := c.run.core.SessionsOf(c.r.Context(), a.Subject)
-	if err != nil {
-		return err
+	var list []authcore.SessionInfo
+	for _, h := range holders {
+		of, err := c.run.core.SessionsOf(c.r.Context(), h.Subject)
+		if err != nil {
+			return err
+		}
+		list = append(list, of...)
 	}
 	return c.json(map[string]any{"sessions": sessionsJSON(list), "next": ""})
 }
@@ -139,14 +143,16 @@ func adminDeleteUser(c *adminCall) error {
 }
 
 func adminEndUser(c *adminCall) error {
-	a, err := c.account()
+	holders, err := c.holders()
 	if err != nil {
 		return err
 	}
-	if _, err := c.run.core.EndPerson(c.r.Context(), a.Subject, "revoked"); err != nil {
-		return err
+	for _, h := range holders {
+		if _, err := c.run.core.EndPerson(c.r.Context(), h.Subject, "revoked"); err != nil {
+			return err
+		}
+		c.audit("end_sessions", &authcore.Account{Subject: h.Subject, Address: h.Address}, "")
 	}
-	c.audit("end_sessions", a, "")
 	c.w.WriteHeader(http.StatusNoContent)
 	return nil
 }

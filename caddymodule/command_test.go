@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/pages"
@@ -60,7 +61,7 @@ func wantText(t testing.TB, out string, texts ...string) {
 
 func TestCommands(t *testing.T) {
 	o := newOperated(t)
-	o.run("", "staff", "deny bob@example.com")
+	o.run("app shop {\n\t\t\tapi_key "+apiLiveKey+"\n\t\t}", "staff", "deny bob@example.com")
 	alice := o.signIn("alice@example.com")
 	site := o.origin("app.example.com")
 
@@ -107,6 +108,7 @@ func TestCommands(t *testing.T) {
 		t.Error(list)
 	}
 	o.signIn("alice@example.com")
+	o.appSessions(alice.Session.Subject)
 	wantText(t, o.done("rotate-keys"), "a new key signs")
 	wantText(t, o.done("revoke", "--all"), "all sessions of everybody")
 	wantText(t, o.done("test-email", "ops@example.net"), "sent after")
@@ -114,6 +116,46 @@ func TestCommands(t *testing.T) {
 	o.fails(exitNo, []string{"rejected", "550"}, "test-email", "gone@example.net")
 	wantText(t, o.done("users", "alice@example.com", "--delete"), "deleted")
 	o.fails(exitNo, nil, "users", "alice@example.com")
+}
+
+// appSessions makes sessions of an app for alice, whom the gates know by another
+// subject, and for carol, whom they don't: commands find and end them by address
+// and subject.
+func (o *operated) appSessions(gateSubject string) {
+	o.Helper()
+	service := runningApp(o.gatedCaddy).current.Load().service
+	caller, _ := service.Apps().Caller(apiLiveKey)
+	made := map[string]*authcore.AppSession{}
+	for _, name := range []string{"alice@example.com", "carol@example.com"} {
+		address, err := authcore.ParseAddress(name)
+		must(o, err)
+		asked, err := service.Ask(o.Context(), authcore.Ask{Caller: caller, Whom: authcore.Whom{Email: address}, Create: true, Known: authcore.Terms{Lifetime: time.Minute}, Slot: "test"})
+		must(o, err)
+		proved, err := service.Prove(o.Context(), authcore.Proof{Caller: caller, Token: asked.Token, Session: &authcore.SessionTerms{Lifetime: time.Hour, Form: authcore.TokenAlnum}})
+		must(o, err)
+		made[name] = proved.Session
+	}
+	alice, carol := made["alice@example.com"], made["carol@example.com"]
+	wantText(o, o.done("sessions"), alice.ID, carol.ID, "app:shop/live")
+	var all sessionsPage
+	o.document(&all, "sessions", "alice@example.com")
+	subs := map[string]bool{}
+	for _, s := range all.Sessions {
+		subs[s.Subject] = true
+	}
+	if len(subs) != 2 || !subs[gateSubject] || !subs[alice.Person.Subject] {
+		o.Errorf("alice's sessions: %+v", all)
+	}
+	wantText(o, o.done("sessions", carol.Person.Subject), carol.ID)
+	o.fails(exitNo, []string{"nobody with this address"}, "users", "carol@example.com")
+	wantText(o, o.done("revoke", "alice@example.com"), "all sessions of this person")
+	wantText(o, o.done("revoke", carol.ID), "the session has ended")
+	list := o.done("sessions")
+	for _, s := range made {
+		if _, v, err := service.AppSession(o.Context(), s.Person.Realm, authcore.SessionRef{Token: s.Token}); v != authcore.Unknown || err != nil || strings.Contains(list, s.ID) {
+			o.Errorf("a session that was ended: %v %v\n%s", v, err, list)
+		}
+	}
 }
 
 func TestCommandsThatPage(t *testing.T) {

@@ -33,18 +33,20 @@ func revoke(o *operator) error {
 			return err
 		}
 	}
-	sub, err := o.subject(who)
+	subs, err := o.subjects(who, true)
 	if err != nil {
 		return err
 	}
-	err = o.api.call("POST", "users/"+url.PathEscape(sub)+"/end-sessions", nil, nil)
-	if isNotFoundCall(err) {
-		return &commandError{code: exitNo, problem: "there is neither a live session nor a person of this name"}
+	for _, sub := range subs {
+		err = o.api.call("POST", "users/"+url.PathEscape(sub)+"/end-sessions", nil, nil)
+		if isNotFoundCall(err) {
+			return &commandError{code: exitNo, problem: "there is neither a live session nor a person of this name"}
+		}
+		if err != nil {
+			return err
+		}
 	}
-	if err != nil {
-		return err
-	}
-	return o.did(map[string]any{"ended_all_of": sub}, "all sessions of this person have ended")
+	return o.did(map[string]any{"ended_all_of": subs}, "all sessions of this person have ended")
 }
 
 func rotateKeys(o *operator) error { return replaceKeys(o, o.is("revoke")) }

@@ -84,13 +84,16 @@ type sessionsPage struct {
 func listSessions(o *operator) (err error) {
 	all := sessionsPage{Sessions: []sessionJSON{}}
 	if len(o.args) == 1 {
-		sub, err := o.subject(o.args[0])
+		subs, err := o.subjects(o.args[0], true)
 		if err != nil {
 			return err
 		}
-		err = o.api.call("GET", "sessions?user="+url.QueryEscape(sub), nil, &all)
-		if err != nil {
-			return err
+		for _, sub := range subs {
+			var of sessionsPage
+			if err := o.api.call("GET", "sessions?user="+url.QueryEscape(sub), nil, &of); err != nil {
+				return err
+			}
+			all.Sessions = append(all.Sessions, of.Sessions...)
 		}
 		return o.sessions(all)
 	}
@@ -112,11 +115,19 @@ func (o *operator) sessions(all sessionsPage) error {
 	}
 	var rows [][]string
 	for _, s := range all.Sessions {
-		rows = append(rows, []string{s.ID, s.Email, strings.Join(s.Sites, " "), s.Method, ago(s.LastSeen), s.Expires.Local().Format(time.DateTime), s.Network, cmp.Or(pages.Browser(s.Agent), short(s.Agent))})
+		rows = append(rows, []string{s.ID, s.Email, s.where(), s.Method, ago(s.LastSeen), s.Expires.Local().Format(time.DateTime), s.Network, cmp.Or(pages.Browser(s.Agent), short(s.Agent))})
 	}
 	o.table("SESSION\tADDRESS\tSITES\tBY\tLAST SEEN\tENDS\tNETWORK\tBROWSER", rows)
 	o.more("sessions", all.Next)
 	return nil
+}
+
+// where is at which sites a session is good, or for which app and data.
+func (s *sessionJSON) where() string {
+	if strings.HasPrefix(s.Audience, "app:") {
+		return s.Audience
+	}
+	return strings.Join(s.Sites, " ")
 }
 
 // more says how to see the next page.

@@ -18,7 +18,7 @@ var operatorCommands = []operatorCommand{
 		example: "  $ gatehouse status\n  $ gatehouse status --json | jq .mail",
 	}, {
 		name: "sessions", args: "[<address or subject>]", short: "Lists who is signed in", most: 1, flags: pageFlags, run: listSessions,
-		long:    "Lists live sessions by page, or those of one person.",
+		long:    "Lists live sessions by page, or those of one person: at the gates and in all apps.",
 		example: "  $ gatehouse sessions\n  $ gatehouse sessions alice@example.com\n  $ gatehouse sessions --all --json",
 	}, {
 		name: "users", args: "[<address or subject>]", short: "Lists people, shows or deletes one", most: 1, run: listUsers,
@@ -33,7 +33,7 @@ var operatorCommands = []operatorCommand{
 		flags: func(c *cobra.Command) {
 			c.Flags().Bool("all", false, "end all sessions of everybody; the signing keys are replaced, too")
 		},
-		long:    "Ends sessions: they are refused at once, and open streams are cut.",
+		long:    "Ends sessions: they are refused at once, and open streams are cut. An address\nstands for its person at the gates and in all apps.",
 		example: "  $ gatehouse revoke alice@example.com\n  $ gatehouse revoke 0rm6yCXrTGiQ0vKM9tWbLw\n  $ gatehouse revoke --all",
 	}, {
 		name: "rotate-keys", short: "Makes a new signing key", run: rotateKeys,
@@ -95,18 +95,33 @@ func (o *operator) pages(one func(query string) (next string, err error)) (strin
 	}
 }
 
-// subject finds somebody's subject without an address in a URL, which Caddy
-// would log.
+// subject finds somebody's subject, who must have signed in at a gate.
 func (o *operator) subject(who string) (string, error) {
+	subs, err := o.subjects(who, false)
+	if err != nil {
+		return "", err
+	}
+	return subs[0], nil
+}
+
+// subjects finds the subjects of who has an address, with apps also of those
+// whom only an app knows. No address is sent in a URL, which Caddy would log.
+func (o *operator) subjects(who string, apps bool) (subs []string, err error) {
 	if !strings.Contains(who, "@") {
-		return who, nil
+		return []string{who}, nil
 	}
 	var why whyJSON
 	if err := o.api.call("POST", "why", map[string]string{"email": who}, &why); err != nil {
-		return "", err
+		return nil, err
 	}
-	if why.Subject == "" {
-		return "", &commandError{code: exitNo, problem: "nobody with this address has ever signed in here"}
+	if why.Subject != "" {
+		subs = append(subs, why.Subject)
 	}
-	return why.Subject, nil
+	if apps {
+		subs = append(subs, why.Others...)
+	}
+	if len(subs) == 0 {
+		return nil, &commandError{code: exitNo, problem: "nobody with this address has ever signed in here"}
+	}
+	return subs, nil
 }

@@ -12,7 +12,8 @@ import (
 // whyJSON is the answer of /gatehouse/why.
 type whyJSON struct {
 	Email   string    `json:"email"`
-	Subject string    `json:"sub,omitempty"` // empty for who has never signed in
+	Subject string    `json:"sub,omitempty"`      // empty for who has never signed in
+	Others  []string  `json:"app_subs,omitempty"` // of whom apps know by this address
 	Site    string    `json:"site,omitempty"`
 	Mark    string    `json:"mark"` // by which the audit log names the address
 	Allowed bool      `json:"allowed"`
@@ -62,12 +63,16 @@ func adminWhy(c *adminCall) error {
 	if err := c.judge(&out, address, in.Site); err != nil {
 		return err
 	}
-	account, err := c.run.core.Account(c.r.Context(), address.String())
+	holders, err := c.run.service.Holders(c.r.Context(), address.String())
 	if err != nil {
 		return err
 	}
-	if account != nil {
-		out.Subject = account.Subject
+	for _, h := range holders {
+		if h.Realm == (authcore.Realm{}) {
+			out.Subject = h.Subject
+		} else {
+			out.Others = append(out.Others, h.Subject)
+		}
 	}
 	if out.Mails, err = c.whyMails(address); err != nil {
 		return err
