@@ -3,6 +3,7 @@ package api
 import (
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
@@ -41,16 +42,10 @@ const documents = "/_gatehouse/openapi/"
 
 // Knows tells whether path is a dialect's, or a document about one.
 func (h *Handler) Knows(path string) bool {
-	name, isDocument := strings.CutPrefix(path, documents)
-	for _, d := range h.dialects {
-		if d.Knows(path) {
-			return true
-		}
-		if _, described := Document(d.Name()); isDocument && described && name == d.Name()+".json" {
-			return true
-		}
+	if name, found := strings.CutPrefix(path, documents); found {
+		return slices.ContainsFunc(h.dialects, func(d Dialect) bool { return name == d.Name()+".json" })
 	}
-	return false
+	return slices.ContainsFunc(h.dialects, func(d Dialect) bool { return d.Knows(path) })
 }
 
 // Serve answers a request, or returns false without touching w when the path

@@ -28,6 +28,7 @@ type Router struct {
 
 type path struct {
 	segments []string // "{name}" stands for any one
+	braces   int
 	methods  map[string]Route
 }
 
@@ -37,7 +38,7 @@ func (rt *Router) On(method, pattern string, route Route) {
 	segments := strings.Split(strings.Trim(pattern, "/"), "/")
 	i := slices.IndexFunc(rt.paths, func(p *path) bool { return slices.Equal(p.segments, segments) })
 	if i < 0 {
-		rt.paths = append(rt.paths, &path{segments, map[string]Route{}})
+		rt.paths = append(rt.paths, &path{segments, strings.Count(pattern, "{"), map[string]Route{}})
 		i = len(rt.paths) - 1
 	}
 	rt.paths[i].methods[method] = route
@@ -52,11 +53,11 @@ func (rt *Router) Knows(path string) bool {
 // Serve answers a request for one of the paths and tells whether it was one.
 // Empty segments are dropped, so that a base URL that ends in a slash works.
 func (rt *Router) Serve(w http.ResponseWriter, r *http.Request, v Visit) bool {
-	p, params := rt.find(r.URL.Path)
+	p, segments := rt.find(r.URL.Path)
 	if p == nil {
 		return false
 	}
-	c := &Call{Visit: v, W: w, R: r, Service: rt.Service, params: params}
+	c := &Call{Visit: v, W: w, R: r, Service: rt.Service, params: p.params(segments)}
 	route := p.methods[r.Method]
 	if route == nil && r.Method == http.MethodHead {
 		route = p.methods[http.MethodGet]
@@ -85,31 +86,37 @@ func (rt *Router) NotFound(w http.ResponseWriter, r *http.Request, v Visit) bool
 }
 
 // find prefers the path with the fewest braces.
-func (rt *Router) find(text string) (*path, map[string]string) {
-	segments := slices.DeleteFunc(strings.Split(text, "/"), func(s string) bool { return s == "" })
-	var best *path
-	var bestParams map[string]string
+func (rt *Router) find(text string) (best *path, segments []string) {
+	segments = slices.DeleteFunc(strings.Split(text, "/"), func(s string) bool { return s == "" })
 	for _, p := range rt.paths {
-		if params, ok := p.match(segments); ok && (best == nil || len(params) < len(bestParams)) {
-			best, bestParams = p, params
+		if (best == nil || p.braces < best.braces) && p.matches(segments) {
+			best = p
 		}
 	}
-	return best, bestParams
+	return best, segments
 }
 
-func (p *path) match(segments []string) (map[string]string, bool) {
+func (p *path) matches(segments []string) bool {
 	if len(segments) != len(p.segments) {
-		return nil, false
+		return false
 	}
+	for i, want := range p.segments {
+		if want != segments[i] && !strings.HasPrefix(want, "{") {
+			return false
+		}
+	}
+	return true
+}
+
+// params are the segments that stand for the names in braces.
+func (p *path) params(segments []string) map[string]string {
 	params := map[string]string{}
 	for i, want := range p.segments {
 		if strings.HasPrefix(want, "{") {
 			params[strings.Trim(want, "{}")] = segments[i]
-		} else if want != segments[i] {
-			return nil, false
 		}
 	}
-	return params, true
+	return params
 }
 
 func (p *path) allow() string {

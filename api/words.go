@@ -9,13 +9,20 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 )
 
+// Composer composes the letters that are no app's.
+type Composer interface {
+	authcore.Composer
+	// Envelope is a mail without words: sender, recipient, ids and date.
+	Envelope(authcore.Letter) authcore.Message
+}
+
 // Words puts the letters of apps into words and leaves all others to Next. It
 // implements authcore.Composer and is safe for concurrent use.
 //
 // The mails name the app and never the host of the API, so that an app's mails
 // can be all its own.
 type Words struct {
-	Next     authcore.Composer
+	Next     Composer
 	FromName string // as configured; empty: the app's name
 }
 
@@ -27,12 +34,7 @@ func (w *Words) Compose(l authcore.Letter) (authcore.Message, error) {
 	if !l.Phone.IsZero() {
 		return authcore.Message{Text: textMessage(l)}, nil
 	}
-	plain := l
-	plain.Kind = authcore.LetterSignIn
-	m, err := w.Next.Compose(plain) // for sender, ids and dates
-	if err != nil {
-		return authcore.Message{}, err
-	}
+	m := w.Next.Envelope(l)
 	m.FromName = w.FromName
 	if m.FromName == "" {
 		m.FromName = l.App

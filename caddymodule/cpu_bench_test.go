@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -80,7 +81,8 @@ func TestMeasuredServer(t *testing.T) {
 }
 
 // measuredServer answers questions on standard input and is a sender that
-// discards mails: only the code is kept, until it is asked for.
+// discards mails: only the code, or the link of one without a code, is kept until
+// it is asked for.
 type measuredServer struct {
 	service *authcore.Service
 	mu      sync.Mutex
@@ -92,7 +94,7 @@ func (s *measuredServer) Name() string { return "discard" }
 func (s *measuredServer) Send(_ context.Context, m authcore.Message) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.codes[m.To.String()] = m.Code
+	s.codes[m.To.String()] = cmp.Or(m.Code, m.Link)
 	return nil
 }
 

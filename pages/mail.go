@@ -46,21 +46,27 @@ func (m *Mails) Compose(l authcore.Letter) (authcore.Message, error) {
 	if err != nil {
 		return authcore.Message{}, fmt.Errorf("mail template: %w", err)
 	}
+	message := m.Envelope(l)
+	if message.FromName == "" {
+		message.FromName = v.Site
+	}
+	message.Subject, message.Text, message.HTML, message.Language = v.Subject, text, html, v.Lang
+	return message, nil
+}
+
+// Envelope is the mail of a letter without its words: sender, recipient, ids and
+// date. Its FromName is empty where none is configured.
+func (m *Mails) Envelope(l authcore.Letter) authcore.Message {
 	from := m.cfg.FromAddress
 	if from == "" {
 		from = "gatehouse@" + mailHost(l.Site)
 	}
 	_, domain, _ := strings.Cut(from, "@")
-	name := m.cfg.FromName
-	if name == "" {
-		name = v.Site
-	}
 	return authcore.Message{
-		FromName: name, FromAddress: from, To: l.To, ReplyTo: m.look.brand.Support,
-		Subject: v.Subject, Text: text, HTML: html, Language: v.Lang,
+		FromName: m.cfg.FromName, FromAddress: from, To: l.To, ReplyTo: m.look.brand.Support,
 		MessageID: randomID() + "@" + domain, References: "login." + l.Thread + "@" + domain, EntityRef: l.Thread,
 		Date: m.now(),
-	}, nil
+	}
 }
 
 // mailHost is a host that can stand in an address.

@@ -273,6 +273,12 @@ func (h *House) LastText() authcore.Text {
 // sender is the composer of what is not an app's.
 type sender struct{}
 
-func (sender) Compose(l authcore.Letter) (authcore.Message, error) {
-	return authcore.Message{FromAddress: "login@example.com", To: l.To, Text: l.Code, MessageID: "test@example.com", Date: l.AskedAt}, nil
+func (s sender) Compose(l authcore.Letter) (authcore.Message, error) {
+	m := s.Envelope(l)
+	m.Text = l.Code
+	return m, nil
+}
+
+func (sender) Envelope(l authcore.Letter) authcore.Message {
+	return authcore.Message{FromAddress: "login@example.com", To: l.To, MessageID: "test@example.com", Date: l.AskedAt}
 }

@@ -27,15 +27,18 @@ func (a *API) lookup(c *api.Call) error {
 	if err != nil {
 		return err
 	}
+	// One client's calls count first: all visitors share the key, and none may use
+	// it up for the others.
+	client := a.service.CountClient(name+" lookup", c.Client)
+	if client.Over {
+		return c.Spend(client)
+	}
 	key := in.String("STRIPE_PUBLIC_KEY")
 	if err := c.Identify(name, key, perKey, true); err != nil {
 		return err
 	}
 	if !c.Caller.Key.Publishable {
 		return api.Refuse(http.StatusUnauthorized, api.CodeUnauthorized, "STRIPE_PUBLIC_KEY must be a publishable key. This is a secret one: it has been in a URL now, so replace it.")
-	}
-	if err := c.Spend(a.service.CountClient(name+" lookup", c.Client)); err != nil {
-		return err
 	}
 	address, err := addressOf(in)
 	if err != nil {
