@@ -195,7 +195,7 @@ func (a *App) start() error {
 	}
 	service := core.Use(cfg)
 	a.releases = append(a.releases, service.Close)
-	site, err := pages.New(pages.Config{Service: service, Groups: a.groups, Look: a.look, Log: a.ctx.Slogger(), Open: a.isOpen(), Sites: a.sitesFor})
+	site, err := pages.New(pages.Config{Service: service, Groups: a.groups, Look: a.look, Log: a.ctx.Slogger(), Open: a.isOpen(), Sites: a.mayOpen})
 	if err != nil {
 		return err
 	}

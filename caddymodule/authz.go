@@ -134,6 +134,7 @@ func (a *Authz) site(o authcore.Origin) *AuthzSite {
 func (a *Authz) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
 	q := &question{visit: newVisit(w, r), authz: a}
 	q.app = a.app
+	q.hideTokens()
 	w.Header()["Cache-Control"] = noStore
 	var rest string
 	q.dialect, rest = dialectOf(q.url.Path)

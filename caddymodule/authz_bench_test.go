@@ -183,7 +183,7 @@ func BenchmarkAuthz(b *testing.B) {
 			return r
 		})
 	}
-	const rounds, n = 12, 12_000
+	const rounds, n = 36, 4_000
 	var answer, forward map[string]float64
 	for b.Loop() {
 		answer = contest(rounds, n, "respond", map[string]func(int) time.Duration{
@@ -191,7 +191,7 @@ func BenchmarkAuthz(b *testing.B) {
 			"again":   m.measure(b, askedOf(address["respond"], "/api/authz/forward-auth", cookie)),
 			"authz":   m.measure(b, askedOf(address["authz"], "/api/authz/forward-auth", cookie)),
 		})
-		forward = contest(rounds, n/3, "respond", map[string]func(int) time.Duration{
+		forward = contest(rounds, n/2, "respond", map[string]func(int) time.Duration{
 			"respond": page("forward-respond"), "authz": page("forward-authz"), "again": page("forward-respond"),
 		})
 	}
@@ -211,7 +211,7 @@ const oauth2ProxyEnv = "GATEHOUSE_BENCH_OAUTH2_PROXY"
 func BenchmarkOAuth2Proxy(b *testing.B) {
 	m, address := startAuthz(b)
 	defer m.stop()
-	const rounds, n = 10, 8_000
+	const rounds, n = 20, 4_000
 	ours := m.measure(b, askedOf(address["authz"], "/oauth2/auth", m.signIn("alice@example.com")))
 	binary := os.Getenv(oauth2ProxyEnv)
 	if binary == "" {

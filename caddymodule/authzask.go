@@ -91,6 +91,10 @@ func (q *question) take(told asked) (problem string) {
 }
 
 func isMethod(s string) bool {
+	switch s {
+	case http.MethodGet, http.MethodHead, http.MethodPost:
+		return true
+	}
 	return s != "" && len(s) <= 32 && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-_") == ""
 }
 

@@ -8,8 +8,6 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/pages"
 )
@@ -18,7 +16,6 @@ import (
 // here: the hand-over of sessions, and who is signed in.
 func (q *question) servePages() error {
 	q.r.Header.Del(machineHeader)
-	q.hideTokens()
 	if err := q.start(); err != nil {
 		return q.notStarted(err, true)
 	}
@@ -33,14 +30,6 @@ func (q *question) servePages() error {
 	}
 	q.origin, q.portal = origin, q.authz.login
 	return q.showPages()
-}
-
-// hideTokens keeps a request with a token in its address out of Caddy's access
-// log, whatever becomes of it.
-func (v *visit) hideTokens() {
-	if v.vars != nil && (holdsToken(v.url.Path) || holdsToken(v.r.Header.Get("Referer"))) {
-		v.vars[caddyhttp.LogSkipVar] = true
-	}
 }
 
 // leadToLogin answers oauth2-proxy's sign-in paths. The page says the same as

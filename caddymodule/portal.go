@@ -60,7 +60,6 @@ func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 		return v.refuse(refusal{kind: badMethod})
 	}
 	own := isOwnPath(v.url.Path)
-	v.hideTokens()
 	if !own && v.url.Path != "/" {
 		pages.StripOwnCookies(r.Header)
 		return nextOr404(w, r, next)
@@ -96,7 +95,7 @@ func (v *visit) showSites() error {
 	if v.session != nil {
 		v.run.service.Used(v.session)
 	}
-	v.run.pages.Sites(v.w, v.original(), v.known(), v.app.sitesFor(v.session))
+	v.run.pages.Sites(v.w, v.original(), v.known(), v.app.sitesFor(v.session, v.client()))
 	return nil
 }
 
@@ -241,55 +240,6 @@ func (a *App) isPortalPlace(o authcore.Origin) bool {
 // isSite tells whether another proxy asks here for o.
 func (a *App) isSite(o authcore.Origin) bool {
 	return slices.ContainsFunc(a.authzs, func(z *Authz) bool { return z.site(o) != nil })
-}
-
-// sitesFor lists the sites that the person of session may open, each once and
-// in order. A site whose name has a star is not one to open.
-func (a *App) sitesFor(session *authcore.Session) []authcore.Origin {
-	if session == nil {
-		return nil
-	}
-	var open []authcore.Origin
-	add := func(o authcore.Origin, policy *authcore.Policy) {
-		if !o.IsZero() && policy.Admits(session.Address) && !slices.Contains(open, o) {
-			open = append(open, o)
-		}
-	}
-	for _, g := range a.allGates() {
-		for _, o := range g.place.addresses() {
-			add(o, g.policy)
-		}
-	}
-	slices.SortFunc(open, func(x, y authcore.Origin) int { return strings.Compare(x.Host(), y.Host()) })
-	return open
-}
-
-// addresses are the origins that a browser can open: those of the origin option
-// or else each host on the server's own port.
-func (p *place) addresses() []authcore.Origin {
-	if len(p.origins) > 0 {
-		return p.origins
-	}
-	scheme := "http"
-	if p.tls {
-		scheme = "https"
-	}
-	var all []authcore.Origin
-	for _, host := range p.hosts {
-		if strings.Contains(host, "*") {
-			continue
-		}
-		if strings.Contains(host, ":") {
-			host = "[" + strings.Trim(host, "[]") + "]"
-		}
-		if port := p.port(); port != 0 {
-			host = fmt.Sprintf("%s:%d", host, port)
-		}
-		if o, err := authcore.NewOrigin(scheme, host); err == nil {
-			all = append(all, o)
-		}
-	}
-	return all
 }
 
 // Interface guards

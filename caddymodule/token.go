@@ -113,8 +113,9 @@ const machineHeader = "X-Gatehouse-Token"
 // takeToken takes a machine token out of the request: the app must not see it.
 // (Other spellings of the header go with what no client may say.) A bearer token
 // that is none of ours is the app's and stays. Of two tokens nobody knows which
-// one counts, so neither does.
+// one counts, so neither does. It stays out of the logs, too.
 func (v *visit) takeToken() {
+	v.hideTokens()
 	h := v.r.Header
 	if lines := h[machineHeader]; len(lines) > 0 {
 		v.presented = append(v.presented, lines...)

@@ -201,16 +201,21 @@ func TestSigningOutEverywhere(t *testing.T) {
 		leaver := person("leaver")
 		s.through(v, s.site("a.localhost")+"/", leaver)
 		v.follow(s.site("127.0.0.1") + "/")
-		stream := v.stream(s.site("127.0.0.1") + "/events")
+		v.follow(s.site("part.localhost") + "/admin/")
+		streams := []*stream{v.stream(s.site("127.0.0.1") + "/events"), v.stream(s.site("a.localhost") + "/events"), v.stream(s.site("part.localhost") + "/admin/events")}
+		socket := v.at(s.site("127.0.0.1")).socket()
 		page := v.at(s.site(from)).get("/_gatehouse/logout").must(t, http.StatusOK)
 		if from == "a.localhost" {
 			page.shows(t, "127.0.0.1:"+s.port, "localhost:"+s.port, "Only sign out of")
 		}
 		v.at(s.site(from)).post("/_gatehouse/logout").must(t, http.StatusSeeOther)
 		began := time.Now()
-		stream.ends(t)
+		for _, stream := range streams {
+			stream.ends(t)
+		}
+		socket.closed()
 		if took := time.Since(began); took > 2*time.Second {
-			t.Errorf("the stream was cut after %v", took)
+			t.Errorf("the last stream was cut after %v", took)
 		}
 		for _, host := range []string{"a.localhost", "127.0.0.1"} {
 			v.get(s.site(host)+"/", scripts...).must(t, http.StatusUnauthorized)
@@ -242,10 +247,16 @@ type stream struct {
 
 func (v *visitor) stream(address string) *stream {
 	v.Helper()
+	return v.streamWith(address, "Accept", "text/event-stream")
+}
+
+func (v *visitor) streamWith(address, header, value string) *stream {
+	v.Helper()
 	r, err := http.NewRequestWithContext(v.Context(), http.MethodGet, address, nil)
 	if err != nil {
 		v.Fatal(err)
 	}
+	r.Header.Set(header, value)
 	client := *v.client
 	client.Timeout = 0
 	response, err := client.Do(r)
@@ -258,6 +269,18 @@ func (v *visitor) stream(address string) *stream {
 		v.Fatalf("the stream begins with %q, %v", line, err)
 	}
 	return st
+}
+
+// socket opens a WebSocket at the visitor's site.
+func (v *visitor) socket() *wire {
+	v.Helper()
+	u := mustURL(v.base)
+	w := (&server{TB: v.TB, port: u.Port()}).wire()
+	w.request("GET /socket", u.Host, v.cookies(), "Origin: "+v.base, "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==")
+	if status, _ := readHeader(v, w.r); !strings.Contains(status, " 101") {
+		v.Fatalf("the socket: %s", status)
+	}
+	return w
 }
 
 // ends waits until nothing more can come.
@@ -296,6 +319,31 @@ func TestPortalListsSites(t *testing.T) {
 	boss.get("/").must(t, http.StatusOK).shows(t, s.site("staff.localhost")+"/", s.site("a.localhost")+"/")
 	v.get("/nothing").must(t, http.StatusNotFound)
 	v.do(http.MethodPost, "/", nil).must(t, http.StatusMethodNotAllowed)
+}
+
+// A site is not listed either where its network or another gate before this one
+// would refuse the person its front page.
+func TestPortalListsOnlyWhatOpens(t *testing.T) {
+	gate := func(host, inside string) string {
+		return "http://" + host + ":PORT {\n bind 127.0.0.1\n" + inside + "\n reverse_proxy APP\n}\n"
+	}
+	const portal = " {\n portal http://localhost:PORT\n"
+	s := start(t, plan{site: "gatehouse_portal", sites: gate("far.localhost", "gatehouse any"+portal+"client_ip 192.0.2.0/24\n}") +
+		gate("near.localhost", "gatehouse any"+portal+"client_ip 127.0.0.0/8\n}") +
+		gate("both.localhost", "gatehouse boss@example.com"+portal+"}\n gatehouse /open/* any"+portal+"}") +
+		gate("part.localhost", "gatehouse /admin/* any"+portal+"}\n gatehouse /boss/* boss@example.com"+portal+"}") +
+		gate("denied.localhost", "gatehouse any"+portal+"deny somebody@elsewhere.test\n}")})
+	v := s.visitor()
+	v.signIn("somebody@elsewhere.test")
+	page := v.get("/").must(t, http.StatusOK).shows(t, s.site("near.localhost")+"/", s.site("part.localhost")+"/")
+	for _, hidden := range []string{"far.localhost", "both.localhost", "denied.localhost"} {
+		if strings.Contains(page.body, hidden) {
+			t.Errorf("%s is listed", hidden)
+		}
+	}
+	boss := s.visitor()
+	boss.signIn("boss@example.com")
+	boss.get("/").must(t, http.StatusOK).shows(t, s.site("both.localhost")+"/", s.site("denied.localhost")+"/")
 }
 
 func TestPortalHealth(t *testing.T) {

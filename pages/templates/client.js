@@ -17,26 +17,35 @@
     u.searchParams.set('return_to', to)
     return u.href
   }
-  let waiting
+  let waiting, back
 
   // login leads the whole page to the form and back, with its #fragment.
   const login = url => location.assign(form(url, location.href))
 
   // popup resolves to true once somebody has signed in, and to false when the
-  // window could not be opened.
-  const popup = url => waiting ||= new Promise(done => {
-    if (!open(form(url, location.href.split('#')[0] + mark), '', 'popup,width=480,height=720')) return done(false)
-    const end = () => {
-      tabs.removeEventListener('message', end)
-      removeEventListener('focus', look)
-      done(true)
-    }
-    // Somebody may have signed in elsewhere meanwhile; a form that wants a
-    // fresh sign-in is not answered by that.
-    const look = async () => /[?&]max_age=/.test(url) || (await fetch(root + 'session', {cache: 'no-store'})).ok && end()
-    tabs.addEventListener('message', end)
-    addEventListener('focus', look)
-  }).finally(() => waiting = 0)
+  // window could not be opened. Calls made meanwhile wait for the same window; but
+  // whoever is back at this page may have closed it, and gets another.
+  const popup = url => {
+    if (waiting && !back) return waiting
+    back = 0
+    const opened = open(form(url, location.href.split('#')[0] + mark), '', 'popup,width=480,height=720')
+    return waiting ||= new Promise(done => {
+      if (!opened) return done(false)
+      const end = () => {
+        tabs.removeEventListener('message', end)
+        removeEventListener('focus', look)
+        done(true)
+      }
+      // Somebody may have signed in elsewhere meanwhile; a form that wants a
+      // fresh sign-in is not answered by that.
+      const look = async () => {
+        back = 1
+        if (!/[?&]max_age=/.test(url) && (await fetch(root + 'session', {cache: 'no-store'})).ok) end()
+      }
+      tabs.addEventListener('message', end)
+      addEventListener('focus', look)
+    }).finally(() => waiting = 0)
+  }
 
   window.gatehouse = {
     login, popup,

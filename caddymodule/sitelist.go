@@ -1,0 +1,80 @@
+package caddymodule
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// sitesFor lists the sites that the person of session may open from client, each
+// once and in order: where a gate admits them, and none refuses them the front
+// page. A site whose name has a star is not one to open. Without a client, its
+// address is not asked about.
+func (a *App) sitesFor(session *authcore.Session, client netip.Addr) []authcore.Origin {
+	if session == nil {
+		return nil
+	}
+	var open []authcore.Origin
+	for _, g := range a.allGates() {
+		if !g.opensFor(session, client) {
+			continue
+		}
+		for _, o := range g.place.addresses() {
+			if !slices.Contains(open, o) && (g.place.behind || a.frontPageOpens(o, session, client)) {
+				open = append(open, o)
+			}
+		}
+	}
+	slices.SortFunc(open, func(x, y authcore.Origin) int { return strings.Compare(x.Host(), y.Host()) })
+	return open
+}
+
+// mayOpen is sitesFor from anywhere: what a person may make tokens for.
+func (a *App) mayOpen(session *authcore.Session) []authcore.Origin {
+	return a.sitesFor(session, netip.Addr{})
+}
+
+// frontPageOpens tells whether no gate at o refuses its front page.
+func (a *App) frontPageOpens(o authcore.Origin, session *authcore.Session, client netip.Addr) bool {
+	return !slices.ContainsFunc(a.gates, func(g *Gate) bool {
+		return g.place.covers(o) && g.onPath("/") && !g.opensFor(session, client)
+	})
+}
+
+// opensFor tells whether the gate admits the person from client. Who only has to
+// sign in again may open the site.
+func (g *Gate) opensFor(session *authcore.Session, client netip.Addr) bool {
+	near := len(g.clients) == 0 || !client.IsValid() || slices.ContainsFunc(g.clients, func(n netip.Prefix) bool { return n.Contains(client) })
+	return near && g.policy.Admits(session.Address)
+}
+
+// addresses are the origins that a browser can open: those of the origin option
+// or else each host on the server's own port.
+func (p *place) addresses() []authcore.Origin {
+	if len(p.origins) > 0 {
+		return p.origins
+	}
+	scheme := "http"
+	if p.tls {
+		scheme = "https"
+	}
+	var all []authcore.Origin
+	for _, host := range p.hosts {
+		if strings.Contains(host, "*") {
+			continue
+		}
+		if strings.Contains(host, ":") {
+			host = "[" + strings.Trim(host, "[]") + "]"
+		}
+		if port := p.port(); port != 0 {
+			host = fmt.Sprintf("%s:%d", host, port)
+		}
+		if o, err := authcore.NewOrigin(scheme, host); err == nil {
+			all = append(all, o)
+		}
+	}
+	return all
+}
