@@ -133,9 +133,10 @@ func keepSecret(kind, value string) {
 }
 
 // keepTokens keeps what looks like a token: signed ones, and words of 40
-// characters, which 240 random bits take. Ids are shorter.
+// characters, which 240 random bits take. Ids are shorter. What a browser takes
+// along to the portal as state is a hash of a cookie, and opens nothing.
 func keepTokens(kind, text string) {
-	for _, token := range tokenIn.FindAllString(text, -1) {
+	for _, token := range tokenIn.FindAllString(stateIn.ReplaceAllString(text, ""), -1) {
 		keepSecret(kind, token)
 	}
 }
@@ -180,6 +181,7 @@ var (
 	subjectCode = regexp.MustCompile(`^[0-9]{6,}`)
 	linkIn      = regexp.MustCompile(`/_gatehouse/(?:link|not-me)/([A-Za-z0-9_-]+)`)
 	tokenIn     = regexp.MustCompile(`[A-Za-z0-9_-]{40,}(?:\.[A-Za-z0-9_-]+)*`)
+	stateIn     = regexp.MustCompile(`[?&]state=[A-Za-z0-9_-]+`)
 )
 
 // lineWith returns the first line of text with secret in it. A code is looked
