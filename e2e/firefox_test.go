@@ -45,7 +45,9 @@ user_pref("toolkit.startup.max_resumed_crashes", -1);
 
 func (s *server) firefox() *firefox {
 	s.Helper()
-	profile, err := os.MkdirTemp("", "gatehouse-e2e-firefox") //nolint:usetesting // Firefox may still write into it when it is removed, which must not fail the test
+	// Not the test's own directory: Firefox may still write into it when it is removed,
+	// which must not fail the test.
+	profile, err := os.MkdirTemp("", "gatehouse-e2e-firefox")
 	if err == nil {
 		err = os.WriteFile(filepath.Join(profile, "user.js"), []byte(quiet), 0o600)
 	}
