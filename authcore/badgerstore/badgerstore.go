@@ -69,10 +69,11 @@ type Store struct {
 	home *home
 	room *room
 
-	turns  chan *group    // given out one at a time, see group.go
-	stop   chan struct{}  // closed by Close, once no call is under way
-	idle   sync.WaitGroup // the store's own goroutines
-	failed atomic.Pointer[error]
+	turns  chan *group           // given out one at a time, see group.go
+	stop   chan struct{}         // closed by Close, once no call is under way
+	idle   sync.WaitGroup        // the store's own goroutines
+	failed atomic.Pointer[error] // why updates are refused
+	damage atomic.Pointer[error] // why everything is
 
 	mu        sync.RWMutex // guards closed against calls that come in
 	closed    bool
@@ -83,6 +84,10 @@ type Store struct {
 
 // Open opens the store in dir, or makes one if dir is absent or empty. Only
 // one process can have it open. dir becomes 0700 and its files 0600.
+//
+// A damaged store is refused. Of a large one the greater part is read through
+// only after Open has returned: if that finds damage, every call from then on
+// is refused.
 func Open(dir string, opts Options) (*Store, error) {
 	s, err := open(dir, opts)
 	if err != nil {
@@ -103,7 +108,7 @@ func open(dir string, opts Options) (_ *Store, err error) {
 		}
 	}()
 	r := newRoom(h.dir, opts)
-	db, err := openDB(h, r, opts.Logger)
+	db, later, err := openDB(h, r, opts.Logger)
 	if err != nil {
 		return nil, err
 	}
@@ -113,6 +118,7 @@ func open(dir string, opts Options) (_ *Store, err error) {
 	}
 	s.idle.Go(s.giveTurns)
 	s.idle.Go(s.collectSometimes)
+	s.idle.Go(func() { s.checkLater(later) })
 	return s, nil
 }
 
@@ -170,6 +176,9 @@ func (s *Store) enter(ctx context.Context) error {
 	if s.closed {
 		return authcore.ErrClosed
 	}
+	if err := s.damage.Load(); err != nil {
+		return *err
+	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -180,7 +189,7 @@ func (s *Store) enter(ctx context.Context) error {
 // Close waits for the calls under way and closes the directory. On a disk so
 // full that Badger cannot tidy up, it gives up after a few seconds with an
 // error: nothing acknowledged is lost, but the directory stays in use until
-// the process ends.
+// the process ends. So it does with a store that was found damaged.
 func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
 		s.mu.Lock()
@@ -195,6 +204,9 @@ func (s *Store) Close() error {
 }
 
 func (s *Store) closeDB() error {
+	if err := s.damage.Load(); err != nil {
+		return *err // Badger would tidy up, and spoil what may be left
+	}
 	s.room.dropBallast()
 	done := make(chan error, 1)
 	go func() { done <- s.db.Close() }()

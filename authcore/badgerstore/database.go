@@ -50,21 +50,24 @@ func dbOptions(dir string, log *slog.Logger) badger.Options {
 }
 
 // openDB opens Badger in h, with room for what it is going to write, and makes
-// sure that it has opened everything.
-func openDB(h *home, r *room, log *slog.Logger) (db *badger.DB, err error) {
+// sure that it has opened everything. The tables in later are still to be read.
+func openDB(h *home, r *room, log *slog.Logger) (db *badger.DB, later []uint64, err error) {
 	opts := dbOptions(h.dir, log)
-	tables, err := checkTables(h.dir, opts)
+	tables, later, err := checkTables(h.dir, opts)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	if len(later) == 0 {
+		close(r.read) // after a crash Badger makes tables while it opens
 	}
 	if err := r.prepare(); err != nil {
 		unwatchMappings(r)
 		r.keepBallast()
-		return nil, err
+		return nil, nil, err
 	}
 	if db, err = openBadger(opts); err != nil {
 		r.close()
-		return nil, fmt.Errorf("opening %s: %w: if a file is damaged, restore the directory from a backup", h.dir, cause(err))
+		return nil, nil, fmt.Errorf("opening %s: %w: if a file is damaged, restore the directory from a backup", h.dir, cause(err))
 	}
 	for _, t := range db.Tables() {
 		delete(tables, t.ID)
@@ -75,10 +78,10 @@ func openDB(h *home, r *room, log *slog.Logger) (db *badger.DB, err error) {
 	if err != nil {
 		_ = db.Close()
 		r.close()
-		return nil, err
+		return nil, nil, err
 	}
 	r.opened()
-	return db, nil
+	return db, later, nil
 }
 
 // openBadger turns a panic over a damaged file into an error.

@@ -6,9 +6,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/dgraph-io/ristretto/v2/z"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 )
@@ -220,5 +223,52 @@ func TestSecondOpen(t *testing.T) {
 	put(t, s, "k", `1`)
 	if get(t, s, "k") != `1` {
 		t.Error("the first was disturbed")
+	}
+}
+
+// TestDamageFoundLater: of a large store most is read after Open has returned.
+// What is damaged there shuts the store, and compaction has not touched it.
+func TestDamageFoundLater(t *testing.T) {
+	defer func(n int64) { readAtOpening = n }(readAtOpening)
+	readAtOpening = 0
+	dir := stored(t)
+	whole := openTest(t, dir, Options{})
+	for i := range 100 { // more than Badger's one block
+		put(t, whole, fmt.Sprint("k", i), `"`+strings.Repeat("x", 1000)+`"`)
+	}
+	if err := whole.Close(); err != nil {
+		t.Fatal(err)
+	}
+	spoilt := theFile(t, dir, "000002.sst")
+	if err := overwrite(spoilt, 0, 20); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(dir, Options{})
+	if err != nil {
+		t.Fatalf("Open has read all of it: %v", err)
+	}
+	mapped := make(chan error, 1)
+	go func() {
+		_, err := z.OpenMmapFile(filepath.Join(dir, "999999.sst"), os.O_CREATE|os.O_RDWR, 1<<20)
+		mapped <- err
+	}()
+	wants := func(err error) {
+		t.Helper()
+		if err == nil || !strings.Contains(err.Error(), filepath.Base(spoilt)+" in "+dir+" is damaged") {
+			t.Fatalf("says %v", err)
+		}
+	}
+	for s.damage.Load() == nil {
+		runtime.Gosched()
+	}
+	nothing := func(authcore.Tx) error { return nil }
+	wants(s.View(t.Context(), nothing))
+	wants(s.Update(t.Context(), nothing))
+	wants(s.Health().Err)
+	wants(s.Close())
+	select {
+	case err := <-mapped:
+		t.Errorf("a table was made meanwhile: %v", err)
+	case <-time.After(50 * time.Millisecond):
 	}
 }

@@ -84,14 +84,27 @@ func allocateWatched(fd int, offset, length int64) error {
 	if err := syscall.Fchmod(fd, 0o600); err != nil {
 		return err
 	}
+	isTable := strings.HasSuffix(path, ".sst")
+	if isTable && isEmpty(fd) {
+		<-r.read
+	}
 	err = allocateMapped(fd, offset, length)
 	if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
 		return err
 	}
-	if r.opening.Load() && !strings.HasSuffix(path, ".sst") {
+	if r.opening.Load() && !isTable {
 		return err
 	}
 	return r.await(func() error { return allocateMapped(fd, offset, length) })
+}
+
+// holdsTables tells that new tables wait until the old ones have been read.
+const holdsTables = true
+
+// isEmpty tells whether nothing was written to the file yet.
+func isEmpty(fd int) bool {
+	var st syscall.Stat_t
+	return syscall.Fstat(fd, &st) == nil && st.Blocks == 0
 }
 
 // await tries again until there is room.
@@ -115,9 +128,8 @@ func allocateMapped(fd int, offset, length int64) error {
 	if !errors.Is(err, syscall.EOPNOTSUPP) && !errors.Is(err, syscall.ENOSYS) {
 		return err
 	}
-	var st syscall.Stat_t
-	if err := syscall.Fstat(fd, &st); err != nil || st.Blocks > 0 {
-		return err
+	if !isEmpty(fd) {
+		return nil
 	}
 	zeros := make([]byte, 64<<10)
 	for end := offset + length; offset < end; {

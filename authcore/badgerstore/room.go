@@ -36,8 +36,9 @@ type room struct {
 	max     int64
 	log     *slog.Logger
 
-	waiting atomic.Int32 // mappings that wait for the disk, see mapping_linux.go
-	opening atomic.Bool  // then they fail instead
+	waiting atomic.Int32  // mappings that wait for the disk, see mapping_linux.go
+	opening atomic.Bool   // then they fail instead
+	read    chan struct{} // closed when all tables that were there have been read
 
 	every   time.Duration // lookEvery, but in tests
 	spare   spare         // used by turns only
@@ -52,7 +53,7 @@ type room struct {
 func newRoom(dir string, opts Options) *room {
 	return &room{
 		dir: dir, reserve: opts.ReserveBytes, max: opts.MaxBytes, log: opts.Logger,
-		every: lookEvery, spare: spare{dir: dir}, bulky: make(chan struct{}, 1),
+		every: lookEvery, spare: spare{dir: dir}, bulky: make(chan struct{}, 1), read: make(chan struct{}),
 	}
 }
 

@@ -1,55 +1,47 @@
 package badgerstore
 
 import (
-	"bufio"
-	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
 
 	"github.com/dgraph-io/badger/v4"
-	"github.com/dgraph-io/badger/v4/fb"
-	"github.com/dgraph-io/badger/v4/pb"
 	"github.com/dgraph-io/badger/v4/table"
-	"github.com/dgraph-io/badger/v4/y"
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/protobuf/proto"
 )
 
 // checkTables verifies the tables that Badger is about to map, and returns
 // their numbers. Badger would leave out a damaged table, or pass over a damaged
 // block in it, or end the process: the records in it, used codes among them,
-// would be forgotten.
-func checkTables(dir string, opts badger.Options) (map[uint64]bool, error) {
+// would be forgotten. The blocks of the tables in later are not read yet.
+func checkTables(dir string, opts badger.Options) (tables map[uint64]bool, later []uint64, err error) {
 	manifest, whole, err := readManifest(dir, opts)
 	if err != nil {
-		return nil, damaged(dir, manifestName, err)
+		return nil, nil, damaged(dir, manifestName, err)
 	}
-	tables := map[uint64]bool{}
-	var all errgroup.Group
-	all.SetLimit(runtime.GOMAXPROCS(0))
+	tables = map[uint64]bool{}
 	for id := range manifest.Tables {
 		tables[id] = true
-		all.Go(func() error {
-			if err := checkTable(table.NewFilename(id, dir)); err != nil {
-				return damaged(dir, table.IDToFilename(id), err)
-			}
-			return nil
-		})
 	}
-	if err := all.Wait(); err != nil {
-		return nil, err
+	closed, err := checkClosed(dir, tables, whole)
+	if err != nil {
+		return nil, nil, damaged(dir, manifestName, err)
 	}
-	if err := checkClosed(dir, tables, whole); err != nil {
-		return nil, damaged(dir, manifestName, err)
+	now := slices.Sorted(maps.Keys(tables))
+	if closed && holdsTables {
+		now, later = atOpening(dir, now)
 	}
-	return tables, nil
+	var all errgroup.Group
+	all.SetLimit(runtime.GOMAXPROCS(0))
+	for id := range tables {
+		all.Go(func() error { return checkTable(dir, id, slices.Contains(now, id)) })
+	}
+	return tables, later, all.Wait()
 }
 
 func damaged(dir, name string, err error) error {
@@ -83,111 +75,27 @@ func readManifest(dir string, opts badger.Options) (m badger.Manifest, whole boo
 // checkClosed looks at a store that was closed, which leaves no memory table's
 // log, not even the spare one: its manifest is whole and lists every table.
 // Badger would remove a table that a cut manifest does not list.
-func checkClosed(dir string, tables map[uint64]bool, whole bool) error {
+func checkClosed(dir string, tables map[uint64]bool, whole bool) (closed bool, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return err
+		return false, err
 	}
 	unlisted := ""
 	for _, e := range entries {
 		if filepath.Ext(e.Name()) == memSuffix {
-			return nil
+			return false, nil
 		}
 		if id, ok := table.ParseFileID(e.Name()); ok && !tables[id] {
 			unlisted = e.Name()
 		}
 	}
 	if unlisted != "" {
-		return fmt.Errorf("it does not list %s", unlisted)
+		return true, fmt.Errorf("it does not list %s", unlisted)
 	}
 	if !whole {
-		return errors.New("its end cannot be read")
+		return true, errors.New("its end cannot be read")
 	}
-	return nil
-}
-
-// checkTable verifies a table: its index, which ends it, and by that all of
-// its blocks. Index and blocks are each followed by a checksum and its length.
-func checkTable(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	sum, end, err := readBefore(f, info.Size())
-	if err != nil {
-		return err
-	}
-	index, _, err := readBefore(f, end)
-	if err != nil {
-		return err
-	}
-	if len(sum) == 0 || len(index) == 0 { // zeros, which match each other
-		return errors.New("it is overwritten")
-	}
-	if err := verify(index, sum); err != nil {
-		return err
-	}
-	return checkBlocks(f, fb.GetRootAsTableIndex(index, 0))
-}
-
-// checkBlocks reads the blocks, which follow each other from the beginning.
-func checkBlocks(f io.Reader, index *fb.TableIndex) error {
-	r := bufio.NewReaderSize(f, 256<<10)
-	var at fb.BlockOffset
-	var b []byte
-	for i, offset := 0, uint32(0); i < index.OffsetsLength(); i++ {
-		if !index.Offsets(&at, i) || at.Offset() != offset {
-			return errors.New("its index is damaged")
-		}
-		offset += at.Len()
-		b = slices.Grow(b[:0], int(at.Len()))[:at.Len()]
-		if _, err := io.ReadFull(r, b); err != nil {
-			return err
-		}
-		sum, end, err := readBefore(bytes.NewReader(b), int64(len(b)))
-		if err != nil {
-			return err
-		}
-		if err := verify(b[:end], sum); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func verify(b, sum []byte) error {
-	var checksum pb.Checksum
-	if err := proto.Unmarshal(sum, &checksum); err != nil {
-		return errors.New("a checksum is garbage")
-	}
-	if y.VerifyChecksum(b, &checksum) != nil {
-		return errors.New("a checksum does not match")
-	}
-	return nil
-}
-
-// readBefore reads what ends at end, followed by its length in four bytes, and
-// returns where it begins.
-func readBefore(r io.ReaderAt, end int64) ([]byte, int64, error) {
-	var length [4]byte
-	if end < 4 {
-		return nil, 0, errors.New("it is cut short")
-	}
-	if _, err := r.ReadAt(length[:], end-4); err != nil {
-		return nil, 0, err
-	}
-	start := end - 4 - int64(binary.BigEndian.Uint32(length[:]))
-	if start < 0 {
-		return nil, 0, errors.New("it is cut short or overwritten")
-	}
-	b := make([]byte, end-4-start)
-	_, err := r.ReadAt(b, start)
-	return b, start, err
+	return true, nil
 }
 
 // missing is an error if Badger has left out any of tables. What compaction has

@@ -1,0 +1,155 @@
+package badgerstore
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+
+	"github.com/dgraph-io/badger/v4/fb"
+	"github.com/dgraph-io/badger/v4/pb"
+	"github.com/dgraph-io/badger/v4/table"
+	"github.com/dgraph-io/badger/v4/y"
+	"google.golang.org/protobuf/proto"
+)
+
+// readAtOpening is how many bytes of tables are read through before the store
+// opens, a hundredth of a second's work. The others are read right after: until
+// they are, at most a second or two, what stood in a damaged block of theirs
+// reads as absent.
+var readAtOpening int64 = 24 << 20
+
+// atOpening divides tables, whose numbers rise: the newest are read at once, as
+// many as readAtOpening holds.
+func atOpening(dir string, tables []uint64) (now, later []uint64) {
+	left := readAtOpening
+	for i, id := range slices.Backward(tables) {
+		if info, err := os.Stat(table.NewFilename(id, dir)); err == nil {
+			left -= info.Size()
+		}
+		if left < 0 {
+			return tables[i+1:], tables[:i+1]
+		}
+	}
+	return tables, nil
+}
+
+// checkLater reads the tables that opening had no time for. Until it is through
+// no new table comes to be (allocateWatched): compaction would leave out what is
+// damaged, and remove the damaged table.
+func (s *Store) checkLater(tables []uint64) {
+	if len(tables) == 0 {
+		return
+	}
+	for _, id := range tables {
+		err := checkTable(s.dir, id, true)
+		if err == nil || errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		err = fmt.Errorf("badgerstore: %w", err)
+		s.damage.Store(&err)
+		s.failed.Store(&err)
+		s.log.Error("store can't be used any more", "error", err)
+		return
+	}
+	close(s.room.read)
+}
+
+// checkTable verifies a table: its index, which ends it, and with blocks all of
+// these too. Index and blocks are each followed by a checksum and its length.
+func checkTable(dir string, id uint64, blocks bool) error {
+	if err := readTable(table.NewFilename(id, dir), blocks); err != nil {
+		return damaged(dir, table.IDToFilename(id), err)
+	}
+	return nil
+}
+
+func readTable(path string, blocks bool) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	sum, end, err := readBefore(f, info.Size())
+	if err != nil {
+		return err
+	}
+	index, _, err := readBefore(f, end)
+	if err != nil {
+		return err
+	}
+	if len(sum) == 0 || len(index) == 0 { // zeros, which match each other
+		return errors.New("it is overwritten")
+	}
+	if err := verify(index, sum); err != nil {
+		return err
+	}
+	if !blocks {
+		return nil
+	}
+	return checkBlocks(f, fb.GetRootAsTableIndex(index, 0))
+}
+
+// checkBlocks reads the blocks, which follow each other from the beginning.
+func checkBlocks(f io.Reader, index *fb.TableIndex) error {
+	r := bufio.NewReaderSize(f, 256<<10)
+	var at fb.BlockOffset
+	var b []byte
+	for i, offset := 0, uint32(0); i < index.OffsetsLength(); i++ {
+		if !index.Offsets(&at, i) || at.Offset() != offset {
+			return errors.New("its index is damaged")
+		}
+		offset += at.Len()
+		b = slices.Grow(b[:0], int(at.Len()))[:at.Len()]
+		if _, err := io.ReadFull(r, b); err != nil {
+			return err
+		}
+		sum, end, err := readBefore(bytes.NewReader(b), int64(len(b)))
+		if err != nil {
+			return err
+		}
+		if err := verify(b[:end], sum); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func verify(b, sum []byte) error {
+	var checksum pb.Checksum
+	if err := proto.Unmarshal(sum, &checksum); err != nil {
+		return errors.New("a checksum is garbage")
+	}
+	if y.VerifyChecksum(b, &checksum) != nil {
+		return errors.New("a checksum does not match")
+	}
+	return nil
+}
+
+// readBefore reads what ends at end, followed by its length in four bytes, and
+// returns where it begins.
+func readBefore(r io.ReaderAt, end int64) ([]byte, int64, error) {
+	var length [4]byte
+	if end < 4 {
+		return nil, 0, errors.New("it is cut short")
+	}
+	if _, err := r.ReadAt(length[:], end-4); err != nil {
+		return nil, 0, err
+	}
+	start := end - 4 - int64(binary.BigEndian.Uint32(length[:]))
+	if start < 0 {
+		return nil, 0, errors.New("it is cut short or overwritten")
+	}
+	b := make([]byte, end-4-start)
+	_, err := r.ReadAt(b, start)
+	return b, start, err
+}
