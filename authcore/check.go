@@ -97,7 +97,7 @@ func (c *Core) refresh(ctx context.Context, live *liveSession, now time.Time) er
 // admit applies what can be told without the store.
 func (s *Service) admit(live *liveSession, at Origin, now time.Time) *Session {
 	session := live.snapshot.Load()
-	if live.ended.Load() || session.Machine != nil || s.core.revoked(session.AuthTime) || !s.withinLimits(session, now) || session.Audience != at.Audience(s.cfg.Domain) {
+	if live.ended.Load() || session.Machine != nil || s.core.revoked(session.AuthTime) || !s.withinLimits(session, now) || !at.hasAudience(session.Audience, s.cfg.Domain) {
 		return nil
 	}
 	return session

@@ -228,8 +228,11 @@ func (o Origin) IsLocalhost() bool {
 // domain is in canonical form: lower-case ASCII without dots at its ends.
 // Nothing is under the empty domain.
 func (o Origin) Under(domain string) bool {
+	if domain == "" {
+		return false
+	}
 	name := o.Hostname()
-	if domain == "" || !strings.HasSuffix(name, domain) {
+	if !strings.HasSuffix(name, domain) {
 		return false
 	}
 	above := name[:len(name)-len(domain)]
@@ -248,6 +251,23 @@ func (o Origin) Audience(domain string) string {
 		return o.Scheme() + "://" + name
 	}
 	return o.String()
+}
+
+// hasAudience tells whether aud is what Audience returns, without making it.
+func (o Origin) hasAudience(aud, domain string) bool {
+	if o.Under(domain) {
+		return aud == domain
+	}
+	host := o.host
+	if o.IsLocalhost() {
+		host, _, _ = cutPort(o.host)
+	}
+	rest, ok := strings.CutPrefix(aud, o.Scheme())
+	if !ok {
+		return false
+	}
+	rest, ok = strings.CutPrefix(rest, "://")
+	return ok && rest == host
 }
 
 // MarshalText returns the same as String.

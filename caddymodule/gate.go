@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"net/netip"
 	"sync"
+	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -87,6 +88,8 @@ type place struct {
 	behind bool
 	// spots are the ways through the routes that lead to the gate.
 	spots []spot
+
+	usual atomic.Pointer[address] // see locate
 }
 
 // spot is one way to a gate: the path matchers on it, which all must match.

@@ -19,11 +19,15 @@ func (v *visit) locate(needsSignIn bool) refusal {
 	if !ok {
 		return refusal{kind: badOrigin, detail: "X-Forwarded-Proto from a trusted proxy must be https or http, and the same in every place."}
 	}
+	port := localPort(v.r)
+	if usual := v.place.usualAddress(); usual != nil && *usual == (address{scheme, v.r.Host, port, usual.origin}) {
+		v.origin = usual.origin
+		return refusal{}
+	}
 	origin, err := authcore.NewOrigin(scheme, v.r.Host)
 	if err != nil {
 		return refusal{kind: badOrigin, detail: fmt.Sprintf("Host %s can't be read: %s.", quoted(v.r.Host), err)}
 	}
-	port := localPort(v.r)
 	insecure := !origin.Secure() && !v.run.insecureHTTP && !origin.IsLocalhost()
 	if !v.place.has(origin, port) && !(insecure && v.place.hasSecure(origin, port)) {
 		return refusal{kind: badOrigin, detail: fmt.Sprintf("Host %s is not one of this site's: write \"origin %s\" in the block of its gate, or have the proxy in front pass the Host header on.", quoted(v.r.Host), origin)}
@@ -32,7 +36,32 @@ func (v *visit) locate(needsSignIn bool) refusal {
 		return refusal{kind: insecureHTTP, detail: v.insecureDetail()}
 	}
 	v.origin = origin
+	if !insecure {
+		v.place.remember(address{scheme, v.r.Host, port, origin})
+	}
 	return refusal{}
+}
+
+// address is where a request may come in, and the origin that this stands for.
+type address struct {
+	scheme, host string
+	port         uint16
+	origin       authcore.Origin
+}
+
+// usualAddress is the first that was good here: most sites have just one.
+func (p *place) usualAddress() *address {
+	if p == nil {
+		return nil
+	}
+	return p.usual.Load()
+}
+
+func (p *place) remember(a address) {
+	if p.usual.Load() == nil {
+		a.host = strings.Clone(a.host) // else it keeps the request's headers
+		p.usual.CompareAndSwap(nil, &a)
+	}
 }
 
 // scheme is the one that the browser used: what a trusted proxy says, else

@@ -192,6 +192,12 @@ func (v *visit) judgeSession() refusal {
 		return v.judgeMachine()
 	}
 	g := v.g
+	if g.SessionMax <= 0 && g.SessionIdle <= 0 && g.Fresh <= 0 {
+		if !g.policy.Admits(v.session.Address) {
+			return refusal{kind: notAllowed}
+		}
+		return refusal{}
+	}
 	now := v.run.service.Now()
 	age := now.Sub(v.session.AuthTime)
 	if limit := time.Duration(g.SessionMax); limit > 0 && age >= limit {

@@ -3,6 +3,7 @@ package pages
 import (
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -66,7 +67,10 @@ func trim(s string) string { return strings.Trim(s, " \t") }
 // app must neither see nor set these. Case does not count: some apps ignore it.
 func IsOwnCookie(name string) bool {
 	name = trim(name)
-	for _, prefix := range []string{hostPrefix, securePrefix} {
+	if len(name) < len(sessionCookie) {
+		return false
+	}
+	for _, prefix := range [...]string{hostPrefix, securePrefix} {
 		if len(name) > len(prefix) && strings.EqualFold(name[:len(prefix)], prefix) {
 			name = name[len(prefix):]
 			break
@@ -78,19 +82,7 @@ func IsOwnCookie(name string) bool {
 // HasOwnCookie tells whether a Cookie header holds one of ours.
 func HasOwnCookie(h http.Header) bool {
 	for _, line := range h["Cookie"] {
-		if hasOwn(line) {
-			return true
-		}
-	}
-	return false
-}
-
-func hasOwn(line string) bool {
-	for line != "" {
-		var pair string
-		pair, line, _ = strings.Cut(line, ";")
-		name, _, _ := strings.Cut(pair, "=")
-		if IsOwnCookie(name) {
+		if _, own := withoutOwn(line); own {
 			return true
 		}
 	}
@@ -101,33 +93,52 @@ func hasOwn(line string) bool {
 // others byte for byte. It does nothing, and allocates nothing, when there is
 // none of ours.
 func StripOwnCookies(h http.Header) {
-	if !HasOwnCookie(h) {
-		return
-	}
-	var kept []string
-	for _, line := range h["Cookie"] {
-		if line = withoutOwn(line); line != "" {
-			kept = append(kept, line)
+	lines := h["Cookie"]
+	var kept []string // what is left of lines, once something was removed
+	removed := false
+	for i, line := range lines {
+		rest, own := withoutOwn(line)
+		if own && !removed {
+			removed = true
+			kept = slices.Clone(lines[:i]) // the slice may be remembered by others
+		}
+		if removed && rest != "" {
+			kept = append(kept, rest)
 		}
 	}
-	if kept == nil {
+	if removed && len(kept) == 0 {
 		delete(h, "Cookie")
-		return
+	} else if removed {
+		h["Cookie"] = kept
 	}
-	h["Cookie"] = kept
 }
 
-func withoutOwn(line string) string {
-	if !hasOwn(line) {
-		return line
-	}
-	var kept []string
-	for pair := range strings.SplitSeq(line, ";") {
-		if name, _, _ := strings.Cut(pair, "="); !IsOwnCookie(name) {
-			kept = append(kept, pair)
+// withoutOwn returns the Cookie header line without our cookies, and tells
+// whether there were any.
+func withoutOwn(line string) (rest string, own bool) {
+	var few [4]string
+	kept := few[:0]
+	from := 0 // where what is kept goes on
+	for at, end := 0, 0; at <= len(line); at = end + 1 {
+		end = len(line)
+		if i := strings.IndexByte(line[at:], ';'); i >= 0 {
+			end = at + i
+		}
+		if name, _, _ := strings.Cut(line[at:end], "="); IsOwnCookie(name) {
+			own = true
+			kept = append(kept, line[from:at])
+			from = end + 1
 		}
 	}
-	return strings.TrimLeft(strings.Join(kept, ";"), " \t")
+	switch {
+	case !own:
+		return line, false
+	case from <= len(line):
+		rest = strings.Join(append(kept, line[from:]), "")
+	default:
+		rest = strings.TrimSuffix(strings.Join(kept, ""), ";")
+	}
+	return strings.TrimLeft(rest, " \t"), true
 }
 
 // jar sets and expires our cookies for one origin.
