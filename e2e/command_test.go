@@ -185,29 +185,79 @@ func (v *visitor) waits() {
 	})
 }
 
-// What was answered is on disk, whenever the process dies.
+// What was answered is on disk, whenever the process dies: in the middle of
+// other people's sign-ins, over and over.
 func TestKillLosesNothing(t *testing.T) {
 	port := freePort(t)
 	p := newProcess(t, "{\n gatehouse {\n mail log\n"+limits+"}\n}\nhttp://localhost:"+port+" {\n gatehouse any\n respond {http.auth.user.email}\n}\n")
-	var in []*visitor
-	for i := range rounds(3, 100) {
+	base := "http://localhost:" + port
+	var before *visitor
+	var usedLink string
+	in := map[string]*visitor{}
+	for i := range rounds(20, 100) {
+		began := time.Now()
 		p.start()
-		v := newVisitor(t, "http://localhost:"+port)
+		v, out := newVisitor(t, base), newVisitor(t, base)
 		v.waits()
-		alice := fmt.Sprintf("alice-%d@example.net", i)
-		v.post("/_gatehouse/login", "email", alice).must(t, http.StatusSeeOther)
-		code := boxCode.FindStringSubmatch(p.box())
-		if code == nil {
-			t.Fatal("no code on the terminal")
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("the start after %d kills took %v", i, took)
 		}
-		keepSecret("code", code[1])
-		v.post("/_gatehouse/code", "code", code[1]).must(t, http.StatusSeeOther)
+		if before != nil {
+			before.get("/").must(t, http.StatusFound) // signed out
+			newVisitor(t, base).get(usedLink).must(t, http.StatusGone)
+		}
+		alice := fmt.Sprintf("alice-%d@example.net", i)
+		usedLink = p.signIn(v, alice)
+		p.signIn(out, fmt.Sprintf("bob-%d@example.net", i))
+		out.post("/_gatehouse/logout").must(t, http.StatusSeeOther)
+		before, in[alice] = out, v
+
+		var others sync.WaitGroup
+		for n := range 4 {
+			others.Go(func() { newVisitor(t, base).beginUntilItDies(fmt.Sprintf("other-%d-%d", i, n)) })
+		}
+		for range 5 + i%20 { // now and then in a commit
+			p.box()
+		}
 		_ = p.kill(syscall.SIGKILL)
-		in = append(in, v)
+		others.Wait()
 	}
 	p.start()
-	in[0].waits()
-	for i, v := range in {
-		v.get("/").must(t, http.StatusOK).shows(t, fmt.Sprintf("alice-%d@example.net", i))
+	newVisitor(t, base).waits()
+	for alice, v := range in {
+		v.get("/").must(t, http.StatusOK).shows(t, alice)
+	}
+}
+
+// signIn takes the code from the terminal, and returns the path of the link
+// that came with it.
+func (p *process) signIn(v *visitor, email string) (link string) {
+	p.Helper()
+	v.post("/_gatehouse/login", "email", email).must(p, http.StatusSeeOther)
+	box := p.box()
+	for !strings.Contains(box, email) { // one that waited in the queue
+		box = p.box()
+	}
+	code, found := boxCode.FindStringSubmatch(box), boxLink.FindStringSubmatch(box)
+	if code == nil || found == nil {
+		p.Fatalf("no code and link on the terminal:\n%s", box)
+	}
+	keepSecret("code", code[1])
+	v.post("/_gatehouse/code", "code", code[1]).must(p, http.StatusSeeOther)
+	return strings.TrimPrefix(found[1], v.base)
+}
+
+// beginUntilItDies asks for codes as long as there is a server.
+func (v *visitor) beginUntilItDies(name string) {
+	for i := 0; ; i++ {
+		form := strings.NewReader(fmt.Sprintf("email=%s-%d@example.net", name, i))
+		r, _ := http.NewRequest(http.MethodPost, v.base+"/_gatehouse/login", form)
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Sec-Fetch-Site", "same-origin")
+		response, err := v.client.Do(r)
+		if err != nil {
+			return
+		}
+		_ = response.Body.Close()
 	}
 }

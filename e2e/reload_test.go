@@ -59,7 +59,7 @@ func TestReloadUnderUse(t *testing.T) {
 	v.signIn(person("alice"))
 	code := late.begin(person("bob")).Code(t)
 	stop := v.use()
-	for i := range rounds(10, 200) {
+	for i := range rounds(20, 200) {
 		s.load(plan{global: []string{"subject_code on", "subject_code off"}[i%2], site: s.plan.site})
 	}
 	late.post("/_gatehouse/code", "code", code).must(t, http.StatusSeeOther)
