@@ -23,11 +23,15 @@ type switcher struct {
 	kept string // what the addresses keep of the query, to be followed by more
 }
 
+// mostKept bounds what the links keep of one parameter, in bytes: there are
+// many links, and nothing longer is read.
+const mostKept = 2048
+
 // switcher keeps what the sign-in page has to know in any language.
 func (l *languages) switcher(here *catalog, query url.Values) switcher {
 	s := switcher{all: l.all, here: here}
 	for _, name := range []string{"login_hint", "max_age", "return_to", startOver} {
-		if query.Has(name) {
+		if query.Has(name) && len(query.Get(name)) <= mostKept {
 			s.kept += name + "=" + url.QueryEscape(query.Get(name)) + "&"
 		}
 	}
