@@ -15,14 +15,13 @@ var (
 )
 
 // TestRowsAreShownByTests compares the tables of docs/apis.md with the tests:
-// a row that holds names a test, and that test has a part with the row's name,
-// or says itself which row it shows.
+// a row that holds names a test, and that test has a part with the row's name.
 func TestRowsAreShownByTests(t *testing.T) {
 	text, err := os.ReadFile("../docs/apis.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	functions, parts := sources(t)
+	parts := sources(t)
 	rows := row.FindAllStringSubmatch(string(text), -1)
 	if len(rows) < 100 {
 		t.Fatalf("docs/apis.md has %d rows", len(rows))
@@ -41,23 +40,24 @@ func TestRowsAreShownByTests(t *testing.T) {
 		if !strings.HasPrefix(state, "holds") || len(names) == 0 {
 			t.Errorf("%s: %s, shown by %q", id, state, shown)
 		}
+		shownBy := false
 		for _, name := range names {
-			if !functions[name[1]] {
+			if parts[name[1]] == nil {
 				t.Errorf("%s: there is no %s", id, name[1])
 			}
+			shownBy = shownBy || parts[name[1]][id]
 		}
-		if !parts[id] {
-			t.Errorf("%s: no test has a part with this name", id)
+		if !shownBy {
+			t.Errorf("%s: %s has no part with this name", id, shown)
 		}
 	}
 }
 
-// sources returns the names of all test functions, and of their parts, word by
-// word.
-func sources(t *testing.T) (functions, parts map[string]bool) {
+// sources returns the names of the parts of each test function, word by word.
+func sources(t *testing.T) map[string]map[string]bool {
 	t.Helper()
-	functions, parts = map[string]bool{}, map[string]bool{}
-	function := regexp.MustCompile(`(?m)^func (Test\w+)\(`)
+	parts := map[string]map[string]bool{}
+	function := regexp.MustCompile(`(?m)^func (?:\([^)]*\) )?(\w+)\(`)
 	files, err := filepath.Glob("*/*_test.go")
 	more, err2 := filepath.Glob("../caddymodule/*_test.go")
 	if err != nil || err2 != nil {
@@ -68,14 +68,21 @@ func sources(t *testing.T) (functions, parts map[string]bool) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, m := range function.FindAllStringSubmatch(string(text), -1) {
-			functions[m[1]] = true
-		}
-		for _, m := range subtest.FindAllStringSubmatch(string(text), -1) {
-			for word := range strings.FieldsSeq(m[1]) {
-				parts[word] = true
+		at := function.FindAllSubmatchIndex(text, -1)
+		for i, m := range at {
+			name, end := string(text[m[2]:m[3]]), len(text)
+			if i+1 < len(at) {
+				end = at[i+1][0]
+			}
+			if parts[name] == nil {
+				parts[name] = map[string]bool{}
+			}
+			for _, part := range subtest.FindAllSubmatch(text[m[0]:end], -1) {
+				for word := range strings.FieldsSeq(string(part[1])) {
+					parts[name][word] = true
+				}
 			}
 		}
 	}
-	return functions, parts
+	return parts
 }

@@ -101,12 +101,13 @@ type Status struct {
 	CountedAt   time.Time // when they were counted last; zero: not yet
 	Streams     int       // answers under way that are watched
 	MailWaiting int
-	MailDown    bool // new sign-ins are refused
-	Senders     []SenderStatus
-	Keys        []KeyStatus // the oldest first
+	MailDown    bool           // new sign-ins are refused
+	Senders     []SenderStatus // of mail
+	Texts       []SenderStatus // of text messages
+	Keys        []KeyStatus    // the oldest first
 }
 
-// SenderStatus is how a way to send mail has fared in this process.
+// SenderStatus is how a way to send has fared in this process.
 type SenderStatus struct {
 	Name   string
 	Down   bool      // it failed, by its own fault, at its last attempt
@@ -136,6 +137,9 @@ func (c *Core) Status() Status {
 	if s := c.current.Load(); s != nil {
 		for _, sender := range s.cfg.Senders {
 			out.Senders = append(out.Senders, c.queue.health.of(sender.Name()))
+		}
+		for _, sender := range s.cfg.Texts {
+			out.Texts = append(out.Texts, c.queue.health.of(sender.Name()))
 		}
 	}
 	for _, ring := range []*keyring{c.keys, c.rsaKeys} {

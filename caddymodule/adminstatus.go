@@ -18,6 +18,7 @@ type statusJSON struct {
 	CountedAt *time.Time   `json:"counted_at"` // null until the first count
 	Streams   int          `json:"streams"`
 	Mail      mailJSON     `json:"mail"`
+	Texts     []senderJSON `json:"sms,omitempty"`
 	Store     storeJSON    `json:"store"`
 	Keys      []keyJSON    `json:"keys"`
 	Gates     []gateJSON   `json:"gates"`
@@ -86,14 +87,19 @@ func (c *adminCall) status() statusJSON {
 	if health.Err != nil {
 		out.Store.Error = health.Err.Error()
 	}
-	for _, sender := range s.Senders {
-		out.Mail.Senders = append(out.Mail.Senders, senderJSON{sender.Name, sender.Down, moment(sender.SentAt), moment(sender.Failed), sender.Reason})
-	}
+	out.Mail.Senders, out.Texts = append(out.Mail.Senders, sendersJSON(s.Senders)...), sendersJSON(s.Texts)
 	for _, k := range s.Keys {
 		out.Keys = append(out.Keys, keyJSON{k.ID, k.Alg, k.Created.UTC(), k.Signs})
 	}
 	for _, g := range c.app.allGates() {
 		out.Gates = append(out.Gates, gateJSON{g.String(), g.ReportOnly})
+	}
+	return out
+}
+
+func sendersJSON(list []authcore.SenderStatus) (out []senderJSON) {
+	for _, s := range list {
+		out = append(out, senderJSON{s.Name, s.Down, moment(s.SentAt), moment(s.Failed), s.Reason})
 	}
 	return out
 }

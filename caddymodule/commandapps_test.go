@@ -80,7 +80,7 @@ func TestKeyRotation(t *testing.T) {
 
 func TestAppsCommand(t *testing.T) {
 	o := newOperated(t)
-	o.run("app shop {\n\t\t\tname \"Shop\"\n\t\t\tapi_key "+apiLiveKey+"\n\t\t\tpublishable_key "+apiLivePub+"\n\t\t}\n\t\tapp bare", "any")
+	o.run("app shop {\n\t\t\tname \"Shop\"\n\t\t\tapi_key "+apiLiveKey+"\n\t\t\tpublishable_key "+apiLivePub+"\n\t\t}\n\t\tapp bare\n\t\tsms log", "any")
 	out := o.done("apps")
 	wantText(t, out, idOf(t, apiLiveKey), idOf(t, apiLivePub), "publishable_key", "bare", "every call is refused")
 	if strings.Contains(out, apiLiveKey[8:]) {
@@ -89,6 +89,7 @@ func TestAppsCommand(t *testing.T) {
 	if out := o.done("apps", "bare"); strings.Contains(out, "shop") {
 		t.Errorf("another app is listed: %s", out)
 	}
+	wantText(t, o.done("status"), "sms\n  log: not tried yet")
 	var made madeKey
 	o.document(&made, "apps", "shop", "--rotate", "--publishable")
 	if made.ID != idOf(t, made.Key) || !strings.HasPrefix(made.Key, "pk_live_") || len(made.Replaces) != 1 || made.Replaces[0] != idOf(t, apiLivePub) {

@@ -47,17 +47,10 @@ func showStatus(o *operator) error {
 		mail = "IS DOWN: sign-ins are refused"
 	}
 	o.printf("mail        %s, %d wait\n", mail, s.Mail.Waiting)
-	for _, sender := range s.Mail.Senders {
-		state := "not tried yet"
-		switch {
-		case sender.Down:
-			state = "down: " + strings.TrimPrefix(sender.Reason, "sender_down: ")
-		case sender.LastSent != nil:
-			state = "took a mail " + ago(*sender.LastSent)
-		case sender.LastFail != nil:
-			state = sender.Reason
-		}
-		o.printf("  %s: %s\n", sender.Name, state)
+	o.senders(s.Mail.Senders)
+	if len(s.Texts) > 0 {
+		o.printf("sms\n")
+		o.senders(s.Texts)
 	}
 	for _, g := range s.Gates {
 		only := ""
@@ -67,6 +60,21 @@ func showStatus(o *operator) error {
 		o.printf("gate        %s%s\n", g.At, only)
 	}
 	return nil
+}
+
+func (o *operator) senders(list []senderJSON) {
+	for _, sender := range list {
+		state := "not tried yet"
+		switch {
+		case sender.Down:
+			state = "down: " + strings.TrimPrefix(sender.Reason, "sender_down: ")
+		case sender.LastSent != nil:
+			state = "took one " + ago(*sender.LastSent)
+		case sender.LastFail != nil:
+			state = sender.Reason
+		}
+		o.printf("  %s: %s\n", sender.Name, state)
+	}
 }
 
 func after(separator, text string) string {

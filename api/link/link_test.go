@@ -582,7 +582,7 @@ func FuzzAuthenticate(f *testing.F) {
 		}
 		h.T = t
 		for _, path := range []string{"/api/authenticate", "/api/start_verification", "/lookup"} {
-			if a := h.Do("POST", path, body, "Content-Type", kind); a.Status >= 500 || a.JSON == nil {
+			if a := h.Do("POST", path, body, "Content-Type", kind); a.Status >= 500 || a.Status >= 400 && (a.String("errorMessage") == "" || a.Get("authenticationSuccessful") != false) || a.JSON == nil {
 				t.Fatalf("%s: %d %s", path, a.Status, a.Text)
 			}
 		}
