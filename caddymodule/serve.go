@@ -51,6 +51,7 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 		if !g.ReportOnly {
 			return v.refuse(why)
 		}
+		admitted = v.knownAnyway(why)
 	}
 	return v.pass(admitted)
 }
