@@ -67,6 +67,7 @@ func (w watched) RoundTrip(r *http.Request) (*http.Response, error) {
 type watchedBody struct {
 	io.ReadCloser
 	seen *secretsSeen
+	mu   sync.Mutex // streams are closed while they are read
 	text []byte
 }
 
@@ -74,12 +75,16 @@ const watchedMost = 64 << 10
 
 func (b *watchedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.text = append(b.text, p[:min(n, watchedMost-len(b.text))]...)
 	return n, err
 }
 
 func (b *watchedBody) Close() error {
+	b.mu.Lock()
 	b.seen.addText(string(b.text))
+	b.mu.Unlock()
 	return b.ReadCloser.Close()
 }
 
