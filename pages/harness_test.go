@@ -86,6 +86,7 @@ type house struct {
 	outbox  *outbox
 	store   *brokenStore
 	origin  authcore.Origin
+	portal  bool // whether origin is one
 	mu      sync.Mutex
 	at      time.Time
 }
@@ -150,7 +151,7 @@ func (h *house) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	tokens := SessionTokens(r, origin.Secure(), domain, nil)
 	session, _ := h.service.CheckAll(r.Context(), tokens, origin)
-	h.pages.ServeHTTP(w, r, Visit{Origin: origin, Client: netip.MustParseAddr("203.0.113.9"), Session: session, SessionCookies: len(tokens)})
+	h.pages.ServeHTTP(w, r, Visit{Origin: origin, Client: netip.MustParseAddr("203.0.113.9"), Session: session, SessionCookies: len(tokens), IsPortal: h.portal})
 }
 
 // browser is a client with cookies of its own.

@@ -3,6 +3,7 @@ package pages
 import (
 	"html/template"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -49,7 +50,7 @@ func (e *exchange) tokens(status int, secret string, fill func(*View)) {
 	}
 	v := e.view("tokens", "shown")
 	v.Secret, v.Days, v.Tokens = secret, tokenDays, v.words.tokens(made)
-	for _, o := range e.mayOpen() {
+	for _, o := range e.tokenSites() {
 		v.Sites = append(v.Sites, SiteLink{o.Host(), o.String()})
 	}
 	fill(v)
@@ -57,11 +58,20 @@ func (e *exchange) tokens(status int, secret string, fill func(*View)) {
 	e.page(status, v)
 }
 
-func (e *exchange) mayOpen() []authcore.Origin {
+// tokenSites are what the person may make tokens for here: at a portal all that
+// they may open, elsewhere only where this browser's session is good. The app
+// of a site shares its origin with our pages: its scripts must not get at others.
+func (e *exchange) tokenSites() []authcore.Origin {
 	if e.p.sites == nil {
 		return []authcore.Origin{e.v.Origin}
 	}
-	return e.p.sites(e.v.Session)
+	open := e.p.sites(e.v.Session)
+	if e.v.IsPortal {
+		return open
+	}
+	return slices.DeleteFunc(open, func(o authcore.Origin) bool {
+		return o.Audience(e.p.domain()) != e.v.Session.Audience
+	})
 }
 
 func (c *catalog) tokens(list []authcore.MachineToken) []TokenView {
@@ -80,9 +90,14 @@ func (c *catalog) tokens(list []authcore.MachineToken) []TokenView {
 // makeToken makes a machine token and shows its secret, this once.
 func makeToken(e *exchange) {
 	days, _ := strconv.Atoi(e.form.get("days"))
-	site, err := authcore.ParseSitePattern(e.form.get("site"))
-	if err != nil {
+	origin, err := authcore.ParseOrigin(e.form.get("site"))
+	if err != nil || !slices.Contains(e.tokenSites(), origin) {
 		e.badToken(authcore.BadSite)
+		return
+	}
+	site, err := authcore.ParseSitePattern(origin.String())
+	if err != nil {
+		e.outage(err)
 		return
 	}
 	m := authcore.Machine{Name: e.form.get("name"), Sites: []authcore.SitePattern{site}}

@@ -3,6 +3,7 @@ package pages
 import (
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -90,4 +91,44 @@ func TestTokensAreBounded(t *testing.T) {
 	}
 	b.post("/_gatehouse/account/tokens", "name", "more", "site", "https://app.example.com", "days", "90")
 	b.wants(http.StatusUnprocessableEntity, "You have 20 tokens")
+}
+
+// The form is the same origin as the app behind it, so that the app's scripts
+// can send it: what it makes is good where the session is and nowhere else, but
+// at a portal. What the person may not open has no token at all.
+func TestTokensAreForSitesOfTheSession(t *testing.T) {
+	const own, wiki, closed = "https://app.example.com", "https://wiki.example.com", "https://closed.example.com"
+	protects := func(o authcore.Origin) bool { return strings.HasSuffix(o.Host(), ".example.com") }
+	for name, c := range map[string]struct {
+		domain string
+		portal bool
+		good   []string
+	}{
+		"a site":                   {good: []string{own}},
+		"a portal":                 {portal: true, good: []string{own, wiki}},
+		"one session for a domain": {domain: "example.com", good: []string{own, wiki}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t, func(cfg *authcore.Config, page *Config) {
+				cfg.Protects, cfg.Domain = protects, c.domain
+				page.Sites = func(*authcore.Session) []authcore.Origin {
+					return []authcore.Origin{mustOrigin(t, own), mustOrigin(t, wiki)}
+				}
+			})
+			h.portal = c.portal
+			b := h.browser()
+			b.signIn("alice@example.com")
+			for i, site := range []string{own, wiki, closed} {
+				good := slices.Contains(c.good, site)
+				b.get("/_gatehouse/account/tokens")
+				if strings.Contains(b.body, `<option value="`+site+`">`) != good {
+					t.Errorf("%s in the list: %v", site, !good)
+				}
+				b.post("/_gatehouse/account/tokens", "name", "n"+string(rune('a'+i)), "site", site, "days", "30")
+				if made := shownToken.MatchString(b.body); made != good {
+					t.Errorf("%s: made %v, status %d", site, made, b.last.StatusCode)
+				}
+			}
+		})
+	}
 }
