@@ -119,8 +119,8 @@ func withoutOwn(line string) (rest string, own bool) {
 	var few [4]string
 	kept := few[:0]
 	from := 0 // where what is kept goes on
-	for at, end := 0, 0; at <= len(line); at = end + 1 {
-		end = len(line)
+	for at := 0; at <= len(line); {
+		end := len(line)
 		if i := strings.IndexByte(line[at:], ';'); i >= 0 {
 			end = at + i
 		}
@@ -129,6 +129,7 @@ func withoutOwn(line string) (rest string, own bool) {
 			kept = append(kept, line[from:at])
 			from = end + 1
 		}
+		at = end + 1
 	}
 	switch {
 	case !own:

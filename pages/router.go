@@ -37,10 +37,10 @@ func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request, v Visit) {
 	}
 	s, ok := p.step(r.URL.Path, name)
 	switch {
-	case e.elsewhere(name):
-		e.leave(name)
 	case !ok || strings.HasSuffix(name, "/") != (e.token != ""):
 		e.problem(Problem{Kind: notFound})
+	case e.elsewhere(name):
+		e.leave(name)
 	case (r.Method == http.MethodGet || r.Method == http.MethodHead) && s.get != nil:
 		s.get(e)
 	case r.Method == http.MethodPost && s.post != nil:

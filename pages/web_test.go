@@ -353,3 +353,16 @@ func FuzzForms(f *testing.F) {
 		}
 	})
 }
+
+// Where people sign in elsewhere, what is no page is none there either.
+func TestUnknownPathsAtASiteWithAPortal(t *testing.T) {
+	h := newHouse(t)
+	for path, want := range map[string]int{"login": 303, "account": 303, "account/tokens": 303, "login/": 404, "login/x": 404, "link/": 404, "code/x": 404} {
+		w := httptest.NewRecorder()
+		h.pages.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "https://app.example.com/_gatehouse/"+path, nil),
+			Visit{Origin: h.origin, Portal: mustOrigin(t, "https://auth.example.com")})
+		if w.Code != want {
+			t.Errorf("%s: %d, want %d", path, w.Code, want)
+		}
+	}
+}
