@@ -70,8 +70,9 @@ func (q *question) take(told asked) (problem string) {
 	if q.origin, problem = forwardedOrigin(told.scheme, told.host); problem != "" {
 		return problem
 	}
-	if len(told.uri) > maxForwarded || !strings.HasPrefix(told.uri, "/") || strings.ContainsFunc(told.uri, isControl) {
-		return "The forwarded URI is not a path of at most 16 KiB."
+	// No request line has a space: it is two values that something has joined.
+	if len(told.uri) > maxForwarded || !strings.HasPrefix(told.uri, "/") || strings.ContainsFunc(told.uri, isControl) || strings.Contains(told.uri, " ") {
+		return "The forwarded URI is not a path of at most 16 KiB, without spaces."
 	}
 	// As a request line has it: a # is a byte of the path, // begins no host.
 	path, query, _ := strings.Cut(told.uri, "?")
