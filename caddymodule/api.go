@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -72,10 +73,11 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 }
 
 // serveAPI answers one call. Some formats put keys, codes and tokens into the
-// query, which Caddy's access log would keep: those requests are left out of
-// it, and a line without the query goes to the logger gatehouse.api.
+// query, and people send keys in headers of other products, which Caddy's access
+// log would keep: those requests are left out of it, and a line without query
+// and headers goes to the logger gatehouse.api.
 func (v *visit) serveAPI() {
-	if v.url.RawQuery == "" || v.vars == nil {
+	if v.vars == nil || v.url.RawQuery == "" && !strayKey(v.r.Header) {
 		v.callAPI(v.w)
 		return
 	}
@@ -86,6 +88,21 @@ func (v *visit) serveAPI() {
 	v.run.log.Named("api").Info("handled request",
 		zap.String("method", v.method), zap.String("host", v.r.Host), zap.String("path", v.url.Path),
 		zap.Stringer("client_ip", v.client()), zap.Int("status", recorder.Status()), zap.Duration("duration", time.Since(began)))
+}
+
+// strayKey tells whether a header that Caddy logs holds a secret key.
+func strayKey(h http.Header) bool {
+	for name, values := range h {
+		if name == "Authorization" || name == "Proxy-Authorization" || name == "Cookie" {
+			continue
+		}
+		for _, value := range values {
+			if strings.Contains(value, "sk_live_") || strings.Contains(value, "sk_test_") {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (v *visit) callAPI(w http.ResponseWriter) {

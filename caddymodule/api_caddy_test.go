@@ -136,9 +136,14 @@ func TestAPIBesideAGate(t *testing.T) {
 		}
 	})
 	t.Run("access log", func(t *testing.T) {
+		for _, header := range []string{"X-Api-Key: ", "Api-Key: Bearer "} { // where nobody looks for a key
+			if a := c.call("GET", "/v1/auth/jwks/default", "", header+apiLiveKey); a.StatusCode != 401 {
+				t.Errorf("%s%d", header, a.StatusCode)
+			}
+		}
 		log, err := os.ReadFile(filepath.Join(c.dir, "access.log"))
 		must(t, err)
-		for _, text := range []string{secret, apiLivePub, link[strings.Index(link, "otp=")+4:][:8], "STRIPE_PUBLIC_KEY"} {
+		for _, text := range []string{secret, apiLivePub, apiLiveKey, link[strings.Index(link, "otp=")+4:][:8], "STRIPE_PUBLIC_KEY"} {
 			if strings.Contains(string(log), text) {
 				t.Errorf("it has %q", text)
 			}
