@@ -34,6 +34,7 @@ func (a *App) placeGates() error {
 		}
 		a.warn(g)
 	}
+	a.warnOfIdleTokens()
 	a.warnOfLooseProxies(app)
 	return nil
 }

@@ -86,6 +86,29 @@ func (a *App) checkTokens() error {
 	return nil
 }
 
+// warnOfIdleTokens tells of sites of tokens where no gate asks for one, such as
+// a misspelt one.
+func (a *App) warnOfIdleTokens() {
+	for _, t := range a.Tokens {
+		scope, _ := t.scope() // checked before
+		for _, p := range scope.Sites {
+			if !a.gateUnder(p) {
+				a.log.Warn(fmt.Sprintf("token %s: no gate stands at %s, so the token opens nothing there: write site as the address of a site with a gate has it", t.Name, p))
+			}
+		}
+	}
+}
+
+// gateUnder tells whether a gate stands where p says.
+func (a *App) gateUnder(p authcore.SitePattern) bool {
+	for _, g := range a.allGates() {
+		if slices.ContainsFunc(g.place.addresses(), p.Covers) {
+			return true
+		}
+	}
+	return !p.Exact() || a.protects(p.Origin("https")) || a.protects(p.Origin("http"))
+}
+
 // machines resolves the secrets of the tokens.
 func (a *App) machines() (all []authcore.ConfiguredMachine, err error) {
 	for _, t := range a.Tokens {
