@@ -46,37 +46,6 @@ func (p *person) account() *Account {
 	return &Account{Subject: p.Subject, Address: p.Address, Name: p.Name, Created: p.Created}
 }
 
-// Accounts returns a page of all accounts, in the order of their subjects, after
-// the subject after. next is what to pass as after for the next page, empty at
-// the end.
-func (c *Core) Accounts(ctx context.Context, after string, limit int) (page []Account, next string, err error) {
-	limit = pageSize(limit)
-	if after != "" {
-		after = keyPerson + after
-	}
-	err = c.store.View(ctx, func(tx Tx) error {
-		page, next = nil, ""
-		items, err := tx.Scan(keyPerson, after, limit)
-		if err != nil {
-			return err
-		}
-		for _, item := range items {
-			p := &person{}
-			if _, err := decode(item.Key, item.Value, p); err != nil {
-				return err
-			}
-			if a := p.account(); a != nil {
-				page = append(page, *a)
-			}
-		}
-		if len(items) == limit {
-			next = strings.TrimPrefix(items[limit-1].Key, keyPerson)
-		}
-		return nil
-	})
-	return page, next, err
-}
-
 // Account returns the account with this subject or address, nil for none.
 func (c *Core) Account(ctx context.Context, id string) (out *Account, err error) {
 	err = c.store.View(ctx, func(tx Tx) error {

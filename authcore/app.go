@@ -76,12 +76,14 @@ func (r Realm) String() string {
 // MarshalText returns the same as String.
 func (r Realm) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
+var errRealm = errors.New("not a realm")
+
 // UnmarshalText reads what MarshalText wrote.
 func (r *Realm) UnmarshalText(text []byte) error {
 	*r = Realm{}
 	app, mode, _ := strings.Cut(string(text), "/")
 	if app != "" && mode != "live" && mode != "test" {
-		return errors.New("not a realm")
+		return errRealm
 	}
 	r.App, r.Test = app, mode == "test"
 	return nil

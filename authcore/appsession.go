@@ -88,17 +88,28 @@ func (s *Service) startAppSession(tx Tx, in newAppSession) (*sessionRecord, erro
 	if in.factor.Method == "code" {
 		r.AMR = append(r.AMR, "otp")
 	}
-	return r, s.saveAppSession(tx, r)
+	return r, s.core.saveAppSession(tx, r)
 }
 
-func (s *Service) saveAppSession(tx Tx, r *sessionRecord) error {
+// saveAppSession stores a session, and what it is found by: its person, and its
+// token if the secret of that is known here.
+func (c *Core) saveAppSession(tx Tx, r *sessionRecord) error {
 	kept := r.Expires.Add(clockSkew)
 	tx.Put(keyPersonSession+r.Subject+"/"+r.ID, []byte("{}"), kept)
-	token := s.core.sessionToken(r)
-	if err := save(tx, keyAPISession+hashToken(token), r.ID, kept); err != nil {
-		return err
+	if token := c.sessionToken(r); token != "" {
+		if err := save(tx, keyAPISession+hashToken(token), r.ID, kept); err != nil {
+			return err
+		}
 	}
 	return r.save(tx)
+}
+
+// realm is whose person holds the session.
+func (r *sessionRecord) realm() Realm {
+	if r.API == nil {
+		return Realm{}
+	}
+	return r.API.Realm
 }
 
 // sessionToken derives the session's opaque token again, "" when the secret it

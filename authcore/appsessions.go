@@ -52,7 +52,7 @@ func (s *Service) changeAppSession(ctx context.Context, realm Realm, ref Session
 		if r, err = do(tx, r); err != nil || r == nil {
 			return err
 		}
-		if err := s.saveAppSession(tx, r); err != nil {
+		if err := s.core.saveAppSession(tx, r); err != nil {
 			return err
 		}
 		if out, err = s.withPerson(tx, r); out == nil {

@@ -12,11 +12,16 @@ import (
 // The lines of an export, one JSON object each. The first is an exportHead, the
 // last an exportEnd, so that a file that was cut off is recognized.
 const (
-	lineHead    = "gatehouse"
-	linePerson  = "person"
-	lineSession = "session"
-	lineKey     = "key"
-	lineEnd     = "end"
+	lineHead       = "gatehouse"
+	linePerson     = "person"
+	lineSession    = "session"
+	lineAppPerson  = "app_person"
+	lineAppSession = "app_session"
+	lineOrg        = "organization"
+	lineMember     = "membership"
+	lineInvite     = "invite"
+	lineKey        = "key"
+	lineEnd        = "end"
 )
 
 type exportHead struct {
@@ -50,18 +55,29 @@ type exportEnd struct {
 
 // Exported is how much was exported.
 type Exported struct {
-	People   int `json:"people"`
-	Sessions int `json:"sessions"`
-	Keys     int `json:"keys"`
+	People        int `json:"people"` // of the gates
+	Sessions      int `json:"sessions"`
+	AppPeople     int `json:"app_people"`
+	AppSessions   int `json:"app_sessions"`
+	Organizations int `json:"organizations"`
+	Memberships   int `json:"memberships"`
+	Invites       int `json:"invites"`
+	Keys          int `json:"keys"`
 }
 
 // exportPage bounds how much is read at once.
 const exportPage = 500
 
-// Export writes the accounts and their sessions, ended ones too, as lines of
+// Export writes the people of the gates and of all apps, their sessions, ended
+// ones too, and the organizations with members and invitations, as lines of
 // JSON. With keys the signing keys follow, wrapped with the secret: whoever has
 // them and the secret can sign in as anybody. Without them the cookies of the
-// sessions are good for nothing at another instance.
+// sessions are good for nothing at another instance. Tokens of apps' sessions
+// are derived from the secret: they are good where the secret is, and are not in
+// the lines.
+//
+// What is under way (codes, links, mail), what machines hold and counters are
+// left out.
 //
 // It reads page by page while the instance goes on: what changes meanwhile may
 // be in it or not.
@@ -90,6 +106,9 @@ func (e *exporter) run(ctx context.Context, keys bool) error {
 		return err
 	}
 	if err := e.each(ctx, keySession, e.session); err != nil {
+		return err
+	}
+	if err := e.organizations(ctx); err != nil {
 		return err
 	}
 	if keys {
@@ -126,15 +145,35 @@ func (e *exporter) each(ctx context.Context, prefix string, one func(Tx, Item) e
 
 func (e *exporter) person(_ Tx, item Item) error {
 	p := &person{}
-	if _, err := decode(item.Key, item.Value, p); err != nil || !p.isAccount() {
+	if _, err := decode(item.Key, item.Value, p); err != nil {
 		return err
 	}
 	return e.writePerson(p)
 }
 
 func (e *exporter) writePerson(p *person) error {
-	e.count.People++
-	return e.w.Encode(exportPerson{linePerson, p.Subject, p.Address, p.Name, p.Created})
+	switch {
+	case p.isAccount():
+		e.count.People++
+		return e.w.Encode(exportPerson{linePerson, p.Subject, p.Address, p.Name, p.Created})
+	case p.Profile != nil:
+		e.count.AppPeople++
+		return e.w.Encode(exportAppPerson{lineAppPerson, p.Subject, p.Realm, p.Name, p.Created, *p.Profile})
+	}
+	return nil
+}
+
+// owner returns the person of realm with subject sub, nil for none. Who came
+// after their page was read is written now.
+func (e *exporter) owner(tx Tx, realm Realm, sub string) (*person, error) {
+	p, err := loadPersonOf(tx, sub)
+	if err != nil || p == nil || p.Realm != realm {
+		return nil, err
+	}
+	if p.Created.After(e.began) {
+		err = e.writePerson(p)
+	}
+	return p, err
 }
 
 func (e *exporter) session(tx Tx, item Item) error {
@@ -142,17 +181,15 @@ func (e *exporter) session(tx Tx, item Item) error {
 	if _, err := decode(item.Key, item.Value, r); err != nil || r.Machine != nil {
 		return err // what a machine holds is known by its hash alone, and stays here
 	}
-	p, err := loadPerson(tx, r.Subject)
-	if err != nil || p == nil || !p.isAccount() {
+	if p, err := e.owner(tx, r.realm(), r.Subject); err != nil || p == nil {
 		return err
-	}
-	if p.Created.After(e.began) { // they may have come after their page
-		if err := e.writePerson(p); err != nil {
-			return err
-		}
 	}
 	if r.EndedAt.IsZero() && e.core.revoked(r.AuthTime) {
 		r.EndedAt, r.Reason = time.Unix(0, e.core.revokedAt.Load()).UTC(), "keys_revoked"
+	}
+	if r.API != nil {
+		e.count.AppSessions++
+		return e.w.Encode(exportSession{lineAppSession, *r})
 	}
 	e.count.Sessions++
 	return e.w.Encode(exportSession{lineSession, *r})

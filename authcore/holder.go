@@ -1,27 +1,72 @@
 package authcore
 
-import "context"
+import (
+	"context"
+	"strings"
+	"time"
+)
 
-// Holder is somebody whose sessions an operator may ask for: a person of the
-// gates, or one whom only an app knows.
+// Holder is somebody whom an operator may ask for: a person of the gates, or one
+// whom only an app knows.
 type Holder struct {
 	Subject string
 	Address Address // zero for who has none
-	Realm   Realm   // zero: of the gates
+	Phone   Phone   // the first of a person of an app
+	Name    string
+	Realm   Realm // zero: of the gates
+	Created time.Time
+}
+
+func (p *person) holder() Holder {
+	h := Holder{Subject: p.Subject, Address: p.Address, Name: p.Name, Realm: p.Realm, Created: p.Created}
+	if p.Profile != nil {
+		v := p.view()
+		h.Phone = v.Phone()
+	}
+	return h
 }
 
 // Holders returns everybody with this subject or address. One address may be
-// several people: each app has its own, and so have the gates.
+// several people: each app has its own, and so have the gates, who come first.
 func (s *Service) Holders(ctx context.Context, id string) (list []Holder, err error) {
 	err = s.core.store.View(ctx, func(tx Tx) error {
 		list = nil
 		people, err := s.withID(tx, id)
 		for _, p := range people {
-			list = append(list, Holder{p.Subject, p.Address, p.Realm})
+			list = append(list, p.holder())
 		}
 		return err
 	})
 	return list, err
+}
+
+// Everybody returns a page of all people, of the gates and of apps, in the order
+// of their subjects, after the subject after. next is what to pass as after for
+// the next page, empty at the end.
+func (c *Core) Everybody(ctx context.Context, after string, limit int) (page []Holder, next string, err error) {
+	limit = pageSize(limit)
+	if after != "" {
+		after = keyPerson + after
+	}
+	err = c.store.View(ctx, func(tx Tx) error {
+		page, next = nil, ""
+		items, err := tx.Scan(keyPerson, after, limit)
+		if err != nil {
+			return err
+		}
+		for _, item := range items {
+			p := &person{}
+			if _, err := decode(item.Key, item.Value, p); err != nil {
+				return err
+			}
+			page = append(page, p.holder())
+		}
+		if len(items) == limit {
+			next = strings.TrimPrefix(items[limit-1].Key, keyPerson)
+		}
+		return nil
+	})
+	return page, next, err
 }
 
 func (s *Service) withID(tx Tx, id string) (list []*person, err error) {

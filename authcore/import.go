@@ -11,33 +11,47 @@ import (
 	"time"
 )
 
-// Imported is how much an import has changed.
+// Imported is how much an import has changed: what was added, and what is newer
+// than it was here.
 type Imported struct {
-	People    int `json:"people"` // added
-	Sessions  int `json:"sessions"`
-	Keys      int `json:"keys"`
-	Unchanged int `json:"unchanged"` // lines that said nothing new
+	People        int `json:"people"` // of the gates
+	Sessions      int `json:"sessions"`
+	AppPeople     int `json:"app_people"`
+	AppSessions   int `json:"app_sessions"`
+	Organizations int `json:"organizations"`
+	Memberships   int `json:"memberships"`
+	Invites       int `json:"invites"`
+	Keys          int `json:"keys"`
+	Unchanged     int `json:"unchanged"` // lines that said nothing new
+}
+
+func (i Imported) lines() int {
+	return i.People + i.Sessions + i.AppPeople + i.AppSessions + i.Organizations + i.Memberships + i.Invites + i.Keys + i.Unchanged
 }
 
 // Import takes over what Export wrote, or lines made by hand: then neither head
-// nor end is needed. All lines are checked before the first is applied; a line
-// that can't be taken over is an *ImportError, and nothing is changed. Lines
-// that are known already change nothing, so an import that was interrupted is
-// simply done again. A session that was ended on either side stays ended.
+// nor end is needed, and the lines may be in any order. All lines are checked
+// before the first is applied; a line that can't be taken over is an
+// *ImportError, and nothing is changed. Lines that are known already change
+// nothing, so an import that was interrupted is simply done again. A session
+// that was ended on either side stays ended.
 func (c *Core) Import(ctx context.Context, r io.ReadSeeker) (Imported, error) {
-	check := &importer{core: c, people: map[string]Address{}, addresses: map[Address]string{}}
+	check := &importer{core: c, seen: newImportSeen()}
 	if err := check.read(ctx, r, check.check); err != nil {
 		return Imported{}, err
 	}
 	if err := check.complete(); err != nil {
 		return Imported{}, err
 	}
-	if _, err := r.Seek(0, io.SeekStart); err != nil {
-		return Imported{}, fmt.Errorf("reading the import again: %w", err)
-	}
-	apply := &importer{core: c}
-	if err := apply.read(ctx, r, apply.apply); err != nil {
+	apply := &importer{core: c, skip: isMember}
+	if err := apply.again(ctx, r); err != nil {
 		return apply.done, err
+	}
+	if check.members { // they change the organizations, which are all there now
+		apply.skip = func(kind string) bool { return !isMember(kind) }
+		if err := apply.again(ctx, r); err != nil {
+			return apply.done, err
+		}
 	}
 	if apply.done.Keys > 0 {
 		if err := errors.Join(c.keys.reload(ctx), c.rsaKeys.reload(ctx)); err != nil {
@@ -47,39 +61,84 @@ func (c *Core) Import(ctx context.Context, r io.ReadSeeker) (Imported, error) {
 	return apply.done, c.count(ctx, 0)
 }
 
-// importer is one pass over the lines.
-type importer struct {
-	core      *Core
-	people    map[string]Address // of the file, by subject
-	addresses map[Address]string
-	headAt    int // line of the head, 0 for none
-	endAt     int
-	last      int
-	done      Imported
+func isMember(kind string) bool { return kind == lineMember }
+
+// again applies the lines, read from the beginning.
+func (im *importer) again(ctx context.Context, r io.ReadSeeker) error {
+	if _, err := r.Seek(0, io.SeekStart); err != nil {
+		return fmt.Errorf("reading the import again: %w", err)
+	}
+	im.endAt = 0
+	return im.read(ctx, r, im.apply)
 }
 
-// importLine is one line, decoded. One of the pointers is set.
+// importer is one pass over the lines, or more that apply them.
+type importer struct {
+	core    *Core
+	seen    *importSeen            // by a pass that checks
+	members bool                   // there are lines of members
+	skip    func(kind string) bool // lines that are for another pass
+	headAt  int                    // line of the head, 0 for none
+	endAt   int
+	last    int
+	done    Imported
+}
+
+// importRecord is what one line holds.
+type importRecord interface {
+	// check judges the record, line n, without changing anything.
+	check(im *importer, tx Tx, n int) error
+	// apply writes the record and counts it. What may have changed since the
+	// check is an *ImportError.
+	apply(im *importer, tx Tx, n int, done *Imported) (*ending, error)
+}
+
+func newImportRecord(kind string) importRecord {
+	switch kind {
+	case linePerson:
+		return &exportPerson{}
+	case lineSession, lineAppSession:
+		return &exportSession{}
+	case lineAppPerson:
+		return &exportAppPerson{}
+	case lineOrg:
+		return &exportOrg{}
+	case lineMember:
+		return &exportMember{}
+	case lineInvite:
+		return &exportInvite{}
+	case lineKey:
+		return &exportKey{}
+	}
+	return nil
+}
+
+// importLine is one line, decoded.
 type importLine struct {
-	number  int
-	person  *exportPerson
-	session *sessionRecord
-	key     *keyRecord
+	number int
+	record importRecord
 }
 
 func refuseLine(n int, format string, args ...any) error {
 	return &ImportError{Line: n, Problem: fmt.Sprintf(format, args...)}
 }
 
-// importBatch is how many lines are handled in one transaction.
-const importBatch = 200
+const (
+	// importBatch is how many lines are handled in one transaction.
+	importBatch = 200
+
+	// maxImportLine bounds a line: the largest record, and what a line says
+	// beside it.
+	maxImportLine = MaxValueLen + 512
+)
 
 func (im *importer) read(ctx context.Context, r io.Reader, handle func(context.Context, []importLine) error) error {
-	lines := bufio.NewReaderSize(r, MaxValueLen)
+	lines := bufio.NewReaderSize(r, maxImportLine)
 	var batch []importLine
 	for n := 1; ; n++ {
 		text, err := lines.ReadSlice('\n')
 		if errors.Is(err, bufio.ErrBufferFull) {
-			return refuseLine(n, "it is longer than %d bytes", MaxValueLen)
+			return refuseLine(n, "it is longer than %d bytes", maxImportLine)
 		}
 		if err != nil && err != io.EOF {
 			return fmt.Errorf("reading the import: %w", err)
@@ -118,27 +177,20 @@ func (im *importer) parse(line *importLine, text []byte) (holds bool, err error)
 	if im.endAt > 0 {
 		return false, refuseLine(line.number, "it comes after the end that line %d marks", im.endAt)
 	}
-	switch kind.Type {
-	case linePerson:
-		line.person = &exportPerson{}
-		err = strict(line, text, line.person)
-	case lineSession:
-		s := &exportSession{}
-		err = strict(line, text, s)
-		line.session = &s.sessionRecord
-	case lineKey:
-		k := &exportKey{}
-		err = strict(line, text, k)
-		line.key = &k.keyRecord
-	case lineHead:
+	switch {
+	case kind.Type == lineHead:
 		return false, im.head(line, text)
-	case lineEnd:
+	case kind.Type == lineEnd:
 		im.endAt = line.number
 		return false, nil
-	default:
-		return false, refuseLine(line.number, "its type %.20q is unknown; there are person, session and key", kind.Type)
+	case im.skip != nil && im.skip(kind.Type):
+		return false, nil
 	}
-	return true, err
+	if line.record = newImportRecord(kind.Type); line.record == nil {
+		return false, refuseLine(line.number, "its type %.20q is unknown; there are person, session, app_person, app_session, organization, membership, invite and key", kind.Type)
+	}
+	im.members = im.members || isMember(kind.Type)
+	return true, strict(line, text, line.record)
 }
 
 func strict(line *importLine, text []byte, into any) error {
@@ -158,6 +210,9 @@ func jsonProblem(err error) string {
 	if address := new(AddressError); errors.As(err, &address) {
 		return "the field \"email\": " + address.Problem
 	}
+	if errors.Is(err, errRealm) {
+		return "realm is not an app's id with /live or /test after it"
+	}
 	if timed := new(time.ParseError); errors.As(err, &timed) {
 		return "a time is not written as in 2026-01-31T12:00:00Z"
 	}
@@ -176,12 +231,13 @@ func (im *importer) head(line *importLine, text []byte) error {
 	return nil
 }
 
-// complete tells whether an export is whole.
+// complete tells whether an export is whole, and all that its lines name is
+// there.
 func (im *importer) complete() error {
 	if im.headAt > 0 && im.endAt == 0 {
 		return refuseLine(im.last, "this is the last line, but not the end of an export: the file was cut off; export again")
 	}
-	return nil
+	return im.seen.missing()
 }
 
 // reload reads the keys of the ring anew.

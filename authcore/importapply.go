@@ -13,9 +13,9 @@ func (im *importer) apply(ctx context.Context, lines []importLine) error {
 	var done Imported
 	var ended []ending
 	err := im.core.store.Update(ctx, func(tx Tx) error {
-		done, ended = Imported{}, nil
+		done, ended = im.done, nil
 		for _, line := range lines {
-			e, err := im.applyLine(tx, line, &done)
+			e, err := line.record.apply(im, tx, line.number, &done)
 			if err != nil {
 				return err
 			}
@@ -26,7 +26,7 @@ func (im *importer) apply(ctx context.Context, lines []importLine) error {
 		return nil
 	})
 	if refused := new(ImportError); errors.As(err, &refused) {
-		refused.Applied = im.done.People + im.done.Sessions + im.done.Keys + im.done.Unchanged
+		refused.Applied = im.done.lines()
 	}
 	if err != nil {
 		return err
@@ -34,36 +34,22 @@ func (im *importer) apply(ctx context.Context, lines []importLine) error {
 	for _, e := range ended {
 		im.core.ended(e)
 	}
-	im.done.People += done.People
-	im.done.Sessions += done.Sessions
-	im.done.Keys += done.Keys
-	im.done.Unchanged += done.Unchanged
+	im.done = done
 	return nil
 }
 
-func (im *importer) applyLine(tx Tx, line importLine, done *Imported) (*ending, error) {
-	switch {
-	case line.person != nil:
-		return nil, im.applyPerson(tx, line, done)
-	case line.session != nil:
-		return im.applySession(tx, line.session, done)
+func (in *exportPerson) apply(im *importer, tx Tx, n int, done *Imported) (*ending, error) {
+	if err := in.clash(tx, n); err != nil {
+		return nil, err // they have signed in since the check
 	}
-	return nil, im.applyKey(tx, line.key, done)
-}
-
-func (im *importer) applyPerson(tx Tx, line importLine, done *Imported) error {
-	if err := clash(tx, line); err != nil {
-		return err // they have signed in since the check
-	}
-	in := line.person
 	old, err := loadPerson(tx, in.Subject)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	name, _ := ParseName(in.Name)
 	if old != nil && (old.Name != "" || name == "") {
 		done.Unchanged++
-		return nil
+		return nil, nil
 	}
 	p := &person{Subject: in.Subject, Address: in.Address, Created: in.Created}
 	if old != nil {
@@ -74,16 +60,19 @@ func (im *importer) applyPerson(tx Tx, line importLine, done *Imported) error {
 	p.Name = name
 	done.People++
 	if err := save(tx, keyPerson+p.Subject, p, time.Time{}); err != nil {
-		return err
+		return nil, err
 	}
-	return save(tx, keyAddress+p.Address.String(), p.Subject, time.Time{})
+	return nil, save(tx, keyAddress+p.Address.String(), p.Subject, time.Time{})
 }
 
-// applySession adds a session, or what the line knows more of one.
-func (im *importer) applySession(tx Tx, in *sessionRecord, done *Imported) (*ending, error) {
+// apply adds a session, or what the line knows more of one.
+func (in *exportSession) apply(im *importer, tx Tx, n int, done *Imported) (*ending, error) {
 	if !im.core.now().Before(in.Expires) {
 		done.Unchanged++
 		return nil, nil
+	}
+	if in.API != nil {
+		return in.applyToApp(im, tx, n, done)
 	}
 	old, err := loadSession(tx, in.ID)
 	if err != nil {
@@ -106,16 +95,16 @@ func (im *importer) applySession(tx Tx, in *sessionRecord, done *Imported) (*end
 	return endSession(tx, in.ID, cmp.Or(in.Reason, "imported"), nil, im.core.now())
 }
 
-func (im *importer) applyKey(tx Tx, in *keyRecord, done *Imported) error {
+func (in *exportKey) apply(_ *importer, tx Tx, _ int, done *Imported) (*ending, error) {
 	var old keyRecord
 	known, err := load(tx, keySigning+in.ID, &old)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if known && slices.Equal([]string{old.ID, old.Alg}, []string{in.ID, in.Alg}) {
 		done.Unchanged++
-		return nil
+		return nil, nil
 	}
 	done.Keys++
-	return save(tx, keySigning+in.ID, in, time.Time{})
+	return nil, save(tx, keySigning+in.ID, in.keyRecord, time.Time{})
 }

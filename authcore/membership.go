@@ -120,8 +120,11 @@ func (s *Service) InviteMember(ctx context.Context, realm Realm, org, by string,
 	return out, v, err
 }
 
+// kept is until when an invitation that is too old can be told from none.
+func (i *Invite) kept() time.Time { return i.Expires.Add(InviteLifetime) }
+
 func (i *Invite) save(tx Tx) error {
-	kept := i.Expires.Add(InviteLifetime)
+	kept := i.kept()
 	tx.Put(keyOrgInvite+i.Org+"/"+i.ID, []byte("{}"), kept)
 	return save(tx, keyInvite+i.ID, i, kept)
 }

@@ -56,12 +56,20 @@ const maxOwners = 100
 
 // loadOrg reads an organization of realm, nil for none.
 func loadOrg(tx Tx, realm Realm, id string) (*Organization, error) {
+	o, err := loadOrgOfAny(tx, id)
+	if err != nil || o == nil || o.Realm != realm {
+		return nil, err
+	}
+	return o, nil
+}
+
+func loadOrgOfAny(tx Tx, id string) (*Organization, error) {
 	if !isID(id) {
 		return nil, nil
 	}
 	o := &Organization{}
 	ok, err := load(tx, keyOrg+id, o)
-	if err != nil || !ok || o.ID != id || o.Realm != realm {
+	if err != nil || !ok || o.ID != id {
 		return nil, err
 	}
 	return o, nil
@@ -124,17 +132,25 @@ func (o *Organization) takeSlug(tx Tx) (Verdict, error) {
 		if given {
 			return Taken, nil
 		}
-		raw := make([]byte, 4)
+		raw := make([]byte, slugRandom)
 		rand.Read(raw)
 		o.Slug += "-" + hex.EncodeToString(raw)
 	}
 	return Accepted, save(tx, realmKey(o.Realm, indexSlug, o.Slug), o.ID, time.Time{})
 }
 
+// Lengths of slugs: what is made of a name, in bytes, and how many random bytes
+// follow a hyphen after one that is taken.
+const (
+	slugLen    = 48
+	slugRandom = 4
+	maxSlug    = slugLen + 1 + 2*slugRandom
+)
+
 // slugOf is a name for URLs: lower-case letters, digits and single hyphens.
 func slugOf(name string) string {
 	var b strings.Builder
-	for i := 0; i < len(name) && b.Len() < 48; i++ {
+	for i := 0; i < len(name) && b.Len() < slugLen; i++ {
 		c := asciiLower(name[i : i+1])[0]
 		if isLetterOrDigit(c) {
 			b.WriteByte(c)

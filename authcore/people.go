@@ -91,13 +91,29 @@ const (
 	indexSlug     = "slug"     // by slug: holds an organization's id
 )
 
+// entries are the keys of the index by which an app finds the person.
+func (p *person) entries() []string {
+	var out []string
+	for _, c := range slices.Concat(p.Profile.Emails, p.Profile.Phones) {
+		out = append(out, realmKey(p.Realm, indexValue, c.Value), realmKey(p.Realm, indexContact, c.ID))
+	}
+	if p.Profile.External != "" {
+		out = append(out, realmKey(p.Realm, indexExternal, hashToken(p.Profile.External)))
+	}
+	return out
+}
+
 // findPerson reads the person that an index entry leads to, nil for none.
 func findPerson(tx Tx, r Realm, kind, id string) (*person, error) {
 	if id == "" || len(id) > maxAddress {
 		return nil, nil
 	}
+	return personAt(tx, r, realmKey(r, kind, id))
+}
+
+func personAt(tx Tx, r Realm, entry string) (*person, error) {
 	var sub string
-	if ok, err := load(tx, realmKey(r, kind, id), &sub); err != nil || !ok {
+	if ok, err := load(tx, entry, &sub); err != nil || !ok {
 		return nil, err
 	}
 	return loadRealmPerson(tx, r, sub)

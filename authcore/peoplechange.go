@@ -191,32 +191,6 @@ func (p *person) prove(contact string, now time.Time) {
 	}
 }
 
-// DeletePerson removes a person with all that leads to it, and ends the
-// person's sessions. It tells whether there was one.
-func (s *Service) DeletePerson(ctx context.Context, realm Realm, sub string) (bool, error) {
-	var found bool
-	err := s.core.store.Update(ctx, func(tx Tx) error {
-		p, err := loadRealmPerson(tx, realm, sub)
-		if found = p != nil; err != nil || p == nil {
-			return err
-		}
-		for _, c := range slices.Concat(p.Profile.Emails, p.Profile.Phones) {
-			p.dropContact(tx, c)
-		}
-		if p.Profile.External != "" {
-			tx.Delete(realmKey(realm, indexExternal, hashToken(p.Profile.External)))
-		}
-		tx.Delete(realmKey(realm, indexPerson, sub))
-		tx.Delete(keyPerson + sub)
-		return nil
-	})
-	if err != nil || !found {
-		return false, err
-	}
-	_, err = s.core.EndPerson(ctx, sub, "person_deleted")
-	return true, err
-}
-
 // RemoveContact takes an address or a number from the person that has it.
 // Verdict is Accepted, or Unknown when nobody in realm has it.
 func (s *Service) RemoveContact(ctx context.Context, realm Realm, contact string) (Person, Verdict, error) {

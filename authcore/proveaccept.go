@@ -35,7 +35,7 @@ func (t *proving) accepted(v Verdict) (Proved, error) {
 		if t.s.core.state(r) == Accepted && r.Subject == t.p.Subject {
 			r.gain(proof, lifetime, t.now)
 			out.Session = t.s.appSession(r, t.p)
-			return out, t.s.saveAppSession(t.tx, r)
+			return out, t.s.core.saveAppSession(t.tx, r)
 		}
 	}
 	if t.in.Session == nil {

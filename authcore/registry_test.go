@@ -156,10 +156,10 @@ func TestAccounts(t *testing.T) {
 		signIn := h.browser().signIn(alice)
 		h.browser().signIn(mustAddress("bob@example.com"))
 		sub := signIn.Session.Subject
-		page, next, err := h.core.Accounts(t.Context(), "", 1)
+		page, next, err := h.core.Everybody(t.Context(), "", 1)
 		want(t, err, nil)
 		want(t, len(page), 1)
-		rest, next, err := h.core.Accounts(t.Context(), next, 100)
+		rest, next, err := h.core.Everybody(t.Context(), next, 100)
 		want(t, err, nil)
 		want(t, len(rest), 1)
 		want(t, next, "")

@@ -174,24 +174,15 @@ func (c *adminCall) page() (after string, limit int, err error) {
 }
 
 // audit reports what the operator did, to whom.
-func (c *adminCall) audit(action string, to *authcore.Account, detail string) {
+func (c *adminCall) audit(action string, to *authcore.Holder, detail string) {
 	e := authcore.Event{Name: authcore.EventAdmin, Reason: action, Detail: detail}
 	if from, err := netip.ParseAddrPort(c.r.RemoteAddr); err == nil {
 		e.Client = from.Addr().Unmap()
 	}
 	if to != nil {
-		e.Address, e.Subject = to.Address, to.Subject
+		e.Address, e.Subject, e.App = to.Address, to.Subject, to.Realm.App
 	}
 	c.run.service.Report(e)
-}
-
-// account finds whom the path names.
-func (c *adminCall) account() (*authcore.Account, error) {
-	a, err := c.run.core.Account(c.r.Context(), c.id)
-	if err == nil && a == nil {
-		return nil, refuseCall(http.StatusNotFound, "nobody with this subject or address has ever signed in here")
-	}
-	return a, err
 }
 
 // holders finds everybody whom the path names, those whom only an app knows
@@ -199,7 +190,7 @@ func (c *adminCall) account() (*authcore.Account, error) {
 func (c *adminCall) holders() ([]authcore.Holder, error) {
 	list, err := c.run.service.Holders(c.r.Context(), c.id)
 	if err == nil && len(list) == 0 {
-		return nil, refuseCall(http.StatusNotFound, "nobody with this subject or address has ever signed in here")
+		return nil, refuseCall(http.StatusNotFound, "nobody with this subject or address is known here")
 	}
 	return list, err
 }

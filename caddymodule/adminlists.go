@@ -1,7 +1,10 @@
 package caddymodule
 
 import (
+	"cmp"
+	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
@@ -42,16 +45,26 @@ func sessionsJSON(list []authcore.SessionInfo) []sessionJSON {
 // userJSON is a person in the answers of the admin API.
 type userJSON struct {
 	Subject  string        `json:"sub"`
-	Email    string        `json:"email"`
+	Email    string        `json:"email"` // empty for who has none
+	Phone    string        `json:"phone,omitempty"`
 	Name     string        `json:"name,omitempty"`
+	App      string        `json:"app,omitempty"` // as in shop/live, empty for people of the gates
 	Created  time.Time     `json:"created_at"`
 	Groups   []string      `json:"groups"`
 	Sessions []sessionJSON `json:"sessions,omitempty"`
+	// Others are further people with the same address: each app has its own.
+	Others []userJSON `json:"others,omitempty"`
 }
 
-func (c *adminCall) user(a *authcore.Account) userJSON {
-	groups := append([]string{}, c.run.groups.Of(a.Address)...)
-	return userJSON{Subject: a.Subject, Email: a.Address.String(), Name: a.Name, Created: a.Created.UTC(), Groups: groups}
+func (c *adminCall) user(h authcore.Holder) userJSON {
+	groups := []string{}
+	if h.Realm == (authcore.Realm{}) {
+		groups = append(groups, c.run.groups.Of(h.Address)...)
+	}
+	return userJSON{
+		Subject: h.Subject, Email: h.Address.String(), Phone: h.Phone.String(), Name: h.Name,
+		App: h.Realm.String(), Created: h.Created.UTC(), Groups: groups,
+	}
 }
 
 func adminSessions(c *adminCall) error {
@@ -104,40 +117,54 @@ func adminUsers(c *adminCall) error {
 	if err != nil {
 		return err
 	}
-	list, next, err := c.run.core.Accounts(c.r.Context(), after, limit)
+	list, next, err := c.run.core.Everybody(c.r.Context(), after, limit)
 	if err != nil {
 		return err
 	}
 	users := make([]userJSON, len(list))
 	for i := range list {
-		users[i] = c.user(&list[i])
+		users[i] = c.user(list[i])
 	}
 	return c.json(map[string]any{"users": users, "next": next})
 }
 
 func adminUser(c *adminCall) error {
-	a, err := c.account()
+	holders, err := c.holders()
 	if err != nil {
 		return err
 	}
-	sessions, err := c.run.core.SessionsOf(c.r.Context(), a.Subject)
-	if err != nil {
-		return err
+	var users []userJSON
+	for _, h := range holders {
+		sessions, err := c.run.core.SessionsOf(c.r.Context(), h.Subject)
+		if err != nil {
+			return err
+		}
+		user := c.user(h)
+		user.Sessions = sessionsJSON(sessions)
+		users = append(users, user)
 	}
-	user := c.user(a)
-	user.Sessions = sessionsJSON(sessions)
-	return c.json(user)
+	users[0].Others = users[1:]
+	return c.json(users[0])
 }
 
+// adminDeleteUser wants to know whom exactly: what is deleted does not come
+// back.
 func adminDeleteUser(c *adminCall) error {
-	a, err := c.account()
+	holders, err := c.holders()
 	if err != nil {
 		return err
 	}
-	if _, err := c.run.core.Delete(c.r.Context(), a.Subject, "by_operator"); err != nil {
+	if len(holders) > 1 {
+		var subs []string
+		for _, h := range holders {
+			subs = append(subs, fmt.Sprintf("%s (%s)", h.Subject, cmp.Or(h.Realm.String(), "gates")))
+		}
+		return refuseCall(http.StatusConflict, "%d people have this address; delete each by their subject: %s", len(holders), strings.Join(subs, ", "))
+	}
+	if _, err := c.run.service.DeleteHolder(c.r.Context(), holders[0], "by_operator"); err != nil {
 		return err
 	}
-	c.audit("delete_user", a, "")
+	c.audit("delete_user", &holders[0], "")
 	c.w.WriteHeader(http.StatusNoContent)
 	return nil
 }
@@ -151,7 +178,7 @@ func adminEndUser(c *adminCall) error {
 		if _, err := c.run.core.EndPerson(c.r.Context(), h.Subject, "revoked"); err != nil {
 			return err
 		}
-		c.audit("end_sessions", &authcore.Account{Subject: h.Subject, Address: h.Address}, "")
+		c.audit("end_sessions", &h, "")
 	}
 	c.w.WriteHeader(http.StatusNoContent)
 	return nil

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/pages"
@@ -114,48 +113,7 @@ func TestCommands(t *testing.T) {
 	wantText(t, o.done("test-email", "ops@example.net"), "sent after")
 	o.mail.RefuseTo("gone@example.net", 550)
 	o.fails(exitNo, []string{"rejected", "550"}, "test-email", "gone@example.net")
-	wantText(t, o.done("users", "alice@example.com", "--delete"), "deleted")
-	o.fails(exitNo, nil, "users", "alice@example.com")
-}
-
-// appSessions makes sessions of an app for alice, whom the gates know by another
-// subject, and for carol, whom they don't: commands find and end them by address
-// and subject.
-func (o *operated) appSessions(gateSubject string) {
-	o.Helper()
-	service := runningApp(o.gatedCaddy).current.Load().service
-	caller, _ := service.Apps().Caller(apiLiveKey)
-	made := map[string]*authcore.AppSession{}
-	for _, name := range []string{"alice@example.com", "carol@example.com"} {
-		address, err := authcore.ParseAddress(name)
-		must(o, err)
-		asked, err := service.Ask(o.Context(), authcore.Ask{Caller: caller, Whom: authcore.Whom{Email: address}, Create: true, Known: authcore.Terms{Lifetime: time.Minute}, Slot: "test"})
-		must(o, err)
-		proved, err := service.Prove(o.Context(), authcore.Proof{Caller: caller, Token: asked.Token, Session: &authcore.SessionTerms{Lifetime: time.Hour, Form: authcore.TokenAlnum}})
-		must(o, err)
-		made[name] = proved.Session
-	}
-	alice, carol := made["alice@example.com"], made["carol@example.com"]
-	wantText(o, o.done("sessions"), alice.ID, carol.ID, "app:shop/live")
-	var all sessionsPage
-	o.document(&all, "sessions", "alice@example.com")
-	subs := map[string]bool{}
-	for _, s := range all.Sessions {
-		subs[s.Subject] = true
-	}
-	if len(subs) != 2 || !subs[gateSubject] || !subs[alice.Person.Subject] {
-		o.Errorf("alice's sessions: %+v", all)
-	}
-	wantText(o, o.done("sessions", carol.Person.Subject), carol.ID)
-	o.fails(exitNo, []string{"nobody with this address"}, "users", "carol@example.com")
-	wantText(o, o.done("revoke", "alice@example.com"), "all sessions of this person")
-	wantText(o, o.done("revoke", carol.ID), "the session has ended")
-	list := o.done("sessions")
-	for _, s := range made {
-		if _, v, err := service.AppSession(o.Context(), s.Person.Realm, authcore.SessionRef{Token: s.Token}); v != authcore.Unknown || err != nil || strings.Contains(list, s.ID) {
-			o.Errorf("a session that was ended: %v %v\n%s", v, err, list)
-		}
-	}
+	o.deletesPeople(alice.Session.Subject)
 }
 
 func TestCommandsThatPage(t *testing.T) {
@@ -181,7 +139,7 @@ func TestCommandsThatPage(t *testing.T) {
 
 func TestExportAndImportCommands(t *testing.T) {
 	o := newOperated(t)
-	o.run("", "staff")
+	o.run("app shop {\n\t\t\tapi_key "+apiLiveKey+"\n\t\t}", "staff")
 	in := o.signIn("alice@example.com")
 	file := filepath.Join(o.dir, "backup.ndjson")
 	var count authcore.Exported
@@ -196,6 +154,11 @@ func TestExportAndImportCommands(t *testing.T) {
 		t.Error("keys are exported without a warning")
 	}
 	wantText(t, o.done("export"), `"type":"end"`, in.Session.ID)
+	if out := o.done("export", "-o", file+".apps"); strings.Contains(out, "of apps") {
+		t.Error(out)
+	}
+	o.appSession("carol@example.com")
+	wantText(t, o.done("export", "-o", file+".apps"), "1 people, 1 sessions and 0 keys", "of apps 1 people, 1 sessions, 0 organizations")
 	wantText(t, o.done("import", file), "3 lines said nothing new")
 	whole, err := os.ReadFile(file)
 	must(t, err)

@@ -33,7 +33,7 @@ func revoke(o *operator) error {
 			return err
 		}
 	}
-	subs, err := o.subjects(who, true)
+	subs, err := o.subjects(who)
 	if err != nil {
 		return err
 	}
@@ -209,7 +209,16 @@ func exportLines(o *operator) error {
 	if err != nil {
 		return err
 	}
-	return o.did(count, fmt.Sprintf("%d people, %d sessions and %d keys are in %s", count.People, count.Sessions, count.Keys, file))
+	return o.did(count, fmt.Sprintf("%d people, %d sessions and %d keys are in %s%s", count.People, count.Sessions, count.Keys, file, ofApps(count)))
+}
+
+// ofApps tells what there is of apps.
+func ofApps(count authcore.Exported) string {
+	count.People, count.Sessions, count.Keys = 0, 0, 0
+	if count == (authcore.Exported{}) {
+		return ""
+	}
+	return fmt.Sprintf("; of apps %d people, %d sessions, %d organizations, %d memberships and %d invitations", count.AppPeople, count.AppSessions, count.Organizations, count.Memberships, count.Invites)
 }
 
 // copyExport copies the lines and finds out from the last whether they are
@@ -271,5 +280,7 @@ func importLines(o *operator) error {
 	if err := o.api.call("POST", "import", lines, &done); err != nil {
 		return err
 	}
-	return o.did(done, fmt.Sprintf("%d people, %d sessions and %d keys are new or changed, %d lines said nothing new", done.People, done.Sessions, done.Keys, done.Unchanged))
+	return o.did(done, fmt.Sprintf("%d people, %d sessions and %d keys are new or changed%s, %d lines said nothing new", done.People, done.Sessions, done.Keys, ofApps(authcore.Exported{
+		AppPeople: done.AppPeople, AppSessions: done.AppSessions, Organizations: done.Organizations, Memberships: done.Memberships, Invites: done.Invites,
+	}), done.Unchanged))
 }

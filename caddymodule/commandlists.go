@@ -92,7 +92,7 @@ type sessionsPage struct {
 func listSessions(o *operator) (err error) {
 	all := sessionsPage{Sessions: []sessionJSON{}}
 	if len(o.args) == 1 {
-		subs, err := o.subjects(o.args[0], true)
+		subs, err := o.subjects(o.args[0])
 		if err != nil {
 			return err
 		}
@@ -194,34 +194,60 @@ func listUsers(o *operator) (err error) {
 	}
 	var rows [][]string
 	for _, u := range all.Users {
-		rows = append(rows, []string{u.Subject, u.Email, u.Name, strings.Join(u.Groups, " "), u.Created.Local().Format(time.DateOnly)})
+		rows = append(rows, []string{u.Subject, cmp.Or(u.Email, u.Phone), u.Name, cmp.Or(u.App, strings.Join(u.Groups, " ")), u.Created.Local().Format(time.DateOnly)})
 	}
-	o.table("SUBJECT\tADDRESS\tNAME\tGROUPS\tSINCE", rows)
+	o.table("SUBJECT\tADDRESS\tNAME\tGROUPS OR APP\tSINCE", rows)
 	o.more("users", all.Next)
 	return nil
 }
 
 func showUser(o *operator) error {
-	sub, err := o.subject(o.args[0])
+	subs, err := o.subjects(o.args[0])
 	if err != nil {
 		return err
 	}
-	path := "users/" + url.PathEscape(sub)
 	if o.is("delete") {
-		if err := o.api.call("DELETE", path, nil, nil); err != nil {
+		return deleteUser(o, subs)
+	}
+	var users []userJSON
+	for _, sub := range subs {
+		var user userJSON
+		if err := o.api.call("GET", "users/"+url.PathEscape(sub), nil, &user); err != nil {
 			return err
 		}
-		return o.did(map[string]any{"deleted": sub}, "deleted, with all sessions")
-	}
-	var user userJSON
-	if err := o.api.call("GET", path, nil, &user); err != nil {
-		return err
+		users = append(users, user)
 	}
 	if o.json {
-		return o.document(user)
+		users[0].Others = users[1:]
+		return o.document(users[0])
 	}
-	o.printf("%s%s\nsubject   %s\nsince     %s\ngroups    %s\n\n", user.Email, after("  ", user.Name), user.Subject, user.Created.Local().Format(time.DateTime), strings.Join(user.Groups, " "))
-	return o.sessions(sessionsPage{Sessions: user.Sessions})
+	for i, user := range users {
+		if i > 0 {
+			o.printf("\n")
+		}
+		o.printf("%s%s\nsubject   %s\nsince     %s\n", cmp.Or(user.Email, user.Phone), after("  ", user.Name), user.Subject, user.Created.Local().Format(time.DateTime))
+		if user.App != "" {
+			o.printf("app       %s\n\n", user.App)
+		} else {
+			o.printf("groups    %s\n\n", strings.Join(user.Groups, " "))
+		}
+		if err := o.sessions(sessionsPage{Sessions: user.Sessions}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// deleteUser deletes one person. What is deleted does not come back, so an
+// address that several people have is not enough.
+func deleteUser(o *operator, subs []string) error {
+	if len(subs) > 1 {
+		return &commandError{code: exitNo, problem: fmt.Sprintf("%d people have this address, at the gates and in apps; show them without --delete, then delete each by the subject: %s", len(subs), strings.Join(subs, ", "))}
+	}
+	if err := o.api.call("DELETE", "users/"+url.PathEscape(subs[0]), nil, nil); err != nil {
+		return err
+	}
+	return o.did(map[string]any{"deleted": subs[0]}, "deleted, with all sessions")
 }
 
 // did tells what was done.

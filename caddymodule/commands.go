@@ -24,9 +24,9 @@ var operatorCommands = []operatorCommand{
 		name: "users", args: "[<address or subject>]", short: "Lists people, shows or deletes one", most: 1, run: listUsers,
 		flags: func(c *cobra.Command) {
 			pageFlags(c)
-			c.Flags().Bool("delete", false, "delete the person, their sessions and their history")
+			c.Flags().Bool("delete", false, "delete the person, with sessions, history and places in organizations")
 		},
-		long:    "Lists everybody who has signed in at least once, or shows one person.",
+		long:    "Lists everybody who has signed in at a gate at least once, and the people of apps;\nor shows one person. An address may be several people: each app has its own. To\ndelete one of them, name the subject.",
 		example: "  $ gatehouse users\n  $ gatehouse users alice@example.com\n  $ gatehouse users alice@example.com --delete",
 	}, {
 		name: "revoke", args: "<session, address or subject>", short: "Ends a session, or all of one person's", most: 1, run: revoke,
@@ -58,16 +58,16 @@ var operatorCommands = []operatorCommand{
 		long:    "Looks at configuration, DNS of the sender, the way to the mail server, clock,\ncookie domain, store and trusted proxies, and says what to do about each finding.",
 		example: "  $ gatehouse doctor\n  $ gatehouse doctor --config /etc/gatehouse/Caddyfile\n  $ gatehouse doctor --proxy nginx",
 	}, {
-		name: "export", short: "Writes people and sessions as JSON lines", run: exportLines,
+		name: "export", short: "Writes people, sessions and organizations as JSON lines", run: exportLines,
 		flags: func(c *cobra.Command) {
 			c.Flags().Bool("keys", false, "with the signing keys, wrapped with the secret")
 			c.Flags().StringP("output", "o", "", "the file to write; default: standard output")
 		},
-		long:    "Writes people and their sessions as lines of JSON, for gatehouse import. The file\nis personal data. With --keys, whoever has it and the secret can sign in as anybody.",
+		long:    "Writes people, their sessions and organizations, also those of apps, as lines of\nJSON for gatehouse import. The file is personal data; whoever has it and the secret\ncan make the tokens of apps' sessions and, with --keys, sign in as anybody.",
 		example: "  $ gatehouse export --output backup.ndjson\n  $ gatehouse export --keys --output move.ndjson",
 	}, {
 		name: "import", args: "<file, or - for standard input>", short: "Takes over what export wrote", least: 1, most: 1, run: importLines,
-		long:    "Takes over people, sessions and keys. All lines are checked before the first is\ntaken over; a broken one is named and nothing is changed. The same file again\nchanges nothing, so an import that was interrupted is simply done again.",
+		long:    "Takes over people, sessions, organizations and keys. All lines are checked before the first is\ntaken over; a broken one is named and nothing is changed. The same file again\nchanges nothing, so an import that was interrupted is simply done again.",
 		example: "  $ gatehouse import backup.ndjson\n  $ ssh old-machine gatehouse export --keys | gatehouse import -",
 	},
 }
@@ -96,17 +96,9 @@ func (o *operator) pages(one func(query string) (next string, err error)) (strin
 }
 
 // subject finds somebody's subject, who must have signed in at a gate.
-func (o *operator) subject(who string) (string, error) {
-	subs, err := o.subjects(who, false)
-	if err != nil {
-		return "", err
-	}
-	return subs[0], nil
-}
-
-// subjects finds the subjects of who has an address, with apps also of those
-// whom only an app knows. No address is sent in a URL, which Caddy would log.
-func (o *operator) subjects(who string, apps bool) (subs []string, err error) {
+// subjects finds the subjects of who has an address, at the gates and in apps.
+// No address is sent in a URL, which Caddy would log.
+func (o *operator) subjects(who string) (subs []string, err error) {
 	if !strings.Contains(who, "@") {
 		return []string{who}, nil
 	}
@@ -117,11 +109,9 @@ func (o *operator) subjects(who string, apps bool) (subs []string, err error) {
 	if why.Subject != "" {
 		subs = append(subs, why.Subject)
 	}
-	if apps {
-		subs = append(subs, why.Others...)
-	}
+	subs = append(subs, why.Others...)
 	if len(subs) == 0 {
-		return nil, &commandError{code: exitNo, problem: "nobody with this address has ever signed in here"}
+		return nil, &commandError{code: exitNo, problem: "nobody with this address is known here"}
 	}
 	return subs, nil
 }

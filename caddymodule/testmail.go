@@ -34,7 +34,7 @@ func adminTestEmail(c *adminCall) error {
 	if err != nil {
 		return refuseCall(http.StatusBadRequest, "to: %w", err)
 	}
-	c.audit("test_email", &authcore.Account{Address: to}, "")
+	c.audit("test_email", &authcore.Holder{Address: to}, "")
 	var results []testResult
 	sent := false
 	for _, sender := range c.app.mailSenders {

@@ -151,6 +151,7 @@ const (
 	typeSession      = "invalid_session"
 	typeNotFound     = "not_found"
 	typeDuplicate    = "duplicate"
+	typeLastOwner    = "last_owner"
 	typeTooMany      = "too_many_requests"
 	typeUnavailable  = "unavailable"
 )

@@ -211,14 +211,19 @@ func attach(d *authcore.Draft, o *api.Object, list, field string) error {
 	return nil
 }
 
-// deleteUser deletes a user, with all sessions.
+var errLastOwner = api.Refuse(http.StatusConflict, typeLastOwner, "The user is the last owner of an organization that has other members. Make one of them an owner first.")
+
+// deleteUser deletes a user, with all sessions and places in organizations,
+// which an app has if it uses another wire format as well.
 func (a *API) deleteUser(c *api.Call) error {
 	id := c.Param("user_id")
-	found, err := a.service.DeletePerson(c.R.Context(), c.Caller.Realm(), cut(id, userPrefix))
-	if err != nil {
+	v, err := a.service.DeletePerson(c.R.Context(), c.Caller.Realm(), cut(id, userPrefix))
+	switch {
+	case err != nil:
 		return err
-	}
-	if !found {
+	case v == authcore.Forbidden:
+		return errLastOwner
+	case v != authcore.Accepted:
 		return errNoUser
 	}
 	return c.Answer(http.StatusOK, map[string]any{"message": "Successfully deleted user", "user_id": id})

@@ -108,6 +108,28 @@ func TestUsers(t *testing.T) {
 	})
 }
 
+// An app may use another wire format for organizations, which keep an owner.
+func TestDeletingTheLastOwner(t *testing.T) {
+	w := house(t, nil)
+	owner, member := w.user(alice), w.user(carol)
+	live, ctx := authcore.Realm{App: "shop"}, t.Context()
+	org, v, err := w.Service.CreateOrganization(ctx, w.Service.Apps().Find("shop"), live, strings.TrimPrefix(owner, "user_"), "Acme", "")
+	if err != nil || v != authcore.Accepted {
+		t.Fatal(v, err)
+	}
+	change := authcore.RoleChange{Realm: live, Org: org.ID, Subject: strings.TrimPrefix(member, "user_"), Role: authcore.Member, Add: true}
+	if v, err := w.Service.SetRole(ctx, change); err != nil || v != authcore.Accepted {
+		t.Fatal(v, err)
+	}
+	refused(t, w.call("DELETE", users+owner+"/delete", nil, apitest.LiveKey), 409, "last_owner")
+	want(t, w.get(users+owner), 200)
+	want(t, w.call("DELETE", users+member+"/delete", nil, apitest.LiveKey), 200)
+	want(t, w.call("DELETE", users+owner+"/delete", nil, apitest.LiveKey), 200)
+	if org, err := w.Service.Organization(ctx, live, org.ID); org != nil || err != nil {
+		t.Errorf("an organization of nobody is left: %+v %v", org, err)
+	}
+}
+
 func TestSearch(t *testing.T) {
 	w := house(t, nil)
 	var all []string

@@ -1,0 +1,340 @@
+package authcore_test
+
+import (
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/memstore"
+)
+
+// appWorld has every kind of record that an export carries.
+type appWorld struct {
+	*house
+	live, test authcore.Realm
+	gate       *authcore.SignIn
+	boss       *authcore.AppSession // owner of org, acting for it
+	bob        *authcore.AppSession // admin, of two addresses and a number
+	over       *authcore.AppSession // ended
+	org        authcore.Organization
+	invite     authcore.Invite // waits
+	accepted   authcore.Invite
+}
+
+func newAppWorld(t *testing.T) *appWorld {
+	h, app := newAppHouse(t)
+	ctx := t.Context()
+	w := &appWorld{house: h, live: authcore.Realm{App: "shop"}, test: authcore.Realm{App: "shop", Test: true}}
+	w.gate = h.browser().signIn(alice)
+	boss := h.signInApp(alice)
+	bobs := mustAddress("bob@example.com")
+	w.bob = h.signInApp(bobs)
+	number, _ := authcore.ParsePhone("+15005550006")
+	name, external, plan := "Bob <&>", "crm-1", "pro"
+	_, v, err := h.service.UpdatePerson(ctx, w.live, authcore.Whom{Subject: w.bob.Person.Subject}, authcore.Draft{
+		Name: &name, Names: &authcore.Names{First: "Bob", Last: "Brown"}, External: &external, Plan: &plan,
+		Emails: []authcore.Address{mustAddress("bob@example.net")}, Phones: []authcore.Phone{number}, Metadata: json.RawMessage(`{"a":["bb",1]}`),
+	})
+	w.must(v, err)
+	_, v, err = h.service.CreatePerson(ctx, app, w.test, authcore.Draft{Emails: []authcore.Address{alice}})
+	w.must(v, err)
+	w.org, v, err = h.service.CreateOrganization(ctx, app, w.live, boss.Person.Subject, "Acme & Sons", "")
+	w.must(v, err)
+	w.boss, v, err = h.service.SwitchOrg(ctx, w.live, authcore.SessionRef{SID: boss.ID}, w.org.ID)
+	w.must(v, err)
+	w.accepted, v, err = h.service.InviteMember(ctx, w.live, w.org.ID, boss.Person.Subject, bobs, authcore.Admin)
+	w.must(v, err)
+	_, v, err = h.service.AcceptInvite(ctx, w.live, w.accepted.ID, w.bob.Person.Subject)
+	w.must(v, err)
+	w.invite, v, err = h.service.InviteMember(ctx, w.live, w.org.ID, "", mustAddress("carol@example.com"), authcore.Member)
+	w.must(v, err)
+	w.over = h.signInApp(mustAddress("dan@example.com"))
+	if ended, err := h.service.EndAppSession(ctx, w.live, authcore.SessionRef{SID: w.over.ID}, "signed_out"); !ended || err != nil {
+		t.Fatal(ended, err)
+	}
+	return w
+}
+
+func (w *appWorld) must(v authcore.Verdict, err error) {
+	w.t.Helper()
+	if v != authcore.Accepted || err != nil {
+		w.t.Fatal(v, err)
+	}
+}
+
+// wholly imports text and returns what that changed.
+func (h *house) wholly(text string) authcore.Imported {
+	h.t.Helper()
+	done, err := h.core.Import(h.t.Context(), strings.NewReader(text))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return done
+}
+
+var allOfWorld = authcore.Imported{People: 1, Sessions: 1, AppPeople: 4, AppSessions: 4, Organizations: 1, Memberships: 2, Invites: 2, Keys: 1}
+
+func TestExportAndImportOfApps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newAppWorld(t)
+		defer w.close()
+		text := w.export(true)
+		for _, s := range []*authcore.AppSession{w.boss, w.bob, w.over} {
+			if strings.Contains(text, s.Token) {
+				t.Fatal("the export holds a token")
+			}
+		}
+		twin := w.twin()
+		defer twin.close()
+		want(t, twin.wholly(text), allOfWorld)
+		want(t, body(twin.export(false)), body(w.export(false)))
+		for key, value := range twin.contents() {
+			if again := w.contents()[key]; again != value && strings.Contains("realm session person-session api-session org-person person-org org-invite", key[:strings.Index(key+"/", "/")]) {
+				t.Errorf("%s is %q, was %q", key, value, again)
+			}
+		}
+		want(t, twin.wholly(text), authcore.Imported{Unchanged: 16})
+		w.lives(t, twin)
+	})
+}
+
+// lives looks at what apps see of the world at another instance.
+func (w *appWorld) lives(t *testing.T, twin *house) {
+	t.Helper()
+	ctx := t.Context()
+	got, v, err := twin.service.AppSession(ctx, w.live, authcore.SessionRef{Token: w.boss.Token})
+	w.must(v, err)
+	want(t, got.OrgRole, authcore.Owner)
+	want(t, got.Token, w.boss.Token)
+	_, v, err = twin.service.TouchAppSession(ctx, w.live, authcore.SessionRef{Token: w.bob.Token}, 24*time.Hour)
+	w.must(v, err)
+	if _, v, _ := twin.service.AppSession(ctx, w.live, authcore.SessionRef{Token: w.over.Token}); v != authcore.Unknown {
+		t.Errorf("an ended session: %v", v)
+	}
+	number, _ := authcore.ParsePhone("+15005550006")
+	for _, whom := range []authcore.Whom{{External: "crm-1"}, {Phone: number}, {Email: mustAddress("bob@example.net")}} {
+		p, err := twin.service.Person(ctx, w.live, whom)
+		if err != nil || p == nil || p.Subject != w.bob.Person.Subject || p.Plan != "pro" || p.Names.Last != "Brown" || !p.Emails[0].Verified || p.Emails[1].Verified {
+			t.Errorf("%+v: %+v %v", whom, p, err)
+		}
+	}
+	if p, _ := twin.service.Person(ctx, w.test, authcore.Whom{Email: alice}); p == nil {
+		t.Error("test data is not there")
+	}
+	org, err := twin.service.Organization(ctx, w.live, w.org.ID)
+	want(t, err, nil)
+	if len(org.Owners) != 1 || org.Owners[0] != w.boss.Person.Subject || org.Slug != "acme-sons" {
+		t.Errorf("%+v", org)
+	}
+	members, _ := twin.service.Members(ctx, w.live, w.org.ID)
+	want(t, len(members), 2)
+	list, _ := twin.service.Invites(ctx, w.live, w.org.ID)
+	want(t, len(list), 1)
+	if _, v, _ := twin.service.AcceptInvite(ctx, w.live, w.accepted.ID, w.bob.Person.Subject); v != authcore.Used {
+		t.Errorf("an invitation that was accepted: %v", v)
+	}
+}
+
+// The lines may come in any order.
+func TestImportInAnyOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newAppWorld(t)
+		defer w.close()
+		lines := strings.Split(strings.TrimSpace(body(w.export(true))), "\n")
+		lines = lines[:len(lines)-1] // the end
+		slices.Reverse(lines)
+		twin := w.twin()
+		defer twin.close()
+		want(t, twin.wholly(strings.Join(lines, "\n")), allOfWorld)
+		want(t, body(twin.export(false)), body(w.export(false)))
+	})
+}
+
+// An import that stops between the lines and those of members goes on there.
+func TestImportOfAppsIsResumable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newAppWorld(t)
+		defer w.close()
+		text := w.export(false)
+		for stop := range 2 {
+			twin := w.twin()
+			twin.close()
+			broken := &failing{Store: memstore.New(), after: 1 << 30}
+			twin.store = broken
+			twin.open()
+			broken.after = stop
+			if _, err := twin.core.Import(t.Context(), strings.NewReader(text)); !errors.Is(err, errDisk) {
+				t.Fatal(err)
+			}
+			broken.after = 1 << 30
+			want(t, twin.wholly(text).Memberships, 2)
+			want(t, body(twin.export(false)), body(text))
+			twin.close()
+		}
+	})
+}
+
+// Tokens are derived from the secret: they are good where it is known, also as
+// an old one, and as soon as it is.
+func TestTokensOfAppsMoveWithTheSecret(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newAppWorld(t)
+		defer w.close()
+		text := w.export(false)
+		twin := w.twin()
+		defer func() { twin.close() }()
+		old := w.secrets.Current
+		twin.close()
+		twin.store, twin.secrets = memstore.New(), authcore.Secrets{Current: secretOf(t, 'z')}
+		twin.open()
+		good := func() bool {
+			_, v, err := twin.service.AppSession(t.Context(), w.live, authcore.SessionRef{Token: w.bob.Token})
+			return v == authcore.Accepted && err == nil
+		}
+		twin.wholly(text)
+		want(t, good(), false)
+		list, _ := twin.service.AppSessions(t.Context(), w.live, w.bob.Person.Subject)
+		want(t, len(list), 1)
+		twin.close()
+		twin.secrets.Old = []authcore.Secret{old}
+		twin.open()
+		want(t, good(), false)
+		want(t, twin.wholly(text), authcore.Imported{AppSessions: 3, Unchanged: 12})
+		want(t, good(), true)
+		want(t, twin.wholly(text), authcore.Imported{Unchanged: 15})
+	})
+}
+
+// What has changed since the first import comes with the second.
+func TestImportTakesWhatIsNewer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newAppWorld(t)
+		defer w.close()
+		twin := w.twin()
+		defer twin.close()
+		first := w.export(true)
+		twin.wholly(first)
+		time.Sleep(time.Hour)
+		ctx, whom, name := t.Context(), authcore.Whom{Subject: w.bob.Person.Subject}, "Robert"
+		_, v, err := w.service.UpdatePerson(ctx, w.live, whom, authcore.Draft{Name: &name})
+		w.must(v, err)
+		_, v, err = w.service.RemoveContact(ctx, w.live, w.bob.Person.Emails[0].ID)
+		w.must(v, err)
+		if _, err := w.core.End(ctx, w.bob.ID, "revoked"); err != nil {
+			t.Fatal(err)
+		}
+		_, v, err = w.service.TouchAppSession(ctx, w.live, authcore.SessionRef{SID: w.boss.ID}, 14*24*time.Hour)
+		w.must(v, err)
+		again, v, err := w.service.InviteMember(ctx, w.live, w.org.ID, "", w.invite.Email, authcore.Admin)
+		w.must(v, err)
+		second := w.export(true)
+		want(t, twin.wholly(second), authcore.Imported{AppPeople: 1, AppSessions: 2, Invites: 1, Unchanged: 12})
+		want(t, twin.wholly(first), authcore.Imported{Unchanged: 16}) // nothing goes back
+		p, _ := twin.service.Person(ctx, w.live, whom)
+		want(t, p.Name, "Robert")
+		p, _ = twin.service.Person(ctx, w.live, authcore.Whom{Email: mustAddress("bob@example.com")})
+		want(t, p, nil)
+		if _, v, _ := twin.service.AppSession(ctx, w.live, authcore.SessionRef{Token: w.bob.Token}); v != authcore.Unknown {
+			t.Errorf("a session that was ended before the second export: %v", v)
+		}
+		s, _, _ := twin.service.AppSession(ctx, w.live, authcore.SessionRef{Token: w.boss.Token})
+		want(t, s.Expires.Sub(w.service.Now()), 14*24*time.Hour)
+		list, _ := twin.service.Invites(ctx, w.live, w.org.ID)
+		want(t, list[0].Expires.Equal(again.Expires), true)
+	})
+}
+
+func TestImportRefusesBrokenLinesOfApps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newAppWorld(t)
+		defer w.close()
+		twin := w.twin()
+		defer twin.close()
+		lines := strings.Split(strings.TrimSpace(w.export(true)), "\n")
+		line := func(kind, with string) int {
+			return slices.IndexFunc(lines, func(l string) bool {
+				return strings.HasPrefix(l, `{"type":"`+kind+`"`) && strings.Contains(l, with)
+			})
+		}
+		before := twin.contents()
+		bob := w.bob.Person
+		for what, test := range map[string]struct{ kind, with, old, new string }{
+			"a person of no app":                {"app_person", "crm-1", `"shop/live"`, `""`},
+			"a realm that is none":              {"app_person", "crm-1", `"shop/live"`, `"shop/else"`},
+			"a path in a realm":                 {"app_person", "crm-1", `"shop/live"`, `"../x/live"`},
+			"a subject of another form":         {"app_person", "crm-1", bob.Subject, "x"},
+			"an address of another form":        {"app_person", "crm-1", `"bob@example.net"`, `"Bob@EXAMPLE.net"`},
+			"a number of another form":          {"app_person", "crm-1", `"+15005550006"`, `"0015005550006"`},
+			"metadata that is no object":        {"app_person", "crm-1", `{"a":["bb",1]}`, `[1]`},
+			"metadata without end":              {"app_person", "crm-1", `"bb"`, `"` + strings.Repeat("<", 12000) + `"`},
+			"a field that is none":              {"app_person", "crm-1", `"external"`, `"evil":1,"external"`},
+			"a name of 300 bytes":               {"app_person", "crm-1", `"Brown"`, `"` + strings.Repeat("x", 300) + `"`},
+			"somebody else's address":           {"app_person", "dan@", `"dan@example.com"`, `"bob@example.net"`},
+			"a session of nobody":               {"app_session", w.bob.ID, `"sub":"` + bob.Subject, `"sub":"` + strings.Repeat("9", 27)},
+			"a session of another app's person": {"app_session", w.bob.ID, `shop/live`, `other/live`},
+			"an app's session as a gate's":      {"app_session", w.bob.ID, `"type":"app_session"`, `"type":"session"`},
+			"a gate's session as an app's":      {"session", w.gate.Session.ID, `"type":"session"`, `"type":"app_session"`},
+			"a token of no form":                {"app_session", w.bob.ID, `"alnum"`, `"rot13"`},
+			"an organization without a name":    {"organization", "", `"Acme & Sons"`, `""`},
+			"a slug with a slash":               {"organization", "", `"acme-sons"`, `"acme/sons"`},
+			"a member of no organization":       {"membership", bob.Subject, w.org.ID, strings.Repeat("9", 27)},
+			"a member who is nobody":            {"membership", bob.Subject, bob.Subject, strings.Repeat("9", 27)},
+			"a member of another app":           {"membership", bob.Subject, "shop/live", "shop/test"},
+			"a role that is none":               {"membership", bob.Subject, `"admin"`, `"king"`},
+			"an invitation without end":         {"invite", w.invite.ID, w.invite.Expires.Format(time.RFC3339), "2999-01-01T00:00:00Z"},
+			"an invitation to nothing":          {"invite", w.invite.ID, w.org.ID, strings.Repeat("9", 27)},
+		} {
+			n := line(test.kind, test.with)
+			if n < 0 || !strings.Contains(lines[n], test.old) {
+				t.Fatalf("%s: no such line", what)
+			}
+			broken := slices.Clone(lines)
+			broken[n] = strings.ReplaceAll(lines[n], test.old, test.new)
+			_, err := twin.core.Import(t.Context(), strings.NewReader(strings.Join(broken, "\n")))
+			refused := new(authcore.ImportError)
+			// What a broken line leaves without its person or organization is
+			// refused only after the line itself.
+			if !errors.As(err, &refused) || refused.Line != n+1 && !strings.Contains(refused.Problem, "another line gives") {
+				t.Errorf("%s: line %d: %v", what, n+1, err)
+			} else if said := err.Error(); strings.Contains(said, "@") {
+				t.Errorf("%s: the error repeats an address: %v", what, err)
+			}
+		}
+		after := twin.contents()
+		want(t, len(after), len(before))
+		for key, value := range before {
+			want(t, after[key], value)
+		}
+	})
+}
+
+// What somebody else has here is not overwritten.
+func TestImportOfAppsRespectsWhatIsHere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newAppWorld(t)
+		defer w.close()
+		twin := w.twin()
+		defer twin.close()
+		app := twin.service.Apps().Find("shop")
+		here := twin.person(app, authcore.Draft{Emails: []authcore.Address{mustAddress("bob@example.net")}})
+		_, err := twin.core.Import(t.Context(), strings.NewReader(w.export(true)))
+		if err == nil || !strings.Contains(err.Error(), "users "+here.Subject+" --delete") {
+			t.Fatal(err)
+		}
+		if gone, err := twin.service.DeleteHolder(t.Context(), authcore.Holder{Subject: here.Subject, Realm: w.live}, "by_operator"); !gone || err != nil {
+			t.Fatal(gone, err)
+		}
+		eve := twin.person(app, authcore.Draft{Emails: []authcore.Address{mustAddress("eve@example.com")}})
+		if _, v, _ := twin.service.CreateOrganization(t.Context(), app, w.live, eve.Subject, "Acme", "acme-sons"); v != authcore.Accepted {
+			t.Fatal(v)
+		}
+		if _, err := twin.core.Import(t.Context(), strings.NewReader(w.export(true))); err == nil || !strings.Contains(err.Error(), "slug") {
+			t.Fatal(err)
+		}
+	})
+}

@@ -1,0 +1,181 @@
+package authcore
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"slices"
+	"time"
+)
+
+// isApp tells whether r is an app's.
+func (r Realm) isApp() bool { return IsAppID(r.App) }
+
+const problemRealm = "realm is missing or not an app's id with /live or /test after it"
+
+func (in *exportAppPerson) person() *person {
+	f := in.appProfile
+	p := &person{Subject: in.Subject, Name: in.Name, Created: in.Created, Realm: in.Realm, Profile: &f}
+	p.choose()
+	return p
+}
+
+func (in *exportAppPerson) problem(now time.Time) string {
+	texts := []string{in.Name, in.External, in.Plan, in.Names.First, in.Names.Middle, in.Names.Last}
+	email := func(v string) bool { a, err := ParseAddress(v); return err == nil && a.String() == v }
+	phone := func(v string) bool { n, err := ParsePhone(v); return err == nil && n.String() == v }
+	switch {
+	case !isID(in.Subject):
+		return "sub is missing or not 27 letters and digits"
+	case !in.Realm.isApp():
+		return problemRealm
+	case in.Created.After(now.Add(clockSkew)) || in.Updated.After(now.Add(clockSkew)):
+		return "created or updated lies in the future"
+	case slices.ContainsFunc(texts, func(s string) bool { return len(s) > maxName }):
+		return "a name, external or plan is too long"
+	case !areContacts(in.Emails, email):
+		return "emails has more than 20, or one without an id of 27 letters and digits, or that is no address as it is stored here"
+	case !areContacts(in.Phones, phone):
+		return "phones has more than 20, or one without an id of 27 letters and digits, or that is no number as in +14155550123"
+	case len(in.Metadata) > 0 && !bytes.HasPrefix(in.Metadata, []byte("{")):
+		return "metadata is not a JSON object"
+	}
+	if text, err := json.Marshal(in.person()); err != nil || len(text) > MaxValueLen {
+		return "the person is larger than a record may be"
+	}
+	return ""
+}
+
+func areContacts(list []Contact, valid func(string) bool) bool {
+	return len(list) <= maxContacts && !slices.ContainsFunc(list, func(c Contact) bool { return !isID(c.ID) || !valid(c.Value) })
+}
+
+func (in *exportAppPerson) check(im *importer, tx Tx, n int) error {
+	if problem := in.problem(im.core.now()); problem != "" {
+		return refuseLine(n, "%s", problem)
+	}
+	if !im.seen.claim(keyPerson+in.Subject, in.Realm.String()) {
+		return refuseLine(n, "another line gives the same sub to a person of the gates or of another app")
+	}
+	for _, entry := range in.person().entries() {
+		if !im.seen.claim(entry, in.Subject) {
+			return refuseLine(n, "another line gives one of its emails, phones, their ids or external to another person")
+		}
+	}
+	return in.clash(tx, n)
+}
+
+// clash tells whether the person contradicts one in the store.
+func (in *exportAppPerson) clash(tx Tx, n int) error {
+	old, err := loadPerson(tx, in.Subject)
+	if err != nil {
+		return err
+	}
+	if old != nil && (old.Realm != in.Realm || old.Profile == nil) {
+		return refuseLine(n, "its sub is another person's here; take the line out, with that person's sessions and memberships")
+	}
+	for _, entry := range in.person().entries() {
+		other, err := personAt(tx, in.Realm, entry)
+		if err != nil {
+			return err
+		}
+		if other != nil && other.Subject != in.Subject {
+			return refuseLine(n, "one of its emails, phones, their ids or external is another person's here, with the sub %s; delete that person first (gatehouse users %[1]s --delete), or take the line out with that person's sessions and memberships", other.Subject)
+		}
+	}
+	return nil
+}
+
+// apply adds a person, or takes the line over if it is newer.
+func (in *exportAppPerson) apply(im *importer, tx Tx, n int, done *Imported) (*ending, error) {
+	if err := in.clash(tx, n); err != nil {
+		return nil, err
+	}
+	old, err := loadPerson(tx, in.Subject)
+	if err != nil {
+		return nil, err
+	}
+	p := in.person()
+	switch {
+	case old == nil && p.Created.IsZero():
+		p.Created = im.core.now()
+	case old != nil && !p.Profile.Updated.After(old.Profile.Updated):
+		done.Unchanged++
+		return nil, nil
+	case old != nil:
+		p.Created = old.Created
+		for _, entry := range old.entries() {
+			tx.Delete(entry)
+		}
+	}
+	done.AppPeople++
+	p.Profile.Updated = later(p.Created, p.Profile.Updated)
+	for _, entry := range p.entries() {
+		if err := save(tx, entry, p.Subject, time.Time{}); err != nil {
+			return nil, err
+		}
+	}
+	return nil, p.save(tx)
+}
+
+// problemForApp is problem for what only sessions of apps have.
+func (r *sessionRecord) problemForApp() string {
+	a := r.API
+	proof := func(f Factor) bool { return isKeyPart(f.Contact) && (f.Method == "code" || f.Method == "link") }
+	switch {
+	case !isID(r.ID) || !isID(r.Subject):
+		return "sid or sub is not 27 letters and digits"
+	case !a.Realm.isApp():
+		return problemRealm
+	case r.Audience != "app:"+a.Realm.String():
+		return "aud is not app: and the realm"
+	case r.Expires.Before(r.AuthTime):
+		return "expires is missing or before auth_time"
+	case !isKeyPart(a.Secret) || a.Form != TokenAlnum && a.Form != TokenHex:
+		return "secret is missing, or form is neither alnum nor hex"
+	case slices.ContainsFunc(a.Factors, func(f Factor) bool { return !proof(f) }):
+		return "one of the factors has no contact, or a method that is neither code nor link"
+	case a.Org != "" && !isID(a.Org):
+		return "org is not 27 letters and digits"
+	}
+	return ""
+}
+
+// applyToApp adds a session of an app, or takes the line over if it is newer.
+// Its token is good here as soon as the secret that it comes from is known.
+func (in *exportSession) applyToApp(im *importer, tx Tx, n int, done *Imported) (*ending, error) {
+	if err := in.clash(tx, n); err != nil {
+		return nil, err
+	}
+	old, err := loadSession(tx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	found := true
+	if old != nil {
+		if found, err = im.core.findsToken(tx, old); err != nil {
+			return nil, err
+		}
+	}
+	switch {
+	case old == nil, old.EndedAt.IsZero() && in.EndedAt.IsZero() && (!found || in.API.Updated.After(old.API.Updated)):
+		done.AppSessions++
+		return nil, im.core.saveAppSession(tx, &in.sessionRecord)
+	case !old.EndedAt.IsZero() || in.EndedAt.IsZero():
+		done.Unchanged++
+		return nil, nil
+	}
+	done.AppSessions++
+	return endSession(tx, in.ID, cmp.Or(in.Reason, "imported"), nil, im.core.now())
+}
+
+// findsToken tells whether the session is found by its token. One whose secret
+// is not known here has none to be found by.
+func (c *Core) findsToken(tx Tx, r *sessionRecord) (bool, error) {
+	token := c.sessionToken(r)
+	if token == "" {
+		return true, nil
+	}
+	var sid string
+	return load(tx, keyAPISession+hashToken(token), &sid)
+}

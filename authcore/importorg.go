@@ -1,0 +1,174 @@
+package authcore
+
+import (
+	"strings"
+	"time"
+)
+
+func (in *exportOrg) problem(now time.Time) string {
+	isSlug := in.Slug != "" && strings.Trim(in.Slug, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
+	switch {
+	case !isID(in.ID):
+		return "id is missing or not 27 letters and digits"
+	case !in.Realm.isApp():
+		return problemRealm
+	case in.Name == "" || len(in.Name) > maxName || len(in.Plan) > maxName:
+		return "name is missing, or name or plan is too long"
+	case !isSlug || len(in.Slug) > maxSlug:
+		return "slug is missing, too long or not lower-case letters, digits and hyphens only"
+	case in.Created.IsZero() || in.Created.After(now.Add(clockSkew)):
+		return "created is missing or lies in the future"
+	}
+	return ""
+}
+
+func (in *exportOrg) check(im *importer, tx Tx, n int) error {
+	if problem := in.problem(im.core.now()); problem != "" {
+		return refuseLine(n, "%s", problem)
+	}
+	if !im.seen.claim(keyOrg+in.ID, in.Realm.String()) {
+		return refuseLine(n, "another line gives the same id to another app's organization")
+	}
+	if !im.seen.claim(realmKey(in.Realm, indexSlug, in.Slug), in.ID) {
+		return refuseLine(n, "another line gives the same slug to another organization")
+	}
+	return in.clash(tx, n)
+}
+
+func (in *exportOrg) clash(tx Tx, n int) error {
+	old, err := loadOrgOfAny(tx, in.ID)
+	if err != nil {
+		return err
+	}
+	if old != nil && old.Realm != in.Realm {
+		return refuseLine(n, "its id is another app's organization here; take the line out, with its members and invitations")
+	}
+	var id string
+	taken, err := load(tx, realmKey(in.Realm, indexSlug, in.Slug), &id)
+	if err == nil && taken && id != in.ID {
+		return refuseLine(n, "its slug is another organization's here; change it, or take the line out with its members and invitations")
+	}
+	return err
+}
+
+// apply adds an organization without members; one that is here stays as it is.
+func (in *exportOrg) apply(_ *importer, tx Tx, n int, done *Imported) (*ending, error) {
+	if err := in.clash(tx, n); err != nil {
+		return nil, err
+	}
+	old, err := loadOrg(tx, in.Realm, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	if old != nil {
+		done.Unchanged++
+		return nil, nil
+	}
+	done.Organizations++
+	o := Organization{in.ID, in.Realm, in.Name, in.Slug, in.Plan, []string{}, in.Created}
+	if err := save(tx, realmKey(o.Realm, indexSlug, o.Slug), o.ID, time.Time{}); err != nil {
+		return nil, err
+	}
+	return nil, save(tx, keyOrg+o.ID, o, time.Time{})
+}
+
+func (in *exportMember) check(im *importer, tx Tx, n int) error {
+	role, known := ParseRole(string(in.Role))
+	switch {
+	case !in.Realm.isApp():
+		return refuseLine(n, problemRealm)
+	case !isID(in.Org) || !isID(in.Subject):
+		return refuseLine(n, "org or sub is missing or not 27 letters and digits")
+	case !known:
+		return refuseLine(n, "role is none of owner, admin and member")
+	case in.Since.IsZero() || in.Since.After(im.core.now().Add(clockSkew)):
+		return refuseLine(n, "since is missing or lies in the future")
+	}
+	if !im.seen.claim(keyOrgPerson+in.Org+"/"+in.Subject, string(in.Role)) {
+		return refuseLine(n, "another line gives the same person another role in the organization")
+	}
+	if org := digestOf(in.Org); role == Owner {
+		if im.seen.owners[org]++; im.seen.owners[org] > maxOwners {
+			return refuseLine(n, "the organization has more than %d owners", maxOwners)
+		}
+	}
+	if err := im.needsOrg(tx, n, in.Realm, in.Org); err != nil {
+		return err
+	}
+	return im.needsPerson(tx, n, in.Realm, in.Subject)
+}
+
+// apply makes a person a member; one who is a member stays what they are.
+func (in *exportMember) apply(_ *importer, tx Tx, n int, done *Imported) (*ending, error) {
+	o, err := loadOrg(tx, in.Realm, in.Org)
+	if err != nil {
+		return nil, err
+	}
+	p, err := loadRealmPerson(tx, in.Realm, in.Subject)
+	if err != nil {
+		return nil, err
+	}
+	if o == nil || p == nil {
+		return nil, refuseLine(n, "the person or the organization was deleted while the lines were checked")
+	}
+	old, err := roleIn(tx, o.ID, p.Subject)
+	if err != nil {
+		return nil, err
+	}
+	if old != "" {
+		done.Unchanged++
+		return nil, nil
+	}
+	if in.Role == Owner && len(o.Owners) >= maxOwners {
+		return nil, refuseLine(n, "the organization has %d owners here; that is all it can have", maxOwners)
+	}
+	done.Memberships++
+	return nil, o.setRole(tx, p.Subject, in.Role, in.Since)
+}
+
+func (in *exportInvite) check(im *importer, tx Tx, n int) error {
+	_, role := ParseRole(string(in.Role))
+	soon := im.core.now().Add(clockSkew)
+	switch {
+	case !isID(in.ID) || !isID(in.Org) || in.By != "" && !isID(in.By):
+		return refuseLine(n, "id, org or by is missing or not 27 letters and digits")
+	case !in.Realm.isApp():
+		return refuseLine(n, problemRealm)
+	case in.Email.IsZero() || !role:
+		return refuseLine(n, "email is missing, or role is none of owner, admin and member")
+	case in.Created.After(soon) || in.Accepted.After(soon) || in.Expires.Before(in.Created) || in.Expires.After(soon.Add(InviteLifetime)):
+		return refuseLine(n, "expires is missing or more than seven days away, or another time lies in the future")
+	}
+	if err := in.clash(tx, n); err != nil {
+		return err
+	}
+	return im.needsOrg(tx, n, in.Realm, in.Org)
+}
+
+func (in *exportInvite) clash(tx Tx, n int) error {
+	var old Invite
+	known, err := load(tx, keyInvite+in.ID, &old)
+	if err == nil && known && (old.Realm != in.Realm || old.Org != in.Org || old.Email != in.Email) {
+		return refuseLine(n, "its id is another invitation's here; take the line out")
+	}
+	return err
+}
+
+// apply adds an invitation, or what the line knows more of one: that it was
+// accepted or renewed.
+func (in *exportInvite) apply(im *importer, tx Tx, n int, done *Imported) (*ending, error) {
+	if err := in.clash(tx, n); err != nil {
+		return nil, err
+	}
+	old, err := loadInvite(tx, in.Realm, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	more := old == nil || old.Accepted.IsZero() && (!in.Accepted.IsZero() || in.Expires.After(old.Expires))
+	if !more || !im.core.now().Before(in.kept()) {
+		done.Unchanged++
+		return nil, nil
+	}
+	done.Invites++
+	return nil, in.save(tx)
+}

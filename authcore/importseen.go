@@ -1,0 +1,84 @@
+package authcore
+
+import "crypto/sha256"
+
+// importSeen is what a file has said so far. It keeps hashes, so that a file of
+// many people needs little memory: 32 bytes for each thing that must be unique.
+type importSeen struct {
+	claims map[digest]digest // what must be unique → whose it is
+	wanted map[want]int      // what a line needs and no line before it gave → that line
+	owners map[digest]int    // how many owners an organization has in the file
+}
+
+type digest [16]byte
+
+type want struct {
+	key, value digest
+	person     bool // else: an organization
+}
+
+func digestOf(text string) digest {
+	sum := sha256.Sum256([]byte(text))
+	return digest(sum[:16])
+}
+
+func newImportSeen() *importSeen {
+	return &importSeen{claims: map[digest]digest{}, wanted: map[want]int{}, owners: map[digest]int{}}
+}
+
+// claim notes that key is value's, and tells whether no line before said
+// otherwise.
+func (s *importSeen) claim(key, value string) bool {
+	k, v := digestOf(key), digestOf(value)
+	old, known := s.claims[k]
+	s.claims[k] = v
+	return !known || old == v
+}
+
+// needsPerson notes that line n is about a person of realm, who may be in the
+// store or in any line.
+func (im *importer) needsPerson(tx Tx, n int, realm Realm, sub string) error {
+	return im.seen.need(n, want{digestOf(keyPerson + sub), digestOf(realm.String()), true}, func() (bool, error) {
+		p, err := loadPerson(tx, sub)
+		return p != nil && p.Realm == realm, err
+	})
+}
+
+// needsOrg is needsPerson for an organization.
+func (im *importer) needsOrg(tx Tx, n int, realm Realm, org string) error {
+	return im.seen.need(n, want{digestOf(keyOrg + org), digestOf(realm.String()), false}, func() (bool, error) {
+		o, err := loadOrg(tx, realm, org)
+		return o != nil, err
+	})
+}
+
+func (s *importSeen) need(n int, w want, stored func() (bool, error)) error {
+	if s.claims[w.key] == w.value {
+		return nil
+	}
+	if _, known := s.wanted[w]; known {
+		return nil
+	}
+	there, err := stored()
+	if err == nil && !there {
+		s.wanted[w] = n
+	}
+	return err
+}
+
+// missing refuses the first line that needs what is nowhere.
+func (s *importSeen) missing() error {
+	first, person := 0, false
+	for w, n := range s.wanted {
+		if s.claims[w.key] != w.value && (first == 0 || n < first) {
+			first, person = n, w.person
+		}
+	}
+	switch {
+	case first == 0:
+		return nil
+	case person:
+		return refuseLine(first, "it is about somebody who is neither in the file nor here, or of another app")
+	}
+	return refuseLine(first, "it is about an organization that is neither in the file nor here, or of another app")
+}

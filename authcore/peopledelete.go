@@ -1,0 +1,174 @@
+package authcore
+
+import (
+	"context"
+	"slices"
+)
+
+// DeletePerson removes a person with all that leads to it, memberships too, and
+// ends the person's sessions. An organization that the person was alone in goes
+// with its invitations. Verdict is Accepted; Unknown, when there is nobody like
+// that in realm; Forbidden, with nothing changed, for the last owner of an
+// organization that has other members: an organization keeps an owner.
+func (s *Service) DeletePerson(ctx context.Context, realm Realm, sub string) (Verdict, error) {
+	d := &deletion{core: s.core, realm: realm, sub: sub}
+	v, err := d.run(ctx)
+	if err != nil || v != Accepted {
+		return v, err
+	}
+	s.observe(Event{Name: EventPerson, App: realm.App, Address: d.p.Address, Subject: sub, Reason: "deleted"})
+	_, err = s.core.endAll(ctx, d.p, "person_deleted", "")
+	return Accepted, err
+}
+
+// DeleteHolder is Core.Delete for anybody whom Holders returned. It never
+// refuses: an organization that loses its last owner and has other members
+// stays, and is reported and logged, since only its app can name another. It
+// tells whether there was such a person.
+func (s *Service) DeleteHolder(ctx context.Context, h Holder, reason string) (bool, error) {
+	if h.Realm == (Realm{}) {
+		gone, err := s.core.Delete(ctx, h.Subject, reason)
+		return gone != nil, err
+	}
+	d := &deletion{core: s.core, realm: h.Realm, sub: h.Subject, force: true}
+	v, err := d.run(ctx)
+	if err != nil || v != Accepted {
+		return false, err
+	}
+	for _, org := range d.orphans {
+		s.core.log.Warn("an organization has lost its last owner; its app can make another member the owner, with its secret key", "app", h.Realm.App, "organization", org)
+		s.observe(Event{Name: EventOrg, App: h.Realm.App, Subject: h.Subject, Reason: "no_owner", Detail: org})
+	}
+	s.observe(Event{Name: EventDeleted, App: h.Realm.App, Address: d.p.Address, Subject: h.Subject, Reason: reason})
+	_, err = s.core.endAll(ctx, d.p, reason, "")
+	return true, err
+}
+
+// deletion takes a person of an app out of the store.
+type deletion struct {
+	core  *Core
+	realm Realm
+	sub   string
+	force bool // also the last owner of an organization with other members
+
+	p       *person
+	orphans []string // organizations without an owner now
+}
+
+func (d *deletion) run(ctx context.Context) (v Verdict, err error) {
+	if !isID(d.sub) {
+		return Unknown, nil
+	}
+	orgs, err := d.memberships(ctx)
+	if err != nil {
+		return Unknown, err
+	}
+	err = d.core.store.Update(ctx, func(tx Tx) (err error) {
+		d.orphans = nil
+		if v, err = d.remove(tx, orgs); err == nil && v != Accepted {
+			return errUndo
+		}
+		return err
+	})
+	return v, undone(err)
+}
+
+// memberOf is one organization of the person.
+type memberOf struct {
+	org     string
+	others  bool     // it has other members
+	invites []string // when it has none
+}
+
+// memberships looks at the person's organizations. Somebody may come into one
+// before the person is out: then it goes under them, as it would have gone a
+// moment earlier.
+func (d *deletion) memberships(ctx context.Context) (list []memberOf, err error) {
+	err = d.core.store.View(ctx, func(tx Tx) error {
+		list = nil
+		ids, err := scanIDs(tx, keyPersonOrg+d.sub+"/")
+		if err != nil {
+			return err
+		}
+		for _, org := range ids {
+			m := memberOf{org: org}
+			items, err := tx.Scan(keyOrgPerson+org+"/", "", 2)
+			if err != nil {
+				return err
+			}
+			if m.others = len(items) > 1; !m.others {
+				if m.invites, err = scanIDs(tx, keyOrgInvite+org+"/"); err != nil {
+					return err
+				}
+			}
+			list = append(list, m)
+		}
+		return nil
+	})
+	return list, err
+}
+
+// scanIDs returns what follows prefix in all keys that begin with it.
+func scanIDs(tx Tx, prefix string) (ids []string, err error) {
+	for after := ""; ; {
+		items, err := tx.Scan(prefix, after, peoplePage)
+		if err != nil {
+			return nil, err
+		}
+		for _, item := range items {
+			after = item.Key
+			ids = append(ids, after[len(prefix):])
+		}
+		if len(items) < peoplePage {
+			return ids, nil
+		}
+	}
+}
+
+func (d *deletion) remove(tx Tx, orgs []memberOf) (Verdict, error) {
+	p, err := loadRealmPerson(tx, d.realm, d.sub)
+	if err != nil || p == nil {
+		return Unknown, err
+	}
+	d.p = p
+	for _, m := range orgs {
+		if v, err := d.leave(tx, m); err != nil || v != Accepted {
+			return v, err
+		}
+	}
+	for _, entry := range append(p.entries(), realmKey(d.realm, indexPerson, d.sub), keyPerson+d.sub) {
+		tx.Delete(entry)
+	}
+	return Accepted, nil
+}
+
+// leave takes the person out of an organization.
+func (d *deletion) leave(tx Tx, m memberOf) (Verdict, error) {
+	o, err := loadOrg(tx, d.realm, m.org)
+	if err != nil || o == nil {
+		return Accepted, err
+	}
+	if !m.others {
+		o.remove(tx, d.sub, m.invites)
+		return Accepted, nil
+	}
+	if slices.Equal(o.Owners, []string{d.sub}) {
+		if !d.force {
+			return Forbidden, nil
+		}
+		d.orphans = append(d.orphans, o.ID)
+	}
+	return Accepted, o.setRole(tx, d.sub, "", d.core.now())
+}
+
+// remove deletes an organization that has one member at most.
+func (o *Organization) remove(tx Tx, member string, invites []string) {
+	tx.Delete(keyOrg + o.ID)
+	tx.Delete(realmKey(o.Realm, indexSlug, o.Slug))
+	tx.Delete(keyOrgPerson + o.ID + "/" + member)
+	tx.Delete(keyPersonOrg + member + "/" + o.ID)
+	for _, id := range invites {
+		tx.Delete(keyInvite + id)
+		tx.Delete(keyOrgInvite + o.ID + "/" + id)
+	}
+}

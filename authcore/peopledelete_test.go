@@ -1,0 +1,117 @@
+package authcore_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// noTrace looks for a subject in the whole store.
+func (h *house) noTrace(sub string) {
+	h.t.Helper()
+	for key, value := range h.contents() {
+		if strings.HasPrefix(key, "session/") || strings.HasPrefix(key, "person-session/") || strings.HasPrefix(key, "challenge/") {
+			continue // ended ones stay until their tokens would have expired
+		}
+		if strings.Contains(key, sub) || strings.Contains(value, sub) {
+			h.t.Errorf("%s is left of somebody who was deleted: %s", key, value)
+		}
+	}
+}
+
+func TestDeletingAMemberLeavesTheOrganization(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newAppWorld(t)
+		defer w.close()
+		ctx := t.Context()
+		v, err := w.service.DeletePerson(ctx, w.live, w.bob.Person.Subject)
+		w.must(v, err)
+		w.noTrace(w.bob.Person.Subject)
+		members, _ := w.service.Members(ctx, w.live, w.org.ID)
+		want(t, len(members), 1)
+		want(t, len(w.reported(authcore.EventPerson)), 1)
+		// A second owner may go: one stays.
+		eve := w.signInApp(mustAddress("eve@example.com")).Person.Subject
+		v, err = w.service.SetRole(ctx, authcore.RoleChange{Realm: w.live, Org: w.org.ID, Subject: eve, Role: authcore.Owner, Add: true})
+		w.must(v, err)
+		v, err = w.service.DeletePerson(ctx, w.live, w.boss.Person.Subject)
+		w.must(v, err)
+		org, _ := w.service.Organization(ctx, w.live, w.org.ID)
+		want(t, slices.Equal(org.Owners, []string{eve}), true)
+	})
+}
+
+func TestAnOrganizationKeepsAnOwner(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newAppWorld(t)
+		defer w.close()
+		ctx, boss := t.Context(), w.boss.Person.Subject
+		before := w.contents()
+		v, err := w.service.DeletePerson(ctx, w.live, boss)
+		want(t, err, nil)
+		want(t, v, authcore.Forbidden)
+		after := w.contents()
+		want(t, len(after), len(before))
+		for key, value := range before {
+			want(t, after[key], value)
+		}
+		if _, v, _ := w.service.AppSession(ctx, w.live, authcore.SessionRef{Token: w.boss.Token}); v != authcore.Accepted {
+			t.Errorf("the session of who was not deleted: %v", v)
+		}
+		// An operator is not stopped, and it is told.
+		holders, err := w.service.Holders(ctx, boss)
+		want(t, err, nil)
+		gone, err := w.service.DeleteHolder(ctx, holders[0], "by_operator")
+		want(t, err, nil)
+		want(t, gone, true)
+		told := w.reported(authcore.EventOrg)
+		if last := told[len(told)-1]; last.Reason != "no_owner" || last.Detail != w.org.ID || last.App != "shop" {
+			t.Errorf("%+v", last)
+		}
+		want(t, w.reported(authcore.EventDeleted)[0].Subject, boss)
+		org, _ := w.service.Organization(ctx, w.live, w.org.ID)
+		want(t, len(org.Owners), 0)
+		// Its app names another.
+		v, err = w.service.SetRole(ctx, authcore.RoleChange{Realm: w.live, Org: w.org.ID, Subject: w.bob.Person.Subject, Role: authcore.Owner})
+		w.must(v, err)
+		again, err := w.service.DeleteHolder(ctx, holders[0], "by_operator")
+		want(t, err, nil)
+		want(t, again, false)
+	})
+}
+
+// With its only member an organization goes, and what was made for it.
+func TestAnOrganizationGoesWithItsOnlyMember(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newAppWorld(t)
+		defer w.close()
+		ctx := t.Context()
+		v, err := w.service.SetRole(ctx, authcore.RoleChange{Realm: w.live, Org: w.org.ID, Subject: w.bob.Person.Subject})
+		w.must(v, err)
+		v, err = w.service.DeletePerson(ctx, w.live, w.boss.Person.Subject)
+		w.must(v, err)
+		w.noTrace(w.boss.Person.Subject)
+		for key := range w.contents() {
+			if !strings.HasPrefix(key, "session/") && strings.Contains(key, "org") {
+				t.Errorf("%s is left of an organization without members", key)
+			}
+		}
+		app := w.service.Apps().Find("shop")
+		_, v, err = w.service.CreateOrganization(ctx, app, w.live, w.bob.Person.Subject, "Acme", w.org.Slug)
+		w.must(v, err) // the slug is free
+	})
+}
+
+func (h *house) reported(name string) (list []authcore.Event) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, e := range h.events {
+		if e.Name == name {
+			list = append(list, e)
+		}
+	}
+	return list
+}

@@ -1,0 +1,97 @@
+package caddymodule
+
+import (
+	"strings"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// appSessions makes sessions of an app for alice, whom the gates know by another
+// subject, and for carol, whom they don't: commands find and end them by address
+// and subject.
+func (o *operated) appSessions(gateSubject string) {
+	o.Helper()
+	service := runningApp(o.gatedCaddy).current.Load().service
+	made := map[string]*authcore.AppSession{}
+	for _, name := range []string{"alice@example.com", "carol@example.com"} {
+		made[name] = o.appSession(name)
+	}
+	alice, carol := made["alice@example.com"], made["carol@example.com"]
+	wantText(o, o.done("sessions"), alice.ID, carol.ID, "app:shop/live")
+	var all sessionsPage
+	o.document(&all, "sessions", "alice@example.com")
+	subs := map[string]bool{}
+	for _, s := range all.Sessions {
+		subs[s.Subject] = true
+	}
+	if len(subs) != 2 || !subs[gateSubject] || !subs[alice.Person.Subject] {
+		o.Errorf("alice's sessions: %+v", all)
+	}
+	wantText(o, o.done("sessions", carol.Person.Subject), carol.ID)
+	wantText(o, o.done("revoke", "alice@example.com"), "all sessions of this person")
+	wantText(o, o.done("revoke", carol.ID), "the session has ended")
+	list := o.done("sessions")
+	for _, s := range made {
+		if _, v, err := service.AppSession(o.Context(), s.Person.Realm, authcore.SessionRef{Token: s.Token}); v != authcore.Unknown || err != nil || strings.Contains(list, s.ID) {
+			o.Errorf("a session that was ended: %v %v\n%s", v, err, list)
+		}
+	}
+}
+
+// appSession signs somebody in at the app.
+func (o *operated) appSession(name string) *authcore.AppSession {
+	o.Helper()
+	service := runningApp(o.gatedCaddy).current.Load().service
+	caller, _ := service.Apps().Caller(apiLiveKey)
+	address, err := authcore.ParseAddress(name)
+	must(o, err)
+	asked, err := service.Ask(o.Context(), authcore.Ask{Caller: caller, Whom: authcore.Whom{Email: address}, Create: true, Known: authcore.Terms{Lifetime: time.Minute}, Slot: "test"})
+	must(o, err)
+	proved, err := service.Prove(o.Context(), authcore.Proof{Caller: caller, Token: asked.Token, Session: &authcore.SessionTerms{Lifetime: time.Hour, Form: authcore.TokenAlnum}})
+	must(o, err)
+	return proved.Session
+}
+
+// deletesPeople: alice is two people, at the gates and of the app, who are
+// deleted one by one; carol is of the app alone.
+func (o *operated) deletesPeople(gateSubject string) {
+	o.Helper()
+	var users usersPage
+	o.document(&users, "users", "--all")
+	apps := map[string]string{}
+	for _, u := range users.Users {
+		if u.App != "" {
+			apps[u.Email] = u.App + " " + u.Subject
+		}
+	}
+	alice, found := strings.CutPrefix(apps["alice@example.com"], "shop/live ")
+	if !found || len(users.Users) != 3 || len(apps) != 2 {
+		o.Fatalf("%+v", users)
+	}
+	wantText(o, o.done("users"), "shop/live", "staff")
+	wantText(o, o.done("users", "alice@example.com"), gateSubject, alice, "app       shop/live", "groups    staff")
+	var user userJSON
+	o.document(&user, "users", "alice@example.com")
+	if user.Subject != gateSubject || len(user.Others) != 1 || user.Others[0].Subject != alice {
+		o.Errorf("%+v", user)
+	}
+	o.fails(exitNo, []string{"2 people have this address", gateSubject, alice}, "users", "alice@example.com", "--delete")
+	if status, answer := o.call("DELETE", "/gatehouse/users/alice@example.com", ""); status != 409 || !strings.Contains(answer, gateSubject+" (gates), "+alice+" (shop/live)") {
+		o.Errorf("%d %s", status, answer)
+	}
+	wantText(o, o.done("users", "carol@example.com", "--delete"), "deleted")
+	wantText(o, o.done("users", alice, "--delete"), "deleted")
+	wantText(o, o.done("users", "alice@example.com", "--delete"), "deleted")
+	for _, who := range []string{"alice@example.com", "carol@example.com", alice} {
+		o.fails(exitNo, nil, "users", who)
+	}
+	deleted := map[string]bool{}
+	for _, e := range o.audited(authcore.EventDeleted) {
+		app, _ := e["app"].(string)
+		deleted[e["sub"].(string)] = app == "shop"
+	}
+	if len(deleted) != 3 || deleted[gateSubject] || !deleted[alice] {
+		o.Errorf("audited %v", deleted)
+	}
+}
