@@ -3,7 +3,8 @@ package authcore
 import "crypto/sha256"
 
 // importSeen is what a file has said so far. It keeps hashes, so that a file of
-// many people needs little memory: 32 bytes for each thing that must be unique.
+// many people needs little memory: two of 16 bytes for each thing that must be
+// unique.
 type importSeen struct {
 	claims map[digest]digest // what must be unique → whose it is
 	wanted map[want]int      // what a line needs and no line before it gave → that line

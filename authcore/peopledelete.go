@@ -23,17 +23,17 @@ func (s *Service) DeletePerson(ctx context.Context, realm Realm, sub string) (Ve
 
 // DeleteHolder is Core.Delete for anybody whom Holders returned. It never
 // refuses: an organization that loses its last owner and has other members
-// stays, and is reported and logged, since only its app can name another. It
-// tells whether there was such a person.
-func (s *Service) DeleteHolder(ctx context.Context, h Holder, reason string) (bool, error) {
+// stays, is reported and logged, since only its app can name another, and its id
+// is among orphans. found tells whether there was such a person.
+func (s *Service) DeleteHolder(ctx context.Context, h Holder, reason string) (found bool, orphans []string, err error) {
 	if h.Realm == (Realm{}) {
 		gone, err := s.core.Delete(ctx, h.Subject, reason)
-		return gone != nil, err
+		return gone != nil, nil, err
 	}
 	d := &deletion{core: s.core, realm: h.Realm, sub: h.Subject, force: true}
 	v, err := d.run(ctx)
 	if err != nil || v != Accepted {
-		return false, err
+		return false, nil, err
 	}
 	for _, org := range d.orphans {
 		s.core.log.Warn("an organization has lost its last owner; its app can make another member the owner, with its secret key", "app", h.Realm.App, "organization", org)
@@ -41,7 +41,7 @@ func (s *Service) DeleteHolder(ctx context.Context, h Holder, reason string) (bo
 	}
 	s.observe(Event{Name: EventDeleted, App: h.Realm.App, Address: d.p.Address, Subject: h.Subject, Reason: reason})
 	_, err = s.core.endAll(ctx, d.p, reason, "")
-	return true, err
+	return true, d.orphans, err
 }
 
 // deletion takes a person of an app out of the store.

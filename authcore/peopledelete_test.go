@@ -64,9 +64,10 @@ func TestAnOrganizationKeepsAnOwner(t *testing.T) {
 		// An operator is not stopped, and it is told.
 		holders, err := w.service.Holders(ctx, boss)
 		want(t, err, nil)
-		gone, err := w.service.DeleteHolder(ctx, holders[0], "by_operator")
+		gone, orphans, err := w.service.DeleteHolder(ctx, holders[0], "by_operator")
 		want(t, err, nil)
 		want(t, gone, true)
+		want(t, slices.Equal(orphans, []string{w.org.ID}), true)
 		told := w.reported(authcore.EventOrg)
 		if last := told[len(told)-1]; last.Reason != "no_owner" || last.Detail != w.org.ID || last.App != "shop" {
 			t.Errorf("%+v", last)
@@ -77,7 +78,7 @@ func TestAnOrganizationKeepsAnOwner(t *testing.T) {
 		// Its app names another.
 		v, err = w.service.SetRole(ctx, authcore.RoleChange{Realm: w.live, Org: w.org.ID, Subject: w.bob.Person.Subject, Role: authcore.Owner})
 		w.must(v, err)
-		again, err := w.service.DeleteHolder(ctx, holders[0], "by_operator")
+		again, _, err := w.service.DeleteHolder(ctx, holders[0], "by_operator")
 		want(t, err, nil)
 		want(t, again, false)
 	})

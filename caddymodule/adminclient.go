@@ -95,7 +95,7 @@ func (c *adminClient) call(method, path string, in, out any) error {
 		return err
 	}
 	defer resp.Body.Close()
-	if out == nil {
+	if out == nil || resp.StatusCode == http.StatusNoContent {
 		_, err = io.Copy(io.Discard, resp.Body)
 	} else {
 		err = json.NewDecoder(resp.Body).Decode(out)

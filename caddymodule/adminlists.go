@@ -147,6 +147,11 @@ func adminUser(c *adminCall) error {
 	return c.json(users[0])
 }
 
+// deletedJSON is the answer when there is something to do after a deletion.
+type deletedJSON struct {
+	WithoutOwner []string `json:"organizations_without_owner"`
+}
+
 // adminDeleteUser wants to know whom exactly: what is deleted does not come
 // back.
 func adminDeleteUser(c *adminCall) error {
@@ -161,10 +166,14 @@ func adminDeleteUser(c *adminCall) error {
 		}
 		return refuseCall(http.StatusConflict, "%d people have this address; delete each by their subject: %s", len(holders), strings.Join(subs, ", "))
 	}
-	if _, err := c.run.service.DeleteHolder(c.r.Context(), holders[0], "by_operator"); err != nil {
+	_, orphans, err := c.run.service.DeleteHolder(c.r.Context(), holders[0], "by_operator")
+	if err != nil {
 		return err
 	}
 	c.audit("delete_user", &holders[0], "")
+	if len(orphans) > 0 {
+		return c.json(deletedJSON{orphans})
+	}
 	c.w.WriteHeader(http.StatusNoContent)
 	return nil
 }

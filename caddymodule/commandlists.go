@@ -244,10 +244,18 @@ func deleteUser(o *operator, subs []string) error {
 	if len(subs) > 1 {
 		return &commandError{code: exitNo, problem: fmt.Sprintf("%d people have this address, at the gates and in apps; show them without --delete, then delete each by the subject: %s", len(subs), strings.Join(subs, ", "))}
 	}
-	if err := o.api.call("DELETE", "users/"+url.PathEscape(subs[0]), nil, nil); err != nil {
+	var out struct {
+		Deleted string `json:"deleted"`
+		deletedJSON
+	}
+	if err := o.api.call("DELETE", "users/"+url.PathEscape(subs[0]), nil, &out); err != nil {
 		return err
 	}
-	return o.did(map[string]any{"deleted": subs[0]}, "deleted, with all sessions")
+	for _, org := range out.WithoutOwner {
+		o.warn("the organization %s has no owner any more; its app can make another member the owner, with its secret key", org)
+	}
+	out.Deleted = subs[0]
+	return o.did(out, "deleted, with all sessions")
 }
 
 // did tells what was done.

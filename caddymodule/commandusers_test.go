@@ -80,8 +80,12 @@ func (o *operated) deletesPeople(gateSubject string) {
 	if status, answer := o.call("DELETE", "/gatehouse/users/alice@example.com", ""); status != 409 || !strings.Contains(answer, gateSubject+" (gates), "+alice+" (shop/live)") {
 		o.Errorf("%d %s", status, answer)
 	}
+	carol := strings.TrimPrefix(apps["carol@example.com"], "shop/live ")
+	org := o.organization(alice, carol)
+	if out, errs, code := o.command("users", alice, "--delete"); code != exitDone || !strings.Contains(out, "deleted") || !strings.Contains(errs, "the organization "+org+" has no owner any more") {
+		o.Errorf("%d %s%s", code, out, errs)
+	}
 	wantText(o, o.done("users", "carol@example.com", "--delete"), "deleted")
-	wantText(o, o.done("users", alice, "--delete"), "deleted")
 	wantText(o, o.done("users", "alice@example.com", "--delete"), "deleted")
 	for _, who := range []string{"alice@example.com", "carol@example.com", alice} {
 		o.fails(exitNo, nil, "users", who)
@@ -94,4 +98,19 @@ func (o *operated) deletesPeople(gateSubject string) {
 	if len(deleted) != 3 || deleted[gateSubject] || !deleted[alice] {
 		o.Errorf("audited %v", deleted)
 	}
+}
+
+// organization makes one of the app's, and returns its id.
+func (o *operated) organization(owner, member string) string {
+	o.Helper()
+	service := runningApp(o.gatedCaddy).current.Load().service
+	live := authcore.Realm{App: "shop"}
+	org, _, err := service.CreateOrganization(o.Context(), service.Apps().Find("shop"), live, owner, "Acme", "")
+	must(o, err)
+	v, err := service.SetRole(o.Context(), authcore.RoleChange{Realm: live, Org: org.ID, Subject: member, Role: authcore.Member, Add: true})
+	must(o, err)
+	if v != authcore.Accepted {
+		o.Fatal(v)
+	}
+	return org.ID
 }
