@@ -1,9 +1,6 @@
 package authcore_test
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"net/netip"
 	"strings"
 	"sync"
@@ -19,26 +16,6 @@ const (
 	testKey = "sk_test_0123456789abcdef0123456789abcdef0123456789abcdef"
 	pubKey  = "pk_live_0123456789abcdef0123456789abcdef0123456789abcdef"
 )
-
-// texts keeps text messages, or fails as told.
-type texts struct {
-	name string
-	mu   sync.Mutex
-	sent []authcore.Text
-	fail error
-}
-
-func (s *texts) Name() string { return s.name }
-
-func (s *texts) SendText(_ context.Context, t authcore.Text) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.fail != nil {
-		return s.fail
-	}
-	s.sent = append(s.sent, t)
-	return nil
-}
 
 func appKey(t testing.TB, key string) authcore.AppKey {
 	t.Helper()
@@ -325,129 +302,6 @@ func TestAppHandle(t *testing.T) {
 	})
 }
 
-func TestAppTextAndItsFallbacks(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		first, second := &texts{name: "one", fail: &authcore.SendError{Fault: authcore.SenderDown}}, &texts{name: "two"}
-		h, app := newAppHouse(t, first, second)
-		defer h.close()
-		number, err := authcore.ParsePhone("+15005550006")
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, v, err := h.service.CreatePerson(t.Context(), app, h.caller(liveKey).Realm(), authcore.Draft{Emails: []authcore.Address{alice}, Phones: []authcore.Phone{number}})
-		if err != nil || v != authcore.Accepted {
-			t.Fatal(v, err)
-		}
-		in := codeFor(alice)
-		in.PreferText = true
-		asked := h.ask(in)
-		synctest.Wait()
-		if len(second.sent) != 1 || second.sent[0].To != number || second.sent[0].Code != asked.Code || h.sender.count() != 0 {
-			t.Fatalf("the second sender got %d texts, mail %d", len(second.sent), h.sender.count())
-		}
-		if v := h.prove(authcore.Proof{Slot: "code", Contact: asked.Contact.ID, Code: asked.Code}).Verdict; v != authcore.Accepted {
-			t.Errorf("the code of a text: %v", v)
-		}
-		// Both down: new texts are refused, mail goes on.
-		second.mu.Lock()
-		second.fail = first.fail
-		second.mu.Unlock()
-		h.askLater(in, 11*time.Second)
-		synctest.Wait()
-		if out := h.askLater(in, 11*time.Second); out.Verdict != authcore.MailDown {
-			t.Errorf("with all senders of texts down: %v", out.Verdict)
-		}
-		if out := h.ask(linkFor(mustAddress("bob@example.com"))); out.Verdict != authcore.Accepted {
-			t.Errorf("mail while texts are down: %v", out.Verdict)
-		}
-		if m := h.sender.last(t); m.Link == "" {
-			t.Error("no mail was sent")
-		}
-	})
-}
-
-func TestAppTextsSurviveARestart(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := &texts{name: "one", fail: errors.New("down")}
-		h, _ := newAppHouse(t, s)
-		defer func() { h.close() }()
-		number, _ := authcore.ParsePhone("+15005550006")
-		in := codeFor(alice)
-		in.Whom = authcore.Whom{Phone: number}
-		asked := h.ask(in)
-		synctest.Wait()
-		s.mu.Lock()
-		s.fail = nil
-		s.mu.Unlock()
-		h.reopen()
-		synctest.Wait()
-		if len(s.sent) != 1 || s.sent[0].Code != asked.Code {
-			t.Fatalf("after a restart %d texts were sent", len(s.sent))
-		}
-	})
-}
-
-func TestAppWindow(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h, _ := newAppHouse(t)
-		defer h.close()
-		in := authcore.Ask{
-			Whom: authcore.Whom{Email: alice}, Create: true, Slot: "window", Supersede: true,
-			Known:  authcore.Terms{Digits: 8, Hex: true, Lifetime: 30 * time.Minute},
-			Window: &authcore.Window{Count: 5, Per: 30 * time.Minute},
-		}
-		from := func(i int) authcore.Asked {
-			in.Client = netip.MustParseAddr(fmt.Sprintf("192.0.2.%d", i))
-			return h.ask(in)
-		}
-		var last authcore.Asked
-		for i := range 5 {
-			if last = from(1); last.Verdict != authcore.Accepted || last.Attempts != i+1 {
-				t.Fatalf("request %d: %v, %d attempts", i+1, last.Verdict, last.Attempts)
-			}
-		}
-		if out := from(1); out.Verdict != authcore.Limited || !out.ByClient {
-			t.Errorf("the sixth from one client: %+v", out)
-		}
-		if out := from(2); out.Verdict != authcore.Limited || out.ByClient || out.Challenge != last.Challenge || out.Attempts != 5 || out.RetryAfter <= 0 {
-			t.Errorf("the sixth from another client: %+v", out)
-		}
-		if v := h.prove(authcore.Proof{Slot: "window", Contact: alice.String(), Code: last.Code, Forget: true}).Verdict; v != authcore.Accepted {
-			t.Fatalf("the newest code: %v", v)
-		}
-		if out := from(1); out.Verdict != authcore.Accepted || out.Attempts != 1 {
-			t.Errorf("after a sign-in the counts begin anew: %+v", out)
-		}
-		time.Sleep(31 * time.Minute)
-		if out := from(1); out.Verdict != authcore.Accepted || out.Attempts != 1 {
-			t.Errorf("after the window: %+v", out)
-		}
-	})
-}
-
-func TestAppMailLimitsHoldWhateverTheApp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h, _ := newAppHouse(t)
-		defer h.close()
-		for i := range 5 {
-			if out := h.askLater(codeFor(alice), 11*time.Second); out.Verdict != authcore.Accepted {
-				t.Fatalf("mail %d: %v", i+1, out.Verdict)
-			}
-		}
-		if out := h.askLater(codeFor(alice), 11*time.Second); out.Verdict != authcore.Limited {
-			t.Errorf("the sixth mail in an hour: %v", out.Verdict)
-		}
-		own := codeFor(alice)
-		own.Deliver = false
-		if out := h.ask(own); out.Verdict != authcore.Accepted {
-			t.Errorf("what the caller delivers itself counts for no mail limit: %v", out.Verdict)
-		}
-		if begun, err := h.service.Begin(t.Context(), h.browser().Browser, authcore.Start{Address: alice}); err != nil || begun.Verdict != authcore.Limited {
-			t.Errorf("mails of apps and gates count together: %v %v", begun.Verdict, err)
-		}
-	})
-}
-
 func TestAppFingerprint(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, _ := newAppHouse(t)
@@ -477,45 +331,6 @@ func TestAppRedirectIsCheckedAgain(t *testing.T) {
 		app.Callbacks = authcore.Callbacks{}
 		if p := h.prove(authcore.Proof{Token: asked.Token}); p.Redirect != "" || !p.Gone {
 			t.Errorf("a callback that was removed meanwhile: %+v", p)
-		}
-	})
-}
-
-func TestAppCodesAreOffOnceTheFailuresAreUsedUp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h, _ := newAppHouse(t)
-		defer h.close()
-		h.service.Close()
-		h.config.Limits.Failures = []authcore.Rate{{Count: 5, Per: 24 * time.Hour}}
-		h.service = h.core.Use(h.config)
-		one := h.ask(codeFor(alice))
-		in := codeFor(alice)
-		in.Slot = "another"
-		two := h.askLater(in, 11*time.Second)
-		for range 5 {
-			h.prove(authcore.Proof{Slot: "code", Contact: one.Contact.ID, Code: wrongFor(one.Code)})
-		}
-		if v := h.prove(authcore.Proof{Slot: "another", Contact: two.Contact.ID, Code: two.Code}).Verdict; v != authcore.CodesOff {
-			t.Errorf("the right code of another challenge: %v", v)
-		}
-		link := linkFor(alice)
-		link.Deliver = false
-		if v := h.prove(authcore.Proof{Token: h.ask(link).Token}).Verdict; v != authcore.Accepted {
-			t.Errorf("a link, which nobody can guess: %v", v)
-		}
-	})
-}
-
-func TestAppMailsCountForAllMails(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h, _ := newAppHouse(t)
-		defer h.close()
-		h.service.Close()
-		h.config.Limits.Global = []authcore.Rate{{Count: 1, Per: time.Minute}}
-		h.service = h.core.Use(h.config)
-		h.ask(linkFor(alice))
-		if v := h.ask(linkFor(mustAddress("bob@example.com"))).Verdict; v != authcore.Limited {
-			t.Errorf("a second mail in the minute: %v", v)
 		}
 	})
 }

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bufio"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -238,112 +237,6 @@ func TestSigningOutHere(t *testing.T) {
 	v.at(s.site("127.0.0.1")).app("/")
 	again, _ := v.follow(s.site("a.localhost") + "/")
 	again.must(t, http.StatusOK).shows(t, "App")
-}
-
-// stream is an answer that goes on.
-type stream struct {
-	body *bufio.Reader
-}
-
-func (v *visitor) stream(address string) *stream {
-	v.Helper()
-	return v.streamWith(address, "Accept", "text/event-stream")
-}
-
-func (v *visitor) streamWith(address, header, value string) *stream {
-	v.Helper()
-	r, err := http.NewRequestWithContext(v.Context(), http.MethodGet, address, nil)
-	if err != nil {
-		v.Fatal(err)
-	}
-	r.Header.Set(header, value)
-	client := *v.client
-	client.Timeout = 0
-	response, err := client.Do(r)
-	if err != nil {
-		v.Fatal(err)
-	}
-	v.Cleanup(func() { _ = response.Body.Close() })
-	st := &stream{bufio.NewReader(response.Body)}
-	if line, err := st.body.ReadString('\n'); !strings.HasPrefix(line, "data: hello") {
-		v.Fatalf("the stream begins with %q, %v", line, err)
-	}
-	return st
-}
-
-// socket opens a WebSocket at the visitor's site.
-func (v *visitor) socket() *wire {
-	v.Helper()
-	u := mustURL(v.base)
-	w := (&server{TB: v.TB, port: u.Port()}).wire()
-	w.request("GET /socket", u.Host, v.cookies(), "Origin: "+v.base, "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==")
-	if status, _ := readHeader(v, w.r); !strings.Contains(status, " 101") {
-		v.Fatalf("the socket: %s", status)
-	}
-	return w
-}
-
-// ends waits until nothing more can come.
-func (st *stream) ends(t testing.TB) {
-	t.Helper()
-	over := make(chan struct{})
-	go func() {
-		defer close(over)
-		for {
-			if _, err := st.body.ReadByte(); err != nil {
-				return
-			}
-		}
-	}()
-	select {
-	case <-over:
-	case <-time.After(patience):
-		t.Fatal("the stream goes on")
-	}
-}
-
-// The portal lists the sites that a person may open, and no other.
-func TestPortalListsSites(t *testing.T) {
-	s := newPortal(t)
-	v := s.visitor()
-	v.get("/").must(t, http.StatusSeeOther).leadsTo(t, "/_gatehouse/login")
-	v.signIn("somebody@elsewhere.test")
-	page := v.get("/").must(t, http.StatusOK).shows(t, s.site("127.0.0.1")+"/", s.site("part.localhost")+"/", s.site("alone.localhost")+"/")
-	for _, hidden := range []string{"staff.localhost", "a.localhost"} {
-		if strings.Contains(page.body, hidden) {
-			t.Errorf("%s is listed", hidden)
-		}
-	}
-	boss := s.visitor()
-	boss.signIn("boss@example.com")
-	boss.get("/").must(t, http.StatusOK).shows(t, s.site("staff.localhost")+"/", s.site("a.localhost")+"/")
-	v.get("/nothing").must(t, http.StatusNotFound)
-	v.do(http.MethodPost, "/", nil).must(t, http.StatusMethodNotAllowed)
-}
-
-// A site is not listed either where its network or another gate before this one
-// would refuse the person its front page.
-func TestPortalListsOnlyWhatOpens(t *testing.T) {
-	gate := func(host, inside string) string {
-		return "http://" + host + ":PORT {\n bind 127.0.0.1\n" + inside + "\n reverse_proxy APP\n}\n"
-	}
-	const portal = " {\n portal http://localhost:PORT\n"
-	s := start(t, plan{site: "gatehouse_portal", sites: gate("far.localhost", "gatehouse any"+portal+"client_ip 192.0.2.0/24\n}") +
-		gate("near.localhost", "gatehouse any"+portal+"client_ip 127.0.0.0/8\n}") +
-		gate("both.localhost", "gatehouse boss@example.com"+portal+"}\n gatehouse /open/* any"+portal+"}") +
-		gate("part.localhost", "gatehouse /admin/* any"+portal+"}\n gatehouse /boss/* boss@example.com"+portal+"}") +
-		gate("denied.localhost", "gatehouse any"+portal+"deny somebody@elsewhere.test\n}")})
-	v := s.visitor()
-	v.signIn("somebody@elsewhere.test")
-	page := v.get("/").must(t, http.StatusOK).shows(t, s.site("near.localhost")+"/", s.site("part.localhost")+"/")
-	for _, hidden := range []string{"far.localhost", "both.localhost", "denied.localhost"} {
-		if strings.Contains(page.body, hidden) {
-			t.Errorf("%s is listed", hidden)
-		}
-	}
-	boss := s.visitor()
-	boss.signIn("boss@example.com")
-	boss.get("/").must(t, http.StatusOK).shows(t, s.site("both.localhost")+"/", s.site("denied.localhost")+"/")
 }
 
 func TestPortalHealth(t *testing.T) {

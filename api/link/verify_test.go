@@ -1,0 +1,236 @@
+package link_test
+
+import (
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/api/apitest"
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+func TestStartVerification(t *testing.T) {
+	h := house(t, nil)
+	s := secret(h, alice)
+	sent := start(h, s, alice)
+	t.Run("LINK-16", func(t *testing.T) {
+		text := h.LastText()
+		if sent.Status != 200 || !regexp.MustCompile(`^\d{6}$`).MatchString(text.Code) || text.To.String() != "+390123456790" || !strings.Contains(text.Body, text.Code) {
+			t.Errorf("%d %s", sent.Status, sent.Text)
+		}
+	})
+	t.Run("LINK-17", func(t *testing.T) {
+		if sent.Get("result") != "success" || sent.Get("smsSent") != true || sent.Get("redacted_phone_number") != "+3*********90" {
+			t.Error(sent.Text)
+		}
+	})
+	t.Run("LINK-18", func(t *testing.T) {
+		h.Sleep(11 * time.Second)
+		if a := h.Do("POST", "/start_verification", fields{"client_secret": s, "email": alice}); a.Status != 200 {
+			t.Error(a.Text)
+		}
+		h.Quiet()
+	})
+	t.Run("LINK-19", func(t *testing.T) {
+		h.Sleep(11 * time.Second)
+		if a := h.Do("POST", "/api/start_verification", url.Values{"client_secret": {s}, "email": {alice}}); a.Status != 200 {
+			t.Error(a.Text)
+		}
+		if a := h.Do("POST", "/api/authenticate", url.Values{"client_secret": {s}, "email": {alice}, "code": {h.LastText().Code}}); a.Get("authenticationSuccessful") != true {
+			t.Error(a.Text)
+		}
+	})
+	t.Run("LINK-20", func(t *testing.T) {
+		failed(t, start(h, s, bob), 401)
+		failed(t, start(h, secret(h, bob), alice), 401)
+	})
+	t.Run("LINK-21", func(t *testing.T) {
+		for _, odd := range []string{"x", s[1:], s + "A", strings.ToUpper(s), strings.Repeat("A", 2000)} {
+			failed(t, start(h, odd, alice), 401)
+		}
+		failed(t, start(h, "", alice), 400)
+		h.Sleep(authcore.HandleLifetime)
+		failed(t, start(h, s, alice), 401)
+	})
+}
+
+func TestStartVerificationSendsNothingToStrangers(t *testing.T) {
+	h := house(t, nil)
+	t.Run("LINK-22", func(t *testing.T) {
+		s := secret(h, bob)
+		p, err := h.Service.Person(t.Context(), authcore.Realm{App: "shop"}, authcore.Whom{Email: emails(t, bob)[0]})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.Service.DeletePerson(t.Context(), authcore.Realm{App: "shop"}, p.Subject); err != nil {
+			t.Fatal(err)
+		}
+		failed(t, start(h, s, bob), 404)
+		h.Quiet()
+		if len(h.Mail.Sent()) != 0 {
+			t.Error("a mail was sent")
+		}
+	})
+}
+
+func TestResend(t *testing.T) {
+	h := house(t, nil)
+	s, first := started(h, alice)
+	t.Run("LINK-24", func(t *testing.T) {
+		a := start(h, s, alice)
+		failed(t, a, 429)
+		if a.Header.Get("Retry-After") == "" {
+			t.Error("no Retry-After")
+		}
+	})
+	t.Run("LINK-23", func(t *testing.T) {
+		h.Sleep(11 * time.Second)
+		if a := start(h, s, alice); a.Status != 200 {
+			t.Fatal(a.Text)
+		}
+		second := h.LastText().Code
+		if first == second {
+			t.Fatal("the same code again")
+		}
+		failed(t, authenticate(h, s, alice, first), 200)
+		if a := authenticate(h, s, alice, second); a.Get("authenticationSuccessful") != true {
+			t.Error(a.Text)
+		}
+	})
+	t.Run("LINK-24 hour", func(t *testing.T) {
+		for range 3 {
+			h.Sleep(11 * time.Second)
+			if a := start(h, s, alice); a.Status != 200 {
+				t.Fatal(a.Text)
+			}
+		}
+		h.Sleep(11 * time.Second)
+		failed(t, start(h, s, alice), 429)
+	})
+}
+
+func TestCodesAreSixDigits(t *testing.T) {
+	t.Run("LINK-25", func(t *testing.T) {
+		limits := authcore.DefaultLimits()
+		limits.PerRecipient = nil
+		h := house(t, func(h *apitest.House) { h.Config.Limits = limits })
+		s := secret(h, alice)
+		zero := false
+		for range 100 {
+			h.Sleep(11 * time.Second)
+			if a := start(h, s, alice); a.Status != 200 {
+				t.Fatal(a.Text)
+			}
+			code := h.LastText().Code
+			if !regexp.MustCompile(`^\d{6}$`).MatchString(code) {
+				t.Fatalf("code %q", code)
+			}
+			if zero = code[0] == '0'; zero {
+				failed(t, authenticate(h, s, alice, code[1:]), 200) // five digits are no try
+				if a := authenticate(h, s, alice, code); a.Get("authenticationSuccessful") != true {
+					t.Error(a.Text)
+				}
+				break
+			}
+		}
+		if !zero {
+			t.Error("no code of 100 begins with 0")
+		}
+	})
+}
+
+func TestAuthenticate(t *testing.T) {
+	h := house(t, nil)
+	s, code := started(h, alice)
+	t.Run("LINK-29 LINK-30", func(t *testing.T) {
+		failed(t, authenticate(h, s, alice, wrong(code)), 200)
+	})
+	t.Run("LINK-39", func(t *testing.T) {
+		for _, a := range []apitest.Answer{h.Do("GET", lookupPath(alice, apitest.LivePub), nil), authenticate(h, s, alice, wrong(code))} {
+			if strings.Contains(a.Text, "390123456790") || strings.Contains(a.Text, code) {
+				t.Error(a.Text)
+			}
+		}
+	})
+	a := authenticate(h, s, alice, code)
+	t.Run("LINK-26", func(t *testing.T) {
+		if a.Status != 200 || a.Get("authenticationSuccessful") != true {
+			t.Error(a.Text)
+		}
+	})
+	t.Run("LINK-27", func(t *testing.T) {
+		if a.Get("user.email") != alice {
+			t.Error(a.Text)
+		}
+	})
+	t.Run("LINK-28", func(t *testing.T) {
+		if a.Get("user.fullName") != nil || a.Get("user.city") != nil {
+			t.Errorf("without approval: %s", a.Text)
+		}
+		approved := house(t, func(h *apitest.House) { h.App.Profile = true })
+		s, code := started(approved, alice)
+		b := authenticate(approved, s, alice, code)
+		if b.Get("user.fullName") != "Alice Example" || b.Get("user.city") != "San Francisco, California 94114" {
+			t.Errorf("with approval: %s", b.Text)
+		}
+		s, code = started(approved, bob)
+		if b := authenticate(approved, s, bob, code); b.Get("user.fullName") != nil || b.Get("user.city") != nil {
+			t.Errorf("who has no name: %s", b.Text)
+		}
+	})
+	t.Run("LINK-33", func(t *testing.T) { failed(t, authenticate(h, s, alice, code), 200) })
+	t.Run("LINK-37", func(t *testing.T) {
+		if len(a.Header.Values("Set-Cookie")) != 0 || a.Get("session") != nil {
+			t.Error("a session is made")
+		}
+	})
+	t.Run("LINK-31", func(t *testing.T) {
+		for _, field := range []string{"code", "verification_code", "otp", "sixDigitCode"} {
+			h := house(t, nil)
+			s, code := started(h, alice)
+			if a := h.Do("POST", "/api/authenticate", fields{"client_secret": s, "email": alice, field: code}); a.Get("authenticationSuccessful") != true {
+				t.Errorf("%s: %s", field, a.Text)
+			}
+		}
+	})
+	t.Run("LINK-32", func(t *testing.T) {
+		h := house(t, nil)
+		s, code := started(h, alice)
+		if a := h.Do("POST", "/authenticate", fields{"client_secret": s, "email": alice, "code": code}); a.Get("authenticationSuccessful") != true {
+			t.Error(a.Text)
+		}
+	})
+}
+
+func TestCodesExpireAndLock(t *testing.T) {
+	t.Run("LINK-34", func(t *testing.T) {
+		h := house(t, nil)
+		s, code := started(h, alice)
+		h.Sleep(11 * time.Minute)
+		a := authenticate(h, s, alice, code)
+		failed(t, a, 200)
+		if a.String("errorMessage") != "The provided verification code has expired." {
+			t.Error(a.Text)
+		}
+	})
+	t.Run("LINK-35", func(t *testing.T) {
+		h := house(t, nil)
+		s, code := started(h, alice)
+		for i := range 5 {
+			failed(t, authenticate(h, s, alice, wrong(code)), map[bool]int{true: 429, false: 200}[i == 4])
+		}
+		a := authenticate(h, s, alice, code)
+		failed(t, a, 429)
+		if a.String("errorMessage") != "Too many attempts. Please try again in a few minutes." {
+			t.Error(a.Text)
+		}
+		h.Sleep(11 * time.Second)
+		failed(t, start(h, s, alice), 429)
+	})
+	t.Run("LINK-36", func(t *testing.T) {
+		h := house(t, nil)
+		failed(t, authenticate(h, secret(h, alice), alice, "123456"), 400)
+	})
+}

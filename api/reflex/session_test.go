@@ -1,0 +1,185 @@
+package reflex_test
+
+import (
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/api/apitest"
+	"github.com/gatehouse-auth/gatehouse/api/reflex"
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+func cookie(a apitest.Answer) string {
+	for _, c := range (&http.Response{Header: a.Header}).Cookies() {
+		if c.Name == "reflex_session" && c.HttpOnly && c.Path == "/" && c.SameSite == http.SameSiteLaxMode {
+			return c.Value
+		}
+	}
+	return ""
+}
+
+func valid(h *apitest.House, token string) bool {
+	h.T.Helper()
+	return h.Do("GET", "/reflex/session", nil, "Authorization", "Bearer "+token).Get("session_is_valid") == true
+}
+
+func TestValidate(t *testing.T) {
+	h := house(t, reflex.Options{}, nil)
+	t.Run("REFLEX-38", func(t *testing.T) {
+		code := generated(h, fields{"email": alice}).String("otp")
+		if a := validate(h, alice, code); a.Get("valid") != true {
+			t.Fatal(a.Text)
+		}
+		if a := validate(h, alice, code); a.Get("valid") != false || a.Get("session_token") != nil {
+			t.Error("twice")
+		}
+		for range 5 { // the counts began anew
+			isPair(t, otp(h, fields{"email": alice}), 200, "record,otp")
+		}
+	})
+	t.Run("REFLEX-39", func(t *testing.T) {
+		h := house(t, reflex.Options{}, nil)
+		code := generated(h, fields{"email": alice}).String("otp")
+		for range 4 {
+			if a := validate(h, alice, wrong(code)); a.Get("valid") != false {
+				t.Error(a.Text)
+			}
+		}
+		if a := validate(h, alice, code); a.Get("valid") != true {
+			t.Error(a.Text)
+		}
+	})
+	t.Run("REFLEX-40", func(t *testing.T) {
+		h := house(t, reflex.Options{}, nil)
+		code := generated(h, fields{"email": alice}).String("otp")
+		for range 5 {
+			validate(h, alice, wrong(code))
+		}
+		if a := validate(h, alice, code); a.Get("valid") != false {
+			t.Error("the right one after five wrong ones")
+		}
+	})
+	t.Run("one guess for several apps counts once", func(t *testing.T) {
+		h := house(t, reflex.Options{}, nil)
+		mine := generated(h, fields{"email": alice}).String("otp")
+		theirs := h.Do("POST", "/reflex/otp", fields{"email": alice, "client_ip": "203.0.113.5"}, "Authorization", "Bearer "+apitest.OtherKey).String("otp")
+		for range 3 {
+			validate(h, alice, wrong(mine))
+		}
+		if a := validate(h, alice, theirs); a.Get("valid") != true {
+			t.Error(a.Text)
+		}
+		if a := validate(h, alice, mine); a.Get("valid") != true {
+			t.Error(a.Text)
+		}
+	})
+	t.Run("with a key only that app's", func(t *testing.T) {
+		code := generated(h, fields{"email": "dora@example.com", "client_ip": "203.0.113.6"}).String("otp")
+		if a := h.Do("POST", "/reflex/validate", fields{"email": "dora@example.com", "otp": code}, "Authorization", "Bearer "+apitest.OtherKey); a.Get("valid") != false {
+			t.Error(a.Text)
+		}
+	})
+}
+
+func TestSessions(t *testing.T) {
+	h := house(t, reflex.Options{}, nil)
+	token := signIn(h, "Foo@Example.com")
+	a := h.Do("GET", "/reflex/session", nil, "Authorization", "Bearer "+token)
+	t.Run("REFLEX-43", func(t *testing.T) {
+		if !regexp.MustCompile(`^[0-9a-f]{64}$`).MatchString(token) {
+			t.Error(token)
+		}
+	})
+	t.Run("REFLEX-46", func(t *testing.T) {
+		if a.Get("session_is_valid") != true || a.Get("email") != "foo@example.com" || a.String("created") == "" || a.String("expiration") == "" {
+			t.Error(a.Text)
+		}
+	})
+	t.Run("REFLEX-48 REFLEX-49", func(t *testing.T) {
+		const want = "321ba197033e81286fedb719d60d4ed5cecaed170733cb4a92013811afc0e3b6"
+		if a.Get("persistent_id") != want {
+			t.Error(a.Text)
+		}
+		for _, email := range []string{"Foo%40Example.com", "foo%40example.com", "FOO%40EXAMPLE.COM"} {
+			if b := h.Do("GET", "/reflex/persistent-id?email="+email, nil); b.Get("persistent_id") != want {
+				t.Error(b.Text)
+			}
+		}
+		again := h.Do("GET", "/reflex/session", nil, "Authorization", "Bearer "+signIn(h, "FOO@example.com"))
+		if again.Get("persistent_id") != want {
+			t.Error(again.Text)
+		}
+	})
+	t.Run("REFLEX-47", func(t *testing.T) {
+		for _, odd := range []string{"", token[1:], token + "0", strings.ToUpper(token), strings.Repeat("0", 64)} {
+			if valid(h, odd) {
+				t.Errorf("%q is valid", odd)
+			}
+		}
+		other := signIn(h, "g@example.com")
+		for _, e := range h.Events(authcore.EventSignedIn) {
+			if _, err := h.Core.End(t.Context(), e.Session, "by_operator"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if valid(h, other) || valid(h, token) {
+			t.Error("an ended session is still valid")
+		}
+	})
+	t.Run("REFLEX-44", func(t *testing.T) {
+		token := signIn(h, "h@example.com")
+		h.Sleep(7*24*time.Hour - time.Minute)
+		if !valid(h, token) {
+			t.Error("ended too early")
+		}
+		h.Sleep(2 * time.Minute)
+		if valid(h, token) {
+			t.Error("goes on too long")
+		}
+	})
+	t.Run("REFLEX-50 REFLEX-51", func(t *testing.T) {
+		one, two := signIn(h, "i@example.com"), signIn(h, "i@example.com")
+		b := h.Do("POST", "/reflex/logout", nil, "Authorization", "Bearer "+one)
+		if b.Status != 204 || valid(h, one) {
+			t.Errorf("%d", b.Status)
+		}
+		if c := b.Header.Get("Set-Cookie"); !strings.Contains(c, "reflex_session=;") || !strings.Contains(c, "Max-Age=0") {
+			t.Errorf("the cookie stays: %q", c)
+		}
+		if !valid(h, two) {
+			t.Error("the other session has ended too")
+		}
+		if b := h.Do("POST", "/reflex/logout", nil, "Cookie", "reflex_session="+two, "Sec-Fetch-Site", "cross-site"); b.Status != 403 || !valid(h, two) {
+			t.Errorf("another site signs the browser out: %d", b.Status)
+		}
+		if b := h.Do("POST", "/reflex/logout", nil, "Cookie", "reflex_session="+two, "Sec-Fetch-Site", "same-origin"); b.Status != 204 || valid(h, two) {
+			t.Errorf("by cookie: %d", b.Status)
+		}
+	})
+	t.Run("REFLEX-52 REFLEX-53", func(t *testing.T) {
+		// One tab waits and asks; the link is opened in another: the cookie is
+		// the browser's.
+		link := generated(h, fields{"email": "j@example.com"}).String("magic_link")
+		if a := h.Do("GET", "/reflex/session", nil); a.Get("session_is_valid") != false {
+			t.Error(a.Text)
+		}
+		token := cookie(submit(h, link))
+		a := h.Do("GET", "/reflex/session", nil, "Cookie", "reflex_session="+token)
+		if a.Get("session_is_valid") != true || a.Header.Get("Cache-Control") != "no-store" || a.Header.Get("Access-Control-Allow-Origin") != "" {
+			t.Errorf("%s %v", a.Text, a.Header)
+		}
+		if a := h.Do("GET", "/reflex/session", nil, "Cookie", "reflex_session="+token+"; reflex_session=x"); a.Get("session_is_valid") != false {
+			t.Error("of two cookies one counts")
+		}
+	})
+	t.Run("REFLEX-54", func(t *testing.T) {
+		form := map[string]string{"k@example.com": "a ZIP code"} // what the app has asked for
+		a := h.Do("GET", "/reflex/session", nil, "Authorization", "Bearer "+signIn(h, "k@example.com"))
+		if form[a.String("email")] != "a ZIP code" {
+			t.Error(a.Text)
+		}
+	})
+}

@@ -1,0 +1,111 @@
+package authcore_test
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+func TestAppWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := newAppHouse(t)
+		defer h.close()
+		in := authcore.Ask{
+			Whom: authcore.Whom{Email: alice}, Create: true, Slot: "window", Supersede: true,
+			Known:  authcore.Terms{Digits: 8, Hex: true, Lifetime: 30 * time.Minute},
+			Window: &authcore.Window{Count: 5, Per: 30 * time.Minute},
+		}
+		from := func(i int) authcore.Asked {
+			in.Client = netip.MustParseAddr(fmt.Sprintf("192.0.2.%d", i))
+			return h.ask(in)
+		}
+		var last authcore.Asked
+		for i := range 5 {
+			if last = from(1); last.Verdict != authcore.Accepted || last.Attempts != i+1 {
+				t.Fatalf("request %d: %v, %d attempts", i+1, last.Verdict, last.Attempts)
+			}
+		}
+		if out := from(1); out.Verdict != authcore.Limited || !out.ByClient {
+			t.Errorf("the sixth from one client: %+v", out)
+		}
+		if out := from(2); out.Verdict != authcore.Limited || out.ByClient || out.Challenge != last.Challenge || out.Attempts != 5 || out.RetryAfter <= 0 {
+			t.Errorf("the sixth from another client: %+v", out)
+		}
+		if v := h.prove(authcore.Proof{Slot: "window", Contact: alice.String(), Code: last.Code, Forget: true}).Verdict; v != authcore.Accepted {
+			t.Fatalf("the newest code: %v", v)
+		}
+		if out := from(1); out.Verdict != authcore.Accepted || out.Attempts != 1 {
+			t.Errorf("after a sign-in the counts begin anew: %+v", out)
+		}
+		time.Sleep(31 * time.Minute)
+		if out := from(1); out.Verdict != authcore.Accepted || out.Attempts != 1 {
+			t.Errorf("after the window: %+v", out)
+		}
+	})
+}
+
+func TestAppMailLimitsHoldWhateverTheApp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := newAppHouse(t)
+		defer h.close()
+		for i := range 5 {
+			if out := h.askLater(codeFor(alice), 11*time.Second); out.Verdict != authcore.Accepted {
+				t.Fatalf("mail %d: %v", i+1, out.Verdict)
+			}
+		}
+		if out := h.askLater(codeFor(alice), 11*time.Second); out.Verdict != authcore.Limited {
+			t.Errorf("the sixth mail in an hour: %v", out.Verdict)
+		}
+		own := codeFor(alice)
+		own.Deliver = false
+		if out := h.ask(own); out.Verdict != authcore.Accepted {
+			t.Errorf("what the caller delivers itself counts for no mail limit: %v", out.Verdict)
+		}
+		if begun, err := h.service.Begin(t.Context(), h.browser().Browser, authcore.Start{Address: alice}); err != nil || begun.Verdict != authcore.Limited {
+			t.Errorf("mails of apps and gates count together: %v %v", begun.Verdict, err)
+		}
+	})
+}
+
+func TestAppCodesAreOffOnceTheFailuresAreUsedUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := newAppHouse(t)
+		defer h.close()
+		h.service.Close()
+		h.config.Limits.Failures = []authcore.Rate{{Count: 5, Per: 24 * time.Hour}}
+		h.service = h.core.Use(h.config)
+		one := h.ask(codeFor(alice))
+		in := codeFor(alice)
+		in.Slot = "another"
+		two := h.askLater(in, 11*time.Second)
+		for range 5 {
+			h.prove(authcore.Proof{Slot: "code", Contact: one.Contact.ID, Code: wrongFor(one.Code)})
+		}
+		if v := h.prove(authcore.Proof{Slot: "another", Contact: two.Contact.ID, Code: two.Code}).Verdict; v != authcore.CodesOff {
+			t.Errorf("the right code of another challenge: %v", v)
+		}
+		link := linkFor(alice)
+		link.Deliver = false
+		if v := h.prove(authcore.Proof{Token: h.ask(link).Token}).Verdict; v != authcore.Accepted {
+			t.Errorf("a link, which nobody can guess: %v", v)
+		}
+	})
+}
+
+func TestAppMailsCountForAllMails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := newAppHouse(t)
+		defer h.close()
+		h.service.Close()
+		h.config.Limits.Global = []authcore.Rate{{Count: 1, Per: time.Minute}}
+		h.service = h.core.Use(h.config)
+		h.ask(linkFor(alice))
+		if v := h.ask(linkFor(mustAddress("bob@example.com"))).Verdict; v != authcore.Limited {
+			t.Errorf("a second mail in the minute: %v", v)
+		}
+	})
+}

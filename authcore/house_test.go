@@ -1,0 +1,239 @@
+package authcore_test
+
+import (
+	"cmp"
+	"context"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/memstore"
+)
+
+// house is a whole instance on a store in memory, with a sender that keeps what
+// it is given.
+type house struct {
+	t       testing.TB
+	store   authcore.Store
+	core    *authcore.Core
+	service *authcore.Service
+	config  authcore.Config
+	sender  *recorder
+	secrets authcore.Secrets
+
+	mu     sync.Mutex
+	events []authcore.Event
+}
+
+var (
+	site  = mustOrigin("https://app.example.com")
+	other = mustOrigin("https://wiki.example.com")
+	alice = mustAddress("alice@example.com")
+	mal   = mustAddress("mallory@evil.test")
+)
+
+func mustOrigin(s string) authcore.Origin {
+	o, err := authcore.ParseOrigin(s)
+	if err != nil {
+		panic(err)
+	}
+	return o
+}
+
+func mustAddress(s string) authcore.Address {
+	a, err := authcore.ParseAddress(s)
+	if err != nil {
+		panic(err)
+	}
+	return a
+}
+
+func secretOf(t testing.TB, c byte) authcore.Secret {
+	t.Helper()
+	s, err := authcore.NewSecret([]byte(strings.Repeat(string(c), authcore.MinSecretBytes)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func newHouse(t testing.TB) *house {
+	h := &house{t: t, store: memstore.New(), sender: &recorder{}, secrets: authcore.Secrets{Current: secretOf(t, 'a')}}
+	h.config = authcore.Config{
+		Code: authcore.DefaultCode, Session: authcore.DefaultSession, Limits: authcore.DefaultLimits(),
+		MayReceive: func(a authcore.Address) bool { return a.Domain() == "example.com" },
+		Protects:   func(o authcore.Origin) bool { return o == site || o == other },
+		Senders:    []authcore.Sender{h.sender}, Composer: composer{},
+		Observe: func(e authcore.Event) {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			h.events = append(h.events, e)
+		},
+	}
+	h.open()
+	return h
+}
+
+func (h *house) open() {
+	h.t.Helper()
+	core, err := authcore.Open(h.t.Context(), h.store, h.secrets, authcore.Options{})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.core, h.service = core, core.Use(h.config)
+}
+
+func (h *house) close() {
+	h.service.Close()
+	h.core.Close()
+}
+
+func (h *house) reopen() {
+	h.close()
+	h.open()
+}
+
+type composer struct{}
+
+func (composer) Compose(l authcore.Letter) (authcore.Message, error) {
+	return authcore.Message{To: l.To, Subject: l.Code, Text: l.Link}, nil
+}
+
+// recorder is a sender that keeps messages, or fails as told.
+type recorder struct {
+	mu   sync.Mutex
+	sent []authcore.Message
+	fail error
+	name string
+}
+
+func (r *recorder) Name() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return cmp.Or(r.name, "recorder")
+}
+
+func (r *recorder) rename(name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.name = name
+}
+
+func (r *recorder) Send(_ context.Context, m authcore.Message) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.fail != nil {
+		return r.fail
+	}
+	r.sent = append(r.sent, m)
+	return nil
+}
+
+func (r *recorder) failWith(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.fail = err
+}
+
+func (r *recorder) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.sent)
+}
+
+// last waits until everything that could be sent was, and returns the newest.
+func (r *recorder) last(t testing.TB) authcore.Message {
+	t.Helper()
+	synctest.Wait()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.sent) == 0 {
+		t.Fatal("no mail was sent")
+	}
+	return r.sent[len(r.sent)-1]
+}
+
+// tab is a browser: it keeps its cookies.
+type tab struct {
+	h *house
+	authcore.Browser
+}
+
+func (h *house) browser() *tab {
+	return &tab{h, authcore.Browser{Origin: site, Client: netip.MustParseAddr("192.0.2.1"), UserAgent: "Test/1"}}
+}
+
+func (b *tab) begin(a authcore.Address) authcore.Begun {
+	b.h.t.Helper()
+	out, err := b.h.service.Begin(b.h.t.Context(), b.Browser, authcore.Start{
+		Address: a, ReturnTo: authcore.ParseReturnTo("/page", b.Origin, b.h.config.Protects), Language: "en",
+	})
+	if err != nil {
+		b.h.t.Fatal(err)
+	}
+	if out.Verdict == authcore.Accepted {
+		b.Flow = out.FlowCookie
+	}
+	return out
+}
+
+func (b *tab) answer(code string) authcore.Answer {
+	b.h.t.Helper()
+	return b.took(b.h.service.AnswerCode(b.h.t.Context(), b.Browser, "", code))
+}
+
+func (b *tab) link(token string) authcore.Answer {
+	b.h.t.Helper()
+	return b.took(b.h.service.AnswerLink(b.h.t.Context(), b.Browser, token))
+}
+
+func (b *tab) resend() authcore.Answer {
+	b.h.t.Helper()
+	return b.took(b.h.service.Resend(b.h.t.Context(), b.Browser, ""))
+}
+
+func (b *tab) took(out authcore.Answer, err error) authcore.Answer {
+	b.h.t.Helper()
+	if err != nil {
+		b.h.t.Fatal(err)
+	}
+	if out.SignIn != nil {
+		b.Session, b.Device = out.SignIn.Session, out.SignIn.DeviceCookie
+	}
+	return out
+}
+
+func (b *tab) signIn(a authcore.Address) *authcore.SignIn {
+	b.h.t.Helper()
+	want(b.h.t, b.begin(a).Verdict, authcore.Accepted)
+	out := b.answer(b.h.sender.last(b.h.t).Code)
+	want(b.h.t, out.Verdict, authcore.Accepted)
+	return out.SignIn
+}
+
+func tokenOf(m authcore.Message) string { return m.Link[strings.LastIndexByte(m.Link, '/')+1:] }
+
+// wrong returns a code that is not code.
+func wrong(code string) string {
+	last := code[len(code)-1]
+	return code[:len(code)-1] + string('0'+(last-'0'+1)%10)
+}
+
+func want[T comparable](t testing.TB, got, want T) {
+	t.Helper()
+	if got != want {
+		t.Fatalf("got %v, want %v", got, want)
+	}
+}
+
+// run tests in a bubble of fake time, with a house that is closed at the end.
+func run(t *testing.T, test func(t *testing.T, h *house)) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		defer func() { h.close() }()
+		test(t, h)
+	})
+}
