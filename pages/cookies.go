@@ -79,16 +79,6 @@ func IsOwnCookie(name string) bool {
 	return strings.EqualFold(name, sessionCookie) || strings.EqualFold(name, flowCookie) || strings.EqualFold(name, deviceCookie)
 }
 
-// HasOwnCookie tells whether a Cookie header holds one of ours.
-func HasOwnCookie(h http.Header) bool {
-	for _, line := range h["Cookie"] {
-		if _, own := withoutOwn(line); own {
-			return true
-		}
-	}
-	return false
-}
-
 // StripOwnCookies removes our cookies from the Cookie headers and leaves the
 // others byte for byte. It does nothing, and allocates nothing, when there is
 // none of ours.
