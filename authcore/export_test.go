@@ -1,7 +1,9 @@
 package authcore
 
 import (
+	"context"
 	"crypto/ed25519"
+	"errors"
 	"time"
 )
 
@@ -38,4 +40,13 @@ func PutPerson(tx Tx, sub string, sessions int, now time.Time) error {
 		tx.Put(keyPersonSession+sub+"/"+r.ID, []byte("{}"), r.Expires.Add(clockSkew))
 	}
 	return nil
+}
+
+// ReadSession reads what the check of a session reads that is not in the cache.
+func (c *Core) ReadSession(ctx context.Context, sid string) error {
+	r, _, err := c.readSession(ctx, sid)
+	if err == nil && r == nil {
+		return errors.New("there is no such session")
+	}
+	return err
 }

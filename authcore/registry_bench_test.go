@@ -133,3 +133,48 @@ func benchmarkEndPerson(b *testing.B, core *authcore.Core) {
 	}
 	took.report(b)
 }
+
+// BenchmarkRegistryCheck: the check of a session in the cache, and reading one
+// that is not, must not get slower with the number of sessions in the store.
+func BenchmarkRegistryCheck(b *testing.B) {
+	for _, n := range []int{1_000, mostSessions} {
+		core := crowd(b, n)
+		b.Run(fmt.Sprintf("cached/of=%d", n), func(b *testing.B) { benchmarkCached(b, core) })
+		b.Run(fmt.Sprintf("stored/of=%d", n), func(b *testing.B) { benchmarkStored(b, core) })
+	}
+}
+
+func benchmarkCached(b *testing.B, core *authcore.Core) {
+	h := &house{t: b, core: core, sender: &recorder{}, secrets: authcore.Secrets{Current: secretOf(b, 'a')}}
+	h.config = newHouse(b).config
+	h.config.Limits, h.config.Senders = authcore.Limits{}, []authcore.Sender{h.sender}
+	h.service = core.Use(h.config)
+	defer h.service.Close()
+	token := h.makeSession(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		if s, err := h.service.Check(b.Context(), token, site); s == nil || err != nil {
+			b.Fatal(s, err)
+		}
+	}
+}
+
+// benchmarkStored reads sessions all over the store.
+func benchmarkStored(b *testing.B, core *authcore.Core) {
+	var ids []string
+	for range 50 {
+		page, _, err := core.Sessions(b.Context(), fmt.Sprintf("%x", rand.Uint32()), 100)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, s := range page {
+			ids = append(ids, s.ID)
+		}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := core.ReadSession(b.Context(), ids[rand.IntN(len(ids))]); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
