@@ -41,6 +41,7 @@ type liveSession struct {
 	seen     *lastUse                // shared by all sessions of one sign-in
 	written  atomic.Int64            // seen as it stands in the store
 	readAt   atomic.Int64            // when the record was last read
+	digest   atomic.Uint64           // of the records as they were last read, 0 for not known
 	sites    siteSet                 // where it was used, as far as this process saw
 
 	hangsOn string // the session it hangs on; guarded by the cache's mu

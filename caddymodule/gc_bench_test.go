@@ -9,7 +9,7 @@ import (
 // servers that run side by side: CPU time per proxied request with a session,
 // as a share of that with Go's own setting, and the memory after the load.
 func BenchmarkGarbageCollector(b *testing.B) {
-	const rounds, perSlice = 40, 1_000
+	const rounds, perRound = 12, 6_000
 	settings := []string{"100", "200", "400"}
 	servers, cookies := map[string]*measured{}, map[string][]string{}
 	for _, gogc := range settings {
@@ -18,18 +18,13 @@ func BenchmarkGarbageCollector(b *testing.B) {
 		defer m.stop()
 		servers[gogc], cookies[gogc] = m, []string{m.signIn("alice@example.com")}
 	}
+	targets := map[string]func(int) time.Duration{}
+	for gogc, m := range servers {
+		targets[gogc] = func(n int) time.Duration { return m.load(m.on, n, cookies[gogc]) }
+	}
 	var ratios map[string][]float64
 	for b.Loop() {
-		ratios = map[string][]float64{}
-		for range rounds {
-			spent := map[string]time.Duration{}
-			for gogc, m := range servers { // in an order that changes
-				spent[gogc] = m.load(m.on, perSlice, cookies[gogc])
-			}
-			for gogc := range servers {
-				ratios[gogc] = append(ratios[gogc], float64(spent[gogc])/float64(spent["100"]))
-			}
-		}
+		ratios = contest(rounds, perRound, "100", targets)
 	}
 	b.ReportMetric(0, "ns/op")
 	for gogc, m := range servers {
