@@ -32,7 +32,7 @@ func BenchmarkBinary(b *testing.B) {
 func stockSize(b *testing.B) int64 {
 	b.Helper()
 	// In here, so that it is built of the same versions.
-	dir, err := os.MkdirTemp("dist", "caddy")
+	dir, err := os.MkdirTemp("dist", "caddy") //nolint:usetesting // in the module
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -18,6 +18,9 @@ type census struct {
 const (
 	// censusEvery is how often a small store is counted.
 	censusEvery = 5 * time.Minute
+	// censusTrusted is how long the numbers of the process before are shown:
+	// counting maps the greater part of the store into memory.
+	censusTrusted = time.Hour
 	// censusShare bounds the time spent on counting a large one: one part in
 	// so many.
 	censusShare = 200
@@ -28,8 +31,44 @@ const (
 	censusRest = 4
 )
 
+// censusRecord is the last census with what this process has seen since.
+type censusRecord struct {
+	Sessions int64     `json:"sessions"`
+	People   int64     `json:"people"`
+	Taken    time.Time `json:"taken"`
+}
+
+// recall takes the numbers of the process before. It returns how long they are
+// good enough.
+func (c *Core) recall(ctx context.Context) (rest time.Duration) {
+	var r censusRecord
+	err := c.store.View(ctx, func(tx Tx) error {
+		_, err := load(tx, keyCensus, &r)
+		return err
+	})
+	if rest = r.Taken.Add(censusTrusted).Sub(c.now()); err != nil || rest <= 0 || rest > censusTrusted {
+		return 0
+	}
+	c.census.sessions.Add(r.Sessions)
+	c.census.people.Add(r.People)
+	c.census.taken.Store(r.Taken.UnixMilli())
+	return rest
+}
+
+// keep writes the numbers for the process after this one.
+func (c *census) keep(ctx context.Context, core *Core) {
+	if c.taken.Load() == 0 {
+		return
+	}
+	r := censusRecord{c.sessions.Load(), c.people.Load(), time.UnixMilli(c.taken.Load())}
+	err := core.store.Update(ctx, func(tx Tx) error { return save(tx, keyCensus, r, time.Time{}) })
+	if err != nil {
+		core.log.Warn("the number of sessions can't be kept; they are counted anew after the next start", "error", err)
+	}
+}
+
 func (c *Core) takeCensus(ctx context.Context) {
-	timer := time.NewTimer(0)
+	timer := time.NewTimer(c.recall(ctx))
 	defer timer.Stop()
 	for {
 		select {
@@ -40,6 +79,8 @@ func (c *Core) takeCensus(ctx context.Context) {
 		began := time.Now()
 		if err := c.count(ctx, censusRest); err != nil && ctx.Err() == nil {
 			c.log.Warn("sessions and people can't be counted; the old numbers are shown", "error", err)
+		} else if err == nil {
+			c.census.keep(ctx, c)
 		}
 		timer.Reset(max(censusEvery, censusShare*time.Since(began)))
 	}

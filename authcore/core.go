@@ -154,6 +154,7 @@ func (c *Core) Close() {
 	defer cancel()
 	c.cache.flush(ctx, c)
 	c.openings.flush(ctx, c)
+	c.census.keep(ctx, c)
 }
 
 // Use puts a configuration into use. The newest Service in use provides what

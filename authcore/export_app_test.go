@@ -167,6 +167,7 @@ func TestImportOfAppsIsResumable(t *testing.T) {
 			broken := &failing{Store: memstore.New(), after: 1 << 30}
 			twin.store = broken
 			twin.open()
+			synctest.Wait()
 			broken.after = stop
 			if _, err := twin.core.Import(t.Context(), strings.NewReader(text)); !errors.Is(err, errDisk) {
 				t.Fatal(err)

@@ -57,6 +57,7 @@ const (
 	keyLimit         = "limit/"
 	keyHistory       = "history/"
 	keyRevoked       = "revoked"
+	keyCensus        = "census"
 	keyRealm         = "realm/"
 	keyAPILink       = "api-link/"
 	keyAPIPoll       = "api-poll/"

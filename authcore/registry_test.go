@@ -129,6 +129,30 @@ func TestStatusCounts(t *testing.T) {
 	})
 }
 
+// After a restart the numbers are there at once, without counting, and are
+// counted when they are old.
+func TestStatusIsKept(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		synctest.Wait()
+		one := h.browser().signIn(alice).Session
+		h.browser().signIn(mustAddress("bob@example.com"))
+		h.core.End(t.Context(), one.ID, "revoked")
+		counted := h.core.Status().CountedAt
+		time.Sleep(time.Minute)
+		h.reopen()
+		synctest.Wait()
+		status := h.core.Status()
+		want(t, status.Sessions, 1)
+		want(t, status.People, 2)
+		want(t, status.CountedAt.Equal(counted), true)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		status = h.core.Status()
+		want(t, status.Sessions, 1)
+		want(t, status.CountedAt.After(counted), true)
+	})
+}
+
 func TestPublicComputer(t *testing.T) {
 	run(t, func(t *testing.T, h *house) {
 		b := h.browser()
