@@ -137,6 +137,13 @@ func (st *Stream) stop() {
 	st.Cut()
 }
 
+// Allows tells whether the configuration now in use would let st go on. It is
+// for requests that come in by a configuration that no longer is.
+func (c *Core) Allows(st *Stream) bool {
+	s := c.current.Load()
+	return s == nil || s.streamMayGoOn(st, c.now())
+}
+
 // streamMayGoOn follows the session to the one that took its place.
 func (s *Service) streamMayGoOn(st *Stream, now time.Time) bool {
 	live := st.Session.live

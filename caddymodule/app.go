@@ -69,6 +69,8 @@ type App struct {
 	// (addresses are masked), full (they are not) or off. Default: on.
 	Audit string `json:"audit,omitempty"`
 
+	stopped atomic.Bool // by Stop
+
 	ctx     caddy.Context
 	log     *zap.Logger
 	lists   *authcore.Lists
@@ -221,9 +223,13 @@ func (a *App) runLists() {
 	a.releases = append(a.releases, func() { stop(); done.Wait() })
 }
 
-// Stop does nothing yet: requests are still being answered while the http app
-// stops, and they need the store. Cleanup comes after all apps have stopped.
-func (a *App) Stop() error { return nil }
+// Stop notes that another configuration is in use now, or none. Requests are
+// still being answered while the http app stops, and they need the store:
+// Cleanup comes after all apps have stopped.
+func (a *App) Stop() error {
+	a.stopped.Store(true)
+	return nil
+}
 
 // Cleanup gives up what Start took. Caddy also calls it after a failed
 // Provision, and without Stop when another app failed late.

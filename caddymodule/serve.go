@@ -179,6 +179,10 @@ func (v *visit) judgeVisitor() refusal {
 	if why := v.judgeSession(); why.kind != "" {
 		return why
 	}
+	if v.app.stopped.Load() && !v.run.core.Allows(&authcore.Stream{Session: v.session, Gate: v.place.key, Origin: v.origin, Path: v.url.Path}) {
+		// After a reload the old server may still accept a connection.
+		return refusal{kind: notAllowed}
+	}
 	v.run.service.Opened(v.session, v.origin)
 	if err := v.identify(); err != nil {
 		return refusal{kind: unavailable, err: err}

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/dgraph-io/badger/v4/fb"
 	"github.com/dgraph-io/badger/v4/pb"
@@ -23,6 +24,9 @@ import (
 // they are, at most a second or two, what stood in a damaged block of theirs
 // reads as absent.
 var readAtOpening int64 = 24 << 20
+
+// checkAfter leaves the machine to those who start.
+const checkAfter = 500 * time.Millisecond
 
 // atOpening divides tables, whose numbers rise: the newest are read at once, as
 // many as readAtOpening holds.
@@ -45,6 +49,10 @@ func atOpening(dir string, tables []uint64) (now, later []uint64) {
 func (s *Store) checkLater(tables []uint64) {
 	if len(tables) == 0 {
 		return
+	}
+	select {
+	case <-time.After(checkAfter):
+	case <-s.stop:
 	}
 	for _, id := range tables {
 		err := checkTable(s.dir, id, true)
