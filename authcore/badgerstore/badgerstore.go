@@ -57,7 +57,7 @@ type Options struct {
 
 const (
 	DefaultReserve = 64 << 20 // bytes; a round of compaction fits in
-	DefaultMax     = 1 << 30  // bytes; about three million sessions
+	DefaultMax     = 8 << 30  // bytes; about three million people who have just signed in
 )
 
 // Store is an authcore.Store in a directory. Make it with Open.
