@@ -28,7 +28,7 @@ build: ## build the binary ./gatehouse
 test: tools ## everything, with the race detector; a skipped test is a failure
 	.ci/go-test -race -timeout $(TIMEOUT) ./...
 
-check: fmt vet lint ## fmt, vet, lint and the short tests
+check: tools fmt vet lint ## fmt, vet, lint and the short tests
 	go test -short ./...
 
 prove: ## the long proofs: the tests of `make test` with large numbers, Firefox, SpamAssassin
