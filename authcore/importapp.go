@@ -3,7 +3,6 @@ package authcore
 import (
 	"bytes"
 	"cmp"
-	"encoding/json"
 	"slices"
 	"time"
 )
@@ -40,7 +39,7 @@ func (in *exportAppPerson) problem(now time.Time) string {
 	case len(in.Metadata) > 0 && !bytes.HasPrefix(in.Metadata, []byte("{")):
 		return "metadata is not a JSON object"
 	}
-	if text, err := json.Marshal(in.person()); err != nil || len(text) > MaxValueLen {
+	if text, err := encode(in.person()); err != nil || len(text) > MaxValueLen {
 		return "the person is larger than a record may be"
 	}
 	return ""

@@ -315,3 +315,17 @@ func TestNewID(t *testing.T) {
 		seen[id] = true
 	}
 }
+
+// What is within the limit is kept, whatever it is made of: < takes six bytes
+// where JSON is made for HTML.
+func TestMetadataOfBrackets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, app := newAppHouse(t)
+		defer h.close()
+		metadata := `{"a":"` + strings.Repeat("<", authcore.MaxMetadata-8) + `"}`
+		p := h.person(app, authcore.Draft{Emails: []authcore.Address{alice}, Metadata: json.RawMessage(metadata)})
+		if string(p.Metadata) != metadata {
+			t.Errorf("%d bytes became %d", len(metadata), len(p.Metadata))
+		}
+	})
+}

@@ -1,6 +1,7 @@
 package authcore
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -93,12 +94,22 @@ func decode(key string, value []byte, v any) (bool, error) {
 }
 
 func save(tx Tx, key string, v any, expires time.Time) error {
-	value, err := json.Marshal(v)
+	value, err := encode(v)
 	if err != nil {
 		return fmt.Errorf("encoding the record at %s: %w", keyKind(key), err)
 	}
 	tx.Put(key, value, expires)
 	return nil
+}
+
+// encode is json.Marshal without its care for HTML, which makes six bytes of
+// each < in what apps store: that could grow beyond MaxValueLen.
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(v)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }
 
 // keyKind is the part of a key that may stand in a log: its kind without the
