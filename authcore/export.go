@@ -53,7 +53,7 @@ type exportEnd struct {
 	Exported
 }
 
-// Exported is how much was exported.
+// Exported is how much was exported, by the type of the lines.
 type Exported struct {
 	People        int `json:"people"` // of the gates
 	Sessions      int `json:"sessions"`

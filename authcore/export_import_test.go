@@ -66,7 +66,7 @@ func TestExportAndImport(t *testing.T) {
 		defer twin.close()
 		done, err := twin.core.Import(t.Context(), strings.NewReader(text))
 		want(t, err, nil)
-		want(t, done, authcore.Imported{People: 2, Sessions: 2, Keys: 1})
+		want(t, done, authcore.Imported{Exported: authcore.Exported{People: 2, Sessions: 2, Keys: 1}})
 		session, err := twin.service.Check(t.Context(), live.Token, site)
 		want(t, err, nil)
 		want(t, session.Name, "Alice <&>")

@@ -21,7 +21,7 @@ import (
 
 // readAtOpening is how many bytes of tables are read through before the store
 // opens, a hundredth of a second's work. The others are read right after: until
-// they are, at most a second or two, what stood in a damaged block of theirs
+// they are, a second or two at most, what stood in a damaged block of theirs
 // reads as absent.
 var readAtOpening int64 = 24 << 20
 
@@ -43,9 +43,8 @@ func atOpening(dir string, tables []uint64) (now, later []uint64) {
 	return tables, nil
 }
 
-// checkLater reads the tables that opening had no time for. Until it is through
-// no new table comes to be (allocateWatched): compaction would leave out what is
-// damaged, and remove the damaged table.
+// checkLater reads the tables that opening had no time for, and shuts the store
+// if one is damaged.
 func (s *Store) checkLater(tables []uint64) {
 	if len(tables) == 0 {
 		return
@@ -54,18 +53,29 @@ func (s *Store) checkLater(tables []uint64) {
 	case <-time.After(checkAfter):
 	case <-s.stop:
 	}
-	for _, id := range tables {
-		err := checkTable(s.dir, id, true)
-		if err == nil || errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
+	if err := s.room.readRest(tables); err != nil {
 		err = fmt.Errorf("badgerstore: %w", err)
 		s.damage.Store(&err)
 		s.failed.Store(&err)
 		s.log.Error("store can't be used any more", "error", err)
-		return
 	}
-	close(s.room.read)
+}
+
+// readRest reads the tables that opening had no time for. Until it is through
+// without an error no new table comes to be (allocateWatched): compaction would
+// leave out what is damaged, and remove the damaged table.
+func (r *room) readRest(tables []uint64) error {
+	if len(tables) == 0 {
+		return nil
+	}
+	for _, id := range tables {
+		// One that compaction had replaced before we held it is gone.
+		if err := checkTable(r.dir, id, true); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	close(r.read)
+	return nil
 }
 
 // checkTable verifies a table: its index, which ends it, and with blocks all of

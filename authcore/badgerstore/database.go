@@ -76,7 +76,9 @@ func openDB(h *home, r *room, log *slog.Logger) (db *badger.DB, later []uint64, 
 		err = h.finish()
 	}
 	if err != nil {
-		_ = db.Close()
+		if r.readRest(later) == nil { // else compaction waits, and Close for it
+			_ = db.Close()
+		}
 		r.close()
 		return nil, nil, err
 	}
