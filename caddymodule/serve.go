@@ -248,23 +248,12 @@ func (v *visit) showPages() error {
 	} else if v.session != nil {
 		v.run.service.Used(v.session)
 	}
-	if v.vars != nil && (holdsToken(v.url.Path) || holdsToken(v.r.Header.Get("Referer"))) {
-		v.vars[caddyhttp.LogSkipVar] = true
-	}
 	w := v.w
 	if v.behindUnknownProxy() {
 		w = &limitWatch{w, v}
 	}
 	v.run.pages.ServeHTTP(w, v.original(), v.known())
 	return nil
-}
-
-// holdsToken tells whether there is a token in the path, or in the address of
-// the page that a script or style was loaded for. Caddy would log both.
-func holdsToken(address string) bool {
-	_, page, ours := strings.Cut(address, pages.Root)
-	// The portal's own answer at handover has a ticket in its Location.
-	return ours && (strings.HasPrefix(page, "link/") || strings.HasPrefix(page, "not-me/") || strings.HasPrefix(page, "handover"))
 }
 
 // original is the request as the client sent it.

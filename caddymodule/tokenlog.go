@@ -3,10 +3,13 @@ package caddymodule
 import (
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
+
+	"github.com/gatehouse-auth/gatehouse/pages"
 )
 
 // hideTokens keeps a request with one of our tokens in its address or in a header
@@ -22,6 +25,14 @@ func (v *visit) hideTokens() {
 	if inHeader && v.next != nil {
 		v.next = &logged{v, v.next}
 	}
+}
+
+// holdsToken tells whether there is a token in the path, or in the address of
+// the page that a script or style was loaded for. Caddy would log both.
+func holdsToken(address string) bool {
+	_, page, ours := strings.Cut(address, pages.Root)
+	// The portal's own answer at handover has a ticket in its Location.
+	return ours && (strings.HasPrefix(page, "link/") || strings.HasPrefix(page, "not-me/") || strings.HasPrefix(page, "handover"))
 }
 
 // logged writes what Caddy's logs would have of a request that passes with
