@@ -102,7 +102,7 @@ func TestMachineTokensEndAtOnce(t *testing.T) {
 				signIn := h.browser().signIn(alice)
 				secret, made, _ := h.makeToken(signIn.Session, machineAt(t, "backup", "app.example.com"), time.Hour)
 				cut := make(chan bool, 1)
-				st := &authcore.Stream{Session: h.machine(secret), Origin: site, Cut: func() { cut <- true }}
+				st := &authcore.Stream{Session: h.machine(secret), Origin: site, Cutter: cutFunc(func() { cut <- true })}
 				h.core.Watch(st)
 				defer h.core.Unwatch(st)
 				end(h, signIn.Session, made.ID)
@@ -189,7 +189,7 @@ func TestConfiguredMachines(t *testing.T) {
 		want(t, claimsOf(t, assertion)["token"], any("token:backup"))
 		want(t, claimsOf(t, assertion)["email"], nil)
 		cut := make(chan bool, 1)
-		st := &authcore.Stream{Session: s, Origin: site, Cut: func() { cut <- true }}
+		st := &authcore.Stream{Session: s, Origin: site, Cutter: cutFunc(func() { cut <- true })}
 		h.core.Watch(st)
 		defer h.core.Unwatch(st)
 		time.Sleep(2 * time.Second)

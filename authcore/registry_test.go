@@ -232,7 +232,7 @@ func TestDeleteAccount(t *testing.T) {
 		b := h.browser()
 		signIn := b.signIn(alice)
 		var cut atomic.Bool
-		stream := &authcore.Stream{Session: signIn.Session, Cut: func() { cut.Store(true) }}
+		stream := &authcore.Stream{Session: signIn.Session, Cutter: cutFunc(func() { cut.Store(true) })}
 		h.core.Watch(stream)
 		defer h.core.Unwatch(stream)
 		sub := signIn.Session.Subject
@@ -289,7 +289,7 @@ func TestRotateKeysAndRevoke(t *testing.T) {
 	run(t, func(t *testing.T, h *house) {
 		old := h.browser().signIn(alice)
 		var cut atomic.Bool
-		stream := &authcore.Stream{Session: old.Session, Cut: func() { cut.Store(true) }}
+		stream := &authcore.Stream{Session: old.Session, Cutter: cutFunc(func() { cut.Store(true) })}
 		h.core.Watch(stream)
 		defer h.core.Unwatch(stream)
 		_, err := h.core.RotateKeys(t.Context(), true)

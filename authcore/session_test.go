@@ -39,7 +39,7 @@ func TestEndedSessionIsRefusedAndCut(t *testing.T) {
 		b := h.browser()
 		signIn := b.signIn(alice)
 		var cut atomic.Bool
-		stream := &authcore.Stream{Session: b.Session, Cut: func() { cut.Store(true) }}
+		stream := &authcore.Stream{Session: b.Session, Cutter: cutFunc(func() { cut.Store(true) })}
 		h.core.Watch(stream)
 		defer h.core.Unwatch(stream)
 		ended, err := h.core.End(t.Context(), b.Session.ID, authcore.SignedOut)
@@ -59,7 +59,7 @@ func TestStreamGoesOnUnderTheNextSession(t *testing.T) {
 		b := h.browser()
 		b.signIn(alice)
 		var cut atomic.Bool
-		stream := &authcore.Stream{Session: b.Session, Cut: func() { cut.Store(true) }}
+		stream := &authcore.Stream{Session: b.Session, Cutter: cutFunc(func() { cut.Store(true) })}
 		h.core.Watch(stream)
 		defer h.core.Unwatch(stream)
 		time.Sleep(2 * time.Minute)
@@ -185,3 +185,7 @@ func (h *house) makeSession(b *testing.B) string {
 	}
 	return out.SignIn.Token
 }
+
+type cutFunc func()
+
+func (f cutFunc) Cut() { f() }

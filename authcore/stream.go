@@ -15,11 +15,17 @@ type Stream struct {
 	Gate    string // which gate let it pass, for Config.Allows
 	Origin  Origin
 	Path    string // of the original request
-	Cut     func() // ends the answer; called at most once, must not block
+	Cutter  Cutter
 
 	cut        bool
 	shard      *streamShard
 	prev, next *Stream
+}
+
+// Cutter is the answer itself.
+type Cutter interface {
+	// Cut ends it. It is called at most once, and must not block.
+	Cut()
 }
 
 // streams are the answers under way in this process. They outlive the
@@ -134,7 +140,7 @@ func (sh *streamShard) each(do func(*Stream)) {
 
 func (st *Stream) stop() {
 	st.cut = true
-	st.Cut()
+	st.Cutter.Cut()
 }
 
 // Allows tells whether the configuration now in use would let st go on. It is

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
 	"github.com/gatehouse-auth/gatehouse/api"
@@ -80,6 +81,7 @@ type App struct {
 	authzs  []*Authz
 	portals []*Portal
 	apis    []*API
+	servers []*caddyhttp.Server // whose requests carry their connection
 
 	emitting    sync.RWMutex // held to write when the emitter ends
 	emitter     atomic.Pointer[emitter]

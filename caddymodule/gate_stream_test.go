@@ -144,6 +144,23 @@ func TestOpenRequestsAreCutWhenTheSessionEnds(t *testing.T) {
 	}
 }
 
+// The next request is already there, so net/http would not see the client go.
+func TestPipeliningClientIsCut(t *testing.T) {
+	app := &streamingApp{}
+	c := newGatedCaddy(t, app)
+	c.runGate("*@example.com")
+	s := c.signInAt("alice@example.com", "app.example.com")
+	w := c.dial()
+	request := []string{"GET /silent HTTP/1.1", "Host: {host}", "Cookie: __Host-gatehouse=" + s.Token, ""}
+	c.send(w, append(request, request...)...)
+	app.opened.wait(t, "/silent")
+	c.end(s)
+	app.closed.wait(t, "end of /silent at the app")
+	if answer, err := io.ReadAll(w.r); err != nil && os.IsTimeout(err) || strings.Contains(string(answer), " 200 ") {
+		t.Errorf("%v %s", err, answer)
+	}
+}
+
 // A handler that never looks at the request's context is cut as well.
 func TestFileDownloadIsCut(t *testing.T) {
 	c := newGatedCaddy(t, nil)

@@ -43,6 +43,7 @@ func (g *Gate) Provision(ctx caddy.Context) error {
 		return err
 	}
 	app.gates = append(app.gates, g)
+	app.knowConnections(ctx)
 	return g.matchPath.Provision(ctx)
 }
 

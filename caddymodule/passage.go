@@ -2,13 +2,13 @@ package caddymodule
 
 import (
 	"context"
-	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 )
@@ -24,17 +24,15 @@ type passage struct {
 	body        requestBody
 	wroteHeader bool
 
-	core   *authcore.Core // nil: not watched
-	stream authcore.Stream
-	cancel context.CancelFunc
-	cut    atomic.Bool
+	core       *authcore.Core // nil: not watched
+	stream     authcore.Stream
+	connection *connection        // that the answer has for itself
+	cancel     context.CancelFunc // where that or a reset does not end the handler's context
+	cut        atomic.Bool
 	// Made by the cut: returned is closed when the handler has, ending waits
 	// for the goroutine that closes the client's side.
 	returned chan struct{}
 	ending   sync.WaitGroup
-
-	mu       sync.Mutex
-	hijacked net.Conn
 }
 
 // pass hands the request on, with the visitor's identity if there is one to
@@ -55,7 +53,7 @@ func (v *visit) pass(admitted bool) error {
 		p.body = requestBody{r.Body, v.r}
 		r.Body = &p.body
 	}
-	err := p.run(func() error { return v.next.ServeHTTP(p, r) })
+	err := p.run(v.through(), r)
 	p.dropOwnCookies()
 	if p.cut.Load() {
 		// Ending the answer as if it were whole would hide the cut.
@@ -64,24 +62,45 @@ func (v *visit) pass(admitted bool) error {
 	return err
 }
 
+// through is where a request that passes goes.
+func (v *visit) through() caddyhttp.Handler {
+	if !v.tokenHeader {
+		return v.next
+	}
+	l := &logged{next: v.next, log: v.app.log.Named("access")}
+	if v.identity != nil && v.session != nil {
+		l.user = v.session.User()
+	}
+	return l
+}
+
 // watch registers the answer to be cut, and returns the request with a context
 // that the cut cancels.
 func (v *visit) watch(p *passage) *http.Request {
-	ctx, cancel := context.WithCancel(v.r.Context())
-	p.core, p.cancel = v.run.core, cancel
+	r := v.r
+	p.core = v.run.core
 	p.stream.Session, p.stream.Gate = v.session, v.place.key
 	p.stream.Origin, p.stream.Path = v.origin, v.url.Path
-	p.stream.Cut = p.cutOff
+	p.stream.Cutter = p
 	if v.g.ReportOnly {
-		p.stream.Cut = func() { countRefusal(cutStream, true) }
+		p.stream.Cutter = reportedCut{}
+	} else if p.connection = ownConnection(r); p.connection == nil && r.ProtoMajor != 2 {
+		ctx, cancel := context.WithCancel(r.Context())
+		r, p.cancel = r.WithContext(ctx), cancel
 	}
 	p.core.Watch(&p.stream)
-	return v.r.WithContext(ctx)
+	return r
 }
 
-func (p *passage) run(next func() error) error {
+// reportedCut is the answer of a gate with report_only.
+type reportedCut struct{}
+
+// Cut implements authcore.Cutter.
+func (reportedCut) Cut() { countRefusal(cutStream, true) }
+
+func (p *passage) run(next caddyhttp.Handler, r *http.Request) error {
 	defer p.end()
-	return next()
+	return next.ServeHTTP(p, r)
 }
 
 // end takes the answer out of the watch. The writer must not be touched once
@@ -91,34 +110,41 @@ func (p *passage) end() {
 		return
 	}
 	p.core.Unwatch(&p.stream)
-	p.cancel()
+	if p.cancel != nil {
+		p.cancel()
+	}
 	if p.cut.Load() {
 		close(p.returned)
 		p.ending.Wait()
 	}
 }
 
-// cutOff ends the answer: what reads from the app sees its context canceled,
-// and the client's side is closed under whoever writes to it, since not every
-// handler looks at the context. It does not block.
-func (p *passage) cutOff() {
+// Cut implements authcore.Cutter. What reads from the app sees its context
+// canceled, and the client's side is closed under whoever writes to it, since not
+// every handler looks at the context.
+func (p *passage) Cut() {
 	countRefusal(cutStream, false)
 	p.returned = make(chan struct{})
 	p.cut.Store(true)
-	p.cancel()
+	switch {
+	case p.connection != nil:
+		p.connection.cancel()
+	case p.cancel != nil:
+		p.cancel()
+	}
 	p.ending.Go(p.closeClient)
 }
 
-// closeClient fails the reads and writes under way with a deadline in the past;
-// those to come fail in Write. Caddy sets deadlines of its own while a handler
-// reads and writes, so that is repeated until it returns. On HTTP/2 one resets
-// the stream for good.
+// closeClient closes the answer's own connection, also one that was hijacked.
+// On HTTP/2 a deadline in the past resets the stream, which cancels its context,
+// for good. Elsewhere it fails the reads and writes under way, and those to come
+// fail in Write; Caddy sets deadlines of its own while a handler reads and
+// writes, so there that is repeated until it returns.
 func (p *passage) closeClient() {
-	p.mu.Lock()
-	if p.hijacked != nil {
-		_ = p.hijacked.Close()
+	if p.connection != nil {
+		_ = p.connection.conn.Close()
+		return
 	}
-	p.mu.Unlock()
 	past := time.Unix(1, 0)
 	for {
 		_ = http.NewResponseController(p.ResponseWriter).SetReadDeadline(past)

@@ -70,21 +70,12 @@ func (p *passage) beforeBody() error {
 	return nil
 }
 
-// Hijack implements http.Hijacker. It keeps the connection, to close it when
-// the answer is cut.
+// Hijack implements http.Hijacker.
 func (p *passage) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	conn, buffers, err := http.NewResponseController(p.ResponseWriter).Hijack()
-	if err != nil {
-		return nil, nil, err
-	}
-	p.mu.Lock()
-	p.hijacked = conn
-	p.mu.Unlock()
 	if p.cut.Load() {
-		_ = conn.Close()
 		return nil, nil, errCut
 	}
-	return conn, buffers, nil
+	return http.NewResponseController(p.ResponseWriter).Hijack()
 }
 
 // Push implements http.Pusher.

@@ -78,8 +78,10 @@ type visit struct {
 	portal    authcore.Origin // where people sign in for this site; zero: here
 	login     authcore.Origin // with Authz: the host whose form is led to; zero: this one
 	presented []string        // machine tokens that came with the request
-	webSocket bool
-	foreign   bool // a WebSocket that another site's page opened
+	// tokenHeader: one came in machineHeader, which Caddy would log.
+	tokenHeader bool
+	webSocket   bool
+	foreign     bool // a WebSocket that another site's page opened
 
 	looked   bool // for the session; what follows is the outcome
 	session  *authcore.Session
@@ -250,7 +252,8 @@ func (v *visit) showPages() error {
 	}
 	w := v.w
 	if v.behindUnknownProxy() {
-		w = &limitWatch{w, v}
+		on := *v // a copy, so that v need not outlive every other request
+		w = &limitWatch{w, &on}
 	}
 	v.run.pages.ServeHTTP(w, v.original(), v.known())
 	return nil

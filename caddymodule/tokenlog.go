@@ -18,12 +18,9 @@ import (
 // alone for secrets.
 func (v *visit) hideTokens() {
 	h := v.r.Header
-	inHeader := len(h[machineHeader]) > 0
-	if v.vars != nil && (inHeader || holdsToken(v.url.Path) || len(h["Referer"]) > 0 && holdsToken(h["Referer"][0])) {
+	v.tokenHeader = len(h[machineHeader]) > 0
+	if v.vars != nil && (v.tokenHeader || holdsToken(v.url.Path) || len(h["Referer"]) > 0 && holdsToken(h["Referer"][0])) {
 		v.vars[caddyhttp.LogSkipVar] = true
-	}
-	if inHeader && v.next != nil {
-		v.next = &logged{v, v.next}
 	}
 }
 
@@ -40,8 +37,9 @@ func holdsToken(address string) bool {
 // one, and errors. The error of a handler ends here, because Caddy would write
 // the header with it; handle_errors does not see it.
 type logged struct {
-	v    *visit
 	next caddyhttp.Handler
+	log  *zap.Logger
+	user string // empty: nobody
 }
 
 // ServeHTTP implements caddyhttp.Handler.
@@ -62,16 +60,15 @@ func (l *logged) ServeHTTP(w http.ResponseWriter, r *http.Request) error {
 		zap.Object("request", caddyhttp.LoggableHTTPRequest{Request: r}),
 		zap.Duration("duration", time.Since(began)), zap.Int("size", out.Size()), zap.Int("status", status),
 	}
-	if l.v.identity != nil && l.v.session != nil {
-		fields = append(fields, zap.String("user_id", l.v.session.User()))
+	if l.user != "" {
+		fields = append(fields, zap.String("user_id", l.user))
 	}
-	log := l.v.app.log.Named("access")
 	server, _ := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	switch {
 	case err != nil && status >= http.StatusInternalServerError:
-		log.Error("a request with a machine token failed", append(fields, zap.Error(err))...)
+		l.log.Error("a request with a machine token failed", append(fields, zap.Error(err))...)
 	case server != nil && server.Logs != nil:
-		log.Info("handled request", fields...)
+		l.log.Info("handled request", fields...)
 	}
 	return nil
 }
