@@ -177,10 +177,7 @@ func (a *App) Start() error {
 }
 
 func (a *App) start() error {
-	var err error
-	if a.look, err = pages.NewLook(a.Brand.look()); err != nil {
-		return err
-	}
+	look := a.readLook()
 	cfg, err := a.serviceConfig()
 	if err != nil {
 		return err
@@ -195,6 +192,12 @@ func (a *App) start() error {
 	a.mailSenders = cfg.Senders
 	core, err := a.openCore()
 	if err != nil {
+		return err
+	}
+	if err := look(); err != nil {
+		return err
+	}
+	if cfg.Composer, err = a.composer(); err != nil {
 		return err
 	}
 	service := core.Use(cfg)
@@ -215,6 +218,25 @@ func (a *App) start() error {
 	})
 	a.enter()
 	return nil
+}
+
+// readLook begins to read templates and catalogs, which takes about as long as
+// opening the store, and returns what waits for them.
+func (a *App) readLook() func() error {
+	type result struct {
+		look *pages.Look
+		err  error
+	}
+	read := make(chan result, 1)
+	go func() {
+		look, err := pages.NewLook(a.Brand.look())
+		read <- result{look, err}
+	}()
+	return func() error {
+		r := <-read
+		a.look = r.look
+		return r.err
+	}
 }
 
 // runLists follows the lists of people until release.

@@ -69,6 +69,8 @@ func TestMeasuredServer(t *testing.T) {
 		must(t, err)
 		cfg, err := app.(*App).serviceConfig()
 		must(t, err)
+		cfg.Composer, err = app.(*App).composer()
+		must(t, err)
 		cfg.Senders = []authcore.Sender{s}
 		s.service = run.core.Use(cfg) // the newest one's senders get the mail
 	}

@@ -9,21 +9,14 @@ import (
 	"github.com/gatehouse-auth/gatehouse/pages"
 )
 
-// serviceConfig is this configuration in the words of authcore.
+// serviceConfig is this configuration in the words of authcore, but for the
+// composer.
 func (a *App) serviceConfig() (authcore.Config, error) {
 	senders, err := a.senders()
 	if err != nil {
 		return authcore.Config{}, err
 	}
-	words := pages.MailConfig{SubjectCode: a.SubjectCode == nil || *a.SubjectCode, Look: a.look}
-	if a.From != nil {
-		words.FromName, words.FromAddress = a.From.Name, a.From.Address
-	}
 	machines, err := a.machines()
-	if err != nil {
-		return authcore.Config{}, err
-	}
-	mails, err := pages.NewMails(words)
 	if err != nil {
 		return authcore.Config{}, err
 	}
@@ -36,8 +29,20 @@ func (a *App) serviceConfig() (authcore.Config, error) {
 		Code: a.codeRule(), Session: a.sessionRule(), Limits: a.limits(), Domain: a.Domain,
 		Machines: machines, MayReceive: a.mayReceive, Protects: a.protects, Allows: a.allows,
 		Senders: senders, Texts: texts, Apps: apps, Observe: a.observe,
-		Composer: &api.Words{Next: mails, FromName: words.FromName},
 	}, err
+}
+
+// composer writes the mails, in the look that has been read.
+func (a *App) composer() (authcore.Composer, error) {
+	words := pages.MailConfig{SubjectCode: a.SubjectCode == nil || *a.SubjectCode, Look: a.look}
+	if a.From != nil {
+		words.FromName, words.FromAddress = a.From.Name, a.From.Address
+	}
+	mails, err := pages.NewMails(words)
+	if err != nil {
+		return nil, err
+	}
+	return &api.Words{Next: mails, FromName: words.FromName}, nil
 }
 
 // isOpen tells whether a gate admits whoever proves an address.

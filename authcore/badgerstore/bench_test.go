@@ -25,7 +25,7 @@ func putNext(s *Store, next *atomic.Int64) error {
 }
 
 // putAll writes n records from so many callers at once.
-func putAll(b *testing.B, s *Store, next *atomic.Int64, callers, n int) {
+func putAll(b testing.TB, s *Store, next *atomic.Int64, callers, n int) {
 	b.Helper()
 	var left atomic.Int64
 	left.Store(int64(n))

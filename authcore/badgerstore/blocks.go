@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/dgraph-io/badger/v4/fb"
@@ -20,10 +21,10 @@ import (
 )
 
 // readAtOpening is how many bytes of tables are read through before the store
-// opens, a hundredth of a second's work. The others are read right after: until
-// they are, a second or two at most, what stood in a damaged block of theirs
-// reads as absent.
-var readAtOpening int64 = 24 << 20
+// opens, a few milliseconds' work. The others are read right after: until they
+// are, a second or two at most, what stood in a damaged block of theirs reads as
+// absent.
+var readAtOpening int64 = 8 << 20
 
 // checkAfter leaves the machine to those who start.
 const checkAfter = 500 * time.Millisecond
@@ -44,11 +45,8 @@ func atOpening(dir string, tables []uint64) (now, later []uint64) {
 }
 
 // checkLater reads the tables that opening had no time for, and shuts the store
-// if one is damaged.
+// if one is damaged. Then it gives back the memory that opening took.
 func (s *Store) checkLater(tables []uint64) {
-	if len(tables) == 0 {
-		return
-	}
 	select {
 	case <-time.After(checkAfter):
 	case <-s.stop:
@@ -58,7 +56,9 @@ func (s *Store) checkLater(tables []uint64) {
 		s.damage.Store(&err)
 		s.failed.Store(&err)
 		s.log.Error("store can't be used any more", "error", err)
+		return
 	}
+	s.letGo()
 }
 
 // readRest reads the tables that opening had no time for. Until it is through
@@ -81,13 +81,23 @@ func (r *room) readRest(tables []uint64) error {
 // checkTable verifies a table: its index, which ends it, and with blocks all of
 // these too. Index and blocks are each followed by a checksum and its length.
 func checkTable(dir string, id uint64, blocks bool) error {
-	if err := readTable(table.NewFilename(id, dir), blocks); err != nil {
+	r := tableReaders.Get().(*tableReader)
+	defer tableReaders.Put(r)
+	if err := r.read(table.NewFilename(id, dir), blocks); err != nil {
 		return damaged(dir, table.IDToFilename(id), err)
 	}
 	return nil
 }
 
-func readTable(path string, blocks bool) error {
+// tableReader reads one table after the other.
+type tableReader struct {
+	file         *bufio.Reader
+	index, block []byte
+}
+
+var tableReaders = sync.Pool{New: func() any { return &tableReader{file: bufio.NewReaderSize(nil, 256<<10)} }}
+
+func (r *tableReader) read(path string, blocks bool) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
@@ -97,14 +107,15 @@ func readTable(path string, blocks bool) error {
 	if err != nil {
 		return err
 	}
-	sum, end, err := readBefore(f, info.Size())
+	sum, end, err := readBefore(f, info.Size(), nil)
 	if err != nil {
 		return err
 	}
-	index, _, err := readBefore(f, end)
+	index, _, err := readBefore(f, end, r.index)
 	if err != nil {
 		return err
 	}
+	r.index = index
 	if len(sum) == 0 || len(index) == 0 { // zeros, which match each other
 		return errors.New("it is overwritten")
 	}
@@ -114,24 +125,25 @@ func readTable(path string, blocks bool) error {
 	if !blocks {
 		return nil
 	}
-	return checkBlocks(f, fb.GetRootAsTableIndex(index, 0))
+	r.file.Reset(f)
+	defer r.file.Reset(nil)
+	return r.checkBlocks(fb.GetRootAsTableIndex(index, 0))
 }
 
 // checkBlocks reads the blocks, which follow each other from the beginning.
-func checkBlocks(f io.Reader, index *fb.TableIndex) error {
-	r := bufio.NewReaderSize(f, 256<<10)
+func (r *tableReader) checkBlocks(index *fb.TableIndex) error {
 	var at fb.BlockOffset
-	var b []byte
 	for i, offset := 0, uint32(0); i < index.OffsetsLength(); i++ {
 		if !index.Offsets(&at, i) || at.Offset() != offset {
 			return errors.New("its index is damaged")
 		}
 		offset += at.Len()
-		b = slices.Grow(b[:0], int(at.Len()))[:at.Len()]
-		if _, err := io.ReadFull(r, b); err != nil {
+		r.block = slices.Grow(r.block[:0], int(at.Len()))[:at.Len()]
+		b := r.block
+		if _, err := io.ReadFull(r.file, b); err != nil {
 			return err
 		}
-		sum, end, err := readBefore(bytes.NewReader(b), int64(len(b)))
+		sum, end, err := readBefore(bytes.NewReader(b), int64(len(b)), nil)
 		if err != nil {
 			return err
 		}
@@ -154,8 +166,8 @@ func verify(b, sum []byte) error {
 }
 
 // readBefore reads what ends at end, followed by its length in four bytes, and
-// returns where it begins.
-func readBefore(r io.ReaderAt, end int64) ([]byte, int64, error) {
+// returns where it begins. It uses buf if that is large enough.
+func readBefore(r io.ReaderAt, end int64, buf []byte) ([]byte, int64, error) {
 	var length [4]byte
 	if end < 4 {
 		return nil, 0, errors.New("it is cut short")
@@ -167,7 +179,7 @@ func readBefore(r io.ReaderAt, end int64) ([]byte, int64, error) {
 	if start < 0 {
 		return nil, 0, errors.New("it is cut short or overwritten")
 	}
-	b := make([]byte, end-4-start)
+	b := slices.Grow(buf[:0], int(end-4-start))[:end-4-start]
 	_, err := r.ReadAt(b, start)
 	return b, start, err
 }

@@ -23,6 +23,9 @@ const (
 	valueThreshold = 128 << 10
 
 	discardFileSize = 1 << 20 // Badger's statistics of the value log
+
+	// blockSize is four times Badger's: opening reads an index of all blocks.
+	blockSize = 16 << 10
 )
 
 // dbOptions keep Badger small: an idle store maps files and holds next to
@@ -41,6 +44,7 @@ func dbOptions(dir string, log *slog.Logger) badger.Options {
 		WithNumCompactors(2).
 		WithBaseTableSize(2 << 20).
 		WithBaseLevelSize(8 << 20).
+		WithBlockSize(blockSize).
 		WithValueLogFileSize(valueLogSize).
 		WithValueThreshold(valueThreshold).
 		WithCompression(options.None).

@@ -17,7 +17,8 @@ func diskSpace(dir string) (free, total int64, err error) {
 	if err := syscall.Statfs(dir, &st); err != nil {
 		return 0, 0, err
 	}
-	return int64(st.Bavail) * st.Bsize, int64(st.Blocks) * st.Bsize, nil
+	block := uint64(st.Bsize)
+	return int64(st.Bavail * block), int64(st.Blocks * block), nil
 }
 
 // allocated is what a file takes on disk.

@@ -23,3 +23,5 @@ const holdsTables = false
 func watchMappings(*room) {}
 
 func unwatchMappings(*room) {}
+
+func (*Store) letGo() {}
