@@ -87,19 +87,14 @@ func Open(ctx context.Context, store Store, secrets Secrets, o Options) (*Core, 
 	c.keys = &keyring{core: c, alg: jose.EdDSA, max: maxTokenBytes}
 	c.rsaKeys = &keyring{core: c, alg: jose.RS256, max: maxJWTBytes}
 	c.meter = newMeter()
-	if err := c.claim(ctx); err != nil {
-		return nil, err
+	// Behind a burst of mails there is much to skip: it is read beside the rest.
+	queued := make(chan error, 1)
+	go func() { queued <- c.queue.load(ctx) }()
+	err := c.read(ctx)
+	if queueErr := <-queued; err == nil {
+		err = queueErr
 	}
-	if err := c.keys.open(ctx); err != nil {
-		return nil, err
-	}
-	if err := c.rsaKeys.read(ctx); err != nil {
-		return nil, err
-	}
-	if err := c.queue.load(ctx); err != nil {
-		return nil, err
-	}
-	if err := c.loadRevoked(ctx); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	background, stop := context.WithCancel(context.Background())
@@ -108,6 +103,20 @@ func Open(ctx context.Context, store Store, secrets Secrets, o Options) (*Core, 
 		c.done.Go(func() { work(background) })
 	}
 	return c, nil
+}
+
+// read takes up what the store has but for the queue.
+func (c *Core) read(ctx context.Context) error {
+	if err := c.claim(ctx); err != nil {
+		return err
+	}
+	if err := c.keys.open(ctx); err != nil {
+		return err
+	}
+	if err := c.rsaKeys.read(ctx); err != nil {
+		return err
+	}
+	return c.loadRevoked(ctx)
 }
 
 // meta is the record that says whose store it is.

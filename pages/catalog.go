@@ -1,9 +1,7 @@
 package pages
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"html"
 	"html/template"
@@ -27,9 +25,28 @@ type catalog struct {
 	texts map[string]forms
 }
 
-// forms is a text by plural form. One that does not depend on a number has the
-// form other alone.
-type forms map[string]string
+// forms is a text, or one by plural form if it depends on a number.
+type forms struct {
+	text   string
+	byForm map[string]string // nil if it does not
+}
+
+// in returns the text of a plural form.
+func (f forms) in(form string) (text string, ok bool) {
+	if f.byForm == nil {
+		return f.text, form == "other"
+	}
+	text, ok = f.byForm[form]
+	return text, ok
+}
+
+// all are the texts by plural form.
+func (f forms) all() map[string]string {
+	if f.byForm == nil {
+		return map[string]string{"other": f.text}
+	}
+	return f.byForm
+}
 
 // The keys that say something of the language itself.
 const (
@@ -37,19 +54,25 @@ const (
 	keyDirection = "_direction" // ltr or rtl
 )
 
-// UnmarshalJSON reads a string or an object of plural forms.
-func (f *forms) UnmarshalJSON(data []byte) error {
-	var one string
-	if json.Unmarshal(data, &one) == nil {
-		*f = forms{"other": one}
-		return nil
+// readForms reads a string or an object of plural forms.
+func readForms(value any) (f forms, ok bool) {
+	if text, ok := value.(string); ok {
+		return forms{text: text}, true
 	}
-	var several map[string]string
-	if err := json.Unmarshal(data, &several); err != nil {
-		return errors.New(`a text is a string, or plural forms like {"one": "…", "other": "…"}`)
+	object, ok := value.(map[string]any)
+	if !ok {
+		return f, false
 	}
-	*f = several
-	return nil
+	f.byForm = map[string]string{}
+	for form, value := range object {
+		if f.byForm[form], ok = value.(string); !ok {
+			return f, false
+		}
+	}
+	if other := f.byForm["other"]; other != "" && len(f.byForm) == 1 {
+		return forms{text: other}, true
+	}
+	return f, true
 }
 
 // parseCatalog reads a catalog. Its name, as in pt-BR.json, is its language.
@@ -59,10 +82,16 @@ func parseCatalog(file string, data []byte) (*catalog, error) {
 	if err != nil || tag.String() != name {
 		return nil, fmt.Errorf("%s: the name of a catalog is a language as BCP 47 writes it, as in en.json, pt-BR.json or zh-Hans.json", file)
 	}
-	c := &catalog{tag: tag, file: file}
-	d := json.NewDecoder(bytes.NewReader(data))
-	if err := d.Decode(&c.texts); err != nil {
+	var texts map[string]any
+	if err := json.Unmarshal(data, &texts); err != nil {
 		return nil, fmt.Errorf("%s: not a catalog (one JSON object of texts by key): %w", file, err)
+	}
+	c := &catalog{tag: tag, file: file, texts: make(map[string]forms, len(texts))}
+	for key, value := range texts {
+		var ok bool
+		if c.texts[key], ok = readForms(value); !ok {
+			return nil, fmt.Errorf(`%s: key %q: a text is a string, or plural forms like {"one": "…", "other": "…"}`, file, key)
+		}
 	}
 	return c, nil
 }
@@ -77,11 +106,11 @@ func (c *catalog) check(english *catalog) error {
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(c.texts)) {
-		if english.texts[key] == nil {
+		if _, known := english.texts[key]; !known {
 			wrong = append(wrong, fmt.Sprintf("unknown key %q", key))
 		}
 	}
-	if d := c.texts[keyDirection]["other"]; d != "ltr" && d != "rtl" {
+	if d := c.direction(); d != "ltr" && d != "rtl" {
 		wrong = append(wrong, keyDirection+" is neither ltr nor rtl")
 	}
 	if len(wrong) > 0 {
@@ -101,15 +130,15 @@ func (c *catalog) checkText(english *catalog, key string) string {
 	}
 	values := placeholders(english.texts[key])
 	for _, form := range want {
-		if strings.TrimSpace(text[form]) == "" {
+		if t, _ := text.in(form); strings.TrimSpace(t) == "" {
 			return fmt.Sprintf("key %q has no text for %q", key, form)
 		}
 	}
-	for form, t := range text {
+	for form, t := range text.all() {
 		if !slices.Contains(want, form) {
 			return fmt.Sprintf("key %q has a form %q that the language does not use; it uses %s", key, form, strings.Join(want, ", "))
 		}
-		for _, name := range placeholders(forms{form: t}) {
+		for _, name := range placeholders(forms{text: t}) {
 			if !slices.Contains(values, name) {
 				return fmt.Sprintf("key %q has {%s}, which it can't show; it can show %v", key, name, values)
 			}
@@ -124,7 +153,7 @@ func (c *catalog) checkText(english *catalog, key string) string {
 	return ""
 }
 
-func (f forms) plural() bool { return len(f) > 1 || f["other"] == "" }
+func (f forms) plural() bool { return f.byForm != nil }
 
 // pluralForms lists the forms that whole numbers from 1 to 90 take: nothing we
 // count goes beyond.
@@ -147,7 +176,7 @@ func (c *catalog) formOf(n int) string {
 
 func placeholders(f forms) []string {
 	var names []string
-	for _, text := range f {
+	for _, text := range f.all() {
 		fill(text, func(name string) string {
 			if !slices.Contains(names, name) {
 				names = append(names, name)
@@ -246,19 +275,22 @@ func fill(text string, value func(name string) string) string {
 func (c *catalog) text(key string, n int) string {
 	f := c.texts[key]
 	if !f.plural() {
-		return f["other"]
+		return f.text
 	}
-	if text, ok := f[c.formOf(n)]; ok {
+	if text, ok := f.in(c.formOf(n)); ok {
 		return text
 	}
-	return f["other"]
+	return f.byForm["other"]
 }
 
-func (c *catalog) has(key string) bool { return c.texts[key] != nil }
+func (c *catalog) has(key string) bool {
+	_, ok := c.texts[key]
+	return ok
+}
 
-func (c *catalog) name() string      { return c.texts[keyName]["other"] }
+func (c *catalog) name() string      { return c.texts[keyName].text }
 func (c *catalog) lang() string      { return c.tag.String() }
-func (c *catalog) direction() string { return c.texts[keyDirection]["other"] }
+func (c *catalog) direction() string { return c.texts[keyDirection].text }
 
 // when tells how long from now, as in "in 12 minutes", never too short.
 func (c *catalog) when(d time.Duration) string {

@@ -3,7 +3,6 @@ package pages
 import (
 	"bytes"
 	"compress/flate"
-	"compress/gzip"
 	"encoding/binary"
 	"hash/crc32"
 	"net/http"
@@ -21,8 +20,10 @@ type fixedPart struct {
 
 func newFixedPart(text string) fixedPart {
 	var out bytes.Buffer
-	w, _ := flate.NewWriter(&out, flate.BestCompression) // errs only for unknown levels
-	_, _ = w.Write([]byte(text))                         // a bytes.Buffer takes everything
+	w := best.Get().(*flate.Writer)
+	defer best.Put(w)
+	w.Reset(&out)
+	_, _ = w.Write([]byte(text)) // a bytes.Buffer takes everything
 	_ = w.Flush()
 	return fixedPart{[]byte(text), out.Bytes()}
 }
@@ -34,27 +35,30 @@ const gzipHeader = "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 // megabyte before each page, which takes them longer than the page itself, and
 // make it smaller by a twentieth. The account page alone is so long that this
 // counts, and it is opened once where others are opened a hundred times.
-var quick, thorough = deflaters(flate.BestSpeed), deflaters(flate.DefaultCompression)
+var quick, thorough, best = deflaters(flate.BestSpeed), deflaters(flate.DefaultCompression), deflaters(flate.BestCompression)
 
 const long = 6 << 10 // bytes
 
 func deflaters(level int) *sync.Pool {
 	return &sync.Pool{New: func() any {
-		w, _ := flate.NewWriter(nil, level)
+		w, _ := flate.NewWriter(nil, level) // errs only for unknown levels
 		return w
 	}}
 }
 
-// compress makes a gzip stream of a page, or of anything else. If fixed is in
-// it, its compressed form stands in its place: a stream may be put together from
-// pieces of which none looks back into another.
+// compress makes a gzip stream of a page. If fixed is in it, its compressed form
+// stands in its place: a stream may be put together from pieces of which none
+// looks back into another.
 func compress(body []byte, fixed fixedPart) []byte {
+	if len(body) > long {
+		return compressWith(thorough, body, fixed)
+	}
+	return compressWith(quick, body, fixed)
+}
+
+func compressWith(pool *sync.Pool, body []byte, fixed fixedPart) []byte {
 	out := bytes.NewBuffer(make([]byte, 0, 512+len(body)/2))
 	out.WriteString(gzipHeader)
-	pool := quick
-	if len(body) > long {
-		pool = thorough
-	}
 	w := pool.Get().(*flate.Writer)
 	defer pool.Put(w)
 	rest := body
@@ -81,14 +85,11 @@ type staticFile struct {
 }
 
 func newFile(contentType string, content []byte) staticFile {
-	var out bytes.Buffer
-	w, _ := gzip.NewWriterLevel(&out, gzip.BestCompression)
-	_, _ = w.Write(content)
-	_ = w.Close()
-	if out.Len() >= len(content) {
-		return staticFile{contentType, content, nil}
+	zipped := compressWith(best, content, fixedPart{})
+	if len(zipped) >= len(content) {
+		zipped = nil
 	}
-	return staticFile{contentType, content, out.Bytes()}
+	return staticFile{contentType, content, zipped}
 }
 
 // acceptsGzip reads Accept-Encoding. "gzip;q=0" is a no; "*" alone is none of
