@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"html"
 	"html/template"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -96,74 +94,7 @@ func parseCatalog(file string, data []byte) (*catalog, error) {
 	return c, nil
 }
 
-// check compares the catalog with the English one, which has every key. All
-// that is wrong is told at once.
-func (c *catalog) check(english *catalog) error {
-	var wrong []string
-	for _, key := range slices.Sorted(maps.Keys(english.texts)) {
-		if problem := c.checkText(english, key); problem != "" {
-			wrong = append(wrong, problem)
-		}
-	}
-	for _, key := range slices.Sorted(maps.Keys(c.texts)) {
-		if _, known := english.texts[key]; !known {
-			wrong = append(wrong, fmt.Sprintf("unknown key %q", key))
-		}
-	}
-	if d := c.direction(); d != "ltr" && d != "rtl" {
-		wrong = append(wrong, keyDirection+" is neither ltr nor rtl")
-	}
-	if len(wrong) > 0 {
-		return fmt.Errorf("%s: %s", c.file, strings.Join(wrong, "; "))
-	}
-	return nil
-}
-
-func (c *catalog) checkText(english *catalog, key string) string {
-	text, ok := c.texts[key]
-	if !ok {
-		return fmt.Sprintf("missing key %q", key)
-	}
-	want := []string{"other"}
-	if english.texts[key].plural() {
-		want = c.pluralForms()
-	}
-	values := placeholders(english.texts[key])
-	for _, form := range want {
-		if t, _ := text.in(form); strings.TrimSpace(t) == "" {
-			return fmt.Sprintf("key %q has no text for %q", key, form)
-		}
-	}
-	for form, t := range text.all() {
-		if !slices.Contains(want, form) {
-			return fmt.Sprintf("key %q has a form %q that the language does not use; it uses %s", key, form, strings.Join(want, ", "))
-		}
-		for _, name := range placeholders(forms{text: t}) {
-			if !slices.Contains(values, name) {
-				return fmt.Sprintf("key %q has {%s}, which it can't show; it can show %v", key, name, values)
-			}
-		}
-	}
-	// "one" may say "a minute" instead of "1 minute"; other values must be said.
-	for _, name := range values {
-		if name != "n" && !slices.Contains(placeholders(text), name) {
-			return fmt.Sprintf("key %q must show {%s}", key, name)
-		}
-	}
-	return ""
-}
-
 func (f forms) plural() bool { return f.byForm != nil }
-
-// pluralForms lists the forms that whole numbers from 1 to 90 take: nothing we
-// count goes beyond.
-func (c *catalog) pluralForms() []string {
-	seen := map[string]bool{}
-	for n := 1; n <= 90; n++ {
-		seen[c.formOf(n)] = true
-	}
-	return slices.Sorted(maps.Keys(seen))
-}
 
 var formNames = map[plural.Form]string{
 	plural.Other: "other", plural.Zero: "zero", plural.One: "one",
@@ -172,20 +103,6 @@ var formNames = map[plural.Form]string{
 
 func (c *catalog) formOf(n int) string {
 	return formNames[plural.Cardinal.MatchPlural(c.tag, n, 0, 0, 0, 0)]
-}
-
-func placeholders(f forms) []string {
-	var names []string
-	for _, text := range f.all() {
-		fill(text, func(name string) string {
-			if !slices.Contains(names, name) {
-				names = append(names, name)
-			}
-			return ""
-		})
-	}
-	slices.Sort(names)
-	return names
 }
 
 // values tells what stands in the place of a name, nil for none.
