@@ -51,8 +51,18 @@ func (e *exchange) contentPolicy(target authcore.Origin) string {
 	return b.String()
 }
 
-// page answers with a page.
+// page answers with a page made for this visitor.
 func (e *exchange) page(status int, v *View) {
+	html, ok := e.render(v)
+	if !ok {
+		return
+	}
+	e.headPage(v.Lang, v.target)
+	e.write(status, html)
+}
+
+// render makes a page. If it can't be made, that is the answer.
+func (e *exchange) render(v *View) (page []byte, ok bool) {
 	var html bytes.Buffer
 	html.Grow(long) // which all but the longest fit into
 	if err := e.p.look.render(&html, v); err != nil {
@@ -60,12 +70,16 @@ func (e *exchange) page(status int, v *View) {
 		// ours; the visitor still gets an answer.
 		e.p.log.Error("a page can't be rendered", "screen", v.Screen, "error", err)
 		http.Error(e.w, "This page can't be shown.", http.StatusInternalServerError)
-		return
+		return nil, false
 	}
-	e.guard(e.contentPolicy(v.target))
+	return html.Bytes(), true
+}
+
+// headPage sets the headers of a page.
+func (e *exchange) headPage(lang string, target authcore.Origin) {
+	e.guard(e.contentPolicy(target))
 	e.w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	e.w.Header().Set("Content-Language", v.Lang)
-	e.write(status, html.Bytes())
+	e.w.Header().Set("Content-Language", lang)
 }
 
 // redirect answers a GET or a POST with the address to go on at. 303 makes a

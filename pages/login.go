@@ -20,6 +20,15 @@ func login(e *exchange) {
 	if e.twoFlows {
 		e.jar.expireFlow()
 	}
+	if e.v.Session == nil {
+		e.frontPage()
+	} else {
+		e.page(http.StatusOK, e.loginForm())
+	}
+}
+
+// loginForm is the sign-in page as its address asks for it.
+func (e *exchange) loginForm() *View {
 	query := e.r.URL.Query()
 	to := authcore.ParseReturnTo(query.Get("return_to"), e.v.Origin, e.p.service.Protects)
 	v := e.loginView(to)
@@ -37,7 +46,7 @@ func login(e *exchange) {
 		v.note("problem.no_flow")
 	}
 	v.switcher = e.p.look.languages.switcher(e.words, query)
-	e.page(http.StatusOK, v)
+	return v
 }
 
 // startLogin starts a sign-in for an address. It answers alike whether or not

@@ -49,6 +49,7 @@ type Pages struct {
 	log     *slog.Logger
 	open    bool
 	sites   func(*authcore.Session) []authcore.Origin
+	fronts  frontPages
 }
 
 // New makes the pages of a configuration.
