@@ -23,7 +23,7 @@ type cell struct {
 
 // MarshalJSON implements json.Marshaler.
 func (t tally) MarshalJSON() ([]byte, error) {
-	b := []byte{'['}
+	b := append(make([]byte, 0, 20*len(t)+2), '[')
 	for i, c := range t {
 		if i > 0 {
 			b = append(b, ',')
@@ -36,8 +36,12 @@ func (t tally) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (t *tally) UnmarshalJSON(b []byte) error {
-	text := strings.TrimSuffix(strings.TrimPrefix(string(b), "["), "]")
-	*t = (*t)[:0]
+	text, begins := strings.CutPrefix(strings.TrimSpace(string(b)), "[")
+	text, ends := strings.CutSuffix(text, "]")
+	if !begins || !ends {
+		return errBrokenTally
+	}
+	*t = make(tally, 0, strings.Count(text, ",")/2+2)
 	for text != "" {
 		var at, count string
 		at, text, _ = strings.Cut(text, ",")
@@ -45,12 +49,14 @@ func (t *tally) UnmarshalJSON(b []byte) error {
 		when, err := strconv.ParseInt(strings.TrimSpace(at), 10, 64)
 		n, err2 := strconv.Atoi(strings.TrimSpace(count))
 		if err != nil || err2 != nil {
-			return errors.New("a tally is a list of times and counts in turns")
+			return errBrokenTally
 		}
 		*t = append(*t, cell{when, n})
 	}
 	return nil
 }
+
+var errBrokenTally = errors.New("a tally is a list of times and counts in turns")
 
 const tallyCells = 64
 
