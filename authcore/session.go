@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unique"
 )
 
 // Session is what a verified person holds. It is a snapshot: Check returns a
@@ -39,6 +40,7 @@ type liveSession struct {
 	ended    atomic.Bool
 	next     atomic.Pointer[Session] // the same person's session that took its place
 	seen     *lastUse                // shared by all sessions of one sign-in
+	ownSeen  lastUse                 // seen of one that shares it with no earlier session
 	written  atomic.Int64            // seen as it stands in the store
 	readAt   atomic.Int64            // when the record was last read
 	digest   atomic.Uint64           // of the records as they were last read, 0 for not known
@@ -46,11 +48,17 @@ type liveSession struct {
 
 	hangsOn string // the session it hangs on; guarded by the cache's mu
 
+	shard uint8 // of its streams
+
 	mu    sync.Mutex
-	memos atomic.Pointer[[]memo]
+	memos atomic.Pointer[memo] // the newest
 }
 
-type memo struct{ key, value any }
+// memo is one of a list that is never changed, only replaced.
+type memo struct {
+	key, value any
+	older      *memo
+}
 
 // maxMemos bounds what is remembered for one session: a few sites, each for the
 // configuration in use.
@@ -60,11 +68,9 @@ const maxMemos = 8
 // is for what is derived from a session and asked for at every request, as
 // identity headers are.
 func (s *Session) Memo(key any) any {
-	if memos := s.live.memos.Load(); memos != nil {
-		for i := range *memos {
-			if (*memos)[i].key == key {
-				return (*memos)[i].value
-			}
+	for m := s.live.memos.Load(); m != nil; m = m.older {
+		if m.key == key {
+			return m.value
 		}
 	}
 	return nil
@@ -75,15 +81,15 @@ func (s *Session) Memo(key any) any {
 func (s *Session) SetMemo(key, value any) {
 	s.live.mu.Lock()
 	defer s.live.mu.Unlock()
-	var memos []memo
-	if old := s.live.memos.Load(); old != nil {
-		memos = slices.DeleteFunc(slices.Clone(*old), func(m memo) bool { return m.key == key })
+	newest := &memo{key: key, value: value}
+	last, n := newest, 1
+	for m := s.live.memos.Load(); m != nil && n < maxMemos; m = m.older {
+		if m.key != key {
+			last.older = &memo{key: m.key, value: m.value}
+			last, n = last.older, n+1
+		}
 	}
-	if len(memos) >= maxMemos {
-		memos = memos[1:]
-	}
-	memos = append(memos, memo{key, value})
-	s.live.memos.Store(&memos)
+	s.live.memos.Store(newest)
 }
 
 // LastSeen is when the session was last used, at any site.
@@ -240,15 +246,20 @@ func earlier(a, b time.Time) time.Time {
 }
 
 func newSession(r *sessionRecord, p *person, token string) *Session {
-	s := &Session{
-		ID: r.ID, Subject: r.Subject, Address: p.Address, Name: p.Name,
-		AuthTime: r.AuthTime, Expires: r.Expires, AMR: r.AMR,
-		Issuer: r.Issuer, Audience: r.Audience, Agent: r.Agent, Network: r.Network, Public: r.Public,
-		Parent: r.Parent, Machine: r.Machine,
-		live: &liveSession{token: token, seen: new(lastUse)},
+	// In one piece: what a check looks at lies together.
+	var both struct {
+		session Session
+		live    liveSession
 	}
-	s.live.snapshot.Store(s)
-	s.live.seen.Store(r.LastSeen.UnixMilli())
-	s.live.written.Store(r.LastSeen.UnixMilli())
+	s, live := &both.session, &both.live
+	s.ID, s.Subject, s.Address, s.Name = r.ID, r.Subject, p.Address, p.Name
+	s.AuthTime, s.Expires, s.AMR = r.AuthTime, r.Expires, r.AMR
+	s.Issuer, s.Audience = r.Issuer, unique.Make(r.Audience).Value() // of many sessions the same
+	s.Agent, s.Network, s.Public = r.Agent, r.Network, r.Public
+	s.Parent, s.Machine, s.live = r.Parent, r.Machine, live
+	live.token, live.seen, live.shard = token, &live.ownSeen, streamShardOf(s.ID)
+	live.snapshot.Store(s)
+	live.seen.Store(r.LastSeen.UnixMilli())
+	live.written.Store(r.LastSeen.UnixMilli())
 	return s
 }

@@ -31,13 +31,24 @@ type Cutter interface {
 // streams are the answers under way in this process. They outlive the
 // configuration that let them begin.
 type streams struct {
-	shards  [16]streamShard
+	shards  [streamShards]streamShard
 	turn    sync.Mutex  // one sweep at a time
 	resting atomic.Bool // no stream is open, so nobody sweeps
 	wake    chan struct{}
 }
 
 func newStreams() *streams { return &streams{wake: make(chan struct{}, 1)} }
+
+const streamShards = 16
+
+// streamShardOf spreads sessions by a digit of their id; the last digit of
+// base64url has spare bits.
+func streamShardOf(sid string) uint8 {
+	if len(sid) < 2 {
+		return 0
+	}
+	return sid[len(sid)-2] % streamShards
+}
 
 type streamShard struct {
 	mu   sync.Mutex
@@ -49,8 +60,7 @@ type streamShard struct {
 // session ends or is no longer allowed where it was opened. An open stream
 // counts as use of its session.
 func (c *Core) Watch(st *Stream) {
-	sid := st.Session.ID
-	sh := &c.streams.shards[sid[len(sid)-2]&15] // the last digit of base64url has spare bits
+	sh := &c.streams.shards[st.Session.live.shard]
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	st.shard, st.cut, st.prev, st.next = sh, false, nil, sh.head
