@@ -2,7 +2,6 @@ package caddymodule
 
 import (
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -95,9 +94,14 @@ type identity struct {
 	version uint64    // of the lists that its groups rest on
 	until   time.Time // with an assertion: when it must be signed anew
 
-	names, values []string
-	placeholders  caddy.ReplacerFunc
+	fields       []identityField
+	placeholders caddy.ReplacerFunc
+
+	few [4]identityField // room for fields, at the same place in memory
 }
+
+// identityField is a header with its value.
+type identityField struct{ name, value string }
 
 // identify finds the words for the session. An error means that they can't be
 // made.
@@ -133,9 +137,10 @@ func (v *visit) newIdentity(set *headerSet, version uint64) (*identity, error) {
 			return nil, err
 		}
 	}
+	id.fields = id.few[:0]
 	for _, f := range set.fields {
 		if value := parts[f.part]; value != "" {
-			id.names, id.values = append(id.names, f.name), append(id.values, value)
+			id.fields = append(id.fields, identityField{f.name, value})
 		}
 	}
 	return id, nil
@@ -156,9 +161,10 @@ func (v *visit) sign(p part, groups []string) (string, error) {
 // write sets the headers. The values are copied, because handlers further in
 // may change them in place.
 func (id *identity) write(h http.Header) {
-	values := slices.Clone(id.values)
-	for i, name := range id.names {
-		h[name] = values[i : i+1 : i+1]
+	values := make([]string, len(id.fields))
+	for i, f := range id.fields {
+		values[i] = f.value
+		h[f.name] = values[i : i+1 : i+1]
 	}
 }
 
