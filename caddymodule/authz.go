@@ -31,6 +31,7 @@ type Authz struct {
 	app     *App
 	login   authcore.Origin
 	address string // where it listens, for snippets
+	known   knownSites
 }
 
 // AuthzSite is one site, or all below a domain, behind another proxy.
@@ -113,23 +114,6 @@ func (s *AuthzSite) parse(app *App, groups *authcore.Groups, scheme string) (err
 	return s.gate.checkOptions(authcore.DefaultSession)
 }
 
-// site returns the site that o is of, nil for none.
-func (a *Authz) site(o authcore.Origin) *AuthzSite {
-	var starred *AuthzSite
-	for _, s := range a.Sites {
-		if !s.pattern.Covers(o) {
-			continue
-		}
-		if s.pattern.Exact() {
-			return s
-		}
-		if starred == nil {
-			starred = s
-		}
-	}
-	return starred
-}
-
 // ServeHTTP answers one question of a proxy.
 func (a *Authz) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
 	q := &question{visit: newVisit(w, r), authz: a}
@@ -158,7 +142,8 @@ type question struct {
 	visit
 	authz   *Authz
 	dialect *dialect
-	target  url.URL // of the request that is asked about
+	target  url.URL    // of the request that is asked about
+	site    *AuthzSite // that it is for; nil: none of ours
 }
 
 // answer decides about the request that is asked about. rest is what follows
@@ -193,12 +178,11 @@ func (q *question) answer(rest string) error {
 
 // judgeSite asks the gate of the site.
 func (q *question) judgeSite() (admitted bool, why refusal) {
-	s := q.authz.site(q.origin)
+	s := q.site
 	if s == nil {
 		return false, refusal{kind: unknownSite, detail: "No site line names " + quoted(q.origin.Host()) + "."}
 	}
 	q.g, q.place = s.gate, s.gate.place
-	q.login = q.authz.loginFor(q.origin, q.run.domain)
 	if !isPassable(q.method, q.webSocket) {
 		return false, refusal{kind: notPassable}
 	}
@@ -209,16 +193,6 @@ func (q *question) judgeSite() (admitted bool, why refusal) {
 	return q.judgeHere(public)
 }
 
-// loginFor is where people of the site o sign in: at the login host directly
-// where the cookie set there is good for o, else at o itself, which has the
-// session handed over.
-func (a *Authz) loginFor(o authcore.Origin, domain string) authcore.Origin {
-	if a.login.Audience(domain) == o.Audience(domain) {
-		return a.login
-	}
-	return o
-}
-
 // allow answers that the request may pass, with the visitor's identity if there
 // is one to tell. The body stays empty: a proxy that does not read it would
 // have to give up the connection.
@@ -226,7 +200,9 @@ func (q *question) allow(admitted bool) error {
 	if admitted {
 		q.identity.write(q.w.Header())
 	}
-	q.w.Header()["Content-Length"] = noBody
+	h := q.w.Header()
+	h["Content-Length"] = noBody
+	delete(h, "Server") // each header costs the proxy that asks more than us
 	q.w.WriteHeader(http.StatusOK)
 	return nil
 }

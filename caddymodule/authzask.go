@@ -67,9 +67,11 @@ func (q *question) read(rest string) (problem string) {
 
 // take brings what was told into one form.
 func (q *question) take(told asked) (problem string) {
-	if q.origin, problem = forwardedOrigin(told.scheme, told.host); problem != "" {
+	known, problem := q.authz.recognize(told.scheme, told.host, q.run.domain)
+	if problem != "" {
 		return problem
 	}
+	q.origin, q.site, q.login = known.origin, known.site, known.login
 	// No request line has a space: it is two values that something has joined.
 	if len(told.uri) > maxForwarded || !strings.HasPrefix(told.uri, "/") || strings.ContainsFunc(told.uri, isControl) || strings.Contains(told.uri, " ") {
 		return "The forwarded URI is not a path of at most 16 KiB, without spaces."

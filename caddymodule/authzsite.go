@@ -1,0 +1,78 @@
+package caddymodule
+
+import (
+	"maps"
+	"strings"
+	"sync/atomic"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// knownSite is what a scheme and a host come to that a proxy asks about.
+type knownSite struct {
+	origin authcore.Origin
+	site   *AuthzSite      // nil: none of ours
+	login  authcore.Origin // where its people sign in
+}
+
+// knownSites remembers those that were asked about, up to maxKnownSites: proxies
+// ask about the same few at every request. The map is never changed, only
+// replaced.
+type knownSites struct {
+	p atomic.Pointer[map[[2]string]knownSite]
+}
+
+const maxKnownSites = 100
+
+// recognize finds the site that is asked about.
+func (a *Authz) recognize(scheme, host, domain string) (k knownSite, problem string) {
+	known := a.known.p.Load()
+	if known != nil {
+		if k, ok := (*known)[[2]string{scheme, host}]; ok {
+			return k, ""
+		}
+	}
+	if k.origin, problem = forwardedOrigin(scheme, host); problem != "" {
+		return k, problem
+	}
+	if k.site = a.site(k.origin); k.site == nil {
+		return k, ""
+	}
+	k.login = a.loginFor(k.origin, domain)
+	more := map[[2]string]knownSite{}
+	if known != nil {
+		more = maps.Clone(*known)
+	}
+	if len(more) < maxKnownSites {
+		more[[2]string{strings.Clone(scheme), strings.Clone(host)}] = k // else they keep the request's headers
+		a.known.p.CompareAndSwap(known, &more)
+	}
+	return k, ""
+}
+
+// site returns the site that o is of, nil for none.
+func (a *Authz) site(o authcore.Origin) *AuthzSite {
+	var starred *AuthzSite
+	for _, s := range a.Sites {
+		if !s.pattern.Covers(o) {
+			continue
+		}
+		if s.pattern.Exact() {
+			return s
+		}
+		if starred == nil {
+			starred = s
+		}
+	}
+	return starred
+}
+
+// loginFor is where people of the site o sign in: at the login host directly
+// where the cookie set there is good for o, else at o itself, which has the
+// session handed over.
+func (a *Authz) loginFor(o authcore.Origin, domain string) authcore.Origin {
+	if a.login.Audience(domain) == o.Audience(domain) {
+		return a.login
+	}
+	return o
+}
