@@ -172,7 +172,7 @@ func (a *apiBench) cost(name string, signIn func(email string)) func(n int) time
 // through the pages, in the same process and of the same core: CPU time of the
 // server in rounds, and how many a second.
 func BenchmarkSignInThroughAPIs(b *testing.B) {
-	const rounds, n = 10, 200
+	const rounds, n = 40, 50
 	a := startAPI(b)
 	defer a.stop()
 	targets := map[string]func(int) time.Duration{}

@@ -9,7 +9,7 @@ import (
 // servers that run side by side: CPU time per proxied request with a session,
 // as a share of that with Go's own setting, and the memory after the load.
 func BenchmarkGarbageCollector(b *testing.B) {
-	const rounds, perRound = 12, 6_000
+	const rounds, perRound = 240, 300
 	settings := []string{"100", "200", "400"}
 	servers, cookies := map[string]*measured{}, map[string][]string{}
 	for _, gogc := range settings {

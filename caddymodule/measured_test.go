@@ -334,19 +334,17 @@ func (m *measured) load(base string, n int, cookies []string) time.Duration {
 }
 
 // contest measures targets, each with n requests in a round, and returns the
-// shares of base by round. A round is many short slices in an order that
-// changes, so that noisy neighbours and the garbage of one hit all alike.
+// shares of base by round. Rounds are short and many, and their order changes, so
+// that noisy neighbours and the garbage of one target hit all alike; what counts
+// is the median.
 func contest(rounds, n int, base string, targets map[string]func(n int) time.Duration) map[string][]float64 {
-	const slicesEach = 20
 	names := slices.Collect(maps.Keys(targets))
 	ratios := map[string][]float64{}
 	for range rounds {
 		took := map[string]time.Duration{}
-		for range slicesEach {
-			rand.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
-			for _, name := range names {
-				took[name] += targets[name](n / slicesEach)
-			}
+		rand.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
+		for _, name := range names {
+			took[name] = targets[name](n)
 		}
 		for _, name := range names {
 			ratios[name] = append(ratios[name], float64(took[name])/float64(took[base]))
