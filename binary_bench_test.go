@@ -32,6 +32,9 @@ func BenchmarkBinary(b *testing.B) {
 func stockSize(b *testing.B) int64 {
 	b.Helper()
 	// In here, so that it is built of the same versions.
+	if err := os.MkdirAll("dist", 0o755); err != nil {
+		b.Fatal(err)
+	}
 	dir, err := os.MkdirTemp("dist", "caddy") //nolint:usetesting // in the module
 	if err != nil {
 		b.Fatal(err)

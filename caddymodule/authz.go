@@ -3,7 +3,6 @@ package caddymodule
 import (
 	"fmt"
 	"net/http"
-	"net/url"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -120,11 +119,10 @@ func (a *Authz) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Ha
 	q.app = a.app
 	q.hideTokens()
 	w.Header()["Cache-Control"] = noStore
-	var rest string
-	q.dialect, rest = dialectOf(q.url.Path)
+	q.dialect = dialectOf(q.url.Path)
 	switch {
 	case q.dialect != nil:
-		return q.answer(rest)
+		return q.answer()
 	case isOwnPath(q.url.Path):
 		return q.servePages()
 	case q.url.Path == oauthSignIn || q.url.Path == oauthStart:
@@ -142,13 +140,11 @@ type question struct {
 	visit
 	authz   *Authz
 	dialect *dialect
-	target  url.URL    // of the request that is asked about
-	site    *AuthzSite // that it is for; nil: none of ours
+	site    *AuthzSite // of the request that is asked about; nil: none of ours
 }
 
-// answer decides about the request that is asked about. rest is what follows
-// the dialect's own path.
-func (q *question) answer(rest string) error {
+// answer decides about the request that is asked about.
+func (q *question) answer() error {
 	if err := q.start(); err != nil {
 		if q.dialect.strict {
 			q.w.WriteHeader(http.StatusForbidden)
@@ -157,7 +153,7 @@ func (q *question) answer(rest string) error {
 		return q.notStarted(err, true)
 	}
 	var admitted bool
-	why := refusal{kind: badForward, detail: q.read(rest)}
+	why := refusal{kind: badForward, detail: q.read()}
 	if why.detail == "" {
 		admitted, why = q.judgeSite()
 		q.single()

@@ -14,31 +14,41 @@ type dialect struct {
 	below    bool // the request's own path follows
 	strict   bool // answers are 200, 401 and 403 alone
 	location bool // a strict 401 says where to sign in
-	read     func(*question, string) (asked, string)
+	// unread are the headers that tell of a request and are not read: they must
+	// not tell of another.
+	unread []string
 }
 
-// dialects are Authelia's three and oauth2-proxy's.
-var dialects = []*dialect{
-	{path: "/api/authz/forward-auth", read: (*question).readForwarded},
-	{path: "/api/authz/auth-request", strict: true, location: true, read: (*question).readOriginal},
-	{path: "/api/authz/ext-authz", below: true, read: (*question).readExtended},
-	{path: "/oauth2/auth", strict: true, read: (*question).readOAuth},
-}
+// The dialects are Authelia's three and oauth2-proxy's.
+var (
+	forwardAuth = &dialect{path: "/api/authz/forward-auth", unread: []string{"X-Original-Method", "X-Original-Uri", "X-Original-Url"}}
+	authRequest = &dialect{
+		path: "/api/authz/auth-request", strict: true, location: true,
+		unread: []string{"X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Uri", "X-Forwarded-Method", "X-Original-Uri"},
+	}
+	extAuthz = &dialect{
+		path: "/api/authz/ext-authz", below: true,
+		unread: []string{"X-Forwarded-Host", "X-Forwarded-Uri", "X-Forwarded-Method", "X-Original-Method", "X-Original-Uri", "X-Original-Url"},
+	}
+	oauth2Auth = &dialect{path: "/oauth2/auth", strict: true, unread: []string{"X-Original-Method", "X-Original-Uri", "X-Original-Url"}}
+
+	dialects = []*dialect{forwardAuth, authRequest, extAuthz, oauth2Auth}
+)
 
 const (
 	oauthSignIn = "/oauth2/sign_in"
 	oauthStart  = "/oauth2/start"
 )
 
-// dialectOf finds the dialect of a path, nil for none, and what follows it.
-func dialectOf(path string) (d *dialect, rest string) {
+// dialectOf finds the dialect of a path, nil for none.
+func dialectOf(path string) *dialect {
 	for _, d := range dialects {
 		rest, ok := strings.CutPrefix(path, d.path)
 		if ok && (rest == "" || d.below && rest[0] == '/') {
-			return d, rest
+			return d
 		}
 	}
-	return nil, ""
+	return nil
 }
 
 // asked is the request that a proxy asks about, as it tells it.
@@ -51,11 +61,21 @@ const maxForwarded = 16 << 10
 
 // read finds out which request is asked about, or what is wrong with the
 // question. Everything it takes from headers is the trusted proxy's word.
-func (q *question) read(rest string) (problem string) {
+func (q *question) read() (problem string) {
 	if !fromTrustedProxy(q.vars) {
 		return "The peer is not listed in Caddy's trusted_proxies, so what it says of the request was not believed: list the proxy that asks there."
 	}
-	told, problem := q.dialect.read(q, rest)
+	var told asked
+	switch q.dialect {
+	case forwardAuth:
+		told, problem = q.readForwarded()
+	case authRequest:
+		told, problem = q.readOriginal()
+	case extAuthz:
+		told, problem = q.readExtended()
+	default:
+		told, problem = q.readOAuth()
+	}
 	if problem == "" {
 		problem = q.contradiction(told)
 	}
@@ -82,8 +102,7 @@ func (q *question) take(told asked) (problem string) {
 	if err != nil {
 		return "The forwarded URI has a broken escape."
 	}
-	q.target = url.URL{Path: decoded, RawPath: path, RawQuery: query}
-	q.url = &q.target
+	q.url = &url.URL{Path: decoded, RawPath: path, RawQuery: query}
 	if q.method = told.method; !isMethod(told.method) {
 		return "The forwarded method is not one."
 	}
@@ -128,7 +147,7 @@ func (q *question) one(name string) (value, problem string) {
 }
 
 // readForwarded is how Traefik, Caddy and HAProxy ask.
-func (q *question) readForwarded(string) (told asked, problem string) {
+func (q *question) readForwarded() (told asked, problem string) {
 	if told.scheme, problem = q.one("X-Forwarded-Proto"); problem != "" {
 		return told, problem
 	}
@@ -143,7 +162,7 @@ func (q *question) readForwarded(string) (told asked, problem string) {
 }
 
 // readOriginal is how nginx asks.
-func (q *question) readOriginal(string) (asked, string) {
+func (q *question) readOriginal() (asked, string) {
 	whole, problem := q.one("X-Original-Url")
 	if problem != "" {
 		return asked{}, problem
@@ -161,7 +180,7 @@ func (q *question) readOriginal(string) (asked, string) {
 }
 
 // readExtended is how Envoy asks: with the request's own method, host and path.
-func (q *question) readExtended(string) (asked, string) {
+func (q *question) readExtended() (asked, string) {
 	scheme, problem := q.one("X-Forwarded-Proto")
 	if problem != "" {
 		return asked{}, problem
@@ -186,14 +205,14 @@ func (q *question) readExtended(string) (asked, string) {
 // of a host called public: so this comes once the path has been judged, for the
 // address to return to alone.
 func (q *question) single() {
-	if q.dialect.below && strings.HasPrefix(q.target.RawPath, "//") {
-		q.target.RawPath, q.target.Path = q.target.RawPath[1:], q.target.Path[1:]
+	if q.dialect.below && strings.HasPrefix(q.url.RawPath, "//") {
+		q.url.RawPath, q.url.Path = q.url.RawPath[1:], q.url.Path[1:]
 	}
 }
 
 // readOAuth is how nginx asks oauth2-proxy. Its documentation sets neither
 // scheme nor method: the scheme is then that of the login host.
-func (q *question) readOAuth(string) (asked, string) {
+func (q *question) readOAuth() (asked, string) {
 	uri, problem := q.one("X-Forwarded-Uri")
 	if problem != "" {
 		return asked{}, problem
@@ -214,7 +233,7 @@ func (q *question) readOAuth(string) (asked, string) {
 // client's own headers get to us beside the proxy's; one that the proxy did not
 // set must not be the one that somebody believes.
 func (q *question) contradiction(told asked) (problem string) {
-	for _, name := range [...]string{"X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Uri", "X-Forwarded-Method", "X-Original-Method", "X-Original-Uri", "X-Original-Url"} {
+	for _, name := range q.dialect.unread {
 		lines := q.r.Header[name]
 		if len(lines) > 1 || len(lines) == 1 && !told.agrees(name, lines[0]) {
 			return name + " contradicts the request that the proxy asks about: have the proxy set or remove it."

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"context"
 	"net/http"
 	"testing"
 
@@ -33,6 +34,7 @@ func BenchmarkGate(b *testing.B) {
 		b.Run(bench.name, func(b *testing.B) {
 			r := request("GET", testSite+bench.path, "Accept: text/html,application/xhtml+xml", "Accept-Encoding: gzip", "Accept-Language: en",
 				"Cookie: a=b; "+cookie, "Sec-Fetch-Dest: document", page, "Sec-Fetch-Site: none", "Upgrade-Insecure-Requests: 1", "User-Agent: x", "Referer: "+testSite)
+			r = r.WithContext(context.WithValue(r.Context(), connectionKey{}, &connection{}))
 			w := discard{http.Header{}}
 			b.ReportAllocs()
 			for b.Loop() {
