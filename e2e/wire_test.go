@@ -54,6 +54,17 @@ func (w *wire) answer() *answer {
 	return &answer{response, string(body)}
 }
 
+// finish says that nothing more will come, and waits until the other side is
+// through, two seconds at most.
+func (w *wire) finish() {
+	_ = w.SetDeadline(time.Now().Add(2 * time.Second))
+	if half, ok := w.Conn.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite()
+	}
+	_, _ = io.Copy(io.Discard, w.r)
+	_ = w.Close()
+}
+
 // closed waits until the other side has closed the connection, and returns what
 // came before.
 func (w *wire) closed() string {
