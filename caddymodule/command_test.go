@@ -2,8 +2,8 @@ package caddymodule
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -244,10 +244,7 @@ func TestCommandsAtASite(t *testing.T) {
 // The address may also come from the configuration, and be a TCP port.
 func TestCommandsOverTCP(t *testing.T) {
 	o := newOperated(t)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	must(t, listener.Close())
-	o.admin = listener.Addr().String()
+	o.admin = fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	o.run("", "staff")
 	file := filepath.Join(o.dir, "config.json")
 	must(t, os.WriteFile(file, o.config("", "staff"), 0o600))

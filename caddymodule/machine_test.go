@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"path/filepath"
@@ -40,11 +39,8 @@ type machine struct {
 }
 
 func newMachine(t testing.TB) *machine {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	must(t, listener.Close())
 	m := &machine{TB: t, dir: t.TempDir(), mail: smtptest.Start(t, smtptest.Options{})}
-	m.url = fmt.Sprintf("http://localhost:%d", listener.Addr().(*net.TCPAddr).Port)
+	m.url = fmt.Sprintf("http://localhost:%d", freePort(t))
 	t.Cleanup(m.checkLog)
 	t.Cleanup(func() { must(t, caddy.Stop()) })
 	return m

@@ -206,11 +206,18 @@ func startMeasured(t testing.TB, dir string, gate bool) *measured {
 	return m
 }
 
+// freePort finds a port below those that the system hands out by itself, so
+// that no connection of another test takes it before it is used.
 func freePort(t testing.TB) int {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	for range 100 {
+		port := 10_000 + rand.IntN(20_000)
+		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			l.Close()
+			return port
+		}
+	}
+	t.Fatal("no port is free")
+	return 0
 }
 
 func (m *measured) start(config string) {
