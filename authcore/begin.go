@@ -84,9 +84,7 @@ func (s *Service) begin(tx Tx, b Browser, in Start) (out Begun, c *challenge, is
 		}
 		isNew = true
 	}
-	if err := limits.count(tx, now); err != nil {
-		return Begun{}, nil, false, err
-	}
+	limits.count(tx, now)
 	cookie := b.Flow
 	if flows.Browser == "" { // a cookie we did not make is never taken over
 		cookie = randomToken(32)
@@ -198,9 +196,7 @@ func (s *Service) newChallenge(tx Tx, in challengeFor) (*challenge, error) {
 		Agent: shortAgent(in.browser.UserAgent), Network: coarseNetwork(in.browser.Client),
 	}
 	if !c.Decoy { // a decoy sends nothing, and must cost real people nothing
-		if err := (counters{global}).count(tx, now); err != nil {
-			return nil, err
-		}
+		counters{global}.count(tx, now)
 	}
 	link := s.core.secrets.Current.linkFor(c.ID)
 	if err := save(tx, keyLink+hashToken(link), c.ID, c.Kept); err != nil {

@@ -73,8 +73,11 @@ func (cs counters) load(tx Tx) error {
 	}
 	for i, c := range cs {
 		c.t = nil
-		if _, err := decode(c.key, values[i], &c.t); err != nil {
-			return err
+		if values[i] == nil {
+			continue
+		}
+		if err := c.t.parse(values[i]); err != nil {
+			return brokenRecord(c.key, err)
 		}
 	}
 	return nil
@@ -90,14 +93,11 @@ func (cs counters) wait(now time.Time) time.Duration {
 }
 
 // count adds one event to each counter.
-func (cs counters) count(tx Tx, now time.Time) error {
+func (cs counters) count(tx Tx, now time.Time) {
 	for _, c := range cs {
 		c.t = c.t.add(now, 1, c.rates)
-		if err := save(tx, c.key, c.t, now.Add(longest(c.rates))); err != nil {
-			return err
-		}
+		tx.Put(c.key, c.t.text(), now.Add(longest(c.rates)))
 	}
-	return nil
 }
 
 func times(rates []Rate, n int) []Rate {

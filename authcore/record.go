@@ -87,16 +87,14 @@ func decode(key string, value []byte, v any) (bool, error) {
 	if value == nil {
 		return false, nil
 	}
-	var err error
-	if t, ok := v.(*tally); ok {
-		err = t.UnmarshalJSON(value) // which json would have looked through twice before
-	} else {
-		err = json.Unmarshal(value, v)
-	}
-	if err != nil {
-		return false, fmt.Errorf("the store holds a broken record at %s: %w", keyKind(key), err)
+	if err := json.Unmarshal(value, v); err != nil {
+		return false, brokenRecord(key, err)
 	}
 	return true, nil
+}
+
+func brokenRecord(key string, err error) error {
+	return fmt.Errorf("the store holds a broken record at %s: %w", keyKind(key), err)
 }
 
 func save(tx Tx, key string, v any, expires time.Time) error {
@@ -111,9 +109,6 @@ func save(tx Tx, key string, v any, expires time.Time) error {
 // encode is json.Marshal without its care for HTML, which makes six bytes of
 // each < in what apps store: that could grow beyond MaxValueLen.
 func encode(v any) ([]byte, error) {
-	if t, ok := v.(tally); ok {
-		return t.MarshalJSON()
-	}
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)

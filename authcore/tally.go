@@ -21,8 +21,8 @@ type cell struct {
 	N int
 }
 
-// MarshalJSON implements json.Marshaler.
-func (t tally) MarshalJSON() ([]byte, error) {
+// text is how the store has t.
+func (t tally) text() []byte {
 	b := append(make([]byte, 0, 20*len(t)+2), '[')
 	for i, c := range t {
 		if i > 0 {
@@ -31,11 +31,11 @@ func (t tally) MarshalJSON() ([]byte, error) {
 		b = append(strconv.AppendInt(b, c.T, 10), ',')
 		b = strconv.AppendInt(b, int64(c.N), 10)
 	}
-	return append(b, ']'), nil
+	return append(b, ']')
 }
 
-// UnmarshalJSON implements json.Unmarshaler.
-func (t *tally) UnmarshalJSON(b []byte) error {
+// parse reads what text wrote, and any JSON list of such numbers.
+func (t *tally) parse(b []byte) error {
 	text, begins := strings.CutPrefix(strings.TrimSpace(string(b)), "[")
 	text, ends := strings.CutSuffix(text, "]")
 	if !begins || !ends {
