@@ -39,15 +39,22 @@ func (a *Authz) recognize(scheme, host, domain string) (k knownSite, problem str
 		return k, ""
 	}
 	k.login = a.loginFor(k.origin, domain)
-	more := map[[2]string]knownSite{}
-	if known != nil {
-		more = maps.Clone(*known)
-	}
-	if len(more) < maxKnownSites {
-		more[[2]string{strings.Clone(scheme), strings.Clone(host)}] = k // else they keep the request's headers
-		a.known.p.CompareAndSwap(known, &more)
-	}
+	a.known.add(known, [2]string{scheme, host}, k)
 	return k, ""
+}
+
+// add remembers one more than old, unless somebody else was quicker.
+func (s *knownSites) add(old *map[[2]string]knownSite, asked [2]string, k knownSite) {
+	more := map[[2]string]knownSite{}
+	if old != nil {
+		if len(*old) >= maxKnownSites {
+			return
+		}
+		more = maps.Clone(*old)
+	}
+	asked[0], asked[1] = strings.Clone(asked[0]), strings.Clone(asked[1]) // else they keep the request's headers
+	more[asked] = k
+	s.p.CompareAndSwap(old, &more)
 }
 
 // site returns the site that o is of, nil for none.
