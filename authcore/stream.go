@@ -15,16 +15,16 @@ type Stream struct {
 	Gate    string // which gate let it pass, for Config.Allows
 	Origin  Origin
 	Path    string // of the original request
-	Cutter  Cutter
+	Cutter  Cutter // ends the answer
 
 	cut        bool
 	shard      *streamShard
 	prev, next *Stream
 }
 
-// Cutter is the answer itself.
+// Cutter ends an answer under way.
 type Cutter interface {
-	// Cut ends it. It is called at most once, and must not block.
+	// Cut is called at most once, and must not block.
 	Cut()
 }
 
