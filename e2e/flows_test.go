@@ -184,6 +184,7 @@ func TestTwoTabs(t *testing.T) {
 		t.Errorf("the first tab is at %s", one.path())
 	}
 	one.sees(alice)
+	two.sees(alice) // it has looked again, and says whose session bob's would replace
 	if two.enter("#code", mails.NextTo(t, bob).Code(t)); two.path() != "/two" {
 		t.Errorf("the second tab is at %s", two.path())
 	}

@@ -34,7 +34,7 @@
   addEventListener('pageshow', e => e.persisted && location.replace(location.href))
   one('[data-now]')?.requestSubmit()
   if (code) {
-    tabs.onmessage = lookAgain
+    tabs.onmessage = () => proof || lookAgain() // not away from this tab's own answer
     code.addEventListener('input', e => {
       if (pasted || e.inputType && !/Paste|Replacement/.test(e.inputType)) return
       if (code.value.normalize('NFKC').replace(/\P{Nd}/gu, '').length != code.dataset.digits) return
