@@ -58,7 +58,7 @@ func (e *exchange) page(status int, v *View) {
 		return
 	}
 	e.headPage(v.Lang, v.target)
-	e.write(status, html)
+	e.write(status, html, e.p.look.fixed)
 }
 
 // render makes a page. If it can't be made, that is the answer.
@@ -101,14 +101,14 @@ func (e *exchange) json(status int, value any) {
 	}
 	e.guard(bare)
 	e.w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	e.write(status, append(body, '\n'))
+	e.write(status, append(body, '\n'), fixedPart{})
 }
 
 // write sends a body made for this visitor, compressed if the browser takes it:
-// Caddy's encode comes after us.
-func (e *exchange) write(status int, body []byte) {
+// Caddy's encode comes after us. fixed is a part of it, or nothing.
+func (e *exchange) write(status int, body []byte, fixed fixedPart) {
 	if e.zips() {
-		e.send(status, compress(body, e.p.look.fixed))
+		e.send(status, compress(body, fixed))
 		return
 	}
 	e.send(status, body)

@@ -29,6 +29,10 @@ func code(e *exchange) {
 		e.redirect(e.location(f.ReturnTo))
 		return
 	}
+	if e.commonCode(f) {
+		e.codePage(f)
+		return
+	}
 	v := e.codeView(f)
 	v.explain(f.State, f.ResendIn)
 	if v.Error == "" && query.Has("resent") {
@@ -135,7 +139,7 @@ func (v *View) explain(state authcore.Verdict, wait time.Duration) {
 
 func (e *exchange) codeView(f *authcore.Flow) *View {
 	e.speak(f.Language)
-	v := e.view("code", ifElse(e.p.open, "sent", "sent_if"))
+	v := e.view("code", e.p.sent())
 	v.HasForm, v.Resend = true, true
 	v.Flow, v.Address, v.Username, v.Digits = f.ID, f.Address.Display(), f.Address.String(), f.Digits
 	v.ResendIn = wholeSeconds(f.ResendIn)
@@ -151,6 +155,9 @@ func (e *exchange) codeView(f *authcore.Flow) *View {
 	}
 	return v
 }
+
+// sent is the state of a form for a code that was sent, or looks as if it was.
+func (p *Pages) sent() string { return ifElse(p.open, "sent", "sent_if") }
 
 // signedInFor tells whether the browser's session is the one a sign-in under
 // way was about.

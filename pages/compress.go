@@ -63,9 +63,11 @@ func compressWith(pool *sync.Pool, body []byte, fixed fixedPart) []byte {
 	defer pool.Put(w)
 	rest := body
 	if before, after, found := bytes.Cut(body, fixed.plain); found && len(fixed.plain) > 0 {
-		w.Reset(out)
-		_, _ = w.Write(before)
-		_ = w.Flush()
+		if len(before) > 0 {
+			w.Reset(out)
+			_, _ = w.Write(before)
+			_ = w.Flush()
+		}
 		out.Write(fixed.deflated)
 		rest = after
 	}

@@ -55,14 +55,14 @@ func TestFrontPageIsEverybodysAndNobodysElse(t *testing.T) {
 func TestFrontPagesAreBounded(t *testing.T) {
 	h := newHouse(t)
 	b := h.browser()
-	for i := range 2 * maxFrontPages {
+	for i := range 2 * maxKept {
 		b.get(fmt.Sprintf("/_gatehouse/login?return_to=/%d", i))
 		b.wants(200, fmt.Sprintf(`value="/%d"`, i))
 	}
 	b.get("/_gatehouse/login?return_to=/" + strings.Repeat("x", maxFrontQuery))
 	b.wants(200)
-	if n := len(h.pages.fronts.made); n != maxFrontPages {
-		t.Errorf("%d pages are kept, want %d", n, maxFrontPages)
+	if n := len(h.pages.fronts.made); n != maxKept {
+		t.Errorf("%d pages are kept, want %d", n, maxKept)
 	}
 	for key := range h.pages.fronts.made {
 		if len(key.query) > maxFrontQuery {

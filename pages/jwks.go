@@ -20,5 +20,5 @@ func jwks(e *exchange) {
 	h.Set("Cache-Control", "public, max-age=300")
 	h.Set("Access-Control-Allow-Origin", "*") // public, and the same for everybody
 	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
-	e.write(http.StatusOK, body)
+	e.write(http.StatusOK, body, fixedPart{})
 }

@@ -49,7 +49,8 @@ type Pages struct {
 	log     *slog.Logger
 	open    bool
 	sites   func(*authcore.Session) []authcore.Origin
-	fronts  frontPages
+	fronts  kept[frontKey, []byte]
+	codes   kept[codeKey, *codeForm]
 }
 
 // New makes the pages of a configuration.
