@@ -9,7 +9,7 @@ import (
 // a browser takes it.
 func BenchmarkLogin(b *testing.B) { benchmarkSample(b, "login", "form") }
 
-// BenchmarkCode is the page that they see next.
+// BenchmarkCode is the page that they see next, when it has to be rendered.
 func BenchmarkCode(b *testing.B) { benchmarkSample(b, "code", "sent_if") }
 
 func benchmarkSample(b *testing.B, screen, state string) {

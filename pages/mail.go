@@ -21,9 +21,10 @@ type MailConfig struct {
 // Mails puts letters into words. It implements authcore.Composer and is safe
 // for concurrent use.
 type Mails struct {
-	cfg  MailConfig
-	look *Look
-	now  func() time.Time
+	cfg   MailConfig
+	look  *Look
+	now   func() time.Time
+	forms kept[mailKey, mailForm]
 }
 
 // NewMails makes the Mails of a configuration.
@@ -35,14 +36,14 @@ func NewMails(c MailConfig) (*Mails, error) {
 			return nil, err
 		}
 	}
-	return &Mails{c, look, time.Now}, nil
+	return &Mails{cfg: c, look: look, now: time.Now}, nil
 }
 
 // Compose puts a letter into words, in the language of the page where it was
 // asked for.
 func (m *Mails) Compose(l authcore.Letter) (authcore.Message, error) {
 	v := m.view(l)
-	text, html, err := m.look.mails.render(v)
+	text, html, err := m.render(v)
 	if err != nil {
 		return authcore.Message{}, fmt.Errorf("mail template: %w", err)
 	}
@@ -107,6 +108,7 @@ type MailView struct {
 	Network   string
 
 	words *catalog
+	site  authcore.Origin
 }
 
 // T returns the text with this key in the language of the mail, as plain text.
@@ -163,17 +165,23 @@ func (v *MailView) value(name string) string {
 
 func (m *Mails) view(l authcore.Letter) *MailView {
 	words := m.look.languages.choose(l.Language, "")
+	v := m.look.mailView(words, l.Kind, l.Site, wholeMinutes(l.Lifetime))
+	v.Address, v.Code, v.Link, v.NotMe = l.To.Display(), l.Code, l.Link, l.NotMe
+	v.AskedAt, v.Agent, v.Network = utc(l.AskedAt), words.agent(l.Agent), near(l.Network)
+	m.name(v)
+	return v
+}
+
+// mailView begins the view of a mail with what it has in common with others.
+func (l *Look) mailView(words *catalog, kind authcore.LetterKind, site authcore.Origin, minutes int) *MailView {
 	v := &MailView{
-		Version: ViewVersion, Kind: string(l.Kind), Lang: words.lang(), Dir: words.direction(), Left: "left",
-		Accent: m.look.accent,
-		Site:   m.look.siteName(l.Site), Host: l.Site.Host(), Support: m.look.brand.Support, Address: l.To.Display(),
-		Code: l.Code, Link: l.Link, NotMe: l.NotMe, Minutes: wholeMinutes(l.Lifetime),
-		AskedAt: utc(l.AskedAt), Agent: words.agent(l.Agent), Network: near(l.Network), words: words,
+		Version: ViewVersion, Kind: string(kind), Lang: words.lang(), Dir: words.direction(), Left: "left",
+		Accent: l.accent, Site: l.siteName(site), Host: site.Host(), Support: l.brand.Support, Minutes: minutes,
+		words: words, site: site,
 	}
 	if v.Dir == "rtl" {
 		v.Left = "right"
 	}
-	m.name(v)
 	return v
 }
 
