@@ -62,6 +62,7 @@ func (q *queue) try(ctx context.Context, s *Service, courier courier, m *mail, c
 		return fault, err // we are stopping: that says nothing about the sender
 	}
 	q.note(courier, err != nil && fault == SenderDown)
+	m.history = historyKey(c)
 	m.news = append(m.news, q.outcome(courier.name, err, fault, reason))
 	e := Event{Name: EventMailSent, Address: c.Address, Challenge: c.ID, Origin: c.Origin, Sender: courier.name, Letter: m.kind, Took: time.Since(began)}
 	c.mark(&e)

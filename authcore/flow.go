@@ -18,7 +18,7 @@ type Flow struct {
 	Digits    int
 	AskedAt   time.Time
 	Expires   time.Time     // of code and link
-	ResendIn  time.Duration // how long until the mail may be asked for again; 0: now
+	ResendIn  time.Duration // how long until the mail may be asked for again; 0: now, or Used
 	MailDown  bool
 }
 
@@ -46,13 +46,17 @@ func (t *attempt) view() *Flow {
 		return nil
 	}
 	_, down := t.s.core.queue.down()
-	return &Flow{
+	f := &Flow{
 		ID: t.f.ID, Challenge: t.c.ID, Address: t.c.Address, Site: t.c.Origin,
 		ReturnTo: t.f.ReturnTo, Language: t.f.Language,
 		State: t.c.state(t.now), TriesLeft: t.c.Tries, Digits: t.c.Digits,
 		AskedAt: t.c.AskedAt, Expires: t.c.Expires,
-		ResendIn: t.resendWait(), MailDown: down,
+		MailDown: down,
 	}
+	if f.State != Used {
+		f.ResendIn = t.resendWait()
+	}
+	return f
 }
 
 // LinkView is what a link's page may show before anything is decided.

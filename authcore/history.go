@@ -128,13 +128,19 @@ func (c *challenge) noteUsed(tx Tx, at time.Time, method string) error {
 }
 
 func (c *challenge) changeHistory(tx Tx, change func(*attemptRecord)) error {
+	return changeHistory(tx, historyKey(c), c.ID, change)
+}
+
+// changeHistory changes the history at key of the challenge with id, if it is
+// still kept.
+func changeHistory(tx Tx, key, id string, change func(*attemptRecord)) error {
 	r := &attemptRecord{}
-	ok, err := load(tx, historyKey(c), r)
-	if err != nil || !ok || r.Challenge != c.ID {
+	ok, err := load(tx, key, r)
+	if err != nil || !ok || r.Challenge != id {
 		return err
 	}
 	change(r)
-	return save(tx, historyKey(c), r, r.Kept)
+	return save(tx, key, r, r.Kept)
 }
 
 // add appends a step; one that repeats the last is counted with it. Of too many

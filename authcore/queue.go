@@ -52,6 +52,7 @@ type mail struct {
 	rounds    int  // failed rounds of all senders
 	sending   bool
 	news      []Step // what happened to it and is not in its history yet
+	history   string // key of its history, once there are news
 }
 
 func newQueue(c *Core) *queue {

@@ -88,11 +88,7 @@ func (m *mail) tell(tx Tx) error {
 	if len(m.news) == 0 || m.kind != "" {
 		return nil
 	}
-	c, err := loadChallenge(tx, m.challenge)
-	if err != nil || c == nil {
-		return err
-	}
-	return c.changeHistory(tx, func(r *attemptRecord) {
+	return changeHistory(tx, m.history, m.challenge, func(r *attemptRecord) {
 		for _, step := range m.news {
 			r.add(step)
 		}

@@ -11,6 +11,8 @@ package memstore
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"sort"
 	"strings"
 	"sync"
@@ -142,7 +144,11 @@ func (t *tx) Get(keys ...string) ([][]byte, error) {
 }
 
 func (t *tx) Put(key string, value []byte, expires time.Time) {
-	t.write(key, record{clone(value), expires}, authcore.CheckRecord(key, value))
+	err := authcore.CheckRecord(key, value)
+	if err == nil && !json.Valid(value) {
+		err = errors.New("store: value is not JSON")
+	}
+	t.write(key, record{clone(value), expires}, err)
 }
 
 func (t *tx) Delete(key string) {

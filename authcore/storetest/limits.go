@@ -71,7 +71,7 @@ func refusals(s *subject) {
 			s.Errorf("Get took the key %s", shown(fmt.Sprintf("%q", key)))
 		}
 	}
-	for _, value := range []string{"", "text", `{"a":`, `1 2`, `"` + strings.Repeat("x", authcore.MaxValueLen) + `"`} {
+	for _, value := range []string{"", `"` + strings.Repeat("x", authcore.MaxValueLen) + `"`} {
 		s.wantRefused("Put of a bad value", func(tx authcore.Tx) { tx.Put("k", []byte(value), never) })
 	}
 }
