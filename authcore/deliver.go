@@ -38,7 +38,13 @@ func (q *queue) deliver(ctx context.Context, m *mail) error {
 	return errLater
 }
 
+// challenge is what m is about, as the store has it. Of a mail that was queued
+// this moment it is known.
 func (q *queue) challenge(ctx context.Context, m *mail) (c *challenge, err error) {
+	c, m.stored = m.stored, nil
+	if c != nil && q.core.now().Before(m.queued.Add(freshMail)) {
+		return c, nil
+	}
 	err = q.core.store.View(ctx, func(tx Tx) (err error) {
 		c, err = loadOpen(tx, m.challenge, q.core.now())
 		return err

@@ -62,7 +62,7 @@ func (e *exchange) codePage(f *authcore.Flow) {
 	values[gapWhen] = html.EscapeString(v.When)
 	values[len(marks)-1] = strconv.Itoa(v.ResendIn)
 	e.headPage(v.Lang, v.target)
-	e.write(http.StatusOK, []byte(form.fill(values)), form.head)
+	e.write(http.StatusOK, form.fill(values), form.head)
 }
 
 // codeMarked is the form for a code with marks where it has gaps.

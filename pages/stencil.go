@@ -51,7 +51,7 @@ func cut(text string) *stencil {
 }
 
 // fill returns the text with values in the gaps. They have to be escaped.
-func (s *stencil) fill(values []string) string {
+func (s *stencil) fill(values []string) []byte {
 	n := 0
 	for _, piece := range s.pieces {
 		n += len(piece)
@@ -59,12 +59,10 @@ func (s *stencil) fill(values []string) string {
 	for _, gap := range s.gaps {
 		n += len(values[gap])
 	}
-	var b strings.Builder
-	b.Grow(n)
+	text := make([]byte, 0, n)
 	for i, gap := range s.gaps {
-		b.WriteString(s.pieces[i])
-		b.WriteString(values[gap])
+		text = append(text, s.pieces[i]...)
+		text = append(text, values[gap]...)
 	}
-	b.WriteString(s.pieces[len(s.gaps)])
-	return b.String()
+	return append(text, s.pieces[len(s.gaps)]...)
 }
