@@ -12,8 +12,9 @@ import (
 // events; beyond, neighbours are merged and counted as the later one, so that
 // a limit is never reached too late.
 //
-// In the store it is one list of numbers, time and count in turns: that is read
-// and written at every sign-in.
+// In the store it is one list of numbers, time and count in turns, each time as
+// the distance from the one before: several are read and written at every
+// sign-in.
 type tally []cell
 
 type cell struct {
@@ -23,13 +24,15 @@ type cell struct {
 
 // text is how the store has t.
 func (t tally) text() []byte {
-	b := append(make([]byte, 0, 20*len(t)+2), '[')
+	b := append(make([]byte, 0, 20+8*len(t)), '[')
+	before := int64(0)
 	for i, c := range t {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = append(strconv.AppendInt(b, c.T, 10), ',')
+		b = append(strconv.AppendInt(b, c.T-before, 10), ',')
 		b = strconv.AppendInt(b, int64(c.N), 10)
+		before = c.T
 	}
 	return append(b, ']')
 }
@@ -42,23 +45,25 @@ func (t *tally) parse(b []byte) error {
 		return errBrokenTally
 	}
 	*t = make(tally, 0, strings.Count(text, ",")/2+2)
+	before := int64(0)
 	for text != "" {
-		var at, count string
-		at, text, _ = strings.Cut(text, ",")
+		var later, count string
+		later, text, _ = strings.Cut(text, ",")
 		count, text, _ = strings.Cut(text, ",")
-		when, err := strconv.ParseInt(strings.TrimSpace(at), 10, 64)
+		distance, err := strconv.ParseInt(strings.TrimSpace(later), 10, 64)
 		n, err2 := strconv.Atoi(strings.TrimSpace(count))
 		if err != nil || err2 != nil {
 			return errBrokenTally
 		}
-		*t = append(*t, cell{when, n})
+		before += distance
+		*t = append(*t, cell{before, n})
 	}
 	return nil
 }
 
 var errBrokenTally = errors.New("a tally is a list of times and counts in turns")
 
-const tallyCells = 64
+const tallyCells = 32 // more than any default limit on one person counts
 
 // add counts n events at now and forgets what no rate looks at any more.
 func (t tally) add(now time.Time, n int, rates []Rate) tally {

