@@ -43,6 +43,7 @@ type measured struct {
 	out      *bufio.Reader
 	cmd      *exec.Cmd
 	off, on  string // base URLs: without and with the gate
+	same     string // without the gate, and with the headers that it sets
 	dir      string
 	client   *http.Client
 	upstream *httptest.Server
@@ -64,6 +65,7 @@ func TestMeasuredServer(t *testing.T) {
 	must(t, err)
 	must(t, caddy.Load(adapted, true))
 	s := &measuredServer{codes: map[string]string{}}
+	s.sent.L = &s.mu
 	if app, err := caddy.ActiveContext().AppIfConfigured("gatehouse"); err == nil {
 		run, err := app.(*App).running(t.Context())
 		must(t, err)
@@ -88,6 +90,7 @@ func TestMeasuredServer(t *testing.T) {
 type measuredServer struct {
 	service *authcore.Service
 	mu      sync.Mutex
+	sent    sync.Cond // a mail
 	codes   map[string]string
 }
 
@@ -97,6 +100,7 @@ func (s *measuredServer) Send(_ context.Context, m authcore.Message) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.codes[m.To.String()] = cmp.Or(m.Code, m.Link)
+	s.sent.Broadcast()
 	return nil
 }
 
@@ -115,16 +119,14 @@ func (s *measuredServer) answer(question string) string {
 			}
 		}
 	case "code":
-		for range 1000 {
-			s.mu.Lock()
-			code, ok := s.codes[rest]
-			delete(s.codes, rest)
-			s.mu.Unlock()
-			if ok {
-				return code
-			}
-			time.Sleep(time.Millisecond)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for s.codes[rest] == "" {
+			s.sent.Wait()
 		}
+		code := s.codes[rest]
+		delete(s.codes, rest)
+		return code
 	case "sessions":
 		n := 0
 		_, _ = fmt.Sscan(rest, &n)
@@ -186,14 +188,16 @@ func startMeasured(t testing.TB, dir string, gate bool) *measured {
 	m := &measured{t: t, dir: dir}
 	body := strings.Repeat("x", 1024)
 	m.upstream = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) }))
-	off, on := freePort(t), freePort(t)
-	m.off, m.on = fmt.Sprintf("http://localhost:%d", off), fmt.Sprintf("http://localhost:%d", on)
+	for _, base := range []*string{&m.off, &m.on, &m.same} {
+		*base = fmt.Sprintf("http://localhost:%d", freePort(t))
+	}
 	config := fmt.Sprintf("{\n\tadmin off\n\tlog {\n\t\tlevel ERROR\n\t}\n%s}\n%s {\n\treverse_proxy %s\n}\n", "%s", m.off, m.upstream.Listener.Addr())
 	global := ""
 	if gate {
 		global = fmt.Sprintf("\tgatehouse {\n\t\tmail log\n\t\tstore badger %s\n\t\tsecret %s\n\t\tlimits {\n\t\t\tper_client 100000000 10m\n\t\t\tglobal 100000000 1m\n\t\t}\n\t}\n",
 			filepath.Join(dir, "store"), strings.Repeat("s", 32))
 		config += fmt.Sprintf("%s {\n\tgatehouse any\n\treverse_proxy %s\n}\n", m.on, m.upstream.Listener.Addr())
+		config += fmt.Sprintf("%s {\n\trequest_header -Cookie\n\trequest_header Remote-User visitor1@example.com\n\trequest_header Remote-Email visitor1@example.com\n\treverse_proxy %s\n}\n", m.same, m.upstream.Listener.Addr())
 	}
 	path := filepath.Join(dir, "Caddyfile")
 	must(t, os.WriteFile(path, fmt.Appendf(nil, config, global), 0o600))
