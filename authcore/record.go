@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"sync"
 	"time"
 )
 
@@ -109,12 +110,25 @@ func save(tx Tx, key string, v any, expires time.Time) error {
 // encode is json.Marshal without its care for HTML, which makes six bytes of
 // each < in what apps store: that could grow beyond MaxValueLen.
 func encode(v any) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
+	e := encoders.Get().(*encoder)
+	defer encoders.Put(e)
+	e.text.Reset()
 	err := e.Encode(v)
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
+	return bytes.Clone(bytes.TrimSuffix(e.text.Bytes(), []byte("\n"))), err
 }
+
+// encoder is a json.Encoder with what it writes to.
+type encoder struct {
+	*json.Encoder
+	text bytes.Buffer
+}
+
+var encoders = sync.Pool{New: func() any {
+	e := &encoder{}
+	e.Encoder = json.NewEncoder(&e.text)
+	e.SetEscapeHTML(false)
+	return e
+}}
 
 // keyKind is the part of a key that may stand in a log: its kind without the
 // id, which can be an address.

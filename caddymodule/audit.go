@@ -65,14 +65,14 @@ func endless(e authcore.Event) bool {
 // events have none. Without an audit log, what an operator has to do something
 // about still goes to the ordinary log.
 func (a *App) audit(e authcore.Event, missed int) {
-	level, log := auditLevel(e), a.log.Named("audit")
-	if a.Audit == auditOff {
-		if level < zapcore.ErrorLevel {
-			return
-		}
-		log = a.log
+	level, log := auditLevel(e), a.log
+	if !log.Core().Enabled(level) || a.Audit == auditOff && level < zapcore.ErrorLevel {
+		return
 	}
-	fields := append([]zap.Field{zap.String("event", e.Name)}, a.fields(e)...)
+	if a.Audit != auditOff {
+		log = log.Named("audit")
+	}
+	fields := a.fields(e)
 	if missed > 0 {
 		fields = append(fields, zap.Int("not_logged", missed))
 	}
@@ -90,7 +90,7 @@ func auditLevel(e authcore.Event) zapcore.Level {
 }
 
 func (a *App) fields(e authcore.Event) []zap.Field {
-	var fields []zap.Field
+	fields := append(make([]zap.Field, 0, 16), zap.String("event", e.Name))
 	for _, f := range []struct{ key, value string }{
 		{"address", a.shown(e.Address)},
 		{"mark", e.Mark},
