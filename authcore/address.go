@@ -162,7 +162,7 @@ func endsInNumber(host string) bool {
 	if strings.HasPrefix(last, "0x") {
 		return true
 	}
-	return last != "" && strings.Trim(last, "0123456789") == ""
+	return last != "" && !strings.ContainsFunc(last, func(r rune) bool { return r < '0' || r > '9' })
 }
 
 // asciiLower lower-cases ASCII letters only: Unicode would fold K (U+212A) and
