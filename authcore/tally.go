@@ -55,11 +55,17 @@ func (t *tally) parse(b []byte) error {
 		if err != nil || err2 != nil {
 			return errBrokenTally
 		}
+		if distance >= noDistance {
+			before = 0 // every time was written so until November 2026
+		}
 		before += distance
 		*t = append(*t, cell{before, n})
 	}
 	return nil
 }
+
+// noDistance is a time in 2001, and no distance between two.
+const noDistance = 1e12
 
 var errBrokenTally = errors.New("a tally is a list of times and counts in turns")
 
