@@ -41,7 +41,7 @@ func (q *queue) deliver(ctx context.Context, m *mail) error {
 // challenge is what m is about, as the store has it. Of a mail that was queued
 // this moment it is known.
 func (q *queue) challenge(ctx context.Context, m *mail) (c *challenge, err error) {
-	c, m.stored = m.stored, nil
+	c, m.fresh = m.fresh, nil
 	if c != nil && q.core.now().Before(m.queued.Add(freshMail)) {
 		return c, nil
 	}

@@ -20,8 +20,9 @@ const (
 	// up to retryMost.
 	retryFirst = 5 * time.Second
 	retryMost  = time.Minute
-	// freshMail is how long a mail needs no look at whether its challenge is
-	// still as it was stored: about what the look itself can take.
+	// freshMail is how long the challenge of a mail that was just queued is not
+	// read again. Who says "this wasn't me" in that time may still get the mail,
+	// as when it had left already; its code and link are dead.
 	freshMail = time.Second
 	// sendTimeout bounds one attempt of one sender, whatever it promises.
 	sendTimeout = 30 * time.Second
@@ -54,7 +55,7 @@ type mail struct {
 	text      bool // a text message
 	rounds    int  // failed rounds of all senders
 	sending   bool
-	stored    *challenge // what was stored with it at queued, until that is read
+	fresh     *challenge // what was stored with it, for its first attempt
 	queued    time.Time
 	news      []Step // what happened to it and is not in its history yet
 	history   string // key of its history, once there are news
@@ -74,7 +75,7 @@ func (q *queue) add(c *challenge) {
 			return // it waits already, and will carry the same code
 		}
 	}
-	q.waiting = append(q.waiting, &mail{key: key, challenge: c.ID, stored: c, queued: q.core.now(), due: q.core.now(), expires: c.Expires, decoy: c.Decoy, text: c.text()})
+	q.waiting = append(q.waiting, &mail{key: key, challenge: c.ID, fresh: c, queued: q.core.now(), due: q.core.now(), expires: c.Expires, decoy: c.Decoy, text: c.text()})
 	q.wake()
 }
 

@@ -37,7 +37,7 @@ func (t tally) text() []byte {
 	return append(b, ']')
 }
 
-// parse reads what text wrote, and any JSON list of such numbers.
+// parse reads what text wrote, now or before times were distances.
 func (t *tally) parse(b []byte) error {
 	text, begins := strings.CutPrefix(strings.TrimSpace(string(b)), "[")
 	text, ends := strings.CutSuffix(text, "]")
@@ -69,7 +69,7 @@ const noDistance = 1e12
 
 var errBrokenTally = errors.New("a tally is a list of times and counts in turns")
 
-const tallyCells = 32 // more than any default limit on one person counts
+const tallyCells = 64
 
 // add counts n events at now and forgets what no rate looks at any more.
 func (t tally) add(now time.Time, n int, rates []Rate) tally {

@@ -10,7 +10,7 @@ import (
 )
 
 // codeKey is all that the form for a code depends on within one configuration,
-// beside what fills its gaps, as those see it who have just typed their address.
+// beside what fills its gaps, for those for whom commonCode is true.
 type codeKey struct {
 	origin authcore.Origin
 	words  *catalog
@@ -31,6 +31,7 @@ const (
 	gapUsername
 	gapLogin
 	gapWhen
+	gapSeconds = gapNumber
 )
 
 // commonCode tells whether a page about f is the form as almost all see it: it
@@ -47,6 +48,7 @@ func (e *exchange) codePage(f *authcore.Flow) {
 	if !ok {
 		var page bytes.Buffer
 		if err := e.p.look.render(&page, e.p.codeMarked(key)); err != nil {
+			v.titled("code.title")
 			e.page(http.StatusOK, v) // which says what is wrong
 			return
 		}
@@ -60,7 +62,7 @@ func (e *exchange) codePage(f *authcore.Flow) {
 	values[gapUsername] = html.EscapeString(v.Username)
 	values[gapLogin] = html.EscapeString(v.Login)
 	values[gapWhen] = html.EscapeString(v.When)
-	values[len(marks)-1] = strconv.Itoa(v.ResendIn)
+	values[gapSeconds] = strconv.Itoa(v.ResendIn)
 	e.headPage(v.Lang, v.target)
 	e.write(http.StatusOK, form.fill(values), form.head)
 }

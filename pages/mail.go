@@ -43,7 +43,7 @@ func NewMails(c MailConfig) (*Mails, error) {
 // asked for.
 func (m *Mails) Compose(l authcore.Letter) (authcore.Message, error) {
 	v := m.view(l)
-	text, html, err := m.render(v)
+	text, html, err := m.parts(v)
 	if err != nil {
 		return authcore.Message{}, fmt.Errorf("mail template: %w", err)
 	}

@@ -24,8 +24,8 @@ func (v *MailView) gaps() []*string {
 	return []*string{&v.Address, &v.Code, &v.Link, &v.NotMe, &v.AskedAt, &v.Agent, &v.Network}
 }
 
-// render returns both parts of a mail.
-func (m *Mails) render(v *MailView) (text, htmlText string, err error) {
+// parts returns both parts of a mail.
+func (m *Mails) parts(v *MailView) (text, htmlText string, err error) {
 	if m.look.brand.Pages != "" { // templates of one's own may look at any field
 		return m.look.mails.render(v)
 	}

@@ -17,8 +17,10 @@ type stencil struct {
 
 // marks stand for the values with the same index. They are so random that no
 // text has them by chance, have nothing to escape, and are shorter than what
-// breakable breaks. The last is markNumber, for a value that is a number.
-var marks, markNumber = makeMarks(8)
+// breakable breaks. The one at gapNumber is markNumber, for a number.
+var marks, markNumber = makeMarks(gapNumber)
+
+const gapNumber = 8 // the last
 
 func makeMarks(texts int) ([]string, int) {
 	var all []string

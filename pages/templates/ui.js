@@ -6,7 +6,7 @@
   // For a sign-in that is done the server leads on from there.
   const lookAgain = () => location.replace('/_gatehouse/code?flow=' + one('[name=flow]').value)
   const words = new Intl.RelativeTimeFormat(d.documentElement.lang + '-u-nu-latn')
-  let proof, pasted
+  let proof, pasted, missed
   // No server sees what follows the # of the page that was asked for.
   const to = one('[name=return_to]')
   if (to && location.hash && !to.value.includes('#')) to.value += location.hash
@@ -23,7 +23,10 @@
     const f = e.target
     if (f.dataset.busy || e.submitter?.ariaDisabled == 'true') return e.preventDefault()
     f.dataset.busy = 1
-    setTimeout(() => delete f.dataset.busy, 8e3)
+    setTimeout(() => {
+      delete f.dataset.busy
+      if (missed) lookAgain()
+    }, 8e3)
     proof = 'proof' in f.dataset
   })
   // By pagehide the answer is here, with its cookie: the waiting tab asks anew.
@@ -34,7 +37,8 @@
   addEventListener('pageshow', e => e.persisted && location.replace(location.href))
   one('[data-now]')?.requestSubmit()
   if (code) {
-    tabs.onmessage = () => proof || lookAgain() // not away from this tab's own answer
+    // Not away from this tab's own answer, if one is to come.
+    tabs.onmessage = () => one('[data-busy]') ? missed = 1 : lookAgain()
     code.addEventListener('input', e => {
       if (pasted || e.inputType && !/Paste|Replacement/.test(e.inputType)) return
       if (code.value.normalize('NFKC').replace(/\P{Nd}/gu, '').length != code.dataset.digits) return
