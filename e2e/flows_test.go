@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -189,6 +190,26 @@ func TestTwoTabs(t *testing.T) {
 		t.Errorf("the second tab is at %s", two.path())
 	}
 	two.sees(bob)
+}
+
+// A tab whose own answer is on its way is not led elsewhere by what another tab
+// says; but it looks again when no answer has come.
+func TestTabAwaitsItsOwnAnswer(t *testing.T) {
+	s := start(t, plan{})
+	one := s.browser()
+	one.open("/")
+	one.enter("#email", person("alice"))
+	two := one.tab()
+	two.open("/_gatehouse/code")
+	two.eval(`document.addEventListener('submit', e => e.preventDefault()),
+		new BroadcastChannel('gatehouse').onmessage = () => document.title = 'told',
+		document.querySelector('[data-proof]').requestSubmit(), 1`)
+	one.eval(`new BroadcastChannel('gatehouse').postMessage(1), 1`)
+	within(t, patience, "the tab is told", func() bool { return two.eval(`document.title`) == "told" })
+	if two.path() != "/_gatehouse/code" {
+		t.Errorf("the tab has gone to %s", two.path())
+	}
+	within(t, patience, "the tab looks again", func() bool { return strings.HasPrefix(two.path(), "/_gatehouse/code?flow=") })
 }
 
 func TestWithoutJavaScript(t *testing.T) {
