@@ -19,6 +19,21 @@ func TestStore(t *testing.T) {
 	})
 }
 
+// Every test of the rooms above runs on this store, so it sees what they write.
+func TestValuesAreJSON(t *testing.T) {
+	store := memstore.New()
+	defer store.Close()
+	for _, value := range []string{"text", `{"a":`, `1 2`} {
+		err := store.Update(t.Context(), func(tx authcore.Tx) error {
+			tx.Put("k", []byte(value), time.Time{})
+			return nil
+		})
+		if err == nil {
+			t.Errorf("%s was taken", value)
+		}
+	}
+}
+
 func ExampleNew() {
 	store := memstore.New()
 	defer store.Close()
