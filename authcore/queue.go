@@ -58,7 +58,7 @@ type mail struct {
 	fresh     *challenge // what was stored with it, for its first attempt
 	queued    time.Time
 	news      []Step // what happened to it and is not in its history yet
-	history   string // key of its history, once there are news
+	history   string // key of the challenge's history, once there are news
 }
 
 func newQueue(c *Core) *queue {

@@ -82,8 +82,7 @@ func (q *queue) record(m *mail) error {
 	return err
 }
 
-// tell adds the news of a mail to the history of its challenge, which it finds
-// without reading that again. Mails that tell
+// tell adds the news of a mail to the history of its challenge. Mails that tell
 // of a sign-in, and don't make one, have none.
 func (m *mail) tell(tx Tx) error {
 	if len(m.news) == 0 || m.kind != "" {
