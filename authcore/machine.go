@@ -89,7 +89,7 @@ func newMachines(configured []ConfiguredMachine, now time.Time) machines {
 		s := &Session{
 			ID: "token:" + c.Name, Subject: "token:" + c.Name, Machine: &c.Machine,
 			AuthTime: now, Expires: c.Until, AMR: []string{"token"},
-			live: &liveSession{token: c.Hash.String(), seen: new(lastUse), shard: streamShardOf(c.Hash.String())},
+			live: &liveSession{token: c.Hash.String(), seen: new(lastUse)},
 		}
 		s.live.snapshot.Store(s)
 		all[s.live.token] = s

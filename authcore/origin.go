@@ -15,8 +15,9 @@ import (
 // international names as A-labels, IPv6 in its short form in brackets. The
 // zero value is no origin.
 type Origin struct {
-	secure bool
-	host   string // host[:port]; empty for the zero value
+	secure    bool
+	localhost bool   // told by host, and asked for at every request
+	host      string // host[:port]; empty for the zero value
 }
 
 // OriginError says why a text is not an origin and what to write.
@@ -79,7 +80,7 @@ func NewOrigin(scheme, hostHeader string) (Origin, error) {
 	if port == defaultPort(secure) {
 		port = ""
 	}
-	return Origin{secure, joinPort(hostHeader, canonical, port)}, nil
+	return Origin{secure, isLocalhost(canonical), joinPort(hostHeader, canonical, port)}, nil
 }
 
 // cutScheme splits off http:// or https:// in any case.
@@ -106,6 +107,15 @@ func cutPort(s string) (host, port string, err error) {
 		return "", "", errOriginPort
 	}
 	return host, port, nil
+}
+
+// withoutPort is cutPort for a host that has been looked at before.
+func withoutPort(host string) string {
+	colon := strings.LastIndexByte(host, ':')
+	if colon < 0 || strings.HasSuffix(host, "]") {
+		return host
+	}
+	return host[:colon]
 }
 
 // canonicalHost returns the one form of a host name or an IP address.
@@ -197,8 +207,7 @@ func (o Origin) Host() string { return o.host }
 
 // Hostname returns the host alone, an IPv6 address without its brackets.
 func (o Origin) Hostname() string {
-	name, _, _ := cutPort(o.host)
-	return strings.TrimSuffix(strings.TrimPrefix(name, "["), "]")
+	return strings.TrimSuffix(strings.TrimPrefix(withoutPort(o.host), "["), "]")
 }
 
 // Port returns the port that is in effect: 443 or 80 when none is written.
@@ -212,8 +221,10 @@ func (o Origin) Port() string {
 
 // IsLocalhost reports whether the host can only be this machine: localhost and
 // names under it, 127.0.0.0/8, [::1].
-func (o Origin) IsLocalhost() bool {
-	name := o.Hostname()
+func (o Origin) IsLocalhost() bool { return o.localhost }
+
+func isLocalhost(host string) bool {
+	name := strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
 	if name == "localhost" || strings.HasSuffix(name, ".localhost") {
 		return true
 	}
@@ -247,8 +258,7 @@ func (o Origin) Audience(domain string) string {
 		return domain
 	}
 	if o.IsLocalhost() {
-		name, _, _ := cutPort(o.host)
-		return o.Scheme() + "://" + name
+		return o.Scheme() + "://" + withoutPort(o.host)
 	}
 	return o.String()
 }
@@ -259,8 +269,8 @@ func (o Origin) hasAudience(aud, domain string) bool {
 		return aud == domain
 	}
 	host := o.host
-	if o.IsLocalhost() {
-		host, _, _ = cutPort(o.host)
+	if o.localhost {
+		host = withoutPort(host)
 	}
 	rest, ok := strings.CutPrefix(aud, o.Scheme())
 	if !ok {

@@ -123,7 +123,8 @@ func (e *entries) find(a Address) (Who, bool) {
 	if _, ok := e.addresses[a]; ok {
 		return Who{whoAddress, a.s}, true
 	}
-	if domain := a.Domain(); e.domains != nil {
+	if e.domains != nil {
+		domain := a.Domain()
 		if _, ok := e.domains[domain]; ok {
 			return Who{whoDomain, domain}, true
 		}

@@ -11,21 +11,25 @@ import (
 // Session is what a verified person holds. It is a snapshot: Check returns a
 // newer one when the record behind it has changed. Safe for concurrent use.
 type Session struct {
-	ID       string // sid
-	Subject  string // sub
-	Address  Address
-	Name     string // empty unless the person gave one
-	AuthTime time.Time
-	Expires  time.Time // absolute end
-	AMR      []string  // RFC 8176 where it has a word: "otp" for a code
-	Issuer   string
-	Audience string
-	Agent    string
-	Network  string
-	Public   bool // on a computer that others use too
+	ID      string // sid
+	Subject string // sub
+	Name    string // empty unless the person gave one
+	Issuer  string
+	AMR     []string // RFC 8176 where it has a word: "otp" for a code
+	Agent   string
+	Network string
+	Public  bool // on a computer that others use too
 	// Parent is the sid of the portal's session that this one was handed over
 	// from, and with which it ends; empty for one that was signed in here.
 	Parent string
+
+	// From here on everything is looked at at each request, and lies together
+	// with the beginning of live (see newSession).
+
+	Address  Address
+	Audience string
+	AuthTime time.Time
+	Expires  time.Time // absolute end
 	// Machine is what a machine token stands for, nil for a person's session.
 	Machine *Machine
 
@@ -38,20 +42,17 @@ type liveSession struct {
 	token    string
 	snapshot atomic.Pointer[Session]
 	ended    atomic.Bool
-	next     atomic.Pointer[Session] // the same person's session that took its place
-	seen     *lastUse                // shared by all sessions of one sign-in
-	ownSeen  lastUse                 // seen of one that shares it with no earlier session
-	written  atomic.Int64            // seen as it stands in the store
-	readAt   atomic.Int64            // when the record was last read
-	digest   atomic.Uint64           // of the records as they were last read, 0 for not known
-	sites    siteSet                 // where it was used, as far as this process saw
+	seen     *lastUse             // shared by all sessions of one sign-in
+	ownSeen  lastUse              // seen of one that shares it with no earlier session
+	readAt   atomic.Int64         // when the record was last read
+	sites    siteSet              // where it was used, as far as this process saw
+	memos    atomic.Pointer[memo] // the newest
 
-	hangsOn string // the session it hangs on; guarded by the cache's mu
-
-	shard uint8 // of its streams
-
-	mu    sync.Mutex
-	memos atomic.Pointer[memo] // the newest
+	mu      sync.Mutex              // to change memos
+	next    atomic.Pointer[Session] // the same person's session that took its place
+	written atomic.Int64            // seen as it stands in the store
+	digest  atomic.Uint64           // of the records as they were last read, 0 for not known
+	hangsOn string                  // the session it hangs on; guarded by the cache's mu
 }
 
 // memo is one of a list that is never changed, only replaced.
@@ -257,7 +258,7 @@ func newSession(r *sessionRecord, p *person, token string) *Session {
 	s.Issuer, s.Audience = r.Issuer, unique.Make(r.Audience).Value() // of many sessions the same
 	s.Agent, s.Network, s.Public = r.Agent, r.Network, r.Public
 	s.Parent, s.Machine, s.live = r.Parent, r.Machine, live
-	live.token, live.seen, live.shard = token, &live.ownSeen, streamShardOf(s.ID)
+	live.token, live.seen = token, &live.ownSeen
 	live.snapshot.Store(s)
 	live.seen.Store(r.LastSeen.UnixMilli())
 	live.written.Store(r.LastSeen.UnixMilli())

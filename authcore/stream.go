@@ -2,6 +2,7 @@ package authcore
 
 import (
 	"context"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,16 +40,8 @@ type streams struct {
 
 func newStreams() *streams { return &streams{wake: make(chan struct{}, 1)} }
 
-const streamShards = 16
-
-// streamShardOf spreads sessions by a digit of their id; the last digit of
-// base64url has spare bits.
-func streamShardOf(sid string) uint8 {
-	if len(sid) < 2 {
-		return 0
-	}
-	return sid[len(sid)-2] % streamShards
-}
+// streamShards are so many that requests at the same time seldom meet in one.
+const streamShards = 64
 
 type streamShard struct {
 	mu   sync.Mutex
@@ -60,7 +53,7 @@ type streamShard struct {
 // session ends or is no longer allowed where it was opened. An open stream
 // counts as use of its session.
 func (c *Core) Watch(st *Stream) {
-	sh := &c.streams.shards[st.Session.live.shard]
+	sh := &c.streams.shards[rand.Uint32()%streamShards]
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	st.shard, st.cut, st.prev, st.next = sh, false, nil, sh.head

@@ -91,13 +91,13 @@ func (s *headerSet) memoKey(at authcore.Origin) any {
 // identity is a session in the words of one gate's headers and of Caddy's
 // placeholders, made once and used for many requests.
 type identity struct {
-	version uint64    // of the lists that its groups rest on
-	until   time.Time // with an assertion: when it must be signed anew
+	version uint64 // of the lists that its groups rest on
 
 	fields       []identityField
 	placeholders caddy.ReplacerFunc
 
-	few [4]identityField // room for fields, at the same place in memory
+	few   [4]identityField // room for fields, at the same place in memory
+	until time.Time        // with an assertion: when it must be signed anew
 }
 
 // identityField is a header with its value.
