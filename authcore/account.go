@@ -135,7 +135,7 @@ func (c *Core) Delete(ctx context.Context, sub, reason string) (*Account, error)
 
 func (c *Core) forgetHistory(ctx context.Context, a Address) error {
 	c.turnedAway.forget(a)
-	c.openings.flush(ctx, c)
+	c.late.flush(ctx, c)
 	for {
 		var items []Item
 		err := c.store.View(ctx, func(tx Tx) (err error) {

@@ -76,6 +76,7 @@ type attempt struct {
 	notice   *challenge // a notice of a new browser to send, once committed
 	newcomer bool       // the person is new
 	ended    []ending   // sessions to cut off, once committed
+	late     []Step     // that went into the history
 }
 
 func (s *Service) answer(ctx context.Context, b Browser, do func(*attempt) (Answer, error)) (Answer, error) {
@@ -166,7 +167,7 @@ func (t *attempt) answerCode(text string) (Answer, error) {
 
 // keep saves the challenge after a wrong answer.
 func (t *attempt) keep(outcome Outcome) error {
-	if err := t.c.note(t.tx, Step{At: t.now, Outcome: outcome}); err != nil {
+	if err := t.s.core.note(t.tx, t.c, Step{At: t.now, Outcome: outcome}); err != nil {
 		return err
 	}
 	return t.c.save(t.tx)
@@ -205,7 +206,8 @@ func (t *attempt) accept(method string) (Answer, error) {
 	}
 	t.c.Used, t.c.Session = true, signIn.Session.ID
 	t.newcomer = t.isNew(person)
-	if err := t.c.noteUsed(t.tx, t.now, method); err != nil {
+	t.late = t.s.core.late.of(t.c.ID)
+	if err := t.s.core.noteUsed(t.tx, t.c, t.now, method); err != nil {
 		return Answer{}, err
 	}
 	return Answer{Verdict: Accepted, SignIn: signIn}, t.c.save(t.tx)
@@ -217,6 +219,7 @@ func (t *attempt) committed(ctx context.Context, out Answer) {
 	core.endedAll(ctx, t.ended)
 	if out.SignIn != nil {
 		core.cache.put(out.SignIn.Session)
+		core.late.written(t.c.ID, t.late)
 		core.census.sessions.Add(1)
 		if t.newcomer {
 			core.census.people.Add(1)

@@ -126,7 +126,7 @@ const flushBatch = 200
 func (c *Core) flushSessions(ctx context.Context) {
 	every(ctx, useWritten, func() {
 		c.cache.flush(ctx, c)
-		c.openings.flush(ctx, c)
+		c.late.flush(ctx, c)
 	})
 }
 

@@ -33,7 +33,7 @@ type Core struct {
 	alarm   alarm
 	census  census
 
-	openings   openings
+	late       lateSteps
 	turnedAway turnedAway
 	revokedAt  atomic.Int64 // unix nanoseconds; sessions from before don't count
 
@@ -162,7 +162,7 @@ func (c *Core) Close() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	c.cache.flush(ctx, c)
-	c.openings.flush(ctx, c)
+	c.late.flush(ctx, c)
 	c.census.keep(ctx, c)
 }
 

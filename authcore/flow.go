@@ -116,7 +116,7 @@ func (s *Service) Link(ctx context.Context, b Browser, token string) (LinkView, 
 // opened notes that the page of a link was shown, to a person or to a scanner.
 func (s *Service) opened(b Browser, c *challenge, v Verdict) {
 	if v == Accepted || v == OtherBrowser {
-		s.core.openings.add(c, s.core.now())
+		s.core.late.add(c.ID, historyKey(c), Step{At: s.core.now(), Outcome: OutcomeLinkOpened})
 	}
 	e := s.event(EventLink, b, c.Address, v.String())
 	e.Challenge = c.ID

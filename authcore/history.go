@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 	"time"
 )
@@ -113,32 +114,29 @@ func (s *Service) decoyOutcome(c *challenge) Outcome {
 	return OutcomeNotAllowed
 }
 
-// note adds a step to the history of c, if that is still kept.
-func (c *challenge) note(tx Tx, step Step) error {
-	return c.changeHistory(tx, func(r *attemptRecord) { r.add(step) })
+// note adds a step to the history of a challenge, if that is still kept.
+func (c *Core) note(tx Tx, of *challenge, step Step) error {
+	return c.changeHistory(tx, historyKey(of), of.ID, func(r *attemptRecord) { r.add(step) })
 }
 
-// noteUsed closes the history of c with the session it was used for.
-func (c *challenge) noteUsed(tx Tx, at time.Time, method string) error {
-	return c.changeHistory(tx, func(r *attemptRecord) {
+// noteUsed closes the history of a challenge with the session it was used for.
+func (c *Core) noteUsed(tx Tx, of *challenge, at time.Time, method string) error {
+	return c.changeHistory(tx, historyKey(of), of.ID, func(r *attemptRecord) {
 		r.add(Step{At: at, Outcome: OutcomeUsed})
-		r.Session, r.Method = c.Session, method
+		r.Session, r.Method = of.Session, method
 		r.Kept = r.At.Add(HistoryOfPeople) // now the address is a person's
 	})
 }
 
-func (c *challenge) changeHistory(tx Tx, change func(*attemptRecord)) error {
-	return changeHistory(tx, historyKey(c), c.ID, change)
-}
-
 // changeHistory changes the history at key of the challenge with id, if it is
-// still kept.
-func changeHistory(tx Tx, key, id string, change func(*attemptRecord)) error {
+// still kept. The late steps of the challenge go with it.
+func (c *Core) changeHistory(tx Tx, key, id string, change func(*attemptRecord)) error {
 	r := &attemptRecord{}
 	ok, err := load(tx, key, r)
 	if err != nil || !ok || r.Challenge != id {
 		return err
 	}
+	r.insert(c.late.of(id))
 	change(r)
 	return save(tx, key, r, r.Kept)
 }
@@ -206,7 +204,7 @@ func (r *attemptRecord) view(now time.Time) Attempt {
 // down) are remembered by this process only, and only the newest thousand of
 // all addresses.
 func (c *Core) Attempts(ctx context.Context, a Address, since time.Time, limit int) ([]Attempt, error) {
-	c.openings.flush(ctx, c)
+	c.late.flush(ctx, c)
 	var found []Attempt
 	now := c.now()
 	err := c.store.View(ctx, func(tx Tx) error {
@@ -231,6 +229,11 @@ func (c *Core) Attempts(ctx context.Context, a Address, since time.Time, limit i
 		return nil, err
 	}
 	return newestFirst(append(c.turnedAway.of(a, since), found...), limit), nil
+}
+
+func newestFirst(all []Attempt, limit int) []Attempt {
+	slices.SortStableFunc(all, func(a, b Attempt) int { return b.At.Compare(a.At) })
+	return all[:min(len(all), limit)]
 }
 
 // turnedAway remembers starts that stored nothing.

@@ -2,6 +2,7 @@ package authcore_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -72,6 +73,42 @@ func TestHistoryOfASignIn(t *testing.T) {
 		wantAll(t, steps(a), authcore.OutcomeQueued, authcore.OutcomeAccepted, authcore.OutcomeWrongCode,
 			authcore.OutcomeLinkOpened, authcore.OutcomeUsed)
 		want(t, a.Steps[2].Count, 2)
+	})
+}
+
+// That a sender took a mail is written with the next thing that happens, or after
+// a minute.
+func TestHistoryOfWhatIsWrittenLate(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		written := func(what authcore.Outcome) int {
+			synctest.Wait()
+			n := 0
+			for key, value := range h.contents() {
+				if strings.HasPrefix(key, "history/") {
+					n += strings.Count(value, `"`+string(what)+`"`)
+				}
+			}
+			return n
+		}
+		b := h.browser()
+		b.begin(alice)
+		want(t, written(authcore.OutcomeAccepted), 0)
+		time.Sleep(61 * time.Second)
+		want(t, written(authcore.OutcomeAccepted), 1)
+		b.resend()
+		want(t, written(authcore.OutcomeAccepted), 1)
+		wantAll(t, steps(h.attempts(alice)[0]), authcore.OutcomeQueued, authcore.OutcomeAccepted, authcore.OutcomeQueued, authcore.OutcomeAccepted)
+		time.Sleep(61 * time.Second)
+		b.resend()
+		b.answer(h.sender.last(t).Code)
+		want(t, written(authcore.OutcomeUsed), 1)
+		time.Sleep(61 * time.Second)
+		want(t, written(authcore.OutcomeAccepted), 3)
+		b = h.browser()
+		b.begin(alice)
+		synctest.Wait()
+		h.reopen() // what is held is written at the end
+		want(t, written(authcore.OutcomeAccepted), 4)
 	})
 }
 

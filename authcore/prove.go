@@ -253,7 +253,7 @@ func (t *proving) code() (Proved, error) {
 			return Proved{}, err
 		}
 	}
-	if err := t.c.note(t.tx, step); err != nil {
+	if err := t.s.core.note(t.tx, t.c, step); err != nil {
 		return Proved{}, err
 	}
 	return out, t.c.save(t.tx)

@@ -7,7 +7,7 @@ func (t *proving) consume(method string) (Verdict, error) {
 		return Unknown, err
 	}
 	t.c.Used, t.c.API.UsedAt, t.c.API.Method = true, t.now, method
-	if err := t.c.note(t.tx, Step{At: t.now, Outcome: OutcomeUsed}); err != nil {
+	if err := t.s.core.note(t.tx, t.c, Step{At: t.now, Outcome: OutcomeUsed}); err != nil {
 		return Unknown, err
 	}
 	if t.in.Forget {

@@ -51,6 +51,7 @@ func (q *queue) load(ctx context.Context) error {
 
 // forget takes a mail out of the store, unless it was queued again meanwhile.
 // It does so also while the queue stops: what was sent must not be sent again.
+// That it was can be told later.
 func (q *queue) forget(m *mail) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
@@ -60,11 +61,12 @@ func (q *queue) forget(m *mail) error {
 		again = again || w.key == m.key
 	}
 	q.mu.Unlock()
+	q.tellLater(m)
 	return q.core.store.Update(ctx, func(tx Tx) error {
 		if !again {
 			tx.Delete(m.key)
 		}
-		return m.tell(tx)
+		return q.tell(tx, m)
 	})
 }
 
@@ -75,7 +77,7 @@ func (q *queue) record(m *mail) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	err := q.core.store.Update(ctx, m.tell)
+	err := q.core.store.Update(ctx, func(tx Tx) error { return q.tell(tx, m) })
 	if err == nil {
 		m.news = nil
 	}
@@ -84,13 +86,20 @@ func (q *queue) record(m *mail) error {
 
 // tell adds the news of a mail to the history of its challenge. Mails that tell
 // of a sign-in, and don't make one, have none.
-func (m *mail) tell(tx Tx) error {
+func (q *queue) tell(tx Tx, m *mail) error {
 	if len(m.news) == 0 || m.kind != "" {
 		return nil
 	}
-	return changeHistory(tx, m.history, m.challenge, func(r *attemptRecord) {
+	return q.core.changeHistory(tx, m.history, m.challenge, func(r *attemptRecord) {
 		for _, step := range m.news {
 			r.add(step)
 		}
 	})
+}
+
+// tellLater leaves to the late steps that a sender took a mail.
+func (q *queue) tellLater(m *mail) {
+	if len(m.news) == 1 && m.news[0].Outcome == OutcomeAccepted && m.kind == "" && q.core.late.add(m.challenge, m.history, m.news[0]) {
+		m.news = nil
+	}
 }

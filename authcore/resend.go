@@ -83,7 +83,7 @@ func (t *attempt) send() (Answer, error) {
 	t.queued = t.c
 	t.wished("resent")
 	if !t.c.Decoy {
-		if err := t.c.note(t.tx, Step{At: t.now, Outcome: OutcomeQueued}); err != nil {
+		if err := t.s.core.note(t.tx, t.c, Step{At: t.now, Outcome: OutcomeQueued}); err != nil {
 			return Answer{}, err
 		}
 	}
