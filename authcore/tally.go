@@ -1,10 +1,10 @@
 package authcore
 
 import (
+	"bytes"
 	"errors"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -38,30 +38,48 @@ func (t tally) text() []byte {
 }
 
 // parse reads what text wrote, now or before times were distances.
-func (t *tally) parse(b []byte) error {
-	text, begins := strings.CutPrefix(strings.TrimSpace(string(b)), "[")
-	text, ends := strings.CutSuffix(text, "]")
+func (t *tally) parse(text []byte) error {
+	rest, begins := bytes.CutPrefix(bytes.TrimSpace(text), []byte("["))
+	rest, ends := bytes.CutSuffix(rest, []byte("]"))
 	if !begins || !ends {
 		return errBrokenTally
 	}
-	*t = make(tally, 0, strings.Count(text, ",")/2+2)
+	var buf [2 * tallyCells]int64
+	numbers, ok := appendNumbers(buf[:0], rest)
+	if !ok || len(numbers)%2 != 0 {
+		return errBrokenTally
+	}
+	*t = make(tally, 0, len(numbers)/2+1)
 	before := int64(0)
-	for text != "" {
-		var later, count string
-		later, text, _ = strings.Cut(text, ",")
-		count, text, _ = strings.Cut(text, ",")
-		distance, err := strconv.ParseInt(strings.TrimSpace(later), 10, 64)
-		n, err2 := strconv.Atoi(strings.TrimSpace(count))
-		if err != nil || err2 != nil {
-			return errBrokenTally
-		}
-		if distance >= noDistance {
+	for i := 0; i < len(numbers); i += 2 {
+		if numbers[i] >= noDistance {
 			before = 0 // every time was written so until November 2026
 		}
-		before += distance
-		*t = append(*t, cell{before, n})
+		before += numbers[i]
+		*t = append(*t, cell{before, int(numbers[i+1])})
 	}
 	return nil
+}
+
+// appendNumbers reads a list of numbers with commas between them.
+func appendNumbers(to []int64, list []byte) (numbers []int64, ok bool) {
+	n, digits, ended := int64(0), 0, false
+	for _, c := range list {
+		switch {
+		case '0' <= c && c <= '9' && !ended && digits < 18:
+			n, digits = n*10+int64(c-'0'), digits+1
+		case c == ',' && digits > 0:
+			to, n, digits, ended = append(to, n), 0, 0, false
+		case c == ' ' || c == '\n':
+			ended = digits > 0
+		default:
+			return nil, false
+		}
+	}
+	if digits > 0 {
+		to = append(to, n)
+	}
+	return to, digits > 0 || len(bytes.TrimSpace(list)) == 0
 }
 
 // noDistance is a time in 2001, and no distance between two.

@@ -20,7 +20,7 @@ func TestTallyInTheStore(t *testing.T) {
 	if err := got.parse([]byte("[1795306913940,1,1795306914000,2]")); err != nil || !slices.Equal(got, tally{{1795306913940, 1}, {1795306914000, 2}}) {
 		t.Errorf("as it was written before: %v, %v", got, err)
 	}
-	for _, bad := range []string{`[1]`, `[1,2,3]`, `[1,"2"]`, `[{"t":1,"n":2}]`, `{}`, `[1.5,2]`} {
+	for _, bad := range []string{`[1]`, `[1,2,3]`, `[1,"2"]`, `[{"t":1,"n":2}]`, `{}`, `[1.5,2]`, `[1 2,3]`, `[1,]`, `[,1]`, `[-1,2]`, `[9999999999999999999,1]`} {
 		if err := got.parse([]byte(bad)); err == nil {
 			t.Errorf("%s is a tally", bad)
 		}
