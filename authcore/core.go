@@ -171,7 +171,7 @@ func (c *Core) Close() {
 // is closed the one before it takes over, so that a configuration that was
 // refused halfway leaves the old one in charge.
 func (c *Core) Use(cfg Config) *Service {
-	s := &Service{core: c, cfg: cfg, machines: newMachines(cfg.Machines, c.now())}
+	s := &Service{core: c, cfg: cfg, machines: newMachines(cfg.Machines, c.now()), couriers: newCouriers(cfg)}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.services = append(c.services, s)

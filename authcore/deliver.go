@@ -29,7 +29,7 @@ func (q *queue) deliver(ctx context.Context, m *mail) error {
 		s.observe(Event{Name: EventMailFailed, Address: c.Address, Challenge: c.ID, Reason: "compose", Letter: m.kind})
 		return nil
 	}
-	for _, courier := range s.couriers(m.text) {
+	for _, courier := range s.couriersOf(m.text) {
 		fault, err := q.try(ctx, s, courier, m, c, message)
 		if err == nil || fault == Rejected {
 			return nil

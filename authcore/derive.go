@@ -120,5 +120,7 @@ func randomID() string {
 // hashToken is how the store knows a token that only its holder has.
 func hashToken(token string) string {
 	sum := sha256.Sum256([]byte(token))
-	return hex.EncodeToString(sum[:])
+	var text [2 * sha256.Size]byte
+	hex.Encode(text[:], sum[:])
+	return string(text[:])
 }

@@ -110,17 +110,7 @@ type recorder struct {
 	name string
 }
 
-func (r *recorder) Name() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return cmp.Or(r.name, "recorder")
-}
-
-func (r *recorder) rename(name string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.name = name
-}
+func (r *recorder) Name() string { return cmp.Or(r.name, "recorder") }
 
 func (r *recorder) Send(_ context.Context, m authcore.Message) error {
 	r.mu.Lock()

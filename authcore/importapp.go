@@ -39,7 +39,7 @@ func (in *exportAppPerson) problem(now time.Time) string {
 	case len(in.Metadata) > 0 && !bytes.HasPrefix(in.Metadata, []byte("{")):
 		return "metadata is not a JSON object"
 	}
-	if text, err := encode(in.person()); err != nil || len(text) > MaxValueLen {
+	if !fits(in.person()) {
 		return "the person is larger than a record may be"
 	}
 	return ""

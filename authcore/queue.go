@@ -105,7 +105,7 @@ func (q *queue) sendersDown(text bool) bool {
 	if s == nil || !slices.ContainsFunc(q.waiting, func(m *mail) bool { return m.text == text }) {
 		return false
 	}
-	for _, courier := range s.couriers(text) {
+	for _, courier := range s.couriersOf(text) {
 		if !q.failed[courier.name] {
 			return false
 		}

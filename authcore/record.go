@@ -99,7 +99,9 @@ func brokenRecord(key string, err error) error {
 }
 
 func save(tx Tx, key string, v any, expires time.Time) error {
-	value, err := encode(v)
+	e := encoders.Get().(*encoder)
+	defer encoders.Put(e)
+	value, err := e.encode(v)
 	if err != nil {
 		return fmt.Errorf("encoding the record at %s: %w", keyKind(key), err)
 	}
@@ -107,20 +109,27 @@ func save(tx Tx, key string, v any, expires time.Time) error {
 	return nil
 }
 
-// encode is json.Marshal without its care for HTML, which makes six bytes of
-// each < in what apps store: that could grow beyond MaxValueLen.
-func encode(v any) ([]byte, error) {
+// fits tells whether v can be saved.
+func fits(v any) bool {
 	e := encoders.Get().(*encoder)
 	defer encoders.Put(e)
-	e.text.Reset()
-	err := e.Encode(v)
-	return bytes.Clone(bytes.TrimSuffix(e.text.Bytes(), []byte("\n"))), err
+	value, err := e.encode(v)
+	return err == nil && len(value) <= MaxValueLen
 }
 
 // encoder is a json.Encoder with what it writes to.
 type encoder struct {
 	*json.Encoder
 	text bytes.Buffer
+}
+
+// encode is json.Marshal without its care for HTML, which makes six bytes of
+// each < in what apps store: that could grow beyond MaxValueLen. The text is
+// good until the next.
+func (e *encoder) encode(v any) ([]byte, error) {
+	e.text.Reset()
+	err := e.Encode(v)
+	return bytes.TrimSuffix(e.text.Bytes(), []byte("\n")), err
 }
 
 var encoders = sync.Pool{New: func() any {

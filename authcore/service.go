@@ -79,6 +79,7 @@ type Service struct {
 	core     *Core
 	cfg      Config
 	machines machines
+	couriers couriers
 }
 
 // Close takes the configuration out of use.

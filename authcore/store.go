@@ -41,8 +41,8 @@ type Tx interface {
 	// what the same Update has put. The caller owns the slices.
 	Get(keys ...string) ([][]byte, error)
 
-	// Put sets key to value until expires; the zero time means for ever.
-	// A time that has passed is allowed and makes the key absent.
+	// Put sets key to a copy of value until expires; the zero time means for
+	// ever. A time that has passed is allowed and makes the key absent.
 	Put(key string, value []byte, expires time.Time)
 
 	// Delete removes key. Deleting an absent key does nothing.

@@ -34,23 +34,28 @@ type courier struct {
 	send func(ctx context.Context, c *challenge, m Message) error
 }
 
-// couriers are the senders of one kind, in the order in which they are tried.
-func (s *Service) couriers(text bool) []courier {
-	var out []courier
-	if !text {
-		for _, sender := range s.cfg.Senders {
-			out = append(out, courier{name: sender.Name(), send: func(ctx context.Context, _ *challenge, m Message) error {
-				return sender.Send(ctx, m)
-			}})
-		}
-		return out
+// couriers are the senders of each kind, in the order in which they are tried.
+type couriers struct{ mail, text []courier }
+
+func newCouriers(cfg Config) (all couriers) {
+	for _, sender := range cfg.Senders {
+		all.mail = append(all.mail, courier{name: sender.Name(), send: func(ctx context.Context, _ *challenge, m Message) error {
+			return sender.Send(ctx, m)
+		}})
 	}
-	for _, sender := range s.cfg.Texts {
-		out = append(out, courier{"sms " + sender.Name(), true, func(ctx context.Context, c *challenge, m Message) error {
+	for _, sender := range cfg.Texts {
+		all.text = append(all.text, courier{"sms " + sender.Name(), true, func(ctx context.Context, c *challenge, m Message) error {
 			return sender.SendText(ctx, Text{ID: hashToken("text " + c.ID)[:32], To: c.API.Phone, Body: m.Text, Code: m.Code, Link: m.Link})
 		}})
 	}
-	return out
+	return all
+}
+
+func (s *Service) couriersOf(text bool) []courier {
+	if text {
+		return s.couriers.text
+	}
+	return s.couriers.mail
 }
 
 // text tells whether the challenge goes out as a text message.

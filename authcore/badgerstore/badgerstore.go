@@ -143,7 +143,7 @@ func (s *Store) View(ctx context.Context, fn func(authcore.Tx) error) error {
 	defer s.calls.Done()
 	txn := s.db.NewTransaction(false)
 	defer txn.Discard()
-	return fn(&viewTx{reader{txn, s.now()}})
+	return fn(&viewTx{reader{txn: txn, now: s.now()}})
 }
 
 // Update runs fn in its turn and returns when what it wrote is on disk. A

@@ -70,7 +70,7 @@ func (g *group) run(ctx context.Context, fn func(authcore.Tx) error) error {
 	if err := g.begin(); err != nil {
 		return err
 	}
-	tx := &updateTx{reader: reader{g.txn, g.store.now()}, writes: map[string]*write{}}
+	tx := &updateTx{reader: reader{txn: g.txn, now: g.store.now()}, writes: map[string]*write{}}
 	if err := fn(tx); err != nil {
 		return err
 	}

@@ -29,7 +29,9 @@ const (
 	garbageSlack = time.Hour
 )
 
-func dbKey(key string) []byte { return append([]byte{recordKey}, key...) }
+func dbKey(key string) []byte { return appendKey(nil, key) }
+
+func appendKey(to []byte, key string) []byte { return append(append(to, recordKey), key...) }
 
 func encode(value []byte, expires time.Time) []byte {
 	b := make([]byte, headerLen, headerLen+len(value))
@@ -74,10 +76,12 @@ func garbageTime(expires, now time.Time) uint64 {
 type reader struct {
 	txn *badger.Txn
 	now time.Time
+	key []byte // the last one
 }
 
-func (r reader) get(key string) ([]byte, error) {
-	item, err := r.txn.Get(dbKey(key))
+func (r *reader) get(key string) ([]byte, error) {
+	r.key = appendKey(r.key[:0], key)
+	item, err := r.txn.Get(r.key)
 	if errors.Is(err, badger.ErrKeyNotFound) {
 		return nil, nil
 	}
@@ -92,7 +96,7 @@ func (r reader) get(key string) ([]byte, error) {
 	return value, err
 }
 
-func (r reader) Scan(prefix, after string, limit int) ([]authcore.Item, error) {
+func (r *reader) Scan(prefix, after string, limit int) ([]authcore.Item, error) {
 	opts := badger.IteratorOptions{Prefix: dbKey(prefix)}
 	it := r.txn.NewIterator(opts)
 	defer it.Close()
@@ -117,7 +121,7 @@ func start(prefix, after string) string {
 	return after + "\x00"
 }
 
-func (r reader) item(i *badger.Item) (authcore.Item, error) {
+func (r *reader) item(i *badger.Item) (authcore.Item, error) {
 	b, err := i.ValueCopy(nil)
 	if err != nil {
 		return authcore.Item{}, fmt.Errorf("badgerstore: reading: %w", cause(err))
