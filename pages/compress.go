@@ -46,18 +46,18 @@ func deflaters(level int) *sync.Pool {
 	}}
 }
 
-// compress makes a gzip stream of a page. If fixed is in it, its compressed form
+// compress writes a page as a gzip stream. If fixed is in it, its compressed form
 // stands in its place: a stream may be put together from pieces of which none
 // looks back into another.
-func compress(body []byte, fixed fixedPart) []byte {
+func compress(out *bytes.Buffer, body []byte, fixed fixedPart) {
 	if len(body) > long {
-		return compressWith(thorough, body, fixed)
+		compressWith(thorough, out, body, fixed)
+		return
 	}
-	return compressWith(quick, body, fixed)
+	compressWith(quick, out, body, fixed)
 }
 
-func compressWith(pool *sync.Pool, body []byte, fixed fixedPart) []byte {
-	out := bytes.NewBuffer(make([]byte, 0, 512+len(body)/2))
+func compressWith(pool *sync.Pool, out *bytes.Buffer, body []byte, fixed fixedPart) {
 	out.WriteString(gzipHeader)
 	w := pool.Get().(*flate.Writer)
 	defer pool.Put(w)
@@ -74,9 +74,8 @@ func compressWith(pool *sync.Pool, body []byte, fixed fixedPart) []byte {
 	w.Reset(out)
 	_, _ = w.Write(rest)
 	_ = w.Close()
-	end := binary.LittleEndian.AppendUint32(nil, crc32.ChecksumIEEE(body))
+	end := binary.LittleEndian.AppendUint32(out.AvailableBuffer(), crc32.ChecksumIEEE(body))
 	out.Write(binary.LittleEndian.AppendUint32(end, uint32(len(body))))
-	return out.Bytes()
 }
 
 // staticFile is served as it is, to everybody.
@@ -87,11 +86,12 @@ type staticFile struct {
 }
 
 func newFile(contentType string, content []byte) staticFile {
-	zipped := compressWith(best, content, fixedPart{})
-	if len(zipped) >= len(content) {
-		zipped = nil
+	var zipped bytes.Buffer
+	compressWith(best, &zipped, content, fixedPart{})
+	if zipped.Len() >= len(content) {
+		return staticFile{contentType, content, nil}
 	}
-	return staticFile{contentType, content, zipped}
+	return staticFile{contentType, content, bytes.Clone(zipped.Bytes())}
 }
 
 // acceptsGzip reads Accept-Encoding. "gzip;q=0" is a no; "*" alone is none of

@@ -1,6 +1,7 @@
 package pages
 
 import (
+	"bytes"
 	"net/http"
 	"strings"
 
@@ -29,7 +30,9 @@ func (e *exchange) frontPage() {
 			return
 		}
 		if key.zipped {
-			body = compress(body, e.p.look.fixed)
+			var zipped bytes.Buffer
+			compress(&zipped, body, e.p.look.fixed)
+			body = bytes.Clone(zipped.Bytes())
 		}
 		if len(query) <= maxFrontQuery {
 			e.p.fronts.put(key, body)
