@@ -92,6 +92,8 @@ type use struct {
 	sid  string
 	at   time.Time
 	live *liveSession // nil if it has left the cache
+
+	before, after uint64 // digests of the record, once it is written
 }
 
 // used returns the uses that are not written yet, and forgets sessions that
@@ -107,7 +109,7 @@ func (c *cache) used(now time.Time) []use {
 			continue
 		}
 		if l.seen.Load() > l.written.Load() {
-			uses = append(uses, use{s.root(), time.UnixMilli(l.seen.Load()), l})
+			uses = append(uses, use{sid: s.root(), at: time.UnixMilli(l.seen.Load()), live: l})
 		}
 	}
 	for sid, at := range c.unwritten {
@@ -145,6 +147,7 @@ func (c *cache) flush(ctx context.Context, core *Core) {
 		for _, u := range batch {
 			if u.live != nil {
 				u.live.written.Store(u.at.UnixMilli())
+				u.live.record.CompareAndSwap(u.before, u.after) // it has no news
 			} else if c.unwritten[u.sid].Equal(u.at) {
 				delete(c.unwritten, u.sid)
 			}
@@ -155,22 +158,35 @@ func (c *cache) flush(ctx context.Context, core *Core) {
 
 func (c *Core) writeUses(ctx context.Context, batch []use) error {
 	return c.store.Update(ctx, func(tx Tx) error {
-		for _, u := range batch {
-			r, err := loadSession(tx, u.sid)
-			if err != nil {
-				return err
-			}
-			if r == nil || !r.EndedAt.IsZero() || !u.at.After(r.LastSeen) {
-				continue
-			}
-			r.LastSeen = u.at
-			if u.live != nil {
-				r.Sites = u.live.sites.names(r.Sites)
-			}
-			if err := r.save(tx); err != nil {
+		for i := range batch {
+			if err := batch[i].write(tx); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+}
+
+func (u *use) write(tx Tx) error {
+	records, err := tx.Get(keySession + u.sid)
+	if err != nil {
+		return err
+	}
+	u.before = recordDigest(records[0])
+	u.after = u.before
+	r, err := loadSession(tx, u.sid)
+	if err != nil || r == nil || !r.EndedAt.IsZero() || !u.at.After(r.LastSeen) {
+		return err
+	}
+	r.LastSeen = u.at
+	if u.live != nil {
+		r.Sites = u.live.sites.names(r.Sites)
+	}
+	if err := r.save(tx); err != nil {
+		return err
+	}
+	if records, err = tx.Get(keySession + u.sid); err == nil {
+		u.after = recordDigest(records[0])
+	}
+	return err
 }

@@ -172,11 +172,14 @@ func (c *Core) reread(ctx context.Context, live *liveSession) error {
 	var r *sessionRecord
 	var p *person
 	same := false
-	err := c.store.View(ctx, func(tx Tx) (err error) {
-		if same, err = live.isSame(tx, old); err != nil || same {
+	err := c.store.View(ctx, func(tx Tx) error {
+		values, err := tx.Get(keySession+old.ID, keyPerson+old.Subject)
+		if err != nil {
 			return err
 		}
-		r, p, err = loadWithPerson(tx, old.ID)
+		if same = live.isSame(old, values); !same {
+			r, p, err = loadWithPerson(tx, old.ID)
+		}
 		return err
 	})
 	if err != nil {
@@ -201,26 +204,20 @@ func (c *Core) reread(ctx context.Context, live *liveSession) error {
 	return nil
 }
 
-// isSame tells whether the records of a session read as they did the last time,
-// byte by byte: making sense of them takes longer than all the rest. Of a
-// session that hangs on another it cannot be told.
-func (l *liveSession) isSame(tx Tx, s *Session) (bool, error) {
+// isSame tells whether the records of a session and its person are as they were
+// the last time, byte by byte: making sense of them takes longer than all the
+// rest. Of a session that hangs on another it cannot be told.
+func (l *liveSession) isSame(s *Session, records [][]byte) bool {
 	if s.Parent != "" {
-		l.digest.Store(0)
-		return false, nil
+		l.record.Store(0)
+		return false
 	}
-	values, err := tx.Get(keySession+s.ID, keyPerson+s.Subject)
-	if err != nil {
-		return false, err
-	}
-	var h maphash.Hash
-	h.SetSeed(digestSeed)
-	for _, v := range values {
-		maphash.WriteComparable(&h, len(v))
-		_, _ = h.Write(v)
-	}
-	digest := h.Sum64() | 1 // never 0, which no digest is
-	return l.digest.Swap(digest) == digest, nil
+	record, person := recordDigest(records[0]), recordDigest(records[1])
+	sameRecord, samePerson := l.record.Swap(record) == record, l.person.Swap(person) == person
+	return sameRecord && samePerson
 }
+
+// recordDigest is the same for the same bytes, in this process, and never 0.
+func recordDigest(record []byte) uint64 { return maphash.Bytes(digestSeed, record) | 1 }
 
 var digestSeed = maphash.MakeSeed()
