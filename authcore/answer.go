@@ -82,6 +82,7 @@ type attempt struct {
 func (s *Service) answer(ctx context.Context, b Browser, do func(*attempt) (Answer, error)) (Answer, error) {
 	var out Answer
 	var t *attempt
+	s.core.fresh.drop(b.Flow)
 	err := s.core.store.Update(ctx, func(tx Tx) (err error) {
 		t = &attempt{s: s, tx: tx, b: b, now: s.core.now()}
 		out, err = do(t)

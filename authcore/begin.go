@@ -22,6 +22,8 @@ type Begun struct {
 	RetryAfter time.Duration
 	FlowCookie string // with Accepted: the browser's flow cookie, to be set anew
 	Flow       string // with Accepted: which of the browser's flows this is
+
+	view *Flow // that flow
 }
 
 // Begin starts a sign-in: a challenge is stored and its mail queued, in one
@@ -47,6 +49,9 @@ func (s *Service) Begin(ctx context.Context, b Browser, in Start) (Begun, error)
 		return Begun{}, err
 	}
 	s.began(b, in, out, c, isNew)
+	if isNew {
+		s.core.fresh.put(out.FlowCookie, out.view, s.core.now())
+	}
 	return out, nil
 }
 
@@ -98,7 +103,8 @@ func (s *Service) begin(tx Tx, b Browser, in Start) (out Begun, c *challenge, is
 	}
 	f := flowRecord{ID: randomToken(9), Challenge: c.ID, ReturnTo: in.ReturnTo, Language: in.Language, Public: in.Public}
 	flows.add(f)
-	return Begun{Verdict: Accepted, FlowCookie: cookie, Flow: f.ID}, c, isNew, flows.save(tx, now)
+	t := &attempt{s: s, tx: tx, b: b, now: now, f: &f, c: c}
+	return Begun{Verdict: Accepted, FlowCookie: cookie, Flow: f.ID, view: t.view()}, c, isNew, flows.save(tx, now)
 }
 
 // startLimits are the counters that a start must fit and counts for. A browser

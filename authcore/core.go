@@ -34,6 +34,7 @@ type Core struct {
 	census  census
 
 	late       lateSteps
+	fresh      freshFlows
 	turnedAway turnedAway
 	revokedAt  atomic.Int64 // unix nanoseconds; sessions from before don't count
 

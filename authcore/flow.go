@@ -28,6 +28,10 @@ func (s *Service) Flow(ctx context.Context, b Browser, id string) (*Flow, error)
 	if b.Flow == "" {
 		return nil, nil
 	}
+	if f := s.core.fresh.take(b, id, s.core.now()); f != nil {
+		_, f.MailDown = s.core.queue.down()
+		return f, nil
+	}
 	var out *Flow
 	err := s.core.store.View(ctx, func(tx Tx) error {
 		t := &attempt{s: s, tx: tx, b: b, now: s.core.now()}
