@@ -183,7 +183,8 @@ func (d *device) prove(tx Tx, a Address, now time.Time) error {
 	return save(tx, keyDevice+d.Hash, d, now.Add(DeviceLifetime))
 }
 
-// coarseNetwork is what a mail may say of where a code was asked for.
+// coarseNetwork is what a mail may say of where a code was asked for; nothing
+// if that is this machine or not known, as behind a Unix socket.
 func coarseNetwork(a netip.Addr) string {
 	a = a.Unmap().WithZone("")
 	bits := 24
@@ -191,7 +192,7 @@ func coarseNetwork(a netip.Addr) string {
 		bits = 48
 	}
 	p, err := a.Prefix(bits)
-	if err != nil || a.IsLoopback() {
+	if err != nil || !p.IsValid() || a.IsLoopback() {
 		return ""
 	}
 	return p.String()

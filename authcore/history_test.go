@@ -1,6 +1,7 @@
 package authcore_test
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -109,6 +110,21 @@ func TestHistoryOfWhatIsWrittenLate(t *testing.T) {
 		synctest.Wait()
 		h.reopen() // what is held is written at the end
 		want(t, written(authcore.OutcomeAccepted), 4)
+	})
+}
+
+// Behind a Unix socket nobody knows a client's address.
+func TestUnknownNetworkIsNotNamed(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		b := h.browser()
+		b.Client = netip.Addr{}
+		b.signIn(alice)
+		want(t, h.attempts(alice)[0].Network, "")
+		for key, value := range h.contents() {
+			if strings.Contains(value, "invalid") {
+				t.Errorf("%s: %s", key, value)
+			}
+		}
 	})
 }
 
