@@ -89,11 +89,12 @@ var errBrokenTally = errors.New("a tally is a list of times and counts in turns"
 
 const tallyCells = 64
 
-// add counts n events at now and forgets what no rate looks at any more.
+// add counts n events at now and forgets what no rate looks at any more. It
+// takes t over, as append does.
 func (t tally) add(now time.Time, n int, rates []Rate) tally {
 	at := now.UnixMilli()
 	oldest := at - longest(rates).Milliseconds()
-	t = slices.DeleteFunc(slices.Clone(t), func(c cell) bool { return c.T < oldest })
+	t = slices.DeleteFunc(t, func(c cell) bool { return c.T < oldest })
 	if last := len(t) - 1; last >= 0 && t[last].T >= at {
 		t[last].N += n // also when the clock went back
 	} else {
