@@ -115,14 +115,11 @@ func (e *exchange) json(status int, value any) {
 // write sends a body made for this visitor, compressed if the browser takes it:
 // Caddy's encode comes after us. fixed is a part of it, or nothing.
 func (e *exchange) write(status int, body []byte, fixed fixedPart) {
-	if !e.zips() {
-		e.send(status, body)
+	if e.zips() {
+		e.send(status, compress(body, fixed))
 		return
 	}
-	zipped := borrowBuffer()
-	defer giveBack(zipped)
-	compress(zipped, body, fixed)
-	e.send(status, zipped.Bytes())
+	e.send(status, body)
 }
 
 // zips tells whether the body is to be compressed, and says so.

@@ -24,7 +24,7 @@ func TestBudgets(t *testing.T) {
 		for _, v := range l.Samples(c.lang()) {
 			var page strings.Builder
 			check(t, l.render(&page, v))
-			n := len(compressed([]byte(page.String()), l.fixed))
+			n := len(compress([]byte(page.String()), l.fixed))
 			heaviest["page"] = max(heaviest["page"], n)
 			if n > maxPage || page.Len() > maxRaw {
 				t.Errorf("%s %s in %s has %d bytes, %d compressed", v.Screen, v.State, v.Lang, page.Len(), n)

@@ -63,11 +63,8 @@ func (e *exchange) codePage(f *authcore.Flow) {
 	values[gapLogin] = html.EscapeString(v.Login)
 	values[gapWhen] = html.EscapeString(v.When)
 	values[gapSeconds] = strconv.Itoa(v.ResendIn)
-	page := borrowBuffer()
-	defer giveBack(page)
-	form.fill(page, values)
 	e.headPage(v.Lang, v.target)
-	e.write(http.StatusOK, page.Bytes(), form.head)
+	e.write(http.StatusOK, form.fill(values), form.head)
 }
 
 // codeMarked is the form for a code with marks where it has gaps.

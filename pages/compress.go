@@ -46,18 +46,18 @@ func deflaters(level int) *sync.Pool {
 	}}
 }
 
-// compress writes a page as a gzip stream. If fixed is in it, its compressed form
+// compress makes a gzip stream of a page. If fixed is in it, its compressed form
 // stands in its place: a stream may be put together from pieces of which none
 // looks back into another.
-func compress(out *bytes.Buffer, body []byte, fixed fixedPart) {
+func compress(body []byte, fixed fixedPart) []byte {
 	if len(body) > long {
-		compressWith(thorough, out, body, fixed)
-		return
+		return compressWith(thorough, body, fixed)
 	}
-	compressWith(quick, out, body, fixed)
+	return compressWith(quick, body, fixed)
 }
 
-func compressWith(pool *sync.Pool, out *bytes.Buffer, body []byte, fixed fixedPart) {
+func compressWith(pool *sync.Pool, body []byte, fixed fixedPart) []byte {
+	out := bytes.NewBuffer(make([]byte, 0, 512+len(body)/2))
 	out.WriteString(gzipHeader)
 	w := pool.Get().(*flate.Writer)
 	defer pool.Put(w)
@@ -74,8 +74,9 @@ func compressWith(pool *sync.Pool, out *bytes.Buffer, body []byte, fixed fixedPa
 	w.Reset(out)
 	_, _ = w.Write(rest)
 	_ = w.Close()
-	end := binary.LittleEndian.AppendUint32(out.AvailableBuffer(), crc32.ChecksumIEEE(body))
+	end := binary.LittleEndian.AppendUint32(nil, crc32.ChecksumIEEE(body))
 	out.Write(binary.LittleEndian.AppendUint32(end, uint32(len(body))))
+	return out.Bytes()
 }
 
 // staticFile is served as it is, to everybody.
@@ -86,12 +87,11 @@ type staticFile struct {
 }
 
 func newFile(contentType string, content []byte) staticFile {
-	var zipped bytes.Buffer
-	compressWith(best, &zipped, content, fixedPart{})
-	if zipped.Len() >= len(content) {
-		return staticFile{contentType, content, nil}
+	zipped := compressWith(best, content, fixedPart{})
+	if len(zipped) >= len(content) {
+		zipped = nil
 	}
-	return staticFile{contentType, content, bytes.Clone(zipped.Bytes())}
+	return staticFile{contentType, content, zipped}
 }
 
 // acceptsGzip reads Accept-Encoding. "gzip;q=0" is a no; "*" alone is none of

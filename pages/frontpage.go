@@ -1,7 +1,6 @@
 package pages
 
 import (
-	"bytes"
 	"net/http"
 	"strings"
 
@@ -30,9 +29,7 @@ func (e *exchange) frontPage() {
 			return
 		}
 		if key.zipped {
-			var zipped bytes.Buffer
-			compress(&zipped, body, e.p.look.fixed)
-			body = bytes.Clone(zipped.Bytes())
+			body = compress(body, e.p.look.fixed)
 		}
 		if len(query) <= maxFrontQuery {
 			e.p.fronts.put(key, body)

@@ -46,7 +46,7 @@ func (m *Mails) parts(v *MailView) (text, htmlText string, err error) {
 		form = mailForm{cut(text), cut(htmlText)}
 		m.forms.put(key, form)
 	}
-	return form.text.filled(values), form.html.filled(escaped), nil
+	return string(form.text.fill(values)), string(form.html.fill(escaped)), nil
 }
 
 // marked is the view of a mail with marks where it has gaps.

@@ -1,7 +1,6 @@
 package pages
 
 import (
-	"bytes"
 	"crypto/rand"
 	"encoding/binary"
 	"strconv"
@@ -53,19 +52,19 @@ func cut(text string) *stencil {
 	}
 }
 
-// fill writes the text with values in the gaps. They have to be escaped.
-func (s *stencil) fill(out *bytes.Buffer, values []string) {
-	for i, gap := range s.gaps {
-		out.WriteString(s.pieces[i])
-		out.WriteString(values[gap])
+// fill returns the text with values in the gaps. They have to be escaped.
+func (s *stencil) fill(values []string) []byte {
+	n := 0
+	for _, piece := range s.pieces {
+		n += len(piece)
 	}
-	out.WriteString(s.pieces[len(s.gaps)])
-}
-
-// filled returns what fill writes.
-func (s *stencil) filled(values []string) string {
-	out := borrowBuffer()
-	defer giveBack(out)
-	s.fill(out, values)
-	return out.String()
+	for _, gap := range s.gaps {
+		n += len(values[gap])
+	}
+	text := make([]byte, 0, n)
+	for i, gap := range s.gaps {
+		text = append(text, s.pieces[i]...)
+		text = append(text, values[gap]...)
+	}
+	return append(text, s.pieces[len(s.gaps)]...)
 }

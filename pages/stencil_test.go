@@ -22,7 +22,7 @@ func TestStencil(t *testing.T) {
 		{"a" + marks[0] + "b" + marks[1], values("", marks[0]), "ab" + marks[0]},
 		{marks[len(marks)-1] + "s", append(values()[:len(marks)-1], "59"), "59s"},
 	} {
-		if got := cut(c.text).filled(c.values); got != c.want {
+		if got := string(cut(c.text).fill(c.values)); got != c.want {
 			t.Errorf("%.60q is filled as %.60q, want %.60q", c.text, got, c.want)
 		}
 	}
