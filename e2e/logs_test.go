@@ -8,7 +8,7 @@ func TestLogSearch(t *testing.T) {
 	if got := lineWith(text, "482913"); got != "the code 482913 is here" {
 		t.Errorf("the line with the code: %q", got)
 	}
-	if got := lineWith("ts 1795300150.482913\nport 4829131\n", "482913"); got != "" {
+	if got := lineWith("ts 1795300150.482913\nport 4829131\nid bf0a-482913b70e2f\n", "482913"); got != "" {
 		t.Errorf("a number that only looks like the code: %q", got)
 	}
 	if got := lineWith("a\nx token-in-path/abc y\nb", "token-in-path"); got != "x token-in-path/abc y" {

@@ -185,7 +185,8 @@ var (
 )
 
 // lineWith returns the first line of text with secret in it. A code is looked
-// for as a number of its own: its digits may be part of another one.
+// for as a number of its own: its digits may be part of another one, or of an
+// id.
 func lineWith(text, secret string) string {
 	isCode := subjectCode.MatchString(secret) && len(secret) < 12
 	for from := 0; ; {
@@ -195,7 +196,7 @@ func lineWith(text, secret string) string {
 		}
 		at += from
 		from = at + len(secret)
-		if isCode && (isDigit(text, at-1) || isDigit(text, from) || at > 0 && text[at-1] == '.') {
+		if isCode && (isInWord(text, at-1) || isInWord(text, from) || at > 0 && text[at-1] == '.') {
 			continue
 		}
 		begin := strings.LastIndexByte(text[:at], '\n') + 1
@@ -204,6 +205,10 @@ func lineWith(text, secret string) string {
 	}
 }
 
-func isDigit(text string, at int) bool {
-	return at >= 0 && at < len(text) && text[at] >= '0' && text[at] <= '9'
+func isInWord(text string, at int) bool {
+	if at < 0 || at >= len(text) {
+		return false
+	}
+	c := text[at] | 0x20 // small letters
+	return '0' <= text[at] && text[at] <= '9' || 'a' <= c && c <= 'z'
 }
