@@ -174,8 +174,8 @@ func (u *use) write(tx Tx) error {
 	}
 	u.before = recordDigest(records[0])
 	u.after = u.before
-	r, err := loadSession(tx, u.sid)
-	if err != nil || r == nil || !r.EndedAt.IsZero() || !u.at.After(r.LastSeen) {
+	r := &sessionRecord{}
+	if ok, err := decode(keySession+u.sid, records[0], r); !ok || r.ID != u.sid || !r.EndedAt.IsZero() || !u.at.After(r.LastSeen) {
 		return err
 	}
 	r.LastSeen = u.at

@@ -85,14 +85,19 @@ func (s *Service) find(ctx context.Context, token string, at Origin) (*Session, 
 // refresh reads a session's record again when it is time. An error means that
 // it could not be read for too long.
 func (c *Core) refresh(ctx context.Context, live *liveSession, now time.Time) error {
-	age := now.UnixMilli() - live.readAt.Load()
-	if age <= recordFresh.Milliseconds() {
+	age := live.age(now)
+	if age <= recordFresh {
 		return nil
 	}
-	if err := c.reread(ctx, live); err != nil && age > recordStale.Milliseconds() {
+	if err := c.reread(ctx, live, now); err != nil && age > recordStale {
 		return err
 	}
 	return nil
+}
+
+// age is how long ago the records were read.
+func (l *liveSession) age(now time.Time) time.Duration {
+	return time.Duration(now.UnixMilli()-l.readAt.Load()) * time.Millisecond
 }
 
 // admit applies what can be told without the store.
@@ -166,55 +171,73 @@ func loadWithPerson(tx Tx, sid string) (r *sessionRecord, p *person, err error) 
 	return r, p, err
 }
 
-// reread brings a session up to date with its record.
-func (c *Core) reread(ctx context.Context, live *liveSession) error {
+// reread brings a session up to date with its record, one request at a time.
+func (c *Core) reread(ctx context.Context, live *liveSession, now time.Time) error {
+	live.mu.Lock()
+	defer live.mu.Unlock()
+	if live.age(now) <= recordFresh {
+		return nil // another request has
+	}
 	old := live.snapshot.Load()
 	var r *sessionRecord
 	var p *person
+	var read recordDigests
 	same := false
-	err := c.store.View(ctx, func(tx Tx) error {
-		values, err := tx.Get(keySession+old.ID, keyPerson+old.Subject)
-		if err != nil {
-			return err
+	err := c.store.View(ctx, func(tx Tx) (err error) {
+		if old.Parent == "" { // else its own record does not tell all
+			if read, err = digestsOf(tx, old); err != nil {
+				return err
+			}
+			if same = read == live.digests(); same {
+				return nil
+			}
 		}
-		if same = live.isSame(old, values); !same {
-			r, p, err = loadWithPerson(tx, old.ID)
-		}
+		r, p, err = loadWithPerson(tx, old.ID)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	live.readAt.Store(c.now().UnixMilli())
-	if same {
-		return nil
+	if !same {
+		c.apply(live, r, p)
+		live.record.Store(read.session) // now that it is known to all
+		live.person.Store(read.person)
 	}
+	live.readAt.Store(c.now().UnixMilli())
+	return nil
+}
+
+// apply brings a session up to date with what was read; r is nil if it is gone.
+func (c *Core) apply(live *liveSession, r *sessionRecord, p *person) {
 	if r == nil || !r.EndedAt.IsZero() {
 		live.ended.Store(true)
-		return nil
+		return
 	}
 	live.seen.later(r.LastSeen.UnixMilli())
-	if p.Address != old.Address || p.Name != old.Name || r.Parent != old.Parent {
+	if old := live.snapshot.Load(); p.Address != old.Address || p.Name != old.Name || r.Parent != old.Parent {
 		updated := *old
 		updated.Address, updated.Name, updated.Parent = p.Address, p.Name, r.Parent
 		live.memos.Store(nil) // what was derived from the old name
 		live.snapshot.Store(&updated)
 		c.cache.moved(live, updated.Parent)
 	}
-	return nil
 }
 
-// isSame tells whether the records of a session and its person are as they were
-// the last time, byte by byte: making sense of them takes longer than all the
-// rest. Of a session that hangs on another it cannot be told.
-func (l *liveSession) isSame(s *Session, records [][]byte) bool {
-	if s.Parent != "" {
-		l.record.Store(0)
-		return false
+// recordDigests are those of a session's and its person's records as they were
+// last read, zero for not known. Making sense of them takes longer than all the
+// rest of a reread, and mostly they have not changed.
+type recordDigests struct{ session, person uint64 }
+
+func (l *liveSession) digests() recordDigests {
+	return recordDigests{l.record.Load(), l.person.Load()}
+}
+
+func digestsOf(tx Tx, s *Session) (d recordDigests, err error) {
+	records, err := tx.Get(keySession+s.ID, keyPerson+s.Subject)
+	if err == nil {
+		d = recordDigests{recordDigest(records[0]), recordDigest(records[1])}
 	}
-	record, person := recordDigest(records[0]), recordDigest(records[1])
-	sameRecord, samePerson := l.record.Swap(record) == record, l.person.Swap(person) == person
-	return sameRecord && samePerson
+	return d, err
 }
 
 // recordDigest is the same for the same bytes, in this process, and never 0.

@@ -48,7 +48,7 @@ type liveSession struct {
 	sites    siteSet              // where it was used, as far as this process saw
 	memos    atomic.Pointer[memo] // the newest
 
-	mu      sync.Mutex              // to change memos
+	mu      sync.Mutex              // to change memos, and to read the records
 	next    atomic.Pointer[Session] // the same person's session that took its place
 	written atomic.Int64            // seen as it stands in the store
 	record  atomic.Uint64           // digest of the record as it was last read, 0 for not known

@@ -71,40 +71,6 @@ func TestStreamGoesOnUnderTheNextSession(t *testing.T) {
 	})
 }
 
-// A session's records are looked at again every half minute, whoever changed
-// them, and whenever its own last use was written.
-func TestRecordsAreReadAgain(t *testing.T) {
-	for wait := 10 * time.Second; wait < 2*time.Minute; wait += 5 * time.Second {
-		run(t, func(t *testing.T, h *house) {
-			b := h.browser()
-			signIn := b.signIn(alice)
-			use := func(d time.Duration) (session *authcore.Session) {
-				for end := h.service.Now().Add(d); h.service.Now().Before(end); time.Sleep(time.Second) {
-					var err error
-					session, err = h.service.Check(t.Context(), signIn.Token, site)
-					want(t, err, nil)
-				}
-				return session
-			}
-			change := func(key, old, changed string) {
-				err := h.store.Update(t.Context(), func(tx authcore.Tx) error {
-					values, err := tx.Get(key)
-					tx.Put(key, []byte(strings.Replace(string(values[0]), old, changed, 1)), time.Time{})
-					return err
-				})
-				want(t, err, nil)
-			}
-			use(wait)
-			change("session/"+signIn.Session.ID, `"sub"`, `"ended_at":"2026-01-01T00:00:00Z","sub"`)
-			want(t, use(31*time.Second), nil)
-			signIn = b.signIn(alice)
-			use(wait)
-			change("person/"+signIn.Session.Subject, `"email"`, `"name":"Alice","email"`)
-			want(t, use(31*time.Second).Name, "Alice")
-		})
-	}
-}
-
 func TestIdleAndAbsoluteLimits(t *testing.T) {
 	run(t, func(t *testing.T, h *house) {
 		b := h.browser()

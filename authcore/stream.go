@@ -46,7 +46,7 @@ const streamShards = 64
 type streamShard struct {
 	mu   sync.Mutex
 	head *Stream
-	_    [40]byte // a cache line each
+	_    [48]byte // a cache line each
 }
 
 // Watch has st watched until Unwatch: it is cut within two seconds when its

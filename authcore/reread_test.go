@@ -1,0 +1,125 @@
+package authcore_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// counted counts the Gets of Views, and fails one when it is told to.
+type counted struct {
+	authcore.Store
+	gets atomic.Int64
+	fail atomic.Int64 // how many Gets until one fails; 0 for none
+}
+
+type countedTx struct {
+	authcore.Tx
+	of *counted
+}
+
+func (c *counted) View(ctx context.Context, fn func(authcore.Tx) error) error {
+	return c.Store.View(ctx, func(tx authcore.Tx) error { return fn(countedTx{tx, c}) })
+}
+
+func (t countedTx) Get(keys ...string) ([][]byte, error) {
+	t.of.gets.Add(1)
+	if t.of.fail.Load() > 0 && t.of.fail.Add(-1) == 0 {
+		return nil, errors.New("gone for a moment")
+	}
+	return t.Tx.Get(keys...)
+}
+
+// rereads is a house with one session, and with a store that counts.
+type rereads struct {
+	*house
+	counted *counted
+	b       *tab
+	signIn  *authcore.SignIn
+}
+
+func newRereads(h *house) *rereads {
+	r := &rereads{house: h, counted: &counted{Store: h.store}}
+	h.close()
+	h.store = r.counted
+	h.open()
+	r.b = h.browser()
+	r.signIn = r.b.signIn(alice)
+	return r
+}
+
+// use uses the session every second for a while, and returns it as it is then.
+func (r *rereads) use(d time.Duration) (session *authcore.Session) {
+	r.t.Helper()
+	for end := r.service.Now().Add(d); r.service.Now().Before(end); time.Sleep(time.Second) {
+		var err error
+		session, err = r.service.Check(r.t.Context(), r.signIn.Token, site)
+		want(r.t, err, nil)
+	}
+	return session
+}
+
+// change changes a record behind the core's back.
+func (r *rereads) change(key, old, changed string) {
+	r.t.Helper()
+	err := r.store.Update(r.t.Context(), func(tx authcore.Tx) error {
+		values, err := tx.Get(key)
+		tx.Put(key, []byte(strings.Replace(string(values[0]), old, changed, 1)), time.Time{})
+		return err
+	})
+	want(r.t, err, nil)
+}
+
+func (r *rereads) endRecord() {
+	r.t.Helper()
+	r.change("session/"+r.signIn.Session.ID, `"sub"`, `"ended_at":"2026-01-01T00:00:00Z","sub"`)
+}
+
+// A session's records are looked at again every half minute, whoever changed
+// them, and whenever its own last use was written.
+func TestRecordsAreReadAgain(t *testing.T) {
+	for wait := 10 * time.Second; wait < 2*time.Minute; wait += 5 * time.Second {
+		run(t, func(t *testing.T, h *house) {
+			r := newRereads(h)
+			r.use(wait)
+			r.endRecord()
+			want(t, r.use(31*time.Second), nil)
+			r.signIn = r.b.signIn(alice)
+			r.use(wait)
+			r.change("person/"+r.signIn.Session.Subject, `"email"`, `"name":"Alice","email"`)
+			want(t, r.use(31*time.Second).Name, "Alice")
+		})
+	}
+}
+
+// A reread takes one look at the two records while nobody but the session itself
+// has written to them.
+func TestRecordsAreReadCheaply(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		r := newRereads(h)
+		r.use(40 * time.Second) // the first makes sense of them
+		before := r.counted.gets.Load()
+		r.use(10 * time.Minute)
+		if n := r.counted.gets.Load() - before; n < 15 || n > 20 {
+			t.Errorf("%d gets in ten minutes, want one every half minute", n)
+		}
+	})
+}
+
+// A record that could not be read to its end is read again.
+func TestFailedRereadIsMadeUpFor(t *testing.T) {
+	for fails := range int64(4) {
+		run(t, func(t *testing.T, h *house) {
+			r := newRereads(h)
+			r.use(40 * time.Second)
+			r.endRecord()
+			r.counted.fail.Store(fails)
+			want(t, r.use(61*time.Second), nil)
+		})
+	}
+}
