@@ -23,7 +23,7 @@ type Begun struct {
 	FlowCookie string // with Accepted: the browser's flow cookie, to be set anew
 	Flow       string // with Accepted: which of the browser's flows this is
 
-	view *Flow // that flow
+	view *Flow // with Accepted: that flow
 }
 
 // Begin starts a sign-in: a challenge is stored and its mail queued, in one
@@ -41,6 +41,7 @@ func (s *Service) Begin(ctx context.Context, b Browser, in Start) (Begun, error)
 	var out Begun
 	var c *challenge
 	var isNew bool
+	now := s.core.now()
 	err := s.core.store.Update(ctx, func(tx Tx) (err error) {
 		out, c, isNew, err = s.begin(tx, b, in)
 		return err
@@ -49,8 +50,8 @@ func (s *Service) Begin(ctx context.Context, b Browser, in Start) (Begun, error)
 		return Begun{}, err
 	}
 	s.began(b, in, out, c, isNew)
-	if isNew {
-		s.core.fresh.put(out.FlowCookie, out.view, s.core.now())
+	if out.view != nil {
+		s.core.fresh.put(out.FlowCookie, out.view, now)
 	}
 	return out, nil
 }

@@ -38,6 +38,10 @@ func TestFormOfAFreshFlow(t *testing.T) {
 		want(t, fmt.Sprint(*shown), fmt.Sprint(*read(b.Browser, begun.Flow)))
 		want(t, unread(b.Browser, begun.Flow), nil) // once
 
+		b.begin(alice)
+		again := b.begin(alice) // nothing is sent, and it is another flow
+		want(t, unread(b.Browser, "").ID, again.Flow)
+
 		for name, change := range map[string]func(*tab){
 			"another site":    func(b *tab) { b.Origin = other },
 			"another browser": func(b *tab) { b.Flow += "x" },
