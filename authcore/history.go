@@ -64,8 +64,8 @@ const (
 // maxSteps bounds what one attempt can make the store keep.
 const maxSteps = 16
 
-// attemptRecord is an Attempt in the store. Together with its challenge's
-// record, which goes sooner, it is written in the same transactions.
+// attemptRecord is an Attempt in the store. It is written in the transactions of
+// its challenge's record, which goes sooner; of lateSteps it learns later.
 type attemptRecord struct {
 	Challenge string    `json:"challenge"`
 	At        time.Time `json:"at"`
@@ -204,7 +204,6 @@ func (r *attemptRecord) view(now time.Time) Attempt {
 // down) are remembered by this process only, and only the newest thousand of
 // all addresses.
 func (c *Core) Attempts(ctx context.Context, a Address, since time.Time, limit int) ([]Attempt, error) {
-	c.late.flush(ctx, c)
 	var found []Attempt
 	now := c.now()
 	err := c.store.View(ctx, func(tx Tx) error {
@@ -221,6 +220,7 @@ func (c *Core) Attempts(ctx context.Context, a Address, since time.Time, limit i
 			if r.At.Before(since) {
 				return nil
 			}
+			r.insert(c.late.of(r.Challenge))
 			found = append(found, r.view(now))
 		}
 		return nil

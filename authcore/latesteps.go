@@ -21,8 +21,9 @@ type late struct {
 	steps   []Step
 }
 
-// lateSize bounds the attempts that steps are held for.
-const lateSize = 1000
+// lateSize bounds the attempts that steps are held for. Half of them are left for
+// openings, which nobody else would write.
+const lateSize = 2000
 
 // add reports whether it holds step. Of the openings of a link it holds the
 // first.
@@ -31,7 +32,7 @@ func (l *lateSteps) add(challenge, history string, step Step) bool {
 	defer l.mu.Unlock()
 	of := l.held[challenge]
 	switch {
-	case of == nil && len(l.held) >= lateSize:
+	case of == nil && len(l.held) >= lateRoom(step.Outcome):
 		return false
 	case of == nil:
 		if l.held == nil {
@@ -44,6 +45,13 @@ func (l *lateSteps) add(challenge, history string, step Step) bool {
 	}
 	of.steps = append(of.steps, step)
 	return true
+}
+
+func lateRoom(o Outcome) int {
+	if o == OutcomeLinkOpened {
+		return lateSize
+	}
+	return lateSize / 2
 }
 
 // of returns the steps held for a challenge.
@@ -116,10 +124,16 @@ func (r *attemptRecord) insert(steps []Step) {
 	slices.SortStableFunc(r.Steps[1:], func(a, b Step) int { return a.At.Compare(b.At) })
 }
 
-// isIn tells whether steps have s. Scanners open links again and again: that
-// counts once.
+// isIn tells whether steps have s, perhaps counted with later ones. Scanners open
+// links again and again: the first time says it all.
 func (s Step) isIn(steps []Step) bool {
 	return slices.ContainsFunc(steps, func(other Step) bool {
-		return s.Outcome == other.Outcome && (s.Outcome == OutcomeLinkOpened || s.Sender == other.Sender && !s.At.After(other.At))
+		switch {
+		case other.Outcome != s.Outcome:
+			return false
+		case s.Outcome == OutcomeLinkOpened:
+			return true
+		}
+		return other.Sender == s.Sender && !s.At.After(other.At)
 	})
 }

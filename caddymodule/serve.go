@@ -261,9 +261,6 @@ func (v *visit) showPages() error {
 
 // original is the request as the client sent it.
 func (v *visit) original() *http.Request {
-	if v.r.URL == v.url && v.r.Method == v.method {
-		return v.r
-	}
 	r := v.r.WithContext(v.r.Context())
 	r.URL, r.Method = v.url, v.method
 	return r
