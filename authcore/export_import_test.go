@@ -197,10 +197,8 @@ func TestImportIsResumable(t *testing.T) {
 			fmt.Fprintf(&text, `{"type":"person","sub":"s%d","email":"p%[1]d@example.com"}`+"\n", i)
 		}
 		real := h.store
-		h.close()
 		broken := &failing{Store: real, after: 1 << 30}
-		h.store = broken
-		h.open()
+		h.reopenOn(broken)
 		synctest.Wait()
 		broken.after = 2
 		_, err := h.core.Import(t.Context(), strings.NewReader(text.String()))

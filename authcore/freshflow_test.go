@@ -13,9 +13,7 @@ import (
 func TestFormOfAFreshFlow(t *testing.T) {
 	run(t, func(t *testing.T, h *house) {
 		store := &breakable{Store: h.store}
-		h.close()
-		h.store = store
-		h.open()
+		h.reopenOn(store)
 		unread := func(b authcore.Browser, id string) *authcore.Flow {
 			store.broken.Store(true)
 			defer store.broken.Store(false)

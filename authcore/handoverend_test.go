@@ -113,10 +113,8 @@ func (s *deafStore) View(ctx context.Context, fn func(authcore.Tx) error) error 
 func TestEndingNeedsNoList(t *testing.T) {
 	for _, streams := range []bool{false, true} {
 		run(t, func(t *testing.T, h *house) {
-			h.close()
 			store := &deafStore{Store: h.store}
-			h.store = store
-			h.open()
+			h.reopenOn(store)
 			b := h.browser()
 			portal := b.signIn(alice)
 			_, one := b.handOver(other)

@@ -91,8 +91,12 @@ func (h *house) close() {
 	h.core.Close()
 }
 
-func (h *house) reopen() {
+func (h *house) reopen() { h.reopenOn(h.store) }
+
+func (h *house) reopenOn(store authcore.Store) {
+	h.t.Helper()
 	h.close()
+	h.store = store
 	h.open()
 }
 

@@ -45,9 +45,7 @@ type rereads struct {
 
 func newRereads(h *house) *rereads {
 	r := &rereads{house: h, counted: &counted{Store: h.store}}
-	h.close()
-	h.store = r.counted
-	h.open()
+	h.reopenOn(r.counted)
 	r.b = h.browser()
 	r.signIn = r.b.signIn(alice)
 	return r

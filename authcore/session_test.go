@@ -100,9 +100,7 @@ func TestIdleAndAbsoluteLimits(t *testing.T) {
 func TestStoreUnreachable(t *testing.T) {
 	run(t, func(t *testing.T, h *house) {
 		broken := &breakable{Store: h.store}
-		h.close()
-		h.store = broken
-		h.open()
+		h.reopenOn(broken)
 		b := h.browser()
 		token := b.signIn(alice).Token
 		broken.broken.Store(true)
