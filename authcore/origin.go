@@ -97,11 +97,10 @@ func cutScheme(s string) (scheme, rest string, ok bool) {
 // cutPort splits a Host header into host (an IPv6 literal with its brackets)
 // and port, which is empty when there is none.
 func cutPort(s string) (host, port string, err error) {
-	colon := strings.LastIndexByte(s, ':')
-	if colon < 0 || strings.HasSuffix(s, "]") {
+	if host = withoutPort(s); host == s {
 		return s, "", nil
 	}
-	host, port = s[:colon], s[colon+1:]
+	port = s[len(host)+1:]
 	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil || n == 0 || port[0] == '0' || port[0] == '+' {
 		return "", "", errOriginPort
@@ -109,7 +108,7 @@ func cutPort(s string) (host, port string, err error) {
 	return host, port, nil
 }
 
-// withoutPort is cutPort for a host that has been looked at before.
+// withoutPort is cutPort without a look at the port.
 func withoutPort(host string) string {
 	colon := strings.LastIndexByte(host, ':')
 	if colon < 0 || strings.HasSuffix(host, "]") {
@@ -206,8 +205,10 @@ func (o Origin) Scheme() string {
 func (o Origin) Host() string { return o.host }
 
 // Hostname returns the host alone, an IPv6 address without its brackets.
-func (o Origin) Hostname() string {
-	return strings.TrimSuffix(strings.TrimPrefix(withoutPort(o.host), "["), "]")
+func (o Origin) Hostname() string { return withoutBrackets(withoutPort(o.host)) }
+
+func withoutBrackets(host string) string {
+	return strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
 }
 
 // Port returns the port that is in effect: 443 or 80 when none is written.
@@ -224,7 +225,7 @@ func (o Origin) Port() string {
 func (o Origin) IsLocalhost() bool { return o.localhost }
 
 func isLocalhost(host string) bool {
-	name := strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	name := withoutBrackets(host)
 	if name == "localhost" || strings.HasSuffix(name, ".localhost") {
 		return true
 	}

@@ -37,7 +37,7 @@ type Session struct {
 }
 
 // liveSession is the part of a session that changes while it is in use. All
-// snapshots of one session share it.
+// snapshots of one session share it. What a check looks at comes first.
 type liveSession struct {
 	token    string
 	snapshot atomic.Pointer[Session]

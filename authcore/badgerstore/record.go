@@ -76,7 +76,7 @@ func garbageTime(expires, now time.Time) uint64 {
 type reader struct {
 	txn *badger.Txn
 	now time.Time
-	key []byte // the last one
+	key []byte // the last one looked up; its memory is used for the next
 }
 
 func (r *reader) get(key string) ([]byte, error) {
