@@ -108,36 +108,18 @@ func hasDotSegment(p string) bool {
 	return false
 }
 
-// Readings returns the other paths that a server behind us may take path for.
-// It decodes once more, and again; a Java container cuts parameters off
-// segments (/admin;x/y), Windows reads backslashes as slashes, a C program stops
-// at NUL. path is decoded once (url.URL.Path). Nil for most paths.
-func Readings(path string) []string {
-	var readings []string
-	for range 4 {
-		if !strings.ContainsAny(path, "%;\\\x00") {
-			break
-		}
-		folded, _, _ := strings.Cut(strings.ReplaceAll(path, `\`, "/"), "\x00")
-		segments := strings.Split(folded, "/")
-		for i, s := range segments {
-			segments[i], _, _ = strings.Cut(s, ";")
-		}
-		path = unescape(path)
-		readings = append(readings, strings.Join(segments, "/"), path)
-	}
-	return readings
-}
-
 func isSlash(r rune) bool { return r == '/' || r == '\\' }
+
+// maxDecodings is how often a path may be decoded, by servers behind each other,
+// before nobody is believed to need it.
+const maxDecodings = 4
 
 // everySpelling reports whether ok holds for p and for what it decodes to,
 // once and again: servers behind each other may decode more than once, and
 // %252e is a dot to the second. What is encoded more often than anybody needs
 // does not hold.
 func everySpelling(p string, ok func(string) bool) bool {
-	const depth = 4
-	for range depth {
+	for range maxDecodings {
 		if !ok(p) {
 			return false
 		}
@@ -151,7 +133,8 @@ func everySpelling(p string, ok func(string) bool) bool {
 }
 
 // unescape decodes every valid escape of p and leaves the rest alone, as
-// lenient servers do. url.PathUnescape would give up on all of it.
+// lenient servers do, and the %u0061 of IIS. url.PathUnescape would give up on
+// all of it.
 func unescape(p string) string {
 	if !strings.Contains(p, "%") {
 		return p
@@ -161,6 +144,9 @@ func unescape(p string) string {
 		if n, ok := escapedByte(p[i:]); ok {
 			b.WriteByte(n)
 			i += 2
+		} else if r, ok := escapedUnit(p[i:]); ok {
+			b.WriteRune(r)
+			i += 5
 		} else {
 			b.WriteByte(p[i])
 		}
@@ -174,4 +160,13 @@ func escapedByte(s string) (byte, bool) {
 	}
 	n, err := strconv.ParseUint(s[1:3], 16, 8)
 	return byte(n), err == nil
+}
+
+// escapedUnit reads %u0061.
+func escapedUnit(s string) (rune, bool) {
+	if len(s) < 6 || s[0] != '%' || s[1]|0x20 != 'u' {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(s[2:6], 16, 16)
+	return rune(n), err == nil
 }

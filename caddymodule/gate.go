@@ -50,21 +50,23 @@ type Gate struct {
 	// it say, for example https://app.example.com:8443.
 	Origins []string `json:"origins,omitempty"`
 	// Paths limits the gate to requests whose original or current path matches
-	// one of these, in the syntax of Caddy's path matcher. Default: all.
+	// one of these. /admin, /admin/ and /admin/* each guard /admin and all below
+	// it, however it is spelled; any other pattern means what it means to Caddy's
+	// path matcher. Default: all.
 	Paths []string `json:"paths,omitempty"`
 	// Portal is where people sign in for this site, instead of here, for
 	// example https://auth.example.com: a gatehouse_portal with the same store.
 	// Default: the site itself.
 	Portal string `json:"portal,omitempty"`
 
-	app       *App
-	place     *place           // where the gate stands; set when the app starts
-	policy    *authcore.Policy // who is admitted
-	public    *authcore.PublicPaths
-	clients   []netip.Prefix
-	origins   []authcore.Origin   // Origins, parsed
-	portal    authcore.Origin     // Portal, parsed
-	matchPath caddyhttp.MatchPath // Paths, ready to match; empty matches everything
+	app     *App
+	place   *place           // where the gate stands; set when the app starts
+	policy  *authcore.Policy // who is admitted
+	public  *authcore.PublicPaths
+	clients []netip.Prefix
+	origins []authcore.Origin // Origins, parsed
+	portal  authcore.Origin   // Portal, parsed
+	guarded guardedPaths      // Paths, ready to match
 
 	headersOnce sync.Once
 	headers     *headerSet // Headers, by headerSet

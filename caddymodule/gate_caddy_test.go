@@ -160,6 +160,23 @@ func TestPathTricksThroughCaddy(t *testing.T) {
 	}
 }
 
+// What an app may read as a guarded path is guarded, as it comes over the wire.
+func TestSpellingsOfAGuardedPathThroughCaddy(t *testing.T) {
+	c := newGatedCaddy(t, nil)
+	c.runGate("/admin/* *@example.com")
+	for target, guarded := range map[string]bool{
+		"/admin": true, "/admin/": true, "/admin/x": true, "/admin?x": true, "/admin;x": true, "//admin": true, "/admin%2fx": true, "/%2fadmin": true, "/ADMIN": true, "/./admin": true,
+		`/\admin`: true, "/%5cadmin": true, "/x/../admin": true, "/x/%2e%2e/admin": true, "/%2561dmin": true, "/index.php/admin": true, "/admin%00": true, "/admin.json": true, "/admin#x": true,
+		"https://app.example.com/admin": true, "https://app.example.com//admin": true,
+		"/": false, "/adminx": false, "/x?/admin": false, "/x/admin": false,
+	} {
+		resp := c.raw("GET "+target+" HTTP/1.1", "Host: {host}", "Connection: close", "", "")
+		if body, _ := io.ReadAll(resp.Body); guarded != (resp.StatusCode == 401 || resp.StatusCode == 400) || guarded && strings.Contains(string(body), "GET") {
+			t.Errorf("%s: %s", target, resp.Status)
+		}
+	}
+}
+
 // The app could otherwise sign its visitors in as somebody else.
 func TestAppCannotSetOurCookies(t *testing.T) {
 	lines := []string{

@@ -134,7 +134,9 @@ func onlyMatcher(first string) error {
 	switch {
 	case first == "*":
 		e.Try = [2]string{"*@example.com", "any"}
-	case strings.HasPrefix(first, "/"):
+	case first == "/":
+		e.Try = [2]string{"*@example.com", "/* *@example.com"}
+	case strings.HasPrefix(first, "/") && !strings.Contains(first, "*"):
 		e.Try = [2]string{"file:" + first, first + " *@example.com"}
 	case strings.HasPrefix(first, "@"):
 		e.Try[1] = strings.TrimPrefix(first, "@")

@@ -90,7 +90,6 @@ func (f *fixture) gate(change func(*Gate)) *Gate {
 		change(g)
 	}
 	must(f.t, g.parse(f.app.groups))
-	must(f.t, g.matchPath.Provision(caddy.Context{}))
 	if g.place == nil {
 		g.place = &place{key: f.t.Name(), hosts: []string{"app.example.com"}, origins: g.origins}
 	}

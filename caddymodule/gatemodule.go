@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 )
@@ -44,7 +43,7 @@ func (g *Gate) Provision(ctx caddy.Context) error {
 	}
 	app.gates = append(app.gates, g)
 	app.knowConnections(ctx)
-	return g.matchPath.Provision(ctx)
+	return nil
 }
 
 // Provision joins the handler to the app.
@@ -90,7 +89,9 @@ func (g *Gate) parse(groups *authcore.Groups) error {
 	if g.origins, err = parseOrigins(g.Origins); err != nil {
 		return err
 	}
-	g.matchPath = caddyhttp.MatchPath(slices.Clone(g.Paths))
+	if g.guarded, err = newGuardedPaths(g.Paths); err != nil {
+		return err
+	}
 	if g.Portal != "" {
 		g.portal, err = parseOriginOption("portal", "portal", g.Portal)
 	}

@@ -164,7 +164,7 @@ func (p *place) speaks(o authcore.Origin) bool {
 // onPath tells whether the gate looks at requests for path, as far as its
 // matchers for paths tell.
 func (g *Gate) onPath(path string) bool {
-	if len(g.matchPath) > 0 && !matchesPath(g.matchPath, path) {
+	if r := sampleRequest("", path); !g.guarded.match(r, r.URL) {
 		return false
 	}
 	return len(g.place.spots) == 0 || slices.ContainsFunc(g.place.spots, func(s spot) bool {

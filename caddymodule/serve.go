@@ -120,28 +120,8 @@ func isOwnPath(path string) bool {
 // current path matches. Looking at one alone would let a rewrite on either side
 // lead around the gate.
 func (g *Gate) concerns(v *visit) bool {
-	if len(g.matchPath) == 0 || g.guards(v.r) {
-		return true
-	}
-	original := *v.r
-	original.URL = v.url
-	return g.guards(&original)
-}
-
-// guards tells whether the path matches, as it stands or as the app may read
-// it.
-func (g *Gate) guards(r *http.Request) bool {
-	if g.matchPath.Match(r) {
-		return true
-	}
-	for _, reading := range authcore.Readings(r.URL.Path) {
-		as := *r
-		as.URL = &url.URL{Path: reading}
-		if g.matchPath.Match(&as) {
-			return true
-		}
-	}
-	return false
+	now := v.r.URL
+	return g.guarded.match(v.r, now) || (v.url.Path != now.Path || v.url.RawPath != now.RawPath) && g.guarded.match(v.r, v.url)
 }
 
 // judge tells whether the visitor is admitted, and why the request can't pass.

@@ -134,6 +134,35 @@ func TestPublicPathTricks(t *testing.T) {
 	}
 }
 
+// Who guards /admin means that and all below it. Any other pattern is Caddy's.
+func TestShapesOfAPath(t *testing.T) {
+	f := newFixture(t)
+	for pattern, want := range map[string]map[string]bool{
+		"/admin/*": {"/admin": true, "/admin/": true, "/admin/x": true, "/adminx": false, "/": false, "/Admin": true, "/admin.json": true},
+		"/admin/":  {"/admin": true, "/admin/": true, "/admin/x": true, "/adminx": false, "/admin;x": true},
+		"/admin":   {"/admin": true, "/admin/": true, "/admin/x/y": true, "/adminx": false, "//admin": true, "/admin%2fx": true},
+		"/admin*":  {"/admin": true, "/adminx": true, "/admin/x": true, "/x": false, "/%2561dminx": true, "/adm": false},
+		"*.php":    {"/x.php": true, "/x.php%00.png": true, "/x.PHP;y": true, "/x.html": false},
+		"/a/*/b":   {"/a/x/b": true, "/a/x;y/b": true, "/a/b": false, "/a/x/b/c": false},
+		"/a?":      {"/ab": true, "/a": false},
+		"/*":       {"/": true, "/x": true},
+		"*":        {"/": true},
+	} {
+		g := f.gate(func(g *Gate) { g.Paths = []string{"/nowhere", pattern} })
+		for target, guarded := range want {
+			if w, _ := ask(g, "GET", testSite+target); (w.Code == 401) != guarded {
+				t.Errorf("%s, %s: %d, guarded should be %v", pattern, target, w.Code, guarded)
+			}
+		}
+	}
+	for _, pattern := range []string{"/", "//", "/./"} {
+		g := &Gate{Allow: []string{"any"}, Paths: []string{pattern}}
+		if err := g.parse(f.app.groups); err == nil || !strings.Contains(err.Error(), "gatehouse /* ") {
+			t.Errorf("%s alone: %v", pattern, err)
+		}
+	}
+}
+
 // What the visitor asked for decides, whatever it was rewritten to on the way,
 // and what the app will serve decides as well.
 func TestPathsMatchOriginalOrCurrent(t *testing.T) {

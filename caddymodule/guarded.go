@@ -1,0 +1,74 @@
+package caddymodule
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// guardedPaths are the paths that a gate is limited to. The zero value holds
+// all of them.
+type guardedPaths struct {
+	limited  bool
+	subtrees []authcore.Subtree
+	patterns caddyhttp.MatchPath // those of another shape, with Caddy's meaning
+}
+
+// newGuardedPaths reads patterns. /x, /x/ and /x/* each mean /x and all below
+// it: nobody who guards the one means to leave the other open. Any other
+// pattern means what it means to Caddy.
+func newGuardedPaths(patterns []string) (guardedPaths, error) {
+	var p guardedPaths
+	for _, pattern := range patterns {
+		top, below := strings.CutSuffix(pattern, "/*")
+		if top = strings.TrimRight(top, "/"); pattern == "*" || below && top == "" {
+			return guardedPaths{}, nil
+		}
+		subtree := authcore.ParseSubtree(top)
+		switch {
+		case !strings.HasPrefix(pattern, "/") || strings.ContainsAny(top, `*?[\`):
+			p.patterns = append(p.patterns, pattern)
+		case strings.Contains(top, "{"): // known at the request
+			p.patterns = append(p.patterns, top, top+"/*")
+		case subtree.IsAll():
+			return guardedPaths{}, fmt.Errorf("gatehouse %s: as a matcher this is the start page alone, and every other page would be open; write for the whole site\n    gatehouse /* *@example.com\nor leave the path out:\n    gatehouse *@example.com", pattern)
+		default:
+			p.subtrees = append(p.subtrees, subtree)
+		}
+	}
+	p.limited = len(patterns) > 0
+	return p, p.patterns.Provision(caddy.Context{})
+}
+
+// match tells whether the path is one of these, as it stands or as the app may
+// read it. r is a request from whose context Caddy's patterns are filled in.
+func (p *guardedPaths) match(r *http.Request, at *url.URL) bool {
+	if !p.limited {
+		return true
+	}
+	for _, subtree := range p.subtrees {
+		if subtree.Holds(at.Path) {
+			return true
+		}
+	}
+	return len(p.patterns) > 0 && p.matchPatterns(r, at)
+}
+
+func (p *guardedPaths) matchPatterns(r *http.Request, at *url.URL) bool {
+	as := *r
+	as.URL = at
+	if p.patterns.Match(&as) {
+		return true
+	}
+	return slices.ContainsFunc(authcore.Readings(at.Path), func(reading string) bool {
+		as.URL = &url.URL{Path: reading}
+		return p.patterns.Match(&as)
+	})
+}
