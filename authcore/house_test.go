@@ -103,7 +103,7 @@ func (h *house) reopenOn(store authcore.Store) {
 type composer struct{}
 
 func (composer) Compose(l authcore.Letter) (authcore.Message, error) {
-	return authcore.Message{To: l.To, Subject: l.Code, Text: l.Link}, nil
+	return authcore.Message{To: l.To, Subject: l.Code, Text: l.Link, HTML: l.NotMe}, nil
 }
 
 // recorder is a sender that keeps messages, or fails as told.
