@@ -107,9 +107,9 @@ func (c *cache) rename(sub, name string) {
 }
 
 // Delete removes an account with all that is known of it: its sessions end,
-// with their streams, and its history goes. What stays for a while names nobody:
-// ended sessions, so that their cookies stay refused, and the counters of
-// limits. It returns whom it was, nil if there was no such account.
+// with their streams, codes and links under way die, and its history goes. What
+// stays for a while names nobody: ended sessions, so that their cookies stay
+// refused, that an account with this address is gone, and the counters of limits. It returns whom it was, nil if there was no such account.
 //
 // If it fails halfway it may be called again with the same subject.
 func (c *Core) Delete(ctx context.Context, sub, reason string) (*Account, error) {
@@ -120,7 +120,7 @@ func (c *Core) Delete(ctx context.Context, sub, reason string) (*Account, error)
 		}
 		tx.Delete(keyPerson + p.Subject)
 		tx.Delete(keyAddress + p.Address.String())
-		return nil
+		return endChallenges(tx, p.Address, c.now())
 	})
 	if err != nil || p == nil {
 		return nil, err

@@ -36,7 +36,8 @@ type Factor struct {
 type AppSession struct {
 	ID          string // 27 letters and digits
 	Person      Person
-	Token       string // the opaque token
+	Address     Address // that was proved: the session speaks for no other; zero for none
+	Token       string  // the opaque token
 	Started     time.Time
 	Expires     time.Time
 	LastActive  time.Time
@@ -174,7 +175,7 @@ func sessionExtension(terms *SessionTerms) time.Duration {
 func (s *Service) appSession(r *sessionRecord, p *person) *AppSession {
 	a := r.API
 	return &AppSession{
-		ID: r.ID, Person: p.view(), Token: s.core.sessionToken(r), Started: r.AuthTime, Expires: r.Expires,
+		ID: r.ID, Person: p.view(), Address: r.address(p), Token: s.core.sessionToken(r), Started: r.AuthTime, Expires: r.Expires,
 		LastActive: r.LastSeen, Updated: a.Updated, Factors: slices.Clone(a.Factors),
 		Fingerprint: a.Fingerprint, Org: a.Org, Note: a.Note,
 	}
@@ -249,11 +250,36 @@ func (s *Service) AppSessionOfAny(ctx context.Context, token string) (out *AppSe
 	return out, v, err
 }
 
+// restsOn tells whether p still has a contact that was proved for the session.
+// It ends with the last of them.
+func (r *sessionRecord) restsOn(p *person) bool {
+	return slices.ContainsFunc(r.API.Factors, func(f Factor) bool { return p.contact(f.Contact) != nil })
+}
+
+// address is one that was proved for the session and is still p's: p's own if
+// that is one of them, else the oldest.
+func (r *sessionRecord) address(p *person) Address {
+	var first Address
+	for _, f := range r.API.Factors {
+		c := p.contact(f.Contact)
+		if c == nil || c.Address().IsZero() {
+			continue
+		}
+		if c.Address() == p.Address {
+			return p.Address
+		}
+		if first.IsZero() {
+			first = c.Address()
+		}
+	}
+	return first
+}
+
 // withPerson completes a session with its person and role; nil if the person is
-// gone.
+// gone, or has none of the contacts that it rests on.
 func (s *Service) withPerson(tx Tx, r *sessionRecord) (*AppSession, error) {
 	p, err := loadRealmPerson(tx, r.API.Realm, r.Subject)
-	if err != nil || p == nil {
+	if err != nil || p == nil || !r.restsOn(p) {
 		return nil, err
 	}
 	out := s.appSession(r, p)

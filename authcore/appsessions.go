@@ -49,6 +49,11 @@ func (s *Service) changeAppSession(ctx context.Context, realm Realm, ref Session
 		if v = s.core.state(r); v != Accepted {
 			return nil
 		}
+		if out, err = s.withPerson(tx, r); err != nil || out == nil {
+			v = Unknown
+			return err
+		}
+		out = nil
 		if r, err = do(tx, r); err != nil || r == nil {
 			return err
 		}
@@ -83,7 +88,7 @@ func (s *Service) AppSessions(ctx context.Context, realm Realm, sub string) ([]*
 			if err != nil {
 				return err
 			}
-			if s.core.state(r) == Accepted {
+			if s.core.state(r) == Accepted && r.restsOn(p) {
 				out = append(out, s.appSession(r, p))
 			}
 		}
@@ -143,7 +148,7 @@ func (s *Service) Poll(ctx context.Context, in Poll) (Proved, error) {
 	}
 	if out.Session != nil {
 		s.core.census.sessions.Add(1)
-		s.observe(Event{Name: EventSignedIn, App: in.Caller.App.ID, Address: out.Person.Address,
+		s.observe(Event{Name: EventSignedIn, App: in.Caller.App.ID, Address: out.Contact.Address(),
 			Subject: out.Person.Subject, Challenge: out.Challenge, Session: out.Session.ID, Method: out.Method})
 	}
 	return out, nil
@@ -157,14 +162,11 @@ func (t *proving) findPolled(in Poll) (Verdict, error) {
 	if _, err := load(t.tx, keyAPIPoll+hashToken(in.Token), &id); err != nil || id == "" {
 		return Unknown, err
 	}
-	c, err := loadChallenge(t.tx, id)
-	if err != nil || c == nil || c.API == nil || c.API.Realm != in.Caller.Realm() || c.API.Contact != in.Contact {
+	c, p, err := loadSent(t.tx, id)
+	if err != nil || c == nil || c.API.Realm != in.Caller.Realm() || c.API.Contact != in.Contact {
 		return Unknown, err
 	}
-	if t.p, err = loadRealmPerson(t.tx, c.API.Realm, c.API.Subject); err != nil || t.p == nil {
-		return Unknown, err
-	}
-	t.c = c
+	t.c, t.p = c, p
 	switch v := c.state(t.now); {
 	case c.API.Polled:
 		return Used, nil

@@ -1,6 +1,7 @@
 package authcore
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
 	"slices"
@@ -90,9 +91,12 @@ type Asked struct {
 
 // apiPart is what a challenge made for an app has beside the rest.
 type apiPart struct {
-	Realm    Realm       `json:"realm"`
-	Subject  string      `json:"sub"`
-	Contact  string      `json:"contact"` // its id
+	Realm   Realm  `json:"realm"`
+	Subject string `json:"sub"`
+	Contact string `json:"contact"` // its id
+	// AskedBy is the contact that the person was asked for with, if it is another:
+	// a number gets the code, and who asked is told the address.
+	AskedBy  contactRef  `json:"asked_by,omitzero"`
 	Phone    Phone       `json:"phone,omitzero"`
 	Slot     string      `json:"slot"`
 	Hex      bool        `json:"hex,omitempty"`
@@ -146,7 +150,7 @@ func (s *Service) Ask(ctx context.Context, in Ask) (Asked, error) {
 }
 
 func (s *Service) askEvent(name string, in Ask, out Asked) Event {
-	e := Event{Name: name, App: in.Caller.App.ID, Address: out.Person.Address, Subject: out.Person.Subject,
+	e := Event{Name: name, App: in.Caller.App.ID, Address: out.Contact.Address(), Subject: out.Person.Subject,
 		Challenge: out.Challenge, Origin: in.Origin, Client: in.Client, Method: in.Slot}
 	if e.Address.IsZero() {
 		e.Address = in.Whom.Email
@@ -167,7 +171,8 @@ type asking struct {
 	now  time.Time
 	p    *person
 	to   Contact
-	text bool // to is a number
+	text bool       // to is a number
+	by   contactRef // the contact that the person was asked for with, if it is not to
 	c    *challenge
 
 	terms Terms
@@ -198,7 +203,9 @@ func (t *asking) run() (Asked, error) {
 		return out, err
 	}
 	if wait, err := t.limits(); err != nil || wait > 0 {
-		t.outstanding(&out)
+		if err == nil {
+			err = t.outstanding(&out)
+		}
 		out.Verdict, out.RetryAfter = Limited, wait
 		return out, err
 	}
@@ -247,6 +254,9 @@ func (t *asking) pickContact() {
 	for _, want := range wanted {
 		if c, ok := p.Contact(want); ok {
 			t.to, t.text = c, slices.Contains(p.Phones, c)
+			if by, ok := p.Contact(cmp.Or(w.Contact, w.Email.String(), w.Phone.String())); ok && by.ID != c.ID {
+				t.by = contactRef{by.ID, by.Value}
+			}
 			return
 		}
 	}

@@ -55,9 +55,8 @@ func (t *asking) make(out *Asked) error {
 		return err
 	}
 	if wait > 0 { // a code could not be answered: none is sent
-		t.outstanding(out)
 		out.Verdict, out.RetryAfter = Limited, wait
-		return nil
+		return t.outstanding(out)
 	}
 	secret := t.s.core.secrets.Current
 	if c.API.Link {
@@ -112,7 +111,7 @@ func (t *asking) challenge() (c *challenge, wait time.Duration, err error) {
 		tries = min(t.s.cfg.Code.Attempts, failures.t.left(t.now, failures.rates))
 	}
 	part := &apiPart{
-		Realm: realm, Subject: t.p.Subject, Contact: t.to.ID, Slot: in.Slot,
+		Realm: realm, Subject: t.p.Subject, Contact: t.to.ID, AskedBy: t.by, Slot: in.Slot,
 		Hex: terms.Hex, Link: terms.Digits == 0, Before: terms.Before, After: terms.After,
 		Letter: terms.Letter, Into: terms.Into, Redirect: terms.Redirect, Use: terms.Use,
 		Note: in.Note, Current: in.Supersede || terms.Digits > 0,

@@ -3,6 +3,7 @@ package authcore_test
 import (
 	"encoding/json"
 	"errors"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -77,7 +78,7 @@ func (h *house) wholly(text string) authcore.Imported {
 	return done
 }
 
-var allOfWorld = authcore.Imported{Exported: authcore.Exported{People: 1, Sessions: 1, AppPeople: 4, AppSessions: 4, Organizations: 1, Memberships: 2, Invites: 2, Keys: 1}}
+var allOfWorld = authcore.Imported{Exported: authcore.Exported{People: 1, Sessions: 1, AppPeople: 5, AppSessions: 4, Organizations: 1, Memberships: 2, Invites: 2, Keys: 1}}
 
 func TestExportAndImportOfApps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -98,7 +99,7 @@ func TestExportAndImportOfApps(t *testing.T) {
 				t.Errorf("%s is %q, was %q", key, value, again)
 			}
 		}
-		want(t, twin.wholly(text), authcore.Imported{Unchanged: 16})
+		want(t, twin.wholly(text), authcore.Imported{Unchanged: 17})
 		w.lives(t, twin)
 	})
 }
@@ -205,9 +206,9 @@ func TestTokensOfAppsMoveWithTheSecret(t *testing.T) {
 		twin.secrets.Old = []authcore.Secret{old}
 		twin.open()
 		want(t, good(), false)
-		want(t, twin.wholly(text), authcore.Imported{Exported: authcore.Exported{AppSessions: 3}, Unchanged: 12})
+		want(t, twin.wholly(text), authcore.Imported{Exported: authcore.Exported{AppSessions: 3}, Unchanged: 13})
 		want(t, good(), true)
-		want(t, twin.wholly(text), authcore.Imported{Unchanged: 15})
+		want(t, twin.wholly(text), authcore.Imported{Unchanged: 16})
 	})
 }
 
@@ -234,8 +235,8 @@ func TestImportTakesWhatIsNewer(t *testing.T) {
 		again, v, err := w.service.InviteMember(ctx, w.live, w.org.ID, "", w.invite.Email, authcore.Admin)
 		w.must(v, err)
 		second := w.export(true)
-		want(t, twin.wholly(second), authcore.Imported{Exported: authcore.Exported{AppPeople: 1, AppSessions: 2, Invites: 1}, Unchanged: 12})
-		want(t, twin.wholly(first), authcore.Imported{Unchanged: 16}) // nothing goes back
+		want(t, twin.wholly(second), authcore.Imported{Exported: authcore.Exported{AppPeople: 1, AppSessions: 2, Invites: 1}, Unchanged: 13})
+		want(t, twin.wholly(first), authcore.Imported{Unchanged: 17}) // nothing goes back
 		p, _ := twin.service.Person(ctx, w.live, whom)
 		want(t, p.Name, "Robert")
 		p, _ = twin.service.Person(ctx, w.live, authcore.Whom{Email: mustAddress("bob@example.com")})
@@ -264,6 +265,7 @@ func TestImportRefusesBrokenLinesOfApps(t *testing.T) {
 		}
 		before := twin.contents()
 		bob := w.bob.Person
+		factors := regexp.MustCompile(`"factors":\[.*?\]`).FindString(lines[line("app_session", w.bob.ID)])
 		for what, test := range map[string]struct{ kind, with, old, new string }{
 			"a person of no app":                {"app_person", "crm-1", `"shop/live"`, `""`},
 			"a realm that is none":              {"app_person", "crm-1", `"shop/live"`, `"shop/else"`},
@@ -287,6 +289,8 @@ func TestImportRefusesBrokenLinesOfApps(t *testing.T) {
 			"a member who is nobody":            {"membership", bob.Subject, bob.Subject, strings.Repeat("9", 27)},
 			"a member of another app":           {"membership", bob.Subject, "shop/live", "shop/test"},
 			"a role that is none":               {"membership", bob.Subject, `"admin"`, `"king"`},
+			"an invitation to nobody":           {"invite", w.invite.ID, w.invite.Contact, ""},
+			"a session without proof":           {"app_session", w.bob.ID, factors, `"factors":[]`},
 			"an invitation without end":         {"invite", w.invite.ID, w.invite.Expires.Format(time.RFC3339), "2999-01-01T00:00:00Z"},
 			"an invitation to nothing":          {"invite", w.invite.ID, w.org.ID, strings.Repeat("9", 27)},
 		} {
@@ -311,6 +315,25 @@ func TestImportRefusesBrokenLinesOfApps(t *testing.T) {
 		for key, value := range before {
 			want(t, after[key], value)
 		}
+	})
+}
+
+// The id of a contact is never another address: what was sent and what was
+// proved hangs on it.
+func TestImportGivesNoContactAnotherValue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newAppWorld(t)
+		defer w.close()
+		text := w.export(true)
+		time.Sleep(time.Hour)
+		for _, other := range []string{"bob@example.org", "dan@example.com"} {
+			changed := strings.ReplaceAll(text, "bob@example.net", other)
+			if _, err := w.core.Import(t.Context(), strings.NewReader(changed)); err == nil {
+				t.Errorf("an address becomes %s under its id", other)
+			}
+		}
+		p, _ := w.service.Person(t.Context(), w.live, authcore.Whom{Subject: w.bob.Person.Subject})
+		want(t, p.Emails[1].Value, "bob@example.net")
 	})
 }
 

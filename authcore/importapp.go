@@ -73,6 +73,14 @@ func (in *exportAppPerson) clash(tx Tx, n int) error {
 	if old != nil && (old.Realm != in.Realm || old.Profile == nil) {
 		return refuseLine(n, "its sub is another person's here; take the line out, with that person's sessions and memberships")
 	}
+	for _, c := range slices.Concat(in.Emails, in.Phones) {
+		if old == nil {
+			break
+		}
+		if held := old.contact(c.ID); held != nil && held.Value != c.Value {
+			return refuseLine(n, "it gives the id of one of its emails or phones another value; what takes the place of a contact has an id of its own")
+		}
+	}
 	for _, entry := range in.person().entries() {
 		other, err := personAt(tx, in.Realm, entry)
 		if err != nil {
@@ -134,6 +142,8 @@ func (r *sessionRecord) problemForApp() string {
 		return "secret is missing, or form is neither alnum nor hex"
 	case slices.ContainsFunc(a.Factors, func(f Factor) bool { return !proof(f) }):
 		return "one of the factors has no contact, or a method that is neither code nor link"
+	case len(a.Factors) == 0:
+		return "factors is empty: a session rests on something that was proved"
 	case a.Org != "" && !isID(a.Org):
 		return "org is not 27 letters and digits"
 	}

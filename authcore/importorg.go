@@ -132,6 +132,8 @@ func (in *exportInvite) check(im *importer, tx Tx, n int) error {
 	switch {
 	case !isID(in.ID) || !isID(in.Org) || in.By != "" && !isID(in.By):
 		return refuseLine(n, "id, org or by is missing or not 27 letters and digits")
+	case in.Accepted.IsZero() && (!isID(in.Subject) || !isID(in.Contact)):
+		return refuseLine(n, "sub or contact is missing or not 27 letters and digits: whom the invitation was sent to, and the id of email in that person's emails")
 	case !in.Realm.isApp():
 		return refuseLine(n, problemRealm)
 	case in.Email.IsZero() || !role:

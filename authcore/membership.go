@@ -74,6 +74,8 @@ type Invite struct {
 	Realm    Realm     `json:"realm"`
 	Org      string    `json:"org"`
 	Email    Address   `json:"email"`
+	Subject  string    `json:"sub,omitempty"`     // whose address it is, until it is accepted
+	Contact  string    `json:"contact,omitempty"` // the id of the address, until then
 	Role     Role      `json:"role"`
 	By       string    `json:"by,omitempty"` // subject, "" for the app
 	Created  time.Time `json:"created"`
@@ -84,8 +86,9 @@ type Invite struct {
 // InviteLifetime is how long an invitation can be accepted.
 const InviteLifetime = 7 * 24 * time.Hour
 
-// InviteMember makes an invitation of email; the one that waits already for the
-// same address is renewed instead. Sending the mail is an Ask of its own. by is
+// InviteMember makes an invitation of email, and the person whose address it is
+// if there is none: the invitation dies with that person's contact. The one that
+// waits already is renewed instead. Sending the mail is an Ask of its own. by is
 // the subject of the member who invites, "" for the app itself. Verdict is
 // Accepted, Unknown (no such organization) or Forbidden.
 func (s *Service) InviteMember(ctx context.Context, realm Realm, org, by string, email Address, role Role) (Invite, Verdict, error) {
@@ -115,9 +118,33 @@ func (s *Service) InviteMember(ctx context.Context, realm Realm, org, by string,
 			out = pending[i]
 		}
 		out.Role, out.By, out.Expires = role, by, now.Add(InviteLifetime)
+		if err := s.addressInvite(tx, &out); err != nil {
+			return err
+		}
 		return out.save(tx)
 	})
 	return out, v, err
+}
+
+// addressInvite notes whose contact the invited address is.
+func (s *Service) addressInvite(tx Tx, i *Invite) error {
+	p, err := findPerson(tx, i.Realm, indexValue, i.Email.String())
+	if err != nil {
+		return err
+	}
+	if p == nil {
+		p = s.newPerson(s.cfg.Apps.Find(i.Realm.App), i.Realm)
+		if _, _, err := s.apply(tx, p, Draft{Emails: []Address{i.Email}}); err != nil {
+			return err
+		}
+		if err := p.save(tx); err != nil {
+			return err
+		}
+	}
+	v := p.view()
+	c, _ := v.Contact(i.Email.String())
+	i.Subject, i.Contact = p.Subject, c.ID
+	return nil
 }
 
 // kept is until when an invitation that is too old can be told from none.
@@ -129,6 +156,8 @@ func (i *Invite) save(tx Tx) error {
 	return save(tx, keyInvite+i.ID, i, kept)
 }
 
+// loadInvite reads an invitation, nil for none. One that waits and whose address
+// is not that person's any more is none.
 func loadInvite(tx Tx, realm Realm, id string) (*Invite, error) {
 	if !isID(id) {
 		return nil, nil
@@ -137,6 +166,12 @@ func loadInvite(tx Tx, realm Realm, id string) (*Invite, error) {
 	ok, err := load(tx, keyInvite+id, i)
 	if err != nil || !ok || i.ID != id || i.Realm != realm {
 		return nil, err
+	}
+	if i.Accepted.IsZero() {
+		p, err := sentTo{i.Subject, i.Contact, i.Email.String()}.holder(tx, realm)
+		if err != nil || p == nil {
+			return nil, err
+		}
 	}
 	return i, nil
 }
@@ -213,7 +248,7 @@ func (s *Service) acceptInvite(tx Tx, realm Realm, id, sub string, out *Membersh
 	if old == Owner || old == Admin && role == Member {
 		role = old
 	}
-	i.Accepted = now
+	i.Accepted, i.Subject, i.Contact = now, "", "" // who it was need not be kept
 	if err := i.save(tx); err != nil {
 		return Unknown, err
 	}

@@ -17,7 +17,7 @@ const (
 	// who reads mail on Monday, and not for ever.
 	notMeLifetime = 72 * time.Hour
 
-	keyPause = "pause/" // pause/<hash of address>: "this wasn't me"
+	keyPause = "pause/" // pause/<hash of address>: "this wasn't me", and accounts that were deleted
 
 	// EventNotMe: somebody said that the mails were not asked for by them.
 	EventNotMe = "not_me"
@@ -25,10 +25,14 @@ const (
 
 // pause is what an address's owner wished: the challenges asked for before it
 // by other browsers are dead, and unknown browsers cause no mail for a while.
+// Or it says that the owner's account is gone.
 type pause struct {
 	Since time.Time `json:"since"`
 	Until time.Time `json:"until"`
 	By    string    `json:"by,omitempty"` // hash of the flow cookie of the browser that said so
+	// Deleted is when the account with this address was deleted: what was asked
+	// for before, by whomever, is dead.
+	Deleted time.Time `json:"deleted,omitzero"`
 }
 
 // NotMe takes the word of whoever holds token, from a mail to a, that the mail
@@ -45,8 +49,12 @@ func (s *Service) NotMe(ctx context.Context, b Browser, token string, a Address)
 		if err != nil {
 			return err
 		}
-		p := pause{Since: now, Until: now.Add(pauseLifetime), By: flows.Browser}
-		return save(tx, keyPause+hashToken(a.String()), p, p.Until)
+		p, err := readPause(tx, a)
+		if err != nil {
+			return err
+		}
+		p.Since, p.Until, p.By = now, now.Add(pauseLifetime), flows.Browser
+		return p.save(tx, a, now)
 	})
 	if err != nil {
 		return false, err
@@ -57,28 +65,61 @@ func (s *Service) NotMe(ctx context.Context, b Browser, token string, a Address)
 
 // loadPause reads the pause in force for a, nil for none.
 func loadPause(tx Tx, a Address, now time.Time) (*pause, error) {
-	p := &pause{}
-	ok, err := load(tx, keyPause+hashToken(a.String()), p)
-	if err != nil || !ok || !now.Before(p.Until) {
+	p, err := readPause(tx, a)
+	if err != nil || !now.Before(p.Until) {
 		return nil, err
 	}
 	return p, nil
 }
 
-// loadOpen is loadChallenge for whoever means to answer it or send its mail: a
-// challenge that its address's owner did not ask for is locked.
+// readPause reads what is known of a, also when no pause is in force.
+func readPause(tx Tx, a Address) (*pause, error) {
+	p := &pause{}
+	_, err := load(tx, keyPause+hashToken(a.String()), p)
+	return p, err
+}
+
+// save keeps p for longer than any challenge that it ends.
+func (p *pause) save(tx Tx, a Address, now time.Time) error {
+	return save(tx, keyPause+hashToken(a.String()), p, now.Add(pauseLifetime))
+}
+
+// ends tells whether c is dead: its address's owner did not ask for it, or is
+// gone.
+func (p *pause) ends(c *challenge, now time.Time) bool {
+	return now.Before(p.Until) && !c.AskedAt.After(p.Since) && c.Browser != p.By || !c.AskedAt.After(p.Deleted)
+}
+
+// endChallenges ends the challenges for a, whose account is being deleted.
+func endChallenges(tx Tx, a Address, now time.Time) error {
+	p, err := readPause(tx, a)
+	if err != nil {
+		return err
+	}
+	p.Deleted = now
+	return p.save(tx, a, now)
+}
+
+// loadOpen is loadChallenge for whoever means to answer it or send its mail: one
+// that died with its contact is none, and one of a gate that its address's owner
+// did not ask for, or whose account is gone, is locked.
 func loadOpen(tx Tx, id string, now time.Time) (*challenge, error) {
 	c, err := loadChallenge(tx, id)
-	if err != nil || c == nil || c.Browser == "" {
-		return c, err
+	if err != nil || c == nil {
+		return nil, err
 	}
-	p, err := loadPause(tx, c.Address, now)
+	if c.API != nil {
+		p, err := c.holder(tx)
+		if err != nil || p == nil {
+			return nil, err
+		}
+		return c, nil
+	}
+	p, err := readPause(tx, c.Address)
 	if err != nil {
 		return nil, err
 	}
-	if p != nil && !c.AskedAt.After(p.Since) && c.Browser != p.By {
-		c.Locked = true
-	}
+	c.Locked = c.Locked || p.ends(c, now)
 	return c, nil
 }
 

@@ -194,7 +194,10 @@ func TestInvitesAndSwitching(t *testing.T) {
 		if _, v, _ := h.service.AcceptInvite(ctx, live, invite.ID, eve.Person.Subject); v != authcore.Forbidden {
 			t.Errorf("somebody else accepts: %v", v)
 		}
-		unproved := h.person(app, authcore.Draft{Emails: []authcore.Address{bob}})
+		unproved, err := h.service.Person(ctx, live, authcore.Whom{Email: bob})
+		if err != nil || unproved == nil || unproved.Emails[0].Verified {
+			t.Fatal(unproved, err)
+		}
 		if _, v, _ := h.service.AcceptInvite(ctx, live, invite.ID, unproved.Subject); v != authcore.Forbidden {
 			t.Errorf("who has not proved the address accepts: %v", v)
 		}

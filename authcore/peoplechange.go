@@ -14,6 +14,7 @@ type Draft struct {
 	Name     *string
 	Names    *Names
 	Pending  *bool
+	Address  *Address  // added, unverified, in the place of the person's own, which is removed
 	Emails   []Address // added, unverified
 	Phones   []Phone   // added, unverified
 	External *string
@@ -39,8 +40,9 @@ func (s *Service) UpdatePerson(ctx context.Context, realm Realm, whom Whom, d Dr
 func (s *Service) changePerson(ctx context.Context, d Draft, get func(Tx) (*person, error)) (Person, Verdict, error) {
 	var out Person
 	var v Verdict
-	err := s.core.store.Update(ctx, func(tx Tx) error {
-		p, err := get(tx)
+	var p *person
+	err := s.core.store.Update(ctx, func(tx Tx) (err error) {
+		p, err = get(tx)
 		if err != nil || p == nil {
 			v = Unknown
 			return err
@@ -55,7 +57,10 @@ func (s *Service) changePerson(ctx context.Context, d Draft, get func(Tx) (*pers
 		}
 		return p.save(tx)
 	})
-	return out, v, undone(err)
+	if err = undone(err); err == nil && v == Accepted && d.Address != nil {
+		err = s.endUnfounded(ctx, p)
+	}
+	return out, v, err
 }
 
 // errUndo ends a transaction whose outcome is a "no" that must write nothing,
@@ -73,7 +78,7 @@ func undone(err error) error {
 func (s *Service) newPerson(app *App, realm Realm) *person {
 	now := s.core.now()
 	p := &person{Subject: NewID(now), Realm: realm, Created: now, Profile: &appProfile{Updated: now}}
-	if len(app.Plans) > 0 {
+	if app != nil && len(app.Plans) > 0 {
 		p.Profile.Plan = app.Plans[0].ID
 	}
 	return p
@@ -107,6 +112,11 @@ func (s *Service) apply(tx Tx, p *person, d Draft) (*person, Verdict, error) {
 	}
 	for _, a := range d.Emails {
 		if other, err := p.addContact(tx, &f.Emails, a.String(), now); err != nil || other != nil {
+			return other, Taken, err
+		}
+	}
+	if d.Address != nil {
+		if other, err := p.replaceAddress(tx, *d.Address, now); err != nil || other != nil {
 			return other, Taken, err
 		}
 	}
@@ -159,67 +169,10 @@ func (p *person) claim(tx Tx, kind, id string) (*person, error) {
 	return nil, save(tx, realmKey(p.Realm, kind, id), p.Subject, time.Time{})
 }
 
-// addContact gives p an address or a number that is nobody else's. One that p
-// has stays as it is.
-func (p *person) addContact(tx Tx, list *[]Contact, value string, now time.Time) (*person, error) {
-	if slices.ContainsFunc(*list, func(c Contact) bool { return c.Value == value }) {
-		return nil, nil
-	}
-	if other, err := p.claim(tx, indexValue, value); err != nil || other != nil {
-		return other, err
-	}
-	c := Contact{ID: NewID(now), Value: value, Created: now, Updated: now}
-	*list = append(*list, c)
-	return p.claim(tx, indexContact, c.ID)
-}
-
 // save stores a person of an app.
 func (p *person) save(tx Tx) error {
 	tx.Put(realmKey(p.Realm, indexPerson, p.Subject), []byte("{}"), time.Time{})
 	return save(tx, keyPerson+p.Subject, p, time.Time{})
-}
-
-// prove notes that the person holds a contact.
-func (p *person) prove(contact string, now time.Time) {
-	for _, list := range [][]Contact{p.Profile.Emails, p.Profile.Phones} {
-		for i := range list {
-			if list[i].ID == contact && (!list[i].Verified || p.Profile.Pending) {
-				list[i].Verified, list[i].Updated = true, now
-				p.Profile.Pending, p.Profile.Updated = false, now
-			}
-		}
-	}
-}
-
-// RemoveContact takes an address or a number from the person that has it.
-// Verdict is Accepted, or Unknown when nobody in realm has it.
-func (s *Service) RemoveContact(ctx context.Context, realm Realm, contact string) (Person, Verdict, error) {
-	var out Person
-	v := Unknown
-	err := s.core.store.Update(ctx, func(tx Tx) error {
-		v = Unknown
-		p, err := Whom{Contact: contact}.find(tx, realm)
-		if err != nil || p == nil {
-			return err
-		}
-		same := func(c Contact) bool { return c.ID == contact }
-		for _, list := range []*[]Contact{&p.Profile.Emails, &p.Profile.Phones} {
-			if i := slices.IndexFunc(*list, same); i >= 0 {
-				p.dropContact(tx, (*list)[i])
-				*list = slices.Delete(*list, i, i+1)
-			}
-		}
-		p.choose()
-		p.Profile.Updated = s.core.now()
-		v, out = Accepted, p.view()
-		return p.save(tx)
-	})
-	return out, v, err
-}
-
-func (p *person) dropContact(tx Tx, c Contact) {
-	tx.Delete(realmKey(p.Realm, indexValue, c.Value))
-	tx.Delete(realmKey(p.Realm, indexContact, c.ID))
 }
 
 // peoplePage is how many people one transaction reads.

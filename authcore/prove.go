@@ -39,7 +39,8 @@ type Fingerprint struct {
 type Proved struct {
 	// Verdict is Accepted, Unknown (no such token, contact or code),
 	// Malformed (not the form of a code; no try), Wrong, Locked, CodesOff,
-	// Expired (also: superseded), Used or Mismatch.
+	// Expired (also: superseded), Used or Mismatch. What was sent to a contact
+	// that is not the person's any more is Unknown.
 	Verdict   Verdict
 	TriesLeft int    // with Wrong
 	Method    string // "code" or "link"
@@ -143,15 +144,11 @@ func (t *proving) find() (Verdict, error) {
 	if err != nil || id == "" {
 		return Unknown, err
 	}
-	c, err := loadChallenge(t.tx, id)
-	realm := t.in.Caller.Realm()
-	if err != nil || c == nil || c.API == nil || c.API.Realm != realm || c.API.Link != (t.in.Token != "") {
+	c, p, err := loadSent(t.tx, id)
+	if err != nil || c == nil || c.API.Realm != t.in.Caller.Realm() || c.API.Link != (t.in.Token != "") {
 		return Unknown, err
 	}
-	if t.p, err = loadRealmPerson(t.tx, realm, c.API.Subject); err != nil || t.p == nil {
-		return Unknown, err
-	}
-	t.c = c
+	t.c, t.p = c, p
 	if v := c.state(t.now); v != Accepted {
 		return v, nil
 	}

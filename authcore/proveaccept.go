@@ -32,7 +32,7 @@ func (t *proving) accepted(v Verdict) (Proved, error) {
 		if err != nil {
 			return Proved{}, err
 		}
-		if t.s.core.state(r) == Accepted && r.Subject == t.p.Subject {
+		if t.s.core.state(r) == Accepted && r.Subject == t.p.Subject && r.restsOn(t.p) {
 			r.gain(proof, lifetime, t.now)
 			out.Session = t.s.appSession(r, t.p)
 			return out, t.s.core.saveAppSession(t.tx, r)
@@ -79,7 +79,7 @@ func (t *proving) view(v Verdict) Proved {
 // report does what must wait until the transaction is on disk.
 func (t *proving) report(out Proved) {
 	e := Event{
-		Name: EventAnswer, App: t.in.Caller.App.ID, Address: out.Person.Address, Subject: out.Person.Subject,
+		Name: EventAnswer, App: t.in.Caller.App.ID, Address: out.Contact.Address(), Subject: out.Person.Subject,
 		Challenge: out.Challenge, Origin: t.in.Origin, Client: t.in.Client, Reason: out.Verdict.String(),
 	}
 	if out.Verdict == Accepted {

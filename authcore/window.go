@@ -53,23 +53,27 @@ func (t *asking) window(out *Asked) (Verdict, error) {
 	out.Attempts = recent(seen.Contact, from)
 	if n := len(seen.Contact); n > 0 && out.Attempts >= count {
 		if last := seen.Contact[n-1]; last.Expires > t.now.UnixMilli() {
-			t.outstanding(out)
 			out.RetryAfter = windowWait(seen.Contact, count, w.Per, t.now)
-			return Limited, nil
+			return Limited, t.outstanding(out)
 		}
 	}
 	out.Attempts++
 	return Accepted, nil
 }
 
-// outstanding shows the newest challenge of the contact, for a refusal.
-func (t *asking) outstanding(out *Asked) {
+// outstanding shows the newest challenge of the contact, for a refusal. Counts
+// go by value: one that was made for a former holder is not shown.
+func (t *asking) outstanding(out *Asked) error {
 	if t.seen == nil || len(t.seen.Contact) == 0 {
-		return
+		return nil
 	}
 	last := t.seen.Contact[len(t.seen.Contact)-1]
+	if c, _, err := loadSent(t.tx, last.Challenge); err != nil || c == nil || c.API.Contact != t.to.ID {
+		return err
+	}
 	out.Challenge, out.Attempts = last.Challenge, recent(t.seen.Contact, t.now.Add(-t.in.Window.Per).UnixMilli())
 	out.AskedAt, out.Expires = time.UnixMilli(last.At).UTC(), time.UnixMilli(last.Expires).UTC()
+	return nil
 }
 
 // client is what a Window counts as one: an IPv6 client has a whole /64.

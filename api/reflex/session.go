@@ -68,7 +68,7 @@ func (a *API) live(c *api.Call) (*authcore.AppSession, error) {
 		token = cookieOf(c)
 	}
 	s, v, err := a.service.AppSessionOfAny(c.R.Context(), token)
-	if err != nil || v != authcore.Accepted || s.Note != name {
+	if err != nil || v != authcore.Accepted || s.Note != name || s.Address.IsZero() {
 		return nil, err
 	}
 	return s, nil
@@ -91,7 +91,7 @@ func (a *API) session(c *api.Call) error {
 	if s == nil {
 		return c.Answer(http.StatusOK, sessionAnswer{})
 	}
-	email, id := s.Person.Address.String(), persistentID(s.Person.Address)
+	email, id := s.Address.String(), persistentID(s.Address)
 	created, expires := s.Started.UTC(), s.Expires.UTC()
 	return c.Answer(http.StatusOK, sessionAnswer{true, &email, &id, &created, &expires})
 }

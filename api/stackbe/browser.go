@@ -34,7 +34,7 @@ func (a *API) open(c *api.Call) error {
 	}
 	return c.ShowPage(http.StatusOK, api.Page{
 		Title: "Sign in to " + v.caller.App.DisplayName(),
-		Text:  []string{"Press the button to sign in as " + v.link.Person.Address.Display() + "."},
+		Text:  []string{"Press the button to sign in as " + v.link.Contact.Address().Display() + "."},
 		Form:  &api.Form{Action: c.R.URL.RequestURI(), Button: "Sign in", Leads: v.link.Redirect},
 	})
 }

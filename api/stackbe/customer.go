@@ -155,7 +155,8 @@ func refuseDraft(v authcore.Verdict) error {
 }
 
 // updateCustomer changes the fields that are there. A new address takes the
-// place of the old one and is unproved until a link to it is used.
+// place of the old one and is unproved until a link to it is used; links to the
+// old one, and sessions that began with them, end.
 func (a *API) updateCustomer(c *api.Call) error {
 	if err := a.key(c); err != nil {
 		return err
@@ -172,29 +173,19 @@ func (a *API) updateCustomer(c *api.Call) error {
 	if err != nil {
 		return err
 	}
-	old, replace := before.Contact(before.Address.String())
 	if text := o.String("email"); text != "" {
 		address, err := email(text)
 		if err != nil {
 			return err
 		}
-		draft.Emails = []authcore.Address{address}
-		replace = replace && address != before.Address
-	} else {
-		replace = false
+		draft.Address = &address
 	}
-	ctx, realm := c.R.Context(), c.Caller.Realm()
-	p, v, err := a.service.UpdatePerson(ctx, realm, authcore.Whom{Subject: before.Subject}, draft)
+	p, v, err := a.service.UpdatePerson(c.R.Context(), c.Caller.Realm(), authcore.Whom{Subject: before.Subject}, draft)
 	if err != nil {
 		return err
 	}
 	if err := refuseDraft(v); err != nil {
 		return err
-	}
-	if replace {
-		if p, _, err = a.service.RemoveContact(ctx, realm, old.ID); err != nil {
-			return err
-		}
 	}
 	return c.Answer(http.StatusOK, customerOf(&p))
 }

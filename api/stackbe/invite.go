@@ -181,7 +181,7 @@ func (a *API) acceptedBefore(c *api.Call, s *authcore.AppSession, id string) err
 		return err
 	}
 	for _, m := range list {
-		if i != nil && m.Org.ID == i.Org && i.Email == s.Person.Address {
+		if i != nil && m.Org.ID == i.Org && i.Email == s.Address {
 			return c.Answer(http.StatusOK, memberOf(&m))
 		}
 	}

@@ -39,7 +39,7 @@ const audience = "stackbe:"
 func (a *API) sign(ctx context.Context, origin authcore.Origin, s *authcore.AppSession) (string, error) {
 	c := claims{
 		Iss: origin.String(), Aud: audience + s.Person.Realm.String(), Jti: s.ID,
-		Sub: customerPrefix + s.Person.Subject, Email: s.Person.Address.String(),
+		Sub: customerPrefix + s.Person.Subject, Email: s.Address.String(),
 		Iat: a.service.Now().Unix(), Exp: s.Expires.Unix(),
 	}
 	if s.Org != "" {
@@ -83,7 +83,7 @@ func (a *API) sessionOf(ctx context.Context, token, app string) (*authcore.AppSe
 		return nil, err
 	case v == authcore.Expired:
 		return nil, errSessionExpired
-	case v != authcore.Accepted:
+	case v != authcore.Accepted || s.Address.IsZero():
 		return nil, errSessionInvalid
 	}
 	return s, nil
@@ -134,9 +134,10 @@ func (a *API) view(ctx context.Context, s *authcore.AppSession) (sessionView, er
 		return sessionView{}, err
 	}
 	out := sessionView{
-		Valid: true, CustomerID: customerPrefix + s.Person.Subject, Email: s.Person.Address.String(),
+		Valid: true, CustomerID: customerPrefix + s.Person.Subject, Email: s.Address.String(),
 		ExpiresAt: timestamp(s.Expires), Customer: customerOf(&s.Person),
 	}
+	out.Customer.Email = out.Email // of several addresses, the one that was proved
 	if s.Org != "" {
 		out.Org, out.Role = orgPrefix+s.Org, s.OrgRole
 	}

@@ -181,7 +181,7 @@ func (a *API) openHosted(c *api.Call) error {
 	return c.ShowPage(http.StatusOK, api.Page{
 		Title: "Sign in to " + app,
 		Text: []string{
-			"Press the button to sign in as " + found.Person.Address.Display() + " in the window where you asked for this mail.",
+			"Press the button to sign in as " + found.Contact.Address().Display() + " in the window where you asked for this mail.",
 			"Did you not just ask for it? Then do not press: somebody else would be signed in as you.",
 		},
 		Form: &api.Form{Action: c.R.URL.RequestURI(), Button: "Sign in"},

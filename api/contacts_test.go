@@ -1,0 +1,481 @@
+package api_test
+
+import (
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/api"
+	"github.com/gatehouse-auth/gatehouse/api/apitest"
+	"github.com/gatehouse-auth/gatehouse/api/link"
+	"github.com/gatehouse-auth/gatehouse/api/reflex"
+	"github.com/gatehouse-auth/gatehouse/api/stackbe"
+	"github.com/gatehouse-auth/gatehouse/api/streambird"
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// What is sent goes to sentTo. The person has another address and a number, and
+// gets moved in its place.
+const (
+	sentTo = "old@example.com"
+	beside = "beside@example.com"
+	moved  = "new@example.com"
+	number = "+14155550123"
+	rival  = "rival@example.com"
+)
+
+type object = map[string]any
+
+// contacts is an instance with all dialects and one person.
+type contacts struct {
+	*apitest.House
+	user     string            // the person's id without a prefix
+	ids      map[string]string // of the contacts, by value
+	sessions []string          // that anybody was given so far
+}
+
+func newContacts(t *testing.T) *contacts {
+	h := apitest.New(t, func(h *apitest.House) {
+		callbacks, err := authcore.ParseCallbacks([]string{"https://app.example.com/*"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.App.Callbacks, h.App.Organizations = callbacks, true
+		for _, use := range []authcore.RedirectUse{authcore.RedirectLogin, authcore.RedirectRegistration, authcore.RedirectInvite} {
+			if err := h.App.Redirects.Add(use, "https://app.example.com/authenticate"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}, func(h *apitest.House) []api.Dialect {
+		return []api.Dialect{
+			link.New(link.Config{Service: h.Service, Log: h.Logger()}), reflex.New(reflex.Config{Service: h.Service, Log: h.Logger()}),
+			stackbe.New(stackbe.Config{Service: h.Service, Log: h.Logger()}), streambird.New(streambird.Config{Service: h.Service, Log: h.Logger()}),
+		}
+	})
+	w := &contacts{House: h, ids: map[string]string{}}
+	w.user = strings.TrimPrefix(w.ok("POST", "/v1/auth/users/create", object{"email": sentTo, "phone_number": number}).String("user_id"), "user_")
+	w.attach(w.user, beside)
+	return w
+}
+
+func (w *contacts) key(method, path string, body any) apitest.Answer {
+	w.T.Helper()
+	defer w.Quiet()
+	return w.Do(method, path, body, "Authorization", "Bearer "+apitest.LiveKey)
+}
+
+func (w *contacts) ok(method, path string, body any) apitest.Answer {
+	w.T.Helper()
+	a := w.key(method, path, body)
+	if a.Status/100 != 2 {
+		w.T.Fatalf("%s %s: %d %s", method, path, a.Status, a.Text)
+	}
+	return a
+}
+
+// attach gives a user an address, and notes the ids of all contacts.
+func (w *contacts) attach(user, email string) {
+	w.T.Helper()
+	a := w.ok("PUT", "/v1/auth/users/user_"+user+"/update", object{"emails": []object{{"email": email}}})
+	for list, field := range map[string]string{"emails": "email", "phone_numbers": "phone_number"} {
+		for _, c := range a.Get(list).([]any) {
+			w.ids[c.(object)[field].(string)] = c.(object)["id"].(string)
+		}
+	}
+}
+
+func (w *contacts) mailedToken() string {
+	w.T.Helper()
+	u, err := url.Parse(w.LastMail().Link)
+	if err != nil {
+		w.T.Fatal(err)
+	}
+	return u.Query().Get("token")
+}
+
+// prove makes an address proved, by a link of Streambird.
+func (w *contacts) prove(email string) apitest.Answer {
+	w.T.Helper()
+	token := w.ok("POST", "/v1/auth/magic_links/create", object{"email": email}).String("token")
+	return w.ok("POST", "/v1/auth/magic_links/verify", object{"token": token, "session_expires_in": 60})
+}
+
+// acme makes an organization that somebody else owns.
+func (w *contacts) acme() string {
+	owner := w.ok("POST", "/v1/customers", object{"email": "boss@example.com"}).String("id")
+	return w.ok("POST", "/v1/apps/shop/organizations", object{"name": "Acme", "ownerId": owner}).String("id")
+}
+
+// ways are how the contact that something was sent to can die. Each takes the
+// value.
+var ways = map[string]func(w *contacts, value string){
+	"replaced": func(w *contacts, value string) {
+		if value == number { // no call replaces a number
+			w.remove(value)
+			w.ok("PUT", "/v1/auth/users/user_"+w.user+"/update", object{"phone_numbers": []object{{"phone_number": "+14155550199"}}})
+			return
+		}
+		a := w.ok("PATCH", "/v1/customers/cust_"+w.user, object{"email": moved})
+		if a.String("email") != moved {
+			w.T.Errorf("the new address is not the person's own: %s", a.Text)
+		}
+	},
+	"removed": func(w *contacts, value string) { w.remove(value) },
+	"removed and added again": func(w *contacts, value string) {
+		w.remove(value)
+		field, list := "email", "emails"
+		if value == number {
+			field, list = "phone_number", "phone_numbers"
+		}
+		w.ok("PUT", "/v1/auth/users/user_"+w.user+"/update", object{list: []object{{field: value}}})
+	},
+	"person deleted": func(w *contacts, _ string) { w.ok("DELETE", "/v1/auth/users/user_"+w.user+"/delete", nil) },
+	"person deleted and made again": func(w *contacts, value string) {
+		w.ok("DELETE", "/v1/auth/users/user_"+w.user+"/delete", nil)
+		w.ok("POST", "/v1/auth/users/create", object{"email": sentTo, "phone_number": number})
+	},
+	"taken over": func(w *contacts, value string) {
+		w.remove(value)
+		field := "email"
+		if value == number {
+			field = "phone_number"
+		}
+		w.ok("POST", "/v1/auth/users/create", object{field: value})
+	},
+	"imported without it": func(w *contacts, value string) { w.reimport(value, "") },
+	"imported with another's place": func(w *contacts, value string) {
+		w.reimport(value, rival)
+	},
+}
+
+func (w *contacts) remove(value string) {
+	w.T.Helper()
+	kind := "emails"
+	if value == number {
+		kind = "phone_numbers"
+	}
+	w.ok("DELETE", "/v1/auth/users/"+kind+"/"+w.ids[value]+"/delete", nil)
+}
+
+// reimport imports the person as another instance may know it: without the
+// contact, which rival has if that is not empty.
+func (w *contacts) reimport(value, rival string) {
+	w.T.Helper()
+	now := w.Now().Add(time.Second).UTC().Format(time.RFC3339Nano)
+	person := func(sub, emails, phones string) string {
+		return `{"type":"app_person","sub":"` + sub + `","realm":"shop/live","created":"2026-01-01T00:00:00Z","emails":[` + emails + `],"phones":[` + phones + `],"updated":"` + now + `"}` + "\n"
+	}
+	contact := func(value string) string {
+		_, id, _ := strings.Cut(w.ids[value], "_")
+		if id == "" {
+			id = strings.Repeat("7", 27)
+		}
+		return `{"id":"` + strings.TrimPrefix(id, "number_") + `","value":"` + value + `","verified":true,"created":"2026-01-01T00:00:00Z","updated":"2026-01-01T00:00:00Z"}`
+	}
+	emails, phones := contact(beside), contact(number)
+	if value == number {
+		emails, phones = contact(sentTo)+","+contact(beside), ""
+	}
+	if _, err := w.Core.Import(w.T.Context(), strings.NewReader(person(w.user, emails, phones))); err != nil {
+		w.T.Fatal(err)
+	}
+	if rival == "" {
+		return
+	}
+	emails, phones = contact(rival)+","+contact(value), ""
+	if value == number {
+		emails, phones = contact(rival), contact(value)
+	}
+	if _, err := w.Core.Import(w.T.Context(), strings.NewReader(person(strings.Repeat("8", 27), emails, phones))); err != nil {
+		w.T.Fatal(err)
+	}
+}
+
+// sent is something that was sent: use answers whether it still lets in, and
+// with what text.
+type sent struct {
+	to  string // sentTo or number
+	use func() (in bool, text string)
+}
+
+// kinds are all the things that are sent.
+var kinds = map[string]func(w *contacts) sent{
+	"StackBE link verified by the app": func(w *contacts) sent {
+		w.ok("POST", "/v1/apps/shop/auth/magic-link", object{"email": sentTo, "redirectUrl": "https://app.example.com/in"})
+		token := w.mailedToken()
+		return sent{sentTo, func() (bool, string) {
+			a := w.key("POST", "/v1/apps/shop/auth/verify", object{"token": token})
+			return a.String("sessionToken") != "", a.Text
+		}}
+	},
+	"StackBE link followed": func(w *contacts) sent {
+		w.ok("POST", "/v1/apps/shop/auth/magic-link", object{"email": sentTo, "redirectUrl": "https://app.example.com/in"})
+		token := w.mailedToken()
+		return sent{sentTo, func() (bool, string) {
+			a := w.Do("GET", "/v1/apps/shop/auth/verify?redirect=true&token="+token, nil, "User-Agent", "Mozilla/5.0", "Accept", "text/html")
+			return strings.Contains(a.Header.Get("Location"), "token="), a.Header.Get("Location") + a.Text
+		}}
+	},
+	"StackBE link by its button": func(w *contacts) sent {
+		w.ok("POST", "/v1/apps/shop/auth/magic-link", object{"email": sentTo, "redirectUrl": "https://app.example.com/in"})
+		path := "/v1/apps/shop/auth/verify?token=" + w.mailedToken()
+		return sent{sentTo, func() (bool, string) {
+			page := w.Do("GET", path, nil)
+			a := w.Do("POST", path, url.Values{}, "Sec-Fetch-Site", "same-origin")
+			return strings.Contains(a.Header.Get("Location"), "token="), page.Text + a.Header.Get("Location") + a.Text
+		}}
+	},
+	"StackBE invitation's link": func(w *contacts) sent {
+		org := w.acme()
+		w.ok("POST", "/v1/apps/shop/organizations/"+org+"/invites", object{"email": sentTo, "role": "member", "redirectUrl": "https://app.example.com/in"})
+		token := w.mailedToken()
+		return sent{sentTo, func() (bool, string) {
+			a := w.key("POST", "/v1/apps/shop/auth/verify", object{"token": token})
+			members := w.ok("GET", "/v1/apps/shop/organizations/"+org+"/members", nil)
+			return a.String("sessionToken") != "" || strings.Contains(members.Text, `"member"`), a.Text + members.Text
+		}}
+	},
+	"StackBE invitation accepted by whoever has the address now": func(w *contacts) sent {
+		org := w.acme()
+		invites := "/v1/apps/shop/organizations/" + org + "/invites"
+		id := w.ok("POST", invites, object{"email": sentTo, "role": "member", "redirectUrl": "https://app.example.com/in"}).String("id")
+		return sent{sentTo, func() (bool, string) {
+			w.Sleep(2 * time.Minute)
+			if w.key("GET", "/v1/customers?email="+sentTo, nil).Status != 200 {
+				return false, ""
+			}
+			w.ok("POST", "/v1/apps/shop/auth/magic-link", object{"email": sentTo, "redirectUrl": "https://app.example.com/in"})
+			session := w.ok("POST", "/v1/apps/shop/auth/verify", object{"token": w.mailedToken()}).String("sessionToken")
+			listed := w.ok("GET", invites, nil)
+			resent := w.key("POST", invites+"/"+id+"/resend", object{})
+			a := w.Do("POST", "/v1/apps/shop/organizations/invites/accept", object{"inviteId": id}, "Authorization", "Bearer "+session)
+			return a.Status == 200 || strings.Contains(listed.Text, id) || resent.Status != 404, a.Text + listed.Text
+		}}
+	},
+	"Streambird link": func(w *contacts) sent {
+		w.ok("POST", "/v1/auth/magic_links/email/login_or_create", object{"email": sentTo})
+		return w.streambirdLink(w.mailedToken())
+	},
+	"Streambird link that the app delivers": func(w *contacts) sent {
+		return w.streambirdLink(w.ok("POST", "/v1/auth/magic_links/create", object{"user_id": "user_" + w.user}).String("token"))
+	},
+	"Streambird invitation": func(w *contacts) sent {
+		w.ok("POST", "/v1/auth/magic_links/email/invite", object{"email": sentTo})
+		return w.streambirdLink(w.mailedToken())
+	},
+	"Streambird link that extends a session": func(w *contacts) sent {
+		session := w.prove(beside).String("session_token")
+		token := w.ok("POST", "/v1/auth/magic_links/create", object{"email": sentTo}).String("token")
+		return sent{sentTo, func() (bool, string) {
+			a := w.key("POST", "/v1/auth/magic_links/verify", object{"token": token, "session_token": session})
+			return a.Status == 200, "" // the session names both, which were proved
+		}}
+	},
+	"Streambird hosted page": func(w *contacts) sent {
+		poll := w.hosted()
+		path := "/v1/auth/magic_links/hosted/shop?token=" + w.mailedToken()
+		return sent{sentTo, func() (bool, string) {
+			page := w.Do("GET", path, nil)
+			a := w.Do("POST", path, url.Values{}, "Sec-Fetch-Site", "same-origin")
+			waited := w.key("POST", "/v1/auth/magic_links/email/login_status", poll)
+			return a.Status == 200 || waited.Status == 200, page.Text + a.Text + waited.Text
+		}}
+	},
+	"Streambird poll token of a link that was followed": func(w *contacts) sent {
+		poll := w.hosted()
+		if a := w.Do("POST", "/v1/auth/magic_links/hosted/shop?token="+w.mailedToken(), url.Values{}, "Sec-Fetch-Site", "same-origin"); a.Status != 200 {
+			w.T.Fatal(a.Status, a.Text)
+		}
+		return sent{sentTo, func() (bool, string) {
+			a := w.key("POST", "/v1/auth/magic_links/email/login_status", poll)
+			return a.Status == 200, a.Text
+		}}
+	},
+	"Streambird code by mail": func(w *contacts) sent {
+		id := w.ok("POST", "/v1/auth/otps/email/send", object{"email": sentTo, "expires_in": 10}).String("email_id")
+		return w.streambirdCode(sentTo, id, w.LastMail().Code)
+	},
+	"Streambird code by text message": func(w *contacts) sent {
+		id := w.ok("POST", "/v1/auth/otps/sms/send", object{"phone_number": number, "expires_in": 10}).String("phone_number_id")
+		return w.streambirdCode(number, id, w.LastText().Code)
+	},
+	"Link code by mail": func(w *contacts) sent {
+		w.remove(number)
+		return w.linkCode(sentTo, func() string { return w.LastMail().Code })
+	},
+	"Link code by text message, address gone": func(w *contacts) sent {
+		return w.linkCode(sentTo, func() string { return w.LastText().Code })
+	},
+	"Link code by text message, number gone": func(w *contacts) sent {
+		return w.linkCode(number, func() string { return w.LastText().Code })
+	},
+	"reflex password": func(w *contacts) sent {
+		code := w.ok("POST", "/reflex/otp", object{"email": sentTo, "deliver": "email"}).String("otp")
+		return sent{sentTo, func() (bool, string) {
+			a := w.Do("POST", "/reflex/validate", object{"email": sentTo, "otp": code})
+			b := w.key("POST", "/reflex/validate", object{"email": sentTo, "otp": code})
+			return a.Get("valid") != false || b.Get("valid") != false && a.Status == 200, a.Text + b.Text
+		}}
+	},
+	"reflex link": func(w *contacts) sent {
+		u, err := url.Parse(w.ok("POST", "/reflex/otp", object{"email": sentTo}).String("magic_link"))
+		if err != nil {
+			w.T.Fatal(err)
+		}
+		return sent{sentTo, func() (bool, string) {
+			a := w.Do("POST", u.Path, u.Query(), "Sec-Fetch-Site", "same-origin")
+			return a.Header.Get("Set-Cookie") != "", a.Text
+		}}
+	},
+	"reflex record": func(w *contacts) sent {
+		a := w.ok("POST", "/reflex/otp", object{"email": sentTo, "rate_limit": 1})
+		id := regexp.MustCompile(`"id":[0-9]+`).FindString(a.Text)
+		return sent{sentTo, func() (bool, string) {
+			w.From("198.51.100.7")
+			a := w.key("POST", "/reflex/otp", object{"email": sentTo, "rate_limit": 1})
+			return strings.Contains(a.Text, id), "" // the record of one who has it names it
+		}}
+	},
+}
+
+func (w *contacts) streambirdLink(token string) sent {
+	return sent{sentTo, func() (bool, string) {
+		a := w.key("POST", "/v1/auth/magic_links/verify", object{"token": token, "session_expires_in": 60})
+		return a.Status == 200, a.Text
+	}}
+}
+
+func (w *contacts) streambirdCode(to, id, code string) sent {
+	return sent{to, func() (bool, string) {
+		a := w.key("POST", "/v1/auth/otps/verify", object{"method_id": id, "otp": code, "session_expires_in": 60})
+		return a.Status == 200, a.Text
+	}}
+}
+
+// hosted asks for a link to a page of ours, and returns what to wait with.
+func (w *contacts) hosted() object {
+	a := w.ok("POST", "/v1/auth/magic_links/email/login_or_create", object{"email": sentTo, "auto_verify": true})
+	return object{"email_id": a.String("email_id"), "request_origin_token": a.String("request_origin_token")}
+}
+
+func (w *contacts) linkCode(to string, code func() string) sent {
+	secret := w.Do("GET", "/api/lookup-email?email="+sentTo+"&STRIPE_PUBLIC_KEY="+apitest.LivePub, nil).String("client_secret")
+	if a := w.Do("POST", "/api/start_verification", object{"client_secret": secret, "email": sentTo}); a.Status != 200 {
+		w.T.Fatal(a.Status, a.Text)
+	}
+	body := object{"client_secret": secret, "email": sentTo, "code": code()}
+	return sent{to, func() (bool, string) {
+		a := w.Do("POST", "/api/authenticate", body)
+		return a.Get("authenticationSuccessful") != false || a.Get("user") != nil, a.Text
+	}}
+}
+
+// Whatever was sent to an address or a number dies with it, in every dialect,
+// and no answer tells what the person has in its place.
+func TestWhatWasSentDiesWithItsContact(t *testing.T) {
+	for kind, send := range kinds {
+		t.Run(kind, func(t *testing.T) {
+			t.Run("alive", func(t *testing.T) {
+				w := newContacts(t)
+				s := send(w)
+				in, text := s.use()
+				if !in {
+					t.Errorf("it does not work at all: %s", text)
+				}
+				if strings.Contains(text, beside) {
+					t.Errorf("the answer names an address that was not proved: %s", text)
+				}
+			})
+			for way, die := range ways {
+				t.Run(way, func(t *testing.T) {
+					w := newContacts(t)
+					s := send(w)
+					die(w, s.to)
+					in, text := s.use()
+					if in {
+						t.Errorf("it still lets in: %s", text)
+					}
+					for _, other := range []string{beside, moved, rival} {
+						if strings.Contains(text, other) {
+							t.Errorf("the answer names %s: %s", other, text)
+						}
+					}
+				})
+			}
+		})
+	}
+}
+
+// A session names the address that was proved, and ends with it.
+func TestSessionsNameWhatWasProved(t *testing.T) {
+	session := map[string]func(w *contacts, email string) func() (live bool, text string){
+		"StackBE": func(w *contacts, email string) func() (bool, string) {
+			w.ok("POST", "/v1/apps/shop/auth/magic-link", object{"email": email, "redirectUrl": "https://app.example.com/in"})
+			a := w.ok("POST", "/v1/apps/shop/auth/verify", object{"token": w.mailedToken()})
+			jwt := a.String("sessionToken")
+			return func() (bool, string) {
+				b := w.Do("GET", "/v1/apps/shop/auth/session", nil, "Authorization", "Bearer "+jwt)
+				return b.Status == 200, b.Text
+			}
+		},
+		"reflex": func(w *contacts, email string) func() (bool, string) {
+			code := w.ok("POST", "/reflex/otp", object{"email": email}).String("otp")
+			token := w.Do("POST", "/reflex/validate", object{"email": email, "otp": code}).String("session_token")
+			return func() (bool, string) {
+				b := w.Do("GET", "/reflex/session", nil, "Authorization", "Bearer "+token)
+				return b.Get("session_is_valid") == true, b.Text
+			}
+		},
+		"Streambird": func(w *contacts, email string) func() (bool, string) {
+			token := w.prove(email).String("session_token")
+			return func() (bool, string) {
+				b := w.key("POST", "/v1/auth/sessions/verify", object{"session_token": token})
+				return b.Status == 200, b.Text
+			}
+		},
+	}
+	for dialect, begin := range session {
+		for email, other := range map[string]string{sentTo: beside, beside: sentTo} {
+			t.Run(dialect+" "+email, func(t *testing.T) {
+				w := newContacts(t)
+				look := begin(w, email)
+				live, text := look()
+				if !live || !strings.Contains(text, email) || strings.Contains(text, other) {
+					t.Errorf("%v %s", live, text)
+				}
+			})
+		}
+		for way, die := range ways {
+			t.Run(dialect+" "+way, func(t *testing.T) {
+				w := newContacts(t)
+				look := begin(w, sentTo)
+				die(w, sentTo)
+				if live, text := look(); live || strings.Contains(text, "@") {
+					t.Errorf("%v %s", live, text)
+				}
+				if list := w.key("GET", "/v1/auth/sessions/list?user_id=user_"+w.user, nil); strings.Contains(list.Text, "started_at") {
+					t.Errorf("it is listed: %s", list.Text)
+				}
+			})
+		}
+	}
+}
+
+// A session that rests on two proofs goes on with the one that is left.
+func TestSessionGoesOnWithTheOtherProof(t *testing.T) {
+	w := newContacts(t)
+	token := w.prove(sentTo).String("session_token")
+	second := w.ok("POST", "/v1/auth/magic_links/create", object{"email": beside}).String("token")
+	w.ok("POST", "/v1/auth/magic_links/verify", object{"token": second, "session_token": token})
+	w.remove(sentTo)
+	a := w.ok("POST", "/v1/auth/sessions/verify", object{"session_token": token})
+	if strings.Contains(a.Text, sentTo) || !strings.Contains(a.Text, beside) {
+		t.Error(a.Text)
+	}
+	w.remove(beside)
+	if a := w.key("POST", "/v1/auth/sessions/verify", object{"session_token": token}); a.Status != 401 {
+		t.Errorf("%d %s", a.Status, a.Text)
+	}
+}

@@ -1,0 +1,176 @@
+package authcore_test
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+var livePeople = authcore.Realm{App: "shop"}
+
+// Mail that still waits is not sent to an address that was removed.
+func TestNoMailToARemovedAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := newAppHouse(t)
+		defer h.close()
+		h.sender.failWith(&authcore.SendError{Fault: authcore.SenderDown, Reason: "down"})
+		asked := h.ask(linkFor(alice))
+		want(t, asked.Verdict, authcore.Accepted)
+		synctest.Wait()
+		_, v, err := h.service.RemoveContact(t.Context(), livePeople, asked.Contact.ID)
+		want(t, err, nil)
+		want(t, v, authcore.Accepted)
+		h.sender.failWith(nil)
+		time.Sleep(5 * time.Minute)
+		synctest.Wait()
+		want(t, h.sender.count(), 0)
+		want(t, h.core.MailWaiting(), 0)
+	})
+}
+
+// A session ends with the last contact that it rests on, at once and for
+// operators to see, and what was proved is what is reported.
+func TestSessionEndsWithItsContact(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, app := newAppHouse(t)
+		defer h.close()
+		second := mustAddress("second@example.com")
+		p := h.person(app, authcore.Draft{Emails: []authcore.Address{alice, second}})
+		asked := h.ask(linkFor(second))
+		proved := h.prove(authcore.Proof{Token: asked.Token, Session: week})
+		want(t, proved.Verdict, authcore.Accepted)
+		want(t, proved.Contact.Address(), second)
+		want(t, proved.Session.Address, second)
+		for _, e := range append(h.reported(authcore.EventBegin), h.reported(authcore.EventSignedIn)...) {
+			want(t, e.Address, second)
+		}
+		moved := mustAddress("moved@example.com")
+		q, v, err := h.service.UpdatePerson(t.Context(), livePeople, authcore.Whom{Subject: p.Subject}, authcore.Draft{Address: &moved})
+		want(t, err, nil)
+		want(t, v, authcore.Accepted)
+		want(t, q.Address, moved)
+		want(t, len(q.Emails), 2)
+		if _, v, _ := h.service.AppSession(t.Context(), livePeople, authcore.SessionRef{SID: proved.Session.ID}); v != authcore.Accepted {
+			t.Errorf("it ends with an address that it does not rest on: %v", v)
+		}
+		if _, v, _ := h.service.UpdatePerson(t.Context(), livePeople, authcore.Whom{Subject: p.Subject}, authcore.Draft{Address: &second}); v != authcore.Accepted {
+			t.Error(v)
+		}
+		got, _, _ := h.service.AppSession(t.Context(), livePeople, authcore.SessionRef{SID: proved.Session.ID})
+		if got == nil || got.Address != second || !got.Person.Emails[0].Verified {
+			t.Errorf("an address that becomes the person's own is not what it was: %+v", got)
+		}
+		_, v, err = h.service.RemoveContact(t.Context(), livePeople, proved.Contact.ID)
+		want(t, err, nil)
+		want(t, v, authcore.Accepted)
+		if _, v, _ := h.service.AppSession(t.Context(), livePeople, authcore.SessionRef{SID: proved.Session.ID}); v != authcore.Unknown {
+			t.Errorf("the session goes on: %v", v)
+		}
+		ended := h.reported(authcore.EventEnded)
+		want(t, len(ended), 1)
+		want(t, ended[0].Reason, "contact_removed")
+		want(t, ended[0].Session, proved.Session.ID)
+	})
+}
+
+// Who deletes an account ends what is under way to its address: codes and links
+// of every browser, asked for before there was an account too.
+func TestChallengesDieWithTheAccount(t *testing.T) {
+	for name, answer := range map[string]func(b *tab, m authcore.Message) authcore.Answer{
+		"code": func(b *tab, m authcore.Message) authcore.Answer { return b.answer(m.Code) },
+		"link": func(b *tab, m authcore.Message) authcore.Answer { return b.link(tokenOf(m)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			run(t, func(t *testing.T, h *house) {
+				early := h.browser()
+				early.begin(alice)
+				before := h.sender.last(t)
+				time.Sleep(time.Minute)
+				who := h.browser()
+				account := who.signIn(alice)
+				time.Sleep(time.Minute)
+				late := h.browser()
+				late.Device = who.Device
+				late.begin(alice)
+				after := h.sender.last(t)
+				gone, err := h.core.Delete(t.Context(), account.Session.Subject, "by_operator")
+				want(t, err, nil)
+				want(t, gone.Address, alice)
+				want(t, answer(early, before).Verdict, authcore.Locked)
+				want(t, answer(late, after).Verdict, authcore.Locked)
+				for key, value := range h.contents() {
+					if strings.HasPrefix(key, "pause/") && strings.Contains(key+value, "alice") {
+						t.Errorf("%s names who is gone: %s", key, value)
+					}
+				}
+				// The browser asks again, and is somebody new.
+				time.Sleep(time.Minute)
+				want(t, late.resend().Verdict, authcore.Accepted)
+				again := answer(late, h.sender.last(t))
+				want(t, again.Verdict, authcore.Accepted)
+				if again.SignIn.Session.Subject == account.Session.Subject {
+					t.Error("the account that was deleted is back")
+				}
+			})
+		})
+	}
+}
+
+// "Not me" and a deletion forget nothing of each other, and a mail that waits is
+// not sent for an account that was deleted meanwhile.
+func TestDeletionAndNotMeTogether(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		owner := h.browser()
+		account := owner.signIn(alice)
+		time.Sleep(time.Minute)
+		stranger := h.browser()
+		stranger.begin(alice)
+		bad := h.sender.last(t)
+		time.Sleep(time.Second)
+		want(t, h.notMe(owner, bad, alice), true)
+		h.delete(account.Session.Subject)
+		time.Sleep(2 * time.Minute)
+		n := h.sender.count()
+		want(t, h.browser().begin(alice).Verdict, authcore.Accepted)
+		synctest.Wait()
+		want(t, h.sender.count(), n) // the pause goes on
+		want(t, stranger.answer(bad.Code).Verdict, authcore.Locked)
+	})
+	run(t, func(t *testing.T, h *house) {
+		account := h.browser().signIn(alice)
+		time.Sleep(time.Minute)
+		late := h.browser()
+		late.begin(alice)
+		mail := h.sender.last(t)
+		time.Sleep(time.Second)
+		h.delete(account.Session.Subject)
+		time.Sleep(time.Second)
+		want(t, h.notMe(late, mail, alice), true) // spares this browser's own
+		want(t, late.answer(mail.Code).Verdict, authcore.Locked)
+	})
+	run(t, func(t *testing.T, h *house) {
+		account := h.browser().signIn(alice)
+		time.Sleep(time.Minute)
+		n := h.sender.count()
+		h.sender.failWith(&authcore.SendError{Fault: authcore.SenderDown, Reason: "down"})
+		want(t, h.browser().begin(alice).Verdict, authcore.Accepted)
+		synctest.Wait()
+		time.Sleep(time.Second)
+		h.delete(account.Session.Subject)
+		h.sender.failWith(nil)
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		want(t, h.sender.count(), n)
+		want(t, h.core.MailWaiting(), 0)
+	})
+}
+
+func (h *house) delete(sub string) {
+	h.t.Helper()
+	if gone, err := h.core.Delete(h.t.Context(), sub, "by_operator"); err != nil || gone == nil {
+		h.t.Fatal(gone, err)
+	}
+}
