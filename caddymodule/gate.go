@@ -49,6 +49,10 @@ type Gate struct {
 	// Origins lists where the gate stands beside what the host matchers above
 	// it say, for example https://app.example.com:8443.
 	Origins []string `json:"origins,omitempty"`
+	// MatcherSetsRaw limits the gate to requests that one of these sets of
+	// matchers takes, as on a route. All others pass without identity headers of
+	// their own and without Gatehouse's cookies. Default: all.
+	MatcherSetsRaw caddyhttp.RawMatcherSets `json:"match,omitempty" caddy:"namespace=http.matchers"`
 	// Paths limits the gate to requests whose original or current path matches
 	// one of these. /admin, /admin/ and /admin/* each guard /admin and all below
 	// it, however it is spelled; any other pattern means what it means to Caddy's
@@ -59,14 +63,16 @@ type Gate struct {
 	// Default: the site itself.
 	Portal string `json:"portal,omitempty"`
 
-	app     *App
-	place   *place           // where the gate stands; set when the app starts
-	policy  *authcore.Policy // who is admitted
-	public  *authcore.PublicPaths
-	clients []netip.Prefix
-	origins []authcore.Origin // Origins, parsed
-	portal  authcore.Origin   // Portal, parsed
-	guarded guardedPaths      // Paths, ready to match
+	app      *App
+	place    *place           // where the gate stands; set when the app starts
+	pages    *place           // where its pages are served: beside its matchers, too
+	policy   *authcore.Policy // who is admitted
+	public   *authcore.PublicPaths
+	clients  []netip.Prefix
+	origins  []authcore.Origin     // Origins, parsed
+	portal   authcore.Origin       // Portal, parsed
+	guarded  guardedPaths          // Paths, ready to match
+	matchers caddyhttp.MatcherSets // MatcherSetsRaw, ready to match; none matches everything
 
 	headersOnce sync.Once
 	headers     *headerSet // Headers, by headerSet

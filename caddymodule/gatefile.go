@@ -38,13 +38,13 @@ func init() {
 //	    portal           <url>
 //	}
 //
-// A path matcher becomes a part of the gate, which compares it with the
-// original path too, so that no rewrite leads around it.
+// A matcher becomes a part of the gate: the gate then sees every request, so
+// that its pages are reached and requests beside it are cleaned, too.
 func parseGate(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	h.Next()
 	at := h.Token()
 	g := new(Gate)
-	matcher, err := g.readWho(h)
+	err := g.readWho(h)
 	if err == nil {
 		err = gateWords.read(h.Dispenser, g)
 	}
@@ -54,13 +54,7 @@ func parseGate(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	if err != nil {
 		return nil, locate(at, err)
 	}
-	routes := []httpcaddyfile.ConfigValue{route(h, matcher, g)}
-	if matcher != nil {
-		// Behind a matcher the pages would fall through to the app. The
-		// handler compares the original path itself and lets others pass.
-		routes = append(routes, route(h, nil, new(PagesHandler)))
-	}
-	return routes, nil
+	return []httpcaddyfile.ConfigValue{route(h, nil, g)}, nil
 }
 
 // route is one route with one handler.
@@ -84,33 +78,35 @@ func route(h httpcaddyfile.Helper, matcher caddy.ModuleMap, handler caddy.Module
 	return httpcaddyfile.ConfigValue{Class: "route", Value: r}
 }
 
-// readWho reads the line of the directive itself. It returns a named matcher;
-// a path goes to the gate.
-func (g *Gate) readWho(h httpcaddyfile.Helper) (caddy.ModuleMap, error) {
+// readWho reads the line of the directive itself.
+func (g *Gate) readWho(h httpcaddyfile.Helper) error {
 	if h.CountRemainingArgs() == 0 {
 		_, err := authcore.ParseWhoList(nil)
-		return nil, err
+		return err
 	}
 	matcher, isMatcher, err := h.MatcherToken()
 	first := h.Val()
 	if err != nil {
-		return nil, noMatcher(first)
+		return noMatcher(first)
 	}
 	rest := h.RemainingArgs()
 	if !isMatcher {
 		g.Allow = append([]string{first}, rest...)
 		_, err := parseWho("gatehouse", g.Allow)
-		return nil, err
+		return err
 	}
 	if len(rest) == 0 {
-		return nil, onlyMatcher(first)
+		return onlyMatcher(first)
 	}
-	if strings.HasPrefix(first, "/") {
-		g.Paths, matcher = []string{first}, nil
+	switch {
+	case strings.HasPrefix(first, "/"):
+		g.Paths = []string{first}
+	case matcher != nil:
+		g.MatcherSetsRaw = caddyhttp.RawMatcherSets{matcher}
 	}
 	g.Allow = rest
 	_, err = parseWho("gatehouse", rest)
-	return matcher, err
+	return err
 }
 
 // noMatcher explains an @name that no matcher has: it was often meant to be a

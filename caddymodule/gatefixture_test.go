@@ -93,6 +93,7 @@ func (f *fixture) gate(change func(*Gate)) *Gate {
 	if g.place == nil {
 		g.place = &place{key: f.t.Name(), hosts: []string{"app.example.com"}, origins: g.origins}
 	}
+	g.pages = g.place
 	f.app.gates = append(f.app.gates, g)
 	return g
 }

@@ -43,7 +43,19 @@ func (g *Gate) Provision(ctx caddy.Context) error {
 	}
 	app.gates = append(app.gates, g)
 	app.knowConnections(ctx)
-	return nil
+	return g.loadMatchers(ctx)
+}
+
+// loadMatchers makes the matchers that MatcherSetsRaw names.
+func (g *Gate) loadMatchers(ctx caddy.Context) error {
+	if len(g.MatcherSetsRaw) == 0 {
+		return nil
+	}
+	sets, err := ctx.LoadModule(g, "MatcherSetsRaw")
+	if err != nil {
+		return fmt.Errorf("the matcher of a gate: %w", err)
+	}
+	return g.matchers.FromInterface(sets)
 }
 
 // Provision joins the handler to the app.

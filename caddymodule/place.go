@@ -18,7 +18,7 @@ func (a *App) placeGates() error {
 	if err != nil || app == nil {
 		return err
 	}
-	w := &walk{places: map[caddyhttp.MiddlewareHandler]*place{}}
+	w := &walk{places: map[caddyhttp.MiddlewareHandler]*place{}, pages: map[*Gate]*place{}}
 	if err := w.servers(app); err != nil {
 		return err
 	}
@@ -48,6 +48,9 @@ func (a *App) takePlaces(w *walk) error {
 		if g.place == nil {
 			g.place = &place{} // inside a handler that can't be looked into
 		}
+		if g.pages = w.pages[g]; g.pages == nil {
+			g.pages = g.place
+		}
 		g.place.origins = g.origins
 		origins = append(origins, g.origins...)
 		if len(g.place.hosts) == 0 && len(g.origins) == 0 {
@@ -60,6 +63,12 @@ func (a *App) takePlaces(w *walk) error {
 		key := g.place.key
 		keys[key]++
 		g.place.key = fmt.Sprintf("%s#%d", key, keys[key])
+	}
+	for _, g := range a.gates {
+		g.pages.origins = g.origins
+		if g.isLimited() {
+			g.pages.origins = origins
+		}
 	}
 	for h, p := range w.places {
 		if pages, ok := h.(*PagesHandler); ok {

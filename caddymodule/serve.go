@@ -41,6 +41,7 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 		return v.notStarted(err, own)
 	}
 	if own {
+		v.place = g.pages
 		return v.servePages()
 	}
 	began := time.Now()
@@ -116,13 +117,22 @@ func isOwnPath(path string) bool {
 	return strings.HasPrefix(path, pages.Root) || path == pages.Root[:len(pages.Root)-1]
 }
 
-// concerns tells whether the gate looks at this request: its original or its
-// current path matches. Looking at one alone would let a rewrite on either side
-// lead around the gate.
+// concerns tells whether the gate looks at this request. Matchers see it as it
+// came, before it is cleaned. What a matcher can't tell is guarded.
 func (g *Gate) concerns(v *visit) bool {
+	if len(g.matchers) > 0 {
+		if matches, err := g.matchers.AnyMatchWithError(v.r); err == nil && !matches {
+			return false
+		}
+	}
+	// Looking at one path alone would let a rewrite on either side lead around
+	// the gate.
 	now := v.r.URL
 	return g.guarded.match(v.r, now) || (v.url.Path != now.Path || v.url.RawPath != now.RawPath) && g.guarded.match(v.r, v.url)
 }
+
+// isLimited tells whether there may be requests that do not concern the gate.
+func (g *Gate) isLimited() bool { return len(g.matchers) > 0 || g.guarded.limited }
 
 // judge tells whether the visitor is admitted, and why the request can't pass.
 // A request for a public path passes also when the visitor is not: then it is
@@ -206,7 +216,8 @@ func (v *visit) judgeSession() refusal {
 // are still answered, as well as they can be.
 func (v *visit) servePages() error {
 	why := v.locate(true)
-	if why.kind == "" && v.g != nil {
+	if why.kind == "" && v.g != nil && !v.g.isLimited() {
+		// Those of a limited gate may serve visitors of others.
 		why = v.checkClient()
 	}
 	if why.kind != "" {

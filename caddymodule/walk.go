@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -19,6 +20,7 @@ import (
 // the configuration: the Host header of a request is the visitor's to choose.
 type walk struct {
 	places   map[caddyhttp.MiddlewareHandler]*place
+	pages    map[*Gate]*place // of gates
 	order    []caddyhttp.MiddlewareHandler
 	warnings []string
 }
@@ -33,7 +35,9 @@ type scope struct {
 	paths     []caddyhttp.MatchPath
 	matchers  []string // all of them, as text
 	rewritten bool     // the path may have been changed on the way
-	invoked   []string // named routes on the way
+	// pathMatched: the route itself has a matcher for a path.
+	pathMatched bool
+	invoked     []string // named routes on the way
 }
 
 // servers walks every server of the http app.
@@ -73,8 +77,9 @@ func (w *walk) routes(routes caddyhttp.RouteList, above scope) error {
 		if err != nil {
 			return err
 		}
+		here.pathMatched = hasPathMatcher(route.MatcherSets)
 		for _, handler := range route.Handlers {
-			if err := w.handler(handler, here, hasPathMatcher(route.MatcherSets)); err != nil {
+			if err := w.handler(handler, here); err != nil {
 				return err
 			}
 			if changesPath(handler) {
@@ -85,7 +90,7 @@ func (w *walk) routes(routes caddyhttp.RouteList, above scope) error {
 	return nil
 }
 
-func (w *walk) handler(handler caddyhttp.MiddlewareHandler, here scope, pathMatched bool) error {
+func (w *walk) handler(handler caddyhttp.MiddlewareHandler, here scope) error {
 	switch h := handler.(type) {
 	case *caddyhttp.Subroute:
 		if err := w.routes(h.Routes, here); err != nil || h.Errors == nil {
@@ -99,16 +104,30 @@ func (w *walk) handler(handler caddyhttp.MiddlewareHandler, here scope, pathMatc
 		}
 		here.invoked = append(slices.Clip(here.invoked), h.Name)
 		return w.routes(caddyhttp.RouteList{*named}, here)
-	}
-	switch handler.(type) {
 	case *Gate:
-		if pathMatched && here.rewritten {
-			w.warnings = append(w.warnings, fmt.Sprintf("the gate at %s stands behind a matcher for a path, and the path may be rewritten before: a request that is rewritten to another path is not guarded; write the path on the directive, as in: gatehouse /admin/* *@example.com", here))
-		}
-		w.note(handler, here)
+		return w.gate(h, here)
 	case *PagesHandler, *Portal, *Authz, *API:
 		w.note(handler, here)
 	}
+	return nil
+}
+
+// gate notes a gate: what it guards lies below its matchers, its pages do not.
+func (w *walk) gate(g *Gate, here scope) error {
+	below, err := here.under(g.matchers)
+	if err != nil {
+		return err
+	}
+	if here.rewritten && (here.pathMatched || hasPathMatcher(g.matchers)) {
+		w.warnings = append(w.warnings, fmt.Sprintf("the gate at %s stands behind a matcher for a path, and the path may be rewritten before: a request that is rewritten to another path is not guarded; write the path on the directive, as in: gatehouse /admin/* *@example.com, or name the paths that need no sign-in with public in the block of the gate", below))
+	}
+	w.note(g, below)
+	pages := w.pages[g]
+	if pages == nil {
+		pages = &place{tls: true}
+		w.pages[g] = pages
+	}
+	pages.add(here)
 	return nil
 }
 
@@ -120,6 +139,11 @@ func (w *walk) note(h caddyhttp.MiddlewareHandler, here scope) {
 		w.places[h] = p
 		w.order = append(w.order, h)
 	}
+	p.add(here)
+}
+
+// add adds one way to the place.
+func (p *place) add(here scope) {
 	if !here.anyHost {
 		p.named = true
 		p.hosts = append(p.hosts, here.hosts...)
@@ -218,17 +242,37 @@ func matchersOf[T ~[]string](set caddyhttp.MatcherSet) T {
 	return nil
 }
 
+// hasPathMatcher tells whether the matchers look at the path as it stands, which
+// a rewrite changes.
 func hasPathMatcher(sets caddyhttp.MatcherSets) bool {
-	return slices.ContainsFunc(sets, func(set caddyhttp.MatcherSet) bool {
-		return slices.ContainsFunc(set, func(m any) bool {
-			switch m.(type) {
-			case caddyhttp.MatchPath, *caddyhttp.MatchPath, *caddyhttp.MatchPathRE, caddyhttp.MatchPathRE:
-				return true
-			}
-			return false
-		})
-	})
+	return slices.ContainsFunc(sets, func(set caddyhttp.MatcherSet) bool { return slices.ContainsFunc(set, looksAtPath) })
 }
+
+func looksAtPath(matcher any) bool {
+	switch m := matcher.(type) {
+	case caddyhttp.MatchNot:
+		return hasPathMatcher(m.MatcherSets)
+	case *caddyhttp.MatchNot:
+		return hasPathMatcher(m.MatcherSets)
+	case caddyhttp.MatchExpression:
+		return namesPath.MatchString(m.Expr)
+	case *caddyhttp.MatchExpression:
+		return namesPath.MatchString(m.Expr)
+	case caddyhttp.VarsMatcher, *caddyhttp.VarsMatcher, caddyhttp.MatchVarsRE, *caddyhttp.MatchVarsRE:
+		raw, _ := json.Marshal(m)
+		return namesPath.Match(raw)
+	case caddy.Module:
+		switch m.CaddyModule().ID.Name() {
+		case "path", "path_regexp", "file", "url_pattern":
+			return true
+		}
+	}
+	return false
+}
+
+// namesPath finds matchers and placeholders for the path in an expression. What
+// the visitor asked for ({http.request.orig_uri.path}) no rewrite changes.
+var namesPath = regexp.MustCompile(`\b(path|path_regexp|file|url_pattern)\s*\(|\{(path|uri|file|dir|path\.\d+|file\.\w+|http\.request\.uri(\.path(\.[^}]*)?)?)\}`)
 
 // changesPath tells whether the handler is one of rewrite, uri and try_files.
 func changesPath(handler caddyhttp.MiddlewareHandler) bool {
