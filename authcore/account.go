@@ -120,6 +120,7 @@ func (c *Core) Delete(ctx context.Context, sub, reason string) (*Account, error)
 		}
 		tx.Delete(keyPerson + p.Subject)
 		tx.Delete(keyAddress + p.Address.String())
+		tx.Delete(keyMachines + p.Subject)
 		return endChallenges(tx, p.Address, c.now())
 	})
 	if err != nil || p == nil {

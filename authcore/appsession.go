@@ -135,17 +135,11 @@ func loadAppSession(tx Tx, realm Realm, sid string) (*sessionRecord, error) {
 	return r, nil
 }
 
-// state tells whether an app's session is live: Accepted, Expired, or Unknown
+// verdict tells whether an app's session is live: Accepted, Expired, or Unknown
 // for one that was ended or never was.
-func (c *Core) state(r *sessionRecord) Verdict {
-	now := c.now()
-	switch {
-	case r == nil || !r.EndedAt.IsZero() || r.AuthTime.After(now.Add(clockSkew)) || c.revoked(r.AuthTime):
-		return Unknown
-	case !now.Before(r.Expires):
-		return Expired
-	}
-	return Accepted
+func (c *Core) verdict(tx Tx, r *sessionRecord) (Verdict, error) {
+	stands, err := c.judge(tx, r)
+	return [...]Verdict{isLive: Accepted, isEnded: Unknown, isExpired: Expired}[stands], err
 }
 
 // gain adds a proof, and more time if extend is more than 0.
@@ -211,8 +205,8 @@ func (s *Service) AppSession(ctx context.Context, realm Realm, ref SessionRef) (
 		if err != nil {
 			return err
 		}
-		if v = s.core.state(r); v != Accepted {
-			return nil
+		if v, err = s.core.verdict(tx, r); err != nil || v != Accepted {
+			return err
 		}
 		out, err = s.withPerson(tx, r)
 		if out == nil {
@@ -239,8 +233,8 @@ func (s *Service) AppSessionOfAny(ctx context.Context, token string) (out *AppSe
 		if err != nil || r == nil || r.API == nil {
 			return err
 		}
-		if v = s.core.state(r); v != Accepted {
-			return nil
+		if v, err = s.core.verdict(tx, r); err != nil || v != Accepted {
+			return err
 		}
 		if out, err = s.withPerson(tx, r); out == nil {
 			v = Unknown
@@ -250,8 +244,8 @@ func (s *Service) AppSessionOfAny(ctx context.Context, token string) (out *AppSe
 	return out, v, err
 }
 
-// restsOn tells whether p still has a contact that was proved for the session.
-// It ends with the last of them.
+// restsOn tells whether p still has a contact that was proved for the session of
+// an app. It ends with the last of them.
 func (r *sessionRecord) restsOn(p *person) bool {
 	return slices.ContainsFunc(r.API.Factors, func(f Factor) bool { return p.contact(f.Contact) != nil })
 }
@@ -275,11 +269,11 @@ func (r *sessionRecord) address(p *person) Address {
 	return first
 }
 
-// withPerson completes a session with its person and role; nil if the person is
-// gone, or has none of the contacts that it rests on.
+// withPerson completes a live session with its person and role; nil if the
+// person is gone.
 func (s *Service) withPerson(tx Tx, r *sessionRecord) (*AppSession, error) {
 	p, err := loadRealmPerson(tx, r.API.Realm, r.Subject)
-	if err != nil || p == nil || !r.restsOn(p) {
+	if err != nil || p == nil {
 		return nil, err
 	}
 	out := s.appSession(r, p)

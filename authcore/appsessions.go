@@ -46,14 +46,9 @@ func (s *Service) changeAppSession(ctx context.Context, realm Realm, ref Session
 		if err != nil {
 			return err
 		}
-		if v = s.core.state(r); v != Accepted {
-			return nil
-		}
-		if out, err = s.withPerson(tx, r); err != nil || out == nil {
-			v = Unknown
+		if v, err = s.core.verdict(tx, r); err != nil || v != Accepted {
 			return err
 		}
-		out = nil
 		if r, err = do(tx, r); err != nil || r == nil {
 			return err
 		}
@@ -88,7 +83,9 @@ func (s *Service) AppSessions(ctx context.Context, realm Realm, sub string) ([]*
 			if err != nil {
 				return err
 			}
-			if s.core.state(r) == Accepted && r.restsOn(p) {
+			if v, err := s.core.verdict(tx, r); err != nil {
+				return err
+			} else if v == Accepted {
 				out = append(out, s.appSession(r, p))
 			}
 		}

@@ -96,15 +96,16 @@ type use struct {
 	before, after uint64 // digests of the record, once it is written
 }
 
-// used returns the uses that are not written yet, and forgets sessions that
-// ended or expired.
-func (c *cache) used(now time.Time) []use {
+// used returns the uses that are not written yet, and forgets sessions that are
+// over.
+func (c *cache) used(core *Core) []use {
+	now := core.now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var uses []use
 	for _, l := range c.byToken {
 		s := l.snapshot.Load()
-		if l.ended.Load() || now.After(s.Expires) {
+		if core.standing(s.life(), core.rule(), now) != isLive {
 			c.forget(l, s)
 			continue
 		}
@@ -135,7 +136,7 @@ func (c *Core) flushSessions(ctx context.Context) {
 // flush writes the last uses. A store that can't be written keeps them in
 // memory; the next flush tries again.
 func (c *cache) flush(ctx context.Context, core *Core) {
-	uses := c.used(core.now())
+	uses := c.used(core)
 	for len(uses) > 0 {
 		batch := uses[:min(len(uses), flushBatch)]
 		uses = uses[len(batch):]

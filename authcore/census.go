@@ -88,15 +88,18 @@ func (c *Core) takeCensus(ctx context.Context) {
 
 // count counts, resting rest times as long as it looks.
 func (c *Core) count(ctx context.Context, rest int64) error {
-	sessions, err := c.countEach(ctx, rest, keySession, func(item Item) bool {
+	sessions, err := c.countEach(ctx, rest, keySession, func(tx Tx, item Item) bool {
 		r := &sessionRecord{}
-		_, err := decode(item.Key, item.Value, r)
-		return err == nil && c.liveRecord(r)
+		if _, err := decode(item.Key, item.Value, r); err != nil {
+			return false
+		}
+		stands, err := c.judge(tx, r)
+		return err == nil && stands == isLive
 	})
 	if err != nil {
 		return err
 	}
-	people, err := c.countEach(ctx, rest, keyAddress, func(Item) bool { return true })
+	people, err := c.countEach(ctx, rest, keyAddress, func(Tx, Item) bool { return true })
 	if err != nil {
 		return err
 	}
@@ -106,22 +109,25 @@ func (c *Core) count(ctx context.Context, rest int64) error {
 	return nil
 }
 
-func (c *Core) countEach(ctx context.Context, rest int64, prefix string, counts func(Item) bool) (n int64, err error) {
+func (c *Core) countEach(ctx context.Context, rest int64, prefix string, counts func(Tx, Item) bool) (n int64, err error) {
 	for after := ""; ; {
 		var items []Item
+		var page int64
 		began := time.Now()
 		err := c.store.View(ctx, func(tx Tx) (err error) {
 			items, err = tx.Scan(prefix, after, censusPage)
+			page = 0
+			for _, item := range items {
+				if counts(tx, item) {
+					page++
+				}
+			}
 			return err
 		})
 		if err != nil {
 			return 0, err
 		}
-		for _, item := range items {
-			if counts(item) {
-				n++
-			}
-		}
+		n += page
 		if len(items) < censusPage {
 			return n, nil
 		}

@@ -95,31 +95,19 @@ func (c *Core) refresh(ctx context.Context, live *liveSession, now time.Time) er
 	return nil
 }
 
-// age is how long ago the records were read.
+// age is how long ago the records were read, or by how much the clock was set
+// back since.
 func (l *liveSession) age(now time.Time) time.Duration {
-	return time.Duration(now.UnixMilli()-l.readAt.Load()) * time.Millisecond
+	return (time.Duration(now.UnixMilli()-l.readAt.Load()) * time.Millisecond).Abs()
 }
 
 // admit applies what can be told without the store.
 func (s *Service) admit(live *liveSession, at Origin, now time.Time) *Session {
 	session := live.snapshot.Load()
-	if live.ended.Load() || session.Machine != nil || s.core.revoked(session.AuthTime) || !s.withinLimits(session, now) || !at.hasAudience(session.Audience, s.cfg.Domain) {
+	if session.Machine != nil || !s.isLive(session, now) || !at.hasAudience(session.Audience, s.cfg.Domain) {
 		return nil
 	}
 	return session
-}
-
-// withinLimits tells whether the session has neither reached its end nor been
-// idle too long, by the configuration now in use.
-func (s *Service) withinLimits(session *Session, now time.Time) bool {
-	return session.Within(s.cfg.Session, now) && now.Before(session.Expires) && !session.AuthTime.After(now.Add(clockSkew))
-}
-
-// Within tells whether the session is inside rule at now. A site's rule may be
-// stricter than the instance's.
-func (s *Session) Within(rule SessionRule, now time.Time) bool {
-	idle := now.UnixMilli() - s.live.seen.Load()
-	return now.Sub(s.AuthTime) < rule.Max && idle < rule.Idle.Milliseconds()
 }
 
 // touch notes a use; to the second is enough.
@@ -140,7 +128,7 @@ func (c *Core) readToken(ctx context.Context, token string) (*liveSession, error
 	if err != nil || r == nil {
 		return nil, err
 	}
-	if !r.EndedAt.IsZero() || r.Subject != claims.Subject || r.Audience != claims.Audience || r.Issuer != claims.Issuer {
+	if r.Subject != claims.Subject || r.Audience != claims.Audience || r.Issuer != claims.Issuer {
 		return nil, nil
 	}
 	session := newSession(r, p, token)
@@ -148,21 +136,21 @@ func (c *Core) readToken(ctx context.Context, token string) (*liveSession, error
 	return c.cache.put(session), nil
 }
 
-// readSession reads a session and its person; both nil if either is gone. A
-// session that hangs on another is shown as that one has it.
+// readSession reads a session and its person; both nil if either is gone or the
+// session has ended. One that hangs on another is shown as that one has it.
 func (c *Core) readSession(ctx context.Context, sid string) (r *sessionRecord, p *person, err error) {
 	err = c.store.View(ctx, func(tx Tx) error {
-		r, p, err = loadWithPerson(tx, sid)
+		r, p, err = c.loadWithPerson(tx, sid)
 		return err
 	})
 	return r, p, err
 }
 
-func loadWithPerson(tx Tx, sid string) (r *sessionRecord, p *person, err error) {
-	if r, err = loadSession(tx, sid); err != nil || r == nil {
+func (c *Core) loadWithPerson(tx Tx, sid string) (r *sessionRecord, p *person, err error) {
+	if r, err = loadSession(tx, sid); err != nil {
 		return nil, nil, err
 	}
-	if err := r.inherit(tx); err != nil {
+	if stands, err := c.judge(tx, r); err != nil || stands == isEnded {
 		return nil, nil, err
 	}
 	if p, err = loadPerson(tx, r.Subject); p == nil {
@@ -192,7 +180,7 @@ func (c *Core) reread(ctx context.Context, live *liveSession, now time.Time) err
 				return nil
 			}
 		}
-		r, p, err = loadWithPerson(tx, old.ID)
+		r, p, err = c.loadWithPerson(tx, old.ID)
 		return err
 	})
 	if err != nil {
@@ -207,16 +195,17 @@ func (c *Core) reread(ctx context.Context, live *liveSession, now time.Time) err
 	return nil
 }
 
-// apply brings a session up to date with what was read; r is nil if it is gone.
+// apply brings a session up to date with what was read; r is nil if it has
+// ended.
 func (c *Core) apply(live *liveSession, r *sessionRecord, p *person) {
-	if r == nil || !r.EndedAt.IsZero() {
+	if r == nil {
 		live.ended.Store(true)
 		return
 	}
 	live.seen.later(r.LastSeen.UnixMilli())
-	if old := live.snapshot.Load(); p.Address != old.Address || p.Name != old.Name || r.Parent != old.Parent {
+	if old := live.snapshot.Load(); p.Address != old.Address || p.Name != old.Name || r.Parent != old.Parent || !r.Expires.Equal(old.Expires) {
 		updated := *old
-		updated.Address, updated.Name, updated.Parent = p.Address, p.Name, r.Parent
+		updated.Address, updated.Name, updated.Parent, updated.Expires = p.Address, p.Name, r.Parent, r.Expires
 		live.memos.Store(nil) // what was derived from the old name
 		live.snapshot.Store(&updated)
 		c.cache.moved(live, updated.Parent)

@@ -1,9 +1,6 @@
 package authcore
 
-import (
-	"context"
-	"time"
-)
+import "context"
 
 // ending is one session that was ended in a transaction.
 type ending struct {
@@ -14,19 +11,22 @@ type ending struct {
 	reason    string
 	next      *Session // the same person's session in its place, nil for none
 	parent    bool     // other sessions hang on it
+	over      bool     // it was over before; that it was ended changes nothing
 }
 
-// endSession marks a session as ended. It returns nil if there was none to end.
-func endSession(tx Tx, sid, reason string, next *Session, now time.Time) (*ending, error) {
+// endSession marks a session as ended. It returns nil for one that was.
+func (c *Core) endSession(tx Tx, sid, reason string, next *Session) (*ending, error) {
 	r, err := loadSession(tx, sid)
 	if err != nil || r == nil || !r.EndedAt.IsZero() {
 		return nil, err
 	}
+	now := c.now()
+	e := &ending{sid: sid, subject: r.Subject, challenge: r.Challenge, reason: reason, next: next, parent: r.Children}
+	e.over = c.standing(r.life(), SessionRule{}, now) != isLive
 	r.EndedAt, r.Reason = now, reason
 	if next != nil {
 		r.Next = next.ID
 	}
-	e := &ending{sid: sid, subject: r.Subject, challenge: r.Challenge, reason: reason, next: next, parent: r.Children}
 	p, err := loadPerson(tx, r.Subject)
 	if err != nil {
 		return nil, err
@@ -57,7 +57,7 @@ func (c *Core) endIf(ctx context.Context, sid, reason string, may func(sub strin
 		if !may(r.Subject) {
 			return "", nil
 		}
-		return r.rootID(tx)
+		return c.rootID(tx, r)
 	})
 }
 
@@ -79,7 +79,7 @@ func (c *Core) EndOthers(ctx context.Context, sub, keep, reason string) (int, er
 // endAll ends the sessions of p, which may be gone from the store already, page
 // by page.
 func (c *Core) endAll(ctx context.Context, p *person, reason, keep string) (int, error) {
-	return c.endWhere(ctx, p, reason, func(tx Tx, r *sessionRecord) (bool, error) { return r.isBeside(tx, keep) })
+	return c.endWhere(ctx, p, reason, func(tx Tx, r *sessionRecord) (bool, error) { return c.isBeside(tx, r, keep) })
 }
 
 // endWhere ends the sessions of p that which says.
@@ -104,8 +104,11 @@ func (c *Core) endWhere(ctx context.Context, p *person, reason string, which fun
 				e.address = p.Address
 			}
 			c.ended(e)
+			if !e.over {
+				count++
+			}
 		}
-		if count += len(endings); len(page) < flushBatch {
+		if len(page) < flushBatch {
 			return count, nil
 		}
 	}
@@ -128,7 +131,7 @@ func (c *Core) endPage(ctx context.Context, page []Item, prefix, reason string, 
 				}
 				continue
 			}
-			e, err := endSession(tx, r.ID, reason, nil, c.now())
+			e, err := c.endSession(tx, r.ID, reason, nil)
 			if err != nil {
 				return err
 			}
@@ -144,9 +147,12 @@ func (c *Core) endPage(ctx context.Context, page []Item, prefix, reason string, 
 // ended tells the cache and the streams of a session that has ended in the
 // store.
 func (c *Core) ended(e ending) {
-	c.census.sessions.Add(-1)
 	c.cache.end(e)
 	c.streams.end(e)
+	if e.over {
+		return
+	}
+	c.census.sessions.Add(-1)
 	name := EventEnded
 	if e.reason == SignedOut {
 		name = EventSignedOut

@@ -184,8 +184,8 @@ func (e *exporter) session(tx Tx, item Item) error {
 	if p, err := e.owner(tx, r.realm(), r.Subject); err != nil || p == nil {
 		return err
 	}
-	if r.EndedAt.IsZero() && e.core.revoked(r.AuthTime) {
-		r.EndedAt, r.Reason = time.Unix(0, e.core.revokedAt.Load()).UTC(), "keys_revoked"
+	if err := e.end(tx, r); err != nil {
+		return err
 	}
 	if r.API != nil {
 		e.count.AppSessions++
@@ -193,6 +193,21 @@ func (e *exporter) session(tx Tx, item Item) error {
 	}
 	e.count.Sessions++
 	return e.w.Encode(exportSession{lineSession, *r})
+}
+
+// end says in the record itself that its session has ended with another, or with
+// all others: where it is imported nobody may know.
+func (e *exporter) end(tx Tx, r *sessionRecord) error {
+	up := *r
+	stands, err := e.core.judge(tx, &up)
+	if err != nil || stands != isEnded || !r.EndedAt.IsZero() {
+		return err
+	}
+	r.EndedAt, r.Reason = up.EndedAt, up.Reason
+	if r.EndedAt.IsZero() {
+		r.EndedAt, r.Reason = e.core.now().UTC(), "keys_revoked"
+	}
+	return nil
 }
 
 func (e *exporter) key(_ Tx, item Item) error {

@@ -50,3 +50,9 @@ func (c *Core) ReadSession(ctx context.Context, sid string) error {
 	}
 	return err
 }
+
+// Ended tells whether memory holds the session as ended.
+func (s *Session) Ended() bool { return s.live.ended.Load() }
+
+// TakeCensus counts sessions and people now.
+func (c *Core) TakeCensus(ctx context.Context) error { return c.count(ctx, 0) }

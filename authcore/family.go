@@ -69,7 +69,7 @@ func (r *sessionRecord) inherit(tx Tx) error {
 	case !root.EndedAt.IsZero():
 		r.EndedAt, r.Reason = root.EndedAt, root.Reason
 	default:
-		r.Parent, r.LastSeen = root.ID, root.LastSeen
+		r.Parent, r.LastSeen, r.Expires = root.ID, root.LastSeen, earlier(r.Expires, root.Expires)
 	}
 	return nil
 }
@@ -85,12 +85,16 @@ func adopt(tx Tx, sid string) error {
 }
 
 // rootID is the session that ends when r does: r's parent while that lives.
-func (r *sessionRecord) rootID(tx Tx) (string, error) {
+func (c *Core) rootID(tx Tx, r *sessionRecord) (string, error) {
 	if r.Parent == "" {
 		return r.ID, nil
 	}
 	root, err := r.loadRoot(tx)
-	if err != nil || root == nil || !root.EndedAt.IsZero() {
+	if err != nil {
+		return "", err
+	}
+	stands, err := c.judge(tx, root)
+	if err != nil || stands == isEnded {
 		return r.ID, err
 	}
 	return root.ID, nil
@@ -99,7 +103,7 @@ func (r *sessionRecord) rootID(tx Tx) (string, error) {
 // isBeside tells whether r is neither of the sign-in that keep belongs to nor,
 // where something is kept, a machine token: who signs out elsewhere does not
 // mean the backup that runs at night.
-func (r *sessionRecord) isBeside(tx Tx, keep string) (bool, error) {
+func (c *Core) isBeside(tx Tx, r *sessionRecord, keep string) (bool, error) {
 	if keep == "" {
 		return true, nil
 	}
@@ -110,11 +114,11 @@ func (r *sessionRecord) isBeside(tx Tx, keep string) (bool, error) {
 	if err != nil || kept == nil {
 		return err == nil, err
 	}
-	mine, err := r.rootID(tx)
+	mine, err := c.rootID(tx, r)
 	if err != nil {
 		return false, err
 	}
-	its, err := kept.rootID(tx)
+	its, err := c.rootID(tx, kept)
 	return mine != its, err
 }
 
@@ -141,14 +145,23 @@ func (c *Core) endOne(ctx context.Context, sid, reason string, which func(Tx, *s
 		if err != nil || target == "" {
 			return err
 		}
-		e, err = endSession(tx, target, reason, nil, c.now())
+		stands, err := c.judge(tx, r)
+		if err != nil {
+			return err
+		}
+		if stands != isLive {
+			target = sid // it takes no other along any more
+		}
+		if e, err = c.endSession(tx, target, reason, nil); e != nil {
+			e.over = stands != isLive
+		}
 		return err
 	})
 	if err != nil || e == nil {
 		return false, err
 	}
 	c.endedAll(ctx, []ending{*e})
-	return true, nil
+	return !e.over, nil
 }
 
 // endedAll tells of sessions that have ended in the store, and ends in the
@@ -185,13 +198,14 @@ func (s *Service) SignIns(ctx context.Context, session *Session) ([]*Session, er
 			after = page[len(page)-1].Key
 			for _, item := range page {
 				r, err := loadSession(tx, item.Key[len(prefix):])
-				if err == nil && r != nil {
-					err = r.inherit(tx)
-				}
 				if err != nil {
 					return err
 				}
-				if r != nil && r.EndedAt.IsZero() && s.core.now().Before(r.Expires) && (r.ID == session.root() || r.Parent == session.root()) {
+				stands, err := s.core.judge(tx, r)
+				if err != nil {
+					return err
+				}
+				if stands == isLive && r.root() == session.root() {
 					found = append(found, newSession(r, &person{Subject: r.Subject, Address: session.Address, Name: session.Name}, ""))
 				}
 			}
@@ -203,11 +217,7 @@ func (s *Service) SignIns(ctx context.Context, session *Session) ([]*Session, er
 
 // join lets s share its last use with the sessions of its sign-in.
 func (c *cache) join(s *Session) {
-	relative := c.bySID[s.root()]
-	if siblings := c.children[s.root()]; relative == nil && len(siblings) > 0 {
-		relative = siblings[0]
-	}
-	if relative != nil {
+	if relative := c.relative(s.root()); relative != nil {
 		relative.seen.later(s.live.seen.Load())
 		s.live.seen = relative.seen
 	}
@@ -254,7 +264,7 @@ func (c *cache) end(e ending) {
 			continue
 		}
 		moved := *child.snapshot.Load()
-		moved.Parent = e.next.ID
+		moved.Parent, moved.Expires = e.next.ID, earlier(moved.Expires, e.next.Expires)
 		child.snapshot.Store(&moved)
 		c.hang(child, e.next.ID)
 	}

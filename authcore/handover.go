@@ -138,7 +138,10 @@ func (t *attempt) takeTicket(value string) (Answer, error) {
 // handOver makes the site's session out of the portal's.
 func (t *attempt) handOver(from *ticket) (Answer, error) {
 	parent, err := loadSession(t.tx, from.Session)
-	if err != nil || parent == nil || !parent.EndedAt.IsZero() || !t.now.Before(parent.Expires) {
+	if err != nil {
+		return Answer{}, err
+	}
+	if stands, err := t.s.core.judge(t.tx, parent); err != nil || stands != isLive {
 		return Answer{Verdict: Unknown}, err
 	}
 	p, err := loadPerson(t.tx, parent.Subject)

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/memstore"
@@ -25,6 +26,7 @@ type house struct {
 	secrets authcore.Secrets
 
 	mu     sync.Mutex
+	ahead  time.Duration // of the clock
 	events []authcore.Event
 }
 
@@ -79,16 +81,36 @@ func newHouse(t testing.TB) *house {
 
 func (h *house) open() {
 	h.t.Helper()
-	core, err := authcore.Open(h.t.Context(), h.store, h.secrets, authcore.Options{})
+	core, err := authcore.Open(h.t.Context(), h.store, h.secrets, authcore.Options{Now: h.now})
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	h.core, h.service = core, core.Use(h.config)
 }
 
+func (h *house) now() time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return time.Now().Add(h.ahead)
+}
+
+// setClock puts the clock of the house ahead of the real one, or behind it.
+func (h *house) setClock(ahead time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ahead = ahead
+}
+
 func (h *house) close() {
 	h.service.Close()
 	h.core.Close()
+}
+
+// reload takes the configuration into use as it is now.
+func (h *house) reload() {
+	old := h.service
+	h.service = h.core.Use(h.config)
+	old.Close()
 }
 
 func (h *house) reopen() { h.reopenOn(h.store) }

@@ -175,7 +175,7 @@ func (in *exportSession) applyToApp(im *importer, tx Tx, n int, done *Imported) 
 		return nil, nil
 	}
 	done.AppSessions++
-	return endSession(tx, in.ID, cmp.Or(in.Reason, "imported"), nil, im.core.now())
+	return im.core.endSession(tx, in.ID, cmp.Or(in.Reason, "imported"), nil)
 }
 
 // findsToken tells whether the session is found by its token. One whose secret

@@ -67,8 +67,9 @@ func (in *exportPerson) apply(im *importer, tx Tx, n int, done *Imported) (*endi
 
 // apply adds a session, or what the line knows more of one.
 func (in *exportSession) apply(im *importer, tx Tx, n int, done *Imported) (*ending, error) {
-	if !im.core.now().Before(in.Expires) {
-		done.Unchanged++
+	own := in.life()
+	if own.ended = false; im.core.standing(own, SessionRule{}, im.core.now()) != isLive {
+		done.Unchanged++ // it is over here, whatever the line says
 		return nil, nil
 	}
 	if in.API != nil {
@@ -92,7 +93,7 @@ func (in *exportSession) apply(im *importer, tx Tx, n int, done *Imported) (*end
 	if err := old.save(tx); err != nil || in.EndedAt.IsZero() {
 		return nil, err
 	}
-	return endSession(tx, in.ID, cmp.Or(in.Reason, "imported"), nil, im.core.now())
+	return im.core.endSession(tx, in.ID, cmp.Or(in.Reason, "imported"), nil)
 }
 
 func (in *exportKey) apply(_ *importer, tx Tx, _ int, done *Imported) (*ending, error) {

@@ -47,7 +47,7 @@ func (m *Machine) Check() error {
 // it was sent) at the origin at. A path that somebody could read as another one
 // is not within any limit on paths.
 func (m *Machine) Allows(at Origin, method, path, escaped string) bool {
-	if !slices.ContainsFunc(m.Sites, func(p SitePattern) bool { return p.Covers(at) }) {
+	if !m.IsFor(at) {
 		return false
 	}
 	if len(m.Methods) > 0 && !slices.Contains(m.Methods, method) {
@@ -58,6 +58,11 @@ func (m *Machine) Allows(at Origin, method, path, escaped string) bool {
 	}
 	paths, err := ParsePublicPaths(m.Paths)
 	return err == nil && paths.Match(path, escaped)
+}
+
+// IsFor tells whether the token is good at the origin at.
+func (m *Machine) IsFor(at Origin) bool {
+	return slices.ContainsFunc(m.Sites, func(p SitePattern) bool { return p.Covers(at) })
 }
 
 // ConfiguredMachine is a machine token of the configuration.
@@ -113,19 +118,6 @@ func CheckMachines(all []ConfiguredMachine) error {
 		}
 	}
 	return nil
-}
-
-// machineWithin tells whether a machine's session is good at now. For one of the
-// configuration that is asked of the configuration in use.
-func (s *Service) machineWithin(session *Session, now time.Time) bool {
-	if !session.Expires.IsZero() && !now.Before(session.Expires) {
-		return false
-	}
-	if !session.Address.IsZero() {
-		return true
-	}
-	known := s.machines[session.live.token]
-	return known != nil && known.ID == session.ID
 }
 
 // User is who the session stands for: the address of a person, token:<name>

@@ -71,7 +71,7 @@ func (s *Service) MakeToken(ctx context.Context, session *Session, m Machine, un
 		Issuer: session.Issuer, Audience: session.Audience,
 	}
 	err = s.core.store.Update(ctx, func(tx Tx) (err error) {
-		no, err = addMachine(tx, r, HashMachine(secret).String(), now)
+		no, err = s.core.addMachine(tx, r, HashMachine(secret).String())
 		return err
 	})
 	if err != nil || no != refusalNone {
@@ -107,8 +107,8 @@ func (s *Session) scheme() string {
 	return scheme
 }
 
-func addMachine(tx Tx, r *sessionRecord, hash string, now time.Time) (Refusal, error) {
-	list, live, err := loadMachines(tx, r.Subject, now)
+func (c *Core) addMachine(tx Tx, r *sessionRecord, hash string) (Refusal, error) {
+	list, live, err := c.loadMachines(tx, r.Subject)
 	if err != nil {
 		return refusalNone, err
 	}
@@ -134,7 +134,7 @@ func addMachine(tx Tx, r *sessionRecord, hash string, now time.Time) (Refusal, e
 }
 
 // loadMachines reads the live tokens of a person.
-func loadMachines(tx Tx, sub string, now time.Time) (*machineList, []*sessionRecord, error) {
+func (c *Core) loadMachines(tx Tx, sub string) (*machineList, []*sessionRecord, error) {
 	list := &machineList{}
 	if _, err := load(tx, keyMachines+sub, list); err != nil {
 		return nil, nil, err
@@ -148,7 +148,11 @@ func loadMachines(tx Tx, sub string, now time.Time) (*machineList, []*sessionRec
 		if err != nil {
 			return nil, nil, err
 		}
-		if r != nil && r.Machine != nil && r.Subject == sub && r.EndedAt.IsZero() && now.Before(r.Expires) {
+		stands, err := c.judge(tx, r)
+		if err != nil {
+			return nil, nil, err
+		}
+		if stands == isLive && r.Machine != nil && r.Subject == sub {
 			live = append(live, r)
 		}
 	}
@@ -164,14 +168,10 @@ func (r *sessionRecord) machineToken() MachineToken {
 func (s *Service) Tokens(ctx context.Context, sub string) ([]MachineToken, error) {
 	var all []MachineToken
 	err := s.core.store.View(ctx, func(tx Tx) error {
-		_, live, err := loadMachines(tx, sub, s.core.now())
+		_, live, err := s.core.loadMachines(tx, sub)
 		all = nil
 		for _, r := range live {
-			t := r.machineToken()
-			if held := s.core.cache.find(r.ID); held != nil {
-				t.LastUsed = time.UnixMilli(max(held.seen.Load(), r.LastSeen.UnixMilli()))
-			}
-			all = append(all, t)
+			all = append(all, r.machineToken())
 		}
 		return err
 	})
@@ -200,7 +200,7 @@ func (s *Service) CheckToken(ctx context.Context, secret string) (*Session, erro
 	now := s.core.now()
 	hash := HashMachine(secret).String()
 	if session := s.machines[hash]; session != nil {
-		if !s.machineWithin(session, now) {
+		if !s.isLive(session, now) {
 			return nil, nil
 		}
 		s.Used(session)
@@ -214,7 +214,7 @@ func (s *Service) CheckToken(ctx context.Context, secret string) (*Session, erro
 		return nil, err
 	}
 	session := live.snapshot.Load()
-	if live.ended.Load() || !s.machineWithin(session, now) {
+	if !s.isLive(session, now) {
 		return nil, nil
 	}
 	s.Used(session)
@@ -241,7 +241,7 @@ func (c *Core) machine(ctx context.Context, hash string, now time.Time) (*liveSe
 		return nil, err
 	}
 	r, p, err := c.readSession(ctx, sid)
-	if err != nil || r == nil || r.Machine == nil || !r.EndedAt.IsZero() {
+	if err != nil || r == nil || r.Machine == nil {
 		return nil, err
 	}
 	session := newSession(r, p, hash)

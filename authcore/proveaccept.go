@@ -32,7 +32,11 @@ func (t *proving) accepted(v Verdict) (Proved, error) {
 		if err != nil {
 			return Proved{}, err
 		}
-		if t.s.core.state(r) == Accepted && r.Subject == t.p.Subject && r.restsOn(t.p) {
+		stands, err := t.s.core.judge(t.tx, r)
+		if err != nil {
+			return Proved{}, err
+		}
+		if stands == isLive && r.Subject == t.p.Subject {
 			r.gain(proof, lifetime, t.now)
 			out.Session = t.s.appSession(r, t.p)
 			return out, t.s.core.saveAppSession(t.tx, r)

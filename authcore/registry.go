@@ -167,10 +167,10 @@ func (c *Core) Session(ctx context.Context, sid string) (*SessionInfo, error) {
 	err := c.store.View(ctx, func(tx Tx) error {
 		out = nil
 		r, err := loadSession(tx, sid)
-		if err == nil && r != nil {
-			err = r.inherit(tx)
+		if err != nil {
+			return err
 		}
-		if err != nil || r == nil || !c.liveRecord(r) {
+		if stands, err := c.judge(tx, r); err != nil || stands != isLive {
 			return err
 		}
 		list, err := c.withPeople(tx, []*sessionRecord{r})
@@ -193,32 +193,15 @@ func (c *Core) liveRecords(tx Tx, items []Item, limit int) (records []*sessionRe
 		if _, err := decode(item.Key, item.Value, r); err != nil {
 			return nil, false, err
 		}
-		if err := r.inherit(tx); err != nil {
+		stands, err := c.judge(tx, r)
+		if err != nil {
 			return nil, false, err
 		}
-		if keySession+r.ID == item.Key && c.liveRecord(r) {
+		if stands == isLive && keySession+r.ID == item.Key {
 			records = append(records, r)
 		}
 	}
 	return records, false, nil
-}
-
-// liveRecord tells whether a session would still be accepted. What this
-// process knows of its last use is newer than the record.
-func (c *Core) liveRecord(r *sessionRecord) bool {
-	now := c.now()
-	if live := c.cache.find(r.ID); live != nil {
-		r.LastSeen = later(r.LastSeen, time.UnixMilli(live.seen.Load()))
-		r.Sites = live.sites.names(r.Sites)
-	}
-	if !r.EndedAt.IsZero() || !now.Before(r.Expires) || c.revoked(r.AuthTime) {
-		return false
-	}
-	if r.API != nil || r.Machine != nil {
-		return true // who asked for it said how long; SessionRule is for browsers
-	}
-	s := c.current.Load()
-	return s == nil || now.Sub(r.AuthTime) < s.cfg.Session.Max && now.Sub(r.LastSeen) < s.cfg.Session.Idle
 }
 
 func later(a, b time.Time) time.Time {

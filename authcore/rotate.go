@@ -61,6 +61,7 @@ func (k *keyring) rotate(ctx context.Context, revoke bool) (id string, removed i
 	}
 	key.signs = now
 	old := *k.keys.Load()
+	at := now
 	record, err := k.record(key)
 	if err != nil {
 		return "", 0, err
@@ -70,7 +71,8 @@ func (k *keyring) rotate(ctx context.Context, revoke bool) (id string, removed i
 			for _, o := range old {
 				tx.Delete(keySigning + o.id)
 			}
-			if err := save(tx, keyRevoked, revokedRecord{now}, time.Time{}); err != nil {
+			at = k.core.now() // later than all that is in the store by now
+			if err := save(tx, keyRevoked, revokedRecord{at}, time.Time{}); err != nil {
 				return err
 			}
 		}
@@ -85,7 +87,7 @@ func (k *keyring) rotate(ctx context.Context, revoke bool) (id string, removed i
 		return key.id, 0, nil
 	}
 	k.keys.Store(&[]*signingKey{key})
-	k.core.revokeBefore(now)
+	k.core.revokeBefore(at)
 	return key.id, len(old), nil
 }
 
@@ -114,32 +116,17 @@ func (c *Core) revoked(authTime time.Time) bool {
 	return at != 0 && authTime.UnixNano() <= at
 }
 
+// revokeBefore ends what began before at. Tokens of the configuration go on, but
+// what was signed for them is not handed out again.
 func (c *Core) revokeBefore(at time.Time) {
 	c.revokedAt.Store(at.UnixNano())
-	c.cache.endBefore(at)
-	c.streams.endBefore(at)
 	c.census.sessions.Store(0)
-}
-
-func (c *cache) endBefore(at time.Time) {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	for _, live := range c.bySID {
-		if !live.snapshot.Load().AuthTime.After(at) {
-			live.ended.Store(true)
+	c.mu.Lock()
+	for _, s := range c.services {
+		for _, m := range s.machines {
+			m.live.memos.Store(nil)
 		}
 	}
-}
-
-func (ss *streams) endBefore(at time.Time) {
-	ss.turn.Lock()
-	defer ss.turn.Unlock()
-	for i := range ss.shards {
-		ss.shards[i].each(func(st *Stream) {
-			if !st.Session.AuthTime.After(at) {
-				st.Session.live.end(nil)
-				st.stop()
-			}
-		})
-	}
+	c.mu.Unlock()
+	c.sweep()
 }

@@ -97,9 +97,6 @@ func (s *Session) SetMemo(key, value any) {
 // LastSeen is when the session was last used, at any site.
 func (s *Session) LastSeen() time.Time { return time.UnixMilli(s.live.seen.Load()) }
 
-// Ended tells whether the session was ended on this node.
-func (s *Session) Ended() bool { return s.live.ended.Load() }
-
 // Method is how the person signed in: "code" or "link".
 func (s *Session) Method() string { return methodOf(s.AMR) }
 
@@ -211,7 +208,7 @@ func (t *attempt) replace(by *Session) error {
 	if old.Subject != by.Subject {
 		next = nil
 	}
-	e, err := endSession(t.tx, old.ID, "replaced", next, t.now)
+	e, err := t.s.core.endSession(t.tx, old.ID, "replaced", next)
 	if err != nil || e == nil {
 		return err
 	}

@@ -165,10 +165,16 @@ func (s *Service) streamMayGoOn(st *Stream, now time.Time) bool {
 	}
 	live.touch(now)
 	session := live.snapshot.Load()
-	if session.Machine != nil {
-		return s.machineWithin(session, now) && (s.cfg.Allows == nil || s.cfg.Allows(st, session))
+	if !s.isLive(session, now) {
+		return false
 	}
-	return s.withinLimits(session, now) && (s.cfg.Allows == nil || s.cfg.Allows(st, session))
+	if session.isConfigured() { // what it may is asked of the configuration in use
+		session = s.machines[live.token]
+	}
+	if session.Machine != nil && !session.Machine.IsFor(st.Origin) {
+		return false
+	}
+	return s.cfg.Allows == nil || s.cfg.Allows(st, session)
 }
 
 // end tells the streams of a session that it has ended, and cuts them at once.

@@ -61,7 +61,7 @@ func replaceKeys(o *operator, revoke bool) error {
 	}
 	text := "a new key signs from now on: " + out.Key
 	if revoke {
-		text += "\nall sessions of everybody have ended, and the old keys are gone"
+		text += "\nall sessions of everybody have ended, with the tokens that people made, and the old keys are gone"
 	}
 	return o.did(out, text)
 }

@@ -233,7 +233,7 @@ func TestStreamGoesOnUnderTheNextSession(t *testing.T) {
 	b.Flow = begun.FlowCookie
 	answer, err := service.AnswerCode(context.Background(), b, begun.Flow, c.code("alice@example.com"))
 	must(t, err)
-	if !first.Session.Ended() || c.core().Streams() != 1 {
+	if old, err := service.Check(context.Background(), first.Token, b.Origin); old != nil || err != nil || c.core().Streams() != 1 {
 		t.Fatal("the old session should have ended, and its stream not")
 	}
 	c.end(answer.SignIn)

@@ -196,20 +196,21 @@ func (v *visit) judgeSession() refusal {
 		return refusal{}
 	}
 	now := v.run.service.Now()
-	age := now.Sub(v.session.AuthTime)
-	if limit := time.Duration(g.SessionMax); limit > 0 && age >= limit {
-		return refusal{kind: loginRequired, maxAge: limit}
-	}
-	if limit := time.Duration(g.SessionIdle); limit > 0 && now.Sub(v.lastUse) >= limit {
+	if limit := g.sessionRule().Passed(v.session.AuthTime, v.lastUse, now); limit > 0 {
 		return refusal{kind: loginRequired, maxAge: limit}
 	}
 	if !g.policy.Admits(v.session.Address) {
 		return refusal{kind: notAllowed}
 	}
-	if limit := time.Duration(g.Fresh); limit > 0 && age >= limit {
+	if limit := time.Duration(g.Fresh); limit > 0 && now.Sub(v.session.AuthTime) >= limit {
 		return refusal{kind: loginRequired, maxAge: limit}
 	}
 	return refusal{}
+}
+
+// sessionRule is the site's own limits.
+func (g *Gate) sessionRule() authcore.SessionRule {
+	return authcore.SessionRule{Idle: time.Duration(g.SessionIdle), Max: time.Duration(g.SessionMax)}
 }
 
 // servePages answers a request for one of our own paths. Without a store they

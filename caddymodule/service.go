@@ -111,7 +111,8 @@ func (g *Gate) letsGoOn(session *authcore.Session) bool {
 	if session.Machine != nil {
 		return session.Address.IsZero() || g.policy.Admits(session.Address)
 	}
-	if g.SessionMax > 0 && time.Since(session.AuthTime) >= time.Duration(g.SessionMax) {
+	now := time.Now()
+	if g.sessionRule().Passed(session.AuthTime, now, now) != 0 {
 		return false
 	}
 	return g.policy.Admits(session.Address)

@@ -1,0 +1,48 @@
+package authcore_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// Nothing of a deleted account's attempts is left: stored ones, more than fit a
+// page, those that were refused in memory, and steps that were not yet written.
+func TestAttemptsOfADeletedAccount(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		wide := []authcore.Rate{{Count: 1000, Per: time.Hour}}
+		h.config.Limits.PerRecipient, h.config.Limits.PerClient, h.config.Limits.Global = wide, wide, wide
+		h.reopen()
+		sub := h.browser().signIn(alice).Session.Subject
+		bob := mustAddress("bob@example.com")
+		h.browser().begin(bob)
+		for range 450 {
+			h.browser().begin(alice)
+		}
+		_, err := h.service.Link(t.Context(), h.browser().Browser, tokenOf(h.sender.last(t)))
+		want(t, err, nil)
+		h.config.Limits.PerClient = []authcore.Rate{{Count: 1, Per: time.Hour}}
+		h.reload()
+		for range 3 { // turned away
+			h.browser().begin(alice)
+		}
+		attempts := func(a authcore.Address) []authcore.Attempt {
+			all, err := h.core.Attempts(t.Context(), a, time.Time{}, 1000)
+			want(t, err, nil)
+			return all
+		}
+		want(t, len(attempts(alice)) > 450, true)
+		gone, err := h.core.Delete(t.Context(), sub, "deleted_by_owner")
+		want(t, err, nil)
+		want(t, gone.Address, alice)
+		for range 2 {
+			if left := attempts(alice); len(left) != 0 {
+				t.Errorf("%d attempts are left, such as %+v", len(left), left[0])
+			}
+			want(t, len(attempts(bob)), 1)
+			time.Sleep(65 * time.Second)
+			h.reopen()
+		}
+	})
+}

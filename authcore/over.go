@@ -1,0 +1,174 @@
+package authcore
+
+import "time"
+
+// Whether a session is over is decided by Core.standing and nowhere else: for
+// requests, streams, lists, hand-overs, apps, machine tokens, export and import,
+// by what memory or the store knows of it. Whose person is gone is none: what
+// reads a session reads its person with it.
+
+// standing is how a session stands.
+type standing uint8
+
+const (
+	isLive    standing = iota
+	isEnded            // by somebody, with what it hangs on, or with all others
+	isExpired          // its time is up or, on a clock set back, has not come
+)
+
+// life is all that decides how a session stands.
+type life struct {
+	ended   bool // also by the session or the contacts that it hangs on
+	began   time.Time
+	expires time.Time
+	used    int64 // last, in unix milliseconds
+	bearer  bearer
+}
+
+// bearer is what a session is used by.
+type bearer uint8
+
+const (
+	byBrowser       bearer = iota
+	byProgram              // who asked for it said how long it lives
+	byConfiguration        // a token that lives as long as it is configured
+)
+
+// standing decides. rule limits sessions of browsers; the zero rule does not.
+func (c *Core) standing(l life, rule SessionRule, now time.Time) standing {
+	if l.ended {
+		return isEnded
+	}
+	if l.bearer == byConfiguration {
+		if !l.expires.IsZero() && !now.Before(l.expires) {
+			return isExpired
+		}
+		return isLive
+	}
+	switch {
+	case c.revoked(l.began):
+		return isEnded
+	case l.began.After(now.Add(clockSkew)), !now.Before(l.expires):
+		return isExpired
+	case l.bearer == byBrowser && rule.Passed(l.began, time.UnixMilli(l.used), now) != 0:
+		return isExpired
+	}
+	return isLive
+}
+
+// Passed returns the limit of r that a session has passed at now, which began
+// and was last used then; 0 for none. A limit of 0 does not limit.
+func (r SessionRule) Passed(began, used, now time.Time) time.Duration {
+	switch {
+	case r.Max > 0 && now.Sub(began) >= r.Max:
+		return r.Max
+	case r.Idle > 0 && now.Sub(used) >= r.Idle:
+		return r.Idle
+	}
+	return 0
+}
+
+// rule is that of the configuration in use.
+func (c *Core) rule() SessionRule {
+	if s := c.current.Load(); s != nil {
+		return s.cfg.Session
+	}
+	return SessionRule{}
+}
+
+// isLive tells whether a session in memory is live by this configuration.
+func (s *Service) isLive(session *Session, now time.Time) bool {
+	return s.core.standing(s.life(session), s.cfg.Session, now) == isLive
+}
+
+func (s *Service) life(session *Session) life {
+	if !session.isConfigured() {
+		return session.life()
+	}
+	known := s.machines[session.live.token]
+	if known == nil || known.ID != session.ID {
+		return life{ended: true}
+	}
+	return life{expires: known.Expires, bearer: byConfiguration}
+}
+
+// life is what memory knows of a session that has a record.
+func (s *Session) life() life {
+	l := life{ended: s.live.ended.Load(), began: s.AuthTime, expires: s.Expires, used: s.live.seen.Load()}
+	if s.Machine != nil {
+		l.bearer = byProgram
+	}
+	return l
+}
+
+// isConfigured tells whether the session is that of a token of the
+// configuration.
+func (s *Session) isConfigured() bool { return s.Machine != nil && s.Address.IsZero() }
+
+// judge tells how a session of the store stands; nil has ended. It brings r up
+// to date with what it hangs on and with what this process knows of its use, so
+// that r is not meant to be saved after it.
+func (c *Core) judge(tx Tx, r *sessionRecord) (standing, error) {
+	if r == nil {
+		return isEnded, nil
+	}
+	if err := r.inherit(tx); err != nil {
+		return isEnded, err
+	}
+	if r.API != nil && r.EndedAt.IsZero() {
+		p, err := loadRealmPerson(tx, r.API.Realm, r.Subject)
+		if err != nil {
+			return isEnded, err
+		}
+		if p == nil || !r.restsOn(p) {
+			r.EndedAt, r.Reason = r.API.Updated, "contact_gone"
+		}
+	}
+	c.cache.recall(r)
+	return c.standing(r.life(), c.rule(), c.now()), nil
+}
+
+// life is what a record says of its session.
+func (r *sessionRecord) life() life {
+	l := life{ended: !r.EndedAt.IsZero(), began: r.AuthTime, expires: r.Expires, used: r.LastSeen.UnixMilli()}
+	if r.API != nil || r.Machine != nil {
+		l.bearer = byProgram
+	}
+	return l
+}
+
+// recall brings a record up to date with what memory knows of the session's
+// use.
+func (c *cache) recall(r *sessionRecord) {
+	root := r.root()
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if live := c.bySID[r.ID]; live != nil {
+		r.Sites = live.sites.names(r.Sites)
+		r.LastSeen = later(r.LastSeen, time.UnixMilli(live.seen.Load()))
+	}
+	if relative := c.relative(root); relative != nil {
+		r.LastSeen = later(r.LastSeen, time.UnixMilli(relative.seen.Load()))
+	}
+	r.LastSeen = later(r.LastSeen, c.unwritten[root])
+}
+
+// relative is a session of the sign-in that root is the first of, nil if none is
+// held.
+func (c *cache) relative(root string) *liveSession {
+	if live := c.bySID[root]; live != nil {
+		return live
+	}
+	if siblings := c.children[root]; len(siblings) > 0 {
+		return siblings[0]
+	}
+	return nil
+}
+
+// root is the sid of the session that this one hangs on, or its own.
+func (r *sessionRecord) root() string {
+	if r.Parent != "" {
+		return r.Parent
+	}
+	return r.ID
+}
