@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// maxReturnTo bounds a return address in bytes. It is stored with a challenge
-// and written into a header; no browser loses anything at this length.
+// maxReturnTo bounds path, query and fragment of a return address in bytes. It is
+// stored with a challenge and written into a header.
 const maxReturnTo = 2048
 
 // ReturnTo is where a browser goes after signing in or out: a path on an
@@ -20,8 +20,8 @@ type ReturnTo struct {
 
 // ParseReturnTo reads a return address that a visitor sent to the origin own:
 // a path there, or the URL of own or of an origin that protects reports. It
-// never fails: everything else, over 2 KiB included, becomes "/" on own. So
-// do paths below /_gatehouse/ except the account page, or signing in could
+// never fails: over 2 KiB it loses its fragment, then its query, and everything
+// else becomes "/" on own. So do paths below /_gatehouse/ except the account page, or signing in could
 // end at signing out.
 func ParseReturnTo(raw string, own Origin, protects func(Origin) bool) ReturnTo {
 	r, ok := readReturnTo(raw, own)
@@ -46,7 +46,7 @@ func (r ReturnTo) Recheck(own Origin, protects func(Origin) bool) ReturnTo {
 // backslash as a slash and forgive missing or extra slashes, so any text with
 // these means something else to them than to us.
 func readReturnTo(raw string, own Origin) (ReturnTo, bool) {
-	if len(raw) > maxReturnTo || strings.ContainsFunc(raw, isControlOrBackslash) {
+	if strings.ContainsFunc(raw, isControlOrBackslash) {
 		return ReturnTo{}, false
 	}
 	origin, rest := own, raw
@@ -64,14 +64,26 @@ func readReturnTo(raw string, own Origin) (ReturnTo, bool) {
 			rest = "/" + rest
 		}
 	}
-	rest = escapeSpaceAndUnicode(rest)
-	if len(rest) > maxReturnTo || !isReturnPath(rest) {
+	r := ReturnTo{origin, escapeSpaceAndUnicode(rest)}.Shorten(func(r ReturnTo) bool { return len(r.path) <= maxReturnTo })
+	if r.path != "" && !isReturnPath(r.path) {
 		return ReturnTo{}, false
 	}
-	if rest == "/" {
-		rest = "" // one form, so that return addresses compare with ==
+	return r, true
+}
+
+// Shorten leaves out what is needed to make r fit: the fragment, then the query,
+// then the path.
+func (r ReturnTo) Shorten(fits func(ReturnTo) bool) ReturnTo {
+	for _, from := range []string{"#", "?", "/"} {
+		if fits(r) {
+			break
+		}
+		r.path, _, _ = strings.Cut(r.path, from)
 	}
-	return ReturnTo{origin, rest}, true
+	if r.path == "/" {
+		r.path = "" // one form, so that return addresses compare with ==
+	}
+	return r
 }
 
 func isControlOrBackslash(r rune) bool {

@@ -85,7 +85,7 @@ func TestParseReturnToRefuses(t *testing.T) {
 			"https://app.test/_gatehouse/logout", "https://wiki.test/_gatehouse/logout", "/_GATEHOUSE/logout", "/_Gatehouse/account", "/%5fgatehouse/logout", "/%5Fgatehouse%2flogout",
 			"/%255fgatehouse/logout", "/_gatehouse%2flogout", "/_gatehouse%5clogout", "/_gatehouse//logout", "//_gatehouse/logout", "/./_gatehouse/logout", "/x/../_gatehouse/logout",
 			"/_gatehouse;x/logout", "/_gatehouse/account/../logout", "/_gatehouse/account%2f..%2flogout", "/_gatehouse/account;x", "/_gatehouse/accounts", "/_gatehouse/%61ccount", "/_gatehouse/ACCOUNT"},
-		"too long": {"/" + strings.Repeat("x", 2048), "/?" + strings.Repeat("é", 600), "/" + strings.Repeat("%25", 600) + strings.Repeat("x", 600), strings.Repeat("/", 1<<20)},
+		"too long": {"/" + strings.Repeat("x", 2048), "/" + strings.Repeat("x", 2048) + "?y#z", "/?" + strings.Repeat("é", 600), "/" + strings.Repeat("%25", 600) + strings.Repeat("x", 600), strings.Repeat("/", 1<<20)},
 		"too deep": {"/%2525252525"},
 	} {
 		for _, in := range inputs {
@@ -101,6 +101,37 @@ func TestReturnToLongestIsKept(t *testing.T) {
 	in := "/" + strings.Repeat("x", 2047)
 	if got := ParseReturnTo(in, own, nil).Path(); got != in {
 		t.Errorf("2 KiB lead to %q", got)
+	}
+	var back ReturnTo
+	if err := back.UnmarshalText([]byte(own.String() + in)); err != nil || back.Path() != in {
+		t.Errorf("out of the store they lead to %q, %v", back, err)
+	}
+}
+
+// What is too long loses its fragment, then its query, as little as possible.
+func TestReturnToIsShortenedByParts(t *testing.T) {
+	own, protects := returnToWorld(t)
+	long := strings.Repeat("x", 2000)
+	for in, want := range map[string]string{
+		"/a?b#" + long:                         "/a?b#" + long,
+		"/a?b=" + long + "#" + long:            "/a?b=" + long,
+		"/a?b#" + long + long:                  "/a?b",
+		"/a?b#c?" + long + long:                "/a?b",
+		"/a?b=" + long + long:                  "/a",
+		"/a?b=" + long + long + "#c":           "/a",
+		"/a?" + strings.Repeat("é", 400):       "/a",
+		"https://wiki.test/a?b=" + long + long: "https://wiki.test/a",
+		"https://wiki.test?" + long + long:     "https://wiki.test/",
+		"/" + long + "?" + long:                "/" + long,
+	} {
+		if got := ParseReturnTo(in, own, protects).Location(own); got != want {
+			t.Errorf("%.30q of %d bytes leads to %.60q", in, len(in), got)
+		}
+	}
+	for in, bad := range map[string]string{"/a?" + long + long + "\n": "a line end", `/a?` + long + long + `\`: "a backslash", "//evil.test?" + long + long: "another host", "/_gatehouse/logout?" + long + long: "our own page"} {
+		if got := ParseReturnTo(in, own, protects); got != (ReturnTo{origin: own}) {
+			t.Errorf("%s leads to %.60q", bad, got)
+		}
 	}
 }
 
