@@ -82,7 +82,33 @@ func (q *question) read() (problem string) {
 	if problem != "" {
 		return problem
 	}
-	return q.take(told)
+	routed := q.r.URL.RawQuery
+	if problem = q.take(told); problem == "" && routed != "" && !q.dialect.below {
+		problem = q.misrouted(routed)
+	}
+	return problem
+}
+
+// misrouted compares the site that is asked about with the one that the proxy
+// routes to, where the address that it asks at has it, as in ?site=wiki.example.com.
+// Controllers that take the former from the Host header route by something else.
+func (q *question) misrouted(query string) (problem string) {
+	values, err := url.ParseQuery(query)
+	sites, ok := values["site"]
+	if err == nil && !ok {
+		return ""
+	}
+	if err != nil || len(sites) != 1 {
+		return "The address that the proxy asks at must name one site, as in ?site=wiki.example.com."
+	}
+	site, err := authcore.ParseSitePattern(sites[0])
+	if err != nil {
+		return "The address that the proxy asks at: " + err.Error() + "."
+	}
+	if !site.Covers(q.origin) {
+		return "The proxy routes to " + quoted(sites[0]) + " and asks about " + quoted(q.origin.Host()) + "."
+	}
+	return ""
 }
 
 // take brings what was told into one form.
@@ -174,7 +200,7 @@ func (q *question) readOriginal() (asked, string) {
 	scheme, rest, ok := strings.Cut(whole, "://")
 	end := strings.IndexAny(rest, "/?#")
 	if !ok || end < 0 || rest[end] != '/' {
-		return asked{}, "X-Original-URL must be a whole URL, as $scheme://$http_host$request_uri is."
+		return asked{}, "X-Original-URL must be a whole URL: the site's origin, written in nginx's configuration, and $request_uri."
 	}
 	return asked{scheme, rest[:end], rest[end:], method}, ""
 }

@@ -214,3 +214,40 @@ func FuzzAuthzPublic(f *testing.F) {
 		}
 	})
 }
+
+// A controller that takes the host it asks about from another place than the one
+// it routes by writes the latter into the address that it asks at.
+func TestAuthzAskedAboutAnotherSite(t *testing.T) {
+	f := newFixture(t, sharedCookie)
+	a := f.authz()
+	cookie := "Cookie: " + f.signIn("alice@example.com", "https://auth.example.com")
+	for query, admits := range map[string]bool{
+		"":                               true,
+		"?x=1":                           true,
+		"?site=wiki.example.com":         true,
+		"?site=WIKI.example.com.":        true,
+		"?site=https://wiki.example.com": true,
+		"?site=*.example.com":            true,
+		"?site=blog.example.com":         false,
+		"?site=http://wiki.example.com":  false,
+		"?site=wiki.example.com:8443":    false,
+		"?site=wiki.example.com&site=x.example.com": false,
+		"?site=":      false,
+		"?site=$host": false,
+		"?site=%zz":   false,
+	} {
+		for path, headers := range map[string][]string{
+			"/api/authz/auth-request": {"X-Original-Method: GET", "X-Original-URL: https://wiki.example.com/page"},
+			"/api/authz/forward-auth": {"X-Forwarded-Method: GET", "X-Forwarded-Proto: https", "X-Forwarded-Host: wiki.example.com", "X-Forwarded-Uri: /page"},
+			"/oauth2/auth":            {"Host: wiki.example.com", "X-Forwarded-Uri: /page"},
+		} {
+			if w := asks(t, a, "GET", path+query, append(headers, cookie)...); (w.Code == 200) != admits || w.Code >= 500 {
+				t.Errorf("%s%s: %d", path, query, w.Code)
+			}
+		}
+	}
+	// Envoy's question has the query of the request itself.
+	if w := asks(t, a, "GET", "/api/authz/ext-authz/page?site=blog.example.com", "Host: wiki.example.com", "X-Forwarded-Proto: https", cookie); w.Code != 200 {
+		t.Errorf("a query of the visitor's: %d", w.Code)
+	}
+}
