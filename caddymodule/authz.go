@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -209,14 +210,28 @@ func (q *question) refuseStrictly(why refusal) error {
 	status := http.StatusForbidden
 	if why.kind == loginRequired {
 		status = http.StatusUnauthorized
-		if q.dialect.location {
-			q.w.Header().Set("Location", q.loginURL(q.wanted(), why.maxAge))
-		}
-		q.challenge(why.maxAge)
+		q.challengeStrictly(why.maxAge)
 	}
 	q.w.Header()["Content-Length"] = noBody
 	q.w.WriteHeader(status)
 	return nil
+}
+
+// maxLoginURL keeps the headers of an answer under 3 KiB: nginx makes a 500 of
+// more than 4.
+const maxLoginURL = 2560
+
+// challengeStrictly says where to sign in, once: nginx hands a WWW-Authenticate on
+// beside its own. What leads back is shortened where the form's address gets too
+// long.
+func (q *question) challengeStrictly(maxAge time.Duration) {
+	login := func(to authcore.ReturnTo) string { return q.loginURL(to, maxAge) }
+	form := login(q.cameFrom().Shorten(func(to authcore.ReturnTo) bool { return len(login(to)) <= maxLoginURL }))
+	if q.dialect.location {
+		q.w.Header().Set("Location", form)
+	} else {
+		q.challenge(form, maxAge)
+	}
 }
 
 // Interface guards

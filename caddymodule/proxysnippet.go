@@ -5,6 +5,7 @@ import (
 	"net"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
@@ -25,9 +26,7 @@ func (a *App) proxySnippet(proxy string) (string, error) {
 		return "", err
 	}
 	z := a.authzs[0]
-	for _, change := range nameSites[proxy] {
-		text = strings.ReplaceAll(text, change.from, change.to(z.Sites))
-	}
+	text = nameSites[proxy](text, z.proxied())
 	if host, port, err := net.SplitHostPort(z.address); err == nil { // Envoy's way
 		text = strings.ReplaceAll(text, "address: 127.0.0.1, port_value: 9091", "address: "+host+", port_value: "+port)
 	}
@@ -123,27 +122,176 @@ func writeFor(out *strings.Builder, line, from string, headers []string) {
 	}
 }
 
-// siteChange puts the names of sites into the place of the example's.
-type siteChange struct {
-	from string
-	to   func([]*AuthzSite) string
+// nameSites puts sites into the place of the example's.
+var nameSites = map[string]func(text string, sites []proxied) string{
+	"nginx": nginxSites, "haproxy": haproxySites, "caddy": caddySites, "traefik": traefikSites, "envoy": envoySites,
 }
 
-var nameSites = map[string][]siteChange{
-	"nginx":   {{"server_name " + examples.Host, func(s []*AuthzSite) string { return "server_name " + joinSites(s, " ", siteHost) }}},
-	"caddy":   {{"http://" + examples.Host + ":8080 {\n\tbind 127.0.0.1\n", func(s []*AuthzSite) string { return joinSites(s, ", ", siteHost) + " {\n" }}},
-	"traefik": {{"Host(`" + examples.Host + "`)", func(s []*AuthzSite) string { return "(" + joinSites(s, " || ", traefikRule) + ")" }}},
-	"envoy": {{`["` + examples.Host + `", "` + examples.Host + `:8080"]`, func(s []*AuthzSite) string {
-		return "[" + joinSites(s, ", ", func(p authcore.SitePattern) string { return fmt.Sprintf("%q", siteHost(p)) }) + "]"
-	}}},
+// proxied is a site as the configuration of another proxy has it.
+type proxied struct {
+	name   string // host name, with *. in front for all below it
+	scheme string
+	port   string // always there
+	suffix string // :port where browsers write it
+	app    string // address, for people to put theirs in its place
 }
 
-func joinSites(sites []*AuthzSite, by string, name func(authcore.SitePattern) string) string {
-	var names []string
-	for _, s := range sites {
-		names = append(names, name(s.pattern))
+// proxied lists the sites, each once.
+func (a *Authz) proxied() (all []proxied) {
+	for _, s := range a.Sites {
+		one := s.pattern
+		if !one.Exact() { // a name that it covers has scheme and port
+			one, _ = authcore.ParseSitePattern(strings.Replace(one.String(), "*.", "x.", 1))
+		}
+		o := one.Origin(a.login.Scheme())
+		p := proxied{name: siteHost(s.pattern), scheme: o.Scheme(), port: o.Port()}
+		if suffix := ":" + p.port; strings.HasSuffix(o.Host(), suffix) {
+			p.suffix = suffix
+		}
+		if !slices.ContainsFunc(all, func(other proxied) bool {
+			return other.name == p.name && other.scheme == p.scheme && other.port == p.port
+		}) {
+			p.app = "127.0.0.1:" + strconv.Itoa(3000+len(all))
+			all = append(all, p)
+		}
 	}
-	return strings.Join(names, by)
+	return all
+}
+
+// below is the domain of a name with a star.
+func (p proxied) below() (parent string, star bool) { return strings.CutPrefix(p.name, "*.") }
+
+// perSite writes the part of text that begins with from and goes up to until, or
+// to the end, once for each site.
+func perSite(text, from, until string, sites []proxied, write func(part string, p proxied) string) string {
+	start := strings.Index(text, from)
+	end := len(text)
+	if until != "" {
+		end = start + strings.Index(text[start:], until)
+	}
+	parts := make([]string, len(sites))
+	for i, p := range sites {
+		parts[i] = write(text[start:end], p)
+	}
+	return text[:start] + strings.Join(parts, "") + text[end:]
+}
+
+// nginxSites writes a server block for each site, and for each port one that
+// takes what names no site.
+func nginxSites(text string, sites []proxied) string {
+	text = perSite(text, "    server {\n        listen 127.0.0.1:8080;", "    # Whatever names no site", sites, func(part string, p proxied) string {
+		listen, host := "listen "+p.port, p.name
+		if p.scheme == "https" {
+			file := strings.TrimPrefix(p.name, "*.")
+			listen += " ssl;\n        ssl_certificate /etc/ssl/certs/" + file + ".pem;\n        ssl_certificate_key /etc/ssl/private/" + file + ".key"
+		}
+		if _, star := p.below(); star {
+			host = "$host" // of the request line, by which nginx chose the block
+		}
+		return strings.NewReplacer("listen 127.0.0.1:8080", listen, "server_name "+examples.Host, "server_name "+p.name,
+			"http://"+examples.Host+":8080", p.scheme+"://"+host+p.suffix, "127.0.0.1:3000", p.app).Replace(part)
+	})
+	var ports []proxied
+	for _, p := range sites {
+		if !slices.ContainsFunc(ports, func(other proxied) bool { return other.port == p.port }) {
+			ports = append(ports, p)
+		}
+	}
+	return perSite(text, "    server {\n        listen 127.0.0.1:8080 default_server;", "}\n\n", ports, func(part string, p proxied) string {
+		listen := "listen " + p.port
+		if p.scheme == "https" {
+			listen += " ssl"
+			part = strings.Replace(part, "default_server;\n", "default_server;\n        ssl_reject_handshake on;\n", 1)
+		}
+		return strings.Replace(part, "listen 127.0.0.1:8080", listen, 1)
+	})
+}
+
+// haproxySites writes the lines and the backend of each site. Where two lines fit
+// one Host, the site without a star counts, as for Gatehouse.
+func haproxySites(text string, sites []proxied) string {
+	mixed := slices.ContainsFunc(sites, func(p proxied) bool { return p.scheme != sites[0].scheme })
+	rename := func(part string, p proxied) string {
+		named := "site" + strconv.Itoa(slices.Index(sites, p)+1)
+		when := named
+		if mixed { // one name may be two sites
+			when += map[bool]string{true: " { ssl_fc }", false: " !{ ssl_fc }"}[p.scheme == "https"]
+		}
+		optional := ""
+		hosts := "-i " + p.name + p.suffix
+		if p.suffix == "" {
+			optional = "(:" + p.port + ")?"
+			hosts += " " + p.name + ":" + p.port
+		}
+		value := "str(" + p.name + p.suffix + ")"
+		if parent, star := p.below(); star {
+			hosts = "-m reg -i ^[a-z0-9_-]+[.]" + strings.ReplaceAll(parent, ".", "[.]") + p.suffix + optional + "$"
+			value = "req.fhdr(Host),lower"
+		}
+		return strings.NewReplacer("acl wiki", "acl "+named, "-i "+examples.Host+":8080", hosts, "str("+examples.Host+":8080)", value, "if wiki", "if "+when,
+			"use_backend wiki", "use_backend "+named, "backend wiki", "backend "+named, "server wiki", "server "+named, "127.0.0.1:3000", p.app).Replace(part)
+	}
+	exact, starred := slices.Clone(sites), slices.Clone(sites)
+	byStar := func(a, b proxied) int {
+		return strings.Count(a.name, "*") - strings.Count(b.name, "*")
+	}
+	slices.SortStableFunc(exact, byStar)
+	slices.SortStableFunc(starred, func(a, b proxied) int { return byStar(b, a) })
+	var binds string
+	for _, p := range sites {
+		bind := "    bind :" + p.port + "\n"
+		if p.scheme == "https" {
+			bind = "    bind :" + p.port + " ssl crt /etc/haproxy/certs/\n"
+		}
+		if !strings.Contains(binds, bind) {
+			binds += bind
+		}
+	}
+	text = strings.Replace(text, "    bind 127.0.0.1:8080\n", binds, 1)
+	text = perSite(text, "    acl wiki", "\n    http-request return", starred, rename)
+	text = perSite(text, "    use_backend wiki", "\nbackend", exact, rename)
+	return perSite(text, "\nbackend wiki", "", sites, rename)
+}
+
+// caddySites writes a site block for each site.
+func caddySites(text string, sites []proxied) string {
+	return perSite(text, "http://"+examples.Host+":8080 {", "", sites, func(part string, p proxied) string {
+		name := p.name + p.suffix
+		if p.scheme == "http" {
+			name = "http://" + name
+		}
+		host := p.name
+		if _, star := p.below(); star {
+			host = "{host}" // by which Caddy chose the site
+		}
+		return strings.NewReplacer("http://"+examples.Host+":8080 {\n\tbind 127.0.0.1\n", name+" {\n", "Host "+examples.Host+":8080", "Host "+host+p.suffix, "127.0.0.1:3000", p.app).Replace(part)
+	})
+}
+
+// traefikSites lets all sites through one router.
+func traefikSites(text string, sites []proxied) string {
+	var rules []string
+	for _, p := range sites {
+		rule := "Host(`" + p.name + "`)"
+		if parent, star := p.below(); star {
+			rule = "HostRegexp(`^[^.]+\\." + regexp.QuoteMeta(parent) + "$`)"
+		}
+		if !slices.Contains(rules, rule) {
+			rules = append(rules, rule)
+		}
+	}
+	return strings.ReplaceAll(text, "Host(`"+examples.Host+"`)", "("+strings.Join(rules, " || ")+")")
+}
+
+// envoySites lets all sites through one virtual host.
+func envoySites(text string, sites []proxied) string {
+	var names []string
+	for _, p := range sites {
+		if quoted := strconv.Quote(p.name + p.suffix); !slices.Contains(names, quoted) {
+			names = append(names, quoted)
+		}
+	}
+	return strings.Replace(text, `["`+examples.Host+`", "`+examples.Host+`:8080"]`, "["+strings.Join(names, ", ")+"]", 1)
 }
 
 // siteHost is the name without scheme and port.
@@ -156,11 +304,3 @@ func siteHost(p authcore.SitePattern) string {
 }
 
 var portOf = regexp.MustCompile(`:[0-9]+$`)
-
-func traefikRule(p authcore.SitePattern) string {
-	host := siteHost(p)
-	if parent, star := strings.CutPrefix(host, "*."); star {
-		return "HostRegexp(`^[^.]+\\." + regexp.QuoteMeta(parent) + "$`)"
-	}
-	return "Host(`" + host + "`)"
-}

@@ -1,6 +1,9 @@
 package caddymodule
 
 import (
+	"crypto/x509"
+	"encoding/pem"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,13 +20,22 @@ func TestProxySnippets(t *testing.T) {
 	if _, err := f.app.proxySnippet("nginx"); err == nil || !strings.Contains(err.Error(), "gatehouse_authz {") {
 		t.Errorf("without gatehouse_authz: %v", err)
 	}
-	f.authz().address = "10.1.2.3:9099"
+	f.authz(func(a *Authz) { a.Sites[len(a.Sites)-1].Site = "http://app.localhost" }).address = "10.1.2.3:9099"
 	for proxy, want := range map[string][]string{
-		"nginx":   {"server_name wiki.example.com *.apps.example.com fresh.apps.example.com", "server 10.1.2.3:9099;", "/api/authz/auth-request"},
-		"haproxy": {"http://10.1.2.3:9099/api/authz/forward-auth", "-- ---- gatehouse.lua ----"},
+		"nginx": {
+			"server_name wiki.example.com;\n        set $site https://wiki.example.com;", "server_name *.apps.example.com;\n        set $site https://$host;", "set $site https://fresh.apps.example.com;",
+			"listen 443 ssl default_server;\n        ssl_reject_handshake on;\n        return 421;", "listen 443 ssl;\n        ssl_certificate /etc/ssl/certs/wiki.example.com.pem;",
+			"listen 80;\n        server_name app.localhost;\n        set $site http://app.localhost;", "listen 80 default_server;\n        return 421;",
+			"proxy_pass http://127.0.0.1:3000;", "proxy_pass http://127.0.0.1:3004;", "server 10.1.2.3:9099;", "/api/authz/auth-request",
+		},
+		"haproxy": {
+			"acl site1 req.fhdr(Host) -i wiki.example.com wiki.example.com:443\n", "set-var(txn.site) str(wiki.example.com) if site1 { ssl_fc }\n", "set-var(txn.site) str(app.localhost) if site5 !{ ssl_fc }\n",
+			"acl site2 req.fhdr(Host) -m reg -i ^[a-z0-9_-]+[.]apps[.]example[.]com(:443)?$\n    http-request set-var(txn.site) req.fhdr(Host),lower if site2 { ssl_fc }\n    acl site1",
+			"use_backend site3 if site3 { ssl_fc }\n", "backend site3\n    server site3 127.0.0.1:3002\n", "bind :443 ssl crt", "bind :80\n", "http://10.1.2.3:9099/api/authz/forward-auth", "-- ---- gatehouse.lua ----",
+		},
 		"traefik": {"http://10.1.2.3:9099/api/authz/forward-auth", "(Host(`wiki.example.com`) || HostRegexp(`^[^.]+\\.apps\\.example\\.com$`)"},
 		"envoy":   {`domains: ["wiki.example.com", "*.apps.example.com"`, "path_prefix: /api/authz/ext-authz"},
-		"caddy":   {"wiki.example.com, *.apps.example.com, fresh.apps.example.com", "forward_auth 10.1.2.3:9099 {"},
+		"caddy":   {"wiki.example.com {\n", "*.apps.example.com {\n", "http://app.localhost {\n", "reverse_proxy 127.0.0.1:3004\n", "forward_auth 10.1.2.3:9099 {"},
 	} {
 		text, err := f.app.proxySnippet(proxy)
 		must(t, err)
@@ -100,6 +112,7 @@ func TestProxiesAcceptTheirSnippets(t *testing.T) {
 		f.authz(func(a *Authz) { a.Sites = a.Sites[:2]; a.Sites[0].Headers, a.Sites[1].Headers = headers, headers }).address = "127.0.0.1:9099"
 		for proxy, command := range map[string]string{"nginx": "nginx -t -p . -c nginx.conf", "haproxy": "haproxy -c -f haproxy.cfg"} {
 			dir := writeSnippet(t, f.app, proxy)
+			giveCertificates(t, dir)
 			cmd := exec.Command("sh", "-c", "PATH=$PATH:/usr/sbin; exec "+command)
 			cmd.Dir = dir
 			if out, err := cmd.CombinedOutput(); err != nil {
@@ -127,6 +140,24 @@ func writeSnippet(t *testing.T, app *App, proxy string) (dir string) {
 	return dir
 }
 
+// giveCertificates writes what the files in dir name as certificates.
+func giveCertificates(t *testing.T, dir string) {
+	server := httptest.NewTLSServer(nil)
+	defer server.Close()
+	pair := server.TLS.Certificates[0]
+	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	must(t, err)
+	both := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})...)
+	certificate := filepath.Join(dir, "both.pem")
+	must(t, os.WriteFile(certificate, both, 0o600))
+	names := regexp.MustCompile(`/etc/(ssl/certs|ssl/private|haproxy/certs)/[^;\s]*`)
+	for _, name := range []string{"nginx.conf", "haproxy.cfg"} {
+		if text, err := os.ReadFile(filepath.Join(dir, name)); err == nil {
+			must(t, os.WriteFile(filepath.Join(dir, name), names.ReplaceAll(text, []byte(certificate)), 0o600))
+		}
+	}
+}
+
 func withoutComments(text string) string {
 	var b strings.Builder
 	for line := range strings.Lines(text) {
@@ -135,6 +166,47 @@ func withoutComments(text string) string {
 		}
 	}
 	return b.String()
+}
+
+// Every example takes from clients what says that the request is another one, by
+// all names that the gate itself takes away.
+func TestExamplesTakeRoutesAway(t *testing.T) {
+	names := []string{"X-Original-Url", "X-Original-Uri", "X-Original-Path", "X-Original-Method", "X-Rewrite-Url", "X-Rewrite-Uri", "X-Override-Url", "X-Replaced-Path",
+		"X-Forwarded-Uri", "X-Forwarded-Path", "X-Forwarded-Prefix", "X-Forwarded-Method"}
+	for _, name := range names {
+		if claimOf(name) != routeClaim {
+			t.Errorf("%s is no route claim", name)
+		}
+	}
+	for _, example := range []string{"nginx", "haproxy", "traefik", "envoy", "caddy", "kubernetes"} {
+		text, err := examples.Read(example)
+		must(t, err)
+		text = strings.ToLower(text)
+		for _, name := range append(names, "X-Original-Host", "X-Host", "Forwarded") {
+			name = strings.ToLower(name)
+			group, _, _ := strings.Cut(strings.TrimPrefix(name, "x-"), "-")
+			var found bool
+			switch example {
+			case "nginx":
+				found = strings.Contains(text, "proxy_set_header "+name+` "";`)
+			case "haproxy":
+				for _, pattern := range regexp.MustCompile(`del-header (\S+) -m reg`).FindAllStringSubmatch(text, -1) {
+					found = found || regexp.MustCompile(pattern[1]).MatchString(name)
+				}
+			case "envoy":
+				found = strings.Contains(text, "- remove: "+name+"\n")
+			case "caddy":
+				found = strings.Contains(text, "request_header -x-"+group+"-*") || strings.Contains(text, "request_header -"+name+"\n")
+			case "kubernetes": // both controllers
+				found = strings.Count(text, "  "+name+`: ""`) == 2
+			default:
+				found = strings.Contains(text, "  "+name+`: ""`)
+			}
+			if !found {
+				t.Errorf("%s lets %s through", example, name)
+			}
+		}
+	}
 }
 
 // No example lets a request pass when Gatehouse does not answer.

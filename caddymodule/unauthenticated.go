@@ -112,13 +112,13 @@ func (v *visit) writeLoginRequired(maxAge time.Duration) {
 		LoginURL string `json:"login_url"`
 		MaxAge   int    `json:"max_age,omitempty"`
 	}{"login_required", v.loginURL(v.cameFrom(), maxAge), seconds(maxAge)}
-	v.challenge(maxAge)
+	v.challenge(answer.LoginURL, maxAge)
 	v.writeJSON(http.StatusUnauthorized, answer)
 }
 
 // challenge says in a 401's header where to sign in.
-func (v *visit) challenge(maxAge time.Duration) {
-	challenge := `Gatehouse login_url="` + v.loginURL(v.cameFrom(), maxAge) + `"`
+func (v *visit) challenge(form string, maxAge time.Duration) {
+	challenge := `Gatehouse login_url="` + form + `"`
 	if maxAge > 0 {
 		challenge += ", max_age=" + strconv.Itoa(seconds(maxAge))
 	}

@@ -25,6 +25,7 @@ type topology struct {
 	ports  *strings.Replacer
 	proxy  string // address of the proxy
 	config string // the example's Caddyfile, with what run adds to it
+	admin  string // address of Caddy's admin endpoint, if it has one
 }
 
 // newTopology starts Gatehouse from examples/Caddyfile. more are files of
@@ -73,7 +74,11 @@ func (top *topology) run(caddyfile string) {
 		// The Caddy in front, which writes every address it is asked for.
 		exclude = "exclude http.handlers.reverse_proxy"
 	}
-	globals := fmt.Sprintf(`admin off
+	admin := "off"
+	if top.admin != "" {
+		admin = top.admin
+	}
+	globals := fmt.Sprintf(`admin %[5]s
 	persist_config off
 	grace_period 5s
 	storage file_system %[1]s/caddy
@@ -86,7 +91,7 @@ func (top *topology) run(caddyfile string) {
 		store badger %[1]s/store
 		from "Example sign-in" <login@example.com>
 		mail smtp %[3]s
-		%[4]s`, top.dir, exclude, mails.Addr, limits)
+		%[4]s`, top.dir, exclude, mails.Addr, limits, admin)
 	text := strings.Replace(caddyfile, "gatehouse {\n\t\tmail log", globals, 1)
 	text = strings.ReplaceAll(text, "\tbind 127.0.0.1\n", "\tbind 127.0.0.1\n\tlog\n")
 	config, err := adapt(text)
@@ -111,6 +116,12 @@ func (top *topology) process(dir string, command ...string) {
 			top.Fatal(err)
 		}
 	}
+	top.processIn(command...)
+}
+
+// processIn runs a proxy whose files are there.
+func (top *topology) processIn(command ...string) {
+	top.Helper()
 	path, err := exec.LookPath(command[0])
 	if err != nil {
 		path = "/usr/sbin/" + command[0]

@@ -15,6 +15,8 @@ local function gatehouse(txn, url)
       for i = 0, #values do headers[name][i + 1] = values[i] end
     end
   end
+  -- Never the Host that the client sent: haproxy.cfg says which site it routes to.
+  headers["x-forwarded-host"] = { txn:get_var("txn.site") }
   headers["x-forwarded-method"] = { txn.f:method() }
   headers["x-forwarded-uri"] = { txn.f:pathq() }
 
