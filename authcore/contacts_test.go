@@ -174,3 +174,31 @@ func (h *house) delete(sub string) {
 		h.t.Fatal(gone, err)
 	}
 }
+
+// Nothing tells any more what somebody whose account was deleted did, nor what
+// was done to them: not what was stored, nor what this process remembers.
+func TestAttemptsGoWithTheAccount(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		account := h.browser().signIn(alice)
+		other := h.browser()
+		want(t, other.begin(alice).Verdict, authcore.Limited) // stored nothing
+		time.Sleep(time.Minute)
+		want(t, other.begin(alice).Verdict, authcore.Accepted)
+		h.sender.last(t)
+		want(t, other.answer("000000").Verdict, authcore.Wrong)
+		since := time.Now().Add(-time.Hour)
+		attempts, err := h.core.Attempts(t.Context(), alice, since, 10)
+		want(t, err, nil)
+		want(t, len(attempts), 3)
+		h.delete(account.Session.Subject)
+		want(t, other.answer("000000").Verdict, authcore.Locked)
+		for _, reopen := range []bool{false, true} {
+			if reopen {
+				h.reopen()
+			}
+			attempts, err = h.core.Attempts(t.Context(), alice, since, 10)
+			want(t, err, nil)
+			want(t, len(attempts), 0)
+		}
+	})
+}

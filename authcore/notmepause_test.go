@@ -98,3 +98,29 @@ func TestPauseAfterNotMe(t *testing.T) {
 		want(t, later.answer(h.sender.last(t).Code).Verdict, authcore.Accepted)
 	})
 }
+
+// The pause ends by its own time, not with its record: that stays longer when
+// the account is deleted in the pause.
+func TestPauseEndsBeforeItsRecord(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		owner := h.browser()
+		account := owner.signIn(alice)
+		time.Sleep(time.Minute)
+		h.browser().begin(alice)
+		bad := h.sender.last(t)
+		want(t, h.notMe(owner, bad, alice), true)
+		began := time.Now()
+		time.Sleep(23 * time.Hour)
+		h.delete(account.Session.Subject)
+		time.Sleep(30 * time.Minute)
+		sent := h.sender.count()
+		want(t, h.browser().begin(alice).Verdict, authcore.Accepted)
+		synctest.Wait()
+		want(t, h.sender.count(), sent)
+		time.Sleep(time.Until(began.Add(24 * time.Hour)))
+		late := h.browser()
+		want(t, late.begin(alice).Verdict, authcore.Accepted)
+		want(t, late.answer(h.sender.last(t).Code).Verdict, authcore.Accepted)
+		want(t, h.sender.count(), sent+1)
+	})
+}
