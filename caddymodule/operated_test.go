@@ -25,6 +25,7 @@ import (
 type operated struct {
 	*gatedCaddy
 	admin string // the endpoint's address
+	sites string // more of them, with {port}, {tls}, {app} and {dir} replaced
 }
 
 func newOperated(t testing.TB) *operated {
@@ -75,7 +76,9 @@ https://app.example.com:%[6]s {
 	reverse_proxy %[9]s {
 		flush_interval -1
 	}
-}`, o.admin, o.dir, o.logOutput(), o.mail.Addr, global, o.port(), who, strings.Join(gate, "\n\t\t"), strings.TrimPrefix(o.app.URL, "http://"))
+}
+%[10]s`, o.admin, o.dir, o.logOutput(), o.mail.Addr, global, o.port(), who, strings.Join(gate, "\n\t\t"), strings.TrimPrefix(o.app.URL, "http://"),
+		strings.NewReplacer("{port}", o.port(), "{tls}", o.dir+"/cert.pem "+o.dir+"/key.pem", "{app}", strings.TrimPrefix(o.app.URL, "http://"), "{dir}", o.dir).Replace(o.sites))
 	config, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(text), map[string]any{"filename": "Caddyfile"})
 	must(o, err)
 	return config
