@@ -131,6 +131,15 @@ func TestAppPoll(t *testing.T) {
 		if out := poll(asked.PollToken); out.Verdict != authcore.Used || out.Session != nil {
 			t.Errorf("a second time: %+v", out)
 		}
+		revoked := h.askLater(in, 2*time.Minute)
+		h.prove(authcore.Proof{Token: revoked.Token})
+		if _, err := h.core.RotateKeys(t.Context(), true); err != nil {
+			t.Fatal(err)
+		}
+		asked.Contact = revoked.Contact
+		if out := poll(revoked.PollToken); out.Verdict != authcore.Expired || out.Session != nil {
+			t.Errorf("after everything was revoked: %+v", out)
+		}
 		late := h.askLater(in, 2*time.Minute)
 		time.Sleep(time.Hour)
 		asked.Contact = late.Contact
