@@ -83,6 +83,8 @@ type App struct {
 	apis    []*API
 	servers []*caddyhttp.Server // whose requests carry their connection
 
+	uncleaned []uncleaned // set by Start
+
 	emitting    sync.RWMutex // held to write when the emitter ends
 	emitter     atomic.Pointer[emitter]
 	store       authcore.Store

@@ -5,6 +5,9 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
 // besideApp shows what it received, and tries to set cookies of ours.
@@ -121,5 +124,139 @@ func TestLimitedGatesShareTheirPages(t *testing.T) {
 	defer resp.Body.Close()
 	if got := readEcho(t, resp); got.Header.Get("Remote-User") != "alice@example.com" {
 		t.Errorf("%v", got.Header)
+	}
+}
+
+// Beside a gate in a handle, and in error routes, the cleaner does what the gate
+// would.
+func TestCleaner(t *testing.T) {
+	c := newGatedCaddy(t, http.HandlerFunc(besideApp))
+	c.run("", "", besideSite(`handle /team/* {
+		gatehouse *@example.com
+		reverse_proxy {app}
+	}
+	handle /_gatehouse/* {
+		gatehouse_pages
+	}
+	handle /early {
+		error 404
+	}
+	handle /late {
+		gatehouse *@example.com
+		error 404
+	}
+	handle {
+		gatehouse_clean
+		reverse_proxy {app}
+	}
+	handle_errors {
+		gatehouse_clean
+		reverse_proxy {app}
+	}`))
+	cookie := c.session("alice@example.com")
+	c.checkCleaned(t, "another handle", "/x", cookie)
+	c.checkCleaned(t, "an error before a gate", "/early", cookie)
+	for path, who := range map[string]string{"/team/x": "alice@example.com", "/late": "alice@example.com", "/early": ""} {
+		resp := c.fetch(c.client(false), "GET", path, nil, "Cookie: a=b; "+cookie, "Remote-User: root", "Remote-Name: root")
+		set := strings.Join(resp.Header["Set-Cookie"], "; ")
+		got := readEcho(t, resp)
+		if got.Header.Get("Remote-User") != who || got.Header.Get("Remote-Name") != "" || got.Header.Get("Cookie") != "a=b" || set != "own=1" {
+			t.Errorf("%s: %v, sets %q", path, got.Header, set)
+		}
+	}
+	if resp := c.raw("TRACE /x HTTP/1.1", "Host: {host}", "Connection: close", "", ""); resp.StatusCode != 405 {
+		t.Errorf("TRACE: %s", resp.Status)
+	}
+}
+
+// A cleaner for the whole site takes nothing from gates and pages further in,
+// and nothing from requests that a gate has passed.
+func TestCleanerBeforeAndAfterGates(t *testing.T) {
+	const secret = "0123456789abcdef0123456789abcdef"
+	c := newGatedCaddy(t, nil)
+	c.run("token ci {\n secret "+secret+"\n site app.example.com:{port}\n }", "", besideSite(`route {
+		gatehouse_clean
+		route /team/* {
+			gatehouse *@example.com
+			gatehouse_clean
+			reverse_proxy {app}
+		}
+		gatehouse_pages
+		gatehouse_clean
+		reverse_proxy {app}
+	}`))
+	cookie := c.session("alice@example.com")
+	client := c.client(false)
+	for header, who := range map[string]string{
+		"Cookie: " + cookie: "alice@example.com", "Authorization: Bearer " + secret: "token:ci", "X-Gatehouse-Token: " + secret: "token:ci",
+	} {
+		got := readEcho(t, c.fetch(client, "GET", "/team/x", nil, header, "Remote-User: root"))
+		beside := readEcho(t, c.fetch(client, "GET", "/x", nil, header, "Remote-User: root"))
+		if got.Header.Get("Remote-User") != who || len(beside.claims()) > 0 {
+			t.Errorf("%.20s: %v, beside the gate %v", header, got.Header, beside.Header)
+		}
+		for _, e := range []echoed{got, beside} {
+			if e.Header.Get("Cookie") != "" || e.Header.Get("Authorization") != "" || e.Header.Get("X-Gatehouse-Token") != "" {
+				t.Errorf("%.20s: the app saw %v", header, e.Header)
+			}
+		}
+	}
+	if resp := c.fetch(client, "GET", "/team/x", nil); resp.StatusCode != 401 {
+		t.Errorf("nobody: %s", resp.Status)
+	}
+	resp := c.fetch(client, "POST", "/_gatehouse/login", strings.NewReader("email=alice%40example.com"),
+		"Content-Type: application/x-www-form-urlencoded", "Origin: "+c.origin("app.example.com"), "Sec-Fetch-Site: same-origin")
+	if resp.StatusCode != 303 || !strings.Contains(strings.Join(resp.Header["Set-Cookie"], ";"), "gatehouse-flow=") {
+		t.Errorf("a start: %s, sets %q", resp.Status, resp.Header["Set-Cookie"])
+	}
+	me := c.fetch(client, "GET", "/_gatehouse/account", nil, "Cookie: "+cookie)
+	if body, _ := io.ReadAll(me.Body); me.StatusCode != 200 || !strings.Contains(string(body), "alice@example.com") {
+		t.Errorf("who is signed in: %s %s", me.Status, body)
+	}
+}
+
+// What a portal does not know passes on cleaned, and the portal is there behind
+// a gate for some paths.
+func TestBesideAPortal(t *testing.T) {
+	c := newGatedCaddy(t, http.HandlerFunc(besideApp))
+	c.run("", "", besideSite("gatehouse_portal", "gatehouse /admin/* alice@example.com", "reverse_proxy {app}"))
+	cookie := c.session("alice@example.com")
+	c.checkCleaned(t, "behind a portal", "/x", cookie)
+	if got := readEcho(t, c.fetch(c.client(false), "GET", "/admin/x", nil, "Cookie: "+cookie)); got.Header.Get("Remote-User") != "alice@example.com" {
+		t.Errorf("a gate behind a portal: %v", got.Header)
+	}
+}
+
+// The doctor says the same as the start about handlers beside the gates.
+func TestDoctorNamesWhatIsNotCleaned(t *testing.T) {
+	app, err := provisioned("{\n	admin off\n	gatehouse {\n		mail log\n	}\n}\napp.example.com {\n	gatehouse any\n	reverse_proxy localhost:3000\n	handle_errors {\n		reverse_proxy localhost:4000\n	}\n}")
+	must(t, err)
+	must(t, app.placeGates())
+	found := app.examineCleaning()
+	if len(found) != 1 || found[0].Level != levelWarning || !strings.Contains(found[0].Found, "reverse_proxy localhost:4000 in handle_errors at app.example.com") || !strings.Contains(found[0].Do, "gatehouse_clean") {
+		t.Errorf("%+v", found)
+	}
+	if found := new(App).examineCleaning(); found[0].Level != levelOK {
+		t.Errorf("%+v", found)
+	}
+}
+
+// Cleaning costs a passing request the wrapper of its answer, and nothing after
+// a gate.
+func TestCleaningAllocatesLittle(t *testing.T) {
+	f := newFixture(t)
+	app := caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return nil })
+	cleaner := &Cleaner{app: f.app}
+	again := caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error { return cleaner.ServeHTTP(w, r, app) })
+	w := discard{http.Header{}}
+	cost := func(next caddyhttp.Handler, first caddyhttp.MiddlewareHandler) float64 {
+		r := request("GET", testSite+"/x", "Accept: */*", "Cookie: a=b")
+		return testing.AllocsPerRun(100, func() {
+			_ = first.ServeHTTP(w, caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, nil), next)
+		})
+	}
+	none, one, two := cost(app, passOn{}), cost(app, cleaner), cost(again, cleaner)
+	if one > none+1 || two != one {
+		t.Errorf("%v allocations without a cleaner, %v with one, %v with two", none, one, two)
 	}
 }

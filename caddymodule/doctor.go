@@ -44,7 +44,7 @@ func (c *adminCall) examine() []findingOut {
 	ctx, cancel := context.WithTimeout(c.r.Context(), examineTimeout)
 	defer cancel()
 	checks := []func() []findingOut{
-		c.app.examineConfig, c.app.examineLists, c.app.examineDomain, c.app.examineProxies, c.examineStore, c.examineClock,
+		c.app.examineConfig, c.app.examineCleaning, c.app.examineLists, c.app.examineDomain, c.app.examineProxies, c.examineStore, c.examineClock,
 		func() []findingOut { return c.app.examineDNS(ctx, doctorDNS) },
 		func() []findingOut { return c.app.examineSenders(ctx) },
 	}
@@ -98,6 +98,20 @@ func (a *App) examineConfig() []findingOut {
 	}
 	if out == nil {
 		return []findingOut{fine("configuration", "%d gates, nothing to say", len(a.allGates()))}
+	}
+	return out
+}
+
+// examineCleaning tells which handlers beside the gates get requests as
+// strangers send them.
+func (a *App) examineCleaning() []findingOut {
+	const check = "cleaning"
+	var out []findingOut
+	for _, u := range a.uncleaned {
+		out = append(out, findingOut{check, levelWarning, u.found, u.do})
+	}
+	if out == nil {
+		return []findingOut{fine(check, "no app on a gated host gets identity headers or cookies past the gates")}
 	}
 	return out
 }

@@ -29,6 +29,7 @@ func BenchmarkGate(b *testing.B) {
 		{"on", f.gate(nil), "/"},
 		{"assertion", f.gate(func(g *Gate) { g.Headers = []string{"assertion"} }), "/"},
 		{"public", f.gate(func(g *Gate) { g.Public = []string{"/x/*"} }), "/x/y"},
+		{"clean", &Cleaner{app: f.app}, "/x"},
 		{"elsewhere", f.gate(func(g *Gate) { g.Paths = []string{"/admin/*"} }), "/x"},
 	} {
 		b.Run(bench.name, func(b *testing.B) {

@@ -19,6 +19,8 @@ import (
 func init() {
 	httpcaddyfile.RegisterDirective("gatehouse", parseGate)
 	httpcaddyfile.RegisterDirectiveOrder("gatehouse", httpcaddyfile.Before, "forward_auth")
+	httpcaddyfile.RegisterDirective("gatehouse_clean", parseClean)
+	httpcaddyfile.RegisterDirectiveOrder("gatehouse_clean", httpcaddyfile.Before, "forward_auth")
 	httpcaddyfile.RegisterDirective("gatehouse_pages", parsePages)
 	httpcaddyfile.RegisterDirectiveOrder("gatehouse_pages", httpcaddyfile.Before, "forward_auth")
 }
@@ -267,6 +269,13 @@ func (g *Gate) checkWithin(h httpcaddyfile.Helper) error {
 //	gatehouse_pages [<matcher>]
 func parsePages(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	return parseAlone(h, new(PagesHandler), "handle /_gatehouse/* {\n        gatehouse_pages\n    }")
+}
+
+// parseClean reads the directive. Syntax:
+//
+//	gatehouse_clean [<matcher>]
+func parseClean(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
+	return parseAlone(h, new(Cleaner), "gatehouse_clean\n    reverse_proxy localhost:3000")
 }
 
 // parseAlone reads a directive that takes a matcher and nothing else.

@@ -15,9 +15,7 @@ func (p *PagesHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next ca
 		return nextOr404(w, r, next)
 	}
 	v.app = p.app
-	v.hideTokens()
-	v.webSocket = cleanRequest(r, v.vars)
-	if !isPassable(r.Method, v.webSocket) {
+	if !v.clean() {
 		return v.refuse(refusal{kind: badMethod})
 	}
 	if err := v.start(); err != nil {

@@ -42,6 +42,7 @@ func (v *visit) pass(admitted bool) error {
 	v.hideCookies(&p.visitor)
 	r := v.r
 	if admitted {
+		p.visitor.identity = v.identity
 		v.identity.write(r.Header)
 		if replacer, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok && !p.visitor.told {
 			replacer.Map(v.identity.placeholders)
@@ -100,7 +101,9 @@ func (reportedCut) Cut() { countRefusal(cutStream, true) }
 
 func (p *passage) run(next caddyhttp.Handler, r *http.Request) error {
 	defer p.end()
-	return next.ServeHTTP(p, r)
+	err := next.ServeHTTP(p, r)
+	p.visitor.ended = true
+	return err
 }
 
 // end takes the answer out of the watch. The writer must not be touched once

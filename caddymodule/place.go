@@ -34,6 +34,12 @@ func (a *App) placeGates() error {
 		}
 		a.warn(g)
 	}
+	if a.uncleaned, err = a.checkBeside(app, w); err != nil {
+		return err
+	}
+	for _, u := range a.uncleaned {
+		a.log.Warn(u.found + ": " + u.do)
+	}
 	a.warnOfIdleTokens()
 	a.warnOfLooseProxies(app)
 	return nil

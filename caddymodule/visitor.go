@@ -11,13 +11,17 @@ import (
 // visitor is what a gate leaves for gates further in: it takes our cookies away
 // from the request, so these could not find the session themselves.
 type visitor struct {
-	cookies []string // the Cookie headers as they came
-	machine []string // machine tokens that came with the request
-	told    bool     // {http.auth.user.*} has answers
-	looked  bool     // the session was looked up; what follows is the outcome
-	session *authcore.Session
-	lastUse time.Time
-	tokens  int
+	above    *visitor  // what the gate before that one left
+	cookies  []string  // the Cookie headers as they came
+	machine  []string  // machine tokens that came with the request
+	identity *identity // of who was admitted
+	told     bool      // {http.auth.user.*} has answers
+	ended    bool      // the handlers behind the gate have returned
+	ours     bool      // a handler of ours gives the answer
+	looked   bool      // the session was looked up; what follows is the outcome
+	session  *authcore.Session
+	lastUse  time.Time
+	tokens   int
 }
 
 // visitorKey is where it stands among Caddy's variables of the request.
@@ -25,6 +29,13 @@ const visitorKey = "gatehouse.visitor"
 
 // String keeps the cookies out of {vars.*} placeholders.
 func (*visitor) String() string { return "" }
+
+// answeredByUs lets our cookies pass on the way back.
+func (o *visitor) answeredByUs() {
+	for ; o != nil; o = o.above {
+		o.ours = true
+	}
+}
 
 // find looks the visitor's session up. An error means that it can't be told.
 func (v *visit) find() error {
@@ -73,8 +84,11 @@ func (v *visit) request() *http.Request {
 func (v *visit) hideCookies(into *visitor) {
 	if v.outer != nil {
 		*into = *v.outer
+		into.above, into.ended, into.ours = v.outer, false, false
 	} else {
 		into.cookies, into.machine = v.r.Header["Cookie"], v.presented
+	}
+	if !v.isCleaned() {
 		pages.StripOwnCookies(v.r.Header)
 	}
 	if v.looked {

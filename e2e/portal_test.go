@@ -40,6 +40,7 @@ http://part.localhost:PORT {
 		reverse_proxy APP
 	}
 	handle {
+		gatehouse_clean
 		reverse_proxy APP
 	}
 }

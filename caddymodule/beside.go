@@ -1,0 +1,333 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/intercept"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy/fastcgi"
+)
+
+// beside looks for handlers that hand requests on as strangers send them, with
+// any Remote-User and with our cookies, on hosts where a gate stands: in a
+// handle beside the gate's, in error routes, behind a gate that a route's
+// matchers make one of some requests only.
+type beside struct {
+	app    *App
+	server *caddyhttp.Server
+	seen   []handedOn
+}
+
+// handedOn is one way to a handler that hands requests on.
+type handedOn struct {
+	name      string   // as it is written in a Caddyfile
+	upstreams []string // where reverse_proxy hands them, to be compared
+	at        scope
+	errors    bool // in error routes
+	cover
+}
+
+// cover is what stands before a handler.
+type cover struct {
+	clean bool // a gate or cleaner, surely
+	gate  bool // a gate, perhaps
+	// partly holds those that only some requests pass: the ones that all of
+	// these matchers take.
+	partly []partCover
+}
+
+type partCover struct {
+	sets caddyhttp.MatcherSets
+	gate bool
+}
+
+// uncleaned is what the doctor says about such a handler.
+type uncleaned struct{ found, do string }
+
+// checkBeside refuses an app that is reached through a gate and past it, and
+// returns what else gets requests as they come.
+func (a *App) checkBeside(app *caddyhttp.App, w *walk) ([]uncleaned, error) {
+	b := &beside{app: a}
+	for _, name := range slices.Sorted(maps.Keys(app.Servers)) {
+		b.server = app.Servers[name]
+		top := scope{name: name, server: b.server, anyHost: true}
+		if _, err := b.list(b.server.Routes, top, cover{}, false); err != nil {
+			return nil, err
+		}
+		if b.server.Errors != nil {
+			// An error may come from before the gate.
+			if _, err := b.list(b.server.Errors.Routes, top, cover{}, true); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return b.judge(w)
+}
+
+// judge compares what was seen.
+func (b *beside) judge(w *walk) (all []uncleaned, err error) {
+	gated := map[string]bool{}
+	for _, h := range b.seen {
+		for _, upstream := range h.upstreams {
+			gated[upstream] = gated[upstream] || h.gate
+		}
+	}
+	for _, h := range b.seen {
+		same := slices.ContainsFunc(h.upstreams, func(upstream string) bool { return gated[upstream] })
+		here := h.onGatedHost(w)
+		if h.clean || !here && !same {
+			continue
+		}
+		found := fmt.Sprintf("%s gets requests as strangers send them, with any Remote-User", h)
+		switch {
+		case same && here:
+			return nil, fmt.Errorf("%s and with Gatehouse's cookies, and the same app stands behind a gate: %s", found, h.mend())
+		case same:
+			found += ", and the same app stands behind a gate at another host"
+		default:
+			found += " and with Gatehouse's cookies"
+		}
+		one := uncleaned{found, h.mend()}
+		if !slices.Contains(all, one) {
+			all = append(all, one)
+		}
+	}
+	return all, nil
+}
+
+// String names the handler for messages.
+func (h handedOn) String() string {
+	if h.errors {
+		return fmt.Sprintf("%s in handle_errors at %s", h.name, h.at)
+	}
+	return fmt.Sprintf("%s at %s", h.name, h.at)
+}
+
+// mend says what to write.
+func (h handedOn) mend() string {
+	if h.errors {
+		return fmt.Sprintf("write\n    handle_errors {\n        gatehouse_clean\n        %s\n    }", h.name)
+	}
+	return fmt.Sprintf("write before it, in the same handle or route\n    gatehouse_clean\n    %s\nor gatehouse_clean alone at the top of the site", h.name)
+}
+
+// onGatedHost tells whether a gate stands at the same host.
+func (h handedOn) onGatedHost(w *walk) bool {
+	for _, p := range w.pages {
+		if h.at.anyHost {
+			if slices.ContainsFunc(p.spots, func(s spot) bool { return s.server == h.at.name }) {
+				return true
+			}
+			continue
+		}
+		if slices.ContainsFunc(h.at.hosts, func(host string) bool {
+			return slices.ContainsFunc(p.hosts, func(gated string) bool { return strings.EqualFold(gated, host) }) ||
+				slices.ContainsFunc(p.samples(), func(gated string) bool { return strings.EqualFold(gated, host) })
+		}) {
+			return true
+		}
+	}
+	return false
+}
+
+// list follows routes, and returns what stands before whatever comes after them.
+func (b *beside) list(routes caddyhttp.RouteList, above scope, before cover, errors bool) (cover, error) {
+	type behind struct {
+		route *caddyhttp.Route
+		cover
+	}
+	var done []behind
+	// at is the cover of a route of this group after those that are done.
+	at := func(group string) cover {
+		c := before
+		groups := map[string]*partCover{} // whether all of a group are clean
+		for _, d := range done {
+			switch {
+			case d.route.Group == "" && len(d.route.MatcherSets) == 0:
+				c.add(d.cover)
+			case d.route.Group == "":
+				c.gate = c.gate || d.gate
+				if d.clean {
+					c.partly = append(slices.Clip(c.partly), partCover{d.route.MatcherSets, d.gate})
+				}
+			case d.route.Group != group:
+				c.gate = c.gate || d.gate
+				g := groups[d.route.Group]
+				if g == nil {
+					g = &partCover{gate: true}
+					groups[d.route.Group] = g
+				}
+				// Of a group one route runs: the last takes the rest, if it has
+				// no matchers.
+				if g.gate = g.gate && d.clean; g.gate && len(d.route.MatcherSets) == 0 {
+					c.clean = true
+				}
+			}
+		}
+		return c
+	}
+	for i := range routes {
+		route := &routes[i]
+		here, err := above.under(route.MatcherSets)
+		if err != nil {
+			return before, err
+		}
+		c := at(route.Group)
+		for _, p := range c.partly {
+			c.clean = c.clean || implies(route.MatcherSets, p.sets)
+		}
+		for _, handler := range route.Handlers {
+			if c, err = b.handler(handler, here, c, errors); err != nil {
+				return before, err
+			}
+		}
+		done = append(done, behind{route, c})
+	}
+	return at(""), nil
+}
+
+func (c *cover) add(other cover) {
+	c.clean, c.gate = c.clean || other.clean, c.gate || other.gate
+	c.partly = append(slices.Clip(c.partly), other.partly...)
+}
+
+func (b *beside) handler(handler caddyhttp.MiddlewareHandler, here scope, c cover, errors bool) (cover, error) {
+	switch h := handler.(type) {
+	case *caddyhttp.Subroute:
+		if h.Errors != nil {
+			if _, err := b.list(h.Errors.Routes, here, c, true); err != nil {
+				return c, err
+			}
+		}
+		return b.list(h.Routes, here, c, errors)
+	case *caddyhttp.Invoke:
+		named := b.server.NamedRoutes[h.Name]
+		if named == nil || slices.Contains(here.invoked, h.Name) {
+			return c, nil
+		}
+		here.invoked = append(slices.Clip(here.invoked), h.Name)
+		return b.list(caddyhttp.RouteList{*named}, here, c, errors)
+	case *Gate:
+		c.clean, c.gate = true, true
+	case *Cleaner, *Portal:
+		c.clean = true
+	case *intercept.Intercept:
+		return c, b.responses(h.HandleResponse, here, c, errors)
+	case *reverseproxy.Handler:
+		b.proxy(h, here, c, errors)
+		return c, b.responses(h.HandleResponse, here, c, errors)
+	default:
+		if module, ok := handler.(caddy.Module); !ok || !slices.Contains(keepsToItself, module.CaddyModule().ID.Name()) {
+			name := "a handler"
+			if ok {
+				name = module.CaddyModule().ID.Name()
+			}
+			b.seen = append(b.seen, handedOn{name: name, at: here, errors: errors, cover: c})
+		}
+	}
+	return c, nil
+}
+
+func (b *beside) responses(all []caddyhttp.ResponseHandler, here scope, c cover, errors bool) error {
+	for _, response := range all {
+		if _, err := b.list(response.Routes, here, c, errors); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keepsToItself are the handlers of Caddy and of ours that hand no request to
+// an app.
+var keepsToItself = []string{
+	"acme_server", "authentication", "copy_response", "copy_response_headers", "encode", "error", "file_server", "headers",
+	"log_append", "map", "metrics", "push", "request_body", "rewrite", "static_response", "templates", "timeouts", "tracing", "vars",
+	"gatehouse_api", "gatehouse_authz", "gatehouse_pages", "gatehouse_whoami",
+}
+
+// proxy notes where a reverse_proxy hands requests.
+func (b *beside) proxy(h *reverseproxy.Handler, here scope, c cover, errors bool) {
+	out := handedOn{name: "reverse_proxy", at: here, errors: errors, cover: c}
+	if _, ok := h.Transport.(*fastcgi.Transport); ok {
+		out.name = "php_fastcgi"
+	}
+	for _, upstream := range h.Upstreams {
+		out.name += " " + upstream.Dial
+		out.upstreams = append(out.upstreams, dialed(upstream.Dial))
+	}
+	if h.DynamicUpstreams != nil {
+		raw, _ := json.Marshal(h.DynamicUpstreams)
+		out.upstreams = append(out.upstreams, string(raw))
+	}
+	if len(out.upstreams) > 0 && !slices.ContainsFunc(out.upstreams, func(to string) bool { return !b.app.answersAt(to) }) {
+		return // forward_auth that asks us: it needs the cookies
+	}
+	b.seen = append(b.seen, out)
+}
+
+// dialed writes an upstream's address the same way however it was written.
+func dialed(dial string) string {
+	dial = caddy.NewReplacer().ReplaceKnown(dial, "")
+	address, err := caddy.ParseNetworkAddressWithDefaults(dial, "tcp", 0)
+	if err != nil || address.IsUnixNetwork() {
+		return dial
+	}
+	host := strings.ToLower(address.Host)
+	if ip := net.ParseIP(host); host == "" || host == "localhost" || ip != nil && (ip.IsLoopback() || ip.IsUnspecified()) {
+		host = "localhost"
+	}
+	return fmt.Sprintf("%s:%d", host, address.StartPort)
+}
+
+// answersAt tells whether a gatehouse_authz of this server listens there.
+func (a *App) answersAt(upstream string) bool {
+	return slices.ContainsFunc(a.authzs, func(z *Authz) bool { return z.address != "" && dialed(z.address) == upstream })
+}
+
+// implies tells whether every request that one of the sets takes is taken by
+// one of others, as far as that can be read off them.
+func implies(sets, others caddyhttp.MatcherSets) bool {
+	if len(others) == 0 {
+		return true
+	}
+	return len(sets) > 0 && !slices.ContainsFunc(sets, func(set caddyhttp.MatcherSet) bool {
+		return !slices.ContainsFunc(others, func(other caddyhttp.MatcherSet) bool {
+			return !slices.ContainsFunc(other, func(matcher any) bool { return !impliedBy(set, matcher) })
+		})
+	})
+}
+
+func impliedBy(set caddyhttp.MatcherSet, matcher any) bool {
+	one := caddyhttp.MatcherSet{matcher}
+	if paths := matchersOf[caddyhttp.MatchPath](one); paths != nil {
+		mine := matchersOf[caddyhttp.MatchPath](set)
+		return slices.Contains(paths, "*") || slices.Contains(paths, "/*") || mine != nil && isSubset(mine, paths)
+	}
+	if hosts := matchersOf[caddyhttp.MatchHost](one); hosts != nil {
+		mine := matchersOf[caddyhttp.MatchHost](set)
+		return mine != nil && isSubset(mine, hosts)
+	}
+	return slices.ContainsFunc(set, func(m any) bool { return sameMatcher(m, matcher) })
+}
+
+func isSubset[T ~[]string](some, all T) bool {
+	return !slices.ContainsFunc(some, func(s string) bool { return !slices.Contains(all, s) })
+}
+
+func sameMatcher(a, b any) bool {
+	x, okX := a.(caddy.Module)
+	y, okY := b.(caddy.Module)
+	if !okX || !okY || x.CaddyModule().ID != y.CaddyModule().ID {
+		return false
+	}
+	xRaw, errX := json.Marshal(a)
+	yRaw, errY := json.Marshal(b)
+	return errX == nil && errY == nil && string(xRaw) == string(yRaw)
+}
