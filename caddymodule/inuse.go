@@ -1,10 +1,8 @@
 package caddymodule
 
 import (
-	"runtime/debug"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 )
@@ -18,11 +16,6 @@ var inUse struct {
 	started bool // an app has started in this process before
 }
 
-// settled is how long after the start of the process the system gets back what
-// starting took: reading the store and the pages' words leaves more garbage than
-// an idle server would collect for hours.
-const settled = 1500 * time.Millisecond
-
 func (a *App) enter() {
 	inUse.Lock()
 	defer inUse.Unlock()
@@ -32,8 +25,6 @@ func (a *App) enter() {
 	if inUse.started {
 		reason = "reloaded"
 		reloads.WithLabelValues("ok").Inc()
-	} else {
-		time.AfterFunc(settled, debug.FreeOSMemory)
 	}
 	inUse.started = true
 	a.current.Load().service.Report(authcore.Event{Name: EventConfig, Reason: reason})

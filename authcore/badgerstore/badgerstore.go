@@ -13,8 +13,8 @@
 //
 // Badger writes through memory maps, where a full disk is not an error but a
 // signal that ends the process. So files get their disk blocks before they are
-// written (mapping_linux.go, spare.go), and updates are refused with
-// authcore.ErrFull well before the disk is full (room.go).
+// written (guard_linux.go), and updates are refused with authcore.ErrFull well
+// before the disk is full (room.go).
 //
 // A directory that is in use, foreign, damaged or from a newer version is
 // refused with what to do about it (home.go, tables.go); a store never starts
@@ -50,7 +50,7 @@ type Options struct {
 	ReserveBytes int64
 
 	// MaxBytes is the most that the directory may take on disk; above it,
-	// updates are refused with ErrFull. It includes about 35 MB that an empty
+	// updates are refused with ErrFull. It includes about 31 MB that an empty
 	// store takes, most of it reserved ahead of writing. 0 is DefaultMax.
 	MaxBytes int64
 }

@@ -60,6 +60,10 @@ func (g *group) cover() error {
 	if g.commit(); g.err != nil {
 		return g.err
 	}
+	if err := g.begin(); err != nil {
+		return err
+	}
+	g.end()
 	txn := g.store.db.NewTransaction(true)
 	defer txn.Discard()
 	if err := txn.Delete(collectFirst); err != nil {
@@ -71,16 +75,13 @@ func (g *group) cover() error {
 	if err := txn.Delete(collectLast); err != nil {
 		return err
 	}
-	if err := g.store.room.spare.ensure(); err != nil {
-		return err
-	}
 	if err := txn.Commit(); err != nil {
 		return err
 	}
-	if err := g.store.room.spare.ensure(); err != nil {
+	if err := g.store.db.DropPrefix(collectDrop); err != nil {
 		return err
 	}
-	return g.store.db.DropPrefix(collectDrop)
+	return g.store.home.syncNames()
 }
 
 // collectSometimes collects when it is time, until the store closes.

@@ -29,11 +29,10 @@ func fillWith(t *testing.T, s *Store, prefix string, n int, expires uint64) {
 	if err := batch.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	// the batch went past the turns, and took the spare perhaps
-	put(t, s, "after "+prefix, `1`)
+	put(t, s, "after "+prefix, `1`) // has the store look at its disk
 }
 
-// sizeOf has the store make its spare file before it is measured.
+// sizeOf has the store look at its disk before it is measured.
 func sizeOf(t *testing.T, s *Store) int64 {
 	t.Helper()
 	put(t, s, "k", `1`)

@@ -66,8 +66,11 @@ func openDB(h *home, r *room, log *slog.Logger) (db *badger.DB, later []uint64, 
 	}
 	if err := r.prepare(); err != nil {
 		unwatchMappings(r)
-		r.keepBallast()
+		_ = r.keepBallast()
 		return nil, nil, err
+	}
+	if err := guarded(); err != nil {
+		log.Warn("store can't keep a full disk from ending the process: leave room on it", "dir", h.dir, "why", err)
 	}
 	if db, err = openBadger(opts); err != nil {
 		r.close()

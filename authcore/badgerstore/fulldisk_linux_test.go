@@ -276,6 +276,33 @@ func openWithoutRoom(t *testing.T, disk string) {
 func unguarded(t *testing.T, disk string) {
 	l := newLoad(t, filepath.Join(disk, "store"), 1)
 	unwatchMappings(l.store.room)
-	l.store.room.spare.path = os.DevNull // taken for an unused spare
 	l.run(20_000, func() { l.until(&l.full) })
+}
+
+func init() {
+	mod, err := os.ReadFile("../../go.mod")
+	if err != nil {
+		mod = nil // the process of a test, which runs elsewhere
+	}
+	if _, rest, ok := strings.Cut(string(mod), "golang.org/x/sys "); ok {
+		version := strings.Fields(rest)[0]
+		sysVersion = func() string { return version }
+	}
+}
+
+// TestGuardKnowsWhatItReplaces: a build with another golang.org/x/sys goes
+// without the guard, and says so.
+func TestGuardKnowsWhatItReplaces(t *testing.T) {
+	if err := guarded(); err != nil {
+		t.Fatalf("this build is not guarded: %v", err)
+	}
+	for _, version := range []string{"v0.47.0", "v0.49.0", "", "replaced by ../sys", "of no known version"} {
+		if err := expected(version); err == nil || !strings.Contains(err.Error(), "tested are v0.48.0") {
+			t.Errorf("%q: %v", version, err)
+		}
+	}
+	// The guard stands in the place of the function that is expected there.
+	if err := expected(sysVersion()); err == nil || !strings.Contains(err.Error(), "instead of golang.org/x/sys/unix.mmap") {
+		t.Errorf("a function that is another was not noticed: %v", err)
+	}
 }

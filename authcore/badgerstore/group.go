@@ -138,7 +138,11 @@ func (g *group) commit() {
 	if g.txn == nil || g.err != nil {
 		return
 	}
-	if err := g.txn.Commit(); err != nil {
+	err := g.txn.Commit()
+	if err == nil {
+		err = g.store.home.syncNames()
+	}
+	if err != nil {
 		g.fail(err)
 	}
 	g.parts++

@@ -7,12 +7,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 const (
 	markerName   = "gatehouse-store.json"
 	manifestName = "MANIFEST" // Badger's list of its tables
-	format       = 1          // raised when an older Gatehouse could not read it
+	format       = 1          // another one is refused
 
 	stateNew   = "new" // nothing has been stored: what is there may be removed
 	stateReady = "ready"
@@ -28,9 +29,11 @@ type marker struct {
 
 // home is the store's directory, locked.
 type home struct {
-	dir   string // canonical
-	lock  *os.File
+	dir   string   // canonical
+	lock  *os.File // the directory itself
 	fresh bool
+
+	synced time.Time // when its list of files last changed that is on disk
 }
 
 // openHome locks dir for this process and makes sure that it is ours, or
@@ -84,8 +87,8 @@ func inspect(dir string) (fresh bool, err error) {
 		m.State != stateNew && m.State != stateReady {
 		return false, fmt.Errorf("%s in %s is damaged: restore the directory from a backup", markerName, dir)
 	}
-	if m.Format > format {
-		return false, fmt.Errorf("the store %s has format %d, this Gatehouse reads up to %d: use the newer Gatehouse that wrote it, or restore a backup", dir, m.Format, format)
+	if m.Format != format {
+		return false, fmt.Errorf("the store %s has format %d, this Gatehouse reads format %d: run the Gatehouse that wrote it and \"gatehouse export\", then \"gatehouse import\" into an empty directory with this one", dir, m.Format, format)
 	}
 	if _, err := os.Stat(filepath.Join(dir, manifestName)); m.State == stateReady && err != nil {
 		return false, fmt.Errorf("%s is missing in %s: restore the directory from a backup; an empty store would forget what was used, ended and refused", manifestName, dir)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"syscall"
+	"time"
 )
 
 // homeLocks says that home locks the directory, not Badger.
@@ -43,4 +44,29 @@ func syncFile(path string) error {
 		return err
 	}
 	return errors.Join(f.Sync(), f.Close())
+}
+
+// namesTell is how coarse a file system's times may be: a change of the
+// directory that is younger may hide another one.
+const namesTell = 2 * time.Second
+
+// syncNames puts the directory's list of files on disk if it has changed. Badger
+// begins a new log in the middle of a commit and does not sync the directory: of
+// a log without a name a power cut leaves nothing.
+func (h *home) syncNames() error {
+	info, err := h.lock.Stat()
+	if err != nil {
+		return err
+	}
+	changed := info.ModTime()
+	if changed.Equal(h.synced) {
+		return nil
+	}
+	if err := h.lock.Sync(); err != nil {
+		return err
+	}
+	if time.Since(changed) > namesTell {
+		h.synced = changed
+	}
+	return nil
 }

@@ -148,7 +148,6 @@ func workUntilCut(dir, work string) {
 		}
 	case "unsynced":
 		must(0, s.db.Close())
-		must(0, s.room.spare.clear())
 		s.db = must(openBadger(dbOptions(s.dir, s.log).WithSyncWrites(false)))
 	}
 	for worker := range 8 {

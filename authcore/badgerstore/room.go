@@ -19,9 +19,10 @@ const (
 	lookEvery = time.Second
 
 	// ballastSize is held by a file that is given up when Badger has to write
-	// although the disk is full: to close the store and to open it. It is
-	// enough for either.
-	ballastSize = 16 << 20
+	// although the disk is full: to close the store, to open it, and to begin a
+	// new log in the middle of a commit. It is enough for each.
+	ballastSize = 20 << 20
+	ballastStep = 4 << 20
 	ballastName = "ballast"
 
 	// manifestSpare is kept allocated behind the end of Badger's MANIFEST: a
@@ -36,12 +37,12 @@ type room struct {
 	max     int64
 	log     *slog.Logger
 
-	waiting atomic.Int32  // mappings that wait for the disk, see mapping_linux.go
+	waiting atomic.Int32  // mappings that wait for the disk, see guard_linux.go
+	spent   atomic.Bool   // the ballast was given up for a log
 	opening atomic.Bool   // then they fail instead
 	read    chan struct{} // closed when all tables that were there have been read
 
 	every   time.Duration // lookEvery, but in tests
-	spare   spare         // used by turns only
 	checked time.Time     // used by turns only
 	verdict error         // used by turns only
 
@@ -53,7 +54,7 @@ type room struct {
 func newRoom(dir string, opts Options) *room {
 	return &room{
 		dir: dir, reserve: opts.ReserveBytes, max: opts.MaxBytes, log: opts.Logger,
-		every: lookEvery, spare: spare{dir: dir}, bulky: make(chan struct{}, 1), read: make(chan struct{}),
+		every: lookEvery, bulky: make(chan struct{}, 1), read: make(chan struct{}),
 	}
 }
 
@@ -77,7 +78,7 @@ func (r *room) prepare() error {
 	}
 	r.opening.Store(true)
 	watchMappings(r)
-	return r.spare.clear() // last: that it is there tells of a crash
+	return r.removeEmpty() // last: that a log is there tells of a crash
 }
 
 // opened is called when Badger is open.
@@ -88,8 +89,7 @@ func (r *room) opened() {
 
 func (r *room) close() {
 	unwatchMappings(r)
-	_ = r.spare.clear()
-	r.keepBallast()
+	_ = r.keepBallast()
 }
 
 // stuck tells whether Badger waits for space now.
@@ -100,17 +100,20 @@ func (r *room) ready() error {
 	if r.stuck() {
 		return r.full("the disk is full")
 	}
-	if time.Since(r.checked) >= r.every {
+	if r.spent.Swap(false) || time.Since(r.checked) >= r.every {
 		r.verdict = r.look().Err
 		r.checked = time.Now()
 	}
 	if r.verdict != nil {
 		return r.verdict
 	}
-	if err := r.spare.ensure(); err != nil {
+	// Badger opens a file in the middle of a commit, and ends the process at the
+	// next one if it could not.
+	f, err := os.Open(r.dir)
+	if err != nil {
 		return r.full(err.Error())
 	}
-	return nil
+	return f.Close()
 }
 
 func (r *room) full(why string) error {
@@ -134,8 +137,8 @@ func (r *room) look() Health {
 
 func (r *room) measure() Health {
 	var h Health
+	ballast := r.keepBallast()
 	var err error
-	r.keepBallast()
 	if h.SizeBytes, err = tidy(r.dir); err != nil {
 		h.Err = fmt.Errorf("badgerstore: reading %s: %w", r.dir, err)
 		return h
@@ -153,6 +156,8 @@ func (r *room) measure() Health {
 		case r.bulky <- struct{}{}:
 		default:
 		}
+	case ballast != nil:
+		h.Err = r.full(ballast.Error())
 	default:
 		h.Err = r.restock()
 	}
@@ -172,16 +177,50 @@ func (r *room) restock() error {
 	return nil
 }
 
-// keepBallast makes the ballast if there is room, however little is left
-// then: it is not the store's to use while it runs.
-func (r *room) keepBallast() {
+// keepBallast makes the ballast, or as much of it as there is room for: then it
+// is an error.
+func (r *room) keepBallast() error {
 	path := filepath.Join(r.dir, ballastName)
-	if _, err := os.Stat(path); err != nil {
-		_ = reserveFile(path, 0, ballastSize)
+	if info, err := os.Stat(path); err == nil && allocated(info) >= ballastSize {
+		return nil
 	}
+	err := reserveFile(path, 0, ballastSize)
+	for size := int64(ballastSize - ballastStep); err != nil && size > 0; size -= ballastStep {
+		if reserveFile(path, 0, size) == nil {
+			break
+		}
+	}
+	return err
 }
 
 func (r *room) dropBallast() { _ = os.Remove(filepath.Join(r.dir, ballastName)) }
+
+// spendBallast gives up the ballast while the store runs. No further update is
+// taken before there is a new one.
+func (r *room) spendBallast() {
+	r.dropBallast()
+	r.spent.Store(true)
+}
+
+// removeEmpty removes logs that a power cut left empty: Badger would not open.
+func (r *room) removeEmpty() error {
+	for _, pattern := range []string{"*" + memSuffix, "*.vlog"} {
+		names, err := filepath.Glob(filepath.Join(r.dir, pattern))
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			info, err := os.Stat(name)
+			if err == nil && info.Size() == 0 {
+				err = os.Remove(name)
+			}
+			if err != nil {
+				return fmt.Errorf("removing an empty file: %w", err)
+			}
+		}
+	}
+	return nil
+}
 
 // tidy returns what the files in dir take on disk, and makes each 0600: Badger
 // leaves that to the umask.

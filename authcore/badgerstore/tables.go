@@ -9,16 +9,33 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
 	"github.com/dgraph-io/badger/v4/table"
+	"github.com/dgraph-io/ristretto/v2/z"
 	"golang.org/x/sync/errgroup"
 )
 
+// Badger leaves out a table with a damaged index, passes over a damaged block
+// when it merges tables, and removes a table that its manifest does not list:
+// the records in them, used codes among them, would be forgotten. So the tables
+// are read through, by Badger's own reader, before Badger may merge them.
+
+const memSuffix = ".mem" // of the log of a memory table
+
+// readAtOpening is how many bytes of tables are read through before the store
+// opens, a few milliseconds' work. The others are read right after: until they
+// are, a second or two at most, what stood in a damaged block of theirs reads as
+// absent.
+var readAtOpening int64 = 8 << 20
+
+// checkAfter leaves the machine to those who start.
+const checkAfter = 500 * time.Millisecond
+
 // checkTables verifies the tables that Badger is about to map, and returns
-// their numbers. Badger would leave out a damaged table, or pass over a damaged
-// block in it, or end the process: the records in it, used codes among them,
-// would be forgotten. The blocks of the tables in later are not read yet.
+// their numbers. The tables in later are still to be read.
 func checkTables(dir string, opts badger.Options) (tables map[uint64]bool, later []uint64, err error) {
 	manifest, whole, err := readManifest(dir, opts)
 	if err != nil {
@@ -33,7 +50,7 @@ func checkTables(dir string, opts badger.Options) (tables map[uint64]bool, later
 		return nil, nil, damaged(dir, manifestName, err)
 	}
 	now := slices.Sorted(maps.Keys(tables))
-	if closed && holdsTables {
+	if closed && guarded() == nil { // after a crash Badger makes tables while it opens
 		now, later = atOpening(dir, now)
 	}
 	var all errgroup.Group
@@ -46,6 +63,73 @@ func checkTables(dir string, opts badger.Options) (tables map[uint64]bool, later
 
 func damaged(dir, name string, err error) error {
 	return fmt.Errorf("%s in %s is damaged: %w: restore the directory from a backup", name, dir, err)
+}
+
+// atOpening divides tables, whose numbers rise: the newest are read at once, as
+// many as readAtOpening holds.
+func atOpening(dir string, tables []uint64) (now, later []uint64) {
+	left := readAtOpening
+	for i, id := range slices.Backward(tables) {
+		if info, err := os.Stat(table.NewFilename(id, dir)); err == nil {
+			left -= info.Size()
+		}
+		if left < 0 {
+			return tables[i+1:], tables[:i+1]
+		}
+	}
+	return tables, nil
+}
+
+// checkTable verifies a table's index and, with blocks, all of the table.
+func checkTable(dir string, id uint64, blocks bool) (err error) {
+	defer func() {
+		if p := recover(); p != nil { // Badger's answer to an index that is none
+			err = damaged(dir, table.IDToFilename(id), errors.New("it is cut short or overwritten"))
+		}
+	}()
+	file, err := z.OpenMmapFile(table.NewFilename(id, dir), os.O_RDONLY, 0)
+	if err != nil {
+		return damaged(dir, table.IDToFilename(id), cause(err))
+	}
+	mode := options.NoVerification
+	if blocks {
+		mode = options.OnTableRead
+	}
+	t, err := table.OpenTable(file, table.Options{ChkMode: mode})
+	if err != nil {
+		return damaged(dir, table.IDToFilename(id), cause(err))
+	}
+	return t.Close(-1)
+}
+
+// checkLater reads the tables that opening had no time for, and shuts the store
+// if one is damaged.
+func (s *Store) checkLater(tables []uint64) {
+	select {
+	case <-time.After(checkAfter):
+	case <-s.stop:
+	}
+	if err := s.room.readRest(tables); err != nil {
+		err = fmt.Errorf("badgerstore: %w", err)
+		s.damage.Store(&err)
+		s.failed.Store(&err)
+		s.log.Error("store can't be used any more", "error", err)
+	}
+}
+
+// readRest reads the tables that opening had no time for. Until it is through
+// without an error no new table comes to be (room.allocate): compaction would
+// leave out what is damaged, and remove the damaged table.
+func (r *room) readRest(tables []uint64) error {
+	for _, id := range tables {
+		if err := checkTable(r.dir, id, true); err != nil {
+			return err
+		}
+	}
+	if len(tables) > 0 {
+		close(r.read)
+	}
+	return nil
 }
 
 // readManifest also tells whether the manifest was read to its end. A power cut
@@ -73,24 +157,17 @@ func readManifest(dir string, opts badger.Options) (m badger.Manifest, whole boo
 }
 
 // checkClosed looks at a store that was closed, which leaves no memory table's
-// log, not even the spare one: its manifest is whole and lists every table.
-// Badger would remove a table that a cut manifest does not list.
+// log: its manifest is whole and lists every table.
 func checkClosed(dir string, tables map[uint64]bool, whole bool) (closed bool, err error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return false, err
+	logs, _ := filepath.Glob(filepath.Join(dir, "*"+memSuffix))
+	if len(logs) > 0 {
+		return false, nil
 	}
-	unlisted := ""
-	for _, e := range entries {
-		if filepath.Ext(e.Name()) == memSuffix {
-			return false, nil
+	files, _ := filepath.Glob(filepath.Join(dir, "*.sst"))
+	for _, f := range files {
+		if id, ok := table.ParseFileID(filepath.Base(f)); ok && !tables[id] {
+			return true, fmt.Errorf("it does not list %s", filepath.Base(f))
 		}
-		if id, ok := table.ParseFileID(e.Name()); ok && !tables[id] {
-			unlisted = e.Name()
-		}
-	}
-	if unlisted != "" {
-		return true, fmt.Errorf("it does not list %s", unlisted)
 	}
 	if !whole {
 		return true, errors.New("its end cannot be read")

@@ -2,8 +2,13 @@ package badgerstore
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
+	"runtime"
+	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,12 +28,19 @@ import (
 //
 // Badger offers no place to do so. But all its mapping goes through one
 // variable of golang.org/x/sys/unix, a function, which is replaced here for
-// the files of open stores. A version of that package without the variable
-// fails to link, so this cannot be lost unnoticed; a test fills a disk.
+// the files of open stores: only where the build has a version of that package
+// that was tested, and where the function is the one that is expected there.
+// Elsewhere the store does without, and says so (docs/decisions/0022).
 //
-// While there is no room, the mapping waits: if it failed, Badger would go on
-// without the table it could not write, and drop its records.
+// While there is no room, the mapping of a table waits: if it failed, Badger
+// would go on without the table it could not write, and drop its records.
 
+// testedSys are the versions of golang.org/x/sys whose unix package was read
+// and tested with this guard. xcaddy picks the version of a build.
+var testedSys = []string{"v0.48.0"}
+
+// mapper is nil in a build whose golang.org/x/sys/unix has no such variable.
+//
 //go:linkname mapper golang.org/x/sys/unix.mapper
 var mapper *struct {
 	sync.Mutex
@@ -43,7 +55,14 @@ var watched = struct {
 	rooms map[string]*room // by directory
 }{rooms: map[string]*room{}}
 
-func init() {
+// guarded is nil where new files get their blocks before they are mapped, else
+// it says why they do not.
+var guarded = sync.OnceValue(func() error {
+	if err := expected(sysVersion()); err != nil {
+		return err
+	}
+	mapper.Lock()
+	defer mapper.Unlock()
 	mmap := mapper.mmap
 	mapper.mmap = func(addr, length uintptr, prot, flags, fd int, offset int64) (uintptr, error) {
 		if prot&syscall.PROT_WRITE != 0 && flags&syscall.MAP_SHARED != 0 && fd >= 0 {
@@ -53,6 +72,43 @@ func init() {
 		}
 		return mmap(addr, length, prot, flags, fd, offset)
 	}
+	return nil
+})
+
+// expected tells whether mapper is what was tested: the version first, because
+// only it says that the memory behind mapper has the layout that is declared
+// here.
+func expected(version string) error {
+	if !slices.Contains(testedSys, version) {
+		return fmt.Errorf("this build has golang.org/x/sys %s, tested are %s", version, strings.Join(testedSys, ", "))
+	}
+	if mapper == nil || mapper.mmap == nil {
+		return errors.New("golang.org/x/sys/unix has no mapper")
+	}
+	const want = "golang.org/x/sys/unix.mmap"
+	if name := runtime.FuncForPC(reflect.ValueOf(mapper.mmap).Pointer()).Name(); name != want {
+		return fmt.Errorf("golang.org/x/sys/unix maps files by %s instead of %s", name, want)
+	}
+	return nil
+}
+
+// sysVersion tells the version of golang.org/x/sys in this build. The binaries
+// of go test do not say it; the tests of this package read it from go.mod.
+var sysVersion = func() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "of no known version"
+	}
+	for _, m := range info.Deps {
+		if m.Path != "golang.org/x/sys" {
+			continue
+		}
+		if m.Replace != nil {
+			return "replaced by " + m.Replace.Path
+		}
+		return m.Version
+	}
+	return "of no known version"
 }
 
 func watchMappings(r *room) {
@@ -84,22 +140,30 @@ func allocateWatched(fd int, offset, length int64) error {
 	if err := syscall.Fchmod(fd, 0o600); err != nil {
 		return err
 	}
-	isTable := strings.HasSuffix(path, ".sst")
+	return r.allocate(fd, offset, length, filepath.Ext(path) == ".sst")
+}
+
+// allocate gives a file its blocks. A log that Badger begins in the middle of a
+// commit gets those of the ballast, if there are no others: Badger holds back
+// every reader meanwhile.
+func (r *room) allocate(fd int, offset, length int64, isTable bool) error {
 	if isTable && isEmpty(fd) {
 		<-r.read
 	}
-	err = allocateMapped(fd, offset, length)
-	if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
+	err := allocateMapped(fd, offset, length)
+	if !isFull(err) || r.opening.Load() && !isTable {
 		return err
 	}
-	if r.opening.Load() && !isTable {
-		return err
+	if !isTable {
+		r.spendBallast()
+		if err = allocateMapped(fd, offset, length); !isFull(err) {
+			return err
+		}
 	}
 	return r.await(func() error { return allocateMapped(fd, offset, length) })
 }
 
-// holdsTables tells that new tables wait until the old ones have been read.
-const holdsTables = true
+func isFull(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
 
 // isEmpty tells whether nothing was written to the file yet.
 func isEmpty(fd int) bool {
@@ -115,7 +179,7 @@ func (r *room) await(try func() error) error {
 	defer r.waiting.Add(-1)
 	for {
 		time.Sleep(allocateAgain)
-		if err := try(); !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
+		if err := try(); !isFull(err) {
 			return err
 		}
 	}
