@@ -8,6 +8,8 @@
 package main
 
 import (
+	"os"
+	"runtime/debug"
 	"slices"
 
 	"github.com/caddyserver/caddy/v2"
@@ -28,7 +30,15 @@ const examples = `  $ gatehouse run --config Caddyfile
   $ gatehouse sessions
   $ gatehouse why alice@example.com https://app.example.com`
 
+// gogc is the garbage collector's target in percent where the environment sets
+// none: a proxy's heap is so small that Go's own 100 collects all the time.
+// Measured, it saves a twelfth of the CPU and costs 15 MB (docs/benchmarks.md).
+const gogc = 200
+
 func main() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gogc)
+	}
 	caddy.CustomBinaryName = "gatehouse"
 	caddy.CustomLongDescription = about
 	for _, c := range caddymodule.Commands() { // at the root, where people look

@@ -3,10 +3,12 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -19,6 +21,9 @@ import (
 func TestMain(m *testing.M) {
 	if os.Getenv("GATEHOUSE_TEST_COMMAND") != "" {
 		main()
+		if os.Getenv("GATEHOUSE_TEST_COMMAND") == "gc" {
+			fmt.Println("gogc", debug.SetGCPercent(100))
+		}
 		return
 	}
 	os.Exit(m.Run())
@@ -35,6 +40,22 @@ func command(t *testing.T, args ...string) (output string, err error) {
 	c.Env = append(os.Environ(), "GATEHOUSE_TEST_COMMAND=1", "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
 	out, err := c.CombinedOutput()
 	return string(out), err
+}
+
+// TestGarbageCollection: the binary collects at 200 %, unless it is told.
+func TestGarbageCollection(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for env, want := range map[string]string{"": "200", "GOGC=100": "100", "GOGC=off": "-1"} {
+		c := exec.Command(self)
+		c.Env = append(os.Environ(), "GATEHOUSE_TEST_COMMAND=gc", "GOGC=", env)
+		out, err := c.CombinedOutput()
+		if err != nil || !strings.HasSuffix(strings.TrimSpace(string(out)), "gogc "+want) {
+			t.Errorf("with %q: %v %s, want %s", env, err, out, want)
+		}
+	}
 }
 
 func TestCommands(t *testing.T) {

@@ -114,7 +114,7 @@ func (s *measuredServer) answer(question string) string {
 	case "rss":
 		text, _ := os.ReadFile("/proc/self/status")
 		for line := range strings.Lines(string(text)) {
-			if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "VmRSS:" {
+			if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "RssAnon:" {
 				return fields[1]
 			}
 		}
