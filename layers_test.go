@@ -1,10 +1,16 @@
 package main_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -50,6 +56,23 @@ var layers = []layer{
 		"tests across the whole"},
 	{"", []string{"caddymodule"}, nil, []string{"net/http"},
 		"the binary is Caddy with the module built in, and decides nothing itself"},
+}
+
+// A room holds one idea. Beyond these bounds it usually holds two: then it is
+// divided, or stands in largeRooms with the reason.
+const (
+	mostLines = 2500 // without tests
+	mostNames = 150  // exported at package level
+)
+
+// largeRooms are the exceptions, each with what it may have and why.
+var largeRooms = map[string]struct {
+	lines, names int
+	why          string
+}{
+	"authcore":    {15_800, 380, "still holds its rooms to be: policy, addresses, keys, sessions, apps"},
+	"caddymodule": {14_000, 150, "still holds the gate's request path and the operators' calls"},
+	"pages":       {5_400, 150, "still holds the mails and the cookies beside the pages"},
 }
 
 const (
@@ -164,4 +187,84 @@ func goList(t *testing.T, pattern string) []goPackage {
 		}
 		all = append(all, p)
 	}
+}
+
+// TestRoomsAreNoWarehouses holds the size of packages.
+func TestRoomsAreNoWarehouses(t *testing.T) {
+	sizes := map[string][2]int{}
+	for _, p := range goList(t, "./...") {
+		place, ours := below(p.ImportPath)
+		if !ours {
+			continue
+		}
+		lines, names := size(t, filepath.Join(".", place))
+		sizes[place] = [2]int{lines, names}
+		most, isLarge := largeRooms[place]
+		if !isLarge {
+			most.lines, most.names = mostLines, mostNames
+		}
+		if lines > most.lines || names > most.names {
+			t.Errorf("%s has %d lines and %d exported names, at most %d and %d: is it one room that should be two?",
+				p.ImportPath, lines, names, most.lines, most.names)
+		}
+	}
+	for place, most := range largeRooms {
+		if s := sizes[place]; s[0] <= mostLines && s[1] <= mostNames {
+			t.Errorf("%q is no exception any more (%q): it has %d lines and %d names", place, most.why, s[0], s[1])
+		}
+	}
+}
+
+// size counts the lines of a package without its tests, and what it exports.
+func size(t *testing.T, dir string) (lines, names int) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range files {
+		if strings.HasSuffix(path, "_test.go") {
+			continue
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines += bytes.Count(text, []byte("\n"))
+		f, err := parser.ParseFile(token.NewFileSet(), path, text, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range f.Decls {
+			names += exported(d)
+		}
+	}
+	return lines, names
+}
+
+// exported counts the names that a declaration exports at package level.
+func exported(d ast.Decl) (n int) {
+	count := func(id *ast.Ident) {
+		if id.IsExported() {
+			n++
+		}
+	}
+	switch d := d.(type) {
+	case *ast.FuncDecl:
+		if d.Recv == nil {
+			count(d.Name)
+		}
+	case *ast.GenDecl:
+		for _, spec := range d.Specs {
+			switch s := spec.(type) {
+			case *ast.TypeSpec:
+				count(s.Name)
+			case *ast.ValueSpec:
+				for _, id := range s.Names {
+					count(id)
+				}
+			}
+		}
+	}
+	return n
 }
