@@ -31,9 +31,8 @@ type object = map[string]any
 // contacts is an instance with all dialects and one person.
 type contacts struct {
 	*apitest.House
-	user     string            // the person's id without a prefix
-	ids      map[string]string // of the contacts, by value
-	sessions []string          // that anybody was given so far
+	user string            // the person's id without a prefix
+	ids  map[string]string // of the contacts, by value
 }
 
 func newContacts(t *testing.T) *contacts {
