@@ -149,6 +149,7 @@ type Status struct {
 	Streams     int       // answers under way that are watched
 	MailWaiting int
 	MailDown    bool           // new sign-ins are refused
+	MailDelayed bool           // no sender is fit; pages say that mail is delayed
 	Senders     []SenderStatus // of mail
 	Texts       []SenderStatus // of text messages
 	Keys        []KeyStatus    // the oldest first
@@ -158,6 +159,7 @@ type Status struct {
 type SenderStatus struct {
 	Name   string
 	Down   bool      // it failed, by its own fault, at its last attempt
+	Unfit  bool      // it refused several domains in a row, and named no recipient as the reason
 	SentAt time.Time // when it last took a mail; zero: never
 	Failed time.Time // when it last refused or failed; zero: never
 	Reason string    // of that
@@ -181,6 +183,7 @@ func (c *Core) Status() Status {
 		out.CountedAt = time.UnixMilli(at)
 	}
 	_, out.MailDown = c.queue.down()
+	out.MailDelayed = c.queue.delayed()
 	if s := c.current.Load(); s != nil {
 		for _, sender := range s.cfg.Senders {
 			out.Senders = append(out.Senders, c.queue.health.of(sender.Name()))

@@ -48,7 +48,7 @@ func (q *queue) putNotice(tx Tx, c *challenge) error {
 func (q *queue) addNotice(c *challenge) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.waiting = append(q.waiting, &mail{key: noticeKey(c), challenge: c.ID, kind: LetterNewDevice, due: q.core.now(), expires: c.Kept})
+	q.waiting = append(q.waiting, &mail{key: noticeKey(c), challenge: c.ID, to: c.Address.String(), kind: LetterNewDevice, due: q.core.now(), expires: c.Kept})
 	q.wake()
 }
 

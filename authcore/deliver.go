@@ -23,17 +23,34 @@ func (q *queue) deliver(ctx context.Context, m *mail) error {
 	if c == nil || c.Decoy || m.kind == "" && !c.live(q.core.now()) {
 		return nil
 	}
+	q.mu.Lock()
+	m.to = c.recipient()
+	q.mu.Unlock()
 	message, err := s.compose(c, cmp.Or(m.kind, LetterSignIn))
 	if err != nil {
 		q.core.log.Error("a mail can't be put into words", "error", err)
 		s.observe(Event{Name: EventMailFailed, Address: c.Address, Challenge: c.ID, Reason: "compose", Letter: m.kind})
 		return nil
 	}
-	for _, courier := range s.couriersOf(m.text) {
-		fault, err := q.try(ctx, s, courier, m, c, message)
-		if err == nil || fault == Rejected {
+	if m.refusedIn != s {
+		m.refused, m.refusedIn = map[int]bool{}, s
+	}
+	couriers := s.couriersOf(m.text)
+	for i, courier := range couriers {
+		if m.refused[i] {
+			continue
+		}
+		left := len(couriers) - len(m.refused) - 1
+		failed := q.try(ctx, s, courier, m, c, message, left)
+		if failed == nil {
 			return nil
 		}
+		if failed.Fault == Rejected {
+			m.refused[i] = true
+		}
+	}
+	if len(couriers) > 0 && len(m.refused) == len(couriers) {
+		return nil
 	}
 	return errLater
 }
@@ -52,32 +69,46 @@ func (q *queue) challenge(ctx context.Context, m *mail) (c *challenge, err error
 	return c, err
 }
 
-// try hands the message to one sender and notes how that went.
-func (q *queue) try(ctx context.Context, s *Service, courier courier, m *mail, c *challenge, message Message) (SendFault, error) {
+// try hands the message to one sender and notes how that went. left is how many
+// other senders have not refused it.
+func (q *queue) try(ctx context.Context, s *Service, courier courier, m *mail, c *challenge, message Message, left int) *SendError {
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
 	began := time.Now()
-	err := courier.send(ctx, c, message)
-	fault, reason := SenderDown, ""
-	if failed := new(SendError); errors.As(err, &failed) {
-		fault, reason = failed.Fault, failed.Reason
-	} else if err != nil {
-		reason = "the sender failed"
+	failed := sendError(courier.send(ctx, c, message))
+	if failed != nil && errors.Is(failed, context.Canceled) && ctx.Err() != nil {
+		return failed // we are stopping: that says nothing about the sender
 	}
-	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
-		return fault, err // we are stopping: that says nothing about the sender
-	}
-	q.note(courier, err != nil && fault == SenderDown)
+	q.note(courier, m, failed)
 	m.history = historyKey(c)
-	m.news = append(m.news, q.outcome(courier.name, err, fault, reason))
+	m.news = append(m.news, q.outcome(courier.name, failed, failed != nil && failed.Fault == Rejected && left == 0))
 	e := Event{Name: EventMailSent, Address: c.Address, Challenge: c.ID, Origin: c.Origin, Sender: courier.name, Letter: m.kind, Took: time.Since(began)}
 	c.mark(&e)
-	if err != nil {
-		e.Name, e.Reason, e.Detail = EventMailFailed, fault.String(), reason
+	if failed != nil {
+		e.Name, e.Reason, e.Detail = EventMailFailed, failed.Fault.String(), failed.Reason
 		if m.text {
 			e.Name = EventTextFailed
 		}
 	}
 	s.observe(e)
-	return fault, err
+	return failed
+}
+
+// sendError is err as a SendError, nil for nil.
+func sendError(err error) *SendError {
+	if err == nil {
+		return nil
+	}
+	if failed := new(SendError); errors.As(err, &failed) {
+		return failed
+	}
+	return &SendError{Fault: SenderDown, Reason: "the sender failed", Err: err}
+}
+
+// recipient is to whom the message of a challenge goes.
+func (c *challenge) recipient() string {
+	if c.text() {
+		return c.API.Phone.String()
+	}
+	return c.Address.String()
 }

@@ -20,6 +20,8 @@ type Flow struct {
 	Expires   time.Time     // of code and link
 	ResendIn  time.Duration // how long until the mail may be asked for again; 0: now, or Used
 	MailDown  bool
+
+	MailDelayed bool // no sender is fit: the mail may come late or not at all
 }
 
 // Flow returns the flow with id (empty: the newest) of this browser, or nil.
@@ -29,7 +31,7 @@ func (s *Service) Flow(ctx context.Context, b Browser, id string) (*Flow, error)
 		return nil, nil
 	}
 	if f := s.core.fresh.take(b, id, s.core.now()); f != nil {
-		_, f.MailDown = s.core.queue.down()
+		s.core.mailState(f)
 		return f, nil
 	}
 	var out *Flow
@@ -49,18 +51,23 @@ func (t *attempt) view() *Flow {
 	if t.f == nil || t.c == nil {
 		return nil
 	}
-	_, down := t.s.core.queue.down()
 	f := &Flow{
 		ID: t.f.ID, Challenge: t.c.ID, Address: t.c.Address, Site: t.c.Origin,
 		ReturnTo: t.f.ReturnTo, Language: t.f.Language,
 		State: t.c.state(t.now), TriesLeft: t.c.Tries, Digits: t.c.Digits,
 		AskedAt: t.c.AskedAt, Expires: t.c.Expires,
-		MailDown: down,
 	}
+	t.s.core.mailState(f)
 	if f.State != Used {
 		f.ResendIn = t.resendWait()
 	}
 	return f
+}
+
+// mailState says in a flow how mail is, for decoys as for the rest.
+func (c *Core) mailState(f *Flow) {
+	_, f.MailDown = c.queue.down()
+	f.MailDelayed = !f.MailDown && c.queue.delayed()
 }
 
 // LinkView is what a link's page may show before anything is decided.

@@ -19,8 +19,8 @@ const (
 	OutcomeLimited    Outcome = "limited"     // over a limit: nothing was sent
 	OutcomeMailDown   Outcome = "mail_down"   // no sender took mail: nothing was sent
 	OutcomeQueued     Outcome = "queued"      // the mail waits to be sent
-	OutcomeDeferred   Outcome = "deferred"    // a sender could not take it yet; tried again
-	OutcomeRejected   Outcome = "refused"     // the mail server refused it for good
+	OutcomeDeferred   Outcome = "deferred"    // a sender did not take it; the next one or this one is tried again
+	OutcomeRejected   Outcome = "refused"     // the last sender that was left refused it for good
 	OutcomeAccepted   Outcome = "accepted"    // a sender took responsibility for it
 	OutcomeLinkOpened Outcome = "link_opened" // the link's page was shown, to anybody
 	OutcomeWrongCode  Outcome = "wrong_code"

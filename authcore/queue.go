@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -13,8 +14,7 @@ const (
 	queueSize = 1000
 	// queueWorkers is how many mails are handed over at once.
 	queueWorkers = 4
-	// probeEvery is how often the oldest waiting mail is tried while mail is
-	// down.
+	// probeEvery is how often the senders are tried while mail is down.
 	probeEvery = 30 * time.Second
 	// retryFirst is the wait after a failed round of all senders; it doubles
 	// up to retryMost.
@@ -36,18 +36,25 @@ type queue struct {
 	ready chan struct{} // something may be due
 
 	mu      sync.Mutex
-	waiting []*mail         // the oldest first
-	failed  map[string]bool // by sender: it was down at its last attempt
+	waiting []*mail // the oldest first
 	health  senderHealth
-	// probed is when a mail (false) or a text message (true) was last tried
-	// while all senders of its kind were down.
-	probed map[bool]time.Time
+	outages map[bool]*outage // of mail (false) and of text messages (true)
+}
+
+// outage is what is known while all senders of a kind are down.
+type outage struct {
+	probed time.Time // when they were last tried
+	last   string    // to whom the message that failed last was
+	// open: starts are accepted until a message to somebody else fails. No other
+	// message waits, or the senders work when they are tried without one.
+	open bool
 }
 
 // mail is one mail that waits, or is being sent.
 type mail struct {
 	key       string
 	challenge string
+	to        string     // address or number; empty until its challenge was read
 	kind      LetterKind // empty: LetterSignIn
 	due       time.Time
 	expires   time.Time
@@ -59,10 +66,15 @@ type mail struct {
 	queued    time.Time
 	news      []Step // what happened to it and is not in its history yet
 	history   string // key of the challenge's history, once there are news
+
+	// refused says which senders of the configuration refusedIn refused it for
+	// good. Those of another are all asked.
+	refused   map[int]bool
+	refusedIn *Service
 }
 
 func newQueue(c *Core) *queue {
-	return &queue{core: c, slots: make(chan struct{}, queueWorkers), ready: make(chan struct{}, 1), failed: map[string]bool{}, probed: map[bool]time.Time{}}
+	return &queue{core: c, slots: make(chan struct{}, queueWorkers), ready: make(chan struct{}, 1), outages: map[bool]*outage{false: {}, true: {}}}
 }
 
 // add has the mail of a challenge sent.
@@ -75,7 +87,7 @@ func (q *queue) add(c *challenge) {
 			return // it waits already, and will carry the same code
 		}
 	}
-	q.waiting = append(q.waiting, &mail{key: key, challenge: c.ID, fresh: c, queued: q.core.now(), due: q.core.now(), expires: c.Expires, decoy: c.Decoy, text: c.text()})
+	q.waiting = append(q.waiting, &mail{key: key, challenge: c.ID, to: c.recipient(), fresh: c, queued: q.core.now(), due: q.core.now(), expires: c.Expires, decoy: c.Decoy, text: c.text()})
 	q.wake()
 }
 
@@ -102,18 +114,33 @@ func (q *queue) downFor(text bool) (retry time.Duration, down bool) {
 
 func (q *queue) sendersDown(text bool) bool {
 	s := q.core.current.Load()
-	if s == nil || !slices.ContainsFunc(q.waiting, func(m *mail) bool { return m.text == text }) {
+	if s == nil || q.outages[text].open || !slices.ContainsFunc(q.waiting, func(m *mail) bool { return m.text == text }) {
 		return false
 	}
-	for _, courier := range s.couriersOf(text) {
-		if !q.failed[courier.name] {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(s.couriersOf(text), func(c courier) bool { return !q.health.of(c.name).Down })
 }
 
-// Depth returns how many mails wait.
+// delayed tells whether mails are late that people are told are sent: no sender
+// is fit, though starts are accepted.
+func (q *queue) delayed() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s := q.core.current.Load()
+	if s == nil || q.sendersDown(false) {
+		return false
+	}
+	late := q.outages[false].open
+	for _, c := range s.couriersOf(false) {
+		health := q.health.of(c.name)
+		if !health.Down && !health.Unfit {
+			return false
+		}
+		late = late || health.Unfit
+	}
+	return late
+}
+
+// MailWaiting returns how many mails wait.
 func (c *Core) MailWaiting() int {
 	c.queue.mu.Lock()
 	defer c.queue.mu.Unlock()
@@ -125,10 +152,13 @@ func (q *queue) run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		for m := q.next(); m != nil; m = q.next() {
+		for do := q.next(); do != nil; do = q.next() {
 			select {
 			case q.slots <- struct{}{}:
-				go q.work(ctx, m)
+				go func() {
+					defer func() { <-q.slots; q.wake() }()
+					do(ctx)
+				}()
 			case <-ctx.Done():
 			}
 			if ctx.Err() != nil {
@@ -154,11 +184,14 @@ func (q *queue) pause() time.Duration {
 	defer q.mu.Unlock()
 	now, pause := q.core.now(), time.Hour
 	down := map[bool]bool{false: q.sendersDown(false), true: q.sendersDown(true)}
+	under := q.underWay()
 	for _, m := range q.waiting {
 		switch {
 		case m.sending:
 		case down[m.text]:
-			pause = min(pause, max(probeEvery-now.Sub(q.probed[m.text]), time.Second))
+			pause = min(pause, max(probeEvery-now.Sub(q.outages[m.text].probed), time.Second))
+		case under.holds(m): // the end of what it waits for wakes us
+			pause = min(pause, max(m.expires.Sub(now), time.Second))
 		default:
 			pause = min(pause, m.due.Sub(now), m.expires.Sub(now))
 		}
@@ -166,9 +199,36 @@ func (q *queue) pause() time.Duration {
 	return max(pause, 10*time.Millisecond)
 }
 
-// next picks a mail that is due: any, or while mail is down the oldest, every
-// 30 seconds.
-func (q *queue) next() *mail {
+// underWay is what is being sent.
+type underWay struct {
+	to      []string
+	retries int
+}
+
+// underWay looks at what is being sent.
+func (q *queue) underWay() (all underWay) {
+	for _, m := range q.waiting {
+		if !m.sending {
+			continue
+		}
+		all.to = append(all.to, m.to)
+		if m.rounds > 0 {
+			all.retries++
+		}
+	}
+	return all
+}
+
+// holds tells whether m waits for what is under way: a recipient whose server
+// makes ours think for half a minute gets one worker, and all that failed before
+// half of them, so that no address keeps the mail of others.
+func (u underWay) holds(m *mail) bool {
+	return m.to != "" && slices.Contains(u.to, m.to) || m.rounds > 0 && u.retries >= queueWorkers/2
+}
+
+// next picks what is to be done now, nil for nothing: a mail that is due, or
+// while mail is down a look at the senders, every 30 seconds.
+func (q *queue) next() func(context.Context) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := q.core.now()
@@ -177,27 +237,88 @@ func (q *queue) next() *mail {
 	}
 	// What has expired is gone from the store by itself.
 	q.waiting = slices.DeleteFunc(q.waiting, func(m *mail) bool { return !m.sending && !now.Before(m.expires) })
-	down := map[bool]bool{false: q.sendersDown(false), true: q.sendersDown(true)}
+	down := map[bool]bool{}
+	for _, text := range []bool{false, true} {
+		down[text] = q.sendersDown(text)
+		if outage := q.outages[text]; down[text] && now.Sub(outage.probed) >= probeEvery {
+			outage.probed = now
+			return func(ctx context.Context) { q.probe(ctx, text) }
+		}
+	}
+	under := q.underWay()
 	for _, m := range q.waiting {
-		if m.sending {
+		if m.sending || m.due.After(now) || down[m.text] && !m.decoy || under.holds(m) {
 			continue
-		}
-		down := down[m.text]
-		probe := down && now.Sub(q.probed[m.text]) >= probeEvery
-		if m.due.After(now) && !probe || down && !probe && !m.decoy {
-			continue
-		}
-		if down && !m.decoy {
-			q.probed[m.text] = now
 		}
 		m.sending = true
-		return m
+		return func(ctx context.Context) { q.work(ctx, m) }
 	}
 	return nil
 }
 
+// probe tries the senders of a kind that are all down, by a connection and a
+// sign-in where they can be tried so, else by a message to another recipient
+// than the one that failed last: its server may be what fails. Where none waits,
+// starts are accepted again until another one fails.
+func (q *queue) probe(ctx context.Context, text bool) {
+	s := q.core.current.Load()
+	if s == nil {
+		return
+	}
+	mute := false
+	for _, c := range s.couriersOf(text) {
+		if c.check == nil {
+			mute = true
+		} else if q.check(ctx, c) || ctx.Err() != nil {
+			return
+		}
+	}
+	if !mute {
+		return
+	}
+	if m := q.another(text); m != nil {
+		q.work(ctx, m)
+	}
+}
+
+// check tries a sender without a mail.
+func (q *queue) check(ctx context.Context, c courier) (works bool) {
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	defer cancel()
+	failed := sendError(c.check(ctx))
+	if failed != nil && errors.Is(ctx.Err(), context.Canceled) {
+		return false // we are stopping: that says nothing about the sender
+	}
+	q.note(c, nil, failed)
+	return failed == nil
+}
+
+// another picks the oldest message to another recipient than the one that
+// failed last. If there is none, mail is open.
+func (q *queue) another(text bool) *mail {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	outage := q.outages[text]
+	for _, m := range q.waiting {
+		if m.text == text && !m.sending && !m.decoy && (m.to == "" || m.to != outage.last) {
+			m.sending = true
+			return m
+		}
+	}
+	outage.open = true
+	q.allDue(text)
+	return nil
+}
+
+func (q *queue) allDue(text bool) {
+	for _, m := range q.waiting {
+		if m.text == text {
+			m.due, m.rounds = q.core.now(), 0
+		}
+	}
+}
+
 func (q *queue) work(ctx context.Context, m *mail) {
-	defer func() { <-q.slots; q.wake() }()
 	err := q.deliver(ctx, m)
 	if errors.Is(err, errLater) {
 		if err := q.record(m); err != nil && ctx.Err() == nil {
@@ -212,18 +333,35 @@ func (q *queue) work(ctx context.Context, m *mail) {
 	}
 }
 
-func (q *queue) note(courier courier, down bool) {
+// note takes down how a sender fared: with m, or if that is nil at a check.
+func (q *queue) note(c courier, m *mail, failed *SendError) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	was := q.sendersDown(courier.text)
-	q.failed[courier.name] = down
-	if was && !down { // back again: everything that waits is due
-		for _, m := range q.waiting {
-			m.due, m.rounds = q.core.now(), 0
-		}
+	was, outage, now := q.sendersDown(c.text), q.outages[c.text], q.core.now()
+	switch {
+	case failed == nil && m == nil:
+		q.health.answers(c.name)
+	case failed == nil:
+		q.health.took(c.name, now)
+	case m == nil || m.text:
+		q.health.failed(c.name, now, failed, "")
+	default:
+		q.health.failed(c.name, now, failed, m.to[strings.LastIndexByte(m.to, '@')+1:])
 	}
-	if !was && q.sendersDown(courier.text) {
-		q.probed[courier.text] = q.core.now()
+	switch {
+	case failed == nil && m == nil:
+		outage.open = true // the one that failed last fails by itself, if it does so again
+	case failed == nil || failed.Fault != SenderDown:
+		outage.last, outage.open = "", false
+	case m != nil && m.to != outage.last:
+		outage.last, outage.open = m.to, false
+	}
+	is := q.sendersDown(c.text)
+	if was && !is { // back again: everything that waits is due
+		q.allDue(c.text)
+	}
+	if !was && is {
+		outage.probed = now
 	}
 }
 
@@ -246,16 +384,15 @@ func (q *queue) drop(m *mail) {
 	}
 }
 
-// outcome is what came of one attempt of one sender.
-func (q *queue) outcome(sender string, err error, fault SendFault, reason string) Step {
-	now := q.core.now()
-	if err == nil {
-		q.health.took(sender, now)
-		return Step{At: now, Outcome: OutcomeAccepted, Sender: sender}
+// outcome is what came of one attempt of one sender. A refusal is final when
+// there is no other sender left.
+func (q *queue) outcome(sender string, failed *SendError, final bool) Step {
+	step := Step{At: q.core.now(), Outcome: OutcomeAccepted, Sender: sender}
+	if failed != nil {
+		step.Outcome, step.Detail = OutcomeDeferred, failed.Reason
 	}
-	q.health.failed(sender, now, fault, reason)
-	if fault == Rejected {
-		return Step{At: now, Outcome: OutcomeRejected, Sender: sender, Detail: reason}
+	if final {
+		step.Outcome = OutcomeRejected
 	}
-	return Step{At: now, Outcome: OutcomeDeferred, Sender: sender, Detail: reason}
+	return step
 }

@@ -37,20 +37,31 @@ type Sender interface {
 	Send(ctx context.Context, m Message) error
 }
 
+// Checker is a Sender that can be tried without a mail: Check connects and signs
+// in as Send does. While mail is down it is asked in place of a mail.
+type Checker interface {
+	Check(ctx context.Context) error
+}
+
 // SendFault says what a failed Send means for the message and for the sender.
 type SendFault int
 
 const (
-	// SenderDown: the sender itself failed, so no other message would have
-	// fared better: no connection, time-out, TLS or sign-in refused, SMTP 421,
-	// HTTP 401, 403, 429 or 5xx. The next sender is tried, and this one again
-	// later; when all are down, new sign-ins are refused.
+	// SenderDown: the sender itself failed before it heard of the recipient, so
+	// no other message would have fared better: no connection, TLS or sign-in
+	// refused, SMTP 421 in the greeting or to EHLO, no answer before MAIL FROM
+	// was accepted, HTTP 401, 403, 429 or 5xx. The next sender is tried, and this
+	// one again later; when all are down, new sign-ins are refused. Nothing that
+	// a recipient's server can bring about may count as this, or one address
+	// closes sign-in for everybody.
 	SenderDown SendFault = iota
-	// Deferred: a temporary answer about this message or recipient (SMTP 4xx
-	// but 421). The next sender is tried, and this one again later.
+	// Deferred: a temporary answer to this message or recipient, or none (SMTP
+	// 4xx, a lost connection, once MAIL FROM was accepted). The next sender is
+	// tried, and this one again later.
 	Deferred
-	// Rejected: a permanent answer about this message or recipient (SMTP 5xx
-	// after sign-in, other HTTP 4xx). It is reported and not tried again.
+	// Rejected: a permanent answer to this message or recipient (SMTP 5xx after
+	// MAIL FROM, other HTTP 4xx). This sender is not asked again; the next one
+	// is, and the mail is given up when all have refused it.
 	Rejected
 )
 
@@ -67,12 +78,17 @@ func (f SendFault) String() string {
 }
 
 // SendError is why a Send failed. Reason is for operators, who see it beside the
-// sender's name: it names the step and the server's answer and never holds a recipient, a code, a link or a
-// credential, even when the server echoed one.
+// sender's name: it names the step and the server's own words and never holds a
+// recipient, a code, a link or a credential, even when the server echoed one
+// (Message.Said blanks them).
 type SendError struct {
 	Fault  SendFault
 	Reason string
-	Err    error // the cause, for errors.Is; its text is never logged
+	// Recipient says that the answer is about this recipient's mailbox or domain
+	// (RFC 3463 x.1.x, x.2.x, x.4.x), so that it tells nothing about the sender.
+	// Other refusals, of several domains in a row, make a sender unfit.
+	Recipient bool
+	Err       error // the cause, for errors.Is; its text is never logged
 }
 
 func (e *SendError) Error() string { return e.Fault.String() + ": " + e.Reason }

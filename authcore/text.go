@@ -29,9 +29,10 @@ type TextSender interface {
 
 // courier hands the message of a challenge to one sender, of mail or of text.
 type courier struct {
-	name string
-	text bool
-	send func(ctx context.Context, c *challenge, m Message) error
+	name  string
+	text  bool
+	send  func(ctx context.Context, c *challenge, m Message) error
+	check func(ctx context.Context) error // nil: it can be tried by sending alone
 }
 
 // couriers are the senders of each kind, in the order in which they are tried.
@@ -39,12 +40,16 @@ type couriers struct{ mail, text []courier }
 
 func newCouriers(cfg Config) (all couriers) {
 	for _, sender := range cfg.Senders {
-		all.mail = append(all.mail, courier{name: sender.Name(), send: func(ctx context.Context, _ *challenge, m Message) error {
+		mail := courier{name: sender.Name(), send: func(ctx context.Context, _ *challenge, m Message) error {
 			return sender.Send(ctx, m)
-		}})
+		}}
+		if checker, can := sender.(Checker); can {
+			mail.check = checker.Check
+		}
+		all.mail = append(all.mail, mail)
 	}
 	for _, sender := range cfg.Texts {
-		all.text = append(all.text, courier{"sms " + sender.Name(), true, func(ctx context.Context, c *challenge, m Message) error {
+		all.text = append(all.text, courier{name: "sms " + sender.Name(), text: true, send: func(ctx context.Context, c *challenge, m Message) error {
 			return sender.SendText(ctx, Text{ID: hashToken("text " + c.ID)[:32], To: c.API.Phone, Body: m.Text, Code: m.Code, Link: m.Link})
 		}})
 	}

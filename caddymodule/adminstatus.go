@@ -29,12 +29,14 @@ type statusJSON struct {
 type mailJSON struct {
 	Waiting int          `json:"waiting"`
 	Down    bool         `json:"down"`
+	Delayed bool         `json:"delayed"` // no sender is fit
 	Senders []senderJSON `json:"senders"`
 }
 
 type senderJSON struct {
 	Name     string     `json:"name"`
 	Down     bool       `json:"down"`
+	Unfit    bool       `json:"unfit"` // refuses mail to everybody, it seems
 	LastSent *time.Time `json:"last_sent"`
 	LastFail *time.Time `json:"last_failed"`
 	Reason   string     `json:"reason,omitempty"` // of the last failure
@@ -80,7 +82,7 @@ func (c *adminCall) status() statusJSON {
 	s, health := c.run.core.Status(), c.app.storeHealth()
 	out := statusJSON{
 		Version: version(), Sessions: s.Sessions, People: s.People, CountedAt: moment(s.CountedAt), Streams: s.Streams,
-		Mail:  mailJSON{Waiting: s.MailWaiting, Down: s.MailDown, Senders: []senderJSON{}},
+		Mail:  mailJSON{Waiting: s.MailWaiting, Down: s.MailDown, Delayed: s.MailDelayed, Senders: []senderJSON{}},
 		Store: storeJSON{Dir: c.app.storeName(), SizeBytes: health.SizeBytes, FreeBytes: health.FreeBytes},
 		Keys:  []keyJSON{}, Gates: []gateJSON{},
 	}
@@ -99,7 +101,7 @@ func (c *adminCall) status() statusJSON {
 
 func sendersJSON(list []authcore.SenderStatus) (out []senderJSON) {
 	for _, s := range list {
-		out = append(out, senderJSON{s.Name, s.Down, moment(s.SentAt), moment(s.Failed), s.Reason})
+		out = append(out, senderJSON{s.Name, s.Down, s.Unfit, moment(s.SentAt), moment(s.Failed), s.Reason})
 	}
 	return out
 }

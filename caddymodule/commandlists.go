@@ -43,8 +43,11 @@ func showStatus(o *operator) error {
 	o.printf("streams     %d\n", s.Streams)
 	o.printf("store       %s: %s, %s free%s\n", s.Store.Dir, size(s.Store.SizeBytes), size(s.Store.FreeBytes), after(": ", s.Store.Error))
 	mail := "goes out"
-	if s.Mail.Down {
+	switch {
+	case s.Mail.Down:
 		mail = "IS DOWN: sign-ins are refused"
+	case s.Mail.Delayed:
+		mail = "IS DELAYED: no sender takes it, as it seems"
 	}
 	o.printf("mail        %s, %d wait\n", mail, s.Mail.Waiting)
 	o.senders(s.Mail.Senders)
@@ -68,6 +71,10 @@ func (o *operator) senders(list []senderJSON) {
 		switch {
 		case sender.Down:
 			state = "down: " + strings.TrimPrefix(sender.Reason, "sender_down: ")
+		case sender.Unfit:
+			state = "refuses mail to everybody, it seems: " + sender.Reason
+		case sender.LastSent != nil && sender.LastFail != nil && sender.LastFail.After(*sender.LastSent):
+			state = "took one " + ago(*sender.LastSent) + ", then " + sender.Reason
 		case sender.LastSent != nil:
 			state = "took one " + ago(*sender.LastSent)
 		case sender.LastFail != nil:

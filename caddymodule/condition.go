@@ -21,6 +21,7 @@ var conditions = []struct {
 	{describe("streams", "Answers under way that are cut when their session ends."), func(s authcore.Status, _ badgerstore.Health) float64 { return float64(s.Streams) }},
 	{describe("mail_waiting", "Mails that wait to be sent."), func(s authcore.Status, _ badgerstore.Health) float64 { return float64(s.MailWaiting) }},
 	{describe("mail_down", "1 while no mail can be sent and sign-ins are refused."), func(s authcore.Status, _ badgerstore.Health) float64 { return oneIf(s.MailDown) }},
+	{describe("mail_delayed", "1 while mail is taken by no fit sender: pages say that it is delayed."), func(s authcore.Status, _ badgerstore.Health) float64 { return oneIf(s.MailDelayed) }},
 	{describe("store_free_bytes", "Room that is left on the store's disk."), func(_ authcore.Status, h badgerstore.Health) float64 { return float64(h.FreeBytes) }},
 	{describe("store_size_bytes", "Room that the store takes."), func(_ authcore.Status, h badgerstore.Health) float64 { return float64(h.SizeBytes) }},
 	{describe("store_failed", "1 while the store takes no writes: sign-ins get a 503."), func(_ authcore.Status, h badgerstore.Health) float64 { return oneIf(h.Err != nil) }},
@@ -28,9 +29,10 @@ var conditions = []struct {
 
 // One value for each sender and file: list of the configuration in use.
 var (
-	senderDown = describe("sender_down", "1 for a sender that failed, by its own fault, at its last attempt.", "sender")
-	listState  = describe("list_state", "What became of a file of people: 0 good, 1 bad lines in it, 2 unreadable and held, 3 unreadable and refused.", "file")
-	listLines  = describe("list_bad_lines", "Lines of a file of people that could not be read.", "file")
+	senderDown  = describe("sender_down", "1 for a sender that failed, by its own fault, at its last attempt.", "sender")
+	senderUnfit = describe("sender_unfit", "1 for a sender that refused mails to several recipient domains in a row and took none, without naming a recipient as the reason.", "sender")
+	listState   = describe("list_state", "What became of a file of people: 0 good, 1 bad lines in it, 2 unreadable and held, 3 unreadable and refused.", "file")
+	listLines   = describe("list_bad_lines", "Lines of a file of people that could not be read.", "file")
 )
 
 func describe(name, help string, labels ...string) *prometheus.Desc {
@@ -50,6 +52,7 @@ func (condition) Describe(descs chan<- *prometheus.Desc) {
 		descs <- c.desc
 	}
 	descs <- senderDown
+	descs <- senderUnfit
 	descs <- listState
 	descs <- listLines
 }
@@ -67,6 +70,7 @@ func (condition) Collect(out chan<- prometheus.Metric) {
 	}
 	for _, s := range status.Senders {
 		out <- prometheus.MustNewConstMetric(senderDown, prometheus.GaugeValue, oneIf(s.Down), s.Name)
+		out <- prometheus.MustNewConstMetric(senderUnfit, prometheus.GaugeValue, oneIf(s.Unfit), s.Name)
 	}
 	for path, list := range app.listStates.all() {
 		out <- prometheus.MustNewConstMetric(listState, prometheus.GaugeValue, float64(list.State), path)

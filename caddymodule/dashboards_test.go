@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
 )
 
 // aMetric is one name that /metrics shows.
@@ -49,7 +51,7 @@ func allMetrics() map[string]aMetric {
 // labelWords are the words that labels can have, as far as they are our own.
 func labelWords(t *testing.T) []string {
 	t.Helper()
-	words := []string{"sent", "true", "false"}
+	words := []string{"sent", authcore.Rejected.String(), "true", "false"}
 	registry := prometheus.NewRegistry()
 	must(t, registerMetrics(registry))
 	families, err := registry.Gather()
@@ -100,7 +102,7 @@ func queries(t *testing.T) (all []query) {
 var (
 	promToken  = regexp.MustCompile(`^(?:[a-z_]+|"[^"]*"|[0-9.]+(?:e[0-9]+)?|\[[0-9]+[smhd]\]|=~|==|[-+*/<>=(){},])`)
 	shownLabel = regexp.MustCompile(`\{\{ ([a-z_]+)`)
-	promWords  = []string{"sum", "min", "max", "rate", "increase", "histogram_quantile", "by", "or"}
+	promWords  = []string{"and", "sum", "min", "max", "rate", "increase", "histogram_quantile", "by", "or"}
 )
 
 // tokens splits an expression.

@@ -204,6 +204,21 @@ func (c *adminCall) examineStore() []findingOut {
 	if s := c.run.core.Status(); s.MailDown {
 		out = append(out, findingOut{"mail", levelError, fmt.Sprintf("no sender takes mail, %d wait; sign-ins are refused", s.MailWaiting), "see to the senders below"})
 	}
+	return append(out, c.examineMail()...)
+}
+
+// examineMail tells how mail has gone so far.
+func (c *adminCall) examineMail() (out []findingOut) {
+	s := c.run.core.Status()
+	for _, sender := range s.Senders {
+		if sender.Unfit {
+			out = append(out, findingOut{"mail", levelError, fmt.Sprintf("%s refused mail to several domains in a row and took none: %s", sender.Name, sender.Reason),
+				"do what its answer asks for; most often it must be told to relay for the address in from, or to accept this machine"})
+		}
+	}
+	if s.MailDelayed {
+		out = append(out, findingOut{"mail", levelError, fmt.Sprintf("no sender takes mail, as it seems, %d wait; pages say that mail is delayed", s.MailWaiting), "see to the senders, or write a second mail line: it is tried when the first one refuses"})
+	}
 	return out
 }
 

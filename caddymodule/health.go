@@ -34,11 +34,17 @@ func (r *running) health(ctx context.Context) (health, int) {
 	if status.MailDown {
 		h.Status, h.Mail = "down", "down"
 	}
+	if status.MailDelayed {
+		h.Mail = "delayed"
+	}
 	for _, s := range status.Senders {
 		kind, _, _ := strings.Cut(s.Name, " ")
 		sender := senderHealth{Kind: kind, Status: "ok"}
-		if s.Down {
+		switch {
+		case s.Down:
 			sender.Status = "down"
+		case s.Unfit:
+			sender.Status = "unfit"
 		}
 		h.Senders = append(h.Senders, sender)
 	}

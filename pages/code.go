@@ -38,8 +38,12 @@ func code(e *exchange) {
 	if v.Error == "" && query.Has("resent") {
 		v.note("code.resent")
 	}
-	if f.MailDown && v.HasForm {
+	switch {
+	case !v.HasForm:
+	case f.MailDown:
 		v.note("code.mail_down")
+	case f.MailDelayed:
+		v.note("code.mail_delayed")
 	}
 	v.titled("code.title")
 	e.page(http.StatusOK, v)

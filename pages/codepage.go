@@ -37,7 +37,7 @@ const (
 // commonCode tells whether a page about f is the form as almost all see it: it
 // says nothing but that a code was sent.
 func (e *exchange) commonCode(f *authcore.Flow) bool {
-	return e.p.look.brand.Pages == "" && e.r.URL.RawQuery == "" && e.v.Session == nil && f.State == authcore.Accepted && !f.MailDown
+	return e.p.look.brand.Pages == "" && e.r.URL.RawQuery == "" && e.v.Session == nil && f.State == authcore.Accepted && !f.MailDown && !f.MailDelayed
 }
 
 // codePage answers with the form for the code of f.

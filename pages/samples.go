@@ -106,6 +106,7 @@ func (s *sampler) code() {
 		v.fail("code.resend_limited", 0)
 	})
 	s.codeView("mail_down", func(v *View) { v.fail("code.mail_down", 0) })
+	s.codeView("mail_delayed", func(v *View) { v.note("code.mail_delayed") })
 }
 
 func (s *sampler) codeDead() {

@@ -12,6 +12,7 @@ package mailgun
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -168,15 +169,41 @@ func (s *Sender) Send(ctx context.Context, m authcore.Message) error {
 	mail.SetTrackingClicks(false)
 	mail.SetTrackingOpens(false)
 	if _, _, err := s.client.Send(ctx, mail); err != nil {
-		return s.sendError(err)
+		return s.sendError(err, m)
 	}
 	return nil
 }
 
-// sendError keeps the answer's text out of Reason: it may repeat the recipient.
-func (s *Sender) sendError(err error) error {
+// sendError words what became of m, with Mailgun's own text.
+func (s *Sender) sendError(err error, m authcore.Message) error {
 	fault, what := classify(err)
-	return &authcore.SendError{Fault: fault, Reason: what, Err: err}
+	out := &authcore.SendError{Fault: fault, Reason: what, Err: err}
+	if said := text(err); said != "" {
+		out.Reason += ": " + m.Said(said, s.client.APIKey())
+		out.Recipient = fault == authcore.Rejected && badRecipient.MatchString(said)
+	}
+	return out
+}
+
+// badRecipient is how Mailgun says that an address can't be written to.
+var badRecipient = regexp.MustCompile(`(?i)\bto'? parameter`)
+
+// text is what Mailgun says in an answer, empty for nothing.
+func text(err error) string {
+	var answer *mailgun.UnexpectedResponseError
+	if !errors.As(err, &answer) {
+		return ""
+	}
+	var data struct {
+		Message string `json:"message"`
+	}
+	if json.Unmarshal(answer.Data, &data) == nil {
+		return data.Message
+	}
+	if strings.HasPrefix(strings.TrimSpace(string(answer.Data)), "<") {
+		return "" // a page of something in between
+	}
+	return string(answer.Data)
 }
 
 func classify(err error) (authcore.SendFault, string) {

@@ -150,6 +150,33 @@ func TestWhatAnswersMean(t *testing.T) {
 	}
 }
 
+// What Mailgun says stands in the error, and tells whether it is the recipient's
+// fault: else somebody has to see to the account.
+func TestMailgunsOwnWords(t *testing.T) {
+	for _, c := range []struct {
+		status    int
+		body, has string
+		recipient bool
+	}{
+		{400, `{"message":"'to' parameter is not a valid address. please check documentation"}`, "'to' parameter is not a valid address", true},
+		{400, `{"message":"to parameter is not a valid address. please check documentation"}`, "not a valid address", true},
+		{400, `{"message":"Domain mg.example.com is not allowed to send: recipient limit exceeded. Please activate your Mailgun account."}`, "activate your Mailgun account", false},
+		{402, `{"message":"Payment required"}`, "HTTP 402: Payment required", false},
+		{401, "Forbidden", "check api_key and region: Forbidden", false},
+		{502, "<html><body>alice@example.com</body></html>", "HTTP 502", false},
+	} {
+		srv := api(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(c.status)
+			_, _ = io.WriteString(w, c.body)
+		})
+		var failed *authcore.SendError
+		err := sender(t, srv.URL).Send(t.Context(), message(t))
+		if !errors.As(err, &failed) || !strings.Contains(failed.Reason, c.has) || failed.Recipient != c.recipient || strings.Contains(failed.Reason, "<html>") {
+			t.Errorf("%d %s: %+v", c.status, c.body, failed)
+		}
+	}
+}
+
 func wantFault(t *testing.T, err error, want authcore.SendFault, words string) {
 	t.Helper()
 	var failed *authcore.SendError

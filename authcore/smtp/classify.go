@@ -2,6 +2,7 @@ package smtp
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -31,52 +32,66 @@ var (
 	errNoMechanism = errors.New("the server offers no sign-in this sender knows (SCRAM-SHA-256, SCRAM-SHA-1, PLAIN, LOGIN, CRAM-MD5)")
 )
 
-func (s *Sender) sendError(ctx context.Context, at step, err error) error {
+// sendError words what failed at a step of handing over m.
+func (s *Sender) sendError(ctx context.Context, at step, err error, m authcore.Message) error {
 	if ctx.Err() != nil && answer(err) == nil {
 		// What the connection says then is only our own deadline.
 		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
 	}
 	return &authcore.SendError{
-		Fault:  fault(at, err),
-		Reason: fmt.Sprintf("%s: %s", at, reason(at, err)),
-		Err:    err,
+		Fault:     fault(at, err),
+		Recipient: aboutRecipient(at, err),
+		Reason:    fmt.Sprintf("%s: %s", at, s.reason(at, err, m)),
+		Err:       err,
 	}
 }
 
 // fault decides what an error at a step means.
 //
-//	no answer: time-out, lost connection, TLS    SenderDown
-//	421 at any step: the server is closing       SenderDown
-//	anything before MAIL FROM                    SenderDown
-//	530, 534, 535, 538: sign-in (RFC 4954)       SenderDown
-//	5xx at MAIL FROM                             SenderDown
-//	other 4xx                                    Deferred
-//	other 5xx                                    Rejected
+//	anything before MAIL FROM                        SenderDown
+//	at MAIL FROM: no answer, or 5xx                  SenderDown
+//	at MAIL FROM: 4xx                                Deferred
+//	later: no answer, nonsense, 4xx (421 too)        Deferred
+//	later: 5xx                                       Rejected
 //
 // A 5xx at MAIL FROM is about the address in "from", which is the same for
-// every message: as Rejected it would throw away one mail after another without
-// trying the next sender, and sign-in would look healthy. Nothing a visitor
-// types is on the wire at that point, so no stranger can bring it about. A 4xx
-// there is left Deferred: it is how servers slow a sender down.
+// every message, and nothing a visitor types is on the wire at that point, so no
+// stranger can bring it about. A 4xx there is how servers slow a sender down.
+// Once the recipient is named, its own server may be what speaks, hangs up or
+// keeps silent through ours, so nothing counts as ours.
 func fault(at step, err error) authcore.SendFault {
 	reply := answer(err)
+	refused := reply != nil && slowsOrRefuses(reply.Code)
 	switch {
-	case reply == nil || !slowsOrRefuses(reply.Code):
-		return authcore.SenderDown
-	case at != mailFrom && at != rcptTo && at != dataStep:
-		return authcore.SenderDown
-	}
-	switch reply.Code {
-	case 421, 530, 534, 535, 538:
-		return authcore.SenderDown
-	}
-	switch {
-	case reply.Code < 500:
+	case at == mailFrom && refused && reply.Code < 500:
 		return authcore.Deferred
-	case at == mailFrom:
+	case at != rcptTo && at != dataStep:
 		return authcore.SenderDown
+	case refused && reply.Code >= 500:
+		return authcore.Rejected
 	}
-	return authcore.Rejected
+	return authcore.Deferred
+}
+
+// aboutRecipient tells whether an answer names the recipient as its reason:
+// address, mailbox or the way to it (RFC 3463). x.1.7 and x.1.8 are about the
+// sender's address.
+func aboutRecipient(at step, err error) bool {
+	reply := answer(err)
+	if reply == nil || at != rcptTo && at != dataStep {
+		return false
+	}
+	status := strings.Split(enhanced.FindString(reply.Msg), ".")
+	if len(status) != 3 {
+		return false
+	}
+	switch status[1] {
+	case "1":
+		return status[2] != "7" && status[2] != "8"
+	case "2", "4":
+		return true
+	}
+	return false
 }
 
 // slowsOrRefuses is false for a 2xx or 3xx in the wrong place, too: a server
@@ -92,17 +107,14 @@ func answer(err error) *textproto.Error {
 	return nil
 }
 
-// reason words err for operators. Of an answer it gives the codes, and the text
-// only before sign-in: after that the server knows the address, the code and
-// the link, and many repeat what they refuse.
-func reason(at step, err error) string {
+// reason words err for operators, with the server's own text. What it repeats of
+// the mail or of our sign-in is blanked.
+func (s *Sender) reason(at step, err error, m authcore.Message) string {
 	early := at == connect || at == greeting || at == hello || at == startTLS
 	reply := answer(err)
 	switch {
-	case reply != nil && early:
-		return fmt.Sprintf("the server answered %d %s", reply.Code, printable(reply.Msg))
 	case reply != nil:
-		return "the server answered " + codes(reply) + hint(at, reply.Code)
+		return fmt.Sprintf("the server answered %d %s", reply.Code, s.said(reply.Msg, m)) + hint(at, reply.Code)
 	case errors.Is(err, context.Canceled):
 		return "stopped"
 	case errors.Is(err, context.DeadlineExceeded) && at == greeting:
@@ -112,21 +124,35 @@ func reason(at step, err error) string {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "the server closed the connection"
 	case early, errors.Is(err, errNoMechanism):
-		return printable(err.Error())
+		return s.said(err.Error(), m)
 	}
 	return "the connection broke or the server does not speak the protocol"
+}
+
+// said is the server's text without what nobody may read.
+func (s *Sender) said(text string, m authcore.Message) string {
+	// Of an answer of several lines each begins with the same status.
+	if status := enhanced.FindString(text); status != "" {
+		text = strings.ReplaceAll(text, "\n"+status+" ", "\n")
+	}
+	user, password := s.config.Username, string(s.config.Password)
+	return m.Said(text, password, encoded("\x00"+user+"\x00"+password), encoded(password), user, encoded(user))
+}
+
+// encoded is how s stands in AUTH.
+func encoded(s string) string {
+	if strings.Trim(s, "\x00") == "" {
+		return ""
+	}
+	return strings.TrimRight(base64.StdEncoding.EncodeToString([]byte(s)), "=")
 }
 
 // enhanced is the status code of RFC 3463 at the start of an answer's text.
 var enhanced = regexp.MustCompile(`^[245]\.[0-9]{1,3}\.[0-9]{1,3}\b`)
 
-func codes(reply *textproto.Error) string {
-	return strings.TrimSpace(fmt.Sprintf("%d %s", reply.Code, enhanced.FindString(reply.Msg)))
-}
-
 func hint(at step, code int) string {
 	switch {
-	case code == 421:
+	case code == 421 || at == rcptTo || at == dataStep:
 		return ""
 	case at == auth || code == 530 || code == 535:
 		return "; check username and password"
@@ -134,15 +160,4 @@ func hint(at step, code int) string {
 		return "; it does not accept the address in from"
 	}
 	return ""
-}
-
-// printable makes foreign text fit for one log line.
-func printable(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' {
-			return ' '
-		}
-		return r
-	}, s)
-	return s[:min(len(s), 200)]
 }

@@ -3,6 +3,8 @@ package smtp_test
 import (
 	"context"
 	"errors"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,23 +25,13 @@ func TestWhatAnswersMean(t *testing.T) {
 		{smtptest.Connect, 421, down}, {smtptest.Connect, 450, down}, {smtptest.Connect, 554, down},
 		{smtptest.Hello, 421, down}, {smtptest.Hello, 451, down}, {smtptest.Hello, 550, down},
 		{smtptest.Auth, 421, down}, {smtptest.Auth, 454, down}, {smtptest.Auth, 535, down}, {smtptest.Auth, 550, down},
-		{smtptest.MailFrom, 421, down}, {smtptest.MailFrom, 451, deferred}, {smtptest.MailFrom, 550, down}, {smtptest.MailFrom, 530, down},
-		{smtptest.RcptTo, 421, down}, {smtptest.RcptTo, 450, deferred}, {smtptest.RcptTo, 550, rejected}, {smtptest.RcptTo, 530, down},
-		{smtptest.Data, 421, down}, {smtptest.Data, 451, deferred}, {smtptest.Data, 554, rejected}, {smtptest.Data, 299, down},
+		{smtptest.MailFrom, 421, deferred}, {smtptest.MailFrom, 451, deferred}, {smtptest.MailFrom, 550, down}, {smtptest.MailFrom, 530, down},
+		{smtptest.RcptTo, 421, deferred}, {smtptest.RcptTo, 450, deferred}, {smtptest.RcptTo, 550, rejected}, {smtptest.RcptTo, 530, rejected},
+		{smtptest.Data, 421, deferred}, {smtptest.Data, 451, deferred}, {smtptest.Data, 554, rejected}, {smtptest.Data, 299, deferred},
 	} {
 		// Servers repeat what they refuse, and more.
-		srv.RefuseText(c.step, c.code, "no <"+recipient+"> alice "+theCode+" "+theLink+" mailer "+password)
-		err := s.Send(t.Context(), message(t))
-		if c.step == smtptest.Connect || c.step == smtptest.Hello {
-			// Here the server knows nothing yet, so its words are passed on.
-			var failed *authcore.SendError
-			if !errors.As(err, &failed) || failed.Fault != c.want {
-				t.Errorf("%s %d: %v", c.step, c.code, err)
-			}
-		} else {
-			t.Logf("%s %d: %v", c.step, c.code, err)
-			wantFault(t, err, c.want, "")
-		}
+		srv.RefuseText(c.step, c.code, "not today, no <"+recipient+"> alice "+theCode+" "+theLink+" mailer "+password)
+		wantFault(t, s.Send(t.Context(), message(t)), c.want, "not today")
 		srv.Accept(c.step)
 	}
 	srv.WaitIdle(t) // every connection is closed, also when a step fails
@@ -51,6 +43,42 @@ func TestWhatAnswersMean(t *testing.T) {
 	}
 }
 
+// lostAt is what no answer at a step means: ours until MAIL FROM was accepted.
+func lostAt(step smtptest.Step) authcore.SendFault {
+	if step == smtptest.RcptTo || step == smtptest.Data {
+		return authcore.Deferred
+	}
+	return authcore.SenderDown
+}
+
+// What makes a sender unfit, if it says it to several domains in a row.
+func TestWhichRefusalsNameTheRecipient(t *testing.T) {
+	srv := smtptest.Start(t, smtptest.Options{})
+	s := sender(t, srv, nil)
+	for text, want := range map[string]bool{
+		"5.1.1 no such user": true, "5.1.2 no such domain": true, "5.1.0 address rejected": true, "5.1.10 null MX": true,
+		"5.2.1 mailbox disabled": true, "5.2.2 mailbox full": true, "5.4.1 recipient access denied": true, "5.4.4 no route": true,
+		"5.1.7 bad sender address": false, "5.1.8 sender domain not found": false,
+		"5.7.1 relay access denied": false, "5.7.60 client does not have permissions to send as this sender": false,
+		"5.5.2 <localhost>: Helo command rejected: need fully-qualified hostname": false,
+		"5.0.0 address is not verified":                                           false, "5.3.4 too big": false,
+	} {
+		for _, step := range []smtptest.Step{smtptest.RcptTo, smtptest.Data} {
+			for _, code := range []int{550, 553, 450} {
+				srv.RefuseText(step, code, strings.Replace(text, "5.", strconv.Itoa(code/100)+".", 1))
+				var failed *authcore.SendError
+				if err := s.Send(t.Context(), message(t)); !errors.As(err, &failed) || failed.Recipient != want {
+					t.Errorf("%s, %d %s: %v", step, code, text, err)
+				}
+				if _, words, _ := strings.Cut(text, " "); !strings.Contains(failed.Reason, words) {
+					t.Errorf("%q lacks the server's own words: %q", failed.Reason, words)
+				}
+			}
+			srv.Accept(step)
+		}
+	}
+}
+
 func TestLostConnections(t *testing.T) {
 	srv := smtptest.Start(t, smtptest.Options{Username: "mailer", Password: password})
 	s := sender(t, srv, signIn)
@@ -58,7 +86,7 @@ func TestLostConnections(t *testing.T) {
 		smtptest.Connect, smtptest.Hello, smtptest.Auth, smtptest.MailFrom, smtptest.RcptTo, smtptest.Data,
 	} {
 		srv.Drop(step)
-		wantFault(t, s.Send(t.Context(), message(t)), authcore.SenderDown, "")
+		wantFault(t, s.Send(t.Context(), message(t)), lostAt(step), "")
 		srv.Accept(step)
 	}
 	srv.WaitIdle(t)
@@ -88,7 +116,7 @@ func TestSilentServer(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() { <-reached; cancel() }()
 		err := sender(t, srv, signIn).Send(ctx, message(t))
-		wantFault(t, err, authcore.SenderDown, "stopped")
+		wantFault(t, err, lostAt(step), "stopped")
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: the cause is lost: %v", step, err)
 		}

@@ -19,7 +19,7 @@ const quitTimeout = 2 * time.Second
 // message; what happens to the connection after that changes nothing, since a
 // second try would send a second mail. A connection that breaks between the
 // last line and that answer leaves it open whether the mail went out; it counts
-// as SenderDown, so a person may get the same mail twice, but never none.
+// as Deferred, so a person may get the same mail twice, but never none.
 func (s *Sender) Send(ctx context.Context, m authcore.Message) error {
 	data, err := rfc5322.Encode(m)
 	if err != nil {
@@ -32,7 +32,7 @@ func (s *Sender) Send(ctx context.Context, m authcore.Message) error {
 		func() error { return d.envelope(m.FromAddress, m.To.String()) },
 		func() error { return d.data(data) })
 	if err != nil {
-		return s.sendError(ctx, d.step, err)
+		return s.sendError(ctx, d.step, err, m)
 	}
 	return nil
 }
@@ -44,7 +44,7 @@ func (s *Sender) Check(ctx context.Context) error {
 	defer cancel()
 	d := &dialogue{config: s.config, tls: s.tls}
 	if err := d.run(ctx, s.address()); err != nil {
-		return s.sendError(ctx, d.step, err)
+		return s.sendError(ctx, d.step, err, authcore.Message{})
 	}
 	return nil
 }

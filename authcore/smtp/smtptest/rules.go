@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"sync"
 
 	"github.com/emersion/go-smtp"
@@ -51,16 +52,32 @@ func (s *Server) Refuse(step Step, code int) {
 	s.RefuseText(step, code, fmt.Sprintf("refused at %s by the test", step))
 }
 
-// RefuseText is Refuse with the text of the answer.
+// RefuseText is Refuse with the text of the answer. A status code of RFC 3463 at
+// its beginning takes the place of the usual x.0.0. At Data, {to}, {code} and {link} in it
+// stand for what is in the mail.
 func (s *Server) RefuseText(step Step, code int, text string) {
 	s.setRule(step, rule{code: code, text: text})
 }
 
 // RefuseTo makes the server answer code to RCPT TO for one address.
 func (s *Server) RefuseTo(address string, code int) {
+	s.setRuleTo(address, rule{code: code, text: "no mail for <" + address + ">"})
+}
+
+// DropTo is Drop at RCPT TO for one address.
+func (s *Server) DropTo(address string) { s.setRuleTo(address, rule{drop: true}) }
+
+// HoldTo is Hold at RCPT TO for one address, until the server stops.
+func (s *Server) HoldTo(address string) (reached <-chan struct{}) {
+	h := &hold{reached: make(chan struct{}), released: make(chan struct{})}
+	s.setRuleTo(address, rule{hold: h})
+	return h.reached
+}
+
+func (s *Server) setRuleTo(address string, r rule) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.refusedTo[address] = code
+	s.to[address] = r
 }
 
 // Drop makes the server cut the connection at step instead of answering.
@@ -97,17 +114,23 @@ func (s *Server) rule(step Step) (rule, chan struct{}) {
 	return s.rules[step], s.stopped
 }
 
-func (s *Server) refusal(address string) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.refusedTo[address]
-}
-
 var errDropped = errors.New("dropped by the test")
 
 // apply carries out the rule for step on conn; nil means: answer normally.
 func (s *Server) apply(step Step, conn net.Conn) error {
 	r, stopped := s.rule(step)
+	return r.apply(conn, stopped)
+}
+
+// applyTo is apply for RCPT TO of one address.
+func (s *Server) applyTo(address string, conn net.Conn) error {
+	s.mu.Lock()
+	r, stopped := s.to[address], s.stopped
+	s.mu.Unlock()
+	return r.apply(conn, stopped)
+}
+
+func (r rule) apply(conn net.Conn, stopped <-chan struct{}) error {
 	if r.hold != nil {
 		r.hold.wait(stopped)
 	}
@@ -122,9 +145,13 @@ func (s *Server) apply(step Step, conn net.Conn) error {
 }
 
 func answer(code int, text string) error {
-	return &smtp.SMTPError{
-		Code: code, EnhancedCode: smtp.EnhancedCode{code / 100, 0, 0}, Message: text,
+	status := smtp.EnhancedCode{code / 100, 0, 0}
+	if first, rest, _ := strings.Cut(text, " "); strings.Count(first, ".") == 2 {
+		if n, _ := fmt.Sscanf(first, "%d.%d.%d", &status[0], &status[1], &status[2]); n == 3 {
+			text = rest
+		}
 	}
+	return &smtp.SMTPError{Code: code, EnhancedCode: status, Message: text}
 }
 
 // gate stands at the listener, where the SMTP library has no hook.

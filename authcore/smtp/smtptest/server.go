@@ -59,7 +59,7 @@ type Server struct {
 	inbox      []*received
 	arrived    chan struct{} // closed, and replaced, when the inbox grows
 	rules      map[Step]rule
-	refusedTo  map[string]int
+	to         map[string]rule // for RCPT TO, by address
 	logins     []string
 	open       int           // connections after EHLO
 	closed     chan struct{} // closed, and replaced, when open sinks
@@ -79,7 +79,7 @@ func Start(t testing.TB, opts Options) *Server {
 	}
 	s := &Server{
 		Addr: "127.0.0.1:0", Host: "127.0.0.1", opts: opts,
-		arrived: make(chan struct{}), closed: make(chan struct{}), rules: map[Step]rule{}, refusedTo: map[string]int{},
+		arrived: make(chan struct{}), closed: make(chan struct{}), rules: map[Step]rule{}, to: map[string]rule{},
 	}
 	s.cert, s.CertPEM, s.RootCAs = selfSigned(t, names)
 	s.Restart(t)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
 
 	"github.com/emersion/go-smtp"
 )
@@ -29,7 +30,11 @@ func (s *Server) newSession(c *smtp.Conn) (smtp.Session, error) {
 }
 
 func (s *session) apply(step Step) error {
-	err := s.server.apply(step, s.conn.Conn())
+	return s.closing(s.server.apply(step, s.conn.Conn()))
+}
+
+// closing lets a 421 end the connection.
+func (s *session) closing(err error) error {
 	var refused *smtp.SMTPError
 	if errors.As(err, &refused) && refused.Code == 421 {
 		// The library goes on after a 421; closing the read side lets the
@@ -58,8 +63,8 @@ func (s *session) Mail(from string, _ *smtp.MailOptions) error {
 }
 
 func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
-	if code := s.server.refusal(to); code != 0 {
-		return answer(code, "no mail for <"+to+">")
+	if err := s.closing(s.server.applyTo(to, s.conn.Conn())); err != nil {
+		return err
 	}
 	if err := s.apply(RcptTo); err != nil {
 		return err
@@ -74,12 +79,31 @@ func (s *session) Data(r io.Reader) error {
 		return err
 	}
 	if err := s.apply(Data); err != nil {
-		return err
+		return repeat(err, s.msg.To, data)
 	}
 	s.msg.Data = data
 	s.server.keep(s.msg)
 	s.kept = true
 	return nil
+}
+
+// repeat puts into an answer what servers like to repeat.
+func repeat(err error, to []string, data []byte) error {
+	var refused *smtp.SMTPError
+	if !errors.As(err, &refused) || !strings.Contains(refused.Message, "{") {
+		return err
+	}
+	mail, parseErr := parse(data)
+	if parseErr != nil {
+		return err
+	}
+	link := linkURL.FindString(mail.Text)
+	code := ""
+	if found := codeDigits.FindStringSubmatch(mail.Subject); found != nil {
+		code = found[1]
+	}
+	refused.Message = strings.NewReplacer("{to}", strings.Join(to, ","), "{code}", code, "{link}", link).Replace(refused.Message)
+	return refused
 }
 
 // Reset is called after the answer to Data is written, among other times.

@@ -1,0 +1,321 @@
+package authcore_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// relay is a sender that can be tried without a mail and decides by recipient.
+type relay struct {
+	recorder
+	mu     sync.Mutex
+	answer func(m authcore.Message) error
+	check  error
+	checks int
+	tried  []string // recipients, in order
+}
+
+func (r *relay) Send(ctx context.Context, m authcore.Message) error {
+	r.mu.Lock()
+	r.tried = append(r.tried, m.To.String())
+	answer := r.answer
+	r.mu.Unlock()
+	if answer != nil {
+		if err := answer(m); err != nil {
+			return err
+		}
+	}
+	return r.recorder.Send(ctx, m)
+}
+
+// checked is a relay with a Check.
+type checked struct{ *relay }
+
+func (r checked) Check(context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.checks++
+	return r.check
+}
+
+func (r *relay) set(answer func(authcore.Message) error, check error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.answer, r.check = answer, check
+}
+
+func (r *relay) attempts() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.tried)
+}
+
+// withSenders gives the house other senders, and all addresses but mallory's.
+func (h *house) withSenders(senders ...authcore.Sender) {
+	h.config.Senders = senders
+	h.config.MayReceive = func(a authcore.Address) bool { return a != mal }
+	h.reopen()
+}
+
+func refusal(fault authcore.SendFault, recipient bool) func(authcore.Message) error {
+	return func(authcore.Message) error {
+		return &authcore.SendError{Fault: fault, Recipient: recipient, Reason: "RCPT TO: the server answered 553 5.7.1 sender not owned"}
+	}
+}
+
+func person(i int) authcore.Address {
+	return mustAddress(fmt.Sprintf("p%d@d%d.example", i, i%8))
+}
+
+// A relay that refuses us says so to one recipient after the other: the next
+// sender is asked before a mail is given up.
+func TestRefusalGoesToTheNextSender(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		first, second := &relay{recorder: recorder{name: "first"}}, &relay{recorder: recorder{name: "second"}}
+		first.set(refusal(authcore.Rejected, false), nil)
+		h.withSenders(checked{first}, checked{second})
+		for i := range 24 {
+			want(t, h.browser().begin(person(i)).Verdict, authcore.Accepted)
+		}
+		synctest.Wait()
+		want(t, second.count(), 24)
+		want(t, h.core.MailWaiting(), 0)
+		a := h.attempts(person(0))[0]
+		want(t, a.Outcome, authcore.OutcomeAccepted)
+		wantAll(t, steps(a), authcore.OutcomeQueued, authcore.OutcomeDeferred, authcore.OutcomeAccepted)
+		want(t, a.Steps[1].Detail, "RCPT TO: the server answered 553 5.7.1 sender not owned")
+		status := h.core.Status()
+		want(t, status.Senders[0].Unfit, true)
+		want(t, status.Senders[0].Down, false)
+		want(t, status.Senders[1].Unfit, false)
+		want(t, status.MailDelayed, false) // the second takes it
+		want(t, status.MailDown, false)
+	})
+}
+
+// A refusal is final once all have refused; who refused is not asked again.
+func TestRefusalIsFinalWhenAllRefuse(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		first, second := &relay{recorder: recorder{name: "first"}}, &relay{recorder: recorder{name: "second"}}
+		first.set(refusal(authcore.Rejected, true), nil)
+		second.set(refusal(authcore.Deferred, false), nil)
+		h.withSenders(first, second)
+		h.browser().begin(person(0))
+		time.Sleep(time.Minute)
+		wantAll(t, h.outcomes(person(0)), authcore.OutcomeDeferred)
+		want(t, first.attempts(), 1)
+		if second.attempts() < 3 {
+			t.Fatal("the second was not tried again")
+		}
+		second.set(refusal(authcore.Rejected, true), nil)
+		time.Sleep(time.Minute)
+		wantAll(t, h.outcomes(person(0)), authcore.OutcomeRejected)
+		want(t, h.core.MailWaiting(), 0)
+		want(t, first.attempts(), 1)
+	})
+}
+
+// A configuration that mends what was refused gets the mails that still wait.
+func TestRefusalIsForgottenWithTheConfiguration(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		first, second := &relay{recorder: recorder{name: "first"}}, &relay{recorder: recorder{name: "second"}}
+		first.set(refusal(authcore.Rejected, false), nil)
+		second.set(refusal(authcore.Deferred, false), nil)
+		h.withSenders(first, second)
+		h.browser().begin(person(0))
+		synctest.Wait()
+		first.set(nil, nil)
+		old := h.service
+		h.service = h.core.Use(h.config)
+		old.Close()
+		time.Sleep(time.Minute)
+		want(t, first.count(), 1)
+	})
+}
+
+func TestSenderThatRefusesSeveralDomainsIsUnfit(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		only := &relay{}
+		h.withSenders(checked{only})
+		begin := func(i int) *tab {
+			b := h.browser()
+			want(t, b.begin(person(i)).Verdict, authcore.Accepted)
+			synctest.Wait()
+			return b
+		}
+		unfit := func() bool { return h.core.Status().Senders[0].Unfit }
+		only.set(refusal(authcore.Rejected, true), nil) // they name the recipient
+		for i := range 8 {
+			begin(i)
+		}
+		want(t, unfit(), false)
+		only.set(refusal(authcore.Rejected, false), nil)
+		for i := 8; i < 40; i += 8 { // one domain only
+			begin(i)
+		}
+		want(t, unfit(), false)
+		begin(41)
+		want(t, unfit(), false)
+		only.set(nil, nil)
+		begin(42) // taken: it begins anew
+		only.set(refusal(authcore.Rejected, false), nil)
+		begin(43)
+		begin(44)
+		want(t, unfit(), false)
+		b := begin(45)
+		want(t, unfit(), true)
+		// Everybody is told so, whose mail it is or not.
+		decoy := h.browser()
+		want(t, decoy.begin(mal).Verdict, authcore.Accepted)
+		for _, b := range []*tab{b, decoy} {
+			flow, err := h.service.Flow(t.Context(), b.Browser, "")
+			if err != nil || !flow.MailDelayed || flow.MailDown {
+				t.Fatalf("%+v, %v", flow, err)
+			}
+		}
+		status := h.core.Status()
+		want(t, status.MailDown, false)
+		want(t, status.MailDelayed, true)
+		only.set(nil, nil)
+		begin(46)
+		want(t, unfit(), false)
+		flow, _ := h.service.Flow(t.Context(), b.Browser, "")
+		want(t, flow.MailDelayed, false)
+	})
+}
+
+// Mails that are put off, one after another, are late as well.
+func TestSenderThatDefersSeveralDomainsIsUnfit(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		only := &relay{}
+		only.set(refusal(authcore.Deferred, false), nil)
+		h.withSenders(only)
+		for i := range 3 {
+			h.browser().begin(person(i))
+		}
+		synctest.Wait()
+		want(t, h.core.Status().MailDelayed, true)
+		want(t, h.browser().begin(person(4)).Verdict, authcore.Accepted)
+	})
+}
+
+// One address at whose server everything breaks keeps nobody else out, also
+// after a restart.
+func TestOneAddressDoesNotCloseSignIn(t *testing.T) {
+	for _, can := range []bool{true, false} {
+		t.Run(fmt.Sprintf("check %t", can), func(t *testing.T) {
+			run(t, func(t *testing.T, h *house) {
+				only := &relay{}
+				only.set(func(m authcore.Message) error {
+					if m.To == alice {
+						return &authcore.SendError{Fault: authcore.SenderDown, Reason: "HTTP 500"}
+					}
+					return nil
+				}, nil)
+				var sender authcore.Sender = only
+				if can {
+					sender = checked{only}
+				}
+				h.withSenders(sender)
+				h.browser().begin(alice)
+				synctest.Wait()
+				want(t, h.browser().begin(person(1)).Verdict, authcore.MailDown) // nothing better is known yet
+				time.Sleep(31 * time.Second)
+				b := h.browser()
+				want(t, b.begin(person(1)).Verdict, authcore.Accepted)
+				want(t, b.answer(only.last(t).Code).Verdict, authcore.Accepted)
+				h.reopen()
+				synctest.Wait()
+				time.Sleep(31 * time.Second)
+				want(t, h.browser().begin(person(2)).Verdict, authcore.Accepted)
+				want(t, only.last(t).To, person(2))
+			})
+		})
+	}
+}
+
+// While mail is down nothing is sent until a check succeeds; then all of it.
+func TestCheckInPlaceOfAMail(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		only := &relay{}
+		down := &authcore.SendError{Fault: authcore.SenderDown, Reason: "connection refused"}
+		only.set(func(authcore.Message) error { return down }, down)
+		h.withSenders(checked{only})
+		h.browser().begin(person(0))
+		synctest.Wait()
+		time.Sleep(5*time.Minute + time.Second)
+		want(t, only.attempts(), 1)
+		want(t, only.checks, 10)
+		want(t, h.browser().begin(person(1)).Verdict, authcore.MailDown)
+		only.set(nil, nil)
+		time.Sleep(31 * time.Second)
+		want(t, only.count(), 1)
+		want(t, h.browser().begin(person(1)).Verdict, authcore.Accepted)
+	})
+}
+
+// Of senders that can't be checked, one recipient after another is tried.
+func TestProbesGoToDifferentRecipients(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		only := &relay{}
+		hold := make(chan struct{})
+		only.set(func(authcore.Message) error {
+			<-hold
+			return &authcore.SendError{Fault: authcore.SenderDown, Reason: "HTTP 500"}
+		}, nil)
+		h.withSenders(only)
+		for i := range 4 {
+			want(t, h.browser().begin(person(i)).Verdict, authcore.Accepted)
+		}
+		synctest.Wait()
+		close(hold)
+		synctest.Wait()
+		before := only.attempts()
+		time.Sleep(5*time.Minute + time.Second)
+		only.mu.Lock()
+		probes := only.tried[before:]
+		only.mu.Unlock()
+		want(t, len(probes), 10)
+		for i := range probes {
+			if i > 0 && probes[i] == probes[i-1] {
+				t.Fatalf("twice in a row: %v", probes)
+			}
+		}
+		want(t, h.browser().begin(person(5)).Verdict, authcore.MailDown)
+	})
+}
+
+// A recipient's server that makes ours think keeps one worker, however many
+// mails wait for it.
+func TestSlowRecipientKeepsOneWorker(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		only := &relay{}
+		only.set(func(m authcore.Message) error {
+			if strings.HasPrefix(m.To.String(), "slow") {
+				time.Sleep(29 * time.Second)
+				return &authcore.SendError{Fault: authcore.Deferred, Reason: "no answer in time"}
+			}
+			return nil
+		}, nil)
+		h.withSenders(checked{only})
+		slow := mustAddress("slow@example.com")
+		for range 5 {
+			h.browser().begin(slow)
+			time.Sleep(61 * time.Second)
+		}
+		for i := range 20 {
+			b := h.browser()
+			b.begin(person(i))
+			synctest.Wait()
+			want(t, only.count(), i+1) // at once
+			time.Sleep(7 * time.Second)
+		}
+	})
+}

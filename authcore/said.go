@@ -1,0 +1,111 @@
+package authcore
+
+import (
+	"net/url"
+	"regexp"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+const (
+	// unsaid stands where a server's text repeated what nobody else may read.
+	unsaid = "[...]"
+	// maxSaid bounds a server's text, in bytes.
+	maxSaid = 300
+	// minEcho is how long a word of a server's text must be to count as repeated
+	// from the mail. Tokens of links are longer, words of a sentence are not.
+	minEcho = 12
+	// minDigits is the same for digits: a code, or a part of one.
+	minDigits = 4
+)
+
+var (
+	saidURL    = regexp.MustCompile(`(?i)https?://[^\s<>"']+`)
+	saidDigits = regexp.MustCompile(`[0-9]{4,}`)
+	saidWord   = regexp.MustCompile(`[A-Za-z0-9_-]{12,}`)
+)
+
+// Said makes the text of a mail system's answer to m fit for logs and for the
+// eyes of operators: one line of at most 300 bytes in which the recipient, the
+// code, the link, whatever else is long enough to be told from the mail's own
+// text, and the secrets given are blanked, however the server repeated them.
+// The zero Message has only the secrets.
+func (m Message) Said(text string, secrets ...string) string {
+	text = oneLine(text)
+	for _, secret := range secrets {
+		text = blankAll(text, secret)
+	}
+	mail := strings.ToLower(strings.Join([]string{m.Subject, m.Text, m.Code, m.Link}, "\n"))
+	echoed := func(part string) string {
+		if strings.Contains(mail, strings.ToLower(part)) {
+			return unsaid
+		}
+		return part
+	}
+	text = saidURL.ReplaceAllStringFunc(text, func(found string) string {
+		if strings.Contains(found, "/_gatehouse/") {
+			return unsaid
+		}
+		return echoed(strings.TrimRight(found, ".,;:)]"))
+	})
+	text = saidWord.ReplaceAllStringFunc(text, echoed)
+	text = saidDigits.ReplaceAllStringFunc(text, echoed)
+	if len(m.Code) >= minDigits {
+		text = blankAll(text, m.Code)
+	}
+	if !m.To.IsZero() {
+		for _, name := range []string{m.To.String(), m.To.Display(), m.To.Local(), url.QueryEscape(m.To.Local())} {
+			text = blankWord(text, name)
+		}
+	}
+	if len(text) > maxSaid {
+		cut := maxSaid
+		for !utf8.RuneStart(text[cut]) {
+			cut--
+		}
+		text = text[:cut]
+	}
+	return text
+}
+
+// oneLine leaves out what would break or colour a line of a log.
+func oneLine(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, " "))
+	return strings.Join(strings.Fields(s), " ")
+}
+
+// blankAll blanks every place where secret stands, in any case.
+func blankAll(text, secret string) string {
+	if secret = oneLine(secret); secret == "" {
+		return text
+	}
+	return regexp.MustCompile(`(?i)`+regexp.QuoteMeta(secret)).ReplaceAllLiteralString(text, unsaid)
+}
+
+// blankWord blanks word where it does not stand inside a longer one.
+func blankWord(text, word string) string {
+	if word == "" {
+		return text
+	}
+	found := regexp.MustCompile(`(?i)`+regexp.QuoteMeta(word)).FindAllStringIndex(text, -1)
+	var out strings.Builder
+	from := 0
+	for _, at := range found {
+		before, _ := utf8.DecodeLastRuneInString(text[:at[0]])
+		after, _ := utf8.DecodeRuneInString(text[at[1]:])
+		if inWord(before) || inWord(after) {
+			continue
+		}
+		out.WriteString(text[from:at[0]] + unsaid)
+		from = at[1]
+	}
+	return out.String() + text[from:]
+}
+
+func inWord(r rune) bool { return r != utf8.RuneError && (unicode.IsLetter(r) || unicode.IsDigit(r)) }

@@ -1,0 +1,157 @@
+package caddymodule
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/smtp/smtptest"
+)
+
+// A relay that signs in and then refuses us, as relays say it: after RCPT or
+// after the dot. Every mail goes through the second one, and operators read why
+// at every place, without what only the recipient may read.
+func TestRelayThatRefusesUs(t *testing.T) {
+	for name, c := range map[string]struct {
+		step smtptest.Step
+		code int
+		text string
+	}{
+		"sender not owned": {smtptest.RcptTo, 553, "5.7.1 <login@example.com>: Sender address rejected: not owned by user mailer"},
+		"relay denied":     {smtptest.RcptTo, 554, "5.7.1 Relay access denied"},
+		"HELO":             {smtptest.RcptTo, 504, "5.5.2 <localhost>: Helo command rejected: need fully-qualified hostname"},
+		"not verified":     {smtptest.Data, 554, "Message rejected: Email address is not verified, {to} {code} {link}"},
+		"says no more":     {smtptest.Data, 550, "no {to} {code} {link}"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := newOperated(t)
+			second := smtptest.Start(t, smtptest.Options{TLS: smtptest.NoTLS})
+			o.mail.RefuseText(c.step, c.code, c.text)
+			var domains []string
+			for i := range 24 {
+				domains = append(domains, fmt.Sprintf("person%d@d%d.example", i, i))
+			}
+			o.load(o.config("mail smtp "+second.Addr+" {\n\t\t\ttls off\n\t\t}", strings.Join(domains, " ")))
+			for _, to := range domains {
+				o.asks(to)
+			}
+			var told []string
+			for _, to := range domains {
+				m := second.NextTo(t, to)
+				told = append(told, to, m.Code(t), m.Link(t))
+			}
+			words, _, _ := strings.Cut(strings.TrimPrefix(c.text, "5.7.1 "), " {")
+			var s statusJSON
+			eventually(t, "all is told", func() bool {
+				o.document(&s, "status")
+				return s.Mail.Waiting == 0 && len(o.audited("mail_sent")) == len(domains)
+			})
+			if first := s.Mail.Senders[0]; first.Down || !first.Unfit || !strings.Contains(first.Reason, words) {
+				t.Errorf("%+v", first)
+			}
+			if other := s.Mail.Senders[1]; other.Down || other.Unfit || s.Mail.Down || s.Mail.Delayed {
+				t.Errorf("%+v", s.Mail)
+			}
+			status := o.done("status")
+			wantText(t, status, "goes out", "refuses mail to everybody, it seems", words)
+			why := o.done("why", domains[0])
+			wantText(t, why, "accepted", words)
+			text, _, _ := o.command("doctor")
+			wantText(t, text, "refused mail to several domains in a row")
+			failed := o.audited("mail_failed")
+			if len(failed) != len(domains) {
+				t.Errorf("%d refusals in the audit log", len(failed))
+			}
+			for _, e := range failed {
+				if detail, _ := e["detail"].(string); e["reason"] != "rejected" || !strings.Contains(detail, words) {
+					t.Errorf("%v", e)
+				}
+			}
+			if m := o.metrics(); m[`caddy_gatehouse_sender_unfit{sender="smtp `+o.mail.Addr+`"}`] != 1 || m["caddy_gatehouse_mail_delayed"] != 0 {
+				t.Error("the metrics say nothing")
+			}
+			log, err := os.ReadFile(o.logFile())
+			must(t, err)
+			for i, secret := range told {
+				if i%3 != 0 || !strings.Contains(why, secret) { // why is asked about an address
+					if text := string(log) + status + why; strings.Contains(text, secret) {
+						t.Errorf("%q is told", secret)
+					}
+				}
+			}
+		})
+	}
+}
+
+// When no sender is left that takes mail, the page for the code says so to
+// everybody alike, and starts go on.
+func TestPageSaysThatMailIsDelayed(t *testing.T) {
+	o := newOperated(t)
+	o.mail.RefuseText(smtptest.RcptTo, 550, "5.7.1 relay denied")
+	o.run("", "a@a.example b@b.example c@c.example")
+	page := func(email string) string {
+		s := o.asks(email)
+		body, err := io.ReadAll(o.fetch(o.client(false), "GET", "/_gatehouse/code", nil, "Cookie: "+strings.Join(s.cookies, "; ")).Body)
+		must(t, err)
+		return string(body)
+	}
+	const says = "Email is delayed right now"
+	if strings.Contains(page("a@a.example"), says) {
+		t.Error("one refusal is no reason")
+	}
+	o.asks("b@b.example")
+	o.asks("c@c.example")
+	eventually(t, "the relay is unfit", func() bool {
+		var s statusJSON
+		o.document(&s, "status")
+		return s.Mail.Delayed && !s.Mail.Down && s.Mail.Senders[0].Unfit
+	})
+	for _, email := range []string{"a@a.example", "nobody@example.net"} {
+		if !strings.Contains(page(email), says) {
+			t.Errorf("%s is not told", email)
+		}
+	}
+	wantText(t, o.done("status"), "IS DELAYED")
+	text, _, _ := o.command("doctor")
+	wantText(t, text, "pages say that mail is delayed")
+	o.mail.Accept(smtptest.RcptTo)
+	if !strings.Contains(page("b@b.example"), "form") {
+		t.Error("starts are refused")
+	}
+	o.mail.NextTo(t, "b@b.example")
+	eventually(t, "mail goes out again", func() bool {
+		var s statusJSON
+		o.document(&s, "status")
+		return !s.Mail.Delayed
+	})
+}
+
+// A recipient at whom the relay says 421, hangs up or keeps silent closes
+// nothing for anybody else, after a restart as little as before.
+func TestOneRecipientIsNoOutage(t *testing.T) {
+	for name, spoil := range map[string]func(*smtptest.Server){
+		"421 at RCPT":   func(m *smtptest.Server) { m.RefuseTo("bad@example.com", 421) },
+		"hangs up":      func(m *smtptest.Server) { m.DropTo("bad@example.com") },
+		"keeps silence": func(m *smtptest.Server) { m.HoldTo("bad@example.com") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := newOperated(t)
+			spoil(o.mail)
+			o.run("", "*@example.com")
+			o.asks("bad@example.com")
+			eventually(t, "the mail was tried", func() bool { return strings.Contains(o.mail.Transcript(), "RCPT TO:<bad@example.com>") })
+			for i := range 3 {
+				to := fmt.Sprintf("good%d@example.com", i)
+				o.asks(to)
+				o.mail.NextTo(t, to)
+			}
+			var s statusJSON
+			o.document(&s, "status")
+			if s.Mail.Down || s.Mail.Senders[0].Down {
+				t.Errorf("%+v", s.Mail)
+			}
+		})
+	}
+}
