@@ -219,7 +219,7 @@ func (q *question) refuseStrictly(why refusal) error {
 
 // maxLoginURL keeps the headers of an answer under 3 KiB: nginx makes a 500 of
 // more than 4.
-const maxLoginURL = 2560
+const maxLoginURL = 2750
 
 // challengeStrictly says where to sign in, once: nginx hands a WWW-Authenticate on
 // beside its own. What leads back is shortened where the form's address gets too
