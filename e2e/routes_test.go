@@ -38,6 +38,68 @@ func TestCaddyJudgesWhatItRoutes(t *testing.T) {
 	w.try(t)
 }
 
+// ingress-nginx does not run here: nginx does, with those lines of its template
+// that say what is asked, and with the annotation of the example. They ask about
+// the Host header; that this leads astray is shown without the annotation's query.
+func TestIngressNginxIsNotBelieved(t *testing.T) {
+	w := newRoutes(t)
+	annotation := regexp.MustCompile(`auth-url: (http://\S+?)(\?site=)wiki\.example\.com\n`).FindStringSubmatch(w.example("kubernetes/ingress-nginx.yaml"))
+	if annotation == nil {
+		t.Fatal("the example has changed its form")
+	}
+	asksAt := strings.Replace(annotation[1], "gatehouse.gatehouse.svc.cluster.local", "127.0.0.1", 1)
+	insecure := freePort(t)
+	servers := ""
+	for _, s := range w.sites[:2] {
+		name, port, _ := net.SplitHostPort(s.host)
+		for port, query := range map[string]string{port: annotation[2] + s.host, insecure: ""} {
+			servers += fmt.Sprintf(`
+	server {
+		listen 127.0.0.1:%s;
+		server_name %s;
+		location = /_external-auth {
+			internal;
+			proxy_pass_request_body off;
+			proxy_set_header Content-Length "";
+			proxy_set_header X-Forwarded-Proto "";
+			proxy_set_header X-Original-URL $scheme://$http_host$request_uri;
+			proxy_set_header X-Original-Method $request_method;
+			set $target %s;
+			proxy_pass $target;
+		}
+		location / {
+			auth_request /_external-auth;
+			proxy_set_header Host $http_host;
+			proxy_pass http://%s;
+		}
+	}`, port, name, asksAt+query, s.app.addr)
+		}
+	}
+	global, _, _ := strings.Cut(w.example("nginx/nginx.conf"), "    upstream gatehouse")
+	if err := os.WriteFile(filepath.Join(w.dir, "nginx.conf"), []byte(global+servers+"\n}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.processIn("nginx", "-p", ".", "-c", "nginx.conf", "-g", "daemon off;")
+	wiki, blog := w.sites[0], w.sites[1]
+	astray := 0
+	for _, s := range waysToName(blog.host, wiki.host) {
+		w.send(insecure, s, "/public/x")
+		astray += len(wiki.app.requests())
+		w.send(w.port, s, "/public/x")
+		if reached := wiki.app.requests(); len(reached) > 0 {
+			t.Fatalf("%q, Host %q, HTTP/%s arrives at the wiki", s.line, s.hosts, s.http)
+		}
+	}
+	if astray == 0 {
+		t.Error("no spelling leads this proxy astray, so nothing is shown")
+	}
+	blog.app.requests()
+	w.send(w.port, spelled{"", []string{blog.host}, "1.1"}, "/public/x")
+	if len(blog.app.requests()) != 1 {
+		t.Error("the blog's public page is not reached")
+	}
+}
+
 // routes is a proxy in front of several sites, each with an app of its own.
 type routes struct {
 	*topology
