@@ -250,9 +250,13 @@ func (r *sessionRecord) restsOn(p *person) bool {
 	return slices.ContainsFunc(r.API.Factors, func(f Factor) bool { return p.contact(f.Contact) != nil })
 }
 
-// address is one that was proved for the session and is still p's: p's own if
-// that is one of them, else the oldest.
+// address is whose session it is. At an app that is an address that was proved
+// for it and is still p's: p's own if that is one of them, else the oldest; zero
+// for none.
 func (r *sessionRecord) address(p *person) Address {
+	if r.API == nil {
+		return p.Address
+	}
 	var first Address
 	for _, f := range r.API.Factors {
 		c := p.contact(f.Contact)

@@ -58,6 +58,7 @@ func (s *Service) RemoveContact(ctx context.Context, realm Realm, contact string
 	var out Person
 	v := Unknown
 	var p *person
+	var gone Contact
 	err := s.core.store.Update(ctx, func(tx Tx) (err error) {
 		v = Unknown
 		p, err = Whom{Contact: contact}.find(tx, realm)
@@ -67,7 +68,8 @@ func (s *Service) RemoveContact(ctx context.Context, realm Realm, contact string
 		same := func(c Contact) bool { return c.ID == contact }
 		for _, list := range []*[]Contact{&p.Profile.Emails, &p.Profile.Phones} {
 			if i := slices.IndexFunc(*list, same); i >= 0 {
-				p.dropContact(tx, (*list)[i])
+				gone = (*list)[i]
+				p.dropContact(tx, gone)
 				*list = slices.Delete(*list, i, i+1)
 			}
 		}
@@ -77,7 +79,7 @@ func (s *Service) RemoveContact(ctx context.Context, realm Realm, contact string
 		return p.save(tx)
 	})
 	if err == nil && v == Accepted {
-		err = s.endUnfounded(ctx, p)
+		err = s.endUnfounded(ctx, p, gone.Address())
 	}
 	return out, v, err
 }
@@ -87,9 +89,10 @@ func (p *person) dropContact(tx Tx, c Contact) {
 	tx.Delete(realmKey(p.Realm, indexContact, c.ID))
 }
 
-// endUnfounded ends the sessions of p that rest on no contact any more.
-func (s *Service) endUnfounded(ctx context.Context, p *person) error {
-	_, err := s.core.endWhere(ctx, p, "contact_removed", func(_ Tx, r *sessionRecord) (bool, error) {
+// endUnfounded ends the sessions of p that rest on no contact any more, now that
+// gone is not p's, which is what they are reported with.
+func (s *Service) endUnfounded(ctx context.Context, p *person, gone Address) error {
+	_, err := s.core.endWhere(ctx, &person{Subject: p.Subject, Address: gone}, "contact_removed", func(_ Tx, r *sessionRecord) (bool, error) {
 		return r.API != nil && !r.restsOn(p), nil
 	})
 	return err

@@ -47,6 +47,9 @@ func TestSessionEndsWithItsContact(t *testing.T) {
 		for _, e := range append(h.reported(authcore.EventBegin), h.reported(authcore.EventSignedIn)...) {
 			want(t, e.Address, second)
 		}
+		listed, err := h.core.SessionsOf(t.Context(), p.Subject)
+		want(t, err, nil)
+		want(t, listed[0].Address, second)
 		moved := mustAddress("moved@example.com")
 		q, v, err := h.service.UpdatePerson(t.Context(), livePeople, authcore.Whom{Subject: p.Subject}, authcore.Draft{Address: &moved})
 		want(t, err, nil)
@@ -73,6 +76,7 @@ func TestSessionEndsWithItsContact(t *testing.T) {
 		want(t, len(ended), 1)
 		want(t, ended[0].Reason, "contact_removed")
 		want(t, ended[0].Session, proved.Session.ID)
+		want(t, ended[0].Address, second)
 	})
 }
 

@@ -32,7 +32,7 @@ func (c *Core) endSession(tx Tx, sid, reason string, next *Session) (*ending, er
 		return nil, err
 	}
 	if p != nil {
-		e.address = p.Address
+		e.address = r.address(p)
 	}
 	return e, r.save(tx)
 }

@@ -41,12 +41,14 @@ func (s *Service) changePerson(ctx context.Context, d Draft, get func(Tx) (*pers
 	var out Person
 	var v Verdict
 	var p *person
+	var own Address
 	err := s.core.store.Update(ctx, func(tx Tx) (err error) {
 		p, err = get(tx)
 		if err != nil || p == nil {
 			v = Unknown
 			return err
 		}
+		own = p.Address
 		other, verdict, err := s.apply(tx, p, d)
 		v, out = verdict, other.view()
 		if err != nil {
@@ -58,7 +60,7 @@ func (s *Service) changePerson(ctx context.Context, d Draft, get func(Tx) (*pers
 		return p.save(tx)
 	})
 	if err = undone(err); err == nil && v == Accepted && d.Address != nil {
-		err = s.endUnfounded(ctx, p)
+		err = s.endUnfounded(ctx, p, own)
 	}
 	return out, v, err
 }

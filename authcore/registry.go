@@ -237,7 +237,7 @@ func (c *Core) withPeople(tx Tx, records []*sessionRecord) ([]SessionInfo, error
 
 func (r *sessionRecord) info(p *person) SessionInfo {
 	out := SessionInfo{
-		ID: r.ID, Subject: r.Subject, Address: p.Address, Name: p.Name,
+		ID: r.ID, Subject: r.Subject, Address: r.address(p), Name: p.Name,
 		Issuer: r.Issuer, Audience: r.Audience, Sites: r.Sites, AMR: r.AMR, Method: methodOf(r.AMR),
 		AuthTime: r.AuthTime, LastSeen: r.LastSeen, Expires: r.Expires,
 		Agent: r.Agent, Network: r.Network, Public: r.Public, Parent: r.Parent,

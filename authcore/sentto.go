@@ -32,6 +32,9 @@ func (p *person) holds(id, value string) bool {
 
 // contact finds a contact of an app's person by its id, nil for none.
 func (p *person) contact(id string) *Contact {
+	if p.Profile == nil {
+		return nil
+	}
 	for _, list := range [][]Contact{p.Profile.Emails, p.Profile.Phones} {
 		for i := range list {
 			if list[i].ID == id {
