@@ -20,10 +20,11 @@ type App struct {
 	Redirects       Redirects      // registered URLs by use
 	VerificationURL string         // where links in mails point; empty: at the API
 	LinkLifetime    time.Duration  // of links; 0: the wire format's default
-	SessionLifetime time.Duration  // of sessions; 0: the wire format's default
+	SessionLifetime time.Duration  // the longest that any session lives; 0: the wire format's default
 	AutoCreate      bool           // an unknown address becomes a person
 	Organizations   bool           // people may have organizations
 	Profile         bool           // a sign-in by code tells name and city
+	AutoVerify      bool           // links may lead to a page of ours, which signs in who waits for them
 	Fingerprint     FingerprintUse // what must be the same at verification
 	Plans           []Plan         // the first is a new person's
 	Origins         []Origin       // browsers there may call what publishable keys may

@@ -89,7 +89,7 @@ func (s *Service) startAppSession(tx Tx, in newAppSession) (*sessionRecord, erro
 	if in.factor.Method == "code" {
 		r.AMR = append(r.AMR, "otp")
 	}
-	return r, s.core.saveAppSession(tx, r)
+	return r, s.core.saveAppSession(tx, s.core.bound(r))
 }
 
 // saveAppSession stores a session, and what it is found by: its person, and its

@@ -52,7 +52,7 @@ func (s *Service) changeAppSession(ctx context.Context, realm Realm, ref Session
 		if r, err = do(tx, r); err != nil || r == nil {
 			return err
 		}
-		if err := s.core.saveAppSession(tx, r); err != nil {
+		if err := s.core.saveAppSession(tx, s.core.bound(r)); err != nil {
 			return err
 		}
 		if out, err = s.withPerson(tx, r); out == nil {
@@ -117,6 +117,7 @@ type Poll struct {
 	Caller  Caller
 	Contact string // id of the contact
 	Token   string // Asked.PollToken
+	Paired  bool   // only a link that two digits bind to who waits
 	Session SessionTerms
 	Origin  Origin
 }
@@ -160,7 +161,7 @@ func (t *proving) findPolled(in Poll) (Verdict, error) {
 		return Unknown, err
 	}
 	c, p, err := loadSent(t.tx, id)
-	if err != nil || c == nil || c.API.Realm != in.Caller.Realm() || c.API.Contact != in.Contact {
+	if err != nil || c == nil || c.API.Realm != in.Caller.Realm() || c.API.Contact != in.Contact || in.Paired && !c.API.Paired {
 		return Unknown, err
 	}
 	t.c, t.p = c, p

@@ -33,6 +33,7 @@ type Ask struct {
 
 	Deliver bool   // have it sent; else the caller delivers, and no mail limit counts
 	Poll    bool   // make a token to wait with
+	Pair    bool   // the link counts only with two digits that are shown where it was asked for
 	Repeat  []Rate // in place of the parts of per_recipient up to a minute
 	Window  *Window
 
@@ -87,6 +88,7 @@ type Asked struct {
 
 	// What proves it, for callers that deliver it themselves.
 	Code, Token, Link, PollToken string
+	Pair                         string // to be shown to who asked
 }
 
 // apiPart is what a challenge made for an app has beside the rest.
@@ -113,6 +115,9 @@ type apiPart struct {
 	Polled   bool        `json:"polled,omitempty"`  // the poll token has done its work
 	UsedAt   time.Time   `json:"used_at,omitzero"`
 	Method   string      `json:"method,omitempty"` // how it was used
+
+	Paired    bool `json:"paired,omitempty"` // see Ask.Pair
+	PairTries int  `json:"pair_tries,omitempty"`
 }
 
 // apiKept is how much longer than itself a challenge's record stays, so that

@@ -74,6 +74,9 @@ func (t *asking) make(out *Asked) error {
 			return err
 		}
 	}
+	if c.API.Paired {
+		out.Pair = secret.pairOf(c.ID)
+	}
 	if err := t.lead(c); err != nil {
 		return err
 	}
@@ -115,6 +118,10 @@ func (t *asking) challenge() (c *challenge, wait time.Duration, err error) {
 		Hex: terms.Hex, Link: terms.Digits == 0, Before: terms.Before, After: terms.After,
 		Letter: terms.Letter, Into: terms.Into, Redirect: terms.Redirect, Use: terms.Use,
 		Note: in.Note, Current: in.Supersede || terms.Digits > 0,
+		Paired: in.Pair && terms.Digits == 0,
+	}
+	if part.Paired {
+		part.PairTries = pairTries
 	}
 	if in.Client.IsValid() {
 		part.IP = in.Client.Unmap().WithZone("").String()

@@ -125,6 +125,7 @@ func (c *Core) judge(tx Tx, r *sessionRecord) (standing, error) {
 		}
 	}
 	c.cache.recall(r)
+	c.bound(r)
 	return c.standing(r.life(), c.rule(), c.now()), nil
 }
 

@@ -17,6 +17,7 @@ type Proof struct {
 	Slot    string
 	Contact string // id of the contact, or its value
 	Handle  string
+	Pair    string // with a Token: the digits that bind it to who waits for it
 
 	Fingerprint *Fingerprint   // the device at verification, nil for unknown
 	Match       FingerprintUse // what must be the same as when it was asked for
@@ -43,6 +44,7 @@ type Proved struct {
 	// that is not the person's any more is Unknown.
 	Verdict   Verdict
 	TriesLeft int    // with Wrong
+	Paired    bool   // a link that needs Proof.Pair
 	Method    string // "code" or "link"
 	Person    Person
 	Contact   Contact
@@ -102,7 +104,9 @@ func (t *proving) run() (Proved, error) {
 		return t.code()
 	}
 	if err == nil && v == Accepted {
-		v, err = t.consume("link")
+		if v, err = t.pair(); err == nil && v == Accepted {
+			v, err = t.consume("link")
+		}
 	}
 	if err != nil {
 		return Proved{}, err

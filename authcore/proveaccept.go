@@ -38,7 +38,7 @@ func (t *proving) accepted(v Verdict) (Proved, error) {
 		}
 		if stands == isLive && r.Subject == t.p.Subject {
 			r.gain(proof, lifetime, t.now)
-			out.Session = t.s.appSession(r, t.p)
+			out.Session = t.s.appSession(t.s.core.bound(r), t.p)
 			return out, t.s.core.saveAppSession(t.tx, r)
 		}
 	}
@@ -66,6 +66,9 @@ func (t *proving) view(v Verdict) Proved {
 	out := Proved{Verdict: v, Method: "code", Person: t.p.view(), Challenge: t.c.ID, Note: a.Note}
 	if a.Link {
 		out.Method = "link"
+	}
+	if a.Paired {
+		out.Paired, out.TriesLeft = true, a.PairTries
 	}
 	if c, ok := out.Person.Contact(a.Contact); ok {
 		out.Contact = c

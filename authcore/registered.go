@@ -73,6 +73,13 @@ func (r Redirects) Allows(use RedirectUse, rawURL string) bool {
 	return false
 }
 
+// Fixed tells whether rawURL itself is registered for use: no wildcard leaves
+// part of it to whoever names it.
+func (r Redirects) Fixed(use RedirectUse, rawURL string) bool {
+	t, ok := parseTarget(rawURL)
+	return ok && slices.ContainsFunc(r.byUse[use], func(one registered) bool { return !one.wild && one.matches(t) })
+}
+
 // Default returns the default URL of use, or "".
 func (r Redirects) Default(use RedirectUse) string {
 	for _, one := range r.byUse[use] {
