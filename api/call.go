@@ -22,9 +22,13 @@ type Call struct {
 	W       http.ResponseWriter
 	R       *http.Request
 	Service *authcore.Service
-	Caller  authcore.Caller // set by Authenticate
+	Holder  Holder               // what the call shows
+	Caller  authcore.Caller      // whose it is, unless Holder is Nobody
+	Session *authcore.AppSession // with Holder Session, where the dialect reads it
 
 	params map[string]string
+	rights Right
+	sent   *[]byte // the body, once it was read
 }
 
 // Param returns the part of the path that stands for {name} in the route.
@@ -111,6 +115,9 @@ func (c *Call) mediaType() (string, error) {
 }
 
 func (c *Call) body() ([]byte, error) {
+	if c.sent != nil {
+		return *c.sent, nil
+	}
 	if c.R.Body == nil {
 		return nil, nil
 	}
@@ -123,6 +130,7 @@ func (c *Call) body() ([]byte, error) {
 	if err != nil {
 		return nil, Refuse(http.StatusBadRequest, CodeMalformed, "The body ended too early.")
 	}
+	c.sent = &data
 	return data, nil
 }
 
@@ -144,42 +152,42 @@ func (c *Call) Answer(status int, v any) error {
 }
 
 // Authenticate finds out whose key the request carries, as Authorization:
-// Bearer, and counts the call for it. A publishable key is refused unless
-// publishable is set. The error is a *Refusal.
-func (c *Call) Authenticate(dialect string, rate authcore.Rate, publishable bool) error {
+// Bearer, and counts the call for it. Without that header it is Nobody. The
+// error is a *Refusal.
+func (c *Call) Authenticate(dialect string, rate authcore.Rate) (Holder, error) {
 	values := c.R.Header.Values("Authorization")
 	if len(values) > 1 {
-		return errTwoKeys
+		return Nobody, errTwoKeys
 	}
 	if len(values) == 0 {
-		return errNoKey
+		return Nobody, nil
 	}
 	scheme, key, _ := strings.Cut(values[0], " ")
 	if !strings.EqualFold(scheme, "Bearer") {
-		return errNoKey
+		return Nobody, errNoKey
 	}
-	return c.Identify(dialect, strings.TrimSpace(key), rate, publishable)
+	return c.Identify(dialect, strings.TrimSpace(key), rate)
 }
 
 // Identify is Authenticate for a key that came in another way. Unknown keys
 // count for the client, so that trying keys is bounded too.
-func (c *Call) Identify(dialect, key string, rate authcore.Rate, publishable bool) error {
+func (c *Call) Identify(dialect, key string, rate authcore.Rate) (Holder, error) {
 	caller, ok := c.Service.Apps().Caller(key)
 	if !ok {
 		if err := c.Spend(c.Service.CountClient(dialect+" unknown key", c.Client)); err != nil {
-			return err
+			return Nobody, err
 		}
-		return errBadKey
+		return Nobody, errBadKey
 	}
 	c.Service.Core().UseKey(caller.Key)
 	if err := c.Count(dialect+" key "+caller.Key.ID(), rate); err != nil {
-		return err
-	}
-	if caller.Key.Publishable && !publishable {
-		return errWrongKind
+		return Nobody, err
 	}
 	c.Caller = caller
-	return nil
+	if caller.Key.Publishable {
+		return Publishable, nil
+	}
+	return Secret, nil
 }
 
 // Count counts the call for name, tells what is left in X-RateLimit-*, and

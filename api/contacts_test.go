@@ -41,7 +41,7 @@ func newContacts(t *testing.T) *contacts {
 		if err != nil {
 			t.Fatal(err)
 		}
-		h.App.Callbacks, h.App.Organizations = callbacks, true
+		h.App.Callbacks, h.App.Organizations, h.App.AutoVerify = callbacks, true, true
 		for _, use := range []authcore.RedirectUse{authcore.RedirectLogin, authcore.RedirectRegistration, authcore.RedirectInvite} {
 			if err := h.App.Redirects.Add(use, "https://app.example.com/authenticate"); err != nil {
 				t.Fatal(err)
@@ -273,18 +273,18 @@ var kinds = map[string]func(w *contacts) sent{
 		}}
 	},
 	"Streambird hosted page": func(w *contacts) sent {
-		poll := w.hosted()
+		poll, digits := w.hosted()
 		path := "/v1/auth/magic_links/hosted/shop?token=" + w.mailedToken()
 		return sent{sentTo, func() (bool, string) {
 			page := w.Do("GET", path, nil)
-			a := w.Do("POST", path, url.Values{}, "Sec-Fetch-Site", "same-origin")
+			a := w.Do("POST", path, digits, "Sec-Fetch-Site", "same-origin")
 			waited := w.key("POST", "/v1/auth/magic_links/email/login_status", poll)
 			return a.Status == 200 || waited.Status == 200, page.Text + a.Text + waited.Text
 		}}
 	},
 	"Streambird poll token of a link that was followed": func(w *contacts) sent {
-		poll := w.hosted()
-		if a := w.Do("POST", "/v1/auth/magic_links/hosted/shop?token="+w.mailedToken(), url.Values{}, "Sec-Fetch-Site", "same-origin"); a.Status != 200 {
+		poll, digits := w.hosted()
+		if a := w.Do("POST", "/v1/auth/magic_links/hosted/shop?token="+w.mailedToken(), digits, "Sec-Fetch-Site", "same-origin"); a.Status != 200 {
 			w.T.Fatal(a.Status, a.Text)
 		}
 		return sent{sentTo, func() (bool, string) {
@@ -353,10 +353,11 @@ func (w *contacts) streambirdCode(to, id, code string) sent {
 	}}
 }
 
-// hosted asks for a link to a page of ours, and returns what to wait with.
-func (w *contacts) hosted() object {
+// hosted asks for a link to a page of ours, and returns what to wait with and
+// what to type there.
+func (w *contacts) hosted() (object, url.Values) {
 	a := w.ok("POST", "/v1/auth/magic_links/email/login_or_create", object{"email": sentTo, "auto_verify": true})
-	return object{"email_id": a.String("email_id"), "request_origin_token": a.String("request_origin_token")}
+	return object{"email_id": a.String("email_id"), "request_origin_token": a.String("request_origin_token")}, url.Values{"digits": {a.String("verification_digits")}}
 }
 
 func (w *contacts) linkCode(to string, code func() string) sent {

@@ -25,19 +25,21 @@ func Refuse(status int, code, message string) *Refusal {
 
 // The refusals that every dialect has. Codes are left to the dialect.
 var (
-	errNoKey     = Refuse(http.StatusUnauthorized, CodeUnauthorized, "No API key: send Authorization: Bearer <key>.")
-	errBadKey    = Refuse(http.StatusUnauthorized, CodeUnauthorized, "This API key is not known.")
-	errTwoKeys   = Refuse(http.StatusUnauthorized, CodeUnauthorized, "More than one Authorization header: send one.")
-	errWrongKind = Refuse(http.StatusForbidden, CodeForbidden, "This call needs a secret key; a publishable one may not make it.")
-	errTooMany   = Refuse(http.StatusTooManyRequests, CodeTooMany, "Too many requests. Wait until the time in X-RateLimit-Reset.")
-	errLarge     = Refuse(http.StatusRequestEntityTooLarge, CodeMalformed, "The body is too large: at most 64 KiB are read.")
-	errMedia     = Refuse(http.StatusUnsupportedMediaType, CodeMalformed, "Send the body with Content-Type: application/json and without Content-Encoding.")
-	errJSON      = Refuse(http.StatusBadRequest, CodeMalformed, "The body is not one JSON object in UTF-8.")
-	errTwice     = Refuse(http.StatusBadRequest, CodeMalformed, "A name stands twice in the JSON body.")
-	errDeep      = Refuse(http.StatusBadRequest, CodeMalformed, "The JSON body is nested too deeply.")
-	errOutage    = &Refusal{Status: http.StatusServiceUnavailable, Code: CodeUnavailable, Message: "Sign-in is not available for a moment. Try again.", RetryAfter: 5 * time.Second}
-	errNotFound  = Refuse(http.StatusNotFound, CodeNotFound, "There is no such path. The document at "+documents+" lists all.")
-	errMethod    = Refuse(http.StatusMethodNotAllowed, CodeMethod, "This path does not take this method.")
+	errNoKey       = Refuse(http.StatusUnauthorized, CodeUnauthorized, "No API key: send Authorization: Bearer <key>.")
+	errBadKey      = Refuse(http.StatusUnauthorized, CodeUnauthorized, "This API key is not known.")
+	errTwoKeys     = Refuse(http.StatusUnauthorized, CodeUnauthorized, "More than one Authorization header: send one.")
+	errWrongKind   = Refuse(http.StatusForbidden, CodeForbidden, "This call needs a secret key; a publishable one may not make it.")
+	errSecretKind  = Refuse(http.StatusUnauthorized, CodeUnauthorized, "This call takes a publishable key. This is a secret one: if it stood in a URL or a page, replace it.")
+	errSessionKind = Refuse(http.StatusForbidden, CodeForbidden, "This call needs an API key; a session token may not make it.")
+	errTooMany     = Refuse(http.StatusTooManyRequests, CodeTooMany, "Too many requests. Wait until the time in X-RateLimit-Reset.")
+	errLarge       = Refuse(http.StatusRequestEntityTooLarge, CodeMalformed, "The body is too large: at most 64 KiB are read.")
+	errMedia       = Refuse(http.StatusUnsupportedMediaType, CodeMalformed, "Send the body with Content-Type: application/json and without Content-Encoding.")
+	errJSON        = Refuse(http.StatusBadRequest, CodeMalformed, "The body is not one JSON object in UTF-8.")
+	errTwice       = Refuse(http.StatusBadRequest, CodeMalformed, "A name stands twice in the JSON body.")
+	errDeep        = Refuse(http.StatusBadRequest, CodeMalformed, "The JSON body is nested too deeply.")
+	errOutage      = &Refusal{Status: http.StatusServiceUnavailable, Code: CodeUnavailable, Message: "Sign-in is not available for a moment. Try again.", RetryAfter: 5 * time.Second}
+	errNotFound    = Refuse(http.StatusNotFound, CodeNotFound, "There is no such path. The document at "+documents+" lists all.")
+	errMethod      = Refuse(http.StatusMethodNotAllowed, CodeMethod, "This path does not take this method.")
 )
 
 // Codes of the refusals above, for dialects to translate.
@@ -52,6 +54,11 @@ const (
 	CodeMethod       = "method_not_allowed"
 	CodeMailDown     = "mail_down"
 )
+
+// NeedsSecret is the refusal of what a call may do with a secret key alone.
+func NeedsSecret(what string) *Refusal {
+	return Refuse(http.StatusForbidden, CodeForbidden, what+" needs a secret key.")
+}
 
 // Missing is the refusal of a call without a field that it needs.
 func Missing(field string) *Refusal {

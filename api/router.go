@@ -20,6 +20,8 @@ type Router struct {
 	// Fail answers a refusal in the shape of the dialect. Status, Retry-After
 	// and what Router sets are its to keep: it writes with Call.Answer.
 	Fail func(*Call, *Refusal) error
+	// Shown finds out what a call shows; nil: no route looks at keys.
+	Shown Shown
 	// Roots are what paths of the dialect alone begin with.
 	Roots []string
 
@@ -29,19 +31,33 @@ type Router struct {
 type path struct {
 	segments []string // "{name}" stands for any one
 	braces   int
-	methods  map[string]Route
+	methods  map[string]ruled
 }
 
-// On adds a route. pattern is a path like /v1/apps/{appId}/auth; a segment in
+// ruled is a route with its row of the table of rights.
+type ruled struct {
+	route  Route
+	rights Rights
+}
+
+// On adds a route, which must have its row in the table of rights. pattern is a path like /v1/apps/{appId}/auth; a segment in
 // braces stands for any one segment. GET routes also answer HEAD.
-func (rt *Router) On(method, pattern string, route Route) {
+func (rt *Router) On(method, pattern string, route Route) { rt.OnLike(method, pattern, pattern, route) }
+
+// OnLike is On for a path that a setting has made: like is its pattern in the
+// table.
+func (rt *Router) OnLike(method, pattern, like string, route Route) {
+	rights, known := RightsOf(method, like)
+	if !known {
+		panic("api: " + method + " " + like + " has no row in the table of rights")
+	}
 	segments := strings.Split(strings.Trim(pattern, "/"), "/")
 	i := slices.IndexFunc(rt.paths, func(p *path) bool { return slices.Equal(p.segments, segments) })
 	if i < 0 {
-		rt.paths = append(rt.paths, &path{segments, strings.Count(pattern, "{"), map[string]Route{}})
+		rt.paths = append(rt.paths, &path{segments, strings.Count(pattern, "{"), map[string]ruled{}})
 		i = len(rt.paths) - 1
 	}
-	rt.paths[i].methods[method] = route
+	rt.paths[i].methods[method] = ruled{route, rights}
 }
 
 // Knows tells whether path has a route.
@@ -58,16 +74,20 @@ func (rt *Router) Serve(w http.ResponseWriter, r *http.Request, v Visit) bool {
 		return false
 	}
 	c := &Call{Visit: v, W: w, R: r, Service: rt.Service, params: p.params(segments)}
-	route := p.methods[r.Method]
-	if route == nil && r.Method == http.MethodHead {
-		route = p.methods[http.MethodGet]
+	found, ok := p.methods[r.Method]
+	if !ok && r.Method == http.MethodHead {
+		found, ok = p.methods[http.MethodGet]
 	}
-	if route == nil {
+	if !ok {
 		w.Header().Set("Allow", p.allow())
 		rt.fail(c, errMethod)
 		return true
 	}
-	if err := route(c); err != nil {
+	err := c.admit(found.rights, rt.Shown)
+	if err == nil {
+		err = found.route(c)
+	}
+	if err != nil {
 		rt.fail(c, err)
 	}
 	return true

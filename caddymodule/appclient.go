@@ -36,11 +36,16 @@ type AppClient struct {
 	Redirects map[string][]string `json:"redirects,omitempty"`
 	// VerificationURL is where links in mails point. Default: at the API.
 	VerificationURL string `json:"verification_url,omitempty"`
-	// LinkLifetime and SessionLifetime replace the dialect's defaults.
+	// LinkLifetime and SessionLifetime replace the dialect's defaults. No session
+	// of the app lives longer than SessionLifetime, whatever a call asks for.
 	LinkLifetime    caddy.Duration `json:"link_lifetime,omitempty"`
 	SessionLifetime caddy.Duration `json:"session_lifetime,omitempty"`
 	// AutoCreate makes a customer of an unknown address. Default: false.
 	AutoCreate bool `json:"auto_create,omitempty"`
+	// AutoVerify lets calls ask for links that lead to a page of ours, where two
+	// digits that are shown where the sign-in began are typed, and that sign in
+	// there. Default: false.
+	AutoVerify bool `json:"auto_verify,omitempty"`
 	// Organizations lets customers have organizations. Default: false.
 	Organizations bool `json:"organizations,omitempty"`
 	// Profile lets the app read name and city after a sign-in. Default: false.
@@ -87,7 +92,7 @@ func (a *App) apiApps(expand func(option, value string) (string, error)) (*authc
 func (c *AppClient) app(expand func(option, value string) (string, error)) (*authcore.App, error) {
 	app := &authcore.App{
 		ID: c.ID, Name: c.Name, LinkLifetime: time.Duration(c.LinkLifetime), SessionLifetime: time.Duration(c.SessionLifetime),
-		AutoCreate: c.AutoCreate, Organizations: c.Organizations, Profile: c.Profile,
+		AutoCreate: c.AutoCreate, AutoVerify: c.AutoVerify, Organizations: c.Organizations, Profile: c.Profile,
 	}
 	for _, read := range []func(*authcore.App) error{c.readURLs, c.readFingerprint, c.readPlans, c.checkLifetimes} {
 		if err := read(app); err != nil {

@@ -21,6 +21,7 @@ import (
 //	    link_lifetime    <duration>
 //	    session_lifetime <duration>
 //	    auto_create      on|off
+//	    auto_verify      on|off
 //	    organizations    on|off
 //	    profile          on|off
 //	    fingerprint      [ip] [user_agent]
@@ -80,6 +81,7 @@ var appWords = words[*AppClient]{
 			return err
 		}},
 		{"auto_create", func(c *AppClient, d *caddyfile.Dispenser) error { return switched(d, &c.AutoCreate) }},
+		{"auto_verify", func(c *AppClient, d *caddyfile.Dispenser) error { return switched(d, &c.AutoVerify) }},
 		{"organizations", func(c *AppClient, d *caddyfile.Dispenser) error { return switched(d, &c.Organizations) }},
 		{"profile", func(c *AppClient, d *caddyfile.Dispenser) error { return switched(d, &c.Profile) }},
 		{"fingerprint", func(c *AppClient, d *caddyfile.Dispenser) error {

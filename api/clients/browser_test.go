@@ -89,14 +89,14 @@ func TestScriptInABrowser(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		h.App.Origins = []authcore.Origin{origin}
+		h.App.Origins, h.App.AutoVerify = []authcore.Origin{origin}, true
 	})
 	b := open(t, app.URL)
 	if in := b.call("client.sessions.isLoggedIn()")["value"]; in != false {
 		t.Errorf("before anything happened somebody is signed in: %v", in)
 	}
-	b.eval(`(window.waiting = client.magicLinks.loginOrCreate("alice@example.com")) && "asked"`)
-	press(t, h, nextMail(t, h, 0).Link)
+	b.eval(`(window.waiting = client.magicLinks.loginOrCreate("alice@example.com", d => window.digits = d)) && "asked"`)
+	press(t, h, nextMail(t, h, 0).Link, b.eval("window.digits"))
 	session, _ := b.call("window.waiting")["value"].(map[string]any)
 	if token, _ := session["sessionToken"].(string); len(token) != 64 || session["sessionJwt"] == "" {
 		t.Fatalf("session %v", session)
@@ -104,9 +104,12 @@ func TestScriptInABrowser(t *testing.T) {
 	if in := b.call("client.sessions.isLoggedIn()")["value"]; in != true {
 		t.Errorf("after the link was used nobody is signed in: %v", in)
 	}
-	verified, _ := b.call("client.sessions.verify({sessionExpiresIn: 60})")["value"].(map[string]any)
+	verified, _ := b.call("client.sessions.verify()")["value"].(map[string]any)
 	if verified["sessionToken"] != session["sessionToken"] {
 		t.Errorf("verified %v", verified)
+	}
+	if refused := b.call("client.sessions.verify({sessionExpiresIn: 60})"); refused["status"] != 403.0 {
+		t.Errorf("a page extends its session: %v", refused)
 	}
 	b.call(`client.users.update({firstName: "Alice"})`)
 	user, _ := b.call("client.users.getCurrentUser()")["value"].(map[string]any)
@@ -139,7 +142,12 @@ func fill(b *tab, h *apitest.House) {
 	b.eval(`client.init({elementId: "login", enabledProducts: ["emailMagicLink"], callbacks: {onSuccess: d => document.title = d.eventType, onError: d => document.title = d.eventData.message}}) ?? "shown"`)
 	b.eval(`document.querySelector("#login input").value = "carol@example.com"`)
 	b.eval(`document.querySelector("#login button").click() ?? "pressed"`)
-	press(b.T, h, nextMail(b.T, h, 2).Link)
+	link := nextMail(b.T, h, 2).Link
+	var digits string
+	for end := time.Now().Add(patience); digits == "" && time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		digits = b.eval(`(document.querySelector("#login").innerText.match(/type (\d\d) there/) ?? ["", ""])[1]`)
+	}
+	press(b.T, h, link, digits)
 	for end := time.Now().Add(patience); b.eval("document.title") != "EVENT_SUCCESS"; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
 			b.Fatalf("the form: %s", b.eval(`document.title + ": " + document.querySelector("#login").innerText`))
@@ -147,14 +155,15 @@ func fill(b *tab, h *apitest.House) {
 	}
 }
 
-// press does what a person does with the link of a mail.
-func press(t *testing.T, h *apitest.House, link string) {
+// press does what a person does with the link of a mail and the digits that the
+// page shows.
+func press(t *testing.T, h *apitest.House, link, digits string) {
 	t.Helper()
 	u, err := url.Parse(link)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a := h.Do("POST", u.Path+"?"+u.RawQuery, ""); a.Status != 200 {
+	if a := h.Do("POST", u.Path+"?"+u.RawQuery, url.Values{"digits": {digits}}); a.Status != 200 {
 		t.Fatalf("%d %s", a.Status, a.Text)
 	}
 }

@@ -39,7 +39,7 @@ var (
 // New makes the dialect.
 func New(c Config) *API {
 	a := &API{service: c.Service}
-	a.router = api.Router{Service: c.Service, Log: c.Log, Fail: fail, Roots: []string{"/api/"}}
+	a.router = api.Router{Service: c.Service, Log: c.Log, Fail: fail, Shown: shown, Roots: []string{"/api/"}}
 	for _, path := range []string{"/api/lookup-email", "/lookup"} {
 		a.router.On(http.MethodGet, path, a.lookup)
 		a.router.On(http.MethodPost, path, a.lookup)

@@ -18,28 +18,30 @@ type lookupAnswer struct {
 	Phone  any  `json:"redacted_phone_number"`
 }
 
+// shown reads the key of a lookup.
+func shown(c *api.Call, _ api.Rights) (api.Holder, error) {
+	c.AllowOrigin()
+	in, err := lookupFields(c)
+	if err != nil {
+		return api.Nobody, err
+	}
+	// One client's calls count first: all visitors share the key, and none may use
+	// it up for the others.
+	if client := c.Service.CountClient(name+" lookup", c.Client); client.Over {
+		return api.Nobody, c.Spend(client)
+	}
+	return c.Identify(name, in.String("STRIPE_PUBLIC_KEY"), perKey)
+}
+
 // lookup tells whether an address is known. Whoever holds a publishable key can
 // ask about any address: that is what the call is for, so it is limited for
 // each key and each client.
 func (a *API) lookup(c *api.Call) error {
-	c.AllowOrigin()
 	in, err := lookupFields(c)
 	if err != nil {
 		return err
 	}
-	// One client's calls count first: all visitors share the key, and none may use
-	// it up for the others.
-	client := a.service.CountClient(name+" lookup", c.Client)
-	if client.Over {
-		return c.Spend(client)
-	}
 	key := in.String("STRIPE_PUBLIC_KEY")
-	if err := c.Identify(name, key, perKey, true); err != nil {
-		return err
-	}
-	if !c.Caller.Key.Publishable {
-		return api.Refuse(http.StatusUnauthorized, api.CodeUnauthorized, "STRIPE_PUBLIC_KEY must be a publishable key. This is a secret one: it has been in a URL now, so replace it.")
-	}
 	address, err := addressOf(in)
 	if err != nil {
 		return err

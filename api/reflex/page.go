@@ -52,7 +52,7 @@ func (a *API) confirm(c *api.Call) error {
 	if proved.Session == nil {
 		return failed(c, http.StatusForbidden)
 	}
-	setCookie(c, proved.Session.Token, int(a.options.SessionLifetime/time.Second))
+	setCookie(c, proved.Session.Token, int(proved.Session.Expires.Sub(a.service.Now())/time.Second))
 	redir := in.String("redir")
 	if redir == "" {
 		return c.ShowPage(http.StatusOK, api.Page{Title: "Login successful!", Text: []string{"You can close this window."}})

@@ -45,14 +45,14 @@ func New(c Config) *API {
 	for _, app := range c.Service.Apps().All() {
 		a.callers = append(a.callers, authcore.Caller{App: app}, authcore.Caller{App: app, Key: authcore.AppKey{Test: true}})
 	}
-	a.router = api.Router{Service: c.Service, Log: c.Log, Fail: fail, Roots: []string{"/reflex/"}}
+	a.router = api.Router{Service: c.Service, Log: c.Log, Fail: fail, Shown: shown, Roots: []string{"/reflex/"}}
 	a.router.On(http.MethodPost, "/reflex/otp", a.generate)
 	a.router.On(http.MethodPost, "/reflex/validate", a.validate)
 	a.router.On(http.MethodGet, "/reflex/session", a.session)
 	a.router.On(http.MethodPost, "/reflex/logout", a.logout)
 	a.router.On(http.MethodGet, "/reflex/persistent-id", a.persistentID)
-	a.router.On(http.MethodGet, a.options.Route, a.page)
-	a.router.On(http.MethodPost, a.options.Route, a.confirm)
+	a.router.OnLike(http.MethodGet, a.options.Route, defaultRoute, a.page)
+	a.router.OnLike(http.MethodPost, a.options.Route, defaultRoute, a.confirm)
 	return a
 }
 

@@ -8,14 +8,31 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 )
 
+// shown reads a key, or whether there is the token of a session: what that is
+// worth, the call looks up.
+func shown(c *api.Call, rights api.Rights) (api.Holder, error) {
+	if rights.Session == 0 {
+		return c.Authenticate(name, perKey)
+	}
+	if tokenOf(c) == "" {
+		return api.Nobody, nil
+	}
+	return api.Session, nil
+}
+
+// tokenOf is the session token that a request brings, "" for none.
+func tokenOf(c *api.Call) string {
+	if token := c.Bearer(); token != "" {
+		return token
+	}
+	return cookieOf(c)
+}
+
 // validate turns a one-time password into a session token. With a key only
 // that app's passwords count, and the app may say how long the session lives.
 func (a *API) validate(c *api.Call) error {
 	proof := authcore.Proof{Among: a.callers}
-	if c.R.Header.Get("Authorization") != "" {
-		if err := c.Authenticate(name, perKey, true); err != nil {
-			return err
-		}
+	if c.Holder != api.Nobody {
 		proof = authcore.Proof{Caller: c.Caller}
 	}
 	in, err := c.JSON()
@@ -33,8 +50,8 @@ func (a *API) validate(c *api.Call) error {
 		if life, ok = lifetime(in.Number("session_expiration_seconds", 0)); !ok {
 			return api.Malformed("session_expiration_seconds", "a number of seconds above 0")
 		}
-		if c.Caller.App == nil || c.Caller.Key.Publishable {
-			return api.Refuse(http.StatusForbidden, api.CodeForbidden, "session_expiration_seconds needs a secret key.")
+		if !c.May(api.Extends) {
+			return api.NeedsSecret("session_expiration_seconds")
 		}
 	}
 	if err := in.Err(); err != nil {
@@ -63,11 +80,7 @@ func (a *API) prove(c *api.Call, proof authcore.Proof, address authcore.Address,
 // live returns the session that a request's token stands for, nil for none. It
 // is looked up on every call.
 func (a *API) live(c *api.Call) (*authcore.AppSession, error) {
-	token := c.Bearer()
-	if token == "" {
-		token = cookieOf(c)
-	}
-	s, v, err := a.service.AppSessionOfAny(c.R.Context(), token)
+	s, v, err := a.service.AppSessionOfAny(c.R.Context(), tokenOf(c))
 	if err != nil || v != authcore.Accepted || s.Note != name || s.Address.IsZero() {
 		return nil, err
 	}

@@ -48,15 +48,8 @@ func (a *API) entitled(c *api.Call) (*authcore.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	if isJWT(c.Bearer()) {
-		s, err := a.session(c)
-		if err != nil {
-			return nil, err
-		}
+	if s := c.Session; s != nil {
 		return a.planOf(c.R.Context(), c.Caller.App, &s.Person, s.Org)
-	}
-	if err := a.key(c); err != nil {
-		return nil, err
 	}
 	id, org := q.Need("customerId"), q.String("organizationId")
 	if err := q.Err(); err != nil {

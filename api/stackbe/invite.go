@@ -48,7 +48,7 @@ func (a *API) invite(c *api.Call) error {
 // sendInvite stores the invitation and mails its link, which signs the invited
 // in and makes them a member.
 func (a *API) sendInvite(c *api.Call, status int, org *authcore.Organization, by string, to authcore.Address, role authcore.Role, callback string) error {
-	callback, err := callbackFor(c.Caller.App, callback, false)
+	callback, err := callbackFor(c, callback, false)
 	if err != nil {
 		return err
 	}
@@ -137,10 +137,7 @@ var errNoInvite = api.Refuse(http.StatusNotFound, codeNotFound, "Invite not foun
 // acceptInvite makes the session's person a member. Who became one by the link
 // in the mail, which is the same invitation, is told so.
 func (a *API) acceptInvite(c *api.Call) error {
-	s, err := a.session(c)
-	if err != nil {
-		return err
-	}
+	s := c.Session
 	if err := organizationsOn(c.Caller.App); err != nil {
 		return err
 	}

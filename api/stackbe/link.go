@@ -1,6 +1,7 @@
 package stackbe
 
 import (
+	"cmp"
 	"net/http"
 	"strings"
 	"time"
@@ -18,9 +19,6 @@ const (
 
 // sendLink mails a magic link.
 func (a *API) sendLink(c *api.Call) error {
-	if err := a.key(c); err != nil {
-		return err
-	}
 	o, err := c.JSON()
 	if err != nil {
 		return err
@@ -33,7 +31,7 @@ func (a *API) sendLink(c *api.Call) error {
 	if err != nil {
 		return err
 	}
-	if callback, err = callbackFor(c.Caller.App, callback, dev); err != nil {
+	if callback, err = callbackFor(c, callback, dev); err != nil {
 		return err
 	}
 	terms := linkTerms(c, callback)
@@ -64,17 +62,21 @@ func refuseAsk(asked authcore.Asked) error {
 }
 
 // callbackFor chooses where the link leads in the end: what the caller says
-// comes before what is configured.
-func callbackFor(app *authcore.App, callback string, dev bool) (string, error) {
-	if callback == "" {
-		choices := []string{app.Callbacks.Default(), app.DevCallback}
-		if dev {
-			choices = []string{app.DevCallback, app.Callbacks.Default()}
-		}
-		if callback = choices[0]; callback == "" {
-			callback = choices[1]
-		}
+// comes before what is configured. Who may not choose is left with the default:
+// a customer who names a host of their own under a pattern like
+// https://*.vercel.app/* would get the session of whoever they write to.
+func callbackFor(c *api.Call, callback string, dev bool) (string, error) {
+	app := c.Caller.App
+	choices := []string{app.Callbacks.Default(), app.DevCallback}
+	if dev {
+		choices = []string{app.DevCallback, app.Callbacks.Default()}
 	}
+	def := cmp.Or(choices...)
+	if callback != "" && callback != def && !c.May(api.Leads) {
+		return "", &api.Refusal{Status: http.StatusForbidden, Code: codeUnauthorized, Field: "redirectUrl",
+			Message: "redirectUrl needs an API key; with a session token links lead to the app's default callback URL."}
+	}
+	callback = cmp.Or(callback, def)
 	if callback == "" {
 		return "", &api.Refusal{Status: http.StatusBadRequest, Code: codeMissing, Field: "redirectUrl",
 			Message: "redirectUrl is missing, and the app has no default callback URL."}

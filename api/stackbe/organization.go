@@ -33,17 +33,9 @@ func organizationsOn(app *authcore.App) error {
 	return api.Refuse(http.StatusForbidden, codeFeature, "Organizations are not enabled for this app.")
 }
 
-// either takes an API key or a session token. With a key the session is nil.
-func (a *API) either(c *api.Call) (s *authcore.AppSession, err error) {
-	if isJWT(c.Bearer()) {
-		s, err = a.session(c)
-	} else {
-		err = a.key(c)
-	}
-	if err == nil {
-		err = organizationsOn(c.Caller.App)
-	}
-	return s, err
+// either is the session that the call is made with, nil for an API key.
+func (a *API) either(c *api.Call) (*authcore.AppSession, error) {
+	return c.Session, organizationsOn(c.Caller.App)
 }
 
 // by is the subject on whose behalf a call is made, "" for the app's own.

@@ -3,6 +3,7 @@ package stackbe_test
 import (
 	"encoding/json"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -207,6 +208,27 @@ func TestInvites(t *testing.T) {
 		w.call("PATCH", orgs+"/"+org+"/members/"+b, object{"role": "admin"}, owner)
 		invite(t, plain, "by.admin@example.com")
 		refused(t, w.call("POST", invites, object{"email": carol, "role": "owner"}, plain), 403, "UNAUTHORIZED")
+	})
+	t.Run("a customer chooses no host for others", func(t *testing.T) {
+		// Allowed by https://*.vercel.app/*, and anybody can have a host there.
+		evil := object{"email": "victim@example.com", "role": "member", "redirectUrl": "https://evil.vercel.app/"}
+		before := len(w.Mail.Sent())
+		refused(t, w.call("POST", invites, evil, owner), 403, "UNAUTHORIZED")
+		evil["redirectUrl"] = "http://localhost:3000/"
+		refused(t, w.call("POST", invites, evil, owner), 403, "UNAUTHORIZED")
+		if n := len(w.Mail.Sent()); n != before {
+			t.Errorf("%d mails were sent", n-before)
+		}
+		if waiting := list(t, w.call("GET", invites, nil, owner)); slices.ContainsFunc(waiting, func(i object) bool { return i["email"] == "victim@example.com" }) {
+			t.Error("a refused invitation waits")
+		}
+		w.Sleep(time.Minute)
+		evil["redirectUrl"] = callback
+		id := want(t, w.call("POST", invites, evil, owner), 201).String("id")
+		w.Sleep(time.Minute)
+		refused(t, w.call("POST", invites+"/"+id+"/resend", object{"redirectUrl": "https://evil.vercel.app/"}, owner), 403, "UNAUTHORIZED")
+		w.Sleep(time.Minute)
+		want(t, w.post(invites, object{"email": "preview@example.com", "role": "member", "redirectUrl": "https://preview.vercel.app/"}), 201)
 	})
 	t.Run("STACKBE-81 STACKBE-82 STACKBE-83", func(t *testing.T) {
 		id := invite(t, owner, carol)

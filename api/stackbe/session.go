@@ -91,24 +91,25 @@ func (a *API) sessionOf(ctx context.Context, token, app string) (*authcore.AppSe
 
 // session finds out whose session token the call carries, and counts the call
 // for it. On paths of an app it must be one of that app's.
-func (a *API) session(c *api.Call) (*authcore.AppSession, error) {
+func (a *API) session(c *api.Call) error {
 	id := c.Param("appId")
 	if id != "" {
 		if _, err := a.app(c); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	token := c.Bearer()
 	if token == "" {
-		return nil, errNoSession
+		return errNoSession
 	}
 	s, err := a.sessionOf(c.R.Context(), token, id)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	realm := s.Person.Realm
+	c.Session = s
 	c.Caller = authcore.Caller{App: a.service.Apps().Find(realm.App), Key: authcore.AppKey{Test: realm.Test}}
-	return s, c.Count(name+" session "+s.ID, perSession)
+	return c.Count(name+" session "+s.ID, perSession)
 }
 
 // sessionView is what is told about a session: nested as the original's
@@ -146,11 +147,7 @@ func (a *API) view(ctx context.Context, s *authcore.AppSession) (sessionView, er
 }
 
 func (a *API) getSession(c *api.Call) error {
-	s, err := a.session(c)
-	if err != nil {
-		return err
-	}
-	view, err := a.view(c.R.Context(), s)
+	view, err := a.view(c.R.Context(), c.Session)
 	if err != nil {
 		return err
 	}
@@ -160,10 +157,7 @@ func (a *API) getSession(c *api.Call) error {
 // switchOrganization makes a session that acts for an organization. The old one
 // goes on as it is.
 func (a *API) switchOrganization(c *api.Call) error {
-	old, err := a.session(c)
-	if err != nil {
-		return err
-	}
+	old := c.Session
 	if err := organizationsOn(c.Caller.App); err != nil {
 		return err
 	}

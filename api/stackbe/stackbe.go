@@ -40,7 +40,7 @@ const (
 // New makes the dialect.
 func New(c Config) *API {
 	a := &API{service: c.Service}
-	a.router = api.Router{Service: c.Service, Log: c.Log, Fail: fail, Roots: []string{"/v1/apps/", "/v1/customers/", "/v1/entitlements/", "/v1/subscriptions/", "/v1/tenants/"}}
+	a.router = api.Router{Service: c.Service, Log: c.Log, Fail: fail, Shown: a.shown, Roots: []string{"/v1/apps/", "/v1/customers/", "/v1/entitlements/", "/v1/subscriptions/", "/v1/tenants/"}}
 	a.router.On(http.MethodPost, "/auth/magic-link", a.sendLink)
 	a.router.On(http.MethodPost, "/v1/apps/{appId}/auth/magic-link", a.sendLink)
 	a.router.On(http.MethodPost, "/v1/apps/{appId}/auth/verify", a.verify)
@@ -54,10 +54,12 @@ func New(c Config) *API {
 	a.router.On(http.MethodGet, "/v1/entitlements", a.entitlements)
 	a.router.On(http.MethodGet, "/v1/entitlements/check/{feature}", a.checkEntitlement)
 	a.organizationRoutes("/v1/apps/{appId}/organizations")
-	for _, path := range []string{"/v1/subscriptions/current", "/v1/subscriptions/{id}/{action}", "/v1/tenants", "/v1/apps", "/v1/apps/{appId}/api-keys"} {
-		for _, method := range []string{http.MethodGet, http.MethodPost} {
-			a.router.On(method, path, a.unsupported)
-		}
+	a.router.On(http.MethodGet, "/v1/subscriptions/current", a.unsupported)
+	a.router.On(http.MethodPost, "/v1/subscriptions/{id}/{action}", a.unsupported)
+	a.router.On(http.MethodPost, "/v1/apps/{appId}/api-keys", a.unsupported)
+	for _, path := range []string{"/v1/tenants", "/v1/apps"} {
+		a.router.On(http.MethodGet, path, a.unsupported)
+		a.router.On(http.MethodPost, path, a.unsupported)
 	}
 	return a
 }
@@ -139,19 +141,20 @@ func countClient(c *api.Call) error {
 	return c.Count(name+" client "+c.Client.String(), perKey)
 }
 
-// key finds out whose API key the call carries. On paths of an app it must be
-// one of that app's.
-func (a *API) key(c *api.Call) error {
-	if err := c.Authenticate(name, perKey, false); err != nil {
-		return err
+// shown finds out whose API key or session token the call carries. On paths of
+// an app it must be one of that app's.
+func (a *API) shown(c *api.Call, rights api.Rights) (api.Holder, error) {
+	if isJWT(c.Bearer()) || rights.Secret == 0 {
+		return api.Session, a.session(c)
 	}
-	if id := c.Param("appId"); id != "" && id != c.Caller.App.ID {
+	holder, err := c.Authenticate(name, perKey)
+	if id := c.Param("appId"); err == nil && holder != api.Nobody && id != "" && id != c.Caller.App.ID {
 		if _, err := a.app(c); err != nil {
-			return err
+			return holder, err
 		}
-		return api.Refuse(http.StatusForbidden, codeUnauthorized, "This API key belongs to another app.")
+		return holder, api.Refuse(http.StatusForbidden, codeUnauthorized, "This API key belongs to another app.")
 	}
-	return nil
+	return holder, err
 }
 
 // app finds the app that the path names.
@@ -176,9 +179,6 @@ func email(text string) (authcore.Address, error) {
 func timestamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
 // unsupported answers the original's calls that this one does not have.
-func (a *API) unsupported(c *api.Call) error {
-	if err := a.key(c); err != nil {
-		return err
-	}
+func (a *API) unsupported(*api.Call) error {
 	return api.Refuse(http.StatusNotImplemented, "NOT_SUPPORTED", "Apps, keys and plans are kept in this server's configuration; subscriptions and tenants are not supported.")
 }

@@ -16,11 +16,11 @@ const inviteNote = "invite:"
 // with that session again, because some callbacks are handed one and verify
 // whatever they get.
 func (a *API) verify(c *api.Call) error {
-	if c.R.Header.Get("Authorization") == "" && isForm(c.R) {
+	if c.Holder == api.Nobody {
+		if !isForm(c.R) {
+			return errNoKey
+		}
 		return a.press(c)
-	}
-	if err := a.key(c); err != nil {
-		return err
 	}
 	o, err := c.JSON()
 	if err != nil {
@@ -93,6 +93,8 @@ var refusals = map[authcore.Verdict]*api.Refusal{
 	authcore.Expired: api.Refuse(http.StatusUnauthorized, codeTokenExpired, "Token has expired"),
 	authcore.Used:    api.Refuse(http.StatusUnauthorized, codeTokenUsed, "Token has already been used"),
 }
+
+var errNoKey = api.Refuse(http.StatusUnauthorized, codeUnauthorized, "No API key: send Authorization: Bearer <key>.")
 
 var errTokenInvalid = api.Refuse(http.StatusUnauthorized, codeTokenInvalid, "Token is invalid")
 

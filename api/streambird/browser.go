@@ -2,6 +2,7 @@ package streambird
 
 import (
 	_ "embed"
+	"fmt"
 	"net/http"
 	"slices"
 
@@ -9,31 +10,43 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 )
 
-// public adds a call that a page may make with a publishable key.
+// public adds a call that a page may make.
 func (a *API) public(path string, route api.Route) {
-	a.router.On(http.MethodOptions, root+path, a.preflight)
-	a.router.On(http.MethodPost, root+path, func(c *api.Call) error {
-		from := a.allowOrigin(c)
-		if err := a.authenticate(c); err != nil {
-			return err
-		}
-		if c.Caller.Key.Publishable && c.R.Header.Get("Origin") != "" && !isOriginOf(c.Caller.App, from) {
-			return api.Refuse(http.StatusForbidden, typeForbidden, "This origin is not one of the app's; add it to the app's configuration.")
-		}
-		return route(c)
-	})
+	a.on(http.MethodOptions, path, a.preflight)
+	a.on(http.MethodPost, path, route)
 }
 
-// authenticate takes keys of both kinds.
-func (a *API) authenticate(c *api.Call) error {
-	caller, _ := a.service.Apps().Caller(c.Bearer())
-	if !caller.Key.Publishable {
-		return c.Authenticate(name, perKey, true)
+// shown finds out whose key a call carries. Pages at the app's own origins may
+// read the answers to what they may ask for.
+func (a *API) shown(c *api.Call, rights api.Rights) (api.Holder, error) {
+	key := c.Bearer()
+	if c.R.Method == http.MethodGet && rights.Publishable != 0 && c.R.Header.Get("Authorization") == "" {
+		q, err := c.Query()
+		if err != nil {
+			return api.Nobody, err
+		}
+		if key = q.String("api_key"); q.Err() != nil {
+			return api.Nobody, q.Err()
+		}
+		if key != "" {
+			return c.Identify(name, key, perKey)
+		}
+	}
+	var from authcore.Origin
+	if page := c.R.Method == http.MethodPost && rights.Publishable != 0; page {
+		from = a.allowOrigin(c)
+	}
+	caller, _ := a.service.Apps().Caller(key)
+	if !caller.Key.Publishable || rights.Publishable == 0 {
+		return c.Authenticate(name, perKey)
 	}
 	if err := c.Count(name+" page "+caller.Key.ID()+" "+c.Client.String(), perKey); err != nil {
-		return err
+		return api.Nobody, err
 	}
-	return c.Authenticate(name, perShared, true)
+	if c.R.Method == http.MethodPost && c.R.Header.Get("Origin") != "" && !isOriginOf(caller.App, from) {
+		return api.Nobody, api.Refuse(http.StatusForbidden, typeForbidden, "This origin is not one of the app's; add it to the app's configuration.")
+	}
+	return c.Authenticate(name, perShared)
 }
 
 // allowOrigin lets the page at the request's origin read the answer, refusals
@@ -128,7 +141,7 @@ func (a *API) updateCurrentUser(c *api.Call) error {
 		return err
 	}
 	if o.Has("emails") || o.Has("phone_numbers") {
-		return api.Refuse(http.StatusForbidden, typeForbidden, "Attaching emails and phone_numbers needs a secret key.")
+		return api.NeedsSecret("Attaching emails and phone_numbers")
 	}
 	names := namesOf(o, s.Person.Names)
 	if err := o.Err(); err != nil {
@@ -162,13 +175,16 @@ func (a *API) hosted(c *api.Call) (caller authcore.Caller, token string, found a
 		return caller, "", found, err
 	}
 	caller, found, err = c.Clicked(app, token)
+	if found.Verdict == authcore.Accepted && !found.Paired {
+		found.Verdict = authcore.Unknown // a press here would sign in whoever waits
+	}
 	return caller, token, found, err
 }
 
-// openHosted shows the button that verifies. Opening the link does nothing,
-// because mail scanners open links too. The page says who will be signed in
-// where: whoever asked for the link gets the session, so a link that nobody
-// asked for must not be confirmed.
+// openHosted shows the form that verifies. Opening the link does nothing,
+// because mail scanners open links too. Whoever asked for the link gets the
+// session: the digits shown there are asked for, so that nobody signs a stranger
+// in with a click.
 func (a *API) openHosted(c *api.Call) error {
 	caller, _, found, err := a.hosted(c)
 	if err != nil {
@@ -177,31 +193,59 @@ func (a *API) openHosted(c *api.Call) error {
 	if found.Verdict != authcore.Accepted {
 		return deadLink(c, caller.App, found.Verdict)
 	}
-	app := caller.App.DisplayName()
-	return c.ShowPage(http.StatusOK, api.Page{
-		Title: "Sign in to " + app,
-		Text: []string{
-			"Press the button to sign in as " + found.Contact.Address().Display() + " in the window where you asked for this mail.",
-			"Did you not just ask for it? Then do not press: somebody else would be signed in as you.",
-		},
-		Form: &api.Form{Action: c.R.URL.RequestURI(), Button: "Sign in"},
-	})
+	return askPair(c, http.StatusOK, caller.App, found, "")
 }
 
+// askPair asks for the two digits; wrong says what was wrong with the last.
+func askPair(c *api.Call, status int, app *authcore.App, found authcore.Proved, wrong string) error {
+	page := api.Page{
+		Title: "Sign in to " + app.DisplayName(),
+		Text: []string{
+			"To sign in as " + found.Contact.Address().Display() + ", type the two digits that are shown in the window where you asked for this mail.",
+			"There are none, or you did not just ask? Then close this page: somebody else wants to be signed in as you.",
+		},
+		Form: &api.Form{Action: c.R.URL.RequestURI(), Button: "Sign in", Digits: pairField, Length: 2},
+	}
+	if wrong != "" {
+		page.Text = append([]string{wrong}, page.Text...)
+	}
+	return c.ShowPage(status, page)
+}
+
+// pairField is what the digits are called in the form.
+const pairField = "digits"
+
 func (a *API) pressHosted(c *api.Call) error {
-	caller, token, _, err := a.hosted(c)
+	caller, token, found, err := a.hosted(c)
 	if err != nil {
 		return err
 	}
+	if found.Verdict != authcore.Accepted {
+		return deadLink(c, caller.App, found.Verdict)
+	}
+	o, err := c.JSONOrForm()
+	if err != nil {
+		return err
+	}
+	digits := o.String(pairField)
+	if err := o.Err(); err != nil {
+		return err
+	}
 	proved, err := a.service.Prove(c.R.Context(), authcore.Proof{
-		Caller: caller, Token: token, Match: caller.App.Fingerprint,
+		Caller: caller, Token: token, Pair: digits, Match: caller.App.Fingerprint,
 		Fingerprint: &authcore.Fingerprint{IP: ipText(c.Client), UserAgent: c.R.UserAgent()},
 		Origin:      c.Origin, Client: c.Client, Agent: c.R.UserAgent(),
 	})
 	if err != nil {
 		return err
 	}
-	if proved.Verdict != authcore.Accepted {
+	switch proved.Verdict {
+	case authcore.Accepted:
+	case authcore.Malformed:
+		return askPair(c, http.StatusUnprocessableEntity, caller.App, proved, "Two digits are needed.")
+	case authcore.Wrong:
+		return askPair(c, http.StatusUnprocessableEntity, caller.App, proved, fmt.Sprintf("These are not the digits. Tries left: %d.", proved.TriesLeft))
+	default:
 		return deadLink(c, caller.App, proved.Verdict)
 	}
 	return c.ShowPage(http.StatusOK, api.Page{
@@ -214,6 +258,8 @@ func deadLink(c *api.Call, app *authcore.App, v authcore.Verdict) error {
 	switch v {
 	case authcore.Used:
 		text = "It was used already, and works once."
+	case authcore.Locked:
+		text = "The digits were wrong three times. Ask for a new one."
 	case authcore.Expired:
 		text = "It is too old. Ask for a new one."
 	case authcore.Mismatch:

@@ -19,7 +19,7 @@ type device struct {
 // deviceOf reads device_fingerprint. One of the original's clients spells it as
 // DeviceFingerprint.
 func deviceOf(c *api.Call, o *api.Object) (device, error) {
-	d := device{client: c.Client, endUser: c.Caller.Key.Publishable}
+	d := device{client: c.Client, endUser: c.Holder == api.Publishable}
 	field := "device_fingerprint"
 	if !o.Has(field) {
 		field = "DeviceFingerprint"

@@ -22,9 +22,16 @@ func lifetime(o *api.Object, field string, def int64) time.Duration {
 
 // redirectFor checks what the caller sent, and takes the app's default for
 // nothing. An empty result means that there is none.
-func redirectFor(app *authcore.App, use authcore.RedirectUse, sent string) (string, error) {
+//
+// Who may not choose is left with what is registered without a wildcard: at a
+// host of an attacker's choice under https://*.example.app the link's token
+// would be an attacker's.
+func redirectFor(c *api.Call, use authcore.RedirectUse, sent string) (string, error) {
+	app := c.Caller.App
 	if sent == "" {
 		sent = app.Redirects.Default(use)
+	} else if !c.May(api.Leads) && !app.Redirects.Fixed(use, sent) {
+		return "", refuse(typeRedirect, "The "+string(use)+" redirect URL is not registered for this app, or with a wildcard only, which needs a secret key.")
 	}
 	if sent != "" && !app.MayRedirect(use, sent) {
 		return "", refuse(typeRedirect, "The "+string(use)+" redirect URL is not registered for this app.")
@@ -51,7 +58,8 @@ func (a *API) login(c *api.Call) error {
 		return err
 	}
 	text, pending := o.Need("email"), o.Bool("requires_verification")
-	known, fresh, err := a.loginTerms(c, o)
+	hosted := o.Bool("auto_verify")
+	known, fresh, err := a.loginTerms(c, o, hosted)
 	if err != nil {
 		return err
 	}
@@ -68,7 +76,8 @@ func (a *API) login(c *api.Call) error {
 	}
 	asked, err := a.service.Ask(c.R.Context(), authcore.Ask{
 		Caller: c.Caller, Whom: authcore.Whom{Email: address}, Create: true, Draft: authcore.Draft{Pending: &pending},
-		Known: known, New: &fresh, Slot: linkSlot, Deliver: true, Poll: true,
+		Known: known, New: &fresh, Slot: linkSlot, Deliver: true,
+		Poll: c.May(api.Polls) || hosted && c.May(api.Pairs), Pair: hosted,
 		Origin: c.Origin, Client: d.client, EndUser: d.endUser, Agent: d.agent(),
 	})
 	if err != nil {
@@ -82,7 +91,7 @@ func (a *API) login(c *api.Call) error {
 
 // loginTerms reads where links lead and how long they live, for users who are
 // known and for new ones. Without a redirect of its kind Before is empty.
-func (a *API) loginTerms(c *api.Call, o *api.Object) (known, fresh authcore.Terms, err error) {
+func (a *API) loginTerms(c *api.Call, o *api.Object, hosted bool) (known, fresh authcore.Terms, err error) {
 	def := int64(linkDefault)
 	if o.Has("expires_in") && !o.Has("login_expires_in") && !o.Has("registration_expires_in") {
 		def = o.Int("expires_in", def, linkMin, linkMax)
@@ -92,9 +101,11 @@ func (a *API) loginTerms(c *api.Call, o *api.Object) (known, fresh authcore.Term
 	urls := map[authcore.RedirectUse]string{
 		authcore.RedirectLogin: o.String("login_redirect_url"), authcore.RedirectRegistration: o.String("registration_redirect_url"),
 	}
-	hosted := o.Bool("auto_verify")
 	if err := o.Err(); err != nil {
 		return known, fresh, err
+	}
+	if hosted && !c.Caller.App.AutoVerify {
+		return known, fresh, refuse(typeRequest, "auto_verify is off for this app; write auto_verify on in its block of the configuration.")
 	}
 	if hosted {
 		page := c.Origin.String() + root + "magic_links/hosted/" + c.Caller.App.ID
@@ -103,7 +114,7 @@ func (a *API) loginTerms(c *api.Call, o *api.Object) (known, fresh authcore.Term
 		return known, fresh, nil
 	}
 	for use, terms := range map[authcore.RedirectUse]*authcore.Terms{authcore.RedirectLogin: &known, authcore.RedirectRegistration: &fresh} {
-		to, err := redirectFor(c.Caller.App, use, urls[use])
+		to, err := redirectFor(c, use, urls[use])
 		if err != nil {
 			return known, fresh, err
 		}
@@ -141,13 +152,14 @@ type linkMade struct {
 	CreatedAt          int64  `json:"created_at"`
 	EmailID            string `json:"email_id"`
 	RequestOriginToken string `json:"request_origin_token,omitempty"`
+	VerificationDigits string `json:"verification_digits,omitempty"`
 }
 
 func linkAnswer(asked authcore.Asked) linkMade {
 	p := asked.Person
 	return linkMade{
 		userPrefix + p.Subject, status(&p), asked.Created, p.Updated.Unix(), p.Created.Unix(),
-		emailPrefix + asked.Contact.ID, asked.PollToken,
+		emailPrefix + asked.Contact.ID, asked.PollToken, asked.Pair,
 	}
 }
 
@@ -168,7 +180,7 @@ func (a *API) inviteLink(c *api.Call) error {
 	if err != nil {
 		return err
 	}
-	to, err := redirectFor(c.Caller.App, authcore.RedirectInvite, sent)
+	to, err := redirectFor(c, authcore.RedirectInvite, sent)
 	if err != nil {
 		return err
 	}
@@ -214,7 +226,7 @@ func (a *API) createLink(c *api.Call) error {
 		whom = authcore.Whom{Email: address}
 	}
 	asked, err := a.service.Ask(c.R.Context(), authcore.Ask{
-		Caller: c.Caller, Whom: whom, Known: terms, Slot: linkSlot, Poll: true,
+		Caller: c.Caller, Whom: whom, Known: terms, Slot: linkSlot, Poll: c.May(api.Polls),
 		Origin: c.Origin, Client: d.client, EndUser: d.endUser, Agent: d.agent(),
 	})
 	if err != nil {

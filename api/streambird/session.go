@@ -143,6 +143,9 @@ func (a *API) verifySession(c *api.Call) error {
 	if terms := sessionTerms(o); terms != nil {
 		extend = terms.Lifetime
 	}
+	if extend > 0 && !c.May(api.Extends) {
+		return api.NeedsSecret("session_expires_in")
+	}
 	ref, err := a.sessionRef(o)
 	if err != nil {
 		return err
@@ -154,11 +157,18 @@ func (a *API) verifySession(c *api.Call) error {
 	if v != authcore.Accepted {
 		return errSession
 	}
-	jwt, err := a.sign(c, s)
-	if err != nil {
-		return err
+	out := map[string]any{"session_token": s.Token, "session": viewOf(s)}
+	if ref.Token == "" {
+		// A JWT is good for 300 s and gives no token that is good for longer.
+		delete(out, "session_token")
+		out["session_jwt"] = o.String("session_jwt")
 	}
-	return c.Answer(http.StatusOK, map[string]any{"session_token": s.Token, "session_jwt": jwt, "session": viewOf(s)})
+	if ref.Token != "" || c.May(api.Learns) {
+		if out["session_jwt"], err = a.sign(c, s); err != nil {
+			return err
+		}
+	}
+	return c.Answer(http.StatusOK, out)
 }
 
 func (a *API) listSessions(c *api.Call) error {
@@ -222,17 +232,9 @@ func (a *API) end(c *api.Call, ref authcore.SessionRef) error {
 	return c.Answer(http.StatusOK, map[string]any{"message": "Successfully deleted session"})
 }
 
-// jwks serves the keys of the JWTs: for an app by its id to everybody, and as
-// "default" to who shows any key, in the header or in the query.
+// jwks serves the keys of the JWTs to who shows any key, in the header or in
+// the query.
 func (a *API) jwks(c *api.Call) error {
-	id := c.Param("app_id")
-	if id == "default" {
-		if err := a.anyKey(c); err != nil {
-			return err
-		}
-	} else if a.service.Apps().Find(strings.TrimPrefix(id, appPrefix)) == nil {
-		return api.Refuse(http.StatusNotFound, typeNotFound, "App not found.")
-	}
 	keys, err := a.service.Core().JWKSFor(c.R.Context(), kind)
 	if err != nil {
 		return err
@@ -240,17 +242,10 @@ func (a *API) jwks(c *api.Call) error {
 	return c.Answer(http.StatusOK, keys)
 }
 
-func (a *API) anyKey(c *api.Call) error {
-	q, err := c.Query()
-	if err != nil {
-		return err
+// appJWKS serves them to everybody, for an app by its id.
+func (a *API) appJWKS(c *api.Call) error {
+	if a.service.Apps().Find(strings.TrimPrefix(c.Param("app_id"), appPrefix)) == nil {
+		return api.Refuse(http.StatusNotFound, typeNotFound, "App not found.")
 	}
-	key := q.String("api_key")
-	if err := q.Err(); err != nil {
-		return err
-	}
-	if key != "" && c.R.Header.Get("Authorization") == "" {
-		return c.Identify(name, key, perKey, true)
-	}
-	return c.Authenticate(name, perKey, true)
+	return a.jwks(c)
 }

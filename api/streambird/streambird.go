@@ -45,7 +45,7 @@ const (
 // New makes the dialect.
 func New(c Config) *API {
 	a := &API{service: c.Service}
-	a.router = api.Router{Service: c.Service, Log: c.Log, Fail: fail, Roots: []string{root}}
+	a.router = api.Router{Service: c.Service, Log: c.Log, Fail: fail, Shown: a.shown, Roots: []string{root}}
 	a.on(http.MethodPost, "magic_links/email/invite", a.inviteLink)
 	a.on(http.MethodPost, "magic_links/create", a.createLink)
 	a.on(http.MethodPost, "magic_links/verify", a.verifyLink)
@@ -70,17 +70,9 @@ func New(c Config) *API {
 
 const root = "/v1/auth/"
 
-// on adds a call that needs a secret key.
-func (a *API) on(method, path string, route api.Route) {
-	a.router.On(method, root+path, func(c *api.Call) error {
-		if err := c.Authenticate(name, perKey, false); err != nil {
-			return err
-		}
-		return route(c)
-	})
-}
+func (a *API) on(method, path string, route api.Route) { a.router.On(method, root+path, route) }
 
-// browserRoutes adds what needs no secret key.
+// browserRoutes adds what browsers may ask for.
 func (a *API) browserRoutes() {
 	a.public("magic_links/email/login_or_create", a.login)
 	a.public("magic_links/email/login_status", a.loginStatus)
@@ -89,9 +81,10 @@ func (a *API) browserRoutes() {
 	a.public("sdk/sessions/delete", a.deleteOwnSession)
 	a.public("sdk/users/me", a.currentUser)
 	a.public("sdk/users/update", a.updateCurrentUser)
-	a.router.On(http.MethodGet, root+"jwks/{app_id}", a.jwks)
-	a.router.On(http.MethodGet, root+"magic_links/hosted/{app_id}", a.openHosted)
-	a.router.On(http.MethodPost, root+"magic_links/hosted/{app_id}", a.pressHosted)
+	a.on(http.MethodGet, "jwks/default", a.jwks)
+	a.on(http.MethodGet, "jwks/{app_id}", a.appJWKS)
+	a.on(http.MethodGet, "magic_links/hosted/{app_id}", a.openHosted)
+	a.on(http.MethodPost, "magic_links/hosted/{app_id}", a.pressHosted)
 	a.router.On(http.MethodGet, "/streambird.js", a.script)
 }
 

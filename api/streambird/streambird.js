@@ -73,7 +73,9 @@
 
     const magicLinks = {
       getAutoVerify: () => magic.autoVerify === true,
-      // beginLoginOrCreate sends the mail.
+      // beginLoginOrCreate sends the mail. With autoVerify, which the app's
+      // configuration must allow, verificationDigits are to be shown to the
+      // visitor, who types them on the page behind the link.
       async beginLoginOrCreate(email) {
         const made = await call("magic_links/email/login_or_create", {
           email,
@@ -98,7 +100,11 @@
         }
       },
       // beginVerifyEmail waits until the link was used, is too old, or deinit.
+      // Without autoVerify a page has nothing to wait with.
       async beginVerifyEmail(made) {
+        if (!made.requestOriginToken) {
+          throw new StreambirdError({ message: "The link in the mail signs in where it leads. Waiting needs autoVerify.", eventType: "EVENT_FAILED" });
+        }
         const mine = (waiting = {});
         while (waiting === mine) {
           const session = await magicLinks.performCheckLoginStatus(made);
@@ -107,8 +113,11 @@
         }
         throw new StreambirdError({ message: "No longer waiting.", eventType: "EVENT_FAILED" });
       },
-      async loginOrCreate(email) {
-        return magicLinks.beginVerifyEmail(await magicLinks.beginLoginOrCreate(email));
+      // loginOrCreate does both. onDigits is called with the digits to show.
+      async loginOrCreate(email, onDigits) {
+        const made = await magicLinks.beginLoginOrCreate(email);
+        if (made.verificationDigits) onDigits?.(made.verificationDigits);
+        return magicLinks.beginVerifyEmail(made);
       },
     };
 
@@ -165,7 +174,8 @@
         callbacks.onSubmit?.({ eventType: "EVENT_SUBMIT", eventData: { email: input.value } });
         try {
           const made = await magicLinks.beginLoginOrCreate(input.value);
-          note.textContent = "We have sent you a mail. Open the link in it.";
+          note.textContent = "We have sent you a mail. Open the link in it" + (made.verificationDigits ? " and type " + made.verificationDigits + " there." : ".");
+          if (!made.requestOriginToken) return;
           const session = await magicLinks.beginVerifyEmail(made);
           note.textContent = "You are signed in.";
           callbacks.onSuccess?.({ eventType: "EVENT_SUCCESS", eventData: session });

@@ -125,7 +125,7 @@ func (a *API) loginStatus(c *api.Call) error {
 		return err
 	}
 	proved, err := a.service.Poll(c.R.Context(), authcore.Poll{
-		Caller: c.Caller, Contact: cut(id, emailPrefix), Token: token, Origin: c.Origin,
+		Caller: c.Caller, Contact: cut(id, emailPrefix), Token: token, Origin: c.Origin, Paired: !c.May(api.Polls),
 		Session: authcore.SessionTerms{Lifetime: lifetimeOf(c.Caller.App), Form: authcore.TokenAlnum},
 	})
 	if err != nil {
@@ -135,7 +135,7 @@ func (a *API) loginStatus(c *api.Call) error {
 	case authcore.Accepted:
 	case authcore.NotYet:
 		return refuse(typeNotVerified, "Magic link is not verified yet.")
-	case authcore.Expired:
+	case authcore.Expired, authcore.Locked:
 		return linkRefusal(authcore.Expired)
 	default:
 		return refuse(typeOriginToken, "Invalid request_origin_token, or it was used already.")

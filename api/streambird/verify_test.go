@@ -1,6 +1,7 @@
 package streambird_test
 
 import (
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -189,7 +190,9 @@ func TestPolling(t *testing.T) {
 	})
 	t.Run("STREAM-61", func(t *testing.T) {
 		w.Sleep(time.Hour)
+		w.App.AutoVerify = true
 		a := want(t, w.call("POST", loginOrCreate, object{"email": alice, "auto_verify": true}, apitest.LivePub), 200)
+		digits := url.Values{"digits": {a.String("verification_digits")}}
 		link := w.mailed()
 		if !strings.HasPrefix(link.String(), w.Server.URL) {
 			t.Fatalf("link %s", link)
@@ -203,11 +206,11 @@ func TestPolling(t *testing.T) {
 			}
 		}
 		refused(t, w.call("POST", status, body, apitest.LivePub), 400, "magic_link_not_verified")
-		if p := want(t, w.Do("POST", path, ""), 200); !strings.Contains(p.Text, "signed in") {
+		if p := want(t, w.Do("POST", path, digits), 200); !strings.Contains(p.Text, "signed in") {
 			t.Errorf("page %s", p.Text)
 		}
 		want(t, w.call("POST", status, body, apitest.LivePub), 200)
-		want(t, w.Do("POST", path, ""), 410)
+		want(t, w.Do("POST", path, digits), 410)
 		want(t, w.Do("GET", path, nil), 410)
 		want(t, w.Do("GET", link.Path+"?token=x", nil), 410)
 		refused(t, w.Do("GET", links+"hosted/nosuch?token=x", nil), 404, "not_found")
