@@ -13,7 +13,11 @@ func (s *Service) compose(c *challenge, kind LetterKind) (Message, error) {
 		Thread: strings.ToLower(randomToken(12)),
 	}
 	if kind == LetterNewDevice {
-		letter.Link = c.Origin.String() + "/_gatehouse/account"
+		at := c.Origin
+		if s.cfg.AccountAt != nil {
+			at = s.cfg.AccountAt(at)
+		}
+		letter.Link = at.String() + "/_gatehouse/account"
 		return s.cfg.Composer.Compose(letter)
 	}
 	secret, ok := s.core.secrets.find(c.Secret)

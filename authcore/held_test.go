@@ -201,7 +201,7 @@ func (all *manyHeld) listed(kind string) []string {
 		}
 		shows("the sign-in's", ids, err)
 	case machineKind:
-		found, err := all.service.Tokens(all.t.Context(), sub)
+		found, err := all.service.Tokens(all.t.Context(), sub, authcore.Origin{})
 		var ids []string
 		for _, t := range found {
 			ids = append(ids, t.ID)

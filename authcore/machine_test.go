@@ -21,7 +21,7 @@ func machineAt(t testing.TB, name string, sites ...string) authcore.Machine {
 
 func (h *house) makeToken(s *authcore.Session, m authcore.Machine, life time.Duration) (string, authcore.MachineToken, authcore.Refusal) {
 	h.t.Helper()
-	secret, made, no, err := h.service.MakeToken(h.t.Context(), s, m, h.service.Now().Add(life))
+	secret, made, no, err := h.service.MakeToken(h.t.Context(), s, authcore.Origin{}, m, h.service.Now().Add(life))
 	want(h.t, err, nil)
 	return secret, made, no
 }
@@ -67,14 +67,14 @@ func TestMachineTokenActsForItsPerson(t *testing.T) {
 		time.Sleep(3 * time.Hour)
 		h.machine(secret)
 		time.Sleep(2 * time.Minute) // the last use is written once a minute
-		list, err := h.service.Tokens(t.Context(), signIn.Session.Subject)
+		list, err := h.service.Tokens(t.Context(), signIn.Session.Subject, authcore.Origin{})
 		want(t, err, nil)
 		want(t, len(list), 1)
 		want(t, list[0].Name, "backup")
 		want(t, list[0].ID, made.ID)
 		want(t, list[0].LastUsed.Sub(made.Made) > 2*time.Hour, true)
 		h.reopen()
-		list, _ = h.service.Tokens(t.Context(), signIn.Session.Subject)
+		list, _ = h.service.Tokens(t.Context(), signIn.Session.Subject, authcore.Origin{})
 		want(t, list[0].LastUsed.Sub(made.Made) > 2*time.Hour, true)
 
 		time.Sleep(24 * time.Hour)
@@ -85,10 +85,10 @@ func TestMachineTokenActsForItsPerson(t *testing.T) {
 func TestMachineTokensEndAtOnce(t *testing.T) {
 	for name, end := range map[string]func(h *house, s *authcore.Session, id string){
 		"by its person": func(h *house, s *authcore.Session, id string) {
-			gone, err := h.service.EndToken(h.t.Context(), "somebody-else", id)
+			gone, err := h.service.EndToken(h.t.Context(), "somebody-else", authcore.Origin{}, id)
 			want(h.t, err, nil)
 			want(h.t, gone, false)
-			gone, err = h.service.EndToken(h.t.Context(), s.Subject, id)
+			gone, err = h.service.EndToken(h.t.Context(), s.Subject, authcore.Origin{}, id)
 			want(h.t, err, nil)
 			want(h.t, gone, true)
 		},
@@ -110,7 +110,7 @@ func TestMachineTokensEndAtOnce(t *testing.T) {
 				<-cut
 				h.reopen()
 				want(t, h.machine(secret), nil)
-				list, _ := h.service.Tokens(t.Context(), signIn.Session.Subject)
+				list, _ := h.service.Tokens(t.Context(), signIn.Session.Subject, authcore.Origin{})
 				want(t, len(list), 0)
 			})
 		})
@@ -153,6 +153,48 @@ func TestMachineTokensAreRefused(t *testing.T) {
 		for _, garbage := range []string{"", "ght_", secret[:len(secret)-1], secret + "A", strings.ToUpper(secret), "ght_" + strings.Repeat("A", 43)} {
 			want(t, h.machine(garbage), nil)
 		}
+	})
+}
+
+// What is made on a site's own origin is good there alone, and not for long: a
+// script of its app may have made it. A session that was handed over will do.
+func TestMachineTokensOfASiteItself(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		b := h.browser()
+		root := b.signIn(alice).Session
+		_, handed := b.handOver(other)
+		child := handed.Session
+		at := func(s *authcore.Session, own authcore.Origin, name, site string, life time.Duration) authcore.Refusal {
+			_, _, no, err := h.service.MakeToken(t.Context(), s, own, machineAt(t, name, site), h.service.Now().Add(life))
+			want(t, err, nil)
+			return no
+		}
+		want(t, at(child, other, "a", other.String(), authcore.OwnSiteLifetime), "")
+		want(t, at(child, other, "b", other.String(), authcore.OwnSiteLifetime+time.Second), authcore.BadUntil)
+		for _, elsewhere := range []string{site.String(), "*.example.com", "https://*.example.com", "http://wiki.example.com", "https://wiki.example.com:8443"} {
+			want(t, at(child, other, "c", elsewhere, time.Hour), authcore.BadSite)
+			want(t, at(root, other, "c", elsewhere, time.Hour), authcore.BadSite)
+		}
+		// Neither names nor numbers of one site's tokens concern another's.
+		want(t, at(root, site, "a", site.String(), time.Hour), "")
+		for i := range authcore.MaxMachines - 1 {
+			want(t, at(child, other, "n"+string(rune('a'+i)), other.String(), time.Hour), "")
+		}
+		want(t, at(child, other, "more", other.String(), time.Hour), authcore.TooManyMade)
+		want(t, at(root, authcore.Origin{}, "more", site.String(), time.Hour), "")
+
+		all, err := h.service.Tokens(t.Context(), root.Subject, authcore.Origin{})
+		want(t, err, nil)
+		want(t, len(all), authcore.MaxMachines+2)
+		own, err := h.service.Tokens(t.Context(), root.Subject, site)
+		want(t, err, nil)
+		want(t, len(own), 2)
+		gone, err := h.service.EndToken(t.Context(), root.Subject, other, own[0].ID)
+		want(t, err, nil)
+		want(t, gone, false)
+		gone, err = h.service.EndToken(t.Context(), root.Subject, site, own[0].ID)
+		want(t, err, nil)
+		want(t, gone, true)
 	})
 }
 

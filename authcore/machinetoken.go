@@ -2,6 +2,7 @@ package authcore
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 )
@@ -15,7 +16,10 @@ const (
 	MachineFresh = 5 * time.Minute
 	// MachineLifetime is how long a token lives at most.
 	MachineLifetime = 366 * 24 * time.Hour
-	// MaxMachines is how many live tokens a person may have.
+	// OwnSiteLifetime is the same for one that is made on a site's own origin,
+	// where a script of its app can make it too.
+	OwnSiteLifetime = 30 * 24 * time.Hour
+	// MaxMachines is how many live tokens a person may have for the same sites.
 	MaxMachines = 20
 )
 
@@ -32,11 +36,11 @@ type Refusal string
 // The refusals of MakeToken.
 const (
 	NotFresh     Refusal = "not_fresh"   // the sign-in is older than MachineFresh
-	NotHere      Refusal = "not_here"    // only where the person signed in themselves: at the portal
+	NotHere      Refusal = "not_here"    // only where the person signed in themselves, or for a site on its own origin
 	BadMachine   Refusal = "bad_machine" // name, path or method is none
-	BadSite      Refusal = "bad_site"    // not a site of this instance
+	BadSite      Refusal = "bad_site"    // not a site of this instance, or none that it may be made for here
 	BadUntil     Refusal = "bad_until"   // in the past, or too far ahead
-	NameTaken    Refusal = "name_taken"  // by another live token of the person
+	NameTaken    Refusal = "name_taken"  // by another live token of the person for the same sites
 	TooManyMade  Refusal = "too_many"    // MaxMachines are live
 	refusalNone  Refusal = ""
 	machineEnded         = "token_ended"
@@ -58,10 +62,12 @@ type machineList struct {
 }
 
 // MakeToken makes a machine token for the person of session. The secret is
-// returned once and never again: the store keeps its hash.
-func (s *Service) MakeToken(ctx context.Context, session *Session, m Machine, until time.Time) (secret string, made MachineToken, no Refusal, err error) {
+// returned once and never again: the store keeps its hash. own is the site on
+// whose own origin it is made, zero where the person may make any: a token that
+// is made there is good there alone, and for OwnSiteLifetime at most.
+func (s *Service) MakeToken(ctx context.Context, session *Session, own Origin, m Machine, until time.Time) (secret string, made MachineToken, no Refusal, err error) {
 	now := s.core.now()
-	if no := s.refuseToken(session, m, until, now); no != refusalNone {
+	if no := s.refuseToken(session, own, m, until, now); no != refusalNone {
 		return "", made, no, nil
 	}
 	secret = machinePrefix + randomToken(32)
@@ -82,16 +88,22 @@ func (s *Service) MakeToken(ctx context.Context, session *Session, m Machine, un
 	return secret, r.machineToken(), refusalNone, nil
 }
 
-func (s *Service) refuseToken(session *Session, m Machine, until, now time.Time) Refusal {
+func (s *Service) refuseToken(session *Session, own Origin, m Machine, until, now time.Time) Refusal {
+	longest := MachineLifetime
+	if !own.IsZero() {
+		longest = OwnSiteLifetime
+	}
 	switch {
-	case session.Parent != "" || session.Machine != nil:
+	case session.Parent != "" && own.IsZero() || session.Machine != nil:
 		return NotHere
 	case now.Sub(session.AuthTime) >= MachineFresh:
 		return NotFresh
 	case m.Check() != nil:
 		return BadMachine
-	case !until.After(now) || until.After(now.Add(MachineLifetime)):
+	case !until.After(now) || until.After(now.Add(longest)):
 		return BadUntil
+	case !own.IsZero() && !m.onlyAt(own):
+		return BadSite
 	}
 	for _, p := range m.Sites {
 		if !p.Exact() || !s.cfg.Protects(p.Origin(session.scheme())) {
@@ -107,19 +119,32 @@ func (s *Session) scheme() string {
 	return scheme
 }
 
+// onlyAt tells whether the token is good at o and nowhere else.
+func (m *Machine) onlyAt(o Origin) bool {
+	return len(m.Sites) > 0 && !slices.ContainsFunc(m.Sites, func(p SitePattern) bool {
+		return p.scheme != o.Scheme() || p.Origin(p.scheme) != o
+	})
+}
+
+// addMachine adds a token to those of its person. Names and numbers are counted
+// among those for the same sites: a script of one site's app must neither learn
+// the names of others nor use up their number.
 func (c *Core) addMachine(tx Tx, r *sessionRecord, hash string) (Refusal, error) {
 	list, live, err := c.loadMachines(tx, r.Subject)
 	if err != nil {
 		return refusalNone, err
 	}
 	list.Tokens = nil
+	count := 0
 	for _, other := range live {
-		if other.Machine.Name == r.Machine.Name {
+		if list.Tokens = append(list.Tokens, other.ID); !slices.Equal(other.Machine.Sites, r.Machine.Sites) {
+			continue
+		}
+		if count++; other.Machine.Name == r.Machine.Name {
 			return NameTaken, nil
 		}
-		list.Tokens = append(list.Tokens, other.ID)
 	}
-	if len(live) >= MaxMachines {
+	if count >= MaxMachines {
 		return TooManyMade, nil
 	}
 	list.Tokens = append(list.Tokens, r.ID)
@@ -164,30 +189,32 @@ func (r *sessionRecord) machineToken() MachineToken {
 }
 
 // Tokens returns the live tokens of the person with subject sub, in the order
-// in which they were made.
-func (s *Service) Tokens(ctx context.Context, sub string) ([]MachineToken, error) {
+// in which they were made: all, or those that are good at own alone.
+func (s *Service) Tokens(ctx context.Context, sub string, own Origin) ([]MachineToken, error) {
 	var all []MachineToken
 	err := s.core.store.View(ctx, func(tx Tx) error {
 		_, live, err := s.core.loadMachines(tx, sub)
 		all = nil
 		for _, r := range live {
-			all = append(all, r.machineToken())
+			if own.IsZero() || r.Machine.onlyAt(own) {
+				all = append(all, r.machineToken())
+			}
 		}
 		return err
 	})
 	return all, err
 }
 
-// EndToken ends a token of the person with subject sub at once. It reports
-// whether there was one.
-func (s *Service) EndToken(ctx context.Context, sub, id string) (bool, error) {
-	own := false
+// EndToken ends a token of the person with subject sub at once, one of those
+// that Tokens returns for the same own. It reports whether there was one.
+func (s *Service) EndToken(ctx context.Context, sub string, own Origin, id string) (bool, error) {
+	theirs := false
 	err := s.core.store.View(ctx, func(tx Tx) error {
 		r, err := loadSession(tx, id)
-		own = r != nil && r.Subject == sub && r.Machine != nil
+		theirs = r != nil && r.Subject == sub && r.Machine != nil && (own.IsZero() || r.Machine.onlyAt(own))
 		return err
 	})
-	if err != nil || !own {
+	if err != nil || !theirs {
 		return false, err
 	}
 	return s.core.End(ctx, id, machineEnded)

@@ -35,7 +35,7 @@ var waysToEnd = map[string]wayToEnd{
 		all.ended(all.core.End(all.t.Context(), all.beside.Session.ID, "revoked"))
 	}, ends: []string{besideKind}},
 	"the token ended": {end: func(all *manyHeld) {
-		all.ended(all.service.EndToken(all.t.Context(), all.portal.Session.Subject, all.machineID))
+		all.ended(all.service.EndToken(all.t.Context(), all.portal.Session.Subject, authcore.Origin{}, all.machineID))
 	}, ends: []string{machineKind}},
 	"the token ended by an operator": {end: func(all *manyHeld) {
 		all.ended(all.core.End(all.t.Context(), all.machineID, "revoked"))

@@ -22,6 +22,10 @@ type Config struct {
 	// every second. nil allows every stream.
 	Allows func(*Stream, *Session) bool
 
+	// AccountAt says on which origin who signs in at one finds the whole account
+	// page. nil: on the same.
+	AccountAt func(Origin) Origin
+
 	// Machines are the machine tokens of the configuration.
 	Machines []ConfiguredMachine
 

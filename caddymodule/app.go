@@ -82,6 +82,8 @@ type App struct {
 	portals []*Portal
 	apis    []*API
 	servers []*caddyhttp.Server // whose requests carry their connection
+	// neighbours are what the hosts of portals serve besides; set by start.
+	neighbours map[string][]string
 
 	uncleaned []uncleaned // set by Start
 
@@ -204,7 +206,7 @@ func (a *App) start() error {
 	}
 	service := core.Use(cfg)
 	a.releases = append(a.releases, service.Close)
-	site, err := pages.New(pages.Config{Service: service, Groups: a.groups, Look: a.look, Log: a.ctx.Slogger(), Open: a.isOpen(), Sites: a.mayOpen})
+	site, err := pages.New(pages.Config{Service: service, Groups: a.groups, Look: a.look, Log: a.ctx.Slogger(), Open: a.isOpen(), Sites: a.mayOpen, Opens: a.opens})
 	if err != nil {
 		return err
 	}

@@ -44,7 +44,7 @@ func (c *adminCall) examine() []findingOut {
 	ctx, cancel := context.WithTimeout(c.r.Context(), examineTimeout)
 	defer cancel()
 	checks := []func() []findingOut{
-		c.app.examineConfig, c.app.examineCleaning, c.app.examineLists, c.app.examineDomain, c.app.examineProxies, c.examineStore, c.examineClock,
+		c.app.examineConfig, c.app.examineCleaning, c.app.examineLists, c.app.examineDomain, c.app.examineAccount, c.app.examineProxies, c.examineStore, c.examineClock,
 		func() []findingOut { return c.app.examineDNS(ctx, doctorDNS) },
 		func() []findingOut { return c.app.examineSenders(ctx) },
 	}

@@ -28,6 +28,10 @@ func (a *App) placeGates() error {
 	if err := a.takePlaces(w); err != nil {
 		return err
 	}
+	a.meetNeighbours(app)
+	for _, f := range a.accountFindings("account") {
+		a.log.Warn(f.Found + "; " + f.Do)
+	}
 	for _, g := range a.gates {
 		if err := a.checkReach(app, g); err != nil {
 			return err
@@ -118,10 +122,7 @@ func (p *place) hostsAndPort() string {
 	}
 	var names []string
 	for _, host := range p.hosts {
-		if strings.Contains(host, ":") {
-			host = "[" + strings.Trim(host, "[]") + "]"
-		}
-		names = append(names, host+port)
+		names = append(names, bracketed(host)+port)
 	}
 	return strings.Join(names, ", ")
 }

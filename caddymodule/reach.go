@@ -88,6 +88,9 @@ type probe struct {
 	request   *http.Request
 	rewritten bool // paths that matchers see are not known any more
 	invoked   []string
+	// meet is called for every handler on the way, error routes included, and
+	// nothing but a route that ends the request does; nil: look for the pages.
+	meet func(caddyhttp.MiddlewareHandler)
 }
 
 // list follows the request through routes that it reaches as surely as in. It
@@ -125,10 +128,19 @@ func (p *probe) handler(handler caddyhttp.MiddlewareHandler, here certainty) (re
 	if changesPath(handler) {
 		p.rewritten = true
 	}
+	if p.meet != nil {
+		p.meet(handler)
+	}
 	switch h := handler.(type) {
 	case *Gate, *PagesHandler, *Portal:
+		if p.meet != nil {
+			return never, false // what they don't take goes on
+		}
 		return here, here == always
 	case *caddyhttp.Subroute:
+		if p.meet != nil && h.Errors != nil {
+			p.list(h.Errors.Routes, min(here, perhaps))
+		}
 		return p.list(h.Routes, here)
 	case *caddyhttp.Invoke:
 		named := p.server.NamedRoutes[h.Name]

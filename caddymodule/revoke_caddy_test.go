@@ -132,7 +132,7 @@ func (e *manyEndings) atTheGates() {
 	browser := e.signIn("alice@example.com")
 	site, err := authcore.ParseSitePattern("app.example.com:" + e.port())
 	must(e, err)
-	secret, made, no, err := service.MakeToken(e.Context(), browser.Session, authcore.Machine{Name: "ci", Sites: []authcore.SitePattern{site}}, time.Now().Add(time.Hour))
+	secret, made, no, err := service.MakeToken(e.Context(), browser.Session, authcore.Origin{}, authcore.Machine{Name: "ci", Sites: []authcore.SitePattern{site}}, time.Now().Add(time.Hour))
 	must(e, err)
 	if no != "" {
 		e.Fatal(no)

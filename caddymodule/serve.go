@@ -266,7 +266,7 @@ func (v *visit) original() *http.Request {
 func (v *visit) known() pages.Visit {
 	return pages.Visit{
 		Origin: v.origin, Client: v.client(), Session: v.session, SessionCookies: v.tokens,
-		Portal: v.portal, IsPortal: v.app.isPortal(v.origin),
+		Portal: v.portal, IsPortal: v.app.isPortal(v.origin), Account: v.app.accountAt(v.origin),
 	}
 }
 

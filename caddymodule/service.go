@@ -27,7 +27,7 @@ func (a *App) serviceConfig() (authcore.Config, error) {
 	apps, err := a.apiApps(expandSecret)
 	return authcore.Config{
 		Code: a.codeRule(), Session: a.sessionRule(), Limits: a.limits(), Domain: a.Domain,
-		Machines: machines, MayReceive: a.mayReceive, Protects: a.protects, Allows: a.allows,
+		Machines: machines, MayReceive: a.mayReceive, Protects: a.protects, Allows: a.allows, AccountAt: a.accountLink,
 		Senders: senders, Texts: texts, Apps: apps, Observe: a.observe,
 	}, err
 }

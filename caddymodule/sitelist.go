@@ -37,6 +37,13 @@ func (a *App) mayOpen(session *authcore.Session) []authcore.Origin {
 	return a.sitesFor(session, netip.Addr{})
 }
 
+// opens tells whether the person of session may open o, from anywhere.
+func (a *App) opens(session *authcore.Session, o authcore.Origin) bool {
+	return slices.ContainsFunc(a.allGates(), func(g *Gate) bool {
+		return g.place.covers(o) && g.opensFor(session, netip.Addr{}) && (g.place.behind || a.frontPageOpens(o, session, netip.Addr{}))
+	})
+}
+
 // frontPageOpens tells whether no gate at o refuses its front page.
 func (a *App) frontPageOpens(o authcore.Origin, session *authcore.Session, client netip.Addr) bool {
 	return !slices.ContainsFunc(a.gates, func(g *Gate) bool {
@@ -66,9 +73,7 @@ func (p *place) addresses() []authcore.Origin {
 		if strings.Contains(host, "*") {
 			continue
 		}
-		if strings.Contains(host, ":") {
-			host = "[" + strings.Trim(host, "[]") + "]"
-		}
+		host = bracketed(host)
 		if port := p.port(); port != 0 {
 			host = fmt.Sprintf("%s:%d", host, port)
 		}
@@ -77,4 +82,12 @@ func (p *place) addresses() []authcore.Origin {
 		}
 	}
 	return all
+}
+
+// bracketed is a host name as it stands in an address.
+func bracketed(host string) string {
+	if strings.Contains(host, ":") {
+		return "[" + strings.Trim(host, "[]") + "]"
+	}
+	return host
 }

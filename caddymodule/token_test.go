@@ -107,7 +107,7 @@ func TestPersonsToken(t *testing.T) {
 	site, _ := authcore.ParseSitePattern("app.example.com")
 	token := func(email string) string {
 		signIn := f.signInFor(email, testSite)
-		secret, _, no, err := f.run.service.MakeToken(t.Context(), signIn.Session, authcore.Machine{Name: "ci", Sites: []authcore.SitePattern{site}}, f.run.service.Now().Add(time.Hour))
+		secret, _, no, err := f.run.service.MakeToken(t.Context(), signIn.Session, authcore.Origin{}, authcore.Machine{Name: "ci", Sites: []authcore.SitePattern{site}}, f.run.service.Now().Add(time.Hour))
 		must(t, err)
 		if no != "" {
 			t.Fatal(no)

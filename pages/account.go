@@ -19,8 +19,17 @@ const (
 	recentMost = 30
 )
 
+// own is the origin that the account page keeps to; zero where it shows all that
+// concerns the person.
+func (e *exchange) own() authcore.Origin {
+	if e.v.Account.Whole {
+		return authcore.Origin{}
+	}
+	return e.v.Origin
+}
+
 // account shows where the visitor is signed in, this browser first, and what
-// became of recent sign-ins.
+// became of recent sign-ins; on an app's own origin this browser's session.
 func account(e *exchange) {
 	e.account(http.StatusOK, func(v *View) {
 		for _, done := range []string{"ended", "ended_others", "saved"} {
@@ -36,6 +45,10 @@ func (e *exchange) account(status int, fill func(*View)) {
 	s := e.v.Session
 	if s == nil {
 		e.redirect(loginPath(authcore.ParseReturnTo(accountPath, e.v.Origin, nil), e.v.Origin, e.asked))
+		return
+	}
+	if !e.v.Account.Whole {
+		e.ownAccount(status, fill)
 		return
 	}
 	v := e.view("account", "shown")
@@ -58,27 +71,68 @@ func (e *exchange) account(status int, fill func(*View)) {
 	e.page(status, v)
 }
 
+// ownAccount shows what the page may on an app's own origin. The list of sites
+// that the session has opened is not in it, nor is anything of other sessions.
+func (e *exchange) ownAccount(status int, fill func(*View)) {
+	v := e.view("account", "own")
+	s := e.v.Session
+	v.Sessions = v.words.sessions([]authcore.SessionInfo{{
+		ID: s.ID, Method: s.Method(), AuthTime: s.AuthTime, LastSeen: s.LastSeen(), Agent: s.Agent, Network: s.Network, Public: s.Public,
+		Sites: []string{e.v.Origin.String()},
+	}}, s)
+	v.Elsewhere = e.wholeAccount(accountPath)
+	fill(v)
+	v.titled("account.title")
+	e.page(status, v)
+}
+
+// wholeAccount links to a page of the whole account, empty for none.
+func (e *exchange) wholeAccount(path string) SiteLink {
+	at := e.v.Account.At
+	if at.IsZero() {
+		return SiteLink{}
+	}
+	return SiteLink{at.Host(), at.String() + path}
+}
+
+// accountAction is what one of the page's forms does.
+type accountAction struct {
+	do func(*exchange)
+	// own: it keeps to the origin that it is asked at, and so may be sent there
+	// by a script of the app.
+	own bool
+}
+
 // accountActions are the forms of the page, by what follows its path.
-var accountActions = map[string]func(*exchange){
-	"name": rename, "sessions/end-all": endAll, "export": exportOwn, "delete": deleteOwn, "tokens": makeToken,
+var accountActions = map[string]accountAction{
+	"name": {do: rename}, "sessions/end-all": {do: endAll}, "export": {do: exportOwn}, "delete": {do: deleteOwn},
+	"tokens": {do: makeToken, own: true},
+}
+
+// accountAction finds the form that the path is of; do is nil for none.
+func (e *exchange) accountAction() accountAction {
+	if sid, ok := endedSession(e.token); ok {
+		this := e.v.Session != nil && sid == e.v.Session.ID
+		return accountAction{do: func(e *exchange) { endOne(e, sid) }, own: this}
+	}
+	if id, ok := endedToken(e.token); ok {
+		return accountAction{do: func(e *exchange) { endToken(e, id) }, own: true}
+	}
+	return accountActions[e.token]
 }
 
 // changeAccount does what one of the forms asks for.
 func changeAccount(e *exchange) {
-	do := accountActions[e.token]
-	if sid, ok := endedSession(e.token); ok {
-		do = func(e *exchange) { endOne(e, sid) }
-	}
-	if id, ok := endedToken(e.token); ok {
-		do = func(e *exchange) { endToken(e, id) }
-	}
+	action := e.accountAction()
 	switch {
-	case do == nil:
+	case action.do == nil:
 		e.problem(Problem{Kind: notFound})
 	case e.v.Session == nil:
 		e.redirect(loginPath(authcore.ParseReturnTo(accountPath, e.v.Origin, nil), e.v.Origin, e.asked))
+	case !e.v.Account.Whole && !action.own:
+		e.account(http.StatusForbidden, func(v *View) { v.fail("account.not_here", 0) })
 	default:
-		do(e)
+		action.do(e)
 	}
 }
 
@@ -89,9 +143,7 @@ func noAccountPage(e *exchange) {
 		tokens(e)
 		return
 	}
-	_, ends := endedSession(e.token)
-	_, endsToken := endedToken(e.token)
-	if accountActions[e.token] == nil && !ends && !endsToken {
+	if e.accountAction().do == nil {
 		e.problem(Problem{Kind: notFound})
 		return
 	}

@@ -129,6 +129,53 @@ func TestAccountEndsAll(t *testing.T) {
 	}
 }
 
+// On an app's own origin its scripts read the page and send its forms: they get
+// this browser's session, and nothing else that is the person's.
+func TestAccountOnAnAppsOrigin(t *testing.T) {
+	for name, at := range map[string]string{"with a portal": "https://auth.example.com", "without": ""} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t)
+			desk, phone := h.browser(), h.browser()
+			phone.headers.Set("User-Agent", "Mozilla/5.0 (iPhone) Safari/600")
+			phone.signIn("alice@example.com")
+			h.nextMinute()
+			desk.signIn("alice@example.com")
+			h.mail()
+			if h.account = (Account{}); at != "" {
+				h.account.At = mustOrigin(t, at)
+			}
+			this, its := desk.session().Session, phone.session().Session
+			desk.get("/_gatehouse/account")
+			desk.wants(http.StatusOK, "only this browser", "This browser", "Firefox on Windows", this)
+			for _, other := range []string{"Safari", its, "Recent sign-ins", "/export", "/delete", "/name", "end-all"} {
+				if strings.Contains(desk.body, other) {
+					t.Errorf("the page shows %q", other)
+				}
+			}
+			if strings.Contains(desk.body, `href="https://auth.example.com/_gatehouse/account"`) != (at != "") {
+				t.Errorf("the link to the portal:\n%s", desk.body)
+			}
+			for path, fields := range map[string][]string{
+				"name": {"name", "Mallory"}, "export": nil, "delete": {"sure", "on"}, "sessions/end-all": nil,
+				"sessions/" + its + "/end": nil, "sessions/x/end": nil,
+			} {
+				desk.post("/_gatehouse/account/"+path, fields...)
+				desk.wants(http.StatusForbidden, "be done on this site")
+			}
+			if phone.session() == nil || desk.session() == nil || desk.session().Name != "" {
+				t.Fatal("a form has changed something")
+			}
+			desk.post("/_gatehouse/account/sessions/" + this + "/end")
+			desk.wantsTo("/_gatehouse/logout")
+			if desk.session() != nil || phone.session() == nil {
+				t.Error("not exactly this browser's session has ended")
+			}
+			desk.get("/_gatehouse/account")
+			desk.wantsTo("/_gatehouse/login?return_to=%2F_gatehouse%2Faccount")
+		})
+	}
+}
+
 func TestAccountShowsBlockedSignIns(t *testing.T) {
 	h := newHouse(t)
 	b, stranger := h.browser(), h.browser()

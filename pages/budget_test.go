@@ -72,5 +72,5 @@ func TestRequests(t *testing.T) {
 
 // names tells whether the screen lists the site at target.
 func (v *View) names(target string) bool {
-	return slices.ContainsFunc(v.Sites, func(s SiteLink) bool { return s.URL == target })
+	return v.Elsewhere.URL == target || slices.ContainsFunc(v.Sites, func(s SiteLink) bool { return s.URL == target })
 }

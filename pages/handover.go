@@ -34,19 +34,17 @@ func (e *exchange) sharesCookie() bool {
 // elsewhere are the steps that a site with a portal leaves to the portal.
 func (e *exchange) elsewhere(name string) bool {
 	switch name, _, _ := strings.Cut(name, "/"); name {
-	case "login", "code", "resend", "link", "not-me", "account":
+	case "login", "code", "resend", "link", "not-me":
 		return e.leaves()
 	}
 	return false
 }
 
 // leave sends the browser to the portal.
-func (e *exchange) leave(name string) {
+func (e *exchange) leave() {
 	switch {
 	case e.r.Method != http.MethodGet && e.r.Method != http.MethodHead:
 		e.redirect(Root + "login")
-	case strings.HasPrefix(name, "account"):
-		e.redirect(e.v.Portal.String() + Root + "account")
 	case e.sharesCookie():
 		e.redirect(e.v.Portal.String() + Root + "login?" + e.carry(url.Values{"return_to": {e.returnTo().String()}}))
 	default:

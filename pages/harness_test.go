@@ -86,7 +86,8 @@ type house struct {
 	outbox  *outbox
 	store   *brokenStore
 	origin  authcore.Origin
-	portal  bool // whether origin is one
+	portal  bool    // whether origin is one
+	account Account // what its account page may show
 	mu      sync.Mutex
 	at      time.Time
 }
@@ -108,7 +109,7 @@ type houseOption func(*authcore.Config, *Config)
 func newHouse(t *testing.T, options ...houseOption) *house {
 	t.Helper()
 	h := &house{T: t, outbox: &outbox{mails: make(chan authcore.Message, 1000)}, at: time.Date(2026, 11, 21, 14, 25, 0, 0, time.UTC)}
-	h.origin = mustOrigin(t, "https://app.example.com")
+	h.origin, h.account = mustOrigin(t, "https://app.example.com"), Account{Whole: true}
 	secret, err := authcore.NewSecret([]byte("0123456789abcdef0123456789abcdef"))
 	check(t, err)
 	h.store = &brokenStore{Store: memstore.New(memstore.WithNow(h.now))}
@@ -151,7 +152,7 @@ func (h *house) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	tokens := SessionTokens(r, origin.Secure(), domain, nil)
 	session, _ := h.service.CheckAll(r.Context(), tokens, origin)
-	h.pages.ServeHTTP(w, r, Visit{Origin: origin, Client: netip.MustParseAddr("203.0.113.9"), Session: session, SessionCookies: len(tokens), IsPortal: h.portal})
+	h.pages.ServeHTTP(w, r, Visit{Origin: origin, Client: netip.MustParseAddr("203.0.113.9"), Session: session, SessionCookies: len(tokens), IsPortal: h.portal, Account: h.account})
 }
 
 // browser is a client with cookies of its own.

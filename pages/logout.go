@@ -19,10 +19,17 @@ func logout(e *exchange) {
 		if v.ReturnTo = to.Location(e.v.Origin); v.ReturnTo == "/" {
 			v.ReturnTo = ""
 		}
-		var err error
-		if v.Sites, err = e.relatives(); err != nil {
+		sites, err := e.relatives()
+		if err != nil {
 			e.outage(err)
 			return
+		}
+		// On an app's own origin its scripts read this page, too: where else its
+		// visitors have been is not theirs to know.
+		if e.v.Account.Whole {
+			v.Sites = sites
+		} else {
+			v.Family = len(sites) > 0
 		}
 		v.Child = e.v.Session.Parent != ""
 	case e.leaves() && e.r.URL.Query().Has("left"):

@@ -22,6 +22,8 @@ type Config struct {
 	Open bool
 	// Sites lists what the person of a session may open; nil: the visited site.
 	Sites func(*authcore.Session) []authcore.Origin
+	// Opens tells whether the person of a session may open a site; nil: any.
+	Opens func(*authcore.Session, authcore.Origin) bool
 }
 
 // Visit is what the gate knows of one request, already in canonical form.
@@ -38,6 +40,17 @@ type Visit struct {
 	Portal authcore.Origin
 	// IsPortal says that sessions of Origin may be handed over to other sites.
 	IsPortal bool
+	// Account is what the account page at Origin may show and do.
+	Account Account
+}
+
+// Account is what the account page of an origin may show and do. The app of a
+// site has the same origin as our pages there, so that its scripts can read and
+// send what its visitors can. The zero value is the careful one: this browser's
+// session, and tokens for this very site.
+type Account struct {
+	Whole bool            // all that concerns the person
+	At    authcore.Origin // unless Whole: where the whole page is, zero for nowhere
 }
 
 // Pages serves the browser's side of one configuration. It is safe for
@@ -49,13 +62,14 @@ type Pages struct {
 	log     *slog.Logger
 	open    bool
 	sites   func(*authcore.Session) []authcore.Origin
+	opens   func(*authcore.Session, authcore.Origin) bool
 	fronts  kept[frontKey, []byte]
 	codes   kept[codeKey, *codeForm]
 }
 
 // New makes the pages of a configuration.
 func New(c Config) (*Pages, error) {
-	p := &Pages{service: c.Service, groups: c.Groups, look: c.Look, log: c.Log, open: c.Open, sites: c.Sites}
+	p := &Pages{service: c.Service, groups: c.Groups, look: c.Look, log: c.Log, open: c.Open, sites: c.Sites, opens: c.Opens}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
 	}

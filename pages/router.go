@@ -40,7 +40,7 @@ func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request, v Visit) {
 	case !ok || strings.HasSuffix(name, "/") != (e.token != ""):
 		e.problem(Problem{Kind: notFound})
 	case e.elsewhere(name):
-		e.leave(name)
+		e.leave()
 	case (r.Method == http.MethodGet || r.Method == http.MethodHead) && s.get != nil:
 		s.get(e)
 	case r.Method == http.MethodPost && s.post != nil:

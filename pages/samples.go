@@ -159,6 +159,7 @@ func (s *sampler) rest() {
 	s.add("logout", "confirm", "logout.title", func(v *View) { v.Session = sampleAddress })
 	others := []SiteLink{{"auth.example.com", "https://auth.example.com/"}, {"files.example.org", "https://files.example.org/"}}
 	s.add("logout", "confirm", "logout.title", func(v *View) { v.Session, v.Sites, v.Child = sampleAddress, others, true })
+	s.add("logout", "confirm", "logout.title", func(v *View) { v.Session, v.Family, v.Child = sampleAddress, true, true })
 	s.add("logout", "left", "logout.done.title", func(v *View) { v.Sites = others[:1] })
 	s.add("logout", "out", "logout.done.title", nil)
 	s.add("account", "shown", "account.title", func(v *View) {
@@ -177,7 +178,26 @@ func (s *sampler) rest() {
 			v.note("account." + done)
 		})
 	}
+	whole := SiteLink{"auth.example.com", "https://auth.example.com" + accountPath}
+	own := func(v *View) {
+		v.Session = sampleAddress
+		v.Sessions, _ = s.words.sampleAccount()
+		v.Sessions = v.Sessions[:1]
+		v.Sessions[0].Sites = []string{s.at.Host()}
+	}
+	s.add("account", "own", "account.title", func(v *View) {
+		own(v)
+		v.Elsewhere = whole
+	})
+	s.add("account", "own", "account.title", func(v *View) {
+		own(v)
+		v.fail("account.not_here", 0)
+	})
 	s.add("tokens", "shown", "tokens.title", func(v *View) { v.Sites, v.Days = others, tokenDays })
+	s.add("tokens", "own", "tokens.title", func(v *View) {
+		v.Sites, v.Days, v.Tokens = []SiteLink{{s.at.Host(), s.at.String()}}, ownTokenDays, s.words.sampleTokens()
+		v.Elsewhere = SiteLink{whole.Name, "https://auth.example.com" + tokensPath}
+	})
 	s.add("tokens", "shown", "tokens.title", func(v *View) {
 		v.Sites, v.Days, v.Secret, v.Tokens = others, tokenDays, "ght_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", s.words.sampleTokens()
 		v.note("tokens.ended")

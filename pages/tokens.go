@@ -23,8 +23,12 @@ type TokenView struct {
 	End   template.HTML // what the button says
 }
 
-// tokenDays are the lives of a token that the form offers.
-var tokenDays = []int{30, 90, 365}
+// tokenDays are the lives of a token that the form offers; ownTokenDays are
+// those on an app's own origin.
+var (
+	tokenDays    = []int{30, 90, 365}
+	ownTokenDays = []int{7, 30}
+)
 
 // tokens shows the person's machine tokens and a form for another one.
 func tokens(e *exchange) {
@@ -43,13 +47,16 @@ func (e *exchange) tokens(status int, secret string, fill func(*View)) {
 		e.redirect(loginPath(authcore.ParseReturnTo(tokensPath, e.v.Origin, nil), e.v.Origin, e.asked))
 		return
 	}
-	made, err := e.p.service.Tokens(e.r.Context(), s.Subject)
+	made, err := e.p.service.Tokens(e.r.Context(), s.Subject, e.own())
 	if err != nil {
 		e.outage(err)
 		return
 	}
 	v := e.view("tokens", "shown")
 	v.Secret, v.Days, v.Tokens = secret, tokenDays, v.words.tokens(made)
+	if !e.v.Account.Whole {
+		v.State, v.Days, v.Elsewhere = "own", ownTokenDays, e.wholeAccount(tokensPath)
+	}
 	for _, o := range e.tokenSites() {
 		v.Sites = append(v.Sites, SiteLink{o.Host(), o.String()})
 	}
@@ -59,19 +66,15 @@ func (e *exchange) tokens(status int, secret string, fill func(*View)) {
 }
 
 // tokenSites are what the person may make tokens for here: at a portal all that
-// they may open, elsewhere only where this browser's session is good. The app
-// of a site shares its origin with our pages: its scripts must not get at others.
+// they may open, elsewhere the site itself.
 func (e *exchange) tokenSites() []authcore.Origin {
-	if e.p.sites == nil {
+	switch {
+	case e.v.Account.Whole && e.v.IsPortal && e.p.sites != nil:
+		return e.p.sites(e.v.Session)
+	case e.p.opens == nil || e.p.opens(e.v.Session, e.v.Origin):
 		return []authcore.Origin{e.v.Origin}
 	}
-	open := e.p.sites(e.v.Session)
-	if e.v.IsPortal {
-		return open
-	}
-	return slices.DeleteFunc(open, func(o authcore.Origin) bool {
-		return o.Audience(e.p.domain()) != e.v.Session.Audience
-	})
+	return nil
 }
 
 func (c *catalog) tokens(list []authcore.MachineToken) []TokenView {
@@ -102,7 +105,7 @@ func makeToken(e *exchange) {
 	}
 	m := authcore.Machine{Name: e.form.get("name"), Sites: []authcore.SitePattern{site}}
 	until := e.p.service.Now().Add(time.Duration(days) * 24 * time.Hour)
-	secret, _, no, err := e.p.service.MakeToken(e.r.Context(), e.v.Session, m, until)
+	secret, _, no, err := e.p.service.MakeToken(e.r.Context(), e.v.Session, e.own(), m, until)
 	switch {
 	case err != nil:
 		e.outage(err)
@@ -135,7 +138,7 @@ func endedToken(action string) (id string, ok bool) {
 
 // endToken ends one of the person's own tokens.
 func endToken(e *exchange, id string) {
-	if _, err := e.p.service.EndToken(e.r.Context(), e.v.Session.Subject, id); err != nil {
+	if _, err := e.p.service.EndToken(e.r.Context(), e.v.Session.Subject, e.own(), id); err != nil {
 		e.outage(err)
 		return
 	}

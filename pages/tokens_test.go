@@ -64,7 +64,7 @@ func TestTokens(t *testing.T) {
 	b.post("/_gatehouse/account/tokens", "name", "late", "site", "https://app.example.com", "days", "30")
 	b.wantsTo("/_gatehouse/login?return_to=%2F_gatehouse%2Faccount%2Ftokens&max_age=300")
 
-	made, err := h.service.Tokens(t.Context(), session.Subject)
+	made, err := h.service.Tokens(t.Context(), session.Subject, authcore.Origin{})
 	check(t, err)
 	mallory := h.browser()
 	mallory.signIn("mallory@example.com")
@@ -90,23 +90,26 @@ func TestTokensAreBounded(t *testing.T) {
 		b.wants(http.StatusOK)
 	}
 	b.post("/_gatehouse/account/tokens", "name", "more", "site", "https://app.example.com", "days", "90")
-	b.wants(http.StatusUnprocessableEntity, "You have 20 tokens")
+	b.wants(http.StatusUnprocessableEntity, "You have 20 tokens for this site")
 }
 
 // The form is the same origin as the app behind it, so that the app's scripts
-// can send it: what it makes is good where the session is and nowhere else, but
-// at a portal. What the person may not open has no token at all.
-func TestTokensAreForSitesOfTheSession(t *testing.T) {
+// can send it: what it makes is good there and nowhere else, but at a portal with
+// the whole account page. What the person may not open has no token at all.
+func TestTokensAreForSitesOfTheOrigin(t *testing.T) {
 	const own, wiki, closed = "https://app.example.com", "https://wiki.example.com", "https://closed.example.com"
 	protects := func(o authcore.Origin) bool { return strings.HasSuffix(o.Host(), ".example.com") }
 	for name, c := range map[string]struct {
-		domain string
-		portal bool
-		good   []string
+		domain        string
+		portal, whole bool
+		refused       bool // the person may not open the site
+		good          []string
 	}{
-		"a site":                   {good: []string{own}},
-		"a portal":                 {portal: true, good: []string{own, wiki}},
-		"one session for a domain": {domain: "example.com", good: []string{own, wiki}},
+		"a site alone":             {whole: true, good: []string{own}},
+		"a portal of its own":      {portal: true, whole: true, good: []string{own, wiki}},
+		"a portal that is a site":  {portal: true, good: []string{own}},
+		"one session for a domain": {domain: "example.com", good: []string{own}},
+		"a site that is closed":    {domain: "example.com", refused: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHouse(t, func(cfg *authcore.Config, page *Config) {
@@ -114,8 +117,9 @@ func TestTokensAreForSitesOfTheSession(t *testing.T) {
 				page.Sites = func(*authcore.Session) []authcore.Origin {
 					return []authcore.Origin{mustOrigin(t, own), mustOrigin(t, wiki)}
 				}
+				page.Opens = func(_ *authcore.Session, o authcore.Origin) bool { return o.String() == own && !c.refused }
 			})
-			h.portal = c.portal
+			h.portal, h.account.Whole = c.portal, c.whole
 			b := h.browser()
 			b.signIn("alice@example.com")
 			for i, site := range []string{own, wiki, closed} {
@@ -129,6 +133,43 @@ func TestTokensAreForSitesOfTheSession(t *testing.T) {
 					t.Errorf("%s: made %v, status %d", site, made, b.last.StatusCode)
 				}
 			}
+			b.post("/_gatehouse/account/tokens", "name", "long", "site", own, "days", "31")
+			if made := shownToken.MatchString(b.body); made != (c.whole && len(c.good) > 0) {
+				t.Errorf("31 days: made %v", made)
+			}
 		})
+	}
+}
+
+// On an app's own origin a token for another site is neither seen nor ended, and
+// its name is not given away.
+func TestTokensOfOtherSitesAreOutOfReach(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser()
+	b.signIn("alice@example.com")
+	session, err := h.service.CheckAll(t.Context(), []string{b.cookie("__Host-gatehouse").Value}, h.origin)
+	check(t, err)
+	pattern, err := authcore.ParseSitePattern("https://wiki.example.com")
+	check(t, err)
+	m := authcore.Machine{Name: "backup", Sites: []authcore.SitePattern{pattern}}
+	secret, made, no, err := h.service.MakeToken(t.Context(), session, authcore.Origin{}, m, h.now().Add(time.Hour))
+	check(t, err)
+	if no != "" {
+		t.Fatal(no)
+	}
+	h.account = Account{At: mustOrigin(t, "https://auth.example.com")}
+	b.get("/_gatehouse/account/tokens")
+	b.wants(http.StatusOK, "You have no tokens.", `href="https://auth.example.com/_gatehouse/account/tokens"`)
+	b.post("/_gatehouse/account/tokens/" + made.ID + "/end")
+	if again, _ := h.service.CheckToken(t.Context(), secret); again == nil {
+		t.Fatal("another site's token is ended")
+	}
+	b.post("/_gatehouse/account/tokens", "name", "backup", "site", "https://app.example.com", "days", "30")
+	b.wants(http.StatusOK, "Copy the token now")
+	own := shownToken.FindString(b.body)
+	b.post(regexp.MustCompile(`/_gatehouse/account/tokens/[^"/]+/end`).FindString(b.body))
+	b.wantsTo("/_gatehouse/account/tokens?ended")
+	if again, _ := h.service.CheckToken(t.Context(), own); again != nil {
+		t.Error("this site's token is good after its end")
 	}
 }

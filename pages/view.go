@@ -67,7 +67,9 @@ type View struct {
 	Name      string // what the person wants to be called
 	Sessions  []SessionView
 	Attempts  []AttemptView
-	Child     bool // of logout: a portal's session goes on when this one ends alone
+	Child     bool     // of logout: a portal's session goes on when this one ends alone
+	Family    bool     // of logout: it also signs out of sites that are not listed
+	Elsewhere SiteLink // of account and tokens: where the whole account is, empty for nowhere else
 
 	words    *catalog
 	switcher switcher

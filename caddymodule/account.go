@@ -1,0 +1,217 @@
+package caddymodule
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/pages"
+)
+
+// The app of a site shares its origin with our pages there: a script of the app
+// can read the account page and send its forms in every visitor's browser. Where
+// the sites of an instance share sign-ins, by a portal or a domain, the whole
+// page is therefore offered only where no app is: at a gatehouse_portal whose
+// host serves nothing else. accountAt decides it for the pages, their forms and
+// links, for mails, for the warnings at start and for the doctor.
+
+// accountAt is what the account page at o may show and do.
+func (a *App) accountAt(o authcore.Origin) pages.Account {
+	if !a.sharesSignIns() || a.besideAccount(o) == "" {
+		return pages.Account{Whole: true}
+	}
+	return pages.Account{At: a.accountHome(o)}
+}
+
+// accountLink is the origin whose account page is for who signs in at o: the
+// whole one, if there is one.
+func (a *App) accountLink(o authcore.Origin) authcore.Origin {
+	if at := a.accountAt(o).At; !at.IsZero() {
+		return at
+	}
+	return o
+}
+
+// sharesSignIns tells whether who has signed in at one site is, or can get,
+// signed in at others.
+func (a *App) sharesSignIns() bool {
+	return a.Domain != "" || len(a.portals) > 0 || len(a.authzs) > 0 ||
+		slices.ContainsFunc(a.gates, func(g *Gate) bool { return !g.portal.IsZero() })
+}
+
+// besideAccount says what at o keeps the whole account page away; empty for
+// nothing.
+func (a *App) besideAccount(o authcore.Origin) string {
+	if !a.isPortalPlace(o) {
+		return "no gatehouse_portal stands there"
+	}
+	others, known := a.neighbours[o.Hostname()]
+	switch {
+	case !known:
+		return "its gatehouse_portal stands under a name with a star, which other sites may have too"
+	case len(others) > 0:
+		return "the host also serves " + strings.Join(others, ", ") + ", and scripts from there could use the page"
+	}
+	return ""
+}
+
+// accountHome is where the whole account page is for a visitor of o; zero for
+// nowhere. A portal that is none of this configuration's may be one of another
+// instance's with the same store.
+func (a *App) accountHome(o authcore.Origin) authcore.Origin {
+	candidates := []authcore.Origin{a.portalFor(o)}
+	for _, z := range a.authzs {
+		if z.site(o) != nil {
+			candidates = append(candidates, z.login)
+		}
+	}
+	for _, p := range candidates {
+		if !p.IsZero() && p != o && (!a.protects(p) || a.besideAccount(p) == "") {
+			return p
+		}
+	}
+	return a.anyAccountHome()
+}
+
+// anyAccountHome is the first portal of this configuration with the whole account
+// page; zero for none.
+func (a *App) anyAccountHome() authcore.Origin {
+	for _, p := range a.portals {
+		for _, o := range p.place.addresses() {
+			if a.besideAccount(o) == "" {
+				return o
+			}
+		}
+	}
+	return authcore.Origin{}
+}
+
+// meetNeighbours finds out what the hosts of the portals serve besides.
+func (a *App) meetNeighbours(app *caddyhttp.App) {
+	a.neighbours = map[string][]string{}
+	for _, p := range a.portals {
+		for _, name := range p.place.names() {
+			a.neighbours[name] = neighbours(app, name)
+		}
+	}
+}
+
+// names are the host names of the place, but for those with a star.
+func (p *place) names() []string {
+	var names []string
+	for _, host := range p.hosts {
+		if o, err := authcore.NewOrigin("http", bracketed(host)); err == nil && !strings.Contains(host, "*") {
+			names = append(names, o.Hostname())
+		}
+	}
+	for _, o := range p.origins {
+		names = append(names, o.Hostname())
+	}
+	return names
+}
+
+// neighbours names the handlers that a request for host may get to at any server,
+// but for Gatehouse's own and those that serve nothing a script could be in.
+func neighbours(app *caddyhttp.App, host string) []string {
+	found := map[string]bool{}
+	for _, server := range app.Servers {
+		p := &probe{server: server, request: sampleRequest(host, "/"), rewritten: true} // of any path
+		p.meet = func(h caddyhttp.MiddlewareHandler) {
+			if name := handlerName(h); !strings.HasPrefix(name, "gatehouse") && !isInert(h, name) {
+				found[name] = true
+			}
+		}
+		p.list(server.Routes, always)
+		if server.Errors != nil {
+			p.list(server.Errors.Routes, perhaps)
+		}
+	}
+	return slices.Sorted(maps.Keys(found))
+}
+
+// handlerName is the name of a handler's module, as in reverse_proxy.
+func handlerName(h caddyhttp.MiddlewareHandler) string {
+	if module, ok := h.(caddy.Module); ok {
+		return module.CaddyModule().ID.Name()
+	}
+	return fmt.Sprintf("%T", h)
+}
+
+// inert are Caddy's handlers that serve nothing of their own and hand requests to
+// nobody outside.
+var inert = []string{
+	"acme_server", "authentication", "encode", "error", "headers", "invoke", "log_append", "map", "metrics",
+	"request_body", "rewrite", "subroute", "tracing", "vars",
+}
+
+// isInert tells whether no script of somebody else's comes from the handler.
+func isInert(h caddyhttp.MiddlewareHandler, name string) bool {
+	const markup = "<{" // or parts of the request
+	switch answer := h.(type) {
+	case *caddyhttp.StaticResponse:
+		return !strings.ContainsAny(answer.Body, markup)
+	case caddyhttp.StaticResponse: // Caddy's own redirect to https
+		return !strings.ContainsAny(answer.Body, markup)
+	}
+	return slices.Contains(inert, name)
+}
+
+// examineAccount tells where the whole account page is, and why not elsewhere.
+func (a *App) examineAccount() []findingOut {
+	const check = "account"
+	if !a.sharesSignIns() {
+		return []findingOut{fine(check, "each site has the whole account page")}
+	}
+	out := a.accountFindings(check)
+	if home := a.anyAccountHome(); len(out) == 0 && !home.IsZero() {
+		out = append(out, fine(check, "the whole account page is at %s", home))
+	}
+	return out
+}
+
+// accountFindings are what is wrong with the portals of this configuration: those
+// that gates and gatehouse_authz name first.
+func (a *App) accountFindings(check string) (out []findingOut) {
+	if !a.sharesSignIns() {
+		return nil
+	}
+	seen, elsewhere := map[authcore.Origin]bool{}, false
+	named := func(option string, o authcore.Origin) {
+		if o.IsZero() || seen[o] {
+			return
+		}
+		if seen[o] = true; !a.protects(o) {
+			elsewhere = true // of which warnings of their own tell
+			return
+		}
+		if why := a.besideAccount(o); why != "" {
+			out = append(out, findingOut{check, levelError, fmt.Sprintf("%s %s names a host with an app: %s", option, o, why),
+				"put a gatehouse_portal under a host name of its own and name that one; until then the account page there shows this browser's session alone"})
+		}
+	}
+	for _, g := range a.gates {
+		named("portal", g.portal)
+	}
+	for _, z := range a.authzs {
+		named("login", z.login)
+	}
+	for _, p := range a.portals {
+		for _, o := range p.place.addresses() {
+			if why := a.besideAccount(o); why != "" && !seen[o] {
+				out = append(out, findingOut{check, levelWarning, fmt.Sprintf("the account page at the portal %s shows this browser's session alone: %s", o, why),
+					"give gatehouse_portal a host name of its own, for other sign-ins, tokens for other sites, name and data"})
+			}
+			seen[o] = true
+		}
+	}
+	if len(out) == 0 && !elsewhere && a.anyAccountHome().IsZero() {
+		out = append(out, findingOut{check, levelWarning, "no site offers the whole account page: sign-ins are shared, and each site shares its origin with an app whose scripts could use the page",
+			"put a gatehouse_portal under a host name of its own, for other sign-ins, tokens for other sites, name and data"})
+	}
+	return out
+}
