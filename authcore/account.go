@@ -109,13 +109,25 @@ func (c *cache) rename(sub, name string) {
 // Delete removes an account with all that is known of it: its sessions end,
 // with their streams, codes and links under way die, and its history goes. What
 // stays for a while names nobody: ended sessions, so that their cookies stay
-// refused, that an account with this address is gone, and the counters of limits. It returns whom it was, nil if there was no such account.
+// refused, that an account with this address is gone, and the counters of
+// limits. It returns whom it was, nil if there was no such account.
 //
-// If it fails halfway it may be called again with the same subject.
+// If it fails halfway it may be called again with the same subject: the account
+// goes after all that is found through it.
 func (c *Core) Delete(ctx context.Context, sub, reason string) (*Account, error) {
 	var p *person
-	err := c.store.Update(ctx, func(tx Tx) (err error) {
-		if p, err = findAccount(tx, sub); err != nil || p == nil {
+	err := c.store.View(ctx, func(tx Tx) (err error) {
+		p, err = findAccount(tx, sub)
+		return err
+	})
+	if err != nil || p == nil {
+		return nil, err
+	}
+	if err := c.forget(ctx, p, reason); err != nil {
+		return nil, err
+	}
+	err = c.store.Update(ctx, func(tx Tx) (err error) {
+		if p, err = findAccount(tx, p.Subject); err != nil || p == nil {
 			return err
 		}
 		tx.Delete(keyPerson + p.Subject)
@@ -127,11 +139,16 @@ func (c *Core) Delete(ctx context.Context, sub, reason string) (*Account, error)
 		return nil, err
 	}
 	c.census.people.Add(-1)
-	if _, err := c.endAll(ctx, p, reason, ""); err != nil {
-		return nil, err
-	}
 	c.observe(Event{Name: EventDeleted, Address: p.Address, Subject: p.Subject, Reason: reason})
-	return p.account(), c.forgetHistory(ctx, p.Address)
+	return p.account(), c.forget(ctx, p, reason) // what has come meanwhile
+}
+
+// forget ends the sessions of an account, and forgets its history.
+func (c *Core) forget(ctx context.Context, p *person, reason string) error {
+	if _, err := c.endAll(ctx, p, reason, ""); err != nil {
+		return err
+	}
+	return c.forgetHistory(ctx, p.Address)
 }
 
 func (c *Core) forgetHistory(ctx context.Context, a Address) error {

@@ -1,7 +1,11 @@
 package authcore_test
 
 import (
+	"context"
+	"errors"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
@@ -45,4 +49,49 @@ func TestAttemptsOfADeletedAccount(t *testing.T) {
 			h.reopen()
 		}
 	})
+}
+
+// failsAt is a store whose n-th Update from now fails.
+type failsAt struct {
+	authcore.Store
+	n atomic.Int64
+}
+
+func (f *failsAt) Update(ctx context.Context, fn func(authcore.Tx) error) error {
+	if f.n.Add(-1) == 0 {
+		return errors.New("no room")
+	}
+	return f.Store.Update(ctx, fn)
+}
+
+// Wherever a deletion is cut short, the same call ends what it has left: streams
+// too, which ask the store for nothing.
+func TestDeletionThatIsCutShort(t *testing.T) {
+	for n := range int64(3) {
+		synctest.Test(t, func(t *testing.T) {
+			all := newManyHeld(t)
+			defer func() { all.close() }()
+			store := &failsAt{Store: all.store}
+			all.reopenOn(store)
+			defer all.watch(allKinds...)()
+			sub := all.portal.Session.Subject
+			synctest.Wait()
+			store.n.Store(n + 1)
+			_, err := all.core.Delete(t.Context(), sub, "deleted_by_owner")
+			want(t, err != nil, true)
+			store.n.Store(0)
+			gone, err := all.core.Delete(t.Context(), sub, "deleted_by_owner")
+			want(t, err, nil)
+			want(t, gone != nil, true)
+			time.Sleep(2 * time.Second)
+			for _, kind := range []string{portalKind, siteKind, besideKind, machineKind} {
+				want(t, all.request(kind), false)
+				want(t, all.wasCut(kind), true)
+				want(t, len(all.listed(kind)), 0)
+			}
+			attempts, err := all.core.Attempts(t.Context(), alice, time.Time{}, 100)
+			want(t, err, nil)
+			want(t, len(attempts), 0)
+		})
+	}
 }
