@@ -26,6 +26,9 @@ func ParseSubtree(path string) Subtree {
 	return s
 }
 
+// String is the path at the top.
+func (s Subtree) String() string { return "/" + strings.Join(s.segments, "/") }
+
 // IsAll tells whether the subtree is everything.
 func (s Subtree) IsAll() bool { return len(s.segments) == 0 }
 

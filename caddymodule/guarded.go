@@ -61,6 +61,31 @@ func (p *guardedPaths) match(r *http.Request, at *url.URL) bool {
 	return len(p.patterns) > 0 && p.matchPatterns(r, at)
 }
 
+// matchPath is match where nothing but the path is known.
+func (p *guardedPaths) matchPath(path string) bool {
+	r := sampleRequest("", path)
+	return p.match(r, r.URL)
+}
+
+// samples are paths that these hold, one for each; nil if they are not limited.
+func (p *guardedPaths) samples() []string {
+	var samples []string
+	for _, subtree := range p.subtrees {
+		samples = append(samples, subtree.String())
+	}
+	for _, pattern := range p.patterns {
+		if sample := sampleOf(pattern); p.matchPath(sample) {
+			samples = append(samples, sample)
+		}
+	}
+	return samples
+}
+
+// guardedPathsOf are path and all below it.
+func guardedPathsOf(path string) guardedPaths {
+	return guardedPaths{limited: true, subtrees: []authcore.Subtree{authcore.ParseSubtree(path)}}
+}
+
 func (p *guardedPaths) matchPatterns(r *http.Request, at *url.URL) bool {
 	as := *r
 	as.URL = at

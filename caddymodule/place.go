@@ -38,6 +38,9 @@ func (a *App) placeGates() error {
 		}
 		a.warn(g)
 	}
+	if err := a.checkCourse(app); err != nil {
+		return err
+	}
 	if a.uncleaned, err = a.checkBeside(app, w); err != nil {
 		return err
 	}
@@ -180,7 +183,7 @@ func (p *place) speaks(o authcore.Origin) bool {
 // onPath tells whether the gate looks at requests for path, as far as its
 // matchers for paths tell.
 func (g *Gate) onPath(path string) bool {
-	if r := sampleRequest("", path); !g.guarded.match(r, r.URL) {
+	if !g.guarded.matchPath(path) {
 		return false
 	}
 	return len(g.place.spots) == 0 || slices.ContainsFunc(g.place.spots, func(s spot) bool {

@@ -87,6 +87,7 @@ type probe struct {
 	server    *caddyhttp.Server
 	request   *http.Request
 	rewritten bool // paths that matchers see are not known any more
+	anyHost   bool // of the request only the path is known
 	invoked   []string
 	// meet is called for every handler on the way, error routes included, and
 	// nothing but a route that ends the request does; nil: look for the pages.
@@ -180,6 +181,9 @@ func (p *probe) match(matcher any) certainty {
 			return perhaps
 		}
 	case caddyhttp.MatchHost, *caddyhttp.MatchHost:
+		if p.anyHost {
+			return perhaps
+		}
 	default:
 		return perhaps
 	}
