@@ -10,6 +10,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/fileserver"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/intercept"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy/fastcgi"
@@ -31,6 +32,7 @@ type handedOn struct {
 	upstreams []string // where reverse_proxy hands them, to be compared
 	at        scope
 	errors    bool // in error routes
+	unknown   bool // whether it hands them on can't be told
 	cover
 }
 
@@ -38,14 +40,9 @@ type handedOn struct {
 type cover struct {
 	clean bool // a gate or cleaner, surely
 	gate  bool // a gate, perhaps
-	// partly holds those that only some requests pass: the ones that all of
-	// these matchers take.
-	partly []partCover
-}
-
-type partCover struct {
-	sets caddyhttp.MatcherSets
-	gate bool
+	ends  bool // whatever comes here has been answered
+	// partly holds matchers of routes that clean or answer what these take.
+	partly []caddyhttp.MatcherSets
 }
 
 // uncleaned is what the doctor says about such a handler.
@@ -81,7 +78,7 @@ func (b *beside) judge(w *walk) (all []uncleaned, err error) {
 	}
 	for _, h := range b.seen {
 		same := slices.ContainsFunc(h.upstreams, func(upstream string) bool { return gated[upstream] })
-		here := h.onGatedHost(w)
+		here := h.gate || h.onGatedHost(w)
 		if h.clean || !here && !same {
 			continue
 		}
@@ -94,7 +91,11 @@ func (b *beside) judge(w *walk) (all []uncleaned, err error) {
 		default:
 			found += " and with Gatehouse's cookies"
 		}
-		one := uncleaned{found, h.mend()}
+		do := h.mend()
+		if h.unknown {
+			do = "if it hands them to an app, " + do
+		}
+		one := uncleaned{found, do}
 		if !slices.Contains(all, one) {
 			all = append(all, one)
 		}
@@ -118,20 +119,25 @@ func (h handedOn) mend() string {
 	return fmt.Sprintf("write before it, in the same handle or route\n    gatehouse_clean\n    %s\nor gatehouse_clean alone at the top of the site", h.name)
 }
 
-// onGatedHost tells whether a gate stands at the same host.
+// onGatedHost tells whether a gate stands at the same host. Among the sites of
+// one server Caddy takes the one whose name is closest, so that a wildcard there
+// stands for the other hosts.
 func (h handedOn) onGatedHost(w *walk) bool {
 	for _, p := range w.pages {
+		sameServer := slices.ContainsFunc(p.spots, func(s spot) bool { return s.server == h.at.name })
 		if h.at.anyHost {
-			if slices.ContainsFunc(p.spots, func(s spot) bool { return s.server == h.at.name }) {
+			if sameServer && !p.named {
 				return true
 			}
 			continue
 		}
-		if slices.ContainsFunc(h.at.hosts, func(host string) bool {
-			return slices.ContainsFunc(p.hosts, func(gated string) bool { return strings.EqualFold(gated, host) }) ||
-				slices.ContainsFunc(p.samples(), func(gated string) bool { return strings.EqualFold(gated, host) })
-		}) {
-			return true
+		gated := append(p.samples(), p.hosts...)
+		for _, host := range h.at.hosts {
+			if slices.ContainsFunc(gated, func(g string) bool {
+				return strings.EqualFold(g, host) || !sameServer && (matchesHost(g, host) || matchesHost(host, g))
+			}) {
+				return true
+			}
 		}
 	}
 	return false
@@ -144,32 +150,31 @@ func (b *beside) list(routes caddyhttp.RouteList, above scope, before cover, err
 		cover
 	}
 	var done []behind
-	// at is the cover of a route of this group after those that are done.
+	// at is the cover of a route of this group after those that are done. Where
+	// no request comes from them, nothing needs cleaning.
 	at := func(group string) cover {
 		c := before
-		groups := map[string]*partCover{} // whether all of a group are clean
+		whole := map[string]cover{} // what every route of a group so far has
 		for _, d := range done {
 			switch {
+			case d.route.Group != "" && d.route.Group == group:
+				continue
 			case d.route.Group == "" && len(d.route.MatcherSets) == 0:
-				c.add(d.cover)
+				c.clean, c.ends = c.clean || d.clean || d.ends, c.ends || d.ends
 			case d.route.Group == "":
-				c.gate = c.gate || d.gate
-				if d.clean {
-					c.partly = append(slices.Clip(c.partly), partCover{d.route.MatcherSets, d.gate})
+				if d.clean || d.ends {
+					c.partly = append(slices.Clip(c.partly), d.route.MatcherSets)
 				}
-			case d.route.Group != group:
-				c.gate = c.gate || d.gate
-				g := groups[d.route.Group]
-				if g == nil {
-					g = &partCover{gate: true}
-					groups[d.route.Group] = g
-				}
-				// Of a group one route runs: the last takes the rest, if it has
-				// no matchers.
-				if g.gate = g.gate && d.clean; g.gate && len(d.route.MatcherSets) == 0 {
-					c.clean = true
+			default:
+				all, ok := whole[d.route.Group]
+				all.clean, all.ends = (all.clean || !ok) && (d.clean || d.ends), (all.ends || !ok) && d.ends
+				whole[d.route.Group] = all
+				// Of a group one route runs: one without matchers takes the rest.
+				if len(d.route.MatcherSets) == 0 {
+					c.clean, c.ends = c.clean || all.clean, c.ends || all.ends
 				}
 			}
+			c.gate = c.gate || d.gate && !d.ends
 		}
 		return c
 	}
@@ -181,21 +186,17 @@ func (b *beside) list(routes caddyhttp.RouteList, above scope, before cover, err
 		}
 		c := at(route.Group)
 		for _, p := range c.partly {
-			c.clean = c.clean || implies(route.MatcherSets, p.sets)
+			c.clean = c.clean || implies(route.MatcherSets, p)
 		}
 		for _, handler := range route.Handlers {
 			if c, err = b.handler(handler, here, c, errors); err != nil {
 				return before, err
 			}
 		}
+		c.ends = c.ends || route.Terminal
 		done = append(done, behind{route, c})
 	}
 	return at(""), nil
-}
-
-func (c *cover) add(other cover) {
-	c.clean, c.gate = c.clean || other.clean, c.gate || other.gate
-	c.partly = append(slices.Clip(c.partly), other.partly...)
 }
 
 func (b *beside) handler(handler caddyhttp.MiddlewareHandler, here scope, c cover, errors bool) (cover, error) {
@@ -214,6 +215,12 @@ func (b *beside) handler(handler caddyhttp.MiddlewareHandler, here scope, c cove
 		}
 		here.invoked = append(slices.Clip(here.invoked), h.Name)
 		return b.list(caddyhttp.RouteList{*named}, here, c, errors)
+	case *caddyhttp.StaticResponse, caddyhttp.StaticResponse, *caddyhttp.StaticError, *WhoAmI, *Authz:
+		c.ends = true
+	case *PagesHandler:
+		c.ends = c.ends || slices.ContainsFunc(here.paths, onlyOwn)
+	case *fileserver.FileServer:
+		c.ends = c.ends || !h.PassThru
 	case *Gate:
 		c.clean, c.gate = true, true
 	case *Cleaner, *Portal:
@@ -222,17 +229,24 @@ func (b *beside) handler(handler caddyhttp.MiddlewareHandler, here scope, c cove
 		return c, b.responses(h.HandleResponse, here, c, errors)
 	case *reverseproxy.Handler:
 		b.proxy(h, here, c, errors)
-		return c, b.responses(h.HandleResponse, here, c, errors)
+		err := b.responses(h.HandleResponse, here, c, errors)
+		c.ends = c.ends || len(h.HandleResponse) == 0 // else as forward_auth does
+		return c, err
 	default:
 		if module, ok := handler.(caddy.Module); !ok || !slices.Contains(keepsToItself, module.CaddyModule().ID.Name()) {
 			name := "a handler"
 			if ok {
 				name = module.CaddyModule().ID.Name()
 			}
-			b.seen = append(b.seen, handedOn{name: name, at: here, errors: errors, cover: c})
+			b.seen = append(b.seen, handedOn{name: name, at: here, errors: errors, unknown: true, cover: c})
 		}
 	}
 	return c, nil
+}
+
+// onlyOwn tells whether the paths are all Gatehouse's own.
+func onlyOwn(paths caddyhttp.MatchPath) bool {
+	return !slices.ContainsFunc(paths, func(path string) bool { return !isOwnPath(path) })
 }
 
 func (b *beside) responses(all []caddyhttp.ResponseHandler, here scope, c cover, errors bool) error {
@@ -247,9 +261,9 @@ func (b *beside) responses(all []caddyhttp.ResponseHandler, here scope, c cover,
 // keepsToItself are the handlers of Caddy and of ours that hand no request to
 // an app.
 var keepsToItself = []string{
-	"acme_server", "authentication", "copy_response", "copy_response_headers", "encode", "error", "file_server", "headers",
-	"log_append", "map", "metrics", "push", "request_body", "rewrite", "static_response", "templates", "timeouts", "tracing", "vars",
-	"gatehouse_api", "gatehouse_authz", "gatehouse_pages", "gatehouse_whoami",
+	"acme_server", "authentication", "copy_response", "copy_response_headers", "encode", "headers",
+	"log_append", "map", "metrics", "push", "request_body", "rewrite", "templates", "timeouts", "tracing", "vars",
+	"gatehouse_api",
 }
 
 // proxy notes where a reverse_proxy hands requests.

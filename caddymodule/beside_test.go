@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"encoding/json"
 	"io"
 	"net/http"
 	"strings"
@@ -259,4 +260,47 @@ func TestCleaningAllocatesLittle(t *testing.T) {
 	if one > none+1 || two != one {
 		t.Errorf("%v allocations without a cleaner, %v with one, %v with two", none, one, two)
 	}
+}
+
+// In JSON a gate may stand behind matchers of its route, and handlers may be of
+// anybody's.
+func TestBesideInJSON(t *testing.T) {
+	const gate = `{"handler": "gatehouse", "allow": ["any"]}`
+	const app = `{"handler": "reverse_proxy", "upstreams": [{"dial": "localhost:3000"}]}`
+	const admin = `"match": [{"path": ["/admin/*"]}]`
+	const pages = `{"match": [{"path": ["/_gatehouse/*"]}], "handle": [{"handler": "gatehouse_pages"}]}, `
+	for name, test := range map[string]struct{ routes, err, warning string }{
+		"for some":           {pages + `{` + admin + `, "handle": [` + gate + `]}, {"handle": [` + app + `]}`, "gatehouse_clean", ""},
+		"for the same":       {pages + `{` + admin + `, "handle": [` + gate + `]}, {` + admin + `, "handle": [` + app + `]}`, "", ""},
+		"for fewer":          {pages + `{` + admin + `, "handle": [` + gate + `]}, {"match": [{"path": ["/admin/*"], "method": ["GET"]}], "handle": [` + app + `]}`, "", ""},
+		"for more":           {pages + `{` + admin + `, "handle": [` + gate + `]}, {"match": [{"path": ["/admin/*", "/x"]}], "handle": [` + app + `]}`, "gatehouse_clean", ""},
+		"cleaned":            {pages + `{"handle": [{"handler": "gatehouse_clean"}]}, {` + admin + `, "handle": [` + gate + `]}, {"handle": [` + app + `]}`, "", ""},
+		"in the gate":        {`{"handle": [{"handler": "gatehouse", "allow": ["any"], "match": [{"path": ["/admin/*"]}]}]}, {"handle": [` + app + `]}`, "", ""},
+		"an unknown handler": {`{"handle": [{"handler": "test_unknown"}, ` + gate + `, ` + app + `]}`, "", "test_unknown at app.example.com gets requests as strangers send them"},
+	} {
+		config := new(caddy.Config)
+		must(t, json.Unmarshal([]byte(`{"admin": {"disabled": true}, "apps": {"gatehouse": {"mail": [{"log": {}}]}, "http": {"servers": {"s": {"listen": [":443"], "routes": [
+			{"match": [{"host": ["app.example.com"]}], "handle": [{"handler": "subroute", "routes": [`+test.routes+`]}], "terminal": true}]}}}}}`), config))
+		ctx, err := caddy.ProvisionContext(config)
+		must(t, err)
+		module, err := ctx.App("gatehouse")
+		must(t, err)
+		a := module.(*App)
+		if err = a.placeGates(); (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {
+			t.Errorf("%s: %v", name, err)
+		}
+		found := a.uncleaned
+		if len(found) > 1 || (len(found) == 1) != (test.warning != "") || len(found) == 1 && !strings.HasPrefix(found[0].found, test.warning) {
+			t.Errorf("%s: %+v", name, found)
+		}
+	}
+}
+
+func init() { caddy.RegisterModule(unknownHandler{}) }
+
+// unknownHandler is a handler of somebody else's.
+type unknownHandler struct{ passOn }
+
+func (unknownHandler) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.handlers.test_unknown", New: func() caddy.Module { return new(unknownHandler) }}
 }
