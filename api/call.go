@@ -197,6 +197,11 @@ func (c *Call) Count(name string, rate authcore.Rate) error {
 	return c.Spend(c.Service.Core().Count(name, rate))
 }
 
+// CountFrom is Count for the client alone.
+func (c *Call) CountFrom(name string, rate authcore.Rate) error {
+	return c.Spend(c.Service.Core().CountFrom(name, c.Client, rate))
+}
+
 // Spend is Count for what was counted already.
 func (c *Call) Spend(q authcore.Quota) error {
 	h := c.W.Header()

@@ -109,7 +109,7 @@ func (a *API) session(c *api.Call) error {
 	realm := s.Person.Realm
 	c.Session = s
 	c.Caller = authcore.Caller{App: a.service.Apps().Find(realm.App), Key: authcore.AppKey{Test: realm.Test}}
-	return c.Count(name+" session "+s.ID, perSession)
+	return c.Spend(c.Service.Core().CountOf(name+" session", s.ID, perSession))
 }
 
 // sessionView is what is told about a session: nested as the original's

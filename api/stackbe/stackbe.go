@@ -138,7 +138,7 @@ func countClient(c *api.Call) error {
 	if c.W.Header().Get("X-RateLimit-Limit") != "" {
 		return nil
 	}
-	return c.Count(name+" client "+c.Client.String(), perKey)
+	return c.CountFrom(name+" client", perKey)
 }
 
 // shown finds out whose API key or session token the call carries. On paths of

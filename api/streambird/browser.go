@@ -40,7 +40,7 @@ func (a *API) shown(c *api.Call, rights api.Rights) (api.Holder, error) {
 	if !caller.Key.Publishable || rights.Publishable == 0 {
 		return c.Authenticate(name, perKey)
 	}
-	if err := c.Count(name+" page "+caller.Key.ID()+" "+c.Client.String(), perKey); err != nil {
+	if err := c.CountFrom(name+" page "+caller.Key.ID(), perKey); err != nil {
 		return api.Nobody, err
 	}
 	if c.R.Method == http.MethodPost && c.R.Header.Get("Origin") != "" && !isOriginOf(caller.App, from) {
@@ -159,7 +159,7 @@ func (a *API) updateCurrentUser(c *api.Call) error {
 
 // hosted finds the link that a page of ours is about.
 func (a *API) hosted(c *api.Call) (caller authcore.Caller, token string, found authcore.Proved, err error) {
-	if err := c.Count(name+" client "+c.Client.String(), perKey); err != nil {
+	if err := c.CountFrom(name+" client", perKey); err != nil {
 		return caller, "", found, err
 	}
 	app := a.service.Apps().Find(c.Param("app_id"))
