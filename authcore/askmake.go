@@ -8,7 +8,7 @@ func (t *asking) limits() (time.Duration, error) {
 	var all counters
 	limits := t.s.cfg.Limits
 	if t.in.Deliver {
-		all = append(all, &counter{key: recipientKey(t.to.Value, false), rates: limits.repeated(t.in.Repeat)}, limits.global())
+		all = append(all, &counter{key: recipientKey(t.to.Value, false), rates: limits.repeated(t.in.Repeat)}, limits.global(false))
 	}
 	if t.in.EndUser && t.in.Client.IsValid() {
 		all = append(all, limits.client(t.in.Client)...)

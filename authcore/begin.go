@@ -85,9 +85,6 @@ func (s *Service) begin(tx Tx, b Browser, in Start) (out Begun, c *challenge, is
 		if err != nil {
 			return Begun{}, nil, false, err
 		}
-		if c == nil {
-			return Begun{Verdict: Limited, RetryAfter: s.globalWait(tx)}, nil, false, nil
-		}
 		isNew = true
 	}
 	limits.count(tx, now)
@@ -177,17 +174,12 @@ type challengeFor struct {
 	known    bool
 }
 
-// newChallenge stores a challenge with its link and its mail. It returns nil
-// when the mails of all people together are over their limit.
+// newChallenge stores a challenge with its link and its mail.
 func (s *Service) newChallenge(tx Tx, in challengeFor) (*challenge, error) {
 	now := s.core.now()
 	failures := s.cfg.Limits.failures(in.address, in.known)
-	global := s.cfg.Limits.global()
-	if err := (counters{failures, global}).load(tx); err != nil {
+	if err := (counters{failures}).load(tx); err != nil {
 		return nil, err
-	}
-	if global.t.wait(now, global.rates) > 0 {
-		return nil, nil
 	}
 	paused, err := loadPause(tx, in.address, now)
 	if err != nil {
@@ -203,7 +195,12 @@ func (s *Service) newChallenge(tx Tx, in challengeFor) (*challenge, error) {
 		Agent: shortAgent(in.browser.UserAgent), Network: coarseNetwork(in.browser.Client),
 	}
 	if !c.Decoy { // a decoy sends nothing, and must cost real people nothing
-		counters{global}.count(tx, now)
+		if err := s.budget(tx, c, now); err != nil {
+			return nil, err
+		}
+		if c.held != nil && s.core.queue.isOverheld(c.Network) {
+			c.Decoy, c.Over, c.held = true, true, nil
+		}
 	}
 	link := s.core.secrets.Current.linkFor(c.ID)
 	if err := save(tx, keyLink+hashToken(link), c.ID, c.Kept); err != nil {
@@ -213,12 +210,4 @@ func (s *Service) newChallenge(tx Tx, in challengeFor) (*challenge, error) {
 		return nil, err
 	}
 	return c, s.core.queue.put(tx, c)
-}
-
-func (s *Service) globalWait(tx Tx) time.Duration {
-	global := s.cfg.Limits.global()
-	if err := (counters{global}).load(tx); err != nil {
-		return time.Minute
-	}
-	return max(global.t.wait(s.core.now(), global.rates), time.Second)
 }

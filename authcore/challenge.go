@@ -24,6 +24,7 @@ type challenge struct {
 	// Decoy: for an address that may not sign in. Nothing is sent, no answer is
 	// right, and everything else is as for any other.
 	Decoy   bool      `json:"decoy,omitempty"`
+	Over    bool      `json:"over,omitempty"` // a Decoy because too many mails wait
 	Locked  bool      `json:"locked,omitempty"`
 	Used    bool      `json:"used,omitempty"`
 	Session string    `json:"session,omitempty"` // what it was used for
@@ -32,6 +33,8 @@ type challenge struct {
 	Kept    time.Time `json:"kept"` // when the record may go: longer than anything that rests on it
 
 	API *apiPart `json:"api,omitempty"` // made for an app: bound to no browser
+
+	held *hold // its mail waits, see budget; until it is queued
 }
 
 // state is what a challenge can still do at now.

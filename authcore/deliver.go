@@ -26,6 +26,14 @@ func (q *queue) deliver(ctx context.Context, m *mail) error {
 	q.mu.Lock()
 	m.to = c.recipient()
 	q.mu.Unlock()
+	if m.held != nil {
+		if !q.core.now().Before(m.held.until) {
+			return nil
+		}
+		if err := q.claim(ctx, s, m, c); err != nil {
+			return err
+		}
+	}
 	message, err := s.compose(c, cmp.Or(m.kind, LetterSignIn))
 	if err != nil {
 		q.core.log.Error("a mail can't be put into words", "error", err)

@@ -108,6 +108,9 @@ func (s *Service) remember(tx Tx, c *challenge) error {
 
 // decoyOutcome is why nothing is sent for c.
 func (s *Service) decoyOutcome(c *challenge) Outcome {
+	if c.Over {
+		return OutcomeLimited
+	}
 	if s.cfg.MayReceive(c.Address) {
 		return OutcomePaused
 	}
@@ -184,7 +187,7 @@ func (r *attemptRecord) view(now time.Time) Attempt {
 		}
 	}
 	a.Outcome = r.outcome()
-	if first := r.Steps[0].Outcome; first == OutcomeNotAllowed || first == OutcomePaused {
+	if first := r.Steps[0].Outcome; first == OutcomeNotAllowed || first == OutcomePaused || first == OutcomeLimited {
 		a.Outcome = first // whatever was typed: nothing was ever sent
 		return a
 	}

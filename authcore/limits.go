@@ -16,7 +16,7 @@ type Rate struct {
 type Limits struct {
 	PerRecipient []Rate // starts and mails for one address
 	PerClient    []Rate // starts from one client network (/32, /64)
-	Global       []Rate // mails in all
+	Global       []Rate // mails in all; see budget.go for who gets which part
 	Failures     []Rate // wrong codes for one address, over all its challenges
 }
 
@@ -134,10 +134,6 @@ func recipientKey(contact string, known bool) string {
 // proved it: nobody can lock a person out of code entry in a known browser.
 func (l Limits) failures(a Address, known bool) *counter {
 	return &counter{key: keyLimit + "failures/" + group(known) + hashToken(a.String()), rates: l.Failures}
-}
-
-func (l Limits) global() *counter {
-	return &counter{key: keyLimit + "global", rates: l.Global}
 }
 
 func group(known bool) string {

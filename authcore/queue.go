@@ -60,7 +60,8 @@ type mail struct {
 	expires   time.Time
 	decoy     bool // not sent, and never a reason to think that mail is down
 	text      bool // a text message
-	rounds    int  // failed rounds of all senders
+	held      *hold
+	rounds    int // failed rounds of all senders
 	sending   bool
 	fresh     *challenge // what was stored with it, for its first attempt
 	queued    time.Time
@@ -84,8 +85,18 @@ func (q *queue) add(c *challenge) {
 	key := mailKey(c)
 	for _, m := range q.waiting {
 		if m.key == key && !m.sending {
+			if m.held != nil && c.held == nil {
+				m.held, m.due, m.expires = nil, q.core.now(), c.Expires
+				q.wake()
+			}
 			return // it waits already, and will carry the same code
 		}
+	}
+	if c.held != nil {
+		now := q.core.now()
+		q.waiting = append(q.waiting, &mail{key: key, challenge: c.ID, to: c.recipient(), queued: now, due: now.Add(c.held.wait), expires: c.held.until, text: c.text(), held: c.held})
+		q.wake()
+		return
 	}
 	q.waiting = append(q.waiting, &mail{key: key, challenge: c.ID, to: c.recipient(), fresh: c, queued: q.core.now(), due: q.core.now(), expires: c.Expires, decoy: c.Decoy, text: c.text()})
 	q.wake()
@@ -109,7 +120,22 @@ func (q *queue) downFor(text bool) (retry time.Duration, down bool) {
 	defer q.mu.Unlock()
 	s := q.core.current.Load()
 	none := text && (s == nil || len(s.cfg.Texts) == 0)
-	return probeEvery, none || len(q.waiting) >= queueSize || q.sendersDown(text)
+	return probeEvery, none || q.isFull() || q.sendersDown(text)
+}
+
+// isFull tells whether too many mails wait for a sender. Those that are held have
+// a bound of their own.
+func (q *queue) isFull() bool {
+	if len(q.waiting) < queueSize {
+		return false
+	}
+	n := 0
+	for _, m := range q.waiting {
+		if m.held == nil {
+			n++
+		}
+	}
+	return n >= queueSize
 }
 
 func (q *queue) sendersDown(text bool) bool {
@@ -300,7 +326,7 @@ func (q *queue) another(text bool) *mail {
 	defer q.mu.Unlock()
 	outage := q.outages[text]
 	for _, m := range q.waiting {
-		if m.text == text && !m.sending && !m.decoy && (m.to == "" || m.to != outage.last) {
+		if m.text == text && !m.sending && !m.decoy && m.held == nil && (m.to == "" || m.to != outage.last) {
 			m.sending = true
 			return m
 		}
@@ -320,6 +346,12 @@ func (q *queue) allDue(text bool) {
 
 func (q *queue) work(ctx context.Context, m *mail) {
 	err := q.deliver(ctx, m)
+	if errors.Is(err, errHeld) {
+		q.mu.Lock()
+		m.sending = false
+		q.mu.Unlock()
+		return
+	}
 	if errors.Is(err, errLater) {
 		if err := q.record(m); err != nil && ctx.Err() == nil {
 			q.core.log.Warn("what became of a mail can't be written to its history", "error", err)

@@ -16,6 +16,8 @@ type mailRecord struct {
 	Queued    time.Time  `json:"queued"`
 	Kind      LetterKind `json:"kind,omitempty"` // empty: LetterSignIn
 	Text      bool       `json:"text,omitempty"` // a text message
+	Held      bool       `json:"held,omitempty"` // waits for its part of Limits.Global, and is given up when it expires
+	Known     bool       `json:"known,omitempty"`
 }
 
 // mailKey orders mails by time. A mail queued again keeps its place.
@@ -26,14 +28,19 @@ func mailKey(c *challenge) string {
 // put stores the mail of a challenge, as part of the transaction that makes or
 // repeats it. add must follow once that is committed.
 func (q *queue) put(tx Tx, c *challenge) error {
-	return save(tx, mailKey(c), mailRecord{Challenge: c.ID, Queued: q.core.now(), Text: c.text()}, c.Expires)
+	r := mailRecord{Challenge: c.ID, Queued: q.core.now(), Text: c.text()}
+	if c.held != nil {
+		r.Held, r.Known = true, c.held.known
+		return save(tx, mailKey(c), r, c.held.until)
+	}
+	return save(tx, mailKey(c), r, c.Expires)
 }
 
 // load takes up what an earlier process left.
 func (q *queue) load(ctx context.Context) error {
 	var items []Item
 	err := q.core.store.View(ctx, func(tx Tx) (err error) {
-		items, err = tx.Scan(keyMail, "", queueSize)
+		items, err = tx.Scan(keyMail, "", 2*queueSize) // as many may be held
 		return err
 	})
 	if err != nil {
@@ -44,7 +51,11 @@ func (q *queue) load(ctx context.Context) error {
 		if _, err := decode(item.Key, item.Value, &r); err != nil {
 			return err
 		}
-		q.waiting = append(q.waiting, &mail{key: item.Key, challenge: r.Challenge, kind: r.Kind, due: q.core.now(), expires: item.Expires, text: r.Text})
+		m := &mail{key: item.Key, challenge: r.Challenge, kind: r.Kind, due: q.core.now(), expires: item.Expires, text: r.Text}
+		if r.Held {
+			m.held = &hold{known: r.Known, until: item.Expires}
+		}
+		q.waiting = append(q.waiting, m)
 	}
 	return nil
 }

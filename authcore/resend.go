@@ -61,24 +61,29 @@ func (t *attempt) renewExpired() (Answer, error) {
 // send queues the mail of t.c again, of a new challenge if t.c is dead.
 func (t *attempt) send() (Answer, error) {
 	recipient := t.s.cfg.Limits.recipient(t.c.Address, t.c.Known)
-	global := t.s.cfg.Limits.global()
-	all := counters{recipient, global}
+	all := counters{recipient}
 	if err := all.load(t.tx); err != nil {
 		return Answer{}, err
 	}
 	if wait := all.wait(t.now); wait > 0 {
 		return Answer{Verdict: Limited, RetryAfter: wait}, nil
 	}
-	counters{recipient}.count(t.tx, t.now)
+	all.count(t.tx, t.now)
 	if !t.c.live(t.now) {
 		return Answer{Verdict: Accepted}, t.renew()
-	}
-	if !t.c.Decoy {
-		counters{global}.count(t.tx, t.now)
 	}
 	if p, err := loadPause(t.tx, t.c.Address, t.now); err != nil || p != nil && !t.c.Known {
 		t.wished(string(OutcomePaused))
 		return Answer{Verdict: Accepted}, err // looks sent, and is not
+	}
+	if !t.c.Decoy {
+		if err := t.s.budget(t.tx, t.c, t.now); err != nil {
+			return Answer{}, err
+		}
+		if t.c.held != nil && t.s.core.queue.isOverheld(t.c.Network) {
+			t.wished(string(OutcomeLimited))
+			return Answer{Verdict: Accepted}, nil // looks sent, and is not
+		}
 	}
 	t.queued = t.c
 	t.wished("resent")

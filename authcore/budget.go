@@ -1,0 +1,137 @@
+package authcore
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+)
+
+// The mails of all people together are bounded by Limits.Global. Who would go
+// over it is not told: the mail waits, as long as it may, so that neither one
+// network stops all others nor a nearly used-up limit tells who may sign in.
+
+const (
+	// keptForKnown is the part of Global, one in so many, that only browsers get
+	// that have proved the address.
+	keptForKnown = 5
+	// networkShare is the part of Global, one in so many, that one /24 or /48
+	// gets, and its part of the mails that wait for it.
+	networkShare = 10
+)
+
+// shareOf is one in n of each rate, at least one event.
+func shareOf(rates []Rate, n int) []Rate {
+	out := slices.Clone(rates)
+	for i := range out {
+		out[i].Count = max(out[i].Count/n, min(out[i].Count, 1))
+	}
+	return out
+}
+
+// global counts the mails of all.
+func (l Limits) global(known bool) *counter {
+	rates := slices.Clone(l.Global)
+	if !known {
+		for i := range rates {
+			rates[i].Count -= rates[i].Count / keptForKnown
+		}
+	}
+	return &counter{key: keyLimit + "global", rates: rates}
+}
+
+// mails counts mails: those of all, and those for one network (coarseNetwork).
+func (l Limits) mails(network string, known bool) counters {
+	return counters{l.global(known), {key: keyLimit + "mails/" + group(known) + network, rates: shareOf(l.Global, networkShare)}}
+}
+
+// hold is that a mail waits for its part of Limits.Global.
+type hold struct {
+	network string
+	known   bool
+	wait    time.Duration // for the next try
+	until   time.Time     // when it is given up
+}
+
+// budget counts the mail of c at now, or holds it.
+func (s *Service) budget(tx Tx, c *challenge, now time.Time) error {
+	c.held = nil
+	all := s.cfg.Limits.mails(c.Network, c.Known)
+	if err := all.load(tx); err != nil {
+		return err
+	}
+	wait := all.wait(now)
+	if wait <= 0 {
+		all.count(tx, now)
+		return nil
+	}
+	until := now.Add(c.Expires.Sub(c.AskedAt) / 2)
+	if until.After(c.Expires) {
+		until = c.Expires
+	}
+	c.held = &hold{network: c.Network, known: c.Known, wait: wait, until: until}
+	return nil
+}
+
+// errHeld: the mail waits for its part of Limits.Global.
+var errHeld = errors.New("held back")
+
+// claim counts a mail that was held as one to be sent now, or holds it and those
+// that wait for the same on.
+func (q *queue) claim(ctx context.Context, s *Service, m *mail, c *challenge) error {
+	now := q.core.now()
+	known := m.held.known
+	global := s.cfg.Limits.mails(c.Network, known)[:1]
+	wait, byAll := time.Duration(0), false
+	err := q.core.store.Update(ctx, func(tx Tx) error {
+		all := s.cfg.Limits.mails(c.Network, known)
+		if err := all.load(tx); err != nil {
+			return err
+		}
+		global[0].t = all[0].t
+		if wait = all.wait(now); wait > 0 {
+			byAll = global.wait(now) >= wait
+			return nil
+		}
+		all.count(tx, now)
+		return save(tx, m.key, mailRecord{Challenge: c.ID, Queued: now, Text: m.text}, c.Expires)
+	})
+	if err != nil {
+		wait = max(wait, time.Second)
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if wait <= 0 {
+		m.held, m.expires = nil, c.Expires
+		return nil
+	}
+	m.held.network = c.Network
+	for _, w := range q.waiting {
+		if w == m || w.held != nil && !w.sending && w.held.known == known && (byAll || w.held.network == c.Network) {
+			w.due = now.Add(wait)
+		}
+	}
+	return errHeld
+}
+
+// holds tells how many mails are held, in all and of one network.
+func (q *queue) holds(network string) (all, its int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, m := range q.waiting {
+		if m.held == nil {
+			continue
+		}
+		if all++; m.held.network == network {
+			its++
+		}
+	}
+	return all, its
+}
+
+// isOverheld tells whether one more mail of the network would not be held: it
+// could only be given up in the end.
+func (q *queue) isOverheld(network string) bool {
+	all, its := q.holds(network)
+	return all >= queueSize || its >= queueSize/networkShare
+}

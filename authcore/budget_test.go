@@ -1,0 +1,137 @@
+package authcore_test
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// from is a browser at an address.
+func (h *house) from(addr string) *tab {
+	b := h.browser()
+	b.Client = netip.MustParseAddr(addr)
+	return b
+}
+
+func someone(format string, i int) authcore.Address {
+	return mustAddress(fmt.Sprintf(format+"@example.com", i))
+}
+
+// globalOf sets the limit on all mails, and widens the others.
+func (h *house) globalOf(n int) {
+	h.service.Close()
+	wide := []authcore.Rate{{Count: 100_000, Per: time.Minute}}
+	h.config.Limits.PerClient, h.config.Limits.PerRecipient = wide, wide
+	h.config.Limits.Global = []authcore.Rate{{Count: n, Per: time.Minute}}
+	h.service = h.core.Use(h.config)
+}
+
+// 700 starts from one /48 used up what all people together may have sent.
+func TestOneNetworkDoesNotStopAll(t *testing.T) {
+	for name, client := range map[string]func(i int) string{
+		"IPv6": func(i int) string { return fmt.Sprintf("2001:db8:1:%x::1", i) },
+		"IPv4": func(i int) string { return fmt.Sprintf("192.0.2.%d", i%256) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			run(t, func(t *testing.T, h *house) {
+				h.globalOf(100)
+				for i := range 300 {
+					want(t, h.from(client(i)).begin(someone("flood%d", i)).Verdict, authcore.Accepted)
+				}
+				synctest.Wait()
+				want(t, h.sender.count(), 10)
+				want(t, h.from("198.51.100.7").begin(alice).Verdict, authcore.Accepted)
+				synctest.Wait()
+				want(t, h.sender.count(), 11)
+				want(t, h.sender.last(t).To, alice)
+				want(t, h.core.MailWaiting() <= 100, true)
+				// It goes on at its own pace, and what is too old is given up.
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				want(t, h.sender.count(), 21)
+				time.Sleep(10 * time.Minute)
+				synctest.Wait()
+				want(t, h.core.MailWaiting(), 0)
+				want(t, h.sender.count(), 11+4*10)
+			})
+		})
+	}
+}
+
+// Many networks together leave a fifth to browsers that have proved an address.
+func TestKnownBrowsersKeepAFifth(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		known := h.browser()
+		known.signIn(alice)
+		h.globalOf(100)
+		time.Sleep(2 * time.Minute)
+		before := h.sender.count()
+		for i := range 200 {
+			want(t, h.from(fmt.Sprintf("10.0.%d.1", i)).begin(someone("flood%d", i)).Verdict, authcore.Accepted)
+		}
+		synctest.Wait()
+		want(t, h.sender.count()-before, 80)
+		want(t, known.begin(alice).Verdict, authcore.Accepted)
+		synctest.Wait()
+		want(t, h.sender.count()-before, 81)
+		want(t, h.sender.last(t).To, alice)
+	})
+}
+
+// A limit that is nearly used up, or quite, looks the same for whoever may sign
+// in and whoever may not.
+func TestGlobalTellsNothing(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		h.globalOf(2)
+		for i := range 6 {
+			for _, who := range []authcore.Address{someone("real%d", i), mustAddress(fmt.Sprintf("real%d@evil.test", i))} {
+				b := h.from(fmt.Sprintf("10.0.%d.1", i))
+				want(t, b.begin(who).Verdict, authcore.Accepted)
+				time.Sleep(time.Second)
+				want(t, b.resend().Verdict, authcore.Limited) // a minute must pass
+			}
+		}
+		synctest.Wait()
+		want(t, h.sender.count(), 2)
+	})
+}
+
+// A mail that is held outlives a restart, is sent in its turn, and carries the
+// code that is asked for.
+func TestHeldMailSurvivesARestart(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		h.globalOf(1)
+		h.from("10.0.0.1").begin(someone("first%d", 0))
+		synctest.Wait()
+		b := h.from("10.1.0.1")
+		b.begin(alice)
+		synctest.Wait()
+		want(t, h.sender.count(), 1)
+		h.reopen()
+		synctest.Wait()
+		want(t, h.sender.count(), 1)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		want(t, h.sender.count(), 2)
+		want(t, b.answer(h.sender.last(t).Code).Verdict, authcore.Accepted)
+	})
+}
+
+// A queue full of held mails refuses nobody.
+func TestHeldMailsDoNotFillTheQueue(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		h.globalOf(5)
+		for i := range 1500 {
+			want(t, h.from(fmt.Sprintf("10.%d.%d.1", i/250, i%250)).begin(someone("flood%d", i)).Verdict, authcore.Accepted)
+		}
+		synctest.Wait()
+		want(t, h.core.MailWaiting() <= 1000, true)
+		known := h.from("198.51.100.7")
+		want(t, known.begin(alice).Verdict, authcore.Accepted)
+		want(t, h.from("198.51.100.8").begin(mal).Verdict, authcore.Accepted)
+	})
+}
