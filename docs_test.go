@@ -22,6 +22,9 @@ func TestOptionTables(t *testing.T) {
 		"option":            "{\ngatehouse {\nno_such_word\n}\n}",
 		"in `mail smtp`":    "{\ngatehouse {\nmail smtp localhost:25 {\nno_such_word\n}\n}\n}",
 		"in `mail mailgun`": "{\ngatehouse {\nmail mailgun example.com {\nno_such_word\n}\n}\n}",
+		"in `mail graph`":   "{\ngatehouse {\nmail graph example.com {\nno_such_word\n}\n}\n}",
+		"in `mail gmail`":   "{\ngatehouse {\nmail gmail {\nno_such_word\n}\n}\n}",
+		"in `oauth2`":       "{\ngatehouse {\nmail smtp localhost:25 {\noauth2 google {\nno_such_word\n}\n}\n}\n}",
 		"in `limits`":       "{\ngatehouse {\nlimits {\nno_such_word\n}\n}\n}",
 		"in `sms twilio`":   "{\ngatehouse {\nsms twilio AC {\nno_such_word\n}\n}\n}",
 		"in `sms webhook`":  "{\ngatehouse {\nsms webhook https://localhost/ {\nno_such_word\n}\n}\n}",
@@ -43,7 +46,7 @@ func TestOptionTables(t *testing.T) {
 	}
 }
 
-var firstWord = regexp.MustCompile("^\\| `([a-z_]+)")
+var firstWord = regexp.MustCompile("^\\| `([a-z0-9_]+)")
 
 // firstWords are what the rows of the table under heading begin with.
 func firstWords(text, heading string) []string {

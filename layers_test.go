@@ -36,7 +36,7 @@ var layers = []layer{
 		"a store knows the domain's contract and its engine, nothing else"},
 	{"authcore/badgerstore", []string{"authcore"}, []string{caddyPath}, []string{"net/http"},
 		"a store knows the domain's contract and its engine, nothing else"},
-	{"authcore/...", []string{"authcore", "authcore/rfc5322", "authcore/smtp/smtptest", "authcore/internal/outgoing"}, []string{caddyPath, badgerPath}, nil,
+	{"authcore/...", []string{"authcore", "authcore/rfc5322", "authcore/smtp/smtptest", "authcore/internal/outgoing", "authcore/oauth", "authcore/oauth/oauthtest"}, []string{caddyPath, badgerPath}, nil,
 		"a sender knows the domain's contract and its mail library, nothing else"},
 	{"pages", []string{"authcore"}, []string{caddyPath, badgerPath}, nil,
 		"pages serve any net/http server, and hold no rule about who may sign in"},

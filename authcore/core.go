@@ -117,6 +117,9 @@ func (c *Core) read(ctx context.Context) error {
 	if err := c.rsaKeys.read(ctx); err != nil {
 		return err
 	}
+	if err := c.rewrapKept(ctx); err != nil {
+		return err
+	}
 	return c.loadRevoked(ctx)
 }
 

@@ -91,6 +91,7 @@ type App struct {
 	emitter     atomic.Pointer[emitter]
 	store       authcore.Store
 	mailSenders []authcore.Sender
+	keeper      keeper
 	murmur      murmur
 	listStates  listStates
 	ready       chan struct{} // closed once Start has succeeded, or will not
@@ -198,6 +199,7 @@ func (a *App) start() error {
 	if err != nil {
 		return err
 	}
+	a.keeper.core.Store(core)
 	if err := look(); err != nil {
 		return err
 	}

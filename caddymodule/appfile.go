@@ -21,6 +21,9 @@ func init() { httpcaddyfile.RegisterGlobalOption("gatehouse", parseGlobal) }
 //	    store          badger [<dir>]
 //	    secret         <value> [<old...>]
 //	    mail           smtp <host:port> { username …; password …; tls … }
+//	    mail           smtp <host:port> { username …; oauth2 microsoft <tenant>|google|<token url> { client_id …; client_secret …; scope …; refresh_token …; service_account … } }
+//	    mail           graph <tenant> { client_id …; client_secret …; user … }
+//	    mail           gmail { service_account …; user … }
 //	    mail           mailgun <domain> { api_key …; region …; base_url … }
 //	    mail           log
 //	    mail           dir <path>

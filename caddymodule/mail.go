@@ -19,6 +19,10 @@ type Mail struct {
 	SMTP *SMTP `json:"smtp,omitempty"`
 	// Mailgun sends through the HTTP API of Mailgun.
 	Mailgun *Mailgun `json:"mailgun,omitempty"`
+	// Graph sends through Microsoft Graph.
+	Graph *Graph `json:"graph,omitempty"`
+	// Gmail sends through Gmail's API.
+	Gmail *Gmail `json:"gmail,omitempty"`
 	// Log shows mails on the terminal. For development: whoever reads the
 	// terminal can sign in as anybody.
 	Log *MailLog `json:"log,omitempty"`
@@ -34,6 +38,8 @@ type SMTP struct {
 	// {env.NAME} and {file./path} are expanded.
 	Username string `json:"username,omitempty"`
 	Password string `json:"password,omitempty"`
+	// OAuth2 takes the place of Password, for servers that want tokens.
+	OAuth2 *OAuth2 `json:"oauth2,omitempty"`
 	// TLS is starttls (required, not merely tried), implicit or off. Default:
 	// starttls.
 	TLS string `json:"tls,omitempty"`
@@ -74,7 +80,7 @@ func (a *App) checkMail() error {
 // mailLeaves tells whether mail reaches people, and not just a developer.
 func (a *App) mailLeaves() bool {
 	for _, m := range a.Mail {
-		if m.SMTP != nil || m.Mailgun != nil {
+		if m.Log == nil && m.Dir == nil {
 			return true
 		}
 	}
@@ -85,9 +91,9 @@ func (a *App) mailLeaves() bool {
 func (a *App) checkSenders() error {
 	for _, m := range a.Mail {
 		if m.kinds() != 1 {
-			return errors.New("mail: each entry has exactly one of smtp, mailgun, log and dir")
+			return errors.New("mail: each entry has exactly one of smtp, mailgun, graph, gmail, log and dir")
 		}
-		if _, err := m.sender(func(_, value string) (string, error) { return value, nil }); err != nil {
+		if _, err := m.sender(nil); err != nil {
 			return err
 		}
 	}
@@ -97,8 +103,9 @@ func (a *App) checkSenders() error {
 // senders makes the senders in the order in which they are tried.
 func (a *App) senders() ([]authcore.Sender, error) {
 	var senders []authcore.Sender
+	on := &outside{keeper: &a.keeper}
 	for _, m := range a.Mail {
-		sender, err := m.sender(expandSecret)
+		sender, err := m.sender(on)
 		if err != nil {
 			return nil, err
 		}
@@ -107,13 +114,17 @@ func (a *App) senders() ([]authcore.Sender, error) {
 	return senders, nil
 }
 
-// sender makes one sender; expand puts in what placeholders stand for.
-func (m Mail) sender(expand func(option, value string) (string, error)) (authcore.Sender, error) {
+// sender makes one sender. Without a machine it only finds out what is wrong.
+func (m Mail) sender(on *outside) (authcore.Sender, error) {
 	switch {
 	case m.SMTP != nil:
-		return m.SMTP.sender(expand)
+		return m.SMTP.sender(on)
 	case m.Mailgun != nil:
-		return m.Mailgun.sender(expand)
+		return m.Mailgun.sender(on)
+	case m.Graph != nil:
+		return m.Graph.sender(on)
+	case m.Gmail != nil:
+		return m.Gmail.sender(on)
 	case m.Log != nil:
 		return maillog.New(nil), nil
 	default:
@@ -123,7 +134,7 @@ func (m Mail) sender(expand func(option, value string) (string, error)) (authcor
 
 // kinds counts the kinds of sender that are given.
 func (m Mail) kinds() (n int) {
-	for _, given := range []bool{m.SMTP != nil, m.Mailgun != nil, m.Log != nil, m.Dir != nil} {
+	for _, given := range []bool{m.SMTP != nil, m.Mailgun != nil, m.Graph != nil, m.Gmail != nil, m.Log != nil, m.Dir != nil} {
 		if given {
 			n++
 		}
@@ -131,28 +142,36 @@ func (m Mail) kinds() (n int) {
 	return n
 }
 
-func (s *SMTP) sender(expand func(option, value string) (string, error)) (authcore.Sender, error) {
+func (s *SMTP) sender(on *outside) (authcore.Sender, error) {
 	host, portText, err := net.SplitHostPort(s.Address)
 	port, err2 := strconv.Atoi(portText)
 	if err != nil || err2 != nil {
 		return nil, fmt.Errorf("mail smtp: %q is not host:port; write for example\n    mail smtp smtp.example.com:587", s.Address)
 	}
-	username, err := expand("mail smtp "+s.Address+": username", s.Username)
+	username, err := on.expand("mail smtp "+s.Address+": username", s.Username)
 	if err != nil {
 		return nil, err
 	}
-	password, err := expand("mail smtp "+s.Address+": password", s.Password)
+	password, err := on.expand("mail smtp "+s.Address+": password", s.Password)
 	if err != nil {
 		return nil, err
 	}
-	return smtp.New(smtp.Config{
+	c := smtp.Config{
 		Host: host, Port: port, TLS: smtp.TLSMode(s.TLS),
 		Username: username, Password: smtp.Password(password),
-	})
+	}
+	if s.OAuth2 != nil {
+		tokens, err := s.OAuth2.source(on, "mail smtp "+s.Address+": oauth2", "smtp", username)
+		if err != nil {
+			return nil, err
+		}
+		c.Tokens = tokens
+	}
+	return smtp.New(c)
 }
 
-func (g *Mailgun) sender(expand func(option, value string) (string, error)) (authcore.Sender, error) {
-	key, err := expand("mail mailgun "+g.Domain+": api_key", g.APIKey)
+func (g *Mailgun) sender(on *outside) (authcore.Sender, error) {
+	key, err := on.expand("mail mailgun "+g.Domain+": api_key", g.APIKey)
 	if err != nil {
 		return nil, err
 	}

@@ -8,7 +8,7 @@ import (
 
 // readMail reads one way to send mail. Further lines are fallbacks.
 func (a *App) readMail(d *caddyfile.Dispenser) error {
-	const kinds = "there are smtp, mailgun, log and dir; write for example\n    mail smtp smtp.example.com:587\nor, to see codes and links on the terminal while you try it out,\n    mail log"
+	const kinds = "there are smtp, mailgun, graph, gmail, log and dir; write for example\n    mail smtp smtp.example.com:587\nor, to see codes and links on the terminal while you try it out,\n    mail log"
 	if !d.NextArg() {
 		return fmt.Errorf("mail: how to send it is missing; %s", kinds)
 	}
@@ -19,6 +19,10 @@ func (a *App) readMail(d *caddyfile.Dispenser) error {
 		mail.SMTP, err = readSMTP(d)
 	case "mailgun":
 		mail.Mailgun, err = readMailgun(d)
+	case "graph":
+		mail.Graph, err = readGraph(d)
+	case "gmail":
+		mail.Gmail, err = readGmail(d)
 	case "log":
 		_, err = arguments(d, 0, 0, "mail log")
 		mail.Log = &MailLog{}
@@ -62,6 +66,7 @@ var smtpWords = words[*SMTP]{
 		{"password", func(s *SMTP, d *caddyfile.Dispenser) error {
 			return oneOf(d, &s.Password, "password {file./run/secrets/smtp}")
 		}},
+		{"oauth2", readOAuth2},
 		{"tls", func(s *SMTP, d *caddyfile.Dispenser) error { return oneOf(d, &s.TLS, "tls implicit") }},
 	},
 }

@@ -33,10 +33,8 @@ import (
 // a *authcore.SendError with fault Rejected, which names the field and does not
 // repeat its value.
 func Encode(m authcore.Message) ([]byte, error) {
-	if err := check(m); err != nil {
-		return nil, &authcore.SendError{
-			Fault: authcore.Rejected, Reason: "the mail can't be built: " + err.Error(), Err: err,
-		}
+	if err := Check(m); err != nil {
+		return nil, err
 	}
 	msg := mail.NewMsg(mail.WithNoDefaultUserAgent(), mail.WithBoundary(boundary(m)))
 	setHeaders(msg, m)
@@ -51,6 +49,15 @@ func Encode(m authcore.Message) ([]byte, error) {
 		}
 	}
 	return out.Bytes(), nil
+}
+
+// Check says whether m can be sent, for senders that don't need its text.
+func Check(m authcore.Message) error {
+	err := check(m)
+	if err == nil {
+		return nil
+	}
+	return &authcore.SendError{Fault: authcore.Rejected, Reason: "the mail can't be built: " + err.Error(), Err: err}
 }
 
 func setHeaders(msg *mail.Msg, m authcore.Message) {

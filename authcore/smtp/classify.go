@@ -29,11 +29,13 @@ const (
 
 var (
 	errNoStartTLS  = errors.New("the server does not offer STARTTLS; try tls implicit with port 465, or tls off if plain text is meant")
+	errNoXOAUTH2   = errors.New("the server does not offer XOAUTH2, which oauth2 needs")
 	errNoMechanism = errors.New("the server offers no sign-in this sender knows (SCRAM-SHA-256, SCRAM-SHA-1, PLAIN, LOGIN, CRAM-MD5)")
 )
 
 // sendError words what failed at a step of handing over m.
-func (s *Sender) sendError(ctx context.Context, at step, err error, m authcore.Message) error {
+func (s *Sender) sendError(ctx context.Context, d *dialogue, err error, m authcore.Message) error {
+	at := d.step
 	if ctx.Err() != nil && answer(err) == nil {
 		// What the connection says then is only our own deadline.
 		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
@@ -41,7 +43,7 @@ func (s *Sender) sendError(ctx context.Context, at step, err error, m authcore.M
 	return &authcore.SendError{
 		Fault:     fault(at, err),
 		Recipient: aboutRecipient(at, err),
-		Reason:    fmt.Sprintf("%s: %s", at, s.reason(at, err, m)),
+		Reason:    fmt.Sprintf("%s: %s", at, s.reason(d, err, m)),
 		Err:       err,
 	}
 }
@@ -109,12 +111,13 @@ func answer(err error) *textproto.Error {
 
 // reason words err for operators, with the server's own text. What it repeats of
 // the mail or of our sign-in is blanked.
-func (s *Sender) reason(at step, err error, m authcore.Message) string {
+func (s *Sender) reason(d *dialogue, err error, m authcore.Message) string {
+	at := d.step
 	early := at == connect || at == greeting || at == hello || at == startTLS
 	reply := answer(err)
 	switch {
 	case reply != nil:
-		return fmt.Sprintf("the server answered %d %s", reply.Code, s.said(reply.Msg, m)) + hint(at, reply.Code)
+		return fmt.Sprintf("the server answered %d %s", reply.Code, s.said(d, reply.Msg, m)) + s.challenge(d) + s.hint(at, reply.Code)
 	case errors.Is(err, context.Canceled):
 		return "stopped"
 	case errors.Is(err, context.DeadlineExceeded) && at == greeting:
@@ -123,20 +126,32 @@ func (s *Sender) reason(at step, err error, m authcore.Message) string {
 		return "no answer in time"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "the server closed the connection"
-	case early, errors.Is(err, errNoMechanism):
-		return s.said(err.Error(), m)
+	case early, errors.Is(err, errNoMechanism), errors.Is(err, errNoXOAUTH2):
+		return s.said(d, err.Error(), m)
 	}
 	return "the connection broke or the server does not speak the protocol"
 }
 
 // said is the server's text without what nobody may read.
-func (s *Sender) said(text string, m authcore.Message) string {
+func (s *Sender) said(d *dialogue, text string, m authcore.Message) string {
 	// Of an answer of several lines each begins with the same status.
 	if status := enhanced.FindString(text); status != "" {
 		text = strings.ReplaceAll(text, "\n"+status+" ", "\n")
 	}
 	user, password := s.config.Username, string(s.config.Password)
+	if d.token != nil {
+		initial := encoded(d.token.initial())
+		return m.Said(text, append(s.config.Tokens.Secrets(d.token.token), initial, user, encoded(user))...)
+	}
 	return m.Said(text, password, encoded("\x00"+user+"\x00"+password), encoded(password), user, encoded(user))
+}
+
+// challenge is what the server said of a bad token before its answer.
+func (s *Sender) challenge(d *dialogue) string {
+	if d.token == nil || d.token.said == "" {
+		return ""
+	}
+	return " " + s.said(d, d.token.said, authcore.Message{})
 }
 
 // encoded is how s stands in AUTH.
@@ -150,10 +165,12 @@ func encoded(s string) string {
 // enhanced is the status code of RFC 3463 at the start of an answer's text.
 var enhanced = regexp.MustCompile(`^[245]\.[0-9]{1,3}\.[0-9]{1,3}\b`)
 
-func hint(at step, code int) string {
+func (s *Sender) hint(at step, code int) string {
 	switch {
 	case code == 421 || at == rcptTo || at == dataStep:
 		return ""
+	case (at == auth || code == 530 || code == 535) && s.config.Tokens != nil:
+		return "; the token was good for the provider, not here: check that the application may send by SMTP, and for username"
 	case at == auth || code == 530 || code == 535:
 		return "; check username and password"
 	case at == mailFrom && code >= 500:

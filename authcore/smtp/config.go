@@ -38,6 +38,8 @@ type Config struct {
 	// SCRAM-SHA-1, PLAIN, LOGIN and CRAM-MD5 that the server offers.
 	Username string
 	Password Password
+	// Tokens sign in in place of a Password, by XOAUTH2.
+	Tokens Tokens
 
 	TLS     TLSMode        // empty means StartTLS
 	Timeout time.Duration  // zero means DefaultTimeout
@@ -92,10 +94,12 @@ func (c Config) check() error {
 		return fmt.Errorf("mail smtp: port %d is not between 1 and 65535; most servers use 587", c.Port)
 	case c.TLS != StartTLS && c.TLS != Implicit && c.TLS != Off:
 		return fmt.Errorf("mail smtp: tls %q is unknown; write starttls, implicit or off", string(c.TLS))
-	case (c.Username == "") != (c.Password == ""):
+	case c.Tokens != nil && (c.Username == "" || c.Password != ""):
+		return errors.New("mail smtp: oauth2 needs username, the mailbox that mails are sent from, and no password")
+	case c.Tokens == nil && (c.Username == "") != (c.Password == ""):
 		return errors.New("mail smtp: username and password need each other; write both, or neither for a server without sign-in")
 	case c.TLS == Off && c.Username != "" && !isLocalhost(c.Host):
-		return fmt.Errorf("mail smtp: tls off would send the password to %s in clear; remove tls off, or username and password", c.Host)
+		return fmt.Errorf("mail smtp: tls off would send the password or token to %s in clear; remove tls off, or the sign-in", c.Host)
 	case c.Timeout < 0:
 		return fmt.Errorf("mail smtp: the timeout %v is negative", c.Timeout)
 	case !helloName.MatchString(c.Hello):

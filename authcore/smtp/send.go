@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/wneessen/go-mail/smtp"
@@ -27,14 +29,12 @@ func (s *Sender) Send(ctx context.Context, m authcore.Message) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
 	defer cancel()
-	d := &dialogue{config: s.config, tls: s.tls}
-	err = d.run(ctx, s.address(),
-		func() error { return d.envelope(m.FromAddress, m.To.String()) },
-		func() error { return d.data(data) })
-	if err != nil {
-		return s.sendError(ctx, d.step, err, m)
-	}
-	return nil
+	return s.dialogue(ctx, m, func(d *dialogue) []func() error {
+		return []func() error{
+			func() error { return d.envelope(m.FromAddress, m.To.String()) },
+			func() error { return d.data(data) },
+		}
+	})
 }
 
 // Check connects, encrypts and signs in as Send does, and sends nothing. An
@@ -42,11 +42,31 @@ func (s *Sender) Send(ctx context.Context, m authcore.Message) error {
 func (s *Sender) Check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
 	defer cancel()
-	d := &dialogue{config: s.config, tls: s.tls}
-	if err := d.run(ctx, s.address()); err != nil {
-		return s.sendError(ctx, d.step, err, authcore.Message{})
+	return s.dialogue(ctx, authcore.Message{}, func(*dialogue) []func() error { return nil })
+}
+
+// dialogue is one connection, or with tokens two, if the first token was
+// refused. then is what follows the sign-in.
+func (s *Sender) dialogue(ctx context.Context, m authcore.Message, then func(*dialogue) []func() error) error {
+	for again := false; ; again = true {
+		d := &dialogue{config: s.config, tls: s.tls}
+		if s.config.Tokens != nil {
+			token, err := s.config.Tokens.Token(ctx)
+			if err != nil {
+				return err
+			}
+			d.token = &xoauth2{username: s.config.Username, token: token}
+		}
+		err := d.run(ctx, s.address(), then(d)...)
+		if err == nil {
+			return nil
+		}
+		if reply := answer(err); d.token != nil && d.step == auth && reply != nil && reply.Code >= 500 && !again {
+			s.config.Tokens.Refused(d.token.token)
+			continue
+		}
+		return s.sendError(ctx, d, err, m)
 	}
-	return nil
 }
 
 // dialogue is one connection and how far it has come.
@@ -56,6 +76,7 @@ type dialogue struct {
 	conn   net.Conn
 	client *smtp.Client
 	step   step
+	token  *xoauth2 // nil without tokens
 }
 
 // run connects, signs in, does then and says goodbye.
@@ -115,6 +136,12 @@ func (d *dialogue) signIn() error {
 	}
 	d.step = auth
 	_, offered := d.client.Extension("AUTH")
+	if d.token != nil {
+		if !slices.Contains(strings.Fields(strings.ToUpper(offered)), "XOAUTH2") {
+			return errNoXOAUTH2
+		}
+		return d.client.Auth(d.token)
+	}
 	mechanism := chooseAuth(d.config, offered)
 	if mechanism == nil {
 		return errNoMechanism

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -21,8 +22,8 @@ const Timeout = 20 * time.Second
 // MaxAnswer bounds what is read of an answer, in bytes.
 const MaxAnswer = 64 << 10
 
-// Client returns a client that follows no redirect, since the credentials are
-// for one host, and keeps no connection between messages, so that a replaced
+// Client returns a client that goes by the proxy that HTTPS_PROXY names, follows
+// no redirect, since the credentials are for one host, and keeps no connection between messages, so that a replaced
 // configuration leaves nothing behind.
 func Client(timeout time.Duration) *http.Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
@@ -82,4 +83,20 @@ func Status(status int) (authcore.SendFault, string) {
 		return authcore.SenderDown, what
 	}
 	return authcore.Rejected, what
+}
+
+// longestWait bounds what Retry-After can ask for.
+const longestWait = time.Hour
+
+// RetryAfter is how long an answer asks not to be asked again: seconds or a
+// date (RFC 9110 section 10.2.3). 0: it does not say.
+func RetryAfter(resp *http.Response, now time.Time) time.Duration {
+	text := resp.Header.Get("Retry-After")
+	if seconds, err := strconv.Atoi(text); err == nil && seconds > 0 {
+		return min(time.Duration(min(seconds, int(longestWait/time.Second)))*time.Second, longestWait)
+	}
+	if at, err := http.ParseTime(text); err == nil && at.After(now) {
+		return min(at.Sub(now), longestWait)
+	}
+	return 0
 }

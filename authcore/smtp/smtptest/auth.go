@@ -16,6 +16,9 @@ import (
 )
 
 func (s *session) AuthMechanisms() []string {
+	if s.server.opts.Token != nil {
+		return []string{"XOAUTH2"}
+	}
 	if s.server.opts.Username == "" {
 		return nil
 	}
@@ -34,6 +37,10 @@ func (s *session) Auth(mech string) (sasl.Server, error) {
 		return sasl.NewPlainServer(func(_, user, pass string) error { return password(user, pass) }), nil
 	case sasl.Login:
 		return loginServer(password), nil
+	case "XOAUTH2":
+		if s.server.opts.Token != nil {
+			return &xoauth2Server{session: s}, nil
+		}
 	case "CRAM-MD5":
 		return s.cramServer(), nil
 	case "SCRAM-SHA-256":
@@ -46,7 +53,7 @@ func (s *session) signIn(mech, user string, proved bool) error {
 	if err := s.apply(Auth); err != nil {
 		return err
 	}
-	if user != s.server.opts.Username || !proved {
+	if mech != "XOAUTH2" && user != s.server.opts.Username || !proved {
 		return smtp.ErrAuthFailed
 	}
 	s.user = user
@@ -54,6 +61,29 @@ func (s *session) signIn(mech, user string, proved bool) error {
 	defer s.server.mu.Unlock()
 	s.server.logins = append(s.server.logins, mech)
 	return nil
+}
+
+// xoauth2Server is Google's and Microsoft's mechanism: a bad token is answered
+// with a challenge that says why, and once that is answered with a refusal.
+type xoauth2Server struct {
+	session *session
+	refused bool
+}
+
+func (x *xoauth2Server) Next(response []byte) ([]byte, bool, error) {
+	if x.refused {
+		if len(response) != 0 {
+			return nil, false, &smtp.SMTPError{Code: 501, EnhancedCode: smtp.EnhancedCode{5, 5, 2}, Message: "the challenge is answered with nothing"}
+		}
+		return nil, false, smtp.ErrAuthFailed
+	}
+	user, rest, _ := strings.Cut(strings.TrimPrefix(string(response), "user="), "\x01auth=Bearer ")
+	token, ends := strings.CutSuffix(rest, "\x01\x01")
+	if !ends || !x.session.server.opts.Token(user, token) {
+		x.refused = true
+		return []byte(`{"status":"401","schemes":"bearer","scope":"https://mail.google.com/","token":"` + token + `"}`), false, nil
+	}
+	return nil, true, x.session.signIn("XOAUTH2", user, true)
 }
 
 // turns is a mechanism written as one function per response of the client.

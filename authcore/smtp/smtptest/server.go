@@ -37,6 +37,10 @@ type Options struct {
 	Username, Password string
 	Mechanisms         []string // of PLAIN, LOGIN, CRAM-MD5 and SCRAM-SHA-256; default the first two
 	InsecureAuth       bool
+
+	// Token has XOAUTH2 offered in place of all others, and says whether a token
+	// is good for a user.
+	Token func(user, token string) bool
 }
 
 // Server is a running SMTP server. Its methods are safe for concurrent use.

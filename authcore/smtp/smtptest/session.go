@@ -54,7 +54,7 @@ func closeRead(conn net.Conn) {
 }
 
 func (s *session) Mail(from string, _ *smtp.MailOptions) error {
-	if s.server.opts.Username != "" && s.user == "" {
+	if (s.server.opts.Username != "" || s.server.opts.Token != nil) && s.user == "" {
 		return smtp.ErrAuthRequired
 	}
 	_, encrypted := s.conn.TLSConnectionState()

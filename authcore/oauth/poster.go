@@ -1,0 +1,148 @@
+package oauth
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/internal/outgoing"
+)
+
+// Poster hands mails to an HTTP API that takes a Source's tokens. It is safe for
+// concurrent use.
+type Poster struct {
+	source *Source
+	client *http.Client
+
+	mu        sync.Mutex
+	notBefore time.Time // until when the API wants no request, and why
+	why       *authcore.SendError
+}
+
+// NewPoster makes a Poster.
+func NewPoster(s *Source) *Poster {
+	return &Poster{source: s, client: outgoing.Client(s.config.Timeout)}
+}
+
+// Check has a token ready. It fails while the API wants no request.
+func (p *Poster) Check(ctx context.Context) error {
+	if why := p.held(); why != nil {
+		return why
+	}
+	_, err := p.source.Token(ctx)
+	return err
+}
+
+func (p *Poster) held() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.source.now().Before(p.notBefore) {
+		return p.why
+	}
+	return nil
+}
+
+// Post posts the body that stands for m. nil means that the API took it. A token
+// that is refused is replaced, once.
+func (p *Poster) Post(ctx context.Context, m authcore.Message, url, contentType string, body []byte) error {
+	if why := p.held(); why != nil {
+		return why
+	}
+	for again := false; ; again = true {
+		token, err := p.source.Token(ctx)
+		if err != nil {
+			return err
+		}
+		resp, err := p.post(ctx, url, contentType, token, body)
+		if err != nil {
+			return outgoing.NoAnswer("the API", err)
+		}
+		if resp.StatusCode == http.StatusUnauthorized && !again {
+			p.source.Refused(token)
+			continue
+		}
+		if resp.StatusCode >= 200 && resp.StatusCode < 300 {
+			return nil
+		}
+		return p.failed(resp, m, token)
+	}
+}
+
+// answered is an answer that was read whole.
+type answered struct {
+	*http.Response
+	text []byte
+}
+
+func (p *Poster) post(ctx context.Context, url, contentType, token string, body []byte) (answered, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	if err != nil {
+		return answered{}, err
+	}
+	r.Header.Set("Content-Type", contentType)
+	r.Header.Set("Accept", "application/json")
+	r.Header.Set("Authorization", "Bearer "+token)
+	resp, err := p.client.Do(r)
+	if err != nil {
+		return answered{}, err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, outgoing.MaxAnswer))
+	if resp.StatusCode >= 200 && resp.StatusCode < 300 {
+		err = nil // it took the mail; what else it says changes nothing
+	}
+	return answered{resp, text}, err
+}
+
+// failed words an answer other than 2xx.
+func (p *Poster) failed(resp answered, m authcore.Message, token string) *authcore.SendError {
+	fault, what := outgoing.Status(resp.StatusCode)
+	out := &authcore.SendError{Fault: fault, Reason: what}
+	if said := apiError(resp.text); said != "" {
+		out.Reason += ": " + m.Said(said, p.source.Secrets(token)...)
+		out.Recipient = fault == authcore.Rejected && badRecipient.MatchString(said)
+	}
+	switch resp.StatusCode {
+	case http.StatusUnauthorized:
+		out.Reason += "; the token was refused, a new one too: check the permissions of the application"
+	case http.StatusForbidden:
+		out.Reason += "; the application may not send for this user"
+	case http.StatusNotFound:
+		out.Reason += "; check user"
+	}
+	if wait := outgoing.RetryAfter(resp.Response, p.source.now()); wait > 0 && fault == authcore.SenderDown {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.notBefore, p.why = p.source.now().Add(wait), out
+	}
+	return out
+}
+
+// badRecipient is how Graph and Gmail say that an address can't be written to.
+var badRecipient = regexp.MustCompile(`(?i)ErrorInvalidRecipients|invalid to header|recipient`)
+
+// apiError is what Microsoft's and Google's APIs say in an error.
+func apiError(text []byte) string {
+	var data struct {
+		Error struct {
+			Code    any    `json:"code"`
+			Message string `json:"message"`
+			Status  string `json:"status"`
+		} `json:"error"`
+	}
+	if json.Unmarshal(text, &data) != nil {
+		return ""
+	}
+	word, _ := data.Error.Code.(string)
+	if word == "" {
+		word = data.Error.Status
+	}
+	return strings.TrimSpace(word + " " + data.Error.Message)
+}
