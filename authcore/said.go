@@ -13,13 +13,11 @@ const (
 	unsaid = "[...]"
 	// maxSaid bounds a server's text, in bytes.
 	maxSaid = 300
-	// minEcho is how long a word of a server's text must be to count as repeated
-	// from the mail. Tokens of links are longer, words of a sentence are not.
-	minEcho = 12
-	// minDigits is the same for digits: a code, or a part of one.
-	minDigits = 4
 )
 
+// What counts as repeated from the mail, if it stands there: URLs, digits that can
+// be a code or a part of one, and words as long as a part of a token, not as one of
+// a sentence.
 var (
 	saidURL    = regexp.MustCompile(`(?i)https?://[^\s<>"']+`)
 	saidDigits = regexp.MustCompile(`[0-9]{4,}`)
@@ -51,7 +49,7 @@ func (m Message) Said(text string, secrets ...string) string {
 	})
 	text = saidWord.ReplaceAllStringFunc(text, echoed)
 	text = saidDigits.ReplaceAllStringFunc(text, echoed)
-	if len(m.Code) >= minDigits {
+	if m.Code != "" {
 		text = blankAll(text, m.Code)
 	}
 	if !m.To.IsZero() {

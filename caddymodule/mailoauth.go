@@ -179,7 +179,7 @@ func (o *OAuth2) source(on *outside, name, way, user string) (*oauth.Source, err
 }
 
 func (g *Graph) sender(on *outside) (authcore.Sender, error) {
-	c := graph.Config{User: g.User, BaseURL: g.BaseURL}
+	c := graph.Config{Mailbox: oauth.Mailbox{User: g.User, BaseURL: g.BaseURL}}
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
@@ -194,7 +194,7 @@ func (g *Graph) sender(on *outside) (authcore.Sender, error) {
 }
 
 func (g *Gmail) sender(on *outside) (authcore.Sender, error) {
-	c := gmail.Config{User: g.User, BaseURL: g.BaseURL}
+	c := gmail.Config{Mailbox: oauth.Mailbox{User: g.User, BaseURL: g.BaseURL}}
 	if err := c.Check(); err != nil {
 		return nil, err
 	}

@@ -97,7 +97,7 @@ func TestMailThroughGraph(t *testing.T) {
 		o.document(&s, "status")
 		return s.Mail.Down
 	})
-	if sender := s.Mail.Senders[0]; sender.Name != "graph login@example.com" || !strings.Contains(sender.Reason, "invalid_grant") || !strings.Contains(sender.Reason, "give consent again") || strings.Contains(sender.Reason, "refresh-") {
+	if sender := s.Mail.Senders[0]; sender.Name != "graph example.com/login" || !strings.Contains(sender.Reason, "invalid_grant") || !strings.Contains(sender.Reason, "give consent again") || strings.Contains(sender.Reason, "refresh-") {
 		t.Errorf("%+v", sender)
 	}
 }

@@ -66,7 +66,7 @@ func TestSendsTheWholeMessage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := gmail.New(gmail.Config{User: "login@example.com", Tokens: tokens, BaseURL: srv.URL})
+	s, err := gmail.New(gmail.Config{Mailbox: oauth.Mailbox{User: "login@example.com", Tokens: tokens, BaseURL: srv.URL}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,12 +82,12 @@ func TestSendsTheWholeMessage(t *testing.T) {
 	if err := s.Send(t.Context(), m); !errors.As(err, &failed) || failed.Fault != authcore.Rejected || !failed.Recipient || !strings.Contains(failed.Reason, "INVALID_ARGUMENT Invalid To header: [...]") {
 		t.Errorf("%+v", err)
 	}
-	for want, c := range map[string]gmail.Config{
+	for want, c := range map[string]oauth.Mailbox{
 		"user":   {User: "login"},
 		"tokens": {User: "login@example.com"},
 		"https":  {User: "login@example.com", BaseURL: "http://gmail.example.com"},
 	} {
-		if _, err := gmail.New(c); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := gmail.New(gmail.Config{Mailbox: c}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("want %q, got %v", want, err)
 		}
 	}

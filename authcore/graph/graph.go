@@ -9,14 +9,9 @@ package graph
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"net/url"
-	"regexp"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
-	"github.com/gatehouse-auth/gatehouse/authcore/internal/outgoing"
 	"github.com/gatehouse-auth/gatehouse/authcore/oauth"
 	"github.com/gatehouse-auth/gatehouse/authcore/rfc5322"
 )
@@ -24,57 +19,29 @@ import (
 // DefaultBaseURL is where the API stands, but for national clouds.
 const DefaultBaseURL = "https://graph.microsoft.com"
 
-// Config says whose mailbox to send from.
-type Config struct {
-	User    string        // the mailbox: its address (user principal name)
-	Tokens  *oauth.Source // for the API
-	BaseURL string        // empty: DefaultBaseURL
-}
+// Config says whose mailbox to send from: the user principal name.
+type Config struct{ oauth.Mailbox }
+
+// Check says what is wrong with c but for the tokens.
+func (c Config) Check() error { return c.Mailbox.Check("mail graph") }
 
 // Sender sends from one mailbox. It is safe for concurrent use.
 type Sender struct {
-	user, endpoint string
-	poster         *oauth.Poster
-}
-
-var userName = regexp.MustCompile(`^[^\s/@]+@[^\s/@]+$`)
-
-// Check says what is wrong with c but for the tokens.
-func (c Config) Check() error {
-	if !userName.MatchString(c.User) {
-		return fmt.Errorf("mail graph: user %q is not a mailbox; write its address, for example user login@example.com", c.User)
-	}
-	if c.BaseURL != "" {
-		if _, err := outgoing.ParseURL(c.BaseURL); err != nil {
-			return fmt.Errorf("mail graph: base_url: %w", err)
-		}
-	}
-	return nil
+	name   string
+	poster *oauth.Poster
 }
 
 // New checks c. It makes no request.
 func New(c Config) (*Sender, error) {
-	if err := c.Check(); err != nil {
-		return nil, err
-	}
-	if c.Tokens == nil {
-		return nil, errors.New("mail graph: there is nothing to get tokens with")
-	}
-	if c.BaseURL == "" {
-		c.BaseURL = DefaultBaseURL
-	}
-	base, err := url.Parse(c.BaseURL)
+	poster, err := c.Poster("mail graph", DefaultBaseURL, "v1.0", "users", url.PathEscape(c.User), "sendMail")
 	if err != nil {
 		return nil, err
 	}
-	return &Sender{
-		user: c.User, endpoint: base.JoinPath("v1.0", "users", url.PathEscape(c.User), "sendMail").String(),
-		poster: oauth.NewPoster(c.Tokens),
-	}, nil
+	return &Sender{"graph " + c.Name(), poster}, nil
 }
 
 // Name implements authcore.Sender.
-func (s *Sender) Name() string { return "graph " + s.user }
+func (s *Sender) Name() string { return s.name }
 
 // Check has a token ready, and sends nothing.
 func (s *Sender) Check(ctx context.Context) error { return s.poster.Check(ctx) }
@@ -84,11 +51,7 @@ func (s *Sender) Send(ctx context.Context, m authcore.Message) error {
 	if err := rfc5322.Check(m); err != nil {
 		return err
 	}
-	body, err := json.Marshal(sendMail{Message: compose(m)})
-	if err != nil {
-		return err
-	}
-	return s.poster.Post(ctx, m, s.endpoint, "application/json", body)
+	return s.poster.Post(ctx, m, sendMail{Message: compose(m)})
 }
 
 // sendMail is the body of the call. What is left out of SaveToSentItems would be

@@ -17,7 +17,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"regexp"
 	"strings"
@@ -26,15 +25,12 @@ import (
 	"github.com/mailgun/mailgun-go/v4"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/internal/outgoing"
 	"github.com/gatehouse-auth/gatehouse/authcore/rfc5322"
 )
 
 // DefaultTimeout bounds one request. The library's own client has none.
 const DefaultTimeout = 20 * time.Second
-
-// maxAnswer bounds what is read of an answer, in bytes; real ones have about
-// 100.
-const maxAnswer = 64 << 10
 
 // Config says which account to send with.
 type Config struct {
@@ -106,12 +102,12 @@ var apiVersion = regexp.MustCompile(`/v[1-5]$`)
 // parseBase accepts plain http for localhost only: the key goes with every
 // request.
 func parseBase(base string) (string, error) {
-	u, err := url.Parse(base)
-	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return "", errors.New("mail mailgun: base_url is not a URL like https://api.eu.mailgun.net")
+	u, err := outgoing.ParseURL(base)
+	if err == nil && u.RawQuery != "" {
+		err = errors.New("it has a query; write it without")
 	}
-	if u.Scheme != "https" && (u.Scheme != "http" || !isLocalhost(u.Hostname())) {
-		return "", errors.New("mail mailgun: base_url must begin with https://; plain http would show the api_key")
+	if err != nil {
+		return "", fmt.Errorf("mail mailgun: base_url: %w", err)
 	}
 	base = strings.TrimRight(base, "/")
 	if !apiVersion.MatchString(base) {
@@ -120,37 +116,23 @@ func parseBase(base string) (string, error) {
 	return base, nil
 }
 
-func isLocalhost(host string) bool {
-	if ip, err := netip.ParseAddr(host); err == nil {
-		return ip.IsLoopback()
-	}
-	return host == "localhost" || strings.HasSuffix(host, ".localhost")
-}
-
-// httpClient has a time limit and follows no redirect: the API has none, and
-// the key and the mail are for one host. Like the SMTP sender it keeps no
-// connection between messages, so that a replaced configuration leaves nothing
-// behind.
+// httpClient is what senders over HTTP share: the API's own has no time limit.
 func httpClient(timeout time.Duration) *http.Client {
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.DisableKeepAlives = true
-	return &http.Client{
-		Transport:     limited{transport},
-		Timeout:       timeout,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	client := outgoing.Client(timeout)
+	client.Transport = limited{client.Transport}
+	return client
 }
 
-// limited cuts answers off at maxAnswer, because the library reads them whole.
-type limited struct{ *http.Transport }
+// limited cuts answers off at outgoing.MaxAnswer, because the library reads them whole.
+type limited struct{ http.RoundTripper }
 
 func (l limited) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := l.Transport.RoundTrip(r)
+	resp, err := l.RoundTripper.RoundTrip(r)
 	if err == nil {
 		resp.Body = struct {
 			io.Reader
 			io.Closer
-		}{io.LimitReader(resp.Body, maxAnswer), resp.Body}
+		}{io.LimitReader(resp.Body, outgoing.MaxAnswer), resp.Body}
 	}
 	return resp, err
 }

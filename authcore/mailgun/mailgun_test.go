@@ -248,16 +248,16 @@ func TestNothingIsSentForAMessageThatCannotBeBuilt(t *testing.T) {
 
 func TestNewNamesWhatIsWrong(t *testing.T) {
 	for want, change := range map[string]func(*mailgun.Config){
-		"is not a domain":   func(c *mailgun.Config) { c.Domain = "" },
-		"sending domain":    func(c *mailgun.Config) { c.Domain = "https://mg.example.com" },
-		"api_key":           func(c *mailgun.Config) { c.APIKey = "" },
-		"white space":       func(c *mailgun.Config) { c.APIKey = "key\n" },
-		"us or eu":          func(c *mailgun.Config) { c.Region = "asia" },
-		"exclude each":      func(c *mailgun.Config) { c.Region, c.BaseURL = "eu", "https://x.example" },
-		"not a URL":         func(c *mailgun.Config) { c.BaseURL = "api.example" },
-		"is not a URL like": func(c *mailgun.Config) { c.BaseURL = "https://u:p@api.example" },
-		"https://":          func(c *mailgun.Config) { c.BaseURL = "http://api.example" },
-		"plain http":        func(c *mailgun.Config) { c.BaseURL = "http://127.evil.example" },
+		"is not a domain": func(c *mailgun.Config) { c.Domain = "" },
+		"sending domain":  func(c *mailgun.Config) { c.Domain = "https://mg.example.com" },
+		"api_key":         func(c *mailgun.Config) { c.APIKey = "" },
+		"white space":     func(c *mailgun.Config) { c.APIKey = "key\n" },
+		"us or eu":        func(c *mailgun.Config) { c.Region = "asia" },
+		"exclude each":    func(c *mailgun.Config) { c.Region, c.BaseURL = "eu", "https://x.example" },
+		"not a URL":       func(c *mailgun.Config) { c.BaseURL = "api.example" },
+		"not a URL like ": func(c *mailgun.Config) { c.BaseURL = "https://u:p@api.example" },
+		"https://":        func(c *mailgun.Config) { c.BaseURL = "http://api.example" },
+		"plain http":      func(c *mailgun.Config) { c.BaseURL = "http://127.evil.example" },
 	} {
 		c := mailgun.Config{Domain: "mg.example.com", APIKey: apiKey}
 		change(&c)

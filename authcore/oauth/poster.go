@@ -2,10 +2,13 @@ package oauth
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strings"
 	"sync"
@@ -15,20 +18,61 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/internal/outgoing"
 )
 
+// Mailbox is whose mailbox an API sends from.
+type Mailbox struct {
+	User    string  // its address
+	Tokens  *Source // for the API
+	BaseURL string  // empty: the API's own
+}
+
+// Name tells mailboxes apart where no address belongs, as in metrics: with the
+// domain first.
+func (b Mailbox) Name() string {
+	local, domain, _ := strings.Cut(b.User, "@")
+	return domain + "/" + local
+}
+
+var userName = regexp.MustCompile(`^[^\s/@]+@[^\s/@]+$`)
+
+// Check says what is wrong with b but for the tokens. option is the line of the
+// configuration, for messages.
+func (b Mailbox) Check(option string) error {
+	if !userName.MatchString(b.User) {
+		return fmt.Errorf("%s: user %q is not a mailbox; write its address, for example user login@example.com", option, b.User)
+	}
+	if b.BaseURL != "" {
+		if _, err := outgoing.ParseURL(b.BaseURL); err != nil {
+			return fmt.Errorf("%s: base_url: %w", option, err)
+		}
+	}
+	return nil
+}
+
 // Poster hands mails to an HTTP API that takes a Source's tokens. It is safe for
 // concurrent use.
 type Poster struct {
-	source *Source
-	client *http.Client
+	source   *Source
+	client   *http.Client
+	endpoint string
 
 	mu        sync.Mutex
 	notBefore time.Time // until when the API wants no request, and why
 	why       *authcore.SendError
 }
 
-// NewPoster makes a Poster.
-func NewPoster(s *Source) *Poster {
-	return &Poster{source: s, client: outgoing.Client(s.config.Timeout)}
+// Poster makes what posts to the path at the API.
+func (b Mailbox) Poster(option, apiURL string, path ...string) (*Poster, error) {
+	if err := b.Check(option); err != nil {
+		return nil, err
+	}
+	if b.Tokens == nil {
+		return nil, fmt.Errorf("%s: there is nothing to get tokens with", option)
+	}
+	base, err := url.Parse(cmp.Or(b.BaseURL, apiURL))
+	if err != nil {
+		return nil, err
+	}
+	return &Poster{source: b.Tokens, client: outgoing.Client(b.Tokens.config.Timeout), endpoint: base.JoinPath(path...).String()}, nil
 }
 
 // Check has a token ready. It fails while the API wants no request.
@@ -49,9 +93,13 @@ func (p *Poster) held() error {
 	return nil
 }
 
-// Post posts the body that stands for m. nil means that the API took it. A token
+// Post posts the JSON that stands for m. nil means that the API took it. A token
 // that is refused is replaced, once.
-func (p *Poster) Post(ctx context.Context, m authcore.Message, url, contentType string, body []byte) error {
+func (p *Poster) Post(ctx context.Context, m authcore.Message, value any) error {
+	body, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
 	if why := p.held(); why != nil {
 		return why
 	}
@@ -60,7 +108,7 @@ func (p *Poster) Post(ctx context.Context, m authcore.Message, url, contentType 
 		if err != nil {
 			return err
 		}
-		resp, err := p.post(ctx, url, contentType, token, body)
+		resp, err := p.post(ctx, token, body)
 		if err != nil {
 			return outgoing.NoAnswer("the API", err)
 		}
@@ -81,12 +129,12 @@ type answered struct {
 	text []byte
 }
 
-func (p *Poster) post(ctx context.Context, url, contentType, token string, body []byte) (answered, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+func (p *Poster) post(ctx context.Context, token string, body []byte) (answered, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, p.endpoint, bytes.NewReader(body))
 	if err != nil {
 		return answered{}, err
 	}
-	r.Header.Set("Content-Type", contentType)
+	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Accept", "application/json")
 	r.Header.Set("Authorization", "Bearer "+token)
 	resp, err := p.client.Do(r)

@@ -138,12 +138,17 @@ func (s *Sender) said(d *dialogue, text string, m authcore.Message) string {
 	if status := enhanced.FindString(text); status != "" {
 		text = strings.ReplaceAll(text, "\n"+status+" ", "\n")
 	}
-	user, password := s.config.Username, string(s.config.Password)
+	var secrets []string
 	if d.token != nil {
-		initial := encoded(d.token.initial())
-		return m.Said(text, append(s.config.Tokens.Secrets(d.token.token), initial, user, encoded(user))...)
+		secrets = append(s.config.Tokens.Secrets(d.token.token), encoded(d.token.initial()))
 	}
-	return m.Said(text, password, encoded("\x00"+user+"\x00"+password), encoded(password), user, encoded(user))
+	if user, password := s.config.Username, string(s.config.Password); password != "" {
+		secrets = append(secrets, password, encoded("\x00"+user+"\x00"+password), encoded(password))
+	}
+	if d.step == auth { // later it is part of what has to be understood
+		secrets = append(secrets, s.config.Username, encoded(s.config.Username))
+	}
+	return m.Said(text, secrets...)
 }
 
 // challenge is what the server said of a bad token before its answer.

@@ -31,7 +31,11 @@ func TestWhatAnswersMean(t *testing.T) {
 	} {
 		// Servers repeat what they refuse, and more.
 		srv.RefuseText(c.step, c.code, "not today, no <"+recipient+"> alice "+theCode+" "+theLink+" mailer "+password)
-		wantFault(t, s.Send(t.Context(), message(t)), c.want, "not today")
+		err := s.Send(t.Context(), message(t))
+		wantFault(t, err, c.want, "not today")
+		if told := strings.Contains(err.Error(), "mailer"); told == (c.step == smtptest.Auth) {
+			t.Errorf("whom it refuses: %v", err)
+		}
 		srv.Accept(c.step)
 	}
 	srv.WaitIdle(t) // every connection is closed, also when a step fails

@@ -80,13 +80,13 @@ func wantNoToken(t *testing.T, err error, words ...string) {
 // The provider gives tokens that the mail server does not take: a permission is
 // missing. It is asked for a second one, not for more.
 func TestXOAUTH2TokensThatAreNotTaken(t *testing.T) {
-	p, _, s := withTokens(t)
+	p, _, _ := withTokens(t)
 	srv := smtptest.Start(t, smtptest.Options{Token: func(string, string) bool { return false }})
 	tokens, err := oauth.New(oauth.Config{TokenURL: p.URL, ClientID: "app", ClientSecret: clientSecret, Scopes: []string{"https://outlook.office365.com/.default"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s = sender(t, srv, func(c *smtp.Config) { c.Username, c.Tokens = mailbox, tokens })
+	s := sender(t, srv, func(c *smtp.Config) { c.Username, c.Tokens = mailbox, tokens })
 	wantNoToken(t, s.Send(t.Context(), message(t)), "AUTH", "535", `"status":"401"`, "may send by SMTP")
 	if n := strings.Count(srv.Transcript(), "AUTH XOAUTH2 "); n != 2 {
 		t.Errorf("%d sign-ins", n)
@@ -108,15 +108,13 @@ func TestXOAUTH2WithoutAToken(t *testing.T) {
 }
 
 func TestXOAUTH2IsNotOffered(t *testing.T) {
-	_, _, s := withTokens(t)
-	_ = s
 	srv := smtptest.Start(t, smtptest.Options{Username: mailbox, Password: password})
 	p := oauthtest.Start(t, oauthtest.Options{ClientID: "app", ClientSecret: clientSecret})
 	tokens, err := oauth.New(oauth.Config{TokenURL: p.URL, ClientID: "app", ClientSecret: clientSecret})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s = sender(t, srv, func(c *smtp.Config) { c.Username, c.Tokens = mailbox, tokens })
+	s := sender(t, srv, func(c *smtp.Config) { c.Username, c.Tokens = mailbox, tokens })
 	wantNoToken(t, s.Send(t.Context(), message(t)), "does not offer XOAUTH2")
 	if strings.Contains(srv.Transcript(), "\nAUTH ") {
 		t.Error("the token went to a server that did not ask for it")

@@ -205,7 +205,7 @@ func (p *Provider) judge(r *http.Request) (code, description string) {
 
 // judgeAssertion checks the signed request of a service account.
 func (p *Provider) judgeAssertion(text string) (code, description string) {
-	signed, err := jose.ParseSigned(text, []jose.SignatureAlgorithm{jose.RS256})
+	signed, err := jose.ParseSignedCompact(text, []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil || p.key == nil {
 		return "invalid_grant", "no assertion of a service account"
 	}
