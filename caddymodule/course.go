@@ -270,7 +270,8 @@ func servesPath(handler caddyhttp.MiddlewareHandler) bool {
 	switch handler.(type) {
 	case *fileserver.FileServer:
 		return true
-	case *Gate, *Cleaner, *Portal:
+	case *Gate, *Cleaner, *Portal, *PagesHandler, *WhoAmI, *Authz,
+		*caddyhttp.StaticResponse, caddyhttp.StaticResponse, *caddyhttp.StaticError:
 		return false
 	}
 	module, ok := handler.(caddy.Module)
