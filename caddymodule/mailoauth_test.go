@@ -88,6 +88,9 @@ func TestMailThroughGraph(t *testing.T) {
 	if text := string(log); strings.Contains(text, "refresh-") || strings.Contains(text, "s3cret") || strings.Contains(text, "access-") {
 		t.Error("a token stands in the log")
 	}
+	o.load(config)
+	text, _, _ := o.command("doctor")
+	wantText(t, text, "graph example.com/login: there is a token")
 	// Consent is withdrawn: mail is down, and operators read why.
 	p.Revoke()
 	o.load(config)
