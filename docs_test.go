@@ -86,6 +86,24 @@ func TestNamedTestsExist(t *testing.T) {
 	}
 }
 
+var attackRow = regexp.MustCompile(`(?m)^\| (T[0-9]+[a-z]?) \|`)
+
+// TestAttacksAreNumberedOnce: a number stands for one attack.
+func TestAttacksAreNumberedOnce(t *testing.T) {
+	rows := attackRow.FindAllSubmatch(read(t, "docs/security.md"), -1)
+	if len(rows) < 50 {
+		t.Fatalf("docs/security.md has %d rows of attacks", len(rows))
+	}
+	seen := map[string]bool{}
+	for _, m := range rows {
+		if n := string(m[1]); seen[n] {
+			t.Errorf("docs/security.md has %s twice", n)
+		} else {
+			seen[n] = true
+		}
+	}
+}
+
 // TestLinksLeadSomewhere checks links between files, and targets of make.
 func TestLinksLeadSomewhere(t *testing.T) {
 	makefile := string(read(t, "Makefile"))
