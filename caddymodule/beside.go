@@ -10,7 +10,6 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp/fileserver"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/intercept"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy/fastcgi"
@@ -215,12 +214,8 @@ func (b *beside) handler(handler caddyhttp.MiddlewareHandler, here scope, c cove
 		}
 		here.invoked = append(slices.Clip(here.invoked), h.Name)
 		return b.list(caddyhttp.RouteList{*named}, here, c, errors)
-	case *caddyhttp.StaticResponse, caddyhttp.StaticResponse, *caddyhttp.StaticError, *WhoAmI, *Authz:
-		c.ends = true
 	case *PagesHandler:
 		c.ends = c.ends || slices.ContainsFunc(here.paths, onlyOwn)
-	case *fileserver.FileServer:
-		c.ends = c.ends || !h.PassThru
 	case *Gate:
 		c.clean, c.gate = true, true
 	case *Cleaner, *Portal:
@@ -229,18 +224,15 @@ func (b *beside) handler(handler caddyhttp.MiddlewareHandler, here scope, c cove
 		return c, b.responses(h.HandleResponse, here, c, errors)
 	case *reverseproxy.Handler:
 		b.proxy(h, here, c, errors)
-		err := b.responses(h.HandleResponse, here, c, errors)
-		c.ends = c.ends || len(h.HandleResponse) == 0 // else as forward_auth does
-		return c, err
-	default:
-		if module, ok := handler.(caddy.Module); !ok || !slices.Contains(keepsToItself, module.CaddyModule().ID.Name()) {
-			name := "a handler"
-			if ok {
-				name = module.CaddyModule().ID.Name()
-			}
-			b.seen = append(b.seen, handedOn{name: name, at: here, errors: errors, unknown: true, cover: c})
+		if err := b.responses(h.HandleResponse, here, c, errors); err != nil {
+			return c, err
 		}
 	}
+	does := roleOf(handler)
+	if does.unknown {
+		b.seen = append(b.seen, handedOn{name: does.name, at: here, errors: errors, unknown: true, cover: c})
+	}
+	c.ends = c.ends || does.ends
 	return c, nil
 }
 
@@ -256,14 +248,6 @@ func (b *beside) responses(all []caddyhttp.ResponseHandler, here scope, c cover,
 		}
 	}
 	return nil
-}
-
-// keepsToItself are the handlers of Caddy and of ours that hand no request to
-// an app.
-var keepsToItself = []string{
-	"acme_server", "authentication", "copy_response", "copy_response_headers", "encode", "headers",
-	"log_append", "map", "metrics", "push", "request_body", "rewrite", "templates", "timeouts", "tracing", "vars",
-	"gatehouse_api",
 }
 
 // proxy notes where a reverse_proxy hands requests.

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/fileserver"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
@@ -172,9 +171,7 @@ func (c *course) handler(handler caddyhttp.MiddlewareHandler, here stretch, sets
 		}
 		return here
 	case *reverseproxy.Handler:
-		// With an answer that is looked at it asks another server, as
-		// forward_auth does, instead of handing the request on.
-		if h.Rewrite != nil && changesPath(h.Rewrite) && len(h.HandleResponse) == 0 {
+		if h.Rewrite != nil && changesPath(h.Rewrite) && roleOf(h).ends {
 			inner := here
 			inner.leads = c.leads(h.Rewrite, here, sets)
 			for i := range inner.leads {
@@ -184,11 +181,12 @@ func (c *course) handler(handler caddyhttp.MiddlewareHandler, here stretch, sets
 			c.warn(inner, sets)
 		}
 	}
-	if servesPath(handler) {
+	does := roleOf(handler)
+	if does.serves {
 		c.warn(here, sets)
 	}
-	if name := takes(handler); name != "" {
-		here.takers = append(slices.Clip(here.takers), taker{name: name})
+	if does.ends {
+		here.takers = append(slices.Clip(here.takers), taker{name: does.name})
 	}
 	return here
 }
@@ -234,48 +232,6 @@ func (t taker) takesAll(g *Gate, here stretch) bool {
 		}
 		return true
 	})
-}
-
-// takes returns the name of a handler that answers every request, as it is
-// written in a Caddyfile, and nothing for others.
-func takes(handler caddyhttp.MiddlewareHandler) string {
-	switch h := handler.(type) {
-	case *caddyhttp.StaticResponse:
-		if h.Abort {
-			return "abort"
-		}
-		if h.Headers.Get("Location") != "" {
-			return "redir"
-		}
-		return "respond"
-	case *caddyhttp.StaticError:
-		return "error"
-	case *reverseproxy.Handler:
-		if len(h.HandleResponse) == 0 {
-			return "reverse_proxy"
-		}
-	case *fileserver.FileServer:
-		if !h.PassThru {
-			return "file_server"
-		}
-	case *Authz:
-		return "gatehouse_authz"
-	}
-	return ""
-}
-
-// servesPath tells whether a handler serves what stands at a path, an app's or a
-// file.
-func servesPath(handler caddyhttp.MiddlewareHandler) bool {
-	switch handler.(type) {
-	case *fileserver.FileServer:
-		return true
-	case *Gate, *Cleaner, *Portal, *PagesHandler, *WhoAmI, *Authz,
-		*caddyhttp.StaticResponse, caddyhttp.StaticResponse, *caddyhttp.StaticError:
-		return false
-	}
-	module, ok := handler.(caddy.Module)
-	return !ok || !slices.Contains(keepsToItself, module.CaddyModule().ID.Name())
 }
 
 // warn tells of the leads to a handler with these matchers, unless a gate stands
@@ -325,7 +281,7 @@ func setsText(sets caddyhttp.MatcherSets) string {
 // gate looks at of one that it does not.
 func leadsInto(g *Gate, r *rewrite.Rewrite, here stretch, sets caddyhttp.MatcherSets) []lead {
 	for _, to := range g.guarded.samples() {
-		for _, way := range waysTo(to, r, here, sets) {
+		for _, way := range waysTo(to, r, sets) {
 			l := lead{gate: g, from: way.from, to: to, by: way.by}
 			switch {
 			case way.any:
@@ -351,7 +307,7 @@ type way struct {
 	by   string
 }
 
-func waysTo(to string, r *rewrite.Rewrite, here stretch, sets caddyhttp.MatcherSets) (ways []way) {
+func waysTo(to string, r *rewrite.Rewrite, sets caddyhttp.MatcherSets) (ways []way) {
 	if prefix := r.StripPathPrefix; prefix != "" {
 		by := "handle_path or uri strip_prefix " + prefix
 		if strings.Contains(prefix, "{") {
@@ -387,7 +343,7 @@ func waysTo(to string, r *rewrite.Rewrite, here stretch, sets caddyhttp.MatcherS
 		ways = append(ways, way{by: "uri path_regexp " + r.PathRegexp[0].Find})
 	}
 	for _, target := range targets(r.URI, sets) {
-		w, ok := wayByURI(to, target, here)
+		w, ok := wayByURI(to, target)
 		if w.by = "a rewrite to " + target; ok {
 			ways = append(ways, w)
 		}
@@ -420,7 +376,7 @@ func targets(uri string, sets caddyhttp.MatcherSets) []string {
 // samePath are placeholders for the path as it is.
 var samePath = []string{"{path}", "{uri}", "{http.request.uri}", "{http.request.uri.path}", "{http.request.orig_uri}", "{http.request.orig_uri.path}"}
 
-func wayByURI(to, target string, here stretch) (way, bool) {
+func wayByURI(to, target string) (way, bool) {
 	literal, rest, open := strings.Cut(target, "{")
 	same := slices.ContainsFunc(samePath, func(p string) bool { return strings.HasPrefix("{"+rest, p) })
 	if literal == "" {
