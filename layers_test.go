@@ -52,6 +52,8 @@ var layers = []layer{
 		"files for people to copy"},
 	{"caddymodule", []string{"authcore/...", "pages", "oidc", "api/...", "examples"}, nil, nil,
 		"Caddy's side wires the rooms below it and is used by none of them"},
+	{"caddymodule/caddytest", []string{}, nil, nil,
+		"it knows Caddy alone, so that every test with a whole Caddy can load through it"},
 	{"e2e/...", []string{"authcore/...", "pages", "caddymodule", "e2e/..."}, nil, nil,
 		"tests across the whole"},
 	{"", []string{"caddymodule"}, nil, []string{"net/http"},

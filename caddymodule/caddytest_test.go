@@ -10,7 +10,6 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"io"
 	"math/big"
@@ -22,14 +21,13 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/caddytest"
 )
 
 // gatedCaddy is a real Caddy on a machine of its own, with a real proxy to an
@@ -89,7 +87,7 @@ func (c *gatedCaddy) run(global, server, sites string) {
 	text = strings.NewReplacer("{port}", c.port(), "{tls}", c.dir+"/cert.pem "+c.dir+"/key.pem", "{app}", strings.TrimPrefix(c.app.URL, "http://")).Replace(text)
 	config, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(text), map[string]any{"filename": "Caddyfile"})
 	must(c, err)
-	must(c, caddy.Load(config, true))
+	must(c, caddytest.Load(config))
 }
 
 // runGate is run with one site, whose gate has these lines.
@@ -166,7 +164,7 @@ func (c *gatedCaddy) client(http2 bool) *http.Client {
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
 		Protocols:       &protocols, MaxIdleConnsPerHost: 100,
 	}
-	c.Cleanup(transport.CloseIdleConnections)
+	caddytest.Keep(c, transport)
 	return &http.Client{Transport: watched{transport, &c.seen}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
@@ -184,9 +182,6 @@ func (c *gatedCaddy) fetch(client *http.Client, method, path string, body io.Rea
 		r.Header[name] = append(r.Header[name], value)
 	}
 	resp, err := client.Do(r)
-	if body == nil && (errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.EOF)) {
-		resp, err = client.Do(r) // see machine.ask
-	}
 	must(c, err)
 	c.Cleanup(func() { _ = resp.Body.Close() })
 	return resp

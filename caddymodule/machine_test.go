@@ -8,13 +8,13 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/smtp/smtptest"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/caddytest"
 )
 
 func init() { caddy.RegisterModule(new(stubbornApp)) }
@@ -79,13 +79,13 @@ func (m *machine) config(global, site string) []byte {
 
 func (m *machine) load(global, site string) {
 	m.Helper()
-	must(m, caddy.Load(m.config(global, site), true))
+	must(m, caddytest.Load(m.config(global, site)))
 }
 
 // refuses loads a configuration that must be refused, and returns the reason.
 func (m *machine) refuses(config []byte) string {
 	m.Helper()
-	err := caddy.Load(config, true)
+	err := caddytest.Load(config)
 	if err == nil {
 		m.Fatal("the configuration was taken")
 	}
@@ -112,12 +112,6 @@ func (m *machine) ask(method, path string, form url.Values, cookies []*http.Cook
 		r.AddCookie(c)
 	}
 	resp, err := watched{&http.Transport{DisableKeepAlives: true}, &m.seen}.RoundTrip(r)
-	if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.EOF) {
-		// Caddy closes the old socket shortly after a reload has come back,
-		// and with it connections that no request was read from. Browsers try
-		// again, too.
-		return m.ask(method, path, form, cookies)
-	}
 	must(m, err)
 	_, err = io.Copy(io.Discard, resp.Body)
 	must(m, err)

@@ -13,11 +13,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/spf13/cobra"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/caddytest"
 )
 
 // operated is a real Caddy with an admin endpoint on a unix socket, and a log
@@ -86,7 +86,7 @@ https://app.example.com:%[6]s {
 
 func (o *operated) load(config []byte) {
 	o.Helper()
-	must(o, caddy.Load(config, true))
+	must(o, caddytest.Load(config))
 }
 
 func (o *operated) signIn(email string) *authcore.SignIn {

@@ -20,6 +20,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/badgerstore"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/caddytest"
 )
 
 // patience bounds every wait for something that must happen, so that a failure
@@ -91,7 +92,7 @@ func (s *server) tryLoad(p plan) error {
 	if err != nil {
 		return err
 	}
-	if err := caddy.Load(config, true); err != nil {
+	if err := caddytest.Load(config); err != nil {
 		return err
 	}
 	s.plan = p

@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/caddyserver/caddy/v2"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/caddytest"
 )
 
 // topology is another proxy in front of the app, with Gatehouse beside it, from
@@ -96,7 +96,7 @@ func (top *topology) run(caddyfile string) {
 	text = strings.ReplaceAll(text, "\tbind 127.0.0.1\n", "\tbind 127.0.0.1\n\tlog\n")
 	config, err := adapt(text)
 	if err == nil {
-		err = caddy.Load(config, true)
+		err = caddytest.Load(config)
 	}
 	if err != nil {
 		top.Fatalf("loading the example: %v\n%s", err, text)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/smtp/smtptest"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/caddytest"
 )
 
 // visitor is a person with a browser of their own: cookies, and the headers
@@ -43,7 +44,7 @@ func newVisitor(t testing.TB, base string) *visitor {
 		TLSClientConfig:     &tls.Config{InsecureSkipVerify: true},
 		MaxIdleConnsPerHost: 300,
 	}
-	t.Cleanup(transport.CloseIdleConnections)
+	caddytest.Keep(t, transport)
 	return &visitor{t, base, &http.Client{
 		Jar: jar, Transport: transport, Timeout: patience,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
