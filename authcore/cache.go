@@ -34,13 +34,6 @@ func (c *cache) get(token string) *liveSession {
 	return c.byToken[token]
 }
 
-// find returns the session with id sid, nil if it is not held.
-func (c *cache) find(sid string) *liveSession {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	return c.bySID[sid]
-}
-
 // put holds s, or returns the one that another request has put meanwhile.
 func (c *cache) put(s *Session) *liveSession {
 	c.mu.Lock()

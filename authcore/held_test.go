@@ -62,9 +62,8 @@ func newManyHeld(t *testing.T) *manyHeld {
 	_, all.there = all.b.handOver(other)
 	time.Sleep(apart)
 	all.beside = h.browser().signIn(alice)
-	made := authcore.MachineToken{}
-	all.secret, made, _ = h.makeToken(all.beside.Session, machineAt(t, "backup", "app.example.com"), heldLife)
-	all.machineID = made.ID
+	secret, made, _ := h.makeToken(all.beside.Session, machineAt(t, "backup", "app.example.com"), heldLife)
+	all.secret, all.machineID = secret, made.ID
 	in := linkFor(alice)
 	in.Deliver = false
 	all.app = h.prove(authcore.Proof{Token: h.ask(in).Token, Session: &authcore.SessionTerms{Lifetime: heldLife, Form: authcore.TokenAlnum}}).Session

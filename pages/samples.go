@@ -149,6 +149,11 @@ func (s *sampler) link() {
 	}
 }
 
+// others are sites beside the one that is shown.
+func (s *sampler) others() []SiteLink {
+	return []SiteLink{{"auth.example.com", "https://auth.example.com/"}, {"files.example.org", "https://files.example.org/"}}
+}
+
 func (s *sampler) rest() {
 	s.add("notme", "form", "notme.title", nil)
 	s.add("notme", "wrong", "notme.title", func(v *View) {
@@ -157,11 +162,33 @@ func (s *sampler) rest() {
 	})
 	s.add("notme", "done", "notme.done.title", nil)
 	s.add("logout", "confirm", "logout.title", func(v *View) { v.Session = sampleAddress })
-	others := []SiteLink{{"auth.example.com", "https://auth.example.com/"}, {"files.example.org", "https://files.example.org/"}}
-	s.add("logout", "confirm", "logout.title", func(v *View) { v.Session, v.Sites, v.Child = sampleAddress, others, true })
+	s.add("logout", "confirm", "logout.title", func(v *View) { v.Session, v.Sites, v.Child = sampleAddress, s.others(), true })
 	s.add("logout", "confirm", "logout.title", func(v *View) { v.Session, v.Family, v.Child = sampleAddress, true, true })
-	s.add("logout", "left", "logout.done.title", func(v *View) { v.Sites = others[:1] })
+	s.add("logout", "left", "logout.done.title", func(v *View) { v.Sites = s.others()[:1] })
 	s.add("logout", "out", "logout.done.title", nil)
+	s.account()
+	s.add("sites", "some", "sites.title", func(v *View) { v.Session, v.Sites = sampleAddress, s.others() })
+	s.add("sites", "none", "sites.title", func(v *View) { v.Session = sampleAddress })
+	for _, kind := range []ProblemKind{NotAllowed, ClientIP, BadOrigin, InsecureHTTP, Unavailable, notFound, crossSite, badForm, tooSlow, noFlow} {
+		s.add("problem", string(kind), "", func(v *View) {
+			v.Session = sampleAddress
+			switch kind {
+			case BadOrigin:
+				v.Detail = "the request came for http://10.0.0.7; write: origin http://10.0.0.7"
+			case InsecureHTTP:
+				v.Detail = "write insecure_http on, or listen on https"
+			case crossSite:
+				v.Detail = "Origin: " + sampleOrigin
+			case Unavailable:
+				v.Reference, v.Continue = "0badcafe", "/"
+			}
+			v.problem(kind)
+		})
+	}
+}
+
+func (s *sampler) account() {
+	others := s.others()
 	s.add("account", "shown", "account.title", func(v *View) {
 		v.Session, v.Name = sampleAddress, "Name"
 		v.Sessions, v.Attempts = s.words.sampleAccount()
@@ -206,24 +233,6 @@ func (s *sampler) rest() {
 		s.add("tokens", "shown", "tokens.title", func(v *View) {
 			v.Sites, v.Days = others, tokenDays
 			v.fail(key, 0)
-		})
-	}
-	s.add("sites", "some", "sites.title", func(v *View) { v.Session, v.Sites = sampleAddress, others })
-	s.add("sites", "none", "sites.title", func(v *View) { v.Session = sampleAddress })
-	for _, kind := range []ProblemKind{NotAllowed, ClientIP, BadOrigin, InsecureHTTP, Unavailable, notFound, crossSite, badForm, tooSlow, noFlow} {
-		s.add("problem", string(kind), "", func(v *View) {
-			v.Session = sampleAddress
-			switch kind {
-			case BadOrigin:
-				v.Detail = "the request came for http://10.0.0.7; write: origin http://10.0.0.7"
-			case InsecureHTTP:
-				v.Detail = "write insecure_http on, or listen on https"
-			case crossSite:
-				v.Detail = "Origin: " + sampleOrigin
-			case Unavailable:
-				v.Reference, v.Continue = "0badcafe", "/"
-			}
-			v.problem(kind)
 		})
 	}
 }
