@@ -212,3 +212,73 @@ func TestWaysToTheAccountPage(t *testing.T) {
 		t.Errorf("the mail leads elsewhere:\n%s", notice)
 	}
 }
+
+// TestScriptInABrowserStaysOnItsSite: what a page of one app tries in a real
+// browser, whose person is signed in everywhere, at its own site, at the portal
+// and at another site.
+func TestScriptInABrowserStaysOnItsSite(t *testing.T) {
+	s := start(t, plan{global: "domain house.localhost", sites: strings.ReplaceAll(portalSite+appSite("evil.example.com", "")+appSite("wiki.example.com", "portal http://auth.example.com:PORT"), ".example.com", ".house.localhost")})
+	evil, wiki, portal := s.site("evil.house.localhost"), s.site("wiki.house.localhost"), s.site("auth.house.localhost")
+	alice := person("alice")
+	page := s.browser()
+	page.base = evil
+	page.open(portal + "/")
+	s.signInTab(page, alice)
+	if page.open("/"); page.eval("document.querySelector('#who').textContent") != alice {
+		t.Fatalf("at %s", page.path())
+	}
+	page.eval(`void (async () => {
+		const [portal, wiki] = ["` + portal + `", "` + wiki + `"]
+		const form = (fields) => ({method: 'POST', credentials: 'include', body: new URLSearchParams(fields)})
+		const out = []
+		const attempt = async (name, call) => {
+			try { out.push(name + ': ' + await call()) } catch (e) { out.push(name + ': threw') }
+		}
+		const text = async (r) => { r = await r; return r.status + ' ' + await r.text() }
+		const token = {name: 'stolen', site: wiki, days: '365'}
+		for (const at of ['', portal, wiki]) {
+			const root = at + '/_gatehouse/'
+			await attempt('read', () => text(fetch(root + 'account', {credentials: 'include'})))
+			await attempt('read tokens', () => text(fetch(root + 'account/tokens', {credentials: 'include'})))
+			await attempt('read sign-out', () => text(fetch(root + 'logout', {credentials: 'include'})))
+			for (const [path, fields] of [['tokens', token], ['name', {name: 'Mallory'}], ['export', {}], ['sessions/end-all', {keep: 'on'}], ['delete', {sure: 'on'}]]) {
+				await attempt('send ' + path, () => text(fetch(root + 'account/' + path, form(fields))))
+				await attempt('send blindly ' + path, () => fetch(root + 'account/' + path, {...form(fields), mode: 'no-cors'}).then(r => r.type))
+				await attempt('with headers ' + path, () => text(fetch(root + 'account/' + path, {...form(fields), headers: {'X-Forwarded-Host': new URL(portal).host, 'X-Original-URL': portal + '/', 'X-Forwarded-Proto': 'http', 'Forwarded': 'host=' + new URL(portal).host}})))
+				await attempt('frame ' + path, () => new Promise((done, fail) => {
+					const frame = document.createElement('iframe')
+					frame.name = 'f' + Math.random()
+					frame.onload = () => { try { done(frame.contentDocument.documentElement.outerHTML) } catch (e) { fail(e) } }
+					document.body.append(frame)
+					const f = Object.assign(document.createElement('form'), {method: 'POST', action: root + 'account/' + path, target: frame.name})
+					for (const [k, v] of Object.entries(fields)) f.append(Object.assign(document.createElement('input'), {name: k, value: v}))
+					document.body.append(f)
+					f.submit()
+					setTimeout(() => fail('nothing'), 1000)
+				}))
+			}
+			await attempt('frame', () => new Promise((done, fail) => {
+				const frame = document.createElement('iframe')
+				frame.src = root + 'account'
+				frame.onload = () => { try { done(frame.contentDocument.documentElement.outerHTML) } catch (e) { fail(e) } }
+				document.body.append(frame)
+				setTimeout(() => fail('nothing'), 1000)
+			}))
+		}
+		window.out = out.join('\n')
+	})()`)
+	within(t, patience, "the script is through", func() bool { return page.eval(`window.out || ''`) != "" })
+	out := page.eval(`window.out`)
+	for _, bad := range []string{"ght_", "recent_sign_ins", "Recent sign-ins", "wiki.house.localhost:" + s.port + "</bdi>", "Download my data"} {
+		if strings.Contains(out, bad) {
+			t.Errorf("a script got %q:\n%s", bad, out)
+		}
+	}
+	page.open(portal + "/_gatehouse/account/tokens")
+	page.sees("You have no tokens.")
+	page.open(portal + "/_gatehouse/account")
+	page.sees("Recent sign-ins")
+	if name := page.eval(`document.querySelector('#name').value`); name != "" {
+		t.Errorf("the name is %q", name)
+	}
+}
