@@ -25,13 +25,17 @@ type Form struct {
 	Action string // a path of this origin
 	Fields [][2]string
 	Button string
-	// Digits names a field for so many digits as Length says, "" for none.
-	Digits string
-	Length int
+	Input  *Input // nil for none
 	// Leads is the URL that the answer to the form will redirect to, "" for
 	// none. Browsers apply form-action to all redirects that follow, those of
 	// the other site included: it can't name hosts then.
 	Leads string
+}
+
+// Input is the one thing that a person types.
+type Input struct {
+	Name, Label string
+	Digits      int // how many digits; 0: an address
 }
 
 const pageStyle = `:root{color-scheme:light dark}body{font:18px/1.5 system-ui,sans-serif;max-width:32rem;margin:15vh auto;padding:0 1rem}button,input{font:inherit;padding:.6rem 1.2rem}`
@@ -48,8 +52,8 @@ var pageTemplate = template.Must(template.New("page").Parse(`<!doctype html>
 {{range .Text}}<p>{{.}}</p>
 {{end}}{{with .Form}}<form method="post" action="{{.Action}}">
 {{range .Fields}}<input type="hidden" name="{{index . 0}}" value="{{index . 1}}">
-{{end}}{{if .Digits}}<p><input name="{{.Digits}}" inputmode="numeric" autocomplete="off" required autofocus size="{{.Length}}" maxlength="{{.Length}}" aria-label="Digits"></p>
-{{end}}<button{{if not .Digits}} autofocus{{end}}>{{.Button}}</button>
+{{end}}{{with .Input}}<p><label>{{.Label}} <input name="{{.Name}}" required autofocus {{if .Digits}}inputmode="numeric" autocomplete="off" size="{{.Digits}}" maxlength="{{.Digits}}"{{else}}type="email" autocomplete="email"{{end}}></label></p>
+{{end}}<button{{if not .Input}} autofocus{{end}}>{{.Button}}</button>
 </form>
 {{end}}</main>
 </html>

@@ -141,6 +141,7 @@ var rights = map[string]Rights{
 	"DELETE /v1/apps/{appId}/organizations/{orgId}/members/{customerId}":    either,
 	"POST /v1/apps/{appId}/organizations/{orgId}/invites":                   {Secret: May | Starts | Leads, Session: May | Starts},
 	"GET /v1/apps/{appId}/organizations/{orgId}/invites":                    either,
+	"DELETE /v1/apps/{appId}/organizations/{orgId}/invites/{inviteId}":      either,
 	"POST /v1/apps/{appId}/organizations/{orgId}/invites/{inviteId}/resend": {Secret: May | Starts | Leads, Session: May | Starts},
 	"POST /v1/apps/{appId}/organizations/invites/accept":                    sessionOnly,
 

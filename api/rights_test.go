@@ -62,7 +62,7 @@ func newRightsHouse(t *testing.T) *rightsHouse {
 	user := w.ask("POST", "/v1/auth/users/create", object{"email": "alice@example.com"})
 	w.alice = strings.TrimPrefix(user.String("user_id"), "user_")
 	w.token = w.session("alice@example.com").String("session_token")
-	w.jwt = w.ask("POST", "/v1/apps/shop/auth/verify", object{"token": w.link("alice@example.com")}).String("sessionToken")
+	w.jwt = w.ask("POST", "/v1/apps/shop/auth/verify", object{"token": w.stackbeLink("alice@example.com")}).String("sessionToken")
 	otp := w.ask("POST", "/reflex/otp", object{"email": "alice@example.com"}).String("otp")
 	w.reflex = w.ask("POST", "/reflex/validate", object{"email": "alice@example.com", "otp": otp}).String("session_token")
 	w.org = w.ask("POST", "/v1/apps/shop/organizations", object{"name": "Acme", "ownerId": "cust_" + w.alice}).String("id")
@@ -99,6 +99,16 @@ func (w *rightsHouse) link(email string) string {
 
 func (w *rightsHouse) session(email string) apitest.Answer {
 	return w.ask("POST", "/v1/auth/magic_links/verify", object{"token": w.link(email), "session_expires_in": 60})
+}
+
+// stackbeLink is the token of a link that StackBE sends.
+func (w *rightsHouse) stackbeLink(email string) string {
+	w.ask("POST", "/auth/magic-link", object{"email": email})
+	u, err := url.Parse(w.LastMail().Link)
+	if err != nil {
+		w.T.Fatal(err)
+	}
+	return u.Query().Get("token")
 }
 
 // invite is the id of a new invitation, and whose it is.
@@ -155,7 +165,7 @@ func (w *rightsHouse) request(call string, kind api.Holder) (path string, body a
 		return path, object{"email": w.someone()}
 	case "/v1/apps/{appId}/auth/verify":
 		email, _ := w.user()
-		token := w.link(email)
+		token := w.stackbeLink(email)
 		switch {
 		case method == "GET":
 			return path + "?token=" + token, nil

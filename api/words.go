@@ -3,6 +3,7 @@ package api
 import (
 	"fmt"
 	"html"
+	"slices"
 	"strings"
 	"time"
 
@@ -67,9 +68,19 @@ func words(l authcore.Letter) (subject, text, htmlText string) {
 		if into == "" {
 			into = l.App
 		}
-		return "You are invited to " + into, lines(
-			"You are invited to "+into+". To accept, open this link:", l.Link,
-			"It is valid for "+lifetime(l.Lifetime)+" and works once.", "If you did not expect this, you can ignore it."), page(l, "You are invited to "+into+".", button(l.Link, "Accept"))
+		title := "You are invited to " + into + "."
+		if l.Into != "" { // a customer's words: whose mail this is stands beside them
+			title = "You are invited to \u201c" + into + "\u201d at " + l.App + "."
+		}
+		stopText, stop := "", ""
+		if l.NotMe != "" {
+			stopText = "To get no such mails: " + l.NotMe
+			stop = "<p style=\"color:#666\"><a href=\"" + html.EscapeString(l.NotMe) + "\">Stop these mails</a></p>"
+		}
+		return strings.TrimSuffix(title, "."), lines(slices.DeleteFunc([]string{
+			title + " To accept, open this link:", l.Link,
+			"It is valid for " + lifetime(l.Lifetime) + " and works once.", "If you did not expect this, you can ignore it.", stopText,
+		}, func(s string) bool { return s == "" })...), page(l, title, button(l.Link, "Accept")+stop)
 	}
 	return "Sign in to " + l.App, lines(
 		"To sign in to "+l.App+", open this link:", l.Link,

@@ -21,6 +21,9 @@ type AppKey struct {
 	hash [sha256.Size]byte
 }
 
+// isSecret tells a key that only an app's server holds from others and from none.
+func (k AppKey) isSecret() bool { return !k.Publishable && k.hash != [sha256.Size]byte{} }
+
 // minKeyRandom is the least length of what follows a key's prefix: 32 characters
 // are 128 bits even in hex.
 const minKeyRandom = 32

@@ -44,6 +44,8 @@ type Ask struct {
 	Agent    string     // the end user's browser
 	Language string
 	Note     string // the wire format's own, returned when the proof is made
+
+	invite *Invite // what the mail invites to, see Service.SendInvite
 }
 
 // Terms say what is sent and how long it lives.
@@ -116,8 +118,10 @@ type apiPart struct {
 	UsedAt   time.Time   `json:"used_at,omitzero"`
 	Method   string      `json:"method,omitempty"` // how it was used
 
-	Paired    bool `json:"paired,omitempty"` // see Ask.Pair
-	PairTries int  `json:"pair_tries,omitempty"`
+	Server    bool   `json:"server,omitempty"` // asked by the app's server: its network is nobody's
+	Invite    string `json:"invite,omitempty"` // id of the invitation that the link accepts
+	Paired    bool   `json:"paired,omitempty"` // see Ask.Pair
+	PairTries int    `json:"pair_tries,omitempty"`
 }
 
 // apiKept is how much longer than itself a challenge's record stays, so that
@@ -142,15 +146,18 @@ func (s *Service) Ask(ctx context.Context, in Ask) (Asked, error) {
 	name := EventRefused
 	if made != nil {
 		name = EventBegin
-		if in.Deliver {
-			s.core.queue.add(made)
-		}
 	}
 	e := s.askEvent(name, in, out)
 	if made != nil {
 		e.Expires = made.Expires
+		if made.Decoy {
+			e.Reason = string(s.decoyOutcome(made))
+		}
 	}
-	s.observe(e)
+	s.observe(e) // before its mail is
+	if made != nil && in.Deliver {
+		s.core.queue.add(made)
+	}
 	return out, nil
 }
 
@@ -162,6 +169,8 @@ func (s *Service) askEvent(name string, in Ask, out Asked) Event {
 	}
 	if out.Verdict != Accepted {
 		e.Reason = out.Verdict.String()
+	} else if out.Challenge == "" {
+		e.Reason = "paused"
 	} else if !in.Deliver {
 		e.Reason = "delivered_by_app"
 	}
@@ -185,6 +194,13 @@ type asking struct {
 }
 
 func (t *asking) run() (Asked, error) {
+	if t.in.invite != nil {
+		o, v, err := t.s.putInvite(t.tx, t.in.invite)
+		if err != nil || v != Accepted {
+			return Asked{Verdict: v}, err
+		}
+		t.in.Known.Into = o.Name
+	}
 	created, err := t.person()
 	if err != nil || t.p == nil {
 		return Asked{Verdict: Unknown}, err
@@ -213,6 +229,11 @@ func (t *asking) run() (Asked, error) {
 		}
 		out.Verdict, out.RetryAfter = Limited, wait
 		return out, err
+	}
+	if t.in.invite != nil {
+		if paused, err := t.invitesPaused(); err != nil || paused {
+			return out, err
+		}
 	}
 	return out, t.make(&out)
 }

@@ -72,6 +72,9 @@ func (h *house) prove(in authcore.Proof) authcore.Proved {
 	if in.Caller.App == nil {
 		in.Caller = h.caller(liveKey)
 	}
+	if in.Token != "" && in.Slot == "" {
+		in.Slot = "link"
+	}
 	in.Origin = site
 	out, err := h.service.Prove(h.t.Context(), in)
 	if err != nil {
@@ -108,7 +111,7 @@ func TestAppLink(t *testing.T) {
 		if want := "https://app.example.com/in?token=" + asked.Token + "&appId=shop"; m.Link != want || m.Code != "" {
 			t.Fatalf("the mail has link %q and code %q", m.Link, m.Code)
 		}
-		looked, err := h.service.Look(t.Context(), h.caller(liveKey), asked.Token)
+		looked, err := h.service.Look(t.Context(), h.caller(liveKey), "link", asked.Token)
 		if err != nil || looked.Verdict != authcore.Accepted || looked.Redirect != "https://app.example.com/done" {
 			t.Fatalf("looked %+v %v", looked, err)
 		}

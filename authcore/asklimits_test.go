@@ -96,6 +96,8 @@ func TestAppCodesAreOffOnceTheFailuresAreUsedUp(t *testing.T) {
 	})
 }
 
+// Over the limit on all mails an app is told nothing, as nobody is: the mail
+// waits, and a code that has got old in its place is not sent.
 func TestAppMailsCountForAllMails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, _ := newAppHouse(t)
@@ -104,8 +106,83 @@ func TestAppMailsCountForAllMails(t *testing.T) {
 		h.config.Limits.Global = []authcore.Rate{{Count: 1, Per: time.Minute}}
 		h.service = h.core.Use(h.config)
 		h.ask(linkFor(alice))
-		if v := h.ask(linkFor(mustAddress("bob@example.com"))).Verdict; v != authcore.Limited {
-			t.Errorf("a second mail in the minute: %v", v)
+		two, three := h.ask(linkFor(mustAddress("bob@example.com"))), h.ask(codeFor(mustAddress("carol@example.com")))
+		want(t, two.Verdict, authcore.Accepted)
+		want(t, three.Verdict, authcore.Accepted)
+		synctest.Wait()
+		want(t, h.sender.count(), 1)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		want(t, h.sender.count(), 2)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		want(t, h.sender.count(), 3)
+		want(t, h.prove(authcore.Proof{Token: two.Token}).Verdict, authcore.Accepted)
+		time.Sleep(time.Minute)
+		h.ask(linkFor(alice))
+		for i := range 10 { // half of the ten minutes is enough for five
+			want(t, h.ask(codeFor(someone("code%d", i))).Verdict, authcore.Accepted)
 		}
+		time.Sleep(15 * time.Minute)
+		synctest.Wait()
+		want(t, h.core.MailWaiting(), 0)
+		if n := h.sender.count(); n < 8 || n > 9 {
+			t.Errorf("%d mails", n)
+		}
+	})
+}
+
+// An app's server may use all of the limit but what is kept for known browsers;
+// an end user whom it names, or who calls without a secret key, is one network
+// like any other.
+func TestAppMailsHaveTheShareOfTheEndUser(t *testing.T) {
+	for _, test := range []struct {
+		endUser bool
+		caller  func(h *house) authcore.Caller
+		sent    int
+	}{
+		{false, func(h *house) authcore.Caller { return h.caller(liveKey) }, 80},
+		{true, func(h *house) authcore.Caller { return h.caller(liveKey) }, 10},
+		{false, func(h *house) authcore.Caller { return h.caller(pubKey) }, 10},
+		{false, func(h *house) authcore.Caller { return authcore.Caller{App: h.caller(liveKey).App} }, 10},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			h, _ := newAppHouse(t)
+			defer func() { h.close() }()
+			h.globalOf(100)
+			for i := range 90 {
+				in := linkFor(someone("a%d", i))
+				in.Caller = test.caller(h)
+				in.Client, in.EndUser = netip.MustParseAddr("203.0.113.9"), test.endUser
+				want(t, h.ask(in).Verdict, authcore.Accepted)
+			}
+			synctest.Wait()
+			want(t, h.sender.count(), test.sent)
+		})
+	}
+}
+
+// Who can only be given up in the end gets the same answer, and no mail.
+func TestAppMailsOverAllThatWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := newAppHouse(t)
+		defer func() { h.close() }()
+		h.globalOf(1)
+		var last authcore.Asked
+		for i := range 1010 {
+			in := codeFor(someone("a%d", i))
+			in.Poll = true
+			last = h.ask(in)
+			if last.Verdict != authcore.Accepted || last.Challenge == "" || last.PollToken == "" {
+				t.Fatalf("%d: %+v", i, last)
+			}
+		}
+		synctest.Wait()
+		want(t, h.core.MailWaiting() <= 1000, true)
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		e := h.events[len(h.events)-1]
+		want(t, e.Reason, "limited")
+		want(t, e.Challenge, last.Challenge)
 	})
 }

@@ -2,13 +2,15 @@ package authcore
 
 import "time"
 
-// limits returns how long until the limits on mails and clients take one more,
-// and counts it if they do.
+// limits returns how long until the limits on recipients and clients take one
+// more, and counts it if they do. Over Limits.Global the mail waits, see make.
 func (t *asking) limits() (time.Duration, error) {
 	var all counters
 	limits := t.s.cfg.Limits
-	if t.in.Deliver {
-		all = append(all, &counter{key: recipientKey(t.to.Value, false), rates: limits.repeated(t.in.Repeat)}, limits.global(false))
+	if t.in.invite != nil {
+		all = limits.invitations(t.in.invite, t.in)
+	} else if t.in.Deliver {
+		all = append(all, &counter{key: recipientKey(t.to.Value, false), rates: limits.repeated(t.in.Repeat)})
 	}
 	if t.in.EndUser && t.in.Client.IsValid() {
 		all = append(all, limits.client(t.in.Client)...)
@@ -58,6 +60,11 @@ func (t *asking) make(out *Asked) error {
 		out.Verdict, out.RetryAfter = Limited, wait
 		return t.outstanding(out)
 	}
+	if t.in.Deliver {
+		if err := t.s.spend(t.tx, c, t.now); err != nil {
+			return err
+		}
+	}
 	secret := t.s.core.secrets.Current
 	if c.API.Link {
 		out.Token = secret.apiLink(c.ID)
@@ -76,6 +83,11 @@ func (t *asking) make(out *Asked) error {
 	}
 	if c.API.Paired {
 		out.Pair = secret.pairOf(c.ID)
+	}
+	if c.API.Invite != "" {
+		if err := save(t.tx, keyAPIStop+hashToken(secret.apiStop(c.ID)), c.ID, c.Kept); err != nil {
+			return err
+		}
 	}
 	if err := t.lead(c); err != nil {
 		return err
@@ -118,7 +130,10 @@ func (t *asking) challenge() (c *challenge, wait time.Duration, err error) {
 		Hex: terms.Hex, Link: terms.Digits == 0, Before: terms.Before, After: terms.After,
 		Letter: terms.Letter, Into: terms.Into, Redirect: terms.Redirect, Use: terms.Use,
 		Note: in.Note, Current: in.Supersede || terms.Digits > 0,
-		Paired: in.Pair && terms.Digits == 0,
+		Paired: in.Pair && terms.Digits == 0, Server: !in.EndUser && in.Caller.Key.isSecret(),
+	}
+	if in.invite != nil {
+		part.Invite = in.invite.ID
 	}
 	if part.Paired {
 		part.PairTries = pairTries

@@ -195,11 +195,8 @@ func (s *Service) newChallenge(tx Tx, in challengeFor) (*challenge, error) {
 		Agent: shortAgent(in.browser.UserAgent), Network: coarseNetwork(in.browser.Client),
 	}
 	if !c.Decoy { // a decoy sends nothing, and must cost real people nothing
-		if err := s.budget(tx, c, now); err != nil {
+		if err := s.spend(tx, c, now); err != nil {
 			return nil, err
-		}
-		if c.held != nil && s.core.queue.isOverheld(c.Network) {
-			c.Decoy, c.Over, c.held = true, true, nil
 		}
 	}
 	link := s.core.secrets.Current.linkFor(c.ID)

@@ -1,6 +1,7 @@
 package authcore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -16,7 +17,8 @@ const (
 	// that have proved the address.
 	keptForKnown = 5
 	// networkShare is the part of Global, one in so many, that one /24 or /48
-	// gets, and its part of the mails that wait for it.
+	// gets, and so do all invitations together. It is also their part of the mails
+	// that wait for it.
 	networkShare = 10
 )
 
@@ -40,23 +42,40 @@ func (l Limits) global(known bool) *counter {
 	return &counter{key: keyLimit + "global", rates: rates}
 }
 
-// mails counts mails: those of all, and those for one network (coarseNetwork).
-func (l Limits) mails(network string, known bool) counters {
-	return counters{l.global(known), {key: keyLimit + "mails/" + group(known) + network, rates: shareOf(l.Global, networkShare)}}
+// share names whose part of Limits.Global the mail of c is from: a network's, or
+// that of all invitations. It is "" for what an app's server asks for: an app's
+// own limits are those of its key.
+func (c *challenge) share() string {
+	switch {
+	case c.API != nil && c.API.Invite != "":
+		return "invitations"
+	case c.API != nil && c.API.Server:
+		return ""
+	}
+	return cmp.Or(c.Network, "unknown")
+}
+
+// mails counts mails: those of all, and those of one share.
+func (l Limits) mails(share string, known bool) counters {
+	all := counters{l.global(known)}
+	if share != "" {
+		all = append(all, &counter{key: keyLimit + "mails/" + group(known) + share, rates: shareOf(l.Global, networkShare)})
+	}
+	return all
 }
 
 // hold is that a mail waits for its part of Limits.Global.
 type hold struct {
-	network string
-	known   bool
-	wait    time.Duration // for the next try
-	until   time.Time     // when it is given up
+	share string
+	known bool
+	wait  time.Duration // for the next try
+	until time.Time     // when it is given up
 }
 
 // budget counts the mail of c at now, or holds it.
 func (s *Service) budget(tx Tx, c *challenge, now time.Time) error {
 	c.held = nil
-	all := s.cfg.Limits.mails(c.Network, c.Known)
+	all := s.cfg.Limits.mails(c.share(), c.Known)
 	if err := all.load(tx); err != nil {
 		return err
 	}
@@ -69,8 +88,18 @@ func (s *Service) budget(tx Tx, c *challenge, now time.Time) error {
 	if until.After(c.Expires) {
 		until = c.Expires
 	}
-	c.held = &hold{network: c.Network, known: c.Known, wait: wait, until: until}
+	c.held = &hold{share: c.share(), known: c.Known, wait: wait, until: until}
 	return nil
+}
+
+// spend is budget for the mail of a new challenge, which becomes a decoy when
+// its mail could only be given up in the end.
+func (s *Service) spend(tx Tx, c *challenge, now time.Time) error {
+	err := s.budget(tx, c, now)
+	if err == nil && c.held != nil && s.core.queue.isOverheld(c.share()) {
+		c.Decoy, c.Over, c.held = true, true, nil
+	}
+	return err
 }
 
 // errHeld: the mail waits for its part of Limits.Global.
@@ -80,11 +109,11 @@ var errHeld = errors.New("held back")
 // that wait for the same on.
 func (q *queue) claim(ctx context.Context, s *Service, m *mail, c *challenge) error {
 	now := q.core.now()
-	known := m.held.known
-	global := s.cfg.Limits.mails(c.Network, known)[:1]
+	share, known := c.share(), m.held.known
+	global := s.cfg.Limits.mails(share, known)[:1]
 	wait, byAll := time.Duration(0), false
 	err := q.core.store.Update(ctx, func(tx Tx) error {
-		all := s.cfg.Limits.mails(c.Network, known)
+		all := s.cfg.Limits.mails(share, known)
 		if err := all.load(tx); err != nil {
 			return err
 		}
@@ -105,33 +134,33 @@ func (q *queue) claim(ctx context.Context, s *Service, m *mail, c *challenge) er
 		m.held, m.expires = nil, c.Expires
 		return nil
 	}
-	m.held.network = c.Network
+	m.held.share = share
 	for _, w := range q.waiting {
-		if w == m || w.held != nil && !w.sending && w.held.known == known && (byAll || w.held.network == c.Network) {
+		if w == m || w.held != nil && !w.sending && w.held.known == known && (byAll || w.held.share == share) {
 			w.due = now.Add(wait)
 		}
 	}
 	return errHeld
 }
 
-// holds tells how many mails are held, in all and of one network.
-func (q *queue) holds(network string) (all, its int) {
+// holds tells how many mails are held, in all and of one share.
+func (q *queue) holds(share string) (all, its int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, m := range q.waiting {
 		if m.held == nil {
 			continue
 		}
-		if all++; m.held.network == network {
+		if all++; m.held.share == share {
 			its++
 		}
 	}
 	return all, its
 }
 
-// isOverheld tells whether one more mail of the network would not be held: it
+// isOverheld tells whether one more mail of the share would not be held: it
 // could only be given up in the end.
-func (q *queue) isOverheld(network string) bool {
-	all, its := q.holds(network)
-	return all >= queueSize || its >= queueSize/networkShare
+func (q *queue) isOverheld(share string) bool {
+	all, its := q.holds(share)
+	return all >= queueSize || share != "" && its >= queueSize/networkShare
 }

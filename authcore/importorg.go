@@ -12,8 +12,10 @@ func (in *exportOrg) problem(now time.Time) string {
 		return "id is missing or not 27 letters and digits"
 	case !in.Realm.isApp():
 		return problemRealm
-	case in.Name == "" || len(in.Name) > maxName || len(in.Plan) > maxName:
-		return "name is missing, or name or plan is too long"
+	case !isOrgName(in.Name):
+		return "name is missing, longer than 64 characters, or has control characters or a web address"
+	case len(in.Plan) > maxName:
+		return "plan is too long"
 	case !isSlug || len(in.Slug) > maxSlug:
 		return "slug is missing, too long or not lower-case letters, digits and hyphens only"
 	case in.Created.IsZero() || in.Created.After(now.Add(clockSkew)):
@@ -138,7 +140,7 @@ func (in *exportInvite) check(im *importer, tx Tx, n int) error {
 		return refuseLine(n, problemRealm)
 	case in.Email.IsZero() || !role:
 		return refuseLine(n, "email is missing, or role is none of owner, admin and member")
-	case in.Created.After(soon) || in.Accepted.After(soon) || in.Expires.Before(in.Created) || in.Expires.After(soon.Add(InviteLifetime)):
+	case in.Created.After(soon) || in.Accepted.After(soon) || in.Withdrawn.After(soon) || in.Expires.Before(in.Created) || in.Expires.After(soon.Add(InviteLifetime)):
 		return refuseLine(n, "expires is missing or more than seven days away, or another time lies in the future")
 	}
 	if err := in.clash(tx, n); err != nil {
@@ -157,16 +159,17 @@ func (in *exportInvite) clash(tx Tx, n int) error {
 }
 
 // apply adds an invitation, or what the line knows more of one: that it was
-// accepted or renewed.
+// accepted, withdrawn or renewed.
 func (in *exportInvite) apply(im *importer, tx Tx, n int, done *Imported) (*ending, error) {
 	if err := in.clash(tx, n); err != nil {
 		return nil, err
 	}
-	old, err := loadInvite(tx, in.Realm, in.ID)
+	var old Invite
+	known, err := load(tx, keyInvite+in.ID, &old)
 	if err != nil {
 		return nil, err
 	}
-	more := old == nil || old.Accepted.IsZero() && (!in.Accepted.IsZero() || in.Expires.After(old.Expires))
+	more := !known || old.waits() && (!in.waits() || in.Expires.After(old.Expires))
 	if !more || !im.core.now().Before(in.kept()) {
 		done.Unchanged++
 		return nil, nil

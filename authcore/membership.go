@@ -2,7 +2,6 @@ package authcore
 
 import (
 	"context"
-	"slices"
 	"time"
 )
 
@@ -81,50 +80,12 @@ type Invite struct {
 	Created  time.Time `json:"created"`
 	Expires  time.Time `json:"expires"`
 	Accepted time.Time `json:"accepted,omitzero"`
+
+	Withdrawn time.Time `json:"withdrawn,omitzero"` // by a member or by whom it was sent to
 }
 
 // InviteLifetime is how long an invitation can be accepted.
 const InviteLifetime = 7 * 24 * time.Hour
-
-// InviteMember makes an invitation of email, and the person whose address it is
-// if there is none: the invitation dies with that person's contact. The one that
-// waits already is renewed instead. Sending the mail is an Ask of its own. by is
-// the subject of the member who invites, "" for the app itself. Verdict is
-// Accepted, Unknown (no such organization) or Forbidden.
-func (s *Service) InviteMember(ctx context.Context, realm Realm, org, by string, email Address, role Role) (Invite, Verdict, error) {
-	pending, err := s.Invites(ctx, realm, org)
-	if err != nil {
-		return Invite{}, Unknown, err
-	}
-	var out Invite
-	v := Accepted
-	err = s.core.store.Update(ctx, func(tx Tx) error {
-		v = Accepted
-		o, err := loadOrg(tx, realm, org)
-		if err != nil || o == nil {
-			v = Unknown
-			return err
-		}
-		if by != "" {
-			inviter, err := roleIn(tx, org, by)
-			if err != nil || !mayChange(inviter, "", role) {
-				v = Forbidden
-				return err
-			}
-		}
-		now := s.core.now()
-		out = Invite{ID: NewID(now), Realm: realm, Org: org, Email: email, Created: now}
-		if i := slices.IndexFunc(pending, func(i Invite) bool { return i.Email == email }); i >= 0 {
-			out = pending[i]
-		}
-		out.Role, out.By, out.Expires = role, by, now.Add(InviteLifetime)
-		if err := s.addressInvite(tx, &out); err != nil {
-			return err
-		}
-		return out.save(tx)
-	})
-	return out, v, err
-}
 
 // addressInvite notes whose contact the invited address is.
 func (s *Service) addressInvite(tx Tx, i *Invite) error {
@@ -156,8 +117,9 @@ func (i *Invite) save(tx Tx) error {
 	return save(tx, keyInvite+i.ID, i, kept)
 }
 
-// loadInvite reads an invitation, nil for none. One that waits and whose address
-// is not that person's any more is none.
+// loadInvite reads an invitation, nil for none. One that was not accepted is none
+// once it was withdrawn, who made it may not make it any more, or its address is
+// not that person's any more.
 func loadInvite(tx Tx, realm Realm, id string) (*Invite, error) {
 	if !isID(id) {
 		return nil, nil
@@ -168,6 +130,9 @@ func loadInvite(tx Tx, realm Realm, id string) (*Invite, error) {
 		return nil, err
 	}
 	if i.Accepted.IsZero() {
+		if may, err := i.byRight(tx); err != nil || !may || !i.waits() {
+			return nil, err
+		}
 		p, err := sentTo{i.Subject, i.Contact, i.Email.String()}.holder(tx, realm)
 		if err != nil || p == nil {
 			return nil, err
@@ -182,16 +147,16 @@ func (s *Service) Invites(ctx context.Context, realm Realm, org string) ([]Invit
 	err := s.core.store.View(ctx, func(tx Tx) error {
 		out = nil
 		prefix := keyOrgInvite + org + "/"
-		items, err := tx.Scan(prefix, "", 1000)
+		ids, err := scanIDs(tx, prefix)
 		if err != nil {
 			return err
 		}
-		for _, item := range items {
-			i, err := loadInvite(tx, realm, item.Key[len(prefix):])
+		for _, id := range ids {
+			i, err := loadInvite(tx, realm, id)
 			if err != nil {
 				return err
 			}
-			if i != nil && i.Org == org && i.Accepted.IsZero() && s.core.now().Before(i.Expires) {
+			if i != nil && i.Org == org && i.waits() && s.core.now().Before(i.Expires) {
 				out = append(out, *i)
 			}
 		}

@@ -91,7 +91,7 @@ func roleIn(tx Tx, org, sub string) (Role, error) {
 func (s *Service) CreateOrganization(ctx context.Context, app *App, realm Realm, owner, name, slug string) (Organization, Verdict, error) {
 	var out Organization
 	v := Accepted
-	if name == "" || len(name) > maxName || slug != "" && slug != slugOf(slug) {
+	if !isOrgName(name) || slug != "" && slug != slugOf(slug) {
 		return out, Malformed, nil
 	}
 	err := s.core.store.Update(ctx, func(tx Tx) error {

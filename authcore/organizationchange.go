@@ -17,11 +17,11 @@ func (s *Service) Invite(ctx context.Context, realm Realm, id string) (out *Invi
 
 // UpdateOrganization gives an organization another name or plan; nil leaves it
 // as it is. Verdict is Accepted, Unknown (no such organization in realm) or
-// Malformed (no name, or one that is too long).
+// Malformed (no name that it may have).
 func (s *Service) UpdateOrganization(ctx context.Context, realm Realm, id string, name, plan *string) (Organization, Verdict, error) {
 	var out Organization
 	v := Accepted
-	if name != nil && (*name == "" || len(*name) > maxName) {
+	if name != nil && !isOrgName(*name) {
 		return out, Malformed, nil
 	}
 	err := s.core.store.Update(ctx, func(tx Tx) error {

@@ -7,8 +7,8 @@ import (
 )
 
 // Proof is what an app shows to prove that a person holds a contact: the Token
-// of a link, or a Code together with the Contact (of the Slot) or the Handle
-// that it was asked for with.
+// of a link or a Code together with the Contact, either of the Slot that it was
+// asked for with, or a Code together with the Handle.
 type Proof struct {
 	Caller  Caller
 	Among   []Caller // instead of Caller, with a Code: whoever's it is
@@ -50,6 +50,7 @@ type Proved struct {
 	Contact   Contact
 	Challenge string
 	Note      string
+	Invite    string // id of the invitation that came with it, "" for none
 	Redirect  string // still allowed now
 	Gone      bool   // there was a Redirect, which is not allowed any more
 	Session   *AppSession
@@ -73,12 +74,12 @@ func (s *Service) Prove(ctx context.Context, in Proof) (Proved, error) {
 	return out, nil
 }
 
-// Look tells what Prove would find behind the token of a link, and changes
-// nothing: mail scanners open links too.
-func (s *Service) Look(ctx context.Context, caller Caller, token string) (Proved, error) {
+// Look tells what Prove would find behind the token of a link of slot, and
+// changes nothing: mail scanners open links too.
+func (s *Service) Look(ctx context.Context, caller Caller, slot, token string) (Proved, error) {
 	var out Proved
 	err := s.core.store.View(ctx, func(tx Tx) error {
-		t := &proving{s: s, tx: tx, in: Proof{Caller: caller, Token: token}, now: s.core.now()}
+		t := &proving{s: s, tx: tx, in: Proof{Caller: caller, Slot: slot, Token: token}, now: s.core.now()}
 		v, err := t.find()
 		out = t.view(v)
 		return err
@@ -149,7 +150,7 @@ func (t *proving) find() (Verdict, error) {
 		return Unknown, err
 	}
 	c, p, err := loadSent(t.tx, id)
-	if err != nil || c == nil || c.API.Realm != t.in.Caller.Realm() || c.API.Link != (t.in.Token != "") {
+	if err != nil || c == nil || c.API.Realm != t.in.Caller.Realm() || c.API.Slot != t.in.Slot && t.in.Handle == "" || c.API.Link != (t.in.Token != "") {
 		return Unknown, err
 	}
 	t.c, t.p = c, p
@@ -157,6 +158,9 @@ func (t *proving) find() (Verdict, error) {
 		return v, nil
 	}
 	if superseded, err := c.superseded(t.tx); err != nil || superseded {
+		return Expired, err
+	}
+	if dead, err := t.inviteDead(); err != nil || dead {
 		return Expired, err
 	}
 	if !t.sameDevice() {

@@ -63,7 +63,7 @@ func (t *proving) view(v Verdict) Proved {
 		return Proved{Verdict: v}
 	}
 	a := t.c.API
-	out := Proved{Verdict: v, Method: "code", Person: t.p.view(), Challenge: t.c.ID, Note: a.Note}
+	out := Proved{Verdict: v, Method: "code", Person: t.p.view(), Challenge: t.c.ID, Note: a.Note, Invite: a.Invite}
 	if a.Link {
 		out.Method = "link"
 	}

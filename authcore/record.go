@@ -32,6 +32,8 @@ import (
 //	realm/<app>/<mode>/…         what apps find their people by
 //	api-link/<hash of token>     → challenge id, of links made for apps
 //	api-poll/<hash of token>     → challenge id
+//	api-stop/<hash of token>     → challenge id, to stop invitations with
+//	invite-pause/<app>/<mode>/…  "no such mails", by address
 //	api-slot/<app>/<mode>/<hash> → the challenge in force for a contact
 //	api-session/<hash of token>  → sid
 //	api-handle/<hash>            what became of a handle
@@ -63,6 +65,8 @@ const (
 	keyRealm         = "realm/"
 	keyAPILink       = "api-link/"
 	keyAPIPoll       = "api-poll/"
+	keyAPIStop       = "api-stop/"
+	keyInvitePause   = "invite-pause/"
 	keyAPISlot       = "api-slot/"
 	keyAPISession    = "api-session/"
 	keyAPIHandle     = "api-handle/"

@@ -80,7 +80,7 @@ func (t *attempt) send() (Answer, error) {
 		if err := t.s.budget(t.tx, t.c, t.now); err != nil {
 			return Answer{}, err
 		}
-		if t.c.held != nil && t.s.core.queue.isOverheld(t.c.Network) {
+		if t.c.held != nil && t.s.core.queue.isOverheld(t.c.share()) {
 			t.wished(string(OutcomeLimited))
 			return Answer{Verdict: Accepted}, nil // looks sent, and is not
 		}

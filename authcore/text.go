@@ -98,6 +98,9 @@ func (s *Service) composeAPI(c *challenge, secret Secret) (Message, error) {
 		letter.Code = secret.apiCode(c)
 		letter.Link = a.link(letter.Code)
 	}
+	if a.Invite != "" {
+		letter.NotMe = a.link(secret.apiStop(c.ID))
+	}
 	message, err := s.cfg.Composer.Compose(letter)
 	message.Code, message.Link = letter.Code, letter.Link
 	return message, err

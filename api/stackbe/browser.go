@@ -23,6 +23,9 @@ func (a *API) open(c *api.Call) error {
 	if err != nil {
 		return err
 	}
+	if v.stop {
+		return askStop(c, http.StatusOK, v, "")
+	}
 	if v.redirect && !c.IsRobot() {
 		return a.finish(c, v)
 	}
@@ -42,7 +45,46 @@ func (a *API) press(c *api.Call) error {
 	if err != nil {
 		return err
 	}
+	if v.stop {
+		return a.stopInvites(c, v)
+	}
 	return a.finish(c, v)
+}
+
+// askStop is the page behind "stop these mails". It asks for the address: who
+// was only handed a mail on does not stop anybody's.
+func askStop(c *api.Call, status int, v visitor, wrong string) error {
+	page := api.Page{
+		Title: "Stop these mails",
+		Text:  []string{"Type your address to get no more invitations from " + v.caller.App.DisplayName() + " for 24 hours. The invitation in the mail is withdrawn."},
+		Form:  &api.Form{Action: c.R.URL.RequestURI(), Button: "Stop", Input: &api.Input{Name: "email", Label: "Address"}},
+	}
+	if wrong != "" {
+		page.Text = append([]string{wrong}, page.Text...)
+	}
+	return c.ShowPage(status, page)
+}
+
+func (a *API) stopInvites(c *api.Call, v visitor) error {
+	o, err := c.JSONOrForm()
+	if err != nil {
+		return err
+	}
+	text := o.String("email")
+	if err := o.Err(); err != nil {
+		return err
+	}
+	address, err := authcore.ParseAddress(text)
+	stopped := false
+	if err == nil {
+		if stopped, err = a.service.StopInvites(c.R.Context(), v.caller.App, v.token, address); err != nil {
+			return err
+		}
+	}
+	if !stopped {
+		return askStop(c, http.StatusUnprocessableEntity, v, "The mail was not sent to this address.")
+	}
+	return c.ShowPage(http.StatusOK, api.Page{Title: "Stopped", Text: []string{"You get no more invitations from " + v.caller.App.DisplayName() + " for 24 hours."}})
 }
 
 // visitor is who opened a link.
@@ -50,6 +92,7 @@ type visitor struct {
 	caller   authcore.Caller
 	token    string
 	redirect bool
+	stop     bool            // the token is no link's: it stops invitations
 	link     authcore.Proved // as Look has it
 }
 
@@ -69,7 +112,11 @@ func (a *API) visitor(c *api.Call) (v visitor, err error) {
 	if err := q.Err(); err != nil {
 		return v, err
 	}
-	v.caller, v.link, err = c.Clicked(app, v.token)
+	if v.stop = authcore.IsStopToken(v.token); v.stop {
+		v.caller = authcore.Caller{App: app}
+		return v, nil
+	}
+	v.caller, v.link, err = c.Clicked(app, slot, v.token)
 	return v, err
 }
 

@@ -52,25 +52,17 @@ func (a *API) sendInvite(c *api.Call, status int, org *authcore.Organization, by
 	if err != nil {
 		return err
 	}
-	ctx := c.R.Context()
-	i, v, err := a.service.InviteMember(ctx, org.Realm, org.ID, by, to, role)
+	i, asked, err := a.service.SendInvite(c.R.Context(), authcore.Ask{
+		Caller: c.Caller, Whom: authcore.Whom{Email: to}, Known: linkTerms(c, callback), Slot: slot, Origin: c.Origin, Client: c.Client,
+	}, org.ID, by, role)
 	if err != nil {
 		return err
 	}
-	if v == authcore.Unknown {
+	switch asked.Verdict {
+	case authcore.Unknown:
 		return errNoOrganization
-	}
-	if v != authcore.Accepted {
+	case authcore.Forbidden:
 		return errRole
-	}
-	terms := linkTerms(c, callback)
-	terms.Letter, terms.Into, terms.Lifetime = authcore.LetterInvite, org.Name, authcore.InviteLifetime
-	asked, err := a.service.Ask(ctx, authcore.Ask{
-		Caller: c.Caller, Whom: authcore.Whom{Email: to}, Create: true, Known: terms, Slot: slot,
-		Deliver: true, Origin: c.Origin, Client: c.Client, Note: inviteNote + i.ID,
-	})
-	if err != nil {
-		return err
 	}
 	if err := refuseAsk(asked); err != nil {
 		return err
@@ -130,6 +122,24 @@ func (a *API) resendInvite(c *api.Call) error {
 		return errNoInvite
 	}
 	return a.sendInvite(c, http.StatusOK, org, by(s), i.Email, i.Role, callback)
+}
+
+// withdrawInvite takes back an invitation that waits, and its link.
+func (a *API) withdrawInvite(c *api.Call) error {
+	org, s, _, err := a.visit(c)
+	if err != nil {
+		return err
+	}
+	v, err := a.service.WithdrawInvite(c.R.Context(), org.Realm, org.ID, cut(c.Param("inviteId"), invitePrefix), by(s))
+	switch {
+	case err != nil:
+		return err
+	case v == authcore.Forbidden:
+		return errRole
+	case v != authcore.Accepted:
+		return errNoInvite
+	}
+	return c.Answer(http.StatusOK, map[string]any{"success": true})
 }
 
 var errNoInvite = api.Refuse(http.StatusNotFound, codeNotFound, "Invite not found")

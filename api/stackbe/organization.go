@@ -23,6 +23,7 @@ func (a *API) organizationRoutes(prefix string) {
 	a.router.On(http.MethodPost, org+"/invites", a.invite)
 	a.router.On(http.MethodGet, org+"/invites", a.listInvites)
 	a.router.On(http.MethodPost, org+"/invites/{inviteId}/resend", a.resendInvite)
+	a.router.On(http.MethodDelete, org+"/invites/{inviteId}", a.withdrawInvite)
 	a.router.On(http.MethodPost, prefix+"/invites/accept", a.acceptInvite)
 }
 
@@ -93,7 +94,7 @@ func (a *API) createOrganization(c *api.Call) error {
 	case authcore.Taken:
 		return api.Refuse(http.StatusBadRequest, codeValidation, "Another organization has this slug.")
 	}
-	return api.Refuse(http.StatusBadRequest, codeValidation, "name has at most 256 bytes; slug has lower-case letters, digits and single hyphens.")
+	return api.Refuse(http.StatusBadRequest, codeValidation, "name has at most 64 characters, no control characters and no web address; slug has lower-case letters, digits and single hyphens.")
 }
 
 // listOrganizations lists those of a customer: of the one whose session it is,
@@ -192,7 +193,7 @@ func (a *API) updateOrganization(c *api.Call) error {
 		return err
 	}
 	if v != authcore.Accepted {
-		return api.Refuse(http.StatusBadRequest, codeValidation, "name has 1 to 256 bytes.")
+		return api.Refuse(http.StatusBadRequest, codeValidation, "name has 1 to 64 characters, no control characters and no web address.")
 	}
 	return c.Answer(http.StatusOK, organizationOf(&changed, ""))
 }

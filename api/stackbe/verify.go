@@ -3,14 +3,10 @@ package stackbe
 import (
 	"errors"
 	"net/http"
-	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
 )
-
-// inviteNote begins the note of a link that was sent with an invitation.
-const inviteNote = "invite:"
 
 // verify turns a link's token into a session. A session's own token is answered
 // with that session again, because some callbacks are handed one and verify
@@ -68,23 +64,23 @@ func (a *API) use(c *api.Call, caller authcore.Caller, token string) (authcore.P
 		lifetime = sessionLifetime
 	}
 	proved, err := a.service.Prove(ctx, authcore.Proof{
-		Caller: caller, Token: token, Origin: c.Origin, Client: c.Client, Agent: c.R.UserAgent(),
+		Caller: caller, Slot: slot, Token: token, Origin: c.Origin, Client: c.Client, Agent: c.R.UserAgent(),
 		Session: &authcore.SessionTerms{Lifetime: lifetime, Form: authcore.TokenAlnum},
 	})
 	if err != nil || proved.Verdict != authcore.Accepted {
 		return proved, err
 	}
-	if invite, found := strings.CutPrefix(proved.Note, inviteNote); found {
+	if proved.Invite != "" {
 		// A "no" (withdrawn, too old) is no reason to refuse the sign-in.
-		_, _, err = a.service.AcceptInvite(ctx, caller.Realm(), invite, proved.Person.Subject)
+		_, _, err = a.service.AcceptInvite(ctx, caller.Realm(), proved.Invite, proved.Person.Subject)
 	}
 	return proved, err
 }
 
 // landing is the callback of a link, without the session.
 func landing(p authcore.Proved) string {
-	if invite, found := strings.CutPrefix(p.Note, inviteNote); found && p.Redirect != "" {
-		return authcore.WithQuery(p.Redirect, "org_invite", invitePrefix+invite)
+	if p.Invite != "" && p.Redirect != "" {
+		return authcore.WithQuery(p.Redirect, "org_invite", invitePrefix+p.Invite)
 	}
 	return p.Redirect
 }

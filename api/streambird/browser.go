@@ -174,7 +174,7 @@ func (a *API) hosted(c *api.Call) (caller authcore.Caller, token string, found a
 	if err := q.Err(); err != nil {
 		return caller, "", found, err
 	}
-	caller, found, err = c.Clicked(app, token)
+	caller, found, err = c.Clicked(app, linkSlot, token)
 	if found.Verdict == authcore.Accepted && !found.Paired {
 		found.Verdict = authcore.Unknown // a press here would sign in whoever waits
 	}
@@ -204,7 +204,7 @@ func askPair(c *api.Call, status int, app *authcore.App, found authcore.Proved, 
 			"To sign in as " + found.Contact.Address().Display() + ", type the two digits that are shown in the window where you asked for this mail.",
 			"There are none, or you did not just ask? Then close this page: somebody else wants to be signed in as you.",
 		},
-		Form: &api.Form{Action: c.R.URL.RequestURI(), Button: "Sign in", Digits: pairField, Length: 2},
+		Form: &api.Form{Action: c.R.URL.RequestURI(), Button: "Sign in", Input: &api.Input{Name: pairField, Label: "Digits", Digits: 2}},
 	}
 	if wrong != "" {
 		page.Text = append([]string{wrong}, page.Text...)
@@ -232,7 +232,7 @@ func (a *API) pressHosted(c *api.Call) error {
 		return err
 	}
 	proved, err := a.service.Prove(c.R.Context(), authcore.Proof{
-		Caller: caller, Token: token, Pair: digits, Match: caller.App.Fingerprint,
+		Caller: caller, Slot: linkSlot, Token: token, Pair: digits, Match: caller.App.Fingerprint,
 		Fingerprint: &authcore.Fingerprint{IP: ipText(c.Client), UserAgent: c.R.UserAgent()},
 		Origin:      c.Origin, Client: c.Client, Agent: c.R.UserAgent(),
 	})

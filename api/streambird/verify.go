@@ -65,7 +65,7 @@ func (a *API) verifyLink(c *api.Call) error {
 	if err != nil {
 		return err
 	}
-	p.Token = token
+	p.Token, p.Slot = token, linkSlot
 	proved, err := a.service.Prove(c.R.Context(), p)
 	if err != nil {
 		return err
