@@ -121,7 +121,7 @@ func neighbours(app *caddyhttp.App, host string) []string {
 	found := map[string]bool{}
 	for _, server := range app.Servers {
 		p := &probe{server: server, request: sampleRequest(host, "/"), rewritten: true} // of any path
-		p.meet = func(h caddyhttp.MiddlewareHandler) {
+		p.meet = func(h caddyhttp.MiddlewareHandler, _ certainty) {
 			if name := handlerName(h); !strings.HasPrefix(name, "gatehouse") && !isInert(h, name) {
 				found[name] = true
 			}

@@ -85,7 +85,7 @@ type App struct {
 	// neighbours are what the hosts of portals serve besides; set by start.
 	neighbours map[string][]string
 
-	uncleaned []uncleaned // set by Start
+	uncleaned, around []finding // set by Start
 
 	emitting    sync.RWMutex // held to write when the emitter ends
 	emitter     atomic.Pointer[emitter]

@@ -44,12 +44,12 @@ type cover struct {
 	partly []caddyhttp.MatcherSets
 }
 
-// uncleaned is what the doctor says about such a handler.
-type uncleaned struct{ found, do string }
+// finding is what the doctor says about such a handler.
+type finding struct{ found, do string }
 
 // checkBeside refuses an app that is reached through a gate and past it, and
 // returns what else gets requests as they come.
-func (a *App) checkBeside(app *caddyhttp.App, w *walk) ([]uncleaned, error) {
+func (a *App) checkBeside(app *caddyhttp.App, w *walk) ([]finding, error) {
 	b := &beside{app: a}
 	for _, name := range slices.Sorted(maps.Keys(app.Servers)) {
 		b.server = app.Servers[name]
@@ -68,7 +68,7 @@ func (a *App) checkBeside(app *caddyhttp.App, w *walk) ([]uncleaned, error) {
 }
 
 // judge compares what was seen.
-func (b *beside) judge(w *walk) (all []uncleaned, err error) {
+func (b *beside) judge(w *walk) (all []finding, err error) {
 	gated := map[string]bool{}
 	for _, h := range b.seen {
 		for _, upstream := range h.upstreams {
@@ -94,7 +94,7 @@ func (b *beside) judge(w *walk) (all []uncleaned, err error) {
 		if h.unknown {
 			do = "if it hands them to an app, " + do
 		}
-		one := uncleaned{found, do}
+		one := finding{found, do}
 		if !slices.Contains(all, one) {
 			all = append(all, one)
 		}
@@ -252,22 +252,31 @@ func (b *beside) responses(all []caddyhttp.ResponseHandler, here scope, c cover,
 
 // proxy notes where a reverse_proxy hands requests.
 func (b *beside) proxy(h *reverseproxy.Handler, here scope, c cover, errors bool) {
-	out := handedOn{name: "reverse_proxy", at: here, errors: errors, cover: c}
-	if _, ok := h.Transport.(*fastcgi.Transport); ok {
-		out.name = "php_fastcgi"
-	}
-	for _, upstream := range h.Upstreams {
-		out.name += " " + upstream.Dial
-		out.upstreams = append(out.upstreams, dialed(upstream.Dial))
-	}
-	if h.DynamicUpstreams != nil {
-		raw, _ := json.Marshal(h.DynamicUpstreams)
-		out.upstreams = append(out.upstreams, string(raw))
-	}
+	out := handedOn{at: here, errors: errors, cover: c}
+	out.name, out.upstreams, _ = handsTo(h)
 	if len(out.upstreams) > 0 && !slices.ContainsFunc(out.upstreams, func(to string) bool { return !b.app.answersAt(to) }) {
 		return // forward_auth that asks us: it needs the cookies
 	}
 	b.seen = append(b.seen, out)
+}
+
+// handsTo names a reverse_proxy as it is written in a Caddyfile, with its
+// upstreams in a form to be compared. An app behind FastCGI is told the path that
+// was asked for, whatever rewrites have made of it.
+func handsTo(h *reverseproxy.Handler) (name string, upstreams []string, fast bool) {
+	name = "reverse_proxy"
+	if _, fast = h.Transport.(*fastcgi.Transport); fast {
+		name = "php_fastcgi"
+	}
+	for _, upstream := range h.Upstreams {
+		name += " " + upstream.Dial
+		upstreams = append(upstreams, dialed(upstream.Dial))
+	}
+	if h.DynamicUpstreams != nil {
+		raw, _ := json.Marshal(h.DynamicUpstreams)
+		upstreams = append(upstreams, string(raw))
+	}
+	return name, upstreams, fast
 }
 
 // dialed writes an upstream's address the same way however it was written.

@@ -44,7 +44,7 @@ func (c *adminCall) examine() []findingOut {
 	ctx, cancel := context.WithTimeout(c.r.Context(), examineTimeout)
 	defer cancel()
 	checks := []func() []findingOut{
-		c.app.examineConfig, c.app.examineCleaning, c.app.examineLists, c.app.examineDomain, c.app.examineAccount, c.app.examineProxies, c.examineStore, c.examineClock,
+		c.app.examineConfig, c.app.examineAround, c.app.examineCleaning, c.app.examineLists, c.app.examineDomain, c.app.examineAccount, c.app.examineProxies, c.examineStore, c.examineClock,
 		func() []findingOut { return c.app.examineDNS(ctx, doctorDNS) },
 		func() []findingOut { return c.app.examineSenders(ctx) },
 	}
@@ -98,6 +98,20 @@ func (a *App) examineConfig() []findingOut {
 	}
 	if out == nil {
 		return []findingOut{fine("configuration", "%d gates, nothing to say", len(a.allGates()))}
+	}
+	return out
+}
+
+// examineAround tells which handlers get requests that are led around a gate for
+// a path.
+func (a *App) examineAround() []findingOut {
+	const check = "paths"
+	var out []findingOut
+	for _, f := range a.around {
+		out = append(out, findingOut{check, levelWarning, f.found, f.do})
+	}
+	if out == nil {
+		return []findingOut{fine(check, "no matcher leads around a gate for a path")}
 	}
 	return out
 }

@@ -41,11 +41,14 @@ func (a *App) placeGates() error {
 	if err := a.checkCourse(app); err != nil {
 		return err
 	}
+	if a.around, err = a.checkAround(app); err != nil {
+		return err
+	}
 	if a.uncleaned, err = a.checkBeside(app, w); err != nil {
 		return err
 	}
-	for _, u := range a.uncleaned {
-		a.log.Warn(u.found + ": " + u.do)
+	for _, f := range slices.Concat(a.around, a.uncleaned) {
+		a.log.Warn(f.found + ": " + f.do)
 	}
 	a.warnOfIdleTokens()
 	a.warnOfLooseProxies(app)

@@ -91,7 +91,8 @@ type probe struct {
 	invoked   []string
 	// meet is called for every handler on the way, error routes included, and
 	// nothing but a route that ends the request does; nil: look for the pages.
-	meet func(caddyhttp.MiddlewareHandler)
+	meet     func(caddyhttp.MiddlewareHandler, certainty)
+	noErrors bool // error routes not included
 }
 
 // list follows the request through routes that it reaches as surely as in. It
@@ -130,7 +131,7 @@ func (p *probe) handler(handler caddyhttp.MiddlewareHandler, here certainty) (re
 		p.rewritten = true
 	}
 	if p.meet != nil {
-		p.meet(handler)
+		p.meet(handler, here)
 	}
 	switch h := handler.(type) {
 	case *Gate, *PagesHandler, *Portal:
@@ -139,7 +140,7 @@ func (p *probe) handler(handler caddyhttp.MiddlewareHandler, here certainty) (re
 		}
 		return here, here == always
 	case *caddyhttp.Subroute:
-		if p.meet != nil && h.Errors != nil {
+		if p.meet != nil && !p.noErrors && h.Errors != nil {
 			p.list(h.Errors.Routes, min(here, perhaps))
 		}
 		return p.list(h.Routes, here)
