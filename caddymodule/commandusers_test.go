@@ -48,7 +48,7 @@ func (o *operated) appSession(name string) *authcore.AppSession {
 	must(o, err)
 	asked, err := service.Ask(o.Context(), authcore.Ask{Caller: caller, Whom: authcore.Whom{Email: address}, Create: true, Known: authcore.Terms{Lifetime: time.Minute}, Slot: "test"})
 	must(o, err)
-	proved, err := service.Prove(o.Context(), authcore.Proof{Caller: caller, Token: asked.Token, Session: &authcore.SessionTerms{Lifetime: time.Hour, Form: authcore.TokenAlnum}})
+	proved, err := service.Prove(o.Context(), authcore.Proof{Caller: caller, Token: asked.Token, Slot: "test", Session: &authcore.SessionTerms{Lifetime: time.Hour, Form: authcore.TokenAlnum}})
 	must(o, err)
 	return proved.Session
 }
