@@ -53,8 +53,10 @@ func (a *API) Provision(ctx caddy.Context) (err error) {
 
 // ServeHTTP answers the calls of the dialects.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	v := newVisit(w, r)
-	v.app = a.app
+	v, ok := a.app.meet(w, r)
+	if !ok {
+		return nil
+	}
 	if err := v.start(); err != nil {
 		return v.notStarted(err, true)
 	}

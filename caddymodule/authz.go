@@ -116,8 +116,11 @@ func (s *AuthzSite) parse(app *App, groups *authcore.Groups, scheme string) (err
 
 // ServeHTTP answers one question of a proxy.
 func (a *Authz) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
-	q := &question{visit: newVisit(w, r), authz: a}
-	q.app = a.app
+	v, ok := a.app.meet(w, r)
+	if !ok {
+		return nil
+	}
+	q := &question{visit: v, authz: a}
 	q.hideTokens()
 	w.Header()["Cache-Control"] = noStore
 	q.dialect = dialectOf(q.url.Path)

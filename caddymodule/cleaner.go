@@ -32,11 +32,14 @@ func (c *Cleaner) Provision(ctx caddy.Context) (err error) {
 
 // ServeHTTP passes the request on, cleaned.
 func (c *Cleaner) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	v := newVisit(w, r)
+	v, ok := c.app.meet(w, r)
+	if !ok {
+		return nil
+	}
 	if v.isCleaned() {
 		return next.ServeHTTP(w, r)
 	}
-	v.app, v.next = c.app, next
+	v.next = next
 	if !v.clean() {
 		return v.refuse(refusal{kind: badMethod})
 	}

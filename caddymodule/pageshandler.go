@@ -10,11 +10,13 @@ import (
 // all others pass on. A request that nothing further in takes is a 404, where
 // Caddy's own answer would be an empty 200.
 func (p *PagesHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	v := newVisit(w, r)
+	v, ok := p.app.meet(w, r)
+	if !ok {
+		return nil
+	}
 	if !isOwnPath(v.url.Path) {
 		return nextOr404(w, r, next)
 	}
-	v.app = p.app
 	if !v.clean() {
 		return v.refuse(refusal{kind: badMethod})
 	}

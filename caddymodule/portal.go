@@ -52,8 +52,10 @@ const healthPath = pages.Root + "health"
 
 // ServeHTTP answers the portal's own paths and those of all sign-in pages.
 func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	v := newVisit(w, r)
-	v.app = p.app
+	v, ok := p.app.meet(w, r)
+	if !ok {
+		return nil
+	}
 	own := isOwnPath(v.url.Path)
 	onward := !own && v.url.Path != "/"
 	if onward && v.isCleaned() {

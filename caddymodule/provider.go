@@ -36,6 +36,9 @@ func (p *Provider) Provision(ctx caddy.Context) (err error) {
 func (p *Provider) Authenticate(w http.ResponseWriter, r *http.Request) (caddyauth.User, bool, error) {
 	v := newVisit(w, r)
 	v.app = p.app
+	if !v.hasPath() {
+		return caddyauth.User{}, false, nil
+	}
 	if err := v.start(); err != nil {
 		return caddyauth.User{}, false, err
 	}

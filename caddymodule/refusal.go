@@ -34,6 +34,7 @@ const (
 	unknownSite   refusalKind = "unknown_site"          // that no site of gatehouse_authz names
 	notPassable   refusalKind = "not_passable"          // TRACE and the like behind another proxy
 	tooEarly      refusalKind = "too_early"
+	badTarget     refusalKind = "bad_target" // a request target without a path; see hasPath
 
 	// Not refusals of a request, but counted or logged with them.
 	cutStream   refusalKind = "stream_cut"
@@ -44,14 +45,14 @@ const (
 )
 
 // hasPage tells whether people get a page about it. The others are for whoever
-// runs the proxy that asked.
+// runs the proxy that asked, or for what no browser sends.
 func (k refusalKind) hasPage() bool {
-	return k != badForward && k != unknownSite && k != notPassable
+	return k != badForward && k != unknownSite && k != notPassable && k != badTarget
 }
 
 func (k refusalKind) status() int {
 	switch k {
-	case badOrigin, insecureHTTP, badForward:
+	case badOrigin, insecureHTTP, badForward, badTarget:
 		return http.StatusBadRequest
 	case unavailable:
 		return http.StatusServiceUnavailable

@@ -21,8 +21,11 @@ import (
 // this place asked for (origin), may this client ask at all. Only then is the
 // session looked up and the policy asked.
 func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	v := newVisit(w, r)
-	v.g, v.app, v.next = g, g.app, next
+	v, ok := g.app.meet(w, r)
+	if !ok {
+		return nil
+	}
+	v.g, v.next = g, next
 	own := isOwnPath(v.url.Path)
 	concerned := own || g.concerns(&v)
 	if !concerned && v.isCleaned() {
