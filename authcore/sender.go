@@ -55,12 +55,12 @@ const (
 	// a recipient's server can bring about may count as this, or one address
 	// closes sign-in for everybody.
 	SenderDown SendFault = iota
-	// Deferred: a temporary answer to this message or recipient, or none (SMTP
-	// 4xx, a lost connection, once MAIL FROM was accepted). The next sender is
+	// Deferred: a temporary answer to this message or recipient (SMTP 4xx to MAIL
+	// FROM or later), or none once MAIL FROM was accepted. The next sender is
 	// tried, and this one again later.
 	Deferred
-	// Rejected: a permanent answer to this message or recipient (SMTP 5xx after
-	// MAIL FROM, other HTTP 4xx). This sender is not asked again; the next one
+	// Rejected: a permanent answer to this message or recipient (SMTP 5xx to
+	// MAIL FROM or later, other HTTP 4xx). This sender is not asked again; the next one
 	// is, and the mail is given up when all have refused it.
 	Rejected
 )

@@ -10,8 +10,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/smtp/smtptest"
 )
 
-// A relay that signs in and then refuses us, as relays say it: after RCPT or
-// after the dot. Every mail goes through the second one, and operators read why
+// A relay that signs in and then refuses us, as relays say it: after MAIL FROM,
+// after RCPT or after the dot. Every mail goes through the second one, and operators read why
 // at every place, without what only the recipient may read.
 func TestRelayThatRefusesUs(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -20,6 +20,7 @@ func TestRelayThatRefusesUs(t *testing.T) {
 		text string
 	}{
 		"sender not owned": {smtptest.RcptTo, 553, "5.7.1 <login@example.com>: Sender address rejected: not owned by user mailer"},
+		"from refused":     {smtptest.MailFrom, 550, "5.7.60 not permitted to send as this sender"},
 		"relay denied":     {smtptest.RcptTo, 554, "5.7.1 Relay access denied"},
 		"HELO":             {smtptest.RcptTo, 504, "5.5.2 <localhost>: Helo command rejected: need fully-qualified hostname"},
 		"not verified":     {smtptest.Data, 554, "Message rejected: Email address is not verified, {to} {code} {link}"},
@@ -82,6 +83,24 @@ func TestRelayThatRefusesUs(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestARefusalAtMailFromTellsNobody: a start for somebody who may sign in leaves
+// the next one as it would be after a decoy.
+func TestARefusalAtMailFromTellsNobody(t *testing.T) {
+	for _, code := range []int{451, 530, 550} {
+		o := newOperated(t)
+		o.mail.RefuseText(smtptest.MailFrom, code, "not from you")
+		o.run("", "a@a.example b@b.example")
+		o.asks("a@a.example")
+		eventually(t, "it is refused", func() bool { return len(o.audited("mail_failed")) > 0 })
+		var s statusJSON
+		if o.document(&s, "status"); s.Mail.Down || s.Mail.Senders[0].Down {
+			t.Errorf("%d: %+v", code, s.Mail)
+		}
+		o.asks("nobody@example.net")
+		o.asks("b@b.example")
 	}
 }
 

@@ -51,23 +51,22 @@ func (s *Sender) sendError(ctx context.Context, d *dialogue, err error, m authco
 // fault decides what an error at a step means.
 //
 //	anything before MAIL FROM                        SenderDown
-//	at MAIL FROM: no answer, or 5xx                  SenderDown
-//	at MAIL FROM: 4xx                                Deferred
+//	at MAIL FROM: no answer, nonsense                SenderDown
+//	at MAIL FROM: 4xx (421 too)                      Deferred
+//	at MAIL FROM: 5xx                                Rejected
 //	later: no answer, nonsense, 4xx (421 too)        Deferred
 //	later: 5xx                                       Rejected
 //
-// A 5xx at MAIL FROM is about the address in "from", which is the same for
-// every message, and nothing a visitor types is on the wire at that point, so no
-// stranger can bring it about. A 4xx there is how servers slow a sender down.
+// A refusal at MAIL FROM names no recipient: of several domains in a row it makes
+// the sender unfit. It is not down, which closes sign-in: only mail that is sent
+// meets a refusal, and so it would tell who may sign in.
 // Once the recipient is named, its own server may be what speaks, hangs up or
 // keeps silent through ours, so nothing counts as ours.
 func fault(at step, err error) authcore.SendFault {
 	reply := answer(err)
 	refused := reply != nil && slowsOrRefuses(reply.Code)
 	switch {
-	case at == mailFrom && refused && reply.Code < 500:
-		return authcore.Deferred
-	case at != rcptTo && at != dataStep:
+	case at != mailFrom && at != rcptTo && at != dataStep, at == mailFrom && !refused:
 		return authcore.SenderDown
 	case refused && reply.Code >= 500:
 		return authcore.Rejected

@@ -25,7 +25,7 @@ func TestWhatAnswersMean(t *testing.T) {
 		{smtptest.Connect, 421, down}, {smtptest.Connect, 450, down}, {smtptest.Connect, 554, down},
 		{smtptest.Hello, 421, down}, {smtptest.Hello, 451, down}, {smtptest.Hello, 550, down},
 		{smtptest.Auth, 421, down}, {smtptest.Auth, 454, down}, {smtptest.Auth, 535, down}, {smtptest.Auth, 550, down},
-		{smtptest.MailFrom, 421, deferred}, {smtptest.MailFrom, 451, deferred}, {smtptest.MailFrom, 550, down}, {smtptest.MailFrom, 530, down},
+		{smtptest.MailFrom, 421, deferred}, {smtptest.MailFrom, 451, deferred}, {smtptest.MailFrom, 550, rejected}, {smtptest.MailFrom, 530, rejected}, {smtptest.MailFrom, 299, down},
 		{smtptest.RcptTo, 421, deferred}, {smtptest.RcptTo, 450, deferred}, {smtptest.RcptTo, 550, rejected}, {smtptest.RcptTo, 530, rejected},
 		{smtptest.Data, 421, deferred}, {smtptest.Data, 451, deferred}, {smtptest.Data, 554, rejected}, {smtptest.Data, 299, deferred},
 	} {
