@@ -14,8 +14,10 @@ import (
 type Ask struct {
 	Caller Caller
 	Whom   Whom // who is asked
-	// PreferText asks for a text message where the person has a number and this
-	// instance can send any; else the first address is asked.
+	// PreferText asks for a text message where this instance can send any and the
+	// person has a number, added once Whom.Email had been proved; else the address
+	// is asked. Whoever enters a number beside an address that nobody has proved
+	// could be anybody, and would be taken for its holder.
 	PreferText bool
 
 	// Create makes the person, with Draft, when nobody has Whom.Email or
@@ -275,7 +277,9 @@ func (t *asking) pickContact() {
 	w := t.in.Whom
 	wanted := []string{w.Contact, w.Email.String(), w.Phone.String(), p.Address.String()}
 	if t.in.PreferText && len(t.s.cfg.Texts) > 0 {
-		wanted = append([]string{p.Phone().String()}, wanted...)
+		if number, ok := p.trusted(w.Email); ok {
+			wanted = append([]string{number}, wanted...)
+		}
 	}
 	for _, want := range wanted {
 		if c, ok := p.Contact(want); ok {
@@ -287,4 +291,19 @@ func (t *asking) pickContact() {
 		}
 	}
 	t.p = nil // nothing to prove
+}
+
+// trusted is the person's first number that was added once address had been
+// proved. One from before is of whoever entered both.
+func (p *Person) trusted(address Address) (number string, ok bool) {
+	proved, ok := p.Contact(address.String())
+	if !ok || !proved.Verified {
+		return "", false
+	}
+	for _, phone := range p.Phones {
+		if phone.Created.After(proved.Updated) {
+			return phone.Value, true
+		}
+	}
+	return "", false
 }

@@ -40,8 +40,15 @@ func TestAppTextAndItsFallbacks(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, v, err := h.service.CreatePerson(t.Context(), app, h.caller(liveKey).Realm(), authcore.Draft{Emails: []authcore.Address{alice}, Phones: []authcore.Phone{number}})
+		_, v, err := h.service.CreatePerson(t.Context(), app, h.caller(liveKey).Realm(), authcore.Draft{Emails: []authcore.Address{alice}})
 		if err != nil || v != authcore.Accepted {
+			t.Fatal(v, err)
+		}
+		own := linkFor(alice)
+		own.Deliver = false
+		h.prove(authcore.Proof{Token: h.ask(own).Token})
+		time.Sleep(time.Second)
+		if _, v, err := h.service.UpdatePerson(t.Context(), h.caller(liveKey).Realm(), authcore.Whom{Email: alice}, authcore.Draft{Phones: []authcore.Phone{number}}); err != nil || v != authcore.Accepted {
 			t.Fatal(v, err)
 		}
 		in := codeFor(alice)

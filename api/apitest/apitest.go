@@ -259,6 +259,32 @@ func (h *House) LastMail() authcore.Message {
 	return sent[len(sent)-1]
 }
 
+// Prove makes the app's person with address prove it. No mail is sent.
+func (h *House) Prove(address authcore.Address) {
+	h.T.Helper()
+	caller := authcore.Caller{App: h.App}
+	asked, err := h.Service.Ask(h.T.Context(), authcore.Ask{
+		Caller: caller, Whom: authcore.Whom{Email: address}, Slot: "test", Origin: h.Origin, Known: authcore.Terms{Lifetime: time.Minute},
+	})
+	if err != nil || asked.Verdict != authcore.Accepted {
+		h.T.Fatal(asked.Verdict, err)
+	}
+	proved, err := h.Service.Prove(h.T.Context(), authcore.Proof{Caller: caller, Slot: "test", Token: asked.Token, Origin: h.Origin})
+	if err != nil || proved.Verdict != authcore.Accepted {
+		h.T.Fatal(proved.Verdict, err)
+	}
+	h.Sleep(time.Second)
+}
+
+// AddPhone gives the app's person with address a number.
+func (h *House) AddPhone(address authcore.Address, number authcore.Phone) {
+	h.T.Helper()
+	_, v, err := h.Service.UpdatePerson(h.T.Context(), authcore.Realm{App: h.App.ID}, authcore.Whom{Email: address}, authcore.Draft{Phones: []authcore.Phone{number}})
+	if err != nil || v != authcore.Accepted {
+		h.T.Fatal(v, err)
+	}
+}
+
 // LastText waits for the queue and returns the newest text message.
 func (h *House) LastText() authcore.Text {
 	h.T.Helper()

@@ -27,7 +27,9 @@ func house(t *testing.T, change func(*apitest.House)) *apitest.House {
 	}
 	name := "Alice Example"
 	live := authcore.Realm{App: "shop"}
-	create(h, live, authcore.Draft{Name: &name, Emails: emails(t, alice, "alice.second@example.com"), Phones: []authcore.Phone{number}, Metadata: json.RawMessage(`{"city":"San Francisco, California 94114"}`)})
+	create(h, live, authcore.Draft{Name: &name, Emails: emails(t, alice, "alice.second@example.com"), Metadata: json.RawMessage(`{"city":"San Francisco, California 94114"}`)})
+	h.Prove(emails(t, alice)[0])
+	h.AddPhone(emails(t, alice)[0], number)
 	create(h, live, authcore.Draft{Emails: emails(t, bob)})
 	create(h, authcore.Realm{App: "shop", Test: true}, authcore.Draft{Emails: emails(t, "test@example.com")})
 	return h

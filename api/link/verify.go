@@ -47,6 +47,11 @@ func (a *API) start(c *api.Call) error {
 		return &api.Refusal{Status: http.StatusTooManyRequests, Message: "A code was sent a moment ago. Please wait before asking for another.", RetryAfter: asked.RetryAfter}
 	}
 	text := asked.Contact.Value != address.String()
+	if text {
+		if who.phone, err = authcore.ParsePhone(asked.Contact.Value); err != nil {
+			return err
+		}
+	}
 	return c.Answer(http.StatusOK, map[string]any{
 		"result": "success", "smsSent": text, "emailSent": !text, "redacted_phone_number": redacted(who.phone),
 	})

@@ -56,6 +56,64 @@ func TestStartVerification(t *testing.T) {
 	})
 }
 
+// TestANumberBesideAnUnprovedAddressProvesNothing: whoever enters somebody else's
+// address with a number of their own does not become them.
+func TestANumberBesideAnUnprovedAddressProvesNothing(t *testing.T) {
+	const victim = "victim@example.com"
+	number, err := authcore.ParsePhone("+15005550006")
+	if err != nil {
+		t.Fatal(err)
+	}
+	both := authcore.Draft{Emails: emails(t, victim), Phones: []authcore.Phone{number}}
+	for name, begin := range map[string]func(h *apitest.House){
+		"entered together": func(h *apitest.House) { create(h, authcore.Realm{App: "shop"}, both) },
+		"added before the address is proved": func(h *apitest.House) {
+			create(h, authcore.Realm{App: "shop"}, authcore.Draft{Emails: emails(t, victim)})
+			h.AddPhone(emails(t, victim)[0], number)
+		},
+		"the address is proved later, by its holder": func(h *apitest.House) {
+			create(h, authcore.Realm{App: "shop"}, both)
+			h.Sleep(time.Second)
+			h.Prove(emails(t, victim)[0])
+		},
+		"another address is proved": func(h *apitest.House) {
+			create(h, authcore.Realm{App: "shop"}, authcore.Draft{Emails: emails(t, "mallory@example.com", victim)})
+			h.Prove(emails(t, "mallory@example.com")[0])
+			h.AddPhone(emails(t, victim)[0], number)
+		},
+		"the number is proved, too": func(h *apitest.House) {
+			create(h, authcore.Realm{App: "shop"}, both)
+			asked, err := h.Service.Ask(t.Context(), authcore.Ask{
+				Caller: authcore.Caller{App: h.App}, Whom: authcore.Whom{Phone: number}, Slot: "sms", Origin: h.Origin,
+				Known: authcore.Terms{Digits: 6, Lifetime: time.Minute},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			proved, err := h.Service.Prove(t.Context(), authcore.Proof{Caller: authcore.Caller{App: h.App}, Slot: "sms", Contact: asked.Contact.ID, Code: asked.Code, Origin: h.Origin})
+			if err != nil || proved.Verdict != authcore.Accepted {
+				t.Fatal(proved.Verdict, err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := house(t, nil)
+			begin(h)
+			s := secret(h, victim)
+			a := start(h, s, victim)
+			if a.Get("smsSent") != false || a.Get("emailSent") != true {
+				t.Errorf("a text message proves the address: %s", a.Text)
+			}
+			if h.Quiet(); len(h.Texts.Sent()) != 0 {
+				t.Fatal("a text message was sent")
+			}
+			if m := h.LastMail(); m.To.String() != victim || authenticate(h, s, victim, m.Code).Get("user.email") != victim {
+				t.Errorf("the mail to %s proves nothing", m.To)
+			}
+		})
+	}
+}
+
 func TestStartVerificationSendsNothingToStrangers(t *testing.T) {
 	h := house(t, nil)
 	t.Run("LINK-22", func(t *testing.T) {
