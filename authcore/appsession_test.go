@@ -104,6 +104,51 @@ func TestAppSessionGainsAFactor(t *testing.T) {
 	})
 }
 
+// TestEndingAPersonEndsWhatWouldBecomeASession: a link was followed, and nobody
+// has asked for its session, when all of the person's are ended.
+func TestEndingAPersonEndsWhatWouldBecomeASession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := newAppHouse(t)
+		defer h.close()
+		in := linkFor(alice)
+		in.Poll = true
+		poll := func(asked authcore.Asked) authcore.Verdict {
+			out, err := h.service.Poll(t.Context(), authcore.Poll{Caller: h.caller(liveKey), Contact: asked.Contact.ID, Token: asked.PollToken, Session: *week, Origin: site})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return out.Verdict
+		}
+		for name, end := range map[string]func(sub string) error{
+			"all": func(sub string) error { _, err := h.core.EndPerson(t.Context(), sub, "revoked"); return err },
+			"all others": func(sub string) error {
+				_, err := h.core.EndOthers(t.Context(), sub, strings.Repeat("A", 27), "ended_by_owner")
+				return err
+			},
+			"all, then a restart": func(sub string) error {
+				_, err := h.core.EndPerson(t.Context(), sub, "revoked")
+				h.reopen()
+				return err
+			},
+		} {
+			asked := h.askLater(in, time.Hour)
+			open := h.askLater(in, 2*time.Minute)
+			h.prove(authcore.Proof{Token: asked.Token})
+			if err := end(asked.Person.Subject); err != nil {
+				t.Fatal(name, err)
+			}
+			if v := poll(asked); v != authcore.Expired {
+				t.Errorf("%s: a link that was followed before: %v", name, v)
+			}
+			time.Sleep(time.Second)
+			h.prove(authcore.Proof{Token: open.Token})
+			if v := poll(open); v != authcore.Accepted {
+				t.Errorf("%s: a link that is followed after: %v", name, v)
+			}
+		}
+	})
+}
+
 func TestAppPoll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, _ := newAppHouse(t)

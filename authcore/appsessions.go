@@ -168,8 +168,8 @@ func (t *proving) findPolled(in Poll) (Verdict, error) {
 	switch v := c.state(t.now); {
 	case c.API.Polled:
 		return Used, nil
-	case c.Used && t.s.core.revoked(c.API.UsedAt):
-		return Expired, nil // what everything was revoked for may have been this proof
+	case c.Used && (t.s.core.revoked(c.API.UsedAt) || !c.API.UsedAt.After(p.Ended)):
+		return Expired, nil // what all was ended for may have been this proof
 	case c.Used:
 		return Accepted, nil
 	case v == Accepted:

@@ -1,6 +1,9 @@
 package authcore
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // ending is one session that was ended in a transaction.
 type ending struct {
@@ -77,8 +80,20 @@ func (c *Core) EndOthers(ctx context.Context, sub, keep, reason string) (int, er
 }
 
 // endAll ends the sessions of p, which may be gone from the store already, page
-// by page.
+// by page. What would still become one dies first: a link that was followed, and
+// whose session nobody has fetched.
 func (c *Core) endAll(ctx context.Context, p *person, reason, keep string) (int, error) {
+	err := c.store.Update(ctx, func(tx Tx) error {
+		known, err := loadPerson(tx, p.Subject)
+		if err != nil || known == nil {
+			return err
+		}
+		known.Ended = c.now()
+		return save(tx, keyPerson+known.Subject, known, time.Time{})
+	})
+	if err != nil {
+		return 0, err
+	}
 	return c.endWhere(ctx, p, reason, func(tx Tx, r *sessionRecord) (bool, error) { return c.isBeside(tx, r, keep) })
 }
 

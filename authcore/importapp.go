@@ -110,7 +110,7 @@ func (in *exportAppPerson) apply(im *importer, tx Tx, n int, done *Imported) (*e
 		done.Unchanged++
 		return nil, nil
 	case old != nil:
-		p.Created = old.Created
+		p.Created, p.Ended = old.Created, old.Ended
 		for _, entry := range old.entries() {
 			tx.Delete(entry)
 		}

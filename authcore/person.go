@@ -12,6 +12,9 @@ type person struct {
 	Address Address   `json:"email"` // the first of Emails; zero for who has only a phone
 	Name    string    `json:"name,omitempty"`
 	Created time.Time `json:"created"`
+	// Ended is when all sessions were ended last. What was proved before makes
+	// none any more.
+	Ended time.Time `json:"ended,omitzero"`
 
 	Realm   Realm       `json:"realm,omitzero"` // zero: the gates'
 	Profile *appProfile `json:"profile,omitempty"`

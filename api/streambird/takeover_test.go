@@ -66,6 +66,32 @@ func TestAPublishableKeyTakesNobodysSignIn(t *testing.T) {
 	})
 }
 
+// TestRevokedWhileALinkWaits: an operator ends all of a person's sessions after
+// the link was followed, and before its session was fetched.
+func TestRevokedWhileALinkWaits(t *testing.T) {
+	for _, key := range []string{apitest.LivePub, apitest.LiveKey} {
+		w := house(t, func(h *apitest.House) { h.App.AutoVerify = true })
+		poll := func(end bool) apitest.Answer {
+			made := want(t, w.call("POST", loginOrCreate, object{"email": alice, "auto_verify": true}, key), 200)
+			link := w.mailed()
+			want(t, w.Do("POST", link.Path+"?"+link.RawQuery, url.Values{"digits": {made.String("verification_digits")}}), 200)
+			if end {
+				holders, err := w.Service.Holders(t.Context(), alice)
+				if err != nil || len(holders) != 1 {
+					t.Fatal(holders, err)
+				}
+				if _, err := w.Core.EndPerson(t.Context(), holders[0].Subject, "revoked"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return w.call("POST", links+"email/login_status", object{"email_id": made.Get("email_id"), "request_origin_token": made.Get("request_origin_token")}, key)
+		}
+		refused(t, poll(true), 400, "magic_link_expired")
+		w.Sleep(2 * time.Minute)
+		want(t, poll(false), 200)
+	}
+}
+
 // TestSessionLifetimeBoundsEverySession: what an app's owner has written holds
 // for every call that makes a session or moves its end.
 func TestSessionLifetimeBoundsEverySession(t *testing.T) {
