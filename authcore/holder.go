@@ -85,18 +85,38 @@ func (s *Service) withID(tx Tx, id string) (list []*person, err error) {
 	if p != nil {
 		list = append(list, p)
 	}
-	for _, app := range s.cfg.Apps.All() {
-		for _, test := range []bool{false, true} {
-			p, err := findPerson(tx, Realm{app.ID, test}, indexValue, address.String())
-			if err != nil {
-				return nil, err
-			}
-			if p != nil {
-				list = append(list, p)
-			}
+	realms, err := storedRealms(tx)
+	if err != nil {
+		return nil, err
+	}
+	for _, realm := range realms {
+		p, err := findPerson(tx, realm, indexValue, address.String())
+		if err != nil {
+			return nil, err
+		}
+		if p != nil {
+			list = append(list, p)
 		}
 	}
 	return list, nil
+}
+
+// storedRealms are the apps that have data, whether they are configured or not:
+// whom lists show must be found.
+func storedRealms(tx Tx) (list []Realm, err error) {
+	for after := ""; ; {
+		items, err := tx.Scan(keyRealm, after, 1)
+		if err != nil || len(items) == 0 {
+			return list, err
+		}
+		parts := strings.SplitN(strings.TrimPrefix(items[0].Key, keyRealm), "/", 3)
+		after = items[0].Key
+		var realm Realm
+		if len(parts) == 3 && realm.UnmarshalText([]byte(parts[0]+"/"+parts[1])) == nil && realm.App != "" {
+			list = append(list, realm)
+			after = keyRealm + realm.String() + "0" // "0" follows "/": behind all of this realm
+		}
+	}
 }
 
 // loadPersonOf reads the person with a subject from outside.

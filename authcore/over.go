@@ -23,6 +23,7 @@ type life struct {
 	expires time.Time
 	used    int64 // last, in unix milliseconds
 	bearer  bearer
+	app     string // whose it is; its sessions are over while it is not configured
 }
 
 // bearer is what a session is used by.
@@ -36,7 +37,7 @@ const (
 
 // standing decides. rule limits sessions of browsers; the zero rule does not.
 func (c *Core) standing(l life, rule SessionRule, now time.Time) standing {
-	if l.ended {
+	if l.ended || !c.hasApp(l.app) {
 		return isEnded
 	}
 	if l.bearer == byConfiguration {
@@ -135,7 +136,14 @@ func (r *sessionRecord) life() life {
 	if r.API != nil || r.Machine != nil {
 		l.bearer = byProgram
 	}
+	l.app = r.realm().App
 	return l
+}
+
+// hasApp tells whether the configuration in use has an app; empty: the gates.
+func (c *Core) hasApp(id string) bool {
+	s := c.current.Load()
+	return id == "" || s == nil || s.cfg.Apps.Find(id) != nil
 }
 
 // recall brings a record up to date with what memory knows of the session's

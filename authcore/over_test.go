@@ -73,6 +73,11 @@ var waysToEnd = map[string]wayToEnd{
 	"taken out of the configuration": {end: func(all *manyHeld) {
 		all.reload(func(c *authcore.Config) { c.Machines = nil })
 	}, ends: []string{untilKind, configKind}},
+	"the app taken out of the configuration": {end: func(all *manyHeld) {
+		none, err := authcore.NewApps()
+		want(all.t, err, nil)
+		all.reload(func(c *authcore.Config) { c.Apps = none })
+	}, ends: []string{appKind}},
 	"shorter sessions configured": {end: func(all *manyHeld) {
 		all.reload(func(c *authcore.Config) { c.Session.Max = apart })
 	}, ends: []string{portalKind, siteKind}},

@@ -22,6 +22,45 @@ func (h *house) noTrace(sub string) {
 	}
 }
 
+// TestPeopleOfAnAppThatIsNotConfigured: whom lists show is found by address too.
+func TestPeopleOfAnAppThatIsNotConfigured(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := newAppHouse(t)
+		defer h.close()
+		other := strings.Replace(liveKey, "0123", "9999", 1)
+		for _, key := range []string{liveKey, testKey, other} {
+			in := linkFor(alice)
+			in.Caller, in.Deliver, in.Known.Redirect = h.caller(key), false, ""
+			h.prove(authcore.Proof{Token: h.ask(in).Token, Caller: in.Caller, Session: week})
+		}
+		apps, err := authcore.NewApps()
+		want(t, err, nil)
+		h.service.Close()
+		h.config.Apps = apps
+		h.service = h.core.Use(h.config)
+		everybody, _, err := h.core.Everybody(t.Context(), "", 100)
+		want(t, err, nil)
+		found, err := h.service.Holders(t.Context(), alice.String())
+		want(t, err, nil)
+		want(t, len(everybody), 3)
+		want(t, len(found), 3)
+		for i, realm := range []string{"other/live", "shop/live", "shop/test"} {
+			want(t, found[i].Realm.String(), realm)
+			list, err := h.core.SessionsOf(t.Context(), found[i].Subject)
+			want(t, err, nil)
+			want(t, len(list), 0)
+			_, err = h.core.EndPerson(t.Context(), found[i].Subject, "revoked")
+			want(t, err, nil)
+		}
+		list, _, err := h.core.Sessions(t.Context(), "", 100)
+		want(t, err, nil)
+		want(t, len(list), 0)
+		gone, _, err := h.service.DeleteHolder(t.Context(), found[0], "deleted")
+		want(t, err, nil)
+		want(t, gone, true)
+	})
+}
+
 func TestDeletingAMemberLeavesTheOrganization(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newAppWorld(t)

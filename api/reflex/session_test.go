@@ -183,3 +183,22 @@ func TestSessions(t *testing.T) {
 		}
 	})
 }
+
+// TestSessionOfAnAppThatIsNotConfigured: it is over, and begins again with the
+// app.
+func TestSessionOfAnAppThatIsNotConfigured(t *testing.T) {
+	h := house(t, reflex.Options{}, nil)
+	token := validate(h, alice, generated(h, fields{"email": alice}).String("otp")).String("session_token")
+	if !valid(h, token) {
+		t.Fatal("it is not valid at all")
+	}
+	with := h.Config.Apps
+	for _, apps := range []*authcore.Apps{{}, with} {
+		h.Config.Apps = apps
+		old := h.Core.Use(h.Config)
+		defer old.Close()
+		if got := valid(h, token); got != (apps == with) {
+			t.Errorf("valid is %t", got)
+		}
+	}
+}
