@@ -102,7 +102,8 @@ func (s *Service) spend(tx Tx, c *challenge, now time.Time) error {
 	return err
 }
 
-// errHeld: the mail waits for its part of Limits.Global.
+// errHeld: the mail waits for its part of Limits.Global, or for others that are
+// being sent.
 var errHeld = errors.New("held back")
 
 // claim counts a mail that was held as one to be sent now, or holds it and those

@@ -23,9 +23,9 @@ func (q *queue) deliver(ctx context.Context, m *mail) error {
 	if c == nil || c.Decoy || m.kind == "" && !c.live(q.core.now()) {
 		return nil
 	}
-	q.mu.Lock()
-	m.to = c.recipient()
-	q.mu.Unlock()
+	if q.learn(m, c.recipient()) {
+		return errHeld
+	}
 	if m.held != nil {
 		if !q.core.now().Before(m.held.until) {
 			return nil

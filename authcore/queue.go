@@ -210,7 +210,7 @@ func (q *queue) pause() time.Duration {
 	defer q.mu.Unlock()
 	now, pause := q.core.now(), time.Hour
 	down := map[bool]bool{false: q.sendersDown(false), true: q.sendersDown(true)}
-	under := q.underWay()
+	under := q.underWay(nil)
 	for _, m := range q.waiting {
 		switch {
 		case m.sending:
@@ -228,16 +228,19 @@ func (q *queue) pause() time.Duration {
 // underWay is what is being sent.
 type underWay struct {
 	to      []string
+	domains map[string]int
 	retries int
 }
 
-// underWay looks at what is being sent.
-func (q *queue) underWay() (all underWay) {
+// underWay looks at what is being sent, but for m; nil: at all.
+func (q *queue) underWay(but *mail) underWay {
+	all := underWay{domains: map[string]int{}}
 	for _, m := range q.waiting {
-		if !m.sending {
+		if !m.sending || m == but {
 			continue
 		}
 		all.to = append(all.to, m.to)
+		all.domains[m.domain()]++
 		if m.rounds > 0 {
 			all.retries++
 		}
@@ -246,10 +249,24 @@ func (q *queue) underWay() (all underWay) {
 }
 
 // holds tells whether m waits for what is under way: a recipient whose server
-// makes ours think for half a minute gets one worker, and all that failed before
-// half of them, so that no address keeps the mail of others.
+// makes ours think for half a minute gets one worker, a domain half of them, and
+// so do all that failed before together, so that nobody keeps the mail of others.
 func (u underWay) holds(m *mail) bool {
-	return m.to != "" && slices.Contains(u.to, m.to) || m.rounds > 0 && u.retries >= queueWorkers/2
+	return m.to != "" && (slices.Contains(u.to, m.to) || u.domains[m.domain()] >= queueWorkers/2) ||
+		m.rounds > 0 && u.retries >= queueWorkers/2
+}
+
+// domain is that of the recipient; a number is its own, and empty is unknown.
+func (m *mail) domain() string { return m.to[strings.LastIndexByte(m.to, '@')+1:] }
+
+// learn notes to whom m goes, and tells whether it has to wait for others: one
+// that an earlier process left began without that being known.
+func (q *queue) learn(m *mail, to string) (waits bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	first := m.to == ""
+	m.to = to
+	return first && q.underWay(m).holds(m)
 }
 
 // next picks what is to be done now, nil for nothing: a mail that is due, or
@@ -271,15 +288,21 @@ func (q *queue) next() func(context.Context) {
 			return func(ctx context.Context) { q.probe(ctx, text) }
 		}
 	}
-	under := q.underWay()
+	under := q.underWay(nil)
+	var next *mail
 	for _, m := range q.waiting {
 		if m.sending || m.due.After(now) || down[m.text] && !m.decoy || under.holds(m) {
 			continue
 		}
-		m.sending = true
-		return func(ctx context.Context) { q.work(ctx, m) }
+		if next == nil || next.rounds > 0 && m.rounds == 0 { // what was never tried goes first
+			next = m
+		}
 	}
-	return nil
+	if next == nil {
+		return nil
+	}
+	next.sending = true
+	return func(ctx context.Context) { q.work(ctx, next) }
 }
 
 // probe tries the senders of a kind that are all down, by a connection and a
@@ -378,7 +401,7 @@ func (q *queue) note(c courier, m *mail, failed *SendError) {
 	case m == nil || m.text:
 		q.health.failed(c.name, now, failed, "")
 	default:
-		q.health.failed(c.name, now, failed, m.to[strings.LastIndexByte(m.to, '@')+1:])
+		q.health.failed(c.name, now, failed, m.domain())
 	}
 	switch {
 	case failed == nil && m == nil:

@@ -292,6 +292,66 @@ func TestProbesGoToDifferentRecipients(t *testing.T) {
 	})
 }
 
+// Stalling addresses keep nobody else's mail, whatever their domains are and
+// however often they are tried.
+func TestSlowRecipientsKeepNobodyElsesMail(t *testing.T) {
+	for name, c := range map[string]struct {
+		address func(i int) authcore.Address
+		before  func(h *house, only *relay)
+	}{
+		"of one domain": {
+			func(i int) authcore.Address { return mustAddress(fmt.Sprintf("slow%d@slow.example", i)) },
+			func(*house, *relay) {},
+		},
+		"of one domain, after a restart": {
+			func(i int) authcore.Address { return mustAddress(fmt.Sprintf("slow%d@slow.example", i)) },
+			func(h *house, _ *relay) { h.reopen() },
+		},
+		"of two domains, once tried": {
+			func(i int) authcore.Address { return mustAddress(fmt.Sprintf("slow%d@slow%d.example", i, i%2)) },
+			func(*house, *relay) { time.Sleep(2 * time.Minute) },
+		},
+		"each of its own, once tried": {
+			func(i int) authcore.Address { return mustAddress(fmt.Sprintf("slow%d@slow%d.example", i, i)) },
+			func(*house, *relay) { time.Sleep(2 * time.Minute) },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			run(t, func(t *testing.T, h *house) {
+				only := &relay{}
+				only.set(func(m authcore.Message) error {
+					if strings.HasPrefix(m.To.String(), "slow") {
+						time.Sleep(29 * time.Second)
+						return &authcore.SendError{Fault: authcore.Deferred, Recipient: true, Reason: "no answer in time"}
+					}
+					return nil
+				}, nil)
+				h.withSenders(checked{only})
+				for i := range 12 {
+					want(t, h.browser().begin(c.address(i)).Verdict, authcore.Accepted)
+				}
+				synctest.Wait()
+				c.before(h, only)
+				for i := range 10 {
+					h.browser().begin(person(i))
+					synctest.Wait()
+					want(t, only.count(), i+1) // at once
+					time.Sleep(7 * time.Second)
+				}
+				only.mu.Lock()
+				tried := map[string]bool{}
+				for _, to := range only.tried {
+					tried[to] = true
+				}
+				only.mu.Unlock()
+				if time.Sleep(5 * time.Minute); len(tried) < 5 {
+					t.Errorf("the slow ones are not tried: %v", tried)
+				}
+			})
+		})
+	}
+}
+
 // A recipient's server that makes ours think keeps one worker, however many
 // mails wait for it.
 func TestSlowRecipientKeepsOneWorker(t *testing.T) {
