@@ -30,7 +30,8 @@ type Authz struct {
 
 	app     *App
 	login   authcore.Origin
-	address string // where it listens, for snippets
+	address string   // where it listens, for snippets
+	servers []string // that it stands in
 	known   knownSites
 }
 

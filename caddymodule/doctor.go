@@ -183,15 +183,19 @@ func (a *App) examineProxies() []findingOut {
 	}
 	var out []findingOut
 	for _, name := range slices.Sorted(maps.Keys(app.Servers)) {
-		out = append(out, examineServer(name, app.Servers[name]))
+		out = append(out, examineServer(name, app.Servers[name], a.believesNoAsker(name, app.Servers[name])))
 	}
 	return out
 }
 
-func examineServer(name string, server *caddyhttp.Server) findingOut {
+// examineServer looks at one server; deaf: a gatehouse_authz in it refuses all.
+func examineServer(name string, server *caddyhttp.Server, deaf bool) findingOut {
 	const check = "trusted_proxies"
 	listen := strings.Join(server.Listen, " ")
 	switch {
+	case deaf:
+		return findingOut{check, levelError, fmt.Sprintf("server %s (%s) believes no proxy, so that its gatehouse_authz refuses every question", name, listen),
+			"write in the global options, with the addresses of the proxies that ask\n    " + trustBlock(strings.Join(server.Listen[:min(1, len(server.Listen))], ""))}
 	case !trustsSomebody(server):
 		return findingOut{check, levelNote, fmt.Sprintf("server %s (%s) believes nobody about client addresses", name, listen),
 			"right if clients connect to it directly; behind a proxy or load balancer write servers { trusted_proxies static <its networks> }, or all clients count as one"}

@@ -156,11 +156,23 @@ func (a *App) placeAuthz(z *Authz, p *place) error {
 			return err
 		}
 		z.address = a.listenAddress(s.server)
+		z.servers = append(z.servers, s.server)
+		a.warnOfNoAsker(s.server)
 	}
 	if !a.protects(z.login) {
 		a.log.Warn(fmt.Sprintf("gatehouse_authz: nobody can sign in at %s by this configuration; put a gatehouse_portal there, unless another instance with the same store does that", z.login))
 	}
 	return nil
+}
+
+// warnOfNoAsker tells of a gatehouse_authz that refuses whoever asks.
+func (a *App) warnOfNoAsker(server string) {
+	app, err := a.httpApp()
+	if err != nil || app == nil || !a.believesNoAsker(server, app.Servers[server]) {
+		return
+	}
+	found := examineServer(server, app.Servers[server], true)
+	a.log.Warn(found.Found + ": " + found.Do)
 }
 
 // checkTrusted looks at the trusted_proxies of the server that authz stands in.

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"regexp"
@@ -19,7 +20,7 @@ func (a *App) proxySnippet(proxy string) (string, error) {
 		return "", fmt.Errorf("there is no proxy called %q here; there are %s", proxy, strings.Join(examples.Proxies, ", "))
 	}
 	if len(a.authzs) == 0 {
-		return "", fmt.Errorf("this configuration answers no other proxy; write in a site of its own\n    http://:9091 {\n        bind 127.0.0.1\n        gatehouse_authz {\n            login https://auth.example.com\n            site wiki.example.com *@example.com\n        }\n    }")
+		return "", errors.New("this configuration answers no other proxy; write in a site of its own\n    http://:9091 {\n        bind 127.0.0.1\n        gatehouse_authz {\n            login https://auth.example.com\n            site wiki.example.com *@example.com\n        }\n    }\nand in the global options, with the address of the proxy\n    " + trustBlock("127.0.0.1:9091"))
 	}
 	text, err := examples.Read(proxy)
 	if err != nil {

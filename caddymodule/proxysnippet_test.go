@@ -17,7 +17,7 @@ import (
 
 func TestProxySnippets(t *testing.T) {
 	f := newFixture(t)
-	if _, err := f.app.proxySnippet("nginx"); err == nil || !strings.Contains(err.Error(), "gatehouse_authz {") {
+	if _, err := f.app.proxySnippet("nginx"); err == nil || !strings.Contains(err.Error(), "gatehouse_authz {") || !strings.Contains(err.Error(), "servers 127.0.0.1:9091 {\n        trusted_proxies static") {
 		t.Errorf("without gatehouse_authz: %v", err)
 	}
 	f.authz(func(a *Authz) { a.Sites[len(a.Sites)-1].Site = "http://app.localhost" }).address = "10.1.2.3:9099"
