@@ -60,6 +60,15 @@ func wantText(t testing.TB, out string, texts ...string) {
 
 func TestCommands(t *testing.T) {
 	o := newOperated(t)
+	o.sites = `https://shop.example.com:{port} {
+	bind 127.0.0.1
+	tls {tls}
+	gatehouse /admin/* staff
+	gatehouse /api/* staff
+	respond shop
+}
+`
+	shop := o.origin("shop.example.com")
 	o.run("app shop {\n\t\t\tapi_key "+apiLiveKey+"\n\t\t}", "staff", "deny bob@example.com")
 	alice := o.signIn("alice@example.com")
 	site := o.origin("app.example.com")
@@ -74,7 +83,13 @@ func TestCommands(t *testing.T) {
 	eventually(t, "the sender is known", func() bool { return strings.Contains(o.done("why", "alice@example.com"), "accepted by smtp") })
 	o.fails(exitNo, []string{"not allowed: deny bob@example.com", "no code was asked for"}, "why", "bob@example.com", site)
 	o.fails(exitNo, []string{"no entry names this address"}, "why", "mallory@example.net")
-	o.fails(exitNo, []string{"no gate stands at this site"}, "why", "alice@example.com", "https://elsewhere.example")
+	for path, want := range map[string][]string{
+		"":         {"no gate looks at " + shop + "/;", shop[len("https://"):] + " /admin/*; ", shop[len("https://"):] + " /api/*: "},
+		"/other/x": {"no gate looks at " + shop + "/other/x;"},
+	} {
+		o.fails(exitNo, want, "why", "alice@example.com", shop+path)
+	}
+	o.fails(exitNo, []string{"no gate stands at this site; gatehouse status"}, "why", "alice@example.com", "https://elsewhere.example")
 	o.fails(exitNo, []string{"write an address"}, "why", "nonsense")
 	o.fails(exitNo, []string{"nobody with this address"}, "sessions", "bob@example.com")
 	o.fails(exitNo, []string{"neither a live session nor a person"}, "revoke", "nobody")

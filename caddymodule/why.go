@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -92,13 +93,21 @@ func (c *adminCall) judge(out *whyJSON, address authcore.Address, site string) e
 	}
 	out.Site = origin.String() + path
 	var gates []*Gate
+	var beside []string // gates at this host that look at other paths
 	for _, g := range c.app.allGates() {
-		if g.place.covers(origin) && g.onPath(path) {
+		switch {
+		case !g.place.covers(origin):
+		case g.onPath(path):
 			gates = append(gates, g)
+		case !slices.Contains(beside, g.String()):
+			beside = append(beside, g.String())
 		}
 	}
 	if len(gates) == 0 {
-		return refuseCall(http.StatusNotFound, "no gate stands at this site; GET /gatehouse/status lists where they stand")
+		if len(beside) > 0 {
+			return refuseCall(http.StatusNotFound, "no gate looks at %s%s; on this host gates stand at %s: ask with one of these paths", origin, path, strings.Join(beside, "; "))
+		}
+		return refuseCall(http.StatusNotFound, "no gate stands at this site; gatehouse status lists where they stand, as GET /gatehouse/status does")
 	}
 	out.Allowed = true
 	for _, g := range gates { // several must all admit
