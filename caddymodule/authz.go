@@ -189,7 +189,7 @@ func (q *question) judgeSite() (admitted bool, why refusal) {
 	}
 	public := s.gate.public.Match(q.url.Path, q.url.EscapedPath())
 	if !public && !q.origin.Secure() && !q.run.insecureHTTP && !q.origin.IsLocalhost() {
-		return false, refusal{kind: insecureHTTP, detail: q.insecureDetail()}
+		return false, refusal{kind: insecureHTTP, detail: "Use https. " + orInsecure}
 	}
 	return q.judgeHere(public)
 }

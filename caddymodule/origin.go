@@ -94,12 +94,19 @@ func (v *visit) scheme() (scheme string, ok bool) {
 	return said, true
 }
 
+// orInsecure comes last: most who read it have https, and a proxy in front that
+// does not say so.
+const orInsecure = "To sign in over plain http all the same, write \"insecure_http on\" in the global gatehouse block."
+
 // insecureDetail says what to do about plain http.
 func (v *visit) insecureDetail() string {
 	if len(v.r.Header["X-Forwarded-Proto"]) > 0 && !fromTrustedProxy(v.vars) {
 		return "X-Forwarded-Proto came from a peer that is not listed in Caddy's trusted_proxies, so it was not believed: list the proxy in front there."
 	}
-	return "Use https. To sign in over plain http all the same, write \"insecure_http on\" in the global gatehouse block."
+	if v.r.TLS == nil && len(v.r.Header["X-Forwarded-Proto"]) == 0 {
+		return "Use https. Behind a proxy that ends it, let the proxy send X-Forwarded-Proto, and list its address in Caddy's trusted_proxies. " + orInsecure
+	}
+	return "Use https. " + orInsecure
 }
 
 // quoted shows a header's value in a message, whatever is in it.

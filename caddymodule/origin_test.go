@@ -77,6 +77,8 @@ func TestInsecureHTTP(t *testing.T) {
 		says    string
 	}{
 		{"off", false, false, nil, 400, "insecure_http on"},
+		{"a proxy that says nothing", false, false, nil, 400, "send X-Forwarded-Proto, and list its address in Caddy's trusted_proxies"},
+		{"a trusted proxy that says nothing", false, true, nil, 400, "send X-Forwarded-Proto"},
 		{"on", true, false, nil, 401, ""},
 		{"a proxy that is not trusted", false, false, []string{"X-Forwarded-Proto: https"}, 400, "trusted_proxies"},
 		{"a trusted proxy", false, true, []string{"X-Forwarded-Proto: https"}, 401, ""},
