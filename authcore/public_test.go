@@ -53,7 +53,7 @@ func TestPublicPathsAreNotBypassed(t *testing.T) {
 		"encoded slashes":    {"/public/..%2fadmin", "/public%2f..%2fadmin", "/public%2f%2e%2e%2fadmin", "/public%2Fx", "/public/%2f", "/public/a%2Fb"},
 		"encoded twice":      {"/public/%252e%252e/admin", "/public/%252e%252e%252fadmin", "/public/%252f", "/public/%25%32%65%2e/admin", "/public/%25zz/%252e%252e/admin", "/public/%25252e%25252e/x", "/public/%252525252525"},
 		"parameters":         {"/public/..;/admin", "/public/..;x/admin", "/public/;/admin", "/public/x;y", "/public/%3b", "/public/%253b", "/health;x"},
-		"empty segments":     {"//admin", "/public//../admin", "/public//x", "//public/x", "/public//"},
+		"empty segments":     {"//x/public/y", "///x/public/y", "//x/health", "//admin", "/public//../admin", "/public//x", "//public/x", "/public//"},
 		"backslashes":        {`/public\..\admin`, `/public/\x`, "/public%5c..%5cadmin", "/public/%5c..%5cadmin", "/public/..%5Cadmin", "/public/%255c"},
 		"NUL and controls":   {"/admin%00", "/public/%00", "/public/x%00/../admin", "/public/%2500", "/public/%09", "/public/%0a", "/public/%7f"},
 		"overlong encodings": {"/admin%c0%af", "/public/..%c0%afadmin", "/public/%c0%ae%c0%ae/admin", "/public/%ff"},

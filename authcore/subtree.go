@@ -1,6 +1,7 @@
 package authcore
 
 import (
+	"iter"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -39,10 +40,19 @@ func (s Subtree) IsAll() bool { return len(s.segments) == 0 }
 // slash, what is encoded once more, parameters (/admin;x, /admin:x), what stands
 // after NUL, # or ?, control characters and blanks, full-width and overlong
 // forms, a format (/admin.json), the name of a front controller
-// (/index.php/admin), and the session of an ASP.NET app (/(S(x))/admin).
+// (/index.php/admin), the session of an ASP.NET app (/(S(x))/admin), and what
+// otherPaths finds.
 func (s Subtree) Holds(path string) bool {
 	for range maxDecodings {
-		if s.holds(foldPath(path)) {
+		folded := foldPath(path)
+		if s.holds(folded) {
+			return true
+		}
+		held := false
+		for other := range otherPaths(folded) {
+			held = held || s.holds(other)
+		}
+		if held {
 			return true
 		}
 		decoded := unescape(path)
@@ -71,14 +81,41 @@ func (s Subtree) holds(path string) bool {
 	return len(left) == 0
 }
 
+// otherPaths are those that stand inside a folded path for some server: behind
+// two slashes a host (//x/admin, as new URL of JavaScript, parse_url of PHP and
+// urlsplit of Python read it), and behind & a parameter, where a rewrite puts the
+// path into a query (/x&q=/admin).
+func otherPaths(path string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		if strings.HasPrefix(path, "//") {
+			rest := strings.TrimLeft(path, "/")
+			if i := strings.IndexByte(rest, '/'); i >= 0 && !yield(rest[i:]) {
+				return
+			}
+		}
+		for {
+			_, rest, ok := strings.Cut(path, "&")
+			if !ok {
+				return
+			}
+			if _, value, ok := strings.Cut(rest, "="); ok && !yield(value) {
+				return
+			}
+			path = rest
+		}
+	}
+}
+
 // isNamed tells whether a segment is name, with whatever may stand behind it.
 func isNamed(segment, name string) bool {
-	segment = trimSegment(segment)
+	if segment = trimSegment(segment); name[0] != '+' {
+		segment = strings.TrimLeft(segment, " +")
+	}
 	if len(segment) < len(name) || !strings.EqualFold(segment[:len(name)], name) {
 		return false
 	}
-	rest := segment[len(name):]
-	return rest == "" || rest[0] == '.' || strings.IndexByte(segmentEnds, rest[0]) >= 0 || strings.Trim(rest, " .") == ""
+	rest := strings.TrimLeft(segment[len(name):], " +")
+	return rest == "" || rest[0] == '.' || strings.IndexByte(segmentEnds, rest[0]) >= 0 || strings.Trim(rest, " .+") == ""
 }
 
 // isPassedOver tells whether some server leaves the segment out: an empty one,
@@ -103,8 +140,9 @@ func isPassedOver(segment string) bool {
 var frontControllers = []string{".php", ".php5", ".phtml", ".cgi", ".fcgi", ".pl", ".py", ".wsgi", ".cfm", ".asp", ".aspx", ".ashx"}
 
 // segmentEnds end a segment for some server: parameters of Java containers,
-// streams of NTFS, fragment, query. NUL has become a semicolon.
-const segmentEnds = ";:#?"
+// streams of NTFS, fragment, query, and what follows where a rewrite puts the path
+// into a query (nginx: /index.php?q=$uri&$args). NUL has become a semicolon.
+const segmentEnds = ";:#?&"
 
 func trimSegment(segment string) string { return strings.Trim(segment, " ") }
 
@@ -212,7 +250,11 @@ func Readings(path string) []string {
 		ends, _, _ := strings.Cut(folded, ";")
 		ends, _, _ = strings.Cut(ends, "#")
 		ends, _, _ = strings.Cut(ends, "?")
+		ends, _, _ = strings.Cut(ends, "&")
 		readings = append(readings, folded, ends, "/"+strings.Join(keptSegments(folded), "/"))
+		for other := range otherPaths(folded) {
+			readings = append(readings, other, "/"+strings.Join(keptSegments(other), "/"))
+		}
 		decoded := unescape(path)
 		if decoded == path {
 			break
@@ -226,7 +268,7 @@ func Readings(path string) []string {
 func hasReadings(path string) bool {
 	return strings.ContainsFunc(path, func(r rune) bool {
 		return r < ' ' || r >= 0x7f || r == '\\' || r == '%' || r == '(' || strings.ContainsRune(segmentEnds, r)
-	}) || strings.Contains(path, "./") || strings.Contains(path, " /") || hasController(path)
+	}) || strings.Contains(path, "./") || strings.Contains(path, " /") || strings.HasPrefix(path, "//") || hasController(path)
 }
 
 func hasController(path string) bool {

@@ -13,7 +13,8 @@ func TestReadings(t *testing.T) {
 	for path, want := range map[string]string{
 		"/admin;x/y": "/admin/y", "/x/..;/admin/y": "/x/../admin/y", "/x/..\\admin\\y": "/x/../admin/y",
 		"/%61dmin/y": "/admin/y", "/%2561dmin/y": "/admin/y", "/admin%3bx/y": "/admin/y", "/secret.html\x00.png": "/secret.html",
-		"/%zz%61dmin":        "/%zzadmin",
+		"/%zz%61dmin": "/%zzadmin",
+		"//x/admin/y": "/admin/y", "/admin&x": "/admin", "/x&q=/admin/y": "/admin/y",
 		"/index.php/admin/y": "/admin/y", "/(S(x))/admin/y": "/admin/y", "/admin#/y": "/admin", "/%u0061dmin/y": "/admin/y",
 	} {
 		if got := Readings(path); !slices.Contains(got, want) {
@@ -42,6 +43,10 @@ var spellings = []string{
 	"/index.php/admin", "/index.php/admin/x", "/INDEX.PHP//admin", "/x.cgi/admin", "/admin.php", "/admin.php/x", "/admin%00", "/admin%00.png", "/admin%00/x", "/%00/admin",
 	// Formats of Rails, Spring and others.
 	"/admin.json", "/admin.x/y", "/admin.1",
+	// The first segment taken for a host, as where apps parse the target as a URL.
+	"//x/admin", "///x/admin", "//x//admin/y", "//u:p@x:1/admin", "//[::1]/admin", "//x;a/admin", `/\x/admin`, "/%5cx/admin", "/%2fx/admin", "//x/y/../admin", "//x.example.com/ADMIN", "/%252fx/admin",
+	// A path that a rewrite puts into a query.
+	"/admin&x", "/admin%26x=1", "/admin%26/users", "/admin&", "/admin+", "/+admin", "/admin+&x", "/x&q=/admin", "/x&a=b&q=/admin/y", "/x%26q%3d/admin", "/x&q=%252fadmin",
 	// Encoded once more, and again.
 	"/%2561dmin", "/%252fadmin", "/admin%252fx", "/admin%253bx", "/x/%252e%252e/admin", "/%25252e/admin", "/%2525255c%2525255cadmin", "/%252525252525252561dmin",
 	// Controls, blanks, and what is no UTF-8.
@@ -60,7 +65,7 @@ func TestSubtree(t *testing.T) {
 		}
 		for _, target := range []string{
 			"/", "", "*", "/x", "/x/admin", "/adminx", "/administrator", "/admin-x", "/admin_x/y", "/xadmin", "/adm", "/a/dmin", "/admi/n", "/x;/admin", "/x.y/admin",
-			"/x/../y", "/x;admin", "/x%2fadmin", "/100%25", "/%25", "/x?y=/admin", "/x%3f/admin", "/.well-known/admin", "/v1.2/x", "/x.php", "/\u00fc/x", "/(x", "/x:admin", "/%e2%80",
+			"/x/../y", "/x;admin", "/x%2fadmin", "/100%25", "/%25", "/x?y=/admin", "/x%3f/admin", "/.well-known/admin", "/v1.2/x", "/x.php", "//x", "//x/y", "///x", "//x/admin-x", "/x//y/z/admin", "/x&y/admin", "/x&q=/y", "/a+b", "/x+/admin", "/\u00fc/x", "/(x", "/x:admin", "/%e2%80",
 		} {
 			if s.Holds(decoded(t, target)) {
 				t.Errorf("%s and below holds %q", top, target)
