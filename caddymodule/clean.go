@@ -53,7 +53,8 @@ func claimOf(name string) claim {
 		return identityClaim
 	case "xoriginalurl", "xoriginaluri", "xoriginalpath", "xoriginalmethod",
 		"xrewriteurl", "xrewriteuri", "xoverrideurl", "xreplacedpath",
-		"xforwardeduri", "xforwardedpath", "xforwardedprefix", "xforwardedmethod":
+		"xforwardeduri", "xforwardedpath", "xforwardedprefix", "xforwardedmethod",
+		"xscriptname", "xforwardedscriptname", "xrewritepath", "xenvoyoriginalpath", "xwawsunencodedurl":
 		return routeClaim
 	}
 	return noClaim

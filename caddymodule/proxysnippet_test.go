@@ -172,7 +172,8 @@ func withoutComments(text string) string {
 // all names that the gate itself takes away.
 func TestExamplesTakeRoutesAway(t *testing.T) {
 	names := []string{"X-Original-Url", "X-Original-Uri", "X-Original-Path", "X-Original-Method", "X-Rewrite-Url", "X-Rewrite-Uri", "X-Override-Url", "X-Replaced-Path",
-		"X-Forwarded-Uri", "X-Forwarded-Path", "X-Forwarded-Prefix", "X-Forwarded-Method"}
+		"X-Forwarded-Uri", "X-Forwarded-Path", "X-Forwarded-Prefix", "X-Forwarded-Method",
+		"X-Script-Name", "X-Forwarded-Script-Name", "X-Rewrite-Path", "X-Envoy-Original-Path", "X-Waws-Unencoded-Url"}
 	for _, name := range names {
 		if claimOf(name) != routeClaim {
 			t.Errorf("%s is no route claim", name)
