@@ -86,7 +86,7 @@ func (b *beside) judge(w *walk) (all []finding, err error) {
 		case same && here:
 			return nil, fmt.Errorf("%s and with Gatehouse's cookies, and the same app stands behind a gate: %s", found, h.mend())
 		case same:
-			found += ", and the same app stands behind a gate at another host"
+			return nil, fmt.Errorf("%s, and the same app stands behind a gate at another host: %s", found, h.mend())
 		default:
 			found += " and with Gatehouse's cookies"
 		}
@@ -125,7 +125,9 @@ func (h handedOn) onGatedHost(w *walk) bool {
 	for _, p := range w.pages {
 		sameServer := slices.ContainsFunc(p.spots, func(s spot) bool { return s.server == h.at.name })
 		if h.at.anyHost {
-			if sameServer && !p.named {
+			// Without a host matcher it gets requests for the gate's host, unless
+			// the gate's site is of this server and takes them first.
+			if !sameServer || !p.named || h.errors {
 				return true
 			}
 			continue

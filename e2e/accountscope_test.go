@@ -40,7 +40,7 @@ func TestScriptOfAnAppStaysOnItsSite(t *testing.T) {
 			appSite(wiki, toPortal), "", "auth.example.com"},
 		"another handle on the portal's host": {shared, strings.Replace(portalSite, "gatehouse_portal", "handle /docs/* {\n file_server\n }\n handle {\n gatehouse_portal\n }", 1) +
 			appSite(wiki, toPortal), "", "auth.example.com"},
-		"an error page on the portal's host": {shared, strings.Replace(portalSite, "gatehouse_portal", "gatehouse_portal\n handle_errors {\n reverse_proxy APP\n }", 1) +
+		"an error page on the portal's host": {shared, strings.Replace(portalSite, "gatehouse_portal", "gatehouse_portal\n handle_errors {\n gatehouse_clean\n reverse_proxy APP\n }", 1) +
 			appSite(wiki, toPortal), "", "auth.example.com"},
 		"the portal under a star": {shared, strings.Replace(portalSite, "auth.", "*.", 1) + appSite(evil, "") + appSite(wiki, ""), "", ""},
 	} {
