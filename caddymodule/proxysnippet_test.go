@@ -210,6 +210,16 @@ func TestExamplesTakeRoutesAway(t *testing.T) {
 	}
 }
 
+// What a client names in Connection, an app's server may take away.
+func TestHAProxyWritesConnectionAnew(t *testing.T) {
+	text, err := examples.Read("haproxy")
+	must(t, err)
+	_, rest, ok := strings.Cut(text, "http-request del-header Connection\n")
+	if !ok || !strings.Contains(rest, "http-request set-header Connection Upgrade if websocket\n") {
+		t.Error("the client's Connection reaches the app")
+	}
+}
+
 // No example lets a request pass when Gatehouse does not answer.
 func TestExamplesFailClosed(t *testing.T) {
 	for _, proxy := range append(examples.Proxies, "kubernetes") {
