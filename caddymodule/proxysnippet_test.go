@@ -220,6 +220,25 @@ func TestHAProxyWritesConnectionAnew(t *testing.T) {
 	}
 }
 
+// HAProxy can't write the Host of "GET http:/// HTTP/1.1", and answered 500.
+func TestHAProxyTakesTargetsWithAPath(t *testing.T) {
+	text, err := examples.Read("haproxy")
+	must(t, err)
+	pattern := regexp.MustCompile(`deny_status 400 unless \{ url -m reg '(\S+)' \}`).FindStringSubmatch(text)
+	if pattern == nil {
+		t.Fatal("any target is taken")
+	}
+	takes := regexp.MustCompile(pattern[1])
+	for target, want := range map[string]bool{
+		"/": true, "//x/admin": true, "*": true, "http://wiki.localhost:8080/x": true, "https://wiki.localhost:8080": true,
+		"http:///": false, "https:///admin": false, "http:admin/": false, "x:http://a/admin/": false, "": false,
+	} {
+		if takes.MatchString(target) != want {
+			t.Errorf("%q: taken %v", target, !want)
+		}
+	}
+}
+
 // No example lets a request pass when Gatehouse does not answer.
 func TestExamplesFailClosed(t *testing.T) {
 	for _, proxy := range append(examples.Proxies, "kubernetes") {
