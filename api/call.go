@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/limit"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // Call is one request to a dialect.
@@ -154,7 +156,7 @@ func (c *Call) Answer(status int, v any) error {
 // Authenticate finds out whose key the request carries, as Authorization:
 // Bearer, and counts the call for it. Without that header it is Nobody. The
 // error is a *Refusal.
-func (c *Call) Authenticate(dialect string, rate authcore.Rate) (Holder, error) {
+func (c *Call) Authenticate(dialect string, rate limit.Rate) (Holder, error) {
 	values := c.R.Header.Values("Authorization")
 	if len(values) > 1 {
 		return Nobody, errTwoKeys
@@ -171,7 +173,7 @@ func (c *Call) Authenticate(dialect string, rate authcore.Rate) (Holder, error) 
 
 // Identify is Authenticate for a key that came in another way. Unknown keys
 // count for the client, so that trying keys is bounded too.
-func (c *Call) Identify(dialect, key string, rate authcore.Rate) (Holder, error) {
+func (c *Call) Identify(dialect, key string, rate limit.Rate) (Holder, error) {
 	caller, ok := c.Service.Apps().Caller(key)
 	if !ok {
 		if err := c.Spend(c.Service.CountClient(dialect+" unknown key", c.Client)); err != nil {
@@ -193,17 +195,17 @@ func (c *Call) Identify(dialect, key string, rate authcore.Rate) (Holder, error)
 // Count counts the call for name, tells what is left in X-RateLimit-*, and
 // refuses what is too much. When several names are counted, the headers speak
 // of the last one that is over, else of the first.
-func (c *Call) Count(name string, rate authcore.Rate) error {
+func (c *Call) Count(name string, rate limit.Rate) error {
 	return c.Spend(c.Service.Core().Count(name, rate))
 }
 
 // CountFrom is Count for the client alone.
-func (c *Call) CountFrom(name string, rate authcore.Rate) error {
+func (c *Call) CountFrom(name string, rate limit.Rate) error {
 	return c.Spend(c.Service.Core().CountFrom(name, c.Client, rate))
 }
 
 // Spend is Count for what was counted already.
-func (c *Call) Spend(q authcore.Quota) error {
+func (c *Call) Spend(q limit.Quota) error {
 	h := c.W.Header()
 	if q.Over || h.Get("X-RateLimit-Limit") == "" {
 		h.Set("X-RateLimit-Limit", strconv.Itoa(q.Limit))
@@ -249,7 +251,7 @@ func (c *Call) AllowOrigin() {
 func (c *Call) AllowAppOrigin(app *authcore.App) {
 	h := c.W.Header()
 	h.Add("Vary", "Origin")
-	origin, err := authcore.ParseOrigin(c.R.Header.Get("Origin"))
+	origin, err := origin.Parse(c.R.Header.Get("Origin"))
 	if err != nil || app == nil {
 		return
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/api/reflex"
 	"github.com/gatehouse-auth/gatehouse/api/stackbe"
 	"github.com/gatehouse-auth/gatehouse/api/streambird"
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // What is sent goes to sentTo. The person has another address and a number, and
@@ -37,12 +37,12 @@ type contacts struct {
 
 func newContacts(t *testing.T) *contacts {
 	h := apitest.New(t, func(h *apitest.House) {
-		callbacks, err := authcore.ParseCallbacks([]string{"https://app.example.com/*"})
+		callbacks, err := origin.ParseCallbacks([]string{"https://app.example.com/*"})
 		if err != nil {
 			t.Fatal(err)
 		}
 		h.App.Callbacks, h.App.Organizations, h.App.AutoVerify = callbacks, true, true
-		for _, use := range []authcore.RedirectUse{authcore.RedirectLogin, authcore.RedirectRegistration, authcore.RedirectInvite} {
+		for _, use := range []origin.RedirectUse{origin.RedirectLogin, origin.RedirectRegistration, origin.RedirectInvite} {
 			if err := h.App.Redirects.Add(use, "https://app.example.com/authenticate"); err != nil {
 				t.Fatal(err)
 			}

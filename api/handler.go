@@ -6,13 +6,13 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // Visit is what the server knows of one request, already in canonical form.
 type Visit struct {
-	Origin authcore.Origin // where the API stands, one of this instance's origins
-	Client netip.Addr      // the peer, or whom a trusted proxy named
+	Origin origin.Origin // where the API stands, one of this instance's origins
+	Client netip.Addr    // the peer, or whom a trusted proxy named
 }
 
 // Dialect is one wire format.

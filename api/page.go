@@ -8,7 +8,7 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // Page is one of the few pages that a dialect shows to people: a sentence, and
@@ -106,7 +106,7 @@ func (c *Call) SameOrigin() bool {
 }
 
 func (c *Call) isOwn(text string) bool {
-	o, err := authcore.ParseOrigin(text)
+	o, err := origin.Parse(text)
 	return err == nil && !c.Origin.IsZero() && o == c.Origin
 }
 

@@ -13,7 +13,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/api/reflex"
 	"github.com/gatehouse-auth/gatehouse/api/stackbe"
 	"github.com/gatehouse-auth/gatehouse/api/streambird"
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // holders are what a call can show, in the order of the table's columns.
@@ -40,12 +40,12 @@ type rightsHouse struct {
 func newRightsHouse(t *testing.T) *rightsHouse {
 	t.Helper()
 	h := apitest.New(t, func(h *apitest.House) {
-		callbacks, err := authcore.ParseCallbacks([]string{"http://localhost:3000/callback"})
+		callbacks, err := origin.ParseCallbacks([]string{"http://localhost:3000/callback"})
 		if err != nil {
 			t.Fatal(err)
 		}
 		h.App.Callbacks, h.App.Organizations, h.App.AutoVerify = callbacks, true, true
-		for _, use := range []authcore.RedirectUse{authcore.RedirectLogin, authcore.RedirectRegistration, authcore.RedirectInvite} {
+		for _, use := range []origin.RedirectUse{origin.RedirectLogin, origin.RedirectRegistration, origin.RedirectInvite} {
 			if err := h.App.Redirects.Add(use, "http://localhost:3000/authenticate"); err != nil {
 				t.Fatal(err)
 			}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 )
 
 // Route answers one call. See the package's doc for what it returns.
@@ -155,7 +156,7 @@ func (p *path) allow() string {
 func (rt *Router) fail(c *Call, err error) {
 	refusal := new(Refusal)
 	if !errors.As(err, &refusal) {
-		id := authcore.NewID(c.Service.Now())
+		id := keyring.NewID(c.Service.Now())
 		c.W.Header().Set("X-Request-Id", id)
 		if rt.Log != nil && c.R.Context().Err() == nil {
 			rt.Log.Error("an API call can't be answered", "request", id, "path", rt.pattern(c), "error", err)

@@ -8,12 +8,15 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // Account is somebody who has signed in at a gate at least once.
 type Account struct {
 	Subject string
-	Address Address
+	Address address.Address
 	Name    string
 	Created time.Time
 }
@@ -48,7 +51,7 @@ func (p *person) account() *Account {
 
 // Account returns the account with this subject or address, nil for none.
 func (c *Core) Account(ctx context.Context, id string) (out *Account, err error) {
-	err = c.store.View(ctx, func(tx Tx) error {
+	err = c.store.View(ctx, func(tx store.Tx) error {
 		p, err := findAccount(tx, id)
 		out = p.account()
 		return err
@@ -57,10 +60,10 @@ func (c *Core) Account(ctx context.Context, id string) (out *Account, err error)
 }
 
 // findAccount finds a person by subject or address.
-func findAccount(tx Tx, id string) (*person, error) {
-	if a, err := ParseAddress(id); err == nil {
+func findAccount(tx store.Tx, id string) (*person, error) {
+	if a, err := address.Parse(id); err == nil {
 		var sub string
-		if known, err := load(tx, keyAddress+a.String(), &sub); err != nil || !known {
+		if known, err := store.Load(tx, store.KeyAddress+a.String(), &sub); err != nil || !known {
 			return nil, err
 		}
 		id = sub
@@ -79,13 +82,13 @@ func findAccount(tx Tx, id string) (*person, error) {
 // whether there is such a person. Sessions in use show the new name at once.
 func (c *Core) Rename(ctx context.Context, sub, name string) (bool, error) {
 	found := false
-	err := c.store.Update(ctx, func(tx Tx) error {
+	err := c.store.Update(ctx, func(tx store.Tx) error {
 		p, err := findAccount(tx, sub)
 		if found = p != nil; err != nil || p == nil {
 			return err
 		}
 		p.Name = name
-		return save(tx, keyPerson+p.Subject, p, time.Time{})
+		return store.Save(tx, store.KeyPerson+p.Subject, p, time.Time{})
 	})
 	if err == nil && found {
 		c.cache.rename(sub, name)
@@ -116,7 +119,7 @@ func (c *cache) rename(sub, name string) {
 // goes after all that is found through it.
 func (c *Core) Delete(ctx context.Context, sub, reason string) (*Account, error) {
 	var p *person
-	err := c.store.View(ctx, func(tx Tx) (err error) {
+	err := c.store.View(ctx, func(tx store.Tx) (err error) {
 		p, err = findAccount(tx, sub)
 		return err
 	})
@@ -126,13 +129,13 @@ func (c *Core) Delete(ctx context.Context, sub, reason string) (*Account, error)
 	if err := c.forget(ctx, p, reason); err != nil {
 		return nil, err
 	}
-	err = c.store.Update(ctx, func(tx Tx) (err error) {
+	err = c.store.Update(ctx, func(tx store.Tx) (err error) {
 		if p, err = findAccount(tx, p.Subject); err != nil || p == nil {
 			return err
 		}
-		tx.Delete(keyPerson + p.Subject)
-		tx.Delete(keyAddress + p.Address.String())
-		tx.Delete(keyMachines + p.Subject)
+		tx.Delete(store.KeyPerson + p.Subject)
+		tx.Delete(store.KeyAddress + p.Address.String())
+		tx.Delete(store.KeyMachines + p.Subject)
 		return endChallenges(tx, p.Address, c.now())
 	})
 	if err != nil || p == nil {
@@ -151,19 +154,19 @@ func (c *Core) forget(ctx context.Context, p *person, reason string) error {
 	return c.forgetHistory(ctx, p.Address)
 }
 
-func (c *Core) forgetHistory(ctx context.Context, a Address) error {
+func (c *Core) forgetHistory(ctx context.Context, a address.Address) error {
 	c.turnedAway.forget(a)
 	c.late.flush(ctx, c)
 	for {
-		var items []Item
-		err := c.store.View(ctx, func(tx Tx) (err error) {
+		var items []store.Item
+		err := c.store.View(ctx, func(tx store.Tx) (err error) {
 			items, err = tx.Scan(historyPrefix(a), "", flushBatch)
 			return err
 		})
 		if err != nil || len(items) == 0 {
 			return err
 		}
-		err = c.store.Update(ctx, func(tx Tx) error {
+		err = c.store.Update(ctx, func(tx store.Tx) error {
 			for _, item := range items {
 				tx.Delete(item.Key)
 			}
@@ -175,7 +178,7 @@ func (c *Core) forgetHistory(ctx context.Context, a Address) error {
 	}
 }
 
-func (t *turnedAway) forget(a Address) {
+func (t *turnedAway) forget(a address.Address) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for i := range t.ring {

@@ -3,6 +3,12 @@ package authcore
 import (
 	"context"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/limit"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // Answer is what came of a code, a link or a wish to get the mail again.
@@ -21,7 +27,7 @@ type SignIn struct {
 	Session      *Session
 	Token        string // the session cookie's value
 	DeviceCookie string // the device cookie's value, to be set anew; empty on a public computer and after a hand-over
-	ReturnTo     ReturnTo
+	ReturnTo     origin.ReturnTo
 }
 
 // AnswerCode compares text with the code of the flow (empty: the newest) of
@@ -62,7 +68,7 @@ func (s *Service) AnswerLink(ctx context.Context, b Browser, token string) (Answ
 // attempt is one run of a transaction about a flow.
 type attempt struct {
 	s     *Service
-	tx    Tx
+	tx    store.Tx
 	b     Browser
 	now   time.Time
 	flows *browserFlows
@@ -83,7 +89,7 @@ func (s *Service) answer(ctx context.Context, b Browser, do func(*attempt) (Answ
 	var out Answer
 	var t *attempt
 	s.core.fresh.drop(b.Flow)
-	err := s.core.store.Update(ctx, func(tx Tx) (err error) {
+	err := s.core.store.Update(ctx, func(tx store.Tx) (err error) {
 		t = &attempt{s: s, tx: tx, b: b, now: s.core.now()}
 		out, err = do(t)
 		if err == nil {
@@ -145,11 +151,11 @@ func (t *attempt) answerCode(text string) (Answer, error) {
 	if !ok {
 		return Answer{Verdict: Malformed, Found: found}, nil
 	}
-	failures := t.s.cfg.Limits.failures(t.c.Address, t.c.Known)
-	if err := (counters{failures}).load(t.tx); err != nil {
+	failures := t.s.cfg.Limits.WrongCodes(t.c.Address, t.c.Known)
+	if err := (limit.Counters{failures}).Load(t.tx); err != nil {
 		return Answer{}, err
 	}
-	left := failures.t.left(t.now, failures.rates)
+	left := failures.Left(t.now)
 	if left == 0 { // used up by other challenges meanwhile
 		return Answer{Verdict: CodesOff, RetryAfter: t.resendWait()}, nil
 	}
@@ -157,7 +163,7 @@ func (t *attempt) answerCode(text string) (Answer, error) {
 		return t.accept("code")
 	}
 	t.c.Tries--
-	counters{failures}.count(t.tx, t.now)
+	limit.Counters{failures}.Count(t.tx, t.now)
 	triesLeft := min(t.c.Tries, left-1)
 	if triesLeft <= 0 {
 		t.c.Locked = true
@@ -176,11 +182,11 @@ func (t *attempt) keep(outcome Outcome) error {
 
 // rightCode compares also for a decoy, so that both take the same time.
 func (t *attempt) rightCode(code string) bool {
-	secret, known := t.s.core.secrets.find(t.c.Secret)
+	secret, known := t.s.core.secrets.Find(t.c.Secret)
 	if !known {
 		secret = t.s.core.secrets.Current
 	}
-	same := sameCode(code, secret.codeFor(t.c.ID, t.c.Digits))
+	same := keyring.SameCode(code, secret.CodeFor(t.c.ID, t.c.Digits))
 	return same && known && !t.c.Decoy
 }
 
@@ -240,7 +246,7 @@ func (t *attempt) committed(ctx context.Context, out Answer) {
 
 // report tells what came of the answer, and then of a wish for another mail.
 func (t *attempt) report(out Answer) {
-	e := t.s.event(EventAnswer, t.b, Address{}, out.Verdict.String())
+	e := t.s.event(EventAnswer, t.b, address.Address{}, out.Verdict.String())
 	if t.about != nil {
 		e.Address, e.Challenge = t.about.Address, t.about.ID
 	}

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/internal/ascii"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // App is a client of the JSON APIs, as the configuration describes it. It is
@@ -15,19 +18,19 @@ type App struct {
 	Name string // what mails and text messages call it; empty: ID
 	Keys []AppKey
 
-	Callbacks       Callbacks      // where a callback may lead; the first one without * is the default
-	DevCallback     string         // the default while the caller says it is developing
-	Redirects       Redirects      // registered URLs by use
-	VerificationURL string         // where links in mails point; empty: at the API
-	LinkLifetime    time.Duration  // of links; 0: the wire format's default
-	SessionLifetime time.Duration  // the longest that any session lives; 0: the wire format's default
-	AutoCreate      bool           // an unknown address becomes a person
-	Organizations   bool           // people may have organizations
-	Profile         bool           // a sign-in by code tells name and city
-	AutoVerify      bool           // links may lead to a page of ours, which signs in who waits for them
-	Fingerprint     FingerprintUse // what must be the same at verification
-	Plans           []Plan         // the first is a new person's
-	Origins         []Origin       // browsers there may call what publishable keys may
+	Callbacks       origin.Callbacks // where a callback may lead; the first one without * is the default
+	DevCallback     string           // the default while the caller says it is developing
+	Redirects       origin.Redirects // registered URLs by use
+	VerificationURL string           // where links in mails point; empty: at the API
+	LinkLifetime    time.Duration    // of links; 0: the wire format's default
+	SessionLifetime time.Duration    // the longest that any session lives; 0: the wire format's default
+	AutoCreate      bool             // an unknown address becomes a person
+	Organizations   bool             // people may have organizations
+	Profile         bool             // a sign-in by code tells name and city
+	AutoVerify      bool             // links may lead to a page of ours, which signs in who waits for them
+	Fingerprint     FingerprintUse   // what must be the same at verification
+	Plans           []Plan           // the first is a new person's
+	Origins         []origin.Origin  // browsers there may call what publishable keys may
 }
 
 // DisplayName is what people are told the app is called.
@@ -137,7 +140,7 @@ func IsAppID(id string) bool {
 		return false
 	}
 	for i := range len(id) {
-		if c := id[i]; !isLetterOrDigit(c) && c != '-' && c != '_' {
+		if c := id[i]; !ascii.IsLetterOrDigit(c) && c != '-' && c != '_' {
 			return false
 		}
 	}
@@ -168,4 +171,13 @@ func (a *Apps) All() []*App {
 		return nil
 	}
 	return a.list
+}
+
+// MayRedirect tells whether the app may have a browser sent to rawURL. It is
+// asked when a link is asked for, and again when it is used.
+func (a *App) MayRedirect(use origin.RedirectUse, rawURL string) bool {
+	if use == origin.RedirectCallback {
+		return a.Callbacks.Allows(rawURL)
+	}
+	return a.Redirects.Allows(use, rawURL)
 }

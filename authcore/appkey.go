@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/internal/ascii"
 )
 
 // AppKey is one key of an app. Of the key itself only a hash is kept, so that
@@ -41,7 +43,7 @@ func ParseAppKey(key string) (AppKey, error) {
 		return AppKey{}, fmt.Errorf("a key needs %d to 256 letters or digits after its prefix, this one has %d; make one with: gatehouse apps <app> --new-key", minKeyRandom, len(random))
 	}
 	for i := range len(random) {
-		if !isLetterOrDigit(random[i]) {
+		if !ascii.IsLetterOrDigit(random[i]) {
 			return AppKey{}, errors.New("a key has only letters and digits after its prefix; is there a space or a line break in it?")
 		}
 	}

@@ -5,6 +5,11 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // TokenForm is the form of a session's opaque token.
@@ -36,8 +41,8 @@ type Factor struct {
 type AppSession struct {
 	ID          string // 27 letters and digits
 	Person      Person
-	Address     Address // that was proved: the session speaks for no other; zero for none
-	Token       string  // the opaque token
+	Address     address.Address // that was proved: the session speaks for no other; zero for none
+	Token       string          // the opaque token
 	Started     time.Time
 	Expires     time.Time
 	LastActive  time.Time
@@ -65,7 +70,7 @@ type newAppSession struct {
 	p           *person
 	terms       SessionTerms
 	factor      Factor
-	origin      Origin
+	origin      origin.Origin
 	client      netip.Addr
 	agent       string
 	fingerprint *Fingerprint
@@ -75,13 +80,13 @@ type newAppSession struct {
 // startAppSession stores a session in the same records as those of the gates,
 // so that whoever lists and ends sessions sees them all. Its audience is no
 // origin: it never passes a gate.
-func (s *Service) startAppSession(tx Tx, in newAppSession) (*sessionRecord, error) {
+func (s *Service) startAppSession(tx store.Tx, in newAppSession) (*sessionRecord, error) {
 	r := &sessionRecord{
-		ID: NewID(in.now), Subject: in.p.Subject, Issuer: in.origin.String(), Audience: "app:" + in.p.Realm.String(),
+		ID: keyring.NewID(in.now), Subject: in.p.Subject, Issuer: in.origin.String(), Audience: "app:" + in.p.Realm.String(),
 		AuthTime: in.now, Expires: in.now.Add(in.terms.Lifetime), LastSeen: in.now,
 		AMR: []string{"email"}, Agent: shortAgent(in.agent), Network: coarseNetwork(in.client),
 		API: &apiSessionPart{
-			Realm: in.p.Realm, Secret: s.core.secrets.Current.id, Form: in.terms.Form,
+			Realm: in.p.Realm, Secret: s.core.secrets.Current.ID(), Form: in.terms.Form,
 			Factors: []Factor{in.factor}, Fingerprint: in.fingerprint,
 			Org: in.terms.Org, Note: in.terms.Note, Updated: in.now,
 		},
@@ -94,11 +99,11 @@ func (s *Service) startAppSession(tx Tx, in newAppSession) (*sessionRecord, erro
 
 // saveAppSession stores a session, and what it is found by: its person, and its
 // token if the secret of that is known here.
-func (c *Core) saveAppSession(tx Tx, r *sessionRecord) error {
-	kept := r.Expires.Add(clockSkew)
-	tx.Put(keyPersonSession+r.Subject+"/"+r.ID, []byte("{}"), kept)
+func (c *Core) saveAppSession(tx store.Tx, r *sessionRecord) error {
+	kept := r.Expires.Add(keyring.ClockSkew)
+	tx.Put(store.KeyPersonSession+r.Subject+"/"+r.ID, []byte("{}"), kept)
 	if token := c.sessionToken(r); token != "" {
-		if err := save(tx, keyAPISession+hashToken(token), r.ID, kept); err != nil {
+		if err := store.Save(tx, store.KeyAPISession+keyring.Hash(token), r.ID, kept); err != nil {
 			return err
 		}
 	}
@@ -116,16 +121,16 @@ func (r *sessionRecord) realm() Realm {
 // sessionToken derives the session's opaque token again, "" when the secret it
 // came from is gone.
 func (c *Core) sessionToken(r *sessionRecord) string {
-	secret, known := c.secrets.find(r.API.Secret)
+	secret, known := c.secrets.Find(r.API.Secret)
 	if !known {
 		return ""
 	}
-	return secret.apiSession(r.ID, r.API.Form)
+	return secret.APISession(r.ID, r.API.Form == TokenHex)
 }
 
 // loadAppSession reads a session of realm, nil if there is none.
-func loadAppSession(tx Tx, realm Realm, sid string) (*sessionRecord, error) {
-	if !isID(sid) {
+func loadAppSession(tx store.Tx, realm Realm, sid string) (*sessionRecord, error) {
+	if !keyring.IsID(sid) {
 		return nil, nil
 	}
 	r, err := loadSession(tx, sid)
@@ -137,7 +142,7 @@ func loadAppSession(tx Tx, realm Realm, sid string) (*sessionRecord, error) {
 
 // verdict tells whether an app's session is live: Accepted, Expired, or Unknown
 // for one that was ended or never was.
-func (c *Core) verdict(tx Tx, r *sessionRecord) (Verdict, error) {
+func (c *Core) verdict(tx store.Tx, r *sessionRecord) (Verdict, error) {
 	stands, err := c.judge(tx, r)
 	return [...]Verdict{isLive: Accepted, isEnded: Unknown, isExpired: Expired}[stands], err
 }
@@ -181,14 +186,14 @@ type SessionRef struct {
 	SID   string
 }
 
-func (ref SessionRef) find(tx Tx, realm Realm) (*sessionRecord, error) {
+func (ref SessionRef) find(tx store.Tx, realm Realm) (*sessionRecord, error) {
 	sid := ref.SID
 	if ref.Token != "" {
-		if len(ref.Token) != apiSessionLen {
+		if len(ref.Token) != keyring.APISessionLen {
 			return nil, nil
 		}
 		sid = ""
-		if _, err := load(tx, keyAPISession+hashToken(ref.Token), &sid); err != nil {
+		if _, err := store.Load(tx, store.KeyAPISession+keyring.Hash(ref.Token), &sid); err != nil {
 			return nil, err
 		}
 	}
@@ -199,7 +204,7 @@ func (ref SessionRef) find(tx Tx, realm Realm) (*sessionRecord, error) {
 // Unknown for one that was ended or never was; the session is nil then. Expired
 // is told only for a minute, then the record is gone.
 func (s *Service) AppSession(ctx context.Context, realm Realm, ref SessionRef) (out *AppSession, v Verdict, err error) {
-	err = s.core.store.View(ctx, func(tx Tx) error {
+	err = s.core.store.View(ctx, func(tx store.Tx) error {
 		out, v = nil, Unknown
 		r, err := ref.find(tx, realm)
 		if err != nil {
@@ -220,13 +225,13 @@ func (s *Service) AppSession(ctx context.Context, realm Realm, ref SessionRef) (
 // AppSessionOfAny is AppSession for a token that may be of any app: whose it is
 // stands in the session's Person.Realm.
 func (s *Service) AppSessionOfAny(ctx context.Context, token string) (out *AppSession, v Verdict, err error) {
-	err = s.core.store.View(ctx, func(tx Tx) error {
+	err = s.core.store.View(ctx, func(tx store.Tx) error {
 		out, v = nil, Unknown
 		var sid string
-		if len(token) != apiSessionLen {
+		if len(token) != keyring.APISessionLen {
 			return nil
 		}
-		if _, err := load(tx, keyAPISession+hashToken(token), &sid); err != nil || sid == "" {
+		if _, err := store.Load(tx, store.KeyAPISession+keyring.Hash(token), &sid); err != nil || sid == "" {
 			return err
 		}
 		r, err := loadSession(tx, sid)
@@ -253,11 +258,11 @@ func (r *sessionRecord) restsOn(p *person) bool {
 // address is whose session it is. At an app that is an address that was proved
 // for it and is still p's: p's own if that is one of them, else the oldest; zero
 // for none.
-func (r *sessionRecord) address(p *person) Address {
+func (r *sessionRecord) address(p *person) address.Address {
 	if r.API == nil {
 		return p.Address
 	}
-	var first Address
+	var first address.Address
 	for _, f := range r.API.Factors {
 		c := p.contact(f.Contact)
 		if c == nil || c.Address().IsZero() {
@@ -275,7 +280,7 @@ func (r *sessionRecord) address(p *person) Address {
 
 // withPerson completes a live session with its person and role; nil if the
 // person is gone.
-func (s *Service) withPerson(tx Tx, r *sessionRecord) (*AppSession, error) {
+func (s *Service) withPerson(tx store.Tx, r *sessionRecord) (*AppSession, error) {
 	p, err := loadRealmPerson(tx, r.API.Realm, r.Subject)
 	if err != nil || p == nil {
 		return nil, err

@@ -7,9 +7,10 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
 )
 
-func (h *house) signInApp(a authcore.Address) *authcore.AppSession {
+func (h *house) signInApp(a address.Address) *authcore.AppSession {
 	h.t.Helper()
 	in := linkFor(a)
 	in.Deliver = false
@@ -90,13 +91,13 @@ func TestAppSessionGainsAFactor(t *testing.T) {
 		h, _ := newAppHouse(t)
 		defer h.close()
 		s := h.signInApp(alice)
-		asked := h.ask(codeFor(alice))
+		asked := h.ask(CodeFor(alice))
 		out := h.prove(authcore.Proof{Slot: "code", Contact: asked.Contact.ID, Code: asked.Code, Extend: s.ID, Session: week})
 		if out.Session == nil || out.Session.ID != s.ID || len(out.Session.Factors) != 2 {
 			t.Fatalf("%+v", out.Session)
 		}
 		bob := h.signInApp(mustAddress("bob@example.com"))
-		asked = h.askLater(codeFor(alice), 11*time.Second)
+		asked = h.askLater(CodeFor(alice), 11*time.Second)
 		out = h.prove(authcore.Proof{Slot: "code", Contact: asked.Contact.ID, Code: asked.Code, Extend: bob.ID, Session: week})
 		if out.Session.ID == bob.ID || out.Session.Person.Address != alice {
 			t.Fatal("another person's session gained the factor")

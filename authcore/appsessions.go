@@ -3,12 +3,16 @@ package authcore
 import (
 	"context"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // TouchAppSession is AppSession that notes a use, and with extend more than 0
 // moves the end to that long from now.
 func (s *Service) TouchAppSession(ctx context.Context, realm Realm, ref SessionRef, extend time.Duration) (*AppSession, Verdict, error) {
-	return s.changeAppSession(ctx, realm, ref, func(_ Tx, r *sessionRecord) (*sessionRecord, error) {
+	return s.changeAppSession(ctx, realm, ref, func(_ store.Tx, r *sessionRecord) (*sessionRecord, error) {
 		r.touch(extend, s.core.now())
 		return r, nil
 	})
@@ -18,14 +22,14 @@ func (s *Service) TouchAppSession(ctx context.Context, realm Realm, ref SessionR
 // acts for the organization with id org; empty: for nobody but the person. The
 // old one stays. Verdict is also Forbidden, for who is not a member.
 func (s *Service) SwitchOrg(ctx context.Context, realm Realm, ref SessionRef, org string) (*AppSession, Verdict, error) {
-	out, v, err := s.changeAppSession(ctx, realm, ref, func(tx Tx, old *sessionRecord) (*sessionRecord, error) {
+	out, v, err := s.changeAppSession(ctx, realm, ref, func(tx store.Tx, old *sessionRecord) (*sessionRecord, error) {
 		role, err := roleIn(tx, org, old.Subject)
 		if err != nil || org != "" && role == "" {
 			return nil, err
 		}
 		r, part := *old, *old.API
-		r.ID, r.LastSeen, r.API = NewID(s.core.now()), s.core.now(), &part
-		part.Secret, part.Org, part.Updated = s.core.secrets.Current.id, org, r.LastSeen
+		r.ID, r.LastSeen, r.API = keyring.NewID(s.core.now()), s.core.now(), &part
+		part.Secret, part.Org, part.Updated = s.core.secrets.Current.ID(), org, r.LastSeen
 		return &r, nil
 	})
 	if err == nil && v == Accepted && out == nil {
@@ -39,8 +43,8 @@ func (s *Service) SwitchOrg(ctx context.Context, realm Realm, ref SessionRef, or
 
 // changeAppSession loads a live session and stores what do makes of it; nil for
 // nothing.
-func (s *Service) changeAppSession(ctx context.Context, realm Realm, ref SessionRef, do func(Tx, *sessionRecord) (*sessionRecord, error)) (out *AppSession, v Verdict, err error) {
-	err = s.core.store.Update(ctx, func(tx Tx) error {
+func (s *Service) changeAppSession(ctx context.Context, realm Realm, ref SessionRef, do func(store.Tx, *sessionRecord) (*sessionRecord, error)) (out *AppSession, v Verdict, err error) {
+	err = s.core.store.Update(ctx, func(tx store.Tx) error {
 		out, v = nil, Unknown
 		r, err := ref.find(tx, realm)
 		if err != nil {
@@ -67,13 +71,13 @@ func (s *Service) changeAppSession(ctx context.Context, realm Realm, ref Session
 // 1000.
 func (s *Service) AppSessions(ctx context.Context, realm Realm, sub string) ([]*AppSession, error) {
 	var out []*AppSession
-	err := s.core.store.View(ctx, func(tx Tx) error {
+	err := s.core.store.View(ctx, func(tx store.Tx) error {
 		out = nil
 		p, err := loadRealmPerson(tx, realm, sub)
 		if err != nil || p == nil {
 			return err
 		}
-		prefix := keyPersonSession + sub + "/"
+		prefix := store.KeyPersonSession + sub + "/"
 		items, err := tx.Scan(prefix, "", 1000)
 		if err != nil {
 			return err
@@ -98,7 +102,7 @@ func (s *Service) AppSessions(ctx context.Context, realm Realm, sub string) ([]*
 // end.
 func (s *Service) EndAppSession(ctx context.Context, realm Realm, ref SessionRef, reason string) (bool, error) {
 	var sid string
-	err := s.core.store.View(ctx, func(tx Tx) error {
+	err := s.core.store.View(ctx, func(tx store.Tx) error {
 		sid = ""
 		r, err := ref.find(tx, realm)
 		if r != nil {
@@ -119,7 +123,7 @@ type Poll struct {
 	Token   string // Asked.PollToken
 	Paired  bool   // only a link that two digits bind to who waits
 	Session SessionTerms
-	Origin  Origin
+	Origin  origin.Origin
 }
 
 // Poll waits, one question at a time, for a link to be used. Once it was, the
@@ -127,7 +131,7 @@ type Poll struct {
 // Expired (before the link was used), Used (handed out already) or Unknown.
 func (s *Service) Poll(ctx context.Context, in Poll) (Proved, error) {
 	var out Proved
-	err := s.core.store.Update(ctx, func(tx Tx) error {
+	err := s.core.store.Update(ctx, func(tx store.Tx) error {
 		t := &proving{s: s, tx: tx, in: Proof{Caller: in.Caller, Origin: in.Origin, Session: &in.Session}, now: s.core.now()}
 		v, err := t.findPolled(in)
 		if err != nil || v != Accepted {
@@ -154,10 +158,10 @@ func (s *Service) Poll(ctx context.Context, in Poll) (Proved, error) {
 
 func (t *proving) findPolled(in Poll) (Verdict, error) {
 	var id string
-	if len(in.Token) != apiPollLen {
+	if len(in.Token) != keyring.APIPollLen {
 		return Unknown, nil
 	}
-	if _, err := load(t.tx, keyAPIPoll+hashToken(in.Token), &id); err != nil || id == "" {
+	if _, err := store.Load(t.tx, store.KeyAPIPoll+keyring.Hash(in.Token), &id); err != nil || id == "" {
 		return Unknown, err
 	}
 	c, p, err := loadSent(t.tx, id)

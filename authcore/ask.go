@@ -6,6 +6,11 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/limit"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // Ask is an app's wish that a person prove an address or a number. What it
@@ -33,17 +38,17 @@ type Ask struct {
 	Slot      string
 	Supersede bool
 
-	Deliver bool   // have it sent; else the caller delivers, and no mail limit counts
-	Poll    bool   // make a token to wait with
-	Pair    bool   // the link counts only with two digits that are shown where it was asked for
-	Repeat  []Rate // in place of the parts of per_recipient up to a minute
+	Deliver bool         // have it sent; else the caller delivers, and no mail limit counts
+	Poll    bool         // make a token to wait with
+	Pair    bool         // the link counts only with two digits that are shown where it was asked for
+	Repeat  []limit.Rate // in place of the parts of per_recipient up to a minute
 	Window  *Window
 
-	Handle   string     // from Service.Handle: codes are answered with it
-	Origin   Origin     // where the API stands
-	Client   netip.Addr // who asked, for the Window and the log
-	EndUser  bool       // Client is the end user's own, and counts for per_client
-	Agent    string     // the end user's browser
+	Handle   string        // from Service.Handle: codes are answered with it
+	Origin   origin.Origin // where the API stands
+	Client   netip.Addr    // who asked, for the Window and the log
+	EndUser  bool          // Client is the end user's own, and counts for per_client
+	Agent    string        // the end user's browser
 	Language string
 	Note     string // the wire format's own, returned when the proof is made
 
@@ -60,7 +65,7 @@ type Terms struct {
 	Letter   LetterKind
 	Into     string // with LetterInvite: what the person is invited to
 	Redirect string // where the link leads in the end, "" for nowhere
-	Use      RedirectUse
+	Use      origin.RedirectUse
 }
 
 // Window is an app's own rule on repeats: at most Count challenges for one
@@ -102,23 +107,23 @@ type apiPart struct {
 	Contact string `json:"contact"` // its id
 	// AskedBy is the contact that the person was asked for with, if it is another:
 	// a number gets the code, and who asked is told the address.
-	AskedBy  contactRef  `json:"asked_by,omitzero"`
-	Phone    Phone       `json:"phone,omitzero"`
-	Slot     string      `json:"slot"`
-	Hex      bool        `json:"hex,omitempty"`
-	Link     bool        `json:"link,omitempty"` // answered by link token, not by code
-	Before   string      `json:"before,omitempty"`
-	After    string      `json:"after,omitempty"`
-	Letter   LetterKind  `json:"letter,omitempty"`
-	Into     string      `json:"into,omitempty"`
-	Redirect string      `json:"redirect,omitempty"`
-	Use      RedirectUse `json:"use,omitempty"`
-	Note     string      `json:"note,omitempty"`
-	IP       string      `json:"ip,omitempty"`
-	Current  bool        `json:"current,omitempty"` // dead once another is in its slot
-	Polled   bool        `json:"polled,omitempty"`  // the poll token has done its work
-	UsedAt   time.Time   `json:"used_at,omitzero"`
-	Method   string      `json:"method,omitempty"` // how it was used
+	AskedBy  contactRef         `json:"asked_by,omitzero"`
+	Phone    address.Phone      `json:"phone,omitzero"`
+	Slot     string             `json:"slot"`
+	Hex      bool               `json:"hex,omitempty"`
+	Link     bool               `json:"link,omitempty"` // answered by link token, not by code
+	Before   string             `json:"before,omitempty"`
+	After    string             `json:"after,omitempty"`
+	Letter   LetterKind         `json:"letter,omitempty"`
+	Into     string             `json:"into,omitempty"`
+	Redirect string             `json:"redirect,omitempty"`
+	Use      origin.RedirectUse `json:"use,omitempty"`
+	Note     string             `json:"note,omitempty"`
+	IP       string             `json:"ip,omitempty"`
+	Current  bool               `json:"current,omitempty"` // dead once another is in its slot
+	Polled   bool               `json:"polled,omitempty"`  // the poll token has done its work
+	UsedAt   time.Time          `json:"used_at,omitzero"`
+	Method   string             `json:"method,omitempty"` // how it was used
 
 	Server    bool   `json:"server,omitempty"` // asked by the app's server: its network is nobody's
 	Invite    string `json:"invite,omitempty"` // id of the invitation that the link accepts
@@ -134,7 +139,7 @@ const apiKept = 24 * time.Hour
 func (s *Service) Ask(ctx context.Context, in Ask) (Asked, error) {
 	var out Asked
 	var made *challenge
-	err := s.core.store.Update(ctx, func(tx Tx) (err error) {
+	err := s.core.store.Update(ctx, func(tx store.Tx) (err error) {
 		t := &asking{s: s, tx: tx, in: in, now: s.core.now()}
 		out, err = t.run()
 		if made = t.c; err == nil && out.Verdict != Accepted {
@@ -182,7 +187,7 @@ func (s *Service) askEvent(name string, in Ask, out Asked) Event {
 // asking is one run of the transaction of an Ask.
 type asking struct {
 	s    *Service
-	tx   Tx
+	tx   store.Tx
 	in   Ask
 	now  time.Time
 	p    *person
@@ -295,7 +300,7 @@ func (t *asking) pickContact() {
 
 // trusted is the person's first number that was added once address had been
 // proved. One from before is of whoever entered both.
-func (p *Person) trusted(address Address) (number string, ok bool) {
+func (p *Person) trusted(address address.Address) (number string, ok bool) {
 	proved, ok := p.Contact(address.String())
 	if !ok || !proved.Verified {
 		return "", false

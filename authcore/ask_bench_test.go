@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 )
 
 // BenchmarkSignIn compares a sign-in at a gate with one for an app: each is two
@@ -15,10 +17,10 @@ func BenchmarkSignIn(b *testing.B) {
 	var n atomic.Int64
 	free := func(h *house) {
 		h.service.Close()
-		h.config.Limits = authcore.Limits{Failures: authcore.DefaultLimits().Failures}
+		h.config.Limits = limit.Limits{Failures: limit.Default().Failures}
 		h.service = h.core.Use(h.config)
 	}
-	next := func() authcore.Address { return mustAddress(fmt.Sprintf("p%d@example.com", n.Add(1))) }
+	next := func() address.Address { return mustAddress(fmt.Sprintf("p%d@example.com", n.Add(1))) }
 	b.Run("gate", func(b *testing.B) {
 		h := newHouse(b)
 		free(h)
@@ -56,7 +58,7 @@ func BenchmarkSignIn(b *testing.B) {
 		caller := h.caller(liveKey)
 		b.RunParallel(func(pb *testing.PB) {
 			for pb.Next() {
-				in := codeFor(next())
+				in := CodeFor(next())
 				in.Caller, in.Origin, in.Repeat = caller, site, nil
 				asked, err := h.service.Ask(b.Context(), in)
 				for asked.Verdict == authcore.MailDown && err == nil {

@@ -9,6 +9,9 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/limit"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 const (
@@ -31,7 +34,7 @@ func newAppHouse(t testing.TB, senders ...authcore.TextSender) (*house, *authcor
 	t.Helper()
 	app := &authcore.App{
 		ID: "shop", Keys: []authcore.AppKey{appKey(t, liveKey), appKey(t, testKey), appKey(t, pubKey)},
-		Callbacks: callbacks(t, "https://app.example.com/*"),
+		Callbacks: mustCallbacks(t, "https://app.example.com/*"),
 		Plans:     []authcore.Plan{{ID: "free"}, {ID: "pro"}},
 	}
 	apps, err := authcore.NewApps(app, &authcore.App{ID: "other", Keys: []authcore.AppKey{appKey(t, strings.Replace(liveKey, "0123", "9999", 1))}})
@@ -83,16 +86,16 @@ func (h *house) prove(in authcore.Proof) authcore.Proved {
 	return out
 }
 
-func linkFor(a authcore.Address) authcore.Ask {
+func linkFor(a address.Address) authcore.Ask {
 	return authcore.Ask{
 		Whom: authcore.Whom{Email: a}, Create: true, Slot: "link", Deliver: true,
-		Known: authcore.Terms{Lifetime: 15 * time.Minute, Before: "https://app.example.com/in?token=", After: "&appId=shop", Letter: authcore.LetterLink, Redirect: "https://app.example.com/done", Use: authcore.RedirectCallback},
+		Known: authcore.Terms{Lifetime: 15 * time.Minute, Before: "https://app.example.com/in?token=", After: "&appId=shop", Letter: authcore.LetterLink, Redirect: "https://app.example.com/done", Use: origin.RedirectCallback},
 	}
 }
 
-func codeFor(a authcore.Address) authcore.Ask {
+func CodeFor(a address.Address) authcore.Ask {
 	return authcore.Ask{
-		Whom: authcore.Whom{Email: a}, Create: true, Slot: "code", Deliver: true, Repeat: []authcore.Rate{{Count: 1, Per: 10 * time.Second}},
+		Whom: authcore.Whom{Email: a}, Create: true, Slot: "code", Deliver: true, Repeat: []limit.Rate{{Count: 1, Per: 10 * time.Second}},
 		Known: authcore.Terms{Digits: 6, Lifetime: 10 * time.Minute, Letter: authcore.LetterCode},
 	}
 }
@@ -167,7 +170,7 @@ func TestAppCodeTriesAndFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, _ := newAppHouse(t)
 		defer h.close()
-		asked := h.ask(codeFor(alice))
+		asked := h.ask(CodeFor(alice))
 		if code := h.sender.last(t).Code; code != asked.Code || len(code) != 6 {
 			t.Fatalf("the mail has code %q", code)
 		}
@@ -196,11 +199,11 @@ func TestAppCodeTriesAndFailures(t *testing.T) {
 			t.Errorf("the right code after the fifth: %v", v)
 		}
 		// A new code gives no new budget: ten wrong ones a day and no more.
-		again := h.askLater(codeFor(alice), 11*time.Second)
+		again := h.askLater(CodeFor(alice), 11*time.Second)
 		for range 5 {
 			answer(wrongFor(again.Code))
 		}
-		third := h.askLater(codeFor(alice), 11*time.Second)
+		third := h.askLater(CodeFor(alice), 11*time.Second)
 		if third.Verdict != authcore.Limited || third.RetryAfter < 23*time.Hour {
 			t.Errorf("after ten wrong codes a new one is sent: %v, wait %v", third.Verdict, third.RetryAfter)
 		}
@@ -217,7 +220,7 @@ func wrongFor(code string) string {
 func TestAppCodeIsAcceptedOnce(t *testing.T) {
 	h, _ := newAppHouse(t)
 	defer h.close()
-	asked := h.ask(codeFor(alice))
+	asked := h.ask(CodeFor(alice))
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	accepted := 0
@@ -244,11 +247,11 @@ func TestAppNewerCodeSupersedes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, _ := newAppHouse(t)
 		defer h.close()
-		first := h.ask(codeFor(alice))
-		if v := h.ask(codeFor(alice)).Verdict; v != authcore.Limited {
+		first := h.ask(CodeFor(alice))
+		if v := h.ask(CodeFor(alice)).Verdict; v != authcore.Limited {
 			t.Errorf("at once again: %v", v)
 		}
-		second := h.askLater(codeFor(alice), 11*time.Second)
+		second := h.askLater(CodeFor(alice), 11*time.Second)
 		if v := h.prove(authcore.Proof{Slot: "code", Contact: alice.String(), Code: first.Code}).Verdict; v != authcore.Wrong {
 			t.Errorf("the older code: %v", v)
 		}
@@ -271,7 +274,7 @@ func TestAppHandle(t *testing.T) {
 		defer h.close()
 		realm := h.caller(liveKey).Realm()
 		handle := h.service.Handle(realm, alice)
-		open := func(a authcore.Address, handle string) authcore.Verdict {
+		open := func(a address.Address, handle string) authcore.Verdict {
 			_, v := h.service.OpenHandle(a, handle)
 			return v
 		}
@@ -288,7 +291,7 @@ func TestAppHandle(t *testing.T) {
 		if v := h.prove(authcore.Proof{Handle: handle, Code: "123456"}).Verdict; v != authcore.Unknown {
 			t.Errorf("a code before one was asked for: %v", v)
 		}
-		in := codeFor(alice)
+		in := CodeFor(alice)
 		in.Handle = handle
 		asked := h.ask(in)
 		for range 5 {
@@ -331,7 +334,7 @@ func TestAppRedirectIsCheckedAgain(t *testing.T) {
 		defer h.close()
 		asked := h.ask(linkFor(alice))
 		synctest.Wait() // the mail is written
-		app.Callbacks = authcore.Callbacks{}
+		app.Callbacks = origin.Callbacks{}
 		if p := h.prove(authcore.Proof{Token: asked.Token}); p.Redirect != "" || !p.Gone {
 			t.Errorf("a callback that was removed meanwhile: %+v", p)
 		}

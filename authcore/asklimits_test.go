@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 )
 
 func TestAppWindow(t *testing.T) {
@@ -53,14 +54,14 @@ func TestAppMailLimitsHoldWhateverTheApp(t *testing.T) {
 		h, _ := newAppHouse(t)
 		defer h.close()
 		for i := range 5 {
-			if out := h.askLater(codeFor(alice), 11*time.Second); out.Verdict != authcore.Accepted {
+			if out := h.askLater(CodeFor(alice), 11*time.Second); out.Verdict != authcore.Accepted {
 				t.Fatalf("mail %d: %v", i+1, out.Verdict)
 			}
 		}
-		if out := h.askLater(codeFor(alice), 11*time.Second); out.Verdict != authcore.Limited {
+		if out := h.askLater(CodeFor(alice), 11*time.Second); out.Verdict != authcore.Limited {
 			t.Errorf("the sixth mail in an hour: %v", out.Verdict)
 		}
-		own := codeFor(alice)
+		own := CodeFor(alice)
 		own.Deliver = false
 		if out := h.ask(own); out.Verdict != authcore.Accepted {
 			t.Errorf("what the caller delivers itself counts for no mail limit: %v", out.Verdict)
@@ -76,10 +77,10 @@ func TestAppCodesAreOffOnceTheFailuresAreUsedUp(t *testing.T) {
 		h, _ := newAppHouse(t)
 		defer h.close()
 		h.service.Close()
-		h.config.Limits.Failures = []authcore.Rate{{Count: 5, Per: 24 * time.Hour}}
+		h.config.Limits.Failures = []limit.Rate{{Count: 5, Per: 24 * time.Hour}}
 		h.service = h.core.Use(h.config)
-		one := h.ask(codeFor(alice))
-		in := codeFor(alice)
+		one := h.ask(CodeFor(alice))
+		in := CodeFor(alice)
 		in.Slot = "another"
 		two := h.askLater(in, 11*time.Second)
 		for range 5 {
@@ -103,10 +104,10 @@ func TestAppMailsCountForAllMails(t *testing.T) {
 		h, _ := newAppHouse(t)
 		defer h.close()
 		h.service.Close()
-		h.config.Limits.Global = []authcore.Rate{{Count: 1, Per: time.Minute}}
+		h.config.Limits.Global = []limit.Rate{{Count: 1, Per: time.Minute}}
 		h.service = h.core.Use(h.config)
 		h.ask(linkFor(alice))
-		two, three := h.ask(linkFor(mustAddress("bob@example.com"))), h.ask(codeFor(mustAddress("carol@example.com")))
+		two, three := h.ask(linkFor(mustAddress("bob@example.com"))), h.ask(CodeFor(mustAddress("carol@example.com")))
 		want(t, two.Verdict, authcore.Accepted)
 		want(t, three.Verdict, authcore.Accepted)
 		synctest.Wait()
@@ -121,7 +122,7 @@ func TestAppMailsCountForAllMails(t *testing.T) {
 		time.Sleep(time.Minute)
 		h.ask(linkFor(alice))
 		for i := range 10 { // half of the ten minutes is enough for five
-			want(t, h.ask(codeFor(someone("code%d", i))).Verdict, authcore.Accepted)
+			want(t, h.ask(CodeFor(someone("code%d", i))).Verdict, authcore.Accepted)
 		}
 		time.Sleep(15 * time.Minute)
 		synctest.Wait()
@@ -170,7 +171,7 @@ func TestAppMailsOverAllThatWait(t *testing.T) {
 		h.globalOf(1)
 		var last authcore.Asked
 		for i := range 1010 {
-			in := codeFor(someone("a%d", i))
+			in := CodeFor(someone("a%d", i))
 			in.Poll = true
 			last = h.ask(in)
 			if last.Verdict != authcore.Accepted || last.Challenge == "" || last.PollToken == "" {

@@ -1,53 +1,38 @@
 package authcore
 
-import "time"
+import (
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/limit"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
+)
 
 // limits returns how long until the limits on recipients and clients take one
 // more, and counts it if they do. Over Limits.Global the mail waits, see make.
 func (t *asking) limits() (time.Duration, error) {
-	var all counters
+	var all limit.Counters
 	limits := t.s.cfg.Limits
 	if t.in.invite != nil {
-		all = limits.invitations(t.in.invite, t.in)
+		all = invitationCounters(limits, t.in.invite, t.in)
 	} else if t.in.Deliver {
-		all = append(all, &counter{key: recipientKey(t.to.Value, false), rates: limits.repeated(t.in.Repeat)})
+		all = append(all, limit.RecipientCounter(t.to.Value, false, limits.Repeated(t.in.Repeat)))
 	}
 	if t.in.EndUser && t.in.Client.IsValid() {
-		all = append(all, limits.client(t.in.Client)...)
+		all = append(all, limits.Client(t.in.Client)...)
 	}
 	if len(all) == 0 {
 		return 0, nil
 	}
-	if err := all.load(t.tx); err != nil {
+	if err := all.Load(t.tx); err != nil {
 		return 0, err
 	}
-	if wait := all.wait(t.now); wait > 0 {
+	if wait := all.Wait(t.now); wait > 0 {
 		return wait, nil
 	}
-	all.count(t.tx, t.now)
+	all.Count(t.tx, t.now)
 	return 0, nil
-}
-
-// repeated is the rule on mails to one recipient for an app: its own in place
-// of the parts up to a minute, never of the longer ones.
-func (l Limits) repeated(own []Rate) []Rate {
-	rates := append([]Rate(nil), own...)
-	for _, r := range l.PerRecipient {
-		if r.Per > time.Minute {
-			rates = append(rates, r)
-		}
-	}
-	return rates
-}
-
-// contactFailures counts wrong codes for a contact, with those for the same
-// address at gates. Those of test data are apart.
-func (l Limits) contactFailures(r Realm, contact string) *counter {
-	where := group(false)
-	if r.Test {
-		where = "test/"
-	}
-	return &counter{key: keyLimit + "failures/" + where + hashToken(contact), rates: l.Failures}
 }
 
 // make stores the challenge with all that leads to it.
@@ -67,25 +52,25 @@ func (t *asking) make(out *Asked) error {
 	}
 	secret := t.s.core.secrets.Current
 	if c.API.Link {
-		out.Token = secret.apiLink(c.ID)
-		if err := save(t.tx, keyAPILink+hashToken(out.Token), c.ID, c.Kept); err != nil {
+		out.Token = secret.APILink(c.ID)
+		if err := store.Save(t.tx, store.KeyAPILink+keyring.Hash(out.Token), c.ID, c.Kept); err != nil {
 			return err
 		}
 	} else {
-		out.Code = secret.apiCode(c)
+		out.Code = c.codeOf(secret)
 	}
 	out.Link = c.API.link(out.Token + out.Code)
 	if t.in.Poll {
-		out.PollToken = secret.apiPoll(c.ID)
-		if err := save(t.tx, keyAPIPoll+hashToken(out.PollToken), c.ID, c.Kept); err != nil {
+		out.PollToken = secret.APIPoll(c.ID)
+		if err := store.Save(t.tx, store.KeyAPIPoll+keyring.Hash(out.PollToken), c.ID, c.Kept); err != nil {
 			return err
 		}
 	}
 	if c.API.Paired {
-		out.Pair = secret.pairOf(c.ID)
+		out.Pair = secret.PairOf(c.ID, pairDigits)
 	}
 	if c.API.Invite != "" {
-		if err := save(t.tx, keyAPIStop+hashToken(secret.apiStop(c.ID)), c.ID, c.Kept); err != nil {
+		if err := store.Save(t.tx, store.KeyAPIStop+keyring.Hash(stopPrefix+secret.APIStop(c.ID)), c.ID, c.Kept); err != nil {
 			return err
 		}
 	}
@@ -116,14 +101,14 @@ func (t *asking) challenge() (c *challenge, wait time.Duration, err error) {
 	realm := in.Caller.Realm()
 	tries := 0
 	if terms.Digits > 0 {
-		failures := t.s.cfg.Limits.contactFailures(realm, t.to.Value)
-		if err := (counters{failures}).load(t.tx); err != nil {
+		failures := t.s.cfg.Limits.WrongCodesOf(realm.Test, t.to.Value)
+		if err := (limit.Counters{failures}).Load(t.tx); err != nil {
 			return nil, 0, err
 		}
-		if wait := failures.t.wait(t.now, failures.rates); wait > 0 {
+		if wait := failures.Waits(t.now); wait > 0 {
 			return nil, wait, nil
 		}
-		tries = min(t.s.cfg.Code.Attempts, failures.t.left(t.now, failures.rates))
+		tries = min(t.s.cfg.Code.Attempts, failures.Left(t.now))
 	}
 	part := &apiPart{
 		Realm: realm, Subject: t.p.Subject, Contact: t.to.ID, AskedBy: t.by, Slot: in.Slot,
@@ -142,16 +127,16 @@ func (t *asking) challenge() (c *challenge, wait time.Duration, err error) {
 		part.IP = in.Client.Unmap().WithZone("").String()
 	}
 	c = &challenge{
-		ID: randomToken(16), Secret: t.s.core.secrets.Current.id,
+		ID: keyring.RandomToken(16), Secret: t.s.core.secrets.Current.ID(),
 		Origin: in.Origin, Language: in.Language, AskedAt: t.now,
 		Expires: t.now.Add(terms.Lifetime), Kept: t.now.Add(terms.Lifetime + apiKept),
 		Digits: terms.Digits, Tries: tries, Agent: shortAgent(in.Agent), Network: coarseNetwork(in.Client),
 		API: part,
 	}
 	if t.text {
-		part.Phone = Phone{t.to.Value}
+		part.Phone = address.PhoneOf(t.to.Value)
 	} else {
-		c.Address = Address{t.to.Value}
+		c.Address = address.AddressOf(t.to.Value)
 	}
 	return c, 0, nil
 }
@@ -167,16 +152,16 @@ func (a *apiPart) link(secret string) string {
 // lead makes the challenge the one in force in its slot, and for its handle.
 func (t *asking) lead(c *challenge) error {
 	if c.API.Current {
-		if err := save(t.tx, slotKey(c.API), c.ID, c.Kept); err != nil {
+		if err := store.Save(t.tx, slotKey(c.API), c.ID, c.Kept); err != nil {
 			return err
 		}
 	}
 	if t.in.Handle == "" {
 		return nil
 	}
-	return save(t.tx, keyAPIHandle+hashToken(t.in.Handle), handleState{Challenge: c.ID}, c.Kept)
+	return store.Save(t.tx, store.KeyAPIHandle+keyring.Hash(t.in.Handle), handleState{Challenge: c.ID}, c.Kept)
 }
 
 func slotKey(a *apiPart) string {
-	return keyAPISlot + a.Realm.String() + "/" + hashToken(a.Slot+"/"+a.Contact)
+	return store.KeyAPISlot + a.Realm.String() + "/" + keyring.Hash(a.Slot+"/"+a.Contact)
 }

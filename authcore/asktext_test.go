@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
 )
 
 // texts keeps text messages, or fails as told.
@@ -36,11 +37,11 @@ func TestAppTextAndItsFallbacks(t *testing.T) {
 		first, second := &texts{name: "one", fail: &authcore.SendError{Fault: authcore.SenderDown}}, &texts{name: "two"}
 		h, app := newAppHouse(t, first, second)
 		defer h.close()
-		number, err := authcore.ParsePhone("+15005550006")
+		number, err := address.ParsePhone("+15005550006")
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, v, err := h.service.CreatePerson(t.Context(), app, h.caller(liveKey).Realm(), authcore.Draft{Emails: []authcore.Address{alice}})
+		_, v, err := h.service.CreatePerson(t.Context(), app, h.caller(liveKey).Realm(), authcore.Draft{Emails: []address.Address{alice}})
 		if err != nil || v != authcore.Accepted {
 			t.Fatal(v, err)
 		}
@@ -48,10 +49,10 @@ func TestAppTextAndItsFallbacks(t *testing.T) {
 		own.Deliver = false
 		h.prove(authcore.Proof{Token: h.ask(own).Token})
 		time.Sleep(time.Second)
-		if _, v, err := h.service.UpdatePerson(t.Context(), h.caller(liveKey).Realm(), authcore.Whom{Email: alice}, authcore.Draft{Phones: []authcore.Phone{number}}); err != nil || v != authcore.Accepted {
+		if _, v, err := h.service.UpdatePerson(t.Context(), h.caller(liveKey).Realm(), authcore.Whom{Email: alice}, authcore.Draft{Phones: []address.Phone{number}}); err != nil || v != authcore.Accepted {
 			t.Fatal(v, err)
 		}
-		in := codeFor(alice)
+		in := CodeFor(alice)
 		in.PreferText = true
 		asked := h.ask(in)
 		synctest.Wait()
@@ -84,8 +85,8 @@ func TestAppTextsSurviveARestart(t *testing.T) {
 		s := &texts{name: "one", fail: errors.New("down")}
 		h, _ := newAppHouse(t, s)
 		defer func() { h.close() }()
-		number, _ := authcore.ParsePhone("+15005550006")
-		in := codeFor(alice)
+		number, _ := address.ParsePhone("+15005550006")
+		in := CodeFor(alice)
 		in.Whom = authcore.Whom{Phone: number}
 		asked := h.ask(in)
 		synctest.Wait()

@@ -4,12 +4,18 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/limit"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // Start is a wish to sign in.
 type Start struct {
-	Address  Address
-	ReturnTo ReturnTo
+	Address  address.Address
+	ReturnTo origin.ReturnTo
 	Language string // BCP 47, as the page had it; the mail uses the same
 	// Public says that others use this computer too: the session ends within an
 	// hour, or with the browser, and the browser is not remembered.
@@ -42,7 +48,7 @@ func (s *Service) Begin(ctx context.Context, b Browser, in Start) (Begun, error)
 	var c *challenge
 	var isNew bool
 	now := s.core.now()
-	err := s.core.store.Update(ctx, func(tx Tx) (err error) {
+	err := s.core.store.Update(ctx, func(tx store.Tx) (err error) {
 		out, c, isNew, err = s.begin(tx, b, in)
 		return err
 	})
@@ -58,7 +64,7 @@ func (s *Service) Begin(ctx context.Context, b Browser, in Start) (Begun, error)
 
 // begin is one run of Begin's transaction. Unless the start is refused it also
 // returns the challenge, and whether that is a new one.
-func (s *Service) begin(tx Tx, b Browser, in Start) (out Begun, c *challenge, isNew bool, err error) {
+func (s *Service) begin(tx store.Tx, b Browser, in Start) (out Begun, c *challenge, isNew bool, err error) {
 	now := s.core.now()
 	flows, err := loadFlows(tx, b.Flow)
 	if err != nil {
@@ -74,10 +80,10 @@ func (s *Service) begin(tx Tx, b Browser, in Start) (out Begun, c *challenge, is
 	}
 	known := dev.knows(in.Address)
 	limits := s.startLimits(b, in.Address, known, live != nil)
-	if err := limits.load(tx); err != nil {
+	if err := limits.Load(tx); err != nil {
 		return Begun{}, nil, false, err
 	}
-	if wait := limits.wait(now); wait > 0 {
+	if wait := limits.Wait(now); wait > 0 {
 		return Begun{Verdict: Limited, RetryAfter: wait}, nil, false, nil
 	}
 	if c = live; c == nil {
@@ -87,11 +93,11 @@ func (s *Service) begin(tx Tx, b Browser, in Start) (out Begun, c *challenge, is
 		}
 		isNew = true
 	}
-	limits.count(tx, now)
+	limits.Count(tx, now)
 	cookie := b.Flow
 	if flows.Browser == "" { // a cookie we did not make is never taken over
-		cookie = randomToken(32)
-		flows.Browser = hashToken(cookie)
+		cookie = keyring.RandomToken(32)
+		flows.Browser = keyring.Hash(cookie)
 	}
 	if isNew {
 		c.Browser = flows.Browser
@@ -99,7 +105,7 @@ func (s *Service) begin(tx Tx, b Browser, in Start) (out Begun, c *challenge, is
 			return Begun{}, nil, false, err
 		}
 	}
-	f := flowRecord{ID: randomToken(9), Challenge: c.ID, ReturnTo: in.ReturnTo, Language: in.Language, Public: in.Public}
+	f := flowRecord{ID: keyring.RandomToken(9), Challenge: c.ID, ReturnTo: in.ReturnTo, Language: in.Language, Public: in.Public}
 	flows.add(f)
 	t := &attempt{s: s, tx: tx, b: b, now: now, f: &f, c: c}
 	return Begun{Verdict: Accepted, FlowCookie: cookie, Flow: f.ID, view: t.view()}, c, isNew, flows.save(tx, now)
@@ -108,20 +114,20 @@ func (s *Service) begin(tx Tx, b Browser, in Start) (out Begun, c *challenge, is
 // startLimits are the counters that a start must fit and counts for. A browser
 // that has proved the address does not count for its network; a start that
 // sends nothing counts for nothing else.
-func (s *Service) startLimits(b Browser, a Address, known, live bool) counters {
-	var limits counters
+func (s *Service) startLimits(b Browser, a address.Address, known, live bool) limit.Counters {
+	var limits limit.Counters
 	if !known {
-		limits = s.cfg.Limits.client(b.Client)
+		limits = s.cfg.Limits.Client(b.Client)
 	}
 	if !live {
-		limits = append(limits, s.cfg.Limits.recipient(a, known))
+		limits = append(limits, s.cfg.Limits.Recipient(a, known))
 	}
 	return limits
 }
 
 // liveChallenge finds the challenge for a that this browser can still answer at
 // the site at.
-func liveChallenge(tx Tx, flows *browserFlows, a Address, at Origin, now time.Time) (*challenge, error) {
+func liveChallenge(tx store.Tx, flows *browserFlows, a address.Address, at origin.Origin, now time.Time) (*challenge, error) {
 	var seen []string
 	for i := len(flows.Flows) - 1; i >= 0; i-- {
 		id := flows.Flows[i].Challenge
@@ -162,32 +168,32 @@ func (s *Service) began(b Browser, in Start, out Begun, c *challenge, isNew bool
 }
 
 // event is the common part of what is reported about a browser's request.
-func (s *Service) event(name string, b Browser, a Address, reason string) Event {
+func (s *Service) event(name string, b Browser, a address.Address, reason string) Event {
 	return Event{Name: name, Address: a, Origin: b.Origin, Client: b.Client, Reason: reason}
 }
 
 // challengeFor is what a new challenge is made of.
 type challengeFor struct {
 	browser  Browser
-	address  Address
+	address  address.Address
 	language string
 	known    bool
 }
 
 // newChallenge stores a challenge with its link and its mail.
-func (s *Service) newChallenge(tx Tx, in challengeFor) (*challenge, error) {
+func (s *Service) newChallenge(tx store.Tx, in challengeFor) (*challenge, error) {
 	now := s.core.now()
-	failures := s.cfg.Limits.failures(in.address, in.known)
-	if err := (counters{failures}).load(tx); err != nil {
+	failures := s.cfg.Limits.WrongCodes(in.address, in.known)
+	if err := (limit.Counters{failures}).Load(tx); err != nil {
 		return nil, err
 	}
 	paused, err := loadPause(tx, in.address, now)
 	if err != nil {
 		return nil, err
 	}
-	tries := min(s.cfg.Code.Attempts, failures.t.left(now, failures.rates))
+	tries := min(s.cfg.Code.Attempts, failures.Left(now))
 	c := &challenge{
-		ID: randomToken(16), Secret: s.core.secrets.Current.id,
+		ID: keyring.RandomToken(16), Secret: s.core.secrets.Current.ID(),
 		Address: in.address, Origin: in.browser.Origin, Language: in.language,
 		AskedAt: now, Expires: now.Add(s.cfg.Code.Lifetime), Kept: now.Add(s.cfg.Code.Lifetime + FlowLifetime),
 		Digits: s.cfg.Code.Digits, Tries: tries, LinkOnly: tries == 0,
@@ -199,8 +205,8 @@ func (s *Service) newChallenge(tx Tx, in challengeFor) (*challenge, error) {
 			return nil, err
 		}
 	}
-	link := s.core.secrets.Current.linkFor(c.ID)
-	if err := save(tx, keyLink+hashToken(link), c.ID, c.Kept); err != nil {
+	link := s.core.secrets.Current.LinkFor(c.ID)
+	if err := store.Save(tx, store.KeyLink+keyring.Hash(link), c.ID, c.Kept); err != nil {
 		return nil, err
 	}
 	if err := s.remember(tx, c); err != nil {

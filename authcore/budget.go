@@ -4,43 +4,15 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"slices"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/limit"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // The mails of all people together are bounded by Limits.Global. Who would go
 // over it is not told: the mail waits, as long as it may, so that neither one
 // network stops all others nor a nearly used-up limit tells who may sign in.
-
-const (
-	// keptForKnown is the part of Global, one in so many, that only browsers get
-	// that have proved the address.
-	keptForKnown = 5
-	// networkShare is the part of Global, one in so many, that one /24 or /48
-	// gets, and so do all invitations together. It is also their part of the mails
-	// that wait for it.
-	networkShare = 10
-)
-
-// shareOf is one in n of each rate, at least one event.
-func shareOf(rates []Rate, n int) []Rate {
-	out := slices.Clone(rates)
-	for i := range out {
-		out[i].Count = max(out[i].Count/n, min(out[i].Count, 1))
-	}
-	return out
-}
-
-// global counts the mails of all.
-func (l Limits) global(known bool) *counter {
-	rates := slices.Clone(l.Global)
-	if !known {
-		for i := range rates {
-			rates[i].Count -= rates[i].Count / keptForKnown
-		}
-	}
-	return &counter{key: keyLimit + "global", rates: rates}
-}
 
 // share names whose part of Limits.Global the mail of c is from: a network's, or
 // that of all invitations. It is "" for what an app's server asks for: an app's
@@ -55,15 +27,6 @@ func (c *challenge) share() string {
 	return cmp.Or(c.Network, "unknown")
 }
 
-// mails counts mails: those of all, and those of one share.
-func (l Limits) mails(share string, known bool) counters {
-	all := counters{l.global(known)}
-	if share != "" {
-		all = append(all, &counter{key: keyLimit + "mails/" + group(known) + share, rates: shareOf(l.Global, networkShare)})
-	}
-	return all
-}
-
 // hold is that a mail waits for its part of Limits.Global.
 type hold struct {
 	share string
@@ -73,15 +36,15 @@ type hold struct {
 }
 
 // budget counts the mail of c at now, or holds it.
-func (s *Service) budget(tx Tx, c *challenge, now time.Time) error {
+func (s *Service) budget(tx store.Tx, c *challenge, now time.Time) error {
 	c.held = nil
-	all := s.cfg.Limits.mails(c.share(), c.Known)
-	if err := all.load(tx); err != nil {
+	all := s.cfg.Limits.Mails(c.share(), c.Known)
+	if err := all.Load(tx); err != nil {
 		return err
 	}
-	wait := all.wait(now)
+	wait := all.Wait(now)
 	if wait <= 0 {
-		all.count(tx, now)
+		all.Count(tx, now)
 		return nil
 	}
 	until := now.Add(c.Expires.Sub(c.AskedAt) / 2)
@@ -94,7 +57,7 @@ func (s *Service) budget(tx Tx, c *challenge, now time.Time) error {
 
 // spend is budget for the mail of a new challenge, which becomes a decoy when
 // its mail could only be given up in the end.
-func (s *Service) spend(tx Tx, c *challenge, now time.Time) error {
+func (s *Service) spend(tx store.Tx, c *challenge, now time.Time) error {
 	err := s.budget(tx, c, now)
 	if err == nil && c.held != nil && s.core.queue.isOverheld(c.share()) {
 		c.Decoy, c.Over, c.held = true, true, nil
@@ -111,20 +74,20 @@ var errHeld = errors.New("held back")
 func (q *queue) claim(ctx context.Context, s *Service, m *mail, c *challenge) error {
 	now := q.core.now()
 	share, known := c.share(), m.held.known
-	global := s.cfg.Limits.mails(share, known)[:1]
+	global := s.cfg.Limits.Mails(share, known)[:1]
 	wait, byAll := time.Duration(0), false
-	err := q.core.store.Update(ctx, func(tx Tx) error {
-		all := s.cfg.Limits.mails(share, known)
-		if err := all.load(tx); err != nil {
+	err := q.core.store.Update(ctx, func(tx store.Tx) error {
+		all := s.cfg.Limits.Mails(share, known)
+		if err := all.Load(tx); err != nil {
 			return err
 		}
-		global[0].t = all[0].t
-		if wait = all.wait(now); wait > 0 {
-			byAll = global.wait(now) >= wait
+		global[0].T = all[0].T
+		if wait = all.Wait(now); wait > 0 {
+			byAll = global.Wait(now) >= wait
 			return nil
 		}
-		all.count(tx, now)
-		return save(tx, m.key, mailRecord{Challenge: c.ID, Queued: now, Text: m.text}, c.Expires)
+		all.Count(tx, now)
+		return store.Save(tx, m.key, mailRecord{Challenge: c.ID, Queued: now, Text: m.text}, c.Expires)
 	})
 	if err != nil {
 		wait = max(wait, time.Second)
@@ -163,5 +126,5 @@ func (q *queue) holds(share string) (all, its int) {
 // could only be given up in the end.
 func (q *queue) isOverheld(share string) bool {
 	all, its := q.holds(share)
-	return all >= queueSize || share != "" && its >= queueSize/networkShare
+	return all >= queueSize || share != "" && its >= queueSize/limit.NetworkShare
 }

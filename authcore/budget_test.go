@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 )
 
 // from is a browser at an address.
@@ -17,16 +19,16 @@ func (h *house) from(addr string) *tab {
 	return b
 }
 
-func someone(format string, i int) authcore.Address {
+func someone(format string, i int) address.Address {
 	return mustAddress(fmt.Sprintf(format+"@example.com", i))
 }
 
 // globalOf sets the limit on all mails, and widens the others.
 func (h *house) globalOf(n int) {
 	h.service.Close()
-	wide := []authcore.Rate{{Count: 100_000, Per: time.Minute}}
+	wide := []limit.Rate{{Count: 100_000, Per: time.Minute}}
 	h.config.Limits.PerClient, h.config.Limits.PerRecipient = wide, wide
-	h.config.Limits.Global = []authcore.Rate{{Count: n, Per: time.Minute}}
+	h.config.Limits.Global = []limit.Rate{{Count: n, Per: time.Minute}}
 	h.service = h.core.Use(h.config)
 }
 
@@ -88,7 +90,7 @@ func TestGlobalTellsNothing(t *testing.T) {
 	run(t, func(t *testing.T, h *house) {
 		h.globalOf(2)
 		for i := range 6 {
-			for _, who := range []authcore.Address{someone("real%d", i), mustAddress(fmt.Sprintf("real%d@evil.test", i))} {
+			for _, who := range []address.Address{someone("real%d", i), mustAddress(fmt.Sprintf("real%d@evil.test", i))} {
 				b := h.from(fmt.Sprintf("10.0.%d.1", i))
 				want(t, b.begin(who).Verdict, authcore.Accepted)
 				time.Sleep(time.Second)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // cacheSize is how many sessions are held in memory, about 1.5 KiB each.
@@ -151,7 +153,7 @@ func (c *cache) flush(ctx context.Context, core *Core) {
 }
 
 func (c *Core) writeUses(ctx context.Context, batch []use) error {
-	return c.store.Update(ctx, func(tx Tx) error {
+	return c.store.Update(ctx, func(tx store.Tx) error {
 		for i := range batch {
 			if err := batch[i].write(tx); err != nil {
 				return err
@@ -161,15 +163,15 @@ func (c *Core) writeUses(ctx context.Context, batch []use) error {
 	})
 }
 
-func (u *use) write(tx Tx) error {
-	records, err := tx.Get(keySession + u.sid)
+func (u *use) write(tx store.Tx) error {
+	records, err := tx.Get(store.KeySession + u.sid)
 	if err != nil {
 		return err
 	}
 	u.before = recordDigest(records[0])
 	u.after = u.before
 	r := &sessionRecord{}
-	if ok, err := decode(keySession+u.sid, records[0], r); !ok || r.ID != u.sid || !r.EndedAt.IsZero() || !u.at.After(r.LastSeen) {
+	if ok, err := store.Decode(store.KeySession+u.sid, records[0], r); !ok || r.ID != u.sid || !r.EndedAt.IsZero() || !u.at.After(r.LastSeen) {
 		return err
 	}
 	r.LastSeen = u.at
@@ -179,7 +181,7 @@ func (u *use) write(tx Tx) error {
 	if err := r.save(tx); err != nil {
 		return err
 	}
-	if records, err = tx.Get(keySession + u.sid); err == nil {
+	if records, err = tx.Get(store.KeySession + u.sid); err == nil {
 		u.after = recordDigest(records[0])
 	}
 	return err

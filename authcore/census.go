@@ -4,6 +4,9 @@ import (
 	"context"
 	"sync/atomic"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // census knows about how many sessions and people there are. Counting them all
@@ -42,8 +45,8 @@ type censusRecord struct {
 // good enough.
 func (c *Core) recall(ctx context.Context) (rest time.Duration) {
 	var r censusRecord
-	err := c.store.View(ctx, func(tx Tx) error {
-		_, err := load(tx, keyCensus, &r)
+	err := c.store.View(ctx, func(tx store.Tx) error {
+		_, err := store.Load(tx, store.KeyCensus, &r)
 		return err
 	})
 	if rest = r.Taken.Add(censusTrusted).Sub(c.now()); err != nil || rest <= 0 || rest > censusTrusted {
@@ -61,7 +64,7 @@ func (c *census) keep(ctx context.Context, core *Core) {
 		return
 	}
 	r := censusRecord{c.sessions.Load(), c.people.Load(), time.UnixMilli(c.taken.Load())}
-	err := core.store.Update(ctx, func(tx Tx) error { return save(tx, keyCensus, r, time.Time{}) })
+	err := core.store.Update(ctx, func(tx store.Tx) error { return store.Save(tx, store.KeyCensus, r, time.Time{}) })
 	if err != nil {
 		core.log.Warn("the number of sessions can't be kept; they are counted anew after the next start", "error", err)
 	}
@@ -88,9 +91,9 @@ func (c *Core) takeCensus(ctx context.Context) {
 
 // count counts, resting rest times as long as it looks.
 func (c *Core) count(ctx context.Context, rest int64) error {
-	sessions, err := c.countEach(ctx, rest, keySession, func(tx Tx, item Item) bool {
+	sessions, err := c.countEach(ctx, rest, store.KeySession, func(tx store.Tx, item store.Item) bool {
 		r := &sessionRecord{}
-		if _, err := decode(item.Key, item.Value, r); err != nil {
+		if _, err := store.Decode(item.Key, item.Value, r); err != nil {
 			return false
 		}
 		stands, err := c.judge(tx, r)
@@ -99,7 +102,7 @@ func (c *Core) count(ctx context.Context, rest int64) error {
 	if err != nil {
 		return err
 	}
-	people, err := c.countEach(ctx, rest, keyAddress, func(Tx, Item) bool { return true })
+	people, err := c.countEach(ctx, rest, store.KeyAddress, func(store.Tx, store.Item) bool { return true })
 	if err != nil {
 		return err
 	}
@@ -109,12 +112,12 @@ func (c *Core) count(ctx context.Context, rest int64) error {
 	return nil
 }
 
-func (c *Core) countEach(ctx context.Context, rest int64, prefix string, counts func(Tx, Item) bool) (n int64, err error) {
+func (c *Core) countEach(ctx context.Context, rest int64, prefix string, counts func(store.Tx, store.Item) bool) (n int64, err error) {
 	for after := ""; ; {
-		var items []Item
+		var items []store.Item
 		var page int64
 		began := time.Now()
-		err := c.store.View(ctx, func(tx Tx) (err error) {
+		err := c.store.View(ctx, func(tx store.Tx) (err error) {
 			items, err = tx.Scan(prefix, after, censusPage)
 			page = 0
 			for _, item := range items {
@@ -148,11 +151,11 @@ type Status struct {
 	CountedAt   time.Time // when they were counted last; zero: not yet
 	Streams     int       // answers under way that are watched
 	MailWaiting int
-	MailDown    bool           // new sign-ins are refused
-	MailDelayed bool           // no sender is fit; pages say that mail is delayed
-	Senders     []SenderStatus // of mail
-	Texts       []SenderStatus // of text messages
-	Keys        []KeyStatus    // the oldest first
+	MailDown    bool             // new sign-ins are refused
+	MailDelayed bool             // no sender is fit; pages say that mail is delayed
+	Senders     []SenderStatus   // of mail
+	Texts       []SenderStatus   // of text messages
+	Keys        []keyring.Status // the oldest first
 }
 
 // SenderStatus is how a way to send has fared in this process.
@@ -163,14 +166,6 @@ type SenderStatus struct {
 	SentAt time.Time // when it last took a mail; zero: never
 	Failed time.Time // when it last refused or failed; zero: never
 	Reason string    // of that
-}
-
-// KeyStatus is one key that cookies and assertions are signed with.
-type KeyStatus struct {
-	ID      string
-	Alg     string
-	Created time.Time
-	Signs   bool // in use; the others only verify, or are announced
 }
 
 // Status reports on the instance. It reads memory alone.
@@ -192,21 +187,8 @@ func (c *Core) Status() Status {
 			out.Texts = append(out.Texts, c.queue.health.of(sender.Name()))
 		}
 	}
-	for _, ring := range []*keyring{c.keys, c.rsaKeys} {
-		out.Keys = append(out.Keys, ring.status()...)
-	}
-	return out
-}
-
-func (k *keyring) status() []KeyStatus {
-	keys := *k.keys.Load()
-	if len(keys) == 0 {
-		return nil
-	}
-	var out []KeyStatus
-	signing := k.signingKey()
-	for _, key := range keys {
-		out = append(out, KeyStatus{ID: key.id, Alg: string(key.alg), Created: key.created, Signs: key == signing})
+	for _, ring := range []*keyring.Ring{c.keys, c.rsaKeys} {
+		out.Keys = append(out.Keys, ring.Status()...)
 	}
 	return out
 }

@@ -5,22 +5,27 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // challenge is one code and link sent to one address for one browser.
 type challenge struct {
-	ID       string    `json:"id"`
-	Secret   string    `json:"secret"` // id of the secret that code and link come from
-	Address  Address   `json:"address"`
-	Browser  string    `json:"browser"` // hash of the flow cookie
-	Origin   Origin    `json:"origin"`
-	Language string    `json:"language,omitempty"`
-	AskedAt  time.Time `json:"asked_at"`
-	Expires  time.Time `json:"expires"` // of code and link
-	Digits   int       `json:"digits"`
-	Tries    int       `json:"tries"`           // wrong answers it still bears
-	Known    bool      `json:"known,omitempty"` // the browser had proved the address
-	LinkOnly bool      `json:"link_only,omitempty"`
+	ID       string          `json:"id"`
+	Secret   string          `json:"secret"` // id of the secret that code and link come from
+	Address  address.Address `json:"address"`
+	Browser  string          `json:"browser"` // hash of the flow cookie
+	Origin   origin.Origin   `json:"origin"`
+	Language string          `json:"language,omitempty"`
+	AskedAt  time.Time       `json:"asked_at"`
+	Expires  time.Time       `json:"expires"` // of code and link
+	Digits   int             `json:"digits"`
+	Tries    int             `json:"tries"`           // wrong answers it still bears
+	Known    bool            `json:"known,omitempty"` // the browser had proved the address
+	LinkOnly bool            `json:"link_only,omitempty"`
 	// Decoy: for an address that may not sign in. Nothing is sent, no answer is
 	// right, and everything else is as for any other.
 	Decoy   bool      `json:"decoy,omitempty"`
@@ -44,7 +49,7 @@ func (c *challenge) state(now time.Time) Verdict {
 		return Used
 	case c.Locked:
 		return Locked
-	case !now.Before(c.Expires) || now.Before(c.AskedAt.Add(-clockSkew)):
+	case !now.Before(c.Expires) || now.Before(c.AskedAt.Add(-keyring.ClockSkew)):
 		return Expired // a clock set back must not revive anything
 	case c.LinkOnly:
 		return CodesOff
@@ -58,14 +63,14 @@ func (c *challenge) live(now time.Time) bool {
 	return v == Accepted || v == CodesOff
 }
 
-func (c *challenge) save(tx Tx) error {
-	return save(tx, keyChallenge+c.ID, c, c.Kept)
+func (c *challenge) save(tx store.Tx) error {
+	return store.Save(tx, store.KeyChallenge+c.ID, c, c.Kept)
 }
 
 // loadChallenge reads a challenge, nil if it is gone.
-func loadChallenge(tx Tx, id string) (*challenge, error) {
+func loadChallenge(tx store.Tx, id string) (*challenge, error) {
 	c := &challenge{}
-	ok, err := load(tx, keyChallenge+id, c)
+	ok, err := store.Load(tx, store.KeyChallenge+id, c)
 	if err != nil || !ok || c.ID != id {
 		return nil, err
 	}
@@ -81,11 +86,11 @@ type browserFlows struct {
 // flowRecord is one of them: a tab, as it were. Several may wait for the same
 // challenge and go to different places after it.
 type flowRecord struct {
-	ID        string   `json:"id"`
-	Challenge string   `json:"challenge"`
-	ReturnTo  ReturnTo `json:"return_to"`
-	Language  string   `json:"language,omitempty"`
-	Public    bool     `json:"public,omitempty"`
+	ID        string          `json:"id"`
+	Challenge string          `json:"challenge"`
+	ReturnTo  origin.ReturnTo `json:"return_to"`
+	Language  string          `json:"language,omitempty"`
+	Public    bool            `json:"public,omitempty"`
 }
 
 // maxFlows bounds what one browser can make the store keep.
@@ -117,19 +122,19 @@ func (b *browserFlows) renew(old, id string) {
 	}
 }
 
-func (b *browserFlows) save(tx Tx, now time.Time) error {
-	return save(tx, keyFlow+b.Browser, b, now.Add(FlowLifetime))
+func (b *browserFlows) save(tx store.Tx, now time.Time) error {
+	return store.Save(tx, store.KeyFlow+b.Browser, b, now.Add(FlowLifetime))
 }
 
 // loadFlows reads the sign-ins under way of the browser that holds cookie. For
 // a browser without any it returns an empty one, ready to be added to.
-func loadFlows(tx Tx, cookie string) (*browserFlows, error) {
+func loadFlows(tx store.Tx, cookie string) (*browserFlows, error) {
 	b := &browserFlows{}
 	if cookie == "" {
 		return b, nil
 	}
-	hash := hashToken(cookie)
-	ok, err := load(tx, keyFlow+hash, b)
+	hash := keyring.Hash(cookie)
+	ok, err := store.Load(tx, store.KeyFlow+hash, b)
 	if err != nil {
 		return nil, err
 	}
@@ -148,13 +153,13 @@ type device struct {
 // maxProved bounds how many addresses one browser is remembered for.
 const maxProved = 16
 
-func loadDevice(tx Tx, cookie string) (*device, error) {
+func loadDevice(tx store.Tx, cookie string) (*device, error) {
 	d := &device{}
 	if cookie == "" {
 		return d, nil
 	}
-	hash := hashToken(cookie)
-	ok, err := load(tx, keyDevice+hash, d)
+	hash := keyring.Hash(cookie)
+	ok, err := store.Load(tx, store.KeyDevice+hash, d)
 	if err != nil {
 		return nil, err
 	}
@@ -164,16 +169,16 @@ func loadDevice(tx Tx, cookie string) (*device, error) {
 	return d, nil
 }
 
-func (d *device) knows(a Address) bool {
-	_, ok := d.Proved[hashToken(a.String())]
+func (d *device) knows(a address.Address) bool {
+	_, ok := d.Proved[keyring.Hash(a.String())]
 	return ok
 }
 
-func (d *device) prove(tx Tx, a Address, now time.Time) error {
+func (d *device) prove(tx store.Tx, a address.Address, now time.Time) error {
 	if d.Proved == nil {
 		d.Proved = map[string]int64{}
 	}
-	d.Proved[hashToken(a.String())] = now.Unix()
+	d.Proved[keyring.Hash(a.String())] = now.Unix()
 	for len(d.Proved) > maxProved {
 		oldest := ""
 		for h, t := range d.Proved {
@@ -183,7 +188,7 @@ func (d *device) prove(tx Tx, a Address, now time.Time) error {
 		}
 		delete(d.Proved, oldest)
 	}
-	return save(tx, keyDevice+d.Hash, d, now.Add(DeviceLifetime))
+	return store.Save(tx, store.KeyDevice+d.Hash, d, now.Add(DeviceLifetime))
 }
 
 // coarseNetwork is what a mail may say of where a code was asked for; nothing
@@ -211,4 +216,12 @@ func shortAgent(agent string) string {
 		return r
 	}, agent[:min(len(agent), 512)])
 	return clean
+}
+
+// codeOf derives the code of c from the secret that c names.
+func (c *challenge) codeOf(s keyring.Secret) string {
+	if c.API != nil && c.API.Hex {
+		return s.APIHexCode(c.ID, c.Digits)
+	}
+	return s.CodeFor(c.ID, c.Digits)
 }

@@ -4,6 +4,9 @@ import (
 	"context"
 	"hash/maphash"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 const (
@@ -23,7 +26,7 @@ const (
 //
 // It is the hot path: for a session in the cache it takes no store call, no
 // signature and no allocation.
-func (s *Service) Check(ctx context.Context, token string, at Origin) (*Session, error) {
+func (s *Service) Check(ctx context.Context, token string, at origin.Origin) (*Session, error) {
 	session, err := s.find(ctx, token, at)
 	if session != nil {
 		s.Used(session)
@@ -33,7 +36,7 @@ func (s *Service) Check(ctx context.Context, token string, at Origin) (*Session,
 
 // CheckAll is Check for a request with several session cookies: exactly one
 // that is live counts, since of two nobody knows whose the request is.
-func (s *Service) CheckAll(ctx context.Context, tokens []string, at Origin) (*Session, error) {
+func (s *Service) CheckAll(ctx context.Context, tokens []string, at origin.Origin) (*Session, error) {
 	session, err := s.Find(ctx, tokens, at)
 	if session != nil {
 		s.Used(session)
@@ -44,7 +47,7 @@ func (s *Service) CheckAll(ctx context.Context, tokens []string, at Origin) (*Se
 // Find is CheckAll without counting as a use: a site whose own limits are
 // stricter looks at Session.LastSeen first, and calls Used if the session is
 // within them.
-func (s *Service) Find(ctx context.Context, tokens []string, at Origin) (*Session, error) {
+func (s *Service) Find(ctx context.Context, tokens []string, at origin.Origin) (*Session, error) {
 	if len(tokens) == 1 {
 		return s.find(ctx, tokens[0], at)
 	}
@@ -68,7 +71,7 @@ func (s *Service) Find(ctx context.Context, tokens []string, at Origin) (*Sessio
 // Used notes a use of session.
 func (s *Service) Used(session *Session) { session.live.touch(s.core.now()) }
 
-func (s *Service) find(ctx context.Context, token string, at Origin) (*Session, error) {
+func (s *Service) find(ctx context.Context, token string, at origin.Origin) (*Session, error) {
 	c, now := s.core, s.core.now()
 	live := c.cache.get(token)
 	if live == nil {
@@ -102,9 +105,9 @@ func (l *liveSession) age(now time.Time) time.Duration {
 }
 
 // admit applies what can be told without the store.
-func (s *Service) admit(live *liveSession, at Origin, now time.Time) *Session {
+func (s *Service) admit(live *liveSession, at origin.Origin, now time.Time) *Session {
 	session := live.snapshot.Load()
-	if session.Machine != nil || !s.isLive(session, now) || !at.hasAudience(session.Audience, s.cfg.Domain) {
+	if session.Machine != nil || !s.isLive(session, now) || !at.HasAudience(session.Audience, s.cfg.Domain) {
 		return nil
 	}
 	return session
@@ -139,14 +142,14 @@ func (c *Core) readToken(ctx context.Context, token string) (*liveSession, error
 // readSession reads a session and its person; both nil if either is gone or the
 // session has ended. One that hangs on another is shown as that one has it.
 func (c *Core) readSession(ctx context.Context, sid string) (r *sessionRecord, p *person, err error) {
-	err = c.store.View(ctx, func(tx Tx) error {
+	err = c.store.View(ctx, func(tx store.Tx) error {
 		r, p, err = c.loadWithPerson(tx, sid)
 		return err
 	})
 	return r, p, err
 }
 
-func (c *Core) loadWithPerson(tx Tx, sid string) (r *sessionRecord, p *person, err error) {
+func (c *Core) loadWithPerson(tx store.Tx, sid string) (r *sessionRecord, p *person, err error) {
 	if r, err = loadSession(tx, sid); err != nil {
 		return nil, nil, err
 	}
@@ -171,7 +174,7 @@ func (c *Core) reread(ctx context.Context, live *liveSession, now time.Time) err
 	var p *person
 	var read recordDigests
 	same := false
-	err := c.store.View(ctx, func(tx Tx) (err error) {
+	err := c.store.View(ctx, func(tx store.Tx) (err error) {
 		if old.Parent == "" { // else its own record does not tell all
 			if read, err = digestsOf(tx, old); err != nil {
 				return err
@@ -221,8 +224,8 @@ func (l *liveSession) digests() recordDigests {
 	return recordDigests{l.record.Load(), l.person.Load()}
 }
 
-func digestsOf(tx Tx, s *Session) (d recordDigests, err error) {
-	records, err := tx.Get(keySession+s.ID, keyPerson+s.Subject)
+func digestsOf(tx store.Tx, s *Session) (d recordDigests, err error) {
+	records, err := tx.Get(store.KeySession+s.ID, store.KeyPerson+s.Subject)
 	if err == nil {
 		d = recordDigests{recordDigest(records[0]), recordDigest(records[1])}
 	}

@@ -3,6 +3,9 @@ package authcore
 import (
 	"fmt"
 	"strings"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // compose rebuilds a mail about a challenge.
@@ -10,7 +13,7 @@ func (s *Service) compose(c *challenge, kind LetterKind) (Message, error) {
 	letter := Letter{
 		Kind: kind, To: c.Address, Site: c.Origin, Language: c.Language,
 		AskedAt: c.AskedAt, Agent: c.Agent, Network: c.Network,
-		Thread: strings.ToLower(randomToken(12)),
+		Thread: strings.ToLower(keyring.RandomToken(12)),
 	}
 	if kind == LetterNewDevice {
 		at := c.Origin
@@ -20,7 +23,7 @@ func (s *Service) compose(c *challenge, kind LetterKind) (Message, error) {
 		letter.Link = at.String() + "/_gatehouse/account"
 		return s.cfg.Composer.Compose(letter)
 	}
-	secret, ok := s.core.secrets.find(c.Secret)
+	secret, ok := s.core.secrets.Find(c.Secret)
 	if !ok {
 		return Message{}, fmt.Errorf("challenge made with secret %s, which is not configured any more", c.Secret)
 	}
@@ -28,10 +31,10 @@ func (s *Service) compose(c *challenge, kind LetterKind) (Message, error) {
 		return s.composeAPI(c, secret)
 	}
 	letter.Lifetime = c.Expires.Sub(c.AskedAt)
-	letter.Link = c.Origin.String() + "/_gatehouse/link/" + secret.linkFor(c.ID)
-	letter.NotMe = c.Origin.String() + "/_gatehouse/not-me/" + secret.notMeFor(c.Address, c.AskedAt)
+	letter.Link = c.Origin.String() + "/_gatehouse/link/" + secret.LinkFor(c.ID)
+	letter.NotMe = c.Origin.String() + "/_gatehouse/not-me/" + secret.NotMeFor(c.Address, c.AskedAt)
 	if !c.LinkOnly {
-		letter.Code = secret.codeFor(c.ID, c.Digits)
+		letter.Code = secret.CodeFor(c.ID, c.Digits)
 	}
 	message, err := s.cfg.Composer.Compose(letter)
 	message.Code, message.Link = letter.Code, letter.Link
@@ -43,9 +46,9 @@ func noticeKey(c *challenge) string { return mailKey(c) + "-notice" }
 
 // putNotice stores the mail that tells a person of a sign-in in a browser that
 // was not seen before. Like every mail it holds no secret and no address.
-func (q *queue) putNotice(tx Tx, c *challenge) error {
+func (q *queue) putNotice(tx store.Tx, c *challenge) error {
 	r := mailRecord{Challenge: c.ID, Queued: q.core.now(), Kind: LetterNewDevice}
-	return save(tx, noticeKey(c), r, c.Kept)
+	return store.Save(tx, noticeKey(c), r, c.Kept)
 }
 
 // addNotice has the notice sent, once it is committed.

@@ -4,25 +4,29 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // addContact gives p an address or a number that is nobody else's. One that p
 // has stays as it is.
-func (p *person) addContact(tx Tx, list *[]Contact, value string, now time.Time) (*person, error) {
+func (p *person) addContact(tx store.Tx, list *[]Contact, value string, now time.Time) (*person, error) {
 	if slices.ContainsFunc(*list, func(c Contact) bool { return c.Value == value }) {
 		return nil, nil
 	}
 	if other, err := p.claim(tx, indexValue, value); err != nil || other != nil {
 		return other, err
 	}
-	c := Contact{ID: NewID(now), Value: value, Created: now, Updated: now}
+	c := Contact{ID: keyring.NewID(now), Value: value, Created: now, Updated: now}
 	*list = append(*list, c)
 	return p.claim(tx, indexContact, c.ID)
 }
 
 // replaceAddress puts a in the place of p's own address. One that p has already
 // stays what it is.
-func (p *person) replaceAddress(tx Tx, a Address, now time.Time) (*person, error) {
+func (p *person) replaceAddress(tx store.Tx, a address.Address, now time.Time) (*person, error) {
 	f, own := p.Profile, p.Address
 	if a == own {
 		return nil, nil
@@ -59,7 +63,7 @@ func (s *Service) RemoveContact(ctx context.Context, realm Realm, contact string
 	v := Unknown
 	var p *person
 	var gone Contact
-	err := s.core.store.Update(ctx, func(tx Tx) (err error) {
+	err := s.core.store.Update(ctx, func(tx store.Tx) (err error) {
 		v = Unknown
 		p, err = Whom{Contact: contact}.find(tx, realm)
 		if err != nil || p == nil {
@@ -84,15 +88,15 @@ func (s *Service) RemoveContact(ctx context.Context, realm Realm, contact string
 	return out, v, err
 }
 
-func (p *person) dropContact(tx Tx, c Contact) {
+func (p *person) dropContact(tx store.Tx, c Contact) {
 	tx.Delete(realmKey(p.Realm, indexValue, c.Value))
 	tx.Delete(realmKey(p.Realm, indexContact, c.ID))
 }
 
 // endUnfounded ends the sessions of p that rest on no contact any more, now that
 // gone is not p's, which is what they are reported with.
-func (s *Service) endUnfounded(ctx context.Context, p *person, gone Address) error {
-	_, err := s.core.endWhere(ctx, &person{Subject: p.Subject, Address: gone}, "contact_removed", func(_ Tx, r *sessionRecord) (bool, error) {
+func (s *Service) endUnfounded(ctx context.Context, p *person, gone address.Address) error {
+	_, err := s.core.endWhere(ctx, &person{Subject: p.Subject, Address: gone}, "contact_removed", func(_ store.Tx, r *sessionRecord) (bool, error) {
 		return r.API != nil && !r.restsOn(p), nil
 	})
 	return err

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
 )
 
 var livePeople = authcore.Realm{App: "shop"}
@@ -38,7 +39,7 @@ func TestSessionEndsWithItsContact(t *testing.T) {
 		h, app := newAppHouse(t)
 		defer h.close()
 		second := mustAddress("second@example.com")
-		p := h.person(app, authcore.Draft{Emails: []authcore.Address{alice, second}})
+		p := h.person(app, authcore.Draft{Emails: []address.Address{alice, second}})
 		asked := h.ask(linkFor(second))
 		proved := h.prove(authcore.Proof{Token: asked.Token, Session: week})
 		want(t, proved.Verdict, authcore.Accepted)

@@ -11,6 +11,10 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/limit"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // format is the version of the records in the store.
@@ -20,13 +24,13 @@ const format = 1
 // cache of sessions, the open streams and the mail queue. One process has one
 // Core for a store. It is safe for concurrent use.
 type Core struct {
-	store   Store
-	secrets Secrets
+	store   store.Store
+	secrets keyring.Secrets
 	now     func() time.Time
 	log     *slog.Logger
 
-	keys    *keyring // EdDSA: cookies and assertions
-	rsaKeys *keyring // RS256, for clients that know nothing newer
+	keys    *keyring.Ring // EdDSA: cookies and assertions
+	rsaKeys *keyring.Ring // RS256, for clients that know nothing newer
 	cache   *cache
 	streams *streams
 	queue   *queue
@@ -38,7 +42,7 @@ type Core struct {
 	turnedAway turnedAway
 	revokedAt  atomic.Int64 // unix nanoseconds; sessions from before don't count
 
-	meter   *meter
+	meter   *limit.Meter
 	keyUses keyUses
 
 	mu       sync.Mutex
@@ -57,24 +61,20 @@ type Options struct {
 
 // IsNew tells whether nothing was ever written to store, so that a secret may
 // be made for it.
-func IsNew(ctx context.Context, store Store) (bool, error) {
-	var found []Item
-	err := store.View(ctx, func(tx Tx) (err error) {
+func IsNew(ctx context.Context, engine store.Store) (bool, error) {
+	var found []store.Item
+	err := engine.View(ctx, func(tx store.Tx) (err error) {
 		found, err = tx.Scan("", "", 1)
 		return err
 	})
 	return err == nil && len(found) == 0, err
 }
 
-// ErrWrongSecret: the store was written with a secret that is not among those
-// given. Starting all the same would refuse every session and spoil the keys.
-var ErrWrongSecret = errors.New("the store was written with another secret")
-
 // Open takes store into use with secrets. It makes the signing key of a new
 // store, wraps keys anew after the secret changed, and starts the work that
 // goes on beside requests; Close ends it. The store stays the caller's to
 // close, after Close.
-func Open(ctx context.Context, store Store, secrets Secrets, o Options) (*Core, error) {
+func Open(ctx context.Context, store store.Store, secrets keyring.Secrets, o Options) (*Core, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -85,9 +85,10 @@ func Open(ctx context.Context, store Store, secrets Secrets, o Options) (*Core, 
 	c.cache = newCache(cacheSize)
 	c.streams = newStreams()
 	c.queue = newQueue(c)
-	c.keys = &keyring{core: c, alg: jose.EdDSA, max: maxTokenBytes}
-	c.rsaKeys = &keyring{core: c, alg: jose.RS256, max: maxJWTBytes}
-	c.meter = newMeter()
+	ring := keyring.Config{Store: store, Secrets: secrets, Now: o.Now, Rotated: func() { c.observe(Event{Name: EventKeys, Reason: "scheduled"}) }}
+	c.keys = keyring.New(ring, jose.EdDSA, maxTokenBytes)
+	c.rsaKeys = keyring.New(ring, jose.RS256, maxJWTBytes)
+	c.meter = limit.NewMeter()
 	// Behind a burst of mails there is much to skip: it is read beside the rest.
 	queued := make(chan error, 1)
 	go func() { queued <- c.queue.load(ctx) }()
@@ -100,7 +101,7 @@ func Open(ctx context.Context, store Store, secrets Secrets, o Options) (*Core, 
 	}
 	background, stop := context.WithCancel(context.Background())
 	c.stop = stop
-	for _, work := range []func(context.Context){c.queue.run, c.sweepStreams, c.flushSessions, c.takeCensus, c.keys.run, c.rsaKeys.run} {
+	for _, work := range []func(context.Context){c.queue.run, c.sweepStreams, c.flushSessions, c.takeCensus, c.rotateKeys} {
 		c.done.Go(func() { work(background) })
 	}
 	return c, nil
@@ -111,10 +112,10 @@ func (c *Core) read(ctx context.Context) error {
 	if err := c.claim(ctx); err != nil {
 		return err
 	}
-	if err := c.keys.open(ctx); err != nil {
+	if err := c.keys.Open(ctx); err != nil {
 		return err
 	}
-	if err := c.rsaKeys.read(ctx); err != nil {
+	if err := c.rsaKeys.Read(ctx); err != nil {
 		return err
 	}
 	if err := c.rewrapKept(ctx); err != nil {
@@ -133,15 +134,15 @@ type meta struct {
 func (c *Core) claim(ctx context.Context) error {
 	var m meta
 	var known bool
-	err := c.store.View(ctx, func(tx Tx) (err error) {
-		known, err = load(tx, keyMeta, &m)
+	err := c.store.View(ctx, func(tx store.Tx) (err error) {
+		known, err = store.Load(tx, store.KeyMeta, &m)
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("reading the store: %w", err)
 	}
 	if known && m.Format != format {
-		return fmt.Errorf("the store has format %d, this version of Gatehouse reads format %d: use the version that wrote it, or start with an empty directory", m.Format, format)
+		return fmt.Errorf("the store has format %d, this Gatehouse reads format %d: run the Gatehouse that wrote it and \"gatehouse export\", then \"gatehouse import\" into an empty directory with this one", m.Format, format)
 	}
 	if !known {
 		if isNew, err := IsNew(ctx, c.store); err != nil || !isNew {
@@ -149,12 +150,12 @@ func (c *Core) claim(ctx context.Context) error {
 		}
 	}
 	if known {
-		if _, ok := c.secrets.find(m.Secret); !ok {
-			return ErrWrongSecret
+		if _, ok := c.secrets.Find(m.Secret); !ok {
+			return keyring.ErrWrongSecret
 		}
 	}
-	return c.store.Update(ctx, func(tx Tx) error {
-		return save(tx, keyMeta, meta{format, c.secrets.Current.id}, time.Time{})
+	return c.store.Update(ctx, func(tx store.Tx) error {
+		return store.Save(tx, store.KeyMeta, meta{format, c.secrets.Current.ID()}, time.Time{})
 	})
 }
 
@@ -200,6 +201,20 @@ func (c *Core) observe(e Event) {
 	if s := c.current.Load(); s != nil {
 		s.observe(e)
 	}
+}
+
+// rotateKeys looks once an hour whether it is time for new signing keys.
+func (c *Core) rotateKeys(ctx context.Context) {
+	every(ctx, time.Hour, func() {
+		for _, ring := range []*keyring.Ring{c.keys, c.rsaKeys} {
+			if ring.IsEmpty() {
+				continue // nobody has asked for one yet
+			}
+			if err := ring.RotateIfDue(ctx); err != nil && ctx.Err() == nil {
+				c.log.Error("rotating the signing keys failed; the old ones stay in use and it is tried again in an hour", "error", err)
+			}
+		}
+	})
 }
 
 // every calls do each time d has passed, until ctx ends.

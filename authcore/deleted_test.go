@@ -9,13 +9,16 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/limit"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // Nothing of a deleted account's attempts is left: stored ones, more than fit a
 // page, those that were refused in memory, and steps that were not yet written.
 func TestAttemptsOfADeletedAccount(t *testing.T) {
 	run(t, func(t *testing.T, h *house) {
-		wide := []authcore.Rate{{Count: 1000, Per: time.Hour}}
+		wide := []limit.Rate{{Count: 1000, Per: time.Hour}}
 		h.config.Limits.PerRecipient, h.config.Limits.PerClient, h.config.Limits.Global = wide, wide, wide
 		h.reopen()
 		sub := h.browser().signIn(alice).Session.Subject
@@ -26,12 +29,12 @@ func TestAttemptsOfADeletedAccount(t *testing.T) {
 		}
 		_, err := h.service.Link(t.Context(), h.browser().Browser, tokenOf(h.sender.last(t)))
 		want(t, err, nil)
-		h.config.Limits.PerClient = []authcore.Rate{{Count: 1, Per: time.Hour}}
+		h.config.Limits.PerClient = []limit.Rate{{Count: 1, Per: time.Hour}}
 		h.reload()
 		for range 3 { // turned away
 			h.browser().begin(alice)
 		}
-		attempts := func(a authcore.Address) []authcore.Attempt {
+		attempts := func(a address.Address) []authcore.Attempt {
 			all, err := h.core.Attempts(t.Context(), a, time.Time{}, 1000)
 			want(t, err, nil)
 			return all
@@ -53,11 +56,11 @@ func TestAttemptsOfADeletedAccount(t *testing.T) {
 
 // failsAt is a store whose n-th Update from now fails.
 type failsAt struct {
-	authcore.Store
+	store.Store
 	n atomic.Int64
 }
 
-func (f *failsAt) Update(ctx context.Context, fn func(authcore.Tx) error) error {
+func (f *failsAt) Update(ctx context.Context, fn func(store.Tx) error) error {
 	if f.n.Add(-1) == 0 {
 		return errors.New("no room")
 	}

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // errLater: the mail could not be handed over now and stays in the queue.
@@ -70,7 +72,7 @@ func (q *queue) challenge(ctx context.Context, m *mail) (c *challenge, err error
 	if c != nil && q.core.now().Before(m.queued.Add(freshMail)) {
 		return c, nil
 	}
-	err = q.core.store.View(ctx, func(tx Tx) (err error) {
+	err = q.core.store.View(ctx, func(tx store.Tx) (err error) {
 		c, err = loadOpen(tx, m.challenge, q.core.now())
 		return err
 	})

@@ -3,14 +3,17 @@ package authcore
 import (
 	"context"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // ending is one session that was ended in a transaction.
 type ending struct {
 	sid       string
 	subject   string
-	challenge string  // that it came from
-	address   Address // whose it was; zero for somebody who is gone
+	challenge string          // that it came from
+	address   address.Address // whose it was; zero for somebody who is gone
 	reason    string
 	next      *Session // the same person's session in its place, nil for none
 	parent    bool     // other sessions hang on it
@@ -18,7 +21,7 @@ type ending struct {
 }
 
 // endSession marks a session as ended. It returns nil for one that was.
-func (c *Core) endSession(tx Tx, sid, reason string, next *Session) (*ending, error) {
+func (c *Core) endSession(tx store.Tx, sid, reason string, next *Session) (*ending, error) {
 	r, err := loadSession(tx, sid)
 	if err != nil || r == nil || !r.EndedAt.IsZero() {
 		return nil, err
@@ -56,7 +59,7 @@ func (c *Core) EndOwn(ctx context.Context, sub, sid, reason string) (bool, error
 }
 
 func (c *Core) endIf(ctx context.Context, sid, reason string, may func(sub string) bool) (bool, error) {
-	return c.endOne(ctx, sid, reason, func(tx Tx, r *sessionRecord) (string, error) {
+	return c.endOne(ctx, sid, reason, func(tx store.Tx, r *sessionRecord) (string, error) {
 		if !may(r.Subject) {
 			return "", nil
 		}
@@ -83,26 +86,26 @@ func (c *Core) EndOthers(ctx context.Context, sub, keep, reason string) (int, er
 // by page. What would still become one dies first: a link that was followed, and
 // whose session nobody has fetched.
 func (c *Core) endAll(ctx context.Context, p *person, reason, keep string) (int, error) {
-	err := c.store.Update(ctx, func(tx Tx) error {
+	err := c.store.Update(ctx, func(tx store.Tx) error {
 		known, err := loadPerson(tx, p.Subject)
 		if err != nil || known == nil {
 			return err
 		}
 		known.Ended = c.now()
-		return save(tx, keyPerson+known.Subject, known, time.Time{})
+		return store.Save(tx, store.KeyPerson+known.Subject, known, time.Time{})
 	})
 	if err != nil {
 		return 0, err
 	}
-	return c.endWhere(ctx, p, reason, func(tx Tx, r *sessionRecord) (bool, error) { return c.isBeside(tx, r, keep) })
+	return c.endWhere(ctx, p, reason, func(tx store.Tx, r *sessionRecord) (bool, error) { return c.isBeside(tx, r, keep) })
 }
 
 // endWhere ends the sessions of p that which says.
-func (c *Core) endWhere(ctx context.Context, p *person, reason string, which func(Tx, *sessionRecord) (bool, error)) (int, error) {
-	prefix := keyPersonSession + p.Subject + "/"
+func (c *Core) endWhere(ctx context.Context, p *person, reason string, which func(store.Tx, *sessionRecord) (bool, error)) (int, error) {
+	prefix := store.KeyPersonSession + p.Subject + "/"
 	for after, count := "", 0; ; {
-		var page []Item
-		err := c.store.View(ctx, func(tx Tx) (err error) {
+		var page []store.Item
+		err := c.store.View(ctx, func(tx store.Tx) (err error) {
 			page, err = tx.Scan(prefix, after, flushBatch)
 			return err
 		})
@@ -129,8 +132,8 @@ func (c *Core) endWhere(ctx context.Context, p *person, reason string, which fun
 	}
 }
 
-func (c *Core) endPage(ctx context.Context, page []Item, prefix, reason string, which func(Tx, *sessionRecord) (bool, error)) (endings []ending, err error) {
-	err = c.store.Update(ctx, func(tx Tx) error {
+func (c *Core) endPage(ctx context.Context, page []store.Item, prefix, reason string, which func(store.Tx, *sessionRecord) (bool, error)) (endings []ending, err error) {
+	err = c.store.Update(ctx, func(tx store.Tx) error {
 		endings = nil
 		for _, item := range page {
 			r, err := loadSession(tx, item.Key[len(prefix):])

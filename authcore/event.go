@@ -3,6 +3,9 @@ package authcore
 import (
 	"net/netip"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // Event is one thing that happened, for the audit log and the metrics. It holds
@@ -11,13 +14,13 @@ import (
 type Event struct {
 	Name      string // one of the Event… constants
 	At        time.Time
-	Address   Address
+	Address   address.Address
 	Mark      string // keyed hash of Address
 	Subject   string
 	Session   string    // sid
 	Challenge string    // id of the challenge
 	Expires   time.Time // of code and link, for a challenge
-	Origin    Origin
+	Origin    origin.Origin
 	Client    netip.Addr
 	Method    string     // "code" or "link", for a sign-in
 	Reason    string     // for a refusal or an ending: a stable word

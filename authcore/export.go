@@ -7,6 +7,10 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // The lines of an export, one JSON object each. The first is an exportHead, the
@@ -31,11 +35,11 @@ type exportHead struct {
 }
 
 type exportPerson struct {
-	Type    string    `json:"type"`
-	Subject string    `json:"sub"`
-	Address Address   `json:"email"`
-	Name    string    `json:"name,omitempty"`
-	Created time.Time `json:"created,omitzero"`
+	Type    string          `json:"type"`
+	Subject string          `json:"sub"`
+	Address address.Address `json:"email"`
+	Name    string          `json:"name,omitempty"`
+	Created time.Time       `json:"created,omitzero"`
 }
 
 type exportSession struct {
@@ -45,7 +49,7 @@ type exportSession struct {
 
 type exportKey struct {
 	Type string `json:"type"`
-	keyRecord
+	keyring.KeyRecord
 }
 
 type exportEnd struct {
@@ -102,17 +106,17 @@ func (e *exporter) run(ctx context.Context, keys bool) error {
 	if err := e.w.Encode(exportHead{lineHead, format, e.began.UTC()}); err != nil {
 		return err
 	}
-	if err := e.each(ctx, keyPerson, e.person); err != nil {
+	if err := e.each(ctx, store.KeyPerson, e.person); err != nil {
 		return err
 	}
-	if err := e.each(ctx, keySession, e.session); err != nil {
+	if err := e.each(ctx, store.KeySession, e.session); err != nil {
 		return err
 	}
 	if err := e.organizations(ctx); err != nil {
 		return err
 	}
 	if keys {
-		if err := e.each(ctx, keySigning, e.key); err != nil {
+		if err := e.each(ctx, store.KeySigning, e.key); err != nil {
 			return err
 		}
 	}
@@ -120,10 +124,10 @@ func (e *exporter) run(ctx context.Context, keys bool) error {
 }
 
 // each calls one for every record whose key begins with prefix.
-func (e *exporter) each(ctx context.Context, prefix string, one func(Tx, Item) error) error {
+func (e *exporter) each(ctx context.Context, prefix string, one func(store.Tx, store.Item) error) error {
 	for after := ""; ; {
 		n := 0
-		err := e.core.store.View(ctx, func(tx Tx) error {
+		err := e.core.store.View(ctx, func(tx store.Tx) error {
 			items, err := tx.Scan(prefix, after, exportPage)
 			if err != nil {
 				return err
@@ -143,9 +147,9 @@ func (e *exporter) each(ctx context.Context, prefix string, one func(Tx, Item) e
 	}
 }
 
-func (e *exporter) person(_ Tx, item Item) error {
+func (e *exporter) person(_ store.Tx, item store.Item) error {
 	p := &person{}
-	if _, err := decode(item.Key, item.Value, p); err != nil {
+	if _, err := store.Decode(item.Key, item.Value, p); err != nil {
 		return err
 	}
 	return e.writePerson(p)
@@ -165,7 +169,7 @@ func (e *exporter) writePerson(p *person) error {
 
 // owner returns the person of realm with subject sub, nil for none. Who came
 // after their page was read is written now.
-func (e *exporter) owner(tx Tx, realm Realm, sub string) (*person, error) {
+func (e *exporter) owner(tx store.Tx, realm Realm, sub string) (*person, error) {
 	p, err := loadPersonOf(tx, sub)
 	if err != nil || p == nil || p.Realm != realm {
 		return nil, err
@@ -176,9 +180,9 @@ func (e *exporter) owner(tx Tx, realm Realm, sub string) (*person, error) {
 	return p, err
 }
 
-func (e *exporter) session(tx Tx, item Item) error {
+func (e *exporter) session(tx store.Tx, item store.Item) error {
 	r := &sessionRecord{}
-	if _, err := decode(item.Key, item.Value, r); err != nil || r.Machine != nil {
+	if _, err := store.Decode(item.Key, item.Value, r); err != nil || r.Machine != nil {
 		return err // what a machine holds is known by its hash alone, and stays here
 	}
 	if p, err := e.owner(tx, r.realm(), r.Subject); err != nil || p == nil {
@@ -197,7 +201,7 @@ func (e *exporter) session(tx Tx, item Item) error {
 
 // end says in the record itself that its session has ended with another, or with
 // all others: where it is imported nobody may know.
-func (e *exporter) end(tx Tx, r *sessionRecord) error {
+func (e *exporter) end(tx store.Tx, r *sessionRecord) error {
 	up := *r
 	stands, err := e.core.judge(tx, &up)
 	if err != nil || stands != isEnded || !r.EndedAt.IsZero() {
@@ -210,9 +214,9 @@ func (e *exporter) end(tx Tx, r *sessionRecord) error {
 	return nil
 }
 
-func (e *exporter) key(_ Tx, item Item) error {
-	r := keyRecord{}
-	if _, err := decode(item.Key, item.Value, &r); err != nil {
+func (e *exporter) key(_ store.Tx, item store.Item) error {
+	r := keyring.KeyRecord{}
+	if _, err := store.Decode(item.Key, item.Value, &r); err != nil {
 		return err
 	}
 	e.count.Keys++

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/memstore"
 )
 
@@ -35,14 +37,14 @@ func newAppWorld(t *testing.T) *appWorld {
 	boss := h.signInApp(alice)
 	bobs := mustAddress("bob@example.com")
 	w.bob = h.signInApp(bobs)
-	number, _ := authcore.ParsePhone("+15005550006")
+	number, _ := address.ParsePhone("+15005550006")
 	name, external, plan := "Bob <&>", "crm-1", "pro"
 	_, v, err := h.service.UpdatePerson(ctx, w.live, authcore.Whom{Subject: w.bob.Person.Subject}, authcore.Draft{
 		Name: &name, Names: &authcore.Names{First: "Bob", Last: "Brown"}, External: &external, Plan: &plan,
-		Emails: []authcore.Address{mustAddress("bob@example.net")}, Phones: []authcore.Phone{number}, Metadata: json.RawMessage(`{"a":["bb",1]}`),
+		Emails: []address.Address{mustAddress("bob@example.net")}, Phones: []address.Phone{number}, Metadata: json.RawMessage(`{"a":["bb",1]}`),
 	})
 	w.must(v, err)
-	_, v, err = h.service.CreatePerson(ctx, app, w.test, authcore.Draft{Emails: []authcore.Address{alice}})
+	_, v, err = h.service.CreatePerson(ctx, app, w.test, authcore.Draft{Emails: []address.Address{alice}})
 	w.must(v, err)
 	w.org, v, err = h.service.CreateOrganization(ctx, app, w.live, boss.Person.Subject, "Acme & Sons", "")
 	w.must(v, err)
@@ -117,7 +119,7 @@ func (w *appWorld) lives(t *testing.T, twin *house) {
 	if _, v, _ := twin.service.AppSession(ctx, w.live, authcore.SessionRef{Token: w.over.Token}); v != authcore.Unknown {
 		t.Errorf("an ended session: %v", v)
 	}
-	number, _ := authcore.ParsePhone("+15005550006")
+	number, _ := address.ParsePhone("+15005550006")
 	for _, whom := range []authcore.Whom{{External: "crm-1"}, {Phone: number}, {Email: mustAddress("bob@example.net")}} {
 		p, err := twin.service.Person(ctx, w.live, whom)
 		if err != nil || p == nil || p.Subject != w.bob.Person.Subject || p.Plan != "pro" || p.Names.Last != "Brown" || !p.Emails[0].Verified || p.Emails[1].Verified {
@@ -192,7 +194,7 @@ func TestTokensOfAppsMoveWithTheSecret(t *testing.T) {
 		defer func() { twin.close() }()
 		old := w.secrets.Current
 		twin.close()
-		twin.store, twin.secrets = memstore.New(), authcore.Secrets{Current: secretOf(t, 'z')}
+		twin.store, twin.secrets = memstore.New(), keyring.Secrets{Current: secretOf(t, 'z')}
 		twin.open()
 		good := func() bool {
 			_, v, err := twin.service.AppSession(t.Context(), w.live, authcore.SessionRef{Token: w.bob.Token})
@@ -203,7 +205,7 @@ func TestTokensOfAppsMoveWithTheSecret(t *testing.T) {
 		list, _ := twin.service.AppSessions(t.Context(), w.live, w.bob.Person.Subject)
 		want(t, len(list), 1)
 		twin.close()
-		twin.secrets.Old = []authcore.Secret{old}
+		twin.secrets.Old = []keyring.Secret{old}
 		twin.open()
 		want(t, good(), false)
 		want(t, twin.wholly(text), authcore.Imported{Exported: authcore.Exported{AppSessions: 3}, Unchanged: 13})
@@ -345,7 +347,7 @@ func TestImportOfAppsRespectsWhatIsHere(t *testing.T) {
 		twin := w.twin()
 		defer twin.close()
 		app := twin.service.Apps().Find("shop")
-		here := twin.person(app, authcore.Draft{Emails: []authcore.Address{mustAddress("bob@example.net")}})
+		here := twin.person(app, authcore.Draft{Emails: []address.Address{mustAddress("bob@example.net")}})
 		_, err := twin.core.Import(t.Context(), strings.NewReader(w.export(true)))
 		if err == nil || !strings.Contains(err.Error(), "users "+here.Subject+" --delete") {
 			t.Fatal(err)
@@ -353,7 +355,7 @@ func TestImportOfAppsRespectsWhatIsHere(t *testing.T) {
 		if gone, _, err := twin.service.DeleteHolder(t.Context(), authcore.Holder{Subject: here.Subject, Realm: w.live}, "by_operator"); !gone || err != nil {
 			t.Fatal(gone, err)
 		}
-		eve := twin.person(app, authcore.Draft{Emails: []authcore.Address{mustAddress("eve@example.com")}})
+		eve := twin.person(app, authcore.Draft{Emails: []address.Address{mustAddress("eve@example.com")}})
 		if _, v, _ := twin.service.CreateOrganization(t.Context(), app, w.live, eve.Subject, "Acme", "acme-sons"); v != authcore.Accepted {
 			t.Fatal(v)
 		}

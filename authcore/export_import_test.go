@@ -12,6 +12,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/memstore"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 func (h *house) export(keys bool) string {
@@ -35,7 +36,7 @@ func (h *house) twin() *house {
 func (h *house) contents() map[string]string {
 	h.t.Helper()
 	all := map[string]string{}
-	err := h.store.View(h.t.Context(), func(tx authcore.Tx) error {
+	err := h.store.View(h.t.Context(), func(tx store.Tx) error {
 		items, err := tx.Scan("", "", 1<<20)
 		for _, item := range items {
 			all[item.Key] = string(item.Value)
@@ -218,11 +219,11 @@ var errDisk = errors.New("disk on fire")
 
 // failing is a store whose updates fail from some number on.
 type failing struct {
-	authcore.Store
+	store.Store
 	after int
 }
 
-func (f *failing) Update(ctx context.Context, fn func(authcore.Tx) error) error {
+func (f *failing) Update(ctx context.Context, fn func(store.Tx) error) error {
 	if f.after--; f.after < 0 {
 		return errDisk
 	}

@@ -5,39 +5,40 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // What tests need to see of the inside.
 
-// CodeFor derives a challenge's code, as only the instance itself can.
-func (s Secret) CodeFor(challenge string, digits int) string { return s.codeFor(challenge, digits) }
-
 // SigningKey returns the private key in use and its id.
 func (c *Core) SigningKey() (ed25519.PrivateKey, string) {
-	k := c.keys.signingKey()
-	return k.private.(ed25519.PrivateKey), k.id
+	key, id := c.keys.Private()
+	return key.(ed25519.PrivateKey), id
 }
 
 // PutPerson writes somebody with so many live sessions, as sign-ins would.
-func PutPerson(tx Tx, sub string, sessions int, now time.Time) error {
-	p := &person{Subject: sub, Address: Address{sub + "@example.com"}, Created: now}
-	if err := save(tx, keyPerson+sub, p, time.Time{}); err != nil {
+func PutPerson(tx store.Tx, sub string, sessions int, now time.Time) error {
+	p := &person{Subject: sub, Address: address.AddressOf(sub + "@example.com"), Created: now}
+	if err := store.Save(tx, store.KeyPerson+sub, p, time.Time{}); err != nil {
 		return err
 	}
-	if err := save(tx, keyAddress+p.Address.String(), sub, time.Time{}); err != nil {
+	if err := store.Save(tx, store.KeyAddress+p.Address.String(), sub, time.Time{}); err != nil {
 		return err
 	}
 	for range sessions {
 		r := &sessionRecord{
-			ID: hashToken(randomID())[:32], Subject: sub, Issuer: "https://app.example.com", Audience: "https://app.example.com",
+			ID: keyring.Hash(keyring.RandomID())[:32], Subject: sub, Issuer: "https://app.example.com", Audience: "https://app.example.com",
 			AuthTime: now, Expires: now.Add(DefaultSession.Max), LastSeen: now, AMR: amrFor("code"),
 			Agent:   "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:150.0) Gecko/20100101 Firefox/150.0",
-			Network: "203.0.113.0/24", Sites: []string{"https://app.example.com"}, Challenge: randomToken(16),
+			Network: "203.0.113.0/24", Sites: []string{"https://app.example.com"}, Challenge: keyring.RandomToken(16),
 		}
 		if err := r.save(tx); err != nil {
 			return err
 		}
-		tx.Put(keyPersonSession+sub+"/"+r.ID, []byte("{}"), r.Expires.Add(clockSkew))
+		tx.Put(store.KeyPersonSession+sub+"/"+r.ID, []byte("{}"), r.Expires.Add(keyring.ClockSkew))
 	}
 	return nil
 }

@@ -3,6 +3,8 @@ package authcore
 import (
 	"context"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // Lines of what belongs to apps. Each says of which realm it is, so that one
@@ -40,18 +42,18 @@ type exportInvite struct {
 }
 
 func (e *exporter) organizations(ctx context.Context) error {
-	if err := e.each(ctx, keyOrg, e.org); err != nil {
+	if err := e.each(ctx, store.KeyOrg, e.org); err != nil {
 		return err
 	}
-	if err := e.each(ctx, keyOrgPerson, e.member); err != nil {
+	if err := e.each(ctx, store.KeyOrgPerson, e.member); err != nil {
 		return err
 	}
-	return e.each(ctx, keyInvite, e.invite)
+	return e.each(ctx, store.KeyInvite, e.invite)
 }
 
-func (e *exporter) org(_ Tx, item Item) error {
+func (e *exporter) org(_ store.Tx, item store.Item) error {
 	o := &Organization{}
-	if _, err := decode(item.Key, item.Value, o); err != nil {
+	if _, err := store.Decode(item.Key, item.Value, o); err != nil {
 		return err
 	}
 	return e.writeOrg(o)
@@ -63,7 +65,7 @@ func (e *exporter) writeOrg(o *Organization) error {
 }
 
 // orgOf is owner for organizations.
-func (e *exporter) orgOf(tx Tx, id string) (*Organization, error) {
+func (e *exporter) orgOf(tx store.Tx, id string) (*Organization, error) {
 	o, err := loadOrgOfAny(tx, id)
 	if err == nil && o != nil && o.Created.After(e.began) {
 		err = e.writeOrg(o)
@@ -71,9 +73,9 @@ func (e *exporter) orgOf(tx Tx, id string) (*Organization, error) {
 	return o, err
 }
 
-func (e *exporter) member(tx Tx, item Item) error {
+func (e *exporter) member(tx store.Tx, item store.Item) error {
 	m := memberRecord{}
-	if _, err := decode(item.Key, item.Value, &m); err != nil {
+	if _, err := store.Decode(item.Key, item.Value, &m); err != nil {
 		return err
 	}
 	o, err := e.orgOf(tx, m.Org)
@@ -87,9 +89,9 @@ func (e *exporter) member(tx Tx, item Item) error {
 	return e.w.Encode(exportMember{lineMember, o.Realm, m})
 }
 
-func (e *exporter) invite(tx Tx, item Item) error {
+func (e *exporter) invite(tx store.Tx, item store.Item) error {
 	i := Invite{}
-	if _, err := decode(item.Key, item.Value, &i); err != nil {
+	if _, err := store.Decode(item.Key, item.Value, &i); err != nil {
 		return err
 	}
 	o, err := e.orgOf(tx, i.Org)

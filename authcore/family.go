@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"sync/atomic"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // A portal's session and those that were handed over from it to other sites
@@ -39,7 +41,7 @@ const maxSuccessors = 64
 // loadRoot reads the session that r hangs on: its parent or, after the same
 // person signed in again at the portal, the one in its place. It is nil if that
 // is gone.
-func (r *sessionRecord) loadRoot(tx Tx) (*sessionRecord, error) {
+func (r *sessionRecord) loadRoot(tx store.Tx) (*sessionRecord, error) {
 	sid := r.Parent
 	for range maxSuccessors {
 		root, err := loadSession(tx, sid)
@@ -56,7 +58,7 @@ func (r *sessionRecord) loadRoot(tx Tx) (*sessionRecord, error) {
 
 // inherit shows a child as its parent's state has it: ended with it, and used
 // when it was. What is inherited is not meant to be saved.
-func (r *sessionRecord) inherit(tx Tx) error {
+func (r *sessionRecord) inherit(tx store.Tx) error {
 	if r.Parent == "" || !r.EndedAt.IsZero() {
 		return nil
 	}
@@ -75,7 +77,7 @@ func (r *sessionRecord) inherit(tx Tx) error {
 }
 
 // adopt notes that others hang on the session with id sid.
-func adopt(tx Tx, sid string) error {
+func adopt(tx store.Tx, sid string) error {
 	r, err := loadSession(tx, sid)
 	if err != nil || r == nil || r.Children {
 		return err
@@ -85,7 +87,7 @@ func adopt(tx Tx, sid string) error {
 }
 
 // rootID is the session that ends when r does: r's parent while that lives.
-func (c *Core) rootID(tx Tx, r *sessionRecord) (string, error) {
+func (c *Core) rootID(tx store.Tx, r *sessionRecord) (string, error) {
 	if r.Parent == "" {
 		return r.ID, nil
 	}
@@ -103,7 +105,7 @@ func (c *Core) rootID(tx Tx, r *sessionRecord) (string, error) {
 // isBeside tells whether r is neither of the sign-in that keep belongs to nor,
 // where something is kept, a machine token: who signs out elsewhere does not
 // mean the backup that runs at night.
-func (c *Core) isBeside(tx Tx, r *sessionRecord, keep string) (bool, error) {
+func (c *Core) isBeside(tx store.Tx, r *sessionRecord, keep string) (bool, error) {
 	if keep == "" {
 		return true, nil
 	}
@@ -125,17 +127,17 @@ func (c *Core) isBeside(tx Tx, r *sessionRecord, keep string) (bool, error) {
 // EndHere ends one session alone. The portal's goes on, and with it the sites
 // that were signed in through it.
 func (c *Core) EndHere(ctx context.Context, sid, reason string) (bool, error) {
-	return c.endOne(ctx, sid, reason, func(Tx, *sessionRecord) (string, error) { return sid, nil })
+	return c.endOne(ctx, sid, reason, func(store.Tx, *sessionRecord) (string, error) { return sid, nil })
 }
 
 // endOne ends the session that which says (empty: none), for the live one with
 // id sid.
-func (c *Core) endOne(ctx context.Context, sid, reason string, which func(Tx, *sessionRecord) (string, error)) (bool, error) {
+func (c *Core) endOne(ctx context.Context, sid, reason string, which func(store.Tx, *sessionRecord) (string, error)) (bool, error) {
 	if !isKeyPart(sid) {
 		return false, nil
 	}
 	var e *ending
-	err := c.store.Update(ctx, func(tx Tx) error {
+	err := c.store.Update(ctx, func(tx store.Tx) error {
 		e = nil
 		r, err := loadSession(tx, sid)
 		if err != nil || r == nil || !r.EndedAt.IsZero() {
@@ -173,7 +175,7 @@ func (c *Core) endedAll(ctx context.Context, all []ending) {
 		if !e.parent || e.next != nil {
 			continue
 		}
-		belongs := func(tx Tx, r *sessionRecord) (bool, error) {
+		belongs := func(tx store.Tx, r *sessionRecord) (bool, error) {
 			root, err := r.loadRoot(tx)
 			return root != nil && root.ID == e.sid, err
 		}
@@ -187,8 +189,8 @@ func (c *Core) endedAll(ctx context.Context, all []ending) {
 // portal's first; s alone if it has no relatives.
 func (s *Service) SignIns(ctx context.Context, session *Session) ([]*Session, error) {
 	var found []*Session
-	prefix := keyPersonSession + session.Subject + "/"
-	err := s.core.store.View(ctx, func(tx Tx) error {
+	prefix := store.KeyPersonSession + session.Subject + "/"
+	err := s.core.store.View(ctx, func(tx store.Tx) error {
 		found = nil
 		for after := ""; ; {
 			page, err := tx.Scan(prefix, after, flushBatch)

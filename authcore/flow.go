@@ -3,15 +3,20 @@ package authcore
 import (
 	"context"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // Flow is a sign-in under way, as the browser that asked may see it.
 type Flow struct {
 	ID        string
 	Challenge string // its id: for logs, not for pages
-	Address   Address
-	Site      Origin
-	ReturnTo  ReturnTo
+	Address   address.Address
+	Site      origin.Origin
+	ReturnTo  origin.ReturnTo
 	Language  string
 	State     Verdict // Accepted (a code is awaited), CodesOff, Expired, Locked or Used
 	TriesLeft int
@@ -35,7 +40,7 @@ func (s *Service) Flow(ctx context.Context, b Browser, id string) (*Flow, error)
 		return f, nil
 	}
 	var out *Flow
-	err := s.core.store.View(ctx, func(tx Tx) error {
+	err := s.core.store.View(ctx, func(tx store.Tx) error {
 		t := &attempt{s: s, tx: tx, b: b, now: s.core.now()}
 		err := t.find(id)
 		if err == nil {
@@ -75,8 +80,8 @@ type LinkView struct {
 	// Verdict is Accepted in the browser that asked, OtherBrowser elsewhere;
 	// Used, Expired, Locked or Unknown when the link is dead.
 	Verdict  Verdict
-	Address  Address
-	Site     Origin
+	Address  address.Address
+	Site     origin.Origin
 	AskedAt  time.Time
 	Expires  time.Time
 	Agent    string // the User-Agent that asked
@@ -90,7 +95,7 @@ type LinkView struct {
 func (s *Service) Link(ctx context.Context, b Browser, token string) (LinkView, error) {
 	var out LinkView
 	var c *challenge
-	err := s.core.store.View(ctx, func(tx Tx) (err error) {
+	err := s.core.store.View(ctx, func(tx store.Tx) (err error) {
 		c, err = loadLink(tx, token, s.core.now())
 		if err != nil || c == nil {
 			out = LinkView{Verdict: Unknown}
@@ -136,12 +141,12 @@ func (s *Service) opened(b Browser, c *challenge, v Verdict) {
 
 // loadLink finds the challenge of a link token, nil for none. A decoy's link
 // was never sent, so nobody can hold it.
-func loadLink(tx Tx, token string, now time.Time) (*challenge, error) {
+func loadLink(tx store.Tx, token string, now time.Time) (*challenge, error) {
 	if len(token) != linkTokenLen {
 		return nil, nil
 	}
 	var id string
-	ok, err := load(tx, keyLink+hashToken(token), &id)
+	ok, err := store.Load(tx, store.KeyLink+keyring.Hash(token), &id)
 	if err != nil || !ok {
 		return nil, err
 	}

@@ -4,6 +4,10 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // Handles are what an app passes back to say which address it has looked up.
@@ -14,9 +18,9 @@ import (
 const HandleLifetime = time.Hour
 
 type handleContent struct {
-	Realm   Realm   `json:"r"`
-	Address Address `json:"a"`
-	Expires int64   `json:"e"`
+	Realm   Realm           `json:"r"`
+	Address address.Address `json:"a"`
+	Expires int64           `json:"e"`
 }
 
 // handleState is what became of a handle.
@@ -28,18 +32,18 @@ type handleState struct {
 const handleContext = "api handle"
 
 // Handle makes a handle for address a in realm. Every call makes another one.
-func (s *Service) Handle(realm Realm, a Address) string {
+func (s *Service) Handle(realm Realm, a address.Address) string {
 	content, err := json.Marshal(handleContent{realm, a, s.core.now().Add(HandleLifetime).Unix()})
 	if err != nil {
 		panic(err) // nothing in it can fail
 	}
-	return base64.RawURLEncoding.EncodeToString(s.core.secrets.Current.seal(content, handleContext))
+	return base64.RawURLEncoding.EncodeToString(s.core.secrets.Current.Seal(content, handleContext))
 }
 
 // OpenHandle returns whose data a handle is about, as a Caller without a key.
 // Verdict is Accepted, Expired, or Unknown for a handle that was not made for
 // address a, or any other text.
-func (s *Service) OpenHandle(a Address, handle string) (Caller, Verdict) {
+func (s *Service) OpenHandle(a address.Address, handle string) (Caller, Verdict) {
 	content, ok := s.unsealHandle(handle)
 	app := s.cfg.Apps.Find(content.Realm.App)
 	switch {
@@ -59,8 +63,8 @@ func (s *Service) unsealHandle(handle string) (content handleContent, ok bool) {
 	if err != nil {
 		return content, false
 	}
-	for _, secret := range append([]Secret{s.core.secrets.Current}, s.core.secrets.Old...) {
-		if plain, err := secret.unseal(sealed, handleContext); err == nil {
+	for _, secret := range append([]keyring.Secret{s.core.secrets.Current}, s.core.secrets.Old...) {
+		if plain, err := secret.Unseal(sealed, handleContext); err == nil {
 			return content, json.Unmarshal(plain, &content) == nil
 		}
 	}
@@ -68,19 +72,19 @@ func (s *Service) unsealHandle(handle string) (content handleContent, ok bool) {
 }
 
 // handleSpent tells whether too many wrong codes were given with the handle.
-func handleSpent(tx Tx, handle string) (bool, error) {
+func handleSpent(tx store.Tx, handle string) (bool, error) {
 	if handle == "" {
 		return false, nil
 	}
 	var state handleState
-	_, err := load(tx, keyAPIHandle+hashToken(handle), &state)
+	_, err := store.Load(tx, store.KeyAPIHandle+keyring.Hash(handle), &state)
 	return state.Locked, err
 }
 
 // lockHandle ends the use of a handle with the challenge that it was locked by.
-func lockHandle(tx Tx, handle string, by *challenge) error {
+func lockHandle(tx store.Tx, handle string, by *challenge) error {
 	if handle == "" {
 		return nil
 	}
-	return save(tx, keyAPIHandle+hashToken(handle), handleState{Challenge: by.ID, Locked: true}, by.Kept)
+	return store.Save(tx, store.KeyAPIHandle+keyring.Hash(handle), handleState{Challenge: by.ID, Locked: true}, by.Kept)
 }

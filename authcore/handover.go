@@ -5,6 +5,11 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // HandoverLifetime is how long a ticket is good. A browser carries it over in
@@ -13,9 +18,9 @@ const HandoverLifetime = 30 * time.Second
 
 // Handover is what a site asks of the portal: a session for one browser.
 type Handover struct {
-	Site     Origin
-	ReturnTo ReturnTo // on Site
-	State    string   // the mark of the browser at Site, from HandoverState
+	Site     origin.Origin
+	ReturnTo origin.ReturnTo // on Site
+	State    string          // the mark of the browser at Site, from HandoverState
 }
 
 // HandoverState marks the browser b at a site before it goes to the portal. The
@@ -24,12 +29,12 @@ type Handover struct {
 func (s *Service) HandoverState(b Browser) (cookie, state string) {
 	cookie = b.Flow
 	if !isToken(cookie) {
-		cookie = randomToken(32)
+		cookie = keyring.RandomToken(32)
 	}
 	return cookie, handoverState(cookie, b.Origin)
 }
 
-func handoverState(cookie string, site Origin) string {
+func handoverState(cookie string, site origin.Origin) string {
 	sum := sha256.Sum256([]byte("gatehouse handover\n" + site.String() + "\n" + cookie))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
@@ -43,17 +48,17 @@ func isToken(s string) bool {
 // ticket is a hand-over under way. It is kept by the hash of what the browser
 // carries, and longer than it is good: "used" is a record.
 type ticket struct {
-	Hash    string    `json:"hash"`
-	Session string    `json:"sid"` // the portal's
-	Site    Origin    `json:"site"`
-	Return  ReturnTo  `json:"return_to"`
-	State   string    `json:"state"`
-	Made    time.Time `json:"made"`
-	Used    bool      `json:"used,omitempty"`
+	Hash    string          `json:"hash"`
+	Session string          `json:"sid"` // the portal's
+	Site    origin.Origin   `json:"site"`
+	Return  origin.ReturnTo `json:"return_to"`
+	State   string          `json:"state"`
+	Made    time.Time       `json:"made"`
+	Used    bool            `json:"used,omitempty"`
 }
 
-func (t *ticket) save(tx Tx) error {
-	return save(tx, keyHandover+t.Hash, t, t.Made.Add(HandoverLifetime+2*clockSkew))
+func (t *ticket) save(tx store.Tx) error {
+	return store.Save(tx, store.KeyHandover+t.Hash, t, t.Made.Add(HandoverLifetime+2*keyring.ClockSkew))
 }
 
 // live tells whether the ticket is good at now. A clock set back revives none.
@@ -70,9 +75,9 @@ func (s *Service) GiveTicket(ctx context.Context, b Browser, h Handover) (string
 		h.Site.Audience(s.cfg.Domain) == from.Audience || !s.cfg.Protects(h.Site) {
 		return "", Unknown, nil
 	}
-	value := randomToken(32)
-	err := s.core.store.Update(ctx, func(tx Tx) error {
-		t := ticket{Hash: hashToken(value), Session: from.ID, Site: h.Site, Return: h.ReturnTo, State: h.State, Made: s.core.now()}
+	value := keyring.RandomToken(32)
+	err := s.core.store.Update(ctx, func(tx store.Tx) error {
+		t := ticket{Hash: keyring.Hash(value), Session: from.ID, Site: h.Site, Return: h.ReturnTo, State: h.State, Made: s.core.now()}
 		return t.save(tx)
 	})
 	if err != nil {
@@ -89,7 +94,7 @@ func (s *Service) GiveTicket(ctx context.Context, b Browser, h Handover) (string
 func (s *Service) TakeTicket(ctx context.Context, b Browser, value string) (Answer, error) {
 	var out Answer
 	var t *attempt
-	err := s.core.store.Update(ctx, func(tx Tx) (err error) {
+	err := s.core.store.Update(ctx, func(tx store.Tx) (err error) {
 		t = &attempt{s: s, tx: tx, b: b, now: s.core.now()}
 		out, err = t.takeTicket(value)
 		return err
@@ -97,7 +102,7 @@ func (s *Service) TakeTicket(ctx context.Context, b Browser, value string) (Answ
 	if err != nil {
 		return Answer{}, err
 	}
-	e := s.event(EventHandedOver, b, Address{}, out.Verdict.String())
+	e := s.event(EventHandedOver, b, address.Address{}, out.Verdict.String())
 	if out.SignIn != nil {
 		session := out.SignIn.Session
 		s.core.cache.put(session)
@@ -114,8 +119,8 @@ func (t *attempt) takeTicket(value string) (Answer, error) {
 		return Answer{Verdict: Unknown}, nil
 	}
 	found := &ticket{}
-	ok, err := load(t.tx, keyHandover+hashToken(value), found)
-	if err != nil || !ok || found.Hash != hashToken(value) || !found.live(t.now) {
+	ok, err := store.Load(t.tx, store.KeyHandover+keyring.Hash(value), found)
+	if err != nil || !ok || found.Hash != keyring.Hash(value) || !found.live(t.now) {
 		return Answer{Verdict: Unknown}, err
 	}
 	found.Used = true
@@ -152,7 +157,7 @@ func (t *attempt) handOver(from *ticket) (Answer, error) {
 		return Answer{}, err
 	}
 	r := &sessionRecord{
-		ID: randomID(), Subject: parent.Subject, Parent: parent.ID,
+		ID: keyring.RandomID(), Subject: parent.Subject, Parent: parent.ID,
 		Issuer: t.b.Origin.String(), Audience: t.b.Origin.Audience(t.s.cfg.Domain),
 		AuthTime: parent.AuthTime, Expires: parent.Expires, LastSeen: t.now, AMR: parent.AMR,
 		Agent: shortAgent(t.b.UserAgent), Network: coarseNetwork(t.b.Client),

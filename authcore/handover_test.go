@@ -7,12 +7,14 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // In these tests site is the portal and other a site that signs in there.
 
 // at is the same browser at another origin: nothing but what it is given there.
-func (b *tab) at(o authcore.Origin) *tab {
+func (b *tab) at(o origin.Origin) *tab {
 	return &tab{b.h, authcore.Browser{Origin: o, Client: b.Client, UserAgent: b.UserAgent}}
 }
 
@@ -20,7 +22,7 @@ func (b *tab) at(o authcore.Origin) *tab {
 func (b *tab) ask(path string) authcore.Handover {
 	cookie, state := b.h.service.HandoverState(b.Browser)
 	b.Flow = cookie
-	return authcore.Handover{Site: b.Origin, ReturnTo: authcore.ParseReturnTo(path, b.Origin, nil), State: state}
+	return authcore.Handover{Site: b.Origin, ReturnTo: origin.ParseReturnTo(path, b.Origin, nil), State: state}
 }
 
 func (b *tab) ticket(h authcore.Handover) string {
@@ -37,7 +39,7 @@ func (b *tab) take(ticket string) authcore.Answer {
 }
 
 // handOver brings the portal's session of b to o.
-func (b *tab) handOver(o authcore.Origin) (*tab, *authcore.SignIn) {
+func (b *tab) handOver(o origin.Origin) (*tab, *authcore.SignIn) {
 	b.h.t.Helper()
 	there := b.at(o)
 	out := there.take(b.ticket(there.ask("/doc?x=1#y")))
@@ -45,7 +47,7 @@ func (b *tab) handOver(o authcore.Origin) (*tab, *authcore.SignIn) {
 	return there, out.SignIn
 }
 
-func (h *house) live(token string, at authcore.Origin) bool {
+func (h *house) live(token string, at origin.Origin) bool {
 	h.t.Helper()
 	s, err := h.service.Check(h.t.Context(), token, at)
 	want(h.t, err, nil)
@@ -110,7 +112,7 @@ func TestTicketsAreForOneBrowserOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			run(t, func(t *testing.T, h *house) {
 				protects := h.config.Protects
-				h.config.Protects = func(o authcore.Origin) bool { return o == third || protects(o) }
+				h.config.Protects = func(o origin.Origin) bool { return o == third || protects(o) }
 				h.reopen()
 				b := h.browser()
 				b.signIn(alice)
@@ -182,7 +184,7 @@ func TestTicketsAreNotInTheStore(t *testing.T) {
 		b.signIn(alice)
 		there := b.at(other)
 		ticket := b.ticket(there.ask("/"))
-		err := h.store.View(t.Context(), func(tx authcore.Tx) error {
+		err := h.store.View(t.Context(), func(tx store.Tx) error {
 			items, err := tx.Scan("", "", 1000)
 			for _, item := range items {
 				if text := item.Key + string(item.Value); strings.Contains(text, ticket) || strings.Contains(text, there.Flow) {

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 func TestEndingOneEndsAll(t *testing.T) {
@@ -27,7 +29,7 @@ func TestEndingOneEndsAll(t *testing.T) {
 			t.Run(name+" "+where, func(t *testing.T) {
 				run(t, func(t *testing.T, h *house) {
 					third := mustOrigin("https://third.test")
-					h.config.Protects = func(authcore.Origin) bool { return true }
+					h.config.Protects = func(origin.Origin) bool { return true }
 					h.reopen()
 					b, stranger := h.browser(), h.browser()
 					portal := b.signIn(alice)
@@ -41,7 +43,7 @@ func TestEndingOneEndsAll(t *testing.T) {
 					cut := make(chan string, 8)
 					for name, s := range map[string]struct {
 						*authcore.SignIn
-						at authcore.Origin
+						at origin.Origin
 					}{"portal": {portal, site}, "one": {one, other}, "two": {two, third}, "bob": {bob, site}, "bobs": {bobs, other}} {
 						session, err := h.service.Check(t.Context(), s.Token, s.at)
 						want(t, err, nil)
@@ -52,7 +54,7 @@ func TestEndingOneEndsAll(t *testing.T) {
 					ended, err := end(h, portal.Session, one.Session)
 					want(t, err, nil)
 					want(t, ended, true)
-					for token, at := range map[string]authcore.Origin{portal.Token: site, one.Token: other, two.Token: third} {
+					for token, at := range map[string]origin.Origin{portal.Token: site, one.Token: other, two.Token: third} {
 						want(t, h.live(token, at), false)
 					}
 					want(t, h.live(bob.Token, site), true)
@@ -97,13 +99,13 @@ func TestEndingHereLeavesTheRest(t *testing.T) {
 
 // deafStore can be made to fail its reads.
 type deafStore struct {
-	authcore.Store
+	store.Store
 	deaf atomic.Bool
 }
 
-func (s *deafStore) View(ctx context.Context, fn func(authcore.Tx) error) error {
+func (s *deafStore) View(ctx context.Context, fn func(store.Tx) error) error {
 	if s.deaf.Load() {
-		return authcore.ErrClosed
+		return store.ErrClosed
 	}
 	return s.Store.View(ctx, fn)
 }

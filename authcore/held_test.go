@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // The kinds of sessions. All but the last three are Alice's at the gates.
@@ -48,7 +49,7 @@ const (
 func newManyHeld(t *testing.T) *manyHeld {
 	h, _ := newAppHouse(t)
 	h.config.Session = authcore.SessionRule{Idle: 20 * time.Minute, Max: maxLife}
-	h.config.Protects = func(authcore.Origin) bool { return true }
+	h.config.Protects = func(origin.Origin) bool { return true }
 	for name, secret := range map[string]string{"until": untilSecret, "config": configSecret} {
 		m := authcore.ConfiguredMachine{Machine: machineAt(t, name, "app.example.com"), Hash: authcore.HashMachine(secret)}
 		if name == "until" {
@@ -200,7 +201,7 @@ func (all *manyHeld) listed(kind string) []string {
 		}
 		shows("the sign-in's", ids, err)
 	case machineKind:
-		found, err := all.service.Tokens(all.t.Context(), sub, authcore.Origin{})
+		found, err := all.service.Tokens(all.t.Context(), sub, origin.Origin{})
 		var ids []string
 		for _, t := range found {
 			ids = append(ids, t.ID)

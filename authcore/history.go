@@ -7,6 +7,11 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // Outcome is what became of one wish to sign in. The words are stable.
@@ -36,7 +41,7 @@ type Attempt struct {
 	Outcome   Outcome
 	Sender    string // who took, deferred or refused the mail
 	Detail    string // what that sender said
-	Origin    Origin
+	Origin    origin.Origin
 	Agent     string
 	Network   string
 	Session   string // sid, once used
@@ -67,16 +72,16 @@ const maxSteps = 16
 // attemptRecord is an Attempt in the store. It is written in the transactions of
 // its challenge's record, which goes sooner; of lateSteps it learns later.
 type attemptRecord struct {
-	Challenge string    `json:"challenge"`
-	At        time.Time `json:"at"`
-	Expires   time.Time `json:"expires"` // of code and link
-	Kept      time.Time `json:"kept"`
-	Origin    Origin    `json:"origin"`
-	Agent     string    `json:"agent,omitempty"`
-	Network   string    `json:"network,omitempty"`
-	Session   string    `json:"session,omitempty"`
-	Method    string    `json:"method,omitempty"`
-	Steps     []Step    `json:"steps"`
+	Challenge string        `json:"challenge"`
+	At        time.Time     `json:"at"`
+	Expires   time.Time     `json:"expires"` // of code and link
+	Kept      time.Time     `json:"kept"`
+	Origin    origin.Origin `json:"origin"`
+	Agent     string        `json:"agent,omitempty"`
+	Network   string        `json:"network,omitempty"`
+	Session   string        `json:"session,omitempty"`
+	Method    string        `json:"method,omitempty"`
+	Steps     []Step        `json:"steps"`
 }
 
 // historyKey sorts the attempts for an address with the newest first.
@@ -84,13 +89,15 @@ func historyKey(c *challenge) string {
 	return fmt.Sprintf("%s%016x-%s", historyPrefix(c.Address), math.MaxInt64-c.AskedAt.UnixMilli(), c.ID)
 }
 
-func historyPrefix(a Address) string { return keyHistory + hashToken(a.String()) + "/" }
+func historyPrefix(a address.Address) string {
+	return store.KeyHistory + keyring.Hash(a.String()) + "/"
+}
 
 // remember begins the history of a new challenge.
-func (s *Service) remember(tx Tx, c *challenge) error {
+func (s *Service) remember(tx store.Tx, c *challenge) error {
 	life := HistoryOfOthers
 	var sub string
-	if known, err := load(tx, keyAddress+c.Address.String(), &sub); err != nil {
+	if known, err := store.Load(tx, store.KeyAddress+c.Address.String(), &sub); err != nil {
 		return err
 	} else if known {
 		life = HistoryOfPeople
@@ -103,7 +110,7 @@ func (s *Service) remember(tx Tx, c *challenge) error {
 	if c.Decoy {
 		r.Steps[0].Outcome = s.decoyOutcome(c)
 	}
-	return save(tx, historyKey(c), r, r.Kept)
+	return store.Save(tx, historyKey(c), r, r.Kept)
 }
 
 // decoyOutcome is why nothing is sent for c.
@@ -118,12 +125,12 @@ func (s *Service) decoyOutcome(c *challenge) Outcome {
 }
 
 // note adds a step to the history of a challenge, if that is still kept.
-func (c *Core) note(tx Tx, of *challenge, step Step) error {
+func (c *Core) note(tx store.Tx, of *challenge, step Step) error {
 	return c.changeHistory(tx, historyKey(of), of.ID, func(r *attemptRecord) { r.add(step) })
 }
 
 // noteUsed closes the history of a challenge with the session it was used for.
-func (c *Core) noteUsed(tx Tx, of *challenge, at time.Time, method string) error {
+func (c *Core) noteUsed(tx store.Tx, of *challenge, at time.Time, method string) error {
 	return c.changeHistory(tx, historyKey(of), of.ID, func(r *attemptRecord) {
 		r.add(Step{At: at, Outcome: OutcomeUsed})
 		r.Session, r.Method = of.Session, method
@@ -133,15 +140,15 @@ func (c *Core) noteUsed(tx Tx, of *challenge, at time.Time, method string) error
 
 // changeHistory changes the history at key of the challenge with id, if it is
 // still kept. The late steps of the challenge go with it.
-func (c *Core) changeHistory(tx Tx, key, id string, change func(*attemptRecord)) error {
+func (c *Core) changeHistory(tx store.Tx, key, id string, change func(*attemptRecord)) error {
 	r := &attemptRecord{}
-	ok, err := load(tx, key, r)
+	ok, err := store.Load(tx, key, r)
 	if err != nil || !ok || r.Challenge != id {
 		return err
 	}
 	r.insert(c.late.of(id))
 	change(r)
-	return save(tx, key, r, r.Kept)
+	return store.Save(tx, key, r, r.Kept)
 }
 
 // add appends a step; one that repeats the last is counted with it. Of too many
@@ -206,10 +213,10 @@ func (r *attemptRecord) view(now time.Time) Attempt {
 // newest first. Those that stored nothing (over a limit, or while mail was
 // down) are remembered by this process only, and only the newest thousand of
 // all addresses.
-func (c *Core) Attempts(ctx context.Context, a Address, since time.Time, limit int) ([]Attempt, error) {
+func (c *Core) Attempts(ctx context.Context, a address.Address, since time.Time, limit int) ([]Attempt, error) {
 	var found []Attempt
 	now := c.now()
-	err := c.store.View(ctx, func(tx Tx) error {
+	err := c.store.View(ctx, func(tx store.Tx) error {
 		found = nil
 		items, err := tx.Scan(historyPrefix(a), "", limit)
 		if err != nil {
@@ -217,7 +224,7 @@ func (c *Core) Attempts(ctx context.Context, a Address, since time.Time, limit i
 		}
 		for _, item := range items {
 			r := &attemptRecord{}
-			if ok, err := decode(item.Key, item.Value, r); err != nil || !ok || len(r.Steps) == 0 {
+			if ok, err := store.Decode(item.Key, item.Value, r); err != nil || !ok || len(r.Steps) == 0 {
 				return err
 			}
 			if r.At.Before(since) {
@@ -247,13 +254,13 @@ type turnedAway struct {
 }
 
 type awayRecord struct {
-	address Address
+	address address.Address
 	attempt Attempt
 }
 
 const turnedAwaySize = 1000
 
-func (t *turnedAway) add(b Browser, a Address, at time.Time, outcome Outcome) {
+func (t *turnedAway) add(b Browser, a address.Address, at time.Time, outcome Outcome) {
 	r := awayRecord{a, Attempt{
 		At: at, Outcome: outcome, Origin: b.Origin, Agent: shortAgent(b.UserAgent), Network: coarseNetwork(b.Client),
 		Steps: []Step{{At: at, Outcome: outcome}},
@@ -268,7 +275,7 @@ func (t *turnedAway) add(b Browser, a Address, at time.Time, outcome Outcome) {
 	t.next = (t.next + 1) % turnedAwaySize
 }
 
-func (t *turnedAway) of(a Address, since time.Time) []Attempt {
+func (t *turnedAway) of(a address.Address, since time.Time) []Attempt {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var found []Attempt

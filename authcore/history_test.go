@@ -9,11 +9,12 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
 )
 
 // outcomes returns what became of the attempts of the last day, the newest
 // first.
-func (h *house) outcomes(a authcore.Address) []authcore.Outcome {
+func (h *house) outcomes(a address.Address) []authcore.Outcome {
 	h.t.Helper()
 	var all []authcore.Outcome
 	for _, attempt := range h.attempts(a) {
@@ -22,7 +23,7 @@ func (h *house) outcomes(a authcore.Address) []authcore.Outcome {
 	return all
 }
 
-func (h *house) attempts(a authcore.Address) []authcore.Attempt {
+func (h *house) attempts(a address.Address) []authcore.Attempt {
 	h.t.Helper()
 	synctest.Wait()
 	all, err := h.core.Attempts(h.t.Context(), a, h.service.Now().Add(-24*time.Hour), 100)
@@ -201,7 +202,7 @@ func TestHistoryIsKeptLongerForPeople(t *testing.T) {
 		time.Sleep(26 * time.Hour)
 		since := h.service.Now().Add(-30 * 24 * time.Hour)
 		for _, one := range []struct {
-			address authcore.Address
+			address address.Address
 			want    int
 		}{{alice, 1}, {bob, 0}, {mal, 0}} {
 			all, err := h.core.Attempts(t.Context(), one.address, since, 100)

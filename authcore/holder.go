@@ -4,14 +4,17 @@ import (
 	"context"
 	"strings"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // Holder is somebody whom an operator may ask for: a person of the gates, or one
 // whom only an app knows.
 type Holder struct {
 	Subject string
-	Address Address // zero for who has none
-	Phone   Phone   // the first of a person of an app
+	Address address.Address // zero for who has none
+	Phone   address.Phone   // the first of a person of an app
 	Name    string
 	Realm   Realm // zero: of the gates
 	Created time.Time
@@ -29,7 +32,7 @@ func (p *person) holder() Holder {
 // Holders returns everybody with this subject or address. One address may be
 // several people: each app has its own, and so have the gates, who come first.
 func (s *Service) Holders(ctx context.Context, id string) (list []Holder, err error) {
-	err = s.core.store.View(ctx, func(tx Tx) error {
+	err = s.core.store.View(ctx, func(tx store.Tx) error {
 		list = nil
 		people, err := s.withID(tx, id)
 		for _, p := range people {
@@ -46,31 +49,31 @@ func (s *Service) Holders(ctx context.Context, id string) (list []Holder, err er
 func (c *Core) Everybody(ctx context.Context, after string, limit int) (page []Holder, next string, err error) {
 	limit = pageSize(limit)
 	if after != "" {
-		after = keyPerson + after
+		after = store.KeyPerson + after
 	}
-	err = c.store.View(ctx, func(tx Tx) error {
+	err = c.store.View(ctx, func(tx store.Tx) error {
 		page, next = nil, ""
-		items, err := tx.Scan(keyPerson, after, limit)
+		items, err := tx.Scan(store.KeyPerson, after, limit)
 		if err != nil {
 			return err
 		}
 		for _, item := range items {
 			p := &person{}
-			if _, err := decode(item.Key, item.Value, p); err != nil {
+			if _, err := store.Decode(item.Key, item.Value, p); err != nil {
 				return err
 			}
 			page = append(page, p.holder())
 		}
 		if len(items) == limit {
-			next = strings.TrimPrefix(items[limit-1].Key, keyPerson)
+			next = strings.TrimPrefix(items[limit-1].Key, store.KeyPerson)
 		}
 		return nil
 	})
 	return page, next, err
 }
 
-func (s *Service) withID(tx Tx, id string) (list []*person, err error) {
-	address, err := ParseAddress(id)
+func (s *Service) withID(tx store.Tx, id string) (list []*person, err error) {
+	address, err := address.Parse(id)
 	if err != nil {
 		p, err := loadPersonOf(tx, id)
 		if err != nil || p == nil {
@@ -103,24 +106,24 @@ func (s *Service) withID(tx Tx, id string) (list []*person, err error) {
 
 // storedRealms are the apps that have data, whether they are configured or not:
 // whom lists show must be found.
-func storedRealms(tx Tx) (list []Realm, err error) {
+func storedRealms(tx store.Tx) (list []Realm, err error) {
 	for after := ""; ; {
-		items, err := tx.Scan(keyRealm, after, 1)
+		items, err := tx.Scan(store.KeyRealm, after, 1)
 		if err != nil || len(items) == 0 {
 			return list, err
 		}
-		parts := strings.SplitN(strings.TrimPrefix(items[0].Key, keyRealm), "/", 3)
+		parts := strings.SplitN(strings.TrimPrefix(items[0].Key, store.KeyRealm), "/", 3)
 		after = items[0].Key
 		var realm Realm
 		if len(parts) == 3 && realm.UnmarshalText([]byte(parts[0]+"/"+parts[1])) == nil && realm.App != "" {
 			list = append(list, realm)
-			after = keyRealm + realm.String() + "0" // "0" follows "/": behind all of this realm
+			after = store.KeyRealm + realm.String() + "0" // "0" follows "/": behind all of this realm
 		}
 	}
 }
 
 // loadPersonOf reads the person with a subject from outside.
-func loadPersonOf(tx Tx, sub string) (*person, error) {
+func loadPersonOf(tx store.Tx, sub string) (*person, error) {
 	if !isKeyPart(sub) {
 		return nil, nil
 	}

@@ -11,19 +11,24 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/memstore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // house is a whole instance on a store in memory, with a sender that keeps what
 // it is given.
 type house struct {
 	t       testing.TB
-	store   authcore.Store
+	store   store.Store
 	core    *authcore.Core
 	service *authcore.Service
 	config  authcore.Config
 	sender  *recorder
-	secrets authcore.Secrets
+	secrets keyring.Secrets
 
 	mu     sync.Mutex
 	ahead  time.Duration // of the clock
@@ -37,25 +42,34 @@ var (
 	mal   = mustAddress("mallory@evil.test")
 )
 
-func mustOrigin(s string) authcore.Origin {
-	o, err := authcore.ParseOrigin(s)
+func mustCallbacks(t testing.TB, patterns ...string) origin.Callbacks {
+	t.Helper()
+	c, err := origin.ParseCallbacks(patterns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func mustOrigin(s string) origin.Origin {
+	o, err := origin.Parse(s)
 	if err != nil {
 		panic(err)
 	}
 	return o
 }
 
-func mustAddress(s string) authcore.Address {
-	a, err := authcore.ParseAddress(s)
+func mustAddress(s string) address.Address {
+	a, err := address.Parse(s)
 	if err != nil {
 		panic(err)
 	}
 	return a
 }
 
-func secretOf(t testing.TB, c byte) authcore.Secret {
+func secretOf(t testing.TB, c byte) keyring.Secret {
 	t.Helper()
-	s, err := authcore.NewSecret([]byte(strings.Repeat(string(c), authcore.MinSecretBytes)))
+	s, err := keyring.NewSecret([]byte(strings.Repeat(string(c), keyring.MinSecretBytes)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,11 +77,11 @@ func secretOf(t testing.TB, c byte) authcore.Secret {
 }
 
 func newHouse(t testing.TB) *house {
-	h := &house{t: t, store: memstore.New(), sender: &recorder{}, secrets: authcore.Secrets{Current: secretOf(t, 'a')}}
+	h := &house{t: t, store: memstore.New(), sender: &recorder{}, secrets: keyring.Secrets{Current: secretOf(t, 'a')}}
 	h.config = authcore.Config{
-		Code: authcore.DefaultCode, Session: authcore.DefaultSession, Limits: authcore.DefaultLimits(),
-		MayReceive: func(a authcore.Address) bool { return a.Domain() == "example.com" },
-		Protects:   func(o authcore.Origin) bool { return o == site || o == other },
+		Code: authcore.DefaultCode, Session: authcore.DefaultSession, Limits: limit.Default(),
+		MayReceive: func(a address.Address) bool { return a.Domain() == "example.com" },
+		Protects:   func(o origin.Origin) bool { return o == site || o == other },
 		Senders:    []authcore.Sender{h.sender}, Composer: composer{},
 		Observe: func(e authcore.Event) {
 			h.mu.Lock()
@@ -115,7 +129,7 @@ func (h *house) reload() {
 
 func (h *house) reopen() { h.reopenOn(h.store) }
 
-func (h *house) reopenOn(store authcore.Store) {
+func (h *house) reopenOn(store store.Store) {
 	h.t.Helper()
 	h.close()
 	h.store = store
@@ -182,10 +196,10 @@ func (h *house) browser() *tab {
 	return &tab{h, authcore.Browser{Origin: site, Client: netip.MustParseAddr("192.0.2.1"), UserAgent: "Test/1"}}
 }
 
-func (b *tab) begin(a authcore.Address) authcore.Begun {
+func (b *tab) begin(a address.Address) authcore.Begun {
 	b.h.t.Helper()
 	out, err := b.h.service.Begin(b.h.t.Context(), b.Browser, authcore.Start{
-		Address: a, ReturnTo: authcore.ParseReturnTo("/page", b.Origin, b.h.config.Protects), Language: "en",
+		Address: a, ReturnTo: origin.ParseReturnTo("/page", b.Origin, b.h.config.Protects), Language: "en",
 	})
 	if err != nil {
 		b.h.t.Fatal(err)
@@ -222,7 +236,7 @@ func (b *tab) took(out authcore.Answer, err error) authcore.Answer {
 	return out
 }
 
-func (b *tab) signIn(a authcore.Address) *authcore.SignIn {
+func (b *tab) signIn(a address.Address) *authcore.SignIn {
 	b.h.t.Helper()
 	want(b.h.t, b.begin(a).Verdict, authcore.Accepted)
 	out := b.answer(b.h.sender.last(b.h.t).Code)

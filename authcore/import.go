@@ -9,6 +9,9 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // Imported is how much an import has changed: what was added, and what is newer
@@ -47,7 +50,7 @@ func (c *Core) Import(ctx context.Context, r io.ReadSeeker) (Imported, error) {
 		}
 	}
 	if apply.done.Keys > 0 {
-		if err := errors.Join(c.keys.reload(ctx), c.rsaKeys.reload(ctx)); err != nil {
+		if err := errors.Join(c.keys.Reload(ctx), c.rsaKeys.Reload(ctx)); err != nil {
 			return apply.done, err
 		}
 	}
@@ -80,10 +83,10 @@ type importer struct {
 // importRecord is what one line holds.
 type importRecord interface {
 	// check judges the record, line n, without changing anything.
-	check(im *importer, tx Tx, n int) error
+	check(im *importer, tx store.Tx, n int) error
 	// apply writes the record and counts it. What may have changed since the
 	// check is an *ImportError.
-	apply(im *importer, tx Tx, n int, done *Imported) (*ending, error)
+	apply(im *importer, tx store.Tx, n int, done *Imported) (*ending, error)
 }
 
 func newImportRecord(kind string) importRecord {
@@ -122,7 +125,7 @@ const (
 
 	// maxImportLine bounds a line: the largest record, and what a line says
 	// beside it.
-	maxImportLine = MaxValueLen + 512
+	maxImportLine = store.MaxValueLen + 512
 )
 
 func (im *importer) read(ctx context.Context, r io.Reader, handle func(context.Context, []importLine) error) error {
@@ -200,7 +203,7 @@ func jsonProblem(err error) string {
 	if typed := new(json.UnmarshalTypeError); errors.As(err, &typed) {
 		return fmt.Sprintf("the field %q is not a %s", typed.Field, typed.Type)
 	}
-	if address := new(AddressError); errors.As(err, &address) {
+	if address := new(address.Error); errors.As(err, &address) {
 		return "the field \"email\": " + address.Problem
 	}
 	if errors.Is(err, errRealm) {
@@ -231,11 +234,4 @@ func (im *importer) complete() error {
 		return refuseLine(im.last, "this is the last line, but not the end of an export: the file was cut off; export again")
 	}
 	return im.seen.missing()
-}
-
-// reload reads the keys of the ring anew.
-func (k *keyring) reload(ctx context.Context) error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.read(ctx)
 }

@@ -5,6 +5,10 @@ import (
 	"cmp"
 	"slices"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // isApp tells whether r is an app's.
@@ -21,14 +25,14 @@ func (in *exportAppPerson) person() *person {
 
 func (in *exportAppPerson) problem(now time.Time) string {
 	texts := []string{in.Name, in.External, in.Plan, in.Names.First, in.Names.Middle, in.Names.Last}
-	email := func(v string) bool { a, err := ParseAddress(v); return err == nil && a.String() == v }
-	phone := func(v string) bool { n, err := ParsePhone(v); return err == nil && n.String() == v }
+	email := func(v string) bool { a, err := address.Parse(v); return err == nil && a.String() == v }
+	phone := func(v string) bool { n, err := address.ParsePhone(v); return err == nil && n.String() == v }
 	switch {
-	case !isID(in.Subject):
+	case !keyring.IsID(in.Subject):
 		return "sub is missing or not 27 letters and digits"
 	case !in.Realm.isApp():
 		return problemRealm
-	case in.Created.After(now.Add(clockSkew)) || in.Updated.After(now.Add(clockSkew)):
+	case in.Created.After(now.Add(keyring.ClockSkew)) || in.Updated.After(now.Add(keyring.ClockSkew)):
 		return "created or updated lies in the future"
 	case slices.ContainsFunc(texts, func(s string) bool { return len(s) > maxName }):
 		return "a name, external or plan is too long"
@@ -39,21 +43,21 @@ func (in *exportAppPerson) problem(now time.Time) string {
 	case len(in.Metadata) > 0 && !bytes.HasPrefix(in.Metadata, []byte("{")):
 		return "metadata is not a JSON object"
 	}
-	if !fits(in.person()) {
+	if !store.Fits(in.person()) {
 		return "the person is larger than a record may be"
 	}
 	return ""
 }
 
 func areContacts(list []Contact, valid func(string) bool) bool {
-	return len(list) <= maxContacts && !slices.ContainsFunc(list, func(c Contact) bool { return !isID(c.ID) || !valid(c.Value) })
+	return len(list) <= maxContacts && !slices.ContainsFunc(list, func(c Contact) bool { return !keyring.IsID(c.ID) || !valid(c.Value) })
 }
 
-func (in *exportAppPerson) check(im *importer, tx Tx, n int) error {
+func (in *exportAppPerson) check(im *importer, tx store.Tx, n int) error {
 	if problem := in.problem(im.core.now()); problem != "" {
 		return refuseLine(n, "%s", problem)
 	}
-	if !im.seen.claim(keyPerson+in.Subject, in.Realm.String()) {
+	if !im.seen.claim(store.KeyPerson+in.Subject, in.Realm.String()) {
 		return refuseLine(n, "another line gives the same sub to a person of the gates or of another app")
 	}
 	for _, entry := range in.person().entries() {
@@ -65,7 +69,7 @@ func (in *exportAppPerson) check(im *importer, tx Tx, n int) error {
 }
 
 // clash tells whether the person contradicts one in the store.
-func (in *exportAppPerson) clash(tx Tx, n int) error {
+func (in *exportAppPerson) clash(tx store.Tx, n int) error {
 	old, err := loadPerson(tx, in.Subject)
 	if err != nil {
 		return err
@@ -94,7 +98,7 @@ func (in *exportAppPerson) clash(tx Tx, n int) error {
 }
 
 // apply adds a person, or takes the line over if it is newer.
-func (in *exportAppPerson) apply(im *importer, tx Tx, n int, done *Imported) (*ending, error) {
+func (in *exportAppPerson) apply(im *importer, tx store.Tx, n int, done *Imported) (*ending, error) {
 	if err := in.clash(tx, n); err != nil {
 		return nil, err
 	}
@@ -118,7 +122,7 @@ func (in *exportAppPerson) apply(im *importer, tx Tx, n int, done *Imported) (*e
 	done.AppPeople++
 	p.Profile.Updated = later(p.Created, p.Profile.Updated)
 	for _, entry := range p.entries() {
-		if err := save(tx, entry, p.Subject, time.Time{}); err != nil {
+		if err := store.Save(tx, entry, p.Subject, time.Time{}); err != nil {
 			return nil, err
 		}
 	}
@@ -130,7 +134,7 @@ func (r *sessionRecord) problemForApp() string {
 	a := r.API
 	proof := func(f Factor) bool { return isKeyPart(f.Contact) && (f.Method == "code" || f.Method == "link") }
 	switch {
-	case !isID(r.ID) || !isID(r.Subject):
+	case !keyring.IsID(r.ID) || !keyring.IsID(r.Subject):
 		return "sid or sub is not 27 letters and digits"
 	case !a.Realm.isApp():
 		return problemRealm
@@ -144,7 +148,7 @@ func (r *sessionRecord) problemForApp() string {
 		return "one of the factors has no contact, or a method that is neither code nor link"
 	case len(a.Factors) == 0:
 		return "factors is empty: a session rests on something that was proved"
-	case a.Org != "" && !isID(a.Org):
+	case a.Org != "" && !keyring.IsID(a.Org):
 		return "org is not 27 letters and digits"
 	}
 	return ""
@@ -152,7 +156,7 @@ func (r *sessionRecord) problemForApp() string {
 
 // applyToApp adds a session of an app, or takes the line over if it is newer.
 // Its token is good here as soon as the secret that it comes from is known.
-func (in *exportSession) applyToApp(im *importer, tx Tx, n int, done *Imported) (*ending, error) {
+func (in *exportSession) applyToApp(im *importer, tx store.Tx, n int, done *Imported) (*ending, error) {
 	if err := in.clash(tx, n); err != nil {
 		return nil, err
 	}
@@ -180,11 +184,11 @@ func (in *exportSession) applyToApp(im *importer, tx Tx, n int, done *Imported) 
 
 // findsToken tells whether the session is found by its token. One whose secret
 // is not known here has none to be found by.
-func (c *Core) findsToken(tx Tx, r *sessionRecord) (bool, error) {
+func (c *Core) findsToken(tx store.Tx, r *sessionRecord) (bool, error) {
 	token := c.sessionToken(r)
 	if token == "" {
 		return true, nil
 	}
 	var sid string
-	return load(tx, keyAPISession+hashToken(token), &sid)
+	return store.Load(tx, store.KeyAPISession+keyring.Hash(token), &sid)
 }

@@ -6,13 +6,16 @@ import (
 	"errors"
 	"slices"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // apply writes lines that were checked, in one transaction.
 func (im *importer) apply(ctx context.Context, lines []importLine) error {
 	var done Imported
 	var ended []ending
-	err := im.core.store.Update(ctx, func(tx Tx) error {
+	err := im.core.store.Update(ctx, func(tx store.Tx) error {
 		done, ended = im.done, nil
 		for _, line := range lines {
 			e, err := line.record.apply(im, tx, line.number, &done)
@@ -38,7 +41,7 @@ func (im *importer) apply(ctx context.Context, lines []importLine) error {
 	return nil
 }
 
-func (in *exportPerson) apply(im *importer, tx Tx, n int, done *Imported) (*ending, error) {
+func (in *exportPerson) apply(im *importer, tx store.Tx, n int, done *Imported) (*ending, error) {
 	if err := in.clash(tx, n); err != nil {
 		return nil, err // they have signed in since the check
 	}
@@ -59,14 +62,14 @@ func (in *exportPerson) apply(im *importer, tx Tx, n int, done *Imported) (*endi
 	}
 	p.Name = name
 	done.People++
-	if err := save(tx, keyPerson+p.Subject, p, time.Time{}); err != nil {
+	if err := store.Save(tx, store.KeyPerson+p.Subject, p, time.Time{}); err != nil {
 		return nil, err
 	}
-	return nil, save(tx, keyAddress+p.Address.String(), p.Subject, time.Time{})
+	return nil, store.Save(tx, store.KeyAddress+p.Address.String(), p.Subject, time.Time{})
 }
 
 // apply adds a session, or what the line knows more of one.
-func (in *exportSession) apply(im *importer, tx Tx, n int, done *Imported) (*ending, error) {
+func (in *exportSession) apply(im *importer, tx store.Tx, n int, done *Imported) (*ending, error) {
 	own := in.life()
 	if own.ended = false; im.core.standing(own, SessionRule{}, im.core.now()) != isLive {
 		done.Unchanged++ // it is over here, whatever the line says
@@ -81,7 +84,7 @@ func (in *exportSession) apply(im *importer, tx Tx, n int, done *Imported) (*end
 	}
 	if old == nil {
 		done.Sessions++
-		tx.Put(keyPersonSession+in.Subject+"/"+in.ID, []byte("{}"), in.Expires.Add(clockSkew))
+		tx.Put(store.KeyPersonSession+in.Subject+"/"+in.ID, []byte("{}"), in.Expires.Add(keyring.ClockSkew))
 		return nil, in.save(tx)
 	}
 	if !old.EndedAt.IsZero() || in.EndedAt.IsZero() && !in.LastSeen.After(old.LastSeen) {
@@ -96,9 +99,9 @@ func (in *exportSession) apply(im *importer, tx Tx, n int, done *Imported) (*end
 	return im.core.endSession(tx, in.ID, cmp.Or(in.Reason, "imported"), nil)
 }
 
-func (in *exportKey) apply(_ *importer, tx Tx, _ int, done *Imported) (*ending, error) {
-	var old keyRecord
-	known, err := load(tx, keySigning+in.ID, &old)
+func (in *exportKey) apply(_ *importer, tx store.Tx, _ int, done *Imported) (*ending, error) {
+	var old keyring.KeyRecord
+	known, err := store.Load(tx, store.KeySigning+in.ID, &old)
 	if err != nil {
 		return nil, err
 	}
@@ -107,5 +110,5 @@ func (in *exportKey) apply(_ *importer, tx Tx, _ int, done *Imported) (*ending, 
 		return nil, nil
 	}
 	done.Keys++
-	return nil, save(tx, keySigning+in.ID, in.keyRecord, time.Time{})
+	return nil, store.Save(tx, store.KeySigning+in.ID, in.KeyRecord, time.Time{})
 }

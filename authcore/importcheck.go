@@ -3,11 +3,15 @@ package authcore
 import (
 	"context"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // check looks at lines without changing anything.
 func (im *importer) check(ctx context.Context, lines []importLine) error {
-	return im.core.store.View(ctx, func(tx Tx) error {
+	return im.core.store.View(ctx, func(tx store.Tx) error {
 		for _, line := range lines {
 			if err := line.record.check(im, tx, line.number); err != nil {
 				return err
@@ -26,7 +30,7 @@ func (p *exportPerson) problem(now time.Time) string {
 		return "sub is missing or not letters, digits, - and _ only"
 	case p.Address.IsZero():
 		return "email is missing"
-	case p.Created.After(now.Add(clockSkew)):
+	case p.Created.After(now.Add(keyring.ClockSkew)):
 		return "created lies in the future"
 	}
 	return ""
@@ -34,13 +38,13 @@ func (p *exportPerson) problem(now time.Time) string {
 
 // check finds out whether subject or address is somebody else's, in the store
 // or in the file.
-func (p *exportPerson) check(im *importer, tx Tx, n int) error {
+func (p *exportPerson) check(im *importer, tx store.Tx, n int) error {
 	if problem := p.problem(im.core.now()); problem != "" {
 		return refuseLine(n, "%s", problem)
 	}
-	address := keyAddress + p.Address.String()
+	address := store.KeyAddress + p.Address.String()
 	switch {
-	case !im.seen.claim(keyPerson+p.Subject, ""):
+	case !im.seen.claim(store.KeyPerson+p.Subject, ""):
 		return refuseLine(n, "another line gives the same sub to a person of an app")
 	case !im.seen.claim("email of "+p.Subject, address):
 		return refuseLine(n, "another line gives the same sub another email")
@@ -51,7 +55,7 @@ func (p *exportPerson) check(im *importer, tx Tx, n int) error {
 }
 
 // clash tells whether the person contradicts one in the store.
-func (p *exportPerson) clash(tx Tx, n int) error {
+func (p *exportPerson) clash(tx store.Tx, n int) error {
 	old, err := loadPerson(tx, p.Subject)
 	if err != nil {
 		return err
@@ -60,7 +64,7 @@ func (p *exportPerson) clash(tx Tx, n int) error {
 		return refuseLine(n, "its sub is another person's here; take the line out, with that person's sessions")
 	}
 	var sub string
-	known, err := load(tx, keyAddress+p.Address.String(), &sub)
+	known, err := store.Load(tx, store.KeyAddress+p.Address.String(), &sub)
 	if err != nil {
 		return err
 	}
@@ -73,13 +77,13 @@ func (p *exportPerson) clash(tx Tx, n int) error {
 // problem tells what no session of ours can look like.
 func (in *exportSession) problem(now time.Time) string {
 	r := &in.sessionRecord
-	_, err := ParseOrigin(r.Issuer)
+	_, err := origin.Parse(r.Issuer)
 	switch {
 	case !isKeyPart(r.ID) || !isKeyPart(r.Subject):
 		return "sid or sub is missing or not letters, digits, - and _ only"
 	case err != nil:
 		return "iss is not an origin as in https://app.example.com"
-	case r.AuthTime.IsZero() || r.AuthTime.After(now.Add(clockSkew)):
+	case r.AuthTime.IsZero() || r.AuthTime.After(now.Add(keyring.ClockSkew)):
 		return "auth_time is missing or lies in the future"
 	case len(r.AMR) == 0 || len(r.AMR) > 8 || len(r.Sites) > maxSites:
 		return "amr is missing, or amr or sites is too long"
@@ -95,13 +99,13 @@ func (in *exportSession) problem(now time.Time) string {
 		return r.problemForApp()
 	case r.Audience == "" || len(r.Audience) > 300:
 		return "aud is missing or too long"
-	case r.Expires.Before(r.AuthTime) || r.Expires.Sub(r.AuthTime) > keyKept:
+	case r.Expires.Before(r.AuthTime) || r.Expires.Sub(r.AuthTime) > keyring.KeyKept:
 		return "expires is missing, before auth_time, or more than 30 days after it"
 	}
 	return ""
 }
 
-func (in *exportSession) check(im *importer, tx Tx, n int) error {
+func (in *exportSession) check(im *importer, tx store.Tx, n int) error {
 	if problem := in.problem(im.core.now()); problem != "" {
 		return refuseLine(n, "%s", problem)
 	}
@@ -112,7 +116,7 @@ func (in *exportSession) check(im *importer, tx Tx, n int) error {
 }
 
 // clash tells whether the session's id is another's in the store.
-func (in *exportSession) clash(tx Tx, n int) error {
+func (in *exportSession) clash(tx store.Tx, n int) error {
 	old, err := loadSession(tx, in.ID)
 	if err != nil {
 		return err
@@ -123,18 +127,18 @@ func (in *exportSession) clash(tx Tx, n int) error {
 	return nil
 }
 
-func (k *exportKey) check(im *importer, _ Tx, n int) error {
+func (k *exportKey) check(im *importer, _ store.Tx, n int) error {
 	switch created := k.Created; {
-	case created.IsZero() || created.After(im.core.now().Add(clockSkew)):
+	case created.IsZero() || created.After(im.core.now().Add(keyring.ClockSkew)):
 		return refuseLine(n, "created is missing or lies in the future")
 	case im.core.revoked(created):
 		return refuseLine(n, "the key was revoked here; take the line out")
 	}
-	for _, ring := range []*keyring{im.core.keys, im.core.rsaKeys} {
-		if string(ring.alg) != k.Alg {
+	for _, ring := range []*keyring.Ring{im.core.keys, im.core.rsaKeys} {
+		if ring.Algorithm() != k.Alg {
 			continue
 		}
-		if _, err := ring.unsealed(k.keyRecord); err != nil {
+		if err := ring.Check(k.KeyRecord); err != nil {
 			return refuseLine(n, "this instance can't open the key: it was wrapped with another secret, or changed; write that secret after the current one (secret <new> <old>) and restart, or export without keys")
 		}
 		return nil

@@ -3,12 +3,15 @@ package authcore
 import (
 	"strings"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 func (in *exportOrg) problem(now time.Time) string {
 	isSlug := in.Slug != "" && strings.Trim(in.Slug, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
 	switch {
-	case !isID(in.ID):
+	case !keyring.IsID(in.ID):
 		return "id is missing or not 27 letters and digits"
 	case !in.Realm.isApp():
 		return problemRealm
@@ -18,17 +21,17 @@ func (in *exportOrg) problem(now time.Time) string {
 		return "plan is too long"
 	case !isSlug || len(in.Slug) > maxSlug:
 		return "slug is missing, too long or not lower-case letters, digits and hyphens only"
-	case in.Created.IsZero() || in.Created.After(now.Add(clockSkew)):
+	case in.Created.IsZero() || in.Created.After(now.Add(keyring.ClockSkew)):
 		return "created is missing or lies in the future"
 	}
 	return ""
 }
 
-func (in *exportOrg) check(im *importer, tx Tx, n int) error {
+func (in *exportOrg) check(im *importer, tx store.Tx, n int) error {
 	if problem := in.problem(im.core.now()); problem != "" {
 		return refuseLine(n, "%s", problem)
 	}
-	if !im.seen.claim(keyOrg+in.ID, in.Realm.String()) {
+	if !im.seen.claim(store.KeyOrg+in.ID, in.Realm.String()) {
 		return refuseLine(n, "another line gives the same id to another app's organization")
 	}
 	if !im.seen.claim(realmKey(in.Realm, indexSlug, in.Slug), in.ID) {
@@ -37,7 +40,7 @@ func (in *exportOrg) check(im *importer, tx Tx, n int) error {
 	return in.clash(tx, n)
 }
 
-func (in *exportOrg) clash(tx Tx, n int) error {
+func (in *exportOrg) clash(tx store.Tx, n int) error {
 	old, err := loadOrgOfAny(tx, in.ID)
 	if err != nil {
 		return err
@@ -46,7 +49,7 @@ func (in *exportOrg) clash(tx Tx, n int) error {
 		return refuseLine(n, "its id is another app's organization here; take the line out, with its members and invitations")
 	}
 	var id string
-	taken, err := load(tx, realmKey(in.Realm, indexSlug, in.Slug), &id)
+	taken, err := store.Load(tx, realmKey(in.Realm, indexSlug, in.Slug), &id)
 	if err == nil && taken && id != in.ID {
 		return refuseLine(n, "its slug is another organization's here; change it, or take the line out with its members and invitations")
 	}
@@ -54,7 +57,7 @@ func (in *exportOrg) clash(tx Tx, n int) error {
 }
 
 // apply adds an organization without members; one that is here stays as it is.
-func (in *exportOrg) apply(_ *importer, tx Tx, n int, done *Imported) (*ending, error) {
+func (in *exportOrg) apply(_ *importer, tx store.Tx, n int, done *Imported) (*ending, error) {
 	if err := in.clash(tx, n); err != nil {
 		return nil, err
 	}
@@ -68,25 +71,25 @@ func (in *exportOrg) apply(_ *importer, tx Tx, n int, done *Imported) (*ending, 
 	}
 	done.Organizations++
 	o := Organization{in.ID, in.Realm, in.Name, in.Slug, in.Plan, []string{}, in.Created}
-	if err := save(tx, realmKey(o.Realm, indexSlug, o.Slug), o.ID, time.Time{}); err != nil {
+	if err := store.Save(tx, realmKey(o.Realm, indexSlug, o.Slug), o.ID, time.Time{}); err != nil {
 		return nil, err
 	}
-	return nil, save(tx, keyOrg+o.ID, o, time.Time{})
+	return nil, store.Save(tx, store.KeyOrg+o.ID, o, time.Time{})
 }
 
-func (in *exportMember) check(im *importer, tx Tx, n int) error {
+func (in *exportMember) check(im *importer, tx store.Tx, n int) error {
 	role, known := ParseRole(string(in.Role))
 	switch {
 	case !in.Realm.isApp():
 		return refuseLine(n, problemRealm)
-	case !isID(in.Org) || !isID(in.Subject):
+	case !keyring.IsID(in.Org) || !keyring.IsID(in.Subject):
 		return refuseLine(n, "org or sub is missing or not 27 letters and digits")
 	case !known:
 		return refuseLine(n, "role is none of owner, admin and member")
-	case in.Since.IsZero() || in.Since.After(im.core.now().Add(clockSkew)):
+	case in.Since.IsZero() || in.Since.After(im.core.now().Add(keyring.ClockSkew)):
 		return refuseLine(n, "since is missing or lies in the future")
 	}
-	if !im.seen.claim(keyOrgPerson+in.Org+"/"+in.Subject, string(in.Role)) {
+	if !im.seen.claim(store.KeyOrgPerson+in.Org+"/"+in.Subject, string(in.Role)) {
 		return refuseLine(n, "another line gives the same person another role in the organization")
 	}
 	if org := digestOf(in.Org); role == Owner {
@@ -101,7 +104,7 @@ func (in *exportMember) check(im *importer, tx Tx, n int) error {
 }
 
 // apply makes a person a member; one who is a member stays what they are.
-func (in *exportMember) apply(_ *importer, tx Tx, n int, done *Imported) (*ending, error) {
+func (in *exportMember) apply(_ *importer, tx store.Tx, n int, done *Imported) (*ending, error) {
 	o, err := loadOrg(tx, in.Realm, in.Org)
 	if err != nil {
 		return nil, err
@@ -128,13 +131,13 @@ func (in *exportMember) apply(_ *importer, tx Tx, n int, done *Imported) (*endin
 	return nil, o.setRole(tx, p.Subject, in.Role, in.Since)
 }
 
-func (in *exportInvite) check(im *importer, tx Tx, n int) error {
+func (in *exportInvite) check(im *importer, tx store.Tx, n int) error {
 	_, role := ParseRole(string(in.Role))
-	soon := im.core.now().Add(clockSkew)
+	soon := im.core.now().Add(keyring.ClockSkew)
 	switch {
-	case !isID(in.ID) || !isID(in.Org) || in.By != "" && !isID(in.By):
+	case !keyring.IsID(in.ID) || !keyring.IsID(in.Org) || in.By != "" && !keyring.IsID(in.By):
 		return refuseLine(n, "id, org or by is missing or not 27 letters and digits")
-	case in.Accepted.IsZero() && (!isID(in.Subject) || !isID(in.Contact)):
+	case in.Accepted.IsZero() && (!keyring.IsID(in.Subject) || !keyring.IsID(in.Contact)):
 		return refuseLine(n, "sub or contact is missing or not 27 letters and digits: whom the invitation was sent to, and the id of email in that person's emails")
 	case !in.Realm.isApp():
 		return refuseLine(n, problemRealm)
@@ -149,9 +152,9 @@ func (in *exportInvite) check(im *importer, tx Tx, n int) error {
 	return im.needsOrg(tx, n, in.Realm, in.Org)
 }
 
-func (in *exportInvite) clash(tx Tx, n int) error {
+func (in *exportInvite) clash(tx store.Tx, n int) error {
 	var old Invite
-	known, err := load(tx, keyInvite+in.ID, &old)
+	known, err := store.Load(tx, store.KeyInvite+in.ID, &old)
 	if err == nil && known && (old.Realm != in.Realm || old.Org != in.Org || old.Email != in.Email) {
 		return refuseLine(n, "its id is another invitation's here; take the line out")
 	}
@@ -160,12 +163,12 @@ func (in *exportInvite) clash(tx Tx, n int) error {
 
 // apply adds an invitation, or what the line knows more of one: that it was
 // accepted, withdrawn or renewed.
-func (in *exportInvite) apply(im *importer, tx Tx, n int, done *Imported) (*ending, error) {
+func (in *exportInvite) apply(im *importer, tx store.Tx, n int, done *Imported) (*ending, error) {
 	if err := in.clash(tx, n); err != nil {
 		return nil, err
 	}
 	var old Invite
-	known, err := load(tx, keyInvite+in.ID, &old)
+	known, err := store.Load(tx, store.KeyInvite+in.ID, &old)
 	if err != nil {
 		return nil, err
 	}

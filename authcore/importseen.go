@@ -1,6 +1,10 @@
 package authcore
 
-import "crypto/sha256"
+import (
+	"crypto/sha256"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
+)
 
 // importSeen is what a file has said so far. It keeps hashes, so that a file of
 // many people needs little memory: two of 16 bytes for each thing that must be
@@ -38,16 +42,16 @@ func (s *importSeen) claim(key, value string) bool {
 
 // needsPerson notes that line n is about a person of realm, who may be in the
 // store or in any line.
-func (im *importer) needsPerson(tx Tx, n int, realm Realm, sub string) error {
-	return im.seen.need(n, want{digestOf(keyPerson + sub), digestOf(realm.String()), true}, func() (bool, error) {
+func (im *importer) needsPerson(tx store.Tx, n int, realm Realm, sub string) error {
+	return im.seen.need(n, want{digestOf(store.KeyPerson + sub), digestOf(realm.String()), true}, func() (bool, error) {
 		p, err := loadPerson(tx, sub)
 		return p != nil && p.Realm == realm, err
 	})
 }
 
 // needsOrg is needsPerson for an organization.
-func (im *importer) needsOrg(tx Tx, n int, realm Realm, org string) error {
-	return im.seen.need(n, want{digestOf(keyOrg + org), digestOf(realm.String()), false}, func() (bool, error) {
+func (im *importer) needsOrg(tx store.Tx, n int, realm Realm, org string) error {
+	return im.seen.need(n, want{digestOf(store.KeyOrg + org), digestOf(realm.String()), false}, func() (bool, error) {
 		o, err := loadOrg(tx, realm, org)
 		return o != nil, err
 	})

@@ -5,47 +5,33 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/limit"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // Invitations are mails that one customer has sent to anybody. They have limits
 // of their own and a share of Limits.Global, so that no customer stops sign-ins
 // with them, of all or of whom they invite.
 var (
-	invitesByPerson = []Rate{{20, time.Hour}, {50, 24 * time.Hour}}
-	invitesOf       = []Rate{{50, time.Hour}, {100, 24 * time.Hour}} // one organization, one client network
+	invitesByPerson = []limit.Rate{{Count: 20, Per: time.Hour}, {Count: 50, Per: 24 * time.Hour}}
+	invitesOf       = []limit.Rate{{Count: 50, Per: time.Hour}, {Count: 100, Per: 24 * time.Hour}} // one organization, one client network
 )
-
-// invitations are the counters of one more invitation. What the app itself
-// invites is counted for the recipient alone.
-func (l Limits) invitations(i *Invite, in Ask) counters {
-	cs := counters{{key: keyLimit + "invite-recipient/" + hashToken(i.Email.String()), rates: l.repeated(in.Repeat)}}
-	if i.By == "" {
-		return cs
-	}
-	cs = append(cs, &counter{key: keyLimit + "invite-by/" + i.By, rates: invitesByPerson},
-		&counter{key: keyLimit + "invite-org/" + i.Org, rates: invitesOf})
-	for n, p := range clientNetworks(in.Client) {
-		rates := invitesOf
-		if n > 0 {
-			rates = times(rates, widerClient)
-		}
-		cs = append(cs, &counter{key: keyLimit + "invite-client/" + p.String(), rates: rates})
-	}
-	return cs
-}
 
 // InviteMember makes an invitation of email, and the person whose address it is
 // if there is none: the invitation dies with that person's contact. The one that
 // waits already is renewed instead. No mail is sent. by is the subject of the
 // member who invites, "" for the app itself. Verdict is Accepted, Unknown (no
 // such organization) or Forbidden.
-func (s *Service) InviteMember(ctx context.Context, realm Realm, org, by string, email Address, role Role) (Invite, Verdict, error) {
+func (s *Service) InviteMember(ctx context.Context, realm Realm, org, by string, email address.Address, role Role) (Invite, Verdict, error) {
 	i, err := s.newInvite(ctx, realm, org, by, email, role)
 	if err != nil {
 		return Invite{}, Unknown, err
 	}
 	out, v := i, Unknown
-	err = s.core.store.Update(ctx, func(tx Tx) (err error) {
+	err = s.core.store.Update(ctx, func(tx store.Tx) (err error) {
 		out = i
 		_, v, err = s.putInvite(tx, &out)
 		return err
@@ -67,13 +53,13 @@ func (s *Service) SendInvite(ctx context.Context, in Ask, org, by string, role R
 	return i, asked, err
 }
 
-func (s *Service) newInvite(ctx context.Context, realm Realm, org, by string, email Address, role Role) (Invite, error) {
+func (s *Service) newInvite(ctx context.Context, realm Realm, org, by string, email address.Address, role Role) (Invite, error) {
 	pending, err := s.Invites(ctx, realm, org)
 	if err != nil {
 		return Invite{}, err
 	}
 	now := s.core.now()
-	i := Invite{ID: NewID(now), Realm: realm, Org: org, Email: email, Created: now}
+	i := Invite{ID: keyring.NewID(now), Realm: realm, Org: org, Email: email, Created: now}
 	if n := slices.IndexFunc(pending, func(i Invite) bool { return i.Email == email }); n >= 0 {
 		i = pending[n]
 	}
@@ -83,7 +69,7 @@ func (s *Service) newInvite(ctx context.Context, realm Realm, org, by string, em
 
 // putInvite checks and stores an invitation, and returns its organization. One
 // that was accepted or withdrawn meanwhile stays so, and this is another.
-func (s *Service) putInvite(tx Tx, i *Invite) (*Organization, Verdict, error) {
+func (s *Service) putInvite(tx store.Tx, i *Invite) (*Organization, Verdict, error) {
 	o, err := loadOrg(tx, i.Realm, i.Org)
 	if err != nil || o == nil {
 		return nil, Unknown, err
@@ -92,10 +78,10 @@ func (s *Service) putInvite(tx Tx, i *Invite) (*Organization, Verdict, error) {
 		return nil, Forbidden, err
 	}
 	var old Invite
-	if known, err := load(tx, keyInvite+i.ID, &old); err != nil {
+	if known, err := store.Load(tx, store.KeyInvite+i.ID, &old); err != nil {
 		return nil, Unknown, err
 	} else if known && !old.waits() {
-		i.ID = NewID(s.core.now())
+		i.ID = keyring.NewID(s.core.now())
 	}
 	if err := s.addressInvite(tx, i); err != nil {
 		return nil, Unknown, err
@@ -107,7 +93,7 @@ func (s *Service) putInvite(tx Tx, i *Invite) (*Organization, Verdict, error) {
 func (i *Invite) waits() bool { return i.Accepted.IsZero() && i.Withdrawn.IsZero() }
 
 // byRight tells whether who invites may make such an invitation now.
-func (i *Invite) byRight(tx Tx) (bool, error) {
+func (i *Invite) byRight(tx store.Tx) (bool, error) {
 	if i.By == "" {
 		return true, nil
 	}
@@ -128,7 +114,7 @@ func (t *proving) inviteDead() (bool, error) {
 // Accepted, Unknown (none that waits) or Forbidden.
 func (s *Service) WithdrawInvite(ctx context.Context, realm Realm, org, id, by string) (Verdict, error) {
 	v := Unknown
-	err := s.core.store.Update(ctx, func(tx Tx) error {
+	err := s.core.store.Update(ctx, func(tx store.Tx) error {
 		v = Unknown
 		i, err := loadInvite(tx, realm, id)
 		if err != nil || i == nil || i.Org != org || !i.waits() {
@@ -157,19 +143,15 @@ const stopPrefix = "stop-"
 // IsStopToken tells a token that stops invitations from one of a link.
 func IsStopToken(token string) bool { return strings.HasPrefix(token, stopPrefix) }
 
-func (s Secret) apiStop(challenge string) string {
-	return stopPrefix + derive(s.link, "api stop", challenge, base62, apiLinkLen)
-}
-
-func invitePauseKey(r Realm, a Address) string {
-	return keyInvitePause + r.String() + "/" + hashToken(a.String())
+func invitePauseKey(r Realm, a address.Address) string {
+	return store.KeyInvitePause + r.String() + "/" + keyring.Hash(a.String())
 }
 
 // invitesPaused tells whether the owner of the address wants no invitations
 // now: as for what was never asked for at the gates.
 func (t *asking) invitesPaused() (bool, error) {
 	i, p := t.in.invite, &pause{}
-	ok, err := load(t.tx, invitePauseKey(i.Realm, i.Email), p)
+	ok, err := store.Load(t.tx, invitePauseKey(i.Realm, i.Email), p)
 	if err != nil || ok && t.now.Before(p.Until) {
 		return ok, err
 	}
@@ -181,12 +163,12 @@ func (t *asking) invitesPaused() (bool, error) {
 // invitation to a, that it was not wanted: the invitation is withdrawn, and for
 // 24 hours no invitation of the app is mailed to a. It reports whether token
 // belongs to a mail to a; if not, nothing changes.
-func (s *Service) StopInvites(ctx context.Context, app *App, token string, a Address) (bool, error) {
+func (s *Service) StopInvites(ctx context.Context, app *App, token string, a address.Address) (bool, error) {
 	var ok bool
-	err := s.core.store.Update(ctx, func(tx Tx) error {
+	err := s.core.store.Update(ctx, func(tx store.Tx) error {
 		ok = false
 		var id string
-		if _, err := load(tx, keyAPIStop+hashToken(token), &id); err != nil || id == "" {
+		if _, err := store.Load(tx, store.KeyAPIStop+keyring.Hash(token), &id); err != nil || id == "" {
 			return err
 		}
 		c, err := loadChallenge(tx, id)
@@ -196,7 +178,7 @@ func (s *Service) StopInvites(ctx context.Context, app *App, token string, a Add
 		ok = true
 		now := s.core.now()
 		p := pause{Since: now, Until: now.Add(pauseLifetime)}
-		if err := save(tx, invitePauseKey(c.API.Realm, a), p, p.Until); err != nil {
+		if err := store.Save(tx, invitePauseKey(c.API.Realm, a), p, p.Until); err != nil {
 			return err
 		}
 		i, err := loadInvite(tx, c.API.Realm, c.API.Invite)
@@ -210,4 +192,23 @@ func (s *Service) StopInvites(ctx context.Context, app *App, token string, a Add
 		s.observe(Event{Name: EventNotMe, App: app.ID, Address: a})
 	}
 	return ok, err
+}
+
+// invitationCounters are the counters of one more invitation. What the app itself
+// invites is counted for the recipient alone.
+func invitationCounters(l limit.Limits, i *Invite, in Ask) limit.Counters {
+	cs := limit.Counters{limit.NewCounter("invite-recipient/"+keyring.Hash(i.Email.String()), l.Repeated(in.Repeat))}
+	if i.By == "" {
+		return cs
+	}
+	cs = append(cs, limit.NewCounter("invite-by/"+i.By, invitesByPerson),
+		limit.NewCounter("invite-org/"+i.Org, invitesOf))
+	for n, p := range limit.ClientNetworks(in.Client) {
+		rates := invitesOf
+		if n > 0 {
+			rates = limit.Times(rates, limit.WiderClient)
+		}
+		cs = append(cs, limit.NewCounter("invite-client/"+p.String(), rates))
+	}
+	return cs
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
 )
 
 // inviting is an app whose organizations invite.
@@ -27,7 +28,7 @@ func runInviting(t *testing.T, test func(t *testing.T, w *inviting)) {
 }
 
 // org is an organization of a new owner.
-func (w *inviting) org(owner authcore.Address) (*authcore.AppSession, string) {
+func (w *inviting) org(owner address.Address) (*authcore.AppSession, string) {
 	w.t.Helper()
 	boss := w.signInApp(owner)
 	o, v, err := w.service.CreateOrganization(w.t.Context(), w.app, w.live, boss.Person.Subject, "Acme", "")
@@ -37,7 +38,7 @@ func (w *inviting) org(owner authcore.Address) (*authcore.AppSession, string) {
 	return boss, o.ID
 }
 
-func (w *inviting) send(org, by, client string, to authcore.Address) (authcore.Invite, authcore.Asked) {
+func (w *inviting) send(org, by, client string, to address.Address) (authcore.Invite, authcore.Asked) {
 	w.t.Helper()
 	in := linkFor(to)
 	in.Caller, in.Origin, in.Client = w.caller(liveKey), site, netip.MustParseAddr(client)
@@ -301,7 +302,7 @@ func TestStopInvitations(t *testing.T) {
 		for _, wrong := range []struct {
 			app   *authcore.App
 			token string
-			to    authcore.Address
+			to    address.Address
 		}{
 			{w.app, token, mustAddress("forwarded@example.com")}, {w.app, token + "x", bob}, {w.app, "stop-", bob},
 			{w.app, asked.Token, bob}, {w.service.Apps().Find("other"), token, bob},

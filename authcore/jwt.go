@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 )
 
 // maxJWTBytes bounds an RS256 token: it may carry a whole session twice.
@@ -20,7 +22,7 @@ type TokenKind struct {
 	KeyPrefix string
 }
 
-func (k TokenKind) header() header { return header{k.Typ, k.KeyPrefix} }
+func (k TokenKind) header() keyring.Header { return keyring.Header{Typ: k.Typ, Prefix: k.KeyPrefix} }
 
 // SignJWT makes a compact JWS of claims (encoded as JSON) with the key in use
 // for k.Alg. The first RS256 token makes the key for it.
@@ -29,7 +31,7 @@ func (c *Core) SignJWT(ctx context.Context, k TokenKind, claims any) (string, er
 	if err != nil {
 		return "", err
 	}
-	return ring.sign(k.header(), claims)
+	return ring.Sign(k.header(), claims)
 }
 
 // VerifyJWT returns the claims of a compact JWS that this instance signed as
@@ -41,7 +43,7 @@ func (c *Core) VerifyJWT(k TokenKind, token string) (claims []byte, ok bool) {
 	if k.Alg == string(jose.RS256) {
 		ring = c.rsaKeys
 	}
-	claims, err := ring.verify(k.header(), token)
+	claims, err := ring.Verify(k.header(), token)
 	return claims, err == nil
 }
 
@@ -51,16 +53,24 @@ func (c *Core) JWKSFor(ctx context.Context, k TokenKind) (jose.JSONWebKeySet, er
 	if err != nil {
 		return jose.JSONWebKeySet{}, err
 	}
-	return ring.public(k.KeyPrefix), nil
+	return ring.Public(k.KeyPrefix), nil
 }
 
 // ring returns the ring for alg, with at least one key in it.
-func (c *Core) ring(ctx context.Context, alg string) (*keyring, error) {
+func (c *Core) ring(ctx context.Context, alg string) (*keyring.Ring, error) {
 	if alg != string(jose.RS256) {
 		return c.keys, nil
 	}
-	if len(*c.rsaKeys.keys.Load()) > 0 {
+	if !c.rsaKeys.IsEmpty() {
 		return c.rsaKeys, nil
 	}
-	return c.rsaKeys, c.rsaKeys.rotateIfDue(ctx)
+	return c.rsaKeys, c.rsaKeys.RotateIfDue(ctx)
+}
+
+// JWKS returns the public keys, as a JSON Web Key Set (RFC 7517), for whoever
+// verifies session cookies and assertions.
+func (c *Core) JWKS() jose.JSONWebKeySet {
+	set := c.keys.Public("")
+	set.Keys = append(set.Keys, c.rsaKeys.Public("").Keys...)
+	return set
 }

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // keySender is what senders keep: sender/<name>.
@@ -27,16 +30,16 @@ var errKept = errors.New("what a sender keeps in the store can't be unwrapped: t
 // token. It lies in the store wrapped with the master key.
 func (c *Core) Keep(ctx context.Context, name, value string) error {
 	key, current := keySender+name, c.secrets.Current
-	r := keptRecord{current.id, current.seal([]byte(value), key), c.now().Add(keptLife)}
-	return c.store.Update(ctx, func(tx Tx) error { return save(tx, key, r, r.Until) })
+	r := keptRecord{current.ID(), current.Seal([]byte(value), key), c.now().Add(keptLife)}
+	return c.store.Update(ctx, func(tx store.Tx) error { return store.Save(tx, key, r, r.Until) })
 }
 
 // Kept returns what a sender keeps under name, empty for nothing.
 func (c *Core) Kept(ctx context.Context, name string) (string, error) {
 	var r keptRecord
 	var known bool
-	err := c.store.View(ctx, func(tx Tx) (err error) {
-		known, err = load(tx, keySender+name, &r)
+	err := c.store.View(ctx, func(tx store.Tx) (err error) {
+		known, err = store.Load(tx, keySender+name, &r)
 		return err
 	})
 	if err != nil || !known || !c.now().Before(r.Until) {
@@ -47,11 +50,11 @@ func (c *Core) Kept(ctx context.Context, name string) (string, error) {
 }
 
 func (c *Core) unwrapKept(key string, r keptRecord) ([]byte, error) {
-	secret, ok := c.secrets.find(r.Secret)
+	secret, ok := c.secrets.Find(r.Secret)
 	if !ok {
-		return nil, ErrWrongSecret
+		return nil, keyring.ErrWrongSecret
 	}
-	value, err := secret.unseal(r.Wrapped, key)
+	value, err := secret.Unseal(r.Wrapped, key)
 	if err != nil {
 		return nil, errKept
 	}
@@ -61,8 +64,8 @@ func (c *Core) unwrapKept(key string, r keptRecord) ([]byte, error) {
 // rewrapKept wraps with the current secret what was wrapped with an old one, so
 // that the old one can be taken out of the configuration.
 func (c *Core) rewrapKept(ctx context.Context) error {
-	var items []Item
-	err := c.store.View(ctx, func(tx Tx) (err error) {
+	var items []store.Item
+	err := c.store.View(ctx, func(tx store.Tx) (err error) {
 		items, err = tx.Scan(keySender, "", 1000)
 		return err
 	})
@@ -71,10 +74,10 @@ func (c *Core) rewrapKept(ctx context.Context) error {
 	}
 	for _, item := range items {
 		var r keptRecord
-		if _, err := decode(item.Key, item.Value, &r); err != nil {
+		if _, err := store.Decode(item.Key, item.Value, &r); err != nil {
 			return err
 		}
-		if r.Secret == c.secrets.Current.id {
+		if r.Secret == c.secrets.Current.ID() {
 			continue
 		}
 		value, err := c.unwrapKept(item.Key, r)

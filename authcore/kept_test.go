@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 )
 
 // What a sender keeps lies wrapped in the store, survives a restart and a
@@ -29,7 +29,7 @@ func TestWhatSendersKeep(t *testing.T) {
 				t.Errorf("%s: %s", key, value)
 			}
 		}
-		h.secrets = authcore.Secrets{Current: secretOf(t, 'b'), Old: []authcore.Secret{h.secrets.Current}}
+		h.secrets = keyring.Secrets{Current: secretOf(t, 'b'), Old: []keyring.Secret{h.secrets.Current}}
 		h.reopen()
 		h.secrets.Old = nil // wrapped anew at the start
 		h.reopen()

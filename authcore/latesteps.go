@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"sync"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // lateSteps holds steps of attempts that need not be on disk at once, until the
@@ -92,7 +94,7 @@ func (l *lateSteps) flush(ctx context.Context, core *Core) {
 	}
 	l.mu.Unlock()
 	for batch := range slices.Chunk(all, flushBatch) {
-		err := core.store.Update(ctx, func(tx Tx) error {
+		err := core.store.Update(ctx, func(tx store.Tx) error {
 			for _, one := range batch {
 				if err := core.changeHistory(tx, one.history, one.challenge, func(*attemptRecord) {}); err != nil {
 					return err

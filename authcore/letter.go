@@ -1,15 +1,20 @@
 package authcore
 
-import "time"
+import (
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+)
 
 // Letter is what a mail has to say, before a Composer puts it into words.
 type Letter struct {
 	Kind     LetterKind
-	To       Address
-	Site     Origin // where it was asked for
-	Language string // BCP 47, as the page had it
-	Code     string // empty when code entry is off for this address
-	Link     string // absolute URL
+	To       address.Address
+	Site     origin.Origin // where it was asked for
+	Language string        // BCP 47, as the page had it
+	Code     string        // empty when code entry is off for this address
+	Link     string        // absolute URL
 	Lifetime time.Duration
 	AskedAt  time.Time
 	Agent    string // the browser's User-Agent, unparsed, at most 512 bytes
@@ -17,9 +22,9 @@ type Letter struct {
 	Thread   string // random, unique per challenge: for References
 	NotMe    string // absolute URL for "this wasn't me", of an invitation for "no such mails"; empty for none
 
-	App   string // name of the app that asked, empty for a gate
-	Phone Phone  // instead of To: a text message, of which only Text counts
-	Into  string // with LetterInvite: where to, the name of an organization or the app
+	App   string        // name of the app that asked, empty for a gate
+	Phone address.Phone // instead of To: a text message, of which only Text counts
+	Into  string        // with LetterInvite: where to, the name of an organization or the app
 }
 
 // LetterKind tells the mails apart.

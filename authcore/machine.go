@@ -8,6 +8,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/policy"
 )
 
 // Machine is who a machine token stands for, and where it is good. A token of
@@ -16,7 +19,7 @@ import (
 type Machine struct {
 	Name string `json:"name"` // letters, digits, - and _
 	// Sites are where it is good. None: nowhere.
-	Sites []SitePattern `json:"sites"`
+	Sites []origin.SitePattern `json:"sites"`
 	// Paths and Methods limit it further: paths as for public, methods in upper
 	// case. None: all.
 	Paths   []string `json:"paths,omitempty"`
@@ -25,7 +28,7 @@ type Machine struct {
 
 // Check finds what is wrong with the parts of m.
 func (m *Machine) Check() error {
-	if !isGroupName(m.Name) || len(m.Name) > 64 {
+	if !policy.IsGroupName(m.Name) || len(m.Name) > 64 {
 		return fmt.Errorf("token name %q: write at most 64 letters, digits, - and _, such as backup", m.Name)
 	}
 	if len(m.Sites) == 0 {
@@ -36,7 +39,7 @@ func (m *Machine) Check() error {
 			return fmt.Errorf("token %s: method %q is none; write it in capitals, such as GET", m.Name, method)
 		}
 	}
-	_, err := ParsePublicPaths(m.Paths)
+	_, err := origin.ParsePublicPaths(m.Paths)
 	if err != nil {
 		return fmt.Errorf("token %s: %w", m.Name, err)
 	}
@@ -46,7 +49,7 @@ func (m *Machine) Check() error {
 // Allows tells whether the token is good for a request to path (decoded and as
 // it was sent) at the origin at. A path that somebody could read as another one
 // is not within any limit on paths.
-func (m *Machine) Allows(at Origin, method, path, escaped string) bool {
+func (m *Machine) Allows(at origin.Origin, method, path, escaped string) bool {
 	if !m.IsFor(at) {
 		return false
 	}
@@ -56,13 +59,13 @@ func (m *Machine) Allows(at Origin, method, path, escaped string) bool {
 	if len(m.Paths) == 0 {
 		return true
 	}
-	paths, err := ParsePublicPaths(m.Paths)
+	paths, err := origin.ParsePublicPaths(m.Paths)
 	return err == nil && paths.Match(path, escaped)
 }
 
 // IsFor tells whether the token is good at the origin at.
-func (m *Machine) IsFor(at Origin) bool {
-	return slices.ContainsFunc(m.Sites, func(p SitePattern) bool { return p.Covers(at) })
+func (m *Machine) IsFor(at origin.Origin) bool {
+	return slices.ContainsFunc(m.Sites, func(p origin.SitePattern) bool { return p.Covers(at) })
 }
 
 // ConfiguredMachine is a machine token of the configuration.

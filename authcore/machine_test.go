@@ -6,13 +6,15 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 func machineAt(t testing.TB, name string, sites ...string) authcore.Machine {
 	t.Helper()
 	m := authcore.Machine{Name: name}
 	for _, s := range sites {
-		p, err := authcore.ParseSitePattern(s)
+		p, err := origin.ParseSitePattern(s)
 		want(t, err, nil)
 		m.Sites = append(m.Sites, p)
 	}
@@ -21,7 +23,7 @@ func machineAt(t testing.TB, name string, sites ...string) authcore.Machine {
 
 func (h *house) makeToken(s *authcore.Session, m authcore.Machine, life time.Duration) (string, authcore.MachineToken, authcore.Refusal) {
 	h.t.Helper()
-	secret, made, no, err := h.service.MakeToken(h.t.Context(), s, authcore.Origin{}, m, h.service.Now().Add(life))
+	secret, made, no, err := h.service.MakeToken(h.t.Context(), s, origin.Origin{}, m, h.service.Now().Add(life))
 	want(h.t, err, nil)
 	return secret, made, no
 }
@@ -67,14 +69,14 @@ func TestMachineTokenActsForItsPerson(t *testing.T) {
 		time.Sleep(3 * time.Hour)
 		h.machine(secret)
 		time.Sleep(2 * time.Minute) // the last use is written once a minute
-		list, err := h.service.Tokens(t.Context(), signIn.Session.Subject, authcore.Origin{})
+		list, err := h.service.Tokens(t.Context(), signIn.Session.Subject, origin.Origin{})
 		want(t, err, nil)
 		want(t, len(list), 1)
 		want(t, list[0].Name, "backup")
 		want(t, list[0].ID, made.ID)
 		want(t, list[0].LastUsed.Sub(made.Made) > 2*time.Hour, true)
 		h.reopen()
-		list, _ = h.service.Tokens(t.Context(), signIn.Session.Subject, authcore.Origin{})
+		list, _ = h.service.Tokens(t.Context(), signIn.Session.Subject, origin.Origin{})
 		want(t, list[0].LastUsed.Sub(made.Made) > 2*time.Hour, true)
 
 		time.Sleep(24 * time.Hour)
@@ -85,10 +87,10 @@ func TestMachineTokenActsForItsPerson(t *testing.T) {
 func TestMachineTokensEndAtOnce(t *testing.T) {
 	for name, end := range map[string]func(h *house, s *authcore.Session, id string){
 		"by its person": func(h *house, s *authcore.Session, id string) {
-			gone, err := h.service.EndToken(h.t.Context(), "somebody-else", authcore.Origin{}, id)
+			gone, err := h.service.EndToken(h.t.Context(), "somebody-else", origin.Origin{}, id)
 			want(h.t, err, nil)
 			want(h.t, gone, false)
-			gone, err = h.service.EndToken(h.t.Context(), s.Subject, authcore.Origin{}, id)
+			gone, err = h.service.EndToken(h.t.Context(), s.Subject, origin.Origin{}, id)
 			want(h.t, err, nil)
 			want(h.t, gone, true)
 		},
@@ -110,7 +112,7 @@ func TestMachineTokensEndAtOnce(t *testing.T) {
 				<-cut
 				h.reopen()
 				want(t, h.machine(secret), nil)
-				list, _ := h.service.Tokens(t.Context(), signIn.Session.Subject, authcore.Origin{})
+				list, _ := h.service.Tokens(t.Context(), signIn.Session.Subject, origin.Origin{})
 				want(t, len(list), 0)
 			})
 		})
@@ -164,7 +166,7 @@ func TestMachineTokensOfASiteItself(t *testing.T) {
 		root := b.signIn(alice).Session
 		_, handed := b.handOver(other)
 		child := handed.Session
-		at := func(s *authcore.Session, own authcore.Origin, name, site string, life time.Duration) authcore.Refusal {
+		at := func(s *authcore.Session, own origin.Origin, name, site string, life time.Duration) authcore.Refusal {
 			_, _, no, err := h.service.MakeToken(t.Context(), s, own, machineAt(t, name, site), h.service.Now().Add(life))
 			want(t, err, nil)
 			return no
@@ -181,9 +183,9 @@ func TestMachineTokensOfASiteItself(t *testing.T) {
 			want(t, at(child, other, "n"+string(rune('a'+i)), other.String(), time.Hour), "")
 		}
 		want(t, at(child, other, "more", other.String(), time.Hour), authcore.TooManyMade)
-		want(t, at(root, authcore.Origin{}, "more", site.String(), time.Hour), "")
+		want(t, at(root, origin.Origin{}, "more", site.String(), time.Hour), "")
 
-		all, err := h.service.Tokens(t.Context(), root.Subject, authcore.Origin{})
+		all, err := h.service.Tokens(t.Context(), root.Subject, origin.Origin{})
 		want(t, err, nil)
 		want(t, len(all), authcore.MaxMachines+2)
 		own, err := h.service.Tokens(t.Context(), root.Subject, site)
@@ -202,7 +204,7 @@ func TestMachineTokensAreHashed(t *testing.T) {
 	run(t, func(t *testing.T, h *house) {
 		s := h.browser().signIn(alice).Session
 		secret, _, _ := h.makeToken(s, machineAt(t, "backup", "app.example.com"), time.Hour)
-		err := h.store.View(t.Context(), func(tx authcore.Tx) error {
+		err := h.store.View(t.Context(), func(tx store.Tx) error {
 			items, err := tx.Scan("", "", 1000)
 			for _, item := range items {
 				if strings.Contains(item.Key+string(item.Value), secret[4:]) {

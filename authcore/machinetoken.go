@@ -5,6 +5,10 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 const (
@@ -65,18 +69,18 @@ type machineList struct {
 // returned once and never again: the store keeps its hash. own is the site on
 // whose own origin it is made, zero where the person may make any: a token that
 // is made there is good there alone, and for OwnSiteLifetime at most.
-func (s *Service) MakeToken(ctx context.Context, session *Session, own Origin, m Machine, until time.Time) (secret string, made MachineToken, no Refusal, err error) {
+func (s *Service) MakeToken(ctx context.Context, session *Session, own origin.Origin, m Machine, until time.Time) (secret string, made MachineToken, no Refusal, err error) {
 	now := s.core.now()
 	if no := s.refuseToken(session, own, m, until, now); no != refusalNone {
 		return "", made, no, nil
 	}
-	secret = machinePrefix + randomToken(32)
+	secret = machinePrefix + keyring.RandomToken(32)
 	r := &sessionRecord{
-		ID: randomID(), Subject: session.Subject, Machine: &m,
+		ID: keyring.RandomID(), Subject: session.Subject, Machine: &m,
 		AuthTime: now, Expires: until, LastSeen: now, AMR: []string{"token"},
 		Issuer: session.Issuer, Audience: session.Audience,
 	}
-	err = s.core.store.Update(ctx, func(tx Tx) (err error) {
+	err = s.core.store.Update(ctx, func(tx store.Tx) (err error) {
 		no, err = s.core.addMachine(tx, r, HashMachine(secret).String())
 		return err
 	})
@@ -88,7 +92,7 @@ func (s *Service) MakeToken(ctx context.Context, session *Session, own Origin, m
 	return secret, r.machineToken(), refusalNone, nil
 }
 
-func (s *Service) refuseToken(session *Session, own Origin, m Machine, until, now time.Time) Refusal {
+func (s *Service) refuseToken(session *Session, own origin.Origin, m Machine, until, now time.Time) Refusal {
 	longest := MachineLifetime
 	if !own.IsZero() {
 		longest = OwnSiteLifetime
@@ -120,16 +124,16 @@ func (s *Session) scheme() string {
 }
 
 // onlyAt tells whether the token is good at o and nowhere else.
-func (m *Machine) onlyAt(o Origin) bool {
-	return len(m.Sites) > 0 && !slices.ContainsFunc(m.Sites, func(p SitePattern) bool {
-		return p.scheme != o.Scheme() || p.Origin(p.scheme) != o
+func (m *Machine) onlyAt(o origin.Origin) bool {
+	return len(m.Sites) > 0 && !slices.ContainsFunc(m.Sites, func(p origin.SitePattern) bool {
+		return !p.IsOnly(o)
 	})
 }
 
 // addMachine adds a token to those of its person. Names and numbers are counted
 // among those for the same sites: a script of one site's app must neither learn
 // the names of others nor use up their number.
-func (c *Core) addMachine(tx Tx, r *sessionRecord, hash string) (Refusal, error) {
+func (c *Core) addMachine(tx store.Tx, r *sessionRecord, hash string) (Refusal, error) {
 	list, live, err := c.loadMachines(tx, r.Subject)
 	if err != nil {
 		return refusalNone, err
@@ -148,20 +152,20 @@ func (c *Core) addMachine(tx Tx, r *sessionRecord, hash string) (Refusal, error)
 		return TooManyMade, nil
 	}
 	list.Tokens = append(list.Tokens, r.ID)
-	if err := save(tx, keyMachines+r.Subject, list, time.Time{}); err != nil {
+	if err := store.Save(tx, store.KeyMachines+r.Subject, list, time.Time{}); err != nil {
 		return refusalNone, err
 	}
-	if err := save(tx, keyMachine+hash, r.ID, r.Expires); err != nil {
+	if err := store.Save(tx, store.KeyMachine+hash, r.ID, r.Expires); err != nil {
 		return refusalNone, err
 	}
-	tx.Put(keyPersonSession+r.Subject+"/"+r.ID, []byte("{}"), r.Expires.Add(clockSkew))
+	tx.Put(store.KeyPersonSession+r.Subject+"/"+r.ID, []byte("{}"), r.Expires.Add(keyring.ClockSkew))
 	return refusalNone, r.save(tx)
 }
 
 // loadMachines reads the live tokens of a person.
-func (c *Core) loadMachines(tx Tx, sub string) (*machineList, []*sessionRecord, error) {
+func (c *Core) loadMachines(tx store.Tx, sub string) (*machineList, []*sessionRecord, error) {
 	list := &machineList{}
-	if _, err := load(tx, keyMachines+sub, list); err != nil {
+	if _, err := store.Load(tx, store.KeyMachines+sub, list); err != nil {
 		return nil, nil, err
 	}
 	if list.Subject != sub {
@@ -190,9 +194,9 @@ func (r *sessionRecord) machineToken() MachineToken {
 
 // Tokens returns the live tokens of the person with subject sub, in the order
 // in which they were made: all, or those that are good at own alone.
-func (s *Service) Tokens(ctx context.Context, sub string, own Origin) ([]MachineToken, error) {
+func (s *Service) Tokens(ctx context.Context, sub string, own origin.Origin) ([]MachineToken, error) {
 	var all []MachineToken
-	err := s.core.store.View(ctx, func(tx Tx) error {
+	err := s.core.store.View(ctx, func(tx store.Tx) error {
 		_, live, err := s.core.loadMachines(tx, sub)
 		all = nil
 		for _, r := range live {
@@ -207,9 +211,9 @@ func (s *Service) Tokens(ctx context.Context, sub string, own Origin) ([]Machine
 
 // EndToken ends a token of the person with subject sub at once, one of those
 // that Tokens returns for the same own. It reports whether there was one.
-func (s *Service) EndToken(ctx context.Context, sub string, own Origin, id string) (bool, error) {
+func (s *Service) EndToken(ctx context.Context, sub string, own origin.Origin, id string) (bool, error) {
 	theirs := false
-	err := s.core.store.View(ctx, func(tx Tx) error {
+	err := s.core.store.View(ctx, func(tx store.Tx) error {
 		r, err := loadSession(tx, id)
 		theirs = r != nil && r.Subject == sub && r.Machine != nil && (own.IsZero() || r.Machine.onlyAt(own))
 		return err
@@ -260,8 +264,8 @@ func (c *Core) machine(ctx context.Context, hash string, now time.Time) (*liveSe
 		return live, c.refresh(ctx, live, now)
 	}
 	var sid string
-	err := c.store.View(ctx, func(tx Tx) error {
-		_, err := load(tx, keyMachine+hash, &sid)
+	err := c.store.View(ctx, func(tx store.Tx) error {
+		_, err := store.Load(tx, store.KeyMachine+hash, &sid)
 		return err
 	})
 	if err != nil || sid == "" {

@@ -3,6 +3,10 @@ package authcore
 import (
 	"context"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // RoleChange is a wish to change somebody's place in an organization.
@@ -21,7 +25,7 @@ type RoleChange struct {
 // and an organization keeps at least one owner.
 func (s *Service) SetRole(ctx context.Context, in RoleChange) (Verdict, error) {
 	var v Verdict
-	err := s.core.store.Update(ctx, func(tx Tx) (err error) {
+	err := s.core.store.Update(ctx, func(tx store.Tx) (err error) {
 		v, err = s.setRole(tx, in)
 		return err
 	})
@@ -31,7 +35,7 @@ func (s *Service) SetRole(ctx context.Context, in RoleChange) (Verdict, error) {
 	return v, err
 }
 
-func (s *Service) setRole(tx Tx, in RoleChange) (Verdict, error) {
+func (s *Service) setRole(tx store.Tx, in RoleChange) (Verdict, error) {
 	o, err := loadOrg(tx, in.Realm, in.Org)
 	if err != nil || o == nil {
 		return Unknown, err
@@ -69,17 +73,17 @@ func mayChange(by, old, role Role) bool {
 
 // Invite is an invitation to an organization.
 type Invite struct {
-	ID       string    `json:"id"`
-	Realm    Realm     `json:"realm"`
-	Org      string    `json:"org"`
-	Email    Address   `json:"email"`
-	Subject  string    `json:"sub,omitempty"`     // whose address it is, until it is accepted
-	Contact  string    `json:"contact,omitempty"` // the id of the address, until then
-	Role     Role      `json:"role"`
-	By       string    `json:"by,omitempty"` // subject, "" for the app
-	Created  time.Time `json:"created"`
-	Expires  time.Time `json:"expires"`
-	Accepted time.Time `json:"accepted,omitzero"`
+	ID       string          `json:"id"`
+	Realm    Realm           `json:"realm"`
+	Org      string          `json:"org"`
+	Email    address.Address `json:"email"`
+	Subject  string          `json:"sub,omitempty"`     // whose address it is, until it is accepted
+	Contact  string          `json:"contact,omitempty"` // the id of the address, until then
+	Role     Role            `json:"role"`
+	By       string          `json:"by,omitempty"` // subject, "" for the app
+	Created  time.Time       `json:"created"`
+	Expires  time.Time       `json:"expires"`
+	Accepted time.Time       `json:"accepted,omitzero"`
 
 	Withdrawn time.Time `json:"withdrawn,omitzero"` // by a member or by whom it was sent to
 }
@@ -88,14 +92,14 @@ type Invite struct {
 const InviteLifetime = 7 * 24 * time.Hour
 
 // addressInvite notes whose contact the invited address is.
-func (s *Service) addressInvite(tx Tx, i *Invite) error {
+func (s *Service) addressInvite(tx store.Tx, i *Invite) error {
 	p, err := findPerson(tx, i.Realm, indexValue, i.Email.String())
 	if err != nil {
 		return err
 	}
 	if p == nil {
 		p = s.newPerson(s.cfg.Apps.Find(i.Realm.App), i.Realm)
-		if _, _, err := s.apply(tx, p, Draft{Emails: []Address{i.Email}}); err != nil {
+		if _, _, err := s.apply(tx, p, Draft{Emails: []address.Address{i.Email}}); err != nil {
 			return err
 		}
 		if err := p.save(tx); err != nil {
@@ -111,21 +115,21 @@ func (s *Service) addressInvite(tx Tx, i *Invite) error {
 // kept is until when an invitation that is too old can be told from none.
 func (i *Invite) kept() time.Time { return i.Expires.Add(InviteLifetime) }
 
-func (i *Invite) save(tx Tx) error {
+func (i *Invite) save(tx store.Tx) error {
 	kept := i.kept()
-	tx.Put(keyOrgInvite+i.Org+"/"+i.ID, []byte("{}"), kept)
-	return save(tx, keyInvite+i.ID, i, kept)
+	tx.Put(store.KeyOrgInvite+i.Org+"/"+i.ID, []byte("{}"), kept)
+	return store.Save(tx, store.KeyInvite+i.ID, i, kept)
 }
 
 // loadInvite reads an invitation, nil for none. One that was not accepted is none
 // once it was withdrawn, who made it may not make it any more, or its address is
 // not that person's any more.
-func loadInvite(tx Tx, realm Realm, id string) (*Invite, error) {
-	if !isID(id) {
+func loadInvite(tx store.Tx, realm Realm, id string) (*Invite, error) {
+	if !keyring.IsID(id) {
 		return nil, nil
 	}
 	i := &Invite{}
-	ok, err := load(tx, keyInvite+id, i)
+	ok, err := store.Load(tx, store.KeyInvite+id, i)
 	if err != nil || !ok || i.ID != id || i.Realm != realm {
 		return nil, err
 	}
@@ -144,9 +148,9 @@ func loadInvite(tx Tx, realm Realm, id string) (*Invite, error) {
 // Invites returns the invitations of an organization that wait.
 func (s *Service) Invites(ctx context.Context, realm Realm, org string) ([]Invite, error) {
 	var out []Invite
-	err := s.core.store.View(ctx, func(tx Tx) error {
+	err := s.core.store.View(ctx, func(tx store.Tx) error {
 		out = nil
-		prefix := keyOrgInvite + org + "/"
+		prefix := store.KeyOrgInvite + org + "/"
 		ids, err := scanIDs(tx, prefix)
 		if err != nil {
 			return err
@@ -171,7 +175,7 @@ func (s *Service) Invites(ctx context.Context, realm Realm, org string) ([]Invit
 func (s *Service) AcceptInvite(ctx context.Context, realm Realm, id, sub string) (Membership, Verdict, error) {
 	var out Membership
 	var v Verdict
-	err := s.core.store.Update(ctx, func(tx Tx) (err error) {
+	err := s.core.store.Update(ctx, func(tx store.Tx) (err error) {
 		v, err = s.acceptInvite(tx, realm, id, sub, &out)
 		return err
 	})
@@ -181,7 +185,7 @@ func (s *Service) AcceptInvite(ctx context.Context, realm Realm, id, sub string)
 	return out, v, err
 }
 
-func (s *Service) acceptInvite(tx Tx, realm Realm, id, sub string, out *Membership) (Verdict, error) {
+func (s *Service) acceptInvite(tx store.Tx, realm Realm, id, sub string, out *Membership) (Verdict, error) {
 	i, err := loadInvite(tx, realm, id)
 	if err != nil || i == nil {
 		return Unknown, err

@@ -5,21 +5,23 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 )
 
 func meterCore(now *time.Time) *Core {
-	return &Core{meter: newMeter(), now: func() time.Time { return *now }}
+	return &Core{meter: limit.NewMeter(), now: func() time.Time { return *now }}
 }
 
 // More callers than fit neither share a window nor touch another name's.
 func TestMeterIsBoundedByName(t *testing.T) {
 	now := time.Now()
-	c, rate := meterCore(&now), Rate{3, time.Minute}
+	c, rate := meterCore(&now), limit.Rate{Count: 3, Per: time.Minute}
 	for range 3 {
 		c.Count("key", rate)
 		c.CountOf("page", "mine", rate)
 	}
-	for i := range 3 * meterSize {
+	for i := range 3 * limit.MeterSize {
 		if q := c.CountOf("page", fmt.Sprint(i), rate); q.Over || q.Remaining != 2 {
 			t.Fatalf("caller %d of a flood: %+v", i, q)
 		}
@@ -30,11 +32,11 @@ func TestMeterIsBoundedByName(t *testing.T) {
 	if q := c.Count("another key", rate); q.Over {
 		t.Error("a flood of callers took another key's calls")
 	}
-	if n := len(c.meter.groups["page"]); n > meterSize {
+	if n := c.meter.Callers("page"); n > limit.MeterSize {
 		t.Errorf("%d callers are remembered", n)
 	}
 	now = now.Add(2 * time.Minute)
-	if c.Count("key", rate); len(c.meter.groups) != 1 {
+	if c.Count("key", rate); c.meter.Names() != 1 {
 		t.Error("windows that are over are kept")
 	}
 }
@@ -42,7 +44,7 @@ func TestMeterIsBoundedByName(t *testing.T) {
 // A /64 is one client, a /48 ten.
 func TestMeterCountsNetworks(t *testing.T) {
 	now := time.Now()
-	c, rate := meterCore(&now), Rate{5, time.Minute}
+	c, rate := meterCore(&now), limit.Rate{Count: 5, Per: time.Minute}
 	for i := range 5 {
 		c.CountFrom("x", netip.MustParseAddr(fmt.Sprintf("2001:db8:1:2::%d", i+1)), rate)
 	}

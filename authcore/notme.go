@@ -2,20 +2,17 @@ package authcore
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/binary"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 const (
 	// pauseLifetime is how long an address gets no mail that an unknown browser
 	// asked for, after its owner said "this wasn't me".
 	pauseLifetime = 24 * time.Hour
-	// notMeLifetime is how long a mail can be used to say so: long enough for
-	// who reads mail on Monday, and not for ever.
-	notMeLifetime = 72 * time.Hour
 
 	keyPause = "pause/" // pause/<hash of address>: "this wasn't me", and accounts that were deleted
 
@@ -39,12 +36,12 @@ type pause struct {
 // was not asked for by them: challenges of other browsers for a end, and for 24
 // hours no mail is sent that a browser asks for that has not proved a. It
 // reports whether token belongs to a mail to a; if not, nothing changes.
-func (s *Service) NotMe(ctx context.Context, b Browser, token string, a Address) (bool, error) {
+func (s *Service) NotMe(ctx context.Context, b Browser, token string, a address.Address) (bool, error) {
 	now := s.core.now()
-	if !s.core.secrets.isNotMe(token, a, now) {
+	if !s.core.secrets.IsNotMe(token, a, now) {
 		return false, nil
 	}
-	err := s.core.store.Update(ctx, func(tx Tx) error {
+	err := s.core.store.Update(ctx, func(tx store.Tx) error {
 		flows, err := loadFlows(tx, b.Flow)
 		if err != nil {
 			return err
@@ -64,7 +61,7 @@ func (s *Service) NotMe(ctx context.Context, b Browser, token string, a Address)
 }
 
 // loadPause reads the pause in force for a, nil for none.
-func loadPause(tx Tx, a Address, now time.Time) (*pause, error) {
+func loadPause(tx store.Tx, a address.Address, now time.Time) (*pause, error) {
 	p, err := readPause(tx, a)
 	if err != nil || !now.Before(p.Until) {
 		return nil, err
@@ -73,15 +70,15 @@ func loadPause(tx Tx, a Address, now time.Time) (*pause, error) {
 }
 
 // readPause reads what is known of a, also when no pause is in force.
-func readPause(tx Tx, a Address) (*pause, error) {
+func readPause(tx store.Tx, a address.Address) (*pause, error) {
 	p := &pause{}
-	_, err := load(tx, keyPause+hashToken(a.String()), p)
+	_, err := store.Load(tx, keyPause+keyring.Hash(a.String()), p)
 	return p, err
 }
 
 // save keeps p for longer than any challenge that it ends.
-func (p *pause) save(tx Tx, a Address, now time.Time) error {
-	return save(tx, keyPause+hashToken(a.String()), p, now.Add(pauseLifetime))
+func (p *pause) save(tx store.Tx, a address.Address, now time.Time) error {
+	return store.Save(tx, keyPause+keyring.Hash(a.String()), p, now.Add(pauseLifetime))
 }
 
 // ends tells whether c is dead: its address's owner did not ask for it, or is
@@ -91,7 +88,7 @@ func (p *pause) ends(c *challenge, now time.Time) bool {
 }
 
 // endChallenges ends the challenges for a, whose account is being deleted.
-func endChallenges(tx Tx, a Address, now time.Time) error {
+func endChallenges(tx store.Tx, a address.Address, now time.Time) error {
 	p, err := readPause(tx, a)
 	if err != nil {
 		return err
@@ -103,7 +100,7 @@ func endChallenges(tx Tx, a Address, now time.Time) error {
 // loadOpen is loadChallenge for whoever means to answer it or send its mail: one
 // that died with its contact is none, and one of a gate that its address's owner
 // did not ask for, or whose account is gone, is locked.
-func loadOpen(tx Tx, id string, now time.Time) (*challenge, error) {
+func loadOpen(tx store.Tx, id string, now time.Time) (*challenge, error) {
 	c, err := loadChallenge(tx, id)
 	if err != nil || c == nil {
 		return nil, err
@@ -121,35 +118,4 @@ func loadOpen(tx Tx, id string, now time.Time) (*challenge, error) {
 	}
 	c.Locked = c.Locked || p.ends(c, now)
 	return c, nil
-}
-
-// notMeFor derives the token for "this wasn't me" in a mail to a. It stands in
-// no record: whoever uses it types the address, and both together verify.
-func (s Secret) notMeFor(a Address, at time.Time) string {
-	token := binary.BigEndian.AppendUint64(nil, uint64(at.Unix()))
-	return base64.RawURLEncoding.EncodeToString(append(token, s.notMeMAC(a, token)...))
-}
-
-func (s Secret) notMeMAC(a Address, at []byte) []byte {
-	mac := hmac.New(sha256.New, s.notMe)
-	mac.Write(at)
-	mac.Write([]byte(a.String()))
-	return mac.Sum(nil)[:16]
-}
-
-func (s Secrets) isNotMe(token string, a Address, now time.Time) bool {
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(token)
-	if err != nil || len(raw) != 8+16 || a.IsZero() {
-		return false
-	}
-	age := now.Sub(time.Unix(int64(binary.BigEndian.Uint64(raw)), 0))
-	if age > notMeLifetime || age < -clockSkew {
-		return false
-	}
-	for _, secret := range append([]Secret{s.Current}, s.Old...) {
-		if hmac.Equal(secret.notMeMAC(a, raw[:8]), raw[8:]) {
-			return true
-		}
-	}
-	return false
 }

@@ -7,10 +7,12 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 )
 
 // notMe says in browser b, with the token of mail m, that a did not ask for it.
-func (h *house) notMe(b *tab, m authcore.Message, a authcore.Address) bool {
+func (h *house) notMe(b *tab, m authcore.Message, a address.Address) bool {
 	h.t.Helper()
 	said, err := h.service.NotMe(h.t.Context(), b.Browser, m.HTML[strings.LastIndexByte(m.HTML, '/')+1:], a)
 	if err != nil {
@@ -51,7 +53,7 @@ func TestNotMe(t *testing.T) {
 // asks, and it sees no difference; then mail is sent again.
 func TestPauseAfterNotMe(t *testing.T) {
 	run(t, func(t *testing.T, h *house) {
-		h.config.Limits.PerRecipient = []authcore.Rate{{Count: 1, Per: time.Minute}}
+		h.config.Limits.PerRecipient = []limit.Rate{{Count: 1, Per: time.Minute}}
 		h.reopen()
 		known := h.browser()
 		known.signIn(alice)

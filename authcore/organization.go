@@ -7,6 +7,10 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/internal/ascii"
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // Role is what a member may do in an organization.
@@ -55,7 +59,7 @@ type memberRecord struct {
 const maxOwners = 100
 
 // loadOrg reads an organization of realm, nil for none.
-func loadOrg(tx Tx, realm Realm, id string) (*Organization, error) {
+func loadOrg(tx store.Tx, realm Realm, id string) (*Organization, error) {
 	o, err := loadOrgOfAny(tx, id)
 	if err != nil || o == nil || o.Realm != realm {
 		return nil, err
@@ -63,12 +67,12 @@ func loadOrg(tx Tx, realm Realm, id string) (*Organization, error) {
 	return o, nil
 }
 
-func loadOrgOfAny(tx Tx, id string) (*Organization, error) {
-	if !isID(id) {
+func loadOrgOfAny(tx store.Tx, id string) (*Organization, error) {
+	if !keyring.IsID(id) {
 		return nil, nil
 	}
 	o := &Organization{}
-	ok, err := load(tx, keyOrg+id, o)
+	ok, err := store.Load(tx, store.KeyOrg+id, o)
 	if err != nil || !ok || o.ID != id {
 		return nil, err
 	}
@@ -76,12 +80,12 @@ func loadOrgOfAny(tx Tx, id string) (*Organization, error) {
 }
 
 // roleIn returns the role of a person in an organization, "" for none.
-func roleIn(tx Tx, org, sub string) (Role, error) {
-	if !isID(org) || !isID(sub) {
+func roleIn(tx store.Tx, org, sub string) (Role, error) {
+	if !keyring.IsID(org) || !keyring.IsID(sub) {
 		return "", nil
 	}
 	var m memberRecord
-	_, err := load(tx, keyOrgPerson+org+"/"+sub, &m)
+	_, err := store.Load(tx, store.KeyOrgPerson+org+"/"+sub, &m)
 	return m.Role, err
 }
 
@@ -94,7 +98,7 @@ func (s *Service) CreateOrganization(ctx context.Context, app *App, realm Realm,
 	if !isOrgName(name) || slug != "" && slug != slugOf(slug) {
 		return out, Malformed, nil
 	}
-	err := s.core.store.Update(ctx, func(tx Tx) error {
+	err := s.core.store.Update(ctx, func(tx store.Tx) error {
 		v = Accepted
 		p, err := loadRealmPerson(tx, realm, owner)
 		if err != nil || p == nil {
@@ -102,7 +106,7 @@ func (s *Service) CreateOrganization(ctx context.Context, app *App, realm Realm,
 			return err
 		}
 		now := s.core.now()
-		o := Organization{ID: NewID(now), Realm: realm, Name: name, Slug: slug, Created: now}
+		o := Organization{ID: keyring.NewID(now), Realm: realm, Name: name, Slug: slug, Created: now}
 		if len(app.Plans) > 0 {
 			o.Plan = app.Plans[0].ID
 		}
@@ -119,13 +123,13 @@ func (s *Service) CreateOrganization(ctx context.Context, app *App, realm Realm,
 }
 
 // takeSlug claims the organization's slug, or makes one that is free.
-func (o *Organization) takeSlug(tx Tx) (Verdict, error) {
+func (o *Organization) takeSlug(tx store.Tx) (Verdict, error) {
 	given := o.Slug != ""
 	if !given {
 		o.Slug = slugOf(o.Name)
 	}
 	var taken string
-	if _, err := load(tx, realmKey(o.Realm, indexSlug, o.Slug), &taken); err != nil {
+	if _, err := store.Load(tx, realmKey(o.Realm, indexSlug, o.Slug), &taken); err != nil {
 		return Unknown, err
 	}
 	if taken != "" {
@@ -136,7 +140,7 @@ func (o *Organization) takeSlug(tx Tx) (Verdict, error) {
 		rand.Read(raw)
 		o.Slug += "-" + hex.EncodeToString(raw)
 	}
-	return Accepted, save(tx, realmKey(o.Realm, indexSlug, o.Slug), o.ID, time.Time{})
+	return Accepted, store.Save(tx, realmKey(o.Realm, indexSlug, o.Slug), o.ID, time.Time{})
 }
 
 // Lengths of slugs: what is made of a name, in bytes, and how many random bytes
@@ -151,8 +155,8 @@ const (
 func slugOf(name string) string {
 	var b strings.Builder
 	for i := 0; i < len(name) && b.Len() < slugLen; i++ {
-		c := asciiLower(name[i : i+1])[0]
-		if isLetterOrDigit(c) {
+		c := ascii.Lower(name[i : i+1])[0]
+		if ascii.IsLetterOrDigit(c) {
 			b.WriteByte(c)
 		} else if n := b.Len(); n > 0 && b.String()[n-1] != '-' {
 			b.WriteByte('-')
@@ -165,34 +169,34 @@ func slugOf(name string) string {
 }
 
 // setRole gives a person a role, "" for none any more, and stores o.
-func (o *Organization) setRole(tx Tx, sub string, role Role, now time.Time) error {
+func (o *Organization) setRole(tx store.Tx, sub string, role Role, now time.Time) error {
 	o.Owners = slices.DeleteFunc(slices.Clone(o.Owners), func(s string) bool { return s == sub })
 	if role == Owner {
 		o.Owners = append(o.Owners, sub)
 	}
-	byOrg, byPerson := keyOrgPerson+o.ID+"/"+sub, keyPersonOrg+sub+"/"+o.ID
+	byOrg, byPerson := store.KeyOrgPerson+o.ID+"/"+sub, store.KeyPersonOrg+sub+"/"+o.ID
 	if role == "" {
 		tx.Delete(byOrg)
 		tx.Delete(byPerson)
-		return save(tx, keyOrg+o.ID, o, time.Time{})
+		return store.Save(tx, store.KeyOrg+o.ID, o, time.Time{})
 	}
 	m := memberRecord{Org: o.ID, Subject: sub, Role: role, Since: now}
 	var before memberRecord
-	if ok, err := load(tx, byOrg, &before); err != nil {
+	if ok, err := store.Load(tx, byOrg, &before); err != nil {
 		return err
 	} else if ok {
 		m.Since = before.Since
 	}
-	if err := save(tx, byOrg, m, time.Time{}); err != nil {
+	if err := store.Save(tx, byOrg, m, time.Time{}); err != nil {
 		return err
 	}
 	tx.Put(byPerson, []byte("{}"), time.Time{})
-	return save(tx, keyOrg+o.ID, o, time.Time{})
+	return store.Save(tx, store.KeyOrg+o.ID, o, time.Time{})
 }
 
 // Organization returns the organization with id, nil for none in realm.
 func (s *Service) Organization(ctx context.Context, realm Realm, id string) (out *Organization, err error) {
-	err = s.core.store.View(ctx, func(tx Tx) (err error) {
+	err = s.core.store.View(ctx, func(tx store.Tx) (err error) {
 		out, err = loadOrg(tx, realm, id)
 		return err
 	})
@@ -201,19 +205,19 @@ func (s *Service) Organization(ctx context.Context, realm Realm, id string) (out
 
 // Organizations returns a person's memberships, the oldest organization first.
 func (s *Service) Organizations(ctx context.Context, realm Realm, sub string) ([]Membership, error) {
-	return s.memberships(ctx, realm, keyPersonOrg+sub+"/", func(org string) (string, string) { return org, sub })
+	return s.memberships(ctx, realm, store.KeyPersonOrg+sub+"/", func(org string) (string, string) { return org, sub })
 }
 
 // Members returns the members of an organization.
 func (s *Service) Members(ctx context.Context, realm Realm, org string) ([]Membership, error) {
-	return s.memberships(ctx, realm, keyOrgPerson+org+"/", func(sub string) (string, string) { return org, sub })
+	return s.memberships(ctx, realm, store.KeyOrgPerson+org+"/", func(sub string) (string, string) { return org, sub })
 }
 
 // memberships reads the memberships below prefix; ids tells organization and
 // person from what follows it.
 func (s *Service) memberships(ctx context.Context, realm Realm, prefix string, ids func(string) (org, sub string)) ([]Membership, error) {
 	var out []Membership
-	err := s.core.store.View(ctx, func(tx Tx) error {
+	err := s.core.store.View(ctx, func(tx store.Tx) error {
 		out = nil
 		items, err := tx.Scan(prefix, "", 1000)
 		if err != nil {
@@ -233,7 +237,7 @@ func (s *Service) memberships(ctx context.Context, realm Realm, prefix string, i
 	return out, err
 }
 
-func loadMembership(tx Tx, realm Realm, ids func(string) (string, string), rest string) (*Membership, error) {
+func loadMembership(tx store.Tx, realm Realm, ids func(string) (string, string), rest string) (*Membership, error) {
 	org, sub := ids(rest)
 	o, err := loadOrg(tx, realm, org)
 	if err != nil || o == nil {
@@ -244,7 +248,7 @@ func loadMembership(tx Tx, realm Realm, ids func(string) (string, string), rest 
 		return nil, err
 	}
 	var r memberRecord
-	if ok, err := load(tx, keyOrgPerson+org+"/"+sub, &r); err != nil || !ok {
+	if ok, err := store.Load(tx, store.KeyOrgPerson+org+"/"+sub, &r); err != nil || !ok {
 		return nil, err
 	}
 	return &Membership{*o, p.view(), r.Role, r.Since}, nil

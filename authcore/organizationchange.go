@@ -3,12 +3,14 @@ package authcore
 import (
 	"context"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // Invite returns the invitation with id, also one that was accepted or is too
 // old; nil for none in realm.
 func (s *Service) Invite(ctx context.Context, realm Realm, id string) (out *Invite, err error) {
-	err = s.core.store.View(ctx, func(tx Tx) (err error) {
+	err = s.core.store.View(ctx, func(tx store.Tx) (err error) {
 		out, err = loadInvite(tx, realm, id)
 		return err
 	})
@@ -24,7 +26,7 @@ func (s *Service) UpdateOrganization(ctx context.Context, realm Realm, id string
 	if name != nil && !isOrgName(*name) {
 		return out, Malformed, nil
 	}
-	err := s.core.store.Update(ctx, func(tx Tx) error {
+	err := s.core.store.Update(ctx, func(tx store.Tx) error {
 		v = Accepted
 		o, err := loadOrg(tx, realm, id)
 		if err != nil || o == nil {
@@ -34,7 +36,7 @@ func (s *Service) UpdateOrganization(ctx context.Context, realm Realm, id string
 		set(&o.Name, name)
 		set(&o.Plan, plan)
 		out = *o
-		return save(tx, keyOrg+o.ID, o, time.Time{})
+		return store.Save(tx, store.KeyOrg+o.ID, o, time.Time{})
 	})
 	return out, v, err
 }

@@ -1,6 +1,11 @@
 package authcore
 
-import "time"
+import (
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
+)
 
 // Whether a session is over is decided by Core.standing and nowhere else: for
 // requests, streams, lists, hand-overs, apps, machine tokens, export and import,
@@ -49,7 +54,7 @@ func (c *Core) standing(l life, rule SessionRule, now time.Time) standing {
 	switch {
 	case c.revoked(l.began):
 		return isEnded
-	case l.began.After(now.Add(clockSkew)), !now.Before(l.expires):
+	case l.began.After(now.Add(keyring.ClockSkew)), !now.Before(l.expires):
 		return isExpired
 	case l.bearer == byBrowser && rule.Passed(l.began, time.UnixMilli(l.used), now) != 0:
 		return isExpired
@@ -109,7 +114,7 @@ func (s *Session) isConfigured() bool { return s.Machine != nil && s.Address.IsZ
 // judge tells how a session of the store stands; nil has ended. It brings r up
 // to date with what it hangs on and with what this process knows of its use, so
 // that r is not meant to be saved after it.
-func (c *Core) judge(tx Tx, r *sessionRecord) (standing, error) {
+func (c *Core) judge(tx store.Tx, r *sessionRecord) (standing, error) {
 	if r == nil {
 		return isEnded, nil
 	}

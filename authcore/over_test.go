@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // wayToEnd is a way in which sessions end, and which kinds do.
@@ -35,7 +37,7 @@ var waysToEnd = map[string]wayToEnd{
 		all.ended(all.core.End(all.t.Context(), all.beside.Session.ID, "revoked"))
 	}, ends: []string{besideKind}},
 	"the token ended": {end: func(all *manyHeld) {
-		all.ended(all.service.EndToken(all.t.Context(), all.portal.Session.Subject, authcore.Origin{}, all.machineID))
+		all.ended(all.service.EndToken(all.t.Context(), all.portal.Session.Subject, origin.Origin{}, all.machineID))
 	}, ends: []string{machineKind}},
 	"the token ended by an operator": {end: func(all *manyHeld) {
 		all.ended(all.core.End(all.t.Context(), all.machineID, "revoked"))
@@ -304,9 +306,9 @@ func TestStreamsEndWithTheRightToThem(t *testing.T) {
 		}, []string{portalKind, siteKind, besideKind, machineKind}},
 		"the token is for another site": {func(c *authcore.Config) {
 			c.Machines = slices.Clone(c.Machines)
-			elsewhere, _ := authcore.ParseSitePattern("wiki.example.com")
+			elsewhere, _ := origin.ParseSitePattern("wiki.example.com")
 			for i := range c.Machines {
-				c.Machines[i].Sites = []authcore.SitePattern{elsewhere}
+				c.Machines[i].Sites = []origin.SitePattern{elsewhere}
 			}
 		}, []string{untilKind, configKind}},
 		"the token ends sooner": {func(c *authcore.Config) {
@@ -373,7 +375,7 @@ func TestASiteEndsWithThePortal(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			all := newManyHeld(t)
 			defer func() { all.close() }()
-			err := all.store.Update(t.Context(), func(tx authcore.Tx) error {
+			err := all.store.Update(t.Context(), func(tx store.Tx) error {
 				tx.Delete("session/" + all.portal.Session.ID)
 				return nil
 			})
@@ -392,7 +394,7 @@ func TestSessionsOfNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		all := newManyHeld(t)
 		defer func() { all.close() }()
-		err := all.store.Update(t.Context(), func(tx authcore.Tx) error {
+		err := all.store.Update(t.Context(), func(tx store.Tx) error {
 			tx.Delete("person/" + all.portal.Session.Subject)
 			tx.Delete("person/" + all.app.Person.Subject)
 			return nil

@@ -1,5 +1,7 @@
 package authcore
 
+import "github.com/gatehouse-auth/gatehouse/authcore/keyring"
+
 // A link that somebody waits for signs in who waits, not who opens it: a
 // stranger can start a sign-in for anybody and wait for the click. Two digits
 // bind the two ends: they are shown where the sign-in began, and typed where
@@ -9,11 +11,6 @@ const (
 	pairDigits = 2
 	pairTries  = 3
 )
-
-// pairOf derives the digits of a challenge.
-func (s Secret) pairOf(challenge string) string {
-	return derive(s.code, "api pair", challenge, base62[:10], pairDigits)
-}
 
 // pair compares the digits of a link that has any, and counts a wrong answer.
 // Without two digits it is Malformed, and no try.
@@ -25,7 +22,7 @@ func (t *proving) pair() (Verdict, error) {
 	if !ok {
 		return Malformed, nil
 	}
-	if secret, known := t.s.core.secrets.find(t.c.Secret); known && sameCode(digits, secret.pairOf(t.c.ID)) {
+	if secret, known := t.s.core.secrets.Find(t.c.Secret); known && keyring.SameCode(digits, secret.PairOf(t.c.ID, pairDigits)) {
 		return Accepted, nil
 	}
 	v, step := Wrong, Step{At: t.now, Outcome: OutcomeWrongCode}

@@ -5,6 +5,10 @@ import (
 	"encoding/json"
 	"slices"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // Person is somebody an app knows. Each app has people of its own, and others
@@ -12,7 +16,7 @@ import (
 type Person struct {
 	Subject  string // 27 letters and digits; wire formats put a prefix before it
 	Realm    Realm
-	Address  Address // the first of Emails, zero for none
+	Address  address.Address // the first of Emails, zero for none
 	Name     string
 	Names    Names
 	Pending  bool // has not proved anything yet, and the app asked for that
@@ -54,11 +58,11 @@ func (p *Person) Contact(want string) (Contact, bool) {
 }
 
 // Phone returns the person's first number, zero for none.
-func (p *Person) Phone() Phone {
+func (p *Person) Phone() address.Phone {
 	if len(p.Phones) == 0 {
-		return Phone{}
+		return address.Phone{}
 	}
-	return Phone{p.Phones[0].Value}
+	return address.PhoneOf(p.Phones[0].Value)
 }
 
 func (p *person) view() Person {
@@ -79,7 +83,7 @@ const (
 
 // realmKey is a key in the index of a realm.
 func realmKey(r Realm, kind, id string) string {
-	return keyRealm + r.String() + "/" + kind + "/" + id
+	return store.KeyRealm + r.String() + "/" + kind + "/" + id
 }
 
 // Kinds of index entries of a realm. All hold a subject.
@@ -98,30 +102,30 @@ func (p *person) entries() []string {
 		out = append(out, realmKey(p.Realm, indexValue, c.Value), realmKey(p.Realm, indexContact, c.ID))
 	}
 	if p.Profile.External != "" {
-		out = append(out, realmKey(p.Realm, indexExternal, hashToken(p.Profile.External)))
+		out = append(out, realmKey(p.Realm, indexExternal, keyring.Hash(p.Profile.External)))
 	}
 	return out
 }
 
 // findPerson reads the person that an index entry leads to, nil for none.
-func findPerson(tx Tx, r Realm, kind, id string) (*person, error) {
-	if id == "" || len(id) > maxAddress {
+func findPerson(tx store.Tx, r Realm, kind, id string) (*person, error) {
+	if id == "" || len(id) > address.MaxAddress {
 		return nil, nil
 	}
 	return personAt(tx, r, realmKey(r, kind, id))
 }
 
-func personAt(tx Tx, r Realm, entry string) (*person, error) {
+func personAt(tx store.Tx, r Realm, entry string) (*person, error) {
 	var sub string
-	if ok, err := load(tx, entry, &sub); err != nil || !ok {
+	if ok, err := store.Load(tx, entry, &sub); err != nil || !ok {
 		return nil, err
 	}
 	return loadRealmPerson(tx, r, sub)
 }
 
 // loadRealmPerson reads a person of one realm: another's is none.
-func loadRealmPerson(tx Tx, r Realm, sub string) (*person, error) {
-	if !isID(sub) {
+func loadRealmPerson(tx store.Tx, r Realm, sub string) (*person, error) {
+	if !keyring.IsID(sub) {
 		return nil, nil
 	}
 	p, err := loadPerson(tx, sub)
@@ -134,13 +138,13 @@ func loadRealmPerson(tx Tx, r Realm, sub string) (*person, error) {
 // Whom names a person of a realm: the first field that is set counts.
 type Whom struct {
 	Subject  string
-	Email    Address
-	Phone    Phone
+	Email    address.Address
+	Phone    address.Phone
 	Contact  string // id of one of the person's contacts
 	External string
 }
 
-func (w Whom) find(tx Tx, r Realm) (*person, error) {
+func (w Whom) find(tx store.Tx, r Realm) (*person, error) {
 	switch {
 	case w.Subject != "":
 		return loadRealmPerson(tx, r, w.Subject)
@@ -149,18 +153,18 @@ func (w Whom) find(tx Tx, r Realm) (*person, error) {
 	case !w.Phone.IsZero():
 		return findPerson(tx, r, indexValue, w.Phone.String())
 	case w.Contact != "":
-		if !isID(w.Contact) {
+		if !keyring.IsID(w.Contact) {
 			return nil, nil
 		}
 		return findPerson(tx, r, indexContact, w.Contact)
 	}
-	return findPerson(tx, r, indexExternal, hashToken(w.External))
+	return findPerson(tx, r, indexExternal, keyring.Hash(w.External))
 }
 
 // Person returns the person that whom names in realm, nil for none.
 func (s *Service) Person(ctx context.Context, realm Realm, whom Whom) (*Person, error) {
 	var out *Person
-	err := s.core.store.View(ctx, func(tx Tx) error {
+	err := s.core.store.View(ctx, func(tx store.Tx) error {
 		out = nil
 		p, err := whom.find(tx, realm)
 		if err != nil || p == nil {
@@ -175,10 +179,10 @@ func (s *Service) Person(ctx context.Context, realm Realm, whom Whom) (*Person, 
 
 // GatePerson tells whether somebody has signed in at a gate with address a, and
 // by what name.
-func (s *Service) GatePerson(ctx context.Context, a Address) (name string, known bool, err error) {
-	err = s.core.store.View(ctx, func(tx Tx) error {
+func (s *Service) GatePerson(ctx context.Context, a address.Address) (name string, known bool, err error) {
+	err = s.core.store.View(ctx, func(tx store.Tx) error {
 		var sub string
-		ok, err := load(tx, keyAddress+a.String(), &sub)
+		ok, err := store.Load(tx, store.KeyAddress+a.String(), &sub)
 		if err != nil || !ok {
 			return err
 		}

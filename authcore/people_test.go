@@ -9,6 +9,9 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 )
 
 func (h *house) person(app *authcore.App, d authcore.Draft) authcore.Person {
@@ -24,9 +27,9 @@ func TestPeopleOfAnApp(t *testing.T) {
 	h, app := newAppHouse(t)
 	defer h.close()
 	live, test := authcore.Realm{App: "shop"}, authcore.Realm{App: "shop", Test: true}
-	number, _ := authcore.ParsePhone("+15005550006")
+	number, _ := address.ParsePhone("+15005550006")
 	name, ext := "Alice", "crm-1"
-	p := h.person(app, authcore.Draft{Name: &name, External: &ext, Emails: []authcore.Address{alice}, Phones: []authcore.Phone{number}, Metadata: json.RawMessage(`{"a":1}`)})
+	p := h.person(app, authcore.Draft{Name: &name, External: &ext, Emails: []address.Address{alice}, Phones: []address.Phone{number}, Metadata: json.RawMessage(`{"a":1}`)})
 	for what, whom := range map[string]authcore.Whom{
 		"subject": {Subject: p.Subject}, "address": {Email: alice}, "number": {Phone: number},
 		"contact": {Contact: p.Emails[0].ID}, "external id": {External: ext},
@@ -41,14 +44,14 @@ func TestPeopleOfAnApp(t *testing.T) {
 			}
 		}
 	}
-	_, v, err := h.service.CreatePerson(t.Context(), app, live, authcore.Draft{Emails: []authcore.Address{mal, alice}})
+	_, v, err := h.service.CreatePerson(t.Context(), app, live, authcore.Draft{Emails: []address.Address{mal, alice}})
 	if err != nil || v != authcore.Taken {
 		t.Errorf("an address that is taken: %v %v", v, err)
 	}
 	if got, _ := h.service.Person(t.Context(), live, authcore.Whom{Email: mal}); got != nil {
 		t.Error("a refused call left something behind")
 	}
-	if _, v, _ := h.service.CreatePerson(t.Context(), app, test, authcore.Draft{Emails: []authcore.Address{alice}}); v != authcore.Accepted {
+	if _, v, _ := h.service.CreatePerson(t.Context(), app, test, authcore.Draft{Emails: []address.Address{alice}}); v != authcore.Accepted {
 		t.Errorf("the same address in test data: %v", v)
 	}
 	long := strings.Repeat("x", 300)
@@ -59,7 +62,7 @@ func TestPeopleOfAnApp(t *testing.T) {
 	if v != authcore.Accepted || !got.Address.IsZero() {
 		t.Errorf("removed %+v %v", got, v)
 	}
-	if _, v, _ := h.service.UpdatePerson(t.Context(), live, authcore.Whom{Phone: number}, authcore.Draft{Emails: []authcore.Address{mal}}); v != authcore.Accepted {
+	if _, v, _ := h.service.UpdatePerson(t.Context(), live, authcore.Whom{Phone: number}, authcore.Draft{Emails: []address.Address{mal}}); v != authcore.Accepted {
 		t.Errorf("another address: %v", v)
 	}
 }
@@ -93,7 +96,7 @@ func TestEachPerson(t *testing.T) {
 		h, app := newAppHouse(t)
 		defer h.close()
 		for i := range 250 {
-			h.person(app, authcore.Draft{Emails: []authcore.Address{mustAddress(fmt.Sprintf("p%d@example.com", i))}})
+			h.person(app, authcore.Draft{Emails: []address.Address{mustAddress(fmt.Sprintf("p%d@example.com", i))}})
 			time.Sleep(time.Second)
 		}
 		var seen []string
@@ -113,8 +116,8 @@ func TestOrganizations(t *testing.T) {
 		defer h.close()
 		ctx, live := t.Context(), authcore.Realm{App: "shop"}
 		boss := h.signInApp(alice)
-		bob := h.person(app, authcore.Draft{Emails: []authcore.Address{mustAddress("bob@example.com")}})
-		eve := h.person(app, authcore.Draft{Emails: []authcore.Address{mustAddress("eve@example.com")}})
+		bob := h.person(app, authcore.Draft{Emails: []address.Address{mustAddress("bob@example.com")}})
+		eve := h.person(app, authcore.Draft{Emails: []address.Address{mustAddress("eve@example.com")}})
 		org, v, err := h.service.CreateOrganization(ctx, app, live, boss.Person.Subject, "Acme & Sons", "")
 		if err != nil || v != authcore.Accepted || org.Slug != "acme-sons" || org.Plan != "free" {
 			t.Fatalf("%+v %v %v", org, v, err)
@@ -233,7 +236,7 @@ func TestPhone(t *testing.T) {
 		"14155550123": false, "+0123456789": false, "+1 415 555": false, "+1415555a": false, "+1234567": false,
 		"+1234567890123456": false, "": false, "+": false, "+１４１５５５５０１２３": false,
 	} {
-		p, err := authcore.ParsePhone(text)
+		p, err := address.ParsePhone(text)
 		if (err == nil) != want {
 			t.Errorf("ParsePhone(%q): %v", text, err)
 		}
@@ -241,7 +244,7 @@ func TestPhone(t *testing.T) {
 			t.Errorf("%q came back as %q", text, p)
 		}
 	}
-	p, _ := authcore.ParsePhone("+390123456790")
+	p, _ := address.ParsePhone("+390123456790")
 	if p.Redacted() != "+3*********90" {
 		t.Errorf("redacted %q", p.Redacted())
 	}
@@ -284,7 +287,7 @@ func TestCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t)
 		defer h.close()
-		rate := authcore.Rate{Count: 3, Per: time.Minute}
+		rate := limit.Rate{Count: 3, Per: time.Minute}
 		for left := 2; left >= 0; left-- {
 			if q := h.core.Count("key", rate); q.Over || q.Remaining != left || q.Limit != 3 || time.Until(q.Reset) > time.Minute {
 				t.Fatalf("%+v", q)
@@ -305,13 +308,13 @@ func TestCount(t *testing.T) {
 
 func TestNewID(t *testing.T) {
 	seen := map[string]bool{}
-	early := authcore.NewID(time.Unix(1_700_000_000, 0))
-	late := authcore.NewID(time.Unix(1_700_000_001, 0))
+	early := keyring.NewID(time.Unix(1_700_000_000, 0))
+	late := keyring.NewID(time.Unix(1_700_000_001, 0))
 	if early >= late {
 		t.Error("ids do not sort by time")
 	}
 	for range 1000 {
-		id := authcore.NewID(time.Unix(1_700_000_000, 0))
+		id := keyring.NewID(time.Unix(1_700_000_000, 0))
 		if len(id) != 27 || seen[id] {
 			t.Fatalf("%q", id)
 		}
@@ -326,7 +329,7 @@ func TestMetadataOfBrackets(t *testing.T) {
 		h, app := newAppHouse(t)
 		defer h.close()
 		metadata := `{"a":"` + strings.Repeat("<", authcore.MaxMetadata-8) + `"}`
-		p := h.person(app, authcore.Draft{Emails: []authcore.Address{alice}, Metadata: json.RawMessage(metadata)})
+		p := h.person(app, authcore.Draft{Emails: []address.Address{alice}, Metadata: json.RawMessage(metadata)})
 		if string(p.Metadata) != metadata {
 			t.Errorf("%d bytes became %d", len(metadata), len(p.Metadata))
 		}

@@ -6,6 +6,10 @@ import (
 	"errors"
 	"slices"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // Draft is what a new person is made of, or what is to change in one. In a
@@ -14,9 +18,9 @@ type Draft struct {
 	Name     *string
 	Names    *Names
 	Pending  *bool
-	Address  *Address  // added, unverified, in the place of the person's own, which is removed
-	Emails   []Address // added, unverified
-	Phones   []Phone   // added, unverified
+	Address  *address.Address  // added, unverified, in the place of the person's own, which is removed
+	Emails   []address.Address // added, unverified
+	Phones   []address.Phone   // added, unverified
 	External *string
 	Metadata json.RawMessage // replaces the old; "null" removes it
 	Plan     *string
@@ -26,7 +30,7 @@ type Draft struct {
 // addresses, numbers or the external id is another's (who is returned), or
 // Malformed for what is too long or too much.
 func (s *Service) CreatePerson(ctx context.Context, app *App, realm Realm, d Draft) (Person, Verdict, error) {
-	return s.changePerson(ctx, d, func(Tx) (*person, error) {
+	return s.changePerson(ctx, d, func(store.Tx) (*person, error) {
 		return s.newPerson(app, realm), nil
 	})
 }
@@ -34,15 +38,15 @@ func (s *Service) CreatePerson(ctx context.Context, app *App, realm Realm, d Dra
 // UpdatePerson changes a person. Verdict as for CreatePerson, or Unknown when
 // there is no such person in realm.
 func (s *Service) UpdatePerson(ctx context.Context, realm Realm, whom Whom, d Draft) (Person, Verdict, error) {
-	return s.changePerson(ctx, d, func(tx Tx) (*person, error) { return whom.find(tx, realm) })
+	return s.changePerson(ctx, d, func(tx store.Tx) (*person, error) { return whom.find(tx, realm) })
 }
 
-func (s *Service) changePerson(ctx context.Context, d Draft, get func(Tx) (*person, error)) (Person, Verdict, error) {
+func (s *Service) changePerson(ctx context.Context, d Draft, get func(store.Tx) (*person, error)) (Person, Verdict, error) {
 	var out Person
 	var v Verdict
 	var p *person
-	var own Address
-	err := s.core.store.Update(ctx, func(tx Tx) (err error) {
+	var own address.Address
+	err := s.core.store.Update(ctx, func(tx store.Tx) (err error) {
 		p, err = get(tx)
 		if err != nil || p == nil {
 			v = Unknown
@@ -79,7 +83,7 @@ func undone(err error) error {
 // newPerson is somebody new in a realm, not stored yet.
 func (s *Service) newPerson(app *App, realm Realm) *person {
 	now := s.core.now()
-	p := &person{Subject: NewID(now), Realm: realm, Created: now, Profile: &appProfile{Updated: now}}
+	p := &person{Subject: keyring.NewID(now), Realm: realm, Created: now, Profile: &appProfile{Updated: now}}
 	if app != nil && len(app.Plans) > 0 {
 		p.Profile.Plan = app.Plans[0].ID
 	}
@@ -87,7 +91,7 @@ func (s *Service) newPerson(app *App, realm Realm) *person {
 }
 
 // apply puts d into p. With Taken it returns whose it is.
-func (s *Service) apply(tx Tx, p *person, d Draft) (*person, Verdict, error) {
+func (s *Service) apply(tx store.Tx, p *person, d Draft) (*person, Verdict, error) {
 	f, now := p.Profile, s.core.now()
 	if d.tooMuch(f) {
 		return p, Malformed, nil
@@ -104,11 +108,11 @@ func (s *Service) apply(tx Tx, p *person, d Draft) (*person, Verdict, error) {
 		}
 	}
 	if d.External != nil && *d.External != f.External {
-		if other, err := p.claim(tx, indexExternal, hashToken(*d.External)); err != nil || other != nil {
+		if other, err := p.claim(tx, indexExternal, keyring.Hash(*d.External)); err != nil || other != nil {
 			return other, Taken, err
 		}
 		if f.External != "" {
-			tx.Delete(realmKey(p.Realm, indexExternal, hashToken(f.External)))
+			tx.Delete(realmKey(p.Realm, indexExternal, keyring.Hash(f.External)))
 		}
 		f.External = *d.External
 	}
@@ -155,26 +159,26 @@ func (d Draft) tooMuch(f *appProfile) bool {
 
 // choose makes the first address the person's own.
 func (p *person) choose() {
-	p.Address = Address{}
+	p.Address = address.Address{}
 	if len(p.Profile.Emails) > 0 {
-		p.Address = Address{p.Profile.Emails[0].Value}
+		p.Address = address.AddressOf(p.Profile.Emails[0].Value)
 	}
 }
 
 // claim takes an entry of the realm's index for p. If it is another's, that
 // person is returned.
-func (p *person) claim(tx Tx, kind, id string) (*person, error) {
+func (p *person) claim(tx store.Tx, kind, id string) (*person, error) {
 	owner, err := findPerson(tx, p.Realm, kind, id)
 	if err != nil || owner != nil && owner.Subject != p.Subject {
 		return owner, err
 	}
-	return nil, save(tx, realmKey(p.Realm, kind, id), p.Subject, time.Time{})
+	return nil, store.Save(tx, realmKey(p.Realm, kind, id), p.Subject, time.Time{})
 }
 
 // save stores a person of an app.
-func (p *person) save(tx Tx) error {
+func (p *person) save(tx store.Tx) error {
 	tx.Put(realmKey(p.Realm, indexPerson, p.Subject), []byte("{}"), time.Time{})
-	return save(tx, keyPerson+p.Subject, p, time.Time{})
+	return store.Save(tx, store.KeyPerson+p.Subject, p, time.Time{})
 }
 
 // peoplePage is how many people one transaction reads.
@@ -185,9 +189,9 @@ const peoplePage = 200
 func (s *Service) EachPerson(ctx context.Context, realm Realm, after string, do func(Person) bool) error {
 	prefix := realmKey(realm, indexPerson, "")
 	for cursor := prefix + after; ; {
-		var page []Item
+		var page []store.Item
 		var people []Person
-		err := s.core.store.View(ctx, func(tx Tx) (err error) {
+		err := s.core.store.View(ctx, func(tx store.Tx) (err error) {
 			people = nil
 			if page, err = tx.Scan(prefix, cursor, peoplePage); err != nil {
 				return err

@@ -3,6 +3,9 @@ package authcore
 import (
 	"context"
 	"slices"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // DeletePerson removes a person with all that leads to it, memberships too, and
@@ -56,14 +59,14 @@ type deletion struct {
 }
 
 func (d *deletion) run(ctx context.Context) (v Verdict, err error) {
-	if !isID(d.sub) {
+	if !keyring.IsID(d.sub) {
 		return Unknown, nil
 	}
 	orgs, err := d.memberships(ctx)
 	if err != nil {
 		return Unknown, err
 	}
-	err = d.core.store.Update(ctx, func(tx Tx) (err error) {
+	err = d.core.store.Update(ctx, func(tx store.Tx) (err error) {
 		d.orphans = nil
 		if v, err = d.remove(tx, orgs); err == nil && v != Accepted {
 			return errUndo
@@ -84,20 +87,20 @@ type memberOf struct {
 // before the person is out: then it goes under them, as it would have gone a
 // moment earlier.
 func (d *deletion) memberships(ctx context.Context) (list []memberOf, err error) {
-	err = d.core.store.View(ctx, func(tx Tx) error {
+	err = d.core.store.View(ctx, func(tx store.Tx) error {
 		list = nil
-		ids, err := scanIDs(tx, keyPersonOrg+d.sub+"/")
+		ids, err := scanIDs(tx, store.KeyPersonOrg+d.sub+"/")
 		if err != nil {
 			return err
 		}
 		for _, org := range ids {
 			m := memberOf{org: org}
-			items, err := tx.Scan(keyOrgPerson+org+"/", "", 2)
+			items, err := tx.Scan(store.KeyOrgPerson+org+"/", "", 2)
 			if err != nil {
 				return err
 			}
 			if m.others = len(items) > 1; !m.others {
-				if m.invites, err = scanIDs(tx, keyOrgInvite+org+"/"); err != nil {
+				if m.invites, err = scanIDs(tx, store.KeyOrgInvite+org+"/"); err != nil {
 					return err
 				}
 			}
@@ -109,7 +112,7 @@ func (d *deletion) memberships(ctx context.Context) (list []memberOf, err error)
 }
 
 // scanIDs returns what follows prefix in all keys that begin with it.
-func scanIDs(tx Tx, prefix string) (ids []string, err error) {
+func scanIDs(tx store.Tx, prefix string) (ids []string, err error) {
 	for after := ""; ; {
 		items, err := tx.Scan(prefix, after, peoplePage)
 		if err != nil {
@@ -125,7 +128,7 @@ func scanIDs(tx Tx, prefix string) (ids []string, err error) {
 	}
 }
 
-func (d *deletion) remove(tx Tx, orgs []memberOf) (Verdict, error) {
+func (d *deletion) remove(tx store.Tx, orgs []memberOf) (Verdict, error) {
 	p, err := loadRealmPerson(tx, d.realm, d.sub)
 	if err != nil || p == nil {
 		return Unknown, err
@@ -136,14 +139,14 @@ func (d *deletion) remove(tx Tx, orgs []memberOf) (Verdict, error) {
 			return v, err
 		}
 	}
-	for _, entry := range append(p.entries(), realmKey(d.realm, indexPerson, d.sub), keyPerson+d.sub) {
+	for _, entry := range append(p.entries(), realmKey(d.realm, indexPerson, d.sub), store.KeyPerson+d.sub) {
 		tx.Delete(entry)
 	}
 	return Accepted, nil
 }
 
 // leave takes the person out of an organization.
-func (d *deletion) leave(tx Tx, m memberOf) (Verdict, error) {
+func (d *deletion) leave(tx store.Tx, m memberOf) (Verdict, error) {
 	o, err := loadOrg(tx, d.realm, m.org)
 	if err != nil || o == nil {
 		return Accepted, err
@@ -162,13 +165,13 @@ func (d *deletion) leave(tx Tx, m memberOf) (Verdict, error) {
 }
 
 // remove deletes an organization that has one member at most.
-func (o *Organization) remove(tx Tx, member string, invites []string) {
-	tx.Delete(keyOrg + o.ID)
+func (o *Organization) remove(tx store.Tx, member string, invites []string) {
+	tx.Delete(store.KeyOrg + o.ID)
 	tx.Delete(realmKey(o.Realm, indexSlug, o.Slug))
-	tx.Delete(keyOrgPerson + o.ID + "/" + member)
-	tx.Delete(keyPersonOrg + member + "/" + o.ID)
+	tx.Delete(store.KeyOrgPerson + o.ID + "/" + member)
+	tx.Delete(store.KeyPersonOrg + member + "/" + o.ID)
 	for _, id := range invites {
-		tx.Delete(keyInvite + id)
-		tx.Delete(keyOrgInvite + o.ID + "/" + id)
+		tx.Delete(store.KeyInvite + id)
+		tx.Delete(store.KeyOrgInvite + o.ID + "/" + id)
 	}
 }

@@ -3,15 +3,19 @@ package authcore
 import (
 	"encoding/json"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // person is somebody who has proved an address at least once, or whom an app
 // knows. Subject is random and stays theirs.
 type person struct {
-	Subject string    `json:"sub"`
-	Address Address   `json:"email"` // the first of Emails; zero for who has only a phone
-	Name    string    `json:"name,omitempty"`
-	Created time.Time `json:"created"`
+	Subject string          `json:"sub"`
+	Address address.Address `json:"email"` // the first of Emails; zero for who has only a phone
+	Name    string          `json:"name,omitempty"`
+	Created time.Time       `json:"created"`
 	// Ended is when all sessions were ended last. What was proved before makes
 	// none any more.
 	Ended time.Time `json:"ended,omitzero"`
@@ -33,9 +37,9 @@ type appProfile struct {
 }
 
 // personFor returns the person with address a, made if there is none yet.
-func (s *Service) personFor(tx Tx, a Address) (*person, error) {
+func (s *Service) personFor(tx store.Tx, a address.Address) (*person, error) {
 	var sub string
-	if _, err := load(tx, keyAddress+a.String(), &sub); err != nil {
+	if _, err := store.Load(tx, store.KeyAddress+a.String(), &sub); err != nil {
 		return nil, err
 	}
 	if sub != "" {
@@ -47,20 +51,20 @@ func (s *Service) personFor(tx Tx, a Address) (*person, error) {
 			return p, nil
 		}
 	}
-	p := &person{Subject: randomID(), Address: a, Created: s.core.now()}
-	if err := save(tx, keyPerson+p.Subject, p, time.Time{}); err != nil {
+	p := &person{Subject: keyring.RandomID(), Address: a, Created: s.core.now()}
+	if err := store.Save(tx, store.KeyPerson+p.Subject, p, time.Time{}); err != nil {
 		return nil, err
 	}
-	return p, save(tx, keyAddress+a.String(), p.Subject, time.Time{})
+	return p, store.Save(tx, store.KeyAddress+a.String(), p.Subject, time.Time{})
 }
 
 // isNew tells whether p was made by this very attempt.
 func (t *attempt) isNew(p *person) bool { return !p.Created.Before(t.now) }
 
 // loadPerson reads a person, nil if there is none.
-func loadPerson(tx Tx, sub string) (*person, error) {
+func loadPerson(tx store.Tx, sub string) (*person, error) {
 	p := &person{}
-	ok, err := load(tx, keyPerson+sub, p)
+	ok, err := store.Load(tx, store.KeyPerson+sub, p)
 	if err != nil || !ok || p.Subject != sub {
 		return nil, err
 	}

@@ -4,6 +4,11 @@ import (
 	"context"
 	"net/netip"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/limit"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // Proof is what an app shows to prove that a person holds a contact: the Token
@@ -24,7 +29,7 @@ type Proof struct {
 
 	Session *SessionTerms // makes a session; nil for none
 	Extend  string        // sid of the session that gains the proof instead
-	Origin  Origin
+	Origin  origin.Origin
 	Client  netip.Addr // who shows it, for the log
 	Agent   string
 	Forget  bool // the contact's Window begins anew
@@ -62,7 +67,7 @@ type Proved struct {
 func (s *Service) Prove(ctx context.Context, in Proof) (Proved, error) {
 	var out Proved
 	var t *proving
-	err := s.core.store.Update(ctx, func(tx Tx) (err error) {
+	err := s.core.store.Update(ctx, func(tx store.Tx) (err error) {
 		t = &proving{s: s, tx: tx, in: in, now: s.core.now()}
 		out, err = t.run()
 		return err
@@ -78,7 +83,7 @@ func (s *Service) Prove(ctx context.Context, in Proof) (Proved, error) {
 // changes nothing: mail scanners open links too.
 func (s *Service) Look(ctx context.Context, caller Caller, slot, token string) (Proved, error) {
 	var out Proved
-	err := s.core.store.View(ctx, func(tx Tx) error {
+	err := s.core.store.View(ctx, func(tx store.Tx) error {
 		t := &proving{s: s, tx: tx, in: Proof{Caller: caller, Slot: slot, Token: token}, now: s.core.now()}
 		v, err := t.find()
 		out = t.view(v)
@@ -90,7 +95,7 @@ func (s *Service) Look(ctx context.Context, caller Caller, slot, token string) (
 // proving is one run of the transaction of a Proof.
 type proving struct {
 	s   *Service
-	tx  Tx
+	tx  store.Tx
 	in  Proof
 	now time.Time
 	c   *challenge
@@ -173,19 +178,19 @@ func (t *proving) find() (Verdict, error) {
 func (t *proving) locate() (id string, err error) {
 	switch {
 	case t.in.Token != "":
-		if len(t.in.Token) != apiLinkLen {
+		if len(t.in.Token) != keyring.APILinkLen {
 			return "", nil
 		}
-		_, err = load(t.tx, keyAPILink+hashToken(t.in.Token), &id)
+		_, err = store.Load(t.tx, store.KeyAPILink+keyring.Hash(t.in.Token), &id)
 	case t.in.Handle != "":
 		var state handleState
-		_, err = load(t.tx, keyAPIHandle+hashToken(t.in.Handle), &state)
+		_, err = store.Load(t.tx, store.KeyAPIHandle+keyring.Hash(t.in.Handle), &state)
 		id = state.Challenge
 	default:
 		var contact Contact
 		if contact, err = t.contact(); err == nil && contact.ID != "" {
 			part := &apiPart{Realm: t.in.Caller.Realm(), Slot: t.in.Slot, Contact: contact.ID}
-			_, err = load(t.tx, slotKey(part), &id)
+			_, err = store.Load(t.tx, slotKey(part), &id)
 		}
 	}
 	return id, err
@@ -194,7 +199,7 @@ func (t *proving) locate() (id string, err error) {
 // contact reads the contact that a code is for.
 func (t *proving) contact() (Contact, error) {
 	kind := indexValue
-	if isID(t.in.Contact) {
+	if keyring.IsID(t.in.Contact) {
 		kind = indexContact
 	}
 	p, err := findPerson(t.tx, t.in.Caller.Realm(), kind, t.in.Contact)
@@ -207,12 +212,12 @@ func (t *proving) contact() (Contact, error) {
 }
 
 // superseded tells whether another challenge took c's place.
-func (c *challenge) superseded(tx Tx) (bool, error) {
+func (c *challenge) superseded(tx store.Tx) (bool, error) {
 	if !c.API.Current {
 		return false, nil
 	}
 	var id string
-	_, err := load(tx, slotKey(c.API), &id)
+	_, err := store.Load(tx, slotKey(c.API), &id)
 	return id != c.ID, err
 }
 
@@ -234,11 +239,11 @@ func (t *proving) code() (Proved, error) {
 		return t.accepted(Malformed)
 	}
 	contact := t.c.value()
-	failures := t.s.cfg.Limits.contactFailures(t.c.API.Realm, contact)
-	if err := (counters{failures}).load(t.tx); err != nil {
+	failures := t.s.cfg.Limits.WrongCodesOf(t.c.API.Realm.Test, contact)
+	if err := (limit.Counters{failures}).Load(t.tx); err != nil {
 		return Proved{}, err
 	}
-	left := failures.t.left(t.now, failures.rates)
+	left := failures.Left(t.now)
 	if left == 0 {
 		return t.accepted(CodesOff)
 	}
@@ -249,7 +254,7 @@ func (t *proving) code() (Proved, error) {
 		}
 		return t.accepted(v)
 	}
-	counters{failures}.count(t.tx, t.now)
+	limit.Counters{failures}.Count(t.tx, t.now)
 	t.c.Tries--
 	out, step := t.view(Wrong), Step{At: t.now, Outcome: OutcomeWrongCode}
 	if out.TriesLeft = min(t.c.Tries, left-1); out.TriesLeft <= 0 {
@@ -267,8 +272,8 @@ func (t *proving) code() (Proved, error) {
 // right compares the code.
 func (t *proving) right() bool {
 	code, ok := t.parse()
-	secret, known := t.s.core.secrets.find(t.c.Secret)
-	return ok && known && sameCode(code, secret.apiCode(t.c))
+	secret, known := t.s.core.secrets.Find(t.c.Secret)
+	return ok && known && keyring.SameCode(code, t.c.codeOf(secret))
 }
 
 // parse reads the code in the form that was sent.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
 )
 
 // relay is a sender that can be tried without a mail and decides by recipient.
@@ -60,7 +61,7 @@ func (r *relay) attempts() int {
 // withSenders gives the house other senders, and all addresses but mallory's.
 func (h *house) withSenders(senders ...authcore.Sender) {
 	h.config.Senders = senders
-	h.config.MayReceive = func(a authcore.Address) bool { return a != mal }
+	h.config.MayReceive = func(a address.Address) bool { return a != mal }
 	h.reopen()
 }
 
@@ -70,7 +71,7 @@ func refusal(fault authcore.SendFault, recipient bool) func(authcore.Message) er
 	}
 }
 
-func person(i int) authcore.Address {
+func person(i int) address.Address {
 	return mustAddress(fmt.Sprintf("p%d@d%d.example", i, i%8))
 }
 
@@ -296,23 +297,23 @@ func TestProbesGoToDifferentRecipients(t *testing.T) {
 // however often they are tried.
 func TestSlowRecipientsKeepNobodyElsesMail(t *testing.T) {
 	for name, c := range map[string]struct {
-		address func(i int) authcore.Address
+		address func(i int) address.Address
 		before  func(h *house, only *relay)
 	}{
 		"of one domain": {
-			func(i int) authcore.Address { return mustAddress(fmt.Sprintf("slow%d@slow.example", i)) },
+			func(i int) address.Address { return mustAddress(fmt.Sprintf("slow%d@slow.example", i)) },
 			func(*house, *relay) {},
 		},
 		"of one domain, after a restart": {
-			func(i int) authcore.Address { return mustAddress(fmt.Sprintf("slow%d@slow.example", i)) },
+			func(i int) address.Address { return mustAddress(fmt.Sprintf("slow%d@slow.example", i)) },
 			func(h *house, _ *relay) { h.reopen() },
 		},
 		"of two domains, once tried": {
-			func(i int) authcore.Address { return mustAddress(fmt.Sprintf("slow%d@slow%d.example", i, i%2)) },
+			func(i int) address.Address { return mustAddress(fmt.Sprintf("slow%d@slow%d.example", i, i%2)) },
 			func(*house, *relay) { time.Sleep(2 * time.Minute) },
 		},
 		"each of its own, once tried": {
-			func(i int) authcore.Address { return mustAddress(fmt.Sprintf("slow%d@slow%d.example", i, i)) },
+			func(i int) address.Address { return mustAddress(fmt.Sprintf("slow%d@slow%d.example", i, i)) },
 			func(*house, *relay) { time.Sleep(2 * time.Minute) },
 		},
 	} {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // What the mail queue keeps in the store: which messages wait, and what became
@@ -22,25 +24,25 @@ type mailRecord struct {
 
 // mailKey orders mails by time. A mail queued again keeps its place.
 func mailKey(c *challenge) string {
-	return fmt.Sprintf("%s%016x-%s", keyMail, c.AskedAt.UnixMilli(), c.ID)
+	return fmt.Sprintf("%s%016x-%s", store.KeyMail, c.AskedAt.UnixMilli(), c.ID)
 }
 
 // put stores the mail of a challenge, as part of the transaction that makes or
 // repeats it. add must follow once that is committed.
-func (q *queue) put(tx Tx, c *challenge) error {
+func (q *queue) put(tx store.Tx, c *challenge) error {
 	r := mailRecord{Challenge: c.ID, Queued: q.core.now(), Text: c.text()}
 	if c.held != nil {
 		r.Held, r.Known = true, c.held.known
-		return save(tx, mailKey(c), r, c.held.until)
+		return store.Save(tx, mailKey(c), r, c.held.until)
 	}
-	return save(tx, mailKey(c), r, c.Expires)
+	return store.Save(tx, mailKey(c), r, c.Expires)
 }
 
 // load takes up what an earlier process left.
 func (q *queue) load(ctx context.Context) error {
-	var items []Item
-	err := q.core.store.View(ctx, func(tx Tx) (err error) {
-		items, err = tx.Scan(keyMail, "", 2*queueSize) // as many may be held
+	var items []store.Item
+	err := q.core.store.View(ctx, func(tx store.Tx) (err error) {
+		items, err = tx.Scan(store.KeyMail, "", 2*queueSize) // as many may be held
 		return err
 	})
 	if err != nil {
@@ -48,7 +50,7 @@ func (q *queue) load(ctx context.Context) error {
 	}
 	for _, item := range items {
 		var r mailRecord
-		if _, err := decode(item.Key, item.Value, &r); err != nil {
+		if _, err := store.Decode(item.Key, item.Value, &r); err != nil {
 			return err
 		}
 		m := &mail{key: item.Key, challenge: r.Challenge, kind: r.Kind, due: q.core.now(), expires: item.Expires, text: r.Text}
@@ -73,7 +75,7 @@ func (q *queue) forget(m *mail) error {
 	}
 	q.mu.Unlock()
 	q.tellLater(m)
-	return q.core.store.Update(ctx, func(tx Tx) error {
+	return q.core.store.Update(ctx, func(tx store.Tx) error {
 		if !again {
 			tx.Delete(m.key)
 		}
@@ -88,7 +90,7 @@ func (q *queue) record(m *mail) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	err := q.core.store.Update(ctx, func(tx Tx) error { return q.tell(tx, m) })
+	err := q.core.store.Update(ctx, func(tx store.Tx) error { return q.tell(tx, m) })
 	if err == nil {
 		m.news = nil
 	}
@@ -97,7 +99,7 @@ func (q *queue) record(m *mail) error {
 
 // tell adds the news of a mail to the history of its challenge. Mails that tell
 // of a sign-in, and don't make one, have none.
-func (q *queue) tell(tx Tx, m *mail) error {
+func (q *queue) tell(tx store.Tx, m *mail) error {
 	if len(m.news) == 0 || m.kind != "" {
 		return nil
 	}

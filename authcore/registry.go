@@ -5,13 +5,17 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/internal/ascii"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // SessionInfo is a session as people and operators see it in a list.
 type SessionInfo struct {
 	ID       string
 	Subject  string
-	Address  Address
+	Address  address.Address
 	Name     string
 	Issuer   string // where the person signed in
 	Audience string // where it is good
@@ -69,7 +73,7 @@ const scanAhead = 4
 // pass as after for the next page, empty at the end.
 func (c *Core) Sessions(ctx context.Context, after string, limit int) (page []SessionInfo, next string, err error) {
 	limit = pageSize(limit)
-	err = c.store.View(ctx, func(tx Tx) error {
+	err = c.store.View(ctx, func(tx store.Tx) error {
 		var records []*sessionRecord
 		records, next, err = c.scanSessions(tx, after, limit)
 		if err != nil {
@@ -82,12 +86,12 @@ func (c *Core) Sessions(ctx context.Context, after string, limit int) (page []Se
 }
 
 // scanSessions is Sessions before whose they are is known.
-func (c *Core) scanSessions(tx Tx, after string, limit int) (records []*sessionRecord, next string, err error) {
+func (c *Core) scanSessions(tx store.Tx, after string, limit int) (records []*sessionRecord, next string, err error) {
 	if after != "" {
-		after = keySession + after
+		after = store.KeySession + after
 	}
 	for range scanAhead {
-		items, err := tx.Scan(keySession, after, limit+1)
+		items, err := tx.Scan(store.KeySession, after, limit+1)
 		if err != nil {
 			return nil, "", err
 		}
@@ -104,7 +108,7 @@ func (c *Core) scanSessions(tx Tx, after string, limit int) (records []*sessionR
 		}
 		after = items[limit].Key
 	}
-	return records, strings.TrimPrefix(after, keySession), nil
+	return records, strings.TrimPrefix(after, store.KeySession), nil
 }
 
 // SessionsOf returns the live sessions of one person, the last used first: at
@@ -113,8 +117,8 @@ func (c *Core) SessionsOf(ctx context.Context, sub string) (list []SessionInfo, 
 	if !isKeyPart(sub) {
 		return nil, nil
 	}
-	prefix := keyPersonSession + sub + "/"
-	err = c.store.View(ctx, func(tx Tx) error {
+	prefix := store.KeyPersonSession + sub + "/"
+	err = c.store.View(ctx, func(tx store.Tx) error {
 		list = nil
 		index, err := tx.Scan(prefix, "", MaxPage*scanAhead)
 		if err != nil {
@@ -140,19 +144,19 @@ func (c *Core) SessionsOf(ctx context.Context, sub string) (list []SessionInfo, 
 }
 
 // sessionsAt reads the sessions that index entries name.
-func sessionsAt(tx Tx, prefix string, index []Item) ([]Item, error) {
+func sessionsAt(tx store.Tx, prefix string, index []store.Item) ([]store.Item, error) {
 	keys := make([]string, len(index))
 	for i, item := range index {
-		keys[i] = keySession + strings.TrimPrefix(item.Key, prefix)
+		keys[i] = store.KeySession + strings.TrimPrefix(item.Key, prefix)
 	}
 	values, err := tx.Get(keys...)
 	if err != nil {
 		return nil, err
 	}
-	items := make([]Item, 0, len(keys))
+	items := make([]store.Item, 0, len(keys))
 	for i, value := range values {
 		if value != nil {
-			items = append(items, Item{Key: keys[i], Value: value})
+			items = append(items, store.Item{Key: keys[i], Value: value})
 		}
 	}
 	return items, nil
@@ -164,7 +168,7 @@ func (c *Core) Session(ctx context.Context, sid string) (*SessionInfo, error) {
 		return nil, nil
 	}
 	var out *SessionInfo
-	err := c.store.View(ctx, func(tx Tx) error {
+	err := c.store.View(ctx, func(tx store.Tx) error {
 		out = nil
 		r, err := loadSession(tx, sid)
 		if err != nil {
@@ -184,20 +188,20 @@ func (c *Core) Session(ctx context.Context, sid string) (*SessionInfo, error) {
 
 // liveRecords decodes up to limit live sessions; rest tells whether there may
 // be more in items.
-func (c *Core) liveRecords(tx Tx, items []Item, limit int) (records []*sessionRecord, rest bool, err error) {
+func (c *Core) liveRecords(tx store.Tx, items []store.Item, limit int) (records []*sessionRecord, rest bool, err error) {
 	for i, item := range items {
 		if len(records) >= limit {
 			return records, i < len(items), nil
 		}
 		r := &sessionRecord{}
-		if _, err := decode(item.Key, item.Value, r); err != nil {
+		if _, err := store.Decode(item.Key, item.Value, r); err != nil {
 			return nil, false, err
 		}
 		stands, err := c.judge(tx, r)
 		if err != nil {
 			return nil, false, err
 		}
-		if stands == isLive && keySession+r.ID == item.Key {
+		if stands == isLive && store.KeySession+r.ID == item.Key {
 			records = append(records, r)
 		}
 	}
@@ -212,10 +216,10 @@ func later(a, b time.Time) time.Time {
 }
 
 // withPeople adds whose the sessions are, and leaves out those of nobody.
-func (c *Core) withPeople(tx Tx, records []*sessionRecord) ([]SessionInfo, error) {
+func (c *Core) withPeople(tx store.Tx, records []*sessionRecord) ([]SessionInfo, error) {
 	keys := make([]string, len(records))
 	for i, r := range records {
-		keys[i] = keyPerson + r.Subject
+		keys[i] = store.KeyPerson + r.Subject
 	}
 	values, err := tx.Get(keys...)
 	if err != nil {
@@ -224,7 +228,7 @@ func (c *Core) withPeople(tx Tx, records []*sessionRecord) ([]SessionInfo, error
 	list := make([]SessionInfo, 0, len(records))
 	for i, r := range records {
 		p := &person{}
-		ok, err := decode(keys[i], values[i], p)
+		ok, err := store.Decode(keys[i], values[i], p)
 		if err != nil {
 			return nil, err
 		}
@@ -262,7 +266,7 @@ func pageSize(limit int) int {
 // digits, - and _, and not too long.
 func isKeyPart(id string) bool {
 	for i := range len(id) {
-		if !isLetterOrDigit(id[i]) && id[i] != '-' && id[i] != '_' {
+		if !ascii.IsLetterOrDigit(id[i]) && id[i] != '-' && id[i] != '_' {
 			return false
 		}
 	}

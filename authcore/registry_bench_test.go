@@ -11,6 +11,9 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/badgerstore"
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/limit"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // The targets: a page of a million sessions within 50 ms, ending all sessions
@@ -59,10 +62,10 @@ func fill(b *testing.B, dir string, n int) {
 		fast = b.TempDir()
 	}
 	defer os.RemoveAll(fast)
-	core, store := openAt(b, fast)
+	core, engine := openAt(b, fast)
 	const batch = 60 // people
 	for first := 0; first < n/perPerson; first += batch {
-		err := store.Update(b.Context(), func(tx authcore.Tx) error {
+		err := engine.Update(b.Context(), func(tx store.Tx) error {
 			for i := first; i < min(first+batch, n/perPerson); i++ {
 				if err := authcore.PutPerson(tx, fmt.Sprintf("person%07d", i), perPerson, time.Now()); err != nil {
 					return err
@@ -75,7 +78,7 @@ func fill(b *testing.B, dir string, n int) {
 		}
 	}
 	core.Close()
-	if err := store.Close(); err != nil {
+	if err := engine.Close(); err != nil {
 		b.Fatal(err)
 	}
 	if err := os.CopyFS(dir, os.DirFS(fast)); err != nil {
@@ -83,14 +86,14 @@ func fill(b *testing.B, dir string, n int) {
 	}
 }
 
-func openAt(b *testing.B, dir string) (*authcore.Core, authcore.Store) {
+func openAt(b *testing.B, dir string) (*authcore.Core, store.Store) {
 	b.Helper()
 	store, err := badgerstore.Open(dir, badgerstore.Options{MaxBytes: 16 << 30})
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { store.Close() })
-	core, err := authcore.Open(b.Context(), store, authcore.Secrets{Current: secretOf(b, 'a')}, authcore.Options{})
+	core, err := authcore.Open(b.Context(), store, keyring.Secrets{Current: secretOf(b, 'a')}, authcore.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -160,9 +163,9 @@ func BenchmarkRegistryCheck(b *testing.B) {
 }
 
 func benchmarkCached(b *testing.B, core *authcore.Core) {
-	h := &house{t: b, core: core, sender: &recorder{}, secrets: authcore.Secrets{Current: secretOf(b, 'a')}}
+	h := &house{t: b, core: core, sender: &recorder{}, secrets: keyring.Secrets{Current: secretOf(b, 'a')}}
 	h.config = newHouse(b).config
-	h.config.Limits, h.config.Senders = authcore.Limits{}, []authcore.Sender{h.sender}
+	h.config.Limits, h.config.Senders = limit.Limits{}, []authcore.Sender{h.sender}
 	h.service = core.Use(h.config)
 	defer h.service.Close()
 	token := h.makeSession(b)

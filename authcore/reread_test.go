@@ -9,22 +9,23 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // counted counts the Gets of Views, and fails one when it is told to.
 type counted struct {
-	authcore.Store
+	store.Store
 	gets atomic.Int64
 	fail atomic.Int64 // how many Gets until one fails; 0 for none
 }
 
 type countedTx struct {
-	authcore.Tx
+	store.Tx
 	of *counted
 }
 
-func (c *counted) View(ctx context.Context, fn func(authcore.Tx) error) error {
-	return c.Store.View(ctx, func(tx authcore.Tx) error { return fn(countedTx{tx, c}) })
+func (c *counted) View(ctx context.Context, fn func(store.Tx) error) error {
+	return c.Store.View(ctx, func(tx store.Tx) error { return fn(countedTx{tx, c}) })
 }
 
 func (t countedTx) Get(keys ...string) ([][]byte, error) {
@@ -65,7 +66,7 @@ func (r *rereads) use(d time.Duration) (session *authcore.Session) {
 // change changes a record behind the core's back.
 func (r *rereads) change(key, old, changed string) {
 	r.t.Helper()
-	err := r.store.Update(r.t.Context(), func(tx authcore.Tx) error {
+	err := r.store.Update(r.t.Context(), func(tx store.Tx) error {
 		values, err := tx.Get(key)
 		tx.Put(key, []byte(strings.Replace(string(values[0]), old, changed, 1)), time.Time{})
 		return err

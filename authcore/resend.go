@@ -2,15 +2,17 @@ package authcore
 
 import (
 	"context"
-	"slices"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 )
 
 // Resend sends the mail of a flow again: the same code and link while they
 // live, else new ones. It never gives back a try.
 func (s *Service) Resend(ctx context.Context, b Browser, flow string) (Answer, error) {
 	if wait, down := s.core.queue.down(); down {
-		s.observe(s.event(EventRefused, b, Address{}, MailDown.String()))
+		s.observe(s.event(EventRefused, b, address.Address{}, MailDown.String()))
 		return Answer{Verdict: MailDown, RetryAfter: wait}, nil
 	}
 	return s.answer(ctx, b, func(t *attempt) (Answer, error) {
@@ -27,13 +29,13 @@ func (s *Service) Resend(ctx context.Context, b Browser, flow string) (Answer, e
 
 // resendRate holds beside what is configured: mail takes its time, and nobody
 // reads three of them.
-var resendRate = Rate{1, time.Minute}
+var resendRate = limit.Rate{Count: 1, Per: time.Minute}
 
 // untilResend is how long until a new mail may be asked for.
 func (t *attempt) untilResend() (time.Duration, error) {
-	recipient := t.s.cfg.Limits.recipient(t.c.Address, t.c.Known)
-	err := (counters{recipient}).load(t.tx)
-	return recipient.t.wait(t.now, append(slices.Clone(recipient.rates), resendRate)), err
+	recipient := t.s.cfg.Limits.Recipient(t.c.Address, t.c.Known)
+	err := (limit.Counters{recipient}).Load(t.tx)
+	return recipient.Waits(t.now, resendRate), err
 }
 
 // resendWait is untilResend for an answer that does not hang on it.
@@ -60,15 +62,15 @@ func (t *attempt) renewExpired() (Answer, error) {
 
 // send queues the mail of t.c again, of a new challenge if t.c is dead.
 func (t *attempt) send() (Answer, error) {
-	recipient := t.s.cfg.Limits.recipient(t.c.Address, t.c.Known)
-	all := counters{recipient}
-	if err := all.load(t.tx); err != nil {
+	recipient := t.s.cfg.Limits.Recipient(t.c.Address, t.c.Known)
+	all := limit.Counters{recipient}
+	if err := all.Load(t.tx); err != nil {
 		return Answer{}, err
 	}
-	if wait := all.wait(t.now); wait > 0 {
+	if wait := all.Wait(t.now); wait > 0 {
 		return Answer{Verdict: Limited, RetryAfter: wait}, nil
 	}
-	all.count(t.tx, t.now)
+	all.Count(t.tx, t.now)
 	if !t.c.live(t.now) {
 		return Answer{Verdict: Accepted}, t.renew()
 	}

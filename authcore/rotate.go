@@ -2,9 +2,10 @@ package authcore
 
 import (
 	"context"
-	"fmt"
-	"slices"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // Rotated is what came of RotateKeys.
@@ -21,15 +22,26 @@ type Rotated struct {
 // sessions of everybody, at once, with their streams, and the old keys verify
 // nothing any more.
 func (c *Core) RotateKeys(ctx context.Context, revoke bool) (Rotated, error) {
-	rings := []*keyring{c.keys}
-	if len(*c.rsaKeys.keys.Load()) > 0 {
+	rings := []*keyring.Ring{c.keys}
+	if !c.rsaKeys.IsEmpty() {
 		rings = append(rings, c.rsaKeys)
 	}
 	var out Rotated
 	for _, ring := range rings {
-		key, removed, err := ring.rotate(ctx, revoke)
+		var at time.Time
+		var drop func(store.Tx) error
+		if revoke {
+			drop = func(tx store.Tx) error {
+				at = c.now() // later than all that is in the store by now
+				return store.Save(tx, store.KeyRevoked, revokedRecord{at}, time.Time{})
+			}
+		}
+		key, removed, err := ring.Rotate(ctx, drop)
 		if err != nil {
 			return out, err
+		}
+		if revoke {
+			c.revokeBefore(at)
 		}
 		out.Removed += removed
 		if ring == c.keys {
@@ -45,52 +57,6 @@ func (c *Core) RotateKeys(ctx context.Context, revoke bool) (Rotated, error) {
 	return out, nil
 }
 
-// rotate adds a key that signs at once. Verifiers that keep a copy of jwks.json
-// meet an unknown kid and fetch it again.
-func (k *keyring) rotate(ctx context.Context, revoke bool) (id string, removed int, err error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	now := k.core.now()
-	private, err := generateKey(k.alg)
-	if err != nil {
-		return "", 0, err
-	}
-	key, err := newSigningKey(k.alg, private, now)
-	if err != nil {
-		return "", 0, err
-	}
-	key.signs = now
-	old := *k.keys.Load()
-	at := now
-	record, err := k.record(key)
-	if err != nil {
-		return "", 0, err
-	}
-	err = k.core.store.Update(ctx, func(tx Tx) error {
-		if revoke {
-			for _, o := range old {
-				tx.Delete(keySigning + o.id)
-			}
-			at = k.core.now() // later than all that is in the store by now
-			if err := save(tx, keyRevoked, revokedRecord{at}, time.Time{}); err != nil {
-				return err
-			}
-		}
-		return save(tx, keySigning+key.id, record, time.Time{})
-	})
-	if err != nil {
-		return "", 0, fmt.Errorf("storing a new signing key: %w", err)
-	}
-	if !revoke {
-		keys := append(slices.Clone(old), key)
-		k.keys.Store(&keys)
-		return key.id, 0, nil
-	}
-	k.keys.Store(&[]*signingKey{key})
-	k.core.revokeBefore(at)
-	return key.id, len(old), nil
-}
-
 // revokedRecord says that no session from before a time counts. It makes ending
 // everything one write, however many sessions there are.
 type revokedRecord struct {
@@ -99,8 +65,8 @@ type revokedRecord struct {
 
 func (c *Core) loadRevoked(ctx context.Context) error {
 	var r revokedRecord
-	err := c.store.View(ctx, func(tx Tx) error {
-		_, err := load(tx, keyRevoked, &r)
+	err := c.store.View(ctx, func(tx store.Tx) error {
+		_, err := store.Load(tx, store.KeyRevoked, &r)
 		return err
 	})
 	if err == nil && !r.At.IsZero() {

@@ -4,13 +4,15 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
 )
 
 // Message is one finished mail to one recipient.
 type Message struct {
 	FromName    string // display name, may be empty
 	FromAddress string
-	To          Address
+	To          address.Address
 	ReplyTo     string // an address, or empty
 	Subject     string
 	Text        string // plain text part, lines end in \n

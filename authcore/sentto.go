@@ -1,6 +1,11 @@
 package authcore
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
+)
 
 // What was sent to a contact dies with it: codes, links, the tokens that wait
 // for them and invitations. A contact's id is given once. Whoever has the same
@@ -16,7 +21,7 @@ type sentTo struct {
 
 // holder reads the person whose contact it still is, nil once it was removed or
 // replaced or the person was deleted.
-func (to sentTo) holder(tx Tx, r Realm) (*person, error) {
+func (to sentTo) holder(tx store.Tx, r Realm) (*person, error) {
 	p, err := loadRealmPerson(tx, r, to.Subject)
 	if err != nil || p == nil || !p.holds(to.Contact, to.Value) {
 		return nil, err
@@ -46,11 +51,11 @@ func (p *person) contact(id string) *Contact {
 }
 
 // Address is the contact as an address, zero for a number.
-func (c Contact) Address() Address {
+func (c Contact) Address() address.Address {
 	if !strings.Contains(c.Value, "@") {
-		return Address{}
+		return address.Address{}
 	}
-	return Address{c.Value}
+	return address.AddressOf(c.Value)
 }
 
 // sentTo is what a challenge made for an app was sent to.
@@ -58,7 +63,7 @@ func (c *challenge) sentTo() sentTo { return sentTo{c.API.Subject, c.API.Contact
 
 // holder reads the person whom c, made for an app, was sent to, nil once it died
 // with its contact.
-func (c *challenge) holder(tx Tx) (*person, error) {
+func (c *challenge) holder(tx store.Tx) (*person, error) {
 	p, err := c.sentTo().holder(tx, c.API.Realm)
 	if err != nil || p == nil {
 		return nil, err
@@ -71,7 +76,7 @@ func (c *challenge) holder(tx Tx) (*person, error) {
 
 // loadSent reads a challenge made for an app, and the person whom it was sent
 // to. One that died with its contact is none.
-func loadSent(tx Tx, id string) (*challenge, *person, error) {
+func loadSent(tx store.Tx, id string) (*challenge, *person, error) {
 	c, err := loadChallenge(tx, id)
 	if err != nil || c == nil || c.API == nil {
 		return nil, nil, err

@@ -3,6 +3,10 @@ package authcore
 import (
 	"net/netip"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/limit"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // Config is what one configuration says about signing in. Every field without
@@ -10,21 +14,21 @@ import (
 type Config struct {
 	Code    CodeRule
 	Session SessionRule
-	Limits  Limits
+	Limits  limit.Limits
 	Domain  string // one session for all hosts under it; empty: one a host
 
 	// MayReceive says who gets a mail: an address that at least one gate, site
 	// or app of this instance admits.
-	MayReceive func(Address) bool
+	MayReceive func(address.Address) bool
 	// Protects says whether an origin is one of this instance.
-	Protects func(Origin) bool
+	Protects func(origin.Origin) bool
 	// Allows says whether an open stream may go on with this session. Asked
 	// every second. nil allows every stream.
 	Allows func(*Stream, *Session) bool
 
 	// AccountAt says on which origin who signs in at one finds the whole account
 	// page. nil: on the same.
-	AccountAt func(Origin) Origin
+	AccountAt func(origin.Origin) origin.Origin
 
 	// Machines are the machine tokens of the configuration.
 	Machines []ConfiguredMachine
@@ -69,7 +73,7 @@ const DeviceLifetime = 365 * 24 * time.Hour
 // Browser is what a request shows of the browser that sent it. Flow and Device
 // are the values of its cookies, empty when absent or ambiguous.
 type Browser struct {
-	Origin    Origin
+	Origin    origin.Origin
 	Flow      string
 	Device    string
 	Session   *Session   // its live session at Origin, nil for none
@@ -105,7 +109,7 @@ func (s *Service) Domain() string { return s.cfg.Domain }
 func (s *Service) Apps() *Apps { return s.cfg.Apps }
 
 // Protects tells whether o is an origin of this instance.
-func (s *Service) Protects(o Origin) bool { return s.cfg.Protects(o) }
+func (s *Service) Protects(o origin.Origin) bool { return s.cfg.Protects(o) }
 
 // Now returns the time by the clock of this instance.
 func (s *Service) Now() time.Time { return s.core.now() }
@@ -115,7 +119,7 @@ func (s *Service) Now() time.Time { return s.core.now() }
 func (s *Service) Report(e Event) { s.observe(e) }
 
 // Mark is the keyed hash by which events name an address.
-func (c *Core) Mark(a Address) string { return c.secrets.Current.Mark(a) }
+func (c *Core) Mark(a address.Address) string { return c.secrets.Current.Mark(a) }
 
 func (s *Service) observe(e Event) {
 	if s.cfg.Observe == nil {

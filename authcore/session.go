@@ -6,6 +6,10 @@ import (
 	"sync/atomic"
 	"time"
 	"unique"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // Session is what a verified person holds. It is a snapshot: Check returns a
@@ -26,7 +30,7 @@ type Session struct {
 	// From here on everything is looked at at each request, and lies together
 	// with the beginning of live (see newSession).
 
-	Address  Address
+	Address  address.Address
 	Audience string
 	AuthTime time.Time
 	Expires  time.Time // absolute end
@@ -144,14 +148,14 @@ type sessionRecord struct {
 	API *apiSessionPart `json:"api,omitempty"` // made for an app
 }
 
-func (r *sessionRecord) save(tx Tx) error {
-	return save(tx, keySession+r.ID, r, r.Expires.Add(clockSkew))
+func (r *sessionRecord) save(tx store.Tx) error {
+	return store.Save(tx, store.KeySession+r.ID, r, r.Expires.Add(keyring.ClockSkew))
 }
 
 // loadSession reads a session's record, nil if there is none.
-func loadSession(tx Tx, sid string) (*sessionRecord, error) {
+func loadSession(tx store.Tx, sid string) (*sessionRecord, error) {
 	r := &sessionRecord{}
-	ok, err := load(tx, keySession+sid, r)
+	ok, err := store.Load(tx, store.KeySession+sid, r)
 	if err != nil || !ok || r.ID != sid {
 		return nil, err
 	}
@@ -162,7 +166,7 @@ func loadSession(tx Tx, sid string) (*sessionRecord, error) {
 // remembers the browser for the address.
 func (t *attempt) signIn(p *person, method string) (*SignIn, error) {
 	r := &sessionRecord{
-		ID: randomID(), Subject: p.Subject,
+		ID: keyring.RandomID(), Subject: p.Subject,
 		Issuer: t.b.Origin.String(), Audience: t.b.Origin.Audience(t.s.cfg.Domain),
 		AuthTime: t.now, Expires: t.now.Add(t.s.cfg.Session.Max), LastSeen: t.now,
 		AMR: amrFor(method), Agent: shortAgent(t.b.UserAgent), Network: coarseNetwork(t.b.Client),
@@ -185,14 +189,14 @@ func (t *attempt) signIn(p *person, method string) (*SignIn, error) {
 // begin puts a session into the store, in the place of the one that this
 // browser held.
 func (t *attempt) begin(r *sessionRecord, p *person) (*Session, error) {
-	token, err := t.s.core.keys.sign(header{typ: sessionTyp}, r.claims())
+	token, err := t.s.core.keys.Sign(keyring.Header{Typ: sessionTyp}, r.claims())
 	if err != nil {
 		return nil, err
 	}
 	if err := r.save(t.tx); err != nil {
 		return nil, err
 	}
-	t.tx.Put(keyPersonSession+r.Subject+"/"+r.ID, []byte("{}"), r.Expires.Add(clockSkew))
+	t.tx.Put(store.KeyPersonSession+r.Subject+"/"+r.ID, []byte("{}"), r.Expires.Add(keyring.ClockSkew))
 	session := newSession(r, p, token)
 	session.live.readAt.Store(t.now.UnixMilli())
 	return session, t.replace(session)
@@ -221,7 +225,7 @@ func (t *attempt) replace(by *Session) error {
 
 // rememberDevice remembers a browser of the person's own: a public computer
 // would give its next user their budget of mails and tries.
-func (t *attempt) rememberDevice(a Address) (cookie string, err error) {
+func (t *attempt) rememberDevice(a address.Address) (cookie string, err error) {
 	if t.f.Public {
 		return "", nil
 	}
@@ -231,8 +235,8 @@ func (t *attempt) rememberDevice(a Address) (cookie string, err error) {
 	}
 	cookie = t.b.Device
 	if d.Hash == "" {
-		cookie = randomToken(32)
-		d.Hash = hashToken(cookie)
+		cookie = keyring.RandomToken(32)
+		d.Hash = keyring.Hash(cookie)
 	}
 	return cookie, d.prove(t.tx, a, t.now)
 }

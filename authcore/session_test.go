@@ -9,6 +9,9 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/limit"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 func TestSessionSurvivesARestartAndASecretRotation(t *testing.T) {
@@ -17,7 +20,7 @@ func TestSessionSurvivesARestartAndASecretRotation(t *testing.T) {
 		signIn := b.signIn(alice)
 		b.begin(mustAddress("bob@example.com"))
 		mail := h.sender.last(t)
-		h.secrets = authcore.Secrets{Current: secretOf(t, 'b'), Old: []authcore.Secret{h.secrets.Current}}
+		h.secrets = keyring.Secrets{Current: secretOf(t, 'b'), Old: []keyring.Secret{h.secrets.Current}}
 		h.reopen()
 		session, err := h.service.Check(t.Context(), signIn.Token, site)
 		want(t, err, nil)
@@ -25,8 +28,8 @@ func TestSessionSurvivesARestartAndASecretRotation(t *testing.T) {
 		bob := b.answer(mail.Code)
 		want(t, bob.Verdict, authcore.Accepted)
 		h.close()
-		_, err = authcore.Open(t.Context(), h.store, authcore.Secrets{Current: secretOf(t, 'a')}, authcore.Options{})
-		want(t, errors.Is(err, authcore.ErrWrongSecret), true)
+		_, err = authcore.Open(t.Context(), h.store, keyring.Secrets{Current: secretOf(t, 'a')}, authcore.Options{})
+		want(t, errors.Is(err, keyring.ErrWrongSecret), true)
 		h.secrets.Old = nil // keys were wrapped anew
 		h.open()
 		session, _ = h.service.Check(t.Context(), bob.SignIn.Token, site)
@@ -120,20 +123,20 @@ func TestStoreUnreachable(t *testing.T) {
 }
 
 type breakable struct {
-	authcore.Store
+	store.Store
 	broken atomic.Bool
 }
 
 var errBroken = errors.New("disk on fire")
 
-func (b *breakable) View(ctx context.Context, fn func(authcore.Tx) error) error {
+func (b *breakable) View(ctx context.Context, fn func(store.Tx) error) error {
 	if b.broken.Load() {
 		return errBroken
 	}
 	return b.Store.View(ctx, fn)
 }
 
-func (b *breakable) Update(ctx context.Context, fn func(authcore.Tx) error) error {
+func (b *breakable) Update(ctx context.Context, fn func(store.Tx) error) error {
 	if b.broken.Load() {
 		return errBroken
 	}
@@ -163,7 +166,7 @@ func TestKeysRotate(t *testing.T) {
 
 func benchHouse(b *testing.B) *house {
 	h := newHouse(b)
-	h.config.Limits = authcore.Limits{} // no rate at all: only the work is measured
+	h.config.Limits = limit.Limits{} // no rate at all: only the work is measured
 	h.reopen()
 	b.Cleanup(h.close)
 	return h

@@ -3,6 +3,8 @@ package authcore
 import (
 	"slices"
 	"sync/atomic"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // maxSites bounds how many sites are remembered for one session.
@@ -10,16 +12,18 @@ const maxSites = 32
 
 // siteSet is the sites at which a session was used. It is read at every
 // request and grows a few times in its life.
-type siteSet struct{ p atomic.Pointer[[]Origin] }
+type siteSet struct {
+	p atomic.Pointer[[]origin.Origin]
+}
 
-func (s *siteSet) list() []Origin {
+func (s *siteSet) list() []origin.Origin {
 	if p := s.p.Load(); p != nil {
 		return *p
 	}
 	return nil
 }
 
-func (s *siteSet) add(o Origin) {
+func (s *siteSet) add(o origin.Origin) {
 	for {
 		old := s.p.Load()
 		list := s.list()
@@ -39,13 +43,13 @@ func (s *siteSet) add(o Origin) {
 
 // usualLone is the list of the site that a session was last opened at first.
 // Most are opened at one site alone, and share its list.
-var usualLone atomic.Pointer[[]Origin]
+var usualLone atomic.Pointer[[]origin.Origin]
 
-func lone(o Origin) *[]Origin {
+func lone(o origin.Origin) *[]origin.Origin {
 	if usual := usualLone.Load(); usual != nil && (*usual)[0] == o {
 		return usual
 	}
-	list := &[]Origin{o}
+	list := &[]origin.Origin{o}
 	usualLone.Store(list)
 	return list
 }
@@ -62,7 +66,7 @@ func (s *siteSet) names(recorded []string) []string {
 
 // Opened is Used at a site, which the session's owner is shown as one they
 // opened. A gate calls it once it has admitted the request.
-func (s *Service) Opened(session *Session, at Origin) {
+func (s *Service) Opened(session *Session, at origin.Origin) {
 	session.live.sites.add(at)
 	s.Used(session)
 }

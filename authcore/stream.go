@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // Stream is an answer under way: a download, server-sent events, a WebSocket.
@@ -14,7 +16,7 @@ import (
 type Stream struct {
 	Session *Session
 	Gate    string // which gate let it pass, for Config.Allows
-	Origin  Origin
+	Origin  origin.Origin
 	Path    string // of the original request
 	Cutter  Cutter // ends the answer
 

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"strings"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 )
 
 // Text is one finished text message to one number.
 type Text struct {
 	ID   string // the same for every attempt at one message
-	To   Phone
+	To   address.Phone
 	Body string // plain text
 
 	// Code and Link repeat what is in the body, for senders that show them to a
@@ -50,7 +53,7 @@ func newCouriers(cfg Config) (all couriers) {
 	}
 	for _, sender := range cfg.Texts {
 		all.text = append(all.text, courier{name: "sms " + sender.Name(), text: true, send: func(ctx context.Context, c *challenge, m Message) error {
-			return sender.SendText(ctx, Text{ID: hashToken("text " + c.ID)[:32], To: c.API.Phone, Body: m.Text, Code: m.Code, Link: m.Link})
+			return sender.SendText(ctx, Text{ID: keyring.Hash("text " + c.ID)[:32], To: c.API.Phone, Body: m.Text, Code: m.Code, Link: m.Link})
 		}})
 	}
 	return all
@@ -81,7 +84,7 @@ var errGone = errors.New("the app that asked, or the redirect it asked for, is n
 
 // composeAPI rebuilds the message of a challenge made for an app. A redirect
 // that is not allowed any more is not sent.
-func (s *Service) composeAPI(c *challenge, secret Secret) (Message, error) {
+func (s *Service) composeAPI(c *challenge, secret keyring.Secret) (Message, error) {
 	a := c.API
 	app := s.cfg.Apps.Find(a.Realm.App)
 	if app == nil || a.Redirect != "" && !app.MayRedirect(a.Use, a.Redirect) {
@@ -90,16 +93,16 @@ func (s *Service) composeAPI(c *challenge, secret Secret) (Message, error) {
 	letter := Letter{
 		Kind: a.Letter, To: c.Address, Site: c.Origin, Language: c.Language,
 		Lifetime: c.Expires.Sub(c.AskedAt), AskedAt: c.AskedAt, Agent: c.Agent, Network: c.Network,
-		Thread: strings.ToLower(randomToken(12)), App: app.DisplayName(), Phone: a.Phone, Into: a.Into,
+		Thread: strings.ToLower(keyring.RandomToken(12)), App: app.DisplayName(), Phone: a.Phone, Into: a.Into,
 	}
 	if a.Link {
-		letter.Link = a.link(secret.apiLink(c.ID))
+		letter.Link = a.link(secret.APILink(c.ID))
 	} else {
-		letter.Code = secret.apiCode(c)
+		letter.Code = c.codeOf(secret)
 		letter.Link = a.link(letter.Code)
 	}
 	if a.Invite != "" {
-		letter.NotMe = a.link(secret.apiStop(c.ID))
+		letter.NotMe = a.link(stopPrefix + secret.APIStop(c.ID))
 	}
 	message, err := s.cfg.Composer.Compose(letter)
 	message.Code, message.Link = letter.Code, letter.Link

@@ -3,6 +3,10 @@ package authcore
 import (
 	"slices"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/limit"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // windowCounts are the challenges that a Window looks at: those of the contact
@@ -22,10 +26,10 @@ type windowEntry struct {
 	Challenge string `json:"c,omitempty"` // of the newest only
 }
 
-func shortHash(s string) string { return hashToken(s)[:12] }
+func shortHash(s string) string { return keyring.Hash(s)[:12] }
 
 func windowKeys(r Realm, contact, client string) (contactKey, clientKey string) {
-	base := keyAPIWindow + r.String()
+	base := store.KeyAPIWindow + r.String()
 	return base + "/contact/" + shortHash(contact), base + "/client/" + shortHash(client)
 }
 
@@ -39,7 +43,7 @@ func (t *asking) window(out *Asked) (Verdict, error) {
 	seen := &windowCounts{}
 	seen.contactKey, seen.clientKey = windowKeys(t.in.Caller.Realm(), t.to.Value, t.client())
 	for key, list := range map[string]*[]windowEntry{seen.contactKey: &seen.Contact, seen.clientKey: &seen.Client} {
-		if _, err := load(t.tx, key, list); err != nil {
+		if _, err := store.Load(t.tx, key, list); err != nil {
 			return Accepted, err
 		}
 	}
@@ -77,7 +81,7 @@ func (t *asking) outstanding(out *Asked) error {
 }
 
 // client is what a Window counts as one: an IPv6 client has a whole /64.
-func (t *asking) client() string { return clientNetworks(t.in.Client)[0].String() }
+func (t *asking) client() string { return limit.ClientNetworks(t.in.Client)[0].String() }
 
 func recent(list []windowEntry, from int64) int {
 	n := 0
@@ -109,10 +113,10 @@ func (t *asking) note(c *challenge) error {
 	byContact, byClient := entry, entry
 	byContact.Other, byContact.Challenge = shortHash(t.client()), c.ID
 	byClient.Other = shortHash(t.to.Value)
-	if err := save(t.tx, t.seen.contactKey, bounded(append(t.seen.Contact, byContact)), kept); err != nil {
+	if err := store.Save(t.tx, t.seen.contactKey, bounded(append(t.seen.Contact, byContact)), kept); err != nil {
 		return err
 	}
-	return save(t.tx, t.seen.clientKey, bounded(append(t.seen.Client, byClient)), kept)
+	return store.Save(t.tx, t.seen.clientKey, bounded(append(t.seen.Client, byClient)), kept)
 }
 
 func bounded(list []windowEntry) []windowEntry {
@@ -121,10 +125,10 @@ func bounded(list []windowEntry) []windowEntry {
 
 // forgetWindow takes a contact's challenges out of all counts: who has proved
 // it begins anew.
-func forgetWindow(tx Tx, r Realm, contact string, kept time.Time) error {
+func forgetWindow(tx store.Tx, r Realm, contact string, kept time.Time) error {
 	contactKey, _ := windowKeys(r, contact, "")
 	var list []windowEntry
-	if ok, err := load(tx, contactKey, &list); err != nil || !ok {
+	if ok, err := store.Load(tx, contactKey, &list); err != nil || !ok {
 		return err
 	}
 	tx.Delete(contactKey)
@@ -134,13 +138,13 @@ func forgetWindow(tx Tx, r Realm, contact string, kept time.Time) error {
 			continue
 		}
 		clients = append(clients, e.Other)
-		key := keyAPIWindow + r.String() + "/client/" + e.Other
+		key := store.KeyAPIWindow + r.String() + "/client/" + e.Other
 		var theirs []windowEntry
-		if ok, err := load(tx, key, &theirs); err != nil || !ok {
+		if ok, err := store.Load(tx, key, &theirs); err != nil || !ok {
 			return err
 		}
 		theirs = slices.DeleteFunc(theirs, func(e windowEntry) bool { return e.Other == shortHash(contact) })
-		if err := save(tx, key, theirs, kept); err != nil {
+		if err := store.Save(tx, key, theirs, kept); err != nil {
 			return err
 		}
 	}

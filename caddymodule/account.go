@@ -9,7 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/pages"
 )
 
@@ -21,7 +21,7 @@ import (
 // links, for mails, for the warnings at start and for the doctor.
 
 // accountAt is what the account page at o may show and do.
-func (a *App) accountAt(o authcore.Origin) pages.Account {
+func (a *App) accountAt(o origin.Origin) pages.Account {
 	if !a.sharesSignIns() || a.besideAccount(o) == "" {
 		return pages.Account{Whole: true}
 	}
@@ -30,7 +30,7 @@ func (a *App) accountAt(o authcore.Origin) pages.Account {
 
 // accountLink is the origin whose account page is for who signs in at o: the
 // whole one, if there is one.
-func (a *App) accountLink(o authcore.Origin) authcore.Origin {
+func (a *App) accountLink(o origin.Origin) origin.Origin {
 	if at := a.accountAt(o).At; !at.IsZero() {
 		return at
 	}
@@ -46,7 +46,7 @@ func (a *App) sharesSignIns() bool {
 
 // besideAccount says what at o keeps the whole account page away; empty for
 // nothing.
-func (a *App) besideAccount(o authcore.Origin) string {
+func (a *App) besideAccount(o origin.Origin) string {
 	if !a.isPortalPlace(o) {
 		return "no gatehouse_portal stands there"
 	}
@@ -63,8 +63,8 @@ func (a *App) besideAccount(o authcore.Origin) string {
 // accountHome is where the whole account page is for a visitor of o; zero for
 // nowhere. A portal that is none of this configuration's may be one of another
 // instance's with the same store.
-func (a *App) accountHome(o authcore.Origin) authcore.Origin {
-	candidates := []authcore.Origin{a.portalFor(o)}
+func (a *App) accountHome(o origin.Origin) origin.Origin {
+	candidates := []origin.Origin{a.portalFor(o)}
 	for _, z := range a.authzs {
 		if z.site(o) != nil {
 			candidates = append(candidates, z.login)
@@ -80,7 +80,7 @@ func (a *App) accountHome(o authcore.Origin) authcore.Origin {
 
 // anyAccountHome is the first portal of this configuration with the whole account
 // page; zero for none.
-func (a *App) anyAccountHome() authcore.Origin {
+func (a *App) anyAccountHome() origin.Origin {
 	for _, p := range a.portals {
 		for _, o := range p.place.addresses() {
 			if a.besideAccount(o) == "" {
@@ -88,7 +88,7 @@ func (a *App) anyAccountHome() authcore.Origin {
 			}
 		}
 	}
-	return authcore.Origin{}
+	return origin.Origin{}
 }
 
 // meetNeighbours finds out what the hosts of the portals serve besides.
@@ -105,7 +105,7 @@ func (a *App) meetNeighbours(app *caddyhttp.App) {
 func (p *place) names() []string {
 	var names []string
 	for _, host := range p.hosts {
-		if o, err := authcore.NewOrigin("http", bracketed(host)); err == nil && !strings.Contains(host, "*") {
+		if o, err := origin.New("http", bracketed(host)); err == nil && !strings.Contains(host, "*") {
 			names = append(names, o.Hostname())
 		}
 	}
@@ -180,8 +180,8 @@ func (a *App) accountFindings(check string) (out []findingOut) {
 	if !a.sharesSignIns() {
 		return nil
 	}
-	seen, elsewhere := map[authcore.Origin]bool{}, false
-	named := func(option string, o authcore.Origin) {
+	seen, elsewhere := map[origin.Origin]bool{}, false
+	named := func(option string, o origin.Origin) {
 		if o.IsZero() || seen[o] {
 			return
 		}

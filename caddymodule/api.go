@@ -17,6 +17,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/api/stackbe"
 	"github.com/gatehouse-auth/gatehouse/api/streambird"
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 func init() { caddy.RegisterModule(new(API)) }
@@ -32,7 +33,7 @@ type API struct {
 	Origins []string `json:"origins,omitempty"`
 
 	app     *App
-	origins []authcore.Origin
+	origins []origin.Origin
 	place   *place // set when the app starts
 }
 

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
 )
 
 const (
@@ -66,13 +67,13 @@ func (c *gatedCaddy) call(method, path, body string, headers ...string) apiAnswe
 func TestAPIBesideAGate(t *testing.T) {
 	c := newGatedCaddy(t, nil)
 	c.run(shopApp, "", apiSite(c, c.dir))
-	address, err := authcore.ParseAddress("alice@example.com")
+	addr, err := address.Parse("alice@example.com")
 	must(t, err)
 	service := runningApp(c).current.Load().service
 	app := service.Apps().Find("shop")
-	number, err := authcore.ParsePhone("+390123456790")
+	number, err := address.ParsePhone("+390123456790")
 	must(t, err)
-	_, v, err := service.CreatePerson(t.Context(), app, authcore.Realm{App: "shop"}, authcore.Draft{Emails: []authcore.Address{address}, Phones: []authcore.Phone{number}})
+	_, v, err := service.CreatePerson(t.Context(), app, authcore.Realm{App: "shop"}, authcore.Draft{Emails: []address.Address{addr}, Phones: []address.Phone{number}})
 	must(t, err)
 	if v != authcore.Accepted {
 		t.Fatal(v)

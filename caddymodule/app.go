@@ -14,6 +14,8 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/policy"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 	"github.com/gatehouse-auth/gatehouse/pages"
 )
 
@@ -74,8 +76,8 @@ type App struct {
 
 	ctx     caddy.Context
 	log     *zap.Logger
-	lists   *authcore.Lists
-	groups  *authcore.Groups
+	lists   *policy.Lists
+	groups  *policy.Groups
 	look    *pages.Look // of pages and mails; set by start
 	gates   []*Gate
 	authzs  []*Authz
@@ -89,7 +91,7 @@ type App struct {
 
 	emitting    sync.RWMutex // held to write when the emitter ends
 	emitter     atomic.Pointer[emitter]
-	store       authcore.Store
+	store       store.Store
 	mailSenders []authcore.Sender
 	keeper      keeper
 	murmur      murmur
@@ -104,8 +106,8 @@ type App struct {
 type running struct {
 	service      *authcore.Service
 	core         *authcore.Core
-	groups       *authcore.Groups
-	lists        *authcore.Lists
+	groups       *policy.Groups
+	lists        *policy.Lists
 	domain       string
 	insecureHTTP bool
 	log          *zap.Logger
@@ -123,7 +125,7 @@ var errNotRunning = errors.New("gatehouse has not started")
 // running waits until the app has started, for 5 seconds at most. An error
 // means that nothing can be told about the request: 503. What running returns
 // stays valid when the configuration is replaced; calls on a store that was
-// closed then fail with authcore.ErrClosed.
+// closed then fail with store.ErrClosed.
 //
 // Fields that Start sets on a Gate are safe to read after it has returned.
 func (a *App) running(ctx context.Context) (*running, error) {
@@ -157,7 +159,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return err
 	}
 	a.ready = make(chan struct{})
-	a.lists = authcore.NewLists(a.observeList)
+	a.lists = policy.NewLists(a.observeList)
 	groups, err := a.parseGroups()
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // AppClient is a client of the JSON APIs.
@@ -153,7 +154,7 @@ func readKeys(text string, publishable bool) (keys []authcore.AppKey, err error)
 }
 
 func (c *AppClient) readURLs(app *authcore.App) (err error) {
-	if app.Callbacks, err = authcore.ParseCallbacks(c.Callbacks); err != nil {
+	if app.Callbacks, err = origin.ParseCallbacks(c.Callbacks); err != nil {
 		return err
 	}
 	if c.DevCallback != "" && !app.Callbacks.Allows(c.DevCallback) {
@@ -162,7 +163,7 @@ func (c *AppClient) readURLs(app *authcore.App) (err error) {
 	app.DevCallback = c.DevCallback
 	for use, urls := range c.Redirects {
 		for _, u := range urls {
-			if err := app.Redirects.Add(authcore.RedirectUse(use), u); err != nil {
+			if err := app.Redirects.Add(origin.RedirectUse(use), u); err != nil {
 				return err
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
 )
 
 // What the option audit may say.
@@ -120,7 +121,7 @@ func (a *App) fields(e authcore.Event) []zap.Field {
 }
 
 // shown is as much of an address as the audit log may hold.
-func (a *App) shown(address authcore.Address) string {
+func (a *App) shown(address address.Address) string {
 	if a.Audit == auditFull {
 		return address.String()
 	}

@@ -9,6 +9,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/policy"
 )
 
 func init() { caddy.RegisterModule(new(Authz)) }
@@ -29,7 +31,7 @@ type Authz struct {
 	Sites []*AuthzSite `json:"sites,omitempty"`
 
 	app     *App
-	login   authcore.Origin
+	login   origin.Origin
 	address string   // where it listens, for snippets
 	servers []string // that it stands in
 	known   knownSites
@@ -46,7 +48,7 @@ type AuthzSite struct {
 	Fresh   caddy.Duration `json:"fresh,omitempty"`
 	Headers []string       `json:"headers,omitempty"`
 
-	pattern authcore.SitePattern
+	pattern origin.SitePattern
 	gate    *Gate // decides as a gate at the site itself would
 }
 
@@ -67,7 +69,7 @@ func (a *Authz) Provision(ctx caddy.Context) (err error) {
 	return nil
 }
 
-func (a *Authz) parse(groups *authcore.Groups) (err error) {
+func (a *Authz) parse(groups *policy.Groups) (err error) {
 	if a.login, err = parseOriginOption("gatehouse_authz: login", "login", a.Login); err != nil {
 		return err
 	}
@@ -88,20 +90,20 @@ func (a *Authz) parse(groups *authcore.Groups) (err error) {
 }
 
 // parseOriginOption reads an option whose value is the origin of a site.
-func parseOriginOption(where, option, text string) (authcore.Origin, error) {
+func parseOriginOption(where, option, text string) (origin.Origin, error) {
 	try := "write where people sign in, as in\n    " + option + " https://auth.example.com"
 	if text == "" {
-		return authcore.Origin{}, fmt.Errorf("%s is missing; %s", where, try)
+		return origin.Origin{}, fmt.Errorf("%s is missing; %s", where, try)
 	}
-	o, err := authcore.ParseOrigin(text)
+	o, err := origin.Parse(text)
 	if err != nil {
 		return o, fmt.Errorf("%s %q: %w; %s", where, text, err, try)
 	}
 	return o, nil
 }
 
-func (s *AuthzSite) parse(app *App, groups *authcore.Groups, scheme string) (err error) {
-	if s.pattern, err = authcore.ParseSitePattern(s.Site); err != nil {
+func (s *AuthzSite) parse(app *App, groups *policy.Groups, scheme string) (err error) {
+	if s.pattern, err = origin.ParseSitePattern(s.Site); err != nil {
 		return err
 	}
 	s.gate = &Gate{Allow: s.Allow, Deny: s.Deny, Public: s.Public, Fresh: s.Fresh, Headers: s.Headers, app: app}
@@ -110,7 +112,7 @@ func (s *AuthzSite) parse(app *App, groups *authcore.Groups, scheme string) (err
 	}
 	s.gate.place = &place{key: "authz " + s.Site, hosts: []string{siteHost(s.pattern)}, tls: true, behind: true}
 	if o := s.pattern.Origin(scheme); !o.IsZero() {
-		s.gate.place.origins = []authcore.Origin{o}
+		s.gate.place.origins = []origin.Origin{o}
 	}
 	return s.gate.checkOptions(authcore.DefaultSession)
 }
@@ -229,8 +231,8 @@ const maxLoginURL = 2750
 // beside its own. What leads back is shortened where the form's address gets too
 // long.
 func (q *question) challengeStrictly(maxAge time.Duration) {
-	login := func(to authcore.ReturnTo) string { return q.loginURL(to, maxAge) }
-	form := login(q.cameFrom().Shorten(func(to authcore.ReturnTo) bool { return len(login(to)) <= maxLoginURL }))
+	login := func(to origin.ReturnTo) string { return q.loginURL(to, maxAge) }
+	form := login(q.cameFrom().Shorten(func(to origin.ReturnTo) bool { return len(login(to)) <= maxLoginURL }))
 	if q.dialect.location {
 		q.w.Header().Set("Location", form)
 	} else {

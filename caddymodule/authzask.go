@@ -5,7 +5,7 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // dialect is how one family of proxies asks.
@@ -101,7 +101,7 @@ func (q *question) misrouted(query string) (problem string) {
 	if err != nil || len(sites) != 1 {
 		return "The address that the proxy asks at must name one site, as in ?site=wiki.example.com."
 	}
-	site, err := authcore.ParseSitePattern(sites[0])
+	site, err := origin.ParseSitePattern(sites[0])
 	if err != nil {
 		return "The address that the proxy asks at: " + err.Error() + "."
 	}
@@ -146,7 +146,7 @@ func isMethod(s string) bool {
 	return s != "" && len(s) <= 32 && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-_") == ""
 }
 
-func forwardedOrigin(scheme, host string) (o authcore.Origin, problem string) {
+func forwardedOrigin(scheme, host string) (o origin.Origin, problem string) {
 	switch strings.ToLower(scheme) {
 	case "https", "wss":
 		scheme = "https"
@@ -155,7 +155,7 @@ func forwardedOrigin(scheme, host string) (o authcore.Origin, problem string) {
 	default:
 		return o, "The forwarded scheme is neither https nor http."
 	}
-	o, err := authcore.NewOrigin(scheme, host)
+	o, err := origin.New(scheme, host)
 	if err != nil {
 		return o, "The forwarded host " + quoted(host) + " can't be read: " + err.Error() + "."
 	}
@@ -295,7 +295,7 @@ func sameURL(s string, told asked) bool {
 
 // ownOrigin is the site that a request for one of our own pages is for, passed
 // on by the site's proxy.
-func (q *question) ownOrigin() (o authcore.Origin, problem string) {
+func (q *question) ownOrigin() (o origin.Origin, problem string) {
 	scheme, host := q.authz.login.Scheme(), q.r.Host
 	if !fromTrustedProxy(q.vars) {
 		return o, "The peer is not listed in Caddy's trusted_proxies: list the proxy that passes /_gatehouse/* on there."

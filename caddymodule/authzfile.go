@@ -7,7 +7,8 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/policy"
 )
 
 // Both answer requests themselves, so they stand where respond does not come
@@ -93,7 +94,7 @@ func (a *Authz) readSite(d *caddyfile.Dispenser) error {
 		return err
 	}
 	s := &AuthzSite{Site: args[0], Allow: args[1:]}
-	if _, err := authcore.ParseSitePattern(s.Site); err != nil {
+	if _, err := origin.ParseSitePattern(s.Site); err != nil {
 		return err
 	}
 	if _, err := parseWho("site "+s.Site, s.Allow); err != nil {
@@ -114,7 +115,7 @@ func (a *Authz) checkWithin(h httpcaddyfile.Helper) error {
 }
 
 // globalOf returns the global option and its groups.
-func globalOf(h httpcaddyfile.Helper) (*App, *authcore.Groups, error) {
+func globalOf(h httpcaddyfile.Helper) (*App, *policy.Groups, error) {
 	app, err := appOf(h)
 	if err != nil {
 		return nil, nil, err
@@ -129,7 +130,7 @@ func globalOf(h httpcaddyfile.Helper) (*App, *authcore.Groups, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	groups, err := authcore.NewGroups(named, authcore.NewLists(nil))
+	groups, err := policy.NewGroups(named, policy.NewLists(nil))
 	return app, groups, err
 }
 

@@ -8,7 +8,7 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/pages"
 )
 
@@ -50,7 +50,7 @@ func (q *question) leadToLogin() error {
 
 // wishedReturn is where the visitor wants to be after signing in: rd or what
 // the proxy says, at one of our sites; else the login host itself.
-func (q *question) wishedReturn() authcore.ReturnTo {
+func (q *question) wishedReturn() origin.ReturnTo {
 	own := q.authz.login
 	if origin, problem := q.ownOrigin(); problem == "" && q.authz.site(origin) != nil {
 		own = origin
@@ -59,9 +59,9 @@ func (q *question) wishedReturn() authcore.ReturnTo {
 	if wish == "" {
 		wish = q.r.Header.Get("X-Auth-Request-Redirect")
 	}
-	to := authcore.ParseReturnTo(wish, own, q.run.service.Protects)
+	to := origin.ParseReturnTo(wish, own, q.run.service.Protects)
 	if strings.HasPrefix(to.Path(), "/oauth2/") { // else it would lead back here
-		to = authcore.ParseReturnTo("/", own, nil)
+		to = origin.ParseReturnTo("/", own, nil)
 	}
 	return to
 }

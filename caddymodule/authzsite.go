@@ -5,14 +5,14 @@ import (
 	"strings"
 	"sync/atomic"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // knownSite is what a scheme and a host come to that a proxy asks about.
 type knownSite struct {
-	origin authcore.Origin
-	site   *AuthzSite      // nil: none of ours
-	login  authcore.Origin // where its people sign in
+	origin origin.Origin
+	site   *AuthzSite    // nil: none of ours
+	login  origin.Origin // where its people sign in
 }
 
 // knownSites remembers those that were asked about, up to maxKnownSites: proxies
@@ -58,7 +58,7 @@ func (s *knownSites) add(old *map[[2]string]knownSite, asked [2]string, k knownS
 }
 
 // site returns the site that o is of, nil for none.
-func (a *Authz) site(o authcore.Origin) *AuthzSite {
+func (a *Authz) site(o origin.Origin) *AuthzSite {
 	var starred *AuthzSite
 	for _, s := range a.Sites {
 		if !s.pattern.Covers(o) {
@@ -77,7 +77,7 @@ func (a *Authz) site(o authcore.Origin) *AuthzSite {
 // loginFor is where people of the site o sign in: at the login host directly
 // where the cookie set there is good for o, else at o itself, which has the
 // session handed over.
-func (a *Authz) loginFor(o authcore.Origin, domain string) authcore.Origin {
+func (a *Authz) loginFor(o origin.Origin, domain string) origin.Origin {
 	if a.login.Audience(domain) == o.Audience(domain) {
 		return a.login
 	}

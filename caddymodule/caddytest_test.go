@@ -27,6 +27,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/caddytest"
 )
 
@@ -131,7 +132,7 @@ func (c *gatedCaddy) session(email string) string {
 
 func (c *gatedCaddy) signInAt(email, host string) *authcore.SignIn {
 	c.Helper()
-	address, err := authcore.ParseAddress(email)
+	address, err := address.Parse(email)
 	must(c, err)
 	service := runningApp(c).current.Load().service
 	in := signIn(c, service, address, mustOrigin(c, c.origin(host)), func() string { return c.code(email) })

@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 )
 
 // Behind a proxy that is not listed all people count as one client, and the log
@@ -26,7 +27,7 @@ func TestLimitBehindAnUnknownProxy(t *testing.T) {
 		{"from the internet", "203.0.113.9:99", "198.51.100.1", false, false},
 	} {
 		f := newFixture(t, func(_ *fixture, c *authcore.Config) {
-			c.Limits.PerClient = []authcore.Rate{{Count: 2, Per: time.Hour}}
+			c.Limits.PerClient = []limit.Rate{{Count: 2, Per: time.Hour}}
 		})
 		g := f.gate(nil)
 		for i := range 4 {

@@ -11,12 +11,13 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // withKey calls the API with a key and returns the status.
 func (o *operated) withKey(key string) int {
 	o.Helper()
-	origin, err := authcore.ParseOrigin("https://app.example.com")
+	origin, err := origin.Parse("https://app.example.com")
 	must(o, err)
 	r := httptest.NewRequest(http.MethodGet, "/v1/auth/jwks/default", nil)
 	r.Header.Set("Authorization", "Bearer "+key)

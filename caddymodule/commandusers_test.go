@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
 )
 
 // appSessions makes sessions of an app for alice, whom the gates know by another
@@ -44,7 +45,7 @@ func (o *operated) appSession(name string) *authcore.AppSession {
 	o.Helper()
 	service := runningApp(o.gatedCaddy).current.Load().service
 	caller, _ := service.Apps().Caller(apiLiveKey)
-	address, err := authcore.ParseAddress(name)
+	address, err := address.Parse(name)
 	must(o, err)
 	asked, err := service.Ask(o.Context(), authcore.Ask{Caller: caller, Whom: authcore.Whom{Email: address}, Create: true, Known: authcore.Terms{Lifetime: time.Minute}, Slot: "test"})
 	must(o, err)

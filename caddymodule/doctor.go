@@ -15,6 +15,7 @@ import (
 	"golang.org/x/net/publicsuffix"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/policy"
 )
 
 // findingOut is one thing that the doctor has looked at.
@@ -138,10 +139,10 @@ func (a *App) examineLists() []findingOut {
 	for _, path := range slices.Sorted(maps.Keys(all)) {
 		list := all[path]
 		switch list.State {
-		case authcore.ListBadLines:
+		case policy.ListBadLines:
 			out = append(out, findingOut{check, levelError, fmt.Sprintf("%s, line %d: %s (%d such lines in all)", path, list.Bad[0].Line, list.Bad[0].Problem, list.BadLines),
 				"mend it: such a line admits nobody"})
-		case authcore.ListHeld, authcore.ListRefused:
+		case policy.ListHeld, policy.ListRefused:
 			out = append(out, findingOut{check, levelError, path + " can't be read: " + list.Problem,
 				"put it back, readable for the user that the server runs as: a minute after it is gone it admits nobody"})
 		default:

@@ -8,7 +8,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/policy"
 )
 
 // Gate puts a sign-in by email in front of whatever handles the request after
@@ -64,13 +65,13 @@ type Gate struct {
 	Portal string `json:"portal,omitempty"`
 
 	app      *App
-	place    *place           // where the gate stands; set when the app starts
-	pages    *place           // where its pages are served: beside its matchers, too
-	policy   *authcore.Policy // who is admitted
-	public   *authcore.PublicPaths
+	place    *place         // where the gate stands; set when the app starts
+	pages    *place         // where its pages are served: beside its matchers, too
+	policy   *policy.Policy // who is admitted
+	public   *origin.PublicPaths
 	clients  []netip.Prefix
-	origins  []authcore.Origin     // Origins, parsed
-	portal   authcore.Origin       // Portal, parsed
+	origins  []origin.Origin       // Origins, parsed
+	portal   origin.Origin         // Portal, parsed
 	guarded  guardedPaths          // Paths, ready to match
 	matchers caddyhttp.MatcherSets // MatcherSetsRaw, ready to match; none matches everything
 
@@ -85,7 +86,7 @@ type place struct {
 	// hosts are host patterns as in Caddy's host matcher; origins are the
 	// additional ones of the origin option.
 	hosts   []string
-	origins []authcore.Origin
+	origins []origin.Origin
 	// ports are those that the servers above the gate listen on; tls tells
 	// whether all of these servers speak TLS.
 	ports []uint16
@@ -97,7 +98,7 @@ type place struct {
 	// spots are the ways through the routes that lead to the gate.
 	spots []spot
 
-	usual atomic.Pointer[address] // see locate
+	usual atomic.Pointer[requestAddress] // see locate
 }
 
 // spot is one way to a gate: the path matchers on it, which all must match.

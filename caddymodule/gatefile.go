@@ -11,7 +11,8 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/policy"
 )
 
 // The gate stands before forward_auth and so after everything that is anchored
@@ -83,7 +84,7 @@ func route(h httpcaddyfile.Helper, matcher caddy.ModuleMap, handler caddy.Module
 // readWho reads the line of the directive itself.
 func (g *Gate) readWho(h httpcaddyfile.Helper) error {
 	if h.CountRemainingArgs() == 0 {
-		_, err := authcore.ParseWhoList(nil)
+		_, err := policy.ParseWhoList(nil)
 		return err
 	}
 	matcher, isMatcher, err := h.MatcherToken()
@@ -114,8 +115,8 @@ func (g *Gate) readWho(h httpcaddyfile.Helper) error {
 // noMatcher explains an @name that no matcher has: it was often meant to be a
 // group or a domain.
 func noMatcher(name string) error {
-	_, err := authcore.ParseWho(name)
-	var who *authcore.WhoError
+	_, err := policy.ParseWho(name)
+	var who *policy.WhoError
 	if errors.As(err, &who) {
 		who.Problem = "this site has no matcher of that name; " + who.Problem
 	}
@@ -124,7 +125,7 @@ func noMatcher(name string) error {
 
 // onlyMatcher explains that the only argument was read as a matcher.
 func onlyMatcher(first string) error {
-	e := &authcore.WhoError{
+	e := &policy.WhoError{
 		Entry:   first,
 		Problem: "as the first argument this says for which requests, and nobody is named after it",
 		Try:     [2]string{first + " *@example.com", first + " any"},
@@ -173,7 +174,7 @@ func (g *Gate) readPublic(d *caddyfile.Dispenser) error {
 		return err
 	}
 	g.Public = append(g.Public, args...)
-	_, err = authcore.ParsePublicPaths(args)
+	_, err = origin.ParsePublicPaths(args)
 	return err
 }
 
@@ -254,7 +255,7 @@ func (g *Gate) checkWithin(h httpcaddyfile.Helper) error {
 	if err != nil {
 		return err
 	}
-	groups, err := newGroups(named, authcore.NewLists(nil))
+	groups, err := newGroups(named, policy.NewLists(nil))
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,13 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/memstore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/policy"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 	"github.com/gatehouse-auth/gatehouse/pages"
 )
 
@@ -41,20 +47,20 @@ type fixtureOption func(*fixture, *authcore.Config)
 func newFixture(t testing.TB, options ...fixtureOption) *fixture {
 	t.Helper()
 	core, logs := observer.New(zap.InfoLevel)
-	f := &fixture{t: t, store: &breakable{Store: memstore.New()}, box: &mailbox{codes: map[authcore.Address]chan string{}}, clock: &clock{}, logs: logs}
+	f := &fixture{t: t, store: &breakable{Store: memstore.New()}, box: &mailbox{codes: map[address.Address]chan string{}}, clock: &clock{}, logs: logs}
 	f.app = &App{
-		log: zap.New(core), ready: make(chan struct{}), lists: authcore.NewLists(nil),
+		log: zap.New(core), ready: make(chan struct{}), lists: policy.NewLists(nil),
 		Groups: map[string][]string{"staff": {"alice@example.com", "bob@example.com"}, "admins": {"alice@example.com"}},
 	}
 	named, err := f.app.parseGroups()
 	must(t, err)
-	f.app.groups, err = authcore.NewGroups(named, f.app.lists)
+	f.app.groups, err = policy.NewGroups(named, f.app.lists)
 	must(t, err)
-	wide := []authcore.Rate{{Count: 1_000_000, Per: time.Minute}}
+	wide := []limit.Rate{{Count: 1_000_000, Per: time.Minute}}
 	cfg := authcore.Config{
 		Code: authcore.DefaultCode, Session: authcore.DefaultSession,
-		Limits:     authcore.Limits{PerRecipient: wide, PerClient: wide, Global: wide, Failures: wide},
-		MayReceive: func(authcore.Address) bool { return true },
+		Limits:     limit.Limits{PerRecipient: wide, PerClient: wide, Global: wide, Failures: wide},
+		MayReceive: func(address.Address) bool { return true },
 		Protects:   f.app.protects, Allows: f.app.allows,
 		Senders: []authcore.Sender{f.box}, Composer: f.box,
 	}
@@ -67,9 +73,9 @@ func newFixture(t testing.TB, options ...fixtureOption) *fixture {
 }
 
 func (f *fixture) start(cfg authcore.Config) {
-	secret, err := authcore.NewSecret([]byte(strings.Repeat("s", authcore.MinSecretBytes)))
+	secret, err := keyring.NewSecret([]byte(strings.Repeat("s", keyring.MinSecretBytes)))
 	must(f.t, err)
-	f.run.core, err = authcore.Open(context.Background(), f.store, authcore.Secrets{Current: secret}, authcore.Options{Now: f.clock.now})
+	f.run.core, err = authcore.Open(context.Background(), f.store, keyring.Secrets{Current: secret}, authcore.Options{Now: f.clock.now})
 	must(f.t, err)
 	f.run.service = f.run.core.Use(cfg)
 	f.run.pages, err = pages.New(pages.Config{Service: f.run.service, Groups: f.app.groups})
@@ -106,12 +112,12 @@ func (f *fixture) signIn(email, site string) string {
 
 func (f *fixture) signInFor(email, site string) *authcore.SignIn {
 	f.t.Helper()
-	address, err := authcore.ParseAddress(email)
+	address, err := address.Parse(email)
 	must(f.t, err)
 	return signIn(f.t, f.run.service, address, mustOrigin(f.t, site), func() string { return f.box.code(address) })
 }
 
-func signIn(t testing.TB, s *authcore.Service, address authcore.Address, at authcore.Origin, code func() string) *authcore.SignIn {
+func signIn(t testing.TB, s *authcore.Service, address address.Address, at origin.Origin, code func() string) *authcore.SignIn {
 	t.Helper()
 	b := authcore.Browser{Origin: at, Client: netip.MustParseAddr("192.0.2.7")}
 	begun, err := s.Begin(context.Background(), b, authcore.Start{Address: address})
@@ -125,7 +131,7 @@ func signIn(t testing.TB, s *authcore.Service, address authcore.Address, at auth
 	return answer.SignIn
 }
 
-func cookieName(o authcore.Origin, domain string) string {
+func cookieName(o origin.Origin, domain string) string {
 	switch {
 	case !o.Secure():
 		return "gatehouse"
@@ -200,9 +206,9 @@ func must(t testing.TB, err error) {
 	}
 }
 
-func mustOrigin(t testing.TB, s string) authcore.Origin {
+func mustOrigin(t testing.TB, s string) origin.Origin {
 	t.Helper()
-	o, err := authcore.ParseOrigin(s)
+	o, err := origin.Parse(s)
 	must(t, err)
 	return o
 }
@@ -210,10 +216,10 @@ func mustOrigin(t testing.TB, s string) authcore.Origin {
 // mailbox is sender and composer in one: it keeps the codes.
 type mailbox struct {
 	mu    sync.Mutex
-	codes map[authcore.Address]chan string
+	codes map[address.Address]chan string
 }
 
-func (b *mailbox) channel(a authcore.Address) chan string {
+func (b *mailbox) channel(a address.Address) chan string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.codes[a] == nil {
@@ -222,7 +228,7 @@ func (b *mailbox) channel(a authcore.Address) chan string {
 	return b.codes[a]
 }
 
-func (b *mailbox) code(a authcore.Address) string { return <-b.channel(a) }
+func (b *mailbox) code(a address.Address) string { return <-b.channel(a) }
 
 func (b *mailbox) Compose(l authcore.Letter) (authcore.Message, error) {
 	return authcore.Message{To: l.To, Code: l.Code}, nil
@@ -255,7 +261,7 @@ func (c *clock) add(d time.Duration) {
 
 // breakable is a store that can be switched off.
 type breakable struct {
-	authcore.Store
+	store.Store
 	mu     sync.Mutex
 	broken bool
 }
@@ -266,12 +272,12 @@ func (s *breakable) breakDown() {
 	s.broken = true
 }
 
-func (s *breakable) View(ctx context.Context, fn func(authcore.Tx) error) error {
+func (s *breakable) View(ctx context.Context, fn func(store.Tx) error) error {
 	s.mu.Lock()
 	broken := s.broken
 	s.mu.Unlock()
 	if broken {
-		return authcore.ErrClosed
+		return store.ErrClosed
 	}
 	return s.Store.View(ctx, fn)
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/policy"
 )
 
 func init() {
@@ -73,24 +75,24 @@ func theApp(ctx caddy.Context) (*App, error) {
 }
 
 // parse reads what is written into the form that requests are judged by.
-func (g *Gate) parse(groups *authcore.Groups) error {
+func (g *Gate) parse(groups *policy.Groups) error {
 	allow, err := parseWho("gatehouse", g.Allow)
 	if err != nil {
 		return err
 	}
-	var deny []authcore.Who
+	var deny []policy.Who
 	if len(g.Deny) > 0 {
 		if deny, err = parseWho("deny", g.Deny); err != nil {
 			return err
 		}
 	}
-	if _, err = authcore.Compile(nil, deny, groups); err != nil {
+	if _, err = policy.Compile(nil, deny, groups); err != nil {
 		return forDirective("deny", err)
 	}
-	if g.policy, err = authcore.Compile(allow, deny, groups); err != nil {
+	if g.policy, err = policy.Compile(allow, deny, groups); err != nil {
 		return forDirective("gatehouse", err)
 	}
-	public, err := authcore.ParsePublicPaths(g.Public)
+	public, err := origin.ParsePublicPaths(g.Public)
 	if err != nil {
 		return err
 	}
@@ -110,10 +112,10 @@ func (g *Gate) parse(groups *authcore.Groups) error {
 	return err
 }
 
-func parseOrigins(texts []string) ([]authcore.Origin, error) {
-	var origins []authcore.Origin
+func parseOrigins(texts []string) ([]origin.Origin, error) {
+	var origins []origin.Origin
 	for _, text := range texts {
-		o, err := authcore.ParseOrigin(text)
+		o, err := origin.Parse(text)
 		if err != nil {
 			return nil, fmt.Errorf("origin %q: %w", text, err)
 		}

@@ -10,14 +10,14 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // guardedPaths are the paths that a gate is limited to. The zero value holds
 // all of them.
 type guardedPaths struct {
 	limited  bool
-	subtrees []authcore.Subtree
+	subtrees []origin.Subtree
 	patterns caddyhttp.MatchPath // those of another shape, with Caddy's meaning
 }
 
@@ -31,7 +31,7 @@ func newGuardedPaths(patterns []string) (guardedPaths, error) {
 		if top = strings.TrimRight(top, "/"); pattern == "*" || below && top == "" {
 			return guardedPaths{}, nil
 		}
-		subtree := authcore.ParseSubtree(top)
+		subtree := origin.ParseSubtree(top)
 		switch {
 		case !strings.HasPrefix(pattern, "/") || strings.ContainsAny(top, `*?[\`):
 			p.patterns = append(p.patterns, pattern)
@@ -83,7 +83,7 @@ func (p *guardedPaths) samples() []string {
 
 // guardedPathsOf are path and all below it.
 func guardedPathsOf(path string) guardedPaths {
-	return guardedPaths{limited: true, subtrees: []authcore.Subtree{authcore.ParseSubtree(path)}}
+	return guardedPaths{limited: true, subtrees: []origin.Subtree{origin.ParseSubtree(path)}}
 }
 
 func (p *guardedPaths) matchPatterns(r *http.Request, at *url.URL) bool {
@@ -92,7 +92,7 @@ func (p *guardedPaths) matchPatterns(r *http.Request, at *url.URL) bool {
 	if p.patterns.Match(&as) {
 		return true
 	}
-	return slices.ContainsFunc(authcore.Readings(at.Path), func(reading string) bool {
+	return slices.ContainsFunc(origin.Readings(at.Path), func(reading string) bool {
 		as.URL = &url.URL{Path: reading}
 		return p.patterns.Match(&as)
 	})

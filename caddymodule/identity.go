@@ -8,6 +8,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // presets are the identity headers that a gate can set. Which of them are
@@ -78,13 +79,13 @@ func (g *Gate) headerSet() *headerSet {
 
 // memoKey is under which a session remembers an identity. Only what is signed
 // differs from one host of a gate to the next.
-func (s *headerSet) memoKey(at authcore.Origin) any {
+func (s *headerSet) memoKey(at origin.Origin) any {
 	if len(s.signed) == 0 {
 		return s
 	}
 	return struct {
 		set *headerSet
-		at  authcore.Origin
+		at  origin.Origin
 	}{s, at}
 }
 

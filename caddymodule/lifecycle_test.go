@@ -11,7 +11,9 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/badgerstore"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 func TestReloadsKeepSessionsAndStore(t *testing.T) {
@@ -166,10 +168,10 @@ func TestCallsAfterTheEndFailAndDoNotPanic(t *testing.T) {
 	must(t, caddy.Stop())
 	run, err := old.running(t.Context())
 	must(t, err)
-	address, err := authcore.ParseAddress("alice@example.com")
+	address, err := address.Parse("alice@example.com")
 	must(t, err)
 	browser := authcore.Browser{Origin: mustOrigin(t, m.url)}
-	if _, err := run.service.Begin(t.Context(), browser, authcore.Start{Address: address}); !errors.Is(err, authcore.ErrClosed) {
+	if _, err := run.service.Begin(t.Context(), browser, authcore.Start{Address: address}); !errors.Is(err, store.ErrClosed) {
 		t.Errorf("a start after the end: %v", err)
 	}
 	must(t, old.Cleanup()) // once more must not release twice

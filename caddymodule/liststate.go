@@ -7,7 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/policy"
 )
 
 // listStates is what became of the file: lists of one configuration, by path.
@@ -15,48 +15,48 @@ import (
 // one that was mended by a reload is good.
 type listStates struct {
 	mu  sync.Mutex
-	now map[string]authcore.ListEvent
+	now map[string]policy.ListEvent
 }
 
 // begin notes that all lists were read whole.
 func (l *listStates) begin(paths []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.now = map[string]authcore.ListEvent{}
+	l.now = map[string]policy.ListEvent{}
 	for _, path := range paths {
-		l.now[path] = authcore.ListEvent{Path: path, State: authcore.ListGood}
+		l.now[path] = policy.ListEvent{Path: path, State: policy.ListGood}
 	}
 }
 
-func (l *listStates) note(e authcore.ListEvent) {
+func (l *listStates) note(e policy.ListEvent) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.now[e.Path] = e
 }
 
-func (l *listStates) all() map[string]authcore.ListEvent {
+func (l *listStates) all() map[string]policy.ListEvent {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return maps.Clone(l.now)
 }
 
 // observeList reports what became of a file: list.
-func (a *App) observeList(e authcore.ListEvent) {
+func (a *App) observeList(e policy.ListEvent) {
 	a.listStates.note(e)
 	log := a.log.With(zap.String("file", e.Path), zap.Stringer("state", e.State))
 	switch e.State {
-	case authcore.ListGood:
+	case policy.ListGood:
 		log.Info("list of people taken over", zap.Int("entries", e.Entries))
-	case authcore.ListBadLines:
+	case policy.ListBadLines:
 		lines := make([]string, len(e.Bad))
 		for i, bad := range e.Bad {
 			lines[i] = fmt.Sprintf("line %d: %s", bad.Line, bad.Problem)
 		}
 		log.Error("list of people taken over without its bad lines, which admit nobody; mend them",
 			zap.Int("entries", e.Entries), zap.Int("bad_lines", e.BadLines), zap.Strings("bad", lines))
-	case authcore.ListHeld:
+	case policy.ListHeld:
 		log.Error("list of people can't be read; what it held stays in force for 60 s, and in deny without limit", zap.String("problem", e.Problem))
-	case authcore.ListRefused:
+	case policy.ListRefused:
 		log.Error("list of people could not be read for 60 s and admits nobody now", zap.String("problem", e.Problem))
 	}
 }

@@ -29,6 +29,8 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // Benchmarks measure what the gate costs in CPU time of the server's process,
@@ -140,7 +142,7 @@ func (s *measuredServer) answer(question string) string {
 
 // makeSessions signs n people in, without HTTP.
 func (s *measuredServer) makeSessions(n int) error {
-	site, err := authcore.ParseOrigin("http://localhost")
+	site, err := origin.Parse("http://localhost")
 	if err != nil {
 		return err
 	}
@@ -165,8 +167,8 @@ func (s *measuredServer) makeSessions(n int) error {
 	return nil
 }
 
-func (s *measuredServer) makeSession(address string, site authcore.Origin) error {
-	a, err := authcore.ParseAddress(address)
+func (s *measuredServer) makeSession(addr string, site origin.Origin) error {
+	a, err := address.Parse(addr)
 	if err != nil {
 		return err
 	}
@@ -176,7 +178,7 @@ func (s *measuredServer) makeSession(address string, site authcore.Origin) error
 		return fmt.Errorf("begin: %v %w", begun.Verdict, err)
 	}
 	b.Flow = begun.FlowCookie
-	answered, err := s.service.AnswerCode(context.Background(), b, "", s.answer("code "+address))
+	answered, err := s.service.AnswerCode(context.Background(), b, "", s.answer("code "+addr))
 	if err != nil || answered.SignIn == nil {
 		return fmt.Errorf("answer: %v %w", answered.Verdict, err)
 	}

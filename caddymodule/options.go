@@ -10,6 +10,9 @@ import (
 	"golang.org/x/net/publicsuffix"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/limit"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // Store says where state lives.
@@ -120,7 +123,7 @@ func (a *App) checkFrom() error {
 	if strings.ContainsFunc(a.From.Name, isControl) || len(a.From.Name) > 100 {
 		return errors.New("from: the name is one line of at most 100 bytes")
 	}
-	if _, err := authcore.ParseAddress(a.From.Address); err != nil {
+	if _, err := address.Parse(a.From.Address); err != nil {
 		return fmt.Errorf("from: %q: %w; write for example\n    from \"Example sign-in\" <login@example.com>", a.From.Address, err)
 	}
 	return nil
@@ -135,7 +138,7 @@ func (a *App) checkDomain() error {
 		return nil
 	}
 	const try = "write the domain that your hosts have in common, such as\n    domain example.com"
-	o, err := authcore.ParseOrigin("https://" + a.Domain)
+	o, err := origin.Parse("https://" + a.Domain)
 	if err != nil || o.Host() != strings.ToLower(a.Domain) && isASCII(a.Domain) || isNumeric(o.Host()) || !strings.Contains(o.Host(), ".") {
 		return fmt.Errorf("domain %q: this is not a domain's name; %s", a.Domain, try)
 	}
@@ -232,7 +235,7 @@ func (a *App) checkLimits() error {
 	l := a.limits()
 	kinds := []struct {
 		name  string
-		rates []authcore.Rate
+		rates []limit.Rate
 	}{
 		{"per_recipient", l.PerRecipient}, {"per_client", l.PerClient},
 		{"global", l.Global}, {"failures", l.Failures},
@@ -247,8 +250,8 @@ func (a *App) checkLimits() error {
 	return nil
 }
 
-func (a *App) limits() authcore.Limits {
-	l := authcore.DefaultLimits()
+func (a *App) limits() limit.Limits {
+	l := limit.Default()
 	if a.Limits == nil {
 		return l
 	}
@@ -260,12 +263,12 @@ func (a *App) limits() authcore.Limits {
 }
 
 // set replaces the default rates of one kind by those that are written.
-func set(rates *[]authcore.Rate, written []Rate) {
+func set(rates *[]limit.Rate, written []Rate) {
 	if len(written) == 0 {
 		return
 	}
 	*rates = nil
 	for _, rate := range written {
-		*rates = append(*rates, authcore.Rate{Count: rate.Count, Per: time.Duration(rate.Per)})
+		*rates = append(*rates, limit.Rate{Count: rate.Count, Per: time.Duration(rate.Per)})
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // locate finds the origin that the request is for. A host, port or scheme that
@@ -20,11 +20,11 @@ func (v *visit) locate(needsSignIn bool) refusal {
 		return refusal{kind: badOrigin, detail: "X-Forwarded-Proto from a trusted proxy must be https or http, and the same in every place."}
 	}
 	port := localPort(v.r)
-	if usual := v.place.usualAddress(); usual != nil && *usual == (address{scheme, v.r.Host, port, usual.origin}) {
+	if usual := v.place.usualAddress(); usual != nil && *usual == (requestAddress{scheme, v.r.Host, port, usual.origin}) {
 		v.origin = usual.origin
 		return refusal{}
 	}
-	origin, err := authcore.NewOrigin(scheme, v.r.Host)
+	origin, err := origin.New(scheme, v.r.Host)
 	if err != nil {
 		return refusal{kind: badOrigin, detail: fmt.Sprintf("Host %s can't be read: %s.", quoted(v.r.Host), err)}
 	}
@@ -37,27 +37,27 @@ func (v *visit) locate(needsSignIn bool) refusal {
 	}
 	v.origin = origin
 	if !insecure {
-		v.place.remember(address{scheme, v.r.Host, port, origin})
+		v.place.remember(requestAddress{scheme, v.r.Host, port, origin})
 	}
 	return refusal{}
 }
 
 // address is where a request may come in, and the origin that this stands for.
-type address struct {
+type requestAddress struct {
 	scheme, host string
 	port         uint16
-	origin       authcore.Origin
+	origin       origin.Origin
 }
 
 // usualAddress is the first that was good here: most sites have just one.
-func (p *place) usualAddress() *address {
+func (p *place) usualAddress() *requestAddress {
 	if p == nil {
 		return nil
 	}
 	return p.usual.Load()
 }
 
-func (p *place) remember(a address) {
+func (p *place) remember(a requestAddress) {
 	if p.usual.Load() == nil {
 		a.host = strings.Clone(a.host) // else it keeps the request's headers
 		p.usual.CompareAndSwap(nil, &a)
@@ -134,7 +134,7 @@ func localPort(r *http.Request) uint16 {
 // has tells whether o is an origin of this place for a request that came in on
 // port: one that the origin option names, or a host of the matchers above with
 // no port, this port or, on localhost, any.
-func (p *place) has(o authcore.Origin, port uint16) bool {
+func (p *place) has(o origin.Origin, port uint16) bool {
 	if p == nil {
 		return false
 	}
@@ -158,14 +158,14 @@ func (p *place) has(o authcore.Origin, port uint16) bool {
 
 // hasSecure tells whether the https origin with the host of o is of this place.
 // A request for it over plain http is told so, not that its host is unknown.
-func (p *place) hasSecure(o authcore.Origin, port uint16) bool {
-	secure, err := authcore.NewOrigin("https", o.Host())
+func (p *place) hasSecure(o origin.Origin, port uint16) bool {
+	secure, err := origin.New("https", o.Host())
 	return err == nil && p.has(secure, port)
 }
 
 // isPort tells whether o has its scheme's own port, which is the one that
 // browsers don't write, or port.
-func isPort(o authcore.Origin, port uint16) bool {
+func isPort(o origin.Origin, port uint16) bool {
 	if !strings.Contains(o.Host(), ":") {
 		return true
 	}

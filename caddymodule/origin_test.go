@@ -8,6 +8,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 func TestOrigins(t *testing.T) {
@@ -15,7 +16,7 @@ func TestOrigins(t *testing.T) {
 	g := f.gate(func(g *Gate) {
 		g.Public = []string{"/public"}
 		g.Origins = []string{"https://named.example.com:8443", "http://plain.test"}
-		g.place = &place{key: "k", hosts: []string{"app.example.com", "*.apps.example.com", "localhost", "::1"}, origins: []authcore.Origin{
+		g.place = &place{key: "k", hosts: []string{"app.example.com", "*.apps.example.com", "localhost", "::1"}, origins: []origin.Origin{
 			mustOrigin(t, "https://named.example.com:8443"), mustOrigin(t, "http://plain.test"),
 		}}
 	})

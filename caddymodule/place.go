@@ -8,7 +8,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/limit"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // placeGates finds out where every gate stands, and refuses those where nobody
@@ -58,7 +59,7 @@ func (a *App) placeGates() error {
 // takePlaces gives every handler its place.
 func (a *App) takePlaces(w *walk) error {
 	slices.SortStableFunc(a.gates, func(x, y *Gate) int { return w.nth(x) - w.nth(y) })
-	var origins []authcore.Origin
+	var origins []origin.Origin
 	for _, g := range a.gates {
 		g.place = w.places[g]
 		if g.place == nil {
@@ -159,7 +160,7 @@ func (a *App) warn(g *Gate) {
 }
 
 // mailsADay is how many mails one person can get in 24 hours.
-func mailsADay(rates []authcore.Rate) int {
+func mailsADay(rates []limit.Rate) int {
 	least := int(^uint(0) >> 1)
 	for _, rate := range rates {
 		n := rate.Count
@@ -173,13 +174,13 @@ func mailsADay(rates []authcore.Rate) int {
 
 // covers tells whether the place is at o, on whichever of its ports a request
 // for o comes in.
-func (p *place) covers(o authcore.Origin) bool {
+func (p *place) covers(o origin.Origin) bool {
 	return p.has(o, 0) || slices.ContainsFunc(p.ports, func(port uint16) bool { return p.has(o, port) })
 }
 
 // speaks tells whether browsers may reach the place at o's scheme: the origin
 // option says so, or https, or plain http where no TLS is spoken.
-func (p *place) speaks(o authcore.Origin) bool {
+func (p *place) speaks(o origin.Origin) bool {
 	return o.Secure() || !p.tls || slices.Contains(p.origins, o)
 }
 

@@ -15,6 +15,8 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/badgerstore"
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // sites holds what outlives a configuration. A new configuration starts before
@@ -26,7 +28,7 @@ var sites = caddy.NewUsagePool()
 // canonical directory.
 type site struct {
 	dir   string
-	store authcore.Store
+	store store.Store
 
 	mu      sync.Mutex
 	core    *authcore.Core
@@ -91,7 +93,7 @@ func openSite(dir string) (*site, error) {
 
 // use returns the core. The first caller opens it; the secrets are its for
 // good, because keys and codes in memory rest on them.
-func (s *site) use(ctx context.Context, secrets authcore.Secrets) (*authcore.Core, error) {
+func (s *site) use(ctx context.Context, secrets keyring.Secrets) (*authcore.Core, error) {
 	ids := secretIDs(secrets)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -102,7 +104,7 @@ func (s *site) use(ctx context.Context, secrets authcore.Secrets) (*authcore.Cor
 		return s.core, nil
 	}
 	core, err := authcore.Open(ctx, s.store, secrets, authcore.Options{Logger: slog.New(currentLog{})})
-	if errors.Is(err, authcore.ErrWrongSecret) {
+	if errors.Is(err, keyring.ErrWrongSecret) {
 		return nil, fmt.Errorf("secret: %w than the one configured; write the right one, or name it after the new one if it was changed: secret <new> <old> (the store is in %s)", err, s.dir)
 	}
 	if err != nil {
@@ -114,7 +116,7 @@ func (s *site) use(ctx context.Context, secrets authcore.Secrets) (*authcore.Cor
 
 // secretIDs tells sets of secrets apart: which one is current, and which are
 // known besides.
-func secretIDs(s authcore.Secrets) []string {
+func secretIDs(s keyring.Secrets) []string {
 	var old []string
 	for _, secret := range s.Old {
 		if secret.ID() != s.Current.ID() {

@@ -10,7 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/pages"
 )
 
@@ -28,7 +28,7 @@ type Portal struct {
 	Origins []string `json:"origins,omitempty"`
 
 	app     *App
-	origins []authcore.Origin
+	origins []origin.Origin
 	place   *place // set when the app starts
 }
 
@@ -233,28 +233,28 @@ func (a *App) checkPortals() error {
 
 // portalFor is where people sign in for o; zero: at o itself. It is asked of the
 // gates at o, because their pages may be served by another handler.
-func (a *App) portalFor(o authcore.Origin) authcore.Origin {
+func (a *App) portalFor(o origin.Origin) origin.Origin {
 	for _, g := range a.gates {
 		if !g.portal.IsZero() && g.place.covers(o) {
 			return g.portal
 		}
 	}
-	return authcore.Origin{}
+	return origin.Origin{}
 }
 
 // isPortal tells whether sessions of o may be handed over to other sites.
-func (a *App) isPortal(o authcore.Origin) bool {
+func (a *App) isPortal(o origin.Origin) bool {
 	return a.isPortalPlace(o) ||
 		slices.ContainsFunc(a.gates, func(g *Gate) bool { return g.portal == o }) ||
 		slices.ContainsFunc(a.authzs, func(z *Authz) bool { return z.login == o })
 }
 
-func (a *App) isPortalPlace(o authcore.Origin) bool {
+func (a *App) isPortalPlace(o origin.Origin) bool {
 	return slices.ContainsFunc(a.portals, func(p *Portal) bool { return p.place.covers(o) && p.place.speaks(o) })
 }
 
 // isSite tells whether another proxy asks here for o.
-func (a *App) isSite(o authcore.Origin) bool {
+func (a *App) isSite(o origin.Origin) bool {
 	return slices.ContainsFunc(a.authzs, func(z *Authz) bool { return z.site(o) != nil })
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/caddyauth"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 func init() { caddy.RegisterModule(new(Provider)) }
@@ -46,7 +47,7 @@ func (p *Provider) Authenticate(w http.ResponseWriter, r *http.Request) (caddyau
 	if !ok {
 		return caddyauth.User{}, false, nil
 	}
-	origin, err := authcore.NewOrigin(scheme, r.Host)
+	origin, err := origin.New(scheme, r.Host)
 	if err != nil || !v.run.service.Protects(origin) {
 		return caddyauth.User{}, false, nil
 	}

@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/examples"
 )
 
@@ -142,7 +142,7 @@ func (a *Authz) proxied() (all []proxied) {
 	for _, s := range a.Sites {
 		one := s.pattern
 		if !one.Exact() { // a name that it covers has scheme and port
-			one, _ = authcore.ParseSitePattern(strings.Replace(one.String(), "*.", "x.", 1))
+			one, _ = origin.ParseSitePattern(strings.Replace(one.String(), "*.", "x.", 1))
 		}
 		o := one.Origin(a.login.Scheme())
 		p := proxied{name: siteHost(s.pattern), scheme: o.Scheme(), port: o.Port()}
@@ -296,7 +296,7 @@ func envoySites(text string, sites []proxied) string {
 }
 
 // siteHost is the name without scheme and port.
-func siteHost(p authcore.SitePattern) string {
+func siteHost(p origin.SitePattern) string {
 	name := p.String()
 	if _, after, ok := strings.Cut(name, "://"); ok {
 		name = after

@@ -17,6 +17,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // manyEndings is a real Caddy with a portal, two sites, an API and one session of
@@ -130,9 +131,9 @@ func (e *manyEndings) atTheGates() {
 		e.Fatal(taken.Verdict)
 	}
 	browser := e.signIn("alice@example.com")
-	site, err := authcore.ParseSitePattern("app.example.com:" + e.port())
+	site, err := origin.ParseSitePattern("app.example.com:" + e.port())
 	must(e, err)
-	secret, made, no, err := service.MakeToken(e.Context(), browser.Session, authcore.Origin{}, authcore.Machine{Name: "ci", Sites: []authcore.SitePattern{site}}, time.Now().Add(time.Hour))
+	secret, made, no, err := service.MakeToken(e.Context(), browser.Session, origin.Origin{}, authcore.Machine{Name: "ci", Sites: []origin.SitePattern{site}}, time.Now().Add(time.Hour))
 	must(e, err)
 	if no != "" {
 		e.Fatal(no)

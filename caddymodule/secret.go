@@ -14,7 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/certmagic"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 )
 
 // secretKey is where Caddy's storage keeps the secret that was made for a new
@@ -28,7 +28,7 @@ func (a *App) checkSecrets() error {
 		if isPlaceholder(value) {
 			continue
 		}
-		if _, err := authcore.NewSecret([]byte(value)); err != nil {
+		if _, err := keyring.NewSecret([]byte(value)); err != nil {
 			return fmt.Errorf("secret: %w", err)
 		}
 	}
@@ -48,8 +48,8 @@ func (a *App) secretOptions() []string {
 // secrets returns the secret to use and the ones before it: the option, and
 // what Caddy's storage holds, which is an old one once the option is written.
 // isNew tells whether the store is, so that a secret may be made for it.
-func (a *App) secrets(ctx context.Context, dir string, isNew func() (bool, error)) (authcore.Secrets, error) {
-	var all []authcore.Secret
+func (a *App) secrets(ctx context.Context, dir string, isNew func() (bool, error)) (keyring.Secrets, error) {
+	var all []keyring.Secret
 	for i, option := range a.secretOptions() {
 		name := "secret"
 		if i > 0 {
@@ -57,26 +57,26 @@ func (a *App) secrets(ctx context.Context, dir string, isNew func() (bool, error
 		}
 		value, err := expandSecret(name, option)
 		if err != nil {
-			return authcore.Secrets{}, err
+			return keyring.Secrets{}, err
 		}
-		secret, err := authcore.NewSecret([]byte(value))
+		secret, err := keyring.NewSecret([]byte(value))
 		if err != nil {
-			return authcore.Secrets{}, fmt.Errorf("%s: %w", name, err)
+			return keyring.Secrets{}, fmt.Errorf("%s: %w", name, err)
 		}
 		all = append(all, secret)
 	}
 	stored, err := a.storedSecret(ctx, dir, len(all) == 0, isNew)
 	if err != nil {
-		return authcore.Secrets{}, err
+		return keyring.Secrets{}, err
 	}
 	all = append(all, stored...)
-	return authcore.Secrets{Current: all[0], Old: all[1:]}, nil
+	return keyring.Secrets{Current: all[0], Old: all[1:]}, nil
 }
 
 // storedSecret returns what Caddy's storage holds: one secret or none. If one
 // is needed and there is none, it makes one for a new store; for a store with
 // content it must not, because that store has a secret, which was lost.
-func (a *App) storedSecret(ctx context.Context, dir string, needed bool, isNew func() (bool, error)) ([]authcore.Secret, error) {
+func (a *App) storedSecret(ctx context.Context, dir string, needed bool, isNew func() (bool, error)) ([]keyring.Secret, error) {
 	storage := a.ctx.Storage()
 	found, err := loadSecret(ctx, storage)
 	if err != nil || found != nil || !needed {
@@ -92,7 +92,7 @@ func (a *App) storedSecret(ctx context.Context, dir string, needed bool, isNew f
 	return makeSecret(ctx, storage)
 }
 
-func loadSecret(ctx context.Context, storage certmagic.Storage) ([]authcore.Secret, error) {
+func loadSecret(ctx context.Context, storage certmagic.Storage) ([]keyring.Secret, error) {
 	value, err := storage.Load(ctx, secretKey)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -100,16 +100,16 @@ func loadSecret(ctx context.Context, storage certmagic.Storage) ([]authcore.Secr
 	if err != nil {
 		return nil, fmt.Errorf("reading %s in Caddy's storage (%v): %w", secretKey, storage, err)
 	}
-	secret, err := authcore.NewSecret(bytes.TrimSpace(value))
+	secret, err := keyring.NewSecret(bytes.TrimSpace(value))
 	if err != nil {
 		return nil, fmt.Errorf("%s in Caddy's storage (%v): %w", secretKey, storage, err)
 	}
-	return []authcore.Secret{secret}, nil
+	return []keyring.Secret{secret}, nil
 }
 
 // makeSecret makes the secret, unless another server that shares the storage
 // has just done so.
-func makeSecret(ctx context.Context, storage certmagic.Storage) ([]authcore.Secret, error) {
+func makeSecret(ctx context.Context, storage certmagic.Storage) ([]keyring.Secret, error) {
 	if err := storage.Lock(ctx, secretKey); err != nil {
 		return nil, fmt.Errorf("locking %s in Caddy's storage (%v): %w", secretKey, storage, err)
 	}
@@ -117,7 +117,7 @@ func makeSecret(ctx context.Context, storage certmagic.Storage) ([]authcore.Secr
 	if found, err := loadSecret(ctx, storage); err != nil || found != nil {
 		return found, err
 	}
-	raw := make([]byte, authcore.MinSecretBytes)
+	raw := make([]byte, keyring.MinSecretBytes)
 	rand.Read(raw)
 	if err := storage.Store(ctx, secretKey, []byte(hex.EncodeToString(raw))); err != nil {
 		return nil, fmt.Errorf("keeping the new secret as %s in Caddy's storage (%v): %w", secretKey, storage, err)

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/pages"
 )
 
@@ -76,10 +77,10 @@ type visit struct {
 	run   *running
 
 	outer     *visitor // what a gate before this one found
-	origin    authcore.Origin
-	portal    authcore.Origin // where people sign in for this site; zero: here
-	login     authcore.Origin // with Authz: the host whose form is led to; zero: this one
-	presented []string        // machine tokens that came with the request
+	origin    origin.Origin
+	portal    origin.Origin // where people sign in for this site; zero: here
+	login     origin.Origin // with Authz: the host whose form is led to; zero: this one
+	presented []string      // machine tokens that came with the request
 	// tokenHeader: one came in machineHeader, which Caddy would log.
 	tokenHeader bool
 	webSocket   bool

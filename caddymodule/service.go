@@ -6,6 +6,8 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/pages"
 )
 
@@ -53,7 +55,7 @@ func (a *App) isOpen() bool {
 }
 
 // mayReceive: who is admitted by at least one gate gets mail.
-func (a *App) mayReceive(address authcore.Address) bool {
+func (a *App) mayReceive(address address.Address) bool {
 	for _, g := range a.allGates() {
 		if g.policy.Admits(address) {
 			return true
@@ -64,7 +66,7 @@ func (a *App) mayReceive(address authcore.Address) bool {
 
 // protects tells whether a gate stands at o, where people can sign in, a portal,
 // or another proxy that asks here.
-func (a *App) protects(o authcore.Origin) bool {
+func (a *App) protects(o origin.Origin) bool {
 	if !o.Secure() && !o.IsLocalhost() && !a.insecureHTTP() {
 		return false
 	}

@@ -13,11 +13,12 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
 )
 
-func anAddress(t *testing.T, s string) authcore.Address {
+func anAddress(t *testing.T, s string) address.Address {
 	t.Helper()
-	a, err := authcore.ParseAddress(s)
+	a, err := address.Parse(s)
 	must(t, err)
 	return a
 }

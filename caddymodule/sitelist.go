@@ -7,17 +7,18 @@ import (
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // sitesFor lists the sites that the person of session may open from client, each
 // once and in order: where a gate admits them, and none refuses them the front
 // page. A site whose name has a star is not one to open. Without a client, its
 // address is not asked about.
-func (a *App) sitesFor(session *authcore.Session, client netip.Addr) []authcore.Origin {
+func (a *App) sitesFor(session *authcore.Session, client netip.Addr) []origin.Origin {
 	if session == nil {
 		return nil
 	}
-	var open []authcore.Origin
+	var open []origin.Origin
 	for _, g := range a.allGates() {
 		if !g.opensFor(session, client) {
 			continue
@@ -28,24 +29,24 @@ func (a *App) sitesFor(session *authcore.Session, client netip.Addr) []authcore.
 			}
 		}
 	}
-	slices.SortFunc(open, func(x, y authcore.Origin) int { return strings.Compare(x.Host(), y.Host()) })
+	slices.SortFunc(open, func(x, y origin.Origin) int { return strings.Compare(x.Host(), y.Host()) })
 	return open
 }
 
 // mayOpen is sitesFor from anywhere: what a person may make tokens for.
-func (a *App) mayOpen(session *authcore.Session) []authcore.Origin {
+func (a *App) mayOpen(session *authcore.Session) []origin.Origin {
 	return a.sitesFor(session, netip.Addr{})
 }
 
 // opens tells whether the person of session may open o, from anywhere.
-func (a *App) opens(session *authcore.Session, o authcore.Origin) bool {
+func (a *App) opens(session *authcore.Session, o origin.Origin) bool {
 	return slices.ContainsFunc(a.allGates(), func(g *Gate) bool {
 		return g.place.covers(o) && g.opensFor(session, netip.Addr{}) && (g.place.behind || a.frontPageOpens(o, session, netip.Addr{}))
 	})
 }
 
 // frontPageOpens tells whether no gate at o refuses its front page.
-func (a *App) frontPageOpens(o authcore.Origin, session *authcore.Session, client netip.Addr) bool {
+func (a *App) frontPageOpens(o origin.Origin, session *authcore.Session, client netip.Addr) bool {
 	return !slices.ContainsFunc(a.gates, func(g *Gate) bool {
 		return g.place.covers(o) && g.onPath("/") && !g.opensFor(session, client)
 	})
@@ -60,7 +61,7 @@ func (g *Gate) opensFor(session *authcore.Session, client netip.Addr) bool {
 
 // addresses are the origins that a browser can open: those of the origin option
 // or else each host on the server's own port.
-func (p *place) addresses() []authcore.Origin {
+func (p *place) addresses() []origin.Origin {
 	if len(p.origins) > 0 {
 		return p.origins
 	}
@@ -68,7 +69,7 @@ func (p *place) addresses() []authcore.Origin {
 	if p.tls {
 		scheme = "https"
 	}
-	var all []authcore.Origin
+	var all []origin.Origin
 	for _, host := range p.hosts {
 		if strings.Contains(host, "*") {
 			continue
@@ -77,7 +78,7 @@ func (p *place) addresses() []authcore.Origin {
 		if port := p.port(); port != 0 {
 			host = fmt.Sprintf("%s:%d", host, port)
 		}
-		if o, err := authcore.NewOrigin(scheme, host); err == nil {
+		if o, err := origin.New(scheme, host); err == nil {
 			all = append(all, o)
 		}
 	}

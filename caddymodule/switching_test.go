@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // switching is a person who has changed the host name in a proxy's configuration
@@ -204,9 +205,9 @@ func TestSwitching(t *testing.T) {
 
 func newSwitching(t *testing.T) *switching {
 	f := newFixture(t, sharedCookie, func(_ *fixture, cfg *authcore.Config) {
-		site, err := authcore.ParseSitePattern("wiki.example.com")
+		site, err := origin.ParseSitePattern("wiki.example.com")
 		must(t, err)
-		cfg.Machines = []authcore.ConfiguredMachine{{Machine: authcore.Machine{Name: "backup", Sites: []authcore.SitePattern{site}}, Hash: authcore.HashMachine(backupSecret), Until: time.Time{}}}
+		cfg.Machines = []authcore.ConfiguredMachine{{Machine: authcore.Machine{Name: "backup", Sites: []origin.SitePattern{site}}, Hash: authcore.HashMachine(backupSecret), Until: time.Time{}}}
 	})
 	return &switching{t, f, f.authz(), "Cookie: " + f.signIn("alice@example.com", "https://auth.example.com")}
 }

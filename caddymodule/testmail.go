@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
 )
 
 // testResult is what one sender did with the test mail.
@@ -30,7 +31,7 @@ func adminTestEmail(c *adminCall) error {
 	if err := c.read(&in); err != nil {
 		return err
 	}
-	to, err := authcore.ParseAddress(in.To)
+	to, err := address.Parse(in.To)
 	if err != nil {
 		return refuseCall(http.StatusBadRequest, "to: %w", err)
 	}
@@ -63,7 +64,7 @@ func sendTest(ctx context.Context, sender authcore.Sender, m authcore.Message) t
 	return out
 }
 
-func (a *App) testMessage(to authcore.Address, now time.Time) authcore.Message {
+func (a *App) testMessage(to address.Address, now time.Time) authcore.Message {
 	from := From{Name: "Gatehouse", Address: "gatehouse@localhost"}
 	if a.From != nil {
 		from = *a.From

@@ -4,8 +4,8 @@ import (
 	"context"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/badgerstore"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // timedStore measures a store.
@@ -16,11 +16,11 @@ var (
 	updateSeconds = storeCalls.WithLabelValues("update")
 )
 
-// View implements authcore.Store.
-func (s timedStore) View(ctx context.Context, fn func(authcore.Tx) error) error {
+// View implements store.Store.
+func (s timedStore) View(ctx context.Context, fn func(store.Tx) error) error {
 	began := time.Now()
 	var own error
-	err := s.Store.View(ctx, func(tx authcore.Tx) error {
+	err := s.Store.View(ctx, func(tx store.Tx) error {
 		own = fn(tx)
 		return own
 	})
@@ -29,11 +29,11 @@ func (s timedStore) View(ctx context.Context, fn func(authcore.Tx) error) error 
 	return err
 }
 
-// Update implements authcore.Store.
-func (s timedStore) Update(ctx context.Context, fn func(authcore.Tx) error) error {
+// Update implements store.Store.
+func (s timedStore) Update(ctx context.Context, fn func(store.Tx) error) error {
 	began := time.Now()
 	var own error
-	err := s.Store.Update(ctx, func(tx authcore.Tx) error {
+	err := s.Store.Update(ctx, func(tx store.Tx) error {
 		own = fn(tx)
 		return own
 	})

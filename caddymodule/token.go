@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // Token is a machine client: a program that passes gates with a secret, in the
@@ -35,7 +36,7 @@ type Token struct {
 func (t *Token) scope() (m authcore.ConfiguredMachine, err error) {
 	m.Machine = authcore.Machine{Name: t.Name, Paths: t.Paths, Methods: t.Methods}
 	for _, site := range t.Sites {
-		pattern, err := authcore.ParseSitePattern(site)
+		pattern, err := origin.ParseSitePattern(site)
 		if err != nil {
 			return m, fmt.Errorf("token %s: %w", t.Name, err)
 		}
@@ -100,7 +101,7 @@ func (a *App) warnOfIdleTokens() {
 }
 
 // gateUnder tells whether a gate stands where p says.
-func (a *App) gateUnder(p authcore.SitePattern) bool {
+func (a *App) gateUnder(p origin.SitePattern) bool {
 	for _, g := range a.allGates() {
 		if slices.ContainsFunc(g.place.addresses(), p.Covers) {
 			return true

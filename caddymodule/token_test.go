@@ -13,16 +13,17 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 const backupSecret = "backup-secret-of-more-than-32-bytes"
 
 // machines configures the token backup for GET of /api/* on app.example.com.
 func machines(f *fixture, cfg *authcore.Config) {
-	site, err := authcore.ParseSitePattern("app.example.com")
+	site, err := origin.ParseSitePattern("app.example.com")
 	must(f.t, err)
 	cfg.Machines = []authcore.ConfiguredMachine{{
-		Machine: authcore.Machine{Name: "backup", Sites: []authcore.SitePattern{site}, Paths: []string{"/api/*"}, Methods: []string{"GET"}},
+		Machine: authcore.Machine{Name: "backup", Sites: []origin.SitePattern{site}, Paths: []string{"/api/*"}, Methods: []string{"GET"}},
 		Hash:    authcore.HashMachine(backupSecret), Until: time.Now().Add(24 * time.Hour),
 	}}
 }
@@ -104,10 +105,10 @@ func TestPersonsToken(t *testing.T) {
 	f := newFixture(t)
 	g := f.gate(func(g *Gate) { g.Allow = []string{"staff"} })
 	fresh := f.gate(func(g *Gate) { g.Fresh = caddy.Duration(time.Hour) })
-	site, _ := authcore.ParseSitePattern("app.example.com")
+	site, _ := origin.ParseSitePattern("app.example.com")
 	token := func(email string) string {
 		signIn := f.signInFor(email, testSite)
-		secret, _, no, err := f.run.service.MakeToken(t.Context(), signIn.Session, authcore.Origin{}, authcore.Machine{Name: "ci", Sites: []authcore.SitePattern{site}}, f.run.service.Now().Add(time.Hour))
+		secret, _, no, err := f.run.service.MakeToken(t.Context(), signIn.Session, origin.Origin{}, authcore.Machine{Name: "ci", Sites: []origin.SitePattern{site}}, f.run.service.Now().Add(time.Hour))
 		must(t, err)
 		if no != "" {
 			t.Fatal(no)

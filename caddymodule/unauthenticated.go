@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/pages"
 )
 
@@ -145,32 +145,32 @@ func isPreflight(r *http.Request) bool {
 
 // wanted is what the visitor asked for. After another method than GET the form
 // leads to the path alone: its query was for that method.
-func (v *visit) wanted() authcore.ReturnTo {
+func (v *visit) wanted() origin.ReturnTo {
 	path := v.url.EscapedPath()
 	if (v.method == http.MethodGet || v.method == http.MethodHead) && v.url.RawQuery != "" {
 		path += "?" + v.url.RawQuery
 	}
-	return authcore.ParseReturnTo(path, v.origin, nil)
+	return origin.ParseReturnTo(path, v.origin, nil)
 }
 
 // cameFrom is where a program's user goes after signing in: the page that its
 // script runs on, not the data that the script asked for.
-func (v *visit) cameFrom() authcore.ReturnTo {
+func (v *visit) cameFrom() origin.ReturnTo {
 	if v.navigates() { // with "unauthenticated 401"
 		return v.wanted()
 	}
 	if referer := v.r.Header.Get("Referer"); referer != "" {
-		return authcore.ParseReturnTo(referer, v.origin, nil)
+		return origin.ParseReturnTo(referer, v.origin, nil)
 	}
 	if v.r.Header.Get("Sec-Fetch-Mode") != "" {
-		return authcore.ParseReturnTo("/", v.origin, nil)
+		return origin.ParseReturnTo("/", v.origin, nil)
 	}
 	return v.wanted()
 }
 
 // loginAt is what a Location says to lead to the login form: its path, where
 // that is on this host.
-func (v *visit) loginAt(to authcore.ReturnTo, maxAge time.Duration) string {
+func (v *visit) loginAt(to origin.ReturnTo, maxAge time.Duration) string {
 	if v.login.IsZero() {
 		return loginPath(v.origin, to, maxAge)
 	}
@@ -178,7 +178,7 @@ func (v *visit) loginAt(to authcore.ReturnTo, maxAge time.Duration) string {
 }
 
 // loginURL is loginAt with the host in any case.
-func (v *visit) loginURL(to authcore.ReturnTo, maxAge time.Duration) string {
+func (v *visit) loginURL(to origin.ReturnTo, maxAge time.Duration) string {
 	at := v.login
 	if at.IsZero() {
 		at = v.origin
@@ -186,7 +186,7 @@ func (v *visit) loginURL(to authcore.ReturnTo, maxAge time.Duration) string {
 	return at.String() + loginPath(at, to, maxAge)
 }
 
-func loginPath(at authcore.Origin, to authcore.ReturnTo, maxAge time.Duration) string {
+func loginPath(at origin.Origin, to origin.ReturnTo, maxAge time.Duration) string {
 	path := pages.Root + "login?return_to=" + url.QueryEscape(to.Location(at))
 	if maxAge > 0 {
 		path += "&max_age=" + strconv.Itoa(seconds(maxAge))

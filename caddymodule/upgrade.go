@@ -6,7 +6,7 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // cleanUpgrade leaves the handshake of a WebSocket alone and removes every
@@ -68,7 +68,7 @@ func (v *visit) fromOwnPage() bool {
 	if len(lines) > 1 {
 		return false
 	}
-	from, err := authcore.ParseOrigin(lines[0])
+	from, err := origin.Parse(lines[0])
 	if err != nil || strings.HasSuffix(lines[0], "/") {
 		return false
 	}

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/policy"
 )
 
 func (a *App) checkGroups() error {
@@ -13,14 +13,14 @@ func (a *App) checkGroups() error {
 	if err != nil {
 		return err
 	}
-	_, err = newGroups(groups, authcore.NewLists(nil))
+	_, err = newGroups(groups, policy.NewLists(nil))
 	return err
 }
 
 // newGroups words what is wrong with a group for the line that makes it.
-func newGroups(named map[string][]authcore.Who, lists *authcore.Lists) (*authcore.Groups, error) {
-	groups, err := authcore.NewGroups(named, lists)
-	var who *authcore.WhoError
+func newGroups(named map[string][]policy.Who, lists *policy.Lists) (*policy.Groups, error) {
+	groups, err := policy.NewGroups(named, lists)
+	var who *policy.WhoError
 	if errors.As(err, &who) {
 		directive, _, _ := strings.Cut(err.Error(), ":") // group and its name
 		who.Try[0] = "*@example.com"                     // another group might lead into a circle
@@ -29,10 +29,10 @@ func newGroups(named map[string][]authcore.Who, lists *authcore.Lists) (*authcor
 	return groups, err
 }
 
-func (a *App) parseGroups() (map[string][]authcore.Who, error) {
-	groups := map[string][]authcore.Who{}
+func (a *App) parseGroups() (map[string][]policy.Who, error) {
+	groups := map[string][]policy.Who{}
 	for name, args := range a.Groups {
-		if err := authcore.CheckGroupName(name); err != nil {
+		if err := policy.CheckGroupName(name); err != nil {
 			return nil, err
 		}
 		list, err := parseWho("group "+name, args)
@@ -46,17 +46,17 @@ func (a *App) parseGroups() (map[string][]authcore.Who, error) {
 
 // parseWho reads a list of people; its errors show lines to try that begin
 // with directive.
-func parseWho(directive string, args []string) ([]authcore.Who, error) {
+func parseWho(directive string, args []string) ([]policy.Who, error) {
 	if len(args) == 0 && directive != "gatehouse" {
 		return nil, fmt.Errorf("nobody is named after %s; write for example\n    %[1]s *@example.com\n    %[1]s alice@example.com", directive)
 	}
-	list, err := authcore.ParseWhoList(args)
+	list, err := policy.ParseWhoList(args)
 	return list, forDirective(directive, err)
 }
 
 // forDirective words a WhoError for the directive that it happened in.
 func forDirective(directive string, err error) error {
-	var who *authcore.WhoError
+	var who *policy.WhoError
 	if errors.As(err, &who) {
 		return errors.New(who.For(directive))
 	}

@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/policy"
 )
 
 // whyJSON is the answer of /gatehouse/why.
@@ -40,7 +43,7 @@ type whyMail struct {
 // Outcomes of a policy that are no entry of it.
 const (
 	rulePublic  = "public"
-	ruleNobody  = authcore.NotAllowed
+	ruleNobody  = policy.NotAllowed
 	whyMost     = 100 // attempts of a day that are told
 	whyLookback = 24 * time.Hour
 )
@@ -56,7 +59,7 @@ func adminWhy(c *adminCall) error {
 			return err
 		}
 	}
-	address, err := authcore.ParseAddress(in.Email)
+	address, err := address.Parse(in.Email)
 	if err != nil {
 		return refuseCall(http.StatusBadRequest, "email: %w", err)
 	}
@@ -82,7 +85,7 @@ func adminWhy(c *adminCall) error {
 }
 
 // judge asks the gates at site, or all gates if no site is given.
-func (c *adminCall) judge(out *whyJSON, address authcore.Address, site string) error {
+func (c *adminCall) judge(out *whyJSON, address address.Address, site string) error {
 	if site == "" {
 		c.judgeAnywhere(out, address)
 		return nil
@@ -123,7 +126,7 @@ func (c *adminCall) judge(out *whyJSON, address authcore.Address, site string) e
 	return nil
 }
 
-func (c *adminCall) judgeAnywhere(out *whyJSON, address authcore.Address) {
+func (c *adminCall) judgeAnywhere(out *whyJSON, address address.Address) {
 	out.refuse(ruleNobody)
 	for _, g := range c.app.allGates() {
 		out.Gates = append(out.Gates, g.String())
@@ -141,7 +144,7 @@ func (w *whyJSON) refuse(rule string) {
 	}
 }
 
-func (g *Gate) explain(address authcore.Address, path string) (allowed bool, rule string) {
+func (g *Gate) explain(address address.Address, path string) (allowed bool, rule string) {
 	if g.public.Match(path, (&url.URL{Path: path}).EscapedPath()) {
 		return true, rulePublic
 	}
@@ -164,24 +167,24 @@ func (g *Gate) besides() []string {
 }
 
 // parseSite reads a URL whose path is optional.
-func parseSite(site string) (origin authcore.Origin, path string, err error) {
+func parseSite(site string) (orig origin.Origin, path string, err error) {
 	if !strings.Contains(site, "://") {
 		site = "https://" + site
 	}
 	u, err := url.Parse(site)
 	if err == nil {
-		origin, err = authcore.ParseOrigin(u.Scheme + "://" + u.Host)
+		orig, err = origin.Parse(u.Scheme + "://" + u.Host)
 	}
 	if err != nil || u.User != nil {
-		return origin, "", refuseCall(http.StatusBadRequest, "site is not a URL as in https://app.example.com/path")
+		return orig, "", refuseCall(http.StatusBadRequest, "site is not a URL as in https://app.example.com/path")
 	}
 	if path = u.Path; path == "" {
 		path = "/"
 	}
-	return origin, path, nil
+	return orig, path, nil
 }
 
-func (c *adminCall) whyMails(address authcore.Address) ([]whyMail, error) {
+func (c *adminCall) whyMails(address address.Address) ([]whyMail, error) {
 	since := c.run.service.Now().Add(-whyLookback)
 	attempts, err := c.run.core.Attempts(c.r.Context(), address, since, whyMost)
 	mails := make([]whyMail, len(attempts))

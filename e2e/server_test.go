@@ -18,8 +18,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/badgerstore"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/caddytest"
 )
 
@@ -192,12 +192,12 @@ func (s *server) pass(d time.Duration) {
 
 func (s *server) makeOlder(d time.Duration) {
 	s.Helper()
-	store, err := badgerstore.Open(filepath.Join(s.dir, "store"), badgerstore.Options{})
+	engine, err := badgerstore.Open(filepath.Join(s.dir, "store"), badgerstore.Options{})
 	if err != nil {
 		s.Fatal(err)
 	}
-	defer store.Close()
-	err = store.Update(context.Background(), func(tx authcore.Tx) error {
+	defer engine.Close()
+	err = engine.Update(context.Background(), func(tx store.Tx) error {
 		items, err := tx.Scan("", "", 10_000)
 		for _, item := range items {
 			if !item.Expires.IsZero() {

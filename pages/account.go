@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 const accountPath = Root + "account"
@@ -21,9 +22,9 @@ const (
 
 // own is the origin that the account page keeps to; zero where it shows all that
 // concerns the person.
-func (e *exchange) own() authcore.Origin {
+func (e *exchange) own() origin.Origin {
 	if e.v.Account.Whole {
-		return authcore.Origin{}
+		return origin.Origin{}
 	}
 	return e.v.Origin
 }
@@ -44,7 +45,7 @@ func account(e *exchange) {
 func (e *exchange) account(status int, fill func(*View)) {
 	s := e.v.Session
 	if s == nil {
-		e.redirect(loginPath(authcore.ParseReturnTo(accountPath, e.v.Origin, nil), e.v.Origin, e.asked))
+		e.redirect(loginPath(origin.ParseReturnTo(accountPath, e.v.Origin, nil), e.v.Origin, e.asked))
 		return
 	}
 	if !e.v.Account.Whole {
@@ -128,7 +129,7 @@ func changeAccount(e *exchange) {
 	case action.do == nil:
 		e.problem(Problem{Kind: notFound})
 	case e.v.Session == nil:
-		e.redirect(loginPath(authcore.ParseReturnTo(accountPath, e.v.Origin, nil), e.v.Origin, e.asked))
+		e.redirect(loginPath(origin.ParseReturnTo(accountPath, e.v.Origin, nil), e.v.Origin, e.asked))
 	case !e.v.Account.Whole && !action.own:
 		e.account(http.StatusForbidden, func(v *View) { v.fail("account.not_here", 0) })
 	default:
@@ -238,7 +239,7 @@ func (e *exchange) fresh() bool {
 	if e.p.service.Now().Sub(e.v.Session.AuthTime) < freshSignIn {
 		return true
 	}
-	to := loginPath(authcore.ParseReturnTo(accountPath, e.v.Origin, nil), e.v.Origin, e.asked)
+	to := loginPath(origin.ParseReturnTo(accountPath, e.v.Origin, nil), e.v.Origin, e.asked)
 	e.redirect(to + "&max_age=300")
 	return false
 }

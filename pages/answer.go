@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // guard sets what every answer of ours carries, whatever it is.
@@ -40,7 +40,7 @@ const bare = "default-src 'none'; frame-ancestors 'none'; sandbox"
 // script by its address, because the app on the same host may serve files that
 // its visitors uploaded. target is where the page's form may lead in the end:
 // Chromium applies form-action to redirects as well.
-func (e *exchange) contentPolicy(target authcore.Origin) string {
+func (e *exchange) contentPolicy(target origin.Origin) string {
 	l := e.p.look
 	var b strings.Builder
 	b.WriteString("default-src 'none'; style-src '" + l.styleHash + "'")
@@ -84,7 +84,7 @@ func (e *exchange) render(v *View) (page []byte, ok bool) {
 }
 
 // headPage sets the headers of a page.
-func (e *exchange) headPage(lang string, target authcore.Origin) {
+func (e *exchange) headPage(lang string, target origin.Origin) {
 	e.guard(e.contentPolicy(target))
 	e.w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	e.w.Header().Set("Content-Language", lang)

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"unicode"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
 )
 
 // Brand is how a site presents itself. The zero value is Gatehouse's own look,
@@ -29,7 +29,7 @@ func (b Brand) Check() error {
 		problems = append(problems, fmt.Errorf("brand: the name has a control character or more than %d characters", maxName))
 	}
 	if b.Support != "" {
-		if _, err := authcore.ParseAddress(b.Support); err != nil {
+		if _, err := address.Parse(b.Support); err != nil {
 			problems = append(problems, fmt.Errorf("brand: support %q: %w", b.Support, err))
 		}
 	}

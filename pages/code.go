@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // code shows the form for the code of the browser's sign-in under way.
@@ -21,7 +22,7 @@ func code(e *exchange) {
 			e.redirect("/")
 			return
 		}
-		e.redirect(loginPath(authcore.ReturnTo{}, e.v.Origin, e.asked) + e.startOver())
+		e.redirect(loginPath(origin.ReturnTo{}, e.v.Origin, e.asked) + e.startOver())
 		return
 	}
 	if f.State == authcore.Used && e.signedInFor(f) {

@@ -7,12 +7,13 @@ import (
 	"strconv"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // codeKey is all that the form for a code depends on within one configuration,
 // beside what fills its gaps, for those for whom commonCode is true.
 type codeKey struct {
-	origin authcore.Origin
+	origin origin.Origin
 	words  *catalog
 	digits int
 	resend bool // the mail can be asked for again only in a while

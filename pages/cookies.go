@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // The names of the cookies, without their prefix. Over https they carry
@@ -135,11 +136,11 @@ func withoutOwn(line string) (rest string, own bool) {
 // jar sets and expires our cookies for one origin.
 type jar struct {
 	header http.Header
-	origin authcore.Origin
+	origin origin.Origin
 	domain string // that shares one session, if the origin is under it
 }
 
-func newJar(h http.Header, o authcore.Origin, domain string) jar {
+func newJar(h http.Header, o origin.Origin, domain string) jar {
 	if !o.Under(domain) {
 		domain = ""
 	}

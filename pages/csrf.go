@@ -4,7 +4,7 @@ import (
 	"net/http"
 	"net/url"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // sameOrigin tells whether a POST comes from a page of own, so that no other
@@ -12,7 +12,7 @@ import (
 // themselves: Sec-Fetch-Site in all current ones, else Origin, else Referer.
 // A request with none of them is refused: it may be a browser with all three
 // stripped, and scripts can send Origin.
-func sameOrigin(r *http.Request, own authcore.Origin) bool {
+func sameOrigin(r *http.Request, own origin.Origin) bool {
 	if site := r.Header["Sec-Fetch-Site"]; len(site) > 0 {
 		return len(site) == 1 && (site[0] == "same-origin" || site[0] == "none")
 	}
@@ -27,7 +27,7 @@ func sameOrigin(r *http.Request, own authcore.Origin) bool {
 	return err == nil && u.User == nil && isOrigin(u.Scheme+"://"+u.Host, own)
 }
 
-func isOrigin(s string, own authcore.Origin) bool {
-	o, err := authcore.ParseOrigin(s)
+func isOrigin(s string, own origin.Origin) bool {
+	o, err := origin.Parse(s)
 	return err == nil && !own.IsZero() && o == own
 }

@@ -4,14 +4,14 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // frontKey is all that a sign-in page depends on within one configuration, as
 // those see it who are not signed in and have typed nothing yet. It tells
 // nothing of a visitor, so the page is made once for all who ask for it.
 type frontKey struct {
-	origin authcore.Origin
+	origin origin.Origin
 	words  *catalog
 	query  string
 	zipped bool
@@ -35,7 +35,7 @@ func (e *exchange) frontPage() {
 			e.p.fronts.put(key, body)
 		}
 	}
-	e.headPage(e.words.lang(), authcore.Origin{})
+	e.headPage(e.words.lang(), origin.Origin{})
 	e.zips()
 	e.send(http.StatusOK, body)
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // A site with a portal has no sign-in of its own. Its login page marks the
@@ -56,8 +57,8 @@ func (e *exchange) leave() {
 	}
 }
 
-func (e *exchange) returnTo() authcore.ReturnTo {
-	return authcore.ParseReturnTo(e.r.URL.Query().Get("return_to"), e.v.Origin, e.p.service.Protects)
+func (e *exchange) returnTo() origin.ReturnTo {
+	return origin.ParseReturnTo(e.r.URL.Query().Get("return_to"), e.v.Origin, e.p.service.Protects)
 }
 
 // carry adds what the login page at the portal should know too.
@@ -75,14 +76,14 @@ func (e *exchange) carry(q url.Values) string {
 // login form first. From there the browser goes to the site, which asks again.
 func giveTicket(e *exchange) {
 	q := e.r.URL.Query()
-	site, err := authcore.ParseOrigin(q.Get("site"))
+	site, err := origin.Parse(q.Get("site"))
 	if err != nil || !e.v.IsPortal || !e.p.service.Protects(site) {
 		e.problem(Problem{Kind: noFlow, Detail: "The site in the address is none that signs in here: " + strconv.QuoteToASCII(short(q.Get("site")))})
 		return
 	}
-	to := authcore.ParseReturnTo(q.Get("return_to"), site, nil)
+	to := origin.ParseReturnTo(q.Get("return_to"), site, nil)
 	if to.Origin() != site {
-		to = authcore.ParseReturnTo("/", site, nil)
+		to = origin.ParseReturnTo("/", site, nil)
 	}
 	if e.v.Session == nil || e.stale(q) {
 		e.redirect(Root + "login?" + e.carry(url.Values{"return_to": {to.String()}}))

@@ -14,7 +14,12 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/memstore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // outbox is a sender that keeps what it is given.
@@ -43,7 +48,7 @@ func (o *outbox) breakDown() {
 
 // brokenStore fails on demand, as a full disk or a lost server does.
 type brokenStore struct {
-	authcore.Store
+	store.Store
 	mu     sync.Mutex
 	broken bool
 }
@@ -58,19 +63,19 @@ func (s *brokenStore) err() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.broken {
-		return authcore.ErrFull
+		return store.ErrFull
 	}
 	return nil
 }
 
-func (s *brokenStore) View(ctx context.Context, fn func(authcore.Tx) error) error {
+func (s *brokenStore) View(ctx context.Context, fn func(store.Tx) error) error {
 	if err := s.err(); err != nil {
 		return err
 	}
 	return s.Store.View(ctx, fn)
 }
 
-func (s *brokenStore) Update(ctx context.Context, fn func(authcore.Tx) error) error {
+func (s *brokenStore) Update(ctx context.Context, fn func(store.Tx) error) error {
 	if err := s.err(); err != nil {
 		return err
 	}
@@ -85,7 +90,7 @@ type house struct {
 	pages   *Pages
 	outbox  *outbox
 	store   *brokenStore
-	origin  authcore.Origin
+	origin  origin.Origin
 	portal  bool    // whether origin is one
 	account Account // what its account page may show
 	mu      sync.Mutex
@@ -110,18 +115,18 @@ func newHouse(t *testing.T, options ...houseOption) *house {
 	t.Helper()
 	h := &house{T: t, outbox: &outbox{mails: make(chan authcore.Message, 1000)}, at: time.Date(2026, 11, 21, 14, 25, 0, 0, time.UTC)}
 	h.origin, h.account = mustOrigin(t, "https://app.example.com"), Account{Whole: true}
-	secret, err := authcore.NewSecret([]byte("0123456789abcdef0123456789abcdef"))
+	secret, err := keyring.NewSecret([]byte("0123456789abcdef0123456789abcdef"))
 	check(t, err)
 	h.store = &brokenStore{Store: memstore.New(memstore.WithNow(h.now))}
-	h.core, err = authcore.Open(t.Context(), h.store, authcore.Secrets{Current: secret}, authcore.Options{Now: h.now})
+	h.core, err = authcore.Open(t.Context(), h.store, keyring.Secrets{Current: secret}, authcore.Options{Now: h.now})
 	check(t, err)
 	t.Cleanup(h.core.Close)
 	mails, err := NewMails(MailConfig{FromAddress: "login@example.com", SubjectCode: true})
 	check(t, err)
 	cfg := authcore.Config{
-		Code: authcore.DefaultCode, Session: authcore.DefaultSession, Limits: authcore.DefaultLimits(),
-		MayReceive: func(a authcore.Address) bool { return a.Domain() == "example.com" },
-		Protects: func(o authcore.Origin) bool {
+		Code: authcore.DefaultCode, Session: authcore.DefaultSession, Limits: limit.Default(),
+		MayReceive: func(a address.Address) bool { return a.Domain() == "example.com" },
+		Protects: func(o origin.Origin) bool {
 			return o == h.origin || o.String() == "https://wiki.example.com"
 		},
 		Senders: []authcore.Sender{h.outbox}, Composer: mails,
@@ -144,7 +149,7 @@ func (h *house) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.TLS == nil {
 		scheme = "http"
 	}
-	origin, err := authcore.NewOrigin(scheme, r.Host)
+	origin, err := origin.New(scheme, r.Host)
 	check(h.T, err)
 	domain := ""
 	if origin.Under(h.service.Domain()) {
@@ -285,9 +290,9 @@ func linkPath(m authcore.Message) string {
 	return u.Path
 }
 
-func mustOrigin(t testing.TB, s string) authcore.Origin {
+func mustOrigin(t testing.TB, s string) origin.Origin {
 	t.Helper()
-	o, err := authcore.ParseOrigin(s)
+	o, err := origin.Parse(s)
 	check(t, err)
 	return o
 }

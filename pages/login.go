@@ -5,6 +5,8 @@ import (
 	"net/url"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // startOver asks the sign-in page to say why one is back on it.
@@ -30,9 +32,9 @@ func login(e *exchange) {
 // loginForm is the sign-in page as its address asks for it.
 func (e *exchange) loginForm() *View {
 	query := e.r.URL.Query()
-	to := authcore.ParseReturnTo(query.Get("return_to"), e.v.Origin, e.p.service.Protects)
+	to := origin.ParseReturnTo(query.Get("return_to"), e.v.Origin, e.p.service.Protects)
 	v := e.loginView(to)
-	if hint, err := authcore.ParseAddress(query.Get("login_hint")); err == nil {
+	if hint, err := address.Parse(query.Get("login_hint")); err == nil {
 		v.Email = hint.String()
 	}
 	switch s := e.v.Session; {
@@ -52,10 +54,10 @@ func (e *exchange) loginForm() *View {
 // startLogin starts a sign-in for an address. It answers alike whether or not
 // the address may sign in.
 func startLogin(e *exchange) {
-	to := authcore.ParseReturnTo(e.form.get("return_to"), e.v.Origin, e.p.service.Protects)
+	to := origin.ParseReturnTo(e.form.get("return_to"), e.v.Origin, e.p.service.Protects)
 	v := e.loginView(to)
 	v.Email, v.Public = e.form.get("email"), e.form.get("public") == "on"
-	address, err := authcore.ParseAddress(v.Email)
+	address, err := address.Parse(v.Email)
 	if err != nil {
 		v.State = "malformed"
 		v.fail(ifElse(v.Email == "", "login.empty", "login.malformed"), 0)
@@ -84,7 +86,7 @@ func startLogin(e *exchange) {
 	}
 }
 
-func (e *exchange) loginView(to authcore.ReturnTo) *View {
+func (e *exchange) loginView(to origin.ReturnTo) *View {
 	v := e.view("login", "form")
 	if v.ReturnTo = to.Location(e.v.Origin); v.ReturnTo == "/" {
 		v.ReturnTo = ""

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // logout asks whether to sign out or, without a session, says that nobody is
@@ -14,7 +15,7 @@ func logout(e *exchange) {
 	switch {
 	case e.v.Session != nil:
 		v.State, key = "confirm", "logout.title"
-		to := authcore.ParseReturnTo(e.r.URL.Query().Get("return_to"), e.v.Origin, e.p.service.Protects)
+		to := origin.ParseReturnTo(e.r.URL.Query().Get("return_to"), e.v.Origin, e.p.service.Protects)
 		v.target = to.Origin()
 		if v.ReturnTo = to.Location(e.v.Origin); v.ReturnTo == "/" {
 			v.ReturnTo = ""
@@ -63,6 +64,6 @@ func endSession(e *exchange) {
 	case raw == "":
 		e.redirect(Root + "logout")
 	default:
-		e.redirect(authcore.ParseReturnTo(raw, e.v.Origin, e.p.service.Protects).Location(e.v.Origin))
+		e.redirect(origin.ParseReturnTo(raw, e.v.Origin, e.p.service.Protects).Location(e.v.Origin))
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 //go:embed templates
@@ -158,7 +158,7 @@ func (l *Look) render(w io.Writer, v *View) error {
 	return l.screens[v.Screen].ExecuteTemplate(w, "layout.html", v)
 }
 
-func (l *Look) siteName(o authcore.Origin) string {
+func (l *Look) siteName(o origin.Origin) string {
 	if l.brand.Name != "" {
 		return l.brand.Name
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // MailConfig is what mails are made of.
@@ -71,7 +72,7 @@ func (m *Mails) Envelope(l authcore.Letter) authcore.Message {
 }
 
 // mailHost is a host that can stand in an address.
-func mailHost(o authcore.Origin) string {
+func mailHost(o origin.Origin) string {
 	if host := o.Hostname(); host != "" && !strings.Contains(host, ":") {
 		return host
 	}
@@ -108,7 +109,7 @@ type MailView struct {
 	Network   string
 
 	words *catalog
-	site  authcore.Origin
+	site  origin.Origin
 }
 
 // T returns the text with this key in the language of the mail, as plain text.
@@ -173,7 +174,7 @@ func (m *Mails) view(l authcore.Letter) *MailView {
 }
 
 // mailView begins the view of a mail with what it has in common with others.
-func (l *Look) mailView(words *catalog, kind authcore.LetterKind, site authcore.Origin, minutes int) *MailView {
+func (l *Look) mailView(words *catalog, kind authcore.LetterKind, site origin.Origin, minutes int) *MailView {
 	v := &MailView{
 		Version: ViewVersion, Kind: string(kind), Lang: words.lang(), Dir: words.direction(), Left: "left",
 		Accent: l.accent, Site: l.siteName(site), Host: site.Host(), Support: l.brand.Support, Minutes: minutes,

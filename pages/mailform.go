@@ -4,6 +4,7 @@ import (
 	"html"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // mailKey is all that a mail depends on within one configuration, beside what
@@ -11,7 +12,7 @@ import (
 type mailKey struct {
 	kind    string
 	words   *catalog
-	site    authcore.Origin
+	site    origin.Origin
 	minutes int
 	given   uint // which of the gaps have something in them
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
 )
 
 // A mail that is put together is the one that the templates make, whoever had
@@ -40,7 +41,7 @@ func TestMailsAreWhatTheTemplatesMake(t *testing.T) {
 
 // variedLetters are the samples with each part of them changed or left out.
 func variedLetters(t *testing.T, look *Look) []authcore.Letter {
-	to, err := authcore.ParseAddress("o'hara+list&x@a-rather-long-host-name.example.com")
+	to, err := address.Parse("o'hara+list&x@a-rather-long-host-name.example.com")
 	check(t, err)
 	var all []authcore.Letter
 	for _, c := range look.languages.all {

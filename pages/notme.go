@@ -3,7 +3,7 @@ package pages
 import (
 	"net/http"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
 )
 
 // said is the last part of the path where a browser ends up after it said "this
@@ -26,7 +26,7 @@ func notMe(e *exchange) {
 // the one that the mail came to.
 func sayNotMe(e *exchange) {
 	email := e.form.get("email")
-	address, err := authcore.ParseAddress(email)
+	address, err := address.Parse(email)
 	right := false
 	if err == nil {
 		if right, err = e.p.service.NotMe(e.r.Context(), e.browser, e.token, address); err != nil {

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/policy"
 )
 
 // Root is where all of Gatehouse's own paths begin.
@@ -14,21 +16,21 @@ const Root = "/_gatehouse/"
 // Config is what pages are made of.
 type Config struct {
 	Service *authcore.Service
-	Groups  *authcore.Groups // whose names /_gatehouse/session tells; may be nil
-	Look    *Look            // nil: the one that comes with Gatehouse
-	Log     *slog.Logger     // nil: no log
+	Groups  *policy.Groups // whose names /_gatehouse/session tells; may be nil
+	Look    *Look          // nil: the one that comes with Gatehouse
+	Log     *slog.Logger   // nil: no log
 	// Open says that whoever proves an address may sign in, so that the page
 	// may say "we've sent" instead of "if this address can sign in".
 	Open bool
 	// Sites lists what the person of a session may open; nil: the visited site.
-	Sites func(*authcore.Session) []authcore.Origin
+	Sites func(*authcore.Session) []origin.Origin
 	// Opens tells whether the person of a session may open a site; nil: any.
-	Opens func(*authcore.Session, authcore.Origin) bool
+	Opens func(*authcore.Session, origin.Origin) bool
 }
 
 // Visit is what the gate knows of one request, already in canonical form.
 type Visit struct {
-	Origin authcore.Origin
+	Origin origin.Origin
 	Client netip.Addr
 	// Session is the live session at Origin, nil for none.
 	Session *authcore.Session
@@ -37,7 +39,7 @@ type Visit struct {
 	// and the next sign-in page takes them all back.
 	SessionCookies int
 	// Portal is where people sign in for this origin; zero or Origin itself: here.
-	Portal authcore.Origin
+	Portal origin.Origin
 	// IsPortal says that sessions of Origin may be handed over to other sites.
 	IsPortal bool
 	// Account is what the account page at Origin may show and do.
@@ -49,20 +51,20 @@ type Visit struct {
 // send what its visitors can. The zero value is the careful one: this browser's
 // session, and tokens for this very site.
 type Account struct {
-	Whole bool            // all that concerns the person
-	At    authcore.Origin // unless Whole: where the whole page is, zero for nowhere
+	Whole bool          // all that concerns the person
+	At    origin.Origin // unless Whole: where the whole page is, zero for nowhere
 }
 
 // Pages serves the browser's side of one configuration. It is safe for
 // concurrent use.
 type Pages struct {
 	service *authcore.Service
-	groups  *authcore.Groups
+	groups  *policy.Groups
 	look    *Look
 	log     *slog.Logger
 	open    bool
-	sites   func(*authcore.Session) []authcore.Origin
-	opens   func(*authcore.Session, authcore.Origin) bool
+	sites   func(*authcore.Session) []origin.Origin
+	opens   func(*authcore.Session, origin.Origin) bool
 	fronts  kept[frontKey, []byte]
 	codes   kept[codeKey, *codeForm]
 }

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // Preview serves every screen in every state, and every mail, in every language,
@@ -81,7 +81,7 @@ func (l *Look) previewPage(w http.ResponseWriter, r *http.Request) {
 	case "light":
 		l.element, l.styleHash = styleElement(strings.ReplaceAll(css, dark, "@media not all"))
 	}
-	at, err := authcore.NewOrigin("http", r.Host)
+	at, err := origin.New("http", r.Host)
 	if err != nil {
 		http.Error(w, "open this by its host name: "+err.Error(), http.StatusBadRequest)
 		return

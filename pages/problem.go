@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // Problem is why a request gets neither what it asked for nor a form.
@@ -116,8 +116,8 @@ func (e *exchange) outage(err error) {
 }
 
 // here is the page that was asked for.
-func (e *exchange) here() authcore.ReturnTo {
-	return authcore.ParseReturnTo(e.r.URL.RequestURI(), e.v.Origin, nil)
+func (e *exchange) here() origin.ReturnTo {
+	return origin.ParseReturnTo(e.r.URL.RequestURI(), e.v.Origin, nil)
 }
 
 // again is where a visitor can ask once more for what was asked for; empty for a

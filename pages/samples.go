@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // What the samples show. The addresses are reserved for examples.
@@ -22,14 +24,14 @@ const sampleAgent = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:150.0) Gecko/2
 type sampler struct {
 	l     *Look
 	words *catalog
-	at    authcore.Origin
+	at    origin.Origin
 	all   []*View
 }
 
 // Samples returns every screen in every state, in one language: for previews,
 // pictures and tests. The same calls that serve visitors fill them.
 func (l *Look) Samples(lang string) []*View {
-	at, err := authcore.ParseOrigin(sampleOrigin)
+	at, err := origin.Parse(sampleOrigin)
 	if err != nil {
 		panic(err) // a constant
 	}
@@ -239,8 +241,8 @@ func (s *sampler) account() {
 
 // SampleLetters returns every mail, in one language.
 func SampleLetters(lang string) []authcore.Letter {
-	at, errOrigin := authcore.ParseOrigin(sampleOrigin)
-	to, errAddress := authcore.ParseAddress(sampleAddress)
+	at, errOrigin := origin.Parse(sampleOrigin)
+	to, errAddress := address.Parse(sampleAddress)
 	if errOrigin != nil || errAddress != nil {
 		panic("the samples are constants")
 	}

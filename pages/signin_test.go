@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 )
 
 func TestSignInByCode(t *testing.T) {
@@ -87,7 +88,7 @@ func wantRetryAfter(t *testing.T, r *http.Response) {
 
 func TestCodesOff(t *testing.T) {
 	h := newHouse(t, func(c *authcore.Config, _ *Config) {
-		c.Limits.Failures = []authcore.Rate{{Count: 1, Per: 24 * time.Hour}}
+		c.Limits.Failures = []limit.Rate{{Count: 1, Per: 24 * time.Hour}}
 	})
 	b := h.browser()
 	b.post("/_gatehouse/code", "code", wrong(b.start("alice@example.com").Code))
@@ -128,7 +129,7 @@ func TestExpired(t *testing.T) {
 
 func TestExpiredAndNoNewMailYet(t *testing.T) {
 	h := newHouse(t, func(c *authcore.Config, _ *Config) {
-		c.Limits.PerRecipient = []authcore.Rate{{Count: 1, Per: time.Hour}}
+		c.Limits.PerRecipient = []limit.Rate{{Count: 1, Per: time.Hour}}
 	})
 	b := h.browser()
 	m := b.start("alice@example.com")

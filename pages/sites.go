@@ -4,7 +4,7 @@ import (
 	"net/http"
 	"slices"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // SiteLink is a site that a page names.
@@ -15,10 +15,10 @@ type SiteLink struct {
 
 // Sites answers the front page of a portal with the sites that the visitor may
 // open, or leads to the login form.
-func (p *Pages) Sites(w http.ResponseWriter, r *http.Request, v Visit, open []authcore.Origin) {
+func (p *Pages) Sites(w http.ResponseWriter, r *http.Request, v Visit, open []origin.Origin) {
 	e := p.exchange(w, r, v)
 	if v.Session == nil {
-		e.redirect(loginPath(authcore.ReturnTo{}, v.Origin, e.asked))
+		e.redirect(loginPath(origin.ReturnTo{}, v.Origin, e.asked))
 		return
 	}
 	view := e.view("sites", "some")
@@ -41,7 +41,7 @@ func (e *exchange) relatives() ([]SiteLink, error) {
 	}
 	var links []SiteLink
 	for _, s := range all {
-		o, err := authcore.ParseOrigin(s.Issuer)
+		o, err := origin.Parse(s.Issuer)
 		if err != nil || o == e.v.Origin || s.ID == e.v.Session.ID {
 			continue
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 const tokensPath = accountPath + "/tokens"
@@ -44,7 +45,7 @@ func tokens(e *exchange) {
 func (e *exchange) tokens(status int, secret string, fill func(*View)) {
 	s := e.v.Session
 	if s == nil {
-		e.redirect(loginPath(authcore.ParseReturnTo(tokensPath, e.v.Origin, nil), e.v.Origin, e.asked))
+		e.redirect(loginPath(origin.ParseReturnTo(tokensPath, e.v.Origin, nil), e.v.Origin, e.asked))
 		return
 	}
 	made, err := e.p.service.Tokens(e.r.Context(), s.Subject, e.own())
@@ -67,12 +68,12 @@ func (e *exchange) tokens(status int, secret string, fill func(*View)) {
 
 // tokenSites are what the person may make tokens for here: at a portal all that
 // they may open, elsewhere the site itself.
-func (e *exchange) tokenSites() []authcore.Origin {
+func (e *exchange) tokenSites() []origin.Origin {
 	switch {
 	case e.v.Account.Whole && e.v.IsPortal && e.p.sites != nil:
 		return e.p.sites(e.v.Session)
 	case e.p.opens == nil || e.p.opens(e.v.Session, e.v.Origin):
-		return []authcore.Origin{e.v.Origin}
+		return []origin.Origin{e.v.Origin}
 	}
 	return nil
 }
@@ -93,24 +94,24 @@ func (c *catalog) tokens(list []authcore.MachineToken) []TokenView {
 // makeToken makes a machine token and shows its secret, this once.
 func makeToken(e *exchange) {
 	days, _ := strconv.Atoi(e.form.get("days"))
-	origin, err := authcore.ParseOrigin(e.form.get("site"))
-	if err != nil || !slices.Contains(e.tokenSites(), origin) {
+	orig, err := origin.Parse(e.form.get("site"))
+	if err != nil || !slices.Contains(e.tokenSites(), orig) {
 		e.badToken(authcore.BadSite)
 		return
 	}
-	site, err := authcore.ParseSitePattern(origin.String())
+	site, err := origin.ParseSitePattern(orig.String())
 	if err != nil {
 		e.outage(err)
 		return
 	}
-	m := authcore.Machine{Name: e.form.get("name"), Sites: []authcore.SitePattern{site}}
+	m := authcore.Machine{Name: e.form.get("name"), Sites: []origin.SitePattern{site}}
 	until := e.p.service.Now().Add(time.Duration(days) * 24 * time.Hour)
 	secret, _, no, err := e.p.service.MakeToken(e.r.Context(), e.v.Session, e.own(), m, until)
 	switch {
 	case err != nil:
 		e.outage(err)
 	case no == authcore.NotFresh:
-		to := loginPath(authcore.ParseReturnTo(tokensPath, e.v.Origin, nil), e.v.Origin, e.asked)
+		to := loginPath(origin.ParseReturnTo(tokensPath, e.v.Origin, nil), e.v.Origin, e.asked)
 		e.redirect(to + "&max_age=" + strconv.Itoa(int(authcore.MachineFresh.Seconds())))
 	case no != "":
 		e.badToken(no)
@@ -147,12 +148,12 @@ func endToken(e *exchange, id string) {
 
 // sampleTokens is what the samples show.
 func (c *catalog) sampleTokens() []TokenView {
-	site, err := authcore.ParseSitePattern(sampleOrigin)
+	site, err := origin.ParseSitePattern(sampleOrigin)
 	if err != nil {
 		panic(err) // a constant
 	}
 	return c.tokens([]authcore.MachineToken{{
-		ID: "AAAAAAAAAAAAAAAAAAAAAA", Machine: authcore.Machine{Name: "backup", Sites: []authcore.SitePattern{site}},
+		ID: "AAAAAAAAAAAAAAAAAAAAAA", Machine: authcore.Machine{Name: "backup", Sites: []origin.SitePattern{site}},
 		LastUsed: sampleTime, Until: sampleTime.AddDate(0, 0, tokenDays[0]),
 	}})
 }

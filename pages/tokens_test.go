@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 var shownToken = regexp.MustCompile(`ght_[A-Za-z0-9_-]{43}`)
@@ -64,7 +65,7 @@ func TestTokens(t *testing.T) {
 	b.post("/_gatehouse/account/tokens", "name", "late", "site", "https://app.example.com", "days", "30")
 	b.wantsTo("/_gatehouse/login?return_to=%2F_gatehouse%2Faccount%2Ftokens&max_age=300")
 
-	made, err := h.service.Tokens(t.Context(), session.Subject, authcore.Origin{})
+	made, err := h.service.Tokens(t.Context(), session.Subject, origin.Origin{})
 	check(t, err)
 	mallory := h.browser()
 	mallory.signIn("mallory@example.com")
@@ -98,7 +99,7 @@ func TestTokensAreBounded(t *testing.T) {
 // the whole account page. What the person may not open has no token at all.
 func TestTokensAreForSitesOfTheOrigin(t *testing.T) {
 	const own, wiki, closed = "https://app.example.com", "https://wiki.example.com", "https://closed.example.com"
-	protects := func(o authcore.Origin) bool { return strings.HasSuffix(o.Host(), ".example.com") }
+	protects := func(o origin.Origin) bool { return strings.HasSuffix(o.Host(), ".example.com") }
 	for name, c := range map[string]struct {
 		domain        string
 		portal, whole bool
@@ -114,10 +115,10 @@ func TestTokensAreForSitesOfTheOrigin(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := newHouse(t, func(cfg *authcore.Config, page *Config) {
 				cfg.Protects, cfg.Domain = protects, c.domain
-				page.Sites = func(*authcore.Session) []authcore.Origin {
-					return []authcore.Origin{mustOrigin(t, own), mustOrigin(t, wiki)}
+				page.Sites = func(*authcore.Session) []origin.Origin {
+					return []origin.Origin{mustOrigin(t, own), mustOrigin(t, wiki)}
 				}
-				page.Opens = func(_ *authcore.Session, o authcore.Origin) bool { return o.String() == own && !c.refused }
+				page.Opens = func(_ *authcore.Session, o origin.Origin) bool { return o.String() == own && !c.refused }
 			})
 			h.portal, h.account.Whole = c.portal, c.whole
 			b := h.browser()
@@ -149,10 +150,10 @@ func TestTokensOfOtherSitesAreOutOfReach(t *testing.T) {
 	b.signIn("alice@example.com")
 	session, err := h.service.CheckAll(t.Context(), []string{b.cookie("__Host-gatehouse").Value}, h.origin)
 	check(t, err)
-	pattern, err := authcore.ParseSitePattern("https://wiki.example.com")
+	pattern, err := origin.ParseSitePattern("https://wiki.example.com")
 	check(t, err)
-	m := authcore.Machine{Name: "backup", Sites: []authcore.SitePattern{pattern}}
-	secret, made, no, err := h.service.MakeToken(t.Context(), session, authcore.Origin{}, m, h.now().Add(time.Hour))
+	m := authcore.Machine{Name: "backup", Sites: []origin.SitePattern{pattern}}
+	secret, made, no, err := h.service.MakeToken(t.Context(), session, origin.Origin{}, m, h.now().Add(time.Hour))
 	check(t, err)
 	if no != "" {
 		t.Fatal(no)

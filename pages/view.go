@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // ViewVersion is the version of View's fields. Within a version fields are only
@@ -74,7 +75,7 @@ type View struct {
 	words    *catalog
 	switcher switcher
 	style    template.HTML
-	target   authcore.Origin // where the form may lead in the end
+	target   origin.Origin // where the form may lead in the end
 }
 
 // T returns the text with this key in the language of the page, with the
@@ -136,7 +137,7 @@ func (v *View) value(name string) string {
 }
 
 // view begins the view of a screen at an origin, which may be zero.
-func (l *Look) view(words *catalog, at authcore.Origin, screen, state string) *View {
+func (l *Look) view(words *catalog, at origin.Origin, screen, state string) *View {
 	v := &View{
 		Version: ViewVersion, Screen: screen, State: state,
 		Lang: words.lang(), Dir: words.direction(),
@@ -153,7 +154,7 @@ func (l *Look) view(words *catalog, at authcore.Origin, screen, state string) *V
 // view begins the view of a screen for this visitor.
 func (e *exchange) view(screen, state string) *View {
 	v := e.p.look.view(e.words, e.v.Origin, screen, state)
-	v.UILocales, v.Login = e.asked, loginPath(authcore.ReturnTo{}, e.v.Origin, e.asked)
+	v.UILocales, v.Login = e.asked, loginPath(origin.ReturnTo{}, e.v.Origin, e.asked)
 	if e.p.service != nil {
 		v.Digits = e.p.service.CodeRule().Digits
 		v.Minutes = wholeMinutes(e.p.service.CodeRule().Lifetime)
@@ -190,7 +191,7 @@ func (v *View) fail(key string, n int) {
 func (v *View) note(key string) { v.Notice = v.words.sayHTML(key, 0, v.value) }
 
 // loginPath is the sign-in page with what it should know.
-func loginPath(to authcore.ReturnTo, own authcore.Origin, locales string) string {
+func loginPath(to origin.ReturnTo, own origin.Origin, locales string) string {
 	q := url.Values{}
 	if to.Location(own) != "/" {
 		q.Set("return_to", to.Location(own))
@@ -206,6 +207,6 @@ func loginPath(to authcore.ReturnTo, own authcore.Origin, locales string) string
 
 // location is where a browser goes after signing in. The address comes out of
 // the store or a form, and the configuration may have changed since.
-func (e *exchange) location(to authcore.ReturnTo) string {
+func (e *exchange) location(to origin.ReturnTo) string {
 	return to.Recheck(e.v.Origin, e.p.service.Protects).Location(e.v.Origin)
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/tls"
 	"io"
-
 	"maps"
 	"net"
 	"net/http"
@@ -18,6 +17,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 func (b *browser) url(path string) *url.URL {
@@ -212,7 +212,7 @@ func TestReturnAddresses(t *testing.T) {
 func TestReturnAddressIsCheckedAgain(t *testing.T) {
 	wiki := true
 	h := newHouse(t, func(c *authcore.Config, _ *Config) {
-		c.Protects = func(o authcore.Origin) bool { return wiki && o.String() == "https://wiki.example.com" }
+		c.Protects = func(o origin.Origin) bool { return wiki && o.String() == "https://wiki.example.com" }
 	})
 	b := h.browser()
 	m := b.start("alice@example.com", "return_to", "https://wiki.example.com/x")

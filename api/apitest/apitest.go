@@ -19,7 +19,11 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/memstore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // Keys of the app "shop", and a live one of the app "other".
@@ -42,7 +46,7 @@ type House struct {
 	Mail    *Mail
 	Texts   *Texts
 	Log     *Log // what the dialects and the core logged
-	Origin  authcore.Origin
+	Origin  origin.Origin
 	Store   *Store
 
 	// Undescribed is a path that a setting has made, which no document knows.
@@ -64,9 +68,9 @@ func New(t testing.TB, change func(*House), dialects func(*House) []api.Dialect)
 	h := &House{T: t, Mail: &Mail{}, Texts: &Texts{}, Log: &Log{}, client: netip.MustParseAddr("192.0.2.1")}
 	h.App = &authcore.App{ID: "shop", Name: "Shop", Keys: Keys(t, LiveKey, TestKey, LivePub, TestPub), AutoCreate: true}
 	h.Config = authcore.Config{
-		Code: authcore.DefaultCode, Session: authcore.DefaultSession, Limits: authcore.DefaultLimits(),
-		MayReceive: func(authcore.Address) bool { return true },
-		Protects:   func(o authcore.Origin) bool { return o == h.Origin },
+		Code: authcore.DefaultCode, Session: authcore.DefaultSession, Limits: limit.Default(),
+		MayReceive: func(address.Address) bool { return true },
+		Protects:   func(o origin.Origin) bool { return o == h.Origin },
 		Senders:    []authcore.Sender{h.Mail}, Texts: []authcore.TextSender{h.Texts},
 		Composer: &api.Words{Next: sender{}},
 		Observe:  h.observe,
@@ -98,13 +102,13 @@ func Keys(t testing.TB, keys ...string) []authcore.AppKey {
 }
 
 func (h *House) open(dialects func(*House) []api.Dialect) {
-	secret, err := authcore.NewSecret([]byte(strings.Repeat("s", authcore.MinSecretBytes)))
+	secret, err := keyring.NewSecret([]byte(strings.Repeat("s", keyring.MinSecretBytes)))
 	if err != nil {
 		h.T.Fatal(err)
 	}
 	h.Store = &Store{Store: memstore.New(memstore.WithNow(h.Now))}
 	log := h.Logger()
-	h.Core, err = authcore.Open(h.T.Context(), h.Store, authcore.Secrets{Current: secret}, authcore.Options{Now: h.Now, Logger: log})
+	h.Core, err = authcore.Open(h.T.Context(), h.Store, keyring.Secrets{Current: secret}, authcore.Options{Now: h.Now, Logger: log})
 	if err != nil {
 		h.T.Fatal(err)
 	}
@@ -116,7 +120,7 @@ func (h *House) open(dialects func(*House) []api.Dialect) {
 			h.handler.NotFound(w, r, visit)
 		}
 	}))
-	h.Origin, err = authcore.ParseOrigin("http://" + h.Server.Listener.Addr().String())
+	h.Origin, err = origin.Parse("http://" + h.Server.Listener.Addr().String())
 	if err != nil {
 		h.T.Fatal(err)
 	}
@@ -260,7 +264,7 @@ func (h *House) LastMail() authcore.Message {
 }
 
 // Prove makes the app's person with address prove it. No mail is sent.
-func (h *House) Prove(address authcore.Address) {
+func (h *House) Prove(address address.Address) {
 	h.T.Helper()
 	caller := authcore.Caller{App: h.App}
 	asked, err := h.Service.Ask(h.T.Context(), authcore.Ask{
@@ -277,9 +281,9 @@ func (h *House) Prove(address authcore.Address) {
 }
 
 // AddPhone gives the app's person with address a number.
-func (h *House) AddPhone(address authcore.Address, number authcore.Phone) {
+func (h *House) AddPhone(addr address.Address, number address.Phone) {
 	h.T.Helper()
-	_, v, err := h.Service.UpdatePerson(h.T.Context(), authcore.Realm{App: h.App.ID}, authcore.Whom{Email: address}, authcore.Draft{Phones: []authcore.Phone{number}})
+	_, v, err := h.Service.UpdatePerson(h.T.Context(), authcore.Realm{App: h.App.ID}, authcore.Whom{Email: addr}, authcore.Draft{Phones: []address.Phone{number}})
 	if err != nil || v != authcore.Accepted {
 		h.T.Fatal(v, err)
 	}

@@ -8,11 +8,12 @@ import (
 	"sync"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // Store is a store that can be made to fail.
 type Store struct {
-	authcore.Store
+	store.Store
 	mu   sync.Mutex
 	fail error
 }
@@ -30,16 +31,16 @@ func (s *Store) failure() error {
 	return s.fail
 }
 
-// View implements authcore.Store.
-func (s *Store) View(ctx context.Context, fn func(authcore.Tx) error) error {
+// View implements store.Store.
+func (s *Store) View(ctx context.Context, fn func(store.Tx) error) error {
 	if err := s.failure(); err != nil {
 		return err
 	}
 	return s.Store.View(ctx, fn)
 }
 
-// Update implements authcore.Store.
-func (s *Store) Update(ctx context.Context, fn func(authcore.Tx) error) error {
+// Update implements store.Store.
+func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
 	if err := s.failure(); err != nil {
 		return err
 	}
@@ -50,7 +51,7 @@ func (s *Store) Update(ctx context.Context, fn func(authcore.Tx) error) error {
 func (h *House) Dump() string {
 	h.T.Helper()
 	var b strings.Builder
-	err := h.Store.View(h.T.Context(), func(tx authcore.Tx) error {
+	err := h.Store.View(h.T.Context(), func(tx store.Tx) error {
 		items, err := tx.Scan("", "", 100_000)
 		for _, item := range items {
 			b.WriteString(item.Key + " " + string(item.Value) + "\n")

@@ -14,7 +14,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/gatehouse-auth/gatehouse/api/apitest"
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // site is an app's page at an origin of its own, which loads the package from
@@ -85,11 +85,11 @@ func TestScriptInABrowser(t *testing.T) {
 	var h *apitest.House
 	app := site(t, &h)
 	h = house(t, func(h *apitest.House) {
-		origin, err := authcore.ParseOrigin(app.URL)
+		orig, err := origin.Parse(app.URL)
 		if err != nil {
 			t.Fatal(err)
 		}
-		h.App.Origins, h.App.AutoVerify = []authcore.Origin{origin}, true
+		h.App.Origins, h.App.AutoVerify = []origin.Origin{orig}, true
 	})
 	b := open(t, app.URL)
 	if in := b.call("client.sessions.isLoggedIn()")["value"]; in != false {

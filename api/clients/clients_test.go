@@ -17,6 +17,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/api/stackbe"
 	"github.com/gatehouse-auth/gatehouse/api/streambird"
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // patience bounds what another program is given time for.
@@ -39,12 +40,12 @@ func npm(t testing.TB) string {
 func house(t testing.TB, change func(*apitest.House)) *apitest.House {
 	t.Helper()
 	return apitest.New(t, func(h *apitest.House) {
-		callbacks, err := authcore.ParseCallbacks([]string{"http://localhost:3000/callback"})
+		callbacks, err := origin.ParseCallbacks([]string{"http://localhost:3000/callback"})
 		if err != nil {
 			t.Fatal(err)
 		}
 		h.App.Callbacks, h.App.Organizations = callbacks, true
-		for _, use := range []authcore.RedirectUse{authcore.RedirectLogin, authcore.RedirectRegistration} {
+		for _, use := range []origin.RedirectUse{origin.RedirectLogin, origin.RedirectRegistration} {
 			if err := h.App.Redirects.Add(use, "http://localhost:3000/authenticate"); err != nil {
 				t.Fatal(err)
 			}

@@ -8,6 +8,8 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 )
 
 // Config is what the dialect is made of.
@@ -30,10 +32,10 @@ const (
 
 var (
 	// perKey bounds the calls with one key. The original says nothing.
-	perKey = authcore.Rate{Count: 1000, Per: time.Minute}
+	perKey = limit.Rate{Count: 1000, Per: time.Minute}
 	// resend is how soon a code may be asked for again: what the clients of the
 	// original wait for.
-	resend = []authcore.Rate{{Count: 1, Per: 10 * time.Second}}
+	resend = []limit.Rate{{Count: 1, Per: 10 * time.Second}}
 )
 
 // New makes the dialect.
@@ -76,12 +78,12 @@ func fail(c *api.Call, r *api.Refusal) error {
 // consumer is somebody whom an app can ask to prove an address.
 type consumer struct {
 	name  string
-	phone authcore.Phone
+	phone address.Phone
 }
 
 // find looks an address up: in the app's data, and for live keys among those
 // who have signed in at a gate.
-func (a *API) find(c *api.Call, address authcore.Address) (*consumer, error) {
+func (a *API) find(c *api.Call, address address.Address) (*consumer, error) {
 	realm := c.Caller.Realm()
 	p, err := a.service.Person(c.R.Context(), realm, authcore.Whom{Email: address})
 	if err != nil {
@@ -100,20 +102,20 @@ func (a *API) find(c *api.Call, address authcore.Address) (*consumer, error) {
 	return &consumer{name: name}, nil
 }
 
-func addressOf(o *api.Object) (authcore.Address, error) {
+func addressOf(o *api.Object) (address.Address, error) {
 	text := o.Need("email")
 	if err := o.Err(); err != nil {
-		return authcore.Address{}, err
+		return address.Address{}, err
 	}
-	address, err := authcore.ParseAddress(text)
-	if problem := new(authcore.AddressError); errors.As(err, &problem) {
-		return address, api.Refuse(http.StatusBadRequest, api.CodeMalformed, "email: "+problem.Problem+".")
+	addr, err := address.Parse(text)
+	if problem := new(address.Error); errors.As(err, &problem) {
+		return addr, api.Refuse(http.StatusBadRequest, api.CodeMalformed, "email: "+problem.Problem+".")
 	}
-	return address, err
+	return addr, err
 }
 
 // redacted is the number as it may be shown, null for none.
-func redacted(p authcore.Phone) any {
+func redacted(p address.Phone) any {
 	if p.IsZero() {
 		return nil
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/api/apitest"
 	"github.com/gatehouse-auth/gatehouse/api/link"
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
 )
 
 const (
@@ -21,7 +22,7 @@ func house(t *testing.T, change func(*apitest.House)) *apitest.House {
 	h := apitest.New(t, change, func(h *apitest.House) []api.Dialect {
 		return []api.Dialect{link.New(link.Config{Service: h.Service, Log: h.Logger()})}
 	})
-	number, err := authcore.ParsePhone("+390123456790")
+	number, err := address.ParsePhone("+390123456790")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,11 +43,11 @@ func create(h *apitest.House, realm authcore.Realm, d authcore.Draft) {
 	}
 }
 
-func emails(t *testing.T, list ...string) []authcore.Address {
+func emails(t *testing.T, list ...string) []address.Address {
 	t.Helper()
-	var out []authcore.Address
+	var out []address.Address
 	for _, text := range list {
-		a, err := authcore.ParseAddress(text)
+		a, err := address.Parse(text)
 		if err != nil {
 			t.Fatal(err)
 		}

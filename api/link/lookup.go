@@ -5,6 +5,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
 )
 
 type lookupAnswer struct {
@@ -67,7 +68,7 @@ func lookupFields(c *api.Call) (*api.Object, error) {
 
 // open reads which address a call is about, and sets the caller whose
 // client_secret it carries.
-func (a *API) open(c *api.Call, in *api.Object) (authcore.Address, string, error) {
+func (a *API) open(c *api.Call, in *api.Object) (address.Address, string, error) {
 	secret := in.Need("client_secret")
 	address, err := addressOf(in)
 	if err != nil {

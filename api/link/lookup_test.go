@@ -9,6 +9,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/api/apitest"
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 )
 
 func lookupPath(email, key string) string {
@@ -150,7 +151,7 @@ func TestLookupsAreThrottled(t *testing.T) {
 	t.Run("LINK-40", func(t *testing.T) {
 		const perClient = 30
 		h := house(t, func(h *apitest.House) {
-			h.Config.Limits.PerClient = []authcore.Rate{{Count: perClient, Per: 10 * time.Minute}}
+			h.Config.Limits.PerClient = []limit.Rate{{Count: perClient, Per: 10 * time.Minute}}
 		})
 		// over looks addresses up until it is refused, and returns how many it
 		// could.
@@ -178,7 +179,7 @@ func TestLookupsAreThrottled(t *testing.T) {
 		}
 		key := apitest.Keys(t, apitest.LivePub)[0]
 		for range 1000 - 2*perClient - 20 { // nearly all that a key has in a minute
-			h.Core.Count("link key "+key.ID(), authcore.Rate{Count: 1000, Per: time.Minute})
+			h.Core.Count("link key "+key.ID(), limit.Rate{Count: 1000, Per: time.Minute})
 		}
 		h.From("192.0.2.2")
 		if n := over(); n >= perClient {

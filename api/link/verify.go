@@ -7,6 +7,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
 )
 
 // start sends a code.
@@ -15,11 +16,11 @@ func (a *API) start(c *api.Call) error {
 	if err != nil {
 		return err
 	}
-	address, secret, err := a.open(c, in)
+	addr, secret, err := a.open(c, in)
 	if err != nil {
 		return err
 	}
-	who, err := a.find(c, address)
+	who, err := a.find(c, addr)
 	if err != nil {
 		return err
 	}
@@ -28,7 +29,7 @@ func (a *API) start(c *api.Call) error {
 	}
 	rule := a.service.CodeRule()
 	asked, err := a.service.Ask(c.R.Context(), authcore.Ask{
-		Caller: c.Caller, Whom: authcore.Whom{Email: address}, PreferText: true,
+		Caller: c.Caller, Whom: authcore.Whom{Email: addr}, PreferText: true,
 		Create: true, Draft: authcore.Draft{Name: &who.name}, // known from a gate: now also to the app
 		Known: authcore.Terms{Digits: 6, Lifetime: rule.Lifetime, Letter: authcore.LetterCode},
 		Slot:  slot, Deliver: true, Repeat: resend, Handle: secret,
@@ -46,9 +47,9 @@ func (a *API) start(c *api.Call) error {
 	default:
 		return &api.Refusal{Status: http.StatusTooManyRequests, Message: "A code was sent a moment ago. Please wait before asking for another.", RetryAfter: asked.RetryAfter}
 	}
-	text := asked.Contact.Value != address.String()
+	text := asked.Contact.Value != addr.String()
 	if text {
-		if who.phone, err = authcore.ParsePhone(asked.Contact.Value); err != nil {
+		if who.phone, err = address.ParsePhone(asked.Contact.Value); err != nil {
 			return err
 		}
 	}
@@ -117,7 +118,7 @@ func refuse(c *api.Call, v authcore.Verdict) error {
 
 // userOf is what the app learns: the address, and more only where the app's
 // configuration approves it.
-func userOf(app *authcore.App, address authcore.Address, p authcore.Person) map[string]any {
+func userOf(app *authcore.App, address address.Address, p authcore.Person) map[string]any {
 	user := map[string]any{"email": address.String()}
 	if !app.Profile {
 		return user

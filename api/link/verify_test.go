@@ -9,6 +9,8 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/api/apitest"
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 )
 
 func TestStartVerification(t *testing.T) {
@@ -60,11 +62,11 @@ func TestStartVerification(t *testing.T) {
 // address with a number of their own does not become them.
 func TestANumberBesideAnUnprovedAddressProvesNothing(t *testing.T) {
 	const victim = "victim@example.com"
-	number, err := authcore.ParsePhone("+15005550006")
+	number, err := address.ParsePhone("+15005550006")
 	if err != nil {
 		t.Fatal(err)
 	}
-	both := authcore.Draft{Emails: emails(t, victim), Phones: []authcore.Phone{number}}
+	both := authcore.Draft{Emails: emails(t, victim), Phones: []address.Phone{number}}
 	for name, begin := range map[string]func(h *apitest.House){
 		"entered together": func(h *apitest.House) { create(h, authcore.Realm{App: "shop"}, both) },
 		"added before the address is proved": func(h *apitest.House) {
@@ -171,7 +173,7 @@ func TestResend(t *testing.T) {
 
 func TestCodesAreSixDigits(t *testing.T) {
 	t.Run("LINK-25", func(t *testing.T) {
-		limits := authcore.DefaultLimits()
+		limits := limit.Default()
 		limits.PerRecipient = nil
 		h := house(t, func(h *apitest.House) { h.Config.Limits = limits })
 		s := secret(h, alice)

@@ -9,6 +9,8 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // What the original's demo says for the refusals.
@@ -51,7 +53,7 @@ func (a *API) generate(c *api.Call) error {
 	if err := in.Err(); err != nil {
 		return err
 	}
-	address, err := authcore.ParseAddress(in.String("email"))
+	address, err := address.Parse(in.String("email"))
 	if err != nil {
 		return c.Answer(http.StatusBadRequest, otpAnswer{Message: refusedMessage})
 	}
@@ -62,7 +64,7 @@ func (a *API) generate(c *api.Call) error {
 	return answerOTP(c, address, asked)
 }
 
-func answerOTP(c *api.Call, address authcore.Address, asked authcore.Asked) error {
+func answerOTP(c *api.Call, address address.Address, asked authcore.Asked) error {
 	out := otpAnswer{Record: recordOf(address, asked)}
 	switch {
 	case asked.Verdict == authcore.Accepted:
@@ -79,7 +81,7 @@ func answerOTP(c *api.Call, address authcore.Address, asked authcore.Asked) erro
 	return c.Answer(http.StatusTooManyRequests, out)
 }
 
-func (a *API) ask(c *api.Call, address authcore.Address, w wish) authcore.Ask {
+func (a *API) ask(c *api.Call, address address.Address, w wish) authcore.Ask {
 	link := c.Origin.String() + a.options.Route + "?email=" + url.QueryEscape(address.String()) + "&otp="
 	return authcore.Ask{
 		Caller: c.Caller, Whom: authcore.Whom{Email: address}, Create: true,
@@ -128,9 +130,9 @@ func (a *API) wish(c *api.Call, in *api.Object) (wish, error) {
 // destination is where redir leads, for a Location header: a path of this
 // origin, or a URL that the app allows. ok is false for anything else.
 func destination(c *api.Call, app *authcore.App, redir string) (location string, ok bool) {
-	if app != nil && !strings.HasPrefix(redir, "/") && app.MayRedirect(authcore.RedirectCallback, redir) {
+	if app != nil && !strings.HasPrefix(redir, "/") && app.MayRedirect(origin.RedirectCallback, redir) {
 		return redir, true
 	}
-	to := authcore.ParseReturnTo(redir, c.Origin, nil)
+	to := origin.ParseReturnTo(redir, c.Origin, nil)
 	return to.Location(c.Origin), redir == "/" || to.Path() != "/"
 }

@@ -8,13 +8,13 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/api/apitest"
 	"github.com/gatehouse-auth/gatehouse/api/reflex"
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 func TestLinks(t *testing.T) {
 	h := house(t, reflex.Options{}, func(h *apitest.House) {
 		var err error
-		if h.App.Callbacks, err = authcore.ParseCallbacks([]string{"https://app.example.com/*"}); err != nil {
+		if h.App.Callbacks, err = origin.ParseCallbacks([]string{"https://app.example.com/*"}); err != nil {
 			t.Fatal(err)
 		}
 	})

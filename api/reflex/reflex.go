@@ -12,6 +12,8 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 )
 
 // Config is what the dialect is made of.
@@ -37,7 +39,7 @@ const (
 )
 
 // perKey bounds the calls with one key. The original, a function, has none.
-var perKey = authcore.Rate{Count: 1000, Per: time.Minute}
+var perKey = limit.Rate{Count: 1000, Per: time.Minute}
 
 // New makes the dialect.
 func New(c Config) *API {
@@ -95,7 +97,7 @@ type record struct {
 	Attempts   int       `json:"recent_attempts"`
 }
 
-func recordOf(email authcore.Address, asked authcore.Asked) *record {
+func recordOf(email address.Address, asked authcore.Asked) *record {
 	if asked.AskedAt.IsZero() {
 		return nil
 	}
@@ -107,7 +109,7 @@ func recordOf(email authcore.Address, asked authcore.Asked) *record {
 }
 
 // persistentID is a stable id for an address: others can compute it too.
-func persistentID(a authcore.Address) string {
+func persistentID(a address.Address) string {
 	sum := sha256.Sum256([]byte(a.String()))
 	return hex.EncodeToString(sum[:])
 }
@@ -124,14 +126,14 @@ func (a *API) persistentID(c *api.Call) error {
 	return c.Answer(http.StatusOK, map[string]any{"persistent_id": persistentID(address)})
 }
 
-func addressOf(o *api.Object) (authcore.Address, error) {
+func addressOf(o *api.Object) (address.Address, error) {
 	text := o.Need("email")
 	if err := o.Err(); err != nil {
-		return authcore.Address{}, err
+		return address.Address{}, err
 	}
-	address, err := authcore.ParseAddress(text)
-	if problem := new(authcore.AddressError); errors.As(err, &problem) {
-		return address, api.Refuse(http.StatusBadRequest, api.CodeMalformed, "email: "+problem.Problem+".")
+	addr, err := address.Parse(text)
+	if problem := new(address.Error); errors.As(err, &problem) {
+		return addr, api.Refuse(http.StatusBadRequest, api.CodeMalformed, "email: "+problem.Problem+".")
 	}
-	return address, err
+	return addr, err
 }

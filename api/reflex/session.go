@@ -6,6 +6,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
 )
 
 // shown reads a key, or whether there is the token of a session: what that is
@@ -70,7 +71,7 @@ func (a *API) validate(c *api.Call) error {
 	return c.Answer(http.StatusOK, out)
 }
 
-func (a *API) prove(c *api.Call, proof authcore.Proof, address authcore.Address, life time.Duration) (authcore.Proved, error) {
+func (a *API) prove(c *api.Call, proof authcore.Proof, address address.Address, life time.Duration) (authcore.Proved, error) {
 	proof.Contact, proof.Slot, proof.Forget = address.String(), slot, true
 	proof.Session = &authcore.SessionTerms{Lifetime: life, Form: authcore.TokenHex, Note: name}
 	proof.Origin, proof.Client, proof.Agent = c.Origin, c.Client, c.R.UserAgent()

@@ -7,6 +7,8 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // open answers what the link of a mail opens, or an app's own verification URL
@@ -74,7 +76,7 @@ func (a *API) stopInvites(c *api.Call, v visitor) error {
 	if err := o.Err(); err != nil {
 		return err
 	}
-	address, err := authcore.ParseAddress(text)
+	address, err := address.Parse(text)
 	stopped := false
 	if err == nil {
 		if stopped, err = a.service.StopInvites(c.R.Context(), v.caller.App, v.token, address); err != nil {
@@ -142,7 +144,7 @@ func (a *API) finish(c *api.Call, v visitor) error {
 	if err != nil {
 		return err
 	}
-	return c.SeeOther(authcore.WithQuery(landing(proved), "token", jwt))
+	return c.SeeOther(origin.WithQuery(landing(proved), "token", jwt))
 }
 
 // failed tells the callback what is wrong. A token that nobody knows has none:
@@ -156,7 +158,7 @@ func (v visitor) failed(c *api.Call) error {
 		return v.problem(c)
 	}
 	message := tokenRefusal(v.link.Verdict).Message
-	return c.SeeOther(authcore.WithQuery(callback, "error", url.PathEscape(message)))
+	return c.SeeOther(origin.WithQuery(callback, "error", url.PathEscape(message)))
 }
 
 // problem is the page for who can't be sent on.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
 )
 
 // customer is a person on the wire.
@@ -93,16 +94,16 @@ func (a *API) createCustomer(c *api.Call) error {
 	if err != nil {
 		return err
 	}
-	address, err := email(text)
+	addr, err := email(text)
 	if err != nil {
 		return err
 	}
-	draft.Emails = []authcore.Address{address}
+	draft.Emails = []address.Address{addr}
 	p, v, err := a.service.CreatePerson(c.R.Context(), c.Caller.App, c.Caller.Realm(), draft)
 	if err != nil {
 		return err
 	}
-	if _, same := p.Contact(address.String()); v == authcore.Taken && same {
+	if _, same := p.Contact(addr.String()); v == authcore.Taken && same {
 		return c.Answer(http.StatusOK, customerOf(&p))
 	}
 	if err := refuseDraft(v); err != nil {

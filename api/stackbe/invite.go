@@ -5,6 +5,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
 )
 
 // invitation is one on the wire.
@@ -47,7 +48,7 @@ func (a *API) invite(c *api.Call) error {
 
 // sendInvite stores the invitation and mails its link, which signs the invited
 // in and makes them a member.
-func (a *API) sendInvite(c *api.Call, status int, org *authcore.Organization, by string, to authcore.Address, role authcore.Role, callback string) error {
+func (a *API) sendInvite(c *api.Call, status int, org *authcore.Organization, by string, to address.Address, role authcore.Role, callback string) error {
 	callback, err := callbackFor(c, callback, false)
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 const (
@@ -81,7 +82,7 @@ func callbackFor(c *api.Call, callback string, dev bool) (string, error) {
 		return "", &api.Refusal{Status: http.StatusBadRequest, Code: codeMissing, Field: "redirectUrl",
 			Message: "redirectUrl is missing, and the app has no default callback URL."}
 	}
-	if !app.MayRedirect(authcore.RedirectCallback, callback) {
+	if !app.MayRedirect(origin.RedirectCallback, callback) {
 		return "", &api.Refusal{Status: http.StatusBadRequest, Code: codeValidation, Field: "redirectUrl",
 			Message: "redirectUrl does not match an allowed callback URL of the app."}
 	}
@@ -94,7 +95,7 @@ func linkTerms(c *api.Call, callback string) authcore.Terms {
 	app := c.Caller.App
 	t := authcore.Terms{
 		Lifetime: app.LinkLifetime, Letter: authcore.LetterLink,
-		Redirect: callback, Use: authcore.RedirectCallback,
+		Redirect: callback, Use: origin.RedirectCallback,
 	}
 	if t.Lifetime <= 0 {
 		t.Lifetime = linkLifetime
@@ -103,7 +104,7 @@ func linkTerms(c *api.Call, callback string) authcore.Terms {
 		t.Before = c.Origin.String() + "/v1/apps/" + app.ID + "/auth/verify?token="
 		return t
 	}
-	t.Before = authcore.WithQuery(app.VerificationURL, "token", "")
+	t.Before = origin.WithQuery(app.VerificationURL, "token", "")
 	t.After = "&appId=" + app.ID
 	return t
 }

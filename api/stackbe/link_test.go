@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/api/apitest"
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 func TestMagicLinkIsSent(t *testing.T) {
@@ -179,7 +179,7 @@ func TestDefaultCallbacks(t *testing.T) {
 		}
 	})
 	t.Run("STACKBE-60", func(t *testing.T) {
-		w := house(t, func(h *apitest.House) { h.App.Callbacks = authcore.Callbacks{} })
+		w := house(t, func(h *apitest.House) { h.App.Callbacks = origin.Callbacks{} })
 		a := refused(t, w.post(auth+"magic-link", object{"email": alice}), 400, "MISSING_REQUIRED_FIELD")
 		if !strings.Contains(a.String("message"), "redirectUrl") || len(w.Mail.Sent()) != 0 {
 			t.Errorf("%s", a.Text)

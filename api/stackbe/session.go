@@ -9,6 +9,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // sessionLifetime is how long the cookie of the original's documentation lives.
@@ -36,7 +37,7 @@ type claims struct {
 
 const audience = "stackbe:"
 
-func (a *API) sign(ctx context.Context, origin authcore.Origin, s *authcore.AppSession) (string, error) {
+func (a *API) sign(ctx context.Context, origin origin.Origin, s *authcore.AppSession) (string, error) {
 	c := claims{
 		Iss: origin.String(), Aud: audience + s.Person.Realm.String(), Jti: s.ID,
 		Sub: customerPrefix + s.Person.Subject, Email: s.Address.String(),

@@ -8,6 +8,8 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 )
 
 // Config is what the dialect is made of.
@@ -26,8 +28,8 @@ const name = "stackbe"
 
 // The limits that the original documents.
 var (
-	perKey     = authcore.Rate{Count: 1000, Per: time.Minute}
-	perSession = authcore.Rate{Count: 100, Per: time.Minute}
+	perKey     = limit.Rate{Count: 1000, Per: time.Minute}
+	perSession = limit.Rate{Count: 100, Per: time.Minute}
 )
 
 // Prefixes of ids on the wire.
@@ -167,8 +169,8 @@ func (a *API) app(c *api.Call) (*authcore.App, error) {
 }
 
 // email reads an address from text that is there.
-func email(text string) (authcore.Address, error) {
-	address, err := authcore.ParseAddress(text)
+func email(text string) (address.Address, error) {
+	address, err := address.Parse(text)
 	if err != nil {
 		return address, &api.Refusal{Status: http.StatusBadRequest, Code: codeEmail, Message: "Invalid email format", Field: "email"}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/api/apitest"
 	"github.com/gatehouse-auth/gatehouse/api/stackbe"
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 const (
@@ -24,7 +25,7 @@ const (
 func house(t testing.TB, change func(*apitest.House)) *world {
 	t.Helper()
 	h := apitest.New(t, func(h *apitest.House) {
-		callbacks, err := authcore.ParseCallbacks([]string{callback, "https://app.example.com/*", "https://*.vercel.app/*"})
+		callbacks, err := origin.ParseCallbacks([]string{callback, "https://app.example.com/*", "https://*.vercel.app/*"})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // verify turns a link's token into a session. A session's own token is answered
@@ -80,7 +81,7 @@ func (a *API) use(c *api.Call, caller authcore.Caller, token string) (authcore.P
 // landing is the callback of a link, without the session.
 func landing(p authcore.Proved) string {
 	if p.Invite != "" && p.Redirect != "" {
-		return authcore.WithQuery(p.Redirect, "org_invite", invitePrefix+p.Invite)
+		return origin.WithQuery(p.Redirect, "org_invite", invitePrefix+p.Invite)
 	}
 	return p.Redirect
 }

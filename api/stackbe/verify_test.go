@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/api/apitest"
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // claimsOf reads a JWT without checking it.
@@ -205,7 +205,7 @@ func TestLinkInABrowser(t *testing.T) {
 		w := house(t, nil)
 		link := w.link(object{"email": alice})
 		allowed := w.App.Callbacks
-		w.App.Callbacks = authcore.Callbacks{}
+		w.App.Callbacks = origin.Callbacks{}
 		isPage(t, w.visit("GET", link, "&redirect=true"), 410, "not allowed any more")
 		isPage(t, w.visit("POST", link, ""), 410, "not allowed any more")
 		w.App.Callbacks = allowed

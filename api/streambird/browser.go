@@ -8,6 +8,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // public adds a call that a page may make.
@@ -32,7 +33,7 @@ func (a *API) shown(c *api.Call, rights api.Rights) (api.Holder, error) {
 			return c.Identify(name, key, perKey)
 		}
 	}
-	var from authcore.Origin
+	var from origin.Origin
 	if page := c.R.Method == http.MethodPost && rights.Publishable != 0; page {
 		from = a.allowOrigin(c)
 	}
@@ -51,8 +52,8 @@ func (a *API) shown(c *api.Call, rights api.Rights) (api.Holder, error) {
 
 // allowOrigin lets the page at the request's origin read the answer, refusals
 // too, if it is an origin of any app.
-func (a *API) allowOrigin(c *api.Call) (from authcore.Origin) {
-	from, err := authcore.ParseOrigin(c.R.Header.Get("Origin"))
+func (a *API) allowOrigin(c *api.Call) (from origin.Origin) {
+	from, err := origin.Parse(c.R.Header.Get("Origin"))
 	var app *authcore.App
 	all := a.service.Apps().All()
 	if i := slices.IndexFunc(all, func(one *authcore.App) bool { return isOriginOf(one, from) }); err == nil && i >= 0 {
@@ -62,7 +63,7 @@ func (a *API) allowOrigin(c *api.Call) (from authcore.Origin) {
 	return from
 }
 
-func isOriginOf(app *authcore.App, from authcore.Origin) bool {
+func isOriginOf(app *authcore.App, from origin.Origin) bool {
 	return slices.Contains(app.Origins, from)
 }
 

@@ -6,6 +6,8 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // Limits of a link's life in minutes, and what it is when nothing is said.
@@ -26,7 +28,7 @@ func lifetime(o *api.Object, field string, def int64) time.Duration {
 // Who may not choose is left with what is registered without a wildcard: at a
 // host of an attacker's choice under https://*.example.app the link's token
 // would be an attacker's.
-func redirectFor(c *api.Call, use authcore.RedirectUse, sent string) (string, error) {
+func redirectFor(c *api.Call, use origin.RedirectUse, sent string) (string, error) {
 	app := c.Caller.App
 	if sent == "" {
 		sent = app.Redirects.Default(use)
@@ -39,14 +41,14 @@ func redirectFor(c *api.Call, use authcore.RedirectUse, sent string) (string, er
 	return sent, nil
 }
 
-func errNoRedirect(use authcore.RedirectUse) error {
+func errNoRedirect(use origin.RedirectUse) error {
 	return refuse(typeRedirect, "No "+string(use)+" redirect URL was sent, and the app has no default for it.")
 }
 
 // leading completes terms with where the link leads.
-func leading(t authcore.Terms, use authcore.RedirectUse, to string) authcore.Terms {
+func leading(t authcore.Terms, use origin.RedirectUse, to string) authcore.Terms {
 	t.Letter, t.Redirect, t.Use = authcore.LetterLink, to, use
-	t.Before = authcore.WithQuery(to, "token", "")
+	t.Before = origin.WithQuery(to, "token", "")
 	return t
 }
 
@@ -98,8 +100,8 @@ func (a *API) loginTerms(c *api.Call, o *api.Object, hosted bool) (known, fresh 
 	}
 	known.Lifetime = lifetime(o, "login_expires_in", def)
 	fresh.Lifetime = lifetime(o, "registration_expires_in", def)
-	urls := map[authcore.RedirectUse]string{
-		authcore.RedirectLogin: o.String("login_redirect_url"), authcore.RedirectRegistration: o.String("registration_redirect_url"),
+	urls := map[origin.RedirectUse]string{
+		origin.RedirectLogin: o.String("login_redirect_url"), origin.RedirectRegistration: o.String("registration_redirect_url"),
 	}
 	if err := o.Err(); err != nil {
 		return known, fresh, err
@@ -113,7 +115,7 @@ func (a *API) loginTerms(c *api.Call, o *api.Object, hosted bool) (known, fresh 
 		known.Redirect, fresh.Redirect = "", "" // it leads nowhere else
 		return known, fresh, nil
 	}
-	for use, terms := range map[authcore.RedirectUse]*authcore.Terms{authcore.RedirectLogin: &known, authcore.RedirectRegistration: &fresh} {
+	for use, terms := range map[origin.RedirectUse]*authcore.Terms{origin.RedirectLogin: &known, origin.RedirectRegistration: &fresh} {
 		to, err := redirectFor(c, use, urls[use])
 		if err != nil {
 			return known, fresh, err
@@ -127,7 +129,7 @@ func (a *API) loginTerms(c *api.Call, o *api.Object, hosted bool) (known, fresh 
 
 // needRedirect refuses before anything is made or sent when the redirect that
 // will count is missing.
-func (a *API) needRedirect(c *api.Call, address authcore.Address, known, fresh authcore.Terms) error {
+func (a *API) needRedirect(c *api.Call, address address.Address, known, fresh authcore.Terms) error {
 	if known.Before != "" && fresh.Before != "" {
 		return nil
 	}
@@ -136,9 +138,9 @@ func (a *API) needRedirect(c *api.Call, address authcore.Address, known, fresh a
 	case err != nil:
 		return err
 	case p != nil && known.Before == "":
-		return errNoRedirect(authcore.RedirectLogin)
+		return errNoRedirect(origin.RedirectLogin)
 	case p == nil && fresh.Before == "":
-		return errNoRedirect(authcore.RedirectRegistration)
+		return errNoRedirect(origin.RedirectRegistration)
 	}
 	return nil
 }
@@ -180,14 +182,14 @@ func (a *API) inviteLink(c *api.Call) error {
 	if err != nil {
 		return err
 	}
-	to, err := redirectFor(c, authcore.RedirectInvite, sent)
+	to, err := redirectFor(c, origin.RedirectInvite, sent)
 	if err != nil {
 		return err
 	}
 	if to == "" {
-		return errNoRedirect(authcore.RedirectInvite)
+		return errNoRedirect(origin.RedirectInvite)
 	}
-	terms = leading(terms, authcore.RedirectInvite, to)
+	terms = leading(terms, origin.RedirectInvite, to)
 	terms.Letter = authcore.LetterInvite
 	asked, err := a.service.Ask(c.R.Context(), authcore.Ask{
 		Caller: c.Caller, Whom: authcore.Whom{Email: address}, Create: true, Draft: authcore.Draft{Names: &names, Pending: &pending},

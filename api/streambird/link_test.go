@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/api/apitest"
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 const loginOrCreate = links + "email/login_or_create"
@@ -111,9 +111,9 @@ func TestLoginOrCreateIsRefused(t *testing.T) {
 		refused(t, w.post(loginOrCreate, object{"email": alice, "registration_redirect_url": authenticate}), 400, "invalid_redirect_url")
 	})
 	t.Run("STREAM-17", func(t *testing.T) {
-		bare := house(t, func(h *apitest.House) { h.App.Redirects = authcore.Redirects{} })
+		bare := house(t, func(h *apitest.House) { h.App.Redirects = origin.Redirects{} })
 		refused(t, bare.post(loginOrCreate, good), 400, "invalid_redirect_url")
-		if err := bare.App.Redirects.Add(authcore.RedirectRegistration, welcome); err != nil {
+		if err := bare.App.Redirects.Add(origin.RedirectRegistration, welcome); err != nil {
 			t.Fatal(err)
 		}
 		want(t, bare.post(loginOrCreate, good), 200) // new: the login URL is not needed
@@ -217,7 +217,7 @@ func TestInvite(t *testing.T) {
 			t.Errorf("%s: %s", m.Subject, m.Link)
 		}
 		refused(t, w.post(links+"email/invite", object{"email": alice, "invite_redirect_url": authenticate}), 400, "invalid_redirect_url")
-		bare := house(t, func(h *apitest.House) { h.App.Redirects = authcore.Redirects{} })
+		bare := house(t, func(h *apitest.House) { h.App.Redirects = origin.Redirects{} })
 		refused(t, bare.post(links+"email/invite", object{"email": alice}), 400, "invalid_redirect_url")
 	})
 	t.Run("STREAM-47", func(t *testing.T) {

@@ -9,6 +9,8 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 )
 
 // Config is what the dialect is made of.
@@ -29,8 +31,8 @@ const name = "streambird"
 // publishable key. The original has limits and does not say which. All visitors
 // of an app share its publishable key: none may use it up for the others.
 var (
-	perKey    = authcore.Rate{Count: 1000, Per: time.Minute}
-	perShared = authcore.Rate{Count: 100_000, Per: time.Minute}
+	perKey    = limit.Rate{Count: 1000, Per: time.Minute}
+	perShared = limit.Rate{Count: 100_000, Per: time.Minute}
 )
 
 // Prefixes of ids on the wire.
@@ -206,16 +208,16 @@ func methodID(c authcore.Contact) (id, kind string) {
 	return emailPrefix + c.ID, "email"
 }
 
-func email(text string) (authcore.Address, error) {
-	address, err := authcore.ParseAddress(text)
-	if problem := new(authcore.AddressError); errors.As(err, &problem) {
-		return address, refuse(typeEmail, "email: "+problem.Problem+".")
+func email(text string) (address.Address, error) {
+	addr, err := address.Parse(text)
+	if problem := new(address.Error); errors.As(err, &problem) {
+		return addr, refuse(typeEmail, "email: "+problem.Problem+".")
 	}
-	return address, err
+	return addr, err
 }
 
-func phone(text string) (authcore.Phone, error) {
-	number, err := authcore.ParsePhone(text)
+func phone(text string) (address.Phone, error) {
+	number, err := address.ParsePhone(text)
 	if err != nil {
 		return number, refuse(typePhone, "phone_number: "+err.Error()+".")
 	}

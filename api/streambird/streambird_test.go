@@ -8,7 +8,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/api/apitest"
 	"github.com/gatehouse-auth/gatehouse/api/streambird"
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 const (
@@ -34,10 +34,10 @@ type world struct{ *apitest.House }
 func house(t testing.TB, change func(*apitest.House)) *world {
 	t.Helper()
 	h := apitest.New(t, func(h *apitest.House) {
-		for use, to := range map[authcore.RedirectUse][]string{
-			authcore.RedirectLogin:        {authenticate, "https://*.xyz.com/login/verify", "http://localhost:8081/authenticate"},
-			authcore.RedirectRegistration: {welcome, "http://localhost:8081/authenticate"},
-			authcore.RedirectInvite:       {"https://app.example.com/invited"},
+		for use, to := range map[origin.RedirectUse][]string{
+			origin.RedirectLogin:        {authenticate, "https://*.xyz.com/login/verify", "http://localhost:8081/authenticate"},
+			origin.RedirectRegistration: {welcome, "http://localhost:8081/authenticate"},
+			origin.RedirectInvite:       {"https://app.example.com/invited"},
 		} {
 			for _, one := range to {
 				if err := h.App.Redirects.Add(use, one); err != nil {
@@ -45,11 +45,11 @@ func house(t testing.TB, change func(*apitest.House)) *world {
 				}
 			}
 		}
-		origin, err := authcore.ParseOrigin(page)
+		orig, err := origin.Parse(page)
 		if err != nil {
 			t.Fatal(err)
 		}
-		h.App.Origins = []authcore.Origin{origin}
+		h.App.Origins = []origin.Origin{orig}
 		if change != nil {
 			change(h)
 		}

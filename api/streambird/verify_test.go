@@ -9,6 +9,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/api/apitest"
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 )
 
 func TestVerifyLink(t *testing.T) {
@@ -144,7 +145,7 @@ func TestFingerprints(t *testing.T) {
 		}
 	})
 	t.Run("who names the end user is counted for that address", func(t *testing.T) {
-		w := house(t, func(h *apitest.House) { h.Config.Limits.PerClient = []authcore.Rate{{Count: 2, Per: time.Minute}} })
+		w := house(t, func(h *apitest.House) { h.Config.Limits.PerClient = []limit.Rate{{Count: 2, Per: time.Minute}} })
 		ask := func(email string) int {
 			return w.post(loginOrCreate, object{"email": email, "device_fingerprint": device}).Status
 		}

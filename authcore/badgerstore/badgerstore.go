@@ -13,7 +13,7 @@
 //
 // Badger writes through memory maps, where a full disk is not an error but a
 // signal that ends the process. So files get their disk blocks before they are
-// written (guard_linux.go), and updates are refused with authcore.ErrFull well
+// written (guard_linux.go), and updates are refused with store.ErrFull well
 // before the disk is full (room.go).
 //
 // A directory that is in use, foreign, damaged or from a newer version is
@@ -32,7 +32,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // Options are what Open may be told; the zero value is safe.
@@ -60,7 +60,7 @@ const (
 	DefaultMax     = 8 << 30  // bytes; about three million people who have just signed in
 )
 
-// Store is an authcore.Store in a directory. Make it with Open.
+// Store is an store.Store in a directory. Make it with Open.
 type Store struct {
 	dir  string
 	now  func() time.Time
@@ -136,7 +136,7 @@ func (o Options) withDefaults() Options {
 }
 
 // View runs fn over a snapshot.
-func (s *Store) View(ctx context.Context, fn func(authcore.Tx) error) error {
+func (s *Store) View(ctx context.Context, fn func(store.Tx) error) error {
 	if err := s.enter(ctx); err != nil {
 		return err
 	}
@@ -151,7 +151,7 @@ func (s *Store) View(ctx context.Context, fn func(authcore.Tx) error) error {
 // that Update waits for the outcome. An fn may write about 500 KB; more is an
 // error. After an I/O error, when nobody can tell what is on disk, every
 // update is refused until the store is opened anew.
-func (s *Store) Update(ctx context.Context, fn func(authcore.Tx) error) error {
+func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
 	if err := s.enter(ctx); err != nil {
 		return err
 	}
@@ -174,7 +174,7 @@ func (s *Store) enter(ctx context.Context) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.closed {
-		return authcore.ErrClosed
+		return store.ErrClosed
 	}
 	if err := s.damage.Load(); err != nil {
 		return *err
@@ -224,7 +224,7 @@ func (s *Store) closeDB() error {
 			if !s.room.stuck() {
 				stuck = 0
 			} else if stuck++; stuck == 30 {
-				return fmt.Errorf("badgerstore: closing %s: %w: free some, then restart", s.dir, authcore.ErrFull)
+				return fmt.Errorf("badgerstore: closing %s: %w: free some, then restart", s.dir, store.ErrFull)
 			}
 		}
 	}

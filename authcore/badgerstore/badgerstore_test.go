@@ -9,17 +9,17 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 	"github.com/gatehouse-auth/gatehouse/authcore/storetest"
 )
 
 func TestStore(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, storetest.Engine{
-		New: func(t testing.TB, now func() time.Time) authcore.Store {
+		New: func(t testing.TB, now func() time.Time) store.Store {
 			return openTest(t, t.TempDir(), Options{Now: now})
 		},
-		Reopen: func(t testing.TB, closed authcore.Store, now func() time.Time) authcore.Store {
+		Reopen: func(t testing.TB, closed store.Store, now func() time.Time) store.Store {
 			return openTest(t, closed.(*Store).dir, Options{Now: now})
 		},
 	})

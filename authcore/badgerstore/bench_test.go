@@ -8,14 +8,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 var record = fmt.Appendf(nil, `{"text":"%0190d"}`, 0) // 200 bytes
 
 func putNext(s *Store, next *atomic.Int64) error {
 	key := fmt.Sprintf("bench/%08d", next.Add(1))
-	return s.Update(context.Background(), func(tx authcore.Tx) error {
+	return s.Update(context.Background(), func(tx store.Tx) error {
 		if _, err := tx.Get(key); err != nil {
 			return err
 		}
@@ -88,7 +88,7 @@ func BenchmarkGet(b *testing.B) {
 	b.ResetTimer()
 	for i := range b.N {
 		key := fmt.Sprintf("bench/%08d", 1+i*7919%n)
-		err := s.View(ctx, func(tx authcore.Tx) error {
+		err := s.View(ctx, func(tx store.Tx) error {
 			values, err := tx.Get(key)
 			if err == nil && values[0] == nil {
 				b.Fatalf("%s is absent", key)

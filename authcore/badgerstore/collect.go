@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 const (
@@ -35,7 +35,7 @@ func (s *Store) Collect(ctx context.Context) error {
 	defer s.calls.Done()
 	h := s.room.look()
 	if s.room.stuck() || h.FreeBytes < s.room.reserve+h.SizeBytes {
-		return fmt.Errorf("badgerstore: collecting in %s: %w: it takes %d MB beside the reserve", s.dir, authcore.ErrFull, h.SizeBytes>>20)
+		return fmt.Errorf("badgerstore: collecting in %s: %w: it takes %d MB beside the reserve", s.dir, store.ErrFull, h.SizeBytes>>20)
 	}
 	select {
 	case g := <-s.turns:

@@ -9,7 +9,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // fillWith writes n records of 500 bytes that Badger may drop at expires, a
@@ -126,14 +126,14 @@ func TestMaxBytes(t *testing.T) {
 		t.Fatal(err)
 	}
 	s = openTest(t, dir, Options{MaxBytes: 1 << 20})
-	err := s.Update(context.Background(), func(authcore.Tx) error {
+	err := s.Update(context.Background(), func(store.Tx) error {
 		t.Error("fn ran")
 		return nil
 	})
-	if !errors.Is(err, authcore.ErrFull) {
+	if !errors.Is(err, store.ErrFull) {
 		t.Errorf("Update says %v, want ErrFull", err)
 	}
-	if h := s.Health(); !errors.Is(h.Err, authcore.ErrFull) || h.SizeBytes < 1<<20 || h.FreeBytes == 0 {
+	if h := s.Health(); !errors.Is(h.Err, store.ErrFull) || h.SizeBytes < 1<<20 || h.FreeBytes == 0 {
 		t.Errorf("Health is %+v", h)
 	}
 	if get(t, s, "k") != `1` {
@@ -144,8 +144,8 @@ func TestMaxBytes(t *testing.T) {
 // TestReserve: with less than the reserve free, the same.
 func TestReserve(t *testing.T) {
 	s := openTest(t, t.TempDir(), Options{ReserveBytes: 1 << 60})
-	err := s.Update(context.Background(), func(authcore.Tx) error { return nil })
-	if !errors.Is(err, authcore.ErrFull) {
+	err := s.Update(context.Background(), func(store.Tx) error { return nil })
+	if !errors.Is(err, store.ErrFull) {
 		t.Errorf("Update says %v, want ErrFull", err)
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // TestFullDisk fills small disks under load, each in a process of its own,
@@ -109,7 +109,7 @@ func newLoad(t *testing.T, dir string, reserve int64) *load {
 
 func (l *load) update(size int) {
 	key := fmt.Sprintf("%06d", l.next.Add(1))
-	err := l.store.Update(context.Background(), func(tx authcore.Tx) error {
+	err := l.store.Update(context.Background(), func(tx store.Tx) error {
 		tx.Put(key, fmt.Appendf(nil, `"%0*d"`, size, 7), time.Time{})
 		return nil
 	})
@@ -117,7 +117,7 @@ func (l *load) update(size int) {
 	case err == nil:
 		l.acked.Store(key, true)
 		l.good.Add(1)
-	case errors.Is(err, authcore.ErrFull):
+	case errors.Is(err, store.ErrFull):
 		l.full.Add(1)
 		time.Sleep(time.Millisecond)
 	default:
@@ -165,7 +165,7 @@ func (l *load) wantUnhealthy() {
 func (l *load) wantAcked() {
 	l.t.Helper()
 	l.acked.Range(func(key, _ any) bool {
-		err := l.store.View(context.Background(), func(tx authcore.Tx) error {
+		err := l.store.View(context.Background(), func(tx store.Tx) error {
 			values, err := tx.Get(key.(string))
 			if err == nil && values[0] == nil {
 				l.t.Errorf("acknowledged %s is gone", key)

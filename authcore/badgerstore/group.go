@@ -8,7 +8,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // maxGroup bounds how long the first of a group waits for the last.
@@ -62,7 +62,7 @@ func (g *group) giveTurn() bool {
 
 // run is one update's turn. It runs in the caller's goroutine, so that a panic
 // or the end of that goroutine is the caller's, and only drops its own writes.
-func (g *group) run(ctx context.Context, fn func(authcore.Tx) error) error {
+func (g *group) run(ctx context.Context, fn func(store.Tx) error) error {
 	defer func() { g.back <- struct{}{} }()
 	if err := ctx.Err(); err != nil {
 		return err

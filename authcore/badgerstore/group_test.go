@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // TestGroupIsOneCommit: updates that wait while another runs are committed
@@ -26,7 +26,7 @@ func TestGroupIsOneCommit(t *testing.T) {
 	started := make(chan struct{}, n)
 	hold := make(chan struct{})
 	all.Go(func() {
-		_ = s.Update(context.Background(), func(authcore.Tx) error {
+		_ = s.Update(context.Background(), func(store.Tx) error {
 			<-hold
 			return nil
 		})
@@ -52,7 +52,7 @@ func TestGroupIsOneCommit(t *testing.T) {
 	}
 }
 
-func count(tx authcore.Tx) error {
+func count(tx store.Tx) error {
 	values, err := tx.Get("count")
 	if err != nil {
 		return err
@@ -70,7 +70,7 @@ func TestGroupLargerThanTransaction(t *testing.T) {
 	s := openTest(t, t.TempDir(), Options{})
 	large := fmt.Appendf(nil, `"%060000d"`, 1)
 	write := func(i, n int) error {
-		return s.Update(context.Background(), func(tx authcore.Tx) error {
+		return s.Update(context.Background(), func(tx store.Tx) error {
 			for j := range n {
 				tx.Put(fmt.Sprintf("k%d/%d", i, j), large, time.Time{})
 			}
@@ -99,7 +99,7 @@ func TestGroupLargerThanTransaction(t *testing.T) {
 	if get(t, s, "k99/0") != "" {
 		t.Error("half of a refused update is there")
 	}
-	small := func(tx authcore.Tx) error {
+	small := func(tx store.Tx) error {
 		for i := range 20_000 {
 			tx.Put(fmt.Sprint("small", i), []byte(`1`), time.Time{})
 		}
@@ -121,7 +121,7 @@ func TestFailedCommitEndsWriting(t *testing.T) {
 	g.back <- struct{}{}
 	<-g.done
 	for range 2 {
-		err := s.Update(context.Background(), func(authcore.Tx) error {
+		err := s.Update(context.Background(), func(store.Tx) error {
 			t.Error("fn ran")
 			return nil
 		})
@@ -140,11 +140,11 @@ func TestFailedCommitEndsWriting(t *testing.T) {
 // TestWaitingEndsWithContext: an update that is not its turn yet gives up.
 func TestWaitingEndsWithContext(t *testing.T) {
 	s := openTest(t, t.TempDir(), Options{})
-	err := s.Update(context.Background(), func(authcore.Tx) error {
+	err := s.Update(context.Background(), func(store.Tx) error {
 		ctx, cancel := context.WithCancel(context.Background())
 		waiting := make(chan error)
 		go func() {
-			waiting <- s.Update(ctx, func(authcore.Tx) error {
+			waiting <- s.Update(ctx, func(store.Tx) error {
 				t.Error("fn ran")
 				return nil
 			})
@@ -211,7 +211,7 @@ func updateForEver(dir string) {
 		go func() {
 			for i := 0; ; i++ {
 				key := fmt.Sprintf("%s/%d/%d", os.Getenv("GATEHOUSE_ROUND"), worker, i)
-				err := s.Update(context.Background(), func(tx authcore.Tx) error {
+				err := s.Update(context.Background(), func(tx store.Tx) error {
 					tx.Put(key, fmt.Appendf(nil, `"%05000d"`, i), time.Time{})
 					return nil
 				})

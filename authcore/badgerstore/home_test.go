@@ -13,7 +13,7 @@ import (
 
 	"github.com/dgraph-io/ristretto/v2/z"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // stored makes a store with records in tables and in the log, and closes it.
@@ -30,7 +30,7 @@ func stored(t *testing.T) (dir string) {
 
 func put(t *testing.T, s *Store, key, value string) {
 	t.Helper()
-	err := s.Update(context.Background(), func(tx authcore.Tx) error {
+	err := s.Update(context.Background(), func(tx store.Tx) error {
 		tx.Put(key, []byte(value), time.Time{})
 		return nil
 	})
@@ -42,7 +42,7 @@ func put(t *testing.T, s *Store, key, value string) {
 func get(t *testing.T, s *Store, key string) string {
 	t.Helper()
 	var value []byte
-	err := s.View(context.Background(), func(tx authcore.Tx) error {
+	err := s.View(context.Background(), func(tx store.Tx) error {
 		values, err := tx.Get(key)
 		if err == nil {
 			value = values[0]
@@ -261,7 +261,7 @@ func TestDamageFoundLater(t *testing.T) {
 	for s.damage.Load() == nil {
 		runtime.Gosched()
 	}
-	nothing := func(authcore.Tx) error { return nil }
+	nothing := func(store.Tx) error { return nil }
 	wants(s.View(t.Context(), nothing))
 	wants(s.Update(t.Context(), nothing))
 	wants(s.Health().Err)

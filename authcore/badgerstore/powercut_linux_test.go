@@ -17,7 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // TestPowerCut shows that what Update has acknowledged is on the disk. Killing
@@ -164,7 +164,7 @@ func workUntilCut(dir, work string) {
 }
 
 func acknowledge(s *Store, key string) error {
-	err := s.Update(context.Background(), func(tx authcore.Tx) error {
+	err := s.Update(context.Background(), func(tx store.Tx) error {
 		tx.Put(key, fmt.Appendf(nil, `"%08000d"`, 1), time.Time{})
 		return nil
 	})

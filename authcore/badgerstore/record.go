@@ -9,7 +9,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // A record is stored as eight bytes of expiry (big-endian nanoseconds since
@@ -96,11 +96,11 @@ func (r *reader) get(key string) ([]byte, error) {
 	return value, err
 }
 
-func (r *reader) Scan(prefix, after string, limit int) ([]authcore.Item, error) {
+func (r *reader) Scan(prefix, after string, limit int) ([]store.Item, error) {
 	opts := badger.IteratorOptions{Prefix: dbKey(prefix)}
 	it := r.txn.NewIterator(opts)
 	defer it.Close()
-	var items []authcore.Item
+	var items []store.Item
 	for it.Seek(dbKey(start(prefix, after))); len(items) < limit && it.Valid(); it.Next() {
 		item, err := r.item(it.Item())
 		if err != nil {
@@ -121,13 +121,13 @@ func start(prefix, after string) string {
 	return after + "\x00"
 }
 
-func (r *reader) item(i *badger.Item) (authcore.Item, error) {
+func (r *reader) item(i *badger.Item) (store.Item, error) {
 	b, err := i.ValueCopy(nil)
 	if err != nil {
-		return authcore.Item{}, fmt.Errorf("badgerstore: reading: %w", cause(err))
+		return store.Item{}, fmt.Errorf("badgerstore: reading: %w", cause(err))
 	}
 	value, expires, err := decode(b, r.now)
-	return authcore.Item{Key: string(i.Key()[1:]), Value: value, Expires: expires}, err
+	return store.Item{Key: string(i.Key()[1:]), Value: value, Expires: expires}, err
 }
 
 // viewTx is the Tx of View.
@@ -136,7 +136,7 @@ type viewTx struct{ reader }
 func (t *viewTx) Get(keys ...string) ([][]byte, error) {
 	values := make([][]byte, len(keys))
 	for i, key := range keys {
-		if err := authcore.CheckKey(key); err != nil {
+		if err := store.CheckKey(key); err != nil {
 			return nil, err
 		}
 		var err error
@@ -167,7 +167,7 @@ type write struct {
 func (t *updateTx) Get(keys ...string) ([][]byte, error) {
 	values := make([][]byte, len(keys))
 	for i, key := range keys {
-		if err := authcore.CheckKey(key); err != nil {
+		if err := store.CheckKey(key); err != nil {
 			return nil, err
 		}
 		var err error
@@ -188,11 +188,11 @@ func (t *updateTx) Put(key string, value []byte, expires time.Time) {
 	if expires.IsZero() || t.now.Before(expires) {
 		w.value = encode(value, expires)
 	}
-	t.write(key, w, authcore.CheckRecord(key, value))
+	t.write(key, w, store.CheckRecord(key, value))
 }
 
 func (t *updateTx) Delete(key string) {
-	t.write(key, &write{}, authcore.CheckKey(key))
+	t.write(key, &write{}, store.CheckKey(key))
 }
 
 func (t *updateTx) write(key string, w *write, err error) {

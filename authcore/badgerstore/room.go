@@ -11,7 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 const (
@@ -71,7 +71,7 @@ func (r *room) prepare() error {
 		r.reserve = min(DefaultReserve, total/10)
 	}
 	if free < need {
-		return fmt.Errorf("%w: %s has %d MB free, opening it takes %d MB: free some", authcore.ErrFull, r.dir, free>>20, need>>20)
+		return fmt.Errorf("%w: %s has %d MB free, opening it takes %d MB: free some", store.ErrFull, r.dir, free>>20, need>>20)
 	}
 	if err := reserveFile(filepath.Join(r.dir, "DISCARD"), 0, discardFileSize); err != nil {
 		return fmt.Errorf("reserving space: %w", err)
@@ -117,7 +117,7 @@ func (r *room) ready() error {
 }
 
 func (r *room) full(why string) error {
-	return fmt.Errorf("badgerstore: %w: %s (%s)", authcore.ErrFull, why, r.dir)
+	return fmt.Errorf("badgerstore: %w: %s (%s)", store.ErrFull, why, r.dir)
 }
 
 // look asks the disk. It also keeps MANIFEST's spare and the ballast allocated

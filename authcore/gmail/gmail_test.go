@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/gmail"
 	"github.com/gatehouse-auth/gatehouse/authcore/oauth"
 	"github.com/gatehouse-auth/gatehouse/authcore/oauth/oauthtest"
@@ -26,7 +27,7 @@ const scope = "https://www.googleapis.com/auth/gmail.send"
 
 func TestSendsTheWholeMessage(t *testing.T) {
 	p := oauthtest.Start(t, oauthtest.Options{ServiceAccount: "mailer@test.iam.gserviceaccount.com", Subject: "login@example.com", Scope: scope})
-	to, err := authcore.ParseAddress("alice@example.com")
+	to, err := address.Parse("alice@example.com")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/graph"
 	"github.com/gatehouse-auth/gatehouse/authcore/oauth"
 	"github.com/gatehouse-auth/gatehouse/authcore/oauth/oauthtest"
@@ -26,7 +27,7 @@ const secret = "s3cret~of-the.application"
 
 func message(t *testing.T) authcore.Message {
 	t.Helper()
-	to, err := authcore.ParseAddress("alice@example.com")
+	to, err := address.Parse("alice@example.com")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/maildir"
 	"github.com/gatehouse-auth/gatehouse/authcore/rfc5322"
 )
@@ -20,7 +21,7 @@ var _ authcore.Sender = (*maildir.Sender)(nil)
 
 func message(t *testing.T, subject string) authcore.Message {
 	t.Helper()
-	to, err := authcore.ParseAddress("alice@example.com")
+	to, err := address.Parse("alice@example.com")
 	if err != nil {
 		t.Fatal(err)
 	}

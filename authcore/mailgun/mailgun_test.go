@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/mailgun"
 	"github.com/gatehouse-auth/gatehouse/authcore/rfc5322"
 )
@@ -30,7 +31,7 @@ const apiKey = "key-0123456789abcdef"
 
 func message(t *testing.T) authcore.Message {
 	t.Helper()
-	to, err := authcore.ParseAddress("alice@example.com")
+	to, err := address.Parse("alice@example.com")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/maillog"
 )
 
@@ -21,7 +22,7 @@ const link = "http://localhost:8080/_gatehouse/link/0123456789abcdefghijklmnopqr
 
 func message(t *testing.T) authcore.Message {
 	t.Helper()
-	to, err := authcore.ParseAddress("alice@example.com")
+	to, err := address.Parse("alice@example.com")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,11 +6,12 @@ import (
 	"testing"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/maillog"
 )
 
 func TestTextMessage(t *testing.T) {
-	number, err := authcore.ParsePhone("+15005550009")
+	number, err := address.ParsePhone("+15005550009")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,7 @@
 // one update at a time, and forgets everything with the process.
 //
 //	store := memstore.New()
-//	err := store.Update(ctx, func(tx authcore.Tx) error { ... })
+//	err := store.Update(ctx, func(tx store.Tx) error { ... })
 //
 // Expired records are absent at once and freed by later updates, a few at a
 // time.
@@ -18,10 +18,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
-// Store is an authcore.Store in memory. Make it with New.
+// Store is an store.Store in memory. Make it with New.
 type Store struct {
 	now func() time.Time
 
@@ -58,7 +58,7 @@ func New(options ...Option) *Store {
 }
 
 // View runs fn over the store as it is now; updates wait until fn returns.
-func (s *Store) View(ctx context.Context, fn func(authcore.Tx) error) error {
+func (s *Store) View(ctx context.Context, fn func(store.Tx) error) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if err := s.refuse(ctx); err != nil {
@@ -68,7 +68,7 @@ func (s *Store) View(ctx context.Context, fn func(authcore.Tx) error) error {
 }
 
 // Update runs fn alone and keeps what it wrote, unless it fails.
-func (s *Store) Update(ctx context.Context, fn func(authcore.Tx) error) error {
+func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.refuse(ctx); err != nil {
@@ -98,7 +98,7 @@ func (s *Store) Close() error {
 
 func (s *Store) refuse(ctx context.Context) error {
 	if s.closed {
-		return authcore.ErrClosed
+		return store.ErrClosed
 	}
 	return ctx.Err()
 }
@@ -129,7 +129,7 @@ func (t *tx) Get(keys ...string) ([][]byte, error) {
 	now := t.store.now()
 	values := make([][]byte, len(keys))
 	for i, key := range keys {
-		if err := authcore.CheckKey(key); err != nil {
+		if err := store.CheckKey(key); err != nil {
 			return nil, err
 		}
 		r, ok := t.writes[key]
@@ -144,7 +144,7 @@ func (t *tx) Get(keys ...string) ([][]byte, error) {
 }
 
 func (t *tx) Put(key string, value []byte, expires time.Time) {
-	err := authcore.CheckRecord(key, value)
+	err := store.CheckRecord(key, value)
 	if err == nil && !json.Valid(value) {
 		err = errors.New("store: value is not JSON")
 	}
@@ -152,7 +152,7 @@ func (t *tx) Put(key string, value []byte, expires time.Time) {
 }
 
 func (t *tx) Delete(key string) {
-	t.write(key, record{}, authcore.CheckKey(key))
+	t.write(key, record{}, store.CheckKey(key))
 }
 
 func (t *tx) write(key string, r record, err error) {
@@ -165,12 +165,12 @@ func (t *tx) write(key string, r record, err error) {
 	t.writes[key] = r
 }
 
-func (t *tx) Scan(prefix, after string, limit int) ([]authcore.Item, error) {
+func (t *tx) Scan(prefix, after string, limit int) ([]store.Item, error) {
 	now := t.store.now()
-	var items []authcore.Item
+	var items []store.Item
 	for key, r := range t.store.records {
 		if strings.HasPrefix(key, prefix) && key > after && r.live(now) {
-			items = append(items, authcore.Item{Key: key, Value: clone(r.value), Expires: r.expires})
+			items = append(items, store.Item{Key: key, Value: clone(r.value), Expires: r.expires})
 		}
 	}
 	sort.Slice(items, func(i, j int) bool { return items[i].Key < items[j].Key })

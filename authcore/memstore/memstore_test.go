@@ -6,14 +6,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/memstore"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 	"github.com/gatehouse-auth/gatehouse/authcore/storetest"
 )
 
 func TestStore(t *testing.T) {
 	storetest.Run(t, storetest.Engine{
-		New: func(_ testing.TB, now func() time.Time) authcore.Store {
+		New: func(_ testing.TB, now func() time.Time) store.Store {
 			return memstore.New(memstore.WithNow(now))
 		},
 	})
@@ -21,10 +21,10 @@ func TestStore(t *testing.T) {
 
 // Every test of the rooms above runs on this store, so it sees what they write.
 func TestValuesAreJSON(t *testing.T) {
-	store := memstore.New()
-	defer store.Close()
+	engine := memstore.New()
+	defer engine.Close()
 	for _, value := range []string{"text", `{"a":`, `1 2`} {
-		err := store.Update(t.Context(), func(tx authcore.Tx) error {
+		err := engine.Update(t.Context(), func(tx store.Tx) error {
 			tx.Put("k", []byte(value), time.Time{})
 			return nil
 		})
@@ -35,14 +35,14 @@ func TestValuesAreJSON(t *testing.T) {
 }
 
 func ExampleNew() {
-	store := memstore.New()
-	defer store.Close()
+	engine := memstore.New()
+	defer engine.Close()
 	ctx := context.Background()
-	_ = store.Update(ctx, func(tx authcore.Tx) error {
+	_ = engine.Update(ctx, func(tx store.Tx) error {
 		tx.Put("greeting", []byte(`"hello"`), time.Now().Add(time.Hour))
 		return nil
 	})
-	_ = store.View(ctx, func(tx authcore.Tx) error {
+	_ = engine.View(ctx, func(tx store.Tx) error {
 		values, err := tx.Get("greeting", "absent")
 		fmt.Printf("%s, %v\n", values[0], values[1] == nil)
 		return err

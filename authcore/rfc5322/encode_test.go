@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/rfc5322"
 	"github.com/gatehouse-auth/gatehouse/authcore/smtp/smtptest"
 )
@@ -24,7 +25,7 @@ const link = "https://wiki.acme.example/_gatehouse/link/0123456789abcdefghijklmn
 
 func message(t *testing.T) authcore.Message {
 	t.Helper()
-	to, err := authcore.ParseAddress("alice@example.com")
+	to, err := address.Parse("alice@example.com")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +189,7 @@ func wantRejected(t *testing.T, field, value string, m authcore.Message) {
 func TestMissingFieldsAreRefused(t *testing.T) {
 	for name, clear := range map[string]func(*authcore.Message){
 		"From": func(m *authcore.Message) { m.FromAddress = "" },
-		"To":   func(m *authcore.Message) { m.To = authcore.Address{} },
+		"To":   func(m *authcore.Message) { m.To = address.Address{} },
 		"ID":   func(m *authcore.Message) { m.MessageID = "" },
 		"Text": func(m *authcore.Message) { m.Text = "" },
 		"Subj": func(m *authcore.Message) { m.Subject = "" },

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/smswebhook"
 )
 
@@ -23,7 +24,7 @@ const key = "0123456789abcdef0123456789abcdef"
 
 func text(t *testing.T) authcore.Text {
 	t.Helper()
-	p, err := authcore.ParsePhone("+15005550009")
+	p, err := address.ParsePhone("+15005550009")
 	if err != nil {
 		t.Fatal(err)
 	}

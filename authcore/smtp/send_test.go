@@ -11,6 +11,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/rfc5322"
 	"github.com/gatehouse-auth/gatehouse/authcore/smtp"
 	"github.com/gatehouse-auth/gatehouse/authcore/smtp/smtptest"
@@ -29,7 +30,7 @@ var _ authcore.Sender = (*smtp.Sender)(nil)
 
 func message(t *testing.T) authcore.Message {
 	t.Helper()
-	to, err := authcore.ParseAddress(recipient)
+	to, err := address.Parse(recipient)
 	if err != nil {
 		t.Fatal(err)
 	}

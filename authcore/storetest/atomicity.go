@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"runtime"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 var atomicityPromises = []promise{
@@ -16,7 +16,7 @@ var atomicityPromises = []promise{
 	{name: "a context that has ended runs nothing", test: endedContext},
 	{name: "an Update may write nothing", test: func(s *subject) {
 		s.put("k", `1`, never)
-		s.update(func(tx authcore.Tx) error {
+		s.update(func(tx store.Tx) error {
 			_, err := tx.Get("k")
 			return err
 		})
@@ -25,7 +25,7 @@ var atomicityPromises = []promise{
 }
 
 // overwrite is the start of an Update that will not be kept.
-func overwrite(tx authcore.Tx) {
+func overwrite(tx store.Tx) {
 	tx.Put("k", []byte(`"changed"`), never)
 	tx.Put("new", []byte(`1`), never)
 	tx.Delete("dropped")
@@ -49,7 +49,7 @@ func (s *subject) wantNothingOverwritten() {
 func errorKeepsNothing(s *subject) {
 	s.beforeOverwrite()
 	mine := fmt.Errorf("mine: %w", errors.New("cause"))
-	err := s.store.Update(background, func(tx authcore.Tx) error {
+	err := s.store.Update(background, func(tx store.Tx) error {
 		overwrite(tx)
 		return mine
 	})
@@ -68,7 +68,7 @@ func panicKeepsNothing(s *subject) {
 				s.Errorf("the panic came out as %v, want it unchanged", got)
 			}
 		}()
-		_ = s.store.Update(background, func(tx authcore.Tx) error {
+		_ = s.store.Update(background, func(tx store.Tx) error {
 			overwrite(tx)
 			panic(mine{7})
 		})
@@ -83,7 +83,7 @@ func goexitKeepsNothing(s *subject) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_ = s.store.Update(background, func(tx authcore.Tx) error {
+		_ = s.store.Update(background, func(tx store.Tx) error {
 			overwrite(tx)
 			runtime.Goexit()
 			return nil
@@ -97,7 +97,7 @@ func endedContext(s *subject) {
 	ctx, cancel := context.WithCancel(background)
 	cancel()
 	ran := false
-	fn := func(authcore.Tx) error {
+	fn := func(store.Tx) error {
 		ran = true
 		return nil
 	}

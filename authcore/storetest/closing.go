@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 var closingPromises = []promise{
@@ -22,14 +22,14 @@ func closedRefuses(s *subject) {
 			s.Errorf("Close: %v", err)
 		}
 		ran := false
-		fn := func(authcore.Tx) error {
+		fn := func(store.Tx) error {
 			ran = true
 			return nil
 		}
-		if err := s.store.View(background, fn); !errors.Is(err, authcore.ErrClosed) {
+		if err := s.store.View(background, fn); !errors.Is(err, store.ErrClosed) {
 			s.Errorf("View after Close: %v, want ErrClosed", err)
 		}
-		if err := s.store.Update(background, fn); !errors.Is(err, authcore.ErrClosed) {
+		if err := s.store.Update(background, fn); !errors.Is(err, store.ErrClosed) {
 			s.Errorf("Update after Close: %v, want ErrClosed", err)
 		}
 		if ran {
@@ -42,7 +42,7 @@ func closeWaits(s *subject) {
 	var fnDone atomic.Bool
 	inside, closed, updated := make(chan struct{}, 1), make(chan error, 1), make(chan error, 1)
 	go func() {
-		updated <- s.store.Update(background, func(tx authcore.Tx) error {
+		updated <- s.store.Update(background, func(tx store.Tx) error {
 			inside <- struct{}{}
 			time.Sleep(20 * time.Millisecond) // long enough for a Close that does not wait
 			tx.Put("k", []byte(`1`), never)
@@ -74,18 +74,18 @@ func callsDuringClose(s *subject) {
 			}
 		}
 		for j := range 5 {
-			err := s.store.Update(background, func(tx authcore.Tx) error {
+			err := s.store.Update(background, func(tx store.Tx) error {
 				tx.Put(fmt.Sprintf("%d/%d", i, j), []byte(`1`), never)
 				return nil
 			})
-			if err != nil && !errors.Is(err, authcore.ErrClosed) {
+			if err != nil && !errors.Is(err, store.ErrClosed) {
 				s.Errorf("Update: %v", err)
 			}
-			err = s.store.View(background, func(tx authcore.Tx) error {
+			err = s.store.View(background, func(tx store.Tx) error {
 				_, err := tx.Get(fmt.Sprintf("%d/%d", i, j))
 				return err
 			})
-			if err != nil && !errors.Is(err, authcore.ErrClosed) {
+			if err != nil && !errors.Is(err, store.ErrClosed) {
 				s.Errorf("View: %v", err)
 			}
 		}
@@ -137,7 +137,7 @@ func acknowledgedIsThere(s *subject) {
 			}
 			return
 		}
-		err := s.store.Update(background, func(tx authcore.Tx) error {
+		err := s.store.Update(background, func(tx store.Tx) error {
 			tx.Put(fmt.Sprint(i), []byte(`1`), never)
 			return nil
 		})

@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 var concurrencyPromises = []promise{
@@ -36,7 +36,7 @@ func together(n int, fn func(i int)) {
 }
 
 // number reads a counter, 0 when it is absent.
-func number(tx authcore.Tx, key string) (int, error) {
+func number(tx store.Tx, key string) (int, error) {
 	values, err := tx.Get(key)
 	if err != nil || values[0] == nil {
 		return 0, err
@@ -44,8 +44,8 @@ func number(tx authcore.Tx, key string) (int, error) {
 	return strconv.Atoi(string(values[0]))
 }
 
-func add(key string) func(authcore.Tx) error {
-	return func(tx authcore.Tx) error {
+func add(key string) func(store.Tx) error {
+	return func(tx store.Tx) error {
 		n, err := number(tx, key)
 		tx.Put(key, strconv.AppendInt(nil, int64(n+1), 10), never)
 		return err
@@ -66,7 +66,7 @@ func triesAreLimited(s *subject) {
 	var passed atomic.Int32
 	together(200, func(int) {
 		let := false
-		err := s.store.Update(background, func(tx authcore.Tx) error {
+		err := s.store.Update(background, func(tx store.Tx) error {
 			n, err := number(tx, "tries")
 			if let = err == nil && n < 5; let {
 				tx.Put("tries", strconv.AppendInt(nil, int64(n+1), 10), s.clock.Now().Add(time.Hour))
@@ -87,7 +87,7 @@ func triesAreLimited(s *subject) {
 
 func oneConsumes(s *subject) {
 	s.put("code", `"fresh"`, s.clock.Now().Add(time.Minute))
-	s.wantOneWinner(func(tx authcore.Tx) (bool, error) {
+	s.wantOneWinner(func(tx store.Tx) (bool, error) {
 		values, err := tx.Get("code")
 		if err != nil || !sameJSON(string(values[0]), `"fresh"`) {
 			return false, err
@@ -101,7 +101,7 @@ func oneConsumes(s *subject) {
 // oneCreates contends for a key that does not exist yet, where an engine has
 // no row to lock.
 func oneCreates(s *subject) {
-	s.wantOneWinner(func(tx authcore.Tx) (bool, error) {
+	s.wantOneWinner(func(tx store.Tx) (bool, error) {
 		values, err := tx.Get("used/nonce")
 		if err != nil || values[0] != nil {
 			return false, err
@@ -111,12 +111,12 @@ func oneCreates(s *subject) {
 	})
 }
 
-func (s *subject) wantOneWinner(try func(authcore.Tx) (bool, error)) {
+func (s *subject) wantOneWinner(try func(store.Tx) (bool, error)) {
 	s.Helper()
 	var winners atomic.Int32
 	together(200, func(int) {
 		won := false
-		err := s.store.Update(background, func(tx authcore.Tx) (err error) {
+		err := s.store.Update(background, func(tx store.Tx) (err error) {
 			won, err = try(tx)
 			return err
 		})
@@ -136,7 +136,7 @@ func noWriteSkew(s *subject) {
 	for round := range 20 {
 		left, right := fmt.Sprint("left", round), fmt.Sprint("right", round)
 		together(2, func(i int) {
-			err := s.store.Update(background, func(tx authcore.Tx) error {
+			err := s.store.Update(background, func(tx store.Tx) error {
 				values, err := tx.Get(left, right)
 				if err == nil && values[0] == nil && values[1] == nil {
 					tx.Put([]string{left, right}[i], []byte(`1`), never)
@@ -158,7 +158,7 @@ func noWriteSkew(s *subject) {
 func failingNeighbours(s *subject) {
 	together(120, func(i int) {
 		defer func() { _ = recover() }()
-		err := s.store.Update(background, func(tx authcore.Tx) error {
+		err := s.store.Update(background, func(tx store.Tx) error {
 			n, err := number(tx, "count")
 			if err != nil {
 				return err
@@ -189,13 +189,13 @@ func viewIsSnapshot(s *subject) {
 	s.put("a", `1`, never)
 	s.put("b", `1`, never)
 	updated := make(chan error, 1)
-	s.view(func(tx authcore.Tx) error {
+	s.view(func(tx store.Tx) error {
 		before, err := tx.Get("a")
 		if err != nil {
 			return err
 		}
 		go func() {
-			updated <- s.store.Update(background, func(tx authcore.Tx) error {
+			updated <- s.store.Update(background, func(tx store.Tx) error {
 				tx.Put("a", []byte(`2`), never)
 				tx.Put("b", []byte(`2`), never)
 				return nil
@@ -234,7 +234,7 @@ func viewSeesWhole(s *subject) {
 	go func() {
 		defer close(done)
 		for i := range 100 {
-			err := s.store.Update(background, func(tx authcore.Tx) error {
+			err := s.store.Update(background, func(tx store.Tx) error {
 				tx.Put("a", strconv.AppendInt(nil, int64(i), 10), never)
 				tx.Put("b", strconv.AppendInt(nil, int64(i), 10), never)
 				return nil
@@ -250,7 +250,7 @@ func viewSeesWhole(s *subject) {
 			running = false
 		default:
 		}
-		s.view(func(tx authcore.Tx) error {
+		s.view(func(tx store.Tx) error {
 			values, err := tx.Get("a", "b")
 			if string(values[0]) != string(values[1]) {
 				s.Errorf("half an Update: a=%s b=%s", values[0], values[1])

@@ -9,17 +9,17 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // splitUpdate reads in one step and writes in another, as a View followed by
 // an Update does.
 type splitUpdate struct{ *kept }
 
-func (s splitUpdate) Update(ctx context.Context, fn func(authcore.Tx) error) error {
-	var writes []func(authcore.Tx)
+func (s splitUpdate) Update(ctx context.Context, fn func(store.Tx) error) error {
+	var writes []func(store.Tx)
 	var fnErr error
-	err := s.View(ctx, func(tx authcore.Tx) error {
+	err := s.View(ctx, func(tx store.Tx) error {
 		fnErr = fn(&splitTx{tx, &writes})
 		return fnErr
 	})
@@ -27,7 +27,7 @@ func (s splitUpdate) Update(ctx context.Context, fn func(authcore.Tx) error) err
 		return err
 	}
 	time.Sleep(time.Millisecond) // lets another one read the same
-	return s.kept.Update(ctx, func(tx authcore.Tx) error {
+	return s.kept.Update(ctx, func(tx store.Tx) error {
 		for _, write := range writes {
 			write(tx)
 		}
@@ -36,17 +36,17 @@ func (s splitUpdate) Update(ctx context.Context, fn func(authcore.Tx) error) err
 }
 
 type splitTx struct {
-	authcore.Tx
-	writes *[]func(authcore.Tx)
+	store.Tx
+	writes *[]func(store.Tx)
 }
 
 func (t *splitTx) Put(key string, value []byte, expires time.Time) {
 	value = slices.Clone(value)
-	*t.writes = append(*t.writes, func(tx authcore.Tx) { tx.Put(key, value, expires) })
+	*t.writes = append(*t.writes, func(tx store.Tx) { tx.Put(key, value, expires) })
 }
 
 func (t *splitTx) Delete(key string) {
-	*t.writes = append(*t.writes, func(tx authcore.Tx) { tx.Delete(key) })
+	*t.writes = append(*t.writes, func(tx store.Tx) { tx.Delete(key) })
 }
 
 // noRetry refuses an update that meets another one, instead of running it
@@ -56,12 +56,12 @@ type noRetry struct {
 	busy sync.Mutex
 }
 
-func (s *noRetry) Update(ctx context.Context, fn func(authcore.Tx) error) error {
+func (s *noRetry) Update(ctx context.Context, fn func(store.Tx) error) error {
 	if !s.busy.TryLock() {
 		return fmt.Errorf("conflict")
 	}
 	defer s.busy.Unlock()
-	return s.kept.Update(ctx, func(tx authcore.Tx) error {
+	return s.kept.Update(ctx, func(tx store.Tx) error {
 		err := fn(tx)
 		time.Sleep(100 * time.Microsecond)
 		return err
@@ -71,11 +71,11 @@ func (s *noRetry) Update(ctx context.Context, fn func(authcore.Tx) error) error 
 // lateExpiry drops a record at the next full second.
 type lateExpiry struct{ *kept }
 
-func (s lateExpiry) Update(ctx context.Context, fn func(authcore.Tx) error) error {
-	return s.kept.Update(ctx, func(tx authcore.Tx) error { return fn(lateTx{tx}) })
+func (s lateExpiry) Update(ctx context.Context, fn func(store.Tx) error) error {
+	return s.kept.Update(ctx, func(tx store.Tx) error { return fn(lateTx{tx}) })
 }
 
-type lateTx struct{ authcore.Tx }
+type lateTx struct{ store.Tx }
 
 func (t lateTx) Put(key string, value []byte, expires time.Time) {
 	if !expires.IsZero() {
@@ -87,9 +87,9 @@ func (t lateTx) Put(key string, value []byte, expires time.Time) {
 // keepsFailed keeps what fn wrote before it failed.
 type keepsFailed struct{ *kept }
 
-func (s keepsFailed) Update(ctx context.Context, fn func(authcore.Tx) error) (err error) {
+func (s keepsFailed) Update(ctx context.Context, fn func(store.Tx) error) (err error) {
 	var panicked any
-	commitErr := s.kept.Update(ctx, func(tx authcore.Tx) error {
+	commitErr := s.kept.Update(ctx, func(tx store.Tx) error {
 		defer func() { panicked = recover() }()
 		err = fn(tx)
 		return nil
@@ -105,7 +105,7 @@ func (s keepsFailed) Update(ctx context.Context, fn func(authcore.Tx) error) (er
 
 type wrapsErrors struct{ *kept }
 
-func (s wrapsErrors) Update(ctx context.Context, fn func(authcore.Tx) error) error {
+func (s wrapsErrors) Update(ctx context.Context, fn func(store.Tx) error) error {
 	if err := s.kept.Update(ctx, fn); err != nil {
 		return fmt.Errorf("update: %w", err)
 	}
@@ -115,8 +115,8 @@ func (s wrapsErrors) Update(ctx context.Context, fn func(authcore.Tx) error) err
 // liveView reads each key as it is when it is asked for.
 type liveView struct{ *kept }
 
-func (s liveView) View(ctx context.Context, fn func(authcore.Tx) error) error {
-	if err := s.kept.View(ctx, func(authcore.Tx) error { return nil }); err != nil {
+func (s liveView) View(ctx context.Context, fn func(store.Tx) error) error {
+	if err := s.kept.View(ctx, func(store.Tx) error { return nil }); err != nil {
 		return err
 	}
 	return fn(liveTx{s.kept})
@@ -125,15 +125,15 @@ func (s liveView) View(ctx context.Context, fn func(authcore.Tx) error) error {
 type liveTx struct{ k *kept }
 
 func (t liveTx) Get(keys ...string) (values [][]byte, err error) {
-	err = t.k.View(background, func(tx authcore.Tx) error {
+	err = t.k.View(background, func(tx store.Tx) error {
 		values, err = tx.Get(keys...)
 		return err
 	})
 	return values, err
 }
 
-func (t liveTx) Scan(prefix, after string, limit int) (items []authcore.Item, err error) {
-	err = t.k.View(background, func(tx authcore.Tx) error {
+func (t liveTx) Scan(prefix, after string, limit int) (items []store.Item, err error) {
+	err = t.k.View(background, func(tx store.Tx) error {
 		items, err = tx.Scan(prefix, after, limit)
 		return err
 	})
@@ -145,11 +145,11 @@ func (liveTx) Delete(string)                 { panic("read-only") }
 
 type deafStore struct{ *kept }
 
-func (s deafStore) View(_ context.Context, fn func(authcore.Tx) error) error {
+func (s deafStore) View(_ context.Context, fn func(store.Tx) error) error {
 	return s.kept.View(background, fn)
 }
 
-func (s deafStore) Update(_ context.Context, fn func(authcore.Tx) error) error {
+func (s deafStore) Update(_ context.Context, fn func(store.Tx) error) error {
 	return s.kept.Update(background, fn)
 }
 
@@ -164,7 +164,7 @@ type hastyClose struct {
 	running sync.WaitGroup
 }
 
-func (s *hastyClose) Update(ctx context.Context, fn func(authcore.Tx) error) error {
+func (s *hastyClose) Update(ctx context.Context, fn func(store.Tx) error) error {
 	s.running.Add(1)
 	defer s.running.Done()
 	return s.kept.Update(ctx, fn)
@@ -181,36 +181,36 @@ func (s *hastyClose) Close() error {
 // txFault changes what a transaction does.
 type txFault struct {
 	*kept
-	change func(authcore.Tx, *kept) authcore.Tx
+	change func(store.Tx, *kept) store.Tx
 }
 
-func (s txFault) View(ctx context.Context, fn func(authcore.Tx) error) error {
-	return s.kept.View(ctx, func(tx authcore.Tx) error { return fn(s.change(tx, s.kept)) })
+func (s txFault) View(ctx context.Context, fn func(store.Tx) error) error {
+	return s.kept.View(ctx, func(tx store.Tx) error { return fn(s.change(tx, s.kept)) })
 }
 
-func (s txFault) Update(ctx context.Context, fn func(authcore.Tx) error) error {
-	return s.kept.Update(ctx, func(tx authcore.Tx) error { return fn(s.change(tx, s.kept)) })
+func (s txFault) Update(ctx context.Context, fn func(store.Tx) error) error {
+	return s.kept.Update(ctx, func(tx store.Tx) error { return fn(s.change(tx, s.kept)) })
 }
 
 type alteredScan struct {
-	authcore.Tx
-	scan func(tx authcore.Tx, prefix, after string, limit int) ([]authcore.Item, error)
+	store.Tx
+	scan func(tx store.Tx, prefix, after string, limit int) ([]store.Item, error)
 }
 
-func (t alteredScan) Scan(prefix, after string, limit int) ([]authcore.Item, error) {
+func (t alteredScan) Scan(prefix, after string, limit int) ([]store.Item, error) {
 	return t.scan(t.Tx, prefix, after, limit)
 }
 
-func unsorted(tx authcore.Tx, _ *kept) authcore.Tx {
-	return alteredScan{tx, func(tx authcore.Tx, prefix, after string, limit int) ([]authcore.Item, error) {
+func unsorted(tx store.Tx, _ *kept) store.Tx {
+	return alteredScan{tx, func(tx store.Tx, prefix, after string, limit int) ([]store.Item, error) {
 		items, err := tx.Scan(prefix, after, limit)
 		sort.Slice(items, func(i, j int) bool { return strings.ToLower(items[i].Key) > strings.ToLower(items[j].Key) })
 		return items, err
 	}}
 }
 
-func scanIncludesAfter(tx authcore.Tx, _ *kept) authcore.Tx {
-	return alteredScan{tx, func(tx authcore.Tx, prefix, after string, limit int) ([]authcore.Item, error) {
+func scanIncludesAfter(tx store.Tx, _ *kept) store.Tx {
+	return alteredScan{tx, func(tx store.Tx, prefix, after string, limit int) ([]store.Item, error) {
 		if after != "" {
 			after = after[:len(after)-1] + string(after[len(after)-1]-1) + "\x7f"
 		}
@@ -218,15 +218,15 @@ func scanIncludesAfter(tx authcore.Tx, _ *kept) authcore.Tx {
 	}}
 }
 
-func scanCountsDead(tx authcore.Tx, k *kept) authcore.Tx {
-	return alteredScan{tx, func(tx authcore.Tx, prefix, after string, limit int) ([]authcore.Item, error) {
+func scanCountsDead(tx store.Tx, k *kept) store.Tx {
+	return alteredScan{tx, func(tx store.Tx, prefix, after string, limit int) ([]store.Item, error) {
 		items, err := tx.Scan(prefix, after, limit)
 		return items[:min(len(items), max(0, limit-1))], err
 	}}
 }
 
-func scanForgetsExpiry(tx authcore.Tx, _ *kept) authcore.Tx {
-	return alteredScan{tx, func(tx authcore.Tx, prefix, after string, limit int) ([]authcore.Item, error) {
+func scanForgetsExpiry(tx store.Tx, _ *kept) store.Tx {
+	return alteredScan{tx, func(tx store.Tx, prefix, after string, limit int) ([]store.Item, error) {
 		items, err := tx.Scan(prefix, after, limit)
 		for i := range items {
 			items[i].Expires = never
@@ -237,7 +237,7 @@ func scanForgetsExpiry(tx authcore.Tx, _ *kept) authcore.Tx {
 
 // alteredWrites changes keys on the way in; Get asks for the changed ones.
 type alteredWrites struct {
-	authcore.Tx
+	store.Tx
 	key func(string) string
 }
 
@@ -253,32 +253,32 @@ func (t alteredWrites) Get(keys ...string) ([][]byte, error) {
 	return t.Tx.Get(altered...)
 }
 
-func cutsKeys(tx authcore.Tx, _ *kept) authcore.Tx {
+func cutsKeys(tx store.Tx, _ *kept) store.Tx {
 	return alteredWrites{tx, func(key string) string { return key[:min(len(key), 255)] }}
 }
 
-func foldsKeys(tx authcore.Tx, _ *kept) authcore.Tx {
+func foldsKeys(tx store.Tx, _ *kept) store.Tx {
 	return alteredWrites{tx, strings.ToLower}
 }
 
 // dropsBad leaves out what breaks the limits and keeps the rest.
-type dropsBadTx struct{ authcore.Tx }
+type dropsBadTx struct{ store.Tx }
 
 func (t dropsBadTx) Put(key string, value []byte, expires time.Time) {
-	if authcore.CheckRecord(key, value) == nil {
+	if store.CheckRecord(key, value) == nil {
 		t.Tx.Put(key, value, expires)
 	}
 }
 
-func dropsBad(tx authcore.Tx, _ *kept) authcore.Tx { return dropsBadTx{tx} }
+func dropsBad(tx store.Tx, _ *kept) store.Tx { return dropsBadTx{tx} }
 
 // blindTx reads what was there before the update.
 type blindTx struct {
-	authcore.Tx
+	store.Tx
 	before map[string][]byte
 }
 
-func blindToOwn(tx authcore.Tx, _ *kept) authcore.Tx {
+func blindToOwn(tx store.Tx, _ *kept) store.Tx {
 	return &blindTx{Tx: tx, before: map[string][]byte{}}
 }
 

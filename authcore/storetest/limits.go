@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 var background = context.Background()
@@ -18,7 +18,7 @@ var limitPromises = []promise{
 }
 
 func oddKeys(s *subject) {
-	long := strings.Repeat("k", authcore.MaxKeyLen-1)
+	long := strings.Repeat("k", store.MaxKeyLen-1)
 	keys := []string{
 		long + "1", long + "2", long, "a", "A", "a ", " a", " ", "a\x01", "a\n", "\x7f", "a%", "a_", `a\`, `a'b"`,
 		"!badger!txn", "!badger!", "$1", "NULL", "a/../b", "a:b|c", "\x1f",
@@ -45,8 +45,8 @@ func oddValues(s *subject) {
 }
 
 func largeValues(s *subject) {
-	large := `"` + strings.Repeat("x", authcore.MaxValueLen-2) + `"`
-	s.update(func(tx authcore.Tx) error {
+	large := `"` + strings.Repeat("x", store.MaxValueLen-2) + `"`
+	s.update(func(tx store.Tx) error {
 		for i := range 8 {
 			tx.Put(fmt.Sprint("k", i), []byte(large), never)
 		}
@@ -59,11 +59,11 @@ func largeValues(s *subject) {
 
 // refusals: an engine that cut a key would mix up two people's records.
 func refusals(s *subject) {
-	tooLong := strings.Repeat("k", authcore.MaxKeyLen+1)
+	tooLong := strings.Repeat("k", store.MaxKeyLen+1)
 	for _, key := range []string{"", tooLong, "nul\x00", "ü", "\x80"} {
-		s.wantRefused("Put of a bad key", func(tx authcore.Tx) { tx.Put(key, []byte(`1`), never) })
-		s.wantRefused("Delete of a bad key", func(tx authcore.Tx) { tx.Delete(key) })
-		err := s.store.View(background, func(tx authcore.Tx) error {
+		s.wantRefused("Put of a bad key", func(tx store.Tx) { tx.Put(key, []byte(`1`), never) })
+		s.wantRefused("Delete of a bad key", func(tx store.Tx) { tx.Delete(key) })
+		err := s.store.View(background, func(tx store.Tx) error {
 			_, err := tx.Get("good", key)
 			return err
 		})
@@ -71,16 +71,16 @@ func refusals(s *subject) {
 			s.Errorf("Get took the key %s", shown(fmt.Sprintf("%q", key)))
 		}
 	}
-	for _, value := range []string{"", `"` + strings.Repeat("x", authcore.MaxValueLen) + `"`} {
-		s.wantRefused("Put of a bad value", func(tx authcore.Tx) { tx.Put("k", []byte(value), never) })
+	for _, value := range []string{"", `"` + strings.Repeat("x", store.MaxValueLen) + `"`} {
+		s.wantRefused("Put of a bad value", func(tx store.Tx) { tx.Put("k", []byte(value), never) })
 	}
 }
 
 // wantRefused fails unless an Update with one bad write is an error and keeps
 // nothing, the good writes beside it included.
-func (s *subject) wantRefused(what string, write func(authcore.Tx)) {
+func (s *subject) wantRefused(what string, write func(store.Tx)) {
 	s.Helper()
-	err := s.store.Update(background, func(tx authcore.Tx) error {
+	err := s.store.Update(background, func(tx store.Tx) error {
 		tx.Put("before", []byte(`1`), never)
 		write(tx)
 		tx.Put("behind", []byte(`1`), never)

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 var recordPromises = []promise{
@@ -32,7 +32,7 @@ var recordPromises = []promise{
 func getInOrder(s *subject) {
 	s.put("a", `"A"`, never)
 	s.put("b", `"B"`, never)
-	s.view(func(tx authcore.Tx) error {
+	s.view(func(tx store.Tx) error {
 		values, err := tx.Get("b", "absent", "a", "b")
 		if err != nil {
 			return err
@@ -50,7 +50,7 @@ func getInOrder(s *subject) {
 
 // callerOwns overwrites every slice it was given or gave away.
 func callerOwns(s *subject) {
-	s.update(func(tx authcore.Tx) error {
+	s.update(func(tx store.Tx) error {
 		given := []byte(`"kept"`)
 		tx.Put("k", given, never)
 		copy(given, `"XXXX"`)
@@ -62,7 +62,7 @@ func callerOwns(s *subject) {
 		return nil
 	})
 	s.want("k", `"kept"`)
-	s.view(func(tx authcore.Tx) error {
+	s.view(func(tx store.Tx) error {
 		got, err := tx.Get("k")
 		if err != nil {
 			return err
@@ -78,7 +78,7 @@ func callerOwns(s *subject) {
 }
 
 func lastWriteCounts(s *subject) {
-	s.update(func(tx authcore.Tx) error {
+	s.update(func(tx store.Tx) error {
 		tx.Put("put twice", []byte(`1`), never)
 		tx.Put("put twice", []byte(`2`), never)
 		tx.Put("put and deleted", []byte(`1`), never)
@@ -95,7 +95,7 @@ func lastWriteCounts(s *subject) {
 func readYourWrites(s *subject) {
 	s.put("old", `1`, never)
 	s.put("dropped", `1`, never)
-	s.update(func(tx authcore.Tx) error {
+	s.update(func(tx store.Tx) error {
 		tx.Put("old", []byte(`2`), never)
 		tx.Put("new", []byte(`3`), s.clock.Now().Add(time.Minute))
 		tx.Put("past", []byte(`4`), s.clock.Now().Add(-time.Minute))
@@ -112,11 +112,11 @@ func readYourWrites(s *subject) {
 }
 
 func viewIsReadOnly(s *subject) {
-	for name, write := range map[string]func(authcore.Tx){
-		"Put":    func(tx authcore.Tx) { tx.Put("k", []byte(`1`), never) },
-		"Delete": func(tx authcore.Tx) { tx.Delete("k") },
+	for name, write := range map[string]func(store.Tx){
+		"Put":    func(tx store.Tx) { tx.Put("k", []byte(`1`), never) },
+		"Delete": func(tx store.Tx) { tx.Delete("k") },
 	} {
-		s.view(func(tx authcore.Tx) error {
+		s.view(func(tx store.Tx) error {
 			defer func() {
 				if recover() == nil {
 					s.Errorf("%s inside View did not panic", name)
@@ -131,7 +131,7 @@ func viewIsReadOnly(s *subject) {
 
 func viewReturnsError(s *subject) {
 	mine := errors.New("mine")
-	if err := s.store.View(background, func(authcore.Tx) error { return mine }); err != mine {
+	if err := s.store.View(background, func(store.Tx) error { return mine }); err != mine {
 		s.Errorf("View returned %v, want fn's error itself", err)
 	}
 }
@@ -185,7 +185,7 @@ func livesUntil(s *subject) {
 func updateFindsExpired(s *subject) {
 	s.put("k", `1`, s.clock.Now().Add(time.Minute))
 	s.clock.move(time.Minute)
-	s.update(func(tx authcore.Tx) error {
+	s.update(func(tx store.Tx) error {
 		values, err := tx.Get("k")
 		if err == nil && values[0] != nil {
 			s.Errorf("an Update got %s after it had expired", values[0])

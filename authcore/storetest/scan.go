@@ -5,7 +5,7 @@ import (
 	"sort"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 var scanPromises = []promise{
@@ -23,7 +23,7 @@ var scanPromises = []promise{
 	{name: "Scan works inside Update", test: func(s *subject) {
 		s.put("k1", `1`, never)
 		s.put("k2", `1`, never)
-		s.update(func(tx authcore.Tx) error {
+		s.update(func(tx store.Tx) error {
 			for range 2 {
 				items, err := tx.Scan("k", "", 10)
 				if err != nil {
@@ -40,7 +40,7 @@ var scanPromises = []promise{
 // their bytes, and that a careless LIKE would take for patterns.
 func scanOrder(s *subject) {
 	keys := []string{"A", "B", "a", "a\x01", "a!", "a%", "a%b", "a-b", "a/", "a/b", "a/b/c", "a0", "aB", "a\\", "a_", "a_b", "ab", "a~", "a\x7f", "a\x7fb", "b", "~"}
-	s.update(func(tx authcore.Tx) error {
+	s.update(func(tx store.Tx) error {
 		for i := range keys {
 			tx.Put(keys[(i*5)%len(keys)], []byte(`{}`), never)
 		}
@@ -65,7 +65,7 @@ func scanOrder(s *subject) {
 
 func scanPages(s *subject) {
 	const n = 1000
-	s.update(func(tx authcore.Tx) error {
+	s.update(func(tx store.Tx) error {
 		for i := range n {
 			tx.Put(fmt.Sprintf("p/%04d", i), fmt.Appendf(nil, `{"i":%d}`, i), never)
 		}

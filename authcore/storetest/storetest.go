@@ -1,4 +1,4 @@
-// Package storetest is the conformance suite of authcore.Store. An engine
+// Package storetest is the conformance suite of store.Store. An engine
 // passes it in one call:
 //
 //	func TestStore(t *testing.T) {
@@ -23,18 +23,18 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // Engine says how to get a store of one kind.
 type Engine struct {
 	// New returns an empty store that judges expiry by now.
-	New func(t testing.TB, now func() time.Time) authcore.Store
+	New func(t testing.TB, now func() time.Time) store.Store
 
 	// Reopen returns a store over what closed, made by New or Reopen and
 	// closed since, has left behind. An engine that forgets has no Reopen,
 	// and is not tested for remembering.
-	Reopen func(t testing.TB, closed authcore.Store, now func() time.Time) authcore.Store
+	Reopen func(t testing.TB, closed store.Store, now func() time.Time) store.Store
 }
 
 // Run runs the suite, each test as a subtest of t.
@@ -69,7 +69,7 @@ func promises() []promise {
 type subject struct {
 	testing.TB
 	engine Engine
-	store  authcore.Store
+	store  store.Store
 	clock  *clock
 }
 
@@ -89,14 +89,14 @@ func (s *subject) reopen() {
 	s.store = s.engine.Reopen(s, s.store, s.clock.Now)
 }
 
-func (s *subject) update(fn func(authcore.Tx) error) {
+func (s *subject) update(fn func(store.Tx) error) {
 	s.Helper()
 	if err := s.store.Update(context.Background(), fn); err != nil {
 		s.Fatalf("Update: %v", err)
 	}
 }
 
-func (s *subject) view(fn func(authcore.Tx) error) {
+func (s *subject) view(fn func(store.Tx) error) {
 	s.Helper()
 	if err := s.store.View(context.Background(), fn); err != nil {
 		s.Fatalf("View: %v", err)
@@ -106,7 +106,7 @@ func (s *subject) view(fn func(authcore.Tx) error) {
 // put writes one record in an update of its own.
 func (s *subject) put(key, value string, expires time.Time) {
 	s.Helper()
-	s.update(func(tx authcore.Tx) error {
+	s.update(func(tx store.Tx) error {
 		tx.Put(key, []byte(value), expires)
 		return nil
 	})
@@ -114,7 +114,7 @@ func (s *subject) put(key, value string, expires time.Time) {
 
 func (s *subject) remove(key string) {
 	s.Helper()
-	s.update(func(tx authcore.Tx) error {
+	s.update(func(tx store.Tx) error {
 		tx.Delete(key)
 		return nil
 	})
@@ -124,7 +124,7 @@ func (s *subject) remove(key string) {
 func (s *subject) get(key string) string {
 	s.Helper()
 	var value []byte
-	s.view(func(tx authcore.Tx) error {
+	s.view(func(tx store.Tx) error {
 		values, err := tx.Get(key)
 		if err == nil {
 			value = values[0]
@@ -143,17 +143,17 @@ func (s *subject) want(key, value string) {
 	}
 }
 
-func (s *subject) scan(prefix, after string, limit int) []authcore.Item {
+func (s *subject) scan(prefix, after string, limit int) []store.Item {
 	s.Helper()
-	var items []authcore.Item
-	s.view(func(tx authcore.Tx) (err error) {
+	var items []store.Item
+	s.view(func(tx store.Tx) (err error) {
 		items, err = tx.Scan(prefix, after, limit)
 		return err
 	})
 	return items
 }
 
-func (s *subject) wantKeys(items []authcore.Item, want ...string) {
+func (s *subject) wantKeys(items []store.Item, want ...string) {
 	s.Helper()
 	got := []string{}
 	for _, item := range items {

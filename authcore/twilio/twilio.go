@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/internal/outgoing"
 )
 
@@ -92,7 +93,7 @@ func fromField(from string) (url.Values, error) {
 	if serviceSID.MatchString(from) {
 		return url.Values{"MessagingServiceSid": {from}}, nil
 	}
-	if _, err := authcore.ParsePhone(from); err != nil && (!senderName.MatchString(from) || strings.TrimSpace(from) == "") {
+	if _, err := address.ParsePhone(from); err != nil && (!senderName.MatchString(from) || strings.TrimSpace(from) == "") {
 		return nil, fmt.Errorf("sms twilio: from %q is not a number like +15005550006, a messaging service (MG…) or a name of at most 11 letters and digits", from)
 	}
 	return url.Values{"From": {from}}, nil

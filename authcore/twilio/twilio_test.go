@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/twilio"
 )
 
@@ -21,9 +22,9 @@ const (
 	service = "MG0123456789abcdef0123456789abcdef"
 )
 
-func phone(t *testing.T) authcore.Phone {
+func phone(t *testing.T) address.Phone {
 	t.Helper()
-	p, err := authcore.ParsePhone("+15005550009")
+	p, err := address.ParsePhone("+15005550009")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,50 @@
+package keyring
+
+import (
+	"crypto"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+// rsaBits is the size of an RS256 key: what RFC 7518 asks for, and what every
+// verifier takes.
+const rsaBits = 2048
+
+// marshalPrivate is a private key in the form that is wrapped: the seed of
+// Ed25519, PKCS #8 of RSA.
+func marshalPrivate(private crypto.Signer) ([]byte, error) {
+	if key, ok := private.(ed25519.PrivateKey); ok {
+		return key.Seed(), nil
+	}
+	return x509.MarshalPKCS8PrivateKey(private)
+}
+
+func parsePrivate(alg jose.SignatureAlgorithm, plain []byte) (crypto.Signer, error) {
+	if alg == jose.EdDSA {
+		if len(plain) != ed25519.SeedSize {
+			return nil, errUnseal
+		}
+		return ed25519.NewKeyFromSeed(plain), nil
+	}
+	key, err := x509.ParsePKCS8PrivateKey(plain)
+	if err != nil {
+		return nil, err
+	}
+	private, ok := key.(*rsa.PrivateKey)
+	if !ok {
+		return nil, errUnseal
+	}
+	return private, nil
+}
+
+func generateKey(alg jose.SignatureAlgorithm) (crypto.Signer, error) {
+	if alg == jose.RS256 {
+		return rsa.GenerateKey(rand.Reader, rsaBits)
+	}
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	return private, err
+}

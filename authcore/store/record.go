@@ -1,0 +1,158 @@
+package store
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// Keys of the store. A record also holds its own id, so that one pasted into
+// another's place is refused.
+//
+//	meta                         format, the secret in use
+//	key/<kid>                    signing keys, wrapped
+//	flow/<hash of cookie>        the sign-ins under way in one browser
+//	challenge/<id>               one code and link
+//	link/<hash of token>         → challenge id
+//	mail/<time>-<challenge id>   the queue
+//	person/<sub>                 people
+//	address/<address>            → sub
+//	device/<hash of cookie>      for whom a browser has proved an address
+//	session/<sid>                sessions, ended ones too
+//	person-session/<sub>/<sid>   index of a person's sessions
+//	handover/<hash of ticket>    tickets from the portal to a site
+//	machine/<hash of token>      → sid of a machine token
+//	machines/<sub>               the tokens that a person made
+//	limit/<kind>/<hash>          counters
+//	pause/<hash of address>      "this was not me"
+//	history/<hash>/<time>-<id>   what became of codes asked for, by address
+//	revoked                      before when no session counts any more
+//	realm/<app>/<mode>/…         what apps find their people by
+//	api-link/<hash of token>     → challenge id, of links made for apps
+//	api-poll/<hash of token>     → challenge id
+//	api-stop/<hash of token>     → challenge id, to stop invitations with
+//	invite-pause/<app>/<mode>/…  "no such mails", by address
+//	api-slot/<app>/<mode>/<hash> → the challenge in force for a contact
+//	api-session/<hash of token>  → sid
+//	api-handle/<hash>            what became of a handle
+//	api-window/<app>/<mode>/…    an app's own counts of challenges
+//	org/<id>                     organizations
+//	org-person/<org>/<sub>       memberships, also found as
+//	person-org/<sub>/<org>
+//	invite/<id>                  invitations, also found as
+//	org-invite/<org>/<id>
+const (
+	KeyMeta          = "meta"
+	KeySigning       = "key/"
+	KeyFlow          = "flow/"
+	KeyChallenge     = "challenge/"
+	KeyLink          = "link/"
+	KeyMail          = "mail/"
+	KeyPerson        = "person/"
+	KeyAddress       = "address/"
+	KeyDevice        = "device/"
+	KeySession       = "session/"
+	KeyPersonSession = "person-session/"
+	KeyHandover      = "handover/"
+	KeyMachine       = "machine/"
+	KeyMachines      = "machines/"
+	KeyLimit         = "limit/"
+	KeyHistory       = "history/"
+	KeyRevoked       = "revoked"
+	KeyCensus        = "census"
+	KeyRealm         = "realm/"
+	KeyAPILink       = "api-link/"
+	KeyAPIPoll       = "api-poll/"
+	KeyAPIStop       = "api-stop/"
+	KeyInvitePause   = "invite-pause/"
+	KeyAPISlot       = "api-slot/"
+	KeyAPISession    = "api-session/"
+	KeyAPIHandle     = "api-handle/"
+	KeyAPIWindow     = "api-window/"
+	KeyOrg           = "org/"
+	KeyOrgPerson     = "org-person/"
+	KeyPersonOrg     = "person-org/"
+	KeyInvite        = "invite/"
+	KeyOrgInvite     = "org-invite/"
+)
+
+// Load reads the record at key into v and tells whether it was there.
+func Load(tx Tx, key string, v any) (bool, error) {
+	values, err := tx.Get(key)
+	if err != nil {
+		return false, err
+	}
+	return Decode(key, values[0], v)
+}
+
+// Decode reads value, as Tx.Get returned it for key.
+func Decode(key string, value []byte, v any) (bool, error) {
+	if value == nil {
+		return false, nil
+	}
+	if err := json.Unmarshal(value, v); err != nil {
+		return false, BrokenRecord(key, err)
+	}
+	return true, nil
+}
+
+// BrokenRecord is the error for a record that makes no sense. It names the
+// kind of the key, never the key, which can hold an address.
+func BrokenRecord(key string, err error) error {
+	return fmt.Errorf("the store holds a broken record at %s: %w", keyKind(key), err)
+}
+
+// Save puts v as JSON at key until expires; the zero time means for ever.
+func Save(tx Tx, key string, v any, expires time.Time) error {
+	e := encoders.Get().(*encoder)
+	defer encoders.Put(e)
+	value, err := e.encode(v)
+	if err != nil {
+		return fmt.Errorf("encoding the record at %s: %w", keyKind(key), err)
+	}
+	tx.Put(key, value, expires)
+	return nil
+}
+
+// Fits tells whether v can be saved.
+func Fits(v any) bool {
+	e := encoders.Get().(*encoder)
+	defer encoders.Put(e)
+	value, err := e.encode(v)
+	return err == nil && len(value) <= MaxValueLen
+}
+
+// encoder is a json.Encoder with what it writes to.
+type encoder struct {
+	*json.Encoder
+	text bytes.Buffer
+}
+
+// encode is json.Marshal without its care for HTML, which makes six bytes of
+// each < in what apps store: that could grow beyond MaxValueLen. The text is
+// good until the next.
+func (e *encoder) encode(v any) ([]byte, error) {
+	e.text.Reset()
+	err := e.Encode(v)
+	return bytes.TrimSuffix(e.text.Bytes(), []byte("\n")), err
+}
+
+var encoders = sync.Pool{New: func() any {
+	e := &encoder{}
+	e.Encoder = json.NewEncoder(&e.text)
+	e.SetEscapeHTML(false)
+	return e
+}}
+
+// keyKind is the part of a key that may stand in a log: its kind without the
+// id, which can be an address.
+func keyKind(key string) string {
+	for i := range len(key) {
+		if key[i] == '/' {
+			return key[:i]
+		}
+	}
+	return key
+}

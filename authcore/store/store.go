@@ -1,0 +1,73 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Store is a transactional key-value store with expiry. It is the only thing
+// an engine has to provide: every rule about codes, sessions and limits is
+// written once, in this package, on top of it. Package storetest holds the
+// conformance suite that every engine passes.
+//
+// Keys are non-empty ASCII, at most 512 bytes, without NUL. Values are JSON,
+// at most 64 KiB.
+type Store interface {
+	// View runs fn over a consistent snapshot. The Tx is read-only: Put and
+	// Delete panic. It is valid only until fn returns.
+	View(ctx context.Context, fn func(Tx) error) error
+
+	// Update runs fn and commits what it put and deleted: all of it or, when
+	// fn returns an error (which Update returns unchanged) or panics, none of
+	// it. Updates are serializable over the keys they got: two that read the
+	// same key do not both act on the same value. When Update returns nil,
+	// what fn wrote is on disk and survives a power cut.
+	//
+	// fn may run more than once, so it must reset what it sets outside
+	// itself, and it must not call the store again. An error other than fn's
+	// own leaves it unknown whether the write happened.
+	Update(ctx context.Context, fn func(Tx) error) error
+
+	// Close waits for the updates under way, refuses later calls with
+	// ErrClosed and gives up the engine. It may be called more than once.
+	Close() error
+}
+
+// Tx is one transaction of a Store.
+type Tx interface {
+	// Get reads keys in one round trip and returns their values in the same
+	// order; nil for one that is absent or expired. Inside an Update it sees
+	// what the same Update has put. The caller owns the slices.
+	Get(keys ...string) ([][]byte, error)
+
+	// Put sets key to a copy of value until expires; the zero time means for
+	// ever. A time that has passed is allowed and makes the key absent.
+	Put(key string, value []byte, expires time.Time)
+
+	// Delete removes key. Deleting an absent key does nothing.
+	Delete(key string)
+
+	// Scan returns up to limit live items whose key begins with prefix and is
+	// greater than after (empty: from the beginning), in key order. It is a
+	// snapshot: inside an Update it need not see that Update's own writes, and
+	// no decision inside an Update may rest on it.
+	Scan(prefix, after string, limit int) ([]Item, error)
+}
+
+// Item is one record that Tx.Scan found.
+type Item struct {
+	Key     string
+	Value   []byte
+	Expires time.Time // zero: never
+}
+
+var (
+	// ErrClosed is returned by a Store after Close.
+	ErrClosed = errors.New("the store is closed")
+
+	// ErrFull is returned by Store.Update while the disk, or the size the
+	// store may take, has no room left. Reads go on; writing works again by
+	// itself once there is room.
+	ErrFull = errors.New("the store has no room left")
+)
