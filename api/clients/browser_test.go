@@ -95,7 +95,7 @@ func TestScriptInABrowser(t *testing.T) {
 	if in := b.call("client.sessions.isLoggedIn()")["value"]; in != false {
 		t.Errorf("before anything happened somebody is signed in: %v", in)
 	}
-	b.eval(`(window.waiting = client.magicLinks.loginOrCreate("alice@example.com", d => window.digits = d)) && "asked"`)
+	b.eval(`(window.digits = new Promise(shown => window.waiting = client.magicLinks.loginOrCreate("alice@example.com", shown))) && "asked"`)
 	press(t, h, nextMail(t, h, 0).Link, b.eval("window.digits"))
 	session, _ := b.call("window.waiting")["value"].(map[string]any)
 	if token, _ := session["sessionToken"].(string); len(token) != 64 || session["sessionJwt"] == "" {

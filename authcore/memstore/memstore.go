@@ -67,16 +67,21 @@ func (s *Store) View(ctx context.Context, fn func(store.Tx) error) error {
 	return fn(&tx{store: s, readOnly: true})
 }
 
-// Update runs fn alone and keeps what it wrote, unless it fails.
+// Update runs fn alone, twice, and keeps what it wrote the second time, unless
+// it fails: engines run an fn again after a conflict, so one that does not reset
+// what it sets outside itself shows in every test.
 func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.refuse(ctx); err != nil {
 		return err
 	}
-	t := &tx{store: s, writes: map[string]record{}}
-	if err := fn(t); err != nil {
-		return err
+	var t *tx
+	for range 2 {
+		t = &tx{store: s, writes: map[string]record{}}
+		if err := fn(t); err != nil {
+			return err
+		}
 	}
 	if t.err != nil {
 		return t.err
