@@ -17,7 +17,7 @@
 //
 // Outcomes that are somebody's "no" are values (Verdict); an error always means
 // "cannot tell" and becomes a 503. Codes and link tokens are never stored: they
-// are derived from a secret that is not in the store (derive.go), so that the
+// are derived from a secret that is not in the store (package keyring), so that the
 // mail queue can rebuild a mail after a restart and a stolen store answers no
 // challenge.
 package authcore
