@@ -60,7 +60,7 @@ const (
 	DefaultMax     = 8 << 30  // bytes; about three million people who have just signed in
 )
 
-// Store is an store.Store in a directory. Make it with Open.
+// Store is a store.Store in a directory. Make it with Open.
 type Store struct {
 	dir  string
 	now  func() time.Time

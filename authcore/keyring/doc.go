@@ -10,9 +10,8 @@
 //	claims, err := ring.Verify(header, token)
 //
 // It knows no challenge and no session: who derives names purpose and id, and
-// who revokes keys ends sessions himself, in the transaction of Ring.Rotate.
+// who revokes keys ends the sessions, in the transaction of Ring.Rotate.
 //
-// State of the process: the keys of each ring, as last read from the store;
-// another node's rotation is read anew when a token names an unknown key only
-// after Reload.
+// State of the process: the keys of each ring, as last read from the store. What
+// another node rotates is not seen before Ring.Reload.
 package keyring

@@ -21,7 +21,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
-// Store is an store.Store in memory. Make it with New.
+// Store is a store.Store in memory. Make it with New.
 type Store struct {
 	now func() time.Time
 
