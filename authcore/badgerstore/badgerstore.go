@@ -22,6 +22,7 @@
 package badgerstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -73,7 +74,6 @@ type Store struct {
 	stop   chan struct{}         // closed by Close, once no call is under way
 	idle   sync.WaitGroup        // the store's own goroutines
 	failed atomic.Pointer[error] // why updates are refused
-	damage atomic.Pointer[error] // why everything is
 
 	mu        sync.RWMutex // guards closed against calls that come in
 	closed    bool
@@ -84,33 +84,18 @@ type Store struct {
 
 // Open opens the store in dir, or makes one if dir is absent or empty. Only
 // one process can have it open. dir becomes 0700 and its files 0600.
-//
-// A damaged store is refused. Of a large one the greater part is read through
-// only after Open has returned: if that finds damage, every call from then on
-// is refused.
+// A damaged store is refused, for which all of it is read.
 func Open(dir string, opts Options) (*Store, error) {
-	s, err := open(dir, opts)
-	if err != nil {
-		return nil, fmt.Errorf("badgerstore: %w", err)
-	}
-	return s, nil
-}
-
-func open(dir string, opts Options) (_ *Store, err error) {
 	opts = opts.withDefaults()
 	h, err := openHome(dir)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("badgerstore: %w", err)
 	}
-	defer func() {
-		if err != nil {
-			h.release()
-		}
-	}()
 	r := newRoom(h.dir, opts)
-	db, later, err := openDB(h, r, opts.Logger)
+	db, err := openDB(h, r, opts.Logger)
 	if err != nil {
-		return nil, err
+		h.release()
+		return nil, fmt.Errorf("badgerstore: %w", err)
 	}
 	s := &Store{
 		dir: h.dir, now: opts.Now, log: opts.Logger, db: db, home: h, room: r,
@@ -118,7 +103,6 @@ func open(dir string, opts Options) (_ *Store, err error) {
 	}
 	s.idle.Go(s.giveTurns)
 	s.idle.Go(s.collectSometimes)
-	s.idle.Go(func() { s.checkLater(later) })
 	return s, nil
 }
 
@@ -143,7 +127,7 @@ func (s *Store) View(ctx context.Context, fn func(store.Tx) error) error {
 	defer s.calls.Done()
 	txn := s.db.NewTransaction(false)
 	defer txn.Discard()
-	return fn(&viewTx{reader{txn: txn, now: s.now()}})
+	return fn(&tx{reader: reader{txn: txn, now: s.now()}})
 }
 
 // Update runs fn in its turn and returns when what it wrote is on disk. A
@@ -160,10 +144,7 @@ func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
 	case g := <-s.turns:
 		err := g.run(ctx, fn)
 		<-g.done
-		if err != nil {
-			return err
-		}
-		return g.err
+		return cmp.Or(err, g.err)
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -176,9 +157,6 @@ func (s *Store) enter(ctx context.Context) error {
 	if s.closed {
 		return store.ErrClosed
 	}
-	if err := s.damage.Load(); err != nil {
-		return *err
-	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -189,7 +167,7 @@ func (s *Store) enter(ctx context.Context) error {
 // Close waits for the calls under way and closes the directory. On a disk so
 // full that Badger cannot tidy up, it gives up after a few seconds with an
 // error: nothing acknowledged is lost, but the directory stays in use until
-// the process ends. So it does with a store that was found damaged.
+// the process ends.
 func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
 		s.mu.Lock()
@@ -204,9 +182,6 @@ func (s *Store) Close() error {
 }
 
 func (s *Store) closeDB() error {
-	if err := s.damage.Load(); err != nil {
-		return *err // Badger would tidy up, and spoil what may be left
-	}
 	s.room.dropBallast()
 	done := make(chan error, 1)
 	go func() { done <- s.db.Close() }()

@@ -2,6 +2,7 @@ package badgerstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -101,14 +102,8 @@ func (s *Store) collectSometimes() {
 		}
 		last = time.Now()
 		timer.Reset(collectEvery)
-		if err := s.Collect(context.Background()); err != nil && !s.isClosed() {
+		if err := s.Collect(context.Background()); err != nil && !errors.Is(err, store.ErrClosed) {
 			s.log.Warn("store could not collect garbage", "error", err)
 		}
 	}
-}
-
-func (s *Store) isClosed() bool {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.closed
 }

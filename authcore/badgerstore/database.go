@@ -53,44 +53,32 @@ func dbOptions(dir string, log *slog.Logger) badger.Options {
 		WithChecksumVerificationMode(options.OnBlockRead)
 }
 
-// openDB opens Badger in h, with room for what it is going to write, and makes
-// sure that it has opened everything. The tables in later are still to be read.
-func openDB(h *home, r *room, log *slog.Logger) (db *badger.DB, later []uint64, err error) {
+// openDB opens Badger in h, once its tables have been read, with room for what
+// it is going to write.
+func openDB(h *home, r *room, log *slog.Logger) (*badger.DB, error) {
 	opts := dbOptions(h.dir, log)
-	tables, later, err := checkTables(h.dir, opts)
-	if err != nil {
-		return nil, nil, err
-	}
-	if len(later) == 0 {
-		close(r.read) // after a crash Badger makes tables while it opens
+	if err := checkTables(h.dir, opts); err != nil {
+		return nil, err
 	}
 	if err := r.prepare(); err != nil {
-		unwatchMappings(r)
-		_ = r.keepBallast()
-		return nil, nil, err
+		r.close()
+		return nil, err
 	}
 	if err := guarded(); err != nil {
 		log.Warn("store can't keep a full disk from ending the process: leave room on it", "dir", h.dir, "why", err)
 	}
-	if db, err = openBadger(opts); err != nil {
-		r.close()
-		return nil, nil, fmt.Errorf("opening %s: %w: if a file is damaged, restore the directory from a backup", h.dir, cause(err))
-	}
-	for _, t := range db.Tables() {
-		delete(tables, t.ID)
-	}
-	if err = missing(h.dir, tables, opts); err == nil {
-		err = h.finish()
-	}
+	db, err := openBadger(opts)
 	if err != nil {
-		if r.readRest(later) == nil { // else compaction waits, and Close for it
-			_ = db.Close()
-		}
 		r.close()
-		return nil, nil, err
+		return nil, fmt.Errorf("opening %s: %w: if a file is damaged, restore the directory from a backup", h.dir, cause(err))
+	}
+	if err := h.finish(); err != nil {
+		_ = db.Close()
+		r.close()
+		return nil, err
 	}
 	r.opened()
-	return db, later, nil
+	return db, nil
 }
 
 // openBadger turns a panic over a damaged file into an error.

@@ -70,7 +70,7 @@ func (g *group) run(ctx context.Context, fn func(store.Tx) error) error {
 	if err := g.begin(); err != nil {
 		return err
 	}
-	tx := &updateTx{reader: reader{txn: g.txn, now: g.store.now()}, writes: map[string]*write{}}
+	tx := &tx{reader: reader{txn: g.txn, now: g.store.now()}, writes: map[string]*write{}}
 	if err := fn(tx); err != nil {
 		return err
 	}
@@ -101,7 +101,7 @@ func (g *group) begin() error {
 
 // take adds one update's writes to the transaction, which Badger bounds. If
 // they do not fit, those before go to disk first.
-func (g *group) take(tx *updateTx) error {
+func (g *group) take(tx *tx) error {
 	db := g.store.db
 	most := db.MaxBatchSize() * 9 / 10
 	size := tx.size()

@@ -147,9 +147,6 @@ func allocateWatched(fd int, offset, length int64) error {
 // commit gets those of the ballast, if there are no others: Badger holds back
 // every reader meanwhile.
 func (r *room) allocate(fd int, offset, length int64, isTable bool) error {
-	if isTable && isEmpty(fd) {
-		<-r.read
-	}
 	err := allocateMapped(fd, offset, length)
 	if !isFull(err) || r.opening.Load() && !isTable {
 		return err

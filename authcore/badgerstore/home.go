@@ -161,20 +161,17 @@ func (h *home) mark(state string) error {
 		return err
 	}
 	path := filepath.Join(h.dir, markerName)
-	if err := writeSynced(path+".new", append(b, '\n')); err != nil {
-		return fmt.Errorf("marking the store's directory: %w", err)
+	if err = os.WriteFile(path+".new", append(b, '\n'), 0o600); err == nil {
+		err = syncFile(path + ".new")
 	}
-	if err := os.Rename(path+".new", path); err != nil {
-		return fmt.Errorf("marking the store's directory: %w", err)
+	if err == nil {
+		err = os.Rename(path+".new", path)
 	}
-	return syncFile(h.dir)
-}
-
-func writeSynced(path string, b []byte) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err == nil {
+		err = syncFile(h.dir)
+	}
 	if err != nil {
-		return err
+		return fmt.Errorf("marking the store's directory: %w", err)
 	}
-	_, err = f.Write(b)
-	return errors.Join(err, f.Sync(), f.Close())
+	return nil
 }

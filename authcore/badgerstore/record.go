@@ -130,32 +130,12 @@ func (r *reader) item(i *badger.Item) (store.Item, error) {
 	return store.Item{Key: string(i.Key()[1:]), Value: value, Expires: expires}, err
 }
 
-// viewTx is the Tx of View.
-type viewTx struct{ reader }
-
-func (t *viewTx) Get(keys ...string) ([][]byte, error) {
-	values := make([][]byte, len(keys))
-	for i, key := range keys {
-		if err := store.CheckKey(key); err != nil {
-			return nil, err
-		}
-		var err error
-		if values[i], err = t.get(key); err != nil {
-			return nil, err
-		}
-	}
-	return values, nil
-}
-
-func (*viewTx) Put(string, []byte, time.Time) { panic("badgerstore: Put inside View") }
-func (*viewTx) Delete(string)                 { panic("badgerstore: Delete inside View") }
-
-// updateTx is the Tx of Update. It keeps its writes to itself until fn has
-// succeeded.
-type updateTx struct {
+// tx is a store.Tx. It keeps an update's writes to itself until the update's
+// function has succeeded.
+type tx struct {
 	reader
-	writes map[string]*write
-	err    error // the first refused Put or Delete
+	writes map[string]*write // nil in a View
+	err    error             // the first refused Put or Delete
 }
 
 // write is what will be stored at a key; without a value the key is deleted.
@@ -164,16 +144,13 @@ type write struct {
 	expires time.Time
 }
 
-func (t *updateTx) Get(keys ...string) ([][]byte, error) {
+func (t *tx) Get(keys ...string) ([][]byte, error) {
 	values := make([][]byte, len(keys))
 	for i, key := range keys {
-		if err := store.CheckKey(key); err != nil {
-			return nil, err
-		}
-		var err error
-		if w, ok := t.writes[key]; !ok {
+		err := store.CheckKey(key)
+		if w, ok := t.writes[key]; err == nil && !ok {
 			values[i], err = t.get(key)
-		} else if w.value != nil {
+		} else if ok && w.value != nil {
 			values[i] = append([]byte{}, w.value[headerLen:]...)
 		}
 		if err != nil {
@@ -183,7 +160,7 @@ func (t *updateTx) Get(keys ...string) ([][]byte, error) {
 	return values, nil
 }
 
-func (t *updateTx) Put(key string, value []byte, expires time.Time) {
+func (t *tx) Put(key string, value []byte, expires time.Time) {
 	w := &write{expires: expires}
 	if expires.IsZero() || t.now.Before(expires) {
 		w.value = encode(value, expires)
@@ -191,11 +168,14 @@ func (t *updateTx) Put(key string, value []byte, expires time.Time) {
 	t.write(key, w, store.CheckRecord(key, value))
 }
 
-func (t *updateTx) Delete(key string) {
+func (t *tx) Delete(key string) {
 	t.write(key, &write{}, store.CheckKey(key))
 }
 
-func (t *updateTx) write(key string, w *write, err error) {
+func (t *tx) write(key string, w *write, err error) {
+	if t.writes == nil {
+		panic("badgerstore: a write inside View")
+	}
 	if t.err == nil {
 		t.err = err
 	}
@@ -203,7 +183,7 @@ func (t *updateTx) write(key string, w *write, err error) {
 }
 
 // size is at least what Badger will count for the writes.
-func (t *updateTx) size() int64 {
+func (t *tx) size() int64 {
 	size := 0
 	for key, w := range t.writes {
 		size += len(key) + len(w.value) + entryOverhead

@@ -37,10 +37,9 @@ type room struct {
 	max     int64
 	log     *slog.Logger
 
-	waiting atomic.Int32  // mappings that wait for the disk, see guard_linux.go
-	spent   atomic.Bool   // the ballast was given up for a log
-	opening atomic.Bool   // then they fail instead
-	read    chan struct{} // closed when all tables that were there have been read
+	waiting atomic.Int32 // mappings that wait for the disk, see guard_linux.go
+	spent   atomic.Bool  // the ballast was given up for a log
+	opening atomic.Bool  // then they fail instead
 
 	every   time.Duration // lookEvery, but in tests
 	checked time.Time     // used by turns only
@@ -54,7 +53,7 @@ type room struct {
 func newRoom(dir string, opts Options) *room {
 	return &room{
 		dir: dir, reserve: opts.ReserveBytes, max: opts.MaxBytes, log: opts.Logger,
-		every: lookEvery, bulky: make(chan struct{}, 1), read: make(chan struct{}),
+		every: lookEvery, bulky: make(chan struct{}, 1),
 	}
 }
 
