@@ -170,7 +170,7 @@ func (s *Service) Ask(ctx context.Context, in Ask) (Asked, error) {
 
 func (s *Service) askEvent(name string, in Ask, out Asked) Event {
 	e := Event{Name: name, App: in.Caller.App.ID, Address: out.Contact.Address(), Subject: out.Person.Subject,
-		Challenge: out.Challenge, Origin: in.Origin, Client: in.Client, Method: in.Slot}
+		Challenge: out.Challenge, Origin: in.Origin.String(), Client: in.Client, Method: in.Slot}
 	if e.Address.IsZero() {
 		e.Address = in.Whom.Email
 	}

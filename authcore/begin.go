@@ -169,7 +169,7 @@ func (s *Service) began(b Browser, in Start, out Begun, c *challenge, isNew bool
 
 // event is the common part of what is reported about a browser's request.
 func (s *Service) event(name string, b Browser, a address.Address, reason string) Event {
-	return Event{Name: name, Address: a, Origin: b.Origin, Client: b.Client, Reason: reason}
+	return Event{Name: name, Address: a, Origin: b.Origin.String(), Client: b.Client, Reason: reason}
 }
 
 // challengeFor is what a new challenge is made of.

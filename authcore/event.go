@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
-	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // Event is one thing that happened, for the audit log and the metrics. It holds
@@ -20,13 +19,13 @@ type Event struct {
 	Session   string    // sid
 	Challenge string    // id of the challenge
 	Expires   time.Time // of code and link, for a challenge
-	Origin    origin.Origin
+	Origin    string    // as text
 	Client    netip.Addr
-	Method    string     // "code" or "link", for a sign-in
-	Reason    string     // for a refusal or an ending: a stable word
-	Sender    string     // which sender took or refused a mail
-	Letter    LetterKind // of a mail that is not the one to sign in with
-	Detail    string     // for operators: a sender's answer
+	Method    string // "code" or "link", for a sign-in
+	Reason    string // for a refusal or an ending: a stable word
+	Sender    string // which sender took or refused a mail
+	Letter    string // kind of a mail that is not the one to sign in with
+	Detail    string // for operators: a sender's answer
 	Took      time.Duration
 	App       string // which app asked, empty for a gate
 }

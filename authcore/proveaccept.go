@@ -87,7 +87,7 @@ func (t *proving) view(v Verdict) Proved {
 func (t *proving) report(out Proved) {
 	e := Event{
 		Name: EventAnswer, App: t.in.Caller.App.ID, Address: out.Contact.Address(), Subject: out.Person.Subject,
-		Challenge: out.Challenge, Origin: t.in.Origin, Client: t.in.Client, Reason: out.Verdict.String(),
+		Challenge: out.Challenge, Origin: t.in.Origin.String(), Client: t.in.Client, Reason: out.Verdict.String(),
 	}
 	if out.Verdict == Accepted {
 		e.Name, e.Reason, e.Method = EventSignedIn, "", out.Method

@@ -98,12 +98,12 @@ func (a *App) fields(e authcore.Event) []zap.Field {
 		{"sub", e.Subject},
 		{"sid", e.Session},
 		{"challenge", e.Challenge},
-		{"origin", e.Origin.String()},
+		{"origin", e.Origin},
 		{"client_ip", clientText(e)},
 		{"method", e.Method},
 		{"reason", e.Reason},
 		{"sender", e.Sender},
-		{"letter", string(e.Letter)},
+		{"letter", e.Letter},
 		{"detail", e.Detail},
 		{"app", e.App},
 	} {
@@ -141,7 +141,7 @@ func (v *visit) auditRefusal(kind refusalKind) {
 	if v.run == nil || kind != notAllowed && kind != clientRefused {
 		return
 	}
-	e := authcore.Event{Name: EventAccess, Origin: v.origin, Client: v.client(), Reason: string(kind)}
+	e := authcore.Event{Name: EventAccess, Origin: v.origin.String(), Client: v.client(), Reason: string(kind)}
 	if s := v.session; s != nil {
 		e.Address, e.Subject, e.Session = s.Address, s.Subject, s.ID
 	}

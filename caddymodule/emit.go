@@ -84,7 +84,7 @@ func (a *App) emit(event authcore.Event) {
 func (a *App) data(e authcore.Event) map[string]any {
 	return map[string]any{
 		"event": e.Name, "address": a.shown(e.Address), "mark": e.Mark, "sub": e.Subject, "sid": e.Session,
-		"challenge": e.Challenge, "origin": e.Origin.String(), "client_ip": clientText(e),
+		"challenge": e.Challenge, "origin": e.Origin, "client_ip": clientText(e),
 		"method": e.Method, "reason": e.Reason, "at": e.At.UTC().Format(time.RFC3339),
 	}
 }

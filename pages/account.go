@@ -230,7 +230,7 @@ func (e *exchange) changed(what string) {
 	s := e.v.Session
 	e.p.service.Report(authcore.Event{
 		Name: authcore.EventAccount, Reason: what, Address: s.Address, Subject: s.Subject, Session: s.ID,
-		Origin: e.v.Origin, Client: e.v.Client,
+		Origin: e.v.Origin.String(), Client: e.v.Client,
 	})
 }
 

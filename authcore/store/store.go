@@ -71,3 +71,29 @@ var (
 	// itself once there is room.
 	ErrFull = errors.New("the store has no room left")
 )
+
+// View runs fn over a snapshot of s and returns what it returned last, the zero
+// value with an error.
+func View[T any](ctx context.Context, s Store, fn func(Tx) (T, error)) (T, error) {
+	return result(ctx, s.View, fn)
+}
+
+// Update runs fn and commits what it put and deleted. It returns what the run
+// that was committed returned, the zero value with an error: fn may run again,
+// and what an earlier run returned is forgotten.
+func Update[T any](ctx context.Context, s Store, fn func(Tx) (T, error)) (T, error) {
+	return result(ctx, s.Update, fn)
+}
+
+func result[T any](ctx context.Context, run func(context.Context, func(Tx) error) error, fn func(Tx) (T, error)) (T, error) {
+	var got T
+	err := run(ctx, func(tx Tx) (err error) {
+		got, err = fn(tx)
+		return err
+	})
+	if err != nil {
+		var none T
+		return none, err
+	}
+	return got, nil
+}
