@@ -53,4 +53,5 @@ const (
 	EventTextFailed = "text_failed"
 	EventPerson     = "person_changed" // by an app; Reason says how
 	EventOrg        = "organization_changed"
+	EventNotMe      = "not_me" // somebody said that the mails were not asked for by them
 )

@@ -16,8 +16,6 @@ const (
 
 	keyPause = "pause/" // pause/<hash of address>: "this wasn't me", and accounts that were deleted
 
-	// EventNotMe: somebody said that the mails were not asked for by them.
-	EventNotMe = "not_me"
 )
 
 // pause is what an address's owner wished: the challenges asked for before it

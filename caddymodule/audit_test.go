@@ -128,10 +128,10 @@ func TestAuditFullAndOff(t *testing.T) {
 func TestAuditIsDocumented(t *testing.T) {
 	text, err := os.ReadFile("../docs/audit.md")
 	must(t, err)
-	events, err := os.ReadFile("../authcore/event.go")
+	events, err := os.ReadFile("../authcore/event/event.go")
 	must(t, err)
-	names := []string{EventAccess, EventConfig, authcore.EventNotMe}
-	for _, m := range regexp.MustCompile(`Event[A-Za-z]+\s+= "([a-z_]+)"`).FindAllSubmatch(events, -1) {
+	names := []string{EventAccess, EventConfig}
+	for _, m := range regexp.MustCompile(`(?m)^\t[A-Z][A-Za-z]+\s+= "([a-z_]+)"`).FindAllSubmatch(events, -1) {
 		names = append(names, string(m[1]))
 	}
 	e := authcore.Event{Name: "x", Mark: "m", Subject: "s", Session: "s", Challenge: "c", Origin: "https://app.example.com", Method: "m", Reason: "r", Sender: "s", Detail: "d", Letter: "l", App: "a", Took: time.Second, Expires: time.Now()}
