@@ -2,6 +2,7 @@ package api
 
 import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 )
 
 // Clicked finds the link of a slot behind a token in the app's live data, else in its
@@ -11,7 +12,7 @@ func (c *Call) Clicked(app *authcore.App, slot, token string) (caller authcore.C
 	for _, test := range []bool{false, true} {
 		caller = authcore.Caller{App: app, Key: authcore.AppKey{Test: test}}
 		found, err = c.Service.Look(c.R.Context(), caller, slot, token)
-		if err != nil || found.Verdict != authcore.Unknown {
+		if err != nil || found.Verdict != event.Unknown {
 			break
 		}
 	}

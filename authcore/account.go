@@ -10,6 +10,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -142,7 +143,7 @@ func (c *Core) Delete(ctx context.Context, sub, reason string) (*Account, error)
 		return nil, err
 	}
 	c.census.people.Add(-1)
-	c.observe(Event{Name: EventDeleted, Address: p.Address, Subject: p.Subject, Reason: reason})
+	c.observe(event.Event{Name: event.Deleted, Address: p.Address, Subject: p.Subject, Reason: reason})
 	return p.account(), c.forget(ctx, p, reason) // what has come meanwhile
 }
 

@@ -1,6 +1,7 @@
 package authcore
 
 import (
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"sync"
 	"time"
 )
@@ -37,6 +38,6 @@ func (a *alarm) count(s *Service) {
 	fire := a.today == limit+1
 	a.mu.Unlock()
 	if fire {
-		s.observe(Event{Name: EventAlarm, Reason: "wrong codes today above the usual"})
+		s.observe(event.Event{Name: event.Alarm, Reason: "wrong codes today above the usual"})
 	}
 }

@@ -1,6 +1,7 @@
 package authcore
 
 import (
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"slices"
 	"testing"
 	"time"
@@ -25,8 +26,8 @@ func TestAlarm(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			fired := 0
 			core := &Core{now: func() time.Time { return now }}
-			s := &Service{core: core, cfg: Config{Observe: func(e Event) {
-				if e.Name != EventAlarm {
+			s := &Service{core: core, cfg: Config{Observe: func(e event.Event) {
+				if e.Name != event.Alarm {
 					t.Errorf("event %s", e.Name)
 				}
 				fired++

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
@@ -13,7 +14,7 @@ import (
 
 // Answer is what came of a code, a link or a wish to get the mail again.
 type Answer struct {
-	Verdict    Verdict
+	Verdict    event.Verdict
 	TriesLeft  int           // with Wrong
 	Found      int           // with Malformed: how many digits there were
 	RetryAfter time.Duration // with Limited; with Expired, Locked and CodesOff: when a new mail may be asked for
@@ -37,7 +38,7 @@ type SignIn struct {
 func (s *Service) AnswerCode(ctx context.Context, b Browser, flow, text string) (Answer, error) {
 	return s.answer(ctx, b, func(t *attempt) (Answer, error) {
 		if err := t.find(flow); err != nil || t.c == nil {
-			return Answer{Verdict: NoFlow}, err
+			return Answer{Verdict: event.NoFlow}, err
 		}
 		return t.answerCode(text)
 	})
@@ -49,17 +50,17 @@ func (s *Service) AnswerLink(ctx context.Context, b Browser, token string) (Answ
 	return s.answer(ctx, b, func(t *attempt) (Answer, error) {
 		c, err := loadLink(t.tx, token, t.now)
 		if err != nil || c == nil {
-			return Answer{Verdict: Unknown}, err
+			return Answer{Verdict: event.Unknown}, err
 		}
 		t.about = c
-		if v := c.state(t.now); v != Accepted && v != CodesOff {
+		if v := c.state(t.now); v != event.Accepted && v != event.CodesOff {
 			return Answer{Verdict: v}, nil
 		}
 		if err := t.load(); err != nil {
 			return Answer{}, err
 		}
 		if t.c, t.f = c, t.flows.pickChallenge(c.ID); t.f == nil || !t.asked(c) {
-			return Answer{Verdict: OtherBrowser}, nil
+			return Answer{Verdict: event.OtherBrowser}, nil
 		}
 		return t.accept("link")
 	})
@@ -140,16 +141,16 @@ func (t *attempt) asked(c *challenge) bool {
 
 func (t *attempt) answerCode(text string) (Answer, error) {
 	switch v := t.c.state(t.now); v {
-	case Expired:
+	case event.Expired:
 		return t.renewExpired()
-	case Used:
+	case event.Used:
 		return Answer{Verdict: v}, nil
-	case Locked, CodesOff:
+	case event.Locked, event.CodesOff:
 		return Answer{Verdict: v, RetryAfter: t.resendWait()}, nil
 	}
 	code, found, ok := ParseCode(text, t.c.Digits)
 	if !ok {
-		return Answer{Verdict: Malformed, Found: found}, nil
+		return Answer{Verdict: event.Malformed, Found: found}, nil
 	}
 	failures := t.s.cfg.Limits.WrongCodes(t.c.Address, t.c.Known)
 	if err := (limit.Counters{failures}).Load(t.tx); err != nil {
@@ -157,7 +158,7 @@ func (t *attempt) answerCode(text string) (Answer, error) {
 	}
 	left := failures.Left(t.now)
 	if left == 0 { // used up by other challenges meanwhile
-		return Answer{Verdict: CodesOff, RetryAfter: t.resendWait()}, nil
+		return Answer{Verdict: event.CodesOff, RetryAfter: t.resendWait()}, nil
 	}
 	if t.rightCode(code) {
 		return t.accept("code")
@@ -167,9 +168,9 @@ func (t *attempt) answerCode(text string) (Answer, error) {
 	triesLeft := min(t.c.Tries, left-1)
 	if triesLeft <= 0 {
 		t.c.Locked = true
-		return Answer{Verdict: Locked, RetryAfter: t.resendWait()}, t.keep(OutcomeLocked)
+		return Answer{Verdict: event.Locked, RetryAfter: t.resendWait()}, t.keep(OutcomeLocked)
 	}
-	return Answer{Verdict: Wrong, TriesLeft: triesLeft}, t.keep(OutcomeWrongCode)
+	return Answer{Verdict: event.Wrong, TriesLeft: triesLeft}, t.keep(OutcomeWrongCode)
 }
 
 // keep saves the challenge after a wrong answer.
@@ -217,7 +218,7 @@ func (t *attempt) accept(method string) (Answer, error) {
 	if err := t.s.core.noteUsed(t.tx, t.c, t.now, method); err != nil {
 		return Answer{}, err
 	}
-	return Answer{Verdict: Accepted, SignIn: signIn}, t.c.save(t.tx)
+	return Answer{Verdict: event.Accepted, SignIn: signIn}, t.c.save(t.tx)
 }
 
 // committed does what must wait until the transaction is on disk.
@@ -232,7 +233,7 @@ func (t *attempt) committed(ctx context.Context, out Answer) {
 			core.census.people.Add(1)
 		}
 	}
-	if out.Verdict == Wrong || out.Verdict == Locked {
+	if out.Verdict == event.Wrong || out.Verdict == event.Locked {
 		core.alarm.count(t.s)
 	}
 	t.report(out)
@@ -246,22 +247,22 @@ func (t *attempt) committed(ctx context.Context, out Answer) {
 
 // report tells what came of the answer, and then of a wish for another mail.
 func (t *attempt) report(out Answer) {
-	e := t.s.event(EventAnswer, t.b, address.Address{}, out.Verdict.String())
+	e := t.s.event(event.Answer, t.b, address.Address{}, out.Verdict.String())
 	if t.about != nil {
 		e.Address, e.Challenge = t.about.Address, t.about.ID
 	}
 	if out.SignIn != nil {
-		e.Name, e.Reason = EventSignedIn, ""
+		e.Name, e.Reason = event.SignedIn, ""
 		e.Session, e.Subject, e.Method = out.SignIn.Session.ID, out.SignIn.Session.Subject, out.SignIn.Session.Method()
 	}
 	if t.resend {
-		e.Name = EventRefused
+		e.Name = event.Refused
 	}
-	if !t.resend || out.Verdict != Accepted {
+	if !t.resend || out.Verdict != event.Accepted {
 		t.s.observe(e)
 	}
 	if t.again != "" {
-		e := t.s.event(EventBegin, t.b, t.c.Address, t.again)
+		e := t.s.event(event.Begin, t.b, t.c.Address, t.again)
 		e.Challenge, e.Expires = t.c.ID, t.c.Expires
 		t.s.observe(e)
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
@@ -142,9 +143,9 @@ func loadAppSession(tx store.Tx, realm Realm, sid string) (*sessionRecord, error
 
 // verdict tells whether an app's session is live: Accepted, Expired, or Unknown
 // for one that was ended or never was.
-func (c *Core) verdict(tx store.Tx, r *sessionRecord) (Verdict, error) {
+func (c *Core) verdict(tx store.Tx, r *sessionRecord) (event.Verdict, error) {
 	stands, err := c.judge(tx, r)
-	return [...]Verdict{isLive: Accepted, isEnded: Unknown, isExpired: Expired}[stands], err
+	return [...]event.Verdict{isLive: event.Accepted, isEnded: event.Unknown, isExpired: event.Expired}[stands], err
 }
 
 // gain adds a proof, and more time if extend is more than 0.
@@ -203,19 +204,19 @@ func (ref SessionRef) find(tx store.Tx, realm Realm) (*sessionRecord, error) {
 // AppSession returns a live session of realm. Verdict is Accepted, Expired, or
 // Unknown for one that was ended or never was; the session is nil then. Expired
 // is told only for a minute, then the record is gone.
-func (s *Service) AppSession(ctx context.Context, realm Realm, ref SessionRef) (out *AppSession, v Verdict, err error) {
+func (s *Service) AppSession(ctx context.Context, realm Realm, ref SessionRef) (out *AppSession, v event.Verdict, err error) {
 	err = s.core.store.View(ctx, func(tx store.Tx) error {
-		out, v = nil, Unknown
+		out, v = nil, event.Unknown
 		r, err := ref.find(tx, realm)
 		if err != nil {
 			return err
 		}
-		if v, err = s.core.verdict(tx, r); err != nil || v != Accepted {
+		if v, err = s.core.verdict(tx, r); err != nil || v != event.Accepted {
 			return err
 		}
 		out, err = s.withPerson(tx, r)
 		if out == nil {
-			v = Unknown
+			v = event.Unknown
 		}
 		return err
 	})
@@ -224,9 +225,9 @@ func (s *Service) AppSession(ctx context.Context, realm Realm, ref SessionRef) (
 
 // AppSessionOfAny is AppSession for a token that may be of any app: whose it is
 // stands in the session's Person.Realm.
-func (s *Service) AppSessionOfAny(ctx context.Context, token string) (out *AppSession, v Verdict, err error) {
+func (s *Service) AppSessionOfAny(ctx context.Context, token string) (out *AppSession, v event.Verdict, err error) {
 	err = s.core.store.View(ctx, func(tx store.Tx) error {
-		out, v = nil, Unknown
+		out, v = nil, event.Unknown
 		var sid string
 		if len(token) != keyring.APISessionLen {
 			return nil
@@ -238,11 +239,11 @@ func (s *Service) AppSessionOfAny(ctx context.Context, token string) (out *AppSe
 		if err != nil || r == nil || r.API == nil {
 			return err
 		}
-		if v, err = s.core.verdict(tx, r); err != nil || v != Accepted {
+		if v, err = s.core.verdict(tx, r); err != nil || v != event.Accepted {
 			return err
 		}
 		if out, err = s.withPerson(tx, r); out == nil {
-			v = Unknown
+			v = event.Unknown
 		}
 		return err
 	})

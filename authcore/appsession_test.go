@@ -8,6 +8,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 )
 
 func (h *house) signInApp(a address.Address) *authcore.AppSession {
@@ -30,10 +31,10 @@ func TestAppSessionLife(t *testing.T) {
 		byToken, bySID := authcore.SessionRef{Token: s.Token}, authcore.SessionRef{SID: s.ID}
 		for _, ref := range []authcore.SessionRef{byToken, bySID} {
 			got, v, err := h.service.AppSession(t.Context(), live, ref)
-			if err != nil || v != authcore.Accepted || got.ID != s.ID || got.Token != s.Token || got.Person.Address != alice {
+			if err != nil || v != event.Accepted || got.ID != s.ID || got.Token != s.Token || got.Person.Address != alice {
 				t.Fatalf("%+v %v %v", got, v, err)
 			}
-			if _, v, _ := h.service.AppSession(t.Context(), test, ref); v != authcore.Unknown {
+			if _, v, _ := h.service.AppSession(t.Context(), test, ref); v != event.Unknown {
 				t.Errorf("a live session with a test key: %v", v)
 			}
 		}
@@ -43,14 +44,14 @@ func TestAppSessionLife(t *testing.T) {
 			t.Fatalf("extended %+v %v", got, err)
 		}
 		time.Sleep(8 * 24 * time.Hour)
-		if _, v, _ := h.service.AppSession(t.Context(), live, byToken); v != authcore.Accepted {
+		if _, v, _ := h.service.AppSession(t.Context(), live, byToken); v != event.Accepted {
 			t.Errorf("an extended session past its first end: %v", v)
 		}
 		// The operator's ways see and end it.
 		if ended, err := h.core.End(t.Context(), s.ID, "by_operator"); !ended || err != nil {
 			t.Fatalf("End: %v %v", ended, err)
 		}
-		if _, v, _ := h.service.AppSession(t.Context(), live, byToken); v != authcore.Unknown {
+		if _, v, _ := h.service.AppSession(t.Context(), live, byToken); v != event.Unknown {
 			t.Errorf("an ended session: %v", v)
 		}
 		one, two := h.signInApp(alice), h.signInApp(alice)
@@ -61,12 +62,12 @@ func TestAppSessionLife(t *testing.T) {
 			t.Errorf("EndPerson ended %d, %v", n, err)
 		}
 		_, v, _ := h.service.AppSession(t.Context(), live, authcore.SessionRef{Token: two.Token})
-		if v != authcore.Unknown {
+		if v != event.Unknown {
 			t.Errorf("after EndPerson: %v", v)
 		}
 		three := h.signInApp(alice)
 		time.Sleep(week.Lifetime)
-		if _, v, _ := h.service.AppSession(t.Context(), live, authcore.SessionRef{Token: three.Token}); v != authcore.Expired {
+		if _, v, _ := h.service.AppSession(t.Context(), live, authcore.SessionRef{Token: three.Token}); v != event.Expired {
 			t.Errorf("at its end: %v", v)
 		}
 	})
@@ -80,7 +81,7 @@ func TestAppSessionEndsWithARevocationOfAll(t *testing.T) {
 		if _, err := h.core.RotateKeys(t.Context(), true); err != nil {
 			t.Fatal(err)
 		}
-		if _, v, _ := h.service.AppSession(t.Context(), h.caller(liveKey).Realm(), authcore.SessionRef{Token: s.Token}); v != authcore.Unknown {
+		if _, v, _ := h.service.AppSession(t.Context(), h.caller(liveKey).Realm(), authcore.SessionRef{Token: s.Token}); v != event.Unknown {
 			t.Errorf("after everything was revoked: %v", v)
 		}
 	})
@@ -113,7 +114,7 @@ func TestEndingAPersonEndsWhatWouldBecomeASession(t *testing.T) {
 		defer h.close()
 		in := linkFor(alice)
 		in.Poll = true
-		poll := func(asked authcore.Asked) authcore.Verdict {
+		poll := func(asked authcore.Asked) event.Verdict {
 			out, err := h.service.Poll(t.Context(), authcore.Poll{Caller: h.caller(liveKey), Contact: asked.Contact.ID, Token: asked.PollToken, Session: *week, Origin: site})
 			if err != nil {
 				t.Fatal(err)
@@ -138,12 +139,12 @@ func TestEndingAPersonEndsWhatWouldBecomeASession(t *testing.T) {
 			if err := end(asked.Person.Subject); err != nil {
 				t.Fatal(name, err)
 			}
-			if v := poll(asked); v != authcore.Expired {
+			if v := poll(asked); v != event.Expired {
 				t.Errorf("%s: a link that was followed before: %v", name, v)
 			}
 			time.Sleep(time.Second)
 			h.prove(authcore.Proof{Token: open.Token})
-			if v := poll(open); v != authcore.Accepted {
+			if v := poll(open); v != event.Accepted {
 				t.Errorf("%s: a link that is followed after: %v", name, v)
 			}
 		}
@@ -164,17 +165,17 @@ func TestAppPoll(t *testing.T) {
 			}
 			return out
 		}
-		if v := poll(asked.PollToken).Verdict; v != authcore.NotYet || len(asked.PollToken) != 128 {
+		if v := poll(asked.PollToken).Verdict; v != event.NotYet || len(asked.PollToken) != 128 {
 			t.Errorf("before the link is used: %v", v)
 		}
-		if v := poll(strings.Repeat("x", 128)).Verdict; v != authcore.Unknown {
+		if v := poll(strings.Repeat("x", 128)).Verdict; v != event.Unknown {
 			t.Errorf("a wrong token: %v", v)
 		}
 		h.prove(authcore.Proof{Token: asked.Token})
-		if out := poll(asked.PollToken); out.Verdict != authcore.Accepted || out.Session == nil {
+		if out := poll(asked.PollToken); out.Verdict != event.Accepted || out.Session == nil {
 			t.Errorf("after it was used: %+v", out)
 		}
-		if out := poll(asked.PollToken); out.Verdict != authcore.Used || out.Session != nil {
+		if out := poll(asked.PollToken); out.Verdict != event.Used || out.Session != nil {
 			t.Errorf("a second time: %+v", out)
 		}
 		revoked := h.askLater(in, 2*time.Minute)
@@ -183,13 +184,13 @@ func TestAppPoll(t *testing.T) {
 			t.Fatal(err)
 		}
 		asked.Contact = revoked.Contact
-		if out := poll(revoked.PollToken); out.Verdict != authcore.Expired || out.Session != nil {
+		if out := poll(revoked.PollToken); out.Verdict != event.Expired || out.Session != nil {
 			t.Errorf("after everything was revoked: %+v", out)
 		}
 		late := h.askLater(in, 2*time.Minute)
 		time.Sleep(time.Hour)
 		asked.Contact = late.Contact
-		if v := poll(late.PollToken).Verdict; v != authcore.Expired {
+		if v := poll(late.PollToken).Verdict; v != event.Expired {
 			t.Errorf("after the link has expired: %v", v)
 		}
 	})
@@ -232,7 +233,7 @@ func TestOperatorsSeeAppSessionsUntilTheyEnd(t *testing.T) {
 		in.Deliver = false
 		s := h.prove(authcore.Proof{Token: h.ask(in).Token, Session: year}).Session
 		time.Sleep(200 * 24 * time.Hour)
-		if _, v, err := h.service.AppSession(t.Context(), s.Person.Realm, authcore.SessionRef{Token: s.Token}); v != authcore.Accepted || err != nil {
+		if _, v, err := h.service.AppSession(t.Context(), s.Person.Realm, authcore.SessionRef{Token: s.Token}); v != event.Accepted || err != nil {
 			t.Fatalf("%v %v", v, err)
 		}
 		all, _, err := h.core.Sessions(t.Context(), "", 10)

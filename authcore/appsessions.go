@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
@@ -11,7 +12,7 @@ import (
 
 // TouchAppSession is AppSession that notes a use, and with extend more than 0
 // moves the end to that long from now.
-func (s *Service) TouchAppSession(ctx context.Context, realm Realm, ref SessionRef, extend time.Duration) (*AppSession, Verdict, error) {
+func (s *Service) TouchAppSession(ctx context.Context, realm Realm, ref SessionRef, extend time.Duration) (*AppSession, event.Verdict, error) {
 	return s.changeAppSession(ctx, realm, ref, func(_ store.Tx, r *sessionRecord) (*sessionRecord, error) {
 		r.touch(extend, s.core.now())
 		return r, nil
@@ -21,7 +22,7 @@ func (s *Service) TouchAppSession(ctx context.Context, realm Realm, ref SessionR
 // SwitchOrg makes a new session for the same person, with the same end, that
 // acts for the organization with id org; empty: for nobody but the person. The
 // old one stays. Verdict is also Forbidden, for who is not a member.
-func (s *Service) SwitchOrg(ctx context.Context, realm Realm, ref SessionRef, org string) (*AppSession, Verdict, error) {
+func (s *Service) SwitchOrg(ctx context.Context, realm Realm, ref SessionRef, org string) (*AppSession, event.Verdict, error) {
 	out, v, err := s.changeAppSession(ctx, realm, ref, func(tx store.Tx, old *sessionRecord) (*sessionRecord, error) {
 		role, err := roleIn(tx, org, old.Subject)
 		if err != nil || org != "" && role == "" {
@@ -32,8 +33,8 @@ func (s *Service) SwitchOrg(ctx context.Context, realm Realm, ref SessionRef, or
 		part.Secret, part.Org, part.Updated = s.core.secrets.Current.ID(), org, r.LastSeen
 		return &r, nil
 	})
-	if err == nil && v == Accepted && out == nil {
-		v = Forbidden
+	if err == nil && v == event.Accepted && out == nil {
+		v = event.Forbidden
 	}
 	if err == nil && out != nil {
 		s.core.census.sessions.Add(1)
@@ -43,14 +44,14 @@ func (s *Service) SwitchOrg(ctx context.Context, realm Realm, ref SessionRef, or
 
 // changeAppSession loads a live session and stores what do makes of it; nil for
 // nothing.
-func (s *Service) changeAppSession(ctx context.Context, realm Realm, ref SessionRef, do func(store.Tx, *sessionRecord) (*sessionRecord, error)) (out *AppSession, v Verdict, err error) {
+func (s *Service) changeAppSession(ctx context.Context, realm Realm, ref SessionRef, do func(store.Tx, *sessionRecord) (*sessionRecord, error)) (out *AppSession, v event.Verdict, err error) {
 	err = s.core.store.Update(ctx, func(tx store.Tx) error {
-		out, v = nil, Unknown
+		out, v = nil, event.Unknown
 		r, err := ref.find(tx, realm)
 		if err != nil {
 			return err
 		}
-		if v, err = s.core.verdict(tx, r); err != nil || v != Accepted {
+		if v, err = s.core.verdict(tx, r); err != nil || v != event.Accepted {
 			return err
 		}
 		if r, err = do(tx, r); err != nil || r == nil {
@@ -60,7 +61,7 @@ func (s *Service) changeAppSession(ctx context.Context, realm Realm, ref Session
 			return err
 		}
 		if out, err = s.withPerson(tx, r); out == nil {
-			v = Unknown
+			v = event.Unknown
 		}
 		return err
 	})
@@ -89,7 +90,7 @@ func (s *Service) AppSessions(ctx context.Context, realm Realm, sub string) ([]*
 			}
 			if v, err := s.core.verdict(tx, r); err != nil {
 				return err
-			} else if v == Accepted {
+			} else if v == event.Accepted {
 				out = append(out, s.appSession(r, p))
 			}
 		}
@@ -134,7 +135,7 @@ func (s *Service) Poll(ctx context.Context, in Poll) (Proved, error) {
 	err := s.core.store.Update(ctx, func(tx store.Tx) error {
 		t := &proving{s: s, tx: tx, in: Proof{Caller: in.Caller, Origin: in.Origin, Session: &in.Session}, now: s.core.now()}
 		v, err := t.findPolled(in)
-		if err != nil || v != Accepted {
+		if err != nil || v != event.Accepted {
 			out = Proved{Verdict: v}
 			return err
 		}
@@ -142,7 +143,7 @@ func (s *Service) Poll(ctx context.Context, in Poll) (Proved, error) {
 		if err := t.c.save(tx); err != nil {
 			return err
 		}
-		out, err = t.accepted(Accepted)
+		out, err = t.accepted(event.Accepted)
 		return err
 	})
 	if err != nil {
@@ -150,34 +151,34 @@ func (s *Service) Poll(ctx context.Context, in Poll) (Proved, error) {
 	}
 	if out.Session != nil {
 		s.core.census.sessions.Add(1)
-		s.observe(Event{Name: EventSignedIn, App: in.Caller.App.ID, Address: out.Contact.Address(),
+		s.observe(event.Event{Name: event.SignedIn, App: in.Caller.App.ID, Address: out.Contact.Address(),
 			Subject: out.Person.Subject, Challenge: out.Challenge, Session: out.Session.ID, Method: out.Method})
 	}
 	return out, nil
 }
 
-func (t *proving) findPolled(in Poll) (Verdict, error) {
+func (t *proving) findPolled(in Poll) (event.Verdict, error) {
 	var id string
 	if len(in.Token) != keyring.APIPollLen {
-		return Unknown, nil
+		return event.Unknown, nil
 	}
 	if _, err := store.Load(t.tx, store.KeyAPIPoll+keyring.Hash(in.Token), &id); err != nil || id == "" {
-		return Unknown, err
+		return event.Unknown, err
 	}
 	c, p, err := loadSent(t.tx, id)
 	if err != nil || c == nil || c.API.Realm != in.Caller.Realm() || c.API.Contact != in.Contact || in.Paired && !c.API.Paired {
-		return Unknown, err
+		return event.Unknown, err
 	}
 	t.c, t.p = c, p
 	switch v := c.state(t.now); {
 	case c.API.Polled:
-		return Used, nil
+		return event.Used, nil
 	case c.Used && (t.s.core.revoked(c.API.UsedAt) || !c.API.UsedAt.After(p.Ended)):
-		return Expired, nil // what all was ended for may have been this proof
+		return event.Expired, nil // what all was ended for may have been this proof
 	case c.Used:
-		return Accepted, nil
-	case v == Accepted:
-		return NotYet, nil
+		return event.Accepted, nil
+	case v == event.Accepted:
+		return event.NotYet, nil
 	default:
 		return v, nil
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
@@ -83,7 +84,7 @@ const MaxWindow = 500
 type Asked struct {
 	// Verdict is Accepted; Unknown when there is no such person and none was to
 	// be made; Limited, MailDown or Locked (the handle is spent).
-	Verdict    Verdict
+	Verdict    event.Verdict
 	RetryAfter time.Duration
 	ByClient   bool // with Limited: the Window's count of the client was over
 
@@ -142,7 +143,7 @@ func (s *Service) Ask(ctx context.Context, in Ask) (Asked, error) {
 	err := s.core.store.Update(ctx, func(tx store.Tx) (err error) {
 		t := &asking{s: s, tx: tx, in: in, now: s.core.now()}
 		out, err = t.run()
-		if made = t.c; err == nil && out.Verdict != Accepted {
+		if made = t.c; err == nil && out.Verdict != event.Accepted {
 			made, err = nil, errUndo
 		}
 		return err
@@ -150,9 +151,9 @@ func (s *Service) Ask(ctx context.Context, in Ask) (Asked, error) {
 	if err = undone(err); err != nil {
 		return Asked{}, err
 	}
-	name := EventRefused
+	name := event.Refused
 	if made != nil {
-		name = EventBegin
+		name = event.Begin
 	}
 	e := s.askEvent(name, in, out)
 	if made != nil {
@@ -168,13 +169,13 @@ func (s *Service) Ask(ctx context.Context, in Ask) (Asked, error) {
 	return out, nil
 }
 
-func (s *Service) askEvent(name string, in Ask, out Asked) Event {
-	e := Event{Name: name, App: in.Caller.App.ID, Address: out.Contact.Address(), Subject: out.Person.Subject,
+func (s *Service) askEvent(name string, in Ask, out Asked) event.Event {
+	e := event.Event{Name: name, App: in.Caller.App.ID, Address: out.Contact.Address(), Subject: out.Person.Subject,
 		Challenge: out.Challenge, Origin: in.Origin.String(), Client: in.Client, Method: in.Slot}
 	if e.Address.IsZero() {
 		e.Address = in.Whom.Email
 	}
-	if out.Verdict != Accepted {
+	if out.Verdict != event.Accepted {
 		e.Reason = out.Verdict.String()
 	} else if out.Challenge == "" {
 		e.Reason = "paused"
@@ -203,30 +204,30 @@ type asking struct {
 func (t *asking) run() (Asked, error) {
 	if t.in.invite != nil {
 		o, v, err := t.s.putInvite(t.tx, t.in.invite)
-		if err != nil || v != Accepted {
+		if err != nil || v != event.Accepted {
 			return Asked{Verdict: v}, err
 		}
 		t.in.Known.Into = o.Name
 	}
 	created, err := t.person()
 	if err != nil || t.p == nil {
-		return Asked{Verdict: Unknown}, err
+		return Asked{Verdict: event.Unknown}, err
 	}
 	if t.terms = t.in.Known; created && t.in.New != nil {
 		t.terms = *t.in.New
 	}
 	out := Asked{Person: t.p.view(), Created: created, Contact: t.to}
 	if spent, err := handleSpent(t.tx, t.in.Handle); err != nil || spent {
-		out.Verdict = Locked
+		out.Verdict = event.Locked
 		return out, err
 	}
 	if t.in.Deliver {
 		if wait, down := t.s.core.queue.downFor(t.text); down {
-			out.Verdict, out.RetryAfter = MailDown, wait
+			out.Verdict, out.RetryAfter = event.MailDown, wait
 			return out, nil
 		}
 	}
-	if v, err := t.window(&out); err != nil || v != Accepted {
+	if v, err := t.window(&out); err != nil || v != event.Accepted {
 		out.Verdict = v
 		return out, err
 	}
@@ -234,7 +235,7 @@ func (t *asking) run() (Asked, error) {
 		if err == nil {
 			err = t.outstanding(&out)
 		}
-		out.Verdict, out.RetryAfter = Limited, wait
+		out.Verdict, out.RetryAfter = event.Limited, wait
 		return out, err
 	}
 	if t.in.invite != nil {
@@ -263,7 +264,7 @@ func (t *asking) person() (created bool, err error) {
 		if !t.in.Whom.Phone.IsZero() {
 			d.Phones = append(d.Phones, t.in.Whom.Phone)
 		}
-		if _, v, err := t.s.apply(t.tx, p, d); err != nil || v != Accepted {
+		if _, v, err := t.s.apply(t.tx, p, d); err != nil || v != event.Accepted {
 			return false, err
 		}
 		if err := p.save(t.tx); err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 )
 
@@ -30,11 +31,11 @@ func BenchmarkSignIn(b *testing.B) {
 				browser := h.browser().Browser
 				in := authcore.Start{Address: next()}
 				begun, err := h.service.Begin(b.Context(), browser, in)
-				for begun.Verdict == authcore.MailDown && err == nil { // the queue is full
+				for begun.Verdict == event.MailDown && err == nil { // the queue is full
 					runtime.Gosched()
 					begun, err = h.service.Begin(b.Context(), browser, in)
 				}
-				if err != nil || begun.Verdict != authcore.Accepted {
+				if err != nil || begun.Verdict != event.Accepted {
 					b.Error(begun.Verdict, err)
 					return
 				}
@@ -45,7 +46,7 @@ func BenchmarkSignIn(b *testing.B) {
 					return
 				}
 				code := h.secrets.Current.CodeFor(flow.Challenge, flow.Digits)
-				if out, err := h.service.AnswerCode(b.Context(), browser, "", code); err != nil || out.Verdict != authcore.Accepted {
+				if out, err := h.service.AnswerCode(b.Context(), browser, "", code); err != nil || out.Verdict != event.Accepted {
 					b.Error(out.Verdict, err)
 				}
 			}
@@ -61,16 +62,16 @@ func BenchmarkSignIn(b *testing.B) {
 				in := CodeFor(next())
 				in.Caller, in.Origin, in.Repeat = caller, site, nil
 				asked, err := h.service.Ask(b.Context(), in)
-				for asked.Verdict == authcore.MailDown && err == nil {
+				for asked.Verdict == event.MailDown && err == nil {
 					runtime.Gosched()
 					asked, err = h.service.Ask(b.Context(), in)
 				}
-				if err != nil || asked.Verdict != authcore.Accepted {
+				if err != nil || asked.Verdict != event.Accepted {
 					b.Error(asked.Verdict, err)
 					return
 				}
 				out, err := h.service.Prove(b.Context(), authcore.Proof{Caller: caller, Slot: in.Slot, Contact: asked.Contact.ID, Code: asked.Code, Session: week, Origin: site})
-				if err != nil || out.Verdict != authcore.Accepted {
+				if err != nil || out.Verdict != event.Accepted {
 					b.Error(out.Verdict, err)
 				}
 			}

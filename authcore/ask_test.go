@@ -10,6 +10,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
@@ -107,7 +108,7 @@ func TestAppLink(t *testing.T) {
 		h, _ := newAppHouse(t)
 		defer h.close()
 		asked := h.ask(linkFor(alice))
-		if asked.Verdict != authcore.Accepted || !asked.Created || asked.Person.Address != alice || asked.Person.Plan != "free" || len(asked.Token) != 48 {
+		if asked.Verdict != event.Accepted || !asked.Created || asked.Person.Address != alice || asked.Person.Plan != "free" || len(asked.Token) != 48 {
 			t.Fatalf("asked %+v", asked)
 		}
 		m := h.sender.last(t)
@@ -115,27 +116,27 @@ func TestAppLink(t *testing.T) {
 			t.Fatalf("the mail has link %q and code %q", m.Link, m.Code)
 		}
 		looked, err := h.service.Look(t.Context(), h.caller(liveKey), "link", asked.Token)
-		if err != nil || looked.Verdict != authcore.Accepted || looked.Redirect != "https://app.example.com/done" {
+		if err != nil || looked.Verdict != event.Accepted || looked.Redirect != "https://app.example.com/done" {
 			t.Fatalf("looked %+v %v", looked, err)
 		}
-		if v := h.prove(authcore.Proof{Token: asked.Token, Caller: h.caller(testKey)}).Verdict; v != authcore.Unknown {
+		if v := h.prove(authcore.Proof{Token: asked.Token, Caller: h.caller(testKey)}).Verdict; v != event.Unknown {
 			t.Errorf("a live token with a test key: %v", v)
 		}
 		proved := h.prove(authcore.Proof{Token: asked.Token, Session: week})
-		if proved.Verdict != authcore.Accepted || proved.Session == nil || len(proved.Session.Token) != 64 || !proved.Contact.Verified {
+		if proved.Verdict != event.Accepted || proved.Session == nil || len(proved.Session.Token) != 64 || !proved.Contact.Verified {
 			t.Fatalf("proved %+v", proved)
 		}
-		if v := h.prove(authcore.Proof{Token: asked.Token}).Verdict; v != authcore.Used {
+		if v := h.prove(authcore.Proof{Token: asked.Token}).Verdict; v != event.Used {
 			t.Errorf("a second use: %v", v)
 		}
 		for _, odd := range []string{asked.Token[1:], asked.Token + "x", strings.ToLower(asked.Token), ""} {
-			if v := h.prove(authcore.Proof{Token: odd}).Verdict; v != authcore.Unknown {
+			if v := h.prove(authcore.Proof{Token: odd}).Verdict; v != event.Unknown {
 				t.Errorf("token %q: %v", odd, v)
 			}
 		}
 		old := h.askLater(linkFor(alice), 2*time.Minute)
 		time.Sleep(16 * time.Minute)
-		if v := h.prove(authcore.Proof{Token: old.Token}).Verdict; v != authcore.Expired {
+		if v := h.prove(authcore.Proof{Token: old.Token}).Verdict; v != event.Expired {
 			t.Errorf("after its lifetime: %v", v)
 		}
 	})
@@ -154,7 +155,7 @@ func TestAppLinkIsNoGateLink(t *testing.T) {
 		b := h.browser()
 		b.begin(alice)
 		answer, err := h.service.AnswerLink(t.Context(), b.Browser, asked.Token)
-		if err != nil || answer.Verdict != authcore.Unknown {
+		if err != nil || answer.Verdict != event.Unknown {
 			t.Fatalf("an app's token as a gate's link: %v %v", answer.Verdict, err)
 		}
 		proved := h.prove(authcore.Proof{Token: asked.Token, Session: week})
@@ -181,21 +182,21 @@ func TestAppCodeTriesAndFailures(t *testing.T) {
 		answer := func(code string) authcore.Proved {
 			return h.prove(authcore.Proof{Slot: "code", Contact: asked.Contact.ID, Code: code})
 		}
-		if v := answer("12345").Verdict; v != authcore.Malformed {
+		if v := answer("12345").Verdict; v != event.Malformed {
 			t.Errorf("five digits: %v", v)
 		}
-		if v := h.prove(authcore.Proof{Slot: "else", Contact: asked.Contact.ID, Code: asked.Code}).Verdict; v != authcore.Unknown {
+		if v := h.prove(authcore.Proof{Slot: "else", Contact: asked.Contact.ID, Code: asked.Code}).Verdict; v != event.Unknown {
 			t.Errorf("the code of another slot: %v", v)
 		}
 		for left := 4; left > 0; left-- {
-			if p := answer(wrong); p.Verdict != authcore.Wrong || p.TriesLeft != left {
+			if p := answer(wrong); p.Verdict != event.Wrong || p.TriesLeft != left {
 				t.Fatalf("wrong code: %v, %d left, want %d", p.Verdict, p.TriesLeft, left)
 			}
 		}
-		if v := answer(wrong).Verdict; v != authcore.Locked {
+		if v := answer(wrong).Verdict; v != event.Locked {
 			t.Errorf("the fifth: %v", v)
 		}
-		if v := answer(asked.Code).Verdict; v != authcore.Locked {
+		if v := answer(asked.Code).Verdict; v != event.Locked {
 			t.Errorf("the right code after the fifth: %v", v)
 		}
 		// A new code gives no new budget: ten wrong ones a day and no more.
@@ -204,7 +205,7 @@ func TestAppCodeTriesAndFailures(t *testing.T) {
 			answer(wrongFor(again.Code))
 		}
 		third := h.askLater(CodeFor(alice), 11*time.Second)
-		if third.Verdict != authcore.Limited || third.RetryAfter < 23*time.Hour {
+		if third.Verdict != event.Limited || third.RetryAfter < 23*time.Hour {
 			t.Errorf("after ten wrong codes a new one is sent: %v, wait %v", third.Verdict, third.RetryAfter)
 		}
 	})
@@ -232,7 +233,7 @@ func TestAppCodeIsAcceptedOnce(t *testing.T) {
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			if out.Verdict == authcore.Accepted {
+			if out.Verdict == event.Accepted {
 				accepted++
 			}
 		})
@@ -248,21 +249,21 @@ func TestAppNewerCodeSupersedes(t *testing.T) {
 		h, _ := newAppHouse(t)
 		defer h.close()
 		first := h.ask(CodeFor(alice))
-		if v := h.ask(CodeFor(alice)).Verdict; v != authcore.Limited {
+		if v := h.ask(CodeFor(alice)).Verdict; v != event.Limited {
 			t.Errorf("at once again: %v", v)
 		}
 		second := h.askLater(CodeFor(alice), 11*time.Second)
-		if v := h.prove(authcore.Proof{Slot: "code", Contact: alice.String(), Code: first.Code}).Verdict; v != authcore.Wrong {
+		if v := h.prove(authcore.Proof{Slot: "code", Contact: alice.String(), Code: first.Code}).Verdict; v != event.Wrong {
 			t.Errorf("the older code: %v", v)
 		}
-		if v := h.prove(authcore.Proof{Slot: "code", Contact: alice.String(), Code: second.Code}).Verdict; v != authcore.Accepted {
+		if v := h.prove(authcore.Proof{Slot: "code", Contact: alice.String(), Code: second.Code}).Verdict; v != event.Accepted {
 			t.Errorf("the newer code: %v", v)
 		}
 		in := linkFor(alice)
 		in.Supersede = true
 		old := h.askLater(in, 2*time.Minute)
 		h.askLater(in, 2*time.Minute)
-		if v := h.prove(authcore.Proof{Token: old.Token}).Verdict; v != authcore.Expired {
+		if v := h.prove(authcore.Proof{Token: old.Token}).Verdict; v != event.Expired {
 			t.Errorf("a superseded link: %v", v)
 		}
 	})
@@ -274,21 +275,21 @@ func TestAppHandle(t *testing.T) {
 		defer h.close()
 		realm := h.caller(liveKey).Realm()
 		handle := h.service.Handle(realm, alice)
-		open := func(a address.Address, handle string) authcore.Verdict {
+		open := func(a address.Address, handle string) event.Verdict {
 			_, v := h.service.OpenHandle(a, handle)
 			return v
 		}
-		for what, v := range map[string]authcore.Verdict{
+		for what, v := range map[string]event.Verdict{
 			"another address": open(mal, handle), "garbage": open(alice, handle[1:]), "nothing": open(alice, ""),
 		} {
-			if v != authcore.Unknown {
+			if v != event.Unknown {
 				t.Errorf("%s: %v", what, v)
 			}
 		}
-		if c, v := h.service.OpenHandle(alice, handle); v != authcore.Accepted || c.Realm() != realm {
+		if c, v := h.service.OpenHandle(alice, handle); v != event.Accepted || c.Realm() != realm {
 			t.Errorf("%v %v", c.Realm(), v)
 		}
-		if v := h.prove(authcore.Proof{Handle: handle, Code: "123456"}).Verdict; v != authcore.Unknown {
+		if v := h.prove(authcore.Proof{Handle: handle, Code: "123456"}).Verdict; v != event.Unknown {
 			t.Errorf("a code before one was asked for: %v", v)
 		}
 		in := CodeFor(alice)
@@ -298,11 +299,11 @@ func TestAppHandle(t *testing.T) {
 			h.prove(authcore.Proof{Handle: handle, Code: wrongFor(asked.Code)})
 		}
 		time.Sleep(11 * time.Second)
-		if v := h.ask(in).Verdict; v != authcore.Locked {
+		if v := h.ask(in).Verdict; v != event.Locked {
 			t.Errorf("a locked handle asks again: %v", v)
 		}
 		time.Sleep(authcore.HandleLifetime)
-		if v := open(alice, handle); v != authcore.Expired {
+		if v := open(alice, handle); v != event.Expired {
 			t.Errorf("an old handle: %v", v)
 		}
 	})
@@ -317,12 +318,12 @@ func TestAppFingerprint(t *testing.T) {
 		asked := h.ask(in)
 		match := authcore.FingerprintUse{IP: true, UserAgent: true}
 		for _, f := range []*authcore.Fingerprint{nil, {IP: "192.0.2.8", UserAgent: "Browser/1"}, {IP: "192.0.2.7", UserAgent: "Browser/2"}} {
-			if v := h.prove(authcore.Proof{Token: asked.Token, Match: match, Fingerprint: f}).Verdict; v != authcore.Mismatch {
+			if v := h.prove(authcore.Proof{Token: asked.Token, Match: match, Fingerprint: f}).Verdict; v != event.Mismatch {
 				t.Errorf("fingerprint %v: %v", f, v)
 			}
 		}
 		good := &authcore.Fingerprint{IP: "192.0.2.7", UserAgent: "Browser/1"}
-		if v := h.prove(authcore.Proof{Token: asked.Token, Match: match, Fingerprint: good}).Verdict; v != authcore.Accepted {
+		if v := h.prove(authcore.Proof{Token: asked.Token, Match: match, Fingerprint: good}).Verdict; v != event.Accepted {
 			t.Errorf("the same device: %v", v)
 		}
 	})

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 )
 
@@ -26,24 +27,24 @@ func TestAppWindow(t *testing.T) {
 		}
 		var last authcore.Asked
 		for i := range 5 {
-			if last = from(1); last.Verdict != authcore.Accepted || last.Attempts != i+1 {
+			if last = from(1); last.Verdict != event.Accepted || last.Attempts != i+1 {
 				t.Fatalf("request %d: %v, %d attempts", i+1, last.Verdict, last.Attempts)
 			}
 		}
-		if out := from(1); out.Verdict != authcore.Limited || !out.ByClient {
+		if out := from(1); out.Verdict != event.Limited || !out.ByClient {
 			t.Errorf("the sixth from one client: %+v", out)
 		}
-		if out := from(2); out.Verdict != authcore.Limited || out.ByClient || out.Challenge != last.Challenge || out.Attempts != 5 || out.RetryAfter <= 0 {
+		if out := from(2); out.Verdict != event.Limited || out.ByClient || out.Challenge != last.Challenge || out.Attempts != 5 || out.RetryAfter <= 0 {
 			t.Errorf("the sixth from another client: %+v", out)
 		}
-		if v := h.prove(authcore.Proof{Slot: "window", Contact: alice.String(), Code: last.Code, Forget: true}).Verdict; v != authcore.Accepted {
+		if v := h.prove(authcore.Proof{Slot: "window", Contact: alice.String(), Code: last.Code, Forget: true}).Verdict; v != event.Accepted {
 			t.Fatalf("the newest code: %v", v)
 		}
-		if out := from(1); out.Verdict != authcore.Accepted || out.Attempts != 1 {
+		if out := from(1); out.Verdict != event.Accepted || out.Attempts != 1 {
 			t.Errorf("after a sign-in the counts begin anew: %+v", out)
 		}
 		time.Sleep(31 * time.Minute)
-		if out := from(1); out.Verdict != authcore.Accepted || out.Attempts != 1 {
+		if out := from(1); out.Verdict != event.Accepted || out.Attempts != 1 {
 			t.Errorf("after the window: %+v", out)
 		}
 	})
@@ -54,19 +55,19 @@ func TestAppMailLimitsHoldWhateverTheApp(t *testing.T) {
 		h, _ := newAppHouse(t)
 		defer h.close()
 		for i := range 5 {
-			if out := h.askLater(CodeFor(alice), 11*time.Second); out.Verdict != authcore.Accepted {
+			if out := h.askLater(CodeFor(alice), 11*time.Second); out.Verdict != event.Accepted {
 				t.Fatalf("mail %d: %v", i+1, out.Verdict)
 			}
 		}
-		if out := h.askLater(CodeFor(alice), 11*time.Second); out.Verdict != authcore.Limited {
+		if out := h.askLater(CodeFor(alice), 11*time.Second); out.Verdict != event.Limited {
 			t.Errorf("the sixth mail in an hour: %v", out.Verdict)
 		}
 		own := CodeFor(alice)
 		own.Deliver = false
-		if out := h.ask(own); out.Verdict != authcore.Accepted {
+		if out := h.ask(own); out.Verdict != event.Accepted {
 			t.Errorf("what the caller delivers itself counts for no mail limit: %v", out.Verdict)
 		}
-		if begun, err := h.service.Begin(t.Context(), h.browser().Browser, authcore.Start{Address: alice}); err != nil || begun.Verdict != authcore.Limited {
+		if begun, err := h.service.Begin(t.Context(), h.browser().Browser, authcore.Start{Address: alice}); err != nil || begun.Verdict != event.Limited {
 			t.Errorf("mails of apps and gates count together: %v %v", begun.Verdict, err)
 		}
 	})
@@ -86,12 +87,12 @@ func TestAppCodesAreOffOnceTheFailuresAreUsedUp(t *testing.T) {
 		for range 5 {
 			h.prove(authcore.Proof{Slot: "code", Contact: one.Contact.ID, Code: wrongFor(one.Code)})
 		}
-		if v := h.prove(authcore.Proof{Slot: "another", Contact: two.Contact.ID, Code: two.Code}).Verdict; v != authcore.CodesOff {
+		if v := h.prove(authcore.Proof{Slot: "another", Contact: two.Contact.ID, Code: two.Code}).Verdict; v != event.CodesOff {
 			t.Errorf("the right code of another challenge: %v", v)
 		}
 		link := linkFor(alice)
 		link.Deliver = false
-		if v := h.prove(authcore.Proof{Token: h.ask(link).Token}).Verdict; v != authcore.Accepted {
+		if v := h.prove(authcore.Proof{Token: h.ask(link).Token}).Verdict; v != event.Accepted {
 			t.Errorf("a link, which nobody can guess: %v", v)
 		}
 	})
@@ -108,8 +109,8 @@ func TestAppMailsCountForAllMails(t *testing.T) {
 		h.service = h.core.Use(h.config)
 		h.ask(linkFor(alice))
 		two, three := h.ask(linkFor(mustAddress("bob@example.com"))), h.ask(CodeFor(mustAddress("carol@example.com")))
-		want(t, two.Verdict, authcore.Accepted)
-		want(t, three.Verdict, authcore.Accepted)
+		want(t, two.Verdict, event.Accepted)
+		want(t, three.Verdict, event.Accepted)
 		synctest.Wait()
 		want(t, h.sender.count(), 1)
 		time.Sleep(time.Minute)
@@ -118,11 +119,11 @@ func TestAppMailsCountForAllMails(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		want(t, h.sender.count(), 3)
-		want(t, h.prove(authcore.Proof{Token: two.Token}).Verdict, authcore.Accepted)
+		want(t, h.prove(authcore.Proof{Token: two.Token}).Verdict, event.Accepted)
 		time.Sleep(time.Minute)
 		h.ask(linkFor(alice))
 		for i := range 10 { // half of the ten minutes is enough for five
-			want(t, h.ask(CodeFor(someone("code%d", i))).Verdict, authcore.Accepted)
+			want(t, h.ask(CodeFor(someone("code%d", i))).Verdict, event.Accepted)
 		}
 		time.Sleep(15 * time.Minute)
 		synctest.Wait()
@@ -155,7 +156,7 @@ func TestAppMailsHaveTheShareOfTheEndUser(t *testing.T) {
 				in := linkFor(someone("a%d", i))
 				in.Caller = test.caller(h)
 				in.Client, in.EndUser = netip.MustParseAddr("203.0.113.9"), test.endUser
-				want(t, h.ask(in).Verdict, authcore.Accepted)
+				want(t, h.ask(in).Verdict, event.Accepted)
 			}
 			synctest.Wait()
 			want(t, h.sender.count(), test.sent)
@@ -174,7 +175,7 @@ func TestAppMailsOverAllThatWait(t *testing.T) {
 			in := CodeFor(someone("a%d", i))
 			in.Poll = true
 			last = h.ask(in)
-			if last.Verdict != authcore.Accepted || last.Challenge == "" || last.PollToken == "" {
+			if last.Verdict != event.Accepted || last.Challenge == "" || last.PollToken == "" {
 				t.Fatalf("%d: %+v", i, last)
 			}
 		}

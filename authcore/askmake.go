@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
@@ -42,7 +43,7 @@ func (t *asking) make(out *Asked) error {
 		return err
 	}
 	if wait > 0 { // a code could not be answered: none is sent
-		out.Verdict, out.RetryAfter = Limited, wait
+		out.Verdict, out.RetryAfter = event.Limited, wait
 		return t.outstanding(out)
 	}
 	if t.in.Deliver {

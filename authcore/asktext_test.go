@@ -10,6 +10,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 )
 
 // texts keeps text messages, or fails as told.
@@ -42,14 +43,14 @@ func TestAppTextAndItsFallbacks(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, v, err := h.service.CreatePerson(t.Context(), app, h.caller(liveKey).Realm(), authcore.Draft{Emails: []address.Address{alice}})
-		if err != nil || v != authcore.Accepted {
+		if err != nil || v != event.Accepted {
 			t.Fatal(v, err)
 		}
 		own := linkFor(alice)
 		own.Deliver = false
 		h.prove(authcore.Proof{Token: h.ask(own).Token})
 		time.Sleep(time.Second)
-		if _, v, err := h.service.UpdatePerson(t.Context(), h.caller(liveKey).Realm(), authcore.Whom{Email: alice}, authcore.Draft{Phones: []address.Phone{number}}); err != nil || v != authcore.Accepted {
+		if _, v, err := h.service.UpdatePerson(t.Context(), h.caller(liveKey).Realm(), authcore.Whom{Email: alice}, authcore.Draft{Phones: []address.Phone{number}}); err != nil || v != event.Accepted {
 			t.Fatal(v, err)
 		}
 		in := CodeFor(alice)
@@ -59,7 +60,7 @@ func TestAppTextAndItsFallbacks(t *testing.T) {
 		if len(second.sent) != 1 || second.sent[0].To != number || second.sent[0].Code != asked.Code || h.sender.count() != 0 {
 			t.Fatalf("the second sender got %d texts, mail %d", len(second.sent), h.sender.count())
 		}
-		if v := h.prove(authcore.Proof{Slot: "code", Contact: asked.Contact.ID, Code: asked.Code}).Verdict; v != authcore.Accepted {
+		if v := h.prove(authcore.Proof{Slot: "code", Contact: asked.Contact.ID, Code: asked.Code}).Verdict; v != event.Accepted {
 			t.Errorf("the code of a text: %v", v)
 		}
 		// Both down: new texts are refused, mail goes on.
@@ -68,10 +69,10 @@ func TestAppTextAndItsFallbacks(t *testing.T) {
 		second.mu.Unlock()
 		h.askLater(in, 11*time.Second)
 		synctest.Wait()
-		if out := h.askLater(in, 11*time.Second); out.Verdict != authcore.MailDown {
+		if out := h.askLater(in, 11*time.Second); out.Verdict != event.MailDown {
 			t.Errorf("with all senders of texts down: %v", out.Verdict)
 		}
-		if out := h.ask(linkFor(mustAddress("bob@example.com"))); out.Verdict != authcore.Accepted {
+		if out := h.ask(linkFor(mustAddress("bob@example.com"))); out.Verdict != event.Accepted {
 			t.Errorf("mail while texts are down: %v", out.Verdict)
 		}
 		if m := h.sender.last(t); m.Link == "" {

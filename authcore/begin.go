@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
@@ -24,7 +25,7 @@ type Start struct {
 
 // Begun is what came of a Start.
 type Begun struct {
-	Verdict    Verdict // Accepted, Limited or MailDown
+	Verdict    event.Verdict // Accepted, Limited or MailDown
 	RetryAfter time.Duration
 	FlowCookie string // with Accepted: the browser's flow cookie, to be set anew
 	Flow       string // with Accepted: which of the browser's flows this is
@@ -40,7 +41,7 @@ type Begun struct {
 // nothing and leads to that challenge. Over a limit nothing is stored.
 func (s *Service) Begin(ctx context.Context, b Browser, in Start) (Begun, error) {
 	if wait, down := s.core.queue.down(); down {
-		out := Begun{Verdict: MailDown, RetryAfter: wait}
+		out := Begun{Verdict: event.MailDown, RetryAfter: wait}
 		s.began(b, in, out, nil, false)
 		return out, nil
 	}
@@ -84,7 +85,7 @@ func (s *Service) begin(tx store.Tx, b Browser, in Start) (out Begun, c *challen
 		return Begun{}, nil, false, err
 	}
 	if wait := limits.Wait(now); wait > 0 {
-		return Begun{Verdict: Limited, RetryAfter: wait}, nil, false, nil
+		return Begun{Verdict: event.Limited, RetryAfter: wait}, nil, false, nil
 	}
 	if c = live; c == nil {
 		c, err = s.newChallenge(tx, challengeFor{b, in.Address, in.Language, known})
@@ -108,7 +109,7 @@ func (s *Service) begin(tx store.Tx, b Browser, in Start) (out Begun, c *challen
 	f := flowRecord{ID: keyring.RandomToken(9), Challenge: c.ID, ReturnTo: in.ReturnTo, Language: in.Language, Public: in.Public}
 	flows.add(f)
 	t := &attempt{s: s, tx: tx, b: b, now: now, f: &f, c: c}
-	return Begun{Verdict: Accepted, FlowCookie: cookie, Flow: f.ID, view: t.view()}, c, isNew, flows.save(tx, now)
+	return Begun{Verdict: event.Accepted, FlowCookie: cookie, Flow: f.ID, view: t.view()}, c, isNew, flows.save(tx, now)
 }
 
 // startLimits are the counters that a start must fit and counts for. A browser
@@ -147,10 +148,10 @@ func liveChallenge(tx store.Tx, flows *browserFlows, a address.Address, at origi
 }
 
 func (s *Service) began(b Browser, in Start, out Begun, c *challenge, isNew bool) {
-	name, reason := EventBegin, ""
+	name, reason := event.Begin, ""
 	switch {
-	case out.Verdict != Accepted:
-		name, reason = EventRefused, out.Verdict.String()
+	case out.Verdict != event.Accepted:
+		name, reason = event.Refused, out.Verdict.String()
 		s.core.turnedAway.add(b, in.Address, s.core.now(), Outcome(reason))
 	case !isNew:
 		reason = "already_sent"
@@ -168,8 +169,8 @@ func (s *Service) began(b Browser, in Start, out Begun, c *challenge, isNew bool
 }
 
 // event is the common part of what is reported about a browser's request.
-func (s *Service) event(name string, b Browser, a address.Address, reason string) Event {
-	return Event{Name: name, Address: a, Origin: b.Origin.String(), Client: b.Client, Reason: reason}
+func (s *Service) event(name string, b Browser, a address.Address, reason string) event.Event {
+	return event.Event{Name: name, Address: a, Origin: b.Origin.String(), Client: b.Client, Reason: reason}
 }
 
 // challengeFor is what a new challenge is made of.

@@ -7,8 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 )
 
@@ -42,11 +42,11 @@ func TestOneNetworkDoesNotStopAll(t *testing.T) {
 			run(t, func(t *testing.T, h *house) {
 				h.globalOf(100)
 				for i := range 300 {
-					want(t, h.from(client(i)).begin(someone("flood%d", i)).Verdict, authcore.Accepted)
+					want(t, h.from(client(i)).begin(someone("flood%d", i)).Verdict, event.Accepted)
 				}
 				synctest.Wait()
 				want(t, h.sender.count(), 10)
-				want(t, h.from("198.51.100.7").begin(alice).Verdict, authcore.Accepted)
+				want(t, h.from("198.51.100.7").begin(alice).Verdict, event.Accepted)
 				synctest.Wait()
 				want(t, h.sender.count(), 11)
 				want(t, h.sender.last(t).To, alice)
@@ -73,11 +73,11 @@ func TestKnownBrowsersKeepAFifth(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		before := h.sender.count()
 		for i := range 200 {
-			want(t, h.from(fmt.Sprintf("10.0.%d.1", i)).begin(someone("flood%d", i)).Verdict, authcore.Accepted)
+			want(t, h.from(fmt.Sprintf("10.0.%d.1", i)).begin(someone("flood%d", i)).Verdict, event.Accepted)
 		}
 		synctest.Wait()
 		want(t, h.sender.count()-before, 80)
-		want(t, known.begin(alice).Verdict, authcore.Accepted)
+		want(t, known.begin(alice).Verdict, event.Accepted)
 		synctest.Wait()
 		want(t, h.sender.count()-before, 81)
 		want(t, h.sender.last(t).To, alice)
@@ -92,9 +92,9 @@ func TestGlobalTellsNothing(t *testing.T) {
 		for i := range 6 {
 			for _, who := range []address.Address{someone("real%d", i), mustAddress(fmt.Sprintf("real%d@evil.test", i))} {
 				b := h.from(fmt.Sprintf("10.0.%d.1", i))
-				want(t, b.begin(who).Verdict, authcore.Accepted)
+				want(t, b.begin(who).Verdict, event.Accepted)
 				time.Sleep(time.Second)
-				want(t, b.resend().Verdict, authcore.Limited) // a minute must pass
+				want(t, b.resend().Verdict, event.Limited) // a minute must pass
 			}
 		}
 		synctest.Wait()
@@ -119,7 +119,7 @@ func TestHeldMailSurvivesARestart(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		want(t, h.sender.count(), 2)
-		want(t, b.answer(h.sender.last(t).Code).Verdict, authcore.Accepted)
+		want(t, b.answer(h.sender.last(t).Code).Verdict, event.Accepted)
 	})
 }
 
@@ -128,12 +128,12 @@ func TestHeldMailsDoNotFillTheQueue(t *testing.T) {
 	run(t, func(t *testing.T, h *house) {
 		h.globalOf(5)
 		for i := range 1500 {
-			want(t, h.from(fmt.Sprintf("10.%d.%d.1", i/250, i%250)).begin(someone("flood%d", i)).Verdict, authcore.Accepted)
+			want(t, h.from(fmt.Sprintf("10.%d.%d.1", i/250, i%250)).begin(someone("flood%d", i)).Verdict, event.Accepted)
 		}
 		synctest.Wait()
 		want(t, h.core.MailWaiting() <= 1000, true)
 		known := h.from("198.51.100.7")
-		want(t, known.begin(alice).Verdict, authcore.Accepted)
-		want(t, h.from("198.51.100.8").begin(mal).Verdict, authcore.Accepted)
+		want(t, known.begin(alice).Verdict, event.Accepted)
+		want(t, h.from("198.51.100.8").begin(mal).Verdict, event.Accepted)
 	})
 }

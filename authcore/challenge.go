@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
@@ -43,24 +44,24 @@ type challenge struct {
 }
 
 // state is what a challenge can still do at now.
-func (c *challenge) state(now time.Time) Verdict {
+func (c *challenge) state(now time.Time) event.Verdict {
 	switch {
 	case c.Used:
-		return Used
+		return event.Used
 	case c.Locked:
-		return Locked
+		return event.Locked
 	case !now.Before(c.Expires) || now.Before(c.AskedAt.Add(-keyring.ClockSkew)):
-		return Expired // a clock set back must not revive anything
+		return event.Expired // a clock set back must not revive anything
 	case c.LinkOnly:
-		return CodesOff
+		return event.CodesOff
 	}
-	return Accepted
+	return event.Accepted
 }
 
 // live tells whether an answer could still be right.
 func (c *challenge) live(now time.Time) bool {
 	v := c.state(now)
-	return v == Accepted || v == CodesOff
+	return v == event.Accepted || v == event.CodesOff
 }
 
 func (c *challenge) save(tx store.Tx) error {

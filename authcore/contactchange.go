@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
@@ -58,13 +59,13 @@ func (p *person) prove(contact string, now time.Time) {
 // RemoveContact takes an address or a number from the person that has it. What
 // was sent to it is dead, and sessions that rest on nothing else end.
 // Verdict is Accepted, or Unknown when nobody in realm has it.
-func (s *Service) RemoveContact(ctx context.Context, realm Realm, contact string) (Person, Verdict, error) {
+func (s *Service) RemoveContact(ctx context.Context, realm Realm, contact string) (Person, event.Verdict, error) {
 	var out Person
-	v := Unknown
+	v := event.Unknown
 	var p *person
 	var gone Contact
 	err := s.core.store.Update(ctx, func(tx store.Tx) (err error) {
-		v = Unknown
+		v = event.Unknown
 		p, err = Whom{Contact: contact}.find(tx, realm)
 		if err != nil || p == nil {
 			return err
@@ -79,10 +80,10 @@ func (s *Service) RemoveContact(ctx context.Context, realm Realm, contact string
 		}
 		p.choose()
 		p.Profile.Updated = s.core.now()
-		v, out = Accepted, p.view()
+		v, out = event.Accepted, p.view()
 		return p.save(tx)
 	})
-	if err == nil && v == Accepted {
+	if err == nil && v == event.Accepted {
 		err = s.endUnfounded(ctx, p, gone.Address())
 	}
 	return out, v, err

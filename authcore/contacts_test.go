@@ -8,6 +8,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 )
 
 var livePeople = authcore.Realm{App: "shop"}
@@ -19,11 +20,11 @@ func TestNoMailToARemovedAddress(t *testing.T) {
 		defer h.close()
 		h.sender.failWith(&authcore.SendError{Fault: authcore.SenderDown, Reason: "down"})
 		asked := h.ask(linkFor(alice))
-		want(t, asked.Verdict, authcore.Accepted)
+		want(t, asked.Verdict, event.Accepted)
 		synctest.Wait()
 		_, v, err := h.service.RemoveContact(t.Context(), livePeople, asked.Contact.ID)
 		want(t, err, nil)
-		want(t, v, authcore.Accepted)
+		want(t, v, event.Accepted)
 		h.sender.failWith(nil)
 		time.Sleep(5 * time.Minute)
 		synctest.Wait()
@@ -42,10 +43,10 @@ func TestSessionEndsWithItsContact(t *testing.T) {
 		p := h.person(app, authcore.Draft{Emails: []address.Address{alice, second}})
 		asked := h.ask(linkFor(second))
 		proved := h.prove(authcore.Proof{Token: asked.Token, Session: week})
-		want(t, proved.Verdict, authcore.Accepted)
+		want(t, proved.Verdict, event.Accepted)
 		want(t, proved.Contact.Address(), second)
 		want(t, proved.Session.Address, second)
-		for _, e := range append(h.reported(authcore.EventBegin), h.reported(authcore.EventSignedIn)...) {
+		for _, e := range append(h.reported(event.Begin), h.reported(event.SignedIn)...) {
 			want(t, e.Address, second)
 		}
 		listed, err := h.core.SessionsOf(t.Context(), p.Subject)
@@ -54,13 +55,13 @@ func TestSessionEndsWithItsContact(t *testing.T) {
 		moved := mustAddress("moved@example.com")
 		q, v, err := h.service.UpdatePerson(t.Context(), livePeople, authcore.Whom{Subject: p.Subject}, authcore.Draft{Address: &moved})
 		want(t, err, nil)
-		want(t, v, authcore.Accepted)
+		want(t, v, event.Accepted)
 		want(t, q.Address, moved)
 		want(t, len(q.Emails), 2)
-		if _, v, _ := h.service.AppSession(t.Context(), livePeople, authcore.SessionRef{SID: proved.Session.ID}); v != authcore.Accepted {
+		if _, v, _ := h.service.AppSession(t.Context(), livePeople, authcore.SessionRef{SID: proved.Session.ID}); v != event.Accepted {
 			t.Errorf("it ends with an address that it does not rest on: %v", v)
 		}
-		if _, v, _ := h.service.UpdatePerson(t.Context(), livePeople, authcore.Whom{Subject: p.Subject}, authcore.Draft{Address: &second}); v != authcore.Accepted {
+		if _, v, _ := h.service.UpdatePerson(t.Context(), livePeople, authcore.Whom{Subject: p.Subject}, authcore.Draft{Address: &second}); v != event.Accepted {
 			t.Error(v)
 		}
 		got, _, _ := h.service.AppSession(t.Context(), livePeople, authcore.SessionRef{SID: proved.Session.ID})
@@ -69,11 +70,11 @@ func TestSessionEndsWithItsContact(t *testing.T) {
 		}
 		_, v, err = h.service.RemoveContact(t.Context(), livePeople, proved.Contact.ID)
 		want(t, err, nil)
-		want(t, v, authcore.Accepted)
-		if _, v, _ := h.service.AppSession(t.Context(), livePeople, authcore.SessionRef{SID: proved.Session.ID}); v != authcore.Unknown {
+		want(t, v, event.Accepted)
+		if _, v, _ := h.service.AppSession(t.Context(), livePeople, authcore.SessionRef{SID: proved.Session.ID}); v != event.Unknown {
 			t.Errorf("the session goes on: %v", v)
 		}
-		ended := h.reported(authcore.EventEnded)
+		ended := h.reported(event.Ended)
 		want(t, len(ended), 1)
 		want(t, ended[0].Reason, "contact_removed")
 		want(t, ended[0].Session, proved.Session.ID)
@@ -104,8 +105,8 @@ func TestChallengesDieWithTheAccount(t *testing.T) {
 				gone, err := h.core.Delete(t.Context(), account.Session.Subject, "by_operator")
 				want(t, err, nil)
 				want(t, gone.Address, alice)
-				want(t, answer(early, before).Verdict, authcore.Locked)
-				want(t, answer(late, after).Verdict, authcore.Locked)
+				want(t, answer(early, before).Verdict, event.Locked)
+				want(t, answer(late, after).Verdict, event.Locked)
 				for key, value := range h.contents() {
 					if strings.HasPrefix(key, "pause/") && strings.Contains(key+value, "alice") {
 						t.Errorf("%s names who is gone: %s", key, value)
@@ -113,9 +114,9 @@ func TestChallengesDieWithTheAccount(t *testing.T) {
 				}
 				// The browser asks again, and is somebody new.
 				time.Sleep(time.Minute)
-				want(t, late.resend().Verdict, authcore.Accepted)
+				want(t, late.resend().Verdict, event.Accepted)
 				again := answer(late, h.sender.last(t))
-				want(t, again.Verdict, authcore.Accepted)
+				want(t, again.Verdict, event.Accepted)
 				if again.SignIn.Session.Subject == account.Session.Subject {
 					t.Error("the account that was deleted is back")
 				}
@@ -139,10 +140,10 @@ func TestDeletionAndNotMeTogether(t *testing.T) {
 		h.delete(account.Session.Subject)
 		time.Sleep(2 * time.Minute)
 		n := h.sender.count()
-		want(t, h.browser().begin(alice).Verdict, authcore.Accepted)
+		want(t, h.browser().begin(alice).Verdict, event.Accepted)
 		synctest.Wait()
 		want(t, h.sender.count(), n) // the pause goes on
-		want(t, stranger.answer(bad.Code).Verdict, authcore.Locked)
+		want(t, stranger.answer(bad.Code).Verdict, event.Locked)
 	})
 	run(t, func(t *testing.T, h *house) {
 		account := h.browser().signIn(alice)
@@ -154,14 +155,14 @@ func TestDeletionAndNotMeTogether(t *testing.T) {
 		h.delete(account.Session.Subject)
 		time.Sleep(time.Second)
 		want(t, h.notMe(late, mail, alice), true) // spares this browser's own
-		want(t, late.answer(mail.Code).Verdict, authcore.Locked)
+		want(t, late.answer(mail.Code).Verdict, event.Locked)
 	})
 	run(t, func(t *testing.T, h *house) {
 		account := h.browser().signIn(alice)
 		time.Sleep(time.Minute)
 		n := h.sender.count()
 		h.sender.failWith(&authcore.SendError{Fault: authcore.SenderDown, Reason: "down"})
-		want(t, h.browser().begin(alice).Verdict, authcore.Accepted)
+		want(t, h.browser().begin(alice).Verdict, event.Accepted)
 		synctest.Wait()
 		time.Sleep(time.Second)
 		h.delete(account.Session.Subject)
@@ -186,17 +187,17 @@ func TestAttemptsGoWithTheAccount(t *testing.T) {
 	run(t, func(t *testing.T, h *house) {
 		account := h.browser().signIn(alice)
 		other := h.browser()
-		want(t, other.begin(alice).Verdict, authcore.Limited) // stored nothing
+		want(t, other.begin(alice).Verdict, event.Limited) // stored nothing
 		time.Sleep(time.Minute)
-		want(t, other.begin(alice).Verdict, authcore.Accepted)
+		want(t, other.begin(alice).Verdict, event.Accepted)
 		h.sender.last(t)
-		want(t, other.answer("000000").Verdict, authcore.Wrong)
+		want(t, other.answer("000000").Verdict, event.Wrong)
 		since := time.Now().Add(-time.Hour)
 		attempts, err := h.core.Attempts(t.Context(), alice, since, 10)
 		want(t, err, nil)
 		want(t, len(attempts), 3)
 		h.delete(account.Session.Subject)
-		want(t, other.answer("000000").Verdict, authcore.Locked)
+		want(t, other.answer("000000").Verdict, event.Locked)
 		for _, reopen := range []bool{false, true} {
 			if reopen {
 				h.reopen()

@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
@@ -85,7 +86,7 @@ func Open(ctx context.Context, store store.Store, secrets keyring.Secrets, o Opt
 	c.cache = newCache(cacheSize)
 	c.streams = newStreams()
 	c.queue = newQueue(c)
-	ring := keyring.Config{Store: store, Secrets: secrets, Now: o.Now, Rotated: func() { c.observe(Event{Name: EventKeys, Reason: "scheduled"}) }}
+	ring := keyring.Config{Store: store, Secrets: secrets, Now: o.Now, Rotated: func() { c.observe(event.Event{Name: event.Keys, Reason: "scheduled"}) }}
 	c.keys = keyring.New(ring, jose.EdDSA, maxTokenBytes)
 	c.rsaKeys = keyring.New(ring, jose.RS256, maxJWTBytes)
 	c.meter = limit.NewMeter()
@@ -197,7 +198,7 @@ func (c *Core) unuse(s *Service) {
 }
 
 // observe reports an event to the configuration in charge.
-func (c *Core) observe(e Event) {
+func (c *Core) observe(e event.Event) {
 	if s := c.current.Load(); s != nil {
 		s.observe(e)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -39,7 +40,7 @@ func (q *queue) deliver(ctx context.Context, m *mail) error {
 	message, err := s.compose(c, cmp.Or(m.kind, LetterSignIn))
 	if err != nil {
 		q.core.log.Error("a mail can't be put into words", "error", err)
-		s.observe(Event{Name: EventMailFailed, Address: c.Address, Challenge: c.ID, Reason: "compose", Letter: string(m.kind)})
+		s.observe(event.Event{Name: event.MailFailed, Address: c.Address, Challenge: c.ID, Reason: "compose", Letter: string(m.kind)})
 		return nil
 	}
 	if m.refusedIn != s {
@@ -92,12 +93,12 @@ func (q *queue) try(ctx context.Context, s *Service, courier courier, m *mail, c
 	q.note(courier, m, failed)
 	m.history = historyKey(c)
 	m.news = append(m.news, q.outcome(courier.name, failed, failed != nil && failed.Fault == Rejected && left == 0))
-	e := Event{Name: EventMailSent, Address: c.Address, Challenge: c.ID, Origin: c.Origin.String(), Sender: courier.name, Letter: string(m.kind), Took: time.Since(began)}
+	e := event.Event{Name: event.MailSent, Address: c.Address, Challenge: c.ID, Origin: c.Origin.String(), Sender: courier.name, Letter: string(m.kind), Took: time.Since(began)}
 	c.mark(&e)
 	if failed != nil {
-		e.Name, e.Reason, e.Detail = EventMailFailed, failed.Fault.String(), failed.Reason
+		e.Name, e.Reason, e.Detail = event.MailFailed, failed.Fault.String(), failed.Reason
 		if m.text {
-			e.Name = EventTextFailed
+			e.Name = event.TextFailed
 		}
 	}
 	s.observe(e)

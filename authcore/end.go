@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -171,11 +172,11 @@ func (c *Core) ended(e ending) {
 		return
 	}
 	c.census.sessions.Add(-1)
-	name := EventEnded
+	name := event.Ended
 	if e.reason == SignedOut {
-		name = EventSignedOut
+		name = event.SignedOut
 	}
-	c.observe(Event{Name: name, Address: e.address, Session: e.sid, Subject: e.subject, Challenge: e.challenge, Reason: e.reason})
+	c.observe(event.Event{Name: name, Address: e.address, Session: e.sid, Subject: e.subject, Challenge: e.challenge, Reason: e.reason})
 }
 
 // SignedOut is the reason of an ending that the person asked for.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/memstore"
 )
@@ -63,9 +64,9 @@ func newAppWorld(t *testing.T) *appWorld {
 	return w
 }
 
-func (w *appWorld) must(v authcore.Verdict, err error) {
+func (w *appWorld) must(v event.Verdict, err error) {
 	w.t.Helper()
-	if v != authcore.Accepted || err != nil {
+	if v != event.Accepted || err != nil {
 		w.t.Fatal(v, err)
 	}
 }
@@ -116,7 +117,7 @@ func (w *appWorld) lives(t *testing.T, twin *house) {
 	want(t, got.Token, w.boss.Token)
 	_, v, err = twin.service.TouchAppSession(ctx, w.live, authcore.SessionRef{Token: w.bob.Token}, 24*time.Hour)
 	w.must(v, err)
-	if _, v, _ := twin.service.AppSession(ctx, w.live, authcore.SessionRef{Token: w.over.Token}); v != authcore.Unknown {
+	if _, v, _ := twin.service.AppSession(ctx, w.live, authcore.SessionRef{Token: w.over.Token}); v != event.Unknown {
 		t.Errorf("an ended session: %v", v)
 	}
 	number, _ := address.ParsePhone("+15005550006")
@@ -138,7 +139,7 @@ func (w *appWorld) lives(t *testing.T, twin *house) {
 	want(t, len(members), 2)
 	list, _ := twin.service.Invites(ctx, w.live, w.org.ID)
 	want(t, len(list), 1)
-	if _, v, _ := twin.service.AcceptInvite(ctx, w.live, w.accepted.ID, w.bob.Person.Subject); v != authcore.Used {
+	if _, v, _ := twin.service.AcceptInvite(ctx, w.live, w.accepted.ID, w.bob.Person.Subject); v != event.Used {
 		t.Errorf("an invitation that was accepted: %v", v)
 	}
 }
@@ -198,7 +199,7 @@ func TestTokensOfAppsMoveWithTheSecret(t *testing.T) {
 		twin.open()
 		good := func() bool {
 			_, v, err := twin.service.AppSession(t.Context(), w.live, authcore.SessionRef{Token: w.bob.Token})
-			return v == authcore.Accepted && err == nil
+			return v == event.Accepted && err == nil
 		}
 		twin.wholly(text)
 		want(t, good(), false)
@@ -243,7 +244,7 @@ func TestImportTakesWhatIsNewer(t *testing.T) {
 		want(t, p.Name, "Robert")
 		p, _ = twin.service.Person(ctx, w.live, authcore.Whom{Email: mustAddress("bob@example.com")})
 		want(t, p, nil)
-		if _, v, _ := twin.service.AppSession(ctx, w.live, authcore.SessionRef{Token: w.bob.Token}); v != authcore.Unknown {
+		if _, v, _ := twin.service.AppSession(ctx, w.live, authcore.SessionRef{Token: w.bob.Token}); v != event.Unknown {
 			t.Errorf("a session that was ended before the second export: %v", v)
 		}
 		s, _, _ := twin.service.AppSession(ctx, w.live, authcore.SessionRef{Token: w.boss.Token})
@@ -356,7 +357,7 @@ func TestImportOfAppsRespectsWhatIsHere(t *testing.T) {
 			t.Fatal(gone, err)
 		}
 		eve := twin.person(app, authcore.Draft{Emails: []address.Address{mustAddress("eve@example.com")}})
-		if _, v, _ := twin.service.CreateOrganization(t.Context(), app, w.live, eve.Subject, "Acme", "acme-sons"); v != authcore.Accepted {
+		if _, v, _ := twin.service.CreateOrganization(t.Context(), app, w.live, eve.Subject, "Acme", "acme-sons"); v != event.Accepted {
 			t.Fatal(v)
 		}
 		if _, err := twin.core.Import(t.Context(), strings.NewReader(w.export(true))); err == nil || !strings.Contains(err.Error(), "slug") {

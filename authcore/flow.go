@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
@@ -18,7 +19,7 @@ type Flow struct {
 	Site      origin.Origin
 	ReturnTo  origin.ReturnTo
 	Language  string
-	State     Verdict // Accepted (a code is awaited), CodesOff, Expired, Locked or Used
+	State     event.Verdict // Accepted (a code is awaited), CodesOff, Expired, Locked or Used
 	TriesLeft int
 	Digits    int
 	AskedAt   time.Time
@@ -63,7 +64,7 @@ func (t *attempt) view() *Flow {
 		AskedAt: t.c.AskedAt, Expires: t.c.Expires,
 	}
 	t.s.core.mailState(f)
-	if f.State != Used {
+	if f.State != event.Used {
 		f.ResendIn = t.resendWait()
 	}
 	return f
@@ -79,7 +80,7 @@ func (c *Core) mailState(f *Flow) {
 type LinkView struct {
 	// Verdict is Accepted in the browser that asked, OtherBrowser elsewhere;
 	// Used, Expired, Locked or Unknown when the link is dead.
-	Verdict  Verdict
+	Verdict  event.Verdict
 	Address  address.Address
 	Site     origin.Origin
 	AskedAt  time.Time
@@ -98,7 +99,7 @@ func (s *Service) Link(ctx context.Context, b Browser, token string) (LinkView, 
 	err := s.core.store.View(ctx, func(tx store.Tx) (err error) {
 		c, err = loadLink(tx, token, s.core.now())
 		if err != nil || c == nil {
-			out = LinkView{Verdict: Unknown}
+			out = LinkView{Verdict: event.Unknown}
 			return err
 		}
 		t := &attempt{s: s, tx: tx, b: b, now: s.core.now()}
@@ -106,10 +107,10 @@ func (s *Service) Link(ctx context.Context, b Browser, token string) (LinkView, 
 			return err
 		}
 		out = LinkView{
-			Verdict: OtherBrowser, Address: c.Address, Site: c.Origin, AskedAt: c.AskedAt, Expires: c.Expires,
+			Verdict: event.OtherBrowser, Address: c.Address, Site: c.Origin, AskedAt: c.AskedAt, Expires: c.Expires,
 			Agent: c.Agent, Network: c.Network, Language: c.Language, HasCode: !c.LinkOnly,
 		}
-		if v := c.state(t.now); v != Accepted && v != CodesOff {
+		if v := c.state(t.now); v != event.Accepted && v != event.CodesOff {
 			out.Verdict = v
 		}
 		t.f = t.flows.pickChallenge(c.ID)
@@ -117,8 +118,8 @@ func (s *Service) Link(ctx context.Context, b Browser, token string) (LinkView, 
 			return nil
 		}
 		t.c = c
-		if out.Verdict == OtherBrowser {
-			out.Verdict = Accepted
+		if out.Verdict == event.OtherBrowser {
+			out.Verdict = event.Accepted
 		}
 		out.Flow = t.view()
 		return err
@@ -130,11 +131,11 @@ func (s *Service) Link(ctx context.Context, b Browser, token string) (LinkView, 
 }
 
 // opened notes that the page of a link was shown, to a person or to a scanner.
-func (s *Service) opened(b Browser, c *challenge, v Verdict) {
-	if v == Accepted || v == OtherBrowser {
+func (s *Service) opened(b Browser, c *challenge, v event.Verdict) {
+	if v == event.Accepted || v == event.OtherBrowser {
 		s.core.late.add(c.ID, historyKey(c), Step{At: s.core.now(), Outcome: OutcomeLinkOpened})
 	}
-	e := s.event(EventLink, b, c.Address, v.String())
+	e := s.event(event.Link, b, c.Address, v.String())
 	e.Challenge = c.ID
 	s.observe(e)
 }

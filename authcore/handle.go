@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
@@ -43,16 +44,16 @@ func (s *Service) Handle(realm Realm, a address.Address) string {
 // OpenHandle returns whose data a handle is about, as a Caller without a key.
 // Verdict is Accepted, Expired, or Unknown for a handle that was not made for
 // address a, or any other text.
-func (s *Service) OpenHandle(a address.Address, handle string) (Caller, Verdict) {
+func (s *Service) OpenHandle(a address.Address, handle string) (Caller, event.Verdict) {
 	content, ok := s.unsealHandle(handle)
 	app := s.cfg.Apps.Find(content.Realm.App)
 	switch {
 	case !ok || content.Address != a || app == nil:
-		return Caller{}, Unknown
+		return Caller{}, event.Unknown
 	case s.core.now().Unix() >= content.Expires:
-		return Caller{}, Expired
+		return Caller{}, event.Expired
 	}
-	return Caller{App: app, Key: AppKey{Test: content.Realm.Test}}, Accepted
+	return Caller{App: app, Key: AppKey{Test: content.Realm.Test}}, event.Accepted
 }
 
 func (s *Service) unsealHandle(handle string) (content handleContent, ok bool) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
@@ -69,11 +70,11 @@ func (t *ticket) live(now time.Time) bool {
 // GiveTicket makes a one-time ticket for the session of b, the portal's. It is
 // Unknown, and nothing is stored, for a site that is not protected here, a
 // state that is none, and a browser without a session that may be handed over.
-func (s *Service) GiveTicket(ctx context.Context, b Browser, h Handover) (string, Verdict, error) {
+func (s *Service) GiveTicket(ctx context.Context, b Browser, h Handover) (string, event.Verdict, error) {
 	from := b.Session
 	if from == nil || from.Parent != "" || from.Machine != nil || !isToken(h.State) ||
 		h.Site.Audience(s.cfg.Domain) == from.Audience || !s.cfg.Protects(h.Site) {
-		return "", Unknown, nil
+		return "", event.Unknown, nil
 	}
 	value := keyring.RandomToken(32)
 	err := s.core.store.Update(ctx, func(tx store.Tx) error {
@@ -81,9 +82,9 @@ func (s *Service) GiveTicket(ctx context.Context, b Browser, h Handover) (string
 		return t.save(tx)
 	})
 	if err != nil {
-		return "", Unknown, err
+		return "", event.Unknown, err
 	}
-	return value, Accepted, nil
+	return value, event.Accepted, nil
 }
 
 // TakeTicket uses a ticket at the site it was made for, in the browser it was
@@ -102,7 +103,7 @@ func (s *Service) TakeTicket(ctx context.Context, b Browser, value string) (Answ
 	if err != nil {
 		return Answer{}, err
 	}
-	e := s.event(EventHandedOver, b, address.Address{}, out.Verdict.String())
+	e := s.event(event.HandedOver, b, address.Address{}, out.Verdict.String())
 	if out.SignIn != nil {
 		session := out.SignIn.Session
 		s.core.cache.put(session)
@@ -116,12 +117,12 @@ func (s *Service) TakeTicket(ctx context.Context, b Browser, value string) (Answ
 
 func (t *attempt) takeTicket(value string) (Answer, error) {
 	if !isToken(value) {
-		return Answer{Verdict: Unknown}, nil
+		return Answer{Verdict: event.Unknown}, nil
 	}
 	found := &ticket{}
 	ok, err := store.Load(t.tx, store.KeyHandover+keyring.Hash(value), found)
 	if err != nil || !ok || found.Hash != keyring.Hash(value) || !found.live(t.now) {
-		return Answer{Verdict: Unknown}, err
+		return Answer{Verdict: event.Unknown}, err
 	}
 	found.Used = true
 	if err := found.save(t.tx); err != nil {
@@ -129,13 +130,13 @@ func (t *attempt) takeTicket(value string) (Answer, error) {
 	}
 	switch {
 	case found.Site != t.b.Origin:
-		return Answer{Verdict: Unknown}, nil
+		return Answer{Verdict: event.Unknown}, nil
 	case t.b.Flow == "":
-		return Answer{Verdict: NoFlow}, nil
+		return Answer{Verdict: event.NoFlow}, nil
 	case handoverState(t.b.Flow, t.b.Origin) != found.State:
 		// Somebody else's ticket: opened here it would sign this browser in as
 		// them, and what is typed after that would be theirs.
-		return Answer{Verdict: OtherBrowser}, nil
+		return Answer{Verdict: event.OtherBrowser}, nil
 	}
 	return t.handOver(found)
 }
@@ -147,11 +148,11 @@ func (t *attempt) handOver(from *ticket) (Answer, error) {
 		return Answer{}, err
 	}
 	if stands, err := t.s.core.judge(t.tx, parent); err != nil || stands != isLive {
-		return Answer{Verdict: Unknown}, err
+		return Answer{Verdict: event.Unknown}, err
 	}
 	p, err := loadPerson(t.tx, parent.Subject)
 	if err != nil || p == nil {
-		return Answer{Verdict: Unknown}, err
+		return Answer{Verdict: event.Unknown}, err
 	}
 	if err := adopt(t.tx, parent.ID); err != nil {
 		return Answer{}, err
@@ -167,5 +168,5 @@ func (t *attempt) handOver(from *ticket) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
-	return Answer{Verdict: Accepted, SignIn: &SignIn{Session: session, Token: session.live.token, ReturnTo: from.Return}}, nil
+	return Answer{Verdict: event.Accepted, SignIn: &SignIn{Session: session, Token: session.live.token, ReturnTo: from.Return}}, nil
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
@@ -29,7 +30,7 @@ func (b *tab) ticket(h authcore.Handover) string {
 	b.h.t.Helper()
 	value, verdict, err := b.h.service.GiveTicket(b.h.t.Context(), b.Browser, h)
 	want(b.h.t, err, nil)
-	want(b.h.t, verdict, authcore.Accepted)
+	want(b.h.t, verdict, event.Accepted)
 	return value
 }
 
@@ -43,7 +44,7 @@ func (b *tab) handOver(o origin.Origin) (*tab, *authcore.SignIn) {
 	b.h.t.Helper()
 	there := b.at(o)
 	out := there.take(b.ticket(there.ask("/doc?x=1#y")))
-	want(b.h.t, out.Verdict, authcore.Accepted)
+	want(b.h.t, out.Verdict, event.Accepted)
 	return there, out.SignIn
 }
 
@@ -82,7 +83,7 @@ func TestTicketsAreForOneBrowserOnce(t *testing.T) {
 	third := mustOrigin("https://third.test")
 	for name, use := range map[string]func(h *house, alicesPortal, alicesSite *tab, ticket string) authcore.Answer{
 		"twice": func(_ *house, _, there *tab, ticket string) authcore.Answer {
-			want(there.h.t, there.take(ticket).Verdict, authcore.Accepted)
+			want(there.h.t, there.take(ticket).Verdict, event.Accepted)
 			return there.take(ticket)
 		},
 		"at another site": func(_ *house, b, there *tab, ticket string) authcore.Answer {
@@ -118,13 +119,13 @@ func TestTicketsAreForOneBrowserOnce(t *testing.T) {
 				b.signIn(alice)
 				there := b.at(other)
 				ticket := b.ticket(there.ask("/"))
-				if out := use(h, b, there, ticket); out.SignIn != nil || out.Verdict == authcore.Accepted {
+				if out := use(h, b, there, ticket); out.SignIn != nil || out.Verdict == event.Accepted {
 					t.Fatal("signed in")
 				}
 				if name == "cut short" || name == "with a tail" || name == "guessed" {
 					return
 				}
-				want(t, there.take(ticket).Verdict, authcore.Unknown)
+				want(t, there.take(ticket).Verdict, event.Unknown)
 			})
 		})
 	}
@@ -141,7 +142,7 @@ func TestTicketRace(t *testing.T) {
 		for range cap(accepted) {
 			wg.Go(func() {
 				out, err := h.service.TakeTicket(t.Context(), there.Browser, ticket)
-				if err == nil && out.Verdict == authcore.Accepted {
+				if err == nil && out.Verdict == event.Accepted {
 					accepted <- true
 				}
 			})
@@ -170,7 +171,7 @@ func TestTicketsAreGivenOnlyWhereTheyBelong(t *testing.T) {
 			"with a state too long": {b, authcore.Handover{Site: other, State: good.State + "A"}},
 		} {
 			value, verdict, err := h.service.GiveTicket(t.Context(), c.from.Browser, c.ask)
-			if err != nil || verdict != authcore.Unknown || value != "" {
+			if err != nil || verdict != event.Unknown || value != "" {
 				t.Errorf("%s: %q %v %v", name, value, verdict, err)
 			}
 		}

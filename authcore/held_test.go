@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
@@ -250,7 +251,7 @@ func (all *manyHeld) signInAgain(as authcore.Start) *authcore.SignIn {
 	flow, err := all.service.Flow(all.t.Context(), all.b.Browser, begun.Flow)
 	want(all.t, err, nil)
 	out := all.b.answer(all.secrets.Current.CodeFor(flow.Challenge, 6))
-	want(all.t, out.Verdict, authcore.Accepted)
+	want(all.t, out.Verdict, event.Accepted)
 	return out.SignIn
 }
 

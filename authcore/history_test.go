@@ -10,6 +10,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 )
 
 // outcomes returns what became of the attempts of the last day, the newest
@@ -242,9 +243,9 @@ func TestEventsOfEndingsNameTheChallenge(t *testing.T) {
 		var challenge string
 		for _, e := range h.events {
 			switch e.Name {
-			case authcore.EventBegin:
+			case event.Begin:
 				challenge = e.Challenge
-			case authcore.EventMailSent, authcore.EventSignedIn, authcore.EventSignedOut:
+			case event.MailSent, event.SignedIn, event.SignedOut:
 				want(t, e.Challenge, challenge)
 				want(t, e.Mark, h.secrets.Current.Mark(alice))
 			}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/memstore"
@@ -32,7 +33,7 @@ type house struct {
 
 	mu     sync.Mutex
 	ahead  time.Duration // of the clock
-	events []authcore.Event
+	events []event.Event
 }
 
 var (
@@ -83,7 +84,7 @@ func newHouse(t testing.TB) *house {
 		MayReceive: func(a address.Address) bool { return a.Domain() == "example.com" },
 		Protects:   func(o origin.Origin) bool { return o == site || o == other },
 		Senders:    []authcore.Sender{h.sender}, Composer: composer{},
-		Observe: func(e authcore.Event) {
+		Observe: func(e event.Event) {
 			h.mu.Lock()
 			defer h.mu.Unlock()
 			h.events = append(h.events, e)
@@ -204,7 +205,7 @@ func (b *tab) begin(a address.Address) authcore.Begun {
 	if err != nil {
 		b.h.t.Fatal(err)
 	}
-	if out.Verdict == authcore.Accepted {
+	if out.Verdict == event.Accepted {
 		b.Flow = out.FlowCookie
 	}
 	return out
@@ -238,9 +239,9 @@ func (b *tab) took(out authcore.Answer, err error) authcore.Answer {
 
 func (b *tab) signIn(a address.Address) *authcore.SignIn {
 	b.h.t.Helper()
-	want(b.h.t, b.begin(a).Verdict, authcore.Accepted)
+	want(b.h.t, b.begin(a).Verdict, event.Accepted)
 	out := b.answer(b.h.sender.last(b.h.t).Code)
-	want(b.h.t, out.Verdict, authcore.Accepted)
+	want(b.h.t, out.Verdict, event.Accepted)
 	return out.SignIn
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
@@ -25,12 +26,12 @@ var (
 // waits already is renewed instead. No mail is sent. by is the subject of the
 // member who invites, "" for the app itself. Verdict is Accepted, Unknown (no
 // such organization) or Forbidden.
-func (s *Service) InviteMember(ctx context.Context, realm Realm, org, by string, email address.Address, role Role) (Invite, Verdict, error) {
+func (s *Service) InviteMember(ctx context.Context, realm Realm, org, by string, email address.Address, role Role) (Invite, event.Verdict, error) {
 	i, err := s.newInvite(ctx, realm, org, by, email, role)
 	if err != nil {
-		return Invite{}, Unknown, err
+		return Invite{}, event.Unknown, err
 	}
-	out, v := i, Unknown
+	out, v := i, event.Unknown
 	err = s.core.store.Update(ctx, func(tx store.Tx) (err error) {
 		out = i
 		_, v, err = s.putInvite(tx, &out)
@@ -69,24 +70,24 @@ func (s *Service) newInvite(ctx context.Context, realm Realm, org, by string, em
 
 // putInvite checks and stores an invitation, and returns its organization. One
 // that was accepted or withdrawn meanwhile stays so, and this is another.
-func (s *Service) putInvite(tx store.Tx, i *Invite) (*Organization, Verdict, error) {
+func (s *Service) putInvite(tx store.Tx, i *Invite) (*Organization, event.Verdict, error) {
 	o, err := loadOrg(tx, i.Realm, i.Org)
 	if err != nil || o == nil {
-		return nil, Unknown, err
+		return nil, event.Unknown, err
 	}
 	if may, err := i.byRight(tx); err != nil || !may {
-		return nil, Forbidden, err
+		return nil, event.Forbidden, err
 	}
 	var old Invite
 	if known, err := store.Load(tx, store.KeyInvite+i.ID, &old); err != nil {
-		return nil, Unknown, err
+		return nil, event.Unknown, err
 	} else if known && !old.waits() {
 		i.ID = keyring.NewID(s.core.now())
 	}
 	if err := s.addressInvite(tx, i); err != nil {
-		return nil, Unknown, err
+		return nil, event.Unknown, err
 	}
-	return o, Accepted, i.save(tx)
+	return o, event.Accepted, i.save(tx)
 }
 
 // waits tells whether an invitation can still be accepted, if it is not too old.
@@ -112,10 +113,10 @@ func (t *proving) inviteDead() (bool, error) {
 
 // WithdrawInvite takes an invitation back. by is as in InviteMember. Verdict is
 // Accepted, Unknown (none that waits) or Forbidden.
-func (s *Service) WithdrawInvite(ctx context.Context, realm Realm, org, id, by string) (Verdict, error) {
-	v := Unknown
+func (s *Service) WithdrawInvite(ctx context.Context, realm Realm, org, id, by string) (event.Verdict, error) {
+	v := event.Unknown
 	err := s.core.store.Update(ctx, func(tx store.Tx) error {
-		v = Unknown
+		v = event.Unknown
 		i, err := loadInvite(tx, realm, id)
 		if err != nil || i == nil || i.Org != org || !i.waits() {
 			return err
@@ -123,15 +124,15 @@ func (s *Service) WithdrawInvite(ctx context.Context, realm Realm, org, id, by s
 		if by != "" {
 			role, err := roleIn(tx, org, by)
 			if err != nil || !mayChange(role, "", i.Role) {
-				v = Forbidden
+				v = event.Forbidden
 				return err
 			}
 		}
-		v, i.Withdrawn = Accepted, s.core.now()
+		v, i.Withdrawn = event.Accepted, s.core.now()
 		return i.save(tx)
 	})
-	if err == nil && v == Accepted {
-		s.observe(Event{Name: EventOrg, App: realm.App, Subject: by, Reason: "invite_withdrawn"})
+	if err == nil && v == event.Accepted {
+		s.observe(event.Event{Name: event.Org, App: realm.App, Subject: by, Reason: "invite_withdrawn"})
 	}
 	return v, err
 }
@@ -189,7 +190,7 @@ func (s *Service) StopInvites(ctx context.Context, app *App, token string, a add
 		return i.save(tx)
 	})
 	if err == nil && ok {
-		s.observe(Event{Name: EventNotMe, App: app.ID, Address: a})
+		s.observe(event.Event{Name: event.NotMe, App: app.ID, Address: a})
 	}
 	return ok, err
 }

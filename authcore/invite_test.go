@@ -10,6 +10,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 )
 
 // inviting is an app whose organizations invite.
@@ -32,7 +33,7 @@ func (w *inviting) org(owner address.Address) (*authcore.AppSession, string) {
 	w.t.Helper()
 	boss := w.signInApp(owner)
 	o, v, err := w.service.CreateOrganization(w.t.Context(), w.app, w.live, boss.Person.Subject, "Acme", "")
-	if v != authcore.Accepted || err != nil {
+	if v != event.Accepted || err != nil {
 		w.t.Fatal(v, err)
 	}
 	return boss, o.ID
@@ -78,15 +79,15 @@ func TestInvitationsDoNotStopSignIns(t *testing.T) {
 			boss, org := w.org(someone("customer%d", c))
 			for i := range 20 {
 				_, asked := w.send(org, boss.Person.Subject, fmt.Sprintf("10.%d.%d.1", c, i), mustAddress(fmt.Sprintf("v%d-%d@evil.test", c, i)))
-				want(t, asked.Verdict == authcore.Accepted || asked.Verdict == authcore.Limited, true)
+				want(t, asked.Verdict == event.Accepted || asked.Verdict == event.Limited, true)
 			}
 		}
 		synctest.Wait()
 		want(t, w.sender.count(), 10) // a tenth of all
-		want(t, w.from("198.51.100.7").begin(alice).Verdict, authcore.Accepted)
+		want(t, w.from("198.51.100.7").begin(alice).Verdict, event.Accepted)
 		synctest.Wait()
 		want(t, w.sender.last(t).To, alice)
-		want(t, w.ask(linkFor(mustAddress("bob@example.com"))).Verdict, authcore.Accepted)
+		want(t, w.ask(linkFor(mustAddress("bob@example.com"))).Verdict, event.Accepted)
 		synctest.Wait()
 		want(t, w.sender.count(), 12)
 		// The rest goes out in its turn.
@@ -106,8 +107,8 @@ func TestInvitationsDoNotUseUpTheRecipient(t *testing.T) {
 			_, last = w.send(org, boss.Person.Subject, "10.0.0.1", victim)
 			time.Sleep(time.Minute)
 		}
-		want(t, last.Verdict, authcore.Limited)
-		want(t, w.from("198.51.100.7").begin(victim).Verdict, authcore.Accepted)
+		want(t, last.Verdict, event.Limited)
+		want(t, w.from("198.51.100.7").begin(victim).Verdict, event.Accepted)
 		synctest.Wait()
 		want(t, w.sender.last(t).Code != "", true)
 	})
@@ -132,7 +133,7 @@ func TestLimitsOfInvitations(t *testing.T) {
 			return func(i int) (string, string, string) {
 				admin := w.signInApp(someone("admin%d", i)).Person.Subject
 				v, err := w.service.SetRole(w.t.Context(), authcore.RoleChange{Realm: w.live, Org: org, Subject: admin, Role: authcore.Admin, Add: true})
-				want(w.t, v, authcore.Accepted)
+				want(w.t, v, event.Accepted)
 				want(w.t, err, nil)
 				return org, admin, fmt.Sprintf("10.0.%d.1", i)
 			}
@@ -150,19 +151,19 @@ func TestLimitsOfInvitations(t *testing.T) {
 				for i := range test.count {
 					org, by, client := next(i)
 					_, asked := w.send(org, by, client, mustAddress(fmt.Sprintf("v%d@evil.test", i)))
-					want(t, asked.Verdict, authcore.Accepted)
+					want(t, asked.Verdict, event.Accepted)
 				}
 				org, by, client := next(test.count)
 				before := w.waits(org)
 				_, asked := w.send(org, by, client, mustAddress("onemore@evil.test"))
-				want(t, asked.Verdict, authcore.Limited)
+				want(t, asked.Verdict, event.Limited)
 				want(t, asked.RetryAfter > time.Minute, true)
 				want(t, w.waits(org), before) // nothing is stored
 				p, err := w.service.Person(t.Context(), w.live, authcore.Whom{Email: mustAddress("onemore@evil.test")})
 				want(t, err, nil)
 				want(t, p, nil)
 				_, asked = w.send(org, "", client, mustAddress("byapp@evil.test"))
-				want(t, asked.Verdict, authcore.Accepted)
+				want(t, asked.Verdict, event.Accepted)
 			})
 		})
 	}
@@ -192,24 +193,24 @@ func TestInvitationsDieWithTheirInviter(t *testing.T) {
 				_, err := w.service.SetRole(ctx, authcore.RoleChange{Realm: w.live, Org: org, Subject: admin, Role: authcore.Admin, Add: true})
 				want(t, err, nil)
 				invite, asked := w.send(org, admin, "10.0.0.1", bob)
-				want(t, asked.Verdict, authcore.Accepted)
+				want(t, asked.Verdict, event.Accepted)
 				want(t, w.waits(org), 1)
 				want(t, end(w, org, admin), nil)
 				want(t, w.waits(org), 0)
-				want(t, w.prove(authcore.Proof{Token: asked.Token, Session: week}).Verdict, authcore.Expired)
+				want(t, w.prove(authcore.Proof{Token: asked.Token, Session: week}).Verdict, event.Expired)
 				session := w.signInApp(bob)
 				_, v, _ := w.service.AcceptInvite(ctx, w.live, invite.ID, session.Person.Subject)
-				want(t, v, authcore.Unknown)
+				want(t, v, event.Unknown)
 				// By somebody else it is another one, with a link of its own.
 				time.Sleep(time.Minute)
 				again, asked2 := w.send(org, boss.Person.Subject, "10.0.0.1", bob)
-				want(t, asked2.Verdict, authcore.Accepted)
+				want(t, asked2.Verdict, event.Accepted)
 				want(t, again.ID != invite.ID, true)
-				want(t, w.prove(authcore.Proof{Token: asked.Token}).Verdict, authcore.Expired)
+				want(t, w.prove(authcore.Proof{Token: asked.Token}).Verdict, event.Expired)
 				proved := w.prove(authcore.Proof{Token: asked2.Token, Session: week})
-				want(t, proved.Verdict, authcore.Accepted)
+				want(t, proved.Verdict, event.Accepted)
 				want(t, proved.Invite, again.ID)
-				if _, asked := w.send(org, admin, "10.0.0.1", mustAddress("eve@example.com")); asked.Verdict != authcore.Forbidden {
+				if _, asked := w.send(org, admin, "10.0.0.1", mustAddress("eve@example.com")); asked.Verdict != event.Forbidden {
 					t.Errorf("who may not invite: %v", asked.Verdict)
 				}
 			})
@@ -232,26 +233,26 @@ func TestWithdrawnInvitations(t *testing.T) {
 		for _, refused := range []struct {
 			org, by string
 			realm   authcore.Realm
-			want    authcore.Verdict
+			want    event.Verdict
 		}{
-			{org, member, w.live, authcore.Forbidden}, {elsewhere, "", w.live, authcore.Unknown},
-			{org, "", authcore.Realm{App: "shop", Test: true}, authcore.Unknown},
+			{org, member, w.live, event.Forbidden}, {elsewhere, "", w.live, event.Unknown},
+			{org, "", authcore.Realm{App: "shop", Test: true}, event.Unknown},
 		} {
 			v, err := w.service.WithdrawInvite(ctx, refused.realm, refused.org, invite.ID, refused.by)
 			want(t, err, nil)
 			want(t, v, refused.want)
 		}
 		want(t, w.waits(org), 1)
-		for _, expect := range []authcore.Verdict{authcore.Accepted, authcore.Unknown} {
+		for _, expect := range []event.Verdict{event.Accepted, event.Unknown} {
 			v, err := w.service.WithdrawInvite(ctx, w.live, org, invite.ID, boss.Person.Subject)
 			want(t, err, nil)
 			want(t, v, expect)
 		}
 		dead := func(h *house) {
 			t.Helper()
-			want(t, h.prove(authcore.Proof{Token: asked.Token}).Verdict, authcore.Expired)
+			want(t, h.prove(authcore.Proof{Token: asked.Token}).Verdict, event.Expired)
 			_, v, _ := h.service.AcceptInvite(ctx, w.live, invite.ID, w.signInApp(bob).Person.Subject)
-			want(t, v, authcore.Unknown)
+			want(t, v, event.Unknown)
 		}
 		dead(w.house)
 		want(t, w.waits(org), 0)
@@ -272,7 +273,7 @@ func TestWithdrawnInvitations(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		again, asked2 := w.send(org, boss.Person.Subject, "10.0.0.1", bob)
-		want(t, asked2.Verdict, authcore.Accepted)
+		want(t, asked2.Verdict, event.Accepted)
 		want(t, again.ID != invite.ID, true)
 		dead(w.house)
 		want(t, w.waits(org), 1)
@@ -312,22 +313,22 @@ func TestStopInvitations(t *testing.T) {
 			want(t, ok, false)
 		}
 		want(t, fmt.Sprint(w.contents()), before)
-		want(t, w.prove(authcore.Proof{Token: token}).Verdict, authcore.Unknown) // it is no link
+		want(t, w.prove(authcore.Proof{Token: token}).Verdict, event.Unknown) // it is no link
 		ok, err := w.service.StopInvites(ctx, w.app, token, bob)
 		want(t, err, nil)
 		want(t, ok, true)
 		want(t, w.waits(org), 0)
-		want(t, w.prove(authcore.Proof{Token: asked.Token}).Verdict, authcore.Expired)
+		want(t, w.prove(authcore.Proof{Token: asked.Token}).Verdict, event.Expired)
 		n := w.sender.count()
 		for _, by := range []struct{ org, by string }{{org, boss.Person.Subject}, {other, rival.Person.Subject}, {org, ""}} {
 			time.Sleep(time.Minute)
 			_, asked := w.send(by.org, by.by, "10.0.0.1", bob)
-			want(t, asked.Verdict, authcore.Accepted) // nobody is told
+			want(t, asked.Verdict, event.Accepted) // nobody is told
 		}
 		synctest.Wait()
 		want(t, w.sender.count(), n)
 		time.Sleep(time.Minute)
-		want(t, w.ask(linkFor(bob)).Verdict, authcore.Accepted) // what bob asks for is sent
+		want(t, w.ask(linkFor(bob)).Verdict, event.Accepted) // what bob asks for is sent
 		synctest.Wait()
 		want(t, w.sender.count(), n+1)
 		time.Sleep(24 * time.Hour)
@@ -351,7 +352,7 @@ func TestOrganizationNames(t *testing.T) {
 		} {
 			_, v, err := w.service.CreateOrganization(t.Context(), w.app, w.live, boss.Person.Subject, name, "")
 			want(t, err, nil)
-			if (v == authcore.Accepted) != good {
+			if (v == event.Accepted) != good {
 				t.Errorf("%q: %v", name, v)
 			}
 		}
@@ -359,7 +360,7 @@ func TestOrganizationNames(t *testing.T) {
 		evil := "Pay at evil.com"
 		_, v, err := w.service.UpdateOrganization(t.Context(), w.live, org, &evil, nil)
 		want(t, err, nil)
-		want(t, v, authcore.Malformed)
+		want(t, v, event.Malformed)
 	})
 }
 
@@ -371,11 +372,11 @@ func TestLinksOfAnotherSlot(t *testing.T) {
 		defer h.close()
 		asked := h.ask(linkFor(alice))
 		for _, slot := range []string{"other", "lin", "linkx"} {
-			want(t, h.prove(authcore.Proof{Token: asked.Token, Slot: slot}).Verdict, authcore.Unknown)
+			want(t, h.prove(authcore.Proof{Token: asked.Token, Slot: slot}).Verdict, event.Unknown)
 			looked, err := h.service.Look(t.Context(), h.caller(liveKey), slot, asked.Token)
 			want(t, err, nil)
-			want(t, looked.Verdict, authcore.Unknown)
+			want(t, looked.Verdict, event.Unknown)
 		}
-		want(t, h.prove(authcore.Proof{Token: asked.Token}).Verdict, authcore.Accepted)
+		want(t, h.prove(authcore.Proof{Token: asked.Token}).Verdict, event.Accepted)
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 )
 
 func TestRecipientLimit(t *testing.T) {
@@ -15,7 +16,7 @@ func TestRecipientLimit(t *testing.T) {
 		accepted := 0
 		for range 30 {
 			b := h.browser()
-			if b.begin(alice).Verdict == authcore.Accepted {
+			if b.begin(alice).Verdict == event.Accepted {
 				accepted++
 			}
 			time.Sleep(time.Minute)
@@ -23,7 +24,7 @@ func TestRecipientLimit(t *testing.T) {
 		want(t, accepted, 5) // an hour
 		for range 48 {
 			time.Sleep(30 * time.Minute)
-			if h.browser().begin(alice).Verdict == authcore.Accepted {
+			if h.browser().begin(alice).Verdict == event.Accepted {
 				accepted++
 			}
 		}
@@ -39,16 +40,16 @@ func TestClientLimit(t *testing.T) {
 			b := h.browser()
 			b.Client = netip.MustParseAddr("2001:db8::1")
 			got := b.begin(mustAddress("u" + strings.Repeat("x", i%50) + string(rune('a'+i/50)) + "@example.com")).Verdict
-			if (got == authcore.Limited) != (i == 300) {
+			if (got == event.Limited) != (i == 300) {
 				t.Fatalf("start %d: %v", i, got)
 			}
 		}
 		// Another address of the same /64 is the same client, another /64 is not.
 		b := h.browser()
 		b.Client = netip.MustParseAddr("2001:db8::ffff")
-		want(t, b.begin(alice).Verdict, authcore.Limited)
+		want(t, b.begin(alice).Verdict, event.Limited)
 		b.Client = netip.MustParseAddr("2001:db8:0:1::1")
-		want(t, b.begin(alice).Verdict, authcore.Accepted)
+		want(t, b.begin(alice).Verdict, event.Accepted)
 	})
 }
 
@@ -56,17 +57,17 @@ func TestMailDown(t *testing.T) {
 	run(t, func(t *testing.T, h *house) {
 		h.sender.failWith(&authcore.SendError{Fault: authcore.SenderDown, Reason: "connection refused"})
 		b := h.browser()
-		want(t, b.begin(alice).Verdict, authcore.Accepted) // the start that met the failure
+		want(t, b.begin(alice).Verdict, event.Accepted) // the start that met the failure
 		synctest.Wait()
-		want(t, h.browser().begin(alice).Verdict, authcore.MailDown)
-		want(t, h.browser().begin(mal).Verdict, authcore.MailDown)
+		want(t, h.browser().begin(alice).Verdict, event.MailDown)
+		want(t, h.browser().begin(mal).Verdict, event.MailDown)
 		flow, _ := h.service.Flow(t.Context(), b.Browser, "")
 		want(t, flow.MailDown, true)
 		h.sender.failWith(nil)
 		time.Sleep(31 * time.Second)
 		want(t, h.sender.count(), 1)
-		want(t, b.answer(h.sender.last(t).Code).Verdict, authcore.Accepted)
-		want(t, h.browser().begin(mal).Verdict, authcore.Accepted)
+		want(t, b.answer(h.sender.last(t).Code).Verdict, event.Accepted)
+		want(t, h.browser().begin(mal).Verdict, event.Accepted)
 	})
 }
 
@@ -75,7 +76,7 @@ func TestRefusedRecipientIsNotMailDown(t *testing.T) {
 		h.sender.failWith(&authcore.SendError{Fault: authcore.Rejected, Reason: "550 no such user"})
 		h.browser().begin(alice)
 		synctest.Wait()
-		want(t, h.browser().begin(mustAddress("bob@example.com")).Verdict, authcore.Accepted)
+		want(t, h.browser().begin(mustAddress("bob@example.com")).Verdict, event.Accepted)
 		want(t, h.core.MailWaiting() <= 1, true)
 	})
 }
@@ -88,7 +89,7 @@ func TestMailSurvivesARestart(t *testing.T) {
 		synctest.Wait()
 		h.sender.failWith(nil)
 		h.reopen()
-		want(t, b.answer(h.sender.last(t).Code).Verdict, authcore.Accepted)
+		want(t, b.answer(h.sender.last(t).Code).Verdict, event.Accepted)
 		want(t, h.sender.count(), 1)
 		h.reopen()
 		synctest.Wait()

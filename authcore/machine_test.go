@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
@@ -64,7 +65,7 @@ func TestMachineTokenActsForItsPerson(t *testing.T) {
 		s, _ = h.service.Check(t.Context(), authcore.HashMachine(secret).String(), site)
 		want(t, s, nil)
 		_, verdict, _ := h.service.GiveTicket(t.Context(), authcore.Browser{Origin: site, Session: h.machine(secret)}, b.at(other).ask("/"))
-		want(t, verdict, authcore.Unknown)
+		want(t, verdict, event.Unknown)
 
 		time.Sleep(3 * time.Hour)
 		h.machine(secret)

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
@@ -88,7 +89,7 @@ func (s *Service) MakeToken(ctx context.Context, session *Session, own origin.Or
 		return "", made, no, err
 	}
 	s.core.census.sessions.Add(1)
-	s.observe(Event{Name: EventToken, Reason: "made", Session: r.ID, Subject: r.Subject, Address: session.Address, Detail: m.Name})
+	s.observe(event.Event{Name: event.Token, Reason: "made", Session: r.ID, Subject: r.Subject, Address: session.Address, Detail: m.Name})
 	return secret, r.machineToken(), refusalNone, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
@@ -23,41 +24,41 @@ type RoleChange struct {
 // such organization, person or membership); Forbidden: only owners change or
 // remove owners and admins or make any, only owners and admins change members,
 // and an organization keeps at least one owner.
-func (s *Service) SetRole(ctx context.Context, in RoleChange) (Verdict, error) {
-	var v Verdict
+func (s *Service) SetRole(ctx context.Context, in RoleChange) (event.Verdict, error) {
+	var v event.Verdict
 	err := s.core.store.Update(ctx, func(tx store.Tx) (err error) {
 		v, err = s.setRole(tx, in)
 		return err
 	})
-	if err == nil && v == Accepted {
-		s.observe(Event{Name: EventOrg, App: in.Realm.App, Subject: in.Subject, Reason: "role_" + string(in.Role)})
+	if err == nil && v == event.Accepted {
+		s.observe(event.Event{Name: event.Org, App: in.Realm.App, Subject: in.Subject, Reason: "role_" + string(in.Role)})
 	}
 	return v, err
 }
 
-func (s *Service) setRole(tx store.Tx, in RoleChange) (Verdict, error) {
+func (s *Service) setRole(tx store.Tx, in RoleChange) (event.Verdict, error) {
 	o, err := loadOrg(tx, in.Realm, in.Org)
 	if err != nil || o == nil {
-		return Unknown, err
+		return event.Unknown, err
 	}
 	p, err := loadRealmPerson(tx, in.Realm, in.Subject)
 	if err != nil || p == nil {
-		return Unknown, err
+		return event.Unknown, err
 	}
 	old, err := roleIn(tx, o.ID, p.Subject)
 	if err != nil || old == "" && !in.Add {
-		return Unknown, err
+		return event.Unknown, err
 	}
 	if in.By != "" {
 		by, err := roleIn(tx, o.ID, in.By)
 		if err != nil || !mayChange(by, old, in.Role) && !(in.By == in.Subject && in.Role == "") {
-			return Forbidden, err
+			return event.Forbidden, err
 		}
 	}
 	if old == Owner && in.Role != Owner && len(o.Owners) == 1 || in.Role == Owner && len(o.Owners) >= maxOwners {
-		return Forbidden, nil
+		return event.Forbidden, nil
 	}
-	return Accepted, o.setRole(tx, p.Subject, in.Role, s.core.now())
+	return event.Accepted, o.setRole(tx, p.Subject, in.Role, s.core.now())
 }
 
 // mayChange tells whether a member with role by may make old into role.
@@ -172,46 +173,46 @@ func (s *Service) Invites(ctx context.Context, realm Realm, org string) ([]Invit
 // AcceptInvite makes the person a member as invited. Only who has proved the
 // invited address may accept. Verdict is Accepted, Unknown, Expired, Used or
 // Forbidden. A member keeps a role that is higher than the invited one.
-func (s *Service) AcceptInvite(ctx context.Context, realm Realm, id, sub string) (Membership, Verdict, error) {
+func (s *Service) AcceptInvite(ctx context.Context, realm Realm, id, sub string) (Membership, event.Verdict, error) {
 	var out Membership
-	var v Verdict
+	var v event.Verdict
 	err := s.core.store.Update(ctx, func(tx store.Tx) (err error) {
 		v, err = s.acceptInvite(tx, realm, id, sub, &out)
 		return err
 	})
-	if err == nil && v == Accepted {
-		s.observe(Event{Name: EventOrg, App: realm.App, Subject: sub, Reason: "invite_accepted"})
+	if err == nil && v == event.Accepted {
+		s.observe(event.Event{Name: event.Org, App: realm.App, Subject: sub, Reason: "invite_accepted"})
 	}
 	return out, v, err
 }
 
-func (s *Service) acceptInvite(tx store.Tx, realm Realm, id, sub string, out *Membership) (Verdict, error) {
+func (s *Service) acceptInvite(tx store.Tx, realm Realm, id, sub string, out *Membership) (event.Verdict, error) {
 	i, err := loadInvite(tx, realm, id)
 	if err != nil || i == nil {
-		return Unknown, err
+		return event.Unknown, err
 	}
 	now := s.core.now()
 	switch {
 	case !i.Accepted.IsZero():
-		return Used, nil
+		return event.Used, nil
 	case !now.Before(i.Expires):
-		return Expired, nil
+		return event.Expired, nil
 	}
 	o, err := loadOrg(tx, realm, i.Org)
 	if err != nil || o == nil {
-		return Unknown, err
+		return event.Unknown, err
 	}
 	p, err := loadRealmPerson(tx, realm, sub)
 	if err != nil || p == nil {
-		return Unknown, err
+		return event.Unknown, err
 	}
 	v := p.view()
 	if c, ok := v.Contact(i.Email.String()); !ok || !c.Verified {
-		return Forbidden, nil
+		return event.Forbidden, nil
 	}
 	old, err := roleIn(tx, o.ID, sub)
 	if err != nil {
-		return Unknown, err
+		return event.Unknown, err
 	}
 	role := i.Role
 	if old == Owner || old == Admin && role == Member {
@@ -219,8 +220,8 @@ func (s *Service) acceptInvite(tx store.Tx, realm Realm, id, sub string, out *Me
 	}
 	i.Accepted, i.Subject, i.Contact = now, "", "" // who it was need not be kept
 	if err := i.save(tx); err != nil {
-		return Unknown, err
+		return event.Unknown, err
 	}
 	*out = Membership{Org: *o, Person: v, Role: role, Since: now}
-	return Accepted, o.setRole(tx, sub, role, now)
+	return event.Accepted, o.setRole(tx, sub, role, now)
 }

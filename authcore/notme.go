@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
@@ -15,7 +16,6 @@ const (
 	pauseLifetime = 24 * time.Hour
 
 	keyPause = "pause/" // pause/<hash of address>: "this wasn't me", and accounts that were deleted
-
 )
 
 // pause is what an address's owner wished: the challenges asked for before it
@@ -54,7 +54,7 @@ func (s *Service) NotMe(ctx context.Context, b Browser, token string, a address.
 	if err != nil {
 		return false, err
 	}
-	s.observe(s.event(EventNotMe, b, a, ""))
+	s.observe(s.event(event.NotMe, b, a, ""))
 	return true, nil
 }
 

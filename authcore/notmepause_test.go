@@ -8,6 +8,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 )
 
@@ -38,14 +39,14 @@ func TestNotMe(t *testing.T) {
 		time.Sleep(time.Second)
 
 		want(t, h.notMe(owner, bad, mal), false) // another address changes nothing
-		want(t, attacker.answer(wrong(bad.Code)).Verdict, authcore.Wrong)
+		want(t, attacker.answer(wrong(bad.Code)).Verdict, event.Wrong)
 		want(t, h.notMe(owner, bad, alice), true)
-		want(t, len(h.reported(authcore.EventNotMe)), 1)
+		want(t, len(h.reported(event.NotMe)), 1)
 
-		want(t, attacker.answer(bad.Code).Verdict, authcore.Locked)
-		want(t, attacker.link(tokenOf(bad)).Verdict, authcore.Locked)
-		want(t, accomplice.answer(worse.Code).Verdict, authcore.Locked)
-		want(t, owner.answer(own.Code).Verdict, authcore.Accepted) // said so here
+		want(t, attacker.answer(bad.Code).Verdict, event.Locked)
+		want(t, attacker.link(tokenOf(bad)).Verdict, event.Locked)
+		want(t, accomplice.answer(worse.Code).Verdict, event.Locked)
+		want(t, owner.answer(own.Code).Verdict, event.Accepted) // said so here
 	})
 }
 
@@ -68,9 +69,9 @@ func TestPauseAfterNotMe(t *testing.T) {
 		want(t, h.notMe(sayer, mail, alice), true)
 		began := time.Now()
 		sent := h.sender.count()
-		quiet := func(what string, verdict authcore.Verdict) {
+		quiet := func(what string, verdict event.Verdict) {
 			t.Helper()
-			want(t, verdict, authcore.Accepted)
+			want(t, verdict, event.Accepted)
 			synctest.Wait()
 			if n := h.sender.count(); n != sent {
 				t.Fatalf("%s: %d mails in the pause", what, n-sent)
@@ -85,7 +86,7 @@ func TestPauseAfterNotMe(t *testing.T) {
 		quiet("a new start", stranger.begin(alice).Verdict)
 
 		time.Sleep(time.Hour)
-		want(t, known.begin(alice).Verdict, authcore.Accepted)
+		want(t, known.begin(alice).Verdict, event.Accepted)
 		if h.sender.last(t); h.sender.count() != sent+1 {
 			t.Error("a known browser gets no mail in the pause")
 		}
@@ -93,11 +94,11 @@ func TestPauseAfterNotMe(t *testing.T) {
 		time.Sleep(time.Until(began.Add(24*time.Hour - time.Second)))
 		quiet("a moment before it ends", h.browser().begin(alice).Verdict)
 		later := h.browser()
-		want(t, later.begin(alice).Verdict, authcore.Accepted)
+		want(t, later.begin(alice).Verdict, event.Accepted)
 		if h.sender.last(t); h.sender.count() != sent+1 {
 			t.Error("the pause never ends")
 		}
-		want(t, later.answer(h.sender.last(t).Code).Verdict, authcore.Accepted)
+		want(t, later.answer(h.sender.last(t).Code).Verdict, event.Accepted)
 	})
 }
 
@@ -116,13 +117,13 @@ func TestPauseEndsBeforeItsRecord(t *testing.T) {
 		h.delete(account.Session.Subject)
 		time.Sleep(30 * time.Minute)
 		sent := h.sender.count()
-		want(t, h.browser().begin(alice).Verdict, authcore.Accepted)
+		want(t, h.browser().begin(alice).Verdict, event.Accepted)
 		synctest.Wait()
 		want(t, h.sender.count(), sent)
 		time.Sleep(time.Until(began.Add(24 * time.Hour)))
 		late := h.browser()
-		want(t, late.begin(alice).Verdict, authcore.Accepted)
-		want(t, late.answer(h.sender.last(t).Code).Verdict, authcore.Accepted)
+		want(t, late.begin(alice).Verdict, event.Accepted)
+		want(t, late.answer(h.sender.last(t).Code).Verdict, event.Accepted)
 		want(t, h.sender.count(), sent+1)
 	})
 }

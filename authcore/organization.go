@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/internal/ascii"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
@@ -92,17 +93,17 @@ func roleIn(tx store.Tx, org, sub string) (Role, error) {
 // CreateOrganization makes an organization that owner owns. An empty slug is
 // made from the name. Verdict is Accepted, Unknown (no such owner), Malformed
 // (name or slug) or Taken (the slug was given and is another's).
-func (s *Service) CreateOrganization(ctx context.Context, app *App, realm Realm, owner, name, slug string) (Organization, Verdict, error) {
+func (s *Service) CreateOrganization(ctx context.Context, app *App, realm Realm, owner, name, slug string) (Organization, event.Verdict, error) {
 	var out Organization
-	v := Accepted
+	v := event.Accepted
 	if !isOrgName(name) || slug != "" && slug != slugOf(slug) {
-		return out, Malformed, nil
+		return out, event.Malformed, nil
 	}
 	err := s.core.store.Update(ctx, func(tx store.Tx) error {
-		v = Accepted
+		v = event.Accepted
 		p, err := loadRealmPerson(tx, realm, owner)
 		if err != nil || p == nil {
-			v = Unknown
+			v = event.Unknown
 			return err
 		}
 		now := s.core.now()
@@ -110,37 +111,37 @@ func (s *Service) CreateOrganization(ctx context.Context, app *App, realm Realm,
 		if len(app.Plans) > 0 {
 			o.Plan = app.Plans[0].ID
 		}
-		if v, err = o.takeSlug(tx); err != nil || v != Accepted {
+		if v, err = o.takeSlug(tx); err != nil || v != event.Accepted {
 			return err
 		}
 		out = o
 		return out.setRole(tx, owner, Owner, now)
 	})
-	if err == nil && v == Accepted {
-		s.observe(Event{Name: EventOrg, App: realm.App, Subject: owner, Reason: "created"})
+	if err == nil && v == event.Accepted {
+		s.observe(event.Event{Name: event.Org, App: realm.App, Subject: owner, Reason: "created"})
 	}
 	return out, v, err
 }
 
 // takeSlug claims the organization's slug, or makes one that is free.
-func (o *Organization) takeSlug(tx store.Tx) (Verdict, error) {
+func (o *Organization) takeSlug(tx store.Tx) (event.Verdict, error) {
 	given := o.Slug != ""
 	if !given {
 		o.Slug = slugOf(o.Name)
 	}
 	var taken string
 	if _, err := store.Load(tx, realmKey(o.Realm, indexSlug, o.Slug), &taken); err != nil {
-		return Unknown, err
+		return event.Unknown, err
 	}
 	if taken != "" {
 		if given {
-			return Taken, nil
+			return event.Taken, nil
 		}
 		raw := make([]byte, slugRandom)
 		rand.Read(raw)
 		o.Slug += "-" + hex.EncodeToString(raw)
 	}
-	return Accepted, store.Save(tx, realmKey(o.Realm, indexSlug, o.Slug), o.ID, time.Time{})
+	return event.Accepted, store.Save(tx, realmKey(o.Realm, indexSlug, o.Slug), o.ID, time.Time{})
 }
 
 // Lengths of slugs: what is made of a name, in bytes, and how many random bytes

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -20,17 +21,17 @@ func (s *Service) Invite(ctx context.Context, realm Realm, id string) (out *Invi
 // UpdateOrganization gives an organization another name or plan; nil leaves it
 // as it is. Verdict is Accepted, Unknown (no such organization in realm) or
 // Malformed (no name that it may have).
-func (s *Service) UpdateOrganization(ctx context.Context, realm Realm, id string, name, plan *string) (Organization, Verdict, error) {
+func (s *Service) UpdateOrganization(ctx context.Context, realm Realm, id string, name, plan *string) (Organization, event.Verdict, error) {
 	var out Organization
-	v := Accepted
+	v := event.Accepted
 	if name != nil && !isOrgName(*name) {
-		return out, Malformed, nil
+		return out, event.Malformed, nil
 	}
 	err := s.core.store.Update(ctx, func(tx store.Tx) error {
-		v = Accepted
+		v = event.Accepted
 		o, err := loadOrg(tx, realm, id)
 		if err != nil || o == nil {
-			v = Unknown
+			v = event.Unknown
 			return err
 		}
 		set(&o.Name, name)

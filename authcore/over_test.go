@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
@@ -96,7 +97,7 @@ var waysToEnd = map[string]wayToEnd{
 	}, ends: []string{portalKind, siteKind, besideKind, machineKind}},
 	"the app's person deleted": {end: func(all *manyHeld) {
 		v, err := all.service.DeletePerson(all.t.Context(), all.app.Person.Realm, all.app.Person.Subject)
-		all.ended(v == authcore.Accepted, err)
+		all.ended(v == event.Accepted, err)
 	}, ends: []string{appKind}},
 	"another person at the portal": {end: func(all *manyHeld) {
 		all.signInAgain(authcore.Start{Address: mustAddress("bob@example.com")})
@@ -447,7 +448,7 @@ func TestHandOverFromAParentThatIsOver(t *testing.T) {
 				c.then(all)
 				out := there.take(ticket)
 				want(t, out.SignIn != nil, c.given)
-				want(t, out.Verdict == authcore.Accepted, c.given)
+				want(t, out.Verdict == event.Accepted, c.given)
 				want(t, there.take(ticket).SignIn, nil)
 			})
 		})

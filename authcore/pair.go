@@ -1,6 +1,9 @@
 package authcore
 
-import "github.com/gatehouse-auth/gatehouse/authcore/keyring"
+import (
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+)
 
 // A link that somebody waits for signs in who waits, not who opens it: a
 // stranger can start a sign-in for anybody and wait for the click. Two digits
@@ -14,23 +17,23 @@ const (
 
 // pair compares the digits of a link that has any, and counts a wrong answer.
 // Without two digits it is Malformed, and no try.
-func (t *proving) pair() (Verdict, error) {
+func (t *proving) pair() (event.Verdict, error) {
 	if !t.c.API.Paired {
-		return Accepted, nil
+		return event.Accepted, nil
 	}
 	digits, _, ok := ParseCode(t.in.Pair, pairDigits)
 	if !ok {
-		return Malformed, nil
+		return event.Malformed, nil
 	}
 	if secret, known := t.s.core.secrets.Find(t.c.Secret); known && keyring.SameCode(digits, secret.PairOf(t.c.ID, pairDigits)) {
-		return Accepted, nil
+		return event.Accepted, nil
 	}
-	v, step := Wrong, Step{At: t.now, Outcome: OutcomeWrongCode}
+	v, step := event.Wrong, Step{At: t.now, Outcome: OutcomeWrongCode}
 	if t.c.API.PairTries--; t.c.API.PairTries <= 0 {
-		t.c.Locked, v, step.Outcome = true, Locked, OutcomeLocked
+		t.c.Locked, v, step.Outcome = true, event.Locked, OutcomeLocked
 	}
 	if err := t.s.core.note(t.tx, t.c, step); err != nil {
-		return Unknown, err
+		return event.Unknown, err
 	}
 	return v, t.c.save(t.tx)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 )
@@ -17,7 +18,7 @@ import (
 func (h *house) person(app *authcore.App, d authcore.Draft) authcore.Person {
 	h.t.Helper()
 	p, v, err := h.service.CreatePerson(h.t.Context(), app, authcore.Realm{App: app.ID}, d)
-	if err != nil || v != authcore.Accepted {
+	if err != nil || v != event.Accepted {
 		h.t.Fatal(v, err)
 	}
 	return p
@@ -45,24 +46,24 @@ func TestPeopleOfAnApp(t *testing.T) {
 		}
 	}
 	_, v, err := h.service.CreatePerson(t.Context(), app, live, authcore.Draft{Emails: []address.Address{mal, alice}})
-	if err != nil || v != authcore.Taken {
+	if err != nil || v != event.Taken {
 		t.Errorf("an address that is taken: %v %v", v, err)
 	}
 	if got, _ := h.service.Person(t.Context(), live, authcore.Whom{Email: mal}); got != nil {
 		t.Error("a refused call left something behind")
 	}
-	if _, v, _ := h.service.CreatePerson(t.Context(), app, test, authcore.Draft{Emails: []address.Address{alice}}); v != authcore.Accepted {
+	if _, v, _ := h.service.CreatePerson(t.Context(), app, test, authcore.Draft{Emails: []address.Address{alice}}); v != event.Accepted {
 		t.Errorf("the same address in test data: %v", v)
 	}
 	long := strings.Repeat("x", 300)
-	if _, v, _ := h.service.UpdatePerson(t.Context(), live, authcore.Whom{Email: alice}, authcore.Draft{Name: &long}); v != authcore.Malformed {
+	if _, v, _ := h.service.UpdatePerson(t.Context(), live, authcore.Whom{Email: alice}, authcore.Draft{Name: &long}); v != event.Malformed {
 		t.Errorf("a name of 300 bytes: %v", v)
 	}
 	got, v, _ := h.service.RemoveContact(t.Context(), live, p.Emails[0].ID)
-	if v != authcore.Accepted || !got.Address.IsZero() {
+	if v != event.Accepted || !got.Address.IsZero() {
 		t.Errorf("removed %+v %v", got, v)
 	}
-	if _, v, _ := h.service.UpdatePerson(t.Context(), live, authcore.Whom{Phone: number}, authcore.Draft{Emails: []address.Address{mal}}); v != authcore.Accepted {
+	if _, v, _ := h.service.UpdatePerson(t.Context(), live, authcore.Whom{Phone: number}, authcore.Draft{Emails: []address.Address{mal}}); v != event.Accepted {
 		t.Errorf("another address: %v", v)
 	}
 }
@@ -73,13 +74,13 @@ func TestDeletingAPersonEndsTheSessions(t *testing.T) {
 		defer h.close()
 		s := h.signInApp(alice)
 		live := authcore.Realm{App: "shop"}
-		if v, err := h.service.DeletePerson(t.Context(), authcore.Realm{App: "other"}, s.Person.Subject); v != authcore.Unknown || err != nil {
+		if v, err := h.service.DeletePerson(t.Context(), authcore.Realm{App: "other"}, s.Person.Subject); v != event.Unknown || err != nil {
 			t.Errorf("another app deletes: %v %v", v, err)
 		}
-		if v, err := h.service.DeletePerson(t.Context(), live, s.Person.Subject); v != authcore.Accepted || err != nil {
+		if v, err := h.service.DeletePerson(t.Context(), live, s.Person.Subject); v != event.Accepted || err != nil {
 			t.Fatal(v, err)
 		}
-		if _, v, _ := h.service.AppSession(t.Context(), live, authcore.SessionRef{Token: s.Token}); v != authcore.Unknown {
+		if _, v, _ := h.service.AppSession(t.Context(), live, authcore.SessionRef{Token: s.Token}); v != event.Unknown {
 			t.Errorf("the session of somebody who is gone: %v", v)
 		}
 		if p, _ := h.service.Person(t.Context(), live, authcore.Whom{Email: alice}); p != nil {
@@ -119,16 +120,16 @@ func TestOrganizations(t *testing.T) {
 		bob := h.person(app, authcore.Draft{Emails: []address.Address{mustAddress("bob@example.com")}})
 		eve := h.person(app, authcore.Draft{Emails: []address.Address{mustAddress("eve@example.com")}})
 		org, v, err := h.service.CreateOrganization(ctx, app, live, boss.Person.Subject, "Acme & Sons", "")
-		if err != nil || v != authcore.Accepted || org.Slug != "acme-sons" || org.Plan != "free" {
+		if err != nil || v != event.Accepted || org.Slug != "acme-sons" || org.Plan != "free" {
 			t.Fatalf("%+v %v %v", org, v, err)
 		}
-		if _, v, _ := h.service.CreateOrganization(ctx, app, live, bob.Subject, "Other", "acme-sons"); v != authcore.Taken {
+		if _, v, _ := h.service.CreateOrganization(ctx, app, live, bob.Subject, "Other", "acme-sons"); v != event.Taken {
 			t.Errorf("a slug twice: %v", v)
 		}
-		if second, v, _ := h.service.CreateOrganization(ctx, app, live, bob.Subject, "Acme Sons", ""); v != authcore.Accepted || second.Slug == "acme-sons" {
+		if second, v, _ := h.service.CreateOrganization(ctx, app, live, bob.Subject, "Acme Sons", ""); v != event.Accepted || second.Slug == "acme-sons" {
 			t.Errorf("%+v %v", second, v)
 		}
-		role := func(by, of string, r authcore.Role, add bool) authcore.Verdict {
+		role := func(by, of string, r authcore.Role, add bool) event.Verdict {
 			v, err := h.service.SetRole(ctx, authcore.RoleChange{Realm: live, Org: org.ID, Subject: of, Role: r, By: by, Add: add})
 			if err != nil {
 				t.Fatal(err)
@@ -139,20 +140,20 @@ func TestOrganizations(t *testing.T) {
 			by, of string
 			role   authcore.Role
 			add    bool
-			want   authcore.Verdict
+			want   event.Verdict
 		}{
-			{"", bob.Subject, authcore.Admin, false, authcore.Unknown}, // not a member yet
-			{"", bob.Subject, authcore.Admin, true, authcore.Accepted},
-			{bob.Subject, eve.Subject, authcore.Member, true, authcore.Accepted},
-			{eve.Subject, bob.Subject, authcore.Member, false, authcore.Forbidden},
-			{bob.Subject, boss.Person.Subject, authcore.Member, false, authcore.Forbidden},
-			{bob.Subject, eve.Subject, authcore.Owner, false, authcore.Forbidden},
-			{bob.Subject, eve.Subject, authcore.Admin, false, authcore.Accepted},
-			{bob.Subject, eve.Subject, authcore.Member, false, authcore.Forbidden}, // only owners change admins
-			{boss.Person.Subject, eve.Subject, authcore.Member, false, authcore.Accepted},
-			{"", boss.Person.Subject, "", false, authcore.Forbidden}, // the last owner
-			{boss.Person.Subject, bob.Subject, authcore.Owner, false, authcore.Accepted},
-			{boss.Person.Subject, boss.Person.Subject, "", false, authcore.Accepted},
+			{"", bob.Subject, authcore.Admin, false, event.Unknown}, // not a member yet
+			{"", bob.Subject, authcore.Admin, true, event.Accepted},
+			{bob.Subject, eve.Subject, authcore.Member, true, event.Accepted},
+			{eve.Subject, bob.Subject, authcore.Member, false, event.Forbidden},
+			{bob.Subject, boss.Person.Subject, authcore.Member, false, event.Forbidden},
+			{bob.Subject, eve.Subject, authcore.Owner, false, event.Forbidden},
+			{bob.Subject, eve.Subject, authcore.Admin, false, event.Accepted},
+			{bob.Subject, eve.Subject, authcore.Member, false, event.Forbidden}, // only owners change admins
+			{boss.Person.Subject, eve.Subject, authcore.Member, false, event.Accepted},
+			{"", boss.Person.Subject, "", false, event.Forbidden}, // the last owner
+			{boss.Person.Subject, bob.Subject, authcore.Owner, false, event.Accepted},
+			{boss.Person.Subject, boss.Person.Subject, "", false, event.Accepted},
 		} {
 			if got := role(step.by, step.of, step.role, step.add); got != step.want {
 				t.Errorf("%+v: %v", step, got)
@@ -165,7 +166,7 @@ func TestOrganizations(t *testing.T) {
 		if orgs, _ := h.service.Organizations(ctx, live, bob.Subject); len(orgs) != 2 || orgs[0].Role != authcore.Owner {
 			t.Errorf("%+v", orgs)
 		}
-		if _, v, _ := h.service.SwitchOrg(ctx, live, authcore.SessionRef{SID: boss.ID}, org.ID); v != authcore.Forbidden {
+		if _, v, _ := h.service.SwitchOrg(ctx, live, authcore.SessionRef{SID: boss.ID}, org.ID); v != event.Forbidden {
 			t.Errorf("who has left switches to it: %v", v)
 		}
 	})
@@ -183,7 +184,7 @@ func TestInvitesAndSwitching(t *testing.T) {
 			t.Fatal(err)
 		}
 		invite, v, err := h.service.InviteMember(ctx, live, org.ID, boss.Person.Subject, bob, authcore.Admin)
-		if err != nil || v != authcore.Accepted {
+		if err != nil || v != event.Accepted {
 			t.Fatal(v, err)
 		}
 		again, _, _ := h.service.InviteMember(ctx, live, org.ID, "", bob, authcore.Member)
@@ -194,26 +195,26 @@ func TestInvitesAndSwitching(t *testing.T) {
 			t.Errorf("%d invitations wait", len(list))
 		}
 		eve := h.signInApp(mustAddress("eve@example.com"))
-		if _, v, _ := h.service.AcceptInvite(ctx, live, invite.ID, eve.Person.Subject); v != authcore.Forbidden {
+		if _, v, _ := h.service.AcceptInvite(ctx, live, invite.ID, eve.Person.Subject); v != event.Forbidden {
 			t.Errorf("somebody else accepts: %v", v)
 		}
 		unproved, err := h.service.Person(ctx, live, authcore.Whom{Email: bob})
 		if err != nil || unproved == nil || unproved.Emails[0].Verified {
 			t.Fatal(unproved, err)
 		}
-		if _, v, _ := h.service.AcceptInvite(ctx, live, invite.ID, unproved.Subject); v != authcore.Forbidden {
+		if _, v, _ := h.service.AcceptInvite(ctx, live, invite.ID, unproved.Subject); v != event.Forbidden {
 			t.Errorf("who has not proved the address accepts: %v", v)
 		}
 		session := h.signInApp(bob)
 		m, v, err := h.service.AcceptInvite(ctx, live, invite.ID, session.Person.Subject)
-		if err != nil || v != authcore.Accepted || m.Role != authcore.Member || m.Org.ID != org.ID {
+		if err != nil || v != event.Accepted || m.Role != authcore.Member || m.Org.ID != org.ID {
 			t.Fatalf("%+v %v %v", m, v, err)
 		}
-		if _, v, _ := h.service.AcceptInvite(ctx, live, invite.ID, session.Person.Subject); v != authcore.Used {
+		if _, v, _ := h.service.AcceptInvite(ctx, live, invite.ID, session.Person.Subject); v != event.Used {
 			t.Errorf("twice: %v", v)
 		}
 		switched, v, err := h.service.SwitchOrg(ctx, live, authcore.SessionRef{Token: session.Token}, org.ID)
-		if err != nil || v != authcore.Accepted || switched.Token == session.Token || switched.OrgRole != authcore.Member || !switched.Expires.Equal(session.Expires) {
+		if err != nil || v != event.Accepted || switched.Token == session.Token || switched.OrgRole != authcore.Member || !switched.Expires.Equal(session.Expires) {
 			t.Fatalf("%+v %v %v", switched, v, err)
 		}
 		if _, err := h.service.SetRole(ctx, authcore.RoleChange{Realm: live, Org: org.ID, Subject: session.Person.Subject}); err != nil {
@@ -224,7 +225,7 @@ func TestInvitesAndSwitching(t *testing.T) {
 		}
 		late, _, _ := h.service.InviteMember(ctx, live, org.ID, "", mal, authcore.Member)
 		time.Sleep(authcore.InviteLifetime)
-		if _, v, _ := h.service.AcceptInvite(ctx, live, late.ID, boss.Person.Subject); v != authcore.Expired {
+		if _, v, _ := h.service.AcceptInvite(ctx, live, late.ID, boss.Person.Subject); v != event.Expired {
 			t.Errorf("after its time: %v", v)
 		}
 	})

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
@@ -29,7 +30,7 @@ type Draft struct {
 // CreatePerson makes a person. Verdict is Accepted, or Taken when one of the
 // addresses, numbers or the external id is another's (who is returned), or
 // Malformed for what is too long or too much.
-func (s *Service) CreatePerson(ctx context.Context, app *App, realm Realm, d Draft) (Person, Verdict, error) {
+func (s *Service) CreatePerson(ctx context.Context, app *App, realm Realm, d Draft) (Person, event.Verdict, error) {
 	return s.changePerson(ctx, d, func(store.Tx) (*person, error) {
 		return s.newPerson(app, realm), nil
 	})
@@ -37,19 +38,19 @@ func (s *Service) CreatePerson(ctx context.Context, app *App, realm Realm, d Dra
 
 // UpdatePerson changes a person. Verdict as for CreatePerson, or Unknown when
 // there is no such person in realm.
-func (s *Service) UpdatePerson(ctx context.Context, realm Realm, whom Whom, d Draft) (Person, Verdict, error) {
+func (s *Service) UpdatePerson(ctx context.Context, realm Realm, whom Whom, d Draft) (Person, event.Verdict, error) {
 	return s.changePerson(ctx, d, func(tx store.Tx) (*person, error) { return whom.find(tx, realm) })
 }
 
-func (s *Service) changePerson(ctx context.Context, d Draft, get func(store.Tx) (*person, error)) (Person, Verdict, error) {
+func (s *Service) changePerson(ctx context.Context, d Draft, get func(store.Tx) (*person, error)) (Person, event.Verdict, error) {
 	var out Person
-	var v Verdict
+	var v event.Verdict
 	var p *person
 	var own address.Address
 	err := s.core.store.Update(ctx, func(tx store.Tx) (err error) {
 		p, err = get(tx)
 		if err != nil || p == nil {
-			v = Unknown
+			v = event.Unknown
 			return err
 		}
 		own = p.Address
@@ -58,12 +59,12 @@ func (s *Service) changePerson(ctx context.Context, d Draft, get func(store.Tx) 
 		if err != nil {
 			return err
 		}
-		if v != Accepted {
+		if v != event.Accepted {
 			return errUndo
 		}
 		return p.save(tx)
 	})
-	if err = undone(err); err == nil && v == Accepted && d.Address != nil {
+	if err = undone(err); err == nil && v == event.Accepted && d.Address != nil {
 		err = s.endUnfounded(ctx, p, own)
 	}
 	return out, v, err
@@ -91,10 +92,10 @@ func (s *Service) newPerson(app *App, realm Realm) *person {
 }
 
 // apply puts d into p. With Taken it returns whose it is.
-func (s *Service) apply(tx store.Tx, p *person, d Draft) (*person, Verdict, error) {
+func (s *Service) apply(tx store.Tx, p *person, d Draft) (*person, event.Verdict, error) {
 	f, now := p.Profile, s.core.now()
 	if d.tooMuch(f) {
-		return p, Malformed, nil
+		return p, event.Malformed, nil
 	}
 	f.Updated = now
 	set(&p.Name, d.Name)
@@ -109,7 +110,7 @@ func (s *Service) apply(tx store.Tx, p *person, d Draft) (*person, Verdict, erro
 	}
 	if d.External != nil && *d.External != f.External {
 		if other, err := p.claim(tx, indexExternal, keyring.Hash(*d.External)); err != nil || other != nil {
-			return other, Taken, err
+			return other, event.Taken, err
 		}
 		if f.External != "" {
 			tx.Delete(realmKey(p.Realm, indexExternal, keyring.Hash(f.External)))
@@ -118,21 +119,21 @@ func (s *Service) apply(tx store.Tx, p *person, d Draft) (*person, Verdict, erro
 	}
 	for _, a := range d.Emails {
 		if other, err := p.addContact(tx, &f.Emails, a.String(), now); err != nil || other != nil {
-			return other, Taken, err
+			return other, event.Taken, err
 		}
 	}
 	if d.Address != nil {
 		if other, err := p.replaceAddress(tx, *d.Address, now); err != nil || other != nil {
-			return other, Taken, err
+			return other, event.Taken, err
 		}
 	}
 	for _, n := range d.Phones {
 		if other, err := p.addContact(tx, &f.Phones, n.String(), now); err != nil || other != nil {
-			return other, Taken, err
+			return other, event.Taken, err
 		}
 	}
 	p.choose()
-	return p, Accepted, nil
+	return p, event.Accepted, nil
 }
 
 func set[T any](to *T, from *T) {

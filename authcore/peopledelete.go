@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
@@ -13,15 +14,15 @@ import (
 // with its invitations. Verdict is Accepted; Unknown, when there is nobody like
 // that in realm; Forbidden, with nothing changed, for the last owner of an
 // organization that has other members: an organization keeps an owner.
-func (s *Service) DeletePerson(ctx context.Context, realm Realm, sub string) (Verdict, error) {
+func (s *Service) DeletePerson(ctx context.Context, realm Realm, sub string) (event.Verdict, error) {
 	d := &deletion{core: s.core, realm: realm, sub: sub}
 	v, err := d.run(ctx)
-	if err != nil || v != Accepted {
+	if err != nil || v != event.Accepted {
 		return v, err
 	}
-	s.observe(Event{Name: EventPerson, App: realm.App, Address: d.p.Address, Subject: sub, Reason: "deleted"})
+	s.observe(event.Event{Name: event.Person, App: realm.App, Address: d.p.Address, Subject: sub, Reason: "deleted"})
 	_, err = s.core.endAll(ctx, d.p, "person_deleted", "")
-	return Accepted, err
+	return event.Accepted, err
 }
 
 // DeleteHolder is Core.Delete for anybody whom Holders returned. It never
@@ -35,14 +36,14 @@ func (s *Service) DeleteHolder(ctx context.Context, h Holder, reason string) (fo
 	}
 	d := &deletion{core: s.core, realm: h.Realm, sub: h.Subject, force: true}
 	v, err := d.run(ctx)
-	if err != nil || v != Accepted {
+	if err != nil || v != event.Accepted {
 		return false, nil, err
 	}
 	for _, org := range d.orphans {
 		s.core.log.Warn("an organization has lost its last owner; its app can make another member the owner, with its secret key", "app", h.Realm.App, "organization", org)
-		s.observe(Event{Name: EventOrg, App: h.Realm.App, Subject: h.Subject, Reason: "no_owner", Detail: org})
+		s.observe(event.Event{Name: event.Org, App: h.Realm.App, Subject: h.Subject, Reason: "no_owner", Detail: org})
 	}
-	s.observe(Event{Name: EventDeleted, App: h.Realm.App, Address: d.p.Address, Subject: h.Subject, Reason: reason})
+	s.observe(event.Event{Name: event.Deleted, App: h.Realm.App, Address: d.p.Address, Subject: h.Subject, Reason: reason})
 	_, err = s.core.endAll(ctx, d.p, reason, "")
 	return true, d.orphans, err
 }
@@ -58,17 +59,17 @@ type deletion struct {
 	orphans []string // organizations without an owner now
 }
 
-func (d *deletion) run(ctx context.Context) (v Verdict, err error) {
+func (d *deletion) run(ctx context.Context) (v event.Verdict, err error) {
 	if !keyring.IsID(d.sub) {
-		return Unknown, nil
+		return event.Unknown, nil
 	}
 	orgs, err := d.memberships(ctx)
 	if err != nil {
-		return Unknown, err
+		return event.Unknown, err
 	}
 	err = d.core.store.Update(ctx, func(tx store.Tx) (err error) {
 		d.orphans = nil
-		if v, err = d.remove(tx, orgs); err == nil && v != Accepted {
+		if v, err = d.remove(tx, orgs); err == nil && v != event.Accepted {
 			return errUndo
 		}
 		return err
@@ -128,40 +129,40 @@ func scanIDs(tx store.Tx, prefix string) (ids []string, err error) {
 	}
 }
 
-func (d *deletion) remove(tx store.Tx, orgs []memberOf) (Verdict, error) {
+func (d *deletion) remove(tx store.Tx, orgs []memberOf) (event.Verdict, error) {
 	p, err := loadRealmPerson(tx, d.realm, d.sub)
 	if err != nil || p == nil {
-		return Unknown, err
+		return event.Unknown, err
 	}
 	d.p = p
 	for _, m := range orgs {
-		if v, err := d.leave(tx, m); err != nil || v != Accepted {
+		if v, err := d.leave(tx, m); err != nil || v != event.Accepted {
 			return v, err
 		}
 	}
 	for _, entry := range append(p.entries(), realmKey(d.realm, indexPerson, d.sub), store.KeyPerson+d.sub) {
 		tx.Delete(entry)
 	}
-	return Accepted, nil
+	return event.Accepted, nil
 }
 
 // leave takes the person out of an organization.
-func (d *deletion) leave(tx store.Tx, m memberOf) (Verdict, error) {
+func (d *deletion) leave(tx store.Tx, m memberOf) (event.Verdict, error) {
 	o, err := loadOrg(tx, d.realm, m.org)
 	if err != nil || o == nil {
-		return Accepted, err
+		return event.Accepted, err
 	}
 	if !m.others {
 		o.remove(tx, d.sub, m.invites)
-		return Accepted, nil
+		return event.Accepted, nil
 	}
 	if slices.Equal(o.Owners, []string{d.sub}) {
 		if !d.force {
-			return Forbidden, nil
+			return event.Forbidden, nil
 		}
 		d.orphans = append(d.orphans, o.ID)
 	}
-	return Accepted, o.setRole(tx, d.sub, "", d.core.now())
+	return event.Accepted, o.setRole(tx, d.sub, "", d.core.now())
 }
 
 // remove deletes an organization that has one member at most.

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 )
 
 // noTrace looks for a subject in the whole store.
@@ -71,7 +72,7 @@ func TestDeletingAMemberLeavesTheOrganization(t *testing.T) {
 		w.noTrace(w.bob.Person.Subject)
 		members, _ := w.service.Members(ctx, w.live, w.org.ID)
 		want(t, len(members), 1)
-		want(t, len(w.reported(authcore.EventPerson)), 1)
+		want(t, len(w.reported(event.Person)), 1)
 		// A second owner may go: one stays.
 		eve := w.signInApp(mustAddress("eve@example.com")).Person.Subject
 		v, err = w.service.SetRole(ctx, authcore.RoleChange{Realm: w.live, Org: w.org.ID, Subject: eve, Role: authcore.Owner, Add: true})
@@ -91,13 +92,13 @@ func TestAnOrganizationKeepsAnOwner(t *testing.T) {
 		before := w.contents()
 		v, err := w.service.DeletePerson(ctx, w.live, boss)
 		want(t, err, nil)
-		want(t, v, authcore.Forbidden)
+		want(t, v, event.Forbidden)
 		after := w.contents()
 		want(t, len(after), len(before))
 		for key, value := range before {
 			want(t, after[key], value)
 		}
-		if _, v, _ := w.service.AppSession(ctx, w.live, authcore.SessionRef{Token: w.boss.Token}); v != authcore.Accepted {
+		if _, v, _ := w.service.AppSession(ctx, w.live, authcore.SessionRef{Token: w.boss.Token}); v != event.Accepted {
 			t.Errorf("the session of who was not deleted: %v", v)
 		}
 		// An operator is not stopped, and it is told.
@@ -107,11 +108,11 @@ func TestAnOrganizationKeepsAnOwner(t *testing.T) {
 		want(t, err, nil)
 		want(t, gone, true)
 		want(t, slices.Equal(orphans, []string{w.org.ID}), true)
-		told := w.reported(authcore.EventOrg)
+		told := w.reported(event.Org)
 		if last := told[len(told)-1]; last.Reason != "no_owner" || last.Detail != w.org.ID || last.App != "shop" {
 			t.Errorf("%+v", last)
 		}
-		want(t, w.reported(authcore.EventDeleted)[0].Subject, boss)
+		want(t, w.reported(event.Deleted)[0].Subject, boss)
 		org, _ := w.service.Organization(ctx, w.live, w.org.ID)
 		want(t, len(org.Owners), 0)
 		// Its app names another.
@@ -145,7 +146,7 @@ func TestAnOrganizationGoesWithItsOnlyMember(t *testing.T) {
 	})
 }
 
-func (h *house) reported(name string) (list []authcore.Event) {
+func (h *house) reported(name string) (list []event.Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, e := range h.events {

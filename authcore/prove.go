@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
@@ -47,7 +48,7 @@ type Proved struct {
 	// Malformed (not the form of a code; no try), Wrong, Locked, CodesOff,
 	// Expired (also: superseded), Used or Mismatch. What was sent to a contact
 	// that is not the person's any more is Unknown.
-	Verdict   Verdict
+	Verdict   event.Verdict
 	TriesLeft int    // with Wrong
 	Paired    bool   // a link that needs Proof.Pair
 	Method    string // "code" or "link"
@@ -106,11 +107,11 @@ type proving struct {
 
 func (t *proving) run() (Proved, error) {
 	v, err := t.choose()
-	if err == nil && v == Accepted && t.in.Token == "" {
+	if err == nil && v == event.Accepted && t.in.Token == "" {
 		return t.code()
 	}
-	if err == nil && v == Accepted {
-		if v, err = t.pair(); err == nil && v == Accepted {
+	if err == nil && v == event.Accepted {
+		if v, err = t.pair(); err == nil && v == event.Accepted {
 			v, err = t.consume("link")
 		}
 	}
@@ -123,11 +124,11 @@ func (t *proving) run() (Proved, error) {
 // choose finds the challenge that the proof is about: of several apps' the one
 // that the code is right for, else the first that could be answered. So a wrong
 // code counts once, however many were asked.
-func (t *proving) choose() (Verdict, error) {
+func (t *proving) choose() (event.Verdict, error) {
 	if len(t.in.Among) == 0 {
 		return t.find()
 	}
-	first, firstVerdict := *t, Unknown
+	first, firstVerdict := *t, event.Unknown
 	for _, caller := range t.in.Among {
 		one := *t
 		one.in.Caller = caller
@@ -135,11 +136,11 @@ func (t *proving) choose() (Verdict, error) {
 		if err != nil {
 			return v, err
 		}
-		if v == Accepted && one.right() {
+		if v == event.Accepted && one.right() {
 			*t = one
 			return v, nil
 		}
-		if firstVerdict == Unknown || firstVerdict != Accepted && v == Accepted {
+		if firstVerdict == event.Unknown || firstVerdict != event.Accepted && v == event.Accepted {
 			first, firstVerdict = one, v
 		}
 	}
@@ -149,29 +150,29 @@ func (t *proving) choose() (Verdict, error) {
 
 // find loads the challenge and its person, and tells whether it can be
 // answered.
-func (t *proving) find() (Verdict, error) {
+func (t *proving) find() (event.Verdict, error) {
 	id, err := t.locate()
 	if err != nil || id == "" {
-		return Unknown, err
+		return event.Unknown, err
 	}
 	c, p, err := loadSent(t.tx, id)
 	if err != nil || c == nil || c.API.Realm != t.in.Caller.Realm() || c.API.Slot != t.in.Slot && t.in.Handle == "" || c.API.Link != (t.in.Token != "") {
-		return Unknown, err
+		return event.Unknown, err
 	}
 	t.c, t.p = c, p
-	if v := c.state(t.now); v != Accepted {
+	if v := c.state(t.now); v != event.Accepted {
 		return v, nil
 	}
 	if superseded, err := c.superseded(t.tx); err != nil || superseded {
-		return Expired, err
+		return event.Expired, err
 	}
 	if dead, err := t.inviteDead(); err != nil || dead {
-		return Expired, err
+		return event.Expired, err
 	}
 	if !t.sameDevice() {
-		return Mismatch, nil
+		return event.Mismatch, nil
 	}
-	return Accepted, nil
+	return event.Accepted, nil
 }
 
 // locate finds the id of the challenge that the proof is about, "" for none.
@@ -236,7 +237,7 @@ func (t *proving) sameDevice() bool {
 // code compares a code, and counts a wrong one where it can't be forgotten.
 func (t *proving) code() (Proved, error) {
 	if _, ok := t.parse(); !ok {
-		return t.accepted(Malformed)
+		return t.accepted(event.Malformed)
 	}
 	contact := t.c.value()
 	failures := t.s.cfg.Limits.WrongCodesOf(t.c.API.Realm.Test, contact)
@@ -245,7 +246,7 @@ func (t *proving) code() (Proved, error) {
 	}
 	left := failures.Left(t.now)
 	if left == 0 {
-		return t.accepted(CodesOff)
+		return t.accepted(event.CodesOff)
 	}
 	if t.right() {
 		v, err := t.consume("code")
@@ -256,9 +257,9 @@ func (t *proving) code() (Proved, error) {
 	}
 	limit.Counters{failures}.Count(t.tx, t.now)
 	t.c.Tries--
-	out, step := t.view(Wrong), Step{At: t.now, Outcome: OutcomeWrongCode}
+	out, step := t.view(event.Wrong), Step{At: t.now, Outcome: OutcomeWrongCode}
 	if out.TriesLeft = min(t.c.Tries, left-1); out.TriesLeft <= 0 {
-		t.c.Locked, out.Verdict, out.TriesLeft, step.Outcome = true, Locked, 0, OutcomeLocked
+		t.c.Locked, out.Verdict, out.TriesLeft, step.Outcome = true, event.Locked, 0, OutcomeLocked
 		if err := lockHandle(t.tx, t.in.Handle, t.c); err != nil {
 			return Proved{}, err
 		}

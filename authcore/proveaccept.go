@@ -1,28 +1,30 @@
 package authcore
 
+import "github.com/gatehouse-auth/gatehouse/authcore/event"
+
 // consume uses the challenge up: the contact is proved.
-func (t *proving) consume(method string) (Verdict, error) {
+func (t *proving) consume(method string) (event.Verdict, error) {
 	t.p.prove(t.c.API.Contact, t.now)
 	if err := t.p.save(t.tx); err != nil {
-		return Unknown, err
+		return event.Unknown, err
 	}
 	t.c.Used, t.c.API.UsedAt, t.c.API.Method = true, t.now, method
 	if err := t.s.core.note(t.tx, t.c, Step{At: t.now, Outcome: OutcomeUsed}); err != nil {
-		return Unknown, err
+		return event.Unknown, err
 	}
 	if t.in.Forget {
 		if err := forgetWindow(t.tx, t.c.API.Realm, t.c.value(), t.now.Add(apiKept)); err != nil {
-			return Unknown, err
+			return event.Unknown, err
 		}
 	}
-	return Accepted, t.c.save(t.tx)
+	return event.Accepted, t.c.save(t.tx)
 }
 
 // accepted is the answer for verdict v, with a session if it is Accepted and
 // one was asked for.
-func (t *proving) accepted(v Verdict) (Proved, error) {
+func (t *proving) accepted(v event.Verdict) (Proved, error) {
 	out := t.view(v)
-	if v != Accepted || t.in.Session == nil && t.in.Extend == "" {
+	if v != event.Accepted || t.in.Session == nil && t.in.Extend == "" {
 		return out, nil
 	}
 	proof := Factor{Contact: out.Contact.ID, Method: out.Method, At: t.now}
@@ -58,7 +60,7 @@ func (t *proving) accepted(v Verdict) (Proved, error) {
 }
 
 // view is what may be told about the challenge.
-func (t *proving) view(v Verdict) Proved {
+func (t *proving) view(v event.Verdict) Proved {
 	if t.c == nil {
 		return Proved{Verdict: v}
 	}
@@ -85,12 +87,12 @@ func (t *proving) view(v Verdict) Proved {
 
 // report does what must wait until the transaction is on disk.
 func (t *proving) report(out Proved) {
-	e := Event{
-		Name: EventAnswer, App: t.in.Caller.App.ID, Address: out.Contact.Address(), Subject: out.Person.Subject,
+	e := event.Event{
+		Name: event.Answer, App: t.in.Caller.App.ID, Address: out.Contact.Address(), Subject: out.Person.Subject,
 		Challenge: out.Challenge, Origin: t.in.Origin.String(), Client: t.in.Client, Reason: out.Verdict.String(),
 	}
-	if out.Verdict == Accepted {
-		e.Name, e.Reason, e.Method = EventSignedIn, "", out.Method
+	if out.Verdict == event.Accepted {
+		e.Name, e.Reason, e.Method = event.SignedIn, "", out.Method
 		if out.Session != nil {
 			e.Session = out.Session.ID
 		}
@@ -98,7 +100,7 @@ func (t *proving) report(out Proved) {
 	if t.started {
 		t.s.core.census.sessions.Add(1)
 	}
-	if out.Verdict == Wrong || out.Verdict == Locked && t.in.Token == "" {
+	if out.Verdict == event.Wrong || out.Verdict == event.Locked && t.in.Token == "" {
 		t.s.core.alarm.count(t.s)
 	}
 	t.s.observe(e)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 )
 
 // relay is a sender that can be tried without a mail and decides by recipient.
@@ -83,7 +84,7 @@ func TestRefusalGoesToTheNextSender(t *testing.T) {
 		first.set(refusal(authcore.Rejected, false), nil)
 		h.withSenders(checked{first}, checked{second})
 		for i := range 24 {
-			want(t, h.browser().begin(person(i)).Verdict, authcore.Accepted)
+			want(t, h.browser().begin(person(i)).Verdict, event.Accepted)
 		}
 		synctest.Wait()
 		want(t, second.count(), 24)
@@ -147,7 +148,7 @@ func TestSenderThatRefusesSeveralDomainsIsUnfit(t *testing.T) {
 		h.withSenders(checked{only})
 		begin := func(i int) *tab {
 			b := h.browser()
-			want(t, b.begin(person(i)).Verdict, authcore.Accepted)
+			want(t, b.begin(person(i)).Verdict, event.Accepted)
 			synctest.Wait()
 			return b
 		}
@@ -174,7 +175,7 @@ func TestSenderThatRefusesSeveralDomainsIsUnfit(t *testing.T) {
 		want(t, unfit(), true)
 		// Everybody is told so, whose mail it is or not.
 		decoy := h.browser()
-		want(t, decoy.begin(mal).Verdict, authcore.Accepted)
+		want(t, decoy.begin(mal).Verdict, event.Accepted)
 		for _, b := range []*tab{b, decoy} {
 			flow, err := h.service.Flow(t.Context(), b.Browser, "")
 			if err != nil || !flow.MailDelayed || flow.MailDown {
@@ -203,7 +204,7 @@ func TestSenderThatDefersSeveralDomainsIsUnfit(t *testing.T) {
 		}
 		synctest.Wait()
 		want(t, h.core.Status().MailDelayed, true)
-		want(t, h.browser().begin(person(4)).Verdict, authcore.Accepted)
+		want(t, h.browser().begin(person(4)).Verdict, event.Accepted)
 	})
 }
 
@@ -227,15 +228,15 @@ func TestOneAddressDoesNotCloseSignIn(t *testing.T) {
 				h.withSenders(sender)
 				h.browser().begin(alice)
 				synctest.Wait()
-				want(t, h.browser().begin(person(1)).Verdict, authcore.MailDown) // nothing better is known yet
+				want(t, h.browser().begin(person(1)).Verdict, event.MailDown) // nothing better is known yet
 				time.Sleep(31 * time.Second)
 				b := h.browser()
-				want(t, b.begin(person(1)).Verdict, authcore.Accepted)
-				want(t, b.answer(only.last(t).Code).Verdict, authcore.Accepted)
+				want(t, b.begin(person(1)).Verdict, event.Accepted)
+				want(t, b.answer(only.last(t).Code).Verdict, event.Accepted)
 				h.reopen()
 				synctest.Wait()
 				time.Sleep(31 * time.Second)
-				want(t, h.browser().begin(person(2)).Verdict, authcore.Accepted)
+				want(t, h.browser().begin(person(2)).Verdict, event.Accepted)
 				want(t, only.last(t).To, person(2))
 			})
 		})
@@ -254,11 +255,11 @@ func TestCheckInPlaceOfAMail(t *testing.T) {
 		time.Sleep(5*time.Minute + time.Second)
 		want(t, only.attempts(), 1)
 		want(t, only.checks, 10)
-		want(t, h.browser().begin(person(1)).Verdict, authcore.MailDown)
+		want(t, h.browser().begin(person(1)).Verdict, event.MailDown)
 		only.set(nil, nil)
 		time.Sleep(31 * time.Second)
 		want(t, only.count(), 1)
-		want(t, h.browser().begin(person(1)).Verdict, authcore.Accepted)
+		want(t, h.browser().begin(person(1)).Verdict, event.Accepted)
 	})
 }
 
@@ -273,7 +274,7 @@ func TestProbesGoToDifferentRecipients(t *testing.T) {
 		}, nil)
 		h.withSenders(only)
 		for i := range 4 {
-			want(t, h.browser().begin(person(i)).Verdict, authcore.Accepted)
+			want(t, h.browser().begin(person(i)).Verdict, event.Accepted)
 		}
 		synctest.Wait()
 		close(hold)
@@ -289,7 +290,7 @@ func TestProbesGoToDifferentRecipients(t *testing.T) {
 				t.Fatalf("twice in a row: %v", probes)
 			}
 		}
-		want(t, h.browser().begin(person(5)).Verdict, authcore.MailDown)
+		want(t, h.browser().begin(person(5)).Verdict, event.MailDown)
 	})
 }
 
@@ -329,7 +330,7 @@ func TestSlowRecipientsKeepNobodyElsesMail(t *testing.T) {
 				}, nil)
 				h.withSenders(checked{only})
 				for i := range 12 {
-					want(t, h.browser().begin(c.address(i)).Verdict, authcore.Accepted)
+					want(t, h.browser().begin(c.address(i)).Verdict, event.Accepted)
 				}
 				synctest.Wait()
 				c.before(h, only)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 )
 
@@ -12,16 +13,16 @@ import (
 // live, else new ones. It never gives back a try.
 func (s *Service) Resend(ctx context.Context, b Browser, flow string) (Answer, error) {
 	if wait, down := s.core.queue.down(); down {
-		s.observe(s.event(EventRefused, b, address.Address{}, MailDown.String()))
-		return Answer{Verdict: MailDown, RetryAfter: wait}, nil
+		s.observe(s.event(event.Refused, b, address.Address{}, event.MailDown.String()))
+		return Answer{Verdict: event.MailDown, RetryAfter: wait}, nil
 	}
 	return s.answer(ctx, b, func(t *attempt) (Answer, error) {
 		t.resend = true
 		if err := t.find(flow); err != nil || t.c == nil {
-			return Answer{Verdict: NoFlow}, err
+			return Answer{Verdict: event.NoFlow}, err
 		}
 		if wait, err := t.untilResend(); err != nil || wait > 0 {
-			return Answer{Verdict: Limited, RetryAfter: wait}, err
+			return Answer{Verdict: event.Limited, RetryAfter: wait}, err
 		}
 		return t.send()
 	})
@@ -51,13 +52,13 @@ func (t *attempt) resendWait() time.Duration {
 // the limits allow it.
 func (t *attempt) renewExpired() (Answer, error) {
 	if _, down := t.s.core.queue.down(); down {
-		return Answer{Verdict: Expired}, nil
+		return Answer{Verdict: event.Expired}, nil
 	}
 	sent, err := t.send()
 	if err != nil {
 		return Answer{}, err
 	}
-	return Answer{Verdict: Expired, Resent: sent.Verdict == Accepted, RetryAfter: sent.RetryAfter}, nil
+	return Answer{Verdict: event.Expired, Resent: sent.Verdict == event.Accepted, RetryAfter: sent.RetryAfter}, nil
 }
 
 // send queues the mail of t.c again, of a new challenge if t.c is dead.
@@ -68,15 +69,15 @@ func (t *attempt) send() (Answer, error) {
 		return Answer{}, err
 	}
 	if wait := all.Wait(t.now); wait > 0 {
-		return Answer{Verdict: Limited, RetryAfter: wait}, nil
+		return Answer{Verdict: event.Limited, RetryAfter: wait}, nil
 	}
 	all.Count(t.tx, t.now)
 	if !t.c.live(t.now) {
-		return Answer{Verdict: Accepted}, t.renew()
+		return Answer{Verdict: event.Accepted}, t.renew()
 	}
 	if p, err := loadPause(t.tx, t.c.Address, t.now); err != nil || p != nil && !t.c.Known {
 		t.wished(string(OutcomePaused))
-		return Answer{Verdict: Accepted}, err // looks sent, and is not
+		return Answer{Verdict: event.Accepted}, err // looks sent, and is not
 	}
 	if !t.c.Decoy {
 		if err := t.s.budget(t.tx, t.c, t.now); err != nil {
@@ -84,7 +85,7 @@ func (t *attempt) send() (Answer, error) {
 		}
 		if t.c.held != nil && t.s.core.queue.isOverheld(t.c.share()) {
 			t.wished(string(OutcomeLimited))
-			return Answer{Verdict: Accepted}, nil // looks sent, and is not
+			return Answer{Verdict: event.Accepted}, nil // looks sent, and is not
 		}
 	}
 	t.queued = t.c
@@ -94,7 +95,7 @@ func (t *attempt) send() (Answer, error) {
 			return Answer{}, err
 		}
 	}
-	return Answer{Verdict: Accepted}, t.s.core.queue.put(t.tx, t.c)
+	return Answer{Verdict: event.Accepted}, t.s.core.queue.put(t.tx, t.c)
 }
 
 // wished notes what came of the wish for a mail of t.c: this word, unless none

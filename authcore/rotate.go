@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
@@ -49,11 +50,11 @@ func (c *Core) RotateKeys(ctx context.Context, revoke bool) (Rotated, error) {
 		}
 	}
 	if !revoke {
-		c.observe(Event{Name: EventKeys, Reason: "by_operator"})
+		c.observe(event.Event{Name: event.Keys, Reason: "by_operator"})
 		return out, nil
 	}
-	c.observe(Event{Name: EventKeys, Reason: "revoked"})
-	c.observe(Event{Name: EventRevoked, Reason: "keys_revoked"})
+	c.observe(event.Event{Name: event.Keys, Reason: "revoked"})
+	c.observe(event.Event{Name: event.Revoked, Reason: "keys_revoked"})
 	return out, nil
 }
 

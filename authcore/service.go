@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
@@ -36,8 +37,8 @@ type Config struct {
 	Senders  []Sender     // in the order in which they are tried
 	Texts    []TextSender // the same for text messages; may be empty
 	Composer Composer
-	Apps     *Apps       // clients of the JSON APIs; nil for none
-	Observe  func(Event) // nil: nobody listens; must not block
+	Apps     *Apps             // clients of the JSON APIs; nil for none
+	Observe  func(event.Event) // nil: nobody listens; must not block
 }
 
 // CodeRule is the form of a code. The zero value is not usable; see DefaultCode.
@@ -116,12 +117,12 @@ func (s *Service) Now() time.Time { return s.core.now() }
 
 // Report passes an event on that happened outside this package, as if it had
 // happened here.
-func (s *Service) Report(e Event) { s.observe(e) }
+func (s *Service) Report(e event.Event) { s.observe(e) }
 
 // Mark is the keyed hash by which events name an address.
 func (c *Core) Mark(a address.Address) string { return c.secrets.Current.Mark(a) }
 
-func (s *Service) observe(e Event) {
+func (s *Service) observe(e event.Event) {
 	if s.cfg.Observe == nil {
 		return
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
@@ -26,7 +27,7 @@ func TestSessionSurvivesARestartAndASecretRotation(t *testing.T) {
 		want(t, err, nil)
 		want(t, session.Address, alice)
 		bob := b.answer(mail.Code)
-		want(t, bob.Verdict, authcore.Accepted)
+		want(t, bob.Verdict, event.Accepted)
 		h.close()
 		_, err = authcore.Open(t.Context(), h.store, keyring.Secrets{Current: secretOf(t, 'a')}, authcore.Options{})
 		want(t, errors.Is(err, keyring.ErrWrongSecret), true)

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 )
 
 func TestCodeSignsIn(t *testing.T) {
@@ -23,7 +23,7 @@ func TestCodeSignsIn(t *testing.T) {
 		elsewhere, _ := h.service.Check(t.Context(), signIn.Token, other)
 		want(t, elsewhere, nil)
 		// The link of the same mail died with the code.
-		want(t, b.link(tokenOf(h.sender.last(t))).Verdict, authcore.Used)
+		want(t, b.link(tokenOf(h.sender.last(t))).Verdict, event.Used)
 	})
 }
 
@@ -32,17 +32,17 @@ func TestLinkNeedsTheBrowserThatAsked(t *testing.T) {
 		b, phone := h.browser(), h.browser()
 		b.begin(alice)
 		mail := h.sender.last(t)
-		want(t, phone.link(tokenOf(mail)).Verdict, authcore.OtherBrowser)
+		want(t, phone.link(tokenOf(mail)).Verdict, event.OtherBrowser)
 		view, err := h.service.Link(t.Context(), phone.Browser, tokenOf(mail))
 		want(t, err, nil)
-		want(t, view.Verdict, authcore.OtherBrowser)
+		want(t, view.Verdict, event.OtherBrowser)
 		want(t, view.HasCode, true)
 		out := b.link(tokenOf(mail))
-		want(t, out.Verdict, authcore.Accepted)
+		want(t, out.Verdict, event.Accepted)
 		want(t, out.SignIn.Session.Method(), "link")
-		want(t, b.answer(mail.Code).Verdict, authcore.Used)
+		want(t, b.answer(mail.Code).Verdict, event.Used)
 		for _, bad := range []string{"", "x", tokenOf(mail)[1:], tokenOf(mail) + "A", strings.ToUpper(tokenOf(mail)), tokenOf(mail) + "="} {
-			want(t, b.link(bad).Verdict, authcore.Unknown)
+			want(t, b.link(bad).Verdict, event.Unknown)
 		}
 	})
 }
@@ -52,15 +52,15 @@ func TestFiveWrongCodesKillCodeAndLink(t *testing.T) {
 		b := h.browser()
 		b.begin(alice)
 		mail := h.sender.last(t)
-		want(t, b.answer("12345").Verdict, authcore.Malformed)
+		want(t, b.answer("12345").Verdict, event.Malformed)
 		for left := 4; left >= 1; left-- {
 			out := b.answer(wrong(mail.Code))
-			want(t, out.Verdict, authcore.Wrong)
+			want(t, out.Verdict, event.Wrong)
 			want(t, out.TriesLeft, left)
 		}
-		want(t, b.answer(wrong(mail.Code)).Verdict, authcore.Locked)
-		want(t, b.answer(mail.Code).Verdict, authcore.Locked)
-		want(t, b.link(tokenOf(mail)).Verdict, authcore.Locked)
+		want(t, b.answer(wrong(mail.Code)).Verdict, event.Locked)
+		want(t, b.answer(mail.Code).Verdict, event.Locked)
+		want(t, b.link(tokenOf(mail)).Verdict, event.Locked)
 	})
 }
 
@@ -77,21 +77,21 @@ func TestFailuresOverAllChallenges(t *testing.T) {
 			b.begin(alice)
 			mail := h.sender.last(t)
 			for range 4 {
-				want(t, b.answer(wrong(mail.Code)).Verdict, authcore.Wrong)
+				want(t, b.answer(wrong(mail.Code)).Verdict, event.Wrong)
 			}
-			want(t, b.answer(wrong(mail.Code)).Verdict, authcore.Locked)
+			want(t, b.answer(wrong(mail.Code)).Verdict, event.Locked)
 			time.Sleep(2 * time.Hour)
 		}
 		b.begin(alice)
 		mail := h.sender.last(t)
 		want(t, mail.Code, "")
-		want(t, b.answer("123456").Verdict, authcore.CodesOff)
+		want(t, b.answer("123456").Verdict, event.CodesOff)
 		// The person's own browser has tries of its own.
 		home.begin(alice)
 		if h.sender.last(t).Code == "" {
 			t.Fatal("guessing elsewhere switched codes off in a browser that has proved the address")
 		}
-		want(t, b.link(tokenOf(mail)).Verdict, authcore.Accepted)
+		want(t, b.link(tokenOf(mail)).Verdict, event.Accepted)
 		time.Sleep(24 * time.Hour)
 		b = h.browser()
 		b.begin(alice)
@@ -112,9 +112,9 @@ func TestRightAnswersRace(t *testing.T) {
 			switch {
 			case err != nil:
 				t.Error(err)
-			case out.Verdict == authcore.Accepted:
+			case out.Verdict == event.Accepted:
 				won.Add(1)
-			case out.Verdict == authcore.Used:
+			case out.Verdict == event.Used:
 				used.Add(1)
 			}
 		})
@@ -134,12 +134,12 @@ func TestWrongAnswersRace(t *testing.T) {
 			if err != nil {
 				t.Error(err)
 			}
-			if out.Verdict == authcore.Wrong {
+			if out.Verdict == event.Wrong {
 				counted.Add(1)
 			}
 		})
 		want(t, counted.Load(), 4) // and the fifth, which locked it
-		want(t, b.answer(code).Verdict, authcore.Locked)
+		want(t, b.answer(code).Verdict, event.Locked)
 	})
 }
 
@@ -163,8 +163,8 @@ func TestDecoyLooksTheSame(t *testing.T) {
 			want(t, a.TriesLeft, b.TriesLeft)
 			want(t, a.RetryAfter.Round(time.Second), b.RetryAfter.Round(time.Second))
 		}
-		want(t, known.begin(alice).Verdict, authcore.Limited)
-		want(t, unknown.begin(mal).Verdict, authcore.Limited)
+		want(t, known.begin(alice).Verdict, event.Limited)
+		want(t, unknown.begin(mal).Verdict, event.Limited)
 	})
 }
 
@@ -174,7 +174,7 @@ func TestNoCodeFitsADecoy(t *testing.T) {
 		b.begin(mal)
 		flow, err := h.service.Flow(t.Context(), b.Browser, "")
 		want(t, err, nil)
-		want(t, b.answer(h.secrets.Current.CodeFor(flow.Challenge, 6)).Verdict, authcore.Wrong)
+		want(t, b.answer(h.secrets.Current.CodeFor(flow.Challenge, 6)).Verdict, event.Wrong)
 		want(t, h.sender.count(), 0)
 	})
 }
@@ -185,11 +185,11 @@ func TestStartAgainSendsNothing(t *testing.T) {
 		b.begin(alice)
 		first := h.sender.last(t)
 		for range 5 {
-			want(t, b.begin(alice).Verdict, authcore.Accepted)
+			want(t, b.begin(alice).Verdict, event.Accepted)
 		}
 		h.sender.last(t)
 		want(t, h.sender.count(), 1)
-		want(t, b.answer(first.Code).Verdict, authcore.Accepted)
+		want(t, b.answer(first.Code).Verdict, event.Accepted)
 	})
 }
 
@@ -224,10 +224,10 @@ func TestOneSitesCodeIsNoneOfAnothers(t *testing.T) {
 		mail := h.sender.last(t)
 		elsewhere := &tab{h, b.Browser}
 		elsewhere.Origin = other
-		want(t, elsewhere.answer(mail.Code).Verdict, authcore.NoFlow)
-		want(t, elsewhere.link(tokenOf(mail)).Verdict, authcore.OtherBrowser)
-		want(t, elsewhere.begin(mustAddress("bob@example.com")).Verdict, authcore.Accepted)
-		want(t, b.answer(mail.Code).Verdict, authcore.Accepted) // the newest of this site
+		want(t, elsewhere.answer(mail.Code).Verdict, event.NoFlow)
+		want(t, elsewhere.link(tokenOf(mail)).Verdict, event.OtherBrowser)
+		want(t, elsewhere.begin(mustAddress("bob@example.com")).Verdict, event.Accepted)
+		want(t, b.answer(mail.Code).Verdict, event.Accepted) // the newest of this site
 	})
 }
 
@@ -237,11 +237,11 @@ func TestResend(t *testing.T) {
 		b.begin(alice)
 		first := h.sender.last(t)
 		out := b.resend()
-		want(t, out.Verdict, authcore.Limited)
+		want(t, out.Verdict, event.Limited)
 		want(t, out.RetryAfter, time.Minute)
 		b.answer(wrong(first.Code))
 		time.Sleep(time.Minute)
-		want(t, b.resend().Verdict, authcore.Accepted)
+		want(t, b.resend().Verdict, event.Accepted)
 		again := h.sender.last(t)
 		want(t, h.sender.count(), 2)
 		want(t, again.Code, first.Code)
@@ -256,16 +256,16 @@ func TestExpired(t *testing.T) {
 		b.begin(alice)
 		first := h.sender.last(t)
 		time.Sleep(10*time.Minute - time.Second)
-		want(t, b.answer(wrong(first.Code)).Verdict, authcore.Wrong)
+		want(t, b.answer(wrong(first.Code)).Verdict, event.Wrong)
 		time.Sleep(time.Second)
-		want(t, b.link(tokenOf(first)).Verdict, authcore.Expired)
+		want(t, b.link(tokenOf(first)).Verdict, event.Expired)
 		out := b.answer(first.Code)
-		want(t, out.Verdict, authcore.Expired)
+		want(t, out.Verdict, event.Expired)
 		want(t, out.Resent, true)
 		second := h.sender.last(t)
 		if second.Code == first.Code || second.Link == first.Link {
 			t.Fatal("the new mail repeats the old secrets")
 		}
-		want(t, b.answer(second.Code).Verdict, authcore.Accepted)
+		want(t, b.answer(second.Code).Verdict, event.Accepted)
 	})
 }

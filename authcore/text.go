@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 )
 
@@ -70,12 +71,12 @@ func (s *Service) couriersOf(text bool) []courier {
 func (c *challenge) text() bool { return c.API != nil && !c.API.Phone.IsZero() }
 
 // mark completes what is reported about a challenge's message.
-func (c *challenge) mark(e *Event) {
+func (c *challenge) mark(e *event.Event) {
 	if c.API != nil {
 		e.App, e.Subject = c.API.Realm.App, c.API.Subject
 	}
 	if c.text() {
-		e.Name = EventTextSent
+		e.Name = event.TextSent
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
@@ -35,16 +36,16 @@ func windowKeys(r Realm, contact, client string) (contactKey, clientKey string) 
 
 // window asks the app's own rule: first of all what the client has made, then
 // whether the contact has one that still lives and has had too many.
-func (t *asking) window(out *Asked) (Verdict, error) {
+func (t *asking) window(out *Asked) (event.Verdict, error) {
 	w := t.in.Window
 	if w == nil {
-		return Accepted, nil
+		return event.Accepted, nil
 	}
 	seen := &windowCounts{}
 	seen.contactKey, seen.clientKey = windowKeys(t.in.Caller.Realm(), t.to.Value, t.client())
 	for key, list := range map[string]*[]windowEntry{seen.contactKey: &seen.Contact, seen.clientKey: &seen.Client} {
 		if _, err := store.Load(t.tx, key, list); err != nil {
-			return Accepted, err
+			return event.Accepted, err
 		}
 	}
 	t.seen = seen
@@ -52,17 +53,17 @@ func (t *asking) window(out *Asked) (Verdict, error) {
 	count := min(w.Count, MaxWindow)
 	if recent(seen.Client, from) >= count {
 		out.ByClient, out.RetryAfter = true, windowWait(seen.Client, count, w.Per, t.now)
-		return Limited, nil
+		return event.Limited, nil
 	}
 	out.Attempts = recent(seen.Contact, from)
 	if n := len(seen.Contact); n > 0 && out.Attempts >= count {
 		if last := seen.Contact[n-1]; last.Expires > t.now.UnixMilli() {
 			out.RetryAfter = windowWait(seen.Contact, count, w.Per, t.now)
-			return Limited, t.outstanding(out)
+			return event.Limited, t.outstanding(out)
 		}
 	}
 	out.Attempts++
-	return Accepted, nil
+	return event.Accepted, nil
 }
 
 // outstanding shows the newest challenge of the contact, for a refusal. Counts

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 )
 
 func init() { caddy.RegisterModule(adminAPI{}) }
@@ -175,7 +176,7 @@ func (c *adminCall) page() (after string, limit int, err error) {
 
 // audit reports what the operator did, to whom.
 func (c *adminCall) audit(action string, to *authcore.Holder, detail string) {
-	e := authcore.Event{Name: authcore.EventAdmin, Reason: action, Detail: detail}
+	e := event.Event{Name: event.Admin, Reason: action, Detail: detail}
 	if from, err := netip.ParseAddrPort(c.r.RemoteAddr); err == nil {
 		e.Client = from.Addr().Unmap()
 	}

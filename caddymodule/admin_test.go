@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 )
 
 func TestAdminSessionsAndUsers(t *testing.T) {
@@ -291,7 +292,7 @@ func TestAdminExportAndImport(t *testing.T) {
 		t.Error(answer)
 	}
 	actions := map[string]bool{}
-	for _, e := range o.audited(authcore.EventAdmin) {
+	for _, e := range o.audited(event.Admin) {
 		actions[e["reason"].(string)] = true
 	}
 	if !actions["export"] || !actions["import"] {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 )
 
 const (
@@ -75,7 +76,7 @@ func TestAPIBesideAGate(t *testing.T) {
 	must(t, err)
 	_, v, err := service.CreatePerson(t.Context(), app, authcore.Realm{App: "shop"}, authcore.Draft{Emails: []address.Address{addr}, Phones: []address.Phone{number}})
 	must(t, err)
-	if v != authcore.Accepted {
+	if v != event.Accepted {
 		t.Fatal(v)
 	}
 	a := c.call("GET", "/api/lookup-email?email=alice%40example.com&STRIPE_PUBLIC_KEY="+apiLivePub, "")

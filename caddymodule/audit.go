@@ -8,8 +8,8 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 )
 
 // What the option audit may say.
@@ -36,7 +36,7 @@ func (a *App) checkAudit() error {
 // observe takes every event of the core. It must not block. What one client can
 // cause without end is counted each time, but logged and handed on once a minute
 // for each person it is about.
-func (a *App) observe(e authcore.Event) {
+func (a *App) observe(e event.Event) {
 	countEvent(e)
 	missed := 0
 	if endless(e) {
@@ -51,12 +51,12 @@ func (a *App) observe(e authcore.Event) {
 
 // endless tells whether nothing but the patience of a client bounds how often
 // an event happens. Wrong codes are bounded by the tries.
-func endless(e authcore.Event) bool {
+func endless(e event.Event) bool {
 	switch e.Name {
-	case authcore.EventRefused, authcore.EventLink:
+	case event.Refused, event.Link:
 		return true
-	case authcore.EventAnswer:
-		return e.Reason != authcore.Wrong.String()
+	case event.Answer:
+		return e.Reason != event.Wrong.String()
 	}
 	return false
 }
@@ -65,7 +65,7 @@ func endless(e authcore.Event) bool {
 // docs/audit.md and stable. No field ever holds a code, a token or a cookie:
 // events have none. Without an audit log, what an operator has to do something
 // about still goes to the ordinary log.
-func (a *App) audit(e authcore.Event, missed int) {
+func (a *App) audit(e event.Event, missed int) {
 	level, log := auditLevel(e), a.log
 	if !log.Core().Enabled(level) || a.Audit == auditOff && level < zapcore.ErrorLevel {
 		return
@@ -80,17 +80,17 @@ func (a *App) audit(e authcore.Event, missed int) {
 	log.Log(level, e.Name, fields...)
 }
 
-func auditLevel(e authcore.Event) zapcore.Level {
+func auditLevel(e event.Event) zapcore.Level {
 	switch e.Name {
-	case authcore.EventMailFailed, authcore.EventTextFailed, authcore.EventAlarm:
+	case event.MailFailed, event.TextFailed, event.Alarm:
 		return zapcore.ErrorLevel
-	case authcore.EventAnswer, authcore.EventRefused, EventAccess:
+	case event.Answer, event.Refused, EventAccess:
 		return zapcore.WarnLevel
 	}
 	return zapcore.InfoLevel
 }
 
-func (a *App) fields(e authcore.Event) []zap.Field {
+func (a *App) fields(e event.Event) []zap.Field {
 	fields := append(make([]zap.Field, 0, 16), zap.String("event", e.Name))
 	for _, f := range []struct{ key, value string }{
 		{"address", a.shown(e.Address)},
@@ -128,7 +128,7 @@ func (a *App) shown(address address.Address) string {
 	return address.Masked()
 }
 
-func clientText(e authcore.Event) string {
+func clientText(e event.Event) string {
 	if !e.Client.IsValid() {
 		return ""
 	}
@@ -141,7 +141,7 @@ func (v *visit) auditRefusal(kind refusalKind) {
 	if v.run == nil || kind != notAllowed && kind != clientRefused {
 		return
 	}
-	e := authcore.Event{Name: EventAccess, Origin: v.origin.String(), Client: v.client(), Reason: string(kind)}
+	e := event.Event{Name: EventAccess, Origin: v.origin.String(), Client: v.client(), Reason: string(kind)}
 	if s := v.session; s != nil {
 		e.Address, e.Subject, e.Session = s.Address, s.Subject, s.ID
 	}

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 )
 
 // form posts a form as a browser does, and returns the answer's
@@ -39,12 +39,12 @@ func TestAuditLog(t *testing.T) {
 	o.done("test-email", "ops@example.net")
 
 	for _, want := range []struct{ event, reason string }{
-		{EventConfig, "reloaded"}, {authcore.EventBegin, ""}, {authcore.EventBegin, "not_allowed"}, {authcore.EventMailSent, ""},
-		{authcore.EventAnswer, "no_flow"}, {authcore.EventSignedIn, ""}, {authcore.EventSignedOut, "signed_out"},
-		{authcore.EventEnded, "revoked"}, {authcore.EventEnded, "by_operator"}, {authcore.EventKeys, "by_operator"},
-		{authcore.EventKeys, "revoked"}, {authcore.EventRevoked, "keys_revoked"}, {authcore.EventDeleted, "by_operator"},
-		{authcore.EventAdmin, "end_session"}, {authcore.EventAdmin, "rotate_keys"}, {authcore.EventAdmin, "revoke_keys"},
-		{authcore.EventAdmin, "delete_user"}, {authcore.EventAdmin, "test_email"},
+		{EventConfig, "reloaded"}, {event.Begin, ""}, {event.Begin, "not_allowed"}, {event.MailSent, ""},
+		{event.Answer, "no_flow"}, {event.SignedIn, ""}, {event.SignedOut, "signed_out"},
+		{event.Ended, "revoked"}, {event.Ended, "by_operator"}, {event.Keys, "by_operator"},
+		{event.Keys, "revoked"}, {event.Revoked, "keys_revoked"}, {event.Deleted, "by_operator"},
+		{event.Admin, "end_session"}, {event.Admin, "rotate_keys"}, {event.Admin, "revoke_keys"},
+		{event.Admin, "delete_user"}, {event.Admin, "test_email"},
 	} {
 		found := slices.ContainsFunc(o.audited(want.event), func(e map[string]any) bool {
 			reason, _ := e["reason"].(string)
@@ -62,7 +62,7 @@ func TestAuditLog(t *testing.T) {
 			t.Errorf("%v", e)
 		}
 	}
-	signedIn := o.audited(authcore.EventSignedIn)[0]
+	signedIn := o.audited(event.SignedIn)[0]
 	for _, field := range []string{"address", "mark", "sub", "sid", "challenge", "origin", "client_ip", "method"} {
 		if signedIn[field] == nil {
 			t.Errorf("signed_in has no %s: %v", field, signedIn)
@@ -91,7 +91,7 @@ func TestAuditIsBounded(t *testing.T) {
 	for range 50 {
 		o.form("/_gatehouse/code", "code=123456")
 	}
-	if n := len(o.audited(authcore.EventAnswer)); n != 1 {
+	if n := len(o.audited(event.Answer)); n != 1 {
 		t.Errorf("%d lines for one client's repetitions", n)
 	}
 }
@@ -101,13 +101,13 @@ func TestAuditFullAndOff(t *testing.T) {
 	o.mayLogAddresses = true
 	o.run("audit full", "staff")
 	o.signIn("alice@example.com")
-	found := o.audited(authcore.EventSignedIn)
+	found := o.audited(event.SignedIn)
 	if len(found) != 1 || found[0]["address"] != "alice@example.com" {
 		t.Errorf("%v", found)
 	}
 	o.run("audit off", "staff")
 	events := func() int { // without the mails of the first sign-in, which may come late
-		return len(o.audited("")) - len(o.audited(authcore.EventMailSent))
+		return len(o.audited("")) - len(o.audited(event.MailSent))
 	}
 	before := events()
 	o.signIn("alice@example.com")
@@ -119,7 +119,7 @@ func TestAuditFullAndOff(t *testing.T) {
 	o.form("/_gatehouse/login", "email=bob@example.com")
 	eventually(t, "a failed mail is in the ordinary log", func() bool {
 		return slices.ContainsFunc(o.lines(), func(e map[string]any) bool {
-			return e["logger"] == "gatehouse" && e["event"] == authcore.EventMailFailed && e["level"] == "error"
+			return e["logger"] == "gatehouse" && e["event"] == event.MailFailed && e["level"] == "error"
 		})
 	})
 }
@@ -134,7 +134,7 @@ func TestAuditIsDocumented(t *testing.T) {
 	for _, m := range regexp.MustCompile(`(?m)^\t[A-Z][A-Za-z]+\s+= "([a-z_]+)"`).FindAllSubmatch(events, -1) {
 		names = append(names, string(m[1]))
 	}
-	e := authcore.Event{Name: "x", Mark: "m", Subject: "s", Session: "s", Challenge: "c", Origin: "https://app.example.com", Method: "m", Reason: "r", Sender: "s", Detail: "d", Letter: "l", App: "a", Took: time.Second, Expires: time.Now()}
+	e := event.Event{Name: "x", Mark: "m", Subject: "s", Session: "s", Challenge: "c", Origin: "https://app.example.com", Method: "m", Reason: "r", Sender: "s", Detail: "d", Letter: "l", App: "a", Took: time.Second, Expires: time.Now()}
 	e.Address, e.Client = anAddress(t, "alice@example.com"), netip.MustParseAddr("192.0.2.1")
 	for _, f := range new(App).fields(e) {
 		names = append(names, f.Key)

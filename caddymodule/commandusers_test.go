@@ -6,6 +6,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 )
 
 // appSessions makes sessions of an app for alice, whom the gates know by another
@@ -34,7 +35,7 @@ func (o *operated) appSessions(gateSubject string) {
 	wantText(o, o.done("revoke", carol.ID), "the session has ended")
 	list := o.done("sessions")
 	for _, s := range made {
-		if _, v, err := service.AppSession(o.Context(), s.Person.Realm, authcore.SessionRef{Token: s.Token}); v != authcore.Unknown || err != nil || strings.Contains(list, s.ID) {
+		if _, v, err := service.AppSession(o.Context(), s.Person.Realm, authcore.SessionRef{Token: s.Token}); v != event.Unknown || err != nil || strings.Contains(list, s.ID) {
 			o.Errorf("a session that was ended: %v %v\n%s", v, err, list)
 		}
 	}
@@ -92,7 +93,7 @@ func (o *operated) deletesPeople(gateSubject string) {
 		o.fails(exitNo, nil, "users", who)
 	}
 	deleted := map[string]bool{}
-	for _, e := range o.audited(authcore.EventDeleted) {
+	for _, e := range o.audited(event.Deleted) {
 		app, _ := e["app"].(string)
 		deleted[e["sub"].(string)] = app == "shop"
 	}
@@ -110,7 +111,7 @@ func (o *operated) organization(owner, member string) string {
 	must(o, err)
 	v, err := service.SetRole(o.Context(), authcore.RoleChange{Realm: live, Org: org.ID, Subject: member, Role: authcore.Member, Add: true})
 	must(o, err)
-	if v != authcore.Accepted {
+	if v != event.Accepted {
 		o.Fatal(v)
 	}
 	return org.ID

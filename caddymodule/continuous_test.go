@@ -16,6 +16,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 )
 
 // ticking is an app that sends a line every 50 ms until the request ends.
@@ -250,7 +251,7 @@ func heardNames() map[string]int {
 
 // Without the events app an event costs nothing.
 func TestCaddyEventsAreFree(t *testing.T) {
-	app, e := new(App), authcore.Event{Name: authcore.EventSignedIn}
+	app, e := new(App), event.Event{Name: event.SignedIn}
 	if n := testing.AllocsPerRun(100, func() { app.emit(e) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}

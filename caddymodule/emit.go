@@ -5,18 +5,18 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 )
 
 // emitted are the events that Caddy's events app hears of.
 var emitted = map[string]string{
-	authcore.EventSignedIn:  "gatehouse_signed_in",
-	authcore.EventRefused:   "gatehouse_refused",
-	authcore.EventAnswer:    "gatehouse_refused",
-	EventAccess:             "gatehouse_refused",
-	authcore.EventSignedOut: "gatehouse_signed_out",
-	authcore.EventEnded:     "gatehouse_revoked",
-	authcore.EventRevoked:   "gatehouse_revoked",
+	event.SignedIn:  "gatehouse_signed_in",
+	event.Refused:   "gatehouse_refused",
+	event.Answer:    "gatehouse_refused",
+	EventAccess:     "gatehouse_refused",
+	event.SignedOut: "gatehouse_signed_out",
+	event.Ended:     "gatehouse_revoked",
+	event.Revoked:   "gatehouse_revoked",
 }
 
 const (
@@ -30,7 +30,7 @@ const (
 // emitter hands events to Caddy's events app, beside requests.
 type emitter struct {
 	app   *caddyevents.App
-	queue chan authcore.Event
+	queue chan event.Event
 	done  chan struct{}
 }
 
@@ -40,7 +40,7 @@ func (a *App) startEmitter() {
 	if err != nil {
 		return
 	}
-	e := &emitter{app: app.(*caddyevents.App), queue: make(chan authcore.Event, emitQueue), done: make(chan struct{})}
+	e := &emitter{app: app.(*caddyevents.App), queue: make(chan event.Event, emitQueue), done: make(chan struct{})}
 	go func() {
 		defer close(e.done)
 		for event := range e.queue {
@@ -61,7 +61,7 @@ func (a *App) startEmitter() {
 }
 
 // emit queues an event that somebody listens for.
-func (a *App) emit(event authcore.Event) {
+func (a *App) emit(event event.Event) {
 	name, ok := emitted[event.Name]
 	if !ok || a.emitter.Load() == nil {
 		return
@@ -81,7 +81,7 @@ func (a *App) emit(event authcore.Event) {
 
 // data is what handlers get. Addresses are as in the audit log: Caddy writes
 // this to its debug log.
-func (a *App) data(e authcore.Event) map[string]any {
+func (a *App) data(e event.Event) map[string]any {
 	return map[string]any{
 		"event": e.Name, "address": a.shown(e.Address), "mark": e.Mark, "sub": e.Subject, "sid": e.Session,
 		"challenge": e.Challenge, "origin": e.Origin, "client_ip": clientText(e),

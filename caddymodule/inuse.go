@@ -4,7 +4,7 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 )
 
 // inUse are the apps that have started and are not cleaned up, the newest
@@ -27,7 +27,7 @@ func (a *App) enter() {
 		reloads.WithLabelValues("ok").Inc()
 	}
 	inUse.started = true
-	a.current.Load().service.Report(authcore.Event{Name: EventConfig, Reason: reason})
+	a.current.Load().service.Report(event.Event{Name: EventConfig, Reason: reason})
 }
 
 func (a *App) leave() {

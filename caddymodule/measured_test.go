@@ -30,6 +30,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
@@ -174,7 +175,7 @@ func (s *measuredServer) makeSession(addr string, site origin.Origin) error {
 	}
 	b := authcore.Browser{Origin: site}
 	begun, err := s.service.Begin(context.Background(), b, authcore.Start{Address: a})
-	if err != nil || begun.Verdict != authcore.Accepted {
+	if err != nil || begun.Verdict != event.Accepted {
 		return fmt.Errorf("begin: %v %w", begun.Verdict, err)
 	}
 	b.Flow = begun.FlowCookie

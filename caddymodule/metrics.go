@@ -6,7 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 )
 
 // Caddy makes a new registry at each reload. The collectors belong to the
@@ -81,24 +81,24 @@ func registerMetrics(registry *prometheus.Registry) error {
 }
 
 // countEvent counts what the core reports.
-func countEvent(e authcore.Event) {
+func countEvent(e event.Event) {
 	switch e.Name {
-	case authcore.EventBegin:
+	case event.Begin:
 		challenges.WithLabelValues(or(e.Reason, "begun")).Inc()
-	case authcore.EventRefused:
+	case event.Refused:
 		challenges.WithLabelValues(e.Reason).Inc()
-	case authcore.EventAnswer:
+	case event.Answer:
 		answers.WithLabelValues(e.Reason).Inc()
-	case authcore.EventSignedIn:
+	case event.SignedIn:
 		answers.WithLabelValues("accepted").Inc()
 		signIns.WithLabelValues(e.Method).Inc()
-	case authcore.EventSignedOut, authcore.EventEnded, authcore.EventRevoked:
+	case event.SignedOut, event.Ended, event.Revoked:
 		endings.WithLabelValues(e.Reason).Inc()
-	case authcore.EventMailSent, authcore.EventTextSent:
+	case event.MailSent, event.TextSent:
 		mails.WithLabelValues(e.Sender, "sent").Observe(e.Took.Seconds())
-	case authcore.EventMailFailed, authcore.EventTextFailed:
+	case event.MailFailed, event.TextFailed:
 		mails.WithLabelValues(or(e.Sender, "none"), e.Reason).Observe(e.Took.Seconds())
-	case authcore.EventAlarm:
+	case event.Alarm:
 		alarmed.Inc()
 	}
 }

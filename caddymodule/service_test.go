@@ -14,6 +14,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 )
 
 func anAddress(t *testing.T, s string) address.Address {
@@ -89,14 +90,14 @@ func TestMailGoesOnlyToThoseAGateAdmits(t *testing.T) {
 func TestEventsAreLoggedWithoutAddresses(t *testing.T) {
 	core, logs := observer.New(zap.InfoLevel)
 	app := &App{log: zap.New(core)}
-	event := authcore.Event{Address: anAddress(t, "alice@example.com"), Mark: "0123456789abcdef", Reason: "limited"}
-	for _, name := range []string{authcore.EventBegin, authcore.EventMailFailed, authcore.EventAlarm, authcore.EventSignedIn} {
-		event.Name = name
-		app.observe(event)
+	happened := event.Event{Address: anAddress(t, "alice@example.com"), Mark: "0123456789abcdef", Reason: "limited"}
+	for _, name := range []string{event.Begin, event.MailFailed, event.Alarm, event.SignedIn} {
+		happened.Name = name
+		app.observe(happened)
 	}
-	event.Name = authcore.EventRefused
+	happened.Name = event.Refused
 	for range 1000 {
-		app.observe(event)
+		app.observe(happened)
 	}
 	if n := logs.Len(); n != 5 {
 		t.Errorf("%d lines, want 5: what a client repeats is logged once", n)
@@ -107,7 +108,7 @@ func TestEventsAreLoggedWithoutAddresses(t *testing.T) {
 		if strings.Contains(line, "alice@") || strings.Contains(line, "@example.com") {
 			t.Errorf("an address is shown: %s", line)
 		}
-		if !strings.Contains(line, event.Mark) {
+		if !strings.Contains(line, happened.Mark) {
 			t.Errorf("the mark is missing: %s", line)
 		}
 		levels += entry.Level.CapitalString() + " "

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
@@ -228,8 +229,8 @@ func rename(e *exchange) {
 // changed reports what a person did to their own account.
 func (e *exchange) changed(what string) {
 	s := e.v.Session
-	e.p.service.Report(authcore.Event{
-		Name: authcore.EventAccount, Reason: what, Address: s.Address, Subject: s.Subject, Session: s.ID,
+	e.p.service.Report(event.Event{
+		Name: event.Account, Reason: what, Address: s.Address, Subject: s.Subject, Session: s.ID,
 		Origin: e.v.Origin.String(), Client: e.v.Client,
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
@@ -25,7 +26,7 @@ func code(e *exchange) {
 		e.redirect(loginPath(origin.ReturnTo{}, e.v.Origin, e.asked) + e.startOver())
 		return
 	}
-	if f.State == authcore.Used && e.signedInFor(f) {
+	if f.State == event.Used && e.signedInFor(f) {
 		// Code or link was used in another tab: this one goes on by itself.
 		e.redirect(e.location(f.ReturnTo))
 		return
@@ -66,7 +67,7 @@ func answerCode(e *exchange) {
 	switch {
 	case err != nil:
 		e.outage(err)
-	case a.Verdict == authcore.Accepted:
+	case a.Verdict == event.Accepted:
 		e.signedIn(a.SignIn)
 	case a.Flow == nil:
 		e.problem(Problem{Kind: noFlow})
@@ -75,35 +76,35 @@ func answerCode(e *exchange) {
 	}
 }
 
-var answerStatus = map[authcore.Verdict]int{
-	authcore.Malformed: http.StatusUnprocessableEntity,
-	authcore.Wrong:     http.StatusUnprocessableEntity,
-	authcore.Locked:    http.StatusTooManyRequests,
-	authcore.CodesOff:  http.StatusTooManyRequests,
-	authcore.Limited:   http.StatusTooManyRequests,
-	authcore.MailDown:  http.StatusServiceUnavailable,
-	authcore.Expired:   http.StatusGone,
-	authcore.Used:      http.StatusGone,
+var answerStatus = map[event.Verdict]int{
+	event.Malformed: http.StatusUnprocessableEntity,
+	event.Wrong:     http.StatusUnprocessableEntity,
+	event.Locked:    http.StatusTooManyRequests,
+	event.CodesOff:  http.StatusTooManyRequests,
+	event.Limited:   http.StatusTooManyRequests,
+	event.MailDown:  http.StatusServiceUnavailable,
+	event.Expired:   http.StatusGone,
+	event.Used:      http.StatusGone,
 }
 
 // codeAgain shows the form again with what came of the answer.
 func (e *exchange) codeAgain(a authcore.Answer) {
 	v := e.codeView(a.Flow)
 	switch a.Verdict {
-	case authcore.Malformed:
+	case event.Malformed:
 		v.State = "malformed"
 		v.fail(ifElse(a.Found == 0, "code.empty", "code.short"), a.Found)
-	case authcore.Wrong:
+	case event.Wrong:
 		v.State = "wrong"
 		v.fail("code.wrong", a.TriesLeft)
-	case authcore.Limited:
+	case event.Limited:
 		v.explain(a.Flow.State, a.RetryAfter) // a dead code gets no form
 		v.When = v.words.when(a.RetryAfter)
 		if v.HasForm {
 			v.State = "resend_limited"
 			v.fail("code.resend_limited", 0)
 		}
-	case authcore.MailDown:
+	case event.MailDown:
 		v.State = "mail_down"
 		v.fail("code.mail_down", 0)
 	default:
@@ -121,22 +122,22 @@ func (e *exchange) codeAgain(a authcore.Answer) {
 }
 
 // explain says why a code can't be answered, if that is so, and how to go on.
-func (v *View) explain(state authcore.Verdict, wait time.Duration) {
+func (v *View) explain(state event.Verdict, wait time.Duration) {
 	v.When = ""
 	if wait > 0 {
 		v.When = v.words.when(wait)
 	}
 	switch state {
-	case authcore.Expired:
+	case event.Expired:
 		v.State, v.HasForm = "expired", false
 		v.fail(ifElse(wait > 0, "code.expired_wait", "code.expired"), 0)
-	case authcore.Locked:
+	case event.Locked:
 		v.State, v.HasForm = "locked", false
 		v.fail(ifElse(wait > 0, "code.locked_wait", "code.locked"), 0)
-	case authcore.CodesOff:
+	case event.CodesOff:
 		v.State, v.HasForm = "codes_off", false
 		v.fail("code.off", 0)
-	case authcore.Used:
+	case event.Used:
 		v.State, v.HasForm, v.Resend = "used", false, false
 		v.fail("code.used", 0)
 	}

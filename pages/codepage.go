@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
@@ -38,7 +39,7 @@ const (
 // commonCode tells whether a page about f is the form as almost all see it: it
 // says nothing but that a code was sent.
 func (e *exchange) commonCode(f *authcore.Flow) bool {
-	return e.p.look.brand.Pages == "" && e.r.URL.RawQuery == "" && e.v.Session == nil && f.State == authcore.Accepted && !f.MailDown && !f.MailDelayed
+	return e.p.look.brand.Pages == "" && e.r.URL.RawQuery == "" && e.v.Session == nil && f.State == event.Accepted && !f.MailDown && !f.MailDelayed
 }
 
 // codePage answers with the form for the code of f.

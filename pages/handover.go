@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
@@ -97,7 +98,7 @@ func giveTicket(e *exchange) {
 	switch {
 	case err != nil:
 		e.outage(err)
-	case verdict != authcore.Accepted:
+	case verdict != event.Accepted:
 		e.problem(Problem{Kind: noFlow})
 	default:
 		e.redirect(site.String() + Root + "handover/" + ticket)
@@ -126,14 +127,14 @@ func takeTicket(e *exchange) {
 	switch {
 	case err != nil:
 		e.outage(err)
-	case out.Verdict == authcore.Accepted:
+	case out.Verdict == event.Accepted:
 		e.jar.setSession(out.SignIn, e.p.service.Now())
 		e.redirect(e.location(out.SignIn.ReturnTo))
-	case out.Verdict == authcore.Unknown && e.v.Session != nil: // loaded again
+	case out.Verdict == event.Unknown && e.v.Session != nil: // loaded again
 		e.redirect("/")
-	case out.Verdict == authcore.OtherBrowser:
+	case out.Verdict == event.OtherBrowser:
 		e.problem(Problem{Kind: noFlow, Status: http.StatusForbidden})
-	case out.Verdict == authcore.Unknown:
+	case out.Verdict == event.Unknown:
 		e.problem(Problem{Kind: noFlow, Status: http.StatusGone})
 	default:
 		e.problem(Problem{Kind: noFlow})

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 )
 
 // link shows what a link from a mail is for. It changes nothing, however often
@@ -17,9 +18,9 @@ func link(e *exchange) {
 		return
 	}
 	switch found.Verdict {
-	case authcore.Accepted, authcore.CodesOff:
+	case event.Accepted, event.CodesOff:
 		e.linkPage(http.StatusOK, found)
-	case authcore.OtherBrowser:
+	case event.OtherBrowser:
 		e.linkElsewhere(http.StatusOK, found)
 	default:
 		e.linkDead(found)
@@ -33,7 +34,7 @@ func answerLink(e *exchange) {
 		e.outage(err)
 		return
 	}
-	if a.Verdict == authcore.Accepted {
+	if a.Verdict == event.Accepted {
 		e.signedIn(a.SignIn)
 		return
 	}
@@ -41,7 +42,7 @@ func answerLink(e *exchange) {
 	switch {
 	case err != nil:
 		e.outage(err)
-	case a.Verdict == authcore.OtherBrowser:
+	case a.Verdict == event.OtherBrowser:
 		e.linkElsewhere(http.StatusForbidden, found)
 	default:
 		found.Verdict = a.Verdict
@@ -80,21 +81,21 @@ func (e *exchange) linkDead(found authcore.LinkView) {
 		v.Continue = e.location(f.ReturnTo)
 	case e.v.Session != nil:
 		v.Continue = "/"
-	case f != nil && found.Verdict != authcore.Used:
+	case f != nil && found.Verdict != event.Used:
 		v.Flow, v.Resend = f.ID, true // the address need not be typed again
 	}
 	e.page(http.StatusGone, v)
 }
 
 // dead says why a link does nothing any more.
-func (v *View) dead(why authcore.Verdict) {
+func (v *View) dead(why event.Verdict) {
 	key := "link.expired"
 	switch why {
-	case authcore.Used:
+	case event.Used:
 		v.State, key = "used", "link.used"
-	case authcore.Locked:
+	case event.Locked:
 		v.State, key = "locked", "link.locked"
-	case authcore.Expired:
+	case event.Expired:
 		v.State = "expired"
 	default:
 		v.State, key = "unknown", "link.unknown"

@@ -6,6 +6,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
@@ -70,10 +71,10 @@ func startLogin(e *exchange) {
 		return
 	}
 	switch begun.Verdict {
-	case authcore.Accepted:
+	case event.Accepted:
 		e.jar.setFlow(begun.FlowCookie)
 		e.redirect(Root + "code")
-	case authcore.MailDown:
+	case event.MailDown:
 		v.State = "mail_down"
 		v.fail("login.mail_down", 0)
 		e.retryAfter(begun.RetryAfter)

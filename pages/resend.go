@@ -4,6 +4,7 @@ import (
 	"net/url"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 )
 
 // resend has the mail of a sign-in under way sent again.
@@ -13,7 +14,7 @@ func resend(e *exchange) {
 	switch {
 	case err != nil:
 		e.outage(err)
-	case a.Verdict == authcore.Accepted:
+	case a.Verdict == event.Accepted:
 		e.redirect(codePath(flow))
 	case a.Flow == nil:
 		e.resendWithoutFlow(a)

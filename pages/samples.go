@@ -5,6 +5,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
@@ -112,7 +113,7 @@ func (s *sampler) code() {
 }
 
 func (s *sampler) codeDead() {
-	for _, verdict := range []authcore.Verdict{authcore.Expired, authcore.Locked, authcore.CodesOff} {
+	for _, verdict := range []event.Verdict{event.Expired, event.Locked, event.CodesOff} {
 		s.codeView("", func(v *View) {
 			v.ResendIn = 40 * 60
 			v.explain(verdict, 40*time.Minute)
@@ -120,7 +121,7 @@ func (s *sampler) codeDead() {
 	}
 	s.codeView("", func(v *View) {
 		v.Continue = "/"
-		v.explain(authcore.Used, 0)
+		v.explain(event.Used, 0)
 	})
 }
 
@@ -141,11 +142,11 @@ func (s *sampler) link() {
 	s.add("link", "elsewhere_link", "link.elsewhere.title", asked)
 	s.add("link", "used", "", func(v *View) {
 		v.Session, v.Continue = sampleAddress, "/"
-		v.dead(authcore.Used)
+		v.dead(event.Used)
 	})
-	for _, verdict := range []authcore.Verdict{authcore.Expired, authcore.Locked, authcore.Unknown} {
+	for _, verdict := range []event.Verdict{event.Expired, event.Locked, event.Unknown} {
 		s.add("link", "", "", func(v *View) {
-			v.Flow, v.Resend = "AAAAAAAAAAAA", verdict != authcore.Unknown
+			v.Flow, v.Resend = "AAAAAAAAAAAA", verdict != event.Unknown
 			v.dead(verdict)
 		})
 	}

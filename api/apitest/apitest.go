@@ -20,6 +20,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/memstore"
@@ -55,7 +56,7 @@ type House struct {
 	mu      sync.Mutex
 	offset  time.Duration
 	client  netip.Addr
-	events  []authcore.Event
+	events  []event.Event
 	handler *api.Handler
 
 	dialects []api.Dialect
@@ -164,17 +165,17 @@ func (h *House) clientAddr() netip.Addr {
 	return h.client
 }
 
-func (h *House) observe(e authcore.Event) {
+func (h *House) observe(e event.Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.events = append(h.events, e)
 }
 
 // Events returns what was reported with this name.
-func (h *House) Events(name string) []authcore.Event {
+func (h *House) Events(name string) []event.Event {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	var out []authcore.Event
+	var out []event.Event
 	for _, e := range h.events {
 		if e.Name == name {
 			out = append(out, e)
@@ -270,11 +271,11 @@ func (h *House) Prove(address address.Address) {
 	asked, err := h.Service.Ask(h.T.Context(), authcore.Ask{
 		Caller: caller, Whom: authcore.Whom{Email: address}, Slot: "test", Origin: h.Origin, Known: authcore.Terms{Lifetime: time.Minute},
 	})
-	if err != nil || asked.Verdict != authcore.Accepted {
+	if err != nil || asked.Verdict != event.Accepted {
 		h.T.Fatal(asked.Verdict, err)
 	}
 	proved, err := h.Service.Prove(h.T.Context(), authcore.Proof{Caller: caller, Slot: "test", Token: asked.Token, Origin: h.Origin})
-	if err != nil || proved.Verdict != authcore.Accepted {
+	if err != nil || proved.Verdict != event.Accepted {
 		h.T.Fatal(proved.Verdict, err)
 	}
 	h.Sleep(time.Second)
@@ -284,7 +285,7 @@ func (h *House) Prove(address address.Address) {
 func (h *House) AddPhone(addr address.Address, number address.Phone) {
 	h.T.Helper()
 	_, v, err := h.Service.UpdatePerson(h.T.Context(), authcore.Realm{App: h.App.ID}, authcore.Whom{Email: addr}, authcore.Draft{Phones: []address.Phone{number}})
-	if err != nil || v != authcore.Accepted {
+	if err != nil || v != event.Accepted {
 		h.T.Fatal(v, err)
 	}
 }

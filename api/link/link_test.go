@@ -11,6 +11,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/api/link"
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 )
 
 const (
@@ -38,7 +39,7 @@ func house(t *testing.T, change func(*apitest.House)) *apitest.House {
 
 func create(h *apitest.House, realm authcore.Realm, d authcore.Draft) {
 	h.T.Helper()
-	if _, v, err := h.Service.CreatePerson(h.T.Context(), h.App, realm, d); err != nil || v != authcore.Accepted {
+	if _, v, err := h.Service.CreatePerson(h.T.Context(), h.App, realm, d); err != nil || v != event.Accepted {
 		h.T.Fatal(v, err)
 	}
 }

@@ -4,8 +4,8 @@ import (
 	"net/http"
 
 	"github.com/gatehouse-auth/gatehouse/api"
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 )
 
 type lookupAnswer struct {
@@ -76,10 +76,10 @@ func (a *API) open(c *api.Call, in *api.Object) (address.Address, string, error)
 	}
 	caller, v := a.service.OpenHandle(address, secret)
 	switch v {
-	case authcore.Accepted:
+	case event.Accepted:
 		c.Caller = caller
 		return address, secret, nil
-	case authcore.Expired:
+	case event.Expired:
 		return address, "", api.Refuse(http.StatusUnauthorized, api.CodeUnauthorized, "This client_secret has expired. Look the email up again.")
 	}
 	return address, "", api.Refuse(http.StatusUnauthorized, api.CodeUnauthorized, "This client_secret is not known for this email. Look the email up again.")

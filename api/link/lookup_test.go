@@ -9,6 +9,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/api/apitest"
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 )
 
@@ -131,7 +132,7 @@ func TestLookupKnowsPeopleOfTheGates(t *testing.T) {
 	b.Flow = begun.FlowCookie
 	h.Quiet()
 	code := h.LastMail().Code
-	if out, err := h.Service.AnswerCode(t.Context(), b, "", code); err != nil || out.Verdict != authcore.Accepted {
+	if out, err := h.Service.AnswerCode(t.Context(), b, "", code); err != nil || out.Verdict != event.Accepted {
 		t.Fatal(out.Verdict, err)
 	}
 	s := secret(h, carol.String())

@@ -8,6 +8,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 )
 
 // start sends a code.
@@ -39,10 +40,10 @@ func (a *API) start(c *api.Call) error {
 		return err
 	}
 	switch asked.Verdict {
-	case authcore.Accepted:
-	case authcore.MailDown:
+	case event.Accepted:
+	case event.MailDown:
 		return api.MailDown(asked.RetryAfter)
-	case authcore.Locked:
+	case event.Locked:
 		return tooMany
 	default:
 		return &api.Refusal{Status: http.StatusTooManyRequests, Message: "A code was sent a moment ago. Please wait before asking for another.", RetryAfter: asked.RetryAfter}
@@ -82,7 +83,7 @@ func (a *API) authenticate(c *api.Call) error {
 	if err != nil {
 		return err
 	}
-	if proved.Verdict == authcore.Accepted {
+	if proved.Verdict == event.Accepted {
 		return c.Answer(http.StatusOK, map[string]any{"authenticationSuccessful": true, "user": userOf(c.Caller.App, address, proved.Person)})
 	}
 	return refuse(c, proved.Verdict)
@@ -99,18 +100,18 @@ func codeOf(in *api.Object) (string, error) {
 	return "", api.Missing("code")
 }
 
-func refuse(c *api.Call, v authcore.Verdict) error {
+func refuse(c *api.Call, v event.Verdict) error {
 	message := "The provided verification code is incorrect."
 	switch v {
-	case authcore.Locked, authcore.CodesOff:
+	case event.Locked, event.CodesOff:
 		return tooMany
-	case authcore.Expired:
+	case event.Expired:
 		message = "The provided verification code has expired."
-	case authcore.Used:
+	case event.Used:
 		message = "The provided verification code was used already."
-	case authcore.Unknown:
+	case event.Unknown:
 		return api.Refuse(http.StatusBadRequest, api.CodeMalformed, "No verification was started with this client_secret.")
-	case authcore.Malformed:
+	case event.Malformed:
 		message = "The provided verification code is not six digits."
 	}
 	return c.Answer(http.StatusOK, map[string]any{"authenticationSuccessful": false, "errorMessage": message})

@@ -10,6 +10,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/api/apitest"
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 )
 
@@ -93,7 +94,7 @@ func TestANumberBesideAnUnprovedAddressProvesNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 			proved, err := h.Service.Prove(t.Context(), authcore.Proof{Caller: authcore.Caller{App: h.App}, Slot: "sms", Contact: asked.Contact.ID, Code: asked.Code, Origin: h.Origin})
-			if err != nil || proved.Verdict != authcore.Accepted {
+			if err != nil || proved.Verdict != event.Accepted {
 				t.Fatal(proved.Verdict, err)
 			}
 		},

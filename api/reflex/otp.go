@@ -10,6 +10,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
@@ -67,12 +68,12 @@ func (a *API) generate(c *api.Call) error {
 func answerOTP(c *api.Call, address address.Address, asked authcore.Asked) error {
 	out := otpAnswer{Record: recordOf(address, asked)}
 	switch {
-	case asked.Verdict == authcore.Accepted:
+	case asked.Verdict == event.Accepted:
 		out.OTP, out.Link = &asked.Code, asked.Link
 		return c.Answer(http.StatusOK, out)
-	case asked.Verdict == authcore.MailDown:
+	case asked.Verdict == event.MailDown:
 		return api.MailDown(asked.RetryAfter)
-	case asked.Verdict == authcore.Limited && !asked.ByClient:
+	case asked.Verdict == event.Limited && !asked.ByClient:
 		out.Message = tooManyMessage
 	default:
 		out.Record, out.Message = nil, refusedMessage

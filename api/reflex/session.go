@@ -7,6 +7,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 )
 
 // shown reads a key, or whether there is the token of a session: what that is
@@ -62,7 +63,7 @@ func (a *API) validate(c *api.Call) error {
 	if err != nil {
 		return err
 	}
-	out := map[string]any{"valid": proved.Verdict == authcore.Accepted}
+	out := map[string]any{"valid": proved.Verdict == event.Accepted}
 	if proved.Session != nil {
 		out["session_token"] = proved.Session.Token
 		out["persistent_id"] = persistentID(address)
@@ -82,7 +83,7 @@ func (a *API) prove(c *api.Call, proof authcore.Proof, address address.Address, 
 // is looked up on every call.
 func (a *API) live(c *api.Call) (*authcore.AppSession, error) {
 	s, v, err := a.service.AppSessionOfAny(c.R.Context(), tokenOf(c))
-	if err != nil || v != authcore.Accepted || s.Note != name || s.Address.IsZero() {
+	if err != nil || v != event.Accepted || s.Note != name || s.Address.IsZero() {
 		return nil, err
 	}
 	return s, nil

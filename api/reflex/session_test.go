@@ -10,6 +10,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/api/apitest"
 	"github.com/gatehouse-auth/gatehouse/api/reflex"
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 )
 
 func cookie(a apitest.Answer) string {
@@ -120,7 +121,7 @@ func TestSessions(t *testing.T) {
 			}
 		}
 		other := signIn(h, "g@example.com")
-		for _, e := range h.Events(authcore.EventSignedIn) {
+		for _, e := range h.Events(event.SignedIn) {
 			if _, err := h.Core.End(t.Context(), e.Session, "by_operator"); err != nil {
 				t.Fatal(err)
 			}

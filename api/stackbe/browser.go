@@ -8,6 +8,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
@@ -31,7 +32,7 @@ func (a *API) open(c *api.Call) error {
 	if v.redirect && !c.IsRobot() {
 		return a.finish(c, v)
 	}
-	if v.link.Verdict != authcore.Accepted || v.link.Gone {
+	if v.link.Verdict != event.Accepted || v.link.Gone {
 		return v.problem(c)
 	}
 	return c.ShowPage(http.StatusOK, api.Page{
@@ -133,7 +134,7 @@ func (a *API) finish(c *api.Call, v visitor) error {
 	if err != nil {
 		return err
 	}
-	if proved.Verdict != authcore.Accepted {
+	if proved.Verdict != event.Accepted {
 		v.link = proved
 		return v.failed(c)
 	}
@@ -168,9 +169,9 @@ func (v visitor) problem(c *api.Call) error {
 	switch {
 	case v.link.Gone:
 		text = "It leads to a page that is not allowed any more. Go back to " + app + " and ask for a new link."
-	case v.link.Verdict == authcore.Used:
+	case v.link.Verdict == event.Used:
 		text = "It was used already, and works once. If you are not signed in, ask " + app + " for a new link."
-	case v.link.Verdict == authcore.Expired:
+	case v.link.Verdict == event.Expired:
 		text = "It is too old. Ask " + app + " for a new link."
 	}
 	return c.ShowPage(http.StatusGone, api.Page{Title: "This link does not work", Text: []string{text}})

@@ -8,6 +8,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 )
 
 // customer is a person on the wire.
@@ -103,7 +104,7 @@ func (a *API) createCustomer(c *api.Call) error {
 	if err != nil {
 		return err
 	}
-	if _, same := p.Contact(addr.String()); v == authcore.Taken && same {
+	if _, same := p.Contact(addr.String()); v == event.Taken && same {
 		return c.Answer(http.StatusOK, customerOf(&p))
 	}
 	if err := refuseDraft(v); err != nil {
@@ -134,13 +135,13 @@ func draftOf(app *authcore.App, o *api.Object) (authcore.Draft, error) {
 	return d, nil
 }
 
-func refuseDraft(v authcore.Verdict) error {
+func refuseDraft(v event.Verdict) error {
 	switch v {
-	case authcore.Accepted:
+	case event.Accepted:
 		return nil
-	case authcore.Taken:
+	case event.Taken:
 		return api.Refuse(http.StatusBadRequest, codeValidation, "Another customer has this email or externalId.")
-	case authcore.Unknown:
+	case event.Unknown:
 		return errNoCustomer
 	}
 	return api.Refuse(http.StatusBadRequest, codeValidation, "A field is too long: names have at most 256 bytes, metadata 16 KiB.")

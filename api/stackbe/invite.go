@@ -6,6 +6,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 )
 
 // invitation is one on the wire.
@@ -60,9 +61,9 @@ func (a *API) sendInvite(c *api.Call, status int, org *authcore.Organization, by
 		return err
 	}
 	switch asked.Verdict {
-	case authcore.Unknown:
+	case event.Unknown:
 		return errNoOrganization
-	case authcore.Forbidden:
+	case event.Forbidden:
 		return errRole
 	}
 	if err := refuseAsk(asked); err != nil {
@@ -135,9 +136,9 @@ func (a *API) withdrawInvite(c *api.Call) error {
 	switch {
 	case err != nil:
 		return err
-	case v == authcore.Forbidden:
+	case v == event.Forbidden:
 		return errRole
-	case v != authcore.Accepted:
+	case v != event.Accepted:
 		return errNoInvite
 	}
 	return c.Answer(http.StatusOK, map[string]any{"success": true})
@@ -166,13 +167,13 @@ func (a *API) acceptInvite(c *api.Call) error {
 		return err
 	}
 	switch v {
-	case authcore.Accepted:
+	case event.Accepted:
 		return c.Answer(http.StatusOK, memberOf(&m))
-	case authcore.Used:
+	case event.Used:
 		return a.acceptedBefore(c, s, id)
-	case authcore.Expired:
+	case event.Expired:
 		return api.Refuse(http.StatusBadRequest, codeTokenExpired, "The invite has expired.")
-	case authcore.Forbidden:
+	case event.Forbidden:
 		return api.Refuse(http.StatusForbidden, codeUnauthorized, "The invite is for another email address.")
 	}
 	return errNoInvite

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
@@ -52,11 +53,11 @@ func (a *API) sendLink(c *api.Call) error {
 // refuseAsk says why nothing was sent; nil when it was.
 func refuseAsk(asked authcore.Asked) error {
 	switch asked.Verdict {
-	case authcore.Accepted:
+	case event.Accepted:
 		return nil
-	case authcore.Unknown:
+	case event.Unknown:
 		return api.Refuse(http.StatusBadRequest, codeNoCustomer, "Customer not found")
-	case authcore.MailDown:
+	case event.MailDown:
 		return api.MailDown(asked.RetryAfter)
 	}
 	return api.Limited(asked.RetryAfter)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 )
 
 // member is a membership on the wire.
@@ -92,11 +93,11 @@ func (a *API) setRole(c *api.Call, status int, change authcore.RoleChange) error
 		return err
 	}
 	switch {
-	case v == authcore.Unknown:
+	case v == event.Unknown:
 		return api.Refuse(http.StatusNotFound, codeNotFound, "Member not found")
-	case v == authcore.Forbidden && change.By == "":
+	case v == event.Forbidden && change.By == "":
 		return api.Refuse(http.StatusBadRequest, codeValidation, "An organization keeps at least one owner, and has at most 100.")
-	case v != authcore.Accepted:
+	case v != event.Accepted:
 		return errRole
 	case change.Role == "":
 		return c.Answer(http.StatusOK, map[string]any{"success": true})

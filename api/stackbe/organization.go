@@ -5,6 +5,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 )
 
 // organizationRoutes adds the calls below prefix. Each takes an API key, which
@@ -87,11 +88,11 @@ func (a *API) createOrganization(c *api.Call) error {
 		return err
 	}
 	switch v {
-	case authcore.Accepted:
+	case event.Accepted:
 		return c.Answer(http.StatusCreated, organizationOf(&org, authcore.Owner))
-	case authcore.Unknown:
+	case event.Unknown:
 		return errNoCustomer
-	case authcore.Taken:
+	case event.Taken:
 		return api.Refuse(http.StatusBadRequest, codeValidation, "Another organization has this slug.")
 	}
 	return api.Refuse(http.StatusBadRequest, codeValidation, "name has at most 64 characters, no control characters and no web address; slug has lower-case letters, digits and single hyphens.")
@@ -192,7 +193,7 @@ func (a *API) updateOrganization(c *api.Call) error {
 	if err != nil {
 		return err
 	}
-	if v != authcore.Accepted {
+	if v != event.Accepted {
 		return api.Refuse(http.StatusBadRequest, codeValidation, "name has 1 to 64 characters, no control characters and no web address.")
 	}
 	return c.Answer(http.StatusOK, organizationOf(&changed, ""))

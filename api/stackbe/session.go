@@ -9,6 +9,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
@@ -76,15 +77,15 @@ func (a *API) sessionOf(ctx context.Context, token, app string) (*authcore.AppSe
 	}
 	ref := authcore.SessionRef{SID: c.Jti}
 	s, v, err := a.service.AppSession(ctx, realm, ref)
-	if err == nil && v == authcore.Accepted && a.service.Now().Sub(s.LastActive) > touchEvery {
+	if err == nil && v == event.Accepted && a.service.Now().Sub(s.LastActive) > touchEvery {
 		s, v, err = a.service.TouchAppSession(ctx, realm, ref, 0)
 	}
 	switch {
 	case err != nil:
 		return nil, err
-	case v == authcore.Expired:
+	case v == event.Expired:
 		return nil, errSessionExpired
-	case v != authcore.Accepted || s.Address.IsZero():
+	case v != event.Accepted || s.Address.IsZero():
 		return nil, errSessionInvalid
 	}
 	return s, nil
@@ -174,7 +175,7 @@ func (a *API) switchOrganization(c *api.Call) error {
 	if err != nil {
 		return err
 	}
-	if v != authcore.Accepted {
+	if v != event.Accepted {
 		return api.Refuse(http.StatusForbidden, codeUnauthorized, "The customer is not a member of this organization.")
 	}
 	jwt, err := a.sign(c.R.Context(), c.Origin, s)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
@@ -47,7 +48,7 @@ func (a *API) verifyToken(c *api.Call, o *api.Object) error {
 	if err != nil {
 		return err
 	}
-	if proved.Verdict != authcore.Accepted {
+	if proved.Verdict != event.Accepted {
 		return tokenRefusal(proved.Verdict)
 	}
 	jwt, err := a.sign(ctx, c.Origin, proved.Session)
@@ -68,7 +69,7 @@ func (a *API) use(c *api.Call, caller authcore.Caller, token string) (authcore.P
 		Caller: caller, Slot: slot, Token: token, Origin: c.Origin, Client: c.Client, Agent: c.R.UserAgent(),
 		Session: &authcore.SessionTerms{Lifetime: lifetime, Form: authcore.TokenAlnum},
 	})
-	if err != nil || proved.Verdict != authcore.Accepted {
+	if err != nil || proved.Verdict != event.Accepted {
 		return proved, err
 	}
 	if proved.Invite != "" {
@@ -86,16 +87,16 @@ func landing(p authcore.Proved) string {
 	return p.Redirect
 }
 
-var refusals = map[authcore.Verdict]*api.Refusal{
-	authcore.Expired: api.Refuse(http.StatusUnauthorized, codeTokenExpired, "Token has expired"),
-	authcore.Used:    api.Refuse(http.StatusUnauthorized, codeTokenUsed, "Token has already been used"),
+var refusals = map[event.Verdict]*api.Refusal{
+	event.Expired: api.Refuse(http.StatusUnauthorized, codeTokenExpired, "Token has expired"),
+	event.Used:    api.Refuse(http.StatusUnauthorized, codeTokenUsed, "Token has already been used"),
 }
 
 var errNoKey = api.Refuse(http.StatusUnauthorized, codeUnauthorized, "No API key: send Authorization: Bearer <key>.")
 
 var errTokenInvalid = api.Refuse(http.StatusUnauthorized, codeTokenInvalid, "Token is invalid")
 
-func tokenRefusal(v authcore.Verdict) *api.Refusal {
+func tokenRefusal(v event.Verdict) *api.Refusal {
 	if r := refusals[v]; r != nil {
 		return r
 	}
@@ -107,7 +108,7 @@ func tokenRefusal(v authcore.Verdict) *api.Refusal {
 func asTokenError(err error) error {
 	switch {
 	case errors.Is(err, errSessionExpired):
-		return refusals[authcore.Expired]
+		return refusals[event.Expired]
 	case errors.Is(err, errSessionInvalid):
 		return errTokenInvalid
 	}

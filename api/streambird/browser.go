@@ -8,6 +8,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
@@ -119,7 +120,7 @@ func (a *API) own(c *api.Call) (*api.Object, *authcore.AppSession, error) {
 		return nil, nil, err
 	}
 	s, v, err := a.service.AppSession(c.R.Context(), c.Caller.Realm(), ref)
-	if err == nil && v != authcore.Accepted {
+	if err == nil && v != event.Accepted {
 		err = errSession
 	}
 	return o, s, err
@@ -176,8 +177,8 @@ func (a *API) hosted(c *api.Call) (caller authcore.Caller, token string, found a
 		return caller, "", found, err
 	}
 	caller, found, err = c.Clicked(app, linkSlot, token)
-	if found.Verdict == authcore.Accepted && !found.Paired {
-		found.Verdict = authcore.Unknown // a press here would sign in whoever waits
+	if found.Verdict == event.Accepted && !found.Paired {
+		found.Verdict = event.Unknown // a press here would sign in whoever waits
 	}
 	return caller, token, found, err
 }
@@ -191,7 +192,7 @@ func (a *API) openHosted(c *api.Call) error {
 	if err != nil {
 		return err
 	}
-	if found.Verdict != authcore.Accepted {
+	if found.Verdict != event.Accepted {
 		return deadLink(c, caller.App, found.Verdict)
 	}
 	return askPair(c, http.StatusOK, caller.App, found, "")
@@ -221,7 +222,7 @@ func (a *API) pressHosted(c *api.Call) error {
 	if err != nil {
 		return err
 	}
-	if found.Verdict != authcore.Accepted {
+	if found.Verdict != event.Accepted {
 		return deadLink(c, caller.App, found.Verdict)
 	}
 	o, err := c.JSONOrForm()
@@ -241,10 +242,10 @@ func (a *API) pressHosted(c *api.Call) error {
 		return err
 	}
 	switch proved.Verdict {
-	case authcore.Accepted:
-	case authcore.Malformed:
+	case event.Accepted:
+	case event.Malformed:
 		return askPair(c, http.StatusUnprocessableEntity, caller.App, proved, "Two digits are needed.")
-	case authcore.Wrong:
+	case event.Wrong:
 		return askPair(c, http.StatusUnprocessableEntity, caller.App, proved, fmt.Sprintf("These are not the digits. Tries left: %d.", proved.TriesLeft))
 	default:
 		return deadLink(c, caller.App, proved.Verdict)
@@ -254,16 +255,16 @@ func (a *API) pressHosted(c *api.Call) error {
 	})
 }
 
-func deadLink(c *api.Call, app *authcore.App, v authcore.Verdict) error {
+func deadLink(c *api.Call, app *authcore.App, v event.Verdict) error {
 	text := "It is incomplete or not known. Copy all of it from the mail, or ask for a new one."
 	switch v {
-	case authcore.Used:
+	case event.Used:
 		text = "It was used already, and works once."
-	case authcore.Locked:
+	case event.Locked:
 		text = "The digits were wrong three times. Ask for a new one."
-	case authcore.Expired:
+	case event.Expired:
 		text = "It is too old. Ask for a new one."
-	case authcore.Mismatch:
+	case event.Mismatch:
 		text = "Open it on the device and in the browser where you asked for it."
 	}
 	return c.ShowPage(http.StatusGone, api.Page{Title: "This link does not work", Text: []string{text, "It was for " + app.DisplayName() + "."}})

@@ -6,6 +6,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 )
 
 // Codes: their length, the limits of their life in minutes, and what it is when
@@ -85,21 +86,21 @@ func (a *API) verifyCode(c *api.Call) error {
 	if err != nil {
 		return err
 	}
-	if proved.Verdict != authcore.Accepted {
+	if proved.Verdict != event.Accepted {
 		return codeRefusal(proved.Verdict)
 	}
 	return a.answerProved(c, proved)
 }
 
-func codeRefusal(v authcore.Verdict) error {
+func codeRefusal(v event.Verdict) error {
 	switch v {
-	case authcore.Expired:
+	case event.Expired:
 		return refuse(typeCodeExpired, "The code has expired, or a newer one was sent.")
-	case authcore.Used:
+	case event.Used:
 		return refuse(typeCode, "The code was used already.")
-	case authcore.Mismatch:
+	case event.Mismatch:
 		return errFingerprint
-	case authcore.Locked, authcore.CodesOff:
+	case event.Locked, event.CodesOff:
 		return api.Refuse(http.StatusTooManyRequests, typeTooMany, "Too many wrong codes. Ask for a new one.")
 	}
 	return refuse(typeCode, "The code is wrong.")

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 )
 
 // device is what a call says about the end user's device.
@@ -86,11 +87,11 @@ func matching(app *authcore.App, o *api.Object) (authcore.FingerprintUse, error)
 // refuseAsk says why nothing was made; nil when it was.
 func refuseAsk(asked authcore.Asked) error {
 	switch asked.Verdict {
-	case authcore.Accepted:
+	case event.Accepted:
 		return nil
-	case authcore.Unknown:
+	case event.Unknown:
 		return errNoUser
-	case authcore.MailDown:
+	case event.MailDown:
 		return api.MailDown(asked.RetryAfter)
 	}
 	return api.Limited(asked.RetryAfter)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 )
 
 // jwtLifetime is how long a session's JWT can be checked without a call.
@@ -154,7 +155,7 @@ func (a *API) verifySession(c *api.Call) error {
 	if err != nil {
 		return err
 	}
-	if v != authcore.Accepted {
+	if v != event.Accepted {
 		return errSession
 	}
 	out := map[string]any{"session_token": s.Token, "session": viewOf(s)}

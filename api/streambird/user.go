@@ -5,6 +5,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 )
 
 // user is a person on the wire.
@@ -80,13 +81,13 @@ func namesOf(o *api.Object, names authcore.Names) authcore.Names {
 	return names
 }
 
-func refuseDraft(v authcore.Verdict) error {
+func refuseDraft(v event.Verdict) error {
 	switch v {
-	case authcore.Accepted:
+	case event.Accepted:
 		return nil
-	case authcore.Taken:
+	case event.Taken:
 		return api.Refuse(http.StatusConflict, typeDuplicate, "Another user has this email or phone_number.")
-	case authcore.Unknown:
+	case event.Unknown:
 		return errNoUser
 	}
 	return refuse(typeRequest, "A name is longer than 256 bytes, or there are more than 20 emails or phone_numbers.")
@@ -221,9 +222,9 @@ func (a *API) deleteUser(c *api.Call) error {
 	switch {
 	case err != nil:
 		return err
-	case v == authcore.Forbidden:
+	case v == event.Forbidden:
 		return errLastOwner
-	case v != authcore.Accepted:
+	case v != event.Accepted:
 		return errNoUser
 	}
 	return c.Answer(http.StatusOK, map[string]any{"message": "Successfully deleted user", "user_id": id})
@@ -251,7 +252,7 @@ func (a *API) deleteContact(c *api.Call, prefix, what string) error {
 	if err != nil {
 		return err
 	}
-	if v != authcore.Accepted {
+	if v != event.Accepted {
 		return missing
 	}
 	return c.Answer(http.StatusOK, map[string]any{"message": "Successfully deleted user " + what, "user_id": userPrefix + changed.Subject})

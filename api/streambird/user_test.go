@@ -11,6 +11,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/api/apitest"
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 )
 
 func TestUsers(t *testing.T) {
@@ -115,11 +116,11 @@ func TestDeletingTheLastOwner(t *testing.T) {
 	owner, member := w.user(alice), w.user(carol)
 	live, ctx := authcore.Realm{App: "shop"}, t.Context()
 	org, v, err := w.Service.CreateOrganization(ctx, w.Service.Apps().Find("shop"), live, strings.TrimPrefix(owner, "user_"), "Acme", "")
-	if err != nil || v != authcore.Accepted {
+	if err != nil || v != event.Accepted {
 		t.Fatal(v, err)
 	}
 	change := authcore.RoleChange{Realm: live, Org: org.ID, Subject: strings.TrimPrefix(member, "user_"), Role: authcore.Member, Add: true}
-	if v, err := w.Service.SetRole(ctx, change); err != nil || v != authcore.Accepted {
+	if v, err := w.Service.SetRole(ctx, change); err != nil || v != event.Accepted {
 		t.Fatal(v, err)
 	}
 	refused(t, w.call("DELETE", users+owner+"/delete", nil, apitest.LiveKey), 409, "last_owner")

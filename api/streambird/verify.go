@@ -6,6 +6,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 )
 
 // Limits of a session's life in minutes.
@@ -47,7 +48,7 @@ func (a *API) proof(c *api.Call, o *api.Object) (authcore.Proof, error) {
 	if err != nil {
 		return p, err
 	}
-	if v != authcore.Accepted {
+	if v != event.Accepted {
 		return p, errSession
 	}
 	p.Extend = s.ID
@@ -70,19 +71,19 @@ func (a *API) verifyLink(c *api.Call) error {
 	if err != nil {
 		return err
 	}
-	if proved.Verdict != authcore.Accepted {
+	if proved.Verdict != event.Accepted {
 		return linkRefusal(proved.Verdict)
 	}
 	return a.answerProved(c, proved)
 }
 
-func linkRefusal(v authcore.Verdict) error {
+func linkRefusal(v event.Verdict) error {
 	switch v {
-	case authcore.Expired:
+	case event.Expired:
 		return refuse(typeLinkExpired, "Magic link expired.")
-	case authcore.Mismatch:
+	case event.Mismatch:
 		return errFingerprint
-	case authcore.Used:
+	case event.Used:
 		return refuse(typeMagicToken, "Magic link was used already.")
 	}
 	return refuse(typeMagicToken, "Invalid magic link format, magic link missing or invalid.")
@@ -132,11 +133,11 @@ func (a *API) loginStatus(c *api.Call) error {
 		return err
 	}
 	switch proved.Verdict {
-	case authcore.Accepted:
-	case authcore.NotYet:
+	case event.Accepted:
+	case event.NotYet:
 		return refuse(typeNotVerified, "Magic link is not verified yet.")
-	case authcore.Expired, authcore.Locked:
-		return linkRefusal(authcore.Expired)
+	case event.Expired, event.Locked:
+		return linkRefusal(event.Expired)
 	default:
 		return refuse(typeOriginToken, "Invalid request_origin_token, or it was used already.")
 	}
