@@ -2,6 +2,8 @@ package smtp
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -28,9 +30,8 @@ const (
 )
 
 var (
-	errNoStartTLS  = errors.New("the server does not offer STARTTLS; try tls implicit with port 465, or tls off if plain text is meant")
-	errNoXOAUTH2   = errors.New("the server does not offer XOAUTH2, which oauth2 needs")
-	errNoMechanism = errors.New("the server offers no sign-in this sender knows (SCRAM-SHA-256, SCRAM-SHA-1, PLAIN, LOGIN, CRAM-MD5)")
+	errNoStartTLS    = errors.New("the server does not offer STARTTLS; try tls implicit with port 465, or tls off if plain text is meant")
+	errWantsImplicit = errors.New("the server speaks TLS from the first byte; write tls implicit")
 )
 
 // sendError words what failed at a step of handing over m.
@@ -114,18 +115,26 @@ func (s *Sender) reason(d *dialogue, err error, m authcore.Message) string {
 	at := d.step
 	early := at == connect || at == greeting || at == hello || at == startTLS
 	reply := answer(err)
+	var unusable *noMechanism
+	var plain tls.RecordHeaderError
+	var authority x509.UnknownAuthorityError
+	var name x509.HostnameError
 	switch {
 	case reply != nil:
 		return fmt.Sprintf("the server answered %d %s", reply.Code, s.said(d, reply.Msg, m)) + s.challenge(d) + s.hint(at, reply.Code)
 	case errors.Is(err, context.Canceled):
 		return "stopped"
-	case errors.Is(err, context.DeadlineExceeded) && at == greeting:
-		return "no greeting in time; a port that speaks TLS from the first byte needs tls implicit"
 	case errors.Is(err, context.DeadlineExceeded):
 		return "no answer in time"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "the server closed the connection"
-	case early, errors.Is(err, errNoMechanism), errors.Is(err, errNoXOAUTH2):
+	case s.config.TLS == Implicit && errors.As(err, &plain):
+		return "the server does not speak TLS from the first byte; write tls starttls"
+	case errors.As(err, &authority):
+		return s.said(d, err.Error(), m) + "; if the authority is your own, name its certificate by ca"
+	case errors.As(err, &name):
+		return s.said(d, err.Error(), m) + "; if the server is right, name what its certificate is for by server_name"
+	case early, errors.As(err, &unusable):
 		return s.said(d, err.Error(), m)
 	}
 	return "the connection broke or the server does not speak the protocol"

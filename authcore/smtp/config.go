@@ -10,8 +10,10 @@ import (
 	"net/netip"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -24,8 +26,8 @@ const DefaultTimeout = 30 * time.Second
 type TLSMode string
 
 const (
-	StartTLS TLSMode = "starttls" // required after EHLO; the default
-	Implicit TLSMode = "implicit" // from the first byte, usually port 465
+	StartTLS TLSMode = "starttls" // required after EHLO; the default but for port 465
+	Implicit TLSMode = "implicit" // from the first byte; the default for port 465 (RFC 8314)
 	Off      TLSMode = "off"      // plain; no sign-in except on localhost
 )
 
@@ -35,16 +37,19 @@ type Config struct {
 	Port int
 
 	// Sign-in, both or neither. The mechanism is the first of SCRAM-SHA-256,
-	// SCRAM-SHA-1, PLAIN, LOGIN and CRAM-MD5 that the server offers.
+	// SCRAM-SHA-1, PLAIN, LOGIN and CRAM-MD5 that the server offers and accepts;
+	// Auth fixes one of them.
 	Username string
 	Password Password
+	Auth     string
 	// Tokens sign in in place of a Password, by XOAUTH2.
 	Tokens Tokens
 
-	TLS     TLSMode        // empty means StartTLS
-	Timeout time.Duration  // zero means DefaultTimeout
-	RootCAs *x509.CertPool // nil means the system's
-	Hello   string         // our name in EHLO; empty means this machine's host name
+	TLS        TLSMode        // empty: Implicit for port 465, else StartTLS
+	Timeout    time.Duration  // zero means DefaultTimeout
+	RootCAs    *x509.CertPool // nil means the system's
+	ServerName string         // what the certificate must be good for; empty means Host
+	Hello      string         // our name in EHLO; empty means this machine's host name
 }
 
 // Password never shows in a log, an error or JSON.
@@ -63,13 +68,20 @@ func (Password) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 type Sender struct {
 	config *Config // a pointer, because fmt prints a Password in a hidden field in clear
 	tls    *tls.Config
+	worked *atomic.Pointer[string] // the mechanism that signed in last
 }
+
+// implicitPort is where TLS begins with the first byte (RFC 8314 section 3.3).
+const implicitPort = 465
 
 var helloName = regexp.MustCompile(`^[A-Za-z0-9.:\[\]-]{1,255}$`)
 
 // New checks c. It opens no connection and needs nothing of the machine.
 func New(c Config) (*Sender, error) {
-	if c.TLS == "" {
+	switch {
+	case c.TLS == "" && c.Port == implicitPort:
+		c.TLS = Implicit
+	case c.TLS == "":
 		c.TLS = StartTLS
 	}
 	if c.Timeout == 0 {
@@ -78,17 +90,23 @@ func New(c Config) (*Sender, error) {
 	if c.Hello == "" {
 		c.Hello = hostName()
 	}
+	if c.ServerName == "" {
+		c.ServerName = c.Host
+	}
+	c.Auth = strings.ToUpper(c.Auth)
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	return &Sender{config: &c, tls: &tls.Config{
-		ServerName: c.Host, RootCAs: c.RootCAs, MinVersion: tls.VersionTLS12,
+	return &Sender{config: &c, worked: new(atomic.Pointer[string]), tls: &tls.Config{
+		ServerName: c.ServerName, RootCAs: c.RootCAs, MinVersion: tls.VersionTLS12,
 	}}, nil
 }
 
 func (c Config) check() error {
 	switch {
-	case c.Host == "" || strings.ContainsAny(c.Host, " \t\r\n/@"):
+	case strings.Contains(c.Host, "@"): // what stands before it may be a password
+		return errors.New("mail smtp: write host:port alone, for example smtp.example.com:587; the user's name and password have lines of their own, username and password")
+	case c.Host == "" || strings.ContainsAny(c.Host, " \t\r\n/"):
 		return fmt.Errorf("mail smtp: %q is not a host name; write host:port, for example smtp.example.com:587", c.Host)
 	case c.Port < 1 || c.Port > 65535:
 		return fmt.Errorf("mail smtp: port %d is not between 1 and 65535; most servers use 587", c.Port)
@@ -98,12 +116,20 @@ func (c Config) check() error {
 		return errors.New("mail smtp: oauth2 needs username, the mailbox that mails are sent from, and no password")
 	case c.Tokens == nil && (c.Username == "") != (c.Password == ""):
 		return errors.New("mail smtp: username and password need each other; write both, or neither for a server without sign-in")
+	case c.Auth != "" && c.Username == "":
+		return fmt.Errorf("mail smtp: auth %s needs username and password", c.Auth)
+	case c.Auth != "" && c.Tokens != nil:
+		return fmt.Errorf("mail smtp: oauth2 signs in by %s; take auth out", xoauth2Name)
+	case c.Auth != "" && !slices.Contains(mechanisms, c.Auth):
+		return fmt.Errorf("mail smtp: auth %q is unknown; write one of %s, or leave it out for the strongest that works", c.Auth, strings.Join(mechanisms, ", "))
+	case !helloName.MatchString(c.ServerName):
+		return fmt.Errorf("mail smtp: server_name %q is not a host name; write the name that the server's certificate is for", c.ServerName)
 	case c.TLS == Off && c.Username != "" && !isLocalhost(c.Host):
 		return fmt.Errorf("mail smtp: tls off would send the password or token to %s in clear; remove tls off, or the sign-in", c.Host)
 	case c.Timeout < 0:
 		return fmt.Errorf("mail smtp: the timeout %v is negative", c.Timeout)
 	case !helloName.MatchString(c.Hello):
-		return fmt.Errorf("mail smtp: %q can't be a name in EHLO; write this machine's host name", c.Hello)
+		return fmt.Errorf("mail smtp: %q can't be a name in EHLO; write hello and this machine's host name", c.Hello)
 	}
 	return nil
 }

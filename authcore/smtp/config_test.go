@@ -23,10 +23,14 @@ func TestNewNamesWhatIsWrong(t *testing.T) {
 		"in clear":         func(c *smtp.Config) { c.TLS = smtp.Off },
 		"negative":         func(c *smtp.Config) { c.Timeout = -1 },
 		"EHLO":             func(c *smtp.Config) { c.Hello = "a b\r\n" },
+		"auth \"NTLM\" is": func(c *smtp.Config) { c.Auth = "ntlm" },
+		"auth PLAIN needs": func(c *smtp.Config) { c.Auth, c.Username, c.Password = "plain", "", "" },
+		"server_name \"a ": func(c *smtp.Config) { c.ServerName = "a b" },
+		"host:port alone":  func(c *smtp.Config) { c.Host = "mailer:hunter2@smtp.example.com" },
 	} {
 		c := good
 		change(&c)
-		if _, err := smtp.New(c); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := smtp.New(c); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("want %q, got %v", want, err)
 		}
 	}

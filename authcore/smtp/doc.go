@@ -9,6 +9,9 @@
 //
 //	connect → EHLO → STARTTLS → AUTH → MAIL FROM → RCPT TO → DATA → QUIT
 //
+// A refused sign-in that another mechanism may mend is tried again with that
+// one, on a new connection.
+//
 // The dialogue is written out here, on the protocol client of go-mail, because
 // what an answer means depends on the step it came at (see fault in
 // classify.go), and because the connection must be closed whatever step fails.

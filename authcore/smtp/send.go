@@ -3,7 +3,9 @@ package smtp
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -45,11 +47,12 @@ func (s *Sender) Check(ctx context.Context) error {
 	return s.dialogue(ctx, authcore.Message{}, func(*dialogue) []func() error { return nil })
 }
 
-// dialogue is one connection, or with tokens two, if the first token was
-// refused. then is what follows the sign-in.
+// dialogue is one connection, or several, while the server refuses a token or a
+// mechanism and there is another. then is what follows the sign-in.
 func (s *Sender) dialogue(ctx context.Context, m authcore.Message, then func(*dialogue) []func() error) error {
-	for again := false; ; again = true {
-		d := &dialogue{config: s.config, tls: s.tls}
+	var refused []string
+	for {
+		d := &dialogue{Sender: s, ctx: ctx, refused: refused}
 		if s.config.Tokens != nil {
 			token, err := s.config.Tokens.Token(ctx)
 			if err != nil {
@@ -57,32 +60,51 @@ func (s *Sender) dialogue(ctx context.Context, m authcore.Message, then func(*di
 			}
 			d.token = &xoauth2{username: s.config.Username, token: token}
 		}
-		err := d.run(ctx, s.address(), then(d)...)
+		err := d.run(then(d)...)
 		if err == nil {
 			return nil
 		}
-		if reply := answer(err); d.token != nil && d.step == auth && reply != nil && reply.Code >= 500 && !again {
-			s.config.Tokens.Refused(d.token.token)
-			continue
+		if !d.mayTryAgain(err) {
+			return s.sendError(ctx, d, err, m)
 		}
-		return s.sendError(ctx, d, err, m)
+		if d.token != nil {
+			s.config.Tokens.Refused(d.token.token)
+		}
+		refused = append(refused, d.mechanism)
 	}
+}
+
+// mayTryAgain tells whether the server refused a sign-in that has another one
+// behind it: a token once, a mechanism where tryNext says so.
+func (d *dialogue) mayTryAgain(err error) bool {
+	reply := answer(err)
+	if reply == nil || d.step != auth || reply.Code < 500 {
+		return false
+	}
+	if d.token != nil {
+		return len(d.refused) == 0
+	}
+	_, more := d.choose(d.offered, append(d.refused, d.mechanism))
+	return more && tryNext(d.mechanism, reply.Code)
 }
 
 // dialogue is one connection and how far it has come.
 type dialogue struct {
-	config *Config
-	tls    *tls.Config
-	conn   net.Conn
-	client *smtp.Client
-	step   step
-	token  *xoauth2 // nil without tokens
+	*Sender
+	ctx       context.Context // of the whole dialogue
+	conn      net.Conn
+	client    *smtp.Client
+	step      step
+	token     *xoauth2 // nil without tokens
+	offered   []string // mechanisms, by the server
+	refused   []string // mechanisms, on connections before
+	mechanism string   // the one that was tried
 }
 
 // run connects, signs in, does then and says goodbye.
-func (d *dialogue) run(ctx context.Context, address string, then ...func() error) error {
+func (d *dialogue) run(then ...func() error) error {
 	d.step = connect
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+	conn, err := new(net.Dialer).DialContext(d.ctx, "tcp", d.address())
 	if err != nil {
 		return err
 	}
@@ -90,7 +112,7 @@ func (d *dialogue) run(ctx context.Context, address string, then ...func() error
 	// go-mail leaves the connection open when a step fails.
 	defer conn.Close()
 	// Deadlines in the past wake every read and write, TLS included.
-	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(d.ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 
 	d.step = greeting
@@ -109,6 +131,11 @@ func (d *dialogue) greet() (err error) {
 	if d.config.TLS == Implicit {
 		conn = tls.Client(conn, d.tls)
 	}
+	if d.config.TLS == StartTLS {
+		if conn, err = d.doubtSilence(); err != nil {
+			return err
+		}
+	}
 	if d.client, err = smtp.NewClient(conn, d.config.Host); err != nil {
 		return err
 	}
@@ -116,6 +143,63 @@ func (d *dialogue) greet() (err error) {
 	d.client.SkipSMTPUTF8(true)
 	d.step = hello
 	return d.client.Hello(d.config.Hello)
+}
+
+// doubtAfter is how long a server may be silent before it is asked whether it
+// waits for TLS. Providers that delay strangers' greetings do so for 6 s and more.
+var doubtAfter = 5 * time.Second
+
+// doubtSilence waits for the first byte of the greeting, and on the way finds out
+// whether the server waits for the first byte of TLS, which would be 30 s of
+// silence with no word on why.
+func (d *dialogue) doubtSilence() (net.Conn, error) {
+	first := make([]byte, 1)
+	d.deadline(time.Now().Add(doubtAfter))
+	n, err := d.conn.Read(first)
+	silent := errors.Is(err, os.ErrDeadlineExceeded) && d.ctx.Err() == nil
+	if silent && d.speaksTLS() {
+		return nil, errWantsImplicit
+	}
+	d.deadline(time.Time{})
+	if silent {
+		n, err = d.conn.Read(first)
+	}
+	return &begun{d.conn, first[:n]}, err
+}
+
+// speaksTLS tries it on a connection of its own.
+func (d *dialogue) speaksTLS() bool {
+	ctx, cancel := context.WithTimeout(d.ctx, doubtAfter)
+	defer cancel()
+	conn, err := (&tls.Dialer{Config: d.tls}).DialContext(ctx, "tcp", d.address())
+	if err == nil {
+		_ = conn.Close()
+	}
+	var certificate *tls.CertificateVerificationError
+	return err == nil || errors.As(err, &certificate)
+}
+
+// deadline is for the connection's next reads, within those of ctx.
+func (d *dialogue) deadline(t time.Time) {
+	_ = d.conn.SetReadDeadline(t)
+	if d.ctx.Err() != nil {
+		_ = d.conn.SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
+// begun is a connection whose first bytes were read already.
+type begun struct {
+	net.Conn
+	first []byte
+}
+
+func (b *begun) Read(p []byte) (int, error) {
+	if len(b.first) == 0 {
+		return b.Conn.Read(p)
+	}
+	n := copy(p, b.first)
+	b.first = b.first[n:]
+	return n, nil
 }
 
 func (d *dialogue) startTLS() error {
@@ -136,17 +220,27 @@ func (d *dialogue) signIn() error {
 	}
 	d.step = auth
 	_, offered := d.client.Extension("AUTH")
+	d.offered = strings.Fields(strings.ToUpper(offered))
 	if d.token != nil {
-		if !slices.Contains(strings.Fields(strings.ToUpper(offered)), "XOAUTH2") {
-			return errNoXOAUTH2
+		d.mechanism = xoauth2Name
+		if !slices.Contains(d.offered, xoauth2Name) {
+			return &noMechanism{d.offered, []string{xoauth2Name}}
 		}
 		return d.client.Auth(d.token)
 	}
-	mechanism := chooseAuth(d.config, offered)
-	if mechanism == nil {
-		return errNoMechanism
+	var ok bool
+	if d.mechanism, ok = d.choose(d.offered, d.refused); !ok {
+		spoken := mechanisms
+		if d.config.Auth != "" {
+			spoken = []string{d.config.Auth + " (by auth)"}
+		}
+		return &noMechanism{d.offered, spoken}
 	}
-	return d.client.Auth(mechanism)
+	if err := d.client.Auth(d.config.mechanism(d.mechanism)); err != nil {
+		return err
+	}
+	d.worked.Store(&d.mechanism)
+	return nil
 }
 
 func (d *dialogue) envelope(from, to string) error {

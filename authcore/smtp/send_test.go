@@ -2,6 +2,8 @@ package smtp_test
 
 import (
 	"errors"
+	"io"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -177,9 +179,123 @@ func TestSignsInWithWhatTheServerOffers(t *testing.T) {
 		t.Errorf("in clear on localhost: %v", err)
 	}
 	foreign := smtptest.Start(t, smtptest.Options{Username: "mailer", Password: password, Mechanisms: []string{"XOAUTH2"}})
-	wantFault(t, sender(t, foreign, signIn).Send(t.Context(), message(t)), authcore.SenderDown, "offers no sign-in")
+	wantFault(t, sender(t, foreign, signIn).Send(t.Context(), message(t)), authcore.SenderDown, "the server offers the sign-ins XOAUTH2; this sender speaks SCRAM-SHA-256, ")
 	none := smtptest.Start(t, smtptest.Options{})
-	wantFault(t, sender(t, none, signIn).Send(t.Context(), message(t)), authcore.SenderDown, "offers no sign-in")
+	wantFault(t, sender(t, none, signIn).Send(t.Context(), message(t)), authcore.SenderDown, "offers no sign-in at all")
+}
+
+// A server may offer what it has no keys for (SCRAM before a directory of hashes)
+// or does not speak. A wrong password is not shown again and again: that locks
+// accounts.
+func TestRefusedMechanismLeadsToTheNext(t *testing.T) {
+	all := []string{"CRAM-MD5", "LOGIN", "PLAIN", "SCRAM-SHA-256"}
+	for _, c := range []struct {
+		name   string
+		broken map[string]int
+		auth   string
+		wrong  bool
+		tried  []string
+		works  bool
+		again  []string // by a second mail
+	}{
+		{"scram without keys", map[string]int{"SCRAM-SHA-256": 535}, "", false, []string{"SCRAM-SHA-256", "PLAIN"}, true, []string{"PLAIN"}},
+		{"plain not spoken", map[string]int{"SCRAM-SHA-256": 535, "PLAIN": 504}, "", false, []string{"SCRAM-SHA-256", "PLAIN", "LOGIN"}, true, []string{"LOGIN"}},
+		{"later, says the server", map[string]int{"SCRAM-SHA-256": 454}, "", false, []string{"SCRAM-SHA-256"}, false, []string{"SCRAM-SHA-256"}},
+		{"wrong password", nil, "", true, []string{"SCRAM-SHA-256", "PLAIN"}, false, []string{"SCRAM-SHA-256", "PLAIN"}},
+		{"fixed", nil, "login", false, []string{"LOGIN"}, true, []string{"LOGIN"}},
+		{"fixed and refused", map[string]int{"SCRAM-SHA-256": 535}, "SCRAM-SHA-256", false, []string{"SCRAM-SHA-256"}, false, []string{"SCRAM-SHA-256"}},
+		{"fixed and not offered", nil, "SCRAM-SHA-1", false, nil, false, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			srv := smtptest.Start(t, smtptest.Options{Username: "mailer", Password: password, Mechanisms: all, Broken: c.broken})
+			s := sender(t, srv, func(config *smtp.Config) {
+				signIn(config)
+				config.Auth = c.auth
+				if c.wrong {
+					config.Password = "wrong"
+				}
+			})
+			for i, want := range [][]string{c.tried, append(slices.Clone(c.tried), c.again...)} {
+				err := s.Send(t.Context(), message(t))
+				if c.works != (err == nil) {
+					t.Errorf("mail %d: %v", i, err)
+				}
+				if !slices.Equal(srv.Tried(), want) {
+					t.Errorf("mail %d: tried %v, want %v", i, srv.Tried(), want)
+				}
+			}
+			srv.WaitIdle(t)
+		})
+	}
+}
+
+// Each end waits for the other to speak first, or takes its words for noise.
+func TestTheWrongTLSIsSaidAtOnce(t *testing.T) {
+	smtp.DoubtAfter(t, 50*time.Millisecond)
+	for _, c := range []struct {
+		client smtp.TLSMode
+		server smtptest.Options
+		change func(*smtp.Config)
+		says   string
+	}{
+		{smtp.StartTLS, smtptest.Options{TLS: smtptest.Implicit}, nil, "write tls implicit"},
+		{smtp.StartTLS, smtptest.Options{TLS: smtptest.Implicit}, func(c *smtp.Config) { c.RootCAs = nil }, "write tls implicit"},
+		{smtp.Implicit, smtptest.Options{TLS: smtptest.StartTLS}, nil, "write tls starttls"},
+		{smtp.StartTLS, smtptest.Options{TLS: smtptest.NoTLS}, nil, "does not offer STARTTLS"},
+		{smtp.StartTLS, smtptest.Options{}, func(c *smtp.Config) { c.RootCAs = nil }, "by ca"},
+		{smtp.Implicit, smtptest.Options{TLS: smtptest.Implicit, Names: []string{"other.example"}}, nil, "by server_name"},
+	} {
+		srv := smtptest.Start(t, c.server)
+		s := sender(t, srv, func(config *smtp.Config) {
+			config.TLS = c.client
+			if c.change != nil {
+				c.change(config)
+			}
+		})
+		wantFault(t, s.Send(t.Context(), message(t)), authcore.SenderDown, c.says)
+	}
+	named := smtptest.Start(t, smtptest.Options{Names: []string{"mail.example.com"}})
+	s := sender(t, named, func(c *smtp.Config) { c.ServerName = "mail.example.com" })
+	if err := s.Send(t.Context(), message(t)); err != nil {
+		t.Errorf("with server_name: %v", err)
+	}
+	// A slow server is not taken for one that waits for TLS.
+	slow := smtptest.Start(t, smtptest.Options{})
+	late := lateGreeting(t, slow.Addr, 150*time.Millisecond)
+	s = sender(t, slow, func(c *smtp.Config) { c.Port = late })
+	if err := s.Send(t.Context(), message(t)); err != nil {
+		t.Errorf("after a late greeting: %v", err)
+	}
+}
+
+// lateGreeting passes connections on to addr, and is silent at first.
+func lateGreeting(t *testing.T, addr string, wait time.Duration) (port int) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	t.Cleanup(func() { l.Close(); all.Wait() })
+	all.Go(func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			all.Go(func() {
+				defer in.Close()
+				time.Sleep(wait) // the server's slowness is the case
+				out, err := net.Dial("tcp", addr)
+				if err != nil {
+					return
+				}
+				defer out.Close()
+				all.Go(func() { _, _ = io.Copy(out, in); out.Close() })
+				_, _ = io.Copy(in, out)
+			})
+		}
+	})
+	return l.Addr().(*net.TCPAddr).Port
 }
 
 func TestNothingIsSentForAMessageThatCannotBeBuilt(t *testing.T) {

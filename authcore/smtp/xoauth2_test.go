@@ -115,7 +115,7 @@ func TestXOAUTH2IsNotOffered(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := sender(t, srv, func(c *smtp.Config) { c.Username, c.Tokens = mailbox, tokens })
-	wantNoToken(t, s.Send(t.Context(), message(t)), "does not offer XOAUTH2")
+	wantNoToken(t, s.Send(t.Context(), message(t)), "this sender speaks XOAUTH2")
 	if strings.Contains(srv.Transcript(), "\nAUTH ") {
 		t.Error("the token went to a server that did not ask for it")
 	}

@@ -29,6 +29,9 @@ func (s *session) AuthMechanisms() []string {
 }
 
 func (s *session) Auth(mech string) (sasl.Server, error) {
+	s.server.mu.Lock()
+	s.server.tried = append(s.server.tried, mech)
+	s.server.mu.Unlock()
 	password := func(user, password string) error {
 		return s.signIn(mech, user, password == s.server.opts.Password)
 	}
@@ -52,6 +55,9 @@ func (s *session) Auth(mech string) (sasl.Server, error) {
 func (s *session) signIn(mech, user string, proved bool) error {
 	if err := s.apply(Auth); err != nil {
 		return err
+	}
+	if code := s.server.opts.Broken[mech]; code != 0 {
+		return answer(code, "not by "+mech)
 	}
 	if mech != "XOAUTH2" && user != s.server.opts.Username || !proved {
 		return smtp.ErrAuthFailed

@@ -37,6 +37,7 @@ type Options struct {
 	Username, Password string
 	Mechanisms         []string // of PLAIN, LOGIN, CRAM-MD5 and SCRAM-SHA-256; default the first two
 	InsecureAuth       bool
+	Broken             map[string]int // mechanisms that are offered and answered with a code
 
 	// Token has XOAUTH2 offered in place of all others, and says whether a token
 	// is good for a user.
@@ -64,6 +65,7 @@ type Server struct {
 	arrived    chan struct{} // closed, and replaced, when the inbox grows
 	rules      map[Step]rule
 	to         map[string]rule // for RCPT TO, by address
+	tried      []string
 	logins     []string
 	open       int           // connections after EHLO
 	closed     chan struct{} // closed, and replaced, when open sinks
@@ -143,6 +145,13 @@ func (s *Server) Logins() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]string(nil), s.logins...)
+}
+
+// Tried lists the mechanism of every sign-in that was begun, in order.
+func (s *Server) Tried() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]string(nil), s.tried...)
 }
 
 // WaitIdle waits until every client has closed its connections.
