@@ -41,7 +41,7 @@ type SMTP struct {
 	// OAuth2 takes the place of Password, for servers that want tokens.
 	OAuth2 *OAuth2 `json:"oauth2,omitempty"`
 	// TLS is starttls (required, not merely tried), implicit or off. Default:
-	// starttls.
+	// implicit on port 465, else starttls.
 	TLS string `json:"tls,omitempty"`
 }
 
