@@ -47,7 +47,7 @@ func TestEndingOneEndsAll(t *testing.T) {
 					}{"portal": {portal, site}, "one": {one, other}, "two": {two, third}, "bob": {bob, site}, "bobs": {bobs, other}} {
 						session, err := h.service.Check(t.Context(), s.Token, s.at)
 						want(t, err, nil)
-						st := &authcore.Stream{Session: session, Origin: s.at, Cutter: cutFunc(func() { cut <- name })}
+						st := &authcore.Stream{Session: session, Target: authcore.Target{Origin: s.at}, Cutter: cutFunc(func() { cut <- name })}
 						h.core.Watch(st)
 						defer h.core.Unwatch(st)
 					}
@@ -122,7 +122,7 @@ func TestEndingNeedsNoList(t *testing.T) {
 			_, one := b.handOver(other)
 			cut := make(chan bool, 1)
 			if streams {
-				st := &authcore.Stream{Session: one.Session, Origin: other, Cutter: cutFunc(func() { cut <- true })}
+				st := &authcore.Stream{Session: one.Session, Target: authcore.Target{Origin: other}, Cutter: cutFunc(func() { cut <- true })}
 				h.core.Watch(st)
 				defer h.core.Unwatch(st)
 			}

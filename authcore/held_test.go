@@ -126,13 +126,13 @@ func (all *manyHeld) watch(kinds ...string) (stop func()) {
 		if kind == appKind {
 			continue
 		}
-		st := &authcore.Stream{Session: all.session(kind), Origin: site, Cutter: cutFunc(func() {
+		st := &authcore.Stream{Session: all.session(kind), Target: authcore.Target{Origin: site}, Cutter: cutFunc(func() {
 			all.mu.Lock()
 			defer all.mu.Unlock()
 			all.cut[kind] = true
 		})}
 		if kind == siteKind {
-			st.Origin = other
+			st.Target.Origin = other
 		}
 		all.core.Watch(st)
 		open = append(open, st)

@@ -46,26 +46,20 @@ func (m *Machine) Check() error {
 	return nil
 }
 
-// Allows tells whether the token is good for a request to path (decoded and as
-// it was sent) at the origin at. A path that somebody could read as another one
-// is not within any limit on paths.
-func (m *Machine) Allows(at origin.Origin, method, path, escaped string) bool {
-	if !m.IsFor(at) {
+// Allows tells whether the token is good for t. A path that somebody could read
+// as another one is not within any limit on paths.
+func (m *Machine) Allows(t Target) bool {
+	if !slices.ContainsFunc(m.Sites, func(p origin.SitePattern) bool { return p.Covers(t.Origin) }) {
 		return false
 	}
-	if len(m.Methods) > 0 && !slices.Contains(m.Methods, method) {
+	if len(m.Methods) > 0 && !slices.Contains(m.Methods, t.Method) {
 		return false
 	}
 	if len(m.Paths) == 0 {
 		return true
 	}
 	paths, err := origin.ParsePublicPaths(m.Paths)
-	return err == nil && paths.Match(path, escaped)
-}
-
-// IsFor tells whether the token is good at the origin at.
-func (m *Machine) IsFor(at origin.Origin) bool {
-	return slices.ContainsFunc(m.Sites, func(p origin.SitePattern) bool { return p.Covers(at) })
+	return err == nil && paths.Match(t.Path, t.Escaped)
 }
 
 // ConfiguredMachine is a machine token of the configuration.

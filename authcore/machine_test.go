@@ -52,11 +52,11 @@ func TestMachineTokenActsForItsPerson(t *testing.T) {
 			want(t, s.User(), "token:alice@example.com/backup")
 			want(t, s.Address, alice)
 			want(t, s.Subject, signIn.Session.Subject)
-			want(t, s.Machine.Allows(site, "GET", "/api/x", "/api/x"), true)
-			want(t, s.Machine.Allows(site, "POST", "/api/x", "/api/x"), false)
-			want(t, s.Machine.Allows(site, "GET", "/admin", "/admin"), false)
-			want(t, s.Machine.Allows(site, "GET", "/api/../admin", "/api/%2e%2e/admin"), false)
-			want(t, s.Machine.Allows(other, "GET", "/api/x", "/api/x"), false)
+			want(t, s.Machine.Allows(authcore.Target{Origin: site, Method: "GET", Path: "/api/x", Escaped: "/api/x"}), true)
+			want(t, s.Machine.Allows(authcore.Target{Origin: site, Method: "POST", Path: "/api/x", Escaped: "/api/x"}), false)
+			want(t, s.Machine.Allows(authcore.Target{Origin: site, Method: "GET", Path: "/admin", Escaped: "/admin"}), false)
+			want(t, s.Machine.Allows(authcore.Target{Origin: site, Method: "GET", Path: "/api/../admin", Escaped: "/api/%2e%2e/admin"}), false)
+			want(t, s.Machine.Allows(authcore.Target{Origin: other, Method: "GET", Path: "/api/x", Escaped: "/api/x"}), false)
 			h.reopen()
 		}
 		// A token is no session: no cookie makes one of it, and it hands nothing over.
@@ -105,7 +105,7 @@ func TestMachineTokensEndAtOnce(t *testing.T) {
 				signIn := h.browser().signIn(alice)
 				secret, made, _ := h.makeToken(signIn.Session, machineAt(t, "backup", "app.example.com"), time.Hour)
 				cut := make(chan bool, 1)
-				st := &authcore.Stream{Session: h.machine(secret), Origin: site, Cutter: cutFunc(func() { cut <- true })}
+				st := &authcore.Stream{Session: h.machine(secret), Target: authcore.Target{Origin: site}, Cutter: cutFunc(func() { cut <- true })}
 				h.core.Watch(st)
 				defer h.core.Unwatch(st)
 				end(h, signIn.Session, made.ID)
@@ -234,7 +234,7 @@ func TestConfiguredMachines(t *testing.T) {
 		want(t, claimsOf(t, assertion)["token"], any("token:backup"))
 		want(t, claimsOf(t, assertion)["email"], nil)
 		cut := make(chan bool, 1)
-		st := &authcore.Stream{Session: s, Origin: site, Cutter: cutFunc(func() { cut <- true })}
+		st := &authcore.Stream{Session: s, Target: authcore.Target{Origin: site}, Cutter: cutFunc(func() { cut <- true })}
 		h.core.Watch(st)
 		defer h.core.Unwatch(st)
 		time.Sleep(2 * time.Second)

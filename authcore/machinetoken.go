@@ -101,7 +101,7 @@ func (s *Service) refuseToken(session *Session, own origin.Origin, m Machine, un
 	switch {
 	case session.Parent != "" && own.IsZero() || session.Machine != nil:
 		return NotHere
-	case now.Sub(session.AuthTime) >= MachineFresh:
+	case !session.youngerThan(MachineFresh, now):
 		return NotFresh
 	case m.Check() != nil:
 		return BadMachine

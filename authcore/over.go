@@ -56,15 +56,15 @@ func (c *Core) standing(l life, rule SessionRule, now time.Time) standing {
 		return isEnded
 	case l.began.After(now.Add(keyring.ClockSkew)), !now.Before(l.expires):
 		return isExpired
-	case l.bearer == byBrowser && rule.Passed(l.began, time.UnixMilli(l.used), now) != 0:
+	case l.bearer == byBrowser && rule.passed(l.began, time.UnixMilli(l.used), now) != 0:
 		return isExpired
 	}
 	return isLive
 }
 
-// Passed returns the limit of r that a session has passed at now, which began
+// passed returns the limit of r that a session has passed at now, which began
 // and was last used then; 0 for none. A limit of 0 does not limit.
-func (r SessionRule) Passed(began, used, now time.Time) time.Duration {
+func (r SessionRule) passed(began, used, now time.Time) time.Duration {
 	switch {
 	case r.Max > 0 && now.Sub(began) >= r.Max:
 		return r.Max

@@ -150,7 +150,7 @@ var waysToLook = map[string]func(all *manyHeld, way wayToEnd, over func(kind str
 		if way.inUse || way.slow {
 			return
 		}
-		st := &authcore.Stream{Session: all.session(configKind), Origin: site, Cutter: cutFunc(func() { all.t.Error("the later stream of a configured token was cut") })}
+		st := &authcore.Stream{Session: all.session(configKind), Target: authcore.Target{Origin: site}, Cutter: cutFunc(func() { all.t.Error("the later stream of a configured token was cut") })}
 		all.core.Watch(st)
 		defer all.core.Unwatch(st)
 		time.Sleep(3 * time.Second)
@@ -299,12 +299,34 @@ func TestStreamsEndWithTheRightToThem(t *testing.T) {
 		change func(*authcore.Config)
 		ends   []string
 	}{
-		"nobody is allowed": {func(c *authcore.Config) {
-			c.Allows = func(*authcore.Stream, *authcore.Session) bool { return false }
-		}, []string{portalKind, siteKind, besideKind, machineKind, untilKind, configKind}},
-		"the person is not": {func(c *authcore.Config) {
-			c.Allows = func(_ *authcore.Stream, s *authcore.Session) bool { return s.Address.IsZero() }
+		"the person is not admitted": {func(c *authcore.Config) {
+			c.Rules = rules(&authcore.SiteRule{})
 		}, []string{portalKind, siteKind, besideKind, machineKind}},
+		"one of two sites admits": {func(c *authcore.Config) {
+			c.Rules = rules(&authcore.SiteRule{}, &authcore.SiteRule{Policy: anybody(t)})
+		}, nil},
+		"the site's sessions are shorter": {func(c *authcore.Config) {
+			c.Rules = rules(&authcore.SiteRule{Policy: anybody(t), Session: authcore.SessionRule{Max: apart}})
+		}, []string{portalKind, siteKind}},
+		"the site's sessions are idle sooner": {func(c *authcore.Config) {
+			c.Rules = rules(&authcore.SiteRule{Policy: anybody(t), Session: authcore.SessionRule{Idle: time.Second}})
+		}, nil},
+		"the site asks for a fresh sign-in": {func(c *authcore.Config) {
+			c.Rules = rules(&authcore.SiteRule{Policy: anybody(t), Fresh: time.Second})
+		}, nil},
+		"the token is for another path": {func(c *authcore.Config) {
+			c.Machines = slices.Clone(c.Machines)
+			for i := range c.Machines {
+				c.Machines[i].Paths = []string{"/elsewhere"}
+			}
+			c.Rules = rules(&authcore.SiteRule{Policy: anybody(t)})
+		}, []string{untilKind, configKind}},
+		"the token is for another method, and no gate stands there": {func(c *authcore.Config) {
+			c.Machines = slices.Clone(c.Machines)
+			for i := range c.Machines {
+				c.Machines[i].Methods = []string{"POST"}
+			}
+		}, []string{untilKind, configKind}},
 		"the token is for another site": {func(c *authcore.Config) {
 			c.Machines = slices.Clone(c.Machines)
 			elsewhere, _ := origin.ParseSitePattern("wiki.example.com")

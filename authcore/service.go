@@ -23,9 +23,10 @@ type Config struct {
 	MayReceive func(address.Address) bool
 	// Protects says whether an origin is one of this instance.
 	Protects func(origin.Origin) bool
-	// Allows says whether an open stream may go on with this session. Asked
-	// every second. nil allows every stream.
-	Allows func(*Stream, *Session) bool
+	// Rules are those of the sites that an open stream is at now: it goes on
+	// while one of them admits it, and where there are none. Asked every second.
+	// nil: there are none.
+	Rules func(*Stream) []*SiteRule
 
 	// AccountAt says on which origin who signs in at one finds the whole account
 	// page. nil: on the same.

@@ -3,11 +3,10 @@ package authcore
 import (
 	"context"
 	"math/rand/v2" //nolint:depguard // spreads locks, makes nothing secret
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // Stream is an answer under way: a download, server-sent events, a WebSocket.
@@ -15,9 +14,8 @@ import (
 // to Unwatch and may be used again afterwards.
 type Stream struct {
 	Session *Session
-	Gate    string // which gate let it pass, for Config.Allows
-	Origin  origin.Origin
-	Path    string // of the original request
+	Gate    string // which gate let it pass, for Config.Rules
+	Target  Target
 	Cutter  Cutter // ends the answer
 
 	cut        bool
@@ -173,10 +171,15 @@ func (s *Service) streamMayGoOn(st *Stream, now time.Time) bool {
 	if session.isConfigured() { // what it may is asked of the configuration in use
 		session = s.machines[live.token]
 	}
-	if session.Machine != nil && !session.Machine.IsFor(st.Origin) {
-		return false
+	var rules []*SiteRule
+	if s.cfg.Rules != nil {
+		rules = s.cfg.Rules(st)
 	}
-	return s.cfg.Allows == nil || s.cfg.Allows(st, session)
+	if len(rules) == 0 { // no site asks anything of it any more
+		return session.Machine == nil || session.Machine.Allows(st.Target)
+	}
+	v := Visitor{Session: session, UnderWay: true}
+	return slices.ContainsFunc(rules, func(r *SiteRule) bool { return s.Judge(r, &v, st.Target).Decision == Allowed })
 }
 
 // end tells the streams of a session that it has ended, and cuts them at once.

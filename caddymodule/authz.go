@@ -189,11 +189,11 @@ func (q *question) judgeSite() (admitted bool, why refusal) {
 	if !isPassable(q.method, q.webSocket) {
 		return false, refusal{kind: notPassable}
 	}
-	public := s.gate.public.Match(q.url.Path, q.url.EscapedPath())
+	public := s.gate.rule.IsPublic(q.target())
 	if !public && !q.origin.Secure() && !q.run.insecureHTTP && !q.origin.IsLocalhost() {
 		return false, refusal{kind: insecureHTTP, detail: "Use https. " + orInsecure}
 	}
-	return q.judgeHere(public)
+	return q.decideHere(public)
 }
 
 // allow answers that the request may pass, with the visitor's identity if there

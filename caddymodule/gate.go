@@ -8,8 +8,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
-	"github.com/gatehouse-auth/gatehouse/authcore/policy"
 )
 
 // Gate puts a sign-in by email in front of whatever handles the request after
@@ -65,10 +65,9 @@ type Gate struct {
 	Portal string `json:"portal,omitempty"`
 
 	app      *App
-	place    *place         // where the gate stands; set when the app starts
-	pages    *place         // where its pages are served: beside its matchers, too
-	policy   *policy.Policy // who is admitted
-	public   *origin.PublicPaths
+	place    *place            // where the gate stands; set when the app starts
+	pages    *place            // where its pages are served: beside its matchers, too
+	rule     authcore.SiteRule // who is admitted, and for how long
 	clients  []netip.Prefix
 	origins  []origin.Origin       // Origins, parsed
 	portal   origin.Origin         // Portal, parsed

@@ -61,7 +61,7 @@ func newFixture(t testing.TB, options ...fixtureOption) *fixture {
 		Code: authcore.DefaultCode, Session: authcore.DefaultSession,
 		Limits:     limit.Limits{PerRecipient: wide, PerClient: wide, Global: wide, Failures: wide},
 		MayReceive: func(address.Address) bool { return true },
-		Protects:   f.app.protects, Allows: f.app.allows,
+		Protects:   f.app.protects, Rules: f.app.rules,
 		Senders: []authcore.Sender{f.box}, Composer: f.box,
 	}
 	f.run = &running{groups: f.app.groups, lists: f.app.lists, log: f.app.log}

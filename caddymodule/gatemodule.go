@@ -89,14 +89,16 @@ func (g *Gate) parse(groups *policy.Groups) error {
 	if _, err = policy.Compile(nil, deny, groups); err != nil {
 		return forDirective("deny", err)
 	}
-	if g.policy, err = policy.Compile(allow, deny, groups); err != nil {
+	if g.rule.Policy, err = policy.Compile(allow, deny, groups); err != nil {
 		return forDirective("gatehouse", err)
 	}
 	public, err := origin.ParsePublicPaths(g.Public)
 	if err != nil {
 		return err
 	}
-	g.public = &public
+	g.rule.Public = &public
+	g.rule.Session = authcore.SessionRule{Idle: time.Duration(g.SessionIdle), Max: time.Duration(g.SessionMax)}
+	g.rule.Fresh = time.Duration(g.Fresh)
 	if g.clients, err = parseCIDRs(g.ClientIP); err != nil {
 		return err
 	}

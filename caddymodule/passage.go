@@ -81,7 +81,7 @@ func (v *visit) watch(p *passage) *http.Request {
 	r := v.r
 	p.core = v.run.core
 	p.stream.Session, p.stream.Gate = v.session, v.place.key
-	p.stream.Origin, p.stream.Path = v.origin, v.url.Path
+	p.stream.Target = v.target()
 	p.stream.Cutter = p
 	if v.g.ReportOnly {
 		p.stream.Cutter = reportedCut{}

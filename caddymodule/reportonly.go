@@ -17,7 +17,7 @@ func (v *visit) knownAnyway(why refusal) bool {
 	if !v.looked && v.find() != nil {
 		return false
 	}
-	if v.session == nil || v.session.Machine != nil || !v.g.policy.Admits(v.session.Address) {
+	if v.session == nil || v.session.Machine != nil || !v.g.rule.Policy.Admits(v.session.Address) {
 		return false
 	}
 	v.run.service.Opened(v.session, v.origin)

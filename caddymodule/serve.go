@@ -47,7 +47,7 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 		return v.servePages()
 	}
 	began := time.Now()
-	admitted, why := v.judge()
+	admitted, why := v.decide()
 	countCheck(began, admitted, why)
 	if why.kind != "" {
 		v.report(why)
@@ -136,22 +136,27 @@ func (g *Gate) concerns(v *visit) bool {
 // isLimited tells whether there may be requests that do not concern the gate.
 func (g *Gate) isLimited() bool { return len(g.matchers) > 0 || g.guarded.limited }
 
-// judge tells whether the visitor is admitted, and why the request can't pass.
+// decide tells whether the visitor is admitted, and why the request can't pass.
 // A request for a public path passes also when the visitor is not: then it is
 // anonymous to the app.
-func (v *visit) judge() (admitted bool, why refusal) {
-	public := v.g.public.Match(v.url.Path, v.url.EscapedPath())
+func (v *visit) decide() (admitted bool, why refusal) {
+	public := v.g.rule.IsPublic(v.target())
 	if why = v.locate(!public); why.kind != "" {
 		return false, why
 	}
 	if why = v.checkClient(); why.kind != "" {
 		return false, why
 	}
-	return v.judgeHere(public)
+	return v.decideHere(public)
 }
 
-// judgeHere is judge once the place is known.
-func (v *visit) judgeHere(public bool) (admitted bool, why refusal) {
+// target is the request in the words of the site's rule.
+func (v *visit) target() authcore.Target {
+	return authcore.Target{Origin: v.origin, Method: v.method, Path: v.url.Path, Escaped: v.url.EscapedPath()}
+}
+
+// decideHere is decide once the place is known.
+func (v *visit) decideHere(public bool) (admitted bool, why refusal) {
 	why = v.judgeVisitor()
 	if public && why.kind != "" {
 		return false, refusal{}
@@ -164,16 +169,13 @@ func (v *visit) judgeVisitor() refusal {
 		v.foreign = true
 		return refusal{kind: badWebSocket}
 	}
-	if err := v.find(); err != nil {
-		return refusal{kind: unavailable, err: err}
-	}
-	if v.session == nil {
-		return refusal{kind: loginRequired}
-	}
-	if why := v.judgeSession(); why.kind != "" {
+	err := v.find()
+	target := v.target()
+	judgement := v.run.service.Judge(&v.g.rule, &authcore.Visitor{Session: v.session, LastUse: v.lastUse, Err: err}, target)
+	if why := refusalOf(judgement); why.kind != "" {
 		return why
 	}
-	if v.app.stopped.Load() && !v.run.core.Allows(&authcore.Stream{Session: v.session, Gate: v.place.key, Origin: v.origin, Path: v.url.Path}) {
+	if v.app.stopped.Load() && !v.run.core.Allows(&authcore.Stream{Session: v.session, Gate: v.place.key, Target: target}) {
 		// After a reload the old server may still accept a connection.
 		return refusal{kind: notAllowed}
 	}
@@ -184,35 +186,19 @@ func (v *visit) judgeVisitor() refusal {
 	return refusal{}
 }
 
-// judgeSession asks the site's limits, then its policy, then whether the
-// sign-in is fresh enough: nobody signs in again only to be refused.
-func (v *visit) judgeSession() refusal {
-	if v.session.Machine != nil {
-		return v.judgeMachine()
-	}
-	g := v.g
-	if g.SessionMax <= 0 && g.SessionIdle <= 0 && g.Fresh <= 0 {
-		if !g.policy.Admits(v.session.Address) {
-			return refusal{kind: notAllowed}
-		}
+// refusalOf puts the judgement of the site's rule into the words of a gate.
+func refusalOf(j authcore.Judgement) refusal {
+	switch j.Decision {
+	case authcore.Allowed:
 		return refusal{}
+	case authcore.SignInFirst:
+		return refusal{kind: loginRequired, maxAge: j.MaxAge}
+	case authcore.CannotTell:
+		return refusal{kind: unavailable, err: j.Err}
+	case authcore.BeyondToken:
+		return refusal{kind: notAllowed, detail: "This token is not good for this site, path or method."}
 	}
-	now := v.run.service.Now()
-	if limit := g.sessionRule().Passed(v.session.AuthTime, v.lastUse, now); limit > 0 {
-		return refusal{kind: loginRequired, maxAge: limit}
-	}
-	if !g.policy.Admits(v.session.Address) {
-		return refusal{kind: notAllowed}
-	}
-	if limit := time.Duration(g.Fresh); limit > 0 && now.Sub(v.session.AuthTime) >= limit {
-		return refusal{kind: loginRequired, maxAge: limit}
-	}
-	return refusal{}
-}
-
-// sessionRule is the site's own limits.
-func (g *Gate) sessionRule() authcore.SessionRule {
-	return authcore.SessionRule{Idle: time.Duration(g.SessionIdle), Max: time.Duration(g.SessionMax)}
+	return refusal{kind: notAllowed}
 }
 
 // servePages answers a request for one of our own paths. Without a store they

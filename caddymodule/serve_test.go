@@ -270,7 +270,7 @@ func TestPolicyIsAskedAtEveryRequest(t *testing.T) {
 	if _, r := ask(g, "GET", testSite+"/", "Cookie: "+cookie); r == nil {
 		t.Fatal("stopped")
 	}
-	g.policy = f.gate(func(g *Gate) { g.Deny = []string{"admins"} }).policy
+	g.rule = f.gate(func(g *Gate) { g.Deny = []string{"admins"} }).rule
 	w, r := ask(g, "GET", testSite+"/", "Cookie: "+cookie)
 	if r != nil || w.Code != 403 || strings.TrimSpace(w.Body.String()) != `{"error":"access_denied","email":"alice@example.com"}` {
 		t.Errorf("%d %s", w.Code, w.Body)

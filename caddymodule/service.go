@@ -2,7 +2,6 @@ package caddymodule
 
 import (
 	"slices"
-	"time"
 
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
@@ -29,7 +28,7 @@ func (a *App) serviceConfig() (authcore.Config, error) {
 	apps, err := a.apiApps(expandSecret)
 	return authcore.Config{
 		Code: a.codeRule(), Session: a.sessionRule(), Limits: a.limits(), Domain: a.Domain,
-		Machines: machines, MayReceive: a.mayReceive, Protects: a.protects, Allows: a.allows, AccountAt: a.accountLink,
+		Machines: machines, MayReceive: a.mayReceive, Protects: a.protects, Rules: a.rules, AccountAt: a.accountLink,
 		Senders: senders, Texts: texts, Apps: apps, Observe: a.observe,
 	}, err
 }
@@ -57,7 +56,7 @@ func (a *App) isOpen() bool {
 // mayReceive: who is admitted by at least one gate gets mail.
 func (a *App) mayReceive(address address.Address) bool {
 	for _, g := range a.allGates() {
-		if g.policy.Admits(address) {
+		if g.rule.Policy.Admits(address) {
 			return true
 		}
 	}
@@ -80,42 +79,32 @@ func (a *App) protects(o origin.Origin) bool {
 
 func (a *App) insecureHTTP() bool { return a.InsecureHTTP != nil && *a.InsecureHTTP }
 
-// allows tells whether a stream may go on with this session: by the gate that
-// let it pass, as this configuration has it; if that gate is gone, by those
-// that stand at the same host and path now; if none does, nothing guards it
-// any more and it goes on.
-func (a *App) allows(st *authcore.Stream, session *authcore.Session) bool {
+// rules are those by which a stream may go on: that of the gate that let it
+// pass, as this configuration has it; if that gate is gone, those of the gates
+// that stand at the same host and path now. There are none where a gate with
+// report_only stops nobody.
+func (a *App) rules(st *authcore.Stream) []*authcore.SiteRule {
 	for _, g := range a.gates {
 		if g.place.key == st.Gate {
-			return g.letsGoOn(session)
+			return rulesOf(g)
 		}
 	}
-	guarded := false
+	var there []*Gate
 	for _, g := range a.gates {
-		if !g.place.covers(st.Origin) || !g.onPath(st.Path) {
-			continue
+		if g.place.covers(st.Target.Origin) && g.onPath(st.Target.Path) {
+			there = append(there, g)
 		}
-		if g.letsGoOn(session) {
-			return true
-		}
-		guarded = true
 	}
-	return !guarded
+	return rulesOf(there...)
 }
 
-// letsGoOn is what a gate asks of a stream under way. fresh and idle are not
-// asked: the one holds when a request begins, the other is met by the stream
-// itself.
-func (g *Gate) letsGoOn(session *authcore.Session) bool {
-	if g.ReportOnly {
-		return true
+func rulesOf(gates ...*Gate) []*authcore.SiteRule {
+	rules := make([]*authcore.SiteRule, len(gates))
+	for i, g := range gates {
+		if g.ReportOnly {
+			return nil
+		}
+		rules[i] = &g.rule
 	}
-	if session.Machine != nil {
-		return session.Address.IsZero() || g.policy.Admits(session.Address)
-	}
-	now := time.Now()
-	if g.sessionRule().Passed(session.AuthTime, now, now) != 0 {
-		return false
-	}
-	return g.policy.Admits(session.Address)
+	return rules
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -61,9 +62,14 @@ func TestAllows(t *testing.T) {
 		{"gone", "elsewhere", "/", "bob", 0, true},
 	}
 	for _, test := range tests {
-		st := &authcore.Stream{Gate: test.gate, Origin: mustOrigin(t, "https://"+test.at+".example.com"), Path: test.path}
+		target := authcore.Target{Origin: mustOrigin(t, "https://"+test.at+".example.com"), Path: test.path}
 		session := &authcore.Session{Address: anAddress(t, test.who+"@example.com"), AuthTime: time.Now().Add(-test.age)}
-		if got := f.app.allows(st, session); got != test.want {
+		v := &authcore.Visitor{Session: session, UnderWay: true}
+		rules := f.app.rules(&authcore.Stream{Gate: test.gate, Target: target})
+		got := len(rules) == 0 || slices.ContainsFunc(rules, func(r *authcore.SiteRule) bool {
+			return f.run.service.Judge(r, v, target).Decision == authcore.Allowed
+		})
+		if got != test.want {
 			t.Errorf("%+v: allowed %v", test, got)
 		}
 	}

@@ -56,7 +56,7 @@ func (a *App) frontPageOpens(o origin.Origin, session *authcore.Session, client 
 // sign in again may open the site.
 func (g *Gate) opensFor(session *authcore.Session, client netip.Addr) bool {
 	near := len(g.clients) == 0 || !client.IsValid() || slices.ContainsFunc(g.clients, func(n netip.Prefix) bool { return n.Contains(client) })
-	return near && g.policy.Admits(session.Address)
+	return near && g.rule.Policy.Admits(session.Address)
 }
 
 // addresses are the origins that a browser can open: those of the origin option

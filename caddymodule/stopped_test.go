@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/policy"
 )
 
 // After a reload Caddy's old server may accept one more connection: a waiting
@@ -21,8 +22,16 @@ func TestOldConfigurationAsksTheNewOne(t *testing.T) {
 			t.Errorf("answered %d, want %d", w.Code, status)
 		}
 	}
-	config.Allows = func(st *authcore.Stream, s *authcore.Session) bool {
-		return st.Gate == g.place.key && s.Address == anAddress(t, "alice@example.com")
+	only, err := policy.ParseWhoList([]string{"alice@example.com"})
+	must(t, err)
+	rule := &authcore.SiteRule{}
+	rule.Policy, err = policy.Compile(only, nil, nil)
+	must(t, err)
+	config.Rules = func(st *authcore.Stream) []*authcore.SiteRule {
+		if st.Gate != g.place.key {
+			t.Errorf("asked about the gate %q", st.Gate)
+		}
+		return []*authcore.SiteRule{rule}
 	}
 	newer := f.run.core.Use(config)
 	defer newer.Close()

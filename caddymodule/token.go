@@ -176,25 +176,5 @@ func (v *visit) findMachine() error {
 	return err
 }
 
-// judgeMachine asks what a token may. One of the configuration passes the gates
-// of its sites by that alone; one that a person made also needs what the person
-// needs, and can't sign in again where that is asked for.
-func (v *visit) judgeMachine() refusal {
-	s := v.session
-	if !s.Machine.Allows(v.origin, v.method, v.url.Path, v.url.EscapedPath()) {
-		return refusal{kind: notAllowed, detail: "This token is not good for this site, path or method."}
-	}
-	if s.Address.IsZero() {
-		return refusal{}
-	}
-	if !v.g.policy.Admits(s.Address) {
-		return refusal{kind: notAllowed}
-	}
-	if limit := time.Duration(v.g.Fresh); limit > 0 {
-		return refusal{kind: loginRequired, maxAge: limit}
-	}
-	return refusal{}
-}
-
 // hasToken tells whether the request came with a machine token.
 func (v *visit) hasToken() bool { return len(v.presented) > 0 }

@@ -42,7 +42,6 @@ type whyMail struct {
 
 // Outcomes of a policy that are no entry of it.
 const (
-	rulePublic  = "public"
 	ruleNobody  = policy.NotAllowed
 	whyMost     = 100 // attempts of a day that are told
 	whyLookback = 24 * time.Hour
@@ -113,9 +112,10 @@ func (c *adminCall) judge(out *whyJSON, address address.Address, site string) er
 		return refuseCall(http.StatusNotFound, "no gate stands at this site; gatehouse status lists where they stand, as GET /gatehouse/status does")
 	}
 	out.Allowed = true
+	target := authcore.Target{Origin: origin, Path: path, Escaped: (&url.URL{Path: path}).EscapedPath()}
 	for _, g := range gates { // several must all admit
 		out.Gates = append(out.Gates, g.String())
-		if allowed, rule := g.explain(address, path); !allowed {
+		if allowed, rule := g.rule.Explain(address, target); !allowed {
 			out.refuse(rule)
 			return nil
 		} else {
@@ -130,7 +130,7 @@ func (c *adminCall) judgeAnywhere(out *whyJSON, address address.Address) {
 	out.refuse(ruleNobody)
 	for _, g := range c.app.allGates() {
 		out.Gates = append(out.Gates, g.String())
-		if allowed, rule := g.policy.Explain(address); allowed && !out.Allowed {
+		if allowed, rule := g.rule.Policy.Explain(address); allowed && !out.Allowed {
 			out.Allowed, out.Rule, out.Entry = true, rule, ""
 		}
 	}
@@ -142,13 +142,6 @@ func (w *whyJSON) refuse(rule string) {
 	if rule != ruleNobody {
 		w.Entry = "deny " + rule
 	}
-}
-
-func (g *Gate) explain(address address.Address, path string) (allowed bool, rule string) {
-	if g.public.Match(path, (&url.URL{Path: path}).EscapedPath()) {
-		return true, rulePublic
-	}
-	return g.policy.Explain(address)
 }
 
 // besides is what the gate also asks for.

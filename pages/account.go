@@ -237,7 +237,7 @@ func (e *exchange) changed(what string) {
 
 // fresh tells whether the sign-in is young enough, or leads to a new one.
 func (e *exchange) fresh() bool {
-	if e.p.service.Now().Sub(e.v.Session.AuthTime) < freshSignIn {
+	if e.p.service.IsFresh(e.v.Session, freshSignIn) {
 		return true
 	}
 	to := loginPath(origin.ParseReturnTo(accountPath, e.v.Origin, nil), e.v.Origin, e.asked)

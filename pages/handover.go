@@ -113,7 +113,7 @@ func (e *exchange) stale(q url.Values) bool {
 		return false
 	}
 	n, err := strconv.Atoi(q.Get("max_age"))
-	return err != nil || n < 0 || e.p.service.Now().Sub(e.v.Session.AuthTime) >= time.Duration(n)*time.Second
+	return err != nil || n < 0 || !e.p.service.IsFresh(e.v.Session, time.Duration(n)*time.Second)
 }
 
 // takeTicket begins the session at the site. The next address is a clean one:
