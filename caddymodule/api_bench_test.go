@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/cookiejar"
-	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -32,7 +31,6 @@ func benchKey(kind string, n int64) string { return fmt.Sprintf("%s_live_%032d",
 
 func startAPI(b *testing.B) *apiBench {
 	m := &measured{t: b, dir: b.TempDir(), client: loopbackClient()}
-	m.upstream = httptest.NewServer(http.NotFoundHandler())
 	site, apis := freePort(b), freePort(b)
 	m.on = fmt.Sprintf("http://localhost:%d", site)
 	a := &apiBench{measured: m, api: fmt.Sprintf("http://localhost:%d", apis)}
@@ -71,7 +69,7 @@ func startAPI(b *testing.B) *apiBench {
 %s {
 	gatehouse_api
 }
-`, filepath.Join(m.dir, "store"), strings.Repeat("s", 32), keys.String(), pubs.String(), m.on, m.upstream.Listener.Addr(), a.api)
+`, filepath.Join(m.dir, "store"), strings.Repeat("s", 32), keys.String(), pubs.String(), m.on, m.upstream(http.NotFound), a.api)
 	path := filepath.Join(m.dir, "Caddyfile")
 	must(b, os.WriteFile(path, []byte(config), 0o600))
 	m.start(path)

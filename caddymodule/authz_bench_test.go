@@ -27,9 +27,9 @@ import (
 // to each.
 func startAuthz(b *testing.B) (m *measured, address map[string]string) {
 	m = &measured{t: b, dir: b.TempDir()}
-	m.upstream = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, strings.Repeat("x", 1024)) }))
+	app := m.upstream(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, strings.Repeat("x", 1024)) })
 	address = map[string]string{}
-	replace := []string{"STORE", filepath.Join(m.dir, "store"), "SECRET", strings.Repeat("s", 32), "APP", m.upstream.Listener.Addr().String()}
+	replace := []string{"STORE", filepath.Join(m.dir, "store"), "SECRET", strings.Repeat("s", 32), "APP", app}
 	for _, name := range []string{"portal", "authz", "respond", "same", "forward-authz", "forward-respond", "forward-same"} {
 		port := fmt.Sprint(freePort(b))
 		address[name] = "127.0.0.1:" + port

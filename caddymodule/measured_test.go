@@ -41,15 +41,15 @@ import (
 
 // measured is one server process under measurement.
 type measured struct {
-	t        testing.TB
-	in       io.WriteCloser
-	out      *bufio.Reader
-	cmd      *exec.Cmd
-	off, on  string // base URLs: without and with the gate
-	same     string // without the gate, and with the headers that it sets
-	dir      string
-	client   *http.Client
-	upstream *httptest.Server
+	t         testing.TB
+	in        io.WriteCloser
+	out       *bufio.Reader
+	cmd       *exec.Cmd
+	off, on   string // base URLs: without and with the gate
+	same      string // without the gate, and with the headers that it sets
+	dir       string
+	client    *http.Client
+	upstreams []*httptest.Server
 }
 
 // childEnv turns a run of the test binary into the server.
@@ -186,21 +186,29 @@ func (s *measuredServer) makeSession(addr string, site origin.Origin) error {
 	return nil
 }
 
+// upstream starts an app and returns its address. Each site has one of its own:
+// the same app with a gate and without is refused.
+func (m *measured) upstream(app http.HandlerFunc) string {
+	upstream := httptest.NewServer(app)
+	m.upstreams = append(m.upstreams, upstream)
+	return upstream.Listener.Addr().String()
+}
+
 // startMeasured starts a server; gate is false for bare Caddy.
 func startMeasured(t testing.TB, dir string, gate bool) *measured {
 	m := &measured{t: t, dir: dir}
 	body := strings.Repeat("x", 1024)
-	m.upstream = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) }))
+	app := func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) }
 	for _, base := range []*string{&m.off, &m.on, &m.same} {
 		*base = fmt.Sprintf("http://localhost:%d", freePort(t))
 	}
-	config := fmt.Sprintf("{\n\tadmin off\n\tlog {\n\t\tlevel ERROR\n\t}\n%s}\n%s {\n\treverse_proxy %s\n}\n", "%s", m.off, m.upstream.Listener.Addr())
+	config := fmt.Sprintf("{\n\tadmin off\n\tlog {\n\t\tlevel ERROR\n\t}\n%s}\n%s {\n\treverse_proxy %s\n}\n", "%s", m.off, m.upstream(app))
 	global := ""
 	if gate {
 		global = fmt.Sprintf("\tgatehouse {\n\t\tmail log\n\t\tstore badger %s\n\t\tsecret %s\n\t\tlimits {\n\t\t\tper_client 100000000 10m\n\t\t\tglobal 100000000 1m\n\t\t}\n\t}\n",
 			filepath.Join(dir, "store"), strings.Repeat("s", 32))
-		config += fmt.Sprintf("%s {\n\tgatehouse any\n\treverse_proxy %s\n}\n", m.on, m.upstream.Listener.Addr())
-		config += fmt.Sprintf("%s {\n\trequest_header -Cookie\n\trequest_header Remote-User visitor1@example.com\n\trequest_header Remote-Email visitor1@example.com\n\treverse_proxy %s\n}\n", m.same, m.upstream.Listener.Addr())
+		config += fmt.Sprintf("%s {\n\tgatehouse any\n\treverse_proxy %s\n}\n", m.on, m.upstream(app))
+		config += fmt.Sprintf("%s {\n\trequest_header -Cookie\n\trequest_header Remote-User visitor1@example.com\n\trequest_header Remote-Email visitor1@example.com\n\treverse_proxy %s\n}\n", m.same, m.upstream(app))
 	}
 	path := filepath.Join(dir, "Caddyfile")
 	must(t, os.WriteFile(path, fmt.Appendf(nil, config, global), 0o600))
@@ -267,7 +275,9 @@ func (m *measured) number(question string) (n int64) {
 func (m *measured) stop() {
 	_ = m.in.Close()
 	_ = m.cmd.Wait()
-	m.upstream.Close()
+	for _, upstream := range m.upstreams {
+		upstream.Close()
+	}
 }
 
 // signIn goes through the pages as a browser does, four requests, and returns
