@@ -157,7 +157,6 @@ func (c *Core) forget(ctx context.Context, p *person, reason string) error {
 
 func (c *Core) forgetHistory(ctx context.Context, a address.Address) error {
 	c.turnedAway.forget(a)
-	c.late.flush(ctx, c)
 	for {
 		var items []store.Item
 		err := c.store.View(ctx, func(tx store.Tx) (err error) {

@@ -83,13 +83,11 @@ type attempt struct {
 	notice   *challenge // a notice of a new browser to send, once committed
 	newcomer bool       // the person is new
 	ended    []ending   // sessions to cut off, once committed
-	late     []Step     // that went into the history
 }
 
 func (s *Service) answer(ctx context.Context, b Browser, do func(*attempt) (Answer, error)) (Answer, error) {
 	var out Answer
 	var t *attempt
-	s.core.fresh.drop(b.Flow)
 	err := s.core.store.Update(ctx, func(tx store.Tx) (err error) {
 		t = &attempt{s: s, tx: tx, b: b, now: s.core.now()}
 		out, err = do(t)
@@ -214,7 +212,6 @@ func (t *attempt) accept(method string) (Answer, error) {
 	}
 	t.c.Used, t.c.Session = true, signIn.Session.ID
 	t.newcomer = t.isNew(person)
-	t.late = t.s.core.late.of(t.c.ID)
 	if err := t.s.core.noteUsed(t.tx, t.c, t.now, method); err != nil {
 		return Answer{}, err
 	}
@@ -227,7 +224,6 @@ func (t *attempt) committed(ctx context.Context, out Answer) {
 	core.endedAll(ctx, t.ended)
 	if out.SignIn != nil {
 		core.cache.put(out.SignIn.Session)
-		core.late.written(t.c.ID, t.late)
 		core.census.sessions.Add(1)
 		if t.newcomer {
 			core.census.people.Add(1)

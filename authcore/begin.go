@@ -29,8 +29,6 @@ type Begun struct {
 	RetryAfter time.Duration
 	FlowCookie string // with Accepted: the browser's flow cookie, to be set anew
 	Flow       string // with Accepted: which of the browser's flows this is
-
-	view *Flow // with Accepted: that flow
 }
 
 // Begin starts a sign-in: a challenge is stored and its mail queued, in one
@@ -48,7 +46,6 @@ func (s *Service) Begin(ctx context.Context, b Browser, in Start) (Begun, error)
 	var out Begun
 	var c *challenge
 	var isNew bool
-	now := s.core.now()
 	err := s.core.store.Update(ctx, func(tx store.Tx) (err error) {
 		out, c, isNew, err = s.begin(tx, b, in)
 		return err
@@ -57,9 +54,6 @@ func (s *Service) Begin(ctx context.Context, b Browser, in Start) (Begun, error)
 		return Begun{}, err
 	}
 	s.began(b, in, out, c, isNew)
-	if out.view != nil {
-		s.core.fresh.put(out.FlowCookie, out.view, now)
-	}
 	return out, nil
 }
 
@@ -108,8 +102,7 @@ func (s *Service) begin(tx store.Tx, b Browser, in Start) (out Begun, c *challen
 	}
 	f := flowRecord{ID: keyring.RandomToken(9), Challenge: c.ID, ReturnTo: in.ReturnTo, Language: in.Language, Public: in.Public}
 	flows.add(f)
-	t := &attempt{s: s, tx: tx, b: b, now: now, f: &f, c: c}
-	return Begun{Verdict: event.Accepted, FlowCookie: cookie, Flow: f.ID, view: t.view()}, c, isNew, flows.save(tx, now)
+	return Begun{Verdict: event.Accepted, FlowCookie: cookie, Flow: f.ID}, c, isNew, flows.save(tx, now)
 }
 
 // startLimits are the counters that a start must fit and counts for. A browser

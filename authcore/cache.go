@@ -122,10 +122,7 @@ const useWritten = time.Minute
 const flushBatch = 200
 
 func (c *Core) flushSessions(ctx context.Context) {
-	every(ctx, useWritten, func() {
-		c.cache.flush(ctx, c)
-		c.late.flush(ctx, c)
-	})
+	every(ctx, useWritten, func() { c.cache.flush(ctx, c) })
 }
 
 // flush writes the last uses. A store that can't be written keeps them in

@@ -38,8 +38,6 @@ type Core struct {
 	alarm   alarm
 	census  census
 
-	late       lateSteps
-	fresh      freshFlows
 	turnedAway turnedAway
 	revokedAt  atomic.Int64 // unix nanoseconds; sessions from before don't count
 
@@ -168,7 +166,6 @@ func (c *Core) Close() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	c.cache.flush(ctx, c)
-	c.late.flush(ctx, c)
 	c.census.keep(ctx, c)
 }
 

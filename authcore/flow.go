@@ -36,10 +36,6 @@ func (s *Service) Flow(ctx context.Context, b Browser, id string) (*Flow, error)
 	if b.Flow == "" {
 		return nil, nil
 	}
-	if f := s.core.fresh.take(b, id, s.core.now()); f != nil {
-		s.core.mailState(f)
-		return f, nil
-	}
 	var out *Flow
 	err := s.core.store.View(ctx, func(tx store.Tx) error {
 		t := &attempt{s: s, tx: tx, b: b, now: s.core.now()}
@@ -63,17 +59,12 @@ func (t *attempt) view() *Flow {
 		State: t.c.state(t.now), TriesLeft: t.c.Tries, Digits: t.c.Digits,
 		AskedAt: t.c.AskedAt, Expires: t.c.Expires,
 	}
-	t.s.core.mailState(f)
+	_, f.MailDown = t.s.core.queue.down() // for decoys as for the rest
+	f.MailDelayed = !f.MailDown && t.s.core.queue.delayed()
 	if f.State != event.Used {
 		f.ResendIn = t.resendWait()
 	}
 	return f
-}
-
-// mailState says in a flow how mail is, for decoys as for the rest.
-func (c *Core) mailState(f *Flow) {
-	_, f.MailDown = c.queue.down()
-	f.MailDelayed = !f.MailDown && c.queue.delayed()
 }
 
 // LinkView is what a link's page may show before anything is decided.
@@ -125,15 +116,19 @@ func (s *Service) Link(ctx context.Context, b Browser, token string) (LinkView, 
 		return err
 	})
 	if err == nil && c != nil {
-		s.opened(b, c, out.Verdict)
+		s.opened(ctx, b, c, out.Verdict)
 	}
 	return out, err
 }
 
-// opened notes that the page of a link was shown, to a person or to a scanner.
-func (s *Service) opened(b Browser, c *challenge, v event.Verdict) {
+// opened notes that the page of a link was shown, to a person or to a scanner:
+// the first time in its history too. That costs one write however often a
+// scanner does it, and a page that is shown where nothing can be written.
+func (s *Service) opened(ctx context.Context, b Browser, c *challenge, v event.Verdict) {
 	if v == event.Accepted || v == event.OtherBrowser {
-		s.core.late.add(c.ID, historyKey(c), Step{At: s.core.now(), Outcome: OutcomeLinkOpened})
+		if err := s.core.noteOpened(ctx, c); err != nil && ctx.Err() == nil {
+			s.core.log.Warn("that a link was opened can't be written to its history", "challenge", c.ID, "error", err)
+		}
 	}
 	e := s.event(event.Link, b, c.Address, v.String())
 	e.Challenge = c.ID

@@ -69,8 +69,9 @@ const (
 // maxSteps bounds what one attempt can make the store keep.
 const maxSteps = 16
 
-// attemptRecord is an Attempt in the store. It is written in the transactions of
-// its challenge's record, which goes sooner; of lateSteps it learns later.
+// attemptRecord is an Attempt in the store. It is written in the transactions
+// that happen anyway: those of its challenge's record, which goes sooner, and
+// those of its mail. Only the first opening of the link has one of its own.
 type attemptRecord struct {
 	Challenge string        `json:"challenge"`
 	At        time.Time     `json:"at"`
@@ -129,6 +130,25 @@ func (c *Core) note(tx store.Tx, of *challenge, step Step) error {
 	return c.changeHistory(tx, historyKey(of), of.ID, func(r *attemptRecord) { r.add(step) })
 }
 
+// noteOpened notes that the link of a challenge was opened, once.
+func (c *Core) noteOpened(ctx context.Context, of *challenge) error {
+	r := &attemptRecord{}
+	err := c.store.View(ctx, func(tx store.Tx) error {
+		_, err := store.Load(tx, historyKey(of), r)
+		return err
+	})
+	if err != nil || r.has(OutcomeLinkOpened) {
+		return err
+	}
+	return c.store.Update(ctx, func(tx store.Tx) error {
+		return c.changeHistory(tx, historyKey(of), of.ID, func(r *attemptRecord) {
+			if !r.has(OutcomeLinkOpened) {
+				r.add(Step{At: c.now(), Outcome: OutcomeLinkOpened})
+			}
+		})
+	})
+}
+
 // noteUsed closes the history of a challenge with the session it was used for.
 func (c *Core) noteUsed(tx store.Tx, of *challenge, at time.Time, method string) error {
 	return c.changeHistory(tx, historyKey(of), of.ID, func(r *attemptRecord) {
@@ -139,20 +159,19 @@ func (c *Core) noteUsed(tx store.Tx, of *challenge, at time.Time, method string)
 }
 
 // changeHistory changes the history at key of the challenge with id, if it is
-// still kept. The late steps of the challenge go with it.
+// still kept.
 func (c *Core) changeHistory(tx store.Tx, key, id string, change func(*attemptRecord)) error {
 	r := &attemptRecord{}
 	ok, err := store.Load(tx, key, r)
 	if err != nil || !ok || r.Challenge != id {
 		return err
 	}
-	r.insert(c.late.of(id))
 	change(r)
 	return store.Save(tx, key, r, r.Kept)
 }
 
-// add appends a step; one that repeats the last is counted with it. Of too many
-// the first, which says how it began, and the newest stay.
+// add puts a step in its place in time; one that repeats the last is counted with
+// it. Of too many the first, which says how it began, and the newest stay.
 func (r *attemptRecord) add(step Step) {
 	if last := &r.Steps[len(r.Steps)-1]; last.Outcome == step.Outcome && last.Sender == step.Sender {
 		last.Count = max(last.Count, 1) + 1
@@ -163,6 +182,12 @@ func (r *attemptRecord) add(step Step) {
 		r.Steps = append(r.Steps[:1], r.Steps[2:]...)
 	}
 	r.Steps = append(r.Steps, step)
+	slices.SortStableFunc(r.Steps[1:], func(a, b Step) int { return a.At.Compare(b.At) })
+}
+
+// has tells whether outcome is among the steps.
+func (r *attemptRecord) has(outcome Outcome) bool {
+	return slices.ContainsFunc(r.Steps, func(s Step) bool { return s.Outcome == outcome })
 }
 
 // ranks orders the outcomes by how much they say. A mail may be answered before
@@ -230,7 +255,6 @@ func (c *Core) Attempts(ctx context.Context, a address.Address, since time.Time,
 			if r.At.Before(since) {
 				return nil
 			}
-			r.insert(c.late.of(r.Challenge))
 			found = append(found, r.view(now))
 		}
 		return nil

@@ -64,7 +64,6 @@ func (q *queue) load(ctx context.Context) error {
 
 // forget takes a mail out of the store, unless it was queued again meanwhile.
 // It does so also while the queue stops: what was sent must not be sent again.
-// That it was can be told later.
 func (q *queue) forget(m *mail) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
@@ -74,7 +73,6 @@ func (q *queue) forget(m *mail) error {
 		again = again || w.key == m.key
 	}
 	q.mu.Unlock()
-	q.tellLater(m)
 	return q.core.store.Update(ctx, func(tx store.Tx) error {
 		if !again {
 			tx.Delete(m.key)
@@ -108,11 +106,4 @@ func (q *queue) tell(tx store.Tx, m *mail) error {
 			r.add(step)
 		}
 	})
-}
-
-// tellLater leaves to the late steps that a sender took a mail.
-func (q *queue) tellLater(m *mail) {
-	if len(m.news) == 1 && m.news[0].Outcome == OutcomeAccepted && m.kind == "" && q.core.late.add(m.challenge, m.history, m.news[0]) {
-		m.news = nil
-	}
 }
