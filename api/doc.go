@@ -14,7 +14,6 @@
 //	Router    finds the route of a path, answers 405, and turns what a route
 //	          returns into an answer in the dialect's own shape
 //	Call      one request: its key, its limits, its body read strictly
-//	Words     what mails and text messages of apps say
 //	Document  the OpenAPI 3.1 description of a dialect
 //
 // A route returns nil when it has answered, a *Refusal for a "no" and any other

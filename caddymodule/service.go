@@ -3,7 +3,6 @@ package caddymodule
 import (
 	"slices"
 
-	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
@@ -39,11 +38,7 @@ func (a *App) composer() (authcore.Composer, error) {
 	if a.From != nil {
 		words.FromName, words.FromAddress = a.From.Name, a.From.Address
 	}
-	mails, err := pages.NewMails(words)
-	if err != nil {
-		return nil, err
-	}
-	return &api.Words{Next: mails, FromName: words.FromName}, nil
+	return pages.NewMails(words)
 }
 
 // isOpen tells whether a gate admits whoever proves an address.

@@ -221,6 +221,23 @@ func (c *catalog) when(d time.Duration) string {
 	}
 }
 
+// lasts tells how long something lives, as in "2 hours", never too long: in the
+// largest unit that leaves nothing over, and in no number that has more than 90,
+// beyond which a catalog need not have a plural form.
+func (c *catalog) lasts(d time.Duration) string {
+	n, key := max(int(d/time.Second), 1), "lasts.seconds"
+	for _, larger := range []struct {
+		of  int
+		key string
+	}{{60, "lasts.minutes"}, {60, "lasts.hours"}, {24, "lasts.days"}} {
+		if n%larger.of != 0 && n <= 90 {
+			break
+		}
+		n, key = n/larger.of, larger.key
+	}
+	return c.say(key, min(n, 90), nil)
+}
+
 // wholeMinutes rounds down, but not to none: a lifetime is never promised
 // longer than it is.
 func wholeMinutes(d time.Duration) int { return max(int(d/time.Minute), 1) }

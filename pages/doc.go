@@ -25,9 +25,9 @@
 // knows of it in a Visit. Each step ends in one answer (answer.go): a page from
 // templates/ in the language of the visitor (language.go, locales/), or a
 // redirect. Problem shows the gate's own refusals in the same clothes. Mails
-// puts authcore's letters into words. What most visitors see is made once for
-// all (frontpage.go, codepage.go, mailform.go), with gaps for what is one
-// person's (stencil.go).
+// puts all of authcore's letters into words, those of apps and text messages
+// too. What most visitors see is made once for all (frontpage.go, codepage.go),
+// with gaps for what is one person's (stencil.go).
 //
 // Every page works without JavaScript. The package knows net/http and nothing
 // of Caddy.

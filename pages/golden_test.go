@@ -8,8 +8,12 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -80,6 +84,9 @@ func TestMailParts(t *testing.T) {
 	for _, c := range l.languages.all {
 		for _, letter := range SampleLetters(c.lang()) {
 			letter.Agent = `<script>{{.Code}}</script> https://evil.test/ Firefox/1`
+			if letter.App != "" {
+				letter.App = l.brand.Name
+			}
 			mail, err := m.Compose(letter)
 			check(t, err)
 			for _, want := range []string{letter.Code, letter.Link, letter.NotMe} {
@@ -92,14 +99,64 @@ func TestMailParts(t *testing.T) {
 					t.Errorf("%s in %s carries what a visitor sent:\n%s", letter.Kind, c.lang(), part)
 				}
 			}
-			if strings.Contains(mail.HTML, "<b>") || !strings.Contains(mail.Text, `Acme <b>"Wiki"`) {
+			named := letter.Kind == authcore.LetterPlain || strings.Contains(mail.Text, `Acme <b>"Wiki"`)
+			if strings.Contains(mail.HTML, "<b>") || !named {
 				t.Errorf("%s in %s: the name is not written as it is", letter.Kind, c.lang())
 			}
 			if letter.Code != "" && (!strings.Contains(mail.Subject, letter.Code) || !strings.Contains(mail.HTML, ">"+letter.Code+"<")) {
 				t.Errorf("%s in %s: the code does not stand alone, or not in the subject %q", letter.Kind, c.lang(), mail.Subject)
 			}
+			if letter.App != "" && strings.Contains(mail.Subject+mail.Text+mail.HTML, letter.Site.Host()) {
+				t.Errorf("%s in %s: the mail of an app names our host", letter.Kind, c.lang())
+			}
 			if mail.Language != c.lang() || strings.Contains(mail.HTML, `dir="rtl"`) != (c.direction() == "rtl") {
 				t.Errorf("%s in %s: language %s", letter.Kind, c.lang(), mail.Language)
+			}
+		}
+	}
+}
+
+// TestTextMessages: what a telephone shows, in every language.
+func TestTextMessages(t *testing.T) {
+	m, err := NewMails(MailConfig{})
+	check(t, err)
+	number, err := address.ParsePhone("+15005550009")
+	check(t, err)
+	var all strings.Builder
+	for _, c := range m.look.languages.all {
+		for _, letter := range SampleLetters(c.lang()) {
+			if letter.Kind != authcore.LetterCode && letter.Kind != authcore.LetterLink {
+				continue
+			}
+			letter.To, letter.Phone = address.Address{}, number
+			message, err := m.Compose(letter)
+			check(t, err)
+			fmt.Fprintf(&all, "%s: %s\n", c.lang(), message.Text)
+			if message.HTML != "" || !strings.Contains(message.Text, letter.Code) || !strings.Contains(message.Text, letter.Link) {
+				t.Errorf("%+v", message)
+			}
+		}
+	}
+	golden(t, "texts.txt", all.String())
+}
+
+// TestLasts: a lifetime is said as people say it, and never longer than it is.
+func TestLasts(t *testing.T) {
+	l, err := plainLook()
+	check(t, err)
+	for d, want := range map[time.Duration]string{
+		0: "1 second", time.Second: "1 second", 59 * time.Second: "59 seconds", time.Minute: "1 minute", 90 * time.Second: "90 seconds",
+		100 * time.Second: "1 minute", 10 * time.Minute: "10 minutes", time.Hour: "1 hour", 90 * time.Minute: "90 minutes",
+		150 * time.Minute: "2 hours", 24 * time.Hour: "1 day", 25 * time.Hour: "25 hours", 7 * 24 * time.Hour: "7 days", 500 * 24 * time.Hour: "90 days",
+	} {
+		if got := l.languages.all[0].lasts(d); got != want {
+			t.Errorf("%v is %q, want %q", d, got, want)
+		}
+	}
+	for _, c := range l.languages.all {
+		for d := time.Second; d < 100*24*time.Hour; d += d/7 + time.Second {
+			if text := c.lasts(d); text == "" || strings.Contains(text, "{") {
+				t.Errorf("%v in %s: %q", d, c.lang(), text)
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package pages
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
@@ -22,10 +23,9 @@ type MailConfig struct {
 // Mails puts letters into words. It implements authcore.Composer and is safe
 // for concurrent use.
 type Mails struct {
-	cfg   MailConfig
-	look  *Look
-	now   func() time.Time
-	forms kept[mailKey, mailForm]
+	cfg  MailConfig
+	look *Look
+	now  func() time.Time
 }
 
 // NewMails makes the Mails of a configuration.
@@ -41,34 +41,39 @@ func NewMails(c MailConfig) (*Mails, error) {
 }
 
 // Compose puts a letter into words, in the language of the page where it was
-// asked for.
+// asked for, or that an app asked for. A letter to a number is a text message,
+// which is its Text alone.
+//
+// The mails of an app name the app, and never the host of the API: they can be
+// all its own.
 func (m *Mails) Compose(l authcore.Letter) (authcore.Message, error) {
 	v := m.view(l)
-	text, html, err := m.parts(v)
+	if !l.Phone.IsZero() {
+		return authcore.Message{Text: v.words.say(textMessage(l), 0, v.value), Language: v.Lang}, nil
+	}
+	text, html, err := m.look.mails.render(v)
 	if err != nil {
 		return authcore.Message{}, fmt.Errorf("mail template: %w", err)
 	}
-	message := m.Envelope(l)
-	if message.FromName == "" {
-		message.FromName = v.Site
-	}
-	message.Subject, message.Text, message.HTML, message.Language = v.Subject, text, html, v.Lang
-	return message, nil
-}
-
-// Envelope is the mail of a letter without its words: sender, recipient, ids and
-// date. Its FromName is empty where none is configured.
-func (m *Mails) Envelope(l authcore.Letter) authcore.Message {
 	from := m.cfg.FromAddress
 	if from == "" {
 		from = "gatehouse@" + mailHost(l.Site)
 	}
 	_, domain, _ := strings.Cut(from, "@")
 	return authcore.Message{
-		FromName: m.cfg.FromName, FromAddress: from, To: l.To, ReplyTo: m.look.brand.Support,
+		FromName: cmp.Or(m.cfg.FromName, v.Site), FromAddress: from, To: l.To, ReplyTo: m.look.brand.Support,
+		Subject: v.Subject, Text: text, HTML: html, Language: v.Lang,
 		MessageID: randomID() + "@" + domain, References: "login." + l.Thread + "@" + domain, EntityRef: l.Thread,
 		Date: m.now(),
+	}, nil
+}
+
+// textMessage is the text of a message to a number.
+func textMessage(l authcore.Letter) string {
+	if l.Code == "" {
+		return "app.text.link"
 	}
+	return "app.text.code"
 }
 
 // mailHost is a host that can stand in an address.
@@ -88,28 +93,29 @@ func randomID() string {
 // MailView is what a mail's templates can show. Its version is ViewVersion.
 type MailView struct {
 	Version   int
-	Kind      string // sign_in or new_device
+	Kind      string // sign_in, new_device; of apps: app_code, app_link, app_invite, app_plain
 	Subject   string
 	Preheader string // shown by mail programs beside the subject
 	Lang      string
 	Dir       string // ltr or rtl
 	Accent    string // colour of the button
 	Left      string // left, in a right-to-left language right
-	Site      string
-	Host      string
-	Support   string
+	Site      string // the brand's name, else the host; the name of the app that asked
+	Host      string // empty for an app
+	Support   string // empty for an app
 	Address   string // whom the mail is for
 	Code      string // empty when only the link works
 	Link      string
 	Label     string // what the link says
 	NotMe     string // link to say "this wasn't me", empty for none
 	Minutes   int    // that code and link live
+	Lasts     string // the same in words, as in "2 hours"
+	Into      string // of app_invite: what the app calls the place, empty for the app itself
 	AskedAt   string
 	Agent     string
 	Network   string
 
 	words *catalog
-	site  origin.Origin
 }
 
 // T returns the text with this key in the language of the mail, as plain text.
@@ -132,6 +138,9 @@ func (v *MailView) N(key string, n int) (string, error) {
 // them.
 func (v *MailView) isolated(name string) string {
 	value, isolate := v.value(name), "\u2068"
+	if name == "lasts" {
+		return value // words of the text's own language
+	}
 	if name == "agent" { // begins with a name in Latin letters, and its words are the text's
 		isolate = "\u2067"
 	}
@@ -160,43 +169,57 @@ func (v *MailView) value(name string) string {
 		return v.Network
 	case "support":
 		return v.Support
+	case "link":
+		return v.Link
+	case "lasts":
+		return v.Lasts
+	case "into":
+		return v.Into
 	}
 	return ""
 }
 
+// view is what the templates show of a letter.
 func (m *Mails) view(l authcore.Letter) *MailView {
 	words := m.look.languages.choose(l.Language, "")
-	v := m.look.mailView(words, l.Kind, l.Site, wholeMinutes(l.Lifetime))
-	v.Address, v.Code, v.Link, v.NotMe = l.To.Display(), l.Code, l.Link, l.NotMe
-	v.AskedAt, v.Agent, v.Network = utc(l.AskedAt), words.agent(l.Agent), near(l.Network)
-	m.name(v)
-	return v
-}
-
-// mailView begins the view of a mail with what it has in common with others.
-func (l *Look) mailView(words *catalog, kind authcore.LetterKind, site origin.Origin, minutes int) *MailView {
 	v := &MailView{
-		Version: ViewVersion, Kind: string(kind), Lang: words.lang(), Dir: words.direction(), Left: "left",
-		Accent: l.accent, Site: l.siteName(site), Host: site.Host(), Support: l.brand.Support, Minutes: minutes,
-		words: words, site: site,
+		Version: ViewVersion, Kind: string(l.Kind), Lang: words.lang(), Dir: words.direction(), Left: "left",
+		Accent: m.look.accent, Site: m.look.siteName(l.Site), Host: l.Site.Host(), Support: m.look.brand.Support,
+		Address: l.To.Display(), Code: l.Code, Link: l.Link, NotMe: l.NotMe, Into: l.Into,
+		Minutes: wholeMinutes(l.Lifetime), Lasts: words.lasts(l.Lifetime),
+		AskedAt: utc(l.AskedAt), Agent: words.agent(l.Agent), Network: near(l.Network), words: words,
+	}
+	if l.App != "" {
+		v.Site, v.Host, v.Support = l.App, "", ""
 	}
 	if v.Dir == "rtl" {
 		v.Left = "right"
 	}
+	m.name(v)
 	return v
 }
 
 // name chooses subject, preheader and the words on the button.
 func (m *Mails) name(v *MailView) {
 	subject, label, preheader := "mail.subject", "mail.link", "mail.preheader"
-	if v.Code != "" && !m.cfg.SubjectCode {
-		subject = "mail.subject_quiet"
-	}
-	if v.Code == "" {
+	switch kind := authcore.LetterKind(v.Kind); {
+	case kind == authcore.LetterNewDevice:
+		subject, label, preheader = "mail.new.subject", "mail.new.link", "mail.asked_nowhere"
+	case kind == authcore.LetterCode:
+		subject, preheader = "app.code.subject", "app.valid"
+	case kind == authcore.LetterLink:
+		subject, label, preheader = "app.title", "mail.link_only", "app.valid_once"
+	case kind == authcore.LetterInvite:
+		subject, label, preheader = "app.invite.subject", "app.invite.accept", "app.valid_once"
+		if v.Into != "" {
+			subject = "app.invite.subject_into"
+		}
+	case kind == authcore.LetterPlain:
+		subject, preheader = "app.plain.subject", "app.valid"
+	case v.Code == "":
 		subject, label, preheader = "mail.subject_link", "mail.link_only", "mail.asked_nowhere"
-	}
-	if v.Kind == string(authcore.LetterNewDevice) {
-		subject, label = "mail.new.subject", "mail.new.link"
+	case !m.cfg.SubjectCode:
+		subject = "mail.subject_quiet"
 	}
 	v.Subject = v.words.say(subject, 0, v.value)
 	v.Label = v.words.say(label, 0, v.value)

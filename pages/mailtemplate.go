@@ -12,7 +12,10 @@ import (
 )
 
 // letterKinds are the mails there are. Each has two templates, named for it.
-var letterKinds = []authcore.LetterKind{authcore.LetterSignIn, authcore.LetterNewDevice}
+var letterKinds = []authcore.LetterKind{
+	authcore.LetterSignIn, authcore.LetterNewDevice,
+	authcore.LetterCode, authcore.LetterLink, authcore.LetterInvite, authcore.LetterPlain,
+}
 
 // mailTemplates hold both parts of every kind of mail.
 type mailTemplates map[string]mailTemplate
@@ -43,7 +46,11 @@ func (all mailTemplates) render(v *MailView) (text, html string, err error) {
 	var a, b bytes.Buffer
 	a.Grow(1 << 10)
 	b.Grow(3 << 10) // what mails have at most
-	if err := errors.Join(t.text.Execute(&a, v), t.html.Execute(&b, v)); err != nil {
+	part := "layout.html"
+	if v.Kind == string(authcore.LetterPlain) {
+		part = "main" // as few words as can be, and no frame
+	}
+	if err := errors.Join(t.text.Execute(&a, v), t.html.ExecuteTemplate(&b, part, v)); err != nil {
 		return "", "", err
 	}
 	return a.String(), b.String(), nil

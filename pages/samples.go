@@ -15,6 +15,8 @@ const (
 	sampleAddress = "name@example.com"
 	sampleSession = "someone.else@example.com"
 	sampleNetwork = "203.0.113.0/24"
+	sampleApp     = "Example Shop"
+	sampleAppLink = "https://shop.example.com/auth/verify?token="
 )
 
 var sampleTime = time.Date(2026, 11, 21, 14, 25, 0, 0, time.UTC)
@@ -247,9 +249,10 @@ func SampleLetters(lang string) []authcore.Letter {
 	if errOrigin != nil || errAddress != nil {
 		panic("the samples are constants")
 	}
+	const token = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 	letter := authcore.Letter{
 		Kind: authcore.LetterSignIn, To: to, Site: at, Language: lang, Code: "482913",
-		Link:     sampleOrigin + Root + "link/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+		Link:     sampleOrigin + Root + "link/" + token,
 		NotMe:    sampleOrigin + Root + "not-me/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
 		Lifetime: 10 * time.Minute, AskedAt: sampleTime, Agent: sampleAgent, Network: sampleNetwork,
 		Thread: "sample",
@@ -257,5 +260,15 @@ func SampleLetters(lang string) []authcore.Letter {
 	linkOnly, notice := letter, letter
 	linkOnly.Code = ""
 	notice.Kind, notice.Code, notice.NotMe, notice.Link = authcore.LetterNewDevice, "", "", sampleOrigin+Root+"account"
-	return []authcore.Letter{letter, linkOnly, notice}
+
+	code := letter
+	code.Kind, code.App, code.Link, code.NotMe = authcore.LetterCode, sampleApp, "", ""
+	link := code
+	link.Kind, link.Code, link.Lifetime, link.Link = authcore.LetterLink, "", time.Hour, sampleAppLink+token
+	invite := link
+	invite.Kind, invite.Lifetime, invite.NotMe = authcore.LetterInvite, 7*24*time.Hour, sampleAppLink+"stop-"+token
+	into, plain := invite, link
+	into.Into = "Acme"
+	plain.Kind = authcore.LetterPlain
+	return []authcore.Letter{letter, linkOnly, notice, code, link, invite, into, plain}
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/memstore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/pages"
 )
 
 // Keys of the app "shop", and a live one of the app "other".
@@ -73,7 +74,7 @@ func New(t testing.TB, change func(*House), dialects func(*House) []api.Dialect)
 		MayReceive: func(address.Address) bool { return true },
 		Protects:   func(o origin.Origin) bool { return o == h.Origin },
 		Senders:    []authcore.Sender{h.Mail}, Texts: []authcore.TextSender{h.Texts},
-		Composer: &api.Words{Next: sender{}},
+		Composer: mails(t),
 		Observe:  h.observe,
 	}
 	if change != nil {
@@ -86,6 +87,15 @@ func New(t testing.TB, change func(*House), dialects func(*House) []api.Dialect)
 	h.Config.Apps = apps
 	h.open(dialects)
 	return h
+}
+
+func mails(t testing.TB) *pages.Mails {
+	t.Helper()
+	m, err := pages.NewMails(pages.MailConfig{FromAddress: "login@example.com"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
 }
 
 // Keys reads keys.
@@ -299,17 +309,4 @@ func (h *House) LastText() authcore.Text {
 		h.T.Fatal("no text message was sent")
 	}
 	return sent[len(sent)-1]
-}
-
-// sender is the composer of what is not an app's.
-type sender struct{}
-
-func (s sender) Compose(l authcore.Letter) (authcore.Message, error) {
-	m := s.Envelope(l)
-	m.Text = l.Code
-	return m, nil
-}
-
-func (sender) Envelope(l authcore.Letter) authcore.Message {
-	return authcore.Message{FromAddress: "login@example.com", To: l.To, MessageID: "test@example.com", Date: l.AskedAt}
 }
