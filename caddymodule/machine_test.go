@@ -47,9 +47,10 @@ func newMachine(t testing.TB) *machine {
 }
 
 // config is a whole configuration; global and site add lines to it.
-func (m *machine) config(global, site string) []byte {
-	m.Helper()
-	text := fmt.Sprintf(`{
+func (m *machine) config(global, site string) []byte { return m.adapt(m.text(global, site)) }
+
+func (m *machine) text(global, site string) string {
+	return fmt.Sprintf(`{
 	admin off
 	persist_config off
 	grace_period 5s
@@ -72,6 +73,10 @@ func (m *machine) config(global, site string) []byte {
 	%[5]s
 	gatehouse_whoami
 }`, m.dir, m.mail.Addr, global, m.url, site, m.logOutput())
+}
+
+func (m *machine) adapt(text string) []byte {
+	m.Helper()
 	config, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(text), map[string]any{"filename": "Caddyfile"})
 	must(m, err)
 	return config
@@ -79,7 +84,12 @@ func (m *machine) config(global, site string) []byte {
 
 func (m *machine) load(global, site string) {
 	m.Helper()
-	must(m, caddytest.Load(m.config(global, site)))
+	m.loadText(m.text(global, site))
+}
+
+func (m *machine) loadText(text string) {
+	m.Helper()
+	must(m, caddytest.Load(m.adapt(text)))
 }
 
 // refuses loads a configuration that must be refused, and returns the reason.

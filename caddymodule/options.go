@@ -116,6 +116,8 @@ func (a *App) checkText() error {
 	return nil
 }
 
+// checkFrom also puts the address into the form that a mail can be built with:
+// that of an international domain is its A-label.
 func (a *App) checkFrom() error {
 	if a.From == nil {
 		return nil
@@ -123,9 +125,11 @@ func (a *App) checkFrom() error {
 	if strings.ContainsFunc(a.From.Name, isControl) || len(a.From.Name) > 100 {
 		return errors.New("from: the name is one line of at most 100 bytes")
 	}
-	if _, err := address.Parse(a.From.Address); err != nil {
+	parsed, err := address.Parse(a.From.Address)
+	if err != nil {
 		return fmt.Errorf("from: %q: %w; write for example\n    from \"Example sign-in\" <login@example.com>", a.From.Address, err)
 	}
+	a.From.Address = parsed.String()
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"html/template"
 	"io"
 	"io/fs"
@@ -51,6 +52,9 @@ var plainLook = sync.OnceValues(func() (*Look, error) { return NewLook(Brand{}) 
 func NewLook(b Brand) (*Look, error) {
 	if err := b.Check(); err != nil {
 		return nil, err
+	}
+	if support, err := address.Parse(b.Support); err == nil { // with the A-label of an international domain, as mails need it
+		b.Support = support.String()
 	}
 	l := &Look{brand: b, screens: map[string]*template.Template{}, accent: "#1d4ed8"}
 	files, err := openTemplates(b.Pages)

@@ -1,0 +1,35 @@
+package caddymodule
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestOwnAddressesAreAnyThatAreTaken: what a configuration is taken with, a mail
+// can be built with. Otherwise nobody could sign in, and only a visitor would find
+// out.
+func TestOwnAddressesAreAnyThatAreTaken(t *testing.T) {
+	for name, c := range map[string]struct{ from, support, wantFrom, wantReply string }{
+		"international domains": {"<anmeldung@bücher.example>", "hilfe@bücher.example", "<anmeldung@xn--bcher-kva.example>", "<hilfe@xn--bcher-kva.example>"},
+		"capitals":              {"<Login@EXAMPLE.com>", "Help@Example.COM", "<login@example.com>", "<help@example.com>"},
+		"space around":          {`" login@example.com "`, `" help@example.com "`, "<login@example.com>", "<help@example.com>"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMachine(t)
+			config := func(from, support string) string {
+				return strings.Replace(m.text("brand Wiki {\nsupport "+support+"\n}", ""), "<login@example.com>", from, 1)
+			}
+			m.loadText(config(c.from, c.support))
+			m.ask("POST", "/_gatehouse/login", map[string][]string{"email": {"alice@example.com"}}, nil)
+			mail := m.mail.NextTo(t, "alice@example.com")
+			for header, want := range map[string]string{"From": c.wantFrom, "Reply-To": c.wantReply} {
+				if got := mail.Parse(t).Header.Get(header); !strings.Contains(got, want) {
+					t.Errorf("%s: %q, want %q", header, got, want)
+				}
+			}
+			if want := strings.Trim(c.wantFrom, "<>"); mail.From != want {
+				t.Errorf("envelope from %q, want %q", mail.From, want)
+			}
+		})
+	}
+}
