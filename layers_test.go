@@ -66,7 +66,11 @@ var layers = []layer{
 		"a dialect translates to core calls, and knows no other dialect"},
 	{"examples", []string{}, []string{caddyPath, badgerPath}, []string{"net/http"},
 		"files for people to copy"},
-	{"caddymodule", []string{"authcore/...", "pages", "oidc", "api/...", "examples"}, nil, nil,
+	{"caddymodule/operate", []string{"authcore"}, []string{caddyPath, badgerPath}, []string{"net/http"},
+		"operators' questions are plain calls, for the admin API and for whoever asks otherwise"},
+	{"caddymodule/operate/cli", []string{"authcore", "pages", "caddymodule/operate"}, []string{caddyPath, badgerPath}, nil,
+		"the commands are the same in every binary, and know the server by its admin API alone"},
+	{"caddymodule", []string{"authcore/...", "pages", "oidc", "api/...", "examples", "caddymodule/operate", "caddymodule/operate/cli"}, nil, nil,
 		"Caddy's side wires the rooms below it and is used by none of them"},
 	{"caddymodule/caddytest", []string{}, nil, nil,
 		"it knows Caddy alone, so that every test with a whole Caddy can load through it"},
@@ -89,7 +93,7 @@ var largeRooms = map[string]struct {
 	why          string
 }{
 	"authcore":    {12_200, 320, "still holds its rooms to be: the outbox, challenges, sessions, apps"},
-	"caddymodule": {14_000, 150, "still holds the gate's request path and the operators' calls"},
+	"caddymodule": {12_200, 150, "still holds the gate's request path and the operators' calls"},
 	"pages":       {5_400, 150, "still holds the mails and the cookies beside the pages"},
 }
 

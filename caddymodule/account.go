@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 	"github.com/gatehouse-auth/gatehouse/pages"
 )
 
@@ -162,21 +163,21 @@ func isInert(h caddyhttp.MiddlewareHandler, name string) bool {
 }
 
 // examineAccount tells where the whole account page is, and why not elsewhere.
-func (a *App) examineAccount() []findingOut {
+func (a *App) examineAccount() []operate.Finding {
 	const check = "account"
 	if !a.sharesSignIns() {
-		return []findingOut{fine(check, "each site has the whole account page")}
+		return []operate.Finding{operate.Fine(check, "each site has the whole account page")}
 	}
 	out := a.accountFindings(check)
 	if home := a.anyAccountHome(); len(out) == 0 && !home.IsZero() {
-		out = append(out, fine(check, "the whole account page is at %s", home))
+		out = append(out, operate.Fine(check, "the whole account page is at %s", home))
 	}
 	return out
 }
 
 // accountFindings are what is wrong with the portals of this configuration: those
 // that gates and gatehouse_authz name first.
-func (a *App) accountFindings(check string) (out []findingOut) {
+func (a *App) accountFindings(check string) (out []operate.Finding) {
 	if !a.sharesSignIns() {
 		return nil
 	}
@@ -190,8 +191,8 @@ func (a *App) accountFindings(check string) (out []findingOut) {
 			return
 		}
 		if why := a.besideAccount(o); why != "" {
-			out = append(out, findingOut{check, levelError, fmt.Sprintf("%s %s names a host with an app: %s", option, o, why),
-				"put a gatehouse_portal under a host name of its own and name that one; until then the account page there shows this browser's session alone"})
+			out = append(out, operate.Error(check, fmt.Sprintf("%s %s names a host with an app: %s", option, o, why),
+				"put a gatehouse_portal under a host name of its own and name that one; until then the account page there shows this browser's session alone"))
 		}
 	}
 	for _, g := range a.gates {
@@ -203,15 +204,15 @@ func (a *App) accountFindings(check string) (out []findingOut) {
 	for _, p := range a.portals {
 		for _, o := range p.place.addresses() {
 			if why := a.besideAccount(o); why != "" && !seen[o] {
-				out = append(out, findingOut{check, levelWarning, fmt.Sprintf("the account page at the portal %s shows this browser's session alone: %s", o, why),
-					"give gatehouse_portal a host name of its own, for other sign-ins, tokens for other sites, name and data"})
+				out = append(out, operate.Warning(check, fmt.Sprintf("the account page at the portal %s shows this browser's session alone: %s", o, why),
+					"give gatehouse_portal a host name of its own, for other sign-ins, tokens for other sites, name and data"))
 			}
 			seen[o] = true
 		}
 	}
 	if len(out) == 0 && !elsewhere && a.anyAccountHome().IsZero() {
-		out = append(out, findingOut{check, levelWarning, "no site offers the whole account page: sign-ins are shared, and each site shares its origin with an app whose scripts could use the page",
-			"put a gatehouse_portal under a host name of its own, for other sign-ins, tokens for other sites, name and data"})
+		out = append(out, operate.Warning(check, "no site offers the whole account page: sign-ins are shared, and each site shares its origin with an app whose scripts could use the page",
+			"put a gatehouse_portal under a host name of its own, for other sign-ins, tokens for other sites, name and data"))
 	}
 	return out
 }

@@ -7,6 +7,8 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 )
 
 // TestAccountScope: where the whole account page is offered, what leads there,
@@ -89,7 +91,7 @@ func TestAccountScope(t *testing.T) {
 			if got := strings.Join(found, " "); got != c.levels || !strings.Contains(said, c.says) {
 				t.Errorf("%q, want %q with %q:\n%s", got, c.levels, c.says, said)
 			}
-			if got := app.examineAccount(); len(found) == 0 && c.home != "auth" && c.global == "" && got[0].Level != levelOK {
+			if got := app.examineAccount(); len(found) == 0 && c.home != "auth" && c.global == "" && got[0].Level != operate.LevelOK {
 				t.Errorf("the doctor: %v", got)
 			}
 		})

@@ -15,6 +15,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/operate/cli"
 )
 
 func init() { caddy.RegisterModule(adminAPI{}) }
@@ -45,12 +46,9 @@ func (adminAPI) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "admin.api.gatehouse", New: func() caddy.Module { return adminAPI{} }}
 }
 
-// adminRoot is where all of the admin API stands.
-const adminRoot = "/gatehouse/"
-
 // Routes implements caddy.AdminRouter.
 func (adminAPI) Routes() []caddy.AdminRoute {
-	return []caddy.AdminRoute{{Pattern: adminRoot, Handler: caddy.AdminHandlerFunc(serveAdmin)}}
+	return []caddy.AdminRoute{{Pattern: cli.Root, Handler: caddy.AdminHandlerFunc(serveAdmin)}}
 }
 
 // adminCall is one request to the admin API.
@@ -80,7 +78,7 @@ var adminRoutes = map[string]map[string]func(*adminCall) error{
 
 func serveAdmin(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Cache-Control", "no-store")
-	name, id := adminRoute(strings.TrimPrefix(r.URL.Path, adminRoot))
+	name, id := adminRoute(strings.TrimPrefix(r.URL.Path, cli.Root))
 	methods, ok := adminRoutes[name]
 	if !ok {
 		return refuseCall(http.StatusNotFound, "there is no such path; GET /gatehouse/status tells how this instance is")

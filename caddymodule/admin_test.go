@@ -10,6 +10,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 )
 
 func TestAdminSessionsAndUsers(t *testing.T) {
@@ -22,7 +23,7 @@ func TestAdminSessionsAndUsers(t *testing.T) {
 		t.Fatal(resp.Status)
 	}
 
-	var page sessionsPage
+	var page operate.SessionPage
 	o.want(200, "GET", "/gatehouse/sessions", "", &page)
 	if len(page.Sessions) != 3 || page.Next != "" {
 		t.Fatalf("%+v", page)
@@ -55,12 +56,12 @@ func TestAdminSessionsAndUsers(t *testing.T) {
 		t.Errorf("an ended session gets %s", resp.Status)
 	}
 
-	var users usersPage
+	var users operate.UserPage
 	o.want(200, "GET", "/gatehouse/users", "", &users)
 	if len(users.Users) != 2 {
 		t.Errorf("%+v", users)
 	}
-	var user userJSON
+	var user operate.User
 	for _, id := range []string{"alice@example.com", "ALICE%40example.com", second.Session.Subject} {
 		o.want(200, "GET", "/gatehouse/users/"+id, "", &user)
 		if user.Email != "alice@example.com" || len(user.Sessions) != 1 || strings.Join(user.Groups, " ") != "staff" {
@@ -129,7 +130,7 @@ func TestAdminOutlivesConfigurations(t *testing.T) {
 	o.refuses([]byte(bad))
 	o.want(200, "GET", "/gatehouse/status", "", nil)
 	o.run("", "staff", "report_only")
-	var s statusJSON
+	var s operate.Status
 	o.want(200, "GET", "/gatehouse/status", "", &s)
 	if len(s.Gates) != 1 || !s.Gates[0].ReportOnly {
 		t.Errorf("%+v", s.Gates)
@@ -140,11 +141,11 @@ func TestAdminStatus(t *testing.T) {
 	o := newOperated(t)
 	o.run("", "staff")
 	o.signIn("alice@example.com")
-	var s statusJSON
+	var s operate.Status
 	// A mail may be read before its sender hears that it was taken, and the
 	// notice of a new browser follows.
 	eventually(t, "all mail shows in the status as sent", func() bool {
-		s = statusJSON{}
+		s = operate.Status{}
 		o.want(200, "GET", "/gatehouse/status", "", &s)
 		return s.Mail.Senders[0].LastSent != nil && s.Mail.Waiting == 0
 	})
@@ -163,9 +164,9 @@ func TestAdminWhy(t *testing.T) {
 	o.run("", "staff *@corp.example", "deny bob@example.com mal@corp.example", "public /open/*", "client_ip 127.0.0.0/8")
 	in := o.signIn("alice@example.com")
 	site := o.origin("app.example.com")
-	ask := func(email, site string) (w whyJSON) {
+	ask := func(email, site string) (w operate.Why) {
 		t.Helper()
-		var post whyJSON
+		var post operate.Why
 		o.want(200, "GET", "/gatehouse/why?email="+url.QueryEscape(email)+"&site="+url.QueryEscape(site), "", &w)
 		o.want(200, "POST", "/gatehouse/why", `{"email":"`+email+`","site":"`+site+`"}`, &post)
 		if w.Allowed != post.Allowed || w.Rule != post.Rule || len(w.Mails) != len(post.Mails) {
@@ -192,7 +193,7 @@ func TestAdminWhy(t *testing.T) {
 			t.Errorf("%s at %s: %+v", test.email, test.site, w)
 		}
 	}
-	var w whyJSON
+	var w operate.Why
 	eventually(t, "the sender is known", func() bool {
 		w = ask("alice@example.com", site)
 		return len(w.Mails) > 0 && w.Mails[0].Sender != ""
@@ -254,7 +255,7 @@ func TestAdminTestEmail(t *testing.T) {
 	o.run("", "staff")
 	var out struct {
 		Sent    bool
-		Results []testResult
+		Results []operate.TestResult
 	}
 	o.want(200, "POST", "/gatehouse/test-email", `{"to":"ops@example.net"}`, &out)
 	if !out.Sent || len(out.Results) != 1 || out.Results[0].Outcome != "sent" {

@@ -5,34 +5,15 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 )
 
-// sessionJSON is a session in the answers of the admin API.
-type sessionJSON struct {
-	ID       string    `json:"sid"`
-	Subject  string    `json:"sub"`
-	Email    string    `json:"email"`
-	Name     string    `json:"name,omitempty"`
-	Issuer   string    `json:"iss"`
-	Audience string    `json:"aud"`
-	Sites    []string  `json:"sites"`
-	Method   string    `json:"method"`
-	AMR      []string  `json:"amr"`
-	AuthTime time.Time `json:"auth_time"`
-	LastSeen time.Time `json:"last_seen"`
-	Expires  time.Time `json:"expires_at"`
-	Agent    string    `json:"agent,omitempty"`
-	Network  string    `json:"network,omitempty"`
-	Public   bool      `json:"public,omitempty"`
-}
-
-func sessionsJSON(list []authcore.SessionInfo) []sessionJSON {
-	out := make([]sessionJSON, len(list))
+func sessionsJSON(list []authcore.SessionInfo) []operate.Session {
+	out := make([]operate.Session, len(list))
 	for i, s := range list {
-		out[i] = sessionJSON{
+		out[i] = operate.Session{
 			ID: s.ID, Subject: s.Subject, Email: s.Address.String(), Name: s.Name,
 			Issuer: s.Issuer, Audience: s.Audience, Sites: append([]string{}, s.Sites...), Method: s.Method, AMR: s.AMR,
 			AuthTime: s.AuthTime.UTC(), LastSeen: s.LastSeen.UTC(), Expires: s.Expires.UTC(),
@@ -42,26 +23,12 @@ func sessionsJSON(list []authcore.SessionInfo) []sessionJSON {
 	return out
 }
 
-// userJSON is a person in the answers of the admin API.
-type userJSON struct {
-	Subject  string        `json:"sub"`
-	Email    string        `json:"email"` // empty for who has none
-	Phone    string        `json:"phone,omitempty"`
-	Name     string        `json:"name,omitempty"`
-	App      string        `json:"app,omitempty"` // as in shop/live, empty for people of the gates
-	Created  time.Time     `json:"created_at"`
-	Groups   []string      `json:"groups"`
-	Sessions []sessionJSON `json:"sessions,omitempty"`
-	// Others are further people with the same address: each app has its own.
-	Others []userJSON `json:"others,omitempty"`
-}
-
-func (c *adminCall) user(h authcore.Holder) userJSON {
+func (c *adminCall) user(h authcore.Holder) operate.User {
 	groups := []string{}
 	if h.Realm == (authcore.Realm{}) {
 		groups = append(groups, c.run.groups.Of(h.Address)...)
 	}
-	return userJSON{
+	return operate.User{
 		Subject: h.Subject, Email: h.Address.String(), Phone: h.Phone.String(), Name: h.Name,
 		App: h.Realm.String(), Created: h.Created.UTC(), Groups: groups,
 	}
@@ -121,7 +88,7 @@ func adminUsers(c *adminCall) error {
 	if err != nil {
 		return err
 	}
-	users := make([]userJSON, len(list))
+	users := make([]operate.User, len(list))
 	for i := range list {
 		users[i] = c.user(list[i])
 	}
@@ -133,7 +100,7 @@ func adminUser(c *adminCall) error {
 	if err != nil {
 		return err
 	}
-	var users []userJSON
+	var users []operate.User
 	for _, h := range holders {
 		sessions, err := c.run.core.SessionsOf(c.r.Context(), h.Subject)
 		if err != nil {
@@ -145,11 +112,6 @@ func adminUser(c *adminCall) error {
 	}
 	users[0].Others = users[1:]
 	return c.json(users[0])
-}
-
-// deletedJSON is the answer when there is something to do after a deletion.
-type deletedJSON struct {
-	WithoutOwner []string `json:"organizations_without_owner"`
 }
 
 // adminDeleteUser wants to know whom exactly: what is deleted does not come
@@ -172,7 +134,7 @@ func adminDeleteUser(c *adminCall) error {
 	}
 	c.audit("delete_user", &holders[0], "")
 	if len(orphans) > 0 {
-		return c.json(deletedJSON{orphans})
+		return c.json(operate.Deleted{WithoutOwner: orphans})
 	}
 	c.w.WriteHeader(http.StatusNoContent)
 	return nil

@@ -8,58 +8,8 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 )
-
-// statusJSON is the answer of GET /gatehouse/status.
-type statusJSON struct {
-	Version   string       `json:"version"`
-	Sessions  int64        `json:"sessions"`
-	People    int64        `json:"people"`
-	CountedAt *time.Time   `json:"counted_at"` // null until the first count
-	Streams   int          `json:"streams"`
-	Mail      mailJSON     `json:"mail"`
-	Texts     []senderJSON `json:"sms,omitempty"`
-	Store     storeJSON    `json:"store"`
-	Keys      []keyJSON    `json:"keys"`
-	Gates     []gateJSON   `json:"gates"`
-	Findings  []findingOut `json:"findings,omitempty"`
-	Snippet   string       `json:"snippet,omitempty"` // with ?proxy=: its configuration
-}
-
-type mailJSON struct {
-	Waiting int          `json:"waiting"`
-	Down    bool         `json:"down"`
-	Delayed bool         `json:"delayed"` // no sender is fit
-	Senders []senderJSON `json:"senders"`
-}
-
-type senderJSON struct {
-	Name     string     `json:"name"`
-	Down     bool       `json:"down"`
-	Unfit    bool       `json:"unfit"` // refuses mail to everybody, it seems
-	LastSent *time.Time `json:"last_sent"`
-	LastFail *time.Time `json:"last_failed"`
-	Reason   string     `json:"reason,omitempty"` // of the last failure
-}
-
-type storeJSON struct {
-	Dir       string `json:"dir"`
-	SizeBytes int64  `json:"size_bytes"`
-	FreeBytes int64  `json:"free_bytes"`
-	Error     string `json:"error,omitempty"` // why nothing can be written
-}
-
-type keyJSON struct {
-	ID      string    `json:"kid"`
-	Alg     string    `json:"alg"`
-	Created time.Time `json:"created_at"`
-	Signs   bool      `json:"signs"`
-}
-
-type gateJSON struct {
-	At         string `json:"at"`
-	ReportOnly bool   `json:"report_only,omitempty"`
-}
 
 // adminStatus also runs the doctor's checks with ?doctor=true, and with
 // ?proxy=nginx and the like writes that proxy's configuration.
@@ -78,30 +28,30 @@ func adminStatus(c *adminCall) error {
 	return c.json(out)
 }
 
-func (c *adminCall) status() statusJSON {
+func (c *adminCall) status() operate.Status {
 	s, health := c.run.core.Status(), c.app.storeHealth()
-	out := statusJSON{
+	out := operate.Status{
 		Version: version(), Sessions: s.Sessions, People: s.People, CountedAt: moment(s.CountedAt), Streams: s.Streams,
-		Mail:  mailJSON{Waiting: s.MailWaiting, Down: s.MailDown, Delayed: s.MailDelayed, Senders: []senderJSON{}},
-		Store: storeJSON{Dir: c.app.storeName(), SizeBytes: health.SizeBytes, FreeBytes: health.FreeBytes},
-		Keys:  []keyJSON{}, Gates: []gateJSON{},
+		Mail:  operate.MailStatus{Waiting: s.MailWaiting, Down: s.MailDown, Delayed: s.MailDelayed, Senders: []operate.SenderStatus{}},
+		Store: operate.StoreStatus{Dir: c.app.storeName(), SizeBytes: health.SizeBytes, FreeBytes: health.FreeBytes},
+		Keys:  []operate.KeyStatus{}, Gates: []operate.GateStatus{},
 	}
 	if health.Err != nil {
 		out.Store.Error = health.Err.Error()
 	}
 	out.Mail.Senders, out.Texts = append(out.Mail.Senders, sendersJSON(s.Senders)...), sendersJSON(s.Texts)
 	for _, k := range s.Keys {
-		out.Keys = append(out.Keys, keyJSON{k.ID, k.Alg, k.Created.UTC(), k.Signs})
+		out.Keys = append(out.Keys, operate.KeyStatus{ID: k.ID, Alg: k.Alg, Created: k.Created.UTC(), Signs: k.Signs})
 	}
 	for _, g := range c.app.allGates() {
-		out.Gates = append(out.Gates, gateJSON{g.String(), g.ReportOnly})
+		out.Gates = append(out.Gates, operate.GateStatus{At: g.String(), ReportOnly: g.ReportOnly})
 	}
 	return out
 }
 
-func sendersJSON(list []authcore.SenderStatus) (out []senderJSON) {
+func sendersJSON(list []authcore.SenderStatus) (out []operate.SenderStatus) {
 	for _, s := range list {
-		out = append(out, senderJSON{s.Name, s.Down, s.Unfit, moment(s.SentAt), moment(s.Failed), s.Reason})
+		out = append(out, operate.SenderStatus{Name: s.Name, Down: s.Down, Unfit: s.Unfit, LastSent: moment(s.SentAt), LastFail: moment(s.Failed), Reason: s.Reason})
 	}
 	return out
 }

@@ -9,6 +9,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 )
 
 // besideApp shows what it received, and tries to set cookies of ours.
@@ -234,10 +236,10 @@ func TestDoctorNamesWhatIsNotCleaned(t *testing.T) {
 	must(t, err)
 	must(t, app.placeGates())
 	found := app.examineCleaning()
-	if len(found) != 1 || found[0].Level != levelWarning || !strings.Contains(found[0].Found, "reverse_proxy localhost:4000 in handle_errors at app.example.com") || !strings.Contains(found[0].Do, "gatehouse_clean") {
+	if len(found) != 1 || found[0].Level != operate.LevelWarning || !strings.Contains(found[0].Found, "reverse_proxy localhost:4000 in handle_errors at app.example.com") || !strings.Contains(found[0].Do, "gatehouse_clean") {
 		t.Errorf("%+v", found)
 	}
-	if found := new(App).examineCleaning(); found[0].Level != levelOK {
+	if found := new(App).examineCleaning(); found[0].Level != operate.LevelOK {
 		t.Errorf("%+v", found)
 	}
 }

@@ -12,14 +12,15 @@ import (
 	"testing"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
-	"github.com/gatehouse-auth/gatehouse/pages"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/operate/cli"
 )
 
 // done runs a command that must succeed.
 func (o *operated) done(args ...string) string {
 	o.Helper()
 	out, errs, code := o.command(args...)
-	if code != exitDone {
+	if code != cli.ExitDone {
 		o.Fatalf("%v: exit code %d\n%s%s", args, code, out, errs)
 	}
 	return out
@@ -81,35 +82,35 @@ func TestCommands(t *testing.T) {
 	wantText(t, o.done("why", "alice@example.com", site+"/x"), "allowed, by staff", "used at "+site)
 	// She may have signed in before the queue wrote down who took the mail.
 	eventually(t, "the sender is known", func() bool { return strings.Contains(o.done("why", "alice@example.com"), "accepted by smtp") })
-	o.fails(exitNo, []string{"not allowed: deny bob@example.com", "no code was asked for"}, "why", "bob@example.com", site)
-	o.fails(exitNo, []string{"no entry names this address"}, "why", "mallory@example.net")
+	o.fails(cli.ExitNo, []string{"not allowed: deny bob@example.com", "no code was asked for"}, "why", "bob@example.com", site)
+	o.fails(cli.ExitNo, []string{"no entry names this address"}, "why", "mallory@example.net")
 	for path, want := range map[string][]string{
 		"":         {"no gate looks at " + shop + "/;", shop[len("https://"):] + " /admin/*; ", shop[len("https://"):] + " /api/*: "},
 		"/other/x": {"no gate looks at " + shop + "/other/x;"},
 	} {
-		o.fails(exitNo, want, "why", "alice@example.com", shop+path)
+		o.fails(cli.ExitNo, want, "why", "alice@example.com", shop+path)
 	}
-	o.fails(exitNo, []string{"no gate stands at this site; gatehouse status"}, "why", "alice@example.com", "https://elsewhere.example")
-	o.fails(exitNo, []string{"write an address"}, "why", "nonsense")
-	o.fails(exitNo, []string{"nobody with this address"}, "sessions", "bob@example.com")
-	o.fails(exitNo, []string{"neither a live session nor a person"}, "revoke", "nobody")
-	o.fails(exitUsage, []string{"say whose"}, "revoke")
-	o.fails(exitUsage, []string{"say whose"}, "revoke", "--all", "x")
-	o.fails(exitUsage, []string{"--delete needs"}, "users", "--delete")
-	o.fails(exitUsage, []string{"sessions [<address"}, "sessions", "a", "b")
-	o.fails(exitUsage, []string{"unknown flag"}, "sessions", "--bogus")
-	o.fails(exitUsage, []string{"from 1 to 1000"}, "sessions", "--limit", "0")
-	o.fails(exitUsage, []string{"from 1 to 1000"}, "users", "--limit", "1001")
+	o.fails(cli.ExitNo, []string{"no gate stands at this site; gatehouse status"}, "why", "alice@example.com", "https://elsewhere.example")
+	o.fails(cli.ExitNo, []string{"write an address"}, "why", "nonsense")
+	o.fails(cli.ExitNo, []string{"nobody with this address"}, "sessions", "bob@example.com")
+	o.fails(cli.ExitNo, []string{"neither a live session nor a person"}, "revoke", "nobody")
+	o.fails(cli.ExitUsage, []string{"say whose"}, "revoke")
+	o.fails(cli.ExitUsage, []string{"say whose"}, "revoke", "--all", "x")
+	o.fails(cli.ExitUsage, []string{"--delete needs"}, "users", "--delete")
+	o.fails(cli.ExitUsage, []string{"sessions [<address"}, "sessions", "a", "b")
+	o.fails(cli.ExitUsage, []string{"unknown flag"}, "sessions", "--bogus")
+	o.fails(cli.ExitUsage, []string{"from 1 to 1000"}, "sessions", "--limit", "0")
+	o.fails(cli.ExitUsage, []string{"from 1 to 1000"}, "users", "--limit", "1001")
 
-	var status statusJSON
+	var status operate.Status
 	o.document(&status, "status")
-	var sessions sessionsPage
+	var sessions operate.SessionPage
 	o.document(&sessions, "sessions", "--all", "--limit", "1")
-	var users usersPage
+	var users operate.UserPage
 	o.document(&users, "users")
-	var user userJSON
+	var user operate.User
 	o.document(&user, "users", alice.Session.Subject)
-	var why whyJSON
+	var why operate.Why
 	o.document(&why, "why", "alice@example.com", site)
 	if status.Sessions != 1 || len(sessions.Sessions) != 1 || len(users.Users) != 1 || user.Email != "alice@example.com" || !why.Allowed {
 		t.Errorf("%+v\n%+v\n%+v\n%+v\n%+v", status, sessions, users, user, why)
@@ -127,7 +128,7 @@ func TestCommands(t *testing.T) {
 	wantText(t, o.done("revoke", "--all"), "all sessions of everybody")
 	wantText(t, o.done("test-email", "ops@example.net"), "sent after")
 	o.mail.RefuseTo("gone@example.net", 550)
-	o.fails(exitNo, []string{"rejected", "550"}, "test-email", "gone@example.net")
+	o.fails(cli.ExitNo, []string{"rejected", "550"}, "test-email", "gone@example.net")
 	o.deletesPeople(alice.Session.Subject)
 }
 
@@ -178,10 +179,10 @@ func TestExportAndImportCommands(t *testing.T) {
 	whole, err := os.ReadFile(file)
 	must(t, err)
 	must(t, os.WriteFile(file, whole[:len(whole)/2], 0o600))
-	o.fails(exitNo, []string{"line ", "nothing was changed"}, "import", file)
-	o.fails(exitUsage, []string{"no such file"}, "import", file+".gone")
+	o.fails(cli.ExitNo, []string{"line ", "nothing was changed"}, "import", file)
+	o.fails(cli.ExitUsage, []string{"no such file"}, "import", file+".gone")
 	out, errs, code := runCommand(o, strings.NewReader(string(whole)), "import", "-", "--address", o.admin)
-	if code != exitDone {
+	if code != cli.ExitDone {
 		t.Errorf("%s%s", out, errs)
 	}
 	entries, err := os.ReadDir(o.dir)
@@ -197,39 +198,37 @@ func TestExportAndImportCommands(t *testing.T) {
 func TestCommandsWithoutAServer(t *testing.T) {
 	dir := t.TempDir()
 	gone := "unix/" + dir + "/gone.sock"
-	for _, c := range operatorCommands {
-		args := []string{c.name}
-		for range c.least {
-			args = append(args, "a@example.com")
+	needs := map[string]string{"revoke": "x", "import": "-", "why": "a@example.com", "test-email": "a@example.com"}
+	for _, c := range Commands() {
+		if c.Name == "pages" { // asks no server
+			continue
 		}
-		if c.name == "revoke" {
-			args = append(args, "x")
-		}
-		if c.name == "import" {
-			args[1] = "-"
+		args := []string{c.Name}
+		if arg := needs[c.Name]; arg != "" {
+			args = append(args, arg)
 		}
 		_, errs, code := runCommand(t, strings.NewReader(""), append(args, "--address", gone)...)
-		if code != exitFailed || !strings.Contains(errs, "no server answers") || !strings.Contains(errs, "admin unix//run/gatehouse/admin.sock") {
-			t.Errorf("%s: exit code %d: %s", c.name, code, errs)
+		if code != cli.ExitFailed || !strings.Contains(errs, "no server answers") || !strings.Contains(errs, "admin unix//run/gatehouse/admin.sock") {
+			t.Errorf("%s: exit code %d: %s", c.Name, code, errs)
 		}
-		help, _, code := runCommand(t, nil, c.name, "--help")
-		if code != exitDone || !strings.Contains(help, "Exit codes: 0 done") || !strings.Contains(help, "$ gatehouse "+c.name) || !strings.Contains(help, "--json") {
-			t.Errorf("help of %s:\n%s", c.name, help)
+		help, _, code := runCommand(t, nil, c.Name, "--help")
+		if code != cli.ExitDone || !strings.Contains(help, "Exit codes: 0 done") || !strings.Contains(help, "$ gatehouse "+c.Name) || !strings.Contains(help, "--json") {
+			t.Errorf("help of %s:\n%s", c.Name, help)
 		}
 	}
 	off := filepath.Join(dir, "Caddyfile")
 	must(t, os.WriteFile(off, []byte("{\n\tadmin off\n}\n"), 0o600))
 	_, errs, code := runCommand(t, nil, "status", "--config", off, "--adapter", "caddyfile")
-	if code != exitFailed || !strings.Contains(errs, "turns the admin endpoint off") || !strings.Contains(errs, "admin unix//run") {
+	if code != cli.ExitFailed || !strings.Contains(errs, "turns the admin endpoint off") || !strings.Contains(errs, "admin unix//run") {
 		t.Errorf("%d: %s", code, errs)
 	}
 	_, errs, code = runCommand(t, nil, "status", "--config", off+".gone", "--adapter", "caddyfile")
-	if code != exitUsage {
+	if code != cli.ExitUsage {
 		t.Errorf("%d: %s", code, errs)
 	}
 	for _, address := range []string{"::::", "http://localhost:2019", "localhost:1-9", "udp/localhost:2019"} {
 		_, errs, code = runCommand(t, nil, "status", "--address", address)
-		if code != exitUsage || !strings.Contains(errs, "--address localhost:2019") {
+		if code != cli.ExitUsage || !strings.Contains(errs, "--address localhost:2019") {
 			t.Errorf("%s: %d: %s", address, code, errs)
 		}
 	}
@@ -249,7 +248,7 @@ func TestCommandsAtASite(t *testing.T) {
 	} {
 		site := httptest.NewServer(answer)
 		_, errs, code := runCommand(t, nil, "status", "--address", strings.TrimPrefix(site.URL, "http://"))
-		if code != exitFailed || !strings.Contains(errs, "is not the admin endpoint") || !strings.Contains(errs, "with --address") {
+		if code != cli.ExitFailed || !strings.Contains(errs, "is not the admin endpoint") || !strings.Contains(errs, "with --address") {
 			t.Errorf("%s: %d: %s", what, code, errs)
 		}
 		site.Close()
@@ -264,25 +263,11 @@ func TestCommandsOverTCP(t *testing.T) {
 	file := filepath.Join(o.dir, "config.json")
 	must(t, os.WriteFile(file, o.config("", "staff"), 0o600))
 	for _, args := range [][]string{{"status", "--address", o.admin}, {"status", "--config", file}} {
-		if out, errs, code := runCommand(t, nil, args...); code != exitDone {
+		if out, errs, code := runCommand(t, nil, args...); code != cli.ExitDone {
 			t.Errorf("%v: %s%s", args, out, errs)
 		}
 	}
 	o.run("", "staff") // the endpoint itself takes browsers' requests only from its own origin
 	_, answer := o.call("GET", "/gatehouse/status", "")
 	wantText(t, answer, `"sessions"`)
-}
-
-func TestBrowserInLists(t *testing.T) {
-	for agent, want := range map[string]string{
-		"Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:153.0) Gecko/20100101 Firefox/153.0": "Firefox, Windows",
-		"curl/8.0": "curl", "Mozilla/5.0 (X11; Linux x86_64)": "Linux", "": "",
-	} {
-		if got := pages.Browser(agent); got != want {
-			t.Errorf("%q is %q, want %q", agent, got, want)
-		}
-	}
-	if got := short(strings.Repeat("ü", 20)); got != strings.Repeat("ü", 15)+"..." {
-		t.Errorf("%q", got)
-	}
 }

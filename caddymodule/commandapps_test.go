@@ -12,6 +12,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/operate/cli"
 )
 
 // withKey calls the API with a key and returns the status.
@@ -40,10 +42,10 @@ func idOf(t testing.TB, key string) string {
 func TestKeyRotation(t *testing.T) {
 	o := newOperated(t)
 	file := filepath.Join(o.dir, "shop.key")
-	o.fails(exitFailed, []string{"no server answers"}, "apps")
+	o.fails(cli.ExitFailed, []string{"no server answers"}, "apps")
 	first, advice, code := o.command("apps", "shop", "--new-key") // before anything runs
 	wantText(t, advice, "shown once", "api_key {file./run/secrets/shop}", "gatehouse reload --force", idOf(t, first))
-	if code != exitDone || strings.Count(first, "\n") != 1 {
+	if code != cli.ExitDone || strings.Count(first, "\n") != 1 {
 		t.Fatalf("%d %q", code, first)
 	}
 	must(t, os.WriteFile(file, []byte(first), 0o600))
@@ -64,7 +66,7 @@ func TestKeyRotation(t *testing.T) {
 			t.Errorf("while both are there: %d", status)
 		}
 	}
-	var list appsPage
+	var list operate.AppList
 	o.document(&list, "apps")
 	if len(list.Apps) != 1 || len(list.Apps[0].Keys) != 2 || list.Apps[0].Keys[0].LastUsed == nil {
 		t.Errorf("%+v", list)
@@ -91,7 +93,10 @@ func TestAppsCommand(t *testing.T) {
 		t.Errorf("another app is listed: %s", out)
 	}
 	wantText(t, o.done("status"), "sms\n  log: not tried yet")
-	var made madeKey
+	var made struct {
+		ID, Key  string
+		Replaces []string
+	}
 	o.document(&made, "apps", "shop", "--rotate", "--publishable")
 	if made.ID != idOf(t, made.Key) || !strings.HasPrefix(made.Key, "pk_live_") || len(made.Replaces) != 1 || made.Replaces[0] != idOf(t, apiLivePub) {
 		t.Errorf("%+v", made)
@@ -100,19 +105,19 @@ func TestAppsCommand(t *testing.T) {
 	if !strings.HasPrefix(test, "sk_test_") || len(strings.TrimSpace(test)) != len("sk_test_")+48 {
 		t.Errorf("%q", test)
 	}
-	o.fails(exitNo, []string{"no app \"other\": there are shop, bare"}, "apps", "other")
-	o.fails(exitNo, []string{"no app \"other\""}, "apps", "other", "--rotate")
-	o.fails(exitNo, []string{"no api_key for test data", "--new-key"}, "apps", "shop", "--rotate", "--test")
-	o.fails(exitUsage, []string{"--new-key for one more"}, "apps", "shop", "--rotate", "--new-key")
-	o.fails(exitUsage, []string{"for which app"}, "apps", "--new-key")
-	o.fails(exitUsage, []string{"add --new-key or --rotate"}, "apps", "shop", "--test")
-	o.fails(exitUsage, []string{"can't be the id"}, "apps", "a b", "--new-key")
+	o.fails(cli.ExitNo, []string{"no app \"other\": there are shop, bare"}, "apps", "other")
+	o.fails(cli.ExitNo, []string{"no app \"other\""}, "apps", "other", "--rotate")
+	o.fails(cli.ExitNo, []string{"no api_key for test data", "--new-key"}, "apps", "shop", "--rotate", "--test")
+	o.fails(cli.ExitUsage, []string{"--new-key for one more"}, "apps", "shop", "--rotate", "--new-key")
+	o.fails(cli.ExitUsage, []string{"for which app"}, "apps", "--new-key")
+	o.fails(cli.ExitUsage, []string{"add --new-key or --rotate"}, "apps", "shop", "--test")
+	o.fails(cli.ExitUsage, []string{"can't be the id"}, "apps", "a b", "--new-key")
 	if status, text := o.call("POST", "/gatehouse/apps", ""); status != 405 {
 		t.Errorf("%d %s", status, text)
 	}
 	o.run("", "any")
-	if out, errs, code := o.command("apps"); code != exitDone || !strings.Contains(errs, "there are no apps") {
+	if out, errs, code := o.command("apps"); code != cli.ExitDone || !strings.Contains(errs, "there are no apps") {
 		t.Errorf("%d %s%s", code, out, errs)
 	}
-	o.fails(exitNo, []string{"the configuration has none"}, "apps", "shop")
+	o.fails(cli.ExitNo, []string{"the configuration has none"}, "apps", "shop")
 }

@@ -7,6 +7,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/operate/cli"
 )
 
 // appSessions makes sessions of an app for alice, whom the gates know by another
@@ -21,7 +23,7 @@ func (o *operated) appSessions(gateSubject string) {
 	}
 	alice, carol := made["alice@example.com"], made["carol@example.com"]
 	wantText(o, o.done("sessions"), alice.ID, carol.ID, "app:shop/live")
-	var all sessionsPage
+	var all operate.SessionPage
 	o.document(&all, "sessions", "alice@example.com")
 	subs := map[string]bool{}
 	for _, s := range all.Sessions {
@@ -59,7 +61,7 @@ func (o *operated) appSession(name string) *authcore.AppSession {
 // deleted one by one; carol is of the app alone.
 func (o *operated) deletesPeople(gateSubject string) {
 	o.Helper()
-	var users usersPage
+	var users operate.UserPage
 	o.document(&users, "users", "--all")
 	apps := map[string]string{}
 	for _, u := range users.Users {
@@ -73,24 +75,24 @@ func (o *operated) deletesPeople(gateSubject string) {
 	}
 	wantText(o, o.done("users"), "shop/live", "staff")
 	wantText(o, o.done("users", "alice@example.com"), gateSubject, alice, "app       shop/live", "groups    staff")
-	var user userJSON
+	var user operate.User
 	o.document(&user, "users", "alice@example.com")
 	if user.Subject != gateSubject || len(user.Others) != 1 || user.Others[0].Subject != alice {
 		o.Errorf("%+v", user)
 	}
-	o.fails(exitNo, []string{"2 people have this address", gateSubject, alice}, "users", "alice@example.com", "--delete")
+	o.fails(cli.ExitNo, []string{"2 people have this address", gateSubject, alice}, "users", "alice@example.com", "--delete")
 	if status, answer := o.call("DELETE", "/gatehouse/users/alice@example.com", ""); status != 409 || !strings.Contains(answer, gateSubject+" (gates), "+alice+" (shop/live)") {
 		o.Errorf("%d %s", status, answer)
 	}
 	carol := strings.TrimPrefix(apps["carol@example.com"], "shop/live ")
 	org := o.organization(alice, carol)
-	if out, errs, code := o.command("users", alice, "--delete"); code != exitDone || !strings.Contains(out, "deleted") || !strings.Contains(errs, "the organization "+org+" has no owner any more") {
+	if out, errs, code := o.command("users", alice, "--delete"); code != cli.ExitDone || !strings.Contains(out, "deleted") || !strings.Contains(errs, "the organization "+org+" has no owner any more") {
 		o.Errorf("%d %s%s", code, out, errs)
 	}
 	wantText(o, o.done("users", "carol@example.com", "--delete"), "deleted")
 	wantText(o, o.done("users", "alice@example.com", "--delete"), "deleted")
 	for _, who := range []string{"alice@example.com", "carol@example.com", alice} {
-		o.fails(exitNo, nil, "users", who)
+		o.fails(cli.ExitNo, nil, "users", who)
 	}
 	deleted := map[string]bool{}
 	for _, e := range o.audited(event.Deleted) {

@@ -5,6 +5,9 @@ import (
 	"net"
 	"strings"
 	"testing"
+
+	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/operate/cli"
 )
 
 // zone is DNS as a test has it.
@@ -43,11 +46,11 @@ func (z zone) LookupHost(_ context.Context, name string) ([]string, error) {
 	return nil, z.fail(name)
 }
 
-func levels(findings []findingOut) string {
+func levels(findings []operate.Finding) string {
 	var all []string
 	for _, f := range findings {
 		all = append(all, f.Check+" "+f.Level)
-		if f.Level != levelOK && f.Do == "" {
+		if f.Level != operate.LevelOK && f.Do == "" {
 			all = append(all, "(nothing to do)")
 		}
 	}
@@ -119,7 +122,7 @@ func TestDoctorCommand(t *testing.T) {
 	o := newOperated(t)
 	o.run("", "staff")
 	out, errs, code := o.command("doctor")
-	if code != exitDone {
+	if code != cli.ExitDone {
 		t.Fatalf("%d\n%s%s", code, out, errs)
 	}
 	wantText(t, out, "store: ", "clock: ", "sender: smtp "+o.mail.Addr+": connection, TLS and sign-in work", "cookie_domain: ", "trusted_proxies: ", "configuration: ", "dns_")
@@ -127,7 +130,7 @@ func TestDoctorCommand(t *testing.T) {
 		t.Errorf("the doctor sent %d mails", n)
 	}
 	o.mail.Stop()
-	o.fails(exitNo, []string{"error    sender: smtp", "connect", "compare address"}, "doctor")
+	o.fails(cli.ExitNo, []string{"error    sender: smtp", "connect", "compare address"}, "doctor")
 	out, _, _ = o.command("doctor", "--json")
 	wantText(t, out, `"findings"`, `"do"`)
 }

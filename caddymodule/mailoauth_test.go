@@ -16,6 +16,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore/oauth/oauthtest"
 	"github.com/gatehouse-auth/gatehouse/authcore/smtp/smtptest"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 )
 
 // graphAPI is Microsoft Graph as far as mail is sent by it.
@@ -95,7 +96,7 @@ func TestMailThroughGraph(t *testing.T) {
 	p.Revoke()
 	o.load(config)
 	o.asks("bob@example.com")
-	var s statusJSON
+	var s operate.Status
 	eventually(t, "mail is down", func() bool {
 		o.document(&s, "status")
 		return s.Mail.Down

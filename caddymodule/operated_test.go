@@ -99,13 +99,14 @@ func cookieOf(in *authcore.SignIn) string { return "__Host-gatehouse=" + in.Toke
 // call makes a request to the admin endpoint.
 func (o *operated) call(method, path, body string) (status int, answer string) {
 	o.Helper()
-	c, err := newAdminClient(o.admin, "", "")
+	endpoint, err := adminEndpoint(o.admin, "", "")
 	must(o, err)
-	defer c.http.CloseIdleConnections()
-	c.http.CheckRedirect = nil // Caddy leads from paths with dots to those without
-	r, err := http.NewRequest(method, c.origin+path, strings.NewReader(body))
+	client := endpoint.Client()
+	defer client.CloseIdleConnections()
+	client.CheckRedirect = nil // Caddy leads from paths with dots to those without
+	r, err := http.NewRequest(method, endpoint.URL()+path, strings.NewReader(body))
 	must(o, err)
-	resp, err := c.http.Do(r)
+	resp, err := client.Do(r)
 	must(o, err)
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/smtp/smtptest"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 )
 
 // A relay that signs in and then refuses us, as relays say it: after MAIL FROM,
@@ -45,7 +46,7 @@ func TestRelayThatRefusesUs(t *testing.T) {
 				told = append(told, to, m.Code(t), m.Link(t))
 			}
 			words, _, _ := strings.Cut(strings.TrimPrefix(c.text, "5.7.1 "), " {")
-			var s statusJSON
+			var s operate.Status
 			eventually(t, "all is told", func() bool {
 				o.document(&s, "status")
 				return s.Mail.Waiting == 0 && len(o.audited("mail_sent")) == len(domains)
@@ -98,7 +99,7 @@ func TestARefusalAtMailFromTellsNobody(t *testing.T) {
 		o.run("", "a@a.example b@b.example")
 		o.asks("a@a.example")
 		eventually(t, "it is refused", func() bool { return len(o.audited("mail_failed")) > 0 })
-		var s statusJSON
+		var s operate.Status
 		if o.document(&s, "status"); s.Mail.Down || s.Mail.Senders[0].Down {
 			t.Errorf("%d: %+v", code, s.Mail)
 		}
@@ -126,7 +127,7 @@ func TestPageSaysThatMailIsDelayed(t *testing.T) {
 	o.asks("b@b.example")
 	o.asks("c@c.example")
 	eventually(t, "the relay is unfit", func() bool {
-		var s statusJSON
+		var s operate.Status
 		o.document(&s, "status")
 		return s.Mail.Delayed && !s.Mail.Down && s.Mail.Senders[0].Unfit
 	})
@@ -144,7 +145,7 @@ func TestPageSaysThatMailIsDelayed(t *testing.T) {
 	}
 	o.mail.NextTo(t, "b@b.example")
 	eventually(t, "mail goes out again", func() bool {
-		var s statusJSON
+		var s operate.Status
 		o.document(&s, "status")
 		return !s.Mail.Delayed
 	})
@@ -169,7 +170,7 @@ func TestOneRecipientIsNoOutage(t *testing.T) {
 				o.asks(to)
 				o.mail.NextTo(t, to)
 			}
-			var s statusJSON
+			var s operate.Status
 			o.document(&s, "status")
 			if s.Mail.Down || s.Mail.Senders[0].Down {
 				t.Errorf("%+v", s.Mail)

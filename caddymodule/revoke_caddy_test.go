@@ -18,6 +18,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/operate/cli"
 )
 
 // manyEndings is a real Caddy with a portal, two sites, an API and one session of
@@ -328,7 +329,7 @@ func TestRevokeAllOnCaddy(t *testing.T) {
 			e.restart()
 			e.check("after a restart", over)
 			if over("person's token") {
-				e.fails(exitNo, []string{"neither a live session nor a person"}, "revoke", e.sids["person's token"])
+				e.fails(cli.ExitNo, []string{"neither a live session nor a person"}, "revoke", e.sids["person's token"])
 			}
 		})
 	}

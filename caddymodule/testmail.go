@@ -8,16 +8,8 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 )
-
-// testResult is what one sender did with the test mail.
-type testResult struct {
-	Sender  string  `json:"sender"`
-	Sent    bool    `json:"sent"`
-	Outcome string  `json:"outcome"` // sent, deferred, rejected or sender_down
-	Detail  string  `json:"detail,omitempty"`
-	Seconds float64 `json:"seconds"`
-}
 
 // testTimeout bounds one sender.
 const testTimeout = 30 * time.Second
@@ -36,7 +28,7 @@ func adminTestEmail(c *adminCall) error {
 		return refuseCall(http.StatusBadRequest, "to: %w", err)
 	}
 	c.audit("test_email", &authcore.Holder{Address: to}, "")
-	var results []testResult
+	var results []operate.TestResult
 	sent := false
 	for _, sender := range c.app.mailSenders {
 		r := sendTest(c.r.Context(), sender, c.app.testMessage(to, c.run.service.Now()))
@@ -50,12 +42,12 @@ func adminTestEmail(c *adminCall) error {
 	return c.json(map[string]any{"sent": sent, "results": results})
 }
 
-func sendTest(ctx context.Context, sender authcore.Sender, m authcore.Message) testResult {
+func sendTest(ctx context.Context, sender authcore.Sender, m authcore.Message) operate.TestResult {
 	ctx, cancel := context.WithTimeout(ctx, testTimeout)
 	defer cancel()
 	began := time.Now()
 	err := sender.Send(ctx, m)
-	out := testResult{Sender: sender.Name(), Sent: err == nil, Outcome: "sent", Seconds: since(began)}
+	out := operate.TestResult{Sender: sender.Name(), Sent: err == nil, Outcome: "sent", Seconds: since(began)}
 	if failed := new(authcore.SendError); errors.As(err, &failed) {
 		out.Outcome, out.Detail = failed.Fault.String(), failed.Reason
 	} else if err != nil {

@@ -7,6 +7,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 )
 
 // Caddy forgets the text of trusted_proxies once it has read it; the doctor
@@ -27,7 +29,7 @@ func TestExamineServer(t *testing.T) {
 		var server *caddyhttp.Server
 		for _, server = range web.Servers {
 		}
-		if got := examineServer("srv0", server, false); !strings.Contains(got.Found, want) || got.Level != levelOK && got.Do == "" {
+		if got := examineServer("srv0", server, false); !strings.Contains(got.Found, want) || got.Level != operate.LevelOK && got.Do == "" {
 			t.Errorf("%q: %+v, want %q", options, got, want)
 		}
 	}
@@ -37,11 +39,11 @@ func TestExamineServer(t *testing.T) {
 // it was told so by nobody.
 func TestAuthzThatBelievesNobody(t *testing.T) {
 	for options, level := range map[string]string{
-		"": levelError,
-		"servers {\n\t\ttrusted_proxies static 127.0.0.1/32\n\t\ttrusted_proxies_strict\n\t}":                levelOK,
-		"servers 127.0.0.1:9091 {\n\t\ttrusted_proxies static 127.0.0.1/32\n\t\ttrusted_proxies_strict\n\t}": levelOK,
-		"servers 127.0.0.1:9092 {\n\t\ttrusted_proxies static 127.0.0.1/32\n\t}":                             levelError,
-		"servers {\n\t\ttrusted_proxies_unix\n\t\ttrusted_proxies_strict\n\t}":                               levelOK,
+		"": operate.LevelError,
+		"servers {\n\t\ttrusted_proxies static 127.0.0.1/32\n\t\ttrusted_proxies_strict\n\t}":                operate.LevelOK,
+		"servers 127.0.0.1:9091 {\n\t\ttrusted_proxies static 127.0.0.1/32\n\t\ttrusted_proxies_strict\n\t}": operate.LevelOK,
+		"servers 127.0.0.1:9092 {\n\t\ttrusted_proxies static 127.0.0.1/32\n\t}":                             operate.LevelError,
+		"servers {\n\t\ttrusted_proxies_unix\n\t\ttrusted_proxies_strict\n\t}":                               operate.LevelOK,
 	} {
 		app, err := provisioned("{\n\tadmin off\n\t" + options + "\n\tgatehouse {\n\t\tmail log\n\t}\n}\n" +
 			"http://auth.localhost:8081 {\n\tgatehouse_portal\n}\nhttp://:9091 {\n\tbind 127.0.0.1\n\tgatehouse_authz {\n\t\tlogin http://auth.localhost:8081\n\t\tsite wiki.localhost:8080 any\n\t}\n}\n")
@@ -50,16 +52,16 @@ func TestAuthzThatBelievesNobody(t *testing.T) {
 		app.log = zap.New(core)
 		must(t, app.placeGates())
 		const block = "servers 127.0.0.1:9091 {\n        trusted_proxies static"
-		if warned := logs.FilterMessageSnippet(block).Len(); warned != map[bool]int{true: 1}[level == levelError] {
+		if warned := logs.FilterMessageSnippet(block).Len(); warned != map[bool]int{true: 1}[level == operate.LevelError] {
 			t.Errorf("%q: %d warnings in %v", options, warned, logs.All())
 		}
-		var got findingOut
+		var got operate.Finding
 		for _, f := range app.examineProxies() {
 			if strings.Contains(f.Found, "127.0.0.1:9091") {
 				got = f
 			}
 		}
-		if got.Level != level || level == levelError && !strings.Contains(got.Do, block) {
+		if got.Level != level || level == operate.LevelError && !strings.Contains(got.Do, block) {
 			t.Errorf("%q: %+v", options, got)
 		}
 	}

@@ -11,34 +11,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/policy"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 )
-
-// whyJSON is the answer of /gatehouse/why.
-type whyJSON struct {
-	Email   string    `json:"email"`
-	Subject string    `json:"sub,omitempty"`      // empty for who has never signed in
-	Others  []string  `json:"app_subs,omitempty"` // of whom apps know by this address
-	Site    string    `json:"site,omitempty"`
-	Mark    string    `json:"mark"` // by which the audit log names the address
-	Allowed bool      `json:"allowed"`
-	Rule    string    `json:"rule"`            // the entry that admits, public, or not_allowed
-	Entry   string    `json:"entry,omitempty"` // with not_allowed: the entry of deny, if one decided
-	Gates   []string  `json:"gates"`           // where the gates stand that were asked
-	Besides []string  `json:"besides,omitempty"`
-	Mails   []whyMail `json:"mails"`
-}
-
-// whyMail is one code that was asked for within the last day.
-type whyMail struct {
-	At        time.Time       `json:"at"`
-	Outcome   string          `json:"outcome"`
-	Sender    string          `json:"sender,omitempty"`
-	Detail    string          `json:"detail,omitempty"`
-	Site      string          `json:"site,omitempty"`
-	Challenge string          `json:"challenge,omitempty"`
-	Session   string          `json:"sid,omitempty"`
-	Steps     []authcore.Step `json:"steps"`
-}
 
 // Outcomes of a policy that are no entry of it.
 const (
@@ -62,7 +36,7 @@ func adminWhy(c *adminCall) error {
 	if err != nil {
 		return refuseCall(http.StatusBadRequest, "email: %w", err)
 	}
-	out := whyJSON{Email: address.String(), Mark: c.run.core.Mark(address), Mails: []whyMail{}, Gates: []string{}}
+	out := operate.Why{Email: address.String(), Mark: c.run.core.Mark(address), Mails: []operate.WhyMail{}, Gates: []string{}}
 	if err := c.judge(&out, address, in.Site); err != nil {
 		return err
 	}
@@ -84,7 +58,7 @@ func adminWhy(c *adminCall) error {
 }
 
 // judge asks the gates at site, or all gates if no site is given.
-func (c *adminCall) judge(out *whyJSON, address address.Address, site string) error {
+func (c *adminCall) judge(out *operate.Why, address address.Address, site string) error {
 	if site == "" {
 		c.judgeAnywhere(out, address)
 		return nil
@@ -116,7 +90,7 @@ func (c *adminCall) judge(out *whyJSON, address address.Address, site string) er
 	for _, g := range gates { // several must all admit
 		out.Gates = append(out.Gates, g.String())
 		if allowed, rule := g.rule.Explain(address, target); !allowed {
-			out.refuse(rule)
+			refuse(out, rule)
 			return nil
 		} else {
 			out.Rule = rule
@@ -126,8 +100,8 @@ func (c *adminCall) judge(out *whyJSON, address address.Address, site string) er
 	return nil
 }
 
-func (c *adminCall) judgeAnywhere(out *whyJSON, address address.Address) {
-	out.refuse(ruleNobody)
+func (c *adminCall) judgeAnywhere(out *operate.Why, address address.Address) {
+	refuse(out, ruleNobody)
 	for _, g := range c.app.allGates() {
 		out.Gates = append(out.Gates, g.String())
 		if allowed, rule := g.rule.Policy.Explain(address); allowed && !out.Allowed {
@@ -137,7 +111,7 @@ func (c *adminCall) judgeAnywhere(out *whyJSON, address address.Address) {
 }
 
 // refuse notes a refusal; rule is the entry of deny, if one decided.
-func (w *whyJSON) refuse(rule string) {
+func refuse(w *operate.Why, rule string) {
 	w.Allowed, w.Rule, w.Entry = false, ruleNobody, ""
 	if rule != ruleNobody {
 		w.Entry = "deny " + rule
@@ -177,12 +151,12 @@ func parseSite(site string) (orig origin.Origin, path string, err error) {
 	return orig, path, nil
 }
 
-func (c *adminCall) whyMails(address address.Address) ([]whyMail, error) {
+func (c *adminCall) whyMails(address address.Address) ([]operate.WhyMail, error) {
 	since := c.run.service.Now().Add(-whyLookback)
 	attempts, err := c.run.core.Attempts(c.r.Context(), address, since, whyMost)
-	mails := make([]whyMail, len(attempts))
+	mails := make([]operate.WhyMail, len(attempts))
 	for i, a := range attempts {
-		mails[i] = whyMail{
+		mails[i] = operate.WhyMail{
 			At: a.At.UTC(), Outcome: string(a.Outcome), Sender: a.Sender, Detail: a.Detail,
 			Site: a.Origin.String(), Challenge: a.Challenge, Session: a.Session, Steps: a.Steps,
 		}

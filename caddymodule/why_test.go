@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/smtp/smtptest"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/operate/cli"
 )
 
 // seeker is somebody who asks for a code, in a browser of their own.
@@ -111,7 +113,7 @@ func TestWhyTellsEveryOutcome(t *testing.T) {
 	o.asks("first@example.com") // meets the failure
 	o.whyAgrees("first@example.com", site, "deferred")
 	eventually(t, "mail is down", func() bool {
-		var s statusJSON
+		var s operate.Status
 		o.document(&s, "status")
 		return s.Mail.Down
 	})
@@ -123,10 +125,10 @@ func TestWhyTellsEveryOutcome(t *testing.T) {
 // code, and compares with what the log tells. It returns the code's challenge.
 func (o *operated) whyAgrees(email, site, want string) (challenge string) {
 	o.Helper()
-	var why whyJSON
+	var why operate.Why
 	newest := func() string {
 		text, _, _ := o.command("why", email, site, "--json")
-		why = whyJSON{}
+		why = operate.Why{}
 		must(o, json.Unmarshal([]byte(text), &why))
 		if len(why.Mails) == 0 {
 			return "none"
@@ -216,7 +218,7 @@ func TestCommandsKeepAddressesOutOfURLs(t *testing.T) {
 	asked := 0
 	for _, e := range o.lines() {
 		uri, _ := e["uri"].(string)
-		if e["logger"] != "admin.api" || !strings.HasPrefix(uri, adminRoot) {
+		if e["logger"] != "admin.api" || !strings.HasPrefix(uri, cli.Root) {
 			continue
 		}
 		asked++

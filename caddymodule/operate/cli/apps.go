@@ -1,4 +1,4 @@
-package caddymodule
+package cli
 
 import (
 	"fmt"
@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 )
 
 // appsCommand lists the apps and makes keys for them. Keys stand in the
@@ -54,19 +55,15 @@ func apps(o *operator) error {
 		return rotateAppKey(o, list[0])
 	}
 	if o.json {
-		return o.document(appsPage{list})
+		return o.document(operate.AppList{Apps: list})
 	}
 	o.appTable(list)
 	return nil
 }
 
-type appsPage struct {
-	Apps []appJSON `json:"apps"`
-}
-
 // apps asks for all apps, or for the one that is named.
-func (o *operator) apps() ([]appJSON, error) {
-	var all appsPage
+func (o *operator) apps() ([]operate.App, error) {
+	var all operate.AppList
 	if err := o.api.call("GET", "apps", nil, &all); err != nil || len(o.args) == 0 {
 		return all.Apps, err
 	}
@@ -81,10 +78,10 @@ func (o *operator) apps() ([]appJSON, error) {
 			known += ", " + app.ID
 		}
 	}
-	return nil, &commandError{code: exitNo, problem: fmt.Sprintf("there is no app %q: %s", o.args[0], known)}
+	return nil, &Failure{Code: ExitNo, Problem: fmt.Sprintf("there is no app %q: %s", o.args[0], known)}
 }
 
-func (o *operator) appTable(list []appJSON) {
+func (o *operator) appTable(list []operate.App) {
 	var rows [][]string
 	for _, app := range list {
 		if len(app.Keys) == 0 {
@@ -138,9 +135,9 @@ func newAppKey(o *operator, replaces []string) error {
 
 func (o *operator) keyKind() string {
 	if o.is("publishable") {
-		return publishableKind
+		return operate.PublishableKey
 	}
-	return secretKind
+	return operate.SecretKey
 }
 
 // steps is what to do with the key, in this order.
@@ -161,7 +158,7 @@ func (k *madeKey) steps() []string {
 }
 
 // rotateAppKey makes a key in place of those of the same kind.
-func rotateAppKey(o *operator, app appJSON) error {
+func rotateAppKey(o *operator, app operate.App) error {
 	var old []string
 	for _, key := range app.Keys {
 		if key.Kind == o.keyKind() && key.Test == o.is("test") {
@@ -169,7 +166,7 @@ func rotateAppKey(o *operator, app appJSON) error {
 		}
 	}
 	if len(old) == 0 {
-		return &commandError{exitNo, fmt.Sprintf("app %s has no %s for %s data to replace", app.ID, o.keyKind(), dataOf(o.is("test"))), "make its first with --new-key"}
+		return &Failure{ExitNo, fmt.Sprintf("app %s has no %s for %s data to replace", app.ID, o.keyKind(), dataOf(o.is("test"))), "make its first with --new-key"}
 	}
 	return newAppKey(o, old)
 }

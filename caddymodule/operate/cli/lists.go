@@ -1,4 +1,4 @@
-package caddymodule
+package cli
 
 import (
 	"cmp"
@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 	"github.com/gatehouse-auth/gatehouse/pages"
 )
 
@@ -31,7 +32,7 @@ func (o *operator) table(head string, rows [][]string) {
 }
 
 func showStatus(o *operator) error {
-	var s statusJSON
+	var s operate.Status
 	if err := o.api.call("GET", "status", nil, &s); err != nil {
 		return err
 	}
@@ -41,7 +42,7 @@ func showStatus(o *operator) error {
 	o.printf("version     %s\n", s.Version)
 	o.printf("sessions    about %d, of %d people\n", s.Sessions, s.People)
 	o.printf("streams     %d\n", s.Streams)
-	o.printf("store       %s: %s, %s free%s\n", s.Store.Dir, size(s.Store.SizeBytes), size(s.Store.FreeBytes), after(": ", s.Store.Error))
+	o.printf("store       %s: %s, %s free%s\n", s.Store.Dir, operate.Bytes(s.Store.SizeBytes), operate.Bytes(s.Store.FreeBytes), after(": ", s.Store.Error))
 	mail := "goes out"
 	switch {
 	case s.Mail.Down:
@@ -65,7 +66,7 @@ func showStatus(o *operator) error {
 	return nil
 }
 
-func (o *operator) senders(list []senderJSON) {
+func (o *operator) senders(list []operate.SenderStatus) {
 	for _, sender := range list {
 		state := "not tried yet"
 		switch {
@@ -91,20 +92,15 @@ func after(separator, text string) string {
 	return separator + text
 }
 
-type sessionsPage struct {
-	Sessions []sessionJSON `json:"sessions"`
-	Next     string        `json:"next"`
-}
-
 func listSessions(o *operator) (err error) {
-	all := sessionsPage{Sessions: []sessionJSON{}}
+	all := operate.SessionPage{Sessions: []operate.Session{}}
 	if len(o.args) == 1 {
 		subs, err := o.subjects(o.args[0])
 		if err != nil {
 			return err
 		}
 		for _, sub := range subs {
-			var of sessionsPage
+			var of operate.SessionPage
 			if err := o.api.call("GET", "sessions?user="+url.QueryEscape(sub), nil, &of); err != nil {
 				return err
 			}
@@ -113,7 +109,7 @@ func listSessions(o *operator) (err error) {
 		return o.sessions(all)
 	}
 	all.Next, err = o.pages(func(query string) (string, error) {
-		var page sessionsPage
+		var page operate.SessionPage
 		err := o.api.call("GET", "sessions?"+query, nil, &page)
 		all.Sessions = append(all.Sessions, page.Sessions...)
 		return page.Next, err
@@ -124,13 +120,13 @@ func listSessions(o *operator) (err error) {
 	return o.sessions(all)
 }
 
-func (o *operator) sessions(all sessionsPage) error {
+func (o *operator) sessions(all operate.SessionPage) error {
 	if o.json {
 		return o.document(all)
 	}
 	var rows [][]string
 	for _, s := range all.Sessions {
-		rows = append(rows, []string{s.ID, s.Email, s.where(), s.Method, ago(s.LastSeen), s.Expires.Local().Format(time.DateTime), s.Network, cmp.Or(pages.Browser(s.Agent), short(s.Agent))})
+		rows = append(rows, []string{s.ID, s.Email, where(s), s.Method, ago(s.LastSeen), s.Expires.Local().Format(time.DateTime), s.Network, cmp.Or(pages.Browser(s.Agent), short(s.Agent))})
 	}
 	o.table("SESSION\tADDRESS\tSITES\tBY\tLAST SEEN\tENDS\tNETWORK\tBROWSER", rows)
 	o.more("sessions", all.Next)
@@ -138,7 +134,7 @@ func (o *operator) sessions(all sessionsPage) error {
 }
 
 // where is at which sites a session is good, or for which app and data.
-func (s *sessionJSON) where() string {
+func where(s operate.Session) string {
 	if strings.HasPrefix(s.Audience, "app:") {
 		return s.Audience
 	}
@@ -174,11 +170,6 @@ func ago(t time.Time) string {
 	}
 }
 
-type usersPage struct {
-	Users []userJSON `json:"users"`
-	Next  string     `json:"next"`
-}
-
 func listUsers(o *operator) (err error) {
 	if len(o.args) == 1 {
 		return showUser(o)
@@ -186,9 +177,9 @@ func listUsers(o *operator) (err error) {
 	if o.is("delete") {
 		return usage("--delete needs to know whom: gatehouse users alice@example.com --delete")
 	}
-	all := usersPage{Users: []userJSON{}}
+	all := operate.UserPage{Users: []operate.User{}}
 	all.Next, err = o.pages(func(query string) (string, error) {
-		var page usersPage
+		var page operate.UserPage
 		err := o.api.call("GET", "users?"+query, nil, &page)
 		all.Users = append(all.Users, page.Users...)
 		return page.Next, err
@@ -216,9 +207,9 @@ func showUser(o *operator) error {
 	if o.is("delete") {
 		return deleteUser(o, subs)
 	}
-	var users []userJSON
+	var users []operate.User
 	for _, sub := range subs {
-		var user userJSON
+		var user operate.User
 		if err := o.api.call("GET", "users/"+url.PathEscape(sub), nil, &user); err != nil {
 			return err
 		}
@@ -238,7 +229,7 @@ func showUser(o *operator) error {
 		} else {
 			o.printf("groups    %s\n\n", strings.Join(user.Groups, " "))
 		}
-		if err := o.sessions(sessionsPage{Sessions: user.Sessions}); err != nil {
+		if err := o.sessions(operate.SessionPage{Sessions: user.Sessions}); err != nil {
 			return err
 		}
 	}
@@ -249,11 +240,11 @@ func showUser(o *operator) error {
 // address that several people have is not enough.
 func deleteUser(o *operator, subs []string) error {
 	if len(subs) > 1 {
-		return &commandError{code: exitNo, problem: fmt.Sprintf("%d people have this address, at the gates and in apps; show them without --delete, then delete each by the subject: %s", len(subs), strings.Join(subs, ", "))}
+		return &Failure{Code: ExitNo, Problem: fmt.Sprintf("%d people have this address, at the gates and in apps; show them without --delete, then delete each by the subject: %s", len(subs), strings.Join(subs, ", "))}
 	}
 	var out struct {
-		Deleted string `json:"deleted"`
-		deletedJSON
+		Subject string `json:"deleted"`
+		operate.Deleted
 	}
 	if err := o.api.call("DELETE", "users/"+url.PathEscape(subs[0]), nil, &out); err != nil {
 		return err
@@ -261,7 +252,7 @@ func deleteUser(o *operator, subs []string) error {
 	for _, org := range out.WithoutOwner {
 		o.warn("the organization %s has no owner any more; its app can make another member the owner, with its secret key", org)
 	}
-	out.Deleted = subs[0]
+	out.Subject = subs[0]
 	return o.did(out, "deleted, with all sessions")
 }
 

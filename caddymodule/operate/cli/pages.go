@@ -1,8 +1,7 @@
-package caddymodule
+package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -11,22 +10,19 @@ import (
 	"syscall"
 	"time"
 
-	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 
 	"github.com/gatehouse-auth/gatehouse/pages"
 )
 
-const pagesShort = "Writes out the templates, shows pages and mails"
-
 // buildPages is the command for whoever makes pages and mails look like their
 // own. Unlike the operators' other commands it needs no running server.
-func buildPages(c *cobra.Command) {
+func buildPages(c *cobra.Command, host Host) {
 	c.Use = "pages <command>"
 	c.Long = `Pages and mails are made from templates and from one catalog of texts for each
 language. A directory that the option brand names as pages replaces single ones
 of them; docs/templates.md lists what a template can show.`
-	c.AddCommand(exportCommand(), previewCommand())
+	c.AddCommand(exportCommand(), previewCommand(host))
 }
 
 func exportCommand() *cobra.Command {
@@ -47,7 +43,7 @@ not in the directory stays as Gatehouse brings it, also in later versions.`,
 	}
 }
 
-func previewCommand() *cobra.Command {
+func previewCommand(host Host) *cobra.Command {
 	var listen, config, adapter string
 	c := &cobra.Command{
 		Use:   "preview",
@@ -57,7 +53,7 @@ dark, until it is interrupted. With --config in the brand of that configuration;
 files are read anew for each page. Nobody can sign in there.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			brand, err := brandOf(config, adapter)
+			brand, err := host.Brand(config, adapter)
 			if err != nil {
 				return err
 			}
@@ -70,26 +66,6 @@ files are read anew for each page. Nobody can sign in there.`,
 	c.Flags().StringVarP(&config, "config", "c", "", "configuration whose brand to use")
 	c.Flags().StringVarP(&adapter, "adapter", "a", "", "name of the configuration's format, if its file name does not tell")
 	return c
-}
-
-// brandOf reads the brand of a configuration, which is not started.
-func brandOf(config, adapter string) (pages.Brand, error) {
-	if config == "" {
-		return pages.Brand{}, nil
-	}
-	body, _, _, err := caddycmd.LoadConfig(config, adapter)
-	if err != nil {
-		return pages.Brand{}, err
-	}
-	var read struct {
-		Apps struct {
-			Gatehouse App `json:"gatehouse"`
-		} `json:"apps"`
-	}
-	if err := json.Unmarshal(body, &read); err != nil {
-		return pages.Brand{}, fmt.Errorf("%s: %w", config, err)
-	}
-	return read.Apps.Gatehouse.Brand.look(), nil
 }
 
 func servePreview(ctx context.Context, c *cobra.Command, listen string, brand pages.Brand) error {

@@ -17,7 +17,11 @@ func TestPagesExportAndPreview(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "own")
 	run := func(ctx context.Context, out io.Writer, args ...string) error {
 		c := new(cobra.Command)
-		buildPages(c)
+		for _, known := range Commands() {
+			if known.Name == "pages" {
+				known.CobraFunc(c)
+			}
+		}
 		c.SetArgs(args)
 		c.SetOut(out)
 		c.SilenceErrors, c.SilenceUsage = true, true

@@ -1,4 +1,4 @@
-package caddymodule
+package cli
 
 import (
 	"bufio"
@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 )
 
 func revoke(o *operator) error {
@@ -40,7 +41,7 @@ func revoke(o *operator) error {
 	for _, sub := range subs {
 		err = o.api.call("POST", "users/"+url.PathEscape(sub)+"/end-sessions", nil, nil)
 		if isNotFoundCall(err) {
-			return &commandError{code: exitNo, problem: "there is neither a live session nor a person of this name"}
+			return &Failure{Code: ExitNo, Problem: "there is neither a live session nor a person of this name"}
 		}
 		if err != nil {
 			return err
@@ -67,10 +68,7 @@ func replaceKeys(o *operator, revoke bool) error {
 }
 
 func testEmail(o *operator) error {
-	var out struct {
-		Sent    bool         `json:"sent"`
-		Results []testResult `json:"results"`
-	}
+	var out operate.TestMail
 	// None having taken it is an answer, too, though with another status.
 	resp, err := o.api.post("test-email", map[string]string{"to": o.args[0]})
 	if err != nil {
@@ -98,7 +96,7 @@ func showWhy(o *operator) error {
 	if len(o.args) == 2 {
 		in["site"] = o.args[1]
 	}
-	var why whyJSON
+	var why operate.Why
 	if err := o.api.call("POST", "why", in, &why); err != nil {
 		return err
 	}
@@ -115,7 +113,7 @@ func showWhy(o *operator) error {
 	return nil
 }
 
-func (o *operator) explain(why whyJSON) {
+func (o *operator) explain(why operate.Why) {
 	switch {
 	case why.Allowed:
 		o.printf("allowed, by %s\n", why.Rule)
@@ -150,7 +148,7 @@ func showDoctor(o *operator) error {
 	if o.flag("proxy") != "" {
 		return showSnippet(o)
 	}
-	var s statusJSON
+	var s operate.Status
 	err := o.api.call("GET", "status?doctor=true", nil, &s)
 	if err != nil {
 		return err
@@ -166,7 +164,7 @@ func showDoctor(o *operator) error {
 		}
 	}
 	for _, f := range s.Findings {
-		if err == nil && f.Level == levelError {
+		if err == nil && f.Level == operate.LevelError {
 			return errNo
 		}
 	}
@@ -175,7 +173,7 @@ func showDoctor(o *operator) error {
 
 // showSnippet prints the configuration of another proxy.
 func showSnippet(o *operator) error {
-	var s statusJSON
+	var s operate.Status
 	if err := o.api.call("GET", "status?proxy="+url.QueryEscape(o.flag("proxy")), nil, &s); err != nil {
 		return err
 	}
@@ -271,7 +269,7 @@ func importLines(o *operator) error {
 	if name := o.args[0]; name != "-" {
 		file, err := os.Open(name)
 		if err != nil {
-			return &commandError{code: exitUsage, problem: err.Error()}
+			return &Failure{Code: ExitUsage, Problem: err.Error()}
 		}
 		defer file.Close()
 		lines = file

@@ -1,0 +1,224 @@
+package operate
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+)
+
+// What operators are answered, in the JSON of the admin API. The commands read
+// the same types.
+
+// Status is how a running instance is.
+type Status struct {
+	Version   string         `json:"version"`
+	Sessions  int64          `json:"sessions"`
+	People    int64          `json:"people"`
+	CountedAt *time.Time     `json:"counted_at"` // null until the first count
+	Streams   int            `json:"streams"`
+	Mail      MailStatus     `json:"mail"`
+	Texts     []SenderStatus `json:"sms,omitempty"`
+	Store     StoreStatus    `json:"store"`
+	Keys      []KeyStatus    `json:"keys"`
+	Gates     []GateStatus   `json:"gates"`
+	Findings  []Finding      `json:"findings,omitempty"`
+	Snippet   string         `json:"snippet,omitempty"` // the configuration of another proxy, if one was asked for
+}
+
+// MailStatus is whether mail goes out.
+type MailStatus struct {
+	Waiting int            `json:"waiting"`
+	Down    bool           `json:"down"`
+	Delayed bool           `json:"delayed"` // no sender is fit
+	Senders []SenderStatus `json:"senders"`
+}
+
+// SenderStatus is how one sender has fared.
+type SenderStatus struct {
+	Name     string     `json:"name"`
+	Down     bool       `json:"down"`
+	Unfit    bool       `json:"unfit"` // refuses mail to everybody, it seems
+	LastSent *time.Time `json:"last_sent"`
+	LastFail *time.Time `json:"last_failed"`
+	Reason   string     `json:"reason,omitempty"` // of the last failure
+}
+
+// StoreStatus is where state lives, and whether it can be written.
+type StoreStatus struct {
+	Dir       string `json:"dir"`
+	SizeBytes int64  `json:"size_bytes"`
+	FreeBytes int64  `json:"free_bytes"`
+	Error     string `json:"error,omitempty"` // why nothing can be written
+}
+
+// KeyStatus is a signing key.
+type KeyStatus struct {
+	ID      string    `json:"kid"`
+	Alg     string    `json:"alg"`
+	Created time.Time `json:"created_at"`
+	Signs   bool      `json:"signs"`
+}
+
+// GateStatus is a gate.
+type GateStatus struct {
+	At         string `json:"at"`
+	ReportOnly bool   `json:"report_only,omitempty"`
+}
+
+// Finding is one thing that the doctor has looked at.
+type Finding struct {
+	Check string `json:"check"` // a stable word
+	Level string `json:"level"` // ok, note, warning or error
+	Found string `json:"found"`
+	Do    string `json:"do,omitempty"` // what to do about it
+}
+
+// Levels of findings.
+const (
+	LevelOK      = "ok"
+	LevelNote    = "note" // could not be looked at, or worth knowing
+	LevelWarning = "warning"
+	LevelError   = "error"
+)
+
+// Fine is a finding that is as it should be.
+func Fine(check, found string, args ...any) Finding {
+	return Finding{Check: check, Level: LevelOK, Found: fmt.Sprintf(found, args...)}
+}
+
+// Note is a finding that is worth knowing.
+func Note(check, found, do string) Finding { return Finding{check, LevelNote, found, do} }
+
+// Warning is a finding that is wrong, or will be.
+func Warning(check, found, do string) Finding { return Finding{check, LevelWarning, found, do} }
+
+// Error is a finding by which somebody can't sign in, or anybody can.
+func Error(check, found, do string) Finding { return Finding{check, LevelError, found, do} }
+
+// Session is a live session, at the gates or of an app.
+type Session struct {
+	ID       string    `json:"sid"`
+	Subject  string    `json:"sub"`
+	Email    string    `json:"email"`
+	Name     string    `json:"name,omitempty"`
+	Issuer   string    `json:"iss"`
+	Audience string    `json:"aud"`
+	Sites    []string  `json:"sites"`
+	Method   string    `json:"method"`
+	AMR      []string  `json:"amr"`
+	AuthTime time.Time `json:"auth_time"`
+	LastSeen time.Time `json:"last_seen"`
+	Expires  time.Time `json:"expires_at"`
+	Agent    string    `json:"agent,omitempty"`
+	Network  string    `json:"network,omitempty"`
+	Public   bool      `json:"public,omitempty"`
+}
+
+// SessionPage is a page of live sessions.
+type SessionPage struct {
+	Sessions []Session `json:"sessions"`
+	Next     string    `json:"next"` // leads to the page after it, empty for none
+}
+
+// User is a person.
+type User struct {
+	Subject  string    `json:"sub"`
+	Email    string    `json:"email"` // empty for who has none
+	Phone    string    `json:"phone,omitempty"`
+	Name     string    `json:"name,omitempty"`
+	App      string    `json:"app,omitempty"` // as in shop/live, empty for people of the gates
+	Created  time.Time `json:"created_at"`
+	Groups   []string  `json:"groups"`
+	Sessions []Session `json:"sessions,omitempty"`
+	// Others are further people with the same address: each app has its own.
+	Others []User `json:"others,omitempty"`
+}
+
+// UserPage is a page of people.
+type UserPage struct {
+	Users []User `json:"users"`
+	Next  string `json:"next"`
+}
+
+// Deleted says what there is to do after a deletion.
+type Deleted struct {
+	WithoutOwner []string `json:"organizations_without_owner"`
+}
+
+// App is a client of the JSON APIs.
+type App struct {
+	ID   string   `json:"id"`
+	Name string   `json:"name"`
+	Keys []AppKey `json:"keys"`
+}
+
+// AppKey is one of an app's keys, by a name from which the key can't be found.
+type AppKey struct {
+	ID   string `json:"id"`
+	Kind string `json:"kind"` // the option it stands in: api_key or publishable_key
+	Test bool   `json:"test"`
+	// LastUsed is when this process last saw it, null for not yet.
+	LastUsed *time.Time `json:"last_used_at"`
+}
+
+// AppList is all apps of the configuration.
+type AppList struct {
+	Apps []App `json:"apps"`
+}
+
+// The options of an app that keys stand in.
+const (
+	SecretKey      = "api_key"
+	PublishableKey = "publishable_key"
+)
+
+// TestResult is what one sender did with the test mail.
+type TestResult struct {
+	Sender  string  `json:"sender"`
+	Sent    bool    `json:"sent"`
+	Outcome string  `json:"outcome"` // sent, deferred, rejected or sender_down
+	Detail  string  `json:"detail,omitempty"`
+	Seconds float64 `json:"seconds"`
+}
+
+// TestMail is what became of a test mail.
+type TestMail struct {
+	Sent    bool         `json:"sent"` // by one sender at least
+	Results []TestResult `json:"results"`
+}
+
+// Why is whether somebody gets in, and what became of their mails.
+type Why struct {
+	Email   string    `json:"email"`
+	Subject string    `json:"sub,omitempty"`      // empty for who has never signed in
+	Others  []string  `json:"app_subs,omitempty"` // of whom apps know by this address
+	Site    string    `json:"site,omitempty"`
+	Mark    string    `json:"mark"` // by which the audit log names the address
+	Allowed bool      `json:"allowed"`
+	Rule    string    `json:"rule"`            // the entry that admits, public, or not_allowed
+	Entry   string    `json:"entry,omitempty"` // with not_allowed: the entry of deny, if one decided
+	Gates   []string  `json:"gates"`           // where the gates stand that were asked
+	Besides []string  `json:"besides,omitempty"`
+	Mails   []WhyMail `json:"mails"`
+}
+
+// WhyMail is one code that was asked for within the last day.
+type WhyMail struct {
+	At        time.Time       `json:"at"`
+	Outcome   string          `json:"outcome"`
+	Sender    string          `json:"sender,omitempty"`
+	Detail    string          `json:"detail,omitempty"`
+	Site      string          `json:"site,omitempty"`
+	Challenge string          `json:"challenge,omitempty"`
+	Session   string          `json:"sid,omitempty"`
+	Steps     []authcore.Step `json:"steps"`
+}
+
+// Bytes is a size as people read it.
+func Bytes(n int64) string {
+	if n >= 1<<30 {
+		return fmt.Sprintf("%.1f GB", float64(n)/(1<<30))
+	}
+	return fmt.Sprintf("%d MB", n>>20)
+}

@@ -1,0 +1,2 @@
+// Package operate is what operators ask and tell a running Gatehouse.
+package operate
