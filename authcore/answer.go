@@ -77,12 +77,11 @@ type attempt struct {
 	c     *challenge
 	about *challenge // what was answered; c may be a new one in its place
 
-	resend   bool       // nothing is answered: the mail is wanted again
-	again    string     // with an event of its own: what came of the wish for a mail
-	queued   *challenge // a mail to send, once committed
-	notice   *challenge // a notice of a new browser to send, once committed
-	newcomer bool       // the person is new
-	ended    []ending   // sessions to cut off, once committed
+	resend   bool     // nothing is answered: the mail is wanted again
+	again    string   // with an event of its own: what came of the wish for a mail
+	mails    []*Entry // to be sent, once committed
+	newcomer bool     // the person is new
+	ended    []ending // sessions to cut off, once committed
 }
 
 func (s *Service) answer(ctx context.Context, b Browser, do func(*attempt) (Answer, error)) (Answer, error) {
@@ -205,8 +204,9 @@ func (t *attempt) accept(method string) (Answer, error) {
 		return Answer{}, err
 	}
 	if unseen {
-		t.notice = t.c
-		if err := t.s.core.queue.putNotice(t.tx, t.c); err != nil {
+		notice := t.c.entry(LetterNewDevice)
+		t.mails = append(t.mails, notice)
+		if err := t.s.core.outbox.Put(t.tx, notice); err != nil {
 			return Answer{}, err
 		}
 	}
@@ -233,11 +233,8 @@ func (t *attempt) committed(ctx context.Context, out Answer) {
 		core.alarm.count(t.s)
 	}
 	t.report(out)
-	if t.queued != nil {
-		core.queue.add(t.queued)
-	}
-	if t.notice != nil {
-		core.queue.addNotice(t.notice)
+	for _, mail := range t.mails {
+		core.outbox.Add(mail)
 	}
 }
 

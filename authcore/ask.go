@@ -164,7 +164,7 @@ func (s *Service) Ask(ctx context.Context, in Ask) (Asked, error) {
 	}
 	s.observe(e) // before its mail is
 	if made != nil && in.Deliver {
-		s.core.queue.add(made)
+		s.core.outbox.Add(made.mail)
 	}
 	return out, nil
 }
@@ -222,7 +222,7 @@ func (t *asking) run() (Asked, error) {
 		return out, err
 	}
 	if t.in.Deliver {
-		if wait, down := t.s.core.queue.downFor(t.text); down {
+		if wait, down := t.s.core.outbox.Down(t.text); down {
 			out.Verdict, out.RetryAfter = event.MailDown, wait
 			return out, nil
 		}

@@ -127,7 +127,7 @@ func TestAppMailsCountForAllMails(t *testing.T) {
 		}
 		time.Sleep(15 * time.Minute)
 		synctest.Wait()
-		want(t, h.core.MailWaiting(), 0)
+		want(t, h.core.Status().MailWaiting, 0)
 		if n := h.sender.count(); n < 8 || n > 9 {
 			t.Errorf("%d mails", n)
 		}
@@ -180,7 +180,7 @@ func TestAppMailsOverAllThatWait(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		want(t, h.core.MailWaiting() <= 1000, true)
+		want(t, h.core.Status().MailWaiting <= 1000, true)
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		e := h.events[len(h.events)-1]

@@ -47,7 +47,7 @@ func (t *asking) make(out *Asked) error {
 		return t.outstanding(out)
 	}
 	if t.in.Deliver {
-		if err := t.s.spend(t.tx, c, t.now); err != nil {
+		if c.mail, err = t.s.spend(t.tx, c); err != nil {
 			return err
 		}
 	}
@@ -83,7 +83,7 @@ func (t *asking) make(out *Asked) error {
 		return err
 	}
 	if t.in.Deliver {
-		if err := t.s.core.queue.put(t.tx, c); err != nil {
+		if err := t.s.core.outbox.Put(t.tx, c.mail); err != nil {
 			return err
 		}
 		if !t.text {

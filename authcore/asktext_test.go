@@ -63,6 +63,9 @@ func TestAppTextAndItsFallbacks(t *testing.T) {
 		if v := h.prove(authcore.Proof{Slot: "code", Contact: asked.Contact.ID, Code: asked.Code}).Verdict; v != event.Accepted {
 			t.Errorf("the code of a text: %v", v)
 		}
+		if all := h.core.Status().Texts; len(all) != 2 || !all[0].Down || all[1].Down || all[1].SentAt.IsZero() || all[0].Name != "one" {
+			t.Errorf("the senders of texts are shown as %+v", all)
+		}
 		// Both down: new texts are refused, mail goes on.
 		second.mu.Lock()
 		second.fail = first.fail

@@ -38,7 +38,7 @@ type Begun struct {
 // A start for an address for which this browser holds a live challenge sends
 // nothing and leads to that challenge. Over a limit nothing is stored.
 func (s *Service) Begin(ctx context.Context, b Browser, in Start) (Begun, error) {
-	if wait, down := s.core.queue.down(); down {
+	if wait, down := s.core.outbox.Down(false); down {
 		out := Begun{Verdict: event.MailDown, RetryAfter: wait}
 		s.began(b, in, out, nil, false)
 		return out, nil
@@ -157,7 +157,7 @@ func (s *Service) began(b Browser, in Start, out Begun, c *challenge, isNew bool
 	}
 	s.observe(e) // before its mail is
 	if isNew {
-		s.core.queue.add(c)
+		s.core.outbox.Add(c.mail)
 	}
 }
 
@@ -194,8 +194,9 @@ func (s *Service) newChallenge(tx store.Tx, in challengeFor) (*challenge, error)
 		Known: in.known, Decoy: !s.cfg.MayReceive(in.address) || paused != nil && !in.known,
 		Agent: shortAgent(in.browser.UserAgent), Network: coarseNetwork(in.browser.Client),
 	}
+	c.mail = c.entry("")
 	if !c.Decoy { // a decoy sends nothing, and must cost real people nothing
-		if err := s.spend(tx, c, now); err != nil {
+		if c.mail, err = s.spend(tx, c); err != nil {
 			return nil, err
 		}
 	}
@@ -206,5 +207,5 @@ func (s *Service) newChallenge(tx store.Tx, in challengeFor) (*challenge, error)
 	if err := s.remember(tx, c); err != nil {
 		return nil, err
 	}
-	return c, s.core.queue.put(tx, c)
+	return c, s.core.outbox.Put(tx, c.mail)
 }

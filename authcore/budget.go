@@ -1,9 +1,7 @@
 package authcore
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
@@ -14,117 +12,92 @@ import (
 // over it is not told: the mail waits, as long as it may, so that neither one
 // network stops all others nor a nearly used-up limit tells who may sign in.
 
-// share names whose part of Limits.Global the mail of c is from: a network's, or
-// that of all invitations. It is "" for what an app's server asks for: an app's
-// own limits are those of its key.
-func (c *challenge) share() string {
-	switch {
-	case c.API != nil && c.API.Invite != "":
-		return "invitations"
-	case c.API != nil && c.API.Server:
-		return ""
-	}
-	return cmp.Or(c.Network, "unknown")
-}
-
-// hold is that a mail waits for its part of Limits.Global.
-type hold struct {
-	share string
-	known bool
+// Hold is that a message waits for its part of Limits.Global.
+type Hold struct {
+	Until time.Time     `json:"until"` // when it is given up
 	wait  time.Duration // for the next try
-	until time.Time     // when it is given up
 }
 
-// budget counts the mail of c at now, or holds it.
-func (s *Service) budget(tx store.Tx, c *challenge, now time.Time) error {
-	c.held = nil
-	all := s.cfg.Limits.Mails(c.share(), c.Known)
+// Count counts e as one of all messages, or holds it. false: so many are held
+// that it could only be given up in the end.
+func (o *Outbox) Count(tx store.Tx, l limit.Limits, e *Entry) (bool, error) {
+	e.Held = nil
+	now, all := o.Now(), l.Mails(e.Share, e.Known)
 	if err := all.Load(tx); err != nil {
-		return err
+		return false, err
 	}
 	wait := all.Wait(now)
 	if wait <= 0 {
 		all.Count(tx, now)
-		return nil
+		return true, nil
 	}
-	until := now.Add(c.Expires.Sub(c.AskedAt) / 2)
-	if until.After(c.Expires) {
-		until = c.Expires
+	until := now.Add(e.Expires.Sub(e.At) / 2)
+	if until.After(e.Expires) {
+		until = e.Expires
 	}
-	c.held = &hold{share: c.share(), known: c.Known, wait: wait, until: until}
-	return nil
+	e.Held = &Hold{Until: until, wait: wait}
+	return !o.isOverheld(e.Share), nil
 }
 
-// spend is budget for the mail of a new challenge, which becomes a decoy when
-// its mail could only be given up in the end.
-func (s *Service) spend(tx store.Tx, c *challenge, now time.Time) error {
-	err := s.budget(tx, c, now)
-	if err == nil && c.held != nil && s.core.queue.isOverheld(c.share()) {
-		c.Decoy, c.Over, c.held = true, true, nil
+// claim counts a mail that was held as one to be sent now, if it still is to be,
+// or holds it and those that wait for the same on.
+func (o *Outbox) claim(ctx context.Context, r *route, m *mail) (*Item, error) {
+	now := o.Now()
+	if !now.Before(m.Held.Until) {
+		return nil, nil
 	}
-	return err
-}
-
-// errHeld: the mail waits for its part of Limits.Global, or for others that are
-// being sent.
-var errHeld = errors.New("held back")
-
-// claim counts a mail that was held as one to be sent now, or holds it and those
-// that wait for the same on.
-func (q *queue) claim(ctx context.Context, s *Service, m *mail, c *challenge) error {
-	now := q.core.now()
-	share, known := c.share(), m.held.known
-	global := s.cfg.Limits.Mails(share, known)[:1]
+	global := r.Limits.Mails(m.Share, m.Known)[:1]
 	wait, byAll := time.Duration(0), false
-	err := q.core.store.Update(ctx, func(tx store.Tx) error {
-		all := s.cfg.Limits.Mails(share, known)
+	item, err := store.Update(ctx, o.Store, func(tx store.Tx) (*Item, error) {
+		wait, byAll = 0, false
+		item, err := r.Letters.Letter(tx, m.Entry)
+		if err != nil || item == nil {
+			return nil, err
+		}
+		all := r.Limits.Mails(m.Share, m.Known)
 		if err := all.Load(tx); err != nil {
-			return err
+			return nil, err
 		}
 		global[0].T = all[0].T
 		if wait = all.Wait(now); wait > 0 {
 			byAll = global.Wait(now) >= wait
-			return nil
+			return item, nil
 		}
 		all.Count(tx, now)
-		return store.Save(tx, m.key, mailRecord{Challenge: c.ID, Queued: now, Text: m.text}, c.Expires)
+		sent := m.Entry
+		sent.Held = nil
+		return item, sent.save(tx)
 	})
 	if err != nil {
 		wait = max(wait, time.Second)
 	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	if wait <= 0 {
-		m.held, m.expires = nil, c.Expires
-		return nil
+		m.Held = nil
+		return item, nil
 	}
-	m.held.share = share
-	for _, w := range q.waiting {
-		if w == m || w.held != nil && !w.sending && w.held.known == known && (byAll || w.held.share == share) {
+	for _, w := range o.waiting {
+		if w == m || w.Held != nil && !w.sending && w.Known == m.Known && (byAll || w.Share == m.Share) {
 			w.due = now.Add(wait)
 		}
 	}
-	return errHeld
-}
-
-// holds tells how many mails are held, in all and of one share.
-func (q *queue) holds(share string) (all, its int) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for _, m := range q.waiting {
-		if m.held == nil {
-			continue
-		}
-		if all++; m.held.share == share {
-			its++
-		}
-	}
-	return all, its
+	return nil, errHeld
 }
 
 // isOverheld tells whether one more mail of the share would not be held: it
 // could only be given up in the end.
-func (q *queue) isOverheld(share string) bool {
-	all, its := q.holds(share)
+func (o *Outbox) isOverheld(share string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	all, its := 0, 0
+	for _, m := range o.waiting {
+		if m.Held == nil {
+			continue
+		}
+		if all++; m.Share == share {
+			its++
+		}
+	}
 	return all >= queueSize || share != "" && its >= queueSize/limit.NetworkShare
 }

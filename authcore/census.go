@@ -158,35 +158,18 @@ type Status struct {
 	Keys        []keyring.Status // the oldest first
 }
 
-// SenderStatus is how a way to send has fared in this process.
-type SenderStatus struct {
-	Name   string
-	Down   bool      // it failed, by its own fault, at its last attempt
-	Unfit  bool      // it refused several domains in a row, and named no recipient as the reason
-	SentAt time.Time // when it last took a mail; zero: never
-	Failed time.Time // when it last refused or failed; zero: never
-	Reason string    // of that
-}
-
 // Status reports on the instance. It reads memory alone.
 func (c *Core) Status() Status {
 	out := Status{
 		Sessions: max(c.census.sessions.Load(), 0), People: max(c.census.people.Load(), 0),
-		Streams: c.Streams(), MailWaiting: c.MailWaiting(),
+		Streams: c.Streams(), MailWaiting: c.outbox.Waiting(),
 	}
 	if at := c.census.taken.Load(); at != 0 {
 		out.CountedAt = time.UnixMilli(at)
 	}
-	_, out.MailDown = c.queue.down()
-	out.MailDelayed = c.queue.delayed()
-	if s := c.current.Load(); s != nil {
-		for _, sender := range s.cfg.Senders {
-			out.Senders = append(out.Senders, c.queue.health.of(sender.Name()))
-		}
-		for _, sender := range s.cfg.Texts {
-			out.Texts = append(out.Texts, c.queue.health.of(sender.Name()))
-		}
-	}
+	_, out.MailDown = c.outbox.Down(false)
+	out.MailDelayed = c.outbox.Delayed()
+	out.Senders, out.Texts = c.outbox.Senders(false), c.outbox.Senders(true)
 	for _, ring := range []*keyring.Ring{c.keys, c.rsaKeys} {
 		out.Keys = append(out.Keys, ring.Status()...)
 	}

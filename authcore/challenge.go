@@ -40,7 +40,7 @@ type challenge struct {
 
 	API *apiPart `json:"api,omitempty"` // made for an app: bound to no browser
 
-	held *hold // its mail waits, see budget; until it is queued
+	mail *Entry // once it was made or repeated, until that is committed
 }
 
 // state is what a challenge can still do at now.

@@ -29,7 +29,7 @@ func TestNoMailToARemovedAddress(t *testing.T) {
 		time.Sleep(5 * time.Minute)
 		synctest.Wait()
 		want(t, h.sender.count(), 0)
-		want(t, h.core.MailWaiting(), 0)
+		want(t, h.core.Status().MailWaiting, 0)
 	})
 }
 
@@ -170,7 +170,7 @@ func TestDeletionAndNotMeTogether(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
 		want(t, h.sender.count(), n)
-		want(t, h.core.MailWaiting(), 0)
+		want(t, h.core.Status().MailWaiting, 0)
 	})
 }
 

@@ -22,7 +22,7 @@ import (
 const format = 1
 
 // Core is what outlives a configuration: the store and its signing keys, the
-// cache of sessions, the open streams and the mail queue. One process has one
+// cache of sessions, the open streams and the outbox. One process has one
 // Core for a store. It is safe for concurrent use.
 type Core struct {
 	store   store.Store
@@ -34,7 +34,7 @@ type Core struct {
 	rsaKeys *keyring.Ring // RS256, for clients that know nothing newer
 	cache   *cache
 	streams *streams
-	queue   *queue
+	outbox  *Outbox
 	alarm   alarm
 	census  census
 
@@ -83,14 +83,14 @@ func Open(ctx context.Context, store store.Store, secrets keyring.Secrets, o Opt
 	c := &Core{store: store, secrets: secrets, now: o.Now, log: o.Logger}
 	c.cache = newCache(cacheSize)
 	c.streams = newStreams()
-	c.queue = newQueue(c)
+	c.outbox = newOutbox(outboxConfig{Store: store, Now: o.Now, Log: o.Logger, Observe: c.observe, Tell: c.tell})
 	ring := keyring.Config{Store: store, Secrets: secrets, Now: o.Now, Rotated: func() { c.observe(event.Event{Name: event.Keys, Reason: "scheduled"}) }}
 	c.keys = keyring.New(ring, jose.EdDSA, maxTokenBytes)
 	c.rsaKeys = keyring.New(ring, jose.RS256, maxJWTBytes)
 	c.meter = limit.NewMeter()
 	// Behind a burst of mails there is much to skip: it is read beside the rest.
 	queued := make(chan error, 1)
-	go func() { queued <- c.queue.load(ctx) }()
+	go func() { queued <- c.outbox.Load(ctx) }()
 	err := c.read(ctx)
 	if queueErr := <-queued; err == nil {
 		err = queueErr
@@ -100,13 +100,13 @@ func Open(ctx context.Context, store store.Store, secrets keyring.Secrets, o Opt
 	}
 	background, stop := context.WithCancel(context.Background())
 	c.stop = stop
-	for _, work := range []func(context.Context){c.queue.run, c.sweepStreams, c.flushSessions, c.takeCensus, c.rotateKeys} {
+	for _, work := range []func(context.Context){c.outbox.Run, c.sweepStreams, c.flushSessions, c.takeCensus, c.rotateKeys} {
 		c.done.Go(func() { work(background) })
 	}
 	return c, nil
 }
 
-// read takes up what the store has but for the queue.
+// read takes up what the store has but for the outbox.
 func (c *Core) read(ctx context.Context) error {
 	if err := c.claim(ctx); err != nil {
 		return err
@@ -174,12 +174,11 @@ func (c *Core) Close() {
 // is closed the one before it takes over, so that a configuration that was
 // refused halfway leaves the old one in charge.
 func (c *Core) Use(cfg Config) *Service {
-	s := &Service{core: c, cfg: cfg, machines: newMachines(cfg.Machines, c.now()), couriers: newCouriers(cfg)}
+	s := &Service{core: c, cfg: cfg, machines: newMachines(cfg.Machines, c.now())}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.services = append(c.services, s)
-	c.current.Store(s)
-	c.queue.wake()
+	c.lead()
 	return s
 }
 
@@ -187,11 +186,20 @@ func (c *Core) unuse(s *Service) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.services = slices.DeleteFunc(c.services, func(o *Service) bool { return o == s })
-	if n := len(c.services); n > 0 {
-		c.current.Store(c.services[n-1])
-	} else {
+	c.lead()
+}
+
+// lead puts the newest configuration in charge; c.mu is held.
+func (c *Core) lead() {
+	n := len(c.services)
+	if n == 0 {
 		c.current.Store(nil)
+		c.outbox.Use(nil)
+		return
 	}
+	s := c.services[n-1]
+	c.current.Store(s)
+	c.outbox.Use(&Means{Mail: s.cfg.Senders, Texts: s.cfg.Texts, Letters: s, Composer: s.cfg.Composer, Limits: s.cfg.Limits})
 }
 
 // observe reports an event to the configuration in charge.

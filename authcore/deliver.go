@@ -1,7 +1,6 @@
 package authcore
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -10,49 +9,42 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
-// errLater: the mail could not be handed over now and stays in the queue.
-var errLater = errors.New("to be tried again")
+var (
+	// errLater: the mail could not be handed over now and stays in the queue.
+	errLater = errors.New("to be tried again")
+	// errHeld: the mail waits for its part of Limits.Global, or for others that are
+	// being sent.
+	errHeld = errors.New("held back")
+)
 
 // deliver tries all senders once. nil means there is nothing left to do.
-func (q *queue) deliver(ctx context.Context, m *mail) error {
-	s := q.core.current.Load()
-	if s == nil {
+func (o *Outbox) deliver(ctx context.Context, m *mail) error {
+	r := o.means.Load()
+	if r == nil {
 		return errLater
 	}
-	c, err := q.challenge(ctx, m)
-	if err != nil {
-		return errLater
+	item, err := o.take(ctx, r, m)
+	if err != nil || item == nil {
+		return err
 	}
-	if c == nil || c.Decoy || m.kind == "" && !c.live(q.core.now()) {
+	message, err := item.compose(r.Composer)
+	if err != nil {
+		o.Log.Error("a mail can't be put into words", "error", err)
+		e := item.About
+		e.Name, e.Reason, e.Letter = event.MailFailed, "compose", string(m.Kind)
+		o.Observe(e)
 		return nil
 	}
-	if q.learn(m, c.recipient()) {
-		return errHeld
+	if m.refusedIn != r {
+		m.refused, m.refusedIn = map[int]bool{}, r
 	}
-	if m.held != nil {
-		if !q.core.now().Before(m.held.until) {
-			return nil
-		}
-		if err := q.claim(ctx, s, m, c); err != nil {
-			return err
-		}
-	}
-	message, err := s.compose(c, cmp.Or(m.kind, LetterSignIn))
-	if err != nil {
-		q.core.log.Error("a mail can't be put into words", "error", err)
-		s.observe(event.Event{Name: event.MailFailed, Address: c.Address, Challenge: c.ID, Reason: "compose", Letter: string(m.kind)})
-		return nil
-	}
-	if m.refusedIn != s {
-		m.refused, m.refusedIn = map[int]bool{}, s
-	}
-	couriers := s.couriersOf(m.text)
+	couriers := r.couriers(m.Text)
 	for i, courier := range couriers {
 		if m.refused[i] {
 			continue
 		}
 		left := len(couriers) - len(m.refused) - 1
-		failed := q.try(ctx, s, courier, m, c, message, left)
+		failed := o.try(ctx, courier, m, message, left)
 		if failed == nil {
 			return nil
 		}
@@ -66,60 +58,72 @@ func (q *queue) deliver(ctx context.Context, m *mail) error {
 	return errLater
 }
 
-// challenge is what m is about, as the store has it. Of a mail that was queued
-// this moment it is known.
-func (q *queue) challenge(ctx context.Context, m *mail) (c *challenge, err error) {
-	c, m.fresh = m.fresh, nil
-	if c != nil && q.core.now().Before(m.queued.Add(freshMail)) {
-		return c, nil
+// take is what m has to say if it is to be sent now, nil if it never is.
+func (o *Outbox) take(ctx context.Context, r *route, m *mail) (*Item, error) {
+	if m.Decoy {
+		return nil, nil
 	}
-	err = q.core.store.View(ctx, func(tx store.Tx) (err error) {
-		c, err = loadOpen(tx, m.challenge, q.core.now())
-		return err
-	})
-	return c, err
+	item, err := store.View(ctx, o.Store, func(tx store.Tx) (*Item, error) { return r.Letters.Letter(tx, m.Entry) })
+	if err != nil {
+		return nil, errLater
+	}
+	if item == nil {
+		return nil, nil
+	}
+	if o.learn(m, item.Letter.recipient()) {
+		return nil, errHeld
+	}
+	if m.Held != nil {
+		if item, err = o.claim(ctx, r, m); err != nil || item == nil {
+			return nil, err
+		}
+	}
+	item.Entry, m.item = m.Ref, item
+	return item, nil
+}
+
+func (i *Item) compose(words Composer) (Message, error) {
+	if i.Problem != nil {
+		return Message{}, i.Problem
+	}
+	message, err := words.Compose(i.Letter)
+	if i.Letter.Lifetime > 0 { // it can be answered
+		message.Code, message.Link = i.Letter.Code, i.Letter.Link
+	}
+	return message, err
+}
+
+// recipient is to whom the letter goes.
+func (l *Letter) recipient() string {
+	if !l.Phone.IsZero() {
+		return l.Phone.String()
+	}
+	return l.To.String()
 }
 
 // try hands the message to one sender and notes how that went. left is how many
 // other senders have not refused it.
-func (q *queue) try(ctx context.Context, s *Service, courier courier, m *mail, c *challenge, message Message, left int) *SendError {
+func (o *Outbox) try(ctx context.Context, courier courier, m *mail, message Message, left int) *SendError {
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
 	began := time.Now()
-	failed := sendError(courier.send(ctx, c, message))
+	failed := sendError(courier.send(ctx, m.item, message))
 	if failed != nil && errors.Is(failed, context.Canceled) && ctx.Err() != nil {
 		return failed // we are stopping: that says nothing about the sender
 	}
-	q.note(courier, m, failed)
-	m.history = historyKey(c)
-	m.news = append(m.news, q.outcome(courier.name, failed, failed != nil && failed.Fault == Rejected && left == 0))
-	e := event.Event{Name: event.MailSent, Address: c.Address, Challenge: c.ID, Origin: c.Origin.String(), Sender: courier.name, Letter: string(m.kind), Took: time.Since(began)}
-	c.mark(&e)
+	o.note(courier, m, failed)
+	m.news = append(m.news, Try{At: o.Now(), Sender: courier.name, Failed: failed, Final: failed != nil && failed.Fault == Rejected && left == 0})
+	e := m.item.About
+	e.Name, e.Sender, e.Letter, e.Took = event.MailSent, courier.name, string(m.Kind), time.Since(began)
+	if m.Text {
+		e.Name = event.TextSent
+	}
 	if failed != nil {
 		e.Name, e.Reason, e.Detail = event.MailFailed, failed.Fault.String(), failed.Reason
-		if m.text {
+		if m.Text {
 			e.Name = event.TextFailed
 		}
 	}
-	s.observe(e)
+	o.Observe(e)
 	return failed
-}
-
-// sendError is err as a SendError, nil for nil.
-func sendError(err error) *SendError {
-	if err == nil {
-		return nil
-	}
-	if failed := new(SendError); errors.As(err, &failed) {
-		return failed
-	}
-	return &SendError{Fault: SenderDown, Reason: "the sender failed", Err: err}
-}
-
-// recipient is to whom the message of a challenge goes.
-func (c *challenge) recipient() string {
-	if c.text() {
-		return c.API.Phone.String()
-	}
-	return c.Address.String()
 }

@@ -59,8 +59,8 @@ func (t *attempt) view() *Flow {
 		State: t.c.state(t.now), TriesLeft: t.c.Tries, Digits: t.c.Digits,
 		AskedAt: t.c.AskedAt, Expires: t.c.Expires,
 	}
-	_, f.MailDown = t.s.core.queue.down() // for decoys as for the rest
-	f.MailDelayed = !f.MailDown && t.s.core.queue.delayed()
+	_, f.MailDown = t.s.core.outbox.Down(false) // for decoys as for the rest
+	f.MailDelayed = !f.MailDown && t.s.core.outbox.Delayed()
 	if f.State != event.Used {
 		f.ResendIn = t.resendWait()
 	}

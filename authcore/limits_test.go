@@ -77,7 +77,7 @@ func TestRefusedRecipientIsNotMailDown(t *testing.T) {
 		h.browser().begin(alice)
 		synctest.Wait()
 		want(t, h.browser().begin(mustAddress("bob@example.com")).Verdict, event.Accepted)
-		want(t, h.core.MailWaiting() <= 1, true)
+		want(t, h.core.Status().MailWaiting <= 1, true)
 	})
 }
 

@@ -88,7 +88,7 @@ func TestRefusalGoesToTheNextSender(t *testing.T) {
 		}
 		synctest.Wait()
 		want(t, second.count(), 24)
-		want(t, h.core.MailWaiting(), 0)
+		want(t, h.core.Status().MailWaiting, 0)
 		a := h.attempts(person(0))[0]
 		want(t, a.Outcome, authcore.OutcomeAccepted)
 		wantAll(t, steps(a), authcore.OutcomeQueued, authcore.OutcomeDeferred, authcore.OutcomeAccepted)
@@ -119,7 +119,7 @@ func TestRefusalIsFinalWhenAllRefuse(t *testing.T) {
 		second.set(refusal(authcore.Rejected, true), nil)
 		time.Sleep(time.Minute)
 		wantAll(t, h.outcomes(person(0)), authcore.OutcomeRejected)
-		want(t, h.core.MailWaiting(), 0)
+		want(t, h.core.Status().MailWaiting, 0)
 		want(t, first.attempts(), 1)
 	})
 }

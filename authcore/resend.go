@@ -12,7 +12,7 @@ import (
 // Resend sends the mail of a flow again: the same code and link while they
 // live, else new ones. It never gives back a try.
 func (s *Service) Resend(ctx context.Context, b Browser, flow string) (Answer, error) {
-	if wait, down := s.core.queue.down(); down {
+	if wait, down := s.core.outbox.Down(false); down {
 		s.observe(s.event(event.Refused, b, address.Address{}, event.MailDown.String()))
 		return Answer{Verdict: event.MailDown, RetryAfter: wait}, nil
 	}
@@ -51,7 +51,7 @@ func (t *attempt) resendWait() time.Duration {
 // renewExpired answers a code that came too late, with a new mail at once if
 // the limits allow it.
 func (t *attempt) renewExpired() (Answer, error) {
-	if _, down := t.s.core.queue.down(); down {
+	if _, down := t.s.core.outbox.Down(false); down {
 		return Answer{Verdict: event.Expired}, nil
 	}
 	sent, err := t.send()
@@ -79,23 +79,25 @@ func (t *attempt) send() (Answer, error) {
 		t.wished(string(OutcomePaused))
 		return Answer{Verdict: event.Accepted}, err // looks sent, and is not
 	}
+	t.c.mail = t.c.entry("")
 	if !t.c.Decoy {
-		if err := t.s.budget(t.tx, t.c, t.now); err != nil {
+		ok, err := t.s.core.outbox.Count(t.tx, t.s.cfg.Limits, t.c.mail)
+		if err != nil {
 			return Answer{}, err
 		}
-		if t.c.held != nil && t.s.core.queue.isOverheld(t.c.share()) {
+		if !ok {
 			t.wished(string(OutcomeLimited))
 			return Answer{Verdict: event.Accepted}, nil // looks sent, and is not
 		}
 	}
-	t.queued = t.c
+	t.mails = append(t.mails, t.c.mail)
 	t.wished("resent")
 	if !t.c.Decoy {
 		if err := t.s.core.note(t.tx, t.c, Step{At: t.now, Outcome: OutcomeQueued}); err != nil {
 			return Answer{}, err
 		}
 	}
-	return Answer{Verdict: event.Accepted}, t.s.core.queue.put(t.tx, t.c)
+	return Answer{Verdict: event.Accepted}, t.s.core.outbox.Put(t.tx, t.c.mail)
 }
 
 // wished notes what came of the wish for a mail of t.c: this word, unless none
@@ -117,7 +119,7 @@ func (t *attempt) renew() error {
 	}
 	c.Browser = t.flows.Browser
 	t.flows.renew(t.c.ID, c.ID)
-	t.c, t.queued = c, c
+	t.c, t.mails = c, append(t.mails, c.mail)
 	t.wished("renewed")
 	if err := c.save(t.tx); err != nil {
 		return err

@@ -97,3 +97,24 @@ func (e *SendError) Error() string { return e.Fault.String() + ": " + e.Reason }
 
 // Unwrap returns the cause.
 func (e *SendError) Unwrap() error { return e.Err }
+
+// Text is one finished text message to one number.
+type Text struct {
+	ID   string // the same for every attempt at one message
+	To   address.Phone
+	Body string // plain text
+
+	// Code and Link repeat what is in the body, for senders that show them to a
+	// developer instead of sending. Never logged by any other sender.
+	Code, Link string
+}
+
+// TextSender hands text messages to whoever carries them. What Sender promises
+// holds here too: safe for concurrent use, a time limit of its own, nil when
+// the message was taken, else a *SendError.
+type TextSender interface {
+	// Name tells senders apart in logs and metrics, for example "twilio
+	// AC0123". It holds no secret.
+	Name() string
+	SendText(ctx context.Context, t Text) error
+}

@@ -89,7 +89,6 @@ type Service struct {
 	core     *Core
 	cfg      Config
 	machines machines
-	couriers couriers
 }
 
 // Close takes the configuration out of use.

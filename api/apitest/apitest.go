@@ -255,7 +255,7 @@ func (h *House) send(r *http.Request) Answer {
 func (h *House) Quiet() {
 	h.T.Helper()
 	deadline := time.Now().Add(10 * time.Second)
-	for h.Core.MailWaiting() > 0 {
+	for h.Core.Status().MailWaiting > 0 {
 		if time.Now().After(deadline) {
 			h.T.Fatal("messages still wait after 10 s")
 		}

@@ -1,0 +1,299 @@
+package authcore
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/limit"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
+)
+
+// outboxConfig is what an outbox needs for as long as the process runs.
+type outboxConfig struct {
+	Store   store.Store
+	Now     func() time.Time
+	Log     *slog.Logger
+	Observe func(event.Event)
+	// Tell takes down what came of an Item, in the transaction that takes it off
+	// the queue or leaves it there.
+	Tell func(tx store.Tx, of Item, tries []Try) error
+}
+
+// Means are how the configuration in charge sends. It must not change once it
+// is in use.
+type Means struct {
+	Mail     []Sender     // in the order in which they are tried
+	Texts    []TextSender // the same for text messages; may be empty
+	Letters  Letters
+	Composer Composer
+	Limits   limit.Limits
+}
+
+// Letters knows what the entries of the outbox have to say. It is asked before
+// each attempt to send.
+type Letters interface {
+	// Letter rebuilds the letter of an entry, nil if it is not to be sent any
+	// more. An error means "cannot tell": it is asked again later.
+	Letter(tx store.Tx, e Entry) (*Item, error)
+}
+
+// Item is a letter to be sent now.
+type Item struct {
+	Letter  Letter
+	Problem error       // why there can't be one: it is given up, and that is reported
+	About   event.Event // what reports say of it: address, challenge, origin, app
+
+	Entry string // Ref of its Entry
+	Log   string // where Tell writes, empty for nowhere
+}
+
+// Try is what came of handing a message to one sender.
+type Try struct {
+	At     time.Time
+	Sender string
+	Failed *SendError // nil: it took responsibility
+	Final  bool       // nobody is left to be asked
+}
+
+// Entry is a message in the outbox. It holds no secret, and in the store no
+// address: the letter is rebuilt from Ref, so that sending again repeats what
+// was sent.
+type Entry struct {
+	Ref     string     `json:"ref"`            // what it is about: the id of a challenge
+	Kind    LetterKind `json:"kind,omitempty"` // empty: LetterSignIn, or what the challenge says
+	Text    bool       `json:"text,omitempty"` // a text message
+	At      time.Time  `json:"at"`             // its place in the queue, with Ref; the same again keeps it
+	Queued  time.Time  `json:"queued"`
+	Expires time.Time  `json:"expires"`         // when it is given up
+	Share   string     `json:"share,omitempty"` // whose part of Limits.Global it is from, empty for nobody's
+	Known   bool       `json:"known,omitempty"` // of a browser that had proved the address
+	Held    *Hold      `json:"held,omitempty"`  // it waits for that part
+
+	To    string `json:"-"` // address or number; empty where that is not known yet
+	Decoy bool   `json:"-"` // not sent, and never a reason to think that mail is down
+}
+
+// Outbox hands messages to the senders, off the request path. What waits is in
+// the store and survives a restart. It is safe for concurrent use.
+type Outbox struct {
+	outboxConfig
+	means atomic.Pointer[route] // nil: nothing is sent
+	slots chan struct{}         // one per worker
+	ready chan struct{}         // something may be due
+
+	mu      sync.Mutex
+	waiting []*mail // the oldest first
+	senders map[string]*senderRecord
+	outages map[bool]*outage // of mail (false) and of text messages (true)
+}
+
+func newOutbox(c outboxConfig) *Outbox {
+	return &Outbox{
+		outboxConfig: c, slots: make(chan struct{}, workers), ready: make(chan struct{}, 1),
+		senders: map[string]*senderRecord{}, outages: map[bool]*outage{false: {}, true: {}},
+	}
+}
+
+// Use has messages sent by these means from now on, by none with nil.
+func (o *Outbox) Use(m *Means) {
+	o.means.Store(newRoute(m))
+	o.wake()
+}
+
+// Put stores e, as part of the transaction that makes or repeats what it is
+// about. Add must follow once that is committed.
+func (o *Outbox) Put(tx store.Tx, e *Entry) error {
+	e.Queued = o.Now()
+	return e.save(tx)
+}
+
+// Add has e sent.
+func (o *Outbox) Add(e *Entry) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	defer o.wake()
+	for _, m := range o.waiting {
+		if m.key() == e.key() && !m.sending {
+			if m.Held != nil && e.Held == nil {
+				m.Held, m.due, m.Expires = nil, o.Now(), e.Expires
+			}
+			return // it waits already, and will carry the same code
+		}
+	}
+	m := &mail{Entry: *e, due: o.Now()}
+	if e.Held != nil {
+		m.due = m.due.Add(e.Held.wait)
+	}
+	o.waiting = append(o.waiting, m)
+}
+
+// Down tells whether new messages are refused, and when to try again: the queue
+// is full, every sender was down at its last attempt and messages still wait, or
+// it is a text message and this instance sends none.
+func (o *Outbox) Down(text bool) (retry time.Duration, down bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	r := o.means.Load()
+	none := text && (r == nil || len(r.Texts) == 0)
+	return probeEvery, none || o.isFull() || o.sendersDown(text)
+}
+
+// Delayed tells whether mails are late that people are told are sent: no sender
+// is fit, though starts are accepted.
+func (o *Outbox) Delayed() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	r := o.means.Load()
+	if r == nil || o.sendersDown(false) {
+		return false
+	}
+	late := o.outages[false].open
+	for _, c := range r.couriers(false) {
+		health := o.health(c.name)
+		if !health.Down && !health.Unfit {
+			return false
+		}
+		late = late || health.Unfit
+	}
+	return late
+}
+
+// Waiting returns how many messages wait.
+func (o *Outbox) Waiting() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.waiting)
+}
+
+// Senders returns how the senders of mails or of text messages have fared.
+func (o *Outbox) Senders(text bool) (all []SenderStatus) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if r := o.means.Load(); r != nil {
+		for _, c := range r.couriers(text) {
+			status := o.health(c.name).SenderStatus
+			status.Name = c.shown
+			all = append(all, status)
+		}
+	}
+	return all
+}
+
+func (o *Outbox) wake() {
+	select {
+	case o.ready <- struct{}{}:
+	default:
+	}
+}
+
+// route is Means made ready.
+type route struct {
+	*Means
+	mail, texts []courier
+}
+
+// courier hands messages to one sender, of mail or of text.
+type courier struct {
+	name  string
+	shown string // as its sender says it; a text sender's may be a mail sender's too
+	text  bool
+	send  func(context.Context, *Item, Message) error
+	check func(context.Context) error // nil: it can be tried by sending alone
+}
+
+func newRoute(m *Means) *route {
+	if m == nil {
+		return nil
+	}
+	r := &route{Means: m}
+	for _, sender := range m.Mail {
+		c := courier{name: sender.Name(), shown: sender.Name(), send: func(ctx context.Context, _ *Item, m Message) error {
+			return sender.Send(ctx, m)
+		}}
+		if checker, can := sender.(Checker); can {
+			c.check = checker.Check
+		}
+		r.mail = append(r.mail, c)
+	}
+	for _, sender := range m.Texts {
+		r.texts = append(r.texts, courier{name: "sms " + sender.Name(), shown: sender.Name(), text: true, send: func(ctx context.Context, of *Item, m Message) error {
+			return sender.SendText(ctx, Text{ID: keyring.Hash("text " + of.Entry)[:32], To: of.Letter.Phone, Body: m.Text, Code: m.Code, Link: m.Link})
+		}})
+	}
+	return r
+}
+
+func (r *route) couriers(text bool) []courier {
+	if text {
+		return r.texts
+	}
+	return r.mail
+}
+
+// unfitAfter is how many recipient domains in a row a sender must refuse,
+// without naming the recipient as the reason, to be unfit. One of them can be
+// somebody's own server that wants to look like our failure.
+const unfitAfter = 3
+
+// SenderStatus is how a way to send has fared in this process.
+type SenderStatus struct {
+	Name   string
+	Down   bool      // it failed, by its own fault, at its last attempt
+	Unfit  bool      // it refused several domains in a row, and named no recipient as the reason
+	SentAt time.Time // when it last took a mail; zero: never
+	Failed time.Time // when it last refused or failed; zero: never
+	Reason string    // of that
+}
+
+type senderRecord struct {
+	SenderStatus
+	refused []string // the recipient domains that it refused since it last took a mail, at most unfitAfter
+}
+
+// health is how the courier with this name has fared; o.mu is held.
+func (o *Outbox) health(name string) *senderRecord {
+	if o.senders[name] == nil {
+		o.senders[name] = &senderRecord{}
+	}
+	return o.senders[name]
+}
+
+// took notes that the sender took a mail.
+func (r *senderRecord) took(at time.Time) {
+	r.Down, r.Unfit, r.SentAt, r.refused = false, false, at, nil
+}
+
+// answers notes that the sender can be reached and signed in to. Whether it
+// takes mail is not known by that.
+func (r *senderRecord) answers() { r.Down = false }
+
+// failed notes what became of a mail to somebody at domain; empty for a text
+// message, and where no mail was tried.
+func (r *senderRecord) failed(at time.Time, e *SendError, domain string) {
+	r.Down, r.Failed, r.Reason = e.Fault == SenderDown, at, e.Error()
+	if r.Down || e.Recipient || domain == "" {
+		return
+	}
+	if len(r.refused) < unfitAfter && !slices.Contains(r.refused, domain) {
+		r.refused = append(r.refused, domain)
+	}
+	r.Unfit = len(r.refused) >= unfitAfter
+}
+
+// sendError is err as a SendError, nil for nil.
+func sendError(err error) *SendError {
+	if err == nil {
+		return nil
+	}
+	if failed := new(SendError); errors.As(err, &failed) {
+		return failed
+	}
+	return &SendError{Fault: SenderDown, Reason: "the sender failed", Err: err}
+}
