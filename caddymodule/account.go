@@ -93,11 +93,11 @@ func (a *App) anyAccountHome() origin.Origin {
 }
 
 // meetNeighbours finds out what the hosts of the portals serve besides.
-func (a *App) meetNeighbours(app *caddyhttp.App) {
+func (a *App) meetNeighbours(trees map[string]*tree) {
 	a.neighbours = map[string][]string{}
 	for _, p := range a.portals {
 		for _, name := range p.place.names() {
-			a.neighbours[name] = neighbours(app, name)
+			a.neighbours[name] = neighbours(trees, name)
 		}
 	}
 }
@@ -118,19 +118,17 @@ func (p *place) names() []string {
 
 // neighbours names the handlers that a request for host may get to at any server,
 // but for Gatehouse's own and those that serve nothing a script could be in.
-func neighbours(app *caddyhttp.App, host string) []string {
+func neighbours(trees map[string]*tree, host string) []string {
 	found := map[string]bool{}
-	for _, server := range app.Servers {
-		p := &probe{server: server, request: sampleRequest(host, "/"), rewritten: true} // of any path
-		p.meet = func(h caddyhttp.MiddlewareHandler, _ certainty) {
-			if name := handlerName(h); !strings.HasPrefix(name, "gatehouse") && !isInert(h, name) {
+	for _, t := range trees {
+		p := &probe{request: sampleRequest(host, "/"), rewritten: true, aside: true} // of any path
+		p.meet = func(s *step, _ certainty) {
+			if name := handlerName(s.handler); !strings.HasPrefix(name, "gatehouse") && !isInert(s.handler, name) {
 				found[name] = true
 			}
 		}
-		p.list(server.Routes, always)
-		if server.Errors != nil {
-			p.list(server.Errors.Routes, perhaps)
-		}
+		p.list(t.routes, always)
+		p.list(t.errors, perhaps)
 	}
 	return slices.Sorted(maps.Keys(found))
 }

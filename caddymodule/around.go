@@ -5,23 +5,23 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/fileserver"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy/fastcgi"
 )
 
 // checkAround looks for requests that a matcher of Caddy's leads around a gate
 // for a path: handle /admin/* does not take /admin, which the app behind it most
 // often serves as it serves /admin/. It refuses a gate with a path of its own
 // whose app gets such requests, and returns what else does.
-func (a *App) checkAround(app *caddyhttp.App) ([]finding, error) {
+func (a *App) checkAround(trees map[string]*tree) ([]finding, error) {
 	var all []finding
 	for _, g := range a.gates {
 		for _, s := range g.place.spots {
 			for _, top := range g.tops(s) {
 				for _, host := range g.place.samples() {
-					found, refused := around(app.Servers[s.server], host, top, g)
+					found, refused := around(trees[s.server], host, top, g)
 					if refused {
 						return nil, fmt.Errorf("%s: %s", found.found, found.do)
 					}
@@ -59,14 +59,14 @@ func (g *Gate) tops(s spot) []string {
 
 // around compares what becomes of the shapes of a path: some meet the gate, and
 // none should get to an app without.
-func around(server *caddyhttp.Server, host, top string, g *Gate) (worst finding, refused bool) {
+func around(t *tree, host, top string, g *Gate) (worst finding, refused bool) {
 	type shape struct {
 		path string
 		trip
 	}
 	var seen, past []shape
 	for _, path := range []string{top, top + "/", top + "/gatehouse-sample"} {
-		s := shape{path, follow(server, host, path)}
+		s := shape{path, follow(t, host, path)}
 		if slices.Contains(s.gates, g) {
 			seen = append(seen, s)
 		} else {
@@ -75,6 +75,9 @@ func around(server *caddyhttp.Server, host, top string, g *Gate) (worst finding,
 	}
 	for _, out := range past {
 		for _, to := range out.apps {
+			if to.moved {
+				continue
+			}
 			same, guarded := false, false
 			for _, in := range seen {
 				same = same || slices.ContainsFunc(in.apps, func(b behind) bool { return slices.Contains(b.gates, g) && b.same(to) })
@@ -107,11 +110,14 @@ type trip struct {
 	apps  []behind
 }
 
-// behind is a handler that hands requests on, and what they have met before.
+// behind is a handler that hands requests on or serves files, and what they have
+// met before.
 type behind struct {
 	name      string
 	upstreams []string
-	asked     bool // it sees the path that was asked for
+	files     string // what it serves files of; see filesOf
+	asked     bool   // it sees the path that was asked for
+	moved     bool   // it leads the visitor to another path
 	surely    bool
 	gates     []*Gate
 }
@@ -122,17 +128,18 @@ func (b behind) same(other behind) bool {
 }
 
 // follow sends a request for path through the routes.
-func follow(server *caddyhttp.Server, host, path string) (t trip) {
+func follow(t *tree, host, path string) (out trip) {
 	ended, surely := false, true
-	p := &probe{server: server, request: sampleRequest(host, path), noErrors: true}
-	p.meet = func(handler caddyhttp.MiddlewareHandler, here certainty) {
+	var root root
+	p := &probe{request: sampleRequest(host, path)}
+	p.meet = func(s *step, here certainty) {
 		if ended {
 			return
 		}
-		switch h := handler.(type) {
+		switch h := s.handler.(type) {
 		case *Gate:
 			if p.matches(h.matchers) != never && (p.rewritten || h.guarded.matchPath(path)) {
-				t.gates = append(slices.Clip(t.gates), h)
+				out.gates = append(slices.Clip(out.gates), h)
 			}
 			return
 		case *reverseproxy.Handler:
@@ -142,22 +149,76 @@ func follow(server *caddyhttp.Server, host, path string) (t trip) {
 			}
 			name, upstreams, fast := handsTo(h)
 			asked := fast || !p.rewritten && !(h.Rewrite != nil && changesPath(h.Rewrite))
-			t.apps = append(t.apps, behind{name, upstreams, asked, surely && here == always, t.gates})
+			out.apps = append(out.apps, behind{name: name, upstreams: upstreams, files: filesOf(h, root), asked: asked, surely: surely && here == always, gates: out.gates})
 		case *fileserver.FileServer:
 			// Of a directory's path without a slash it makes one with.
-			if strings.HasSuffix(path, "/") || h.CanonicalURIs != nil && !*h.CanonicalURIs {
-				t.apps = append(t.apps, behind{name: "file_server", surely: surely && here == always, gates: t.gates})
-			}
+			moved := !strings.HasSuffix(path, "/") && (h.CanonicalURIs == nil || *h.CanonicalURIs)
+			out.apps = append(out.apps, behind{name: "file_server", files: filesOf(h, root), moved: moved, surely: surely && here == always, gates: out.gates})
+		case caddyhttp.VarsMiddleware, *caddyhttp.VarsMiddleware:
+			root = root.after(s.handler, here == always)
 		default:
-			if module, ok := handler.(caddy.Module); ok && module.CaddyModule().ID.Name() == "authentication" {
+			if handlerName(h) == "authentication" {
 				ended = true
 				return
 			}
 		}
-		if roleOf(handler).ends {
+		if s.ends {
 			ended, surely = here == always, false
 		}
 	}
-	p.list(server.Routes, always)
-	return t
+	p.list(t.routes, always)
+	return out
+}
+
+// root is the directory that the root directive names: "" where none does,
+// unknownRoot where it can't be told.
+type root string
+
+const unknownRoot root = "?"
+
+// after is the root after a handler that may set it, for all requests or for
+// some.
+func (r root) after(handler caddyhttp.MiddlewareHandler, all bool) root {
+	vars, ok := handler.(caddyhttp.VarsMiddleware)
+	if p, is := handler.(*caddyhttp.VarsMiddleware); is {
+		vars, ok = *p, true
+	}
+	value, set := vars["root"].(string)
+	switch {
+	case !ok || !set:
+		return r
+	case !all:
+		return unknownRoot
+	}
+	return root(value)
+}
+
+// filesOf names the files that the handler serves or, for php_fastcgi, runs; ""
+// for none.
+func filesOf(handler caddyhttp.MiddlewareHandler, r root) string {
+	var own string
+	switch h := handler.(type) {
+	case *fileserver.FileServer:
+		own = h.Root
+	case *reverseproxy.Handler:
+		fast, ok := h.Transport.(*fastcgi.Transport)
+		if !ok {
+			return ""
+		}
+		own = fast.Root
+	default:
+		return ""
+	}
+	if own == "" || own == "{http.vars.root}" {
+		own = string(r)
+	}
+	if strings.Contains(own, "{") {
+		own = string(unknownRoot)
+	}
+	return "files:" + own
+}
+
+// sameFiles tells whether both may be the same files.
+func sameFiles(a, b string) bool {
+	return a != "" && b != "" && (a == b || strings.HasSuffix(a, string(unknownRoot)) || strings.HasSuffix(b, string(unknownRoot)))
 }

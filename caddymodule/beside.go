@@ -10,7 +10,6 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp/intercept"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy/fastcgi"
 )
@@ -20,9 +19,8 @@ import (
 // handle beside the gate's, in error routes, behind a gate that a route's
 // matchers make one of some requests only.
 type beside struct {
-	app    *App
-	server *caddyhttp.Server
-	seen   []handedOn
+	app  *App
+	seen []handedOn
 }
 
 // handedOn is one way to a handler that hands requests on.
@@ -49,20 +47,11 @@ type finding struct{ found, do string }
 
 // checkBeside refuses an app that is reached through a gate and past it, and
 // returns what else gets requests as they come.
-func (a *App) checkBeside(app *caddyhttp.App, w *walk) ([]finding, error) {
+func (a *App) checkBeside(trees map[string]*tree, w *walk) ([]finding, error) {
 	b := &beside{app: a}
-	for _, name := range slices.Sorted(maps.Keys(app.Servers)) {
-		b.server = app.Servers[name]
-		top := scope{name: name, server: b.server, anyHost: true}
-		if _, err := b.list(b.server.Routes, top, cover{}, false); err != nil {
-			return nil, err
-		}
-		if b.server.Errors != nil {
-			// An error may come from before the gate.
-			if _, err := b.list(b.server.Errors.Routes, top, cover{}, true); err != nil {
-				return nil, err
-			}
-		}
+	for _, name := range slices.Sorted(maps.Keys(trees)) {
+		b.list(trees[name].routes, cover{}, false)
+		b.list(trees[name].errors, cover{}, true) // an error may come from before the gate
 	}
 	return b.judge(w)
 }
@@ -145,9 +134,9 @@ func (h handedOn) onGatedHost(w *walk) bool {
 }
 
 // list follows routes, and returns what stands before whatever comes after them.
-func (b *beside) list(routes caddyhttp.RouteList, above scope, before cover, errors bool) (cover, error) {
+func (b *beside) list(nodes []*node, before cover, errors bool) cover {
 	type behind struct {
-		route *caddyhttp.Route
+		*node
 		cover
 	}
 	var done []behind
@@ -158,20 +147,20 @@ func (b *beside) list(routes caddyhttp.RouteList, above scope, before cover, err
 		whole := map[string]cover{} // what every route of a group so far has
 		for _, d := range done {
 			switch {
-			case d.route.Group != "" && d.route.Group == group:
+			case d.Group != "" && d.Group == group:
 				continue
-			case d.route.Group == "" && len(d.route.MatcherSets) == 0:
+			case d.Group == "" && len(d.MatcherSets) == 0:
 				c.clean, c.ends = c.clean || d.clean || d.ends, c.ends || d.ends
-			case d.route.Group == "":
+			case d.Group == "":
 				if d.clean || d.ends {
-					c.partly = append(slices.Clip(c.partly), d.route.MatcherSets)
+					c.partly = append(slices.Clip(c.partly), d.MatcherSets)
 				}
 			default:
-				all, ok := whole[d.route.Group]
+				all, ok := whole[d.Group]
 				all.clean, all.ends = (all.clean || !ok) && (d.clean || d.ends), (all.ends || !ok) && d.ends
-				whole[d.route.Group] = all
+				whole[d.Group] = all
 				// Of a group one route runs: one without matchers takes the rest.
-				if len(d.route.MatcherSets) == 0 {
+				if len(d.MatcherSets) == 0 {
 					c.clean, c.ends = c.clean || all.clean, c.ends || all.ends
 				}
 			}
@@ -179,77 +168,57 @@ func (b *beside) list(routes caddyhttp.RouteList, above scope, before cover, err
 		}
 		return c
 	}
-	for i := range routes {
-		route := &routes[i]
-		here, err := above.under(route.MatcherSets)
-		if err != nil {
-			return before, err
-		}
-		c := at(route.Group)
+	for _, n := range nodes {
+		c := at(n.Group)
 		for _, p := range c.partly {
-			c.clean = c.clean || implies(route.MatcherSets, p)
+			c.clean = c.clean || implies(n.MatcherSets, p)
 		}
-		for _, handler := range route.Handlers {
-			if c, err = b.handler(handler, here, c, errors); err != nil {
-				return before, err
-			}
+		for _, s := range n.steps {
+			c = b.step(s, c, errors)
 		}
-		c.ends = c.ends || route.Terminal
-		done = append(done, behind{route, c})
+		c.ends = c.ends || n.Terminal
+		done = append(done, behind{n, c})
 	}
-	return at(""), nil
+	return at("")
 }
 
-func (b *beside) handler(handler caddyhttp.MiddlewareHandler, here scope, c cover, errors bool) (cover, error) {
-	switch h := handler.(type) {
-	case *caddyhttp.Subroute:
-		if h.Errors != nil {
-			if _, err := b.list(h.Errors.Routes, here, c, true); err != nil {
-				return c, err
-			}
+func (b *beside) step(s *step, c cover, errors bool) cover {
+	b.branches(s, onError, c, true) // it may come from before the gates inside
+	for _, inner := range s.branches {
+		if inner.kind == straight {
+			c = b.list(inner.nodes, c, errors)
 		}
-		return b.list(h.Routes, here, c, errors)
-	case *caddyhttp.Invoke:
-		named := b.server.NamedRoutes[h.Name]
-		if named == nil || slices.Contains(here.invoked, h.Name) {
-			return c, nil
-		}
-		here.invoked = append(slices.Clip(here.invoked), h.Name)
-		return b.list(caddyhttp.RouteList{*named}, here, c, errors)
+	}
+	switch h := s.handler.(type) {
 	case *PagesHandler:
-		c.ends = c.ends || slices.ContainsFunc(here.paths, onlyOwn)
+		c.ends = c.ends || slices.ContainsFunc(s.at.paths, onlyOwn)
 	case *Gate:
 		c.clean, c.gate = true, true
 	case *Cleaner, *Portal:
 		c.clean = true
-	case *intercept.Intercept:
-		return c, b.responses(h.HandleResponse, here, c, errors)
 	case *reverseproxy.Handler:
-		b.proxy(h, here, c, errors)
-		if err := b.responses(h.HandleResponse, here, c, errors); err != nil {
-			return c, err
+		b.proxy(h, s.at, c, errors)
+	}
+	b.branches(s, onAnswer, c, errors)
+	b.branches(s, onForeign, c, errors)
+	if s.unknown {
+		b.seen = append(b.seen, handedOn{name: s.name, at: s.at, errors: errors, unknown: true, cover: c})
+	}
+	c.ends = c.ends || s.ends
+	return c
+}
+
+func (b *beside) branches(s *step, kind branchKind, c cover, errors bool) {
+	for _, inner := range s.branches {
+		if inner.kind == kind {
+			b.list(inner.nodes, c, errors)
 		}
 	}
-	does := roleOf(handler)
-	if does.unknown {
-		b.seen = append(b.seen, handedOn{name: does.name, at: here, errors: errors, unknown: true, cover: c})
-	}
-	c.ends = c.ends || does.ends
-	return c, nil
 }
 
 // onlyOwn tells whether the paths are all Gatehouse's own.
 func onlyOwn(paths caddyhttp.MatchPath) bool {
 	return !slices.ContainsFunc(paths, func(path string) bool { return !isOwnPath(path) })
-}
-
-func (b *beside) responses(all []caddyhttp.ResponseHandler, here scope, c cover, errors bool) error {
-	for _, response := range all {
-		if _, err := b.list(response.Routes, here, c, errors); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // proxy notes where a reverse_proxy hands requests.

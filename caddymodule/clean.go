@@ -17,6 +17,9 @@ const (
 	// Frameworks that believe it would serve a protected page under a public
 	// path (X-Rewrite-URL, X-Original-URL and their kin).
 	routeClaim
+	// methodClaim: that the request has another method than it has. It is the
+	// app's to believe, and passes, but not beside a token limited to methods.
+	methodClaim
 )
 
 // longestClaim is the length of the longest name in claimOf.
@@ -56,8 +59,22 @@ func claimOf(name string) claim {
 		"xforwardeduri", "xforwardedpath", "xforwardedprefix", "xforwardedmethod",
 		"xscriptname", "xforwardedscriptname", "xrewritepath", "xenvoyoriginalpath", "xwawsunencodedurl":
 		return routeClaim
+	case "xhttpmethodoverride", "xhttpmethod", "xmethodoverride":
+		return methodClaim
 	}
 	return noClaim
+}
+
+// dropMethods takes away what would have the app read another method than a
+// token was judged by, and tells whether there was anything.
+func dropMethods(h http.Header) (dropped bool) {
+	for name := range h {
+		if claimOf(name) == methodClaim {
+			delete(h, name)
+			dropped = true
+		}
+	}
+	return dropped
 }
 
 // cleanRequest takes from a request what no client may say, whatever becomes

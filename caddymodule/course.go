@@ -16,7 +16,8 @@ import (
 // request never runs, and a rewrite behind a gate for a path can lead into that
 // path from another.
 type course struct {
-	server   *caddyhttp.Server
+	tree     *tree
+	gates    []gateOnTheWay // all of the server
 	reached  map[*Gate]bool
 	blocked  map[*Gate]string // what stands before it and answers everything
 	steps    int
@@ -29,12 +30,14 @@ type stretch struct {
 	gates     []gateOnTheWay
 	leads     []lead
 	rewritten bool
+	root      root
 	takers    []taker
-	invoked   []string
+	in        string // " in handle_errors", for example
 }
 
 type gateOnTheWay struct {
 	*Gate
+	at   scope
 	step int
 }
 
@@ -55,14 +58,17 @@ type taker struct {
 
 // checkCourse refuses gates that can never run, and warns of rewrites that lead
 // around one.
-func (a *App) checkCourse(app *caddyhttp.App) error {
+func (a *App) checkCourse(trees map[string]*tree) error {
 	c := &course{reached: map[*Gate]bool{}, blocked: map[*Gate]string{}}
-	for _, name := range slices.Sorted(maps.Keys(app.Servers)) {
-		c.server = app.Servers[name]
-		c.list(c.server.Routes, stretch{})
-		if c.server.Errors != nil {
-			c.list(c.server.Errors.Routes, stretch{})
-		}
+	for _, name := range slices.Sorted(maps.Keys(trees)) {
+		c.tree, c.gates = trees[name], nil
+		each(c.tree.routes, func(s *step) {
+			if g, ok := s.handler.(*Gate); ok {
+				c.gates = append(c.gates, gateOnTheWay{g, s.at, 0})
+			}
+		})
+		c.list(c.tree.routes, stretch{})
+		c.list(c.tree.errors, c.aside(stretch{}, " in handle_errors"))
 	}
 	for _, g := range a.gates {
 		if name, blocked := c.blocked[g]; blocked && !c.reached[g] {
@@ -75,36 +81,45 @@ func (a *App) checkCourse(app *caddyhttp.App) error {
 	return nil
 }
 
+// aside is a stretch of what runs for an error or an answer: it may come from
+// behind any gate of the server, and no handler before it has taken the request.
+func (c *course) aside(here stretch, in string) stretch {
+	here.gates = append(slices.Clip(here.gates), c.gates...)
+	here.takers, here.in = nil, in
+	return here
+}
+
 // passed is what a route leaves behind for those after it. Of the routes of one
 // group a request takes one.
 type passed struct {
 	group string
+	all   bool // no request that comes there goes another way
 	stretch
 }
 
 // list returns what a request has passed at the end of routes.
-func (c *course) list(routes caddyhttp.RouteList, above stretch) stretch {
+func (c *course) list(nodes []*node, above stretch) stretch {
 	var behind []passed
-	for _, route := range routes {
+	for _, n := range nodes {
 		here := above
 		for _, p := range behind {
-			if p.group == "" || p.group != route.Group {
-				here.add(p.stretch)
+			if p.group == "" || p.group != n.Group {
+				here.add(p)
 			} else if len(p.matchers) == 0 { // always takes the group's requests
 				here.takers = append(slices.Clip(here.takers), taker{name: "another handle without a matcher"})
 			}
 		}
 		before := here
 		here.matchers = slices.Clip(here.matchers)
-		if len(route.MatcherSets) > 0 {
-			here.matchers = append(here.matchers, route.MatcherSets)
+		if len(n.MatcherSets) > 0 {
+			here.matchers = append(here.matchers, n.MatcherSets)
 		}
-		for _, handler := range route.Handlers {
-			here = c.handler(handler, here, route.MatcherSets)
+		for _, s := range n.steps {
+			here = c.step(s, here, n.MatcherSets)
 		}
 		here.matchers = nil
-		if len(route.MatcherSets) > 0 {
-			here.matchers = []caddyhttp.MatcherSets{route.MatcherSets}
+		if len(n.MatcherSets) > 0 {
+			here.matchers = []caddyhttp.MatcherSets{n.MatcherSets}
 		}
 		here.since(before)
 		if slices.ContainsFunc(here.takers, func(t taker) bool { return len(t.sets) == 0 }) {
@@ -112,29 +127,34 @@ func (c *course) list(routes caddyhttp.RouteList, above stretch) stretch {
 		}
 		// What is answered under matchers is answered for these alone.
 		for i := range here.takers {
-			if len(route.MatcherSets) > 0 && len(here.takers[i].sets) > 0 {
+			if len(n.MatcherSets) > 0 && len(here.takers[i].sets) > 0 {
 				here.takers[i].sets = nil
 				here.takers[i].name = ""
-			} else if len(route.MatcherSets) > 0 {
-				here.takers[i].sets = route.MatcherSets
+			} else if len(n.MatcherSets) > 0 {
+				here.takers[i].sets = n.MatcherSets
 			}
 		}
 		here.takers = slices.DeleteFunc(here.takers, func(t taker) bool { return t.name == "" })
-		behind = append(behind, passed{route.Group, here})
+		behind = append(behind, passed{n.Group, n.Group == "" && len(n.MatcherSets) == 0, here})
 	}
 	end := above
 	for _, p := range behind {
-		end.add(p.stretch)
+		end.add(p)
 	}
 	return end
 }
 
-// add appends what another stretch has passed.
-func (s *stretch) add(other stretch) {
-	s.gates = append(slices.Clip(s.gates), other.gates...)
-	s.leads = append(slices.Clip(s.leads), other.leads...)
-	s.takers = append(slices.Clip(s.takers), other.takers...)
-	s.rewritten = s.rewritten || other.rewritten
+// add appends what a route has passed.
+func (s *stretch) add(p passed) {
+	s.gates = append(slices.Clip(s.gates), p.gates...)
+	s.leads = append(slices.Clip(s.leads), p.leads...)
+	s.takers = append(slices.Clip(s.takers), p.takers...)
+	s.rewritten = s.rewritten || p.rewritten
+	if p.all {
+		s.root = p.root
+	} else if s.root != p.root {
+		s.root = unknownRoot
+	}
 }
 
 // since takes away what before had passed already.
@@ -145,54 +165,54 @@ func (s *stretch) since(before stretch) {
 	s.rewritten = s.rewritten && !before.rewritten
 }
 
-func (c *course) handler(handler caddyhttp.MiddlewareHandler, here stretch, sets caddyhttp.MatcherSets) stretch {
-	switch h := handler.(type) {
-	case *caddyhttp.Subroute:
-		if h.Errors != nil {
-			c.list(h.Errors.Routes, here)
-		}
-		return c.list(h.Routes, here)
-	case *caddyhttp.Invoke:
-		named := c.server.NamedRoutes[h.Name]
-		if named == nil || slices.Contains(here.invoked, h.Name) {
-			return here
-		}
-		inner := here
-		inner.invoked = append(slices.Clip(here.invoked), h.Name)
-		inner = c.list(caddyhttp.RouteList{*named}, inner)
-		inner.invoked = here.invoked
-		return inner
+func (c *course) step(s *step, here stretch, sets caddyhttp.MatcherSets) stretch {
+	here.root = here.root.after(s.handler, len(sets) == 0)
+	switch h := s.handler.(type) {
 	case *Gate:
-		return c.gate(h, here)
+		return c.gate(h, s.at, here)
 	case *rewrite.Rewrite:
 		if changesPath(h) {
-			here.leads = append(slices.Clip(here.leads), c.leads(h, here, sets)...)
+			here.leads = append(slices.Clip(here.leads), c.leads(h, s, here, sets)...)
 			here.rewritten = true
 		}
 		return here
 	case *reverseproxy.Handler:
-		if h.Rewrite != nil && changesPath(h.Rewrite) && roleOf(h).ends {
+		if h.Rewrite != nil && changesPath(h.Rewrite) && s.ends {
 			inner := here
-			inner.leads = c.leads(h.Rewrite, here, sets)
+			inner.leads = c.leads(h.Rewrite, s, here, sets)
 			for i := range inner.leads {
 				l := &inner.leads[i]
 				l.by, l.mend = l.by+" within reverse_proxy", "guard that path too, or rewrite before the gate"
 			}
-			c.warn(inner, sets)
+			c.warn(s, inner, sets)
 		}
 	}
-	does := roleOf(handler)
-	if does.serves {
-		c.warn(here, sets)
+	if s.serves {
+		c.warn(s, here, sets)
 	}
-	if does.ends {
-		here.takers = append(slices.Clip(here.takers), taker{name: does.name})
+	for _, b := range s.branches {
+		switch b.kind {
+		case straight:
+			here = c.list(b.nodes, here)
+		case onError:
+			c.list(b.nodes, c.aside(here, " in handle_errors"))
+		case onAnswer:
+			c.list(b.nodes, c.aside(here, " in handle_response"))
+		case onForeign:
+			inner := here
+			inner.in = " in handle_response"
+			inner = c.list(b.nodes, inner)
+			here.leads, here.rewritten = inner.leads, inner.rewritten
+		}
+	}
+	if s.ends {
+		here.takers = append(slices.Clip(here.takers), taker{name: s.name})
 	}
 	return here
 }
 
 // gate notes a gate, and whether something before it has taken its requests.
-func (c *course) gate(g *Gate, here stretch) stretch {
+func (c *course) gate(g *Gate, at scope, here stretch) stretch {
 	blocked := slices.IndexFunc(here.takers, func(t taker) bool { return t.takesAll(g, here) })
 	if blocked >= 0 {
 		c.blocked[g] = here.takers[blocked].name
@@ -200,7 +220,7 @@ func (c *course) gate(g *Gate, here stretch) stretch {
 	}
 	c.reached[g] = true
 	c.steps++
-	here.gates = append(slices.Clip(here.gates), gateOnTheWay{g, c.steps})
+	here.gates = append(slices.Clip(here.gates), gateOnTheWay{g, at, c.steps})
 	return here
 }
 
@@ -236,10 +256,13 @@ func (t taker) takesAll(g *Gate, here stretch) bool {
 
 // warn tells of the leads to a handler with these matchers, unless a gate stands
 // between.
-func (c *course) warn(here stretch, sets caddyhttp.MatcherSets) {
+func (c *course) warn(s *step, here stretch, sets caddyhttp.MatcherSets) {
 	for _, l := range here.leads {
 		if l.matchers != setsText(sets) && !passes([]caddyhttp.MatcherSets{sets}, l.to) ||
 			slices.ContainsFunc(here.gates, func(g gateOnTheWay) bool { return g.step > l.step && g.guarded.matchPath(l.to) }) {
+			continue
+		}
+		if _, files := s.handler.(*fileserver.FileServer); files && !c.guardsFiles(l, filesOf(s.handler, here.root)) {
 			continue
 		}
 		from := "a request for " + l.from
@@ -253,15 +276,35 @@ func (c *course) warn(here stretch, sets caddyhttp.MatcherSets) {
 	}
 }
 
-func (c *course) leads(r *rewrite.Rewrite, here stretch, sets caddyhttp.MatcherSets) (leads []lead) {
+// guardsFiles tells whether these files stand behind the gate of the lead. Other
+// files of the same name are not what it guards.
+func (c *course) guardsFiles(l lead, files string) bool {
+	for _, host := range l.gate.place.samples() {
+		for _, path := range []string{l.to, l.to + "/"} {
+			for _, to := range follow(c.tree, host, path).apps {
+				if slices.Contains(to.gates, l.gate) && sameFiles(to.files, files) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// leads are the ways in which the rewrite leads around the gates before it.
+func (c *course) leads(r *rewrite.Rewrite, s *step, here stretch, sets caddyhttp.MatcherSets) (leads []lead) {
 	c.steps++
 	for _, g := range here.gates {
+		if !g.at.meets(s.at) || slices.ContainsFunc(leads, func(l lead) bool { return l.gate == g.Gate }) {
+			continue
+		}
 		for _, l := range leadsInto(g.Gate, r, here, sets) {
 			if slices.ContainsFunc(here.gates, func(g gateOnTheWay) bool {
-				return l.from != "" && g.guarded.limited && g.guarded.matchPath(l.from)
+				return l.from != "" && g.guarded.limited && g.at.meets(s.at) && g.guarded.matchPath(l.from)
 			}) {
 				continue
 			}
+			l.by += here.in
 			l.step, l.matchers, l.mend = c.steps, setsText(sets), "write the same gate behind it as well"
 			leads = append(leads, l)
 		}
@@ -353,7 +396,7 @@ func waysTo(to string, r *rewrite.Rewrite, sets caddyhttp.MatcherSets) (ways []w
 
 // targets are what a rewrite leads to: uri, or the files that try_files tries.
 func targets(uri string, sets caddyhttp.MatcherSets) []string {
-	uri, _, _ = strings.Cut(uri, "?")
+	uri, _, _ = strings.Cut(statusCode.Replace(uri), "?")
 	if uri == "" {
 		return nil
 	}
@@ -373,14 +416,23 @@ func targets(uri string, sets caddyhttp.MatcherSets) []string {
 	return files
 }
 
+// statusCode puts a sample in the place of the status of an error or an answer.
+var statusCode = strings.NewReplacer("{http.error.status_code}", "404", "{http.reverse_proxy.status_code}", "404", "{http.intercept.status_code}", "404")
+
+// byTheApp begin placeholders for what the app has answered, such as
+// X-Accel-Redirect: where it leads is the app's to say.
+var byTheApp = []string{"{http.reverse_proxy.header.", "{http.intercept.header."}
+
 // samePath are placeholders for the path as it is.
 var samePath = []string{"{path}", "{uri}", "{http.request.uri}", "{http.request.uri.path}", "{http.request.orig_uri}", "{http.request.orig_uri.path}"}
 
 func wayByURI(to, target string) (way, bool) {
 	literal, rest, open := strings.Cut(target, "{")
-	same := slices.ContainsFunc(samePath, func(p string) bool { return strings.HasPrefix("{"+rest, p) })
+	begins := func(p string) bool { return strings.HasPrefix("{"+rest, p) }
+	same := slices.ContainsFunc(samePath, begins)
+	told := slices.ContainsFunc(byTheApp, begins)
 	if literal == "" {
-		return way{}, open && !same // the path as it is, with something behind it
+		return way{}, open && !same && !told // the path as it is, with something behind it
 	}
 	literal = "/" + strings.TrimLeft(literal, "/")
 	tree := guardedPathsOf(to)
@@ -392,7 +444,7 @@ func wayByURI(to, target string) (way, bool) {
 	case same && strings.HasPrefix(to, literal) && len(to) > len(literal):
 		return way{from: "/" + strings.TrimLeft(to[len(literal):], "/")}, true
 	}
-	return way{}, !same && strings.HasPrefix(to, literal)
+	return way{}, !same && !told && strings.HasPrefix(to, literal)
 }
 
 // anyOther returns a path that takes this way and that the gate does not look

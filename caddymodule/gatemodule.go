@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
@@ -57,7 +58,18 @@ func (g *Gate) loadMatchers(ctx caddy.Context) error {
 	if err != nil {
 		return fmt.Errorf("the matcher of a gate: %w", err)
 	}
-	return g.matchers.FromInterface(sets)
+	if err := g.matchers.FromInterface(sets); err != nil {
+		return err
+	}
+	for _, set := range g.matchers {
+		for _, pattern := range matchersOf[caddyhttp.MatchPath](set) {
+			if hasDots(pattern) || strings.Contains(pattern, "?") && strings.Contains(pattern, "=") {
+				problem, instead := guardsNothing(pattern)
+				return fmt.Errorf("the matcher of a gate: path %s: %s, so the gate would guard nothing; write\n    path %s", pattern, problem, instead)
+			}
+		}
+	}
+	return nil
 }
 
 // Provision joins the handler to the app.

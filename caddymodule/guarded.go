@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"path"
 	"slices"
 	"strings"
 
@@ -27,6 +28,9 @@ type guardedPaths struct {
 func newGuardedPaths(patterns []string) (guardedPaths, error) {
 	var p guardedPaths
 	for _, pattern := range patterns {
+		if problem, instead := guardsNothing(pattern); problem != "" {
+			return guardedPaths{}, fmt.Errorf("gatehouse %s: %s, so the gate would guard nothing; write\n    gatehouse %s *@example.com", pattern, problem, instead)
+		}
 		top, below := strings.CutSuffix(pattern, "/*")
 		if top = strings.TrimRight(top, "/"); pattern == "*" || below && top == "" {
 			return guardedPaths{}, nil
@@ -45,6 +49,60 @@ func newGuardedPaths(patterns []string) (guardedPaths, error) {
 	}
 	p.limited = len(patterns) > 0
 	return p, p.patterns.Provision(caddy.Context{})
+}
+
+// guardsNothing says why no request is for a path of the pattern, and what is
+// most likely meant; "" where there may be one.
+func guardsNothing(pattern string) (problem, instead string) {
+	if strings.Contains(pattern, "{") {
+		return "", "" // known at the request
+	}
+	decoded, err := url.PathUnescape(pattern)
+	if err != nil {
+		decoded = pattern
+	}
+	instead = strings.ReplaceAll(decoded, `\`, "/")
+	if i := strings.IndexAny(instead, "?#"); i >= 0 {
+		instead = instead[:i]
+	}
+	if !strings.HasPrefix(instead, "*") {
+		instead = "/" + instead
+	}
+	if instead = path.Clean(instead); instead == "/" {
+		instead = "/*"
+	}
+	_, err = path.Match(pattern, "")
+	switch {
+	case strings.Contains(pattern, "?"):
+		return "the query is not looked at", instead
+	case strings.Contains(pattern, "#"):
+		return "a fragment is never sent", instead
+	case strings.Contains(pattern, `\`):
+		return "a backslash is no slash", instead
+	case strings.ContainsFunc(decoded, isControl):
+		return "no path has control characters", "/admin"
+	case !strings.HasPrefix(pattern, "/") && !strings.HasPrefix(pattern, "*"):
+		return "a path begins with a slash", instead
+	case hasDots(decoded):
+		return "requests are for the path without dot segments", instead
+	case strings.Contains(strings.TrimRight(decoded, "/"), "//"):
+		return "requests are for the path without empty segments", instead
+	case err != nil:
+		open, _, _ := strings.Cut(instead, "[")
+		return "a bracket is left open", open + "*"
+	case isOwnPath(pattern):
+		return "pages under /_gatehouse/ are Gatehouse's own and never guarded", "/*"
+	}
+	return "", ""
+}
+
+func hasDots(pattern string) bool {
+	for segment := range strings.SplitSeq(pattern, "/") {
+		if segment == "." || segment == ".." {
+			return true
+		}
+	}
+	return false
 }
 
 // match tells whether the path is one of these, as it stands or as the app may

@@ -19,8 +19,12 @@ func (a *App) placeGates() error {
 	if err != nil || app == nil {
 		return err
 	}
-	w := &walk{places: map[caddyhttp.MiddlewareHandler]*place{}, pages: map[*Gate]*place{}}
-	if err := w.servers(app); err != nil {
+	trees, err := readRoutes(app)
+	if err != nil {
+		return err
+	}
+	w, err := newWalk(trees)
+	if err != nil {
 		return err
 	}
 	for _, warning := range w.warnings {
@@ -29,23 +33,23 @@ func (a *App) placeGates() error {
 	if err := a.takePlaces(w); err != nil {
 		return err
 	}
-	a.meetNeighbours(app)
+	a.meetNeighbours(trees)
 	for _, f := range a.accountFindings("account") {
 		a.log.Warn(f.Found + "; " + f.Do)
 	}
 	for _, g := range a.gates {
-		if err := a.checkReach(app, g); err != nil {
+		if err := a.checkReach(trees, g); err != nil {
 			return err
 		}
 		a.warn(g)
 	}
-	if err := a.checkCourse(app); err != nil {
+	if err := a.checkCourse(trees); err != nil {
 		return err
 	}
-	if a.around, err = a.checkAround(app); err != nil {
+	if a.around, err = a.checkAround(trees); err != nil {
 		return err
 	}
-	if a.uncleaned, err = a.checkBeside(app, w); err != nil {
+	if a.uncleaned, err = a.checkBeside(trees, w); err != nil {
 		return err
 	}
 	for _, f := range slices.Concat(a.around, a.uncleaned) {

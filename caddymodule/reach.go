@@ -27,11 +27,10 @@ var ownPaths = []string{"/_gatehouse/login", "/_gatehouse/link/x"}
 
 // checkReach refuses a gate whose sign-in pages no request reaches: its
 // visitors would be redirected to the app, or to an empty page.
-func (a *App) checkReach(app *caddyhttp.App, g *Gate) error {
+func (a *App) checkReach(trees map[string]*tree, g *Gate) error {
 	for _, s := range g.place.spots {
-		server := app.Servers[s.server]
 		for _, host := range g.place.samples() {
-			switch reach(server, host) {
+			switch reach(trees[s.server], host) {
 			case never:
 				return fmt.Errorf("nobody could sign in at the gate at %s: no route of this site leads to its pages; write beside the handle or route that the gate stands in\n    handle /_gatehouse/* {\n        gatehouse_pages\n    }", g)
 			case perhaps:
@@ -58,11 +57,11 @@ func (p *place) samples() []string {
 }
 
 // reach tells how surely the pages are reached at a server under host.
-func reach(server *caddyhttp.Server, host string) certainty {
+func reach(t *tree, host string) certainty {
 	least := always
 	for _, path := range ownPaths {
-		p := &probe{server: server, request: sampleRequest(host, path)}
-		reached, _ := p.list(server.Routes, always)
+		p := &probe{request: sampleRequest(host, path)}
+		reached, _ := p.list(t.routes, always)
 		least = min(least, reached)
 	}
 	return least
@@ -84,75 +83,67 @@ func matchesPath(m caddyhttp.MatchPath, path string) bool {
 
 // probe follows one request through the routes.
 type probe struct {
-	server    *caddyhttp.Server
 	request   *http.Request
 	rewritten bool // paths that matchers see are not known any more
 	anyHost   bool // of the request only the path is known
-	invoked   []string
-	// meet is called for every handler on the way, error routes included, and
-	// nothing but a route that ends the request does; nil: look for the pages.
-	meet     func(caddyhttp.MiddlewareHandler, certainty)
-	noErrors bool // error routes not included
+	// meet is called for every handler on the way, and nothing but a route that
+	// ends the request does; nil: look for the pages.
+	meet func(*step, certainty)
+	// aside: what runs for errors and answers is met, too.
+	aside bool
 }
 
 // list follows the request through routes that it reaches as surely as in. It
 // returns how surely it gets to the pages, and whether it surely ends here.
-func (p *probe) list(routes caddyhttp.RouteList, in certainty) (reached certainty, ended bool) {
+func (p *probe) list(nodes []*node, in certainty) (reached certainty, ended bool) {
 	groups := map[string]certainty{}
-	for _, route := range routes {
-		here := min(in, p.matches(route.MatcherSets))
-		if route.Group != "" {
-			switch groups[route.Group] {
+	for _, n := range nodes {
+		here := min(in, p.matches(n.MatcherSets))
+		if n.Group != "" {
+			switch groups[n.Group] {
 			case always:
 				continue
 			case perhaps:
 				here = min(here, perhaps)
 			}
-			groups[route.Group] = max(groups[route.Group], here)
+			groups[n.Group] = max(groups[n.Group], here)
 		}
 		if here == never {
 			continue
 		}
-		for _, handler := range route.Handlers {
-			found, ended := p.handler(handler, here)
+		for _, s := range n.steps {
+			found, ended := p.step(s, here)
 			if reached = max(reached, found); reached == always || ended {
 				return reached, true
 			}
 		}
-		if route.Terminal && here == always {
+		if n.Terminal && here == always {
 			return reached, true
 		}
 	}
 	return reached, false
 }
 
-func (p *probe) handler(handler caddyhttp.MiddlewareHandler, here certainty) (reached certainty, ended bool) {
-	if changesPath(handler) {
+func (p *probe) step(s *step, here certainty) (reached certainty, ended bool) {
+	if changesPath(s.handler) {
 		p.rewritten = true
 	}
 	if p.meet != nil {
-		p.meet(handler, here)
+		p.meet(s, here)
+	} else {
+		switch s.handler.(type) {
+		case *Gate, *PagesHandler, *Portal: // with meet, what they don't take goes on
+			return here, here == always
+		}
 	}
-	switch h := handler.(type) {
-	case *Gate, *PagesHandler, *Portal:
-		if p.meet != nil {
-			return never, false // what they don't take goes on
+	for _, b := range s.branches {
+		if b.kind == straight {
+			reached, ended = p.list(b.nodes, here)
+		} else if p.aside {
+			p.list(b.nodes, min(here, perhaps))
 		}
-		return here, here == always
-	case *caddyhttp.Subroute:
-		if p.meet != nil && !p.noErrors && h.Errors != nil {
-			p.list(h.Errors.Routes, min(here, perhaps))
-		}
-		return p.list(h.Routes, here)
-	case *caddyhttp.Invoke:
-		named := p.server.NamedRoutes[h.Name]
-		if named == nil || slices.Contains(p.invoked, h.Name) {
-			return never, false
-		}
-		p.invoked = append(p.invoked, h.Name)
-		return p.list(caddyhttp.RouteList{*named}, here)
 	}
-	return never, false
+	return reached, ended
 }
 
 // matches tells whether any of the sets matches; no set at all always does.

@@ -175,6 +175,9 @@ func (v *visit) judgeVisitor() refusal {
 	if why := refusalOf(judgement); why.kind != "" {
 		return why
 	}
+	if why := v.judgeMethod(); why.kind != "" {
+		return why
+	}
 	if v.app.stopped.Load() && !v.run.core.Allows(&authcore.Stream{Session: v.session, Gate: v.place.key, Target: target}) {
 		// After a reload the old server may still accept a connection.
 		return refusal{kind: notAllowed}

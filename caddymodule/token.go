@@ -176,5 +176,15 @@ func (v *visit) findMachine() error {
 	return err
 }
 
+// judgeMethod keeps a token that is limited to methods to the one that it was
+// judged by, also at an app that believes a header about another. Behind another
+// proxy, which hands the header on itself, the request is refused.
+func (v *visit) judgeMethod() refusal {
+	if m := v.session.Machine; m != nil && len(m.Methods) > 0 && dropMethods(v.r.Header) && v.place.behind {
+		return refusal{kind: notAllowed, detail: "This token is limited to methods, and a header of the request names another one."}
+	}
+	return refusal{}
+}
+
 // hasToken tells whether the request came with a machine token.
 func (v *visit) hasToken() bool { return len(v.presented) > 0 }

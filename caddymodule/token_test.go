@@ -82,6 +82,43 @@ func TestConfiguredTokenPassesItsGates(t *testing.T) {
 	}
 }
 
+// An app that honours X-HTTP-Method-Override does DELETE for a token that is good
+// for GET. Other proxies hand the header on themselves, so that there the token is
+// refused.
+func TestTokenLimitedToMethodsOverridesNone(t *testing.T) {
+	f := newFixture(t, func(f *fixture, cfg *authcore.Config) {
+		machines(f, cfg)
+		free := cfg.Machines[0]
+		free.Name, free.Methods, free.Hash = "free", nil, authcore.HashMachine("free-"+backupSecret)
+		cfg.Machines = append(cfg.Machines, free)
+	})
+	g := f.gate(func(g *Gate) { g.Public = []string{"/public/*"} })
+	a := f.authz(func(a *Authz) { a.Sites[0].Site = "app.example.com" })
+	q := []string{"X-Forwarded-Proto: https", "X-Forwarded-Host: app.example.com", "X-Forwarded-Uri: /api/x", "X-Forwarded-Method: GET"}
+	alice := "Cookie: " + f.signIn("alice@example.com", testSite)
+	limited, free := "X-Gatehouse-Token: "+backupSecret, "X-Gatehouse-Token: free-"+backupSecret
+	for _, name := range []string{"X-HTTP-Method-Override", "x-http-method", "X_Method_Override", "X.Http.Method.Override", "x-method-override"} {
+		w, r := ask(g, "GET", testSite+"/api/x", limited, name+": DELETE", "X-Other: 1")
+		if w.Code != 200 || len(r.Header["X-Other"]) != 1 || strings.Contains(dump(r), "DELETE") {
+			t.Errorf("%s: %d, the app sees %v", name, w.Code, r.Header)
+		}
+		for who, credential := range map[string]string{"a token for all methods": free, "a person": alice} {
+			if w, r := ask(g, "GET", testSite+"/api/x", credential, name+": DELETE"); w.Code != 200 || !strings.Contains(dump(r), "DELETE") {
+				t.Errorf("%s of %s: %d %v", name, who, w.Code, r)
+			}
+		}
+		if w := asks(t, a, "GET", "/api/authz/forward-auth", append(q, limited, name+": DELETE")...); w.Code != 403 || w.Header().Get("Remote-User") != "" {
+			t.Errorf("%s behind another proxy: %d", name, w.Code)
+		}
+		if w := asks(t, a, "GET", "/api/authz/forward-auth", append(q, free, name+": DELETE")...); w.Code != 200 {
+			t.Errorf("%s behind another proxy, all methods: %d", name, w.Code)
+		}
+	}
+	if w := asks(t, a, "GET", "/api/authz/forward-auth", append(q, limited)...); w.Code != 200 {
+		t.Errorf("behind another proxy: %d", w.Code)
+	}
+}
+
 func dump(r *http.Request) string {
 	text, _ := json.Marshal(r.Header)
 	return string(text) + r.URL.String()

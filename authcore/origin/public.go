@@ -52,7 +52,7 @@ func publicProblem(pattern string) string {
 	case strings.Contains(path, "?"):
 		return "the query is not looked at: write the path up to the ?"
 	case !isPublicSpelling(path) || !utf8.ValidString(path) || isPrefix && strings.HasSuffix(path, "/"):
-		return "a path with //, dot segments, ;, #, a backslash, a control character or invalid UTF-8 is never public: write it plainly, like /images/*"
+		return "a path with //, dot segments, ;, #, a backslash, a control character or invalid UTF-8, or a character that a server may take for one of these, is never public: write it plainly, like /images/*"
 	}
 	return ""
 }
@@ -80,10 +80,17 @@ func (p PublicPaths) listed(path string) bool {
 	return false
 }
 
-// isPublicSpelling reports whether p means the same to every server: Java
-// containers cut at a semicolon, Windows reads backslashes as slashes, C
-// programs stop at NUL, some clients and servers cut at #.
+// isPublicSpelling reports whether p means the same to every server, also to one
+// that takes full-width and other lookalikes for ASCII.
 func isPublicSpelling(p string) bool {
+	folded := foldPath(p)
+	return isPlain(p) && (folded == p || isPlain(folded) &&
+		strings.Count(folded, "/") == strings.Count(p, "/") && strings.Count(folded, "%") == strings.Count(p, "%"))
+}
+
+// isPlain: Java containers cut at a semicolon, Windows reads backslashes as
+// slashes, C programs stop at NUL, some clients and servers cut at #.
+func isPlain(p string) bool {
 	return !strings.ContainsAny(p, `;\#`) && !strings.Contains(p, "//") &&
 		!strings.ContainsFunc(p, ascii.IsControl) && !hasDotSegment(p)
 }

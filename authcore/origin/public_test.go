@@ -57,6 +57,7 @@ func TestPublicPathsAreNotBypassed(t *testing.T) {
 		"backslashes":        {`/public\..\admin`, `/public/\x`, "/public%5c..%5cadmin", "/public/%5c..%5cadmin", "/public/..%5Cadmin", "/public/%255c"},
 		"NUL and controls":   {"/admin%00", "/public/%00", "/public/x%00/../admin", "/public/%2500", "/public/%09", "/public/%0a", "/public/%7f"},
 		"overlong encodings": {"/admin%c0%af", "/public/..%c0%afadmin", "/public/%c0%ae%c0%ae/admin", "/public/%ff"},
+		"lookalikes":         {"/public/%EF%BC%8E%EF%BC%8E/admin", "/public/\uff0e\uff0e/admin", "/public/\uff0e./admin", "/public/\u2025/admin", "/public/\u2024\u2024/admin", "/public/.\u200b./admin", "/public/..\uff0fadmin", "/public\u2215..\u2215admin", "/public/..\uff3cadmin", "/public/..\u00a5admin", "/public/x\uff1by", "/public/\u037e", "/public/\uff05252e\uff05252e/admin", "/public/\uff052e", "/public/\uff03", "/public/%25ef%25bc%258e."},
 		"broken escapes":     {"/public/%zz", "/public/%", "/public/%u002e"},
 	} {
 		for _, target := range targets {
@@ -82,36 +83,43 @@ func TestPublicPathsZeroValue(t *testing.T) {
 
 func TestPublicPathsBadPatterns(t *testing.T) {
 	for pattern, hint := range map[string]string{
-		"":            "write /images/",
-		"images":      "write /images/",
-		"*":           "write /images/",
-		"*.png":       "write /images/",
-		"/pub*":       "write /pub for that path alone or /pub/* for all below it",
-		"/pub/**":     "write /images/*",
-		"/*/x":        "only at the end",
-		"/a*/*":       "* stands only",
-		"/pub/*.png":  "only at the end",
-		"/a%20b":      "decoded",
-		"/x?y":        "query",
-		"/x#y":        "plainly",
-		"/x//y":       "plainly",
-		"//*":         "plainly",
-		"/x//*":       "plainly",
-		"/x/../y":     "plainly",
-		"/x/./*":      "plainly",
-		"/x;y":        "plainly",
-		`/x\y`:        "plainly",
-		"/x\x00":      "plainly",
-		"https://x/y": "begins with a slash",
-		"/pub/x/y*":   "/pub/x/y/*",
-		"/.":          "plainly",
-		"/\xff":       "plainly",
+		"":                        "write /images/",
+		"images":                  "write /images/",
+		"*":                       "write /images/",
+		"*.png":                   "write /images/",
+		"/pub*":                   "write /pub for that path alone or /pub/* for all below it",
+		"/pub/**":                 "write /images/*",
+		"/*/x":                    "only at the end",
+		"/a*/*":                   "* stands only",
+		"/pub/*.png":              "only at the end",
+		"/a%20b":                  "decoded",
+		"/x?y":                    "query",
+		"/x#y":                    "plainly",
+		"/x//y":                   "plainly",
+		"//*":                     "plainly",
+		"/x//*":                   "plainly",
+		"/x/../y":                 "plainly",
+		"/x/./*":                  "plainly",
+		"/x;y":                    "plainly",
+		`/x\y`:                    "plainly",
+		"/x\x00":                  "plainly",
+		"https://x/y":             "begins with a slash",
+		"/pub/x/y*":               "/pub/x/y/*",
+		"/.":                      "plainly",
+		"/\xff":                   "plainly",
+		"/\uff0e\uff0e/x":         "a character that a server may take for one of these",
+		"/pub/\u2025/*":           "plainly",
+		"/pub\uff0fx":             "plainly",
+		"/pub/\u200b../x":         "plainly",
+		"/pub/.\u200b/x":          "plainly",
+		"/pub/x\uff1b":            "plainly",
+		"/pub/\uff052e\uff052e/*": "plainly",
 	} {
 		if _, err := ParsePublicPaths([]string{"/fine", pattern}); err == nil || !strings.Contains(err.Error(), hint) {
 			t.Errorf("%q: %v; want a hint with %q", pattern, err, hint)
 		}
 	}
-	mustPublic(t, "/*", "/", "/favicon.ico", "/.well-known/*", "/a b", "/...")
+	mustPublic(t, "/\u8d44\u6599\uff081\uff09/*", "/caf\u00c9", "/*", "/", "/favicon.ico", "/.well-known/*", "/a b", "/...")
 }
 
 func TestPublicPathsMatchDoesNotAllocate(t *testing.T) {

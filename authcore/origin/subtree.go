@@ -55,8 +55,8 @@ func (s Subtree) Holds(path string) bool {
 		if held {
 			return true
 		}
-		decoded := unescape(path)
-		if decoded == path {
+		decoded := unescape(folded)
+		if decoded == folded {
 			return false
 		}
 		path = decoded
@@ -181,22 +181,30 @@ func foldPath(path string) string {
 			r, n = overlong(path)
 		}
 		path = path[n:]
-		if r = foldRune(r); r >= 0 {
+		if like, ok := lookalikes[r]; ok {
+			b.WriteString(like)
+		} else if r = foldRune(r); r >= 0 {
 			b.WriteRune(r)
 		}
 	}
 	return b.String()
 }
 
+// lookalikes are what becomes ASCII with a meaning in paths where a server
+// normalizes text (NFKC) or turns it into a code page of Windows; full-width
+// forms are in foldRune.
+var lookalikes = map[rune]string{
+	0x2044: "/", 0x2215: "/", 0x29f8: "/", // slashes of mathematics
+	0x2216: "/", 0x29f5: "/", 0x29f9: "/", 0xfe68: "/", 0xa5: "/", 0xffe5: "/", 0x20a9: "/", 0xffe6: "/", // backslashes, yen and won
+	0x2024: ".", 0xfe52: ".", 0x2025: "..", 0xfe30: "..", 0x2026: "...", 0xfe19: "...",
+	0x37e: ";", 0xfe54: ";", 0xfe14: ";", 0xfe5f: "#", 0xfe6a: "%", 0xfe56: "?", 0xfe60: "&",
+	0x2100: "a/c", 0x2101: "a/s", 0x2105: "c/o", 0x2106: "c/u",
+}
+
 // foldRune returns -1 for what is left out.
 func foldRune(r rune) rune {
-	switch {
-	case 0xff01 <= r && r <= 0xff5e: // full-width ASCII
+	if 0xff01 <= r && r <= 0xff5e { // full-width ASCII
 		r -= 0xff01 - '!'
-	case r == 0x2044 || r == 0x2215 || r == 0x29f8: // slashes of mathematics
-		r = '/'
-	case r == 0x2216 || r == 0x29f5 || r == 0x29f9 || r == 0xfe68:
-		r = '\\'
 	}
 	switch {
 	case r == '\\':
@@ -255,8 +263,8 @@ func Readings(path string) []string {
 		for other := range otherPaths(folded) {
 			readings = append(readings, other, "/"+strings.Join(keptSegments(other), "/"))
 		}
-		decoded := unescape(path)
-		if decoded == path {
+		decoded := unescape(folded)
+		if decoded == folded {
 			break
 		}
 		path = decoded

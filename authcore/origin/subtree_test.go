@@ -52,6 +52,7 @@ var spellings = []string{
 	// Controls, blanks, and what is no UTF-8.
 	"/admin%0a", "/admin%0d%0a", "/admin%09/x", "/%09admin", "/%20admin", "/ad%09min", "/admin%7f", "/admin%a0", "/admin%85", "/admin%c2%a0", "/admin%e2%80%8b", "/%c0%afadmin", "/admin%c0%afx", "/x/%c0%ae%c0%ae/admin",
 	"/%e0%80%afadmin", "/%f0%80%80%afadmin", "/%c1%a1dmin", "/adm%c4%b1n", "/ADM%c4%b0N", "/admin%ff",
+	"/x/%E2%80%A5/admin", "/x/%E2%80%A4%E2%80%A4/admin", "/x/..%C2%A5admin", "/admin%EF%BC%9Bx", "/admin%CD%BEx", "/%EF%BC%8561dmin", "/%EF%B9%AA61dmin",
 	"/admin%23", "/admin%23/x", "/admin%3fx=1", "/admin%253f",
 }
 
