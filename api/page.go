@@ -105,6 +105,15 @@ func (c *Call) SameOrigin() bool {
 	return err == nil && u.User == nil && u.Host != "" && c.isOwn(u.Scheme+"://"+u.Host)
 }
 
+// FromPage refuses what does not come from a page of ours, see SameOrigin. Every
+// button of a Page asks it.
+func (c *Call) FromPage() error {
+	if !c.SameOrigin() {
+		return errOtherSite
+	}
+	return nil
+}
+
 func (c *Call) isOwn(text string) bool {
 	o, err := origin.Parse(text)
 	return err == nil && !c.Origin.IsZero() && o == c.Origin

@@ -31,6 +31,7 @@ var (
 	errWrongKind   = Refuse(http.StatusForbidden, CodeForbidden, "This call needs a secret key; a publishable one may not make it.")
 	errSecretKind  = Refuse(http.StatusUnauthorized, CodeUnauthorized, "This call takes a publishable key. This is a secret one: if it stood in a URL or a page, replace it.")
 	errSessionKind = Refuse(http.StatusForbidden, CodeForbidden, "This call needs an API key; a session token may not make it.")
+	errOtherSite   = Refuse(http.StatusForbidden, CodeForbidden, "This was sent by another site. Open the link of the mail, and press the button there.")
 	errTooMany     = Refuse(http.StatusTooManyRequests, CodeTooMany, "Too many requests. Wait until the time in X-RateLimit-Reset.")
 	errLarge       = Refuse(http.StatusRequestEntityTooLarge, CodeMalformed, "The body is too large: at most 64 KiB are read.")
 	errMedia       = Refuse(http.StatusUnsupportedMediaType, CodeMalformed, "Send the body with Content-Type: application/json and without Content-Encoding.")

@@ -195,7 +195,8 @@ func (h *House) Events(name string) []event.Event {
 }
 
 // Do sends a request. body is text as it stands, url.Values for a form, nil for
-// none, or anything else as JSON. Headers are pairs of name and value.
+// none, or anything else as JSON. Headers are pairs of name and value. A form
+// comes from a page of this origin if they do not say from where.
 func (h *House) Do(method, path string, body any, headers ...string) Answer {
 	h.T.Helper()
 	var reader io.Reader
@@ -226,6 +227,9 @@ func (h *House) Do(method, path string, body any, headers ...string) Answer {
 			r.Header.Del("Content-Type")
 		}
 		r.Header.Add(headers[i], headers[i+1])
+	}
+	if _, form := body.(url.Values); form && r.Header["Origin"] == nil && r.Header["Referer"] == nil && r.Header["Sec-Fetch-Site"] == nil {
+		r.Header.Set("Origin", h.Origin.String())
 	}
 	return h.send(r)
 }

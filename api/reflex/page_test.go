@@ -64,7 +64,7 @@ func TestThePage(t *testing.T) {
 		if a := h.Do("POST", "/magic-link-auth", query(link), "Sec-Fetch-Site", "cross-site"); a.Status != 403 || len(a.Header.Values("Set-Cookie")) != 0 {
 			t.Errorf("another site signs the browser in: %d", a.Status)
 		}
-		if a := h.Do("POST", "/magic-link-auth", query(link)); a.Status != 403 {
+		if a := h.Do("POST", "/magic-link-auth", query(link), "Origin", ""); a.Status != 403 {
 			t.Errorf("a request from nowhere: %d", a.Status)
 		}
 		a := submit(h, link)

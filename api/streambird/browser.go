@@ -222,6 +222,9 @@ func (a *API) pressHosted(c *api.Call) error {
 	if err != nil {
 		return err
 	}
+	if err := c.FromPage(); err != nil {
+		return err
+	}
 	if found.Verdict != event.Accepted {
 		return deadLink(c, caller.App, found.Verdict)
 	}

@@ -171,6 +171,14 @@ func TestTwoDigitsBindALink(t *testing.T) {
 			want(t, poll(w, made, key), 200)
 		})
 	}
+	t.Run("no other site presses", func(t *testing.T) {
+		w, made, path := begin(t, apitest.LivePub)
+		digits := url.Values{"digits": {made.String("verification_digits")}}
+		for _, headers := range [][]string{{"Sec-Fetch-Site", "cross-site"}, {"Origin", "https://evil.test"}, {"Origin", ""}} {
+			refused(t, w.Do("POST", path, digits, headers...), 403, "forbidden")
+		}
+		want(t, w.Do("POST", path, digits, "Sec-Fetch-Site", "same-origin"), 200)
+	})
 	t.Run("no way around the page", func(t *testing.T) {
 		w, made, _ := begin(t, apitest.LivePub)
 		refused(t, w.post(links+"verify", object{"token": w.mailed().Query().Get("token")}), 400, "invalid_magic_token")
