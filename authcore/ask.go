@@ -239,7 +239,7 @@ func (t *asking) run() (Asked, error) {
 		return out, err
 	}
 	if t.in.invite != nil {
-		if paused, err := t.invitesPaused(); err != nil || paused {
+		if paused, err := invitesPaused(t.tx, t.in.invite.Realm, t.in.invite.Email, t.now); err != nil || paused {
 			return out, err
 		}
 	}

@@ -16,7 +16,7 @@ func (in *exportOrg) problem(now time.Time) string {
 	case !in.Realm.isApp():
 		return problemRealm
 	case !isOrgName(in.Name):
-		return "name is missing, longer than 64 characters, or has control characters or a web address"
+		return "name " + WhatOrgName
 	case len(in.Plan) > maxName:
 		return "plan is too long"
 	case !isSlug || len(in.Slug) > maxSlug:
@@ -82,8 +82,8 @@ func (in *exportMember) check(im *importer, tx store.Tx, n int) error {
 	switch {
 	case !in.Realm.isApp():
 		return refuseLine(n, problemRealm)
-	case !keyring.IsID(in.Org) || !keyring.IsID(in.Subject):
-		return refuseLine(n, "org or sub is missing or not 27 letters and digits")
+	case !keyring.IsID(in.Org) || !keyring.IsID(in.Subject) || in.Tenure != "" && !keyring.IsID(in.Tenure):
+		return refuseLine(n, "org or sub is missing or not 27 letters and digits, or tenure is not")
 	case !known:
 		return refuseLine(n, "role is none of owner, admin and member")
 	case in.Since.IsZero() || in.Since.After(im.core.now().Add(keyring.ClockSkew)):
@@ -128,15 +128,15 @@ func (in *exportMember) apply(_ *importer, tx store.Tx, n int, done *Imported) (
 		return nil, refuseLine(n, "the organization has %d owners here; that is all it can have", maxOwners)
 	}
 	done.Memberships++
-	return nil, o.setRole(tx, p.Subject, in.Role, in.Since)
+	return nil, o.put(tx, in.memberRecord)
 }
 
 func (in *exportInvite) check(im *importer, tx store.Tx, n int) error {
 	_, role := ParseRole(string(in.Role))
 	soon := im.core.now().Add(keyring.ClockSkew)
 	switch {
-	case !keyring.IsID(in.ID) || !keyring.IsID(in.Org) || in.By != "" && !keyring.IsID(in.By):
-		return refuseLine(n, "id, org or by is missing or not 27 letters and digits")
+	case !keyring.IsID(in.ID) || !keyring.IsID(in.Org) || in.By != "" && !keyring.IsID(in.By) || in.Tenure != "" && !keyring.IsID(in.Tenure):
+		return refuseLine(n, "id or org is missing or not 27 letters and digits, or by or tenure is not")
 	case in.Accepted.IsZero() && (!keyring.IsID(in.Subject) || !keyring.IsID(in.Contact)):
 		return refuseLine(n, "sub or contact is missing or not 27 letters and digits: whom the invitation was sent to, and the id of email in that person's emails")
 	case !in.Realm.isApp():
@@ -171,6 +171,14 @@ func (in *exportInvite) apply(im *importer, tx store.Tx, n int, done *Imported) 
 	known, err := store.Load(tx, store.KeyInvite+in.ID, &old)
 	if err != nil {
 		return nil, err
+	}
+	other, err := (&Organization{ID: in.Org}).waitingInvite(tx, in.Subject)
+	if err != nil {
+		return nil, err
+	}
+	if other != nil && other.ID != in.ID && in.waits() { // a person has one
+		done.Unchanged++
+		return nil, nil
 	}
 	more := !known || old.waits() && (!in.waits() || in.Expires.After(old.Expires))
 	if !more || !im.core.now().Before(in.kept()) {

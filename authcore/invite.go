@@ -2,7 +2,6 @@ package authcore
 
 import (
 	"context"
-	"slices"
 	"strings"
 	"time"
 
@@ -21,19 +20,39 @@ var (
 	invitesOf       = []limit.Rate{{Count: 50, Per: time.Hour}, {Count: 100, Per: 24 * time.Hour}} // one organization, one client network
 )
 
+// Invite is an invitation to an organization.
+type Invite struct {
+	ID       string          `json:"id"`
+	Realm    Realm           `json:"realm"`
+	Org      string          `json:"org"`
+	Email    address.Address `json:"email"`
+	Subject  string          `json:"sub,omitempty"`     // whose address it is, until it is accepted
+	Contact  string          `json:"contact,omitempty"` // the id of the address, until then
+	Role     Role            `json:"role"`
+	By       string          `json:"by,omitempty"`     // subject, "" for the app
+	Tenure   string          `json:"tenure,omitempty"` // of By's membership, see memberRecord
+	Created  time.Time       `json:"created"`
+	Expires  time.Time       `json:"expires"`
+	Accepted time.Time       `json:"accepted,omitzero"`
+
+	Withdrawn time.Time `json:"withdrawn,omitzero"` // by a member, by whom it was sent to, or for another one
+}
+
+// InviteLifetime is how long an invitation can be accepted.
+const InviteLifetime = 7 * 24 * time.Hour
+
 // InviteMember makes an invitation of email, and the person whose address it is
-// if there is none: the invitation dies with that person's contact. The one that
-// waits already is renewed instead. No mail is sent. by is the subject of the
-// member who invites, "" for the app itself. Verdict is Accepted, Unknown (no
-// such organization) or Forbidden.
+// if there is none: the invitation dies with that person's contact. A person has
+// one invitation to an organization: the one that waits already is renewed, or
+// withdrawn if it went to another of their addresses. No mail is sent. by is the
+// subject of the member who invites, "" for the app itself. Verdict is Accepted,
+// Unknown (no such organization) or Forbidden: also to replace what by may not
+// withdraw.
 func (s *Service) InviteMember(ctx context.Context, realm Realm, org, by string, email address.Address, role Role) (Invite, event.Verdict, error) {
-	i, err := s.newInvite(ctx, realm, org, by, email, role)
-	if err != nil {
-		return Invite{}, event.Unknown, err
-	}
-	out, v := i, event.Unknown
-	err = s.core.store.Update(ctx, func(tx store.Tx) (err error) {
-		out = i
+	var out Invite
+	v := event.Unknown
+	err := s.core.store.Update(ctx, func(tx store.Tx) (err error) {
+		out = Invite{Realm: realm, Org: org, By: by, Email: email, Role: role}
 		_, v, err = s.putInvite(tx, &out)
 		return err
 	})
@@ -44,71 +63,118 @@ func (s *Service) InviteMember(ctx context.Context, realm Realm, org, by string,
 // transaction. Verdict is that of Ask, or as above. While the address's owner
 // wants no such mails the answer is the same and nothing is sent.
 func (s *Service) SendInvite(ctx context.Context, in Ask, org, by string, role Role) (Invite, Asked, error) {
-	i, err := s.newInvite(ctx, in.Caller.Realm(), org, by, in.Whom.Email, role)
-	if err != nil {
-		return Invite{}, Asked{}, err
-	}
+	i := Invite{Realm: in.Caller.Realm(), Org: org, By: by, Email: in.Whom.Email, Role: role}
 	in.invite, in.Create, in.Deliver = &i, true, true
 	in.Known.Letter, in.Known.Lifetime = LetterInvite, InviteLifetime
 	asked, err := s.Ask(ctx, in)
 	return i, asked, err
 }
 
-func (s *Service) newInvite(ctx context.Context, realm Realm, org, by string, email address.Address, role Role) (Invite, error) {
-	pending, err := s.Invites(ctx, realm, org)
-	if err != nil {
-		return Invite{}, err
-	}
-	now := s.core.now()
-	i := Invite{ID: keyring.NewID(now), Realm: realm, Org: org, Email: email, Created: now}
-	if n := slices.IndexFunc(pending, func(i Invite) bool { return i.Email == email }); n >= 0 {
-		i = pending[n]
-	}
-	i.Role, i.By, i.Expires = role, by, now.Add(InviteLifetime)
-	return i, nil
-}
-
-// putInvite checks and stores an invitation, and returns its organization. One
-// that was accepted or withdrawn meanwhile stays so, and this is another.
+// putInvite checks and stores an invitation, and returns its organization. It
+// reads of i what was wished, and tells the rest.
 func (s *Service) putInvite(tx store.Tx, i *Invite) (*Organization, event.Verdict, error) {
 	o, err := loadOrg(tx, i.Realm, i.Org)
 	if err != nil || o == nil {
 		return nil, event.Unknown, err
 	}
-	if may, err := i.byRight(tx); err != nil || !may {
+	by, err := loadMember(tx, i.Org, i.By)
+	if err != nil || i.By != "" && !mayChange(by.Role, "", i.Role) {
 		return nil, event.Forbidden, err
-	}
-	var old Invite
-	if known, err := store.Load(tx, store.KeyInvite+i.ID, &old); err != nil {
-		return nil, event.Unknown, err
-	} else if known && !old.waits() {
-		i.ID = keyring.NewID(s.core.now())
 	}
 	if err := s.addressInvite(tx, i); err != nil {
 		return nil, event.Unknown, err
 	}
+	now := s.core.now()
+	i.ID, i.Created, i.Expires, i.Tenure = keyring.NewID(now), now, now.Add(InviteLifetime), by.Tenure
+	old, err := o.waitingInvite(tx, i.Subject)
+	if err != nil {
+		return nil, event.Unknown, err
+	}
+	if old != nil {
+		alive, err := loadInvite(tx, i.Realm, old.ID)
+		switch {
+		case err != nil:
+			return nil, event.Unknown, err
+		case alive != nil && i.By != "" && !mayChange(by.Role, "", old.Role):
+			return nil, event.Forbidden, nil
+		case alive != nil && old.Email == i.Email && now.Before(old.Expires):
+			i.ID, i.Created = old.ID, old.Created
+		default:
+			old.Withdrawn = now
+			if err := old.save(tx); err != nil {
+				return nil, event.Unknown, err
+			}
+		}
+	}
 	return o, event.Accepted, i.save(tx)
+}
+
+// waitingInvite reads the invitation of a person that was neither accepted nor
+// withdrawn, dead or alive; nil for none.
+func (o *Organization) waitingInvite(tx store.Tx, sub string) (*Invite, error) {
+	var id string
+	if _, err := store.Load(tx, store.KeyInvited+o.ID+"/"+sub, &id); err != nil || id == "" {
+		return nil, err
+	}
+	i := &Invite{}
+	ok, err := store.Load(tx, store.KeyInvite+id, i)
+	if err != nil || !ok || i.Org != o.ID || i.Subject != sub || !i.waits() {
+		return nil, err
+	}
+	return i, nil
+}
+
+// answerInvite ends the invitation that waits for a person who gets a role
+// otherwise, or loses it: none of its links counts any more.
+func (o *Organization) answerInvite(tx store.Tx, sub string, role Role, now time.Time) error {
+	i, err := o.waitingInvite(tx, sub)
+	if err != nil || i == nil {
+		return err
+	}
+	if role == "" {
+		i.Withdrawn = now
+	} else {
+		i.Accepted = now
+	}
+	return i.save(tx)
 }
 
 // waits tells whether an invitation can still be accepted, if it is not too old.
 func (i *Invite) waits() bool { return i.Accepted.IsZero() && i.Withdrawn.IsZero() }
 
-// byRight tells whether who invites may make such an invitation now.
-func (i *Invite) byRight(tx store.Tx) (bool, error) {
+// standsBy tells whether who made the invitation has had the right to since then.
+// Who got it back makes another.
+func (i *Invite) standsBy(tx store.Tx) (bool, error) {
 	if i.By == "" {
 		return true, nil
 	}
-	role, err := roleIn(tx, i.Org, i.By)
-	return mayChange(role, "", i.Role), err
+	by, err := loadMember(tx, i.Org, i.By)
+	return by.Tenure == i.Tenure && mayChange(by.Role, "", i.Role), err
 }
 
-// inviteDead tells whether the link of an invitation died with it.
-func (t *proving) inviteDead() (bool, error) {
-	if t.c.API.Invite == "" {
-		return false, nil
+// inviteState is Accepted while the invitation of c waits, or if c has none.
+func (c *challenge) inviteState(tx store.Tx) (event.Verdict, error) {
+	if c.API.Invite == "" {
+		return event.Accepted, nil
 	}
-	i, err := loadInvite(t.tx, t.c.API.Realm, t.c.API.Invite)
-	return i == nil, err
+	i, err := loadInvite(tx, c.API.Realm, c.API.Invite)
+	switch {
+	case err != nil || i == nil:
+		return event.Expired, err
+	case !i.Accepted.IsZero():
+		return event.Used, nil
+	}
+	return event.Accepted, nil
+}
+
+// Invite returns the invitation with id, also one that was accepted or is too
+// old; nil for none in realm.
+func (s *Service) Invite(ctx context.Context, realm Realm, id string) (out *Invite, err error) {
+	err = s.core.store.View(ctx, func(tx store.Tx) (err error) {
+		out, err = loadInvite(tx, realm, id)
+		return err
+	})
+	return out, err
 }
 
 // WithdrawInvite takes an invitation back. by is as in InviteMember. Verdict is
@@ -148,36 +214,54 @@ func invitePauseKey(r Realm, a address.Address) string {
 	return store.KeyInvitePause + r.String() + "/" + keyring.Hash(a.String())
 }
 
-// invitesPaused tells whether the owner of the address wants no invitations
-// now: as for what was never asked for at the gates.
-func (t *asking) invitesPaused() (bool, error) {
-	i, p := t.in.invite, &pause{}
-	ok, err := store.Load(t.tx, invitePauseKey(i.Realm, i.Email), p)
-	if err != nil || ok && t.now.Before(p.Until) {
+// invitesPaused tells whether the owner of a wants no invitations now: as for
+// what was never asked for at the gates.
+func invitesPaused(tx store.Tx, r Realm, a address.Address, now time.Time) (bool, error) {
+	p := &pause{}
+	ok, err := store.Load(tx, invitePauseKey(r, a), p)
+	if err != nil || ok && now.Before(p.Until) {
 		return ok, err
 	}
-	gates, err := loadPause(t.tx, i.Email, t.now)
+	gates, err := loadPause(tx, a, now)
 	return gates != nil, err
 }
 
+// wrongStops bounds the addresses that are tried with the token of one mail:
+// whom it was handed on to may not find out whose it was.
+var wrongStops = []limit.Rate{{Count: 5, Per: time.Hour}}
+
 // StopInvites takes the word of whoever holds token, from the mail of an
 // invitation to a, that it was not wanted: the invitation is withdrawn, and for
-// 24 hours no invitation of the app is mailed to a. It reports whether token
-// belongs to a mail to a; if not, nothing changes.
-func (s *Service) StopInvites(ctx context.Context, app *App, token string, a address.Address) (bool, error) {
-	var ok bool
+// 24 hours no invitation of the app is mailed to a. Verdict is Accepted, Unknown
+// (the token belongs to no mail to a, and nothing changes) or Limited, for the
+// time that is returned: too many addresses were tried.
+func (s *Service) StopInvites(ctx context.Context, app *App, token string, a address.Address) (event.Verdict, time.Duration, error) {
+	var v event.Verdict
+	var wait time.Duration
 	err := s.core.store.Update(ctx, func(tx store.Tx) error {
-		ok = false
+		v, wait = event.Unknown, 0
 		var id string
 		if _, err := store.Load(tx, store.KeyAPIStop+keyring.Hash(token), &id); err != nil || id == "" {
 			return err
 		}
 		c, err := loadChallenge(tx, id)
-		if err != nil || c == nil || c.API == nil || c.API.Realm.App != app.ID || c.Address != a {
+		if err != nil || c == nil || c.API == nil || c.API.Realm.App != app.ID {
 			return err
 		}
-		ok = true
 		now := s.core.now()
+		tries := limit.Counters{limit.NewCounter("stop/"+c.ID, wrongStops)}
+		if err := tries.Load(tx); err != nil {
+			return err
+		}
+		if wait = tries.Wait(now); wait > 0 {
+			v = event.Limited
+			return nil
+		}
+		if c.Address != a {
+			tries.Count(tx, now)
+			return nil
+		}
+		v = event.Accepted
 		p := pause{Since: now, Until: now.Add(pauseLifetime)}
 		if err := store.Save(tx, invitePauseKey(c.API.Realm, a), p, p.Until); err != nil {
 			return err
@@ -189,10 +273,10 @@ func (s *Service) StopInvites(ctx context.Context, app *App, token string, a add
 		i.Withdrawn = now
 		return i.save(tx)
 	})
-	if err == nil && ok {
+	if err == nil && v == event.Accepted {
 		s.observe(event.Event{Name: event.NotMe, App: app.ID, Address: a})
 	}
-	return ok, err
+	return v, wait, err
 }
 
 // invitationCounters are the counters of one more invitation. What the app itself
@@ -212,4 +296,157 @@ func invitationCounters(l limit.Limits, i *Invite, in Ask) limit.Counters {
 		cs = append(cs, limit.NewCounter("invite-client/"+p.String(), rates))
 	}
 	return cs
+}
+
+// addressInvite notes whose contact the invited address is.
+func (s *Service) addressInvite(tx store.Tx, i *Invite) error {
+	p, err := findPerson(tx, i.Realm, indexValue, i.Email.String())
+	if err != nil {
+		return err
+	}
+	if p == nil {
+		p = s.newPerson(s.cfg.Apps.Find(i.Realm.App), i.Realm)
+		if _, _, err := s.apply(tx, p, Draft{Emails: []address.Address{i.Email}}); err != nil {
+			return err
+		}
+		if err := p.save(tx); err != nil {
+			return err
+		}
+	}
+	v := p.view()
+	c, _ := v.Contact(i.Email.String())
+	i.Subject, i.Contact = p.Subject, c.ID
+	return nil
+}
+
+// kept is until when an invitation that is too old can be told from none.
+func (i *Invite) kept() time.Time { return i.Expires.Add(InviteLifetime) }
+
+func (i *Invite) save(tx store.Tx) error {
+	kept := i.kept()
+	tx.Put(store.KeyOrgInvite+i.Org+"/"+i.ID, []byte("{}"), kept)
+	var waiting string
+	if _, err := store.Load(tx, store.KeyInvited+i.Org+"/"+i.Subject, &waiting); err != nil {
+		return err
+	}
+	if i.waits() {
+		if err := store.Save(tx, store.KeyInvited+i.Org+"/"+i.Subject, i.ID, kept); err != nil {
+			return err
+		}
+	} else if waiting == i.ID {
+		tx.Delete(store.KeyInvited + i.Org + "/" + i.Subject)
+	}
+	if !i.Accepted.IsZero() {
+		i.Subject, i.Contact = "", "" // who it was need not be kept
+	}
+	return store.Save(tx, store.KeyInvite+i.ID, i, kept)
+}
+
+// loadInvite reads an invitation, nil for none. One that was not accepted is none
+// for good once it was withdrawn, who made it lost any right in the organization,
+// or its address is not that person's any more.
+func loadInvite(tx store.Tx, realm Realm, id string) (*Invite, error) {
+	if !keyring.IsID(id) {
+		return nil, nil
+	}
+	i := &Invite{}
+	ok, err := store.Load(tx, store.KeyInvite+id, i)
+	if err != nil || !ok || i.ID != id || i.Realm != realm {
+		return nil, err
+	}
+	if i.Accepted.IsZero() {
+		if may, err := i.standsBy(tx); err != nil || !may || !i.waits() {
+			return nil, err
+		}
+		p, err := sentTo{i.Subject, i.Contact, i.Email.String()}.holder(tx, realm)
+		if err != nil || p == nil {
+			return nil, err
+		}
+	}
+	return i, nil
+}
+
+// Invites returns the invitations of an organization that wait.
+func (s *Service) Invites(ctx context.Context, realm Realm, org string) ([]Invite, error) {
+	var out []Invite
+	err := s.core.store.View(ctx, func(tx store.Tx) error {
+		out = nil
+		prefix := store.KeyOrgInvite + org + "/"
+		ids, err := scanIDs(tx, prefix)
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			i, err := loadInvite(tx, realm, id)
+			if err != nil {
+				return err
+			}
+			if i != nil && i.Org == org && i.waits() && s.core.now().Before(i.Expires) {
+				out = append(out, *i)
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+// AcceptInvite makes the person a member as invited. Only who has proved the
+// invited address may accept. Verdict is Accepted, Unknown, Expired, Used or
+// Forbidden. A member keeps a role that is higher than the invited one.
+func (s *Service) AcceptInvite(ctx context.Context, realm Realm, id, sub string) (Membership, event.Verdict, error) {
+	var out Membership
+	var v event.Verdict
+	err := s.core.store.Update(ctx, func(tx store.Tx) (err error) {
+		v, err = s.acceptInvite(tx, realm, id, sub, &out)
+		return err
+	})
+	if err == nil && v == event.Accepted {
+		s.joined(out.Person)
+	}
+	return out, v, err
+}
+
+// joined reports that p has accepted an invitation.
+func (s *Service) joined(p Person) {
+	s.observe(event.Event{Name: event.Org, App: p.Realm.App, Subject: p.Subject, Reason: "invite_accepted"})
+}
+
+func (s *Service) acceptInvite(tx store.Tx, realm Realm, id, sub string, out *Membership) (event.Verdict, error) {
+	i, err := loadInvite(tx, realm, id)
+	if err != nil || i == nil {
+		return event.Unknown, err
+	}
+	now := s.core.now()
+	switch {
+	case !i.Accepted.IsZero():
+		return event.Used, nil
+	case !now.Before(i.Expires):
+		return event.Expired, nil
+	}
+	o, err := loadOrg(tx, realm, i.Org)
+	if err != nil || o == nil {
+		return event.Unknown, err
+	}
+	p, err := loadRealmPerson(tx, realm, sub)
+	if err != nil || p == nil {
+		return event.Unknown, err
+	}
+	v := p.view()
+	if c, ok := v.Contact(i.Email.String()); !ok || !c.Verified {
+		return event.Forbidden, nil
+	}
+	old, err := roleIn(tx, o.ID, sub)
+	if err != nil {
+		return event.Unknown, err
+	}
+	role := i.Role
+	if old == Owner || old == Admin && role == Member {
+		role = old
+	}
+	i.Accepted = now
+	if err := i.save(tx); err != nil {
+		return event.Unknown, err
+	}
+	*out = Membership{Org: *o, Person: v, Role: role, Since: now}
+	return event.Accepted, o.setRole(tx, sub, role, now)
 }

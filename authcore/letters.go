@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
@@ -57,7 +58,7 @@ func (s *Service) spend(tx store.Tx, c *challenge) (*Entry, error) {
 
 // Letter implements Letters.
 func (s *Service) Letter(tx store.Tx, e Entry) (*Item, error) {
-	c, err := loadOpen(tx, e.Ref, s.core.now())
+	c, err := loadWanted(tx, e.Ref, s.core.now())
 	if err != nil || c == nil || c.Decoy || e.Kind == "" && !c.live(s.core.now()) {
 		return nil, err
 	}
@@ -70,6 +71,19 @@ func (s *Service) Letter(tx store.Tx, e Entry) (*Item, error) {
 	}
 	item.Letter, item.Problem = s.letter(c, e.Kind)
 	return item, nil
+}
+
+// loadWanted is loadOpen for sending: an invitation whose recipient wants none by
+// now is none.
+func loadWanted(tx store.Tx, id string, now time.Time) (*challenge, error) {
+	c, err := loadOpen(tx, id, now)
+	if err != nil || c == nil || c.API == nil || c.API.Invite == "" {
+		return c, err
+	}
+	if paused, err := invitesPaused(tx, c.API.Realm, c.Address, now); err != nil || paused {
+		return nil, err
+	}
+	return c, nil
 }
 
 // errGone: what a message was about is not configured any more.

@@ -96,8 +96,8 @@ func endChallenges(tx store.Tx, a address.Address, now time.Time) error {
 }
 
 // loadOpen is loadChallenge for whoever means to answer it or send its mail: one
-// that died with its contact is none, and one of a gate that its address's owner
-// did not ask for, or whose account is gone, is locked.
+// made for an app that can't be answered any more is none, and one of a gate that
+// its address's owner did not ask for, or whose account is gone, is locked.
 func loadOpen(tx store.Tx, id string, now time.Time) (*challenge, error) {
 	c, err := loadChallenge(tx, id)
 	if err != nil || c == nil {
@@ -106,6 +106,9 @@ func loadOpen(tx store.Tx, id string, now time.Time) (*challenge, error) {
 	if c.API != nil {
 		p, err := c.holder(tx)
 		if err != nil || p == nil {
+			return nil, err
+		}
+		if v, err := c.standing(tx, now); err != nil || v != event.Accepted {
 			return nil, err
 		}
 		return c, nil

@@ -54,6 +54,9 @@ type memberRecord struct {
 	Subject string    `json:"sub"`
 	Role    Role      `json:"role"`
 	Since   time.Time `json:"since"`
+	// Tenure names the span in which the member lost no right. What was done by
+	// the rights of another one died with it.
+	Tenure string `json:"tenure,omitempty"`
 }
 
 // maxOwners bounds the owners of one organization.
@@ -80,14 +83,23 @@ func loadOrgOfAny(tx store.Tx, id string) (*Organization, error) {
 	return o, nil
 }
 
+// loadMember reads a person's place in an organization, the zero one for none.
+func loadMember(tx store.Tx, org, sub string) (m memberRecord, err error) {
+	if keyring.IsID(org) && keyring.IsID(sub) {
+		_, err = store.Load(tx, store.KeyOrgPerson+org+"/"+sub, &m)
+	}
+	return m, err
+}
+
 // roleIn returns the role of a person in an organization, "" for none.
 func roleIn(tx store.Tx, org, sub string) (Role, error) {
-	if !keyring.IsID(org) || !keyring.IsID(sub) {
-		return "", nil
-	}
-	var m memberRecord
-	_, err := store.Load(tx, store.KeyOrgPerson+org+"/"+sub, &m)
+	m, err := loadMember(tx, org, sub)
 	return m.Role, err
+}
+
+// isLower tells whether r may less than than.
+func (r Role) isLower(than Role) bool {
+	return r != than && (than == Owner || r == "" || than == Admin && r == Member)
 }
 
 // CreateOrganization makes an organization that owner owns. An empty slug is
@@ -169,30 +181,67 @@ func slugOf(name string) string {
 	return "org"
 }
 
-// setRole gives a person a role, "" for none any more, and stores o.
+// setRole gives a person a role, "" for none any more, and stores o. An
+// invitation that waits for the person has been answered with that.
 func (o *Organization) setRole(tx store.Tx, sub string, role Role, now time.Time) error {
-	o.Owners = slices.DeleteFunc(slices.Clone(o.Owners), func(s string) bool { return s == sub })
-	if role == Owner {
-		o.Owners = append(o.Owners, sub)
+	before, err := loadMember(tx, o.ID, sub)
+	if err != nil {
+		return err
 	}
-	byOrg, byPerson := store.KeyOrgPerson+o.ID+"/"+sub, store.KeyPersonOrg+sub+"/"+o.ID
-	if role == "" {
+	if err := o.answerInvite(tx, sub, role, now); err != nil {
+		return err
+	}
+	m := memberRecord{Org: o.ID, Subject: sub, Role: role, Since: now, Tenure: keyring.NewID(now)}
+	if before.Role != "" {
+		m.Since = before.Since
+		if !role.isLower(before.Role) {
+			m.Tenure = before.Tenure
+		}
+	}
+	return o.put(tx, m)
+}
+
+// put stores a membership, one without a role as none, and o.
+func (o *Organization) put(tx store.Tx, m memberRecord) error {
+	o.Owners = slices.DeleteFunc(slices.Clone(o.Owners), func(s string) bool { return s == m.Subject })
+	if m.Role == Owner {
+		o.Owners = append(o.Owners, m.Subject)
+	}
+	byOrg, byPerson := store.KeyOrgPerson+o.ID+"/"+m.Subject, store.KeyPersonOrg+m.Subject+"/"+o.ID
+	if m.Role == "" {
 		tx.Delete(byOrg)
 		tx.Delete(byPerson)
-		return store.Save(tx, store.KeyOrg+o.ID, o, time.Time{})
+	} else {
+		if err := store.Save(tx, byOrg, m, time.Time{}); err != nil {
+			return err
+		}
+		tx.Put(byPerson, []byte("{}"), time.Time{})
 	}
-	m := memberRecord{Org: o.ID, Subject: sub, Role: role, Since: now}
-	var before memberRecord
-	if ok, err := store.Load(tx, byOrg, &before); err != nil {
-		return err
-	} else if ok {
-		m.Since = before.Since
-	}
-	if err := store.Save(tx, byOrg, m, time.Time{}); err != nil {
-		return err
-	}
-	tx.Put(byPerson, []byte("{}"), time.Time{})
 	return store.Save(tx, store.KeyOrg+o.ID, o, time.Time{})
+}
+
+// UpdateOrganization gives an organization another name or plan; nil leaves it
+// as it is. Verdict is Accepted, Unknown (no such organization in realm) or
+// Malformed (no name that it may have).
+func (s *Service) UpdateOrganization(ctx context.Context, realm Realm, id string, name, plan *string) (Organization, event.Verdict, error) {
+	var out Organization
+	v := event.Accepted
+	if name != nil && !isOrgName(*name) {
+		return out, event.Malformed, nil
+	}
+	err := s.core.store.Update(ctx, func(tx store.Tx) error {
+		v = event.Accepted
+		o, err := loadOrg(tx, realm, id)
+		if err != nil || o == nil {
+			v = event.Unknown
+			return err
+		}
+		set(&o.Name, name)
+		set(&o.Plan, plan)
+		out = *o
+		return store.Save(tx, store.KeyOrg+o.ID, o, time.Time{})
+	})
+	return out, v, err
 }
 
 // Organization returns the organization with id, nil for none in realm.

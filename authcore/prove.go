@@ -103,6 +103,7 @@ type proving struct {
 	p   *person
 
 	started bool // a session was made, not extended
+	joined  bool // an organization, as invited
 }
 
 func (t *proving) run() (Proved, error) {
@@ -160,14 +161,8 @@ func (t *proving) find() (event.Verdict, error) {
 		return event.Unknown, err
 	}
 	t.c, t.p = c, p
-	if v := c.state(t.now); v != event.Accepted {
-		return v, nil
-	}
-	if superseded, err := c.superseded(t.tx); err != nil || superseded {
-		return event.Expired, err
-	}
-	if dead, err := t.inviteDead(); err != nil || dead {
-		return event.Expired, err
+	if v, err := c.standing(t.tx, t.now); err != nil || v != event.Accepted {
+		return v, err
 	}
 	if !t.sameDevice() {
 		return event.Mismatch, nil
@@ -210,6 +205,18 @@ func (t *proving) contact() (Contact, error) {
 	v := p.view()
 	c, _ := v.Contact(t.in.Contact)
 	return c, nil
+}
+
+// standing is what c, made for an app, can still do at now: Accepted, or why it
+// can't be answered. Who answers it and who sends its mail ask the same.
+func (c *challenge) standing(tx store.Tx, now time.Time) (event.Verdict, error) {
+	if v := c.state(now); v != event.Accepted {
+		return v, nil
+	}
+	if superseded, err := c.superseded(tx); err != nil || superseded {
+		return event.Expired, err
+	}
+	return c.inviteState(tx)
 }
 
 // superseded tells whether another challenge took c's place.

@@ -2,7 +2,8 @@ package authcore
 
 import "github.com/gatehouse-auth/gatehouse/authcore/event"
 
-// consume uses the challenge up: the contact is proved.
+// consume uses the challenge up: the contact is proved, and the invitation that
+// came with it accepted.
 func (t *proving) consume(method string) (event.Verdict, error) {
 	t.p.prove(t.c.API.Contact, t.now)
 	if err := t.p.save(t.tx); err != nil {
@@ -16,6 +17,13 @@ func (t *proving) consume(method string) (event.Verdict, error) {
 		if err := forgetWindow(t.tx, t.c.API.Realm, t.c.value(), t.now.Add(apiKept)); err != nil {
 			return event.Unknown, err
 		}
+	}
+	if t.c.API.Invite != "" {
+		v, err := t.s.acceptInvite(t.tx, t.c.API.Realm, t.c.API.Invite, t.p.Subject, &Membership{})
+		if err != nil {
+			return event.Unknown, err
+		}
+		t.joined = v == event.Accepted
 	}
 	return event.Accepted, t.c.save(t.tx)
 }
@@ -104,4 +112,7 @@ func (t *proving) report(out Proved) {
 		t.s.core.alarm.count(t.s)
 	}
 	t.s.observe(e)
+	if t.joined {
+		t.s.joined(out.Person)
+	}
 }

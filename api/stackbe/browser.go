@@ -4,6 +4,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
@@ -48,6 +49,9 @@ func (a *API) press(c *api.Call) error {
 	if err != nil {
 		return err
 	}
+	if err := c.FromPage(); err != nil {
+		return err
+	}
 	if v.stop {
 		return a.stopInvites(c, v)
 	}
@@ -77,14 +81,16 @@ func (a *API) stopInvites(c *api.Call, v visitor) error {
 	if err := o.Err(); err != nil {
 		return err
 	}
-	address, err := address.Parse(text)
-	stopped := false
-	if err == nil {
-		if stopped, err = a.service.StopInvites(c.R.Context(), v.caller.App, v.token, address); err != nil {
+	verdict, wait := event.Unknown, time.Duration(0)
+	if address, err := address.Parse(text); err == nil {
+		if verdict, wait, err = a.service.StopInvites(c.R.Context(), v.caller.App, v.token, address); err != nil {
 			return err
 		}
 	}
-	if !stopped {
+	switch verdict {
+	case event.Limited:
+		return api.Limited(wait)
+	case event.Unknown:
 		return askStop(c, http.StatusUnprocessableEntity, v, "The mail was not sent to this address.")
 	}
 	return c.ShowPage(http.StatusOK, api.Page{Title: "Stopped", Text: []string{"You get no more invitations from " + v.caller.App.DisplayName() + " for 24 hours."}})

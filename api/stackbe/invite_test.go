@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/api/apitest"
+	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 )
 
 // inviting is an organization of alice, of which bob is an admin.
@@ -79,6 +82,157 @@ func TestInvitesDieWithTheirInviter(t *testing.T) {
 	}
 }
 
+// An invitation that is dead lives no more, whatever right its inviter gets
+// back: no list shows what could live again, and nobody could withdraw it.
+func TestDeadInvitesStayDead(t *testing.T) {
+	role := func(t *testing.T, w *inviting, role string) {
+		want(t, w.call("PATCH", orgs+"/"+w.org+"/members/"+w.bob, object{"role": role}, w.owner), 200)
+	}
+	for name, revive := range map[string]func(t *testing.T, w *inviting){
+		"lowered and raised": func(t *testing.T, w *inviting) {
+			role(t, w, "member")
+			role(t, w, "admin")
+		},
+		"lowered and raised to more": func(t *testing.T, w *inviting) {
+			role(t, w, "member")
+			role(t, w, "owner")
+		},
+		"removed and added": func(t *testing.T, w *inviting) {
+			want(t, w.call("DELETE", orgs+"/"+w.org+"/members/"+w.bob, nil, w.owner), 200)
+			want(t, w.post(orgs+"/"+w.org+"/members", object{"customerId": w.bob, "role": "admin"}), 201)
+		},
+		"deleted and made": func(t *testing.T, w *inviting) {
+			if v, err := w.Service.DeletePerson(t.Context(), authcore.Realm{App: "shop"}, strings.TrimPrefix(w.bob, "cust_")); v != event.Accepted || err != nil {
+				t.Fatal(v, err)
+			}
+			want(t, w.post(orgs+"/"+w.org+"/members", object{"customerId": w.customer(bob), "role": "admin"}), 201)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newInviting(t, nil)
+			id, link := w.invite(w.admin, carol)
+			revive(t, w)
+			refused(t, w.call("DELETE", w.invites+"/"+id, nil, w.owner), 404, "NOT_FOUND")
+			w.dead(t, id, link, carol)
+			if again, _ := w.invite(w.session(bob), carol); again == id {
+				t.Error("the new invitation is the old one")
+			}
+		})
+	}
+	t.Run("raised", func(t *testing.T) { // loses nothing
+		w := newInviting(t, nil)
+		id, link := w.invite(w.admin, carol)
+		role(t, w, "owner")
+		if to := location(t, w.visit("POST", link, "")); to.Query().Get("org_invite") != id {
+			t.Errorf("leads to %s", to)
+		}
+	})
+}
+
+// What an admin may not withdraw, no invitation of an admin replaces.
+func TestAdminsReplaceNoOwnersInvite(t *testing.T) {
+	w := newInviting(t, nil)
+	w.Sleep(time.Minute)
+	id := want(t, w.call("POST", w.invites, object{"email": carol, "role": "owner"}, w.owner), 201).String("id")
+	link := w.mailed()
+	w.Sleep(time.Minute)
+	for _, role := range []string{"member", "admin", "owner"} {
+		refused(t, w.call("POST", w.invites, object{"email": carol, "role": role}, w.admin), 403, "UNAUTHORIZED")
+	}
+	refused(t, w.call("DELETE", w.invites+"/"+id, nil, w.admin), 403, "UNAUTHORIZED")
+	refused(t, w.call("POST", w.invites+"/"+id+"/resend", object{}, w.admin), 403, "UNAUTHORIZED")
+	t.Run("another address of the same person", func(t *testing.T) {
+		p, err := w.Service.Person(t.Context(), authcore.Realm{App: "shop"}, authcore.Whom{Email: address.AddressOf(carol)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		second, _ := address.Parse("carol.second@example.com")
+		if _, v, err := w.Service.UpdatePerson(t.Context(), authcore.Realm{App: "shop"}, authcore.Whom{Subject: p.Subject}, authcore.Draft{Emails: []address.Address{second}}); v != event.Accepted || err != nil {
+			t.Fatal(v, err)
+		}
+		refused(t, w.call("POST", w.invites, object{"email": second.String(), "role": "member"}, w.admin), 403, "UNAUTHORIZED")
+	})
+	if waiting := list(t, w.call("GET", w.invites, nil, w.owner)); len(waiting) != 1 || waiting[0]["role"] != "owner" || waiting[0]["id"] != id {
+		t.Errorf("waiting: %v", waiting)
+	}
+	if to := location(t, w.visit("POST", link, "")); to.Query().Get("org_invite") != id || w.roles(t, w.org)[carol] != "owner" {
+		t.Errorf("leads to %s, carol is %v", to, w.roles(t, w.org)[carol])
+	}
+	t.Run("once it was withdrawn", func(t *testing.T) {
+		id := want(t, w.call("POST", w.invites, object{"email": "dave@example.com", "role": "owner"}, w.owner), 201).String("id")
+		want(t, w.call("DELETE", w.invites+"/"+id, nil, w.owner), 200)
+		w.invite(w.admin, "dave@example.com")
+	})
+	t.Run("what an admin may withdraw", func(t *testing.T) {
+		first, _ := w.invite(w.owner, "erin@example.com")
+		if again, _ := w.invite(w.admin, "erin@example.com"); again != first {
+			t.Error("it is another one")
+		}
+	})
+}
+
+// However an invitation was answered, none of its links signs in any more.
+func TestInvitesCountOnce(t *testing.T) {
+	members := func(w *inviting) string { return orgs + "/" + w.org + "/members" }
+	accept := func(t *testing.T, w *inviting, id string) {
+		want(t, w.call("POST", orgs+"/invites/accept", object{"inviteId": id}, w.session(carol)), 200)
+	}
+	for name, test := range map[string]struct {
+		answer func(t *testing.T, w *inviting, id string)
+		role   any
+		code   string
+	}{
+		"accepted with a session": {accept, "member", "TOKEN_ALREADY_USED"},
+		"accepted by a newer link": {func(t *testing.T, w *inviting, id string) {
+			want(t, w.call("POST", w.invites+"/"+id+"/resend", object{}, w.owner), 200)
+			location(t, w.visit("POST", w.mailed(), ""))
+		}, "member", "TOKEN_ALREADY_USED"},
+		"made a member by the app": {func(t *testing.T, w *inviting, id string) {
+			want(t, w.post(members(w), object{"customerId": w.customer(carol), "role": "admin"}), 201)
+			if again := want(t, w.call("POST", orgs+"/invites/accept", object{"inviteId": id}, w.session(carol)), 200); again.String("role") != "admin" {
+				t.Error(again.Text)
+			}
+		}, "admin", "TOKEN_ALREADY_USED"},
+		"accepted, and taken out": {func(t *testing.T, w *inviting, id string) {
+			accept(t, w, id)
+			want(t, w.call("DELETE", members(w)+"/"+w.customer(carol), nil, w.owner), 200)
+		}, nil, "TOKEN_ALREADY_USED"},
+		"made a member, and taken out": {func(t *testing.T, w *inviting, id string) {
+			want(t, w.post(members(w), object{"customerId": w.customer(carol), "role": "member"}), 201)
+			want(t, w.call("DELETE", members(w)+"/"+w.customer(carol), nil, w.owner), 200)
+			refused(t, w.call("POST", orgs+"/invites/accept", object{"inviteId": id}, w.session(carol)), 400, "TOKEN_ALREADY_USED")
+		}, nil, "TOKEN_ALREADY_USED"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newInviting(t, nil)
+			id, link := w.invite(w.owner, carol)
+			w.Sleep(time.Minute)
+			test.answer(t, w, id)
+			refused(t, w.post(auth+"verify", object{"token": link.Query().Get("token")}), 401, test.code)
+			isPage(t, w.visit("GET", link, ""), 410, "used already")
+			if to := location(t, w.visit("GET", link, "&redirect=true")); to.Query().Get("token") != "" || to.Query().Get("error") == "" {
+				t.Errorf("leads to %s", to)
+			}
+			if got := w.roles(t, w.org)[carol]; got != test.role {
+				t.Errorf("carol is %v", got)
+			}
+			for _, i := range list(t, w.call("GET", w.invites, nil, w.owner)) {
+				t.Errorf("it waits: %v", i)
+			}
+		})
+	}
+	t.Run("taken out while invited to more", func(t *testing.T) {
+		w := newInviting(t, nil)
+		c := w.customer(carol)
+		want(t, w.post(members(w), object{"customerId": c, "role": "member"}), 201)
+		w.Sleep(time.Minute)
+		id := want(t, w.call("POST", w.invites, object{"email": carol, "role": "admin"}, w.owner), 201).String("id")
+		link := w.mailed()
+		want(t, w.call("DELETE", members(w)+"/"+c, nil, w.owner), 200)
+		w.dead(t, id, link, carol)
+	})
+}
+
 func TestWithdrawInvite(t *testing.T) {
 	w := newInviting(t, nil)
 	for name, who := range map[string]string{"by its inviter": w.owner, "by an admin": w.admin, "by the app": apitest.LiveKey} {
@@ -121,9 +275,9 @@ func (w *inviting) stopLink() *url.URL {
 	return u
 }
 
-func (w *inviting) press(link *url.URL, address string) apitest.Answer {
+func (w *inviting) press(link *url.URL, address string, headers ...string) apitest.Answer {
 	w.T.Helper()
-	return w.Do("POST", link.Path+"?"+link.RawQuery, url.Values{"email": {address}}, "Accept", "text/html", "User-Agent", "Mozilla/5.0 Firefox/140.0")
+	return w.Do("POST", link.Path+"?"+link.RawQuery, url.Values{"email": {address}}, append([]string{"Accept", "text/html", "User-Agent", "Mozilla/5.0 Firefox/140.0"}, headers...)...)
 }
 
 func TestStopInvites(t *testing.T) {
@@ -169,6 +323,48 @@ func TestStopInvites(t *testing.T) {
 	if got := len(w.Mail.Sent()); got != n+1 {
 		t.Errorf("%d mails a day later", got-n)
 	}
+}
+
+// No other site's page stops anybody's invitations, as no other site's page
+// presses any button of ours.
+func TestNoOtherSiteStopsInvites(t *testing.T) {
+	w := newInviting(t, nil)
+	_, link := w.invite(w.owner, carol)
+	stop := w.stopLink()
+	for _, headers := range [][]string{
+		{"Sec-Fetch-Site", "cross-site", "Origin", "https://evil.test"}, {"Sec-Fetch-Site", "same-site"},
+		{"Origin", "https://evil.test"}, {"Origin", "null"}, {"Referer", "https://evil.test/"}, {"Origin", ""},
+	} {
+		want(t, w.press(stop, carol, headers...), 403)
+		want(t, w.press(link, carol, headers...), 403)
+	}
+	if n := len(list(t, w.call("GET", w.invites, nil, w.owner))); n != 1 {
+		t.Errorf("%d invitations wait", n)
+	}
+	isPage(t, w.press(stop, carol, "Sec-Fetch-Site", "same-origin"), 200, "no more invitations")
+}
+
+// Whom a mail was handed on to may not try all addresses.
+func TestAddressesAtAStopPageAreLimited(t *testing.T) {
+	w := newInviting(t, nil)
+	w.invite(w.owner, carol)
+	stop := w.stopLink()
+	for i := range 5 {
+		isPage(t, w.press(stop, "guess"+string(rune('0'+i))+"@example.com"), 422, "was not sent to this address")
+	}
+	for range 2 {
+		if a := w.press(stop, carol); a.Status != 429 || a.Header.Get("Retry-After") == "" {
+			t.Fatalf("status %d: %s", a.Status, a.Text)
+		}
+	}
+	if n := len(list(t, w.call("GET", w.invites, nil, w.owner))); n != 1 {
+		t.Errorf("%d invitations wait", n)
+	}
+	w.Sleep(time.Minute)
+	w.invite(w.owner, "dave@example.com")
+	isPage(t, w.press(w.stopLink(), "dave@example.com"), 200, "no more invitations") // each mail by itself
+	w.Sleep(time.Hour)
+	isPage(t, w.press(stop, carol), 200, "no more invitations")
 }
 
 // With a verification URL of the app's own the link to stop with stands there

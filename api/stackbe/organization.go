@@ -95,7 +95,7 @@ func (a *API) createOrganization(c *api.Call) error {
 	case event.Taken:
 		return api.Refuse(http.StatusBadRequest, codeValidation, "Another organization has this slug.")
 	}
-	return api.Refuse(http.StatusBadRequest, codeValidation, "name has at most 64 characters, no control characters and no web address; slug has lower-case letters, digits and single hyphens.")
+	return api.Refuse(http.StatusBadRequest, codeValidation, "name "+authcore.WhatOrgName+"; slug has lower-case letters, digits and single hyphens.")
 }
 
 // listOrganizations lists those of a customer: of the one whose session it is,
@@ -194,7 +194,7 @@ func (a *API) updateOrganization(c *api.Call) error {
 		return err
 	}
 	if v != event.Accepted {
-		return api.Refuse(http.StatusBadRequest, codeValidation, "name has 1 to 64 characters, no control characters and no web address.")
+		return api.Refuse(http.StatusBadRequest, codeValidation, "name "+authcore.WhatOrgName+".")
 	}
 	return c.Answer(http.StatusOK, organizationOf(&changed, ""))
 }

@@ -60,23 +60,14 @@ func (a *API) verifyToken(c *api.Call, o *api.Object) error {
 
 // use consumes a link's token, and accepts the invitation that came with it.
 func (a *API) use(c *api.Call, caller authcore.Caller, token string) (authcore.Proved, error) {
-	ctx := c.R.Context()
 	lifetime := caller.App.SessionLifetime
 	if lifetime <= 0 {
 		lifetime = sessionLifetime
 	}
-	proved, err := a.service.Prove(ctx, authcore.Proof{
+	return a.service.Prove(c.R.Context(), authcore.Proof{
 		Caller: caller, Slot: slot, Token: token, Origin: c.Origin, Client: c.Client, Agent: c.R.UserAgent(),
 		Session: &authcore.SessionTerms{Lifetime: lifetime, Form: authcore.TokenAlnum},
 	})
-	if err != nil || proved.Verdict != event.Accepted {
-		return proved, err
-	}
-	if proved.Invite != "" {
-		// A "no" (withdrawn, too old) is no reason to refuse the sign-in.
-		_, _, err = a.service.AcceptInvite(ctx, caller.Realm(), proved.Invite, proved.Person.Subject)
-	}
-	return proved, err
 }
 
 // landing is the callback of a link, without the session.

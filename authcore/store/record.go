@@ -76,6 +76,7 @@ const (
 	KeyPersonOrg     = "person-org/"
 	KeyInvite        = "invite/"
 	KeyOrgInvite     = "org-invite/"
+	KeyInvited       = "invited/" // invited/<org>/<subject>: the invitation that waits for them
 )
 
 // Load reads the record at key into v and tells whether it was there.
