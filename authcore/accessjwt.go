@@ -6,9 +6,6 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
-// accessKind is a token as Cloudflare Access signs it for apps.
-var accessKind = TokenKind{Alg: "RS256", Typ: "JWT"}
-
 type accessClaims struct {
 	Issuer     string   `json:"iss"`
 	Audience   []string `json:"aud"`
@@ -34,5 +31,5 @@ func (s *Service) AssertAccess(ctx context.Context, session *Session, issuer, si
 	if session.Machine != nil {
 		claims.CommonName = session.User()
 	}
-	return s.core.SignJWT(ctx, accessKind, claims)
+	return s.core.keys.Sign(ctx, accessKind, claims)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 )
 
 func (h *house) signInApp(a address.Address) *authcore.AppSession {
@@ -78,7 +79,7 @@ func TestAppSessionEndsWithARevocationOfAll(t *testing.T) {
 		h, _ := newAppHouse(t)
 		defer h.close()
 		s := h.signInApp(alice)
-		if _, err := h.core.RotateKeys(t.Context(), true); err != nil {
+		if _, err := h.core.Keys().Rotate(t.Context(), true); err != nil {
 			t.Fatal(err)
 		}
 		if _, v, _ := h.service.AppSession(t.Context(), h.caller(liveKey).Realm(), authcore.SessionRef{Token: s.Token}); v != event.Unknown {
@@ -180,7 +181,7 @@ func TestAppPoll(t *testing.T) {
 		}
 		revoked := h.askLater(in, 2*time.Minute)
 		h.prove(authcore.Proof{Token: revoked.Token})
-		if _, err := h.core.RotateKeys(t.Context(), true); err != nil {
+		if _, err := h.core.Keys().Rotate(t.Context(), true); err != nil {
 			t.Fatal(err)
 		}
 		asked.Contact = revoked.Contact
@@ -199,25 +200,25 @@ func TestAppPoll(t *testing.T) {
 func TestJWTKindsAreNotMistakenForEachOther(t *testing.T) {
 	h, _ := newAppHouse(t)
 	defer h.close()
-	kind := authcore.TokenKind{Alg: "RS256", Typ: "JWT", KeyPrefix: "jwk_"}
-	token, err := h.core.SignJWT(t.Context(), kind, map[string]any{"sub": "x"})
+	kind := keyring.Kind{Alg: "RS256", Typ: "JWT", KeyPrefix: "jwk_"}
+	token, err := h.core.Keys().Sign(t.Context(), kind, map[string]any{"sub": "x"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if claims, ok := h.core.VerifyJWT(kind, token); !ok || string(claims) != `{"sub":"x"}` {
+	if claims, ok := h.core.Keys().Verify(kind, token); !ok || string(claims) != `{"sub":"x"}` {
 		t.Errorf("%s %v", claims, ok)
 	}
-	for _, other := range []authcore.TokenKind{{Alg: "RS256", Typ: "other", KeyPrefix: "jwk_"}, {Alg: "RS256", Typ: "JWT"}, {Alg: "EdDSA", Typ: "JWT"}} {
-		if _, ok := h.core.VerifyJWT(other, token); ok {
+	for _, other := range []keyring.Kind{{Alg: "RS256", Typ: "other", KeyPrefix: "jwk_"}, {Alg: "RS256", Typ: "JWT"}, {Alg: "EdDSA", Typ: "JWT"}} {
+		if _, ok := h.core.Keys().Verify(other, token); ok {
 			t.Errorf("verifies as %+v", other)
 		}
 	}
-	keys, err := h.core.JWKSFor(t.Context(), kind)
+	keys, err := h.core.Keys().Public(t.Context(), kind)
 	if err != nil || len(keys.Keys) != 1 || !strings.HasPrefix(keys.Keys[0].KeyID, "jwk_") || keys.Keys[0].Algorithm != "RS256" {
 		t.Fatalf("%+v %v", keys, err)
 	}
 	h.reopen() // the key is the same after a restart
-	if _, ok := h.core.VerifyJWT(kind, token); !ok {
+	if _, ok := h.core.Keys().Verify(kind, token); !ok {
 		t.Error("does not verify after a restart")
 	}
 }

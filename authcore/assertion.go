@@ -1,9 +1,9 @@
 package authcore
 
 import (
+	"context"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
@@ -34,7 +34,7 @@ type assertionClaims struct {
 // signed in. It is a compact JWS, EdDSA, with typ gatehouse-assertion+jwt, and
 // is verified with the keys of jwks.json. issuer is the origin that serves that
 // file: the site, or where people sign in for it; aud is the site.
-func (s *Service) Assert(session *Session, issuer, site origin.Origin, groups []string) (string, error) {
+func (s *Service) Assert(ctx context.Context, session *Session, issuer, site origin.Origin, groups []string) (string, error) {
 	now := s.core.now()
 	if groups == nil {
 		groups = []string{}
@@ -43,7 +43,7 @@ func (s *Service) Assert(session *Session, issuer, site origin.Origin, groups []
 	if session.Machine != nil {
 		token = session.User()
 	}
-	return s.core.keys.Sign(keyring.Header{Typ: assertionTyp}, assertionClaims{
+	return s.core.keys.Sign(ctx, assertionKind, assertionClaims{
 		Issuer: issuer.String(), Audience: site.String(),
 		Subject: session.Subject, Email: session.Address.String(), Name: session.Name, Groups: groups,
 		Token: token, Session: session.ID, IssuedAt: now.Unix(), Expires: now.Add(AssertionLifetime).Unix(),

@@ -170,8 +170,6 @@ func (c *Core) Status() Status {
 	_, out.MailDown = c.outbox.Down(false)
 	out.MailDelayed = c.outbox.Delayed()
 	out.Senders, out.Texts = c.outbox.Senders(false), c.outbox.Senders(true)
-	for _, ring := range []*keyring.Ring{c.keys, c.rsaKeys} {
-		out.Keys = append(out.Keys, ring.Status()...)
-	}
+	out.Keys = c.keys.Status()
 	return out
 }

@@ -10,8 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
-
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
@@ -30,8 +28,7 @@ type Core struct {
 	now     func() time.Time
 	log     *slog.Logger
 
-	keys    *keyring.Ring // EdDSA: cookies and assertions
-	rsaKeys *keyring.Ring // RS256, for clients that know nothing newer
+	keys    *keyring.Keys
 	cache   *cache
 	streams *streams
 	outbox  *Outbox
@@ -84,9 +81,7 @@ func Open(ctx context.Context, store store.Store, secrets keyring.Secrets, o Opt
 	c.cache = newCache(cacheSize)
 	c.streams = newStreams()
 	c.outbox = newOutbox(outboxConfig{Store: store, Now: o.Now, Log: o.Logger, Observe: c.observe, Tell: c.tell})
-	ring := keyring.Config{Store: store, Secrets: secrets, Now: o.Now, Rotated: func() { c.observe(event.Event{Name: event.Keys, Reason: "scheduled"}) }}
-	c.keys = keyring.New(ring, jose.EdDSA, maxTokenBytes)
-	c.rsaKeys = keyring.New(ring, jose.RS256, maxJWTBytes)
+	c.keys = keyring.NewKeys(keyring.Config{Store: store, Secrets: secrets, Now: o.Now, Rotated: c.rotated, Revoked: c.keysRevoked})
 	c.meter = limit.NewMeter()
 	// Behind a burst of mails there is much to skip: it is read beside the rest.
 	queued := make(chan error, 1)
@@ -112,9 +107,6 @@ func (c *Core) read(ctx context.Context) error {
 		return err
 	}
 	if err := c.keys.Open(ctx); err != nil {
-		return err
-	}
-	if err := c.rsaKeys.Read(ctx); err != nil {
 		return err
 	}
 	if err := c.rewrapKept(ctx); err != nil {
@@ -209,18 +201,24 @@ func (c *Core) observe(e event.Event) {
 	}
 }
 
+// Keys are what cookies and assertions are signed with.
+func (c *Core) Keys() *keyring.Keys { return c.keys }
+
 // rotateKeys looks once an hour whether it is time for new signing keys.
 func (c *Core) rotateKeys(ctx context.Context) {
 	every(ctx, time.Hour, func() {
-		for _, ring := range []*keyring.Ring{c.keys, c.rsaKeys} {
-			if ring.IsEmpty() {
-				continue // nobody has asked for one yet
-			}
-			if err := ring.RotateIfDue(ctx); err != nil && ctx.Err() == nil {
-				c.log.Error("rotating the signing keys failed; the old ones stay in use and it is tried again in an hour", "error", err)
-			}
+		if err := c.keys.RotateIfDue(ctx); err != nil && ctx.Err() == nil {
+			c.log.Error("rotating the signing keys failed; the old ones stay in use and it is tried again in an hour", "error", err)
 		}
 	})
+}
+
+// rotated reports a new signing key.
+func (c *Core) rotated(reason keyring.RotationReason) {
+	c.observe(event.Event{Name: event.Keys, Reason: string(reason)})
+	if reason == keyring.Revoked {
+		c.observe(event.Event{Name: event.Revoked, Reason: "keys_revoked"})
+	}
 }
 
 // every calls do each time d has passed, until ctx ends.

@@ -121,7 +121,7 @@ func TestImportNeverRevives(t *testing.T) {
 		}
 		session, _ := twin.service.Check(t.Context(), signIn.Token, site)
 		want(t, session, nil)
-		_, err := h.core.RotateKeys(t.Context(), true)
+		_, err := h.core.Keys().Rotate(t.Context(), true)
 		want(t, err, nil)
 		_, err = h.core.Import(t.Context(), strings.NewReader(before))
 		if err == nil {

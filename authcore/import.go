@@ -50,7 +50,7 @@ func (c *Core) Import(ctx context.Context, r io.ReadSeeker) (Imported, error) {
 		}
 	}
 	if apply.done.Keys > 0 {
-		if err := errors.Join(c.keys.Reload(ctx), c.rsaKeys.Reload(ctx)); err != nil {
+		if err := c.keys.Reload(ctx); err != nil {
 			return apply.done, err
 		}
 	}

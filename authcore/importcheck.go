@@ -134,14 +134,11 @@ func (k *exportKey) check(im *importer, _ store.Tx, n int) error {
 	case im.core.revoked(created):
 		return refuseLine(n, "the key was revoked here; take the line out")
 	}
-	for _, ring := range []*keyring.Ring{im.core.keys, im.core.rsaKeys} {
-		if ring.Algorithm() != k.Alg {
-			continue
-		}
-		if err := ring.Check(k.KeyRecord); err != nil {
-			return refuseLine(n, "this instance can't open the key: it was wrapped with another secret, or changed; write that secret after the current one (secret <new> <old>) and restart, or export without keys")
-		}
-		return nil
+	switch known, opened := im.core.keys.Check(k.KeyRecord); {
+	case !known:
+		return refuseLine(n, "alg is unknown")
+	case !opened:
+		return refuseLine(n, "this instance can't open the key: it was wrapped with another secret, or changed; write that secret after the current one (secret <new> <old>) and restart, or export without keys")
 	}
-	return refuseLine(n, "alg is unknown")
+	return nil
 }

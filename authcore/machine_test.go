@@ -229,7 +229,7 @@ func TestConfiguredMachines(t *testing.T) {
 		s := h.machine(secret)
 		want(t, s.User(), "token:backup")
 		want(t, s.Address.IsZero(), true)
-		assertion, err := h.service.Assert(s, site, site, nil)
+		assertion, err := h.service.Assert(t.Context(), s, site, site, nil)
 		want(t, err, nil)
 		want(t, claimsOf(t, assertion)["token"], any("token:backup"))
 		want(t, claimsOf(t, assertion)["email"], nil)

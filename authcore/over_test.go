@@ -59,18 +59,18 @@ var waysToEnd = map[string]wayToEnd{
 		all.ended(n == 1, err)
 	}, ends: []string{appKind}},
 	"everything revoked": {end: func(all *manyHeld) {
-		_, err := all.core.RotateKeys(all.t.Context(), true)
+		_, err := all.core.Keys().Rotate(all.t.Context(), true)
 		want(all.t, err, nil)
 	}, ends: []string{portalKind, siteKind, besideKind, machineKind, appKind}},
 	"everything revoked twice": {end: func(all *manyHeld) {
 		for range 2 {
-			_, err := all.core.RotateKeys(all.t.Context(), true)
+			_, err := all.core.Keys().Rotate(all.t.Context(), true)
 			want(all.t, err, nil)
 			time.Sleep(time.Second)
 		}
 	}, ends: []string{portalKind, siteKind, besideKind, machineKind, appKind}},
 	"keys rotated": {end: func(all *manyHeld) {
-		_, err := all.core.RotateKeys(all.t.Context(), false)
+		_, err := all.core.Keys().Rotate(all.t.Context(), false)
 		want(all.t, err, nil)
 	}},
 	"taken out of the configuration": {end: func(all *manyHeld) {

@@ -260,14 +260,14 @@ func TestRotateKeys(t *testing.T) {
 		old := h.browser().signIn(alice)
 		_, before := h.core.SigningKey()
 		time.Sleep(time.Hour)
-		out, err := h.core.RotateKeys(t.Context(), false)
+		out, err := h.core.Keys().Rotate(t.Context(), false)
 		want(t, err, nil)
 		_, now := h.core.SigningKey()
 		want(t, now, out.Key)
 		want(t, now != before, true)
 		fresh := h.browser().signIn(mustAddress("bob@example.com"))
 		for range 2 {
-			want(t, len(h.core.JWKS().Keys), 2)
+			want(t, len(h.core.Keys().AllPublic().Keys), 2)
 			for _, token := range []string{old.Token, fresh.Token} {
 				session, err := h.service.Check(t.Context(), token, site)
 				want(t, err, nil)
@@ -279,9 +279,9 @@ func TestRotateKeys(t *testing.T) {
 		}
 		// The old key goes when no session can rest on it any more.
 		time.Sleep(30 * 24 * time.Hour)
-		want(t, len(h.core.JWKS().Keys), 2)
+		want(t, len(h.core.Keys().AllPublic().Keys), 2)
 		time.Sleep(2 * 24 * time.Hour)
-		want(t, len(h.core.JWKS().Keys), 1)
+		want(t, len(h.core.Keys().AllPublic().Keys), 1)
 	})
 }
 
@@ -292,13 +292,13 @@ func TestRotateKeysAndRevoke(t *testing.T) {
 		stream := &authcore.Stream{Session: old.Session, Cutter: cutFunc(func() { cut.Store(true) })}
 		h.core.Watch(stream)
 		defer h.core.Unwatch(stream)
-		_, err := h.core.RotateKeys(t.Context(), true)
+		_, err := h.core.Keys().Rotate(t.Context(), true)
 		want(t, err, nil)
 		want(t, cut.Load(), true)
 		time.Sleep(time.Minute)
 		fresh := h.browser().signIn(alice)
 		for range 2 {
-			want(t, len(h.core.JWKS().Keys), 1)
+			want(t, len(h.core.Keys().AllPublic().Keys), 1)
 			session, _ := h.service.Check(t.Context(), old.Token, site)
 			want(t, session, nil)
 			session, _ = h.service.Check(t.Context(), fresh.Token, site)

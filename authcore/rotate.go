@@ -4,64 +4,20 @@ import (
 	"context"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore/event"
-	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
-
-// Rotated is what came of RotateKeys.
-type Rotated struct {
-	Key     string // id of the key that signs from now on
-	Removed int    // with revoke: how many old keys are gone
-}
-
-// RotateKeys makes a new signing key and signs with it from now on. Cookies
-// signed with the old keys stay valid until their sessions end, and the old
-// public keys stay in jwks.json as long.
-//
-// With revoke, for a key that has become known, it ends everything instead: all
-// sessions of everybody, at once, with their streams, and the old keys verify
-// nothing any more.
-func (c *Core) RotateKeys(ctx context.Context, revoke bool) (Rotated, error) {
-	rings := []*keyring.Ring{c.keys}
-	if !c.rsaKeys.IsEmpty() {
-		rings = append(rings, c.rsaKeys)
-	}
-	var out Rotated
-	for _, ring := range rings {
-		var at time.Time
-		var drop func(store.Tx) error
-		if revoke {
-			drop = func(tx store.Tx) error {
-				at = c.now() // later than all that is in the store by now
-				return store.Save(tx, store.KeyRevoked, revokedRecord{at}, time.Time{})
-			}
-		}
-		key, removed, err := ring.Rotate(ctx, drop)
-		if err != nil {
-			return out, err
-		}
-		if revoke {
-			c.revokeBefore(at)
-		}
-		out.Removed += removed
-		if ring == c.keys {
-			out.Key = key
-		}
-	}
-	if !revoke {
-		c.observe(event.Event{Name: event.Keys, Reason: "by_operator"})
-		return out, nil
-	}
-	c.observe(event.Event{Name: event.Keys, Reason: "revoked"})
-	c.observe(event.Event{Name: event.Revoked, Reason: "keys_revoked"})
-	return out, nil
-}
 
 // revokedRecord says that no session from before a time counts. It makes ending
 // everything one write, however many sessions there are.
 type revokedRecord struct {
 	At time.Time `json:"at"`
+}
+
+// keysRevoked ends all sessions of everybody, at once, with their streams: what
+// the old keys have signed is good for nothing any more.
+func (c *Core) keysRevoked(tx store.Tx) (stored func(), err error) {
+	at := c.now() // later than all that is in the store by now
+	return func() { c.revokeBefore(at) }, store.Save(tx, store.KeyRevoked, revokedRecord{at}, time.Time{})
 }
 
 func (c *Core) loadRevoked(ctx context.Context) error {

@@ -1,6 +1,7 @@
 package authcore
 
 import (
+	"context"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -189,7 +190,7 @@ func (t *attempt) signIn(p *person, method string) (*SignIn, error) {
 // begin puts a session into the store, in the place of the one that this
 // browser held.
 func (t *attempt) begin(r *sessionRecord, p *person) (*Session, error) {
-	token, err := t.s.core.keys.Sign(keyring.Header{Typ: sessionTyp}, r.claims())
+	token, err := t.s.core.keys.Sign(context.Background(), sessionKind, r.claims())
 	if err != nil {
 		return nil, err
 	}

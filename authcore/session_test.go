@@ -146,10 +146,10 @@ func (b *breakable) Update(ctx context.Context, fn func(store.Tx) error) error {
 
 func TestKeysRotate(t *testing.T) {
 	run(t, func(t *testing.T, h *house) {
-		want(t, len(h.core.JWKS().Keys), 1)
-		first := h.core.JWKS().Keys[0].KeyID
+		want(t, len(h.core.Keys().AllPublic().Keys), 1)
+		first := h.core.Keys().AllPublic().Keys[0].KeyID
 		time.Sleep(91 * 24 * time.Hour)
-		want(t, len(h.core.JWKS().Keys), 2)
+		want(t, len(h.core.Keys().AllPublic().Keys), 2)
 		b := h.browser()
 		token := b.signIn(alice).Token
 		if strings.Contains(token, first) {
@@ -160,8 +160,8 @@ func TestKeysRotate(t *testing.T) {
 		want(t, err, nil)
 		want(t, s != nil, true)
 		time.Sleep(34 * 24 * time.Hour)
-		want(t, len(h.core.JWKS().Keys), 1)
-		want(t, h.core.JWKS().Keys[0].KeyID != first, true)
+		want(t, len(h.core.Keys().AllPublic().Keys), 1)
+		want(t, h.core.Keys().AllPublic().Keys[0].KeyID != first, true)
 	})
 }
 

@@ -8,14 +8,12 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 )
 
-// The typ of what we sign: one kind of token is never taken for another.
-const (
-	sessionTyp   = "gatehouse-session+jwt"
-	assertionTyp = "gatehouse-assertion+jwt"
+// What we sign: one kind of token is never taken for another.
+var (
+	sessionKind   = keyring.Kind{Alg: "EdDSA", Typ: "gatehouse-session+jwt"}
+	assertionKind = keyring.Kind{Alg: "EdDSA", Typ: "gatehouse-assertion+jwt"}
+	accessKind    = keyring.Kind{Alg: "RS256", Typ: "JWT"} // as Cloudflare Access signs for apps
 )
-
-// maxTokenBytes bounds what is parsed at all; ours have about 600 bytes.
-const maxTokenBytes = 2048
 
 // sessionClaims are all that a session cookie says: nothing personal.
 type sessionClaims struct {
@@ -42,9 +40,9 @@ var errToken = errors.New("not a session token of ours")
 // verifySession checks everything about a session token that needs no store:
 // form, algorithm, key, typ, and that no claim is missing.
 func (c *Core) verifySession(token string) (sessionClaims, error) {
-	payload, err := c.keys.Verify(keyring.Header{Typ: sessionTyp}, token)
-	if err != nil {
-		return sessionClaims{}, err
+	payload, ok := c.keys.Verify(sessionKind, token)
+	if !ok {
+		return sessionClaims{}, errToken
 	}
 	var claims sessionClaims
 	// go-jose's JSON refuses duplicate and case-variant names.

@@ -142,7 +142,7 @@ func TestTokenSaysNothingPersonal(t *testing.T) {
 		// Any JOSE library verifies it with jwks.json.
 		jws, err := jose.ParseSignedCompact(signIn.Token, []jose.SignatureAlgorithm{jose.EdDSA})
 		want(t, err, nil)
-		_, err = jws.Verify(h.core.JWKS())
+		_, err = jws.Verify(h.core.Keys().AllPublic())
 		want(t, err, nil)
 	})
 }
@@ -150,7 +150,7 @@ func TestTokenSaysNothingPersonal(t *testing.T) {
 func TestAssertion(t *testing.T) {
 	run(t, func(t *testing.T, h *house) {
 		session := h.browser().signIn(alice).Session
-		token, err := h.service.Assert(session, site, site, []string{"staff"})
+		token, err := h.service.Assert(t.Context(), session, site, site, []string{"staff"})
 		want(t, err, nil)
 		claims := claimsOf(t, token)
 		want(t, claims["aud"].(string), site.String())

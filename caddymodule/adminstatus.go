@@ -72,7 +72,7 @@ func adminRotate(c *adminCall) error {
 	if err := c.read(&in); err != nil {
 		return err
 	}
-	out, err := c.run.core.RotateKeys(c.r.Context(), in.Revoke)
+	out, err := c.run.core.Keys().Rotate(c.r.Context(), in.Revoke)
 	if err != nil {
 		return err
 	}

@@ -156,7 +156,7 @@ func (v *visit) sign(p part, groups []string) (string, error) {
 	if p == accessPart {
 		return v.run.service.AssertAccess(v.r.Context(), v.session, issuer, v.origin)
 	}
-	return v.run.service.Assert(v.session, issuer, v.origin, groups)
+	return v.run.service.Assert(v.r.Context(), v.session, issuer, v.origin, groups)
 }
 
 // write sets the headers. The values are copied, because handlers further in

@@ -383,7 +383,7 @@ func TestConfiguredTokenIsSignedForAnewAfterARevocation(t *testing.T) {
 	if after == before {
 		t.Error("the app still gets assertions signed with the old key")
 	}
-	keys := e.core().JWKS()
+	keys := e.core().Keys().AllPublic()
 	if len(keys.Key(after)) != 1 || len(keys.Key(before)) != 0 {
 		t.Errorf("jwks.json has %d of the new key and %d of the old", len(keys.Key(after)), len(keys.Key(before)))
 	}

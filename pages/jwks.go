@@ -9,7 +9,7 @@ import (
 // new key stands there for a day before it signs, so verifiers may keep a copy
 // for a while.
 func jwks(e *exchange) {
-	body, err := json.Marshal(e.p.service.Core().JWKS())
+	body, err := json.Marshal(e.p.service.Core().Keys().AllPublic())
 	if err != nil {
 		e.outage(err)
 		return

@@ -10,6 +10,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
@@ -20,7 +21,7 @@ const sessionLifetime = 7 * 24 * time.Hour
 const touchEvery = time.Minute
 
 // kind keeps session tokens apart from everything else that is signed here.
-var kind = authcore.TokenKind{Alg: "EdDSA", Typ: "stackbe-session+jwt"}
+var kind = keyring.Kind{Alg: "EdDSA", Typ: "stackbe-session+jwt"}
 
 // claims are a session token's. Aud holds the realm: a token of test data, or
 // of another app, is none here.
@@ -47,7 +48,7 @@ func (a *API) sign(ctx context.Context, origin origin.Origin, s *authcore.AppSes
 	if s.Org != "" {
 		c.Org, c.Role = orgPrefix+s.Org, s.OrgRole
 	}
-	return a.service.Core().SignJWT(ctx, kind, c)
+	return a.service.Core().Keys().Sign(ctx, kind, c)
 }
 
 var (
@@ -59,7 +60,7 @@ var (
 // sessionOf returns the live session behind a token that was made for the app
 // with the id; empty: for any.
 func (a *API) sessionOf(ctx context.Context, token, app string) (*authcore.AppSession, error) {
-	data, ok := a.service.Core().VerifyJWT(kind, token)
+	data, ok := a.service.Core().Keys().Verify(kind, token)
 	if !ok {
 		return nil, errSessionInvalid
 	}

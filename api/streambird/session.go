@@ -9,13 +9,14 @@ import (
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 )
 
 // jwtLifetime is how long a session's JWT can be checked without a call.
 const jwtLifetime = 300 * time.Second
 
 // kind is the session's JWT. No other RS256 token of ours has a session claim.
-var kind = authcore.TokenKind{Alg: "RS256", Typ: "JWT", KeyPrefix: "jwk_"}
+var kind = keyring.Kind{Alg: "RS256", Typ: "JWT", KeyPrefix: "jwk_"}
 
 // claims has the session twice: the original's documentation shows the one, its
 // clients read the other. There is no aud, which some libraries would want to
@@ -39,7 +40,7 @@ func (a *API) sign(c *api.Call, s *authcore.AppSession) (string, error) {
 		expires = s.Expires
 	}
 	view := viewOf(s)
-	return a.service.Core().SignJWT(c.R.Context(), kind, claims{
+	return a.service.Core().Keys().Sign(c.R.Context(), kind, claims{
 		Iss: c.Origin.Host() + "/" + s.Person.Realm.App, Jti: sessionPrefix + s.ID, Sub: userPrefix + s.Person.Subject,
 		Iat: now.Unix(), Nbf: now.Unix(), Exp: expires.Unix(), Session: view, URL: view,
 	})
@@ -125,7 +126,7 @@ func (a *API) sessionRef(o *api.Object) (authcore.SessionRef, error) {
 	case jwt == "":
 		return authcore.SessionRef{}, refuse(typeRequest, "session_token or session_jwt is missing.")
 	}
-	data, ok := a.service.Core().VerifyJWT(kind, jwt)
+	data, ok := a.service.Core().Keys().Verify(kind, jwt)
 	var got claims
 	if !ok || json.Unmarshal(data, &got) != nil || got.URL.ID == "" || got.URL.ID != got.Jti || a.service.Now().Unix() >= got.Exp {
 		return authcore.SessionRef{}, errSession
@@ -236,7 +237,7 @@ func (a *API) end(c *api.Call, ref authcore.SessionRef) error {
 // jwks serves the keys of the JWTs to who shows any key, in the header or in
 // the query.
 func (a *API) jwks(c *api.Call) error {
-	keys, err := a.service.Core().JWKSFor(c.R.Context(), kind)
+	keys, err := a.service.Core().Keys().Public(c.R.Context(), kind)
 	if err != nil {
 		return err
 	}

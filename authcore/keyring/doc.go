@@ -4,14 +4,14 @@
 // wrapped with it and rotate by themselves.
 //
 //	secret, err := keyring.NewSecret(value)
-//	ring := keyring.New(config, jose.EdDSA, max)
-//	err = ring.Open(ctx)
-//	token, err := ring.Sign(keyring.Header{Typ: "…"}, claims)
-//	claims, err := ring.Verify(header, token)
+//	keys := keyring.NewKeys(config)
+//	err = keys.Open(ctx)
+//	token, err := keys.Sign(ctx, kind, claims)
+//	claims, ok := keys.Verify(kind, token)
 //
 // It knows no challenge and no session: who derives names purpose and id, and
-// who revokes keys ends the sessions, in the transaction of Ring.Rotate.
+// who ends what revoked keys have signed listens to Config.Revoked.
 //
-// State of the process: the keys of each ring, as last read from the store. What
-// another node rotates is not seen before Ring.Reload.
+// State of the process: the keys, as last read from the store. What another node
+// rotates is not seen before Keys.Reload.
 package keyring

@@ -34,13 +34,7 @@ type signingKey struct {
 	created time.Time // signs from keyAnnounced after this, unless it is the only one
 	signs   time.Time // from when, if not from keyAnnounced after created
 	private crypto.Signer
-	signers sync.Map // header → jose.Signer
-}
-
-// Header is what tells our tokens apart before they are read.
-type Header struct {
-	Typ    string
-	Prefix string // of kid, for wire formats whose key ids have one
+	signers sync.Map // Kind → jose.Signer
 }
 
 // KeyRecord is a key in the store, its private half wrapped.
@@ -53,11 +47,8 @@ type KeyRecord struct {
 	Wrapped []byte    `json:"wrapped"`
 }
 
-// Ring holds the keys of one algorithm that sign and verify, the oldest
-// first, and rotates by itself. The ring of EdDSA gets its first key when the
-// store is new; the ring of RS256, which only some clients need, when it is
-// first asked for one.
-type Ring struct {
+// ring holds the keys of one algorithm that sign and verify, the oldest first.
+type ring struct {
 	cfg  Config
 	alg  jose.SignatureAlgorithm
 	max  int        // length of the longest token that is looked at
@@ -65,63 +56,25 @@ type Ring struct {
 	keys atomic.Pointer[[]*signingKey]
 }
 
-// Config is what a ring needs of the house.
-type Config struct {
-	Store   store.Store
-	Secrets Secrets
-	Now     func() time.Time
-	Rotated func() // told when a key was made because it was time
-}
-
-// New returns a ring for alg that is not open yet; most is the length of the
-// longest token that it looks at.
-func New(cfg Config, alg jose.SignatureAlgorithm, most int) *Ring {
-	k := &Ring{cfg: cfg, alg: alg, max: most}
+func newRing(cfg Config, alg jose.SignatureAlgorithm, most int) *ring {
+	k := &ring{cfg: cfg, alg: alg, max: most}
 	k.keys.Store(&[]*signingKey{})
 	return k
 }
 
-// IsEmpty tells whether the ring has no key: nobody has asked for one yet.
-func (k *Ring) IsEmpty() bool { return len(*k.keys.Load()) == 0 }
+// isEmpty tells whether the ring has no key: nobody has asked for one yet.
+func (k *ring) isEmpty() bool { return len(*k.keys.Load()) == 0 }
 
-// Algorithm is what the ring signs with.
-func (k *Ring) Algorithm() string { return string(k.alg) }
-
-// Private returns the key in use and its id.
-func (k *Ring) Private() (crypto.Signer, string) {
-	key := k.signingKey()
-	return key.private, key.id
-}
-
-// Check is nil if the key of a record can be opened.
-func (k *Ring) Check(r KeyRecord) error {
-	_, err := k.unsealed(r)
-	return err
-}
-
-// Open reads the ring, makes the first key, wraps old keys with the current
-// secret and rotates if it is time.
-func (k *Ring) Open(ctx context.Context) error {
-	if err := k.Read(ctx); err != nil {
-		return err
-	}
-	return k.RotateIfDue(ctx)
-}
-
-func (k *Ring) Read(ctx context.Context) error {
-	var records []KeyRecord
-	err := k.cfg.Store.View(ctx, func(tx store.Tx) error {
+func (k *ring) read(ctx context.Context) error {
+	records, err := store.View(ctx, k.cfg.Store, func(tx store.Tx) ([]KeyRecord, error) {
 		items, err := tx.Scan(store.KeySigning, "", 1000)
-		if err != nil {
-			return err
-		}
-		records = make([]KeyRecord, len(items))
+		records := make([]KeyRecord, len(items))
 		for i, item := range items {
 			if _, err := store.Decode(item.Key, item.Value, &records[i]); err != nil {
-				return err
+				return nil, err
 			}
 		}
-		return nil
+		return records, err
 	})
 	if err != nil {
 		return fmt.Errorf("reading the signing keys: %w", err)
@@ -143,7 +96,7 @@ func (k *Ring) Read(ctx context.Context) error {
 }
 
 // unwrap opens a record's key, and wraps it anew if the secret has changed.
-func (k *Ring) unwrap(ctx context.Context, r KeyRecord) (*signingKey, error) {
+func (k *ring) unwrap(ctx context.Context, r KeyRecord) (*signingKey, error) {
 	key, err := k.unsealed(r)
 	if err == nil && r.Secret != k.cfg.Secrets.Current.id {
 		err = k.save(ctx, key)
@@ -151,7 +104,7 @@ func (k *Ring) unwrap(ctx context.Context, r KeyRecord) (*signingKey, error) {
 	return key, err
 }
 
-func (k *Ring) unsealed(r KeyRecord) (*signingKey, error) {
+func (k *ring) unsealed(r KeyRecord) (*signingKey, error) {
 	secret, ok := k.cfg.Secrets.Find(r.Secret)
 	if !ok {
 		return nil, ErrWrongSecret
@@ -175,7 +128,7 @@ func (k *Ring) unsealed(r KeyRecord) (*signingKey, error) {
 	return key, nil
 }
 
-func (k *Ring) save(ctx context.Context, key *signingKey) error {
+func (k *ring) save(ctx context.Context, key *signingKey) error {
 	r, err := k.record(key)
 	if err != nil {
 		return err
@@ -185,7 +138,7 @@ func (k *Ring) save(ctx context.Context, key *signingKey) error {
 	})
 }
 
-func (k *Ring) record(key *signingKey) (KeyRecord, error) {
+func (k *ring) record(key *signingKey) (KeyRecord, error) {
 	current := k.cfg.Secrets.Current
 	plain, err := marshalPrivate(key.private)
 	return KeyRecord{
@@ -211,23 +164,23 @@ func newSigningKey(alg jose.SignatureAlgorithm, private crypto.Signer, created t
 	return &signingKey{id: base64.RawURLEncoding.EncodeToString(thumb), alg: alg, created: created, private: private}, nil
 }
 
-// signer returns what signs tokens with header h.
-func (key *signingKey) signer(h Header) (jose.Signer, error) {
-	if signer, ok := key.signers.Load(h); ok {
+// signer returns what signs tokens of a kind.
+func (key *signingKey) signer(kind Kind) (jose.Signer, error) {
+	if signer, ok := key.signers.Load(kind); ok {
 		return signer.(jose.Signer), nil
 	}
 	signer, err := jose.NewSigner(
-		jose.SigningKey{Algorithm: key.alg, Key: jose.JSONWebKey{Key: key.private, KeyID: h.Prefix + key.id}},
-		(&jose.SignerOptions{}).WithType(jose.ContentType(h.Typ)))
+		jose.SigningKey{Algorithm: key.alg, Key: jose.JSONWebKey{Key: key.private, KeyID: kind.KeyPrefix + key.id}},
+		(&jose.SignerOptions{}).WithType(jose.ContentType(kind.Typ)))
 	if err != nil {
 		return nil, err
 	}
-	key.signers.Store(h, signer)
+	key.signers.Store(kind, signer)
 	return signer, nil
 }
 
 // find returns the key with id, nil if there is none.
-func (k *Ring) find(id string) *signingKey {
+func (k *ring) find(id string) *signingKey {
 	for _, key := range *k.keys.Load() {
 		if key.id == id {
 			return key
@@ -237,7 +190,7 @@ func (k *Ring) find(id string) *signingKey {
 }
 
 // signingKey is the newest key that was announced long enough.
-func (k *Ring) signingKey() *signingKey {
+func (k *ring) signingKey() *signingKey {
 	keys := *k.keys.Load()
 	for _, key := range slices.Backward(keys) {
 		if !k.cfg.Now().Before(key.signsFrom()) {
@@ -247,9 +200,9 @@ func (k *Ring) signingKey() *signingKey {
 	return keys[0]
 }
 
-// RotateIfDue adds a key a day before the newest one's time is up, and forgets
+// rotateIfDue adds a key a day before the newest one's time is up, and forgets
 // keys that no session can rest on any more.
-func (k *Ring) RotateIfDue(ctx context.Context) error {
+func (k *ring) rotateIfDue(ctx context.Context) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	keys, now := slices.Clone(*k.keys.Load()), k.cfg.Now()
@@ -266,13 +219,13 @@ func (k *Ring) RotateIfDue(ctx context.Context) error {
 			return fmt.Errorf("storing a new signing key: %w", err)
 		}
 		keys = append(keys, key)
-		k.cfg.Rotated()
+		k.cfg.Rotated(Scheduled)
 	}
 	return k.forget(ctx, keys, now)
 }
 
 // forget drops the keys whose successor has signed for longer than KeyKept.
-func (k *Ring) forget(ctx context.Context, keys []*signingKey, now time.Time) error {
+func (k *ring) forget(ctx context.Context, keys []*signingKey, now time.Time) error {
 	first := 0
 	for i := 1; i < len(keys); i++ {
 		if now.After(keys[i].signsFrom().Add(KeyKept)) {
@@ -293,8 +246,8 @@ func (k *Ring) forget(ctx context.Context, keys []*signingKey, now time.Time) er
 	})
 }
 
-// Public returns the public halves; prefix goes before their ids.
-func (k *Ring) Public(prefix string) jose.JSONWebKeySet {
+// public returns the public halves; prefix goes before their ids.
+func (k *ring) public(prefix string) jose.JSONWebKeySet {
 	set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
 	for _, key := range *k.keys.Load() {
 		set.Keys = append(set.Keys, jose.JSONWebKey{Key: key.private.Public(), KeyID: prefix + key.id, Algorithm: string(key.alg), Use: "sig"})
@@ -302,10 +255,10 @@ func (k *Ring) Public(prefix string) jose.JSONWebKeySet {
 	return set
 }
 
-// Rotate adds a key that signs at once. With drop, which runs in the same
-// transaction, the old keys are gone and verify nothing any more. Verifiers that keep a copy of jwks.json
-// meet an unknown kid and fetch it again.
-func (k *Ring) Rotate(ctx context.Context, drop func(store.Tx) error) (id string, removed int, err error) {
+// rotate adds a key that signs at once. With revoke the old keys are gone and
+// verify nothing any more. Verifiers that keep a copy of jwks.json meet an unknown
+// kid and fetch it again.
+func (k *ring) rotate(ctx context.Context, revoke bool) (id string, removed int, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now := k.cfg.Now()
@@ -323,54 +276,33 @@ func (k *Ring) Rotate(ctx context.Context, drop func(store.Tx) error) (id string
 	if err != nil {
 		return "", 0, err
 	}
-	err = k.cfg.Store.Update(ctx, func(tx store.Tx) error {
-		if drop != nil {
+	stored, err := store.Update(ctx, k.cfg.Store, func(tx store.Tx) (stored func(), err error) {
+		if revoke {
 			for _, o := range old {
 				tx.Delete(store.KeySigning + o.id)
 			}
-			if err := drop(tx); err != nil {
-				return err
+			if stored, err = k.cfg.Revoked(tx); err != nil {
+				return nil, err
 			}
 		}
-		return store.Save(tx, store.KeySigning+key.id, record, time.Time{})
+		return stored, store.Save(tx, store.KeySigning+key.id, record, time.Time{})
 	})
 	if err != nil {
 		return "", 0, fmt.Errorf("storing a new signing key: %w", err)
 	}
-	if drop == nil {
+	if !revoke {
 		keys := append(slices.Clone(old), key)
 		k.keys.Store(&keys)
 		return key.id, 0, nil
 	}
 	k.keys.Store(&[]*signingKey{key})
+	stored()
 	return key.id, len(old), nil
 }
 
-// Reload reads the keys of the ring anew.
-func (k *Ring) Reload(ctx context.Context) error {
+// reload reads the keys of the ring anew.
+func (k *ring) reload(ctx context.Context) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.Read(ctx)
-}
-
-// Status is one key that cookies and assertions are signed with.
-type Status struct {
-	ID      string
-	Alg     string
-	Created time.Time
-	Signs   bool // in use; the others only verify, or are announced
-}
-
-// Status tells about every key of the ring, the oldest first; nil for none.
-func (k *Ring) Status() []Status {
-	keys := *k.keys.Load()
-	if len(keys) == 0 {
-		return nil
-	}
-	var out []Status
-	signing := k.signingKey()
-	for _, key := range keys {
-		out = append(out, Status{ID: key.id, Alg: string(key.alg), Created: key.created, Signs: key == signing})
-	}
-	return out
+	return k.read(ctx)
 }

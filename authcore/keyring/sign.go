@@ -12,10 +12,10 @@ import (
 // errNotOurs is why a token is refused. It is a "no", never an outage.
 var errNotOurs = errors.New("not a token that this ring has signed")
 
-// Verify returns the payload of a compact JWS with header h, signed with a key
-// of this ring. Nothing in the token's header chooses a key but kid, and that
+// verify returns the payload of a compact JWS of a kind, signed with a key of
+// this ring. Nothing in the token's header chooses a key but kid, and that
 // only among our own; jwk, jku, x5u and x5c are ignored.
-func (k *Ring) Verify(h Header, token string) ([]byte, error) {
+func (k *ring) verify(kind Kind, token string) ([]byte, error) {
 	if len(token) > k.max || !compactJWS(token) {
 		return nil, errNotOurs
 	}
@@ -24,10 +24,10 @@ func (k *Ring) Verify(h Header, token string) ([]byte, error) {
 		return nil, errNotOurs
 	}
 	protected := jws.Signatures[0].Protected
-	if protected.ExtraHeaders[jose.HeaderType] != h.Typ {
+	if protected.ExtraHeaders[jose.HeaderType] != kind.Typ {
 		return nil, errNotOurs // go-jose does not look at typ
 	}
-	id, ok := strings.CutPrefix(protected.KeyID, h.Prefix)
+	id, ok := strings.CutPrefix(protected.KeyID, kind.KeyPrefix)
 	key := k.find(id)
 	if !ok || key == nil {
 		return nil, errNotOurs
@@ -54,13 +54,13 @@ func compactJWS(token string) bool {
 	return parts == 3
 }
 
-// Sign makes a compact JWS of claims with the key in use.
-func (k *Ring) Sign(h Header, claims any) (string, error) {
+// sign makes a compact JWS of claims with the key in use.
+func (k *ring) sign(kind Kind, claims any) (string, error) {
 	payload, err := json.Marshal(claims)
 	if err != nil {
 		return "", err
 	}
-	signer, err := k.signingKey().signer(h)
+	signer, err := k.signingKey().signer(kind)
 	if err != nil {
 		return "", err
 	}
