@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,7 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
-	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate/cli"
 )
 
@@ -53,27 +54,40 @@ func (adminAPI) Routes() []caddy.AdminRoute {
 
 // adminCall is one request to the admin API.
 type adminCall struct {
+	*operate.Instance
 	w   http.ResponseWriter
 	r   *http.Request
-	app *App
-	run *running
-	id  string // what stands in the path after the collection's name
+	ctx context.Context
+	by  netip.Addr // who calls
+	id  string     // what stands in the path after the collection's name
+	log *zap.Logger
+
+	status int // of the answer, unless it is 200 or 204
 }
 
-// adminRoutes are the methods of each path; * is one id.
-var adminRoutes = map[string]map[string]func(*adminCall) error{
-	"status":               {"GET": adminStatus},
-	"sessions":             {"GET": adminSessions},
-	"sessions/*":           {"DELETE": adminEndSession},
-	"users":                {"GET": adminUsers},
-	"users/*":              {"GET": adminUser, "DELETE": adminDeleteUser},
-	"users/*/end-sessions": {"POST": adminEndUser},
-	"apps":                 {"GET": adminApps},
+// adminRoutes are the methods of each path; * is one id. What a method returns
+// is the answer's JSON, nil for none.
+var adminRoutes = map[string]map[string]func(*adminCall) (any, error){
+	"status":     {"GET": adminStatus},
+	"sessions":   {"GET": adminSessions},
+	"sessions/*": {"DELETE": func(c *adminCall) (any, error) { return nil, c.EndSession(c.ctx, c.by, c.id) }},
+	"users":      {"GET": adminUsers},
+	"users/*": {
+		"GET":    func(c *adminCall) (any, error) { return c.User(c.ctx, c.id) },
+		"DELETE": adminDeleteUser,
+	},
+	"users/*/end-sessions": {"POST": func(c *adminCall) (any, error) { return nil, c.EndSessionsOf(c.ctx, c.by, c.id) }},
+	"apps":                 {"GET": func(c *adminCall) (any, error) { return operate.AppList{Apps: c.Apps()}, nil }},
 	"keys/rotate":          {"POST": adminRotate},
 	"test-email":           {"POST": adminTestEmail},
 	"why":                  {"GET": adminWhy, "POST": adminWhy},
 	"export":               {"GET": adminExport},
-	"import":               {"POST": adminImport},
+	"import":               {"POST": func(c *adminCall) (any, error) { return c.Import(c.ctx, c.by, c.r.Body) }},
+}
+
+// refusedStatus puts a no of operate into HTTP.
+var refusedStatus = map[operate.Kind]int{
+	operate.Malformed: http.StatusBadRequest, operate.NotFound: http.StatusNotFound, operate.Conflict: http.StatusConflict,
 }
 
 func serveAdmin(w http.ResponseWriter, r *http.Request) error {
@@ -99,13 +113,119 @@ func serveAdmin(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Retry-After", retryAfter)
 		return refuseCall(http.StatusServiceUnavailable, "no configuration with Gatehouse is running")
 	}
-	err := handle(&adminCall{w: w, r: r, app: app, run: app.current.Load(), id: id})
-	if api := new(caddy.APIError); err == nil || errors.As(err, api) {
+	call := &adminCall{Instance: app.current.Load().operate, w: w, r: r, ctx: r.Context(), id: id, log: app.log}
+	if from, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+		call.by = from.Addr().Unmap()
+	}
+	answer, err := handle(call)
+	if refused := new(operate.Refusal); errors.As(err, &refused) {
+		return refuseCall(refusedStatus[refused.Kind], "%w", err)
+	}
+	if api := new(caddy.APIError); errors.As(err, api) {
 		return err
+	}
+	if err == nil {
+		return call.answer(answer)
 	}
 	app.log.Error("a call of the admin API failed", zap.String("path", name), zap.Error(err))
 	w.Header().Set("Retry-After", retryAfter)
 	return refuseCall(http.StatusServiceUnavailable, "it can't be told or done now; the log says why")
+}
+
+// adminStatus also runs the doctor's checks with ?doctor=true, and with
+// ?proxy=nginx and the like writes that proxy's configuration.
+func adminStatus(c *adminCall) (any, error) {
+	q, out := c.r.URL.Query(), c.Status()
+	if proxy := q.Get("proxy"); proxy != "" {
+		var err error
+		if out.Snippet, err = c.Snippet(proxy); err != nil {
+			return nil, refuseCall(http.StatusNotFound, "%w", err)
+		}
+	}
+	if q.Get("doctor") == "true" {
+		out.Findings = c.Examine(c.ctx)
+	}
+	return out, nil
+}
+
+func adminSessions(c *adminCall) (any, error) {
+	after, limit, err := c.page()
+	if err != nil {
+		return nil, err
+	}
+	var page operate.SessionPage
+	if q := c.r.URL.Query(); q.Has("user") {
+		page, err = c.SessionsOf(c.ctx, q.Get("user"))
+	} else {
+		page, err = c.Sessions(c.ctx, after, limit)
+	}
+	return map[string]any{"sessions": page.Sessions, "next": page.Next}, err
+}
+
+func adminUsers(c *adminCall) (any, error) {
+	after, limit, err := c.page()
+	if err != nil {
+		return nil, err
+	}
+	page, err := c.Users(c.ctx, after, limit)
+	return map[string]any{"users": page.Users, "next": page.Next}, err
+}
+
+func adminDeleteUser(c *adminCall) (any, error) {
+	deleted, err := c.DeleteUser(c.ctx, c.by, c.id)
+	if err != nil || len(deleted.WithoutOwner) == 0 {
+		return nil, err
+	}
+	return deleted, nil
+}
+
+func adminRotate(c *adminCall) (any, error) {
+	in := struct {
+		Revoke bool `json:"revoke"`
+	}{c.r.URL.Query().Get("revoke") == "true"}
+	if err := c.read(&in); err != nil {
+		return nil, err
+	}
+	kid, err := c.RotateKeys(c.ctx, c.by, in.Revoke)
+	return map[string]any{"kid": kid, "revoked": in.Revoke}, err
+}
+
+func adminTestEmail(c *adminCall) (any, error) {
+	in := struct {
+		To string `json:"to"`
+	}{c.r.URL.Query().Get("to")}
+	if err := c.read(&in); err != nil {
+		return nil, err
+	}
+	out, err := c.TestMail(c.ctx, c.by, in.To)
+	if err == nil && !out.Sent {
+		c.status = http.StatusBadGateway
+	}
+	return map[string]any{"sent": out.Sent, "results": out.Results}, err
+}
+
+func adminWhy(c *adminCall) (any, error) {
+	q := c.r.URL.Query()
+	in := struct {
+		Email string `json:"email"`
+		Site  string `json:"site"`
+	}{q.Get("email"), q.Get("site")}
+	if c.r.Method == http.MethodPost {
+		if err := c.read(&in); err != nil {
+			return nil, err
+		}
+	}
+	return c.Why(c.ctx, in.Email, in.Site)
+}
+
+func adminExport(c *adminCall) (any, error) {
+	c.w.Header().Set("Content-Type", "application/x-ndjson")
+	if err := c.Export(c.ctx, c.by, c.w, c.r.URL.Query().Get("keys") == "true"); err != nil {
+		// The connection breaks instead of ending as if all were well.
+		c.log.Error("an export was cut off: " + err.Error())
+		panic(http.ErrAbortHandler)
+	}
+	return nil, nil
 }
 
 // adminRoute takes the id out of a path. An address may have a slash before
@@ -129,8 +249,19 @@ func refuseCall(status int, format string, args ...any) error {
 	return caddy.APIError{HTTPStatus: status, Err: fmt.Errorf(format, args...)}
 }
 
-func (c *adminCall) json(value any) error {
+// answer writes what a call returned.
+func (c *adminCall) answer(value any) error {
+	switch {
+	case value == nil && c.r.Method == http.MethodGet: // it has written for itself
+		return nil
+	case value == nil:
+		c.w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
 	c.w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	if c.status != 0 {
+		c.w.WriteHeader(c.status)
+	}
 	out := json.NewEncoder(c.w)
 	out.SetEscapeHTML(false)
 	_ = out.Encode(value) // an operator who is gone needs no answer
@@ -170,28 +301,6 @@ func (c *adminCall) page() (after string, limit int, err error) {
 		}
 	}
 	return after, limit, nil
-}
-
-// audit reports what the operator did, to whom.
-func (c *adminCall) audit(action string, to *authcore.Holder, detail string) {
-	e := event.Event{Name: event.Admin, Reason: action, Detail: detail}
-	if from, err := netip.ParseAddrPort(c.r.RemoteAddr); err == nil {
-		e.Client = from.Addr().Unmap()
-	}
-	if to != nil {
-		e.Address, e.Subject, e.App = to.Address, to.Subject, to.Realm.App
-	}
-	c.run.service.Report(e)
-}
-
-// holders finds everybody whom the path names, those whom only an app knows
-// too.
-func (c *adminCall) holders() ([]authcore.Holder, error) {
-	list, err := c.run.service.Holders(c.r.Context(), c.id)
-	if err == nil && len(list) == 0 {
-		return nil, refuseCall(http.StatusNotFound, "nobody with this subject or address is known here")
-	}
-	return list, err
 }
 
 // Interface guard

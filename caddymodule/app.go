@@ -16,6 +16,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/policy"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 	"github.com/gatehouse-auth/gatehouse/pages"
 )
 
@@ -113,6 +114,7 @@ type running struct {
 	log          *zap.Logger
 	pages        *pages.Pages
 	api          *api.Handler
+	operate      *operate.Instance
 }
 
 // readyWait bounds how long a request waits for Start. Apps start in no
@@ -223,6 +225,7 @@ func (a *App) start() error {
 	a.current.Store(&running{
 		service: service, core: core, pages: site, api: calls, groups: a.groups, lists: a.lists,
 		domain: a.Domain, insecureHTTP: a.insecureHTTP(), log: a.log,
+		operate: a.operated(service, core),
 	})
 	a.enter()
 	return nil

@@ -1,9 +1,12 @@
 package caddymodule
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -270,4 +273,23 @@ func TestCommandsOverTCP(t *testing.T) {
 	o.run("", "staff") // the endpoint itself takes browsers' requests only from its own origin
 	_, answer := o.call("GET", "/gatehouse/status", "")
 	wantText(t, answer, `"sessions"`)
+}
+
+func TestDoctorCommand(t *testing.T) {
+	doctorDNS = &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no network") }}
+	t.Cleanup(func() { doctorDNS = net.DefaultResolver })
+	o := newOperated(t)
+	o.run("", "staff")
+	out, errs, code := o.command("doctor")
+	if code != cli.ExitDone {
+		t.Fatalf("%d\n%s%s", code, out, errs)
+	}
+	wantText(t, out, "store: ", "clock: ", "sender: smtp "+o.mail.Addr+": connection, TLS and sign-in work", "cookie_domain: ", "trusted_proxies: ", "configuration: ", "dns_")
+	if n := len(o.mail.Messages()); n != 0 {
+		t.Errorf("the doctor sent %d mails", n)
+	}
+	o.mail.Stop()
+	o.fails(cli.ExitNo, []string{"error    sender: smtp", "connect", "compare address"}, "doctor")
+	out, _, _ = o.command("doctor", "--json")
+	wantText(t, out, `"findings"`, `"do"`)
 }

@@ -106,8 +106,10 @@ func (v *visit) showSites() error {
 // showHealth tells whether people can sign in: 200, or 503 when the store can't
 // be read or no mail can be sent.
 func (v *visit) showHealth() error {
-	health, status := v.run.health(v.r.Context())
-	if status != http.StatusOK {
+	health, ok := v.run.operate.Health(v.r.Context())
+	status := http.StatusOK
+	if !ok {
+		status = http.StatusServiceUnavailable
 		v.w.Header().Set("Retry-After", retryAfter)
 	}
 	v.w.Header().Set("Cache-Control", "no-store")

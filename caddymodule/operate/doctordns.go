@@ -1,4 +1,4 @@
-package caddymodule
+package operate
 
 import (
 	"context"
@@ -8,11 +8,11 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
+	"golang.org/x/net/publicsuffix"
 )
 
-// resolver is the part of net.Resolver that the doctor needs.
-type resolver interface {
+// Resolver is the part of net.Resolver that the doctor needs.
+type Resolver interface {
 	LookupTXT(ctx context.Context, name string) ([]string, error)
 	LookupMX(ctx context.Context, name string) ([]*net.MX, error)
 	LookupHost(ctx context.Context, name string) ([]string, error)
@@ -26,34 +26,35 @@ var dkimSelectors = []string{
 }
 
 // examineDNS looks up what receivers look up before they believe a mail.
-func (a *App) examineDNS(ctx context.Context, dns resolver) []operate.Finding {
-	if a.From == nil || !a.mailLeaves() {
-		return []operate.Finding{operate.Note("dns", "no mail leaves this machine", "right for trying out; before others sign in write mail smtp or mail mailgun, and from")}
+func (i *Instance) examineDNS(ctx context.Context) []Finding {
+	leaves := slices.ContainsFunc(i.Setup.Mail, func(m MailLine) bool { return m.Kind != "log" && m.Kind != "dir" })
+	if i.Setup.From == "" || !leaves {
+		return []Finding{Note("dns", "no mail leaves this machine", "right for trying out; before others sign in write mail smtp or mail mailgun, and from")}
 	}
-	domain := domainOf(a.From.Address)
-	return []operate.Finding{
+	domain, dns := domainOf(i.Setup.From), i.DNS
+	return []Finding{
 		examineReturn(ctx, dns, domain), examineSPF(ctx, dns, domain),
 		examineDKIM(ctx, dns, domain), examineDMARC(ctx, dns, domain),
 	}
 }
 
 // examineReturn: mail from a domain that can't receive any looks forged.
-func examineReturn(ctx context.Context, dns resolver, domain string) operate.Finding {
+func examineReturn(ctx context.Context, dns Resolver, domain string) Finding {
 	const check = "dns_mx"
 	mx, err := dns.LookupMX(ctx, domain)
 	if len(mx) > 0 {
-		return operate.Fine(check, "%s can receive mail", domain)
+		return Fine(check, "%s can receive mail", domain)
 	}
 	if !isNotFound(err) {
 		return unresolved(check, domain, err)
 	}
 	if hosts, _ := dns.LookupHost(ctx, domain); len(hosts) > 0 {
-		return operate.Fine(check, "%s has an address, which mail for it goes to", domain)
+		return Fine(check, "%s has an address, which mail for it goes to", domain)
 	}
-	return operate.Warning(check, domain+" can't receive mail: it has neither MX nor address", "write an address in from whose domain exists; many receivers refuse others")
+	return Warning(check, domain+" can't receive mail: it has neither MX nor address", "write an address in from whose domain exists; many receivers refuse others")
 }
 
-func examineSPF(ctx context.Context, dns resolver, domain string) operate.Finding {
+func examineSPF(ctx context.Context, dns Resolver, domain string) Finding {
 	const check = "dns_spf"
 	texts, err := dns.LookupTXT(ctx, domain)
 	if err != nil && !isNotFound(err) {
@@ -67,16 +68,16 @@ func examineSPF(ctx context.Context, dns resolver, domain string) operate.Findin
 	}
 	switch {
 	case len(found) == 0:
-		return operate.Warning(check, domain+" has no SPF record", `publish a TXT record such as "v=spf1 include:<your provider> ~all", as your mail provider says`)
+		return Warning(check, domain+" has no SPF record", `publish a TXT record such as "v=spf1 include:<your provider> ~all", as your mail provider says`)
 	case len(found) > 1:
-		return operate.Error(check, domain+" has several SPF records, which counts as an error", "make one of them")
+		return Error(check, domain+" has several SPF records, which counts as an error", "make one of them")
 	case strings.Contains(found[0], "+all"):
-		return operate.Warning(check, domain+" lets everybody send in its name (+all)", "end the record in ~all or -all")
+		return Warning(check, domain+" lets everybody send in its name (+all)", "end the record in ~all or -all")
 	}
-	return operate.Fine(check, "%s: %s", domain, found[0])
+	return Fine(check, "%s: %s", domain, found[0])
 }
 
-func examineDMARC(ctx context.Context, dns resolver, domain string) operate.Finding {
+func examineDMARC(ctx context.Context, dns Resolver, domain string) Finding {
 	const check = "dns_dmarc"
 	for _, name := range []string{domain, registrable(domain)} {
 		texts, err := dns.LookupTXT(ctx, "_dmarc."+name)
@@ -84,13 +85,13 @@ func examineDMARC(ctx context.Context, dns resolver, domain string) operate.Find
 			return unresolved(check, name, err)
 		}
 		if i := slices.IndexFunc(texts, func(t string) bool { return strings.HasPrefix(t, "v=DMARC1") }); i >= 0 {
-			return operate.Fine(check, "%s: %s", name, texts[i])
+			return Fine(check, "%s: %s", name, texts[i])
 		}
 	}
-	return operate.Warning(check, domain+" has no DMARC record", `publish a TXT record at _dmarc.`+registrable(domain)+` such as "v=DMARC1; p=quarantine", once SPF or DKIM is right`)
+	return Warning(check, domain+" has no DMARC record", `publish a TXT record at _dmarc.`+registrable(domain)+` such as "v=DMARC1; p=quarantine", once SPF or DKIM is right`)
 }
 
-func examineDKIM(ctx context.Context, dns resolver, domain string) operate.Finding {
+func examineDKIM(ctx context.Context, dns Resolver, domain string) Finding {
 	const check = "dns_dkim"
 	found := make([]bool, len(dkimSelectors))
 	var all sync.WaitGroup
@@ -102,20 +103,28 @@ func examineDKIM(ctx context.Context, dns resolver, domain string) operate.Findi
 	}
 	all.Wait()
 	if i := slices.Index(found, true); i >= 0 {
-		return operate.Fine(check, "%s has a key, named %s", domain, dkimSelectors[i])
+		return Fine(check, "%s has a key, named %s", domain, dkimSelectors[i])
 	}
-	return operate.Note(check, "no DKIM key of "+domain+" was found under the usual names", "your mail provider says which name it signs with; send yourself a mail with gatehouse test-email and look for dkim=pass in its headers")
+	return Note(check, "no DKIM key of "+domain+" was found under the usual names", "your mail provider says which name it signs with; send yourself a mail with gatehouse test-email and look for dkim=pass in its headers")
 }
 
-func unresolved(check, domain string, err error) operate.Finding {
+func unresolved(check, domain string, err error) Finding {
 	reason := "DNS does not answer"
 	if failed := new(net.DNSError); errors.As(err, &failed) && failed.IsTimeout {
 		reason = "DNS does not answer in time"
 	}
-	return operate.Note(check, domain+" can't be looked up from here: "+reason, "ask from another machine, for example with dig TXT "+domain)
+	return Note(check, domain+" can't be looked up from here: "+reason, "ask from another machine, for example with dig TXT "+domain)
 }
 
 func isNotFound(err error) bool {
 	failed := new(net.DNSError)
 	return err == nil || errors.As(err, &failed) && failed.IsNotFound
+}
+
+// registrable is the domain that somebody has registered.
+func registrable(domain string) string {
+	if name, err := publicsuffix.EffectiveTLDPlusOne(domain); err == nil {
+		return name
+	}
+	return domain
 }

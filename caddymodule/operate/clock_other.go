@@ -1,6 +1,6 @@
 //go:build !linux
 
-package caddymodule
+package operate
 
 // clockSynced can't be told here.
 func clockSynced() (synced, known bool) { return false, false }

@@ -1,13 +1,10 @@
-package caddymodule
+package operate
 
 import (
 	"context"
 	"net"
 	"strings"
 	"testing"
-
-	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
-	"github.com/gatehouse-auth/gatehouse/caddymodule/operate/cli"
 )
 
 // zone is DNS as a test has it.
@@ -46,11 +43,11 @@ func (z zone) LookupHost(_ context.Context, name string) ([]string, error) {
 	return nil, z.fail(name)
 }
 
-func levels(findings []operate.Finding) string {
+func levels(findings []Finding) string {
 	var all []string
 	for _, f := range findings {
 		all = append(all, f.Check+" "+f.Level)
-		if f.Level != operate.LevelOK && f.Do == "" {
+		if f.Level != LevelOK && f.Do == "" {
 			all = append(all, "(nothing to do)")
 		}
 	}
@@ -58,7 +55,7 @@ func levels(findings []operate.Finding) string {
 }
 
 func TestDoctorDNS(t *testing.T) {
-	app := &App{From: &From{Address: "login@mail.example.com"}, Mail: []Mail{{SMTP: &SMTP{Address: "smtp.example.com:587"}}}}
+	setup := Setup{From: "login@mail.example.com", Mail: []MailLine{{Kind: "smtp", Address: "smtp.example.com:587"}}}
 	good := zone{
 		mx: map[string]bool{"mail.example.com": true},
 		txt: map[string][]string{
@@ -77,60 +74,44 @@ func TestDoctorDNS(t *testing.T) {
 		"twice":    {zone{mx: good.mx, txt: map[string][]string{"mail.example.com": {"v=spf1 -all", "v=spf1 ~all"}}}, "dns_mx ok, dns_spf error, dns_dkim note, dns_dmarc warning"},
 		"everyone": {zone{mx: good.mx, txt: map[string][]string{"mail.example.com": {"v=spf1 +all"}}}, "dns_mx ok, dns_spf warning, dns_dkim note, dns_dmarc warning"},
 	} {
-		if got := levels(app.examineDNS(t.Context(), test.zone)); got != test.want {
+		if got := levels(New(Config{Setup: setup, DNS: test.zone}).examineDNS(t.Context())); got != test.want {
 			t.Errorf("%s: %s, want %s", name, got, test.want)
 		}
 	}
-	local := &App{Mail: []Mail{{Log: &MailLog{}}}}
-	if got := levels(local.examineDNS(t.Context(), zone{})); got != "dns note" {
+	local := New(Config{Setup: Setup{Mail: []MailLine{{Kind: "log"}}}, DNS: zone{}})
+	if got := levels(local.examineDNS(t.Context())); got != "dns note" {
 		t.Error(got)
 	}
 }
 
 func TestDoctorConfiguration(t *testing.T) {
-	on := true
+	gate := []Gate{{At: "app.example.com"}}
+	mail := func(kind, address string, clear bool) Setup {
+		return Setup{Mail: []MailLine{{Kind: kind, Address: address, Clear: clear}}}
+	}
 	for name, test := range map[string]struct {
-		app  *App
-		want string
+		config Config
+		want   string
 	}{
-		"good":   {&App{Mail: []Mail{{SMTP: &SMTP{Address: "smtp.example.com:587"}}}, gates: []*Gate{{place: &place{}}}}, "configuration ok"},
-		"log":    {&App{Mail: []Mail{{Log: &MailLog{}}}, gates: []*Gate{{place: &place{}}}}, "configuration warning"},
-		"plain":  {&App{Mail: []Mail{{SMTP: &SMTP{Address: "smtp.example.com:25", TLS: "off"}}}, gates: []*Gate{{place: &place{}}}}, "configuration warning"},
-		"local":  {&App{Mail: []Mail{{SMTP: &SMTP{Address: "localhost:25", TLS: "off"}}}, gates: []*Gate{{place: &place{}}}}, "configuration ok"},
-		"http":   {&App{InsecureHTTP: &on, gates: []*Gate{{place: &place{}}}}, "configuration warning"},
-		"off":    {&App{Audit: auditOff, gates: []*Gate{{place: &place{}}}}, "configuration note"},
-		"report": {&App{gates: []*Gate{{place: &place{}, ReportOnly: true}}}, "configuration warning"},
-		"none":   {&App{}, "configuration warning"},
+		"good":   {Config{Setup: mail("smtp", "smtp.example.com:587", false), Gates: gate}, "configuration ok"},
+		"log":    {Config{Setup: mail("log", "", false), Gates: gate}, "configuration warning"},
+		"dir":    {Config{Setup: mail("dir", "", false), Gates: gate}, "configuration warning"},
+		"plain":  {Config{Setup: mail("smtp", "smtp.example.com:25", true), Gates: gate}, "configuration warning"},
+		"local":  {Config{Setup: mail("smtp", "localhost:25", true), Gates: gate}, "configuration ok"},
+		"http":   {Config{Setup: Setup{InsecureHTTP: true}, Gates: gate}, "configuration warning"},
+		"off":    {Config{Setup: Setup{AuditOff: true}, Gates: gate}, "configuration note"},
+		"report": {Config{Gates: []Gate{{ReportOnly: true}}}, "configuration warning"},
+		"none":   {Config{}, "configuration warning"},
 	} {
-		if got := levels(test.app.examineConfig()); got != test.want {
+		if got := levels(New(test.config).examineConfig()); got != test.want {
 			t.Errorf("%s: %s, want %s", name, got, test.want)
 		}
 	}
 	for domain, want := range map[string]string{
 		"": "cookie_domain ok", "example.com": "cookie_domain note", "co.uk": "cookie_domain error", "github.io": "cookie_domain error",
 	} {
-		app := App{Domain: domain}
-		if got := levels(app.examineDomain()); got != want {
+		if got := levels(New(Config{Setup: Setup{Domain: domain}}).examineDomain()); got != want {
 			t.Errorf("%q: %s, want %s", domain, got, want)
 		}
 	}
-}
-
-func TestDoctorCommand(t *testing.T) {
-	doctorDNS = zone{dead: true}
-	t.Cleanup(func() { doctorDNS = net.DefaultResolver })
-	o := newOperated(t)
-	o.run("", "staff")
-	out, errs, code := o.command("doctor")
-	if code != cli.ExitDone {
-		t.Fatalf("%d\n%s%s", code, out, errs)
-	}
-	wantText(t, out, "store: ", "clock: ", "sender: smtp "+o.mail.Addr+": connection, TLS and sign-in work", "cookie_domain: ", "trusted_proxies: ", "configuration: ", "dns_")
-	if n := len(o.mail.Messages()); n != 0 {
-		t.Errorf("the doctor sent %d mails", n)
-	}
-	o.mail.Stop()
-	o.fails(cli.ExitNo, []string{"error    sender: smtp", "connect", "compare address"}, "doctor")
-	out, _, _ = o.command("doctor", "--json")
-	wantText(t, out, `"findings"`, `"do"`)
 }

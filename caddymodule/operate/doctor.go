@@ -1,0 +1,201 @@
+package operate
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/net/publicsuffix"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/policy"
+)
+
+// examineTimeout bounds the checks that ask the network. They run side by side.
+const examineTimeout = 15 * time.Second
+
+// Examine runs all checks.
+func (i *Instance) Examine(ctx context.Context) []Finding {
+	ctx, cancel := context.WithTimeout(ctx, examineTimeout)
+	defer cancel()
+	checks := []func() []Finding{
+		i.examineConfig, i.Routes, i.examineLists, i.examineDomain, i.Portals, i.Proxies, i.examineStore, i.examineClock,
+		func() []Finding { return i.examineDNS(ctx) },
+		func() []Finding { return i.examineSenders(ctx) },
+	}
+	results := make([][]Finding, len(checks))
+	var all sync.WaitGroup
+	for n, check := range checks {
+		all.Go(func() { results[n] = check() })
+	}
+	all.Wait()
+	return slices.Concat(results...)
+}
+
+// examineConfig looks for what is right for trying out and wrong for the rest.
+func (i *Instance) examineConfig() []Finding {
+	const check = "configuration"
+	var out []Finding
+	warn := func(found, do string) { out = append(out, Warning(check, found, do)) }
+	for _, m := range i.Setup.Mail {
+		switch {
+		case m.Kind == "log":
+			warn("mail log shows codes and links on the terminal", "write mail smtp or mail mailgun before people sign in: whoever reads the terminal can sign in as anybody")
+		case m.Kind == "dir":
+			warn("mail dir writes codes and links into files", "write mail smtp or mail mailgun before people sign in")
+		case m.Clear && !isLocal(m.Address):
+			warn("mail smtp "+m.Address+" sends codes in clear over the network", "take tls off out; the server has to offer STARTTLS")
+		}
+	}
+	if i.Setup.InsecureHTTP {
+		warn("insecure_http lets people sign in over plain http", "take it out once the sites have certificates: whoever listens gets the sessions")
+	}
+	if i.Setup.AuditOff {
+		out = append(out, Note(check, "the audit log is off", "take audit off out, to be able to tell later who signed in"))
+	}
+	for _, g := range i.Gates {
+		if g.ReportOnly {
+			warn("the gate at "+g.At+" is report_only and stops nobody", "take report_only out once its log shows what you expect")
+		}
+	}
+	if len(i.Gates) == 0 {
+		warn("no gate stands anywhere, so nothing is protected", "write gatehouse and who may pass in a site")
+	}
+	if out == nil {
+		return []Finding{Fine(check, "%d gates, nothing to say", len(i.Gates))}
+	}
+	return out
+}
+
+// isLocal tells whether host:port is this machine.
+func isLocal(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return ip.IsLoopback()
+	}
+	return host == "localhost" || strings.HasSuffix(host, ".localhost")
+}
+
+// examineLists looks at the files of people.
+func (i *Instance) examineLists() []Finding {
+	const check = "lists"
+	var out []Finding
+	all := i.Lists()
+	for _, path := range slices.Sorted(maps.Keys(all)) {
+		list := all[path]
+		switch list.State {
+		case policy.ListBadLines:
+			out = append(out, Error(check, fmt.Sprintf("%s, line %d: %s (%d such lines in all)", path, list.Bad[0].Line, list.Bad[0].Problem, list.BadLines),
+				"mend it: such a line admits nobody"))
+		case policy.ListHeld, policy.ListRefused:
+			out = append(out, Error(check, path+" can't be read: "+list.Problem,
+				"put it back, readable for the user that the server runs as: a minute after it is gone it admits nobody"))
+		default:
+			out = append(out, Fine(check, "%s is in force", path))
+		}
+	}
+	return out
+}
+
+// examineDomain compares the cookie's domain with the public suffix list.
+func (i *Instance) examineDomain() []Finding {
+	const check = "cookie_domain"
+	if i.Setup.Domain == "" {
+		return []Finding{Fine(check, "each host has sessions of its own")}
+	}
+	suffix, icann := publicsuffix.PublicSuffix(i.Setup.Domain)
+	if suffix == i.Setup.Domain {
+		return []Finding{Error(check, i.Setup.Domain+" is a public suffix: anybody can have a host under it", "write a domain of your own")}
+	}
+	out := []Finding{Note(check, "every host under "+i.Setup.Domain+" gets the session cookie, also those that no gate guards", "give no host under it to people you don't trust with everybody's session")}
+	if !icann && strings.Contains(suffix, ".") {
+		out = append(out, Fine(check, "%s lies under the private suffix %s", i.Setup.Domain, suffix))
+	}
+	for _, g := range i.Gates {
+		for _, host := range g.Hosts {
+			if name := strings.TrimPrefix(host, "*."); name != i.Setup.Domain && !strings.HasSuffix(name, "."+i.Setup.Domain) {
+				out = append(out, Note(check, host+" is not under "+i.Setup.Domain+" and has sessions of its own", "right if people shall sign in there apart; else give it a name under "+i.Setup.Domain))
+			}
+		}
+	}
+	return out
+}
+
+// examineStore looks at the disk.
+func (i *Instance) examineStore() []Finding {
+	const check = "store"
+	store := i.Store()
+	if store.Error != "" {
+		return []Finding{Error(check, "nothing can be written: "+store.Error, "free room on the disk, or see to it, then restart if it does not recover by itself")}
+	}
+	out := []Finding{Fine(check, "%s takes %s, %s are free", store.Dir, Bytes(store.SizeBytes), Bytes(store.FreeBytes))}
+	if store.FreeBytes > 0 && store.FreeBytes < 1<<30 {
+		out[0].Level, out[0].Do = LevelWarning, "less than 1 GB is free: when the disk is full nobody can sign in"
+	}
+	if s := i.Core.Status(); s.MailDown {
+		out = append(out, Error("mail", fmt.Sprintf("no sender takes mail, %d wait; sign-ins are refused", s.MailWaiting), "see to the senders below"))
+	}
+	return append(out, i.examineMail()...)
+}
+
+// examineMail tells how mail has gone so far.
+func (i *Instance) examineMail() (out []Finding) {
+	s := i.Core.Status()
+	for _, sender := range s.Senders {
+		if sender.Unfit {
+			out = append(out, Error("mail", fmt.Sprintf("%s refused mail to several domains in a row and took none: %s", sender.Name, sender.Reason),
+				"do what its answer asks for; most often it must be told to relay for the address in from, or to accept this machine"))
+		}
+	}
+	if s.MailDelayed {
+		out = append(out, Error("mail", fmt.Sprintf("no sender takes mail, as it seems, %d wait; pages say that mail is delayed", s.MailWaiting), "see to the senders, or write a second mail line: it is tried when the first one refuses"))
+	}
+	return out
+}
+
+// examineClock asks the kernel, and the store whether time has gone back.
+func (i *Instance) examineClock() []Finding {
+	const check = "clock"
+	now := i.Service.Now()
+	for _, key := range i.Core.Status().Keys {
+		if key.Created.After(now.Add(time.Minute)) {
+			return []Finding{Error(check, fmt.Sprintf("it is %s by this clock, but a signing key was made at %s", now.UTC().Format(time.RFC3339), key.Created.UTC().Format(time.RFC3339)), "set the clock; sessions begun before are refused until then")}
+		}
+	}
+	if synced, known := clockSynced(); known && !synced {
+		return []Finding{Warning(check, "the kernel says that nothing keeps this clock right", "run an NTP client such as systemd-timesyncd or chrony; codes and sessions hang on the time")}
+	} else if !known {
+		return []Finding{Note(check, "whether something keeps this clock right can't be told here", "compare: it is "+now.UTC().Format(time.RFC3339))}
+	}
+	return []Finding{Fine(check, "the kernel says that it is kept right")}
+}
+
+// examineSenders shakes hands with the senders that can, without sending.
+func (i *Instance) examineSenders(ctx context.Context) []Finding {
+	var out []Finding
+	for _, sender := range i.Senders {
+		prober, can := sender.(interface{ Check(context.Context) error })
+		if !can {
+			out = append(out, Note("sender", sender.Name()+" can only be tried by sending", "gatehouse test-email you@example.com"))
+			continue
+		}
+		if err := prober.Check(ctx); err != nil {
+			out = append(out, Error("sender", sender.Name()+": "+reasonOf(err), "compare address, tls, username and password with what your mail provider says"))
+			continue
+		}
+		if !strings.HasPrefix(sender.Name(), "smtp ") {
+			out = append(out, Fine("sender", "%s: there is a token; that it may send, only gatehouse test-email tells", sender.Name()))
+			continue
+		}
+		out = append(out, Fine("sender", "%s: connection, TLS and sign-in work", sender.Name()))
+	}
+	return out
+}

@@ -1,0 +1,59 @@
+package operate
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+)
+
+// testTimeout bounds one sender.
+const testTimeout = 30 * time.Second
+
+// TestMail sends a mail through every sender, not only the first that takes it: a
+// fallback that does not work is found out here.
+func (i *Instance) TestMail(ctx context.Context, by netip.Addr, recipient string) (out TestMail, err error) {
+	to, err := address.Parse(recipient)
+	if err != nil {
+		return out, refuse(Malformed, "to: %w", err)
+	}
+	i.audit(by, "test_email", &authcore.Holder{Address: to}, "")
+	for _, sender := range i.Senders {
+		r := sendTest(ctx, sender, i.testMessage(to))
+		out.Sent = out.Sent || r.Sent
+		out.Results = append(out.Results, r)
+	}
+	return out, nil
+}
+
+func sendTest(ctx context.Context, sender authcore.Sender, m authcore.Message) TestResult {
+	ctx, cancel := context.WithTimeout(ctx, testTimeout)
+	defer cancel()
+	began := time.Now()
+	err := sender.Send(ctx, m)
+	out := TestResult{Sender: sender.Name(), Sent: err == nil, Outcome: "sent", Seconds: time.Since(began).Seconds()}
+	if failed := new(authcore.SendError); errors.As(err, &failed) {
+		out.Outcome, out.Detail = failed.Fault.String(), failed.Reason
+	} else if err != nil {
+		out.Outcome, out.Detail = authcore.SenderDown.String(), "the sender failed"
+	}
+	return out
+}
+
+func (i *Instance) testMessage(to address.Address) authcore.Message {
+	name, from := i.Setup.FromName, i.Setup.From
+	if from == "" {
+		name, from = "Gatehouse", "gatehouse@localhost"
+	}
+	return authcore.Message{
+		FromName: name, FromAddress: from, To: to, Language: "en", Date: i.Service.Now(),
+		Subject:   "Test mail from Gatehouse",
+		Text:      "This is a test. Somebody who runs a site with Gatehouse has sent it to see\nwhether mail arrives. There is nothing to do.\n",
+		MessageID: strings.ToLower(rand.Text()) + "@" + domainOf(from),
+	}
+}

@@ -1,0 +1,141 @@
+package caddymodule
+
+import (
+	"fmt"
+	"maps"
+	"net"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
+)
+
+// operated is this configuration, as operators ask about it.
+func (a *App) operated(service *authcore.Service, core *authcore.Core) *operate.Instance {
+	setup := operate.Setup{InsecureHTTP: a.insecureHTTP(), AuditOff: a.Audit == auditOff, Domain: a.Domain}
+	if a.From != nil {
+		setup.FromName, setup.From = a.From.Name, a.From.Address
+	}
+	for _, m := range a.Mail {
+		setup.Mail = append(setup.Mail, m.line())
+	}
+	var gates []operate.Gate
+	for _, g := range a.allGates() {
+		out := operate.Gate{At: g.String(), ReportOnly: g.ReportOnly, Rule: &g.rule, ClientIP: g.ClientIP, Covers: g.place.covers, OnPath: g.onPath}
+		if !g.place.behind {
+			out.Hosts = g.place.hosts
+		}
+		gates = append(gates, out)
+	}
+	return operate.New(operate.Config{
+		Service: service, Core: core, Groups: a.groups, Version: version(), Store: a.storeStatus, Lists: a.listStates.all,
+		Gates: gates, Senders: a.mailSenders, Setup: setup, Snippet: a.proxySnippet, DNS: doctorDNS,
+		Routes: a.examineRoutes, Portals: a.examineAccount, Proxies: a.examineProxies,
+	})
+}
+
+// doctorDNS is the machine's own; tests have another.
+var doctorDNS operate.Resolver = net.DefaultResolver
+
+// line is how the doctor sees a way to send mail.
+func (m Mail) line() operate.MailLine {
+	switch {
+	case m.Log != nil:
+		return operate.MailLine{Kind: "log"}
+	case m.Dir != nil:
+		return operate.MailLine{Kind: "dir"}
+	case m.SMTP != nil:
+		return operate.MailLine{Kind: "smtp", Address: m.SMTP.Address, Clear: m.SMTP.TLS == "off"}
+	}
+	return operate.MailLine{Kind: "http"}
+}
+
+// version is that of this build: of Gatehouse, and of the Caddy it is in.
+func version() string {
+	const module = "github.com/gatehouse-auth/gatehouse"
+	own := "(devel)"
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, m := range append(info.Deps, &info.Main) {
+			if m.Path == module && m.Version != "" {
+				own = m.Version
+			}
+		}
+	}
+	simple, _ := caddy.Version()
+	return own + ", Caddy " + simple
+}
+
+// storeName is where state lives.
+func (a *App) storeName() string {
+	dir, err := a.storeDir()
+	if err != nil {
+		return ""
+	}
+	return dir
+}
+
+func (a *App) storeStatus() operate.StoreStatus {
+	health := a.storeHealth()
+	out := operate.StoreStatus{Dir: a.storeName(), SizeBytes: health.SizeBytes, FreeBytes: health.FreeBytes}
+	if health.Err != nil {
+		out.Error = health.Err.Error()
+	}
+	return out
+}
+
+// examineRoutes tells which handlers get requests that are led around a gate for
+// a path, and which get them as strangers send them.
+func (a *App) examineRoutes() []operate.Finding {
+	return append(warnings("paths", "no matcher leads around a gate for a path", a.around),
+		warnings("cleaning", "no app on a gated host gets identity headers or cookies past the gates", a.uncleaned)...)
+}
+
+// warnings are the findings of one check, or that there are none.
+func warnings(check, none string, found []finding) (out []operate.Finding) {
+	for _, f := range found {
+		out = append(out, operate.Warning(check, f.found, f.do))
+	}
+	if out == nil {
+		out = append(out, operate.Fine(check, "%s", none))
+	}
+	return out
+}
+
+// examineProxies looks at whom Caddy believes about client addresses.
+func (a *App) examineProxies() []operate.Finding {
+	app, err := a.httpApp()
+	if err != nil || app == nil {
+		return nil
+	}
+	var out []operate.Finding
+	for _, name := range slices.Sorted(maps.Keys(app.Servers)) {
+		out = append(out, examineServer(name, app.Servers[name], a.believesNoAsker(name, app.Servers[name])))
+	}
+	return out
+}
+
+// examineServer looks at one server; deaf: a gatehouse_authz in it refuses all.
+func examineServer(name string, server *caddyhttp.Server, deaf bool) operate.Finding {
+	const check = "trusted_proxies"
+	listen := strings.Join(server.Listen, " ")
+	switch {
+	case deaf:
+		return operate.Error(check, fmt.Sprintf("server %s (%s) believes no proxy, so that its gatehouse_authz refuses every question", name, listen),
+			"write in the global options, with the addresses of the proxies that ask\n    "+trustBlock(strings.Join(server.Listen[:min(1, len(server.Listen))], "")))
+	case !trustsSomebody(server):
+		return operate.Note(check, fmt.Sprintf("server %s (%s) believes nobody about client addresses", name, listen),
+			"right if clients connect to it directly; behind a proxy or load balancer write servers { trusted_proxies static <its networks> }, or all clients count as one")
+	case trustsEverybody(server):
+		return operate.Error(check, fmt.Sprintf("server %s (%s) believes everybody about client addresses", name, listen),
+			"name only the networks of your own proxies in trusted_proxies: anybody can write the X-Forwarded-For that passes client_ip and limits")
+	case readsFromTheLeft(server):
+		return operate.Warning(check, fmt.Sprintf("server %s (%s) takes the first address in X-Forwarded-For for the client's", name, listen),
+			"write trusted_proxies_strict beside trusted_proxies: behind a proxy that adds to the header anybody can write the first address, and get around limits and client_ip")
+	}
+	return operate.Fine(check, "server %s (%s) believes the proxies that are listed", name, listen)
+}
