@@ -369,8 +369,10 @@ func (w *contacts) streambirdCode(to, id, code string) sent {
 
 // hosted asks for a link to a page of ours, and returns what to wait with and
 // what to type there.
-func (w *contacts) hosted() (object, url.Values) {
-	a := w.ok("POST", "/v1/auth/magic_links/email/login_or_create", object{"email": sentTo, "auto_verify": true})
+func (w *contacts) hosted() (object, url.Values) { return w.hostedFor(sentTo) }
+
+func (w *contacts) hostedFor(email string) (object, url.Values) {
+	a := w.ok("POST", "/v1/auth/magic_links/email/login_or_create", object{"email": email, "auto_verify": true})
 	return object{"email_id": a.String("email_id"), "request_origin_token": a.String("request_origin_token")}, url.Values{"digits": {a.String("verification_digits")}}
 }
 
@@ -492,4 +494,90 @@ func TestSessionGoesOnWithTheOtherProof(t *testing.T) {
 	if a := w.key("POST", "/v1/auth/sessions/verify", object{"session_token": token}); a.Status != 401 {
 		t.Errorf("%d %s", a.Status, a.Text)
 	}
+}
+
+// Whoever has an account made with a stranger's address beside their own does
+// not share it with the stranger: what was there before the address was proved
+// is none of its owner's.
+func TestNobodyPreparesAnAccountForAStranger(t *testing.T) {
+	user := func(w *contacts) string { // whose sentTo is
+		return strings.TrimPrefix(w.ok("GET", "/v1/customers?email="+sentTo, nil).String("id"), "cust_")
+	}
+	lives := func(w *contacts, session string) bool {
+		return w.key("POST", "/v1/auth/sessions/verify", object{"session_token": session}).Status == 200
+	}
+	for _, kind := range []string{
+		"StackBE link verified by the app", "StackBE link followed", "StackBE link by its button", "StackBE invitation's link",
+		"Streambird link", "Streambird invitation", "Streambird hosted page", "Streambird code by mail",
+		"Link code by mail", "reflex password", "reflex link",
+	} {
+		prove := kinds[kind]
+		use := func(t *testing.T, w *contacts) {
+			t.Helper()
+			if ok, text := prove(w).use(); !ok {
+				t.Fatalf("the owner is refused: %s", text)
+			}
+		}
+		t.Run(kind+", beside an address that was proved", func(t *testing.T) {
+			w := newContacts(t)
+			session := w.prove(beside).String("session_token")
+			w.Sleep(time.Minute)
+			use(t, w)
+			if user(w) == w.user {
+				t.Error("the owner signs in to the account of who prepared it")
+			}
+			if !lives(w, session) {
+				t.Error("the other's session ended")
+			}
+			for _, path := range []string{"/v1/customers/cust_" + w.user, "/v1/auth/users/user_" + w.user} {
+				if a := w.key("GET", path, nil); strings.Contains(a.Text, sentTo) {
+					t.Errorf("the other still has the address: %s", a.Text)
+				}
+			}
+			if list := w.key("GET", "/v1/auth/sessions/list?user_id=user_"+user(w), nil); strings.Contains(list.Text, beside) {
+				t.Errorf("sessions of the owner: %s", list.Text)
+			}
+		})
+		t.Run(kind+", attached afterwards", func(t *testing.T) {
+			w := newContacts(t)
+			w.remove(sentTo)
+			session := w.prove(beside).String("session_token")
+			w.Sleep(time.Minute)
+			w.attach(w.user, sentTo)
+			use(t, w)
+			if lives(w, session) {
+				t.Error("the session of who prepared it goes on")
+			}
+		})
+		t.Run(kind+", before the other", func(t *testing.T) {
+			w := newContacts(t)
+			use(t, w)
+			owner := user(w)
+			w.Sleep(time.Minute)
+			if a := w.prove(beside); strings.TrimPrefix(a.String("user_id"), "user_") == owner || owner != w.user {
+				t.Errorf("the other signs in to the owner's account: %s", a.Text)
+			}
+		})
+	}
+	t.Run("a link that was followed before", func(t *testing.T) {
+		w := newContacts(t)
+		w.remove(sentTo)
+		poll, digits := w.hostedFor(beside)
+		w.Do("POST", "/v1/auth/magic_links/hosted/shop?token="+w.mailedToken(), digits, "Sec-Fetch-Site", "same-origin")
+		w.Sleep(time.Minute)
+		w.attach(w.user, sentTo)
+		w.prove(sentTo)
+		if a := w.key("POST", "/v1/auth/magic_links/email/login_status", poll); a.Status == 200 {
+			t.Errorf("it still makes a session: %s", a.Text)
+		}
+	})
+	t.Run("with a session", func(t *testing.T) {
+		w := newContacts(t)
+		session := w.prove(beside).String("session_token")
+		token := w.ok("POST", "/v1/auth/magic_links/create", object{"email": sentTo}).String("token")
+		a := w.ok("POST", "/v1/auth/magic_links/verify", object{"token": token, "session_token": session})
+		if !lives(w, session) || a.String("user_id") != "user_"+w.user || user(w) != w.user {
+			t.Errorf("a second address of one's own: %s", a.Text)
+		}
+	})
 }

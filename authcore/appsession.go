@@ -251,9 +251,9 @@ func (s *Service) AppSessionOfAny(ctx context.Context, token string) (out *AppSe
 }
 
 // restsOn tells whether p still has a contact that was proved for the session of
-// an app. It ends with the last of them.
+// an app, and has had since. It ends with the last of them.
 func (r *sessionRecord) restsOn(p *person) bool {
-	return slices.ContainsFunc(r.API.Factors, func(f Factor) bool { return p.contact(f.Contact) != nil })
+	return slices.ContainsFunc(r.API.Factors, func(f Factor) bool { return p.contact(f.Contact) != nil && !f.At.Before(p.Profile.Anew) })
 }
 
 // address is whose session it is. At an app that is an address that was proved

@@ -173,7 +173,7 @@ func (t *proving) findPolled(in Poll) (event.Verdict, error) {
 	switch v := c.state(t.now); {
 	case c.API.Polled:
 		return event.Used, nil
-	case c.Used && (t.s.core.revoked(c.API.UsedAt) || !c.API.UsedAt.After(p.Ended)):
+	case c.Used && (t.s.core.revoked(c.API.UsedAt) || !c.API.UsedAt.After(p.Ended) || c.API.UsedAt.Before(p.Profile.Anew)):
 		return event.Expired, nil // what all was ended for may have been this proof
 	case c.Used:
 		return event.Accepted, nil

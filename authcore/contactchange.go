@@ -84,7 +84,7 @@ func (s *Service) RemoveContact(ctx context.Context, realm Realm, contact string
 		return p.save(tx)
 	})
 	if err == nil && v == event.Accepted {
-		err = s.endUnfounded(ctx, p, gone.Address())
+		err = s.endUnfounded(ctx, p, gone.Address(), "contact_removed")
 	}
 	return out, v, err
 }
@@ -96,8 +96,8 @@ func (p *person) dropContact(tx store.Tx, c Contact) {
 
 // endUnfounded ends the sessions of p that rest on no contact any more, now that
 // gone is not p's, which is what they are reported with.
-func (s *Service) endUnfounded(ctx context.Context, p *person, gone address.Address) error {
-	_, err := s.core.endWhere(ctx, &person{Subject: p.Subject, Address: gone}, "contact_removed", func(_ store.Tx, r *sessionRecord) (bool, error) {
+func (s *Service) endUnfounded(ctx context.Context, p *person, gone address.Address, reason string) error {
+	_, err := s.core.endWhere(ctx, &person{Subject: p.Subject, Address: gone}, reason, func(_ store.Tx, r *sessionRecord) (bool, error) {
 		return r.API != nil && !r.restsOn(p), nil
 	})
 	return err

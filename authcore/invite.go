@@ -319,6 +319,20 @@ func (s *Service) addressInvite(tx store.Tx, i *Invite) error {
 	return nil
 }
 
+// readdressInvite gives the invitation of c, if it has one, to whose account the
+// contact is now.
+func (c *challenge) readdressInvite(tx store.Tx, sub string) error {
+	if c.API.Invite == "" {
+		return nil
+	}
+	i := &Invite{}
+	if ok, err := store.Load(tx, store.KeyInvite+c.API.Invite, i); err != nil || !ok {
+		return err
+	}
+	i.Subject = sub
+	return i.save(tx)
+}
+
 // kept is until when an invitation that is too old can be told from none.
 func (i *Invite) kept() time.Time { return i.Expires.Add(InviteLifetime) }
 

@@ -34,6 +34,9 @@ type appProfile struct {
 	Metadata json.RawMessage `json:"metadata,omitempty"`
 	Plan     string          `json:"plan,omitempty"`
 	Updated  time.Time       `json:"updated"`
+	// Anew is when a contact was proved first without a session of the person's:
+	// what was proved of other contacts before makes no session.
+	Anew time.Time `json:"anew,omitzero"`
 }
 
 // personFor returns the person with address a, made if there is none yet.

@@ -77,7 +77,10 @@ func (s *Service) Prove(ctx context.Context, in Proof) (Proved, error) {
 		return Proved{}, err
 	}
 	t.report(out)
-	return out, nil
+	if t.anew {
+		err = s.endUnfounded(ctx, t.p, t.p.Address, "contact_proved")
+	}
+	return out, err
 }
 
 // Look tells what Prove would find behind the token of a link of slot, and
@@ -104,6 +107,7 @@ type proving struct {
 
 	started bool // a session was made, not extended
 	joined  bool // an organization, as invited
+	anew    bool // sessions from before have ended
 }
 
 func (t *proving) run() (Proved, error) {

@@ -1,10 +1,19 @@
 package authcore
 
-import "github.com/gatehouse-auth/gatehouse/authcore/event"
+import (
+	"slices"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
+)
 
 // consume uses the challenge up: the contact is proved, and the invitation that
 // came with it accepted.
 func (t *proving) consume(method string) (event.Verdict, error) {
+	if err := t.own(); err != nil {
+		return event.Unknown, err
+	}
 	t.p.prove(t.c.API.Contact, t.now)
 	if err := t.p.save(t.tx); err != nil {
 		return event.Unknown, err
@@ -28,6 +37,77 @@ func (t *proving) consume(method string) (event.Verdict, error) {
 	return event.Accepted, t.c.save(t.tx)
 }
 
+// extended is the session that gains the proof, nil for none: a live one of the
+// same person.
+func (t *proving) extended() (*sessionRecord, error) {
+	if t.in.Extend == "" {
+		return nil, nil
+	}
+	r, err := loadAppSession(t.tx, t.p.Realm, t.in.Extend)
+	if err != nil {
+		return nil, err
+	}
+	stands, err := t.s.core.judge(t.tx, r)
+	if err != nil || stands != isLive || r.Subject != t.p.Subject {
+		return nil, err
+	}
+	return r, nil
+}
+
+// own settles whose the account is in which a contact is proved first. Without a
+// session of the account who proves it is not known to be who is there already,
+// and might be prepared for: an account made with a stranger's address beside
+// one's own. A contact from before another one was proved leaves with who proves
+// it, as a person of its own; with any other one the account begins anew, and no
+// session from before goes on.
+func (t *proving) own() error {
+	c := t.p.contact(t.c.API.Contact)
+	if c == nil || c.Verified {
+		return nil
+	}
+	if r, err := t.extended(); err != nil || r != nil {
+		return err
+	}
+	if !t.p.isStale(*c) {
+		t.p.Profile.Anew, t.anew = t.now, true
+		return nil
+	}
+	was := t.p
+	t.p = t.s.newPerson(t.in.Caller.App, was.Realm)
+	t.p.Profile.Emails, t.p.Profile.Phones = was.take(c.ID)
+	t.c.API.Subject, t.c.API.AskedBy = t.p.Subject, contactRef{}
+	was.choose()
+	t.p.choose()
+	was.Profile.Updated = t.now
+	if err := was.save(t.tx); err != nil {
+		return err
+	}
+	for _, entry := range t.p.entries() {
+		if err := store.Save(t.tx, entry, t.p.Subject, time.Time{}); err != nil {
+			return err
+		}
+	}
+	return t.c.readdressInvite(t.tx, t.p.Subject)
+}
+
+// isStale tells whether c was p's before another contact was proved.
+func (p *person) isStale(c Contact) bool {
+	return slices.ContainsFunc(slices.Concat(p.Profile.Emails, p.Profile.Phones), func(o Contact) bool {
+		return o.Verified && o.ID != c.ID && !c.Created.After(o.Updated)
+	})
+}
+
+// take takes a contact out of p's.
+func (p *person) take(id string) (emails, phones []Contact) {
+	for _, list := range []struct{ from, to *[]Contact }{{&p.Profile.Emails, &emails}, {&p.Profile.Phones, &phones}} {
+		if i := slices.IndexFunc(*list.from, func(c Contact) bool { return c.ID == id }); i >= 0 {
+			*list.to = []Contact{(*list.from)[i]}
+			*list.from = slices.Delete(*list.from, i, i+1)
+		}
+	}
+	return emails, phones
+}
+
 // accepted is the answer for verdict v, with a session if it is Accepted and
 // one was asked for.
 func (t *proving) accepted(v event.Verdict) (Proved, error) {
@@ -36,21 +116,12 @@ func (t *proving) accepted(v event.Verdict) (Proved, error) {
 		return out, nil
 	}
 	proof := Factor{Contact: out.Contact.ID, Method: out.Method, At: t.now}
-	if t.in.Extend != "" {
-		lifetime := sessionExtension(t.in.Session)
-		r, err := loadAppSession(t.tx, out.Person.Realm, t.in.Extend)
-		if err != nil {
-			return Proved{}, err
-		}
-		stands, err := t.s.core.judge(t.tx, r)
-		if err != nil {
-			return Proved{}, err
-		}
-		if stands == isLive && r.Subject == t.p.Subject {
-			r.gain(proof, lifetime, t.now)
-			out.Session = t.s.appSession(t.s.core.bound(r), t.p)
-			return out, t.s.core.saveAppSession(t.tx, r)
-		}
+	if r, err := t.extended(); err != nil {
+		return Proved{}, err
+	} else if r != nil {
+		r.gain(proof, sessionExtension(t.in.Session), t.now)
+		out.Session = t.s.appSession(t.s.core.bound(r), t.p)
+		return out, t.s.core.saveAppSession(t.tx, r)
 	}
 	if t.in.Session == nil {
 		return out, nil

@@ -103,7 +103,7 @@ func (p *person) does(address string, form url.Values) string {
 	p.Helper()
 	request := func() (*http.Response, error) { return p.client.Get(address) }
 	if form != nil {
-		request = func() (*http.Response, error) { return p.client.PostForm(address, form) }
+		request = func() (*http.Response, error) { return p.posts(address, form) }
 	}
 	resp, err := request()
 	if err != nil {
@@ -115,6 +115,17 @@ func (p *person) does(address string, form url.Values) string {
 		p.Fatal(err)
 	}
 	return string(text)
+}
+
+// posts sends a form as the page at address does.
+func (p *person) posts(address string, form url.Values) (*http.Response, error) {
+	r, err := http.NewRequestWithContext(p.Context(), http.MethodPost, address, strings.NewReader(form.Encode()))
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Origin", r.URL.Scheme+"://"+r.URL.Host)
+	return p.client.Do(r)
 }
 
 func (p *person) sees(text, want string) {
