@@ -80,7 +80,7 @@ func Open(ctx context.Context, store store.Store, secrets keyring.Secrets, o Opt
 	c := &Core{store: store, secrets: secrets, now: o.Now, log: o.Logger}
 	c.cache = newCache(cacheSize)
 	c.streams = newStreams()
-	c.outbox = newOutbox(outboxConfig{Store: store, Now: o.Now, Log: o.Logger, Observe: c.observe, Tell: c.tell})
+	c.outbox = newOutbox(outboxConfig{Store: store, Secrets: secrets, Now: o.Now, Log: o.Logger, Observe: c.observe, Tell: c.tell})
 	c.keys = keyring.NewKeys(keyring.Config{Store: store, Secrets: secrets, Now: o.Now, Rotated: c.rotated, Revoked: c.keysRevoked})
 	c.meter = limit.NewMeter()
 	// Behind a burst of mails there is much to skip: it is read beside the rest.
@@ -109,7 +109,7 @@ func (c *Core) read(ctx context.Context) error {
 	if err := c.keys.Open(ctx); err != nil {
 		return err
 	}
-	if err := c.rewrapKept(ctx); err != nil {
+	if err := c.outbox.Rewrap(ctx); err != nil {
 		return err
 	}
 	return c.loadRevoked(ctx)
@@ -149,6 +149,9 @@ func (c *Core) claim(ctx context.Context) error {
 		return store.Save(tx, store.KeyMeta, meta{format, c.secrets.Current.ID()}, time.Time{})
 	})
 }
+
+// Outbox returns what must go out and survive a restart.
+func (c *Core) Outbox() *Outbox { return c.outbox }
 
 // Close stops the work beside requests and writes what it still holds. Mail
 // that waits stays in the store and is sent by the next Core.

@@ -10,9 +10,6 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
-// keySender is what senders keep: sender/<name>.
-const keySender = "sender/"
-
 // keptLife is how long a sender's secret is kept that nobody has replaced:
 // longer than any provider lets a refresh token lie.
 const keptLife = 400 * 24 * time.Hour
@@ -28,29 +25,28 @@ var errKept = errors.New("what a sender keeps in the store can't be unwrapped: t
 
 // Keep replaces the secret that a sender keeps under name, such as a refresh
 // token. It lies in the store wrapped with the master key.
-func (c *Core) Keep(ctx context.Context, name, value string) error {
-	key, current := keySender+name, c.secrets.Current
-	r := keptRecord{current.ID(), current.Seal([]byte(value), key), c.now().Add(keptLife)}
-	return c.store.Update(ctx, func(tx store.Tx) error { return store.Save(tx, key, r, r.Until) })
+func (o *Outbox) Keep(ctx context.Context, name, value string) error {
+	key, current := store.KeySender+name, o.Secrets.Current
+	r := keptRecord{current.ID(), current.Seal([]byte(value), key), o.Now().Add(keptLife)}
+	return o.Store.Update(ctx, func(tx store.Tx) error { return store.Save(tx, key, r, r.Until) })
 }
 
 // Kept returns what a sender keeps under name, empty for nothing.
-func (c *Core) Kept(ctx context.Context, name string) (string, error) {
-	var r keptRecord
-	var known bool
-	err := c.store.View(ctx, func(tx store.Tx) (err error) {
-		known, err = store.Load(tx, keySender+name, &r)
-		return err
+func (o *Outbox) Kept(ctx context.Context, name string) (string, error) {
+	key := store.KeySender + name
+	r, err := store.View(ctx, o.Store, func(tx store.Tx) (r keptRecord, err error) {
+		_, err = store.Load(tx, key, &r)
+		return r, err
 	})
-	if err != nil || !known || !c.now().Before(r.Until) {
+	if err != nil || !o.Now().Before(r.Until) {
 		return "", err
 	}
-	value, err := c.unwrapKept(keySender+name, r)
+	value, err := o.unwrap(key, r)
 	return string(value), err
 }
 
-func (c *Core) unwrapKept(key string, r keptRecord) ([]byte, error) {
-	secret, ok := c.secrets.Find(r.Secret)
+func (o *Outbox) unwrap(key string, r keptRecord) ([]byte, error) {
+	secret, ok := o.Secrets.Find(r.Secret)
 	if !ok {
 		return nil, keyring.ErrWrongSecret
 	}
@@ -61,14 +57,10 @@ func (c *Core) unwrapKept(key string, r keptRecord) ([]byte, error) {
 	return value, nil
 }
 
-// rewrapKept wraps with the current secret what was wrapped with an old one, so
-// that the old one can be taken out of the configuration.
-func (c *Core) rewrapKept(ctx context.Context) error {
-	var items []store.Item
-	err := c.store.View(ctx, func(tx store.Tx) (err error) {
-		items, err = tx.Scan(keySender, "", 1000)
-		return err
-	})
+// Rewrap wraps with the current secret what was wrapped with an old one, so that
+// the old one can be taken out of the configuration.
+func (o *Outbox) Rewrap(ctx context.Context) error {
+	items, err := store.View(ctx, o.Store, func(tx store.Tx) ([]store.Item, error) { return tx.Scan(store.KeySender, "", 1000) })
 	if err != nil {
 		return fmt.Errorf("reading what senders keep: %w", err)
 	}
@@ -77,14 +69,14 @@ func (c *Core) rewrapKept(ctx context.Context) error {
 		if _, err := store.Decode(item.Key, item.Value, &r); err != nil {
 			return err
 		}
-		if r.Secret == c.secrets.Current.ID() {
+		if r.Secret == o.Secrets.Current.ID() {
 			continue
 		}
-		value, err := c.unwrapKept(item.Key, r)
+		value, err := o.unwrap(item.Key, r)
 		if err != nil {
 			return err
 		}
-		if err := c.Keep(ctx, item.Key[len(keySender):], string(value)); err != nil {
+		if err := o.Keep(ctx, item.Key[len(store.KeySender):], string(value)); err != nil {
 			return err
 		}
 	}

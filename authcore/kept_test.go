@@ -14,13 +14,13 @@ func TestWhatSendersKeep(t *testing.T) {
 	run(t, func(t *testing.T, h *house) {
 		kept := func(name, wanted string) {
 			t.Helper()
-			got, err := h.core.Kept(t.Context(), name)
+			got, err := h.core.Outbox().Kept(t.Context(), name)
 			want(t, err, nil)
 			want(t, got, wanted)
 		}
 		kept("one", "")
-		want(t, h.core.Keep(t.Context(), "one", "refresh-token-1"), nil)
-		want(t, h.core.Keep(t.Context(), "one", "refresh-token-2"), nil)
+		want(t, h.core.Outbox().Keep(t.Context(), "one", "refresh-token-1"), nil)
+		want(t, h.core.Outbox().Keep(t.Context(), "one", "refresh-token-2"), nil)
 		kept("one", "refresh-token-2")
 		h.reopen()
 		kept("one", "refresh-token-2")

@@ -18,6 +18,7 @@ import (
 // outboxConfig is what an outbox needs for as long as the process runs.
 type outboxConfig struct {
 	Store   store.Store
+	Secrets keyring.Secrets
 	Now     func() time.Time
 	Log     *slog.Logger
 	Observe func(event.Event)

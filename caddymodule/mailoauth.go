@@ -233,7 +233,7 @@ var errNotOpen = errors.New("the store is not open yet")
 // Keep implements oauth.Keeper.
 func (k *keeper) Keep(ctx context.Context, name, value string) error {
 	if core := k.core.Load(); core != nil {
-		return core.Keep(ctx, name, value)
+		return core.Outbox().Keep(ctx, name, value)
 	}
 	return errNotOpen
 }
@@ -241,7 +241,7 @@ func (k *keeper) Keep(ctx context.Context, name, value string) error {
 // Kept implements oauth.Keeper.
 func (k *keeper) Kept(ctx context.Context, name string) (string, error) {
 	if core := k.core.Load(); core != nil {
-		return core.Kept(ctx, name)
+		return core.Outbox().Kept(ctx, name)
 	}
 	return "", errNotOpen
 }

@@ -16,7 +16,8 @@ import (
 //	flow/<hash of cookie>        the sign-ins under way in one browser
 //	challenge/<id>               one code and link
 //	link/<hash of token>         → challenge id
-//	mail/<time>-<challenge id>   the queue
+//	mail/<time>-<challenge id>   the outbox
+//	sender/<name>                secrets that senders keep
 //	person/<sub>                 people
 //	address/<address>            → sub
 //	device/<hash of cookie>      for whom a browser has proved an address
@@ -50,6 +51,7 @@ const (
 	KeyChallenge     = "challenge/"
 	KeyLink          = "link/"
 	KeyMail          = "mail/"
+	KeySender        = "sender/"
 	KeyPerson        = "person/"
 	KeyAddress       = "address/"
 	KeyDevice        = "device/"
