@@ -9,6 +9,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -77,11 +78,11 @@ type attempt struct {
 	c     *challenge
 	about *challenge // what was answered; c may be a new one in its place
 
-	resend   bool     // nothing is answered: the mail is wanted again
-	again    string   // with an event of its own: what came of the wish for a mail
-	mails    []*Entry // to be sent, once committed
-	newcomer bool     // the person is new
-	ended    []ending // sessions to cut off, once committed
+	resend   bool            // nothing is answered: the mail is wanted again
+	again    string          // with an event of its own: what came of the wish for a mail
+	mails    []*outbox.Entry // to be sent, once committed
+	newcomer bool            // the person is new
+	ended    []ending        // sessions to cut off, once committed
 }
 
 func (s *Service) answer(ctx context.Context, b Browser, do func(*attempt) (Answer, error)) (Answer, error) {
@@ -204,7 +205,7 @@ func (t *attempt) accept(method string) (Answer, error) {
 		return Answer{}, err
 	}
 	if unseen {
-		notice := t.c.entry(LetterNewDevice)
+		notice := t.c.entry(outbox.LetterNewDevice)
 		t.mails = append(t.mails, notice)
 		if err := t.s.core.outbox.Put(t.tx, notice); err != nil {
 			return Answer{}, err

@@ -11,6 +11,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -63,7 +64,7 @@ type Terms struct {
 	Lifetime time.Duration // more than 0
 	Before   string        // the link is Before, the token or code, After
 	After    string
-	Letter   LetterKind
+	Letter   outbox.LetterKind
 	Into     string // with LetterInvite: what the person is invited to
 	Redirect string // where the link leads in the end, "" for nowhere
 	Use      origin.RedirectUse
@@ -115,7 +116,7 @@ type apiPart struct {
 	Link     bool               `json:"link,omitempty"` // answered by link token, not by code
 	Before   string             `json:"before,omitempty"`
 	After    string             `json:"after,omitempty"`
-	Letter   LetterKind         `json:"letter,omitempty"`
+	Letter   outbox.LetterKind  `json:"letter,omitempty"`
 	Into     string             `json:"into,omitempty"`
 	Redirect string             `json:"redirect,omitempty"`
 	Use      origin.RedirectUse `json:"use,omitempty"`

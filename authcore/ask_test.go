@@ -13,6 +13,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 )
 
 const (
@@ -31,7 +32,7 @@ func appKey(t testing.TB, key string) authcore.AppKey {
 }
 
 // newAppHouse is a house with the app shop, and text messages.
-func newAppHouse(t testing.TB, senders ...authcore.TextSender) (*house, *authcore.App) {
+func newAppHouse(t testing.TB, senders ...outbox.TextSender) (*house, *authcore.App) {
 	t.Helper()
 	app := &authcore.App{
 		ID: "shop", Keys: []authcore.AppKey{appKey(t, liveKey), appKey(t, testKey), appKey(t, pubKey)},
@@ -90,14 +91,14 @@ func (h *house) prove(in authcore.Proof) authcore.Proved {
 func linkFor(a address.Address) authcore.Ask {
 	return authcore.Ask{
 		Whom: authcore.Whom{Email: a}, Create: true, Slot: "link", Deliver: true,
-		Known: authcore.Terms{Lifetime: 15 * time.Minute, Before: "https://app.example.com/in?token=", After: "&appId=shop", Letter: authcore.LetterLink, Redirect: "https://app.example.com/done", Use: origin.RedirectCallback},
+		Known: authcore.Terms{Lifetime: 15 * time.Minute, Before: "https://app.example.com/in?token=", After: "&appId=shop", Letter: outbox.LetterLink, Redirect: "https://app.example.com/done", Use: origin.RedirectCallback},
 	}
 }
 
 func CodeFor(a address.Address) authcore.Ask {
 	return authcore.Ask{
 		Whom: authcore.Whom{Email: a}, Create: true, Slot: "code", Deliver: true, Repeat: []limit.Rate{{Count: 1, Per: 10 * time.Second}},
-		Known: authcore.Terms{Digits: 6, Lifetime: 10 * time.Minute, Letter: authcore.LetterCode},
+		Known: authcore.Terms{Digits: 6, Lifetime: 10 * time.Minute, Letter: outbox.LetterCode},
 	}
 }
 

@@ -11,19 +11,20 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 )
 
 // texts keeps text messages, or fails as told.
 type texts struct {
 	name string
 	mu   sync.Mutex
-	sent []authcore.Text
+	sent []outbox.Text
 	fail error
 }
 
 func (s *texts) Name() string { return s.name }
 
-func (s *texts) SendText(_ context.Context, t authcore.Text) error {
+func (s *texts) SendText(_ context.Context, t outbox.Text) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.fail != nil {
@@ -35,7 +36,7 @@ func (s *texts) SendText(_ context.Context, t authcore.Text) error {
 
 func TestAppTextAndItsFallbacks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		first, second := &texts{name: "one", fail: &authcore.SendError{Fault: authcore.SenderDown}}, &texts{name: "two"}
+		first, second := &texts{name: "one", fail: &outbox.SendError{Fault: outbox.SenderDown}}, &texts{name: "two"}
 		h, app := newAppHouse(t, first, second)
 		defer h.close()
 		number, err := address.ParsePhone("+15005550006")

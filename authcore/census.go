@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -151,11 +152,11 @@ type Status struct {
 	CountedAt   time.Time // when they were counted last; zero: not yet
 	Streams     int       // answers under way that are watched
 	MailWaiting int
-	MailDown    bool             // new sign-ins are refused
-	MailDelayed bool             // no sender is fit; pages say that mail is delayed
-	Senders     []SenderStatus   // of mail
-	Texts       []SenderStatus   // of text messages
-	Keys        []keyring.Status // the oldest first
+	MailDown    bool                  // new sign-ins are refused
+	MailDelayed bool                  // no sender is fit; pages say that mail is delayed
+	Senders     []outbox.SenderStatus // of mail
+	Texts       []outbox.SenderStatus // of text messages
+	Keys        []keyring.Status      // the oldest first
 }
 
 // Status reports on the instance. It reads memory alone.

@@ -10,6 +10,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -40,7 +41,7 @@ type challenge struct {
 
 	API *apiPart `json:"api,omitempty"` // made for an app: bound to no browser
 
-	mail *Entry // once it was made or repeated, until that is committed
+	mail *outbox.Entry // once it was made or repeated, until that is committed
 }
 
 // state is what a challenge can still do at now.

@@ -9,6 +9,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 )
 
 var livePeople = authcore.Realm{App: "shop"}
@@ -18,7 +19,7 @@ func TestNoMailToARemovedAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, _ := newAppHouse(t)
 		defer h.close()
-		h.sender.failWith(&authcore.SendError{Fault: authcore.SenderDown, Reason: "down"})
+		h.sender.failWith(&outbox.SendError{Fault: outbox.SenderDown, Reason: "down"})
 		asked := h.ask(linkFor(alice))
 		want(t, asked.Verdict, event.Accepted)
 		synctest.Wait()
@@ -85,9 +86,9 @@ func TestSessionEndsWithItsContact(t *testing.T) {
 // Who deletes an account ends what is under way to its address: codes and links
 // of every browser, asked for before there was an account too.
 func TestChallengesDieWithTheAccount(t *testing.T) {
-	for name, answer := range map[string]func(b *tab, m authcore.Message) authcore.Answer{
-		"code": func(b *tab, m authcore.Message) authcore.Answer { return b.answer(m.Code) },
-		"link": func(b *tab, m authcore.Message) authcore.Answer { return b.link(tokenOf(m)) },
+	for name, answer := range map[string]func(b *tab, m outbox.Message) authcore.Answer{
+		"code": func(b *tab, m outbox.Message) authcore.Answer { return b.answer(m.Code) },
+		"link": func(b *tab, m outbox.Message) authcore.Answer { return b.link(tokenOf(m)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			run(t, func(t *testing.T, h *house) {
@@ -161,7 +162,7 @@ func TestDeletionAndNotMeTogether(t *testing.T) {
 		account := h.browser().signIn(alice)
 		time.Sleep(time.Minute)
 		n := h.sender.count()
-		h.sender.failWith(&authcore.SendError{Fault: authcore.SenderDown, Reason: "down"})
+		h.sender.failWith(&outbox.SendError{Fault: outbox.SenderDown, Reason: "down"})
 		want(t, h.browser().begin(alice).Verdict, event.Accepted)
 		synctest.Wait()
 		time.Sleep(time.Second)

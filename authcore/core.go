@@ -13,6 +13,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -31,7 +32,7 @@ type Core struct {
 	keys    *keyring.Keys
 	cache   *cache
 	streams *streams
-	outbox  *Outbox
+	outbox  *outbox.Outbox
 	alarm   alarm
 	census  census
 
@@ -80,7 +81,7 @@ func Open(ctx context.Context, store store.Store, secrets keyring.Secrets, o Opt
 	c := &Core{store: store, secrets: secrets, now: o.Now, log: o.Logger}
 	c.cache = newCache(cacheSize)
 	c.streams = newStreams()
-	c.outbox = newOutbox(outboxConfig{Store: store, Secrets: secrets, Now: o.Now, Log: o.Logger, Observe: c.observe, Tell: c.tell})
+	c.outbox = outbox.New(outbox.Config{Store: store, Secrets: secrets, Now: o.Now, Log: o.Logger, Observe: c.observe, Tell: c.tell})
 	c.keys = keyring.NewKeys(keyring.Config{Store: store, Secrets: secrets, Now: o.Now, Rotated: c.rotated, Revoked: c.keysRevoked})
 	c.meter = limit.NewMeter()
 	// Behind a burst of mails there is much to skip: it is read beside the rest.
@@ -151,7 +152,7 @@ func (c *Core) claim(ctx context.Context) error {
 }
 
 // Outbox returns what must go out and survive a restart.
-func (c *Core) Outbox() *Outbox { return c.outbox }
+func (c *Core) Outbox() *outbox.Outbox { return c.outbox }
 
 // Close stops the work beside requests and writes what it still holds. Mail
 // that waits stays in the store and is sent by the next Core.
@@ -194,7 +195,7 @@ func (c *Core) lead() {
 	}
 	s := c.services[n-1]
 	c.current.Store(s)
-	c.outbox.Use(&Means{Mail: s.cfg.Senders, Texts: s.cfg.Texts, Letters: s, Composer: s.cfg.Composer, Limits: s.cfg.Limits})
+	c.outbox.Use(&outbox.Means{Mail: s.cfg.Senders, Texts: s.cfg.Texts, Letters: s, Composer: s.cfg.Composer, Limits: s.cfg.Limits})
 }
 
 // observe reports an event to the configuration in charge.

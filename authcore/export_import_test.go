@@ -12,6 +12,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/memstore"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -27,7 +28,7 @@ func (h *house) export(keys bool) string {
 // twin is another instance with the same secret and an empty store.
 func (h *house) twin() *house {
 	twin := &house{t: h.t, store: memstore.New(), sender: &recorder{}, secrets: h.secrets, config: h.config}
-	twin.config.Senders = []authcore.Sender{twin.sender}
+	twin.config.Senders = []outbox.Sender{twin.sender}
 	twin.open()
 	return twin
 }

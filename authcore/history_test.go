@@ -13,6 +13,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -168,7 +169,7 @@ func TestHistoryOfWhatWasNotSent(t *testing.T) {
 		h.browser().begin(mal)
 		h.browser().begin(mal)
 		wantAll(t, h.outcomes(mal), authcore.OutcomeLimited, authcore.OutcomeNotAllowed)
-		h.sender.failWith(&authcore.SendError{Fault: authcore.Rejected, Reason: "550 no such user"})
+		h.sender.failWith(&outbox.SendError{Fault: outbox.Rejected, Reason: "550 no such user"})
 		h.browser().begin(alice)
 		wantAll(t, h.outcomes(alice), authcore.OutcomeRejected)
 		want(t, h.attempts(alice)[0].Detail, "550 no such user")
@@ -177,7 +178,7 @@ func TestHistoryOfWhatWasNotSent(t *testing.T) {
 
 func TestHistoryOfAMailThatWaits(t *testing.T) {
 	run(t, func(t *testing.T, h *house) {
-		h.sender.failWith(&authcore.SendError{Fault: authcore.Deferred, Reason: "450 later"})
+		h.sender.failWith(&outbox.SendError{Fault: outbox.Deferred, Reason: "450 later"})
 		b := h.browser()
 		b.begin(alice)
 		wantAll(t, h.outcomes(alice), authcore.OutcomeDeferred)
@@ -197,7 +198,7 @@ func TestHistoryOfAMailThatWaits(t *testing.T) {
 
 func TestHistoryOfMailDown(t *testing.T) {
 	run(t, func(t *testing.T, h *house) {
-		h.sender.failWith(&authcore.SendError{Fault: authcore.SenderDown, Reason: "connection refused"})
+		h.sender.failWith(&outbox.SendError{Fault: outbox.SenderDown, Reason: "connection refused"})
 		h.browser().begin(alice)
 		synctest.Wait()
 		h.browser().begin(alice)
@@ -255,7 +256,7 @@ func TestHistoryIsBounded(t *testing.T) {
 		h.config.Senders = append(h.config.Senders, second)
 		h.reopen()
 		for _, sender := range []*recorder{h.sender, second} {
-			sender.failWith(&authcore.SendError{Fault: authcore.Deferred, Reason: "450 later"})
+			sender.failWith(&outbox.SendError{Fault: outbox.Deferred, Reason: "450 later"})
 		}
 		b := h.browser()
 		b.begin(alice)

@@ -17,6 +17,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/memstore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -83,7 +84,7 @@ func newHouse(t testing.TB) *house {
 		Code: authcore.DefaultCode, Session: authcore.DefaultSession, Limits: limit.Default(),
 		MayReceive: func(a address.Address) bool { return a.Domain() == "example.com" },
 		Protects:   func(o origin.Origin) bool { return o == site || o == other },
-		Senders:    []authcore.Sender{h.sender}, Composer: composer{},
+		Senders:    []outbox.Sender{h.sender}, Composer: composer{},
 		Observe: func(e event.Event) {
 			h.mu.Lock()
 			defer h.mu.Unlock()
@@ -139,21 +140,21 @@ func (h *house) reopenOn(store store.Store) {
 
 type composer struct{}
 
-func (composer) Compose(l authcore.Letter) (authcore.Message, error) {
-	return authcore.Message{To: l.To, Subject: l.Code, Text: l.Link, HTML: l.NotMe}, nil
+func (composer) Compose(l outbox.Letter) (outbox.Message, error) {
+	return outbox.Message{To: l.To, Subject: l.Code, Text: l.Link, HTML: l.NotMe}, nil
 }
 
 // recorder is a sender that keeps messages, or fails as told.
 type recorder struct {
 	mu   sync.Mutex
-	sent []authcore.Message
+	sent []outbox.Message
 	fail error
 	name string
 }
 
 func (r *recorder) Name() string { return cmp.Or(r.name, "recorder") }
 
-func (r *recorder) Send(_ context.Context, m authcore.Message) error {
+func (r *recorder) Send(_ context.Context, m outbox.Message) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.fail != nil {
@@ -176,7 +177,7 @@ func (r *recorder) count() int {
 }
 
 // last waits until everything that could be sent was, and returns the newest.
-func (r *recorder) last(t testing.TB) authcore.Message {
+func (r *recorder) last(t testing.TB) outbox.Message {
 	t.Helper()
 	synctest.Wait()
 	r.mu.Lock()
@@ -245,7 +246,7 @@ func (b *tab) signIn(a address.Address) *authcore.SignIn {
 	return out.SignIn
 }
 
-func tokenOf(m authcore.Message) string { return m.Link[strings.LastIndexByte(m.Link, '/')+1:] }
+func tokenOf(m outbox.Message) string { return m.Link[strings.LastIndexByte(m.Link, '/')+1:] }
 
 // wrong returns a code that is not code.
 func wrong(code string) string {

@@ -9,6 +9,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -65,7 +66,7 @@ func (s *Service) InviteMember(ctx context.Context, realm Realm, org, by string,
 func (s *Service) SendInvite(ctx context.Context, in Ask, org, by string, role Role) (Invite, Asked, error) {
 	i := Invite{Realm: in.Caller.Realm(), Org: org, By: by, Email: in.Whom.Email, Role: role}
 	in.invite, in.Create, in.Deliver = &i, true, true
-	in.Known.Letter, in.Known.Lifetime = LetterInvite, InviteLifetime
+	in.Known.Letter, in.Known.Lifetime = outbox.LetterInvite, InviteLifetime
 	asked, err := s.Ask(ctx, in)
 	return i, asked, err
 }

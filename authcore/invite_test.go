@@ -12,6 +12,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 )
 
 // inviting is an app whose organizations invite.
@@ -503,7 +504,7 @@ type waiting struct {
 	org, admin string
 	earlier    string // stops what bob is sent
 	gate       *tab
-	gateMail   authcore.Message
+	gateMail   outbox.Message
 }
 
 func (w *inviting) mailsTo(a address.Address) (n int) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -20,8 +21,8 @@ func (c *challenge) text() bool { return c.API != nil && !c.API.Phone.IsZero() }
 
 // entry is the message of a challenge, kind "" for the one that it is answered
 // with.
-func (c *challenge) entry(kind LetterKind) *Entry {
-	e := &Entry{Ref: c.ID, Kind: kind, Text: c.text(), At: c.AskedAt, Expires: c.Expires, Share: c.share(), Known: c.Known, To: c.Address.String(), Decoy: c.Decoy}
+func (c *challenge) entry(kind outbox.LetterKind) *outbox.Entry {
+	e := &outbox.Entry{Ref: c.ID, Kind: kind, Text: c.text(), At: c.AskedAt, Expires: c.Expires, Share: c.share(), Known: c.Known, To: c.Address.String(), Decoy: c.Decoy}
 	if c.text() {
 		e.To = c.API.Phone.String()
 	}
@@ -46,7 +47,7 @@ func (c *challenge) share() string {
 
 // spend counts the mail of a new challenge, which becomes a decoy when it could
 // only be given up in the end.
-func (s *Service) spend(tx store.Tx, c *challenge) (*Entry, error) {
+func (s *Service) spend(tx store.Tx, c *challenge) (*outbox.Entry, error) {
 	e := c.entry("")
 	ok, err := s.core.outbox.Count(tx, s.cfg.Limits, e)
 	if err == nil && !ok {
@@ -56,13 +57,13 @@ func (s *Service) spend(tx store.Tx, c *challenge) (*Entry, error) {
 	return e, err
 }
 
-// Letter implements Letters.
-func (s *Service) Letter(tx store.Tx, e Entry) (*Item, error) {
+// Letter implements outbox.Letters.
+func (s *Service) Letter(tx store.Tx, e outbox.Entry) (*outbox.Item, error) {
 	c, err := loadWanted(tx, e.Ref, s.core.now())
 	if err != nil || c == nil || c.Decoy || e.Kind == "" && !c.live(s.core.now()) {
 		return nil, err
 	}
-	item := &Item{About: event.Event{Address: c.Address, Challenge: c.ID, Origin: c.Origin.String()}}
+	item := &outbox.Item{About: event.Event{Address: c.Address, Challenge: c.ID, Origin: c.Origin.String()}}
 	if c.API != nil {
 		item.About.App, item.About.Subject = c.API.Realm.App, c.API.Subject
 	}
@@ -91,13 +92,13 @@ var errGone = errors.New("the app that asked, or the redirect it asked for, is n
 
 // letter rebuilds what a mail about a challenge says. A redirect that is not
 // allowed any more is not sent.
-func (s *Service) letter(c *challenge, kind LetterKind) (Letter, error) {
-	letter := Letter{
-		Kind: cmp.Or(kind, LetterSignIn), To: c.Address, Site: c.Origin, Language: c.Language,
+func (s *Service) letter(c *challenge, kind outbox.LetterKind) (outbox.Letter, error) {
+	letter := outbox.Letter{
+		Kind: cmp.Or(kind, outbox.LetterSignIn), To: c.Address, Site: c.Origin, Language: c.Language,
 		AskedAt: c.AskedAt, Agent: c.Agent, Network: c.Network,
 		Thread: strings.ToLower(keyring.RandomToken(12)),
 	}
-	if kind == LetterNewDevice {
+	if kind == outbox.LetterNewDevice {
 		at := c.Origin
 		if s.cfg.AccountAt != nil {
 			at = s.cfg.AccountAt(at)
@@ -138,7 +139,7 @@ func (s *Service) letter(c *challenge, kind LetterKind) (Letter, error) {
 }
 
 // tell adds what came of a letter to the history of its challenge.
-func (c *Core) tell(tx store.Tx, of Item, tries []Try) error {
+func (c *Core) tell(tx store.Tx, of outbox.Item, tries []outbox.Try) error {
 	if of.Log == "" {
 		return nil
 	}

@@ -7,8 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 )
 
 func TestRecipientLimit(t *testing.T) {
@@ -55,7 +55,7 @@ func TestClientLimit(t *testing.T) {
 
 func TestMailDown(t *testing.T) {
 	run(t, func(t *testing.T, h *house) {
-		h.sender.failWith(&authcore.SendError{Fault: authcore.SenderDown, Reason: "connection refused"})
+		h.sender.failWith(&outbox.SendError{Fault: outbox.SenderDown, Reason: "connection refused"})
 		b := h.browser()
 		want(t, b.begin(alice).Verdict, event.Accepted) // the start that met the failure
 		synctest.Wait()
@@ -73,7 +73,7 @@ func TestMailDown(t *testing.T) {
 
 func TestRefusedRecipientIsNotMailDown(t *testing.T) {
 	run(t, func(t *testing.T, h *house) {
-		h.sender.failWith(&authcore.SendError{Fault: authcore.Rejected, Reason: "550 no such user"})
+		h.sender.failWith(&outbox.SendError{Fault: outbox.Rejected, Reason: "550 no such user"})
 		h.browser().begin(alice)
 		synctest.Wait()
 		want(t, h.browser().begin(mustAddress("bob@example.com")).Verdict, event.Accepted)
@@ -83,7 +83,7 @@ func TestRefusedRecipientIsNotMailDown(t *testing.T) {
 
 func TestMailSurvivesARestart(t *testing.T) {
 	run(t, func(t *testing.T, h *house) {
-		h.sender.failWith(&authcore.SendError{Fault: authcore.Deferred, Reason: "450 later"})
+		h.sender.failWith(&outbox.SendError{Fault: outbox.Deferred, Reason: "450 later"})
 		b := h.browser()
 		b.begin(alice)
 		synctest.Wait()

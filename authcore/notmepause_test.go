@@ -6,14 +6,14 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 )
 
 // notMe says in browser b, with the token of mail m, that a did not ask for it.
-func (h *house) notMe(b *tab, m authcore.Message, a address.Address) bool {
+func (h *house) notMe(b *tab, m outbox.Message, a address.Address) bool {
 	h.t.Helper()
 	said, err := h.service.NotMe(h.t.Context(), b.Browser, m.HTML[strings.LastIndexByte(m.HTML, '/')+1:], a)
 	if err != nil {

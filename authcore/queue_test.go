@@ -12,19 +12,20 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 )
 
 // relay is a sender that can be tried without a mail and decides by recipient.
 type relay struct {
 	recorder
 	mu     sync.Mutex
-	answer func(m authcore.Message) error
+	answer func(m outbox.Message) error
 	check  error
 	checks int
 	tried  []string // recipients, in order
 }
 
-func (r *relay) Send(ctx context.Context, m authcore.Message) error {
+func (r *relay) Send(ctx context.Context, m outbox.Message) error {
 	r.mu.Lock()
 	r.tried = append(r.tried, m.To.String())
 	answer := r.answer
@@ -47,7 +48,7 @@ func (r checked) Check(context.Context) error {
 	return r.check
 }
 
-func (r *relay) set(answer func(authcore.Message) error, check error) {
+func (r *relay) set(answer func(outbox.Message) error, check error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.answer, r.check = answer, check
@@ -60,15 +61,15 @@ func (r *relay) attempts() int {
 }
 
 // withSenders gives the house other senders, and all addresses but mallory's.
-func (h *house) withSenders(senders ...authcore.Sender) {
+func (h *house) withSenders(senders ...outbox.Sender) {
 	h.config.Senders = senders
 	h.config.MayReceive = func(a address.Address) bool { return a != mal }
 	h.reopen()
 }
 
-func refusal(fault authcore.SendFault, recipient bool) func(authcore.Message) error {
-	return func(authcore.Message) error {
-		return &authcore.SendError{Fault: fault, Recipient: recipient, Reason: "RCPT TO: the server answered 553 5.7.1 sender not owned"}
+func refusal(fault outbox.SendFault, recipient bool) func(outbox.Message) error {
+	return func(outbox.Message) error {
+		return &outbox.SendError{Fault: fault, Recipient: recipient, Reason: "RCPT TO: the server answered 553 5.7.1 sender not owned"}
 	}
 }
 
@@ -81,7 +82,7 @@ func person(i int) address.Address {
 func TestRefusalGoesToTheNextSender(t *testing.T) {
 	run(t, func(t *testing.T, h *house) {
 		first, second := &relay{recorder: recorder{name: "first"}}, &relay{recorder: recorder{name: "second"}}
-		first.set(refusal(authcore.Rejected, false), nil)
+		first.set(refusal(outbox.Rejected, false), nil)
 		h.withSenders(checked{first}, checked{second})
 		for i := range 24 {
 			want(t, h.browser().begin(person(i)).Verdict, event.Accepted)
@@ -106,8 +107,8 @@ func TestRefusalGoesToTheNextSender(t *testing.T) {
 func TestRefusalIsFinalWhenAllRefuse(t *testing.T) {
 	run(t, func(t *testing.T, h *house) {
 		first, second := &relay{recorder: recorder{name: "first"}}, &relay{recorder: recorder{name: "second"}}
-		first.set(refusal(authcore.Rejected, true), nil)
-		second.set(refusal(authcore.Deferred, false), nil)
+		first.set(refusal(outbox.Rejected, true), nil)
+		second.set(refusal(outbox.Deferred, false), nil)
 		h.withSenders(first, second)
 		h.browser().begin(person(0))
 		time.Sleep(time.Minute)
@@ -116,7 +117,7 @@ func TestRefusalIsFinalWhenAllRefuse(t *testing.T) {
 		if second.attempts() < 3 {
 			t.Fatal("the second was not tried again")
 		}
-		second.set(refusal(authcore.Rejected, true), nil)
+		second.set(refusal(outbox.Rejected, true), nil)
 		time.Sleep(time.Minute)
 		wantAll(t, h.outcomes(person(0)), authcore.OutcomeRejected)
 		want(t, h.core.Status().MailWaiting, 0)
@@ -128,8 +129,8 @@ func TestRefusalIsFinalWhenAllRefuse(t *testing.T) {
 func TestRefusalIsForgottenWithTheConfiguration(t *testing.T) {
 	run(t, func(t *testing.T, h *house) {
 		first, second := &relay{recorder: recorder{name: "first"}}, &relay{recorder: recorder{name: "second"}}
-		first.set(refusal(authcore.Rejected, false), nil)
-		second.set(refusal(authcore.Deferred, false), nil)
+		first.set(refusal(outbox.Rejected, false), nil)
+		second.set(refusal(outbox.Deferred, false), nil)
 		h.withSenders(first, second)
 		h.browser().begin(person(0))
 		synctest.Wait()
@@ -153,12 +154,12 @@ func TestSenderThatRefusesSeveralDomainsIsUnfit(t *testing.T) {
 			return b
 		}
 		unfit := func() bool { return h.core.Status().Senders[0].Unfit }
-		only.set(refusal(authcore.Rejected, true), nil) // they name the recipient
+		only.set(refusal(outbox.Rejected, true), nil) // they name the recipient
 		for i := range 8 {
 			begin(i)
 		}
 		want(t, unfit(), false)
-		only.set(refusal(authcore.Rejected, false), nil)
+		only.set(refusal(outbox.Rejected, false), nil)
 		for i := 8; i < 40; i += 8 { // one domain only
 			begin(i)
 		}
@@ -167,7 +168,7 @@ func TestSenderThatRefusesSeveralDomainsIsUnfit(t *testing.T) {
 		want(t, unfit(), false)
 		only.set(nil, nil)
 		begin(42) // taken: it begins anew
-		only.set(refusal(authcore.Rejected, false), nil)
+		only.set(refusal(outbox.Rejected, false), nil)
 		begin(43)
 		begin(44)
 		want(t, unfit(), false)
@@ -197,7 +198,7 @@ func TestSenderThatRefusesSeveralDomainsIsUnfit(t *testing.T) {
 func TestSenderThatDefersSeveralDomainsIsUnfit(t *testing.T) {
 	run(t, func(t *testing.T, h *house) {
 		only := &relay{}
-		only.set(refusal(authcore.Deferred, false), nil)
+		only.set(refusal(outbox.Deferred, false), nil)
 		h.withSenders(only)
 		for i := range 3 {
 			h.browser().begin(person(i))
@@ -215,13 +216,13 @@ func TestOneAddressDoesNotCloseSignIn(t *testing.T) {
 		t.Run(fmt.Sprintf("check %t", can), func(t *testing.T) {
 			run(t, func(t *testing.T, h *house) {
 				only := &relay{}
-				only.set(func(m authcore.Message) error {
+				only.set(func(m outbox.Message) error {
 					if m.To == alice {
-						return &authcore.SendError{Fault: authcore.SenderDown, Reason: "HTTP 500"}
+						return &outbox.SendError{Fault: outbox.SenderDown, Reason: "HTTP 500"}
 					}
 					return nil
 				}, nil)
-				var sender authcore.Sender = only
+				var sender outbox.Sender = only
 				if can {
 					sender = checked{only}
 				}
@@ -247,8 +248,8 @@ func TestOneAddressDoesNotCloseSignIn(t *testing.T) {
 func TestCheckInPlaceOfAMail(t *testing.T) {
 	run(t, func(t *testing.T, h *house) {
 		only := &relay{}
-		down := &authcore.SendError{Fault: authcore.SenderDown, Reason: "connection refused"}
-		only.set(func(authcore.Message) error { return down }, down)
+		down := &outbox.SendError{Fault: outbox.SenderDown, Reason: "connection refused"}
+		only.set(func(outbox.Message) error { return down }, down)
 		h.withSenders(checked{only})
 		h.browser().begin(person(0))
 		synctest.Wait()
@@ -268,9 +269,9 @@ func TestProbesGoToDifferentRecipients(t *testing.T) {
 	run(t, func(t *testing.T, h *house) {
 		only := &relay{}
 		hold := make(chan struct{})
-		only.set(func(authcore.Message) error {
+		only.set(func(outbox.Message) error {
 			<-hold
-			return &authcore.SendError{Fault: authcore.SenderDown, Reason: "HTTP 500"}
+			return &outbox.SendError{Fault: outbox.SenderDown, Reason: "HTTP 500"}
 		}, nil)
 		h.withSenders(only)
 		for i := range 4 {
@@ -321,10 +322,10 @@ func TestSlowRecipientsKeepNobodyElsesMail(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			run(t, func(t *testing.T, h *house) {
 				only := &relay{}
-				only.set(func(m authcore.Message) error {
+				only.set(func(m outbox.Message) error {
 					if strings.HasPrefix(m.To.String(), "slow") {
 						time.Sleep(29 * time.Second)
-						return &authcore.SendError{Fault: authcore.Deferred, Recipient: true, Reason: "no answer in time"}
+						return &outbox.SendError{Fault: outbox.Deferred, Recipient: true, Reason: "no answer in time"}
 					}
 					return nil
 				}, nil)
@@ -359,10 +360,10 @@ func TestSlowRecipientsKeepNobodyElsesMail(t *testing.T) {
 func TestSlowRecipientKeepsOneWorker(t *testing.T) {
 	run(t, func(t *testing.T, h *house) {
 		only := &relay{}
-		only.set(func(m authcore.Message) error {
+		only.set(func(m outbox.Message) error {
 			if strings.HasPrefix(m.To.String(), "slow") {
 				time.Sleep(29 * time.Second)
-				return &authcore.SendError{Fault: authcore.Deferred, Reason: "no answer in time"}
+				return &outbox.SendError{Fault: outbox.Deferred, Reason: "no answer in time"}
 			}
 			return nil
 		}, nil)

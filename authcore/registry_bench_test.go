@@ -13,6 +13,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/badgerstore"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -165,7 +166,7 @@ func BenchmarkRegistryCheck(b *testing.B) {
 func benchmarkCached(b *testing.B, core *authcore.Core) {
 	h := &house{t: b, core: core, sender: &recorder{}, secrets: keyring.Secrets{Current: secretOf(b, 'a')}}
 	h.config = newHouse(b).config
-	h.config.Limits, h.config.Senders = limit.Limits{}, []authcore.Sender{h.sender}
+	h.config.Limits, h.config.Senders = limit.Limits{}, []outbox.Sender{h.sender}
 	h.service = core.Use(h.config)
 	defer h.service.Close()
 	token := h.makeSession(b)

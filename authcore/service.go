@@ -8,6 +8,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 )
 
 // Config is what one configuration says about signing in. Every field without
@@ -35,9 +36,9 @@ type Config struct {
 	// Machines are the machine tokens of the configuration.
 	Machines []ConfiguredMachine
 
-	Senders  []Sender     // in the order in which they are tried
-	Texts    []TextSender // the same for text messages; may be empty
-	Composer Composer
+	Senders  []outbox.Sender     // in the order in which they are tried
+	Texts    []outbox.TextSender // the same for text messages; may be empty
+	Composer outbox.Composer
 	Apps     *Apps             // clients of the JSON APIs; nil for none
 	Observe  func(event.Event) // nil: nobody listens; must not block
 }

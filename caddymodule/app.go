@@ -14,6 +14,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/policy"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
@@ -93,7 +94,7 @@ type App struct {
 	emitting    sync.RWMutex // held to write when the emitter ends
 	emitter     atomic.Pointer[emitter]
 	store       store.Store
-	mailSenders []authcore.Sender
+	mailSenders []outbox.Sender
 	keeper      keeper
 	murmur      murmur
 	listStates  listStates

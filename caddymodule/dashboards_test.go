@@ -12,7 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 )
 
 // aMetric is one name that /metrics shows.
@@ -51,7 +51,7 @@ func allMetrics() map[string]aMetric {
 // labelWords are the words that labels can have, as far as they are our own.
 func labelWords(t *testing.T) []string {
 	t.Helper()
-	words := []string{"sent", authcore.Rejected.String(), "true", "false"}
+	words := []string{"sent", outbox.Rejected.String(), "true", "false"}
 	registry := prometheus.NewRegistry()
 	must(t, registerMetrics(registry))
 	families, err := registry.Gather()

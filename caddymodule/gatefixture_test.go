@@ -22,6 +22,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/memstore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/policy"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 	"github.com/gatehouse-auth/gatehouse/pages"
@@ -62,7 +63,7 @@ func newFixture(t testing.TB, options ...fixtureOption) *fixture {
 		Limits:     limit.Limits{PerRecipient: wide, PerClient: wide, Global: wide, Failures: wide},
 		MayReceive: func(address.Address) bool { return true },
 		Protects:   f.app.protects, Rules: f.app.rules,
-		Senders: []authcore.Sender{f.box}, Composer: f.box,
+		Senders: []outbox.Sender{f.box}, Composer: f.box,
 	}
 	f.run = &running{groups: f.app.groups, lists: f.app.lists, log: f.app.log}
 	for _, option := range options {
@@ -230,13 +231,13 @@ func (b *mailbox) channel(a address.Address) chan string {
 
 func (b *mailbox) code(a address.Address) string { return <-b.channel(a) }
 
-func (b *mailbox) Compose(l authcore.Letter) (authcore.Message, error) {
-	return authcore.Message{To: l.To, Code: l.Code}, nil
+func (b *mailbox) Compose(l outbox.Letter) (outbox.Message, error) {
+	return outbox.Message{To: l.To, Code: l.Code}, nil
 }
 
 func (b *mailbox) Name() string { return "mailbox" }
 
-func (b *mailbox) Send(_ context.Context, m authcore.Message) error {
+func (b *mailbox) Send(_ context.Context, m outbox.Message) error {
 	b.channel(m.To) <- m.Code
 	return nil
 }

@@ -6,10 +6,10 @@ import (
 	"net"
 	"strconv"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/maildir"
 	"github.com/gatehouse-auth/gatehouse/authcore/mailgun"
 	"github.com/gatehouse-auth/gatehouse/authcore/maillog"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/smtp"
 )
 
@@ -101,8 +101,8 @@ func (a *App) checkSenders() error {
 }
 
 // senders makes the senders in the order in which they are tried.
-func (a *App) senders() ([]authcore.Sender, error) {
-	var senders []authcore.Sender
+func (a *App) senders() ([]outbox.Sender, error) {
+	var senders []outbox.Sender
 	on := &outside{keeper: &a.keeper}
 	for _, m := range a.Mail {
 		sender, err := m.sender(on)
@@ -115,7 +115,7 @@ func (a *App) senders() ([]authcore.Sender, error) {
 }
 
 // sender makes one sender. Without a machine it only finds out what is wrong.
-func (m Mail) sender(on *outside) (authcore.Sender, error) {
+func (m Mail) sender(on *outside) (outbox.Sender, error) {
 	switch {
 	case m.SMTP != nil:
 		return m.SMTP.sender(on)
@@ -142,7 +142,7 @@ func (m Mail) kinds() (n int) {
 	return n
 }
 
-func (s *SMTP) sender(on *outside) (authcore.Sender, error) {
+func (s *SMTP) sender(on *outside) (outbox.Sender, error) {
 	host, portText, err := net.SplitHostPort(s.Address)
 	port, err2 := strconv.Atoi(portText)
 	if err != nil || err2 != nil {
@@ -170,7 +170,7 @@ func (s *SMTP) sender(on *outside) (authcore.Sender, error) {
 	return smtp.New(c)
 }
 
-func (g *Mailgun) sender(on *outside) (authcore.Sender, error) {
+func (g *Mailgun) sender(on *outside) (outbox.Sender, error) {
 	key, err := on.expand("mail mailgun "+g.Domain+": api_key", g.APIKey)
 	if err != nil {
 		return nil, err

@@ -14,6 +14,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/gmail"
 	"github.com/gatehouse-auth/gatehouse/authcore/graph"
 	"github.com/gatehouse-auth/gatehouse/authcore/oauth"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 )
 
 // OAuth2 says how a sender gets access tokens, in place of a password.
@@ -178,7 +179,7 @@ func (o *OAuth2) source(on *outside, name, way, user string) (*oauth.Source, err
 	return source, nil
 }
 
-func (g *Graph) sender(on *outside) (authcore.Sender, error) {
+func (g *Graph) sender(on *outside) (outbox.Sender, error) {
 	c := graph.Config{Mailbox: oauth.Mailbox{User: g.User, BaseURL: g.BaseURL}}
 	if err := c.Check(); err != nil {
 		return nil, err
@@ -193,7 +194,7 @@ func (g *Graph) sender(on *outside) (authcore.Sender, error) {
 	return graph.New(c)
 }
 
-func (g *Gmail) sender(on *outside) (authcore.Sender, error) {
+func (g *Gmail) sender(on *outside) (outbox.Sender, error) {
 	c := gmail.Config{Mailbox: oauth.Mailbox{User: g.User, BaseURL: g.BaseURL}}
 	if err := c.Check(); err != nil {
 		return nil, err

@@ -32,6 +32,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 )
 
 // Benchmarks measure what the gate costs in CPU time of the server's process,
@@ -76,7 +77,7 @@ func TestMeasuredServer(t *testing.T) {
 		must(t, err)
 		cfg.Composer, err = app.(*App).composer()
 		must(t, err)
-		cfg.Senders = []authcore.Sender{s}
+		cfg.Senders = []outbox.Sender{s}
 		s.service = run.core.Use(cfg) // the newest one's senders get the mail
 	}
 	fmt.Println("ready")
@@ -99,7 +100,7 @@ type measuredServer struct {
 
 func (s *measuredServer) Name() string { return "discard" }
 
-func (s *measuredServer) Send(_ context.Context, m authcore.Message) error {
+func (s *measuredServer) Send(_ context.Context, m outbox.Message) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.codes[m.To.String()] = cmp.Or(m.Code, m.Link)

@@ -6,6 +6,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/pages"
 )
 
@@ -33,7 +34,7 @@ func (a *App) serviceConfig() (authcore.Config, error) {
 }
 
 // composer writes the mails, in the look that has been read.
-func (a *App) composer() (authcore.Composer, error) {
+func (a *App) composer() (outbox.Composer, error) {
 	words := pages.MailConfig{SubjectCode: a.SubjectCode == nil || *a.SubjectCode, Look: a.look}
 	if a.From != nil {
 		words.FromName, words.FromAddress = a.From.Name, a.From.Address

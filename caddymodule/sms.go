@@ -3,8 +3,8 @@ package caddymodule
 import (
 	"errors"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/maillog"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/smswebhook"
 	"github.com/gatehouse-auth/gatehouse/authcore/twilio"
 )
@@ -68,8 +68,8 @@ func keepOrStandIn(_, value string) (string, error) {
 }
 
 // texts makes the senders in the order in which they are tried.
-func (a *App) texts() ([]authcore.TextSender, error) {
-	var senders []authcore.TextSender
+func (a *App) texts() ([]outbox.TextSender, error) {
+	var senders []outbox.TextSender
 	for _, s := range a.SMS {
 		sender, err := s.sender(expandSecret)
 		if err != nil {
@@ -89,7 +89,7 @@ func (s SMS) kinds() (n int) {
 	return n
 }
 
-func (s SMS) sender(expand func(option, value string) (string, error)) (authcore.TextSender, error) {
+func (s SMS) sender(expand func(option, value string) (string, error)) (outbox.TextSender, error) {
 	switch {
 	case s.Twilio != nil:
 		token, err := expand("sms twilio: auth_token", s.Twilio.AuthToken)

@@ -12,8 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -99,7 +99,7 @@ func TestMailParts(t *testing.T) {
 					t.Errorf("%s in %s carries what a visitor sent:\n%s", letter.Kind, c.lang(), part)
 				}
 			}
-			named := letter.Kind == authcore.LetterPlain || strings.Contains(mail.Text, `Acme <b>"Wiki"`)
+			named := letter.Kind == outbox.LetterPlain || strings.Contains(mail.Text, `Acme <b>"Wiki"`)
 			if strings.Contains(mail.HTML, "<b>") || !named {
 				t.Errorf("%s in %s: the name is not written as it is", letter.Kind, c.lang())
 			}
@@ -125,7 +125,7 @@ func TestTextMessages(t *testing.T) {
 	var all strings.Builder
 	for _, c := range m.look.languages.all {
 		for _, letter := range SampleLetters(c.lang()) {
-			if letter.Kind != authcore.LetterCode && letter.Kind != authcore.LetterLink {
+			if letter.Kind != outbox.LetterCode && letter.Kind != outbox.LetterLink {
 				continue
 			}
 			letter.To, letter.Phone = address.Address{}, number

@@ -19,18 +19,19 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/memstore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // outbox is a sender that keeps what it is given.
-type outbox struct {
-	mails chan authcore.Message
+type outboxes struct {
+	mails chan outbox.Message
 	mu    sync.Mutex
 	fault error
 }
 
-func (o *outbox) Name() string { return "outbox" }
-func (o *outbox) Send(_ context.Context, m authcore.Message) error {
+func (o *outboxes) Name() string { return "outbox" }
+func (o *outboxes) Send(_ context.Context, m outbox.Message) error {
 	o.mu.Lock()
 	fault := o.fault
 	o.mu.Unlock()
@@ -40,10 +41,10 @@ func (o *outbox) Send(_ context.Context, m authcore.Message) error {
 	return fault
 }
 
-func (o *outbox) breakDown() {
+func (o *outboxes) breakDown() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.fault = &authcore.SendError{Fault: authcore.SenderDown, Reason: "no connection"}
+	o.fault = &outbox.SendError{Fault: outbox.SenderDown, Reason: "no connection"}
 }
 
 // brokenStore fails on demand, as a full disk or a lost server does.
@@ -88,7 +89,7 @@ type house struct {
 	core    *authcore.Core
 	service *authcore.Service
 	pages   *Pages
-	outbox  *outbox
+	outbox  *outboxes
 	store   *brokenStore
 	origin  origin.Origin
 	portal  bool    // whether origin is one
@@ -113,7 +114,7 @@ type houseOption func(*authcore.Config, *Config)
 
 func newHouse(t *testing.T, options ...houseOption) *house {
 	t.Helper()
-	h := &house{T: t, outbox: &outbox{mails: make(chan authcore.Message, 1000)}, at: time.Date(2026, 11, 21, 14, 25, 0, 0, time.UTC)}
+	h := &house{T: t, outbox: &outboxes{mails: make(chan outbox.Message, 1000)}, at: time.Date(2026, 11, 21, 14, 25, 0, 0, time.UTC)}
 	h.origin, h.account = mustOrigin(t, "https://app.example.com"), Account{Whole: true}
 	secret, err := keyring.NewSecret([]byte("0123456789abcdef0123456789abcdef"))
 	check(t, err)
@@ -129,7 +130,7 @@ func newHouse(t *testing.T, options ...houseOption) *house {
 		Protects: func(o origin.Origin) bool {
 			return o == h.origin || o.String() == "https://wiki.example.com"
 		},
-		Senders: []authcore.Sender{h.outbox}, Composer: mails,
+		Senders: []outbox.Sender{h.outbox}, Composer: mails,
 	}
 	page := Config{}
 	for _, o := range options {
@@ -243,7 +244,7 @@ func (b *browser) wantsTo(location string) {
 }
 
 // start asks for a code and returns the mail with it.
-func (b *browser) start(email string, fields ...string) authcore.Message {
+func (b *browser) start(email string, fields ...string) outbox.Message {
 	b.h.Helper()
 	b.post("/_gatehouse/login", append([]string{"email", email}, fields...)...)
 	b.wantsTo("/_gatehouse/code")
@@ -251,14 +252,14 @@ func (b *browser) start(email string, fields ...string) authcore.Message {
 }
 
 // mail waits for the next mail.
-func (h *house) mail() authcore.Message {
+func (h *house) mail() outbox.Message {
 	h.Helper()
 	select {
 	case m := <-h.outbox.mails:
 		return m
 	case <-time.After(20 * time.Second):
 		h.Fatal("no mail came")
-		return authcore.Message{}
+		return outbox.Message{}
 	}
 }
 
@@ -285,7 +286,7 @@ func wrong(code string) string {
 	return "000000"
 }
 
-func linkPath(m authcore.Message) string {
+func linkPath(m outbox.Message) string {
 	u, _ := url.Parse(m.Link)
 	return u.Path
 }

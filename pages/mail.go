@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 )
 
 // MailConfig is what mails are made of.
@@ -20,7 +20,7 @@ type MailConfig struct {
 	Look        *Look  // nil: the one that comes with Gatehouse
 }
 
-// Mails puts letters into words. It implements authcore.Composer and is safe
+// Mails puts letters into words. It implements outbox.Composer and is safe
 // for concurrent use.
 type Mails struct {
 	cfg  MailConfig
@@ -46,21 +46,21 @@ func NewMails(c MailConfig) (*Mails, error) {
 //
 // The mails of an app name the app, and never the host of the API: they can be
 // all its own.
-func (m *Mails) Compose(l authcore.Letter) (authcore.Message, error) {
+func (m *Mails) Compose(l outbox.Letter) (outbox.Message, error) {
 	v := m.view(l)
 	if !l.Phone.IsZero() {
-		return authcore.Message{Text: v.words.say(textMessage(l), 0, v.value), Language: v.Lang}, nil
+		return outbox.Message{Text: v.words.say(textMessage(l), 0, v.value), Language: v.Lang}, nil
 	}
 	text, html, err := m.look.mails.render(v)
 	if err != nil {
-		return authcore.Message{}, fmt.Errorf("mail template: %w", err)
+		return outbox.Message{}, fmt.Errorf("mail template: %w", err)
 	}
 	from := m.cfg.FromAddress
 	if from == "" {
 		from = "gatehouse@" + mailHost(l.Site)
 	}
 	_, domain, _ := strings.Cut(from, "@")
-	return authcore.Message{
+	return outbox.Message{
 		FromName: cmp.Or(m.cfg.FromName, v.Site), FromAddress: from, To: l.To, ReplyTo: m.look.brand.Support,
 		Subject: v.Subject, Text: text, HTML: html, Language: v.Lang,
 		MessageID: randomID() + "@" + domain, References: "login." + l.Thread + "@" + domain, EntityRef: l.Thread,
@@ -69,7 +69,7 @@ func (m *Mails) Compose(l authcore.Letter) (authcore.Message, error) {
 }
 
 // textMessage is the text of a message to a number.
-func textMessage(l authcore.Letter) string {
+func textMessage(l outbox.Letter) string {
 	if l.Code == "" {
 		return "app.text.link"
 	}
@@ -180,7 +180,7 @@ func (v *MailView) value(name string) string {
 }
 
 // view is what the templates show of a letter.
-func (m *Mails) view(l authcore.Letter) *MailView {
+func (m *Mails) view(l outbox.Letter) *MailView {
 	words := m.look.languages.choose(l.Language, "")
 	v := &MailView{
 		Version: ViewVersion, Kind: string(l.Kind), Lang: words.lang(), Dir: words.direction(), Left: "left",
@@ -202,19 +202,19 @@ func (m *Mails) view(l authcore.Letter) *MailView {
 // name chooses subject, preheader and the words on the button.
 func (m *Mails) name(v *MailView) {
 	subject, label, preheader := "mail.subject", "mail.link", "mail.preheader"
-	switch kind := authcore.LetterKind(v.Kind); {
-	case kind == authcore.LetterNewDevice:
+	switch kind := outbox.LetterKind(v.Kind); {
+	case kind == outbox.LetterNewDevice:
 		subject, label, preheader = "mail.new.subject", "mail.new.link", "mail.asked_nowhere"
-	case kind == authcore.LetterCode:
+	case kind == outbox.LetterCode:
 		subject, preheader = "app.code.subject", "app.valid"
-	case kind == authcore.LetterLink:
+	case kind == outbox.LetterLink:
 		subject, label, preheader = "app.title", "mail.link_only", "app.valid_once"
-	case kind == authcore.LetterInvite:
+	case kind == outbox.LetterInvite:
 		subject, label, preheader = "app.invite.subject", "app.invite.accept", "app.valid_once"
 		if v.Into != "" {
 			subject = "app.invite.subject_into"
 		}
-	case kind == authcore.LetterPlain:
+	case kind == outbox.LetterPlain:
 		subject, preheader = "app.plain.subject", "app.valid"
 	case v.Code == "":
 		subject, label, preheader = "mail.subject_link", "mail.link_only", "mail.asked_nowhere"

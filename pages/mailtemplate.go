@@ -8,13 +8,13 @@ import (
 	"io/fs"
 	texttemplate "text/template"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 )
 
 // letterKinds are the mails there are. Each has two templates, named for it.
-var letterKinds = []authcore.LetterKind{
-	authcore.LetterSignIn, authcore.LetterNewDevice,
-	authcore.LetterCode, authcore.LetterLink, authcore.LetterInvite, authcore.LetterPlain,
+var letterKinds = []outbox.LetterKind{
+	outbox.LetterSignIn, outbox.LetterNewDevice,
+	outbox.LetterCode, outbox.LetterLink, outbox.LetterInvite, outbox.LetterPlain,
 }
 
 // mailTemplates hold both parts of every kind of mail.
@@ -47,7 +47,7 @@ func (all mailTemplates) render(v *MailView) (text, html string, err error) {
 	a.Grow(1 << 10)
 	b.Grow(3 << 10) // what mails have at most
 	part := "layout.html"
-	if v.Kind == string(authcore.LetterPlain) {
+	if v.Kind == string(outbox.LetterPlain) {
 		part = "main" // as few words as can be, and no frame
 	}
 	if err := errors.Join(t.text.Execute(&a, v), t.html.ExecuteTemplate(&b, part, v)); err != nil {

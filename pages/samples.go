@@ -3,10 +3,10 @@ package pages
 import (
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 )
 
 // What the samples show. The addresses are reserved for examples.
@@ -243,15 +243,15 @@ func (s *sampler) account() {
 }
 
 // SampleLetters returns every mail, in one language.
-func SampleLetters(lang string) []authcore.Letter {
+func SampleLetters(lang string) []outbox.Letter {
 	at, errOrigin := origin.Parse(sampleOrigin)
 	to, errAddress := address.Parse(sampleAddress)
 	if errOrigin != nil || errAddress != nil {
 		panic("the samples are constants")
 	}
 	const token = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
-	letter := authcore.Letter{
-		Kind: authcore.LetterSignIn, To: to, Site: at, Language: lang, Code: "482913",
+	letter := outbox.Letter{
+		Kind: outbox.LetterSignIn, To: to, Site: at, Language: lang, Code: "482913",
 		Link:     sampleOrigin + Root + "link/" + token,
 		NotMe:    sampleOrigin + Root + "not-me/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
 		Lifetime: 10 * time.Minute, AskedAt: sampleTime, Agent: sampleAgent, Network: sampleNetwork,
@@ -259,16 +259,16 @@ func SampleLetters(lang string) []authcore.Letter {
 	}
 	linkOnly, notice := letter, letter
 	linkOnly.Code = ""
-	notice.Kind, notice.Code, notice.NotMe, notice.Link = authcore.LetterNewDevice, "", "", sampleOrigin+Root+"account"
+	notice.Kind, notice.Code, notice.NotMe, notice.Link = outbox.LetterNewDevice, "", "", sampleOrigin+Root+"account"
 
 	code := letter
-	code.Kind, code.App, code.Link, code.NotMe = authcore.LetterCode, sampleApp, "", ""
+	code.Kind, code.App, code.Link, code.NotMe = outbox.LetterCode, sampleApp, "", ""
 	link := code
-	link.Kind, link.Code, link.Lifetime, link.Link = authcore.LetterLink, "", time.Hour, sampleAppLink+token
+	link.Kind, link.Code, link.Lifetime, link.Link = outbox.LetterLink, "", time.Hour, sampleAppLink+token
 	invite := link
-	invite.Kind, invite.Lifetime, invite.NotMe = authcore.LetterInvite, 7*24*time.Hour, sampleAppLink+"stop-"+token
+	invite.Kind, invite.Lifetime, invite.NotMe = outbox.LetterInvite, 7*24*time.Hour, sampleAppLink+"stop-"+token
 	into, plain := invite, link
 	into.Into = "Acme"
-	plain.Kind = authcore.LetterPlain
-	return []authcore.Letter{letter, linkOnly, notice, code, link, invite, into, plain}
+	plain.Kind = outbox.LetterPlain
+	return []outbox.Letter{letter, linkOnly, notice, code, link, invite, into, plain}
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/memstore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/pages"
 )
 
@@ -73,7 +74,7 @@ func New(t testing.TB, change func(*House), dialects func(*House) []api.Dialect)
 		Code: authcore.DefaultCode, Session: authcore.DefaultSession, Limits: limit.Default(),
 		MayReceive: func(address.Address) bool { return true },
 		Protects:   func(o origin.Origin) bool { return o == h.Origin },
-		Senders:    []authcore.Sender{h.Mail}, Texts: []authcore.TextSender{h.Texts},
+		Senders:    []outbox.Sender{h.Mail}, Texts: []outbox.TextSender{h.Texts},
 		Composer: mails(t),
 		Observe:  h.observe,
 	}
@@ -268,7 +269,7 @@ func (h *House) Quiet() {
 }
 
 // LastMail waits for the queue and returns the newest mail.
-func (h *House) LastMail() authcore.Message {
+func (h *House) LastMail() outbox.Message {
 	h.T.Helper()
 	h.Quiet()
 	sent := h.Mail.Sent()
@@ -305,7 +306,7 @@ func (h *House) AddPhone(addr address.Address, number address.Phone) {
 }
 
 // LastText waits for the queue and returns the newest text message.
-func (h *House) LastText() authcore.Text {
+func (h *House) LastText() outbox.Text {
 	h.T.Helper()
 	h.Quiet()
 	sent := h.Texts.Sent()

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -115,15 +115,15 @@ func (a Answer) String(path string) string {
 // Mail keeps mails.
 type Mail struct {
 	mu   sync.Mutex
-	sent []authcore.Message
+	sent []outbox.Message
 	fail error
 }
 
-// Name implements authcore.Sender.
+// Name implements outbox.Sender.
 func (*Mail) Name() string { return "mail" }
 
-// Send implements authcore.Sender.
-func (m *Mail) Send(_ context.Context, msg authcore.Message) error {
+// Send implements outbox.Sender.
+func (m *Mail) Send(_ context.Context, msg outbox.Message) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.fail != nil {
@@ -141,23 +141,23 @@ func (m *Mail) FailWith(err error) {
 }
 
 // Sent returns the mails so far.
-func (m *Mail) Sent() []authcore.Message {
+func (m *Mail) Sent() []outbox.Message {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return append([]authcore.Message(nil), m.sent...)
+	return append([]outbox.Message(nil), m.sent...)
 }
 
 // Texts keeps text messages.
 type Texts struct {
 	mu   sync.Mutex
-	sent []authcore.Text
+	sent []outbox.Text
 }
 
-// Name implements authcore.TextSender.
+// Name implements outbox.TextSender.
 func (*Texts) Name() string { return "texts" }
 
-// SendText implements authcore.TextSender.
-func (m *Texts) SendText(_ context.Context, t authcore.Text) error {
+// SendText implements outbox.TextSender.
+func (m *Texts) SendText(_ context.Context, t outbox.Text) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.sent = append(m.sent, t)
@@ -165,8 +165,8 @@ func (m *Texts) SendText(_ context.Context, t authcore.Text) error {
 }
 
 // Sent returns the text messages so far.
-func (m *Texts) Sent() []authcore.Text {
+func (m *Texts) Sent() []outbox.Text {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return append([]authcore.Text(nil), m.sent...)
+	return append([]outbox.Text(nil), m.sent...)
 }

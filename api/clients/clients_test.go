@@ -16,8 +16,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/api/reflex"
 	"github.com/gatehouse-auth/gatehouse/api/stackbe"
 	"github.com/gatehouse-auth/gatehouse/api/streambird"
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 )
 
 // patience bounds what another program is given time for.
@@ -112,7 +112,7 @@ func serve(t testing.TB, dir string, env []string, name string, args ...string) 
 }
 
 // nextMail waits for the mail after the first n.
-func nextMail(t testing.TB, h *apitest.House, n int) authcore.Message {
+func nextMail(t testing.TB, h *apitest.House, n int) outbox.Message {
 	t.Helper()
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		if sent := h.Mail.Sent(); len(sent) > n {
@@ -120,5 +120,5 @@ func nextMail(t testing.TB, h *apitest.House, n int) authcore.Message {
 		}
 	}
 	t.Fatalf("mail %d was not sent", n+1)
-	return authcore.Message{}
+	return outbox.Message{}
 }

@@ -15,7 +15,7 @@ import (
 	"testing"
 
 	"github.com/gatehouse-auth/gatehouse/api/apitest"
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 )
 
 // TestCurlScripts runs the scripts of examples/apis as a person would, who
@@ -25,16 +25,16 @@ func TestCurlScripts(t *testing.T) {
 	if err != nil || len(scripts) != 4 {
 		t.Fatalf("%v %v", scripts, err)
 	}
-	link := func(m authcore.Message) string { return m.Link }
-	code := func(m authcore.Message) string { return m.Code }
+	link := func(m outbox.Message) string { return m.Link }
+	code := func(m outbox.Message) string { return m.Code }
 	for script, c := range map[string]struct {
-		pastes []func(authcore.Message) string
+		pastes []func(outbox.Message) string
 		says   []string
 	}{
-		"stackbe.sh":    {[]func(authcore.Message) string{link}, []string{`"success":true`, `"valid":true`, `"planName":`, `"name":"A. Customer"`, `"orgRole":"owner"`}},
-		"streambird.sh": {[]func(authcore.Message) string{link, code}, []string{`"user_created":true`, `"method_type":"email"`, `"sessions":[`, `"kty":"RSA"`, `Successfully deleted session`}},
-		"link.sh":       {[]func(authcore.Message) string{code}, []string{`"userExistsOnLink":false`, `"createdAt":`, `"smsSent":`, `"authenticationSuccessful":true`, `"email":"alice@example.com"`}},
-		"reflex.sh":     {[]func(authcore.Message) string{link}, []string{`"recent_attempts":1`, `"valid":true`, `"session_is_valid":true`, `"persistent_id":"ff8d9819fc0e12bf0d24892e45987e249a28dce836a85cad60e28eaaa8c6d976"`, `"session_is_valid":false`}},
+		"stackbe.sh":    {[]func(outbox.Message) string{link}, []string{`"success":true`, `"valid":true`, `"planName":`, `"name":"A. Customer"`, `"orgRole":"owner"`}},
+		"streambird.sh": {[]func(outbox.Message) string{link, code}, []string{`"user_created":true`, `"method_type":"email"`, `"sessions":[`, `"kty":"RSA"`, `Successfully deleted session`}},
+		"link.sh":       {[]func(outbox.Message) string{code}, []string{`"userExistsOnLink":false`, `"createdAt":`, `"smsSent":`, `"authenticationSuccessful":true`, `"email":"alice@example.com"`}},
+		"reflex.sh":     {[]func(outbox.Message) string{link}, []string{`"recent_attempts":1`, `"valid":true`, `"session_is_valid":true`, `"persistent_id":"ff8d9819fc0e12bf0d24892e45987e249a28dce836a85cad60e28eaaa8c6d976"`, `"session_is_valid":false`}},
 	} {
 		t.Run(script, func(t *testing.T) {
 			h := house(t, nil)

@@ -9,6 +9,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 )
 
 // start sends a code.
@@ -32,7 +33,7 @@ func (a *API) start(c *api.Call) error {
 	asked, err := a.service.Ask(c.R.Context(), authcore.Ask{
 		Caller: c.Caller, Whom: authcore.Whom{Email: addr}, PreferText: true,
 		Create: true, Draft: authcore.Draft{Name: &who.name}, // known from a gate: now also to the app
-		Known: authcore.Terms{Digits: 6, Lifetime: rule.Lifetime, Letter: authcore.LetterCode},
+		Known: authcore.Terms{Digits: 6, Lifetime: rule.Lifetime, Letter: outbox.LetterCode},
 		Slot:  slot, Deliver: true, Repeat: resend, Handle: secret,
 		Origin: c.Origin, Client: c.Client, Agent: c.R.UserAgent(),
 	})

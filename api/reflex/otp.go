@@ -12,6 +12,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 )
 
 // What the original's demo says for the refusals.
@@ -87,7 +88,7 @@ func (a *API) ask(c *api.Call, address address.Address, w wish) authcore.Ask {
 	return authcore.Ask{
 		Caller: c.Caller, Whom: authcore.Whom{Email: address}, Create: true,
 		Known: authcore.Terms{
-			Digits: digits, Hex: true, Lifetime: w.lifetime, Letter: authcore.LetterPlain,
+			Digits: digits, Hex: true, Lifetime: w.lifetime, Letter: outbox.LetterPlain,
 			Before: link, After: "&redir=" + url.QueryEscape(w.redir),
 		},
 		Slot: slot, Deliver: w.deliver, Window: &authcore.Window{Count: w.limit, Per: w.lifetime},

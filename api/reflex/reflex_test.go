@@ -12,8 +12,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/api/apitest"
 	"github.com/gatehouse-auth/gatehouse/api/reflex"
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/mailgun"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 )
 
 const alice = "alice@example.com"
@@ -135,7 +135,7 @@ func TestDelivery(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		h := house(t, reflex.Options{}, func(h *apitest.House) { h.Config.Senders = []authcore.Sender{sender} })
+		h := house(t, reflex.Options{}, func(h *apitest.House) { h.Config.Senders = []outbox.Sender{sender} })
 		generated(h, fields{"email": alice, "deliver": "email"})
 		h.Quiet()
 		if !strings.HasPrefix(path, "/v3/mg.example.com/messages") || user != "api" {

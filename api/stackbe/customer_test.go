@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/api/apitest"
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 )
 
 func TestCustomers(t *testing.T) {
@@ -210,7 +210,7 @@ func TestRateLimits(t *testing.T) {
 func TestOutages(t *testing.T) {
 	t.Run("mail is down", func(t *testing.T) {
 		w := house(t, nil)
-		w.Mail.FailWith(&authcore.SendError{Fault: authcore.SenderDown, Reason: "test"})
+		w.Mail.FailWith(&outbox.SendError{Fault: outbox.SenderDown, Reason: "test"})
 		deadline := time.Now().Add(10 * time.Second)
 		ask := func() apitest.Answer {
 			return w.Do("POST", auth+"magic-link", object{"email": alice}, bearer(apitest.LiveKey)...)

@@ -10,6 +10,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 )
 
 const (
@@ -95,7 +96,7 @@ func callbackFor(c *api.Call, callback string, dev bool) (string, error) {
 func linkTerms(c *api.Call, callback string) authcore.Terms {
 	app := c.Caller.App
 	t := authcore.Terms{
-		Lifetime: app.LinkLifetime, Letter: authcore.LetterLink,
+		Lifetime: app.LinkLifetime, Letter: outbox.LetterLink,
 		Redirect: callback, Use: origin.RedirectCallback,
 	}
 	if t.Lifetime <= 0 {

@@ -7,6 +7,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 )
 
 // Codes: their length, the limits of their life in minutes, and what it is when
@@ -52,7 +53,7 @@ func (a *API) code(c *api.Call, field string, create bool) error {
 	}
 	asked, err := a.service.Ask(c.R.Context(), authcore.Ask{
 		Caller: c.Caller, Whom: whom, Create: create, Draft: authcore.Draft{Pending: &pending},
-		Known: authcore.Terms{Digits: codeDigits, Lifetime: time.Duration(minutes) * time.Minute, Letter: authcore.LetterCode},
+		Known: authcore.Terms{Digits: codeDigits, Lifetime: time.Duration(minutes) * time.Minute, Letter: outbox.LetterCode},
 		Slot:  codeSlot, Supersede: true, Deliver: true,
 		Origin: c.Origin, Client: d.client, EndUser: d.endUser, Agent: d.agent(),
 	})

@@ -8,6 +8,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 )
 
 // Limits of a link's life in minutes, and what it is when nothing is said.
@@ -47,7 +48,7 @@ func errNoRedirect(use origin.RedirectUse) error {
 
 // leading completes terms with where the link leads.
 func leading(t authcore.Terms, use origin.RedirectUse, to string) authcore.Terms {
-	t.Letter, t.Redirect, t.Use = authcore.LetterLink, to, use
+	t.Letter, t.Redirect, t.Use = outbox.LetterLink, to, use
 	t.Before = origin.WithQuery(to, "token", "")
 	return t
 }
@@ -190,7 +191,7 @@ func (a *API) inviteLink(c *api.Call) error {
 		return errNoRedirect(origin.RedirectInvite)
 	}
 	terms = leading(terms, origin.RedirectInvite, to)
-	terms.Letter = authcore.LetterInvite
+	terms.Letter = outbox.LetterInvite
 	asked, err := a.service.Ask(c.R.Context(), authcore.Ask{
 		Caller: c.Caller, Whom: authcore.Whom{Email: address}, Create: true, Draft: authcore.Draft{Names: &names, Pending: &pending},
 		Known: terms, Slot: linkSlot, Deliver: true, Origin: c.Origin, Client: d.client, EndUser: d.endUser, Agent: d.agent(),

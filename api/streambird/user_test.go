@@ -12,6 +12,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/api/apitest"
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 )
 
 func TestUsers(t *testing.T) {
@@ -320,7 +321,7 @@ func TestWhatIsNotSupportedSaysSo(t *testing.T) {
 func TestOutage(t *testing.T) {
 	w := house(t, nil)
 	t.Run("STREAM-110", func(t *testing.T) {
-		w.Mail.FailWith(&authcore.SendError{Fault: authcore.SenderDown, Reason: "test"})
+		w.Mail.FailWith(&outbox.SendError{Fault: outbox.SenderDown, Reason: "test"})
 		// Each start is somebody else's, so that no limit answers, and the clock
 		// stands, so that mail stays down once the first one has failed.
 		deadline := time.Now().Add(10 * time.Second)

@@ -10,8 +10,8 @@ import (
 	"encoding/base64"
 	"net/url"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/oauth"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/rfc5322"
 )
 
@@ -39,14 +39,14 @@ func New(c Config) (*Sender, error) {
 	return &Sender{"gmail " + c.Name(), poster}, nil
 }
 
-// Name implements authcore.Sender.
+// Name implements outbox.Sender.
 func (s *Sender) Name() string { return s.name }
 
 // Check has a token ready, and sends nothing.
 func (s *Sender) Check(ctx context.Context) error { return s.poster.Check(ctx) }
 
 // Send hands m to Gmail. nil means Gmail answered that it has taken it.
-func (s *Sender) Send(ctx context.Context, m authcore.Message) error {
+func (s *Sender) Send(ctx context.Context, m outbox.Message) error {
 	data, err := rfc5322.Encode(m)
 	if err != nil {
 		return err

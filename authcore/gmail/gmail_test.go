@@ -13,11 +13,11 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/gmail"
 	"github.com/gatehouse-auth/gatehouse/authcore/oauth"
 	"github.com/gatehouse-auth/gatehouse/authcore/oauth/oauthtest"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/rfc5322"
 )
 
@@ -31,7 +31,7 @@ func TestSendsTheWholeMessage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := authcore.Message{
+	m := outbox.Message{
 		FromName: "Example", FromAddress: "login@example.com", To: to, Subject: "482913 is your code", Code: "482913",
 		Text: "482913 is your code.\n", HTML: "<p>482913</p>\n", Date: time.Date(2026, 11, 21, 14, 25, 0, 0, time.UTC), MessageID: "abc@example.com",
 	}
@@ -79,8 +79,8 @@ func TestSendsTheWholeMessage(t *testing.T) {
 		t.Fatal(err, sent)
 	}
 	refuse = true
-	var failed *authcore.SendError
-	if err := s.Send(t.Context(), m); !errors.As(err, &failed) || failed.Fault != authcore.Rejected || !failed.Recipient || !strings.Contains(failed.Reason, "INVALID_ARGUMENT Invalid To header: [...]") {
+	var failed *outbox.SendError
+	if err := s.Send(t.Context(), m); !errors.As(err, &failed) || failed.Fault != outbox.Rejected || !failed.Recipient || !strings.Contains(failed.Reason, "INVALID_ARGUMENT Invalid To header: [...]") {
 		t.Errorf("%+v", err)
 	}
 	for want, c := range map[string]oauth.Mailbox{

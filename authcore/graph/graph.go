@@ -11,8 +11,8 @@ import (
 	"context"
 	"net/url"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/oauth"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/rfc5322"
 )
 
@@ -40,14 +40,14 @@ func New(c Config) (*Sender, error) {
 	return &Sender{"graph " + c.Name(), poster}, nil
 }
 
-// Name implements authcore.Sender.
+// Name implements outbox.Sender.
 func (s *Sender) Name() string { return s.name }
 
 // Check has a token ready, and sends nothing.
 func (s *Sender) Check(ctx context.Context) error { return s.poster.Check(ctx) }
 
 // Send hands m to Graph. nil means Graph answered that it has accepted it.
-func (s *Sender) Send(ctx context.Context, m authcore.Message) error {
+func (s *Sender) Send(ctx context.Context, m outbox.Message) error {
 	if err := rfc5322.Check(m); err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ type header struct {
 	Value string `json:"value"`
 }
 
-func compose(m authcore.Message) message {
+func compose(m outbox.Message) message {
 	out := message{
 		Subject: m.Subject, Body: content{"html", m.HTML},
 		From: recipient{address{m.FromName, m.FromAddress}}, To: []recipient{{address{"", m.To.String()}}},

@@ -14,24 +14,24 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/graph"
 	"github.com/gatehouse-auth/gatehouse/authcore/oauth"
 	"github.com/gatehouse-auth/gatehouse/authcore/oauth/oauthtest"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const secret = "s3cret~of-the.application"
 
-func message(t *testing.T) authcore.Message {
+func message(t *testing.T) outbox.Message {
 	t.Helper()
 	to, err := address.Parse("alice@example.com")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return authcore.Message{
+	return outbox.Message{
 		FromName: "Example", FromAddress: "login@example.com", To: to, ReplyTo: "help@example.com",
 		Subject: "482913 is your Example sign-in code", Code: "482913",
 		Text: "482913 is your code.\n", HTML: "<p>482913</p>\n", EntityRef: "ref-1", Language: "en",
@@ -125,8 +125,8 @@ func TestSendsAndKeepsNoCopy(t *testing.T) {
 		t.Errorf("%v %s", err, a.bodies[1])
 	}
 	m.FromName = "x\r\nBcc: mallory@evil.example"
-	var failed *authcore.SendError
-	if err := s.Send(t.Context(), m); !errors.As(err, &failed) || failed.Fault != authcore.Rejected || len(a.bodies) != 2 {
+	var failed *outbox.SendError
+	if err := s.Send(t.Context(), m); !errors.As(err, &failed) || failed.Fault != outbox.Rejected || len(a.bodies) != 2 {
 		t.Error(err)
 	}
 }
@@ -144,15 +144,15 @@ func TestTokenThatEndsIsReplacedOnce(t *testing.T) {
 		t.Errorf("%d requests, %d mails", a.count(), len(a.bodies))
 	}
 	a.failWith(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
-	wantFailure(t, s.Send(t.Context(), message(t)), authcore.SenderDown, false, "401", "check the permissions")
+	wantFailure(t, s.Send(t.Context(), message(t)), outbox.SenderDown, false, "401", "check the permissions")
 	if a.count() != 5 {
 		t.Errorf("%d requests", a.count()-3)
 	}
 }
 
-func wantFailure(t *testing.T, err error, fault authcore.SendFault, recipient bool, words ...string) {
+func wantFailure(t *testing.T, err error, fault outbox.SendFault, recipient bool, words ...string) {
 	t.Helper()
-	var failed *authcore.SendError
+	var failed *outbox.SendError
 	if !errors.As(err, &failed) || failed.Fault != fault || failed.Recipient != recipient {
 		t.Fatalf("%+v", err)
 	}
@@ -173,17 +173,17 @@ func TestWhatAnswersMean(t *testing.T) {
 	for _, c := range []struct {
 		status    int
 		body      string
-		fault     authcore.SendFault
+		fault     outbox.SendFault
 		recipient bool
 		words     string
 	}{
-		{403, `{"error":{"code":"ErrorAccessDenied","message":"Access is denied. Check credentials and try again."}}`, authcore.SenderDown, false, "ErrorAccessDenied Access is denied"},
-		{404, `{"error":{"code":"ErrorInvalidUser","message":"The requested user is invalid."}}`, authcore.SenderDown, false, "check user"},
-		{400, `{"error":{"code":"ErrorInvalidRecipients","message":"alice@example.com 482913 isn't resolved."}}`, authcore.Rejected, true, "ErrorInvalidRecipients [...] [...]"},
-		{400, `{"error":{"code":"ErrorMessageSizeExceeded","message":"too big"}}`, authcore.Rejected, false, "too big"},
-		{500, `oops`, authcore.SenderDown, false, "500"},
-		{503, `<html>`, authcore.SenderDown, false, "503"},
-		{302, ``, authcore.SenderDown, false, "302"},
+		{403, `{"error":{"code":"ErrorAccessDenied","message":"Access is denied. Check credentials and try again."}}`, outbox.SenderDown, false, "ErrorAccessDenied Access is denied"},
+		{404, `{"error":{"code":"ErrorInvalidUser","message":"The requested user is invalid."}}`, outbox.SenderDown, false, "check user"},
+		{400, `{"error":{"code":"ErrorInvalidRecipients","message":"alice@example.com 482913 isn't resolved."}}`, outbox.Rejected, true, "ErrorInvalidRecipients [...] [...]"},
+		{400, `{"error":{"code":"ErrorMessageSizeExceeded","message":"too big"}}`, outbox.Rejected, false, "too big"},
+		{500, `oops`, outbox.SenderDown, false, "500"},
+		{503, `<html>`, outbox.SenderDown, false, "503"},
+		{302, ``, outbox.SenderDown, false, "302"},
 	} {
 		a.failWith(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Location", "https://evil.example/")
@@ -193,7 +193,7 @@ func TestWhatAnswersMean(t *testing.T) {
 		wantFailure(t, s.Send(t.Context(), message(t)), c.fault, c.recipient, c.words)
 	}
 	a.failWith(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
-	wantFailure(t, s.Send(t.Context(), message(t)), authcore.SenderDown, false, "EOF")
+	wantFailure(t, s.Send(t.Context(), message(t)), outbox.SenderDown, false, "EOF")
 }
 
 // While Graph wants no request it gets none, and counts as down for the queue.
@@ -204,10 +204,10 @@ func TestRetryAfter(t *testing.T) {
 		w.WriteHeader(http.StatusTooManyRequests)
 		_, _ = io.WriteString(w, `{"error":{"code":"ApplicationThrottled","message":"Application is over its MailboxConcurrency limit."}}`)
 	})
-	wantFailure(t, s.Send(t.Context(), message(t)), authcore.SenderDown, false, "ApplicationThrottled")
+	wantFailure(t, s.Send(t.Context(), message(t)), outbox.SenderDown, false, "ApplicationThrottled")
 	a.failWith(nil)
-	wantFailure(t, s.Send(t.Context(), message(t)), authcore.SenderDown, false, "ApplicationThrottled")
-	wantFailure(t, s.Check(t.Context()), authcore.SenderDown, false, "ApplicationThrottled")
+	wantFailure(t, s.Send(t.Context(), message(t)), outbox.SenderDown, false, "ApplicationThrottled")
+	wantFailure(t, s.Check(t.Context()), outbox.SenderDown, false, "ApplicationThrottled")
 	if a.count() != 1 {
 		t.Errorf("%d requests", a.count())
 	}

@@ -19,7 +19,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/rfc5322"
 )
 
@@ -39,12 +39,12 @@ func New(dir string) (*Sender, error) {
 	return &Sender{dir: filepath.Clean(dir)}, nil
 }
 
-// Name implements authcore.Sender.
+// Name implements outbox.Sender.
 func (s *Sender) Name() string { return "dir " + s.dir }
 
 // Send writes m. A file with its final name is whole. Every failure to write is
 // SenderDown and names the path.
-func (s *Sender) Send(ctx context.Context, m authcore.Message) error {
+func (s *Sender) Send(ctx context.Context, m outbox.Message) error {
 	data, err := rfc5322.Encode(m)
 	if err != nil {
 		return err
@@ -87,5 +87,5 @@ func fileName(now time.Time) string {
 }
 
 func down(reason string, err error) error {
-	return &authcore.SendError{Fault: authcore.SenderDown, Reason: reason, Err: err}
+	return &outbox.SendError{Fault: outbox.SenderDown, Reason: reason, Err: err}
 }

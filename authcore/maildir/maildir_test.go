@@ -11,21 +11,21 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/maildir"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/rfc5322"
 )
 
-var _ authcore.Sender = (*maildir.Sender)(nil)
+var _ outbox.Sender = (*maildir.Sender)(nil)
 
-func message(t *testing.T, subject string) authcore.Message {
+func message(t *testing.T, subject string) outbox.Message {
 	t.Helper()
 	to, err := address.Parse("alice@example.com")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return authcore.Message{
+	return outbox.Message{
 		FromAddress: "login@example.com", To: to, Subject: subject, Text: "482913\n",
 		Date: time.Date(2026, 11, 21, 14, 25, 0, 0, time.UTC), MessageID: "abc@example.com",
 	}
@@ -114,7 +114,7 @@ func TestFailuresNameThePath(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, dir := range []string{file, filepath.Join(file, "below")} {
-		wantFault(t, sender(t, dir).Send(t.Context(), message(t, "x")), authcore.SenderDown, dir)
+		wantFault(t, sender(t, dir).Send(t.Context(), message(t, "x")), outbox.SenderDown, dir)
 	}
 	if _, err := maildir.New(""); err == nil {
 		t.Error("New took an empty path")
@@ -125,16 +125,16 @@ func TestStoppedOrMalformedWritesNothing(t *testing.T) {
 	dir := t.TempDir()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	wantFault(t, sender(t, dir).Send(ctx, message(t, "x")), authcore.SenderDown, "stopped")
-	wantFault(t, sender(t, dir).Send(t.Context(), message(t, "x\r\nBcc: m@evil.example")), authcore.Rejected, "Subject")
+	wantFault(t, sender(t, dir).Send(ctx, message(t, "x")), outbox.SenderDown, "stopped")
+	wantFault(t, sender(t, dir).Send(t.Context(), message(t, "x\r\nBcc: m@evil.example")), outbox.Rejected, "Subject")
 	if names := list(t, dir); len(names) != 0 {
 		t.Errorf("files %v", names)
 	}
 }
 
-func wantFault(t *testing.T, err error, want authcore.SendFault, words string) {
+func wantFault(t *testing.T, err error, want outbox.SendFault, words string) {
 	t.Helper()
-	var failed *authcore.SendError
+	var failed *outbox.SendError
 	if !errors.As(err, &failed) || failed.Fault != want || !strings.Contains(failed.Reason, words) {
 		t.Errorf("got %v, want %v with %q", err, want, words)
 	}

@@ -24,8 +24,8 @@ import (
 
 	"github.com/mailgun/mailgun-go/v4"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/internal/outgoing"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/rfc5322"
 )
 
@@ -137,11 +137,11 @@ func (l limited) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// Name implements authcore.Sender.
+// Name implements outbox.Sender.
 func (s *Sender) Name() string { return "mailgun " + s.domain }
 
 // Send hands m to Mailgun. nil means Mailgun answered that it has queued it.
-func (s *Sender) Send(ctx context.Context, m authcore.Message) error {
+func (s *Sender) Send(ctx context.Context, m outbox.Message) error {
 	data, err := rfc5322.Encode(m)
 	if err != nil {
 		return err
@@ -157,12 +157,12 @@ func (s *Sender) Send(ctx context.Context, m authcore.Message) error {
 }
 
 // sendError words what became of m, with Mailgun's own text.
-func (s *Sender) sendError(err error, m authcore.Message) error {
+func (s *Sender) sendError(err error, m outbox.Message) error {
 	fault, what := classify(err)
-	out := &authcore.SendError{Fault: fault, Reason: what, Err: err}
+	out := &outbox.SendError{Fault: fault, Reason: what, Err: err}
 	if said := text(err); said != "" {
 		out.Reason += ": " + m.Said(said, s.client.APIKey())
-		out.Recipient = fault == authcore.Rejected && badRecipient.MatchString(said)
+		out.Recipient = fault == outbox.Rejected && badRecipient.MatchString(said)
 	}
 	return out
 }
@@ -188,36 +188,36 @@ func text(err error) string {
 	return string(answer.Data)
 }
 
-func classify(err error) (authcore.SendFault, string) {
+func classify(err error) (outbox.SendFault, string) {
 	var answer *mailgun.UnexpectedResponseError
 	var network interface{ Timeout() bool }
 	switch {
 	case errors.As(err, &answer):
 		return classifyStatus(answer.Actual)
 	case errors.Is(err, context.Canceled):
-		return authcore.SenderDown, "stopped"
+		return outbox.SenderDown, "stopped"
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
-		return authcore.SenderDown, "no answer in time"
+		return outbox.SenderDown, "no answer in time"
 	case errors.As(err, new(*url.Error)):
 		// The text holds our URL and what the network or TLS said, no more.
-		return authcore.SenderDown, err.Error()
+		return outbox.SenderDown, err.Error()
 	}
-	return authcore.SenderDown, "the answer was not Mailgun's"
+	return outbox.SenderDown, "the answer was not Mailgun's"
 }
 
 // classifyStatus decides what an HTTP status means. 404 is how Mailgun answers
 // for a domain the account does not have, often because it lives in the other
 // region, and 3xx comes from something else than the API: both would meet
 // every message alike, so they count as the sender's own failure.
-func classifyStatus(status int) (authcore.SendFault, string) {
+func classifyStatus(status int) (outbox.SendFault, string) {
 	what := fmt.Sprintf("answered HTTP %d", status)
 	switch {
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
-		return authcore.SenderDown, what + "; check api_key and region"
+		return outbox.SenderDown, what + "; check api_key and region"
 	case status == http.StatusNotFound:
-		return authcore.SenderDown, what + "; check the domain, region and base_url"
+		return outbox.SenderDown, what + "; check the domain, region and base_url"
 	case status == http.StatusTooManyRequests, status == http.StatusRequestTimeout, status < 400, status >= 500:
-		return authcore.SenderDown, what
+		return outbox.SenderDown, what
 	}
-	return authcore.Rejected, what
+	return outbox.Rejected, what
 }

@@ -17,25 +17,25 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/mailgun"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/rfc5322"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-var _ authcore.Sender = (*mailgun.Sender)(nil)
+var _ outbox.Sender = (*mailgun.Sender)(nil)
 
 const apiKey = "key-0123456789abcdef"
 
-func message(t *testing.T) authcore.Message {
+func message(t *testing.T) outbox.Message {
 	t.Helper()
 	to, err := address.Parse("alice@example.com")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return authcore.Message{
+	return outbox.Message{
 		FromName: "Example", FromAddress: "login@example.com", To: to,
 		Subject: "482913 is your Example sign-in code",
 		Text:    "482913 is your code.\n\nhttps://app.example.com/_gatehouse/link/abc\n",
@@ -129,8 +129,8 @@ func checkRequest(t *testing.T, r *http.Request, suffix string) {
 }
 
 func TestWhatAnswersMean(t *testing.T) {
-	down, rejected := authcore.SenderDown, authcore.Rejected
-	for status, want := range map[int]authcore.SendFault{
+	down, rejected := outbox.SenderDown, outbox.Rejected
+	for status, want := range map[int]outbox.SendFault{
 		301: down, 302: down, 307: down, 308: down,
 		400: rejected, 402: rejected, 406: rejected, 413: rejected, 422: rejected,
 		401: down, 403: down, 404: down, 408: down, 429: down,
@@ -170,7 +170,7 @@ func TestMailgunsOwnWords(t *testing.T) {
 			w.WriteHeader(c.status)
 			_, _ = io.WriteString(w, c.body)
 		})
-		var failed *authcore.SendError
+		var failed *outbox.SendError
 		err := sender(t, srv.URL).Send(t.Context(), message(t))
 		if !errors.As(err, &failed) || !strings.Contains(failed.Reason, c.has) || failed.Recipient != c.recipient || strings.Contains(failed.Reason, "<html>") {
 			t.Errorf("%d %s: %+v", c.status, c.body, failed)
@@ -178,9 +178,9 @@ func TestMailgunsOwnWords(t *testing.T) {
 	}
 }
 
-func wantFault(t *testing.T, err error, want authcore.SendFault, words string) {
+func wantFault(t *testing.T, err error, want outbox.SendFault, words string) {
 	t.Helper()
-	var failed *authcore.SendError
+	var failed *outbox.SendError
 	if !errors.As(err, &failed) {
 		t.Errorf("got %v, want a SendError", err)
 		return
@@ -206,16 +206,16 @@ func TestNoUsableAnswerMeansDown(t *testing.T) {
 		},
 	} {
 		srv := api(t, handle)
-		wantFault(t, sender(t, srv.URL).Send(t.Context(), message(t)), authcore.SenderDown, words)
+		wantFault(t, sender(t, srv.URL).Send(t.Context(), message(t)), outbox.SenderDown, words)
 	}
 	gone := httptest.NewServer(nil)
 	gone.Close()
-	wantFault(t, sender(t, gone.URL).Send(t.Context(), message(t)), authcore.SenderDown, "refused")
+	wantFault(t, sender(t, gone.URL).Send(t.Context(), message(t)), outbox.SenderDown, "refused")
 	encrypted := httptest.NewUnstartedServer(http.NotFoundHandler())
 	encrypted.Config.ErrorLog = log.New(io.Discard, "", 0)
 	encrypted.StartTLS() // with a certificate that nobody trusts
 	defer encrypted.Close()
-	wantFault(t, sender(t, encrypted.URL).Send(t.Context(), message(t)), authcore.SenderDown, "x509")
+	wantFault(t, sender(t, encrypted.URL).Send(t.Context(), message(t)), outbox.SenderDown, "x509")
 }
 
 func TestSilentServer(t *testing.T) {
@@ -226,7 +226,7 @@ func TestSilentServer(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-reached; cancel() }()
 	err := sender(t, srv.URL).Send(ctx, message(t))
-	wantFault(t, err, authcore.SenderDown, "stopped")
+	wantFault(t, err, outbox.SenderDown, "stopped")
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("the cause is lost: %v", err)
 	}
@@ -237,14 +237,14 @@ func TestSilentServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantFault(t, impatient.Send(t.Context(), message(t)), authcore.SenderDown, "in time")
+	wantFault(t, impatient.Send(t.Context(), message(t)), outbox.SenderDown, "in time")
 }
 
 func TestNothingIsSentForAMessageThatCannotBeBuilt(t *testing.T) {
 	srv := api(t, func(http.ResponseWriter, *http.Request) { t.Error("a request was made") })
 	m := message(t)
 	m.FromName = "x\r\nBcc: mallory@evil.example"
-	wantFault(t, sender(t, srv.URL).Send(t.Context(), m), authcore.Rejected, "From name")
+	wantFault(t, sender(t, srv.URL).Send(t.Context(), m), outbox.Rejected, "From name")
 }
 
 func TestNewNamesWhatIsWrong(t *testing.T) {

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 )
 
 func TestColour(t *testing.T) {
@@ -16,7 +16,7 @@ func TestColour(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer device.Close()
-	m := authcore.Message{Subject: "s", Code: "482913"}
+	m := outbox.Message{Subject: "s", Code: "482913"}
 	if got := New(device).box(m); !strings.Contains(got, "\x1b[1m482913\x1b[0m") {
 		t.Errorf("no colour on a terminal: %q", got)
 	}

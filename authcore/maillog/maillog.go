@@ -24,7 +24,7 @@ import (
 	"sync"
 	"unicode"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 )
 
 // Sender writes to one terminal. It is safe for concurrent use: boxes do not
@@ -54,24 +54,24 @@ func isTerminal(w io.Writer) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// Name implements authcore.Sender.
+// Name implements outbox.Sender.
 func (s *Sender) Name() string { return "log" }
 
 // Send shows m with a single write. Only a terminal that can't be written to is
 // an error, SenderDown.
-func (s *Sender) Send(_ context.Context, m authcore.Message) error {
+func (s *Sender) Send(_ context.Context, m outbox.Message) error {
 	text := s.box(m)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, err := io.WriteString(s.w, text); err != nil {
-		return &authcore.SendError{
-			Fault: authcore.SenderDown, Reason: "mail log: can't write to the terminal", Err: err,
+		return &outbox.SendError{
+			Fault: outbox.SenderDown, Reason: "mail log: can't write to the terminal", Err: err,
 		}
 	}
 	return nil
 }
 
-func (s *Sender) box(m authcore.Message) string {
+func (s *Sender) box(m outbox.Message) string {
 	var b strings.Builder
 	rule := strings.Repeat("═", 70)
 	line := func(text string) { b.WriteString(s.paint(frame, "║") + "  " + text + "\n") }

@@ -11,27 +11,27 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/maillog"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 )
 
-var _ authcore.Sender = (*maillog.Sender)(nil)
+var _ outbox.Sender = (*maillog.Sender)(nil)
 
 const link = "http://localhost:8080/_gatehouse/link/0123456789abcdefghijklmnopqrstuvwxyzABCDEFG"
 
-func message(t *testing.T) authcore.Message {
+func message(t *testing.T) outbox.Message {
 	t.Helper()
 	to, err := address.Parse("alice@example.com")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return authcore.Message{
+	return outbox.Message{
 		To: to, Subject: "482913 は「例」のサインインコードです", Text: "ignored\n", Code: "482913", Link: link,
 	}
 }
 
-func show(t *testing.T, m authcore.Message) string {
+func show(t *testing.T, m outbox.Message) string {
 	t.Helper()
 	var out strings.Builder
 	if err := maillog.New(&out).Send(t.Context(), m); err != nil {
@@ -100,9 +100,9 @@ func TestBoxesDoNotMix(t *testing.T) {
 func TestUnwritableTerminalIsDown(t *testing.T) {
 	r, w := io.Pipe()
 	_ = r.Close()
-	var failed *authcore.SendError
+	var failed *outbox.SendError
 	err := maillog.New(w).Send(t.Context(), message(t))
-	if !errors.As(err, &failed) || failed.Fault != authcore.SenderDown || strings.Contains(err.Error(), "482913") {
+	if !errors.As(err, &failed) || failed.Fault != outbox.SenderDown || strings.Contains(err.Error(), "482913") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -6,23 +6,23 @@ import (
 	"io"
 	"strings"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 )
 
 // SendText shows a text message, as Send shows a mail.
-func (s *Sender) SendText(_ context.Context, t authcore.Text) error {
+func (s *Sender) SendText(_ context.Context, t outbox.Text) error {
 	text := s.textBox(t)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, err := io.WriteString(s.w, text); err != nil {
-		return &authcore.SendError{
-			Fault: authcore.SenderDown, Reason: "sms log: can't write to the terminal", Err: err,
+		return &outbox.SendError{
+			Fault: outbox.SenderDown, Reason: "sms log: can't write to the terminal", Err: err,
 		}
 	}
 	return nil
 }
 
-func (s *Sender) textBox(t authcore.Text) string {
+func (s *Sender) textBox(t outbox.Text) string {
 	var b strings.Builder
 	rule := strings.Repeat("═", 70)
 	line := func(text string) { b.WriteString(s.paint(frame, "║") + "  " + text + "\n") }

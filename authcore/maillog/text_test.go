@@ -5,9 +5,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/maillog"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 )
 
 func TestTextMessage(t *testing.T) {
@@ -16,7 +16,7 @@ func TestTextMessage(t *testing.T) {
 		t.Fatal(err)
 	}
 	var b strings.Builder
-	if err := maillog.New(&b).SendText(t.Context(), authcore.Text{To: number, Body: "482913 is your \x1b[2JShop code.", Code: "482913"}); err != nil {
+	if err := maillog.New(&b).SendText(t.Context(), outbox.Text{To: number, Body: "482913 is your \x1b[2JShop code.", Code: "482913"}); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"A text message to +15005550009", "482913 is your [2JShop code.", "Code     482913"} {
@@ -24,8 +24,8 @@ func TestTextMessage(t *testing.T) {
 			t.Errorf("the box lacks %q: %s", want, b.String())
 		}
 	}
-	var failed *authcore.SendError
-	if err := maillog.New(broken{}).SendText(t.Context(), authcore.Text{To: number}); !errors.As(err, &failed) || failed.Fault != authcore.SenderDown {
+	var failed *outbox.SendError
+	if err := maillog.New(broken{}).SendText(t.Context(), outbox.Text{To: number}); !errors.As(err, &failed) || failed.Fault != outbox.SenderDown {
 		t.Errorf("a terminal that can't be written to: %v", err)
 	}
 }

@@ -14,8 +14,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/internal/outgoing"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 )
 
 // Mailbox is whose mailbox an API sends from.
@@ -57,7 +57,7 @@ type Poster struct {
 
 	mu        sync.Mutex
 	notBefore time.Time // until when the API wants no request, and why
-	why       *authcore.SendError
+	why       *outbox.SendError
 }
 
 // Poster makes what posts to the path at the API.
@@ -95,7 +95,7 @@ func (p *Poster) held() error {
 
 // Post posts the JSON that stands for m. nil means that the API took it. A token
 // that is refused is replaced, once.
-func (p *Poster) Post(ctx context.Context, m authcore.Message, value any) error {
+func (p *Poster) Post(ctx context.Context, m outbox.Message, value any) error {
 	body, err := json.Marshal(value)
 	if err != nil {
 		return err
@@ -150,12 +150,12 @@ func (p *Poster) post(ctx context.Context, token string, body []byte) (answered,
 }
 
 // failed words an answer other than 2xx.
-func (p *Poster) failed(resp answered, m authcore.Message, token string) *authcore.SendError {
+func (p *Poster) failed(resp answered, m outbox.Message, token string) *outbox.SendError {
 	fault, what := outgoing.Status(resp.StatusCode)
-	out := &authcore.SendError{Fault: fault, Reason: what}
+	out := &outbox.SendError{Fault: fault, Reason: what}
 	if said := apiError(resp.text); said != "" {
 		out.Reason += ": " + m.Said(said, p.source.Secrets(token)...)
-		out.Recipient = fault == authcore.Rejected && badRecipient.MatchString(said)
+		out.Recipient = fault == outbox.Rejected && badRecipient.MatchString(said)
 	}
 	switch resp.StatusCode {
 	case http.StatusUnauthorized:
@@ -165,7 +165,7 @@ func (p *Poster) failed(resp answered, m authcore.Message, token string) *authco
 	case http.StatusNotFound:
 		out.Reason += "; check user"
 	}
-	if wait := outgoing.RetryAfter(resp.Response, p.source.now()); wait > 0 && fault == authcore.SenderDown {
+	if wait := outgoing.RetryAfter(resp.Response, p.source.now()); wait > 0 && fault == outbox.SenderDown {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.notBefore, p.why = p.source.now().Add(wait), out

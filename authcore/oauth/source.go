@@ -16,8 +16,8 @@ import (
 	"golang.org/x/oauth2/clientcredentials"
 	"golang.org/x/oauth2/jwt"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/internal/outgoing"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 )
 
 const (
@@ -50,7 +50,7 @@ type state struct {
 	refresh   string    // the newest refresh token, once known
 	unkept    bool      // it is not in the store yet
 	notBefore time.Time // until when the provider wants no request, and why
-	why       *authcore.SendError
+	why       *outbox.SendError
 }
 
 type token struct {
@@ -65,7 +65,7 @@ func nameOf(c Config) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// Token returns a token that is good for now. An error is a *authcore.SendError
+// Token returns a token that is good for now. An error is a *outbox.SendError
 // with the fault SenderDown.
 func (s *Source) Token(ctx context.Context) (string, error) {
 	select {
@@ -114,7 +114,7 @@ func (s *Source) fetch(ctx context.Context) (token, error) {
 		return token{}, s.failed(err)
 	}
 	if !tokenSyntax.MatchString(t.AccessToken) {
-		return token{}, &authcore.SendError{Fault: authcore.SenderDown, Reason: "OAuth: " + s.host() + " gave a token with characters that none can have"}
+		return token{}, &outbox.SendError{Fault: outbox.SenderDown, Reason: "OAuth: " + s.host() + " gave a token with characters that none can have"}
 	}
 	now := s.now()
 	life := unknownLife
@@ -146,7 +146,7 @@ func (s *Source) ask(ctx context.Context) (*oauth2.Token, error) {
 			kept, err := c.Keeper.Kept(ctx, s.name)
 			if err != nil {
 				s.state.refresh = ""
-				return nil, &authcore.SendError{Fault: authcore.SenderDown, Reason: "OAuth: the refresh token can't be read from the store", Err: err}
+				return nil, &outbox.SendError{Fault: outbox.SenderDown, Reason: "OAuth: the refresh token can't be read from the store", Err: err}
 			}
 			if kept != "" {
 				s.state.refresh = kept
@@ -217,8 +217,8 @@ func codeOf(err error) string {
 }
 
 // failed words why there is no token.
-func (s *Source) failed(err error) *authcore.SendError {
-	if known := new(authcore.SendError); errors.As(err, &known) {
+func (s *Source) failed(err error) *outbox.SendError {
+	if known := new(outbox.SendError); errors.As(err, &known) {
 		return known
 	}
 	refused, said := answerOf(err)
@@ -226,13 +226,13 @@ func (s *Source) failed(err error) *authcore.SendError {
 		if failed := new(url.Error); errors.As(err, &failed) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 			return outgoing.NoAnswer("OAuth: "+s.host(), err)
 		}
-		return &authcore.SendError{Fault: authcore.SenderDown, Reason: "OAuth: " + s.host() + " gave no token that can be read", Err: err}
+		return &outbox.SendError{Fault: outbox.SenderDown, Reason: "OAuth: " + s.host() + " gave no token that can be read", Err: err}
 	}
 	_, what := outgoing.Status(refused.Response.StatusCode)
 	words := strings.TrimSpace(said.Code + " " + said.Description)
-	out := &authcore.SendError{Fault: authcore.SenderDown, Reason: "OAuth: " + s.host() + " " + what, Err: err}
+	out := &outbox.SendError{Fault: outbox.SenderDown, Reason: "OAuth: " + s.host() + " " + what, Err: err}
 	if words != "" {
-		out.Reason += ": " + authcore.Message{}.Said(words, append(s.config.secrets(), s.state.refresh)...)
+		out.Reason += ": " + outbox.Message{}.Said(words, append(s.config.secrets(), s.state.refresh)...)
 	}
 	out.Reason += hint(said.Code)
 	if wait := outgoing.RetryAfter(refused.Response, s.now()); wait > 0 {

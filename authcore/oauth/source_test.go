@@ -14,9 +14,9 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/oauth"
 	"github.com/gatehouse-auth/gatehouse/authcore/oauth/oauthtest"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -83,8 +83,8 @@ func wantGood(t *testing.T, p *oauthtest.Provider, s *oauth.Source) string {
 func wantFailure(t *testing.T, s *oauth.Source, words ...string) {
 	t.Helper()
 	token, err := s.Token(t.Context())
-	var failed *authcore.SendError
-	if !errors.As(err, &failed) || failed.Fault != authcore.SenderDown || token != "" {
+	var failed *outbox.SendError
+	if !errors.As(err, &failed) || failed.Fault != outbox.SenderDown || token != "" {
 		t.Fatalf("%q, %v", token, err)
 	}
 	for _, word := range words {

@@ -21,7 +21,7 @@ import (
 
 	"github.com/wneessen/go-mail"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 )
 
 // Encode writes m as an Internet message: CRLF line ends, 7-bit, lines of at
@@ -30,9 +30,9 @@ import (
 // quoted-printable UTF-8.
 //
 // A field that is missing or could break out of its header is an error, always
-// a *authcore.SendError with fault Rejected, which names the field and does not
+// a *outbox.SendError with fault Rejected, which names the field and does not
 // repeat its value.
-func Encode(m authcore.Message) ([]byte, error) {
+func Encode(m outbox.Message) ([]byte, error) {
 	if err := Check(m); err != nil {
 		return nil, err
 	}
@@ -44,23 +44,23 @@ func Encode(m authcore.Message) ([]byte, error) {
 	}
 	var out bytes.Buffer
 	if _, err := msg.WriteTo(&out); err != nil {
-		return nil, &authcore.SendError{
-			Fault: authcore.Rejected, Reason: "the mail can't be built", Err: err,
+		return nil, &outbox.SendError{
+			Fault: outbox.Rejected, Reason: "the mail can't be built", Err: err,
 		}
 	}
 	return out.Bytes(), nil
 }
 
 // Check says whether m can be sent, for senders that don't need its text.
-func Check(m authcore.Message) error {
+func Check(m outbox.Message) error {
 	err := check(m)
 	if err == nil {
 		return nil
 	}
-	return &authcore.SendError{Fault: authcore.Rejected, Reason: "the mail can't be built: " + err.Error(), Err: err}
+	return &outbox.SendError{Fault: outbox.Rejected, Reason: "the mail can't be built: " + err.Error(), Err: err}
 }
 
-func setHeaders(msg *mail.Msg, m authcore.Message) {
+func setHeaders(msg *mail.Msg, m outbox.Message) {
 	address := func(header mail.AddrHeader, name, address string) {
 		msg.SetAddrHeaderFromMailAddress(header, &netmail.Address{Name: name, Address: address})
 	}
@@ -95,7 +95,7 @@ func oneSpaced(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 // boundary depends on the random Message-ID, so whoever wrote a part of the
 // text could not know it.
-func boundary(m authcore.Message) string {
+func boundary(m outbox.Message) string {
 	sum := sha256.Sum256([]byte("boundary of " + m.MessageID))
 	return hex.EncodeToString(sum[:20])
 }
@@ -113,7 +113,7 @@ var (
 // that can't be folded stays far below the 998 octets of RFC 5322.
 const maxPhrase = 512
 
-func check(m authcore.Message) error {
+func check(m outbox.Message) error {
 	fields := []struct {
 		name, value string
 		syntax      *regexp.Regexp
@@ -138,7 +138,7 @@ func check(m authcore.Message) error {
 	return errors.Join(checkText(m), checkPhrase("Subject", m.Subject), checkPhrase("From name", m.FromName))
 }
 
-func checkText(m authcore.Message) error {
+func checkText(m outbox.Message) error {
 	switch {
 	case m.Text == "" || m.Subject == "":
 		return errors.New("the subject or the text is missing")

@@ -13,8 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/rfc5322"
 	"github.com/gatehouse-auth/gatehouse/authcore/smtp/smtptest"
 )
@@ -23,13 +23,13 @@ var update = flag.Bool("update", false, "write the golden files anew")
 
 const link = "https://wiki.acme.example/_gatehouse/link/0123456789abcdefghijklmnopqrstuvwxyzABCDEFG"
 
-func message(t *testing.T) authcore.Message {
+func message(t *testing.T) outbox.Message {
 	t.Helper()
 	to, err := address.Parse("alice@example.com")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return authcore.Message{
+	return outbox.Message{
 		FromName: "Acme Wiki", FromAddress: "login@wiki.acme.example",
 		To: to, ReplyTo: "help@wiki.acme.example",
 		Subject:  "482913 is your Acme Wiki sign-in code",
@@ -42,7 +42,7 @@ func message(t *testing.T) authcore.Message {
 	}
 }
 
-func encode(t *testing.T, m authcore.Message) []byte {
+func encode(t *testing.T, m outbox.Message) []byte {
 	t.Helper()
 	data, err := rfc5322.Encode(m)
 	if err != nil {
@@ -59,7 +59,7 @@ func TestGolden(t *testing.T) {
 	foreign.Subject = "482913 ist dein Anmeldecode für das Wiki der Größenwahn Gesellschaft in Zürich 🔑"
 	foreign.Text = "482913 ist dein Code für Zürich.\n.\nFrom here on dots lead lines.\n..\n" + link + "\n"
 	foreign.Language = "de"
-	for name, m := range map[string]authcore.Message{
+	for name, m := range map[string]outbox.Message{
 		"alternative.eml": message(t), "text-only.eml": textOnly, "foreign.eml": foreign,
 	} {
 		path := filepath.Join("testdata", name)
@@ -80,17 +80,17 @@ func TestGolden(t *testing.T) {
 }
 
 func TestReadsBackAsWritten(t *testing.T) {
-	for _, change := range []func(*authcore.Message){
-		func(m *authcore.Message) {},
-		func(m *authcore.Message) { m.FromName = "" },
-		func(m *authcore.Message) { m.FromName = `Quote " and \ and , <a@b.example>` },
-		func(m *authcore.Message) { m.Subject = "482913 " + strings.Repeat("ß", 200) },
-		func(m *authcore.Message) { m.Subject = "482913 " + strings.Repeat("x", 500) },
-		func(m *authcore.Message) { m.Subject = "482913 =?utf-8?q?x?= 日本語のコード" },
-		func(m *authcore.Message) { m.Text = "482913\n" + strings.Repeat(link, 30) + "\n" },
-		func(m *authcore.Message) { m.Text = "482913 \n\ttabs and trailing space \n\n.\n.x\n" },
-		func(m *authcore.Message) { m.HTML = "<p>" + strings.Repeat("482913 é ", 500) + "</p>\n" },
-		func(m *authcore.Message) { m.Text = "--" + strings.Repeat("-", 40) + "\n--\n" },
+	for _, change := range []func(*outbox.Message){
+		func(m *outbox.Message) {},
+		func(m *outbox.Message) { m.FromName = "" },
+		func(m *outbox.Message) { m.FromName = `Quote " and \ and , <a@b.example>` },
+		func(m *outbox.Message) { m.Subject = "482913 " + strings.Repeat("ß", 200) },
+		func(m *outbox.Message) { m.Subject = "482913 " + strings.Repeat("x", 500) },
+		func(m *outbox.Message) { m.Subject = "482913 =?utf-8?q?x?= 日本語のコード" },
+		func(m *outbox.Message) { m.Text = "482913\n" + strings.Repeat(link, 30) + "\n" },
+		func(m *outbox.Message) { m.Text = "482913 \n\ttabs and trailing space \n\n.\n.x\n" },
+		func(m *outbox.Message) { m.HTML = "<p>" + strings.Repeat("482913 é ", 500) + "</p>\n" },
+		func(m *outbox.Message) { m.Text = "--" + strings.Repeat("-", 40) + "\n--\n" },
 	} {
 		m := message(t)
 		change(&m)
@@ -141,16 +141,16 @@ func TestNoFieldBreaksOutOfItsHeader(t *testing.T) {
 		"x\r\n\r\nbody", "x\x00", "x\x1b[31m", "x\u0085Bcc: mallory@evil.example",
 		"x\u2028Bcc: mallory@evil.example", "x\xff", strings.Repeat("x", 2000),
 	}
-	fields := map[string]func(*authcore.Message, string){
-		"Subject":    func(m *authcore.Message, s string) { m.Subject = s },
-		"FromName":   func(m *authcore.Message, s string) { m.FromName = s },
-		"From":       func(m *authcore.Message, s string) { m.FromAddress = s + "@acme.example" },
-		"From tail":  func(m *authcore.Message, s string) { m.FromAddress = "login@" + s },
-		"Reply-To":   func(m *authcore.Message, s string) { m.ReplyTo = "help@" + s },
-		"Message-ID": func(m *authcore.Message, s string) { m.MessageID = s + "@acme.example" },
-		"References": func(m *authcore.Message, s string) { m.References = s + "@acme.example" },
-		"EntityRef":  func(m *authcore.Message, s string) { m.EntityRef = s },
-		"Language":   func(m *authcore.Message, s string) { m.Language = s },
+	fields := map[string]func(*outbox.Message, string){
+		"Subject":    func(m *outbox.Message, s string) { m.Subject = s },
+		"FromName":   func(m *outbox.Message, s string) { m.FromName = s },
+		"From":       func(m *outbox.Message, s string) { m.FromAddress = s + "@acme.example" },
+		"From tail":  func(m *outbox.Message, s string) { m.FromAddress = "login@" + s },
+		"Reply-To":   func(m *outbox.Message, s string) { m.ReplyTo = "help@" + s },
+		"Message-ID": func(m *outbox.Message, s string) { m.MessageID = s + "@acme.example" },
+		"References": func(m *outbox.Message, s string) { m.References = s + "@acme.example" },
+		"EntityRef":  func(m *outbox.Message, s string) { m.EntityRef = s },
+		"Language":   func(m *outbox.Message, s string) { m.Language = s },
 	}
 	for name, set := range fields {
 		for _, s := range evil {
@@ -173,11 +173,11 @@ func TestNoFieldBreaksOutOfItsHeader(t *testing.T) {
 	}
 }
 
-func wantRejected(t *testing.T, field, value string, m authcore.Message) {
+func wantRejected(t *testing.T, field, value string, m outbox.Message) {
 	t.Helper()
 	data, err := rfc5322.Encode(m)
-	var failed *authcore.SendError
-	if !errors.As(err, &failed) || failed.Fault != authcore.Rejected {
+	var failed *outbox.SendError
+	if !errors.As(err, &failed) || failed.Fault != outbox.Rejected {
 		t.Errorf("%s = %q: got %v\n%s", field, value, err, data)
 		return
 	}
@@ -187,13 +187,13 @@ func wantRejected(t *testing.T, field, value string, m authcore.Message) {
 }
 
 func TestMissingFieldsAreRefused(t *testing.T) {
-	for name, clear := range map[string]func(*authcore.Message){
-		"From": func(m *authcore.Message) { m.FromAddress = "" },
-		"To":   func(m *authcore.Message) { m.To = address.Address{} },
-		"ID":   func(m *authcore.Message) { m.MessageID = "" },
-		"Text": func(m *authcore.Message) { m.Text = "" },
-		"Subj": func(m *authcore.Message) { m.Subject = "" },
-		"Date": func(m *authcore.Message) { m.Date = time.Time{} },
+	for name, clear := range map[string]func(*outbox.Message){
+		"From": func(m *outbox.Message) { m.FromAddress = "" },
+		"To":   func(m *outbox.Message) { m.To = address.Address{} },
+		"ID":   func(m *outbox.Message) { m.MessageID = "" },
+		"Text": func(m *outbox.Message) { m.Text = "" },
+		"Subj": func(m *outbox.Message) { m.Subject = "" },
+		"Date": func(m *outbox.Message) { m.Date = time.Time{} },
 	} {
 		m := message(t)
 		clear(&m)

@@ -29,8 +29,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/internal/outgoing"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 )
 
 // Config says where to send.
@@ -84,7 +84,7 @@ func New(c Config) (*Sender, error) {
 	return &Sender{url: u.String(), host: u.Host, key: key, client: outgoing.Client(c.Timeout), now: time.Now}, nil
 }
 
-// Name implements authcore.TextSender.
+// Name implements outbox.TextSender.
 func (s *Sender) Name() string { return "webhook " + s.host }
 
 type message struct {
@@ -94,7 +94,7 @@ type message struct {
 }
 
 // SendText posts t. nil means the service answered 2xx.
-func (s *Sender) SendText(ctx context.Context, t authcore.Text) error {
+func (s *Sender) SendText(ctx context.Context, t outbox.Text) error {
 	body, err := json.Marshal(message{"sms", t.To.String(), t.Body})
 	if err != nil {
 		return err
@@ -118,7 +118,7 @@ func (s *Sender) SendText(ctx context.Context, t authcore.Text) error {
 		return nil
 	}
 	fault, what := outgoing.Status(resp.StatusCode)
-	return &authcore.SendError{Fault: fault, Reason: what, Err: fmt.Errorf("status %d", resp.StatusCode)}
+	return &outbox.SendError{Fault: fault, Reason: what, Err: fmt.Errorf("status %d", resp.StatusCode)}
 }
 
 func (s *Sender) sign(id, stamp string, body []byte) string {

@@ -15,20 +15,20 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/smswebhook"
 )
 
 const key = "0123456789abcdef0123456789abcdef"
 
-func text(t *testing.T) authcore.Text {
+func text(t *testing.T) outbox.Text {
 	t.Helper()
 	p, err := address.ParsePhone("+15005550009")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return authcore.Text{ID: "msg-1", To: p, Body: "482913 is your \"Shop\" code."}
+	return outbox.Text{ID: "msg-1", To: p, Body: "482913 is your \"Shop\" code."}
 }
 
 // verify is what the receiver does, by the specification.
@@ -71,16 +71,16 @@ func TestSend(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var failed *authcore.SendError
-	if err := s.SendText(t.Context(), text(t)); !errors.As(err, &failed) || failed.Fault != authcore.SenderDown {
+	var failed *outbox.SendError
+	if err := s.SendText(t.Context(), text(t)); !errors.As(err, &failed) || failed.Fault != outbox.SenderDown {
 		t.Errorf("with another secret: %v", err)
 	}
 }
 
 func TestFaults(t *testing.T) {
-	for status, want := range map[int]authcore.SendFault{
-		400: authcore.Rejected, 422: authcore.Rejected, 410: authcore.Rejected,
-		401: authcore.SenderDown, 403: authcore.SenderDown, 404: authcore.SenderDown, 429: authcore.SenderDown, 301: authcore.SenderDown, 503: authcore.SenderDown,
+	for status, want := range map[int]outbox.SendFault{
+		400: outbox.Rejected, 422: outbox.Rejected, 410: outbox.Rejected,
+		401: outbox.SenderDown, 403: outbox.SenderDown, 404: outbox.SenderDown, 429: outbox.SenderDown, 301: outbox.SenderDown, 503: outbox.SenderDown,
 	} {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Location", "/elsewhere")
@@ -93,7 +93,7 @@ func TestFaults(t *testing.T) {
 		}
 		err = s.SendText(t.Context(), text(t))
 		server.Close()
-		var failed *authcore.SendError
+		var failed *outbox.SendError
 		if !errors.As(err, &failed) || failed.Fault != want || strings.Contains(err.Error(), "+1500") {
 			t.Errorf("%d: %v", status, err)
 		}

@@ -3,7 +3,7 @@ package smtp_test
 import (
 	"testing"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/smtp"
 	"github.com/gatehouse-auth/gatehouse/authcore/smtp/smtptest"
 )
@@ -17,7 +17,7 @@ func TestCheckSendsNothing(t *testing.T) {
 		t.Errorf("%d messages were sent", n)
 	}
 	wrong := sender(t, srv, func(c *smtp.Config) { c.Username, c.Password = "mailer", "wrong" })
-	wantFault(t, wrong.Check(t.Context()), authcore.SenderDown, "AUTH")
+	wantFault(t, wrong.Check(t.Context()), outbox.SenderDown, "AUTH")
 	srv.Stop()
-	wantFault(t, sender(t, srv, signIn).Check(t.Context()), authcore.SenderDown, "connect")
+	wantFault(t, sender(t, srv, signIn).Check(t.Context()), outbox.SenderDown, "connect")
 }

@@ -12,7 +12,7 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 )
 
 // step is a point of the dialogue, as operators read it.
@@ -35,13 +35,13 @@ var (
 )
 
 // sendError words what failed at a step of handing over m.
-func (s *Sender) sendError(ctx context.Context, d *dialogue, err error, m authcore.Message) error {
+func (s *Sender) sendError(ctx context.Context, d *dialogue, err error, m outbox.Message) error {
 	at := d.step
 	if ctx.Err() != nil && answer(err) == nil {
 		// What the connection says then is only our own deadline.
 		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
 	}
-	return &authcore.SendError{
+	return &outbox.SendError{
 		Fault:     fault(at, err),
 		Recipient: aboutRecipient(at, err),
 		Reason:    fmt.Sprintf("%s: %s", at, s.reason(d, err, m)),
@@ -63,16 +63,16 @@ func (s *Sender) sendError(ctx context.Context, d *dialogue, err error, m authco
 // meets a refusal, and so it would tell who may sign in.
 // Once the recipient is named, its own server may be what speaks, hangs up or
 // keeps silent through ours, so nothing counts as ours.
-func fault(at step, err error) authcore.SendFault {
+func fault(at step, err error) outbox.SendFault {
 	reply := answer(err)
 	refused := reply != nil && slowsOrRefuses(reply.Code)
 	switch {
 	case at != mailFrom && at != rcptTo && at != dataStep, at == mailFrom && !refused:
-		return authcore.SenderDown
+		return outbox.SenderDown
 	case refused && reply.Code >= 500:
-		return authcore.Rejected
+		return outbox.Rejected
 	}
-	return authcore.Deferred
+	return outbox.Deferred
 }
 
 // aboutRecipient tells whether an answer names the recipient as its reason:
@@ -111,7 +111,7 @@ func answer(err error) *textproto.Error {
 
 // reason words err for operators, with the server's own text. What it repeats of
 // the mail or of our sign-in is blanked.
-func (s *Sender) reason(d *dialogue, err error, m authcore.Message) string {
+func (s *Sender) reason(d *dialogue, err error, m outbox.Message) string {
 	at := d.step
 	early := at == connect || at == greeting || at == hello || at == startTLS
 	reply := answer(err)
@@ -141,7 +141,7 @@ func (s *Sender) reason(d *dialogue, err error, m authcore.Message) string {
 }
 
 // said is the server's text without what nobody may read.
-func (s *Sender) said(d *dialogue, text string, m authcore.Message) string {
+func (s *Sender) said(d *dialogue, text string, m outbox.Message) string {
 	// Of an answer of several lines each begins with the same status.
 	if status := enhanced.FindString(text); status != "" {
 		text = strings.ReplaceAll(text, "\n"+status+" ", "\n")
@@ -164,7 +164,7 @@ func (s *Sender) challenge(d *dialogue) string {
 	if d.token == nil || d.token.said == "" {
 		return ""
 	}
-	return " " + s.said(d, d.token.said, authcore.Message{})
+	return " " + s.said(d, d.token.said, outbox.Message{})
 }
 
 // encoded is how s stands in AUTH.

@@ -134,7 +134,7 @@ func (c Config) check() error {
 	return nil
 }
 
-// Name implements authcore.Sender.
+// Name implements outbox.Sender.
 func (s *Sender) Name() string { return "smtp " + s.address() }
 
 func (s *Sender) address() string {

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/smtp"
 	"github.com/gatehouse-auth/gatehouse/authcore/smtp/smtptest"
 )
@@ -16,11 +16,11 @@ import (
 func TestWhatAnswersMean(t *testing.T) {
 	srv := smtptest.Start(t, smtptest.Options{Username: "mailer", Password: password})
 	s := sender(t, srv, signIn)
-	down, deferred, rejected := authcore.SenderDown, authcore.Deferred, authcore.Rejected
+	down, deferred, rejected := outbox.SenderDown, outbox.Deferred, outbox.Rejected
 	for _, c := range []struct {
 		step smtptest.Step
 		code int
-		want authcore.SendFault
+		want outbox.SendFault
 	}{
 		{smtptest.Connect, 421, down}, {smtptest.Connect, 450, down}, {smtptest.Connect, 554, down},
 		{smtptest.Hello, 421, down}, {smtptest.Hello, 451, down}, {smtptest.Hello, 550, down},
@@ -48,11 +48,11 @@ func TestWhatAnswersMean(t *testing.T) {
 }
 
 // lostAt is what no answer at a step means: ours until MAIL FROM was accepted.
-func lostAt(step smtptest.Step) authcore.SendFault {
+func lostAt(step smtptest.Step) outbox.SendFault {
 	if step == smtptest.RcptTo || step == smtptest.Data {
-		return authcore.Deferred
+		return outbox.Deferred
 	}
-	return authcore.SenderDown
+	return outbox.SenderDown
 }
 
 // What makes a sender unfit, if it says it to several domains in a row.
@@ -70,7 +70,7 @@ func TestWhichRefusalsNameTheRecipient(t *testing.T) {
 		for _, step := range []smtptest.Step{smtptest.RcptTo, smtptest.Data} {
 			for _, code := range []int{550, 553, 450} {
 				srv.RefuseText(step, code, strings.Replace(text, "5.", strconv.Itoa(code/100)+".", 1))
-				var failed *authcore.SendError
+				var failed *outbox.SendError
 				if err := s.Send(t.Context(), message(t)); !errors.As(err, &failed) || failed.Recipient != want {
 					t.Errorf("%s, %d %s: %v", step, code, text, err)
 				}
@@ -95,7 +95,7 @@ func TestLostConnections(t *testing.T) {
 	}
 	srv.WaitIdle(t)
 	srv.Stop()
-	wantFault(t, s.Send(t.Context(), message(t)), authcore.SenderDown, "connection refused")
+	wantFault(t, s.Send(t.Context(), message(t)), outbox.SenderDown, "connection refused")
 }
 
 // The server took the mail and vanished before QUIT. A second try would be a
@@ -130,5 +130,5 @@ func TestSilentServer(t *testing.T) {
 	defer release()
 	impatient := func(c *smtp.Config) { c.Timeout = 20 * time.Millisecond }
 	err := sender(t, srv, impatient).Send(t.Context(), message(t))
-	wantFault(t, err, authcore.SenderDown, "in time")
+	wantFault(t, err, outbox.SenderDown, "in time")
 }

@@ -12,7 +12,7 @@ import (
 
 	"github.com/wneessen/go-mail/smtp"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/rfc5322"
 )
 
@@ -24,7 +24,7 @@ const quitTimeout = 2 * time.Second
 // second try would send a second mail. A connection that breaks between the
 // last line and that answer leaves it open whether the mail went out; it counts
 // as Deferred, so a person may get the same mail twice, but never none.
-func (s *Sender) Send(ctx context.Context, m authcore.Message) error {
+func (s *Sender) Send(ctx context.Context, m outbox.Message) error {
 	data, err := rfc5322.Encode(m)
 	if err != nil {
 		return err
@@ -40,16 +40,16 @@ func (s *Sender) Send(ctx context.Context, m authcore.Message) error {
 }
 
 // Check connects, encrypts and signs in as Send does, and sends nothing. An
-// error is a *authcore.SendError.
+// error is a *outbox.SendError.
 func (s *Sender) Check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
 	defer cancel()
-	return s.dialogue(ctx, authcore.Message{}, func(*dialogue) []func() error { return nil })
+	return s.dialogue(ctx, outbox.Message{}, func(*dialogue) []func() error { return nil })
 }
 
 // dialogue is one connection, or several, while the server refuses a token or a
 // mechanism and there is another. then is what follows the sign-in.
-func (s *Sender) dialogue(ctx context.Context, m authcore.Message, then func(*dialogue) []func() error) error {
+func (s *Sender) dialogue(ctx context.Context, m outbox.Message, then func(*dialogue) []func() error) error {
 	var refused []string
 	for {
 		d := &dialogue{Sender: s, ctx: ctx, refused: refused}

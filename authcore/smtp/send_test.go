@@ -12,8 +12,8 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/rfc5322"
 	"github.com/gatehouse-auth/gatehouse/authcore/smtp"
 	"github.com/gatehouse-auth/gatehouse/authcore/smtp/smtptest"
@@ -28,15 +28,15 @@ const (
 	password  = "correct horse battery"
 )
 
-var _ authcore.Sender = (*smtp.Sender)(nil)
+var _ outbox.Sender = (*smtp.Sender)(nil)
 
-func message(t *testing.T) authcore.Message {
+func message(t *testing.T) outbox.Message {
 	t.Helper()
 	to, err := address.Parse(recipient)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return authcore.Message{
+	return outbox.Message{
 		FromName: "Example", FromAddress: "login@example.com", To: to,
 		Subject: theCode + " is your Example sign-in code",
 		Text:    theCode + " is your code.\n\n" + theLink + "\n",
@@ -62,9 +62,9 @@ func sender(t *testing.T, srv *smtptest.Server, change func(*smtp.Config)) *smtp
 func signIn(c *smtp.Config) { c.Username, c.Password = "mailer", password }
 
 // wantFault checks an outcome, and that its words hold nothing they may not.
-func wantFault(t *testing.T, err error, want authcore.SendFault, words string) {
+func wantFault(t *testing.T, err error, want outbox.SendFault, words string) {
 	t.Helper()
-	var failed *authcore.SendError
+	var failed *outbox.SendError
 	if !errors.As(err, &failed) {
 		t.Errorf("got %v, want a SendError", err)
 		return
@@ -128,7 +128,7 @@ func TestStrippedSTARTTLSGetsNothing(t *testing.T) {
 		TLS: smtptest.NoTLS, Username: "mailer", Password: password, InsecureAuth: true,
 	})
 	err := sender(t, srv, signIn).Send(t.Context(), message(t))
-	wantFault(t, err, authcore.SenderDown, "STARTTLS")
+	wantFault(t, err, outbox.SenderDown, "STARTTLS")
 	for _, word := range []string{"\nAUTH ", "\nMAIL", "\nRCPT", "\nDATA"} {
 		if strings.Contains(srv.Transcript(), word) {
 			t.Errorf("%q was sent:\n%s", word, srv.Transcript())
@@ -143,11 +143,11 @@ func TestBadCertificateGetsNothing(t *testing.T) {
 	}{{smtp.StartTLS, smtptest.StartTLS}, {smtp.Implicit, smtptest.Implicit}} {
 		unknown := smtptest.Start(t, smtptest.Options{TLS: c.server})
 		s := sender(t, unknown, func(config *smtp.Config) { config.TLS, config.RootCAs = c.client, nil })
-		wantFault(t, s.Send(t.Context(), message(t)), authcore.SenderDown, "x509")
+		wantFault(t, s.Send(t.Context(), message(t)), outbox.SenderDown, "x509")
 
 		misnamed := smtptest.Start(t, smtptest.Options{TLS: c.server, Names: []string{"other.example"}})
 		s = sender(t, misnamed, func(config *smtp.Config) { config.TLS = c.client })
-		wantFault(t, s.Send(t.Context(), message(t)), authcore.SenderDown, "x509")
+		wantFault(t, s.Send(t.Context(), message(t)), outbox.SenderDown, "x509")
 		if len(unknown.Messages())+len(misnamed.Messages()) != 0 {
 			t.Error("a mail was sent all the same")
 		}
@@ -169,7 +169,7 @@ func TestSignsInWithWhatTheServerOffers(t *testing.T) {
 			t.Errorf("signed in with %v, want %s", srv.Logins(), want)
 		}
 		wrong := func(c *smtp.Config) { c.Username, c.Password = "mailer", "wrong" }
-		wantFault(t, sender(t, srv, wrong).Send(t.Context(), message(t)), authcore.SenderDown, "AUTH: the server answered 535")
+		wantFault(t, sender(t, srv, wrong).Send(t.Context(), message(t)), outbox.SenderDown, "AUTH: the server answered 535")
 	}
 	local := smtptest.Start(t, smtptest.Options{
 		TLS: smtptest.NoTLS, Username: "mailer", Password: password, InsecureAuth: true,
@@ -179,9 +179,9 @@ func TestSignsInWithWhatTheServerOffers(t *testing.T) {
 		t.Errorf("in clear on localhost: %v", err)
 	}
 	foreign := smtptest.Start(t, smtptest.Options{Username: "mailer", Password: password, Mechanisms: []string{"XOAUTH2"}})
-	wantFault(t, sender(t, foreign, signIn).Send(t.Context(), message(t)), authcore.SenderDown, "the server offers the sign-ins XOAUTH2; this sender speaks SCRAM-SHA-256, ")
+	wantFault(t, sender(t, foreign, signIn).Send(t.Context(), message(t)), outbox.SenderDown, "the server offers the sign-ins XOAUTH2; this sender speaks SCRAM-SHA-256, ")
 	none := smtptest.Start(t, smtptest.Options{})
-	wantFault(t, sender(t, none, signIn).Send(t.Context(), message(t)), authcore.SenderDown, "offers no sign-in at all")
+	wantFault(t, sender(t, none, signIn).Send(t.Context(), message(t)), outbox.SenderDown, "offers no sign-in at all")
 }
 
 // A server may offer what it has no keys for (SCRAM before a directory of hashes)
@@ -252,7 +252,7 @@ func TestTheWrongTLSIsSaidAtOnce(t *testing.T) {
 				c.change(config)
 			}
 		})
-		wantFault(t, s.Send(t.Context(), message(t)), authcore.SenderDown, c.says)
+		wantFault(t, s.Send(t.Context(), message(t)), outbox.SenderDown, c.says)
 	}
 	named := smtptest.Start(t, smtptest.Options{Names: []string{"mail.example.com"}})
 	s := sender(t, named, func(c *smtp.Config) { c.ServerName = "mail.example.com" })
@@ -302,10 +302,10 @@ func TestNothingIsSentForAMessageThatCannotBeBuilt(t *testing.T) {
 	srv := smtptest.Start(t, smtptest.Options{})
 	m := message(t)
 	m.Subject = "x\r\nBcc: mallory@evil.example"
-	wantFault(t, sender(t, srv, nil).Send(t.Context(), m), authcore.Rejected, "Subject")
+	wantFault(t, sender(t, srv, nil).Send(t.Context(), m), outbox.Rejected, "Subject")
 	m = message(t)
 	m.FromAddress = "a@example.com>\r\nRCPT TO:<mallory@evil.example"
-	wantFault(t, sender(t, srv, nil).Send(t.Context(), m), authcore.Rejected, "From address")
+	wantFault(t, sender(t, srv, nil).Send(t.Context(), m), outbox.Rejected, "From address")
 	if srv.Transcript() != "" {
 		t.Errorf("something was said:\n%s", srv.Transcript())
 	}

@@ -8,7 +8,7 @@ import (
 
 // Tokens are access tokens to sign in with in place of a password.
 type Tokens interface {
-	// Token returns one that is good for now. An error is a *authcore.SendError.
+	// Token returns one that is good for now. An error is a *outbox.SendError.
 	Token(ctx context.Context) (string, error)
 	// Refused says that the server did not accept one.
 	Refused(token string)

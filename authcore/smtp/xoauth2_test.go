@@ -7,9 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/oauth"
 	"github.com/gatehouse-auth/gatehouse/authcore/oauth/oauthtest"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/smtp"
 	"github.com/gatehouse-auth/gatehouse/authcore/smtp/smtptest"
 )
@@ -60,8 +60,8 @@ func TestXOAUTH2(t *testing.T) {
 // wantNoToken is wantFault for texts that could hold a token.
 func wantNoToken(t *testing.T, err error, words ...string) {
 	t.Helper()
-	wantFault(t, err, authcore.SenderDown, "")
-	var failed *authcore.SendError
+	wantFault(t, err, outbox.SenderDown, "")
+	var failed *outbox.SendError
 	if !errors.As(err, &failed) {
 		return
 	}

@@ -17,9 +17,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/internal/outgoing"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 )
 
 // DefaultBaseURL is where the API stands.
@@ -99,11 +99,11 @@ func fromField(from string) (url.Values, error) {
 	return url.Values{"From": {from}}, nil
 }
 
-// Name implements authcore.TextSender.
+// Name implements outbox.TextSender.
 func (s *Sender) Name() string { return "twilio " + s.account[:8] }
 
 // SendText hands t to Twilio. nil means Twilio answered that it has queued it.
-func (s *Sender) SendText(ctx context.Context, t authcore.Text) error {
+func (s *Sender) SendText(ctx context.Context, t outbox.Text) error {
 	form := url.Values{"To": {t.To.String()}, "Body": {t.Body}}
 	for name, value := range s.from {
 		form[name] = value
@@ -139,13 +139,13 @@ func (s *Sender) outcome(status int, data []byte) error {
 	if known {
 		what = fmt.Sprintf("%s, error %d", what, answer.Code)
 		if senderCodes[answer.Code] {
-			fault = authcore.SenderDown
+			fault = outbox.SenderDown
 		}
 	}
-	if fault == authcore.SenderDown && status >= 400 && status < 500 && status != http.StatusTooManyRequests {
+	if fault == outbox.SenderDown && status >= 400 && status < 500 && status != http.StatusTooManyRequests {
 		what += "; check the account, auth_token and from"
 	}
-	return &authcore.SendError{Fault: fault, Reason: what, Err: fmt.Errorf("status %d", status)}
+	return &outbox.SendError{Fault: fault, Reason: what, Err: fmt.Errorf("status %d", status)}
 }
 
 // senderCodes are errors that would meet every message alike: they are about

@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/twilio"
 )
 
@@ -73,7 +73,7 @@ func checking(t *testing.T, got *url.Values) *httptest.Server {
 func TestSend(t *testing.T) {
 	var got url.Values
 	server := checking(t, &got)
-	text := authcore.Text{To: phone(t), Body: "482913 is your Shop & Sons code = now +"}
+	text := outbox.Text{To: phone(t), Body: "482913 is your Shop & Sons code = now +"}
 	if err := sender(t, server.URL, "+15005550006").SendText(t.Context(), text); err != nil {
 		t.Fatal(err)
 	}
@@ -92,27 +92,27 @@ func TestFaults(t *testing.T) {
 	for _, c := range []struct {
 		status int
 		body   string
-		want   authcore.SendFault
+		want   outbox.SendFault
 	}{
-		{401, `{"code":20003,"message":"Authenticate"}`, authcore.SenderDown},
-		{403, ``, authcore.SenderDown},
-		{404, `{"code":20404,"message":"not found"}`, authcore.SenderDown},
-		{429, `{"code":20429}`, authcore.SenderDown},
-		{500, `oops`, authcore.SenderDown},
-		{302, ``, authcore.SenderDown},
-		{400, `{"code":21606,"message":"From +15005550006 is not yours"}`, authcore.SenderDown},
-		{400, `{"code":21211,"message":"The 'To' number +15005550009 is not valid"}`, authcore.Rejected},
-		{400, `{"code":21610,"message":"+15005550009 has replied STOP"}`, authcore.Rejected},
-		{400, ``, authcore.Rejected},
+		{401, `{"code":20003,"message":"Authenticate"}`, outbox.SenderDown},
+		{403, ``, outbox.SenderDown},
+		{404, `{"code":20404,"message":"not found"}`, outbox.SenderDown},
+		{429, `{"code":20429}`, outbox.SenderDown},
+		{500, `oops`, outbox.SenderDown},
+		{302, ``, outbox.SenderDown},
+		{400, `{"code":21606,"message":"From +15005550006 is not yours"}`, outbox.SenderDown},
+		{400, `{"code":21211,"message":"The 'To' number +15005550009 is not valid"}`, outbox.Rejected},
+		{400, `{"code":21610,"message":"+15005550009 has replied STOP"}`, outbox.Rejected},
+		{400, ``, outbox.Rejected},
 	} {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Location", "https://evil.test/")
 			w.WriteHeader(c.status)
 			fmt.Fprint(w, c.body)
 		}))
-		err := sender(t, server.URL, "Shop").SendText(t.Context(), authcore.Text{To: phone(t), Body: "x"})
+		err := sender(t, server.URL, "Shop").SendText(t.Context(), outbox.Text{To: phone(t), Body: "x"})
 		server.Close()
-		var failed *authcore.SendError
+		var failed *outbox.SendError
 		if !errors.As(err, &failed) || failed.Fault != c.want {
 			t.Errorf("%d %s: %v", c.status, c.body, err)
 			continue
@@ -127,9 +127,9 @@ func TestNoAnswer(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	base := server.URL
 	server.Close()
-	var failed *authcore.SendError
-	err := sender(t, base, "Shop").SendText(t.Context(), authcore.Text{To: phone(t), Body: "x"})
-	if !errors.As(err, &failed) || failed.Fault != authcore.SenderDown {
+	var failed *outbox.SendError
+	err := sender(t, base, "Shop").SendText(t.Context(), outbox.Text{To: phone(t), Body: "x"})
+	if !errors.As(err, &failed) || failed.Fault != outbox.SenderDown {
 		t.Errorf("%v", err)
 	}
 	stuck := make(chan struct{})
@@ -145,7 +145,7 @@ func TestNoAnswer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.SendText(t.Context(), authcore.Text{To: phone(t), Body: "x"}); !errors.As(err, &failed) || !strings.Contains(failed.Reason, "in time") {
+	if err := s.SendText(t.Context(), outbox.Text{To: phone(t), Body: "x"}); !errors.As(err, &failed) || !strings.Contains(failed.Reason, "in time") {
 		t.Errorf("%v", err)
 	}
 }

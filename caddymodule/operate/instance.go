@@ -11,6 +11,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/policy"
 )
 
@@ -23,7 +24,7 @@ type Config struct {
 	Store   func() StoreStatus
 	Lists   func() map[string]policy.ListEvent // what became of the files of people, by path
 	Gates   []Gate
-	Senders []authcore.Sender // of mail, in the order in which they are tried
+	Senders []outbox.Sender // of mail, in the order in which they are tried
 	Setup   Setup
 	// Routes, Portals and Proxies are the doctor's checks of the server in front.
 	Routes, Portals, Proxies func() []Finding
@@ -120,7 +121,7 @@ func moment(t time.Time) *time.Time {
 
 // reasonOf is why a sender failed.
 func reasonOf(err error) string {
-	if failed := new(authcore.SendError); errors.As(err, &failed) {
+	if failed := new(outbox.SendError); errors.As(err, &failed) {
 		return failed.Reason
 	}
 	return err.Error()

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 )
 
 // Status tells how the instance is. It asks memory and the store's files alone.
@@ -27,7 +27,7 @@ func (i *Instance) Status() Status {
 }
 
 // fared tells how senders have.
-func fared(list []authcore.SenderStatus) (out []SenderStatus) {
+func fared(list []outbox.SenderStatus) (out []SenderStatus) {
 	for _, s := range list {
 		out = append(out, SenderStatus{s.Name, s.Down, s.Unfit, moment(s.SentAt), moment(s.Failed), s.Reason})
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 )
 
 // testTimeout bounds one sender.
@@ -31,26 +32,26 @@ func (i *Instance) TestMail(ctx context.Context, by netip.Addr, recipient string
 	return out, nil
 }
 
-func sendTest(ctx context.Context, sender authcore.Sender, m authcore.Message) TestResult {
+func sendTest(ctx context.Context, sender outbox.Sender, m outbox.Message) TestResult {
 	ctx, cancel := context.WithTimeout(ctx, testTimeout)
 	defer cancel()
 	began := time.Now()
 	err := sender.Send(ctx, m)
 	out := TestResult{Sender: sender.Name(), Sent: err == nil, Outcome: "sent", Seconds: time.Since(began).Seconds()}
-	if failed := new(authcore.SendError); errors.As(err, &failed) {
+	if failed := new(outbox.SendError); errors.As(err, &failed) {
 		out.Outcome, out.Detail = failed.Fault.String(), failed.Reason
 	} else if err != nil {
-		out.Outcome, out.Detail = authcore.SenderDown.String(), "the sender failed"
+		out.Outcome, out.Detail = outbox.SenderDown.String(), "the sender failed"
 	}
 	return out
 }
 
-func (i *Instance) testMessage(to address.Address) authcore.Message {
+func (i *Instance) testMessage(to address.Address) outbox.Message {
 	name, from := i.Setup.FromName, i.Setup.From
 	if from == "" {
 		name, from = "Gatehouse", "gatehouse@localhost"
 	}
-	return authcore.Message{
+	return outbox.Message{
 		FromName: name, FromAddress: from, To: to, Language: "en", Date: i.Service.Now(),
 		Subject:   "Test mail from Gatehouse",
 		Text:      "This is a test. Somebody who runs a site with Gatehouse has sent it to see\nwhether mail arrives. There is nothing to do.\n",

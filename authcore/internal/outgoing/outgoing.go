@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 )
 
 // Timeout bounds one request.
@@ -57,7 +57,7 @@ func isLocalhost(host string) bool {
 
 // NoAnswer is what a failed request means: the service itself is down. The
 // text holds its URL without query and what the network or TLS said, no more.
-func NoAnswer(sender string, err error) *authcore.SendError {
+func NoAnswer(sender string, err error) *outbox.SendError {
 	what := "the request failed"
 	var network interface{ Timeout() bool }
 	var failed *url.Error
@@ -69,20 +69,20 @@ func NoAnswer(sender string, err error) *authcore.SendError {
 	case errors.As(err, &failed):
 		what = failed.Err.Error()
 	}
-	return &authcore.SendError{Fault: authcore.SenderDown, Reason: sender + ": " + what, Err: err}
+	return &outbox.SendError{Fault: outbox.SenderDown, Reason: sender + ": " + what, Err: err}
 }
 
 // Status says what an HTTP status other than 2xx means when nothing more is
 // known: statuses that would meet every message alike are the service's own
 // failure, the rest is about the message.
-func Status(status int) (authcore.SendFault, string) {
+func Status(status int) (outbox.SendFault, string) {
 	what := fmt.Sprintf("answered HTTP %d", status)
 	switch {
 	case status == http.StatusUnauthorized, status == http.StatusForbidden, status == http.StatusNotFound,
 		status == http.StatusTooManyRequests, status == http.StatusRequestTimeout, status < 400, status >= 500:
-		return authcore.SenderDown, what
+		return outbox.SenderDown, what
 	}
-	return authcore.Rejected, what
+	return outbox.Rejected, what
 }
 
 // longestWait bounds what Retry-After can ask for.

@@ -1,4 +1,4 @@
-package authcore
+package outbox
 
 import (
 	"context"
@@ -105,7 +105,7 @@ func (o *Outbox) Run(ctx context.Context) {
 func (o *Outbox) pause() time.Duration {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	now, pause := o.Now(), time.Hour
+	now, pause := o.cfg.Now(), time.Hour
 	down := map[bool]bool{false: o.sendersDown(false), true: o.sendersDown(true)}
 	under := o.underWay(nil)
 	for _, m := range o.waiting {
@@ -171,7 +171,7 @@ func (o *Outbox) learn(m *mail, to string) (waits bool) {
 func (o *Outbox) next() func(context.Context) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	now := o.Now()
+	now := o.cfg.Now()
 	if o.means.Load() == nil {
 		return nil
 	}
@@ -259,7 +259,7 @@ func (o *Outbox) another(text bool) *mail {
 func (o *Outbox) allDue(text bool) {
 	for _, m := range o.waiting {
 		if m.Text == text {
-			m.due, m.rounds = o.Now(), 0
+			m.due, m.rounds = o.cfg.Now(), 0
 		}
 	}
 }
@@ -274,14 +274,14 @@ func (o *Outbox) work(ctx context.Context, m *mail) {
 	}
 	if errors.Is(err, errLater) {
 		if err := o.settle(m, false); err != nil && ctx.Err() == nil {
-			o.Log.Warn("what became of a mail can't be written to its history", "error", err)
+			o.cfg.Log.Warn("what became of a mail can't be written to its history", "error", err)
 		}
 		o.later(m)
 		return
 	}
 	o.drop(m)
 	if err := o.forget(m); err != nil && ctx.Err() == nil {
-		o.Log.Warn("a mail that was sent can't be taken off the queue; it may be sent once more after a restart", "error", err)
+		o.cfg.Log.Warn("a mail that was sent can't be taken off the queue; it may be sent once more after a restart", "error", err)
 	}
 }
 
@@ -289,7 +289,7 @@ func (o *Outbox) work(ctx context.Context, m *mail) {
 func (o *Outbox) note(c courier, m *mail, failed *SendError) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	was, outage, now := o.sendersDown(c.text), o.outages[c.text], o.Now()
+	was, outage, now := o.sendersDown(c.text), o.outages[c.text], o.cfg.Now()
 	switch {
 	case failed == nil && m == nil:
 		o.health(c.name).answers()
@@ -321,7 +321,7 @@ func (o *Outbox) later(m *mail) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	m.sending = false
-	m.due = o.Now().Add(min(retryFirst<<min(m.rounds, 8), retryMost))
+	m.due = o.cfg.Now().Add(min(retryFirst<<min(m.rounds, 8), retryMost))
 	m.rounds++
 }
 

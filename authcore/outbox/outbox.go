@@ -1,4 +1,4 @@
-package authcore
+package outbox
 
 import (
 	"context"
@@ -15,8 +15,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
-// outboxConfig is what an outbox needs for as long as the process runs.
-type outboxConfig struct {
+// Config is what an outbox needs for as long as the process runs.
+type Config struct {
 	Store   store.Store
 	Secrets keyring.Secrets
 	Now     func() time.Time
@@ -63,28 +63,10 @@ type Try struct {
 	Final  bool       // nobody is left to be asked
 }
 
-// Entry is a message in the outbox. It holds no secret, and in the store no
-// address: the letter is rebuilt from Ref, so that sending again repeats what
-// was sent.
-type Entry struct {
-	Ref     string     `json:"ref"`            // what it is about: the id of a challenge
-	Kind    LetterKind `json:"kind,omitempty"` // empty: LetterSignIn, or what the challenge says
-	Text    bool       `json:"text,omitempty"` // a text message
-	At      time.Time  `json:"at"`             // its place in the queue, with Ref; the same again keeps it
-	Queued  time.Time  `json:"queued"`
-	Expires time.Time  `json:"expires"`         // when it is given up
-	Share   string     `json:"share,omitempty"` // whose part of Limits.Global it is from, empty for nobody's
-	Known   bool       `json:"known,omitempty"` // of a browser that had proved the address
-	Held    *Hold      `json:"held,omitempty"`  // it waits for that part
-
-	To    string `json:"-"` // address or number; empty where that is not known yet
-	Decoy bool   `json:"-"` // not sent, and never a reason to think that mail is down
-}
-
 // Outbox hands messages to the senders, off the request path. What waits is in
 // the store and survives a restart. It is safe for concurrent use.
 type Outbox struct {
-	outboxConfig
+	cfg   Config
 	means atomic.Pointer[route] // nil: nothing is sent
 	slots chan struct{}         // one per worker
 	ready chan struct{}         // something may be due
@@ -95,9 +77,9 @@ type Outbox struct {
 	outages map[bool]*outage // of mail (false) and of text messages (true)
 }
 
-func newOutbox(c outboxConfig) *Outbox {
+func New(c Config) *Outbox {
 	return &Outbox{
-		outboxConfig: c, slots: make(chan struct{}, workers), ready: make(chan struct{}, 1),
+		cfg: c, slots: make(chan struct{}, workers), ready: make(chan struct{}, 1),
 		senders: map[string]*senderRecord{}, outages: map[bool]*outage{false: {}, true: {}},
 	}
 }
@@ -111,7 +93,7 @@ func (o *Outbox) Use(m *Means) {
 // Put stores e, as part of the transaction that makes or repeats what it is
 // about. Add must follow once that is committed.
 func (o *Outbox) Put(tx store.Tx, e *Entry) error {
-	e.Queued = o.Now()
+	e.Queued = o.cfg.Now()
 	return e.save(tx)
 }
 
@@ -123,12 +105,12 @@ func (o *Outbox) Add(e *Entry) {
 	for _, m := range o.waiting {
 		if m.key() == e.key() && !m.sending {
 			if m.Held != nil && e.Held == nil {
-				m.Held, m.due, m.Expires = nil, o.Now(), e.Expires
+				m.Held, m.due, m.Expires = nil, o.cfg.Now(), e.Expires
 			}
 			return // it waits already, and will carry the same code
 		}
 	}
-	m := &mail{Entry: *e, due: o.Now()}
+	m := &mail{Entry: *e, due: o.cfg.Now()}
 	if e.Held != nil {
 		m.due = m.due.Add(e.Held.wait)
 	}

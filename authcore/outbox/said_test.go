@@ -1,17 +1,18 @@
-package authcore_test
+package outbox_test
 
 import (
 	"encoding/base64"
 	"strings"
 	"testing"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 )
 
 // Servers repeat what they refuse, in every way that there is.
 func TestWhatAServerRepeatsIsBlanked(t *testing.T) {
 	const token = "Zm9vYmFyYmF6cXV1eC0xMjM0NTY3ODkwYWJjZGVm"
-	m := authcore.Message{
+	m := outbox.Message{
 		To: mustAddress("Alice.Smith+news@bücher.example"), Code: "482913", Link: "https://app.example.com/_gatehouse/link/" + token,
 		Subject: "482913 is your code",
 		Text:    "482913 is your code.\n\nhttps://app.example.com/_gatehouse/link/" + token + "\n\nNot you? https://app.example.com/_gatehouse/not-me/c2VjcmV0LW9mLW5vdC1tZQ\n",
@@ -42,10 +43,18 @@ func TestWhatAServerRepeatsIsBlanked(t *testing.T) {
 	if got := m.Said(strings.Repeat("é", 1000)); len(got) > 300 || !strings.HasPrefix(got, "é") || strings.ContainsRune(got, '\uFFFD') {
 		t.Errorf("%d bytes: %q", len(got), got)
 	}
-	if got := (authcore.Message{}).Said("hello 4829 alice"); got != "hello 4829 alice" {
+	if got := (outbox.Message{}).Said("hello 4829 alice"); got != "hello 4829 alice" {
 		t.Error(got)
 	}
 	if got := m.Said(base64.StdEncoding.EncodeToString([]byte("a message of the server"))); got != "YSBtZXNzYWdlIG9mIHRoZSBzZXJ2ZXI=" {
 		t.Error(got)
 	}
+}
+
+func mustAddress(text string) address.Address {
+	a, err := address.Parse(text)
+	if err != nil {
+		panic(err)
+	}
+	return a
 }

@@ -1,4 +1,4 @@
-package authcore
+package outbox
 
 import (
 	"context"
@@ -7,6 +7,24 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
+
+// Entry is a message in the outbox. It holds no secret, and in the store no
+// address: the letter is rebuilt from Ref, so that sending again repeats what
+// was sent.
+type Entry struct {
+	Ref     string     `json:"ref"`            // what it is about: the id of a challenge
+	Kind    LetterKind `json:"kind,omitempty"` // empty: LetterSignIn, or what the challenge says
+	Text    bool       `json:"text,omitempty"` // a text message
+	At      time.Time  `json:"at"`             // its place in the queue, with Ref; the same again keeps it
+	Queued  time.Time  `json:"queued"`
+	Expires time.Time  `json:"expires"`         // when it is given up
+	Share   string     `json:"share,omitempty"` // whose part of Limits.Global it is from, empty for nobody's
+	Known   bool       `json:"known,omitempty"` // of a browser that had proved the address
+	Held    *Hold      `json:"held,omitempty"`  // it waits for that part
+
+	To    string `json:"-"` // address or number; empty where that is not known yet
+	Decoy bool   `json:"-"` // not sent, and never a reason to think that mail is down
+}
 
 // key orders entries by time. One that is queued again keeps its place.
 func (e *Entry) key() string {
@@ -27,14 +45,14 @@ func (e *Entry) save(tx store.Tx) error {
 
 // Load takes up what an earlier process left.
 func (o *Outbox) Load(ctx context.Context) error {
-	items, err := store.View(ctx, o.Store, func(tx store.Tx) ([]store.Item, error) {
+	items, err := store.View(ctx, o.cfg.Store, func(tx store.Tx) ([]store.Item, error) {
 		return tx.Scan(store.KeyMail, "", 2*queueSize) // as many may be held
 	})
 	if err != nil {
 		return fmt.Errorf("reading the mail queue: %w", err)
 	}
 	for _, item := range items {
-		m := &mail{due: o.Now()}
+		m := &mail{due: o.cfg.Now()}
 		if _, err := store.Decode(item.Key, item.Value, &m.Entry); err != nil {
 			return err
 		}
@@ -63,14 +81,14 @@ func (o *Outbox) settle(m *mail, done bool) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	err := o.Store.Update(ctx, func(tx store.Tx) error {
+	err := o.cfg.Store.Update(ctx, func(tx store.Tx) error {
 		if done {
 			tx.Delete(m.key())
 		}
 		if len(m.news) == 0 {
 			return nil
 		}
-		return o.Tell(tx, *m.item, m.news)
+		return o.cfg.Tell(tx, *m.item, m.news)
 	})
 	if err == nil {
 		m.news = nil

@@ -1,4 +1,4 @@
-package authcore
+package outbox
 
 import (
 	"context"
@@ -29,10 +29,10 @@ func (o *Outbox) deliver(ctx context.Context, m *mail) error {
 	}
 	message, err := item.compose(r.Composer)
 	if err != nil {
-		o.Log.Error("a mail can't be put into words", "error", err)
+		o.cfg.Log.Error("a mail can't be put into words", "error", err)
 		e := item.About
 		e.Name, e.Reason, e.Letter = event.MailFailed, "compose", string(m.Kind)
-		o.Observe(e)
+		o.cfg.Observe(e)
 		return nil
 	}
 	if m.refusedIn != r {
@@ -63,7 +63,7 @@ func (o *Outbox) take(ctx context.Context, r *route, m *mail) (*Item, error) {
 	if m.Decoy {
 		return nil, nil
 	}
-	item, err := store.View(ctx, o.Store, func(tx store.Tx) (*Item, error) { return r.Letters.Letter(tx, m.Entry) })
+	item, err := store.View(ctx, o.cfg.Store, func(tx store.Tx) (*Item, error) { return r.Letters.Letter(tx, m.Entry) })
 	if err != nil {
 		return nil, errLater
 	}
@@ -112,7 +112,7 @@ func (o *Outbox) try(ctx context.Context, courier courier, m *mail, message Mess
 		return failed // we are stopping: that says nothing about the sender
 	}
 	o.note(courier, m, failed)
-	m.news = append(m.news, Try{At: o.Now(), Sender: courier.name, Failed: failed, Final: failed != nil && failed.Fault == Rejected && left == 0})
+	m.news = append(m.news, Try{At: o.cfg.Now(), Sender: courier.name, Failed: failed, Final: failed != nil && failed.Fault == Rejected && left == 0})
 	e := m.item.About
 	e.Name, e.Sender, e.Letter, e.Took = event.MailSent, courier.name, string(m.Kind), time.Since(began)
 	if m.Text {
@@ -124,6 +124,6 @@ func (o *Outbox) try(ctx context.Context, courier courier, m *mail, message Mess
 			e.Name = event.TextFailed
 		}
 	}
-	o.Observe(e)
+	o.cfg.Observe(e)
 	return failed
 }

@@ -1,4 +1,4 @@
-package authcore
+package outbox
 
 import (
 	"context"
@@ -26,19 +26,19 @@ var errKept = errors.New("what a sender keeps in the store can't be unwrapped: t
 // Keep replaces the secret that a sender keeps under name, such as a refresh
 // token. It lies in the store wrapped with the master key.
 func (o *Outbox) Keep(ctx context.Context, name, value string) error {
-	key, current := store.KeySender+name, o.Secrets.Current
-	r := keptRecord{current.ID(), current.Seal([]byte(value), key), o.Now().Add(keptLife)}
-	return o.Store.Update(ctx, func(tx store.Tx) error { return store.Save(tx, key, r, r.Until) })
+	key, current := store.KeySender+name, o.cfg.Secrets.Current
+	r := keptRecord{current.ID(), current.Seal([]byte(value), key), o.cfg.Now().Add(keptLife)}
+	return o.cfg.Store.Update(ctx, func(tx store.Tx) error { return store.Save(tx, key, r, r.Until) })
 }
 
 // Kept returns what a sender keeps under name, empty for nothing.
 func (o *Outbox) Kept(ctx context.Context, name string) (string, error) {
 	key := store.KeySender + name
-	r, err := store.View(ctx, o.Store, func(tx store.Tx) (r keptRecord, err error) {
+	r, err := store.View(ctx, o.cfg.Store, func(tx store.Tx) (r keptRecord, err error) {
 		_, err = store.Load(tx, key, &r)
 		return r, err
 	})
-	if err != nil || !o.Now().Before(r.Until) {
+	if err != nil || !o.cfg.Now().Before(r.Until) {
 		return "", err
 	}
 	value, err := o.unwrap(key, r)
@@ -46,7 +46,7 @@ func (o *Outbox) Kept(ctx context.Context, name string) (string, error) {
 }
 
 func (o *Outbox) unwrap(key string, r keptRecord) ([]byte, error) {
-	secret, ok := o.Secrets.Find(r.Secret)
+	secret, ok := o.cfg.Secrets.Find(r.Secret)
 	if !ok {
 		return nil, keyring.ErrWrongSecret
 	}
@@ -60,7 +60,7 @@ func (o *Outbox) unwrap(key string, r keptRecord) ([]byte, error) {
 // Rewrap wraps with the current secret what was wrapped with an old one, so that
 // the old one can be taken out of the configuration.
 func (o *Outbox) Rewrap(ctx context.Context) error {
-	items, err := store.View(ctx, o.Store, func(tx store.Tx) ([]store.Item, error) { return tx.Scan(store.KeySender, "", 1000) })
+	items, err := store.View(ctx, o.cfg.Store, func(tx store.Tx) ([]store.Item, error) { return tx.Scan(store.KeySender, "", 1000) })
 	if err != nil {
 		return fmt.Errorf("reading what senders keep: %w", err)
 	}
@@ -69,7 +69,7 @@ func (o *Outbox) Rewrap(ctx context.Context) error {
 		if _, err := store.Decode(item.Key, item.Value, &r); err != nil {
 			return err
 		}
-		if r.Secret == o.Secrets.Current.ID() {
+		if r.Secret == o.cfg.Secrets.Current.ID() {
 			continue
 		}
 		value, err := o.unwrap(item.Key, r)

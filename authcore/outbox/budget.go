@@ -1,4 +1,4 @@
-package authcore
+package outbox
 
 import (
 	"context"
@@ -22,7 +22,7 @@ type Hold struct {
 // that it could only be given up in the end.
 func (o *Outbox) Count(tx store.Tx, l limit.Limits, e *Entry) (bool, error) {
 	e.Held = nil
-	now, all := o.Now(), l.Mails(e.Share, e.Known)
+	now, all := o.cfg.Now(), l.Mails(e.Share, e.Known)
 	if err := all.Load(tx); err != nil {
 		return false, err
 	}
@@ -42,13 +42,13 @@ func (o *Outbox) Count(tx store.Tx, l limit.Limits, e *Entry) (bool, error) {
 // claim counts a mail that was held as one to be sent now, if it still is to be,
 // or holds it and those that wait for the same on.
 func (o *Outbox) claim(ctx context.Context, r *route, m *mail) (*Item, error) {
-	now := o.Now()
+	now := o.cfg.Now()
 	if !now.Before(m.Held.Until) {
 		return nil, nil
 	}
 	global := r.Limits.Mails(m.Share, m.Known)[:1]
 	wait, byAll := time.Duration(0), false
-	item, err := store.Update(ctx, o.Store, func(tx store.Tx) (*Item, error) {
+	item, err := store.Update(ctx, o.cfg.Store, func(tx store.Tx) (*Item, error) {
 		wait, byAll = 0, false
 		item, err := r.Letters.Letter(tx, m.Entry)
 		if err != nil || item == nil {

@@ -1,0 +1,17 @@
+// Package outbox sends what must go out and survive a restart: mails and text
+// messages.
+//
+//	o.Count, o.Put(tx, entry)     in the transaction that makes what the entry is about
+//	o.Add(entry)                  once that is committed
+//	o.Run                         picks what is due, and asks Letters what it says now
+//	Composer, Sender              words, and the mail systems in their order
+//	Config.Tell                   what came of it, in the transaction that takes it off
+//	o.Down, o.Delayed, o.Senders  how that goes
+//
+// An entry holds neither a secret nor, in the store, an address: its letter is
+// rebuilt each time, so that sending again repeats it. The outbox does not know
+// what an entry is about, who may sign in, or how a mail looks.
+//
+// State of the process: which entries wait, read from the store at the start, with
+// their retries; and how each sender has fared.
+package outbox
