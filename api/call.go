@@ -1,10 +1,7 @@
 package api
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
-	"io"
 	"math"
 	"mime"
 	"net/http"
@@ -16,6 +13,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
+	"github.com/gatehouse-auth/gatehouse/pages"
 )
 
 // Call is one request to a dialect.
@@ -28,6 +27,7 @@ type Call struct {
 	Caller  authcore.Caller      // whose it is, unless Holder is Nobody
 	Session *authcore.AppSession // with Holder Session, where the dialect reads it
 
+	pages  *pages.Pages
 	params map[string]string
 	rights Right
 	sent   *[]byte // the body, once it was read
@@ -35,12 +35,6 @@ type Call struct {
 
 // Param returns the part of the path that stands for {name} in the route.
 func (c *Call) Param(name string) string { return c.params[name] }
-
-// MaxBody is how much of a body is read, in bytes.
-const MaxBody = 64 << 10
-
-// bodyTime is how long a client may take to send it.
-const bodyTime = 10 * time.Second
 
 // JSON reads the body, which must be a JSON object. An empty body is an empty
 // object.
@@ -116,21 +110,15 @@ func (c *Call) mediaType() (string, error) {
 	return kind, nil
 }
 
+var bodyRefusal = map[error]*Refusal{web.ErrTooLarge: errLarge, web.ErrTooSlow: errSlow, web.ErrCut: errCut}
+
 func (c *Call) body() ([]byte, error) {
 	if c.sent != nil {
 		return *c.sent, nil
 	}
-	if c.R.Body == nil {
-		return nil, nil
-	}
-	// Not every ResponseWriter can; the server's own limits hold then.
-	_ = http.NewResponseController(c.W).SetReadDeadline(time.Now().Add(bodyTime))
-	data, err := io.ReadAll(http.MaxBytesReader(c.W, c.R.Body, MaxBody))
-	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
-		return nil, errLarge
-	}
+	data, err := web.ReadBody(c.W, c.R, web.BodyTime)
 	if err != nil {
-		return nil, Refuse(http.StatusBadRequest, CodeMalformed, "The body ended too early.")
+		return nil, bodyRefusal[err]
 	}
 	c.sent = &data
 	return data, nil
@@ -138,19 +126,8 @@ func (c *Call) body() ([]byte, error) {
 
 // Answer writes v as JSON.
 func (c *Call) Answer(status int, v any) error {
-	var data bytes.Buffer
-	out := json.NewEncoder(&data)
-	out.SetEscapeHTML(false) // links are read by people, too: & and not \u0026
-	if err := out.Encode(v); err != nil {
-		return err
-	}
-	h := c.W.Header()
-	h.Set("Content-Type", "application/json; charset=utf-8")
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
-	c.W.WriteHeader(status)
-	_, _ = c.W.Write(data.Bytes())
-	return nil
+	web.NoStore(c.W.Header())
+	return web.JSON(c.W, status, v)
 }
 
 // Authenticate finds out whose key the request carries, as Authorization:

@@ -40,6 +40,9 @@ var (
 	errDeep        = Refuse(http.StatusBadRequest, CodeMalformed, "The JSON body is nested too deeply.")
 	errOutage      = &Refusal{Status: http.StatusServiceUnavailable, Code: CodeUnavailable, Message: "Sign-in is not available for a moment. Try again.", RetryAfter: 5 * time.Second}
 	errNotFound    = Refuse(http.StatusNotFound, CodeNotFound, "There is no such path. The document at "+documents+" lists all.")
+	errEarly       = Refuse(http.StatusTooEarly, CodeForbidden, "This came before the connection was safe. Send it again.")
+	errSlow        = Refuse(http.StatusRequestTimeout, CodeMalformed, "The body did not arrive in time.")
+	errCut         = Refuse(http.StatusBadRequest, CodeMalformed, "The body ended too early.")
 	errMethod      = Refuse(http.StatusMethodNotAllowed, CodeMethod, "This path does not take this method.")
 )
 

@@ -52,10 +52,10 @@ func newRightsHouse(t *testing.T) *rightsHouse {
 		}
 	}, func(h *apitest.House) []api.Dialect {
 		return []api.Dialect{
-			link.New(link.Config{Service: h.Service, Log: h.Logger()}),
-			reflex.New(reflex.Config{Service: h.Service, Log: h.Logger()}),
-			stackbe.New(stackbe.Config{Service: h.Service, Log: h.Logger()}),
-			streambird.New(streambird.Config{Service: h.Service, Log: h.Logger()}),
+			link.New(h.Parts()),
+			reflex.New(h.Parts(), reflex.Options{}),
+			stackbe.New(h.Parts()),
+			streambird.New(h.Parts()),
 		}
 	})
 	w := &rightsHouse{House: h}

@@ -9,15 +9,23 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/pages"
 )
 
 // Route answers one call. See the package's doc for what it returns.
 type Route func(*Call) error
 
-// Router finds the route of a request. Fill it with On before its first use.
-type Router struct {
+// Config is what a dialect is made of.
+type Config struct {
 	Service *authcore.Service
-	Log     *slog.Logger
+	Pages   *pages.Pages // what people see
+	Log     *slog.Logger // nil: no log
+}
+
+// Router finds the route of a request. Fill it with On before its first use. A
+// dialect embeds it: all of Dialect but the name is here.
+type Router struct {
+	Config
 	// Fail answers a refusal in the shape of the dialect. Status, Retry-After
 	// and what Router sets are its to keep: it writes with Call.Answer.
 	Fail func(*Call, *Refusal) error
@@ -74,7 +82,7 @@ func (rt *Router) Serve(w http.ResponseWriter, r *http.Request, v Visit) bool {
 	if p == nil {
 		return false
 	}
-	c := &Call{Visit: v, W: w, R: r, Service: rt.Service, params: p.params(segments)}
+	c := &Call{Visit: v, W: w, R: r, Service: rt.Service, pages: rt.Pages, params: p.params(segments)}
 	found, ok := p.methods[r.Method]
 	if !ok && r.Method == http.MethodHead {
 		found, ok = p.methods[http.MethodGet]
@@ -99,7 +107,7 @@ func (rt *Router) Serve(w http.ResponseWriter, r *http.Request, v Visit) bool {
 func (rt *Router) NotFound(w http.ResponseWriter, r *http.Request, v Visit) bool {
 	for _, root := range rt.Roots {
 		if strings.HasPrefix(r.URL.Path, root) {
-			rt.fail(&Call{Visit: v, W: w, R: r, Service: rt.Service}, errNotFound)
+			rt.fail(&Call{Visit: v, W: w, R: r, Service: rt.Service, pages: rt.Pages}, errNotFound)
 			return true
 		}
 	}

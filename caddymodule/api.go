@@ -18,6 +18,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/api/streambird"
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/pages"
 )
 
 func init() { caddy.RegisterModule(new(API)) }
@@ -115,17 +116,17 @@ func (v *visit) callAPI(w http.ResponseWriter) {
 }
 
 // newAPI makes what answers the calls of this configuration.
-func (a *App) newAPI(service *authcore.Service) (*api.Handler, error) {
-	log := a.ctx.Slogger()
+func (a *App) newAPI(service *authcore.Service, shown *pages.Pages) (*api.Handler, error) {
+	parts := api.Config{Service: service, Pages: shown, Log: a.ctx.Slogger()}
 	options, err := reflex.OptionsFromEnv(os.Getenv)
 	if err != nil {
 		return nil, err
 	}
 	return api.NewHandler(
-		link.New(link.Config{Service: service, Log: log}),
-		reflex.New(reflex.Config{Service: service, Log: log, Options: options}),
-		stackbe.New(stackbe.Config{Service: service, Log: log}),
-		streambird.New(streambird.Config{Service: service, Log: log}),
+		link.New(parts),
+		reflex.New(parts, options),
+		stackbe.New(parts),
+		streambird.New(parts),
 	), nil
 }
 

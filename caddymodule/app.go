@@ -217,7 +217,7 @@ func (a *App) start() error {
 	if err != nil {
 		return err
 	}
-	calls, err := a.newAPI(service)
+	calls, err := a.newAPI(service, site)
 	if err != nil {
 		return err
 	}

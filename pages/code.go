@@ -31,10 +31,6 @@ func code(e *exchange) {
 		e.redirect(e.location(f.ReturnTo))
 		return
 	}
-	if e.commonCode(f) {
-		e.codePage(f)
-		return
-	}
 	v := e.codeView(f)
 	v.explain(f.State, f.ResendIn)
 	if v.Error == "" && query.Has("resent") {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"io"
-	"math/rand/v2"
 	"testing"
 )
 
@@ -45,31 +44,6 @@ func unzip(t *testing.T, data []byte) []byte {
 		t.Errorf("%d bytes after the stream", from.Len())
 	}
 	return plain
-}
-
-// TestCompressedParts puts streams together and takes them apart again: with the
-// fixed part at the beginning, in the middle, at the end, twice, alone, or not at
-// all, around every size where the compressor changes its ways.
-func TestCompressedParts(t *testing.T) {
-	fixed := newFixedPart("<style>body{margin:0}</style>")
-	random := rand.New(rand.NewPCG(1, 2))
-	for _, size := range []int{0, 1, 3, 100, long - 1, long, 70_000} {
-		noise := make([]byte, size)
-		for i := range noise {
-			noise[i] = "<p>abc d</p>\n"[random.IntN(13)]
-		}
-		style := fixed.plain
-		for n, body := range [][]byte{
-			noise, bytes.Join([][]byte{nil, noise}, style), bytes.Join([][]byte{noise, nil}, style),
-			bytes.Join([][]byte{noise, noise}, style), bytes.Join([][]byte{noise, noise, noise}, style),
-		} {
-			for _, part := range []fixedPart{fixed, {}} {
-				if got := unzip(t, compress(body, part)); !bytes.Equal(got, body) {
-					t.Errorf("%d bytes, case %d: came back as %d", size, n, len(got))
-				}
-			}
-		}
-	}
 }
 
 // TestFilesAreCompressedOnce: and a picture, which gets no smaller, not at all.

@@ -1,21 +1,15 @@
 package pages
 
 import (
-	"errors"
-	"io"
 	"mime"
 	"net/http"
 	"net/url"
-	"os"
-	"time"
+
+	"github.com/gatehouse-auth/gatehouse/internal/web"
 )
 
-// maxBody bounds what is read of a form. An address and a code are far smaller.
-const maxBody = 64 << 10
-
-// bodyTimeout is how long a form may take to arrive; without it a slow sender
-// holds a connection for nothing. A variable for tests.
-var bodyTimeout = 10 * time.Second
+// bodyTimeout is a variable for tests.
+var bodyTimeout = web.BodyTime
 
 // form is the body of a POST. Fields we don't know are ignored.
 type form url.Values
@@ -24,9 +18,9 @@ func (f form) get(name string) string { return url.Values(f).Get(name) }
 
 // readForm reads a form-encoded body. kind is what is wrong with it, or "".
 func readForm(w http.ResponseWriter, r *http.Request) (f form, kind ProblemKind) {
-	body, kind := readBody(w, r)
-	if kind != "" {
-		return nil, kind
+	body, err := web.ReadBody(w, r, bodyTimeout)
+	if err != nil {
+		return nil, bodyProblem[err]
 	}
 	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if len(body) > 0 && (err != nil || media != "application/x-www-form-urlencoded") {
@@ -44,29 +38,4 @@ func readForm(w http.ResponseWriter, r *http.Request) (f form, kind ProblemKind)
 	return form(values), ""
 }
 
-func readBody(w http.ResponseWriter, r *http.Request) ([]byte, ProblemKind) {
-	if r.ContentLength > maxBody {
-		w.Header().Set("Connection", "close")
-		return nil, tooLarge
-	}
-	if r.Body == nil {
-		return nil, ""
-	}
-	control := http.NewResponseController(w)
-	limited := control.SetReadDeadline(time.Now().Add(bodyTimeout)) == nil
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if tooBig := new(http.MaxBytesError); errors.As(err, &tooBig) {
-		return nil, tooLarge
-	}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		w.Header().Set("Connection", "close")
-		return nil, tooSlow
-	}
-	if err != nil {
-		return nil, badForm
-	}
-	if limited {
-		control.SetReadDeadline(time.Time{})
-	}
-	return body, ""
-}
+var bodyProblem = map[error]ProblemKind{web.ErrTooLarge: tooLarge, web.ErrTooSlow: tooSlow, web.ErrCut: badForm}

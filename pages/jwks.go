@@ -3,6 +3,8 @@ package pages
 import (
 	"encoding/json"
 	"net/http"
+
+	"github.com/gatehouse-auth/gatehouse/internal/web"
 )
 
 // jwks publishes the keys that session cookies and assertions verify with. A
@@ -14,11 +16,11 @@ func jwks(e *exchange) {
 		e.outage(err)
 		return
 	}
-	e.guard(bare)
+	web.Guard(e.w.Header(), web.Bare)
 	h := e.w.Header()
 	h.Set("Content-Type", "application/json; charset=utf-8")
 	h.Set("Cache-Control", "public, max-age=300")
 	h.Set("Access-Control-Allow-Origin", "*") // public, and the same for everybody
 	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
-	e.write(http.StatusOK, body, fixedPart{})
+	e.send(http.StatusOK, body)
 }

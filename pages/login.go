@@ -23,11 +23,7 @@ func login(e *exchange) {
 	if e.twoFlows {
 		e.jar.expireFlow()
 	}
-	if e.v.Session == nil {
-		e.frontPage()
-	} else {
-		e.page(http.StatusOK, e.loginForm())
-	}
+	e.page(http.StatusOK, e.loginForm())
 }
 
 // loginForm is the sign-in page as its address asks for it.

@@ -32,7 +32,6 @@ type Look struct {
 	style      string        // the style sheet
 	element    template.HTML // the same as an element
 	styleHash  string        // as the policy names it
-	fixed      fixedPart     // of every page: the element
 	script     staticFile
 	client     staticFile // for single-page apps
 	scriptPath string
@@ -40,7 +39,7 @@ type Look struct {
 	logoPath   string
 }
 
-var screens = []string{"login", "code", "link", "notme", "logout", "account", "tokens", "sites", "problem"}
+var screens = []string{"login", "code", "link", "notme", "logout", "account", "tokens", "sites", "app", "problem"}
 
 // plainLook is the look of an instance without a brand. Pages and Mails share
 // it.
@@ -118,7 +117,6 @@ func (l *Look) loadStatic(files fs.FS) error {
 		l.style += fmt.Sprintf(":root{--a:%s}@media(prefers-color-scheme:dark){:root{--a:%s}}", light, dark)
 	}
 	l.element, l.styleHash = styleElement(l.style)
-	l.fixed = newFixedPart(string(l.element))
 	script, err := builtinTemplates.ReadFile("templates/ui.js")
 	if err != nil {
 		return err

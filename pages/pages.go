@@ -65,8 +65,6 @@ type Pages struct {
 	open    bool
 	sites   func(*authcore.Session) []origin.Origin
 	opens   func(*authcore.Session, origin.Origin) bool
-	fronts  kept[frontKey, []byte]
-	codes   kept[codeKey, *codeForm]
 }
 
 // New makes the pages of a configuration.

@@ -3,6 +3,8 @@ package pages
 import (
 	"net/http"
 	"strings"
+
+	"github.com/gatehouse-auth/gatehouse/internal/web"
 )
 
 // step is what one path does.
@@ -85,12 +87,11 @@ func (s step) allow() string {
 
 // acceptPost refuses what may be no visitor's own wish, and reads the form.
 func (e *exchange) acceptPost() bool {
-	if e.r.TLS != nil && !e.r.TLS.HandshakeComplete {
-		// Early data can be sent again by whoever recorded it (RFC 8470).
+	if web.IsEarly(e.r) {
 		e.problem(Problem{Kind: tooEarly})
 		return false
 	}
-	if !sameOrigin(e.r, e.v.Origin) {
+	if !web.SameOrigin(e.r, e.v.Origin) {
 		e.problem(Problem{Kind: crossSite, Detail: "Origin: " + e.v.Origin.String()})
 		return false
 	}

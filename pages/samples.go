@@ -44,6 +44,7 @@ func (l *Look) Samples(lang string) []*View {
 	s.codeDead()
 	s.link()
 	s.rest()
+	s.apps()
 	return s.all
 }
 
@@ -190,6 +191,24 @@ func (s *sampler) rest() {
 			v.problem(kind)
 		})
 	}
+}
+
+// apps are the pages behind the links of apps.
+func (s *sampler) apps() {
+	add := func(page AppPage) {
+		page.App, page.Address = sampleApp, sampleAddress
+		s.add("app", string(page.State), "", func(v *View) { v.app(page) })
+	}
+	for _, state := range []AppState{
+		AppConfirm, AppPair, AppDone, AppLogin, AppLoginDone, AppLoginFailed, AppStop, AppStopped,
+		AppUnknown, AppGone, AppUsed, AppExpired, AppLocked, AppMismatch,
+	} {
+		add(AppPage{State: state})
+	}
+	add(AppPage{State: AppPair, Wrong: MalformedInput})
+	add(AppPage{State: AppPair, Wrong: WrongInput, Tries: 2})
+	add(AppPage{State: AppStop, Wrong: WrongInput})
+	add(AppPage{State: AppStop, Wrong: LimitedInput, Wait: 12 * time.Minute})
 }
 
 func (s *sampler) account() {

@@ -1,13 +1,17 @@
 package pages
 
-import "net/http"
+import (
+	"net/http"
+
+	"github.com/gatehouse-auth/gatehouse/internal/web"
+)
 
 // static serves a file whose path holds a hash of its content, so that browsers
 // never ask for it twice.
 func (e *exchange) static(f staticFile) { e.serve(f, "public, max-age=31536000, immutable") }
 
 func (e *exchange) serve(f staticFile, caching string) {
-	e.guard(bare)
+	web.Guard(e.w.Header(), web.Bare)
 	e.w.Header().Set("Cache-Control", caching)
 	e.w.Header().Set("Content-Type", f.contentType)
 	if f.zipped != nil && e.zips() {

@@ -52,8 +52,8 @@ func (v *View) Languages() []LanguageLink {
 }
 
 // LanguageItems are the same links as items of a list, put together without the
-// template's help: escaping twelve of them anew took it longer than the rest of
-// the page.
+// template's help: escaping twelve of them takes it longer than the rest of the
+// page.
 func (v *View) LanguageItems() template.HTML {
 	var b strings.Builder
 	for _, c := range v.switcher.all {

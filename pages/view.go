@@ -18,7 +18,7 @@ const ViewVersion = 1
 // are empty.
 type View struct {
 	Version int    // ViewVersion
-	Screen  string // login, code, link, notme, logout, account, tokens, sites or problem
+	Screen  string // login, code, link, notme, logout, account, tokens, sites, app or problem
 	State   string // which of the screen's states, as in docs/templates.md
 	Title   string // for <title>, complete
 	Heading string // for <h1>
@@ -71,11 +71,15 @@ type View struct {
 	Child     bool     // of logout: a portal's session goes on when this one ends alone
 	Family    bool     // of logout: it also signs out of sites that are not listed
 	Elsewhere SiteLink // of account and tokens: where the whole account is, empty for nowhere else
+	Action    string   // of app: where the form is posted
+	Submit    string   // of app: what the button says
+	Fields    []Field  // of app: hidden fields of the form
 
 	words    *catalog
 	switcher switcher
 	style    template.HTML
 	target   origin.Origin // where the form may lead in the end
+	anywhere bool          // it may lead to any site
 }
 
 // T returns the text with this key in the language of the page, with the
@@ -181,6 +185,7 @@ func (v *View) headed(heading string) {
 var fieldOf = map[string]string{
 	"login.empty": "email", "login.malformed": "email", "notme.wrong": "email",
 	"code.empty": "code", "code.short": "code", "code.wrong": "code",
+	"app.pair.malformed": "digits", "app.pair.wrong": "digits", "app.stop.wrong": "email",
 	"account.name_bad": "name", "account.not_sure": "sure", "tokens.bad": "name",
 }
 

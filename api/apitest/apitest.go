@@ -146,6 +146,16 @@ func (h *House) open(dialects func(*House) []api.Dialect) {
 	})
 }
 
+// Parts are what dialects are made of.
+func (h *House) Parts() api.Config {
+	h.T.Helper()
+	shown, err := pages.New(pages.Config{Service: h.Service, Log: h.Logger()})
+	if err != nil {
+		h.T.Fatal(err)
+	}
+	return api.Config{Service: h.Service, Pages: shown, Log: h.Logger()}
+}
+
 // Logger is for the dialects.
 func (h *House) Logger() *slog.Logger { return slog.New(slog.NewTextHandler(h.Log, nil)) }
 

@@ -55,10 +55,10 @@ func house(t testing.TB, change func(*apitest.House)) *apitest.House {
 		}
 	}, func(h *apitest.House) []api.Dialect {
 		return []api.Dialect{
-			link.New(link.Config{Service: h.Service, Log: h.Logger()}),
-			reflex.New(reflex.Config{Service: h.Service, Log: h.Logger()}),
-			stackbe.New(stackbe.Config{Service: h.Service, Log: h.Logger()}),
-			streambird.New(streambird.Config{Service: h.Service, Log: h.Logger()}),
+			link.New(h.Parts()),
+			reflex.New(h.Parts(), reflex.Options{}),
+			stackbe.New(h.Parts()),
+			streambird.New(h.Parts()),
 		}
 	})
 }

@@ -2,7 +2,6 @@ package link
 
 import (
 	"errors"
-	"log/slog"
 	"net/http"
 	"time"
 
@@ -12,16 +11,10 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 )
 
-// Config is what the dialect is made of.
-type Config struct {
-	Service *authcore.Service
-	Log     *slog.Logger // nil: no log
-}
-
 // API is the dialect. It is safe for concurrent use.
 type API struct {
+	*api.Router
 	service *authcore.Service
-	router  api.Router
 }
 
 const (
@@ -39,35 +32,22 @@ var (
 )
 
 // New makes the dialect.
-func New(c Config) *API {
+func New(c api.Config) *API {
 	a := &API{service: c.Service}
-	a.router = api.Router{Service: c.Service, Log: c.Log, Fail: fail, Shown: shown, Roots: []string{"/api/"}}
+	a.Router = &api.Router{Config: c, Fail: fail, Shown: shown, Roots: []string{"/api/"}}
 	for _, path := range []string{"/api/lookup-email", "/lookup"} {
-		a.router.On(http.MethodGet, path, a.lookup)
-		a.router.On(http.MethodPost, path, a.lookup)
+		a.On(http.MethodGet, path, a.lookup)
+		a.On(http.MethodPost, path, a.lookup)
 	}
 	for _, prefix := range []string{"/api", ""} {
-		a.router.On(http.MethodPost, prefix+"/start_verification", a.start)
-		a.router.On(http.MethodPost, prefix+"/authenticate", a.authenticate)
+		a.On(http.MethodPost, prefix+"/start_verification", a.start)
+		a.On(http.MethodPost, prefix+"/authenticate", a.authenticate)
 	}
 	return a
 }
 
 // Name implements api.Dialect.
 func (*API) Name() string { return name }
-
-// Knows implements api.Dialect.
-func (a *API) Knows(path string) bool { return a.router.Knows(path) }
-
-// Serve implements api.Dialect.
-func (a *API) Serve(w http.ResponseWriter, r *http.Request, v api.Visit) bool {
-	return a.router.Serve(w, r, v)
-}
-
-// NotFound implements api.Dialect.
-func (a *API) NotFound(w http.ResponseWriter, r *http.Request, v api.Visit) bool {
-	return a.router.NotFound(w, r, v)
-}
 
 // fail answers in the one shape that all calls share: authenticate's, with the
 // result that the other two have.

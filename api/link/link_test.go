@@ -21,7 +21,7 @@ const (
 
 func house(t *testing.T, change func(*apitest.House)) *apitest.House {
 	h := apitest.New(t, change, func(h *apitest.House) []api.Dialect {
-		return []api.Dialect{link.New(link.Config{Service: h.Service, Log: h.Logger()})}
+		return []api.Dialect{link.New(h.Parts())}
 	})
 	number, err := address.ParsePhone("+390123456790")
 	if err != nil {
@@ -174,7 +174,7 @@ func FuzzAuthenticate(f *testing.F) {
 	f.Add(`{"client_secret":"x","email":"a@example.com","code":"123456"}`, "application/json")
 	f.Add("client_secret=x&email=a&code=1", "application/x-www-form-urlencoded")
 	h := apitest.New(f, nil, func(h *apitest.House) []api.Dialect {
-		return []api.Dialect{link.New(link.Config{Service: h.Service})}
+		return []api.Dialect{link.New(h.Parts())}
 	})
 	f.Fuzz(func(t *testing.T, body, kind string) {
 		if strings.ContainsFunc(kind, func(r rune) bool { return r < ' ' || r > '~' }) {

@@ -35,7 +35,7 @@ func (a *API) start(c *api.Call) error {
 		Create: true, Draft: authcore.Draft{Name: &who.name}, // known from a gate: now also to the app
 		Known: authcore.Terms{Digits: 6, Lifetime: rule.Lifetime, Letter: outbox.LetterCode},
 		Slot:  slot, Deliver: true, Repeat: resend, Handle: secret,
-		Origin: c.Origin, Client: c.Client, Agent: c.R.UserAgent(),
+		Origin: c.Origin, Client: c.Client, Agent: c.R.UserAgent(), Language: c.Language(),
 	})
 	if err != nil {
 		return err

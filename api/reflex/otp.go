@@ -92,7 +92,7 @@ func (a *API) ask(c *api.Call, address address.Address, w wish) authcore.Ask {
 			Before: link, After: "&redir=" + url.QueryEscape(w.redir),
 		},
 		Slot: slot, Deliver: w.deliver, Window: &authcore.Window{Count: w.limit, Per: w.lifetime},
-		Origin: c.Origin, Client: w.client, EndUser: w.endUser,
+		Origin: c.Origin, Client: w.client, EndUser: w.endUser, Language: c.Language(),
 	}
 }
 

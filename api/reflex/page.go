@@ -6,6 +6,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/pages"
 )
 
 // page is what a link opens: a button. It does not look at the password, or
@@ -20,20 +21,16 @@ func (a *API) page(c *api.Call) error {
 		return failed(c, http.StatusBadRequest)
 	}
 	redir := in.String("redir")
-	leads, _ := a.leads(c, redir)
-	return c.ShowPage(http.StatusOK, api.Page{
-		Title: "Log in",
-		Text:  []string{"You are about to log in as " + address.String() + "."},
-		Form: &api.Form{
-			Action: a.options.Route, Button: "Log in", Leads: leads,
-			Fields: [][2]string{{"email", address.String()}, {"otp", in.String("otp")}, {"redir", redir}},
-		},
+	_, leads := a.leads(c, redir)
+	return c.ShowPage(http.StatusOK, pages.AppPage{
+		State: pages.AppLogin, Address: address.String(), Action: a.options.Route, Leads: leads,
+		Fields: []pages.Field{{Name: "email", Value: address.String()}, {Name: "otp", Value: in.String("otp")}, {Name: "redir", Value: redir}},
 	})
 }
 
 // confirm is the press of the button.
 func (a *API) confirm(c *api.Call) error {
-	if !c.SameOrigin() {
+	if c.FromPage() != nil {
 		return failed(c, http.StatusForbidden)
 	}
 	in, err := c.JSONOrForm()
@@ -55,7 +52,7 @@ func (a *API) confirm(c *api.Call) error {
 	setCookie(c, proved.Session.Token, int(proved.Session.Expires.Sub(a.service.Now())/time.Second))
 	redir := in.String("redir")
 	if redir == "" {
-		return c.ShowPage(http.StatusOK, api.Page{Title: "Login successful!", Text: []string{"You can close this window."}})
+		return c.ShowPage(http.StatusOK, pages.AppPage{State: pages.AppLoginDone})
 	}
 	app := a.service.Apps().Find(proved.Person.Realm.App)
 	to, ok := destination(c, app, redir)
@@ -76,5 +73,5 @@ func (a *API) leads(c *api.Call, redir string) (string, bool) {
 }
 
 func failed(c *api.Call, status int) error {
-	return c.ShowPage(status, api.Page{Title: "Login failed!", Text: []string{"This link is incomplete, was used already or is too old. Ask for a new one."}})
+	return c.ShowPage(status, pages.AppPage{State: pages.AppLoginFailed})
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
-	"log/slog"
 	"net/http"
 	"strings"
 	"time"
@@ -16,18 +15,11 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 )
 
-// Config is what the dialect is made of.
-type Config struct {
-	Service *authcore.Service
-	Log     *slog.Logger // nil: no log
-	Options Options
-}
-
 // API is the dialect. It is safe for concurrent use.
 type API struct {
+	*api.Router
 	service *authcore.Service
 	options Options
-	router  api.Router
 	callers []authcore.Caller // whose password a link without a key may hold
 }
 
@@ -42,37 +34,24 @@ const (
 var perKey = limit.Rate{Count: 1000, Per: time.Minute}
 
 // New makes the dialect.
-func New(c Config) *API {
-	a := &API{service: c.Service, options: c.Options.withDefaults()}
+func New(c api.Config, o Options) *API {
+	a := &API{service: c.Service, options: o.withDefaults()}
 	for _, app := range c.Service.Apps().All() {
 		a.callers = append(a.callers, authcore.Caller{App: app}, authcore.Caller{App: app, Key: authcore.AppKey{Test: true}})
 	}
-	a.router = api.Router{Service: c.Service, Log: c.Log, Fail: fail, Shown: shown, Roots: []string{"/reflex/"}}
-	a.router.On(http.MethodPost, "/reflex/otp", a.generate)
-	a.router.On(http.MethodPost, "/reflex/validate", a.validate)
-	a.router.On(http.MethodGet, "/reflex/session", a.session)
-	a.router.On(http.MethodPost, "/reflex/logout", a.logout)
-	a.router.On(http.MethodGet, "/reflex/persistent-id", a.persistentID)
-	a.router.OnLike(http.MethodGet, a.options.Route, defaultRoute, a.page)
-	a.router.OnLike(http.MethodPost, a.options.Route, defaultRoute, a.confirm)
+	a.Router = &api.Router{Config: c, Fail: fail, Shown: shown, Roots: []string{"/reflex/"}}
+	a.On(http.MethodPost, "/reflex/otp", a.generate)
+	a.On(http.MethodPost, "/reflex/validate", a.validate)
+	a.On(http.MethodGet, "/reflex/session", a.session)
+	a.On(http.MethodPost, "/reflex/logout", a.logout)
+	a.On(http.MethodGet, "/reflex/persistent-id", a.persistentID)
+	a.OnLike(http.MethodGet, a.options.Route, defaultRoute, a.page)
+	a.OnLike(http.MethodPost, a.options.Route, defaultRoute, a.confirm)
 	return a
 }
 
 // Name implements api.Dialect.
 func (*API) Name() string { return name }
-
-// Knows implements api.Dialect.
-func (a *API) Knows(path string) bool { return a.router.Knows(path) }
-
-// Serve implements api.Dialect.
-func (a *API) Serve(w http.ResponseWriter, r *http.Request, v api.Visit) bool {
-	return a.router.Serve(w, r, v)
-}
-
-// NotFound implements api.Dialect.
-func (a *API) NotFound(w http.ResponseWriter, r *http.Request, v api.Visit) bool {
-	return a.router.NotFound(w, r, v)
-}
 
 // fail answers with the "no" of the call, and why.
 func fail(c *api.Call, r *api.Refusal) error {

@@ -22,7 +22,7 @@ type fields map[string]any
 
 func house(t testing.TB, options reflex.Options, change func(*apitest.House)) *apitest.House {
 	return apitest.New(t, change, func(h *apitest.House) []api.Dialect {
-		return []api.Dialect{reflex.New(reflex.Config{Service: h.Service, Log: h.Logger(), Options: options})}
+		return []api.Dialect{reflex.New(h.Parts(), options)}
 	})
 }
 

@@ -115,7 +115,7 @@ func (a *API) session(c *api.Call) error {
 // whatever page a browser is on, so with it the request must come from our own
 // origin.
 func (a *API) logout(c *api.Call) error {
-	if c.Bearer() == "" && !c.SameOrigin() {
+	if c.Bearer() == "" && c.FromPage() != nil {
 		return api.Refuse(http.StatusForbidden, api.CodeForbidden, "Sign-out by cookie must come from this site: send Origin, or the token as Authorization: Bearer.")
 	}
 	s, err := a.live(c)

@@ -11,6 +11,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/pages"
 )
 
 // open answers what the link of a mail opens, or an app's own verification URL
@@ -28,7 +29,7 @@ func (a *API) open(c *api.Call) error {
 		return err
 	}
 	if v.stop {
-		return askStop(c, http.StatusOK, v, "")
+		return v.askStop(c, http.StatusOK, pages.AppPage{})
 	}
 	if v.redirect && !c.IsRobot() {
 		return a.finish(c, v)
@@ -36,10 +37,8 @@ func (a *API) open(c *api.Call) error {
 	if v.link.Verdict != event.Accepted || v.link.Gone {
 		return v.problem(c)
 	}
-	return c.ShowPage(http.StatusOK, api.Page{
-		Title: "Sign in to " + v.caller.App.DisplayName(),
-		Text:  []string{"Press the button to sign in as " + v.link.Contact.Address().Display() + "."},
-		Form:  &api.Form{Action: c.R.URL.RequestURI(), Button: "Sign in", Leads: v.link.Redirect},
+	return c.ShowPage(http.StatusOK, pages.AppPage{
+		State: pages.AppConfirm, App: v.caller.App.DisplayName(), Address: v.link.Contact.Address().Display(), Leads: v.link.Redirect != "",
 	})
 }
 
@@ -60,15 +59,8 @@ func (a *API) press(c *api.Call) error {
 
 // askStop is the page behind "stop these mails". It asks for the address: who
 // was only handed a mail on does not stop anybody's.
-func askStop(c *api.Call, status int, v visitor, wrong string) error {
-	page := api.Page{
-		Title: "Stop these mails",
-		Text:  []string{"Type your address to get no more invitations from " + v.caller.App.DisplayName() + " for 24 hours. The invitation in the mail is withdrawn."},
-		Form:  &api.Form{Action: c.R.URL.RequestURI(), Button: "Stop", Input: &api.Input{Name: "email", Label: "Address"}},
-	}
-	if wrong != "" {
-		page.Text = append([]string{wrong}, page.Text...)
-	}
+func (v visitor) askStop(c *api.Call, status int, page pages.AppPage) error {
+	page.State, page.App = pages.AppStop, v.caller.App.DisplayName()
 	return c.ShowPage(status, page)
 }
 
@@ -89,11 +81,12 @@ func (a *API) stopInvites(c *api.Call, v visitor) error {
 	}
 	switch verdict {
 	case event.Limited:
-		return api.Limited(wait)
+		c.RetryAfter(wait)
+		return v.askStop(c, http.StatusTooManyRequests, pages.AppPage{Wrong: pages.LimitedInput, Wait: wait})
 	case event.Unknown:
-		return askStop(c, http.StatusUnprocessableEntity, v, "The mail was not sent to this address.")
+		return v.askStop(c, http.StatusUnprocessableEntity, pages.AppPage{Wrong: pages.WrongInput})
 	}
-	return c.ShowPage(http.StatusOK, api.Page{Title: "Stopped", Text: []string{"You get no more invitations from " + v.caller.App.DisplayName() + " for 24 hours."}})
+	return c.ShowPage(http.StatusOK, pages.AppPage{State: pages.AppStopped, App: v.caller.App.DisplayName()})
 }
 
 // visitor is who opened a link.
@@ -170,17 +163,7 @@ func (v visitor) failed(c *api.Call) error {
 
 // problem is the page for who can't be sent on.
 func (v visitor) problem(c *api.Call) error {
-	app := v.caller.App.DisplayName()
-	text := "It is incomplete or not known. Copy all of it from the mail, or ask " + app + " for a new link."
-	switch {
-	case v.link.Gone:
-		text = "It leads to a page that is not allowed any more. Go back to " + app + " and ask for a new link."
-	case v.link.Verdict == event.Used:
-		text = "It was used already, and works once. If you are not signed in, ask " + app + " for a new link."
-	case v.link.Verdict == event.Expired:
-		text = "It is too old. Ask " + app + " for a new link."
-	}
-	return c.ShowPage(http.StatusGone, api.Page{Title: "This link does not work", Text: []string{text}})
+	return c.DeadLink(v.caller.App, v.link.Verdict, v.link.Gone)
 }
 
 // isForm tells the button's post from a program's.

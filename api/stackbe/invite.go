@@ -55,7 +55,7 @@ func (a *API) sendInvite(c *api.Call, status int, org *authcore.Organization, by
 		return err
 	}
 	i, asked, err := a.service.SendInvite(c.R.Context(), authcore.Ask{
-		Caller: c.Caller, Whom: authcore.Whom{Email: to}, Known: linkTerms(c, callback), Slot: slot, Origin: c.Origin, Client: c.Client,
+		Caller: c.Caller, Whom: authcore.Whom{Email: to}, Known: linkTerms(c, callback), Slot: slot, Origin: c.Origin, Client: c.Client, Language: c.Language(),
 	}, org.ID, by, role)
 	if err != nil {
 		return err

@@ -308,7 +308,7 @@ func TestStopInvites(t *testing.T) {
 	}; keep(w.Dump()) != keep(before) {
 		t.Error("something changed")
 	}
-	isPage(t, w.press(stop, " Carol@Example.com "), 200, "no more invitations from Shop")
+	isPage(t, w.press(stop, " Carol@Example.com "), 200, "no more invitations from <bdi>Shop</bdi>")
 	w.dead(t, id, link, carol)
 	n := len(w.Mail.Sent())
 	w.Sleep(time.Minute)

@@ -13,19 +13,19 @@ import (
 // allows.
 func (a *API) organizationRoutes(prefix string) {
 	org := prefix + "/{orgId}"
-	a.router.On(http.MethodPost, prefix, a.createOrganization)
-	a.router.On(http.MethodGet, prefix, a.listOrganizations)
-	a.router.On(http.MethodGet, org, a.getOrganization)
-	a.router.On(http.MethodPatch, org, a.updateOrganization)
-	a.router.On(http.MethodGet, org+"/members", a.listMembers)
-	a.router.On(http.MethodPost, org+"/members", a.addMember)
-	a.router.On(http.MethodPatch, org+"/members/{customerId}", a.changeMember)
-	a.router.On(http.MethodDelete, org+"/members/{customerId}", a.removeMember)
-	a.router.On(http.MethodPost, org+"/invites", a.invite)
-	a.router.On(http.MethodGet, org+"/invites", a.listInvites)
-	a.router.On(http.MethodPost, org+"/invites/{inviteId}/resend", a.resendInvite)
-	a.router.On(http.MethodDelete, org+"/invites/{inviteId}", a.withdrawInvite)
-	a.router.On(http.MethodPost, prefix+"/invites/accept", a.acceptInvite)
+	a.On(http.MethodPost, prefix, a.createOrganization)
+	a.On(http.MethodGet, prefix, a.listOrganizations)
+	a.On(http.MethodGet, org, a.getOrganization)
+	a.On(http.MethodPatch, org, a.updateOrganization)
+	a.On(http.MethodGet, org+"/members", a.listMembers)
+	a.On(http.MethodPost, org+"/members", a.addMember)
+	a.On(http.MethodPatch, org+"/members/{customerId}", a.changeMember)
+	a.On(http.MethodDelete, org+"/members/{customerId}", a.removeMember)
+	a.On(http.MethodPost, org+"/invites", a.invite)
+	a.On(http.MethodGet, org+"/invites", a.listInvites)
+	a.On(http.MethodPost, org+"/invites/{inviteId}/resend", a.resendInvite)
+	a.On(http.MethodDelete, org+"/invites/{inviteId}", a.withdrawInvite)
+	a.On(http.MethodPost, prefix+"/invites/accept", a.acceptInvite)
 }
 
 func organizationsOn(app *authcore.App) error {

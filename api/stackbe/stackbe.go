@@ -2,7 +2,6 @@ package stackbe
 
 import (
 	"errors"
-	"log/slog"
 	"net/http"
 	"time"
 
@@ -12,16 +11,10 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 )
 
-// Config is what the dialect is made of.
-type Config struct {
-	Service *authcore.Service
-	Log     *slog.Logger // nil: no log
-}
-
 // API is the dialect. It is safe for concurrent use.
 type API struct {
+	*api.Router
 	service *authcore.Service
-	router  api.Router
 }
 
 const name = "stackbe"
@@ -40,47 +33,34 @@ const (
 )
 
 // New makes the dialect.
-func New(c Config) *API {
+func New(c api.Config) *API {
 	a := &API{service: c.Service}
-	a.router = api.Router{Service: c.Service, Log: c.Log, Fail: fail, Shown: a.shown, Roots: []string{"/v1/apps/", "/v1/customers/", "/v1/entitlements/", "/v1/subscriptions/", "/v1/tenants/"}}
-	a.router.On(http.MethodPost, "/auth/magic-link", a.sendLink)
-	a.router.On(http.MethodPost, "/v1/apps/{appId}/auth/magic-link", a.sendLink)
-	a.router.On(http.MethodPost, "/v1/apps/{appId}/auth/verify", a.verify)
-	a.router.On(http.MethodGet, "/v1/apps/{appId}/auth/verify", a.open)
-	a.router.On(http.MethodGet, "/v1/apps/{appId}/auth/session", a.getSession)
-	a.router.On(http.MethodPost, "/v1/apps/{appId}/auth/switch-organization", a.switchOrganization)
-	a.router.On(http.MethodGet, "/v1/customers", a.findCustomer)
-	a.router.On(http.MethodPost, "/v1/customers", a.createCustomer)
-	a.router.On(http.MethodGet, "/v1/customers/{id}", a.getCustomer)
-	a.router.On(http.MethodPatch, "/v1/customers/{id}", a.updateCustomer)
-	a.router.On(http.MethodGet, "/v1/entitlements", a.entitlements)
-	a.router.On(http.MethodGet, "/v1/entitlements/check/{feature}", a.checkEntitlement)
+	a.Router = &api.Router{Config: c, Fail: fail, Shown: a.shown, Roots: []string{"/v1/apps/", "/v1/customers/", "/v1/entitlements/", "/v1/subscriptions/", "/v1/tenants/"}}
+	a.On(http.MethodPost, "/auth/magic-link", a.sendLink)
+	a.On(http.MethodPost, "/v1/apps/{appId}/auth/magic-link", a.sendLink)
+	a.On(http.MethodPost, "/v1/apps/{appId}/auth/verify", a.verify)
+	a.On(http.MethodGet, "/v1/apps/{appId}/auth/verify", a.open)
+	a.On(http.MethodGet, "/v1/apps/{appId}/auth/session", a.getSession)
+	a.On(http.MethodPost, "/v1/apps/{appId}/auth/switch-organization", a.switchOrganization)
+	a.On(http.MethodGet, "/v1/customers", a.findCustomer)
+	a.On(http.MethodPost, "/v1/customers", a.createCustomer)
+	a.On(http.MethodGet, "/v1/customers/{id}", a.getCustomer)
+	a.On(http.MethodPatch, "/v1/customers/{id}", a.updateCustomer)
+	a.On(http.MethodGet, "/v1/entitlements", a.entitlements)
+	a.On(http.MethodGet, "/v1/entitlements/check/{feature}", a.checkEntitlement)
 	a.organizationRoutes("/v1/apps/{appId}/organizations")
-	a.router.On(http.MethodGet, "/v1/subscriptions/current", a.unsupported)
-	a.router.On(http.MethodPost, "/v1/subscriptions/{id}/{action}", a.unsupported)
-	a.router.On(http.MethodPost, "/v1/apps/{appId}/api-keys", a.unsupported)
+	a.On(http.MethodGet, "/v1/subscriptions/current", a.unsupported)
+	a.On(http.MethodPost, "/v1/subscriptions/{id}/{action}", a.unsupported)
+	a.On(http.MethodPost, "/v1/apps/{appId}/api-keys", a.unsupported)
 	for _, path := range []string{"/v1/tenants", "/v1/apps"} {
-		a.router.On(http.MethodGet, path, a.unsupported)
-		a.router.On(http.MethodPost, path, a.unsupported)
+		a.On(http.MethodGet, path, a.unsupported)
+		a.On(http.MethodPost, path, a.unsupported)
 	}
 	return a
 }
 
 // Name implements api.Dialect.
 func (*API) Name() string { return name }
-
-// Knows implements api.Dialect.
-func (a *API) Knows(path string) bool { return a.router.Knows(path) }
-
-// Serve implements api.Dialect.
-func (a *API) Serve(w http.ResponseWriter, r *http.Request, v api.Visit) bool {
-	return a.router.Serve(w, r, v)
-}
-
-// NotFound implements api.Dialect.
-func (a *API) NotFound(w http.ResponseWriter, r *http.Request, v api.Visit) bool {
-	return a.router.NotFound(w, r, v)
-}
 
 // Codes of refusals, as the original's clients know them.
 const (

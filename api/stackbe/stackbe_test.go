@@ -38,7 +38,7 @@ func house(t testing.TB, change func(*apitest.House)) *world {
 			change(h)
 		}
 	}, func(h *apitest.House) []api.Dialect {
-		return []api.Dialect{stackbe.New(stackbe.Config{Service: h.Service, Log: h.Logger()})}
+		return []api.Dialect{stackbe.New(h.Parts())}
 	})
 	return &world{h}
 }

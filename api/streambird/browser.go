@@ -2,7 +2,6 @@ package streambird
 
 import (
 	_ "embed"
-	"fmt"
 	"net/http"
 	"slices"
 
@@ -10,6 +9,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/pages"
 )
 
 // public adds a call that a page may make.
@@ -193,25 +193,16 @@ func (a *API) openHosted(c *api.Call) error {
 		return err
 	}
 	if found.Verdict != event.Accepted {
-		return deadLink(c, caller.App, found.Verdict)
+		return c.DeadLink(caller.App, found.Verdict, false)
 	}
 	return askPair(c, http.StatusOK, caller.App, found, "")
 }
 
-// askPair asks for the two digits; wrong says what was wrong with the last.
-func askPair(c *api.Call, status int, app *authcore.App, found authcore.Proved, wrong string) error {
-	page := api.Page{
-		Title: "Sign in to " + app.DisplayName(),
-		Text: []string{
-			"To sign in as " + found.Contact.Address().Display() + ", type the two digits that are shown in the window where you asked for this mail.",
-			"There are none, or you did not just ask? Then close this page: somebody else wants to be signed in as you.",
-		},
-		Form: &api.Form{Action: c.R.URL.RequestURI(), Button: "Sign in", Input: &api.Input{Name: pairField, Label: "Digits", Digits: 2}},
-	}
-	if wrong != "" {
-		page.Text = append([]string{wrong}, page.Text...)
-	}
-	return c.ShowPage(status, page)
+// askPair asks for the two digits.
+func askPair(c *api.Call, status int, app *authcore.App, found authcore.Proved, wrong pages.AppError) error {
+	return c.ShowPage(status, pages.AppPage{
+		State: pages.AppPair, App: app.DisplayName(), Address: found.Contact.Address().Display(), Wrong: wrong, Tries: found.TriesLeft,
+	})
 }
 
 // pairField is what the digits are called in the form.
@@ -226,7 +217,7 @@ func (a *API) pressHosted(c *api.Call) error {
 		return err
 	}
 	if found.Verdict != event.Accepted {
-		return deadLink(c, caller.App, found.Verdict)
+		return c.DeadLink(caller.App, found.Verdict, false)
 	}
 	o, err := c.JSONOrForm()
 	if err != nil {
@@ -247,28 +238,11 @@ func (a *API) pressHosted(c *api.Call) error {
 	switch proved.Verdict {
 	case event.Accepted:
 	case event.Malformed:
-		return askPair(c, http.StatusUnprocessableEntity, caller.App, proved, "Two digits are needed.")
+		return askPair(c, http.StatusUnprocessableEntity, caller.App, proved, pages.MalformedInput)
 	case event.Wrong:
-		return askPair(c, http.StatusUnprocessableEntity, caller.App, proved, fmt.Sprintf("These are not the digits. Tries left: %d.", proved.TriesLeft))
+		return askPair(c, http.StatusUnprocessableEntity, caller.App, proved, pages.WrongInput)
 	default:
-		return deadLink(c, caller.App, proved.Verdict)
+		return c.DeadLink(caller.App, proved.Verdict, false)
 	}
-	return c.ShowPage(http.StatusOK, api.Page{
-		Title: "You are signed in", Text: []string{"Go back to the window where you asked for the mail. You can close this one."},
-	})
-}
-
-func deadLink(c *api.Call, app *authcore.App, v event.Verdict) error {
-	text := "It is incomplete or not known. Copy all of it from the mail, or ask for a new one."
-	switch v {
-	case event.Used:
-		text = "It was used already, and works once."
-	case event.Locked:
-		text = "The digits were wrong three times. Ask for a new one."
-	case event.Expired:
-		text = "It is too old. Ask for a new one."
-	case event.Mismatch:
-		text = "Open it on the device and in the browser where you asked for it."
-	}
-	return c.ShowPage(http.StatusGone, api.Page{Title: "This link does not work", Text: []string{text, "It was for " + app.DisplayName() + "."}})
+	return c.ShowPage(http.StatusOK, pages.AppPage{State: pages.AppDone, App: caller.App.DisplayName()})
 }

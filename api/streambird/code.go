@@ -55,7 +55,7 @@ func (a *API) code(c *api.Call, field string, create bool) error {
 		Caller: c.Caller, Whom: whom, Create: create, Draft: authcore.Draft{Pending: &pending},
 		Known: authcore.Terms{Digits: codeDigits, Lifetime: time.Duration(minutes) * time.Minute, Letter: outbox.LetterCode},
 		Slot:  codeSlot, Supersede: true, Deliver: true,
-		Origin: c.Origin, Client: d.client, EndUser: d.endUser, Agent: d.agent(),
+		Origin: c.Origin, Client: d.client, EndUser: d.endUser, Agent: d.agent(), Language: c.Language(),
 	})
 	if err != nil {
 		return err

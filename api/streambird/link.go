@@ -81,7 +81,7 @@ func (a *API) login(c *api.Call) error {
 		Caller: c.Caller, Whom: authcore.Whom{Email: address}, Create: true, Draft: authcore.Draft{Pending: &pending},
 		Known: known, New: &fresh, Slot: linkSlot, Deliver: true,
 		Poll: c.May(api.Polls) || hosted && c.May(api.Pairs), Pair: hosted,
-		Origin: c.Origin, Client: d.client, EndUser: d.endUser, Agent: d.agent(),
+		Origin: c.Origin, Client: d.client, EndUser: d.endUser, Agent: d.agent(), Language: c.Language(),
 	})
 	if err != nil {
 		return err
@@ -194,7 +194,7 @@ func (a *API) inviteLink(c *api.Call) error {
 	terms.Letter = outbox.LetterInvite
 	asked, err := a.service.Ask(c.R.Context(), authcore.Ask{
 		Caller: c.Caller, Whom: authcore.Whom{Email: address}, Create: true, Draft: authcore.Draft{Names: &names, Pending: &pending},
-		Known: terms, Slot: linkSlot, Deliver: true, Origin: c.Origin, Client: d.client, EndUser: d.endUser, Agent: d.agent(),
+		Known: terms, Slot: linkSlot, Deliver: true, Origin: c.Origin, Client: d.client, EndUser: d.endUser, Agent: d.agent(), Language: c.Language(),
 	})
 	if err != nil {
 		return err
@@ -230,7 +230,7 @@ func (a *API) createLink(c *api.Call) error {
 	}
 	asked, err := a.service.Ask(c.R.Context(), authcore.Ask{
 		Caller: c.Caller, Whom: whom, Known: terms, Slot: linkSlot, Poll: c.May(api.Polls),
-		Origin: c.Origin, Client: d.client, EndUser: d.endUser, Agent: d.agent(),
+		Origin: c.Origin, Client: d.client, EndUser: d.endUser, Agent: d.agent(), Language: c.Language(),
 	})
 	if err != nil {
 		return err

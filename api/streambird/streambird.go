@@ -2,7 +2,6 @@ package streambird
 
 import (
 	"errors"
-	"log/slog"
 	"net/http"
 	"strings"
 	"time"
@@ -13,16 +12,10 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 )
 
-// Config is what the dialect is made of.
-type Config struct {
-	Service *authcore.Service
-	Log     *slog.Logger // nil: no log
-}
-
 // API is the dialect. It is safe for concurrent use.
 type API struct {
+	*api.Router
 	service *authcore.Service
-	router  api.Router
 }
 
 const name = "streambird"
@@ -45,9 +38,9 @@ const (
 )
 
 // New makes the dialect.
-func New(c Config) *API {
+func New(c api.Config) *API {
 	a := &API{service: c.Service}
-	a.router = api.Router{Service: c.Service, Log: c.Log, Fail: fail, Shown: a.shown, Roots: []string{root}}
+	a.Router = &api.Router{Config: c, Fail: fail, Shown: a.shown, Roots: []string{root}}
 	a.on(http.MethodPost, "magic_links/email/invite", a.inviteLink)
 	a.on(http.MethodPost, "magic_links/create", a.createLink)
 	a.on(http.MethodPost, "magic_links/verify", a.verifyLink)
@@ -72,7 +65,7 @@ func New(c Config) *API {
 
 const root = "/v1/auth/"
 
-func (a *API) on(method, path string, route api.Route) { a.router.On(method, root+path, route) }
+func (a *API) on(method, path string, route api.Route) { a.On(method, root+path, route) }
 
 // browserRoutes adds what browsers may ask for.
 func (a *API) browserRoutes() {
@@ -87,7 +80,7 @@ func (a *API) browserRoutes() {
 	a.on(http.MethodGet, "jwks/{app_id}", a.appJWKS)
 	a.on(http.MethodGet, "magic_links/hosted/{app_id}", a.openHosted)
 	a.on(http.MethodPost, "magic_links/hosted/{app_id}", a.pressHosted)
-	a.router.On(http.MethodGet, "/streambird.js", a.script)
+	a.On(http.MethodGet, "/streambird.js", a.script)
 }
 
 // unsupportedRoutes adds what the original has and this one has not, so that a
@@ -113,19 +106,6 @@ func (a *API) unsupportedRoutes() {
 
 // Name implements api.Dialect.
 func (*API) Name() string { return name }
-
-// Knows implements api.Dialect.
-func (a *API) Knows(path string) bool { return a.router.Knows(path) }
-
-// Serve implements api.Dialect.
-func (a *API) Serve(w http.ResponseWriter, r *http.Request, v api.Visit) bool {
-	return a.router.Serve(w, r, v)
-}
-
-// NotFound implements api.Dialect.
-func (a *API) NotFound(w http.ResponseWriter, r *http.Request, v api.Visit) bool {
-	return a.router.NotFound(w, r, v)
-}
 
 // Types of refusals. Those that the original's clients know are the first
 // five.

@@ -54,7 +54,7 @@ func house(t testing.TB, change func(*apitest.House)) *world {
 			change(h)
 		}
 	}, func(h *apitest.House) []api.Dialect {
-		return []api.Dialect{streambird.New(streambird.Config{Service: h.Service, Log: h.Logger()})}
+		return []api.Dialect{streambird.New(h.Parts())}
 	})
 	return &world{h}
 }
