@@ -198,7 +198,7 @@ func TestAdminWhy(t *testing.T) {
 		w = ask("alice@example.com", site)
 		return len(w.Mails) > 0 && w.Mails[0].Sender != ""
 	})
-	if w.Subject != in.Session.Subject || len(w.Besides) != 1 || len(w.Mails) != 1 {
+	if w.Subject != in.Session.Subject || len(w.Gates) != 1 || len(w.Gates[0].Besides) != 1 || len(w.Mails) != 1 {
 		t.Fatalf("%+v", w)
 	}
 	m := w.Mails[0]

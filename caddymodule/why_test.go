@@ -192,6 +192,63 @@ func (o *operated) outcomeInLog(mark, challenge string) string {
 	return "queued"
 }
 
+// Where several gates stand each has its verdict: the whole says only whether
+// all of them let the person pass.
+func TestWhyGivesEachGateItsVerdict(t *testing.T) {
+	o := newOperated(t)
+	o.sites = `https://shop.example.com:{port} {
+	bind 127.0.0.1
+	tls {tls}
+	gatehouse any {
+		deny mallory@example.net
+	}
+	gatehouse /admin/* staff {
+		fresh 4h
+	}
+	respond shop
+}
+`
+	o.run("", "staff")
+	app, shop := o.origin("app.example.com"), o.origin("shop.example.com")
+	const nobody = "not allowed: no entry names this address"
+	at := map[string]string{"app": strings.TrimPrefix(app, "https://"), "shop": strings.TrimPrefix(shop, "https://")}
+	at["admin"] = at["shop"] + " /admin/*"
+	for _, test := range []struct {
+		email, site, all string
+		each             map[string]string // of several gates
+	}{
+		{"alice@example.com", shop + "/admin/x", "allowed, by staff", map[string]string{"shop": "allowed, by any", "admin": "allowed, by staff"}},
+		{"carol@example.net", shop + "/admin/x", nobody, map[string]string{"shop": "allowed, by any", "admin": nobody}},
+		{"mallory@example.net", shop + "/admin", "not allowed: deny mallory@example.net", map[string]string{"shop": "not allowed: deny mallory@example.net", "admin": nobody}},
+		{"carol@example.net", shop + "/", "allowed, by any", nil},
+		{"carol@example.net", "", "allowed, by any", map[string]string{"app": nobody, "shop": "allowed, by any", "admin": nobody}},
+		{"mallory@example.net", "", nobody, map[string]string{"app": nobody, "shop": "not allowed: deny mallory@example.net", "admin": nobody}},
+	} {
+		args := []string{"why", test.email}
+		if test.site != "" {
+			args = append(args, test.site)
+		}
+		out, _, _ := o.command(args...)
+		if !strings.HasPrefix(out, test.all+"\n") {
+			t.Errorf("%v:\n%s", args, out)
+		}
+		for gate, verdict := range test.each {
+			wantText(t, out, "  gate "+at[gate]+": "+verdict+"\n")
+		}
+		text, _, _ := o.command(append(args, "--json")...)
+		var why operate.Why
+		must(t, json.Unmarshal([]byte(text), &why))
+		if len(why.Gates) != max(1, len(test.each)) {
+			t.Errorf("%v: %+v", args, why.Gates)
+		}
+		for _, gate := range why.Gates {
+			if (gate.At == at["admin"]) != (len(gate.Besides) == 1) {
+				t.Errorf("%v: %+v", args, gate)
+			}
+		}
+	}
+}
+
 // One client can cause lines without end, but not about everybody: those about
 // other people at the same network are not lost.
 func TestAuditTellsPeopleOfOneNetworkApart(t *testing.T) {

@@ -190,17 +190,28 @@ type TestMail struct {
 
 // Why is whether somebody gets in, and what became of their mails.
 type Why struct {
-	Email   string    `json:"email"`
-	Subject string    `json:"sub,omitempty"`      // empty for who has never signed in
-	Others  []string  `json:"app_subs,omitempty"` // of whom apps know by this address
-	Site    string    `json:"site,omitempty"`
-	Mark    string    `json:"mark"` // by which the audit log names the address
-	Allowed bool      `json:"allowed"`
-	Rule    string    `json:"rule"`            // the entry that admits, public, or not_allowed
-	Entry   string    `json:"entry,omitempty"` // with not_allowed: the entry of deny, if one decided
-	Gates   []string  `json:"gates"`           // where the gates stand that were asked
-	Besides []string  `json:"besides,omitempty"`
-	Mails   []WhyMail `json:"mails"`
+	Email   string        `json:"email"`
+	Subject string        `json:"sub,omitempty"`      // empty for who has never signed in
+	Others  []string      `json:"app_subs,omitempty"` // of whom apps know by this address
+	Site    string        `json:"site,omitempty"`
+	Mark    string        `json:"mark"` // by which the audit log names the address
+	Verdict               // of all gates at the site; without a site, of the one that admits
+	Gates   []GateVerdict `json:"gates"` // each that was asked
+	Mails   []WhyMail     `json:"mails"`
+}
+
+// Verdict is whether an address is admitted.
+type Verdict struct {
+	Allowed bool   `json:"allowed"`
+	Rule    string `json:"rule"`            // the entry that admits, public, or not_allowed
+	Entry   string `json:"entry,omitempty"` // with not_allowed: the entry of deny, if one decided
+}
+
+// GateVerdict is the verdict of one gate.
+type GateVerdict struct {
+	At string `json:"at"`
+	Verdict
+	Besides []string `json:"besides,omitempty"` // what the gate also asks for
 }
 
 // WhyMail is one code that was asked for within the last day.

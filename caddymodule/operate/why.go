@@ -26,7 +26,7 @@ func (i *Instance) Why(ctx context.Context, email, site string) (Why, error) {
 	if err != nil {
 		return Why{}, refuse(Malformed, "email: %w", err)
 	}
-	out := Why{Email: address.String(), Mark: i.Core.Mark(address), Mails: []WhyMail{}, Gates: []string{}}
+	out := Why{Email: address.String(), Mark: i.Core.Mark(address), Mails: []WhyMail{}, Gates: []GateVerdict{}}
 	if err := i.judge(&out, address, site); err != nil {
 		return Why{}, err
 	}
@@ -73,37 +73,36 @@ func (i *Instance) judge(out *Why, address address.Address, site string) error {
 		}
 		return refuse(NotFound, "no gate stands at this site; gatehouse status lists where they stand, as GET /gatehouse/status does")
 	}
-	out.Allowed = true
 	target := authcore.Target{Origin: origin, Path: path, Escaped: (&url.URL{Path: path}).EscapedPath()}
 	for _, g := range gates { // several must all admit
-		out.Gates = append(out.Gates, g.At)
-		if allowed, rule := g.Rule.Explain(address, target); !allowed {
-			out.refuse(rule)
-			return nil
-		} else {
-			out.Rule = rule
+		v := g.verdict(g.Rule.Explain(address, target))
+		if len(out.Gates) == 0 || out.Allowed {
+			out.Verdict = v.Verdict
 		}
-		out.Besides = append(out.Besides, g.besides()...)
+		out.Gates = append(out.Gates, v)
 	}
 	return nil
 }
 
+// judgeAnywhere asks all gates: one that admits is enough.
 func (i *Instance) judgeAnywhere(out *Why, address address.Address) {
-	out.refuse(policy.NotAllowed)
+	out.Verdict = Verdict{Rule: policy.NotAllowed}
 	for _, g := range i.Gates {
-		out.Gates = append(out.Gates, g.At)
-		if allowed, rule := g.Rule.Policy.Explain(address); allowed && !out.Allowed {
-			out.Allowed, out.Rule, out.Entry = true, rule, ""
+		v := g.verdict(g.Rule.Policy.Explain(address))
+		if v.Allowed && !out.Allowed {
+			out.Verdict = v.Verdict
 		}
+		out.Gates = append(out.Gates, v)
 	}
 }
 
-// refuse notes a refusal; rule is the entry of deny, if one decided.
-func (w *Why) refuse(rule string) {
-	w.Allowed, w.Rule, w.Entry = false, policy.NotAllowed, ""
-	if rule != policy.NotAllowed {
-		w.Entry = "deny " + rule
+// verdict puts what a rule says into an answer. rule is the entry that decided.
+func (g Gate) verdict(allowed bool, rule string) GateVerdict {
+	v := GateVerdict{At: g.At, Verdict: Verdict{Allowed: allowed, Rule: rule}, Besides: g.besides()}
+	if !allowed && rule != policy.NotAllowed {
+		v.Rule, v.Entry = policy.NotAllowed, "deny "+rule
 	}
+	return v
 }
 
 // besides is what the gate also asks for.

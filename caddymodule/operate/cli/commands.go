@@ -49,7 +49,7 @@ var operatorCommands = []operatorCommand{
 		example: "  $ gatehouse test-email you@example.com",
 	}, {
 		name: "why", args: "<address> [<site>]", short: "Explains whether somebody gets in, and what became of their mails", least: 1, most: 2, run: showWhy,
-		long:    "Tells whether a person would be admitted at a site, through which rule, and what\nbecame of each code that was asked for in the last day. Without a site it tells\nwhether any gate admits the person.",
+		long:    "Tells whether a person would be admitted at a site, through which rule, and what\nbecame of each code that was asked for in the last day. Without a site it tells\nwhether any gate admits the person. Each gate that was asked has its verdict.",
 		example: "  $ gatehouse why alice@example.com https://app.example.com/admin",
 	}, {
 		name: "doctor", short: "Looks for what is wrong or will be", run: showDoctor,

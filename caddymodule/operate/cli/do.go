@@ -113,20 +113,27 @@ func showWhy(o *operator) error {
 	return nil
 }
 
-func (o *operator) explain(why operate.Why) {
+func inWords(v operate.Verdict) string {
 	switch {
-	case why.Allowed:
-		o.printf("allowed, by %s\n", why.Rule)
-	case why.Entry != "":
-		o.printf("not allowed: %s\n", why.Entry)
-	default:
-		o.printf("not allowed: no entry names this address\n")
+	case v.Allowed:
+		return "allowed, by " + v.Rule
+	case v.Entry != "":
+		return "not allowed: " + v.Entry
 	}
+	return "not allowed: no entry names this address"
+}
+
+func (o *operator) explain(why operate.Why) {
+	o.printf("%s\n", inWords(why.Verdict))
 	for _, gate := range why.Gates {
-		o.printf("  gate %s\n", gate)
-	}
-	for _, besides := range why.Besides {
-		o.printf("  %s\n", besides)
+		verdict := ""
+		if len(why.Gates) > 1 {
+			verdict = inWords(gate.Verdict)
+		}
+		o.printf("  gate %s%s\n", gate.At, after(": ", verdict))
+		for _, besides := range gate.Besides {
+			o.printf("    %s\n", besides)
+		}
 	}
 	o.printf("mark in the audit log: %s\n", why.Mark)
 	if len(why.Mails) == 0 {
