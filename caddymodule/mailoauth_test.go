@@ -98,7 +98,7 @@ func TestMailThroughGraph(t *testing.T) {
 	o.asks("bob@example.com")
 	var s operate.Status
 	eventually(t, "mail is down", func() bool {
-		o.document(&s, "status")
+		o.want(200, "GET", "/gatehouse/status", "", &s)
 		return s.Mail.Down
 	})
 	if sender := s.Mail.Senders[0]; sender.Name != "graph example.com/login" || !strings.Contains(sender.Reason, "invalid_grant") || !strings.Contains(sender.Reason, "give consent again") || strings.Contains(sender.Reason, "refresh-") {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore/smtp/smtptest"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/operate/cli"
 )
 
 // A relay that signs in and then refuses us, as relays say it: after MAIL FROM,
@@ -177,4 +178,49 @@ func TestOneRecipientIsNoOutage(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What test-email finds out counts: status tells it, and a sender that works
+// again opens sign-in at once. Scripts learn by the exit codes whether mail goes
+// out by the sender that it should go out by.
+func TestStatusAfterTestEmail(t *testing.T) {
+	o := newOperated(t)
+	second := smtptest.Start(t, smtptest.Options{TLS: smtptest.NoTLS})
+	o.run("mail smtp "+second.Addr+" {\n\t\t\ttls off\n\t\t}", "*@example.com")
+	senders := func(states ...string) {
+		t.Helper()
+		out, _, _ := o.command("status")
+		for i, addr := range []string{o.mail.Addr, second.Addr} {
+			wantText(t, out, "  smtp "+addr+": "+states[i])
+		}
+	}
+	senders("not tried yet", "not tried yet")
+	o.done("test-email", "ops@example.net")
+	senders("took one just now\n", "took one just now\n")
+
+	o.mail.RefuseTo("gone@example.net", 550)
+	second.RefuseTo("odd@example.net", 550)
+	o.fails(cli.ExitNo, []string{"smtp " + o.mail.Addr + ": rejected after", "smtp " + second.Addr + ": sent after"}, "test-email", "gone@example.net")
+	o.fails(cli.ExitNo, []string{`"sent": true`}, "test-email", "gone@example.net", "--json")
+	senders("took one just now, then rejected: RCPT TO: the server answered 550", "took one just now\n")
+	wantText(t, o.done("test-email", "odd@example.net"), "smtp "+second.Addr+": rejected after")
+	senders("took one just now\n", "took one just now, then rejected: RCPT TO: the server answered 550")
+
+	o.mail.Stop()
+	second.Stop()
+	o.fails(cli.ExitNo, []string{"sender_down after"}, "test-email", "ops@example.net")
+	senders("down: ", "down: ")
+	wantText(t, o.done("status"), "goes out") // nobody waits for any
+	o.asks("first@example.com")
+	eventually(t, "status says no", func() bool {
+		out, _, code := o.command("status")
+		return code == cli.ExitNo && strings.Contains(out, "IS DOWN: sign-ins are refused")
+	})
+	o.fails(cli.ExitNo, []string{`"down": true`}, "status", "--json")
+	o.mail.Restart(t)
+	o.done("test-email", "ops@example.net")
+	wantText(t, o.done("status"), "goes out")
+	o.asks("second@example.com")
+	o.code("second@example.com")
+	o.code("first@example.com")
 }

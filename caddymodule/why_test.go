@@ -114,7 +114,7 @@ func TestWhyTellsEveryOutcome(t *testing.T) {
 	o.whyAgrees("first@example.com", site, "deferred")
 	eventually(t, "mail is down", func() bool {
 		var s operate.Status
-		o.document(&s, "status")
+		o.want(200, "GET", "/gatehouse/status", "", &s)
 		return s.Mail.Down
 	})
 	o.asks("down@example.com")

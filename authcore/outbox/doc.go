@@ -7,6 +7,7 @@
 //	Composer, Sender              words, and the mail systems in their order
 //	Config.Tell                   what came of it, in the transaction that takes it off
 //	o.Down, o.Delayed, o.Senders  how that goes
+//	o.Tried                       how a message beside the queue went
 //
 // An entry holds neither a secret nor, in the store, an address: its letter is
 // rebuilt each time, so that sending again repeats it. The outbox does not know

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
 )
 
 const (
@@ -315,6 +317,22 @@ func (o *Outbox) note(c courier, m *mail, failed *SendError) {
 	if !was && is {
 		outage.probed = now
 	}
+}
+
+// Tried notes how a mail sender fared with a message to somebody that was in no
+// queue, as when an operator sends one by hand, and returns err as a SendError.
+func (o *Outbox) Tried(sender string, to address.Address, err error) *SendError {
+	failed := sendError(err)
+	if errors.Is(err, context.Canceled) {
+		return failed // whoever sent it is gone: that says nothing about the sender
+	}
+	if r := o.means.Load(); r != nil {
+		if i := slices.IndexFunc(r.mail, func(c courier) bool { return c.name == sender }); i >= 0 {
+			o.note(r.mail[i], &mail{Entry: Entry{To: to.String()}}, failed)
+			o.wake()
+		}
+	}
+	return failed
 }
 
 func (o *Outbox) later(m *mail) {

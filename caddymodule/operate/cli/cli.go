@@ -47,7 +47,8 @@ const (
 
 // ExitCodes explains them.
 const ExitCodes = `Exit codes: 0 done; 1 the server can't be reached or can't do it now; 2 wrong use;
-3 the answer is no (not allowed, not found, not sent, a line refused, an error found).`
+3 the answer is no (not allowed, not found, not sent, mail down, a line refused, an
+error found).`
 
 // operatorCommand is one of the commands.
 type operatorCommand struct {

@@ -15,7 +15,7 @@ import (
 var operatorCommands = []operatorCommand{
 	{
 		name: "status", short: "Shows how the running server is", run: showStatus,
-		long:    "Shows how many sessions and people there are (about), whether mail goes out and\nhow the store is.",
+		long:    "Shows how many sessions and people there are (about), whether mail goes out and\nhow the store is. The answer is no while mail is down and sign-ins are refused.",
 		example: "  $ gatehouse status\n  $ gatehouse status --json | jq .mail",
 	}, {
 		name: "sessions", args: "[<address or subject>]", short: "Lists who is signed in", most: 1, flags: pageFlags, run: listSessions,
@@ -45,7 +45,7 @@ var operatorCommands = []operatorCommand{
 		example: "  $ gatehouse rotate-keys\n  $ gatehouse rotate-keys --revoke",
 	}, appsCommand, {
 		name: "test-email", args: "<address>", short: "Sends a test mail through every sender", least: 1, most: 1, run: testEmail,
-		long:    "Sends one mail through each sender that is configured, fallbacks too, and says\nwhat each answered.",
+		long:    "Sends one mail through each sender that is configured, fallbacks too, and says\nwhat each answered. The answer is no unless the first one took it.",
 		example: "  $ gatehouse test-email you@example.com",
 	}, {
 		name: "why", args: "<address> [<site>]", short: "Explains whether somebody gets in, and what became of their mails", least: 1, most: 2, run: showWhy,

@@ -37,8 +37,19 @@ func showStatus(o *operator) error {
 		return err
 	}
 	if o.json {
-		return o.document(s)
+		if err := o.document(s); err != nil {
+			return err
+		}
+	} else {
+		o.status(s)
 	}
+	if s.Mail.Down {
+		return errNo
+	}
+	return nil
+}
+
+func (o *operator) status(s operate.Status) {
 	o.printf("version     %s\n", s.Version)
 	o.printf("sessions    about %d, of %d people\n", s.Sessions, s.People)
 	o.printf("streams     %d\n", s.Streams)
@@ -63,7 +74,6 @@ func showStatus(o *operator) error {
 		}
 		o.printf("gate        %s%s\n", g.At, only)
 	}
-	return nil
 }
 
 func (o *operator) senders(list []operate.SenderStatus) {
