@@ -77,7 +77,7 @@ func TestCommands(t *testing.T) {
 	alice := o.signIn("alice@example.com")
 	site := o.origin("app.example.com")
 
-	wantText(t, o.done("status"), "sessions", "goes out", "app.example.com", o.dir)
+	wantText(t, o.done("status"), "about 1, of 1 person\n", "goes out, 0 wait\n", "app.example.com", o.dir)
 	wantText(t, o.done("sessions"), alice.Session.ID, "alice@example.com", "code")
 	wantText(t, o.done("sessions", "alice@example.com"), alice.Session.ID)
 	wantText(t, o.done("users"), alice.Session.Subject, "alice@example.com", "staff")
@@ -177,7 +177,7 @@ func TestExportAndImportCommands(t *testing.T) {
 		t.Error(out)
 	}
 	o.appSession("carol@example.com")
-	wantText(t, o.done("export", "-o", file+".apps"), "1 people, 1 sessions and 0 keys", "of apps 1 people, 1 sessions, 0 organizations")
+	wantText(t, o.done("export", "-o", file+".apps"), "1 person, 1 session and 0 keys", "of apps 1 person, 1 session, 0 organizations")
 	wantText(t, o.done("import", file), "3 lines said nothing new")
 	whole, err := os.ReadFile(file)
 	must(t, err)
@@ -284,7 +284,7 @@ func TestDoctorCommand(t *testing.T) {
 	if code != cli.ExitDone {
 		t.Fatalf("%d\n%s%s", code, out, errs)
 	}
-	wantText(t, out, "store: ", "clock: ", "sender: smtp "+o.mail.Addr+": connection, TLS and sign-in work", "cookie_domain: ", "trusted_proxies: ", "configuration: ", "dns_")
+	wantText(t, out, "store: ", "clock: ", "sender: smtp "+o.mail.Addr+": connection, TLS and sign-in work", "cookie_domain: ", "trusted_proxies: ", "configuration: 1 gate, nothing to say", "dns_")
 	if n := len(o.mail.Messages()); n != 0 {
 		t.Errorf("the doctor sent %d mails", n)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 )
 
 // Store says where state lives.
@@ -168,7 +169,7 @@ func (a *App) checkCode() error {
 	const try = "write for example\n    code 6 10m 5"
 	switch {
 	case rule.Digits < 6:
-		return fmt.Errorf("code: %d digits can be guessed; write at least 6, as in\n    code 6 10m 5", rule.Digits)
+		return fmt.Errorf("code: %s can be guessed; write at least 6, as in\n    code 6 10m 5", operate.Count(rule.Digits, "digit", "digits"))
 	case rule.Digits > 10:
 		return fmt.Errorf("code: %d digits are more than people can carry over; write at most 10, as in\n    code 8 10m 5", rule.Digits)
 	case rule.Lifetime < time.Second || rule.Lifetime > maxCodeLifetime:

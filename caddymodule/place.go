@@ -10,6 +10,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 )
 
 // placeGates finds out where every gate stands, and refuses those where nobody
@@ -158,7 +159,7 @@ func (a *App) warn(g *Gate) {
 	if g.Fresh > 0 {
 		fresh := time.Duration(g.Fresh)
 		if mails, need := mailsADay(a.limits().PerRecipient), int(day/fresh); need > mails {
-			a.log.Warn(fmt.Sprintf("the gate at %s asks for a new sign-in every %s, up to %d a day, and limits per_recipient allows %d mails a day to one person: write a longer fresh or a wider limit", g, days(fresh), need, mails))
+			a.log.Warn(fmt.Sprintf("the gate at %s asks for a new sign-in every %s, up to %d a day, and limits per_recipient allows %s a day to one person: write a longer fresh or a wider limit", g, days(fresh), need, operate.Count(mails, "mail", "mails")))
 		}
 	}
 }

@@ -226,6 +226,14 @@ type WhyMail struct {
 	Steps     []authcore.Step `json:"steps"`
 }
 
+// Count is a number of things as people read it: 1 key, 2 keys.
+func Count[N int | int64](n N, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
 // Bytes is a size as people read it.
 func Bytes(n int64) string {
 	if n >= 1<<30 {

@@ -67,7 +67,7 @@ func (i *Instance) examineConfig() []Finding {
 		warn("no gate stands anywhere, so nothing is protected", "write gatehouse and who may pass in a site")
 	}
 	if out == nil {
-		return []Finding{Fine(check, "%d gates, nothing to say", len(i.Gates))}
+		return []Finding{Fine(check, "%s, nothing to say", Count(len(i.Gates), "gate", "gates"))}
 	}
 	return out
 }
@@ -93,7 +93,7 @@ func (i *Instance) examineLists() []Finding {
 		list := all[path]
 		switch list.State {
 		case policy.ListBadLines:
-			out = append(out, Error(check, fmt.Sprintf("%s, line %d: %s (%d such lines in all)", path, list.Bad[0].Line, list.Bad[0].Problem, list.BadLines),
+			out = append(out, Error(check, fmt.Sprintf("%s, line %d: %s (%s in all)", path, list.Bad[0].Line, list.Bad[0].Problem, Count(list.BadLines, "such line", "such lines")),
 				"mend it: such a line admits nobody"))
 		case policy.ListHeld, policy.ListRefused:
 			out = append(out, Error(check, path+" can't be read: "+list.Problem,
@@ -141,7 +141,7 @@ func (i *Instance) examineStore() []Finding {
 		out[0].Level, out[0].Do = LevelWarning, "less than 1 GB is free: when the disk is full nobody can sign in"
 	}
 	if s := i.Core.Status(); s.MailDown {
-		out = append(out, Error("mail", fmt.Sprintf("no sender takes mail, %d wait; sign-ins are refused", s.MailWaiting), "see to the senders below"))
+		out = append(out, Error("mail", "no sender takes mail, "+Count(s.MailWaiting, "waits", "wait")+"; sign-ins are refused", "see to the senders below"))
 	}
 	return append(out, i.examineMail()...)
 }
@@ -156,7 +156,7 @@ func (i *Instance) examineMail() (out []Finding) {
 		}
 	}
 	if s.MailDelayed {
-		out = append(out, Error("mail", fmt.Sprintf("no sender takes mail, as it seems, %d wait; pages say that mail is delayed", s.MailWaiting), "see to the senders, or write a second mail line: it is tried when the first one refuses"))
+		out = append(out, Error("mail", "no sender takes mail, as it seems, "+Count(s.MailWaiting, "waits", "wait")+"; pages say that mail is delayed", "see to the senders, or write a second mail line: it is tried when the first one refuses"))
 	}
 	return out
 }

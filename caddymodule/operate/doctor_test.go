@@ -115,3 +115,11 @@ func TestDoctorConfiguration(t *testing.T) {
 		}
 	}
 }
+
+func TestCount(t *testing.T) {
+	for n, want := range map[int]string{0: "0 keys", 1: "1 key", 2: "2 keys"} {
+		if got := Count(n, "key", "keys"); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}

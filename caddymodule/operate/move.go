@@ -55,7 +55,7 @@ func (i *Instance) Import(ctx context.Context, by netip.Addr, lines io.Reader) (
 	done, err = i.Core.Import(ctx, spool)
 	if refused := new(authcore.ImportError); errors.As(err, &refused) {
 		if refused.Applied > 0 {
-			return done, refuse(Conflict, "%s; the %d lines before it are taken over", refused, refused.Applied)
+			return done, refuse(Conflict, "%s; %s before it taken over", refused, Count(refused.Applied, "line is", "lines are"))
 		}
 		return done, refuse(Malformed, "%s; nothing was changed", refused)
 	}

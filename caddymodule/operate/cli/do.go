@@ -215,16 +215,21 @@ func exportLines(o *operator) error {
 	if err != nil {
 		return err
 	}
-	return o.did(count, fmt.Sprintf("%d people, %d sessions and %d keys are in %s%s", count.People, count.Sessions, count.Keys, file, ofApps(count)))
+	return o.did(count, fmt.Sprintf("%s are in %s%s", counted(count), file, ofApps(count)))
 }
 
-// ofApps tells what there is of apps.
-func ofApps(count authcore.Exported) string {
-	count.People, count.Sessions, count.Keys = 0, 0, 0
-	if count == (authcore.Exported{}) {
+// counted tells what there is of the gates, ofApps of apps.
+func counted(n authcore.Exported) string {
+	return fmt.Sprintf("%s, %s and %s", operate.Count(n.People, "person", "people"), operate.Count(n.Sessions, "session", "sessions"), operate.Count(n.Keys, "key", "keys"))
+}
+
+func ofApps(n authcore.Exported) string {
+	n.People, n.Sessions, n.Keys = 0, 0, 0
+	if n == (authcore.Exported{}) {
 		return ""
 	}
-	return fmt.Sprintf("; of apps %d people, %d sessions, %d organizations, %d memberships and %d invitations", count.AppPeople, count.AppSessions, count.Organizations, count.Memberships, count.Invites)
+	return fmt.Sprintf("; of apps %s, %s, %s, %s and %s", operate.Count(n.AppPeople, "person", "people"), operate.Count(n.AppSessions, "session", "sessions"),
+		operate.Count(n.Organizations, "organization", "organizations"), operate.Count(n.Memberships, "membership", "memberships"), operate.Count(n.Invites, "invitation", "invitations"))
 }
 
 // copyExport copies the lines and finds out from the last whether they are
@@ -286,7 +291,5 @@ func importLines(o *operator) error {
 	if err := o.api.call("POST", "import", lines, &done); err != nil {
 		return err
 	}
-	return o.did(done, fmt.Sprintf("%d people, %d sessions and %d keys are new or changed%s, %d lines said nothing new", done.People, done.Sessions, done.Keys, ofApps(authcore.Exported{
-		AppPeople: done.AppPeople, AppSessions: done.AppSessions, Organizations: done.Organizations, Memberships: done.Memberships, Invites: done.Invites,
-	}), done.Unchanged))
+	return o.did(done, fmt.Sprintf("%s are new or changed%s, %s said nothing new", counted(done.Exported), ofApps(done.Exported), operate.Count(done.Unchanged, "line", "lines")))
 }

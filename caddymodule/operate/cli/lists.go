@@ -51,7 +51,7 @@ func showStatus(o *operator) error {
 
 func (o *operator) status(s operate.Status) {
 	o.printf("version     %s\n", s.Version)
-	o.printf("sessions    about %d, of %d people\n", s.Sessions, s.People)
+	o.printf("sessions    about %d, of %s\n", s.Sessions, operate.Count(s.People, "person", "people"))
 	o.printf("streams     %d\n", s.Streams)
 	o.printf("store       %s: %s, %s free%s\n", s.Store.Dir, operate.Bytes(s.Store.SizeBytes), operate.Bytes(s.Store.FreeBytes), after(": ", s.Store.Error))
 	mail := "goes out"
@@ -61,7 +61,7 @@ func (o *operator) status(s operate.Status) {
 	case s.Mail.Delayed:
 		mail = "IS DELAYED: no sender takes it, as it seems"
 	}
-	o.printf("mail        %s, %d wait\n", mail, s.Mail.Waiting)
+	o.printf("mail        %s, %s\n", mail, operate.Count(s.Mail.Waiting, "waits", "wait"))
 	o.senders(s.Mail.Senders)
 	if len(s.Texts) > 0 {
 		o.printf("sms\n")
