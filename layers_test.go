@@ -28,7 +28,7 @@ type layer struct {
 }
 
 var layers = []layer{
-	{"authcore", []string{"authcore/address", "authcore/event", "authcore/origin", "authcore/policy", "authcore/keyring", "authcore/limit", "authcore/outbox", "authcore/store", "authcore/internal/ascii"}, []string{caddyPath, badgerPath}, []string{"net/http", "html/template"},
+	{"authcore", []string{"authcore/address", "authcore/challenge", "authcore/event", "authcore/origin", "authcore/policy", "authcore/keyring", "authcore/limit", "authcore/outbox", "authcore/store", "authcore/internal/ascii"}, []string{caddyPath, badgerPath}, []string{"net/http", "html/template"},
 		"the domain is the same behind every server and on every store; it takes values and returns values"},
 	{"authcore/internal/ascii", []string{}, []string{caddyPath, badgerPath}, []string{"net/http"},
 		"letters and digits, for all who read names"},
@@ -40,6 +40,8 @@ var layers = []layer{
 		"who is admitted; it knows no session"},
 	{"authcore/keyring", []string{"authcore/address", "authcore/store", "authcore/internal/ascii"}, []string{caddyPath, badgerPath}, []string{"net/http"},
 		"secrets and signing keys; it knows no challenge and no session"},
+	{"authcore/challenge", []string{"authcore/address", "authcore/event", "authcore/keyring", "authcore/limit", "authcore/origin", "authcore/store"}, []string{caddyPath, badgerPath}, []string{"net/http"},
+		"one code and link, for browsers and for apps; it knows no session and no mail"},
 	{"authcore/limit", []string{"authcore/address", "authcore/keyring", "authcore/store"}, []string{caddyPath, badgerPath}, []string{"net/http"},
 		"how often; it knows nothing of what is counted"},
 	{"authcore/store", []string{}, []string{caddyPath, badgerPath}, []string{"net/http"},
@@ -70,7 +72,7 @@ var layers = []layer{
 		"a dialect translates to core calls, and knows no other dialect"},
 	{"examples", []string{}, []string{caddyPath, badgerPath}, []string{"net/http"},
 		"files for people to copy"},
-	{"caddymodule/operate", []string{"authcore", "authcore/address", "authcore/event", "authcore/outbox", "authcore/origin", "authcore/policy"}, []string{caddyPath, badgerPath}, []string{"net/http"},
+	{"caddymodule/operate", []string{"authcore", "authcore/address", "authcore/challenge", "authcore/event", "authcore/outbox", "authcore/origin", "authcore/policy"}, []string{caddyPath, badgerPath}, []string{"net/http"},
 		"operators' questions are plain calls, for the admin API and for whoever asks otherwise"},
 	{"caddymodule/operate/cli", []string{"authcore", "pages", "caddymodule/operate"}, []string{caddyPath, badgerPath}, nil,
 		"the commands are the same in every binary, and know the server by its admin API alone"},

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
@@ -137,7 +138,7 @@ func (c *Core) Delete(ctx context.Context, sub, reason string) (*Account, error)
 		tx.Delete(store.KeyPerson + p.Subject)
 		tx.Delete(store.KeyAddress + p.Address.String())
 		tx.Delete(store.KeyMachines + p.Subject)
-		return endChallenges(tx, p.Address, c.now())
+		return challenge.EndAll(tx, p.Address, c.now())
 	})
 	if err != nil || p == nil {
 		return nil, err
@@ -152,38 +153,5 @@ func (c *Core) forget(ctx context.Context, p *person, reason string) error {
 	if _, err := c.endAll(ctx, p, reason, ""); err != nil {
 		return err
 	}
-	return c.forgetHistory(ctx, p.Address)
-}
-
-func (c *Core) forgetHistory(ctx context.Context, a address.Address) error {
-	c.turnedAway.forget(a)
-	for {
-		var items []store.Item
-		err := c.store.View(ctx, func(tx store.Tx) (err error) {
-			items, err = tx.Scan(historyPrefix(a), "", flushBatch)
-			return err
-		})
-		if err != nil || len(items) == 0 {
-			return err
-		}
-		err = c.store.Update(ctx, func(tx store.Tx) error {
-			for _, item := range items {
-				tx.Delete(item.Key)
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-	}
-}
-
-func (t *turnedAway) forget(a address.Address) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for i := range t.ring {
-		if t.ring[i].address == a {
-			t.ring[i] = awayRecord{}
-		}
-	}
+	return c.history.Forget(ctx, p.Address)
 }

@@ -5,9 +5,8 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
-	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
-	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
@@ -32,6 +31,11 @@ type SignIn struct {
 	ReturnTo     origin.ReturnTo
 }
 
+// An answer is one transaction, which may run again. It reads what the browser's
+// cookies name, then what its flows or the link lead to, each at once; compares,
+// counts and consumes (package challenge); and makes the session. Mails, events
+// and what this process remembers follow once it is on disk.
+
 // AnswerCode compares text with the code of the flow (empty: the newest) of
 // this browser, counts a wrong answer and consumes a right one, in one
 // transaction: of any number of answers at once at most one is accepted, and
@@ -41,7 +45,19 @@ func (s *Service) AnswerCode(ctx context.Context, b Browser, flow, text string) 
 		if err := t.find(flow); err != nil || t.c == nil {
 			return Answer{Verdict: event.NoFlow}, err
 		}
-		return t.answerCode(text)
+		result, err := s.challenges.Answer(t.tx, t.c, text)
+		if err != nil {
+			return Answer{}, err
+		}
+		switch result.Verdict {
+		case event.Accepted:
+			return t.accept("code")
+		case event.Expired:
+			return t.renewExpired()
+		case event.Locked, event.CodesOff:
+			return Answer{Verdict: result.Verdict, RetryAfter: t.resendWait()}, nil
+		}
+		return Answer{Verdict: result.Verdict, Found: result.Found, TriesLeft: result.TriesLeft}, nil
 	})
 }
 
@@ -49,18 +65,15 @@ func (s *Service) AnswerCode(ctx context.Context, b Browser, flow, text string) 
 // changes nothing.
 func (s *Service) AnswerLink(ctx context.Context, b Browser, token string) (Answer, error) {
 	return s.answer(ctx, b, func(t *attempt) (Answer, error) {
-		c, err := loadLink(t.tx, token, t.now)
+		c, err := t.findLink(token)
 		if err != nil || c == nil {
 			return Answer{Verdict: event.Unknown}, err
 		}
 		t.about = c
-		if v := c.state(t.now); v != event.Accepted && v != event.CodesOff {
+		if v := c.State(t.now); v != event.Accepted && v != event.CodesOff {
 			return Answer{Verdict: v}, nil
 		}
-		if err := t.load(); err != nil {
-			return Answer{}, err
-		}
-		if t.c, t.f = c, t.flows.pickChallenge(c.ID); t.f == nil || !t.asked(c) {
+		if t.c == nil {
 			return Answer{Verdict: event.OtherBrowser}, nil
 		}
 		return t.accept("link")
@@ -73,10 +86,11 @@ type attempt struct {
 	tx    store.Tx
 	b     Browser
 	now   time.Time
-	flows *browserFlows
-	f     *flowRecord
-	c     *challenge
-	about *challenge // what was answered; c may be a new one in its place
+	flows *challenge.Flows
+	f     *challenge.Flow
+	c     *challenge.Challenge
+	about *challenge.Challenge // what was answered; c may be a new one in its place
+	out   Answer
 
 	resend   bool            // nothing is answered: the mail is wanted again
 	again    string          // with an event of its own: what came of the wish for a mail
@@ -86,25 +100,35 @@ type attempt struct {
 }
 
 func (s *Service) answer(ctx context.Context, b Browser, do func(*attempt) (Answer, error)) (Answer, error) {
-	var out Answer
-	var t *attempt
-	err := s.core.store.Update(ctx, func(tx store.Tx) (err error) {
+	t, err := store.Update(ctx, s.core.store, func(tx store.Tx) (t *attempt, err error) {
 		t = &attempt{s: s, tx: tx, b: b, now: s.core.now()}
-		out, err = do(t)
-		if err == nil {
-			out.Flow = t.view()
+		if t.out, err = do(t); err == nil {
+			t.out.Flow = t.view()
 		}
-		return err
+		return t, err
 	})
 	if err != nil {
 		return Answer{}, err
 	}
-	t.committed(ctx, out)
-	return out, nil
+	t.committed(ctx, t.out)
+	return t.out, nil
 }
 
-func (t *attempt) load() (err error) {
-	t.flows, err = loadFlows(t.tx, t.b.Flow)
+// load reads what the browser's cookies name, and keys.
+func (t *attempt) load(keys ...string) (err error) {
+	if t.b.Flow != "" {
+		keys = append(keys, challenge.FlowsKey(t.b.Flow))
+	}
+	if t.b.Device != "" {
+		keys = append(keys, challenge.DeviceKey(t.b.Device))
+	}
+	if t.b.Session != nil {
+		keys = append(keys, store.KeySession+t.b.Session.ID, store.KeyPerson+t.b.Session.Subject)
+	}
+	if t.tx, err = store.ReadAhead(t.tx, keys...); err != nil {
+		return err
+	}
+	t.flows, err = challenge.LoadFlows(t.tx, t.b.Flow)
 	return err
 }
 
@@ -113,12 +137,13 @@ func (t *attempt) find(id string) error {
 	if err := t.load(); err != nil {
 		return err
 	}
-	for i := len(t.flows.Flows) - 1; i >= 0; i-- {
-		f := &t.flows.Flows[i]
-		if id != "" && f.ID != id {
-			continue
-		}
-		c, err := loadOpen(t.tx, f.Challenge, t.now)
+	flows := t.flows.At(t.b.Origin, id)
+	tx, err := challenge.Follow(t.tx, challenge.Leads(flows)...)
+	if err != nil {
+		return err
+	}
+	for _, f := range flows {
+		c, err := challenge.Open(tx, f.Challenge, t.now)
 		if err != nil {
 			return err
 		}
@@ -130,63 +155,41 @@ func (t *attempt) find(id string) error {
 	return nil
 }
 
+// findLink loads the challenge of a link token, nil for none, and in the browser
+// that asked for it the flow.
+func (t *attempt) findLink(token string) (*challenge.Challenge, error) {
+	key := challenge.LinkKey(token)
+	if key == "" {
+		return nil, nil
+	}
+	if err := t.load(key); err != nil {
+		return nil, err
+	}
+	lead, err := challenge.LoadLead(t.tx, key)
+	if err != nil {
+		return nil, err
+	}
+	tx, err := challenge.Follow(t.tx, lead)
+	if err != nil {
+		return nil, err
+	}
+	c, err := challenge.OpenLink(tx, lead, t.now)
+	if err != nil || c == nil {
+		return nil, err
+	}
+	for _, f := range t.flows.At(t.b.Origin, "") {
+		if t.f == nil && f.Challenge == c.ID && t.asked(c) {
+			t.f, t.c = f, c
+		}
+	}
+	return c, nil
+}
+
 // asked tells whether c was asked for by this browser at this site. Sites on
 // one host share the flow cookie (ports don't part cookies); what was asked for
 // at one must not sign in at the other.
-func (t *attempt) asked(c *challenge) bool {
+func (t *attempt) asked(c *challenge.Challenge) bool {
 	return c.Browser == t.flows.Browser && c.Origin == t.b.Origin
-}
-
-func (t *attempt) answerCode(text string) (Answer, error) {
-	switch v := t.c.state(t.now); v {
-	case event.Expired:
-		return t.renewExpired()
-	case event.Used:
-		return Answer{Verdict: v}, nil
-	case event.Locked, event.CodesOff:
-		return Answer{Verdict: v, RetryAfter: t.resendWait()}, nil
-	}
-	code, found, ok := ParseCode(text, t.c.Digits)
-	if !ok {
-		return Answer{Verdict: event.Malformed, Found: found}, nil
-	}
-	failures := t.s.cfg.Limits.WrongCodes(t.c.Address, t.c.Known)
-	if err := (limit.Counters{failures}).Load(t.tx); err != nil {
-		return Answer{}, err
-	}
-	left := failures.Left(t.now)
-	if left == 0 { // used up by other challenges meanwhile
-		return Answer{Verdict: event.CodesOff, RetryAfter: t.resendWait()}, nil
-	}
-	if t.rightCode(code) {
-		return t.accept("code")
-	}
-	t.c.Tries--
-	limit.Counters{failures}.Count(t.tx, t.now)
-	triesLeft := min(t.c.Tries, left-1)
-	if triesLeft <= 0 {
-		t.c.Locked = true
-		return Answer{Verdict: event.Locked, RetryAfter: t.resendWait()}, t.keep(OutcomeLocked)
-	}
-	return Answer{Verdict: event.Wrong, TriesLeft: triesLeft}, t.keep(OutcomeWrongCode)
-}
-
-// keep saves the challenge after a wrong answer.
-func (t *attempt) keep(outcome Outcome) error {
-	if err := t.s.core.note(t.tx, t.c, Step{At: t.now, Outcome: outcome}); err != nil {
-		return err
-	}
-	return t.c.save(t.tx)
-}
-
-// rightCode compares also for a decoy, so that both take the same time.
-func (t *attempt) rightCode(code string) bool {
-	secret, known := t.s.core.secrets.Find(t.c.Secret)
-	if !known {
-		secret = t.s.core.secrets.Current
-	}
-	same := keyring.SameCode(code, secret.CodeFor(t.c.ID, t.c.Digits))
-	return same && known && !t.c.Decoy
 }
 
 // accept consumes the challenge: a session is made, the one before it in this
@@ -205,18 +208,14 @@ func (t *attempt) accept(method string) (Answer, error) {
 		return Answer{}, err
 	}
 	if unseen {
-		notice := t.c.entry(outbox.LetterNewDevice)
+		notice := noticeOf(t.c)
 		t.mails = append(t.mails, notice)
 		if err := t.s.core.outbox.Put(t.tx, notice); err != nil {
 			return Answer{}, err
 		}
 	}
-	t.c.Used, t.c.Session = true, signIn.Session.ID
 	t.newcomer = t.isNew(person)
-	if err := t.s.core.noteUsed(t.tx, t.c, t.now, method); err != nil {
-		return Answer{}, err
-	}
-	return Answer{Verdict: event.Accepted, SignIn: signIn}, t.c.save(t.tx)
+	return Answer{Verdict: event.Accepted, SignIn: signIn}, t.s.challenges.Use(t.tx, t.c, method, signIn.Session.ID)
 }
 
 // committed does what must wait until the transaction is on disk.
@@ -231,7 +230,7 @@ func (t *attempt) committed(ctx context.Context, out Answer) {
 		}
 	}
 	if out.Verdict == event.Wrong || out.Verdict == event.Locked {
-		core.alarm.count(t.s)
+		t.s.wrongCode()
 	}
 	t.report(out)
 	for _, mail := range t.mails {
@@ -259,5 +258,12 @@ func (t *attempt) report(out Answer) {
 		e := t.s.event(event.Begin, t.b, t.c.Address, t.again)
 		e.Challenge, e.Expires = t.c.ID, t.c.Expires
 		t.s.observe(e)
+	}
+}
+
+// wrongCode counts a wrong code for the alarm, once it is on disk.
+func (s *Service) wrongCode() {
+	if s.core.alarm.Count(s.core.now()) {
+		s.observe(event.Event{Name: event.Alarm, Reason: "wrong codes today above the usual"})
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
@@ -85,7 +86,7 @@ func (s *Service) startAppSession(tx store.Tx, in newAppSession) (*sessionRecord
 	r := &sessionRecord{
 		ID: keyring.NewID(in.now), Subject: in.p.Subject, Issuer: in.origin.String(), Audience: "app:" + in.p.Realm.String(),
 		AuthTime: in.now, Expires: in.now.Add(in.terms.Lifetime), LastSeen: in.now,
-		AMR: []string{"email"}, Agent: shortAgent(in.agent), Network: coarseNetwork(in.client),
+		AMR: []string{"email"}, Agent: challenge.ShortAgent(in.agent), Network: challenge.CoarseNetwork(in.client),
 		API: &apiSessionPart{
 			Realm: in.p.Realm, Secret: s.core.secrets.Current.ID(), Form: in.terms.Form,
 			Factors: []Factor{in.factor}, Fingerprint: in.fingerprint,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
@@ -131,20 +132,17 @@ type Poll struct {
 // session is made and handed out, one time only. Verdict is Accepted, NotYet,
 // Expired (before the link was used), Used (handed out already) or Unknown.
 func (s *Service) Poll(ctx context.Context, in Poll) (Proved, error) {
-	var out Proved
-	err := s.core.store.Update(ctx, func(tx store.Tx) error {
+	out, err := store.Update(ctx, s.core.store, func(tx store.Tx) (Proved, error) {
 		t := &proving{s: s, tx: tx, in: Proof{Caller: in.Caller, Origin: in.Origin, Session: &in.Session}, now: s.core.now()}
 		v, err := t.findPolled(in)
 		if err != nil || v != event.Accepted {
-			out = Proved{Verdict: v}
-			return err
+			return Proved{Verdict: v}, err
 		}
-		t.c.API.Polled = true
-		if err := t.c.save(tx); err != nil {
-			return err
+		t.c.Fetched = true
+		if err := t.c.Save(tx); err != nil {
+			return Proved{}, err
 		}
-		out, err = t.accepted(event.Accepted)
-		return err
+		return t.accepted()
 	})
 	if err != nil {
 		return Proved{}, err
@@ -158,22 +156,25 @@ func (s *Service) Poll(ctx context.Context, in Poll) (Proved, error) {
 }
 
 func (t *proving) findPolled(in Poll) (event.Verdict, error) {
-	var id string
 	if len(in.Token) != keyring.APIPollLen {
 		return event.Unknown, nil
 	}
-	if _, err := store.Load(t.tx, store.KeyAPIPoll+keyring.Hash(in.Token), &id); err != nil || id == "" {
+	lead, err := challenge.LoadLead(t.tx, store.KeyAPIPoll+keyring.Hash(in.Token))
+	if err != nil || lead.Challenge == "" {
 		return event.Unknown, err
 	}
-	c, p, err := loadSent(t.tx, id)
-	if err != nil || c == nil || c.API.Realm != in.Caller.Realm() || c.API.Contact != in.Contact || in.Paired && !c.API.Paired {
+	if t.tx, err = challenge.Follow(t.tx, lead); err != nil {
 		return event.Unknown, err
 	}
-	t.c, t.p = c, p
-	switch v := c.state(t.now); {
-	case c.API.Polled:
+	c, err := loadSent(t.tx, lead.Challenge)
+	if err != nil || c == nil || c.Realm != in.Caller.Realm() || c.Contact != in.Contact || in.Paired && !c.Paired {
+		return event.Unknown, err
+	}
+	t.c = c
+	switch v := c.State(t.now); {
+	case c.Fetched:
 		return event.Used, nil
-	case c.Used && (t.s.core.revoked(c.API.UsedAt) || !c.API.UsedAt.After(p.Ended) || c.API.UsedAt.Before(p.Profile.Anew)):
+	case c.Used && (t.s.core.revoked(c.UsedAt) || !c.UsedAt.After(c.person.Ended) || c.UsedAt.Before(c.person.Profile.Anew)):
 		return event.Expired, nil // what all was ended for may have been this proof
 	case c.Used:
 		return event.Accepted, nil

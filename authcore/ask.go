@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
@@ -100,6 +101,9 @@ type Asked struct {
 	// What proves it, for callers that deliver it themselves.
 	Code, Token, Link, PollToken string
 	Pair                         string // to be shown to who asked
+
+	made *challenge.Challenge // with Accepted, nil while the recipient wants none
+	mail *outbox.Entry        // of made, with Ask.Deliver
 }
 
 // apiPart is what a challenge made for an app has beside the rest.
@@ -110,10 +114,7 @@ type apiPart struct {
 	// AskedBy is the contact that the person was asked for with, if it is another:
 	// a number gets the code, and who asked is told the address.
 	AskedBy  contactRef         `json:"asked_by,omitzero"`
-	Phone    address.Phone      `json:"phone,omitzero"`
 	Slot     string             `json:"slot"`
-	Hex      bool               `json:"hex,omitempty"`
-	Link     bool               `json:"link,omitempty"` // answered by link token, not by code
 	Before   string             `json:"before,omitempty"`
 	After    string             `json:"after,omitempty"`
 	Letter   outbox.LetterKind  `json:"letter,omitempty"`
@@ -123,14 +124,8 @@ type apiPart struct {
 	Note     string             `json:"note,omitempty"`
 	IP       string             `json:"ip,omitempty"`
 	Current  bool               `json:"current,omitempty"` // dead once another is in its slot
-	Polled   bool               `json:"polled,omitempty"`  // the poll token has done its work
-	UsedAt   time.Time          `json:"used_at,omitzero"`
-	Method   string             `json:"method,omitempty"` // how it was used
-
-	Server    bool   `json:"server,omitempty"` // asked by the app's server: its network is nobody's
-	Invite    string `json:"invite,omitempty"` // id of the invitation that the link accepts
-	Paired    bool   `json:"paired,omitempty"` // see Ask.Pair
-	PairTries int    `json:"pair_tries,omitempty"`
+	Invite   string             `json:"invite,omitempty"`  // id of the invitation that the link accepts
+	Paired   bool               `json:"paired,omitempty"`  // see Ask.Pair
 }
 
 // apiKept is how much longer than itself a challenge's record stays, so that
@@ -140,48 +135,41 @@ const apiKept = 24 * time.Hour
 // Ask makes a challenge for an app and has it sent, in one transaction.
 func (s *Service) Ask(ctx context.Context, in Ask) (Asked, error) {
 	var out Asked
-	var made *challenge
 	err := s.core.store.Update(ctx, func(tx store.Tx) (err error) {
 		t := &asking{s: s, tx: tx, in: in, now: s.core.now()}
-		out, err = t.run()
-		if made = t.c; err == nil && out.Verdict != event.Accepted {
-			made, err = nil, errUndo
+		if out, err = t.run(); err == nil && out.Verdict != event.Accepted {
+			err = errUndo
 		}
 		return err
 	})
 	if err = undone(err); err != nil {
 		return Asked{}, err
 	}
-	name := event.Refused
-	if made != nil {
-		name = event.Begin
-	}
-	e := s.askEvent(name, in, out)
-	if made != nil {
-		e.Expires = made.Expires
-		if made.Decoy {
-			e.Reason = string(s.decoyOutcome(made))
-		}
-	}
-	s.observe(e) // before its mail is
-	if made != nil && in.Deliver {
-		s.core.outbox.Add(made.mail)
+	s.observe(s.askEvent(in, out)) // before its mail is
+	if out.mail != nil {
+		s.core.outbox.Add(out.mail)
 	}
 	return out, nil
 }
 
-func (s *Service) askEvent(name string, in Ask, out Asked) event.Event {
-	e := event.Event{Name: name, App: in.Caller.App.ID, Address: out.Contact.Address(), Subject: out.Person.Subject,
+func (s *Service) askEvent(in Ask, out Asked) event.Event {
+	e := event.Event{Name: event.Refused, App: in.Caller.App.ID, Address: out.Contact.Address(), Subject: out.Person.Subject,
 		Challenge: out.Challenge, Origin: in.Origin.String(), Client: in.Client, Method: in.Slot}
 	if e.Address.IsZero() {
 		e.Address = in.Whom.Email
 	}
-	if out.Verdict != event.Accepted {
+	switch {
+	case out.Verdict != event.Accepted:
 		e.Reason = out.Verdict.String()
-	} else if out.Challenge == "" {
+	case out.made == nil:
 		e.Reason = "paused"
-	} else if !in.Deliver {
+	case out.made.Decoy:
+		e.Reason = string(s.challenges.DecoyOutcome(out.made))
+	case !in.Deliver:
 		e.Reason = "delivered_by_app"
+	}
+	if out.made != nil {
+		e.Name, e.Expires = event.Begin, out.made.Expires
 	}
 	return e
 }
@@ -196,13 +184,15 @@ type asking struct {
 	to   Contact
 	text bool       // to is a number
 	by   contactRef // the contact that the person was asked for with, if it is not to
-	c    *challenge
 
 	terms Terms
 	seen  *windowCounts // with a Window
 }
 
-func (t *asking) run() (Asked, error) {
+func (t *asking) run() (_ Asked, err error) {
+	if t.tx, err = store.ReadAhead(t.tx, t.keys()...); err != nil {
+		return Asked{}, err
+	}
 	if t.in.invite != nil {
 		o, v, err := t.s.putInvite(t.tx, t.in.invite)
 		if err != nil || v != event.Accepted {
@@ -213,6 +203,9 @@ func (t *asking) run() (Asked, error) {
 	created, err := t.person()
 	if err != nil || t.p == nil {
 		return Asked{Verdict: event.Unknown}, err
+	}
+	if t.tx, err = store.ReadAhead(t.tx, t.keysOf(t.to.Value)...); err != nil {
+		return Asked{}, err
 	}
 	if t.terms = t.in.Known; created && t.in.New != nil {
 		t.terms = *t.in.New

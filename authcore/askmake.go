@@ -1,28 +1,89 @@
 package authcore
 
 import (
+	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
-// limits returns how long until the limits on recipients and clients take one
-// more, and counts it if they do. Over Limits.Global the mail waits, see make.
-func (t *asking) limits() (time.Duration, error) {
-	var all limit.Counters
+// keys are what an ask reads at once: who is asked, and what is known beforehand
+// of their contact.
+func (t *asking) keys() (keys []string) {
+	realm, w := t.in.Caller.Realm(), t.in.Whom
+	if t.in.Handle != "" {
+		keys = append(keys, handleKey(t.in.Handle))
+	}
+	switch {
+	case w.Subject != "":
+		if keyring.IsID(w.Subject) {
+			keys = append(keys, store.KeyPerson+w.Subject)
+		}
+	case !w.Email.IsZero():
+		keys = append(append(keys, realmKey(realm, indexValue, w.Email.String())), t.keysOf(w.Email.String())...)
+	case !w.Phone.IsZero():
+		keys = append(append(keys, realmKey(realm, indexValue, w.Phone.String())), t.keysOf(w.Phone.String())...)
+	}
+	return keys
+}
+
+// keysOf are what is read of a contact, whatever comes of the ask.
+func (t *asking) keysOf(value string) (keys []string) {
+	realm := t.in.Caller.Realm()
+	counters := append(t.counters(value), t.s.cfg.Limits.WrongCodes(value, false, realm.Test))
+	if t.in.Deliver {
+		counters = append(counters, t.s.cfg.Limits.Mails(t.share(), false)...)
+		if strings.Contains(value, "@") {
+			keys = append(keys, store.KeyAddress+value)
+		}
+	}
+	if t.in.Window != nil {
+		contact, client := windowKeys(realm, value, t.client())
+		keys = append(keys, contact, client)
+	}
+	if t.in.invite != nil {
+		keys = append(keys, invitePauseKey(realm, t.in.invite.Email), challenge.PauseKey(t.in.invite.Email))
+	}
+	return append(keys, counters.Keys()...)
+}
+
+// share names whose part of Limits.Global the mail is from: a network's, or that
+// of all invitations. It is "" for what an app's server asks for: an app's own
+// limits are those of its key.
+func (t *asking) share() string {
+	switch {
+	case t.in.invite != nil:
+		return "invitations"
+	case !t.in.EndUser && t.in.Caller.Key.isSecret():
+		return ""
+	}
+	return networkShare(challenge.CoarseNetwork(t.in.Client))
+}
+
+// counters are those of the recipient and of the client.
+func (t *asking) counters(value string) (all limit.Counters) {
 	limits := t.s.cfg.Limits
 	if t.in.invite != nil {
 		all = invitationCounters(limits, t.in.invite, t.in)
 	} else if t.in.Deliver {
-		all = append(all, limit.RecipientCounter(t.to.Value, false, limits.Repeated(t.in.Repeat)))
+		all = append(all, limit.RecipientCounter(value, false, limits.Repeated(t.in.Repeat)))
 	}
 	if t.in.EndUser && t.in.Client.IsValid() {
 		all = append(all, limits.Client(t.in.Client)...)
 	}
+	return all
+}
+
+// limits returns how long until the limits on recipients and clients take one
+// more, and counts it if they do. Over Limits.Global the mail waits, see make.
+func (t *asking) limits() (time.Duration, error) {
+	all := t.counters(t.to.Value)
 	if len(all) == 0 {
 		return 0, nil
 	}
@@ -46,100 +107,62 @@ func (t *asking) make(out *Asked) error {
 		out.Verdict, out.RetryAfter = event.Limited, wait
 		return t.outstanding(out)
 	}
+	out.made, out.Challenge, out.AskedAt, out.Expires = c.Challenge, c.ID, c.AskedAt, c.Expires
 	if t.in.Deliver {
-		if c.mail, err = t.s.spend(t.tx, c); err != nil {
+		out.mail = mailOf(c.Challenge, t.share())
+		if err := t.s.spend(t.tx, c.Challenge, out.mail); err != nil {
+			return err
+		}
+		if err := t.s.core.outbox.Put(t.tx, out.mail); err != nil {
 			return err
 		}
 	}
-	secret := t.s.core.secrets.Current
-	if c.API.Link {
-		out.Token = secret.APILink(c.ID)
-		if err := store.Save(t.tx, store.KeyAPILink+keyring.Hash(out.Token), c.ID, c.Kept); err != nil {
-			return err
-		}
-	} else {
-		out.Code = c.codeOf(secret)
-	}
-	out.Link = c.API.link(out.Token + out.Code)
-	if t.in.Poll {
-		out.PollToken = secret.APIPoll(c.ID)
-		if err := store.Save(t.tx, store.KeyAPIPoll+keyring.Hash(out.PollToken), c.ID, c.Kept); err != nil {
-			return err
-		}
-	}
-	if c.API.Paired {
-		out.Pair = secret.PairOf(c.ID, pairDigits)
-	}
-	if c.API.Invite != "" {
-		if err := store.Save(t.tx, store.KeyAPIStop+keyring.Hash(stopPrefix+secret.APIStop(c.ID)), c.ID, c.Kept); err != nil {
-			return err
-		}
-	}
-	if err := t.lead(c); err != nil {
+	if err := t.lead(c, out); err != nil {
 		return err
 	}
-	t.c, out.Challenge, out.AskedAt, out.Expires = c, c.ID, c.AskedAt, c.Expires
-	if err := t.note(c); err != nil {
+	if err := t.note(c.Challenge); err != nil {
 		return err
 	}
-	if t.in.Deliver {
-		if err := t.s.core.outbox.Put(t.tx, c.mail); err != nil {
-			return err
-		}
-		if !t.text {
-			if err := t.s.remember(t.tx, c); err != nil {
-				return err
-			}
-		}
-	}
-	return c.save(t.tx)
+	return t.s.challenges.Put(t.tx, c.Challenge, t.in.Deliver && !t.text)
 }
 
 // challenge is what is to be stored; wait is more than 0 when too many wrong
 // codes were given for the contact.
-func (t *asking) challenge() (c *challenge, wait time.Duration, err error) {
+func (t *asking) challenge() (c *sent, wait time.Duration, err error) {
 	in, terms := t.in, t.terms
-	realm := in.Caller.Realm()
-	tries := 0
-	if terms.Digits > 0 {
-		failures := t.s.cfg.Limits.WrongCodesOf(realm.Test, t.to.Value)
-		if err := (limit.Counters{failures}).Load(t.tx); err != nil {
-			return nil, 0, err
-		}
-		if wait := failures.Waits(t.now); wait > 0 {
-			return nil, wait, nil
-		}
-		tries = min(t.s.cfg.Code.Attempts, failures.Left(t.now))
-	}
-	part := &apiPart{
-		Realm: realm, Subject: t.p.Subject, Contact: t.to.ID, AskedBy: t.by, Slot: in.Slot,
-		Hex: terms.Hex, Link: terms.Digits == 0, Before: terms.Before, After: terms.After,
-		Letter: terms.Letter, Into: terms.Into, Redirect: terms.Redirect, Use: terms.Use,
-		Note: in.Note, Current: in.Supersede || terms.Digits > 0,
-		Paired: in.Pair && terms.Digits == 0, Server: !in.EndUser && in.Caller.Key.isSecret(),
+	part := apiPart{
+		Realm: in.Caller.Realm(), Subject: t.p.Subject, Contact: t.to.ID, AskedBy: t.by, Slot: in.Slot,
+		Before: terms.Before, After: terms.After, Letter: terms.Letter, Into: terms.Into,
+		Redirect: terms.Redirect, Use: terms.Use, Note: in.Note,
+		Current: in.Supersede || terms.Digits > 0, Paired: in.Pair && terms.Digits == 0,
 	}
 	if in.invite != nil {
 		part.Invite = in.invite.ID
 	}
-	if part.Paired {
-		part.PairTries = pairTries
-	}
 	if in.Client.IsValid() {
 		part.IP = in.Client.Unmap().WithZone("").String()
 	}
-	c = &challenge{
-		ID: keyring.RandomToken(16), Secret: t.s.core.secrets.Current.ID(),
-		Origin: in.Origin, Language: in.Language, AskedAt: t.now,
-		Expires: t.now.Add(terms.Lifetime), Kept: t.now.Add(terms.Lifetime + apiKept),
-		Digits: terms.Digits, Tries: tries, Agent: shortAgent(in.Agent), Network: coarseNetwork(in.Client),
-		API: part,
+	text, err := json.Marshal(part)
+	if err != nil {
+		return nil, 0, err
+	}
+	wish := challenge.Wish{
+		Origin: in.Origin, Language: in.Language, Agent: in.Agent, Client: in.Client,
+		Digits: terms.Digits, Hex: terms.Hex, Lifetime: terms.Lifetime, Kept: apiKept, Test: part.Realm.Test, Part: text,
 	}
 	if t.text {
-		part.Phone = address.PhoneOf(t.to.Value)
+		wish.Phone = address.PhoneOf(t.to.Value)
 	} else {
-		c.Address = address.AddressOf(t.to.Value)
+		wish.Address = address.AddressOf(t.to.Value)
 	}
-	return c, 0, nil
+	made, wait, err := t.s.challenges.New(t.tx, wish)
+	if err != nil || wait > 0 {
+		return nil, wait, err
+	}
+	if part.Paired {
+		made.Tries = pairTries
+	}
+	return &sent{Challenge: made, apiPart: part, person: t.p}, 0, nil
 }
 
 // link is the URL that a mail shows, "" for a challenge without one.
@@ -150,19 +173,63 @@ func (a *apiPart) link(secret string) string {
 	return a.Before + secret + a.After
 }
 
-// lead makes the challenge the one in force in its slot, and for its handle.
-func (t *asking) lead(c *challenge) error {
-	if c.API.Current {
-		if err := store.Save(t.tx, slotKey(c.API), c.ID, c.Kept); err != nil {
+// lead derives what the challenge is answered with, and stores what leads to it
+// from there: tokens, the contact in its slot, the handle.
+func (t *asking) lead(c *sent, out *Asked) error {
+	secret := t.s.core.secrets.Current
+	var keys []string
+	if c.isLink() {
+		out.Token = secret.APILink(c.ID)
+		keys = append(keys, store.KeyAPILink+keyring.Hash(out.Token))
+	} else {
+		out.Code = c.Code(secret)
+		keys = append(keys, slotKey(c.Realm, c.Slot, t.to.Value))
+	}
+	out.Link = c.link(out.Token + out.Code)
+	if c.Current {
+		keys = append(keys, slotKey(c.Realm, c.Slot, c.Contact))
+	}
+	if t.in.Poll {
+		out.PollToken = secret.APIPoll(c.ID)
+		keys = append(keys, store.KeyAPIPoll+keyring.Hash(out.PollToken))
+	}
+	if c.Paired {
+		out.Pair = secret.PairOf(c.ID, challenge.PairDigits)
+	}
+	lead := challenge.Lead{Challenge: c.ID, With: t.with(c)}
+	for _, key := range keys {
+		if err := store.Save(t.tx, key, lead, c.Kept); err != nil {
+			return err
+		}
+	}
+	if c.Invite != "" {
+		if err := store.Save(t.tx, store.KeyAPIStop+keyring.Hash(stopPrefix+secret.APIStop(c.ID)), c.ID, c.Kept); err != nil {
 			return err
 		}
 	}
 	if t.in.Handle == "" {
 		return nil
 	}
-	return store.Save(t.tx, store.KeyAPIHandle+keyring.Hash(t.in.Handle), handleState{Challenge: c.ID}, c.Kept)
+	return store.Save(t.tx, handleKey(t.in.Handle), handleState{Lead: lead}, c.Kept)
 }
 
-func slotKey(a *apiPart) string {
-	return store.KeyAPISlot + a.Realm.String() + "/" + keyring.Hash(a.Slot+"/"+a.Contact)
+// with are the keys of what an answer reads beside the challenge.
+func (t *asking) with(c *sent) []string {
+	keys := append(t.s.challenges.Keys(c.Challenge), store.KeyPerson+c.Subject)
+	if c.Current {
+		keys = append(keys, slotKey(c.Realm, c.Slot, c.Contact))
+	}
+	if c.Invite != "" {
+		keys = append(keys, store.KeyInvite+c.Invite)
+	}
+	if t.seen != nil {
+		keys = append(keys, t.seen.contactKey)
+	}
+	return keys
+}
+
+// slotKey is where the challenge in force for a contact is, by its id or its
+// value. Of a former holder of the value it is dead with the contact.
+func slotKey(r Realm, slot, contact string) string {
+	return store.KeyAPISlot + r.String() + "/" + keyring.Hash(slot+"/"+contact)
 }

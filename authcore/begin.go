@@ -1,15 +1,17 @@
 package authcore
 
 import (
+	"cmp"
 	"context"
-	"slices"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -29,6 +31,9 @@ type Begun struct {
 	RetryAfter time.Duration
 	FlowCookie string // with Accepted: the browser's flow cookie, to be set anew
 	Flow       string // with Accepted: which of the browser's flows this is
+
+	c    *challenge.Challenge // with Accepted
+	mail *outbox.Entry        // of c, if it is new
 }
 
 // Begin starts a sign-in: a challenge is stored and its mail queued, in one
@@ -40,69 +45,90 @@ type Begun struct {
 func (s *Service) Begin(ctx context.Context, b Browser, in Start) (Begun, error) {
 	if wait, down := s.core.outbox.Down(false); down {
 		out := Begun{Verdict: event.MailDown, RetryAfter: wait}
-		s.began(b, in, out, nil, false)
+		s.began(b, in, out)
 		return out, nil
 	}
-	var out Begun
-	var c *challenge
-	var isNew bool
-	err := s.core.store.Update(ctx, func(tx store.Tx) (err error) {
-		out, c, isNew, err = s.begin(tx, b, in)
-		return err
-	})
+	out, err := store.Update(ctx, s.core.store, func(tx store.Tx) (Begun, error) { return s.begin(tx, b, in) })
 	if err != nil {
 		return Begun{}, err
 	}
-	s.began(b, in, out, c, isNew)
+	s.began(b, in, out)
 	return out, nil
 }
 
-// begin is one run of Begin's transaction. Unless the start is refused it also
-// returns the challenge, and whether that is a new one.
-func (s *Service) begin(tx store.Tx, b Browser, in Start) (out Begun, c *challenge, isNew bool, err error) {
+// begin is one run of Begin's transaction.
+func (s *Service) begin(tx store.Tx, b Browser, in Start) (Begun, error) {
 	now := s.core.now()
-	flows, err := loadFlows(tx, b.Flow)
+	tx, err := store.ReadAhead(tx, s.beginKeys(b, in.Address)...)
 	if err != nil {
-		return Begun{}, nil, false, err
+		return Begun{}, err
 	}
-	dev, err := loadDevice(tx, b.Device)
+	flows, err := challenge.LoadFlows(tx, b.Flow)
 	if err != nil {
-		return Begun{}, nil, false, err
+		return Begun{}, err
 	}
-	live, err := liveChallenge(tx, flows, in.Address, b.Origin, now)
+	dev, err := challenge.LoadDevice(tx, b.Device)
 	if err != nil {
-		return Begun{}, nil, false, err
+		return Begun{}, err
 	}
-	known := dev.knows(in.Address)
+	live, err := flows.Live(tx, in.Address, b.Origin, now)
+	if err != nil {
+		return Begun{}, err
+	}
+	known := dev.Knows(in.Address)
 	limits := s.startLimits(b, in.Address, known, live != nil)
 	if err := limits.Load(tx); err != nil {
-		return Begun{}, nil, false, err
+		return Begun{}, err
 	}
 	if wait := limits.Wait(now); wait > 0 {
-		return Begun{Verdict: event.Limited, RetryAfter: wait}, nil, false, nil
-	}
-	if c = live; c == nil {
-		c, err = s.newChallenge(tx, challengeFor{b, in.Address, in.Language, known})
-		if err != nil {
-			return Begun{}, nil, false, err
-		}
-		isNew = true
+		return Begun{Verdict: event.Limited, RetryAfter: wait}, nil
 	}
 	limits.Count(tx, now)
-	cookie := b.Flow
+	out := Begun{FlowCookie: b.Flow, Flow: keyring.RandomToken(9), c: live}
 	if flows.Browser == "" { // a cookie we did not make is never taken over
-		cookie = keyring.RandomToken(32)
-		flows.Browser = keyring.Hash(cookie)
+		out.FlowCookie = keyring.RandomToken(32)
+		flows.Browser = keyring.Hash(out.FlowCookie)
 	}
-	if isNew {
-		c.Browser = flows.Browser
-		if err := c.save(tx); err != nil {
-			return Begun{}, nil, false, err
+	if live == nil {
+		wish := s.wish(b, in)
+		wish.Browser, wish.Known = flows.Browser, known
+		if out.c, out.mail, err = s.newChallenge(tx, wish); err != nil {
+			return Begun{}, err
 		}
 	}
-	f := flowRecord{ID: keyring.RandomToken(9), Challenge: c.ID, ReturnTo: in.ReturnTo, Language: in.Language, Public: in.Public}
-	flows.add(f)
-	return Begun{Verdict: event.Accepted, FlowCookie: cookie, Flow: f.ID}, c, isNew, flows.save(tx, now)
+	lead, err := s.leadTo(tx, out.c)
+	if err != nil {
+		return Begun{}, err
+	}
+	flows.Add(challenge.Flow{ID: out.Flow, Lead: lead, Origin: b.Origin, ReturnTo: in.ReturnTo, Language: in.Language, Public: in.Public})
+	return out, flows.Save(tx, now)
+}
+
+// beginKeys are what a start reads, whatever comes of it. Only a browser with a
+// device cookie can be known.
+func (s *Service) beginKeys(b Browser, a address.Address) []string {
+	keys := []string{challenge.PauseKey(a), store.KeyAddress + a.String()}
+	if b.Flow != "" {
+		keys = append(keys, challenge.FlowsKey(b.Flow))
+	}
+	groups := []bool{false}
+	if b.Device != "" {
+		keys, groups = append(keys, challenge.DeviceKey(b.Device)), []bool{false, true}
+	}
+	counters := s.cfg.Limits.Client(b.Client)
+	for _, known := range groups {
+		counters = append(counters, s.cfg.Limits.Recipient(a, known), s.cfg.Limits.WrongCodes(a.String(), known, false))
+		counters = append(counters, s.cfg.Limits.Mails(networkShare(challenge.CoarseNetwork(b.Client)), known)...)
+	}
+	return append(keys, counters.Keys()...)
+}
+
+// wish is what a browser's challenge is made of.
+func (s *Service) wish(b Browser, in Start) challenge.Wish {
+	return challenge.Wish{
+		Address: in.Address, Origin: b.Origin, Language: in.Language, Agent: b.UserAgent, Client: b.Client,
+		Digits: s.cfg.Code.Digits, Lifetime: s.cfg.Code.Lifetime, Kept: challenge.FlowLifetime,
+	}
 }
 
 // startLimits are the counters that a start must fit and counts for. A browser
@@ -119,45 +145,24 @@ func (s *Service) startLimits(b Browser, a address.Address, known, live bool) li
 	return limits
 }
 
-// liveChallenge finds the challenge for a that this browser can still answer at
-// the site at.
-func liveChallenge(tx store.Tx, flows *browserFlows, a address.Address, at origin.Origin, now time.Time) (*challenge, error) {
-	var seen []string
-	for i := len(flows.Flows) - 1; i >= 0; i-- {
-		id := flows.Flows[i].Challenge
-		if slices.Contains(seen, id) {
-			continue
-		}
-		seen = append(seen, id)
-		c, err := loadOpen(tx, id, now)
-		if err != nil {
-			return nil, err
-		}
-		if c != nil && c.Address == a && c.Origin == at && c.live(now) {
-			return c, nil
-		}
-	}
-	return nil, nil
-}
-
-func (s *Service) began(b Browser, in Start, out Begun, c *challenge, isNew bool) {
+func (s *Service) began(b Browser, in Start, out Begun) {
 	name, reason := event.Begin, ""
 	switch {
 	case out.Verdict != event.Accepted:
 		name, reason = event.Refused, out.Verdict.String()
-		s.core.turnedAway.add(b, in.Address, s.core.now(), Outcome(reason))
-	case !isNew:
+		s.core.history.TurnedAway(s.wish(b, in), challenge.Outcome(reason))
+	case out.mail == nil:
 		reason = "already_sent"
-	case c.Decoy:
-		reason = string(s.decoyOutcome(c))
+	case out.c.Decoy:
+		reason = string(s.challenges.DecoyOutcome(out.c))
 	}
 	e := s.event(name, b, in.Address, reason)
-	if c != nil {
-		e.Challenge, e.Expires = c.ID, c.Expires
+	if out.c != nil {
+		e.Challenge, e.Expires = out.c.ID, out.c.Expires
 	}
 	s.observe(e) // before its mail is
-	if isNew {
-		s.core.outbox.Add(c.mail)
+	if out.mail != nil {
+		s.core.outbox.Add(out.mail)
 	}
 }
 
@@ -166,46 +171,42 @@ func (s *Service) event(name string, b Browser, a address.Address, reason string
 	return event.Event{Name: name, Address: a, Origin: b.Origin.String(), Client: b.Client, Reason: reason}
 }
 
-// challengeFor is what a new challenge is made of.
-type challengeFor struct {
-	browser  Browser
-	address  address.Address
-	language string
-	known    bool
-}
-
-// newChallenge stores a challenge with its link and its mail.
-func (s *Service) newChallenge(tx store.Tx, in challengeFor) (*challenge, error) {
-	now := s.core.now()
-	failures := s.cfg.Limits.WrongCodes(in.address, in.known)
-	if err := (limit.Counters{failures}).Load(tx); err != nil {
-		return nil, err
-	}
-	paused, err := loadPause(tx, in.address, now)
+// newChallenge stores a browser's challenge with its link and its mail.
+func (s *Service) newChallenge(tx store.Tx, wish challenge.Wish) (*challenge.Challenge, *outbox.Entry, error) {
+	c, _, err := s.challenges.New(tx, wish)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	tries := min(s.cfg.Code.Attempts, failures.Left(now))
-	c := &challenge{
-		ID: keyring.RandomToken(16), Secret: s.core.secrets.Current.ID(),
-		Address: in.address, Origin: in.browser.Origin, Language: in.language,
-		AskedAt: now, Expires: now.Add(s.cfg.Code.Lifetime), Kept: now.Add(s.cfg.Code.Lifetime + FlowLifetime),
-		Digits: s.cfg.Code.Digits, Tries: tries, LinkOnly: tries == 0,
-		Known: in.known, Decoy: !s.cfg.MayReceive(in.address) || paused != nil && !in.known,
-		Agent: shortAgent(in.browser.UserAgent), Network: coarseNetwork(in.browser.Client),
-	}
-	c.mail = c.entry("")
+	mail := mailOf(c, networkShare(c.Network))
 	if !c.Decoy { // a decoy sends nothing, and must cost real people nothing
-		if c.mail, err = s.spend(tx, c); err != nil {
-			return nil, err
+		if err := s.spend(tx, c, mail); err != nil {
+			return nil, nil, err
 		}
 	}
-	link := s.core.secrets.Current.LinkFor(c.ID)
-	if err := store.Save(tx, store.KeyLink+keyring.Hash(link), c.ID, c.Kept); err != nil {
-		return nil, err
+	lead, err := s.leadTo(tx, c)
+	if err != nil {
+		return nil, nil, err
 	}
-	if err := s.remember(tx, c); err != nil {
-		return nil, err
+	if err := store.Save(tx, challenge.LinkKey(s.core.secrets.Current.LinkFor(c.ID)), lead, c.Kept); err != nil {
+		return nil, nil, err
 	}
-	return c, s.core.outbox.Put(tx, c.mail)
+	if err := s.challenges.Put(tx, c, true); err != nil {
+		return nil, nil, err
+	}
+	return c, mail, s.core.outbox.Put(tx, mail)
 }
+
+// leadTo leads to a browser's challenge, with all that an answer to it or a wish
+// for its mail reads. Who signs in for the first time has no record yet.
+func (s *Service) leadTo(tx store.Tx, c *challenge.Challenge) (challenge.Lead, error) {
+	with := append(s.challenges.Keys(c), s.cfg.Limits.Mails(networkShare(c.Network), c.Known).Keys()...)
+	var sub string
+	known, err := store.Load(tx, store.KeyAddress+c.Address.String(), &sub)
+	if known {
+		with = append(with, store.KeyPerson+sub)
+	}
+	return challenge.Lead{Challenge: c.ID, With: with}, err
+}
+
+// networkShare is the share of Limits.Global that a network's mails are from.
+func networkShare(network string) string { return cmp.Or(network, "unknown") }

@@ -22,7 +22,7 @@ func (p *person) addContact(tx store.Tx, list *[]Contact, value string, now time
 	}
 	c := Contact{ID: keyring.NewID(now), Value: value, Created: now, Updated: now}
 	*list = append(*list, c)
-	return p.claim(tx, indexContact, c.ID)
+	return nil, store.Save(tx, realmKey(p.Realm, indexContact, c.ID), p.Subject, time.Time{})
 }
 
 // replaceAddress puts a in the place of p's own address. One that p has already

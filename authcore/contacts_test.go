@@ -194,7 +194,7 @@ func TestAttemptsGoWithTheAccount(t *testing.T) {
 		h.sender.last(t)
 		want(t, other.answer("000000").Verdict, event.Wrong)
 		since := time.Now().Add(-time.Hour)
-		attempts, err := h.core.Attempts(t.Context(), alice, since, 10)
+		attempts, err := h.core.History().Of(t.Context(), alice, since, 10)
 		want(t, err, nil)
 		want(t, len(attempts), 3)
 		h.delete(account.Session.Subject)
@@ -203,7 +203,7 @@ func TestAttemptsGoWithTheAccount(t *testing.T) {
 			if reopen {
 				h.reopen()
 			}
-			attempts, err = h.core.Attempts(t.Context(), alice, since, 10)
+			attempts, err = h.core.History().Of(t.Context(), alice, since, 10)
 			want(t, err, nil)
 			want(t, len(attempts), 0)
 		}

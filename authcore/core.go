@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
@@ -33,11 +34,11 @@ type Core struct {
 	cache   *cache
 	streams *streams
 	outbox  *outbox.Outbox
-	alarm   alarm
+	alarm   challenge.Alarm
 	census  census
 
-	turnedAway turnedAway
-	revokedAt  atomic.Int64 // unix nanoseconds; sessions from before don't count
+	history   *challenge.History
+	revokedAt atomic.Int64 // unix nanoseconds; sessions from before don't count
 
 	meter   *limit.Meter
 	keyUses keyUses
@@ -81,6 +82,7 @@ func Open(ctx context.Context, store store.Store, secrets keyring.Secrets, o Opt
 	c := &Core{store: store, secrets: secrets, now: o.Now, log: o.Logger}
 	c.cache = newCache(cacheSize)
 	c.streams = newStreams()
+	c.history = &challenge.History{Store: store, Now: o.Now}
 	c.outbox = outbox.New(outbox.Config{Store: store, Secrets: secrets, Now: o.Now, Log: o.Logger, Observe: c.observe, Tell: c.tell})
 	c.keys = keyring.NewKeys(keyring.Config{Store: store, Secrets: secrets, Now: o.Now, Rotated: c.rotated, Revoked: c.keysRevoked})
 	c.meter = limit.NewMeter()
@@ -171,6 +173,9 @@ func (c *Core) Close() {
 // refused halfway leaves the old one in charge.
 func (c *Core) Use(cfg Config) *Service {
 	s := &Service{core: c, cfg: cfg, machines: newMachines(cfg.Machines, c.now())}
+	s.challenges = &challenge.Engine{Config: challenge.Config{
+		Secrets: c.secrets, Now: c.now, Limits: cfg.Limits, Attempts: cfg.Code.Attempts, MayReceive: cfg.MayReceive,
+	}}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.services = append(c.services, s)
@@ -197,6 +202,9 @@ func (c *Core) lead() {
 	c.current.Store(s)
 	c.outbox.Use(&outbox.Means{Mail: s.cfg.Senders, Texts: s.cfg.Texts, Letters: s, Composer: s.cfg.Composer, Limits: s.cfg.Limits})
 }
+
+// History is what became of the wishes to sign in.
+func (c *Core) History() *challenge.History { return c.history }
 
 // observe reports an event to the configuration in charge.
 func (c *Core) observe(e event.Event) {

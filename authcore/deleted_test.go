@@ -8,8 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
@@ -34,8 +34,8 @@ func TestAttemptsOfADeletedAccount(t *testing.T) {
 		for range 3 { // turned away
 			h.browser().begin(alice)
 		}
-		attempts := func(a address.Address) []authcore.Attempt {
-			all, err := h.core.Attempts(t.Context(), a, time.Time{}, 1000)
+		attempts := func(a address.Address) []challenge.Attempt {
+			all, err := h.core.History().Of(t.Context(), a, time.Time{}, 1000)
 			want(t, err, nil)
 			return all
 		}
@@ -92,7 +92,7 @@ func TestDeletionThatIsCutShort(t *testing.T) {
 				want(t, all.wasCut(kind), true)
 				want(t, len(all.listed(kind)), 0)
 			}
-			attempts, err := all.core.Attempts(t.Context(), alice, time.Time{}, 100)
+			attempts, err := all.core.History().Of(t.Context(), alice, time.Time{}, 100)
 			want(t, err, nil)
 			want(t, len(attempts), 0)
 		})

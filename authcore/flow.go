@@ -5,8 +5,8 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
-	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
@@ -36,16 +36,11 @@ func (s *Service) Flow(ctx context.Context, b Browser, id string) (*Flow, error)
 	if b.Flow == "" {
 		return nil, nil
 	}
-	var out *Flow
-	err := s.core.store.View(ctx, func(tx store.Tx) error {
-		t := &attempt{s: s, tx: tx, b: b, now: s.core.now()}
+	return store.View(ctx, s.core.store, func(tx store.Tx) (*Flow, error) {
+		t := &attempt{s: s, tx: tx, b: Browser{Origin: b.Origin, Flow: b.Flow}, now: s.core.now()}
 		err := t.find(id)
-		if err == nil {
-			out = t.view()
-		}
-		return err
+		return t.view(), err
 	})
-	return out, err
 }
 
 // view is the flow that the attempt is about, nil for none.
@@ -56,7 +51,7 @@ func (t *attempt) view() *Flow {
 	f := &Flow{
 		ID: t.f.ID, Challenge: t.c.ID, Address: t.c.Address, Site: t.c.Origin,
 		ReturnTo: t.f.ReturnTo, Language: t.f.Language,
-		State: t.c.state(t.now), TriesLeft: t.c.Tries, Digits: t.c.Digits,
+		State: t.c.State(t.now), TriesLeft: t.c.Tries, Digits: t.c.Digits,
 		AskedAt: t.c.AskedAt, Expires: t.c.Expires,
 	}
 	_, f.MailDown = t.s.core.outbox.Down(false) // for decoys as for the rest
@@ -85,73 +80,38 @@ type LinkView struct {
 
 // Link looks at a link and changes nothing: mail scanners open links too.
 func (s *Service) Link(ctx context.Context, b Browser, token string) (LinkView, error) {
-	var out LinkView
-	var c *challenge
-	err := s.core.store.View(ctx, func(tx store.Tx) (err error) {
-		c, err = loadLink(tx, token, s.core.now())
-		if err != nil || c == nil {
-			out = LinkView{Verdict: event.Unknown}
-			return err
-		}
-		t := &attempt{s: s, tx: tx, b: b, now: s.core.now()}
-		if err := t.load(); err != nil {
-			return err
+	var c *challenge.Challenge
+	var opened bool
+	out, err := store.View(ctx, s.core.store, func(tx store.Tx) (out LinkView, err error) {
+		t := &attempt{s: s, tx: tx, b: Browser{Origin: b.Origin, Flow: b.Flow}, now: s.core.now()}
+		if c, err = t.findLink(token); err != nil || c == nil {
+			return LinkView{Verdict: event.Unknown}, err
 		}
 		out = LinkView{
 			Verdict: event.OtherBrowser, Address: c.Address, Site: c.Origin, AskedAt: c.AskedAt, Expires: c.Expires,
-			Agent: c.Agent, Network: c.Network, Language: c.Language, HasCode: !c.LinkOnly,
+			Agent: c.Agent, Network: c.Network, Language: c.Language, HasCode: !c.LinkOnly, Flow: t.view(),
 		}
-		if v := c.state(t.now); v != event.Accepted && v != event.CodesOff {
-			out.Verdict = v
-		}
-		t.f = t.flows.pickChallenge(c.ID)
-		if t.f == nil || !t.asked(c) {
-			return nil
-		}
-		t.c = c
-		if out.Verdict == event.OtherBrowser {
+		if out.Flow != nil {
 			out.Verdict = event.Accepted
 		}
-		out.Flow = t.view()
-		return err
+		if !c.Live(t.now) {
+			out.Verdict = c.State(t.now)
+		}
+		opened, err = challenge.WasOpened(t.tx, c)
+		return out, err
 	})
-	if err == nil && c != nil {
-		s.opened(ctx, b, c, out.Verdict)
+	if err != nil || c == nil {
+		return out, err
 	}
-	return out, err
-}
-
-// opened notes that the page of a link was shown, to a person or to a scanner:
-// the first time in its history too. That costs one write however often a
-// scanner does it, and a page that is shown where nothing can be written.
-func (s *Service) opened(ctx context.Context, b Browser, c *challenge, v event.Verdict) {
-	if v == event.Accepted || v == event.OtherBrowser {
-		if err := s.core.noteOpened(ctx, c); err != nil && ctx.Err() == nil {
+	// Scanners open links again and again: the first time is written, and a page is
+	// shown also where nothing can be.
+	if !opened && (out.Verdict == event.Accepted || out.Verdict == event.OtherBrowser) {
+		if err := s.core.history.Opened(ctx, c); err != nil && ctx.Err() == nil {
 			s.core.log.Warn("that a link was opened can't be written to its history", "challenge", c.ID, "error", err)
 		}
 	}
-	e := s.event(event.Link, b, c.Address, v.String())
+	e := s.event(event.Link, b, c.Address, out.Verdict.String())
 	e.Challenge = c.ID
 	s.observe(e)
+	return out, nil
 }
-
-// loadLink finds the challenge of a link token, nil for none. A decoy's link
-// was never sent, so nobody can hold it.
-func loadLink(tx store.Tx, token string, now time.Time) (*challenge, error) {
-	if len(token) != linkTokenLen {
-		return nil, nil
-	}
-	var id string
-	ok, err := store.Load(tx, store.KeyLink+keyring.Hash(token), &id)
-	if err != nil || !ok {
-		return nil, err
-	}
-	c, err := loadOpen(tx, id, now)
-	if err != nil || c == nil || c.Decoy {
-		return nil, err
-	}
-	return c, nil
-}
-
-// linkTokenLen is the length of 32 bytes in base64url.
-const linkTokenLen = 43

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
@@ -26,9 +27,11 @@ type handleContent struct {
 
 // handleState is what became of a handle.
 type handleState struct {
-	Challenge string `json:"challenge"`
-	Locked    bool   `json:"locked,omitempty"`
+	challenge.Lead
+	Locked bool `json:"locked,omitempty"`
 }
+
+func handleKey(handle string) string { return store.KeyAPIHandle + keyring.Hash(handle) }
 
 const handleContext = "api handle"
 
@@ -78,14 +81,14 @@ func handleSpent(tx store.Tx, handle string) (bool, error) {
 		return false, nil
 	}
 	var state handleState
-	_, err := store.Load(tx, store.KeyAPIHandle+keyring.Hash(handle), &state)
+	_, err := store.Load(tx, handleKey(handle), &state)
 	return state.Locked, err
 }
 
 // lockHandle ends the use of a handle with the challenge that it was locked by.
-func lockHandle(tx store.Tx, handle string, by *challenge) error {
+func lockHandle(tx store.Tx, handle string, by *challenge.Challenge) error {
 	if handle == "" {
 		return nil
 	}
-	return store.Save(tx, store.KeyAPIHandle+keyring.Hash(handle), handleState{Challenge: by.ID, Locked: true}, by.Kept)
+	return store.Save(tx, handleKey(handle), handleState{challenge.Lead{Challenge: by.ID}, true}, by.Kept)
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
@@ -161,7 +162,7 @@ func (t *attempt) handOver(from *ticket) (Answer, error) {
 		ID: keyring.RandomID(), Subject: parent.Subject, Parent: parent.ID,
 		Issuer: t.b.Origin.String(), Audience: t.b.Origin.Audience(t.s.cfg.Domain),
 		AuthTime: parent.AuthTime, Expires: parent.Expires, LastSeen: t.now, AMR: parent.AMR,
-		Agent: shortAgent(t.b.UserAgent), Network: coarseNetwork(t.b.Client),
+		Agent: challenge.ShortAgent(t.b.UserAgent), Network: challenge.CoarseNetwork(t.b.Client),
 		Sites: []string{t.b.Origin.String()}, Challenge: parent.Challenge, Public: parent.Public,
 	}
 	session, err := t.begin(r, p)

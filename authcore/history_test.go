@@ -12,6 +12,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
@@ -19,27 +20,27 @@ import (
 
 // outcomes returns what became of the attempts of the last day, the newest
 // first.
-func (h *house) outcomes(a address.Address) []authcore.Outcome {
+func (h *house) outcomes(a address.Address) []challenge.Outcome {
 	h.t.Helper()
-	var all []authcore.Outcome
+	var all []challenge.Outcome
 	for _, attempt := range h.attempts(a) {
 		all = append(all, attempt.Outcome)
 	}
 	return all
 }
 
-func (h *house) attempts(a address.Address) []authcore.Attempt {
+func (h *house) attempts(a address.Address) []challenge.Attempt {
 	h.t.Helper()
 	synctest.Wait()
-	all, err := h.core.Attempts(h.t.Context(), a, h.service.Now().Add(-24*time.Hour), 100)
+	all, err := h.core.History().Of(h.t.Context(), a, h.service.Now().Add(-24*time.Hour), 100)
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	return all
 }
 
-func steps(a authcore.Attempt) []authcore.Outcome {
-	var all []authcore.Outcome
+func steps(a challenge.Attempt) []challenge.Outcome {
+	var all []challenge.Outcome
 	for _, step := range a.Steps {
 		all = append(all, step.Outcome)
 	}
@@ -70,15 +71,15 @@ func TestHistoryOfASignIn(t *testing.T) {
 		all := h.attempts(alice)
 		want(t, len(all), 1)
 		a := all[0]
-		want(t, a.Outcome, authcore.OutcomeUsed)
+		want(t, a.Outcome, challenge.OutcomeUsed)
 		want(t, a.Sender, "recorder")
 		want(t, a.Session, out.SignIn.Session.ID)
 		want(t, a.Method, "code")
 		want(t, a.Origin, site)
 		want(t, a.Agent, "Test/1")
 		want(t, a.Network, "192.0.2.0/24")
-		wantAll(t, steps(a), authcore.OutcomeQueued, authcore.OutcomeAccepted, authcore.OutcomeWrongCode,
-			authcore.OutcomeLinkOpened, authcore.OutcomeUsed)
+		wantAll(t, steps(a), challenge.OutcomeQueued, challenge.OutcomeAccepted, challenge.OutcomeWrongCode,
+			challenge.OutcomeLinkOpened, challenge.OutcomeUsed)
 		want(t, a.Steps[2].Count, 2)
 	})
 }
@@ -89,7 +90,7 @@ func TestHistoryIsOnDiskAtOnce(t *testing.T) {
 	run(t, func(t *testing.T, h *house) {
 		counted := &counting{Store: h.store}
 		h.reopenOn(counted)
-		written := func(what authcore.Outcome) int {
+		written := func(what challenge.Outcome) int {
 			synctest.Wait()
 			n := 0
 			for key, value := range h.contents() {
@@ -101,7 +102,7 @@ func TestHistoryIsOnDiskAtOnce(t *testing.T) {
 		}
 		b := h.browser()
 		b.begin(alice)
-		want(t, written(authcore.OutcomeAccepted), 1)
+		want(t, written(challenge.OutcomeAccepted), 1)
 		mail := h.sender.last(t)
 		counted.reset()
 		for range 3 {
@@ -109,14 +110,14 @@ func TestHistoryIsOnDiskAtOnce(t *testing.T) {
 			want(t, err, nil)
 		}
 		want(t, counted.updates, 1)
-		want(t, written(authcore.OutcomeLinkOpened), 1)
+		want(t, written(challenge.OutcomeLinkOpened), 1)
 		time.Sleep(time.Minute)
 		b.resend()
-		want(t, written(authcore.OutcomeAccepted), 2)
-		wantAll(t, steps(h.attempts(alice)[0]), authcore.OutcomeQueued, authcore.OutcomeAccepted, authcore.OutcomeLinkOpened,
-			authcore.OutcomeQueued, authcore.OutcomeAccepted)
+		want(t, written(challenge.OutcomeAccepted), 2)
+		wantAll(t, steps(h.attempts(alice)[0]), challenge.OutcomeQueued, challenge.OutcomeAccepted, challenge.OutcomeLinkOpened,
+			challenge.OutcomeQueued, challenge.OutcomeAccepted)
 		b.answer(h.sender.last(t).Code)
-		want(t, written(authcore.OutcomeUsed), 1)
+		want(t, written(challenge.OutcomeUsed), 1)
 	})
 }
 
@@ -168,10 +169,10 @@ func TestHistoryOfWhatWasNotSent(t *testing.T) {
 	run(t, func(t *testing.T, h *house) {
 		h.browser().begin(mal)
 		h.browser().begin(mal)
-		wantAll(t, h.outcomes(mal), authcore.OutcomeLimited, authcore.OutcomeNotAllowed)
+		wantAll(t, h.outcomes(mal), challenge.OutcomeLimited, challenge.OutcomeNotAllowed)
 		h.sender.failWith(&outbox.SendError{Fault: outbox.Rejected, Reason: "550 no such user"})
 		h.browser().begin(alice)
-		wantAll(t, h.outcomes(alice), authcore.OutcomeRejected)
+		wantAll(t, h.outcomes(alice), challenge.OutcomeRejected)
 		want(t, h.attempts(alice)[0].Detail, "550 no such user")
 	})
 }
@@ -181,18 +182,18 @@ func TestHistoryOfAMailThatWaits(t *testing.T) {
 		h.sender.failWith(&outbox.SendError{Fault: outbox.Deferred, Reason: "450 later"})
 		b := h.browser()
 		b.begin(alice)
-		wantAll(t, h.outcomes(alice), authcore.OutcomeDeferred)
+		wantAll(t, h.outcomes(alice), challenge.OutcomeDeferred)
 		time.Sleep(time.Minute)
 		a := h.attempts(alice)[0]
-		wantAll(t, steps(a), authcore.OutcomeQueued, authcore.OutcomeDeferred)
+		wantAll(t, steps(a), challenge.OutcomeQueued, challenge.OutcomeDeferred)
 		if a.Steps[1].Count < 3 {
 			t.Fatalf("deferred %d times in a minute", a.Steps[1].Count)
 		}
 		h.sender.failWith(nil)
 		time.Sleep(time.Minute)
-		wantAll(t, h.outcomes(alice), authcore.OutcomeAccepted)
+		wantAll(t, h.outcomes(alice), challenge.OutcomeAccepted)
 		time.Sleep(10 * time.Minute)
-		wantAll(t, h.outcomes(alice), authcore.OutcomeExpired)
+		wantAll(t, h.outcomes(alice), challenge.OutcomeExpired)
 	})
 }
 
@@ -202,7 +203,7 @@ func TestHistoryOfMailDown(t *testing.T) {
 		h.browser().begin(alice)
 		synctest.Wait()
 		h.browser().begin(alice)
-		wantAll(t, h.outcomes(alice), authcore.OutcomeMailDown, authcore.OutcomeDeferred)
+		wantAll(t, h.outcomes(alice), challenge.OutcomeMailDown, challenge.OutcomeDeferred)
 		status := h.core.Status()
 		want(t, status.MailDown, true)
 		want(t, status.MailWaiting, 1)
@@ -219,11 +220,11 @@ func TestHistoryOfTooManyWrongCodes(t *testing.T) {
 		for range 5 {
 			b.answer(wrong(code))
 		}
-		wantAll(t, h.outcomes(alice), authcore.OutcomeLocked)
+		wantAll(t, h.outcomes(alice), challenge.OutcomeLocked)
 		// Guessing at an address that may not sign in never looks like a mail.
 		b.begin(mal)
 		b.answer(code)
-		wantAll(t, h.outcomes(mal), authcore.OutcomeNotAllowed)
+		wantAll(t, h.outcomes(mal), challenge.OutcomeNotAllowed)
 	})
 }
 
@@ -240,12 +241,12 @@ func TestHistoryIsKeptLongerForPeople(t *testing.T) {
 			address address.Address
 			want    int
 		}{{alice, 1}, {bob, 0}, {mal, 0}} {
-			all, err := h.core.Attempts(t.Context(), one.address, since, 100)
+			all, err := h.core.History().Of(t.Context(), one.address, since, 100)
 			want(t, err, nil)
 			want(t, len(all), one.want)
 		}
 		time.Sleep(30 * 24 * time.Hour)
-		all, _ := h.core.Attempts(t.Context(), alice, since, 100)
+		all, _ := h.core.History().Of(t.Context(), alice, since, 100)
 		want(t, len(all), 0)
 	})
 }
@@ -263,7 +264,7 @@ func TestHistoryIsBounded(t *testing.T) {
 		time.Sleep(9 * time.Minute)
 		a := h.attempts(alice)[0]
 		want(t, len(a.Steps), 16)
-		want(t, a.Steps[0].Outcome, authcore.OutcomeQueued)
+		want(t, a.Steps[0].Outcome, challenge.OutcomeQueued)
 		want(t, a.Steps[15].Sender, "second")
 	})
 }

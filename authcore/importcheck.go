@@ -2,6 +2,7 @@ package authcore
 
 import (
 	"context"
+	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
@@ -87,7 +88,7 @@ func (in *exportSession) problem(now time.Time) string {
 		return "auth_time is missing or lies in the future"
 	case len(r.AMR) == 0 || len(r.AMR) > 8 || len(r.Sites) > maxSites:
 		return "amr is missing, or amr or sites is too long"
-	case shortAgent(r.Agent) != r.Agent || len(r.Network) > 64:
+	case challenge.ShortAgent(r.Agent) != r.Agent || len(r.Network) > 64:
 		return "agent or network is too long or has characters that can't stand there"
 	case r.Next != "" && !isKeyPart(r.Next), r.Parent != "" && !isKeyPart(r.Parent):
 		return "next or parent is no session id"

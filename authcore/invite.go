@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
@@ -154,11 +155,11 @@ func (i *Invite) standsBy(tx store.Tx) (bool, error) {
 }
 
 // inviteState is Accepted while the invitation of c waits, or if c has none.
-func (c *challenge) inviteState(tx store.Tx) (event.Verdict, error) {
-	if c.API.Invite == "" {
+func (c *sent) inviteState(tx store.Tx) (event.Verdict, error) {
+	if c.Invite == "" {
 		return event.Accepted, nil
 	}
-	i, err := loadInvite(tx, c.API.Realm, c.API.Invite)
+	i, err := loadInvite(tx, c.Realm, c.Invite)
 	switch {
 	case err != nil || i == nil:
 		return event.Expired, err
@@ -218,13 +219,12 @@ func invitePauseKey(r Realm, a address.Address) string {
 // invitesPaused tells whether the owner of a wants no invitations now: as for
 // what was never asked for at the gates.
 func invitesPaused(tx store.Tx, r Realm, a address.Address, now time.Time) (bool, error) {
-	p := &pause{}
-	ok, err := store.Load(tx, invitePauseKey(r, a), p)
-	if err != nil || ok && now.Before(p.Until) {
+	var until time.Time
+	ok, err := store.Load(tx, invitePauseKey(r, a), &until)
+	if err != nil || ok && now.Before(until) {
 		return ok, err
 	}
-	gates, err := loadPause(tx, a, now)
-	return gates != nil, err
+	return challenge.Paused(tx, a, now)
 }
 
 // wrongStops bounds the addresses that are tried with the token of one mail:
@@ -245,8 +245,12 @@ func (s *Service) StopInvites(ctx context.Context, app *App, token string, a add
 		if _, err := store.Load(tx, store.KeyAPIStop+keyring.Hash(token), &id); err != nil || id == "" {
 			return err
 		}
-		c, err := loadChallenge(tx, id)
-		if err != nil || c == nil || c.API == nil || c.API.Realm.App != app.ID {
+		made, err := challenge.Load(tx, id)
+		if err != nil || made == nil {
+			return err
+		}
+		c, err := partOf(made)
+		if err != nil || c.Realm.App != app.ID {
 			return err
 		}
 		now := s.core.now()
@@ -263,11 +267,11 @@ func (s *Service) StopInvites(ctx context.Context, app *App, token string, a add
 			return nil
 		}
 		v = event.Accepted
-		p := pause{Since: now, Until: now.Add(pauseLifetime)}
-		if err := store.Save(tx, invitePauseKey(c.API.Realm, a), p, p.Until); err != nil {
+		until := now.Add(challenge.PauseLifetime)
+		if err := store.Save(tx, invitePauseKey(c.Realm, a), until, until); err != nil {
 			return err
 		}
-		i, err := loadInvite(tx, c.API.Realm, c.API.Invite)
+		i, err := loadInvite(tx, c.Realm, c.Invite)
 		if err != nil || i == nil || !i.waits() {
 			return err
 		}
@@ -322,12 +326,12 @@ func (s *Service) addressInvite(tx store.Tx, i *Invite) error {
 
 // readdressInvite gives the invitation of c, if it has one, to whose account the
 // contact is now.
-func (c *challenge) readdressInvite(tx store.Tx, sub string) error {
-	if c.API.Invite == "" {
+func (c *sent) readdressInvite(tx store.Tx, sub string) error {
+	if c.Invite == "" {
 		return nil
 	}
 	i := &Invite{}
-	if ok, err := store.Load(tx, store.KeyInvite+c.API.Invite, i); err != nil || !ok {
+	if ok, err := store.Load(tx, store.KeyInvite+c.Invite, i); err != nil || !ok {
 		return err
 	}
 	i.Subject = sub

@@ -5,9 +5,9 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
-	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
@@ -66,19 +66,17 @@ type Proved struct {
 // proofs at once at most one is accepted, and no more than the allowed tries
 // are compared.
 func (s *Service) Prove(ctx context.Context, in Proof) (Proved, error) {
-	var out Proved
 	var t *proving
-	err := s.core.store.Update(ctx, func(tx store.Tx) (err error) {
+	out, err := store.Update(ctx, s.core.store, func(tx store.Tx) (Proved, error) {
 		t = &proving{s: s, tx: tx, in: in, now: s.core.now()}
-		out, err = t.run()
-		return err
+		return t.run()
 	})
 	if err != nil {
 		return Proved{}, err
 	}
 	t.report(out)
 	if t.anew {
-		err = s.endUnfounded(ctx, t.p, t.p.Address, "contact_proved")
+		err = s.endUnfounded(ctx, t.c.person, t.c.person.Address, "contact_proved")
 	}
 	return out, err
 }
@@ -86,14 +84,11 @@ func (s *Service) Prove(ctx context.Context, in Proof) (Proved, error) {
 // Look tells what Prove would find behind the token of a link of slot, and
 // changes nothing: mail scanners open links too.
 func (s *Service) Look(ctx context.Context, caller Caller, slot, token string) (Proved, error) {
-	var out Proved
-	err := s.core.store.View(ctx, func(tx store.Tx) error {
+	return store.View(ctx, s.core.store, func(tx store.Tx) (Proved, error) {
 		t := &proving{s: s, tx: tx, in: Proof{Caller: caller, Slot: slot, Token: token}, now: s.core.now()}
-		v, err := t.find()
-		out = t.view(v)
-		return err
+		v, err := t.choose()
+		return t.view(v), err
 	})
-	return out, err
 }
 
 // proving is one run of the transaction of a Proof.
@@ -102,8 +97,7 @@ type proving struct {
 	tx  store.Tx
 	in  Proof
 	now time.Time
-	c   *challenge
-	p   *person
+	c   *sent
 
 	started bool // a session was made, not extended
 	joined  bool // an organization, as invited
@@ -112,36 +106,57 @@ type proving struct {
 
 func (t *proving) run() (Proved, error) {
 	v, err := t.choose()
-	if err == nil && v == event.Accepted && t.in.Token == "" {
-		return t.code()
+	if err != nil || v != event.Accepted {
+		return t.view(v), err
 	}
-	if err == nil && v == event.Accepted {
-		if v, err = t.pair(); err == nil && v == event.Accepted {
-			v, err = t.consume("link")
-		}
+	var result challenge.Result
+	method := "code"
+	switch {
+	case t.in.Token == "":
+		result, err = t.s.challenges.Answer(t.tx, t.c.Challenge, t.in.Code)
+	case t.c.Paired:
+		method = "link"
+		result, err = t.s.challenges.AnswerPair(t.tx, t.c.Challenge, t.in.Pair)
+	default:
+		method = "link"
 	}
 	if err != nil {
 		return Proved{}, err
 	}
-	return t.accepted(v)
+	if result.Verdict == event.Accepted {
+		if err := t.consume(method); err != nil {
+			return Proved{}, err
+		}
+		return t.accepted()
+	}
+	if result.Verdict == event.Locked {
+		err = lockHandle(t.tx, t.in.Handle, t.c.Challenge)
+	}
+	out := t.view(result.Verdict)
+	out.TriesLeft = max(out.TriesLeft, result.TriesLeft)
+	return out, err
 }
 
 // choose finds the challenge that the proof is about: of several apps' the one
 // that the code is right for, else the first that could be answered. So a wrong
 // code counts once, however many were asked.
 func (t *proving) choose() (event.Verdict, error) {
-	if len(t.in.Among) == 0 {
-		return t.find()
+	callers := t.in.Among
+	if len(callers) == 0 {
+		callers = []Caller{t.in.Caller}
+	}
+	if err := t.readAhead(callers); err != nil {
+		return event.Unknown, err
 	}
 	first, firstVerdict := *t, event.Unknown
-	for _, caller := range t.in.Among {
+	for _, caller := range callers {
 		one := *t
 		one.in.Caller = caller
 		v, err := one.find()
 		if err != nil {
 			return v, err
 		}
-		if v == event.Accepted && one.right() {
+		if v == event.Accepted && len(callers) > 1 && one.right() {
 			*t = one
 			return v, nil
 		}
@@ -153,18 +168,44 @@ func (t *proving) choose() (event.Verdict, error) {
 	return firstVerdict, nil
 }
 
+// readAhead reads what the proof names, and then all that it leads to.
+func (t *proving) readAhead(callers []Caller) (err error) {
+	var keys []string
+	for _, caller := range callers {
+		if key := t.leadKey(caller); key != "" {
+			keys = append(keys, key)
+		}
+	}
+	if keyring.IsID(t.in.Extend) {
+		keys = append(keys, store.KeySession+t.in.Extend)
+	}
+	if t.tx, err = store.ReadAhead(t.tx, keys...); err != nil {
+		return err
+	}
+	var leads []challenge.Lead
+	for _, caller := range callers {
+		lead, err := t.lead(caller)
+		if err != nil {
+			return err
+		}
+		leads = append(leads, lead)
+	}
+	t.tx, err = challenge.Follow(t.tx, leads...)
+	return err
+}
+
 // find loads the challenge and its person, and tells whether it can be
 // answered.
 func (t *proving) find() (event.Verdict, error) {
-	id, err := t.locate()
-	if err != nil || id == "" {
+	lead, err := t.lead(t.in.Caller)
+	if err != nil || lead.Challenge == "" {
 		return event.Unknown, err
 	}
-	c, p, err := loadSent(t.tx, id)
-	if err != nil || c == nil || c.API.Realm != t.in.Caller.Realm() || c.API.Slot != t.in.Slot && t.in.Handle == "" || c.API.Link != (t.in.Token != "") {
+	c, err := loadSent(t.tx, lead.Challenge)
+	if err != nil || c == nil || c.Realm != t.in.Caller.Realm() || c.Slot != t.in.Slot && t.in.Handle == "" || c.isLink() != (t.in.Token != "") {
 		return event.Unknown, err
 	}
-	t.c, t.p = c, p
+	t.c = c
 	if v, err := c.standing(t.tx, t.now); err != nil || v != event.Accepted {
 		return v, err
 	}
@@ -174,47 +215,34 @@ func (t *proving) find() (event.Verdict, error) {
 	return event.Accepted, nil
 }
 
-// locate finds the id of the challenge that the proof is about, "" for none.
-func (t *proving) locate() (id string, err error) {
+// leadKey is where what the proof shows leads from, "" for nowhere.
+func (t *proving) leadKey(caller Caller) string {
 	switch {
 	case t.in.Token != "":
 		if len(t.in.Token) != keyring.APILinkLen {
-			return "", nil
+			return ""
 		}
-		_, err = store.Load(t.tx, store.KeyAPILink+keyring.Hash(t.in.Token), &id)
+		return store.KeyAPILink + keyring.Hash(t.in.Token)
 	case t.in.Handle != "":
-		var state handleState
-		_, err = store.Load(t.tx, store.KeyAPIHandle+keyring.Hash(t.in.Handle), &state)
-		id = state.Challenge
-	default:
-		var contact Contact
-		if contact, err = t.contact(); err == nil && contact.ID != "" {
-			part := &apiPart{Realm: t.in.Caller.Realm(), Slot: t.in.Slot, Contact: contact.ID}
-			_, err = store.Load(t.tx, slotKey(part), &id)
-		}
+		return handleKey(t.in.Handle)
+	case t.in.Contact != "":
+		return slotKey(caller.Realm(), t.in.Slot, t.in.Contact)
 	}
-	return id, err
+	return ""
 }
 
-// contact reads the contact that a code is for.
-func (t *proving) contact() (Contact, error) {
-	kind := indexValue
-	if keyring.IsID(t.in.Contact) {
-		kind = indexContact
+func (t *proving) lead(caller Caller) (challenge.Lead, error) {
+	key := t.leadKey(caller)
+	if key == "" {
+		return challenge.Lead{}, nil
 	}
-	p, err := findPerson(t.tx, t.in.Caller.Realm(), kind, t.in.Contact)
-	if err != nil || p == nil {
-		return Contact{}, err
-	}
-	v := p.view()
-	c, _ := v.Contact(t.in.Contact)
-	return c, nil
+	return challenge.LoadLead(t.tx, key)
 }
 
 // standing is what c, made for an app, can still do at now: Accepted, or why it
 // can't be answered. Who answers it and who sends its mail ask the same.
-func (c *challenge) standing(tx store.Tx, now time.Time) (event.Verdict, error) {
-	if v := c.state(now); v != event.Accepted {
+func (c *sent) standing(tx store.Tx, now time.Time) (event.Verdict, error) {
+	if v := c.State(now); v != event.Accepted {
 		return v, nil
 	}
 	if superseded, err := c.superseded(tx); err != nil || superseded {
@@ -224,13 +252,12 @@ func (c *challenge) standing(tx store.Tx, now time.Time) (event.Verdict, error) 
 }
 
 // superseded tells whether another challenge took c's place.
-func (c *challenge) superseded(tx store.Tx) (bool, error) {
-	if !c.API.Current {
+func (c *sent) superseded(tx store.Tx) (bool, error) {
+	if !c.Current {
 		return false, nil
 	}
-	var id string
-	_, err := store.Load(tx, slotKey(c.API), &id)
-	return id != c.ID, err
+	lead, err := challenge.LoadLead(tx, slotKey(c.Realm, c.Slot, c.Contact))
+	return lead.Challenge != c.ID, err
 }
 
 func (t *proving) sameDevice() bool {
@@ -242,73 +269,17 @@ func (t *proving) sameDevice() bool {
 	if f == nil {
 		return false
 	}
-	return (!match.IP || f.IP == t.c.API.IP) && (!match.UserAgent || shortAgent(f.UserAgent) == t.c.Agent)
+	return (!match.IP || f.IP == t.c.IP) && (!match.UserAgent || challenge.ShortAgent(f.UserAgent) == t.c.Agent)
 }
 
-// code compares a code, and counts a wrong one where it can't be forgotten.
-func (t *proving) code() (Proved, error) {
-	if _, ok := t.parse(); !ok {
-		return t.accepted(event.Malformed)
-	}
-	contact := t.c.value()
-	failures := t.s.cfg.Limits.WrongCodesOf(t.c.API.Realm.Test, contact)
-	if err := (limit.Counters{failures}).Load(t.tx); err != nil {
-		return Proved{}, err
-	}
-	left := failures.Left(t.now)
-	if left == 0 {
-		return t.accepted(event.CodesOff)
-	}
-	if t.right() {
-		v, err := t.consume("code")
-		if err != nil {
-			return Proved{}, err
-		}
-		return t.accepted(v)
-	}
-	limit.Counters{failures}.Count(t.tx, t.now)
-	t.c.Tries--
-	out, step := t.view(event.Wrong), Step{At: t.now, Outcome: OutcomeWrongCode}
-	if out.TriesLeft = min(t.c.Tries, left-1); out.TriesLeft <= 0 {
-		t.c.Locked, out.Verdict, out.TriesLeft, step.Outcome = true, event.Locked, 0, OutcomeLocked
-		if err := lockHandle(t.tx, t.in.Handle, t.c); err != nil {
-			return Proved{}, err
-		}
-	}
-	if err := t.s.core.note(t.tx, t.c, step); err != nil {
-		return Proved{}, err
-	}
-	return out, t.c.save(t.tx)
-}
-
-// right compares the code.
+// right tells whether the code is the right one, and counts nothing.
 func (t *proving) right() bool {
-	code, ok := t.parse()
-	secret, known := t.s.core.secrets.Find(t.c.Secret)
-	return ok && known && keyring.SameCode(code, t.c.codeOf(secret))
+	code, _, ok := t.c.Parse(t.in.Code)
+	return ok && t.s.challenges.IsRight(t.c.Challenge, code)
 }
 
-// parse reads the code in the form that was sent.
-func (t *proving) parse() (string, bool) {
-	if !t.c.API.Hex {
-		code, _, ok := ParseCode(t.in.Code, t.c.Digits)
-		return code, ok
-	}
-	if len(t.in.Code) != t.c.Digits {
-		return "", false
-	}
-	for i := range len(t.in.Code) {
-		if c := t.in.Code[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return "", false
-		}
-	}
-	return t.in.Code, true
-}
-
-// value is the address or number that the challenge is about.
-func (c *challenge) value() string {
-	if c.API != nil && !c.API.Phone.IsZero() {
-		return c.API.Phone.String()
-	}
-	return c.Address.String()
-}
+// pairTries are the wrong pairs of digits that a link bears. A link that somebody
+// waits for signs in who waits, not who opens it: a stranger can start a sign-in
+// for anybody and wait for the click. Two digits bind the two ends: they are
+// shown where the sign-in began, and typed where the link is opened.
+const pairTries = 3

@@ -10,31 +10,27 @@ import (
 
 // consume uses the challenge up: the contact is proved, and the invitation that
 // came with it accepted.
-func (t *proving) consume(method string) (event.Verdict, error) {
+func (t *proving) consume(method string) error {
 	if err := t.own(); err != nil {
-		return event.Unknown, err
+		return err
 	}
-	t.p.prove(t.c.API.Contact, t.now)
-	if err := t.p.save(t.tx); err != nil {
-		return event.Unknown, err
-	}
-	t.c.Used, t.c.API.UsedAt, t.c.API.Method = true, t.now, method
-	if err := t.s.core.note(t.tx, t.c, Step{At: t.now, Outcome: OutcomeUsed}); err != nil {
-		return event.Unknown, err
+	t.c.person.prove(t.c.Contact, t.now)
+	if err := t.c.person.save(t.tx); err != nil {
+		return err
 	}
 	if t.in.Forget {
-		if err := forgetWindow(t.tx, t.c.API.Realm, t.c.value(), t.now.Add(apiKept)); err != nil {
-			return event.Unknown, err
+		if err := forgetWindow(t.tx, t.c.Realm, t.c.Recipient(), t.now.Add(apiKept)); err != nil {
+			return err
 		}
 	}
-	if t.c.API.Invite != "" {
-		v, err := t.s.acceptInvite(t.tx, t.c.API.Realm, t.c.API.Invite, t.p.Subject, &Membership{})
+	if t.c.Invite != "" {
+		v, err := t.s.acceptInvite(t.tx, t.c.Realm, t.c.Invite, t.c.Subject, &Membership{})
 		if err != nil {
-			return event.Unknown, err
+			return err
 		}
 		t.joined = v == event.Accepted
 	}
-	return event.Accepted, t.c.save(t.tx)
+	return t.s.challenges.Use(t.tx, t.c.Challenge, method, "")
 }
 
 // extended is the session that gains the proof, nil for none: a live one of the
@@ -43,12 +39,12 @@ func (t *proving) extended() (*sessionRecord, error) {
 	if t.in.Extend == "" {
 		return nil, nil
 	}
-	r, err := loadAppSession(t.tx, t.p.Realm, t.in.Extend)
+	r, err := loadAppSession(t.tx, t.c.person.Realm, t.in.Extend)
 	if err != nil {
 		return nil, err
 	}
 	stands, err := t.s.core.judge(t.tx, r)
-	if err != nil || stands != isLive || r.Subject != t.p.Subject {
+	if err != nil || stands != isLive || r.Subject != t.c.person.Subject {
 		return nil, err
 	}
 	return r, nil
@@ -61,33 +57,35 @@ func (t *proving) extended() (*sessionRecord, error) {
 // it, as a person of its own; with any other one the account begins anew, and no
 // session from before goes on.
 func (t *proving) own() error {
-	c := t.p.contact(t.c.API.Contact)
+	c := t.c.person.contact(t.c.Contact)
 	if c == nil || c.Verified {
 		return nil
 	}
 	if r, err := t.extended(); err != nil || r != nil {
 		return err
 	}
-	if !t.p.isStale(*c) {
-		t.p.Profile.Anew, t.anew = t.now, true
+	if !t.c.person.isStale(*c) {
+		t.c.person.Profile.Anew, t.anew = t.now, true
 		return nil
 	}
-	was := t.p
-	t.p = t.s.newPerson(t.in.Caller.App, was.Realm)
-	t.p.Profile.Emails, t.p.Profile.Phones = was.take(c.ID)
-	t.c.API.Subject, t.c.API.AskedBy = t.p.Subject, contactRef{}
+	was := t.c.person
+	t.c.person = t.s.newPerson(t.in.Caller.App, was.Realm)
+	if err := t.c.readdress(); err != nil {
+		return err
+	}
+	t.c.person.Profile.Emails, t.c.person.Profile.Phones = was.take(c.ID)
 	was.choose()
-	t.p.choose()
+	t.c.person.choose()
 	was.Profile.Updated = t.now
 	if err := was.save(t.tx); err != nil {
 		return err
 	}
-	for _, entry := range t.p.entries() {
-		if err := store.Save(t.tx, entry, t.p.Subject, time.Time{}); err != nil {
+	for _, entry := range t.c.person.entries() {
+		if err := store.Save(t.tx, entry, t.c.person.Subject, time.Time{}); err != nil {
 			return err
 		}
 	}
-	return t.c.readdressInvite(t.tx, t.p.Subject)
+	return t.c.readdressInvite(t.tx, t.c.person.Subject)
 }
 
 // isStale tells whether c was p's before another contact was proved.
@@ -108,11 +106,10 @@ func (p *person) take(id string) (emails, phones []Contact) {
 	return emails, phones
 }
 
-// accepted is the answer for verdict v, with a session if it is Accepted and
-// one was asked for.
-func (t *proving) accepted(v event.Verdict) (Proved, error) {
-	out := t.view(v)
-	if v != event.Accepted || t.in.Session == nil && t.in.Extend == "" {
+// accepted is the answer to a proof, with a session if one was asked for.
+func (t *proving) accepted() (Proved, error) {
+	out := t.view(event.Accepted)
+	if t.in.Session == nil && t.in.Extend == "" {
 		return out, nil
 	}
 	proof := Factor{Contact: out.Contact.ID, Method: out.Method, At: t.now}
@@ -120,22 +117,22 @@ func (t *proving) accepted(v event.Verdict) (Proved, error) {
 		return Proved{}, err
 	} else if r != nil {
 		r.gain(proof, sessionExtension(t.in.Session), t.now)
-		out.Session = t.s.appSession(t.s.core.bound(r), t.p)
+		out.Session = t.s.appSession(t.s.core.bound(r), t.c.person)
 		return out, t.s.core.saveAppSession(t.tx, r)
 	}
 	if t.in.Session == nil {
 		return out, nil
 	}
 	r, err := t.s.startAppSession(t.tx, newAppSession{
-		p: t.p, terms: *t.in.Session, factor: proof, origin: t.in.Origin,
+		p: t.c.person, terms: *t.in.Session, factor: proof, origin: t.in.Origin,
 		client: t.in.Client, agent: t.in.Agent, fingerprint: t.in.Fingerprint, now: t.now,
 	})
 	if err != nil {
 		return Proved{}, err
 	}
 	t.c.Session, t.started = r.ID, true
-	out.Session = t.s.appSession(r, t.p)
-	return out, t.c.save(t.tx)
+	out.Session = t.s.appSession(r, t.c.person)
+	return out, t.c.Save(t.tx)
 }
 
 // view is what may be told about the challenge.
@@ -143,13 +140,13 @@ func (t *proving) view(v event.Verdict) Proved {
 	if t.c == nil {
 		return Proved{Verdict: v}
 	}
-	a := t.c.API
-	out := Proved{Verdict: v, Method: "code", Person: t.p.view(), Challenge: t.c.ID, Note: a.Note, Invite: a.Invite}
-	if a.Link {
+	a := t.c
+	out := Proved{Verdict: v, Method: "code", Person: a.person.view(), Challenge: a.ID, Note: a.Note, Invite: a.Invite}
+	if a.isLink() {
 		out.Method = "link"
 	}
 	if a.Paired {
-		out.Paired, out.TriesLeft = true, a.PairTries
+		out.Paired, out.TriesLeft = true, a.Tries
 	}
 	if c, ok := out.Person.Contact(a.Contact); ok {
 		out.Contact = c
@@ -180,7 +177,7 @@ func (t *proving) report(out Proved) {
 		t.s.core.census.sessions.Add(1)
 	}
 	if out.Verdict == event.Wrong || out.Verdict == event.Locked && t.in.Token == "" {
-		t.s.core.alarm.count(t.s)
+		t.s.wrongCode()
 	}
 	t.s.observe(e)
 	if t.joined {

@@ -9,8 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 )
@@ -91,8 +91,8 @@ func TestRefusalGoesToTheNextSender(t *testing.T) {
 		want(t, second.count(), 24)
 		want(t, h.core.Status().MailWaiting, 0)
 		a := h.attempts(person(0))[0]
-		want(t, a.Outcome, authcore.OutcomeAccepted)
-		wantAll(t, steps(a), authcore.OutcomeQueued, authcore.OutcomeDeferred, authcore.OutcomeAccepted)
+		want(t, a.Outcome, challenge.OutcomeAccepted)
+		wantAll(t, steps(a), challenge.OutcomeQueued, challenge.OutcomeDeferred, challenge.OutcomeAccepted)
 		want(t, a.Steps[1].Detail, "RCPT TO: the server answered 553 5.7.1 sender not owned")
 		status := h.core.Status()
 		want(t, status.Senders[0].Unfit, true)
@@ -112,14 +112,14 @@ func TestRefusalIsFinalWhenAllRefuse(t *testing.T) {
 		h.withSenders(first, second)
 		h.browser().begin(person(0))
 		time.Sleep(time.Minute)
-		wantAll(t, h.outcomes(person(0)), authcore.OutcomeDeferred)
+		wantAll(t, h.outcomes(person(0)), challenge.OutcomeDeferred)
 		want(t, first.attempts(), 1)
 		if second.attempts() < 3 {
 			t.Fatal("the second was not tried again")
 		}
 		second.set(refusal(outbox.Rejected, true), nil)
 		time.Sleep(time.Minute)
-		wantAll(t, h.outcomes(person(0)), authcore.OutcomeRejected)
+		wantAll(t, h.outcomes(person(0)), challenge.OutcomeRejected)
 		want(t, h.core.Status().MailWaiting, 0)
 		want(t, first.attempts(), 1)
 	})

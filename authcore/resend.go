@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 )
@@ -72,57 +73,55 @@ func (t *attempt) send() (Answer, error) {
 		return Answer{Verdict: event.Limited, RetryAfter: wait}, nil
 	}
 	all.Count(t.tx, t.now)
-	if !t.c.live(t.now) {
+	if !t.c.Live(t.now) {
 		return Answer{Verdict: event.Accepted}, t.renew()
 	}
-	if p, err := loadPause(t.tx, t.c.Address, t.now); err != nil || p != nil && !t.c.Known {
-		t.wished(string(OutcomePaused))
+	if paused, err := challenge.Paused(t.tx, t.c.Address, t.now); err != nil || paused && !t.c.Known {
+		t.wished(string(challenge.OutcomePaused))
 		return Answer{Verdict: event.Accepted}, err // looks sent, and is not
 	}
-	t.c.mail = t.c.entry("")
+	mail := mailOf(t.c, networkShare(t.c.Network))
 	if !t.c.Decoy {
-		ok, err := t.s.core.outbox.Count(t.tx, t.s.cfg.Limits, t.c.mail)
+		ok, err := t.s.core.outbox.Count(t.tx, t.s.cfg.Limits, mail)
 		if err != nil {
 			return Answer{}, err
 		}
 		if !ok {
-			t.wished(string(OutcomeLimited))
+			t.wished(string(challenge.OutcomeLimited))
 			return Answer{Verdict: event.Accepted}, nil // looks sent, and is not
 		}
-	}
-	t.mails = append(t.mails, t.c.mail)
-	t.wished("resent")
-	if !t.c.Decoy {
-		if err := t.s.core.note(t.tx, t.c, Step{At: t.now, Outcome: OutcomeQueued}); err != nil {
+		if err := challenge.Note(t.tx, t.c, challenge.Step{At: t.now, Outcome: challenge.OutcomeQueued}); err != nil {
 			return Answer{}, err
 		}
 	}
-	return Answer{Verdict: event.Accepted}, t.s.core.outbox.Put(t.tx, t.c.mail)
+	t.mails = append(t.mails, mail)
+	t.wished("resent")
+	return Answer{Verdict: event.Accepted}, t.s.core.outbox.Put(t.tx, mail)
 }
 
 // wished notes what came of the wish for a mail of t.c: this word, unless none
 // is ever sent for it.
 func (t *attempt) wished(word string) {
 	if t.c.Decoy {
-		word = string(t.s.decoyOutcome(t.c))
+		word = string(t.s.challenges.DecoyOutcome(t.c))
 	}
 	t.again = word
 }
 
 // renew puts a new challenge in the place of t.c, which is dead.
 func (t *attempt) renew() error {
-	b := t.b
-	b.Origin = t.c.Origin
-	c, err := t.s.newChallenge(t.tx, challengeFor{b, t.c.Address, t.c.Language, t.c.Known})
+	wish := t.s.wish(t.b, Start{Address: t.c.Address, Language: t.c.Language})
+	wish.Browser, wish.Known = t.flows.Browser, t.c.Known
+	c, mail, err := t.s.newChallenge(t.tx, wish)
 	if err != nil {
 		return err
 	}
-	c.Browser = t.flows.Browser
-	t.flows.renew(t.c.ID, c.ID)
-	t.c, t.mails = c, append(t.mails, c.mail)
-	t.wished("renewed")
-	if err := c.save(t.tx); err != nil {
+	lead, err := t.s.leadTo(t.tx, c)
+	if err != nil {
 		return err
 	}
-	return t.flows.save(t.tx, t.now)
+	t.flows.Renew(t.c.ID, lead)
+	t.c, t.mails = c, append(t.mails, mail)
+	t.wished("renewed")
+	return t.flows.Save(t.tx, t.now)
 }

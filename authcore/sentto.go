@@ -1,9 +1,12 @@
 package authcore
 
 import (
+	"encoding/json"
+	"fmt"
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -58,38 +61,65 @@ func (c Contact) Address() address.Address {
 	return address.AddressOf(c.Value)
 }
 
-// sentTo is what a challenge made for an app was sent to.
-func (c *challenge) sentTo() sentTo { return sentTo{c.API.Subject, c.API.Contact, c.value()} }
-
-// holder reads the person whom c, made for an app, was sent to, nil once it died
-// with its contact.
-func (c *challenge) holder(tx store.Tx) (*person, error) {
-	p, err := c.sentTo().holder(tx, c.API.Realm)
-	if err != nil || p == nil {
-		return nil, err
-	}
-	if by := c.API.AskedBy; by != (contactRef{}) && !p.holds(by.ID, by.Value) {
-		return nil, nil
-	}
-	return p, nil
-}
-
-// loadSent reads a challenge made for an app, and the person whom it was sent
-// to. One that died with its contact is none.
-func loadSent(tx store.Tx, id string) (*challenge, *person, error) {
-	c, err := loadChallenge(tx, id)
-	if err != nil || c == nil || c.API == nil {
-		return nil, nil, err
-	}
-	p, err := c.holder(tx)
-	if err != nil || p == nil {
-		return nil, nil, err
-	}
-	return c, p, nil
-}
-
 // contactRef names a contact as it was.
 type contactRef struct {
 	ID    string `json:"id"`
 	Value string `json:"value"`
+}
+
+// sent is a challenge made for an app, with what the app's part of it says, and
+// the person whom it was sent to.
+type sent struct {
+	*challenge.Challenge
+	apiPart
+	person *person
+}
+
+// partOf reads what a challenge made for an app says, whatever became of its
+// contact.
+func partOf(c *challenge.Challenge) (*sent, error) {
+	out := &sent{Challenge: c}
+	if err := json.Unmarshal(c.Part, &out.apiPart); err != nil {
+		return nil, fmt.Errorf("the store holds a broken challenge of an app: %w", err)
+	}
+	return out, nil
+}
+
+// sentOf completes a challenge made for an app, nil for one that died with its
+// contact.
+func sentOf(tx store.Tx, c *challenge.Challenge) (*sent, error) {
+	out, err := partOf(c)
+	if err != nil {
+		return nil, err
+	}
+	p, err := sentTo{out.Subject, out.Contact, c.Recipient()}.holder(tx, out.Realm)
+	if err != nil || p == nil {
+		return nil, err
+	}
+	if by := out.AskedBy; by != (contactRef{}) && !p.holds(by.ID, by.Value) {
+		return nil, nil
+	}
+	out.person = p
+	return out, nil
+}
+
+// loadSent reads a challenge made for an app, nil for any other and for one that
+// died with its contact.
+func loadSent(tx store.Tx, id string) (*sent, error) {
+	c, err := challenge.Load(tx, id)
+	if err != nil || c == nil || c.Part == nil {
+		return nil, err
+	}
+	return sentOf(tx, c)
+}
+
+// isLink tells whether it is answered by a link's token, not by a code.
+func (c *sent) isLink() bool { return c.Digits == 0 }
+
+// readdress makes the challenge one that was sent to person, whose contact it is
+// by now.
+func (c *sent) readdress() (err error) {
+	c.Subject, c.AskedBy = c.person.Subject, contactRef{}
+	c.Part, err = json.Marshal(c.apiPart)
+	return err
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
@@ -65,14 +66,6 @@ var DefaultSession = SessionRule{Idle: 24 * time.Hour, Max: 7 * 24 * time.Hour}
 // PublicLifetime is the most that a session on a public computer lives.
 const PublicLifetime = time.Hour
 
-// FlowLifetime is how long a browser keeps its sign-ins under way. It is far
-// longer than a code lives, so that asking again never ends in a dead end.
-const FlowLifetime = time.Hour
-
-// DeviceLifetime is how long a browser is remembered for having proved an
-// address.
-const DeviceLifetime = 365 * 24 * time.Hour
-
 // Browser is what a request shows of the browser that sent it. Flow and Device
 // are the values of its cookies, empty when absent or ambiguous.
 type Browser struct {
@@ -87,9 +80,11 @@ type Browser struct {
 // Service is one configuration's view of a Core. It is safe for concurrent use
 // and stays usable for requests that outlive it.
 type Service struct {
-	core     *Core
-	cfg      Config
-	machines machines
+	core *Core
+	cfg  Config
+
+	challenges *challenge.Engine
+	machines   machines
 }
 
 // Close takes the configuration out of use.

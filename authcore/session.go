@@ -9,6 +9,7 @@ import (
 	"unique"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
@@ -170,7 +171,7 @@ func (t *attempt) signIn(p *person, method string) (*SignIn, error) {
 		ID: keyring.RandomID(), Subject: p.Subject,
 		Issuer: t.b.Origin.String(), Audience: t.b.Origin.Audience(t.s.cfg.Domain),
 		AuthTime: t.now, Expires: t.now.Add(t.s.cfg.Session.Max), LastSeen: t.now,
-		AMR: amrFor(method), Agent: shortAgent(t.b.UserAgent), Network: coarseNetwork(t.b.Client),
+		AMR: amrFor(method), Agent: challenge.ShortAgent(t.b.UserAgent), Network: challenge.CoarseNetwork(t.b.Client),
 		Sites: []string{t.b.Origin.String()}, Challenge: t.c.ID,
 	}
 	if t.f.Public {
@@ -230,7 +231,7 @@ func (t *attempt) rememberDevice(a address.Address) (cookie string, err error) {
 	if t.f.Public {
 		return "", nil
 	}
-	d, err := loadDevice(t.tx, t.b.Device)
+	d, err := challenge.LoadDevice(t.tx, t.b.Device)
 	if err != nil {
 		return "", err
 	}
@@ -239,7 +240,7 @@ func (t *attempt) rememberDevice(a address.Address) (cookie string, err error) {
 		cookie = keyring.RandomToken(32)
 		d.Hash = keyring.Hash(cookie)
 	}
-	return cookie, d.prove(t.tx, a, t.now)
+	return cookie, d.Prove(t.tx, a, t.now)
 }
 
 func earlier(a, b time.Time) time.Time {

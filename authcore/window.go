@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
@@ -73,7 +74,7 @@ func (t *asking) outstanding(out *Asked) error {
 		return nil
 	}
 	last := t.seen.Contact[len(t.seen.Contact)-1]
-	if c, _, err := loadSent(t.tx, last.Challenge); err != nil || c == nil || c.API.Contact != t.to.ID {
+	if c, err := loadSent(t.tx, last.Challenge); err != nil || c == nil || c.Contact != t.to.ID {
 		return err
 	}
 	out.Challenge, out.Attempts = last.Challenge, recent(t.seen.Contact, t.now.Add(-t.in.Window.Per).UnixMilli())
@@ -102,7 +103,7 @@ func windowWait(list []windowEntry, count int, per time.Duration, now time.Time)
 
 // note writes a challenge into the counts. Entries stay for the longest window
 // that was asked for so far, and at most MaxWindow of them.
-func (t *asking) note(c *challenge) error {
+func (t *asking) note(c *challenge.Challenge) error {
 	if t.seen == nil {
 		return nil
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
@@ -61,7 +62,7 @@ func (e *exchange) account(status int, fill func(*View)) {
 		e.outage(err)
 		return
 	}
-	attempts, err := core.Attempts(ctx, s.Address, e.p.service.Now().Add(-authcore.HistoryOfPeople), recentMost)
+	attempts, err := core.History().Of(ctx, s.Address, e.p.service.Now().Add(-challenge.HistoryOfPeople), recentMost)
 	if err != nil {
 		e.outage(err)
 		return
@@ -289,7 +290,7 @@ func (e *exchange) ownData(ctx context.Context) (*ownData, error) {
 	if err != nil {
 		return nil, err
 	}
-	attempts, err := core.Attempts(ctx, s.Address, e.p.service.Now().Add(-authcore.HistoryOfPeople), authcore.MaxPage)
+	attempts, err := core.History().Of(ctx, s.Address, e.p.service.Now().Add(-challenge.HistoryOfPeople), authcore.MaxPage)
 	if err != nil {
 		return nil, err
 	}

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 )
 
 // session is the visitor's session as the server has it, nil for none.
@@ -335,7 +335,7 @@ func TestEveryOutcomeHasWords(t *testing.T) {
 	}
 	l, err := NewLook(Brand{})
 	check(t, err)
-	if got := l.languages.all[0].attempts([]authcore.Attempt{{Outcome: "new"}})[0].Outcome; got != "unfinished" {
+	if got := l.languages.all[0].attempts([]challenge.Attempt{{Outcome: "new"}})[0].Outcome; got != "unfinished" {
 		t.Error(got)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 )
 
 // SessionView is one sign-in in the list of the account page.
@@ -76,13 +77,13 @@ func hostsOf(origins []string) []string {
 }
 
 // outcomeWords are what the outcomes mean to the person.
-var outcomeWords = map[authcore.Outcome]string{
-	authcore.OutcomeUsed: "used", authcore.OutcomeWrongCode: "wrong_code", authcore.OutcomeLocked: "locked",
-	authcore.OutcomeNotAllowed: "blocked", authcore.OutcomeLimited: "blocked", authcore.OutcomePaused: "blocked",
-	authcore.OutcomeMailDown: "blocked", authcore.OutcomeRejected: "refused",
+var outcomeWords = map[challenge.Outcome]string{
+	challenge.OutcomeUsed: "used", challenge.OutcomeWrongCode: "wrong_code", challenge.OutcomeLocked: "locked",
+	challenge.OutcomeNotAllowed: "blocked", challenge.OutcomeLimited: "blocked", challenge.OutcomePaused: "blocked",
+	challenge.OutcomeMailDown: "blocked", challenge.OutcomeRejected: "refused",
 }
 
-func (c *catalog) attempts(list []authcore.Attempt) []AttemptView {
+func (c *catalog) attempts(list []challenge.Attempt) []AttemptView {
 	var out []AttemptView
 	for _, a := range list {
 		out = append(out, AttemptView{
@@ -123,7 +124,7 @@ type ownAttempt struct {
 	Network string    `json:"network"`
 }
 
-func newOwnData(a *authcore.Account, sessions []authcore.SessionInfo, attempts []authcore.Attempt) *ownData {
+func newOwnData(a *authcore.Account, sessions []authcore.SessionInfo, attempts []challenge.Attempt) *ownData {
 	out := &ownData{
 		Subject: a.Subject, Email: a.Address.String(), Name: a.Name, Created: a.Created.UTC(),
 		Sessions: []ownSession{}, Attempts: []ownAttempt{},
@@ -148,12 +149,12 @@ func (c *catalog) sampleAccount() ([]SessionView, []AttemptView) {
 		},
 		{ID: "BBBBBBBBBBBBBBBBBBBBBB", Method: "link", AuthTime: sampleTime, LastSeen: sampleTime, Public: true, Sites: []string{sampleOrigin}},
 	}
-	var attempts []authcore.Attempt
-	for _, outcome := range []authcore.Outcome{
-		authcore.OutcomeUsed, authcore.OutcomeWrongCode, authcore.OutcomeLocked, authcore.OutcomeLimited,
-		authcore.OutcomeRejected, authcore.OutcomeExpired,
+	var attempts []challenge.Attempt
+	for _, outcome := range []challenge.Outcome{
+		challenge.OutcomeUsed, challenge.OutcomeWrongCode, challenge.OutcomeLocked, challenge.OutcomeLimited,
+		challenge.OutcomeRejected, challenge.OutcomeExpired,
 	} {
-		attempts = append(attempts, authcore.Attempt{At: sampleTime, Outcome: outcome, Agent: sampleAgent, Network: sampleNetwork})
+		attempts = append(attempts, challenge.Attempt{At: sampleTime, Outcome: outcome, Agent: sampleAgent, Network: sampleNetwork})
 	}
 	return c.sessions(list, &authcore.Session{ID: list[0].ID}), c.attempts(attempts)
 }

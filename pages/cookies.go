@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
@@ -159,10 +160,10 @@ func (j jar) setSession(s *authcore.SignIn, now time.Time) {
 }
 
 func (j jar) setFlow(value string) {
-	j.write(j.cookie(j.hostName(flowCookie), value, authcore.FlowLifetime))
+	j.write(j.cookie(j.hostName(flowCookie), value, challenge.FlowLifetime))
 }
 func (j jar) setDevice(value string) {
-	j.write(j.cookie(j.hostName(deviceCookie), value, authcore.DeviceLifetime))
+	j.write(j.cookie(j.hostName(deviceCookie), value, challenge.DeviceLifetime))
 }
 
 // expireSession takes the session cookie back, in every form it may have: the

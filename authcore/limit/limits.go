@@ -79,13 +79,18 @@ func (c *Counter) Waits(now time.Time, also ...Rate) time.Duration {
 // Counters are the tallies that one transaction looks at.
 type Counters []*Counter
 
-// Load reads the counters in one round trip.
-func (cs Counters) Load(tx store.Tx) error {
+// Keys are where the counters are in the store.
+func (cs Counters) Keys() []string {
 	keys := make([]string, len(cs))
 	for i, c := range cs {
 		keys[i] = c.key
 	}
-	values, err := tx.Get(keys...)
+	return keys
+}
+
+// Load reads the counters in one round trip.
+func (cs Counters) Load(tx store.Tx) error {
+	values, err := tx.Get(cs.Keys()...)
 	if err != nil {
 		return err
 	}
@@ -151,10 +156,16 @@ func RecipientCounter(contact string, known bool, rates []Rate) *Counter {
 	return NewCounter("recipient/"+group(known)+keyring.Hash(contact), rates)
 }
 
-// failures counts wrong codes for an address, apart for browsers that have
-// proved it: nobody can lock a person out of code entry in a known browser.
-func (l Limits) WrongCodes(a address.Address, known bool) *Counter {
-	return NewCounter("failures/"+group(known)+keyring.Hash(a.String()), l.Failures)
+// WrongCodes counts wrong codes for a contact, an address or a number, whether a
+// gate or an app asked for them. Apart are browsers that have proved the address,
+// so that nobody can lock a person out of code entry in a known browser, and test
+// data.
+func (l Limits) WrongCodes(contact string, known, isTest bool) *Counter {
+	where := group(known)
+	if isTest {
+		where = "test/"
+	}
+	return NewCounter("failures/"+where+keyring.Hash(contact), l.Failures)
 }
 
 func group(known bool) string {
@@ -174,16 +185,6 @@ func (l Limits) Repeated(own []Rate) []Rate {
 		}
 	}
 	return rates
-}
-
-// contactFailures counts wrong codes for a contact, with those for the same
-// address at gates. Those of test data are apart.
-func (l Limits) WrongCodesOf(isTest bool, contact string) *Counter {
-	where := group(false)
-	if isTest {
-		where = "test/"
-	}
-	return NewCounter("failures/"+where+keyring.Hash(contact), l.Failures)
 }
 
 // global counts the mails of all.

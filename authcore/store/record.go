@@ -15,7 +15,7 @@ import (
 //	key/<kid>                    signing keys, wrapped
 //	flow/<hash of cookie>        the sign-ins under way in one browser
 //	challenge/<id>               one code and link
-//	link/<hash of token>         → challenge id
+//	link/<hash of token>         → challenge, and what is read with it
 //	mail/<time>-<challenge id>   the outbox
 //	sender/<name>                secrets that senders keep
 //	person/<sub>                 people
@@ -31,11 +31,11 @@ import (
 //	history/<hash>/<time>-<id>   what became of codes asked for, by address
 //	revoked                      before when no session counts any more
 //	realm/<app>/<mode>/…         what apps find their people by
-//	api-link/<hash of token>     → challenge id, of links made for apps
-//	api-poll/<hash of token>     → challenge id
+//	api-link/<hash of token>     → challenge, of links made for apps
+//	api-poll/<hash of token>     → challenge
 //	api-stop/<hash of token>     → challenge id, to stop invitations with
 //	invite-pause/<app>/<mode>/…  "no such mails", by address
-//	api-slot/<app>/<mode>/<hash> → the challenge in force for a contact
+//	api-slot/<app>/<mode>/<hash> → the challenge in force for a contact, by its id and by itself
 //	api-session/<hash of token>  → sid
 //	api-handle/<hash>            what became of a handle
 //	api-window/<app>/<mode>/…    an app's own counts of challenges
@@ -61,6 +61,7 @@ const (
 	KeyMachine       = "machine/"
 	KeyMachines      = "machines/"
 	KeyLimit         = "limit/"
+	KeyPause         = "pause/"
 	KeyHistory       = "history/"
 	KeyRevoked       = "revoked"
 	KeyCensus        = "census"

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 )
 
 // What operators are answered, in the JSON of the admin API. The commands read
@@ -216,14 +216,14 @@ type GateVerdict struct {
 
 // WhyMail is one code that was asked for within the last day.
 type WhyMail struct {
-	At        time.Time       `json:"at"`
-	Outcome   string          `json:"outcome"`
-	Sender    string          `json:"sender,omitempty"`
-	Detail    string          `json:"detail,omitempty"`
-	Site      string          `json:"site,omitempty"`
-	Challenge string          `json:"challenge,omitempty"`
-	Session   string          `json:"sid,omitempty"`
-	Steps     []authcore.Step `json:"steps"`
+	At        time.Time        `json:"at"`
+	Outcome   string           `json:"outcome"`
+	Sender    string           `json:"sender,omitempty"`
+	Detail    string           `json:"detail,omitempty"`
+	Site      string           `json:"site,omitempty"`
+	Challenge string           `json:"challenge,omitempty"`
+	Session   string           `json:"sid,omitempty"`
+	Steps     []challenge.Step `json:"steps"`
 }
 
 // Count is a number of things as people read it: 1 key, 2 keys.

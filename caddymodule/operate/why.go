@@ -140,7 +140,7 @@ func parseSite(site string) (orig origin.Origin, path string, err error) {
 
 func (i *Instance) whyMails(ctx context.Context, address address.Address) ([]WhyMail, error) {
 	since := i.Service.Now().Add(-whyLookback)
-	attempts, err := i.Core.Attempts(ctx, address, since, whyMost)
+	attempts, err := i.Core.History().Of(ctx, address, since, whyMost)
 	mails := make([]WhyMail, len(attempts))
 	for n, a := range attempts {
 		mails[n] = WhyMail{

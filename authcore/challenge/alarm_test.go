@@ -1,7 +1,6 @@
-package authcore
+package challenge
 
 import (
-	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"slices"
 	"testing"
 	"time"
@@ -24,20 +23,11 @@ func TestAlarm(t *testing.T) {
 		"attacks count too":   {[]int{100, 1001, 5506}, [][]int{nil, {1001}, {5506}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			fired := 0
-			core := &Core{now: func() time.Time { return now }}
-			s := &Service{core: core, cfg: Config{Observe: func(e event.Event) {
-				if e.Name != event.Alarm {
-					t.Errorf("event %s", e.Name)
-				}
-				fired++
-			}}}
+			var alarm Alarm
 			for day, wrong := range test.days {
 				var at []int
 				for n := 1; n <= wrong; n++ {
-					before := fired
-					core.alarm.count(s)
-					if fired > before {
+					if alarm.Count(now) {
 						at = append(at, n)
 					}
 				}

@@ -1,10 +1,24 @@
-package authcore
+package challenge
 
 import (
 	"unicode"
 
 	"golang.org/x/text/unicode/norm"
 )
+
+// Parse reads the code of c in the form that was sent: decimal digits however a
+// person typed them, hexadecimal ones as they are.
+func (c *Challenge) Parse(text string) (code string, found int, ok bool) {
+	if !c.Hex {
+		return ParseCode(text, c.Digits)
+	}
+	for i := range len(text) {
+		if d := text[i]; (d < '0' || d > '9') && (d < 'a' || d > 'f') {
+			return "", i, false
+		}
+	}
+	return text, len(text), len(text) == c.Digits
+}
 
 // ParseCode finds a code of the given number of digits in what a person typed
 // or pasted: "482 913", "Your code is 482913.", Arabic-Indic or full-width

@@ -1,4 +1,4 @@
-package authcore
+package challenge
 
 import (
 	"context"
@@ -85,8 +85,12 @@ type attemptRecord struct {
 	Steps     []Step        `json:"steps"`
 }
 
-// historyKey sorts the attempts for an address with the newest first.
-func historyKey(c *challenge) string {
+// HistoryKey sorts the attempts for an address with the newest first. It is "" for
+// a text message, which has no history.
+func HistoryKey(c *Challenge) string {
+	if c.IsText() {
+		return ""
+	}
 	return fmt.Sprintf("%s%016x-%s", historyPrefix(c.Address), math.MaxInt64-c.AskedAt.UnixMilli(), c.ID)
 }
 
@@ -95,7 +99,7 @@ func historyPrefix(a address.Address) string {
 }
 
 // remember begins the history of a new challenge.
-func (s *Service) remember(tx store.Tx, c *challenge) error {
+func (e *Engine) remember(tx store.Tx, c *Challenge) error {
 	life := HistoryOfOthers
 	var sub string
 	if known, err := store.Load(tx, store.KeyAddress+c.Address.String(), &sub); err != nil {
@@ -109,58 +113,42 @@ func (s *Service) remember(tx store.Tx, c *challenge) error {
 		Steps: []Step{{At: c.AskedAt, Outcome: OutcomeQueued}},
 	}
 	if c.Decoy {
-		r.Steps[0].Outcome = s.decoyOutcome(c)
+		r.Steps[0].Outcome = e.DecoyOutcome(c)
 	}
-	return store.Save(tx, historyKey(c), r, r.Kept)
+	return store.Save(tx, HistoryKey(c), r, r.Kept)
 }
 
-// decoyOutcome is why nothing is sent for c.
-func (s *Service) decoyOutcome(c *challenge) Outcome {
-	if c.Over {
-		return OutcomeLimited
-	}
-	if s.cfg.MayReceive(c.Address) {
-		return OutcomePaused
-	}
-	return OutcomeNotAllowed
+// Note adds steps to the history of a challenge, if that is still kept.
+func Note(tx store.Tx, of *Challenge, steps ...Step) error {
+	return NoteAt(tx, HistoryKey(of), of.ID, steps...)
 }
 
-// note adds a step to the history of a challenge, if that is still kept.
-func (c *Core) note(tx store.Tx, of *challenge, step Step) error {
-	return c.changeHistory(tx, historyKey(of), of.ID, func(r *attemptRecord) { r.add(step) })
-}
-
-// noteOpened notes that the link of a challenge was opened, once.
-func (c *Core) noteOpened(ctx context.Context, of *challenge) error {
-	r := &attemptRecord{}
-	err := c.store.View(ctx, func(tx store.Tx) error {
-		_, err := store.Load(tx, historyKey(of), r)
-		return err
-	})
-	if err != nil || r.has(OutcomeLinkOpened) {
-		return err
-	}
-	return c.store.Update(ctx, func(tx store.Tx) error {
-		return c.changeHistory(tx, historyKey(of), of.ID, func(r *attemptRecord) {
-			if !r.has(OutcomeLinkOpened) {
-				r.add(Step{At: c.now(), Outcome: OutcomeLinkOpened})
-			}
-		})
+// NoteAt is Note for who knows where the history of the challenge with id is.
+func NoteAt(tx store.Tx, key, id string, steps ...Step) error {
+	return changeHistory(tx, key, id, func(r *attemptRecord) {
+		for _, step := range steps {
+			r.add(step)
+		}
 	})
 }
 
-// noteUsed closes the history of a challenge with the session it was used for.
-func (c *Core) noteUsed(tx store.Tx, of *challenge, at time.Time, method string) error {
-	return c.changeHistory(tx, historyKey(of), of.ID, func(r *attemptRecord) {
-		r.add(Step{At: at, Outcome: OutcomeUsed})
-		r.Session, r.Method = of.Session, method
-		r.Kept = r.At.Add(HistoryOfPeople) // now the address is a person's
+// noteUsed closes the history of a challenge, with the session it was used for.
+func noteUsed(tx store.Tx, of *Challenge) error {
+	return changeHistory(tx, HistoryKey(of), of.ID, func(r *attemptRecord) {
+		r.add(Step{At: of.UsedAt, Outcome: OutcomeUsed})
+		if of.Session != "" {
+			r.Session, r.Method = of.Session, of.Method
+			r.Kept = r.At.Add(HistoryOfPeople) // now the address is a person's
+		}
 	})
 }
 
 // changeHistory changes the history at key of the challenge with id, if it is
-// still kept.
-func (c *Core) changeHistory(tx store.Tx, key, id string, change func(*attemptRecord)) error {
+// still kept. Text messages have none.
+func changeHistory(tx store.Tx, key, id string, change func(*attemptRecord)) error {
+	if key == "" {
+		return nil
+	}
 	r := &attemptRecord{}
 	ok, err := store.Load(tx, key, r)
 	if err != nil || !ok || r.Challenge != id {
@@ -234,35 +222,85 @@ func (r *attemptRecord) view(now time.Time) Attempt {
 	return a
 }
 
-// Attempts returns up to limit wishes to sign in with address a since then, the
+// History is what became of the wishes to sign in. It outlives configurations.
+type History struct {
+	Store store.Store
+	Now   func() time.Time
+	away  turnedAway
+}
+
+// Of returns up to limit wishes to sign in with address a since then, the
 // newest first. Those that stored nothing (over a limit, or while mail was
 // down) are remembered by this process only, and only the newest thousand of
 // all addresses.
-func (c *Core) Attempts(ctx context.Context, a address.Address, since time.Time, limit int) ([]Attempt, error) {
-	var found []Attempt
-	now := c.now()
-	err := c.store.View(ctx, func(tx store.Tx) error {
-		found = nil
+func (h *History) Of(ctx context.Context, a address.Address, since time.Time, limit int) ([]Attempt, error) {
+	found, err := store.View(ctx, h.Store, func(tx store.Tx) (found []Attempt, err error) {
 		items, err := tx.Scan(historyPrefix(a), "", limit)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for _, item := range items {
 			r := &attemptRecord{}
 			if ok, err := store.Decode(item.Key, item.Value, r); err != nil || !ok || len(r.Steps) == 0 {
-				return err
+				return found, err
 			}
 			if r.At.Before(since) {
-				return nil
+				break
 			}
-			found = append(found, r.view(now))
+			found = append(found, r.view(h.Now()))
 		}
-		return nil
+		return found, nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	return newestFirst(append(c.turnedAway.of(a, since), found...), limit), nil
+	return newestFirst(append(h.away.of(a, since), found...), limit), nil
+}
+
+// TurnedAway remembers a wish that stored nothing.
+func (h *History) TurnedAway(w Wish, outcome Outcome) { h.away.add(w, h.Now(), outcome) }
+
+// WasOpened tells whether the history has that the link of c was opened.
+func WasOpened(tx store.Tx, c *Challenge) (bool, error) {
+	r := &attemptRecord{}
+	_, err := store.Load(tx, HistoryKey(c), r)
+	return r.has(OutcomeLinkOpened), err
+}
+
+// Opened notes that the link of a challenge was opened, once.
+func (h *History) Opened(ctx context.Context, c *Challenge) error {
+	return h.Store.Update(ctx, func(tx store.Tx) error {
+		return changeHistory(tx, HistoryKey(c), c.ID, func(r *attemptRecord) {
+			if !r.has(OutcomeLinkOpened) {
+				r.add(Step{At: h.Now(), Outcome: OutcomeLinkOpened})
+			}
+		})
+	})
+}
+
+// forgetPage bounds one transaction.
+const forgetPage = 200
+
+// Forget takes away all that is known of wishes to sign in with a.
+func (h *History) Forget(ctx context.Context, a address.Address) error {
+	h.away.forget(a)
+	for {
+		items, err := store.View(ctx, h.Store, func(tx store.Tx) ([]store.Item, error) {
+			return tx.Scan(historyPrefix(a), "", forgetPage)
+		})
+		if err != nil || len(items) == 0 {
+			return err
+		}
+		err = h.Store.Update(ctx, func(tx store.Tx) error {
+			for _, item := range items {
+				tx.Delete(item.Key)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
 }
 
 func newestFirst(all []Attempt, limit int) []Attempt {
@@ -284,9 +322,9 @@ type awayRecord struct {
 
 const turnedAwaySize = 1000
 
-func (t *turnedAway) add(b Browser, a address.Address, at time.Time, outcome Outcome) {
-	r := awayRecord{a, Attempt{
-		At: at, Outcome: outcome, Origin: b.Origin, Agent: shortAgent(b.UserAgent), Network: coarseNetwork(b.Client),
+func (t *turnedAway) add(w Wish, at time.Time, outcome Outcome) {
+	r := awayRecord{w.Address, Attempt{
+		At: at, Outcome: outcome, Origin: w.Origin, Agent: ShortAgent(w.Agent), Network: CoarseNetwork(w.Client),
 		Steps: []Step{{At: at, Outcome: outcome}},
 	}}
 	t.mu.Lock()
@@ -309,4 +347,14 @@ func (t *turnedAway) of(a address.Address, since time.Time) []Attempt {
 		}
 	}
 	return found
+}
+
+func (t *turnedAway) forget(a address.Address) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := range t.ring {
+		if t.ring[i].address == a {
+			t.ring[i] = awayRecord{}
+		}
+	}
 }

@@ -1,16 +1,15 @@
-package authcore
+package challenge
 
 import (
-	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"sync"
 	"time"
 )
 
-// alarm tells operators of guessing that is spread over many addresses and so
+// Alarm tells operators of guessing that is spread over many addresses and so
 // stays within each address's limit: one fixed code tried at a thousand
 // accounts. It fires once a day, above max(200 a day, 10 × usual), where usual
 // is the average day so far of this process.
-type alarm struct {
+type Alarm struct {
 	mu    sync.Mutex
 	day   time.Time // the day's first wrong code
 	today int
@@ -20,9 +19,10 @@ type alarm struct {
 
 const alarmFloor = 200
 
-func (a *alarm) count(s *Service) {
-	now := s.core.now()
+// Count counts a wrong code, and tells whether the alarm fires.
+func (a *Alarm) Count(now time.Time) bool {
 	a.mu.Lock()
+	defer a.mu.Unlock()
 	if now.Sub(a.day) >= 24*time.Hour {
 		if !a.day.IsZero() {
 			a.past += a.today
@@ -31,13 +31,9 @@ func (a *alarm) count(s *Service) {
 		a.day, a.today = now, 0
 	}
 	a.today++
-	limit := alarmFloor
+	most := alarmFloor
 	if a.days > 0 {
-		limit = max(limit, 10*a.past/a.days)
+		most = max(most, 10*a.past/a.days)
 	}
-	fire := a.today == limit+1
-	a.mu.Unlock()
-	if fire {
-		s.observe(event.Event{Name: event.Alarm, Reason: "wrong codes today above the usual"})
-	}
+	return a.today == most+1
 }

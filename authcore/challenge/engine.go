@@ -1,0 +1,202 @@
+package challenge
+
+import (
+	"encoding/json"
+	"net/netip"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/limit"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
+)
+
+// Guessing is bounded twice: a challenge bears a few wrong answers, and a
+// recipient a few more over all its challenges (limit.Limits.Failures). Both are
+// counted in the transaction that compares, so that of a hundred answers at once
+// no more are compared than are allowed, and of several right ones one counts.
+
+// Config is what an Engine makes challenges by.
+type Config struct {
+	Secrets  keyring.Secrets
+	Now      func() time.Time
+	Limits   limit.Limits
+	Attempts int // wrong answers that a challenge bears
+	// MayReceive says who gets a mail that a browser asked for.
+	MayReceive func(address.Address) bool
+}
+
+// Engine makes and answers challenges by the rules of one configuration.
+type Engine struct{ Config }
+
+// Wish is what a challenge is made of.
+type Wish struct {
+	Address  address.Address
+	Phone    address.Phone // in place of Address
+	Origin   origin.Origin
+	Language string
+	Agent    string
+	Client   netip.Addr
+	Digits   int // of the code; 0: a link alone
+	Hex      bool
+	Lifetime time.Duration // of code and link
+	Kept     time.Duration // of the record, beyond that
+
+	Browser string // hash of the flow cookie
+	Known   bool   // the browser has proved the address
+
+	Test bool            // test data of an app
+	Part json.RawMessage // of an app
+}
+
+// New makes a challenge, not stored yet. wait is more than 0 when no code can be
+// answered, because too many wrong ones were given to the recipient: a browser's
+// challenge is answered by its link alone then.
+func (e *Engine) New(tx store.Tx, w Wish) (c *Challenge, wait time.Duration, err error) {
+	now := e.Now()
+	c = &Challenge{
+		ID: keyring.RandomToken(16), Secret: e.Secrets.Current.ID(),
+		Address: w.Address, Phone: w.Phone, Browser: w.Browser, Origin: w.Origin, Language: w.Language,
+		AskedAt: now, Expires: now.Add(w.Lifetime), Kept: now.Add(w.Lifetime + w.Kept),
+		Digits: w.Digits, Hex: w.Hex, Known: w.Known, Test: w.Test,
+		Agent: ShortAgent(w.Agent), Network: CoarseNetwork(w.Client), Part: w.Part,
+	}
+	if c.Digits > 0 {
+		failures, err := e.failures(tx, c)
+		if err != nil {
+			return nil, 0, err
+		}
+		wait, c.Tries = failures.Waits(now), min(e.Attempts, failures.Left(now))
+	}
+	if c.Part != nil {
+		return c, wait, nil
+	}
+	c.LinkOnly = c.Tries == 0
+	paused, err := Paused(tx, c.Address, now)
+	c.Decoy = !e.MayReceive(c.Address) || paused && !c.Known
+	return c, wait, err
+}
+
+// failures loads the counter of wrong codes that c counts for.
+func (e *Engine) failures(tx store.Tx, c *Challenge) (*limit.Counter, error) {
+	failures := e.Limits.WrongCodes(c.Recipient(), c.Known, c.Test)
+	return failures, limit.Counters{failures}.Load(tx)
+}
+
+// Put stores a new challenge, and with a mail the beginning of its history.
+func (e *Engine) Put(tx store.Tx, c *Challenge, mailed bool) error {
+	if mailed {
+		if err := e.remember(tx, c); err != nil {
+			return err
+		}
+	}
+	return c.Save(tx)
+}
+
+// Keys are what is read with c to answer it, or to send its mail again.
+func (e *Engine) Keys(c *Challenge) []string {
+	all := limit.Counters{e.Limits.WrongCodes(c.Recipient(), c.Known, c.Test)}
+	switch {
+	case c.IsText():
+		return all.Keys()
+	case c.Part != nil:
+		return append(all.Keys(), HistoryKey(c))
+	}
+	all = append(all, e.Limits.Recipient(c.Address, c.Known))
+	return append(all.Keys(), HistoryKey(c), PauseKey(c.Address), store.KeyAddress+c.Address.String())
+}
+
+// Result is what came of an answer.
+type Result struct {
+	// Verdict is Accepted for a right answer, which Use must follow; Malformed,
+	// Wrong, Locked, CodesOff, or what the challenge's State was.
+	Verdict   event.Verdict
+	Found     int // with Malformed: how many digits there were
+	TriesLeft int // with Wrong
+}
+
+// Answer compares text with the code of c, and counts a wrong one.
+func (e *Engine) Answer(tx store.Tx, c *Challenge, text string) (Result, error) {
+	now := e.Now()
+	if v := c.State(now); v != event.Accepted {
+		return Result{Verdict: v}, nil
+	}
+	code, found, ok := c.Parse(text)
+	if !ok {
+		return Result{Verdict: event.Malformed, Found: found}, nil
+	}
+	failures, err := e.failures(tx, c)
+	if err != nil {
+		return Result{}, err
+	}
+	left := failures.Left(now)
+	if left == 0 { // used up by other challenges meanwhile
+		return Result{Verdict: event.CodesOff}, nil
+	}
+	if e.IsRight(c, code) {
+		return Result{Verdict: event.Accepted}, nil
+	}
+	limit.Counters{failures}.Count(tx, now)
+	return e.wrong(tx, c, left-1)
+}
+
+// AnswerPair compares the two digits that bind a link to who waits for it, and
+// counts wrong ones.
+func (e *Engine) AnswerPair(tx store.Tx, c *Challenge, text string) (Result, error) {
+	digits, found, ok := ParseCode(text, PairDigits)
+	if !ok {
+		return Result{Verdict: event.Malformed, Found: found}, nil
+	}
+	if secret, known := e.Secrets.Find(c.Secret); known && keyring.SameCode(digits, secret.PairOf(c.ID, PairDigits)) {
+		return Result{Verdict: event.Accepted}, nil
+	}
+	return e.wrong(tx, c, c.Tries)
+}
+
+// PairDigits are how many digits bind a link to who waits for it.
+const PairDigits = 2
+
+// wrong counts a wrong answer to c; its recipient bears left more.
+func (e *Engine) wrong(tx store.Tx, c *Challenge, left int) (Result, error) {
+	c.Tries--
+	out, outcome := Result{Verdict: event.Wrong, TriesLeft: min(c.Tries, left)}, OutcomeWrongCode
+	if out.TriesLeft <= 0 {
+		c.Locked, out, outcome = true, Result{Verdict: event.Locked}, OutcomeLocked
+	}
+	if err := Note(tx, c, Step{At: e.Now(), Outcome: outcome}); err != nil {
+		return Result{}, err
+	}
+	return out, c.Save(tx)
+}
+
+// IsRight compares a parsed code, also for a decoy: both take the same time.
+func (e *Engine) IsRight(c *Challenge, code string) bool {
+	secret, known := e.Secrets.Find(c.Secret)
+	if !known {
+		secret = e.Secrets.Current
+	}
+	same := keyring.SameCode(code, c.Code(secret))
+	return same && known && !c.Decoy
+}
+
+// Use consumes c for a session, "" for none yet.
+func (e *Engine) Use(tx store.Tx, c *Challenge, method, session string) error {
+	c.Used, c.UsedAt, c.Method, c.Session = true, e.Now(), method, session
+	if err := noteUsed(tx, c); err != nil {
+		return err
+	}
+	return c.Save(tx)
+}
+
+// DecoyOutcome is why nothing is sent for c.
+func (e *Engine) DecoyOutcome(c *Challenge) Outcome {
+	if c.Over {
+		return OutcomeLimited
+	}
+	if e.MayReceive(c.Address) {
+		return OutcomePaused
+	}
+	return OutcomeNotAllowed
+}
