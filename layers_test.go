@@ -60,7 +60,7 @@ var layers = []layer{
 		"a sender knows the outbox's contract and its mail library, nothing else"},
 	{"internal/web", []string{"authcore/origin"}, []string{caddyPath, badgerPath}, nil,
 		"what the rooms that speak HTTP share; it knows no session and no page"},
-	{"pages", []string{"internal/web", "authcore", "authcore/address", "authcore/event", "authcore/origin", "authcore/keyring", "authcore/outbox", "authcore/limit", "authcore/policy"}, []string{caddyPath, badgerPath}, nil,
+	{"pages", []string{"internal/web", "authcore", "authcore/address", "authcore/challenge", "authcore/event", "authcore/origin", "authcore/keyring", "authcore/outbox", "authcore/limit", "authcore/policy"}, []string{caddyPath, badgerPath}, nil,
 		"pages serve any net/http server, and hold no rule about who may sign in"},
 	{"oidc", []string{"authcore", "pages"}, []string{caddyPath, badgerPath}, nil,
 		"the provider serves any net/http server; signing in is the pages' part"},
