@@ -15,7 +15,7 @@ import (
 // they decide is a rule of sign-in.
 var clockUses = []string{
 	"SetReadDeadline", "SetWriteDeadline", // of connections
-	"allow", // how many lines of a log, also before the core stands
+	"Allow", // gate.LineLimit: how many lines of a log, also before the core stands
 }
 
 // TestOneClock: whoever serves or decides takes the time from the core. Two

@@ -72,11 +72,13 @@ var layers = []layer{
 		"a dialect translates to core calls, and knows no other dialect"},
 	{"examples", []string{}, []string{caddyPath, badgerPath}, []string{"net/http"},
 		"files for people to copy"},
+	{"caddymodule/gate", []string{"authcore", "authcore/address", "authcore/event", "authcore/origin", "authcore/policy", "api", "pages"}, []string{caddyPath, badgerPath}, nil,
+		"a request before an app is the same behind every net/http server; it holds no rule about who may pass"},
 	{"caddymodule/operate", []string{"authcore", "authcore/address", "authcore/challenge", "authcore/event", "authcore/outbox", "authcore/origin", "authcore/policy"}, []string{caddyPath, badgerPath}, []string{"net/http"},
 		"operators' questions are plain calls, for the admin API and for whoever asks otherwise"},
 	{"caddymodule/operate/cli", []string{"authcore", "pages", "caddymodule/operate"}, []string{caddyPath, badgerPath}, nil,
 		"the commands are the same in every binary, and know the server by its admin API alone"},
-	{"caddymodule", []string{"internal/web", "authcore/...", "pages", "oidc", "api/...", "examples", "caddymodule/operate", "caddymodule/operate/cli"}, nil, nil,
+	{"caddymodule", []string{"internal/web", "authcore/...", "pages", "oidc", "api/...", "examples", "caddymodule/gate", "caddymodule/operate", "caddymodule/operate/cli"}, nil, nil,
 		"Caddy's side wires the rooms below it and is used by none of them"},
 	{"caddymodule/caddytest", []string{}, nil, nil,
 		"it knows Caddy alone, so that every test with a whole Caddy can load through it"},
@@ -98,9 +100,10 @@ var largeRooms = map[string]struct {
 	lines, names int
 	why          string
 }{
-	"authcore":    {11_000, 290, "still holds its rooms to be: challenges, sessions, apps"},
-	"caddymodule": {11_600, 150, "still holds the gate's request path"},
-	"pages":       {5_400, 150, "still holds the mails and the cookies beside the pages"},
+	"authcore":         {11_000, 290, "still holds its rooms to be: challenges, sessions, apps"},
+	"caddymodule":      {8_700, 150, "the modules, options and Caddyfile of every room, and the walk over Caddy's routes"},
+	"caddymodule/gate": {3_250, 150, "the question of another proxy is the same request, judged by the same gate"},
+	"pages":            {5_400, 150, "still holds the mails and the cookies beside the pages"},
 }
 
 const (

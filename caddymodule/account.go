@@ -67,7 +67,7 @@ func (a *App) besideAccount(o origin.Origin) string {
 func (a *App) accountHome(o origin.Origin) origin.Origin {
 	candidates := []origin.Origin{a.portalFor(o)}
 	for _, z := range a.authzs {
-		if z.site(o) != nil {
+		if z.asked.Site(o) != nil {
 			candidates = append(candidates, z.login)
 		}
 	}
@@ -105,12 +105,12 @@ func (a *App) meetNeighbours(trees map[string]*tree) {
 // names are the host names of the place, but for those with a star.
 func (p *place) names() []string {
 	var names []string
-	for _, host := range p.hosts {
+	for _, host := range p.Hosts {
 		if o, err := origin.New("http", bracketed(host)); err == nil && !strings.Contains(host, "*") {
 			names = append(names, o.Hostname())
 		}
 	}
-	for _, o := range p.origins {
+	for _, o := range p.Origins {
 		names = append(names, o.Hostname())
 	}
 	return names

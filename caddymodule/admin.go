@@ -110,10 +110,10 @@ func serveAdmin(w http.ResponseWriter, r *http.Request) error {
 	}
 	app := appInUse()
 	if app == nil {
-		w.Header().Set("Retry-After", retryAfter)
+		w.Header().Set("Retry-After", "5")
 		return refuseCall(http.StatusServiceUnavailable, "no configuration with Gatehouse is running")
 	}
-	call := &adminCall{Instance: app.current.Load().operate, w: w, r: r, ctx: r.Context(), id: id, log: app.log}
+	call := &adminCall{Instance: app.instance, w: w, r: r, ctx: r.Context(), id: id, log: app.log}
 	if from, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
 		call.by = from.Addr().Unmap()
 	}
@@ -128,7 +128,7 @@ func serveAdmin(w http.ResponseWriter, r *http.Request) error {
 		return call.answer(answer)
 	}
 	app.log.Error("a call of the admin API failed", zap.String("path", name), zap.Error(err))
-	w.Header().Set("Retry-After", retryAfter)
+	w.Header().Set("Retry-After", "5")
 	return refuseCall(http.StatusServiceUnavailable, "it can't be told or done now; the log says why")
 }
 

@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"fmt"
 	"net/http"
+	"net/netip"
 	"os"
 	"strings"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/api/streambird"
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 	"github.com/gatehouse-auth/gatehouse/pages"
 )
 
@@ -33,7 +35,7 @@ type API struct {
 	// the origin that a request came to.
 	Origins []string `json:"origins,omitempty"`
 
-	app     *App
+	calls   gate.API
 	origins []origin.Origin
 	place   *place // set when the app starts
 }
@@ -45,53 +47,41 @@ func (*API) CaddyModule() caddy.ModuleInfo {
 
 // Provision joins the handler to the app.
 func (a *API) Provision(ctx caddy.Context) (err error) {
-	if a.app, err = theApp(ctx); err != nil {
+	if err = join(ctx, a); err != nil {
 		return err
 	}
-	a.app.apis = append(a.app.apis, a)
 	a.origins, err = parseOrigins(a.Origins)
 	return err
 }
 
-// ServeHTTP answers the calls of the dialects.
-func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	v, ok := a.app.meet(w, r)
-	if !ok {
-		return nil
-	}
-	if err := v.start(); err != nil {
-		return v.notStarted(err, true)
-	}
-	if !v.run.api.Knows(v.url.Path) {
-		return nextOr(w, r, next, func(w http.ResponseWriter, r *http.Request) {
-			v.run.api.NotFound(w, v.original(), api.Visit{Origin: v.origin, Client: v.client()})
-		})
-	}
-	v.place = a.place
-	if why := v.locate(true); why.kind != "" {
-		v.report(why)
-		return v.refuse(why)
-	}
-	v.serveAPI()
-	return nil
+func (a *API) join(app *App) {
+	app.apis = append(app.apis, a)
+	a.calls.House = &app.house
+	a.calls.Privately = app.answerPrivately
 }
 
-// serveAPI answers one call. Some formats put keys, codes and tokens into the
-// query, and people send keys in headers of other products, which Caddy's access
-// log would keep: those requests are left out of it, and a line without query
-// and headers goes to the logger gatehouse.api.
-func (v *visit) serveAPI() {
-	if v.vars == nil || v.url.RawQuery == "" && !strayKey(v.r.Header) {
-		v.callAPI(v.w)
+// ServeHTTP answers the calls of the dialects.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	return a.calls.ServeHTTP(w, r, orElse{next, a.calls.NotFound})
+}
+
+// answerPrivately keeps a call out of Caddy's access log that may hold a secret:
+// some formats put keys, codes and tokens into the query, and people send keys in
+// headers of other products. A line without query and headers goes to the logger
+// gatehouse.api.
+func (a *App) answerPrivately(w http.ResponseWriter, r *http.Request, client netip.Addr, call func(http.ResponseWriter)) {
+	vars, _ := r.Context().Value(caddyhttp.VarsCtxKey).(map[string]any)
+	if vars == nil || r.URL.RawQuery == "" && !strayKey(r.Header) {
+		call(w)
 		return
 	}
-	v.vars[caddyhttp.LogSkipVar] = true
+	vars[caddyhttp.LogSkipVar] = true
 	began := time.Now()
-	recorder := caddyhttp.NewResponseRecorder(v.w, nil, nil)
-	v.callAPI(recorder)
-	v.run.log.Named("api").Info("handled request",
-		zap.String("method", v.method), zap.String("host", v.r.Host), zap.String("path", v.url.Path),
-		zap.Stringer("client_ip", v.client()), zap.Int("status", recorder.Status()), zap.Duration("duration", time.Since(began)))
+	recorder := caddyhttp.NewResponseRecorder(w, nil, nil)
+	call(recorder)
+	a.log.Named("api").Info("handled request",
+		zap.String("method", r.Method), zap.String("host", r.Host), zap.String("path", r.URL.Path),
+		zap.Stringer("client_ip", client), zap.Int("status", recorder.Status()), zap.Duration("duration", time.Since(began)))
 }
 
 // strayKey tells whether a header that Caddy logs holds a secret key.
@@ -107,12 +97,6 @@ func strayKey(h http.Header) bool {
 		}
 	}
 	return false
-}
-
-func (v *visit) callAPI(w http.ResponseWriter) {
-	if !v.run.api.Serve(w, v.original(), api.Visit{Origin: v.origin, Client: v.client()}) {
-		v.run.api.NotFound(w, v.original(), api.Visit{Origin: v.origin, Client: v.client()}) // never Caddy's empty 200
-	}
 }
 
 // newAPI makes what answers the calls of this configuration.
@@ -136,8 +120,8 @@ func (a *App) placeAPIs(w *walk) error {
 		if h.place = w.places[h]; h.place == nil {
 			h.place = &place{}
 		}
-		h.place.origins = h.origins
-		if len(h.place.hosts) == 0 && len(h.origins) == 0 {
+		h.place.Origins, h.calls.Place = h.origins, &h.place.Place
+		if len(h.place.Hosts) == 0 && len(h.origins) == 0 {
 			return fmt.Errorf("gatehouse_api stands under no host name, so its links don't know their address; give the site a name instead of a port alone, or write\n    gatehouse_api {\n        origin https://api.example.com\n    }")
 		}
 		if len(a.Apps) == 0 {

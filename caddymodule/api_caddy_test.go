@@ -70,7 +70,7 @@ func TestAPIBesideAGate(t *testing.T) {
 	c.run(shopApp, "", apiSite(c, c.dir))
 	addr, err := address.Parse("alice@example.com")
 	must(t, err)
-	service := runningApp(c).current.Load().service
+	service := runningApp(c).house.Running().Service
 	app := service.Apps().Find("shop")
 	number, err := address.ParsePhone("+390123456790")
 	must(t, err)

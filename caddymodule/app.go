@@ -2,21 +2,18 @@ package caddymodule
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
-	"github.com/gatehouse-auth/gatehouse/api"
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/policy"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 	"github.com/gatehouse-auth/gatehouse/pages"
 )
@@ -74,8 +71,6 @@ type App struct {
 	// (addresses are masked), full (they are not) or off. Default: on.
 	Audit string `json:"audit,omitempty"`
 
-	stopped atomic.Bool // by Stop
-
 	ctx     caddy.Context
 	log     *zap.Logger
 	lists   *policy.Lists
@@ -96,57 +91,10 @@ type App struct {
 	store       store.Store
 	mailSenders []outbox.Sender
 	keeper      keeper
-	murmur      murmur
 	listStates  listStates
-	ready       chan struct{} // closed once Start has succeeded, or will not
-	settle      sync.Once
-	current     atomic.Pointer[running]
-	releases    []func() // what Start took, to be given back in reverse
-}
-
-// running is what handlers work with, from the end of Start on.
-type running struct {
-	service      *authcore.Service
-	core         *authcore.Core
-	groups       *policy.Groups
-	lists        *policy.Lists
-	domain       string
-	insecureHTTP bool
-	log          *zap.Logger
-	pages        *pages.Pages
-	api          *api.Handler
-	operate      *operate.Instance
-}
-
-// readyWait bounds how long a request waits for Start. Apps start in no
-// particular order, so the http app may be up first.
-const readyWait = 5 * time.Second
-
-// errNotRunning: this configuration did not start in time, or not at all.
-var errNotRunning = errors.New("gatehouse has not started")
-
-// running waits until the app has started, for 5 seconds at most. An error
-// means that nothing can be told about the request: 503. What running returns
-// stays valid when the configuration is replaced; calls on a store that was
-// closed then fail with store.ErrClosed.
-//
-// Fields that Start sets on a Gate are safe to read after it has returned.
-func (a *App) running(ctx context.Context) (*running, error) {
-	if r := a.current.Load(); r != nil {
-		return r, nil
-	}
-	timer := time.NewTimer(readyWait)
-	defer timer.Stop()
-	select {
-	case <-a.ready:
-	case <-timer.C:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	if r := a.current.Load(); r != nil {
-		return r, nil
-	}
-	return nil, errNotRunning
+	house       gate.House        // of all handlers; opened by Start
+	instance    *operate.Instance // set by Start
+	releases    []func()          // what Start took, to be given back in reverse
 }
 
 // CaddyModule returns the Caddy module information.
@@ -161,7 +109,8 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err := registerMetrics(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}
-	a.ready = make(chan struct{})
+	a.house.Log = ctx.Slogger()
+	a.furnish()
 	a.lists = policy.NewLists(a.observeList)
 	groups, err := a.parseGroups()
 	if err != nil {
@@ -177,8 +126,8 @@ func (a *App) Validate() error { return a.check() }
 // Start opens the store and puts this configuration into use. The one that was
 // in use before stays until its Cleanup.
 func (a *App) Start() error {
-	defer a.settle.Do(func() { close(a.ready) })
 	if err := a.start(); err != nil {
+		a.house.Open(nil)
 		a.release()
 		reloads.WithLabelValues("failed").Inc()
 		return err
@@ -223,10 +172,10 @@ func (a *App) start() error {
 	}
 	a.runLists()
 	a.startEmitter()
-	a.current.Store(&running{
-		service: service, core: core, pages: site, api: calls, groups: a.groups, lists: a.lists,
-		domain: a.Domain, insecureHTTP: a.insecureHTTP(), log: a.log,
-		operate: a.operated(service, core),
+	a.instance = a.operated(service, core)
+	a.house.Open(&gate.Running{
+		Service: service, Core: core, Pages: site, API: calls, Groups: a.groups, Lists: a.lists,
+		Domain: a.Domain, InsecureHTTP: a.insecureHTTP(),
 	})
 	a.enter()
 	return nil
@@ -263,16 +212,14 @@ func (a *App) runLists() {
 // still being answered while the http app stops, and they need the store:
 // Cleanup comes after all apps have stopped.
 func (a *App) Stop() error {
-	a.stopped.Store(true)
+	a.house.Replace()
 	return nil
 }
 
 // Cleanup gives up what Start took. Caddy also calls it after a failed
 // Provision, and without Stop when another app failed late.
 func (a *App) Cleanup() error {
-	if a.ready != nil {
-		a.settle.Do(func() { close(a.ready) })
-	}
+	a.house.Settle()
 	a.release()
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/fileserver"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy/fastcgi"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 )
 
 // checkAround looks for requests that a matcher of Caddy's leads around a gate
@@ -49,7 +50,7 @@ func (g *Gate) tops(s spot) []string {
 	for _, paths := range s.paths {
 		for _, pattern := range paths {
 			top := strings.TrimRight(strings.TrimSuffix(pattern, "/*"), "/")
-			if strings.HasPrefix(top, "/") && !strings.ContainsAny(top, `*?[\{%`) && !isOwnPath(top) {
+			if strings.HasPrefix(top, "/") && !strings.ContainsAny(top, `*?[\{%`) && !gate.IsOwnPath(top) {
 				tops = append(tops, top)
 			}
 		}

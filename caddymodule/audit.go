@@ -10,6 +10,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 )
 
 // What the option audit may say.
@@ -21,10 +22,6 @@ const (
 
 // EventConfig is the audit event of a configuration that was put into use.
 const EventConfig = "configuration_loaded"
-
-// EventAccess is the audit event of a request that a gate refused to somebody
-// who is signed in, or whose network may not ask at all.
-const EventAccess = "access_refused"
 
 func (a *App) checkAudit() error {
 	if a.Audit != "" && !slices.Contains([]string{auditOn, auditFull, auditOff}, a.Audit) {
@@ -41,7 +38,7 @@ func (a *App) observe(e event.Event) {
 	missed := 0
 	if endless(e) {
 		var ok bool
-		if missed, ok = a.murmur.allow(e.Client, refusalKind(e.Name+" "+e.Reason), e.Mark, time.Now()); !ok {
+		if missed, ok = a.house.Lines.Allow(e.Client, e.Name+" "+e.Reason, e.Mark, time.Now()); !ok {
 			return
 		}
 	}
@@ -84,7 +81,7 @@ func auditLevel(e event.Event) zapcore.Level {
 	switch e.Name {
 	case event.MailFailed, event.TextFailed, event.Alarm:
 		return zapcore.ErrorLevel
-	case event.Answer, event.Refused, EventAccess:
+	case event.Answer, event.Refused, gate.EventAccess:
 		return zapcore.WarnLevel
 	}
 	return zapcore.InfoLevel
@@ -133,20 +130,4 @@ func clientText(e event.Event) string {
 		return ""
 	}
 	return e.Client.String()
-}
-
-// auditRefusal reports a refusal that is about a person or a network. Visitors
-// who have yet to sign in are no event.
-func (v *visit) auditRefusal(kind refusalKind) {
-	if v.run == nil || kind != notAllowed && kind != clientRefused {
-		return
-	}
-	e := event.Event{Name: EventAccess, Origin: v.origin.String(), Client: v.client(), Reason: string(kind)}
-	if s := v.session; s != nil {
-		e.Address, e.Subject, e.Session = s.Address, s.Subject, s.ID
-	}
-	if v.g != nil && v.g.ReportOnly {
-		e.Detail = "report_only"
-	}
-	v.run.service.Report(e)
 }

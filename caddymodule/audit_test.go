@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 )
 
 // form posts a form as a browser does, and returns the answer's
@@ -78,7 +79,7 @@ func TestAuditOfRefusals(t *testing.T) {
 	if resp := o.fetch(o.client(false), "GET", "/x", nil, "Cookie: "+cookieOf(bob)); resp.StatusCode != 403 {
 		t.Fatal(resp.Status)
 	}
-	found := o.audited(EventAccess)
+	found := o.audited(gate.EventAccess)
 	if len(found) != 1 || found[0]["reason"] != "not_allowed" || found[0]["sid"] != bob.Session.ID || found[0]["mark"] == nil {
 		t.Errorf("%v", found)
 	}
@@ -130,7 +131,7 @@ func TestAuditIsDocumented(t *testing.T) {
 	must(t, err)
 	events, err := os.ReadFile("../authcore/event/event.go")
 	must(t, err)
-	names := []string{EventAccess, EventConfig}
+	names := []string{gate.EventAccess, EventConfig}
 	for _, m := range regexp.MustCompile(`(?m)^\t[A-Z][A-Za-z]+\s+= "([a-z_]+)"`).FindAllSubmatch(events, -1) {
 		names = append(names, string(m[1]))
 	}

@@ -3,7 +3,6 @@ package caddymodule
 import (
 	"fmt"
 	"net/http"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -11,6 +10,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/policy"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 )
 
 func init() { caddy.RegisterModule(new(Authz)) }
@@ -34,7 +34,7 @@ type Authz struct {
 	login   origin.Origin
 	address string   // where it listens, for snippets
 	servers []string // that it stands in
-	known   knownSites
+	asked   gate.ForwardAuth
 }
 
 // AuthzSite is one site, or all below a domain, behind another proxy.
@@ -76,6 +76,10 @@ func (a *Authz) parse(groups *policy.Groups) (err error) {
 	if len(a.Sites) == 0 {
 		return fmt.Errorf("gatehouse_authz protects nothing: name a site and its people, as in\n    site wiki.example.com *@example.com")
 	}
+	a.asked = gate.ForwardAuth{Login: a.login}
+	if a.app != nil {
+		a.asked.House = &a.app.house
+	}
 	for i, s := range a.Sites {
 		if err := s.parse(a.app, groups, a.login.Scheme()); err != nil {
 			return fmt.Errorf("site %s: %w", s.Site, err)
@@ -85,6 +89,7 @@ func (a *Authz) parse(groups *policy.Groups) (err error) {
 				return fmt.Errorf("site %s is written twice: put the people of both on one line", s.Site)
 			}
 		}
+		a.asked.Sites = append(a.asked.Sites, &gate.Site{Pattern: s.pattern, Gate: &s.gate.gate})
 	}
 	return nil
 }
@@ -110,134 +115,20 @@ func (s *AuthzSite) parse(app *App, groups *policy.Groups, scheme string) (err e
 	if err := s.gate.parse(groups); err != nil {
 		return err
 	}
-	s.gate.place = &place{key: "authz " + s.Site, hosts: []string{siteHost(s.pattern)}, tls: true, behind: true}
+	here := &place{Place: gate.Place{Key: "authz " + s.Site, Hosts: []string{siteHost(s.pattern)}, Behind: true}, tls: true}
 	if o := s.pattern.Origin(scheme); !o.IsZero() {
-		s.gate.place.origins = []origin.Origin{o}
+		here.Origins = []origin.Origin{o}
+	}
+	s.gate.stand(here, here)
+	if app != nil {
+		s.gate.gate.House = &app.house
 	}
 	return s.gate.checkOptions(authcore.DefaultSession)
 }
 
 // ServeHTTP answers one question of a proxy.
-func (a *Authz) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
-	v, ok := a.app.meet(w, r)
-	if !ok {
-		return nil
-	}
-	q := &question{visit: v, authz: a}
-	q.hideTokens()
-	w.Header()["Cache-Control"] = noStore
-	q.dialect = dialectOf(q.url.Path)
-	switch {
-	case q.dialect != nil:
-		return q.answer()
-	case isOwnPath(q.url.Path):
-		return q.servePages()
-	case q.url.Path == oauthSignIn || q.url.Path == oauthStart:
-		return q.leadToLogin()
-	}
-	w.WriteHeader(http.StatusForbidden)
-	return nil
-}
-
-// noStore and noBody are header values of every answer, made once.
-var noStore, noBody = []string{"no-store"}, []string{"0"}
-
-// question is one request about another.
-type question struct {
-	visit
-	authz   *Authz
-	dialect *dialect
-	site    *AuthzSite // of the request that is asked about; nil: none of ours
-}
-
-// answer decides about the request that is asked about.
-func (q *question) answer() error {
-	if err := q.start(); err != nil {
-		if q.dialect.strict {
-			q.w.WriteHeader(http.StatusForbidden)
-			return nil
-		}
-		return q.notStarted(err, true)
-	}
-	var admitted bool
-	why := refusal{kind: badForward, detail: q.read()}
-	if why.detail == "" {
-		admitted, why = q.judgeSite()
-		q.single()
-	}
-	switch {
-	case why.kind == "":
-		return q.allow(admitted)
-	case why.kind != loginRequired:
-		q.report(why)
-	default:
-		countRefusal(why.kind, false)
-	}
-	if q.dialect.strict {
-		return q.refuseStrictly(why)
-	}
-	return q.refuse(why)
-}
-
-// judgeSite asks the gate of the site.
-func (q *question) judgeSite() (admitted bool, why refusal) {
-	s := q.site
-	if s == nil {
-		return false, refusal{kind: unknownSite, detail: "No site line names " + quoted(q.origin.Host()) + "."}
-	}
-	q.g, q.place = s.gate, s.gate.place
-	if !isPassable(q.method, q.webSocket) {
-		return false, refusal{kind: notPassable}
-	}
-	public := s.gate.rule.IsPublic(q.target())
-	if !public && !q.origin.Secure() && !q.run.insecureHTTP && !q.origin.IsLocalhost() {
-		return false, refusal{kind: insecureHTTP, detail: "Use https. " + orInsecure}
-	}
-	return q.decideHere(public)
-}
-
-// allow answers that the request may pass, with the visitor's identity if there
-// is one to tell. The body stays empty: a proxy that does not read it would
-// have to give up the connection.
-func (q *question) allow(admitted bool) error {
-	if admitted {
-		q.identity.write(q.w.Header())
-	}
-	h := q.w.Header()
-	h["Content-Length"] = noBody
-	delete(h, "Server") // each header costs the proxy that asks more than us
-	q.w.WriteHeader(http.StatusOK)
-	return nil
-}
-
-// refuseStrictly answers proxies that know 401 and 403 alone: nginx makes a 500
-// of everything else.
-func (q *question) refuseStrictly(why refusal) error {
-	status := http.StatusForbidden
-	if why.kind == loginRequired {
-		status = http.StatusUnauthorized
-		q.challengeStrictly(why.maxAge)
-	}
-	q.w.Header()["Content-Length"] = noBody
-	q.w.WriteHeader(status)
-	return nil
-}
-
-// maxLoginURL keeps the headers of an answer under 3 KiB: nginx makes a 500 of
-// more than 4.
-const maxLoginURL = 2750
-
-// challengeStrictly says where to sign in, once: nginx hands a WWW-Authenticate on
-// beside its own. What leads back is shortened where the form's address gets too
-// long.
-func (q *question) challengeStrictly(maxAge time.Duration) {
-	login := func(to origin.ReturnTo) string { return q.loginURL(to, maxAge) }
-	form := login(q.cameFrom().Shorten(func(to origin.ReturnTo) bool { return len(login(to)) <= maxLoginURL }))
-	if q.dialect.location {
-		q.w.Header().Set("Location", form)
-	} else {
-		q.challenge(form, maxAge)
-	}
+func (a *Authz) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	return a.asked.ServeHTTP(w, r, next)
 }
 
 // Interface guards

@@ -37,7 +37,7 @@ func (f *fixture) authz(change ...func(*Authz)) *Authz {
 }
 
 func sharedCookie(f *fixture, cfg *authcore.Config) {
-	cfg.Domain, f.run.domain = "example.com", "example.com"
+	cfg.Domain, f.run.Domain = "example.com", "example.com"
 }
 
 // asks sends a question as a trusted proxy does. The handler behind must never

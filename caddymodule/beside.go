@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy/fastcgi"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 )
 
 // beside looks for handlers that hand requests on as strangers send them, with
@@ -121,10 +122,10 @@ func (h handedOn) onGatedHost(w *walk) bool {
 			}
 			continue
 		}
-		gated := append(p.samples(), p.hosts...)
+		gated := append(p.samples(), p.Hosts...)
 		for _, host := range h.at.hosts {
 			if slices.ContainsFunc(gated, func(g string) bool {
-				return strings.EqualFold(g, host) || !sameServer && (matchesHost(g, host) || matchesHost(host, g))
+				return strings.EqualFold(g, host) || !sameServer && (gate.MatchesHost(g, host) || gate.MatchesHost(host, g))
 			}) {
 				return true
 			}
@@ -218,7 +219,7 @@ func (b *beside) branches(s *step, kind branchKind, c cover, errors bool) {
 
 // onlyOwn tells whether the paths are all Gatehouse's own.
 func onlyOwn(paths caddyhttp.MatchPath) bool {
-	return !slices.ContainsFunc(paths, func(path string) bool { return !isOwnPath(path) })
+	return !slices.ContainsFunc(paths, func(path string) bool { return !gate.IsOwnPath(path) })
 }
 
 // proxy notes where a reverse_proxy hands requests.

@@ -249,7 +249,7 @@ func TestDoctorNamesWhatIsNotCleaned(t *testing.T) {
 func TestCleaningAllocatesLittle(t *testing.T) {
 	f := newFixture(t)
 	app := caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return nil })
-	cleaner := &Cleaner{app: f.app}
+	cleaner := joined(f.app, new(Cleaner))
 	again := caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error { return cleaner.ServeHTTP(w, r, app) })
 	w := discard{http.Header{}}
 	cost := func(next caddyhttp.Handler, first caddyhttp.MiddlewareHandler) float64 {

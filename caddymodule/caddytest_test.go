@@ -29,6 +29,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/caddytest"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 )
 
 // gatedCaddy is a real Caddy on a machine of its own, with a real proxy to an
@@ -134,7 +135,7 @@ func (c *gatedCaddy) signInAt(email, host string) *authcore.SignIn {
 	c.Helper()
 	address, err := address.Parse(email)
 	must(c, err)
-	service := runningApp(c).current.Load().service
+	service := runningApp(c).house.Running().Service
 	in := signIn(c, service, address, mustOrigin(c, c.origin(host)), func() string { return c.code(email) })
 	c.seen.add(in.Token, in.DeviceCookie)
 	return in
@@ -152,7 +153,7 @@ func (c *gatedCaddy) code(email string) string {
 	}
 }
 
-func (c *gatedCaddy) core() *authcore.Core { return runningApp(c).current.Load().core }
+func (c *gatedCaddy) core() *authcore.Core { return runningApp(c).house.Running().Core }
 
 // client speaks HTTP/1.1 or HTTP/2 to Caddy, whatever the host's name, and does
 // not follow redirects.
@@ -257,7 +258,7 @@ func (e echoed) claims() map[string][]string {
 	found := map[string][]string{}
 	for _, h := range []http.Header{e.Header, e.Trailer} {
 		for name, values := range h {
-			if claimOf(name) != noClaim {
+			if gate.ClaimOf(name) != gate.NoClaim {
 				found[name] = append(found[name], values...)
 			}
 		}

@@ -16,7 +16,7 @@ import (
 // and subject.
 func (o *operated) appSessions(gateSubject string) {
 	o.Helper()
-	service := runningApp(o.gatedCaddy).current.Load().service
+	service := runningApp(o.gatedCaddy).house.Running().Service
 	made := map[string]*authcore.AppSession{}
 	for _, name := range []string{"alice@example.com", "carol@example.com"} {
 		made[name] = o.appSession(name)
@@ -46,7 +46,7 @@ func (o *operated) appSessions(gateSubject string) {
 // appSession signs somebody in at the app.
 func (o *operated) appSession(name string) *authcore.AppSession {
 	o.Helper()
-	service := runningApp(o.gatedCaddy).current.Load().service
+	service := runningApp(o.gatedCaddy).house.Running().Service
 	caller, _ := service.Apps().Caller(apiLiveKey)
 	address, err := address.Parse(name)
 	must(o, err)
@@ -107,7 +107,7 @@ func (o *operated) deletesPeople(gateSubject string) {
 // organization makes one of the app's, and returns its id.
 func (o *operated) organization(owner, member string) string {
 	o.Helper()
-	service := runningApp(o.gatedCaddy).current.Load().service
+	service := runningApp(o.gatedCaddy).house.Running().Service
 	live := authcore.Realm{App: "shop"}
 	org, _, err := service.CreateOrganization(o.Context(), service.Apps().Find("shop"), live, owner, "Acme", "")
 	must(o, err)

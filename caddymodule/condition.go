@@ -64,7 +64,7 @@ func (condition) Collect(out chan<- prometheus.Metric) {
 	if app == nil {
 		return
 	}
-	status, health := app.current.Load().core.Status(), app.storeHealth()
+	status, health := app.house.Running().Core.Status(), app.storeHealth()
 	for _, c := range conditions {
 		out <- prometheus.MustNewConstMetric(c.desc, prometheus.GaugeValue, c.value(status, health))
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 )
 
 // ticking is an app that sends a line every 50 ms until the request ends.
@@ -195,7 +196,7 @@ func TestReportOnly(t *testing.T) {
 			t.Errorf("%s: %v, then %v", name, before[name], now[name])
 		}
 	}
-	if found := o.audited(EventAccess); len(found) == 0 || found[0]["detail"] != "report_only" || found[0]["reason"] != "not_allowed" {
+	if found := o.audited(gate.EventAccess); len(found) == 0 || found[0]["detail"] != "report_only" || found[0]["reason"] != "not_allowed" {
 		t.Errorf("%v", found)
 	}
 	warned := false

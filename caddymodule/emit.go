@@ -6,17 +6,18 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 )
 
 // emitted are the events that Caddy's events app hears of.
 var emitted = map[string]string{
-	event.SignedIn:  "gatehouse_signed_in",
-	event.Refused:   "gatehouse_refused",
-	event.Answer:    "gatehouse_refused",
-	EventAccess:     "gatehouse_refused",
-	event.SignedOut: "gatehouse_signed_out",
-	event.Ended:     "gatehouse_revoked",
-	event.Revoked:   "gatehouse_revoked",
+	event.SignedIn:   "gatehouse_signed_in",
+	event.Refused:    "gatehouse_refused",
+	event.Answer:     "gatehouse_refused",
+	gate.EventAccess: "gatehouse_refused",
+	event.SignedOut:  "gatehouse_signed_out",
+	event.Ended:      "gatehouse_revoked",
+	event.Revoked:    "gatehouse_revoked",
 }
 
 const (

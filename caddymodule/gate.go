@@ -1,15 +1,11 @@
 package caddymodule
 
 import (
-	"net/netip"
-	"sync"
-	"sync/atomic"
-
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 )
 
 // Gate puts a sign-in by email in front of whatever handles the request after
@@ -65,39 +61,33 @@ type Gate struct {
 	Portal string `json:"portal,omitempty"`
 
 	app      *App
-	place    *place            // where the gate stands; set when the app starts
-	pages    *place            // where its pages are served: beside its matchers, too
-	rule     authcore.SiteRule // who is admitted, and for how long
-	clients  []netip.Prefix
+	gate     gate.Gate             // what decides
+	place    *place                // where the gate stands; set when the app starts
+	pages    *place                // where its pages are served: beside its matchers, too
 	origins  []origin.Origin       // Origins, parsed
 	portal   origin.Origin         // Portal, parsed
 	guarded  guardedPaths          // Paths, ready to match
 	matchers caddyhttp.MatcherSets // MatcherSetsRaw, ready to match; none matches everything
-
-	headersOnce sync.Once
-	headers     *headerSet // Headers, by headerSet
 }
 
-// place is where a gate stands: what the walk over the routes found above it.
+// place is where a gate stands: what the walk over the routes found above it. Its
+// key is made of ports, hosts, matchers and paths.
 type place struct {
-	// key names the gate across reloads: its ports, hosts, matchers and paths.
-	key string
-	// hosts are host patterns as in Caddy's host matcher; origins are the
-	// additional ones of the origin option.
-	hosts   []string
-	origins []origin.Origin
+	gate.Place
 	// ports are those that the servers above the gate listen on; tls tells
 	// whether all of these servers speak TLS.
 	ports []uint16
 	tls   bool
 	// named tells that a way to the gate has a host matcher above it.
 	named bool
-	// behind tells that another proxy stands there, and asks.
-	behind bool
 	// spots are the ways through the routes that lead to the gate.
 	spots []spot
+}
 
-	usual atomic.Pointer[requestAddress] // see locate
+// stand puts the gate where it stands.
+func (g *Gate) stand(here, pages *place) {
+	g.place, g.pages = here, pages
+	g.gate.Place, g.gate.Pages = &here.Place, &pages.Place
 }
 
 // spot is one way to a gate: the path matchers on it, which all must match.
@@ -110,6 +100,5 @@ type spot struct {
 // other paths pass on. It stands where a gate inside handle or route can't be
 // reached by the pages' paths.
 type PagesHandler struct {
-	app   *App
-	place *place // as in Gate; set when the app starts
+	pages gate.Pages // its place is set when the app starts
 }

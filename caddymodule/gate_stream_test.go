@@ -226,7 +226,7 @@ func TestStreamGoesOnUnderTheNextSession(t *testing.T) {
 	c.runGate("*@example.com")
 	first := c.signInAt("alice@example.com", "app.example.com")
 	body := c.openStream(app, false, "/events", "__Host-gatehouse="+first.Token)
-	service := runningApp(t).current.Load().service
+	service := runningApp(t).house.Running().Service
 	b := authcore.Browser{Origin: mustOrigin(t, c.origin("app.example.com")), Session: first.Session}
 	begun, err := service.Begin(context.Background(), b, authcore.Start{Address: first.Session.Address})
 	must(t, err)

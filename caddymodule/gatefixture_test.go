@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +15,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
+	"go.uber.org/zap/exp/zapslog"
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
@@ -25,6 +27,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/policy"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 	"github.com/gatehouse-auth/gatehouse/pages"
 )
 
@@ -33,7 +36,7 @@ import (
 type fixture struct {
 	t     testing.TB
 	app   *App
-	run   *running
+	run   *gate.Running
 	store *breakable
 	box   *mailbox
 	clock *clock
@@ -50,9 +53,11 @@ func newFixture(t testing.TB, options ...fixtureOption) *fixture {
 	core, logs := observer.New(zap.InfoLevel)
 	f := &fixture{t: t, store: &breakable{Store: memstore.New()}, box: &mailbox{codes: map[address.Address]chan string{}}, clock: &clock{}, logs: logs}
 	f.app = &App{
-		log: zap.New(core), ready: make(chan struct{}), lists: policy.NewLists(nil),
+		log: zap.New(core), lists: policy.NewLists(nil),
 		Groups: map[string][]string{"staff": {"alice@example.com", "bob@example.com"}, "admins": {"alice@example.com"}},
 	}
+	f.app.furnish()
+	f.app.house.Log = slog.New(zapslog.NewHandler(core, zapslog.AddStacktraceAt(slog.Level(127))))
 	named, err := f.app.parseGroups()
 	must(t, err)
 	f.app.groups, err = policy.NewGroups(named, f.app.lists)
@@ -65,7 +70,7 @@ func newFixture(t testing.TB, options ...fixtureOption) *fixture {
 		Protects:   f.app.protects, Rules: f.app.rules,
 		Senders: []outbox.Sender{f.box}, Composer: f.box,
 	}
-	f.run = &running{groups: f.app.groups, lists: f.app.lists, log: f.app.log}
+	f.run = &gate.Running{Groups: f.app.groups, Lists: f.app.lists}
 	for _, option := range options {
 		option(f, &cfg)
 	}
@@ -76,16 +81,15 @@ func newFixture(t testing.TB, options ...fixtureOption) *fixture {
 func (f *fixture) start(cfg authcore.Config) {
 	secret, err := keyring.NewSecret([]byte(strings.Repeat("s", keyring.MinSecretBytes)))
 	must(f.t, err)
-	f.run.core, err = authcore.Open(context.Background(), f.store, keyring.Secrets{Current: secret}, authcore.Options{Now: f.clock.now})
+	f.run.Core, err = authcore.Open(context.Background(), f.store, keyring.Secrets{Current: secret}, authcore.Options{Now: f.clock.now})
 	must(f.t, err)
-	f.run.service = f.run.core.Use(cfg)
-	f.run.pages, err = pages.New(pages.Config{Service: f.run.service, Groups: f.app.groups})
+	f.run.Service = f.run.Core.Use(cfg)
+	f.run.Pages, err = pages.New(pages.Config{Service: f.run.Service, Groups: f.app.groups})
 	must(f.t, err)
-	f.app.current.Store(f.run)
-	close(f.app.ready)
+	f.app.house.Open(f.run)
 	f.t.Cleanup(func() {
-		f.run.service.Close()
-		f.run.core.Close()
+		f.run.Service.Close()
+		f.run.Core.Close()
 	})
 }
 
@@ -98,9 +102,10 @@ func (f *fixture) gate(change func(*Gate)) *Gate {
 	}
 	must(f.t, g.parse(f.app.groups))
 	if g.place == nil {
-		g.place = &place{key: f.t.Name(), hosts: []string{"app.example.com"}, origins: g.origins}
+		g.place = &place{Place: gate.Place{Key: f.t.Name(), Hosts: []string{"app.example.com"}, Origins: g.origins}}
 	}
-	g.pages = g.place
+	g.gate.House = &f.app.house
+	g.stand(g.place, g.place)
 	f.app.gates = append(f.app.gates, g)
 	return g
 }
@@ -108,14 +113,14 @@ func (f *fixture) gate(change func(*Gate)) *Gate {
 // signIn returns the session cookie of somebody who has signed in at site.
 func (f *fixture) signIn(email, site string) string {
 	f.t.Helper()
-	return cookieName(mustOrigin(f.t, site), f.run.domain) + "=" + f.signInFor(email, site).Token
+	return cookieName(mustOrigin(f.t, site), f.run.Domain) + "=" + f.signInFor(email, site).Token
 }
 
 func (f *fixture) signInFor(email, site string) *authcore.SignIn {
 	f.t.Helper()
 	address, err := address.Parse(email)
 	must(f.t, err)
-	return signIn(f.t, f.run.service, address, mustOrigin(f.t, site), func() string { return f.box.code(address) })
+	return signIn(f.t, f.run.Service, address, mustOrigin(f.t, site), func() string { return f.box.code(address) })
 }
 
 func signIn(t testing.TB, s *authcore.Service, address address.Address, at origin.Origin, code func() string) *authcore.SignIn {
@@ -281,6 +286,12 @@ func (s *breakable) View(ctx context.Context, fn func(store.Tx) error) error {
 		return store.ErrClosed
 	}
 	return s.Store.View(ctx, fn)
+}
+
+// joined is a handler that works with the app.
+func joined[H joiner](app *App, h H) H {
+	h.join(app)
+	return h
 }
 
 func newRecorder() *httptest.ResponseRecorder { return httptest.NewRecorder() }

@@ -3,7 +3,9 @@ package caddymodule
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +16,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/policy"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 )
 
 func init() {
@@ -37,7 +40,7 @@ func (g *Gate) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	g.app = app
+	g.app, g.gate.House = app, &app.house
 	if err := g.parse(app.groups); err != nil {
 		return err
 	}
@@ -61,6 +64,7 @@ func (g *Gate) loadMatchers(ctx caddy.Context) error {
 	if err := g.matchers.FromInterface(sets); err != nil {
 		return err
 	}
+	g.limit()
 	for _, set := range g.matchers {
 		for _, pattern := range matchersOf[caddyhttp.MatchPath](set) {
 			if hasDots(pattern) || strings.Contains(pattern, "?") && strings.Contains(pattern, "=") {
@@ -72,10 +76,33 @@ func (g *Gate) loadMatchers(ctx caddy.Context) error {
 	return nil
 }
 
-// Provision joins the handler to the app.
-func (p *PagesHandler) Provision(ctx caddy.Context) (err error) {
-	p.app, err = theApp(ctx)
-	return err
+// ServeHTTP judges the request, and answers it or passes it on.
+func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	return g.gate.ServeHTTP(w, r, next)
+}
+
+// limit has the gate leave requests alone that its matchers or paths do not take.
+func (g *Gate) limit() {
+	if g.isLimited() {
+		g.gate.Concerns = g.concerns
+	}
+}
+
+// isLimited tells whether there may be requests that do not concern the gate.
+func (g *Gate) isLimited() bool { return len(g.matchers) > 0 || g.guarded.limited }
+
+// concerns tells whether the gate looks at this request. Matchers see it as it
+// came, before it is cleaned. What a matcher can't tell is guarded.
+func (g *Gate) concerns(r *http.Request, asked *url.URL) bool {
+	if len(g.matchers) > 0 {
+		if matches, err := g.matchers.AnyMatchWithError(r); err == nil && !matches {
+			return false
+		}
+	}
+	// Looking at one path alone would let a rewrite on either side lead around
+	// the gate.
+	now := r.URL
+	return g.guarded.match(r, now) || (asked.Path != now.Path || asked.RawPath != now.RawPath) && g.guarded.match(r, asked)
 }
 
 func theApp(ctx caddy.Context) (*App, error) {
@@ -101,17 +128,17 @@ func (g *Gate) parse(groups *policy.Groups) error {
 	if _, err = policy.Compile(nil, deny, groups); err != nil {
 		return forDirective("deny", err)
 	}
-	if g.rule.Policy, err = policy.Compile(allow, deny, groups); err != nil {
+	if g.gate.Rule.Policy, err = policy.Compile(allow, deny, groups); err != nil {
 		return forDirective("gatehouse", err)
 	}
 	public, err := origin.ParsePublicPaths(g.Public)
 	if err != nil {
 		return err
 	}
-	g.rule.Public = &public
-	g.rule.Session = authcore.SessionRule{Idle: time.Duration(g.SessionIdle), Max: time.Duration(g.SessionMax)}
-	g.rule.Fresh = time.Duration(g.Fresh)
-	if g.clients, err = parseCIDRs(g.ClientIP); err != nil {
+	g.gate.Rule.Public = &public
+	g.gate.Rule.Session = authcore.SessionRule{Idle: time.Duration(g.SessionIdle), Max: time.Duration(g.SessionMax)}
+	g.gate.Rule.Fresh = time.Duration(g.Fresh)
+	if g.gate.Clients, err = parseCIDRs(g.ClientIP); err != nil {
 		return err
 	}
 	if g.origins, err = parseOrigins(g.Origins); err != nil {
@@ -120,6 +147,8 @@ func (g *Gate) parse(groups *policy.Groups) error {
 	if g.guarded, err = newGuardedPaths(g.Paths); err != nil {
 		return err
 	}
+	g.gate.Unauthenticated, g.gate.Headers, g.gate.ReportOnly = g.Unauthenticated, g.Headers, g.ReportOnly
+	g.limit()
 	if g.Portal != "" {
 		g.portal, err = parseOriginOption("portal", "portal", g.Portal)
 	}
@@ -164,9 +193,6 @@ func parseCIDR(text string) (netip.Prefix, error) {
 	return prefix, nil
 }
 
-// headerPresets are the identity headers that a gate can set.
-var headerPresets = []string{"remote", "forwarded", "auth_request", "cloudflare", "assertion", "none"}
-
 // checkOptions checks the options that need no further reading.
 func (g *Gate) checkOptions(global authcore.SessionRule) error {
 	if err := checkUnauthenticated(g.Unauthenticated); err != nil {
@@ -192,8 +218,8 @@ func (g *Gate) checkOptions(global authcore.SessionRule) error {
 
 func checkPresets(presets []string) error {
 	for _, preset := range presets {
-		if !slices.Contains(headerPresets, preset) {
-			return fmt.Errorf("headers %q: there is no such preset; there are %s", preset, strings.Join(headerPresets, ", "))
+		if !slices.Contains(gate.Presets, preset) {
+			return fmt.Errorf("headers %q: there is no such preset; there are %s", preset, strings.Join(gate.Presets, ", "))
 		}
 	}
 	if len(presets) > 1 && slices.Contains(presets, "none") {
@@ -208,3 +234,6 @@ func checkUnauthenticated(what string) error {
 	}
 	return nil
 }
+
+// Interface guards
+var _ caddyhttp.MiddlewareHandler = (*Gate)(nil)

@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 )
 
 // guardedPaths are the paths that a gate is limited to. The zero value holds
@@ -90,7 +91,7 @@ func guardsNothing(pattern string) (problem, instead string) {
 	case err != nil:
 		open, _, _ := strings.Cut(instead, "[")
 		return "a bracket is left open", open + "*"
-	case isOwnPath(pattern):
+	case gate.IsOwnPath(pattern):
 		return "pages under /_gatehouse/ are Gatehouse's own and never guarded", "/*"
 	}
 	return "", ""

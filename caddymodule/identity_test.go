@@ -14,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 )
 
 func TestPresets(t *testing.T) {
@@ -33,11 +34,11 @@ func TestPresets(t *testing.T) {
 		{[]string{"none"}, nil},
 	} {
 		must(t, checkPresets(test.presets))
-		g := f.gate(func(g *Gate) { g.headers = newHeaderSet(test.presets); g.headersOnce.Do(func() {}) })
+		g := f.gate(func(g *Gate) { g.Headers = test.presets })
 		_, r := ask(g, "GET", testSite+"/", cookie)
 		var got []string
 		for name, values := range r.Header {
-			if claimOf(name) == identityClaim {
+			if gate.ClaimOf(name) == gate.IdentityClaim {
 				got = append(got, name)
 				if want := "alice@example.com"; !strings.HasSuffix(name, "Groups") && !strings.HasSuffix(name, "Assertion") && values[0] != want {
 					t.Errorf("%s: %q", name, values)
@@ -78,11 +79,11 @@ func TestAssertionIsReusedForAMinute(t *testing.T) {
 
 // One session and one gate, two hosts: each app may only take what is for it.
 func TestAssertionIsForOneHost(t *testing.T) {
-	f := newFixture(t, func(f *fixture, c *authcore.Config) { f.run.domain, c.Domain = "example.com", "example.com" })
+	f := newFixture(t, func(f *fixture, c *authcore.Config) { f.run.Domain, c.Domain = "example.com", "example.com" })
 	cookie := "Cookie: " + f.signIn("alice@example.com", testSite)
 	g := f.gate(func(g *Gate) {
 		g.Headers = []string{"assertion"}
-		g.place = &place{key: "k", hosts: []string{"*.example.com"}}
+		g.place = &place{Place: gate.Place{Key: "k", Hosts: []string{"*.example.com"}}}
 	})
 	for _, host := range []string{"https://a.example.com", "https://b.example.com", "https://a.example.com"} {
 		_, r := ask(g, "GET", host+"/", cookie)
@@ -142,7 +143,7 @@ func TestHeaderValue(t *testing.T) {
 		"": "", "Alice Example": "Alice Example", "Zoë": "Zo%C3%AB", "100%": "100%25", " a ": "%20a%20",
 		"a\r\nRemote-User: root": "a%0D%0ARemote-User: root", "\x00\x7f": "%00%7F", "名": "%E5%90%8D",
 	} {
-		if got := headerValue(in); got != want {
+		if got := gate.HeaderValue(in); got != want {
 			t.Errorf("%q: %q, want %q", in, got, want)
 		}
 	}
@@ -151,7 +152,7 @@ func TestHeaderValue(t *testing.T) {
 func FuzzHeaderValue(f *testing.F) {
 	f.Add("Zoë\r\n%")
 	f.Fuzz(func(t *testing.T, s string) {
-		value := headerValue(s)
+		value := gate.HeaderValue(s)
 		if strings.TrimSpace(value) != value || strings.ContainsFunc(value, func(c rune) bool { return c < ' ' || c >= 0x7f }) {
 			t.Errorf("%q is not safe in a header", value)
 		}
@@ -164,10 +165,10 @@ func FuzzHeaderValue(f *testing.F) {
 // A foreign page's WebSocket passes a public path as nobody, also to gates
 // further in.
 func TestWebSocketOrigin(t *testing.T) {
-	f := newFixture(t, func(f *fixture, c *authcore.Config) { f.run.domain, c.Domain = "example.com", "example.com" })
+	f := newFixture(t, func(f *fixture, c *authcore.Config) { f.run.Domain, c.Domain = "example.com", "example.com" })
 	cookie := "Cookie: a=b; " + f.signIn("alice@example.com", testSite)
 	g := f.gate(func(g *Gate) { g.Public = []string{"/public"} })
-	f.gate(func(g *Gate) { g.place = &place{key: "wiki", hosts: []string{"wiki.example.com"}} })
+	f.gate(func(g *Gate) { g.place = &place{Place: gate.Place{Key: "wiki", Hosts: []string{"wiki.example.com"}}} })
 	for origin, own := range map[string]bool{
 		"": true, testSite: true, "https://wiki.example.com": true,
 		"https://evil.test": false, "null": false, "http://app.example.com": false, "https://app.example.com:8443": false,

@@ -27,7 +27,7 @@ func (a *App) enter() {
 		reloads.WithLabelValues("ok").Inc()
 	}
 	inUse.started = true
-	a.current.Load().service.Report(event.Event{Name: EventConfig, Reason: reason})
+	a.house.Running().Service.Report(event.Event{Name: EventConfig, Reason: reason})
 }
 
 func (a *App) leave() {

@@ -20,13 +20,13 @@ func TestReloadsKeepSessionsAndStore(t *testing.T) {
 	m := newMachine(t)
 	m.load("", "")
 	session := m.signIn("alice@example.com")
-	core := runningApp(t).current.Load().core
+	core := runningApp(t).house.Running().Core
 	for range 20 {
 		m.load("", "")
 		m.wantSignedIn(session)
 		m.wantOneUser()
 	}
-	if runningApp(t).current.Load().core != core {
+	if runningApp(t).house.Running().Core != core {
 		t.Error("a reload opened the store anew")
 	}
 }
@@ -166,12 +166,12 @@ func TestCallsAfterTheEndFailAndDoNotPanic(t *testing.T) {
 	m.load("", "")
 	old := runningApp(t)
 	must(t, caddy.Stop())
-	run, err := old.running(t.Context())
+	run, err := old.house.Await(t.Context())
 	must(t, err)
 	address, err := address.Parse("alice@example.com")
 	must(t, err)
 	browser := authcore.Browser{Origin: mustOrigin(t, m.url)}
-	if _, err := run.service.Begin(t.Context(), browser, authcore.Start{Address: address}); !errors.Is(err, store.ErrClosed) {
+	if _, err := run.Service.Begin(t.Context(), browser, authcore.Start{Address: address}); !errors.Is(err, store.ErrClosed) {
 		t.Errorf("a start after the end: %v", err)
 	}
 	must(t, old.Cleanup()) // once more must not release twice

@@ -71,14 +71,14 @@ func TestMeasuredServer(t *testing.T) {
 	s := &measuredServer{codes: map[string]string{}}
 	s.sent.L = &s.mu
 	if app, err := caddy.ActiveContext().AppIfConfigured("gatehouse"); err == nil {
-		run, err := app.(*App).running(t.Context())
+		run, err := app.(*App).house.Await(t.Context())
 		must(t, err)
 		cfg, err := app.(*App).serviceConfig()
 		must(t, err)
 		cfg.Composer, err = app.(*App).composer()
 		must(t, err)
 		cfg.Senders = []outbox.Sender{s}
-		s.service = run.core.Use(cfg) // the newest one's senders get the mail
+		s.service = run.Core.Use(cfg) // the newest one's senders get the mail
 	}
 	fmt.Println("ready")
 	lines := bufio.NewScanner(os.Stdin)

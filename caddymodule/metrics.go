@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 )
 
 // Caddy makes a new registry at each reload. The collectors belong to the
@@ -24,6 +25,8 @@ var (
 	droppedAll = counter("events_dropped_total", "Events for Caddy's events app that were dropped because its handlers are too slow.")
 	dropped    = droppedAll.WithLabelValues()
 	alarmed    = alarms.WithLabelValues()
+
+	refusals = counter("refusals_total", "Requests that a gate refused and streams that it cut, by reason. With report_only=\"true\" it would have.", "reason", "report_only")
 
 	checks = histogram("check_seconds", "Time that a gate took to decide about a request, by what it decided.",
 		[]float64{2e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 1e-3, 1e-2, 0.1, 1}, "result")
@@ -110,29 +113,29 @@ func or(s, otherwise string) string {
 	return s
 }
 
-// The outcomes of a check. Their observers are looked up once: a check takes
-// about a microsecond.
-var (
-	checkAdmitted  = checks.WithLabelValues("admitted")
-	checkAnonymous = checks.WithLabelValues("public")
-	checkRefused   = checks.WithLabelValues("refused")
-	checkLogin     = checks.WithLabelValues("login_required")
-	checkFailed    = checks.WithLabelValues("unavailable")
-)
+// decided are the outcomes of a check. Their observers are looked up once: a check
+// takes about a microsecond.
+var decided = [...]prometheus.Observer{
+	gate.Admitted:      checks.WithLabelValues("admitted"),
+	gate.Anonymous:     checks.WithLabelValues("public"),
+	gate.Refused:       checks.WithLabelValues("refused"),
+	gate.LoginRequired: checks.WithLabelValues("login_required"),
+	gate.Failed:        checks.WithLabelValues("unavailable"),
+}
 
-// countCheck counts what a gate decided, and how long that took.
-func countCheck(began time.Time, admitted bool, why refusal) {
-	took := time.Since(began).Seconds()
-	switch {
-	case admitted:
-		checkAdmitted.Observe(took)
-	case why.kind == "":
-		checkAnonymous.Observe(took)
-	case why.kind == loginRequired:
-		checkLogin.Observe(took)
-	case why.kind == unavailable:
-		checkFailed.Observe(took)
-	default:
-		checkRefused.Observe(took)
+// gateCounts counts what gates do.
+type gateCounts struct{}
+
+// Refused implements gate.Observer.
+func (gateCounts) Refused(reason string, reportOnly bool) {
+	only := "false"
+	if reportOnly {
+		only = "true"
 	}
+	refusals.WithLabelValues(reason, only).Inc()
+}
+
+// Decided implements gate.Observer.
+func (gateCounts) Decided(outcome gate.Outcome, took time.Duration) {
+	decided[outcome].Observe(took.Seconds())
 }

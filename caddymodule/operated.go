@@ -26,9 +26,9 @@ func (a *App) operated(service *authcore.Service, core *authcore.Core) *operate.
 	}
 	var gates []operate.Gate
 	for _, g := range a.allGates() {
-		out := operate.Gate{At: g.String(), ReportOnly: g.ReportOnly, Rule: &g.rule, ClientIP: g.ClientIP, Covers: g.place.covers, OnPath: g.onPath}
-		if !g.place.behind {
-			out.Hosts = g.place.hosts
+		out := operate.Gate{At: g.String(), ReportOnly: g.ReportOnly, Rule: &g.gate.Rule, ClientIP: g.ClientIP, Covers: g.place.covers, OnPath: g.onPath}
+		if !g.place.Behind {
+			out.Hosts = g.place.Hosts
 		}
 		gates = append(gates, out)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 )
 
 func TestOrigins(t *testing.T) {
@@ -16,9 +17,9 @@ func TestOrigins(t *testing.T) {
 	g := f.gate(func(g *Gate) {
 		g.Public = []string{"/public"}
 		g.Origins = []string{"https://named.example.com:8443", "http://plain.test"}
-		g.place = &place{key: "k", hosts: []string{"app.example.com", "*.apps.example.com", "localhost", "::1"}, origins: []origin.Origin{
+		g.place = &place{Place: gate.Place{Key: "k", Hosts: []string{"app.example.com", "*.apps.example.com", "localhost", "::1"}, Origins: []origin.Origin{
 			mustOrigin(t, "https://named.example.com:8443"), mustOrigin(t, "http://plain.test"),
-		}}
+		}}}
 	})
 	for _, test := range []struct {
 		scheme, host string
@@ -91,7 +92,7 @@ func TestInsecureHTTP(t *testing.T) {
 		{"contradiction in two lines", false, true, []string{"X-Forwarded-Proto: https", "X-Forwarded-Proto: http"}, 400, "X-Forwarded-Proto"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			f := newFixture(t, func(f *fixture, _ *authcore.Config) { f.run.insecureHTTP = test.on })
+			f := newFixture(t, func(f *fixture, _ *authcore.Config) { f.run.InsecureHTTP = test.on })
 			h := handler(f.gate(nil), &recordingApp{}, func(vars map[string]any) { vars[caddyhttp.TrustedProxyVarKey] = test.trusted })
 			w := newRecorder()
 			h.ServeHTTP(w, request("GET", "http://app.example.com/", test.headers...))

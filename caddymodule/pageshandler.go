@@ -3,41 +3,52 @@ package caddymodule
 import (
 	"net/http"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// ServeHTTP answers requests for Gatehouse's own paths, as the client sent them;
-// all others pass on. A request that nothing further in takes is a 404, where
-// Caddy's own answer would be an empty 200.
+// Provision joins the handler to the app.
+func (p *PagesHandler) Provision(ctx caddy.Context) error { return join(ctx, p) }
+
+func (p *PagesHandler) join(app *App) { p.pages.House = &app.house }
+
+// ServeHTTP answers requests for Gatehouse's own paths. A request that nothing
+// further in takes is a 404.
 func (p *PagesHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	v, ok := p.app.meet(w, r)
-	if !ok {
-		return nil
-	}
-	if !isOwnPath(v.url.Path) {
-		return nextOr404(w, r, next)
-	}
-	if !v.clean() {
-		return v.refuse(refusal{kind: badMethod})
-	}
-	if err := v.start(); err != nil {
-		return v.notStarted(err, true)
-	}
-	v.place = p.place
-	return v.servePages()
+	return p.pages.ServeHTTP(w, r, orElse{next, http.NotFound})
 }
 
-func nextOr404(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	return nextOr(w, r, next, http.NotFound)
+// joiner is a handler that works with the app.
+type joiner interface{ join(*App) }
+
+func join(ctx caddy.Context, h joiner) error {
+	app, err := theApp(ctx)
+	if err == nil {
+		h.join(app)
+	}
+	return err
 }
 
-// nextOr is nextOr404 with a 404 of the caller's own.
-func nextOr(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, notFound http.HandlerFunc) error {
-	if err := next.ServeHTTP(w, r); err != nil {
+// orElse is a handler with an answer for what it leaves alone: Caddy's own would be
+// an empty 200.
+type orElse struct {
+	next     caddyhttp.Handler
+	notFound http.HandlerFunc
+}
+
+// ServeHTTP implements caddyhttp.Handler.
+func (o orElse) ServeHTTP(w http.ResponseWriter, r *http.Request) error {
+	if err := o.next.ServeHTTP(w, r); err != nil {
 		return err
 	}
 	if unhandled, _ := caddyhttp.GetVar(r.Context(), "unhandled").(bool); unhandled {
-		notFound(w, r)
+		o.notFound(w, r)
 	}
 	return nil
 }
+
+// Interface guards
+var (
+	_ caddy.Provisioner           = (*PagesHandler)(nil)
+	_ caddyhttp.MiddlewareHandler = (*PagesHandler)(nil)
+)

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -66,36 +67,34 @@ func (a *App) takePlaces(w *walk) error {
 	slices.SortStableFunc(a.gates, func(x, y *Gate) int { return w.nth(x) - w.nth(y) })
 	var origins []origin.Origin
 	for _, g := range a.gates {
-		g.place = w.places[g]
-		if g.place == nil {
-			g.place = &place{} // inside a handler that can't be looked into
+		here := w.places[g]
+		if here == nil {
+			here = &place{} // inside a handler that can't be looked into
 		}
-		if g.pages = w.pages[g]; g.pages == nil {
-			g.pages = g.place
-		}
-		g.place.origins = g.origins
+		g.stand(here, cmp.Or(w.pages[g], here))
+		g.place.Origins = g.origins
 		origins = append(origins, g.origins...)
-		if len(g.place.hosts) == 0 && len(g.origins) == 0 {
+		if len(g.place.Hosts) == 0 && len(g.origins) == 0 {
 			return fmt.Errorf("the gate at %s stands under no host name, so its sign-in pages and mails don't know their address; give the site a name instead of a port alone, or write in the gate's block for example\n    origin https://app.example.com", g)
 		}
-		g.place.key += strings.Join(g.Paths, " ")
+		g.place.Key += strings.Join(g.Paths, " ")
 	}
 	keys := map[string]int{}
 	for _, g := range a.gates {
-		key := g.place.key
+		key := g.place.Key
 		keys[key]++
-		g.place.key = fmt.Sprintf("%s#%d", key, keys[key])
+		g.place.Key = fmt.Sprintf("%s#%d", key, keys[key])
 	}
 	for _, g := range a.gates {
-		g.pages.origins = g.origins
+		g.pages.Origins = g.origins
 		if g.isLimited() {
-			g.pages.origins = origins
+			g.pages.Origins = origins
 		}
 	}
 	for h, p := range w.places {
 		if pages, ok := h.(*PagesHandler); ok {
-			p.origins = origins
-			pages.place = p
+			p.Origins = origins
+			pages.pages.Place = &p.Place
 		}
 	}
 	return a.placeOthers(w)
@@ -103,8 +102,8 @@ func (a *App) takePlaces(w *walk) error {
 
 // String names a gate for messages, without naming people.
 func (g *Gate) String() string {
-	if g.place != nil && g.place.behind {
-		return strings.Join(g.place.hosts, ", ") + " behind another proxy"
+	if g.place != nil && g.place.Behind {
+		return strings.Join(g.place.Hosts, ", ") + " behind another proxy"
 	}
 	if g.place == nil || len(g.place.spots) == 0 {
 		return "inside a handler that Gatehouse does not know"
@@ -133,7 +132,7 @@ func (p *place) hostsAndPort() string {
 		port = fmt.Sprintf(":%d", n)
 	}
 	var names []string
-	for _, host := range p.hosts {
+	for _, host := range p.Hosts {
 		names = append(names, bracketed(host)+port)
 	}
 	return strings.Join(names, ", ")
@@ -180,13 +179,13 @@ func mailsADay(rates []limit.Rate) int {
 // covers tells whether the place is at o, on whichever of its ports a request
 // for o comes in.
 func (p *place) covers(o origin.Origin) bool {
-	return p.has(o, 0) || slices.ContainsFunc(p.ports, func(port uint16) bool { return p.has(o, port) })
+	return p.Has(o, 0) || slices.ContainsFunc(p.ports, func(port uint16) bool { return p.Has(o, port) })
 }
 
 // speaks tells whether browsers may reach the place at o's scheme: the origin
 // option says so, or https, or plain http where no TLS is spoken.
 func (p *place) speaks(o origin.Origin) bool {
-	return o.Secure() || !p.tls || slices.Contains(p.origins, o)
+	return o.Secure() || !p.tls || slices.Contains(p.Origins, o)
 }
 
 // onPath tells whether the gate looks at requests for path, as far as its

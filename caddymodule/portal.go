@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -11,7 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
-	"github.com/gatehouse-auth/gatehouse/pages"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 )
 
 func init() { caddy.RegisterModule(new(Portal)) }
@@ -27,7 +28,7 @@ type Portal struct {
 	// it say.
 	Origins []string `json:"origins,omitempty"`
 
-	app     *App
+	portal  gate.Portal
 	origins []origin.Origin
 	place   *place // set when the app starts
 }
@@ -39,83 +40,22 @@ func (*Portal) CaddyModule() caddy.ModuleInfo {
 
 // Provision joins the portal to the app.
 func (p *Portal) Provision(ctx caddy.Context) (err error) {
-	if p.app, err = theApp(ctx); err != nil {
+	if err = join(ctx, p); err != nil {
 		return err
 	}
-	p.app.portals = append(p.app.portals, p)
 	p.origins, err = parseOrigins(p.Origins)
 	return err
 }
 
-// healthPath tells monitors how the instance is. No sign-in, and no secret.
-const healthPath = pages.Root + "health"
+func (p *Portal) join(app *App) {
+	app.portals = append(app.portals, p)
+	p.portal.House = &app.house
+	p.portal.Health = func(ctx context.Context) (any, bool) { return app.instance.Health(ctx) }
+}
 
 // ServeHTTP answers the portal's own paths and those of all sign-in pages.
 func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	v, ok := p.app.meet(w, r)
-	if !ok {
-		return nil
-	}
-	own := isOwnPath(v.url.Path)
-	onward := !own && v.url.Path != "/"
-	if onward && v.isCleaned() {
-		return nextOr404(w, r, next)
-	}
-	if !v.clean() {
-		return v.refuse(refusal{kind: badMethod})
-	}
-	if onward {
-		v.next = caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error { return nextOr404(w, r, next) })
-		return v.passBeside()
-	}
-	if err := v.start(); err != nil {
-		return v.notStarted(err, true)
-	}
-	v.place = p.place
-	switch {
-	case v.url.Path == healthPath:
-		return v.showHealth()
-	case own:
-		return v.servePages()
-	}
-	if why := v.locate(true); why.kind != "" {
-		v.report(why)
-		return v.refuse(why)
-	}
-	return v.showSites()
-}
-
-// showSites answers the front page.
-func (v *visit) showSites() error {
-	if v.method != http.MethodGet && v.method != http.MethodHead {
-		v.w.Header().Set("Allow", "GET, HEAD")
-		v.w.WriteHeader(http.StatusMethodNotAllowed)
-		return nil
-	}
-	v.presented = nil
-	if err := v.find(); err != nil {
-		return v.refuse(refusal{kind: unavailable, err: err})
-	}
-	if v.session != nil {
-		v.run.service.Used(v.session)
-	}
-	v.run.pages.Sites(v.w, v.original(), v.known(), v.app.sitesFor(v.session, v.client()))
-	return nil
-}
-
-// showHealth tells whether people can sign in: 200, or 503 when the store can't
-// be read or no mail can be sent.
-func (v *visit) showHealth() error {
-	health, ok := v.run.operate.Health(v.r.Context())
-	status := http.StatusOK
-	if !ok {
-		status = http.StatusServiceUnavailable
-		v.w.Header().Set("Retry-After", retryAfter)
-	}
-	v.w.Header().Set("Cache-Control", "no-store")
-	v.w.Header().Set("X-Content-Type-Options", "nosniff")
-	v.writeJSON(status, health)
-	return nil
+	return p.portal.ServeHTTP(w, r, orElse{next, http.NotFound})
 }
 
 // placeOthers gives portals their place, and checks where the handlers stand
@@ -125,8 +65,8 @@ func (a *App) placeOthers(w *walk) error {
 		if p.place = w.places[p]; p.place == nil {
 			p.place = &place{}
 		}
-		p.place.origins = p.origins
-		if len(p.place.hosts) == 0 && len(p.origins) == 0 {
+		p.place.Origins, p.portal.Place = p.origins, &p.place.Place
+		if len(p.place.Hosts) == 0 && len(p.origins) == 0 {
 			return fmt.Errorf("gatehouse_portal stands under no host name, so its pages and mails don't know their address; give the site a name instead of a port alone, or write\n    gatehouse_portal {\n        origin https://auth.example.com\n    }")
 		}
 	}
@@ -148,7 +88,7 @@ func (a *App) placeAuthz(z *Authz, p *place) error {
 		return nil
 	}
 	if p.named {
-		return fmt.Errorf("gatehouse_authz stands under a host name (%s): Caddy answers 200 to every other host, and every proxy reads 200 as \"allowed\"; give the site a port alone, as in\n    http://:9091 {\n        bind 127.0.0.1\n        gatehouse_authz {\n            …\n        }\n    }", strings.Join(p.hosts, ", "))
+		return fmt.Errorf("gatehouse_authz stands under a host name (%s): Caddy answers 200 to every other host, and every proxy reads 200 as \"allowed\"; give the site a port alone, as in\n    http://:9091 {\n        bind 127.0.0.1\n        gatehouse_authz {\n            …\n        }\n    }", strings.Join(p.Hosts, ", "))
 	}
 	for _, s := range p.spots {
 		if len(s.paths) > 0 {
@@ -257,7 +197,7 @@ func (a *App) isPortalPlace(o origin.Origin) bool {
 
 // isSite tells whether another proxy asks here for o.
 func (a *App) isSite(o origin.Origin) bool {
-	return slices.ContainsFunc(a.authzs, func(z *Authz) bool { return z.site(o) != nil })
+	return slices.ContainsFunc(a.authzs, func(z *Authz) bool { return z.asked.Site(o) != nil })
 }
 
 // Interface guards

@@ -8,7 +8,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/caddyauth"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
-	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 )
 
 func init() { caddy.RegisterModule(new(Provider)) }
@@ -17,9 +17,7 @@ func init() { caddy.RegisterModule(new(Provider)) }
 // a request: whoever holds a live session there. It has no policy of its own,
 // shows no sign-in pages and sets no headers; a gate does all three. The user's
 // id is the email address; email, sub, name, groups, sid and amr are metadata.
-type Provider struct {
-	app *App
-}
+type Provider struct{ app *App }
 
 // CaddyModule returns the Caddy module information.
 func (*Provider) CaddyModule() caddy.ModuleInfo {
@@ -35,34 +33,17 @@ func (p *Provider) Provision(ctx caddy.Context) (err error) {
 // Authenticate implements caddyauth.Authenticator. An error means that it can't
 // be told who the visitor is.
 func (p *Provider) Authenticate(w http.ResponseWriter, r *http.Request) (caddyauth.User, bool, error) {
-	v := newVisit(w, r)
-	v.app = p.app
-	if !v.hasPath() {
-		return caddyauth.User{}, false, nil
-	}
-	if err := v.start(); err != nil {
+	session, groups, err := p.app.house.Who(w, r)
+	if err != nil || session == nil {
 		return caddyauth.User{}, false, err
 	}
-	scheme, ok := v.scheme()
-	if !ok {
-		return caddyauth.User{}, false, nil
-	}
-	origin, err := origin.New(scheme, r.Host)
-	if err != nil || !v.run.service.Protects(origin) {
-		return caddyauth.User{}, false, nil
-	}
-	v.origin = origin
-	if err := v.find(); err != nil || v.session == nil {
-		return caddyauth.User{}, false, err
-	}
-	v.run.service.Used(v.session)
-	return user(v.session, v.run.groups.Of(v.session.Address)), true, nil
+	return user(session, groups), true, nil
 }
 
 func user(s *authcore.Session, groups []string) caddyauth.User {
 	email := s.Address.String()
 	return caddyauth.User{ID: email, Metadata: map[string]string{
-		"email": email, "sub": s.Subject, "name": headerValue(s.Name), "groups": strings.Join(groups, ","),
+		"email": email, "sub": s.Subject, "name": gate.HeaderValue(s.Name), "groups": strings.Join(groups, ","),
 		"sid": s.ID, "amr": strings.Join(s.AMR, ","),
 	}}
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 	"github.com/gatehouse-auth/gatehouse/examples"
 )
 
@@ -39,9 +40,9 @@ func (a *App) proxySnippet(proxy string) (string, error) {
 func (a *Authz) headerNames() []string {
 	var names []string
 	for _, s := range a.Sites {
-		for _, f := range newHeaderSet(s.Headers).fields {
-			if !slices.Contains(names, f.name) {
-				names = append(names, f.name)
+		for _, name := range gate.HeaderNames(s.Headers...) {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
 			}
 		}
 	}
@@ -50,15 +51,7 @@ func (a *Authz) headerNames() []string {
 
 // claimNames are those of all presets: what the proxy does not set, it has to
 // take from its clients.
-func claimNames() []string {
-	var names []string
-	for _, preset := range []string{"remote", "forwarded", "auth_request", "cloudflare", "assertion"} {
-		for _, f := range presets[preset] {
-			names = append(names, f.name)
-		}
-	}
-	return names
-}
+func claimNames() []string { return gate.HeaderNames(gate.Presets...) }
 
 // headerList is the headers of the preset remote on one line.
 var headerList = regexp.MustCompile(`(?i)("?)remote-user("?,? "?)remote-email"?,? "?remote-name"?,? "?remote-groups("?)`)

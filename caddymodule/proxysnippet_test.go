@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 	"github.com/gatehouse-auth/gatehouse/examples"
 )
 
@@ -175,7 +176,7 @@ func TestExamplesTakeRoutesAway(t *testing.T) {
 		"X-Forwarded-Uri", "X-Forwarded-Path", "X-Forwarded-Prefix", "X-Forwarded-Method",
 		"X-Script-Name", "X-Forwarded-Script-Name", "X-Rewrite-Path", "X-Envoy-Original-Path", "X-Waws-Unencoded-Url"}
 	for _, name := range names {
-		if claimOf(name) != routeClaim {
+		if gate.ClaimOf(name) != gate.RouteClaim {
 			t.Errorf("%s is no route claim", name)
 		}
 	}

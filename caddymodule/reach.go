@@ -44,11 +44,11 @@ func (a *App) checkReach(trees map[string]*tree, g *Gate) error {
 // samples are hosts that a request for the place may name.
 func (p *place) samples() []string {
 	var hosts []string
-	for _, pattern := range p.hosts {
+	for _, pattern := range p.Hosts {
 		hosts = append(hosts, strings.ReplaceAll(pattern, "*", "gatehouse-sample"))
 	}
 	if len(hosts) == 0 {
-		for _, o := range p.origins {
+		for _, o := range p.Origins {
 			hosts = append(hosts, o.Hostname())
 		}
 	}

@@ -119,7 +119,7 @@ func (e *manyEndings) restart() {
 
 func (e *manyEndings) atTheGates() {
 	e.Helper()
-	service := runningApp(e).current.Load().service
+	service := runningApp(e).house.Running().Service
 	portal := e.signInAt("alice@example.com", "auth.example.com")
 	there := authcore.Browser{Origin: mustOrigin(e, e.origin("wiki.example.com"))}
 	cookie, state := service.HandoverState(there)

@@ -14,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/intercept"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/rewrite"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 )
 
 // The routes of the http app are read here, once at each start, as trees of
@@ -232,9 +233,9 @@ func (s scope) narrow(hosts []string) []string {
 	var both []string
 	for _, host := range hosts {
 		for _, above := range s.hosts {
-			if matchesHost(above, host) {
+			if gate.MatchesHost(above, host) {
 				both = append(both, host)
-			} else if matchesHost(host, above) {
+			} else if gate.MatchesHost(host, above) {
 				both = append(both, above)
 			}
 		}

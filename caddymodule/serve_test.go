@@ -10,6 +10,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 )
 
 const page = "Sec-Fetch-Mode: navigate"
@@ -69,7 +70,7 @@ func TestSpoofedHeadersNeverReachTheApp(t *testing.T) {
 					t.Fatalf("%s: stopped with %d", way.name, w.Code)
 				}
 				for got, values := range r.Header {
-					if claimOf(got) == identityClaim && (!way.identified || strings.Contains(strings.Join(values, " "), "root") || len(values) != 1) {
+					if gate.ClaimOf(got) == gate.IdentityClaim && (!way.identified || strings.Contains(strings.Join(values, " "), "root") || len(values) != 1) {
 						t.Errorf("%s: %s came through as %s: %q", way.name, spelling, got, values)
 					}
 				}
@@ -269,7 +270,7 @@ func TestPolicyIsAskedAtEveryRequest(t *testing.T) {
 	if _, r := ask(g, "GET", testSite+"/", "Cookie: "+cookie); r == nil {
 		t.Fatal("stopped")
 	}
-	g.rule = f.gate(func(g *Gate) { g.Deny = []string{"admins"} }).rule
+	g.gate.Rule = f.gate(func(g *Gate) { g.Deny = []string{"admins"} }).gate.Rule
 	w, r := ask(g, "GET", testSite+"/", "Cookie: "+cookie)
 	if r != nil || w.Code != 403 || strings.TrimSpace(w.Body.String()) != `{"error":"access_denied","email":"alice@example.com"}` {
 		t.Errorf("%d %s", w.Code, w.Body)
@@ -348,7 +349,7 @@ func TestStoreDown(t *testing.T) {
 
 func TestNotStarted(t *testing.T) {
 	f := newFixture(t)
-	f.app.current.Store(nil) // ready, but not running: Start failed
+	f.app.house.Open(nil) // ready, but not running: Start failed
 	for path, want := range map[string]int{"/": 503, "/_gatehouse/login": 503} {
 		if w, r := ask(f.gate(nil), "GET", testSite+path); w.Code != want || r != nil || w.Header().Get("Retry-After") == "" {
 			t.Errorf("%s: %d", path, w.Code)

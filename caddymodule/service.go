@@ -52,7 +52,7 @@ func (a *App) isOpen() bool {
 // mayReceive: who is admitted by at least one gate gets mail.
 func (a *App) mayReceive(address address.Address) bool {
 	for _, g := range a.allGates() {
-		if g.rule.Policy.Admits(address) {
+		if g.gate.Rule.Policy.Admits(address) {
 			return true
 		}
 	}
@@ -81,7 +81,7 @@ func (a *App) insecureHTTP() bool { return a.InsecureHTTP != nil && *a.InsecureH
 // report_only stops nobody.
 func (a *App) rules(st *authcore.Stream) []*authcore.SiteRule {
 	for _, g := range a.gates {
-		if g.place.key == st.Gate {
+		if g.place.Key == st.Gate {
 			return rulesOf(g)
 		}
 	}
@@ -100,7 +100,7 @@ func rulesOf(gates ...*Gate) []*authcore.SiteRule {
 		if g.ReportOnly {
 			return nil
 		}
-		rules[i] = &g.rule
+		rules[i] = &g.gate.Rule
 	}
 	return rules
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 )
 
 func anAddress(t *testing.T, s string) address.Address {
@@ -31,7 +32,7 @@ func TestAllows(t *testing.T) {
 	f := newFixture(t)
 	gate := func(key string, change func(*Gate)) {
 		f.gate(func(g *Gate) {
-			g.place = &place{key: key, hosts: []string{key + ".example.com"}}
+			g.place = &place{Place: gate.Place{Key: key, Hosts: []string{key + ".example.com"}}}
 			change(g)
 		})
 	}
@@ -67,7 +68,7 @@ func TestAllows(t *testing.T) {
 		v := &authcore.Visitor{Session: session, UnderWay: true}
 		rules := f.app.rules(&authcore.Stream{Gate: test.gate, Target: target})
 		got := len(rules) == 0 || slices.ContainsFunc(rules, func(r *authcore.SiteRule) bool {
-			return f.run.service.Judge(r, v, target).Decision == authcore.Allowed
+			return f.run.Service.Judge(r, v, target).Decision == authcore.Allowed
 		})
 		if got != test.want {
 			t.Errorf("%+v: allowed %v", test, got)

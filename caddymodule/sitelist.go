@@ -24,7 +24,7 @@ func (a *App) sitesFor(session *authcore.Session, client netip.Addr) []origin.Or
 			continue
 		}
 		for _, o := range g.place.addresses() {
-			if !slices.Contains(open, o) && (g.place.behind || a.frontPageOpens(o, session, client)) {
+			if !slices.Contains(open, o) && (g.place.Behind || a.frontPageOpens(o, session, client)) {
 				open = append(open, o)
 			}
 		}
@@ -41,7 +41,7 @@ func (a *App) mayOpen(session *authcore.Session) []origin.Origin {
 // opens tells whether the person of session may open o, from anywhere.
 func (a *App) opens(session *authcore.Session, o origin.Origin) bool {
 	return slices.ContainsFunc(a.allGates(), func(g *Gate) bool {
-		return g.place.covers(o) && g.opensFor(session, netip.Addr{}) && (g.place.behind || a.frontPageOpens(o, session, netip.Addr{}))
+		return g.place.covers(o) && g.opensFor(session, netip.Addr{}) && (g.place.Behind || a.frontPageOpens(o, session, netip.Addr{}))
 	})
 }
 
@@ -55,22 +55,22 @@ func (a *App) frontPageOpens(o origin.Origin, session *authcore.Session, client 
 // opensFor tells whether the gate admits the person from client. Who only has to
 // sign in again may open the site.
 func (g *Gate) opensFor(session *authcore.Session, client netip.Addr) bool {
-	near := len(g.clients) == 0 || !client.IsValid() || slices.ContainsFunc(g.clients, func(n netip.Prefix) bool { return n.Contains(client) })
-	return near && g.rule.Policy.Admits(session.Address)
+	near := len(g.gate.Clients) == 0 || !client.IsValid() || slices.ContainsFunc(g.gate.Clients, func(n netip.Prefix) bool { return n.Contains(client) })
+	return near && g.gate.Rule.Policy.Admits(session.Address)
 }
 
 // addresses are the origins that a browser can open: those of the origin option
 // or else each host on the server's own port.
 func (p *place) addresses() []origin.Origin {
-	if len(p.origins) > 0 {
-		return p.origins
+	if len(p.Origins) > 0 {
+		return p.Origins
 	}
 	scheme := "http"
 	if p.tls {
 		scheme = "https"
 	}
 	var all []origin.Origin
-	for _, host := range p.hosts {
+	for _, host := range p.Hosts {
 		if strings.Contains(host, "*") {
 			continue
 		}

@@ -28,12 +28,12 @@ func TestOldConfigurationAsksTheNewOne(t *testing.T) {
 	rule.Policy, err = policy.Compile(only, nil, nil)
 	must(t, err)
 	config.Rules = func(st *authcore.Stream) []*authcore.SiteRule {
-		if st.Gate != g.place.key {
+		if st.Gate != g.place.Key {
 			t.Errorf("asked about the gate %q", st.Gate)
 		}
 		return []*authcore.SiteRule{rule}
 	}
-	newer := f.run.core.Use(config)
+	newer := f.run.Core.Use(config)
 	defer newer.Close()
 	wants(bob, http.StatusOK) // it may still be refused
 	must(t, f.app.Stop())

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 )
@@ -90,10 +91,10 @@ func TestWholeURLsAsTargets(t *testing.T) {
 // All handlers refuse them, in whatever protocol they came.
 func TestEveryHandlerNeedsAPath(t *testing.T) {
 	f := newFixture(t)
-	api := &API{app: f.app}
+	api := joined(f.app, new(API))
 	for name, h := range map[string]caddyhttp.MiddlewareHandler{
-		"gatehouse": f.gate(nil), "gatehouse_clean": &Cleaner{app: f.app}, "gatehouse_pages": &PagesHandler{app: f.app},
-		"gatehouse_portal": &Portal{app: f.app}, "gatehouse_api": api, "gatehouse_authz": &Authz{app: f.app},
+		"gatehouse": f.gate(nil), "gatehouse_clean": joined(f.app, new(Cleaner)), "gatehouse_pages": joined(f.app, new(PagesHandler)),
+		"gatehouse_portal": joined(f.app, new(Portal)), "gatehouse_api": api, "gatehouse_authz": &Authz{asked: gate.ForwardAuth{House: &f.app.house}},
 	} {
 		for _, u := range []url.URL{{Scheme: "x", Opaque: "http://a/admin/"}, {Opaque: "/x", Path: "/x"}, {}, {Path: "*"}, {Path: "admin"}} {
 			for _, change := range []func(*http.Request){
@@ -121,7 +122,7 @@ func TestEveryHandlerNeedsAPath(t *testing.T) {
 	} {
 		r, w, app := request("GET", testSite+"/"), newRecorder(), &recordingApp{}
 		change(r)
-		if handler(&Cleaner{app: f.app}, app).ServeHTTP(w, r); app.last() == nil {
+		if handler(joined(f.app, new(Cleaner)), app).ServeHTTP(w, r); app.last() == nil {
 			t.Errorf("%s %s: %d", r.Method, r.URL, w.Code)
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
@@ -129,62 +128,3 @@ func (a *App) machines() (all []authcore.ConfiguredMachine, err error) {
 	}
 	return all, authcore.CheckMachines(all)
 }
-
-// machineHeader is where a program may send its token when Authorization is the
-// app's own.
-const machineHeader = "X-Gatehouse-Token"
-
-// takeToken takes a machine token out of the request: the app must not see it.
-// (Other spellings of the header go with what no client may say.) A bearer token
-// that is none of ours is the app's and stays. Of two tokens nobody knows which
-// one counts, so neither does. It stays out of the logs, too.
-func (v *visit) takeToken() {
-	v.hideTokens()
-	h := v.r.Header
-	if lines := h[machineHeader]; len(lines) > 0 {
-		v.presented = append(v.presented, lines...)
-		delete(h, machineHeader)
-	}
-	for _, line := range h["Authorization"] {
-		scheme, secret, _ := strings.Cut(line, " ")
-		if secret = strings.TrimSpace(secret); strings.EqualFold(scheme, "Bearer") && v.app.ownsToken(secret) {
-			v.presented = append(v.presented, secret)
-			delete(h, "Authorization")
-		}
-	}
-}
-
-// ownsToken tells whether a bearer token is one of ours, good or not.
-func (a *App) ownsToken(secret string) bool {
-	if authcore.IsMachineToken(secret) {
-		return true
-	}
-	run := a.current.Load()
-	return run != nil && run.service.KnowsMachine(secret)
-}
-
-// findMachine looks up the session that the presented token stands for.
-func (v *visit) findMachine() error {
-	if len(v.presented) != 1 {
-		return nil
-	}
-	session, err := v.run.service.CheckToken(v.r.Context(), v.presented[0])
-	if session == nil && err == nil {
-		v.note(staleToken, "")
-	}
-	v.session = session
-	return err
-}
-
-// judgeMethod keeps a token that is limited to methods to the one that it was
-// judged by, also at an app that believes a header about another. Behind another
-// proxy, which hands the header on itself, the request is refused.
-func (v *visit) judgeMethod() refusal {
-	if m := v.session.Machine; m != nil && len(m.Methods) > 0 && dropMethods(v.r.Header) && v.place.behind {
-		return refusal{kind: notAllowed, detail: "This token is limited to methods, and a header of the request names another one."}
-	}
-	return refusal{}
-}
-
-// hasToken tells whether the request came with a machine token.
-func (v *visit) hasToken() bool { return len(v.presented) > 0 }

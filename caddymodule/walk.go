@@ -74,7 +74,7 @@ func (w *walk) note(h caddyhttp.MiddlewareHandler, here scope) {
 func (p *place) add(here scope) {
 	if !here.anyHost {
 		p.named = true
-		p.hosts = append(p.hosts, here.hosts...)
+		p.Hosts = append(p.Hosts, here.hosts...)
 	}
 	for _, port := range here.ports {
 		if !slices.Contains(p.ports, port) {
@@ -83,7 +83,7 @@ func (p *place) add(here scope) {
 	}
 	p.tls = p.tls && len(here.server.TLSConnPolicies) > 0
 	p.spots = append(p.spots, spot{here.name, here.paths})
-	p.key += fmt.Sprintf("%v %s ", here.ports, strings.Join(here.matchers, " "))
+	p.Key += fmt.Sprintf("%v %s ", here.ports, strings.Join(here.matchers, " "))
 }
 
 // nth is the place of a gate in the order of the walk, which is the same at

@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 )
 
 func init() {
@@ -66,7 +67,7 @@ type field struct{ Name, Value string }
 func identityIn(h http.Header) []field {
 	var fields []field
 	for name, values := range h {
-		if claimOf(name) != identityClaim {
+		if gate.ClaimOf(name) != gate.IdentityClaim {
 			continue
 		}
 		for _, value := range values {

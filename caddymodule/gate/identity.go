@@ -1,18 +1,17 @@
-package caddymodule
+package gate
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"time"
-
-	"github.com/caddyserver/caddy/v2"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // presets are the identity headers that a gate can set. Which of them are
-// removed from requests stands in claimOf, for all presets at once.
+// removed from requests stands in ClaimOf, for all presets at once.
 var presets = map[string][]headerField{
 	"remote": {
 		{"Remote-User", userPart}, {"Remote-Email", emailPart},
@@ -71,6 +70,20 @@ func newHeaderSet(names []string) *headerSet {
 	return s
 }
 
+// HeaderNames are the headers that presets set, each once.
+func HeaderNames(presets ...string) []string {
+	var names []string
+	for _, f := range newHeaderSet(presets).fields {
+		if !slices.Contains(names, f.name) {
+			names = append(names, f.name)
+		}
+	}
+	return names
+}
+
+// Presets are the names of all presets, none among them.
+var Presets = []string{"remote", "forwarded", "auth_request", "cloudflare", "assertion", "none"}
+
 // headerSet is made at the first request.
 func (g *Gate) headerSet() *headerSet {
 	g.headersOnce.Do(func() { g.headers = newHeaderSet(g.Headers) })
@@ -89,13 +102,13 @@ func (s *headerSet) memoKey(at origin.Origin) any {
 	}{s, at}
 }
 
-// identity is a session in the words of one gate's headers and of Caddy's
-// placeholders, made once and used for many requests.
+// identity is a session in the words of one gate's headers and of Server.Tell,
+// made once and used for many requests.
 type identity struct {
 	version uint64 // of the lists that its groups rest on
 
-	fields       []identityField
-	placeholders caddy.ReplacerFunc
+	fields  []identityField
+	answers func(key string) (any, bool)
 
 	few   [4]identityField // room for fields, at the same place in memory
 	until time.Time        // with an assertion: when it must be signed anew
@@ -106,35 +119,35 @@ type identityField struct{ name, value string }
 
 // identify finds the words for the session. An error means that they can't be
 // made.
-func (v *visit) identify() error {
-	set := v.g.headerSet()
-	key := set.memoKey(v.origin)
-	version := v.run.lists.Version()
-	id, _ := v.session.Memo(key).(*identity)
-	if id == nil || id.version != version || len(set.signed) > 0 && !v.run.service.Now().Before(id.until) {
+func (q *request) identify() error {
+	set := q.gate.headerSet()
+	key := set.memoKey(q.origin)
+	version := q.run.version()
+	id, _ := q.session.Memo(key).(*identity)
+	if id == nil || id.version != version || len(set.signed) > 0 && !q.run.Service.Now().Before(id.until) {
 		var err error
-		if id, err = v.newIdentity(set, version); err != nil {
+		if id, err = q.newIdentity(set, version); err != nil {
 			return err
 		}
-		v.session.SetMemo(key, id)
+		q.session.SetMemo(key, id)
 	}
-	v.identity = id
+	q.identity = id
 	return nil
 }
 
-func (v *visit) newIdentity(set *headerSet, version uint64) (*identity, error) {
-	s := v.session
-	groups := v.run.groups.Of(s.Address)
-	id := &identity{version: version, placeholders: userPlaceholders(s, groups)}
+func (q *request) newIdentity(set *headerSet, version uint64) (*identity, error) {
+	s := q.session
+	groups := q.run.groupsOf(s.Address)
+	id := &identity{version: version, answers: userAnswers(s, groups)}
 	parts := map[part]string{
-		userPart: s.User(), emailPart: s.Address.String(), namePart: headerValue(s.Name), groupsPart: strings.Join(groups, ","),
+		userPart: s.User(), emailPart: s.Address.String(), namePart: HeaderValue(s.Name), groupsPart: strings.Join(groups, ","),
 	}
 	if len(set.signed) > 0 {
-		id.until = v.run.service.Now().Add(authcore.AssertionReuse)
+		id.until = q.run.Service.Now().Add(authcore.AssertionReuse)
 	}
 	for _, p := range set.signed {
 		var err error
-		if parts[p], err = v.sign(p, groups); err != nil {
+		if parts[p], err = q.sign(p, groups); err != nil {
 			return nil, err
 		}
 	}
@@ -148,15 +161,15 @@ func (v *visit) newIdentity(set *headerSet, version uint64) (*identity, error) {
 }
 
 // sign makes a signed statement about the visitor.
-func (v *visit) sign(p part, groups []string) (string, error) {
-	issuer := v.origin
-	if !v.login.IsZero() { // the site's proxy may lead no path to us
-		issuer = v.login
+func (q *request) sign(p part, groups []string) (string, error) {
+	issuer := q.origin
+	if !q.login.IsZero() { // the site's proxy may lead no path to us
+		issuer = q.login
 	}
 	if p == accessPart {
-		return v.run.service.AssertAccess(v.r.Context(), v.session, issuer, v.origin)
+		return q.run.Service.AssertAccess(q.r.Context(), q.session, issuer, q.origin)
 	}
-	return v.run.service.Assert(v.r.Context(), v.session, issuer, v.origin, groups)
+	return q.run.Service.Assert(q.r.Context(), q.session, issuer, q.origin, groups)
 }
 
 // write sets the headers. The values are copied, because handlers further in
@@ -169,11 +182,11 @@ func (id *identity) write(h http.Header) {
 	}
 }
 
-// headerValue writes s so that every server reads the same: visible ASCII and
+// HeaderValue writes s so that every server reads the same: visible ASCII and
 // inner spaces stay, every other byte of its UTF-8 form and the percent sign
 // become %XX, which decodeURIComponent and its like undo. It is for names, which
 // may have anything in them; addresses and groups are plain ASCII.
-func headerValue(s string) string {
+func HeaderValue(s string) string {
 	const hex = "0123456789ABCDEF"
 	var b strings.Builder
 	for i := range len(s) {
@@ -188,13 +201,13 @@ func headerValue(s string) string {
 	return b.String()
 }
 
-// userPlaceholders answers {http.auth.user.*}. The id is the address, or which
+// userAnswers are what Server.Tell hands on. The id is the address, or which
 // machine token it was, so that access logs carry it as user_id.
-func userPlaceholders(s *authcore.Session, groups []string) caddy.ReplacerFunc {
+func userAnswers(s *authcore.Session, groups []string) func(key string) (any, bool) {
 	email := s.Address.String()
 	values := map[string]any{
 		"http.auth.user.id": s.User(), "http.auth.user.email": email, "http.auth.user.sub": s.Subject,
-		"http.auth.user.name": headerValue(s.Name), "http.auth.user.groups": strings.Join(groups, ","),
+		"http.auth.user.name": HeaderValue(s.Name), "http.auth.user.groups": strings.Join(groups, ","),
 		"http.auth.user.sid": s.ID, "http.auth.user.amr": strings.Join(s.AMR, ","),
 	}
 	return func(key string) (any, bool) {

@@ -1,4 +1,4 @@
-package caddymodule
+package gate
 
 import (
 	"net/http"
@@ -60,8 +60,8 @@ func isPassable(method string, webSocket bool) bool {
 // fromOwnPage tells whether a WebSocket is opened by a page that may: one of
 // this site, or of a protected one that shares its session. Browsers send
 // cookies with the handshakes of every site's pages and don't ask for CORS.
-func (v *visit) fromOwnPage() bool {
-	lines := v.r.Header["Origin"]
+func (q *request) fromOwnPage() bool {
+	lines := q.r.Header["Origin"]
 	if len(lines) == 0 {
 		return true // no browser
 	}
@@ -72,6 +72,6 @@ func (v *visit) fromOwnPage() bool {
 	if err != nil || strings.HasSuffix(lines[0], "/") {
 		return false
 	}
-	domain := v.run.domain
-	return from == v.origin || v.origin.Under(domain) && from.Under(domain) && v.run.service.Protects(from)
+	domain := q.run.Domain
+	return from == q.origin || q.origin.Under(domain) && from.Under(domain) && q.run.Service.Protects(from)
 }

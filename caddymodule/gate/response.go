@@ -1,4 +1,4 @@
-package caddymodule
+package gate
 
 import (
 	"bufio"
@@ -12,8 +12,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/pages"
 )
 
-// errCut is what a handler gets that goes on writing to an answer that was cut.
-var errCut = errors.New("the session of this answer has ended")
+// ErrCut is what a handler gets that goes on writing to an answer that was cut.
+var ErrCut = errors.New("the session of this answer has ended")
 
 // WriteHeader implements http.ResponseWriter. It is called again for each
 // informational answer (103), and each may bring cookies.
@@ -61,7 +61,7 @@ func (p *passage) Flush() { _ = p.FlushError() }
 // beforeBody does what the first byte of the body implies.
 func (p *passage) beforeBody() error {
 	if p.cut.Load() {
-		return errCut
+		return ErrCut
 	}
 	if !p.wroteHeader {
 		p.wroteHeader = true
@@ -73,7 +73,7 @@ func (p *passage) beforeBody() error {
 // Hijack implements http.Hijacker.
 func (p *passage) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if p.cut.Load() {
-		return nil, nil, errCut
+		return nil, nil, ErrCut
 	}
 	return http.NewResponseController(p.ResponseWriter).Hijack()
 }

@@ -1,35 +1,33 @@
-package caddymodule
+package gate
 
 import (
 	"net/http"
 	"strings"
-
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// claim is what a header of a request claims that only we may say.
-type claim int
+// Claim is what a header of a request claims that only we may say.
+type Claim int
 
 const (
-	noClaim claim = iota
-	identityClaim
-	// routeClaim: that the request is for another path or method than it is.
+	NoClaim Claim = iota
+	IdentityClaim
+	// RouteClaim: that the request is for another path or method than it is.
 	// Frameworks that believe it would serve a protected page under a public
 	// path (X-Rewrite-URL, X-Original-URL and their kin).
-	routeClaim
-	// methodClaim: that the request has another method than it has. It is the
+	RouteClaim
+	// MethodClaim: that the request has another method than it has. It is the
 	// app's to believe, and passes, but not beside a token limited to methods.
-	methodClaim
+	MethodClaim
 )
 
-// longestClaim is the length of the longest name in claimOf.
+// longestClaim is the length of the longest name in ClaimOf.
 const longestClaim = len("cfaccessauthenticateduseremail")
 
-// claimOf tells what a header called name claims. Names are compared after
+// ClaimOf tells what a header called name claims. Names are compared after
 // dropping every byte that is not a letter or a digit, because CGI, WSGI, PHP
 // and Rack fold separators: Remote_Email, remote.email and Remote-Email are one
 // variable to an app. It does not allocate.
-func claimOf(name string) claim {
+func ClaimOf(name string) Claim {
 	var buf [longestClaim]byte
 	n := 0
 	for i := range len(name) {
@@ -42,7 +40,7 @@ func claimOf(name string) claim {
 			continue
 		}
 		if n == len(buf) || n == 0 && c != 'r' && c != 'x' && c != 'c' {
-			return noClaim // most headers end here, at their first letter
+			return NoClaim // most headers end here, at their first letter
 		}
 		buf[n] = c
 		n++
@@ -53,23 +51,23 @@ func claimOf(name string) claim {
 		"xauthrequestuser", "xauthrequestemail", "xauthrequestpreferredusername", "xauthrequestgroups",
 		"cfaccessauthenticateduseremail", "cfaccessjwtassertion",
 		"xgatehouseassertion", "xgatehousetoken":
-		return identityClaim
+		return IdentityClaim
 	case "xoriginalurl", "xoriginaluri", "xoriginalpath", "xoriginalmethod",
 		"xrewriteurl", "xrewriteuri", "xoverrideurl", "xreplacedpath",
 		"xforwardeduri", "xforwardedpath", "xforwardedprefix", "xforwardedmethod",
 		"xscriptname", "xforwardedscriptname", "xrewritepath", "xenvoyoriginalpath", "xwawsunencodedurl":
-		return routeClaim
+		return RouteClaim
 	case "xhttpmethodoverride", "xhttpmethod", "xmethodoverride":
-		return methodClaim
+		return MethodClaim
 	}
-	return noClaim
+	return NoClaim
 }
 
 // dropMethods takes away what would have the app read another method than a
 // token was judged by, and tells whether there was anything.
 func dropMethods(h http.Header) (dropped bool) {
 	for name := range h {
-		if claimOf(name) == methodClaim {
+		if ClaimOf(name) == MethodClaim {
 			delete(h, name)
 			dropped = true
 		}
@@ -80,13 +78,14 @@ func dropMethods(h http.Header) (dropped bool) {
 // cleanRequest takes from a request what no client may say, whatever becomes
 // of it. It comes before anything that can fail, and tells whether what is left
 // asks for a WebSocket.
-func cleanRequest(r *http.Request, vars map[string]any) (webSocket bool) {
+func (q *request) cleanRequest() (webSocket bool) {
+	r := q.r
 	for name := range r.Header {
-		switch claimOf(name) {
-		case identityClaim:
+		switch ClaimOf(name) {
+		case IdentityClaim:
 			delete(r.Header, name)
-		case routeClaim:
-			if !fromTrustedProxy(vars) {
+		case RouteClaim:
+			if !q.trusted() {
 				delete(r.Header, name)
 			}
 		}
@@ -102,16 +101,10 @@ func cleanRequest(r *http.Request, vars map[string]any) (webSocket bool) {
 // what came.
 func cleanTrailer(t http.Header) {
 	for name := range t {
-		if claimOf(name) != noClaim || strings.EqualFold(name, "Cookie") || strings.EqualFold(name, "Authorization") {
+		if ClaimOf(name) != NoClaim || strings.EqualFold(name, "Cookie") || strings.EqualFold(name, "Authorization") {
 			delete(t, name)
 		}
 	}
-}
-
-// fromTrustedProxy tells whether the peer is one of Caddy's trusted_proxies.
-func fromTrustedProxy(vars map[string]any) bool {
-	trusted, _ := vars[caddyhttp.TrustedProxyVarKey].(bool)
-	return trusted
 }
 
 // cleanConnection removes the headers that the client declares to be for this

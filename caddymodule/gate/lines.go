@@ -1,4 +1,4 @@
-package caddymodule
+package gate
 
 import (
 	"net/netip"
@@ -7,66 +7,66 @@ import (
 	"time"
 )
 
-// murmur keeps the log readable, and the disk free, whatever clients send: one
+// LineLimit keeps the log readable, and the disk free, whatever clients send: one
 // line a minute about each client and kind of event, or a few if they are about
 // different people: many stand behind one address. The zero value is ready for
 // use.
-type murmur struct {
+type LineLimit struct {
 	mu   sync.Mutex
-	said map[murmurKey]*murmured
+	said map[lineKey]*lines
 }
 
-type murmurKey struct {
+type lineKey struct {
 	client netip.Prefix
-	kind   refusalKind
+	kind   string
 }
 
-type murmured struct {
+type lines struct {
 	until  time.Time
 	missed int
 	about  []string // whom the lines since then are about
 }
 
 const (
-	murmurEvery = time.Minute
-	// murmurClients bounds the memory. When so many clients had their line
+	lineEvery = time.Minute
+	// lineClients bounds the memory. When so many clients had their line
 	// within a minute, others get none: that is an attack, and it is in the log.
-	murmurClients = 1024
-	// murmurPeople bounds the lines of one client and kind within a minute.
-	murmurPeople = 16
+	lineClients = 1024
+	// linePeople bounds the lines of one client and kind within a minute.
+	linePeople = 16
 )
 
-// allow tells whether a line may be written, and how many were not since the
+// Allow tells whether a line may be written, and how many were not since the
 // last one. about is whom it is about, empty for nobody.
-func (m *murmur) allow(client netip.Addr, kind refusalKind, about string, now time.Time) (missed int, ok bool) {
-	key := murmurKey{oneClient(client), kind}
+func (m *LineLimit) Allow(client netip.Addr, kind string, about string, now time.Time) (missed int, ok bool) {
+	key := lineKey{oneClient(client), kind}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if s := m.said[key]; s != nil {
 		if now.Before(s.until) {
 			return 0, s.speakOf(about)
 		}
-		missed, s.missed, s.until = s.missed, 0, now.Add(murmurEvery)
+		missed, s.missed, s.until = s.missed, 0, now.Add(lineEvery)
 		s.about = append(s.about[:0], about)
 		return missed, true
 	}
-	if len(m.said) >= murmurClients {
+	if len(m.said) >= lineClients {
 		m.forget(now)
 	}
-	if len(m.said) >= murmurClients {
+	if len(m.said) >= lineClients {
 		return 0, false
 	}
 	if m.said == nil {
-		m.said = map[murmurKey]*murmured{}
+		m.said = map[lineKey]*lines{}
 	}
-	m.said[key] = &murmured{until: now.Add(murmurEvery), about: []string{about}}
+	m.said[key] = &lines{until: now.Add(lineEvery), about: []string{about}}
 	return 0, true
 }
 
 // speakOf tells whether there may be another line within the minute: about
 // somebody whom no other was about.
-func (s *murmured) speakOf(about string) bool {
-	if slices.Contains(s.about, about) || len(s.about) >= murmurPeople {
+func (s *lines) speakOf(about string) bool {
+	if slices.Contains(s.about, about) || len(s.about) >= linePeople {
 		s.missed++
 		return false
 	}
@@ -74,7 +74,7 @@ func (s *murmured) speakOf(about string) bool {
 	return true
 }
 
-func (m *murmur) forget(now time.Time) {
+func (m *LineLimit) forget(now time.Time) {
 	for key, s := range m.said {
 		if !now.Before(s.until) {
 			delete(m.said, key)

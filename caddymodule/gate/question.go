@@ -1,4 +1,4 @@
-package caddymodule
+package gate
 
 import (
 	"net/http"
@@ -62,7 +62,7 @@ const maxForwarded = 16 << 10
 // read finds out which request is asked about, or what is wrong with the
 // question. Everything it takes from headers is the trusted proxy's word.
 func (q *question) read() (problem string) {
-	if !fromTrustedProxy(q.vars) {
+	if !q.trusted() {
 		return "The peer is not listed in Caddy's trusted_proxies, so what it says of the request was not believed: list the proxy that asks there."
 	}
 	var told asked
@@ -113,7 +113,7 @@ func (q *question) misrouted(query string) (problem string) {
 
 // take brings what was told into one form.
 func (q *question) take(told asked) (problem string) {
-	known, problem := q.authz.recognize(told.scheme, told.host, q.run.domain)
+	known, problem := q.authz.recognize(told.scheme, told.host, q.run.Domain)
 	if problem != "" {
 		return problem
 	}
@@ -243,7 +243,7 @@ func (q *question) readOAuth() (asked, string) {
 	if problem != "" {
 		return asked{}, problem
 	}
-	told := asked{scheme: q.authz.login.Scheme(), host: q.r.Host, uri: uri, method: http.MethodGet}
+	told := asked{scheme: q.authz.Login.Scheme(), host: q.r.Host, uri: uri, method: http.MethodGet}
 	for name, into := range map[string]*string{"X-Forwarded-Proto": &told.scheme, "X-Forwarded-Host": &told.host, "X-Forwarded-Method": &told.method} {
 		if len(q.r.Header[name]) == 0 {
 			continue
@@ -296,8 +296,8 @@ func sameURL(s string, told asked) bool {
 // ownOrigin is the site that a request for one of our own pages is for, passed
 // on by the site's proxy.
 func (q *question) ownOrigin() (o origin.Origin, problem string) {
-	scheme, host := q.authz.login.Scheme(), q.r.Host
-	if !fromTrustedProxy(q.vars) {
+	scheme, host := q.authz.Login.Scheme(), q.r.Host
+	if !q.trusted() {
 		return o, "The peer is not listed in Caddy's trusted_proxies: list the proxy that passes /_gatehouse/* on there."
 	}
 	for name, into := range map[string]*string{"X-Forwarded-Proto": &scheme, "X-Forwarded-Host": &host} {

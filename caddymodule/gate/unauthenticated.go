@@ -1,4 +1,4 @@
-package caddymodule
+package gate
 
 import (
 	"encoding/json"
@@ -14,41 +14,41 @@ import (
 
 // refuse answers a request that does not pass. The gate writes its own answers
 // and returns no error for a visitor: Caddy's error routes are not gated.
-func (v *visit) refuse(why refusal) error {
-	h := v.w.Header()
+func (q *request) refuse(why refusal) error {
+	h := q.w.Header()
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "same-origin")
 	switch why.kind {
 	case badMethod:
-		h.Set("Allow", v.passable())
-		v.w.WriteHeader(http.StatusMethodNotAllowed)
+		h.Set("Allow", q.passable())
+		q.w.WriteHeader(http.StatusMethodNotAllowed)
 	case tooEarly:
-		v.w.WriteHeader(http.StatusTooEarly)
+		q.w.WriteHeader(http.StatusTooEarly)
 	case loginRequired:
-		v.askToSignIn(why.maxAge)
+		q.askToSignIn(why.maxAge)
 	default:
-		v.explain(why)
+		q.explain(why)
 	}
 	return nil
 }
 
 // passable lists the methods that get further than TRACE: those of our own page,
 // or else what the gate passes to the app.
-func (v *visit) passable() string {
+func (q *request) passable() string {
 	switch {
-	case isOwnPath(v.url.Path):
-		return pages.Allow(v.url.Path)
-	case v.next == nil: // the front page of a portal
+	case IsOwnPath(q.url.Path):
+		return pages.Allow(q.url.Path)
+	case q.next == nil: // the front page of a portal
 		return "GET, HEAD"
 	}
 	return "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 }
 
 // explain says why, to people with a page and to programs in JSON.
-func (v *visit) explain(why refusal) {
-	if v.navigates() && why.kind.hasPage() {
-		v.run.pages.Problem(v.w, v.original(), v.known(), pages.Problem{Kind: pages.ProblemKind(why.kind), Detail: why.detail})
+func (q *request) explain(why refusal) {
+	if q.navigates() && why.kind.hasPage() {
+		q.run.Pages.Problem(q.w, q.original(), q.known(), pages.Problem{Kind: pages.ProblemKind(why.kind), Detail: why.detail})
 		return
 	}
 	answer := struct {
@@ -57,81 +57,81 @@ func (v *visit) explain(why refusal) {
 		Detail string `json:"detail,omitempty"`
 	}{Error: string(why.kind), Detail: why.detail}
 	if why.kind == notAllowed {
-		answer.Error, answer.Email = "access_denied", v.session.Address.String()
+		answer.Error, answer.Email = "access_denied", q.session.Address.String()
 	}
 	if why.kind == unavailable {
-		v.w.Header().Set("Retry-After", retryAfter)
+		q.w.Header().Set("Retry-After", retryAfter)
 	}
-	v.writeJSON(why.kind.status(), answer)
+	q.writeJSON(why.kind.status(), answer)
 }
 
-func (v *visit) writeJSON(status int, answer any) {
+func (q *request) writeJSON(status int, answer any) {
 	body, err := json.Marshal(answer)
 	if err != nil {
 		panic(err) // only for types that no answer has
 	}
-	v.w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	v.w.Header().Set("Content-Length", strconv.Itoa(len(body)+1))
-	v.w.WriteHeader(status)
-	if v.method != http.MethodHead {
-		_, _ = v.w.Write(append(body, '\n'))
+	q.w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	q.w.Header().Set("Content-Length", strconv.Itoa(len(body)+1))
+	q.w.WriteHeader(status)
+	if q.method != http.MethodHead {
+		_, _ = q.w.Write(append(body, '\n'))
 	}
 }
 
 // askToSignIn leads to the login form. maxAge, if not zero, is how old the
 // sign-in may be at most.
-func (v *visit) askToSignIn(maxAge time.Duration) {
-	if !v.redirects() {
-		v.writeLoginRequired(maxAge)
+func (q *request) askToSignIn(maxAge time.Duration) {
+	if !q.redirects() {
+		q.writeLoginRequired(maxAge)
 		return
 	}
-	v.w.Header().Set("Location", v.loginAt(v.wanted(), maxAge))
+	q.w.Header().Set("Location", q.loginAt(q.wanted(), maxAge))
 	status := http.StatusSeeOther // the form is a GET, whatever this was
-	if v.method == http.MethodGet || v.method == http.MethodHead {
+	if q.method == http.MethodGet || q.method == http.MethodHead {
 		status = http.StatusFound
 	}
-	v.w.WriteHeader(status)
+	q.w.WriteHeader(status)
 }
 
 // redirects tells whether the visitor is sent to the form, rather than told
 // where it is. A script that follows a redirect gets a page where it expects
 // data.
-func (v *visit) redirects() bool {
-	switch v.g.Unauthenticated {
+func (q *request) redirects() bool {
+	switch q.gate.Unauthenticated {
 	case "redirect":
-		return !isPreflight(v.r) && !v.webSocket && !v.hasToken()
+		return !isPreflight(q.r) && !q.webSocket && !q.hasToken()
 	case "401":
 		return false
 	}
-	return v.navigates()
+	return q.navigates()
 }
 
-func (v *visit) writeLoginRequired(maxAge time.Duration) {
+func (q *request) writeLoginRequired(maxAge time.Duration) {
 	answer := struct {
 		Error    string `json:"error"`
 		LoginURL string `json:"login_url"`
 		MaxAge   int    `json:"max_age,omitempty"`
-	}{"login_required", v.loginURL(v.cameFrom(), maxAge), seconds(maxAge)}
-	v.challenge(answer.LoginURL, maxAge)
-	v.writeJSON(http.StatusUnauthorized, answer)
+	}{"login_required", q.loginURL(q.cameFrom(), maxAge), seconds(maxAge)}
+	q.challenge(answer.LoginURL, maxAge)
+	q.writeJSON(http.StatusUnauthorized, answer)
 }
 
 // challenge says in a 401's header where to sign in.
-func (v *visit) challenge(form string, maxAge time.Duration) {
+func (q *request) challenge(form string, maxAge time.Duration) {
 	challenge := `Gatehouse login_url="` + form + `"`
 	if maxAge > 0 {
 		challenge += ", max_age=" + strconv.Itoa(seconds(maxAge))
 	}
-	v.w.Header().Set("WWW-Authenticate", challenge)
+	q.w.Header().Set("WWW-Authenticate", challenge)
 }
 
 // navigates tells whether the request is for a page that a person will look at
 // in a window of its own.
-func (v *visit) navigates() bool {
-	if v.webSocket || isPreflight(v.r) || v.hasToken() || strings.HasPrefix(v.url.Path, "/.well-known/") {
+func (q *request) navigates() bool {
+	if q.webSocket || isPreflight(q.r) || q.hasToken() || strings.HasPrefix(q.url.Path, "/.well-known/") {
 		return false
 	}
-	h := v.r.Header
+	h := q.r.Header
 	mode, dest := h.Get("Sec-Fetch-Mode"), h.Get("Sec-Fetch-Dest")
 	if mode != "" || dest != "" || h.Get("Sec-Fetch-Site") != "" {
 		return mode == "navigate" && (dest == "" || dest == "document")
@@ -145,43 +145,43 @@ func isPreflight(r *http.Request) bool {
 
 // wanted is what the visitor asked for. After another method than GET the form
 // leads to the path alone: its query was for that method.
-func (v *visit) wanted() origin.ReturnTo {
-	path := v.url.EscapedPath()
-	if (v.method == http.MethodGet || v.method == http.MethodHead) && v.url.RawQuery != "" {
-		path += "?" + v.url.RawQuery
+func (q *request) wanted() origin.ReturnTo {
+	path := q.url.EscapedPath()
+	if (q.method == http.MethodGet || q.method == http.MethodHead) && q.url.RawQuery != "" {
+		path += "?" + q.url.RawQuery
 	}
-	return origin.ParseReturnTo(path, v.origin, nil)
+	return origin.ParseReturnTo(path, q.origin, nil)
 }
 
 // cameFrom is where a program's user goes after signing in: the page that its
 // script runs on, not the data that the script asked for.
-func (v *visit) cameFrom() origin.ReturnTo {
-	if v.navigates() { // with "unauthenticated 401"
-		return v.wanted()
+func (q *request) cameFrom() origin.ReturnTo {
+	if q.navigates() { // with "unauthenticated 401"
+		return q.wanted()
 	}
-	if referer := v.r.Header.Get("Referer"); referer != "" {
-		return origin.ParseReturnTo(referer, v.origin, nil)
+	if referer := q.r.Header.Get("Referer"); referer != "" {
+		return origin.ParseReturnTo(referer, q.origin, nil)
 	}
-	if v.r.Header.Get("Sec-Fetch-Mode") != "" {
-		return origin.ParseReturnTo("/", v.origin, nil)
+	if q.r.Header.Get("Sec-Fetch-Mode") != "" {
+		return origin.ParseReturnTo("/", q.origin, nil)
 	}
-	return v.wanted()
+	return q.wanted()
 }
 
 // loginAt is what a Location says to lead to the login form: its path, where
 // that is on this host.
-func (v *visit) loginAt(to origin.ReturnTo, maxAge time.Duration) string {
-	if v.login.IsZero() {
-		return loginPath(v.origin, to, maxAge)
+func (q *request) loginAt(to origin.ReturnTo, maxAge time.Duration) string {
+	if q.login.IsZero() {
+		return loginPath(q.origin, to, maxAge)
 	}
-	return v.loginURL(to, maxAge)
+	return q.loginURL(to, maxAge)
 }
 
 // loginURL is loginAt with the host in any case.
-func (v *visit) loginURL(to origin.ReturnTo, maxAge time.Duration) string {
-	at := v.login
+func (q *request) loginURL(to origin.ReturnTo, maxAge time.Duration) string {
+	at := q.login
 	if at.IsZero() {
-		at = v.origin
+		at = q.origin
 	}
 	return at.String() + loginPath(at, to, maxAge)
 }

@@ -1,4 +1,4 @@
-package caddymodule
+package gate
 
 import (
 	"fmt"
@@ -7,37 +7,53 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
+// Place is where a gate or another handler stands.
+type Place struct {
+	// Key names the place across configurations: a stream goes on under the rule
+	// of the gate with the same key.
+	Key string
+	// Hosts are names, with * for one label. Origins come in addition, and may
+	// have any port.
+	Hosts   []string
+	Origins []origin.Origin
+	// Behind tells that another proxy stands there, and asks.
+	Behind bool
+
+	usual atomic.Pointer[requestAddress] // see locate
+}
+
 // locate finds the origin that the request is for. A host, port or scheme that
 // is not the site's is refused: sign-in, mails and cookies would be made for it.
 // needsSignIn says whether anything of that can happen with this request.
-func (v *visit) locate(needsSignIn bool) refusal {
-	scheme, ok := v.scheme()
+func (q *request) locate(needsSignIn bool) refusal {
+	scheme, ok := q.scheme()
 	if !ok {
 		return refusal{kind: badOrigin, detail: "X-Forwarded-Proto from a trusted proxy must be https or http, and the same in every place."}
 	}
-	port := localPort(v.r)
-	if usual := v.place.usualAddress(); usual != nil && *usual == (requestAddress{scheme, v.r.Host, port, usual.origin}) {
-		v.origin = usual.origin
+	port := localPort(q.r)
+	if usual := q.place.usualAddress(); usual != nil && *usual == (requestAddress{scheme, q.r.Host, port, usual.origin}) {
+		q.origin = usual.origin
 		return refusal{}
 	}
-	origin, err := origin.New(scheme, v.r.Host)
+	origin, err := origin.New(scheme, q.r.Host)
 	if err != nil {
-		return refusal{kind: badOrigin, detail: fmt.Sprintf("Host %s can't be read: %s.", quoted(v.r.Host), err)}
+		return refusal{kind: badOrigin, detail: fmt.Sprintf("Host %s can't be read: %s.", quoted(q.r.Host), err)}
 	}
-	insecure := !origin.Secure() && !v.run.insecureHTTP && !origin.IsLocalhost()
-	if !v.place.has(origin, port) && !(insecure && v.place.hasSecure(origin, port)) {
-		return refusal{kind: badOrigin, detail: fmt.Sprintf("Host %s is not one of this site's: write \"origin %s\" in the block of its gate, or have the proxy in front pass the Host header on.", quoted(v.r.Host), origin)}
+	insecure := !origin.Secure() && !q.run.InsecureHTTP && !origin.IsLocalhost()
+	if !q.place.Has(origin, port) && !(insecure && q.place.hasSecure(origin, port)) {
+		return refusal{kind: badOrigin, detail: fmt.Sprintf("Host %s is not one of this site's: write \"origin %s\" in the block of its gate, or have the proxy in front pass the Host header on.", quoted(q.r.Host), origin)}
 	}
 	if insecure && needsSignIn {
-		return refusal{kind: insecureHTTP, detail: v.insecureDetail()}
+		return refusal{kind: insecureHTTP, detail: q.insecureDetail()}
 	}
-	v.origin = origin
+	q.origin = origin
 	if !insecure {
-		v.place.remember(requestAddress{scheme, v.r.Host, port, origin})
+		q.place.remember(requestAddress{scheme, q.r.Host, port, origin})
 	}
 	return refusal{}
 }
@@ -50,14 +66,14 @@ type requestAddress struct {
 }
 
 // usualAddress is the first that was good here: most sites have just one.
-func (p *place) usualAddress() *requestAddress {
+func (p *Place) usualAddress() *requestAddress {
 	if p == nil {
 		return nil
 	}
 	return p.usual.Load()
 }
 
-func (p *place) remember(a requestAddress) {
+func (p *Place) remember(a requestAddress) {
 	if p.usual.Load() == nil {
 		a.host = strings.Clone(a.host) // else it keeps the request's headers
 		p.usual.CompareAndSwap(nil, &a)
@@ -66,13 +82,13 @@ func (p *place) remember(a requestAddress) {
 
 // scheme is the one that the browser used: what a trusted proxy says, else
 // whether TLS ends here. Proxies call a WebSocket's wss or ws.
-func (v *visit) scheme() (scheme string, ok bool) {
+func (q *request) scheme() (scheme string, ok bool) {
 	scheme = "http"
-	if v.r.TLS != nil {
+	if q.r.TLS != nil {
 		scheme = "https"
 	}
-	lines := v.r.Header["X-Forwarded-Proto"]
-	if len(lines) == 0 || !fromTrustedProxy(v.vars) {
+	lines := q.r.Header["X-Forwarded-Proto"]
+	if len(lines) == 0 || !q.trusted() {
 		return scheme, true
 	}
 	said := ""
@@ -99,11 +115,11 @@ func (v *visit) scheme() (scheme string, ok bool) {
 const orInsecure = "To sign in over plain http all the same, write \"insecure_http on\" in the global gatehouse block."
 
 // insecureDetail says what to do about plain http.
-func (v *visit) insecureDetail() string {
-	if len(v.r.Header["X-Forwarded-Proto"]) > 0 && !fromTrustedProxy(v.vars) {
+func (q *request) insecureDetail() string {
+	if len(q.r.Header["X-Forwarded-Proto"]) > 0 && !q.trusted() {
 		return "X-Forwarded-Proto came from a peer that is not listed in Caddy's trusted_proxies, so it was not believed: list the proxy in front there."
 	}
-	if v.r.TLS == nil && len(v.r.Header["X-Forwarded-Proto"]) == 0 {
+	if q.r.TLS == nil && len(q.r.Header["X-Forwarded-Proto"]) == 0 {
 		return "Use https. Behind a proxy that ends it, let the proxy send X-Forwarded-Proto, and list its address in Caddy's trusted_proxies. " + orInsecure
 	}
 	return "Use https. " + orInsecure
@@ -131,16 +147,16 @@ func localPort(r *http.Request) uint16 {
 	return 0
 }
 
-// has tells whether o is an origin of this place for a request that came in on
+// Has tells whether o is an origin of this place for a request that came in on
 // port: one that the origin option names, or a host of the matchers above with
 // no port, this port or, on localhost, any.
-func (p *place) has(o origin.Origin, port uint16) bool {
+func (p *Place) Has(o origin.Origin, port uint16) bool {
 	if p == nil {
 		return false
 	}
 	anyPort := o.IsLocalhost()
 	name := o.Hostname()
-	for _, named := range p.origins {
+	for _, named := range p.Origins {
 		if named == o || anyPort && named.Scheme() == o.Scheme() && named.Hostname() == name {
 			return true
 		}
@@ -148,8 +164,8 @@ func (p *place) has(o origin.Origin, port uint16) bool {
 	if !anyPort && !isPort(o, port) {
 		return false
 	}
-	for _, pattern := range p.hosts {
-		if matchesHost(pattern, name) {
+	for _, pattern := range p.Hosts {
+		if MatchesHost(pattern, name) {
 			return true
 		}
 	}
@@ -158,9 +174,9 @@ func (p *place) has(o origin.Origin, port uint16) bool {
 
 // hasSecure tells whether the https origin with the host of o is of this place.
 // A request for it over plain http is told so, not that its host is unknown.
-func (p *place) hasSecure(o origin.Origin, port uint16) bool {
+func (p *Place) hasSecure(o origin.Origin, port uint16) bool {
 	secure, err := origin.New("https", o.Host())
-	return err == nil && p.has(secure, port)
+	return err == nil && p.Has(secure, port)
 }
 
 // isPort tells whether o has its scheme's own port, which is the one that
@@ -173,8 +189,8 @@ func isPort(o origin.Origin, port uint16) bool {
 	return err == nil && (uint16(n) == port || o.Secure() && n == 443 || !o.Secure() && n == 80)
 }
 
-// matchesHost is Caddy's host matcher for one pattern: * stands for one label.
-func matchesHost(pattern, name string) bool {
+// MatchesHost is Caddy's host matcher for one pattern: * stands for one label.
+func MatchesHost(pattern, name string) bool {
 	for strings.Contains(pattern, "*") {
 		want, restPattern, morePattern := strings.Cut(pattern, ".")
 		label, restName, moreName := strings.Cut(name, ".")
@@ -187,4 +203,9 @@ func matchesHost(pattern, name string) bool {
 		pattern, name = restPattern, restName
 	}
 	return strings.EqualFold(pattern, name)
+}
+
+// isControl tells whether r would break a line or hide in one.
+func isControl(r rune) bool {
+	return r < 0x20 || r == 0x7f || r == 0x85 || r == 0x2028 || r == 0x2029
 }

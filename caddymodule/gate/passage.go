@@ -1,4 +1,4 @@
-package caddymodule
+package gate
 
 import (
 	"context"
@@ -6,9 +6,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 )
@@ -24,6 +21,7 @@ type passage struct {
 	body        requestBody
 	wroteHeader bool
 
+	house      *House
 	core       *authcore.Core // nil: not watched
 	stream     authcore.Stream
 	connection *connection        // that the answer has for itself
@@ -35,26 +33,25 @@ type passage struct {
 	ending   sync.WaitGroup
 }
 
-// pass hands the request on, with the visitor's identity if there is one to
-// tell.
-func (v *visit) pass(admitted bool) error {
-	p := &passage{ResponseWriter: v.w, request: v.r}
-	v.hideCookies(&p.visitor)
-	r := v.r
-	if admitted {
-		p.visitor.identity = v.identity
-		v.identity.write(r.Header)
-		if replacer, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok && !p.visitor.told {
-			replacer.Map(v.identity.placeholders)
+// pass hands the request on, with the visitor's identity if they are admitted.
+func (q *request) pass() error {
+	p := &passage{ResponseWriter: q.w, request: q.r}
+	q.hideCookies(&p.visitor)
+	r := q.r
+	if q.admitted {
+		p.visitor.identity = q.identity
+		q.identity.write(r.Header)
+		if !p.visitor.told {
+			q.house.server().Tell(r, q.identity.answers)
 			p.visitor.told = true
 		}
-		r = v.watch(p)
+		r = q.watch(p)
 	}
 	if r.Body != nil && r.Body != http.NoBody {
-		p.body = requestBody{r.Body, v.r}
+		p.body = requestBody{r.Body, q.r}
 		r.Body = &p.body
 	}
-	err := p.run(v.through(), r)
+	err := p.run(q.through(), r)
 	p.dropOwnCookies()
 	if p.cut.Load() {
 		// Ending the answer as if it were whole would hide the cut.
@@ -64,27 +61,27 @@ func (v *visit) pass(admitted bool) error {
 }
 
 // through is where a request that passes goes.
-func (v *visit) through() caddyhttp.Handler {
-	if !v.tokenHeader {
-		return v.next
+func (q *request) through() Handler {
+	if !q.tokenHeader {
+		return q.next
 	}
-	l := &logged{next: v.next, log: v.app.log.Named("access")}
-	if v.identity != nil && v.session != nil {
-		l.user = v.session.User()
+	user := ""
+	if q.identity != nil && q.session != nil {
+		user = q.session.User()
 	}
-	return l
+	return q.house.server().Quietly(q.next, user)
 }
 
 // watch registers the answer to be cut, and returns the request with a context
 // that the cut cancels.
-func (v *visit) watch(p *passage) *http.Request {
-	r := v.r
-	p.core = v.run.core
-	p.stream.Session, p.stream.Gate = v.session, v.place.key
-	p.stream.Target = v.target()
+func (q *request) watch(p *passage) *http.Request {
+	r := q.r
+	p.house, p.core = q.house, q.run.Core
+	p.stream.Session, p.stream.Gate = q.session, q.place.Key
+	p.stream.Target = q.target()
 	p.stream.Cutter = p
-	if v.g.ReportOnly {
-		p.stream.Cutter = reportedCut{}
+	if q.gate.ReportOnly {
+		p.stream.Cutter = reportedCut{q.house}
 	} else if p.connection = ownConnection(r); p.connection == nil && r.ProtoMajor != 2 {
 		ctx, cancel := context.WithCancel(r.Context())
 		r, p.cancel = r.WithContext(ctx), cancel
@@ -94,12 +91,12 @@ func (v *visit) watch(p *passage) *http.Request {
 }
 
 // reportedCut is the answer of a gate with report_only.
-type reportedCut struct{}
+type reportedCut struct{ house *House }
 
 // Cut implements authcore.Cutter.
-func (reportedCut) Cut() { countRefusal(cutStream, true) }
+func (c reportedCut) Cut() { c.house.count(cutStream, true) }
 
-func (p *passage) run(next caddyhttp.Handler, r *http.Request) error {
+func (p *passage) run(next Handler, r *http.Request) error {
 	defer p.end()
 	err := next.ServeHTTP(p, r)
 	p.visitor.ended = true
@@ -126,7 +123,7 @@ func (p *passage) end() {
 // canceled, and the client's side is closed under whoever writes to it, since not
 // every handler looks at the context.
 func (p *passage) Cut() {
-	countRefusal(cutStream, false)
+	p.house.count(cutStream, false)
 	p.returned = make(chan struct{})
 	p.cut.Store(true)
 	switch {

@@ -1,20 +1,18 @@
-package caddymodule
+package gate
 
 import (
 	"net/http"
 	"net/netip"
-
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// client returns the client's address as Caddy's trusted_proxies make it out,
-// the peer's if that is none; the zero address if neither is one. IPv4 in IPv6
+// client returns the client's address as trusted proxies make it out, the peer's
+// if that is none; the zero address if neither is one. IPv4 in IPv6
 // and zones are taken off, so that one client has one address.
-func (v *visit) client() netip.Addr {
-	text, _ := v.vars[caddyhttp.ClientIPVarKey].(string)
+func (q *request) client() netip.Addr {
+	text, _ := q.house.server().Peer(q.shared)
 	addr, err := netip.ParseAddr(text)
 	if err != nil {
-		peer, _ := netip.ParseAddrPort(v.r.RemoteAddr)
+		peer, _ := netip.ParseAddrPort(q.r.RemoteAddr)
 		addr = peer.Addr()
 	}
 	return addr.Unmap().WithZone("")
@@ -22,23 +20,23 @@ func (v *visit) client() netip.Addr {
 
 // behindUnknownProxy tells whether the peer looks like a proxy that nobody
 // listed: all of its clients count as one.
-func (v *visit) behindUnknownProxy() bool {
-	peer, err := netip.ParseAddrPort(v.r.RemoteAddr)
+func (q *request) behindUnknownProxy() bool {
+	peer, err := netip.ParseAddrPort(q.r.RemoteAddr)
 	addr := peer.Addr().Unmap()
 	return err == nil && (addr.IsPrivate() || addr.IsLoopback() || addr.IsLinkLocalUnicast()) &&
-		len(v.r.Header["X-Forwarded-For"]) > 0 && !fromTrustedProxy(v.vars)
+		len(q.r.Header["X-Forwarded-For"]) > 0 && !q.trusted()
 }
 
 // limitWatch tells of a 429 that all people behind such a proxy share.
 type limitWatch struct {
 	http.ResponseWriter
-	v *visit
+	q *request
 }
 
 // WriteHeader implements http.ResponseWriter.
 func (w *limitWatch) WriteHeader(status int) {
 	if status == http.StatusTooManyRequests {
-		w.v.note(unknownProxy, "")
+		w.q.note(unknownProxy, "")
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
@@ -47,20 +45,26 @@ func (w *limitWatch) WriteHeader(status int) {
 func (w *limitWatch) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // checkClient refuses clients outside the gate's networks.
-func (v *visit) checkClient() refusal {
-	if len(v.g.clients) == 0 {
+func (q *request) checkClient() refusal {
+	if len(q.gate.Clients) == 0 {
 		return refusal{}
 	}
-	if v.r.TLS != nil && !v.r.TLS.HandshakeComplete {
+	if q.r.TLS != nil && !q.r.TLS.HandshakeComplete {
 		// Until the handshake is through, anybody may have sent this from
 		// anywhere (QUIC early data).
 		return refusal{kind: tooEarly}
 	}
-	client := v.client()
-	for _, network := range v.g.clients {
+	client := q.client()
+	for _, network := range q.gate.Clients {
 		if network.Contains(client) {
 			return refusal{}
 		}
 	}
 	return refusal{kind: clientRefused}
+}
+
+// trusted tells whether the peer is a proxy that is believed.
+func (q *request) trusted() bool {
+	_, trusted := q.house.server().Peer(q.shared)
+	return trusted
 }

@@ -1,0 +1,244 @@
+package gate
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+
+	"github.com/gatehouse-auth/gatehouse/api"
+	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/pages"
+)
+
+// Cleaner passes requests on without what only Gatehouse may say: identity
+// headers in any spelling, as header or trailer, hop-by-hop tricks, upgrades to
+// anything but a WebSocket, and Gatehouse's cookies and machine tokens. The app
+// can't set Gatehouse's cookies either. It asks nobody to sign in, does nothing
+// after a gate, and leaves session and token to a gate further in.
+type Cleaner struct{ House *House }
+
+// ServeHTTP passes the request on, cleaned.
+func (c *Cleaner) ServeHTTP(w http.ResponseWriter, r *http.Request, next Handler) error {
+	q, ok := c.House.meet(w, r)
+	if !ok {
+		return nil
+	}
+	if q.isCleaned() {
+		return next.ServeHTTP(w, r)
+	}
+	q.next = next
+	if !q.clean() {
+		return q.refuse(refusal{kind: badMethod})
+	}
+	return q.passBeside()
+}
+
+// isCleaned tells whether a gate or a cleaner before this one has cleaned the
+// request and still looks at the answer. In an error route it does not: the
+// handlers before have returned.
+func (q *request) isCleaned() bool { return q.outer != nil && !q.outer.ended }
+
+// clean takes from the request what no client may say, before anything can
+// fail, and keeps what a gate further in needs. It tells whether the request may
+// be passed on at all.
+func (q *request) clean() bool {
+	q.takeToken()
+	q.webSocket = q.cleanRequest()
+	return isPassable(q.r.Method, q.webSocket)
+}
+
+// passBeside passes on what no gate here looks at. Error routes are told whom
+// the gate has admitted.
+func (q *request) passBeside() error {
+	if q.outer != nil && q.outer.identity != nil {
+		q.outer.identity.write(q.r.Header)
+	}
+	return q.pass()
+}
+
+// Pages answers requests for Gatehouse's own paths, as the client sent them; all
+// others pass on.
+type Pages struct {
+	House *House
+	Place *Place
+}
+
+// ServeHTTP answers, or passes on.
+func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request, next Handler) error {
+	q, ok := p.House.meet(w, r)
+	if !ok {
+		return nil
+	}
+	if !IsOwnPath(q.url.Path) {
+		return next.ServeHTTP(w, r)
+	}
+	if !q.clean() {
+		return q.refuse(refusal{kind: badMethod})
+	}
+	if err := q.start(); err != nil {
+		return q.notStarted(err, true)
+	}
+	q.place = p.Place
+	return q.servePages()
+}
+
+// Portal is one sign-in host for many sites: it has all pages, a front page that
+// lists the sites that the visitor may open, and what monitors ask. Requests for
+// other paths pass on, cleaned.
+type Portal struct {
+	House *House
+	Place *Place
+	// Health tells monitors how the instance is, without addresses or names; ok:
+	// people can sign in. Default: there is no such page.
+	Health func(context.Context) (answer any, ok bool)
+}
+
+// healthPath tells monitors how the instance is. No sign-in, and no secret.
+const healthPath = pages.Root + "health"
+
+// ServeHTTP answers the portal's own paths and those of all sign-in pages.
+func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request, next Handler) error {
+	q, ok := p.House.meet(w, r)
+	if !ok {
+		return nil
+	}
+	own := IsOwnPath(q.url.Path)
+	onward := !own && q.url.Path != "/"
+	if onward && q.isCleaned() {
+		return next.ServeHTTP(w, r)
+	}
+	if !q.clean() {
+		return q.refuse(refusal{kind: badMethod})
+	}
+	if onward {
+		q.next = next
+		return q.passBeside()
+	}
+	if err := q.start(); err != nil {
+		return q.notStarted(err, true)
+	}
+	q.place = p.Place
+	switch {
+	case q.url.Path == healthPath && p.Health != nil:
+		return q.showHealth(p.Health(r.Context()))
+	case own:
+		return q.servePages()
+	}
+	if why := q.locate(true); why.kind != "" {
+		q.report(why)
+		return q.refuse(why)
+	}
+	return q.showSites()
+}
+
+// showSites answers the front page.
+func (q *request) showSites() error {
+	if q.method != http.MethodGet && q.method != http.MethodHead {
+		q.w.Header().Set("Allow", "GET, HEAD")
+		q.w.WriteHeader(http.StatusMethodNotAllowed)
+		return nil
+	}
+	q.presented = nil
+	if err := q.find(); err != nil {
+		return q.refuse(refusal{kind: unavailable, err: err})
+	}
+	if q.session != nil {
+		q.run.Service.Used(q.session)
+	}
+	q.run.Pages.Sites(q.w, q.original(), q.known(), q.house.sites().Open(q.session, q.client()))
+	return nil
+}
+
+// showHealth tells whether people can sign in: 200, or 503 when the store can't
+// be read or no mail can be sent.
+func (q *request) showHealth(answer any, ok bool) error {
+	status := http.StatusOK
+	if !ok {
+		status = http.StatusServiceUnavailable
+		q.w.Header().Set("Retry-After", retryAfter)
+	}
+	q.w.Header().Set("Cache-Control", "no-store")
+	q.w.Header().Set("X-Content-Type-Options", "nosniff")
+	q.writeJSON(status, answer)
+	return nil
+}
+
+// API answers the calls of the JSON APIs. Requests for paths it does not know
+// pass on.
+type API struct {
+	House *House
+	Place *Place
+	// Privately has a call answered whose query or headers may hold a secret, so
+	// that neither is logged. Default: nothing is logged anyway.
+	Privately func(w http.ResponseWriter, r *http.Request, client netip.Addr, call func(http.ResponseWriter))
+}
+
+// ServeHTTP answers one call, or passes on.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request, next Handler) error {
+	q, ok := a.House.meet(w, r)
+	if !ok {
+		return nil
+	}
+	if err := q.start(); err != nil {
+		return q.notStarted(err, true)
+	}
+	q.place = a.Place
+	if !q.run.API.Knows(q.url.Path) {
+		return next.ServeHTTP(w, r)
+	}
+	if why := q.locate(true); why.kind != "" {
+		q.report(why)
+		return q.refuse(why)
+	}
+	if a.Privately == nil {
+		q.call(w)
+	} else {
+		a.Privately(w, q.original(), q.client(), q.call)
+	}
+	return nil
+}
+
+func (q *request) call(w http.ResponseWriter) {
+	visit := api.Visit{Origin: q.origin, Client: q.client()}
+	if !q.run.API.Serve(w, q.original(), visit) {
+		q.run.API.NotFound(w, q.original(), visit) // never a server's empty 200
+	}
+}
+
+// NotFound says in the words of the APIs that there is no such call.
+func (a *API) NotFound(w http.ResponseWriter, r *http.Request) {
+	q := a.House.request(w, r)
+	if err := q.start(); err != nil {
+		http.NotFound(w, r)
+		return
+	}
+	q.run.API.NotFound(w, q.original(), api.Visit{Client: q.client()})
+}
+
+// Who returns the live session of a request at any protected origin, with its
+// person's groups, and counts as a use of it; nil for nobody. No policy is asked.
+// An error means that it can't be told.
+func (h *House) Who(w http.ResponseWriter, r *http.Request) (*authcore.Session, []string, error) {
+	q := h.request(w, r)
+	if !q.hasPath() {
+		return nil, nil, nil
+	}
+	if err := q.start(); err != nil {
+		return nil, nil, err
+	}
+	scheme, ok := q.scheme()
+	if !ok {
+		return nil, nil, nil
+	}
+	at, err := origin.New(scheme, r.Host)
+	if err != nil || !q.run.Service.Protects(at) {
+		return nil, nil, nil
+	}
+	q.origin = at
+	if err := q.find(); err != nil || q.session == nil {
+		return nil, nil, err
+	}
+	q.run.Service.Used(q.session)
+	return q.session, q.run.groupsOf(q.session.Address), nil
+}

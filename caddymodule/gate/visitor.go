@@ -1,0 +1,101 @@
+package gate
+
+import (
+	"net/http"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/pages"
+)
+
+// visitor is what a gate leaves for gates further in: it takes our cookies away
+// from the request, so these could not find the session themselves.
+type visitor struct {
+	above    *visitor  // what the gate before that one left
+	cookies  []string  // the Cookie headers as they came
+	machine  []string  // machine tokens that came with the request
+	identity *identity // of who was admitted
+	told     bool      // {http.auth.user.*} has answers
+	ended    bool      // the handlers behind the gate have returned
+	ours     bool      // a handler of ours gives the answer
+	found
+}
+
+// visitorKey is where it stands among the values that the handlers of a request
+// share.
+const visitorKey = "gatehouse.visitor"
+
+// String keeps the cookies out of {vars.*} placeholders.
+func (*visitor) String() string { return "" }
+
+// answeredByUs lets our cookies pass on the way back.
+func (o *visitor) answeredByUs() {
+	for ; o != nil; o = o.above {
+		o.ours = true
+	}
+}
+
+// find looks the visitor's session up. An error means that it can't be told.
+func (q *request) find() error {
+	if q.outer != nil && q.outer.looked {
+		q.found = q.outer.found
+		return nil
+	}
+	if q.hasToken() {
+		err := q.findMachine()
+		q.looked = err == nil
+		return err
+	}
+	domain := q.run.Domain
+	if domain != "" && !q.origin.Under(domain) {
+		domain = ""
+	}
+	var buf [authcore.MaxSessionTokens + 1]string
+	tokens := pages.SessionTokens(q.request(), q.origin.Secure(), domain, buf[:0])
+	if q.tokens = len(tokens); q.tokens == 0 {
+		q.looked = true
+		return nil
+	}
+	session, err := q.run.Service.Find(q.r.Context(), tokens, q.origin)
+	if err != nil {
+		return err
+	}
+	q.looked = true
+	if session == nil {
+		q.note(staleCookie, "")
+		return nil
+	}
+	q.session, q.lastUse = session, session.LastSeen()
+	return nil
+}
+
+// request is the request with the cookies that the client sent.
+func (q *request) request() *http.Request {
+	if q.outer == nil {
+		return q.r
+	}
+	return &http.Request{Header: http.Header{"Cookie": q.outer.cookies}}
+}
+
+// hideCookies takes our cookies out of the request, for good: the app never
+// sees them. A WebSocket that another site's page opened loses all cookies.
+func (q *request) hideCookies(into *visitor) {
+	if q.outer != nil {
+		*into = *q.outer
+		into.above, into.ended, into.ours = q.outer, false, false
+	} else {
+		into.cookies, into.machine = q.r.Header["Cookie"], q.presented
+	}
+	if !q.isCleaned() {
+		pages.StripOwnCookies(q.r.Header)
+	}
+	if q.looked {
+		into.found = q.found
+	}
+	if q.foreign {
+		delete(q.r.Header, "Cookie")
+		into.found = found{looked: true}
+	}
+	if q.shared != nil {
+		q.shared[visitorKey] = into
+	}
+}
