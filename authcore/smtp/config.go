@@ -50,6 +50,8 @@ type Config struct {
 	RootCAs    *x509.CertPool // nil means the system's
 	ServerName string         // what the certificate must be good for; empty means Host
 	Hello      string         // our name in EHLO; empty means this machine's host name
+
+	Connections int // at most, at a time; zero means DefaultConnections
 }
 
 // Password never shows in a log, an error or JSON.
@@ -63,13 +65,16 @@ func (Password) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted)
 // MarshalText covers JSON and structured logs.
 func (Password) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
-// Sender sends through one server. It keeps no connection between messages and
-// is safe for concurrent use.
+// Sender sends through one server. A connection is kept for two seconds after a
+// message, for the next one. It is safe for concurrent use.
 type Sender struct {
 	config *Config // a pointer, because fmt prints a Password in a hidden field in clear
 	tls    *tls.Config
 	worked *atomic.Pointer[string] // the mechanism that signed in last
+	pool   *pool
 }
+
+const maxConnections = 100
 
 // implicitPort is where TLS begins with the first byte (RFC 8314 section 3.3).
 const implicitPort = 465
@@ -90,6 +95,9 @@ func New(c Config) (*Sender, error) {
 	if c.Hello == "" {
 		c.Hello = hostName()
 	}
+	if c.Connections == 0 {
+		c.Connections = DefaultConnections
+	}
 	if c.ServerName == "" {
 		c.ServerName = c.Host
 	}
@@ -97,7 +105,7 @@ func New(c Config) (*Sender, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	return &Sender{config: &c, worked: new(atomic.Pointer[string]), tls: &tls.Config{
+	return &Sender{config: &c, worked: new(atomic.Pointer[string]), pool: newPool(c.Connections), tls: &tls.Config{
 		ServerName: c.ServerName, RootCAs: c.RootCAs, MinVersion: tls.VersionTLS12,
 	}}, nil
 }
@@ -126,6 +134,8 @@ func (c Config) check() error {
 		return fmt.Errorf("mail smtp: server_name %q is not a host name; write the name that the server's certificate is for", c.ServerName)
 	case c.TLS == Off && c.Username != "" && !isLocalhost(c.Host):
 		return fmt.Errorf("mail smtp: tls off would send the password or token to %s in clear; remove tls off, or the sign-in", c.Host)
+	case c.Connections < 1 || c.Connections > maxConnections:
+		return fmt.Errorf("mail smtp: connections %d is not between 1 and %d", c.Connections, maxConnections)
 	case c.Timeout < 0:
 		return fmt.Errorf("mail smtp: the timeout %v is negative", c.Timeout)
 	case !helloName.MatchString(c.Hello):

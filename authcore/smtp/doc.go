@@ -4,10 +4,13 @@
 //	sender, err := smtp.New(smtp.Config{Host: "smtp.example.com", Port: 587, …})
 //	err = sender.Send(ctx, message)
 //
-// Each message has a connection of its own, in one dialogue with one overall
-// time limit:
+// Each message is one dialogue with one overall time limit:
 //
-//	connect → EHLO → STARTTLS → AUTH → MAIL FROM → RCPT TO → DATA → QUIT
+//	connect → EHLO → STARTTLS → AUTH → MAIL FROM → RCPT TO → DATA → … → QUIT
+//
+// A burst of messages shares a few connections (pool.go): each is kept for a
+// moment after a message, and one message more begins at MAIL FROM. A server
+// that turns a further connection away has fewer from then on.
 //
 // A refused sign-in that another mechanism may mend is tried again with that
 // one, on a new connection.

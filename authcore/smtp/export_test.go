@@ -6,8 +6,13 @@ import (
 )
 
 // DoubtAfter has silence doubted sooner during a test.
-func DoubtAfter(t *testing.T, d time.Duration) {
-	before := doubtAfter
-	doubtAfter = d
-	t.Cleanup(func() { doubtAfter = before })
+func DoubtAfter(t *testing.T, d time.Duration) { set(t, &doubtAfter, d) }
+
+// IdleFor has connections kept for another time during a test.
+func IdleFor(t *testing.T, d time.Duration) { set(t, &idleFor, d) }
+
+func set(t *testing.T, to *time.Duration, d time.Duration) {
+	before := *to
+	*to = d
+	t.Cleanup(func() { *to = before })
 }

@@ -16,8 +16,12 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/rfc5322"
 )
 
-// quitTimeout bounds the farewell after a message was accepted.
-const quitTimeout = 2 * time.Second
+const (
+	// connectTimeout bounds the TCP handshake: who does not answer one within
+	// this time is not slow but gone.
+	connectTimeout = 10 * time.Second
+	quitTimeout    = 2 * time.Second // for the farewell
+)
 
 // Send hands m to the server. nil means the server answered 250 to the whole
 // message; what happens to the connection after that changes nothing, since a
@@ -31,11 +35,20 @@ func (s *Sender) Send(ctx context.Context, m outbox.Message) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
 	defer cancel()
-	return s.dialogue(ctx, m, func(d *dialogue) []func() error {
-		return []func() error{
-			func() error { return d.envelope(m.FromAddress, m.To.String()) },
-			func() error { return d.data(data) },
+	return s.pool.use(ctx, func(kept *dialogue) (*dialogue, error) {
+		if kept != nil {
+			err := kept.hold(ctx, func() error { return kept.message(m, data) })
+			if err == nil {
+				return kept, nil
+			}
+			kept.conn.Close()
+			if kept.step != mailFrom {
+				return nil, s.sendError(ctx, kept, err, m)
+			}
+			// The server has given up a connection that was idle: nothing of m
+			// was said on it but who it is from.
 		}
+		return s.dialogue(ctx, m, func(d *dialogue) error { return d.message(m, data) })
 	})
 }
 
@@ -44,28 +57,32 @@ func (s *Sender) Send(ctx context.Context, m outbox.Message) error {
 func (s *Sender) Check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
 	defer cancel()
-	return s.dialogue(ctx, outbox.Message{}, func(*dialogue) []func() error { return nil })
+	d, err := s.dialogue(ctx, outbox.Message{}, func(*dialogue) error { return nil })
+	if err == nil {
+		d.quit()
+	}
+	return err
 }
 
-// dialogue is one connection, or several, while the server refuses a token or a
-// mechanism and there is another. then is what follows the sign-in.
-func (s *Sender) dialogue(ctx context.Context, m outbox.Message, then func(*dialogue) []func() error) error {
+// dialogue is one new connection, or several, while the server refuses a token or
+// a mechanism and there is another. then is what follows the sign-in.
+func (s *Sender) dialogue(ctx context.Context, m outbox.Message, then func(*dialogue) error) (*dialogue, error) {
 	var refused []string
 	for {
-		d := &dialogue{Sender: s, ctx: ctx, refused: refused}
+		d := &dialogue{Sender: s, refused: refused}
 		if s.config.Tokens != nil {
 			token, err := s.config.Tokens.Token(ctx)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			d.token = &xoauth2{username: s.config.Username, token: token}
 		}
-		err := d.run(then(d)...)
+		err := d.connect(ctx, then)
 		if err == nil {
-			return nil
+			return d, nil
 		}
 		if !d.mayTryAgain(err) {
-			return s.sendError(ctx, d, err, m)
+			return nil, s.sendError(ctx, d, err, m)
 		}
 		if d.token != nil {
 			s.config.Tokens.Refused(d.token.token)
@@ -91,7 +108,7 @@ func (d *dialogue) mayTryAgain(err error) bool {
 // dialogue is one connection and how far it has come.
 type dialogue struct {
 	*Sender
-	ctx       context.Context // of the whole dialogue
+	ctx       context.Context // of what is being done
 	conn      net.Conn
 	client    *smtp.Client
 	step      step
@@ -101,29 +118,38 @@ type dialogue struct {
 	mechanism string   // the one that was tried
 }
 
-// run connects, signs in, does then and says goodbye.
-func (d *dialogue) run(then ...func() error) error {
+// connect connects, signs in and does then. After an error the connection is
+// closed.
+func (d *dialogue) connect(ctx context.Context, then func(*dialogue) error) error {
 	d.step = connect
-	conn, err := new(net.Dialer).DialContext(d.ctx, "tcp", d.address())
+	conn, err := (&net.Dialer{Timeout: connectTimeout}).DialContext(ctx, "tcp", d.address())
 	if err != nil {
 		return err
 	}
 	d.conn = conn
-	// go-mail leaves the connection open when a step fails.
-	defer conn.Close()
-	// Deadlines in the past wake every read and write, TLS included.
-	stop := context.AfterFunc(d.ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
-
 	d.step = greeting
-	for _, do := range append([]func() error{d.greet, d.startTLS, d.signIn}, then...) {
-		if err := do(); err != nil {
-			return err
+	err = d.hold(ctx, func() error {
+		for _, do := range []func() error{d.greet, d.startTLS, d.signIn} {
+			if err := do(); err != nil {
+				return err
+			}
 		}
+		return then(d)
+	})
+	if err != nil {
+		conn.Close() // go-mail leaves it open when a step fails
 	}
-	stop()
-	d.quit()
-	return nil
+	return err
+}
+
+// hold does something on the connection while ctx lasts: deadlines in the past
+// wake every read and write, TLS included.
+func (d *dialogue) hold(ctx context.Context, do func() error) error {
+	d.ctx = ctx
+	_ = d.conn.SetDeadline(time.Time{})
+	stop := context.AfterFunc(ctx, func() { _ = d.conn.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	return do()
 }
 
 func (d *dialogue) greet() (err error) {
@@ -243,13 +269,17 @@ func (d *dialogue) signIn() error {
 	return nil
 }
 
-func (d *dialogue) envelope(from, to string) error {
+// message hands over one mail.
+func (d *dialogue) message(m outbox.Message, data []byte) error {
 	d.step = mailFrom
-	if err := d.client.Mail("<" + from + ">"); err != nil {
+	if err := d.client.Mail("<" + m.FromAddress + ">"); err != nil {
 		return err
 	}
 	d.step = rcptTo
-	return d.client.Rcpt("<" + to + ">")
+	if err := d.client.Rcpt("<" + m.To.String() + ">"); err != nil {
+		return err
+	}
+	return d.data(data)
 }
 
 func (d *dialogue) data(data []byte) error {
@@ -264,8 +294,9 @@ func (d *dialogue) data(data []byte) error {
 	return w.Close() // sends the final dot and waits for the answer
 }
 
-// quit says goodbye. Its outcome is of no interest: the message is delivered.
+// quit says goodbye. Its outcome is of no interest: the mails are delivered.
 func (d *dialogue) quit() {
 	_ = d.conn.SetDeadline(time.Now().Add(quitTimeout))
 	_ = d.client.Quit()
+	d.conn.Close()
 }

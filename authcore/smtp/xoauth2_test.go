@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/oauth"
 	"github.com/gatehouse-auth/gatehouse/authcore/oauth/oauthtest"
@@ -32,6 +33,7 @@ func withTokens(t *testing.T) (*oauthtest.Provider, *smtptest.Server, *smtp.Send
 }
 
 func TestXOAUTH2(t *testing.T) {
+	smtp.IdleFor(t, time.Millisecond)
 	p, srv, s := withTokens(t)
 	if err := s.Check(t.Context()); err != nil {
 		t.Fatal(err)
@@ -46,6 +48,7 @@ func TestXOAUTH2(t *testing.T) {
 		t.Errorf("%d requests for one token", p.Requests())
 	}
 	// The token ends while mail waits: one new one, on a new connection.
+	srv.WaitIdle(t)
 	before := p.Requests()
 	p.End()
 	if err := s.Send(t.Context(), message(t)); err != nil {

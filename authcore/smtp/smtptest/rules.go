@@ -25,6 +25,7 @@ const (
 )
 
 type rule struct {
+	once bool
 	code int
 	text string
 	drop bool
@@ -57,6 +58,11 @@ func (s *Server) Refuse(step Step, code int) {
 // stand for what is in the mail.
 func (s *Server) RefuseText(step Step, code int, text string) {
 	s.setRule(step, rule{code: code, text: text})
+}
+
+// RefuseOnce is Refuse for the next answer at step alone.
+func (s *Server) RefuseOnce(step Step, code int) {
+	s.setRule(step, rule{once: true, code: code, text: "refused once by the test"})
 }
 
 // RefuseTo makes the server answer code to RCPT TO for one address.
@@ -111,7 +117,11 @@ func (s *Server) setRule(step Step, r rule) {
 func (s *Server) rule(step Step) (rule, chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.rules[step], s.stopped
+	r := s.rules[step]
+	if r.once {
+		delete(s.rules, step)
+	}
+	return r, s.stopped
 }
 
 var errDropped = errors.New("dropped by the test")
@@ -169,10 +179,45 @@ func (g *gate) Accept() (net.Conn, error) {
 		}
 		r, _ := g.server.rule(Connect)
 		if r == (rule{}) {
-			return conn, nil
+			if conn, r = g.admit(conn); r == (rule{}) {
+				return conn, nil
+			}
 		}
 		g.server.served.Go(func() { g.turnAway(conn, r) })
 	}
+}
+
+// admit counts a connection in, if there is a place for it.
+func (g *gate) admit(conn net.Conn) (net.Conn, rule) {
+	s := g.server
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if most := s.opts.Connections; most > 0 && s.connected >= most {
+		s.refused++
+		return conn, rule{code: 421, text: "4.7.0 too many connections from you"}
+	}
+	s.accepted++
+	if s.opts.Connections == 0 {
+		return conn, rule{}
+	}
+	s.connected++
+	return &counted{Conn: conn, server: s}, rule{}
+}
+
+// counted is a connection that has a place.
+type counted struct {
+	net.Conn
+	server *Server
+	once   sync.Once
+}
+
+func (c *counted) Close() error {
+	c.once.Do(func() {
+		c.server.mu.Lock()
+		defer c.server.mu.Unlock()
+		c.server.connected--
+	})
+	return c.Conn.Close()
 }
 
 func (g *gate) turnAway(conn net.Conn, r rule) {

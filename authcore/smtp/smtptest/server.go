@@ -39,6 +39,10 @@ type Options struct {
 	InsecureAuth       bool
 	Broken             map[string]int // mechanisms that are offered and answered with a code
 
+	// Connections at a time; a further one is answered 421. 0: no bound. Not with
+	// Implicit.
+	Connections int
+
 	// Token has XOAUTH2 offered in place of all others, and says whether a token
 	// is good for a user.
 	Token func(user, token string) bool
@@ -65,6 +69,9 @@ type Server struct {
 	arrived    chan struct{} // closed, and replaced, when the inbox grows
 	rules      map[Step]rule
 	to         map[string]rule // for RCPT TO, by address
+	connected  int             // connections now
+	accepted   int             // connections that were greeted with 220
+	refused    int             // and with 421, for Options.Connections
 	tried      []string
 	logins     []string
 	open       int           // connections after EHLO
@@ -152,6 +159,14 @@ func (s *Server) Tried() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]string(nil), s.tried...)
+}
+
+// Connections tells how many connections were taken so far, and how many turned
+// away for Options.Connections.
+func (s *Server) Connections() (taken, refused int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.accepted, s.refused
 }
 
 // WaitIdle waits until every client has closed its connections.
