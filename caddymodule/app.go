@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"context"
 	"fmt"
+	"io"
 	"sync"
 	"sync/atomic"
 
@@ -149,6 +150,7 @@ func (a *App) start() error {
 		return err
 	}
 	a.mailSenders = cfg.Senders
+	a.releases = append(a.releases, a.closeSenders)
 	core, err := a.openCore()
 	if err != nil {
 		return err
@@ -197,6 +199,15 @@ func (a *App) readLook() func() error {
 		r := <-read
 		a.look = r.look
 		return r.err
+	}
+}
+
+// closeSenders ends what senders keep between mails.
+func (a *App) closeSenders() {
+	for _, sender := range a.mailSenders {
+		if closer, ok := sender.(io.Closer); ok {
+			_ = closer.Close()
+		}
 	}
 }
 

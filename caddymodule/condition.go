@@ -31,7 +31,7 @@ var conditions = []struct {
 var (
 	senderDown  = describe("sender_down", "1 for a sender that failed, by its own fault, at its last attempt.", "sender")
 	senderUnfit = describe("sender_unfit", "1 for a sender that refused mails to several recipient domains in a row and took none, without naming a recipient as the reason.", "sender")
-	listState   = describe("list_state", "What became of a file of people: 0 good, 1 bad lines in it, 2 unreadable and held, 3 unreadable and refused.", "file")
+	listState   = describe("list_state", "What became of a file of people: 0 good, 1 bad lines in it, 2 unreadable and held, 3 unreadable and refused, 4 empty now and not before.", "file")
 	listLines   = describe("list_bad_lines", "Lines of a file of people that could not be read.", "file")
 )
 

@@ -54,6 +54,9 @@ func (a *App) observeList(e policy.ListEvent) {
 		}
 		log.Error("list of people taken over without its bad lines, which admit nobody; mend them",
 			zap.Int("entries", e.Entries), zap.Int("bad_lines", e.BadLines), zap.Strings("bad", lines))
+	case policy.ListEmptied:
+		log.Warn("list of people is empty now and names nobody any more; if that was not meant, put the file back",
+			zap.Int("entries_before", e.Entries))
 	case policy.ListHeld:
 		log.Error("list of people can't be read; what it held stays in force for 60 s, and in deny without limit", zap.String("problem", e.Problem))
 	case policy.ListRefused:

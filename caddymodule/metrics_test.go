@@ -114,6 +114,10 @@ func TestListMetrics(t *testing.T) {
 	}
 	write("alice@example.com\nnot an address\n")
 	eventually(t, "the bad line shows again", func() bool { return o.metrics()[state] == 1 })
+	write("# nobody\n")
+	eventually(t, "that the list is empty now shows", func() bool { return o.metrics()[state] == 4 })
+	write("bob@example.com\n")
+	eventually(t, "the list is good again", func() bool { return o.metrics()[state] == 0 })
 	o.run("", "staff")
 	if _, shown := o.metrics()[state]; shown {
 		t.Error("a list that is in no configuration raises an alarm for ever")

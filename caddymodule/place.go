@@ -155,6 +155,9 @@ func (a *App) warn(g *Gate) {
 	if g.ReportOnly {
 		a.log.Warn(fmt.Sprintf("the gate at %s has report_only: it lets everybody pass and only logs who would have been stopped", g))
 	}
+	if len(g.Allow) > 1 && slices.Contains(g.Allow, "any") {
+		a.log.Warn(fmt.Sprintf("the gate at %s admits any, so whoever proves an address gets in, not only the others that it names; take out any, or the others", g))
+	}
 	if g.Fresh > 0 {
 		fresh := time.Duration(g.Fresh)
 		if mails, need := mailsADay(a.limits().PerRecipient), int(day/fresh); need > mails {

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"sync"
+	"syscall"
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap/exp/zapslog"
@@ -78,15 +80,24 @@ func (a *App) storeDir() (string, error) {
 		absolute, err = filepath.EvalSymlinks(absolute)
 	}
 	if err != nil {
-		return "", fmt.Errorf("store badger %s: %w", dir, err)
+		return "", badDir(dir, err)
 	}
 	return absolute, nil
+}
+
+// badDir says why a directory can't hold the store, and what to write if it never
+// can.
+func badDir(dir string, err error) error {
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) || errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("store badger %s: %w; give it to the user that the server runs as, or name another one in the global gatehouse block:\n    store badger /var/lib/gatehouse", dir, err)
+	}
+	return fmt.Errorf("store badger %s: %w", dir, err)
 }
 
 func openSite(dir string) (*site, error) {
 	store, err := badgerstore.Open(dir, badgerstore.Options{Logger: slog.New(currentLog{})})
 	if err != nil {
-		return nil, fmt.Errorf("store badger %s: %w", dir, err)
+		return nil, badDir(dir, err)
 	}
 	return &site{dir: dir, store: timedStore{store}}, nil
 }

@@ -26,6 +26,7 @@ type listFile struct {
 	settled bool // what was seen has been taken over
 
 	inForce  *entries // the good lines of the last reading
+	lines    int      // how many these are
 	lastGood *entries // the last reading without bad lines
 
 	lostAt  time.Time // since when it can't be read; zero: it can
@@ -60,7 +61,7 @@ func (f *listFile) load(knows func(string) bool) error {
 		return fmt.Errorf("file:%s, line %d: %s (%d such lines in all)", f.path, r.bad[0].Line, r.bad[0].Problem, r.badLines)
 	}
 	f.seen, f.settled = info, true
-	f.inForce, f.lastGood = r.entries, r.entries
+	f.inForce, f.lastGood, f.lines = r.entries, r.entries, r.lines
 	return nil
 }
 
@@ -111,11 +112,16 @@ func (f *listFile) look(now time.Time) (text string, ready bool, err error) {
 // take puts a reading in force.
 func (f *listFile) take(r reading) ListEvent {
 	f.settled, f.lostAt, f.refused = true, time.Time{}, false
-	f.inForce = r.entries
+	before := f.lines
+	f.inForce, f.lines = r.entries, r.lines
 	e := ListEvent{Path: f.path, State: ListBadLines, Entries: r.lines, BadLines: r.badLines, Bad: r.bad}
-	if r.badLines == 0 {
-		f.lastGood = r.entries
-		e.State = ListGood
+	if r.badLines > 0 {
+		return e
+	}
+	f.lastGood = r.entries
+	e.State = ListGood
+	if r.lines == 0 && before > 0 {
+		e.State, e.Entries = ListEmptied, before
 	}
 	return e
 }

@@ -75,17 +75,19 @@ const (
 	ListHeld
 	// ListRefused: it could not be read for 60 s and admits nobody.
 	ListRefused
+	// ListEmptied: it is in force and names nobody, and did name somebody before.
+	ListEmptied
 )
 
 func (s ListState) String() string {
-	return [...]string{"good", "bad_lines", "held", "refused"}[s]
+	return [...]string{"good", "bad_lines", "held", "refused", "emptied"}[s]
 }
 
 // ListEvent reports that a list changed or its state did. It holds no address.
 type ListEvent struct {
 	Path     string
 	State    ListState
-	Entries  int       // lines in force, for ListGood and ListBadLines
+	Entries  int       // lines in force, for ListGood and ListBadLines; for ListEmptied those before
 	BadLines int       // how many lines are bad
 	Bad      []BadLine // the first 20 of them
 	Problem  string    // for ListHeld and ListRefused: why it can't be read

@@ -92,6 +92,33 @@ func TestListWithABadLine(t *testing.T) {
 	})
 }
 
+// An editor or a script that fails may leave an empty file. It is believed, but
+// not in silence.
+func TestListEmptied(t *testing.T) {
+	inListWorld(t, "a@example.test\nb@example.test\n", func(w *listWorld) {
+		w.write("# nobody\n")
+		w.after(2 * time.Second)
+		w.admits("emptied", "", "abc")
+		if events := w.take(); states(events) != "emptied" || events[0].Entries != 2 {
+			t.Errorf("events %+v", events)
+		}
+		w.write("")
+		w.after(2 * time.Second)
+		w.expectStates("still empty", "good")
+		w.write("junk!\n")
+		w.after(2 * time.Second)
+		w.expectStates("bad lines alone", "bad_lines")
+		w.write("a@example.test\n")
+		w.after(2 * time.Second)
+		w.expectStates("mended", "good")
+	})
+	inListWorld(t, "", func(w *listWorld) {
+		w.write("# still nobody\n")
+		w.after(2 * time.Second)
+		w.expectStates("empty from the start", "good")
+	})
+}
+
 func TestListMissing(t *testing.T) {
 	inListWorld(t, "a@example.test\n", func(w *listWorld) {
 		w.remove()

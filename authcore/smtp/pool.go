@@ -35,6 +35,7 @@ type pool struct {
 	most    int // connections, as configured
 	fewer   int // while crowded: as many as the server bore
 	until   time.Time
+	closed  bool          // nothing is kept any more
 	open    int           // in use or idle
 	idle    []*kept       // the one used last at the end
 	changed chan struct{} // closed, and replaced, when a connection comes back or ends
@@ -125,7 +126,7 @@ func (p *pool) keep(before *kept, d *dialogue) {
 		k.used += before.used
 	}
 	p.mu.Lock()
-	enough := k.used >= maxReuse || p.open > p.limit()
+	enough := k.used >= maxReuse || p.open > p.limit() || p.closed
 	if enough {
 		p.open--
 	} else {
@@ -157,6 +158,21 @@ func (p *pool) ended(away bool) (others bool) {
 func (p *pool) tell() {
 	close(p.changed)
 	p.changed = make(chan struct{})
+}
+
+// close ends the connections that wait, and those in use after their mail.
+func (p *pool) close() {
+	p.mu.Lock()
+	p.closed = true
+	idle := p.idle
+	p.idle = nil
+	p.open -= len(idle)
+	p.tell()
+	p.mu.Unlock()
+	for _, k := range idle {
+		k.end.Stop()
+		k.quit()
+	}
 }
 
 // expire ends a connection that nobody wanted.

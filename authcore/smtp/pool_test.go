@@ -91,6 +91,19 @@ func TestAnEndedConnectionIsMadeAnew(t *testing.T) {
 	}
 }
 
+func TestCloseKeepsNothing(t *testing.T) {
+	smtp.IdleFor(t, time.Hour)
+	srv := smtptest.Start(t, smtptest.Options{})
+	s := sender(t, srv, nil)
+	burst(t, srv, s, 5)
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	srv.WaitIdle(t)
+	burst(t, srv, s, 5) // what was under way when a configuration ended
+	srv.WaitIdle(t)
+}
+
 func TestIdleConnectionsEnd(t *testing.T) {
 	smtp.IdleFor(t, 10*time.Millisecond)
 	srv := smtptest.Start(t, smtptest.Options{})

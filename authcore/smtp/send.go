@@ -64,6 +64,13 @@ func (s *Sender) Check(ctx context.Context) error {
 	return err
 }
 
+// Close ends the connections that wait for another mail. A Sender can be used
+// after that all the same; then it keeps none.
+func (s *Sender) Close() error {
+	s.pool.close()
+	return nil
+}
+
 // dialogue is one new connection, or several, while the server refuses a token or
 // a mechanism and there is another. then is what follows the sign-in.
 func (s *Sender) dialogue(ctx context.Context, m outbox.Message, then func(*dialogue) error) (*dialogue, error) {

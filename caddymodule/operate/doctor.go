@@ -95,6 +95,9 @@ func (i *Instance) examineLists() []Finding {
 		case policy.ListBadLines:
 			out = append(out, Error(check, fmt.Sprintf("%s, line %d: %s (%s in all)", path, list.Bad[0].Line, list.Bad[0].Problem, Count(list.BadLines, "such line", "such lines")),
 				"mend it: such a line admits nobody"))
+		case policy.ListEmptied:
+			out = append(out, Warning(check, fmt.Sprintf("%s is empty, and had %d entries before", path, list.Entries),
+				"put it back if that was not meant: it names nobody"))
 		case policy.ListHeld, policy.ListRefused:
 			out = append(out, Error(check, path+" can't be read: "+list.Problem,
 				"put it back, readable for the user that the server runs as: a minute after it is gone it admits nobody"))
