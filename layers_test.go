@@ -74,7 +74,7 @@ var layers = []layer{
 		"files for people to copy"},
 	{"caddymodule/gate", []string{"authcore", "authcore/address", "authcore/event", "authcore/origin", "authcore/policy", "api", "pages"}, []string{caddyPath, badgerPath}, nil,
 		"a request before an app is the same behind every net/http server; it holds no rule about who may pass"},
-	{"caddymodule/operate", []string{"authcore", "authcore/address", "authcore/challenge", "authcore/event", "authcore/outbox", "authcore/origin", "authcore/policy"}, []string{caddyPath, badgerPath}, []string{"net/http"},
+	{"caddymodule/operate", []string{"examples", "authcore", "authcore/address", "authcore/challenge", "authcore/event", "authcore/outbox", "authcore/origin", "authcore/policy"}, []string{caddyPath, badgerPath}, []string{"net/http"},
 		"operators' questions are plain calls, for the admin API and for whoever asks otherwise"},
 	{"caddymodule/operate/cli", []string{"authcore", "pages", "caddymodule/operate"}, []string{caddyPath, badgerPath}, nil,
 		"the commands are the same in every binary, and know the server by its admin API alone"},

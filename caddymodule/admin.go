@@ -139,7 +139,7 @@ func adminStatus(c *adminCall) (any, error) {
 	if proxy := q.Get("proxy"); proxy != "" {
 		var err error
 		if out.Snippet, err = c.Snippet(proxy); err != nil {
-			return nil, refuseCall(http.StatusNotFound, "%w", err)
+			return nil, err
 		}
 	}
 	if q.Get("doctor") == "true" {

@@ -115,7 +115,7 @@ func (s *AuthzSite) parse(app *App, groups *policy.Groups, scheme string) (err e
 	if err := s.gate.parse(groups); err != nil {
 		return err
 	}
-	here := &place{Place: gate.Place{Key: "authz " + s.Site, Hosts: []string{siteHost(s.pattern)}, Behind: true}, tls: true}
+	here := &place{Place: gate.Place{Key: "authz " + s.Site, Hosts: []string{s.pattern.Name()}, Behind: true}, tls: true}
 	if o := s.pattern.Origin(scheme); !o.IsZero() {
 		here.Origins = []origin.Origin{o}
 	}

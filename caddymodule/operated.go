@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 )
 
@@ -34,9 +35,27 @@ func (a *App) operated(service *authcore.Service, core *authcore.Core) *operate.
 	}
 	return operate.New(operate.Config{
 		Service: service, Core: core, Groups: a.groups, Version: version(), Store: a.storeStatus, Lists: a.listStates.all,
-		Gates: gates, Senders: a.mailSenders, Setup: setup, Snippet: a.proxySnippet, DNS: doctorDNS,
+		Gates: gates, Senders: a.mailSenders, Setup: setup, Asks: a.asks(), DNS: doctorDNS,
 		Routes: a.examineRoutes, Portals: a.examineAccount, Proxies: a.examineProxies,
 	})
+}
+
+// asks is the first gatehouse_authz, nil for none.
+func (a *App) asks() *operate.Asks {
+	if len(a.authzs) == 0 {
+		return nil
+	}
+	z := a.authzs[0]
+	out := &operate.Asks{Address: z.address, Scheme: z.login.Scheme(), Claims: gate.HeaderNames(gate.Presets...)}
+	for _, s := range z.Sites {
+		out.Sites = append(out.Sites, s.pattern)
+		for _, name := range gate.HeaderNames(s.Headers...) {
+			if !slices.Contains(out.Headers, name) {
+				out.Headers = append(out.Headers, name)
+			}
+		}
+	}
+	return out
 }
 
 // doctorDNS is the machine's own; tests have another.
@@ -126,7 +145,7 @@ func examineServer(name string, server *caddyhttp.Server, deaf bool) operate.Fin
 	switch {
 	case deaf:
 		return operate.Error(check, fmt.Sprintf("server %s (%s) believes no proxy, so that its gatehouse_authz refuses every question", name, listen),
-			"write in the global options, with the addresses of the proxies that ask\n    "+trustBlock(strings.Join(server.Listen[:min(1, len(server.Listen))], "")))
+			"write in the global options, with the addresses of the proxies that ask\n    "+operate.TrustBlock(strings.Join(server.Listen[:min(1, len(server.Listen))], "")))
 	case !trustsSomebody(server):
 		return operate.Note(check, fmt.Sprintf("server %s (%s) believes nobody about client addresses", name, listen),
 			"right if clients connect to it directly; behind a proxy or load balancer write servers { trusted_proxies static <its networks> }, or all clients count as one")

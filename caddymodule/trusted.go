@@ -53,12 +53,6 @@ func trustsSomebody(s *caddyhttp.Server) bool {
 	return s.TrustedProxiesUnix || len(s.TrustedProxiesRaw) > 0 || field.IsValid() && !field.IsZero()
 }
 
-// trustBlock is what to write in the global options for the server of a
-// gatehouse_authz.
-func trustBlock(listen string) string {
-	return "servers " + listen + " {\n        trusted_proxies static 127.0.0.1/32\n        trusted_proxies_strict\n    }"
-}
-
 // believesNoAsker tells whether a gatehouse_authz stands in the server, which has
 // no proxies to believe: every question is refused there.
 func (a *App) believesNoAsker(name string, server *caddyhttp.Server) bool {

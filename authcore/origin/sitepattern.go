@@ -100,15 +100,21 @@ func (p *SitePattern) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
+// Name is the host name without scheme and port, with *. in front for all below
+// it.
+func (p SitePattern) Name() string {
+	switch {
+	case p.parent != "":
+		return "*." + p.parent
+	case strings.Contains(p.host, ":"):
+		return "[" + p.host + "]"
+	}
+	return p.host
+}
+
 // String returns the pattern as it is written.
 func (p SitePattern) String() string {
-	s := p.host
-	if p.parent != "" {
-		s = "*." + p.parent
-	}
-	if strings.Contains(s, ":") {
-		s = "[" + s + "]"
-	}
+	s := p.Name()
 	if p.scheme != "" {
 		s = p.scheme + "://" + s
 	}

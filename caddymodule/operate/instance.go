@@ -28,10 +28,8 @@ type Config struct {
 	Setup   Setup
 	// Routes, Portals and Proxies are the doctor's checks of the server in front.
 	Routes, Portals, Proxies func() []Finding
-	// Snippet writes the configuration of another proxy. Its error says what is
-	// missing.
-	Snippet func(proxy string) (string, error)
-	DNS     Resolver
+	Asks                     *Asks // nil: no other proxy asks here
+	DNS                      Resolver
 }
 
 // Gate is one gate, or a site that another proxy asks about.

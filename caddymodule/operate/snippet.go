@@ -1,8 +1,6 @@
-package caddymodule
+package operate
 
 import (
-	"errors"
-	"fmt"
 	"net"
 	"regexp"
 	"slices"
@@ -10,48 +8,43 @@ import (
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
-	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 	"github.com/gatehouse-auth/gatehouse/examples"
 )
 
-// proxySnippet is the configuration of another proxy for the sites that the
-// first gatehouse_authz names.
-func (a *App) proxySnippet(proxy string) (string, error) {
+// Asks is where other proxies ask whether a request passes.
+type Asks struct {
+	Address string               // where that listens
+	Sites   []origin.SitePattern // in their order
+	Scheme  string               // of the sites that name none
+	Headers []string             // that some site sets
+	Claims  []string             // all that say who somebody is: what is not set is taken from clients
+}
+
+// Snippet is the configuration of another proxy for the sites that it asks about.
+func (i *Instance) Snippet(proxy string) (string, error) {
 	if !slices.Contains(examples.Proxies, proxy) {
-		return "", fmt.Errorf("there is no proxy called %q here; there are %s", proxy, strings.Join(examples.Proxies, ", "))
+		return "", refuse(NotFound, "there is no proxy called %q here; there are %s", proxy, strings.Join(examples.Proxies, ", "))
 	}
-	if len(a.authzs) == 0 {
-		return "", errors.New("this configuration answers no other proxy; write in a site of its own\n    http://:9091 {\n        bind 127.0.0.1\n        gatehouse_authz {\n            login https://auth.example.com\n            site wiki.example.com *@example.com\n        }\n    }\nand in the global options, with the address of the proxy\n    " + trustBlock("127.0.0.1:9091"))
+	asks := i.Asks
+	if asks == nil {
+		return "", refuse(NotFound, "this configuration answers no other proxy; write in a site of its own\n    http://:9091 {\n        bind 127.0.0.1\n        gatehouse_authz {\n            login https://auth.example.com\n            site wiki.example.com *@example.com\n        }\n    }\nand in the global options, with the address of the proxy\n    %s", TrustBlock("127.0.0.1:9091"))
 	}
 	text, err := examples.Read(proxy)
 	if err != nil {
 		return "", err
 	}
-	z := a.authzs[0]
-	text = nameSites[proxy](text, z.proxied())
-	if host, port, err := net.SplitHostPort(z.address); err == nil { // Envoy's way
+	text = nameSites[proxy](text, asks.proxied())
+	if host, port, err := net.SplitHostPort(asks.Address); err == nil { // Envoy's way
 		text = strings.ReplaceAll(text, "address: 127.0.0.1, port_value: 9091", "address: "+host+", port_value: "+port)
 	}
-	text = nameHeaders(text, z.headerNames())
-	return strings.ReplaceAll(text, examples.Address, z.address), nil
+	return strings.ReplaceAll(asks.nameHeaders(text), examples.Address, asks.Address), nil
 }
 
-// headerNames are the identity headers that some site's presets set.
-func (a *Authz) headerNames() []string {
-	var names []string
-	for _, s := range a.Sites {
-		for _, name := range gate.HeaderNames(s.Headers...) {
-			if !slices.Contains(names, name) {
-				names = append(names, name)
-			}
-		}
-	}
-	return names
+// TrustBlock is what to write in the global options for the server that other
+// proxies ask.
+func TrustBlock(listen string) string {
+	return "servers " + listen + " {\n        trusted_proxies static 127.0.0.1/32\n        trusted_proxies_strict\n    }"
 }
-
-// claimNames are those of all presets: what the proxy does not set, it has to
-// take from its clients.
-func claimNames() []string { return gate.HeaderNames(gate.Presets...) }
 
 // headerList is the headers of the preset remote on one line.
 var headerList = regexp.MustCompile(`(?i)("?)remote-user("?,? "?)remote-email"?,? "?remote-name"?,? "?remote-groups("?)`)
@@ -59,7 +52,8 @@ var headerList = regexp.MustCompile(`(?i)("?)remote-user("?,? "?)remote-email"?,
 // nameHeaders puts headers into the place of those of the preset remote, which
 // the examples have. There they stand in a list on one line, or each on lines of
 // their own; what removes a client's has "remove" or an empty value.
-func nameHeaders(text string, headers []string) string {
+func (a *Asks) nameHeaders(text string) string {
+	headers := a.Headers
 	var out strings.Builder
 	for line := range strings.Lines(text) {
 		if list := headerList.FindStringSubmatch(line); list != nil {
@@ -69,13 +63,13 @@ func nameHeaders(text string, headers []string) string {
 			continue
 		}
 		removes := strings.Contains(line, "remove:") || strings.Contains(line, `""`) || strings.Contains(line, "request_header -")
-		switch name := headerIn(line); {
+		switch name := a.headerIn(line); {
 		case name == "" || strings.HasPrefix(strings.TrimSpace(line), "#") || removes && !strings.Contains(line, "proxy_set_header"):
 			out.WriteString(line)
 		case !removes && name == "Remote-User":
 			writeFor(&out, line, name, headers)
 		case removes && name == "X-Forwarded-User":
-			others := slices.DeleteFunc(claimNames(), func(n string) bool { return slices.Contains(headers, n) })
+			others := slices.DeleteFunc(slices.Clone(a.Claims), func(n string) bool { return slices.Contains(headers, n) })
 			writeFor(&out, line, name, others)
 		}
 	}
@@ -95,8 +89,8 @@ func listAs(list, headers []string) string {
 }
 
 // headerIn is the identity header that a line is about.
-func headerIn(line string) string {
-	for _, name := range claimNames() {
+func (a *Asks) headerIn(line string) string {
+	for _, name := range a.Claims {
 		if strings.Contains(line, name) || strings.Contains(line, strings.ToLower(name)) || strings.Contains(line, variable(name)) {
 			return name
 		}
@@ -131,14 +125,14 @@ type proxied struct {
 }
 
 // proxied lists the sites, each once.
-func (a *Authz) proxied() (all []proxied) {
+func (a *Asks) proxied() (all []proxied) {
 	for _, s := range a.Sites {
-		one := s.pattern
-		if !one.Exact() { // a name that it covers has scheme and port
+		one := s
+		if !s.Exact() { // a name that it covers has scheme and port
 			one, _ = origin.ParseSitePattern(strings.Replace(one.String(), "*.", "x.", 1))
 		}
-		o := one.Origin(a.login.Scheme())
-		p := proxied{name: siteHost(s.pattern), scheme: o.Scheme(), port: o.Port()}
+		o := one.Origin(a.Scheme)
+		p := proxied{name: s.Name(), scheme: o.Scheme(), port: o.Port()}
 		if suffix := ":" + p.port; strings.HasSuffix(o.Host(), suffix) {
 			p.suffix = suffix
 		}
@@ -287,14 +281,3 @@ func envoySites(text string, sites []proxied) string {
 	}
 	return strings.Replace(text, `["`+examples.Host+`", "`+examples.Host+`:8080"]`, "["+strings.Join(names, ", ")+"]", 1)
 }
-
-// siteHost is the name without scheme and port.
-func siteHost(p origin.SitePattern) string {
-	name := p.String()
-	if _, after, ok := strings.Cut(name, "://"); ok {
-		name = after
-	}
-	return strings.TrimSuffix(name, portOf.FindString(name))
-}
-
-var portOf = regexp.MustCompile(`:[0-9]+$`)

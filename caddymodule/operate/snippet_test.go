@@ -1,0 +1,35 @@
+package operate
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/gatehouse-auth/gatehouse/examples"
+)
+
+// With the headers that the examples have, the examples stay as they are.
+func TestSnippetKeepsTheExamplesHeaders(t *testing.T) {
+	asks := &Asks{Headers: []string{"Remote-User", "Remote-Email", "Remote-Name", "Remote-Groups"}}
+	asks.Claims = slices.Concat(asks.Headers, []string{
+		"X-Forwarded-User", "X-Forwarded-Email", "X-Forwarded-Preferred-Username", "X-Forwarded-Groups",
+		"X-Auth-Request-User", "X-Auth-Request-Email", "X-Auth-Request-Preferred-Username", "X-Auth-Request-Groups",
+		"Cf-Access-Authenticated-User-Email", "Cf-Access-Jwt-Assertion", "X-Gatehouse-Assertion",
+	})
+	for _, proxy := range examples.Proxies {
+		text, err := examples.Read(proxy)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := asks.nameHeaders(text); sorted(got) != sorted(text) {
+			t.Errorf("%s changes:\n%s", proxy, got)
+		}
+	}
+}
+
+// sorted is text with its lines in order: which header comes first says nothing.
+func sorted(text string) string {
+	lines := strings.Split(text, "\n")
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
+}
