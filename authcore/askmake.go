@@ -17,6 +17,9 @@ import (
 // of their contact.
 func (t *asking) keys() (keys []string) {
 	realm, w := t.in.Caller.Realm(), t.in.Whom
+	if t.in.invite != nil {
+		keys = append(keys, t.in.invite.keys("")...)
+	}
 	if t.in.Handle != "" {
 		keys = append(keys, handleKey(t.in.Handle))
 	}
@@ -219,8 +222,8 @@ func (t *asking) with(c *sent) []string {
 	if c.Current {
 		keys = append(keys, slotKey(c.Realm, c.Slot, c.Contact))
 	}
-	if c.Invite != "" {
-		keys = append(keys, store.KeyInvite+c.Invite)
+	if t.in.invite != nil {
+		keys = append(keys, t.in.invite.keys(c.Subject)...)
 	}
 	if t.seen != nil {
 		keys = append(keys, t.seen.contactKey)

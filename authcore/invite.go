@@ -141,6 +141,22 @@ func (o *Organization) answerInvite(tx store.Tx, sub string, role Role, now time
 	return i.save(tx)
 }
 
+// keys are what is read with an invitation of the person sub, "" while it is not
+// known who that is.
+func (i *Invite) keys(sub string) (keys []string) {
+	if !keyring.IsID(i.Org) {
+		return nil
+	}
+	keys = append(keys, store.KeyOrg+i.Org)
+	if keyring.IsID(i.By) {
+		keys = append(keys, store.KeyOrgPerson+i.Org+"/"+i.By)
+	}
+	if sub != "" {
+		keys = append(keys, store.KeyInvite+i.ID, store.KeyOrgPerson+i.Org+"/"+sub, store.KeyInvited+i.Org+"/"+sub)
+	}
+	return keys
+}
+
 // waits tells whether an invitation can still be accepted, if it is not too old.
 func (i *Invite) waits() bool { return i.Accepted.IsZero() && i.Withdrawn.IsZero() }
 

@@ -38,7 +38,10 @@ func TestRoundTrips(t *testing.T) {
 		"ask: code, by subject":                    2, // person → address, its counters
 		"ask: code, with a handle":                 2,
 		"ask: code, within a window":               2,
+		"ask: code by text message":                3, // address → person → their number, its counters
 		"ask: link with a poll token":              2,
+		"invite: somebody new":                     2, // and whether an invitation waits for them
+		"invite: once more":                        4, // address → person → the invitation that waits → it
 		"prove: code of somebody new":              3, // and sessions from before it, that end in a transaction of their own
 		"prove: code, by contact":                  2, // contact → challenge
 		"prove: code, by address, of several apps": 2,
@@ -46,12 +49,13 @@ func TestRoundTrips(t *testing.T) {
 		"prove: code, whose window begins anew":    3, // and → the clients in it
 		"prove: wrong code":                        2,
 		"prove: link":                              2,
+		"prove: link of an invitation":             2,
 		"look at a link":                           2,
 		"poll":                                     2,
 		"poll: used":                               2,
 	}
 	synctest.Test(t, func(t *testing.T) {
-		h, _ := newAppHouse(t)
+		h, app := newAppHouse(t, &texts{name: "one"})
 		counted := &counting{Store: h.store}
 		h.reopenOn(counted)
 		defer h.close()
@@ -182,6 +186,28 @@ func TestRoundTrips(t *testing.T) {
 		})
 		prove("prove: link", event.Accepted, authcore.Proof{Slot: "link", Token: asked.Token})
 		count("poll: used", event.Accepted, poll)
+
+		number, err := address.ParsePhone("+15005550006")
+		want(t, err, nil)
+		_, v, err := h.service.UpdatePerson(t.Context(), livePeople, authcore.Whom{Email: carol}, authcore.Draft{Phones: []address.Phone{number}})
+		want(t, err, nil)
+		want(t, v, event.Accepted)
+		text := CodeFor(carol)
+		text.PreferText = true
+		ask("ask: code by text message", text)
+		owner := asked.Person.Subject
+		org, v, err := h.service.CreateOrganization(t.Context(), app, livePeople, owner, "Acme", "")
+		want(t, err, nil)
+		want(t, v, event.Accepted)
+		for _, name := range []string{"invite: somebody new", "invite: once more"} {
+			in := linkFor(mustAddress("dan@example.com"))
+			in.Caller, in.Origin = h.caller(liveKey), site
+			count(name, event.Accepted, func() (v event.Verdict, err error) {
+				_, asked, err = h.service.SendInvite(ctx, in, org.ID, owner, authcore.Member)
+				return asked.Verdict, err
+			})
+		}
+		prove("prove: link of an invitation", event.Accepted, authcore.Proof{Slot: "link", Token: asked.Token})
 		for name := range trips {
 			t.Errorf("%s: not counted", name)
 		}

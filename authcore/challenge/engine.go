@@ -97,7 +97,10 @@ func (e *Engine) Put(tx store.Tx, c *Challenge, mailed bool) error {
 
 // Keys are what is read with c to answer it, or to send its mail again.
 func (e *Engine) Keys(c *Challenge) []string {
-	all := limit.Counters{e.Limits.WrongCodes(c.Recipient(), c.Known, c.Test)}
+	var all limit.Counters
+	if c.Digits > 0 {
+		all = append(all, e.Limits.WrongCodes(c.Recipient(), c.Known, c.Test))
+	}
 	switch {
 	case c.IsText():
 		return all.Keys()
