@@ -40,7 +40,8 @@ type SignIn struct {
 // this browser, counts a wrong answer and consumes a right one, in one
 // transaction: of any number of answers at once at most one is accepted, and
 // no more than the allowed tries are compared.
-func (s *Service) AnswerCode(ctx context.Context, b Browser, flow, text string) (Answer, error) {
+func (all Flows) AnswerCode(ctx context.Context, b Browser, flow, text string) (Answer, error) {
+	s := all.s
 	return s.answer(ctx, b, func(t *attempt) (Answer, error) {
 		if err := t.find(flow); err != nil || t.c == nil {
 			return Answer{Verdict: event.NoFlow}, err
@@ -63,7 +64,8 @@ func (s *Service) AnswerCode(ctx context.Context, b Browser, flow, text string) 
 
 // AnswerLink uses a link in the browser that asked for it. In any other it
 // changes nothing.
-func (s *Service) AnswerLink(ctx context.Context, b Browser, token string) (Answer, error) {
+func (all Flows) AnswerLink(ctx context.Context, b Browser, token string) (Answer, error) {
+	s := all.s
 	return s.answer(ctx, b, func(t *attempt) (Answer, error) {
 		c, err := t.findLink(token)
 		if err != nil || c == nil {

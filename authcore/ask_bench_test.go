@@ -30,23 +30,23 @@ func BenchmarkSignIn(b *testing.B) {
 			for pb.Next() {
 				browser := h.browser().Browser
 				in := authcore.Start{Address: next()}
-				begun, err := h.service.Begin(b.Context(), browser, in)
+				begun, err := h.service.Flows().Begin(b.Context(), browser, in)
 				for begun.Verdict == event.MailDown && err == nil { // the queue is full
 					runtime.Gosched()
-					begun, err = h.service.Begin(b.Context(), browser, in)
+					begun, err = h.service.Flows().Begin(b.Context(), browser, in)
 				}
 				if err != nil || begun.Verdict != event.Accepted {
 					b.Error(begun.Verdict, err)
 					return
 				}
 				browser.Flow = begun.FlowCookie
-				flow, err := h.service.Flow(b.Context(), browser, "")
+				flow, err := h.service.Flows().Flow(b.Context(), browser, "")
 				if err != nil {
 					b.Error(err)
 					return
 				}
 				code := h.secrets.Current.CodeFor(flow.Challenge, flow.Digits)
-				if out, err := h.service.AnswerCode(b.Context(), browser, "", code); err != nil || out.Verdict != event.Accepted {
+				if out, err := h.service.Flows().AnswerCode(b.Context(), browser, "", code); err != nil || out.Verdict != event.Accepted {
 					b.Error(out.Verdict, err)
 				}
 			}

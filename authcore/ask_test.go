@@ -155,7 +155,7 @@ func TestAppLinkIsNoGateLink(t *testing.T) {
 		asked := h.ask(linkFor(alice))
 		b := h.browser()
 		b.begin(alice)
-		answer, err := h.service.AnswerLink(t.Context(), b.Browser, asked.Token)
+		answer, err := h.service.Flows().AnswerLink(t.Context(), b.Browser, asked.Token)
 		if err != nil || answer.Verdict != event.Unknown {
 			t.Fatalf("an app's token as a gate's link: %v %v", answer.Verdict, err)
 		}

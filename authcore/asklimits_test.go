@@ -67,7 +67,7 @@ func TestAppMailLimitsHoldWhateverTheApp(t *testing.T) {
 		if out := h.ask(own); out.Verdict != event.Accepted {
 			t.Errorf("what the caller delivers itself counts for no mail limit: %v", out.Verdict)
 		}
-		if begun, err := h.service.Begin(t.Context(), h.browser().Browser, authcore.Start{Address: alice}); err != nil || begun.Verdict != event.Limited {
+		if begun, err := h.service.Flows().Begin(t.Context(), h.browser().Browser, authcore.Start{Address: alice}); err != nil || begun.Verdict != event.Limited {
 			t.Errorf("mails of apps and gates count together: %v %v", begun.Verdict, err)
 		}
 	})

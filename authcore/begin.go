@@ -15,6 +15,13 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
+// Flows are the sign-ins under way in browsers, by the rules of one configuration:
+// Begin, then AnswerCode or AnswerLink. Flow and Link look and change nothing.
+type Flows struct{ s *Service }
+
+// Flows returns the sign-ins under way in browsers.
+func (s *Service) Flows() Flows { return Flows{s} }
+
 // Start is a wish to sign in.
 type Start struct {
 	Address  address.Address
@@ -42,7 +49,8 @@ type Begun struct {
 //
 // A start for an address for which this browser holds a live challenge sends
 // nothing and leads to that challenge. Over a limit nothing is stored.
-func (s *Service) Begin(ctx context.Context, b Browser, in Start) (Begun, error) {
+func (all Flows) Begin(ctx context.Context, b Browser, in Start) (Begun, error) {
+	s := all.s
 	if wait, down := s.core.outbox.Down(false); down {
 		out := Begun{Verdict: event.MailDown, RetryAfter: wait}
 		s.began(b, in, out)

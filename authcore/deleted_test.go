@@ -27,7 +27,7 @@ func TestAttemptsOfADeletedAccount(t *testing.T) {
 		for range 450 {
 			h.browser().begin(alice)
 		}
-		_, err := h.service.Link(t.Context(), h.browser().Browser, tokenOf(h.sender.last(t)))
+		_, err := h.service.Flows().Link(t.Context(), h.browser().Browser, tokenOf(h.sender.last(t)))
 		want(t, err, nil)
 		h.config.Limits.PerClient = []limit.Rate{{Count: 1, Per: time.Hour}}
 		h.reload()

@@ -6,10 +6,10 @@
 //
 //	Open(store, secrets)        what outlives a configuration: Core
 //	Core.Use(config)            one configuration's view of it: Service
-//	Service.Begin               limits, policy, challenge, mail queue, one transaction
-//	Service.AnswerCode          compare, count and consume, one transaction
-//	Service.Link, AnswerLink    look at a link without touching it; use it
-//	Service.Resend              the same code and link again while they live
+//	Flows.Begin                 limits, policy, challenge, mail queue, one transaction
+//	Flows.AnswerCode            compare, count and consume, one transaction
+//	Flows.Link, AnswerLink      look at a link without touching it; use it
+//	Flows.Resend                the same code and link again while they live
 //	Service.Check               the hot path: a cookie's token to a live Session
 //	Core.End, Core.EndPerson    end sessions at once, with their open streams
 //	Service.Ask, Prove          the same for apps: codes and links without a browser

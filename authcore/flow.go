@@ -32,7 +32,8 @@ type Flow struct {
 
 // Flow returns the flow with id (empty: the newest) of this browser, or nil.
 // It changes nothing.
-func (s *Service) Flow(ctx context.Context, b Browser, id string) (*Flow, error) {
+func (all Flows) Flow(ctx context.Context, b Browser, id string) (*Flow, error) {
+	s := all.s
 	if b.Flow == "" {
 		return nil, nil
 	}
@@ -79,7 +80,8 @@ type LinkView struct {
 }
 
 // Link looks at a link and changes nothing: mail scanners open links too.
-func (s *Service) Link(ctx context.Context, b Browser, token string) (LinkView, error) {
+func (all Flows) Link(ctx context.Context, b Browser, token string) (LinkView, error) {
+	s := all.s
 	var c *challenge.Challenge
 	var opened bool
 	out, err := store.View(ctx, s.core.store, func(tx store.Tx) (out LinkView, err error) {

@@ -245,10 +245,10 @@ func (all *manyHeld) ended(ended bool, err error) {
 // there.
 func (all *manyHeld) signInAgain(as authcore.Start) *authcore.SignIn {
 	all.t.Helper()
-	begun, err := all.service.Begin(all.t.Context(), all.b.Browser, as)
+	begun, err := all.service.Flows().Begin(all.t.Context(), all.b.Browser, as)
 	want(all.t, err, nil)
 	all.b.Flow = begun.FlowCookie
-	flow, err := all.service.Flow(all.t.Context(), all.b.Browser, begun.Flow)
+	flow, err := all.service.Flows().Flow(all.t.Context(), all.b.Browser, begun.Flow)
 	want(all.t, err, nil)
 	out := all.b.answer(all.secrets.Current.CodeFor(flow.Challenge, 6))
 	want(all.t, out.Verdict, event.Accepted)

@@ -63,7 +63,7 @@ func TestHistoryOfASignIn(t *testing.T) {
 		b.answer(wrong(mail.Code))
 		time.Sleep(time.Second)
 		for range 3 { // scanners open links again and again
-			_, err := h.service.Link(t.Context(), h.browser().Browser, tokenOf(mail))
+			_, err := h.service.Flows().Link(t.Context(), h.browser().Browser, tokenOf(mail))
 			want(t, err, nil)
 		}
 		time.Sleep(time.Second)
@@ -106,7 +106,7 @@ func TestHistoryIsOnDiskAtOnce(t *testing.T) {
 		mail := h.sender.last(t)
 		counted.reset()
 		for range 3 {
-			_, err := h.service.Link(t.Context(), h.browser().Browser, tokenOf(mail))
+			_, err := h.service.Flows().Link(t.Context(), h.browser().Browser, tokenOf(mail))
 			want(t, err, nil)
 		}
 		want(t, counted.updates, 1)
@@ -130,7 +130,7 @@ func TestLinkIsShownWithoutItsHistory(t *testing.T) {
 		b.begin(alice)
 		mail := h.sender.last(t)
 		full.is.Store(true)
-		view, err := h.service.Link(t.Context(), b.Browser, tokenOf(mail))
+		view, err := h.service.Flows().Link(t.Context(), b.Browser, tokenOf(mail))
 		want(t, err, nil)
 		want(t, view.Verdict, event.Accepted)
 		full.is.Store(false)

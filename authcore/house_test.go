@@ -200,7 +200,7 @@ func (h *house) browser() *tab {
 
 func (b *tab) begin(a address.Address) authcore.Begun {
 	b.h.t.Helper()
-	out, err := b.h.service.Begin(b.h.t.Context(), b.Browser, authcore.Start{
+	out, err := b.h.service.Flows().Begin(b.h.t.Context(), b.Browser, authcore.Start{
 		Address: a, ReturnTo: origin.ParseReturnTo("/page", b.Origin, b.h.config.Protects), Language: "en",
 	})
 	if err != nil {
@@ -214,17 +214,17 @@ func (b *tab) begin(a address.Address) authcore.Begun {
 
 func (b *tab) answer(code string) authcore.Answer {
 	b.h.t.Helper()
-	return b.took(b.h.service.AnswerCode(b.h.t.Context(), b.Browser, "", code))
+	return b.took(b.h.service.Flows().AnswerCode(b.h.t.Context(), b.Browser, "", code))
 }
 
 func (b *tab) link(token string) authcore.Answer {
 	b.h.t.Helper()
-	return b.took(b.h.service.AnswerLink(b.h.t.Context(), b.Browser, token))
+	return b.took(b.h.service.Flows().AnswerLink(b.h.t.Context(), b.Browser, token))
 }
 
 func (b *tab) resend() authcore.Answer {
 	b.h.t.Helper()
-	return b.took(b.h.service.Resend(b.h.t.Context(), b.Browser, ""))
+	return b.took(b.h.service.Flows().Resend(b.h.t.Context(), b.Browser, ""))
 }
 
 func (b *tab) took(out authcore.Answer, err error) authcore.Answer {

@@ -61,7 +61,7 @@ func TestMailDown(t *testing.T) {
 		synctest.Wait()
 		want(t, h.browser().begin(alice).Verdict, event.MailDown)
 		want(t, h.browser().begin(mal).Verdict, event.MailDown)
-		flow, _ := h.service.Flow(t.Context(), b.Browser, "")
+		flow, _ := h.service.Flows().Flow(t.Context(), b.Browser, "")
 		want(t, flow.MailDown, true)
 		h.sender.failWith(nil)
 		time.Sleep(31 * time.Second)

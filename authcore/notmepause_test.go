@@ -15,7 +15,7 @@ import (
 // notMe says in browser b, with the token of mail m, that a did not ask for it.
 func (h *house) notMe(b *tab, m outbox.Message, a address.Address) bool {
 	h.t.Helper()
-	said, err := h.service.NotMe(h.t.Context(), b.Browser, m.HTML[strings.LastIndexByte(m.HTML, '/')+1:], a)
+	said, err := h.service.Flows().NotMe(h.t.Context(), b.Browser, m.HTML[strings.LastIndexByte(m.HTML, '/')+1:], a)
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -178,7 +178,7 @@ func TestSenderThatRefusesSeveralDomainsIsUnfit(t *testing.T) {
 		decoy := h.browser()
 		want(t, decoy.begin(mal).Verdict, event.Accepted)
 		for _, b := range []*tab{b, decoy} {
-			flow, err := h.service.Flow(t.Context(), b.Browser, "")
+			flow, err := h.service.Flows().Flow(t.Context(), b.Browser, "")
 			if err != nil || !flow.MailDelayed || flow.MailDown {
 				t.Fatalf("%+v, %v", flow, err)
 			}
@@ -189,7 +189,7 @@ func TestSenderThatRefusesSeveralDomainsIsUnfit(t *testing.T) {
 		only.set(nil, nil)
 		begin(46)
 		want(t, unfit(), false)
-		flow, _ := h.service.Flow(t.Context(), b.Browser, "")
+		flow, _ := h.service.Flows().Flow(t.Context(), b.Browser, "")
 		want(t, flow.MailDelayed, false)
 	})
 }

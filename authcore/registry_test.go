@@ -156,7 +156,7 @@ func TestStatusIsKept(t *testing.T) {
 func TestPublicComputer(t *testing.T) {
 	run(t, func(t *testing.T, h *house) {
 		b := h.browser()
-		out, err := h.service.Begin(t.Context(), b.Browser, authcore.Start{Address: alice, Language: "en", Public: true})
+		out, err := h.service.Flows().Begin(t.Context(), b.Browser, authcore.Start{Address: alice, Language: "en", Public: true})
 		want(t, err, nil)
 		b.Flow = out.FlowCookie
 		signIn := b.answer(h.sender.last(t).Code).SignIn

@@ -12,7 +12,8 @@ import (
 
 // Resend sends the mail of a flow again: the same code and link while they
 // live, else new ones. It never gives back a try.
-func (s *Service) Resend(ctx context.Context, b Browser, flow string) (Answer, error) {
+func (all Flows) Resend(ctx context.Context, b Browser, flow string) (Answer, error) {
+	s := all.s
 	if wait, down := s.core.outbox.Down(false); down {
 		s.observe(s.event(event.Refused, b, address.Address{}, event.MailDown.String()))
 		return Answer{Verdict: event.MailDown, RetryAfter: wait}, nil

@@ -80,7 +80,7 @@ func TestRoundTrips(t *testing.T) {
 		begin := func(name string, b *tab, a address.Address) {
 			t.Helper()
 			count(name, event.Accepted, func() (event.Verdict, error) {
-				out, err := h.service.Begin(ctx, b.Browser, authcore.Start{Address: a})
+				out, err := h.service.Flows().Begin(ctx, b.Browser, authcore.Start{Address: a})
 				b.Flow = out.FlowCookie
 				return out.Verdict, err
 			})
@@ -94,13 +94,13 @@ func TestRoundTrips(t *testing.T) {
 		}
 		code := func(name string, wanted event.Verdict, b *tab, text string) {
 			t.Helper()
-			answer(name, wanted, b, func() (authcore.Answer, error) { return h.service.AnswerCode(ctx, b.Browser, "", text) })
+			answer(name, wanted, b, func() (authcore.Answer, error) { return h.service.Flows().AnswerCode(ctx, b.Browser, "", text) })
 		}
 		b := h.browser()
 		begin("begin: a new browser", b, alice)
 		mail := h.sender.last(t)
 		count("form for the code", event.Accepted, func() (event.Verdict, error) {
-			flow, err := h.service.Flow(ctx, b.Browser, "")
+			flow, err := h.service.Flows().Flow(ctx, b.Browser, "")
 			return flow.State, err
 		})
 		code("answer: wrong code", event.Wrong, b, wrong(mail.Code))
@@ -119,17 +119,17 @@ func TestRoundTrips(t *testing.T) {
 		b.begin(alice)
 		token := tokenOf(h.sender.last(t))
 		look := func() (event.Verdict, error) {
-			view, err := h.service.Link(ctx, b.Browser, token)
+			view, err := h.service.Flows().Link(ctx, b.Browser, token)
 			return view.Verdict, err
 		}
 		count("first opening of a link", event.Accepted, look)
 		count("page of a link", event.Accepted, look)
-		answer("resend", event.Accepted, b, func() (authcore.Answer, error) { return h.service.Resend(ctx, b.Browser, "") })
-		answer("answer: link", event.Accepted, b, func() (authcore.Answer, error) { return h.service.AnswerLink(ctx, b.Browser, token) })
+		answer("resend", event.Accepted, b, func() (authcore.Answer, error) { return h.service.Flows().Resend(ctx, b.Browser, "") })
+		answer("answer: link", event.Accepted, b, func() (authcore.Answer, error) { return h.service.Flows().AnswerLink(ctx, b.Browser, token) })
 		b = h.browser()
 		b.begin(mustAddress("slow@example.com"))
 		time.Sleep(11 * time.Minute)
-		answer("resend: a new challenge", event.Accepted, b, func() (authcore.Answer, error) { return h.service.Resend(ctx, b.Browser, "") })
+		answer("resend: a new challenge", event.Accepted, b, func() (authcore.Answer, error) { return h.service.Flows().Resend(ctx, b.Browser, "") })
 
 		var asked authcore.Asked
 		ask := func(name string, in authcore.Ask) {

@@ -177,7 +177,7 @@ func benchHouse(b *testing.B) *house {
 func (h *house) makeSession(b *testing.B) string {
 	t := h.browser()
 	t.begin(alice)
-	flow, err := h.service.Flow(b.Context(), t.Browser, "")
+	flow, err := h.service.Flows().Flow(b.Context(), t.Browser, "")
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -33,7 +33,7 @@ func TestLinkNeedsTheBrowserThatAsked(t *testing.T) {
 		b.begin(alice)
 		mail := h.sender.last(t)
 		want(t, phone.link(tokenOf(mail)).Verdict, event.OtherBrowser)
-		view, err := h.service.Link(t.Context(), phone.Browser, tokenOf(mail))
+		view, err := h.service.Flows().Link(t.Context(), phone.Browser, tokenOf(mail))
 		want(t, err, nil)
 		want(t, view.Verdict, event.OtherBrowser)
 		want(t, view.HasCode, true)
@@ -108,7 +108,7 @@ func TestRightAnswersRace(t *testing.T) {
 		code := h.sender.last(t).Code
 		var won, used atomic.Int32
 		parallel(200, func(int) {
-			out, err := h.service.AnswerCode(t.Context(), b.Browser, "", code)
+			out, err := h.service.Flows().AnswerCode(t.Context(), b.Browser, "", code)
 			switch {
 			case err != nil:
 				t.Error(err)
@@ -130,7 +130,7 @@ func TestWrongAnswersRace(t *testing.T) {
 		code := h.sender.last(t).Code
 		var counted atomic.Int32
 		parallel(200, func(int) {
-			out, err := h.service.AnswerCode(t.Context(), b.Browser, "", wrong(code))
+			out, err := h.service.Flows().AnswerCode(t.Context(), b.Browser, "", wrong(code))
 			if err != nil {
 				t.Error(err)
 			}
@@ -172,7 +172,7 @@ func TestNoCodeFitsADecoy(t *testing.T) {
 	run(t, func(t *testing.T, h *house) {
 		b := h.browser()
 		b.begin(mal)
-		flow, err := h.service.Flow(t.Context(), b.Browser, "")
+		flow, err := h.service.Flows().Flow(t.Context(), b.Browser, "")
 		want(t, err, nil)
 		want(t, b.answer(h.secrets.Current.CodeFor(flow.Challenge, 6)).Verdict, event.Wrong)
 		want(t, h.sender.count(), 0)
@@ -202,11 +202,11 @@ func TestTwoTabs(t *testing.T) {
 		two := b.begin(bob)
 		second := h.sender.last(t)
 		want(t, one.FlowCookie, two.FlowCookie)
-		out, err := h.service.AnswerCode(t.Context(), b.Browser, one.Flow, first.Code)
+		out, err := h.service.Flows().AnswerCode(t.Context(), b.Browser, one.Flow, first.Code)
 		want(t, err, nil)
 		want(t, out.SignIn.Session.Address, alice)
 		b.Session = out.SignIn.Session
-		out, err = h.service.AnswerCode(t.Context(), b.Browser, two.Flow, second.Code)
+		out, err = h.service.Flows().AnswerCode(t.Context(), b.Browser, two.Flow, second.Code)
 		want(t, err, nil)
 		want(t, out.SignIn.Session.Address, bob)
 		old, _ := h.service.Check(t.Context(), b.Session.ID, site)

@@ -228,10 +228,10 @@ func TestStreamGoesOnUnderTheNextSession(t *testing.T) {
 	body := c.openStream(app, false, "/events", "__Host-gatehouse="+first.Token)
 	service := runningApp(t).house.Running().Service
 	b := authcore.Browser{Origin: mustOrigin(t, c.origin("app.example.com")), Session: first.Session}
-	begun, err := service.Begin(context.Background(), b, authcore.Start{Address: first.Session.Address})
+	begun, err := service.Flows().Begin(context.Background(), b, authcore.Start{Address: first.Session.Address})
 	must(t, err)
 	b.Flow = begun.FlowCookie
-	answer, err := service.AnswerCode(context.Background(), b, begun.Flow, c.code("alice@example.com"))
+	answer, err := service.Flows().AnswerCode(context.Background(), b, begun.Flow, c.code("alice@example.com"))
 	must(t, err)
 	if old, err := service.Check(context.Background(), first.Token, b.Origin); old != nil || err != nil || c.core().Streams() != 1 {
 		t.Fatal("the old session should have ended, and its stream not")

@@ -126,10 +126,10 @@ func (f *fixture) signInFor(email, site string) *authcore.SignIn {
 func signIn(t testing.TB, s *authcore.Service, address address.Address, at origin.Origin, code func() string) *authcore.SignIn {
 	t.Helper()
 	b := authcore.Browser{Origin: at, Client: netip.MustParseAddr("192.0.2.7")}
-	begun, err := s.Begin(context.Background(), b, authcore.Start{Address: address})
+	begun, err := s.Flows().Begin(context.Background(), b, authcore.Start{Address: address})
 	must(t, err)
 	b.Flow = begun.FlowCookie
-	answer, err := s.AnswerCode(context.Background(), b, begun.Flow, code())
+	answer, err := s.Flows().AnswerCode(context.Background(), b, begun.Flow, code())
 	must(t, err)
 	if answer.SignIn == nil {
 		t.Fatalf("signing %s in: %s", address.Masked(), answer.Verdict)

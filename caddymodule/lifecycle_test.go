@@ -171,7 +171,7 @@ func TestCallsAfterTheEndFailAndDoNotPanic(t *testing.T) {
 	address, err := address.Parse("alice@example.com")
 	must(t, err)
 	browser := authcore.Browser{Origin: mustOrigin(t, m.url)}
-	if _, err := run.Service.Begin(t.Context(), browser, authcore.Start{Address: address}); !errors.Is(err, store.ErrClosed) {
+	if _, err := run.Service.Flows().Begin(t.Context(), browser, authcore.Start{Address: address}); !errors.Is(err, store.ErrClosed) {
 		t.Errorf("a start after the end: %v", err)
 	}
 	must(t, old.Cleanup()) // once more must not release twice

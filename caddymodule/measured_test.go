@@ -175,12 +175,12 @@ func (s *measuredServer) makeSession(addr string, site origin.Origin) error {
 		return err
 	}
 	b := authcore.Browser{Origin: site}
-	begun, err := s.service.Begin(context.Background(), b, authcore.Start{Address: a})
+	begun, err := s.service.Flows().Begin(context.Background(), b, authcore.Start{Address: a})
 	if err != nil || begun.Verdict != event.Accepted {
 		return fmt.Errorf("begin: %v %w", begun.Verdict, err)
 	}
 	b.Flow = begun.FlowCookie
-	answered, err := s.service.AnswerCode(context.Background(), b, "", s.answer("code "+addr))
+	answered, err := s.service.Flows().AnswerCode(context.Background(), b, "", s.answer("code "+addr))
 	if err != nil || answered.SignIn == nil {
 		return fmt.Errorf("answer: %v %w", answered.Verdict, err)
 	}

@@ -13,7 +13,7 @@ import (
 // code shows the form for the code of the browser's sign-in under way.
 func code(e *exchange) {
 	query := e.r.URL.Query()
-	f, err := e.p.service.Flow(e.r.Context(), e.browser, query.Get("flow"))
+	f, err := e.p.service.Flows().Flow(e.r.Context(), e.browser, query.Get("flow"))
 	if err != nil {
 		e.outage(err)
 		return
@@ -59,7 +59,7 @@ func (e *exchange) startOver() string {
 
 // answerCode compares what was typed with the code.
 func answerCode(e *exchange) {
-	a, err := e.p.service.AnswerCode(e.r.Context(), e.browser, e.form.get("flow"), e.form.get("code"))
+	a, err := e.p.service.Flows().AnswerCode(e.r.Context(), e.browser, e.form.get("flow"), e.form.get("code"))
 	switch {
 	case err != nil:
 		e.outage(err)

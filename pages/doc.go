@@ -6,14 +6,14 @@
 // into a page.
 //
 //	GET  /_gatehouse/login          login.go     the form for an address
-//	POST /_gatehouse/login          login.go     Service.Begin
-//	GET  /_gatehouse/code           code.go      Service.Flow
-//	POST /_gatehouse/code           code.go      Service.AnswerCode
-//	POST /_gatehouse/resend         resend.go    Service.Resend
-//	GET  /_gatehouse/link/{token}   link.go      Service.Link, changes nothing
-//	POST /_gatehouse/link/{token}   link.go      Service.AnswerLink
+//	POST /_gatehouse/login          login.go     Flows.Begin
+//	GET  /_gatehouse/code           code.go      Flows.Flow
+//	POST /_gatehouse/code           code.go      Flows.AnswerCode
+//	POST /_gatehouse/resend         resend.go    Flows.Resend
+//	GET  /_gatehouse/link/{token}   link.go      Flows.Link, changes nothing
+//	POST /_gatehouse/link/{token}   link.go      Flows.AnswerLink
 //	GET  /_gatehouse/not-me/{token} notme.go     asks for the address
-//	POST /_gatehouse/not-me/{token} notme.go     Service.NotMe
+//	POST /_gatehouse/not-me/{token} notme.go     Flows.NotMe
 //	GET  /_gatehouse/logout         logout.go    asks
 //	POST /_gatehouse/logout         logout.go    Core.End
 //	GET  /_gatehouse/account        account.go   sessions and recent sign-ins

@@ -12,7 +12,7 @@ import (
 // link shows what a link from a mail is for. It changes nothing, however often
 // it is opened: mail scanners open links, and click on what they see.
 func link(e *exchange) {
-	found, err := e.p.service.Link(e.r.Context(), e.browser, e.token)
+	found, err := e.p.service.Flows().Link(e.r.Context(), e.browser, e.token)
 	if err != nil {
 		e.outage(err)
 		return
@@ -29,7 +29,7 @@ func link(e *exchange) {
 
 // answerLink signs in, in the browser that asked for the link.
 func answerLink(e *exchange) {
-	a, err := e.p.service.AnswerLink(e.r.Context(), e.browser, e.token)
+	a, err := e.p.service.Flows().AnswerLink(e.r.Context(), e.browser, e.token)
 	if err != nil {
 		e.outage(err)
 		return
@@ -38,7 +38,7 @@ func answerLink(e *exchange) {
 		e.signedIn(a.SignIn)
 		return
 	}
-	found, err := e.p.service.Link(e.r.Context(), e.browser, e.token)
+	found, err := e.p.service.Flows().Link(e.r.Context(), e.browser, e.token)
 	switch {
 	case err != nil:
 		e.outage(err)

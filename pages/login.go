@@ -61,7 +61,7 @@ func startLogin(e *exchange) {
 		e.loginAgain(http.StatusUnprocessableEntity, v)
 		return
 	}
-	begun, err := e.p.service.Begin(e.r.Context(), e.browser, authcore.Start{Address: address, ReturnTo: to, Language: e.words.lang(), Public: e.form.get("public") == "on"})
+	begun, err := e.p.service.Flows().Begin(e.r.Context(), e.browser, authcore.Start{Address: address, ReturnTo: to, Language: e.words.lang(), Public: e.form.get("public") == "on"})
 	if err != nil {
 		e.outage(err)
 		return

@@ -29,7 +29,7 @@ func sayNotMe(e *exchange) {
 	address, err := address.Parse(email)
 	right := false
 	if err == nil {
-		if right, err = e.p.service.NotMe(e.r.Context(), e.browser, e.token, address); err != nil {
+		if right, err = e.p.service.Flows().NotMe(e.r.Context(), e.browser, e.token, address); err != nil {
 			e.outage(err)
 			return
 		}

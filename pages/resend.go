@@ -10,7 +10,7 @@ import (
 // resend has the mail of a sign-in under way sent again.
 func resend(e *exchange) {
 	flow := e.form.get("flow")
-	a, err := e.p.service.Resend(e.r.Context(), e.browser, flow)
+	a, err := e.p.service.Flows().Resend(e.r.Context(), e.browser, flow)
 	switch {
 	case err != nil:
 		e.outage(err)
@@ -26,7 +26,7 @@ func resend(e *exchange) {
 // resendWithoutFlow answers when authcore gave a verdict before it looked for
 // the flow, as it does while mail is down.
 func (e *exchange) resendWithoutFlow(a authcore.Answer) {
-	f, err := e.p.service.Flow(e.r.Context(), e.browser, e.form.get("flow"))
+	f, err := e.p.service.Flows().Flow(e.r.Context(), e.browser, e.form.get("flow"))
 	if err != nil {
 		e.outage(err)
 		return

@@ -125,14 +125,14 @@ func TestLookupKnowsPeopleOfTheGates(t *testing.T) {
 	h := house(t, nil)
 	carol := emails(t, "carol@example.com")[0]
 	b := authcore.Browser{Origin: h.Origin}
-	begun, err := h.Service.Begin(t.Context(), b, authcore.Start{Address: carol})
+	begun, err := h.Service.Flows().Begin(t.Context(), b, authcore.Start{Address: carol})
 	if err != nil {
 		t.Fatal(err)
 	}
 	b.Flow = begun.FlowCookie
 	h.Quiet()
 	code := h.LastMail().Code
-	if out, err := h.Service.AnswerCode(t.Context(), b, "", code); err != nil || out.Verdict != event.Accepted {
+	if out, err := h.Service.Flows().AnswerCode(t.Context(), b, "", code); err != nil || out.Verdict != event.Accepted {
 		t.Fatal(out.Verdict, err)
 	}
 	s := secret(h, carol.String())
