@@ -34,6 +34,17 @@ type MailStatus struct {
 	Senders []SenderStatus `json:"senders"`
 }
 
+// State is down (sign-ins are refused), delayed or ok.
+func (m MailStatus) State() string {
+	switch {
+	case m.Down:
+		return "down"
+	case m.Delayed:
+		return "delayed"
+	}
+	return "ok"
+}
+
 // SenderStatus is how one sender has fared.
 type SenderStatus struct {
 	Name     string     `json:"name"`
@@ -42,6 +53,17 @@ type SenderStatus struct {
 	LastSent *time.Time `json:"last_sent"`
 	LastFail *time.Time `json:"last_failed"`
 	Reason   string     `json:"reason,omitempty"` // of the last failure
+}
+
+// State is down, unfit or ok.
+func (s SenderStatus) State() string {
+	switch {
+	case s.Down:
+		return "down"
+	case s.Unfit:
+		return "unfit"
+	}
+	return "ok"
 }
 
 // StoreStatus is where state lives, and whether it can be written.

@@ -24,7 +24,7 @@ func (i *Instance) Examine(ctx context.Context) []Finding {
 	ctx, cancel := context.WithTimeout(ctx, examineTimeout)
 	defer cancel()
 	checks := []func() []Finding{
-		i.examineConfig, i.Routes, i.examineLists, i.examineDomain, i.Portals, i.Proxies, i.examineStore, i.examineClock,
+		i.examineConfig, i.Routes, i.examineLists, i.examineDomain, i.Portals, i.Proxies, i.examineStore, i.examineMail, i.examineClock,
 		func() []Finding { return i.examineDNS(ctx) },
 		func() []Finding { return i.examineSenders(ctx) },
 	}
@@ -143,23 +143,25 @@ func (i *Instance) examineStore() []Finding {
 	if store.FreeBytes > 0 && store.FreeBytes < 1<<30 {
 		out[0].Level, out[0].Do = LevelWarning, "less than 1 GB is free: when the disk is full nobody can sign in"
 	}
-	if s := i.Core.Status(); s.MailDown {
-		out = append(out, Error("mail", "no sender takes mail, "+Count(s.MailWaiting, "waits", "wait")+"; sign-ins are refused", "see to the senders below"))
-	}
-	return append(out, i.examineMail()...)
+	return out
 }
 
 // examineMail tells how mail has gone so far.
 func (i *Instance) examineMail() (out []Finding) {
-	s := i.Core.Status()
-	for _, sender := range s.Senders {
+	const check = "mail"
+	mail := mailOf(i.Core.Status())
+	waiting := Count(mail.Waiting, "waits", "wait")
+	if mail.Down {
+		out = append(out, Error(check, "no sender takes mail, "+waiting+"; sign-ins are refused", "see to the senders below"))
+	}
+	for _, sender := range mail.Senders {
 		if sender.Unfit {
-			out = append(out, Error("mail", fmt.Sprintf("%s refused mail to several domains in a row and took none: %s", sender.Name, sender.Reason),
+			out = append(out, Error(check, fmt.Sprintf("%s refused mail to several domains in a row and took none: %s", sender.Name, sender.Reason),
 				"do what its answer asks for; most often it must be told to relay for the address in from, or to accept this machine"))
 		}
 	}
-	if s.MailDelayed {
-		out = append(out, Error("mail", "no sender takes mail, as it seems, "+Count(s.MailWaiting, "waits", "wait")+"; pages say that mail is delayed", "see to the senders, or write a second mail line: it is tried when the first one refuses"))
+	if mail.Delayed {
+		out = append(out, Error(check, "no sender takes mail, as it seems, "+waiting+"; pages say that mail is delayed", "see to the senders, or write a second mail line: it is tried when the first one refuses"))
 	}
 	return out
 }

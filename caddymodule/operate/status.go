@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 )
 
@@ -13,10 +14,8 @@ func (i *Instance) Status() Status {
 	s := i.Core.Status()
 	out := Status{
 		Version: i.Version, Sessions: s.Sessions, People: s.People, CountedAt: moment(s.CountedAt), Streams: s.Streams,
-		Mail:  MailStatus{Waiting: s.MailWaiting, Down: s.MailDown, Delayed: s.MailDelayed, Senders: []SenderStatus{}},
-		Store: i.Store(), Keys: []KeyStatus{}, Gates: []GateStatus{},
+		Mail: mailOf(s), Texts: fared(s.Texts), Store: i.Store(), Keys: []KeyStatus{}, Gates: []GateStatus{},
 	}
-	out.Mail.Senders, out.Texts = append(out.Mail.Senders, fared(s.Senders)...), fared(s.Texts)
 	for _, k := range s.Keys {
 		out.Keys = append(out.Keys, KeyStatus{k.ID, k.Alg, k.Created.UTC(), k.Signs})
 	}
@@ -24,6 +23,10 @@ func (i *Instance) Status() Status {
 		out.Gates = append(out.Gates, GateStatus{g.At, g.ReportOnly})
 	}
 	return out
+}
+
+func mailOf(s authcore.Status) MailStatus {
+	return MailStatus{Waiting: s.MailWaiting, Down: s.MailDown, Delayed: s.MailDelayed, Senders: append([]SenderStatus{}, fared(s.Senders)...)}
 }
 
 // fared tells how senders have.
@@ -53,29 +56,19 @@ const healthPatience = 2 * time.Second
 
 // Health tells whether people can sign in; ok: they can.
 func (i *Instance) Health(ctx context.Context) (h Health, ok bool) {
-	h = Health{Status: "ok", Store: "ok", Mail: "ok", Senders: []SenderHealth{}}
+	h = Health{Status: "ok", Store: "ok", Senders: []SenderHealth{}}
 	ctx, cancel := context.WithTimeout(ctx, healthPatience)
 	defer cancel()
 	if err := i.Core.Ping(ctx); err != nil {
 		h.Status, h.Store = "down", "down"
 	}
-	status := i.Core.Status()
-	if status.MailDown {
-		h.Status, h.Mail = "down", "down"
+	mail := mailOf(i.Core.Status())
+	if h.Mail = mail.State(); mail.Down {
+		h.Status = "down"
 	}
-	if status.MailDelayed {
-		h.Mail = "delayed"
-	}
-	for _, s := range status.Senders {
+	for _, s := range mail.Senders {
 		kind, _, _ := strings.Cut(s.Name, " ")
-		sender := SenderHealth{kind, "ok"}
-		switch {
-		case s.Down:
-			sender.Status = "down"
-		case s.Unfit:
-			sender.Status = "unfit"
-		}
-		h.Senders = append(h.Senders, sender)
+		h.Senders = append(h.Senders, SenderHealth{kind, s.State()})
 	}
 	return h, h.Status == "ok"
 }

@@ -54,14 +54,8 @@ func (o *operator) status(s operate.Status) {
 	o.printf("sessions    about %d, of %s\n", s.Sessions, operate.Count(s.People, "person", "people"))
 	o.printf("streams     %d\n", s.Streams)
 	o.printf("store       %s: %s, %s free%s\n", s.Store.Dir, operate.Bytes(s.Store.SizeBytes), operate.Bytes(s.Store.FreeBytes), after(": ", s.Store.Error))
-	mail := "goes out"
-	switch {
-	case s.Mail.Down:
-		mail = "IS DOWN: sign-ins are refused"
-	case s.Mail.Delayed:
-		mail = "IS DELAYED: no sender takes it, as it seems"
-	}
-	o.printf("mail        %s, %s\n", mail, operate.Count(s.Mail.Waiting, "waits", "wait"))
+	mail := map[string]string{"ok": "goes out", "down": "IS DOWN: sign-ins are refused", "delayed": "IS DELAYED: no sender takes it, as it seems"}
+	o.printf("mail        %s, %s\n", mail[s.Mail.State()], operate.Count(s.Mail.Waiting, "waits", "wait"))
 	o.senders(s.Mail.Senders)
 	if len(s.Texts) > 0 {
 		o.printf("sms\n")
