@@ -87,8 +87,6 @@ type use struct {
 	sid  string
 	at   time.Time
 	live *liveSession // nil if it has left the cache
-
-	before, after uint64 // digests of the record, once it is written
 }
 
 // used returns the uses that are not written yet, and forgets sessions that are
@@ -140,7 +138,6 @@ func (c *cache) flush(ctx context.Context, core *Core) {
 		for _, u := range batch {
 			if u.live != nil {
 				u.live.written.Store(u.at.UnixMilli())
-				u.live.record.CompareAndSwap(u.before, u.after) // it has no news
 			} else if c.unwritten[u.sid].Equal(u.at) {
 				delete(c.unwritten, u.sid)
 			}
@@ -161,25 +158,13 @@ func (c *Core) writeUses(ctx context.Context, batch []use) error {
 }
 
 func (u *use) write(tx store.Tx) error {
-	records, err := tx.Get(store.KeySession + u.sid)
-	if err != nil {
-		return err
-	}
-	u.before = recordDigest(records[0])
-	u.after = u.before
-	r := &sessionRecord{}
-	if ok, err := store.Decode(store.KeySession+u.sid, records[0], r); !ok || r.ID != u.sid || !r.EndedAt.IsZero() || !u.at.After(r.LastSeen) {
+	r, err := loadSession(tx, u.sid)
+	if err != nil || r == nil || !r.EndedAt.IsZero() || !u.at.After(r.LastSeen) {
 		return err
 	}
 	r.LastSeen = u.at
 	if u.live != nil {
 		r.Sites = u.live.sites.names(r.Sites)
 	}
-	if err := r.save(tx); err != nil {
-		return err
-	}
-	if records, err = tx.Get(store.KeySession + u.sid); err == nil {
-		u.after = recordDigest(records[0])
-	}
-	return err
+	return r.save(tx)
 }

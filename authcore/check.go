@@ -2,7 +2,6 @@ package authcore
 
 import (
 	"context"
-	"hash/maphash"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
@@ -139,27 +138,30 @@ func (c *Core) readToken(ctx context.Context, token string) (*liveSession, error
 	return c.cache.put(session), nil
 }
 
-// readSession reads a session and its person; both nil if either is gone or the
-// session has ended. One that hangs on another is shown as that one has it.
-func (c *Core) readSession(ctx context.Context, sid string) (r *sessionRecord, p *person, err error) {
-	err = c.store.View(ctx, func(tx store.Tx) error {
-		r, p, err = c.loadWithPerson(tx, sid)
-		return err
-	})
-	return r, p, err
+// sessionOf is a session's record with the person it is of.
+type sessionOf struct {
+	r *sessionRecord
+	p *person
 }
 
-func (c *Core) loadWithPerson(tx store.Tx, sid string) (r *sessionRecord, p *person, err error) {
-	if r, err = loadSession(tx, sid); err != nil {
-		return nil, nil, err
-	}
-	if stands, err := c.judge(tx, r); err != nil || stands == isEnded {
-		return nil, nil, err
-	}
-	if p, err = loadPerson(tx, r.Subject); p == nil {
-		return nil, nil, err
-	}
-	return r, p, err
+// readSession reads a session and its person; both nil if either is gone or the
+// session has ended. One that hangs on another is shown as that one has it.
+func (c *Core) readSession(ctx context.Context, sid string) (*sessionRecord, *person, error) {
+	read, err := store.View(ctx, c.store, func(tx store.Tx) (none sessionOf, err error) {
+		r, err := loadSession(tx, sid)
+		if err != nil {
+			return none, err
+		}
+		if stands, err := c.judge(tx, r); err != nil || stands == isEnded {
+			return none, err
+		}
+		p, err := loadPerson(tx, r.Subject)
+		if err != nil || p == nil {
+			return none, err
+		}
+		return sessionOf{r, p}, nil
+	})
+	return read.r, read.p, err
 }
 
 // reread brings a session up to date with its record, one request at a time.
@@ -169,31 +171,11 @@ func (c *Core) reread(ctx context.Context, live *liveSession, now time.Time) err
 	if live.age(now) <= recordFresh {
 		return nil // another request has
 	}
-	old := live.snapshot.Load()
-	var r *sessionRecord
-	var p *person
-	var read recordDigests
-	same := false
-	err := c.store.View(ctx, func(tx store.Tx) (err error) {
-		if old.Parent == "" { // else its own record does not tell all
-			if read, err = digestsOf(tx, old); err != nil {
-				return err
-			}
-			if same = read == live.digests(); same {
-				return nil
-			}
-		}
-		r, p, err = c.loadWithPerson(tx, old.ID)
-		return err
-	})
+	r, p, err := c.readSession(ctx, live.snapshot.Load().ID)
 	if err != nil {
 		return err
 	}
-	if !same {
-		c.apply(live, r, p)
-		live.record.Store(read.session) // now that it is known to all
-		live.person.Store(read.person)
-	}
+	c.apply(live, r, p)
 	live.readAt.Store(c.now().UnixMilli())
 	return nil
 }
@@ -214,25 +196,3 @@ func (c *Core) apply(live *liveSession, r *sessionRecord, p *person) {
 		c.cache.moved(live, updated.Parent)
 	}
 }
-
-// recordDigests are those of a session's and its person's records as they were
-// last read, zero for not known. Making sense of them takes longer than all the
-// rest of a reread, and mostly they have not changed.
-type recordDigests struct{ session, person uint64 }
-
-func (l *liveSession) digests() recordDigests {
-	return recordDigests{l.record.Load(), l.person.Load()}
-}
-
-func digestsOf(tx store.Tx, s *Session) (d recordDigests, err error) {
-	records, err := tx.Get(store.KeySession+s.ID, store.KeyPerson+s.Subject)
-	if err == nil {
-		d = recordDigests{recordDigest(records[0]), recordDigest(records[1])}
-	}
-	return d, err
-}
-
-// recordDigest is the same for the same bytes, in this process, and never 0.
-func recordDigest(record []byte) uint64 { return maphash.Bytes(digestSeed, record) | 1 }
-
-var digestSeed = maphash.MakeSeed()

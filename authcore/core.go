@@ -81,7 +81,7 @@ func Open(ctx context.Context, store store.Store, secrets keyring.Secrets, o Opt
 	}
 	c := &Core{store: store, secrets: secrets, now: o.Now, log: o.Logger}
 	c.cache = newCache(cacheSize)
-	c.streams = newStreams()
+	c.streams = &streams{}
 	c.history = &challenge.History{Store: store, Now: o.Now}
 	c.outbox = outbox.New(outbox.Config{Store: store, Secrets: secrets, Now: o.Now, Log: o.Logger, Observe: c.observe, Tell: c.tell})
 	c.keys = keyring.NewKeys(keyring.Config{Store: store, Secrets: secrets, Now: o.Now, Rotated: c.rotated, Revoked: c.keysRevoked})

@@ -57,8 +57,6 @@ type liveSession struct {
 	mu      sync.Mutex              // to change memos, and to read the records
 	next    atomic.Pointer[Session] // the same person's session that took its place
 	written atomic.Int64            // seen as it stands in the store
-	record  atomic.Uint64           // digest of the record as it was last read, 0 for not known
-	person  atomic.Uint64           // the same of the person's record
 	hangsOn string                  // the session it hangs on; guarded by the cache's mu
 }
 

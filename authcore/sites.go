@@ -30,28 +30,11 @@ func (s *siteSet) add(o origin.Origin) {
 		if len(list) >= maxSites || slices.Contains(list, o) {
 			return
 		}
-		longer := lone(o)
-		if old != nil {
-			both := append(slices.Clone(list), o)
-			longer = &both
-		}
-		if s.p.CompareAndSwap(old, longer) {
+		longer := append(slices.Clone(list), o)
+		if s.p.CompareAndSwap(old, &longer) {
 			return
 		}
 	}
-}
-
-// usualLone is the list of the site that a session was last opened at first.
-// Most are opened at one site alone, and share its list.
-var usualLone atomic.Pointer[[]origin.Origin]
-
-func lone(o origin.Origin) *[]origin.Origin {
-	if usual := usualLone.Load(); usual != nil && (*usual)[0] == o {
-		return usual
-	}
-	list := &[]origin.Origin{o}
-	usualLone.Store(list)
-	return list
 }
 
 // names adds the sites to those of a record.

@@ -2,10 +2,8 @@ package authcore
 
 import (
 	"context"
-	"math/rand/v2" //nolint:depguard // spreads locks, makes nothing secret
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -18,8 +16,8 @@ type Stream struct {
 	Target  Target
 	Cutter  Cutter // ends the answer
 
+	watched    bool // from here on guarded by the mu of streams
 	cut        bool
-	shard      *streamShard
 	prev, next *Stream
 }
 
@@ -32,86 +30,47 @@ type Cutter interface {
 // streams are the answers under way in this process. They outlive the
 // configuration that let them begin.
 type streams struct {
-	shards  [streamShards]streamShard
-	turn    sync.Mutex  // one sweep at a time
-	resting atomic.Bool // no stream is open, so nobody sweeps
-	wake    chan struct{}
-}
-
-func newStreams() *streams { return &streams{wake: make(chan struct{}, 1)} }
-
-// streamShards are so many that requests at the same time seldom meet in one.
-const streamShards = 64
-
-type streamShard struct {
 	mu   sync.Mutex
 	head *Stream
-	_    [48]byte // a cache line each
+	open int
 }
 
 // Watch has st watched until Unwatch: it is cut within two seconds when its
 // session ends or is no longer allowed where it was opened. An open stream
 // counts as use of its session.
 func (c *Core) Watch(st *Stream) {
-	sh := &c.streams.shards[rand.Uint32()%streamShards]
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	st.shard, st.cut, st.prev, st.next = sh, false, nil, sh.head
-	if sh.head != nil {
-		sh.head.prev = st
+	ss := c.streams
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	st.watched, st.cut, st.prev, st.next = true, false, nil, ss.head
+	if ss.head != nil {
+		ss.head.prev = st
 	}
-	sh.head = st
-	if c.streams.resting.Load() && c.streams.resting.CompareAndSwap(true, false) {
-		select {
-		case c.streams.wake <- struct{}{}:
-		default: // it is awake already
-		}
-	}
+	ss.head = st
+	ss.open++
 }
 
 // Unwatch ends the watch over st. After it Cut is not called any more.
 func (c *Core) Unwatch(st *Stream) {
-	sh := st.shard
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
+	ss := c.streams
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
 	if st.prev != nil {
 		st.prev.next = st.next
 	} else {
-		sh.head = st.next
+		ss.head = st.next
 	}
 	if st.next != nil {
 		st.next.prev = st.prev
 	}
-	st.prev, st.next, st.shard = nil, nil, nil
+	st.watched, st.prev, st.next = false, nil, nil
+	ss.open--
 }
 
 // sweepEvery is half of the two seconds within which a stream is cut.
 const sweepEvery = time.Second
 
-func (c *Core) sweepStreams(ctx context.Context) {
-	tick := time.NewTicker(sweepEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			c.sweep()
-		}
-		c.streams.resting.Store(true)
-		if c.Streams() > 0 {
-			c.streams.resting.Store(false)
-			continue
-		}
-		tick.Stop()
-		select {
-		case <-ctx.Done():
-			return
-		case <-c.streams.wake:
-			tick.Reset(sweepEvery)
-		}
-	}
-}
+func (c *Core) sweepStreams(ctx context.Context) { every(ctx, sweepEvery, c.sweep) }
 
 // sweep cuts every stream that may not go on.
 func (c *Core) sweep() {
@@ -119,25 +78,29 @@ func (c *Core) sweep() {
 	if s == nil {
 		return
 	}
-	c.streams.turn.Lock()
-	defer c.streams.turn.Unlock()
 	now := c.now()
-	for i := range c.streams.shards {
-		c.streams.shards[i].each(func(st *Stream) {
-			if !s.streamMayGoOn(st, now) {
-				st.stop()
-			}
-		})
-	}
+	c.streams.each(func(st *Stream) {
+		if !s.streamMayGoOn(st, now) {
+			st.stop()
+		}
+	})
 }
 
-func (sh *streamShard) each(do func(*Stream)) {
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	for st := sh.head; st != nil; st = st.next {
-		if !st.cut {
+// each calls do for every stream that is not cut. Between two of them requests
+// may begin and end.
+func (ss *streams) each(do func(*Stream)) {
+	ss.mu.Lock()
+	all := make([]*Stream, 0, ss.open)
+	for st := ss.head; st != nil; st = st.next {
+		all = append(all, st)
+	}
+	ss.mu.Unlock()
+	for _, st := range all {
+		ss.mu.Lock()
+		if st.watched && !st.cut {
 			do(st)
 		}
+		ss.mu.Unlock()
 	}
 }
 
@@ -184,33 +147,27 @@ func (s *Service) streamMayGoOn(st *Stream, now time.Time) bool {
 
 // end tells the streams of a session that it has ended, and cuts them at once.
 func (ss *streams) end(e ending) {
-	ss.turn.Lock()
-	defer ss.turn.Unlock()
-	for i := range ss.shards {
-		ss.shards[i].each(func(st *Stream) {
-			if e.next == nil && st.Session.live.snapshot.Load().Parent == e.sid {
-				st.Session.live.end(nil)
-				st.stop()
-				return
-			}
-			if st.Session.ID != e.sid {
-				return
-			}
-			st.Session.live.end(e.next)
-			if e.next == nil {
-				st.stop()
-				return
-			}
-			st.Session = e.next
-		})
-	}
+	ss.each(func(st *Stream) {
+		if e.next == nil && st.Session.live.snapshot.Load().Parent == e.sid {
+			st.Session.live.end(nil)
+			st.stop()
+			return
+		}
+		if st.Session.ID != e.sid {
+			return
+		}
+		st.Session.live.end(e.next)
+		if e.next == nil {
+			st.stop()
+			return
+		}
+		st.Session = e.next
+	})
 }
 
 // Streams returns how many answers are under way.
 func (c *Core) Streams() int {
-	n := 0
-	for i := range c.streams.shards {
-		c.streams.shards[i].each(func(*Stream) { n++ })
-	}
-	return n
+	c.streams.mu.Lock()
+	defer c.streams.mu.Unlock()
+	return c.streams.open
 }
