@@ -21,7 +21,7 @@ type accessClaims struct {
 
 // AssertAccess is Assert in the form that apps behind Cloudflare Access verify:
 // RS256, aud an array that holds the site's origin. It lives as long as an assertion.
-func (s *Service) AssertAccess(ctx context.Context, session *Session, issuer, site origin.Origin) (string, error) {
+func (s *View) AssertAccess(ctx context.Context, session *Session, issuer, site origin.Origin) (string, error) {
 	now := s.core.now()
 	claims := accessClaims{
 		Issuer: issuer.String(), Audience: []string{site.String()}, Type: "app", Subject: session.Subject,

@@ -70,7 +70,7 @@ func findAccount(tx store.Tx, id string) (*person, error) {
 		}
 		id = sub
 	}
-	if !isKeyPart(id) {
+	if !store.IsKeyPart(id) {
 		return nil, nil
 	}
 	p, err := loadPerson(tx, id)
@@ -93,22 +93,9 @@ func (c *Core) Rename(ctx context.Context, sub, name string) (bool, error) {
 		return store.Save(tx, store.KeyPerson+p.Subject, p, time.Time{})
 	})
 	if err == nil && found {
-		c.cache.rename(sub, name)
+		c.sessions.rename(sub, name)
 	}
 	return found, err
-}
-
-func (c *cache) rename(sub, name string) {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	for _, live := range c.bySID {
-		if old := live.snapshot.Load(); old.Subject == sub {
-			renamed := *old
-			renamed.Name = name
-			live.memos.Store(nil) // what was derived from the old name
-			live.snapshot.Store(&renamed)
-		}
-	}
 }
 
 // Delete removes an account with all that is known of it: its sessions end,
@@ -150,7 +137,7 @@ func (c *Core) Delete(ctx context.Context, sub, reason string) (*Account, error)
 
 // forget ends the sessions of an account, and forgets its history.
 func (c *Core) forget(ctx context.Context, p *person, reason string) error {
-	if _, err := c.endAll(ctx, p, reason, ""); err != nil {
+	if _, err := c.sessions.endAll(ctx, p, reason, ""); err != nil {
 		return err
 	}
 	return c.history.Forget(ctx, p.Address)

@@ -7,6 +7,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
@@ -98,7 +99,7 @@ type attempt struct {
 	again    string          // with an event of its own: what came of the wish for a mail
 	mails    []*outbox.Entry // to be sent, once committed
 	newcomer bool            // the person is new
-	ended    []ending        // sessions to cut off, once committed
+	began    *Beginning      // the session, made known once committed
 }
 
 func (s *Service) answer(ctx context.Context, b Browser, do func(*attempt) (Answer, error)) (Answer, error) {
@@ -223,10 +224,8 @@ func (t *attempt) accept(method string) (Answer, error) {
 // committed does what must wait until the transaction is on disk.
 func (t *attempt) committed(ctx context.Context, out Answer) {
 	core := t.s.core
-	core.endedAll(ctx, t.ended)
-	if out.SignIn != nil {
-		core.cache.put(out.SignIn.Session)
-		core.census.sessions.Add(1)
+	if t.began != nil {
+		core.sessions.Begun(ctx, t.began)
 		if t.newcomer {
 			core.census.people.Add(1)
 		}
@@ -268,4 +267,36 @@ func (s *Service) wrongCode() {
 	if s.core.alarm.Count(s.core.now()) {
 		s.observe(event.Event{Name: event.Alarm, Reason: "wrong codes today above the usual"})
 	}
+}
+
+// signIn makes a session for p, in the place of the one before it in this
+// browser, and remembers the browser for the address.
+func (t *attempt) signIn(p *person, method string) (_ *SignIn, err error) {
+	t.began, err = t.s.sessions.Begin(t.tx, SessionProof{Person: p, Method: method, At: t.now, Browser: t.b, Public: t.f.Public, Challenge: t.c.ID})
+	if err != nil {
+		return nil, err
+	}
+	cookie, err := t.rememberDevice(p.Address)
+	if err != nil {
+		return nil, err
+	}
+	return &SignIn{Session: t.began.Session, Token: t.began.Token, DeviceCookie: cookie, ReturnTo: t.f.ReturnTo}, nil
+}
+
+// rememberDevice remembers a browser of the person's own: a public computer
+// would give its next user their budget of mails and tries.
+func (t *attempt) rememberDevice(a address.Address) (cookie string, err error) {
+	if t.f.Public {
+		return "", nil
+	}
+	d, err := challenge.LoadDevice(t.tx, t.b.Device)
+	if err != nil {
+		return "", err
+	}
+	cookie = t.b.Device
+	if d.Hash == "" {
+		cookie = keyring.RandomToken(32)
+		d.Hash = keyring.Hash(cookie)
+	}
+	return cookie, d.Prove(t.tx, a, t.now)
 }

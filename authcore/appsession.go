@@ -14,28 +14,12 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
-// TokenForm is the form of a session's opaque token.
-type TokenForm string
-
-// The forms of tokens, all of 64 characters.
-const (
-	TokenAlnum TokenForm = "alnum" // letters and digits
-	TokenHex   TokenForm = "hex"   // lower-case hexadecimal
-)
-
 // SessionTerms say what session is made.
 type SessionTerms struct {
 	Lifetime time.Duration // absolute; more than 0
 	Form     TokenForm
 	Org      string // id of the organization it acts for, "" for none
 	Note     string // the wire format's own
-}
-
-// Factor is one proof that a session rests on.
-type Factor struct {
-	Contact string    `json:"contact"` // id of the contact that was proved
-	Method  string    `json:"method"`  // "code" or "link"
-	At      time.Time `json:"at"`
 }
 
 // AppSession is a session of an app's person: a session of the core like any
@@ -54,18 +38,6 @@ type AppSession struct {
 	Org         string
 	OrgRole     Role // at the time of the call; "" when Org is empty
 	Note        string
-}
-
-// apiSessionPart is what an app's session has beside the rest.
-type apiSessionPart struct {
-	Realm       Realm        `json:"realm"`
-	Secret      string       `json:"secret"` // id of the secret that the token comes from
-	Form        TokenForm    `json:"form"`
-	Factors     []Factor     `json:"factors"`
-	Fingerprint *Fingerprint `json:"fingerprint,omitempty"`
-	Org         string       `json:"org,omitempty"`
-	Note        string       `json:"note,omitempty"`
-	Updated     time.Time    `json:"updated"`
 }
 
 type newAppSession struct {
@@ -96,7 +68,7 @@ func (s *Service) startAppSession(tx store.Tx, in newAppSession) (*sessionRecord
 	if in.factor.Method == "code" {
 		r.AMR = append(r.AMR, "otp")
 	}
-	return r, s.core.saveAppSession(tx, s.core.bound(r))
+	return r, s.core.saveAppSession(tx, s.core.sessions.bound(r))
 }
 
 // saveAppSession stores a session, and what it is found by: its person, and its
@@ -110,14 +82,6 @@ func (c *Core) saveAppSession(tx store.Tx, r *sessionRecord) error {
 		}
 	}
 	return r.save(tx)
-}
-
-// realm is whose person holds the session.
-func (r *sessionRecord) realm() Realm {
-	if r.API == nil {
-		return Realm{}
-	}
-	return r.API.Realm
 }
 
 // sessionToken derives the session's opaque token again, "" when the secret it
@@ -145,21 +109,21 @@ func loadAppSession(tx store.Tx, realm Realm, sid string) (*sessionRecord, error
 // verdict tells whether an app's session is live: Accepted, Expired, or Unknown
 // for one that was ended or never was.
 func (c *Core) verdict(tx store.Tx, r *sessionRecord) (event.Verdict, error) {
-	stands, err := c.judge(tx, r)
+	stands, err := c.sessions.stands(tx, r)
 	return [...]event.Verdict{isLive: event.Accepted, isEnded: event.Unknown, isExpired: event.Expired}[stands], err
 }
 
 // gain adds a proof, and more time if extend is more than 0.
-func (r *sessionRecord) gain(f Factor, extend time.Duration, now time.Time) {
+func gain(r *sessionRecord, f Factor, extend time.Duration, now time.Time) {
 	r.API.Factors = slices.DeleteFunc(r.API.Factors, func(o Factor) bool { return o.Contact == f.Contact && o.Method == f.Method })
 	r.API.Factors = append(r.API.Factors, f)
 	if f.Method == "code" && !slices.Contains(r.AMR, "otp") {
 		r.AMR = append(r.AMR, "otp")
 	}
-	r.touch(extend, now)
+	touch(r, extend, now)
 }
 
-func (r *sessionRecord) touch(extend time.Duration, now time.Time) {
+func touch(r *sessionRecord, extend time.Duration, now time.Time) {
 	r.LastSeen, r.API.Updated = now, now
 	if extend > 0 {
 		r.Expires = now.Add(extend)
@@ -249,35 +213,6 @@ func (s *Service) AppSessionOfAny(ctx context.Context, token string) (out *AppSe
 		return err
 	})
 	return out, v, err
-}
-
-// restsOn tells whether p still has a contact that was proved for the session of
-// an app, and has had since. It ends with the last of them.
-func (r *sessionRecord) restsOn(p *person) bool {
-	return slices.ContainsFunc(r.API.Factors, func(f Factor) bool { return p.contact(f.Contact) != nil && !f.At.Before(p.Profile.Anew) })
-}
-
-// address is whose session it is. At an app that is an address that was proved
-// for it and is still p's: p's own if that is one of them, else the oldest; zero
-// for none.
-func (r *sessionRecord) address(p *person) address.Address {
-	if r.API == nil {
-		return p.Address
-	}
-	var first address.Address
-	for _, f := range r.API.Factors {
-		c := p.contact(f.Contact)
-		if c == nil || c.Address().IsZero() {
-			continue
-		}
-		if c.Address() == p.Address {
-			return p.Address
-		}
-		if first.IsZero() {
-			first = c.Address()
-		}
-	}
-	return first
 }
 
 // withPerson completes a live session with its person and role; nil if the

@@ -49,7 +49,7 @@ func TestAppSessionLife(t *testing.T) {
 			t.Errorf("an extended session past its first end: %v", v)
 		}
 		// The operator's ways see and end it.
-		if ended, err := h.core.End(t.Context(), s.ID, "by_operator"); !ended || err != nil {
+		if ended, err := h.core.Sessions().End(t.Context(), s.ID, "by_operator"); !ended || err != nil {
 			t.Fatalf("End: %v %v", ended, err)
 		}
 		if _, v, _ := h.service.AppSession(t.Context(), live, byToken); v != event.Unknown {
@@ -59,7 +59,7 @@ func TestAppSessionLife(t *testing.T) {
 		if list, err := h.service.AppSessions(t.Context(), live, one.Person.Subject); err != nil || len(list) != 2 {
 			t.Fatalf("%d sessions listed, %v", len(list), err)
 		}
-		if n, err := h.core.EndPerson(t.Context(), one.Person.Subject, "by_operator"); n != 2 || err != nil {
+		if n, err := h.core.Sessions().EndPerson(t.Context(), one.Person.Subject, "by_operator"); n != 2 || err != nil {
 			t.Errorf("EndPerson ended %d, %v", n, err)
 		}
 		_, v, _ := h.service.AppSession(t.Context(), live, authcore.SessionRef{Token: two.Token})
@@ -123,13 +123,13 @@ func TestEndingAPersonEndsWhatWouldBecomeASession(t *testing.T) {
 			return out.Verdict
 		}
 		for name, end := range map[string]func(sub string) error{
-			"all": func(sub string) error { _, err := h.core.EndPerson(t.Context(), sub, "revoked"); return err },
+			"all": func(sub string) error { _, err := h.core.Sessions().EndPerson(t.Context(), sub, "revoked"); return err },
 			"all others": func(sub string) error {
-				_, err := h.core.EndOthers(t.Context(), sub, strings.Repeat("A", 27), "ended_by_owner")
+				_, err := h.core.Sessions().EndOthers(t.Context(), sub, strings.Repeat("A", 27), "ended_by_owner")
 				return err
 			},
 			"all, then a restart": func(sub string) error {
-				_, err := h.core.EndPerson(t.Context(), sub, "revoked")
+				_, err := h.core.Sessions().EndPerson(t.Context(), sub, "revoked")
 				h.reopen()
 				return err
 			},
@@ -237,20 +237,20 @@ func TestOperatorsSeeAppSessionsUntilTheyEnd(t *testing.T) {
 		if _, v, err := h.service.AppSession(t.Context(), s.Person.Realm, authcore.SessionRef{Token: s.Token}); v != event.Accepted || err != nil {
 			t.Fatalf("%v %v", v, err)
 		}
-		all, _, err := h.core.Sessions(t.Context(), "", 10)
+		all, _, err := h.core.Sessions().List(t.Context(), "", 10)
 		if err != nil || len(all) != 1 || all[0].ID != s.ID || all[0].Address != alice || all[0].Audience != "app:shop/live" {
 			t.Errorf("of everybody: %+v %v", all, err)
 		}
-		if of, err := h.core.SessionsOf(t.Context(), s.Person.Subject); err != nil || len(of) != 1 {
+		if of, err := h.core.Sessions().Of(t.Context(), s.Person.Subject); err != nil || len(of) != 1 {
 			t.Errorf("of one: %+v %v", of, err)
 		}
-		if one, err := h.core.Session(t.Context(), s.ID); err != nil || one == nil {
+		if one, err := h.core.Sessions().Get(t.Context(), s.ID); err != nil || one == nil {
 			t.Errorf("by id: %+v %v", one, err)
 		}
 		if n := h.core.Status().Sessions; n != 1 {
 			t.Errorf("%d sessions counted", n)
 		}
-		if ended, err := h.core.End(t.Context(), s.ID, "by_operator"); !ended || err != nil {
+		if ended, err := h.core.Sessions().End(t.Context(), s.ID, "by_operator"); !ended || err != nil {
 			t.Errorf("%v %v", ended, err)
 		}
 		if n := h.core.Status().Sessions; n != 0 {

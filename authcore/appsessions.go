@@ -15,7 +15,7 @@ import (
 // moves the end to that long from now.
 func (s *Service) TouchAppSession(ctx context.Context, realm Realm, ref SessionRef, extend time.Duration) (*AppSession, event.Verdict, error) {
 	return s.changeAppSession(ctx, realm, ref, func(_ store.Tx, r *sessionRecord) (*sessionRecord, error) {
-		r.touch(extend, s.core.now())
+		touch(r, extend, s.core.now())
 		return r, nil
 	})
 }
@@ -58,7 +58,7 @@ func (s *Service) changeAppSession(ctx context.Context, realm Realm, ref Session
 		if r, err = do(tx, r); err != nil || r == nil {
 			return err
 		}
-		if err := s.core.saveAppSession(tx, s.core.bound(r)); err != nil {
+		if err := s.core.saveAppSession(tx, s.core.sessions.bound(r)); err != nil {
 			return err
 		}
 		if out, err = s.withPerson(tx, r); out == nil {
@@ -115,7 +115,7 @@ func (s *Service) EndAppSession(ctx context.Context, realm Realm, ref SessionRef
 	if err != nil || sid == "" {
 		return false, err
 	}
-	return s.core.End(ctx, sid, reason)
+	return s.core.sessions.End(ctx, sid, reason)
 }
 
 // Poll is the wish of who asked for a link to hear that it was used.
@@ -174,7 +174,7 @@ func (t *proving) findPolled(in Poll) (event.Verdict, error) {
 	switch v := c.State(t.now); {
 	case c.Fetched:
 		return event.Used, nil
-	case c.Used && (t.s.core.revoked(c.UsedAt) || !c.UsedAt.After(c.person.Ended) || c.UsedAt.Before(c.person.Profile.Anew)):
+	case c.Used && (t.s.core.sessions.Revoked(c.UsedAt) || !c.UsedAt.After(c.person.Ended) || c.UsedAt.Before(c.person.Profile.Anew)):
 		return event.Expired, nil // what all was ended for may have been this proof
 	case c.Used:
 		return event.Accepted, nil

@@ -161,7 +161,7 @@ func TestAppLinkIsNoGateLink(t *testing.T) {
 		}
 		proved := h.prove(authcore.Proof{Token: asked.Token, Session: week})
 		for _, token := range []string{proved.Session.Token, proved.Session.ID} {
-			if s, err := h.service.Check(t.Context(), token, site); s != nil || err != nil {
+			if s, err := h.service.Sessions().Check(t.Context(), token, site); s != nil || err != nil {
 				t.Fatalf("an app's session passes a gate: %v %v", s, err)
 			}
 		}

@@ -34,7 +34,7 @@ type assertionClaims struct {
 // signed in. It is a compact JWS, EdDSA, with typ gatehouse-assertion+jwt, and
 // is verified with the keys of jwks.json. issuer is the origin that serves that
 // file: the site, or where people sign in for it; aud is the site.
-func (s *Service) Assert(ctx context.Context, session *Session, issuer, site origin.Origin, groups []string) (string, error) {
+func (s *View) Assert(ctx context.Context, session *Session, issuer, site origin.Origin, groups []string) (string, error) {
 	now := s.core.now()
 	if groups == nil {
 		groups = []string{}

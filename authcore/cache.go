@@ -91,7 +91,7 @@ type use struct {
 
 // used returns the uses that are not written yet, and forgets sessions that are
 // over.
-func (c *cache) used(core *Core) []use {
+func (c *cache) used(core *Sessions) []use {
 	now := core.now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -119,34 +119,35 @@ const useWritten = time.Minute
 // flushBatch bounds one transaction.
 const flushBatch = 200
 
-func (c *Core) flushSessions(ctx context.Context) {
-	every(ctx, useWritten, func() { c.cache.flush(ctx, c) })
-}
-
-// flush writes the last uses. A store that can't be written keeps them in
-// memory; the next flush tries again.
-func (c *cache) flush(ctx context.Context, core *Core) {
-	uses := c.used(core)
+// Flush writes the last uses. A store that can't be written keeps them in
+// memory; the next Flush tries again.
+func (c *Sessions) Flush(ctx context.Context) {
+	uses := c.cache.used(c)
 	for len(uses) > 0 {
 		batch := uses[:min(len(uses), flushBatch)]
 		uses = uses[len(batch):]
-		if err := core.writeUses(ctx, batch); err != nil {
-			core.log.Warn("the last use of sessions can't be written; it stays in memory", "sessions", len(batch)+len(uses), "error", err)
+		if err := c.writeUses(ctx, batch); err != nil {
+			c.log.Warn("the last use of sessions can't be written; it stays in memory", "sessions", len(batch)+len(uses), "error", err)
 			return
 		}
-		c.mu.Lock()
-		for _, u := range batch {
-			if u.live != nil {
-				u.live.written.Store(u.at.UnixMilli())
-			} else if c.unwritten[u.sid].Equal(u.at) {
-				delete(c.unwritten, u.sid)
-			}
-		}
-		c.mu.Unlock()
+		c.cache.written(batch)
 	}
 }
 
-func (c *Core) writeUses(ctx context.Context, batch []use) error {
+// written notes that these uses are in the store.
+func (c *cache) written(uses []use) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, u := range uses {
+		if u.live != nil {
+			u.live.written.Store(u.at.UnixMilli())
+		} else if c.unwritten[u.sid].Equal(u.at) {
+			delete(c.unwritten, u.sid)
+		}
+	}
+}
+
+func (c *Sessions) writeUses(ctx context.Context, batch []use) error {
 	return c.store.Update(ctx, func(tx store.Tx) error {
 		for i := range batch {
 			if err := batch[i].write(tx); err != nil {
@@ -167,4 +168,18 @@ func (u *use) write(tx store.Tx) error {
 		r.Sites = u.live.sites.names(r.Sites)
 	}
 	return r.save(tx)
+}
+
+// rename shows the sessions of a person in memory under their new name.
+func (c *Sessions) rename(sub, name string) {
+	c.cache.mu.RLock()
+	defer c.cache.mu.RUnlock()
+	for _, live := range c.cache.bySID {
+		if old := live.snapshot.Load(); old.Subject == sub {
+			renamed := *old
+			renamed.Name = name
+			live.memos.Store(nil) // what was derived from the old name
+			live.snapshot.Store(&renamed)
+		}
+	}
 }

@@ -97,7 +97,7 @@ func (c *Core) count(ctx context.Context, rest int64) error {
 		if _, err := store.Decode(item.Key, item.Value, r); err != nil {
 			return false
 		}
-		stands, err := c.judge(tx, r)
+		stands, err := c.sessions.stands(tx, r)
 		return err == nil && stands == isLive
 	})
 	if err != nil {
@@ -163,7 +163,7 @@ type Status struct {
 func (c *Core) Status() Status {
 	out := Status{
 		Sessions: max(c.census.sessions.Load(), 0), People: max(c.census.people.Load(), 0),
-		Streams: c.Streams(), MailWaiting: c.outbox.Waiting(),
+		Streams: c.sessions.Streams(), MailWaiting: c.outbox.Waiting(),
 	}
 	if at := c.census.taken.Load(); at != 0 {
 		out.CountedAt = time.UnixMilli(at)

@@ -25,7 +25,7 @@ const (
 //
 // It is the hot path: for a session in the cache it takes no store call, no
 // signature and no allocation.
-func (s *Service) Check(ctx context.Context, token string, at origin.Origin) (*Session, error) {
+func (s *View) Check(ctx context.Context, token string, at origin.Origin) (*Session, error) {
 	session, err := s.find(ctx, token, at)
 	if session != nil {
 		s.Used(session)
@@ -35,7 +35,7 @@ func (s *Service) Check(ctx context.Context, token string, at origin.Origin) (*S
 
 // CheckAll is Check for a request with several session cookies: exactly one
 // that is live counts, since of two nobody knows whose the request is.
-func (s *Service) CheckAll(ctx context.Context, tokens []string, at origin.Origin) (*Session, error) {
+func (s *View) CheckAll(ctx context.Context, tokens []string, at origin.Origin) (*Session, error) {
 	session, err := s.Find(ctx, tokens, at)
 	if session != nil {
 		s.Used(session)
@@ -46,7 +46,7 @@ func (s *Service) CheckAll(ctx context.Context, tokens []string, at origin.Origi
 // Find is CheckAll without counting as a use: a site whose own limits are
 // stricter looks at Session.LastSeen first, and calls Used if the session is
 // within them.
-func (s *Service) Find(ctx context.Context, tokens []string, at origin.Origin) (*Session, error) {
+func (s *View) Find(ctx context.Context, tokens []string, at origin.Origin) (*Session, error) {
 	if len(tokens) == 1 {
 		return s.find(ctx, tokens[0], at)
 	}
@@ -68,9 +68,9 @@ func (s *Service) Find(ctx context.Context, tokens []string, at origin.Origin) (
 }
 
 // Used notes a use of session.
-func (s *Service) Used(session *Session) { session.live.touch(s.core.now()) }
+func (s *View) Used(session *Session) { session.live.touch(s.core.now()) }
 
-func (s *Service) find(ctx context.Context, token string, at origin.Origin) (*Session, error) {
+func (s *View) find(ctx context.Context, token string, at origin.Origin) (*Session, error) {
 	c, now := s.core, s.core.now()
 	live := c.cache.get(token)
 	if live == nil {
@@ -86,7 +86,7 @@ func (s *Service) find(ctx context.Context, token string, at origin.Origin) (*Se
 
 // refresh reads a session's record again when it is time. An error means that
 // it could not be read for too long.
-func (c *Core) refresh(ctx context.Context, live *liveSession, now time.Time) error {
+func (c *Sessions) refresh(ctx context.Context, live *liveSession, now time.Time) error {
 	age := live.age(now)
 	if age <= recordFresh {
 		return nil
@@ -104,7 +104,7 @@ func (l *liveSession) age(now time.Time) time.Duration {
 }
 
 // admit applies what can be told without the store.
-func (s *Service) admit(live *liveSession, at origin.Origin, now time.Time) *Session {
+func (s *View) admit(live *liveSession, at origin.Origin, now time.Time) *Session {
 	session := live.snapshot.Load()
 	if session.Machine != nil || !s.isLive(session, now) || !at.HasAudience(session.Audience, s.cfg.Domain) {
 		return nil
@@ -121,7 +121,7 @@ func (l *liveSession) touch(now time.Time) {
 
 // readToken verifies a token that is not in the cache and reads its record. It
 // returns nil for a token that is not ours or stands for no live session.
-func (c *Core) readToken(ctx context.Context, token string) (*liveSession, error) {
+func (c *Sessions) readToken(ctx context.Context, token string) (*liveSession, error) {
 	claims, err := c.verifySession(token)
 	if err != nil {
 		return nil, nil
@@ -146,13 +146,13 @@ type sessionOf struct {
 
 // readSession reads a session and its person; both nil if either is gone or the
 // session has ended. One that hangs on another is shown as that one has it.
-func (c *Core) readSession(ctx context.Context, sid string) (*sessionRecord, *person, error) {
+func (c *Sessions) readSession(ctx context.Context, sid string) (*sessionRecord, *person, error) {
 	read, err := store.View(ctx, c.store, func(tx store.Tx) (none sessionOf, err error) {
 		r, err := loadSession(tx, sid)
 		if err != nil {
 			return none, err
 		}
-		if stands, err := c.judge(tx, r); err != nil || stands == isEnded {
+		if stands, err := c.stands(tx, r); err != nil || stands == isEnded {
 			return none, err
 		}
 		p, err := loadPerson(tx, r.Subject)
@@ -165,7 +165,7 @@ func (c *Core) readSession(ctx context.Context, sid string) (*sessionRecord, *pe
 }
 
 // reread brings a session up to date with its record, one request at a time.
-func (c *Core) reread(ctx context.Context, live *liveSession, now time.Time) error {
+func (c *Sessions) reread(ctx context.Context, live *liveSession, now time.Time) error {
 	live.mu.Lock()
 	defer live.mu.Unlock()
 	if live.age(now) <= recordFresh {
@@ -182,7 +182,7 @@ func (c *Core) reread(ctx context.Context, live *liveSession, now time.Time) err
 
 // apply brings a session up to date with what was read; r is nil if it has
 // ended.
-func (c *Core) apply(live *liveSession, r *sessionRecord, p *person) {
+func (c *Sessions) apply(live *liveSession, r *sessionRecord, p *person) {
 	if r == nil {
 		live.ended.Store(true)
 		return

@@ -84,7 +84,7 @@ func (s *Service) RemoveContact(ctx context.Context, realm Realm, contact string
 		return p.save(tx)
 	})
 	if err == nil && v == event.Accepted {
-		err = s.endUnfounded(ctx, p, gone.Address(), "contact_removed")
+		err = s.core.sessions.endUnfounded(ctx, p, gone.Address(), "contact_removed")
 	}
 	return out, v, err
 }
@@ -92,13 +92,4 @@ func (s *Service) RemoveContact(ctx context.Context, realm Realm, contact string
 func (p *person) dropContact(tx store.Tx, c Contact) {
 	tx.Delete(realmKey(p.Realm, indexValue, c.Value))
 	tx.Delete(realmKey(p.Realm, indexContact, c.ID))
-}
-
-// endUnfounded ends the sessions of p that rest on no contact any more, now that
-// gone is not p's, which is what they are reported with.
-func (s *Service) endUnfounded(ctx context.Context, p *person, gone address.Address, reason string) error {
-	_, err := s.core.endWhere(ctx, &person{Subject: p.Subject, Address: gone}, reason, func(_ store.Tx, r *sessionRecord) (bool, error) {
-		return r.API != nil && !r.restsOn(p), nil
-	})
-	return err
 }

@@ -50,7 +50,7 @@ func TestSessionEndsWithItsContact(t *testing.T) {
 		for _, e := range append(h.reported(event.Begin), h.reported(event.SignedIn)...) {
 			want(t, e.Address, second)
 		}
-		listed, err := h.core.SessionsOf(t.Context(), p.Subject)
+		listed, err := h.core.Sessions().Of(t.Context(), p.Subject)
 		want(t, err, nil)
 		want(t, listed[0].Address, second)
 		moved := mustAddress("moved@example.com")

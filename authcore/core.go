@@ -30,15 +30,12 @@ type Core struct {
 	now     func() time.Time
 	log     *slog.Logger
 
-	keys    *keyring.Keys
-	cache   *cache
-	streams *streams
-	outbox  *outbox.Outbox
-	alarm   challenge.Alarm
-	census  census
-
-	history   *challenge.History
-	revokedAt atomic.Int64 // unix nanoseconds; sessions from before don't count
+	keys     *keyring.Keys
+	sessions *Sessions
+	outbox   *outbox.Outbox
+	alarm    challenge.Alarm
+	census   census
+	history  *challenge.History
 
 	meter   *limit.Meter
 	keyUses keyUses
@@ -80,11 +77,13 @@ func Open(ctx context.Context, store store.Store, secrets keyring.Secrets, o Opt
 		o.Now = time.Now
 	}
 	c := &Core{store: store, secrets: secrets, now: o.Now, log: o.Logger}
-	c.cache = newCache(cacheSize)
-	c.streams = &streams{}
 	c.history = &challenge.History{Store: store, Now: o.Now}
 	c.outbox = outbox.New(outbox.Config{Store: store, Secrets: secrets, Now: o.Now, Log: o.Logger, Observe: c.observe, Tell: c.tell})
-	c.keys = keyring.NewKeys(keyring.Config{Store: store, Secrets: secrets, Now: o.Now, Rotated: c.rotated, Revoked: c.keysRevoked})
+	c.keys = keyring.NewKeys(keyring.Config{Store: store, Secrets: secrets, Now: o.Now, Rotated: c.rotated, Revoked: c.revoke})
+	c.sessions = NewSessions(SessionsConfig{
+		Store: store, Keys: c.keys, Now: o.Now, Log: o.Logger, Observe: c.observe,
+		Count: func(n int) { c.census.sessions.Add(int64(n)) },
+	})
 	c.meter = limit.NewMeter()
 	// Behind a burst of mails there is much to skip: it is read beside the rest.
 	queued := make(chan error, 1)
@@ -98,7 +97,7 @@ func Open(ctx context.Context, store store.Store, secrets keyring.Secrets, o Opt
 	}
 	background, stop := context.WithCancel(context.Background())
 	c.stop = stop
-	for _, work := range []func(context.Context){c.outbox.Run, c.sweepStreams, c.flushSessions, c.takeCensus, c.rotateKeys} {
+	for _, work := range []func(context.Context){c.outbox.Run, c.sessions.Run, c.takeCensus, c.rotateKeys} {
 		c.done.Go(func() { work(background) })
 	}
 	return c, nil
@@ -115,7 +114,7 @@ func (c *Core) read(ctx context.Context) error {
 	if err := c.outbox.Rewrap(ctx); err != nil {
 		return err
 	}
-	return c.loadRevoked(ctx)
+	return c.sessions.Load(ctx)
 }
 
 // meta is the record that says whose store it is.
@@ -163,7 +162,7 @@ func (c *Core) Close() {
 	c.done.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	c.cache.flush(ctx, c)
+	c.sessions.Flush(ctx)
 	c.census.keep(ctx, c)
 }
 
@@ -172,7 +171,7 @@ func (c *Core) Close() {
 // is closed the one before it takes over, so that a configuration that was
 // refused halfway leaves the old one in charge.
 func (c *Core) Use(cfg Config) *Service {
-	s := &Service{core: c, cfg: cfg, machines: newMachines(cfg.Machines, c.now())}
+	s := &Service{core: c, cfg: cfg, sessions: c.sessions.Use(cfg.terms())}
 	s.challenges = &challenge.Engine{Config: challenge.Config{
 		Secrets: c.secrets, Now: c.now, Limits: cfg.Limits, Attempts: cfg.Code.Attempts, MayReceive: cfg.MayReceive,
 	}}
@@ -184,6 +183,7 @@ func (c *Core) Use(cfg Config) *Service {
 }
 
 func (c *Core) unuse(s *Service) {
+	s.sessions.Close()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.services = slices.DeleteFunc(c.services, func(o *Service) bool { return o == s })
@@ -213,6 +213,9 @@ func (c *Core) observe(e event.Event) {
 	}
 }
 
+// Sessions are all sessions, whatever the configuration.
+func (c *Core) Sessions() *Sessions { return c.sessions }
+
 // Keys are what cookies and assertions are signed with.
 func (c *Core) Keys() *keyring.Keys { return c.keys }
 
@@ -231,6 +234,12 @@ func (c *Core) rotated(reason keyring.RotationReason) {
 	if reason == keyring.Revoked {
 		c.observe(event.Event{Name: event.Revoked, Reason: "keys_revoked"})
 	}
+}
+
+// revoke ends all sessions with the keys that they were signed with.
+func (c *Core) revoke(tx store.Tx) (stored func(), err error) {
+	ended, err := c.sessions.Revoke(tx)
+	return func() { c.census.sessions.Store(0); ended() }, err
 }
 
 // every calls do each time d has passed, until ctx ends.

@@ -22,7 +22,7 @@ type ending struct {
 }
 
 // endSession marks a session as ended. It returns nil for one that was.
-func (c *Core) endSession(tx store.Tx, sid, reason string, next *Session) (*ending, error) {
+func (c *Sessions) endSession(tx store.Tx, sid, reason string, next *Session) (*ending, error) {
 	r, err := loadSession(tx, sid)
 	if err != nil || r == nil || !r.EndedAt.IsZero() {
 		return nil, err
@@ -49,17 +49,17 @@ func (c *Core) endSession(tx store.Tx, sid, reason string, next *Session) (*endi
 // those of other sites. They are refused from now on and their open streams are
 // cut. It reports whether there was a session to end. reason is a stable word
 // for the audit log, for example "signed_out".
-func (c *Core) End(ctx context.Context, sid, reason string) (bool, error) {
+func (c *Sessions) End(ctx context.Context, sid, reason string) (bool, error) {
 	return c.endIf(ctx, sid, reason, func(string) bool { return true })
 }
 
 // EndOwn is End for a session that must be of the person with subject sub:
 // another's is none.
-func (c *Core) EndOwn(ctx context.Context, sub, sid, reason string) (bool, error) {
+func (c *Sessions) EndOwn(ctx context.Context, sub, sid, reason string) (bool, error) {
 	return c.endIf(ctx, sid, reason, func(owner string) bool { return owner == sub })
 }
 
-func (c *Core) endIf(ctx context.Context, sid, reason string, may func(sub string) bool) (bool, error) {
+func (c *Sessions) endIf(ctx context.Context, sid, reason string, may func(sub string) bool) (bool, error) {
 	return c.endOne(ctx, sid, reason, func(tx store.Tx, r *sessionRecord) (string, error) {
 		if !may(r.Subject) {
 			return "", nil
@@ -70,14 +70,14 @@ func (c *Core) endIf(ctx context.Context, sid, reason string, may func(sub strin
 
 // EndPerson ends all sessions of the person with subject sub, machine tokens
 // too, and returns how many there were.
-func (c *Core) EndPerson(ctx context.Context, sub, reason string) (int, error) {
+func (c *Sessions) EndPerson(ctx context.Context, sub, reason string) (int, error) {
 	return c.EndOthers(ctx, sub, "", reason)
 }
 
 // EndOthers is EndPerson but for the session keep, the sites signed in with it,
 // and machine tokens.
-func (c *Core) EndOthers(ctx context.Context, sub, keep, reason string) (int, error) {
-	if !isKeyPart(sub) {
+func (c *Sessions) EndOthers(ctx context.Context, sub, keep, reason string) (int, error) {
+	if !store.IsKeyPart(sub) {
 		return 0, nil
 	}
 	return c.endAll(ctx, &person{Subject: sub}, reason, keep)
@@ -86,7 +86,7 @@ func (c *Core) EndOthers(ctx context.Context, sub, keep, reason string) (int, er
 // endAll ends the sessions of p, which may be gone from the store already, page
 // by page. What would still become one dies first: a link that was followed, and
 // whose session nobody has fetched.
-func (c *Core) endAll(ctx context.Context, p *person, reason, keep string) (int, error) {
+func (c *Sessions) endAll(ctx context.Context, p *person, reason, keep string) (int, error) {
 	err := c.store.Update(ctx, func(tx store.Tx) error {
 		known, err := loadPerson(tx, p.Subject)
 		if err != nil || known == nil {
@@ -102,7 +102,7 @@ func (c *Core) endAll(ctx context.Context, p *person, reason, keep string) (int,
 }
 
 // endWhere ends the sessions of p that which says.
-func (c *Core) endWhere(ctx context.Context, p *person, reason string, which func(store.Tx, *sessionRecord) (bool, error)) (int, error) {
+func (c *Sessions) endWhere(ctx context.Context, p *person, reason string, which func(store.Tx, *sessionRecord) (bool, error)) (int, error) {
 	prefix := store.KeyPersonSession + p.Subject + "/"
 	for after, count := "", 0; ; {
 		var page []store.Item
@@ -133,7 +133,7 @@ func (c *Core) endWhere(ctx context.Context, p *person, reason string, which fun
 	}
 }
 
-func (c *Core) endPage(ctx context.Context, page []store.Item, prefix, reason string, which func(store.Tx, *sessionRecord) (bool, error)) (endings []ending, err error) {
+func (c *Sessions) endPage(ctx context.Context, page []store.Item, prefix, reason string, which func(store.Tx, *sessionRecord) (bool, error)) (endings []ending, err error) {
 	err = c.store.Update(ctx, func(tx store.Tx) error {
 		endings = nil
 		for _, item := range page {
@@ -165,13 +165,13 @@ func (c *Core) endPage(ctx context.Context, page []store.Item, prefix, reason st
 
 // ended tells the cache and the streams of a session that has ended in the
 // store.
-func (c *Core) ended(e ending) {
+func (c *Sessions) ended(e ending) {
 	c.cache.end(e)
 	c.streams.end(e)
 	if e.over {
 		return
 	}
-	c.census.sessions.Add(-1)
+	c.count(-1)
 	name := event.Ended
 	if e.reason == SignedOut {
 		name = event.SignedOut
@@ -187,4 +187,13 @@ func (l *liveSession) end(next *Session) {
 		l.next.Store(next)
 	}
 	l.ended.Store(true)
+}
+
+// endUnfounded ends the sessions of p that rest on no contact any more, now that
+// gone is not p's, which is what they are reported with.
+func (c *Sessions) endUnfounded(ctx context.Context, p *person, gone address.Address, reason string) error {
+	_, err := c.endWhere(ctx, &person{Subject: p.Subject, Address: gone}, reason, func(_ store.Tx, r *sessionRecord) (bool, error) {
+		return r.API != nil && !r.restsOn(p), nil
+	})
+	return err
 }

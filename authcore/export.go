@@ -203,7 +203,7 @@ func (e *exporter) session(tx store.Tx, item store.Item) error {
 // all others: where it is imported nobody may know.
 func (e *exporter) end(tx store.Tx, r *sessionRecord) error {
 	up := *r
-	stands, err := e.core.judge(tx, &up)
+	stands, err := e.core.sessions.stands(tx, &up)
 	if err != nil || stands != isEnded || !r.EndedAt.IsZero() {
 		return err
 	}

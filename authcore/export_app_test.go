@@ -230,7 +230,7 @@ func TestImportTakesWhatIsNewer(t *testing.T) {
 		w.must(v, err)
 		_, v, err = w.service.RemoveContact(ctx, w.live, w.bob.Person.Emails[0].ID)
 		w.must(v, err)
-		if _, err := w.core.End(ctx, w.bob.ID, "revoked"); err != nil {
+		if _, err := w.core.Sessions().End(ctx, w.bob.ID, "revoked"); err != nil {
 			t.Fatal(err)
 		}
 		_, v, err = w.service.TouchAppSession(ctx, w.live, authcore.SessionRef{SID: w.boss.ID}, 14*24*time.Hour)

@@ -57,7 +57,7 @@ func TestExportAndImport(t *testing.T) {
 		live := b.signIn(alice)
 		dead := h.browser().signIn(mustAddress("bob@example.com"))
 		h.core.Rename(t.Context(), live.Session.Subject, "Alice <&>")
-		h.core.End(t.Context(), dead.Session.ID, "revoked")
+		h.core.Sessions().End(t.Context(), dead.Session.ID, "revoked")
 		text := h.export(true)
 		for _, secret := range []string{live.Token, dead.Token, b.Device, b.Flow} {
 			if strings.Contains(text, secret) {
@@ -69,10 +69,10 @@ func TestExportAndImport(t *testing.T) {
 		done, err := twin.core.Import(t.Context(), strings.NewReader(text))
 		want(t, err, nil)
 		want(t, done, authcore.Imported{Exported: authcore.Exported{People: 2, Sessions: 2, Keys: 1}})
-		session, err := twin.service.Check(t.Context(), live.Token, site)
+		session, err := twin.service.Sessions().Check(t.Context(), live.Token, site)
 		want(t, err, nil)
 		want(t, session.Name, "Alice <&>")
-		session, _ = twin.service.Check(t.Context(), dead.Token, site)
+		session, _ = twin.service.Sessions().Check(t.Context(), dead.Token, site)
 		want(t, session, nil)
 		want(t, twin.core.Status().Sessions, 1)
 
@@ -110,17 +110,17 @@ func TestImportNeverRevives(t *testing.T) {
 	run(t, func(t *testing.T, h *house) {
 		signIn := h.browser().signIn(alice)
 		before := h.export(true)
-		h.core.End(t.Context(), signIn.Session.ID, "revoked")
+		h.core.Sessions().End(t.Context(), signIn.Session.ID, "revoked")
 		after := h.export(true)
 		twin := h.twin()
 		defer twin.close()
 		for _, text := range []string{before, after, before} {
 			_, err := twin.core.Import(t.Context(), strings.NewReader(text))
 			want(t, err, nil)
-			session, _ := twin.service.Check(t.Context(), signIn.Token, site)
+			session, _ := twin.service.Sessions().Check(t.Context(), signIn.Token, site)
 			want(t, session != nil, text == before && len(twin.sessionsOf(signIn.Session.Subject)) == 1)
 		}
-		session, _ := twin.service.Check(t.Context(), signIn.Token, site)
+		session, _ := twin.service.Sessions().Check(t.Context(), signIn.Token, site)
 		want(t, session, nil)
 		_, err := h.core.Keys().Rotate(t.Context(), true)
 		want(t, err, nil)

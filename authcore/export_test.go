@@ -45,7 +45,7 @@ func PutPerson(tx store.Tx, sub string, sessions int, now time.Time) error {
 
 // ReadSession reads what the check of a session reads that is not in the cache.
 func (c *Core) ReadSession(ctx context.Context, sid string) error {
-	r, _, err := c.readSession(ctx, sid)
+	r, _, err := c.sessions.readSession(ctx, sid)
 	if err == nil && r == nil {
 		return errors.New("there is no such session")
 	}

@@ -87,7 +87,7 @@ func adopt(tx store.Tx, sid string) error {
 }
 
 // rootID is the session that ends when r does: r's parent while that lives.
-func (c *Core) rootID(tx store.Tx, r *sessionRecord) (string, error) {
+func (c *Sessions) rootID(tx store.Tx, r *sessionRecord) (string, error) {
 	if r.Parent == "" {
 		return r.ID, nil
 	}
@@ -95,7 +95,7 @@ func (c *Core) rootID(tx store.Tx, r *sessionRecord) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	stands, err := c.judge(tx, root)
+	stands, err := c.stands(tx, root)
 	if err != nil || stands == isEnded {
 		return r.ID, err
 	}
@@ -105,7 +105,7 @@ func (c *Core) rootID(tx store.Tx, r *sessionRecord) (string, error) {
 // isBeside tells whether r is neither of the sign-in that keep belongs to nor,
 // where something is kept, a machine token: who signs out elsewhere does not
 // mean the backup that runs at night.
-func (c *Core) isBeside(tx store.Tx, r *sessionRecord, keep string) (bool, error) {
+func (c *Sessions) isBeside(tx store.Tx, r *sessionRecord, keep string) (bool, error) {
 	if keep == "" {
 		return true, nil
 	}
@@ -126,14 +126,14 @@ func (c *Core) isBeside(tx store.Tx, r *sessionRecord, keep string) (bool, error
 
 // EndHere ends one session alone. The portal's goes on, and with it the sites
 // that were signed in through it.
-func (c *Core) EndHere(ctx context.Context, sid, reason string) (bool, error) {
+func (c *Sessions) EndHere(ctx context.Context, sid, reason string) (bool, error) {
 	return c.endOne(ctx, sid, reason, func(store.Tx, *sessionRecord) (string, error) { return sid, nil })
 }
 
 // endOne ends the session that which says (empty: none), for the live one with
 // id sid.
-func (c *Core) endOne(ctx context.Context, sid, reason string, which func(store.Tx, *sessionRecord) (string, error)) (bool, error) {
-	if !isKeyPart(sid) {
+func (c *Sessions) endOne(ctx context.Context, sid, reason string, which func(store.Tx, *sessionRecord) (string, error)) (bool, error) {
+	if !store.IsKeyPart(sid) {
 		return false, nil
 	}
 	var e *ending
@@ -147,7 +147,7 @@ func (c *Core) endOne(ctx context.Context, sid, reason string, which func(store.
 		if err != nil || target == "" {
 			return err
 		}
-		stands, err := c.judge(tx, r)
+		stands, err := c.stands(tx, r)
 		if err != nil {
 			return err
 		}
@@ -169,7 +169,7 @@ func (c *Core) endOne(ctx context.Context, sid, reason string, which func(store.
 // endedAll tells of sessions that have ended in the store, and ends in the
 // store what hung on them. Their ending holds without that: whoever reads a
 // child reads its parent. It is for the lists and the audit log.
-func (c *Core) endedAll(ctx context.Context, all []ending) {
+func (c *Sessions) endedAll(ctx context.Context, all []ending) {
 	for _, e := range all {
 		c.ended(e)
 		if !e.parent || e.next != nil {
@@ -187,7 +187,7 @@ func (c *Core) endedAll(ctx context.Context, all []ending) {
 
 // SignIns returns the live sessions of the sign-in that s belongs to, the
 // portal's first; s alone if it has no relatives.
-func (s *Service) SignIns(ctx context.Context, session *Session) ([]*Session, error) {
+func (s *View) SignIns(ctx context.Context, session *Session) ([]*Session, error) {
 	var found []*Session
 	prefix := store.KeyPersonSession + session.Subject + "/"
 	err := s.core.store.View(ctx, func(tx store.Tx) error {
@@ -203,7 +203,7 @@ func (s *Service) SignIns(ctx context.Context, session *Session) ([]*Session, er
 				if err != nil {
 					return err
 				}
-				stands, err := s.core.judge(tx, r)
+				stands, err := s.core.stands(tx, r)
 				if err != nil {
 					return err
 				}

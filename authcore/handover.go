@@ -6,8 +6,6 @@ import (
 	"encoding/base64"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore/address"
-	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
@@ -28,7 +26,7 @@ type Handover struct {
 // HandoverState marks the browser b at a site before it goes to the portal. The
 // cookie is set there as its flow cookie; the state is shown to the portal,
 // which binds the ticket to it. Who sees the state can't make the cookie of it.
-func (s *Service) HandoverState(b Browser) (cookie, state string) {
+func (s *View) HandoverState(b Browser) (cookie, state string) {
 	cookie = b.Flow
 	if !isToken(cookie) {
 		cookie = keyring.RandomToken(32)
@@ -71,7 +69,7 @@ func (t *ticket) live(now time.Time) bool {
 // GiveTicket makes a one-time ticket for the session of b, the portal's. It is
 // Unknown, and nothing is stored, for a site that is not protected here, a
 // state that is none, and a browser without a session that may be handed over.
-func (s *Service) GiveTicket(ctx context.Context, b Browser, h Handover) (string, event.Verdict, error) {
+func (s *View) GiveTicket(ctx context.Context, b Browser, h Handover) (string, event.Verdict, error) {
 	from := b.Session
 	if from == nil || from.Parent != "" || from.Machine != nil || !isToken(h.State) ||
 		h.Site.Audience(s.cfg.Domain) == from.Audience || !s.cfg.Protects(h.Site) {
@@ -88,86 +86,81 @@ func (s *Service) GiveTicket(ctx context.Context, b Browser, h Handover) (string
 	return value, event.Accepted, nil
 }
 
+// Taken is what came of a ticket.
+type Taken struct {
+	Verdict  event.Verdict
+	Session  *Session // with Accepted
+	Token    string   // the session cookie's value
+	ReturnTo origin.ReturnTo
+
+	began *Beginning
+}
+
 // TakeTicket uses a ticket at the site it was made for, in the browser it was
 // made for: a session begins there that hangs on the portal's. It is Unknown
 // for a ticket that is used, too old, for another site or of a sign-in that has
 // ended, NoFlow for a browser that shows no mark, and OtherBrowser for one that
 // shows another's. Whatever comes of it, the ticket is spent.
-func (s *Service) TakeTicket(ctx context.Context, b Browser, value string) (Answer, error) {
-	var out Answer
-	var t *attempt
-	err := s.core.store.Update(ctx, func(tx store.Tx) (err error) {
-		t = &attempt{s: s, tx: tx, b: b, now: s.core.now()}
-		out, err = t.takeTicket(value)
-		return err
-	})
+func (s *View) TakeTicket(ctx context.Context, b Browser, value string) (Taken, error) {
+	out, err := store.Update(ctx, s.core.store, func(tx store.Tx) (Taken, error) { return s.takeTicket(tx, b, value) })
 	if err != nil {
-		return Answer{}, err
+		return Taken{}, err
 	}
-	e := s.event(event.HandedOver, b, address.Address{}, out.Verdict.String())
-	if out.SignIn != nil {
-		session := out.SignIn.Session
-		s.core.cache.put(session)
-		s.core.census.sessions.Add(1)
-		e.Reason, e.Address, e.Session, e.Subject, e.Method = "", session.Address, session.ID, session.Subject, session.Method()
+	e := event.Event{Name: event.HandedOver, Origin: b.Origin.String(), Client: b.Client, Reason: out.Verdict.String()}
+	if out.began != nil {
+		out.Session, out.Token = out.began.Session, out.began.Token
+		s.core.Begun(ctx, out.began)
+		e.Reason, e.Address, e.Session, e.Subject, e.Method = "", out.Session.Address, out.Session.ID, out.Session.Subject, out.Session.Method()
 	}
-	s.core.endedAll(ctx, t.ended)
-	s.observe(e)
+	s.core.observe(e)
 	return out, nil
 }
 
-func (t *attempt) takeTicket(value string) (Answer, error) {
+func (s *View) takeTicket(tx store.Tx, b Browser, value string) (Taken, error) {
 	if !isToken(value) {
-		return Answer{Verdict: event.Unknown}, nil
+		return Taken{Verdict: event.Unknown}, nil
 	}
 	found := &ticket{}
-	ok, err := store.Load(t.tx, store.KeyHandover+keyring.Hash(value), found)
-	if err != nil || !ok || found.Hash != keyring.Hash(value) || !found.live(t.now) {
-		return Answer{Verdict: event.Unknown}, err
+	ok, err := store.Load(tx, store.KeyHandover+keyring.Hash(value), found)
+	if err != nil || !ok || found.Hash != keyring.Hash(value) || !found.live(s.core.now()) {
+		return Taken{Verdict: event.Unknown}, err
 	}
 	found.Used = true
-	if err := found.save(t.tx); err != nil {
-		return Answer{}, err
+	if err := found.save(tx); err != nil {
+		return Taken{}, err
 	}
 	switch {
-	case found.Site != t.b.Origin:
-		return Answer{Verdict: event.Unknown}, nil
-	case t.b.Flow == "":
-		return Answer{Verdict: event.NoFlow}, nil
-	case handoverState(t.b.Flow, t.b.Origin) != found.State:
+	case found.Site != b.Origin:
+		return Taken{Verdict: event.Unknown}, nil
+	case b.Flow == "":
+		return Taken{Verdict: event.NoFlow}, nil
+	case handoverState(b.Flow, b.Origin) != found.State:
 		// Somebody else's ticket: opened here it would sign this browser in as
 		// them, and what is typed after that would be theirs.
-		return Answer{Verdict: event.OtherBrowser}, nil
+		return Taken{Verdict: event.OtherBrowser}, nil
 	}
-	return t.handOver(found)
+	return s.handOver(tx, b, found)
 }
 
 // handOver makes the site's session out of the portal's.
-func (t *attempt) handOver(from *ticket) (Answer, error) {
-	parent, err := loadSession(t.tx, from.Session)
+func (s *View) handOver(tx store.Tx, b Browser, from *ticket) (Taken, error) {
+	parent, err := loadSession(tx, from.Session)
 	if err != nil {
-		return Answer{}, err
+		return Taken{}, err
 	}
-	if stands, err := t.s.core.judge(t.tx, parent); err != nil || stands != isLive {
-		return Answer{Verdict: event.Unknown}, err
+	if stands, err := s.core.stands(tx, parent); err != nil || stands != isLive {
+		return Taken{Verdict: event.Unknown}, err
 	}
-	p, err := loadPerson(t.tx, parent.Subject)
+	p, err := loadPerson(tx, parent.Subject)
 	if err != nil || p == nil {
-		return Answer{Verdict: event.Unknown}, err
+		return Taken{Verdict: event.Unknown}, err
 	}
-	if err := adopt(t.tx, parent.ID); err != nil {
-		return Answer{}, err
+	if err := adopt(tx, parent.ID); err != nil {
+		return Taken{}, err
 	}
-	r := &sessionRecord{
-		ID: keyring.RandomID(), Subject: parent.Subject, Parent: parent.ID,
-		Issuer: t.b.Origin.String(), Audience: t.b.Origin.Audience(t.s.cfg.Domain),
-		AuthTime: parent.AuthTime, Expires: parent.Expires, LastSeen: t.now, AMR: parent.AMR,
-		Agent: challenge.ShortAgent(t.b.UserAgent), Network: challenge.CoarseNetwork(t.b.Client),
-		Sites: []string{t.b.Origin.String()}, Challenge: parent.Challenge, Public: parent.Public,
-	}
-	session, err := t.begin(r, p)
-	if err != nil {
-		return Answer{}, err
-	}
-	return Answer{Verdict: event.Accepted, SignIn: &SignIn{Session: session, Token: session.live.token, ReturnTo: from.Return}}, nil
+	r := s.recordAt(b, s.core.now())
+	r.Subject, r.Parent, r.AuthTime, r.Expires = parent.Subject, parent.ID, parent.AuthTime, parent.Expires
+	r.AMR, r.Challenge, r.Public = parent.AMR, parent.Challenge, parent.Public
+	began, err := s.begin(tx, b, r, p)
+	return Taken{Verdict: event.Accepted, ReturnTo: from.Return, began: began}, err
 }

@@ -21,14 +21,14 @@ func (b *tab) at(o origin.Origin) *tab {
 
 // ask marks the browser at its site and returns what it asks of the portal.
 func (b *tab) ask(path string) authcore.Handover {
-	cookie, state := b.h.service.HandoverState(b.Browser)
+	cookie, state := b.h.service.Sessions().HandoverState(b.Browser)
 	b.Flow = cookie
 	return authcore.Handover{Site: b.Origin, ReturnTo: origin.ParseReturnTo(path, b.Origin, nil), State: state}
 }
 
 func (b *tab) ticket(h authcore.Handover) string {
 	b.h.t.Helper()
-	value, verdict, err := b.h.service.GiveTicket(b.h.t.Context(), b.Browser, h)
+	value, verdict, err := b.h.service.Sessions().GiveTicket(b.h.t.Context(), b.Browser, h)
 	want(b.h.t, err, nil)
 	want(b.h.t, verdict, event.Accepted)
 	return value
@@ -36,7 +36,12 @@ func (b *tab) ticket(h authcore.Handover) string {
 
 func (b *tab) take(ticket string) authcore.Answer {
 	b.h.t.Helper()
-	return b.took(b.h.service.TakeTicket(b.h.t.Context(), b.Browser, ticket))
+	taken, err := b.h.service.Sessions().TakeTicket(b.h.t.Context(), b.Browser, ticket)
+	out := authcore.Answer{Verdict: taken.Verdict}
+	if taken.Session != nil {
+		out.SignIn = &authcore.SignIn{Session: taken.Session, Token: taken.Token, ReturnTo: taken.ReturnTo}
+	}
+	return b.took(out, err)
 }
 
 // handOver brings the portal's session of b to o.
@@ -50,7 +55,7 @@ func (b *tab) handOver(o origin.Origin) (*tab, *authcore.SignIn) {
 
 func (h *house) live(token string, at origin.Origin) bool {
 	h.t.Helper()
-	s, err := h.service.Check(h.t.Context(), token, at)
+	s, err := h.service.Sessions().Check(h.t.Context(), token, at)
 	want(h.t, err, nil)
 	return s != nil
 }
@@ -103,7 +108,7 @@ func TestTicketsAreForOneBrowserOnce(t *testing.T) {
 			return there.take(ticket)
 		},
 		"after signing out": func(h *house, b, there *tab, ticket string) authcore.Answer {
-			h.core.End(h.t.Context(), b.Session.ID, authcore.SignedOut)
+			h.core.Sessions().End(h.t.Context(), b.Session.ID, authcore.SignedOut)
 			return there.take(ticket)
 		},
 		"cut short":   func(_ *house, _, there *tab, ticket string) authcore.Answer { return there.take(ticket[:42]) },
@@ -141,7 +146,7 @@ func TestTicketRace(t *testing.T) {
 		accepted := make(chan bool, 50)
 		for range cap(accepted) {
 			wg.Go(func() {
-				out, err := h.service.TakeTicket(t.Context(), there.Browser, ticket)
+				out, err := h.service.Sessions().TakeTicket(t.Context(), there.Browser, ticket)
 				if err == nil && out.Verdict == event.Accepted {
 					accepted <- true
 				}
@@ -170,7 +175,7 @@ func TestTicketsAreGivenOnlyWhereTheyBelong(t *testing.T) {
 			"without a state":       {b, authcore.Handover{Site: other}},
 			"with a state too long": {b, authcore.Handover{Site: other, State: good.State + "A"}},
 		} {
-			value, verdict, err := h.service.GiveTicket(t.Context(), c.from.Browser, c.ask)
+			value, verdict, err := h.service.Sessions().GiveTicket(t.Context(), c.from.Browser, c.ask)
 			if err != nil || verdict != event.Unknown || value != "" {
 				t.Errorf("%s: %q %v %v", name, value, verdict, err)
 			}
@@ -248,14 +253,14 @@ func TestSigningInAgainKeepsTheSites(t *testing.T) {
 				if where == "in the store" {
 					h.reopen()
 				}
-				s, err := h.service.Check(t.Context(), one.Token, other)
+				s, err := h.service.Sessions().Check(t.Context(), one.Token, other)
 				want(t, err, nil)
 				want(t, s.Parent, again.Session.ID)
-				all, _ := h.service.SignIns(t.Context(), again.Session)
+				all, _ := h.service.Sessions().SignIns(t.Context(), again.Session)
 				want(t, len(all), 2)
-				h.core.End(t.Context(), again.Session.ID, authcore.SignedOut)
+				h.core.Sessions().End(t.Context(), again.Session.ID, authcore.SignedOut)
 				want(t, h.live(one.Token, other), false)
-				all, _ = h.service.SignIns(t.Context(), again.Session)
+				all, _ = h.service.Sessions().SignIns(t.Context(), again.Session)
 				want(t, len(all), 0)
 			})
 		})

@@ -15,13 +15,13 @@ import (
 func TestEndingOneEndsAll(t *testing.T) {
 	for name, end := range map[string]func(h *house, portal, child *authcore.Session) (bool, error){
 		"the portal's": func(h *house, portal, _ *authcore.Session) (bool, error) {
-			return h.core.End(h.t.Context(), portal.ID, authcore.SignedOut)
+			return h.core.Sessions().End(h.t.Context(), portal.ID, authcore.SignedOut)
 		},
 		"a site's": func(h *house, _, child *authcore.Session) (bool, error) {
-			return h.core.End(h.t.Context(), child.ID, "revoked")
+			return h.core.Sessions().End(h.t.Context(), child.ID, "revoked")
 		},
 		"the person's": func(h *house, portal, _ *authcore.Session) (bool, error) {
-			n, err := h.core.EndPerson(h.t.Context(), portal.Subject, "revoked")
+			n, err := h.core.Sessions().EndPerson(h.t.Context(), portal.Subject, "revoked")
 			return n == 3, err
 		},
 	} {
@@ -45,11 +45,11 @@ func TestEndingOneEndsAll(t *testing.T) {
 						*authcore.SignIn
 						at origin.Origin
 					}{"portal": {portal, site}, "one": {one, other}, "two": {two, third}, "bob": {bob, site}, "bobs": {bobs, other}} {
-						session, err := h.service.Check(t.Context(), s.Token, s.at)
+						session, err := h.service.Sessions().Check(t.Context(), s.Token, s.at)
 						want(t, err, nil)
 						st := &authcore.Stream{Session: session, Target: authcore.Target{Origin: s.at}, Cutter: cutFunc(func() { cut <- name })}
-						h.core.Watch(st)
-						defer h.core.Unwatch(st)
+						h.core.Sessions().Watch(st)
+						defer h.core.Sessions().Unwatch(st)
 					}
 					ended, err := end(h, portal.Session, one.Session)
 					want(t, err, nil)
@@ -78,20 +78,20 @@ func TestEndingHereLeavesTheRest(t *testing.T) {
 		b := h.browser()
 		portal := b.signIn(alice)
 		_, one := b.handOver(other)
-		all, err := h.service.SignIns(t.Context(), one.Session)
+		all, err := h.service.Sessions().SignIns(t.Context(), one.Session)
 		want(t, err, nil)
 		want(t, len(all), 2)
 		want(t, all[0].ID, portal.Session.ID)
 		want(t, all[1].Audience, other.String())
-		ended, err := h.core.EndHere(t.Context(), one.Session.ID, authcore.SignedOut)
+		ended, err := h.core.Sessions().EndHere(t.Context(), one.Session.ID, authcore.SignedOut)
 		want(t, err, nil)
 		want(t, ended, true)
 		want(t, h.live(one.Token, other), false)
 		want(t, h.live(portal.Token, site), true)
-		all, _ = h.service.SignIns(t.Context(), portal.Session)
+		all, _ = h.service.Sessions().SignIns(t.Context(), portal.Session)
 		want(t, len(all), 1)
 		// What has ended alone does not take the others along when it is ended again.
-		ended, _ = h.core.End(t.Context(), one.Session.ID, authcore.SignedOut)
+		ended, _ = h.core.Sessions().End(t.Context(), one.Session.ID, authcore.SignedOut)
 		want(t, ended, false)
 		want(t, h.live(portal.Token, site), true)
 	})
@@ -123,17 +123,17 @@ func TestEndingNeedsNoList(t *testing.T) {
 			cut := make(chan bool, 1)
 			if streams {
 				st := &authcore.Stream{Session: one.Session, Target: authcore.Target{Origin: other}, Cutter: cutFunc(func() { cut <- true })}
-				h.core.Watch(st)
-				defer h.core.Unwatch(st)
+				h.core.Sessions().Watch(st)
+				defer h.core.Sessions().Unwatch(st)
 			}
 			store.deaf.Store(true)
-			ended, err := h.core.End(t.Context(), portal.Session.ID, authcore.SignedOut)
+			ended, err := h.core.Sessions().End(t.Context(), portal.Session.ID, authcore.SignedOut)
 			want(t, err, nil)
 			want(t, ended, true)
 			if streams {
 				<-cut
 			}
-			s, err := h.service.Check(t.Context(), one.Token, other)
+			s, err := h.service.Sessions().Check(t.Context(), one.Token, other)
 			want(t, err, nil)
 			want(t, s, nil)
 			store.deaf.Store(false)

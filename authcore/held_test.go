@@ -95,7 +95,7 @@ func (all *manyHeld) session(kind string) *authcore.Session {
 	case configKind:
 		return all.machine(configSecret)
 	}
-	s, err := all.service.Check(all.t.Context(), token, at)
+	s, err := all.service.Sessions().Check(all.t.Context(), token, at)
 	want(all.t, err, nil)
 	return s
 }
@@ -134,12 +134,12 @@ func (all *manyHeld) watch(kinds ...string) (stop func()) {
 		if kind == siteKind {
 			st.Target.Origin = other
 		}
-		all.core.Watch(st)
+		all.core.Sessions().Watch(st)
 		open = append(open, st)
 	}
 	return func() {
 		for _, st := range open {
-			all.core.Unwatch(st)
+			all.core.Sessions().Unwatch(st)
 		}
 	}
 }
@@ -185,24 +185,24 @@ func (all *manyHeld) listed(kind string) []string {
 		}
 		return ids
 	}
-	everybody, _, err := all.core.Sessions(all.t.Context(), "", 1000)
+	everybody, _, err := all.core.Sessions().List(all.t.Context(), "", 1000)
 	shows("sessions of everybody", infos(everybody), err)
-	of, err := all.core.SessionsOf(all.t.Context(), sub)
+	of, err := all.core.Sessions().Of(all.t.Context(), sub)
 	shows("sessions of one", infos(of), err)
-	one, err := all.core.Session(all.t.Context(), sid)
+	one, err := all.core.Sessions().Get(all.t.Context(), sid)
 	if one != nil {
 		shows("one session", []string{one.ID}, err)
 	}
 	switch kind {
 	case portalKind, siteKind:
-		found, err := all.service.SignIns(all.t.Context(), all.portal.Session)
+		found, err := all.service.Sessions().SignIns(all.t.Context(), all.portal.Session)
 		var ids []string
 		for _, s := range found {
 			ids = append(ids, s.ID)
 		}
 		shows("the sign-in's", ids, err)
 	case machineKind:
-		found, err := all.service.Tokens(all.t.Context(), sub, origin.Origin{})
+		found, err := all.service.Sessions().Tokens(all.t.Context(), sub, origin.Origin{})
 		var ids []string
 		for _, t := range found {
 			ids = append(ids, t.ID)

@@ -272,7 +272,7 @@ func TestHistoryIsBounded(t *testing.T) {
 func TestEventsOfEndingsNameTheChallenge(t *testing.T) {
 	run(t, func(t *testing.T, h *house) {
 		signIn := h.browser().signIn(alice)
-		h.core.End(t.Context(), signIn.Session.ID, authcore.SignedOut)
+		h.core.Sessions().End(t.Context(), signIn.Session.ID, authcore.SignedOut)
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		var challenge string

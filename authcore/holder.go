@@ -124,7 +124,7 @@ func storedRealms(tx store.Tx) (list []Realm, err error) {
 
 // loadPersonOf reads the person with a subject from outside.
 func loadPersonOf(tx store.Tx, sub string) (*person, error) {
-	if !isKeyPart(sub) {
+	if !store.IsKeyPart(sub) {
 		return nil, nil
 	}
 	return loadPerson(tx, sub)

@@ -120,7 +120,7 @@ func (in *exportAppPerson) apply(im *importer, tx store.Tx, n int, done *Importe
 		}
 	}
 	done.AppPeople++
-	p.Profile.Updated = later(p.Created, p.Profile.Updated)
+	p.Profile.Updated = slices.MaxFunc([]time.Time{p.Created, p.Profile.Updated}, time.Time.Compare)
 	for _, entry := range p.entries() {
 		if err := store.Save(tx, entry, p.Subject, time.Time{}); err != nil {
 			return nil, err
@@ -130,9 +130,9 @@ func (in *exportAppPerson) apply(im *importer, tx store.Tx, n int, done *Importe
 }
 
 // problemForApp is problem for what only sessions of apps have.
-func (r *sessionRecord) problemForApp() string {
+func problemForApp(r *sessionRecord) string {
 	a := r.API
-	proof := func(f Factor) bool { return isKeyPart(f.Contact) && (f.Method == "code" || f.Method == "link") }
+	proof := func(f Factor) bool { return store.IsKeyPart(f.Contact) && (f.Method == "code" || f.Method == "link") }
 	switch {
 	case !keyring.IsID(r.ID) || !keyring.IsID(r.Subject):
 		return "sid or sub is not 27 letters and digits"
@@ -142,7 +142,7 @@ func (r *sessionRecord) problemForApp() string {
 		return "aud is not app: and the realm"
 	case r.Expires.Before(r.AuthTime):
 		return "expires is missing or before auth_time"
-	case !isKeyPart(a.Secret) || a.Form != TokenAlnum && a.Form != TokenHex:
+	case !store.IsKeyPart(a.Secret) || a.Form != TokenAlnum && a.Form != TokenHex:
 		return "secret is missing, or form is neither alnum nor hex"
 	case slices.ContainsFunc(a.Factors, func(f Factor) bool { return !proof(f) }):
 		return "one of the factors has no contact, or a method that is neither code nor link"
@@ -179,7 +179,7 @@ func (in *exportSession) applyToApp(im *importer, tx store.Tx, n int, done *Impo
 		return nil, nil
 	}
 	done.AppSessions++
-	return im.core.endSession(tx, in.ID, cmp.Or(in.Reason, "imported"), nil)
+	return im.core.sessions.endSession(tx, in.ID, cmp.Or(in.Reason, "imported"), nil)
 }
 
 // findsToken tells whether the session is found by its token. One whose secret

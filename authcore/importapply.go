@@ -35,7 +35,7 @@ func (im *importer) apply(ctx context.Context, lines []importLine) error {
 		return err
 	}
 	for _, e := range ended {
-		im.core.ended(e)
+		im.core.sessions.ended(e)
 	}
 	im.done = done
 	return nil
@@ -70,8 +70,7 @@ func (in *exportPerson) apply(im *importer, tx store.Tx, n int, done *Imported) 
 
 // apply adds a session, or what the line knows more of one.
 func (in *exportSession) apply(im *importer, tx store.Tx, n int, done *Imported) (*ending, error) {
-	own := in.life()
-	if own.ended = false; im.core.standing(own, SessionRule{}, im.core.now()) != isLive {
+	if im.core.sessions.isOverHere(&in.sessionRecord) {
 		done.Unchanged++ // it is over here, whatever the line says
 		return nil, nil
 	}
@@ -92,11 +91,13 @@ func (in *exportSession) apply(im *importer, tx store.Tx, n int, done *Imported)
 		return nil, nil
 	}
 	done.Sessions++
-	old.LastSeen = later(old.LastSeen, in.LastSeen)
+	if in.LastSeen.After(old.LastSeen) {
+		old.LastSeen = in.LastSeen
+	}
 	if err := old.save(tx); err != nil || in.EndedAt.IsZero() {
 		return nil, err
 	}
-	return im.core.endSession(tx, in.ID, cmp.Or(in.Reason, "imported"), nil)
+	return im.core.sessions.endSession(tx, in.ID, cmp.Or(in.Reason, "imported"), nil)
 }
 
 func (in *exportKey) apply(_ *importer, tx store.Tx, _ int, done *Imported) (*ending, error) {

@@ -27,7 +27,7 @@ func (p *exportPerson) problem(now time.Time) string {
 		return "the name is longer than 100 characters or has some that are not seen"
 	}
 	switch {
-	case !isKeyPart(p.Subject):
+	case !store.IsKeyPart(p.Subject):
 		return "sub is missing or not letters, digits, - and _ only"
 	case p.Address.IsZero():
 		return "email is missing"
@@ -80,7 +80,7 @@ func (in *exportSession) problem(now time.Time) string {
 	r := &in.sessionRecord
 	_, err := origin.Parse(r.Issuer)
 	switch {
-	case !isKeyPart(r.ID) || !isKeyPart(r.Subject):
+	case !store.IsKeyPart(r.ID) || !store.IsKeyPart(r.Subject):
 		return "sid or sub is missing or not letters, digits, - and _ only"
 	case err != nil:
 		return "iss is not an origin as in https://app.example.com"
@@ -90,14 +90,14 @@ func (in *exportSession) problem(now time.Time) string {
 		return "amr is missing, or amr or sites is too long"
 	case challenge.ShortAgent(r.Agent) != r.Agent || len(r.Network) > 64:
 		return "agent or network is too long or has characters that can't stand there"
-	case r.Next != "" && !isKeyPart(r.Next), r.Parent != "" && !isKeyPart(r.Parent):
+	case r.Next != "" && !store.IsKeyPart(r.Next), r.Parent != "" && !store.IsKeyPart(r.Parent):
 		return "next or parent is no session id"
 	case r.Machine != nil:
 		return "machine tokens are not taken over; make them anew"
 	case (r.API != nil) != (in.Type == lineAppSession):
 		return "the part api belongs to lines of the type app_session, and to all of them"
 	case r.API != nil:
-		return r.problemForApp()
+		return problemForApp(r)
 	case r.Audience == "" || len(r.Audience) > 300:
 		return "aud is missing or too long"
 	case r.Expires.Before(r.AuthTime) || r.Expires.Sub(r.AuthTime) > keyring.KeyKept:
@@ -132,7 +132,7 @@ func (k *exportKey) check(im *importer, _ store.Tx, n int) error {
 	switch created := k.Created; {
 	case created.IsZero() || created.After(im.core.now().Add(keyring.ClockSkew)):
 		return refuseLine(n, "created is missing or lies in the future")
-	case im.core.revoked(created):
+	case im.core.sessions.Revoked(created):
 		return refuseLine(n, "the key was revoked here; take the line out")
 	}
 	switch known, opened := im.core.keys.Check(k.KeyRecord); {

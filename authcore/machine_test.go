@@ -24,14 +24,14 @@ func machineAt(t testing.TB, name string, sites ...string) authcore.Machine {
 
 func (h *house) makeToken(s *authcore.Session, m authcore.Machine, life time.Duration) (string, authcore.MachineToken, authcore.Refusal) {
 	h.t.Helper()
-	secret, made, no, err := h.service.MakeToken(h.t.Context(), s, origin.Origin{}, m, h.service.Now().Add(life))
+	secret, made, no, err := h.service.Sessions().MakeToken(h.t.Context(), s, origin.Origin{}, m, h.service.Now().Add(life))
 	want(h.t, err, nil)
 	return secret, made, no
 }
 
 func (h *house) machine(secret string) *authcore.Session {
 	h.t.Helper()
-	s, err := h.service.CheckToken(h.t.Context(), secret)
+	s, err := h.service.Sessions().CheckToken(h.t.Context(), secret)
 	want(h.t, err, nil)
 	return s
 }
@@ -60,24 +60,24 @@ func TestMachineTokenActsForItsPerson(t *testing.T) {
 			h.reopen()
 		}
 		// A token is no session: no cookie makes one of it, and it hands nothing over.
-		s, _ := h.service.Check(t.Context(), secret, site)
+		s, _ := h.service.Sessions().Check(t.Context(), secret, site)
 		want(t, s, nil)
-		s, _ = h.service.Check(t.Context(), authcore.HashMachine(secret).String(), site)
+		s, _ = h.service.Sessions().Check(t.Context(), authcore.HashMachine(secret).String(), site)
 		want(t, s, nil)
-		_, verdict, _ := h.service.GiveTicket(t.Context(), authcore.Browser{Origin: site, Session: h.machine(secret)}, b.at(other).ask("/"))
+		_, verdict, _ := h.service.Sessions().GiveTicket(t.Context(), authcore.Browser{Origin: site, Session: h.machine(secret)}, b.at(other).ask("/"))
 		want(t, verdict, event.Unknown)
 
 		time.Sleep(3 * time.Hour)
 		h.machine(secret)
 		time.Sleep(2 * time.Minute) // the last use is written once a minute
-		list, err := h.service.Tokens(t.Context(), signIn.Session.Subject, origin.Origin{})
+		list, err := h.service.Sessions().Tokens(t.Context(), signIn.Session.Subject, origin.Origin{})
 		want(t, err, nil)
 		want(t, len(list), 1)
 		want(t, list[0].Name, "backup")
 		want(t, list[0].ID, made.ID)
 		want(t, list[0].LastUsed.Sub(made.Made) > 2*time.Hour, true)
 		h.reopen()
-		list, _ = h.service.Tokens(t.Context(), signIn.Session.Subject, origin.Origin{})
+		list, _ = h.service.Sessions().Tokens(t.Context(), signIn.Session.Subject, origin.Origin{})
 		want(t, list[0].LastUsed.Sub(made.Made) > 2*time.Hour, true)
 
 		time.Sleep(24 * time.Hour)
@@ -88,15 +88,15 @@ func TestMachineTokenActsForItsPerson(t *testing.T) {
 func TestMachineTokensEndAtOnce(t *testing.T) {
 	for name, end := range map[string]func(h *house, s *authcore.Session, id string){
 		"by its person": func(h *house, s *authcore.Session, id string) {
-			gone, err := h.service.EndToken(h.t.Context(), "somebody-else", origin.Origin{}, id)
+			gone, err := h.service.Sessions().EndToken(h.t.Context(), "somebody-else", origin.Origin{}, id)
 			want(h.t, err, nil)
 			want(h.t, gone, false)
-			gone, err = h.service.EndToken(h.t.Context(), s.Subject, origin.Origin{}, id)
+			gone, err = h.service.Sessions().EndToken(h.t.Context(), s.Subject, origin.Origin{}, id)
 			want(h.t, err, nil)
 			want(h.t, gone, true)
 		},
 		"with its person": func(h *house, s *authcore.Session, _ string) {
-			_, err := h.core.EndPerson(h.t.Context(), s.Subject, "removed")
+			_, err := h.core.Sessions().EndPerson(h.t.Context(), s.Subject, "removed")
 			want(h.t, err, nil)
 		},
 	} {
@@ -106,14 +106,14 @@ func TestMachineTokensEndAtOnce(t *testing.T) {
 				secret, made, _ := h.makeToken(signIn.Session, machineAt(t, "backup", "app.example.com"), time.Hour)
 				cut := make(chan bool, 1)
 				st := &authcore.Stream{Session: h.machine(secret), Target: authcore.Target{Origin: site}, Cutter: cutFunc(func() { cut <- true })}
-				h.core.Watch(st)
-				defer h.core.Unwatch(st)
+				h.core.Sessions().Watch(st)
+				defer h.core.Sessions().Unwatch(st)
 				end(h, signIn.Session, made.ID)
 				want(t, h.machine(secret), nil)
 				<-cut
 				h.reopen()
 				want(t, h.machine(secret), nil)
-				list, _ := h.service.Tokens(t.Context(), signIn.Session.Subject, origin.Origin{})
+				list, _ := h.service.Sessions().Tokens(t.Context(), signIn.Session.Subject, origin.Origin{})
 				want(t, len(list), 0)
 			})
 		})
@@ -168,7 +168,7 @@ func TestMachineTokensOfASiteItself(t *testing.T) {
 		_, handed := b.handOver(other)
 		child := handed.Session
 		at := func(s *authcore.Session, own origin.Origin, name, site string, life time.Duration) authcore.Refusal {
-			_, _, no, err := h.service.MakeToken(t.Context(), s, own, machineAt(t, name, site), h.service.Now().Add(life))
+			_, _, no, err := h.service.Sessions().MakeToken(t.Context(), s, own, machineAt(t, name, site), h.service.Now().Add(life))
 			want(t, err, nil)
 			return no
 		}
@@ -186,16 +186,16 @@ func TestMachineTokensOfASiteItself(t *testing.T) {
 		want(t, at(child, other, "more", other.String(), time.Hour), authcore.TooManyMade)
 		want(t, at(root, origin.Origin{}, "more", site.String(), time.Hour), "")
 
-		all, err := h.service.Tokens(t.Context(), root.Subject, origin.Origin{})
+		all, err := h.service.Sessions().Tokens(t.Context(), root.Subject, origin.Origin{})
 		want(t, err, nil)
 		want(t, len(all), authcore.MaxMachines+2)
-		own, err := h.service.Tokens(t.Context(), root.Subject, site)
+		own, err := h.service.Sessions().Tokens(t.Context(), root.Subject, site)
 		want(t, err, nil)
 		want(t, len(own), 2)
-		gone, err := h.service.EndToken(t.Context(), root.Subject, other, own[0].ID)
+		gone, err := h.service.Sessions().EndToken(t.Context(), root.Subject, other, own[0].ID)
 		want(t, err, nil)
 		want(t, gone, false)
-		gone, err = h.service.EndToken(t.Context(), root.Subject, site, own[0].ID)
+		gone, err = h.service.Sessions().EndToken(t.Context(), root.Subject, site, own[0].ID)
 		want(t, err, nil)
 		want(t, gone, true)
 	})
@@ -229,14 +229,14 @@ func TestConfiguredMachines(t *testing.T) {
 		s := h.machine(secret)
 		want(t, s.User(), "token:backup")
 		want(t, s.Address.IsZero(), true)
-		assertion, err := h.service.Assert(t.Context(), s, site, site, nil)
+		assertion, err := h.service.Sessions().Assert(t.Context(), s, site, site, nil)
 		want(t, err, nil)
 		want(t, claimsOf(t, assertion)["token"], any("token:backup"))
 		want(t, claimsOf(t, assertion)["email"], nil)
 		cut := make(chan bool, 1)
 		st := &authcore.Stream{Session: s, Target: authcore.Target{Origin: site}, Cutter: cutFunc(func() { cut <- true })}
-		h.core.Watch(st)
-		defer h.core.Unwatch(st)
+		h.core.Sessions().Watch(st)
+		defer h.core.Sessions().Unwatch(st)
 		time.Sleep(2 * time.Second)
 		want(t, len(cut), 0)
 		// The token leaves the configuration, or gets another secret.
@@ -244,11 +244,11 @@ func TestConfiguredMachines(t *testing.T) {
 		newer := h.core.Use(h.config)
 		defer newer.Close()
 		<-cut
-		gone, err := newer.CheckToken(t.Context(), secret)
+		gone, err := newer.Sessions().CheckToken(t.Context(), secret)
 		want(t, err, nil)
 		want(t, gone, nil)
 		time.Sleep(time.Hour)
-		gone, _ = newer.CheckToken(t.Context(), secret+"2")
+		gone, _ = newer.Sessions().CheckToken(t.Context(), secret+"2")
 		want(t, gone, nil)
 	})
 	same := []authcore.ConfiguredMachine{{Machine: machineAt(t, "a", "x.test")}, {Machine: machineAt(t, "b", "x.test")}}

@@ -70,7 +70,7 @@ type machineList struct {
 // returned once and never again: the store keeps its hash. own is the site on
 // whose own origin it is made, zero where the person may make any: a token that
 // is made there is good there alone, and for OwnSiteLifetime at most.
-func (s *Service) MakeToken(ctx context.Context, session *Session, own origin.Origin, m Machine, until time.Time) (secret string, made MachineToken, no Refusal, err error) {
+func (s *View) MakeToken(ctx context.Context, session *Session, own origin.Origin, m Machine, until time.Time) (secret string, made MachineToken, no Refusal, err error) {
 	now := s.core.now()
 	if no := s.refuseToken(session, own, m, until, now); no != refusalNone {
 		return "", made, no, nil
@@ -88,12 +88,12 @@ func (s *Service) MakeToken(ctx context.Context, session *Session, own origin.Or
 	if err != nil || no != refusalNone {
 		return "", made, no, err
 	}
-	s.core.census.sessions.Add(1)
-	s.observe(event.Event{Name: event.Token, Reason: "made", Session: r.ID, Subject: r.Subject, Address: session.Address, Detail: m.Name})
+	s.core.count(1)
+	s.core.observe(event.Event{Name: event.Token, Reason: "made", Session: r.ID, Subject: r.Subject, Address: session.Address, Detail: m.Name})
 	return secret, r.machineToken(), refusalNone, nil
 }
 
-func (s *Service) refuseToken(session *Session, own origin.Origin, m Machine, until, now time.Time) Refusal {
+func (s *View) refuseToken(session *Session, own origin.Origin, m Machine, until, now time.Time) Refusal {
 	longest := MachineLifetime
 	if !own.IsZero() {
 		longest = OwnSiteLifetime
@@ -134,7 +134,7 @@ func (m *Machine) onlyAt(o origin.Origin) bool {
 // addMachine adds a token to those of its person. Names and numbers are counted
 // among those for the same sites: a script of one site's app must neither learn
 // the names of others nor use up their number.
-func (c *Core) addMachine(tx store.Tx, r *sessionRecord, hash string) (Refusal, error) {
+func (c *Sessions) addMachine(tx store.Tx, r *sessionRecord, hash string) (Refusal, error) {
 	list, live, err := c.loadMachines(tx, r.Subject)
 	if err != nil {
 		return refusalNone, err
@@ -164,7 +164,7 @@ func (c *Core) addMachine(tx store.Tx, r *sessionRecord, hash string) (Refusal, 
 }
 
 // loadMachines reads the live tokens of a person.
-func (c *Core) loadMachines(tx store.Tx, sub string) (*machineList, []*sessionRecord, error) {
+func (c *Sessions) loadMachines(tx store.Tx, sub string) (*machineList, []*sessionRecord, error) {
 	list := &machineList{}
 	if _, err := store.Load(tx, store.KeyMachines+sub, list); err != nil {
 		return nil, nil, err
@@ -178,7 +178,7 @@ func (c *Core) loadMachines(tx store.Tx, sub string) (*machineList, []*sessionRe
 		if err != nil {
 			return nil, nil, err
 		}
-		stands, err := c.judge(tx, r)
+		stands, err := c.stands(tx, r)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -195,7 +195,7 @@ func (r *sessionRecord) machineToken() MachineToken {
 
 // Tokens returns the live tokens of the person with subject sub, in the order
 // in which they were made: all, or those that are good at own alone.
-func (s *Service) Tokens(ctx context.Context, sub string, own origin.Origin) ([]MachineToken, error) {
+func (s *View) Tokens(ctx context.Context, sub string, own origin.Origin) ([]MachineToken, error) {
 	var all []MachineToken
 	err := s.core.store.View(ctx, func(tx store.Tx) error {
 		_, live, err := s.core.loadMachines(tx, sub)
@@ -212,7 +212,7 @@ func (s *Service) Tokens(ctx context.Context, sub string, own origin.Origin) ([]
 
 // EndToken ends a token of the person with subject sub at once, one of those
 // that Tokens returns for the same own. It reports whether there was one.
-func (s *Service) EndToken(ctx context.Context, sub string, own origin.Origin, id string) (bool, error) {
+func (s *View) EndToken(ctx context.Context, sub string, own origin.Origin, id string) (bool, error) {
 	theirs := false
 	err := s.core.store.View(ctx, func(tx store.Tx) error {
 		r, err := loadSession(tx, id)
@@ -228,7 +228,7 @@ func (s *Service) EndToken(ctx context.Context, sub string, own origin.Origin, i
 // CheckToken returns the session that a machine token stands for, nil if it
 // stands for none, and counts as a use of it. Whether it is good for a request
 // is asked of its Machine. An error means that it can't be told.
-func (s *Service) CheckToken(ctx context.Context, secret string) (*Session, error) {
+func (s *View) CheckToken(ctx context.Context, secret string) (*Session, error) {
 	now := s.core.now()
 	hash := HashMachine(secret).String()
 	if session := s.machines[hash]; session != nil {
@@ -255,12 +255,12 @@ func (s *Service) CheckToken(ctx context.Context, secret string) (*Session, erro
 
 // KnowsMachine tells whether secret is that of a token of the configuration,
 // also of one whose time is up.
-func (s *Service) KnowsMachine(secret string) bool {
+func (s *View) KnowsMachine(secret string) bool {
 	return s.machines[HashMachine(secret).String()] != nil
 }
 
 // machine finds a token that a person made, in memory or in the store.
-func (c *Core) machine(ctx context.Context, hash string, now time.Time) (*liveSession, error) {
+func (c *Sessions) machine(ctx context.Context, hash string, now time.Time) (*liveSession, error) {
 	if live := c.cache.get(hash); live != nil {
 		return live, c.refresh(ctx, live, now)
 	}

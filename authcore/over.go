@@ -7,7 +7,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
-// Whether a session is over is decided by Core.standing and nowhere else: for
+// Whether a session is over is decided by Sessions.standing and nowhere else: for
 // requests, streams, lists, hand-overs, apps, machine tokens, export and import,
 // by what memory or the store knows of it. Whose person is gone is none: what
 // reads a session reads its person with it.
@@ -41,8 +41,8 @@ const (
 )
 
 // standing decides. rule limits sessions of browsers; the zero rule does not.
-func (c *Core) standing(l life, rule SessionRule, now time.Time) standing {
-	if l.ended || !c.hasApp(l.app) {
+func (c *Sessions) standing(l life, rule SessionRule, now time.Time) standing {
+	if _, ok := c.app(l.app); l.ended || !ok {
 		return isEnded
 	}
 	if l.bearer == byConfiguration {
@@ -52,7 +52,7 @@ func (c *Core) standing(l life, rule SessionRule, now time.Time) standing {
 		return isLive
 	}
 	switch {
-	case c.revoked(l.began):
+	case c.Revoked(l.began):
 		return isEnded
 	case l.began.After(now.Add(keyring.ClockSkew)), !now.Before(l.expires):
 		return isExpired
@@ -75,7 +75,7 @@ func (r SessionRule) passed(began, used, now time.Time) time.Duration {
 }
 
 // rule is that of the configuration in use.
-func (c *Core) rule() SessionRule {
+func (c *Sessions) rule() SessionRule {
 	if s := c.current.Load(); s != nil {
 		return s.cfg.Session
 	}
@@ -83,11 +83,11 @@ func (c *Core) rule() SessionRule {
 }
 
 // isLive tells whether a session in memory is live by this configuration.
-func (s *Service) isLive(session *Session, now time.Time) bool {
+func (s *View) isLive(session *Session, now time.Time) bool {
 	return s.core.standing(s.life(session), s.cfg.Session, now) == isLive
 }
 
-func (s *Service) life(session *Session) life {
+func (s *View) life(session *Session) life {
 	if !session.isConfigured() {
 		return session.life()
 	}
@@ -111,10 +111,10 @@ func (s *Session) life() life {
 // configuration.
 func (s *Session) isConfigured() bool { return s.Machine != nil && s.Address.IsZero() }
 
-// judge tells how a session of the store stands; nil has ended. It brings r up
+// stands tells how a session of the store stands; nil has ended. It brings r up
 // to date with what it hangs on and with what this process knows of its use, so
 // that r is not meant to be saved after it.
-func (c *Core) judge(tx store.Tx, r *sessionRecord) (standing, error) {
+func (c *Sessions) stands(tx store.Tx, r *sessionRecord) (standing, error) {
 	if r == nil {
 		return isEnded, nil
 	}
@@ -145,10 +145,35 @@ func (r *sessionRecord) life() life {
 	return l
 }
 
-// hasApp tells whether the configuration in use has an app; empty: the gates.
-func (c *Core) hasApp(id string) bool {
+// app tells whether the configuration in use has an app, and how long its
+// sessions live at most; empty: the gates.
+func (c *Sessions) app(id string) (most time.Duration, ok bool) {
 	s := c.current.Load()
-	return id == "" || s == nil || s.cfg.Apps.Find(id) != nil
+	if id == "" || s == nil || s.cfg.App == nil {
+		return 0, true
+	}
+	return s.cfg.App(id)
+}
+
+// isOverHere tells whether a record from elsewhere is of a session that is over
+// here, whatever the record says of its end.
+func (c *Sessions) isOverHere(r *sessionRecord) bool {
+	l := r.life()
+	l.ended = false
+	return c.standing(l, SessionRule{}, c.now()) != isLive
+}
+
+// bound shortens a session to what its app allows in all, counted from its
+// beginning: whatever made it, or moved its end, and whenever the app's rule was
+// written.
+func (c *Sessions) bound(r *sessionRecord) *sessionRecord {
+	if r == nil || r.API == nil {
+		return r
+	}
+	if most, _ := c.app(r.API.Realm.App); most > 0 {
+		r.Expires = earlier(r.Expires, r.AuthTime.Add(most))
+	}
+	return r
 }
 
 // recall brings a record up to date with what memory knows of the session's

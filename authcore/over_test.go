@@ -26,36 +26,36 @@ var browserKinds = []string{portalKind, siteKind, besideKind}
 var waysToEnd = map[string]wayToEnd{
 	"nothing": {end: func(*manyHeld) {}},
 	"signed out at the portal": {end: func(all *manyHeld) {
-		all.ended(all.core.EndOwn(all.t.Context(), all.portal.Session.Subject, all.portal.Session.ID, authcore.SignedOut))
+		all.ended(all.core.Sessions().EndOwn(all.t.Context(), all.portal.Session.Subject, all.portal.Session.ID, authcore.SignedOut))
 	}, ends: []string{portalKind, siteKind}},
 	"signed out at the site": {end: func(all *manyHeld) {
-		all.ended(all.core.End(all.t.Context(), all.there.Session.ID, authcore.SignedOut))
+		all.ended(all.core.Sessions().End(all.t.Context(), all.there.Session.ID, authcore.SignedOut))
 	}, ends: []string{portalKind, siteKind}},
 	"signed out at the site alone": {end: func(all *manyHeld) {
-		all.ended(all.core.EndHere(all.t.Context(), all.there.Session.ID, authcore.SignedOut))
+		all.ended(all.core.Sessions().EndHere(all.t.Context(), all.there.Session.ID, authcore.SignedOut))
 	}, ends: []string{siteKind}},
 	"one ended": {end: func(all *manyHeld) {
-		all.ended(all.core.End(all.t.Context(), all.beside.Session.ID, "revoked"))
+		all.ended(all.core.Sessions().End(all.t.Context(), all.beside.Session.ID, "revoked"))
 	}, ends: []string{besideKind}},
 	"the token ended": {end: func(all *manyHeld) {
-		all.ended(all.service.EndToken(all.t.Context(), all.portal.Session.Subject, origin.Origin{}, all.machineID))
+		all.ended(all.service.Sessions().EndToken(all.t.Context(), all.portal.Session.Subject, origin.Origin{}, all.machineID))
 	}, ends: []string{machineKind}},
 	"the token ended by an operator": {end: func(all *manyHeld) {
-		all.ended(all.core.End(all.t.Context(), all.machineID, "revoked"))
+		all.ended(all.core.Sessions().End(all.t.Context(), all.machineID, "revoked"))
 	}, ends: []string{machineKind}},
 	"the app's ended": {end: func(all *manyHeld) {
 		all.ended(all.service.EndAppSession(all.t.Context(), all.app.Person.Realm, authcore.SessionRef{Token: all.app.Token}, "deleted_by_app"))
 	}, ends: []string{appKind}},
 	"all others ended": {end: func(all *manyHeld) {
-		n, err := all.core.EndOthers(all.t.Context(), all.portal.Session.Subject, all.there.Session.ID, "ended_by_owner")
+		n, err := all.core.Sessions().EndOthers(all.t.Context(), all.portal.Session.Subject, all.there.Session.ID, "ended_by_owner")
 		all.ended(n == 1, err)
 	}, ends: []string{besideKind}},
 	"all of the person ended": {end: func(all *manyHeld) {
-		n, err := all.core.EndPerson(all.t.Context(), all.portal.Session.Subject, "revoked")
+		n, err := all.core.Sessions().EndPerson(all.t.Context(), all.portal.Session.Subject, "revoked")
 		all.ended(n == 4, err)
 	}, ends: []string{portalKind, siteKind, besideKind, machineKind}},
 	"all of the app's person ended": {end: func(all *manyHeld) {
-		n, err := all.core.EndPerson(all.t.Context(), all.app.Person.Subject, "revoked")
+		n, err := all.core.Sessions().EndPerson(all.t.Context(), all.app.Person.Subject, "revoked")
 		all.ended(n == 1, err)
 	}, ends: []string{appKind}},
 	"everything revoked": {end: func(all *manyHeld) {
@@ -151,8 +151,8 @@ var waysToLook = map[string]func(all *manyHeld, way wayToEnd, over func(kind str
 			return
 		}
 		st := &authcore.Stream{Session: all.session(configKind), Target: authcore.Target{Origin: site}, Cutter: cutFunc(func() { all.t.Error("the later stream of a configured token was cut") })}
-		all.core.Watch(st)
-		defer all.core.Unwatch(st)
+		all.core.Sessions().Watch(st)
+		defer all.core.Sessions().Unwatch(st)
 		time.Sleep(3 * time.Second)
 	},
 	"after 65 s": func(all *manyHeld, way wayToEnd, over func(string) bool) {
@@ -209,7 +209,7 @@ var waysToLook = map[string]func(all *manyHeld, way wayToEnd, over func(kind str
 		way.end(all)
 		for _, kind := range []string{siteKind, besideKind, machineKind, appKind} {
 			sid, _ := all.sid(kind)
-			ended, err := all.core.EndHere(all.t.Context(), sid, "revoked")
+			ended, err := all.core.Sessions().EndHere(all.t.Context(), sid, "revoked")
 			want(all.t, err, nil)
 			if ended == over(kind) {
 				all.t.Errorf("%s: there was one to end: %v", kind, ended)

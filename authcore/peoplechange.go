@@ -65,7 +65,7 @@ func (s *Service) changePerson(ctx context.Context, d Draft, get func(store.Tx) 
 		return p.save(tx)
 	})
 	if err = undone(err); err == nil && v == event.Accepted && d.Address != nil {
-		err = s.endUnfounded(ctx, p, own, "contact_removed")
+		err = s.core.sessions.endUnfounded(ctx, p, own, "contact_removed")
 	}
 	return out, v, err
 }

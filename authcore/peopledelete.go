@@ -21,7 +21,7 @@ func (s *Service) DeletePerson(ctx context.Context, realm Realm, sub string) (ev
 		return v, err
 	}
 	s.observe(event.Event{Name: event.Person, App: realm.App, Address: d.p.Address, Subject: sub, Reason: "deleted"})
-	_, err = s.core.endAll(ctx, d.p, "person_deleted", "")
+	_, err = s.core.sessions.endAll(ctx, d.p, "person_deleted", "")
 	return event.Accepted, err
 }
 
@@ -44,7 +44,7 @@ func (s *Service) DeleteHolder(ctx context.Context, h Holder, reason string) (fo
 		s.observe(event.Event{Name: event.Org, App: h.Realm.App, Subject: h.Subject, Reason: "no_owner", Detail: org})
 	}
 	s.observe(event.Event{Name: event.Deleted, App: h.Realm.App, Address: d.p.Address, Subject: h.Subject, Reason: reason})
-	_, err = s.core.endAll(ctx, d.p, reason, "")
+	_, err = s.core.sessions.endAll(ctx, d.p, reason, "")
 	return true, d.orphans, err
 }
 

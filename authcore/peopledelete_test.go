@@ -50,13 +50,13 @@ func TestPeopleOfAnAppThatIsNotConfigured(t *testing.T) {
 		want(t, len(found), 3)
 		for i, realm := range []string{"other/live", "shop/live", "shop/test"} {
 			want(t, found[i].Realm.String(), realm)
-			list, err := h.core.SessionsOf(t.Context(), found[i].Subject)
+			list, err := h.core.Sessions().Of(t.Context(), found[i].Subject)
 			want(t, err, nil)
 			want(t, len(list), 0)
-			_, err = h.core.EndPerson(t.Context(), found[i].Subject, "revoked")
+			_, err = h.core.Sessions().EndPerson(t.Context(), found[i].Subject, "revoked")
 			want(t, err, nil)
 		}
-		list, _, err := h.core.Sessions(t.Context(), "", 100)
+		list, _, err := h.core.Sessions().List(t.Context(), "", 100)
 		want(t, err, nil)
 		want(t, len(list), 0)
 		gone, _, err := h.service.DeleteHolder(t.Context(), found[0], "deleted")

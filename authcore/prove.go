@@ -36,12 +36,6 @@ type Proof struct {
 	Forget  bool // the contact's Window begins anew
 }
 
-// Fingerprint is what is known of a device.
-type Fingerprint struct {
-	IP        string `json:"ip,omitempty"`
-	UserAgent string `json:"user_agent,omitempty"`
-}
-
 // Proved is what came of a Proof.
 type Proved struct {
 	// Verdict is Accepted, Unknown (no such token, contact or code),
@@ -76,7 +70,7 @@ func (s *Service) Prove(ctx context.Context, in Proof) (Proved, error) {
 	}
 	t.report(out)
 	if t.anew {
-		err = s.endUnfounded(ctx, t.c.person, t.c.person.Address, "contact_proved")
+		err = s.core.sessions.endUnfounded(ctx, t.c.person, t.c.person.Address, "contact_proved")
 	}
 	return out, err
 }

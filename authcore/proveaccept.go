@@ -43,7 +43,7 @@ func (t *proving) extended() (*sessionRecord, error) {
 	if err != nil {
 		return nil, err
 	}
-	stands, err := t.s.core.judge(t.tx, r)
+	stands, err := t.s.core.sessions.stands(t.tx, r)
 	if err != nil || stands != isLive || r.Subject != t.c.person.Subject {
 		return nil, err
 	}
@@ -116,8 +116,8 @@ func (t *proving) accepted() (Proved, error) {
 	if r, err := t.extended(); err != nil {
 		return Proved{}, err
 	} else if r != nil {
-		r.gain(proof, sessionExtension(t.in.Session), t.now)
-		out.Session = t.s.appSession(t.s.core.bound(r), t.c.person)
+		gain(r, proof, sessionExtension(t.in.Session), t.now)
+		out.Session = t.s.appSession(t.s.core.sessions.bound(r), t.c.person)
 		return out, t.s.core.saveAppSession(t.tx, r)
 	}
 	if t.in.Session == nil {

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
-	"github.com/gatehouse-auth/gatehouse/authcore/internal/ascii"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -68,10 +67,10 @@ const MaxPage = 1000
 // empty, although more follows.
 const scanAhead = 4
 
-// Sessions returns a page of the live sessions of everybody, in the order of
+// List returns a page of the live sessions of everybody, in the order of
 // their ids, after the id after (empty: from the beginning). next is what to
 // pass as after for the next page, empty at the end.
-func (c *Core) Sessions(ctx context.Context, after string, limit int) (page []SessionInfo, next string, err error) {
+func (c *Sessions) List(ctx context.Context, after string, limit int) (page []SessionInfo, next string, err error) {
 	limit = pageSize(limit)
 	err = c.store.View(ctx, func(tx store.Tx) error {
 		var records []*sessionRecord
@@ -85,8 +84,8 @@ func (c *Core) Sessions(ctx context.Context, after string, limit int) (page []Se
 	return page, next, err
 }
 
-// scanSessions is Sessions before whose they are is known.
-func (c *Core) scanSessions(tx store.Tx, after string, limit int) (records []*sessionRecord, next string, err error) {
+// scanSessions is List before whose they are is known.
+func (c *Sessions) scanSessions(tx store.Tx, after string, limit int) (records []*sessionRecord, next string, err error) {
 	if after != "" {
 		after = store.KeySession + after
 	}
@@ -111,10 +110,10 @@ func (c *Core) scanSessions(tx store.Tx, after string, limit int) (records []*se
 	return records, strings.TrimPrefix(after, store.KeySession), nil
 }
 
-// SessionsOf returns the live sessions of one person, the last used first: at
+// Of returns the live sessions of one person, the last used first: at
 // most MaxPage of them.
-func (c *Core) SessionsOf(ctx context.Context, sub string) (list []SessionInfo, err error) {
-	if !isKeyPart(sub) {
+func (c *Sessions) Of(ctx context.Context, sub string) (list []SessionInfo, err error) {
+	if !store.IsKeyPart(sub) {
 		return nil, nil
 	}
 	prefix := store.KeyPersonSession + sub + "/"
@@ -162,9 +161,9 @@ func sessionsAt(tx store.Tx, prefix string, index []store.Item) ([]store.Item, e
 	return items, nil
 }
 
-// Session returns the live session with id sid, nil for none.
-func (c *Core) Session(ctx context.Context, sid string) (*SessionInfo, error) {
-	if !isKeyPart(sid) {
+// Get returns the live session with id sid, nil for none.
+func (c *Sessions) Get(ctx context.Context, sid string) (*SessionInfo, error) {
+	if !store.IsKeyPart(sid) {
 		return nil, nil
 	}
 	var out *SessionInfo
@@ -174,7 +173,7 @@ func (c *Core) Session(ctx context.Context, sid string) (*SessionInfo, error) {
 		if err != nil {
 			return err
 		}
-		if stands, err := c.judge(tx, r); err != nil || stands != isLive {
+		if stands, err := c.stands(tx, r); err != nil || stands != isLive {
 			return err
 		}
 		list, err := c.withPeople(tx, []*sessionRecord{r})
@@ -188,7 +187,7 @@ func (c *Core) Session(ctx context.Context, sid string) (*SessionInfo, error) {
 
 // liveRecords decodes up to limit live sessions; rest tells whether there may
 // be more in items.
-func (c *Core) liveRecords(tx store.Tx, items []store.Item, limit int) (records []*sessionRecord, rest bool, err error) {
+func (c *Sessions) liveRecords(tx store.Tx, items []store.Item, limit int) (records []*sessionRecord, rest bool, err error) {
 	for i, item := range items {
 		if len(records) >= limit {
 			return records, i < len(items), nil
@@ -197,7 +196,7 @@ func (c *Core) liveRecords(tx store.Tx, items []store.Item, limit int) (records 
 		if _, err := store.Decode(item.Key, item.Value, r); err != nil {
 			return nil, false, err
 		}
-		stands, err := c.judge(tx, r)
+		stands, err := c.stands(tx, r)
 		if err != nil {
 			return nil, false, err
 		}
@@ -216,7 +215,7 @@ func later(a, b time.Time) time.Time {
 }
 
 // withPeople adds whose the sessions are, and leaves out those of nobody.
-func (c *Core) withPeople(tx store.Tx, records []*sessionRecord) ([]SessionInfo, error) {
+func (c *Sessions) withPeople(tx store.Tx, records []*sessionRecord) ([]SessionInfo, error) {
 	keys := make([]string, len(records))
 	for i, r := range records {
 		keys[i] = store.KeyPerson + r.Subject
@@ -260,15 +259,4 @@ func pageSize(limit int) int {
 		return 100
 	}
 	return min(limit, MaxPage)
-}
-
-// isKeyPart tells whether an id from outside can be part of a key: letters,
-// digits, - and _, and not too long.
-func isKeyPart(id string) bool {
-	for i := range len(id) {
-		if !ascii.IsLetterOrDigit(id[i]) && id[i] != '-' && id[i] != '_' {
-			return false
-		}
-	}
-	return id != "" && len(id) <= 128
 }

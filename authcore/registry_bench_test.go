@@ -126,7 +126,7 @@ func benchmarkPage(b *testing.B, core *authcore.Core, limit int) {
 	var took times
 	for range b.N {
 		began := time.Now()
-		page, next, err := core.Sessions(b.Context(), fmt.Sprintf("%x", rand.Uint32()), limit)
+		page, next, err := core.Sessions().List(b.Context(), fmt.Sprintf("%x", rand.Uint32()), limit)
 		if err != nil || len(page) != limit && next != "" {
 			b.Fatal(len(page), err)
 		}
@@ -145,7 +145,7 @@ func benchmarkEndPerson(b *testing.B, core *authcore.Core) {
 	for range b.N {
 		sub := fmt.Sprintf("person%07d", rand.IntN(mostSessions/perPerson))
 		began := time.Now()
-		if _, err := core.EndPerson(b.Context(), sub, "revoked"); err != nil {
+		if _, err := core.Sessions().EndPerson(b.Context(), sub, "revoked"); err != nil {
 			b.Fatal(err)
 		}
 		took.add(began)
@@ -172,7 +172,7 @@ func benchmarkCached(b *testing.B, core *authcore.Core) {
 	token := h.makeSession(b)
 	b.ReportAllocs()
 	for b.Loop() {
-		if s, err := h.service.Check(b.Context(), token, site); s == nil || err != nil {
+		if s, err := h.service.Sessions().Check(b.Context(), token, site); s == nil || err != nil {
 			b.Fatal(s, err)
 		}
 	}
@@ -182,7 +182,7 @@ func benchmarkCached(b *testing.B, core *authcore.Core) {
 func benchmarkStored(b *testing.B, core *authcore.Core) {
 	var ids []string
 	for range 50 {
-		page, _, err := core.Sessions(b.Context(), fmt.Sprintf("%x", rand.Uint32()), 100)
+		page, _, err := core.Sessions().List(b.Context(), fmt.Sprintf("%x", rand.Uint32()), 100)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -13,7 +13,7 @@ import (
 
 func (h *house) sessionsOf(sub string) []authcore.SessionInfo {
 	h.t.Helper()
-	list, err := h.core.SessionsOf(h.t.Context(), sub)
+	list, err := h.core.Sessions().Of(h.t.Context(), sub)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -40,7 +40,7 @@ func TestSessionsOfOnePerson(t *testing.T) {
 		want(t, list[0].AuthTime.Equal(second.AuthTime), true)
 
 		time.Sleep(2 * time.Minute)
-		h.service.Opened(first, other)
+		h.service.Sessions().Opened(first, other)
 		list = h.sessionsOf(first.Subject)
 		want(t, list[0].ID, first.ID) // used meanwhile
 		wantAll(t, list[0].Sites, site.String(), other.String())
@@ -50,16 +50,16 @@ func TestSessionsOfOnePerson(t *testing.T) {
 		wantAll(t, list[0].Sites, site.String(), other.String())
 
 		// Somebody else's session can't be ended by its id.
-		ended, err := h.core.EndOwn(t.Context(), first.Subject, bob.ID, "ended_by_owner")
+		ended, err := h.core.Sessions().EndOwn(t.Context(), first.Subject, bob.ID, "ended_by_owner")
 		want(t, err, nil)
 		want(t, ended, false)
-		ended, _ = h.core.EndOwn(t.Context(), first.Subject, second.ID, "ended_by_owner")
+		ended, _ = h.core.Sessions().EndOwn(t.Context(), first.Subject, second.ID, "ended_by_owner")
 		want(t, ended, true)
 		want(t, len(h.sessionsOf(first.Subject)), 1)
-		n, err := h.core.EndOthers(t.Context(), first.Subject, first.ID, "ended_by_owner")
+		n, err := h.core.Sessions().EndOthers(t.Context(), first.Subject, first.ID, "ended_by_owner")
 		want(t, err, nil)
 		want(t, n, 0)
-		n, _ = h.core.EndPerson(t.Context(), first.Subject, "revoked")
+		n, _ = h.core.Sessions().EndPerson(t.Context(), first.Subject, "revoked")
 		want(t, n, 1)
 		want(t, len(h.sessionsOf(first.Subject)), 0)
 		want(t, len(h.sessionsOf(bob.Subject)), 1)
@@ -79,11 +79,11 @@ func TestSessionsByPage(t *testing.T) {
 		for id := range all {
 			ended = id
 		}
-		h.core.End(t.Context(), ended, "revoked")
+		h.core.Sessions().End(t.Context(), ended, "revoked")
 		delete(all, ended)
 		seen, pages, after := 0, 0, ""
 		for {
-			page, next, err := h.core.Sessions(t.Context(), after, 10)
+			page, next, err := h.core.Sessions().List(t.Context(), after, 10)
 			want(t, err, nil)
 			for _, s := range page {
 				want(t, all[s.ID], true)
@@ -99,7 +99,7 @@ func TestSessionsByPage(t *testing.T) {
 		want(t, seen, 24)
 		want(t, pages, 3)
 		time.Sleep(25 * time.Hour) // idle too long: nobody is signed in any more
-		page, _, _ := h.core.Sessions(t.Context(), "", 100)
+		page, _, _ := h.core.Sessions().List(t.Context(), "", 100)
 		want(t, len(page), 0)
 	})
 }
@@ -110,7 +110,7 @@ func TestStatusCounts(t *testing.T) {
 		one := h.browser().signIn(alice).Session
 		h.browser().signIn(mustAddress("bob@example.com"))
 		want(t, h.core.Status().Sessions, 2)
-		h.core.End(t.Context(), one.ID, "revoked")
+		h.core.Sessions().End(t.Context(), one.ID, "revoked")
 		want(t, h.core.Status().Sessions, 1)
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
@@ -136,7 +136,7 @@ func TestStatusIsKept(t *testing.T) {
 		synctest.Wait()
 		one := h.browser().signIn(alice).Session
 		h.browser().signIn(mustAddress("bob@example.com"))
-		h.core.End(t.Context(), one.ID, "revoked")
+		h.core.Sessions().End(t.Context(), one.ID, "revoked")
 		counted := h.core.Status().CountedAt
 		time.Sleep(time.Minute)
 		h.reopen()
@@ -166,11 +166,11 @@ func TestPublicComputer(t *testing.T) {
 		want(t, h.sessionsOf(signIn.Session.Subject)[0].Public, true)
 		for range 59 {
 			time.Sleep(time.Minute)
-			session, _ := h.service.Check(t.Context(), signIn.Token, site)
+			session, _ := h.service.Sessions().Check(t.Context(), signIn.Token, site)
 			want(t, session != nil, true)
 		}
 		time.Sleep(time.Minute)
-		session, _ := h.service.Check(t.Context(), signIn.Token, site)
+		session, _ := h.service.Sessions().Check(t.Context(), signIn.Token, site)
 		want(t, session, nil)
 	})
 }
@@ -201,10 +201,10 @@ func TestAccounts(t *testing.T) {
 		ok, err := h.core.Rename(t.Context(), sub, "Alice")
 		want(t, err, nil)
 		want(t, ok, true)
-		session, _ := h.service.Check(t.Context(), signIn.Token, site)
+		session, _ := h.service.Sessions().Check(t.Context(), signIn.Token, site)
 		want(t, session.Name, "Alice") // at once
 		h.reopen()
-		session, _ = h.service.Check(t.Context(), signIn.Token, site)
+		session, _ = h.service.Sessions().Check(t.Context(), signIn.Token, site)
 		want(t, session.Name, "Alice")
 	})
 }
@@ -233,14 +233,14 @@ func TestDeleteAccount(t *testing.T) {
 		signIn := b.signIn(alice)
 		var cut atomic.Bool
 		stream := &authcore.Stream{Session: signIn.Session, Cutter: cutFunc(func() { cut.Store(true) })}
-		h.core.Watch(stream)
-		defer h.core.Unwatch(stream)
+		h.core.Sessions().Watch(stream)
+		defer h.core.Sessions().Unwatch(stream)
 		sub := signIn.Session.Subject
 		gone, err := h.core.Delete(t.Context(), sub, "deleted_by_owner")
 		want(t, err, nil)
 		want(t, gone.Address, alice)
 		want(t, cut.Load(), true)
-		session, _ := h.service.Check(t.Context(), signIn.Token, site)
+		session, _ := h.service.Sessions().Check(t.Context(), signIn.Token, site)
 		want(t, session, nil)
 		a, _ := h.core.Account(t.Context(), "alice@example.com")
 		want(t, a, nil)
@@ -269,7 +269,7 @@ func TestRotateKeys(t *testing.T) {
 		for range 2 {
 			want(t, len(h.core.Keys().AllPublic().Keys), 2)
 			for _, token := range []string{old.Token, fresh.Token} {
-				session, err := h.service.Check(t.Context(), token, site)
+				session, err := h.service.Sessions().Check(t.Context(), token, site)
 				want(t, err, nil)
 				want(t, session != nil, true)
 			}
@@ -290,8 +290,8 @@ func TestRotateKeysAndRevoke(t *testing.T) {
 		old := h.browser().signIn(alice)
 		var cut atomic.Bool
 		stream := &authcore.Stream{Session: old.Session, Cutter: cutFunc(func() { cut.Store(true) })}
-		h.core.Watch(stream)
-		defer h.core.Unwatch(stream)
+		h.core.Sessions().Watch(stream)
+		defer h.core.Sessions().Unwatch(stream)
 		_, err := h.core.Keys().Rotate(t.Context(), true)
 		want(t, err, nil)
 		want(t, cut.Load(), true)
@@ -299,9 +299,9 @@ func TestRotateKeysAndRevoke(t *testing.T) {
 		fresh := h.browser().signIn(alice)
 		for range 2 {
 			want(t, len(h.core.Keys().AllPublic().Keys), 1)
-			session, _ := h.service.Check(t.Context(), old.Token, site)
+			session, _ := h.service.Sessions().Check(t.Context(), old.Token, site)
 			want(t, session, nil)
-			session, _ = h.service.Check(t.Context(), fresh.Token, site)
+			session, _ = h.service.Sessions().Check(t.Context(), fresh.Token, site)
 			want(t, session != nil, true)
 			want(t, len(h.sessionsOf(old.Session.Subject)), 1)
 			h.reopen()

@@ -57,7 +57,7 @@ func (r *rereads) use(d time.Duration) (session *authcore.Session) {
 	r.t.Helper()
 	for end := r.service.Now().Add(d); r.service.Now().Before(end); time.Sleep(time.Second) {
 		var err error
-		session, err = r.service.Check(r.t.Context(), r.signIn.Token, site)
+		session, err = r.service.Sessions().Check(r.t.Context(), r.signIn.Token, site)
 		want(r.t, err, nil)
 	}
 	return session

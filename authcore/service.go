@@ -1,7 +1,6 @@
 package authcore
 
 import (
-	"net/netip"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
@@ -54,27 +53,18 @@ type CodeRule struct {
 // DefaultCode is six digits for ten minutes and five tries: the field's norm.
 var DefaultCode = CodeRule{Digits: 6, Lifetime: 10 * time.Minute, Attempts: 5}
 
-// SessionRule limits the life of a browser session.
-type SessionRule struct {
-	Idle time.Duration // without use (inactivity timeout)
-	Max  time.Duration // since the sign-in (absolute lifetime)
-}
-
-// DefaultSession is a day without use and a week in all.
-var DefaultSession = SessionRule{Idle: 24 * time.Hour, Max: 7 * 24 * time.Hour}
-
-// PublicLifetime is the most that a session on a public computer lives.
-const PublicLifetime = time.Hour
-
-// Browser is what a request shows of the browser that sent it. Flow and Device
-// are the values of its cookies, empty when absent or ambiguous.
-type Browser struct {
-	Origin    origin.Origin
-	Flow      string
-	Device    string
-	Session   *Session   // its live session at Origin, nil for none
-	Client    netip.Addr // the client's address
-	UserAgent string
+// terms are what the configuration says of sessions.
+func (c *Config) terms() ViewTerms {
+	return ViewTerms{
+		Session: c.Session, Domain: c.Domain, Protects: c.Protects, Rules: c.Rules, Machines: c.Machines,
+		App: func(id string) (most time.Duration, ok bool) {
+			app := c.Apps.Find(id)
+			if app == nil {
+				return 0, false
+			}
+			return app.SessionLifetime, true
+		},
+	}
 }
 
 // Service is one configuration's view of a Core. It is safe for concurrent use
@@ -84,7 +74,7 @@ type Service struct {
 	cfg  Config
 
 	challenges *challenge.Engine
-	machines   machines
+	sessions   *View
 }
 
 // Close takes the configuration out of use.
@@ -92,6 +82,9 @@ func (s *Service) Close() { s.core.unuse(s) }
 
 // Core returns what outlives this configuration.
 func (s *Service) Core() *Core { return s.core }
+
+// Sessions are the sessions as this configuration has them.
+func (s *Service) Sessions() *View { return s.sessions }
 
 // CodeRule returns the form of codes.
 func (s *Service) CodeRule() CodeRule { return s.cfg.Code }

@@ -2,6 +2,7 @@ package authcore
 
 import (
 	"context"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -11,8 +12,32 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
+
+// SessionRule limits the life of a browser session.
+type SessionRule struct {
+	Idle time.Duration // without use (inactivity timeout)
+	Max  time.Duration // since the sign-in (absolute lifetime)
+}
+
+// DefaultSession is a day without use and a week in all.
+var DefaultSession = SessionRule{Idle: 24 * time.Hour, Max: 7 * 24 * time.Hour}
+
+// PublicLifetime is the most that a session on a public computer lives.
+const PublicLifetime = time.Hour
+
+// Browser is what a request shows of the browser that sent it. Flow and Device
+// are the values of its cookies, empty when absent or ambiguous.
+type Browser struct {
+	Origin    origin.Origin
+	Flow      string
+	Device    string
+	Session   *Session   // its live session at Origin, nil for none
+	Client    netip.Addr // the client's address
+	UserAgent string
+}
 
 // Session is what a verified person holds. It is a snapshot: Check returns a
 // newer one when the record behind it has changed. Safe for concurrent use.
@@ -162,83 +187,87 @@ func loadSession(tx store.Tx, sid string) (*sessionRecord, error) {
 	return r, nil
 }
 
-// signIn makes a session for p, ends the one before it in this browser, and
-// remembers the browser for the address.
-func (t *attempt) signIn(p *person, method string) (*SignIn, error) {
-	r := &sessionRecord{
-		ID: keyring.RandomID(), Subject: p.Subject,
-		Issuer: t.b.Origin.String(), Audience: t.b.Origin.Audience(t.s.cfg.Domain),
-		AuthTime: t.now, Expires: t.now.Add(t.s.cfg.Session.Max), LastSeen: t.now,
-		AMR: amrFor(method), Agent: challenge.ShortAgent(t.b.UserAgent), Network: challenge.CoarseNetwork(t.b.Client),
-		Sites: []string{t.b.Origin.String()}, Challenge: t.c.ID,
+// SessionProof is what a new session rests on: a person who has just proved who
+// they are.
+type SessionProof struct {
+	Person    *person
+	Method    string // "code" or "link"
+	At        time.Time
+	Browser   Browser
+	Public    bool   // on a computer that others use too
+	Challenge string // id of what was answered, to follow both through the log
+}
+
+// Beginning is a session that begins in a transaction. Once that is stored,
+// Begun makes it known.
+type Beginning struct {
+	Session *Session
+	Token   string // the session cookie's value
+	ended   []ending
+}
+
+// Begin makes a session, and ends the one before it in the browser.
+func (s *View) Begin(tx store.Tx, p SessionProof) (*Beginning, error) {
+	r := s.recordAt(p.Browser, p.At)
+	r.Subject, r.AuthTime, r.Expires = p.Person.Subject, p.At, p.At.Add(s.cfg.Session.Max)
+	r.AMR, r.Challenge = amrFor(p.Method), p.Challenge
+	if p.Public {
+		r.Public, r.Expires = true, earlier(r.Expires, p.At.Add(PublicLifetime))
 	}
-	if t.f.Public {
-		r.Public, r.Expires = true, earlier(r.Expires, t.now.Add(PublicLifetime))
+	return s.begin(tx, p.Browser, r, p.Person)
+}
+
+// recordAt is a new record, used at one place and time.
+func (s *View) recordAt(b Browser, at time.Time) *sessionRecord {
+	return &sessionRecord{
+		ID: keyring.RandomID(), Issuer: b.Origin.String(), Audience: b.Origin.Audience(s.cfg.Domain), LastSeen: at,
+		Agent: challenge.ShortAgent(b.UserAgent), Network: challenge.CoarseNetwork(b.Client), Sites: []string{b.Origin.String()},
 	}
-	session, err := t.begin(r, p)
-	if err != nil {
-		return nil, err
-	}
-	cookie, err := t.rememberDevice(p.Address)
-	if err != nil {
-		return nil, err
-	}
-	return &SignIn{Session: session, Token: session.live.token, DeviceCookie: cookie, ReturnTo: t.f.ReturnTo}, nil
 }
 
 // begin puts a session into the store, in the place of the one that this
 // browser held.
-func (t *attempt) begin(r *sessionRecord, p *person) (*Session, error) {
-	token, err := t.s.core.keys.Sign(context.Background(), sessionKind, r.claims())
+func (s *View) begin(tx store.Tx, b Browser, r *sessionRecord, p *person) (*Beginning, error) {
+	token, err := s.core.keys.Sign(context.Background(), sessionKind, r.claims())
 	if err != nil {
 		return nil, err
 	}
-	if err := r.save(t.tx); err != nil {
+	if err := r.save(tx); err != nil {
 		return nil, err
 	}
-	t.tx.Put(store.KeyPersonSession+r.Subject+"/"+r.ID, []byte("{}"), r.Expires.Add(keyring.ClockSkew))
+	tx.Put(store.KeyPersonSession+r.Subject+"/"+r.ID, []byte("{}"), r.Expires.Add(keyring.ClockSkew))
 	session := newSession(r, p, token)
-	session.live.readAt.Store(t.now.UnixMilli())
-	return session, t.replace(session)
+	session.live.readAt.Store(s.core.now().UnixMilli())
+	began := &Beginning{Session: session, Token: token}
+	return began, s.core.replace(tx, b.Session, began)
 }
 
-// replace ends the session that this browser held.
-func (t *attempt) replace(by *Session) error {
-	old := t.b.Session
+// replace ends the session that the browser held.
+func (c *Sessions) replace(tx store.Tx, old *Session, by *Beginning) error {
 	if old == nil {
 		return nil
 	}
-	next := by
-	if old.Subject != by.Subject {
+	next := by.Session
+	if old.Subject != next.Subject {
 		next = nil
 	}
-	e, err := t.s.core.endSession(t.tx, old.ID, "replaced", next)
+	e, err := c.endSession(tx, old.ID, "replaced", next)
 	if err != nil || e == nil {
 		return err
 	}
-	t.ended = append(t.ended, *e)
+	by.ended = append(by.ended, *e)
 	if e.parent && next != nil {
-		return adopt(t.tx, next.ID)
+		return adopt(tx, next.ID)
 	}
 	return nil
 }
 
-// rememberDevice remembers a browser of the person's own: a public computer
-// would give its next user their budget of mails and tries.
-func (t *attempt) rememberDevice(a address.Address) (cookie string, err error) {
-	if t.f.Public {
-		return "", nil
-	}
-	d, err := challenge.LoadDevice(t.tx, t.b.Device)
-	if err != nil {
-		return "", err
-	}
-	cookie = t.b.Device
-	if d.Hash == "" {
-		cookie = keyring.RandomToken(32)
-		d.Hash = keyring.Hash(cookie)
-	}
-	return cookie, d.Prove(t.tx, a, t.now)
+// Begun makes a session known that has begun in a transaction, and what ended
+// for it.
+func (c *Sessions) Begun(ctx context.Context, b *Beginning) {
+	c.endedAll(ctx, b.ended)
+	c.cache.put(b.Session)
+	c.count(1)
 }
 
 func earlier(a, b time.Time) time.Time {

@@ -23,7 +23,7 @@ func TestSessionSurvivesARestartAndASecretRotation(t *testing.T) {
 		mail := h.sender.last(t)
 		h.secrets = keyring.Secrets{Current: secretOf(t, 'b'), Old: []keyring.Secret{h.secrets.Current}}
 		h.reopen()
-		session, err := h.service.Check(t.Context(), signIn.Token, site)
+		session, err := h.service.Sessions().Check(t.Context(), signIn.Token, site)
 		want(t, err, nil)
 		want(t, session.Address, alice)
 		bob := b.answer(mail.Code)
@@ -33,7 +33,7 @@ func TestSessionSurvivesARestartAndASecretRotation(t *testing.T) {
 		want(t, errors.Is(err, keyring.ErrWrongSecret), true)
 		h.secrets.Old = nil // keys were wrapped anew
 		h.open()
-		session, _ = h.service.Check(t.Context(), bob.SignIn.Token, site)
+		session, _ = h.service.Sessions().Check(t.Context(), bob.SignIn.Token, site)
 		want(t, session != nil, true)
 	})
 }
@@ -44,16 +44,16 @@ func TestEndedSessionIsRefusedAndCut(t *testing.T) {
 		signIn := b.signIn(alice)
 		var cut atomic.Bool
 		stream := &authcore.Stream{Session: b.Session, Cutter: cutFunc(func() { cut.Store(true) })}
-		h.core.Watch(stream)
-		defer h.core.Unwatch(stream)
-		ended, err := h.core.End(t.Context(), b.Session.ID, authcore.SignedOut)
+		h.core.Sessions().Watch(stream)
+		defer h.core.Sessions().Unwatch(stream)
+		ended, err := h.core.Sessions().End(t.Context(), b.Session.ID, authcore.SignedOut)
 		want(t, err, nil)
 		want(t, ended, true)
 		want(t, cut.Load(), true)
-		session, _ := h.service.Check(t.Context(), signIn.Token, site)
+		session, _ := h.service.Sessions().Check(t.Context(), signIn.Token, site)
 		want(t, session, nil)
 		h.reopen()
-		session, _ = h.service.Check(t.Context(), signIn.Token, site)
+		session, _ = h.service.Sessions().Check(t.Context(), signIn.Token, site)
 		want(t, session, nil)
 	})
 }
@@ -64,13 +64,13 @@ func TestStreamGoesOnUnderTheNextSession(t *testing.T) {
 		b.signIn(alice)
 		var cut atomic.Bool
 		stream := &authcore.Stream{Session: b.Session, Cutter: cutFunc(func() { cut.Store(true) })}
-		h.core.Watch(stream)
-		defer h.core.Unwatch(stream)
+		h.core.Sessions().Watch(stream)
+		defer h.core.Sessions().Unwatch(stream)
 		time.Sleep(2 * time.Minute)
 		next := b.signIn(alice)
 		time.Sleep(3 * time.Second)
 		want(t, cut.Load(), false)
-		h.core.End(t.Context(), next.Session.ID, "revoked")
+		h.core.Sessions().End(t.Context(), next.Session.ID, "revoked")
 		want(t, cut.Load(), true)
 	})
 }
@@ -81,7 +81,7 @@ func TestIdleAndAbsoluteLimits(t *testing.T) {
 		token := b.signIn(alice).Token
 		check := func() bool {
 			t.Helper()
-			s, err := h.service.Check(t.Context(), token, site)
+			s, err := h.service.Sessions().Check(t.Context(), token, site)
 			want(t, err, nil)
 			return s != nil
 		}
@@ -109,15 +109,15 @@ func TestStoreUnreachable(t *testing.T) {
 		token := b.signIn(alice).Token
 		broken.broken.Store(true)
 		time.Sleep(59 * time.Second)
-		s, err := h.service.Check(t.Context(), token, site)
+		s, err := h.service.Sessions().Check(t.Context(), token, site)
 		want(t, err, nil)
 		want(t, s != nil, true)
 		time.Sleep(2 * time.Second)
-		s, err = h.service.Check(t.Context(), token, site)
+		s, err = h.service.Sessions().Check(t.Context(), token, site)
 		want(t, s, nil)
 		want(t, err != nil, true)
 		broken.broken.Store(false)
-		s, err = h.service.Check(t.Context(), token, site)
+		s, err = h.service.Sessions().Check(t.Context(), token, site)
 		want(t, err, nil)
 		want(t, s != nil, true)
 	})
@@ -156,7 +156,7 @@ func TestKeysRotate(t *testing.T) {
 			t.Fatal("signed with the key that should rest")
 		}
 		h.reopen()
-		s, err := h.service.Check(t.Context(), token, site)
+		s, err := h.service.Sessions().Check(t.Context(), token, site)
 		want(t, err, nil)
 		want(t, s != nil, true)
 		time.Sleep(34 * 24 * time.Hour)

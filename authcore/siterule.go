@@ -67,7 +67,7 @@ func (r *SiteRule) IsPublic(t Target) bool {
 
 // Judge applies rule. Limits come first, then the policy, then whether the
 // sign-in is fresh enough: nobody signs in again only to be refused.
-func (s *Service) Judge(rule *SiteRule, v *Visitor, t Target) Judgement {
+func (s *View) Judge(rule *SiteRule, v *Visitor, t Target) Judgement {
 	switch {
 	case v.Err != nil:
 		return Judgement{Decision: CannotTell, Err: v.Err}
@@ -126,7 +126,7 @@ func (r *SiteRule) Explain(a address.Address, t Target) (allowed bool, rule stri
 }
 
 // IsFresh tells whether the sign-in of a session is younger than age.
-func (s *Service) IsFresh(session *Session, age time.Duration) bool {
+func (s *View) IsFresh(session *Session, age time.Duration) bool {
 	return session.youngerThan(age, s.core.now())
 }
 

@@ -94,15 +94,15 @@ func TestJudge(t *testing.T) {
 			"somebody else's token":     {rule: rule, session: program(mal), target: api, begins: no, goesOn: no},
 		} {
 			v := &authcore.Visitor{Session: c.session, LastUse: h.now().Add(-c.unused), Err: c.err}
-			want(t, name+": "+decided(h.service.Judge(c.rule, v, c.target)), name+": "+decided(c.begins))
+			want(t, name+": "+decided(h.service.Sessions().Judge(c.rule, v, c.target)), name+": "+decided(c.begins))
 			v.UnderWay = true
-			want(t, name+": "+decided(h.service.Judge(c.rule, v, c.target)), name+": "+decided(c.goesOn))
+			want(t, name+": "+decided(h.service.Sessions().Judge(c.rule, v, c.target)), name+": "+decided(c.goesOn))
 		}
 
 		// What an operator is told is what happens to a new sign-in.
 		for _, a := range []address.Address{alice, mal, {}} {
 			told, _ := rule.Explain(a, page)
-			happens := h.service.Judge(rule, &authcore.Visitor{Session: person(a, 0), LastUse: h.now()}, page)
+			happens := h.service.Sessions().Judge(rule, &authcore.Visitor{Session: person(a, 0), LastUse: h.now()}, page)
 			want(t, told, happens.Decision == authcore.Allowed)
 		}
 		ok, by := rule.Explain(mal, authcore.Target{Origin: site, Path: "/public/x", Escaped: "/public/x"})
@@ -113,8 +113,8 @@ func TestJudge(t *testing.T) {
 		// The house's clock counts, not the machine's.
 		session := person(alice, 0)
 		h.setClock(4 * time.Hour)
-		want(t, decided(h.service.Judge(rule, &authcore.Visitor{Session: session, LastUse: h.now()}, page)), decided(again(4*time.Hour)))
-		want(t, h.service.IsFresh(session, 4*time.Hour), false)
+		want(t, decided(h.service.Sessions().Judge(rule, &authcore.Visitor{Session: session, LastUse: h.now()}, page)), decided(again(4*time.Hour)))
+		want(t, h.service.Sessions().IsFresh(session, 4*time.Hour), false)
 	})
 }
 

@@ -49,7 +49,7 @@ func (s *siteSet) names(recorded []string) []string {
 
 // Opened is Used at a site, which the session's owner is shown as one they
 // opened. A gate calls it once it has admitted the request.
-func (s *Service) Opened(session *Session, at origin.Origin) {
+func (s *View) Opened(session *Session, at origin.Origin) {
 	session.live.sites.add(at)
 	s.Used(session)
 }

@@ -1,7 +1,6 @@
 package authcore
 
 import (
-	"context"
 	"slices"
 	"sync"
 	"time"
@@ -38,8 +37,8 @@ type streams struct {
 // Watch has st watched until Unwatch: it is cut within two seconds when its
 // session ends or is no longer allowed where it was opened. An open stream
 // counts as use of its session.
-func (c *Core) Watch(st *Stream) {
-	ss := c.streams
+func (c *Sessions) Watch(st *Stream) {
+	ss := &c.streams
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
 	st.watched, st.cut, st.prev, st.next = true, false, nil, ss.head
@@ -51,8 +50,8 @@ func (c *Core) Watch(st *Stream) {
 }
 
 // Unwatch ends the watch over st. After it Cut is not called any more.
-func (c *Core) Unwatch(st *Stream) {
-	ss := c.streams
+func (c *Sessions) Unwatch(st *Stream) {
+	ss := &c.streams
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
 	if st.prev != nil {
@@ -70,10 +69,8 @@ func (c *Core) Unwatch(st *Stream) {
 // sweepEvery is half of the two seconds within which a stream is cut.
 const sweepEvery = time.Second
 
-func (c *Core) sweepStreams(ctx context.Context) { every(ctx, sweepEvery, c.sweep) }
-
 // sweep cuts every stream that may not go on.
-func (c *Core) sweep() {
+func (c *Sessions) sweep() {
 	s := c.current.Load()
 	if s == nil {
 		return
@@ -111,13 +108,13 @@ func (st *Stream) stop() {
 
 // Allows tells whether the configuration now in use would let st go on. It is
 // for requests that come in by a configuration that no longer is.
-func (c *Core) Allows(st *Stream) bool {
+func (c *Sessions) Allows(st *Stream) bool {
 	s := c.current.Load()
 	return s == nil || s.streamMayGoOn(st, c.now())
 }
 
 // streamMayGoOn follows the session to the one that took its place.
-func (s *Service) streamMayGoOn(st *Stream, now time.Time) bool {
+func (s *View) streamMayGoOn(st *Stream, now time.Time) bool {
 	live := st.Session.live
 	for live.ended.Load() {
 		next := live.next.Load()
@@ -166,7 +163,7 @@ func (ss *streams) end(e ending) {
 }
 
 // Streams returns how many answers are under way.
-func (c *Core) Streams() int {
+func (c *Sessions) Streams() int {
 	c.streams.mu.Lock()
 	defer c.streams.mu.Unlock()
 	return c.streams.open

@@ -39,7 +39,7 @@ var errToken = errors.New("not a session token of ours")
 
 // verifySession checks everything about a session token that needs no store:
 // form, algorithm, key, typ, and that no claim is missing.
-func (c *Core) verifySession(token string) (sessionClaims, error) {
+func (c *Sessions) verifySession(token string) (sessionClaims, error) {
 	payload, ok := c.keys.Verify(sessionKind, token)
 	if !ok {
 		return sessionClaims{}, errToken

@@ -102,16 +102,16 @@ func TestForgedTokensAreRefused(t *testing.T) {
 			bad["no "+missing] = forge(t, jose.EdDSA, private, session, with(missing, nil))
 		}
 		for name, forged := range bad {
-			if s, err := h.service.Check(t.Context(), forged, site); s != nil || err != nil {
+			if s, err := h.service.Sessions().Check(t.Context(), forged, site); s != nil || err != nil {
 				t.Errorf("%s: got session %v, error %v", name, s, err)
 			}
 		}
 		for i := range token {
-			if s, _ := h.service.Check(t.Context(), token[:i], site); s != nil {
+			if s, _ := h.service.Sessions().Check(t.Context(), token[:i], site); s != nil {
 				t.Errorf("the first %d bytes of a token pass", i)
 			}
 		}
-		if s, _ := h.service.Check(t.Context(), token, site); s == nil {
+		if s, _ := h.service.Sessions().Check(t.Context(), token, site); s == nil {
 			t.Error("the genuine token is refused")
 		}
 	})
@@ -148,13 +148,13 @@ func TestTokenSaysNothingPersonal(t *testing.T) {
 func TestAssertion(t *testing.T) {
 	run(t, func(t *testing.T, h *house) {
 		session := h.browser().signIn(alice).Session
-		token, err := h.service.Assert(t.Context(), session, site, site, []string{"staff"})
+		token, err := h.service.Sessions().Assert(t.Context(), session, site, site, []string{"staff"})
 		want(t, err, nil)
 		claims := claimsOf(t, token)
 		want(t, claims["aud"].(string), site.String())
 		want(t, claims["email"].(string), "alice@example.com")
 		want(t, claims["exp"].(float64)-claims["iat"].(float64), 120)
-		s, _ := h.service.Check(t.Context(), token, site)
+		s, _ := h.service.Sessions().Check(t.Context(), token, site)
 		want(t, s, nil) // an assertion is no session
 	})
 }
@@ -170,7 +170,7 @@ func TestTokenHasOneSpelling(t *testing.T) {
 		last := len(token) - 1
 		for _, digit := range digits {
 			spelling := token[:last] + string(digit)
-			s, err := h.service.Check(t.Context(), spelling, site)
+			s, err := h.service.Sessions().Check(t.Context(), spelling, site)
 			want(t, err, nil)
 			if (s != nil) != (spelling == token) {
 				t.Errorf("%q instead of %q as the last digit: session %v", digit, token[last], s)
@@ -190,7 +190,7 @@ func TestOneOfSeveralTokens(t *testing.T) {
 			{[]string{a}, true}, {[]string{"junk", a}, true}, {[]string{a, "junk"}, true}, {[]string{a, a}, true},
 			{[]string{a, b}, false}, {[]string{b, a}, false}, {[]string{"1", "2", "3", "4", a}, false}, {nil, false},
 		} {
-			s, err := h.service.CheckAll(t.Context(), c.tokens, site)
+			s, err := h.service.Sessions().CheckAll(t.Context(), c.tokens, site)
 			want(t, err, nil)
 			want(t, s != nil, c.live)
 		}
@@ -229,7 +229,7 @@ func BenchmarkCheck(b *testing.B) {
 		b.Run(map[int]string{1: "one", 2000: "2000"}[n], func(b *testing.B) {
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
-				if s, err := h.service.Check(b.Context(), tokens[i%n], site); s == nil || err != nil {
+				if s, err := h.service.Sessions().Check(b.Context(), tokens[i%n], site); s == nil || err != nil {
 					b.Fatal(s, err)
 				}
 			}

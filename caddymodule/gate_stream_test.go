@@ -46,7 +46,7 @@ func (a *streamingApp) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (c *gatedCaddy) end(s *authcore.SignIn) {
 	c.Helper()
-	ended, err := c.core().End(context.Background(), s.Session.ID, authcore.SignedOut)
+	ended, err := c.core().Sessions().End(context.Background(), s.Session.ID, authcore.SignedOut)
 	must(c, err)
 	if !ended {
 		c.Fatal("there was no session to end")
@@ -101,7 +101,7 @@ func TestStreamsAreCutWhenTheSessionEnds(t *testing.T) {
 			}
 		}
 	}
-	if n := c.core().Streams(); n != 0 {
+	if n := c.core().Sessions().Streams(); n != 0 {
 		t.Errorf("%d streams are still watched", n)
 	}
 }
@@ -214,7 +214,7 @@ func TestStreamsAreCutWhenThePolicyChanges(t *testing.T) {
 	if path := app.closed.wait(t, "end at the app"); path != "/events/carol" {
 		t.Errorf("%s was cut", path)
 	}
-	if n := c.core().Streams(); n != 1 {
+	if n := c.core().Sessions().Streams(); n != 1 {
 		t.Errorf("%d streams, want bob's alone", n)
 	}
 }
@@ -233,7 +233,7 @@ func TestStreamGoesOnUnderTheNextSession(t *testing.T) {
 	b.Flow = begun.FlowCookie
 	answer, err := service.Flows().AnswerCode(context.Background(), b, begun.Flow, c.code("alice@example.com"))
 	must(t, err)
-	if old, err := service.Check(context.Background(), first.Token, b.Origin); old != nil || err != nil || c.core().Streams() != 1 {
+	if old, err := service.Sessions().Check(context.Background(), first.Token, b.Origin); old != nil || err != nil || c.core().Sessions().Streams() != 1 {
 		t.Fatal("the old session should have ended, and its stream not")
 	}
 	c.end(answer.SignIn)

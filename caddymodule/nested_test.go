@@ -52,7 +52,7 @@ func TestNestedGates(t *testing.T) {
 			t.Errorf("%s: %v", test.name, r.Header)
 		}
 	}
-	if f.run.Core.Streams() != 0 {
+	if f.run.Core.Sessions().Streams() != 0 {
 		t.Error("an answer is still watched")
 	}
 }

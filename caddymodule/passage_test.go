@@ -24,7 +24,7 @@ func TestCutAnswerIsAborted(t *testing.T) {
 	app := caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
 		_, err := w.Write([]byte("before"))
 		must(t, err)
-		if _, err := f.run.Core.End(context.Background(), s.Session.ID, authcore.SignedOut); err != nil {
+		if _, err := f.run.Core.Sessions().End(context.Background(), s.Session.ID, authcore.SignedOut); err != nil {
 			t.Error(err)
 		}
 		if r.Context().Err() == nil {
@@ -44,8 +44,8 @@ func TestCutAnswerIsAborted(t *testing.T) {
 		if got := recover(); got != http.ErrAbortHandler {
 			t.Errorf("the handler ended with %v", got)
 		}
-		if w.Body.String() != "before" || f.run.Core.Streams() != 0 {
-			t.Errorf("%q was written, %d streams are watched", w.Body, f.run.Core.Streams())
+		if w.Body.String() != "before" || f.run.Core.Sessions().Streams() != 0 {
+			t.Errorf("%q was written, %d streams are watched", w.Body, f.run.Core.Sessions().Streams())
 		}
 	}()
 	handler(f.gate(nil), app).ServeHTTP(w, request("GET", testSite+"/", "Cookie: __Host-gatehouse="+s.Token))
@@ -56,8 +56,8 @@ func TestPanicEndsTheWatch(t *testing.T) {
 	f := newFixture(t)
 	app := caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { panic("app") })
 	defer func() {
-		if got := recover(); got != "app" || f.run.Core.Streams() != 0 {
-			t.Errorf("%v, %d streams are watched", got, f.run.Core.Streams())
+		if got := recover(); got != "app" || f.run.Core.Sessions().Streams() != 0 {
+			t.Errorf("%v, %d streams are watched", got, f.run.Core.Sessions().Streams())
 		}
 	}()
 	handler(f.gate(nil), app).ServeHTTP(newRecorder(), request("GET", testSite+"/", "Cookie: "+f.signIn("alice@example.com", testSite)))

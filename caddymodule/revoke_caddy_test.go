@@ -122,32 +122,32 @@ func (e *manyEndings) atTheGates() {
 	service := runningApp(e).house.Running().Service
 	portal := e.signInAt("alice@example.com", "auth.example.com")
 	there := authcore.Browser{Origin: mustOrigin(e, e.origin("wiki.example.com"))}
-	cookie, state := service.HandoverState(there)
+	cookie, state := service.Sessions().HandoverState(there)
 	there.Flow = cookie
-	ticket, _, err := service.GiveTicket(e.Context(), authcore.Browser{Origin: mustOrigin(e, e.origin("auth.example.com")), Session: portal.Session}, authcore.Handover{Site: there.Origin, State: state})
+	ticket, _, err := service.Sessions().GiveTicket(e.Context(), authcore.Browser{Origin: mustOrigin(e, e.origin("auth.example.com")), Session: portal.Session}, authcore.Handover{Site: there.Origin, State: state})
 	must(e, err)
-	taken, err := service.TakeTicket(e.Context(), there, ticket)
+	taken, err := service.Sessions().TakeTicket(e.Context(), there, ticket)
 	must(e, err)
-	if taken.SignIn == nil {
+	if taken.Session == nil {
 		e.Fatal(taken.Verdict)
 	}
 	browser := e.signIn("alice@example.com")
 	site, err := origin.ParseSitePattern("app.example.com:" + e.port())
 	must(e, err)
-	secret, made, no, err := service.MakeToken(e.Context(), browser.Session, origin.Origin{}, authcore.Machine{Name: "ci", Sites: []origin.SitePattern{site}}, time.Now().Add(time.Hour))
+	secret, made, no, err := service.Sessions().MakeToken(e.Context(), browser.Session, origin.Origin{}, authcore.Machine{Name: "ci", Sites: []origin.SitePattern{site}}, time.Now().Add(time.Hour))
 	must(e, err)
 	if no != "" {
 		e.Fatal(no)
 	}
-	e.seen.add(taken.SignIn.Token, secret)
+	e.seen.add(taken.Token, secret)
 	const app, wiki, auth = "app.example.com", "wiki.example.com", "auth.example.com"
 	e.held["browser"] = holding{host: app, path: "/", header: "Cookie: " + cookieOf(browser), says: `"alice@example.com"`}
 	e.held["portal"] = holding{host: auth, path: "/_gatehouse/session", header: "Cookie: " + cookieOf(portal), says: portal.Session.ID}
-	e.held["portal's site"] = holding{host: wiki, path: "/", header: "Cookie: " + cookieOf(taken.SignIn), says: `"alice@example.com"`}
+	e.held["portal's site"] = holding{host: wiki, path: "/", header: "Cookie: " + cookieOf(&authcore.SignIn{Session: taken.Session, Token: taken.Token}), says: `"alice@example.com"`}
 	e.held["person's token"] = holding{host: app, path: "/", header: "Authorization: Bearer " + secret, says: "token:alice@example.com/ci"}
 	e.held["configured token"] = holding{host: app, path: "/", header: "Authorization: Bearer " + configuredSecret, says: "token:nightly"}
 	e.sids["browser"], e.sids["portal"] = browser.Session.ID, portal.Session.ID
-	e.sids["portal's site"], e.sids["person's token"] = taken.SignIn.Session.ID, made.ID
+	e.sids["portal's site"], e.sids["person's token"] = taken.Session.ID, made.ID
 	e.subs = append(e.subs, browser.Session.Subject)
 }
 
@@ -317,9 +317,9 @@ func TestRevokeAllOnCaddy(t *testing.T) {
 			}
 			if !over("configured token") {
 				e.open("configured token")
-				before := e.core().Streams()
+				before := e.core().Sessions().Streams()
 				e.sweep(t)
-				if now := e.core().Streams(); now != before {
+				if now := e.core().Sessions().Streams(); now != before {
 					t.Errorf("%d streams are left of %d", now, before)
 				}
 			}

@@ -68,7 +68,7 @@ func TestAllows(t *testing.T) {
 		v := &authcore.Visitor{Session: session, UnderWay: true}
 		rules := f.app.rules(&authcore.Stream{Gate: test.gate, Target: target})
 		got := len(rules) == 0 || slices.ContainsFunc(rules, func(r *authcore.SiteRule) bool {
-			return f.run.Service.Judge(r, v, target).Decision == authcore.Allowed
+			return f.run.Service.Sessions().Judge(r, v, target).Decision == authcore.Allowed
 		})
 		if got != test.want {
 			t.Errorf("%+v: allowed %v", test, got)

@@ -145,7 +145,7 @@ func TestPersonsToken(t *testing.T) {
 	site, _ := origin.ParseSitePattern("app.example.com")
 	token := func(email string) string {
 		signIn := f.signInFor(email, testSite)
-		secret, _, no, err := f.run.Service.MakeToken(t.Context(), signIn.Session, origin.Origin{}, authcore.Machine{Name: "ci", Sites: []origin.SitePattern{site}}, f.run.Service.Now().Add(time.Hour))
+		secret, _, no, err := f.run.Service.Sessions().MakeToken(t.Context(), signIn.Session, origin.Origin{}, authcore.Machine{Name: "ci", Sites: []origin.SitePattern{site}}, f.run.Service.Now().Add(time.Hour))
 		must(t, err)
 		if no != "" {
 			t.Fatal(no)
@@ -177,7 +177,7 @@ func TestPersonsToken(t *testing.T) {
 	if w := asks(t, a, "GET", "/api/authz/forward-auth", append(q, "Authorization: Bearer "+carol)...); w.Code != 403 {
 		t.Errorf("behind another proxy, refused: %d", w.Code)
 	}
-	ended, err := f.run.Core.EndPerson(t.Context(), f.signInFor("alice@example.com", testSite).Session.Subject, "removed")
+	ended, err := f.run.Core.Sessions().EndPerson(t.Context(), f.signInFor("alice@example.com", testSite).Session.Subject, "removed")
 	must(t, err)
 	if ended == 0 {
 		t.Fatal("nothing ended")
@@ -225,7 +225,7 @@ func TestCloudflareToken(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 	// One key signs, and none of the two kinds is taken for the other.
-	if session, _ := f.run.Service.Check(t.Context(), token, mustOrigin(t, testSite)); session != nil {
+	if session, _ := f.run.Service.Sessions().Check(t.Context(), token, mustOrigin(t, testSite)); session != nil {
 		t.Error("an access token is a session")
 	}
 	again := func() string {

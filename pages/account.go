@@ -57,7 +57,7 @@ func (e *exchange) account(status int, fill func(*View)) {
 	v := e.view("account", "shown")
 	v.Name = s.Name
 	ctx, core := e.r.Context(), e.p.service.Core()
-	list, err := core.SessionsOf(ctx, s.Subject)
+	list, err := core.Sessions().Of(ctx, s.Subject)
 	if err != nil {
 		e.outage(err)
 		return
@@ -176,7 +176,7 @@ func endOne(e *exchange, sid string) {
 	if own {
 		reason = authcore.SignedOut
 	}
-	if _, err := e.p.service.Core().EndOwn(e.r.Context(), s.Subject, sid, reason); err != nil {
+	if _, err := e.p.service.Core().Sessions().EndOwn(e.r.Context(), s.Subject, sid, reason); err != nil {
 		e.outage(err)
 		return
 	}
@@ -189,9 +189,9 @@ func endAll(e *exchange) {
 	var err error
 	keep := e.form.get("keep") == "on"
 	if keep {
-		_, err = core.EndOthers(e.r.Context(), s.Subject, s.ID, endedByOwner)
+		_, err = core.Sessions().EndOthers(e.r.Context(), s.Subject, s.ID, endedByOwner)
 	} else {
-		_, err = core.EndPerson(e.r.Context(), s.Subject, endedByOwner)
+		_, err = core.Sessions().EndPerson(e.r.Context(), s.Subject, endedByOwner)
 	}
 	if err != nil {
 		e.outage(err)
@@ -238,7 +238,7 @@ func (e *exchange) changed(what string) {
 
 // fresh tells whether the sign-in is young enough, or leads to a new one.
 func (e *exchange) fresh() bool {
-	if e.p.service.IsFresh(e.v.Session, freshSignIn) {
+	if e.p.service.Sessions().IsFresh(e.v.Session, freshSignIn) {
 		return true
 	}
 	to := loginPath(origin.ParseReturnTo(accountPath, e.v.Origin, nil), e.v.Origin, e.asked)
@@ -286,7 +286,7 @@ func (e *exchange) ownData(ctx context.Context) (*ownData, error) {
 	if err != nil || a == nil {
 		return nil, err
 	}
-	sessions, err := core.SessionsOf(ctx, s.Subject)
+	sessions, err := core.Sessions().Of(ctx, s.Subject)
 	if err != nil {
 		return nil, err
 	}

@@ -169,7 +169,7 @@ func (e *exchange) signedInFor(f *authcore.Flow) bool {
 
 // signedIn hands a new session to the browser and sends it where it wanted.
 func (e *exchange) signedIn(s *authcore.SignIn) {
-	e.jar.setSession(s, e.p.service.Now())
+	e.jar.setSession(s.Session, s.Token, e.p.service.Now())
 	if s.DeviceCookie != "" {
 		e.jar.setDevice(s.DeviceCookie)
 	}

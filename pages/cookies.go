@@ -149,11 +149,11 @@ func newJar(h http.Header, o origin.Origin, domain string) jar {
 }
 
 // setSession hands the session to the browser until its absolute end.
-func (j jar) setSession(s *authcore.SignIn, now time.Time) {
-	c := j.cookie(sessionName(j.origin.Secure(), j.domain), s.Token, s.Session.Expires.Sub(now))
+func (j jar) setSession(s *authcore.Session, token string, now time.Time) {
+	c := j.cookie(sessionName(j.origin.Secure(), j.domain), token, s.Expires.Sub(now))
 	c.Domain = j.domain
-	c.Expires = s.Session.Expires.UTC()
-	if s.Session.Public { // it also ends with the browser
+	c.Expires = s.Expires.UTC()
+	if s.Public { // it also ends with the browser
 		c.MaxAge, c.Expires = 0, time.Time{}
 	}
 	j.write(c)

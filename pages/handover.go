@@ -50,7 +50,7 @@ func (e *exchange) leave() {
 	case e.sharesCookie():
 		e.redirect(e.v.Portal.String() + Root + "login?" + e.carry(url.Values{"return_to": {e.returnTo().String()}}))
 	default:
-		cookie, state := e.p.service.HandoverState(e.browser)
+		cookie, state := e.p.service.Sessions().HandoverState(e.browser)
 		e.jar.setFlow(cookie)
 		e.redirect(e.v.Portal.String() + Root + "handover?" + e.carry(url.Values{
 			"site": {e.v.Origin.String()}, "return_to": {e.returnTo().Path()}, "state": {state},
@@ -94,7 +94,7 @@ func giveTicket(e *exchange) {
 		e.json(http.StatusOK, struct{}{})
 		return
 	}
-	ticket, verdict, err := e.p.service.GiveTicket(e.r.Context(), e.browser, authcore.Handover{Site: site, ReturnTo: to, State: q.Get("state")})
+	ticket, verdict, err := e.p.service.Sessions().GiveTicket(e.r.Context(), e.browser, authcore.Handover{Site: site, ReturnTo: to, State: q.Get("state")})
 	switch {
 	case err != nil:
 		e.outage(err)
@@ -113,7 +113,7 @@ func (e *exchange) stale(q url.Values) bool {
 		return false
 	}
 	n, err := strconv.Atoi(q.Get("max_age"))
-	return err != nil || n < 0 || !e.p.service.IsFresh(e.v.Session, time.Duration(n)*time.Second)
+	return err != nil || n < 0 || !e.p.service.Sessions().IsFresh(e.v.Session, time.Duration(n)*time.Second)
 }
 
 // takeTicket begins the session at the site. The next address is a clean one:
@@ -123,13 +123,13 @@ func takeTicket(e *exchange) {
 		e.json(http.StatusOK, struct{}{})
 		return
 	}
-	out, err := e.p.service.TakeTicket(e.r.Context(), e.browser, e.token)
+	out, err := e.p.service.Sessions().TakeTicket(e.r.Context(), e.browser, e.token)
 	switch {
 	case err != nil:
 		e.outage(err)
 	case out.Verdict == event.Accepted:
-		e.jar.setSession(out.SignIn, e.p.service.Now())
-		e.redirect(e.location(out.SignIn.ReturnTo))
+		e.jar.setSession(out.Session, out.Token, e.p.service.Now())
+		e.redirect(e.location(out.ReturnTo))
 	case out.Verdict == event.Unknown && e.v.Session != nil: // loaded again
 		e.redirect("/")
 	case out.Verdict == event.OtherBrowser:

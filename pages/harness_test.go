@@ -157,7 +157,7 @@ func (h *house) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		domain = h.service.Domain()
 	}
 	tokens := SessionTokens(r, origin.Secure(), domain, nil)
-	session, _ := h.service.CheckAll(r.Context(), tokens, origin)
+	session, _ := h.service.Sessions().CheckAll(r.Context(), tokens, origin)
 	h.pages.ServeHTTP(w, r, Visit{Origin: origin, Client: netip.MustParseAddr("203.0.113.9"), Session: session, SessionCookies: len(tokens), IsPortal: h.portal, Account: h.account})
 }
 

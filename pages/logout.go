@@ -47,9 +47,9 @@ func endSession(e *exchange) {
 	s := e.v.Session
 	here := e.form.get("only") == "here" && s != nil && s.Parent != ""
 	if s != nil {
-		end := e.p.service.Core().End
+		end := e.p.service.Core().Sessions().End
 		if here {
-			end = e.p.service.Core().EndHere
+			end = e.p.service.Core().Sessions().EndHere
 		}
 		if _, err := end(e.r.Context(), s.ID, authcore.SignedOut); err != nil {
 			e.outage(err)

@@ -35,7 +35,7 @@ func (p *Pages) Sites(w http.ResponseWriter, r *http.Request, v Visit, open []or
 // relatives are the other sites of the visitor's sign-in, without this one and,
 // where that is another host, without the portal.
 func (e *exchange) relatives() ([]SiteLink, error) {
-	all, err := e.p.service.SignIns(e.r.Context(), e.v.Session)
+	all, err := e.p.service.Sessions().SignIns(e.r.Context(), e.v.Session)
 	if err != nil {
 		return nil, err
 	}

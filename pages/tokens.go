@@ -48,7 +48,7 @@ func (e *exchange) tokens(status int, secret string, fill func(*View)) {
 		e.redirect(loginPath(origin.ParseReturnTo(tokensPath, e.v.Origin, nil), e.v.Origin, e.asked))
 		return
 	}
-	made, err := e.p.service.Tokens(e.r.Context(), s.Subject, e.own())
+	made, err := e.p.service.Sessions().Tokens(e.r.Context(), s.Subject, e.own())
 	if err != nil {
 		e.outage(err)
 		return
@@ -106,7 +106,7 @@ func makeToken(e *exchange) {
 	}
 	m := authcore.Machine{Name: e.form.get("name"), Sites: []origin.SitePattern{site}}
 	until := e.p.service.Now().Add(time.Duration(days) * 24 * time.Hour)
-	secret, _, no, err := e.p.service.MakeToken(e.r.Context(), e.v.Session, e.own(), m, until)
+	secret, _, no, err := e.p.service.Sessions().MakeToken(e.r.Context(), e.v.Session, e.own(), m, until)
 	switch {
 	case err != nil:
 		e.outage(err)
@@ -139,7 +139,7 @@ func endedToken(action string) (id string, ok bool) {
 
 // endToken ends one of the person's own tokens.
 func endToken(e *exchange, id string) {
-	if _, err := e.p.service.EndToken(e.r.Context(), e.v.Session.Subject, e.own(), id); err != nil {
+	if _, err := e.p.service.Sessions().EndToken(e.r.Context(), e.v.Session.Subject, e.own(), id); err != nil {
 		e.outage(err)
 		return
 	}

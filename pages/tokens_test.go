@@ -33,7 +33,7 @@ func TestTokens(t *testing.T) {
 	if b.last.Header.Get("Cache-Control") != "no-store" {
 		t.Error("the page with the token may be kept")
 	}
-	session, err := h.service.CheckToken(t.Context(), secret)
+	session, err := h.service.Sessions().CheckToken(t.Context(), secret)
 	check(t, err)
 	if session == nil || session.User() != "token:alice@example.com/backup" {
 		t.Fatalf("the token shown stands for %v", session)
@@ -65,17 +65,17 @@ func TestTokens(t *testing.T) {
 	b.post("/_gatehouse/account/tokens", "name", "late", "site", "https://app.example.com", "days", "30")
 	b.wantsTo("/_gatehouse/login?return_to=%2F_gatehouse%2Faccount%2Ftokens&max_age=300")
 
-	made, err := h.service.Tokens(t.Context(), session.Subject, origin.Origin{})
+	made, err := h.service.Sessions().Tokens(t.Context(), session.Subject, origin.Origin{})
 	check(t, err)
 	mallory := h.browser()
 	mallory.signIn("mallory@example.com")
 	mallory.post("/_gatehouse/account/tokens/" + made[0].ID + "/end")
-	if again, _ := h.service.CheckToken(t.Context(), secret); again == nil {
+	if again, _ := h.service.Sessions().CheckToken(t.Context(), secret); again == nil {
 		t.Fatal("another person has ended the token")
 	}
 	b.post("/_gatehouse/account/tokens/" + made[0].ID + "/end")
 	b.wantsTo("/_gatehouse/account/tokens?ended")
-	if again, _ := h.service.CheckToken(t.Context(), secret); again != nil {
+	if again, _ := h.service.Sessions().CheckToken(t.Context(), secret); again != nil {
 		t.Error("the token is good after its end")
 	}
 	b.get("/_gatehouse/account/tokens/" + made[0].ID + "/end")
@@ -148,12 +148,12 @@ func TestTokensOfOtherSitesAreOutOfReach(t *testing.T) {
 	h := newHouse(t)
 	b := h.browser()
 	b.signIn("alice@example.com")
-	session, err := h.service.CheckAll(t.Context(), []string{b.cookie("__Host-gatehouse").Value}, h.origin)
+	session, err := h.service.Sessions().CheckAll(t.Context(), []string{b.cookie("__Host-gatehouse").Value}, h.origin)
 	check(t, err)
 	pattern, err := origin.ParseSitePattern("https://wiki.example.com")
 	check(t, err)
 	m := authcore.Machine{Name: "backup", Sites: []origin.SitePattern{pattern}}
-	secret, made, no, err := h.service.MakeToken(t.Context(), session, origin.Origin{}, m, h.now().Add(time.Hour))
+	secret, made, no, err := h.service.Sessions().MakeToken(t.Context(), session, origin.Origin{}, m, h.now().Add(time.Hour))
 	check(t, err)
 	if no != "" {
 		t.Fatal(no)
@@ -162,7 +162,7 @@ func TestTokensOfOtherSitesAreOutOfReach(t *testing.T) {
 	b.get("/_gatehouse/account/tokens")
 	b.wants(http.StatusOK, "You have no tokens.", `href="https://auth.example.com/_gatehouse/account/tokens"`)
 	b.post("/_gatehouse/account/tokens/" + made.ID + "/end")
-	if again, _ := h.service.CheckToken(t.Context(), secret); again == nil {
+	if again, _ := h.service.Sessions().CheckToken(t.Context(), secret); again == nil {
 		t.Fatal("another site's token is ended")
 	}
 	b.post("/_gatehouse/account/tokens", "name", "backup", "site", "https://app.example.com", "days", "30")
@@ -170,7 +170,7 @@ func TestTokensOfOtherSitesAreOutOfReach(t *testing.T) {
 	own := shownToken.FindString(b.body)
 	b.post(regexp.MustCompile(`/_gatehouse/account/tokens/[^"/]+/end`).FindString(b.body))
 	b.wantsTo("/_gatehouse/account/tokens?ended")
-	if again, _ := h.service.CheckToken(t.Context(), own); again != nil {
+	if again, _ := h.service.Sessions().CheckToken(t.Context(), own); again != nil {
 		t.Error("this site's token is good after its end")
 	}
 }

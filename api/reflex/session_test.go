@@ -122,7 +122,7 @@ func TestSessions(t *testing.T) {
 		}
 		other := signIn(h, "g@example.com")
 		for _, e := range h.Events(event.SignedIn) {
-			if _, err := h.Core.End(t.Context(), e.Session, "by_operator"); err != nil {
+			if _, err := h.Core.Sessions().End(t.Context(), e.Session, "by_operator"); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -139,7 +139,7 @@ func TestSession(t *testing.T) {
 	t.Run("the session ends in the core", func(t *testing.T) {
 		jwt := w.session(bob)
 		sid := claimsOf(t, jwt)["jti"].(string)
-		if ended, err := w.Core.End(t.Context(), sid, "admin"); !ended || err != nil {
+		if ended, err := w.Core.Sessions().End(t.Context(), sid, "admin"); !ended || err != nil {
 			t.Fatal(ended, err)
 		}
 		refused(t, w.call("GET", auth+"session", nil, jwt), 401, "SESSION_INVALID")

@@ -125,7 +125,7 @@ func TestDeleteSession(t *testing.T) {
 	})
 	t.Run("a session is the core's", func(t *testing.T) {
 		s := w.signIn(alice)
-		if ended, err := w.Core.End(t.Context(), strings.TrimPrefix(s.String("session.id"), "sess_"), "admin"); !ended || err != nil {
+		if ended, err := w.Core.Sessions().End(t.Context(), strings.TrimPrefix(s.String("session.id"), "sess_"), "admin"); !ended || err != nil {
 			t.Fatal(ended, err)
 		}
 		refused(t, w.post(verifyPath, object{"session_token": s.String("session_token")}), 401, "invalid_session")

@@ -80,7 +80,7 @@ func TestRevokedWhileALinkWaits(t *testing.T) {
 				if err != nil || len(holders) != 1 {
 					t.Fatal(holders, err)
 				}
-				if _, err := w.Core.EndPerson(t.Context(), holders[0].Subject, "revoked"); err != nil {
+				if _, err := w.Core.Sessions().EndPerson(t.Context(), holders[0].Subject, "revoked"); err != nil {
 					t.Fatal(err)
 				}
 			}

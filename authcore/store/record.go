@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 )
@@ -159,4 +160,13 @@ func keyKind(key string) string {
 		}
 	}
 	return key
+}
+
+// IsKeyPart tells whether an id from outside can be part of a key: letters,
+// digits, - and _, and not too long.
+func IsKeyPart(id string) bool {
+	strange := func(c rune) bool {
+		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '_'
+	}
+	return id != "" && len(id) <= 128 && !strings.ContainsFunc(id, strange)
 }

@@ -202,18 +202,18 @@ func (q *request) judgeVisitor() refusal {
 	}
 	err := q.find()
 	target := q.target()
-	judged := q.run.Service.Judge(&q.gate.Rule, &authcore.Visitor{Session: q.session, LastUse: q.lastUse, Err: err}, target)
+	judged := q.run.Service.Sessions().Judge(&q.gate.Rule, &authcore.Visitor{Session: q.session, LastUse: q.lastUse, Err: err}, target)
 	if why := refusalOf(judged); why.kind != "" {
 		return why
 	}
 	if why := q.judgeMethod(); why.kind != "" {
 		return why
 	}
-	if q.house.replaced.Load() && !q.run.Core.Allows(&authcore.Stream{Session: q.session, Gate: q.place.Key, Target: target}) {
+	if q.house.replaced.Load() && !q.run.Core.Sessions().Allows(&authcore.Stream{Session: q.session, Gate: q.place.Key, Target: target}) {
 		// After a reload the old server may still accept a connection.
 		return refusal{kind: notAllowed}
 	}
-	q.run.Service.Opened(q.session, q.origin)
+	q.run.Service.Sessions().Opened(q.session, q.origin)
 	if err := q.identify(); err != nil {
 		return refusal{kind: unavailable, err: err}
 	}
@@ -240,7 +240,7 @@ func (q *request) knownAnyway() bool {
 	if q.session == nil || q.session.Machine != nil || !q.gate.Rule.Policy.Admits(q.session.Address) {
 		return false
 	}
-	q.run.Service.Opened(q.session, q.origin)
+	q.run.Service.Sessions().Opened(q.session, q.origin)
 	return q.identify() == nil
 }
 
@@ -271,7 +271,7 @@ func (q *request) showPages() error {
 	if err := q.find(); err != nil {
 		q.house.log().Error("the session of a visitor of the sign-in pages can't be read", slog.Any("error", err))
 	} else if q.session != nil {
-		q.run.Service.Used(q.session)
+		q.run.Service.Sessions().Used(q.session)
 	}
 	w := q.w
 	if q.behindUnknownProxy() {

@@ -144,7 +144,7 @@ func (q *request) showSites() error {
 		return q.refuse(refusal{kind: unavailable, err: err})
 	}
 	if q.session != nil {
-		q.run.Service.Used(q.session)
+		q.run.Service.Sessions().Used(q.session)
 	}
 	q.run.Pages.Sites(q.w, q.original(), q.known(), q.house.sites().Open(q.session, q.client()))
 	return nil
@@ -239,6 +239,6 @@ func (h *House) Who(w http.ResponseWriter, r *http.Request) (*authcore.Session, 
 	if err := q.find(); err != nil || q.session == nil {
 		return nil, nil, err
 	}
-	q.run.Service.Used(q.session)
+	q.run.Service.Sessions().Used(q.session)
 	return q.session, q.run.groupsOf(q.session.Address), nil
 }

@@ -200,7 +200,7 @@ func (h *House) ownsToken(secret string) bool {
 		return true
 	}
 	run := h.running.Load()
-	return run != nil && run.Service.KnowsMachine(secret)
+	return run != nil && run.Service.Sessions().KnowsMachine(secret)
 }
 
 // groupsOf are the groups of an address, in order.

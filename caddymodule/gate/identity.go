@@ -167,9 +167,9 @@ func (q *request) sign(p part, groups []string) (string, error) {
 		issuer = q.login
 	}
 	if p == accessPart {
-		return q.run.Service.AssertAccess(q.r.Context(), q.session, issuer, q.origin)
+		return q.run.Service.Sessions().AssertAccess(q.r.Context(), q.session, issuer, q.origin)
 	}
-	return q.run.Service.Assert(q.r.Context(), q.session, issuer, q.origin, groups)
+	return q.run.Service.Sessions().Assert(q.r.Context(), q.session, issuer, q.origin, groups)
 }
 
 // write sets the headers. The values are copied, because handlers further in

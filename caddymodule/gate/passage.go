@@ -86,7 +86,7 @@ func (q *request) watch(p *passage) *http.Request {
 		ctx, cancel := context.WithCancel(r.Context())
 		r, p.cancel = r.WithContext(ctx), cancel
 	}
-	p.core.Watch(&p.stream)
+	p.core.Sessions().Watch(&p.stream)
 	return r
 }
 
@@ -109,7 +109,7 @@ func (p *passage) end() {
 	if p.core == nil {
 		return
 	}
-	p.core.Unwatch(&p.stream)
+	p.core.Sessions().Unwatch(&p.stream)
 	if p.cancel != nil {
 		p.cancel()
 	}

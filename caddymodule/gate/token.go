@@ -35,7 +35,7 @@ func (q *request) findMachine() error {
 	if len(q.presented) != 1 {
 		return nil
 	}
-	session, err := q.run.Service.CheckToken(q.r.Context(), q.presented[0])
+	session, err := q.run.Service.Sessions().CheckToken(q.r.Context(), q.presented[0])
 	if session == nil && err == nil {
 		q.note(staleToken, "")
 	}

@@ -55,7 +55,7 @@ func (q *request) find() error {
 		q.looked = true
 		return nil
 	}
-	session, err := q.run.Service.Find(q.r.Context(), tokens, q.origin)
+	session, err := q.run.Service.Sessions().Find(q.r.Context(), tokens, q.origin)
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,7 @@ import (
 
 // Sessions lists live sessions, of gates and apps, by page.
 func (i *Instance) Sessions(ctx context.Context, after string, limit int) (SessionPage, error) {
-	list, next, err := i.Core.Sessions(ctx, after, limit)
+	list, next, err := i.Core.Sessions().List(ctx, after, limit)
 	return SessionPage{sessionsOf(list), next}, err
 }
 
@@ -25,7 +25,7 @@ func (i *Instance) SessionsOf(ctx context.Context, who string) (page SessionPage
 	}
 	page.Sessions = []Session{}
 	for _, h := range holders {
-		of, err := i.Core.SessionsOf(ctx, h.Subject)
+		of, err := i.Core.Sessions().Of(ctx, h.Subject)
 		if err != nil {
 			return page, err
 		}
@@ -49,7 +49,7 @@ func sessionsOf(list []authcore.SessionInfo) []Session {
 
 // EndSession ends one session.
 func (i *Instance) EndSession(ctx context.Context, by netip.Addr, sid string) error {
-	found, err := i.Core.End(ctx, sid, "revoked")
+	found, err := i.Core.Sessions().End(ctx, sid, "revoked")
 	if err != nil {
 		return err
 	}
@@ -67,7 +67,7 @@ func (i *Instance) EndSessionsOf(ctx context.Context, by netip.Addr, who string)
 		return err
 	}
 	for _, h := range holders {
-		if _, err := i.Core.EndPerson(ctx, h.Subject, "revoked"); err != nil {
+		if _, err := i.Core.Sessions().EndPerson(ctx, h.Subject, "revoked"); err != nil {
 			return err
 		}
 		i.audit(by, "end_sessions", &h, "")
@@ -94,7 +94,7 @@ func (i *Instance) User(ctx context.Context, who string) (User, error) {
 	}
 	var users []User
 	for _, h := range holders {
-		sessions, err := i.Core.SessionsOf(ctx, h.Subject)
+		sessions, err := i.Core.Sessions().Of(ctx, h.Subject)
 		if err != nil {
 			return User{}, err
 		}
