@@ -79,7 +79,7 @@ func pageFlags(c *cobra.Command) {
 	c.Flags().Bool("all", false, "all pages")
 }
 
-// page calls one with the query of each page that was asked for, and returns
+// pages calls one with the query of each page that was asked for, and returns
 // what leads to the page after the last.
 func (o *operator) pages(one func(query string) (next string, err error)) (string, error) {
 	limit, _ := o.cmd.Flags().GetInt("limit")
@@ -96,7 +96,6 @@ func (o *operator) pages(one func(query string) (next string, err error)) (strin
 	}
 }
 
-// subject finds somebody's subject, who must have signed in at a gate.
 // subjects finds the subjects of who has an address, at the gates and in apps.
 // No address is sent in a URL, which Caddy would log.
 func (o *operator) subjects(who string) (subs []string, err error) {
