@@ -224,3 +224,27 @@ func TestStatusAfterTestEmail(t *testing.T) {
 	o.code("second@example.com")
 	o.code("first@example.com")
 }
+
+// A password that is mended in the configuration opens sign-in when that is
+// loaded, not at the next look at the senders.
+func TestMendedPasswordOpensSignIn(t *testing.T) {
+	o := newOperated(t)
+	o.mail.Stop()
+	relay := smtptest.Start(t, smtptest.Options{TLS: smtptest.NoTLS, InsecureAuth: true, Username: "mailer", Password: "the right one"})
+	load := func(password string) {
+		t.Helper()
+		o.run(fmt.Sprintf("mail smtp %s {\n\t\t\ttls off\n\t\t\tusername mailer\n\t\t\tpassword %q\n\t\t}", relay.Addr, password), "*@example.com")
+	}
+	down := func() bool {
+		_, _, code := o.command("status")
+		return code == cli.ExitNo
+	}
+	load("the wrong one")
+	o.asks("first@example.com")
+	eventually(t, "mail is down", down)
+	load("another wrong one")
+	o.fails(cli.ExitNo, []string{"IS DOWN"}, "status")
+	load("the right one")
+	eventually(t, "mail goes out", func() bool { return !down() })
+	relay.NextTo(t, "first@example.com")
+}

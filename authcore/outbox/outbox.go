@@ -84,9 +84,15 @@ func New(c Config) *Outbox {
 	}
 }
 
-// Use has messages sent by these means from now on, by none with nil.
+// Use has messages sent by these means from now on, by none with nil. Senders that
+// are down are tried at once: what kept them down may be mended.
 func (o *Outbox) Use(m *Means) {
 	o.means.Store(newRoute(m))
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, outage := range o.outages {
+		outage.probed = time.Time{}
+	}
 	o.wake()
 }
 
