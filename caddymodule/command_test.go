@@ -5,10 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -234,27 +231,6 @@ func TestCommandsWithoutAServer(t *testing.T) {
 		if code != cli.ExitUsage || !strings.Contains(errs, "--address localhost:2019") {
 			t.Errorf("%s: %d: %s", address, code, errs)
 		}
-	}
-}
-
-// What stands at the address may be a site, which asks for a sign-in, leads
-// somewhere or shows a page.
-func TestCommandsAtASite(t *testing.T) {
-	for what, answer := range map[string]http.HandlerFunc{
-		"gate": func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Type", "application/json")
-			w.WriteHeader(http.StatusUnauthorized)
-			_, _ = io.WriteString(w, `{"error":"login_required"}`)
-		},
-		"redirect": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) },
-		"page":     func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<!doctype html>") },
-	} {
-		site := httptest.NewServer(answer)
-		_, errs, code := runCommand(t, nil, "status", "--address", strings.TrimPrefix(site.URL, "http://"))
-		if code != cli.ExitFailed || !strings.Contains(errs, "is not the admin endpoint") || !strings.Contains(errs, "with --address") {
-			t.Errorf("%s: %d: %s", what, code, errs)
-		}
-		site.Close()
 	}
 }
 
