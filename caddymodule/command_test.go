@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/smtp/smtptest"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate/cli"
 )
@@ -252,8 +253,7 @@ func TestCommandsOverTCP(t *testing.T) {
 }
 
 func TestDoctorCommand(t *testing.T) {
-	doctorDNS = &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no network") }}
-	t.Cleanup(func() { doctorDNS = net.DefaultResolver })
+	withoutDNS(t)
 	o := newOperated(t)
 	o.run("", "staff")
 	out, errs, code := o.command("doctor")
@@ -268,4 +268,51 @@ func TestDoctorCommand(t *testing.T) {
 	o.fails(cli.ExitNo, []string{"error    sender: smtp", "connect", "compare address"}, "doctor")
 	out, _, _ = o.command("doctor", "--json")
 	wantText(t, out, `"findings"`, `"do"`)
+}
+
+// The doctor offers each mail server a mail, so that one which signs us in and
+// then refuses us is found before anybody waits for a code. Nothing is sent.
+func TestDoctorOffersMail(t *testing.T) {
+	withoutDNS(t)
+	o := newOperated(t)
+	o.run("", "staff")
+	doctor := func(code int, says ...string) {
+		t.Helper()
+		out, errs, got := o.command("doctor")
+		if got != code {
+			t.Errorf("exit code %d, want %d\n%s%s", got, code, out, errs)
+		}
+		wantText(t, out, says...)
+	}
+	name := "sender: smtp " + o.mail.Addr
+	doctor(cli.ExitDone, "ok       "+name+": connection, TLS and sign-in work, and mail from login@example.com is taken")
+	for _, refusal := range []struct {
+		step  smtptest.Step
+		code  int
+		text  string
+		level string
+		exit  int
+	}{
+		{smtptest.MailFrom, 550, "5.7.60 not permitted to send as this sender", "error    " + name + " refuses mail: MAIL FROM: ", cli.ExitNo},
+		{smtptest.RcptTo, 554, "5.7.1 Relay access denied", "error    " + name + " refuses mail: RCPT TO: ", cli.ExitNo},
+		{smtptest.RcptTo, 550, "5.1.1 User unknown", "note     " + name + ": connection, TLS and sign-in work, but login@example.com can't get mail", cli.ExitDone},
+		{smtptest.RcptTo, 450, "4.7.1 Greylisted", "warning  " + name + " puts mail off: RCPT TO: ", cli.ExitDone},
+	} {
+		o.mail.RefuseText(refusal.step, refusal.code, refusal.text)
+		doctor(refusal.exit, refusal.level, refusal.text[len("5.7.1 "):])
+		o.mail.Accept(refusal.step)
+	}
+	doctor(cli.ExitDone, "mail from login@example.com is taken")
+	if n := len(o.mail.Messages()); n != 0 {
+		t.Errorf("the doctor sent %d mails", n)
+	}
+	if s := o.done("status"); !strings.Contains(s, "not tried yet") {
+		t.Errorf("a look counts as a mail:\n%s", s)
+	}
+}
+
+// withoutDNS keeps the doctor off the network.
+func withoutDNS(t *testing.T) {
+	doctorDNS = &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no network") }}
+	t.Cleanup(func() { doctorDNS = net.DefaultResolver })
 }

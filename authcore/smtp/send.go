@@ -12,6 +12,7 @@ import (
 
 	"github.com/wneessen/go-mail/smtp"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/rfc5322"
 )
@@ -58,6 +59,25 @@ func (s *Sender) Check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
 	defer cancel()
 	d, err := s.dialogue(ctx, outbox.Message{}, func(*dialogue) error { return nil })
+	if err == nil {
+		d.quit()
+	}
+	return err
+}
+
+// Offer goes as far as Send does before the message itself: the server is told who
+// it is from and for whom, and then that there is none. An error is a
+// *outbox.SendError.
+func (s *Sender) Offer(ctx context.Context, from string, to address.Address) error {
+	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
+	defer cancel()
+	m := outbox.Message{FromAddress: from, To: to}
+	d, err := s.dialogue(ctx, m, func(d *dialogue) error {
+		if err := d.envelope(m); err != nil {
+			return err
+		}
+		return d.client.Reset()
+	})
 	if err == nil {
 		d.quit()
 	}
@@ -278,15 +298,20 @@ func (d *dialogue) signIn() error {
 
 // message hands over one mail.
 func (d *dialogue) message(m outbox.Message, data []byte) error {
+	if err := d.envelope(m); err != nil {
+		return err
+	}
+	return d.data(data)
+}
+
+// envelope says who a mail is from and for whom.
+func (d *dialogue) envelope(m outbox.Message) error {
 	d.step = mailFrom
 	if err := d.client.Mail("<" + m.FromAddress + ">"); err != nil {
 		return err
 	}
 	d.step = rcptTo
-	if err := d.client.Rcpt("<" + m.To.String() + ">"); err != nil {
-		return err
-	}
-	return d.data(data)
+	return d.client.Rcpt("<" + m.To.String() + ">")
 }
 
 func (d *dialogue) data(data []byte) error {

@@ -2,6 +2,7 @@ package operate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -13,6 +14,8 @@ import (
 
 	"golang.org/x/net/publicsuffix"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/policy"
 )
 
@@ -157,7 +160,7 @@ func (i *Instance) examineMail() (out []Finding) {
 	for _, sender := range mail.Senders {
 		if sender.Unfit {
 			out = append(out, Error(check, fmt.Sprintf("%s refused mail to several domains in a row and took none: %s", sender.Name, sender.Reason),
-				"do what its answer asks for; most often it must be told to relay for the address in from, or to accept this machine"))
+				askRelay))
 		}
 	}
 	if mail.Delayed {
@@ -183,24 +186,54 @@ func (i *Instance) examineClock() []Finding {
 	return []Finding{Fine(check, "the kernel says that it is kept right")}
 }
 
-// examineSenders shakes hands with the senders that can, without sending.
-func (i *Instance) examineSenders(ctx context.Context) []Finding {
-	var out []Finding
+// askRelay is what to do where a mail server refuses everything of ours.
+const askRelay = "do what its answer asks for; most often it must be told to relay for the address in from, or to accept this machine"
+
+// examineSenders goes as far as each sender can without sending.
+func (i *Instance) examineSenders(ctx context.Context) (out []Finding) {
 	for _, sender := range i.Senders {
-		prober, can := sender.(interface{ Check(context.Context) error })
-		if !can {
-			out = append(out, Note("sender", sender.Name()+" can only be tried by sending", "gatehouse test-email you@example.com"))
-			continue
-		}
-		if err := prober.Check(ctx); err != nil {
-			out = append(out, Error("sender", sender.Name()+": "+reasonOf(err), "compare address, tls, username and password with what your mail provider says"))
-			continue
-		}
-		if !strings.HasPrefix(sender.Name(), "smtp ") {
-			out = append(out, Fine("sender", "%s: there is a token; that it may send, only gatehouse test-email tells", sender.Name()))
-			continue
-		}
-		out = append(out, Fine("sender", "%s: connection, TLS and sign-in work", sender.Name()))
+		out = append(out, i.examineSender(ctx, sender))
 	}
 	return out
+}
+
+func (i *Instance) examineSender(ctx context.Context, sender outbox.Sender) Finding {
+	const check = "sender"
+	name := sender.Name()
+	to, err := address.Parse(i.Setup.From)
+	if offerer, can := sender.(interface {
+		Offer(ctx context.Context, from string, to address.Address) error
+	}); can && err == nil {
+		return examineOffer(name, i.Setup.From, offerer.Offer(ctx, i.Setup.From, to))
+	}
+	checker, can := sender.(outbox.Checker)
+	if !can {
+		return Note(check, name+" can only be tried by sending", "gatehouse test-email you@example.com")
+	}
+	if err := checker.Check(ctx); err != nil {
+		return unreachable(name, err)
+	}
+	return Fine(check, "%s: there is a token; that it may send, only gatehouse test-email tells", name)
+}
+
+// examineOffer tells what a mail server said to a mail from and to the address in
+// from. Another recipient would be a stranger's.
+func examineOffer(name, from string, err error) Finding {
+	const check = "sender"
+	failed := new(outbox.SendError)
+	switch {
+	case err == nil:
+		return Fine(check, "%s: connection, TLS and sign-in work, and mail from %s is taken", name, from)
+	case !errors.As(err, &failed) || failed.Fault == outbox.SenderDown:
+		return unreachable(name, err)
+	case failed.Recipient:
+		return Note(check, name+": connection, TLS and sign-in work, but "+from+" can't get mail itself: "+failed.Reason, "replies and bounces are lost; right if nobody is to read them")
+	case failed.Fault == outbox.Deferred:
+		return Warning(check, name+" puts mail off: "+failed.Reason, "look again in a few minutes; if it stays so, "+askRelay)
+	}
+	return Error(check, name+" refuses mail: "+failed.Reason, askRelay)
+}
+
+func unreachable(name string, err error) Finding {
+	return Error("sender", name+": "+reasonOf(err), "compare address, tls, username and password with what your mail provider says")
 }
