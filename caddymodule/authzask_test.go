@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -170,6 +171,36 @@ func TestAuthzWebSocket(t *testing.T) {
 			method, target, headers := proxy(client...)
 			if w := asks(t, a, method, target, headers...); w.Code != want {
 				t.Errorf("%s, %q: %d, want %d", name, origin, w.Code, want)
+			}
+		}
+	}
+}
+
+// A proxy that passes a client's Upgrade on to us passes it on to the app: any
+// but a WebSocket's, in one line, would be a tunnel that nobody looks into.
+func TestAuthzRefusesOtherUpgrades(t *testing.T) {
+	f := newFixture(t, sharedCookie)
+	a := f.authz()
+	cookie := "Cookie: " + f.signIn("alice@example.com", "https://auth.example.com")
+	handshake := []string{cookie, "Connection: Upgrade, HTTP2-Settings", "HTTP2-Settings: AAMAAABk", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", "Sec-WebSocket-Version: 13"}
+	for name, proxy := range proxies {
+		for _, lines := range [][]string{
+			{"h2c"}, {"h2c", "websocket"}, {"websocket", "h2c"}, {"websocket", "websocket"}, {"h2c, websocket"}, {"websocket, h2c"}, {"websocket,websocket"},
+			{"websocket/13"}, {"TLS/1.2"}, {""}, {"", "websocket"}, {"websocket", ""}, {"websocket\t, h2c"}, {`"websocket"`},
+		} {
+			client := slices.Clone(handshake)
+			for _, line := range lines {
+				client = append(client, "Upgrade: "+line)
+			}
+			method, target, headers := proxy(client...)
+			if w := asks(t, a, method, target, headers...); w.Code != 400 && !(strict(name) && w.Code == 403) || w.Header().Get("Remote-User") != "" {
+				t.Errorf("%s, %q: %d", name, lines, w.Code)
+			}
+		}
+		for _, line := range []string{"websocket", "WebSocket"} {
+			method, target, headers := proxy(append(handshake, "Upgrade: "+line)...)
+			if w := asks(t, a, method, target, headers...); w.Code != 200 {
+				t.Errorf("%s, %s: %d", name, line, w.Code)
 			}
 		}
 	}

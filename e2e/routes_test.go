@@ -48,6 +48,11 @@ func TestIngressNginxIsNotBelieved(t *testing.T) {
 		t.Fatal("the example has changed its form")
 	}
 	asksAt := strings.Replace(annotation[1], "gatehouse.gatehouse.svc.cluster.local", "127.0.0.1", 1)
+	asked := regexp.MustCompile(`(?s)auth-proxy-set-headers: ingress-nginx/asked\n.*name: asked\n.*\ndata:\n  (\S+): (\S+)\n---`).FindStringSubmatch(w.example("kubernetes/ingress-nginx.yaml"))
+	if asked == nil {
+		t.Fatal("the example has changed its form")
+	}
+	set := fmt.Sprintf("proxy_set_header '%v' '%v';", asked[1], asked[2]) // buildAuthProxySetHeaders
 	insecure := freePort(t)
 	servers := ""
 	for _, s := range w.sites[:2] {
@@ -64,15 +69,19 @@ func TestIngressNginxIsNotBelieved(t *testing.T) {
 			proxy_set_header X-Forwarded-Proto "";
 			proxy_set_header X-Original-URL $scheme://$http_host$request_uri;
 			proxy_set_header X-Original-Method $request_method;
+			%s
 			set $target %s;
 			proxy_pass $target;
 		}
 		location / {
 			auth_request /_external-auth;
+			proxy_http_version 1.1;
 			proxy_set_header Host $http_host;
+			proxy_set_header Upgrade $http_upgrade;
+			proxy_set_header Connection upgrade;
 			proxy_pass http://%s;
 		}
-	}`, port, name, asksAt+query, s.app.addr)
+	}`, port, name, set, asksAt+query, s.app.addr)
 		}
 	}
 	global, _, _ := strings.Cut(w.example("nginx/nginx.conf"), "    upstream gatehouse")
@@ -97,6 +106,25 @@ func TestIngressNginxIsNotBelieved(t *testing.T) {
 	w.send(w.port, spelled{"", []string{blog.host}, "1.1"}, "/public/x")
 	if len(blog.app.requests()) != 1 {
 		t.Error("the blog's public page is not reached")
+	}
+	for _, protocols := range [][]string{{"h2c"}, {"h2c", "websocket"}, {"websocket, h2c"}, {"websocket", "h2c"}, {"websocket"}} {
+		header := []string{"Connection: Upgrade", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", "Sec-WebSocket-Version: 13"}
+		for _, p := range protocols {
+			header = append(header, "Upgrade: "+p)
+		}
+		wire := w.wire()
+		wire.request("GET /public/socket", blog.host, header...)
+		status, _ := readHeader(t, wire.r)
+		_ = wire.Close()
+		reached := blog.app.requests()
+		for _, s := range reached {
+			if got := s.Header["Upgrade"]; !slices.Equal(got, []string{"websocket"}) {
+				t.Errorf("%q: the app is asked for %q", protocols, got)
+			}
+		}
+		if len(protocols) == 1 && (len(reached) > 0) != (protocols[0] == "websocket") {
+			t.Errorf("%q: %s, and %d requests reach the app", protocols, status, len(reached))
+		}
 	}
 }
 

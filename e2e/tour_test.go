@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -189,13 +190,28 @@ func (top *topology) isChallenged(t *testing.T, path string, client []string) {
 // checkUpgrade: nothing but a WebSocket becomes a connection of its own: behind
 // it the proxy would not see what is asked of the app.
 func (top *topology) checkUpgrade(t *testing.T, v *visitor) {
-	for _, c := range []struct{ path, cookie, protocol string }{
-		{"/public/socket", "A: b", "h2c"}, {"/socket", v.cookies(), "h2c"}, {"/public/socket", "A: b", "websocket, h2c"}, {"/public/socket", "A: b", "spdy/3.1"},
+	top.app.requests()
+	for _, protocols := range [][]string{
+		{"h2c"}, {"spdy/3.1"}, {"websocket, h2c"}, {"h2c, websocket"}, {"websocket,h2c"}, {"h2c", "websocket"}, {"websocket", "h2c"}, {"websocket", "websocket"},
+		{"websocket/13"}, {"websocket/13", "websocket"}, {"WebSocket", "h2c"}, {"", "h2c"}, {"h2c", ""}, {"websocket", ""}, {`"websocket"`, "h2c"}, {"websocket\t, h2c"},
 	} {
-		w := top.wire()
-		w.request("GET "+c.path, top.host(), "Connection: Upgrade, HTTP2-Settings", "Upgrade: "+c.protocol, "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA", c.cookie)
-		if status, _ := readHeader(t, w.r); strings.Contains(status, " 101") {
-			t.Errorf("%s, %s: %s", c.path, c.protocol, status)
+		for path, cookie := range map[string]string{"/public/socket": "A: b", "/socket": v.cookies()} {
+			header := []string{"Connection: Upgrade, HTTP2-Settings", "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", "Sec-WebSocket-Version: 13", cookie}
+			for _, p := range protocols {
+				header = append(header, "Upgrade: "+p)
+			}
+			w := top.wire()
+			w.request("GET "+path, top.host(), header...)
+			status, answered := readHeader(t, w.r)
+			if strings.Contains(status, " 101") && answered.Get("Upgrade") != "websocket" {
+				t.Errorf("%s, %q: %s to %q", path, protocols, status, answered["Upgrade"])
+			}
+			_ = w.Close()
+			for _, s := range top.app.requests() {
+				if got := s.Header["Upgrade"]; len(got) > 0 && !slices.Equal(got, []string{"websocket"}) || len(s.Header["Http2-Settings"]) > 0 {
+					t.Errorf("%s, %q: the app is asked for %q with %q", path, protocols, got, s.Header["Http2-Settings"])
+				}
+			}
 		}
 	}
 }

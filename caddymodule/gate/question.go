@@ -133,6 +133,10 @@ func (q *question) take(told asked) (problem string) {
 		return "The forwarded method is not one."
 	}
 	h := q.r.Header
+	if lines := h["Upgrade"]; len(lines) > 1 || len(lines) == 1 && !strings.EqualFold(lines[0], "websocket") {
+		// The proxy would send the app the same: behind h2c nobody would ask us.
+		return "The proxy passes on Upgrade: " + quoted(strings.Join(lines, ", ")) + "; have it remove every Upgrade but one websocket."
+	}
 	q.webSocket = len(h["Sec-Websocket-Key"]) > 0 || strings.EqualFold(h.Get("Upgrade"), "websocket")
 	q.takeToken()
 	return ""

@@ -19,6 +19,7 @@ func cleanUpgrade(r *http.Request) (webSocket bool) {
 	}
 	h := r.Header
 	delete(h, ":protocol")
+	delete(h, "Http2-Settings")
 	if len(h["Upgrade"]) == 0 {
 		return false
 	}
@@ -28,7 +29,6 @@ func cleanUpgrade(r *http.Request) (webSocket bool) {
 		return true
 	}
 	delete(h, "Upgrade")
-	delete(h, "Http2-Settings")
 	return false
 }
 
