@@ -20,7 +20,7 @@ func (a *App) checkAround(trees map[string]*tree) ([]finding, error) {
 	var all []finding
 	for _, g := range a.gates {
 		for _, s := range g.place.spots {
-			for _, top := range g.tops(s) {
+			for _, top := range g.tops(s.paths) {
 				for _, host := range g.place.samples() {
 					found, refused := around(trees[s.server], host, top, g)
 					if refused {
@@ -37,8 +37,8 @@ func (a *App) checkAround(trees map[string]*tree) ([]finding, error) {
 }
 
 // tops are the paths that the gate guards with all below, as it is written: its
-// own, or else those of the matchers above it.
-func (g *Gate) tops(s spot) []string {
+// own, or else those of the matchers above.
+func (g *Gate) tops(above []caddyhttp.MatchPath) []string {
 	if g.guarded.limited {
 		var tops []string
 		for _, subtree := range g.guarded.subtrees {
@@ -47,7 +47,7 @@ func (g *Gate) tops(s spot) []string {
 		return tops
 	}
 	var tops []string
-	for _, paths := range s.paths {
+	for _, paths := range above {
 		for _, pattern := range paths {
 			top := strings.TrimRight(strings.TrimSuffix(pattern, "/*"), "/")
 			if strings.HasPrefix(top, "/") && !strings.ContainsAny(top, `*?[\{%`) && !gate.IsOwnPath(top) {
@@ -93,7 +93,7 @@ func around(t *tree, host, top string, g *Gate) (worst finding, refused bool) {
 			if same {
 				found.found += ", and the same app stands behind that gate"
 			}
-			found.do = fmt.Sprintf("to Caddy %s/* does not take %s, nor %s what is below it; write at the top level of the site, in no handle or route\n    gatehouse %s/* <who>\nor let the handle take all of it\n    @guarded path %s %s/*\n    handle @guarded {", top, top, top, top, top, top)
+			found.do = fmt.Sprintf("to Caddy %s/* does not take %s, nor %s what is below it; write at the top level of the site, in no handle or route\n    gatehouse %s/* <who>", top, top, top, top)
 			if same && g.guarded.limited && to.surely {
 				return found, true
 			}

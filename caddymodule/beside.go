@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -39,6 +40,7 @@ type cover struct {
 	clean bool // a gate or cleaner, surely
 	gate  bool // a gate, perhaps
 	ends  bool // whatever comes here has been answered
+	gates []*Gate
 	// partly holds matchers of routes that clean or answer what these take.
 	partly []caddyhttp.MatcherSets
 }
@@ -46,15 +48,48 @@ type cover struct {
 // finding is what the doctor says about such a handler.
 type finding struct{ found, do string }
 
-// checkBeside refuses an app that is reached through a gate and past it, and
-// returns what else gets requests as they come.
-func (a *App) checkBeside(trees map[string]*tree, w *walk) ([]finding, error) {
+// checkBeside refuses an app that is reached through a gate and past it
+// uncleaned. It returns what else gets requests as they come, and where a matcher
+// of Caddy's alone decides whether an app is reached through its gate.
+func (a *App) checkBeside(trees map[string]*tree, w *walk) (uncleaned, divided []finding, err error) {
 	b := &beside{app: a}
 	for _, name := range slices.Sorted(maps.Keys(trees)) {
 		b.list(trees[name].routes, cover{}, false)
 		b.list(trees[name].errors, cover{}, true) // an error may come from before the gate
 	}
-	return b.judge(w)
+	uncleaned, err = b.judge(w)
+	return uncleaned, b.divided(), err
+}
+
+// divided finds apps that stand behind a gate and, for other paths of the same
+// host, before none. Caddy and the app may read one path differently: what is
+// /index.php/team to a matcher is /team to many apps. A gate with a path of its
+// own knows these readings.
+func (b *beside) divided() (all []finding) {
+	for _, in := range b.seen {
+		i := slices.IndexFunc(in.gates, func(g *Gate) bool { return !g.guarded.limited && len(g.matchers) == 0 })
+		if i < 0 || in.errors {
+			continue
+		}
+		for _, out := range b.seen {
+			same := slices.ContainsFunc(out.upstreams, func(to string) bool { return slices.Contains(in.upstreams, to) })
+			if !same || out.gate || out.ends || out.errors || in.at.name != out.at.name || !in.at.meets(out.at) || !in.at.byPath && !out.at.byPath {
+				continue
+			}
+			top := "/admin"
+			if tops := in.gates[i].tops(in.at.paths); len(tops) > 0 {
+				top = tops[0]
+			}
+			one := finding{
+				fmt.Sprintf("%s is reached past the gate at %s, and a path alone decides which requests are", out, in.gates[i]),
+				fmt.Sprintf("Caddy's matchers take paths as they are written, and apps also read /index.php%s, %s;x or //x%s as %s: let the gate decide, at the top level of the site, in no handle or route\n    gatehouse %s/* <who>\nor, where less is open than guarded\n    gatehouse <who> {\n        public /open/*\n    }", top, top, top, top, top),
+			}
+			if !slices.Contains(all, one) {
+				all = append(all, one)
+			}
+		}
+	}
+	return all
 }
 
 // judge compares what was seen.
@@ -68,13 +103,16 @@ func (b *beside) judge(w *walk) (all []finding, err error) {
 	for _, h := range b.seen {
 		same := slices.ContainsFunc(h.upstreams, func(upstream string) bool { return gated[upstream] })
 		here := h.gate || h.onGatedHost(w)
-		if h.clean || !here && !same {
+		anywhere := !h.gate && len(gated) > 0 && slices.ContainsFunc(h.upstreams, func(to string) bool { return strings.Contains(to, "{http.") || strings.Contains(to, "{vars.") })
+		if h.clean || !here && !same && !anywhere {
 			continue
 		}
 		found := fmt.Sprintf("%s gets requests as strangers send them, with any Remote-User", h)
 		switch {
 		case same && here:
 			return nil, fmt.Errorf("%s and with Gatehouse's cookies, and the same app stands behind a gate: %s", found, h.mend())
+		case !here && !same:
+			found += ", and the request alone says which app that is: it may be one that stands behind a gate"
 		case same:
 			return nil, fmt.Errorf("%s, and the same app stands behind a gate at another host: %s", found, h.mend())
 		default:
@@ -166,6 +204,9 @@ func (b *beside) list(nodes []*node, before cover, errors bool) cover {
 				}
 			}
 			c.gate = c.gate || d.gate && !d.ends
+			if !d.ends {
+				c.gates = append(slices.Clip(c.gates), d.gates...)
+			}
 		}
 		return c
 	}
@@ -195,6 +236,7 @@ func (b *beside) step(s *step, c cover, errors bool) cover {
 		c.ends = c.ends || slices.ContainsFunc(s.at.paths, onlyOwn)
 	case *Gate:
 		c.clean, c.gate = true, true
+		c.gates = append(slices.Clip(c.gates), h)
 	case *Cleaner, *Portal:
 		c.clean = true
 	case *reverseproxy.Handler:
@@ -246,6 +288,10 @@ func handsTo(h *reverseproxy.Handler) (name string, upstreams []string, fast boo
 	}
 	if h.DynamicUpstreams != nil {
 		raw, _ := json.Marshal(h.DynamicUpstreams)
+		var known struct{ Name, Port string }
+		if json.Unmarshal(raw, &known) == nil && known.Name != "" && known.Port != "" {
+			upstreams = append(upstreams, dialed(net.JoinHostPort(known.Name, known.Port)))
+		}
 		upstreams = append(upstreams, string(raw))
 	}
 	return name, upstreams, fast
@@ -255,10 +301,13 @@ func handsTo(h *reverseproxy.Handler) (name string, upstreams []string, fast boo
 func dialed(dial string) string {
 	dial = caddy.NewReplacer().ReplaceKnown(dial, "")
 	address, err := caddy.ParseNetworkAddressWithDefaults(dial, "tcp", 0)
-	if err != nil || address.IsUnixNetwork() {
+	if err != nil {
 		return dial
 	}
-	host := strings.ToLower(address.Host)
+	if address.IsUnixNetwork() {
+		return "unix/" + filepath.Clean(address.Host)
+	}
+	host := strings.TrimSuffix(strings.ToLower(address.Host), ".")
 	if ip := net.ParseIP(host); host == "" || host == "localhost" || ip != nil && (ip.IsLoopback() || ip.IsUnspecified()) {
 		host = "localhost"
 	}

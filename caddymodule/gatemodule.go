@@ -147,12 +147,32 @@ func (g *Gate) parse(groups *policy.Groups) error {
 	if g.guarded, err = newGuardedPaths(g.Paths); err != nil {
 		return err
 	}
+	if err := g.leavesSomething(&public); err != nil {
+		return err
+	}
 	g.gate.Unauthenticated, g.gate.Headers, g.gate.ReportOnly = g.Unauthenticated, g.Headers, g.ReportOnly
 	g.limit()
 	if g.Portal != "" {
 		g.portal, err = parseOriginOption("portal", "portal", g.Portal)
 	}
 	return err
+}
+
+// leavesSomething refuses public paths that are all that the gate guards.
+func (g *Gate) leavesSomething(public *origin.PublicPaths) error {
+	tops := []string{""}
+	if g.guarded.limited {
+		tops = g.guarded.samples()
+	}
+	for _, top := range tops {
+		if below := top + "/gatehouse-sample"; !public.Match(below, below) {
+			return nil
+		}
+	}
+	if len(tops) == 0 {
+		return nil // what its patterns hold can't be told
+	}
+	return fmt.Errorf("public %s: that is all that the gate guards, so nobody would have to sign in; name less, or take the gate out", strings.Join(g.Public, " "))
 }
 
 func parseOrigins(texts []string) ([]origin.Origin, error) {

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -55,8 +57,8 @@ func newGuardedPaths(patterns []string) (guardedPaths, error) {
 // guardsNothing says why no request is for a path of the pattern, and what is
 // most likely meant; "" where there may be one.
 func guardsNothing(pattern string) (problem, instead string) {
-	if strings.Contains(pattern, "{") {
-		return "", "" // known at the request
+	if problem, instead := badBraces(pattern); problem != "" || strings.Contains(pattern, "{") {
+		return problem, instead // a placeholder is known at the request
 	}
 	decoded, err := url.PathUnescape(pattern)
 	if err != nil {
@@ -91,11 +93,53 @@ func guardsNothing(pattern string) (problem, instead string) {
 	case err != nil:
 		open, _, _ := strings.Cut(instead, "[")
 		return "a bracket is left open", open + "*"
+	case strings.Contains(pattern, "**"):
+		return "two stars take one segment, as one star does", strings.TrimRight(instead, "*/") + "/*"
+	case strings.ContainsAny(pattern, "^$|") || strings.Contains(pattern, ".*"):
+		return "this is no regular expression", strings.TrimRight(strings.NewReplacer("^", "", "$", "", ".*", "*").Replace(instead), "*/") + "/*"
+	case strings.Contains(decoded, " /") || strings.Contains(decoded, ",/"):
+		first := instead[:strings.IndexAny(instead, " ,")]
+		return "several paths need a gate each, or a named matcher", first
+	case strings.Contains(decoded, ";"):
+		return "what stands behind a semicolon is no part of a path that is guarded", instead[:strings.Index(instead, ";")]
 	case gate.IsOwnPath(pattern):
 		return "pages under /_gatehouse/ are Gatehouse's own and never guarded", "/*"
 	}
 	return "", ""
 }
+
+// badBraces says what is wrong with the braces of a pattern: Caddy knows no
+// alternatives.
+func badBraces(pattern string) (problem, instead string) {
+	rest := pattern
+	for {
+		before, after, open := strings.Cut(rest, "{")
+		inside, behind, closed := strings.Cut(after, "}")
+		switch {
+		case !open:
+			return "", ""
+		case !closed || strings.ContainsAny(inside, ",/ ") || inside == "":
+			first, _, _ := strings.Cut(inside, ",")
+			return "braces are for placeholders alone", strings.TrimRight(before+strings.Trim(first, "/ "), "/") + "/*"
+		}
+		rest = behind
+	}
+}
+
+// checkVariables refuses a path with a variable that is not set: it would be
+// another path than the one that is meant. Only the machine that runs can tell.
+func (g *Gate) checkVariables() error {
+	for _, pattern := range g.Paths {
+		for _, found := range variables.FindAllStringSubmatch(pattern, -1) {
+			if os.Getenv(found[1]) == "" {
+				return fmt.Errorf("gatehouse %s: %s resolves to nothing: set the variable", pattern, found[0])
+			}
+		}
+	}
+	return nil
+}
+
+var variables = regexp.MustCompile(`\{env\.([^{}]+)\}`)
 
 func hasDots(pattern string) bool {
 	for segment := range strings.SplitSeq(pattern, "/") {

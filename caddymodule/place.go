@@ -40,6 +40,9 @@ func (a *App) placeGates() error {
 		a.log.Warn(f.Found + "; " + f.Do)
 	}
 	for _, g := range a.gates {
+		if err := g.checkVariables(); err != nil {
+			return err
+		}
 		if err := a.checkReach(trees, g); err != nil {
 			return err
 		}
@@ -51,9 +54,11 @@ func (a *App) placeGates() error {
 	if a.around, err = a.checkAround(trees); err != nil {
 		return err
 	}
-	if a.uncleaned, err = a.checkBeside(trees, w); err != nil {
+	var divided []finding
+	if a.uncleaned, divided, err = a.checkBeside(trees, w); err != nil {
 		return err
 	}
+	a.around = slices.Concat(a.around, divided, a.checkPublic(trees))
 	for _, f := range slices.Concat(a.around, a.uncleaned) {
 		a.log.Warn(f.found + ": " + f.do)
 	}

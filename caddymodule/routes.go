@@ -40,7 +40,8 @@ type node struct {
 type step struct {
 	handler caddyhttp.MiddlewareHandler
 	role
-	at       scope // what stands above it, and before it in its route
+	sets     caddyhttp.MatcherSets // of its route
+	at       scope                 // what stands above it, and before it in its route
 	branches []branch
 }
 
@@ -72,6 +73,7 @@ type scope struct {
 	rewritten bool     // the path may have been changed on the way
 	// pathMatched: the route itself has a matcher for a path.
 	pathMatched bool
+	byPath      bool     // it or a route above has
 	invoked     []string // named routes on the way
 }
 
@@ -103,7 +105,7 @@ func readList(routes caddyhttp.RouteList, above scope) (nodes []*node, err error
 		here := n.at
 		here.pathMatched = hasPathMatcher(n.MatcherSets)
 		for _, handler := range n.Handlers {
-			s := &step{handler: handler, role: roleOf(handler), at: here}
+			s := &step{handler: handler, role: roleOf(handler), sets: n.MatcherSets, at: here}
 			if err := s.read(); err != nil {
 				return nil, err
 			}
@@ -199,6 +201,7 @@ func (s scope) under(sets caddyhttp.MatcherSets) (scope, error) {
 	if len(sets) == 0 {
 		return s, nil
 	}
+	s.byPath = s.byPath || hasPathMatcher(sets)
 	var hosts []string
 	var paths caddyhttp.MatchPath
 	allHosts, allPaths := true, true

@@ -49,6 +49,10 @@ func publicProblem(pattern string) string {
 		return "* stands only at the end, after a slash: write /images/* for all in a directory"
 	case strings.Contains(path, "%"):
 		return "write the path decoded, in quotes if it has a space"
+	case strings.Contains(path, " /") || strings.Contains(path, ",/"):
+		return "write one path after the other, with a space between, as in: public /favicon.ico /images/*"
+	case strings.ContainsAny(path, "{}"):
+		return "placeholders and braces are not filled in: write the path itself"
 	case strings.Contains(path, "?"):
 		return "the query is not looked at: write the path up to the ?"
 	case !isPublicSpelling(path) || !utf8.ValidString(path) || isPrefix && strings.HasSuffix(path, "/"):

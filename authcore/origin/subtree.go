@@ -83,13 +83,23 @@ func (s Subtree) holds(path string) bool {
 
 // otherPaths are those that stand inside a folded path for some server: behind
 // two slashes a host (//x/admin, as new URL of JavaScript, parse_url of PHP and
-// urlsplit of Python read it), and behind & a parameter, where a rewrite puts the
-// path into a query (/x&q=/admin).
+// urlsplit of Python read it), behind a front controller in any directory what it
+// gets as PATH_INFO (/public/index.php/admin), and behind & a parameter, where a
+// rewrite puts the path into a query (/x&q=/admin).
 func otherPaths(path string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		if strings.HasPrefix(path, "//") {
 			rest := strings.TrimLeft(path, "/")
 			if i := strings.IndexByte(rest, '/'); i >= 0 && !yield(rest[i:]) {
+				return
+			}
+		}
+		for i := 1; i < len(path); i++ {
+			if path[i] != '/' {
+				continue
+			}
+			before := path[:i]
+			if isController(cutSegment(before[strings.LastIndexByte(before, '/')+1:])) && !yield(path[i:]) {
 				return
 			}
 		}
@@ -125,6 +135,12 @@ func isPassedOver(segment string) bool {
 	if segment == "" || segment == "." || segment[0] == '(' && segment[len(segment)-1] == ')' {
 		return true
 	}
+	return isController(segment)
+}
+
+// isController tells whether the segment names a program that gets what stands
+// behind it.
+func isController(segment string) bool {
 	dot := strings.LastIndexByte(segment, '.')
 	if dot < 0 {
 		return false
