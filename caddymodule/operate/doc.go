@@ -9,6 +9,7 @@
 //	Why                     whether somebody gets in, and what became of their codes
 //	Examine                 the doctor: what is wrong, or will be, and what to do
 //	TestMail                one mail through every sender
+//	Snippet                 the configuration of another proxy that asks here
 //	EndSession, EndSessionsOf, DeleteUser, RotateKeys, Export, Import
 //
 // What changes something takes the address it is asked from, and is audited. A
