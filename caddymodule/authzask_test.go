@@ -158,19 +158,36 @@ func TestAuthzOddCookies(t *testing.T) {
 	}
 }
 
+// A page of another site opens no WebSocket as the visitor, however the proxy
+// tells of one: over HTTP/2 there is no key, and proxies keep Upgrade to themselves.
 func TestAuthzWebSocket(t *testing.T) {
 	f := newFixture(t, sharedCookie)
 	a := f.authz()
 	cookie := "Cookie: " + f.signIn("alice@example.com", "https://auth.example.com")
-	for name, proxy := range proxies {
-		for origin, want := range map[string]int{"": 200, "Origin: https://wiki.example.com": 200, "Origin: https://evil.test": 403, "Origin: null": 403} {
-			client := []string{cookie, "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", "Sec-WebSocket-Version: 13"}
-			if origin != "" {
-				client = append(client, origin)
+	const key = "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="
+	for _, signs := range [][]string{
+		{key, "Sec-WebSocket-Version: 13"}, {key}, {"Sec-WebSocket-Version: 13"}, {"Sec-WebSocket-Protocol: chat"}, {"Sec-WebSocket-Extensions: permessage-deflate"},
+		{"Sec-Fetch-Mode: websocket"}, {"Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: websocket"}, {"Upgrade: websocket"}, {"Upgrade: WebSocket", "Connection: Upgrade"},
+	} {
+		for name, proxy := range proxies {
+			for origin, want := range map[string]int{"": 200, "Origin: https://wiki.example.com": 200, "Origin: https://evil.test": 403, "Origin: null": 403, "Origin: https://evil.test\nOrigin: https://wiki.example.com": 403} {
+				client := append([]string{cookie}, signs...)
+				if origin != "" {
+					client = append(client, strings.Split(origin, "\n")...)
+				}
+				method, target, headers := proxy(client...)
+				if w := asks(t, a, method, target, headers...); w.Code != want || (w.Header().Get("Remote-User") != "") != (want == 200) {
+					t.Errorf("%s, %q, %q: %d, want %d", name, signs, origin, w.Code, want)
+				}
 			}
-			method, target, headers := proxy(client...)
-			if w := asks(t, a, method, target, headers...); w.Code != want {
-				t.Errorf("%s, %q: %d, want %d", name, origin, w.Code, want)
+		}
+		// Where everybody may, the page is nobody.
+		for origin, user := range map[string]string{"https://x.apps.example.com": "alice@example.com", "https://evil.test": ""} {
+			for _, method := range []string{"GET", "CONNECT"} {
+				w := asks(t, a, "GET", "/api/authz/forward-auth", append([]string{cookie, "Origin: " + origin, "X-Forwarded-Proto: https", "X-Forwarded-Host: x.apps.example.com", "X-Forwarded-Uri: /public/a", "X-Forwarded-Method: " + method}, signs...)...)
+				if w.Code != 200 || w.Header().Get("Remote-User") != user {
+					t.Errorf("public, %s %q from %s: %d as %q", method, signs, origin, w.Code, w.Header().Get("Remote-User"))
+				}
 			}
 		}
 	}

@@ -1,6 +1,13 @@
 package e2e
 
-import "testing"
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+)
 
 // The ready configurations of examples/, each with everything that must hold
 // behind another proxy.
@@ -20,4 +27,68 @@ func TestHAProxy(t *testing.T) {
 func TestCaddyForwardAuth(t *testing.T) {
 	top := newTopology(t, "caddy/Caddyfile")
 	top.tour(t)
+}
+
+// HAProxy makes a GET of the CONNECT by which browsers open a WebSocket over
+// HTTP/2 (RFC 8441), and asks about it without a Sec-WebSocket-Key. It does so
+// without TLS, too, for who begins in HTTP/2.
+func TestHAProxyWebSocketsOverHTTP2(t *testing.T) {
+	top := newTopology(t)
+	top.process("haproxy", "haproxy", "-db", "-f", "haproxy.cfg")
+	v := top.visitor()
+	alice := person("alice")
+	top.signInAt(v, "/", alice)
+	top.app.requests()
+	for _, c := range []struct {
+		origin, path string
+		sign         []string
+		status, user string
+	}{
+		{top.url, "/socket", []string{"sec-websocket-version", "13"}, "200", alice},
+		{"https://evil.test", "/socket", []string{"sec-websocket-version", "13"}, "403", ""},
+		{"https://evil.test", "/socket", []string{"sec-fetch-mode", "websocket"}, "403", ""},
+		{"https://evil.test", "/socket", []string{"sec-websocket-extensions", "permessage-deflate"}, "403", ""},
+		{"null", "/socket", []string{"sec-websocket-version", "13", "sec-fetch-mode", "websocket", "sec-fetch-dest", "websocket"}, "403", ""},
+		{"https://evil.test", "/public/socket", []string{"sec-websocket-version", "13"}, "200", ""},
+	} {
+		status := top.connects(t, append([]string{"origin", c.origin, "cookie", strings.TrimPrefix(v.cookies(), "Cookie: ")}, c.sign...), c.path)
+		if status != c.status {
+			t.Errorf("%+v: %s", c, status)
+		}
+		for _, s := range top.app.requests() {
+			if got := strings.Join(s.header("Remote-User"), "|"); c.status != "200" || got != c.user {
+				t.Errorf("%+v: the app sees %q", c, got)
+			}
+		}
+	}
+}
+
+// connects asks in HTTP/2 for a WebSocket, and returns the status.
+func (top *topology) connects(t *testing.T, header []string, path string) (status string) {
+	t.Helper()
+	w := top.wire()
+	defer w.Close()
+	var block bytes.Buffer
+	encoder := hpack.NewEncoder(&block)
+	header = append([]string{":method", "CONNECT", ":protocol", "websocket", ":scheme", "http", ":path", path, ":authority", top.host()}, header...)
+	for i := 0; i < len(header); i += 2 {
+		_ = encoder.WriteField(hpack.HeaderField{Name: header[i], Value: header[i+1]})
+	}
+	_, _ = w.Write([]byte(http2.ClientPreface))
+	framer := http2.NewFramer(w, w.r)
+	framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+	_ = framer.WriteSettings()
+	_ = framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block.Bytes(), EndHeaders: true})
+	for {
+		frame, err := framer.ReadFrame()
+		if err != nil {
+			t.Fatalf("%q: %v", header, err)
+		}
+		switch frame := frame.(type) {
+		case *http2.MetaHeadersFrame:
+			return frame.PseudoValue("status")
+		case *http2.RSTStreamFrame, *http2.GoAwayFrame:
+			t.Fatalf("%q: %v", header, frame)
+		}
+	}
 }

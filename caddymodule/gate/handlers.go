@@ -44,8 +44,9 @@ func (q *request) isCleaned() bool { return q.outer != nil && !q.outer.ended }
 // be passed on at all.
 func (q *request) clean() bool {
 	q.takeToken()
-	q.webSocket = q.cleanRequest()
-	return isPassable(q.r.Method, q.webSocket)
+	handshake := q.cleanRequest()
+	q.webSocket = handshake || isWebSocket(q.r.Header)
+	return isPassable(q.r.Method, handshake)
 }
 
 // passBeside passes on what no gate here looks at. Error routes are told whom

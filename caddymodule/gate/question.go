@@ -137,7 +137,7 @@ func (q *question) take(told asked) (problem string) {
 		// The proxy would send the app the same: behind h2c nobody would ask us.
 		return "The proxy passes on Upgrade: " + quoted(strings.Join(lines, ", ")) + "; have it remove every Upgrade but one websocket."
 	}
-	q.webSocket = len(h["Sec-Websocket-Key"]) > 0 || strings.EqualFold(h.Get("Upgrade"), "websocket")
+	q.webSocket = isWebSocket(h)
 	q.takeToken()
 	return ""
 }

@@ -23,7 +23,7 @@ func cleanUpgrade(r *http.Request) (webSocket bool) {
 	if len(h["Upgrade"]) == 0 {
 		return false
 	}
-	if isWebSocket(r) {
+	if isHandshake(r) {
 		// One token, so that nothing else of the list can be chosen.
 		h["Upgrade"], h["Connection"] = []string{"websocket"}, []string{"Upgrade"}
 		return true
@@ -32,8 +32,8 @@ func cleanUpgrade(r *http.Request) (webSocket bool) {
 	return false
 }
 
-// isWebSocket tells whether r is the handshake of RFC 6455.
-func isWebSocket(r *http.Request) bool {
+// isHandshake tells whether r is the handshake of RFC 6455.
+func isHandshake(r *http.Request) bool {
 	return r.ProtoMajor == 1 && r.ProtoMinor >= 1 && r.Method == http.MethodGet && r.ContentLength == 0 &&
 		httpguts.HeaderValuesContainsToken(r.Header["Connection"], "upgrade") &&
 		httpguts.HeaderValuesContainsToken(r.Header["Upgrade"], "websocket")
@@ -48,6 +48,24 @@ func isExtendedConnect(r *http.Request) bool {
 	protocol := r.Header[":protocol"]
 	return r.ProtoMajor == 2 && len(protocol) == 1 && protocol[0] == "websocket" ||
 		r.ProtoMajor == 3 && r.Proto == "websocket"
+}
+
+// isWebSocket tells whether a request with these headers is for a WebSocket. Any
+// sign will do: over HTTP/2 there is no Sec-WebSocket-Key, and a proxy makes a
+// GET of the CONNECT and keeps Upgrade to itself. Browsers let no page's script
+// write these names.
+func isWebSocket(h http.Header) bool {
+	for _, name := range [...]string{"Sec-Websocket-Version", "Sec-Websocket-Key", "Sec-Websocket-Extensions", "Sec-Websocket-Protocol", ":protocol"} {
+		if len(h[name]) > 0 {
+			return true
+		}
+	}
+	for _, name := range [...]string{"Sec-Fetch-Mode", "Sec-Fetch-Dest", "Upgrade"} {
+		if httpguts.HeaderValuesContainsToken(h[name], "websocket") {
+			return true
+		}
+	}
+	return false
 }
 
 // isPassable tells whether a gate passes requests of this method on. TRACE
