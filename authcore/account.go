@@ -40,11 +40,8 @@ func ParseName(s string) (name string, ok bool) {
 	return name, utf8.RuneCountInString(name) <= maxAccountName && !strings.ContainsFunc(name, hidden)
 }
 
-// isAccount tells people of the gates from those that only an app knows.
-func (p *person) isAccount() bool { return p.Realm == Realm{} }
-
-// account returns the person as an Account, nil for one that only an app knows.
-func (p *person) account() *Account {
+// accountOf returns the person as an Account, nil for one that only an app knows.
+func accountOf(p *person) *Account {
 	if p == nil || !p.isAccount() {
 		return nil
 	}
@@ -55,7 +52,7 @@ func (p *person) account() *Account {
 func (c *Core) Account(ctx context.Context, id string) (out *Account, err error) {
 	err = c.store.View(ctx, func(tx store.Tx) error {
 		p, err := findAccount(tx, id)
-		out = p.account()
+		out = accountOf(p)
 		return err
 	})
 	return out, err
@@ -132,7 +129,7 @@ func (c *Core) Delete(ctx context.Context, sub, reason string) (*Account, error)
 	}
 	c.census.people.Add(-1)
 	c.observe(event.Event{Name: event.Deleted, Address: p.Address, Subject: p.Subject, Reason: reason})
-	return p.account(), c.forget(ctx, p, reason) // what has come meanwhile
+	return accountOf(p), c.forget(ctx, p, reason) // what has come meanwhile
 }
 
 // forget ends the sessions of an account, and forgets its history.

@@ -198,7 +198,7 @@ func (t *attempt) asked(c *challenge.Challenge) bool {
 // accept consumes the challenge: a session is made, the one before it in this
 // browser ends, and the browser is remembered for the address.
 func (t *attempt) accept(method string) (Answer, error) {
-	person, err := t.s.personFor(t.tx, t.c.Address)
+	person, err := personFor(t.tx, t.c.Address, t.now)
 	if err != nil {
 		return Answer{}, err
 	}
@@ -217,7 +217,7 @@ func (t *attempt) accept(method string) (Answer, error) {
 			return Answer{}, err
 		}
 	}
-	t.newcomer = t.isNew(person)
+	t.newcomer = !person.Created.Before(t.now)
 	return Answer{Verdict: event.Accepted, SignIn: signIn}, t.s.challenges.Use(t.tx, t.c, method, signIn.Session.ID)
 }
 

@@ -2,9 +2,7 @@ package authcore
 
 import (
 	"crypto/sha256"
-	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/internal/ascii"
@@ -58,44 +56,17 @@ func (a *App) Plan(id string) *Plan {
 	return nil
 }
 
-// Realm is whose data a call sees: an app's, real or for tests. The zero Realm
-// is that of the gates: people who sign in with a browser.
-type Realm struct {
-	App  string
-	Test bool
-}
-
-// String returns the realm as it stands in keys of the store: app/live or
-// app/test, empty for the gates.
-func (r Realm) String() string {
-	switch {
-	case r.App == "":
-		return ""
-	case r.Test:
-		return r.App + "/test"
-	}
-	return r.App + "/live"
-}
-
-// MarshalText returns the same as String.
-func (r Realm) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
-
-var errRealm = errors.New("not a realm")
-
-// UnmarshalText reads what MarshalText wrote.
-func (r *Realm) UnmarshalText(text []byte) error {
-	*r = Realm{}
-	app, mode, _ := strings.Cut(string(text), "/")
-	if app != "" && mode != "live" && mode != "test" {
-		return errRealm
-	}
-	r.App, r.Test = app, mode == "test"
-	return nil
-}
-
 // FingerprintUse says which parts of a device's fingerprint must be the same
 // where a link is used as where it was asked for.
 type FingerprintUse struct{ IP, UserAgent bool }
+
+// firstPlan is a new person's, "" for none.
+func (a *App) firstPlan() string {
+	if a == nil || len(a.Plans) == 0 {
+		return ""
+	}
+	return a.Plans[0].ID
+}
 
 // Caller is who calls an API: an app, with one of its keys.
 type Caller struct {

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
@@ -250,7 +249,7 @@ func (t *asking) person() (created bool, err error) {
 		if !t.in.Create {
 			return false, nil
 		}
-		p := t.s.newPerson(t.in.Caller.App, realm)
+		p := newPerson(realm, t.in.Caller.App.firstPlan(), t.now)
 		d := t.in.Draft
 		if !t.in.Whom.Email.IsZero() {
 			d.Emails = append(d.Emails, t.in.Whom.Email)
@@ -258,7 +257,7 @@ func (t *asking) person() (created bool, err error) {
 		if !t.in.Whom.Phone.IsZero() {
 			d.Phones = append(d.Phones, t.in.Whom.Phone)
 		}
-		if _, v, err := t.s.apply(t.tx, p, d); err != nil || v != event.Accepted {
+		if _, v, err := p.apply(t.tx, d, t.now); err != nil || v != event.Accepted {
 			return false, err
 		}
 		if err := p.save(t.tx); err != nil {
@@ -291,19 +290,4 @@ func (t *asking) pickContact() {
 		}
 	}
 	t.p = nil // nothing to prove
-}
-
-// trusted is the person's first number that was added once address had been
-// proved. One from before is of whoever entered both.
-func (p *Person) trusted(address address.Address) (number string, ok bool) {
-	proved, ok := p.Contact(address.String())
-	if !ok || !proved.Verified {
-		return "", false
-	}
-	for _, phone := range p.Phones {
-		if phone.Created.After(proved.Updated) {
-			return phone.Value, true
-		}
-	}
-	return "", false
 }

@@ -20,7 +20,7 @@ type Holder struct {
 	Created time.Time
 }
 
-func (p *person) holder() Holder {
+func holderOf(p *person) Holder {
 	h := Holder{Subject: p.Subject, Address: p.Address, Name: p.Name, Realm: p.Realm, Created: p.Created}
 	if p.Profile != nil {
 		v := p.view()
@@ -36,7 +36,7 @@ func (s *Service) Holders(ctx context.Context, id string) (list []Holder, err er
 		list = nil
 		people, err := s.withID(tx, id)
 		for _, p := range people {
-			list = append(list, p.holder())
+			list = append(list, holderOf(p))
 		}
 		return err
 	})
@@ -62,7 +62,7 @@ func (c *Core) Everybody(ctx context.Context, after string, limit int) (page []H
 			if _, err := store.Decode(item.Key, item.Value, p); err != nil {
 				return err
 			}
-			page = append(page, p.holder())
+			page = append(page, holderOf(p))
 		}
 		if len(items) == limit {
 			next = strings.TrimPrefix(items[limit-1].Key, store.KeyPerson)

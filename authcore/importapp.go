@@ -11,8 +11,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
-// isApp tells whether r is an app's.
-func (r Realm) isApp() bool { return IsAppID(r.App) }
+func isOfApp(r Realm) bool { return IsAppID(r.App) }
 
 const problemRealm = "realm is missing or not an app's id with /live or /test after it"
 
@@ -30,10 +29,10 @@ func (in *exportAppPerson) problem(now time.Time) string {
 	switch {
 	case !keyring.IsID(in.Subject):
 		return "sub is missing or not 27 letters and digits"
-	case !in.Realm.isApp():
+	case !isOfApp(in.Realm):
 		return problemRealm
-	case in.Created.After(now.Add(keyring.ClockSkew)) || in.Updated.After(now.Add(keyring.ClockSkew)):
-		return "created or updated lies in the future"
+	case in.Created.After(now.Add(keyring.ClockSkew)) || in.Updated.After(now.Add(keyring.ClockSkew)) || in.Anew.After(now.Add(keyring.ClockSkew)):
+		return "created, updated or anew lies in the future"
 	case slices.ContainsFunc(texts, func(s string) bool { return len(s) > maxName }):
 		return "a name, external or plan is too long"
 	case !areContacts(in.Emails, email):
@@ -114,7 +113,7 @@ func (in *exportAppPerson) apply(im *importer, tx store.Tx, n int, done *Importe
 		done.Unchanged++
 		return nil, nil
 	case old != nil:
-		p.Created, p.Ended = old.Created, old.Ended
+		p.Created, p.Ended, p.Profile.Anew = old.Created, old.Ended, later(old.Profile.Anew, p.Profile.Anew)
 		for _, entry := range old.entries() {
 			tx.Delete(entry)
 		}
@@ -136,7 +135,7 @@ func problemForApp(r *sessionRecord) string {
 	switch {
 	case !keyring.IsID(r.ID) || !keyring.IsID(r.Subject):
 		return "sid or sub is not 27 letters and digits"
-	case !a.Realm.isApp():
+	case !isOfApp(a.Realm):
 		return problemRealm
 	case r.Audience != "app:"+a.Realm.String():
 		return "aud is not app: and the realm"

@@ -13,7 +13,7 @@ func (in *exportOrg) problem(now time.Time) string {
 	switch {
 	case !keyring.IsID(in.ID):
 		return "id is missing or not 27 letters and digits"
-	case !in.Realm.isApp():
+	case !isOfApp(in.Realm):
 		return problemRealm
 	case !isOrgName(in.Name):
 		return "name " + WhatOrgName
@@ -80,7 +80,7 @@ func (in *exportOrg) apply(_ *importer, tx store.Tx, n int, done *Imported) (*en
 func (in *exportMember) check(im *importer, tx store.Tx, n int) error {
 	role, known := ParseRole(string(in.Role))
 	switch {
-	case !in.Realm.isApp():
+	case !isOfApp(in.Realm):
 		return refuseLine(n, problemRealm)
 	case !keyring.IsID(in.Org) || !keyring.IsID(in.Subject) || in.Tenure != "" && !keyring.IsID(in.Tenure):
 		return refuseLine(n, "org or sub is missing or not 27 letters and digits, or tenure is not")
@@ -139,7 +139,7 @@ func (in *exportInvite) check(im *importer, tx store.Tx, n int) error {
 		return refuseLine(n, "id or org is missing or not 27 letters and digits, or by or tenure is not")
 	case in.Accepted.IsZero() && (!keyring.IsID(in.Subject) || !keyring.IsID(in.Contact)):
 		return refuseLine(n, "sub or contact is missing or not 27 letters and digits: whom the invitation was sent to, and the id of email in that person's emails")
-	case !in.Realm.isApp():
+	case !isOfApp(in.Realm):
 		return refuseLine(n, problemRealm)
 	case in.Email.IsZero() || !role:
 		return refuseLine(n, "email is missing, or role is none of owner, admin and member")

@@ -326,8 +326,8 @@ func (s *Service) addressInvite(tx store.Tx, i *Invite) error {
 		return err
 	}
 	if p == nil {
-		p = s.newPerson(s.cfg.Apps.Find(i.Realm.App), i.Realm)
-		if _, _, err := s.apply(tx, p, Draft{Emails: []address.Address{i.Email}}); err != nil {
+		p = newPerson(i.Realm, s.cfg.Apps.Find(i.Realm.App).firstPlan(), s.core.now())
+		if _, _, err := p.apply(tx, Draft{Emails: []address.Address{i.Email}}, s.core.now()); err != nil {
 			return err
 		}
 		if err := p.save(tx); err != nil {

@@ -236,8 +236,12 @@ func (s *Service) UpdateOrganization(ctx context.Context, realm Realm, id string
 			v = event.Unknown
 			return err
 		}
-		set(&o.Name, name)
-		set(&o.Plan, plan)
+		if name != nil {
+			o.Name = *name
+		}
+		if plan != nil {
+			o.Plan = *plan
+		}
 		out = *o
 		return store.Save(tx, store.KeyOrg+o.ID, o, time.Time{})
 	})

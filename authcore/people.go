@@ -2,164 +2,13 @@ package authcore
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"slices"
-	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
-	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
-
-// Person is somebody an app knows. Each app has people of its own, and others
-// for tests: the same address in two realms is two people.
-type Person struct {
-	Subject  string // 27 letters and digits; wire formats put a prefix before it
-	Realm    Realm
-	Address  address.Address // the first of Emails, zero for none
-	Name     string
-	Names    Names
-	Pending  bool // has not proved anything yet, and the app asked for that
-	Emails   []Contact
-	Phones   []Contact
-	External string          // the app's own id of the person
-	Metadata json.RawMessage // a JSON object of the app's, nil for none
-	Plan     string          // id of a Plan, "" for none
-	Created  time.Time
-	Updated  time.Time
-}
-
-// Names are the parts of a name.
-type Names struct {
-	First  string `json:"first,omitempty"`
-	Middle string `json:"middle,omitempty"`
-	Last   string `json:"last,omitempty"`
-}
-
-// Contact is one address or number of a person.
-type Contact struct {
-	ID       string    `json:"id"`
-	Value    string    `json:"value"` // as Address or Phone print it
-	Verified bool      `json:"verified,omitempty"`
-	Created  time.Time `json:"created"`
-	Updated  time.Time `json:"updated"`
-}
-
-// Contact returns the person's contact with id or value want.
-func (p *Person) Contact(want string) (Contact, bool) {
-	for _, list := range [][]Contact{p.Emails, p.Phones} {
-		for _, c := range list {
-			if want != "" && (c.ID == want || c.Value == want) {
-				return c, true
-			}
-		}
-	}
-	return Contact{}, false
-}
-
-// Phone returns the person's first number, zero for none.
-func (p *Person) Phone() address.Phone {
-	if len(p.Phones) == 0 {
-		return address.Phone{}
-	}
-	return address.PhoneOf(p.Phones[0].Value)
-}
-
-func (p *person) view() Person {
-	out := Person{Subject: p.Subject, Realm: p.Realm, Address: p.Address, Name: p.Name, Created: p.Created, Updated: p.Created}
-	if f := p.Profile; f != nil {
-		out.Names, out.Pending, out.External, out.Plan, out.Updated = f.Names, f.Pending, f.External, f.Plan, f.Updated
-		out.Emails, out.Phones, out.Metadata = slices.Clone(f.Emails), slices.Clone(f.Phones), slices.Clone(f.Metadata)
-	}
-	return out
-}
-
-// Limits of what an app can make the store keep for one person.
-const (
-	MaxMetadata = 16 << 10 // bytes of Metadata
-	maxContacts = 20       // of each kind
-	maxName     = 256      // bytes
-)
-
-// realmKey is a key in the index of a realm.
-func realmKey(r Realm, kind, id string) string {
-	return store.KeyRealm + r.String() + "/" + kind + "/" + id
-}
-
-// Kinds of index entries of a realm. All hold a subject.
-const (
-	indexPerson   = "person"
-	indexContact  = "contact"  // by id of the contact
-	indexValue    = "value"    // by address or number
-	indexExternal = "external" // by hash of the external id
-	indexSlug     = "slug"     // by slug: holds an organization's id
-)
-
-// entries are the keys of the index by which an app finds the person.
-func (p *person) entries() []string {
-	var out []string
-	for _, c := range slices.Concat(p.Profile.Emails, p.Profile.Phones) {
-		out = append(out, realmKey(p.Realm, indexValue, c.Value), realmKey(p.Realm, indexContact, c.ID))
-	}
-	if p.Profile.External != "" {
-		out = append(out, realmKey(p.Realm, indexExternal, keyring.Hash(p.Profile.External)))
-	}
-	return out
-}
-
-// findPerson reads the person that an index entry leads to, nil for none.
-func findPerson(tx store.Tx, r Realm, kind, id string) (*person, error) {
-	if id == "" || len(id) > address.MaxAddress {
-		return nil, nil
-	}
-	return personAt(tx, r, realmKey(r, kind, id))
-}
-
-func personAt(tx store.Tx, r Realm, entry string) (*person, error) {
-	var sub string
-	if ok, err := store.Load(tx, entry, &sub); err != nil || !ok {
-		return nil, err
-	}
-	return loadRealmPerson(tx, r, sub)
-}
-
-// loadRealmPerson reads a person of one realm: another's is none.
-func loadRealmPerson(tx store.Tx, r Realm, sub string) (*person, error) {
-	if !keyring.IsID(sub) {
-		return nil, nil
-	}
-	p, err := loadPerson(tx, sub)
-	if err != nil || p == nil || p.Realm != r || p.Profile == nil {
-		return nil, err
-	}
-	return p, nil
-}
-
-// Whom names a person of a realm: the first field that is set counts.
-type Whom struct {
-	Subject  string
-	Email    address.Address
-	Phone    address.Phone
-	Contact  string // id of one of the person's contacts
-	External string
-}
-
-func (w Whom) find(tx store.Tx, r Realm) (*person, error) {
-	switch {
-	case w.Subject != "":
-		return loadRealmPerson(tx, r, w.Subject)
-	case !w.Email.IsZero():
-		return findPerson(tx, r, indexValue, w.Email.String())
-	case !w.Phone.IsZero():
-		return findPerson(tx, r, indexValue, w.Phone.String())
-	case w.Contact != "":
-		if !keyring.IsID(w.Contact) {
-			return nil, nil
-		}
-		return findPerson(tx, r, indexContact, w.Contact)
-	}
-	return findPerson(tx, r, indexExternal, keyring.Hash(w.External))
-}
 
 // Person returns the person that whom names in realm, nil for none.
 func (s *Service) Person(ctx context.Context, realm Realm, whom Whom) (*Person, error) {
@@ -194,4 +43,129 @@ func (s *Service) GatePerson(ctx context.Context, a address.Address) (name strin
 		return nil
 	})
 	return name, known, err
+}
+
+// CreatePerson makes a person. Verdict is Accepted, or Taken when one of the
+// addresses, numbers or the external id is another's (who is returned), or
+// Malformed for what is too long or too much.
+func (s *Service) CreatePerson(ctx context.Context, app *App, realm Realm, d Draft) (Person, event.Verdict, error) {
+	return s.changePerson(ctx, d, func(store.Tx) (*person, error) {
+		return newPerson(realm, app.firstPlan(), s.core.now()), nil
+	})
+}
+
+// UpdatePerson changes a person. Verdict as for CreatePerson, or Unknown when
+// there is no such person in realm.
+func (s *Service) UpdatePerson(ctx context.Context, realm Realm, whom Whom, d Draft) (Person, event.Verdict, error) {
+	return s.changePerson(ctx, d, func(tx store.Tx) (*person, error) { return whom.find(tx, realm) })
+}
+
+func (s *Service) changePerson(ctx context.Context, d Draft, get func(store.Tx) (*person, error)) (Person, event.Verdict, error) {
+	var out Person
+	var v event.Verdict
+	var p *person
+	var own address.Address
+	err := s.core.store.Update(ctx, func(tx store.Tx) (err error) {
+		p, err = get(tx)
+		if err != nil || p == nil {
+			v = event.Unknown
+			return err
+		}
+		own = p.Address
+		other, verdict, err := p.apply(tx, d, s.core.now())
+		v, out = verdict, other.view()
+		if err != nil {
+			return err
+		}
+		if v != event.Accepted {
+			return errUndo
+		}
+		return p.save(tx)
+	})
+	if err = undone(err); err == nil && v == event.Accepted && d.Address != nil {
+		err = s.core.sessions.endUnfounded(ctx, p, own, "contact_removed")
+	}
+	return out, v, err
+}
+
+// errUndo ends a transaction whose outcome is a "no" that must write nothing,
+// though something was put already.
+var errUndo = errors.New("nothing to commit")
+
+func undone(err error) error {
+	if errors.Is(err, errUndo) {
+		return nil
+	}
+	return err
+}
+
+// peoplePage is how many people one transaction reads.
+const peoplePage = 200
+
+// EachPerson calls do with the people of realm, the oldest first, beginning
+// after subject after (empty: with the first), until do returns false.
+func (s *Service) EachPerson(ctx context.Context, realm Realm, after string, do func(Person) bool) error {
+	prefix := realmKey(realm, indexPerson, "")
+	for cursor := prefix + after; ; {
+		var page []store.Item
+		var people []Person
+		err := s.core.store.View(ctx, func(tx store.Tx) (err error) {
+			people = nil
+			if page, err = tx.Scan(prefix, cursor, peoplePage); err != nil {
+				return err
+			}
+			for _, item := range page {
+				p, err := loadRealmPerson(tx, realm, item.Key[len(prefix):])
+				if err != nil {
+					return err
+				}
+				if p != nil {
+					people = append(people, p.view())
+				}
+			}
+			return nil
+		})
+		if err != nil || len(page) == 0 {
+			return err
+		}
+		cursor = page[len(page)-1].Key
+		for _, p := range people {
+			if !do(p) {
+				return nil
+			}
+		}
+	}
+}
+
+// RemoveContact takes an address or a number from the person that has it. What
+// was sent to it is dead, and sessions that rest on nothing else end.
+// Verdict is Accepted, or Unknown when nobody in realm has it.
+func (s *Service) RemoveContact(ctx context.Context, realm Realm, contact string) (Person, event.Verdict, error) {
+	var out Person
+	v := event.Unknown
+	var p *person
+	var gone Contact
+	err := s.core.store.Update(ctx, func(tx store.Tx) (err error) {
+		v = event.Unknown
+		p, err = Whom{Contact: contact}.find(tx, realm)
+		if err != nil || p == nil {
+			return err
+		}
+		same := func(c Contact) bool { return c.ID == contact }
+		for _, list := range []*[]Contact{&p.Profile.Emails, &p.Profile.Phones} {
+			if i := slices.IndexFunc(*list, same); i >= 0 {
+				gone = (*list)[i]
+				p.dropContact(tx, gone)
+				*list = slices.Delete(*list, i, i+1)
+			}
+		}
+		p.choose()
+		p.Profile.Updated = s.core.now()
+		v, out = event.Accepted, p.view()
+		return p.save(tx)
+	})
+	if err == nil && v == event.Accepted {
+		err = s.core.sessions.endUnfounded(ctx, p, gone.Address(), "contact_removed")
+	}
+	return out, v, err
 }

@@ -1,7 +1,6 @@
 package authcore
 
 import (
-	"slices"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
@@ -69,7 +68,7 @@ func (t *proving) own() error {
 		return nil
 	}
 	was := t.c.person
-	t.c.person = t.s.newPerson(t.in.Caller.App, was.Realm)
+	t.c.person = newPerson(was.Realm, t.in.Caller.App.firstPlan(), t.now)
 	if err := t.c.readdress(); err != nil {
 		return err
 	}
@@ -86,24 +85,6 @@ func (t *proving) own() error {
 		}
 	}
 	return t.c.readdressInvite(t.tx, t.c.person.Subject)
-}
-
-// isStale tells whether c was p's before another contact was proved.
-func (p *person) isStale(c Contact) bool {
-	return slices.ContainsFunc(slices.Concat(p.Profile.Emails, p.Profile.Phones), func(o Contact) bool {
-		return o.Verified && o.ID != c.ID && !c.Created.After(o.Updated)
-	})
-}
-
-// take takes a contact out of p's.
-func (p *person) take(id string) (emails, phones []Contact) {
-	for _, list := range []struct{ from, to *[]Contact }{{&p.Profile.Emails, &emails}, {&p.Profile.Phones, &phones}} {
-		if i := slices.IndexFunc(*list.from, func(c Contact) bool { return c.ID == id }); i >= 0 {
-			*list.to = []Contact{(*list.from)[i]}
-			*list.from = slices.Delete(*list.from, i, i+1)
-		}
-	}
-	return emails, phones
 }
 
 // accepted is the answer to a proof, with a session if one was asked for.

@@ -1,0 +1,146 @@
+package authcore
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
+)
+
+// What was sent to a contact dies with it: codes, links, the tokens that wait
+// for them and invitations. A contact's id is given once. Whoever has the same
+// address or number afterwards, its former holder too, has another contact, to
+// which nothing was sent yet.
+
+// sentTo is a contact as it was when something was sent to it.
+type sentTo struct {
+	Subject string `json:"sub"`
+	Contact string `json:"contact"` // its id
+	Value   string `json:"value"`
+}
+
+// holder reads the person whose contact it still is, nil once it was removed or
+// replaced or the person was deleted.
+func (to sentTo) holder(tx store.Tx, r Realm) (*person, error) {
+	p, err := loadRealmPerson(tx, r, to.Subject)
+	if err != nil || p == nil || !p.holds(to.Contact, to.Value) {
+		return nil, err
+	}
+	return p, nil
+}
+
+// holds tells whether p has the contact with this id and value.
+func (p *person) holds(id, value string) bool {
+	c := p.contact(id)
+	return c != nil && c.Value == value
+}
+
+// contact finds a contact of an app's person by its id, nil for none.
+func (p *person) contact(id string) *Contact {
+	if p.Profile == nil {
+		return nil
+	}
+	for _, list := range [][]Contact{p.Profile.Emails, p.Profile.Phones} {
+		for i := range list {
+			if list[i].ID == id {
+				return &list[i]
+			}
+		}
+	}
+	return nil
+}
+
+// Address is the contact as an address, zero for a number.
+func (c Contact) Address() address.Address {
+	if !strings.Contains(c.Value, "@") {
+		return address.Address{}
+	}
+	return address.AddressOf(c.Value)
+}
+
+// contactRef names a contact as it was.
+type contactRef struct {
+	ID    string `json:"id"`
+	Value string `json:"value"`
+}
+
+// addContact gives p an address or a number that is nobody else's. One that p
+// has stays as it is.
+func (p *person) addContact(tx store.Tx, list *[]Contact, value string, now time.Time) (*person, error) {
+	if slices.ContainsFunc(*list, func(c Contact) bool { return c.Value == value }) {
+		return nil, nil
+	}
+	if other, err := p.claim(tx, indexValue, value); err != nil || other != nil {
+		return other, err
+	}
+	c := Contact{ID: keyring.NewID(now), Value: value, Created: now, Updated: now}
+	*list = append(*list, c)
+	return nil, store.Save(tx, realmKey(p.Realm, indexContact, c.ID), p.Subject, time.Time{})
+}
+
+// replaceAddress puts a in the place of p's own address. One that p has already
+// stays what it is.
+func (p *person) replaceAddress(tx store.Tx, a address.Address, now time.Time) (*person, error) {
+	f, own := p.Profile, p.Address
+	if a == own {
+		return nil, nil
+	}
+	if other, err := p.addContact(tx, &f.Emails, a.String(), now); err != nil || other != nil {
+		return other, err
+	}
+	i := slices.IndexFunc(f.Emails, func(c Contact) bool { return c.Value == a.String() })
+	list := []Contact{f.Emails[i]}
+	for j, c := range f.Emails {
+		if c.Value == own.String() {
+			p.dropContact(tx, c)
+		} else if j != i {
+			list = append(list, c)
+		}
+	}
+	f.Emails = list
+	return nil, nil
+}
+
+// prove notes that the person holds a contact.
+func (p *person) prove(contact string, now time.Time) {
+	if c := p.contact(contact); c != nil && (!c.Verified || p.Profile.Pending) {
+		c.Verified, c.Updated = true, now
+		p.Profile.Pending, p.Profile.Updated = false, now
+	}
+}
+
+func (p *person) dropContact(tx store.Tx, c Contact) {
+	tx.Delete(realmKey(p.Realm, indexValue, c.Value))
+	tx.Delete(realmKey(p.Realm, indexContact, c.ID))
+}
+
+// claim takes an entry of the realm's index for p. If it is another's, that
+// person is returned.
+func (p *person) claim(tx store.Tx, kind, id string) (*person, error) {
+	owner, err := findPerson(tx, p.Realm, kind, id)
+	if err != nil || owner != nil && owner.Subject != p.Subject {
+		return owner, err
+	}
+	return nil, store.Save(tx, realmKey(p.Realm, kind, id), p.Subject, time.Time{})
+}
+
+// isStale tells whether c was p's before another contact was proved.
+func (p *person) isStale(c Contact) bool {
+	return slices.ContainsFunc(slices.Concat(p.Profile.Emails, p.Profile.Phones), func(o Contact) bool {
+		return o.Verified && o.ID != c.ID && !c.Created.After(o.Updated)
+	})
+}
+
+// take takes a contact out of p's.
+func (p *person) take(id string) (emails, phones []Contact) {
+	for _, list := range []struct{ from, to *[]Contact }{{&p.Profile.Emails, &emails}, {&p.Profile.Phones, &phones}} {
+		if i := slices.IndexFunc(*list.from, func(c Contact) bool { return c.ID == id }); i >= 0 {
+			*list.to = []Contact{(*list.from)[i]}
+			*list.from = slices.Delete(*list.from, i, i+1)
+		}
+	}
+	return emails, phones
+}

@@ -1,0 +1,94 @@
+package authcore
+
+import (
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+)
+
+// Person is somebody an app knows. Each app has people of its own, and others
+// for tests: the same address in two realms is two people.
+type Person struct {
+	Subject  string // 27 letters and digits; wire formats put a prefix before it
+	Realm    Realm
+	Address  address.Address // the first of Emails, zero for none
+	Name     string
+	Names    Names
+	Pending  bool // has not proved anything yet, and the app asked for that
+	Emails   []Contact
+	Phones   []Contact
+	External string          // the app's own id of the person
+	Metadata json.RawMessage // a JSON object of the app's, nil for none
+	Plan     string          // id of a Plan, "" for none
+	Created  time.Time
+	Updated  time.Time
+}
+
+// Names are the parts of a name.
+type Names struct {
+	First  string `json:"first,omitempty"`
+	Middle string `json:"middle,omitempty"`
+	Last   string `json:"last,omitempty"`
+}
+
+// Contact is one address or number of a person.
+type Contact struct {
+	ID       string    `json:"id"`
+	Value    string    `json:"value"` // as Address or Phone print it
+	Verified bool      `json:"verified,omitempty"`
+	Created  time.Time `json:"created"`
+	Updated  time.Time `json:"updated"`
+}
+
+// Contact returns the person's contact with id or value want.
+func (p *Person) Contact(want string) (Contact, bool) {
+	for _, list := range [][]Contact{p.Emails, p.Phones} {
+		for _, c := range list {
+			if want != "" && (c.ID == want || c.Value == want) {
+				return c, true
+			}
+		}
+	}
+	return Contact{}, false
+}
+
+// Phone returns the person's first number, zero for none.
+func (p *Person) Phone() address.Phone {
+	if len(p.Phones) == 0 {
+		return address.Phone{}
+	}
+	return address.PhoneOf(p.Phones[0].Value)
+}
+
+func (p *person) view() Person {
+	out := Person{Subject: p.Subject, Realm: p.Realm, Address: p.Address, Name: p.Name, Created: p.Created, Updated: p.Created}
+	if f := p.Profile; f != nil {
+		out.Names, out.Pending, out.External, out.Plan, out.Updated = f.Names, f.Pending, f.External, f.Plan, f.Updated
+		out.Emails, out.Phones, out.Metadata = slices.Clone(f.Emails), slices.Clone(f.Phones), slices.Clone(f.Metadata)
+	}
+	return out
+}
+
+// Limits of what an app can make the store keep for one person.
+const (
+	MaxMetadata = 16 << 10 // bytes of Metadata
+	maxContacts = 20       // of each kind
+	maxName     = 256      // bytes
+)
+
+// trusted is the person's first number that was added once address had been
+// proved. One from before is of whoever entered both.
+func (p *Person) trusted(address address.Address) (number string, ok bool) {
+	proved, ok := p.Contact(address.String())
+	if !ok || !proved.Verified {
+		return "", false
+	}
+	for _, phone := range p.Phones {
+		if phone.Created.After(proved.Updated) {
+			return phone.Value, true
+		}
+	}
+	return "", false
+}

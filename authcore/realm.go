@@ -1,0 +1,57 @@
+package authcore
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
+)
+
+// Realm is whose data a call sees: an app's, real or for tests. The zero Realm
+// is that of the gates: people who sign in with a browser.
+type Realm struct {
+	App  string
+	Test bool
+}
+
+// String returns the realm as it stands in keys of the store: app/live or
+// app/test, empty for the gates.
+func (r Realm) String() string {
+	switch {
+	case r.App == "":
+		return ""
+	case r.Test:
+		return r.App + "/test"
+	}
+	return r.App + "/live"
+}
+
+// MarshalText returns the same as String.
+func (r Realm) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
+var errRealm = errors.New("not a realm")
+
+// UnmarshalText reads what MarshalText wrote.
+func (r *Realm) UnmarshalText(text []byte) error {
+	*r = Realm{}
+	app, mode, _ := strings.Cut(string(text), "/")
+	if app != "" && mode != "live" && mode != "test" {
+		return errRealm
+	}
+	r.App, r.Test = app, mode == "test"
+	return nil
+}
+
+// realmKey is a key in the index of a realm.
+func realmKey(r Realm, kind, id string) string {
+	return store.KeyRealm + r.String() + "/" + kind + "/" + id
+}
+
+// Kinds of index entries of a realm. All hold a subject.
+const (
+	indexPerson   = "person"
+	indexContact  = "contact"  // by id of the contact
+	indexValue    = "value"    // by address or number
+	indexExternal = "external" // by hash of the external id
+	indexSlug     = "slug"     // by slug: holds an organization's id
+)
