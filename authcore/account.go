@@ -12,6 +12,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -41,8 +42,8 @@ func ParseName(s string) (name string, ok bool) {
 }
 
 // accountOf returns the person as an Account, nil for one that only an app knows.
-func accountOf(p *person) *Account {
-	if p == nil || !p.isAccount() {
+func accountOf(p *person.Record) *Account {
+	if p == nil || !p.IsAccount() {
 		return nil
 	}
 	return &Account{Subject: p.Subject, Address: p.Address, Name: p.Name, Created: p.Created}
@@ -59,7 +60,7 @@ func (c *Core) Account(ctx context.Context, id string) (out *Account, err error)
 }
 
 // findAccount finds a person by subject or address.
-func findAccount(tx store.Tx, id string) (*person, error) {
+func findAccount(tx store.Tx, id string) (*person.Record, error) {
 	if a, err := address.Parse(id); err == nil {
 		var sub string
 		if known, err := store.Load(tx, store.KeyAddress+a.String(), &sub); err != nil || !known {
@@ -70,8 +71,8 @@ func findAccount(tx store.Tx, id string) (*person, error) {
 	if !store.IsKeyPart(id) {
 		return nil, nil
 	}
-	p, err := loadPerson(tx, id)
-	if err != nil || p == nil || !p.isAccount() {
+	p, err := person.Load(tx, id)
+	if err != nil || p == nil || !p.IsAccount() {
 		return nil, err
 	}
 	return p, nil
@@ -104,7 +105,7 @@ func (c *Core) Rename(ctx context.Context, sub, name string) (bool, error) {
 // If it fails halfway it may be called again with the same subject: the account
 // goes after all that is found through it.
 func (c *Core) Delete(ctx context.Context, sub, reason string) (*Account, error) {
-	var p *person
+	var p *person.Record
 	err := c.store.View(ctx, func(tx store.Tx) (err error) {
 		p, err = findAccount(tx, sub)
 		return err
@@ -133,7 +134,7 @@ func (c *Core) Delete(ctx context.Context, sub, reason string) (*Account, error)
 }
 
 // forget ends the sessions of an account, and forgets its history.
-func (c *Core) forget(ctx context.Context, p *person, reason string) error {
+func (c *Core) forget(ctx context.Context, p *person.Record, reason string) error {
 	if _, err := c.sessions.endAll(ctx, p, reason, ""); err != nil {
 		return err
 	}

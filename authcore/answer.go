@@ -10,6 +10,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -198,7 +199,7 @@ func (t *attempt) asked(c *challenge.Challenge) bool {
 // accept consumes the challenge: a session is made, the one before it in this
 // browser ends, and the browser is remembered for the address.
 func (t *attempt) accept(method string) (Answer, error) {
-	person, err := personFor(t.tx, t.c.Address, t.now)
+	person, err := person.ForAddress(t.tx, t.c.Address, t.now)
 	if err != nil {
 		return Answer{}, err
 	}
@@ -271,7 +272,7 @@ func (s *Service) wrongCode() {
 
 // signIn makes a session for p, in the place of the one before it in this
 // browser, and remembers the browser for the address.
-func (t *attempt) signIn(p *person, method string) (_ *SignIn, err error) {
+func (t *attempt) signIn(p *person.Record, method string) (_ *SignIn, err error) {
 	t.began, err = t.s.sessions.Begin(t.tx, SessionProof{Person: p, Method: method, At: t.now, Browser: t.b, Public: t.f.Public, Challenge: t.c.ID})
 	if err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore/internal/ascii"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 )
 
 // App is a client of the JSON APIs, as the configuration describes it. It is
@@ -75,7 +76,7 @@ type Caller struct {
 }
 
 // Realm returns whose data the caller sees.
-func (c Caller) Realm() Realm { return Realm{c.App.ID, c.Key.Test} }
+func (c Caller) Realm() person.Realm { return person.Realm{App: c.App.ID, Test: c.Key.Test} }
 
 // Apps are all apps of a configuration. The nil Apps has none.
 type Apps struct {

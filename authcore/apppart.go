@@ -5,11 +5,12 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 )
 
 // apiSessionPart is what an app's session has beside the rest.
 type apiSessionPart struct {
-	Realm       Realm        `json:"realm"`
+	Realm       person.Realm `json:"realm"`
 	Secret      string       `json:"secret"` // id of the secret that the token comes from
 	Form        TokenForm    `json:"form"`
 	Factors     []Factor     `json:"factors"`
@@ -42,29 +43,29 @@ type Fingerprint struct {
 }
 
 // realm is whose person holds the session.
-func (r *sessionRecord) realm() Realm {
+func (r *sessionRecord) realm() person.Realm {
 	if r.API == nil {
-		return Realm{}
+		return person.Realm{}
 	}
 	return r.API.Realm
 }
 
 // restsOn tells whether p still has a contact that was proved for the session of
 // an app, and has had since. It ends with the last of them.
-func (r *sessionRecord) restsOn(p *person) bool {
-	return slices.ContainsFunc(r.API.Factors, func(f Factor) bool { return p.contact(f.Contact) != nil && !f.At.Before(p.Profile.Anew) })
+func (r *sessionRecord) restsOn(p *person.Record) bool {
+	return slices.ContainsFunc(r.API.Factors, func(f Factor) bool { return p.Held(f.Contact) != nil && !f.At.Before(p.Profile.Anew) })
 }
 
 // address is whose session it is. At an app that is an address that was proved
 // for it and is still p's: p's own if that is one of them, else the oldest; zero
 // for none.
-func (r *sessionRecord) address(p *person) address.Address {
+func (r *sessionRecord) address(p *person.Record) address.Address {
 	if r.API == nil {
 		return p.Address
 	}
 	var first address.Address
 	for _, f := range r.API.Factors {
-		c := p.contact(f.Contact)
+		c := p.Held(f.Contact)
 		if c == nil || c.Address().IsZero() {
 			continue
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -26,7 +27,7 @@ type SessionTerms struct {
 // other, which has a token for the app instead of a cookie.
 type AppSession struct {
 	ID          string // 27 letters and digits
-	Person      Person
+	Person      person.Person
 	Address     address.Address // that was proved: the session speaks for no other; zero for none
 	Token       string          // the opaque token
 	Started     time.Time
@@ -41,7 +42,7 @@ type AppSession struct {
 }
 
 type newAppSession struct {
-	p           *person
+	p           *person.Record
 	terms       SessionTerms
 	factor      Factor
 	origin      origin.Origin
@@ -95,7 +96,7 @@ func (c *Core) sessionToken(r *sessionRecord) string {
 }
 
 // loadAppSession reads a session of realm, nil if there is none.
-func loadAppSession(tx store.Tx, realm Realm, sid string) (*sessionRecord, error) {
+func loadAppSession(tx store.Tx, realm person.Realm, sid string) (*sessionRecord, error) {
 	if !keyring.IsID(sid) {
 		return nil, nil
 	}
@@ -137,10 +138,10 @@ func sessionExtension(terms *SessionTerms) time.Duration {
 	return terms.Lifetime
 }
 
-func (s *Service) appSession(r *sessionRecord, p *person) *AppSession {
+func (s *Service) appSession(r *sessionRecord, p *person.Record) *AppSession {
 	a := r.API
 	return &AppSession{
-		ID: r.ID, Person: p.view(), Address: r.address(p), Token: s.core.sessionToken(r), Started: r.AuthTime, Expires: r.Expires,
+		ID: r.ID, Person: p.View(), Address: r.address(p), Token: s.core.sessionToken(r), Started: r.AuthTime, Expires: r.Expires,
 		LastActive: r.LastSeen, Updated: a.Updated, Factors: slices.Clone(a.Factors),
 		Fingerprint: a.Fingerprint, Org: a.Org, Note: a.Note,
 	}
@@ -152,7 +153,7 @@ type SessionRef struct {
 	SID   string
 }
 
-func (ref SessionRef) find(tx store.Tx, realm Realm) (*sessionRecord, error) {
+func (ref SessionRef) find(tx store.Tx, realm person.Realm) (*sessionRecord, error) {
 	sid := ref.SID
 	if ref.Token != "" {
 		if len(ref.Token) != keyring.APISessionLen {
@@ -169,7 +170,7 @@ func (ref SessionRef) find(tx store.Tx, realm Realm) (*sessionRecord, error) {
 // AppSession returns a live session of realm. Verdict is Accepted, Expired, or
 // Unknown for one that was ended or never was; the session is nil then. Expired
 // is told only for a minute, then the record is gone.
-func (s *Service) AppSession(ctx context.Context, realm Realm, ref SessionRef) (out *AppSession, v event.Verdict, err error) {
+func (s *Service) AppSession(ctx context.Context, realm person.Realm, ref SessionRef) (out *AppSession, v event.Verdict, err error) {
 	err = s.core.store.View(ctx, func(tx store.Tx) error {
 		out, v = nil, event.Unknown
 		r, err := ref.find(tx, realm)
@@ -218,7 +219,7 @@ func (s *Service) AppSessionOfAny(ctx context.Context, token string) (out *AppSe
 // withPerson completes a live session with its person and role; nil if the
 // person is gone.
 func (s *Service) withPerson(tx store.Tx, r *sessionRecord) (*AppSession, error) {
-	p, err := loadRealmPerson(tx, r.API.Realm, r.Subject)
+	p, err := person.LoadIn(tx, r.API.Realm, r.Subject)
 	if err != nil || p == nil {
 		return nil, err
 	}

@@ -8,12 +8,13 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // TouchAppSession is AppSession that notes a use, and with extend more than 0
 // moves the end to that long from now.
-func (s *Service) TouchAppSession(ctx context.Context, realm Realm, ref SessionRef, extend time.Duration) (*AppSession, event.Verdict, error) {
+func (s *Service) TouchAppSession(ctx context.Context, realm person.Realm, ref SessionRef, extend time.Duration) (*AppSession, event.Verdict, error) {
 	return s.changeAppSession(ctx, realm, ref, func(_ store.Tx, r *sessionRecord) (*sessionRecord, error) {
 		touch(r, extend, s.core.now())
 		return r, nil
@@ -23,7 +24,7 @@ func (s *Service) TouchAppSession(ctx context.Context, realm Realm, ref SessionR
 // SwitchOrg makes a new session for the same person, with the same end, that
 // acts for the organization with id org; empty: for nobody but the person. The
 // old one stays. Verdict is also Forbidden, for who is not a member.
-func (s *Service) SwitchOrg(ctx context.Context, realm Realm, ref SessionRef, org string) (*AppSession, event.Verdict, error) {
+func (s *Service) SwitchOrg(ctx context.Context, realm person.Realm, ref SessionRef, org string) (*AppSession, event.Verdict, error) {
 	out, v, err := s.changeAppSession(ctx, realm, ref, func(tx store.Tx, old *sessionRecord) (*sessionRecord, error) {
 		role, err := roleIn(tx, org, old.Subject)
 		if err != nil || org != "" && role == "" {
@@ -45,7 +46,7 @@ func (s *Service) SwitchOrg(ctx context.Context, realm Realm, ref SessionRef, or
 
 // changeAppSession loads a live session and stores what do makes of it; nil for
 // nothing.
-func (s *Service) changeAppSession(ctx context.Context, realm Realm, ref SessionRef, do func(store.Tx, *sessionRecord) (*sessionRecord, error)) (out *AppSession, v event.Verdict, err error) {
+func (s *Service) changeAppSession(ctx context.Context, realm person.Realm, ref SessionRef, do func(store.Tx, *sessionRecord) (*sessionRecord, error)) (out *AppSession, v event.Verdict, err error) {
 	err = s.core.store.Update(ctx, func(tx store.Tx) error {
 		out, v = nil, event.Unknown
 		r, err := ref.find(tx, realm)
@@ -71,11 +72,11 @@ func (s *Service) changeAppSession(ctx context.Context, realm Realm, ref Session
 
 // AppSessions returns the live sessions of a person, the oldest first, at most
 // 1000.
-func (s *Service) AppSessions(ctx context.Context, realm Realm, sub string) ([]*AppSession, error) {
+func (s *Service) AppSessions(ctx context.Context, realm person.Realm, sub string) ([]*AppSession, error) {
 	var out []*AppSession
 	err := s.core.store.View(ctx, func(tx store.Tx) error {
 		out = nil
-		p, err := loadRealmPerson(tx, realm, sub)
+		p, err := person.LoadIn(tx, realm, sub)
 		if err != nil || p == nil {
 			return err
 		}
@@ -102,7 +103,7 @@ func (s *Service) AppSessions(ctx context.Context, realm Realm, sub string) ([]*
 
 // EndAppSession ends a session of realm, and tells whether there was one to
 // end.
-func (s *Service) EndAppSession(ctx context.Context, realm Realm, ref SessionRef, reason string) (bool, error) {
+func (s *Service) EndAppSession(ctx context.Context, realm person.Realm, ref SessionRef, reason string) (bool, error) {
 	var sid string
 	err := s.core.store.View(ctx, func(tx store.Tx) error {
 		sid = ""

@@ -12,6 +12,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -20,7 +21,7 @@ import (
 // contact, or the link, has proved it.
 type Ask struct {
 	Caller Caller
-	Whom   Whom // who is asked
+	Whom   person.Whom // who is asked
 	// PreferText asks for a text message where this instance can send any and the
 	// person has a number, added once Whom.Email had been proved; else the address
 	// is asked. Whoever enters a number beside an address that nobody has proved
@@ -30,7 +31,7 @@ type Ask struct {
 	// Create makes the person, with Draft, when nobody has Whom.Email or
 	// Whom.Phone.
 	Create bool
-	Draft  Draft
+	Draft  person.Draft
 
 	Known Terms  // for a person who was there before
 	New   *Terms // for one made by this call; nil: as Known
@@ -89,9 +90,9 @@ type Asked struct {
 	RetryAfter time.Duration
 	ByClient   bool // with Limited: the Window's count of the client was over
 
-	Person    Person
+	Person    person.Person
 	Created   bool
-	Contact   Contact
+	Contact   person.Contact
 	Challenge string // its id, for logs
 	AskedAt   time.Time
 	Expires   time.Time
@@ -107,12 +108,12 @@ type Asked struct {
 
 // apiPart is what a challenge made for an app has beside the rest.
 type apiPart struct {
-	Realm   Realm  `json:"realm"`
-	Subject string `json:"sub"`
-	Contact string `json:"contact"` // its id
+	Realm   person.Realm `json:"realm"`
+	Subject string       `json:"sub"`
+	Contact string       `json:"contact"` // its id
 	// AskedBy is the contact that the person was asked for with, if it is another:
 	// a number gets the code, and who asked is told the address.
-	AskedBy  contactRef         `json:"asked_by,omitzero"`
+	AskedBy  person.ContactRef  `json:"asked_by,omitzero"`
 	Slot     string             `json:"slot"`
 	Before   string             `json:"before,omitempty"`
 	After    string             `json:"after,omitempty"`
@@ -179,10 +180,10 @@ type asking struct {
 	tx   store.Tx
 	in   Ask
 	now  time.Time
-	p    *person
-	to   Contact
-	text bool       // to is a number
-	by   contactRef // the contact that the person was asked for with, if it is not to
+	p    *person.Record
+	to   person.Contact
+	text bool              // to is a number
+	by   person.ContactRef // the contact that the person was asked for with, if it is not to
 
 	terms Terms
 	seen  *windowCounts // with a Window
@@ -209,7 +210,7 @@ func (t *asking) run() (_ Asked, err error) {
 	if t.terms = t.in.Known; created && t.in.New != nil {
 		t.terms = *t.in.New
 	}
-	out := Asked{Person: t.p.view(), Created: created, Contact: t.to}
+	out := Asked{Person: t.p.View(), Created: created, Contact: t.to}
 	if spent, err := handleSpent(t.tx, t.in.Handle); err != nil || spent {
 		out.Verdict = event.Locked
 		return out, err
@@ -242,14 +243,14 @@ func (t *asking) run() (_ Asked, err error) {
 // person finds or makes who is asked, and the contact.
 func (t *asking) person() (created bool, err error) {
 	realm := t.in.Caller.Realm()
-	if t.p, err = t.in.Whom.find(t.tx, realm); err != nil {
+	if t.p, err = t.in.Whom.Find(t.tx, realm); err != nil {
 		return false, err
 	}
 	if t.p == nil {
 		if !t.in.Create {
 			return false, nil
 		}
-		p := newPerson(realm, t.in.Caller.App.firstPlan(), t.now)
+		p := person.New(realm, t.in.Caller.App.firstPlan(), t.now)
 		d := t.in.Draft
 		if !t.in.Whom.Email.IsZero() {
 			d.Emails = append(d.Emails, t.in.Whom.Email)
@@ -257,10 +258,10 @@ func (t *asking) person() (created bool, err error) {
 		if !t.in.Whom.Phone.IsZero() {
 			d.Phones = append(d.Phones, t.in.Whom.Phone)
 		}
-		if _, v, err := p.apply(t.tx, d, t.now); err != nil || v != event.Accepted {
+		if _, v, err := p.Apply(t.tx, d, t.now); err != nil || v != event.Accepted {
 			return false, err
 		}
-		if err := p.save(t.tx); err != nil {
+		if err := p.Save(t.tx); err != nil {
 			return false, err
 		}
 		t.p, created = p, true
@@ -272,11 +273,11 @@ func (t *asking) person() (created bool, err error) {
 // pickContact chooses what is proved: the one that was named, else by what can
 // be sent.
 func (t *asking) pickContact() {
-	p := t.p.view()
+	p := t.p.View()
 	w := t.in.Whom
 	wanted := []string{w.Contact, w.Email.String(), w.Phone.String(), p.Address.String()}
 	if t.in.PreferText && len(t.s.cfg.Texts) > 0 {
-		if number, ok := p.trusted(w.Email); ok {
+		if number, ok := p.Trusted(w.Email); ok {
 			wanted = append([]string{number}, wanted...)
 		}
 	}
@@ -284,7 +285,7 @@ func (t *asking) pickContact() {
 		if c, ok := p.Contact(want); ok {
 			t.to, t.text = c, slices.Contains(p.Phones, c)
 			if by, ok := p.Contact(cmp.Or(w.Contact, w.Email.String(), w.Phone.String())); ok && by.ID != c.ID {
-				t.by = contactRef{by.ID, by.Value}
+				t.by = person.ContactRef{ID: by.ID, Value: by.Value}
 			}
 			return
 		}

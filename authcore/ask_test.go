@@ -14,6 +14,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 )
 
 const (
@@ -90,14 +91,14 @@ func (h *house) prove(in authcore.Proof) authcore.Proved {
 
 func linkFor(a address.Address) authcore.Ask {
 	return authcore.Ask{
-		Whom: authcore.Whom{Email: a}, Create: true, Slot: "link", Deliver: true,
+		Whom: person.Whom{Email: a}, Create: true, Slot: "link", Deliver: true,
 		Known: authcore.Terms{Lifetime: 15 * time.Minute, Before: "https://app.example.com/in?token=", After: "&appId=shop", Letter: outbox.LetterLink, Redirect: "https://app.example.com/done", Use: origin.RedirectCallback},
 	}
 }
 
 func CodeFor(a address.Address) authcore.Ask {
 	return authcore.Ask{
-		Whom: authcore.Whom{Email: a}, Create: true, Slot: "code", Deliver: true, Repeat: []limit.Rate{{Count: 1, Per: 10 * time.Second}},
+		Whom: person.Whom{Email: a}, Create: true, Slot: "code", Deliver: true, Repeat: []limit.Rate{{Count: 1, Per: 10 * time.Second}},
 		Known: authcore.Terms{Digits: 6, Lifetime: 10 * time.Minute, Letter: outbox.LetterCode},
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 )
 
 func TestAppWindow(t *testing.T) {
@@ -17,7 +18,7 @@ func TestAppWindow(t *testing.T) {
 		h, _ := newAppHouse(t)
 		defer h.close()
 		in := authcore.Ask{
-			Whom: authcore.Whom{Email: alice}, Create: true, Slot: "window", Supersede: true,
+			Whom: person.Whom{Email: alice}, Create: true, Slot: "window", Supersede: true,
 			Known:  authcore.Terms{Digits: 8, Hex: true, Lifetime: 30 * time.Minute},
 			Window: &authcore.Window{Count: 5, Per: 30 * time.Minute},
 		}

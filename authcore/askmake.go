@@ -10,6 +10,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -29,9 +30,9 @@ func (t *asking) keys() (keys []string) {
 			keys = append(keys, store.KeyPerson+w.Subject)
 		}
 	case !w.Email.IsZero():
-		keys = append(append(keys, realmKey(realm, indexValue, w.Email.String())), t.keysOf(w.Email.String())...)
+		keys = append(append(keys, person.Key(realm, person.ByValue, w.Email.String())), t.keysOf(w.Email.String())...)
 	case !w.Phone.IsZero():
-		keys = append(append(keys, realmKey(realm, indexValue, w.Phone.String())), t.keysOf(w.Phone.String())...)
+		keys = append(append(keys, person.Key(realm, person.ByValue, w.Phone.String())), t.keysOf(w.Phone.String())...)
 	}
 	return keys
 }
@@ -233,6 +234,6 @@ func (t *asking) with(c *sent) []string {
 
 // slotKey is where the challenge in force for a contact is, by its id or its
 // value. Of a former holder of the value it is dead with the contact.
-func slotKey(r Realm, slot, contact string) string {
+func slotKey(r person.Realm, slot, contact string) string {
 	return store.KeyAPISlot + r.String() + "/" + keyring.Hash(slot+"/"+contact)
 }

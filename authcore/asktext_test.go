@@ -12,6 +12,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 )
 
 // texts keeps text messages, or fails as told.
@@ -43,7 +44,7 @@ func TestAppTextAndItsFallbacks(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, v, err := h.service.CreatePerson(t.Context(), app, h.caller(liveKey).Realm(), authcore.Draft{Emails: []address.Address{alice}})
+		_, v, err := h.service.CreatePerson(t.Context(), app, h.caller(liveKey).Realm(), person.Draft{Emails: []address.Address{alice}})
 		if err != nil || v != event.Accepted {
 			t.Fatal(v, err)
 		}
@@ -51,7 +52,7 @@ func TestAppTextAndItsFallbacks(t *testing.T) {
 		own.Deliver = false
 		h.prove(authcore.Proof{Token: h.ask(own).Token})
 		time.Sleep(time.Second)
-		if _, v, err := h.service.UpdatePerson(t.Context(), h.caller(liveKey).Realm(), authcore.Whom{Email: alice}, authcore.Draft{Phones: []address.Phone{number}}); err != nil || v != event.Accepted {
+		if _, v, err := h.service.UpdatePerson(t.Context(), h.caller(liveKey).Realm(), person.Whom{Email: alice}, person.Draft{Phones: []address.Phone{number}}); err != nil || v != event.Accepted {
 			t.Fatal(v, err)
 		}
 		in := CodeFor(alice)
@@ -92,7 +93,7 @@ func TestAppTextsSurviveARestart(t *testing.T) {
 		defer func() { h.close() }()
 		number, _ := address.ParsePhone("+15005550006")
 		in := CodeFor(alice)
-		in.Whom = authcore.Whom{Phone: number}
+		in.Whom = person.Whom{Phone: number}
 		asked := h.ask(in)
 		synctest.Wait()
 		s.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -141,12 +142,12 @@ func (c *Sessions) readToken(ctx context.Context, token string) (*liveSession, e
 // sessionOf is a session's record with the person it is of.
 type sessionOf struct {
 	r *sessionRecord
-	p *person
+	p *person.Record
 }
 
 // readSession reads a session and its person; both nil if either is gone or the
 // session has ended. One that hangs on another is shown as that one has it.
-func (c *Sessions) readSession(ctx context.Context, sid string) (*sessionRecord, *person, error) {
+func (c *Sessions) readSession(ctx context.Context, sid string) (*sessionRecord, *person.Record, error) {
 	read, err := store.View(ctx, c.store, func(tx store.Tx) (none sessionOf, err error) {
 		r, err := loadSession(tx, sid)
 		if err != nil {
@@ -155,7 +156,7 @@ func (c *Sessions) readSession(ctx context.Context, sid string) (*sessionRecord,
 		if stands, err := c.stands(tx, r); err != nil || stands == isEnded {
 			return none, err
 		}
-		p, err := loadPerson(tx, r.Subject)
+		p, err := person.Load(tx, r.Subject)
 		if err != nil || p == nil {
 			return none, err
 		}
@@ -182,7 +183,7 @@ func (c *Sessions) reread(ctx context.Context, live *liveSession, now time.Time)
 
 // apply brings a session up to date with what was read; r is nil if it has
 // ended.
-func (c *Sessions) apply(live *liveSession, r *sessionRecord, p *person) {
+func (c *Sessions) apply(live *liveSession, r *sessionRecord, p *person.Record) {
 	if r == nil {
 		live.ended.Store(true)
 		return

@@ -10,9 +10,10 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 )
 
-var livePeople = authcore.Realm{App: "shop"}
+var livePeople = person.Realm{App: "shop"}
 
 // Mail that still waits is not sent to an address that was removed.
 func TestNoMailToARemovedAddress(t *testing.T) {
@@ -41,7 +42,7 @@ func TestSessionEndsWithItsContact(t *testing.T) {
 		h, app := newAppHouse(t)
 		defer h.close()
 		second := mustAddress("second@example.com")
-		p := h.person(app, authcore.Draft{Emails: []address.Address{alice, second}})
+		p := h.person(app, person.Draft{Emails: []address.Address{alice, second}})
 		asked := h.ask(linkFor(second))
 		proved := h.prove(authcore.Proof{Token: asked.Token, Session: week})
 		want(t, proved.Verdict, event.Accepted)
@@ -54,7 +55,7 @@ func TestSessionEndsWithItsContact(t *testing.T) {
 		want(t, err, nil)
 		want(t, listed[0].Address, second)
 		moved := mustAddress("moved@example.com")
-		q, v, err := h.service.UpdatePerson(t.Context(), livePeople, authcore.Whom{Subject: p.Subject}, authcore.Draft{Address: &moved})
+		q, v, err := h.service.UpdatePerson(t.Context(), livePeople, person.Whom{Subject: p.Subject}, person.Draft{Address: &moved})
 		want(t, err, nil)
 		want(t, v, event.Accepted)
 		want(t, q.Address, moved)
@@ -62,7 +63,7 @@ func TestSessionEndsWithItsContact(t *testing.T) {
 		if _, v, _ := h.service.AppSession(t.Context(), livePeople, authcore.SessionRef{SID: proved.Session.ID}); v != event.Accepted {
 			t.Errorf("it ends with an address that it does not rest on: %v", v)
 		}
-		if _, v, _ := h.service.UpdatePerson(t.Context(), livePeople, authcore.Whom{Subject: p.Subject}, authcore.Draft{Address: &second}); v != event.Accepted {
+		if _, v, _ := h.service.UpdatePerson(t.Context(), livePeople, person.Whom{Subject: p.Subject}, person.Draft{Address: &second}); v != event.Accepted {
 			t.Error(v)
 		}
 		got, _, _ := h.service.AppSession(t.Context(), livePeople, authcore.SessionRef{SID: proved.Session.ID})

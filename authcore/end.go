@@ -6,6 +6,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -34,7 +35,7 @@ func (c *Sessions) endSession(tx store.Tx, sid, reason string, next *Session) (*
 	if next != nil {
 		r.Next = next.ID
 	}
-	p, err := loadPerson(tx, r.Subject)
+	p, err := person.Load(tx, r.Subject)
 	if err != nil {
 		return nil, err
 	}
@@ -80,15 +81,15 @@ func (c *Sessions) EndOthers(ctx context.Context, sub, keep, reason string) (int
 	if !store.IsKeyPart(sub) {
 		return 0, nil
 	}
-	return c.endAll(ctx, &person{Subject: sub}, reason, keep)
+	return c.endAll(ctx, &person.Record{Subject: sub}, reason, keep)
 }
 
 // endAll ends the sessions of p, which may be gone from the store already, page
 // by page. What would still become one dies first: a link that was followed, and
 // whose session nobody has fetched.
-func (c *Sessions) endAll(ctx context.Context, p *person, reason, keep string) (int, error) {
+func (c *Sessions) endAll(ctx context.Context, p *person.Record, reason, keep string) (int, error) {
 	err := c.store.Update(ctx, func(tx store.Tx) error {
-		known, err := loadPerson(tx, p.Subject)
+		known, err := person.Load(tx, p.Subject)
 		if err != nil || known == nil {
 			return err
 		}
@@ -102,7 +103,7 @@ func (c *Sessions) endAll(ctx context.Context, p *person, reason, keep string) (
 }
 
 // endWhere ends the sessions of p that which says.
-func (c *Sessions) endWhere(ctx context.Context, p *person, reason string, which func(store.Tx, *sessionRecord) (bool, error)) (int, error) {
+func (c *Sessions) endWhere(ctx context.Context, p *person.Record, reason string, which func(store.Tx, *sessionRecord) (bool, error)) (int, error) {
 	prefix := store.KeyPersonSession + p.Subject + "/"
 	for after, count := "", 0; ; {
 		var page []store.Item
@@ -191,8 +192,8 @@ func (l *liveSession) end(next *Session) {
 
 // endUnfounded ends the sessions of p that rest on no contact any more, now that
 // gone is not p's, which is what they are reported with.
-func (c *Sessions) endUnfounded(ctx context.Context, p *person, gone address.Address, reason string) error {
-	_, err := c.endWhere(ctx, &person{Subject: p.Subject, Address: gone}, reason, func(_ store.Tx, r *sessionRecord) (bool, error) {
+func (c *Sessions) endUnfounded(ctx context.Context, p *person.Record, gone address.Address, reason string) error {
+	_, err := c.endWhere(ctx, &person.Record{Subject: p.Subject, Address: gone}, reason, func(_ store.Tx, r *sessionRecord) (bool, error) {
 		return r.API != nil && !r.restsOn(p), nil
 	})
 	return err

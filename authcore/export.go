@@ -10,6 +10,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -148,16 +149,16 @@ func (e *exporter) each(ctx context.Context, prefix string, one func(store.Tx, s
 }
 
 func (e *exporter) person(_ store.Tx, item store.Item) error {
-	p := &person{}
+	p := &person.Record{}
 	if _, err := store.Decode(item.Key, item.Value, p); err != nil {
 		return err
 	}
 	return e.writePerson(p)
 }
 
-func (e *exporter) writePerson(p *person) error {
+func (e *exporter) writePerson(p *person.Record) error {
 	switch {
-	case p.isAccount():
+	case p.IsAccount():
 		e.count.People++
 		return e.w.Encode(exportPerson{linePerson, p.Subject, p.Address, p.Name, p.Created})
 	case p.Profile != nil:
@@ -169,7 +170,7 @@ func (e *exporter) writePerson(p *person) error {
 
 // owner returns the person of realm with subject sub, nil for none. Who came
 // after their page was read is written now.
-func (e *exporter) owner(tx store.Tx, realm Realm, sub string) (*person, error) {
+func (e *exporter) owner(tx store.Tx, realm person.Realm, sub string) (*person.Record, error) {
 	p, err := loadPersonOf(tx, sub)
 	if err != nil || p == nil || p.Realm != realm {
 		return nil, err

@@ -15,12 +15,13 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/memstore"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 )
 
 // appWorld has every kind of record that an export carries.
 type appWorld struct {
 	*house
-	live, test authcore.Realm
+	live, test person.Realm
 	gate       *authcore.SignIn
 	boss       *authcore.AppSession // owner of org, acting for it
 	bob        *authcore.AppSession // admin, of two addresses and a number
@@ -33,19 +34,19 @@ type appWorld struct {
 func newAppWorld(t *testing.T) *appWorld {
 	h, app := newAppHouse(t)
 	ctx := t.Context()
-	w := &appWorld{house: h, live: authcore.Realm{App: "shop"}, test: authcore.Realm{App: "shop", Test: true}}
+	w := &appWorld{house: h, live: person.Realm{App: "shop"}, test: person.Realm{App: "shop", Test: true}}
 	w.gate = h.browser().signIn(alice)
 	boss := h.signInApp(alice)
 	bobs := mustAddress("bob@example.com")
 	w.bob = h.signInApp(bobs)
 	number, _ := address.ParsePhone("+15005550006")
 	name, external, plan := "Bob <&>", "crm-1", "pro"
-	_, v, err := h.service.UpdatePerson(ctx, w.live, authcore.Whom{Subject: w.bob.Person.Subject}, authcore.Draft{
-		Name: &name, Names: &authcore.Names{First: "Bob", Last: "Brown"}, External: &external, Plan: &plan,
+	_, v, err := h.service.UpdatePerson(ctx, w.live, person.Whom{Subject: w.bob.Person.Subject}, person.Draft{
+		Name: &name, Names: &person.Names{First: "Bob", Last: "Brown"}, External: &external, Plan: &plan,
 		Emails: []address.Address{mustAddress("bob@example.net")}, Phones: []address.Phone{number}, Metadata: json.RawMessage(`{"a":["bb",1]}`),
 	})
 	w.must(v, err)
-	_, v, err = h.service.CreatePerson(ctx, app, w.test, authcore.Draft{Emails: []address.Address{alice}})
+	_, v, err = h.service.CreatePerson(ctx, app, w.test, person.Draft{Emails: []address.Address{alice}})
 	w.must(v, err)
 	w.org, v, err = h.service.CreateOrganization(ctx, app, w.live, boss.Person.Subject, "Acme & Sons", "")
 	w.must(v, err)
@@ -121,13 +122,13 @@ func (w *appWorld) lives(t *testing.T, twin *house) {
 		t.Errorf("an ended session: %v", v)
 	}
 	number, _ := address.ParsePhone("+15005550006")
-	for _, whom := range []authcore.Whom{{External: "crm-1"}, {Phone: number}, {Email: mustAddress("bob@example.net")}} {
+	for _, whom := range []person.Whom{{External: "crm-1"}, {Phone: number}, {Email: mustAddress("bob@example.net")}} {
 		p, err := twin.service.Person(ctx, w.live, whom)
 		if err != nil || p == nil || p.Subject != w.bob.Person.Subject || p.Plan != "pro" || p.Names.Last != "Brown" || !p.Emails[0].Verified || p.Emails[1].Verified {
 			t.Errorf("%+v: %+v %v", whom, p, err)
 		}
 	}
-	if p, _ := twin.service.Person(ctx, w.test, authcore.Whom{Email: alice}); p == nil {
+	if p, _ := twin.service.Person(ctx, w.test, person.Whom{Email: alice}); p == nil {
 		t.Error("test data is not there")
 	}
 	org, err := twin.service.Organization(ctx, w.live, w.org.ID)
@@ -225,8 +226,8 @@ func TestImportTakesWhatIsNewer(t *testing.T) {
 		first := w.export(true)
 		twin.wholly(first)
 		time.Sleep(time.Hour)
-		ctx, whom, name := t.Context(), authcore.Whom{Subject: w.bob.Person.Subject}, "Robert"
-		_, v, err := w.service.UpdatePerson(ctx, w.live, whom, authcore.Draft{Name: &name})
+		ctx, whom, name := t.Context(), person.Whom{Subject: w.bob.Person.Subject}, "Robert"
+		_, v, err := w.service.UpdatePerson(ctx, w.live, whom, person.Draft{Name: &name})
 		w.must(v, err)
 		_, v, err = w.service.RemoveContact(ctx, w.live, w.bob.Person.Emails[0].ID)
 		w.must(v, err)
@@ -242,7 +243,7 @@ func TestImportTakesWhatIsNewer(t *testing.T) {
 		want(t, twin.wholly(first), authcore.Imported{Unchanged: 17}) // nothing goes back
 		p, _ := twin.service.Person(ctx, w.live, whom)
 		want(t, p.Name, "Robert")
-		p, _ = twin.service.Person(ctx, w.live, authcore.Whom{Email: mustAddress("bob@example.com")})
+		p, _ = twin.service.Person(ctx, w.live, person.Whom{Email: mustAddress("bob@example.com")})
 		want(t, p, nil)
 		if _, v, _ := twin.service.AppSession(ctx, w.live, authcore.SessionRef{Token: w.bob.Token}); v != event.Unknown {
 			t.Errorf("a session that was ended before the second export: %v", v)
@@ -335,7 +336,7 @@ func TestImportGivesNoContactAnotherValue(t *testing.T) {
 				t.Errorf("an address becomes %s under its id", other)
 			}
 		}
-		p, _ := w.service.Person(t.Context(), w.live, authcore.Whom{Subject: w.bob.Person.Subject})
+		p, _ := w.service.Person(t.Context(), w.live, person.Whom{Subject: w.bob.Person.Subject})
 		want(t, p.Emails[1].Value, "bob@example.net")
 	})
 }
@@ -348,7 +349,7 @@ func TestImportOfAppsRespectsWhatIsHere(t *testing.T) {
 		twin := w.twin()
 		defer twin.close()
 		app := twin.service.Apps().Find("shop")
-		here := twin.person(app, authcore.Draft{Emails: []address.Address{mustAddress("bob@example.net")}})
+		here := twin.person(app, person.Draft{Emails: []address.Address{mustAddress("bob@example.net")}})
 		_, err := twin.core.Import(t.Context(), strings.NewReader(w.export(true)))
 		if err == nil || !strings.Contains(err.Error(), "users "+here.Subject+" --delete") {
 			t.Fatal(err)
@@ -356,7 +357,7 @@ func TestImportOfAppsRespectsWhatIsHere(t *testing.T) {
 		if gone, _, err := twin.service.DeleteHolder(t.Context(), authcore.Holder{Subject: here.Subject, Realm: w.live}, "by_operator"); !gone || err != nil {
 			t.Fatal(gone, err)
 		}
-		eve := twin.person(app, authcore.Draft{Emails: []address.Address{mustAddress("eve@example.com")}})
+		eve := twin.person(app, person.Draft{Emails: []address.Address{mustAddress("eve@example.com")}})
 		if _, v, _ := twin.service.CreateOrganization(t.Context(), app, w.live, eve.Subject, "Acme", "acme-sons"); v != event.Accepted {
 			t.Fatal(v)
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -21,7 +22,7 @@ func (c *Core) SigningKey() (ed25519.PrivateKey, string) {
 
 // PutPerson writes somebody with so many live sessions, as sign-ins would.
 func PutPerson(tx store.Tx, sub string, sessions int, now time.Time) error {
-	p := &person{Subject: sub, Address: address.AddressOf(sub + "@example.com"), Created: now}
+	p := &person.Record{Subject: sub, Address: address.AddressOf(sub + "@example.com"), Created: now}
 	if err := store.Save(tx, store.KeyPerson+sub, p, time.Time{}); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -11,28 +12,28 @@ import (
 // can be judged without those it names.
 
 type exportAppPerson struct {
-	Type    string    `json:"type"`
-	Subject string    `json:"sub"`
-	Realm   Realm     `json:"realm"`
-	Name    string    `json:"name,omitempty"`
-	Created time.Time `json:"created,omitzero"`
-	appProfile
+	Type    string       `json:"type"`
+	Subject string       `json:"sub"`
+	Realm   person.Realm `json:"realm"`
+	Name    string       `json:"name,omitempty"`
+	Created time.Time    `json:"created,omitzero"`
+	person.Profile
 }
 
 // exportOrg has no owners: the lines of its members say who they are.
 type exportOrg struct {
-	Type    string    `json:"type"`
-	ID      string    `json:"id"`
-	Realm   Realm     `json:"realm"`
-	Name    string    `json:"name"`
-	Slug    string    `json:"slug"`
-	Plan    string    `json:"plan,omitempty"`
-	Created time.Time `json:"created"`
+	Type    string       `json:"type"`
+	ID      string       `json:"id"`
+	Realm   person.Realm `json:"realm"`
+	Name    string       `json:"name"`
+	Slug    string       `json:"slug"`
+	Plan    string       `json:"plan,omitempty"`
+	Created time.Time    `json:"created"`
 }
 
 type exportMember struct {
-	Type  string `json:"type"`
-	Realm Realm  `json:"realm"`
+	Type  string       `json:"type"`
+	Realm person.Realm `json:"realm"`
 	memberRecord
 }
 

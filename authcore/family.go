@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -179,7 +180,7 @@ func (c *Sessions) endedAll(ctx context.Context, all []ending) {
 			root, err := r.loadRoot(tx)
 			return root != nil && root.ID == e.sid, err
 		}
-		if _, err := c.endWhere(context.WithoutCancel(ctx), &person{Subject: e.subject, Address: e.address}, e.reason, belongs); err != nil {
+		if _, err := c.endWhere(context.WithoutCancel(ctx), &person.Record{Subject: e.subject, Address: e.address}, e.reason, belongs); err != nil {
 			c.log.Warn("sessions of other sites have ended with the portal's, but are still listed", "sid", e.sid, "error", err)
 		}
 	}
@@ -208,7 +209,7 @@ func (s *View) SignIns(ctx context.Context, session *Session) ([]*Session, error
 					return err
 				}
 				if stands == isLive && r.root() == session.root() {
-					found = append(found, newSession(r, &person{Subject: r.Subject, Address: session.Address, Name: session.Name}, ""))
+					found = append(found, newSession(r, &person.Record{Subject: r.Subject, Address: session.Address, Name: session.Name}, ""))
 				}
 			}
 		}

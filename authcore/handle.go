@@ -9,6 +9,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -20,7 +21,7 @@ import (
 const HandleLifetime = time.Hour
 
 type handleContent struct {
-	Realm   Realm           `json:"r"`
+	Realm   person.Realm    `json:"r"`
 	Address address.Address `json:"a"`
 	Expires int64           `json:"e"`
 }
@@ -36,7 +37,7 @@ func handleKey(handle string) string { return store.KeyAPIHandle + keyring.Hash(
 const handleContext = "api handle"
 
 // Handle makes a handle for address a in realm. Every call makes another one.
-func (s *Service) Handle(realm Realm, a address.Address) string {
+func (s *Service) Handle(realm person.Realm, a address.Address) string {
 	content, err := json.Marshal(handleContent{realm, a, s.core.now().Add(HandleLifetime).Unix()})
 	if err != nil {
 		panic(err) // nothing in it can fail

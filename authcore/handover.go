@@ -9,6 +9,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -151,7 +152,7 @@ func (s *View) handOver(tx store.Tx, b Browser, from *ticket) (Taken, error) {
 	if stands, err := s.core.stands(tx, parent); err != nil || stands != isLive {
 		return Taken{Verdict: event.Unknown}, err
 	}
-	p, err := loadPerson(tx, parent.Subject)
+	p, err := person.Load(tx, parent.Subject)
 	if err != nil || p == nil {
 		return Taken{Verdict: event.Unknown}, err
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -16,14 +17,14 @@ type Holder struct {
 	Address address.Address // zero for who has none
 	Phone   address.Phone   // the first of a person of an app
 	Name    string
-	Realm   Realm // zero: of the gates
+	Realm   person.Realm // zero: of the gates
 	Created time.Time
 }
 
-func holderOf(p *person) Holder {
+func holderOf(p *person.Record) Holder {
 	h := Holder{Subject: p.Subject, Address: p.Address, Name: p.Name, Realm: p.Realm, Created: p.Created}
 	if p.Profile != nil {
-		v := p.view()
+		v := p.View()
 		h.Phone = v.Phone()
 	}
 	return h
@@ -58,7 +59,7 @@ func (c *Core) Everybody(ctx context.Context, after string, limit int) (page []H
 			return err
 		}
 		for _, item := range items {
-			p := &person{}
+			p := &person.Record{}
 			if _, err := store.Decode(item.Key, item.Value, p); err != nil {
 				return err
 			}
@@ -72,14 +73,14 @@ func (c *Core) Everybody(ctx context.Context, after string, limit int) (page []H
 	return page, next, err
 }
 
-func (s *Service) withID(tx store.Tx, id string) (list []*person, err error) {
+func (s *Service) withID(tx store.Tx, id string) (list []*person.Record, err error) {
 	address, err := address.Parse(id)
 	if err != nil {
 		p, err := loadPersonOf(tx, id)
 		if err != nil || p == nil {
 			return nil, err
 		}
-		return []*person{p}, nil
+		return []*person.Record{p}, nil
 	}
 	p, err := findAccount(tx, id)
 	if err != nil {
@@ -93,7 +94,7 @@ func (s *Service) withID(tx store.Tx, id string) (list []*person, err error) {
 		return nil, err
 	}
 	for _, realm := range realms {
-		p, err := findPerson(tx, realm, indexValue, address.String())
+		p, err := person.Find(tx, realm, person.ByValue, address.String())
 		if err != nil {
 			return nil, err
 		}
@@ -106,7 +107,7 @@ func (s *Service) withID(tx store.Tx, id string) (list []*person, err error) {
 
 // storedRealms are the apps that have data, whether they are configured or not:
 // whom lists show must be found.
-func storedRealms(tx store.Tx) (list []Realm, err error) {
+func storedRealms(tx store.Tx) (list []person.Realm, err error) {
 	for after := ""; ; {
 		items, err := tx.Scan(store.KeyRealm, after, 1)
 		if err != nil || len(items) == 0 {
@@ -114,7 +115,7 @@ func storedRealms(tx store.Tx) (list []Realm, err error) {
 		}
 		parts := strings.SplitN(strings.TrimPrefix(items[0].Key, store.KeyRealm), "/", 3)
 		after = items[0].Key
-		var realm Realm
+		var realm person.Realm
 		if len(parts) == 3 && realm.UnmarshalText([]byte(parts[0]+"/"+parts[1])) == nil && realm.App != "" {
 			list = append(list, realm)
 			after = store.KeyRealm + realm.String() + "0" // "0" follows "/": behind all of this realm
@@ -123,9 +124,9 @@ func storedRealms(tx store.Tx) (list []Realm, err error) {
 }
 
 // loadPersonOf reads the person with a subject from outside.
-func loadPersonOf(tx store.Tx, sub string) (*person, error) {
+func loadPersonOf(tx store.Tx, sub string) (*person.Record, error) {
 	if !store.IsKeyPart(sub) {
 		return nil, nil
 	}
-	return loadPerson(tx, sub)
+	return person.Load(tx, sub)
 }

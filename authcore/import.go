@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -206,7 +207,7 @@ func jsonProblem(err error) string {
 	if address := new(address.Error); errors.As(err, &address) {
 		return "the field \"email\": " + address.Problem
 	}
-	if errors.Is(err, errRealm) {
+	if errors.Is(err, person.ErrRealm) {
 		return "realm is not an app's id with /live or /test after it"
 	}
 	if timed := new(time.ParseError); errors.As(err, &timed) {

@@ -8,17 +8,18 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
-func isOfApp(r Realm) bool { return IsAppID(r.App) }
+func isOfApp(r person.Realm) bool { return IsAppID(r.App) }
 
 const problemRealm = "realm is missing or not an app's id with /live or /test after it"
 
-func (in *exportAppPerson) person() *person {
-	f := in.appProfile
-	p := &person{Subject: in.Subject, Name: in.Name, Created: in.Created, Realm: in.Realm, Profile: &f}
-	p.choose()
+func (in *exportAppPerson) person() *person.Record {
+	f := in.Profile
+	p := &person.Record{Subject: in.Subject, Name: in.Name, Created: in.Created, Realm: in.Realm, Profile: &f}
+	p.Choose()
 	return p
 }
 
@@ -33,7 +34,7 @@ func (in *exportAppPerson) problem(now time.Time) string {
 		return problemRealm
 	case in.Created.After(now.Add(keyring.ClockSkew)) || in.Updated.After(now.Add(keyring.ClockSkew)) || in.Anew.After(now.Add(keyring.ClockSkew)):
 		return "created, updated or anew lies in the future"
-	case slices.ContainsFunc(texts, func(s string) bool { return len(s) > maxName }):
+	case slices.ContainsFunc(texts, func(s string) bool { return len(s) > person.MaxName }):
 		return "a name, external or plan is too long"
 	case !areContacts(in.Emails, email):
 		return "emails has more than 20, or one without an id of 27 letters and digits, or that is no address as it is stored here"
@@ -48,8 +49,8 @@ func (in *exportAppPerson) problem(now time.Time) string {
 	return ""
 }
 
-func areContacts(list []Contact, valid func(string) bool) bool {
-	return len(list) <= maxContacts && !slices.ContainsFunc(list, func(c Contact) bool { return !keyring.IsID(c.ID) || !valid(c.Value) })
+func areContacts(list []person.Contact, valid func(string) bool) bool {
+	return len(list) <= person.MaxContacts && !slices.ContainsFunc(list, func(c person.Contact) bool { return !keyring.IsID(c.ID) || !valid(c.Value) })
 }
 
 func (in *exportAppPerson) check(im *importer, tx store.Tx, n int) error {
@@ -59,7 +60,7 @@ func (in *exportAppPerson) check(im *importer, tx store.Tx, n int) error {
 	if !im.seen.claim(store.KeyPerson+in.Subject, in.Realm.String()) {
 		return refuseLine(n, "another line gives the same sub to a person of the gates or of another app")
 	}
-	for _, entry := range in.person().entries() {
+	for _, entry := range in.person().Entries() {
 		if !im.seen.claim(entry, in.Subject) {
 			return refuseLine(n, "another line gives one of its emails, phones, their ids or external to another person")
 		}
@@ -69,7 +70,7 @@ func (in *exportAppPerson) check(im *importer, tx store.Tx, n int) error {
 
 // clash tells whether the person contradicts one in the store.
 func (in *exportAppPerson) clash(tx store.Tx, n int) error {
-	old, err := loadPerson(tx, in.Subject)
+	old, err := person.Load(tx, in.Subject)
 	if err != nil {
 		return err
 	}
@@ -80,12 +81,12 @@ func (in *exportAppPerson) clash(tx store.Tx, n int) error {
 		if old == nil {
 			break
 		}
-		if held := old.contact(c.ID); held != nil && held.Value != c.Value {
+		if held := old.Held(c.ID); held != nil && held.Value != c.Value {
 			return refuseLine(n, "it gives the id of one of its emails or phones another value; what takes the place of a contact has an id of its own")
 		}
 	}
-	for _, entry := range in.person().entries() {
-		other, err := personAt(tx, in.Realm, entry)
+	for _, entry := range in.person().Entries() {
+		other, err := person.PersonAt(tx, in.Realm, entry)
 		if err != nil {
 			return err
 		}
@@ -101,7 +102,7 @@ func (in *exportAppPerson) apply(im *importer, tx store.Tx, n int, done *Importe
 	if err := in.clash(tx, n); err != nil {
 		return nil, err
 	}
-	old, err := loadPerson(tx, in.Subject)
+	old, err := person.Load(tx, in.Subject)
 	if err != nil {
 		return nil, err
 	}
@@ -114,18 +115,13 @@ func (in *exportAppPerson) apply(im *importer, tx store.Tx, n int, done *Importe
 		return nil, nil
 	case old != nil:
 		p.Created, p.Ended, p.Profile.Anew = old.Created, old.Ended, later(old.Profile.Anew, p.Profile.Anew)
-		for _, entry := range old.entries() {
+		for _, entry := range old.Entries() {
 			tx.Delete(entry)
 		}
 	}
 	done.AppPeople++
 	p.Profile.Updated = slices.MaxFunc([]time.Time{p.Created, p.Profile.Updated}, time.Time.Compare)
-	for _, entry := range p.entries() {
-		if err := store.Save(tx, entry, p.Subject, time.Time{}); err != nil {
-			return nil, err
-		}
-	}
-	return nil, p.save(tx)
+	return nil, p.SaveAll(tx)
 }
 
 // problemForApp is problem for what only sessions of apps have.

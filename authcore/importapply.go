@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -45,7 +46,7 @@ func (in *exportPerson) apply(im *importer, tx store.Tx, n int, done *Imported) 
 	if err := in.clash(tx, n); err != nil {
 		return nil, err // they have signed in since the check
 	}
-	old, err := loadPerson(tx, in.Subject)
+	old, err := person.Load(tx, in.Subject)
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +55,7 @@ func (in *exportPerson) apply(im *importer, tx store.Tx, n int, done *Imported) 
 		done.Unchanged++
 		return nil, nil
 	}
-	p := &person{Subject: in.Subject, Address: in.Address, Created: in.Created}
+	p := &person.Record{Subject: in.Subject, Address: in.Address, Created: in.Created}
 	if old != nil {
 		p = old
 	} else if p.Created.IsZero() {

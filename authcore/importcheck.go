@@ -3,6 +3,7 @@ package authcore
 import (
 	"context"
 	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
@@ -57,11 +58,11 @@ func (p *exportPerson) check(im *importer, tx store.Tx, n int) error {
 
 // clash tells whether the person contradicts one in the store.
 func (p *exportPerson) clash(tx store.Tx, n int) error {
-	old, err := loadPerson(tx, p.Subject)
+	old, err := person.Load(tx, p.Subject)
 	if err != nil {
 		return err
 	}
-	if old != nil && (old.Address != p.Address || !old.isAccount()) {
+	if old != nil && (old.Address != p.Address || !old.IsAccount()) {
 		return refuseLine(n, "its sub is another person's here; take the line out, with that person's sessions")
 	}
 	var sub string

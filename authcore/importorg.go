@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -17,7 +18,7 @@ func (in *exportOrg) problem(now time.Time) string {
 		return problemRealm
 	case !isOrgName(in.Name):
 		return "name " + WhatOrgName
-	case len(in.Plan) > maxName:
+	case len(in.Plan) > person.MaxName:
 		return "plan is too long"
 	case !isSlug || len(in.Slug) > maxSlug:
 		return "slug is missing, too long or not lower-case letters, digits and hyphens only"
@@ -34,7 +35,7 @@ func (in *exportOrg) check(im *importer, tx store.Tx, n int) error {
 	if !im.seen.claim(store.KeyOrg+in.ID, in.Realm.String()) {
 		return refuseLine(n, "another line gives the same id to another app's organization")
 	}
-	if !im.seen.claim(realmKey(in.Realm, indexSlug, in.Slug), in.ID) {
+	if !im.seen.claim(person.Key(in.Realm, person.BySlug, in.Slug), in.ID) {
 		return refuseLine(n, "another line gives the same slug to another organization")
 	}
 	return in.clash(tx, n)
@@ -49,7 +50,7 @@ func (in *exportOrg) clash(tx store.Tx, n int) error {
 		return refuseLine(n, "its id is another app's organization here; take the line out, with its members and invitations")
 	}
 	var id string
-	taken, err := store.Load(tx, realmKey(in.Realm, indexSlug, in.Slug), &id)
+	taken, err := store.Load(tx, person.Key(in.Realm, person.BySlug, in.Slug), &id)
 	if err == nil && taken && id != in.ID {
 		return refuseLine(n, "its slug is another organization's here; change it, or take the line out with its members and invitations")
 	}
@@ -71,7 +72,7 @@ func (in *exportOrg) apply(_ *importer, tx store.Tx, n int, done *Imported) (*en
 	}
 	done.Organizations++
 	o := Organization{in.ID, in.Realm, in.Name, in.Slug, in.Plan, []string{}, in.Created}
-	if err := store.Save(tx, realmKey(o.Realm, indexSlug, o.Slug), o.ID, time.Time{}); err != nil {
+	if err := store.Save(tx, person.Key(o.Realm, person.BySlug, o.Slug), o.ID, time.Time{}); err != nil {
 		return nil, err
 	}
 	return nil, store.Save(tx, store.KeyOrg+o.ID, o, time.Time{})
@@ -109,7 +110,7 @@ func (in *exportMember) apply(_ *importer, tx store.Tx, n int, done *Imported) (
 	if err != nil {
 		return nil, err
 	}
-	p, err := loadRealmPerson(tx, in.Realm, in.Subject)
+	p, err := person.LoadIn(tx, in.Realm, in.Subject)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package authcore
 import (
 	"crypto/sha256"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -42,15 +43,15 @@ func (s *importSeen) claim(key, value string) bool {
 
 // needsPerson notes that line n is about a person of realm, who may be in the
 // store or in any line.
-func (im *importer) needsPerson(tx store.Tx, n int, realm Realm, sub string) error {
+func (im *importer) needsPerson(tx store.Tx, n int, realm person.Realm, sub string) error {
 	return im.seen.need(n, want{digestOf(store.KeyPerson + sub), digestOf(realm.String()), true}, func() (bool, error) {
-		p, err := loadPerson(tx, sub)
+		p, err := person.Load(tx, sub)
 		return p != nil && p.Realm == realm, err
 	})
 }
 
 // needsOrg is needsPerson for an organization.
-func (im *importer) needsOrg(tx store.Tx, n int, realm Realm, org string) error {
+func (im *importer) needsOrg(tx store.Tx, n int, realm person.Realm, org string) error {
 	return im.seen.need(n, want{digestOf(store.KeyOrg + org), digestOf(realm.String()), false}, func() (bool, error) {
 		o, err := loadOrg(tx, realm, org)
 		return o != nil, err

@@ -11,6 +11,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -25,7 +26,7 @@ var (
 // Invite is an invitation to an organization.
 type Invite struct {
 	ID       string          `json:"id"`
-	Realm    Realm           `json:"realm"`
+	Realm    person.Realm    `json:"realm"`
 	Org      string          `json:"org"`
 	Email    address.Address `json:"email"`
 	Subject  string          `json:"sub,omitempty"`     // whose address it is, until it is accepted
@@ -50,7 +51,7 @@ const InviteLifetime = 7 * 24 * time.Hour
 // subject of the member who invites, "" for the app itself. Verdict is Accepted,
 // Unknown (no such organization) or Forbidden: also to replace what by may not
 // withdraw.
-func (s *Service) InviteMember(ctx context.Context, realm Realm, org, by string, email address.Address, role Role) (Invite, event.Verdict, error) {
+func (s *Service) InviteMember(ctx context.Context, realm person.Realm, org, by string, email address.Address, role Role) (Invite, event.Verdict, error) {
 	var out Invite
 	v := event.Unknown
 	err := s.core.store.Update(ctx, func(tx store.Tx) (err error) {
@@ -187,7 +188,7 @@ func (c *sent) inviteState(tx store.Tx) (event.Verdict, error) {
 
 // Invite returns the invitation with id, also one that was accepted or is too
 // old; nil for none in realm.
-func (s *Service) Invite(ctx context.Context, realm Realm, id string) (out *Invite, err error) {
+func (s *Service) Invite(ctx context.Context, realm person.Realm, id string) (out *Invite, err error) {
 	err = s.core.store.View(ctx, func(tx store.Tx) (err error) {
 		out, err = loadInvite(tx, realm, id)
 		return err
@@ -197,7 +198,7 @@ func (s *Service) Invite(ctx context.Context, realm Realm, id string) (out *Invi
 
 // WithdrawInvite takes an invitation back. by is as in InviteMember. Verdict is
 // Accepted, Unknown (none that waits) or Forbidden.
-func (s *Service) WithdrawInvite(ctx context.Context, realm Realm, org, id, by string) (event.Verdict, error) {
+func (s *Service) WithdrawInvite(ctx context.Context, realm person.Realm, org, id, by string) (event.Verdict, error) {
 	v := event.Unknown
 	err := s.core.store.Update(ctx, func(tx store.Tx) error {
 		v = event.Unknown
@@ -228,13 +229,13 @@ const stopPrefix = "stop-"
 // IsStopToken tells a token that stops invitations from one of a link.
 func IsStopToken(token string) bool { return strings.HasPrefix(token, stopPrefix) }
 
-func invitePauseKey(r Realm, a address.Address) string {
+func invitePauseKey(r person.Realm, a address.Address) string {
 	return store.KeyInvitePause + r.String() + "/" + keyring.Hash(a.String())
 }
 
 // invitesPaused tells whether the owner of a wants no invitations now: as for
 // what was never asked for at the gates.
-func invitesPaused(tx store.Tx, r Realm, a address.Address, now time.Time) (bool, error) {
+func invitesPaused(tx store.Tx, r person.Realm, a address.Address, now time.Time) (bool, error) {
 	var until time.Time
 	ok, err := store.Load(tx, invitePauseKey(r, a), &until)
 	if err != nil || ok && now.Before(until) {
@@ -321,20 +322,20 @@ func invitationCounters(l limit.Limits, i *Invite, in Ask) limit.Counters {
 
 // addressInvite notes whose contact the invited address is.
 func (s *Service) addressInvite(tx store.Tx, i *Invite) error {
-	p, err := findPerson(tx, i.Realm, indexValue, i.Email.String())
+	p, err := person.Find(tx, i.Realm, person.ByValue, i.Email.String())
 	if err != nil {
 		return err
 	}
 	if p == nil {
-		p = newPerson(i.Realm, s.cfg.Apps.Find(i.Realm.App).firstPlan(), s.core.now())
-		if _, _, err := p.apply(tx, Draft{Emails: []address.Address{i.Email}}, s.core.now()); err != nil {
+		p = person.New(i.Realm, s.cfg.Apps.Find(i.Realm.App).firstPlan(), s.core.now())
+		if _, _, err := p.Apply(tx, person.Draft{Emails: []address.Address{i.Email}}, s.core.now()); err != nil {
 			return err
 		}
-		if err := p.save(tx); err != nil {
+		if err := p.Save(tx); err != nil {
 			return err
 		}
 	}
-	v := p.view()
+	v := p.View()
 	c, _ := v.Contact(i.Email.String())
 	i.Subject, i.Contact = p.Subject, c.ID
 	return nil
@@ -380,7 +381,7 @@ func (i *Invite) save(tx store.Tx) error {
 // loadInvite reads an invitation, nil for none. One that was not accepted is none
 // for good once it was withdrawn, who made it lost any right in the organization,
 // or its address is not that person's any more.
-func loadInvite(tx store.Tx, realm Realm, id string) (*Invite, error) {
+func loadInvite(tx store.Tx, realm person.Realm, id string) (*Invite, error) {
 	if !keyring.IsID(id) {
 		return nil, nil
 	}
@@ -393,7 +394,7 @@ func loadInvite(tx store.Tx, realm Realm, id string) (*Invite, error) {
 		if may, err := i.standsBy(tx); err != nil || !may || !i.waits() {
 			return nil, err
 		}
-		p, err := sentTo{i.Subject, i.Contact, i.Email.String()}.holder(tx, realm)
+		p, err := person.SentTo{Subject: i.Subject, Contact: i.Contact, Value: i.Email.String()}.Holder(tx, realm)
 		if err != nil || p == nil {
 			return nil, err
 		}
@@ -402,7 +403,7 @@ func loadInvite(tx store.Tx, realm Realm, id string) (*Invite, error) {
 }
 
 // Invites returns the invitations of an organization that wait.
-func (s *Service) Invites(ctx context.Context, realm Realm, org string) ([]Invite, error) {
+func (s *Service) Invites(ctx context.Context, realm person.Realm, org string) ([]Invite, error) {
 	var out []Invite
 	err := s.core.store.View(ctx, func(tx store.Tx) error {
 		out = nil
@@ -428,7 +429,7 @@ func (s *Service) Invites(ctx context.Context, realm Realm, org string) ([]Invit
 // AcceptInvite makes the person a member as invited. Only who has proved the
 // invited address may accept. Verdict is Accepted, Unknown, Expired, Used or
 // Forbidden. A member keeps a role that is higher than the invited one.
-func (s *Service) AcceptInvite(ctx context.Context, realm Realm, id, sub string) (Membership, event.Verdict, error) {
+func (s *Service) AcceptInvite(ctx context.Context, realm person.Realm, id, sub string) (Membership, event.Verdict, error) {
 	var out Membership
 	var v event.Verdict
 	err := s.core.store.Update(ctx, func(tx store.Tx) (err error) {
@@ -442,11 +443,11 @@ func (s *Service) AcceptInvite(ctx context.Context, realm Realm, id, sub string)
 }
 
 // joined reports that p has accepted an invitation.
-func (s *Service) joined(p Person) {
+func (s *Service) joined(p person.Person) {
 	s.observe(event.Event{Name: event.Org, App: p.Realm.App, Subject: p.Subject, Reason: "invite_accepted"})
 }
 
-func (s *Service) acceptInvite(tx store.Tx, realm Realm, id, sub string, out *Membership) (event.Verdict, error) {
+func (s *Service) acceptInvite(tx store.Tx, realm person.Realm, id, sub string, out *Membership) (event.Verdict, error) {
 	i, err := loadInvite(tx, realm, id)
 	if err != nil || i == nil {
 		return event.Unknown, err
@@ -462,11 +463,11 @@ func (s *Service) acceptInvite(tx store.Tx, realm Realm, id, sub string, out *Me
 	if err != nil || o == nil {
 		return event.Unknown, err
 	}
-	p, err := loadRealmPerson(tx, realm, sub)
+	p, err := person.LoadIn(tx, realm, sub)
 	if err != nil || p == nil {
 		return event.Unknown, err
 	}
-	v := p.view()
+	v := p.View()
 	if c, ok := v.Contact(i.Email.String()); !ok || !c.Verified {
 		return event.Forbidden, nil
 	}

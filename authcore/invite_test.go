@@ -13,20 +13,21 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 )
 
 // inviting is an app whose organizations invite.
 type inviting struct {
 	*house
 	app  *authcore.App
-	live authcore.Realm
+	live person.Realm
 }
 
 func runInviting(t *testing.T, test func(t *testing.T, w *inviting)) {
 	synctest.Test(t, func(t *testing.T) {
 		h, app := newAppHouse(t)
 		defer func() { h.close() }()
-		test(t, &inviting{h, app, authcore.Realm{App: "shop"}})
+		test(t, &inviting{h, app, person.Realm{App: "shop"}})
 	})
 }
 
@@ -161,7 +162,7 @@ func TestLimitsOfInvitations(t *testing.T) {
 				want(t, asked.Verdict, event.Limited)
 				want(t, asked.RetryAfter > time.Minute, true)
 				want(t, w.waits(org), before) // nothing is stored
-				p, err := w.service.Person(t.Context(), w.live, authcore.Whom{Email: mustAddress("onemore@evil.test")})
+				p, err := w.service.Person(t.Context(), w.live, person.Whom{Email: mustAddress("onemore@evil.test")})
 				want(t, err, nil)
 				want(t, p, nil)
 				_, asked = w.send(org, "", client, mustAddress("byapp@evil.test"))
@@ -234,11 +235,11 @@ func TestWithdrawnInvitations(t *testing.T) {
 		before := w.export(false)
 		for _, refused := range []struct {
 			org, by string
-			realm   authcore.Realm
+			realm   person.Realm
 			want    event.Verdict
 		}{
 			{org, member, w.live, event.Forbidden}, {elsewhere, "", w.live, event.Unknown},
-			{org, "", authcore.Realm{App: "shop", Test: true}, event.Unknown},
+			{org, "", person.Realm{App: "shop", Test: true}, event.Unknown},
 		} {
 			v, err := w.service.WithdrawInvite(ctx, refused.realm, refused.org, invite.ID, refused.by)
 			want(t, err, nil)
@@ -424,7 +425,7 @@ func TestMailsThatWaitAreAskedAgain(t *testing.T) {
 			role(w, w.admin, authcore.Admin)
 		}),
 		"invited made a member": invitation(func(w *waiting, _ authcore.Invite) {
-			p, err := w.service.Person(w.t.Context(), w.live, authcore.Whom{Email: bob})
+			p, err := w.service.Person(w.t.Context(), w.live, person.Whom{Email: bob})
 			want(w.t, err, nil)
 			role(w, p.Subject, authcore.Member)
 		}),
@@ -438,14 +439,14 @@ func TestMailsThatWaitAreAskedAgain(t *testing.T) {
 			}
 		},
 		"person deleted": link(func(w *waiting) {
-			p, err := w.service.Person(w.t.Context(), w.live, authcore.Whom{Email: bob})
+			p, err := w.service.Person(w.t.Context(), w.live, person.Whom{Email: bob})
 			want(w.t, err, nil)
 			v, err := w.service.DeletePerson(w.t.Context(), w.live, p.Subject)
 			want(w.t, v, event.Accepted)
 			want(w.t, err, nil)
 		}),
 		"contact removed": link(func(w *waiting) {
-			p, err := w.service.Person(w.t.Context(), w.live, authcore.Whom{Email: bob})
+			p, err := w.service.Person(w.t.Context(), w.live, person.Whom{Email: bob})
 			want(w.t, err, nil)
 			_, _, err = w.service.RemoveContact(w.t.Context(), w.live, p.Emails[0].ID)
 			want(w.t, err, nil)

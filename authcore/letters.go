@@ -11,6 +11,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -150,7 +151,7 @@ func (c *Core) tell(tx store.Tx, of outbox.Item, tries []outbox.Try) error {
 
 // isUnseen tells whether a person who was here before signs in with a browser
 // that has not proved the address. It is asked before the browser is remembered.
-func (t *attempt) isUnseen(p *person) (bool, error) {
+func (t *attempt) isUnseen(p *person.Record) (bool, error) {
 	if !p.Created.Before(t.now) {
 		return false, nil // the first sign-in of all is no news
 	}

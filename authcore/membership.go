@@ -4,12 +4,13 @@ import (
 	"context"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // RoleChange is a wish to change somebody's place in an organization.
 type RoleChange struct {
-	Realm   Realm
+	Realm   person.Realm
 	Org     string
 	Subject string // whose
 	Role    Role   // "" takes the person out
@@ -38,7 +39,7 @@ func (s *Service) setRole(tx store.Tx, in RoleChange) (event.Verdict, error) {
 	if err != nil || o == nil {
 		return event.Unknown, err
 	}
-	p, err := loadRealmPerson(tx, in.Realm, in.Subject)
+	p, err := person.LoadIn(tx, in.Realm, in.Subject)
 	if err != nil || p == nil {
 		return event.Unknown, err
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/internal/ascii"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -32,19 +33,19 @@ func ParseRole(s string) (r Role, ok bool) {
 
 // Organization is a group of an app's people with a plan of its own.
 type Organization struct {
-	ID      string    `json:"id"` // 27 letters and digits
-	Realm   Realm     `json:"realm"`
-	Name    string    `json:"name"`
-	Slug    string    `json:"slug"` // unique in the realm
-	Plan    string    `json:"plan,omitempty"`
-	Owners  []string  `json:"owners"` // subjects; never empty
-	Created time.Time `json:"created"`
+	ID      string       `json:"id"` // 27 letters and digits
+	Realm   person.Realm `json:"realm"`
+	Name    string       `json:"name"`
+	Slug    string       `json:"slug"` // unique in the realm
+	Plan    string       `json:"plan,omitempty"`
+	Owners  []string     `json:"owners"` // subjects; never empty
+	Created time.Time    `json:"created"`
 }
 
 // Membership is one person's place in an organization.
 type Membership struct {
 	Org    Organization
-	Person Person
+	Person person.Person
 	Role   Role
 	Since  time.Time
 }
@@ -63,7 +64,7 @@ type memberRecord struct {
 const maxOwners = 100
 
 // loadOrg reads an organization of realm, nil for none.
-func loadOrg(tx store.Tx, realm Realm, id string) (*Organization, error) {
+func loadOrg(tx store.Tx, realm person.Realm, id string) (*Organization, error) {
 	o, err := loadOrgOfAny(tx, id)
 	if err != nil || o == nil || o.Realm != realm {
 		return nil, err
@@ -105,7 +106,7 @@ func (r Role) isLower(than Role) bool {
 // CreateOrganization makes an organization that owner owns. An empty slug is
 // made from the name. Verdict is Accepted, Unknown (no such owner), Malformed
 // (name or slug) or Taken (the slug was given and is another's).
-func (s *Service) CreateOrganization(ctx context.Context, app *App, realm Realm, owner, name, slug string) (Organization, event.Verdict, error) {
+func (s *Service) CreateOrganization(ctx context.Context, app *App, realm person.Realm, owner, name, slug string) (Organization, event.Verdict, error) {
 	var out Organization
 	v := event.Accepted
 	if !isOrgName(name) || slug != "" && slug != slugOf(slug) {
@@ -113,7 +114,7 @@ func (s *Service) CreateOrganization(ctx context.Context, app *App, realm Realm,
 	}
 	err := s.core.store.Update(ctx, func(tx store.Tx) error {
 		v = event.Accepted
-		p, err := loadRealmPerson(tx, realm, owner)
+		p, err := person.LoadIn(tx, realm, owner)
 		if err != nil || p == nil {
 			v = event.Unknown
 			return err
@@ -142,7 +143,7 @@ func (o *Organization) takeSlug(tx store.Tx) (event.Verdict, error) {
 		o.Slug = slugOf(o.Name)
 	}
 	var taken string
-	if _, err := store.Load(tx, realmKey(o.Realm, indexSlug, o.Slug), &taken); err != nil {
+	if _, err := store.Load(tx, person.Key(o.Realm, person.BySlug, o.Slug), &taken); err != nil {
 		return event.Unknown, err
 	}
 	if taken != "" {
@@ -153,7 +154,7 @@ func (o *Organization) takeSlug(tx store.Tx) (event.Verdict, error) {
 		rand.Read(raw)
 		o.Slug += "-" + hex.EncodeToString(raw)
 	}
-	return event.Accepted, store.Save(tx, realmKey(o.Realm, indexSlug, o.Slug), o.ID, time.Time{})
+	return event.Accepted, store.Save(tx, person.Key(o.Realm, person.BySlug, o.Slug), o.ID, time.Time{})
 }
 
 // Lengths of slugs: what is made of a name, in bytes, and how many random bytes
@@ -223,7 +224,7 @@ func (o *Organization) put(tx store.Tx, m memberRecord) error {
 // UpdateOrganization gives an organization another name or plan; nil leaves it
 // as it is. Verdict is Accepted, Unknown (no such organization in realm) or
 // Malformed (no name that it may have).
-func (s *Service) UpdateOrganization(ctx context.Context, realm Realm, id string, name, plan *string) (Organization, event.Verdict, error) {
+func (s *Service) UpdateOrganization(ctx context.Context, realm person.Realm, id string, name, plan *string) (Organization, event.Verdict, error) {
 	var out Organization
 	v := event.Accepted
 	if name != nil && !isOrgName(*name) {
@@ -249,7 +250,7 @@ func (s *Service) UpdateOrganization(ctx context.Context, realm Realm, id string
 }
 
 // Organization returns the organization with id, nil for none in realm.
-func (s *Service) Organization(ctx context.Context, realm Realm, id string) (out *Organization, err error) {
+func (s *Service) Organization(ctx context.Context, realm person.Realm, id string) (out *Organization, err error) {
 	err = s.core.store.View(ctx, func(tx store.Tx) (err error) {
 		out, err = loadOrg(tx, realm, id)
 		return err
@@ -258,18 +259,18 @@ func (s *Service) Organization(ctx context.Context, realm Realm, id string) (out
 }
 
 // Organizations returns a person's memberships, the oldest organization first.
-func (s *Service) Organizations(ctx context.Context, realm Realm, sub string) ([]Membership, error) {
+func (s *Service) Organizations(ctx context.Context, realm person.Realm, sub string) ([]Membership, error) {
 	return s.memberships(ctx, realm, store.KeyPersonOrg+sub+"/", func(org string) (string, string) { return org, sub })
 }
 
 // Members returns the members of an organization.
-func (s *Service) Members(ctx context.Context, realm Realm, org string) ([]Membership, error) {
+func (s *Service) Members(ctx context.Context, realm person.Realm, org string) ([]Membership, error) {
 	return s.memberships(ctx, realm, store.KeyOrgPerson+org+"/", func(sub string) (string, string) { return org, sub })
 }
 
 // memberships reads the memberships below prefix; ids tells organization and
 // person from what follows it.
-func (s *Service) memberships(ctx context.Context, realm Realm, prefix string, ids func(string) (org, sub string)) ([]Membership, error) {
+func (s *Service) memberships(ctx context.Context, realm person.Realm, prefix string, ids func(string) (org, sub string)) ([]Membership, error) {
 	var out []Membership
 	err := s.core.store.View(ctx, func(tx store.Tx) error {
 		out = nil
@@ -291,13 +292,13 @@ func (s *Service) memberships(ctx context.Context, realm Realm, prefix string, i
 	return out, err
 }
 
-func loadMembership(tx store.Tx, realm Realm, ids func(string) (string, string), rest string) (*Membership, error) {
+func loadMembership(tx store.Tx, realm person.Realm, ids func(string) (string, string), rest string) (*Membership, error) {
 	org, sub := ids(rest)
 	o, err := loadOrg(tx, realm, org)
 	if err != nil || o == nil {
 		return nil, err
 	}
-	p, err := loadRealmPerson(tx, realm, sub)
+	p, err := person.LoadIn(tx, realm, sub)
 	if err != nil || p == nil {
 		return nil, err
 	}
@@ -305,5 +306,5 @@ func loadMembership(tx store.Tx, realm Realm, ids func(string) (string, string),
 	if ok, err := store.Load(tx, store.KeyOrgPerson+org+"/"+sub, &r); err != nil || !ok {
 		return nil, err
 	}
-	return &Membership{*o, p.view(), r.Role, r.Since}, nil
+	return &Membership{*o, p.View(), r.Role, r.Since}, nil
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -122,7 +123,7 @@ func (c *Sessions) stands(tx store.Tx, r *sessionRecord) (standing, error) {
 		return isEnded, err
 	}
 	if r.API != nil && r.EndedAt.IsZero() {
-		p, err := loadRealmPerson(tx, r.API.Realm, r.Subject)
+		p, err := person.LoadIn(tx, r.API.Realm, r.Subject)
 		if err != nil {
 			return isEnded, err
 		}

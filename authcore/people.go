@@ -3,23 +3,23 @@ package authcore
 import (
 	"context"
 	"errors"
-	"slices"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // Person returns the person that whom names in realm, nil for none.
-func (s *Service) Person(ctx context.Context, realm Realm, whom Whom) (*Person, error) {
-	var out *Person
+func (s *Service) Person(ctx context.Context, realm person.Realm, whom person.Whom) (*person.Person, error) {
+	var out *person.Person
 	err := s.core.store.View(ctx, func(tx store.Tx) error {
 		out = nil
-		p, err := whom.find(tx, realm)
+		p, err := whom.Find(tx, realm)
 		if err != nil || p == nil {
 			return err
 		}
-		v := p.view()
+		v := p.View()
 		out = &v
 		return nil
 	})
@@ -35,7 +35,7 @@ func (s *Service) GatePerson(ctx context.Context, a address.Address) (name strin
 		if err != nil || !ok {
 			return err
 		}
-		p, err := loadPerson(tx, sub)
+		p, err := person.Load(tx, sub)
 		if err != nil || p == nil {
 			return err
 		}
@@ -48,22 +48,22 @@ func (s *Service) GatePerson(ctx context.Context, a address.Address) (name strin
 // CreatePerson makes a person. Verdict is Accepted, or Taken when one of the
 // addresses, numbers or the external id is another's (who is returned), or
 // Malformed for what is too long or too much.
-func (s *Service) CreatePerson(ctx context.Context, app *App, realm Realm, d Draft) (Person, event.Verdict, error) {
-	return s.changePerson(ctx, d, func(store.Tx) (*person, error) {
-		return newPerson(realm, app.firstPlan(), s.core.now()), nil
+func (s *Service) CreatePerson(ctx context.Context, app *App, realm person.Realm, d person.Draft) (person.Person, event.Verdict, error) {
+	return s.changePerson(ctx, d, func(store.Tx) (*person.Record, error) {
+		return person.New(realm, app.firstPlan(), s.core.now()), nil
 	})
 }
 
 // UpdatePerson changes a person. Verdict as for CreatePerson, or Unknown when
 // there is no such person in realm.
-func (s *Service) UpdatePerson(ctx context.Context, realm Realm, whom Whom, d Draft) (Person, event.Verdict, error) {
-	return s.changePerson(ctx, d, func(tx store.Tx) (*person, error) { return whom.find(tx, realm) })
+func (s *Service) UpdatePerson(ctx context.Context, realm person.Realm, whom person.Whom, d person.Draft) (person.Person, event.Verdict, error) {
+	return s.changePerson(ctx, d, func(tx store.Tx) (*person.Record, error) { return whom.Find(tx, realm) })
 }
 
-func (s *Service) changePerson(ctx context.Context, d Draft, get func(store.Tx) (*person, error)) (Person, event.Verdict, error) {
-	var out Person
+func (s *Service) changePerson(ctx context.Context, d person.Draft, get func(store.Tx) (*person.Record, error)) (person.Person, event.Verdict, error) {
+	var out person.Person
 	var v event.Verdict
-	var p *person
+	var p *person.Record
 	var own address.Address
 	err := s.core.store.Update(ctx, func(tx store.Tx) (err error) {
 		p, err = get(tx)
@@ -72,15 +72,15 @@ func (s *Service) changePerson(ctx context.Context, d Draft, get func(store.Tx) 
 			return err
 		}
 		own = p.Address
-		other, verdict, err := p.apply(tx, d, s.core.now())
-		v, out = verdict, other.view()
+		other, verdict, err := p.Apply(tx, d, s.core.now())
+		v, out = verdict, other.View()
 		if err != nil {
 			return err
 		}
 		if v != event.Accepted {
 			return errUndo
 		}
-		return p.save(tx)
+		return p.Save(tx)
 	})
 	if err = undone(err); err == nil && v == event.Accepted && d.Address != nil {
 		err = s.core.sessions.endUnfounded(ctx, p, own, "contact_removed")
@@ -104,23 +104,23 @@ const peoplePage = 200
 
 // EachPerson calls do with the people of realm, the oldest first, beginning
 // after subject after (empty: with the first), until do returns false.
-func (s *Service) EachPerson(ctx context.Context, realm Realm, after string, do func(Person) bool) error {
-	prefix := realmKey(realm, indexPerson, "")
+func (s *Service) EachPerson(ctx context.Context, realm person.Realm, after string, do func(person.Person) bool) error {
+	prefix := person.Key(realm, person.BySubject, "")
 	for cursor := prefix + after; ; {
 		var page []store.Item
-		var people []Person
+		var people []person.Person
 		err := s.core.store.View(ctx, func(tx store.Tx) (err error) {
 			people = nil
 			if page, err = tx.Scan(prefix, cursor, peoplePage); err != nil {
 				return err
 			}
 			for _, item := range page {
-				p, err := loadRealmPerson(tx, realm, item.Key[len(prefix):])
+				p, err := person.LoadIn(tx, realm, item.Key[len(prefix):])
 				if err != nil {
 					return err
 				}
 				if p != nil {
-					people = append(people, p.view())
+					people = append(people, p.View())
 				}
 			}
 			return nil
@@ -140,29 +140,20 @@ func (s *Service) EachPerson(ctx context.Context, realm Realm, after string, do 
 // RemoveContact takes an address or a number from the person that has it. What
 // was sent to it is dead, and sessions that rest on nothing else end.
 // Verdict is Accepted, or Unknown when nobody in realm has it.
-func (s *Service) RemoveContact(ctx context.Context, realm Realm, contact string) (Person, event.Verdict, error) {
-	var out Person
+func (s *Service) RemoveContact(ctx context.Context, realm person.Realm, contact string) (person.Person, event.Verdict, error) {
+	var out person.Person
 	v := event.Unknown
-	var p *person
-	var gone Contact
+	var p *person.Record
+	var gone person.Contact
 	err := s.core.store.Update(ctx, func(tx store.Tx) (err error) {
 		v = event.Unknown
-		p, err = Whom{Contact: contact}.find(tx, realm)
+		p, err = person.Whom{Contact: contact}.Find(tx, realm)
 		if err != nil || p == nil {
 			return err
 		}
-		same := func(c Contact) bool { return c.ID == contact }
-		for _, list := range []*[]Contact{&p.Profile.Emails, &p.Profile.Phones} {
-			if i := slices.IndexFunc(*list, same); i >= 0 {
-				gone = (*list)[i]
-				p.dropContact(tx, gone)
-				*list = slices.Delete(*list, i, i+1)
-			}
-		}
-		p.choose()
-		p.Profile.Updated = s.core.now()
-		v, out = event.Accepted, p.view()
-		return p.save(tx)
+		gone = p.Remove(tx, contact, s.core.now())
+		v, out = event.Accepted, p.View()
+		return p.Save(tx)
 	})
 	if err == nil && v == event.Accepted {
 		err = s.core.sessions.endUnfounded(ctx, p, gone.Address(), "contact_removed")

@@ -13,11 +13,12 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 )
 
-func (h *house) person(app *authcore.App, d authcore.Draft) authcore.Person {
+func (h *house) person(app *authcore.App, d person.Draft) person.Person {
 	h.t.Helper()
-	p, v, err := h.service.CreatePerson(h.t.Context(), app, authcore.Realm{App: app.ID}, d)
+	p, v, err := h.service.CreatePerson(h.t.Context(), app, person.Realm{App: app.ID}, d)
 	if err != nil || v != event.Accepted {
 		h.t.Fatal(v, err)
 	}
@@ -27,11 +28,11 @@ func (h *house) person(app *authcore.App, d authcore.Draft) authcore.Person {
 func TestPeopleOfAnApp(t *testing.T) {
 	h, app := newAppHouse(t)
 	defer h.close()
-	live, test := authcore.Realm{App: "shop"}, authcore.Realm{App: "shop", Test: true}
+	live, test := person.Realm{App: "shop"}, person.Realm{App: "shop", Test: true}
 	number, _ := address.ParsePhone("+15005550006")
 	name, ext := "Alice", "crm-1"
-	p := h.person(app, authcore.Draft{Name: &name, External: &ext, Emails: []address.Address{alice}, Phones: []address.Phone{number}, Metadata: json.RawMessage(`{"a":1}`)})
-	for what, whom := range map[string]authcore.Whom{
+	p := h.person(app, person.Draft{Name: &name, External: &ext, Emails: []address.Address{alice}, Phones: []address.Phone{number}, Metadata: json.RawMessage(`{"a":1}`)})
+	for what, whom := range map[string]person.Whom{
 		"subject": {Subject: p.Subject}, "address": {Email: alice}, "number": {Phone: number},
 		"contact": {Contact: p.Emails[0].ID}, "external id": {External: ext},
 	} {
@@ -39,31 +40,31 @@ func TestPeopleOfAnApp(t *testing.T) {
 		if err != nil || got == nil || got.Subject != p.Subject || got.Name != name || string(got.Metadata) != `{"a":1}` {
 			t.Errorf("by %s: %+v %v", what, got, err)
 		}
-		for _, realm := range []authcore.Realm{test, {App: "other"}, {}} {
+		for _, realm := range []person.Realm{test, {App: "other"}, {}} {
 			if got, _ := h.service.Person(t.Context(), realm, whom); got != nil {
 				t.Errorf("by %s in realm %q", what, realm)
 			}
 		}
 	}
-	_, v, err := h.service.CreatePerson(t.Context(), app, live, authcore.Draft{Emails: []address.Address{mal, alice}})
+	_, v, err := h.service.CreatePerson(t.Context(), app, live, person.Draft{Emails: []address.Address{mal, alice}})
 	if err != nil || v != event.Taken {
 		t.Errorf("an address that is taken: %v %v", v, err)
 	}
-	if got, _ := h.service.Person(t.Context(), live, authcore.Whom{Email: mal}); got != nil {
+	if got, _ := h.service.Person(t.Context(), live, person.Whom{Email: mal}); got != nil {
 		t.Error("a refused call left something behind")
 	}
-	if _, v, _ := h.service.CreatePerson(t.Context(), app, test, authcore.Draft{Emails: []address.Address{alice}}); v != event.Accepted {
+	if _, v, _ := h.service.CreatePerson(t.Context(), app, test, person.Draft{Emails: []address.Address{alice}}); v != event.Accepted {
 		t.Errorf("the same address in test data: %v", v)
 	}
 	long := strings.Repeat("x", 300)
-	if _, v, _ := h.service.UpdatePerson(t.Context(), live, authcore.Whom{Email: alice}, authcore.Draft{Name: &long}); v != event.Malformed {
+	if _, v, _ := h.service.UpdatePerson(t.Context(), live, person.Whom{Email: alice}, person.Draft{Name: &long}); v != event.Malformed {
 		t.Errorf("a name of 300 bytes: %v", v)
 	}
 	got, v, _ := h.service.RemoveContact(t.Context(), live, p.Emails[0].ID)
 	if v != event.Accepted || !got.Address.IsZero() {
 		t.Errorf("removed %+v %v", got, v)
 	}
-	if _, v, _ := h.service.UpdatePerson(t.Context(), live, authcore.Whom{Phone: number}, authcore.Draft{Emails: []address.Address{mal}}); v != event.Accepted {
+	if _, v, _ := h.service.UpdatePerson(t.Context(), live, person.Whom{Phone: number}, person.Draft{Emails: []address.Address{mal}}); v != event.Accepted {
 		t.Errorf("another address: %v", v)
 	}
 }
@@ -73,8 +74,8 @@ func TestDeletingAPersonEndsTheSessions(t *testing.T) {
 		h, _ := newAppHouse(t)
 		defer h.close()
 		s := h.signInApp(alice)
-		live := authcore.Realm{App: "shop"}
-		if v, err := h.service.DeletePerson(t.Context(), authcore.Realm{App: "other"}, s.Person.Subject); v != event.Unknown || err != nil {
+		live := person.Realm{App: "shop"}
+		if v, err := h.service.DeletePerson(t.Context(), person.Realm{App: "other"}, s.Person.Subject); v != event.Unknown || err != nil {
 			t.Errorf("another app deletes: %v %v", v, err)
 		}
 		if v, err := h.service.DeletePerson(t.Context(), live, s.Person.Subject); v != event.Accepted || err != nil {
@@ -83,7 +84,7 @@ func TestDeletingAPersonEndsTheSessions(t *testing.T) {
 		if _, v, _ := h.service.AppSession(t.Context(), live, authcore.SessionRef{Token: s.Token}); v != event.Unknown {
 			t.Errorf("the session of somebody who is gone: %v", v)
 		}
-		if p, _ := h.service.Person(t.Context(), live, authcore.Whom{Email: alice}); p != nil {
+		if p, _ := h.service.Person(t.Context(), live, person.Whom{Email: alice}); p != nil {
 			t.Error("still found by address")
 		}
 		if again := h.signInApp(alice); again.Person.Subject == s.Person.Subject {
@@ -97,11 +98,11 @@ func TestEachPerson(t *testing.T) {
 		h, app := newAppHouse(t)
 		defer h.close()
 		for i := range 250 {
-			h.person(app, authcore.Draft{Emails: []address.Address{mustAddress(fmt.Sprintf("p%d@example.com", i))}})
+			h.person(app, person.Draft{Emails: []address.Address{mustAddress(fmt.Sprintf("p%d@example.com", i))}})
 			time.Sleep(time.Second)
 		}
 		var seen []string
-		err := h.service.EachPerson(t.Context(), authcore.Realm{App: "shop"}, "", func(p authcore.Person) bool {
+		err := h.service.EachPerson(t.Context(), person.Realm{App: "shop"}, "", func(p person.Person) bool {
 			seen = append(seen, p.Address.String())
 			return true
 		})
@@ -115,10 +116,10 @@ func TestOrganizations(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, app := newAppHouse(t)
 		defer h.close()
-		ctx, live := t.Context(), authcore.Realm{App: "shop"}
+		ctx, live := t.Context(), person.Realm{App: "shop"}
 		boss := h.signInApp(alice)
-		bob := h.person(app, authcore.Draft{Emails: []address.Address{mustAddress("bob@example.com")}})
-		eve := h.person(app, authcore.Draft{Emails: []address.Address{mustAddress("eve@example.com")}})
+		bob := h.person(app, person.Draft{Emails: []address.Address{mustAddress("bob@example.com")}})
+		eve := h.person(app, person.Draft{Emails: []address.Address{mustAddress("eve@example.com")}})
 		org, v, err := h.service.CreateOrganization(ctx, app, live, boss.Person.Subject, "Acme & Sons", "")
 		if err != nil || v != event.Accepted || org.Slug != "acme-sons" || org.Plan != "free" {
 			t.Fatalf("%+v %v %v", org, v, err)
@@ -176,7 +177,7 @@ func TestInvitesAndSwitching(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, app := newAppHouse(t)
 		defer h.close()
-		ctx, live := t.Context(), authcore.Realm{App: "shop"}
+		ctx, live := t.Context(), person.Realm{App: "shop"}
 		boss := h.signInApp(alice)
 		bob := mustAddress("bob@example.com")
 		org, _, err := h.service.CreateOrganization(ctx, app, live, boss.Person.Subject, "Acme", "")
@@ -198,7 +199,7 @@ func TestInvitesAndSwitching(t *testing.T) {
 		if _, v, _ := h.service.AcceptInvite(ctx, live, invite.ID, eve.Person.Subject); v != event.Forbidden {
 			t.Errorf("somebody else accepts: %v", v)
 		}
-		unproved, err := h.service.Person(ctx, live, authcore.Whom{Email: bob})
+		unproved, err := h.service.Person(ctx, live, person.Whom{Email: bob})
 		if err != nil || unproved == nil || unproved.Emails[0].Verified {
 			t.Fatal(unproved, err)
 		}
@@ -329,8 +330,8 @@ func TestMetadataOfBrackets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, app := newAppHouse(t)
 		defer h.close()
-		metadata := `{"a":"` + strings.Repeat("<", authcore.MaxMetadata-8) + `"}`
-		p := h.person(app, authcore.Draft{Emails: []address.Address{alice}, Metadata: json.RawMessage(metadata)})
+		metadata := `{"a":"` + strings.Repeat("<", person.MaxMetadata-8) + `"}`
+		p := h.person(app, person.Draft{Emails: []address.Address{alice}, Metadata: json.RawMessage(metadata)})
 		if string(p.Metadata) != metadata {
 			t.Errorf("%d bytes became %d", len(metadata), len(p.Metadata))
 		}

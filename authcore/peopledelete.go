@@ -6,6 +6,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -14,7 +15,7 @@ import (
 // with its invitations. Verdict is Accepted; Unknown, when there is nobody like
 // that in realm; Forbidden, with nothing changed, for the last owner of an
 // organization that has other members: an organization keeps an owner.
-func (s *Service) DeletePerson(ctx context.Context, realm Realm, sub string) (event.Verdict, error) {
+func (s *Service) DeletePerson(ctx context.Context, realm person.Realm, sub string) (event.Verdict, error) {
 	d := &deletion{core: s.core, realm: realm, sub: sub}
 	v, err := d.run(ctx)
 	if err != nil || v != event.Accepted {
@@ -30,7 +31,7 @@ func (s *Service) DeletePerson(ctx context.Context, realm Realm, sub string) (ev
 // stays, is reported and logged, since only its app can name another, and its id
 // is among orphans. found tells whether there was such a person.
 func (s *Service) DeleteHolder(ctx context.Context, h Holder, reason string) (found bool, orphans []string, err error) {
-	if h.Realm == (Realm{}) {
+	if h.Realm == (person.Realm{}) {
 		gone, err := s.core.Delete(ctx, h.Subject, reason)
 		return gone != nil, nil, err
 	}
@@ -51,11 +52,11 @@ func (s *Service) DeleteHolder(ctx context.Context, h Holder, reason string) (fo
 // deletion takes a person of an app out of the store.
 type deletion struct {
 	core  *Core
-	realm Realm
+	realm person.Realm
 	sub   string
 	force bool // also the last owner of an organization with other members
 
-	p       *person
+	p       *person.Record
 	orphans []string // organizations without an owner now
 }
 
@@ -130,7 +131,7 @@ func scanIDs(tx store.Tx, prefix string) (ids []string, err error) {
 }
 
 func (d *deletion) remove(tx store.Tx, orgs []memberOf) (event.Verdict, error) {
-	p, err := loadRealmPerson(tx, d.realm, d.sub)
+	p, err := person.LoadIn(tx, d.realm, d.sub)
 	if err != nil || p == nil {
 		return event.Unknown, err
 	}
@@ -140,9 +141,7 @@ func (d *deletion) remove(tx store.Tx, orgs []memberOf) (event.Verdict, error) {
 			return v, err
 		}
 	}
-	for _, entry := range append(p.entries(), realmKey(d.realm, indexPerson, d.sub), store.KeyPerson+d.sub) {
-		tx.Delete(entry)
-	}
+	p.Delete(tx)
 	return event.Accepted, nil
 }
 
@@ -168,7 +167,7 @@ func (d *deletion) leave(tx store.Tx, m memberOf) (event.Verdict, error) {
 // remove deletes an organization that has one member at most.
 func (o *Organization) remove(tx store.Tx, member string, invites []string) {
 	tx.Delete(store.KeyOrg + o.ID)
-	tx.Delete(realmKey(o.Realm, indexSlug, o.Slug))
+	tx.Delete(person.Key(o.Realm, person.BySlug, o.Slug))
 	tx.Delete(store.KeyOrgPerson + o.ID + "/" + member)
 	tx.Delete(store.KeyPersonOrg + member + "/" + o.ID)
 	for _, id := range invites {

@@ -9,6 +9,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -46,8 +47,8 @@ type Proved struct {
 	TriesLeft int    // with Wrong
 	Paired    bool   // a link that needs Proof.Pair
 	Method    string // "code" or "link"
-	Person    Person
-	Contact   Contact
+	Person    person.Person
+	Contact   person.Contact
 	Challenge string
 	Note      string
 	Invite    string // id of the invitation that came with it, "" for none

@@ -1,10 +1,7 @@
 package authcore
 
 import (
-	"time"
-
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
-	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // consume uses the challenge up: the contact is proved, and the invitation that
@@ -13,8 +10,8 @@ func (t *proving) consume(method string) error {
 	if err := t.own(); err != nil {
 		return err
 	}
-	t.c.person.prove(t.c.Contact, t.now)
-	if err := t.c.person.save(t.tx); err != nil {
+	t.c.person.Prove(t.c.Contact, t.now)
+	if err := t.c.person.Save(t.tx); err != nil {
 		return err
 	}
 	if t.in.Forget {
@@ -56,33 +53,24 @@ func (t *proving) extended() (*sessionRecord, error) {
 // it, as a person of its own; with any other one the account begins anew, and no
 // session from before goes on.
 func (t *proving) own() error {
-	c := t.c.person.contact(t.c.Contact)
+	c := t.c.person.Held(t.c.Contact)
 	if c == nil || c.Verified {
 		return nil
 	}
 	if r, err := t.extended(); err != nil || r != nil {
 		return err
 	}
-	if !t.c.person.isStale(*c) {
+	if !t.c.person.IsStale(*c) {
 		t.c.person.Profile.Anew, t.anew = t.now, true
 		return nil
 	}
-	was := t.c.person
-	t.c.person = newPerson(was.Realm, t.in.Caller.App.firstPlan(), t.now)
+	p, err := t.c.person.Part(t.tx, c.ID, t.in.Caller.App.firstPlan(), t.now)
+	if err != nil {
+		return err
+	}
+	t.c.person = p
 	if err := t.c.readdress(); err != nil {
 		return err
-	}
-	t.c.person.Profile.Emails, t.c.person.Profile.Phones = was.take(c.ID)
-	was.choose()
-	t.c.person.choose()
-	was.Profile.Updated = t.now
-	if err := was.save(t.tx); err != nil {
-		return err
-	}
-	for _, entry := range t.c.person.entries() {
-		if err := store.Save(t.tx, entry, t.c.person.Subject, time.Time{}); err != nil {
-			return err
-		}
 	}
 	return t.c.readdressInvite(t.tx, t.c.person.Subject)
 }
@@ -122,7 +110,7 @@ func (t *proving) view(v event.Verdict) Proved {
 		return Proved{Verdict: v}
 	}
 	a := t.c
-	out := Proved{Verdict: v, Method: "code", Person: a.person.view(), Challenge: a.ID, Note: a.Note, Invite: a.Invite}
+	out := Proved{Verdict: v, Method: "code", Person: a.person.View(), Challenge: a.ID, Note: a.Note, Invite: a.Invite}
 	if a.isLink() {
 		out.Method = "link"
 	}

@@ -73,7 +73,7 @@ func refusal(fault outbox.SendFault, recipient bool) func(outbox.Message) error 
 	}
 }
 
-func person(i int) address.Address {
+func recipient(i int) address.Address {
 	return mustAddress(fmt.Sprintf("p%d@d%d.example", i, i%8))
 }
 
@@ -85,12 +85,12 @@ func TestRefusalGoesToTheNextSender(t *testing.T) {
 		first.set(refusal(outbox.Rejected, false), nil)
 		h.withSenders(checked{first}, checked{second})
 		for i := range 24 {
-			want(t, h.browser().begin(person(i)).Verdict, event.Accepted)
+			want(t, h.browser().begin(recipient(i)).Verdict, event.Accepted)
 		}
 		synctest.Wait()
 		want(t, second.count(), 24)
 		want(t, h.core.Status().MailWaiting, 0)
-		a := h.attempts(person(0))[0]
+		a := h.attempts(recipient(0))[0]
 		want(t, a.Outcome, challenge.OutcomeAccepted)
 		wantAll(t, steps(a), challenge.OutcomeQueued, challenge.OutcomeDeferred, challenge.OutcomeAccepted)
 		want(t, a.Steps[1].Detail, "RCPT TO: the server answered 553 5.7.1 sender not owned")
@@ -110,16 +110,16 @@ func TestRefusalIsFinalWhenAllRefuse(t *testing.T) {
 		first.set(refusal(outbox.Rejected, true), nil)
 		second.set(refusal(outbox.Deferred, false), nil)
 		h.withSenders(first, second)
-		h.browser().begin(person(0))
+		h.browser().begin(recipient(0))
 		time.Sleep(time.Minute)
-		wantAll(t, h.outcomes(person(0)), challenge.OutcomeDeferred)
+		wantAll(t, h.outcomes(recipient(0)), challenge.OutcomeDeferred)
 		want(t, first.attempts(), 1)
 		if second.attempts() < 3 {
 			t.Fatal("the second was not tried again")
 		}
 		second.set(refusal(outbox.Rejected, true), nil)
 		time.Sleep(time.Minute)
-		wantAll(t, h.outcomes(person(0)), challenge.OutcomeRejected)
+		wantAll(t, h.outcomes(recipient(0)), challenge.OutcomeRejected)
 		want(t, h.core.Status().MailWaiting, 0)
 		want(t, first.attempts(), 1)
 	})
@@ -132,7 +132,7 @@ func TestRefusalIsForgottenWithTheConfiguration(t *testing.T) {
 		first.set(refusal(outbox.Rejected, false), nil)
 		second.set(refusal(outbox.Deferred, false), nil)
 		h.withSenders(first, second)
-		h.browser().begin(person(0))
+		h.browser().begin(recipient(0))
 		synctest.Wait()
 		first.set(nil, nil)
 		old := h.service
@@ -149,7 +149,7 @@ func TestSenderThatRefusesSeveralDomainsIsUnfit(t *testing.T) {
 		h.withSenders(checked{only})
 		begin := func(i int) *tab {
 			b := h.browser()
-			want(t, b.begin(person(i)).Verdict, event.Accepted)
+			want(t, b.begin(recipient(i)).Verdict, event.Accepted)
 			synctest.Wait()
 			return b
 		}
@@ -201,11 +201,11 @@ func TestSenderThatDefersSeveralDomainsIsUnfit(t *testing.T) {
 		only.set(refusal(outbox.Deferred, false), nil)
 		h.withSenders(only)
 		for i := range 3 {
-			h.browser().begin(person(i))
+			h.browser().begin(recipient(i))
 		}
 		synctest.Wait()
 		want(t, h.core.Status().MailDelayed, true)
-		want(t, h.browser().begin(person(4)).Verdict, event.Accepted)
+		want(t, h.browser().begin(recipient(4)).Verdict, event.Accepted)
 	})
 }
 
@@ -229,16 +229,16 @@ func TestOneAddressDoesNotCloseSignIn(t *testing.T) {
 				h.withSenders(sender)
 				h.browser().begin(alice)
 				synctest.Wait()
-				want(t, h.browser().begin(person(1)).Verdict, event.MailDown) // nothing better is known yet
+				want(t, h.browser().begin(recipient(1)).Verdict, event.MailDown) // nothing better is known yet
 				time.Sleep(31 * time.Second)
 				b := h.browser()
-				want(t, b.begin(person(1)).Verdict, event.Accepted)
+				want(t, b.begin(recipient(1)).Verdict, event.Accepted)
 				want(t, b.answer(only.last(t).Code).Verdict, event.Accepted)
 				h.reopen()
 				synctest.Wait()
 				time.Sleep(31 * time.Second)
-				want(t, h.browser().begin(person(2)).Verdict, event.Accepted)
-				want(t, only.last(t).To, person(2))
+				want(t, h.browser().begin(recipient(2)).Verdict, event.Accepted)
+				want(t, only.last(t).To, recipient(2))
 			})
 		})
 	}
@@ -251,16 +251,16 @@ func TestCheckInPlaceOfAMail(t *testing.T) {
 		down := &outbox.SendError{Fault: outbox.SenderDown, Reason: "connection refused"}
 		only.set(func(outbox.Message) error { return down }, down)
 		h.withSenders(checked{only})
-		h.browser().begin(person(0))
+		h.browser().begin(recipient(0))
 		synctest.Wait()
 		time.Sleep(5*time.Minute + time.Second)
 		want(t, only.attempts(), 1)
 		want(t, only.checks, 10)
-		want(t, h.browser().begin(person(1)).Verdict, event.MailDown)
+		want(t, h.browser().begin(recipient(1)).Verdict, event.MailDown)
 		only.set(nil, nil)
 		time.Sleep(31 * time.Second)
 		want(t, only.count(), 1)
-		want(t, h.browser().begin(person(1)).Verdict, event.Accepted)
+		want(t, h.browser().begin(recipient(1)).Verdict, event.Accepted)
 	})
 }
 
@@ -275,7 +275,7 @@ func TestProbesGoToDifferentRecipients(t *testing.T) {
 		}, nil)
 		h.withSenders(only)
 		for i := range 4 {
-			want(t, h.browser().begin(person(i)).Verdict, event.Accepted)
+			want(t, h.browser().begin(recipient(i)).Verdict, event.Accepted)
 		}
 		synctest.Wait()
 		close(hold)
@@ -291,7 +291,7 @@ func TestProbesGoToDifferentRecipients(t *testing.T) {
 				t.Fatalf("twice in a row: %v", probes)
 			}
 		}
-		want(t, h.browser().begin(person(5)).Verdict, event.MailDown)
+		want(t, h.browser().begin(recipient(5)).Verdict, event.MailDown)
 	})
 }
 
@@ -336,7 +336,7 @@ func TestSlowRecipientsKeepNobodyElsesMail(t *testing.T) {
 				synctest.Wait()
 				c.before(h, only)
 				for i := range 10 {
-					h.browser().begin(person(i))
+					h.browser().begin(recipient(i))
 					synctest.Wait()
 					want(t, only.count(), i+1) // at once
 					time.Sleep(7 * time.Second)
@@ -375,7 +375,7 @@ func TestSlowRecipientKeepsOneWorker(t *testing.T) {
 		}
 		for i := range 20 {
 			b := h.browser()
-			b.begin(person(i))
+			b.begin(recipient(i))
 			synctest.Wait()
 			want(t, only.count(), i+1) // at once
 			time.Sleep(7 * time.Second)

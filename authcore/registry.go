@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -226,7 +227,7 @@ func (c *Sessions) withPeople(tx store.Tx, records []*sessionRecord) ([]SessionI
 	}
 	list := make([]SessionInfo, 0, len(records))
 	for i, r := range records {
-		p := &person{}
+		p := &person.Record{}
 		ok, err := store.Decode(keys[i], values[i], p)
 		if err != nil {
 			return nil, err
@@ -238,7 +239,7 @@ func (c *Sessions) withPeople(tx store.Tx, records []*sessionRecord) ([]SessionI
 	return list, nil
 }
 
-func (r *sessionRecord) info(p *person) SessionInfo {
+func (r *sessionRecord) info(p *person.Record) SessionInfo {
 	out := SessionInfo{
 		ID: r.ID, Subject: r.Subject, Address: r.address(p), Name: p.Name,
 		Issuer: r.Issuer, Audience: r.Audience, Sites: r.Sites, AMR: r.AMR, Method: methodOf(r.AMR),

@@ -11,6 +11,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -160,7 +161,7 @@ func TestRoundTrips(t *testing.T) {
 			Among: []authcore.Caller{h.caller(testKey), h.caller(liveKey)}, Slot: "code", Contact: carol.String(), Code: asked.Code,
 		})
 		bySubject := CodeFor(carol)
-		bySubject.Whom = authcore.Whom{Subject: asked.Person.Subject}
+		bySubject.Whom = person.Whom{Subject: asked.Person.Subject}
 		ask("ask: code, by subject", bySubject)
 		prove("prove: code, by contact", event.Accepted, authcore.Proof{Slot: "code", Contact: asked.Contact.ID, Code: asked.Code, Session: week})
 		withHandle := CodeFor(carol)
@@ -189,7 +190,7 @@ func TestRoundTrips(t *testing.T) {
 
 		number, err := address.ParsePhone("+15005550006")
 		want(t, err, nil)
-		_, v, err := h.service.UpdatePerson(t.Context(), livePeople, authcore.Whom{Email: carol}, authcore.Draft{Phones: []address.Phone{number}})
+		_, v, err := h.service.UpdatePerson(t.Context(), livePeople, person.Whom{Email: carol}, person.Draft{Phones: []address.Phone{number}})
 		want(t, err, nil)
 		want(t, v, event.Accepted)
 		text := CodeFor(carol)

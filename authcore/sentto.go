@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -13,7 +14,7 @@ import (
 type sent struct {
 	*challenge.Challenge
 	apiPart
-	person *person
+	person *person.Record
 }
 
 // partOf reads what a challenge made for an app says, whatever became of its
@@ -33,11 +34,11 @@ func sentOf(tx store.Tx, c *challenge.Challenge) (*sent, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := sentTo{out.Subject, out.Contact, c.Recipient()}.holder(tx, out.Realm)
+	p, err := person.SentTo{Subject: out.Subject, Contact: out.Contact, Value: c.Recipient()}.Holder(tx, out.Realm)
 	if err != nil || p == nil {
 		return nil, err
 	}
-	if by := out.AskedBy; by != (contactRef{}) && !p.holds(by.ID, by.Value) {
+	if by := out.AskedBy; by != (person.ContactRef{}) && !p.Holds(by.ID, by.Value) {
 		return nil, nil
 	}
 	out.person = p
@@ -60,7 +61,7 @@ func (c *sent) isLink() bool { return c.Digits == 0 }
 // readdress makes the challenge one that was sent to person, whose contact it is
 // by now.
 func (c *sent) readdress() (err error) {
-	c.Subject, c.AskedBy = c.person.Subject, contactRef{}
+	c.Subject, c.AskedBy = c.person.Subject, person.ContactRef{}
 	c.Part, err = json.Marshal(c.apiPart)
 	return err
 }

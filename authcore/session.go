@@ -13,6 +13,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -190,7 +191,7 @@ func loadSession(tx store.Tx, sid string) (*sessionRecord, error) {
 // SessionProof is what a new session rests on: a person who has just proved who
 // they are.
 type SessionProof struct {
-	Person    *person
+	Person    *person.Record
 	Method    string // "code" or "link"
 	At        time.Time
 	Browser   Browser
@@ -227,7 +228,7 @@ func (s *View) recordAt(b Browser, at time.Time) *sessionRecord {
 
 // begin puts a session into the store, in the place of the one that this
 // browser held.
-func (s *View) begin(tx store.Tx, b Browser, r *sessionRecord, p *person) (*Beginning, error) {
+func (s *View) begin(tx store.Tx, b Browser, r *sessionRecord, p *person.Record) (*Beginning, error) {
 	token, err := s.core.keys.Sign(context.Background(), sessionKind, r.claims())
 	if err != nil {
 		return nil, err
@@ -277,7 +278,7 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-func newSession(r *sessionRecord, p *person, token string) *Session {
+func newSession(r *sessionRecord, p *person.Record, token string) *Session {
 	// In one piece: what a check looks at lies together.
 	var both struct {
 		session Session

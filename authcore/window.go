@@ -8,6 +8,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -30,7 +31,7 @@ type windowEntry struct {
 
 func shortHash(s string) string { return keyring.Hash(s)[:12] }
 
-func windowKeys(r Realm, contact, client string) (contactKey, clientKey string) {
+func windowKeys(r person.Realm, contact, client string) (contactKey, clientKey string) {
 	base := store.KeyAPIWindow + r.String()
 	return base + "/contact/" + shortHash(contact), base + "/client/" + shortHash(client)
 }
@@ -127,7 +128,7 @@ func bounded(list []windowEntry) []windowEntry {
 
 // forgetWindow takes a contact's challenges out of all counts: who has proved
 // it begins anew.
-func forgetWindow(tx store.Tx, r Realm, contact string, kept time.Time) error {
+func forgetWindow(tx store.Tx, r person.Realm, contact string, kept time.Time) error {
 	contactKey, _ := windowKeys(r, contact, "")
 	var list []windowEntry
 	if ok, err := store.Load(tx, contactKey, &list); err != nil || !ok {

@@ -9,9 +9,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 )
 
 const (
@@ -74,7 +74,7 @@ func TestAPIBesideAGate(t *testing.T) {
 	app := service.Apps().Find("shop")
 	number, err := address.ParsePhone("+390123456790")
 	must(t, err)
-	_, v, err := service.CreatePerson(t.Context(), app, authcore.Realm{App: "shop"}, authcore.Draft{Emails: []address.Address{addr}, Phones: []address.Phone{number}})
+	_, v, err := service.CreatePerson(t.Context(), app, person.Realm{App: "shop"}, person.Draft{Emails: []address.Address{addr}, Phones: []address.Phone{number}})
 	must(t, err)
 	if v != event.Accepted {
 		t.Fatal(v)

@@ -7,6 +7,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate/cli"
 )
@@ -50,7 +51,7 @@ func (o *operated) appSession(name string) *authcore.AppSession {
 	caller, _ := service.Apps().Caller(apiLiveKey)
 	address, err := address.Parse(name)
 	must(o, err)
-	asked, err := service.Ask(o.Context(), authcore.Ask{Caller: caller, Whom: authcore.Whom{Email: address}, Create: true, Known: authcore.Terms{Lifetime: time.Minute}, Slot: "test"})
+	asked, err := service.Ask(o.Context(), authcore.Ask{Caller: caller, Whom: person.Whom{Email: address}, Create: true, Known: authcore.Terms{Lifetime: time.Minute}, Slot: "test"})
 	must(o, err)
 	proved, err := service.Prove(o.Context(), authcore.Proof{Caller: caller, Token: asked.Token, Slot: "test", Session: &authcore.SessionTerms{Lifetime: time.Hour, Form: authcore.TokenAlnum}})
 	must(o, err)
@@ -108,7 +109,7 @@ func (o *operated) deletesPeople(gateSubject string) {
 func (o *operated) organization(owner, member string) string {
 	o.Helper()
 	service := runningApp(o.gatedCaddy).house.Running().Service
-	live := authcore.Realm{App: "shop"}
+	live := person.Realm{App: "shop"}
 	org, _, err := service.CreateOrganization(o.Context(), service.Apps().Find("shop"), live, owner, "Acme", "")
 	must(o, err)
 	v, err := service.SetRole(o.Context(), authcore.RoleChange{Realm: live, Org: org.ID, Subject: member, Role: authcore.Member, Add: true})

@@ -26,6 +26,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/memstore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/pages"
 )
 
@@ -294,7 +295,7 @@ func (h *House) Prove(address address.Address) {
 	h.T.Helper()
 	caller := authcore.Caller{App: h.App}
 	asked, err := h.Service.Ask(h.T.Context(), authcore.Ask{
-		Caller: caller, Whom: authcore.Whom{Email: address}, Slot: "test", Origin: h.Origin, Known: authcore.Terms{Lifetime: time.Minute},
+		Caller: caller, Whom: person.Whom{Email: address}, Slot: "test", Origin: h.Origin, Known: authcore.Terms{Lifetime: time.Minute},
 	})
 	if err != nil || asked.Verdict != event.Accepted {
 		h.T.Fatal(asked.Verdict, err)
@@ -309,7 +310,7 @@ func (h *House) Prove(address address.Address) {
 // AddPhone gives the app's person with address a number.
 func (h *House) AddPhone(addr address.Address, number address.Phone) {
 	h.T.Helper()
-	_, v, err := h.Service.UpdatePerson(h.T.Context(), authcore.Realm{App: h.App.ID}, authcore.Whom{Email: addr}, authcore.Draft{Phones: []address.Phone{number}})
+	_, v, err := h.Service.UpdatePerson(h.T.Context(), person.Realm{App: h.App.ID}, person.Whom{Email: addr}, person.Draft{Phones: []address.Phone{number}})
 	if err != nil || v != event.Accepted {
 		h.T.Fatal(v, err)
 	}

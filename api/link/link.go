@@ -9,6 +9,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 )
 
 // API is the dialect. It is safe for concurrent use.
@@ -65,7 +66,7 @@ type consumer struct {
 // who have signed in at a gate.
 func (a *API) find(c *api.Call, address address.Address) (*consumer, error) {
 	realm := c.Caller.Realm()
-	p, err := a.service.Person(c.R.Context(), realm, authcore.Whom{Email: address})
+	p, err := a.service.Person(c.R.Context(), realm, person.Whom{Email: address})
 	if err != nil {
 		return nil, err
 	}

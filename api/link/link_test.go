@@ -9,9 +9,9 @@ import (
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/api/apitest"
 	"github.com/gatehouse-auth/gatehouse/api/link"
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 )
 
 const (
@@ -28,16 +28,16 @@ func house(t *testing.T, change func(*apitest.House)) *apitest.House {
 		t.Fatal(err)
 	}
 	name := "Alice Example"
-	live := authcore.Realm{App: "shop"}
-	create(h, live, authcore.Draft{Name: &name, Emails: emails(t, alice, "alice.second@example.com"), Metadata: json.RawMessage(`{"city":"San Francisco, California 94114"}`)})
+	live := person.Realm{App: "shop"}
+	create(h, live, person.Draft{Name: &name, Emails: emails(t, alice, "alice.second@example.com"), Metadata: json.RawMessage(`{"city":"San Francisco, California 94114"}`)})
 	h.Prove(emails(t, alice)[0])
 	h.AddPhone(emails(t, alice)[0], number)
-	create(h, live, authcore.Draft{Emails: emails(t, bob)})
-	create(h, authcore.Realm{App: "shop", Test: true}, authcore.Draft{Emails: emails(t, "test@example.com")})
+	create(h, live, person.Draft{Emails: emails(t, bob)})
+	create(h, person.Realm{App: "shop", Test: true}, person.Draft{Emails: emails(t, "test@example.com")})
 	return h
 }
 
-func create(h *apitest.House, realm authcore.Realm, d authcore.Draft) {
+func create(h *apitest.House, realm person.Realm, d person.Draft) {
 	h.T.Helper()
 	if _, v, err := h.Service.CreatePerson(h.T.Context(), h.App, realm, d); err != nil || v != event.Accepted {
 		h.T.Fatal(v, err)

@@ -11,6 +11,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 )
 
 func lookupPath(email, key string) string {
@@ -113,7 +114,7 @@ func TestLookup(t *testing.T) {
 		}
 	})
 	t.Run("LINK-15", func(t *testing.T) {
-		create(h, authcore.Realm{App: "shop"}, authcore.Draft{Emails: emails(t, "a+b&c=d@example.com")})
+		create(h, person.Realm{App: "shop"}, person.Draft{Emails: emails(t, "a+b&c=d@example.com")})
 		a := h.Do("GET", "/api/lookup-email?email=a%2Bb%26c%3Dd%40example.com&STRIPE_PUBLIC_KEY="+apitest.LivePub, nil)
 		if a.Get("parametersSubmitted.email") != "a+b&c=d@example.com" || a.Get("userExistsOnLink") != true {
 			t.Error(a.Text)

@@ -10,6 +10,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 )
 
 // start sends a code.
@@ -31,8 +32,8 @@ func (a *API) start(c *api.Call) error {
 	}
 	rule := a.service.CodeRule()
 	asked, err := a.service.Ask(c.R.Context(), authcore.Ask{
-		Caller: c.Caller, Whom: authcore.Whom{Email: addr}, PreferText: true,
-		Create: true, Draft: authcore.Draft{Name: &who.name}, // known from a gate: now also to the app
+		Caller: c.Caller, Whom: person.Whom{Email: addr}, PreferText: true,
+		Create: true, Draft: person.Draft{Name: &who.name}, // known from a gate: now also to the app
 		Known: authcore.Terms{Digits: 6, Lifetime: rule.Lifetime, Letter: outbox.LetterCode},
 		Slot:  slot, Deliver: true, Repeat: resend, Handle: secret,
 		Origin: c.Origin, Client: c.Client, Agent: c.R.UserAgent(), Language: c.Language(),
@@ -120,7 +121,7 @@ func refuse(c *api.Call, v event.Verdict) error {
 
 // userOf is what the app learns: the address, and more only where the app's
 // configuration approves it.
-func userOf(app *authcore.App, address address.Address, p authcore.Person) map[string]any {
+func userOf(app *authcore.App, address address.Address, p person.Person) map[string]any {
 	user := map[string]any{"email": address.String()}
 	if !app.Profile {
 		return user

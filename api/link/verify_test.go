@@ -12,6 +12,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 )
 
 func TestStartVerification(t *testing.T) {
@@ -67,27 +68,27 @@ func TestANumberBesideAnUnprovedAddressProvesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	both := authcore.Draft{Emails: emails(t, victim), Phones: []address.Phone{number}}
+	both := person.Draft{Emails: emails(t, victim), Phones: []address.Phone{number}}
 	for name, begin := range map[string]func(h *apitest.House){
-		"entered together": func(h *apitest.House) { create(h, authcore.Realm{App: "shop"}, both) },
+		"entered together": func(h *apitest.House) { create(h, person.Realm{App: "shop"}, both) },
 		"added before the address is proved": func(h *apitest.House) {
-			create(h, authcore.Realm{App: "shop"}, authcore.Draft{Emails: emails(t, victim)})
+			create(h, person.Realm{App: "shop"}, person.Draft{Emails: emails(t, victim)})
 			h.AddPhone(emails(t, victim)[0], number)
 		},
 		"the address is proved later, by its holder": func(h *apitest.House) {
-			create(h, authcore.Realm{App: "shop"}, both)
+			create(h, person.Realm{App: "shop"}, both)
 			h.Sleep(time.Second)
 			h.Prove(emails(t, victim)[0])
 		},
 		"another address is proved": func(h *apitest.House) {
-			create(h, authcore.Realm{App: "shop"}, authcore.Draft{Emails: emails(t, "mallory@example.com", victim)})
+			create(h, person.Realm{App: "shop"}, person.Draft{Emails: emails(t, "mallory@example.com", victim)})
 			h.Prove(emails(t, "mallory@example.com")[0])
 			h.AddPhone(emails(t, victim)[0], number)
 		},
 		"the number is proved, too": func(h *apitest.House) {
-			create(h, authcore.Realm{App: "shop"}, both)
+			create(h, person.Realm{App: "shop"}, both)
 			asked, err := h.Service.Ask(t.Context(), authcore.Ask{
-				Caller: authcore.Caller{App: h.App}, Whom: authcore.Whom{Phone: number}, Slot: "sms", Origin: h.Origin,
+				Caller: authcore.Caller{App: h.App}, Whom: person.Whom{Phone: number}, Slot: "sms", Origin: h.Origin,
 				Known: authcore.Terms{Digits: 6, Lifetime: time.Minute},
 			})
 			if err != nil {
@@ -121,11 +122,11 @@ func TestStartVerificationSendsNothingToStrangers(t *testing.T) {
 	h := house(t, nil)
 	t.Run("LINK-22", func(t *testing.T) {
 		s := secret(h, bob)
-		p, err := h.Service.Person(t.Context(), authcore.Realm{App: "shop"}, authcore.Whom{Email: emails(t, bob)[0]})
+		p, err := h.Service.Person(t.Context(), person.Realm{App: "shop"}, person.Whom{Email: emails(t, bob)[0]})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := h.Service.DeletePerson(t.Context(), authcore.Realm{App: "shop"}, p.Subject); err != nil {
+		if _, err := h.Service.DeletePerson(t.Context(), person.Realm{App: "shop"}, p.Subject); err != nil {
 			t.Fatal(err)
 		}
 		failed(t, start(h, s, bob), 404)

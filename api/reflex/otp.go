@@ -13,6 +13,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 )
 
 // What the original's demo says for the refusals.
@@ -86,7 +87,7 @@ func answerOTP(c *api.Call, address address.Address, asked authcore.Asked) error
 func (a *API) ask(c *api.Call, address address.Address, w wish) authcore.Ask {
 	link := c.Origin.String() + a.options.Route + "?email=" + url.QueryEscape(address.String()) + "&otp="
 	return authcore.Ask{
-		Caller: c.Caller, Whom: authcore.Whom{Email: address}, Create: true,
+		Caller: c.Caller, Whom: person.Whom{Email: address}, Create: true,
 		Known: authcore.Terms{
 			Digits: digits, Hex: true, Lifetime: w.lifetime, Letter: outbox.LetterPlain,
 			Before: link, After: "&redir=" + url.QueryEscape(w.redir),

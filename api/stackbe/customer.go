@@ -9,6 +9,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 )
 
 // customer is a person on the wire.
@@ -22,7 +23,7 @@ type customer struct {
 	CreatedAt  string          `json:"createdAt"`
 }
 
-func customerOf(p *authcore.Person) customer {
+func customerOf(p *person.Person) customer {
 	c := customer{
 		ID: customerPrefix + p.Subject, Email: p.Address.String(), Metadata: p.Metadata,
 		Name: orNull(p.Name), ExternalID: orNull(p.External), Plan: orNull(p.Plan), CreatedAt: timestamp(p.Created),
@@ -43,8 +44,8 @@ func orNull(s string) *string {
 var errNoCustomer = api.Refuse(http.StatusNotFound, codeNoCustomer, "Customer not found")
 
 // person finds the customer with an id of ours.
-func (a *API) person(c *api.Call, id string) (*authcore.Person, error) {
-	p, err := a.service.Person(c.R.Context(), c.Caller.Realm(), authcore.Whom{Subject: cut(id, customerPrefix)})
+func (a *API) person(c *api.Call, id string) (*person.Person, error) {
+	p, err := a.service.Person(c.R.Context(), c.Caller.Realm(), person.Whom{Subject: cut(id, customerPrefix)})
 	if err == nil && p == nil {
 		err = errNoCustomer
 	}
@@ -73,7 +74,7 @@ func (a *API) findCustomer(c *api.Call) error {
 	if err != nil {
 		return err
 	}
-	p, err := a.service.Person(c.R.Context(), c.Caller.Realm(), authcore.Whom{Email: address})
+	p, err := a.service.Person(c.R.Context(), c.Caller.Realm(), person.Whom{Email: address})
 	if err != nil {
 		return err
 	}
@@ -114,8 +115,8 @@ func (a *API) createCustomer(c *api.Call) error {
 }
 
 // draftOf reads what a customer is made of, but for the address.
-func draftOf(app *authcore.App, o *api.Object) (authcore.Draft, error) {
-	var d authcore.Draft
+func draftOf(app *authcore.App, o *api.Object) (person.Draft, error) {
+	var d person.Draft
 	for field, to := range map[string]**string{"name": &d.Name, "externalId": &d.External, "plan": &d.Plan} {
 		if o.Has(field) {
 			text := o.String(field)
@@ -170,7 +171,7 @@ func (a *API) updateCustomer(c *api.Call) error {
 		}
 		draft.Address = &address
 	}
-	p, v, err := a.service.UpdatePerson(c.R.Context(), c.Caller.Realm(), authcore.Whom{Subject: before.Subject}, draft)
+	p, v, err := a.service.UpdatePerson(c.R.Context(), c.Caller.Realm(), person.Whom{Subject: before.Subject}, draft)
 	if err != nil {
 		return err
 	}

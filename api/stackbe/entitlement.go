@@ -6,11 +6,12 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 )
 
 // planOf is the plan that counts: the organization's for who acts for one, else
 // the person's own. nil for none.
-func (a *API) planOf(ctx context.Context, app *authcore.App, p *authcore.Person, org string) (*authcore.Plan, error) {
+func (a *API) planOf(ctx context.Context, app *authcore.App, p *person.Person, org string) (*authcore.Plan, error) {
 	if app == nil {
 		return nil, nil
 	}
@@ -68,7 +69,7 @@ func (a *API) entitled(c *api.Call) (*authcore.Plan, error) {
 }
 
 // orgOf returns the id of an organization that the customer is a member of.
-func (a *API) orgOf(c *api.Call, p *authcore.Person, org string) (string, error) {
+func (a *API) orgOf(c *api.Call, p *person.Person, org string) (string, error) {
 	list, err := a.service.Organizations(c.R.Context(), p.Realm, p.Subject)
 	if err != nil {
 		return "", err

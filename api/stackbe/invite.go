@@ -7,6 +7,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 )
 
 // invitation is one on the wire.
@@ -55,7 +56,7 @@ func (a *API) sendInvite(c *api.Call, status int, org *authcore.Organization, by
 		return err
 	}
 	i, asked, err := a.service.SendInvite(c.R.Context(), authcore.Ask{
-		Caller: c.Caller, Whom: authcore.Whom{Email: to}, Known: linkTerms(c, callback), Slot: slot, Origin: c.Origin, Client: c.Client, Language: c.Language(),
+		Caller: c.Caller, Whom: person.Whom{Email: to}, Known: linkTerms(c, callback), Slot: slot, Origin: c.Origin, Client: c.Client, Language: c.Language(),
 	}, org.ID, by, role)
 	if err != nil {
 		return err

@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/api/apitest"
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 )
 
 // inviting is an organization of alice, of which bob is an admin.
@@ -102,7 +102,7 @@ func TestDeadInvitesStayDead(t *testing.T) {
 			want(t, w.post(orgs+"/"+w.org+"/members", object{"customerId": w.bob, "role": "admin"}), 201)
 		},
 		"deleted and made": func(t *testing.T, w *inviting) {
-			if v, err := w.Service.DeletePerson(t.Context(), authcore.Realm{App: "shop"}, strings.TrimPrefix(w.bob, "cust_")); v != event.Accepted || err != nil {
+			if v, err := w.Service.DeletePerson(t.Context(), person.Realm{App: "shop"}, strings.TrimPrefix(w.bob, "cust_")); v != event.Accepted || err != nil {
 				t.Fatal(v, err)
 			}
 			want(t, w.post(orgs+"/"+w.org+"/members", object{"customerId": w.customer(bob), "role": "admin"}), 201)
@@ -142,12 +142,12 @@ func TestAdminsReplaceNoOwnersInvite(t *testing.T) {
 	refused(t, w.call("DELETE", w.invites+"/"+id, nil, w.admin), 403, "UNAUTHORIZED")
 	refused(t, w.call("POST", w.invites+"/"+id+"/resend", object{}, w.admin), 403, "UNAUTHORIZED")
 	t.Run("another address of the same person", func(t *testing.T) {
-		p, err := w.Service.Person(t.Context(), authcore.Realm{App: "shop"}, authcore.Whom{Email: address.AddressOf(carol)})
+		p, err := w.Service.Person(t.Context(), person.Realm{App: "shop"}, person.Whom{Email: address.AddressOf(carol)})
 		if err != nil {
 			t.Fatal(err)
 		}
 		second, _ := address.Parse("carol.second@example.com")
-		if _, v, err := w.Service.UpdatePerson(t.Context(), authcore.Realm{App: "shop"}, authcore.Whom{Subject: p.Subject}, authcore.Draft{Emails: []address.Address{second}}); v != event.Accepted || err != nil {
+		if _, v, err := w.Service.UpdatePerson(t.Context(), person.Realm{App: "shop"}, person.Whom{Subject: p.Subject}, person.Draft{Emails: []address.Address{second}}); v != event.Accepted || err != nil {
 			t.Fatal(v, err)
 		}
 		refused(t, w.call("POST", w.invites, object{"email": second.String(), "role": "member"}, w.admin), 403, "UNAUTHORIZED")

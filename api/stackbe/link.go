@@ -11,6 +11,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 )
 
 const (
@@ -39,7 +40,7 @@ func (a *API) sendLink(c *api.Call) error {
 	}
 	terms := linkTerms(c, callback)
 	asked, err := a.service.Ask(c.R.Context(), authcore.Ask{
-		Caller: c.Caller, Whom: authcore.Whom{Email: address}, Create: c.Caller.App.AutoCreate,
+		Caller: c.Caller, Whom: person.Whom{Email: address}, Create: c.Caller.App.AutoCreate,
 		Known: terms, Slot: slot, Deliver: true, Origin: c.Origin, Client: c.Client, Language: c.Language(),
 	})
 	if err != nil {

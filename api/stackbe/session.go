@@ -12,6 +12,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 )
 
 // sessionLifetime is how long the cookie of the original's documentation lives.
@@ -68,7 +69,7 @@ func (a *API) sessionOf(ctx context.Context, token, app string) (*authcore.AppSe
 	if err := json.Unmarshal(data, &c); err != nil {
 		return nil, errSessionInvalid
 	}
-	var realm authcore.Realm
+	var realm person.Realm
 	text, found := strings.CutPrefix(c.Aud, audience)
 	if !found || realm.UnmarshalText([]byte(text)) != nil || app != "" && realm.App != app || a.service.Apps().Find(realm.App) == nil {
 		return nil, errSessionInvalid

@@ -9,6 +9,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/pages"
 )
 
@@ -149,7 +150,7 @@ func (a *API) updateCurrentUser(c *api.Call) error {
 	if err := o.Err(); err != nil {
 		return err
 	}
-	p, v, err := a.service.UpdatePerson(c.R.Context(), c.Caller.Realm(), authcore.Whom{Subject: s.Person.Subject}, authcore.Draft{Names: &names})
+	p, v, err := a.service.UpdatePerson(c.R.Context(), c.Caller.Realm(), person.Whom{Subject: s.Person.Subject}, person.Draft{Names: &names})
 	if err != nil {
 		return err
 	}

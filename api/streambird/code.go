@@ -8,6 +8,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 )
 
 // Codes: their length, the limits of their life in minutes, and what it is when
@@ -26,7 +27,7 @@ func (a *API) sendCode(c *api.Call) error  { return a.code(c, "email", false) }
 func (a *API) textLogin(c *api.Call) error { return a.code(c, "phone_number", true) }
 func (a *API) sendText(c *api.Call) error  { return a.code(c, "phone_number", false) }
 
-func whomOf(field, text string) (w authcore.Whom, err error) {
+func whomOf(field, text string) (w person.Whom, err error) {
 	if field == "email" {
 		w.Email, err = email(text)
 	} else {
@@ -52,7 +53,7 @@ func (a *API) code(c *api.Call, field string, create bool) error {
 		return err
 	}
 	asked, err := a.service.Ask(c.R.Context(), authcore.Ask{
-		Caller: c.Caller, Whom: whom, Create: create, Draft: authcore.Draft{Pending: &pending},
+		Caller: c.Caller, Whom: whom, Create: create, Draft: person.Draft{Pending: &pending},
 		Known: authcore.Terms{Digits: codeDigits, Lifetime: time.Duration(minutes) * time.Minute, Letter: outbox.LetterCode},
 		Slot:  codeSlot, Supersede: true, Deliver: true,
 		Origin: c.Origin, Client: d.client, EndUser: d.endUser, Agent: d.agent(), Language: c.Language(),

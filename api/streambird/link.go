@@ -9,6 +9,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 )
 
 // Limits of a link's life in minutes, and what it is when nothing is said.
@@ -78,7 +79,7 @@ func (a *API) login(c *api.Call) error {
 		return err
 	}
 	asked, err := a.service.Ask(c.R.Context(), authcore.Ask{
-		Caller: c.Caller, Whom: authcore.Whom{Email: address}, Create: true, Draft: authcore.Draft{Pending: &pending},
+		Caller: c.Caller, Whom: person.Whom{Email: address}, Create: true, Draft: person.Draft{Pending: &pending},
 		Known: known, New: &fresh, Slot: linkSlot, Deliver: true,
 		Poll: c.May(api.Polls) || hosted && c.May(api.Pairs), Pair: hosted,
 		Origin: c.Origin, Client: d.client, EndUser: d.endUser, Agent: d.agent(), Language: c.Language(),
@@ -134,7 +135,7 @@ func (a *API) needRedirect(c *api.Call, address address.Address, known, fresh au
 	if known.Before != "" && fresh.Before != "" {
 		return nil
 	}
-	p, err := a.service.Person(c.R.Context(), c.Caller.Realm(), authcore.Whom{Email: address})
+	p, err := a.service.Person(c.R.Context(), c.Caller.Realm(), person.Whom{Email: address})
 	switch {
 	case err != nil:
 		return err
@@ -174,7 +175,7 @@ func (a *API) inviteLink(c *api.Call) error {
 	}
 	text, sent := o.Need("email"), o.String("invite_redirect_url")
 	terms := authcore.Terms{Lifetime: lifetime(o, "invite_expires_in", linkDefault)}
-	names, pending := namesOf(o, authcore.Names{}), true
+	names, pending := namesOf(o, person.Names{}), true
 	d, err := deviceOf(c, o)
 	if err != nil {
 		return err
@@ -193,7 +194,7 @@ func (a *API) inviteLink(c *api.Call) error {
 	terms = leading(terms, origin.RedirectInvite, to)
 	terms.Letter = outbox.LetterInvite
 	asked, err := a.service.Ask(c.R.Context(), authcore.Ask{
-		Caller: c.Caller, Whom: authcore.Whom{Email: address}, Create: true, Draft: authcore.Draft{Names: &names, Pending: &pending},
+		Caller: c.Caller, Whom: person.Whom{Email: address}, Create: true, Draft: person.Draft{Names: &names, Pending: &pending},
 		Known: terms, Slot: linkSlot, Deliver: true, Origin: c.Origin, Client: d.client, EndUser: d.endUser, Agent: d.agent(), Language: c.Language(),
 	})
 	if err != nil {
@@ -217,7 +218,7 @@ func (a *API) createLink(c *api.Call) error {
 	if err != nil {
 		return err
 	}
-	whom := authcore.Whom{Subject: cut(id, userPrefix)}
+	whom := person.Whom{Subject: cut(id, userPrefix)}
 	switch {
 	case id == "" && text == "":
 		return refuse(typeRequest, "user_id or email is missing.")
@@ -226,7 +227,7 @@ func (a *API) createLink(c *api.Call) error {
 		if err != nil {
 			return err
 		}
-		whom = authcore.Whom{Email: address}
+		whom = person.Whom{Email: address}
 	}
 	asked, err := a.service.Ask(c.R.Context(), authcore.Ask{
 		Caller: c.Caller, Whom: whom, Known: terms, Slot: linkSlot, Poll: c.May(api.Polls),

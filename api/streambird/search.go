@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/api"
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 )
 
 // Limits of a page of users.
@@ -16,40 +16,40 @@ const pageMin, pageMax, pageDefault = 10, 100, 50
 
 // fields are what users can be searched by: all values that a person has for
 // one. What ends in _match is looked for inside of the value.
-var fields = map[string]func(*authcore.Person) []string{
-	"user_id": func(p *authcore.Person) []string { return []string{userPrefix + p.Subject} },
-	"status":  func(p *authcore.Person) []string { return []string{status(p)} },
-	"full_name_match": func(p *authcore.Person) []string {
+var fields = map[string]func(*person.Person) []string{
+	"user_id": func(p *person.Person) []string { return []string{userPrefix + p.Subject} },
+	"status":  func(p *person.Person) []string { return []string{status(p)} },
+	"full_name_match": func(p *person.Person) []string {
 		return []string{strings.Join(strings.Fields(p.Names.First+" "+p.Names.Middle+" "+p.Names.Last), " ")}
 	},
-	"email":                 func(p *authcore.Person) []string { return values(p.Emails) },
-	"email_match":           func(p *authcore.Person) []string { return values(p.Emails) },
-	"email_id":              func(p *authcore.Person) []string { return ids(emailPrefix, p.Emails) },
-	"email_verified":        func(p *authcore.Person) []string { return verified(p.Emails) },
-	"phone_number":          func(p *authcore.Person) []string { return values(p.Phones) },
-	"phone_number_match":    func(p *authcore.Person) []string { return values(p.Phones) },
-	"phone_number_id":       func(p *authcore.Person) []string { return ids(phonePrefix, p.Phones) },
-	"phone_number_verified": func(p *authcore.Person) []string { return verified(p.Phones) },
+	"email":                 func(p *person.Person) []string { return values(p.Emails) },
+	"email_match":           func(p *person.Person) []string { return values(p.Emails) },
+	"email_id":              func(p *person.Person) []string { return ids(emailPrefix, p.Emails) },
+	"email_verified":        func(p *person.Person) []string { return verified(p.Emails) },
+	"phone_number":          func(p *person.Person) []string { return values(p.Phones) },
+	"phone_number_match":    func(p *person.Person) []string { return values(p.Phones) },
+	"phone_number_id":       func(p *person.Person) []string { return ids(phonePrefix, p.Phones) },
+	"phone_number_verified": func(p *person.Person) []string { return verified(p.Phones) },
 	"wallet_public_address": nothing, "wallet_id": nothing, "totp_id": nothing, "totp_verified": nothing, "idp_provider": nothing,
 }
 
-func nothing(*authcore.Person) []string { return nil }
+func nothing(*person.Person) []string { return nil }
 
-func values(list []authcore.Contact) (out []string) {
+func values(list []person.Contact) (out []string) {
 	for _, c := range list {
 		out = append(out, c.Value)
 	}
 	return out
 }
 
-func ids(prefix string, list []authcore.Contact) (out []string) {
+func ids(prefix string, list []person.Contact) (out []string) {
 	for _, c := range list {
 		out = append(out, prefix+c.ID)
 	}
 	return out
 }
 
-func verified(list []authcore.Contact) (out []string) {
+func verified(list []person.Contact) (out []string) {
 	for _, c := range list {
 		out = append(out, strconv.FormatBool(c.Verified))
 	}
@@ -57,7 +57,7 @@ func verified(list []authcore.Contact) (out []string) {
 }
 
 // filter tells whether a person is looked for.
-type filter func(*authcore.Person) bool
+type filter func(*person.Person) bool
 
 // searchUsers lists users, the oldest first.
 func (a *API) searchUsers(c *api.Call) error {
@@ -76,7 +76,7 @@ func (a *API) searchUsers(c *api.Call) error {
 	}
 	after = strings.TrimPrefix(after, userPrefix)
 	users, total, more := []user{}, 0, false
-	err = a.service.EachPerson(c.R.Context(), c.Caller.Realm(), "", func(p authcore.Person) bool {
+	err = a.service.EachPerson(c.R.Context(), c.Caller.Realm(), "", func(p person.Person) bool {
 		if !match(&p) {
 			return true
 		}
@@ -115,7 +115,7 @@ func filterOf(o *api.Object) (filter, error) {
 		}
 		all = append(all, one)
 	}
-	return func(p *authcore.Person) bool {
+	return func(p *person.Person) bool {
 		holds := func(one filter) bool { return one(p) }
 		if operator == "OR" {
 			return len(all) == 0 || slices.ContainsFunc(all, holds)
@@ -170,7 +170,7 @@ func conditionOf(o *api.Object) (filter, error) {
 	default:
 		return nil, api.Malformed("filters.fields.operator", "eq, in, lt, gt or between")
 	}
-	return func(p *authcore.Person) bool { return slices.ContainsFunc(get(p), holds) }, nil
+	return func(p *person.Person) bool { return slices.ContainsFunc(get(p), holds) }, nil
 }
 
 // textOf reads text, true, false or a number, as text.

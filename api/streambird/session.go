@@ -10,6 +10,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 )
 
 // jwtLifetime is how long a session's JWT can be checked without a call.
@@ -99,7 +100,7 @@ func viewOf(s *authcore.AppSession) sessionView {
 	return v
 }
 
-func factorOf(f authcore.Factor, contact authcore.Contact) factor {
+func factorOf(f authcore.Factor, contact person.Contact) factor {
 	m := method{LastVerifiedAt: f.At.Unix()}
 	m.MethodID, m.MethodType = methodID(contact)
 	if m.MethodType == "email" {

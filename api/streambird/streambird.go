@@ -10,6 +10,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 )
 
 // API is the dialect. It is safe for concurrent use.
@@ -181,7 +182,7 @@ func contactID(id string) string {
 }
 
 // methodID is the id of a contact on the wire, and what kind of method it is.
-func methodID(c authcore.Contact) (id, kind string) {
+func methodID(c person.Contact) (id, kind string) {
 	if !strings.Contains(c.Value, "@") {
 		return phonePrefix + c.ID, "phone_number"
 	}
@@ -205,7 +206,7 @@ func phone(text string) (address.Phone, error) {
 }
 
 // status is a user's on the wire.
-func status(p *authcore.Person) string {
+func status(p *person.Person) string {
 	if p.Pending {
 		return "pending"
 	}

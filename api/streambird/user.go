@@ -4,8 +4,8 @@ import (
 	"net/http"
 
 	"github.com/gatehouse-auth/gatehouse/api"
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 )
 
 // user is a person on the wire.
@@ -45,7 +45,7 @@ type userPhone struct {
 	PhoneNumber string `json:"phone_number"`
 }
 
-func userOf(p *authcore.Person) user {
+func userOf(p *person.Person) user {
 	u := user{
 		UserID: userPrefix + p.Subject, AppID: appPrefix + p.Realm.App, Status: status(p), Active: !p.Pending,
 		FirstName: p.Names.First, MiddleName: p.Names.Middle, LastName: p.Names.Last,
@@ -67,12 +67,12 @@ func userOf(p *authcore.Person) user {
 	return u
 }
 
-func contactOf(prefix string, c authcore.Contact) contact {
+func contactOf(prefix string, c person.Contact) contact {
 	return contact{prefix + c.ID, c.Verified, c.Updated.Unix(), c.Created.Unix()}
 }
 
 // namesOf reads the parts of a name; what is not there stays as it was.
-func namesOf(o *api.Object, names authcore.Names) authcore.Names {
+func namesOf(o *api.Object, names person.Names) person.Names {
 	for field, to := range map[string]*string{"first_name": &names.First, "middle_name": &names.Middle, "last_name": &names.Last} {
 		if o.Has(field) {
 			*to = o.String(field)
@@ -99,14 +99,14 @@ func (a *API) createUser(c *api.Call) error {
 		return err
 	}
 	mail, number, pending := o.String("email"), o.String("phone_number"), o.Bool("requires_verification")
-	names := namesOf(o, authcore.Names{})
+	names := namesOf(o, person.Names{})
 	if err := o.Err(); err != nil {
 		return err
 	}
 	if mail == "" && number == "" {
 		return refuse(typeRequest, "email or phone_number is missing.")
 	}
-	d := authcore.Draft{Names: &names, Pending: &pending}
+	d := person.Draft{Names: &names, Pending: &pending}
 	if err := addContact(&d, mail, number); err != nil {
 		return err
 	}
@@ -121,7 +121,7 @@ func (a *API) createUser(c *api.Call) error {
 }
 
 // addContact adds an address and a number, each if it is there.
-func addContact(d *authcore.Draft, mail, number string) error {
+func addContact(d *person.Draft, mail, number string) error {
 	if mail != "" {
 		address, err := email(mail)
 		if err != nil {
@@ -140,8 +140,8 @@ func addContact(d *authcore.Draft, mail, number string) error {
 }
 
 // person finds the user that the path names.
-func (a *API) person(c *api.Call) (*authcore.Person, error) {
-	p, err := a.service.Person(c.R.Context(), c.Caller.Realm(), authcore.Whom{Subject: cut(c.Param("user_id"), userPrefix)})
+func (a *API) person(c *api.Call) (*person.Person, error) {
+	p, err := a.service.Person(c.R.Context(), c.Caller.Realm(), person.Whom{Subject: cut(c.Param("user_id"), userPrefix)})
 	if err == nil && p == nil {
 		err = errNoUser
 	}
@@ -167,7 +167,7 @@ func (a *API) updateUser(c *api.Call) error {
 		return err
 	}
 	names := namesOf(o, p.Names)
-	d := authcore.Draft{Names: &names}
+	d := person.Draft{Names: &names}
 	for list, field := range map[string]string{"emails": "email", "phone_numbers": "phone_number"} {
 		if err := attach(&d, o, list, field); err != nil {
 			return err
@@ -176,7 +176,7 @@ func (a *API) updateUser(c *api.Call) error {
 	if err := o.Err(); err != nil {
 		return err
 	}
-	changed, v, err := a.service.UpdatePerson(c.R.Context(), c.Caller.Realm(), authcore.Whom{Subject: p.Subject}, d)
+	changed, v, err := a.service.UpdatePerson(c.R.Context(), c.Caller.Realm(), person.Whom{Subject: p.Subject}, d)
 	if err != nil {
 		return err
 	}
@@ -188,7 +188,7 @@ func (a *API) updateUser(c *api.Call) error {
 }
 
 // attach reads a list of objects with one field each.
-func attach(d *authcore.Draft, o *api.Object, list, field string) error {
+func attach(d *person.Draft, o *api.Object, list, field string) error {
 	if !o.Has(list) {
 		return nil
 	}
@@ -236,7 +236,7 @@ func (a *API) deletePhone(c *api.Call) error { return a.deleteContact(c, phonePr
 
 func (a *API) deleteContact(c *api.Call, prefix, what string) error {
 	ctx, realm, id := c.R.Context(), c.Caller.Realm(), cut(c.Param("id"), prefix)
-	p, err := a.service.Person(ctx, realm, authcore.Whom{Contact: id})
+	p, err := a.service.Person(ctx, realm, person.Whom{Contact: id})
 	if err != nil {
 		return err
 	}

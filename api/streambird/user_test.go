@@ -13,6 +13,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 )
 
 func TestUsers(t *testing.T) {
@@ -115,7 +116,7 @@ func TestUsers(t *testing.T) {
 func TestDeletingTheLastOwner(t *testing.T) {
 	w := house(t, nil)
 	owner, member := w.user(alice), w.user(carol)
-	live, ctx := authcore.Realm{App: "shop"}, t.Context()
+	live, ctx := person.Realm{App: "shop"}, t.Context()
 	org, v, err := w.Service.CreateOrganization(ctx, w.Service.Apps().Find("shop"), live, strings.TrimPrefix(owner, "user_"), "Acme", "")
 	if err != nil || v != event.Accepted {
 		t.Fatal(v, err)

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 )
 
 // Sessions lists live sessions, of gates and apps, by page.
@@ -108,7 +109,7 @@ func (i *Instance) User(ctx context.Context, who string) (User, error) {
 
 func (i *Instance) user(h authcore.Holder) User {
 	groups := []string{}
-	if h.Realm == (authcore.Realm{}) {
+	if h.Realm == (person.Realm{}) {
 		groups = append(groups, i.Groups.Of(h.Address)...)
 	}
 	return User{

@@ -10,6 +10,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/policy"
 )
 
@@ -35,7 +36,7 @@ func (i *Instance) Why(ctx context.Context, email, site string) (Why, error) {
 		return Why{}, err
 	}
 	for _, h := range holders {
-		if h.Realm == (authcore.Realm{}) {
+		if h.Realm == (person.Realm{}) {
 			out.Subject = h.Subject
 		} else {
 			out.Others = append(out.Others, h.Subject)

@@ -1,4 +1,4 @@
-package authcore
+package person
 
 import (
 	"encoding/json"
@@ -25,8 +25,8 @@ type Draft struct {
 	Plan     *string
 }
 
-// apply puts d into p. With Taken it returns whose it is.
-func (p *person) apply(tx store.Tx, d Draft, now time.Time) (*person, event.Verdict, error) {
+// Apply puts d into p, and stores what leads to it by that. With Taken it returns whose it is.
+func (p *Record) Apply(tx store.Tx, d Draft, now time.Time) (*Record, event.Verdict, error) {
 	f := p.Profile
 	if d.tooMuch(f) {
 		return p, event.Malformed, nil
@@ -43,11 +43,11 @@ func (p *person) apply(tx store.Tx, d Draft, now time.Time) (*person, event.Verd
 		}
 	}
 	if d.External != nil && *d.External != f.External {
-		if other, err := p.claim(tx, indexExternal, keyring.Hash(*d.External)); err != nil || other != nil {
+		if other, err := p.claim(tx, ByExternal, keyring.Hash(*d.External)); err != nil || other != nil {
 			return other, event.Taken, err
 		}
 		if f.External != "" {
-			tx.Delete(realmKey(p.Realm, indexExternal, keyring.Hash(f.External)))
+			tx.Delete(Key(p.Realm, ByExternal, keyring.Hash(f.External)))
 		}
 		f.External = *d.External
 	}
@@ -66,7 +66,7 @@ func (p *person) apply(tx store.Tx, d Draft, now time.Time) (*person, event.Verd
 			return other, event.Taken, err
 		}
 	}
-	p.choose()
+	p.Choose()
 	return p, event.Accepted, nil
 }
 
@@ -77,7 +77,7 @@ func set[T any](to *T, from *T) {
 }
 
 // tooMuch bounds what one person can make the store keep.
-func (d Draft) tooMuch(f *appProfile) bool {
+func (d Draft) tooMuch(f *Profile) bool {
 	var texts []string
 	for _, text := range []*string{d.Name, d.External} {
 		if text != nil {
@@ -87,7 +87,7 @@ func (d Draft) tooMuch(f *appProfile) bool {
 	if n := d.Names; n != nil {
 		texts = append(texts, n.First, n.Middle, n.Last)
 	}
-	return slices.ContainsFunc(texts, func(s string) bool { return len(s) > maxName }) ||
+	return slices.ContainsFunc(texts, func(s string) bool { return len(s) > MaxName }) ||
 		len(d.Metadata) > MaxMetadata ||
-		len(f.Emails)+len(d.Emails) > maxContacts || len(f.Phones)+len(d.Phones) > maxContacts
+		len(f.Emails)+len(d.Emails) > MaxContacts || len(f.Phones)+len(d.Phones) > MaxContacts
 }

@@ -1,4 +1,4 @@
-package authcore
+package person
 
 import (
 	"encoding/json"
@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // Person is somebody an app knows. Each app has people of its own, and others
@@ -62,7 +64,7 @@ func (p *Person) Phone() address.Phone {
 	return address.PhoneOf(p.Phones[0].Value)
 }
 
-func (p *person) view() Person {
+func (p *Record) View() Person {
 	out := Person{Subject: p.Subject, Realm: p.Realm, Address: p.Address, Name: p.Name, Created: p.Created, Updated: p.Created}
 	if f := p.Profile; f != nil {
 		out.Names, out.Pending, out.External, out.Plan, out.Updated = f.Names, f.Pending, f.External, f.Plan, f.Updated
@@ -74,13 +76,13 @@ func (p *person) view() Person {
 // Limits of what an app can make the store keep for one person.
 const (
 	MaxMetadata = 16 << 10 // bytes of Metadata
-	maxContacts = 20       // of each kind
-	maxName     = 256      // bytes
+	MaxContacts = 20       // of each kind
+	MaxName     = 256      // bytes
 )
 
-// trusted is the person's first number that was added once address had been
+// Trusted is the person's first number that was added once address had been
 // proved. One from before is of whoever entered both.
-func (p *Person) trusted(address address.Address) (number string, ok bool) {
+func (p *Person) Trusted(address address.Address) (number string, ok bool) {
 	proved, ok := p.Contact(address.String())
 	if !ok || !proved.Verified {
 		return "", false
@@ -91,4 +93,30 @@ func (p *Person) trusted(address address.Address) (number string, ok bool) {
 		}
 	}
 	return "", false
+}
+
+// Whom names a person of a realm: the first field that is set counts.
+type Whom struct {
+	Subject  string
+	Email    address.Address
+	Phone    address.Phone
+	Contact  string // id of one of the person's contacts
+	External string
+}
+
+func (w Whom) Find(tx store.Tx, r Realm) (*Record, error) {
+	switch {
+	case w.Subject != "":
+		return LoadIn(tx, r, w.Subject)
+	case !w.Email.IsZero():
+		return Find(tx, r, ByValue, w.Email.String())
+	case !w.Phone.IsZero():
+		return Find(tx, r, ByValue, w.Phone.String())
+	case w.Contact != "":
+		if !keyring.IsID(w.Contact) {
+			return nil, nil
+		}
+		return Find(tx, r, ByContact, w.Contact)
+	}
+	return Find(tx, r, ByExternal, keyring.Hash(w.External))
 }

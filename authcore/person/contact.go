@@ -1,4 +1,4 @@
-package authcore
+package person
 
 import (
 	"slices"
@@ -15,31 +15,31 @@ import (
 // address or number afterwards, its former holder too, has another contact, to
 // which nothing was sent yet.
 
-// sentTo is a contact as it was when something was sent to it.
-type sentTo struct {
+// SentTo is a contact as it was when something was sent to it.
+type SentTo struct {
 	Subject string `json:"sub"`
 	Contact string `json:"contact"` // its id
 	Value   string `json:"value"`
 }
 
-// holder reads the person whose contact it still is, nil once it was removed or
+// Holder reads the person whose contact it still is, nil once it was removed or
 // replaced or the person was deleted.
-func (to sentTo) holder(tx store.Tx, r Realm) (*person, error) {
-	p, err := loadRealmPerson(tx, r, to.Subject)
-	if err != nil || p == nil || !p.holds(to.Contact, to.Value) {
+func (to SentTo) Holder(tx store.Tx, r Realm) (*Record, error) {
+	p, err := LoadIn(tx, r, to.Subject)
+	if err != nil || p == nil || !p.Holds(to.Contact, to.Value) {
 		return nil, err
 	}
 	return p, nil
 }
 
-// holds tells whether p has the contact with this id and value.
-func (p *person) holds(id, value string) bool {
-	c := p.contact(id)
+// Holds tells whether p has the contact with this id and value.
+func (p *Record) Holds(id, value string) bool {
+	c := p.Held(id)
 	return c != nil && c.Value == value
 }
 
-// contact finds a contact of an app's person by its id, nil for none.
-func (p *person) contact(id string) *Contact {
+// Held finds a contact of an app's person by its id, nil for none.
+func (p *Record) Held(id string) *Contact {
 	if p.Profile == nil {
 		return nil
 	}
@@ -61,29 +61,29 @@ func (c Contact) Address() address.Address {
 	return address.AddressOf(c.Value)
 }
 
-// contactRef names a contact as it was.
-type contactRef struct {
+// ContactRef names a contact as it was.
+type ContactRef struct {
 	ID    string `json:"id"`
 	Value string `json:"value"`
 }
 
 // addContact gives p an address or a number that is nobody else's. One that p
 // has stays as it is.
-func (p *person) addContact(tx store.Tx, list *[]Contact, value string, now time.Time) (*person, error) {
+func (p *Record) addContact(tx store.Tx, list *[]Contact, value string, now time.Time) (*Record, error) {
 	if slices.ContainsFunc(*list, func(c Contact) bool { return c.Value == value }) {
 		return nil, nil
 	}
-	if other, err := p.claim(tx, indexValue, value); err != nil || other != nil {
+	if other, err := p.claim(tx, ByValue, value); err != nil || other != nil {
 		return other, err
 	}
 	c := Contact{ID: keyring.NewID(now), Value: value, Created: now, Updated: now}
 	*list = append(*list, c)
-	return nil, store.Save(tx, realmKey(p.Realm, indexContact, c.ID), p.Subject, time.Time{})
+	return nil, store.Save(tx, Key(p.Realm, ByContact, c.ID), p.Subject, time.Time{})
 }
 
 // replaceAddress puts a in the place of p's own address. One that p has already
 // stays what it is.
-func (p *person) replaceAddress(tx store.Tx, a address.Address, now time.Time) (*person, error) {
+func (p *Record) replaceAddress(tx store.Tx, a address.Address, now time.Time) (*Record, error) {
 	f, own := p.Profile, p.Address
 	if a == own {
 		return nil, nil
@@ -95,7 +95,7 @@ func (p *person) replaceAddress(tx store.Tx, a address.Address, now time.Time) (
 	list := []Contact{f.Emails[i]}
 	for j, c := range f.Emails {
 		if c.Value == own.String() {
-			p.dropContact(tx, c)
+			p.drop(tx, c)
 		} else if j != i {
 			list = append(list, c)
 		}
@@ -104,43 +104,66 @@ func (p *person) replaceAddress(tx store.Tx, a address.Address, now time.Time) (
 	return nil, nil
 }
 
-// prove notes that the person holds a contact.
-func (p *person) prove(contact string, now time.Time) {
-	if c := p.contact(contact); c != nil && (!c.Verified || p.Profile.Pending) {
+// Prove notes that the person holds a contact.
+func (p *Record) Prove(contact string, now time.Time) {
+	if c := p.Held(contact); c != nil && (!c.Verified || p.Profile.Pending) {
 		c.Verified, c.Updated = true, now
 		p.Profile.Pending, p.Profile.Updated = false, now
 	}
 }
 
-func (p *person) dropContact(tx store.Tx, c Contact) {
-	tx.Delete(realmKey(p.Realm, indexValue, c.Value))
-	tx.Delete(realmKey(p.Realm, indexContact, c.ID))
+// drop takes a contact out of the index.
+func (p *Record) drop(tx store.Tx, c Contact) {
+	tx.Delete(Key(p.Realm, ByValue, c.Value))
+	tx.Delete(Key(p.Realm, ByContact, c.ID))
 }
 
 // claim takes an entry of the realm's index for p. If it is another's, that
 // person is returned.
-func (p *person) claim(tx store.Tx, kind, id string) (*person, error) {
-	owner, err := findPerson(tx, p.Realm, kind, id)
+func (p *Record) claim(tx store.Tx, kind, id string) (*Record, error) {
+	owner, err := Find(tx, p.Realm, kind, id)
 	if err != nil || owner != nil && owner.Subject != p.Subject {
 		return owner, err
 	}
-	return nil, store.Save(tx, realmKey(p.Realm, kind, id), p.Subject, time.Time{})
+	return nil, store.Save(tx, Key(p.Realm, kind, id), p.Subject, time.Time{})
 }
 
-// isStale tells whether c was p's before another contact was proved.
-func (p *person) isStale(c Contact) bool {
+// IsStale tells whether c was p's before another contact was proved.
+func (p *Record) IsStale(c Contact) bool {
 	return slices.ContainsFunc(slices.Concat(p.Profile.Emails, p.Profile.Phones), func(o Contact) bool {
 		return o.Verified && o.ID != c.ID && !c.Created.After(o.Updated)
 	})
 }
 
-// take takes a contact out of p's.
-func (p *person) take(id string) (emails, phones []Contact) {
-	for _, list := range []struct{ from, to *[]Contact }{{&p.Profile.Emails, &emails}, {&p.Profile.Phones, &phones}} {
+// Part stores the contact of p with this id as a person of its own, whom it
+// returns.
+func (p *Record) Part(tx store.Tx, id, plan string, now time.Time) (*Record, error) {
+	out := New(p.Realm, plan, now)
+	for _, list := range []struct{ from, to *[]Contact }{{&p.Profile.Emails, &out.Profile.Emails}, {&p.Profile.Phones, &out.Profile.Phones}} {
 		if i := slices.IndexFunc(*list.from, func(c Contact) bool { return c.ID == id }); i >= 0 {
 			*list.to = []Contact{(*list.from)[i]}
 			*list.from = slices.Delete(*list.from, i, i+1)
 		}
 	}
-	return emails, phones
+	p.Choose()
+	out.Choose()
+	p.Profile.Updated = now
+	if err := p.Save(tx); err != nil {
+		return nil, err
+	}
+	return out, out.SaveAll(tx)
+}
+
+// Remove takes a contact from p, and returns what it was.
+func (p *Record) Remove(tx store.Tx, id string, now time.Time) (gone Contact) {
+	for _, list := range []*[]Contact{&p.Profile.Emails, &p.Profile.Phones} {
+		if i := slices.IndexFunc(*list, func(c Contact) bool { return c.ID == id }); i >= 0 {
+			gone = (*list)[i]
+			p.drop(tx, gone)
+			*list = slices.Delete(*list, i, i+1)
+		}
+	}
+	p.Choose()
+	p.Profile.Updated = now
+	return gone
 }

@@ -1,4 +1,4 @@
-package authcore
+package person
 
 import (
 	"errors"
@@ -29,29 +29,30 @@ func (r Realm) String() string {
 // MarshalText returns the same as String.
 func (r Realm) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
-var errRealm = errors.New("not a realm")
+// ErrRealm: a text is not a realm.
+var ErrRealm = errors.New("not a realm")
 
 // UnmarshalText reads what MarshalText wrote.
 func (r *Realm) UnmarshalText(text []byte) error {
 	*r = Realm{}
 	app, mode, _ := strings.Cut(string(text), "/")
 	if app != "" && mode != "live" && mode != "test" {
-		return errRealm
+		return ErrRealm
 	}
 	r.App, r.Test = app, mode == "test"
 	return nil
 }
 
-// realmKey is a key in the index of a realm.
-func realmKey(r Realm, kind, id string) string {
+// Key is a key in the index of a realm.
+func Key(r Realm, kind, id string) string {
 	return store.KeyRealm + r.String() + "/" + kind + "/" + id
 }
 
 // Kinds of index entries of a realm. All hold a subject.
 const (
-	indexPerson   = "person"
-	indexContact  = "contact"  // by id of the contact
-	indexValue    = "value"    // by address or number
-	indexExternal = "external" // by hash of the external id
-	indexSlug     = "slug"     // by slug: holds an organization's id
+	BySubject  = "person"
+	ByContact  = "contact"  // by id of the contact
+	ByValue    = "value"    // by address or number
+	ByExternal = "external" // by hash of the external id
+	BySlug     = "slug"     // by slug: holds an organization's id
 )
