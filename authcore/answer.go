@@ -136,9 +136,10 @@ func (t *attempt) load(keys ...string) (err error) {
 	return err
 }
 
-// find loads the flow with id, or the newest of this site, and its challenge.
-func (t *attempt) find(id string) error {
-	if err := t.load(); err != nil {
+// find loads the flow with id, or the newest of this site, and its challenge; and
+// what is at keys.
+func (t *attempt) find(id string, keys ...string) error {
+	if err := t.load(keys...); err != nil {
 		return err
 	}
 	flows := t.flows.At(t.b.Origin, id)

@@ -126,9 +126,18 @@ func (s *Service) beginKeys(b Browser, a address.Address) []string {
 	counters := s.cfg.Limits.Client(b.Client)
 	for _, known := range groups {
 		counters = append(counters, s.cfg.Limits.Recipient(a, known), s.cfg.Limits.WrongCodes(a.String(), known, false))
-		counters = append(counters, s.cfg.Limits.Mails(networkShare(challenge.CoarseNetwork(b.Client)), known)...)
 	}
-	return append(keys, counters.Keys()...)
+	return append(append(keys, counters.Keys()...), s.mailKeys(b)...)
+}
+
+// mailKeys are the counters of a mail that b asks for, whether it is known or not.
+func (s *Service) mailKeys(b Browser) []string {
+	share := networkShare(challenge.CoarseNetwork(b.Client))
+	counters := s.cfg.Limits.Mails(share, false)
+	if b.Device != "" {
+		counters = append(counters, s.cfg.Limits.Mails(share, true)...)
+	}
+	return counters.Keys()
 }
 
 // wish is what a browser's challenge is made of.
@@ -204,10 +213,10 @@ func (s *Service) newChallenge(tx store.Tx, wish challenge.Wish) (*challenge.Cha
 	return c, mail, s.core.outbox.Put(tx, mail)
 }
 
-// leadTo leads to a browser's challenge, with all that an answer to it or a wish
-// for its mail reads. Who signs in for the first time has no record yet.
+// leadTo leads to a browser's challenge, with all that an answer to it reads. Who
+// signs in for the first time has no record yet.
 func (s *Service) leadTo(tx store.Tx, c *challenge.Challenge) (challenge.Lead, error) {
-	with := append(s.challenges.Keys(c), s.cfg.Limits.Mails(networkShare(c.Network), c.Known).Keys()...)
+	with := s.challenges.Keys(c)
 	var sub string
 	known, err := store.Load(tx, store.KeyAddress+c.Address.String(), &sub)
 	if known {

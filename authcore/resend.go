@@ -20,7 +20,7 @@ func (all Flows) Resend(ctx context.Context, b Browser, flow string) (Answer, er
 	}
 	return s.answer(ctx, b, func(t *attempt) (Answer, error) {
 		t.resend = true
-		if err := t.find(flow); err != nil || t.c == nil {
+		if err := t.find(flow, s.mailKeys(b)...); err != nil || t.c == nil {
 			return Answer{Verdict: event.NoFlow}, err
 		}
 		if wait, err := t.untilResend(); err != nil || wait > 0 {
