@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
@@ -57,7 +56,6 @@ func (s *Service) Letter(tx store.Tx, e outbox.Entry) (*outbox.Item, error) {
 	letter := outbox.Letter{
 		Kind: cmp.Or(e.Kind, outbox.LetterSignIn), To: c.Address, Site: c.Origin, Language: c.Language,
 		Lifetime: c.Expires.Sub(c.AskedAt), AskedAt: c.AskedAt, Agent: c.Agent, Network: c.Network,
-		Thread: strings.ToLower(keyring.RandomToken(12)),
 	}
 	secret, known := s.core.secrets.Find(c.Secret)
 	switch {
@@ -137,7 +135,7 @@ func (s *Service) letterOf(to *sent, secret keyring.Secret, letter *outbox.Lette
 func (c *Core) tell(tx store.Tx, of outbox.Item, tries []outbox.Try) error {
 	var steps []challenge.Step
 	for _, try := range tries {
-		step := challenge.Step{At: try.At, Outcome: challenge.OutcomeAccepted, Sender: try.Sender}
+		step := challenge.Step{At: try.At, Outcome: challenge.OutcomeAccepted, Sender: try.Sender, MessageID: cmp.Or(try.Renamed, try.MessageID)}
 		if try.Failed != nil {
 			step.Outcome, step.Detail = challenge.OutcomeDeferred, try.Failed.Reason
 		}
@@ -146,7 +144,7 @@ func (c *Core) tell(tx store.Tx, of outbox.Item, tries []outbox.Try) error {
 		}
 		steps = append(steps, step)
 	}
-	return challenge.NoteAt(tx, of.Log, of.Entry, steps...)
+	return challenge.NoteAt(tx, of.Log, of.Ref, steps...)
 }
 
 // isUnseen tells whether a person who was here before signs in with a browser

@@ -100,6 +100,7 @@ func (a *App) fields(e event.Event) []zap.Field {
 		{"method", e.Method},
 		{"reason", e.Reason},
 		{"sender", e.Sender},
+		{"message_id", e.Message},
 		{"letter", e.Letter},
 		{"detail", e.Detail},
 		{"app", e.App},

@@ -180,33 +180,35 @@ func (o *OAuth2) source(on *outside, name, way, user string) (*oauth.Source, err
 }
 
 func (g *Graph) sender(on *outside) (outbox.Sender, error) {
-	c := graph.Config{Mailbox: oauth.Mailbox{User: g.User, BaseURL: g.BaseURL}}
-	if err := c.Check(); err != nil {
-		return nil, err
-	}
 	if g.OAuth2 == nil || g.OAuth2.Provider != providerMicrosoft {
 		return nil, errors.New("mail graph: it takes tokens of microsoft alone; write mail graph <tenant>")
 	}
-	var err error
-	if c.Tokens, err = g.OAuth2.source(on, "mail graph "+g.User, "graph", g.User); err != nil || on == nil {
+	box, err := g.OAuth2.mailbox(on, "graph", g.User, g.BaseURL)
+	if err != nil || on == nil {
 		return nil, err
 	}
-	return graph.New(c)
+	return graph.New(box)
 }
 
 func (g *Gmail) sender(on *outside) (outbox.Sender, error) {
-	c := gmail.Config{Mailbox: oauth.Mailbox{User: g.User, BaseURL: g.BaseURL}}
-	if err := c.Check(); err != nil {
-		return nil, err
-	}
 	if g.OAuth2 == nil || g.OAuth2.Provider != providerGoogle {
 		return nil, errors.New("mail gmail: it takes tokens of google alone; write mail gmail with a service_account or a refresh_token")
 	}
-	var err error
-	if c.Tokens, err = g.OAuth2.source(on, "mail gmail "+g.User, "gmail", g.User); err != nil || on == nil {
+	box, err := g.OAuth2.mailbox(on, "gmail", g.User, g.BaseURL)
+	if err != nil || on == nil {
 		return nil, err
 	}
-	return gmail.New(c)
+	return gmail.New(box)
+}
+
+// mailbox makes what an API sends from.
+func (o *OAuth2) mailbox(on *outside, way, user, baseURL string) (oauth.Mailbox, error) {
+	box := oauth.Mailbox{User: user, BaseURL: baseURL}
+	err := box.Check("mail " + way)
+	if err == nil {
+		box.Tokens, err = o.source(on, "mail "+way+" "+user, way, user)
+	}
+	return box, err
 }
 
 // outside is what stands outside of the configuration; nil while that is only

@@ -2,8 +2,6 @@ package pages
 
 import (
 	"cmp"
-	"crypto/rand"
-	"encoding/hex"
 	"fmt"
 	"strings"
 	"time"
@@ -59,11 +57,9 @@ func (m *Mails) Compose(l outbox.Letter) (outbox.Message, error) {
 	if from == "" {
 		from = "gatehouse@" + mailHost(l.Site)
 	}
-	_, domain, _ := strings.Cut(from, "@")
 	return outbox.Message{
 		FromName: cmp.Or(m.cfg.FromName, v.Site), FromAddress: from, To: l.To, ReplyTo: m.look.brand.Support,
 		Subject: v.Subject, Text: text, HTML: html, Language: v.Lang,
-		MessageID: randomID() + "@" + domain, References: "login." + l.Thread + "@" + domain, EntityRef: l.Thread,
 		Date: m.now(),
 	}, nil
 }
@@ -82,12 +78,6 @@ func mailHost(o origin.Origin) string {
 		return host
 	}
 	return "localhost"
-}
-
-func randomID() string {
-	id := make([]byte, 16)
-	rand.Read(id)
-	return hex.EncodeToString(id)
 }
 
 // MailView is what a mail's templates can show. Its version is ViewVersion.

@@ -274,7 +274,6 @@ func SampleLetters(lang string) []outbox.Letter {
 		Link:     sampleOrigin + Root + "link/" + token,
 		NotMe:    sampleOrigin + Root + "not-me/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
 		Lifetime: 10 * time.Minute, AskedAt: sampleTime, Agent: sampleAgent, Network: sampleNetwork,
-		Thread: "sample",
 	}
 	linkOnly, notice := letter, letter
 	linkOnly.Code = ""

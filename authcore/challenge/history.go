@@ -51,11 +51,12 @@ type Attempt struct {
 
 // Step is one thing that happened to an Attempt.
 type Step struct {
-	At      time.Time `json:"at"`
-	Outcome Outcome   `json:"outcome"`
-	Sender  string    `json:"sender,omitempty"`
-	Detail  string    `json:"detail,omitempty"`
-	Count   int       `json:"count,omitempty"` // how often in a row, if more than once
+	At        time.Time `json:"at"`
+	Outcome   Outcome   `json:"outcome"`
+	Sender    string    `json:"sender,omitempty"`
+	Detail    string    `json:"detail,omitempty"`
+	MessageID string    `json:"message_id,omitempty"` // of the mail, as the sender gave it on
+	Count     int       `json:"count,omitempty"`      // how often in a row, if more than once
 }
 
 // Attempts are remembered for people who have signed in for as long as they may
@@ -163,7 +164,7 @@ func changeHistory(tx store.Tx, key, id string, change func(*attemptRecord)) err
 func (r *attemptRecord) add(step Step) {
 	if last := &r.Steps[len(r.Steps)-1]; last.Outcome == step.Outcome && last.Sender == step.Sender {
 		last.Count = max(last.Count, 1) + 1
-		last.At, last.Detail = step.At, step.Detail
+		last.At, last.Detail, last.MessageID = step.At, step.Detail, step.MessageID
 		return
 	}
 	if len(r.Steps) >= maxSteps {

@@ -24,6 +24,7 @@ type Event struct {
 	Method    string // "code" or "link", for a sign-in
 	Reason    string // for a refusal or an ending: a stable word
 	Sender    string // which sender took or refused a mail
+	Message   string // Message-ID of a mail, as the sender gave it on
 	Letter    string // kind of a mail that is not the one to sign in with
 	Detail    string // for operators: a sender's answer
 	Took      time.Duration

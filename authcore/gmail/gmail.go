@@ -8,6 +8,7 @@ package gmail
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"net/url"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/oauth"
@@ -18,38 +19,33 @@ import (
 // DefaultBaseURL is where the API stands.
 const DefaultBaseURL = "https://gmail.googleapis.com"
 
-// Config says whose mailbox to send from.
-type Config struct{ oauth.Mailbox }
-
-// Check says what is wrong with c but for the tokens.
-func (c Config) Check() error { return c.Mailbox.Check("mail gmail") }
-
 // Sender sends from one mailbox. It is safe for concurrent use.
-type Sender struct {
-	name   string
-	poster *oauth.Poster
+type Sender struct{ *oauth.Poster }
+
+// New makes a Sender for a mailbox. It makes no request.
+func New(from oauth.Mailbox) (*Sender, error) {
+	poster, err := from.Poster("gmail", DefaultBaseURL, "gmail", "v1", "users", url.PathEscape(from.User), "messages", "send")
+	return &Sender{poster}, err
 }
 
-// New checks c. It makes no request.
-func New(c Config) (*Sender, error) {
-	poster, err := c.Poster("mail gmail", DefaultBaseURL, "gmail", "v1", "users", url.PathEscape(c.User), "messages", "send")
-	if err != nil {
-		return nil, err
-	}
-	return &Sender{"gmail " + c.Name(), poster}, nil
-}
-
-// Name implements outbox.Sender.
-func (s *Sender) Name() string { return s.name }
-
-// Check has a token ready, and sends nothing.
-func (s *Sender) Check(ctx context.Context) error { return s.poster.Check(ctx) }
-
-// Send hands m to Gmail. nil means Gmail answered that it has taken it.
+// Send hands m to Gmail. nil means Gmail answered that it has taken it. It puts a
+// Message-ID of its own in the place of ours and keeps ours beside it
+// (X-Google-Original-Message-ID); of its own it tells no more than how its API
+// calls the mail.
 func (s *Sender) Send(ctx context.Context, m outbox.Message) error {
 	data, err := rfc5322.Encode(m)
 	if err != nil {
 		return err
 	}
-	return s.poster.Post(ctx, m, map[string]string{"raw": base64.URLEncoding.EncodeToString(data)})
+	answer, err := s.Post(ctx, m, map[string]string{"raw": base64.URLEncoding.EncodeToString(data)})
+	if err != nil {
+		return err
+	}
+	var taken struct {
+		ID string `json:"id"`
+	}
+	if json.Unmarshal(answer, &taken) == nil {
+		m.Rename(taken.ID)
+	}
+	return nil
 }

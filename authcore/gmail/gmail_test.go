@@ -67,7 +67,7 @@ func TestSendsTheWholeMessage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := gmail.New(gmail.Config{Mailbox: oauth.Mailbox{User: "login@example.com", Tokens: tokens, BaseURL: srv.URL}})
+	s, err := gmail.New(oauth.Mailbox{User: "login@example.com", Tokens: tokens, BaseURL: srv.URL})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +88,7 @@ func TestSendsTheWholeMessage(t *testing.T) {
 		"tokens": {User: "login@example.com"},
 		"https":  {User: "login@example.com", BaseURL: "http://gmail.example.com"},
 	} {
-		if _, err := gmail.New(gmail.Config{Mailbox: c}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := gmail.New(c); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("want %q, got %v", want, err)
 		}
 	}

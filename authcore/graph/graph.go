@@ -19,39 +19,24 @@ import (
 // DefaultBaseURL is where the API stands, but for national clouds.
 const DefaultBaseURL = "https://graph.microsoft.com"
 
-// Config says whose mailbox to send from: the user principal name.
-type Config struct{ oauth.Mailbox }
-
-// Check says what is wrong with c but for the tokens.
-func (c Config) Check() error { return c.Mailbox.Check("mail graph") }
-
 // Sender sends from one mailbox. It is safe for concurrent use.
-type Sender struct {
-	name   string
-	poster *oauth.Poster
+type Sender struct{ *oauth.Poster }
+
+// New makes a Sender for a mailbox. It makes no request.
+func New(from oauth.Mailbox) (*Sender, error) {
+	poster, err := from.Poster("graph", DefaultBaseURL, "v1.0", "users", url.PathEscape(from.User), "sendMail")
+	return &Sender{poster}, err
 }
 
-// New checks c. It makes no request.
-func New(c Config) (*Sender, error) {
-	poster, err := c.Poster("mail graph", DefaultBaseURL, "v1.0", "users", url.PathEscape(c.User), "sendMail")
-	if err != nil {
-		return nil, err
-	}
-	return &Sender{"graph " + c.Name(), poster}, nil
-}
-
-// Name implements outbox.Sender.
-func (s *Sender) Name() string { return s.name }
-
-// Check has a token ready, and sends nothing.
-func (s *Sender) Check(ctx context.Context) error { return s.poster.Check(ctx) }
-
-// Send hands m to Graph. nil means Graph answered that it has accepted it.
+// Send hands m to Graph. nil means Graph answered that it has accepted it. That
+// answer is empty: where Exchange puts another Message-ID in the place of ours it
+// says so nowhere, but it keeps X-Entity-Ref-ID, which is the same.
 func (s *Sender) Send(ctx context.Context, m outbox.Message) error {
 	if err := rfc5322.Check(m); err != nil {
 		return err
 	}
-	return s.poster.Post(ctx, m, sendMail{Message: compose(m)})
+	_, err := s.Post(ctx, m, sendMail{Message: compose(m)})
+	return err
 }
 
 // sendMail is the body of the call. What is left out of SaveToSentItems would be

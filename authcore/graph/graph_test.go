@@ -91,7 +91,7 @@ func start(t *testing.T) (*api, *graph.Sender) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := graph.New(graph.Config{Mailbox: oauth.Mailbox{User: "login@example.com", Tokens: tokens, BaseURL: srv.URL}})
+	s, err := graph.New(oauth.Mailbox{User: "login@example.com", Tokens: tokens, BaseURL: srv.URL})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,7 +219,7 @@ func TestNewNamesWhatIsWrong(t *testing.T) {
 		"tokens": {User: "login@example.com"},
 		"https":  {User: "login@example.com", BaseURL: "http://graph.example.com"},
 	} {
-		if _, err := graph.New(graph.Config{Mailbox: c}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := graph.New(c); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("want %q, got %v", want, err)
 		}
 	}

@@ -26,8 +26,8 @@ const MinSecretBytes = 32
 // keys in the store are wrapped with it; it is never in the store itself. It
 // prints as its id, which tells secrets apart and nothing else.
 type Secret struct {
-	id                            string
-	code, link, notMe, wrap, mark []byte
+	id                                     string
+	code, link, notMe, wrap, mark, message []byte
 }
 
 // NewSecret makes a Secret of value, which must have at least MinSecretBytes.
@@ -44,7 +44,7 @@ func NewSecret(value []byte) (Secret, error) {
 	}
 	return Secret{
 		id:   hex.EncodeToString(sub("id")[:8]),
-		code: sub("code"), link: sub("link"), notMe: sub("not-me"), wrap: sub("wrap"), mark: sub("mark"),
+		code: sub("code"), link: sub("link"), notMe: sub("not-me"), wrap: sub("wrap"), mark: sub("mark"), message: sub("message"),
 	}, nil
 }
 
@@ -66,6 +66,14 @@ func (s Secret) Mark(a address.Address) string {
 	mac := hmac.New(sha256.New, s.mark)
 	mac.Write([]byte(a.String()))
 	return hex.EncodeToString(mac.Sum(nil)[:8])
+}
+
+// MessageID derives the first part of a mail's Message-ID from what the mail is
+// called in the outbox: 32 hex digits that nobody else can make.
+func (s Secret) MessageID(entry string) string {
+	mac := hmac.New(sha256.New, s.message)
+	mac.Write([]byte(entry))
+	return hex.EncodeToString(mac.Sum(nil)[:16])
 }
 
 // Secrets is the current secret and the ones before it.

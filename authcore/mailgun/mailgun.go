@@ -150,9 +150,11 @@ func (s *Sender) Send(ctx context.Context, m outbox.Message) error {
 	mail.SetTracking(false)
 	mail.SetTrackingClicks(false)
 	mail.SetTrackingOpens(false)
-	if _, _, err := s.client.Send(ctx, mail); err != nil {
+	_, id, err := s.client.Send(ctx, mail)
+	if err != nil {
 		return s.sendError(err, m)
 	}
+	m.Rename(id)
 	return nil
 }
 

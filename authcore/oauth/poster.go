@@ -48,9 +48,10 @@ func (b Mailbox) Check(option string) error {
 	return nil
 }
 
-// Poster hands mails to an HTTP API that takes a Source's tokens. It is safe for
-// concurrent use.
+// Poster hands mails to an HTTP API that takes a Source's tokens. What embeds it
+// has but Send to add to be an outbox.Sender. It is safe for concurrent use.
 type Poster struct {
+	name     string
 	source   *Source
 	client   *http.Client
 	endpoint string
@@ -60,8 +61,10 @@ type Poster struct {
 	why       *outbox.SendError
 }
 
-// Poster makes what posts to the path at the API.
-func (b Mailbox) Poster(option, apiURL string, path ...string) (*Poster, error) {
+// Poster makes what posts to the path at the API. way is how the configuration
+// calls it, as in "mail graph".
+func (b Mailbox) Poster(way, apiURL string, path ...string) (*Poster, error) {
+	option := "mail " + way
 	if err := b.Check(option); err != nil {
 		return nil, err
 	}
@@ -72,10 +75,13 @@ func (b Mailbox) Poster(option, apiURL string, path ...string) (*Poster, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &Poster{source: b.Tokens, client: outgoing.Client(b.Tokens.config.Timeout), endpoint: base.JoinPath(path...).String()}, nil
+	return &Poster{name: way + " " + b.Name(), source: b.Tokens, client: outgoing.Client(b.Tokens.config.Timeout), endpoint: base.JoinPath(path...).String()}, nil
 }
 
-// Check has a token ready. It fails while the API wants no request.
+// Name implements outbox.Sender.
+func (p *Poster) Name() string { return p.name }
+
+// Check has a token ready, and sends nothing. It fails while the API wants no request.
 func (p *Poster) Check(ctx context.Context) error {
 	if why := p.held(); why != nil {
 		return why
@@ -93,33 +99,33 @@ func (p *Poster) held() error {
 	return nil
 }
 
-// Post posts the JSON that stands for m. nil means that the API took it. A token
-// that is refused is replaced, once.
-func (p *Poster) Post(ctx context.Context, m outbox.Message, value any) error {
+// Post posts the JSON that stands for m, and returns the API's answer. An error
+// means that the API did not take it. A token that is refused is replaced, once.
+func (p *Poster) Post(ctx context.Context, m outbox.Message, value any) ([]byte, error) {
 	body, err := json.Marshal(value)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if why := p.held(); why != nil {
-		return why
+		return nil, why
 	}
 	for again := false; ; again = true {
 		token, err := p.source.Token(ctx)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		resp, err := p.post(ctx, token, body)
 		if err != nil {
-			return outgoing.NoAnswer("the API", err)
+			return nil, outgoing.NoAnswer("the API", err)
 		}
 		if resp.StatusCode == http.StatusUnauthorized && !again {
 			p.source.Refused(token)
 			continue
 		}
 		if resp.StatusCode >= 200 && resp.StatusCode < 300 {
-			return nil
+			return resp.text, nil
 		}
-		return p.failed(resp, m, token)
+		return nil, p.failed(resp, m, token)
 	}
 }
 

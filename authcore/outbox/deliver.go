@@ -1,8 +1,10 @@
 package outbox
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
@@ -78,7 +80,7 @@ func (o *Outbox) take(ctx context.Context, r *route, m *mail) (*Item, error) {
 			return nil, err
 		}
 	}
-	item.Entry, m.item = m.Ref, item
+	item.Ref, item.id, m.item = m.Ref, m.messageID(o.cfg.Secrets), item
 	return item, nil
 }
 
@@ -90,6 +92,8 @@ func (i *Item) compose(words Composer) (Message, error) {
 	if i.Letter.Lifetime > 0 { // it can be answered
 		message.Code, message.Link = i.Letter.Code, i.Letter.Link
 	}
+	_, domain, _ := strings.Cut(message.FromAddress, "@")
+	message.MessageID, message.References, message.EntityRef = i.id+"@"+domain, "login."+i.id+"@"+domain, i.id
 	return message, err
 }
 
@@ -106,15 +110,28 @@ func (l *Letter) recipient() string {
 func (o *Outbox) try(ctx context.Context, courier courier, m *mail, message Message, left int) *SendError {
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
+	var renamed string
+	message.renamed = &renamed
 	began := time.Now()
 	failed := sendError(courier.send(ctx, m.item, message))
 	if failed != nil && errors.Is(failed, context.Canceled) && ctx.Err() != nil {
 		return failed // we are stopping: that says nothing about the sender
 	}
 	o.note(courier, m, failed)
-	m.news = append(m.news, Try{At: o.cfg.Now(), Sender: courier.name, Failed: failed, Final: failed != nil && failed.Fault == Rejected && left == 0})
+	if m.Text {
+		message.MessageID = ""
+	}
+	try := Try{
+		At: o.cfg.Now(), Sender: courier.name, Failed: failed, Final: failed != nil && failed.Fault == Rejected && left == 0,
+		MessageID: message.MessageID, Renamed: renamed,
+	}
+	if renamed == message.MessageID {
+		try.Renamed = ""
+	}
+	m.news = append(m.news, try)
 	e := m.item.About
 	e.Name, e.Sender, e.Letter, e.Took = event.MailSent, courier.name, string(m.Kind), time.Since(began)
+	e.Message = cmp.Or(renamed, message.MessageID)
 	if m.Text {
 		e.Name = event.TextSent
 	}

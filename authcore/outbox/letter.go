@@ -19,7 +19,6 @@ type Letter struct {
 	AskedAt  time.Time
 	Agent    string // the browser's User-Agent, unparsed, at most 512 bytes
 	Network  string // coarse client network, for example 203.0.113.0/24
-	Thread   string // random, unique per challenge: for References
 	NotMe    string // absolute URL for "this wasn't me", of an invitation for "no such mails"; empty for none
 
 	App   string        // name of the app that asked, empty for a gate

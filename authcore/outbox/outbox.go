@@ -51,8 +51,10 @@ type Item struct {
 	Problem error       // why there can't be one: it is given up, and that is reported
 	About   event.Event // what reports say of it: address, challenge, origin, app
 
-	Entry string // Ref of its Entry
-	Log   string // where Tell writes, empty for nowhere
+	Log string // where Tell writes, empty for nowhere
+
+	Ref string // of its Entry, once it is to be sent
+	id  string // see Entry.messageID
 }
 
 // Try is what came of handing a message to one sender.
@@ -61,6 +63,9 @@ type Try struct {
 	Sender string
 	Failed *SendError // nil: it took responsibility
 	Final  bool       // nobody is left to be asked
+
+	MessageID string // empty for a text message
+	Renamed   string // what the sender put in its place, empty for nothing
 }
 
 // Outbox hands messages to the senders, off the request path. What waits is in
@@ -99,7 +104,7 @@ func (o *Outbox) Use(m *Means) {
 // Put stores e, as part of the transaction that makes or repeats what it is
 // about. Add must follow once that is committed.
 func (o *Outbox) Put(tx store.Tx, e *Entry) error {
-	e.Queued = o.cfg.Now()
+	e.Queued, e.Secret = o.cfg.Now(), o.cfg.Secrets.Current.ID()
 	return e.save(tx)
 }
 
@@ -113,6 +118,7 @@ func (o *Outbox) Add(e *Entry) {
 			if m.Held != nil && e.Held == nil {
 				m.Held, m.due, m.Expires = nil, o.cfg.Now(), e.Expires
 			}
+			m.Queued, m.Secret = e.Queued, e.Secret
 			return // it waits already, and will carry the same code
 		}
 	}
@@ -213,7 +219,7 @@ func newRoute(m *Means) *route {
 	}
 	for _, sender := range m.Texts {
 		r.texts = append(r.texts, courier{name: "sms " + sender.Name(), shown: sender.Name(), text: true, send: func(ctx context.Context, of *Item, m Message) error {
-			return sender.SendText(ctx, Text{ID: keyring.Hash("text " + of.Entry)[:32], To: of.Letter.Phone, Body: m.Text, Code: m.Code, Link: m.Link})
+			return sender.SendText(ctx, Text{ID: of.id, To: of.Letter.Phone, Body: m.Text, Code: m.Code, Link: m.Link})
 		}})
 	}
 	return r

@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
@@ -18,15 +19,30 @@ type Message struct {
 	Text        string // plain text part, lines end in \n
 	HTML        string // HTML part; empty for a text-only mail
 	Language    string // BCP 47, for Content-Language
-	MessageID   string // without angle brackets: random@domain
-	References  string // without angle brackets, unique per challenge; may be empty
+	MessageID   string // without angle brackets
+	References  string // without angle brackets; may be empty
 	EntityRef   string // for X-Entity-Ref-ID; may be empty
 	Date        time.Time
 
 	// Code and Link repeat what is in the text, for senders that show them to
 	// a developer instead of sending mail. Never logged by any other sender.
 	Code, Link string
+
+	renamed *string // where Rename writes; nil: nobody asks
 }
+
+// Rename is for senders whose mail system puts a Message-ID of its own in the
+// place of m's, and says which, with or without angle brackets. A bounce names
+// that one.
+func (m Message) Rename(id string) {
+	id = strings.Trim(oneLine(id), "<> ")
+	if m.renamed != nil && len(id) <= maxRenamed {
+		*m.renamed = id
+	}
+}
+
+// maxRenamed bounds what a mail system can make the store keep, in bytes.
+const maxRenamed = 256
 
 // Sender hands messages to a mail system. It must be safe for concurrent use,
 // respect the context and set a time limit of its own. nil means the mail
@@ -100,7 +116,7 @@ func (e *SendError) Unwrap() error { return e.Err }
 
 // Text is one finished text message to one number.
 type Text struct {
-	ID   string // the same for every attempt at one message
+	ID   string // the same for every attempt at one message, and unguessable
 	To   address.Phone
 	Body string // plain text
 

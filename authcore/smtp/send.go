@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -301,7 +302,7 @@ func (d *dialogue) message(m outbox.Message, data []byte) error {
 	if err := d.envelope(m); err != nil {
 		return err
 	}
-	return d.data(data)
+	return d.data(m, data)
 }
 
 // envelope says who a mail is from and for whom.
@@ -314,7 +315,7 @@ func (d *dialogue) envelope(m outbox.Message) error {
 	return d.client.Rcpt("<" + m.To.String() + ">")
 }
 
-func (d *dialogue) data(data []byte) error {
+func (d *dialogue) data(m outbox.Message, data []byte) error {
 	d.step = dataStep
 	w, err := d.client.Data()
 	if err != nil {
@@ -323,7 +324,32 @@ func (d *dialogue) data(data []byte) error {
 	if _, err := w.Write(data); err != nil {
 		return err
 	}
-	return w.Close() // sends the final dot and waits for the answer
+	if err := w.Close(); err != nil { // sends the final dot and waits for the answer
+		return err
+	}
+	if said, ok := w.(*smtp.DataCloser); ok {
+		m.Rename(d.renamed(said.ServerResponse()))
+	}
+	return nil
+}
+
+// sesAnswer is how Amazon SES takes a mail: with the first part of the Message-ID
+// that it puts in the place of ours.
+var sesAnswer = regexp.MustCompile(`^(?:2\.\d\.\d )?Ok ([0-9a-f]{16}-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}-000000)$`)
+
+var sesHost = regexp.MustCompile(`^email-smtp(?:-fips)?\.([a-z0-9-]+)\.amazonaws\.com$`)
+
+// renamed is the Message-ID that the server gave the mail, if it says so.
+func (d *dialogue) renamed(said string) string {
+	id := sesAnswer.FindStringSubmatch(strings.TrimSpace(said))
+	if id == nil {
+		return ""
+	}
+	region := sesHost.FindStringSubmatch(d.config.Host)
+	if region == nil || region[1] == "us-east-1" { // the first of all has no name
+		return id[1] + "@email.amazonses.com"
+	}
+	return id[1] + "@" + region[1] + ".amazonses.com"
 }
 
 // quit says goodbye. Its outcome is of no interest: the mails are delivered.

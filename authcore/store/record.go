@@ -18,6 +18,7 @@ import (
 //	challenge/<id>               one code and link
 //	link/<hash of token>         → challenge, and what is read with it
 //	mail/<time>-<challenge id>   the outbox
+//	sent/<hash of Message-ID>    → what a mail was about
 //	sender/<name>                secrets that senders keep
 //	person/<sub>                 people
 //	address/<address>            → sub
@@ -52,6 +53,7 @@ const (
 	KeyChallenge     = "challenge/"
 	KeyLink          = "link/"
 	KeyMail          = "mail/"
+	KeySent          = "sent/"
 	KeySender        = "sender/"
 	KeyPerson        = "person/"
 	KeyAddress       = "address/"
