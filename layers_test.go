@@ -72,6 +72,8 @@ var layers = []layer{
 		"what the tests of the dialects share"},
 	{"api/...", []string{"internal/web", "authcore", "authcore/address", "authcore/person", "authcore/event", "authcore/origin", "authcore/keyring", "authcore/outbox", "authcore/limit", "api", "pages"}, []string{caddyPath, badgerPath}, nil,
 		"a dialect translates to core calls, and knows no other dialect"},
+	{"examples/sender", []string{"authcore/oauth", "authcore/outbox", "authcore/rfc5322"}, []string{badgerPath}, nil,
+		"what a build of somebody else's may have: a sender needs no room but those for senders"},
 	{"examples", []string{}, []string{caddyPath, badgerPath}, []string{"net/http"},
 		"files for people to copy"},
 	{"caddymodule/gate", []string{"authcore", "authcore/address", "authcore/event", "authcore/origin", "authcore/policy", "api", "pages"}, []string{caddyPath, badgerPath}, nil,

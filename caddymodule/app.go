@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"sync"
@@ -37,8 +38,8 @@ type App struct {
 	// OldSecrets are the secrets used before, so that changing the secret
 	// spoils neither keys nor mails under way. Same form as Secret.
 	OldSecrets []string `json:"old_secrets,omitempty"`
-	// Mail lists the ways to send mail, tried in this order. At least one.
-	Mail []Mail `json:"mail,omitempty"`
+	// MailRaw lists the ways to send mail, tried in this order. At least one.
+	MailRaw []json.RawMessage `json:"mail,omitempty" caddy:"namespace=gatehouse.mail inline_key=sender"`
 	// From is the sender of the mails. Required, except where mail goes only
 	// to the log or to a directory.
 	From *From `json:"from,omitempty"`
@@ -61,9 +62,9 @@ type App struct {
 	// InsecureHTTP allows sign-in over plain http elsewhere than on localhost.
 	// Default: false.
 	InsecureHTTP *bool `json:"insecure_http,omitempty"`
-	// SMS lists the ways to send text messages, tried in this order. Default:
+	// SMSRaw lists the ways to send text messages, tried in this order. Default:
 	// none, and codes go by mail.
-	SMS []SMS `json:"sms,omitempty"`
+	SMSRaw []json.RawMessage `json:"sms,omitempty" caddy:"namespace=gatehouse.sms inline_key=sender"`
 	// Apps are the clients of the JSON APIs.
 	Apps []*AppClient `json:"apps,omitempty"`
 	// Tokens are machine clients.
@@ -74,6 +75,8 @@ type App struct {
 
 	ctx     caddy.Context
 	log     *zap.Logger
+	mail    []MailModule
+	sms     []SMSModule
 	lists   *policy.Lists
 	groups  *policy.Groups
 	look    *pages.Look // of pages and mails; set by start
@@ -108,6 +111,9 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx, a.log = ctx, ctx.Logger(a)
 	if err := registerMetrics(ctx.GetMetricsRegistry()); err != nil {
+		return err
+	}
+	if err := a.loadSenders(ctx); err != nil {
 		return err
 	}
 	a.house.Log = ctx.Slogger()

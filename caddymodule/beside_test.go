@@ -281,7 +281,7 @@ func TestBesideInJSON(t *testing.T) {
 		"an unknown handler": {`{"handle": [{"handler": "test_unknown"}, ` + gate + `, ` + app + `]}`, "", "test_unknown at app.example.com gets requests as strangers send them"},
 	} {
 		config := new(caddy.Config)
-		must(t, json.Unmarshal([]byte(`{"admin": {"disabled": true}, "apps": {"gatehouse": {"mail": [{"log": {}}]}, "http": {"servers": {"s": {"listen": [":443"], "routes": [
+		must(t, json.Unmarshal([]byte(`{"admin": {"disabled": true}, "apps": {"gatehouse": {"mail": [{"sender": "log"}]}, "http": {"servers": {"s": {"listen": [":443"], "routes": [
 			{"match": [{"host": ["app.example.com"]}], "handle": [{"handler": "subroute", "routes": [`+test.routes+`]}], "terminal": true}]}}}}}`), config))
 		ctx, err := caddy.ProvisionContext(config)
 		must(t, err)

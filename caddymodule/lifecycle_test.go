@@ -47,7 +47,8 @@ func TestRejectedReloadLeavesTheOldSiteAsItWas(t *testing.T) {
 		"changed secret":     {string(m.config("secret "+strings.Repeat("n", 32), "")), "needs a restart"},
 		"missing secret":     {string(m.config("secret {file."+m.dir+"/missing}", "")), m.dir + "/missing} resolves to nothing"},
 		"unset password":     {string(m.config("mail smtp localhost:1 {\nusername u\npassword {env.GATEHOUSE_TEST_UNSET}\n}", "")), "mail smtp localhost:1: password: {env.GATEHOUSE_TEST_UNSET} resolves to nothing"},
-		"two kinds of mail":  {strings.Replace(string(m.config("", "")), `{"smtp":`, `{"log":{},"smtp":`, 1), "exactly one of smtp"},
+		"no such mail":       {strings.Replace(string(m.config("", "")), `"sender":"smtp"`, `"sender":"pigeon"`, 1), "gatehouse.mail.pigeon"},
+		"no kind of mail":    {strings.Replace(string(m.config("", "")), `"sender":"smtp"`, `"sneder":"smtp"`, 1), "sender"},
 		"missing list":       {string(m.config("group g file:"+m.dir+"/people.txt", "handle /x {\n gatehouse g\n}")), "people.txt"},
 		"another app's fail": {stubborn, "stubborn does not start"},
 	}

@@ -1,36 +1,45 @@
 package caddymodule
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
+
+	"github.com/caddyserver/caddy/v2"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/maildir"
 	"github.com/gatehouse-auth/gatehouse/authcore/mailgun"
 	"github.com/gatehouse-auth/gatehouse/authcore/maillog"
+	"github.com/gatehouse-auth/gatehouse/authcore/oauth"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/smtp"
 )
 
-// Mail is one way to send mail. Exactly one of its fields is set.
-type Mail struct {
-	// SMTP sends through a mail server.
-	SMTP *SMTP `json:"smtp,omitempty"`
-	// Mailgun sends through the HTTP API of Mailgun.
-	Mailgun *Mailgun `json:"mailgun,omitempty"`
-	// Graph sends through Microsoft Graph.
-	Graph *Graph `json:"graph,omitempty"`
-	// Gmail sends through Gmail's API.
-	Gmail *Gmail `json:"gmail,omitempty"`
-	// Log shows mails on the terminal. For development: whoever reads the
-	// terminal can sign in as anybody.
-	Log *MailLog `json:"log,omitempty"`
-	// Dir writes mails as .eml files. For development.
-	Dir *MailDir `json:"dir,omitempty"`
+// The ways to send mail are modules in the namespace gatehouse.mail, so that a
+// build can have others: the Caddyfile names one as mail <name>, JSON in the key
+// sender.
+
+func init() {
+	for _, m := range []caddy.Module{new(SMTP), new(Mailgun), new(Graph), new(Gmail), new(MailLog), new(MailDir), new(Twilio), new(SMSWebhook), new(SMSLog)} {
+		caddy.RegisterModule(m)
+	}
 }
 
-// SMTP is a mail server that takes mail for others.
+const mailNamespace = "gatehouse.mail"
+
+// MailModule is what a module in the namespace gatehouse.mail has to be. One that
+// is a caddyfile.Unmarshaler can stand in a Caddyfile.
+type MailModule interface {
+	// NewSender makes the sender, when the configuration is taken into use: not
+	// sooner, because a configuration is also checked on other machines. keep is
+	// where it can keep secrets that change, and works once the store is open.
+	NewSender(keep oauth.Keeper) (outbox.Sender, error)
+}
+
+// SMTP sends through a mail server that takes mail for others.
 type SMTP struct {
 	// Address is host:port, for example smtp.example.com:587.
 	Address string `json:"address,omitempty"`
@@ -45,7 +54,7 @@ type SMTP struct {
 	TLS string `json:"tls,omitempty"`
 }
 
-// Mailgun is an account at Mailgun.
+// Mailgun sends through the HTTP API of Mailgun.
 type Mailgun struct {
 	// Domain is the sending domain registered there.
 	Domain string `json:"domain,omitempty"`
@@ -57,10 +66,11 @@ type Mailgun struct {
 	BaseURL string `json:"base_url,omitempty"`
 }
 
-// MailLog has no options.
+// MailLog shows mails on the terminal. For development: whoever reads the terminal
+// can sign in as anybody. It has no options.
 type MailLog struct{}
 
-// MailDir says where to put mails.
+// MailDir writes mails as .eml files. For development.
 type MailDir struct {
 	// Path is a directory; it is made if need be.
 	Path string `json:"path,omitempty"`
@@ -68,78 +78,73 @@ type MailDir struct {
 
 // checkMail finds out what is missing for mail to be sent.
 func (a *App) checkMail() error {
-	if len(a.Mail) == 0 {
+	senders := a.senderNames()
+	if len(senders) == 0 {
 		return errors.New("the global gatehouse block does not say how mail is sent; write for example\n    mail smtp smtp.example.com:587\nor, to see codes and links on the terminal while you try it out,\n    mail log")
 	}
-	if a.From == nil && a.mailLeaves() {
+	if a.From == nil && leaves(senders) {
 		return errors.New("the global gatehouse block does not say who the mails are from; write for example\n    from \"Example sign-in\" <login@example.com>")
 	}
 	return nil
 }
 
-// mailLeaves tells whether mail reaches people, and not just a developer.
-func (a *App) mailLeaves() bool {
-	for _, m := range a.Mail {
-		if m.Log == nil && m.Dir == nil {
-			return true
-		}
+// senderNames are the names of the ways to send mail, loaded or not.
+func (a *App) senderNames() (names []string) {
+	for _, m := range a.mail {
+		names = append(names, any(m).(caddy.Module).CaddyModule().ID.Name())
 	}
-	return false
+	for _, raw := range a.MailRaw {
+		var m struct{ Sender string }
+		_ = json.Unmarshal(raw, &m) // what it is not is said when it is loaded
+		names = append(names, m.Sender)
+	}
+	return names
 }
 
-// checkSenders makes every sender as far as that goes without the machine.
-func (a *App) checkSenders() error {
-	for _, m := range a.Mail {
-		if m.kinds() != 1 {
-			return errors.New("mail: each entry has exactly one of smtp, mailgun, graph, gmail, log and dir")
-		}
-		if _, err := m.sender(nil); err != nil {
-			return err
-		}
+// leaves tells whether mail reaches people, and not just a developer.
+func leaves(senders []string) bool {
+	return slices.ContainsFunc(senders, func(name string) bool { return name != "log" && name != "dir" })
+}
+
+// loadSenders loads the modules of mails and of text messages.
+func (a *App) loadSenders(ctx caddy.Context) (err error) {
+	if a.mail, err = loadList[MailModule](ctx, a, "MailRaw"); err != nil {
+		return fmt.Errorf("mail: %w", err)
+	}
+	if a.sms, err = loadList[SMSModule](ctx, a, "SMSRaw"); err != nil {
+		return fmt.Errorf("sms: %w", err)
 	}
 	return nil
+}
+
+func loadList[T any](ctx caddy.Context, a *App, field string) ([]T, error) {
+	loaded, err := ctx.LoadModule(a, field)
+	if err != nil {
+		return nil, err
+	}
+	list, _ := loaded.([]any)
+	var all []T
+	for _, m := range list {
+		module, ok := m.(T)
+		if !ok {
+			return nil, fmt.Errorf("the module %T sends none: it is no %T", m, new(T))
+		}
+		all = append(all, module)
+	}
+	return all, nil
 }
 
 // senders makes the senders in the order in which they are tried.
 func (a *App) senders() ([]outbox.Sender, error) {
 	var senders []outbox.Sender
-	on := &outside{keeper: &a.keeper}
-	for _, m := range a.Mail {
-		sender, err := m.sender(on)
+	for _, m := range a.mail {
+		sender, err := m.NewSender(&a.keeper)
 		if err != nil {
 			return nil, err
 		}
 		senders = append(senders, sender)
 	}
 	return senders, nil
-}
-
-// sender makes one sender. Without a machine it only finds out what is wrong.
-func (m Mail) sender(on *outside) (outbox.Sender, error) {
-	switch {
-	case m.SMTP != nil:
-		return m.SMTP.sender(on)
-	case m.Mailgun != nil:
-		return m.Mailgun.sender(on)
-	case m.Graph != nil:
-		return m.Graph.sender(on)
-	case m.Gmail != nil:
-		return m.Gmail.sender(on)
-	case m.Log != nil:
-		return maillog.New(nil), nil
-	default:
-		return maildir.New(m.Dir.Path)
-	}
-}
-
-// kinds counts the kinds of sender that are given.
-func (m Mail) kinds() (n int) {
-	for _, given := range []bool{m.SMTP != nil, m.Mailgun != nil, m.Graph != nil, m.Gmail != nil, m.Log != nil, m.Dir != nil} {
-		if given {
-			n++
-		}
-	}
-	return n
 }
 
 func (s *SMTP) sender(on *outside) (outbox.Sender, error) {
@@ -179,3 +184,44 @@ func (g *Mailgun) sender(on *outside) (outbox.Sender, error) {
 		Domain: g.Domain, APIKey: mailgun.APIKey(key), Region: g.Region, BaseURL: g.BaseURL,
 	})
 }
+
+// CaddyModule returns the Caddy module information.
+func (*SMTP) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: mailNamespace + ".smtp", New: func() caddy.Module { return new(SMTP) }}
+}
+
+// Validate finds out what is wrong without the machine.
+func (s *SMTP) Validate() error { _, err := s.sender(nil); return err }
+
+// NewSender implements MailModule.
+func (s *SMTP) NewSender(keep oauth.Keeper) (outbox.Sender, error) { return s.sender(&outside{keep}) }
+
+// CaddyModule returns the Caddy module information.
+func (*Mailgun) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: mailNamespace + ".mailgun", New: func() caddy.Module { return new(Mailgun) }}
+}
+
+// Validate finds out what is wrong without the machine.
+func (g *Mailgun) Validate() error { _, err := g.sender(nil); return err }
+
+// NewSender implements MailModule.
+func (g *Mailgun) NewSender(oauth.Keeper) (outbox.Sender, error) { return g.sender(&outside{}) }
+
+// CaddyModule returns the Caddy module information.
+func (*MailLog) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: mailNamespace + ".log", New: func() caddy.Module { return new(MailLog) }}
+}
+
+// NewSender implements MailModule.
+func (*MailLog) NewSender(oauth.Keeper) (outbox.Sender, error) { return maillog.New(nil), nil }
+
+// CaddyModule returns the Caddy module information.
+func (*MailDir) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: mailNamespace + ".dir", New: func() caddy.Module { return new(MailDir) }}
+}
+
+// Validate finds out what is wrong without the machine.
+func (m *MailDir) Validate() error { _, err := maildir.New(m.Path); return err }
+
+// NewSender implements MailModule.
+func (m *MailDir) NewSender(oauth.Keeper) (outbox.Sender, error) { return maildir.New(m.Path) }

@@ -1,60 +1,78 @@
 package caddymodule
 
 import (
+	"encoding/json"
 	"fmt"
+	"strings"
 
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 )
 
 // readMail reads one way to send mail. Further lines are fallbacks.
 func (a *App) readMail(d *caddyfile.Dispenser) error {
-	const kinds = "there are smtp, mailgun, graph, gmail, log and dir; write for example\n    mail smtp smtp.example.com:587\nor, to see codes and links on the terminal while you try it out,\n    mail log"
+	return readSender(d, &a.MailRaw, mailNamespace, "mail", "write for example\n    mail smtp smtp.example.com:587\nor, to see codes and links on the terminal while you try it out,\n    mail log")
+}
+
+// readSender reads the line of a module, whose name comes next.
+func readSender(d *caddyfile.Dispenser, into *[]json.RawMessage, namespace, what, try string) error {
+	var names []string
+	for _, m := range caddy.GetModules(namespace) {
+		names = append(names, m.ID.Name())
+	}
+	last := len(names) - 1
+	kinds := "there are " + strings.Join(names[:last], ", ") + " and " + names[last] + "; " + try
 	if !d.NextArg() {
-		return fmt.Errorf("mail: how to send it is missing; %s", kinds)
+		return fmt.Errorf("%s: how to send it is missing; %s", what, kinds)
 	}
-	var mail Mail
-	var err error
-	switch d.Val() {
-	case "smtp":
-		mail.SMTP, err = readSMTP(d)
-	case "mailgun":
-		mail.Mailgun, err = readMailgun(d)
-	case "graph":
-		mail.Graph, err = readGraph(d)
-	case "gmail":
-		mail.Gmail, err = readGmail(d)
-	case "log":
-		_, err = arguments(d, 0, 0, "mail log")
-		mail.Log = &MailLog{}
-	case "dir":
-		mail.Dir = &MailDir{}
-		err = mail.Dir.read(d)
-	default:
-		return fmt.Errorf("mail %q: no mail can be sent that way; %s", d.Val(), kinds)
+	name := d.Val()
+	if _, err := caddy.GetModule(namespace + "." + name); err != nil || strings.Contains(name, ".") {
+		return fmt.Errorf("%s %q: this build has no such way to send; %s", what, name, kinds)
 	}
+	module, err := caddyfile.UnmarshalModule(d, namespace+"."+name)
 	if err != nil {
 		return err
 	}
-	a.Mail = append(a.Mail, mail)
-	return a.checkSenders()
+	*into = append(*into, caddyconfig.JSONModuleObject(module, "sender", name, nil))
+	return nil
 }
 
-func (m *MailDir) read(d *caddyfile.Dispenser) error {
+// readAll reads the block of a sender of ours and checks it whole.
+func readAll[T caddy.Validator](d *caddyfile.Dispenser, into T, w words[T]) error {
+	if err := w.read(d, into); err != nil {
+		return err
+	}
+	return into.Validate()
+}
+
+// UnmarshalCaddyfile reads "log".
+func (*MailLog) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next()
+	_, err := arguments(d, 0, 0, "mail log")
+	return err
+}
+
+// UnmarshalCaddyfile reads "dir <path>".
+func (m *MailDir) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next()
 	args, err := arguments(d, 1, 1, "mail dir ./mails")
 	if err != nil {
 		return err
 	}
 	m.Path = args[0]
-	return nil
+	return m.Validate()
 }
 
-func readSMTP(d *caddyfile.Dispenser) (*SMTP, error) {
+// UnmarshalCaddyfile reads "smtp <host:port>" and its block.
+func (s *SMTP) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next()
 	args, err := arguments(d, 1, 1, "mail smtp smtp.example.com:587")
 	if err != nil {
-		return nil, err
+		return err
 	}
-	s := &SMTP{Address: args[0]}
-	return s, smtpWords.read(d, s)
+	s.Address = args[0]
+	return readAll(d, s, smtpWords)
 }
 
 var smtpWords = words[*SMTP]{
@@ -71,13 +89,15 @@ var smtpWords = words[*SMTP]{
 	},
 }
 
-func readMailgun(d *caddyfile.Dispenser) (*Mailgun, error) {
+// UnmarshalCaddyfile reads "mailgun <domain>" and its block.
+func (g *Mailgun) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next()
 	args, err := arguments(d, 1, 1, "mail mailgun mg.example.com")
 	if err != nil {
-		return nil, err
+		return err
 	}
-	g := &Mailgun{Domain: args[0]}
-	return g, mailgunWords.read(d, g)
+	g.Domain = args[0]
+	return readAll(d, g, mailgunWords)
 }
 
 var mailgunWords = words[*Mailgun]{

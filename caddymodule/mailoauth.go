@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
@@ -214,7 +215,7 @@ func (o *OAuth2) mailbox(on *outside, way, user, baseURL string) (oauth.Mailbox,
 // outside is what stands outside of the configuration; nil while that is only
 // looked at.
 type outside struct {
-	keeper *keeper
+	keeper oauth.Keeper
 }
 
 // expand puts in what placeholders stand for.
@@ -303,13 +304,15 @@ func oauth2Words[T any](of func(T) *OAuth2) []word[T] {
 	}
 }
 
-func readGraph(d *caddyfile.Dispenser) (*Graph, error) {
+// UnmarshalCaddyfile reads "graph <tenant>" and its block.
+func (g *Graph) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next()
 	args, err := arguments(d, 1, 1, "mail graph example.onmicrosoft.com")
 	if err != nil {
-		return nil, err
+		return err
 	}
-	g := &Graph{OAuth2: &OAuth2{Provider: providerMicrosoft, Tenant: args[0]}}
-	return g, words[*Graph]{
+	g.OAuth2 = &OAuth2{Provider: providerMicrosoft, Tenant: args[0]}
+	return readAll(d, g, words[*Graph]{
 		block: "mail graph",
 		known: append(oauth2Words(func(g *Graph) *OAuth2 { return g.OAuth2 }),
 			word[*Graph]{"user", func(g *Graph, d *caddyfile.Dispenser) error {
@@ -318,15 +321,17 @@ func readGraph(d *caddyfile.Dispenser) (*Graph, error) {
 			word[*Graph]{"base_url", func(g *Graph, d *caddyfile.Dispenser) error {
 				return oneOf(d, &g.BaseURL, "base_url https://graph.microsoft.us")
 			}}),
-	}.read(d, g)
+	})
 }
 
-func readGmail(d *caddyfile.Dispenser) (*Gmail, error) {
+// UnmarshalCaddyfile reads "gmail" and its block.
+func (g *Gmail) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next()
 	if _, err := arguments(d, 0, 0, "mail gmail {\n        service_account /etc/gatehouse/google.json\n        user login@example.com\n    }"); err != nil {
-		return nil, err
+		return err
 	}
-	g := &Gmail{OAuth2: &OAuth2{Provider: providerGoogle}}
-	return g, words[*Gmail]{
+	g.OAuth2 = &OAuth2{Provider: providerGoogle}
+	return readAll(d, g, words[*Gmail]{
 		block: "mail gmail",
 		known: append(oauth2Words(func(g *Gmail) *OAuth2 { return g.OAuth2 }),
 			word[*Gmail]{"user", func(g *Gmail, d *caddyfile.Dispenser) error {
@@ -335,5 +340,27 @@ func readGmail(d *caddyfile.Dispenser) (*Gmail, error) {
 			word[*Gmail]{"base_url", func(g *Gmail, d *caddyfile.Dispenser) error {
 				return oneOf(d, &g.BaseURL, "base_url http://localhost:8025")
 			}}),
-	}.read(d, g)
+	})
 }
+
+// CaddyModule returns the Caddy module information.
+func (*Graph) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: mailNamespace + ".graph", New: func() caddy.Module { return new(Graph) }}
+}
+
+// Validate finds out what is wrong without the machine.
+func (g *Graph) Validate() error { _, err := g.sender(nil); return err }
+
+// NewSender implements MailModule.
+func (g *Graph) NewSender(keep oauth.Keeper) (outbox.Sender, error) { return g.sender(&outside{keep}) }
+
+// CaddyModule returns the Caddy module information.
+func (*Gmail) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: mailNamespace + ".gmail", New: func() caddy.Module { return new(Gmail) }}
+}
+
+// Validate finds out what is wrong without the machine.
+func (g *Gmail) Validate() error { _, err := g.sender(nil); return err }
+
+// NewSender implements MailModule.
+func (g *Gmail) NewSender(keep oauth.Keeper) (outbox.Sender, error) { return g.sender(&outside{keep}) }

@@ -22,8 +22,8 @@ func (a *App) operated(service *authcore.Service, core *authcore.Core) *operate.
 	if a.From != nil {
 		setup.FromName, setup.From = a.From.Name, a.From.Address
 	}
-	for _, m := range a.Mail {
-		setup.Mail = append(setup.Mail, m.line())
+	for _, m := range a.mail {
+		setup.Mail = append(setup.Mail, lineOf(m))
 	}
 	var gates []operate.Gate
 	for _, g := range a.allGates() {
@@ -61,15 +61,15 @@ func (a *App) asks() *operate.Asks {
 // doctorDNS is the machine's own; tests have another.
 var doctorDNS operate.Resolver = net.DefaultResolver
 
-// line is how the doctor sees a way to send mail.
-func (m Mail) line() operate.MailLine {
-	switch {
-	case m.Log != nil:
+// lineOf is how the doctor sees a way to send mail.
+func lineOf(m MailModule) operate.MailLine {
+	switch m := m.(type) {
+	case *MailLog:
 		return operate.MailLine{Kind: "log"}
-	case m.Dir != nil:
+	case *MailDir:
 		return operate.MailLine{Kind: "dir"}
-	case m.SMTP != nil:
-		return operate.MailLine{Kind: "smtp", Address: m.SMTP.Address, Clear: m.SMTP.TLS == "off"}
+	case *SMTP:
+		return operate.MailLine{Kind: "smtp", Address: m.Address, Clear: m.TLS == "off"}
 	}
 	return operate.MailLine{Kind: "http"}
 }

@@ -106,8 +106,8 @@ func (a *App) check() error {
 // because a part of the configuration may follow.
 func (a *App) checkText() error {
 	checks := []func() error{
-		a.checkSecrets, a.checkSenders, a.checkFrom, a.checkDomain, a.checkCode,
-		a.checkSession, a.checkLimits, a.checkGroups, a.checkTokens, a.checkAudit, a.checkSMS, a.checkApps,
+		a.checkSecrets, a.checkFrom, a.checkDomain, a.checkCode,
+		a.checkSession, a.checkLimits, a.checkGroups, a.checkTokens, a.checkAudit, a.checkApps,
 	}
 	for _, check := range checks {
 		if err := check(); err != nil {

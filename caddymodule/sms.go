@@ -1,7 +1,7 @@
 package caddymodule
 
 import (
-	"errors"
+	"github.com/caddyserver/caddy/v2"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/maillog"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
@@ -9,19 +9,16 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/twilio"
 )
 
-// SMS is one way to send text messages, for the JSON APIs. Exactly one of its
-// fields is set.
-type SMS struct {
-	// Twilio sends through the HTTP API of Twilio.
-	Twilio *Twilio `json:"twilio,omitempty"`
-	// Webhook hands them to a service of one's own.
-	Webhook *SMSWebhook `json:"webhook,omitempty"`
-	// Log shows them on the terminal. For development: whoever reads the
-	// terminal can sign in as anybody.
-	Log *SMSLog `json:"log,omitempty"`
+const smsNamespace = "gatehouse.sms"
+
+// SMSModule is what a module in the namespace gatehouse.sms has to be: a way to
+// send text messages, for the JSON APIs.
+type SMSModule interface {
+	// NewTextSender is for texts what MailModule.NewSender is for mails.
+	NewTextSender() (outbox.TextSender, error)
 }
 
-// Twilio is an account at Twilio.
+// Twilio sends through the HTTP API of Twilio.
 type Twilio struct {
 	// Account is the account's SID, AC and 32 hexadecimal digits.
 	Account string `json:"account,omitempty"`
@@ -33,7 +30,7 @@ type Twilio struct {
 	BaseURL string `json:"base_url,omitempty"`
 }
 
-// SMSWebhook is a service that takes text messages by signed POST.
+// SMSWebhook hands text messages to a service of one's own, by signed POST.
 type SMSWebhook struct {
 	// URL is where messages are posted.
 	URL string `json:"url,omitempty"`
@@ -42,21 +39,9 @@ type SMSWebhook struct {
 	Secret string `json:"secret,omitempty"`
 }
 
-// SMSLog has no options.
+// SMSLog shows text messages on the terminal. For development: whoever reads the
+// terminal can sign in as anybody. It has no options.
 type SMSLog struct{}
-
-// checkSMS makes every sender as far as that goes without the machine.
-func (a *App) checkSMS() error {
-	for _, s := range a.SMS {
-		if s.kinds() != 1 {
-			return errors.New("sms: each entry has exactly one of twilio, webhook and log")
-		}
-		if _, err := s.sender(keepOrStandIn); err != nil {
-			return err
-		}
-	}
-	return nil
-}
 
 // keepOrStandIn keeps a value that is written and puts something of the right
 // form in the place of one that only the machine knows.
@@ -70,8 +55,8 @@ func keepOrStandIn(_, value string) (string, error) {
 // texts makes the senders in the order in which they are tried.
 func (a *App) texts() ([]outbox.TextSender, error) {
 	var senders []outbox.TextSender
-	for _, s := range a.SMS {
-		sender, err := s.sender(expandSecret)
+	for _, m := range a.sms {
+		sender, err := m.NewTextSender()
 		if err != nil {
 			return nil, err
 		}
@@ -80,31 +65,51 @@ func (a *App) texts() ([]outbox.TextSender, error) {
 	return senders, nil
 }
 
-func (s SMS) kinds() (n int) {
-	for _, given := range []bool{s.Twilio != nil, s.Webhook != nil, s.Log != nil} {
-		if given {
-			n++
-		}
-	}
-	return n
+// expander puts in what placeholders stand for.
+type expander func(option, value string) (string, error)
+
+// CaddyModule returns the Caddy module information.
+func (*Twilio) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: smsNamespace + ".twilio", New: func() caddy.Module { return new(Twilio) }}
 }
 
-func (s SMS) sender(expand func(option, value string) (string, error)) (outbox.TextSender, error) {
-	switch {
-	case s.Twilio != nil:
-		token, err := expand("sms twilio: auth_token", s.Twilio.AuthToken)
-		if err != nil {
-			return nil, err
-		}
-		return twilio.New(twilio.Config{
-			Account: s.Twilio.Account, AuthToken: twilio.Token(trimSpace(token)), From: s.Twilio.From, BaseURL: s.Twilio.BaseURL,
-		})
-	case s.Webhook != nil:
-		secret, err := expand("sms webhook: secret", s.Webhook.Secret)
-		if err != nil {
-			return nil, err
-		}
-		return smswebhook.New(smswebhook.Config{URL: s.Webhook.URL, Secret: smswebhook.Secret(trimSpace(secret))})
+// Validate finds out what is wrong without the machine.
+func (t *Twilio) Validate() error { _, err := t.sender(keepOrStandIn); return err }
+
+// NewTextSender implements SMSModule.
+func (t *Twilio) NewTextSender() (outbox.TextSender, error) { return t.sender(expandSecret) }
+
+func (t *Twilio) sender(expand expander) (outbox.TextSender, error) {
+	token, err := expand("sms twilio: auth_token", t.AuthToken)
+	if err != nil {
+		return nil, err
 	}
-	return maillog.New(nil), nil
+	return twilio.New(twilio.Config{Account: t.Account, AuthToken: twilio.Token(trimSpace(token)), From: t.From, BaseURL: t.BaseURL})
 }
+
+// CaddyModule returns the Caddy module information.
+func (*SMSWebhook) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: smsNamespace + ".webhook", New: func() caddy.Module { return new(SMSWebhook) }}
+}
+
+// Validate finds out what is wrong without the machine.
+func (s *SMSWebhook) Validate() error { _, err := s.sender(keepOrStandIn); return err }
+
+// NewTextSender implements SMSModule.
+func (s *SMSWebhook) NewTextSender() (outbox.TextSender, error) { return s.sender(expandSecret) }
+
+func (s *SMSWebhook) sender(expand expander) (outbox.TextSender, error) {
+	secret, err := expand("sms webhook: secret", s.Secret)
+	if err != nil {
+		return nil, err
+	}
+	return smswebhook.New(smswebhook.Config{URL: s.URL, Secret: smswebhook.Secret(trimSpace(secret))})
+}
+
+// CaddyModule returns the Caddy module information.
+func (*SMSLog) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: smsNamespace + ".log", New: func() caddy.Module { return new(SMSLog) }}
+}
+
+// NewTextSender implements SMSModule.
+func (*SMSLog) NewTextSender() (outbox.TextSender, error) { return maillog.New(nil), nil }

@@ -1,47 +1,39 @@
 package caddymodule
 
-import (
-	"fmt"
-
-	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
-)
+import "github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 // readSMS reads one way to send text messages. Further lines are fallbacks.
 func (a *App) readSMS(d *caddyfile.Dispenser) error {
-	const kinds = "there are twilio, webhook and log; write for example\n    sms log"
-	if !d.NextArg() {
-		return fmt.Errorf("sms: how to send it is missing; %s", kinds)
+	return readSender(d, &a.SMSRaw, smsNamespace, "sms", "write for example\n    sms log")
+}
+
+// UnmarshalCaddyfile reads "twilio <account>" and its block.
+func (t *Twilio) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next()
+	args, err := arguments(d, 1, 1, "sms twilio AC… {\n        auth_token {file./run/secrets/twilio}\n        from +15005550006\n    }")
+	if err != nil {
+		return err
 	}
-	var s SMS
-	switch d.Val() {
-	case "twilio":
-		args, err := arguments(d, 1, 1, "sms twilio AC… {\n        auth_token {file./run/secrets/twilio}\n        from +15005550006\n    }")
-		if err != nil {
-			return err
-		}
-		s.Twilio = &Twilio{Account: args[0]}
-		if err := twilioWords.read(d, s.Twilio); err != nil {
-			return err
-		}
-	case "webhook":
-		args, err := arguments(d, 1, 1, "sms webhook https://sms.example.com/send {\n        secret {file./run/secrets/sms}\n    }")
-		if err != nil {
-			return err
-		}
-		s.Webhook = &SMSWebhook{URL: args[0]}
-		if err := smsWebhookWords.read(d, s.Webhook); err != nil {
-			return err
-		}
-	case "log":
-		if _, err := arguments(d, 0, 0, "sms log"); err != nil {
-			return err
-		}
-		s.Log = &SMSLog{}
-	default:
-		return fmt.Errorf("sms %q: no text message can be sent that way; %s", d.Val(), kinds)
+	t.Account = args[0]
+	return readAll(d, t, twilioWords)
+}
+
+// UnmarshalCaddyfile reads "webhook <url>" and its block.
+func (s *SMSWebhook) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next()
+	args, err := arguments(d, 1, 1, "sms webhook https://sms.example.com/send {\n        secret {file./run/secrets/sms}\n    }")
+	if err != nil {
+		return err
 	}
-	a.SMS = append(a.SMS, s)
-	return a.checkSMS()
+	s.URL = args[0]
+	return readAll(d, s, smsWebhookWords)
+}
+
+// UnmarshalCaddyfile reads "log".
+func (*SMSLog) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next()
+	_, err := arguments(d, 0, 0, "sms log")
+	return err
 }
 
 var twilioWords = words[*Twilio]{
