@@ -192,7 +192,7 @@ func TestWebSocketOrigin(t *testing.T) {
 	if w, _ := ask(g, "GET", testSite+"/", cookie, "Connection: Upgrade", "Upgrade: websocket", "Origin: "+testSite, "Origin: https://evil.test"); w.Code != 403 {
 		t.Errorf("two origins: %d", w.Code)
 	}
-	for _, sign := range []string{"Sec-WebSocket-Version: 13", "Sec-Fetch-Mode: websocket"} {
+	for _, sign := range []string{"Sec-Websocket-Version: 13", "Sec-Fetch-Mode: websocket"} {
 		if w, _ := ask(g, "GET", testSite+"/", cookie, sign, "Origin: https://evil.test"); w.Code != 403 {
 			t.Errorf("%s: %d", sign, w.Code)
 		}
