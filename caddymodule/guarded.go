@@ -82,7 +82,7 @@ func guardsNothing(pattern string) (problem, instead string) {
 		return "a fragment is never sent", instead
 	case strings.Contains(pattern, `\`):
 		return "a backslash is no slash", instead
-	case strings.ContainsFunc(decoded, isControl):
+	case strings.ContainsFunc(decoded, gate.IsControl):
 		return "no path has control characters", "/admin"
 	case !strings.HasPrefix(pattern, "/") && !strings.HasPrefix(pattern, "*"):
 		return "a path begins with a slash", instead

@@ -13,6 +13,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 )
 
@@ -123,7 +124,7 @@ func (a *App) checkFrom() error {
 	if a.From == nil {
 		return nil
 	}
-	if strings.ContainsFunc(a.From.Name, isControl) || len(a.From.Name) > 100 {
+	if strings.ContainsFunc(a.From.Name, gate.IsControl) || len(a.From.Name) > 100 {
 		return errors.New("from: the name is one line of at most 100 bytes")
 	}
 	parsed, err := address.Parse(a.From.Address)
@@ -133,8 +134,6 @@ func (a *App) checkFrom() error {
 	a.From.Address = parsed.String()
 	return nil
 }
-
-func isControl(r rune) bool { return r < 0x20 || r == 0x7f || r == 0x85 || r == 0x2028 || r == 0x2029 }
 
 // checkDomain refuses what browsers set no cookie for, or what would share
 // sessions with strangers.

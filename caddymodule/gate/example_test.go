@@ -24,10 +24,10 @@ import (
 	"github.com/gatehouse-auth/gatehouse/pages"
 )
 
-// guarded puts a gate before an app of net/http: people of example.com sign in by
-// mail, and mails go to a terminal. A server would keep its state in badgerstore,
+// newGate makes a gate: people of example.com sign in by mail, and mails go to a
+// terminal. A server would keep its state in badgerstore,
 // take its secret from a file, send through smtp, and close what is opened here.
-func guarded(app http.Handler, terminal io.Writer) (http.Handler, error) {
+func newGate(terminal io.Writer) (*gate.Gate, error) {
 	who, err := policy.ParseWhoList([]string{"*@example.com"})
 	if err != nil {
 		return nil, err
@@ -61,7 +61,7 @@ func guarded(app http.Handler, terminal io.Writer) (http.Handler, error) {
 	}
 	house := new(gate.House)
 	house.Open(&gate.Running{Service: service, Core: core, Pages: shown})
-	return gate.Wrap(&gate.Gate{House: house, Rule: authcore.SiteRule{Policy: admitted}, Place: place, Pages: place}, app), nil
+	return &gate.Gate{House: house, Rule: authcore.SiteRule{Policy: admitted}, Place: place, Pages: place}, nil
 }
 
 // terminal takes the code out of each mail.
@@ -78,12 +78,12 @@ func Example() {
 		fmt.Fprintf(w, "Hello %s", r.Header.Get("Remote-User"))
 	})
 	terminal := make(terminal, 1)
-	handler, err := guarded(app, terminal)
+	g, err := newGate(terminal)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	server := httptest.NewServer(handler)
+	server := httptest.NewServer(gate.Wrap(g, app))
 	defer server.Close()
 	jar, _ := cookiejar.New(nil)
 	browser := &http.Client{Jar: jar}

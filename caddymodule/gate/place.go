@@ -205,7 +205,7 @@ func MatchesHost(pattern, name string) bool {
 	return strings.EqualFold(pattern, name)
 }
 
-// isControl tells whether r would break a line or hide in one.
-func isControl(r rune) bool {
+// IsControl tells whether r would break a line or hide in one.
+func IsControl(r rune) bool {
 	return r < 0x20 || r == 0x7f || r == 0x85 || r == 0x2028 || r == 0x2029
 }

@@ -119,7 +119,7 @@ func (q *question) take(told asked) (problem string) {
 	}
 	q.origin, q.site, q.login = known.origin, known.site, known.login
 	// No request line has a space: it is two values that something has joined.
-	if len(told.uri) > maxForwarded || !strings.HasPrefix(told.uri, "/") || strings.ContainsFunc(told.uri, isControl) || strings.Contains(told.uri, " ") {
+	if len(told.uri) > maxForwarded || !strings.HasPrefix(told.uri, "/") || strings.ContainsFunc(told.uri, IsControl) || strings.Contains(told.uri, " ") {
 		return "The forwarded URI is not a path of at most 16 KiB, without spaces."
 	}
 	// As a request line has it: a # is a byte of the path, // begins no host.
