@@ -72,7 +72,7 @@ func TestProxySnippetHeaders(t *testing.T) {
 		"haproxy": {`local identity = { "x-auth-request-user", "x-auth-request-email", "x-auth-request-preferred-username", "x-auth-request-groups", "x-gatehouse-assertion" }`},
 		"traefik": {"          - X-Auth-Request-User\n", "          - X-Gatehouse-Assertion\n", `Remote-User: ""`},
 		"envoy":   {"- exact: x-auth-request-user\n", "- exact: x-gatehouse-assertion\n", "- remove: remote-user\n", "- remove: x-auth-request-user\n"},
-		"caddy":   {"copy_headers X-Auth-Request-User X-Auth-Request-Email X-Auth-Request-Preferred-Username X-Auth-Request-Groups X-Gatehouse-Assertion\n", "request_header -Remote-*"},
+		"caddy":   {"copy_headers X-Auth-Request-User X-Auth-Request-Email X-Auth-Request-Preferred-Username X-Auth-Request-Groups X-Gatehouse-Assertion\n", "request_header -Remote*"},
 	} {
 		text, err := f.app.snippet(proxy)
 		must(t, err)
@@ -187,7 +187,7 @@ func TestExamplesTakeRoutesAway(t *testing.T) {
 			case "envoy":
 				found = strings.Contains(text, "- remove: "+name+"\n")
 			case "caddy":
-				found = strings.Contains(text, "request_header -x-"+group+"-*") || strings.Contains(text, "request_header -"+name+"\n")
+				found = strings.Contains(text, "request_header -x-"+group+"-*") || strings.Contains(text, "request_header -*"+group+"*") || strings.Contains(text, "request_header -"+name+"\n")
 			case "kubernetes": // both controllers
 				found = strings.Count(text, "  "+name+`: ""`) == 2
 			default:
@@ -195,6 +195,50 @@ func TestExamplesTakeRoutesAway(t *testing.T) {
 			}
 			if !found {
 				t.Errorf("%s lets %s through", example, name)
+			}
+		}
+	}
+}
+
+// Where a proxy passes underscores or dots on, which apps read as hyphens, every
+// header of every preset is taken away in each such spelling.
+func TestExamplesTakeAliasesAway(t *testing.T) {
+	all := gate.HeaderNames(gate.Presets...)
+	has := func(text, header string) bool {
+		return strings.Contains(text, "  "+header+`: ""`) || strings.Contains(text, "- remove: "+strings.ToLower(header)+"\n")
+	}
+	for example, separators := range map[string]string{"traefik": "_.", "kubernetes": "_.", "envoy": "."} { // Envoy drops what has an underscore
+		text, err := examples.Read(example)
+		must(t, err)
+		for _, name := range all {
+			for _, separator := range separators {
+				if alias := strings.ReplaceAll(name, "-", string(separator)); !has(text, alias) {
+					t.Errorf("%s lets %s through", example, alias)
+				}
+			}
+		}
+	}
+	f := newFixture(t)
+	f.authz(func(a *Authz) {
+		a.Sites = []*AuthzSite{{Site: "wiki.example.com", Allow: []string{"any"}, Headers: []string{"auth_request", "assertion"}}}
+	})
+	for _, proxy := range []string{"traefik", "envoy"} {
+		text, err := f.app.snippet(proxy)
+		must(t, err)
+		for _, alias := range []string{"X_Auth_Request_User", "X.Auth.Request.User", "X_Auth-Request-User", "X-Auth_Request.User", "X-Auth-Request_Preferred-Username", "X_Gatehouse-Assertion", "X.Forwarded.User"} {
+			if proxy == "envoy" && !strings.Contains(alias, ".") && !strings.Contains(alias, "-") {
+				continue
+			}
+			if !has(text, alias) {
+				t.Errorf("%s lets %s through", proxy, alias)
+			}
+		}
+		seen := map[string]bool{} // a name that stands twice is no YAML
+		for line := range strings.Lines(text) {
+			if name := strings.TrimSpace(line); strings.HasSuffix(name, `: ""`) && seen[name] && !strings.HasPrefix(name, "HTTP2") {
+				t.Errorf("%s has %s twice", proxy, name)
+			} else {
+				seen[name] = true
 			}
 		}
 	}

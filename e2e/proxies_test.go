@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -22,6 +23,23 @@ func TestHAProxy(t *testing.T) {
 	top := newTopology(t)
 	top.process("haproxy", "haproxy", "-db", "-f", "haproxy.cfg")
 	top.tour(t)
+}
+
+// What can match a pattern takes names away whatever stands between their words.
+func TestOddSeparatorsBehindHAProxyAndCaddy(t *testing.T) {
+	odd := []string{"Accept: application/json"}
+	for _, name := range []string{"Remote+User", "Remote--User", "RemoteUser", "Remote-_User", "Remote~Email", "X+Forwarded+User", "X--Forwarded--User", "X-Forwarded!Groups", "Cf+Access+Jwt+Assertion", "Cf-Access+Authenticated--User-Email", "X+Gatehouse+Assertion"} {
+		odd = append(odd, name+": root@evil.test")
+	}
+	t.Run("haproxy", func(t *testing.T) {
+		top := newTopology(t)
+		top.process("haproxy", "haproxy", "-db", "-f", "haproxy.cfg")
+		checkClaims(t, top.raw("GET /public/x", top.host(), append(odd, "X+Auth+Request+User: root@evil.test", "XAuthRequestEmail: root@evil.test")...).must(t, http.StatusOK).seen(t), "")
+	})
+	t.Run("caddy", func(t *testing.T) {
+		top := newTopology(t, "caddy/Caddyfile")
+		checkClaims(t, top.raw("GET /public/x", top.host(), odd...).must(t, http.StatusOK).seen(t), "")
+	})
 }
 
 func TestCaddyForwardAuth(t *testing.T) {

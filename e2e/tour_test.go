@@ -38,6 +38,8 @@ var claimed = []string{
 	"X-Forwarded-User: root@evil.test", "x-forwarded-email: root@evil.test", "X-Forwarded-Groups: admins", "X-Forwarded-Preferred-Username: root",
 	"X-Auth-Request-User: root@evil.test", "X-Auth-Request-Email: root@evil.test", "X-Auth-Request-Groups: admins", "X-Auth-Request-Preferred-Username: root",
 	"Cf-Access-Authenticated-User-Email: root@evil.test", "Cf-Access-Jwt-Assertion: a.b.c", "X-Gatehouse-Assertion: a.b.c",
+	"X_Forwarded_User: root@evil.test", "X.Forwarded.Email: root@evil.test", "X_Auth_Request_User: root@evil.test", "X.Auth.Request.User: root@evil.test",
+	"Cf_Access_Jwt_Assertion: a.b.c", "Cf.Access.Authenticated.User.Email: root@evil.test", "X_Gatehouse_Assertion: a.b.c", "X.Gatehouse.Assertion: a.b.c",
 }
 
 // checkIdentity: the app sees who Gatehouse says it is, and nothing the client

@@ -62,10 +62,14 @@ func (a *Asks) nameHeaders(text string) string {
 			}
 			continue
 		}
+		listed := strings.Contains(line, "remove:") || strings.Contains(line, `: ""`)
 		removes := strings.Contains(line, "remove:") || strings.Contains(line, `""`) || strings.Contains(line, "request_header -")
 		switch name := a.headerIn(line); {
 		case name == "" || strings.HasPrefix(strings.TrimSpace(line), "#") || removes && !strings.Contains(line, "proxy_set_header"):
 			out.WriteString(line)
+			if listed && name == "X-Gatehouse-Assertion" {
+				writeFor(&out, line, name, mixed(headers))
+			}
 		case !removes && name == "Remote-User":
 			writeFor(&out, line, name, headers)
 		case removes && name == "X-Forwarded-User":
@@ -74,6 +78,28 @@ func (a *Asks) nameHeaders(text string) string {
 		}
 	}
 	return out.String()
+}
+
+// mixed are the spellings of headers with more than one kind of separator. Apps
+// read - _ and . as the same; those of one kind stand in the examples.
+func mixed(headers []string) (all []string) {
+	for _, header := range headers {
+		first, rest, _ := strings.Cut(header, "-")
+		spelled := []string{first}
+		for word := range strings.SplitSeq(rest, "-") {
+			var longer []string
+			for _, begun := range spelled {
+				longer = append(longer, begun+"-"+word, begun+"_"+word, begun+"."+word)
+			}
+			spelled = longer
+		}
+		for _, s := range spelled {
+			if strings.Contains(s, "-") && strings.ContainsAny(s, "_.") || strings.Contains(s, "_") && strings.Contains(s, ".") {
+				all = append(all, s)
+			}
+		}
+	}
+	return all
 }
 
 // listAs writes headers as the example's list is written.
