@@ -10,8 +10,6 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
-	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
-	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
@@ -94,49 +92,4 @@ func (c *Core) Rename(ctx context.Context, sub, name string) (bool, error) {
 		c.sessions.rename(sub, name)
 	}
 	return found, err
-}
-
-// Delete removes an account with all that is known of it: its sessions end,
-// with their streams, codes and links under way die, and its history goes. What
-// stays for a while names nobody: ended sessions, so that their cookies stay
-// refused, that an account with this address is gone, and the counters of
-// limits. It returns whom it was, nil if there was no such account.
-//
-// If it fails halfway it may be called again with the same subject: the account
-// goes after all that is found through it.
-func (c *Core) Delete(ctx context.Context, sub, reason string) (*Account, error) {
-	var p *person.Record
-	err := c.store.View(ctx, func(tx store.Tx) (err error) {
-		p, err = findAccount(tx, sub)
-		return err
-	})
-	if err != nil || p == nil {
-		return nil, err
-	}
-	if err := c.forget(ctx, p, reason); err != nil {
-		return nil, err
-	}
-	err = c.store.Update(ctx, func(tx store.Tx) (err error) {
-		if p, err = findAccount(tx, p.Subject); err != nil || p == nil {
-			return err
-		}
-		tx.Delete(store.KeyPerson + p.Subject)
-		tx.Delete(store.KeyAddress + p.Address.String())
-		tx.Delete(store.KeyMachines + p.Subject)
-		return challenge.EndAll(tx, p.Address, c.now())
-	})
-	if err != nil || p == nil {
-		return nil, err
-	}
-	c.census.people.Add(-1)
-	c.observe(event.Event{Name: event.Deleted, Address: p.Address, Subject: p.Subject, Reason: reason})
-	return accountOf(p), c.forget(ctx, p, reason) // what has come meanwhile
-}
-
-// forget ends the sessions of an account, and forgets its history.
-func (c *Core) forget(ctx context.Context, p *person.Record, reason string) error {
-	if _, err := c.sessions.endAll(ctx, p, reason, ""); err != nil {
-		return err
-	}
-	return c.history.Forget(ctx, p.Address)
 }

@@ -104,9 +104,9 @@ func TestChallengesDieWithTheAccount(t *testing.T) {
 				late.Device = who.Device
 				late.begin(alice)
 				after := h.sender.last(t)
-				gone, err := h.core.Delete(t.Context(), account.Session.Subject, "by_operator")
+				gone, err := h.core.Delete(t.Context(), authcore.Deletion{Subject: account.Session.Subject, Reason: "by_operator"})
 				want(t, err, nil)
-				want(t, gone.Address, alice)
+				want(t, gone.Verdict, event.Accepted)
 				want(t, answer(early, before).Verdict, event.Locked)
 				want(t, answer(late, after).Verdict, event.Locked)
 				for key, value := range h.contents() {
@@ -178,7 +178,7 @@ func TestDeletionAndNotMeTogether(t *testing.T) {
 
 func (h *house) delete(sub string) {
 	h.t.Helper()
-	if gone, err := h.core.Delete(h.t.Context(), sub, "by_operator"); err != nil || gone == nil {
+	if gone, err := h.core.Delete(h.t.Context(), authcore.Deletion{Subject: sub, Reason: "by_operator"}); err != nil || gone.Verdict != event.Accepted {
 		h.t.Fatal(gone, err)
 	}
 }

@@ -8,8 +8,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
@@ -40,9 +42,9 @@ func TestAttemptsOfADeletedAccount(t *testing.T) {
 			return all
 		}
 		want(t, len(attempts(alice)) > 450, true)
-		gone, err := h.core.Delete(t.Context(), sub, "deleted_by_owner")
+		gone, err := h.core.Delete(t.Context(), authcore.Deletion{Subject: sub, Reason: "deleted_by_owner"})
 		want(t, err, nil)
-		want(t, gone.Address, alice)
+		want(t, gone.Verdict, event.Accepted)
 		for range 2 {
 			if left := attempts(alice); len(left) != 0 {
 				t.Errorf("%d attempts are left, such as %+v", len(left), left[0])
@@ -80,12 +82,12 @@ func TestDeletionThatIsCutShort(t *testing.T) {
 			sub := all.portal.Session.Subject
 			synctest.Wait()
 			store.n.Store(n + 1)
-			_, err := all.core.Delete(t.Context(), sub, "deleted_by_owner")
+			_, err := all.core.Delete(t.Context(), authcore.Deletion{Subject: sub, Reason: "deleted_by_owner"})
 			want(t, err != nil, true)
 			store.n.Store(0)
-			gone, err := all.core.Delete(t.Context(), sub, "deleted_by_owner")
+			gone, err := all.core.Delete(t.Context(), authcore.Deletion{Subject: sub, Reason: "deleted_by_owner"})
 			want(t, err, nil)
-			want(t, gone != nil, true)
+			want(t, gone.Verdict, event.Accepted)
 			time.Sleep(2 * time.Second)
 			for _, kind := range []string{portalKind, siteKind, besideKind, machineKind} {
 				want(t, all.request(kind), false)

@@ -354,7 +354,7 @@ func TestImportOfAppsRespectsWhatIsHere(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "users "+here.Subject+" --delete") {
 			t.Fatal(err)
 		}
-		if gone, _, err := twin.service.DeleteHolder(t.Context(), authcore.Holder{Subject: here.Subject, Realm: w.live}, "by_operator"); !gone || err != nil {
+		if gone, _, err := twin.deleteHolder(authcore.Holder{Subject: here.Subject, Realm: w.live}, "by_operator"); !gone || err != nil {
 			t.Fatal(gone, err)
 		}
 		eve := twin.person(app, person.Draft{Emails: []address.Address{mustAddress("eve@example.com")}})

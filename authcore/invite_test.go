@@ -184,7 +184,7 @@ func TestInvitationsDieWithTheirInviter(t *testing.T) {
 			return err
 		},
 		"deleted": func(w *inviting, org, by string) error {
-			_, err := w.service.DeletePerson(w.t.Context(), w.live, by)
+			_, err := w.deletePerson(w.live, by)
 			return err
 		},
 	} {
@@ -441,7 +441,7 @@ func TestMailsThatWaitAreAskedAgain(t *testing.T) {
 		"person deleted": link(func(w *waiting) {
 			p, err := w.service.Person(w.t.Context(), w.live, person.Whom{Email: bob})
 			want(w.t, err, nil)
-			v, err := w.service.DeletePerson(w.t.Context(), w.live, p.Subject)
+			v, err := w.deletePerson(w.live, p.Subject)
 			want(w.t, v, event.Accepted)
 			want(w.t, err, nil)
 		}),

@@ -92,11 +92,11 @@ var waysToEnd = map[string]wayToEnd{
 		all.used(heldLife)
 	}, ends: []string{portalKind, siteKind, besideKind, machineKind, appKind, untilKind}, slow: true},
 	"the account deleted": {end: func(all *manyHeld) {
-		gone, err := all.core.Delete(all.t.Context(), all.portal.Session.Subject, "deleted_by_owner")
-		all.ended(gone != nil, err)
+		gone, err := all.core.Delete(all.t.Context(), authcore.Deletion{Subject: all.portal.Session.Subject, Reason: "deleted_by_owner"})
+		all.ended(gone.Verdict == event.Accepted, err)
 	}, ends: []string{portalKind, siteKind, besideKind, machineKind}},
 	"the app's person deleted": {end: func(all *manyHeld) {
-		v, err := all.service.DeletePerson(all.t.Context(), all.app.Person.Realm, all.app.Person.Subject)
+		v, err := all.deletePerson(all.app.Person.Realm, all.app.Person.Subject)
 		all.ended(v == event.Accepted, err)
 	}, ends: []string{appKind}},
 	"another person at the portal": {end: func(all *manyHeld) {

@@ -75,10 +75,10 @@ func TestDeletingAPersonEndsTheSessions(t *testing.T) {
 		defer h.close()
 		s := h.signInApp(alice)
 		live := person.Realm{App: "shop"}
-		if v, err := h.service.DeletePerson(t.Context(), person.Realm{App: "other"}, s.Person.Subject); v != event.Unknown || err != nil {
+		if v, err := h.deletePerson(person.Realm{App: "other"}, s.Person.Subject); v != event.Unknown || err != nil {
 			t.Errorf("another app deletes: %v %v", v, err)
 		}
-		if v, err := h.service.DeletePerson(t.Context(), live, s.Person.Subject); v != event.Accepted || err != nil {
+		if v, err := h.deletePerson(live, s.Person.Subject); v != event.Accepted || err != nil {
 			t.Fatal(v, err)
 		}
 		if _, v, _ := h.service.AppSession(t.Context(), live, authcore.SessionRef{Token: s.Token}); v != event.Unknown {

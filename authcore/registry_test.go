@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 )
 
 func (h *house) sessionsOf(sub string) []authcore.SessionInfo {
@@ -236,18 +237,18 @@ func TestDeleteAccount(t *testing.T) {
 		h.core.Sessions().Watch(stream)
 		defer h.core.Sessions().Unwatch(stream)
 		sub := signIn.Session.Subject
-		gone, err := h.core.Delete(t.Context(), sub, "deleted_by_owner")
+		gone, err := h.core.Delete(t.Context(), authcore.Deletion{Subject: sub, Reason: "deleted_by_owner"})
 		want(t, err, nil)
-		want(t, gone.Address, alice)
+		want(t, gone.Verdict, event.Accepted)
 		want(t, cut.Load(), true)
 		session, _ := h.service.Sessions().Check(t.Context(), signIn.Token, site)
 		want(t, session, nil)
 		a, _ := h.core.Account(t.Context(), "alice@example.com")
 		want(t, a, nil)
 		want(t, len(h.attempts(alice)), 0)
-		gone, err = h.core.Delete(t.Context(), sub, "deleted_by_owner")
+		gone, err = h.core.Delete(t.Context(), authcore.Deletion{Subject: sub, Reason: "deleted_by_owner"})
 		want(t, err, nil)
-		want(t, gone, nil)
+		want(t, gone.Verdict, event.Unknown)
 		time.Sleep(2 * time.Minute)
 		if again := h.browser().signIn(alice).Session.Subject; again == sub {
 			t.Fatal("a new account has the old one's subject")

@@ -270,7 +270,7 @@ func deleteOwn(e *exchange) {
 	if !e.fresh() {
 		return
 	}
-	if _, err := e.p.service.Core().Delete(e.r.Context(), e.v.Session.Subject, "deleted_by_owner"); err != nil {
+	if _, err := e.p.service.Core().Delete(e.r.Context(), authcore.Deletion{Subject: e.v.Session.Subject, Reason: "deleted_by_owner"}); err != nil {
 		e.outage(err)
 		return
 	}

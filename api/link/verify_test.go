@@ -126,7 +126,7 @@ func TestStartVerificationSendsNothingToStrangers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := h.Service.DeletePerson(t.Context(), person.Realm{App: "shop"}, p.Subject); err != nil {
+		if _, err := h.Service.Core().Delete(t.Context(), authcore.Deletion{Realm: person.Realm{App: "shop"}, Subject: p.Subject}); err != nil {
 			t.Fatal(err)
 		}
 		failed(t, start(h, s, bob), 404)

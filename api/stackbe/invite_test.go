@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/api/apitest"
+	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
@@ -102,8 +103,8 @@ func TestDeadInvitesStayDead(t *testing.T) {
 			want(t, w.post(orgs+"/"+w.org+"/members", object{"customerId": w.bob, "role": "admin"}), 201)
 		},
 		"deleted and made": func(t *testing.T, w *inviting) {
-			if v, err := w.Service.DeletePerson(t.Context(), person.Realm{App: "shop"}, strings.TrimPrefix(w.bob, "cust_")); v != event.Accepted || err != nil {
-				t.Fatal(v, err)
+			if gone, err := w.Service.Core().Delete(t.Context(), authcore.Deletion{Realm: person.Realm{App: "shop"}, Subject: strings.TrimPrefix(w.bob, "cust_")}); gone.Verdict != event.Accepted || err != nil {
+				t.Fatal(gone, err)
 			}
 			want(t, w.post(orgs+"/"+w.org+"/members", object{"customerId": w.customer(bob), "role": "admin"}), 201)
 		},

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/gatehouse-auth/gatehouse/api"
+	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
 )
@@ -218,13 +219,13 @@ var errLastOwner = api.Refuse(http.StatusConflict, typeLastOwner, "The user is t
 // which an app has if it uses another wire format as well.
 func (a *API) deleteUser(c *api.Call) error {
 	id := c.Param("user_id")
-	v, err := a.service.DeletePerson(c.R.Context(), c.Caller.Realm(), cut(id, userPrefix))
+	gone, err := a.service.Core().Delete(c.R.Context(), authcore.Deletion{Realm: c.Caller.Realm(), Subject: cut(id, userPrefix), Reason: "person_deleted"})
 	switch {
 	case err != nil:
 		return err
-	case v == event.Forbidden:
+	case gone.Verdict == event.Forbidden:
 		return errLastOwner
-	case v != event.Accepted:
+	case gone.Verdict != event.Accepted:
 		return errNoUser
 	}
 	return c.Answer(http.StatusOK, map[string]any{"message": "Successfully deleted user", "user_id": id})

@@ -132,12 +132,12 @@ func (i *Instance) DeleteUser(ctx context.Context, by netip.Addr, who string) (D
 		}
 		return Deleted{}, refuse(Conflict, "%d people have this address; delete each by their subject: %s", len(holders), strings.Join(subs, ", "))
 	}
-	_, orphans, err := i.Service.DeleteHolder(ctx, holders[0], "by_operator")
+	gone, err := i.Service.Core().Delete(ctx, authcore.Deletion{Realm: holders[0].Realm, Subject: holders[0].Subject, Reason: "by_operator", Force: true})
 	if err != nil {
 		return Deleted{}, err
 	}
 	i.audit(by, "delete_user", &holders[0], "")
-	return Deleted{orphans}, nil
+	return Deleted{gone.Orphans}, nil
 }
 
 // Apps lists the clients of the JSON APIs.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 )
 
 // noTrace looks for a subject in the whole store.
@@ -59,7 +60,7 @@ func TestPeopleOfAnAppThatIsNotConfigured(t *testing.T) {
 		list, _, err := h.core.Sessions().List(t.Context(), "", 100)
 		want(t, err, nil)
 		want(t, len(list), 0)
-		gone, _, err := h.service.DeleteHolder(t.Context(), found[0], "deleted")
+		gone, _, err := h.deleteHolder(found[0], "deleted")
 		want(t, err, nil)
 		want(t, gone, true)
 	})
@@ -70,7 +71,7 @@ func TestDeletingAMemberLeavesTheOrganization(t *testing.T) {
 		w := newAppWorld(t)
 		defer w.close()
 		ctx := t.Context()
-		v, err := w.service.DeletePerson(ctx, w.live, w.bob.Person.Subject)
+		v, err := w.deletePerson(w.live, w.bob.Person.Subject)
 		w.must(v, err)
 		w.noTrace(w.bob.Person.Subject)
 		members, _ := w.service.Members(ctx, w.live, w.org.ID)
@@ -80,7 +81,7 @@ func TestDeletingAMemberLeavesTheOrganization(t *testing.T) {
 		eve := w.signInApp(mustAddress("eve@example.com")).Person.Subject
 		v, err = w.service.SetRole(ctx, authcore.RoleChange{Realm: w.live, Org: w.org.ID, Subject: eve, Role: authcore.Owner, Add: true})
 		w.must(v, err)
-		v, err = w.service.DeletePerson(ctx, w.live, w.boss.Person.Subject)
+		v, err = w.deletePerson(w.live, w.boss.Person.Subject)
 		w.must(v, err)
 		org, _ := w.service.Organization(ctx, w.live, w.org.ID)
 		want(t, slices.Equal(org.Owners, []string{eve}), true)
@@ -93,7 +94,7 @@ func TestAnOrganizationKeepsAnOwner(t *testing.T) {
 		defer w.close()
 		ctx, boss := t.Context(), w.boss.Person.Subject
 		before := w.contents()
-		v, err := w.service.DeletePerson(ctx, w.live, boss)
+		v, err := w.deletePerson(w.live, boss)
 		want(t, err, nil)
 		want(t, v, event.Forbidden)
 		after := w.contents()
@@ -107,7 +108,7 @@ func TestAnOrganizationKeepsAnOwner(t *testing.T) {
 		// An operator is not stopped, and it is told.
 		holders, err := w.service.Holders(ctx, boss)
 		want(t, err, nil)
-		gone, orphans, err := w.service.DeleteHolder(ctx, holders[0], "by_operator")
+		gone, orphans, err := w.deleteHolder(holders[0], "by_operator")
 		want(t, err, nil)
 		want(t, gone, true)
 		want(t, slices.Equal(orphans, []string{w.org.ID}), true)
@@ -121,7 +122,7 @@ func TestAnOrganizationKeepsAnOwner(t *testing.T) {
 		// Its app names another.
 		v, err = w.service.SetRole(ctx, authcore.RoleChange{Realm: w.live, Org: w.org.ID, Subject: w.bob.Person.Subject, Role: authcore.Owner})
 		w.must(v, err)
-		again, _, err := w.service.DeleteHolder(ctx, holders[0], "by_operator")
+		again, _, err := w.deleteHolder(holders[0], "by_operator")
 		want(t, err, nil)
 		want(t, again, false)
 	})
@@ -135,7 +136,7 @@ func TestAnOrganizationGoesWithItsOnlyMember(t *testing.T) {
 		ctx := t.Context()
 		v, err := w.service.SetRole(ctx, authcore.RoleChange{Realm: w.live, Org: w.org.ID, Subject: w.bob.Person.Subject})
 		w.must(v, err)
-		v, err = w.service.DeletePerson(ctx, w.live, w.boss.Person.Subject)
+		v, err = w.deletePerson(w.live, w.boss.Person.Subject)
 		w.must(v, err)
 		w.noTrace(w.boss.Person.Subject)
 		for key := range w.contents() {
@@ -158,4 +159,18 @@ func (h *house) reported(name string) (list []event.Event) {
 		}
 	}
 	return list
+}
+
+// deletePerson deletes somebody on the word of their app.
+func (h *house) deletePerson(realm person.Realm, sub string) (event.Verdict, error) {
+	h.t.Helper()
+	gone, err := h.core.Delete(h.t.Context(), authcore.Deletion{Realm: realm, Subject: sub, Reason: "person_deleted"})
+	return gone.Verdict, err
+}
+
+// deleteHolder deletes anybody on an operator's word.
+func (h *house) deleteHolder(who authcore.Holder, reason string) (found bool, orphans []string, err error) {
+	h.t.Helper()
+	gone, err := h.core.Delete(h.t.Context(), authcore.Deletion{Realm: who.Realm, Subject: who.Subject, Reason: reason, Force: true})
+	return gone.Verdict == event.Accepted, gone.Orphans, err
 }

@@ -1,0 +1,233 @@
+package authcore
+
+import (
+	"context"
+	"slices"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
+)
+
+// Deletion is whom to delete, and on whose word.
+type Deletion struct {
+	Realm   person.Realm // zero: of the gates
+	Subject string
+	Reason  string // a stable word, which the endings of sessions have too
+	// Force deletes also the last owner of an organization that has other members,
+	// as operators may.
+	Force bool
+}
+
+// Deleted is what came of a Deletion.
+type Deleted struct {
+	// Verdict is Accepted; Unknown, when there is nobody like that in the realm; or
+	// Forbidden, with nothing changed, for the last owner of an organization that
+	// has other members: an organization keeps an owner.
+	Verdict event.Verdict
+	Orphans []string // organizations that have lost their last owner, by Force
+}
+
+// Delete removes a person with all that is known of them: sessions end, with
+// their streams, codes and links under way die, memberships go, and so does an
+// organization that the person was alone in, and the history of an account. What
+// stays for a while names nobody: ended sessions, so that their cookies stay
+// refused, that an account with this address is gone, and the counters of limits.
+//
+// If it fails halfway it may be called again with the same subject: the person
+// goes after all that is found through them.
+func (c *Core) Delete(ctx context.Context, in Deletion) (Deleted, error) {
+	d := &deletion{core: c, in: in}
+	v, err := d.look(ctx)
+	if err != nil || v != event.Accepted {
+		return Deleted{Verdict: v}, err
+	}
+	if err := d.forget(ctx); err != nil {
+		return Deleted{}, err
+	}
+	err = c.store.Update(ctx, func(tx store.Tx) (err error) {
+		d.orphans = nil
+		if v, err = d.remove(tx); err == nil && v != event.Accepted {
+			return errUndo
+		}
+		return err
+	})
+	if err = undone(err); err != nil || v != event.Accepted {
+		return Deleted{Verdict: v}, err
+	}
+	d.report()
+	return Deleted{Orphans: d.orphans}, d.forget(ctx) // what has come meanwhile
+}
+
+// deletion takes a person out of the store.
+type deletion struct {
+	core    *Core
+	in      Deletion
+	p       *person.Record
+	orgs    []memberOf
+	orphans []string
+}
+
+// look finds the person and their organizations, and what would be refused.
+func (d *deletion) look(ctx context.Context) (v event.Verdict, err error) {
+	err = d.core.store.View(ctx, func(tx store.Tx) (err error) {
+		if d.p, err = d.load(tx); err != nil || d.p == nil {
+			v = event.Unknown
+			return err
+		}
+		if d.orgs, err = d.memberships(tx); err != nil {
+			return err
+		}
+		v, err = d.mayGo(tx)
+		return err
+	})
+	return v, err
+}
+
+func (d *deletion) load(tx store.Tx) (*person.Record, error) {
+	if d.in.Realm == (person.Realm{}) {
+		return findAccount(tx, d.in.Subject)
+	}
+	return person.LoadIn(tx, d.in.Realm, d.in.Subject)
+}
+
+// forget ends the sessions of the person, and forgets the history of an account.
+func (d *deletion) forget(ctx context.Context) error {
+	if _, err := d.core.sessions.endAll(ctx, d.p, d.in.Reason, ""); err != nil || !d.p.IsAccount() {
+		return err
+	}
+	return d.core.history.Forget(ctx, d.p.Address)
+}
+
+func (d *deletion) remove(tx store.Tx) (event.Verdict, error) {
+	p, err := d.load(tx)
+	if err != nil || p == nil {
+		return event.Unknown, err
+	}
+	if v, err := d.mayGo(tx); err != nil || v != event.Accepted {
+		return v, err
+	}
+	for _, m := range d.orgs {
+		if err := d.leave(tx, m); err != nil {
+			return event.Unknown, err
+		}
+	}
+	p.Delete(tx)
+	if !p.IsAccount() {
+		return event.Accepted, nil
+	}
+	tx.Delete(store.KeyMachines + p.Subject)
+	return event.Accepted, challenge.EndAll(tx, p.Address, d.core.now())
+}
+
+func (d *deletion) report() {
+	e := event.Event{Name: event.Deleted, App: d.in.Realm.App, Address: d.p.Address, Subject: d.p.Subject, Reason: d.in.Reason}
+	for _, org := range d.orphans {
+		d.core.log.Warn("an organization has lost its last owner; its app can make another member the owner, with its secret key", "app", e.App, "organization", org)
+		d.core.observe(event.Event{Name: event.Org, App: e.App, Subject: e.Subject, Reason: "no_owner", Detail: org})
+	}
+	if d.p.IsAccount() {
+		d.core.census.people.Add(-1)
+	}
+	if d.in.Realm != (person.Realm{}) && !d.in.Force { // its app's word
+		e.Name, e.Reason = event.Person, "deleted"
+	}
+	d.core.observe(e)
+}
+
+// memberOf is one organization of the person.
+type memberOf struct {
+	org     string
+	others  bool     // it has other members
+	invites []string // when it has none
+}
+
+// memberships looks at the person's organizations. Somebody may come into one
+// before the person is out: then it goes under them, as it would have gone a
+// moment earlier.
+func (d *deletion) memberships(tx store.Tx) (list []memberOf, err error) {
+	if !keyring.IsID(d.in.Subject) {
+		return nil, nil
+	}
+	ids, err := scanIDs(tx, store.KeyPersonOrg+d.in.Subject+"/")
+	if err != nil {
+		return nil, err
+	}
+	for _, org := range ids {
+		m := memberOf{org: org}
+		items, err := tx.Scan(store.KeyOrgPerson+org+"/", "", 2)
+		if err != nil {
+			return nil, err
+		}
+		if m.others = len(items) > 1; !m.others {
+			if m.invites, err = scanIDs(tx, store.KeyOrgInvite+org+"/"); err != nil {
+				return nil, err
+			}
+		}
+		list = append(list, m)
+	}
+	return list, nil
+}
+
+// mayGo tells whether every organization of the person keeps an owner, or goes.
+func (d *deletion) mayGo(tx store.Tx) (event.Verdict, error) {
+	for _, m := range d.orgs {
+		o, err := loadOrg(tx, d.in.Realm, m.org)
+		if err != nil {
+			return event.Unknown, err
+		}
+		if o != nil && m.others && !d.in.Force && o.isLastOwner(d.in.Subject) {
+			return event.Forbidden, nil
+		}
+	}
+	return event.Accepted, nil
+}
+
+// leave takes the person out of an organization.
+func (d *deletion) leave(tx store.Tx, m memberOf) error {
+	o, err := loadOrg(tx, d.in.Realm, m.org)
+	if err != nil || o == nil {
+		return err
+	}
+	if !m.others {
+		o.remove(tx, d.in.Subject, m.invites)
+		return nil
+	}
+	if o.isLastOwner(d.in.Subject) {
+		d.orphans = append(d.orphans, o.ID)
+	}
+	return o.setRole(tx, d.in.Subject, "", d.core.now())
+}
+
+func (o *Organization) isLastOwner(sub string) bool { return slices.Equal(o.Owners, []string{sub}) }
+
+// scanIDs returns what follows prefix in all keys that begin with it.
+func scanIDs(tx store.Tx, prefix string) (ids []string, err error) {
+	for after := ""; ; {
+		items, err := tx.Scan(prefix, after, peoplePage)
+		if err != nil {
+			return nil, err
+		}
+		for _, item := range items {
+			after = item.Key
+			ids = append(ids, after[len(prefix):])
+		}
+		if len(items) < peoplePage {
+			return ids, nil
+		}
+	}
+}
+
+// remove deletes an organization that has one member at most.
+func (o *Organization) remove(tx store.Tx, member string, invites []string) {
+	tx.Delete(store.KeyOrg + o.ID)
+	tx.Delete(person.Key(o.Realm, person.BySlug, o.Slug))
+	tx.Delete(store.KeyOrgPerson + o.ID + "/" + member)
+	tx.Delete(store.KeyPersonOrg + member + "/" + o.ID)
+	for _, id := range invites {
+		tx.Delete(store.KeyInvite + id)
+		tx.Delete(store.KeyOrgInvite + o.ID + "/" + id)
+	}
+}
