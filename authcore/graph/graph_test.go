@@ -212,15 +212,3 @@ func TestRetryAfter(t *testing.T) {
 		t.Errorf("%d requests", a.count())
 	}
 }
-
-func TestNewNamesWhatIsWrong(t *testing.T) {
-	for want, c := range map[string]oauth.Mailbox{
-		"user":   {User: "login"},
-		"tokens": {User: "login@example.com"},
-		"https":  {User: "login@example.com", BaseURL: "http://graph.example.com"},
-	} {
-		if _, err := graph.New(c); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("want %q, got %v", want, err)
-		}
-	}
-}

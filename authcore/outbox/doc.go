@@ -6,6 +6,8 @@
 //	o.Run                         picks what is due, and asks Letters what it says now
 //	Composer, Sender              words, and the mail systems in their order
 //	Config.Tell                   what came of it, in the transaction that takes it off
+//	o.Sent                        what a Message-ID, ours or a sender's own, stands for
+//	o.Keep, o.Kept                secrets of senders that change, wrapped
 //	o.Down, o.Delayed, o.Senders  how that goes
 //	o.Tried                       how a message beside the queue went
 //
