@@ -131,6 +131,29 @@ func TestImportNeverRevives(t *testing.T) {
 	})
 }
 
+// The file of an instance changes nothing there, also once all was revoked: its
+// key is as old as that.
+func TestImportAfterEverythingWasRevoked(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		h.browser().signIn(alice)
+		before := h.export(true)
+		for range 2 {
+			_, err := h.core.Keys().Rotate(t.Context(), true)
+			want(t, err, nil)
+			after := h.export(true)
+			for range 2 {
+				_, err = h.core.Import(t.Context(), strings.NewReader(after))
+				want(t, err, nil)
+			}
+			want(t, h.export(true) == after, true)
+			if _, err = h.core.Import(t.Context(), strings.NewReader(before)); err == nil {
+				t.Fatal("a revoked key was taken back")
+			}
+			before = after
+		}
+	})
+}
+
 func TestImportRefusesBrokenLines(t *testing.T) {
 	const (
 		person  = `{"type":"person","sub":"s1","email":"ann@example.com","created":"1999-01-01T00:00:00Z"}`

@@ -195,6 +195,11 @@ func (k *Keys) Check(r KeyRecord) (known, opened bool) {
 	return true, err == nil
 }
 
+// Has tells whether the key is in use here.
+func (k *Keys) Has(r KeyRecord) bool {
+	return slices.ContainsFunc(k.Status(), func(s Status) bool { return s.ID == r.ID && s.Alg == r.Alg })
+}
+
 // Status is one key that cookies and assertions are signed with.
 type Status struct {
 	ID      string
