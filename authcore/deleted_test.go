@@ -100,3 +100,28 @@ func TestDeletionThatIsCutShort(t *testing.T) {
 		})
 	}
 }
+
+// The same for a person of an app, whose membership and sessions go together.
+func TestDeletionOfAnAppsPersonThatIsCutShort(t *testing.T) {
+	for n := range int64(3) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newAppWorld(t)
+			defer func() { w.close() }()
+			store := &failsAt{Store: w.store}
+			w.reopenOn(store)
+			synctest.Wait()
+			in := authcore.Deletion{Realm: w.live, Subject: w.bob.Person.Subject, Reason: "person_deleted"}
+			store.n.Store(n + 1)
+			_, err := w.core.Delete(t.Context(), in)
+			want(t, err != nil, true)
+			store.n.Store(0)
+			gone, err := w.core.Delete(t.Context(), in)
+			want(t, err, nil)
+			want(t, gone.Verdict, event.Accepted)
+			w.noTrace(in.Subject)
+			members, err := w.service.Members(t.Context(), w.live, w.org.ID)
+			want(t, err, nil)
+			want(t, len(members), 1)
+		})
+	}
+}
