@@ -17,7 +17,7 @@ import (
 )
 
 // Nothing of a deleted account's attempts is left: stored ones, more than fit a
-// page, those that were refused in memory, and steps that were not yet written.
+// page, and those that were refused in memory.
 func TestAttemptsOfADeletedAccount(t *testing.T) {
 	run(t, func(t *testing.T, h *house) {
 		wide := []limit.Rate{{Count: 1000, Per: time.Hour}}
@@ -124,4 +124,36 @@ func TestDeletionOfAnAppsPersonThatIsCutShort(t *testing.T) {
 			want(t, len(members), 1)
 		})
 	}
+}
+
+// Of two who delete an account at once one has deleted it.
+func TestDeletingAnAccountTwiceAtOnce(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		between := &interrupted{Store: h.store}
+		h.reopenOn(between)
+		sub := h.browser().signIn(alice).Session.Subject
+		synctest.Wait()
+		in := authcore.Deletion{Subject: sub, Reason: "deleted"}
+		var first authcore.Deleted
+		between.once = func() { first, _ = h.core.Delete(t.Context(), in) }
+		second, err := h.core.Delete(t.Context(), in)
+		want(t, err, nil)
+		want(t, second.Verdict, event.Unknown)
+		want(t, first.Verdict, event.Accepted)
+		want(t, len(h.reported(event.Deleted)), 1)
+	})
+}
+
+// interrupted is a store on which something else happens once before an update.
+type interrupted struct {
+	store.Store
+	once func()
+}
+
+func (i *interrupted) Update(ctx context.Context, fn func(store.Tx) error) error {
+	if once := i.once; once != nil {
+		i.once = nil
+		once()
+	}
+	return i.Store.Update(ctx, fn)
 }
