@@ -31,7 +31,7 @@ type scene struct {
 }
 
 // short is what is looked at in make test; make prove looks at every scene.
-var short = []string{"login form", "login malformed", "code sent", "code wrong", "link ready", "link elsewhere", "problem not_allowed", "account shown"}
+var short = []string{"login form", "login malformed", "code sent", "code wrong", "link ready", "link elsewhere", "problem not_allowed", "account shown", "app pair", "app stop"}
 
 // openGallery opens the gallery in a tab whose console must stay silent.
 func openGallery(t *testing.T, brand pages.Brand) *gallery {
