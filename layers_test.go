@@ -76,7 +76,7 @@ var layers = []layer{
 		"what a build of somebody else's may have: a sender needs no room but those for senders"},
 	{"examples", []string{}, []string{caddyPath, badgerPath}, []string{"net/http"},
 		"files for people to copy"},
-	{"caddymodule/gate", []string{"authcore", "authcore/address", "authcore/event", "authcore/origin", "authcore/policy", "api", "pages"}, []string{caddyPath, badgerPath}, nil,
+	{"caddymodule/gate", []string{"internal/web", "authcore", "authcore/address", "authcore/event", "authcore/origin", "authcore/policy", "api", "pages"}, []string{caddyPath, badgerPath}, nil,
 		"a request before an app is the same behind every net/http server; it holds no rule about who may pass"},
 	{"caddymodule/operate", []string{"examples", "authcore", "authcore/address", "authcore/person", "authcore/challenge", "authcore/event", "authcore/outbox", "authcore/origin", "authcore/policy"}, []string{caddyPath, badgerPath}, []string{"net/http"},
 		"operators' questions are plain calls, for the admin API and for whoever asks otherwise"},

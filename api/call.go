@@ -127,7 +127,7 @@ func (c *Call) body() ([]byte, error) {
 // Answer writes v as JSON.
 func (c *Call) Answer(status int, v any) error {
 	web.NoStore(c.W.Header())
-	return web.JSON(c.W, status, v)
+	return web.JSON(c.W, c.R, status, v)
 }
 
 // Authenticate finds out whose key the request carries, as Authorization:

@@ -1,11 +1,11 @@
 package caddymodule
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/netip"
 	"strconv"
@@ -17,6 +17,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate/cli"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
 )
 
 func init() { caddy.RegisterModule(adminAPI{}) }
@@ -258,26 +259,16 @@ func (c *adminCall) answer(value any) error {
 		c.w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
-	c.w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	if c.status != 0 {
-		c.w.WriteHeader(c.status)
-	}
-	out := json.NewEncoder(c.w)
-	out.SetEscapeHTML(false)
-	_ = out.Encode(value) // an operator who is gone needs no answer
-	return nil
+	return web.JSON(c.w, c.r, cmp.Or(c.status, http.StatusOK), value)
 }
-
-// maxAdminBody bounds what is read of a call, but for import.
-const maxAdminBody = 64 << 10
 
 // read decodes a JSON body into value; an empty body leaves it as it is.
 func (c *adminCall) read(value any) error {
-	body, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxAdminBody))
-	if tooBig := new(http.MaxBytesError); errors.As(err, &tooBig) {
-		return refuseCall(http.StatusRequestEntityTooLarge, "the body is longer than %d bytes", maxAdminBody)
-	}
-	if err != nil {
+	body, err := web.ReadBody(c.w, c.r, web.BodyTime)
+	switch {
+	case errors.Is(err, web.ErrTooLarge):
+		return refuseCall(http.StatusRequestEntityTooLarge, "the body is longer than %d bytes", web.MaxBody)
+	case err != nil:
 		return refuseCall(http.StatusBadRequest, "the body can't be read")
 	}
 	if len(body) == 0 {

@@ -2,9 +2,7 @@ package caddymodule
 
 import (
 	"cmp"
-	"crypto/sha256"
 	_ "embed"
-	"encoding/base64"
 	"html/template"
 	"net/http"
 	"slices"
@@ -13,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
 )
 
 func init() {
@@ -35,15 +34,9 @@ var (
 	whoAmITemplate = template.Must(template.New("whoami").Funcs(template.FuncMap{
 		"style": func() template.CSS { return template.CSS(whoAmIStyle) },
 	}).Parse(whoAmIPage))
-	whoAmIPolicy = contentPolicy(whoAmIStyle)
+	// The page may have this one style and its own forms.
+	whoAmIPolicy = "default-src 'none'; style-src " + web.StyleSource(whoAmIStyle) + "; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
-
-// contentPolicy lets a page have this one style and its own forms.
-func contentPolicy(style string) string {
-	sum := sha256.Sum256([]byte(style))
-	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
-		"'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
-}
 
 // CaddyModule returns the Caddy module information.
 func (*WhoAmI) CaddyModule() caddy.ModuleInfo {
@@ -54,9 +47,8 @@ func (*WhoAmI) CaddyModule() caddy.ModuleInfo {
 func (*WhoAmI) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Security-Policy", whoAmIPolicy)
-	h.Set("X-Content-Type-Options", "nosniff")
+	web.NoStore(h)
 	return whoAmITemplate.Execute(w, identityIn(r.Header))
 }
 

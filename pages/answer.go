@@ -15,7 +15,7 @@ import (
 // it names where the form may lead in the end.
 func (e *exchange) contentPolicy(v *View) string {
 	var b strings.Builder
-	b.WriteString("default-src 'none'; style-src '" + e.p.look.styleHash + "'")
+	b.WriteString("default-src 'none'; style-src " + e.p.look.styleSource)
 	if v.Script != "" {
 		b.WriteString("; script-src " + e.v.Origin.String() + v.Script)
 	}
@@ -62,7 +62,7 @@ func (e *exchange) redirect(to string) { web.SeeOther(e.w, to, e.token != "") }
 
 func (e *exchange) json(status int, value any) {
 	web.Guard(e.w.Header(), web.Bare)
-	if err := web.JSON(e.w, status, value); err != nil {
+	if err := web.JSON(e.w, e.r, status, value); err != nil {
 		e.outage(err)
 	}
 }

@@ -3,7 +3,6 @@ package pages
 import (
 	"crypto/sha256"
 	"embed"
-	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -15,6 +14,7 @@ import (
 	"sync"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
 )
 
 //go:embed templates
@@ -28,15 +28,15 @@ type Look struct {
 	screens   map[string]*template.Template
 	mails     mailTemplates
 
-	accent     string        // colour of buttons in mails
-	style      string        // the style sheet
-	element    template.HTML // the same as an element
-	styleHash  string        // as the policy names it
-	script     staticFile
-	client     staticFile // for single-page apps
-	scriptPath string
-	logo       *logo
-	logoPath   string
+	accent      string        // colour of buttons in mails
+	style       string        // the style sheet
+	element     template.HTML // the same as an element
+	styleSource string        // as the policy names it
+	script      staticFile
+	client      staticFile // for single-page apps
+	scriptPath  string
+	logo        *logo
+	logoPath    string
 }
 
 var screens = []string{"login", "code", "link", "notme", "logout", "account", "tokens", "sites", "app", "problem"}
@@ -116,7 +116,7 @@ func (l *Look) loadStatic(files fs.FS) error {
 		l.accent = light.String()
 		l.style += fmt.Sprintf(":root{--a:%s}@media(prefers-color-scheme:dark){:root{--a:%s}}", light, dark)
 	}
-	l.element, l.styleHash = styleElement(l.style)
+	l.element, l.styleSource = styleElement(l.style)
 	script, err := builtinTemplates.ReadFile("templates/ui.js")
 	if err != nil {
 		return err
@@ -130,8 +130,7 @@ func (l *Look) loadStatic(files fs.FS) error {
 
 // styleElement returns the element, and its hash for the policy.
 func styleElement(css string) (template.HTML, string) {
-	sum := sha256.Sum256([]byte(css))
-	return template.HTML("<style>" + css + "</style>"), "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
+	return template.HTML("<style>" + css + "</style>"), web.StyleSource(css)
 }
 
 func hashed(content []byte) string {

@@ -77,9 +77,9 @@ func (l *Look) previewPage(w http.ResponseWriter, r *http.Request) {
 	const dark = "@media(prefers-color-scheme:dark)"
 	switch css := l.style; r.FormValue("scheme") {
 	case "dark":
-		l.element, l.styleHash = styleElement(strings.ReplaceAll(css, dark, "@media all"))
+		l.element, l.styleSource = styleElement(strings.ReplaceAll(css, dark, "@media all"))
 	case "light":
-		l.element, l.styleHash = styleElement(strings.ReplaceAll(css, dark, "@media not all"))
+		l.element, l.styleSource = styleElement(strings.ReplaceAll(css, dark, "@media not all"))
 	}
 	at, err := origin.New("http", r.Host)
 	if err != nil {

@@ -3,6 +3,8 @@ package gate
 import (
 	"net/http"
 	"net/netip"
+
+	"github.com/gatehouse-auth/gatehouse/internal/web"
 )
 
 // client returns the client's address as trusted proxies make it out, the peer's
@@ -49,7 +51,7 @@ func (q *request) checkClient() refusal {
 	if len(q.gate.Clients) == 0 {
 		return refusal{}
 	}
-	if q.r.TLS != nil && !q.r.TLS.HandshakeComplete {
+	if web.IsEarly(q.r) {
 		// Until the handshake is through, anybody may have sent this from
 		// anywhere (QUIC early data).
 		return refusal{kind: tooEarly}

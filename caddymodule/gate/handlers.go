@@ -8,6 +8,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/pages"
 )
 
@@ -159,8 +160,7 @@ func (q *request) showHealth(answer any, ok bool) error {
 		status = http.StatusServiceUnavailable
 		q.w.Header().Set("Retry-After", retryAfter)
 	}
-	q.w.Header().Set("Cache-Control", "no-store")
-	q.w.Header().Set("X-Content-Type-Options", "nosniff")
+	web.NoStore(q.w.Header())
 	q.writeJSON(status, answer)
 	return nil
 }

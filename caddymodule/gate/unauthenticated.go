@@ -1,7 +1,6 @@
 package gate
 
 import (
-	"encoding/json"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -9,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/pages"
 )
 
@@ -16,8 +16,7 @@ import (
 // and returns no error for a visitor: Caddy's error routes are not gated.
 func (q *request) refuse(why refusal) error {
 	h := q.w.Header()
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
+	web.NoStore(h)
 	h.Set("Referrer-Policy", "same-origin")
 	switch why.kind {
 	case badMethod:
@@ -66,15 +65,8 @@ func (q *request) explain(why refusal) {
 }
 
 func (q *request) writeJSON(status int, answer any) {
-	body, err := json.Marshal(answer)
-	if err != nil {
+	if err := web.JSON(q.w, q.r, status, answer); err != nil {
 		panic(err) // only for types that no answer has
-	}
-	q.w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	q.w.Header().Set("Content-Length", strconv.Itoa(len(body)+1))
-	q.w.WriteHeader(status)
-	if q.method != http.MethodHead {
-		_, _ = q.w.Write(append(body, '\n'))
 	}
 }
 

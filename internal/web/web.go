@@ -2,6 +2,8 @@ package web
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
@@ -87,6 +89,12 @@ func ReadBody(w http.ResponseWriter, r *http.Request, within time.Duration) ([]b
 	return body, nil
 }
 
+// StyleSource is a style sheet as a content policy names it, to admit it alone.
+func StyleSource(css string) string {
+	sum := sha256.Sum256([]byte(css))
+	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+}
+
 // Bare is the content policy of answers that are no pages.
 const Bare = "default-src 'none'; frame-ancestors 'none'; sandbox"
 
@@ -112,14 +120,14 @@ func Guard(h http.Header, policy string) {
 	}
 }
 
-// NoStore sets what an answer to a program carries.
+// NoStore sets what an answer carries that needs no Guard.
 func NoStore(h http.Header) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 }
 
 // JSON answers with value. The other headers are the caller's.
-func JSON(w http.ResponseWriter, status int, value any) error {
+func JSON(w http.ResponseWriter, r *http.Request, status int, value any) error {
 	var body bytes.Buffer
 	out := json.NewEncoder(&body)
 	out.SetEscapeHTML(false) // links are read by people, too: & and not \u0026
@@ -129,7 +137,9 @@ func JSON(w http.ResponseWriter, status int, value any) error {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.Header().Set("Content-Length", strconv.Itoa(body.Len()))
 	w.WriteHeader(status)
-	_, _ = w.Write(body.Bytes()) // a client who is gone needs no answer
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(body.Bytes()) // a client who is gone needs no answer
+	}
 	return nil
 }
 
