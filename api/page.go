@@ -9,27 +9,28 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/pages"
+	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
 // ShowPage answers with a page for people, in their language.
-func (c *Call) ShowPage(status int, p pages.AppPage) error {
+func (c *Call) ShowPage(status int, p screen.AppPage) error {
 	c.pages.App(c.W, c.R, pages.Visit{Origin: c.Origin, Client: c.Client}, status, p)
 	return nil
 }
 
 // deadLinks are the pages of links that do not work.
-var deadLinks = map[event.Verdict]pages.AppState{
-	event.Used: pages.AppUsed, event.Expired: pages.AppExpired, event.Locked: pages.AppLocked, event.Mismatch: pages.AppMismatch,
+var deadLinks = map[event.Verdict]screen.AppState{
+	event.Used: screen.AppUsed, event.Expired: screen.AppExpired, event.Locked: screen.AppLocked, event.Mismatch: screen.AppMismatch,
 }
 
 // DeadLink says why the link of an app does not work. gone: it leads where it is
 // not allowed any more.
 func (c *Call) DeadLink(app *authcore.App, v event.Verdict, gone bool) error {
-	state := cmp.Or(deadLinks[v], pages.AppUnknown)
+	state := cmp.Or(deadLinks[v], screen.AppUnknown)
 	if gone {
-		state = pages.AppGone
+		state = screen.AppGone
 	}
-	return c.ShowPage(http.StatusGone, pages.AppPage{State: state, App: app.DisplayName()})
+	return c.ShowPage(http.StatusGone, screen.AppPage{State: state, App: app.DisplayName()})
 }
 
 // Language is what language the call wants a mail in: its Accept-Language, which

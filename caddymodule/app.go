@@ -18,6 +18,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 	"github.com/gatehouse-auth/gatehouse/pages"
+	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
 func init() { caddy.RegisterModule(new(App)) }
@@ -79,7 +80,7 @@ type App struct {
 	sms     []SMSModule
 	lists   *policy.Lists
 	groups  *policy.Groups
-	look    *pages.Look // of pages and mails; set by start
+	look    *screen.Look // of pages and mails; set by start
 	gates   []*Gate
 	authzs  []*Authz
 	portals []*Portal
@@ -193,12 +194,12 @@ func (a *App) start() error {
 // opening the store, and returns what waits for them.
 func (a *App) readLook() func() error {
 	type result struct {
-		look *pages.Look
+		look *screen.Look
 		err  error
 	}
 	read := make(chan result, 1)
 	go func() {
-		look, err := pages.NewLook(a.Brand.look())
+		look, err := screen.NewLook(a.Brand.look())
 		read <- result{look, err}
 	}()
 	return func() error {

@@ -7,7 +7,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
-	"github.com/gatehouse-auth/gatehouse/pages"
+	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
 // Brand is how pages and mails present the site.
@@ -78,9 +78,9 @@ func readAccent(b *Brand, d *caddyfile.Dispenser) error {
 }
 
 // look is the brand in the words of pages.
-func (b *Brand) look() pages.Brand {
+func (b *Brand) look() screen.Brand {
 	if b == nil {
-		return pages.Brand{}
+		return screen.Brand{}
 	}
-	return pages.Brand{Name: b.Name, Logo: b.Logo, Accent: b.Accent, Pages: b.Pages, Support: b.Support}
+	return screen.Brand{Name: b.Name, Logo: b.Logo, Accent: b.Accent, Pages: b.Pages, Support: b.Support}
 }

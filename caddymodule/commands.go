@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate/cli"
-	"github.com/gatehouse-auth/gatehouse/pages"
+	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
 func init() {
@@ -87,13 +87,13 @@ func adminAddress(file, adapter string) (string, error) {
 }
 
 // brandOf reads the brand of a configuration, which is not started.
-func brandOf(config, adapter string) (pages.Brand, error) {
+func brandOf(config, adapter string) (screen.Brand, error) {
 	if config == "" {
-		return pages.Brand{}, nil
+		return screen.Brand{}, nil
 	}
 	body, _, _, err := caddycmd.LoadConfig(config, adapter)
 	if err != nil {
-		return pages.Brand{}, err
+		return screen.Brand{}, err
 	}
 	var read struct {
 		Apps struct {
@@ -101,7 +101,7 @@ func brandOf(config, adapter string) (pages.Brand, error) {
 		} `json:"apps"`
 	}
 	if err := json.Unmarshal(body, &read); err != nil {
-		return pages.Brand{}, fmt.Errorf("%s: %w", config, err)
+		return screen.Brand{}, fmt.Errorf("%s: %w", config, err)
 	}
 	return read.Apps.Gatehouse.Brand.look(), nil
 }

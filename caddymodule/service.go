@@ -7,7 +7,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
-	"github.com/gatehouse-auth/gatehouse/pages"
+	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
 // serviceConfig is this configuration in the words of authcore, but for the
@@ -35,11 +35,11 @@ func (a *App) serviceConfig() (authcore.Config, error) {
 
 // composer writes the mails, in the look that has been read.
 func (a *App) composer() (outbox.Composer, error) {
-	words := pages.MailConfig{SubjectCode: a.SubjectCode == nil || *a.SubjectCode, Look: a.look}
+	words := screen.MailConfig{SubjectCode: a.SubjectCode == nil || *a.SubjectCode, Look: a.look}
 	if a.From != nil {
 		words.FromName, words.FromAddress = a.From.Name, a.From.Address
 	}
-	return pages.NewMails(words)
+	return screen.NewMails(words)
 }
 
 // isOpen tells whether a gate admits whoever proves an address.

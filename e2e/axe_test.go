@@ -10,7 +10,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
-	"github.com/gatehouse-auth/gatehouse/pages"
+	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
 // axeRules are all rules for WCAG 2.2 AA and axe's own good practice. Those for
@@ -68,8 +68,8 @@ func TestAxe(t *testing.T) {
 	if proving() {
 		langs = []string{"en", "de", "ar"}
 	}
-	g := openGallery(t, pages.Brand{})
-	branded := openGallery(t, pages.Brand{Name: "Example", Accent: "#b4380a", Support: "help@example.com"})
+	g := openGallery(t, screen.Brand{})
+	branded := openGallery(t, screen.Brand{Name: "Example", Accent: "#b4380a", Support: "help@example.com"})
 	branded.scenes = []scene{branded.scene("login malformed"), branded.scene("code wrong"), branded.scene("account shown")}
 	for _, scheme := range []string{"light", "dark"} {
 		look := func(g *gallery) func(string) {

@@ -9,7 +9,7 @@ import (
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 
-	"github.com/gatehouse-auth/gatehouse/pages"
+	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
 const pasted = `(c => { const f = document.querySelector('#code'); f.value = c
@@ -180,7 +180,7 @@ func TestFieldsForPhones(t *testing.T) {
 // TestResendTimer: the seconds run for the eye, and are said three times at
 // most, also when the browser lets a tab in the background sleep.
 func TestResendTimer(t *testing.T) {
-	g := openGallery(t, pages.Brand{})
+	g := openGallery(t, screen.Brand{})
 	g.do("stopping the clock", func(ctx context.Context, _ *chromedp.Target) (chromedp.Void, error) {
 		_, err := chromedp.Call(ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: `
 			let now = 1e12, due = []

@@ -9,7 +9,7 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 
-	"github.com/gatehouse-auth/gatehouse/pages"
+	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
 // TestBudgetsInABrowser measures what a page and a mail cost whoever opens them.
@@ -44,7 +44,7 @@ func TestBudgetsInABrowser(t *testing.T) {
 	b, traffic = other, other.traffic()
 	load("link, elsewhere, cold", func() { b.open(m.Link(t)) }, 2)
 
-	g := openGallery(t, pages.Brand{})
+	g := openGallery(t, screen.Brand{})
 	mail := g.traffic()
 	g.open("/mail/0?lang=en")
 	for _, r := range mail.take() {

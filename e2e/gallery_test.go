@@ -15,6 +15,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/gatehouse-auth/gatehouse/pages"
+	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
 // gallery is every screen in every state, as gatehouse pages preview serves
@@ -34,9 +35,9 @@ type scene struct {
 var short = []string{"login form", "login malformed", "code sent", "code wrong", "link ready", "link elsewhere", "problem not_allowed", "account shown", "app pair", "app stop"}
 
 // openGallery opens the gallery in a tab whose console must stay silent.
-func openGallery(t *testing.T, brand pages.Brand) *gallery {
+func openGallery(t *testing.T, brand screen.Brand) *gallery {
 	t.Helper()
-	look, err := pages.NewLook(brand)
+	look, err := screen.NewLook(brand)
 	if err != nil {
 		t.Fatal(err)
 	}

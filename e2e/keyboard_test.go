@@ -8,7 +8,7 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
-	"github.com/gatehouse-auth/gatehouse/pages"
+	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
 // tabbable is all that Tab must reach, in order.
@@ -78,7 +78,7 @@ func (b *tab) press(key string) int64 {
 // TestTabReachesAll: Tab reaches everything, in the order of the page, and one
 // sees where one is.
 func TestTabReachesAll(t *testing.T) {
-	g := openGallery(t, pages.Brand{Support: "help@example.com"})
+	g := openGallery(t, screen.Brand{Support: "help@example.com"})
 	for _, height := range []int64{760, 320} {
 		g.do("resizing", chromedp.EmulateViewport(640, height))
 		g.each([]string{"en", "ar"}, func(where string) {
@@ -109,7 +109,7 @@ func TestTabReachesAll(t *testing.T) {
 // TestFocusAtStart: on the message when something is wrong, else in the field
 // for the code; with and without JavaScript.
 func TestFocusAtStart(t *testing.T) {
-	g := openGallery(t, pages.Brand{})
+	g := openGallery(t, screen.Brand{})
 	for _, scripts := range []bool{true, false} {
 		if !scripts {
 			g.withoutScripts()

@@ -6,7 +6,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
-	"github.com/gatehouse-auth/gatehouse/pages"
+	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
 // overflowing lists what reaches out of the window or out of its own box.
@@ -54,7 +54,7 @@ func TestReflow(t *testing.T) {
 		langs = []string{"en", "de", "fr", "es", "pt-BR", "it", "nl", "pl", "ja", "zh-Hans", "ar", "he"}
 	}
 	long := strings.Repeat("Geschwindigkeitsbegrenzung", 2)
-	g := openGallery(t, pages.Brand{Name: long, Support: "somebody.with.a.long.name@subdomain.of.a.long.domain.example.com"})
+	g := openGallery(t, screen.Brand{Name: long, Support: "somebody.with.a.long.name@subdomain.of.a.long.domain.example.com"})
 	looked := 0
 	g.each(langs, func(where string) {
 		looked++
@@ -87,7 +87,7 @@ const contrasts = `(() => {
 })()`
 
 func TestEdgesCanBeSeen(t *testing.T) {
-	g := openGallery(t, pages.Brand{})
+	g := openGallery(t, screen.Brand{})
 	for _, forced := range []string{"none", "active"} {
 		for _, scheme := range []string{"light", "dark"} {
 			g.prefers("prefers-color-scheme", scheme, "forced-colors", forced)
@@ -103,7 +103,7 @@ func TestEdgesCanBeSeen(t *testing.T) {
 // In forced colours shadows and backgrounds are gone: card, buttons, fields and
 // messages must keep an edge, and the text its visitor's colour.
 func TestForcedColors(t *testing.T) {
-	g := openGallery(t, pages.Brand{Accent: "#1d4ed8"})
+	g := openGallery(t, screen.Brand{Accent: "#1d4ed8"})
 	g.prefers("forced-colors", "active")
 	g.each([]string{"en", "ar"}, func(where string) {
 		found := g.eval(`[...document.querySelectorAll('main, button, .button, select, input:not([type=hidden]):not(.vh):not([type=checkbox]), .box')].filter(e => {
@@ -119,7 +119,7 @@ func TestForcedColors(t *testing.T) {
 
 // Nothing moves for whoever asked for that, and nothing does for others.
 func TestNothingMoves(t *testing.T) {
-	g := openGallery(t, pages.Brand{})
+	g := openGallery(t, screen.Brand{})
 	for _, motion := range []string{"reduce", "no-preference"} {
 		g.prefers("prefers-reduced-motion", motion)
 		g.show(g.scene("code sent"), "en")

@@ -20,7 +20,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
-	"github.com/gatehouse-auth/gatehouse/pages"
+	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
 // make screenshots sets it.
@@ -63,7 +63,7 @@ var views = []struct {
 }
 
 func pictureGallery(t *testing.T) *gallery {
-	g := openGallery(t, pages.Brand{Name: "Example Wiki", Support: "help@example.com"})
+	g := openGallery(t, screen.Brand{Name: "Example Wiki", Support: "help@example.com"})
 	g.scenes = append(g.scenes, scene{"mail", "/mail/0"})
 	return g
 }

@@ -10,9 +10,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
-
-const accountPath = Root + "account"
 
 const (
 	// freshSignIn is how old a sign-in may be to take one's data away or delete
@@ -34,20 +33,20 @@ func (e *exchange) own() origin.Origin {
 // account shows where the visitor is signed in, this browser first, and what
 // became of recent sign-ins; on an app's own origin this browser's session.
 func account(e *exchange) {
-	e.account(http.StatusOK, func(v *View) {
+	e.account(http.StatusOK, func(v *screen.View) {
 		for _, done := range []string{"ended", "ended_others", "saved"} {
 			if e.r.URL.Query().Has(done) {
-				v.note("account." + done)
+				v.Note("account." + done)
 			}
 		}
 	})
 }
 
 // account shows the page; fill adds what has just happened, or what is wrong.
-func (e *exchange) account(status int, fill func(*View)) {
+func (e *exchange) account(status int, fill func(*screen.View)) {
 	s := e.v.Session
 	if s == nil {
-		e.redirect(loginPath(origin.ParseReturnTo(accountPath, e.v.Origin, nil), e.v.Origin, e.asked))
+		e.redirect(loginPath(origin.ParseReturnTo(screen.AccountPath, e.v.Origin, nil), e.v.Origin, e.asked))
 		return
 	}
 	if !e.v.Account.Whole {
@@ -67,35 +66,35 @@ func (e *exchange) account(status int, fill func(*View)) {
 		e.outage(err)
 		return
 	}
-	v.Sessions = v.words.sessions(authcore.Browsers(list), s)
-	v.Attempts = v.words.attempts(attempts)
+	v.Sessions = e.words.Sessions(authcore.Browsers(list), s)
+	v.Attempts = e.words.Attempts(attempts)
 	fill(v)
-	v.titled("account.title")
+	v.Titled("account.title")
 	e.page(status, v)
 }
 
 // ownAccount shows what the page may on an app's own origin. The list of sites
 // that the session has opened is not in it, nor is anything of other sessions.
-func (e *exchange) ownAccount(status int, fill func(*View)) {
+func (e *exchange) ownAccount(status int, fill func(*screen.View)) {
 	v := e.view("account", "own")
 	s := e.v.Session
-	v.Sessions = v.words.sessions([]authcore.SessionInfo{{
+	v.Sessions = e.words.Sessions([]authcore.SessionInfo{{
 		ID: s.ID, Method: s.Method(), AuthTime: s.AuthTime, LastSeen: s.LastSeen(), Agent: s.Agent, Network: s.Network, Public: s.Public,
 		Sites: []string{e.v.Origin.String()},
 	}}, s)
-	v.Elsewhere = e.wholeAccount(accountPath)
+	v.Elsewhere = e.wholeAccount(screen.AccountPath)
 	fill(v)
-	v.titled("account.title")
+	v.Titled("account.title")
 	e.page(status, v)
 }
 
 // wholeAccount links to a page of the whole account, empty for none.
-func (e *exchange) wholeAccount(path string) SiteLink {
+func (e *exchange) wholeAccount(path string) screen.SiteLink {
 	at := e.v.Account.At
 	if at.IsZero() {
-		return SiteLink{}
+		return screen.SiteLink{}
 	}
-	return SiteLink{at.Host(), at.String() + path}
+	return screen.SiteLink{Name: at.Host(), URL: at.String() + path}
 }
 
 // accountAction is what one of the page's forms does.
@@ -129,11 +128,11 @@ func changeAccount(e *exchange) {
 	action := e.accountAction()
 	switch {
 	case action.do == nil:
-		e.problem(Problem{Kind: notFound})
+		e.problem(Problem{Kind: screen.NotFound})
 	case e.v.Session == nil:
-		e.redirect(loginPath(origin.ParseReturnTo(accountPath, e.v.Origin, nil), e.v.Origin, e.asked))
+		e.redirect(loginPath(origin.ParseReturnTo(screen.AccountPath, e.v.Origin, nil), e.v.Origin, e.asked))
 	case !e.v.Account.Whole && !action.own:
-		e.account(http.StatusForbidden, func(v *View) { v.fail("account.not_here", 0) })
+		e.account(http.StatusForbidden, func(v *screen.View) { v.Fail("account.not_here", 0) })
 	default:
 		action.do(e)
 	}
@@ -147,11 +146,11 @@ func noAccountPage(e *exchange) {
 		return
 	}
 	if e.accountAction().do == nil {
-		e.problem(Problem{Kind: notFound})
+		e.problem(Problem{Kind: screen.NotFound})
 		return
 	}
 	e.w.Header().Set("Allow", "POST")
-	e.problem(Problem{Kind: badMethod})
+	e.problem(Problem{Kind: screen.BadMethod})
 }
 
 // endedSession is the sid of sessions/{sid}/end.
@@ -204,18 +203,18 @@ func endAll(e *exchange) {
 func (e *exchange) left(own bool, done string) {
 	if own {
 		e.jar.expireSession()
-		e.redirect(Root + "logout")
+		e.redirect(screen.Root + "logout")
 		return
 	}
-	e.redirect(accountPath + "?" + done)
+	e.redirect(screen.AccountPath + "?" + done)
 }
 
 func rename(e *exchange) {
 	name, ok := authcore.ParseName(e.form.get("name"))
 	if !ok {
-		e.account(http.StatusUnprocessableEntity, func(v *View) {
+		e.account(http.StatusUnprocessableEntity, func(v *screen.View) {
 			v.Name = e.form.get("name")
-			v.fail("account.name_bad", 0)
+			v.Fail("account.name_bad", 0)
 		})
 		return
 	}
@@ -224,7 +223,7 @@ func rename(e *exchange) {
 		return
 	}
 	e.changed("renamed")
-	e.redirect(accountPath + "?saved")
+	e.redirect(screen.AccountPath + "?saved")
 }
 
 // changed reports what a person did to their own account.
@@ -241,7 +240,7 @@ func (e *exchange) fresh() bool {
 	if e.p.service.Sessions().IsFresh(e.v.Session, freshSignIn) {
 		return true
 	}
-	to := loginPath(origin.ParseReturnTo(accountPath, e.v.Origin, nil), e.v.Origin, e.asked)
+	to := loginPath(origin.ParseReturnTo(screen.AccountPath, e.v.Origin, nil), e.v.Origin, e.asked)
 	e.redirect(to + "&max_age=300")
 	return false
 }
@@ -264,7 +263,7 @@ func exportOwn(e *exchange) {
 // deleteOwn deletes the account, once the box is ticked.
 func deleteOwn(e *exchange) {
 	if e.form.get("sure") != "on" {
-		e.account(http.StatusUnprocessableEntity, func(v *View) { v.fail("account.not_sure", 0) })
+		e.account(http.StatusUnprocessableEntity, func(v *screen.View) { v.Fail("account.not_sure", 0) })
 		return
 	}
 	if !e.fresh() {
@@ -277,7 +276,7 @@ func deleteOwn(e *exchange) {
 	e.jar.expireSession()
 	e.jar.expireDevice()
 	e.jar.expireFlow()
-	e.redirect(Root + "logout")
+	e.redirect(screen.Root + "logout")
 }
 
 func (e *exchange) ownData(ctx context.Context) (*ownData, error) {
@@ -295,4 +294,50 @@ func (e *exchange) ownData(ctx context.Context) (*ownData, error) {
 		return nil, err
 	}
 	return newOwnData(a, sessions, attempts), nil
+}
+
+// ownData is what a person gets of their data.
+type ownData struct {
+	Subject  string       `json:"sub"`
+	Email    string       `json:"email"`
+	Name     string       `json:"name"`
+	Created  time.Time    `json:"created_at"`
+	Sessions []ownSession `json:"sessions"`
+	Attempts []ownAttempt `json:"recent_sign_ins"`
+}
+
+type ownSession struct {
+	ID       string    `json:"sid"`
+	Sites    []string  `json:"sites"`
+	Method   string    `json:"method"`
+	Machine  string    `json:"token,omitempty"` // name of a machine token
+	AuthTime time.Time `json:"auth_time"`
+	LastSeen time.Time `json:"last_seen"`
+	Expires  time.Time `json:"expires_at"`
+	Agent    string    `json:"agent"`
+	Network  string    `json:"network"`
+}
+
+type ownAttempt struct {
+	At      time.Time `json:"at"`
+	Outcome string    `json:"outcome"`
+	Site    string    `json:"site"`
+	Agent   string    `json:"agent"`
+	Network string    `json:"network"`
+}
+
+func newOwnData(a *authcore.Account, sessions []authcore.SessionInfo, attempts []challenge.Attempt) *ownData {
+	out := &ownData{
+		Subject: a.Subject, Email: a.Address.String(), Name: a.Name, Created: a.Created.UTC(),
+		Sessions: []ownSession{}, Attempts: []ownAttempt{},
+	}
+	for _, s := range sessions {
+		out.Sessions = append(out.Sessions, ownSession{
+			s.ID, s.Sites, s.Method, s.Machine, s.AuthTime.UTC(), s.LastSeen.UTC(), s.Expires.UTC(), s.Agent, s.Network,
+		})
+	}
+	for _, a := range attempts {
+		out.Attempts = append(out.Attempts, ownAttempt{a.At.UTC(), string(a.Outcome), a.Origin.String(), a.Agent, a.Network})
+	}
+	return out
 }

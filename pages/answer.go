@@ -7,39 +7,15 @@ import (
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/internal/web"
+	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
-
-// contentPolicy is the policy of a page. Style is allowed by its hash and the
-// script by its address, because the app on the same host may serve files that
-// its visitors uploaded. Chromium applies form-action to redirects as well, so
-// it names where the form may lead in the end.
-func (e *exchange) contentPolicy(v *View) string {
-	var b strings.Builder
-	b.WriteString("default-src 'none'; style-src " + e.p.look.styleSource)
-	if v.Script != "" {
-		b.WriteString("; script-src " + e.v.Origin.String() + v.Script)
-	}
-	b.WriteString("; img-src data:")
-	if v.Logo != "" {
-		b.WriteString(" " + e.v.Origin.String() + v.Logo)
-	}
-	b.WriteString("; base-uri 'none'; frame-ancestors 'none'; form-action 'self'")
-	switch {
-	case v.anywhere:
-		b.WriteString(" https: http:")
-	case !v.target.IsZero() && v.target != e.v.Origin:
-		b.WriteString(" " + v.target.String())
-	}
-	b.WriteString("; require-trusted-types-for 'script'")
-	return b.String()
-}
 
 // page answers with a page. It is compressed if the browser takes it: Caddy's
 // encode comes after us.
-func (e *exchange) page(status int, v *View) {
+func (e *exchange) page(status int, v *screen.View) {
 	var html bytes.Buffer
 	html.Grow(8 << 10) // which all but the longest fit into
-	if err := e.p.look.render(&html, v); err != nil {
+	if err := e.p.look.Render(&html, v); err != nil {
 		// Templates are tried out when they are loaded, so this is a fault of
 		// ours; the visitor still gets an answer.
 		e.p.log.Error("a page can't be rendered", "screen", v.Screen, "error", err)
@@ -47,12 +23,12 @@ func (e *exchange) page(status int, v *View) {
 		return
 	}
 	h := e.w.Header()
-	web.Guard(h, e.contentPolicy(v))
+	web.Guard(h, e.p.look.Policy(v, e.v.Origin))
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Language", v.Lang)
 	body := html.Bytes()
 	if e.zips() {
-		body = compress(body)
+		body = screen.Compress(body)
 	}
 	e.send(status, body)
 }
@@ -83,4 +59,20 @@ func (e *exchange) send(status int, body []byte) {
 	if e.r.Method != http.MethodHead {
 		e.w.Write(body) // a visitor who is gone needs no answer
 	}
+}
+
+// acceptsGzip reads Accept-Encoding. "gzip;q=0" is a no; "*" alone is none of
+// a browser's.
+func acceptsGzip(h http.Header) bool {
+	for _, line := range h["Accept-Encoding"] {
+		for coding := range strings.SplitSeq(line, ",") {
+			name, quality, _ := strings.Cut(coding, ";")
+			if strings.EqualFold(trim(name), "gzip") {
+				q, found := strings.CutPrefix(strings.ToLower(trim(quality)), "q=")
+				weight, err := strconv.ParseFloat(trim(q), 64)
+				return !found || err == nil && weight > 0
+			}
+		}
+	}
+	return false
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
 // code shows the form for the code of the browser's sign-in under way.
@@ -32,29 +33,29 @@ func code(e *exchange) {
 		return
 	}
 	v := e.codeView(f)
-	v.explain(f.State, f.ResendIn)
+	v.Explain(f.State, f.ResendIn)
 	if v.Error == "" && query.Has("resent") {
-		v.note("code.resent")
+		v.Note("code.resent")
 	}
 	switch {
 	case !v.HasForm:
 	case f.MailDown:
-		v.note("code.mail_down")
+		v.Note("code.mail_down")
 	case f.MailDelayed:
-		v.note("code.mail_delayed")
+		v.Note("code.mail_delayed")
 	}
-	v.titled("code.title")
+	v.Titled("code.title")
 	e.page(http.StatusOK, v)
 }
 
-// startOver is added to the way back to the sign-in page for a browser that
+// screen.StartOver is added to the way back to the sign-in page for a browser that
 // comes from there: it has just typed an address, and the flow's cookie is gone.
 // Without a word about cookies it would go round in circles.
 func (e *exchange) startOver() string {
-	if !strings.HasPrefix(e.r.Referer(), e.v.Origin.String()+Root+"login") {
+	if !strings.HasPrefix(e.r.Referer(), e.v.Origin.String()+screen.Root+"login") {
 		return ""
 	}
-	return ifElse(e.asked == "", "?", "&") + startOver + "=1"
+	return ifElse(e.asked == "", "?", "&") + screen.StartOver + "=1"
 }
 
 // answerCode compares what was typed with the code.
@@ -66,7 +67,7 @@ func answerCode(e *exchange) {
 	case a.Verdict == event.Accepted:
 		e.signedIn(a.SignIn)
 	case a.Flow == nil:
-		e.problem(Problem{Kind: noFlow})
+		e.problem(Problem{Kind: screen.NoFlow})
 	default:
 		e.codeAgain(a)
 	}
@@ -89,68 +90,46 @@ func (e *exchange) codeAgain(a authcore.Answer) {
 	switch a.Verdict {
 	case event.Malformed:
 		v.State = "malformed"
-		v.fail(ifElse(a.Found == 0, "code.empty", "code.short"), a.Found)
+		v.Fail(ifElse(a.Found == 0, "code.empty", "code.short"), a.Found)
 	case event.Wrong:
 		v.State = "wrong"
-		v.fail("code.wrong", a.TriesLeft)
+		v.Fail("code.wrong", a.TriesLeft)
 	case event.Limited:
-		v.explain(a.Flow.State, a.RetryAfter) // a dead code gets no form
-		v.When = v.words.when(a.RetryAfter)
+		v.Explain(a.Flow.State, a.RetryAfter) // a dead code gets no form
+		v.When = e.words.When(a.RetryAfter)
 		if v.HasForm {
 			v.State = "resend_limited"
-			v.fail("code.resend_limited", 0)
+			v.Fail("code.resend_limited", 0)
 		}
 	case event.MailDown:
 		v.State = "mail_down"
-		v.fail("code.mail_down", 0)
+		v.Fail("code.mail_down", 0)
 	default:
-		v.explain(a.Verdict, a.RetryAfter)
+		v.Explain(a.Verdict, a.RetryAfter)
 		if a.Resent {
 			v.State, v.HasForm = "expired_resent", true
-			v.fail("code.expired_resent", 0)
+			v.Fail("code.expired_resent", 0)
 		}
 	}
 	if status := answerStatus[a.Verdict]; status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
 		e.retryAfter(max(a.RetryAfter, time.Second))
 	}
-	v.titled("code.title")
+	v.Titled("code.title")
 	e.page(answerStatus[a.Verdict], v)
 }
 
-// explain says why a code can't be answered, if that is so, and how to go on.
-func (v *View) explain(state event.Verdict, wait time.Duration) {
-	v.When = ""
-	if wait > 0 {
-		v.When = v.words.when(wait)
-	}
-	switch state {
-	case event.Expired:
-		v.State, v.HasForm = "expired", false
-		v.fail(ifElse(wait > 0, "code.expired_wait", "code.expired"), 0)
-	case event.Locked:
-		v.State, v.HasForm = "locked", false
-		v.fail(ifElse(wait > 0, "code.locked_wait", "code.locked"), 0)
-	case event.CodesOff:
-		v.State, v.HasForm = "codes_off", false
-		v.fail("code.off", 0)
-	case event.Used:
-		v.State, v.HasForm, v.Resend = "used", false, false
-		v.fail("code.used", 0)
-	}
-}
-
-func (e *exchange) codeView(f *authcore.Flow) *View {
+func (e *exchange) codeView(f *authcore.Flow) *screen.View {
 	e.speak(f.Language)
 	v := e.view("code", e.p.sent())
 	v.HasForm, v.Resend = true, true
 	v.Flow, v.Address, v.Username, v.Digits = f.ID, f.Address.Display(), f.Address.String(), f.Digits
-	v.ResendIn = wholeSeconds(f.ResendIn)
+	v.ResendIn = screen.WholeSeconds(f.ResendIn)
 	if f.ResendIn > 0 {
-		v.When = e.words.when(f.ResendIn)
+		v.When = e.words.When(f.ResendIn)
 	}
 	v.Replaces = e.v.Session != nil && e.v.Session.Address != f.Address
 	to := f.ReturnTo.Recheck(e.v.Origin, e.p.service.Protects)
-	v.target = to.Origin()
+	v.LeadTo(to.Origin())
 	v.Login = loginPath(to, e.v.Origin, e.asked)
 	if e.v.Session != nil && !v.Replaces {
 		v.Continue = to.Location(e.v.Origin)

@@ -1,5 +1,6 @@
-// Package pages is the browser's side of Gatehouse: the pages a visitor sees,
-// the mails a visitor gets, and the cookies that tie both together.
+// Package pages is the browser's side of Gatehouse: the steps of signing in and
+// out, the account, and the cookies that tie them together. What they look like
+// is package screen's.
 //
 // It holds no rule about who may sign in, how often or for how long: every
 // step translates a request into one call of package authcore and its outcome
@@ -20,15 +21,13 @@
 //	POST /_gatehouse/account/…      account.go   end them, rename, export, delete
 //	GET  /_gatehouse/session        session.go   who am I, as JSON
 //	GET  /_gatehouse/jwks.json      jwks.go      public keys
+//	pages behind links of apps      hosted.go    shown by package api
 //
 // A request comes in through Pages.ServeHTTP (router.go), with what the gate
-// knows of it in a Visit. Each step ends in one answer (answer.go): a page from
-// templates/ in the language of the visitor (language.go, locales/), or a
-// redirect. Problem shows the gate's own refusals in the same clothes. Mails
-// puts all of authcore's letters into words, those of apps and text messages
-// too. What most visitors see is made once for all (frontpage.go, codepage.go),
-// with gaps for what is one person's (stencil.go).
+// knows of it in a Visit. Each step ends in one answer (answer.go): a page of
+// package screen in the language of the visitor, or a redirect. Problem shows
+// the gate's own refusals in the same clothes.
 //
 // Every page works without JavaScript. The package knows net/http and nothing
-// of Caddy.
+// of Caddy. It keeps nothing between requests.
 package pages

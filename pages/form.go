@@ -6,6 +6,7 @@ import (
 	"net/url"
 
 	"github.com/gatehouse-auth/gatehouse/internal/web"
+	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
 // bodyTimeout is a variable for tests.
@@ -17,25 +18,25 @@ type form url.Values
 func (f form) get(name string) string { return url.Values(f).Get(name) }
 
 // readForm reads a form-encoded body. kind is what is wrong with it, or "".
-func readForm(w http.ResponseWriter, r *http.Request) (f form, kind ProblemKind) {
+func readForm(w http.ResponseWriter, r *http.Request) (f form, kind screen.ProblemKind) {
 	body, err := web.ReadBody(w, r, bodyTimeout)
 	if err != nil {
 		return nil, bodyProblem[err]
 	}
 	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if len(body) > 0 && (err != nil || media != "application/x-www-form-urlencoded") {
-		return nil, badMedia
+		return nil, screen.BadMedia
 	}
 	values, err := url.ParseQuery(string(body))
 	if err != nil {
-		return nil, badForm
+		return nil, screen.BadForm
 	}
 	// Of two addresses or codes, whoever looks at the request before us may
 	// have seen the other one.
 	if len(values["email"]) > 1 || len(values["code"]) > 1 {
-		return nil, badForm
+		return nil, screen.BadForm
 	}
 	return form(values), ""
 }
 
-var bodyProblem = map[error]ProblemKind{web.ErrTooLarge: tooLarge, web.ErrTooSlow: tooSlow, web.ErrCut: badForm}
+var bodyProblem = map[error]screen.ProblemKind{web.ErrTooLarge: screen.TooLarge, web.ErrTooSlow: screen.TooSlow, web.ErrCut: screen.BadForm}

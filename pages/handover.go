@@ -11,6 +11,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
 // A site with a portal has no sign-in of its own. Its login page marks the
@@ -46,13 +47,13 @@ func (e *exchange) elsewhere(name string) bool {
 func (e *exchange) leave() {
 	switch {
 	case e.r.Method != http.MethodGet && e.r.Method != http.MethodHead:
-		e.redirect(Root + "login")
+		e.redirect(screen.Root + "login")
 	case e.sharesCookie():
-		e.redirect(e.v.Portal.String() + Root + "login?" + e.carry(url.Values{"return_to": {e.returnTo().String()}}))
+		e.redirect(e.v.Portal.String() + screen.Root + "login?" + e.carry(url.Values{"return_to": {e.returnTo().String()}}))
 	default:
 		cookie, state := e.p.service.Sessions().HandoverState(e.browser)
 		e.jar.setFlow(cookie)
-		e.redirect(e.v.Portal.String() + Root + "handover?" + e.carry(url.Values{
+		e.redirect(e.v.Portal.String() + screen.Root + "handover?" + e.carry(url.Values{
 			"site": {e.v.Origin.String()}, "return_to": {e.returnTo().Path()}, "state": {state},
 		}))
 	}
@@ -79,7 +80,7 @@ func giveTicket(e *exchange) {
 	q := e.r.URL.Query()
 	site, err := origin.Parse(q.Get("site"))
 	if err != nil || !e.v.IsPortal || !e.p.service.Protects(site) {
-		e.problem(Problem{Kind: noFlow, Detail: "The site in the address is none that signs in here: " + strconv.QuoteToASCII(short(q.Get("site")))})
+		e.problem(Problem{Kind: screen.NoFlow, Detail: "The site in the address is none that signs in here: " + strconv.QuoteToASCII(short(q.Get("site")))})
 		return
 	}
 	to := origin.ParseReturnTo(q.Get("return_to"), site, nil)
@@ -87,7 +88,7 @@ func giveTicket(e *exchange) {
 		to = origin.ParseReturnTo("/", site, nil)
 	}
 	if e.v.Session == nil || e.stale(q) {
-		e.redirect(Root + "login?" + e.carry(url.Values{"return_to": {to.String()}}))
+		e.redirect(screen.Root + "login?" + e.carry(url.Values{"return_to": {to.String()}}))
 		return
 	}
 	if e.r.Method == http.MethodHead { // asks, and goes nowhere
@@ -99,9 +100,9 @@ func giveTicket(e *exchange) {
 	case err != nil:
 		e.outage(err)
 	case verdict != event.Accepted:
-		e.problem(Problem{Kind: noFlow})
+		e.problem(Problem{Kind: screen.NoFlow})
 	default:
-		e.redirect(site.String() + Root + "handover/" + ticket)
+		e.redirect(site.String() + screen.Root + "handover/" + ticket)
 	}
 }
 
@@ -133,11 +134,11 @@ func takeTicket(e *exchange) {
 	case out.Verdict == event.Unknown && e.v.Session != nil: // loaded again
 		e.redirect("/")
 	case out.Verdict == event.OtherBrowser:
-		e.problem(Problem{Kind: noFlow, Status: http.StatusForbidden})
+		e.problem(Problem{Kind: screen.NoFlow, Status: http.StatusForbidden})
 	case out.Verdict == event.Unknown:
-		e.problem(Problem{Kind: noFlow, Status: http.StatusGone})
+		e.problem(Problem{Kind: screen.NoFlow, Status: http.StatusGone})
 	default:
-		e.problem(Problem{Kind: noFlow})
+		e.problem(Problem{Kind: screen.NoFlow})
 	}
 }
 

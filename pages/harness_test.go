@@ -21,6 +21,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
+	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
 // outbox is a sender that keeps what it is given.
@@ -122,7 +123,7 @@ func newHouse(t *testing.T, options ...houseOption) *house {
 	h.core, err = authcore.Open(t.Context(), h.store, keyring.Secrets{Current: secret}, authcore.Options{Now: h.now})
 	check(t, err)
 	t.Cleanup(h.core.Close)
-	mails, err := NewMails(MailConfig{FromAddress: "login@example.com", SubjectCode: true})
+	mails, err := screen.NewMails(screen.MailConfig{FromAddress: "login@example.com", SubjectCode: true})
 	check(t, err)
 	cfg := authcore.Config{
 		Code: authcore.DefaultCode, Session: authcore.DefaultSession, Limits: limit.Default(),
@@ -304,5 +305,3 @@ func check(t testing.TB, err error) {
 		t.Fatal(err)
 	}
 }
-
-func sampleNow() time.Time { return sampleTime }

@@ -2,11 +2,10 @@ package pages
 
 import (
 	"net/http"
-	"strings"
-	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
 // link shows what a link from a mail is for. It changes nothing, however often
@@ -56,10 +55,10 @@ func (e *exchange) linkPage(status int, found authcore.LinkView) {
 	v.HasForm = true
 	if f := found.Flow; f != nil {
 		v.Flow = f.ID
-		v.target = f.ReturnTo.Recheck(e.v.Origin, e.p.service.Protects).Origin()
+		v.LeadTo(f.ReturnTo.Recheck(e.v.Origin, e.p.service.Protects).Origin())
 	}
 	v.Replaces = e.v.Session != nil && e.v.Session.Address != found.Address
-	v.titled("link.title")
+	v.Titled("link.title")
 	e.page(status, v)
 }
 
@@ -67,14 +66,14 @@ func (e *exchange) linkPage(status int, found authcore.LinkView) {
 // finish. Nothing on it signs in: whoever asked may not be whoever reads.
 func (e *exchange) linkElsewhere(status int, found authcore.LinkView) {
 	v := e.linkView(ifElse(found.HasCode, "elsewhere", "elsewhere_link"), found)
-	v.titled("link.elsewhere.title")
+	v.Titled("link.elsewhere.title")
 	e.page(status, v)
 }
 
 func (e *exchange) linkDead(found authcore.LinkView) {
 	v := e.linkView("", found)
 	v.Address, v.Username = "", ""
-	v.dead(found.Verdict)
+	v.Dead(found.Verdict)
 	f := found.Flow
 	switch {
 	case e.v.Session != nil && f != nil && e.signedInFor(f):
@@ -87,47 +86,11 @@ func (e *exchange) linkDead(found authcore.LinkView) {
 	e.page(http.StatusGone, v)
 }
 
-// dead says why a link does nothing any more.
-func (v *View) dead(why event.Verdict) {
-	key := "link.expired"
-	switch why {
-	case event.Used:
-		v.State, key = "used", "link.used"
-	case event.Locked:
-		v.State, key = "locked", "link.locked"
-	case event.Expired:
-		v.State = "expired"
-	default:
-		v.State, key = "unknown", "link.unknown"
-	}
-	v.headed(v.words.say(key, v.Minutes, v.value))
-}
-
-func (e *exchange) linkView(state string, found authcore.LinkView) *View {
+func (e *exchange) linkView(state string, found authcore.LinkView) *screen.View {
 	e.speak(found.Language)
 	v := e.view("link", state)
 	v.Address, v.Username = found.Address.Display(), found.Address.String()
-	v.AskedAt = utc(found.AskedAt)
-	v.Agent, v.Network = e.words.agent(found.Agent), near(found.Network)
+	v.AskedAt = screen.UTC(found.AskedAt)
+	v.Agent, v.Network = e.words.Agent(found.Agent), screen.Near(found.Network)
 	return v
-}
-
-// utc writes a time the same way in every language.
-func utc(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return t.UTC().Format("2006-01-02 15:04 ") + "UTC"
-}
-
-// agent names browser and system, as far as the User-Agent tells.
-func (c *catalog) agent(userAgent string) string {
-	browser, system := parseAgent(userAgent)
-	switch {
-	case browser != "" && system != "":
-		return c.say("agent", 0, given("browser", browser, "system", system))
-	case browser == "" && system == "":
-		return c.say("agent.unknown", 0, nil)
-	}
-	return strings.TrimSpace(browser + system)
 }

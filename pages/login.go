@@ -8,10 +8,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
-
-// startOver asks the sign-in page to say why one is back on it.
-const startOver = "start_over"
 
 // login shows the form for an address. It takes back cookies of which there
 // are two, so that the next sign-in is not spoilt by one that a neighbouring
@@ -27,7 +25,7 @@ func login(e *exchange) {
 }
 
 // loginForm is the sign-in page as its address asks for it.
-func (e *exchange) loginForm() *View {
+func (e *exchange) loginForm() *screen.View {
 	query := e.r.URL.Query()
 	to := origin.ParseReturnTo(query.Get("return_to"), e.v.Origin, e.p.service.Protects)
 	v := e.loginView(to)
@@ -41,10 +39,10 @@ func (e *exchange) loginForm() *View {
 	default:
 		v.State, v.Continue = "signed_in", to.Location(e.v.Origin)
 	}
-	if query.Has(startOver) && e.v.Session == nil {
-		v.note("problem.no_flow")
+	if query.Has(screen.StartOver) && e.v.Session == nil {
+		v.Note("problem.no_flow")
 	}
-	v.switcher = e.p.look.languages.switcher(e.words, query)
+	e.p.look.Offer(v, query)
 	return v
 }
 
@@ -57,11 +55,11 @@ func startLogin(e *exchange) {
 	address, err := address.Parse(v.Email)
 	if err != nil {
 		v.State = "malformed"
-		v.fail(ifElse(v.Email == "", "login.empty", "login.malformed"), 0)
+		v.Fail(ifElse(v.Email == "", "login.empty", "login.malformed"), 0)
 		e.loginAgain(http.StatusUnprocessableEntity, v)
 		return
 	}
-	begun, err := e.p.service.Flows().Begin(e.r.Context(), e.browser, authcore.Start{Address: address, ReturnTo: to, Language: e.words.lang(), Public: e.form.get("public") == "on"})
+	begun, err := e.p.service.Flows().Begin(e.r.Context(), e.browser, authcore.Start{Address: address, ReturnTo: to, Language: e.words.Lang(), Public: e.form.get("public") == "on"})
 	if err != nil {
 		e.outage(err)
 		return
@@ -69,37 +67,37 @@ func startLogin(e *exchange) {
 	switch begun.Verdict {
 	case event.Accepted:
 		e.jar.setFlow(begun.FlowCookie)
-		e.redirect(Root + "code")
+		e.redirect(screen.Root + "code")
 	case event.MailDown:
 		v.State = "mail_down"
-		v.fail("login.mail_down", 0)
+		v.Fail("login.mail_down", 0)
 		e.retryAfter(begun.RetryAfter)
 		e.loginAgain(http.StatusServiceUnavailable, v)
 	default:
-		v.State, v.When = "limited", e.words.when(begun.RetryAfter)
-		v.fail("login.limited", 0)
+		v.State, v.When = "limited", e.words.When(begun.RetryAfter)
+		v.Fail("login.limited", 0)
 		e.retryAfter(begun.RetryAfter)
 		e.loginAgain(http.StatusTooManyRequests, v)
 	}
 }
 
-func (e *exchange) loginView(to origin.ReturnTo) *View {
+func (e *exchange) loginView(to origin.ReturnTo) *screen.View {
 	v := e.view("login", "form")
 	if v.ReturnTo = to.Location(e.v.Origin); v.ReturnTo == "/" {
 		v.ReturnTo = ""
 	}
-	v.titled("login.title")
+	v.Titled("login.title")
 	return v
 }
 
 // loginAgain shows the form again with what was typed.
-func (e *exchange) loginAgain(status int, v *View) {
-	v.titled("login.title")
+func (e *exchange) loginAgain(status int, v *screen.View) {
+	v.Titled("login.title")
 	query := url.Values{}
 	if v.ReturnTo != "" {
 		query.Set("return_to", v.ReturnTo)
 	}
-	v.switcher = e.p.look.languages.switcher(e.words, query)
+	e.p.look.Offer(v, query)
 	e.page(status, v)
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
 // logout asks whether to sign out or, without a session, says that nobody is
@@ -16,7 +17,7 @@ func logout(e *exchange) {
 	case e.v.Session != nil:
 		v.State, key = "confirm", "logout.title"
 		to := origin.ParseReturnTo(e.r.URL.Query().Get("return_to"), e.v.Origin, e.p.service.Protects)
-		v.target = to.Origin()
+		v.LeadTo(to.Origin())
 		if v.ReturnTo = to.Location(e.v.Origin); v.ReturnTo == "/" {
 			v.ReturnTo = ""
 		}
@@ -35,9 +36,9 @@ func logout(e *exchange) {
 		v.Child = e.v.Session.Parent != ""
 	case e.leaves() && e.r.URL.Query().Has("left"):
 		v.State = "left"
-		v.Sites = []SiteLink{{e.v.Portal.Host(), e.v.Portal.String() + Root + "logout"}}
+		v.Sites = []screen.SiteLink{{Name: e.v.Portal.Host(), URL: e.v.Portal.String() + screen.Root + "logout"}}
 	}
-	v.titled(key)
+	v.Titled(key)
 	e.page(http.StatusOK, v)
 }
 
@@ -60,9 +61,9 @@ func endSession(e *exchange) {
 	raw := e.form.get("return_to")
 	switch {
 	case here: // going on would sign in again without asking
-		e.redirect(Root + "logout?left")
+		e.redirect(screen.Root + "logout?left")
 	case raw == "":
-		e.redirect(Root + "logout")
+		e.redirect(screen.Root + "logout")
 	default:
 		e.redirect(origin.ParseReturnTo(raw, e.v.Origin, e.p.service.Protects).Location(e.v.Origin))
 	}

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
 // said is the last part of the path where a browser ends up after it said "this
@@ -18,7 +19,7 @@ func notMe(e *exchange) {
 	if e.token == said {
 		v.State, key = "done", "notme.done.title"
 	}
-	v.titled(key)
+	v.Titled(key)
 	e.page(http.StatusOK, v)
 }
 
@@ -35,12 +36,12 @@ func sayNotMe(e *exchange) {
 		}
 	}
 	if right {
-		e.redirect(Root + "not-me/" + said)
+		e.redirect(screen.Root + "not-me/" + said)
 		return
 	}
 	v := e.view("notme", "wrong")
 	v.Email = email
-	v.fail(ifElse(email == "", "login.empty", "notme.wrong"), 0)
-	v.titled("notme.title")
+	v.Fail(ifElse(email == "", "login.empty", "notme.wrong"), 0)
+	v.Titled("notme.title")
 	e.page(http.StatusUnprocessableEntity, v)
 }

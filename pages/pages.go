@@ -8,16 +8,15 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/policy"
+	"github.com/gatehouse-auth/gatehouse/pages/screen"
+	"net/url"
 )
-
-// Root is where all of Gatehouse's own paths begin.
-const Root = "/_gatehouse/"
 
 // Config is what pages are made of.
 type Config struct {
 	Service *authcore.Service
 	Groups  *policy.Groups // whose names /_gatehouse/session tells; may be nil
-	Look    *Look          // nil: the one that comes with Gatehouse
+	Look    *screen.Look   // nil: the one that comes with Gatehouse
 	Log     *slog.Logger   // nil: no log
 	// Open says that whoever proves an address may sign in, so that the page
 	// may say "we've sent" instead of "if this address can sign in".
@@ -60,7 +59,7 @@ type Account struct {
 type Pages struct {
 	service *authcore.Service
 	groups  *policy.Groups
-	look    *Look
+	look    *screen.Look
 	log     *slog.Logger
 	open    bool
 	sites   func(*authcore.Session) []origin.Origin
@@ -74,7 +73,7 @@ func New(c Config) (*Pages, error) {
 		p.log = slog.New(slog.DiscardHandler)
 	}
 	if p.look == nil {
-		look, err := plainLook()
+		look, err := screen.PlainLook()
 		if err != nil {
 			return nil, err
 		}
@@ -92,11 +91,11 @@ type exchange struct {
 
 	jar      jar
 	browser  authcore.Browser
-	twoFlows bool     // the browser sent two flow cookies; neither counts
-	token    string   // the last part of the path of a link
-	form     form     // the body of a POST
-	words    *catalog // the language of the answer
-	asked    string   // ui_locales, as the visitor asked for it
+	twoFlows bool            // the browser sent two flow cookies; neither counts
+	token    string          // the last part of the path of a link
+	form     form            // the body of a POST
+	words    *screen.Catalog // the language of the answer
+	asked    string          // ui_locales, as the visitor asked for it
 }
 
 func (p *Pages) exchange(w http.ResponseWriter, r *http.Request, v Visit) *exchange {
@@ -105,7 +104,7 @@ func (p *Pages) exchange(w http.ResponseWriter, r *http.Request, v Visit) *excha
 	e.browser.Flow, e.twoFlows = e.jar.ownCookie(r.Header, flowCookie)
 	e.browser.Device, _ = e.jar.ownCookie(r.Header, deviceCookie)
 	e.asked = firstOf(r.URL.Query()["ui_locales"])
-	e.words = p.look.languages.choose(e.asked, r.Header.Get("Accept-Language"))
+	e.words = p.look.Choose(e.asked, r.Header.Get("Accept-Language"))
 	return e
 }
 
@@ -120,7 +119,7 @@ func (p *Pages) domain() string {
 // asks for another.
 func (e *exchange) speak(lang string) {
 	if e.asked == "" && lang != "" {
-		e.words = e.p.look.languages.choose(lang, "")
+		e.words = e.p.look.Choose(lang, "")
 	}
 }
 
@@ -129,4 +128,39 @@ func firstOf(values []string) string {
 		return ""
 	}
 	return values[0]
+}
+
+// view begins the view of a screen for this visitor.
+func (e *exchange) view(shown, state string) *screen.View {
+	v := e.p.look.View(e.words, e.v.Origin, shown, state)
+	v.UILocales, v.Login = e.asked, loginPath(origin.ReturnTo{}, e.v.Origin, e.asked)
+	if e.p.service != nil {
+		v.Digits = e.p.service.CodeRule().Digits
+		v.Minutes = screen.WholeMinutes(e.p.service.CodeRule().Lifetime)
+	}
+	if s := e.v.Session; s != nil {
+		v.Session = s.Address.Display()
+	}
+	return v
+}
+
+// loginPath is the sign-in page with what it should know.
+func loginPath(to origin.ReturnTo, own origin.Origin, locales string) string {
+	q := url.Values{}
+	if to.Location(own) != "/" {
+		q.Set("return_to", to.Location(own))
+	}
+	if locales != "" {
+		q.Set("ui_locales", locales)
+	}
+	if len(q) == 0 {
+		return screen.Root + "login"
+	}
+	return screen.Root + "login?" + q.Encode()
+}
+
+// location is where a browser goes after signing in. The address comes out of
+// the store or a form, and the configuration may have changed since.
+func (e *exchange) location(to origin.ReturnTo) string {
+	return to.Recheck(e.v.Origin, e.p.service.Protects).Location(e.v.Origin)
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
 // Preview serves every screen in every state, and every mail, in every language,
@@ -19,11 +20,11 @@ import (
 //	/                                         the list
 //	/page/{n}?lang=ar&scheme=dark             a page, by its number in the list
 //	/mail/{n}?lang=ar&part=text               a mail; part html is the default
-func Preview(b Brand) http.Handler {
+func Preview(b screen.Brand) http.Handler {
 	mux := http.NewServeMux()
-	serve := func(pattern string, show func(*Look, http.ResponseWriter, *http.Request)) {
+	serve := func(pattern string, show func(*screen.Look, http.ResponseWriter, *http.Request)) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-			look, err := NewLook(b)
+			look, err := screen.NewLook(b)
 			if err != nil {
 				http.Error(w, err.Error(), http.StatusInternalServerError)
 				return
@@ -32,23 +33,23 @@ func Preview(b Brand) http.Handler {
 			show(look, w, r)
 		})
 	}
-	serve("GET /{$}", (*Look).previewList)
-	serve("GET /page/{n}", (*Look).previewPage)
-	serve("GET /mail/{n}", (*Look).previewMail)
-	serve("GET /_gatehouse/", (*Look).previewFile)
+	serve("GET /{$}", previewList)
+	serve("GET /page/{n}", previewPage)
+	serve("GET /mail/{n}", previewMail)
+	serve("GET /_gatehouse/", previewFile)
 	// Pressing a button, which the link's page does by itself, leads nowhere.
 	mux.HandleFunc("POST /", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	return mux
 }
 
 // previewList lists what there is, for each language.
-func (l *Look) previewList(w http.ResponseWriter, _ *http.Request) {
+func previewList(l *screen.Look, w http.ResponseWriter, _ *http.Request) {
 	var b strings.Builder
 	b.WriteString("<!doctype html><html lang=en><meta charset=utf-8><title>Preview</title><h1>Pages and mails</h1><table>")
 	row := func(name string, link func(lang string) string) {
 		fmt.Fprintf(&b, "<tr><th align=left>%s", html.EscapeString(name))
-		for _, c := range l.languages.all {
-			fmt.Fprintf(&b, "<td>%s", link(c.lang()))
+		for _, lang := range l.Langs() {
+			fmt.Fprintf(&b, "<td>%s", link(lang))
 		}
 	}
 	for i, v := range l.Samples("en") {
@@ -56,7 +57,7 @@ func (l *Look) previewList(w http.ResponseWriter, _ *http.Request) {
 			return fmt.Sprintf(`<a href="/page/%d?lang=%s">%[2]s</a> <a href="/page/%[1]d?lang=%[2]s&amp;scheme=dark">dark</a>`, i, lang)
 		})
 	}
-	for i, letter := range SampleLetters("en") {
+	for i, letter := range screen.SampleLetters("en") {
 		row("mail "+string(letter.Kind), func(lang string) string {
 			return fmt.Sprintf(`<a href="/mail/%d?lang=%s">%[2]s</a> <a href="/mail/%[1]d?lang=%[2]s&amp;part=text">text</a>`, i, lang)
 		})
@@ -66,40 +67,31 @@ func (l *Look) previewList(w http.ResponseWriter, _ *http.Request) {
 	fmt.Fprint(w, b.String())
 }
 
-func (l *Look) previewPage(w http.ResponseWriter, r *http.Request) {
+func previewPage(l *screen.Look, w http.ResponseWriter, r *http.Request) {
+	l.Fix(r.FormValue("scheme")) // the page itself follows the browser
 	all := l.Samples(r.FormValue("lang"))
 	n, err := strconv.Atoi(r.PathValue("n"))
 	if err != nil || n < 0 || n >= len(all) {
 		http.NotFound(w, r)
 		return
 	}
-	// The page itself follows the browser; here one of the two can be had.
-	const dark = "@media(prefers-color-scheme:dark)"
-	switch css := l.style; r.FormValue("scheme") {
-	case "dark":
-		l.element, l.styleSource = styleElement(strings.ReplaceAll(css, dark, "@media all"))
-	case "light":
-		l.element, l.styleSource = styleElement(strings.ReplaceAll(css, dark, "@media not all"))
-	}
 	at, err := origin.New("http", r.Host)
 	if err != nil {
 		http.Error(w, "open this by its host name: "+err.Error(), http.StatusBadRequest)
 		return
 	}
-	view := all[n]
-	view.style = l.element
 	e := (&Pages{look: l}).exchange(w, r, Visit{Origin: at})
-	e.page(http.StatusOK, view)
+	e.page(http.StatusOK, all[n])
 }
 
-func (l *Look) previewMail(w http.ResponseWriter, r *http.Request) {
-	all := SampleLetters(cmp.Or(r.FormValue("lang"), "en"))
+func previewMail(l *screen.Look, w http.ResponseWriter, r *http.Request) {
+	all := screen.SampleLetters(cmp.Or(r.FormValue("lang"), "en"))
 	n, err := strconv.Atoi(r.PathValue("n"))
 	if err != nil || n < 0 || n >= len(all) {
 		http.NotFound(w, r)
 		return
 	}
-	mails, err := NewMails(MailConfig{Look: l, SubjectCode: true, FromAddress: "login@example.com"})
+	mails, err := screen.NewMails(screen.MailConfig{Look: l, SubjectCode: true, FromAddress: "login@example.com"})
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
@@ -119,8 +111,8 @@ func (l *Look) previewMail(w http.ResponseWriter, r *http.Request) {
 }
 
 // previewFile serves script and logo as the pages do.
-func (l *Look) previewFile(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path != l.scriptPath && (l.logo == nil || r.URL.Path != l.logoPath) {
+func previewFile(l *screen.Look, w http.ResponseWriter, r *http.Request) {
+	if _, ok := l.File(r.URL.Path); !ok {
 		http.Error(w, "This is a preview: nothing behind the pages works.", http.StatusNotFound)
 		return
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
 // resend has the mail of a sign-in under way sent again.
@@ -32,7 +33,7 @@ func (e *exchange) resendWithoutFlow(a authcore.Answer) {
 		return
 	}
 	if f == nil {
-		e.problem(Problem{Kind: noFlow})
+		e.problem(Problem{Kind: screen.NoFlow})
 		return
 	}
 	a.Flow = f
@@ -44,5 +45,5 @@ func codePath(flow string) string {
 	if flow != "" {
 		q.Set("flow", flow)
 	}
-	return Root + "code?" + q.Encode()
+	return screen.Root + "code?" + q.Encode()
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/internal/web"
+	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
 // step is what one path does.
@@ -33,14 +34,14 @@ var steps = map[string]step{
 // reaches the app.
 func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request, v Visit) {
 	e := p.exchange(w, r, v)
-	name := strings.TrimPrefix(r.URL.Path, Root)
+	name := strings.TrimPrefix(r.URL.Path, screen.Root)
 	if dir, token, ok := strings.Cut(name, "/"); ok && token != "" {
 		name, e.token = dir+"/", token
 	}
 	s, ok := p.step(r.URL.Path, name)
 	switch {
 	case !ok || strings.HasSuffix(name, "/") != (e.token != ""):
-		e.problem(Problem{Kind: notFound})
+		e.problem(Problem{Kind: screen.NotFound})
 	case e.elsewhere(name):
 		e.leave()
 	case (r.Method == http.MethodGet || r.Method == http.MethodHead) && s.get != nil:
@@ -51,16 +52,13 @@ func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request, v Visit) {
 		}
 	default:
 		w.Header().Set("Allow", s.allow())
-		e.problem(Problem{Kind: badMethod})
+		e.problem(Problem{Kind: screen.BadMethod})
 	}
 }
 
 func (p *Pages) step(path, name string) (step, bool) {
-	switch {
-	case path == p.look.scriptPath:
-		return step{get: script}, true
-	case path == p.look.logoPath && p.look.logo != nil:
-		return step{get: picture}, true
+	if f, ok := p.look.File(path); ok {
+		return step{get: func(e *exchange) { e.static(f) }}, true
 	}
 	s, ok := steps[name]
 	return s, ok
@@ -68,7 +66,7 @@ func (p *Pages) step(path, name string) (step, bool) {
 
 // Allow lists the methods of the page at path, which is one of Gatehouse's own.
 func Allow(path string) string {
-	name := strings.TrimPrefix(path, Root)
+	name := strings.TrimPrefix(path, screen.Root)
 	if dir, token, ok := strings.Cut(name, "/"); ok && token != "" {
 		name = dir + "/"
 	}
@@ -88,11 +86,11 @@ func (s step) allow() string {
 // acceptPost refuses what may be no visitor's own wish, and reads the form.
 func (e *exchange) acceptPost() bool {
 	if web.IsEarly(e.r) {
-		e.problem(Problem{Kind: tooEarly})
+		e.problem(Problem{Kind: screen.TooEarly})
 		return false
 	}
 	if !web.SameOrigin(e.r, e.v.Origin) {
-		e.problem(Problem{Kind: crossSite, Detail: "Origin: " + e.v.Origin.String()})
+		e.problem(Problem{Kind: screen.CrossSite, Detail: "Origin: " + e.v.Origin.String()})
 		return false
 	}
 	form, kind := readForm(e.w, e.r)
@@ -103,7 +101,7 @@ func (e *exchange) acceptPost() bool {
 	e.form = form
 	if lang := form.get("ui_locales"); lang != "" {
 		e.asked = lang
-		e.words = e.p.look.languages.choose(lang, e.r.Header.Get("Accept-Language"))
+		e.words = e.p.look.Choose(lang, e.r.Header.Get("Accept-Language"))
 	}
 	return true
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
 // tab is a page in a real Chromium, with what its console said.
@@ -53,7 +54,7 @@ func (h *house) serve() (base string) {
 	h.Cleanup(other.Close)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
-		case strings.HasPrefix(r.URL.Path, Root):
+		case strings.HasPrefix(r.URL.Path, screen.Root):
 			h.ServeHTTP(w, r)
 		case r.URL.Path == "/onward":
 			http.Redirect(w, r, strings.Replace(other.URL, "127.0.0.1", "onward.test", 1), http.StatusFound)

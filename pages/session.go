@@ -1,6 +1,9 @@
 package pages
 
-import "net/http"
+import (
+	"github.com/gatehouse-auth/gatehouse/pages/screen"
+	"net/http"
+)
 
 // whoAmI is what /_gatehouse/session tells an app's own page about its visitor.
 type whoAmI struct {
@@ -29,7 +32,7 @@ func session(e *exchange) {
 	}
 	s := e.v.Session
 	if s == nil {
-		url := e.v.Origin.String() + Root + "login"
+		url := e.v.Origin.String() + screen.Root + "login"
 		e.w.Header().Set("WWW-Authenticate", `Gatehouse login_url="`+url+`"`)
 		e.json(http.StatusUnauthorized, loginRequired{"login_required", url})
 		return

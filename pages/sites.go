@@ -5,13 +5,8 @@ import (
 	"slices"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
-
-// SiteLink is a site that a page names.
-type SiteLink struct {
-	Name string
-	URL  string
-}
 
 // Sites answers the front page of a portal with the sites that the visitor may
 // open, or leads to the login form.
@@ -26,26 +21,26 @@ func (p *Pages) Sites(w http.ResponseWriter, r *http.Request, v Visit, open []or
 		view.State = "none"
 	}
 	for _, o := range open {
-		view.Sites = append(view.Sites, SiteLink{o.Host(), o.String() + "/"})
+		view.Sites = append(view.Sites, screen.SiteLink{Name: o.Host(), URL: o.String() + "/"})
 	}
-	view.titled("sites.title")
+	view.Titled("sites.title")
 	e.page(http.StatusOK, view)
 }
 
 // relatives are the other sites of the visitor's sign-in, without this one and,
 // where that is another host, without the portal.
-func (e *exchange) relatives() ([]SiteLink, error) {
+func (e *exchange) relatives() ([]screen.SiteLink, error) {
 	all, err := e.p.service.Sessions().SignIns(e.r.Context(), e.v.Session)
 	if err != nil {
 		return nil, err
 	}
-	var links []SiteLink
+	var links []screen.SiteLink
 	for _, s := range all {
 		o, err := origin.Parse(s.Issuer)
 		if err != nil || o == e.v.Origin || s.ID == e.v.Session.ID {
 			continue
 		}
-		link := SiteLink{o.Host(), o.String() + "/"}
+		link := screen.SiteLink{Name: o.Host(), URL: o.String() + "/"}
 		if !slices.Contains(links, link) {
 			links = append(links, link)
 		}

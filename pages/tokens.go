@@ -1,7 +1,6 @@
 package pages
 
 import (
-	"html/template"
 	"net/http"
 	"slices"
 	"strconv"
@@ -10,42 +9,24 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
-)
-
-const tokensPath = accountPath + "/tokens"
-
-// TokenView is one machine token in the list of the account page.
-type TokenView struct {
-	ID    string
-	Name  string
-	Sites []string
-	Used  Moment
-	Until Moment
-	End   template.HTML // what the button says
-}
-
-// tokenDays are the lives of a token that the form offers; ownTokenDays are
-// those on an app's own origin.
-var (
-	tokenDays    = []int{30, 90, 365}
-	ownTokenDays = []int{7, 30}
+	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
 // tokens shows the person's machine tokens and a form for another one.
 func tokens(e *exchange) {
-	e.tokens(http.StatusOK, "", func(v *View) {
+	e.tokens(http.StatusOK, "", func(v *screen.View) {
 		if e.r.URL.Query().Has("ended") {
-			v.note("tokens.ended")
+			v.Note("tokens.ended")
 		}
 	})
 }
 
 // tokens shows the page; secret is that of a token just made, and is shown this
 // once.
-func (e *exchange) tokens(status int, secret string, fill func(*View)) {
+func (e *exchange) tokens(status int, secret string, fill func(*screen.View)) {
 	s := e.v.Session
 	if s == nil {
-		e.redirect(loginPath(origin.ParseReturnTo(tokensPath, e.v.Origin, nil), e.v.Origin, e.asked))
+		e.redirect(loginPath(origin.ParseReturnTo(screen.TokensPath, e.v.Origin, nil), e.v.Origin, e.asked))
 		return
 	}
 	made, err := e.p.service.Sessions().Tokens(e.r.Context(), s.Subject, e.own())
@@ -54,15 +35,15 @@ func (e *exchange) tokens(status int, secret string, fill func(*View)) {
 		return
 	}
 	v := e.view("tokens", "shown")
-	v.Secret, v.Days, v.Tokens = secret, tokenDays, v.words.tokens(made)
+	v.Secret, v.Days, v.Tokens = secret, screen.TokenDays, e.words.Tokens(made)
 	if !e.v.Account.Whole {
-		v.State, v.Days, v.Elsewhere = "own", ownTokenDays, e.wholeAccount(tokensPath)
+		v.State, v.Days, v.Elsewhere = "own", screen.OwnTokenDays, e.wholeAccount(screen.TokensPath)
 	}
 	for _, o := range e.tokenSites() {
-		v.Sites = append(v.Sites, SiteLink{o.Host(), o.String()})
+		v.Sites = append(v.Sites, screen.SiteLink{Name: o.Host(), URL: o.String()})
 	}
 	fill(v)
-	v.titled("tokens.title")
+	v.Titled("tokens.title")
 	e.page(status, v)
 }
 
@@ -76,19 +57,6 @@ func (e *exchange) tokenSites() []origin.Origin {
 		return []origin.Origin{e.v.Origin}
 	}
 	return nil
-}
-
-func (c *catalog) tokens(list []authcore.MachineToken) []TokenView {
-	var out []TokenView
-	for _, t := range list {
-		view := TokenView{ID: t.ID, Name: t.Name, Used: momentOf(t.LastUsed), Until: momentOf(t.Until)}
-		for _, p := range t.Sites {
-			view.Sites = append(view.Sites, strings.TrimPrefix(strings.TrimPrefix(p.String(), "https://"), "http://"))
-		}
-		view.End = c.sayHTML("tokens.end", 0, given("name", t.Name))
-		out = append(out, view)
-	}
-	return out
 }
 
 // makeToken makes a machine token and shows its secret, this once.
@@ -111,19 +79,19 @@ func makeToken(e *exchange) {
 	case err != nil:
 		e.outage(err)
 	case no == authcore.NotFresh:
-		to := loginPath(origin.ParseReturnTo(tokensPath, e.v.Origin, nil), e.v.Origin, e.asked)
+		to := loginPath(origin.ParseReturnTo(screen.TokensPath, e.v.Origin, nil), e.v.Origin, e.asked)
 		e.redirect(to + "&max_age=" + strconv.Itoa(int(authcore.MachineFresh.Seconds())))
 	case no != "":
 		e.badToken(no)
 	default:
-		e.tokens(http.StatusOK, secret, func(*View) {})
+		e.tokens(http.StatusOK, secret, func(*screen.View) {})
 	}
 }
 
 func (e *exchange) badToken(why authcore.Refusal) {
-	e.tokens(http.StatusUnprocessableEntity, "", func(v *View) {
+	e.tokens(http.StatusUnprocessableEntity, "", func(v *screen.View) {
 		v.Name = e.form.get("name")
-		v.fail(ifElse(why == authcore.TooManyMade, "tokens.too_many", "tokens.bad"), 0)
+		v.Fail(ifElse(why == authcore.TooManyMade, "tokens.too_many", "tokens.bad"), 0)
 	})
 }
 
@@ -143,17 +111,5 @@ func endToken(e *exchange, id string) {
 		e.outage(err)
 		return
 	}
-	e.redirect(tokensPath + "?ended")
-}
-
-// sampleTokens is what the samples show.
-func (c *catalog) sampleTokens() []TokenView {
-	site, err := origin.ParseSitePattern(sampleOrigin)
-	if err != nil {
-		panic(err) // a constant
-	}
-	return c.tokens([]authcore.MachineToken{{
-		ID: "AAAAAAAAAAAAAAAAAAAAAA", Machine: authcore.Machine{Name: "backup", Sites: []origin.SitePattern{site}},
-		LastUsed: sampleTime, Until: sampleTime.AddDate(0, 0, tokenDays[0]),
-	}})
+	e.redirect(screen.TokensPath + "?ended")
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
 func (b *browser) url(path string) *url.URL {
@@ -307,7 +308,7 @@ func TestProblems(t *testing.T) {
 		}
 	}
 	w := httptest.NewRecorder()
-	h.pages.Problem(w, httptest.NewRequest("GET", "/x", nil), Visit{Origin: h.origin}, Problem{Kind: Unavailable, RetryAfter: 1500 * time.Millisecond})
+	h.pages.Problem(w, httptest.NewRequest("GET", "/x", nil), Visit{Origin: h.origin}, Problem{Kind: screen.Unavailable, RetryAfter: 1500 * time.Millisecond})
 	if got := w.Header().Get("Retry-After"); got != "2" {
 		t.Errorf("Retry-After is %q, want 2", got)
 	}
@@ -318,7 +319,7 @@ func TestProblems(t *testing.T) {
 			w := httptest.NewRecorder()
 			r := httptest.NewRequest(method, "https://app.example.com/", nil)
 			r.URL, _ = url.ParseRequestURI(target)
-			h.pages.Problem(w, r, Visit{Origin: h.origin}, Problem{Kind: Unavailable})
+			h.pages.Problem(w, r, Visit{Origin: h.origin}, Problem{Kind: screen.Unavailable})
 			if got := strings.Contains(w.Body.String(), `href="`+want+`">Try again`); got != offered {
 				t.Errorf("%s %s: a way to try again at %s: %v, want %v\n%s", method, target, want, got, offered, w.Body)
 			}

@@ -28,6 +28,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/pages"
+	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
 // Keys of the app "shop", and a live one of the app "other".
@@ -91,9 +92,9 @@ func New(t testing.TB, change func(*House), dialects func(*House) []api.Dialect)
 	return h
 }
 
-func mails(t testing.TB) *pages.Mails {
+func mails(t testing.TB) *screen.Mails {
 	t.Helper()
-	m, err := pages.NewMails(pages.MailConfig{FromAddress: "login@example.com"})
+	m, err := screen.NewMails(screen.MailConfig{FromAddress: "login@example.com"})
 	if err != nil {
 		t.Fatal(err)
 	}

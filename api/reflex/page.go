@@ -6,7 +6,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
-	"github.com/gatehouse-auth/gatehouse/pages"
+	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
 // page is what a link opens: a button. It does not look at the password, or
@@ -22,9 +22,9 @@ func (a *API) page(c *api.Call) error {
 	}
 	redir := in.String("redir")
 	_, leads := a.leads(c, redir)
-	return c.ShowPage(http.StatusOK, pages.AppPage{
-		State: pages.AppLogin, Address: address.String(), Action: a.options.Route, Leads: leads,
-		Fields: []pages.Field{{Name: "email", Value: address.String()}, {Name: "otp", Value: in.String("otp")}, {Name: "redir", Value: redir}},
+	return c.ShowPage(http.StatusOK, screen.AppPage{
+		State: screen.AppLogin, Address: address.String(), Action: a.options.Route, Leads: leads,
+		Fields: []screen.Field{{Name: "email", Value: address.String()}, {Name: "otp", Value: in.String("otp")}, {Name: "redir", Value: redir}},
 	})
 }
 
@@ -52,7 +52,7 @@ func (a *API) confirm(c *api.Call) error {
 	setCookie(c, proved.Session.Token, int(proved.Session.Expires.Sub(a.service.Now())/time.Second))
 	redir := in.String("redir")
 	if redir == "" {
-		return c.ShowPage(http.StatusOK, pages.AppPage{State: pages.AppLoginDone})
+		return c.ShowPage(http.StatusOK, screen.AppPage{State: screen.AppLoginDone})
 	}
 	app := a.service.Apps().Find(proved.Person.Realm.App)
 	to, ok := destination(c, app, redir)
@@ -73,5 +73,5 @@ func (a *API) leads(c *api.Call, redir string) (string, bool) {
 }
 
 func failed(c *api.Call, status int) error {
-	return c.ShowPage(status, pages.AppPage{State: pages.AppLoginFailed})
+	return c.ShowPage(status, screen.AppPage{State: screen.AppLoginFailed})
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
-	"github.com/gatehouse-auth/gatehouse/pages"
+	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
 // open answers what the link of a mail opens, or an app's own verification URL
@@ -29,7 +29,7 @@ func (a *API) open(c *api.Call) error {
 		return err
 	}
 	if v.stop {
-		return v.askStop(c, http.StatusOK, pages.AppPage{})
+		return v.askStop(c, http.StatusOK, screen.AppPage{})
 	}
 	if v.redirect && !c.IsRobot() {
 		return a.finish(c, v)
@@ -37,8 +37,8 @@ func (a *API) open(c *api.Call) error {
 	if v.link.Verdict != event.Accepted || v.link.Gone {
 		return v.problem(c)
 	}
-	return c.ShowPage(http.StatusOK, pages.AppPage{
-		State: pages.AppConfirm, App: v.caller.App.DisplayName(), Address: v.link.Contact.Address().Display(), Leads: v.link.Redirect != "",
+	return c.ShowPage(http.StatusOK, screen.AppPage{
+		State: screen.AppConfirm, App: v.caller.App.DisplayName(), Address: v.link.Contact.Address().Display(), Leads: v.link.Redirect != "",
 	})
 }
 
@@ -59,8 +59,8 @@ func (a *API) press(c *api.Call) error {
 
 // askStop is the page behind "stop these mails". It asks for the address: who
 // was only handed a mail on does not stop anybody's.
-func (v visitor) askStop(c *api.Call, status int, page pages.AppPage) error {
-	page.State, page.App = pages.AppStop, v.caller.App.DisplayName()
+func (v visitor) askStop(c *api.Call, status int, page screen.AppPage) error {
+	page.State, page.App = screen.AppStop, v.caller.App.DisplayName()
 	return c.ShowPage(status, page)
 }
 
@@ -82,11 +82,11 @@ func (a *API) stopInvites(c *api.Call, v visitor) error {
 	switch verdict {
 	case event.Limited:
 		c.RetryAfter(wait)
-		return v.askStop(c, http.StatusTooManyRequests, pages.AppPage{Wrong: pages.LimitedInput, Wait: wait})
+		return v.askStop(c, http.StatusTooManyRequests, screen.AppPage{Wrong: screen.LimitedInput, Wait: wait})
 	case event.Unknown:
-		return v.askStop(c, http.StatusUnprocessableEntity, pages.AppPage{Wrong: pages.WrongInput})
+		return v.askStop(c, http.StatusUnprocessableEntity, screen.AppPage{Wrong: screen.WrongInput})
 	}
-	return c.ShowPage(http.StatusOK, pages.AppPage{State: pages.AppStopped, App: v.caller.App.DisplayName()})
+	return c.ShowPage(http.StatusOK, screen.AppPage{State: screen.AppStopped, App: v.caller.App.DisplayName()})
 }
 
 // visitor is who opened a link.

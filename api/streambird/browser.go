@@ -10,7 +10,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
-	"github.com/gatehouse-auth/gatehouse/pages"
+	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
 // public adds a call that a page may make.
@@ -200,9 +200,9 @@ func (a *API) openHosted(c *api.Call) error {
 }
 
 // askPair asks for the two digits.
-func askPair(c *api.Call, status int, app *authcore.App, found authcore.Proved, wrong pages.AppError) error {
-	return c.ShowPage(status, pages.AppPage{
-		State: pages.AppPair, App: app.DisplayName(), Address: found.Contact.Address().Display(), Wrong: wrong, Tries: found.TriesLeft,
+func askPair(c *api.Call, status int, app *authcore.App, found authcore.Proved, wrong screen.AppError) error {
+	return c.ShowPage(status, screen.AppPage{
+		State: screen.AppPair, App: app.DisplayName(), Address: found.Contact.Address().Display(), Wrong: wrong, Tries: found.TriesLeft,
 	})
 }
 
@@ -239,11 +239,11 @@ func (a *API) pressHosted(c *api.Call) error {
 	switch proved.Verdict {
 	case event.Accepted:
 	case event.Malformed:
-		return askPair(c, http.StatusUnprocessableEntity, caller.App, proved, pages.MalformedInput)
+		return askPair(c, http.StatusUnprocessableEntity, caller.App, proved, screen.MalformedInput)
 	case event.Wrong:
-		return askPair(c, http.StatusUnprocessableEntity, caller.App, proved, pages.WrongInput)
+		return askPair(c, http.StatusUnprocessableEntity, caller.App, proved, screen.WrongInput)
 	default:
 		return c.DeadLink(caller.App, proved.Verdict, false)
 	}
-	return c.ShowPage(http.StatusOK, pages.AppPage{State: pages.AppDone, App: caller.App.DisplayName()})
+	return c.ShowPage(http.StatusOK, screen.AppPage{State: screen.AppDone, App: caller.App.DisplayName()})
 }

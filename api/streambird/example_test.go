@@ -23,6 +23,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/pages"
+	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
 const exampleKey = "sk_live_0123456789abcdef0123456789abcdef"
@@ -45,7 +46,7 @@ func calls(terminal io.Writer) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	mails, err := pages.NewMails(pages.MailConfig{SubjectCode: true})
+	mails, err := screen.NewMails(screen.MailConfig{SubjectCode: true})
 	if err != nil {
 		return nil, err
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/policy"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 	"github.com/gatehouse-auth/gatehouse/pages"
+	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
 // newGate makes a gate: people of example.com sign in by mail, and mails go to a
@@ -44,7 +45,7 @@ func newGate(terminal io.Writer) (*gate.Gate, error) {
 	if err != nil {
 		return nil, err
 	}
-	mails, err := pages.NewMails(pages.MailConfig{SubjectCode: true})
+	mails, err := screen.NewMails(screen.MailConfig{SubjectCode: true})
 	if err != nil {
 		return nil, err
 	}

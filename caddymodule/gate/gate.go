@@ -12,6 +12,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/pages"
+	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
 // Gate asks whoever comes to sign in, and lets pass whom its rule admits.
@@ -185,7 +186,7 @@ func (q *request) start() (err error) {
 
 // IsOwnPath tells whether path belongs to Gatehouse on every site.
 func IsOwnPath(path string) bool {
-	return strings.HasPrefix(path, pages.Root) || path == pages.Root[:len(pages.Root)-1]
+	return strings.HasPrefix(path, screen.Root) || path == screen.Root[:len(screen.Root)-1]
 }
 
 // decide tells whether the visitor is admitted, or why the request can't pass. A

@@ -9,7 +9,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
-	"github.com/gatehouse-auth/gatehouse/pages"
+	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
 // Cleaner passes requests on without what only Gatehouse may say: identity
@@ -97,7 +97,7 @@ type Portal struct {
 }
 
 // healthPath tells monitors how the instance is. No sign-in, and no secret.
-const healthPath = pages.Root + "health"
+const healthPath = screen.Root + "health"
 
 // ServeHTTP answers the portal's own paths and those of all sign-in pages.
 func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request, next Handler) error {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
-	"github.com/gatehouse-auth/gatehouse/pages"
+	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
 // refusal is why a request does not pass; the zero value: it does.
@@ -24,12 +24,12 @@ type refusalKind string
 
 const (
 	loginRequired refusalKind = "login_required"
-	notAllowed                = refusalKind(pages.NotAllowed)
-	clientRefused             = refusalKind(pages.ClientIP)
-	badOrigin                 = refusalKind(pages.BadOrigin)
-	insecureHTTP              = refusalKind(pages.InsecureHTTP)
-	badWebSocket              = refusalKind(pages.BadWebSocketOrigin)
-	unavailable               = refusalKind(pages.Unavailable)
+	notAllowed                = refusalKind(screen.NotAllowed)
+	clientRefused             = refusalKind(screen.ClientIP)
+	badOrigin                 = refusalKind(screen.BadOrigin)
+	insecureHTTP              = refusalKind(screen.InsecureHTTP)
+	badWebSocket              = refusalKind(screen.BadWebSocketOrigin)
+	unavailable               = refusalKind(screen.Unavailable)
 	badMethod     refusalKind = "bad_method"
 	badForward    refusalKind = "bad_forwarded_request" // a proxy's question that can't be believed or read
 	unknownSite   refusalKind = "unknown_site"          // that no site of gatehouse_authz names

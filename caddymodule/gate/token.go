@@ -3,7 +3,7 @@ package gate
 import (
 	"strings"
 
-	"github.com/gatehouse-auth/gatehouse/pages"
+	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
 // MachineHeader is where a program may send its token when Authorization is the
@@ -71,7 +71,7 @@ func (q *request) hideTokens() {
 // holdsToken tells whether there is a token in the path, or in the address of
 // the page that a script or style was loaded for. Caddy would log both.
 func holdsToken(address string) bool {
-	_, page, ours := strings.Cut(address, pages.Root)
+	_, page, ours := strings.Cut(address, screen.Root)
 	// The portal's own answer at handover has a ticket in its Location.
 	return ours && (strings.HasPrefix(page, "link/") || strings.HasPrefix(page, "not-me/") || strings.HasPrefix(page, "handover"))
 }

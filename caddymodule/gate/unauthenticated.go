@@ -10,6 +10,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/pages"
+	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
 // refuse answers a request that does not pass. The gate writes its own answers
@@ -47,7 +48,7 @@ func (q *request) passable() string {
 // explain says why, to people with a page and to programs in JSON.
 func (q *request) explain(why refusal) {
 	if q.navigates() && why.kind.hasPage() {
-		q.run.Pages.Problem(q.w, q.original(), q.known(), pages.Problem{Kind: pages.ProblemKind(why.kind), Detail: why.detail})
+		q.run.Pages.Problem(q.w, q.original(), q.known(), pages.Problem{Kind: screen.ProblemKind(why.kind), Detail: why.detail})
 		return
 	}
 	answer := struct {
@@ -179,7 +180,7 @@ func (q *request) loginURL(to origin.ReturnTo, maxAge time.Duration) string {
 }
 
 func loginPath(at origin.Origin, to origin.ReturnTo, maxAge time.Duration) string {
-	path := pages.Root + "login?return_to=" + url.QueryEscape(to.Location(at))
+	path := screen.Root + "login?return_to=" + url.QueryEscape(to.Location(at))
 	if maxAge > 0 {
 		path += "&max_age=" + strconv.Itoa(seconds(maxAge))
 	}

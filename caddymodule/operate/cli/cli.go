@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/gatehouse-auth/gatehouse/pages"
+	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
 // Command is one command, as the binary that it is built into registers it.
@@ -23,7 +23,7 @@ type Host struct {
 	// where the configuration has it, else where the server has it by itself.
 	Endpoint func(address, config, adapter string) (Endpoint, error)
 	// Brand reads the brand of a configuration, which is not started.
-	Brand func(config, adapter string) (pages.Brand, error)
+	Brand func(config, adapter string) (screen.Brand, error)
 	// Exit ends cmd with a code other than 0 and 1.
 	Exit func(cmd *cobra.Command, code int) error
 }

@@ -12,7 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/gatehouse-auth/gatehouse/pages"
+	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
 // run is one run of a command against what answers at a server.
@@ -26,7 +26,7 @@ func run(t *testing.T, answer http.HandlerFunc, args ...string) (out, errs strin
 			address := strings.TrimPrefix(server.URL, "http://")
 			return Endpoint{Name: address, Network: "tcp", Address: address}, nil
 		},
-		Brand: func(string, string) (pages.Brand, error) { return pages.Brand{}, nil },
+		Brand: func(string, string) (screen.Brand, error) { return screen.Brand{}, nil },
 		Exit:  func(_ *cobra.Command, code int) error { return errors.New(strconv.Itoa(code)) },
 	}) {
 		sub := new(cobra.Command)

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
-	"github.com/gatehouse-auth/gatehouse/pages"
+	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
 // document prints one JSON document.
@@ -130,7 +130,7 @@ func (o *operator) sessions(all operate.SessionPage) error {
 	}
 	var rows [][]string
 	for _, s := range all.Sessions {
-		rows = append(rows, []string{s.ID, s.Email, where(s), s.Method, ago(s.LastSeen), s.Expires.Local().Format(time.DateTime), s.Network, cmp.Or(pages.Browser(s.Agent), short(s.Agent))})
+		rows = append(rows, []string{s.ID, s.Email, where(s), s.Method, ago(s.LastSeen), s.Expires.Local().Format(time.DateTime), s.Network, cmp.Or(screen.Browser(s.Agent), short(s.Agent))})
 	}
 	o.table("SESSION\tADDRESS\tSITES\tBY\tLAST SEEN\tENDS\tNETWORK\tBROWSER", rows)
 	o.more("sessions", all.Next)

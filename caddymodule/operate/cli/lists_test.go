@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gatehouse-auth/gatehouse/pages"
+	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
 func TestBrowserInLists(t *testing.T) {
@@ -12,7 +12,7 @@ func TestBrowserInLists(t *testing.T) {
 		"Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:153.0) Gecko/20100101 Firefox/153.0": "Firefox, Windows",
 		"curl/8.0": "curl", "Mozilla/5.0 (X11; Linux x86_64)": "Linux", "": "",
 	} {
-		if got := pages.Browser(agent); got != want {
+		if got := screen.Browser(agent); got != want {
 			t.Errorf("%q is %q, want %q", agent, got, want)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gatehouse-auth/gatehouse/pages"
+	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
 // buildPages is the command for whoever makes pages and mails look like their
@@ -34,7 +35,7 @@ Nothing is overwritten. Keep the ones you change and delete the others: what is
 not in the directory stays as Gatehouse brings it, also in later versions.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := pages.Export(args[0]); err != nil {
+			if err := screen.Export(args[0]); err != nil {
 				return err
 			}
 			_, err := fmt.Fprintf(c.OutOrStdout(), "The templates are in %[1]s. Name the directory in the Caddyfile:\n    brand \"Example\" {\n        pages %[1]s\n    }\n", args[0])
@@ -68,8 +69,8 @@ files are read anew for each page. Nobody can sign in there.`,
 	return c
 }
 
-func servePreview(ctx context.Context, c *cobra.Command, listen string, brand pages.Brand) error {
-	if _, err := pages.NewLook(brand); err != nil {
+func servePreview(ctx context.Context, c *cobra.Command, listen string, brand screen.Brand) error {
+	if _, err := screen.NewLook(brand); err != nil {
 		return err
 	}
 	listener, err := net.Listen("tcp", listen)

@@ -1,4 +1,4 @@
-package pages
+package screen
 
 import (
 	"encoding/json"
@@ -17,7 +17,7 @@ import (
 // it depends on a number, one string for each plural form of the language, by
 // the names of CLDR. {name} in a text stands for a value; emphasis and the
 // direction of addresses are added to the value, so texts hold no HTML.
-type catalog struct {
+type Catalog struct {
 	tag   language.Tag
 	file  string // where it came from, for errors
 	texts map[string]forms
@@ -74,7 +74,7 @@ func readForms(value any) (f forms, ok bool) {
 }
 
 // parseCatalog reads a catalog. Its name, as in pt-BR.json, is its language.
-func parseCatalog(file string, data []byte) (*catalog, error) {
+func parseCatalog(file string, data []byte) (*Catalog, error) {
 	name := strings.TrimSuffix(file[strings.LastIndexByte(file, '/')+1:], ".json")
 	tag, err := language.Parse(name)
 	if err != nil || tag.String() != name {
@@ -84,7 +84,7 @@ func parseCatalog(file string, data []byte) (*catalog, error) {
 	if err := json.Unmarshal(data, &texts); err != nil {
 		return nil, fmt.Errorf("%s: not a catalog (one JSON object of texts by key): %w", file, err)
 	}
-	c := &catalog{tag: tag, file: file, texts: make(map[string]forms, len(texts))}
+	c := &Catalog{tag: tag, file: file, texts: make(map[string]forms, len(texts))}
 	for key, value := range texts {
 		var ok bool
 		if c.texts[key], ok = readForms(value); !ok {
@@ -101,7 +101,7 @@ var formNames = map[plural.Form]string{
 	plural.Two: "two", plural.Few: "few", plural.Many: "many",
 }
 
-func (c *catalog) formOf(n int) string {
+func (c *Catalog) formOf(n int) string {
 	return formNames[plural.Cardinal.MatchPlural(c.tag, n, 0, 0, 0, 0)]
 }
 
@@ -122,7 +122,7 @@ func given(pairs ...string) values {
 
 // say returns a text with its values in place, for a number if it depends on
 // one.
-func (c *catalog) say(key string, n int, v values) string {
+func (c *Catalog) say(key string, n int, v values) string {
 	return fill(c.text(key, n), func(name string) string {
 		if name == "n" {
 			return strconv.Itoa(n)
@@ -133,7 +133,7 @@ func (c *catalog) say(key string, n int, v values) string {
 
 // sayHTML is say for a page: everything is escaped, and what has a direction of
 // its own keeps it in a right-to-left text.
-func (c *catalog) sayHTML(key string, n int, v values) template.HTML {
+func (c *Catalog) sayHTML(key string, n int, v values) template.HTML {
 	text := html.EscapeString(c.text(key, n))
 	return template.HTML(fill(text, func(name string) string {
 		if name == "n" {
@@ -189,7 +189,7 @@ func fill(text string, value func(name string) string) string {
 	return b.String()
 }
 
-func (c *catalog) text(key string, n int) string {
+func (c *Catalog) text(key string, n int) string {
 	f := c.texts[key]
 	if !f.plural() {
 		return f.text
@@ -200,18 +200,18 @@ func (c *catalog) text(key string, n int) string {
 	return f.byForm["other"]
 }
 
-func (c *catalog) has(key string) bool {
+func (c *Catalog) has(key string) bool {
 	_, ok := c.texts[key]
 	return ok
 }
 
-func (c *catalog) name() string      { return c.texts[keyName].text }
-func (c *catalog) lang() string      { return c.tag.String() }
-func (c *catalog) direction() string { return c.texts[keyDirection].text }
+func (c *Catalog) name() string      { return c.texts[keyName].text }
+func (c *Catalog) Lang() string      { return c.tag.String() }
+func (c *Catalog) direction() string { return c.texts[keyDirection].text }
 
 // when tells how long from now, as in "in 12 minutes", never too short.
-func (c *catalog) when(d time.Duration) string {
-	switch seconds := max(wholeSeconds(d), 1); {
+func (c *Catalog) When(d time.Duration) string {
+	switch seconds := max(WholeSeconds(d), 1); {
 	case seconds < 60:
 		return c.say("when.seconds", seconds, nil)
 	case seconds <= 60*60:
@@ -224,7 +224,7 @@ func (c *catalog) when(d time.Duration) string {
 // lasts tells how long something lives, as in "2 hours", never too long: in the
 // largest unit that leaves nothing over, and in no number that has more than 90,
 // beyond which a catalog need not have a plural form.
-func (c *catalog) lasts(d time.Duration) string {
+func (c *Catalog) lasts(d time.Duration) string {
 	n, key := max(int(d/time.Second), 1), "lasts.seconds"
 	for _, larger := range []struct {
 		of  int
@@ -238,6 +238,17 @@ func (c *catalog) lasts(d time.Duration) string {
 	return c.say(key, min(n, 90), nil)
 }
 
-// wholeMinutes rounds down, but not to none: a lifetime is never promised
+// WholeMinutes rounds down, but not to none: a lifetime is never promised
 // longer than it is.
-func wholeMinutes(d time.Duration) int { return max(int(d/time.Minute), 1) }
+func WholeMinutes(d time.Duration) int { return max(int(d/time.Minute), 1) }
+
+// WholeSeconds rounds up, so that trying again then is not too early.
+func WholeSeconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }
+
+// utc writes a time the same way in every language.
+func UTC(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02 15:04 ") + "UTC"
+}

@@ -1,4 +1,4 @@
-package pages
+package screen
 
 import (
 	"fmt"
@@ -30,12 +30,12 @@ func (l *Look) tryOut() error {
 		}
 	}
 	for _, words := range l.languages.all {
-		for _, v := range l.Samples(words.lang()) {
-			if err := l.render(io.Discard, v); err != nil {
+		for _, v := range l.Samples(words.Lang()) {
+			if err := l.Render(io.Discard, v); err != nil {
 				return fmt.Errorf("screen %s, state %s: %w", v.Screen, v.State, err)
 			}
 		}
-		for _, letter := range SampleLetters(words.lang()) {
+		for _, letter := range SampleLetters(words.Lang()) {
 			m := &Mails{look: l, now: time.Now}
 			if _, err := m.Compose(letter); err != nil {
 				return err

@@ -1,4 +1,4 @@
-package pages
+package screen
 
 import (
 	"regexp"
@@ -22,10 +22,10 @@ func TestBudgets(t *testing.T) {
 	check(t, err)
 	heaviest := map[string]int{}
 	for _, c := range l.languages.all {
-		for _, v := range l.Samples(c.lang()) {
+		for _, v := range l.Samples(c.Lang()) {
 			var page strings.Builder
-			check(t, l.render(&page, v))
-			n := len(compress([]byte(page.String())))
+			check(t, l.Render(&page, v))
+			n := len(Compress([]byte(page.String())))
 			heaviest["page"] = max(heaviest["page"], n)
 			most := maxPage
 			if v.Screen == "account" {
@@ -35,21 +35,21 @@ func TestBudgets(t *testing.T) {
 				t.Errorf("%s %s in %s has %d bytes, %d compressed", v.Screen, v.State, v.Lang, page.Len(), n)
 			}
 		}
-		for _, letter := range SampleLetters(c.lang()) {
+		for _, letter := range SampleLetters(c.Lang()) {
 			m, err := (&Mails{look: l, now: sampleNow, cfg: MailConfig{SubjectCode: true}}).Compose(letter)
 			check(t, err)
 			heaviest["mail"] = max(heaviest["mail"], len(m.HTML))
 			if len(m.HTML) > maxMail {
-				t.Errorf("mail %s in %s has %d bytes", letter.Kind, c.lang(), len(m.HTML))
+				t.Errorf("mail %s in %s has %d bytes", letter.Kind, c.Lang(), len(m.HTML))
 			}
 			if strings.Contains(m.HTML, "<img") || strings.Contains(m.HTML, "url(") {
 				t.Errorf("mail %s loads a picture", letter.Kind)
 			}
 		}
 	}
-	heaviest["script"] = len(l.script.zipped)
+	heaviest["script"] = len(l.script.Zipped)
 	if heaviest["script"] > maxScript {
-		t.Errorf("the script has %d bytes, %d compressed", len(l.script.plain), heaviest["script"])
+		t.Errorf("the script has %d bytes, %d compressed", len(l.script.Plain), heaviest["script"])
 	}
 	t.Logf("heaviest, in bytes: %v", heaviest)
 }
@@ -63,7 +63,7 @@ func TestRequests(t *testing.T) {
 	check(t, err)
 	for _, v := range l.Samples("en") {
 		var page strings.Builder
-		check(t, l.render(&page, v))
+		check(t, l.Render(&page, v))
 		want := 1
 		if v.Screen == "app" {
 			want = 0 // none of our files stands at the API's origin

@@ -1,4 +1,4 @@
-package pages
+package screen
 
 import (
 	"html"
@@ -6,6 +6,9 @@ import (
 	"net/url"
 	"strings"
 )
+
+// StartOver asks the sign-in page to say why one is back on it.
+const StartOver = "start_over"
 
 // LanguageLink leads to the same page in another language.
 type LanguageLink struct {
@@ -18,8 +21,8 @@ type LanguageLink struct {
 // switcher leads to the sign-in page in every language. The zero value leads
 // nowhere.
 type switcher struct {
-	all  []*catalog
-	here *catalog
+	all  []*Catalog
+	here *Catalog
 	kept string // what the addresses keep of the query, to be followed by more
 }
 
@@ -28,9 +31,9 @@ type switcher struct {
 const mostKept = 2048
 
 // switcher keeps what the sign-in page has to know in any language.
-func (l *languages) switcher(here *catalog, query url.Values) switcher {
+func (l *languages) switcher(here *Catalog, query url.Values) switcher {
 	s := switcher{all: l.all, here: here}
-	for _, name := range []string{"login_hint", "max_age", "return_to", startOver} {
+	for _, name := range []string{"login_hint", "max_age", "return_to", StartOver} {
 		if query.Has(name) && len(query.Get(name)) <= mostKept {
 			s.kept += name + "=" + url.QueryEscape(query.Get(name)) + "&"
 		}
@@ -38,15 +41,15 @@ func (l *languages) switcher(here *catalog, query url.Values) switcher {
 	return s
 }
 
-func (s switcher) address(c *catalog) string {
-	return Root + "login?" + s.kept + "ui_locales=" + c.lang()
+func (s switcher) address(c *Catalog) string {
+	return Root + "login?" + s.kept + "ui_locales=" + c.Lang()
 }
 
 // Languages are the links of a page that can be had in other languages.
 func (v *View) Languages() []LanguageLink {
 	var all []LanguageLink
 	for _, c := range v.switcher.all {
-		all = append(all, LanguageLink{Name: c.name(), Lang: c.lang(), URL: v.switcher.address(c), Here: c == v.switcher.here})
+		all = append(all, LanguageLink{Name: c.name(), Lang: c.Lang(), URL: v.switcher.address(c), Here: c == v.switcher.here})
 	}
 	return all
 }
@@ -57,7 +60,7 @@ func (v *View) Languages() []LanguageLink {
 func (v *View) LanguageItems() template.HTML {
 	var b strings.Builder
 	for _, c := range v.switcher.all {
-		b.WriteString(`<li><a href="` + html.EscapeString(v.switcher.address(c)) + `" lang="` + c.lang() + `" hreflang="` + c.lang() + `"`)
+		b.WriteString(`<li><a href="` + html.EscapeString(v.switcher.address(c)) + `" lang="` + c.Lang() + `" hreflang="` + c.Lang() + `"`)
 		if c == v.switcher.here {
 			b.WriteString(` aria-current="true"`)
 		}
@@ -65,3 +68,6 @@ func (v *View) LanguageItems() template.HTML {
 	}
 	return template.HTML(b.String())
 }
+
+// offer lets the visitor have the sign-in page in another language.
+func (l *Look) Offer(v *View, query url.Values) { v.switcher = l.languages.switcher(v.words, query) }

@@ -1,4 +1,4 @@
-package pages
+package screen
 
 import (
 	"embed"
@@ -19,13 +19,13 @@ var builtinCatalogs embed.FS
 
 // languages are the catalogs in use, English first.
 type languages struct {
-	all     []*catalog
+	all     []*Catalog
 	matcher language.Matcher
 }
 
 // ownCatalogs are those that come with Gatehouse. A test checks them.
-var ownCatalogs = sync.OnceValues(func() (map[string]*catalog, error) {
-	found := map[string]*catalog{}
+var ownCatalogs = sync.OnceValues(func() (map[string]*Catalog, error) {
+	found := map[string]*Catalog{}
 	err := readCatalogs(builtinCatalogs, found)
 	return found, err
 })
@@ -37,7 +37,7 @@ func loadLanguages(extra fs.FS) (*languages, error) {
 	if err != nil {
 		return nil, err
 	}
-	found, added := maps.Clone(builtin), map[string]*catalog{}
+	found, added := maps.Clone(builtin), map[string]*Catalog{}
 	if extra != nil {
 		if err := readCatalogs(extra, added); err != nil {
 			return nil, err
@@ -52,7 +52,7 @@ func loadLanguages(extra fs.FS) (*languages, error) {
 		return nil, err
 	}
 	l := &languages{all: slices.Collect(maps.Values(found))}
-	slices.SortFunc(l.all, func(a, b *catalog) int { return strings.Compare(a.order(), b.order()) })
+	slices.SortFunc(l.all, func(a, b *Catalog) int { return strings.Compare(a.order(), b.order()) })
 	tags := make([]language.Tag, len(l.all))
 	for i, c := range l.all {
 		tags[i] = c.tag
@@ -62,14 +62,14 @@ func loadLanguages(extra fs.FS) (*languages, error) {
 }
 
 // order sorts English, which is the one to fall back on, first.
-func (c *catalog) order() string {
-	if c.lang() == "en" {
+func (c *Catalog) order() string {
+	if c.Lang() == "en" {
 		return ""
 	}
-	return c.lang()
+	return c.Lang()
 }
 
-func readCatalogs(fsys fs.FS, into map[string]*catalog) error {
+func readCatalogs(fsys fs.FS, into map[string]*Catalog) error {
 	files, err := fs.Glob(fsys, "locales/*.json")
 	if err != nil {
 		return err
@@ -83,7 +83,7 @@ func readCatalogs(fsys fs.FS, into map[string]*catalog) error {
 		if err != nil {
 			return err
 		}
-		into[c.lang()] = c
+		into[c.Lang()] = c
 	}
 	return nil
 }
@@ -93,7 +93,7 @@ const maxLanguages = 256
 
 // choose finds the catalog for what was asked for explicitly (languages by
 // spaces, as OpenID Connect's ui_locales), else for the browser's languages.
-func (l *languages) choose(asked, accept string) *catalog {
+func (l *languages) choose(asked, accept string) *Catalog {
 	for tag := range strings.FieldsSeq(asked[:min(len(asked), maxLanguages)]) {
 		if t, err := language.Parse(tag); err == nil {
 			if c, ok := l.match(t); ok {
@@ -113,7 +113,18 @@ func (l *languages) choose(asked, accept string) *catalog {
 	return l.all[0]
 }
 
-func (l *languages) match(tags ...language.Tag) (*catalog, bool) {
+func (l *languages) match(tags ...language.Tag) (*Catalog, bool) {
 	_, i, confidence := l.matcher.Match(tags...)
 	return l.all[i], confidence > language.No
+}
+
+// Choose finds the language of an answer, see languages.choose.
+func (l *Look) Choose(asked, accept string) *Catalog { return l.languages.choose(asked, accept) }
+
+// Langs lists the languages that there are.
+func (l *Look) Langs() (all []string) {
+	for _, c := range l.languages.all {
+		all = append(all, c.Lang())
+	}
+	return all
 }

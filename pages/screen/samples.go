@@ -1,4 +1,4 @@
-package pages
+package screen
 
 import (
 	"time"
@@ -26,7 +26,7 @@ const sampleAgent = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:150.0) Gecko/2
 // sampler makes one view of a screen after another.
 type sampler struct {
 	l     *Look
-	words *catalog
+	words *Catalog
 	at    origin.Origin
 	all   []*View
 }
@@ -50,13 +50,13 @@ func (l *Look) Samples(lang string) []*View {
 
 // add adds a view that fill completes.
 func (s *sampler) add(screen, state, title string, fill func(*View)) {
-	v := s.l.view(s.words, s.at, screen, state)
+	v := s.l.View(s.words, s.at, screen, state)
 	v.Login = Root + "login"
 	if fill != nil {
 		fill(v)
 	}
 	if title != "" {
-		v.titled(title)
+		v.Titled(title)
 	}
 	s.all = append(s.all, v)
 }
@@ -66,14 +66,14 @@ func (s *sampler) login() {
 	failed := func(email, key string) func(*View) {
 		return func(v *View) {
 			languages(v)
-			v.Email, v.When = email, s.words.when(12*time.Minute)
-			v.fail(key, 0)
+			v.Email, v.When = email, s.words.When(12*time.Minute)
+			v.Fail(key, 0)
 		}
 	}
 	s.add("login", "form", "login.title", languages)
 	s.add("login", "form", "login.title", func(v *View) {
 		languages(v)
-		v.note("problem.no_flow")
+		v.Note("problem.no_flow")
 	})
 	s.add("login", "signed_in", "login.title", func(v *View) {
 		languages(v)
@@ -92,7 +92,7 @@ func (s *sampler) codeView(state string, fill func(*View)) {
 	s.add("code", state, "code.title", func(v *View) {
 		v.HasForm, v.Resend = true, true
 		v.Flow, v.Address, v.Username = "AAAAAAAAAAAA", sampleAddress, sampleAddress
-		v.ResendIn, v.When = 54, s.words.when(54*time.Second)
+		v.ResendIn, v.When = 54, s.words.When(54*time.Second)
 		if fill != nil {
 			fill(v)
 		}
@@ -102,35 +102,35 @@ func (s *sampler) codeView(state string, fill func(*View)) {
 func (s *sampler) code() {
 	s.codeView("sent_if", nil)
 	s.codeView("sent", nil)
-	s.codeView("resent", func(v *View) { v.note("code.resent") })
+	s.codeView("resent", func(v *View) { v.Note("code.resent") })
 	s.codeView("replaces", func(v *View) { v.Session, v.Replaces = sampleSession, true })
-	s.codeView("malformed", func(v *View) { v.fail("code.short", 5) })
-	s.codeView("wrong", func(v *View) { v.fail("code.wrong", 3) })
-	s.codeView("expired_resent", func(v *View) { v.fail("code.expired_resent", 0) })
+	s.codeView("malformed", func(v *View) { v.Fail("code.short", 5) })
+	s.codeView("wrong", func(v *View) { v.Fail("code.wrong", 3) })
+	s.codeView("expired_resent", func(v *View) { v.Fail("code.expired_resent", 0) })
 	s.codeView("resend_limited", func(v *View) {
-		v.When = s.words.when(12 * time.Minute)
-		v.fail("code.resend_limited", 0)
+		v.When = s.words.When(12 * time.Minute)
+		v.Fail("code.resend_limited", 0)
 	})
-	s.codeView("mail_down", func(v *View) { v.fail("code.mail_down", 0) })
-	s.codeView("mail_delayed", func(v *View) { v.note("code.mail_delayed") })
+	s.codeView("mail_down", func(v *View) { v.Fail("code.mail_down", 0) })
+	s.codeView("mail_delayed", func(v *View) { v.Note("code.mail_delayed") })
 }
 
 func (s *sampler) codeDead() {
 	for _, verdict := range []event.Verdict{event.Expired, event.Locked, event.CodesOff} {
 		s.codeView("", func(v *View) {
 			v.ResendIn = 40 * 60
-			v.explain(verdict, 40*time.Minute)
+			v.Explain(verdict, 40*time.Minute)
 		})
 	}
 	s.codeView("", func(v *View) {
 		v.Continue = "/"
-		v.explain(event.Used, 0)
+		v.Explain(event.Used, 0)
 	})
 }
 
 func (s *sampler) link() {
 	asked := func(v *View) {
-		v.Address, v.AskedAt, v.Agent, v.Network = sampleAddress, utc(sampleTime), s.words.agent(sampleAgent), near(sampleNetwork)
+		v.Address, v.AskedAt, v.Agent, v.Network = sampleAddress, UTC(sampleTime), s.words.Agent(sampleAgent), Near(sampleNetwork)
 	}
 	ready := func(v *View) {
 		asked(v)
@@ -145,12 +145,12 @@ func (s *sampler) link() {
 	s.add("link", "elsewhere_link", "link.elsewhere.title", asked)
 	s.add("link", "used", "", func(v *View) {
 		v.Session, v.Continue = sampleAddress, "/"
-		v.dead(event.Used)
+		v.Dead(event.Used)
 	})
 	for _, verdict := range []event.Verdict{event.Expired, event.Locked, event.Unknown} {
 		s.add("link", "", "", func(v *View) {
 			v.Flow, v.Resend = "AAAAAAAAAAAA", verdict != event.Unknown
-			v.dead(verdict)
+			v.Dead(verdict)
 		})
 	}
 }
@@ -164,7 +164,7 @@ func (s *sampler) rest() {
 	s.add("notme", "form", "notme.title", nil)
 	s.add("notme", "wrong", "notme.title", func(v *View) {
 		v.Email = sampleSession
-		v.fail("notme.wrong", 0)
+		v.Fail("notme.wrong", 0)
 	})
 	s.add("notme", "done", "notme.done.title", nil)
 	s.add("logout", "confirm", "logout.title", func(v *View) { v.Session = sampleAddress })
@@ -175,7 +175,7 @@ func (s *sampler) rest() {
 	s.account()
 	s.add("sites", "some", "sites.title", func(v *View) { v.Session, v.Sites = sampleAddress, s.others() })
 	s.add("sites", "none", "sites.title", func(v *View) { v.Session = sampleAddress })
-	for _, kind := range []ProblemKind{NotAllowed, ClientIP, BadOrigin, InsecureHTTP, Unavailable, notFound, crossSite, badForm, tooSlow, noFlow} {
+	for _, kind := range []ProblemKind{NotAllowed, ClientIP, BadOrigin, InsecureHTTP, Unavailable, NotFound, CrossSite, BadForm, TooSlow, NoFlow} {
 		s.add("problem", string(kind), "", func(v *View) {
 			v.Session = sampleAddress
 			switch kind {
@@ -183,12 +183,12 @@ func (s *sampler) rest() {
 				v.Detail = "the request came for http://10.0.0.7; write: origin http://10.0.0.7"
 			case InsecureHTTP:
 				v.Detail = "write insecure_http on, or listen on https"
-			case crossSite:
+			case CrossSite:
 				v.Detail = "Origin: " + sampleOrigin
 			case Unavailable:
 				v.Reference, v.Continue = "0badcafe", "/"
 			}
-			v.problem(kind)
+			v.Problem(kind)
 		})
 	}
 }
@@ -197,7 +197,7 @@ func (s *sampler) rest() {
 func (s *sampler) apps() {
 	add := func(page AppPage) {
 		page.App, page.Address = sampleApp, sampleAddress
-		s.add("app", string(page.State), "", func(v *View) { v.app(page) })
+		s.add("app", string(page.State), "", func(v *View) { v.App(page) })
 	}
 	for _, state := range []AppState{
 		AppConfirm, AppPair, AppDone, AppLogin, AppLoginDone, AppLoginFailed, AppStop, AppStopped,
@@ -220,16 +220,16 @@ func (s *sampler) account() {
 	s.add("account", "shown", "account.title", func(v *View) {
 		v.Session = sampleAddress
 		v.Sessions, _ = s.words.sampleAccount()
-		v.fail("account.not_sure", 0)
+		v.Fail("account.not_sure", 0)
 	})
 	for _, done := range []string{"ended", "ended_others", "saved"} {
 		s.add("account", done, "account.title", func(v *View) {
 			v.Session = sampleAddress
 			v.Sessions, v.Attempts = s.words.sampleAccount()
-			v.note("account." + done)
+			v.Note("account." + done)
 		})
 	}
-	whole := SiteLink{"auth.example.com", "https://auth.example.com" + accountPath}
+	whole := SiteLink{"auth.example.com", "https://auth.example.com" + AccountPath}
 	own := func(v *View) {
 		v.Session = sampleAddress
 		v.Sessions, _ = s.words.sampleAccount()
@@ -242,21 +242,21 @@ func (s *sampler) account() {
 	})
 	s.add("account", "own", "account.title", func(v *View) {
 		own(v)
-		v.fail("account.not_here", 0)
+		v.Fail("account.not_here", 0)
 	})
-	s.add("tokens", "shown", "tokens.title", func(v *View) { v.Sites, v.Days = others, tokenDays })
+	s.add("tokens", "shown", "tokens.title", func(v *View) { v.Sites, v.Days = others, TokenDays })
 	s.add("tokens", "own", "tokens.title", func(v *View) {
-		v.Sites, v.Days, v.Tokens = []SiteLink{{s.at.Host(), s.at.String()}}, ownTokenDays, s.words.sampleTokens()
-		v.Elsewhere = SiteLink{whole.Name, "https://auth.example.com" + tokensPath}
+		v.Sites, v.Days, v.Tokens = []SiteLink{{s.at.Host(), s.at.String()}}, OwnTokenDays, s.words.sampleTokens()
+		v.Elsewhere = SiteLink{whole.Name, "https://auth.example.com" + TokensPath}
 	})
 	s.add("tokens", "shown", "tokens.title", func(v *View) {
-		v.Sites, v.Days, v.Secret, v.Tokens = others, tokenDays, "ght_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", s.words.sampleTokens()
-		v.note("tokens.ended")
+		v.Sites, v.Days, v.Secret, v.Tokens = others, TokenDays, "ght_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", s.words.sampleTokens()
+		v.Note("tokens.ended")
 	})
 	for _, key := range []string{"tokens.bad", "tokens.too_many"} {
 		s.add("tokens", "shown", "tokens.title", func(v *View) {
-			v.Sites, v.Days = others, tokenDays
-			v.fail(key, 0)
+			v.Sites, v.Days = others, TokenDays
+			v.Fail(key, 0)
 		})
 	}
 }

@@ -1,9 +1,14 @@
-package pages
+package screen
 
 import (
+	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
+	htmltemplate "html/template"
+	"io/fs"
 	"strings"
+	texttemplate "text/template"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
@@ -31,7 +36,7 @@ func NewMails(c MailConfig) (*Mails, error) {
 	look := c.Look
 	if look == nil {
 		var err error
-		if look, err = plainLook(); err != nil {
+		if look, err = PlainLook(); err != nil {
 			return nil, err
 		}
 	}
@@ -105,7 +110,7 @@ type MailView struct {
 	Agent     string
 	Network   string
 
-	words *catalog
+	words *Catalog
 }
 
 // T returns the text with this key in the language of the mail, as plain text.
@@ -173,11 +178,11 @@ func (v *MailView) value(name string) string {
 func (m *Mails) view(l outbox.Letter) *MailView {
 	words := m.look.languages.choose(l.Language, "")
 	v := &MailView{
-		Version: ViewVersion, Kind: string(l.Kind), Lang: words.lang(), Dir: words.direction(), Left: "left",
+		Version: ViewVersion, Kind: string(l.Kind), Lang: words.Lang(), Dir: words.direction(), Left: "left",
 		Accent: m.look.accent, Site: m.look.siteName(l.Site), Host: l.Site.Host(), Support: m.look.brand.Support,
 		Address: l.To.Display(), Code: l.Code, Link: l.Link, NotMe: l.NotMe, Into: l.Into,
-		Minutes: wholeMinutes(l.Lifetime), Lasts: words.lasts(l.Lifetime),
-		AskedAt: utc(l.AskedAt), Agent: words.agent(l.Agent), Network: near(l.Network), words: words,
+		Minutes: WholeMinutes(l.Lifetime), Lasts: words.lasts(l.Lifetime),
+		AskedAt: UTC(l.AskedAt), Agent: words.Agent(l.Agent), Network: Near(l.Network), words: words,
 	}
 	if l.App != "" {
 		v.Site, v.Host, v.Support = l.App, "", ""
@@ -214,4 +219,49 @@ func (m *Mails) name(v *MailView) {
 	v.Subject = v.words.say(subject, 0, v.value)
 	v.Label = v.words.say(label, 0, v.value)
 	v.Preheader = v.words.say(preheader, v.Minutes, v.value)
+}
+
+// letterKinds are the mails there are. Each has two templates, named for it.
+var letterKinds = []outbox.LetterKind{
+	outbox.LetterSignIn, outbox.LetterNewDevice,
+	outbox.LetterCode, outbox.LetterLink, outbox.LetterInvite, outbox.LetterPlain,
+}
+
+// mailTemplates hold both parts of every kind of mail.
+type mailTemplates map[string]mailTemplate
+
+type mailTemplate struct {
+	text *texttemplate.Template
+	html *htmltemplate.Template
+}
+
+func loadMailTemplates(files fs.FS) (mailTemplates, error) {
+	all := mailTemplates{}
+	for _, kind := range letterKinds {
+		text, errText := texttemplate.ParseFS(files, "mail/"+string(kind)+".txt")
+		html, errHTML := htmltemplate.ParseFS(files, "mail/layout.html", "mail/"+string(kind)+".html")
+		if err := errors.Join(errText, errHTML); err != nil {
+			return nil, fmt.Errorf("mail template %s: %w", kind, err)
+		}
+		all[string(kind)] = mailTemplate{text, html}
+	}
+	return all, nil
+}
+
+func (all mailTemplates) render(v *MailView) (text, html string, err error) {
+	t, ok := all[v.Kind]
+	if !ok {
+		return "", "", fmt.Errorf("there is no mail %q", v.Kind)
+	}
+	var a, b bytes.Buffer
+	a.Grow(1 << 10)
+	b.Grow(3 << 10) // what mails have at most
+	part := "layout.html"
+	if v.Kind == string(outbox.LetterPlain) {
+		part = "main" // as few words as can be, and no frame
+	}
+	if err := errors.Join(t.text.Execute(&a, v), t.html.ExecuteTemplate(&b, part, v)); err != nil {
+		return "", "", err
+	}
+	return a.String(), b.String(), nil
 }

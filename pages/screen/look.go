@@ -1,4 +1,4 @@
-package pages
+package screen
 
 import (
 	"crypto/sha256"
@@ -15,6 +15,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
+	"github.com/gatehouse-auth/gatehouse/pages/screen/accent"
 )
 
 //go:embed templates
@@ -32,8 +33,8 @@ type Look struct {
 	style       string        // the style sheet
 	element     template.HTML // the same as an element
 	styleSource string        // as the policy names it
-	script      staticFile
-	client      staticFile // for single-page apps
+	script      StaticFile
+	Client      StaticFile // for single-page apps
 	scriptPath  string
 	logo        *logo
 	logoPath    string
@@ -41,9 +42,9 @@ type Look struct {
 
 var screens = []string{"login", "code", "link", "notme", "logout", "account", "tokens", "sites", "app", "problem"}
 
-// plainLook is the look of an instance without a brand. Pages and Mails share
+// PlainLook is the look of an instance without a brand. Pages and Mails share
 // it.
-var plainLook = sync.OnceValues(func() (*Look, error) { return NewLook(Brand{}) })
+var PlainLook = sync.OnceValues(func() (*Look, error) { return NewLook(Brand{}) })
 
 // NewLook reads brand, templates and catalogs, and tries every template out in
 // every state of its screen. The error says which option and which file is
@@ -94,7 +95,7 @@ func (l *Look) loadLogo() (err error) {
 	if l.logo, err = readLogo(l.brand.Logo); err != nil {
 		return fmt.Errorf("brand: logo %s: %w", l.brand.Logo, err)
 	}
-	l.logoPath = Root + "logo-" + hashed(l.logo.plain) + "." + l.logo.extension
+	l.logoPath = Root + "logo-" + hashed(l.logo.Plain) + "." + l.logo.extension
 	return nil
 }
 
@@ -109,7 +110,7 @@ func (l *Look) loadStatic(files fs.FS) error {
 	}
 	l.style = squeeze(string(style))
 	if l.brand.Accent != "" {
-		light, dark, err := accents(l.brand.Accent)
+		light, dark, err := accent.Of(l.brand.Accent)
 		if err != nil {
 			return fmt.Errorf("brand: accent %w", err)
 		}
@@ -123,8 +124,8 @@ func (l *Look) loadStatic(files fs.FS) error {
 	}
 	l.script = newFile(javascript, []byte(squeezeScript(string(script))))
 	client, err := builtinTemplates.ReadFile("templates/client.js")
-	l.client = newFile(javascript, []byte(squeezeScript(string(client))))
-	l.scriptPath = Root + "ui-" + hashed(l.script.plain) + ".js"
+	l.Client = newFile(javascript, []byte(squeezeScript(string(client))))
+	l.scriptPath = Root + "ui-" + hashed(l.script.Plain) + ".js"
 	return err
 }
 
@@ -155,8 +156,31 @@ func dropLines(text, comment, end string) string {
 	return b.String()
 }
 
-func (l *Look) render(w io.Writer, v *View) error {
+func (l *Look) Render(w io.Writer, v *View) error {
 	return l.screens[v.Screen].ExecuteTemplate(w, "layout.html", v)
+}
+
+// file is the script or the logo, if that stands at path. Opened by itself, an
+// SVG must not run anything: it goes out with the policy of what is no page.
+func (l *Look) File(path string) (StaticFile, bool) {
+	switch {
+	case path == l.scriptPath:
+		return l.script, true
+	case path == l.logoPath && l.logo != nil:
+		return l.logo.StaticFile, true
+	}
+	return StaticFile{}, false
+}
+
+// fix shows all pages light or dark, whatever the browser prefers.
+func (l *Look) Fix(scheme string) {
+	const dark = "@media(prefers-color-scheme:dark)"
+	switch scheme {
+	case "dark":
+		l.element, l.styleSource = styleElement(strings.ReplaceAll(l.style, dark, "@media all"))
+	case "light":
+		l.element, l.styleSource = styleElement(strings.ReplaceAll(l.style, dark, "@media not all"))
+	}
 }
 
 func (l *Look) siteName(o origin.Origin) string {

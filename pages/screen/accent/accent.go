@@ -1,4 +1,6 @@
-package pages
+// Package accent judges the colour of a brand: whether text in it can be read on
+// our pages, and which shade of it can on dark ones. It knows no page.
+package accent
 
 import (
 	"fmt"
@@ -6,30 +8,30 @@ import (
 	"strconv"
 )
 
-// color is a colour in sRGB, each part from 0 to 1.
-type color struct{ r, g, b float64 }
+// Color is a colour in sRGB, each part from 0 to 1.
+type Color struct{ r, g, b float64 }
 
 // The backgrounds that links and buttons stand on, from style.css.
 var (
-	lightBackgrounds = []color{mustColor("#ffffff"), mustColor("#f2f3f6")}
-	darkBackgrounds  = []color{mustColor("#1b1e26"), mustColor("#111319"), mustColor("#0d1526")}
+	lightBackgrounds = []Color{mustColor("#ffffff"), mustColor("#f2f3f6")}
+	darkBackgrounds  = []Color{mustColor("#1b1e26"), mustColor("#111319"), mustColor("#0d1526")}
 )
 
 // minContrast is what text of any size needs to be read (WCAG 2.2, 1.4.3).
 const minContrast = 4.5
 
-func parseColor(s string) (color, error) {
+func parseColor(s string) (Color, error) {
 	if len(s) == 4 && s[0] == '#' { // #rgb is short for #rrggbb
 		s = string([]byte{'#', s[1], s[1], s[2], s[2], s[3], s[3]})
 	}
 	n, err := strconv.ParseUint(s[min(1, len(s)):], 16, 24)
 	if err != nil || len(s) != 7 || s[0] != '#' {
-		return color{}, fmt.Errorf("%q is no colour; write one in quotes, as in \"#1d4ed8\"", s)
+		return Color{}, fmt.Errorf("%q is no colour; write one in quotes, as in \"#1d4ed8\"", s)
 	}
-	return color{float64(n>>16) / 255, float64(n>>8&255) / 255, float64(n&255) / 255}, nil
+	return Color{float64(n>>16) / 255, float64(n>>8&255) / 255, float64(n&255) / 255}, nil
 }
 
-func mustColor(s string) color {
+func mustColor(s string) Color {
 	c, err := parseColor(s)
 	if err != nil {
 		panic(err)
@@ -37,13 +39,13 @@ func mustColor(s string) color {
 	return c
 }
 
-func (c color) String() string {
+func (c Color) String() string {
 	part := func(x float64) int { return int(math.Round(x * 255)) }
 	return fmt.Sprintf("#%02x%02x%02x", part(c.r), part(c.g), part(c.b))
 }
 
 // luminance is the relative luminance of WCAG 2.2.
-func (c color) luminance() float64 {
+func (c Color) luminance() float64 {
 	linear := func(x float64) float64 {
 		if x <= 0.04045 {
 			return x / 12.92
@@ -53,13 +55,13 @@ func (c color) luminance() float64 {
 	return 0.2126*linear(c.r) + 0.7152*linear(c.g) + 0.0722*linear(c.b)
 }
 
-func contrast(a, b color) float64 {
+func contrast(a, b Color) float64 {
 	la, lb := a.luminance(), b.luminance()
 	return (max(la, lb) + 0.05) / (min(la, lb) + 0.05)
 }
 
 // worst is the least contrast of c with any of the others.
-func (c color) worst(others []color) float64 {
+func (c Color) worst(others []Color) float64 {
 	least := math.Inf(1)
 	for _, other := range others {
 		least = min(least, contrast(c, other))
@@ -68,19 +70,19 @@ func (c color) worst(others []color) float64 {
 }
 
 // towards mixes c with other until it can be read on all backgrounds.
-func (c color) towards(other color, backgrounds []color) color {
+func (c Color) towards(other Color, backgrounds []Color) Color {
 	mixed := c
 	for step := 0; step <= 100 && mixed.worst(backgrounds) < minContrast; step++ {
 		t := float64(step) / 100
-		mixed = mustColor(color{c.r + t*(other.r-c.r), c.g + t*(other.g-c.g), c.b + t*(other.b-c.b)}.String())
+		mixed = mustColor(Color{c.r + t*(other.r-c.r), c.g + t*(other.g-c.g), c.b + t*(other.b-c.b)}.String())
 	}
 	return mixed
 }
 
-// accents returns the colour of buttons and links for light pages, which is s
+// Of returns the colour of buttons and links for light pages, which is s
 // itself, and one for dark pages made from it. A colour that can't be read on
 // light pages is an error that names one close to it that can.
-func accents(s string) (light, dark color, err error) {
+func Of(s string) (light, dark Color, err error) {
 	light, err = parseColor(s)
 	if err != nil {
 		return light, dark, err

@@ -1,4 +1,4 @@
-package pages
+package screen
 
 import (
 	"fmt"
@@ -9,7 +9,7 @@ import (
 
 // check compares the catalog with the English one, which has every key. All
 // that is wrong is told at once.
-func (c *catalog) check(english *catalog) error {
+func (c *Catalog) check(english *Catalog) error {
 	var wrong []string
 	for _, key := range slices.Sorted(maps.Keys(english.texts)) {
 		if problem := c.checkText(english, key); problem != "" {
@@ -30,7 +30,7 @@ func (c *catalog) check(english *catalog) error {
 	return nil
 }
 
-func (c *catalog) checkText(english *catalog, key string) string {
+func (c *Catalog) checkText(english *Catalog, key string) string {
 	text, ok := c.texts[key]
 	if !ok {
 		return fmt.Sprintf("missing key %q", key)
@@ -66,7 +66,7 @@ func (c *catalog) checkText(english *catalog, key string) string {
 
 // pluralForms lists the forms that whole numbers from 1 to 90 take: nothing we
 // count goes beyond.
-func (c *catalog) pluralForms() []string {
+func (c *Catalog) pluralForms() []string {
 	seen := map[string]bool{}
 	for n := 1; n <= 90; n++ {
 		seen[c.formOf(n)] = true

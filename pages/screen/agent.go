@@ -1,4 +1,4 @@
-package pages
+package screen
 
 import (
 	"fmt"
@@ -46,7 +46,7 @@ func firstMatch(s string, table [][2]string) string {
 
 // near writes a network as people may have seen addresses written: 203.0.113.x
 // for 203.0.113.0/24, 2001:db8:7:x for 2001:db8:7::/48.
-func near(network string) string {
+func Near(network string) string {
 	p, err := netip.ParsePrefix(network)
 	if err != nil {
 		return network
@@ -56,4 +56,16 @@ func near(network string) string {
 	}
 	b := p.Addr().As16()
 	return fmt.Sprintf("%x:%x:%x:x", uint(b[0])<<8|uint(b[1]), uint(b[2])<<8|uint(b[3]), uint(b[4])<<8|uint(b[5]))
+}
+
+// agent names browser and system, as far as the User-Agent tells.
+func (c *Catalog) Agent(userAgent string) string {
+	browser, system := parseAgent(userAgent)
+	switch {
+	case browser != "" && system != "":
+		return c.say("agent", 0, given("browser", browser, "system", system))
+	case browser == "" && system == "":
+		return c.say("agent.unknown", 0, nil)
+	}
+	return strings.TrimSpace(browser + system)
 }

@@ -1,13 +1,22 @@
-package pages
+package screen
 
 import (
 	"fmt"
 	"html/template"
-	"net/url"
 	"strconv"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"strings"
+)
+
+// Root is where all of Gatehouse's own paths begin.
+const Root = "/_gatehouse/"
+
+// Where the account page and its tokens stand.
+const (
+	AccountPath = Root + "account"
+	TokensPath  = AccountPath + "/tokens"
 )
 
 // ViewVersion is the version of View's fields. Within a version fields are only
@@ -75,7 +84,7 @@ type View struct {
 	Submit    string   // of app: what the button says
 	Fields    []Field  // of app: hidden fields of the form
 
-	words    *catalog
+	words    *Catalog
 	switcher switcher
 	style    template.HTML
 	target   origin.Origin // where the form may lead in the end
@@ -141,12 +150,12 @@ func (v *View) value(name string) string {
 }
 
 // view begins the view of a screen at an origin, which may be zero.
-func (l *Look) view(words *catalog, at origin.Origin, screen, state string) *View {
+func (l *Look) View(words *Catalog, at origin.Origin, screen, state string) *View {
 	v := &View{
 		Version: ViewVersion, Screen: screen, State: state,
-		Lang: words.lang(), Dir: words.direction(),
+		Lang: words.Lang(), Dir: words.direction(),
 		Host: at.Host(), Site: l.siteName(at), Support: l.brand.Support,
-		Digits: authcore.DefaultCode.Digits, Minutes: wholeMinutes(authcore.DefaultCode.Lifetime),
+		Digits: authcore.DefaultCode.Digits, Minutes: WholeMinutes(authcore.DefaultCode.Lifetime),
 		words: words, style: l.element,
 	}
 	if !at.IsZero() {
@@ -155,23 +164,9 @@ func (l *Look) view(words *catalog, at origin.Origin, screen, state string) *Vie
 	return v
 }
 
-// view begins the view of a screen for this visitor.
-func (e *exchange) view(screen, state string) *View {
-	v := e.p.look.view(e.words, e.v.Origin, screen, state)
-	v.UILocales, v.Login = e.asked, loginPath(origin.ReturnTo{}, e.v.Origin, e.asked)
-	if e.p.service != nil {
-		v.Digits = e.p.service.CodeRule().Digits
-		v.Minutes = wholeMinutes(e.p.service.CodeRule().Lifetime)
-	}
-	if s := e.v.Session; s != nil {
-		v.Session = s.Address.Display()
-	}
-	return v
-}
-
 // titled sets heading and title. A page with an error says so first in its
 // title, which is what a screen reader reads first.
-func (v *View) titled(key string) { v.headed(v.words.say(key, 0, v.value)) }
+func (v *View) Titled(key string) { v.headed(v.words.say(key, 0, v.value)) }
 
 func (v *View) headed(heading string) {
 	v.Heading = heading
@@ -189,29 +184,42 @@ var fieldOf = map[string]string{
 	"account.name_bad": "name", "account.not_sure": "sure", "tokens.bad": "name",
 }
 
-func (v *View) fail(key string, n int) {
+func (v *View) Fail(key string, n int) {
 	v.Error, v.Field = v.words.sayHTML(key, n, v.value), fieldOf[key]
 }
 
-func (v *View) note(key string) { v.Notice = v.words.sayHTML(key, 0, v.value) }
+func (v *View) Note(key string) { v.Notice = v.words.sayHTML(key, 0, v.value) }
 
-// loginPath is the sign-in page with what it should know.
-func loginPath(to origin.ReturnTo, own origin.Origin, locales string) string {
-	q := url.Values{}
-	if to.Location(own) != "/" {
-		q.Set("return_to", to.Location(own))
+// leadTo says where the form may lead in the end.
+func (v *View) LeadTo(o origin.Origin) { v.target = o }
+
+// policy is the content policy of a page at an origin. Style is allowed by its
+// hash and the script by its address, because the app on the same host may serve
+// files that its visitors uploaded. Chromium applies form-action to redirects as
+// well, so it names where the form may lead in the end.
+func (l *Look) Policy(v *View, at origin.Origin) string {
+	var b strings.Builder
+	b.WriteString("default-src 'none'; style-src " + l.styleSource)
+	if v.Script != "" {
+		b.WriteString("; script-src " + at.String() + v.Script)
 	}
-	if locales != "" {
-		q.Set("ui_locales", locales)
+	b.WriteString("; img-src data:")
+	if v.Logo != "" {
+		b.WriteString(" " + at.String() + v.Logo)
 	}
-	if len(q) == 0 {
-		return Root + "login"
+	b.WriteString("; base-uri 'none'; frame-ancestors 'none'; form-action 'self'")
+	switch {
+	case v.anywhere:
+		b.WriteString(" https: http:")
+	case !v.target.IsZero() && v.target != at:
+		b.WriteString(" " + v.target.String())
 	}
-	return Root + "login?" + q.Encode()
+	b.WriteString("; require-trusted-types-for 'script'")
+	return b.String()
 }
 
-// location is where a browser goes after signing in. The address comes out of
-// the store or a form, and the configuration may have changed since.
-func (e *exchange) location(to origin.ReturnTo) string {
-	return to.Recheck(e.v.Origin, e.p.service.Protects).Location(e.v.Origin)
+// SiteLink is a site that a page names.
+type SiteLink struct {
+	Name string
+	URL  string
 }

@@ -1,4 +1,4 @@
-package pages
+package screen
 
 import (
 	"errors"
@@ -7,6 +7,7 @@ import (
 	"unicode"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/pages/screen/accent"
 )
 
 // Brand is how a site presents itself. The zero value is Gatehouse's own look,
@@ -34,7 +35,7 @@ func (b Brand) Check() error {
 		}
 	}
 	if b.Accent != "" {
-		if _, _, err := accents(b.Accent); err != nil {
+		if _, _, err := accent.Of(b.Accent); err != nil {
 			problems = append(problems, fmt.Errorf("brand: accent %w", err))
 		}
 	}

@@ -1,4 +1,4 @@
-package pages
+package screen
 
 import (
 	"flag"
@@ -44,7 +44,7 @@ func TestGoldenPages(t *testing.T) {
 		var all strings.Builder
 		for _, v := range l.Samples(lang) {
 			var page strings.Builder
-			check(t, l.render(&page, v))
+			check(t, l.Render(&page, v))
 			_, body, _ := strings.Cut(fleeting.ReplaceAllString(page.String(), ""), "<head>")
 			fmt.Fprintf(&all, "==== %s %s\n", v.Screen, v.State)
 			for line := range strings.Lines(body) {
@@ -63,16 +63,16 @@ func TestGoldenMails(t *testing.T) {
 	m := &Mails{look: l, now: sampleNow, cfg: MailConfig{SubjectCode: true, FromAddress: "login@example.com"}}
 	for _, c := range l.languages.all {
 		var all strings.Builder
-		for _, letter := range SampleLetters(c.lang()) {
+		for _, letter := range SampleLetters(c.Lang()) {
 			mail, err := m.Compose(letter)
 			check(t, err)
 			fmt.Fprintf(&all, "==== %s\nFrom: %s <%s>\nTo: %s\nReply-To: %s\nSubject: %s\nContent-Language: %s\n\n%s",
 				letter.Kind, mail.FromName, mail.FromAddress, mail.To, mail.ReplyTo, mail.Subject, mail.Language, mail.Text)
-			if c.lang() == "en" || c.lang() == "ar" {
+			if c.Lang() == "en" || c.Lang() == "ar" {
 				all.WriteString("\n" + mail.HTML)
 			}
 		}
-		golden(t, "mails."+c.lang()+".txt", all.String())
+		golden(t, "mails."+c.Lang()+".txt", all.String())
 	}
 }
 
@@ -82,7 +82,7 @@ func TestMailParts(t *testing.T) {
 	check(t, err)
 	m := &Mails{look: l, now: sampleNow, cfg: MailConfig{SubjectCode: true}}
 	for _, c := range l.languages.all {
-		for _, letter := range SampleLetters(c.lang()) {
+		for _, letter := range SampleLetters(c.Lang()) {
 			letter.Agent = `<script>{{.Code}}</script> https://evil.test/ Firefox/1`
 			if letter.App != "" {
 				letter.App = l.brand.Name
@@ -91,26 +91,26 @@ func TestMailParts(t *testing.T) {
 			check(t, err)
 			for _, want := range []string{letter.Code, letter.Link, letter.NotMe} {
 				if !strings.Contains(mail.Text, want) || !strings.Contains(mail.HTML, want) {
-					t.Errorf("%s in %s: a part lacks %q", letter.Kind, c.lang(), want)
+					t.Errorf("%s in %s: a part lacks %q", letter.Kind, c.Lang(), want)
 				}
 			}
 			for _, part := range []string{mail.Text, mail.HTML, mail.Subject} {
 				if strings.Contains(part, "evil") || strings.Contains(part, "<script") || strings.Contains(part, "{{") {
-					t.Errorf("%s in %s carries what a visitor sent:\n%s", letter.Kind, c.lang(), part)
+					t.Errorf("%s in %s carries what a visitor sent:\n%s", letter.Kind, c.Lang(), part)
 				}
 			}
 			named := letter.Kind == outbox.LetterPlain || strings.Contains(mail.Text, `Acme <b>"Wiki"`)
 			if strings.Contains(mail.HTML, "<b>") || !named {
-				t.Errorf("%s in %s: the name is not written as it is", letter.Kind, c.lang())
+				t.Errorf("%s in %s: the name is not written as it is", letter.Kind, c.Lang())
 			}
 			if letter.Code != "" && (!strings.Contains(mail.Subject, letter.Code) || !strings.Contains(mail.HTML, ">"+letter.Code+"<")) {
-				t.Errorf("%s in %s: the code does not stand alone, or not in the subject %q", letter.Kind, c.lang(), mail.Subject)
+				t.Errorf("%s in %s: the code does not stand alone, or not in the subject %q", letter.Kind, c.Lang(), mail.Subject)
 			}
 			if letter.App != "" && strings.Contains(mail.Subject+mail.Text+mail.HTML, letter.Site.Host()) {
-				t.Errorf("%s in %s: the mail of an app names our host", letter.Kind, c.lang())
+				t.Errorf("%s in %s: the mail of an app names our host", letter.Kind, c.Lang())
 			}
-			if mail.Language != c.lang() || strings.Contains(mail.HTML, `dir="rtl"`) != (c.direction() == "rtl") {
-				t.Errorf("%s in %s: language %s", letter.Kind, c.lang(), mail.Language)
+			if mail.Language != c.Lang() || strings.Contains(mail.HTML, `dir="rtl"`) != (c.direction() == "rtl") {
+				t.Errorf("%s in %s: language %s", letter.Kind, c.Lang(), mail.Language)
 			}
 		}
 	}
@@ -124,14 +124,14 @@ func TestTextMessages(t *testing.T) {
 	check(t, err)
 	var all strings.Builder
 	for _, c := range m.look.languages.all {
-		for _, letter := range SampleLetters(c.lang()) {
+		for _, letter := range SampleLetters(c.Lang()) {
 			if letter.Kind != outbox.LetterCode && letter.Kind != outbox.LetterLink {
 				continue
 			}
 			letter.To, letter.Phone = address.Address{}, number
 			message, err := m.Compose(letter)
 			check(t, err)
-			fmt.Fprintf(&all, "%s: %s\n", c.lang(), message.Text)
+			fmt.Fprintf(&all, "%s: %s\n", c.Lang(), message.Text)
 			if message.HTML != "" || !strings.Contains(message.Text, letter.Code) || !strings.Contains(message.Text, letter.Link) {
 				t.Errorf("%+v", message)
 			}
@@ -142,7 +142,7 @@ func TestTextMessages(t *testing.T) {
 
 // TestLasts: a lifetime is said as people say it, and never longer than it is.
 func TestLasts(t *testing.T) {
-	l, err := plainLook()
+	l, err := PlainLook()
 	check(t, err)
 	for d, want := range map[time.Duration]string{
 		0: "1 second", time.Second: "1 second", 59 * time.Second: "59 seconds", time.Minute: "1 minute", 90 * time.Second: "90 seconds",
@@ -156,7 +156,7 @@ func TestLasts(t *testing.T) {
 	for _, c := range l.languages.all {
 		for d := time.Second; d < 100*24*time.Hour; d += d/7 + time.Second {
 			if text := c.lasts(d); text == "" || strings.Contains(text, "{") {
-				t.Errorf("%v in %s: %q", d, c.lang(), text)
+				t.Errorf("%v in %s: %q", d, c.Lang(), text)
 			}
 		}
 	}
@@ -193,7 +193,7 @@ func TestChoiceOfLanguage(t *testing.T) {
 		{"\x00\xff -- de", "", "de"},
 		{strings.Repeat("x", 5000), strings.Repeat("de,", 5000), "de"},
 	} {
-		if got := l.languages.choose(c.asked, c.accept).lang(); got != c.want {
+		if got := l.languages.choose(c.asked, c.accept).Lang(); got != c.want {
 			t.Errorf("ui_locales %.20q, Accept-Language %.20q: %s, want %s", c.asked, c.accept, got, c.want)
 		}
 	}
@@ -201,48 +201,33 @@ func TestChoiceOfLanguage(t *testing.T) {
 
 // TestLanguageGoesAlong: the mail and the pages after it are in the language of
 // the page where the address was typed.
-func TestLanguageGoesAlong(t *testing.T) {
-	b := newHouse(t).browser()
-	b.get("/_gatehouse/login?ui_locales=ar&return_to=/x")
-	b.wants(200, `<html lang="ar" dir="rtl">`, `name="ui_locales" value="ar"`, `hreflang="pl"`, `?return_to=%2Fx&amp;ui_locales=de"`)
-	if got := b.last.Header.Get("Content-Language"); got != "ar" {
-		t.Errorf("Content-Language is %q", got)
+func TestNetworksForPeople(t *testing.T) {
+	for network, want := range map[string]string{
+		"203.0.113.0/24": "203.0.113.x", "198.51.100.0/24": "198.51.100.x", "10.0.0.0/24": "10.0.0.x",
+		"2001:db8:7::/48": "2001:db8:7:x", "2001:db8::/48": "2001:db8:0:x", "": "", "nowhere": "nowhere",
+	} {
+		if got := Near(network); got != want {
+			t.Errorf("near(%q) is %q, want %q", network, got, want)
+		}
 	}
-	m := b.start("alice@example.com", "ui_locales", "ar")
-	if m.Language != "ar" || !strings.Contains(m.HTML, `dir="rtl"`) {
-		t.Errorf("the mail is in %s", m.Language)
-	}
-	b.get("/_gatehouse/code")
-	b.wants(200, `lang="ar"`)
-	b.get(linkPath(m))
-	b.wants(200, `lang="ar"`)
-	b.post("/_gatehouse/code", "code", "1")
-	b.wants(422, `lang="ar"`, "خطأ")
 }
 
-// TestSwitcherKeepsWhatThePageKnows: another language is the same page.
-func TestSwitcherKeepsWhatThePageKnows(t *testing.T) {
-	b := newHouse(t).browser()
-	b.get("/_gatehouse/login?return_to=/x%3Fa%3D1%26b&login_hint=bob%40example.com&max_age=60&other=1")
-	b.wants(200, `/_gatehouse/login?login_hint=bob%40example.com&amp;max_age=60&amp;return_to=%2Fx%3Fa%3D1%26b&amp;ui_locales=de" lang="de" hreflang="de">Deutsch<`)
-	if strings.Contains(b.body, "other=1") {
-		t.Error("the links carry on what is not theirs")
-	}
-	v := &View{switcher: b.h.pages.look.languages.switcher(b.h.pages.look.languages.all[0], nil)}
-	for _, l := range v.Languages() { // which templates of one's own may use
+func TestLanguagesForAListOfOnesOwn(t *testing.T) {
+	look, err := PlainLook()
+	check(t, err)
+	v := &View{switcher: look.languages.switcher(look.languages.all[0], nil)}
+	for _, l := range v.Languages() {
 		if want := l.URL + `" lang="` + l.Lang; !strings.Contains(string(v.LanguageItems()), want) {
 			t.Errorf("the list lacks %s", want)
 		}
 	}
 }
 
-func TestNetworksForPeople(t *testing.T) {
-	for network, want := range map[string]string{
-		"203.0.113.0/24": "203.0.113.x", "198.51.100.0/24": "198.51.100.x", "10.0.0.0/24": "10.0.0.x",
-		"2001:db8:7::/48": "2001:db8:7:x", "2001:db8::/48": "2001:db8:0:x", "": "", "nowhere": "nowhere",
-	} {
-		if got := near(network); got != want {
-			t.Errorf("near(%q) is %q, want %q", network, got, want)
-		}
+func sampleNow() time.Time { return sampleTime }
+
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }

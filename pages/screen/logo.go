@@ -1,4 +1,4 @@
-package pages
+package screen
 
 import (
 	"bytes"
@@ -19,7 +19,7 @@ const maxLogo = 256 << 10
 
 // logo is a picture, ready to be served.
 type logo struct {
-	staticFile
+	StaticFile
 	extension string
 }
 

@@ -1,4 +1,4 @@
-package pages
+package screen
 
 import (
 	"errors"

@@ -1,14 +1,16 @@
-package pages
+package screen
 
 import (
 	"cmp"
 	"html/template"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // SessionView is one sign-in in the list of the account page.
@@ -39,16 +41,16 @@ type Moment struct {
 	Machine string // for its datetime attribute
 }
 
-func momentOf(t time.Time) Moment { return Moment{utc(t), t.UTC().Format(time.RFC3339)} }
+func momentOf(t time.Time) Moment { return Moment{UTC(t), t.UTC().Format(time.RFC3339)} }
 
 // sessions are the person's sign-ins, the one of this browser first.
-func (c *catalog) sessions(list []authcore.SessionInfo, own *authcore.Session) []SessionView {
+func (c *Catalog) Sessions(list []authcore.SessionInfo, own *authcore.Session) []SessionView {
 	var out []SessionView
 	for _, s := range list {
-		agent := c.agent(s.Agent)
+		agent := c.Agent(s.Agent)
 		out = append(out, SessionView{
 			ID: s.ID, This: s.ID == own.ID || s.ID == own.Parent, Public: s.Public,
-			Agent: agent, Network: near(s.Network), Method: s.Method,
+			Agent: agent, Network: Near(s.Network), Method: s.Method,
 			Began: momentOf(s.AuthTime), Seen: momentOf(s.LastSeen), Sites: hostsOf(s.Sites),
 			End: c.sayHTML("account.end", 0, given("agent", agent)),
 		})
@@ -83,65 +85,19 @@ var outcomeWords = map[challenge.Outcome]string{
 	challenge.OutcomeMailDown: "blocked", challenge.OutcomeRejected: "refused",
 }
 
-func (c *catalog) attempts(list []challenge.Attempt) []AttemptView {
+func (c *Catalog) Attempts(list []challenge.Attempt) []AttemptView {
 	var out []AttemptView
 	for _, a := range list {
 		out = append(out, AttemptView{
 			At: momentOf(a.At), Outcome: cmp.Or(outcomeWords[a.Outcome], "unfinished"),
-			Agent: c.agent(a.Agent), Network: near(a.Network),
+			Agent: c.Agent(a.Agent), Network: Near(a.Network),
 		})
-	}
-	return out
-}
-
-// ownData is what a person gets of their data.
-type ownData struct {
-	Subject  string       `json:"sub"`
-	Email    string       `json:"email"`
-	Name     string       `json:"name"`
-	Created  time.Time    `json:"created_at"`
-	Sessions []ownSession `json:"sessions"`
-	Attempts []ownAttempt `json:"recent_sign_ins"`
-}
-
-type ownSession struct {
-	ID       string    `json:"sid"`
-	Sites    []string  `json:"sites"`
-	Method   string    `json:"method"`
-	Machine  string    `json:"token,omitempty"` // name of a machine token
-	AuthTime time.Time `json:"auth_time"`
-	LastSeen time.Time `json:"last_seen"`
-	Expires  time.Time `json:"expires_at"`
-	Agent    string    `json:"agent"`
-	Network  string    `json:"network"`
-}
-
-type ownAttempt struct {
-	At      time.Time `json:"at"`
-	Outcome string    `json:"outcome"`
-	Site    string    `json:"site"`
-	Agent   string    `json:"agent"`
-	Network string    `json:"network"`
-}
-
-func newOwnData(a *authcore.Account, sessions []authcore.SessionInfo, attempts []challenge.Attempt) *ownData {
-	out := &ownData{
-		Subject: a.Subject, Email: a.Address.String(), Name: a.Name, Created: a.Created.UTC(),
-		Sessions: []ownSession{}, Attempts: []ownAttempt{},
-	}
-	for _, s := range sessions {
-		out.Sessions = append(out.Sessions, ownSession{
-			s.ID, s.Sites, s.Method, s.Machine, s.AuthTime.UTC(), s.LastSeen.UTC(), s.Expires.UTC(), s.Agent, s.Network,
-		})
-	}
-	for _, a := range attempts {
-		out.Attempts = append(out.Attempts, ownAttempt{a.At.UTC(), string(a.Outcome), a.Origin.String(), a.Agent, a.Network})
 	}
 	return out
 }
 
 // sampleAccount is what the samples show.
-func (c *catalog) sampleAccount() ([]SessionView, []AttemptView) {
+func (c *Catalog) sampleAccount() ([]SessionView, []AttemptView) {
 	list := []authcore.SessionInfo{
 		{
 			ID: "AAAAAAAAAAAAAAAAAAAAAA", Method: "code", AuthTime: sampleTime, LastSeen: sampleTime.Add(time.Hour),
@@ -156,5 +112,47 @@ func (c *catalog) sampleAccount() ([]SessionView, []AttemptView) {
 	} {
 		attempts = append(attempts, challenge.Attempt{At: sampleTime, Outcome: outcome, Agent: sampleAgent, Network: sampleNetwork})
 	}
-	return c.sessions(list, &authcore.Session{ID: list[0].ID}), c.attempts(attempts)
+	return c.Sessions(list, &authcore.Session{ID: list[0].ID}), c.Attempts(attempts)
+}
+
+// TokenView is one machine token in the list of the account page.
+type TokenView struct {
+	ID    string
+	Name  string
+	Sites []string
+	Used  Moment
+	Until Moment
+	End   template.HTML // what the button says
+}
+
+// TokenDays are the lives of a token that the form offers; OwnTokenDays are
+// those on an app's own origin.
+var (
+	TokenDays    = []int{30, 90, 365}
+	OwnTokenDays = []int{7, 30}
+)
+
+func (c *Catalog) Tokens(list []authcore.MachineToken) []TokenView {
+	var out []TokenView
+	for _, t := range list {
+		view := TokenView{ID: t.ID, Name: t.Name, Used: momentOf(t.LastUsed), Until: momentOf(t.Until)}
+		for _, p := range t.Sites {
+			view.Sites = append(view.Sites, strings.TrimPrefix(strings.TrimPrefix(p.String(), "https://"), "http://"))
+		}
+		view.End = c.sayHTML("tokens.end", 0, given("name", t.Name))
+		out = append(out, view)
+	}
+	return out
+}
+
+// sampleTokens is what the samples show.
+func (c *Catalog) sampleTokens() []TokenView {
+	site, err := origin.ParseSitePattern(sampleOrigin)
+	if err != nil {
+		panic(err) // a constant
+	}
+	return c.Tokens([]authcore.MachineToken{{
+		ID: "AAAAAAAAAAAAAAAAAAAAAA", Machine: authcore.Machine{Name: "backup", Sites: []origin.SitePattern{site}},
+		LastUsed: sampleTime, Until: sampleTime.AddDate(0, 0, TokenDays[0]),
+	}})
 }

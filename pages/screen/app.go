@@ -1,7 +1,6 @@
-package pages
+package screen
 
 import (
-	"net/http"
 	"strings"
 	"time"
 )
@@ -42,9 +41,7 @@ const (
 	AppLoginFailed AppState = "login_failed" //
 	AppStop        AppState = "stop"         // asks for the address, as "email", to stop invitations
 	AppStopped     AppState = "stopped"      //
-
 	// Links that do not work.
-
 	AppUnknown  AppState = "unknown"
 	AppGone     AppState = "gone" // what it leads to is not allowed any more
 	AppUsed     AppState = "used"
@@ -56,8 +53,7 @@ const (
 // AppError is what was wrong with what was typed into a form of AppPage.
 type AppError string
 
-// The errors of AppPair (the first two) and AppStop (the last two).
-const (
+const ( // of AppPair the first two, of AppStop the last two
 	MalformedInput AppError = "malformed"
 	WrongInput     AppError = "wrong"
 	LimitedInput   AppError = "limited"
@@ -83,18 +79,8 @@ var appTexts = map[AppState]appWords{
 	AppMismatch:    {"app.dead.title", "app.dead.mismatch", ""},
 }
 
-// App answers with a page of an app, in the language that the browser asks for.
-// It has neither script nor logo: none of our files stands at the API's origin,
-// and the brand's picture is not the app's.
-func (p *Pages) App(w http.ResponseWriter, r *http.Request, v Visit, status int, page AppPage) {
-	e := p.exchange(w, r, v)
-	view := e.view("app", string(page.State))
-	view.app(page)
-	e.page(status, view)
-}
-
 // app completes the view of a page of an app.
-func (v *View) app(page AppPage) {
+func (v *View) App(page AppPage) {
 	words := appTexts[page.State]
 	v.Script, v.Logo, v.Login = "", "", ""
 	v.Address, v.Action, v.Fields, v.anywhere = page.Address, page.Action, page.Fields, page.Leads
@@ -106,21 +92,11 @@ func (v *View) app(page AppPage) {
 		v.Submit = v.words.say(words.submit, 0, v.value)
 	}
 	if page.Wrong != "" {
-		v.When = v.words.when(page.Wait)
-		v.fail("app."+string(page.State)+"."+string(page.Wrong), page.Tries)
+		v.When = v.words.When(page.Wait)
+		v.Fail("app."+string(page.State)+"."+string(page.Wrong), page.Tries)
 	}
-	v.titled(words.title)
+	v.Titled(words.title)
 	if strings.Contains(v.Heading, v.Site) { // once is enough
 		v.Title = strings.Replace(v.Title, v.words.say("title", 0, given("title", v.Heading, "site", v.Site)), v.Heading, 1)
 	}
-}
-
-// Language is what a program or a browser that asks for a mail wants it in, as a
-// letter has it: the best of what its Accept-Language names, empty for none.
-func (p *Pages) Language(r *http.Request) string {
-	accept := r.Header.Get("Accept-Language")
-	if accept == "" {
-		return ""
-	}
-	return p.look.languages.choose("", accept).lang()
 }

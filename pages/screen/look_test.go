@@ -1,0 +1,178 @@
+package screen
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
+)
+
+// file writes a file into a directory of the test and returns its path.
+func file(t *testing.T, name, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), filepath.FromSlash(name))
+	check(t, os.MkdirAll(filepath.Dir(path), 0o700))
+	check(t, os.WriteFile(path, []byte(content), 0o600))
+	return path
+}
+
+// with is a pages directory with one file in it.
+func with(t *testing.T, name, content string) string {
+	t.Helper()
+	return strings.TrimSuffix(file(t, name, content), filepath.FromSlash("/"+name))
+}
+
+func TestBuiltinTemplatesAndCatalogs(t *testing.T) {
+	l, err := NewLook(Brand{})
+	check(t, err)
+	check(t, l.tryOut())
+	for _, c := range l.languages.all {
+		if err := c.check(l.languages.all[0]); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := len(l.languages.all); n < 12 || l.languages.all[0].Lang() != "en" {
+		t.Errorf("%d languages, the first is %s", n, l.languages.all[0].Lang())
+	}
+}
+
+func TestBrandThatIsWrong(t *testing.T) {
+	english, err := builtinCatalogs.ReadFile("locales/en.json")
+	check(t, err)
+	catalog := func(change func(map[string]any)) string {
+		all := map[string]any{}
+		check(t, json.Unmarshal(english, &all))
+		change(all)
+		b, err := json.Marshal(all)
+		check(t, err)
+		return string(b)
+	}
+	svg := func(inside string) string {
+		return file(t, "l.svg", `<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">`+inside+`</svg>`)
+	}
+	for name, c := range map[string]struct {
+		brand Brand
+		says  []string
+	}{
+		"name":             {Brand{Name: "a\nb"}, []string{"name", "control character"}},
+		"long name":        {Brand{Name: strings.Repeat("a", 61)}, []string{"name", "60"}},
+		"support":          {Brand{Support: "help"}, []string{"support", `"help"`, "name@example.com"}},
+		"accent, no color": {Brand{Accent: "blue"}, []string{"accent", `"#1d4ed8"`, `"blue"`}},
+		"accent, short":    {Brand{Accent: "#12345"}, []string{"accent"}},
+		"accent, sign":     {Brand{Accent: "#+1234a"}, []string{"accent"}},
+		"accent, pale":     {Brand{Accent: "#ffd400"}, []string{"accent", "#ffd400", "contrast of 1.", "4.5", "can be read"}},
+		"logo, none":       {Brand{Logo: "/nowhere/l.png"}, []string{"logo", "/nowhere/l.png", "no such file"}},
+		"logo, big":        {Brand{Logo: file(t, "big.png", strings.Repeat("x", 50<<20))}, []string{"logo", "big.png", "51200 KiB", "256 KiB"}},
+		"logo, text":       {Brand{Logo: file(t, "l.png", "hello")}, []string{"logo", "no PNG, JPEG, WebP or SVG"}},
+		"logo, script":     {Brand{Logo: svg("<script>alert(1)</script>")}, []string{"logo", "l.svg", "<script>"}},
+		"logo, event":      {Brand{Logo: svg(`<path onload="alert(1)"/>`)}, []string{"onload"}},
+		"logo, html":       {Brand{Logo: svg(`<foreignObject/>`)}, []string{"<foreignObject>"}},
+		"logo, link":       {Brand{Logo: svg(`<use xlink:href="https://evil.test/x"/>`)}, []string{"elsewhere"}},
+		"logo, animation":  {Brand{Logo: svg(`<animate attributeName="href"/>`)}, []string{"<animate>"}},
+		"logo, style":      {Brand{Logo: svg(`<style>@import "x"</style>`)}, []string{"elsewhere"}},
+		"logo, url":        {Brand{Logo: svg(`<rect fill="url(https://evil.test)"/>`)}, []string{"elsewhere"}},
+		"logo, entity":     {Brand{Logo: file(t, "l.svg", `<!DOCTYPE svg [<!ENTITY a "b">]><svg/>`)}, []string{"DOCTYPE"}},
+		"logo, sheet":      {Brand{Logo: file(t, "l.svg", `<?xml-stylesheet href="x"?><svg/>`)}, []string{"xml-stylesheet"}},
+		"logo, broken":     {Brand{Logo: file(t, "l.svg", `<svg><path></svg>`)}, []string{"broken"}},
+		"pages, none":      {Brand{Pages: "/nowhere"}, []string{"pages /nowhere", "no such directory", "pages export"}},
+		"pages, a file":    {Brand{Pages: file(t, "login.html", "x")}, []string{"no such directory"}},
+		"pages, file":      {Brand{Pages: with(t, "logn.html", "")}, []string{"logn.html", "neither a template nor a catalog", "login.html"}},
+		"pages, syntax":    {Brand{Pages: with(t, "login.html", "{{define \"main\"}}\n{{if}}{{end}}")}, []string{"login.html:2", "missing value for if"}},
+		"pages, field":     {Brand{Pages: with(t, "login.html", "{{define \"main\"}}\n{{.Emial}}{{end}}")}, []string{"login.html:2", ".Emial", "docs/templates.md"}},
+		"pages, deep":      {Brand{Pages: with(t, "login.html", `{{define "main"}}{{if .Detail}}{{with .Email}}{{$.Nope}}{{end}}{{end}}{{end}}`)}, []string{"login.html:1", ".Nope"}},
+		"pages, no text":   {Brand{Pages: with(t, "login.html", `{{define "main"}}{{if .Detail}}{{.T "login.nope"}}{{end}}{{end}}`)}, []string{`"login.nope"`}},
+		"pages, no main":   {Brand{Pages: with(t, "login.html", `hello`)}, []string{"login", "main"}},
+		"pages, mail":      {Brand{Pages: with(t, "mail/sign_in.txt", `{{.Kode}}`)}, []string{"sign_in.txt:1", ".Kode"}},
+		"pages, context":   {Brand{Pages: with(t, "login.html", `{{define "main"}}<a href="{{if .Email}}"{{end}}>x</a>{{end}}`)}, []string{"login.html"}},
+		"pages, version":   {Brand{Pages: with(t, "login.html", `{{/* gatehouse templates 7 */}}`)}, []string{"login.html", "version 7", "version 1"}},
+		"pages, big":       {Brand{Pages: with(t, "style.css", strings.Repeat("x", 257<<10))}, []string{"style.css", "256 KiB"}},
+		"catalog, key":     {Brand{Pages: with(t, "locales/de.json", catalog(func(c map[string]any) { delete(c, "login.title") }))}, []string{"locales/de.json", `missing key "login.title"`}},
+		"catalog, extra":   {Brand{Pages: with(t, "locales/de.json", catalog(func(c map[string]any) { c["login.titel"] = "x" }))}, []string{"locales/de.json", `unknown key "login.titel"`}},
+		"catalog, empty":   {Brand{Pages: with(t, "locales/de.json", catalog(func(c map[string]any) { c["login.title"] = " " }))}, []string{`"login.title" has no text`}},
+		"catalog, value":   {Brand{Pages: with(t, "locales/de.json", catalog(func(c map[string]any) { c["code.resent"] = "Sent" }))}, []string{`"code.resent" must show {address}`}},
+		"catalog, typo":    {Brand{Pages: with(t, "locales/de.json", catalog(func(c map[string]any) { c["code.resent"] = "{adresse} {address}" }))}, []string{"{adresse}"}},
+		"catalog, plural":  {Brand{Pages: with(t, "locales/pl.json", string(english))}, []string{"locales/pl.json", `"few"`}},
+		"catalog, JSON":    {Brand{Pages: with(t, "locales/de.json", "{")}, []string{"locales/de.json", "not a catalog"}},
+		"catalog, name":    {Brand{Pages: with(t, "locales/PT_br.json", "{}")}, []string{"PT_br.json", "BCP 47"}},
+		"catalog, array":   {Brand{Pages: with(t, "locales/de.json", `{"login.title": ["x"]}`)}, []string{"locales/de.json", "plural forms"}},
+	} {
+		_, err := NewLook(c.brand)
+		if err == nil {
+			t.Errorf("%s: no error", name)
+			continue
+		}
+		for _, want := range append(c.says, "brand: ") {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: the error does not say %q: %v", name, want, err)
+			}
+		}
+	}
+}
+
+// TestExport writes what comes with Gatehouse and uses it: it must make no
+// difference.
+func TestExport(t *testing.T) {
+	dir := t.TempDir()
+	check(t, Export(dir))
+	own, err := NewLook(Brand{Pages: dir})
+	check(t, err)
+	builtin, err := NewLook(Brand{})
+	check(t, err)
+	for i, v := range own.Samples("ar") {
+		var a, b strings.Builder
+		check(t, own.Render(&a, v))
+		check(t, builtin.Render(&b, builtin.Samples("ar")[i]))
+		if a.String() != b.String() {
+			t.Fatalf("%s %s differs", v.Screen, v.State)
+		}
+	}
+	if err := Export(dir); err == nil || !strings.Contains(err.Error(), "would be overwritten") {
+		t.Errorf("a second export: %v", err)
+	}
+}
+
+func BenchmarkNewLook(b *testing.B) {
+	for b.Loop() {
+		if _, err := NewLook(Brand{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkMail is the mail with the code, both parts.
+func BenchmarkMail(b *testing.B) {
+	mails, err := NewMails(MailConfig{FromAddress: "login@example.com", SubjectCode: true})
+	check(b, err)
+	letter := SampleLetters("de")[0]
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := mails.Compose(letter); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// Every outcome has words, also ones that come later.
+func TestEveryOutcomeHasWords(t *testing.T) {
+	shown := regexp.MustCompile(`eq \.Outcome "(\w+)"`)
+	text, err := builtinTemplates.ReadFile("templates/account.html")
+	check(t, err)
+	var known []string
+	for _, m := range shown.FindAllStringSubmatch(string(text), -1) {
+		known = append(known, m[1])
+	}
+	for outcome, word := range outcomeWords {
+		if !strings.Contains(strings.Join(known, " "), word) {
+			t.Errorf("%s is shown as %s, for which there is no text", outcome, word)
+		}
+	}
+	l, err := NewLook(Brand{})
+	check(t, err)
+	if got := l.languages.all[0].Attempts([]challenge.Attempt{{Outcome: "new"}})[0].Outcome; got != "unfinished" {
+		t.Error(got)
+	}
+}
