@@ -1,12 +1,17 @@
 package caddymodule
 
 import (
+	"cmp"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"net"
+	"os"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -52,6 +57,21 @@ type SMTP struct {
 	// TLS is starttls (required, not merely tried), implicit or off. Default:
 	// implicit on port 465, else starttls.
 	TLS string `json:"tls,omitempty"`
+	// CA is a file with certificates (PEM) of authorities to trust in place of the
+	// system's.
+	CA string `json:"ca,omitempty"`
+	// ServerName is what the server's certificate is for, where that is not the
+	// host in Address.
+	ServerName string `json:"server_name,omitempty"`
+	// Hello is the name to greet the server with. Default: the domain of from.
+	Hello string `json:"hello,omitempty"`
+	// Auth is the one sign-in to use: SCRAM-SHA-256, SCRAM-SHA-1, PLAIN, LOGIN or
+	// CRAM-MD5. Default: the strongest that the server offers and accepts.
+	Auth string `json:"auth,omitempty"`
+	// Connections to the server at a time, 1 to 100. Default: 4.
+	Connections int `json:"connections,omitempty"`
+
+	domain string // of from
 }
 
 // Mailgun sends through the HTTP API of Mailgun.
@@ -138,6 +158,10 @@ func loadList[T any](ctx caddy.Context, a *App, field string) ([]T, error) {
 func (a *App) senders() ([]outbox.Sender, error) {
 	var senders []outbox.Sender
 	for _, m := range a.mail {
+		if s, ok := m.(*SMTP); ok && a.From != nil {
+			from, _ := address.Parse(a.From.Address) // checkFrom has
+			s.domain = from.Domain()
+		}
 		sender, err := m.NewSender(&a.keeper)
 		if err != nil {
 			return nil, err
@@ -150,6 +174,9 @@ func (a *App) senders() ([]outbox.Sender, error) {
 func (s *SMTP) sender(on *outside) (outbox.Sender, error) {
 	host, portText, err := net.SplitHostPort(s.Address)
 	port, err2 := strconv.Atoi(portText)
+	if strings.Contains(s.Address, "@") { // what stands before it may be a password
+		return nil, errors.New("mail smtp: write host:port alone; the user's name and password have lines of their own, as in\n    mail smtp smtp.example.com:587 {\n        username mailer@example.com\n        password {file./run/secrets/smtp}\n    }")
+	}
 	if err != nil || err2 != nil {
 		return nil, fmt.Errorf("mail smtp: %q is not host:port; write for example\n    mail smtp smtp.example.com:587", s.Address)
 	}
@@ -164,6 +191,12 @@ func (s *SMTP) sender(on *outside) (outbox.Sender, error) {
 	c := smtp.Config{
 		Host: host, Port: port, TLS: smtp.TLSMode(s.TLS),
 		Username: username, Password: smtp.Password(password),
+		ServerName: s.ServerName, Hello: cmp.Or(s.Hello, s.domain), Auth: s.Auth, Connections: s.Connections,
+	}
+	if s.CA != "" && on != nil {
+		if c.RootCAs, err = readCA(s.CA); err != nil {
+			return nil, fmt.Errorf("mail smtp %s: ca: %w", s.Address, err)
+		}
 	}
 	if s.OAuth2 != nil {
 		tokens, err := s.OAuth2.source(on, "mail smtp "+s.Address+": oauth2", "smtp", username)
@@ -173,6 +206,19 @@ func (s *SMTP) sender(on *outside) (outbox.Sender, error) {
 		c.Tokens = tokens
 	}
 	return smtp.New(c)
+}
+
+// readCA reads certificates of authorities.
+func readCA(file string) (*x509.CertPool, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("%s holds no certificate; it should have the authority's, between BEGIN CERTIFICATE and END CERTIFICATE", file)
+	}
+	return pool, nil
 }
 
 func (g *Mailgun) sender(on *outside) (outbox.Sender, error) {

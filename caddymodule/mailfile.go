@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -86,7 +87,30 @@ var smtpWords = words[*SMTP]{
 		}},
 		{"oauth2", readOAuth2},
 		{"tls", func(s *SMTP, d *caddyfile.Dispenser) error { return oneOf(d, &s.TLS, "tls implicit") }},
+		{"ca", func(s *SMTP, d *caddyfile.Dispenser) error { return oneOf(d, &s.CA, "ca /etc/gatehouse/mail-ca.pem") }},
+		{"server_name", func(s *SMTP, d *caddyfile.Dispenser) error {
+			return oneOf(d, &s.ServerName, "server_name mail.example.com")
+		}},
+		{"hello", func(s *SMTP, d *caddyfile.Dispenser) error { return oneOf(d, &s.Hello, "hello gate.example.com") }},
+		{"auth", func(s *SMTP, d *caddyfile.Dispenser) error { return oneOf(d, &s.Auth, "auth PLAIN") }},
+		{"connections", readConnections},
 	},
+}
+
+func readConnections(s *SMTP, d *caddyfile.Dispenser) error {
+	text := ""
+	if s.Connections != 0 {
+		return once("connections", true)
+	}
+	if err := oneOf(d, &text, "connections 2"); err != nil {
+		return err
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		return fmt.Errorf("connections: %q is not a number from 1; write for example\n    connections 2", text)
+	}
+	s.Connections = n
+	return nil
 }
 
 // UnmarshalCaddyfile reads "mailgun <domain>" and its block.

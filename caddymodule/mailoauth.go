@@ -160,7 +160,11 @@ func (o *OAuth2) source(on *outside, name, way, user string) (*oauth.Source, err
 		{"refresh_token", o.RefreshToken, func(v string) { c.RefreshToken = oauth.Secret(v) }},
 		{"service_account", o.ServiceAccount, func(v string) { c.ServiceAccount = oauth.Secret(v) }},
 	} {
-		value, err := on.expand(name+": "+option.name, option.value)
+		expand := expandSecret
+		if option.name == "service_account" { // may be the key itself, of many lines
+			expand = expandText
+		}
+		value, err := expand(name+": "+option.name, option.value)
 		if err != nil {
 			return nil, err
 		}

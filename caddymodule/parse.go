@@ -87,10 +87,19 @@ func arguments(d *caddyfile.Dispenser, least, most int, try string) ([]string, e
 	switch {
 	case len(args) < least:
 		return nil, fmt.Errorf("something is missing on this line; write for example\n    %s", try)
+	case len(args) > most && isSecretOption(try):
+		return nil, fmt.Errorf("there is more than one value on this line; write one that has spaces in quotes, or better\n    %s", try)
 	case len(args) > most:
 		return nil, fmt.Errorf("%q is too much on this line; write for example\n    %s", args[most], try)
 	}
 	return args, nil
+}
+
+// isSecretOption tells whether an option, which try begins with, has a secret for
+// its value: no error repeats a word of it.
+func isSecretOption(try string) bool {
+	option, _, _ := strings.Cut(try, " ")
+	return slices.Contains([]string{"password", "secret", "api_key", "publishable_key", "client_secret", "refresh_token", "auth_token"}, option)
 }
 
 // many is as many arguments as anybody may write.

@@ -55,7 +55,7 @@ func (a *App) secrets(ctx context.Context, dir string, isNew func() (bool, error
 		if i > 0 {
 			name = fmt.Sprintf("secret (old one %d)", i)
 		}
-		value, err := expandSecret(name, option)
+		value, err := expandText(name, option) // any bytes will do
 		if err != nil {
 			return keyring.Secrets{}, err
 		}
@@ -131,9 +131,26 @@ var placeholders = regexp.MustCompile(`\{(env|file)\.[^{}]*\}`)
 // isPlaceholder tells whether a value is known only on the machine.
 func isPlaceholder(value string) bool { return placeholders.MatchString(value) }
 
-// expandSecret puts in what placeholders stand for. One that resolves to
-// nothing is an error that names it; no other part of the value is ever shown.
+// expandSecret is expandText for a password or key, which is one line: a file with
+// more, or with the mark that some editors begin files with, is not what is meant.
 func expandSecret(option, value string) (string, error) {
+	expanded, err := expandText(option, value)
+	if err != nil || !isPlaceholder(value) {
+		return expanded, err
+	}
+	from := strings.Join(placeholders.FindAllString(value, -1), " and ")
+	switch {
+	case strings.HasPrefix(expanded, "\ufeff"):
+		return "", fmt.Errorf("%s: %s begins with a byte order mark, which an editor has put there: save it without", option, from)
+	case strings.ContainsAny(strings.TrimRight(expanded, "\r\n"), "\r\n"):
+		return "", fmt.Errorf("%s: %s has more than one line: keep the secret alone in it", option, from)
+	}
+	return strings.TrimRight(expanded, "\r\n"), nil
+}
+
+// expandText puts in what placeholders stand for. One that resolves to nothing is
+// an error that names it; no other part of the value is ever shown.
+func expandText(option, value string) (string, error) {
 	if !isPlaceholder(value) {
 		return value, nil
 	}
