@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"os"
 	"strings"
 	"testing"
 )
@@ -31,5 +32,20 @@ func TestOwnAddressesAreAnyThatAreTaken(t *testing.T) {
 				t.Errorf("envelope from %q, want %q", mail.From, want)
 			}
 		})
+	}
+}
+
+// TestMailsAreTriedAtTheStart: a template of one's own that leaves nothing of a mail
+// is found before a visitor waits for it.
+func TestMailsAreTriedAtTheStart(t *testing.T) {
+	for _, name := range []string{"sign_in.txt", "new_device.txt", "app_invite.txt"} {
+		m := newMachine(t)
+		dir := m.dir + "/pages"
+		must(t, os.MkdirAll(dir+"/mail", 0o700))
+		must(t, os.WriteFile(dir+"/mail/"+name, []byte("{{/* nothing */}}"), 0o600))
+		says := m.refuses(m.adapt(m.text("brand {\npages "+dir+"\n}", "")))
+		if kind := strings.TrimSuffix(name, ".txt"); !strings.Contains(says, "a mail ("+kind+") can't be built") || !strings.Contains(says, "text is missing") {
+			t.Errorf("%s: %s", name, says)
+		}
 	}
 }

@@ -1,6 +1,8 @@
 package caddymodule
 
 import (
+	"fmt"
+	"github.com/gatehouse-auth/gatehouse/authcore/rfc5322"
 	"slices"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
@@ -39,7 +41,27 @@ func (a *App) composer() (outbox.Composer, error) {
 	if a.From != nil {
 		words.FromName, words.FromAddress = a.From.Name, a.From.Address
 	}
-	return screen.NewMails(words)
+	mails, err := screen.NewMails(words)
+	if err != nil {
+		return nil, err
+	}
+	return mails, tryMails(mails)
+}
+
+// tryMails builds one mail of every kind, so that no visitor is the first to find
+// out that one can't be.
+func tryMails(mails outbox.Composer) error {
+	for _, letter := range screen.SampleLetters("en") {
+		m, err := mails.Compose(letter)
+		if err == nil {
+			m.MessageID, m.Date = "sample@example.com", letter.AskedAt
+			_, err = rfc5322.Encode(m)
+		}
+		if err != nil {
+			return fmt.Errorf("a mail (%s) can't be built with this from, brand and templates: %w", letter.Kind, err)
+		}
+	}
+	return nil
 }
 
 // isOpen tells whether a gate admits whoever proves an address.
