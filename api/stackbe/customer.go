@@ -23,9 +23,10 @@ type customer struct {
 	CreatedAt  string          `json:"createdAt"`
 }
 
-func customerOf(p *person.Person) customer {
+// customerOf names the customer by asked, if that is their address.
+func customerOf(p *person.Person, asked address.Address) customer {
 	c := customer{
-		ID: customerPrefix + p.Subject, Email: p.Address.String(), Metadata: p.Metadata,
+		ID: customerPrefix + p.Subject, Email: p.Shown(asked).String(), Metadata: p.Metadata,
 		Name: orNull(p.Name), ExternalID: orNull(p.External), Plan: orNull(p.Plan), CreatedAt: timestamp(p.Created),
 	}
 	if c.Metadata == nil {
@@ -57,7 +58,7 @@ func (a *API) getCustomer(c *api.Call) error {
 	if err != nil {
 		return err
 	}
-	return c.Answer(http.StatusOK, customerOf(p))
+	return c.Answer(http.StatusOK, customerOf(p, p.Address))
 }
 
 // findCustomer finds a customer by address.
@@ -81,7 +82,7 @@ func (a *API) findCustomer(c *api.Call) error {
 	if p == nil {
 		return errNoCustomer
 	}
-	return c.Answer(http.StatusOK, customerOf(p))
+	return c.Answer(http.StatusOK, customerOf(p, address))
 }
 
 // createCustomer makes a customer, or returns the one who has the address: a
@@ -106,12 +107,12 @@ func (a *API) createCustomer(c *api.Call) error {
 		return err
 	}
 	if _, same := p.Contact(addr.String()); v == event.Taken && same {
-		return c.Answer(http.StatusOK, customerOf(&p))
+		return c.Answer(http.StatusOK, customerOf(&p, addr))
 	}
 	if err := refuseDraft(v); err != nil {
 		return err
 	}
-	return c.Answer(http.StatusCreated, customerOf(&p))
+	return c.Answer(http.StatusCreated, customerOf(&p, addr))
 }
 
 // draftOf reads what a customer is made of, but for the address.
@@ -178,5 +179,5 @@ func (a *API) updateCustomer(c *api.Call) error {
 	if err := refuseDraft(v); err != nil {
 		return err
 	}
-	return c.Answer(http.StatusOK, customerOf(&p))
+	return c.Answer(http.StatusOK, customerOf(&p, p.Address))
 }

@@ -169,7 +169,7 @@ func (a *API) acceptInvite(c *api.Call) error {
 	}
 	switch v {
 	case event.Accepted:
-		return c.Answer(http.StatusOK, memberOf(&m))
+		return c.Answer(http.StatusOK, memberOf(&m, s.Address))
 	case event.Used:
 		return a.acceptedBefore(c, s, id)
 	case event.Expired:
@@ -192,7 +192,7 @@ func (a *API) acceptedBefore(c *api.Call, s *authcore.AppSession, id string) err
 	}
 	for _, m := range list {
 		if i != nil && m.Org.ID == i.Org && i.Email == s.Address {
-			return c.Answer(http.StatusOK, memberOf(&m))
+			return c.Answer(http.StatusOK, memberOf(&m, s.Address))
 		}
 	}
 	return api.Refuse(http.StatusBadRequest, codeTokenUsed, "The invite has already been used.")

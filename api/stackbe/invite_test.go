@@ -423,3 +423,45 @@ func TestInvitesDoNotStopSignIns(t *testing.T) {
 		}
 	}
 }
+
+// Of two addresses of a member, whichever comes first, answers name the one that
+// was proved.
+func TestMembersAreNamedByWhatTheyProved(t *testing.T) {
+	const unproved, proved = "unproved@example.com", "proved@example.com"
+	for name, emails := range map[string][]string{"the second": {unproved, proved}, "the first": {proved, unproved}} {
+		t.Run(name, func(t *testing.T) {
+			w := newInviting(t, nil)
+			id := w.customer(emails[0])
+			second, err := address.Parse(emails[1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			sub := strings.TrimPrefix(id, "cust_")
+			_, v, err := w.Service.UpdatePerson(t.Context(), person.Realm{App: w.App.ID}, person.Whom{Subject: sub}, person.Draft{Emails: []address.Address{second}})
+			if err != nil || v != event.Accepted {
+				t.Fatal(v, err)
+			}
+			jwt := w.session(proved)
+			named := func(what string, a apitest.Answer, email string) {
+				t.Helper()
+				if got := a.String("email"); got != email || a.Get("customerId") != id && a.Get("id") != id {
+					t.Errorf("%s: %s", what, a.Text)
+				}
+			}
+			invited, _ := w.invite(w.owner, proved)
+			for _, what := range []string{"accepted", "accepted before"} {
+				named(what, want(t, w.call("POST", orgs+"/invites/accept", object{"inviteId": invited}, jwt), 200), proved)
+			}
+			if got := w.roles(t, w.org); got[proved] != "member" || got[unproved] != nil {
+				t.Errorf("members are %v", got)
+			}
+			members := orgs + "/" + w.org + "/members"
+			named("changed", want(t, w.call("PATCH", members+"/"+id, object{"role": "admin"}, w.owner), 200), proved)
+			named("added", want(t, w.post(members, object{"customerId": id, "role": "member"}), 201), proved)
+			for _, asked := range emails { // by the app, which has both
+				named("asked for "+asked, want(t, w.get("/v1/customers?email="+asked), 200), asked)
+				named("made again "+asked, want(t, w.post("/v1/customers", object{"email": asked}), 200), asked)
+			}
+		})
+	}
+}

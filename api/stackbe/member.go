@@ -5,6 +5,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 )
 
@@ -18,8 +19,9 @@ type member struct {
 	JoinedAt       string        `json:"joinedAt"`
 }
 
-func memberOf(m *authcore.Membership) member {
-	return member{customerPrefix + m.Person.Subject, orgPrefix + m.Org.ID, m.Person.Address.String(), orNull(m.Person.Name), m.Role, timestamp(m.Since)}
+// memberOf names the member by asked, if that is their address.
+func memberOf(m *authcore.Membership, asked address.Address) member {
+	return member{customerPrefix + m.Person.Subject, orgPrefix + m.Org.ID, m.Person.Shown(asked).String(), orNull(m.Person.Name), m.Role, timestamp(m.Since)}
 }
 
 func (a *API) listMembers(c *api.Call) error {
@@ -33,7 +35,7 @@ func (a *API) listMembers(c *api.Call) error {
 	}
 	out := []member{}
 	for _, m := range list {
-		out = append(out, memberOf(&m))
+		out = append(out, memberOf(&m, address.Address{}))
 	}
 	return c.Answer(http.StatusOK, out)
 }
@@ -108,7 +110,7 @@ func (a *API) setRole(c *api.Call, status int, change authcore.RoleChange) error
 	}
 	for _, m := range list {
 		if m.Person.Subject == change.Subject {
-			return c.Answer(status, memberOf(&m))
+			return c.Answer(status, memberOf(&m, address.Address{}))
 		}
 	}
 	return api.Refuse(http.StatusNotFound, codeNotFound, "Member not found")

@@ -140,9 +140,8 @@ func (a *API) view(ctx context.Context, s *authcore.AppSession) (sessionView, er
 	}
 	out := sessionView{
 		Valid: true, CustomerID: customerPrefix + s.Person.Subject, Email: s.Address.String(),
-		ExpiresAt: timestamp(s.Expires), Customer: customerOf(&s.Person),
+		ExpiresAt: timestamp(s.Expires), Customer: customerOf(&s.Person, s.Address),
 	}
-	out.Customer.Email = out.Email // of several addresses, the one that was proved
 	if s.Org != "" {
 		out.Org, out.Role = orgPrefix+s.Org, s.OrgRole
 	}

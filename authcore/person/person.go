@@ -56,6 +56,21 @@ func (p *Person) Contact(want string) (Contact, bool) {
 	return Contact{}, false
 }
 
+// Shown is the address by which an answer names the person: asked, if it is
+// theirs; else the first that they have proved; else, of who has proved none, the
+// first.
+func (p *Person) Shown(asked address.Address) address.Address {
+	if _, ok := p.Contact(asked.String()); ok {
+		return asked
+	}
+	for _, c := range p.Emails {
+		if c.Verified {
+			return c.Address()
+		}
+	}
+	return p.Address
+}
+
 // Phone returns the person's first number, zero for none.
 func (p *Person) Phone() address.Phone {
 	if len(p.Phones) == 0 {
