@@ -41,6 +41,7 @@ func newContacts(t *testing.T) *contacts {
 		if err != nil {
 			t.Fatal(err)
 		}
+		h.Alone = true
 		h.App.Callbacks, h.App.Organizations, h.App.AutoVerify = callbacks, true, true
 		for _, use := range []origin.RedirectUse{origin.RedirectLogin, origin.RedirectRegistration, origin.RedirectInvite} {
 			if err := h.App.Redirects.Add(use, "https://app.example.com/authenticate"); err != nil {

@@ -33,7 +33,7 @@ func TestAppsSpeakTheLanguageAskedFor(t *testing.T) {
 	}
 	for name, ask := range asks {
 		for accept, want := range ask.words {
-			w := newRightsHouse(t)
+			w := newRightsHouse(t, true)
 			w.Sleep(time.Minute)
 			texts := len(w.Texts.Sent())
 			headers := []string{"Authorization", server}
@@ -60,7 +60,7 @@ func TestAppsSpeakTheLanguageAskedFor(t *testing.T) {
 }
 
 func TestPagesOfAppsSpeakTheVisitorsLanguage(t *testing.T) {
-	w := newRightsHouse(t)
+	w := newRightsHouse(t, true)
 	show := func(path, accept string) apitest.Answer {
 		return w.Do("GET", path, nil, "Accept-Language", accept, "User-Agent", "Mozilla/5.0 Firefox/150.0", "Accept", "text/html")
 	}

@@ -47,6 +47,7 @@ type House struct {
 	Service *authcore.Service
 	Config  authcore.Config
 	App     *authcore.App // "shop"
+	Alone   bool          // there is no app "other"
 	Server  *httptest.Server
 	Mail    *Mail
 	Texts   *Texts
@@ -83,7 +84,11 @@ func New(t testing.TB, change func(*House), dialects func(*House) []api.Dialect)
 	if change != nil {
 		change(h)
 	}
-	apps, err := authcore.NewApps(h.App, &authcore.App{ID: "other", Keys: Keys(t, OtherKey)})
+	list := []*authcore.App{h.App}
+	if !h.Alone {
+		list = append(list, &authcore.App{ID: "other", Keys: Keys(t, OtherKey)})
+	}
+	apps, err := authcore.NewApps(list...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,5 +14,7 @@
 //
 // The page asks for a press of its button before it signs anybody in: scanners
 // open links too. It carries no key, so it takes the password of any app of
-// this instance; a wrong one counts once.
+// this instance; a wrong one counts once. What session comes of it counts for
+// that app alone, and one of test data only for who shows a test key: validate
+// and session go by the key, or without one by the only app that has live keys.
 package reflex

@@ -21,10 +21,18 @@ const alice = "alice@example.com"
 type fields map[string]any
 
 func house(t testing.TB, options reflex.Options, change func(*apitest.House)) *apitest.House {
-	return apitest.New(t, change, func(h *apitest.House) []api.Dialect {
+	return apitest.New(t, func(h *apitest.House) {
+		h.Alone = true
+		if change != nil {
+			change(h)
+		}
+	}, func(h *apitest.House) []api.Dialect {
 		return []api.Dialect{reflex.New(h.Parts(), options)}
 	})
 }
+
+// withOther has a second app with a live key.
+func withOther(h *apitest.House) { h.Alone = false }
 
 func otp(h *apitest.House, in fields) apitest.Answer {
 	h.T.Helper()

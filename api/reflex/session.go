@@ -30,13 +30,31 @@ func tokenOf(c *api.Call) string {
 	return cookieOf(c)
 }
 
-// validate turns a one-time password into a session token. With a key only
-// that app's passwords count, and the app may say how long the session lives.
-func (a *API) validate(c *api.Call) error {
-	proof := authcore.Proof{Among: a.callers}
-	if c.Holder != api.Nobody {
-		proof = authcore.Proof{Caller: c.Caller}
+// caller is whose passwords and sessions count for a call: those of the app and
+// the data, live or test, that its key is for. Without a key they are the live
+// ones of the only app: anybody who holds another app's key, or a test key, makes
+// passwords and sessions for any address without a mail.
+func (a *API) caller(c *api.Call, how string) (authcore.Caller, error) {
+	switch {
+	case c.Caller.App != nil:
+		return c.Caller, nil
+	case a.only != nil:
+		return authcore.Caller{App: a.only}, nil
 	}
+	return authcore.Caller{}, api.Refuse(http.StatusUnauthorized, api.CodeUnauthorized, "Which app this is for is not clear without a key: send the app's key as "+how+".")
+}
+
+// keyHeader carries a key where Authorization has the session token.
+const keyHeader = "X-API-Key"
+
+// validate turns a one-time password into a session token. With a secret key
+// the app may say how long the session lives.
+func (a *API) validate(c *api.Call) error {
+	caller, err := a.caller(c, "Authorization: Bearer <key>")
+	if err != nil {
+		return err
+	}
+	proof := authcore.Proof{Caller: caller}
 	in, err := c.JSON()
 	if err != nil {
 		return err
@@ -79,14 +97,9 @@ func (a *API) prove(c *api.Call, proof authcore.Proof, address address.Address, 
 	return a.service.Prove(c.R.Context(), proof)
 }
 
-// live returns the session that a request's token stands for, nil for none. It
-// is looked up on every call.
-func (a *API) live(c *api.Call) (*authcore.AppSession, error) {
-	s, v, err := a.service.AppSessionOfAny(c.R.Context(), tokenOf(c))
-	if err != nil || v != event.Accepted || s.Note != name || s.Address.IsZero() {
-		return nil, err
-	}
-	return s, nil
+// isOurs tells a session that was made here from those of other dialects.
+func isOurs(s *authcore.AppSession, v event.Verdict) bool {
+	return v == event.Accepted && s.Note == name && !s.Address.IsZero()
 }
 
 type sessionAnswer struct {
@@ -97,13 +110,26 @@ type sessionAnswer struct {
 	Expiration   *time.Time `json:"expiration"`
 }
 
-// session tells what a session token stands for.
+// session tells what a session token stands for. It is looked up on every call.
 func (a *API) session(c *api.Call) error {
-	s, err := a.live(c)
+	switch keys := c.R.Header.Values(keyHeader); len(keys) {
+	case 0:
+	case 1:
+		if _, err := c.Identify(name, keys[0], perKey); err != nil {
+			return err
+		}
+	default:
+		return api.Refuse(http.StatusUnauthorized, api.CodeUnauthorized, "More than one "+keyHeader+" header: send one.")
+	}
+	caller, err := a.caller(c, keyHeader+": <key>, beside the session token")
 	if err != nil {
 		return err
 	}
-	if s == nil {
+	s, v, err := a.service.AppSession(c.R.Context(), caller.Realm(), authcore.SessionRef{Token: tokenOf(c)})
+	if err != nil {
+		return err
+	}
+	if !isOurs(s, v) {
 		return c.Answer(http.StatusOK, sessionAnswer{})
 	}
 	email, id := s.Address.String(), persistentID(s.Address)
@@ -111,18 +137,18 @@ func (a *API) session(c *api.Call) error {
 	return c.Answer(http.StatusOK, sessionAnswer{true, &email, &id, &created, &expires})
 }
 
-// logout ends the session and takes the cookie back. A cookie is sent by
+// logout ends the session, of whatever app, and takes the cookie back. A cookie is sent by
 // whatever page a browser is on, so with it the request must come from our own
 // origin.
 func (a *API) logout(c *api.Call) error {
 	if c.Bearer() == "" && c.FromPage() != nil {
 		return api.Refuse(http.StatusForbidden, api.CodeForbidden, "Sign-out by cookie must come from this site: send Origin, or the token as Authorization: Bearer.")
 	}
-	s, err := a.live(c)
+	s, v, err := a.service.AppSessionOfAny(c.R.Context(), tokenOf(c))
 	if err != nil {
 		return err
 	}
-	if s != nil {
+	if isOurs(s, v) {
 		ref := authcore.SessionRef{SID: s.ID}
 		if _, err := a.service.EndAppSession(c.R.Context(), s.Person.Realm, ref, authcore.SignedOut); err != nil {
 			return err

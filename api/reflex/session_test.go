@@ -64,25 +64,88 @@ func TestValidate(t *testing.T) {
 		}
 	})
 	t.Run("one guess for several apps counts once", func(t *testing.T) {
-		h := house(t, reflex.Options{}, nil)
-		mine := generated(h, fields{"email": alice}).String("otp")
-		theirs := h.Do("POST", "/reflex/otp", fields{"email": alice, "client_ip": "203.0.113.5"}, "Authorization", "Bearer "+apitest.OtherKey).String("otp")
+		h := house(t, reflex.Options{}, withOther)
+		mine := generated(h, fields{"email": alice})
+		theirs := h.Do("POST", "/reflex/otp", fields{"email": alice, "client_ip": "203.0.113.5"}, "Authorization", "Bearer "+apitest.OtherKey)
 		for range 3 {
-			validate(h, alice, wrong(mine))
+			submit(h, strings.Replace(mine.String("magic_link"), mine.String("otp"), wrong(mine.String("otp")), 1))
 		}
-		if a := validate(h, alice, theirs); a.Get("valid") != true {
-			t.Error(a.Text)
-		}
-		if a := validate(h, alice, mine); a.Get("valid") != true {
-			t.Error(a.Text)
+		for _, a := range []apitest.Answer{theirs, mine} {
+			if a := submit(h, a.String("magic_link")); a.Status != 303 {
+				t.Error(a.Text)
+			}
 		}
 	})
 	t.Run("with a key only that app's", func(t *testing.T) {
+		h := house(t, reflex.Options{}, withOther)
 		code := generated(h, fields{"email": "dora@example.com", "client_ip": "203.0.113.6"}).String("otp")
 		if a := h.Do("POST", "/reflex/validate", fields{"email": "dora@example.com", "otp": code}, "Authorization", "Bearer "+apitest.OtherKey); a.Get("valid") != false {
 			t.Error(a.Text)
 		}
 	})
+}
+
+// TestTestDataIsNotLive: who holds a test key makes passwords for any address
+// without a mail. Without a test key they are none, and neither are the sessions
+// that come of them.
+func TestTestDataIsNotLive(t *testing.T) {
+	h := house(t, reflex.Options{}, nil)
+	made := func() apitest.Answer {
+		return h.Do("POST", "/reflex/otp", fields{"email": alice}, "Authorization", "Bearer "+apitest.TestKey)
+	}
+	in := fields{"email": alice, "otp": made().String("otp")}
+	for _, headers := range [][]string{nil, {"Authorization", "Bearer " + apitest.LiveKey}} {
+		if a := h.Do("POST", "/reflex/validate", in, headers...); a.Status != 200 || a.Get("valid") != false {
+			t.Errorf("a password of test data is good for %v: %s", headers, a.Text)
+		}
+	}
+	proved := h.Do("POST", "/reflex/validate", in, "Authorization", "Bearer "+apitest.TestPub).String("session_token")
+	opened := cookie(submit(h, made().String("magic_link")))
+	for _, token := range []string{proved, opened} {
+		for key, want := range map[string]bool{"": false, apitest.LiveKey: false, apitest.LivePub: false, apitest.TestKey: true, apitest.TestPub: true} {
+			headers := []string{"Authorization", "Bearer " + token}
+			if key != "" {
+				headers = append(headers, "X-API-Key", key)
+			}
+			if a := h.Do("GET", "/reflex/session", nil, headers...); a.Status != 200 || a.Get("session_is_valid") != want {
+				t.Errorf("with key %.7q: %s", key, a.Text)
+			}
+		}
+	}
+	if a := h.Do("GET", "/reflex/session", nil, "Cookie", "reflex_session="+opened); a.Get("session_is_valid") != false {
+		t.Errorf("by cookie: %s", a.Text)
+	}
+	if b := h.Do("POST", "/reflex/logout", nil, "Authorization", "Bearer "+proved); b.Status != 204 {
+		t.Error(b.Status)
+	}
+	if a := h.Do("GET", "/reflex/session", nil, "Authorization", "Bearer "+proved, "X-API-Key", apitest.TestKey); a.Get("session_is_valid") != false {
+		t.Error("it goes on after its end")
+	}
+}
+
+// TestSessionsOfOneAppAreNoneOfAnother: where there are several, the key tells
+// which one asks, and without one nobody is told anything.
+func TestSessionsOfOneAppAreNoneOfAnother(t *testing.T) {
+	h := house(t, reflex.Options{}, withOther)
+	code := h.Do("POST", "/reflex/otp", fields{"email": alice}, "Authorization", "Bearer "+apitest.OtherKey).String("otp")
+	in := fields{"email": alice, "otp": code}
+	if a := h.Do("POST", "/reflex/validate", in); a.Status != 401 || a.Get("valid") != false || !strings.Contains(a.String("message"), "send the app's key as Authorization: Bearer <key>.") {
+		t.Errorf("%d %s", a.Status, a.Text)
+	}
+	token := h.Do("POST", "/reflex/validate", in, "Authorization", "Bearer "+apitest.OtherKey).String("session_token")
+	if a := h.Do("GET", "/reflex/session", nil, "Authorization", "Bearer "+token); a.Status != 401 || a.Get("session_is_valid") != false || !strings.Contains(a.String("message"), "send the app's key as X-API-Key") {
+		t.Errorf("%d %s", a.Status, a.Text)
+	}
+	for key, want := range map[string]bool{apitest.LiveKey: false, apitest.TestKey: false, apitest.OtherKey: true} {
+		if a := h.Do("GET", "/reflex/session", nil, "Authorization", "Bearer "+token, "X-API-Key", key); a.Status != 200 || a.Get("session_is_valid") != want {
+			t.Errorf("with key %.9q: %d %s", key, a.Status, a.Text)
+		}
+	}
+	for _, keys := range [][]string{{"X-API-Key", "sk_live_x"}, {"X-API-Key", apitest.LiveKey, "X-API-Key", apitest.OtherKey}} {
+		if a := h.Do("GET", "/reflex/session", nil, append(keys, "Authorization", "Bearer "+token)...); a.Status != 401 || a.Get("session_is_valid") != false {
+			t.Errorf("%d %s", a.Status, a.Text)
+		}
+	}
 }
 
 func TestSessions(t *testing.T) {

@@ -8,9 +8,9 @@
 set -eu
 : "${BASE:?the origin of gatehouse_api}" "${KEY:?a secret key of the app}" "${EMAIL:?your address}"
 
-call() { # method path [body] [token]
+call() { # method path [body] [token] [key beside it]
 	curl --silent --show-error --fail-with-body --request "$1" "$BASE$2" \
-		${4+--header "Authorization: Bearer $4"} \
+		${4+--header "Authorization: Bearer $4"} ${5+--header "X-API-Key: $5"} \
 		${3:+--header "Content-Type: application/json" --data "$3"}
 }
 field() { sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p"; }
@@ -23,16 +23,16 @@ read -r link
 otp=$(echo "$link" | sed 's/.*[?&]otp=\([0-9a-f]*\).*/\1/')
 
 echo "3. turn the password into a session"
-valid=$(call POST /reflex/validate "{\"email\":\"$EMAIL\",\"otp\":\"$otp\"}")
+valid=$(call POST /reflex/validate "{\"email\":\"$EMAIL\",\"otp\":\"$otp\"}" "$KEY")
 echo "$valid"
 session=$(echo "$valid" | field session_token)
 
 echo "4. ask whose session it is"
-call GET /reflex/session "" "$session"
+call GET /reflex/session "" "$session" "$KEY"
 
 echo "5. the stable id of an address"
 curl --silent --show-error --fail-with-body --get "$BASE/reflex/persistent-id" --data-urlencode "email=$EMAIL"
 
 echo "6. end the session, and ask again"
 call POST /reflex/logout "" "$session"
-call GET /reflex/session "" "$session"
+call GET /reflex/session "" "$session" "$KEY"
