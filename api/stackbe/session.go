@@ -120,6 +120,7 @@ func (a *API) session(c *api.Call) error {
 // documentation has it, and flat as its clients read it.
 type sessionView struct {
 	Valid        bool          `json:"valid"`
+	Test         bool          `json:"test,omitempty"` // of test data: whoever holds a test key says what stands in it
 	CustomerID   string        `json:"customerId"`
 	Email        string        `json:"email"`
 	ExpiresAt    string        `json:"expiresAt"`
@@ -139,7 +140,7 @@ func (a *API) view(ctx context.Context, s *authcore.AppSession) (sessionView, er
 		return sessionView{}, err
 	}
 	out := sessionView{
-		Valid: true, CustomerID: customerPrefix + s.Person.Subject, Email: s.Address.String(),
+		Valid: true, Test: s.Person.Realm.Test, CustomerID: customerPrefix + s.Person.Subject, Email: s.Address.String(),
 		ExpiresAt: timestamp(s.Expires), Customer: customerOf(&s.Person, s.Address),
 	}
 	if s.Org != "" {

@@ -252,6 +252,16 @@ func TestScannersStrandNobody(t *testing.T) {
 		want(t, w.call("POST", auth+"magic-link", object{"email": alice}, apitest.TestKey), 200)
 		to := location(t, w.visit("GET", w.mailed(), "&redirect=true"))
 		a := want(t, w.call("GET", auth+"session", nil, to.Query().Get("token")), 200)
+		if a.Get("test") != true {
+			t.Errorf("a session of test data looks like a live one: %s", a.Text)
+		}
+		b := want(t, w.call("POST", auth+"verify", object{"token": to.Query().Get("token")}, apitest.TestKey), 200)
+		if b.Get("test") != true {
+			t.Errorf("verify does not say that it is test data: %s", b.Text)
+		}
+		if c := w.signIn(alice); c.Get("test") != nil {
+			t.Errorf("a live session looks like one of test data: %s", c.Text)
+		}
 		refused(t, w.get("/v1/customers/"+a.String("customerId")), 404, "CUSTOMER_NOT_FOUND")
 		want(t, w.call("GET", "/v1/customers/"+a.String("customerId"), nil, apitest.TestKey), 200)
 	})

@@ -21,7 +21,8 @@ var kind = keyring.Kind{Alg: "RS256", Typ: "JWT", KeyPrefix: "jwk_"}
 
 // claims has the session twice: the original's documentation shows the one, its
 // clients read the other. There is no aud, which some libraries would want to
-// be told.
+// be told: iss says whose session it is. One key signs for all apps, and whoever
+// holds a test key makes sessions for any address without a mail.
 type claims struct {
 	Iss     string      `json:"iss"`
 	Jti     string      `json:"jti"`
@@ -40,9 +41,12 @@ func (a *API) sign(c *api.Call, s *authcore.AppSession) (string, error) {
 	if s.Expires.Before(expires) {
 		expires = s.Expires
 	}
-	view := viewOf(s)
+	view, issuer := viewOf(s), c.Origin.Host()+"/"+s.Person.Realm.App
+	if s.Person.Realm.Test {
+		issuer += "/test"
+	}
 	return a.service.Core().Keys().Sign(c.R.Context(), kind, claims{
-		Iss: c.Origin.Host() + "/" + s.Person.Realm.App, Jti: sessionPrefix + s.ID, Sub: userPrefix + s.Person.Subject,
+		Iss: issuer, Jti: sessionPrefix + s.ID, Sub: userPrefix + s.Person.Subject,
 		Iat: now.Unix(), Nbf: now.Unix(), Exp: expires.Unix(), Session: view, URL: view,
 	})
 }

@@ -189,6 +189,16 @@ func TestSessionJWT(t *testing.T) {
 			}
 		}
 	})
+	t.Run("whose it is", func(t *testing.T) {
+		for key, whose := range map[string]string{apitest.LiveKey: "/shop", apitest.TestKey: "/shop/test", apitest.OtherKey: "/other"} {
+			want(t, w.call("POST", users+"create", object{"email": "dave@example.com"}, key), 200)
+			token := want(t, w.call("POST", links+"create", object{"email": "dave@example.com"}, key), 200).String("token")
+			s := want(t, w.call("POST", links+"verify", object{"token": token, "session_expires_in": 60}, key), 200)
+			if _, c := check(t, w, s.String("session_jwt")); c["iss"] != w.Origin.Host()+whose {
+				t.Errorf("iss is %v, want …%s", c["iss"], whose)
+			}
+		}
+	})
 	t.Run("forged", func(t *testing.T) {
 		parts := strings.Split(s.String("session_jwt"), ".")
 		other := strings.Split(w.signIn(carol).String("session_jwt"), ".")
