@@ -85,6 +85,11 @@ func matching(app *authcore.App, o *api.Object) (authcore.FingerprintUse, error)
 }
 
 // refuseAsk says why nothing was made; nil when it was.
+// creates tells whether the call makes a user of an address that is not known.
+// Only the app itself does where auto_create is off: a publishable key is in every
+// stranger's hands, and who is a user may sign in by all calls.
+func creates(c *api.Call) bool { return c.Holder == api.Secret || c.Caller.App.AutoCreate }
+
 func refuseAsk(asked authcore.Asked) error {
 	switch asked.Verdict {
 	case event.Accepted:

@@ -79,7 +79,7 @@ func (a *API) login(c *api.Call) error {
 		return err
 	}
 	asked, err := a.service.Ask(c.R.Context(), authcore.Ask{
-		Caller: c.Caller, Whom: person.Whom{Email: address}, Create: true, Draft: person.Draft{Pending: &pending},
+		Caller: c.Caller, Whom: person.Whom{Email: address}, Create: creates(c), Draft: person.Draft{Pending: &pending},
 		Known: known, New: &fresh, Slot: linkSlot, Deliver: true,
 		Poll: c.May(api.Polls) || hosted && c.May(api.Pairs), Pair: hosted,
 		Origin: c.Origin, Client: d.client, EndUser: d.endUser, Agent: d.agent(), Language: c.Language(),
@@ -141,6 +141,8 @@ func (a *API) needRedirect(c *api.Call, address address.Address, known, fresh au
 		return err
 	case p != nil && known.Before == "":
 		return errNoRedirect(origin.RedirectLogin)
+	case p == nil && !creates(c):
+		return errNoUser
 	case p == nil && fresh.Before == "":
 		return errNoRedirect(origin.RedirectRegistration)
 	}

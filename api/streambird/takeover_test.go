@@ -199,3 +199,34 @@ func TestTwoDigitsBindALink(t *testing.T) {
 		want(t, poll(w, made, apitest.LiveKey), 200)
 	})
 }
+
+// TestAPublishableKeyMakesNoUserWhereAutoCreateIsOff: else a stranger makes the
+// user whom all calls then sign in.
+func TestAPublishableKeyMakesNoUserWhereAutoCreateIsOff(t *testing.T) {
+	w := house(t, func(h *apitest.House) { h.App.AutoCreate, h.App.AutoVerify = false, true })
+	wishes := []struct {
+		path string
+		body object
+	}{
+		{otps + "email/login_or_create", object{"email": alice}},
+		{loginOrCreate, object{"email": alice}},
+		{loginOrCreate, object{"email": alice, "auto_verify": true}},
+	}
+	for _, wish := range wishes {
+		refused(t, w.call("POST", wish.path, wish.body, apitest.LivePub), 404, "not_found")
+	}
+	w.Quiet()
+	if sent := w.Mail.Sent(); len(sent) != 0 {
+		t.Errorf("a mail went to somebody who is no user: %q", sent[0].Subject)
+	}
+	if a := want(t, w.post(users+"search", object{}), 200); len(a.Get("users").([]any)) != 0 {
+		t.Errorf("somebody was made: %s", a.Text)
+	}
+	if a := want(t, w.post(loginOrCreate, object{"email": alice}), 200); a.Get("user_created") != true {
+		t.Errorf("the app itself makes nobody: %s", a.Text)
+	}
+	for _, wish := range wishes {
+		want(t, w.call("POST", wish.path, wish.body, apitest.LivePub), 200)
+		w.Sleep(time.Hour)
+	}
+}
