@@ -22,8 +22,8 @@ type ending struct {
 	over      bool     // it was over before; that it was ended changes nothing
 }
 
-// endSession marks a session as ended. It returns nil for one that was.
-func (c *Sessions) endSession(tx store.Tx, sid, reason string, next *Session) (*ending, error) {
+// endIn marks a session as ended. It returns nil for one that was.
+func (c *Sessions) endIn(tx store.Tx, sid, reason string, next *Session) (*ending, error) {
 	r, err := loadSession(tx, sid)
 	if err != nil || r == nil || !r.EndedAt.IsZero() {
 		return nil, err
@@ -151,7 +151,7 @@ func (c *Sessions) endPage(ctx context.Context, page []store.Item, prefix, reaso
 				}
 				continue
 			}
-			e, err := c.endSession(tx, r.ID, reason, nil)
+			e, err := c.endIn(tx, r.ID, reason, nil)
 			if err != nil {
 				return err
 			}

@@ -32,7 +32,7 @@ func PutPerson(tx store.Tx, sub string, sessions int, now time.Time) error {
 	for range sessions {
 		r := &sessionRecord{
 			ID: keyring.Hash(keyring.RandomID())[:32], Subject: sub, Issuer: "https://app.example.com", Audience: "https://app.example.com",
-			AuthTime: now, Expires: now.Add(DefaultSession.Max), LastSeen: now, AMR: amrFor("code"),
+			AuthTime: now, Expires: now.Add(DefaultSession.Max), LastSeen: now, AMR: []string{"email", "otp"},
 			Agent:   "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:150.0) Gecko/20100101 Firefox/150.0",
 			Network: "203.0.113.0/24", Sites: []string{"https://app.example.com"}, Challenge: keyring.RandomToken(16),
 		}
@@ -52,9 +52,6 @@ func (c *Core) ReadSession(ctx context.Context, sid string) error {
 	}
 	return err
 }
-
-// Ended tells whether memory holds the session as ended.
-func (s *Session) Ended() bool { return s.live.ended.Load() }
 
 // TakeCensus counts sessions and people now.
 func (c *Core) TakeCensus(ctx context.Context) error { return c.count(ctx, 0) }

@@ -155,7 +155,7 @@ func (c *Sessions) endOne(ctx context.Context, sid, reason string, which func(st
 		if stands != isLive {
 			target = sid // it takes no other along any more
 		}
-		if e, err = c.endSession(tx, target, reason, nil); e != nil {
+		if e, err = c.endIn(tx, target, reason, nil); e != nil {
 			e.over = stands != isLive
 		}
 		return err

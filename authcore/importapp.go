@@ -174,7 +174,7 @@ func (in *exportSession) applyToApp(im *importer, tx store.Tx, n int, done *Impo
 		return nil, nil
 	}
 	done.AppSessions++
-	return im.core.sessions.endSession(tx, in.ID, cmp.Or(in.Reason, "imported"), nil)
+	return im.core.sessions.endIn(tx, in.ID, cmp.Or(in.Reason, "imported"), nil)
 }
 
 // findsToken tells whether the session is found by its token. One whose secret

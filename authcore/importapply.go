@@ -98,7 +98,7 @@ func (in *exportSession) apply(im *importer, tx store.Tx, n int, done *Imported)
 	if err := old.save(tx); err != nil || in.EndedAt.IsZero() {
 		return nil, err
 	}
-	return im.core.sessions.endSession(tx, in.ID, cmp.Or(in.Reason, "imported"), nil)
+	return im.core.sessions.endIn(tx, in.ID, cmp.Or(in.Reason, "imported"), nil)
 }
 
 func (in *exportKey) apply(_ *importer, tx store.Tx, _ int, done *Imported) (*ending, error) {

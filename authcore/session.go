@@ -252,7 +252,7 @@ func (c *Sessions) replace(tx store.Tx, old *Session, by *Beginning) error {
 	if old.Subject != next.Subject {
 		next = nil
 	}
-	e, err := c.endSession(tx, old.ID, "replaced", next)
+	e, err := c.endIn(tx, old.ID, "replaced", next)
 	if err != nil || e == nil {
 		return err
 	}
