@@ -89,7 +89,7 @@ func (c *Core) Rename(ctx context.Context, sub, name string) (bool, error) {
 		return store.Save(tx, store.KeyPerson+p.Subject, p, time.Time{})
 	})
 	if err == nil && found {
-		c.sessions.rename(sub, name)
+		c.sessions.Rename(sub, name)
 	}
 	return found, err
 }

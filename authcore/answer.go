@@ -11,6 +11,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -27,7 +28,7 @@ type Answer struct {
 
 // SignIn is a proof of address just made.
 type SignIn struct {
-	Session      *Session
+	Session      *session.Session
 	Token        string // the session cookie's value
 	DeviceCookie string // the device cookie's value, to be set anew; empty on a public computer and after a hand-over
 	ReturnTo     origin.ReturnTo
@@ -42,7 +43,7 @@ type SignIn struct {
 // this browser, counts a wrong answer and consumes a right one, in one
 // transaction: of any number of answers at once at most one is accepted, and
 // no more than the allowed tries are compared.
-func (all Flows) AnswerCode(ctx context.Context, b Browser, flow, text string) (Answer, error) {
+func (all Flows) AnswerCode(ctx context.Context, b session.Browser, flow, text string) (Answer, error) {
 	s := all.s
 	return s.answer(ctx, b, func(t *attempt) (Answer, error) {
 		if err := t.find(flow); err != nil || t.c == nil {
@@ -66,7 +67,7 @@ func (all Flows) AnswerCode(ctx context.Context, b Browser, flow, text string) (
 
 // AnswerLink uses a link in the browser that asked for it. In any other it
 // changes nothing.
-func (all Flows) AnswerLink(ctx context.Context, b Browser, token string) (Answer, error) {
+func (all Flows) AnswerLink(ctx context.Context, b session.Browser, token string) (Answer, error) {
 	s := all.s
 	return s.answer(ctx, b, func(t *attempt) (Answer, error) {
 		c, err := t.findLink(token)
@@ -88,7 +89,7 @@ func (all Flows) AnswerLink(ctx context.Context, b Browser, token string) (Answe
 type attempt struct {
 	s     *Service
 	tx    store.Tx
-	b     Browser
+	b     session.Browser
 	now   time.Time
 	flows *challenge.Flows
 	f     *challenge.Flow
@@ -96,14 +97,14 @@ type attempt struct {
 	about *challenge.Challenge // what was answered; c may be a new one in its place
 	out   Answer
 
-	resend   bool            // nothing is answered: the mail is wanted again
-	again    string          // with an event of its own: what came of the wish for a mail
-	mails    []*outbox.Entry // to be sent, once committed
-	newcomer bool            // the person is new
-	began    *Beginning      // the session, made known once committed
+	resend   bool               // nothing is answered: the mail is wanted again
+	again    string             // with an event of its own: what came of the wish for a mail
+	mails    []*outbox.Entry    // to be sent, once committed
+	newcomer bool               // the person is new
+	began    *session.Beginning // the session, made known once committed
 }
 
-func (s *Service) answer(ctx context.Context, b Browser, do func(*attempt) (Answer, error)) (Answer, error) {
+func (s *Service) answer(ctx context.Context, b session.Browser, do func(*attempt) (Answer, error)) (Answer, error) {
 	t, err := store.Update(ctx, s.core.store, func(tx store.Tx) (t *attempt, err error) {
 		t = &attempt{s: s, tx: tx, b: b, now: s.core.now()}
 		if t.out, err = do(t); err == nil {
@@ -274,7 +275,7 @@ func (s *Service) wrongCode() {
 // signIn makes a session for p, in the place of the one before it in this
 // browser, and remembers the browser for the address.
 func (t *attempt) signIn(p *person.Record, method string) (_ *SignIn, err error) {
-	t.began, err = t.s.sessions.Begin(t.tx, SessionProof{Person: p, Method: method, At: t.now, Browser: t.b, Public: t.f.Public, Challenge: t.c.ID})
+	t.began, err = t.s.sessions.Begin(t.tx, session.Proof{Person: p, Method: method, At: t.now, Browser: t.b, Public: t.f.Public, Challenge: t.c.ID})
 	if err != nil {
 		return nil, err
 	}

@@ -12,13 +12,14 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // SessionTerms say what session is made.
 type SessionTerms struct {
 	Lifetime time.Duration // absolute; more than 0
-	Form     TokenForm
+	Form     session.TokenForm
 	Org      string // id of the organization it acts for, "" for none
 	Note     string // the wire format's own
 }
@@ -34,8 +35,8 @@ type AppSession struct {
 	Expires     time.Time
 	LastActive  time.Time
 	Updated     time.Time
-	Factors     []Factor
-	Fingerprint *Fingerprint
+	Factors     []session.Factor
+	Fingerprint *session.Fingerprint
 	Org         string
 	OrgRole     Role // at the time of the call; "" when Org is empty
 	Note        string
@@ -44,37 +45,37 @@ type AppSession struct {
 type newAppSession struct {
 	p           *person.Record
 	terms       SessionTerms
-	factor      Factor
+	factor      session.Factor
 	origin      origin.Origin
 	client      netip.Addr
 	agent       string
-	fingerprint *Fingerprint
+	fingerprint *session.Fingerprint
 	now         time.Time
 }
 
 // startAppSession stores a session in the same records as those of the gates,
 // so that whoever lists and ends sessions sees them all. Its audience is no
 // origin: it never passes a gate.
-func (s *Service) startAppSession(tx store.Tx, in newAppSession) (*sessionRecord, error) {
-	r := &sessionRecord{
+func (s *Service) startAppSession(tx store.Tx, in newAppSession) (*session.Record, error) {
+	r := &session.Record{
 		ID: keyring.NewID(in.now), Subject: in.p.Subject, Issuer: in.origin.String(), Audience: "app:" + in.p.Realm.String(),
 		AuthTime: in.now, Expires: in.now.Add(in.terms.Lifetime), LastSeen: in.now,
 		AMR: []string{"email"}, Agent: challenge.ShortAgent(in.agent), Network: challenge.CoarseNetwork(in.client),
-		API: &apiSessionPart{
+		API: &session.AppPart{
 			Realm: in.p.Realm, Secret: s.core.secrets.Current.ID(), Form: in.terms.Form,
-			Factors: []Factor{in.factor}, Fingerprint: in.fingerprint,
+			Factors: []session.Factor{in.factor}, Fingerprint: in.fingerprint,
 			Org: in.terms.Org, Note: in.terms.Note, Updated: in.now,
 		},
 	}
 	if in.factor.Method == "code" {
 		r.AMR = append(r.AMR, "otp")
 	}
-	return r, s.core.saveAppSession(tx, s.core.sessions.bound(r))
+	return r, s.core.saveAppSession(tx, s.core.sessions.Bound(r))
 }
 
 // saveAppSession stores a session, and what it is found by: its person, and its
 // token if the secret of that is known here.
-func (c *Core) saveAppSession(tx store.Tx, r *sessionRecord) error {
+func (c *Core) saveAppSession(tx store.Tx, r *session.Record) error {
 	kept := r.Expires.Add(keyring.ClockSkew)
 	tx.Put(store.KeyPersonSession+r.Subject+"/"+r.ID, []byte("{}"), kept)
 	if token := c.sessionToken(r); token != "" {
@@ -82,25 +83,25 @@ func (c *Core) saveAppSession(tx store.Tx, r *sessionRecord) error {
 			return err
 		}
 	}
-	return r.save(tx)
+	return r.Save(tx)
 }
 
 // sessionToken derives the session's opaque token again, "" when the secret it
 // came from is gone.
-func (c *Core) sessionToken(r *sessionRecord) string {
+func (c *Core) sessionToken(r *session.Record) string {
 	secret, known := c.secrets.Find(r.API.Secret)
 	if !known {
 		return ""
 	}
-	return secret.APISession(r.ID, r.API.Form == TokenHex)
+	return secret.APISession(r.ID, r.API.Form == session.TokenHex)
 }
 
 // loadAppSession reads a session of realm, nil if there is none.
-func loadAppSession(tx store.Tx, realm person.Realm, sid string) (*sessionRecord, error) {
+func loadAppSession(tx store.Tx, realm person.Realm, sid string) (*session.Record, error) {
 	if !keyring.IsID(sid) {
 		return nil, nil
 	}
-	r, err := loadSession(tx, sid)
+	r, err := session.Load(tx, sid)
 	if err != nil || r == nil || r.API == nil || r.API.Realm != realm {
 		return nil, err
 	}
@@ -109,14 +110,14 @@ func loadAppSession(tx store.Tx, realm person.Realm, sid string) (*sessionRecord
 
 // verdict tells whether an app's session is live: Accepted, Expired, or Unknown
 // for one that was ended or never was.
-func (c *Core) verdict(tx store.Tx, r *sessionRecord) (event.Verdict, error) {
-	stands, err := c.sessions.stands(tx, r)
-	return [...]event.Verdict{isLive: event.Accepted, isEnded: event.Unknown, isExpired: event.Expired}[stands], err
+func (c *Core) verdict(tx store.Tx, r *session.Record) (event.Verdict, error) {
+	stands, err := c.sessions.Stands(tx, r)
+	return [...]event.Verdict{session.Live: event.Accepted, session.Ended: event.Unknown, session.Expired: event.Expired}[stands], err
 }
 
 // gain adds a proof, and more time if extend is more than 0.
-func gain(r *sessionRecord, f Factor, extend time.Duration, now time.Time) {
-	r.API.Factors = slices.DeleteFunc(r.API.Factors, func(o Factor) bool { return o.Contact == f.Contact && o.Method == f.Method })
+func gain(r *session.Record, f session.Factor, extend time.Duration, now time.Time) {
+	r.API.Factors = slices.DeleteFunc(r.API.Factors, func(o session.Factor) bool { return o.Contact == f.Contact && o.Method == f.Method })
 	r.API.Factors = append(r.API.Factors, f)
 	if f.Method == "code" && !slices.Contains(r.AMR, "otp") {
 		r.AMR = append(r.AMR, "otp")
@@ -124,7 +125,7 @@ func gain(r *sessionRecord, f Factor, extend time.Duration, now time.Time) {
 	touch(r, extend, now)
 }
 
-func touch(r *sessionRecord, extend time.Duration, now time.Time) {
+func touch(r *session.Record, extend time.Duration, now time.Time) {
 	r.LastSeen, r.API.Updated = now, now
 	if extend > 0 {
 		r.Expires = now.Add(extend)
@@ -138,10 +139,10 @@ func sessionExtension(terms *SessionTerms) time.Duration {
 	return terms.Lifetime
 }
 
-func (s *Service) appSession(r *sessionRecord, p *person.Record) *AppSession {
+func (s *Service) appSession(r *session.Record, p *person.Record) *AppSession {
 	a := r.API
 	return &AppSession{
-		ID: r.ID, Person: p.View(), Address: r.address(p), Token: s.core.sessionToken(r), Started: r.AuthTime, Expires: r.Expires,
+		ID: r.ID, Person: p.View(), Address: r.Address(p), Token: s.core.sessionToken(r), Started: r.AuthTime, Expires: r.Expires,
 		LastActive: r.LastSeen, Updated: a.Updated, Factors: slices.Clone(a.Factors),
 		Fingerprint: a.Fingerprint, Org: a.Org, Note: a.Note,
 	}
@@ -153,7 +154,7 @@ type SessionRef struct {
 	SID   string
 }
 
-func (ref SessionRef) find(tx store.Tx, realm person.Realm) (*sessionRecord, error) {
+func (ref SessionRef) find(tx store.Tx, realm person.Realm) (*session.Record, error) {
 	sid := ref.SID
 	if ref.Token != "" {
 		if len(ref.Token) != keyring.APISessionLen {
@@ -201,7 +202,7 @@ func (s *Service) AppSessionOfAny(ctx context.Context, token string) (out *AppSe
 		if _, err := store.Load(tx, store.KeyAPISession+keyring.Hash(token), &sid); err != nil || sid == "" {
 			return err
 		}
-		r, err := loadSession(tx, sid)
+		r, err := session.Load(tx, sid)
 		if err != nil || r == nil || r.API == nil {
 			return err
 		}
@@ -218,7 +219,7 @@ func (s *Service) AppSessionOfAny(ctx context.Context, token string) (out *AppSe
 
 // withPerson completes a live session with its person and role; nil if the
 // person is gone.
-func (s *Service) withPerson(tx store.Tx, r *sessionRecord) (*AppSession, error) {
+func (s *Service) withPerson(tx store.Tx, r *session.Record) (*AppSession, error) {
 	p, err := person.LoadIn(tx, r.API.Realm, r.Subject)
 	if err != nil || p == nil {
 		return nil, err

@@ -10,6 +10,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 )
 
 func (h *house) signInApp(a address.Address) *authcore.AppSession {
@@ -229,7 +230,7 @@ func TestOperatorsSeeAppSessionsUntilTheyEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, _ := newAppHouse(t)
 		defer h.close()
-		year := &authcore.SessionTerms{Lifetime: 365 * 24 * time.Hour, Form: authcore.TokenAlnum}
+		year := &authcore.SessionTerms{Lifetime: 365 * 24 * time.Hour, Form: session.TokenAlnum}
 		in := linkFor(alice)
 		in.Deliver = false
 		s := h.prove(authcore.Proof{Token: h.ask(in).Token, Session: year}).Session

@@ -9,13 +9,14 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // TouchAppSession is AppSession that notes a use, and with extend more than 0
 // moves the end to that long from now.
 func (s *Service) TouchAppSession(ctx context.Context, realm person.Realm, ref SessionRef, extend time.Duration) (*AppSession, event.Verdict, error) {
-	return s.changeAppSession(ctx, realm, ref, func(_ store.Tx, r *sessionRecord) (*sessionRecord, error) {
+	return s.changeAppSession(ctx, realm, ref, func(_ store.Tx, r *session.Record) (*session.Record, error) {
 		touch(r, extend, s.core.now())
 		return r, nil
 	})
@@ -25,7 +26,7 @@ func (s *Service) TouchAppSession(ctx context.Context, realm person.Realm, ref S
 // acts for the organization with id org; empty: for nobody but the person. The
 // old one stays. Verdict is also Forbidden, for who is not a member.
 func (s *Service) SwitchOrg(ctx context.Context, realm person.Realm, ref SessionRef, org string) (*AppSession, event.Verdict, error) {
-	out, v, err := s.changeAppSession(ctx, realm, ref, func(tx store.Tx, old *sessionRecord) (*sessionRecord, error) {
+	out, v, err := s.changeAppSession(ctx, realm, ref, func(tx store.Tx, old *session.Record) (*session.Record, error) {
 		role, err := roleIn(tx, org, old.Subject)
 		if err != nil || org != "" && role == "" {
 			return nil, err
@@ -46,7 +47,7 @@ func (s *Service) SwitchOrg(ctx context.Context, realm person.Realm, ref Session
 
 // changeAppSession loads a live session and stores what do makes of it; nil for
 // nothing.
-func (s *Service) changeAppSession(ctx context.Context, realm person.Realm, ref SessionRef, do func(store.Tx, *sessionRecord) (*sessionRecord, error)) (out *AppSession, v event.Verdict, err error) {
+func (s *Service) changeAppSession(ctx context.Context, realm person.Realm, ref SessionRef, do func(store.Tx, *session.Record) (*session.Record, error)) (out *AppSession, v event.Verdict, err error) {
 	err = s.core.store.Update(ctx, func(tx store.Tx) error {
 		out, v = nil, event.Unknown
 		r, err := ref.find(tx, realm)
@@ -59,7 +60,7 @@ func (s *Service) changeAppSession(ctx context.Context, realm person.Realm, ref 
 		if r, err = do(tx, r); err != nil || r == nil {
 			return err
 		}
-		if err := s.core.saveAppSession(tx, s.core.sessions.bound(r)); err != nil {
+		if err := s.core.saveAppSession(tx, s.core.sessions.Bound(r)); err != nil {
 			return err
 		}
 		if out, err = s.withPerson(tx, r); out == nil {

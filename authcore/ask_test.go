@@ -15,6 +15,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 )
 
 const (
@@ -103,7 +104,7 @@ func CodeFor(a address.Address) authcore.Ask {
 	}
 }
 
-var week = &authcore.SessionTerms{Lifetime: 7 * 24 * time.Hour, Form: authcore.TokenAlnum}
+var week = &authcore.SessionTerms{Lifetime: 7 * 24 * time.Hour, Form: session.TokenAlnum}
 
 func TestAppLink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -319,12 +320,12 @@ func TestAppFingerprint(t *testing.T) {
 		in.Client, in.Agent = netip.MustParseAddr("192.0.2.7"), "Browser/1"
 		asked := h.ask(in)
 		match := authcore.FingerprintUse{IP: true, UserAgent: true}
-		for _, f := range []*authcore.Fingerprint{nil, {IP: "192.0.2.8", UserAgent: "Browser/1"}, {IP: "192.0.2.7", UserAgent: "Browser/2"}} {
+		for _, f := range []*session.Fingerprint{nil, {IP: "192.0.2.8", UserAgent: "Browser/1"}, {IP: "192.0.2.7", UserAgent: "Browser/2"}} {
 			if v := h.prove(authcore.Proof{Token: asked.Token, Match: match, Fingerprint: f}).Verdict; v != event.Mismatch {
 				t.Errorf("fingerprint %v: %v", f, v)
 			}
 		}
-		good := &authcore.Fingerprint{IP: "192.0.2.7", UserAgent: "Browser/1"}
+		good := &session.Fingerprint{IP: "192.0.2.7", UserAgent: "Browser/1"}
 		if v := h.prove(authcore.Proof{Token: asked.Token, Match: match, Fingerprint: good}).Verdict; v != event.Accepted {
 			t.Errorf("the same device: %v", v)
 		}

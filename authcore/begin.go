@@ -12,6 +12,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -49,7 +50,7 @@ type Begun struct {
 //
 // A start for an address for which this browser holds a live challenge sends
 // nothing and leads to that challenge. Over a limit nothing is stored.
-func (all Flows) Begin(ctx context.Context, b Browser, in Start) (Begun, error) {
+func (all Flows) Begin(ctx context.Context, b session.Browser, in Start) (Begun, error) {
 	s := all.s
 	if wait, down := s.core.outbox.Down(false); down {
 		out := Begun{Verdict: event.MailDown, RetryAfter: wait}
@@ -65,7 +66,7 @@ func (all Flows) Begin(ctx context.Context, b Browser, in Start) (Begun, error) 
 }
 
 // begin is one run of Begin's transaction.
-func (s *Service) begin(tx store.Tx, b Browser, in Start) (Begun, error) {
+func (s *Service) begin(tx store.Tx, b session.Browser, in Start) (Begun, error) {
 	now := s.core.now()
 	tx, err := store.ReadAhead(tx, s.beginKeys(b, in.Address)...)
 	if err != nil {
@@ -114,7 +115,7 @@ func (s *Service) begin(tx store.Tx, b Browser, in Start) (Begun, error) {
 
 // beginKeys are what a start reads, whatever comes of it. Only a browser with a
 // device cookie can be known.
-func (s *Service) beginKeys(b Browser, a address.Address) []string {
+func (s *Service) beginKeys(b session.Browser, a address.Address) []string {
 	keys := []string{challenge.PauseKey(a), store.KeyAddress + a.String()}
 	if b.Flow != "" {
 		keys = append(keys, challenge.FlowsKey(b.Flow))
@@ -131,7 +132,7 @@ func (s *Service) beginKeys(b Browser, a address.Address) []string {
 }
 
 // mailKeys are the counters of a mail that b asks for, whether it is known or not.
-func (s *Service) mailKeys(b Browser) []string {
+func (s *Service) mailKeys(b session.Browser) []string {
 	share := networkShare(challenge.CoarseNetwork(b.Client))
 	counters := s.cfg.Limits.Mails(share, false)
 	if b.Device != "" {
@@ -141,7 +142,7 @@ func (s *Service) mailKeys(b Browser) []string {
 }
 
 // wish is what a browser's challenge is made of.
-func (s *Service) wish(b Browser, in Start) challenge.Wish {
+func (s *Service) wish(b session.Browser, in Start) challenge.Wish {
 	return challenge.Wish{
 		Address: in.Address, Origin: b.Origin, Language: in.Language, Agent: b.UserAgent, Client: b.Client,
 		Digits: s.cfg.Code.Digits, Lifetime: s.cfg.Code.Lifetime, Kept: challenge.FlowLifetime,
@@ -151,7 +152,7 @@ func (s *Service) wish(b Browser, in Start) challenge.Wish {
 // startLimits are the counters that a start must fit and counts for. A browser
 // that has proved the address does not count for its network; a start that
 // sends nothing counts for nothing else.
-func (s *Service) startLimits(b Browser, a address.Address, known, live bool) limit.Counters {
+func (s *Service) startLimits(b session.Browser, a address.Address, known, live bool) limit.Counters {
 	var limits limit.Counters
 	if !known {
 		limits = s.cfg.Limits.Client(b.Client)
@@ -162,7 +163,7 @@ func (s *Service) startLimits(b Browser, a address.Address, known, live bool) li
 	return limits
 }
 
-func (s *Service) began(b Browser, in Start, out Begun) {
+func (s *Service) began(b session.Browser, in Start, out Begun) {
 	name, reason := event.Begin, ""
 	switch {
 	case out.Verdict != event.Accepted:
@@ -184,7 +185,7 @@ func (s *Service) began(b Browser, in Start, out Begun) {
 }
 
 // event is the common part of what is reported about a browser's request.
-func (s *Service) event(name string, b Browser, a address.Address, reason string) event.Event {
+func (s *Service) event(name string, b session.Browser, a address.Address, reason string) event.Event {
 	return event.Event{Name: name, Address: a, Origin: b.Origin.String(), Client: b.Client, Reason: reason}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -93,12 +94,12 @@ func (c *Core) takeCensus(ctx context.Context) {
 // count counts, resting rest times as long as it looks.
 func (c *Core) count(ctx context.Context, rest int64) error {
 	sessions, err := c.countEach(ctx, rest, store.KeySession, func(tx store.Tx, item store.Item) bool {
-		r := &sessionRecord{}
+		r := &session.Record{}
 		if _, err := store.Decode(item.Key, item.Value, r); err != nil {
 			return false
 		}
-		stands, err := c.sessions.stands(tx, r)
-		return err == nil && stands == isLive
+		stands, err := c.sessions.Stands(tx, r)
+		return err == nil && stands == session.Live
 	})
 	if err != nil {
 		return err

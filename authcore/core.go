@@ -15,6 +15,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -31,7 +32,7 @@ type Core struct {
 	log     *slog.Logger
 
 	keys     *keyring.Keys
-	sessions *Sessions
+	sessions *session.Core
 	outbox   *outbox.Outbox
 	alarm    challenge.Alarm
 	census   census
@@ -80,7 +81,7 @@ func Open(ctx context.Context, store store.Store, secrets keyring.Secrets, o Opt
 	c.history = &challenge.History{Store: store, Now: o.Now}
 	c.outbox = outbox.New(outbox.Config{Store: store, Secrets: secrets, Now: o.Now, Log: o.Logger, Observe: c.observe, Tell: c.tell})
 	c.keys = keyring.NewKeys(keyring.Config{Store: store, Secrets: secrets, Now: o.Now, Rotated: c.rotated, Revoked: c.revoke})
-	c.sessions = NewSessions(SessionsConfig{
+	c.sessions = session.New(session.Config{
 		Store: store, Keys: c.keys, Now: o.Now, Log: o.Logger, Observe: c.observe,
 		Count: func(n int) { c.census.sessions.Add(int64(n)) },
 	})
@@ -214,7 +215,7 @@ func (c *Core) observe(e event.Event) {
 }
 
 // Sessions are all sessions, whatever the configuration.
-func (c *Core) Sessions() *Sessions { return c.sessions }
+func (c *Core) Sessions() *session.Core { return c.sessions }
 
 // Keys are what cookies and assertions are signed with.
 func (c *Core) Keys() *keyring.Keys { return c.keys }

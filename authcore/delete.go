@@ -95,7 +95,7 @@ func (d *deletion) load(tx store.Tx) (*person.Record, error) {
 
 // forget ends the sessions of the person, and forgets the history of an account.
 func (d *deletion) forget(ctx context.Context) error {
-	if _, err := d.core.sessions.endAll(ctx, d.p, d.in.Reason, ""); err != nil || !d.p.IsAccount() {
+	if _, err := d.core.sessions.EndAll(ctx, d.p, d.in.Reason, ""); err != nil || !d.p.IsAccount() {
 		return err
 	}
 	return d.core.history.Forget(ctx, d.p.Address)

@@ -11,6 +11,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -45,7 +46,7 @@ type exportPerson struct {
 
 type exportSession struct {
 	Type string `json:"type"`
-	sessionRecord
+	session.Record
 }
 
 type exportKey struct {
@@ -182,11 +183,11 @@ func (e *exporter) owner(tx store.Tx, realm person.Realm, sub string) (*person.R
 }
 
 func (e *exporter) session(tx store.Tx, item store.Item) error {
-	r := &sessionRecord{}
+	r := &session.Record{}
 	if _, err := store.Decode(item.Key, item.Value, r); err != nil || r.Machine != nil {
 		return err // what a machine holds is known by its hash alone, and stays here
 	}
-	if p, err := e.owner(tx, r.realm(), r.Subject); err != nil || p == nil {
+	if p, err := e.owner(tx, r.Realm(), r.Subject); err != nil || p == nil {
 		return err
 	}
 	if err := e.end(tx, r); err != nil {
@@ -202,10 +203,10 @@ func (e *exporter) session(tx store.Tx, item store.Item) error {
 
 // end says in the record itself that its session has ended with another, or with
 // all others: where it is imported nobody may know.
-func (e *exporter) end(tx store.Tx, r *sessionRecord) error {
+func (e *exporter) end(tx store.Tx, r *session.Record) error {
 	up := *r
-	stands, err := e.core.sessions.stands(tx, &up)
-	if err != nil || stands != isEnded || !r.EndedAt.IsZero() {
+	stands, err := e.core.sessions.Stands(tx, &up)
+	if err != nil || stands != session.Ended || !r.EndedAt.IsZero() {
 		return err
 	}
 	r.EndedAt, r.Reason = up.EndedAt, up.Reason

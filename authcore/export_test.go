@@ -9,6 +9,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -30,13 +31,13 @@ func PutPerson(tx store.Tx, sub string, sessions int, now time.Time) error {
 		return err
 	}
 	for range sessions {
-		r := &sessionRecord{
+		r := &session.Record{
 			ID: keyring.Hash(keyring.RandomID())[:32], Subject: sub, Issuer: "https://app.example.com", Audience: "https://app.example.com",
-			AuthTime: now, Expires: now.Add(DefaultSession.Max), LastSeen: now, AMR: []string{"email", "otp"},
+			AuthTime: now, Expires: now.Add(session.DefaultRule.Max), LastSeen: now, AMR: []string{"email", "otp"},
 			Agent:   "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:150.0) Gecko/20100101 Firefox/150.0",
 			Network: "203.0.113.0/24", Sites: []string{"https://app.example.com"}, Challenge: keyring.RandomToken(16),
 		}
-		if err := r.save(tx); err != nil {
+		if err := r.Save(tx); err != nil {
 			return err
 		}
 		tx.Put(store.KeyPersonSession+sub+"/"+r.ID, []byte("{}"), r.Expires.Add(keyring.ClockSkew))
@@ -46,7 +47,7 @@ func PutPerson(tx store.Tx, sub string, sessions int, now time.Time) error {
 
 // ReadSession reads what the check of a session reads that is not in the cache.
 func (c *Core) ReadSession(ctx context.Context, sid string) error {
-	r, _, err := c.sessions.readSession(ctx, sid)
+	r, _, err := c.sessions.ReadSession(ctx, sid)
 	if err == nil && r == nil {
 		return errors.New("there is no such session")
 	}

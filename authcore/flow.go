@@ -8,6 +8,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -32,13 +33,13 @@ type Flow struct {
 
 // Flow returns the flow with id (empty: the newest) of this browser, or nil.
 // It changes nothing.
-func (all Flows) Flow(ctx context.Context, b Browser, id string) (*Flow, error) {
+func (all Flows) Flow(ctx context.Context, b session.Browser, id string) (*Flow, error) {
 	s := all.s
 	if b.Flow == "" {
 		return nil, nil
 	}
 	return store.View(ctx, s.core.store, func(tx store.Tx) (*Flow, error) {
-		t := &attempt{s: s, tx: tx, b: Browser{Origin: b.Origin, Flow: b.Flow}, now: s.core.now()}
+		t := &attempt{s: s, tx: tx, b: session.Browser{Origin: b.Origin, Flow: b.Flow}, now: s.core.now()}
 		err := t.find(id)
 		return t.view(), err
 	})
@@ -80,12 +81,12 @@ type LinkView struct {
 }
 
 // Link looks at a link and changes nothing: mail scanners open links too.
-func (all Flows) Link(ctx context.Context, b Browser, token string) (LinkView, error) {
+func (all Flows) Link(ctx context.Context, b session.Browser, token string) (LinkView, error) {
 	s := all.s
 	var c *challenge.Challenge
 	var opened bool
 	out, err := store.View(ctx, s.core.store, func(tx store.Tx) (out LinkView, err error) {
-		t := &attempt{s: s, tx: tx, b: Browser{Origin: b.Origin, Flow: b.Flow}, now: s.core.now()}
+		t := &attempt{s: s, tx: tx, b: session.Browser{Origin: b.Origin, Flow: b.Flow}, now: s.core.now()}
 		if c, err = t.findLink(token); err != nil || c == nil {
 			return LinkView{Verdict: event.Unknown}, err
 		}

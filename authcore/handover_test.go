@@ -9,6 +9,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -16,17 +17,17 @@ import (
 
 // at is the same browser at another origin: nothing but what it is given there.
 func (b *tab) at(o origin.Origin) *tab {
-	return &tab{b.h, authcore.Browser{Origin: o, Client: b.Client, UserAgent: b.UserAgent}}
+	return &tab{b.h, session.Browser{Origin: o, Client: b.Client, UserAgent: b.UserAgent}}
 }
 
 // ask marks the browser at its site and returns what it asks of the portal.
-func (b *tab) ask(path string) authcore.Handover {
+func (b *tab) ask(path string) session.Handover {
 	cookie, state := b.h.service.Sessions().HandoverState(b.Browser)
 	b.Flow = cookie
-	return authcore.Handover{Site: b.Origin, ReturnTo: origin.ParseReturnTo(path, b.Origin, nil), State: state}
+	return session.Handover{Site: b.Origin, ReturnTo: origin.ParseReturnTo(path, b.Origin, nil), State: state}
 }
 
-func (b *tab) ticket(h authcore.Handover) string {
+func (b *tab) ticket(h session.Handover) string {
 	b.h.t.Helper()
 	value, verdict, err := b.h.service.Sessions().GiveTicket(b.h.t.Context(), b.Browser, h)
 	want(b.h.t, err, nil)
@@ -104,11 +105,11 @@ func TestTicketsAreForOneBrowserOnce(t *testing.T) {
 			return gifted.take(ticket)
 		},
 		"after half a minute": func(_ *house, _, there *tab, ticket string) authcore.Answer {
-			time.Sleep(authcore.HandoverLifetime)
+			time.Sleep(session.HandoverLifetime)
 			return there.take(ticket)
 		},
 		"after signing out": func(h *house, b, there *tab, ticket string) authcore.Answer {
-			h.core.Sessions().End(h.t.Context(), b.Session.ID, authcore.SignedOut)
+			h.core.Sessions().End(h.t.Context(), b.Session.ID, session.SignedOut)
 			return there.take(ticket)
 		},
 		"cut short":   func(_ *house, _, there *tab, ticket string) authcore.Answer { return there.take(ticket[:42]) },
@@ -165,15 +166,15 @@ func TestTicketsAreGivenOnlyWhereTheyBelong(t *testing.T) {
 		good := b.at(other).ask("/")
 		for name, c := range map[string]struct {
 			from *tab
-			ask  authcore.Handover
+			ask  session.Handover
 		}{
 			"without a session":     {h.browser(), good},
-			"with a child":          {there, authcore.Handover{Site: site, State: good.State}},
-			"to a stranger":         {b, authcore.Handover{Site: mustOrigin("https://evil.test"), State: good.State}},
-			"to itself":             {b, authcore.Handover{Site: site, State: good.State}},
-			"to nowhere":            {b, authcore.Handover{State: good.State}},
-			"without a state":       {b, authcore.Handover{Site: other}},
-			"with a state too long": {b, authcore.Handover{Site: other, State: good.State + "A"}},
+			"with a child":          {there, session.Handover{Site: site, State: good.State}},
+			"to a stranger":         {b, session.Handover{Site: mustOrigin("https://evil.test"), State: good.State}},
+			"to itself":             {b, session.Handover{Site: site, State: good.State}},
+			"to nowhere":            {b, session.Handover{State: good.State}},
+			"without a state":       {b, session.Handover{Site: other}},
+			"with a state too long": {b, session.Handover{Site: other, State: good.State + "A"}},
 		} {
 			value, verdict, err := h.service.Sessions().GiveTicket(t.Context(), c.from.Browser, c.ask)
 			if err != nil || verdict != event.Unknown || value != "" {
@@ -258,7 +259,7 @@ func TestSigningInAgainKeepsTheSites(t *testing.T) {
 				want(t, s.Parent, again.Session.ID)
 				all, _ := h.service.Sessions().SignIns(t.Context(), again.Session)
 				want(t, len(all), 2)
-				h.core.Sessions().End(t.Context(), again.Session.ID, authcore.SignedOut)
+				h.core.Sessions().End(t.Context(), again.Session.ID, session.SignedOut)
 				want(t, h.live(one.Token, other), false)
 				all, _ = h.service.Sessions().SignIns(t.Context(), again.Session)
 				want(t, len(all), 0)

@@ -9,6 +9,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 )
 
 // The kinds of sessions. All but the last three are Alice's at the gates.
@@ -49,10 +50,10 @@ const (
 
 func newManyHeld(t *testing.T) *manyHeld {
 	h, _ := newAppHouse(t)
-	h.config.Session = authcore.SessionRule{Idle: 20 * time.Minute, Max: maxLife}
+	h.config.Session = session.Rule{Idle: 20 * time.Minute, Max: maxLife}
 	h.config.Protects = func(origin.Origin) bool { return true }
 	for name, secret := range map[string]string{"until": untilSecret, "config": configSecret} {
-		m := authcore.ConfiguredMachine{Machine: machineAt(t, name, "app.example.com"), Hash: authcore.HashMachine(secret)}
+		m := session.ConfiguredMachine{Machine: machineAt(t, name, "app.example.com"), Hash: session.HashMachine(secret)}
 		if name == "until" {
 			m.Until = h.now().Add(heldLife)
 		}
@@ -68,7 +69,7 @@ func newManyHeld(t *testing.T) *manyHeld {
 	all.secret, all.machineID = secret, made.ID
 	in := linkFor(alice)
 	in.Deliver = false
-	all.app = h.prove(authcore.Proof{Token: h.ask(in).Token, Session: &authcore.SessionTerms{Lifetime: heldLife, Form: authcore.TokenAlnum}}).Session
+	all.app = h.prove(authcore.Proof{Token: h.ask(in).Token, Session: &authcore.SessionTerms{Lifetime: heldLife, Form: session.TokenAlnum}}).Session
 	all.at = all.b.at(mustOrigin("https://third.test"))
 	all.ticket = all.b.ticket(all.at.ask("/"))
 	for _, kind := range allKinds {
@@ -78,7 +79,7 @@ func newManyHeld(t *testing.T) *manyHeld {
 }
 
 // session is what a gate finds for the next request, nil for none.
-func (all *manyHeld) session(kind string) *authcore.Session {
+func (all *manyHeld) session(kind string) *session.Session {
 	all.t.Helper()
 	token, at := "", site
 	switch kind {
@@ -121,12 +122,12 @@ func (all *manyHeld) request(kind string) bool {
 // watch opens a stream with each of these kinds of sessions that has streams.
 func (all *manyHeld) watch(kinds ...string) (stop func()) {
 	all.t.Helper()
-	var open []*authcore.Stream
+	var open []*session.Stream
 	for _, kind := range kinds {
 		if kind == appKind {
 			continue
 		}
-		st := &authcore.Stream{Session: all.session(kind), Target: authcore.Target{Origin: site}, Cutter: cutFunc(func() {
+		st := &session.Stream{Session: all.session(kind), Target: session.Target{Origin: site}, Cutter: cutFunc(func() {
 			all.mu.Lock()
 			defer all.mu.Unlock()
 			all.cut[kind] = true
@@ -179,7 +180,7 @@ func (all *manyHeld) listed(kind string) []string {
 			lists = append(lists, name)
 		}
 	}
-	infos := func(list []authcore.SessionInfo) (ids []string) {
+	infos := func(list []session.Info) (ids []string) {
 		for _, s := range list {
 			ids = append(ids, s.ID)
 		}

@@ -10,11 +10,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -272,7 +272,7 @@ func TestHistoryIsBounded(t *testing.T) {
 func TestEventsOfEndingsNameTheChallenge(t *testing.T) {
 	run(t, func(t *testing.T, h *house) {
 		signIn := h.browser().signIn(alice)
-		h.core.Sessions().End(t.Context(), signIn.Session.ID, authcore.SignedOut)
+		h.core.Sessions().End(t.Context(), signIn.Session.ID, session.SignedOut)
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		var challenge string

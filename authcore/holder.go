@@ -7,6 +7,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -48,7 +49,7 @@ func (s *Service) Holders(ctx context.Context, id string) (list []Holder, err er
 // of their subjects, after the subject after. next is what to pass as after for
 // the next page, empty at the end.
 func (c *Core) Everybody(ctx context.Context, after string, limit int) (page []Holder, next string, err error) {
-	limit = pageSize(limit)
+	limit = session.PageSize(limit)
 	if after != "" {
 		after = store.KeyPerson + after
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/memstore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -81,7 +82,7 @@ func secretOf(t testing.TB, c byte) keyring.Secret {
 func newHouse(t testing.TB) *house {
 	h := &house{t: t, store: memstore.New(), sender: &recorder{}, secrets: keyring.Secrets{Current: secretOf(t, 'a')}}
 	h.config = authcore.Config{
-		Code: authcore.DefaultCode, Session: authcore.DefaultSession, Limits: limit.Default(),
+		Code: authcore.DefaultCode, Session: session.DefaultRule, Limits: limit.Default(),
 		MayReceive: func(a address.Address) bool { return a.Domain() == "example.com" },
 		Protects:   func(o origin.Origin) bool { return o == site || o == other },
 		Senders:    []outbox.Sender{h.sender}, Composer: composer{},
@@ -191,11 +192,11 @@ func (r *recorder) last(t testing.TB) outbox.Message {
 // tab is a browser: it keeps its cookies.
 type tab struct {
 	h *house
-	authcore.Browser
+	session.Browser
 }
 
 func (h *house) browser() *tab {
-	return &tab{h, authcore.Browser{Origin: site, Client: netip.MustParseAddr("192.0.2.1"), UserAgent: "Test/1"}}
+	return &tab{h, session.Browser{Origin: site, Client: netip.MustParseAddr("192.0.2.1"), UserAgent: "Test/1"}}
 }
 
 func (b *tab) begin(a address.Address) authcore.Begun {

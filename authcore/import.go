@@ -12,6 +12,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -87,7 +88,7 @@ type importRecord interface {
 	check(im *importer, tx store.Tx, n int) error
 	// apply writes the record and counts it. What may have changed since the
 	// check is an *ImportError.
-	apply(im *importer, tx store.Tx, n int, done *Imported) (*ending, error)
+	apply(im *importer, tx store.Tx, n int, done *Imported) (*session.Ending, error)
 }
 
 func newImportRecord(kind string) importRecord {

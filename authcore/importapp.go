@@ -9,6 +9,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -98,7 +99,7 @@ func (in *exportAppPerson) clash(tx store.Tx, n int) error {
 }
 
 // apply adds a person, or takes the line over if it is newer.
-func (in *exportAppPerson) apply(im *importer, tx store.Tx, n int, done *Imported) (*ending, error) {
+func (in *exportAppPerson) apply(im *importer, tx store.Tx, n int, done *Imported) (*session.Ending, error) {
 	if err := in.clash(tx, n); err != nil {
 		return nil, err
 	}
@@ -114,7 +115,7 @@ func (in *exportAppPerson) apply(im *importer, tx store.Tx, n int, done *Importe
 		done.Unchanged++
 		return nil, nil
 	case old != nil:
-		p.Created, p.Ended, p.Profile.Anew = old.Created, old.Ended, later(old.Profile.Anew, p.Profile.Anew)
+		p.Created, p.Ended, p.Profile.Anew = old.Created, old.Ended, session.Later(old.Profile.Anew, p.Profile.Anew)
 		for _, entry := range old.Entries() {
 			tx.Delete(entry)
 		}
@@ -125,9 +126,11 @@ func (in *exportAppPerson) apply(im *importer, tx store.Tx, n int, done *Importe
 }
 
 // problemForApp is problem for what only sessions of apps have.
-func problemForApp(r *sessionRecord) string {
+func problemForApp(r *session.Record) string {
 	a := r.API
-	proof := func(f Factor) bool { return store.IsKeyPart(f.Contact) && (f.Method == "code" || f.Method == "link") }
+	proof := func(f session.Factor) bool {
+		return store.IsKeyPart(f.Contact) && (f.Method == "code" || f.Method == "link")
+	}
 	switch {
 	case !keyring.IsID(r.ID) || !keyring.IsID(r.Subject):
 		return "sid or sub is not 27 letters and digits"
@@ -137,9 +140,9 @@ func problemForApp(r *sessionRecord) string {
 		return "aud is not app: and the realm"
 	case r.Expires.Before(r.AuthTime):
 		return "expires is missing or before auth_time"
-	case !store.IsKeyPart(a.Secret) || a.Form != TokenAlnum && a.Form != TokenHex:
+	case !store.IsKeyPart(a.Secret) || a.Form != session.TokenAlnum && a.Form != session.TokenHex:
 		return "secret is missing, or form is neither alnum nor hex"
-	case slices.ContainsFunc(a.Factors, func(f Factor) bool { return !proof(f) }):
+	case slices.ContainsFunc(a.Factors, func(f session.Factor) bool { return !proof(f) }):
 		return "one of the factors has no contact, or a method that is neither code nor link"
 	case len(a.Factors) == 0:
 		return "factors is empty: a session rests on something that was proved"
@@ -151,11 +154,11 @@ func problemForApp(r *sessionRecord) string {
 
 // applyToApp adds a session of an app, or takes the line over if it is newer.
 // Its token is good here as soon as the secret that it comes from is known.
-func (in *exportSession) applyToApp(im *importer, tx store.Tx, n int, done *Imported) (*ending, error) {
+func (in *exportSession) applyToApp(im *importer, tx store.Tx, n int, done *Imported) (*session.Ending, error) {
 	if err := in.clash(tx, n); err != nil {
 		return nil, err
 	}
-	old, err := loadSession(tx, in.ID)
+	old, err := session.Load(tx, in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -168,18 +171,18 @@ func (in *exportSession) applyToApp(im *importer, tx store.Tx, n int, done *Impo
 	switch {
 	case old == nil, old.EndedAt.IsZero() && in.EndedAt.IsZero() && (!found || in.API.Updated.After(old.API.Updated)):
 		done.AppSessions++
-		return nil, im.core.saveAppSession(tx, &in.sessionRecord)
+		return nil, im.core.saveAppSession(tx, &in.Record)
 	case !old.EndedAt.IsZero() || in.EndedAt.IsZero():
 		done.Unchanged++
 		return nil, nil
 	}
 	done.AppSessions++
-	return im.core.sessions.endIn(tx, in.ID, cmp.Or(in.Reason, "imported"), nil)
+	return im.core.sessions.EndIn(tx, in.ID, cmp.Or(in.Reason, "imported"), nil)
 }
 
 // findsToken tells whether the session is found by its token. One whose secret
 // is not known here has none to be found by.
-func (c *Core) findsToken(tx store.Tx, r *sessionRecord) (bool, error) {
+func (c *Core) findsToken(tx store.Tx, r *session.Record) (bool, error) {
 	token := c.sessionToken(r)
 	if token == "" {
 		return true, nil

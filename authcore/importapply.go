@@ -9,13 +9,14 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // apply writes lines that were checked, in one transaction.
 func (im *importer) apply(ctx context.Context, lines []importLine) error {
 	var done Imported
-	var ended []ending
+	var ended []session.Ending
 	err := im.core.store.Update(ctx, func(tx store.Tx) error {
 		done, ended = im.done, nil
 		for _, line := range lines {
@@ -36,13 +37,13 @@ func (im *importer) apply(ctx context.Context, lines []importLine) error {
 		return err
 	}
 	for _, e := range ended {
-		im.core.sessions.ended(e)
+		im.core.sessions.Ended(e)
 	}
 	im.done = done
 	return nil
 }
 
-func (in *exportPerson) apply(im *importer, tx store.Tx, n int, done *Imported) (*ending, error) {
+func (in *exportPerson) apply(im *importer, tx store.Tx, n int, done *Imported) (*session.Ending, error) {
 	if err := in.clash(tx, n); err != nil {
 		return nil, err // they have signed in since the check
 	}
@@ -70,22 +71,22 @@ func (in *exportPerson) apply(im *importer, tx store.Tx, n int, done *Imported) 
 }
 
 // apply adds a session, or what the line knows more of one.
-func (in *exportSession) apply(im *importer, tx store.Tx, n int, done *Imported) (*ending, error) {
-	if im.core.sessions.isOverHere(&in.sessionRecord) {
+func (in *exportSession) apply(im *importer, tx store.Tx, n int, done *Imported) (*session.Ending, error) {
+	if im.core.sessions.IsOverHere(&in.Record) {
 		done.Unchanged++ // it is over here, whatever the line says
 		return nil, nil
 	}
 	if in.API != nil {
 		return in.applyToApp(im, tx, n, done)
 	}
-	old, err := loadSession(tx, in.ID)
+	old, err := session.Load(tx, in.ID)
 	if err != nil {
 		return nil, err
 	}
 	if old == nil {
 		done.Sessions++
 		tx.Put(store.KeyPersonSession+in.Subject+"/"+in.ID, []byte("{}"), in.Expires.Add(keyring.ClockSkew))
-		return nil, in.save(tx)
+		return nil, in.Save(tx)
 	}
 	if !old.EndedAt.IsZero() || in.EndedAt.IsZero() && !in.LastSeen.After(old.LastSeen) {
 		done.Unchanged++
@@ -95,13 +96,13 @@ func (in *exportSession) apply(im *importer, tx store.Tx, n int, done *Imported)
 	if in.LastSeen.After(old.LastSeen) {
 		old.LastSeen = in.LastSeen
 	}
-	if err := old.save(tx); err != nil || in.EndedAt.IsZero() {
+	if err := old.Save(tx); err != nil || in.EndedAt.IsZero() {
 		return nil, err
 	}
-	return im.core.sessions.endIn(tx, in.ID, cmp.Or(in.Reason, "imported"), nil)
+	return im.core.sessions.EndIn(tx, in.ID, cmp.Or(in.Reason, "imported"), nil)
 }
 
-func (in *exportKey) apply(_ *importer, tx store.Tx, _ int, done *Imported) (*ending, error) {
+func (in *exportKey) apply(_ *importer, tx store.Tx, _ int, done *Imported) (*session.Ending, error) {
 	var old keyring.KeyRecord
 	known, err := store.Load(tx, store.KeySigning+in.ID, &old)
 	if err != nil {

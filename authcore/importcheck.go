@@ -4,6 +4,7 @@ import (
 	"context"
 	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
@@ -78,7 +79,7 @@ func (p *exportPerson) clash(tx store.Tx, n int) error {
 
 // problem tells what no session of ours can look like.
 func (in *exportSession) problem(now time.Time) string {
-	r := &in.sessionRecord
+	r := &in.Record
 	_, err := origin.Parse(r.Issuer)
 	switch {
 	case !store.IsKeyPart(r.ID) || !store.IsKeyPart(r.Subject):
@@ -87,7 +88,7 @@ func (in *exportSession) problem(now time.Time) string {
 		return "iss is not an origin as in https://app.example.com"
 	case r.AuthTime.IsZero() || r.AuthTime.After(now.Add(keyring.ClockSkew)):
 		return "auth_time is missing or lies in the future"
-	case len(r.AMR) == 0 || len(r.AMR) > 8 || len(r.Sites) > maxSites:
+	case len(r.AMR) == 0 || len(r.AMR) > 8 || len(r.Sites) > session.MaxSites:
 		return "amr is missing, or amr or sites is too long"
 	case challenge.ShortAgent(r.Agent) != r.Agent || len(r.Network) > 64:
 		return "agent or network is too long or has characters that can't stand there"
@@ -114,12 +115,12 @@ func (in *exportSession) check(im *importer, tx store.Tx, n int) error {
 	if err := in.clash(tx, n); err != nil {
 		return err
 	}
-	return im.needsPerson(tx, n, in.realm(), in.Subject)
+	return im.needsPerson(tx, n, in.Realm(), in.Subject)
 }
 
 // clash tells whether the session's id is another's in the store.
 func (in *exportSession) clash(tx store.Tx, n int) error {
-	old, err := loadSession(tx, in.ID)
+	old, err := session.Load(tx, in.ID)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -58,7 +59,7 @@ func (in *exportOrg) clash(tx store.Tx, n int) error {
 }
 
 // apply adds an organization without members; one that is here stays as it is.
-func (in *exportOrg) apply(_ *importer, tx store.Tx, n int, done *Imported) (*ending, error) {
+func (in *exportOrg) apply(_ *importer, tx store.Tx, n int, done *Imported) (*session.Ending, error) {
 	if err := in.clash(tx, n); err != nil {
 		return nil, err
 	}
@@ -105,7 +106,7 @@ func (in *exportMember) check(im *importer, tx store.Tx, n int) error {
 }
 
 // apply makes a person a member; one who is a member stays what they are.
-func (in *exportMember) apply(_ *importer, tx store.Tx, n int, done *Imported) (*ending, error) {
+func (in *exportMember) apply(_ *importer, tx store.Tx, n int, done *Imported) (*session.Ending, error) {
 	o, err := loadOrg(tx, in.Realm, in.Org)
 	if err != nil {
 		return nil, err
@@ -164,7 +165,7 @@ func (in *exportInvite) clash(tx store.Tx, n int) error {
 
 // apply adds an invitation, or what the line knows more of one: that it was
 // accepted, withdrawn or renewed.
-func (in *exportInvite) apply(im *importer, tx store.Tx, n int, done *Imported) (*ending, error) {
+func (in *exportInvite) apply(im *importer, tx store.Tx, n int, done *Imported) (*session.Ending, error) {
 	if err := in.clash(tx, n); err != nil {
 		return nil, err
 	}

@@ -5,15 +5,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
-func machineAt(t testing.TB, name string, sites ...string) authcore.Machine {
+func machineAt(t testing.TB, name string, sites ...string) session.Machine {
 	t.Helper()
-	m := authcore.Machine{Name: name}
+	m := session.Machine{Name: name}
 	for _, s := range sites {
 		p, err := origin.ParseSitePattern(s)
 		want(t, err, nil)
@@ -22,14 +22,14 @@ func machineAt(t testing.TB, name string, sites ...string) authcore.Machine {
 	return m
 }
 
-func (h *house) makeToken(s *authcore.Session, m authcore.Machine, life time.Duration) (string, authcore.MachineToken, authcore.Refusal) {
+func (h *house) makeToken(s *session.Session, m session.Machine, life time.Duration) (string, session.MachineToken, session.Refusal) {
 	h.t.Helper()
 	secret, made, no, err := h.service.Sessions().MakeToken(h.t.Context(), s, origin.Origin{}, m, h.service.Now().Add(life))
 	want(h.t, err, nil)
 	return secret, made, no
 }
 
-func (h *house) machine(secret string) *authcore.Session {
+func (h *house) machine(secret string) *session.Session {
 	h.t.Helper()
 	s, err := h.service.Sessions().CheckToken(h.t.Context(), secret)
 	want(h.t, err, nil)
@@ -52,19 +52,19 @@ func TestMachineTokenActsForItsPerson(t *testing.T) {
 			want(t, s.User(), "token:alice@example.com/backup")
 			want(t, s.Address, alice)
 			want(t, s.Subject, signIn.Session.Subject)
-			want(t, s.Machine.Allows(authcore.Target{Origin: site, Method: "GET", Path: "/api/x", Escaped: "/api/x"}), true)
-			want(t, s.Machine.Allows(authcore.Target{Origin: site, Method: "POST", Path: "/api/x", Escaped: "/api/x"}), false)
-			want(t, s.Machine.Allows(authcore.Target{Origin: site, Method: "GET", Path: "/admin", Escaped: "/admin"}), false)
-			want(t, s.Machine.Allows(authcore.Target{Origin: site, Method: "GET", Path: "/api/../admin", Escaped: "/api/%2e%2e/admin"}), false)
-			want(t, s.Machine.Allows(authcore.Target{Origin: other, Method: "GET", Path: "/api/x", Escaped: "/api/x"}), false)
+			want(t, s.Machine.Allows(session.Target{Origin: site, Method: "GET", Path: "/api/x", Escaped: "/api/x"}), true)
+			want(t, s.Machine.Allows(session.Target{Origin: site, Method: "POST", Path: "/api/x", Escaped: "/api/x"}), false)
+			want(t, s.Machine.Allows(session.Target{Origin: site, Method: "GET", Path: "/admin", Escaped: "/admin"}), false)
+			want(t, s.Machine.Allows(session.Target{Origin: site, Method: "GET", Path: "/api/../admin", Escaped: "/api/%2e%2e/admin"}), false)
+			want(t, s.Machine.Allows(session.Target{Origin: other, Method: "GET", Path: "/api/x", Escaped: "/api/x"}), false)
 			h.reopen()
 		}
 		// A token is no session: no cookie makes one of it, and it hands nothing over.
 		s, _ := h.service.Sessions().Check(t.Context(), secret, site)
 		want(t, s, nil)
-		s, _ = h.service.Sessions().Check(t.Context(), authcore.HashMachine(secret).String(), site)
+		s, _ = h.service.Sessions().Check(t.Context(), session.HashMachine(secret).String(), site)
 		want(t, s, nil)
-		_, verdict, _ := h.service.Sessions().GiveTicket(t.Context(), authcore.Browser{Origin: site, Session: h.machine(secret)}, b.at(other).ask("/"))
+		_, verdict, _ := h.service.Sessions().GiveTicket(t.Context(), session.Browser{Origin: site, Session: h.machine(secret)}, b.at(other).ask("/"))
 		want(t, verdict, event.Unknown)
 
 		time.Sleep(3 * time.Hour)
@@ -86,8 +86,8 @@ func TestMachineTokenActsForItsPerson(t *testing.T) {
 }
 
 func TestMachineTokensEndAtOnce(t *testing.T) {
-	for name, end := range map[string]func(h *house, s *authcore.Session, id string){
-		"by its person": func(h *house, s *authcore.Session, id string) {
+	for name, end := range map[string]func(h *house, s *session.Session, id string){
+		"by its person": func(h *house, s *session.Session, id string) {
 			gone, err := h.service.Sessions().EndToken(h.t.Context(), "somebody-else", origin.Origin{}, id)
 			want(h.t, err, nil)
 			want(h.t, gone, false)
@@ -95,7 +95,7 @@ func TestMachineTokensEndAtOnce(t *testing.T) {
 			want(h.t, err, nil)
 			want(h.t, gone, true)
 		},
-		"with its person": func(h *house, s *authcore.Session, _ string) {
+		"with its person": func(h *house, s *session.Session, _ string) {
 			_, err := h.core.Sessions().EndPerson(h.t.Context(), s.Subject, "removed")
 			want(h.t, err, nil)
 		},
@@ -105,7 +105,7 @@ func TestMachineTokensEndAtOnce(t *testing.T) {
 				signIn := h.browser().signIn(alice)
 				secret, made, _ := h.makeToken(signIn.Session, machineAt(t, "backup", "app.example.com"), time.Hour)
 				cut := make(chan bool, 1)
-				st := &authcore.Stream{Session: h.machine(secret), Target: authcore.Target{Origin: site}, Cutter: cutFunc(func() { cut <- true })}
+				st := &session.Stream{Session: h.machine(secret), Target: session.Target{Origin: site}, Cutter: cutFunc(func() { cut <- true })}
 				h.core.Sessions().Watch(st)
 				defer h.core.Sessions().Unwatch(st)
 				end(h, signIn.Session, made.ID)
@@ -127,32 +127,32 @@ func TestMachineTokensAreRefused(t *testing.T) {
 		_, child := b.handOver(other)
 		good := machineAt(t, "backup", "app.example.com")
 		_, _, no := h.makeToken(child.Session, good, time.Hour)
-		want(t, no, authcore.NotHere)
+		want(t, no, session.NotHere)
 		_, _, no = h.makeToken(s, machineAt(t, "a/b", "app.example.com"), time.Hour)
-		want(t, no, authcore.BadMachine)
-		_, _, no = h.makeToken(s, authcore.Machine{Name: "nowhere"}, time.Hour)
-		want(t, no, authcore.BadMachine)
+		want(t, no, session.BadMachine)
+		_, _, no = h.makeToken(s, session.Machine{Name: "nowhere"}, time.Hour)
+		want(t, no, session.BadMachine)
 		for _, elsewhere := range []string{"evil.test", "*.example.com"} {
 			_, _, no = h.makeToken(s, machineAt(t, "x", elsewhere), time.Hour)
-			want(t, no, authcore.BadSite)
+			want(t, no, session.BadSite)
 		}
-		for _, life := range []time.Duration{0, -time.Hour, authcore.MachineLifetime + time.Hour} {
+		for _, life := range []time.Duration{0, -time.Hour, session.MachineLifetime + time.Hour} {
 			_, _, no = h.makeToken(s, good, life)
-			want(t, no, authcore.BadUntil)
+			want(t, no, session.BadUntil)
 		}
 		secret, _, no := h.makeToken(s, good, time.Hour)
 		want(t, no, "")
 		_, _, no = h.makeToken(s, good, time.Hour)
-		want(t, no, authcore.NameTaken)
+		want(t, no, session.NameTaken)
 		_, _, no = h.makeToken(h.machine(secret), machineAt(t, "child", "app.example.com"), time.Hour)
-		want(t, no, authcore.NotHere)
-		for i := range authcore.MaxMachines {
+		want(t, no, session.NotHere)
+		for i := range session.MaxMachines {
 			_, _, no = h.makeToken(s, machineAt(t, "n"+string(rune('a'+i)), "app.example.com"), time.Hour)
 		}
-		want(t, no, authcore.TooManyMade)
-		time.Sleep(authcore.MachineFresh)
+		want(t, no, session.TooManyMade)
+		time.Sleep(session.MachineFresh)
 		_, _, no = h.makeToken(s, machineAt(t, "late", "app.example.com"), time.Hour)
-		want(t, no, authcore.NotFresh)
+		want(t, no, session.NotFresh)
 		for _, garbage := range []string{"", "ght_", secret[:len(secret)-1], secret + "A", strings.ToUpper(secret), "ght_" + strings.Repeat("A", 43)} {
 			want(t, h.machine(garbage), nil)
 		}
@@ -167,28 +167,28 @@ func TestMachineTokensOfASiteItself(t *testing.T) {
 		root := b.signIn(alice).Session
 		_, handed := b.handOver(other)
 		child := handed.Session
-		at := func(s *authcore.Session, own origin.Origin, name, site string, life time.Duration) authcore.Refusal {
+		at := func(s *session.Session, own origin.Origin, name, site string, life time.Duration) session.Refusal {
 			_, _, no, err := h.service.Sessions().MakeToken(t.Context(), s, own, machineAt(t, name, site), h.service.Now().Add(life))
 			want(t, err, nil)
 			return no
 		}
-		want(t, at(child, other, "a", other.String(), authcore.OwnSiteLifetime), "")
-		want(t, at(child, other, "b", other.String(), authcore.OwnSiteLifetime+time.Second), authcore.BadUntil)
+		want(t, at(child, other, "a", other.String(), session.OwnSiteLifetime), "")
+		want(t, at(child, other, "b", other.String(), session.OwnSiteLifetime+time.Second), session.BadUntil)
 		for _, elsewhere := range []string{site.String(), "*.example.com", "https://*.example.com", "http://wiki.example.com", "https://wiki.example.com:8443"} {
-			want(t, at(child, other, "c", elsewhere, time.Hour), authcore.BadSite)
-			want(t, at(root, other, "c", elsewhere, time.Hour), authcore.BadSite)
+			want(t, at(child, other, "c", elsewhere, time.Hour), session.BadSite)
+			want(t, at(root, other, "c", elsewhere, time.Hour), session.BadSite)
 		}
 		// Neither names nor numbers of one site's tokens concern another's.
 		want(t, at(root, site, "a", site.String(), time.Hour), "")
-		for i := range authcore.MaxMachines - 1 {
+		for i := range session.MaxMachines - 1 {
 			want(t, at(child, other, "n"+string(rune('a'+i)), other.String(), time.Hour), "")
 		}
-		want(t, at(child, other, "more", other.String(), time.Hour), authcore.TooManyMade)
+		want(t, at(child, other, "more", other.String(), time.Hour), session.TooManyMade)
 		want(t, at(root, origin.Origin{}, "more", site.String(), time.Hour), "")
 
 		all, err := h.service.Sessions().Tokens(t.Context(), root.Subject, origin.Origin{})
 		want(t, err, nil)
-		want(t, len(all), authcore.MaxMachines+2)
+		want(t, len(all), session.MaxMachines+2)
 		own, err := h.service.Sessions().Tokens(t.Context(), root.Subject, site)
 		want(t, err, nil)
 		want(t, len(own), 2)
@@ -220,11 +220,11 @@ func TestMachineTokensAreHashed(t *testing.T) {
 
 func TestConfiguredMachines(t *testing.T) {
 	run(t, func(t *testing.T, h *house) {
-		secret := strings.Repeat("s", authcore.MinMachineSecret)
-		backup := authcore.ConfiguredMachine{Machine: machineAt(t, "backup", "*.example.com"), Hash: authcore.HashMachine(secret)}
+		secret := strings.Repeat("s", session.MinMachineSecret)
+		backup := session.ConfiguredMachine{Machine: machineAt(t, "backup", "*.example.com"), Hash: session.HashMachine(secret)}
 		backup.Until = time.Now().Add(time.Hour)
-		h.config.Machines = []authcore.ConfiguredMachine{backup}
-		want(t, authcore.CheckMachines(h.config.Machines), nil)
+		h.config.Machines = []session.ConfiguredMachine{backup}
+		want(t, session.CheckMachines(h.config.Machines), nil)
 		h.reopen()
 		s := h.machine(secret)
 		want(t, s.User(), "token:backup")
@@ -234,13 +234,13 @@ func TestConfiguredMachines(t *testing.T) {
 		want(t, claimsOf(t, assertion)["token"], any("token:backup"))
 		want(t, claimsOf(t, assertion)["email"], nil)
 		cut := make(chan bool, 1)
-		st := &authcore.Stream{Session: s, Target: authcore.Target{Origin: site}, Cutter: cutFunc(func() { cut <- true })}
+		st := &session.Stream{Session: s, Target: session.Target{Origin: site}, Cutter: cutFunc(func() { cut <- true })}
 		h.core.Sessions().Watch(st)
 		defer h.core.Sessions().Unwatch(st)
 		time.Sleep(2 * time.Second)
 		want(t, len(cut), 0)
 		// The token leaves the configuration, or gets another secret.
-		h.config.Machines[0].Hash = authcore.HashMachine(secret + "2")
+		h.config.Machines[0].Hash = session.HashMachine(secret + "2")
 		newer := h.core.Use(h.config)
 		defer newer.Close()
 		<-cut
@@ -251,12 +251,12 @@ func TestConfiguredMachines(t *testing.T) {
 		gone, _ = newer.Sessions().CheckToken(t.Context(), secret+"2")
 		want(t, gone, nil)
 	})
-	same := []authcore.ConfiguredMachine{{Machine: machineAt(t, "a", "x.test")}, {Machine: machineAt(t, "b", "x.test")}}
-	if authcore.CheckMachines(same) == nil {
+	same := []session.ConfiguredMachine{{Machine: machineAt(t, "a", "x.test")}, {Machine: machineAt(t, "b", "x.test")}}
+	if session.CheckMachines(same) == nil {
 		t.Error("two tokens with one secret pass")
 	}
-	same[0].Hash, same[1].Name = authcore.HashMachine("1"), "a"
-	if authcore.CheckMachines(same) == nil {
+	same[0].Hash, same[1].Name = session.HashMachine("1"), "a"
+	if session.CheckMachines(same) == nil {
 		t.Error("two tokens with one name pass")
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -13,7 +14,7 @@ import (
 // was not asked for by them: challenges of other browsers for a end, and for 24
 // hours no mail is sent that a browser asks for that has not proved a. It
 // reports whether token belongs to a mail to a; if not, nothing changes.
-func (all Flows) NotMe(ctx context.Context, b Browser, token string, a address.Address) (bool, error) {
+func (all Flows) NotMe(ctx context.Context, b session.Browser, token string, a address.Address) (bool, error) {
 	s := all.s
 	now := s.core.now()
 	if !s.core.secrets.IsNotMe(token, a, now) {

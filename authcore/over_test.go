@@ -10,6 +10,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -26,13 +27,13 @@ var browserKinds = []string{portalKind, siteKind, besideKind}
 var waysToEnd = map[string]wayToEnd{
 	"nothing": {end: func(*manyHeld) {}},
 	"signed out at the portal": {end: func(all *manyHeld) {
-		all.ended(all.core.Sessions().EndOwn(all.t.Context(), all.portal.Session.Subject, all.portal.Session.ID, authcore.SignedOut))
+		all.ended(all.core.Sessions().EndOwn(all.t.Context(), all.portal.Session.Subject, all.portal.Session.ID, session.SignedOut))
 	}, ends: []string{portalKind, siteKind}},
 	"signed out at the site": {end: func(all *manyHeld) {
-		all.ended(all.core.Sessions().End(all.t.Context(), all.there.Session.ID, authcore.SignedOut))
+		all.ended(all.core.Sessions().End(all.t.Context(), all.there.Session.ID, session.SignedOut))
 	}, ends: []string{portalKind, siteKind}},
 	"signed out at the site alone": {end: func(all *manyHeld) {
-		all.ended(all.core.Sessions().EndHere(all.t.Context(), all.there.Session.ID, authcore.SignedOut))
+		all.ended(all.core.Sessions().EndHere(all.t.Context(), all.there.Session.ID, session.SignedOut))
 	}, ends: []string{siteKind}},
 	"one ended": {end: func(all *manyHeld) {
 		all.ended(all.core.Sessions().End(all.t.Context(), all.beside.Session.ID, "revoked"))
@@ -150,7 +151,7 @@ var waysToLook = map[string]func(all *manyHeld, way wayToEnd, over func(kind str
 		if way.inUse || way.slow {
 			return
 		}
-		st := &authcore.Stream{Session: all.session(configKind), Target: authcore.Target{Origin: site}, Cutter: cutFunc(func() { all.t.Error("the later stream of a configured token was cut") })}
+		st := &session.Stream{Session: all.session(configKind), Target: session.Target{Origin: site}, Cutter: cutFunc(func() { all.t.Error("the later stream of a configured token was cut") })}
 		all.core.Sessions().Watch(st)
 		defer all.core.Sessions().Unwatch(st)
 		time.Sleep(3 * time.Second)
@@ -300,26 +301,26 @@ func TestStreamsEndWithTheRightToThem(t *testing.T) {
 		ends   []string
 	}{
 		"the person is not admitted": {func(c *authcore.Config) {
-			c.Rules = rules(&authcore.SiteRule{})
+			c.Rules = rules(&session.SiteRule{})
 		}, []string{portalKind, siteKind, besideKind, machineKind}},
 		"one of two sites admits": {func(c *authcore.Config) {
-			c.Rules = rules(&authcore.SiteRule{}, &authcore.SiteRule{Policy: anybody(t)})
+			c.Rules = rules(&session.SiteRule{}, &session.SiteRule{Policy: anybody(t)})
 		}, nil},
 		"the site's sessions are shorter": {func(c *authcore.Config) {
-			c.Rules = rules(&authcore.SiteRule{Policy: anybody(t), Session: authcore.SessionRule{Max: apart}})
+			c.Rules = rules(&session.SiteRule{Policy: anybody(t), Session: session.Rule{Max: apart}})
 		}, []string{portalKind, siteKind}},
 		"the site's sessions are idle sooner": {func(c *authcore.Config) {
-			c.Rules = rules(&authcore.SiteRule{Policy: anybody(t), Session: authcore.SessionRule{Idle: time.Second}})
+			c.Rules = rules(&session.SiteRule{Policy: anybody(t), Session: session.Rule{Idle: time.Second}})
 		}, nil},
 		"the site asks for a fresh sign-in": {func(c *authcore.Config) {
-			c.Rules = rules(&authcore.SiteRule{Policy: anybody(t), Fresh: time.Second})
+			c.Rules = rules(&session.SiteRule{Policy: anybody(t), Fresh: time.Second})
 		}, nil},
 		"the token is for another path": {func(c *authcore.Config) {
 			c.Machines = slices.Clone(c.Machines)
 			for i := range c.Machines {
 				c.Machines[i].Paths = []string{"/elsewhere"}
 			}
-			c.Rules = rules(&authcore.SiteRule{Policy: anybody(t)})
+			c.Rules = rules(&session.SiteRule{Policy: anybody(t)})
 		}, []string{untilKind, configKind}},
 		"the token is for another method, and no gate stands there": {func(c *authcore.Config) {
 			c.Machines = slices.Clone(c.Machines)

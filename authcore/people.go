@@ -83,7 +83,7 @@ func (s *Service) changePerson(ctx context.Context, d person.Draft, get func(sto
 		return p.Save(tx)
 	})
 	if err = undone(err); err == nil && v == event.Accepted && d.Address != nil {
-		err = s.core.sessions.endUnfounded(ctx, p, own, "contact_removed")
+		err = s.core.sessions.EndUnfounded(ctx, p, own, "contact_removed")
 	}
 	return out, v, err
 }
@@ -156,7 +156,7 @@ func (s *Service) RemoveContact(ctx context.Context, realm person.Realm, contact
 		return p.Save(tx)
 	})
 	if err == nil && v == event.Accepted {
-		err = s.core.sessions.endUnfounded(ctx, p, gone.Address(), "contact_removed")
+		err = s.core.sessions.EndUnfounded(ctx, p, gone.Address(), "contact_removed")
 	}
 	return out, v, err
 }

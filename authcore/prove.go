@@ -10,6 +10,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -26,8 +27,8 @@ type Proof struct {
 	Handle  string
 	Pair    string // with a Token: the digits that bind it to who waits for it
 
-	Fingerprint *Fingerprint   // the device at verification, nil for unknown
-	Match       FingerprintUse // what must be the same as when it was asked for
+	Fingerprint *session.Fingerprint // the device at verification, nil for unknown
+	Match       FingerprintUse       // what must be the same as when it was asked for
 
 	Session *SessionTerms // makes a session; nil for none
 	Extend  string        // sid of the session that gains the proof instead
@@ -71,7 +72,7 @@ func (s *Service) Prove(ctx context.Context, in Proof) (Proved, error) {
 	}
 	t.report(out)
 	if t.anew {
-		err = s.core.sessions.endUnfounded(ctx, t.c.person, t.c.person.Address, "contact_proved")
+		err = s.core.sessions.EndUnfounded(ctx, t.c.person, t.c.person.Address, "contact_proved")
 	}
 	return out, err
 }

@@ -2,6 +2,7 @@ package authcore
 
 import (
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 )
 
 // consume uses the challenge up: the contact is proved, and the invitation that
@@ -31,7 +32,7 @@ func (t *proving) consume(method string) error {
 
 // extended is the session that gains the proof, nil for none: a live one of the
 // same person.
-func (t *proving) extended() (*sessionRecord, error) {
+func (t *proving) extended() (*session.Record, error) {
 	if t.in.Extend == "" {
 		return nil, nil
 	}
@@ -39,8 +40,8 @@ func (t *proving) extended() (*sessionRecord, error) {
 	if err != nil {
 		return nil, err
 	}
-	stands, err := t.s.core.sessions.stands(t.tx, r)
-	if err != nil || stands != isLive || r.Subject != t.c.person.Subject {
+	stands, err := t.s.core.sessions.Stands(t.tx, r)
+	if err != nil || stands != session.Live || r.Subject != t.c.person.Subject {
 		return nil, err
 	}
 	return r, nil
@@ -81,12 +82,12 @@ func (t *proving) accepted() (Proved, error) {
 	if t.in.Session == nil && t.in.Extend == "" {
 		return out, nil
 	}
-	proof := Factor{Contact: out.Contact.ID, Method: out.Method, At: t.now}
+	proof := session.Factor{Contact: out.Contact.ID, Method: out.Method, At: t.now}
 	if r, err := t.extended(); err != nil {
 		return Proved{}, err
 	} else if r != nil {
 		gain(r, proof, sessionExtension(t.in.Session), t.now)
-		out.Session = t.s.appSession(t.s.core.sessions.bound(r), t.c.person)
+		out.Session = t.s.appSession(t.s.core.sessions.Bound(r), t.c.person)
 		return out, t.s.core.saveAppSession(t.tx, r)
 	}
 	if t.in.Session == nil {

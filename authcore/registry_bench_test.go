@@ -14,6 +14,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -117,7 +118,7 @@ func (t times) report(b *testing.B) {
 
 func BenchmarkRegistryPage(b *testing.B) {
 	core := crowd(b, manySessions)
-	for _, limit := range []int{100, authcore.MaxPage} {
+	for _, limit := range []int{100, session.MaxPage} {
 		b.Run(fmt.Sprintf("of=1M/limit=%d", limit), func(b *testing.B) { benchmarkPage(b, core, limit) })
 	}
 }

@@ -10,9 +10,10 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	sessions "github.com/gatehouse-auth/gatehouse/authcore/session"
 )
 
-func (h *house) sessionsOf(sub string) []authcore.SessionInfo {
+func (h *house) sessionsOf(sub string) []sessions.Info {
 	h.t.Helper()
 	list, err := h.core.Sessions().Of(h.t.Context(), sub)
 	if err != nil {
@@ -233,7 +234,7 @@ func TestDeleteAccount(t *testing.T) {
 		b := h.browser()
 		signIn := b.signIn(alice)
 		var cut atomic.Bool
-		stream := &authcore.Stream{Session: signIn.Session, Cutter: cutFunc(func() { cut.Store(true) })}
+		stream := &sessions.Stream{Session: signIn.Session, Cutter: cutFunc(func() { cut.Store(true) })}
 		h.core.Sessions().Watch(stream)
 		defer h.core.Sessions().Unwatch(stream)
 		sub := signIn.Session.Subject
@@ -290,7 +291,7 @@ func TestRotateKeysAndRevoke(t *testing.T) {
 	run(t, func(t *testing.T, h *house) {
 		old := h.browser().signIn(alice)
 		var cut atomic.Bool
-		stream := &authcore.Stream{Session: old.Session, Cutter: cutFunc(func() { cut.Store(true) })}
+		stream := &sessions.Stream{Session: old.Session, Cutter: cutFunc(func() { cut.Store(true) })}
 		h.core.Sessions().Watch(stream)
 		defer h.core.Sessions().Unwatch(stream)
 		_, err := h.core.Keys().Rotate(t.Context(), true)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	sessions "github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -53,7 +54,7 @@ func newRereads(h *house) *rereads {
 }
 
 // use uses the session every second for a while, and returns it as it is then.
-func (r *rereads) use(d time.Duration) (session *authcore.Session) {
+func (r *rereads) use(d time.Duration) (session *sessions.Session) {
 	r.t.Helper()
 	for end := r.service.Now().Add(d); r.service.Now().Before(end); time.Sleep(time.Second) {
 		var err error

@@ -8,11 +8,12 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 )
 
 // Resend sends the mail of a flow again: the same code and link while they
 // live, else new ones. It never gives back a try.
-func (all Flows) Resend(ctx context.Context, b Browser, flow string) (Answer, error) {
+func (all Flows) Resend(ctx context.Context, b session.Browser, flow string) (Answer, error) {
 	s := all.s
 	if wait, down := s.core.outbox.Down(false); down {
 		s.observe(s.event(event.Refused, b, address.Address{}, event.MailDown.String()))

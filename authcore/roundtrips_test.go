@@ -12,6 +12,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -110,7 +111,7 @@ func TestRoundTrips(t *testing.T) {
 		b = h.browser()
 		b.begin(alice)
 		code("answer: code of somebody new", event.Accepted, b, h.sender.last(t).Code)
-		begin("begin: a browser with a device cookie", &tab{h, authcore.Browser{Origin: site, Client: b.Client, Device: b.Device}}, alice)
+		begin("begin: a browser with a device cookie", &tab{h, session.Browser{Origin: site, Client: b.Client, Device: b.Device}}, alice)
 		b.begin(alice)
 		code("answer: code, in place of a session", event.Accepted, b, h.sender.last(t).Code)
 		time.Sleep(time.Hour)

@@ -9,13 +9,14 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 )
 
 // Config is what one configuration says about signing in. Every field without
 // a default must be set.
 type Config struct {
 	Code    CodeRule
-	Session SessionRule
+	Session session.Rule
 	Limits  limit.Limits
 	Domain  string // one session for all hosts under it; empty: one a host
 
@@ -27,14 +28,14 @@ type Config struct {
 	// Rules are those of the sites that an open stream is at now: it goes on
 	// while one of them admits it, and where there are none. Asked every second.
 	// nil: there are none.
-	Rules func(*Stream) []*SiteRule
+	Rules func(*session.Stream) []*session.SiteRule
 
 	// AccountAt says on which origin who signs in at one finds the whole account
 	// page. nil: on the same.
 	AccountAt func(origin.Origin) origin.Origin
 
 	// Machines are the machine tokens of the configuration.
-	Machines []ConfiguredMachine
+	Machines []session.ConfiguredMachine
 
 	Senders  []outbox.Sender     // in the order in which they are tried
 	Texts    []outbox.TextSender // the same for text messages; may be empty
@@ -54,8 +55,8 @@ type CodeRule struct {
 var DefaultCode = CodeRule{Digits: 6, Lifetime: 10 * time.Minute, Attempts: 5}
 
 // terms are what the configuration says of sessions.
-func (c *Config) terms() ViewTerms {
-	return ViewTerms{
+func (c *Config) terms() session.Terms {
+	return session.Terms{
 		Session: c.Session, Domain: c.Domain, Protects: c.Protects, Rules: c.Rules, Machines: c.Machines,
 		App: func(id string) (most time.Duration, ok bool) {
 			app := c.Apps.Find(id)
@@ -74,7 +75,7 @@ type Service struct {
 	cfg  Config
 
 	challenges *challenge.Engine
-	sessions   *View
+	sessions   *session.View
 }
 
 // Close takes the configuration out of use.
@@ -84,13 +85,13 @@ func (s *Service) Close() { s.core.unuse(s) }
 func (s *Service) Core() *Core { return s.core }
 
 // Sessions are the sessions as this configuration has them.
-func (s *Service) Sessions() *View { return s.sessions }
+func (s *Service) Sessions() *session.View { return s.sessions }
 
 // CodeRule returns the form of codes.
 func (s *Service) CodeRule() CodeRule { return s.cfg.Code }
 
-// SessionRule returns the limits of sessions.
-func (s *Service) SessionRule() SessionRule { return s.cfg.Session }
+// session.Rule returns the limits of sessions.
+func (s *Service) SessionRule() session.Rule { return s.cfg.Session }
 
 // Domain returns the domain that shares one session, or "".
 func (s *Service) Domain() string { return s.cfg.Domain }

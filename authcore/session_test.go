@@ -12,6 +12,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
+	sessions "github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -43,10 +44,10 @@ func TestEndedSessionIsRefusedAndCut(t *testing.T) {
 		b := h.browser()
 		signIn := b.signIn(alice)
 		var cut atomic.Bool
-		stream := &authcore.Stream{Session: b.Session, Cutter: cutFunc(func() { cut.Store(true) })}
+		stream := &sessions.Stream{Session: b.Session, Cutter: cutFunc(func() { cut.Store(true) })}
 		h.core.Sessions().Watch(stream)
 		defer h.core.Sessions().Unwatch(stream)
-		ended, err := h.core.Sessions().End(t.Context(), b.Session.ID, authcore.SignedOut)
+		ended, err := h.core.Sessions().End(t.Context(), b.Session.ID, sessions.SignedOut)
 		want(t, err, nil)
 		want(t, ended, true)
 		want(t, cut.Load(), true)
@@ -63,7 +64,7 @@ func TestStreamGoesOnUnderTheNextSession(t *testing.T) {
 		b := h.browser()
 		b.signIn(alice)
 		var cut atomic.Bool
-		stream := &authcore.Stream{Session: b.Session, Cutter: cutFunc(func() { cut.Store(true) })}
+		stream := &sessions.Stream{Session: b.Session, Cutter: cutFunc(func() { cut.Store(true) })}
 		h.core.Sessions().Watch(stream)
 		defer h.core.Sessions().Unwatch(stream)
 		time.Sleep(2 * time.Minute)

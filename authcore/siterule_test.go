@@ -5,10 +5,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/policy"
+	sessions "github.com/gatehouse-auth/gatehouse/authcore/session"
 )
 
 // policyOf admits the people that a configuration would list so.
@@ -28,8 +28,8 @@ func policyOf(t testing.TB, allow ...string) *policy.Policy {
 func anybody(t testing.TB) *policy.Policy { return policyOf(t, "any") }
 
 // rules are the rules of the sites that every stream is at.
-func rules(all ...*authcore.SiteRule) func(*authcore.Stream) []*authcore.SiteRule {
-	return func(*authcore.Stream) []*authcore.SiteRule { return all }
+func rules(all ...*sessions.SiteRule) func(*sessions.Stream) []*sessions.SiteRule {
+	return func(*sessions.Stream) []*sessions.SiteRule { return all }
 }
 
 func mustPublic(t testing.TB, patterns ...string) *origin.PublicPaths {
@@ -47,39 +47,39 @@ func TestJudge(t *testing.T) {
 	t.Parallel()
 	outage := errors.New("the store is away")
 	run(t, func(t *testing.T, h *house) {
-		rule := &authcore.SiteRule{
+		rule := &sessions.SiteRule{
 			Policy: policyOf(t, "*@example.com"), Public: mustPublic(t, "/public/*"),
-			Session: authcore.SessionRule{Idle: time.Hour, Max: 8 * time.Hour}, Fresh: 4 * time.Hour,
+			Session: sessions.Rule{Idle: time.Hour, Max: 8 * time.Hour}, Fresh: 4 * time.Hour,
 		}
-		long := &authcore.SiteRule{Policy: rule.Policy}
+		long := &sessions.SiteRule{Policy: rule.Policy}
 		token := machineAt(t, "backup", "app.example.com")
 		token.Paths, token.Methods = []string{"/api/*"}, []string{"GET"}
-		person := func(a address.Address, age time.Duration) *authcore.Session {
-			return &authcore.Session{Address: a, AuthTime: h.now().Add(-age)}
+		person := func(a address.Address, age time.Duration) *sessions.Session {
+			return &sessions.Session{Address: a, AuthTime: h.now().Add(-age)}
 		}
-		program := func(a address.Address) *authcore.Session { return &authcore.Session{Address: a, Machine: &token} }
-		page := authcore.Target{Origin: site, Method: "GET", Path: "/", Escaped: "/"}
-		api := authcore.Target{Origin: site, Method: "GET", Path: "/api/x", Escaped: "/api/x"}
-		type judgement = authcore.Judgement
-		yes := judgement{Decision: authcore.Allowed}
-		no := judgement{Decision: authcore.NotAllowed}
+		program := func(a address.Address) *sessions.Session { return &sessions.Session{Address: a, Machine: &token} }
+		page := sessions.Target{Origin: site, Method: "GET", Path: "/", Escaped: "/"}
+		api := sessions.Target{Origin: site, Method: "GET", Path: "/api/x", Escaped: "/api/x"}
+		type judgement = sessions.Judgement
+		yes := judgement{Decision: sessions.Allowed}
+		no := judgement{Decision: sessions.NotAllowed}
 		again := func(age time.Duration) judgement {
-			return judgement{Decision: authcore.SignInFirst, MaxAge: age}
+			return judgement{Decision: sessions.SignInFirst, MaxAge: age}
 		}
 		for name, c := range map[string]struct {
-			rule    *authcore.SiteRule
-			session *authcore.Session
+			rule    *sessions.SiteRule
+			session *sessions.Session
 			unused  time.Duration
 			err     error
-			target  authcore.Target
+			target  sessions.Target
 			begins  judgement // of a request
 			goesOn  judgement // of its answer, later
 		}{
 			"nobody":                    {rule: rule, target: page, begins: again(0), goesOn: again(0)},
-			"an outage":                 {rule: rule, err: outage, target: page, begins: judgement{Decision: authcore.CannotTell, Err: outage}, goesOn: judgement{Decision: authcore.CannotTell, Err: outage}},
-			"an outage, somebody known": {rule: rule, session: person(alice, 0), err: outage, target: page, begins: judgement{Decision: authcore.CannotTell, Err: outage}, goesOn: judgement{Decision: authcore.CannotTell, Err: outage}},
+			"an outage":                 {rule: rule, err: outage, target: page, begins: judgement{Decision: sessions.CannotTell, Err: outage}, goesOn: judgement{Decision: sessions.CannotTell, Err: outage}},
+			"an outage, somebody known": {rule: rule, session: person(alice, 0), err: outage, target: page, begins: judgement{Decision: sessions.CannotTell, Err: outage}, goesOn: judgement{Decision: sessions.CannotTell, Err: outage}},
 			"admitted":                  {rule: rule, session: person(alice, 0), target: page, begins: yes, goesOn: yes},
-			"the rule that is none":     {rule: new(authcore.SiteRule), session: person(alice, 0), target: page, begins: no, goesOn: no},
+			"the rule that is none":     {rule: new(sessions.SiteRule), session: person(alice, 0), target: page, begins: no, goesOn: no},
 			"of nobody's":               {rule: rule, session: person(address.Address{}, 0), target: page, begins: no, goesOn: no},
 			"somebody else":             {rule: rule, session: person(mal, 0), target: page, begins: no, goesOn: no},
 			"not fresh":                 {rule: rule, session: person(alice, 4*time.Hour), target: page, begins: again(4 * time.Hour), goesOn: yes},
@@ -88,12 +88,12 @@ func TestJudge(t *testing.T) {
 			"unused":                    {rule: rule, session: person(alice, 2*time.Hour), unused: time.Hour, target: page, begins: again(time.Hour), goesOn: yes},
 			"no limits":                 {rule: long, session: person(alice, 100*time.Hour), unused: 50 * time.Hour, target: page, begins: yes, goesOn: yes},
 			"configured token":          {rule: rule, session: program(address.Address{}), target: api, begins: yes, goesOn: yes},
-			"elsewhere":                 {rule: rule, session: program(address.Address{}), target: page, begins: judgement{Decision: authcore.BeyondToken}, goesOn: judgement{Decision: authcore.BeyondToken}},
+			"elsewhere":                 {rule: rule, session: program(address.Address{}), target: page, begins: judgement{Decision: sessions.BeyondToken}, goesOn: judgement{Decision: sessions.BeyondToken}},
 			"a person's token":          {rule: long, session: program(alice), target: api, begins: yes, goesOn: yes},
 			"a token can't sign in":     {rule: rule, session: program(alice), target: api, begins: again(4 * time.Hour), goesOn: yes},
 			"somebody else's token":     {rule: rule, session: program(mal), target: api, begins: no, goesOn: no},
 		} {
-			v := &authcore.Visitor{Session: c.session, LastUse: h.now().Add(-c.unused), Err: c.err}
+			v := &sessions.Visitor{Session: c.session, LastUse: h.now().Add(-c.unused), Err: c.err}
 			want(t, name+": "+decided(h.service.Sessions().Judge(c.rule, v, c.target)), name+": "+decided(c.begins))
 			v.UnderWay = true
 			want(t, name+": "+decided(h.service.Sessions().Judge(c.rule, v, c.target)), name+": "+decided(c.goesOn))
@@ -102,26 +102,26 @@ func TestJudge(t *testing.T) {
 		// What an operator is told is what happens to a new sign-in.
 		for _, a := range []address.Address{alice, mal, {}} {
 			told, _ := rule.Explain(a, page)
-			happens := h.service.Sessions().Judge(rule, &authcore.Visitor{Session: person(a, 0), LastUse: h.now()}, page)
-			want(t, told, happens.Decision == authcore.Allowed)
+			happens := h.service.Sessions().Judge(rule, &sessions.Visitor{Session: person(a, 0), LastUse: h.now()}, page)
+			want(t, told, happens.Decision == sessions.Allowed)
 		}
-		ok, by := rule.Explain(mal, authcore.Target{Origin: site, Path: "/public/x", Escaped: "/public/x"})
+		ok, by := rule.Explain(mal, sessions.Target{Origin: site, Path: "/public/x", Escaped: "/public/x"})
 		want(t, ok, true)
-		want(t, by, authcore.RulePublic)
+		want(t, by, sessions.RulePublic)
 		want(t, long.IsPublic(page), false)
 
 		// The house's clock counts, not the machine's.
 		session := person(alice, 0)
 		h.setClock(4 * time.Hour)
-		want(t, decided(h.service.Sessions().Judge(rule, &authcore.Visitor{Session: session, LastUse: h.now()}, page)), decided(again(4*time.Hour)))
+		want(t, decided(h.service.Sessions().Judge(rule, &sessions.Visitor{Session: session, LastUse: h.now()}, page)), decided(again(4*time.Hour)))
 		want(t, h.service.Sessions().IsFresh(session, 4*time.Hour), false)
 	})
 }
 
-func decided(j authcore.Judgement) string {
-	names := map[authcore.Decision]string{
-		authcore.NotAllowed: "not allowed", authcore.BeyondToken: "beyond the token", authcore.SignInFirst: "sign in",
-		authcore.CannotTell: "cannot tell", authcore.Allowed: "allowed",
+func decided(j sessions.Judgement) string {
+	names := map[sessions.Decision]string{
+		sessions.NotAllowed: "not allowed", sessions.BeyondToken: "beyond the token", sessions.SignInFirst: "sign in",
+		sessions.CannotTell: "cannot tell", sessions.Allowed: "allowed",
 	}
 	text := names[j.Decision] + " " + j.MaxAge.String()
 	if j.Err != nil {

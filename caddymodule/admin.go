@@ -14,7 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate/cli"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
@@ -287,8 +287,8 @@ func (c *adminCall) page() (after string, limit int, err error) {
 	q := c.r.URL.Query()
 	after, limit = q.Get("after"), 100
 	if q.Has("limit") {
-		if limit, err = strconv.Atoi(q.Get("limit")); err != nil || limit < 1 || limit > authcore.MaxPage {
-			return "", 0, refuseCall(http.StatusBadRequest, "limit is a number from 1 to %d", authcore.MaxPage)
+		if limit, err = strconv.Atoi(q.Get("limit")); err != nil || limit < 1 || limit > session.MaxPage {
+			return "", 0, refuseCall(http.StatusBadRequest, "limit is a number from 1 to %d", session.MaxPage)
 		}
 	}
 	return after, limit, nil

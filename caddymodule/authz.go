@@ -7,9 +7,9 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/policy"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 )
 
@@ -123,7 +123,7 @@ func (s *AuthzSite) parse(app *App, groups *policy.Groups, scheme string) (err e
 	if app != nil {
 		s.gate.gate.House = &app.house
 	}
-	return s.gate.checkOptions(authcore.DefaultSession)
+	return s.gate.checkOptions(session.DefaultRule)
 }
 
 // ServeHTTP answers one question of a proxy.

@@ -8,6 +8,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate/cli"
 )
@@ -53,7 +54,7 @@ func (o *operated) appSession(name string) *authcore.AppSession {
 	must(o, err)
 	asked, err := service.Ask(o.Context(), authcore.Ask{Caller: caller, Whom: person.Whom{Email: address}, Create: true, Known: authcore.Terms{Lifetime: time.Minute}, Slot: "test"})
 	must(o, err)
-	proved, err := service.Prove(o.Context(), authcore.Proof{Caller: caller, Token: asked.Token, Slot: "test", Session: &authcore.SessionTerms{Lifetime: time.Hour, Form: authcore.TokenAlnum}})
+	proved, err := service.Prove(o.Context(), authcore.Proof{Caller: caller, Token: asked.Token, Slot: "test", Session: &authcore.SessionTerms{Lifetime: time.Hour, Form: session.TokenAlnum}})
 	must(o, err)
 	return proved.Session
 }

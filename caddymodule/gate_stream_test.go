@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 )
 
 // streamingApp serves answers that don't end by themselves.
@@ -46,7 +47,7 @@ func (a *streamingApp) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (c *gatedCaddy) end(s *authcore.SignIn) {
 	c.Helper()
-	ended, err := c.core().Sessions().End(context.Background(), s.Session.ID, authcore.SignedOut)
+	ended, err := c.core().Sessions().End(context.Background(), s.Session.ID, session.SignedOut)
 	must(c, err)
 	if !ended {
 		c.Fatal("there was no session to end")
@@ -227,7 +228,7 @@ func TestStreamGoesOnUnderTheNextSession(t *testing.T) {
 	first := c.signInAt("alice@example.com", "app.example.com")
 	body := c.openStream(app, false, "/events", "__Host-gatehouse="+first.Token)
 	service := runningApp(t).house.Running().Service
-	b := authcore.Browser{Origin: mustOrigin(t, c.origin("app.example.com")), Session: first.Session}
+	b := session.Browser{Origin: mustOrigin(t, c.origin("app.example.com")), Session: first.Session}
 	begun, err := service.Flows().Begin(context.Background(), b, authcore.Start{Address: first.Session.Address})
 	must(t, err)
 	b.Flow = begun.FlowCookie

@@ -26,6 +26,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/policy"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 	"github.com/gatehouse-auth/gatehouse/pages"
@@ -64,7 +65,7 @@ func newFixture(t testing.TB, options ...fixtureOption) *fixture {
 	must(t, err)
 	wide := []limit.Rate{{Count: 1_000_000, Per: time.Minute}}
 	cfg := authcore.Config{
-		Code: authcore.DefaultCode, Session: authcore.DefaultSession,
+		Code: authcore.DefaultCode, Session: session.DefaultRule,
 		Limits:     limit.Limits{PerRecipient: wide, PerClient: wide, Global: wide, Failures: wide},
 		MayReceive: func(address.Address) bool { return true },
 		Protects:   f.app.protects, Rules: f.app.rules,
@@ -125,7 +126,7 @@ func (f *fixture) signInFor(email, site string) *authcore.SignIn {
 
 func signIn(t testing.TB, s *authcore.Service, address address.Address, at origin.Origin, code func() string) *authcore.SignIn {
 	t.Helper()
-	b := authcore.Browser{Origin: at, Client: netip.MustParseAddr("192.0.2.7")}
+	b := session.Browser{Origin: at, Client: netip.MustParseAddr("192.0.2.7")}
 	begun, err := s.Flows().Begin(context.Background(), b, authcore.Start{Address: address})
 	must(t, err)
 	b.Flow = begun.FlowCookie

@@ -13,9 +13,9 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/policy"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 )
 
@@ -136,7 +136,7 @@ func (g *Gate) parse(groups *policy.Groups) error {
 		return err
 	}
 	g.gate.Rule.Public = &public
-	g.gate.Rule.Session = authcore.SessionRule{Idle: time.Duration(g.SessionIdle), Max: time.Duration(g.SessionMax)}
+	g.gate.Rule.Session = session.Rule{Idle: time.Duration(g.SessionIdle), Max: time.Duration(g.SessionMax)}
 	g.gate.Rule.Fresh = time.Duration(g.Fresh)
 	if g.gate.Clients, err = parseCIDRs(g.ClientIP); err != nil {
 		return err
@@ -214,7 +214,7 @@ func parseCIDR(text string) (netip.Prefix, error) {
 }
 
 // checkOptions checks the options that need no further reading.
-func (g *Gate) checkOptions(global authcore.SessionRule) error {
+func (g *Gate) checkOptions(global session.Rule) error {
 	if err := checkUnauthenticated(g.Unauthenticated); err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/badgerstore"
+	sessions "github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -171,7 +172,7 @@ func TestCallsAfterTheEndFailAndDoNotPanic(t *testing.T) {
 	must(t, err)
 	address, err := address.Parse("alice@example.com")
 	must(t, err)
-	browser := authcore.Browser{Origin: mustOrigin(t, m.url)}
+	browser := sessions.Browser{Origin: mustOrigin(t, m.url)}
 	if _, err := run.Service.Flows().Begin(t.Context(), browser, authcore.Start{Address: address}); !errors.Is(err, store.ErrClosed) {
 		t.Errorf("a start after the end: %v", err)
 	}

@@ -33,6 +33,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 )
 
 // Benchmarks measure what the gate costs in CPU time of the server's process,
@@ -174,7 +175,7 @@ func (s *measuredServer) makeSession(addr string, site origin.Origin) error {
 	if err != nil {
 		return err
 	}
-	b := authcore.Browser{Origin: site}
+	b := session.Browser{Origin: site}
 	begun, err := s.service.Flows().Begin(context.Background(), b, authcore.Start{Address: a})
 	if err != nil || begun.Verdict != event.Accepted {
 		return fmt.Errorf("begin: %v %w", begun.Verdict, err)

@@ -13,6 +13,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 )
@@ -212,8 +213,8 @@ func (a *App) checkSession() error {
 
 // sessionRule returns the limits in force. Where only max is given, it also
 // limits what idle is by default.
-func (a *App) sessionRule() authcore.SessionRule {
-	rule := authcore.DefaultSession
+func (a *App) sessionRule() session.Rule {
+	rule := session.DefaultRule
 	if a.Session == nil {
 		return rule
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 )
 
@@ -24,7 +24,7 @@ func TestCutAnswerIsAborted(t *testing.T) {
 	app := caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
 		_, err := w.Write([]byte("before"))
 		must(t, err)
-		if _, err := f.run.Core.Sessions().End(context.Background(), s.Session.ID, authcore.SignedOut); err != nil {
+		if _, err := f.run.Core.Sessions().End(context.Background(), s.Session.ID, session.SignedOut); err != nil {
 			t.Error(err)
 		}
 		if r.Context().Err() == nil {

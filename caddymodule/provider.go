@@ -7,7 +7,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/caddyauth"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 )
 
@@ -40,7 +40,7 @@ func (p *Provider) Authenticate(w http.ResponseWriter, r *http.Request) (caddyau
 	return user(session, groups), true, nil
 }
 
-func user(s *authcore.Session, groups []string) caddyauth.User {
+func user(s *session.Session, groups []string) caddyauth.User {
 	email := s.Address.String()
 	return caddyauth.User{ID: email, Metadata: map[string]string{
 		"email": email, "sub": s.Subject, "name": gate.HeaderValue(s.Name), "groups": strings.Join(groups, ","),

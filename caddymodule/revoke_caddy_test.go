@@ -18,6 +18,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate/cli"
 )
 
@@ -121,10 +122,10 @@ func (e *manyEndings) atTheGates() {
 	e.Helper()
 	service := runningApp(e).house.Running().Service
 	portal := e.signInAt("alice@example.com", "auth.example.com")
-	there := authcore.Browser{Origin: mustOrigin(e, e.origin("wiki.example.com"))}
+	there := session.Browser{Origin: mustOrigin(e, e.origin("wiki.example.com"))}
 	cookie, state := service.Sessions().HandoverState(there)
 	there.Flow = cookie
-	ticket, _, err := service.Sessions().GiveTicket(e.Context(), authcore.Browser{Origin: mustOrigin(e, e.origin("auth.example.com")), Session: portal.Session}, authcore.Handover{Site: there.Origin, State: state})
+	ticket, _, err := service.Sessions().GiveTicket(e.Context(), session.Browser{Origin: mustOrigin(e, e.origin("auth.example.com")), Session: portal.Session}, session.Handover{Site: there.Origin, State: state})
 	must(e, err)
 	taken, err := service.Sessions().TakeTicket(e.Context(), there, ticket)
 	must(e, err)
@@ -134,7 +135,7 @@ func (e *manyEndings) atTheGates() {
 	browser := e.signIn("alice@example.com")
 	site, err := origin.ParseSitePattern("app.example.com:" + e.port())
 	must(e, err)
-	secret, made, no, err := service.Sessions().MakeToken(e.Context(), browser.Session, origin.Origin{}, authcore.Machine{Name: "ci", Sites: []origin.SitePattern{site}}, time.Now().Add(time.Hour))
+	secret, made, no, err := service.Sessions().MakeToken(e.Context(), browser.Session, origin.Origin{}, session.Machine{Name: "ci", Sites: []origin.SitePattern{site}}, time.Now().Add(time.Hour))
 	must(e, err)
 	if no != "" {
 		e.Fatal(no)

@@ -12,8 +12,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 	"github.com/gatehouse-auth/gatehouse/pages"
 )
@@ -76,7 +76,7 @@ type neighbourhood struct{ app *App }
 func (s neighbourhood) PortalFor(o origin.Origin) origin.Origin { return s.app.portalFor(o) }
 func (s neighbourhood) IsPortal(o origin.Origin) bool           { return s.app.isPortal(o) }
 func (s neighbourhood) AccountAt(o origin.Origin) pages.Account { return s.app.accountAt(o) }
-func (s neighbourhood) Open(session *authcore.Session, client netip.Addr) []origin.Origin {
+func (s neighbourhood) Open(session *session.Session, client netip.Addr) []origin.Origin {
 	return s.app.sitesFor(session, client)
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
@@ -101,7 +102,7 @@ func (a *App) insecureHTTP() bool { return a.InsecureHTTP != nil && *a.InsecureH
 // pass, as this configuration has it; if that gate is gone, those of the gates
 // that stand at the same host and path now. There are none where a gate with
 // report_only stops nobody.
-func (a *App) rules(st *authcore.Stream) []*authcore.SiteRule {
+func (a *App) rules(st *session.Stream) []*session.SiteRule {
 	for _, g := range a.gates {
 		if g.place.Key == st.Gate {
 			return rulesOf(g)
@@ -116,8 +117,8 @@ func (a *App) rules(st *authcore.Stream) []*authcore.SiteRule {
 	return rulesOf(there...)
 }
 
-func rulesOf(gates ...*Gate) []*authcore.SiteRule {
-	rules := make([]*authcore.SiteRule, len(gates))
+func rulesOf(gates ...*Gate) []*session.SiteRule {
+	rules := make([]*session.SiteRule, len(gates))
 	for i, g := range gates {
 		if g.ReportOnly {
 			return nil

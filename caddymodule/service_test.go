@@ -13,9 +13,9 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	sessions "github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 )
@@ -64,12 +64,12 @@ func TestAllows(t *testing.T) {
 		{"gone", "elsewhere", "/", "bob", 0, true},
 	}
 	for _, test := range tests {
-		target := authcore.Target{Origin: mustOrigin(t, "https://"+test.at+".example.com"), Path: test.path}
-		session := &authcore.Session{Address: anAddress(t, test.who+"@example.com"), AuthTime: time.Now().Add(-test.age)}
-		v := &authcore.Visitor{Session: session, UnderWay: true}
-		rules := f.app.rules(&authcore.Stream{Gate: test.gate, Target: target})
-		got := len(rules) == 0 || slices.ContainsFunc(rules, func(r *authcore.SiteRule) bool {
-			return f.run.Service.Sessions().Judge(r, v, target).Decision == authcore.Allowed
+		target := sessions.Target{Origin: mustOrigin(t, "https://"+test.at+".example.com"), Path: test.path}
+		session := &sessions.Session{Address: anAddress(t, test.who+"@example.com"), AuthTime: time.Now().Add(-test.age)}
+		v := &sessions.Visitor{Session: session, UnderWay: true}
+		rules := f.app.rules(&sessions.Stream{Gate: test.gate, Target: target})
+		got := len(rules) == 0 || slices.ContainsFunc(rules, func(r *sessions.SiteRule) bool {
+			return f.run.Service.Sessions().Judge(r, v, target).Decision == sessions.Allowed
 		})
 		if got != test.want {
 			t.Errorf("%+v: allowed %v", test, got)

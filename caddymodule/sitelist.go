@@ -6,15 +6,15 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 )
 
 // sitesFor lists the sites that the person of session may open from client, each
 // once and in order: where a gate admits them, and none refuses them the front
 // page. A site whose name has a star is not one to open. Without a client, its
 // address is not asked about.
-func (a *App) sitesFor(session *authcore.Session, client netip.Addr) []origin.Origin {
+func (a *App) sitesFor(session *session.Session, client netip.Addr) []origin.Origin {
 	if session == nil {
 		return nil
 	}
@@ -34,19 +34,19 @@ func (a *App) sitesFor(session *authcore.Session, client netip.Addr) []origin.Or
 }
 
 // mayOpen is sitesFor from anywhere: what a person may make tokens for.
-func (a *App) mayOpen(session *authcore.Session) []origin.Origin {
+func (a *App) mayOpen(session *session.Session) []origin.Origin {
 	return a.sitesFor(session, netip.Addr{})
 }
 
 // opens tells whether the person of session may open o, from anywhere.
-func (a *App) opens(session *authcore.Session, o origin.Origin) bool {
+func (a *App) opens(session *session.Session, o origin.Origin) bool {
 	return slices.ContainsFunc(a.allGates(), func(g *Gate) bool {
 		return g.place.covers(o) && g.opensFor(session, netip.Addr{}) && (g.place.Behind || a.frontPageOpens(o, session, netip.Addr{}))
 	})
 }
 
 // frontPageOpens tells whether no gate at o refuses its front page.
-func (a *App) frontPageOpens(o origin.Origin, session *authcore.Session, client netip.Addr) bool {
+func (a *App) frontPageOpens(o origin.Origin, session *session.Session, client netip.Addr) bool {
 	return !slices.ContainsFunc(a.gates, func(g *Gate) bool {
 		return g.place.covers(o) && g.onPath("/") && !g.opensFor(session, client)
 	})
@@ -54,7 +54,7 @@ func (a *App) frontPageOpens(o origin.Origin, session *authcore.Session, client 
 
 // opensFor tells whether the gate admits the person from client. Who only has to
 // sign in again may open the site.
-func (g *Gate) opensFor(session *authcore.Session, client netip.Addr) bool {
+func (g *Gate) opensFor(session *session.Session, client netip.Addr) bool {
 	near := len(g.gate.Clients) == 0 || !client.IsValid() || slices.ContainsFunc(g.gate.Clients, func(n netip.Prefix) bool { return n.Contains(client) })
 	return near && g.gate.Rule.Policy.Admits(session.Address)
 }

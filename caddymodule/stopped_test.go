@@ -6,6 +6,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/policy"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 )
 
 // After a reload Caddy's old server may accept one more connection: a waiting
@@ -24,14 +25,14 @@ func TestOldConfigurationAsksTheNewOne(t *testing.T) {
 	}
 	only, err := policy.ParseWhoList([]string{"alice@example.com"})
 	must(t, err)
-	rule := &authcore.SiteRule{}
+	rule := &session.SiteRule{}
 	rule.Policy, err = policy.Compile(only, nil, nil)
 	must(t, err)
-	config.Rules = func(st *authcore.Stream) []*authcore.SiteRule {
+	config.Rules = func(st *session.Stream) []*session.SiteRule {
 		if st.Gate != g.place.Key {
 			t.Errorf("asked about the gate %q", st.Gate)
 		}
-		return []*authcore.SiteRule{rule}
+		return []*session.SiteRule{rule}
 	}
 	newer := f.run.Core.Use(config)
 	defer newer.Close()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 )
 
 // switching is a person who has changed the host name in a proxy's configuration
@@ -207,7 +208,7 @@ func newSwitching(t *testing.T) *switching {
 	f := newFixture(t, sharedCookie, func(_ *fixture, cfg *authcore.Config) {
 		site, err := origin.ParseSitePattern("wiki.example.com")
 		must(t, err)
-		cfg.Machines = []authcore.ConfiguredMachine{{Machine: authcore.Machine{Name: "backup", Sites: []origin.SitePattern{site}}, Hash: authcore.HashMachine(backupSecret), Until: time.Time{}}}
+		cfg.Machines = []session.ConfiguredMachine{{Machine: session.Machine{Name: "backup", Sites: []origin.SitePattern{site}}, Hash: session.HashMachine(backupSecret), Until: time.Time{}}}
 	})
 	return &switching{t, f, f.authz(), "Cookie: " + f.signIn("alice@example.com", "https://auth.example.com")}
 }

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 )
 
 // Token is a machine client: a program that passes gates with a secret, in the
@@ -32,8 +32,8 @@ type Token struct {
 }
 
 // scope is the token without its secret.
-func (t *Token) scope() (m authcore.ConfiguredMachine, err error) {
-	m.Machine = authcore.Machine{Name: t.Name, Paths: t.Paths, Methods: t.Methods}
+func (t *Token) scope() (m session.ConfiguredMachine, err error) {
+	m.Machine = session.Machine{Name: t.Name, Paths: t.Paths, Methods: t.Methods}
 	for _, site := range t.Sites {
 		pattern, err := origin.ParseSitePattern(site)
 		if err != nil {
@@ -47,14 +47,14 @@ func (t *Token) scope() (m authcore.ConfiguredMachine, err error) {
 	if t.Secret == "" {
 		return m, fmt.Errorf("token %s has no secret; write for example\n    secret {file./run/secrets/%[1]s}", t.Name)
 	}
-	if !isPlaceholder(t.Secret) && len(t.Secret) < authcore.MinMachineSecret {
+	if !isPlaceholder(t.Secret) && len(t.Secret) < session.MinMachineSecret {
 		return m, shortSecret(t.Name, t.Secret)
 	}
 	return m, m.Check()
 }
 
 func shortSecret(name, secret string) error {
-	return fmt.Errorf("token %s: a secret needs at least %d bytes, this one has %d; make one with: openssl rand -hex 32", name, authcore.MinMachineSecret, len(secret))
+	return fmt.Errorf("token %s: a secret needs at least %d bytes, this one has %d; make one with: openssl rand -hex 32", name, session.MinMachineSecret, len(secret))
 }
 
 func parseUntil(text string) (time.Time, error) {
@@ -110,7 +110,7 @@ func (a *App) gateUnder(p origin.SitePattern) bool {
 }
 
 // machines resolves the secrets of the tokens.
-func (a *App) machines() (all []authcore.ConfiguredMachine, err error) {
+func (a *App) machines() (all []session.ConfiguredMachine, err error) {
 	for _, t := range a.Tokens {
 		m, err := t.scope()
 		if err != nil {
@@ -120,11 +120,11 @@ func (a *App) machines() (all []authcore.ConfiguredMachine, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if len(secret) < authcore.MinMachineSecret {
+		if len(secret) < session.MinMachineSecret {
 			return nil, shortSecret(t.Name, secret)
 		}
-		m.Hash = authcore.HashMachine(secret)
+		m.Hash = session.HashMachine(secret)
 		all = append(all, m)
 	}
-	return all, authcore.CheckMachines(all)
+	return all, session.CheckMachines(all)
 }

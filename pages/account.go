@@ -10,6 +10,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
@@ -66,7 +67,7 @@ func (e *exchange) account(status int, fill func(*screen.View)) {
 		e.outage(err)
 		return
 	}
-	v.Sessions = e.words.Sessions(authcore.Browsers(list), s)
+	v.Sessions = e.words.Sessions(session.Browsers(list), s)
 	v.Attempts = e.words.Attempts(attempts)
 	fill(v)
 	v.Titled("account.title")
@@ -78,7 +79,7 @@ func (e *exchange) account(status int, fill func(*screen.View)) {
 func (e *exchange) ownAccount(status int, fill func(*screen.View)) {
 	v := e.view("account", "own")
 	s := e.v.Session
-	v.Sessions = e.words.Sessions([]authcore.SessionInfo{{
+	v.Sessions = e.words.Sessions([]session.Info{{
 		ID: s.ID, Method: s.Method(), AuthTime: s.AuthTime, LastSeen: s.LastSeen(), Agent: s.Agent, Network: s.Network, Public: s.Public,
 		Sites: []string{e.v.Origin.String()},
 	}}, s)
@@ -173,7 +174,7 @@ func endOne(e *exchange, sid string) {
 	own := sid == s.ID || sid == s.Parent
 	reason := endedByOwner
 	if own {
-		reason = authcore.SignedOut
+		reason = session.SignedOut
 	}
 	if _, err := e.p.service.Core().Sessions().EndOwn(e.r.Context(), s.Subject, sid, reason); err != nil {
 		e.outage(err)
@@ -289,7 +290,7 @@ func (e *exchange) ownData(ctx context.Context) (*ownData, error) {
 	if err != nil {
 		return nil, err
 	}
-	attempts, err := core.History().Of(ctx, s.Address, e.p.service.Now().Add(-challenge.HistoryOfPeople), authcore.MaxPage)
+	attempts, err := core.History().Of(ctx, s.Address, e.p.service.Now().Add(-challenge.HistoryOfPeople), session.MaxPage)
 	if err != nil {
 		return nil, err
 	}
@@ -326,7 +327,7 @@ type ownAttempt struct {
 	Network string    `json:"network"`
 }
 
-func newOwnData(a *authcore.Account, sessions []authcore.SessionInfo, attempts []challenge.Attempt) *ownData {
+func newOwnData(a *authcore.Account, sessions []session.Info, attempts []challenge.Attempt) *ownData {
 	out := &ownData{
 		Subject: a.Subject, Email: a.Address.String(), Name: a.Name, Created: a.Created.UTC(),
 		Sessions: []ownSession{}, Attempts: []ownAttempt{},

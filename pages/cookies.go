@@ -7,9 +7,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 )
 
 // The names of the cookies, without their prefix. Over https they carry
@@ -25,12 +25,12 @@ const (
 )
 
 // SessionTokens appends to buf the values of the request's session cookies and
-// returns it: at most one more than authcore.MaxSessionTokens, and that one
+// returns it: at most one more than session.MaxTokens, and that one
 // only tells that there are too many. Only the one name that belongs to the
 // scheme is read. domain is the domain that shares one session, empty for a
 // host that is not under it.
 func SessionTokens(r *http.Request, secure bool, domain string, buf []string) []string {
-	return cookieValues(r.Header, sessionName(secure, domain), buf, authcore.MaxSessionTokens+1)
+	return cookieValues(r.Header, sessionName(secure, domain), buf, session.MaxTokens+1)
 }
 
 func sessionName(secure bool, domain string) string {
@@ -149,7 +149,7 @@ func newJar(h http.Header, o origin.Origin, domain string) jar {
 }
 
 // setSession hands the session to the browser until its absolute end.
-func (j jar) setSession(s *authcore.Session, token string, now time.Time) {
+func (j jar) setSession(s *session.Session, token string, now time.Time) {
 	c := j.cookie(sessionName(j.origin.Secure(), j.domain), token, s.Expires.Sub(now))
 	c.Domain = j.domain
 	c.Expires = s.Expires.UTC()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	sessions "github.com/gatehouse-auth/gatehouse/authcore/session"
 )
 
 func TestSessionTokens(t *testing.T) {
@@ -60,7 +61,7 @@ func TestStripOwnCookiesCostsNothing(t *testing.T) {
 	h := http.Header{"Cookie": {"a=1; session=abc; theme=dark"}}
 	r := &http.Request{Header: http.Header{"Cookie": {"a=1; __Host-gatehouse=abc"}}}
 	if n := testing.AllocsPerRun(100, func() {
-		var buf [authcore.MaxSessionTokens + 1]string
+		var buf [sessions.MaxTokens + 1]string
 		if hasOwnCookie(h) || len(SessionTokens(r, true, "", buf[:0])) != 1 {
 			t.Fail()
 		}

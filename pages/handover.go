@@ -8,9 +8,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
@@ -95,7 +95,7 @@ func giveTicket(e *exchange) {
 		e.json(http.StatusOK, struct{}{})
 		return
 	}
-	ticket, verdict, err := e.p.service.Sessions().GiveTicket(e.r.Context(), e.browser, authcore.Handover{Site: site, ReturnTo: to, State: q.Get("state")})
+	ticket, verdict, err := e.p.service.Sessions().GiveTicket(e.r.Context(), e.browser, session.Handover{Site: site, ReturnTo: to, State: q.Get("state")})
 	switch {
 	case err != nil:
 		e.outage(err)

@@ -20,6 +20,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/memstore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
+	sessions "github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
@@ -126,7 +127,7 @@ func newHouse(t *testing.T, options ...houseOption) *house {
 	mails, err := screen.NewMails(screen.MailConfig{FromAddress: "login@example.com", SubjectCode: true})
 	check(t, err)
 	cfg := authcore.Config{
-		Code: authcore.DefaultCode, Session: authcore.DefaultSession, Limits: limit.Default(),
+		Code: authcore.DefaultCode, Session: sessions.DefaultRule, Limits: limit.Default(),
 		MayReceive: func(a address.Address) bool { return a.Domain() == "example.com" },
 		Protects: func(o origin.Origin) bool {
 			return o == h.origin || o.String() == "https://wiki.example.com"

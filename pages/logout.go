@@ -3,8 +3,8 @@ package pages
 import (
 	"net/http"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
@@ -52,7 +52,7 @@ func endSession(e *exchange) {
 		if here {
 			end = e.p.service.Core().Sessions().EndHere
 		}
-		if _, err := end(e.r.Context(), s.ID, authcore.SignedOut); err != nil {
+		if _, err := end(e.r.Context(), s.ID, session.SignedOut); err != nil {
 			e.outage(err)
 			return
 		}

@@ -5,11 +5,13 @@ import (
 	"net/http"
 	"net/netip"
 
+	"net/url"
+
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/policy"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/pages/screen"
-	"net/url"
 )
 
 // Config is what pages are made of.
@@ -22,9 +24,9 @@ type Config struct {
 	// may say "we've sent" instead of "if this address can sign in".
 	Open bool
 	// Sites lists what the person of a session may open; nil: the visited site.
-	Sites func(*authcore.Session) []origin.Origin
+	Sites func(*session.Session) []origin.Origin
 	// Opens tells whether the person of a session may open a site; nil: any.
-	Opens func(*authcore.Session, origin.Origin) bool
+	Opens func(*session.Session, origin.Origin) bool
 }
 
 // Visit is what the gate knows of one request, already in canonical form.
@@ -32,7 +34,7 @@ type Visit struct {
 	Origin origin.Origin
 	Client netip.Addr
 	// Session is the live session at Origin, nil for none.
-	Session *authcore.Session
+	Session *session.Session
 	// SessionCookies is how many session cookies of the right name the request
 	// carried. More than one without a Session: nobody can tell whose it is,
 	// and the next sign-in page takes them all back.
@@ -62,8 +64,8 @@ type Pages struct {
 	look    *screen.Look
 	log     *slog.Logger
 	open    bool
-	sites   func(*authcore.Session) []origin.Origin
-	opens   func(*authcore.Session, origin.Origin) bool
+	sites   func(*session.Session) []origin.Origin
+	opens   func(*session.Session, origin.Origin) bool
 }
 
 // New makes the pages of a configuration.
@@ -90,7 +92,7 @@ type exchange struct {
 	v Visit
 
 	jar      jar
-	browser  authcore.Browser
+	browser  session.Browser
 	twoFlows bool            // the browser sent two flow cookies; neither counts
 	token    string          // the last part of the path of a link
 	form     form            // the body of a POST
@@ -100,7 +102,7 @@ type exchange struct {
 
 func (p *Pages) exchange(w http.ResponseWriter, r *http.Request, v Visit) *exchange {
 	e := &exchange{p: p, w: w, r: r, v: v, jar: newJar(w.Header(), v.Origin, p.domain())}
-	e.browser = authcore.Browser{Origin: v.Origin, Session: v.Session, Client: v.Client, UserAgent: r.UserAgent()}
+	e.browser = session.Browser{Origin: v.Origin, Session: v.Session, Client: v.Client, UserAgent: r.UserAgent()}
 	e.browser.Flow, e.twoFlows = e.jar.ownCookie(r.Header, flowCookie)
 	e.browser.Device, _ = e.jar.ownCookie(r.Header, deviceCookie)
 	e.asked = firstOf(r.URL.Query()["ui_locales"])

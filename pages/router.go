@@ -22,7 +22,7 @@ var steps = map[string]step{
 	"logout":    {get: logout, post: endSession},
 	"account":   {get: account},
 	"account/":  {get: noAccountPage, post: changeAccount},
-	"session":   {get: session},
+	"session":   {get: tellSession},
 	"jwks.json": {get: jwks},
 	"handover":  {get: giveTicket},
 	"handover/": {get: takeTicket},

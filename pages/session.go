@@ -23,9 +23,9 @@ type loginRequired struct {
 	LoginURL string `json:"login_url"`
 }
 
-// session tells who is signed in. Only pages of this very origin get an
+// tellSession tells who is signed in. Only pages of this very origin get an
 // answer, and never with CORS headers.
-func session(e *exchange) {
+func tellSession(e *exchange) {
 	if site := e.r.Header["Sec-Fetch-Site"]; len(site) > 0 && site[0] != "same-origin" && site[0] != "none" {
 		e.json(http.StatusForbidden, map[string]string{"error": "cross_site"})
 		return

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
@@ -64,7 +64,7 @@ func makeToken(e *exchange) {
 	days, _ := strconv.Atoi(e.form.get("days"))
 	orig, err := origin.Parse(e.form.get("site"))
 	if err != nil || !slices.Contains(e.tokenSites(), orig) {
-		e.badToken(authcore.BadSite)
+		e.badToken(session.BadSite)
 		return
 	}
 	site, err := origin.ParseSitePattern(orig.String())
@@ -72,15 +72,15 @@ func makeToken(e *exchange) {
 		e.outage(err)
 		return
 	}
-	m := authcore.Machine{Name: e.form.get("name"), Sites: []origin.SitePattern{site}}
+	m := session.Machine{Name: e.form.get("name"), Sites: []origin.SitePattern{site}}
 	until := e.p.service.Now().Add(time.Duration(days) * 24 * time.Hour)
 	secret, _, no, err := e.p.service.Sessions().MakeToken(e.r.Context(), e.v.Session, e.own(), m, until)
 	switch {
 	case err != nil:
 		e.outage(err)
-	case no == authcore.NotFresh:
+	case no == session.NotFresh:
 		to := loginPath(origin.ParseReturnTo(screen.TokensPath, e.v.Origin, nil), e.v.Origin, e.asked)
-		e.redirect(to + "&max_age=" + strconv.Itoa(int(authcore.MachineFresh.Seconds())))
+		e.redirect(to + "&max_age=" + strconv.Itoa(int(session.MachineFresh.Seconds())))
 	case no != "":
 		e.badToken(no)
 	default:
@@ -88,10 +88,10 @@ func makeToken(e *exchange) {
 	}
 }
 
-func (e *exchange) badToken(why authcore.Refusal) {
+func (e *exchange) badToken(why session.Refusal) {
 	e.tokens(http.StatusUnprocessableEntity, "", func(v *screen.View) {
 		v.Name = e.form.get("name")
-		v.Fail(ifElse(why == authcore.TooManyMade, "tokens.too_many", "tokens.bad"), 0)
+		v.Fail(ifElse(why == session.TooManyMade, "tokens.too_many", "tokens.bad"), 0)
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	sessions "github.com/gatehouse-auth/gatehouse/authcore/session"
 )
 
 var shownToken = regexp.MustCompile(`ght_[A-Za-z0-9_-]{43}`)
@@ -86,7 +87,7 @@ func TestTokensAreBounded(t *testing.T) {
 	h := newHouse(t)
 	b := h.browser()
 	b.signIn("alice@example.com")
-	for i := range authcore.MaxMachines {
+	for i := range sessions.MaxMachines {
 		b.post("/_gatehouse/account/tokens", "name", "n"+string(rune('a'+i)), "site", "https://app.example.com", "days", "90")
 		b.wants(http.StatusOK)
 	}
@@ -115,10 +116,10 @@ func TestTokensAreForSitesOfTheOrigin(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := newHouse(t, func(cfg *authcore.Config, page *Config) {
 				cfg.Protects, cfg.Domain = protects, c.domain
-				page.Sites = func(*authcore.Session) []origin.Origin {
+				page.Sites = func(*sessions.Session) []origin.Origin {
 					return []origin.Origin{mustOrigin(t, own), mustOrigin(t, wiki)}
 				}
-				page.Opens = func(_ *authcore.Session, o origin.Origin) bool { return o.String() == own && !c.refused }
+				page.Opens = func(_ *sessions.Session, o origin.Origin) bool { return o.String() == own && !c.refused }
 			})
 			h.portal, h.account.Whole = c.portal, c.whole
 			b := h.browser()
@@ -152,7 +153,7 @@ func TestTokensOfOtherSitesAreOutOfReach(t *testing.T) {
 	check(t, err)
 	pattern, err := origin.ParseSitePattern("https://wiki.example.com")
 	check(t, err)
-	m := authcore.Machine{Name: "backup", Sites: []origin.SitePattern{pattern}}
+	m := sessions.Machine{Name: "backup", Sites: []origin.SitePattern{pattern}}
 	secret, made, no, err := h.service.Sessions().MakeToken(t.Context(), session, origin.Origin{}, m, h.now().Add(time.Hour))
 	check(t, err)
 	if no != "" {

@@ -27,6 +27,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/pages"
 	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
@@ -74,7 +75,7 @@ func New(t testing.TB, change func(*House), dialects func(*House) []api.Dialect)
 	h := &House{T: t, Mail: &Mail{}, Texts: &Texts{}, Log: &Log{}, client: netip.MustParseAddr("192.0.2.1")}
 	h.App = &authcore.App{ID: "shop", Name: "Shop", Keys: Keys(t, LiveKey, TestKey, LivePub, TestPub), AutoCreate: true}
 	h.Config = authcore.Config{
-		Code: authcore.DefaultCode, Session: authcore.DefaultSession, Limits: limit.Default(),
+		Code: authcore.DefaultCode, Session: session.DefaultRule, Limits: limit.Default(),
 		MayReceive: func(address.Address) bool { return true },
 		Protects:   func(o origin.Origin) bool { return o == h.Origin },
 		Senders:    []outbox.Sender{h.Mail}, Texts: []outbox.TextSender{h.Texts},

@@ -12,6 +12,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 )
 
 func lookupPath(email, key string) string {
@@ -125,7 +126,7 @@ func TestLookup(t *testing.T) {
 func TestLookupKnowsPeopleOfTheGates(t *testing.T) {
 	h := house(t, nil)
 	carol := emails(t, "carol@example.com")[0]
-	b := authcore.Browser{Origin: h.Origin}
+	b := session.Browser{Origin: h.Origin}
 	begun, err := h.Service.Flows().Begin(t.Context(), b, authcore.Start{Address: carol})
 	if err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 )
 
 // shown reads a key, or whether there is the token of a session: what that is
@@ -92,7 +93,7 @@ func (a *API) validate(c *api.Call) error {
 
 func (a *API) prove(c *api.Call, proof authcore.Proof, address address.Address, life time.Duration) (authcore.Proved, error) {
 	proof.Contact, proof.Slot, proof.Forget = address.String(), slot, true
-	proof.Session = &authcore.SessionTerms{Lifetime: life, Form: authcore.TokenHex, Note: name}
+	proof.Session = &authcore.SessionTerms{Lifetime: life, Form: session.TokenHex, Note: name}
 	proof.Origin, proof.Client, proof.Agent = c.Origin, c.Client, c.R.UserAgent()
 	return a.service.Prove(c.R.Context(), proof)
 }
@@ -150,7 +151,7 @@ func (a *API) logout(c *api.Call) error {
 	}
 	if isOurs(s, v) {
 		ref := authcore.SessionRef{SID: s.ID}
-		if _, err := a.service.EndAppSession(c.R.Context(), s.Person.Realm, ref, authcore.SignedOut); err != nil {
+		if _, err := a.service.EndAppSession(c.R.Context(), s.Person.Realm, ref, session.SignedOut); err != nil {
 			return err
 		}
 	}

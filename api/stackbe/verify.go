@@ -8,6 +8,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 )
 
 // verify turns a link's token into a session. A session's own token is answered
@@ -66,7 +67,7 @@ func (a *API) use(c *api.Call, caller authcore.Caller, token string) (authcore.P
 	}
 	return a.service.Prove(c.R.Context(), authcore.Proof{
 		Caller: caller, Slot: slot, Token: token, Origin: c.Origin, Client: c.Client, Agent: c.R.UserAgent(),
-		Session: &authcore.SessionTerms{Lifetime: lifetime, Form: authcore.TokenAlnum},
+		Session: &authcore.SessionTerms{Lifetime: lifetime, Form: session.TokenAlnum},
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
@@ -230,7 +231,7 @@ func (a *API) pressHosted(c *api.Call) error {
 	}
 	proved, err := a.service.Prove(c.R.Context(), authcore.Proof{
 		Caller: caller, Slot: linkSlot, Token: token, Pair: digits, Match: caller.App.Fingerprint,
-		Fingerprint: &authcore.Fingerprint{IP: ipText(c.Client), UserAgent: c.R.UserAgent()},
+		Fingerprint: &session.Fingerprint{IP: ipText(c.Client), UserAgent: c.R.UserAgent()},
 		Origin:      c.Origin, Client: c.Client, Agent: c.R.UserAgent(),
 	})
 	if err != nil {

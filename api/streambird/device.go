@@ -8,13 +8,14 @@ import (
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 )
 
 // device is what a call says about the end user's device.
 type device struct {
-	fingerprint *authcore.Fingerprint // nil for nothing
-	client      netip.Addr            // the end user's, else the caller's
-	endUser     bool                  // client is the end user's own
+	fingerprint *session.Fingerprint // nil for nothing
+	client      netip.Addr           // the end user's, else the caller's
+	endUser     bool                 // client is the end user's own
 }
 
 // deviceOf reads device_fingerprint. One of the original's clients spells it as
@@ -27,12 +28,12 @@ func deviceOf(c *api.Call, o *api.Object) (device, error) {
 	}
 	if !o.Has(field) {
 		if d.endUser { // a browser need not describe itself
-			d.fingerprint = &authcore.Fingerprint{IP: ipText(c.Client), UserAgent: c.R.UserAgent()}
+			d.fingerprint = &session.Fingerprint{IP: ipText(c.Client), UserAgent: c.R.UserAgent()}
 		}
 		return d, o.Err()
 	}
 	f := o.Object(field)
-	seen := authcore.Fingerprint{IP: f.String("ip"), UserAgent: f.String("user_agent")}
+	seen := session.Fingerprint{IP: f.String("ip"), UserAgent: f.String("user_agent")}
 	for _, err := range []error{o.Err(), f.Err()} {
 		if err != nil {
 			return d, err

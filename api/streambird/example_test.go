@@ -22,6 +22,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/memstore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/pages"
 	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
@@ -55,7 +56,7 @@ func calls(terminal io.Writer) (http.Handler, error) {
 		return nil, err
 	}
 	service := core.Use(authcore.Config{
-		Code: authcore.DefaultCode, Session: authcore.DefaultSession, Limits: limit.Default(),
+		Code: authcore.DefaultCode, Session: session.DefaultRule, Limits: limit.Default(),
 		MayReceive: func(address.Address) bool { return false }, // there is no gate
 		Protects:   func(o origin.Origin) bool { return o == here },
 		Senders:    []outbox.Sender{maillog.New(terminal)}, Composer: mails, Apps: apps,

@@ -11,6 +11,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 )
 
 // jwtLifetime is how long a session's JWT can be checked without a call.
@@ -104,7 +105,7 @@ func viewOf(s *authcore.AppSession) sessionView {
 	return v
 }
 
-func factorOf(f authcore.Factor, contact person.Contact) factor {
+func factorOf(f session.Factor, contact person.Contact) factor {
 	m := method{LastVerifiedAt: f.At.Unix()}
 	m.MethodID, m.MethodType = methodID(contact)
 	if m.MethodType == "email" {

@@ -7,6 +7,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 )
 
 // Limits of a session's life in minutes.
@@ -22,7 +23,7 @@ func sessionTerms(o *api.Object) *authcore.SessionTerms {
 		return nil
 	}
 	minutes := o.Int("session_expires_in", sessionMin, sessionMin, sessionMax)
-	return &authcore.SessionTerms{Lifetime: time.Duration(minutes) * time.Minute, Form: authcore.TokenAlnum}
+	return &authcore.SessionTerms{Lifetime: time.Duration(minutes) * time.Minute, Form: session.TokenAlnum}
 }
 
 // proof reads what links and codes are verified with alike. A session that is
@@ -127,7 +128,7 @@ func (a *API) loginStatus(c *api.Call) error {
 	}
 	proved, err := a.service.Poll(c.R.Context(), authcore.Poll{
 		Caller: c.Caller, Contact: cut(id, emailPrefix), Token: token, Origin: c.Origin, Paired: !c.May(api.Polls),
-		Session: authcore.SessionTerms{Lifetime: lifetimeOf(c.Caller.App), Form: authcore.TokenAlnum},
+		Session: authcore.SessionTerms{Lifetime: lifetimeOf(c.Caller.App), Form: session.TokenAlnum},
 	})
 	if err != nil {
 		return err

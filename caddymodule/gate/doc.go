@@ -12,7 +12,7 @@
 //	Cleaner, Pages, Portal, API   the same beside a gate, without a judgement
 //	ForwardAuth      reads which request another proxy asks about, and judges it like a Gate
 //
-// The room holds no rule about who is admitted (authcore.SiteRule) and none about
+// The room holds no rule about who is admitted (session.SiteRule) and none about
 // when a session is over, writes no page (pages), and knows no Caddy.
 //
 // State of this process alone: the running instance behind a House, which requests

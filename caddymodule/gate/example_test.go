@@ -20,6 +20,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/policy"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 	"github.com/gatehouse-auth/gatehouse/pages"
 	"github.com/gatehouse-auth/gatehouse/pages/screen"
@@ -51,7 +52,7 @@ func newGate(terminal io.Writer) (*gate.Gate, error) {
 	}
 	place := &gate.Place{Hosts: []string{"127.0.0.1"}}
 	service := core.Use(authcore.Config{
-		Code: authcore.DefaultCode, Session: authcore.DefaultSession, Limits: limit.Default(),
+		Code: authcore.DefaultCode, Session: session.DefaultRule, Limits: limit.Default(),
 		MayReceive: func(a address.Address) bool { return admitted.Admits(a) },
 		Protects:   func(o origin.Origin) bool { return place.Has(o, 0) },
 		Senders:    []outbox.Sender{maillog.New(terminal)}, Composer: mails,
@@ -62,7 +63,7 @@ func newGate(terminal io.Writer) (*gate.Gate, error) {
 	}
 	house := new(gate.House)
 	house.Open(&gate.Running{Service: service, Core: core, Pages: shown})
-	return &gate.Gate{House: house, Rule: authcore.SiteRule{Policy: admitted}, Place: place, Pages: place}, nil
+	return &gate.Gate{House: house, Rule: session.SiteRule{Policy: admitted}, Place: place, Pages: place}, nil
 }
 
 // terminal takes the code out of each mail.

@@ -9,8 +9,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/pages"
 	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
@@ -19,7 +19,7 @@ import (
 type Gate struct {
 	House *House
 	// Rule is who is admitted. The zero value admits nobody.
-	Rule authcore.SiteRule
+	Rule session.SiteRule
 	// Place is where the gate stands, Pages where its pages are: beside its
 	// matchers, too. Both are set before House.Open.
 	Place, Pages *Place
@@ -129,7 +129,7 @@ type judgement struct {
 // found is the visitor's session, once it was looked for.
 type found struct {
 	looked  bool
-	session *authcore.Session
+	session *session.Session
 	lastUse time.Time // of the session, before this request
 	tokens  int       // how many session cookies there were
 }
@@ -227,8 +227,8 @@ func (q *request) outcome() Outcome {
 }
 
 // target is the request in the words of the site's rule.
-func (q *request) target() authcore.Target {
-	return authcore.Target{Origin: q.origin, Method: q.method, Path: q.url.Path, Escaped: q.url.EscapedPath()}
+func (q *request) target() session.Target {
+	return session.Target{Origin: q.origin, Method: q.method, Path: q.url.Path, Escaped: q.url.EscapedPath()}
 }
 
 func (q *request) judgeVisitor() refusal {
@@ -238,14 +238,14 @@ func (q *request) judgeVisitor() refusal {
 	}
 	err := q.find()
 	target := q.target()
-	judged := q.run.Service.Sessions().Judge(&q.gate.Rule, &authcore.Visitor{Session: q.session, LastUse: q.lastUse, Err: err}, target)
+	judged := q.run.Service.Sessions().Judge(&q.gate.Rule, &session.Visitor{Session: q.session, LastUse: q.lastUse, Err: err}, target)
 	if why := refusalOf(judged); why.kind != "" {
 		return why
 	}
 	if why := q.judgeMethod(); why.kind != "" {
 		return why
 	}
-	if q.house.replaced.Load() && !q.run.Core.Sessions().Allows(&authcore.Stream{Session: q.session, Gate: q.place.Key, Target: target}) {
+	if q.house.replaced.Load() && !q.run.Core.Sessions().Allows(&session.Stream{Session: q.session, Gate: q.place.Key, Target: target}) {
 		// After a reload the old server may still accept a connection.
 		return refusal{kind: notAllowed}
 	}

@@ -6,8 +6,8 @@ import (
 	"net/netip"
 
 	"github.com/gatehouse-auth/gatehouse/api"
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
@@ -220,7 +220,7 @@ func (a *API) NotFound(w http.ResponseWriter, r *http.Request) {
 // Who returns the live session of a request at any protected origin, with its
 // person's groups, and counts as a use of it; nil for nobody. No policy is asked.
 // An error means that it can't be told.
-func (h *House) Who(w http.ResponseWriter, r *http.Request) (*authcore.Session, []string, error) {
+func (h *House) Who(w http.ResponseWriter, r *http.Request) (*session.Session, []string, error) {
 	q := h.request(w, r)
 	if !q.hasPath() {
 		return nil, nil, nil

@@ -16,6 +16,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/policy"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/pages"
 )
 
@@ -82,7 +83,7 @@ type Sites interface {
 	IsPortal(origin.Origin) bool
 	AccountAt(origin.Origin) pages.Account
 	// Open lists the sites that the person of a session may open from a client.
-	Open(*authcore.Session, netip.Addr) []origin.Origin
+	Open(*session.Session, netip.Addr) []origin.Origin
 }
 
 // Observer counts what gates do.
@@ -196,7 +197,7 @@ func (h *House) count(kind refusalKind, reportOnly bool) {
 
 // ownsToken tells whether a bearer token is one of ours, good or not.
 func (h *House) ownsToken(secret string) bool {
-	if authcore.IsMachineToken(secret) {
+	if session.IsMachineToken(secret) {
 		return true
 	}
 	run := h.running.Load()
@@ -222,10 +223,10 @@ func (r *Running) version() uint64 {
 // apart is a configuration without other sites.
 type apart struct{}
 
-func (apart) PortalFor(origin.Origin) (none origin.Origin)              { return none }
-func (apart) IsPortal(origin.Origin) bool                               { return false }
-func (apart) AccountAt(origin.Origin) pages.Account                     { return pages.Account{Whole: true} }
-func (apart) Open(*authcore.Session, netip.Addr) (none []origin.Origin) { return nil }
+func (apart) PortalFor(origin.Origin) (none origin.Origin)             { return none }
+func (apart) IsPortal(origin.Origin) bool                              { return false }
+func (apart) AccountAt(origin.Origin) pages.Account                    { return pages.Account{Whole: true} }
+func (apart) Open(*session.Session, netip.Addr) (none []origin.Origin) { return nil }
 
 // plainServer is net/http's own.
 type plainServer struct{}

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 )
 
 // presets are the identity headers that a gate can set. Which of them are
@@ -143,7 +143,7 @@ func (q *request) newIdentity(set *headerSet, version uint64) (*identity, error)
 		userPart: s.User(), emailPart: s.Address.String(), namePart: HeaderValue(s.Name), groupsPart: strings.Join(groups, ","),
 	}
 	if len(set.signed) > 0 {
-		id.until = q.run.Service.Now().Add(authcore.AssertionReuse)
+		id.until = q.run.Service.Now().Add(session.AssertionReuse)
 	}
 	for _, p := range set.signed {
 		var err error
@@ -203,7 +203,7 @@ func HeaderValue(s string) string {
 
 // userAnswers are what Server.Tell hands on. The id is the address, or which
 // machine token it was, so that access logs carry it as user_id.
-func userAnswers(s *authcore.Session, groups []string) func(key string) (any, bool) {
+func userAnswers(s *session.Session, groups []string) func(key string) (any, bool) {
 	email := s.Address.String()
 	values := map[string]any{
 		"http.auth.user.id": s.User(), "http.auth.user.email": email, "http.auth.user.sub": s.Subject,

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 )
 
 // passage is one request on its way through the app and back. It is the
@@ -24,7 +25,7 @@ type passage struct {
 
 	house      *House
 	core       *authcore.Core // nil: not watched
-	stream     authcore.Stream
+	stream     session.Stream
 	connection *connection        // that the answer has for itself
 	cancel     context.CancelFunc // where that or a reset does not end the handler's context
 	cut        atomic.Bool
@@ -94,7 +95,7 @@ func (q *request) watch(p *passage) *http.Request {
 // reportedCut is the answer of a gate with report_only.
 type reportedCut struct{ house *House }
 
-// Cut implements authcore.Cutter.
+// Cut implements session.Cutter.
 func (c reportedCut) Cut() { c.house.count(cutStream, true) }
 
 func (p *passage) run(next Handler, r *http.Request) error {
@@ -120,7 +121,7 @@ func (p *passage) end() {
 	}
 }
 
-// Cut implements authcore.Cutter. What reads from the app sees its context
+// Cut implements session.Cutter. What reads from the app sees its context
 // canceled, and the client's side is closed under whoever writes to it, since not
 // every handler looks at the context.
 func (p *passage) Cut() {

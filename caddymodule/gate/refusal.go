@@ -6,8 +6,8 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
@@ -151,15 +151,15 @@ func (q *request) notStarted(err error, own bool) error {
 }
 
 // refusalOf puts the judgement of the site's rule into the words of a gate.
-func refusalOf(j authcore.Judgement) refusal {
+func refusalOf(j session.Judgement) refusal {
 	switch j.Decision {
-	case authcore.Allowed:
+	case session.Allowed:
 		return refusal{}
-	case authcore.SignInFirst:
+	case session.SignInFirst:
 		return refusal{kind: loginRequired, maxAge: j.MaxAge}
-	case authcore.CannotTell:
+	case session.CannotTell:
 		return refusal{kind: unavailable, err: j.Err}
-	case authcore.BeyondToken:
+	case session.BeyondToken:
 		return refusal{kind: notAllowed, detail: "This token is not good for this site, path or method."}
 	}
 	return refusal{kind: notAllowed}

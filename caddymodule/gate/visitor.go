@@ -3,7 +3,7 @@ package gate
 import (
 	"net/http"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/pages"
 )
 
@@ -49,7 +49,7 @@ func (q *request) find() error {
 	if domain != "" && !q.origin.Under(domain) {
 		domain = ""
 	}
-	var buf [authcore.MaxSessionTokens + 1]string
+	var buf [session.MaxTokens + 1]string
 	tokens := pages.SessionTokens(q.request(), q.origin.Secure(), domain, buf[:0])
 	if q.tokens = len(tokens); q.tokens == 0 {
 		q.looked = true

@@ -13,6 +13,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/policy"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 )
 
 // Config is one running configuration, as far as operators ask about it.
@@ -36,7 +37,7 @@ type Config struct {
 type Gate struct {
 	At         string // where it stands, in words
 	ReportOnly bool   // it stops nobody
-	Rule       *authcore.SiteRule
+	Rule       *session.SiteRule
 	ClientIP   []string // the networks that clients must come from; none: any
 	Hosts      []string // that have sign-in pages of their own
 	Covers     func(origin.Origin) bool

@@ -14,6 +14,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/policy"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 )
 
 var operator = netip.MustParseAddr("192.0.2.7")
@@ -44,7 +45,7 @@ func newInstance(t *testing.T, senders ...outbox.Sender) (i *Instance, audited *
 	t.Cleanup(core.Close)
 	audited = new([]event.Event)
 	service := core.Use(authcore.Config{
-		Code: authcore.DefaultCode, Session: authcore.DefaultSession, Senders: senders,
+		Code: authcore.DefaultCode, Session: session.DefaultRule, Senders: senders,
 		Observe: func(e event.Event) {
 			if e.Name == event.Admin {
 				*audited = append(*audited, e)
@@ -64,7 +65,7 @@ func newInstance(t *testing.T, senders ...outbox.Sender) (i *Instance, audited *
 				must(err)
 			}
 		}
-		rule := new(authcore.SiteRule)
+		rule := new(session.SiteRule)
 		rule.Policy, err = policy.Compile(who[0], who[1], groups)
 		must(err)
 		return Gate{At: at, Rule: rule, Covers: func(o origin.Origin) bool { return o == shop }, OnPath: func(p string) bool { return strings.HasPrefix(p, path) }}

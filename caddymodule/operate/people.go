@@ -9,6 +9,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 )
 
 // Sessions lists live sessions, of gates and apps, by page.
@@ -35,7 +36,7 @@ func (i *Instance) SessionsOf(ctx context.Context, who string) (page SessionPage
 	return page, nil
 }
 
-func sessionsOf(list []authcore.SessionInfo) []Session {
+func sessionsOf(list []session.Info) []Session {
 	out := make([]Session, len(list))
 	for i, s := range list {
 		out[i] = Session{

@@ -7,11 +7,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/policy"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 )
 
 // How far back codes are told, and how many.
@@ -74,7 +74,7 @@ func (i *Instance) judge(out *Why, address address.Address, site string) error {
 		}
 		return refuse(NotFound, "no gate stands at this site; gatehouse status lists where they stand, as GET /gatehouse/status does")
 	}
-	target := authcore.Target{Origin: origin, Path: path, Escaped: (&url.URL{Path: path}).EscapedPath()}
+	target := session.Target{Origin: origin, Path: path, Escaped: (&url.URL{Path: path}).EscapedPath()}
 	for _, g := range gates { // several must all admit
 		v := g.verdict(g.Rule.Explain(address, target))
 		if len(out.Gates) == 0 || out.Allowed {

@@ -8,9 +8,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 )
 
 // SessionView is one sign-in in the list of the account page.
@@ -44,7 +44,7 @@ type Moment struct {
 func momentOf(t time.Time) Moment { return Moment{UTC(t), t.UTC().Format(time.RFC3339)} }
 
 // sessions are the person's sign-ins, the one of this browser first.
-func (c *Catalog) Sessions(list []authcore.SessionInfo, own *authcore.Session) []SessionView {
+func (c *Catalog) Sessions(list []session.Info, own *session.Session) []SessionView {
 	var out []SessionView
 	for _, s := range list {
 		agent := c.Agent(s.Agent)
@@ -98,7 +98,7 @@ func (c *Catalog) Attempts(list []challenge.Attempt) []AttemptView {
 
 // sampleAccount is what the samples show.
 func (c *Catalog) sampleAccount() ([]SessionView, []AttemptView) {
-	list := []authcore.SessionInfo{
+	list := []session.Info{
 		{
 			ID: "AAAAAAAAAAAAAAAAAAAAAA", Method: "code", AuthTime: sampleTime, LastSeen: sampleTime.Add(time.Hour),
 			Agent: sampleAgent, Network: sampleNetwork, Sites: []string{sampleOrigin, "https://files.example.org"},
@@ -112,7 +112,7 @@ func (c *Catalog) sampleAccount() ([]SessionView, []AttemptView) {
 	} {
 		attempts = append(attempts, challenge.Attempt{At: sampleTime, Outcome: outcome, Agent: sampleAgent, Network: sampleNetwork})
 	}
-	return c.Sessions(list, &authcore.Session{ID: list[0].ID}), c.Attempts(attempts)
+	return c.Sessions(list, &session.Session{ID: list[0].ID}), c.Attempts(attempts)
 }
 
 // TokenView is one machine token in the list of the account page.
@@ -132,7 +132,7 @@ var (
 	OwnTokenDays = []int{7, 30}
 )
 
-func (c *Catalog) Tokens(list []authcore.MachineToken) []TokenView {
+func (c *Catalog) Tokens(list []session.MachineToken) []TokenView {
 	var out []TokenView
 	for _, t := range list {
 		view := TokenView{ID: t.ID, Name: t.Name, Used: momentOf(t.LastUsed), Until: momentOf(t.Until)}
@@ -151,8 +151,8 @@ func (c *Catalog) sampleTokens() []TokenView {
 	if err != nil {
 		panic(err) // a constant
 	}
-	return c.Tokens([]authcore.MachineToken{{
-		ID: "AAAAAAAAAAAAAAAAAAAAAA", Machine: authcore.Machine{Name: "backup", Sites: []origin.SitePattern{site}},
+	return c.Tokens([]session.MachineToken{{
+		ID: "AAAAAAAAAAAAAAAAAAAAAA", Machine: session.Machine{Name: "backup", Sites: []origin.SitePattern{site}},
 		LastUsed: sampleTime, Until: sampleTime.AddDate(0, 0, TokenDays[0]),
 	}})
 }

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 )
 
@@ -83,8 +83,8 @@ func pageFlags(c *cobra.Command) {
 // what leads to the page after the last.
 func (o *operator) pages(one func(query string) (next string, err error)) (string, error) {
 	limit, _ := o.cmd.Flags().GetInt("limit")
-	if limit < 1 || limit > authcore.MaxPage {
-		return "", usage("--limit is a number from 1 to %d", authcore.MaxPage)
+	if limit < 1 || limit > session.MaxPage {
+		return "", usage("--limit is a number from 1 to %d", session.MaxPage)
 	}
 	next := o.flag("after")
 	for {

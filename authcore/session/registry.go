@@ -1,4 +1,4 @@
-package authcore
+package session
 
 import (
 	"context"
@@ -11,8 +11,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
-// SessionInfo is a session as people and operators see it in a list.
-type SessionInfo struct {
+// Info is a session as people and operators see it in a list.
+type Info struct {
 	ID       string
 	Subject  string
 	Address  address.Address
@@ -34,9 +34,9 @@ type SessionInfo struct {
 
 // Browsers leaves out machine tokens, and shows those that were handed over
 // from a portal as sites of the session that they end with.
-func Browsers(list []SessionInfo) []SessionInfo {
+func Browsers(list []Info) []Info {
 	roots := map[string]int{}
-	var out []SessionInfo
+	var out []Info
 	for _, s := range list {
 		if s.Parent == "" && s.Machine == "" {
 			roots[s.ID] = len(out)
@@ -71,10 +71,10 @@ const scanAhead = 4
 // List returns a page of the live sessions of everybody, in the order of
 // their ids, after the id after (empty: from the beginning). next is what to
 // pass as after for the next page, empty at the end.
-func (c *Sessions) List(ctx context.Context, after string, limit int) (page []SessionInfo, next string, err error) {
-	limit = pageSize(limit)
+func (c *Core) List(ctx context.Context, after string, limit int) (page []Info, next string, err error) {
+	limit = PageSize(limit)
 	err = c.store.View(ctx, func(tx store.Tx) error {
-		var records []*sessionRecord
+		var records []*Record
 		records, next, err = c.scanSessions(tx, after, limit)
 		if err != nil {
 			return err
@@ -86,7 +86,7 @@ func (c *Sessions) List(ctx context.Context, after string, limit int) (page []Se
 }
 
 // scanSessions is List before whose they are is known.
-func (c *Sessions) scanSessions(tx store.Tx, after string, limit int) (records []*sessionRecord, next string, err error) {
+func (c *Core) scanSessions(tx store.Tx, after string, limit int) (records []*Record, next string, err error) {
 	if after != "" {
 		after = store.KeySession + after
 	}
@@ -113,7 +113,7 @@ func (c *Sessions) scanSessions(tx store.Tx, after string, limit int) (records [
 
 // Of returns the live sessions of one person, the last used first: at
 // most MaxPage of them.
-func (c *Sessions) Of(ctx context.Context, sub string) (list []SessionInfo, err error) {
+func (c *Core) Of(ctx context.Context, sub string) (list []Info, err error) {
 	if !store.IsKeyPart(sub) {
 		return nil, nil
 	}
@@ -124,7 +124,7 @@ func (c *Sessions) Of(ctx context.Context, sub string) (list []SessionInfo, err 
 		if err != nil {
 			return err
 		}
-		var records []*sessionRecord
+		var records []*Record
 		for batch := range slices.Chunk(index, 100) {
 			items, err := sessionsAt(tx, prefix, batch)
 			if err != nil {
@@ -139,7 +139,7 @@ func (c *Sessions) Of(ctx context.Context, sub string) (list []SessionInfo, err 
 		list, err = c.withPeople(tx, records)
 		return err
 	})
-	slices.SortFunc(list, func(a, b SessionInfo) int { return b.LastSeen.Compare(a.LastSeen) })
+	slices.SortFunc(list, func(a, b Info) int { return b.LastSeen.Compare(a.LastSeen) })
 	return list, err
 }
 
@@ -163,21 +163,21 @@ func sessionsAt(tx store.Tx, prefix string, index []store.Item) ([]store.Item, e
 }
 
 // Get returns the live session with id sid, nil for none.
-func (c *Sessions) Get(ctx context.Context, sid string) (*SessionInfo, error) {
+func (c *Core) Get(ctx context.Context, sid string) (*Info, error) {
 	if !store.IsKeyPart(sid) {
 		return nil, nil
 	}
-	var out *SessionInfo
+	var out *Info
 	err := c.store.View(ctx, func(tx store.Tx) error {
 		out = nil
-		r, err := loadSession(tx, sid)
+		r, err := Load(tx, sid)
 		if err != nil {
 			return err
 		}
-		if stands, err := c.stands(tx, r); err != nil || stands != isLive {
+		if stands, err := c.Stands(tx, r); err != nil || stands != Live {
 			return err
 		}
-		list, err := c.withPeople(tx, []*sessionRecord{r})
+		list, err := c.withPeople(tx, []*Record{r})
 		if err == nil && len(list) > 0 {
 			out = &list[0]
 		}
@@ -188,27 +188,27 @@ func (c *Sessions) Get(ctx context.Context, sid string) (*SessionInfo, error) {
 
 // liveRecords decodes up to limit live sessions; rest tells whether there may
 // be more in items.
-func (c *Sessions) liveRecords(tx store.Tx, items []store.Item, limit int) (records []*sessionRecord, rest bool, err error) {
+func (c *Core) liveRecords(tx store.Tx, items []store.Item, limit int) (records []*Record, rest bool, err error) {
 	for i, item := range items {
 		if len(records) >= limit {
 			return records, i < len(items), nil
 		}
-		r := &sessionRecord{}
+		r := &Record{}
 		if _, err := store.Decode(item.Key, item.Value, r); err != nil {
 			return nil, false, err
 		}
-		stands, err := c.stands(tx, r)
+		stands, err := c.Stands(tx, r)
 		if err != nil {
 			return nil, false, err
 		}
-		if stands == isLive && store.KeySession+r.ID == item.Key {
+		if stands == Live && store.KeySession+r.ID == item.Key {
 			records = append(records, r)
 		}
 	}
 	return records, false, nil
 }
 
-func later(a, b time.Time) time.Time {
+func Later(a, b time.Time) time.Time {
 	if b.After(a) {
 		return b
 	}
@@ -216,7 +216,7 @@ func later(a, b time.Time) time.Time {
 }
 
 // withPeople adds whose the sessions are, and leaves out those of nobody.
-func (c *Sessions) withPeople(tx store.Tx, records []*sessionRecord) ([]SessionInfo, error) {
+func (c *Core) withPeople(tx store.Tx, records []*Record) ([]Info, error) {
 	keys := make([]string, len(records))
 	for i, r := range records {
 		keys[i] = store.KeyPerson + r.Subject
@@ -225,7 +225,7 @@ func (c *Sessions) withPeople(tx store.Tx, records []*sessionRecord) ([]SessionI
 	if err != nil {
 		return nil, err
 	}
-	list := make([]SessionInfo, 0, len(records))
+	list := make([]Info, 0, len(records))
 	for i, r := range records {
 		p := &person.Record{}
 		ok, err := store.Decode(keys[i], values[i], p)
@@ -239,9 +239,9 @@ func (c *Sessions) withPeople(tx store.Tx, records []*sessionRecord) ([]SessionI
 	return list, nil
 }
 
-func (r *sessionRecord) info(p *person.Record) SessionInfo {
-	out := SessionInfo{
-		ID: r.ID, Subject: r.Subject, Address: r.address(p), Name: p.Name,
+func (r *Record) info(p *person.Record) Info {
+	out := Info{
+		ID: r.ID, Subject: r.Subject, Address: r.Address(p), Name: p.Name,
 		Issuer: r.Issuer, Audience: r.Audience, Sites: r.Sites, AMR: r.AMR, Method: methodOf(r.AMR),
 		AuthTime: r.AuthTime, LastSeen: r.LastSeen, Expires: r.Expires,
 		Agent: r.Agent, Network: r.Network, Public: r.Public, Parent: r.Parent,
@@ -255,7 +255,7 @@ func (r *sessionRecord) info(p *person.Record) SessionInfo {
 	return out
 }
 
-func pageSize(limit int) int {
+func PageSize(limit int) int {
 	if limit <= 0 {
 		return 100
 	}

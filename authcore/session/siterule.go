@@ -1,4 +1,4 @@
-package authcore
+package session
 
 import (
 	"time"
@@ -18,7 +18,7 @@ import (
 type SiteRule struct {
 	Policy  *policy.Policy
 	Public  *origin.PublicPaths // that need no sign-in; nil: none
-	Session SessionRule         // limits beyond those of all sites
+	Session Rule                // limits beyond those of all sites
 	Fresh   time.Duration       // how old the sign-in may be when a request begins; 0: any age
 }
 
@@ -77,7 +77,7 @@ func (s *View) Judge(rule *SiteRule, v *Visitor, t Target) Judgement {
 		return rule.judgeMachine(v, t)
 	}
 	var now time.Time
-	if rule.Session != (SessionRule{}) || rule.Fresh > 0 {
+	if rule.Session != (Rule{}) || rule.Fresh > 0 {
 		now = s.core.now()
 		used := v.LastUse
 		if v.UnderWay {

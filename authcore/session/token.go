@@ -1,4 +1,4 @@
-package authcore
+package session
 
 import (
 	"errors"
@@ -27,7 +27,7 @@ type sessionClaims struct {
 	AMR      []string `json:"amr"`
 }
 
-func (r *sessionRecord) claims() sessionClaims {
+func (r *Record) claims() sessionClaims {
 	return sessionClaims{
 		Issuer: r.Issuer, Audience: r.Audience, Subject: r.Subject, Session: r.ID,
 		IssuedAt: r.AuthTime.Unix(), Expires: r.Expires.Unix(), AuthTime: r.AuthTime.Unix(), AMR: r.AMR,
@@ -39,7 +39,7 @@ var errToken = errors.New("not a session token of ours")
 
 // verifySession checks everything about a session token that needs no store:
 // form, algorithm, key, typ, and that no claim is missing.
-func (c *Sessions) verifySession(token string) (sessionClaims, error) {
+func (c *Core) verifySession(token string) (sessionClaims, error) {
 	payload, ok := c.keys.Verify(sessionKind, token)
 	if !ok {
 		return sessionClaims{}, errToken

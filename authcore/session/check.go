@@ -1,4 +1,4 @@
-package authcore
+package session
 
 import (
 	"context"
@@ -16,8 +16,8 @@ const (
 	// recordStale is how long a session goes on after its last successful read
 	// when the store can't be read.
 	recordStale = time.Minute
-	// MaxSessionTokens is how many tokens of one request are looked at.
-	MaxSessionTokens = 4
+	// MaxTokens is how many tokens of one request are looked at.
+	MaxTokens = 4
 )
 
 // Check returns the live session that token stands for at origin, nil if it
@@ -52,7 +52,7 @@ func (s *View) Find(ctx context.Context, tokens []string, at origin.Origin) (*Se
 		return s.find(ctx, tokens[0], at)
 	}
 	var found *Session
-	for _, token := range tokens[:min(len(tokens), MaxSessionTokens)] {
+	for _, token := range tokens[:min(len(tokens), MaxTokens)] {
 		session, err := s.find(ctx, token, at)
 		if err != nil {
 			return nil, err
@@ -87,7 +87,7 @@ func (s *View) find(ctx context.Context, token string, at origin.Origin) (*Sessi
 
 // refresh reads a session's record again when it is time. An error means that
 // it could not be read for too long.
-func (c *Sessions) refresh(ctx context.Context, live *liveSession, now time.Time) error {
+func (c *Core) refresh(ctx context.Context, live *liveSession, now time.Time) error {
 	age := live.age(now)
 	if age <= recordFresh {
 		return nil
@@ -107,7 +107,7 @@ func (l *liveSession) age(now time.Time) time.Duration {
 // admit applies what can be told without the store.
 func (s *View) admit(live *liveSession, at origin.Origin, now time.Time) *Session {
 	session := live.snapshot.Load()
-	if session.Machine != nil || !s.isLive(session, now) || !at.HasAudience(session.Audience, s.cfg.Domain) {
+	if session.Machine != nil || !s.lives(session, now) || !at.HasAudience(session.Audience, s.cfg.Domain) {
 		return nil
 	}
 	return session
@@ -122,12 +122,12 @@ func (l *liveSession) touch(now time.Time) {
 
 // readToken verifies a token that is not in the cache and reads its record. It
 // returns nil for a token that is not ours or stands for no live session.
-func (c *Sessions) readToken(ctx context.Context, token string) (*liveSession, error) {
+func (c *Core) readToken(ctx context.Context, token string) (*liveSession, error) {
 	claims, err := c.verifySession(token)
 	if err != nil {
 		return nil, nil
 	}
-	r, p, err := c.readSession(ctx, claims.Session)
+	r, p, err := c.ReadSession(ctx, claims.Session)
 	if err != nil || r == nil {
 		return nil, err
 	}
@@ -141,19 +141,19 @@ func (c *Sessions) readToken(ctx context.Context, token string) (*liveSession, e
 
 // sessionOf is a session's record with the person it is of.
 type sessionOf struct {
-	r *sessionRecord
+	r *Record
 	p *person.Record
 }
 
-// readSession reads a session and its person; both nil if either is gone or the
+// ReadSession reads a session and its person; both nil if either is gone or the
 // session has ended. One that hangs on another is shown as that one has it.
-func (c *Sessions) readSession(ctx context.Context, sid string) (*sessionRecord, *person.Record, error) {
+func (c *Core) ReadSession(ctx context.Context, sid string) (*Record, *person.Record, error) {
 	read, err := store.View(ctx, c.store, func(tx store.Tx) (none sessionOf, err error) {
-		r, err := loadSession(tx, sid)
+		r, err := Load(tx, sid)
 		if err != nil {
 			return none, err
 		}
-		if stands, err := c.stands(tx, r); err != nil || stands == isEnded {
+		if stands, err := c.Stands(tx, r); err != nil || stands == Ended {
 			return none, err
 		}
 		p, err := person.Load(tx, r.Subject)
@@ -166,13 +166,13 @@ func (c *Sessions) readSession(ctx context.Context, sid string) (*sessionRecord,
 }
 
 // reread brings a session up to date with its record, one request at a time.
-func (c *Sessions) reread(ctx context.Context, live *liveSession, now time.Time) error {
+func (c *Core) reread(ctx context.Context, live *liveSession, now time.Time) error {
 	live.mu.Lock()
 	defer live.mu.Unlock()
 	if live.age(now) <= recordFresh {
 		return nil // another request has
 	}
-	r, p, err := c.readSession(ctx, live.snapshot.Load().ID)
+	r, p, err := c.ReadSession(ctx, live.snapshot.Load().ID)
 	if err != nil {
 		return err
 	}
@@ -183,7 +183,7 @@ func (c *Sessions) reread(ctx context.Context, live *liveSession, now time.Time)
 
 // apply brings a session up to date with what was read; r is nil if it has
 // ended.
-func (c *Sessions) apply(live *liveSession, r *sessionRecord, p *person.Record) {
+func (c *Core) apply(live *liveSession, r *Record, p *person.Record) {
 	if r == nil {
 		live.ended.Store(true)
 		return

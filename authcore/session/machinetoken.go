@@ -1,4 +1,4 @@
-package authcore
+package session
 
 import (
 	"context"
@@ -76,7 +76,7 @@ func (s *View) MakeToken(ctx context.Context, session *Session, own origin.Origi
 		return "", made, no, nil
 	}
 	secret = machinePrefix + keyring.RandomToken(32)
-	r := &sessionRecord{
+	r := &Record{
 		ID: keyring.RandomID(), Subject: session.Subject, Machine: &m,
 		AuthTime: now, Expires: until, LastSeen: now, AMR: []string{"token"},
 		Issuer: session.Issuer, Audience: session.Audience,
@@ -134,7 +134,7 @@ func (m *Machine) onlyAt(o origin.Origin) bool {
 // addMachine adds a token to those of its person. Names and numbers are counted
 // among those for the same sites: a script of one site's app must neither learn
 // the names of others nor use up their number.
-func (c *Sessions) addMachine(tx store.Tx, r *sessionRecord, hash string) (Refusal, error) {
+func (c *Core) addMachine(tx store.Tx, r *Record, hash string) (Refusal, error) {
 	list, live, err := c.loadMachines(tx, r.Subject)
 	if err != nil {
 		return refusalNone, err
@@ -160,11 +160,11 @@ func (c *Sessions) addMachine(tx store.Tx, r *sessionRecord, hash string) (Refus
 		return refusalNone, err
 	}
 	tx.Put(store.KeyPersonSession+r.Subject+"/"+r.ID, []byte("{}"), r.Expires.Add(keyring.ClockSkew))
-	return refusalNone, r.save(tx)
+	return refusalNone, r.Save(tx)
 }
 
 // loadMachines reads the live tokens of a person.
-func (c *Sessions) loadMachines(tx store.Tx, sub string) (*machineList, []*sessionRecord, error) {
+func (c *Core) loadMachines(tx store.Tx, sub string) (*machineList, []*Record, error) {
 	list := &machineList{}
 	if _, err := store.Load(tx, store.KeyMachines+sub, list); err != nil {
 		return nil, nil, err
@@ -172,24 +172,24 @@ func (c *Sessions) loadMachines(tx store.Tx, sub string) (*machineList, []*sessi
 	if list.Subject != sub {
 		list = &machineList{Subject: sub}
 	}
-	var live []*sessionRecord
+	var live []*Record
 	for _, sid := range list.Tokens {
-		r, err := loadSession(tx, sid)
+		r, err := Load(tx, sid)
 		if err != nil {
 			return nil, nil, err
 		}
-		stands, err := c.stands(tx, r)
+		stands, err := c.Stands(tx, r)
 		if err != nil {
 			return nil, nil, err
 		}
-		if stands == isLive && r.Machine != nil && r.Subject == sub {
+		if stands == Live && r.Machine != nil && r.Subject == sub {
 			live = append(live, r)
 		}
 	}
 	return list, live, nil
 }
 
-func (r *sessionRecord) machineToken() MachineToken {
+func (r *Record) machineToken() MachineToken {
 	return MachineToken{ID: r.ID, Machine: *r.Machine, Made: r.AuthTime, Until: r.Expires, LastUsed: r.LastSeen}
 }
 
@@ -215,7 +215,7 @@ func (s *View) Tokens(ctx context.Context, sub string, own origin.Origin) ([]Mac
 func (s *View) EndToken(ctx context.Context, sub string, own origin.Origin, id string) (bool, error) {
 	theirs := false
 	err := s.core.store.View(ctx, func(tx store.Tx) error {
-		r, err := loadSession(tx, id)
+		r, err := Load(tx, id)
 		theirs = r != nil && r.Subject == sub && r.Machine != nil && (own.IsZero() || r.Machine.onlyAt(own))
 		return err
 	})
@@ -232,7 +232,7 @@ func (s *View) CheckToken(ctx context.Context, secret string) (*Session, error) 
 	now := s.core.now()
 	hash := HashMachine(secret).String()
 	if session := s.machines[hash]; session != nil {
-		if !s.isLive(session, now) {
+		if !s.lives(session, now) {
 			return nil, nil
 		}
 		s.Used(session)
@@ -246,7 +246,7 @@ func (s *View) CheckToken(ctx context.Context, secret string) (*Session, error) 
 		return nil, err
 	}
 	session := live.snapshot.Load()
-	if !s.isLive(session, now) {
+	if !s.lives(session, now) {
 		return nil, nil
 	}
 	s.Used(session)
@@ -260,7 +260,7 @@ func (s *View) KnowsMachine(secret string) bool {
 }
 
 // machine finds a token that a person made, in memory or in the store.
-func (c *Sessions) machine(ctx context.Context, hash string, now time.Time) (*liveSession, error) {
+func (c *Core) machine(ctx context.Context, hash string, now time.Time) (*liveSession, error) {
 	if live := c.cache.get(hash); live != nil {
 		return live, c.refresh(ctx, live, now)
 	}
@@ -272,7 +272,7 @@ func (c *Sessions) machine(ctx context.Context, hash string, now time.Time) (*li
 	if err != nil || sid == "" {
 		return nil, err
 	}
-	r, p, err := c.readSession(ctx, sid)
+	r, p, err := c.ReadSession(ctx, sid)
 	if err != nil || r == nil || r.Machine == nil {
 		return nil, err
 	}

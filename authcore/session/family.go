@@ -1,4 +1,4 @@
-package authcore
+package session
 
 import (
 	"context"
@@ -42,10 +42,10 @@ const maxSuccessors = 64
 // loadRoot reads the session that r hangs on: its parent or, after the same
 // person signed in again at the portal, the one in its place. It is nil if that
 // is gone.
-func (r *sessionRecord) loadRoot(tx store.Tx) (*sessionRecord, error) {
+func (r *Record) loadRoot(tx store.Tx) (*Record, error) {
 	sid := r.Parent
 	for range maxSuccessors {
-		root, err := loadSession(tx, sid)
+		root, err := Load(tx, sid)
 		if err != nil || root == nil || root.Subject != r.Subject {
 			return nil, err
 		}
@@ -59,7 +59,7 @@ func (r *sessionRecord) loadRoot(tx store.Tx) (*sessionRecord, error) {
 
 // inherit shows a child as its parent's state has it: ended with it, and used
 // when it was. What is inherited is not meant to be saved.
-func (r *sessionRecord) inherit(tx store.Tx) error {
+func (r *Record) inherit(tx store.Tx) error {
 	if r.Parent == "" || !r.EndedAt.IsZero() {
 		return nil
 	}
@@ -79,16 +79,16 @@ func (r *sessionRecord) inherit(tx store.Tx) error {
 
 // adopt notes that others hang on the session with id sid.
 func adopt(tx store.Tx, sid string) error {
-	r, err := loadSession(tx, sid)
+	r, err := Load(tx, sid)
 	if err != nil || r == nil || r.Children {
 		return err
 	}
 	r.Children = true
-	return r.save(tx)
+	return r.Save(tx)
 }
 
 // rootID is the session that ends when r does: r's parent while that lives.
-func (c *Sessions) rootID(tx store.Tx, r *sessionRecord) (string, error) {
+func (c *Core) rootID(tx store.Tx, r *Record) (string, error) {
 	if r.Parent == "" {
 		return r.ID, nil
 	}
@@ -96,8 +96,8 @@ func (c *Sessions) rootID(tx store.Tx, r *sessionRecord) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	stands, err := c.stands(tx, root)
-	if err != nil || stands == isEnded {
+	stands, err := c.Stands(tx, root)
+	if err != nil || stands == Ended {
 		return r.ID, err
 	}
 	return root.ID, nil
@@ -106,14 +106,14 @@ func (c *Sessions) rootID(tx store.Tx, r *sessionRecord) (string, error) {
 // isBeside tells whether r is neither of the sign-in that keep belongs to nor,
 // where something is kept, a machine token: who signs out elsewhere does not
 // mean the backup that runs at night.
-func (c *Sessions) isBeside(tx store.Tx, r *sessionRecord, keep string) (bool, error) {
+func (c *Core) isBeside(tx store.Tx, r *Record, keep string) (bool, error) {
 	if keep == "" {
 		return true, nil
 	}
 	if r.ID == keep || r.Machine != nil {
 		return false, nil
 	}
-	kept, err := loadSession(tx, keep)
+	kept, err := Load(tx, keep)
 	if err != nil || kept == nil {
 		return err == nil, err
 	}
@@ -127,20 +127,20 @@ func (c *Sessions) isBeside(tx store.Tx, r *sessionRecord, keep string) (bool, e
 
 // EndHere ends one session alone. The portal's goes on, and with it the sites
 // that were signed in through it.
-func (c *Sessions) EndHere(ctx context.Context, sid, reason string) (bool, error) {
-	return c.endOne(ctx, sid, reason, func(store.Tx, *sessionRecord) (string, error) { return sid, nil })
+func (c *Core) EndHere(ctx context.Context, sid, reason string) (bool, error) {
+	return c.endOne(ctx, sid, reason, func(store.Tx, *Record) (string, error) { return sid, nil })
 }
 
 // endOne ends the session that which says (empty: none), for the live one with
 // id sid.
-func (c *Sessions) endOne(ctx context.Context, sid, reason string, which func(store.Tx, *sessionRecord) (string, error)) (bool, error) {
+func (c *Core) endOne(ctx context.Context, sid, reason string, which func(store.Tx, *Record) (string, error)) (bool, error) {
 	if !store.IsKeyPart(sid) {
 		return false, nil
 	}
-	var e *ending
+	var e *Ending
 	err := c.store.Update(ctx, func(tx store.Tx) error {
 		e = nil
-		r, err := loadSession(tx, sid)
+		r, err := Load(tx, sid)
 		if err != nil || r == nil || !r.EndedAt.IsZero() {
 			return err
 		}
@@ -148,35 +148,35 @@ func (c *Sessions) endOne(ctx context.Context, sid, reason string, which func(st
 		if err != nil || target == "" {
 			return err
 		}
-		stands, err := c.stands(tx, r)
+		stands, err := c.Stands(tx, r)
 		if err != nil {
 			return err
 		}
-		if stands != isLive {
+		if stands != Live {
 			target = sid // it takes no other along any more
 		}
-		if e, err = c.endIn(tx, target, reason, nil); e != nil {
-			e.over = stands != isLive
+		if e, err = c.EndIn(tx, target, reason, nil); e != nil {
+			e.over = stands != Live
 		}
 		return err
 	})
 	if err != nil || e == nil {
 		return false, err
 	}
-	c.endedAll(ctx, []ending{*e})
+	c.endedAll(ctx, []Ending{*e})
 	return !e.over, nil
 }
 
 // endedAll tells of sessions that have ended in the store, and ends in the
 // store what hung on them. Their ending holds without that: whoever reads a
 // child reads its parent. It is for the lists and the audit log.
-func (c *Sessions) endedAll(ctx context.Context, all []ending) {
+func (c *Core) endedAll(ctx context.Context, all []Ending) {
 	for _, e := range all {
-		c.ended(e)
+		c.Ended(e)
 		if !e.parent || e.next != nil {
 			continue
 		}
-		belongs := func(tx store.Tx, r *sessionRecord) (bool, error) {
+		belongs := func(tx store.Tx, r *Record) (bool, error) {
 			root, err := r.loadRoot(tx)
 			return root != nil && root.ID == e.sid, err
 		}
@@ -200,15 +200,15 @@ func (s *View) SignIns(ctx context.Context, session *Session) ([]*Session, error
 			}
 			after = page[len(page)-1].Key
 			for _, item := range page {
-				r, err := loadSession(tx, item.Key[len(prefix):])
+				r, err := Load(tx, item.Key[len(prefix):])
 				if err != nil {
 					return err
 				}
-				stands, err := s.core.stands(tx, r)
+				stands, err := s.core.Stands(tx, r)
 				if err != nil {
 					return err
 				}
-				if stands == isLive && r.root() == session.root() {
+				if stands == Live && r.root() == session.root() {
 					found = append(found, newSession(r, &person.Record{Subject: r.Subject, Address: session.Address, Name: session.Name}, ""))
 				}
 			}
@@ -255,7 +255,7 @@ func (c *cache) moved(l *liveSession, parent string) {
 
 // end tells the sessions in memory of an ending. Children of a session that
 // another one takes the place of go over to that.
-func (c *cache) end(e ending) {
+func (c *cache) end(e Ending) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if live := c.bySID[e.sid]; live != nil {

@@ -1,4 +1,4 @@
-package authcore
+package session
 
 import (
 	"time"
@@ -8,7 +8,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
-// Whether a session is over is decided by Sessions.standing and nowhere else: for
+// Whether a session is over is decided by Core.standing and nowhere else: for
 // requests, streams, lists, hand-overs, apps, machine tokens, export and import,
 // by what memory or the store knows of it. Whose person is gone is none: what
 // reads a session reads its person with it.
@@ -17,9 +17,9 @@ import (
 type standing uint8
 
 const (
-	isLive    standing = iota
-	isEnded            // by somebody, with what it hangs on, or with all others
-	isExpired          // its time is up or, on a clock set back, has not come
+	Live    standing = iota
+	Ended            // by somebody, with what it hangs on, or with all others
+	Expired          // its time is up or, on a clock set back, has not come
 )
 
 // life is all that decides how a session stands.
@@ -42,30 +42,30 @@ const (
 )
 
 // standing decides. rule limits sessions of browsers; the zero rule does not.
-func (c *Sessions) standing(l life, rule SessionRule, now time.Time) standing {
+func (c *Core) standing(l life, rule Rule, now time.Time) standing {
 	if _, ok := c.app(l.app); l.ended || !ok {
-		return isEnded
+		return Ended
 	}
 	if l.bearer == byConfiguration {
 		if !l.expires.IsZero() && !now.Before(l.expires) {
-			return isExpired
+			return Expired
 		}
-		return isLive
+		return Live
 	}
 	switch {
 	case c.Revoked(l.began):
-		return isEnded
+		return Ended
 	case l.began.After(now.Add(keyring.ClockSkew)), !now.Before(l.expires):
-		return isExpired
+		return Expired
 	case l.bearer == byBrowser && rule.passed(l.began, time.UnixMilli(l.used), now) != 0:
-		return isExpired
+		return Expired
 	}
-	return isLive
+	return Live
 }
 
 // passed returns the limit of r that a session has passed at now, which began
 // and was last used then; 0 for none. A limit of 0 does not limit.
-func (r SessionRule) passed(began, used, now time.Time) time.Duration {
+func (r Rule) passed(began, used, now time.Time) time.Duration {
 	switch {
 	case r.Max > 0 && now.Sub(began) >= r.Max:
 		return r.Max
@@ -76,16 +76,16 @@ func (r SessionRule) passed(began, used, now time.Time) time.Duration {
 }
 
 // rule is that of the configuration in use.
-func (c *Sessions) rule() SessionRule {
+func (c *Core) rule() Rule {
 	if s := c.current.Load(); s != nil {
 		return s.cfg.Session
 	}
-	return SessionRule{}
+	return Rule{}
 }
 
-// isLive tells whether a session in memory is live by this configuration.
-func (s *View) isLive(session *Session, now time.Time) bool {
-	return s.core.standing(s.life(session), s.cfg.Session, now) == isLive
+// lives tells whether a session in memory is live by this configuration.
+func (s *View) lives(session *Session, now time.Time) bool {
+	return s.core.standing(s.life(session), s.cfg.Session, now) == Live
 }
 
 func (s *View) life(session *Session) life {
@@ -112,43 +112,43 @@ func (s *Session) life() life {
 // configuration.
 func (s *Session) isConfigured() bool { return s.Machine != nil && s.Address.IsZero() }
 
-// stands tells how a session of the store stands; nil has ended. It brings r up
+// Stands tells how a session of the store stands; nil has ended. It brings r up
 // to date with what it hangs on and with what this process knows of its use, so
 // that r is not meant to be saved after it.
-func (c *Sessions) stands(tx store.Tx, r *sessionRecord) (standing, error) {
+func (c *Core) Stands(tx store.Tx, r *Record) (standing, error) {
 	if r == nil {
-		return isEnded, nil
+		return Ended, nil
 	}
 	if err := r.inherit(tx); err != nil {
-		return isEnded, err
+		return Ended, err
 	}
 	if r.API != nil && r.EndedAt.IsZero() {
 		p, err := person.LoadIn(tx, r.API.Realm, r.Subject)
 		if err != nil {
-			return isEnded, err
+			return Ended, err
 		}
 		if p == nil || !r.restsOn(p) {
 			r.EndedAt, r.Reason = r.API.Updated, "contact_gone"
 		}
 	}
 	c.cache.recall(r)
-	c.bound(r)
+	c.Bound(r)
 	return c.standing(r.life(), c.rule(), c.now()), nil
 }
 
 // life is what a record says of its session.
-func (r *sessionRecord) life() life {
+func (r *Record) life() life {
 	l := life{ended: !r.EndedAt.IsZero(), began: r.AuthTime, expires: r.Expires, used: r.LastSeen.UnixMilli()}
 	if r.API != nil || r.Machine != nil {
 		l.bearer = byProgram
 	}
-	l.app = r.realm().App
+	l.app = r.Realm().App
 	return l
 }
 
 // app tells whether the configuration in use has an app, and how long its
 // sessions live at most; empty: the gates.
-func (c *Sessions) app(id string) (most time.Duration, ok bool) {
+func (c *Core) app(id string) (most time.Duration, ok bool) {
 	s := c.current.Load()
 	if id == "" || s == nil || s.cfg.App == nil {
 		return 0, true
@@ -156,18 +156,18 @@ func (c *Sessions) app(id string) (most time.Duration, ok bool) {
 	return s.cfg.App(id)
 }
 
-// isOverHere tells whether a record from elsewhere is of a session that is over
+// IsOverHere tells whether a record from elsewhere is of a session that is over
 // here, whatever the record says of its end.
-func (c *Sessions) isOverHere(r *sessionRecord) bool {
+func (c *Core) IsOverHere(r *Record) bool {
 	l := r.life()
 	l.ended = false
-	return c.standing(l, SessionRule{}, c.now()) != isLive
+	return c.standing(l, Rule{}, c.now()) != Live
 }
 
-// bound shortens a session to what its app allows in all, counted from its
+// Bound shortens a session to what its app allows in all, counted from its
 // beginning: whatever made it, or moved its end, and whenever the app's rule was
 // written.
-func (c *Sessions) bound(r *sessionRecord) *sessionRecord {
+func (c *Core) Bound(r *Record) *Record {
 	if r == nil || r.API == nil {
 		return r
 	}
@@ -179,18 +179,18 @@ func (c *Sessions) bound(r *sessionRecord) *sessionRecord {
 
 // recall brings a record up to date with what memory knows of the session's
 // use.
-func (c *cache) recall(r *sessionRecord) {
+func (c *cache) recall(r *Record) {
 	root := r.root()
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	if live := c.bySID[r.ID]; live != nil {
 		r.Sites = live.sites.names(r.Sites)
-		r.LastSeen = later(r.LastSeen, time.UnixMilli(live.seen.Load()))
+		r.LastSeen = Later(r.LastSeen, time.UnixMilli(live.seen.Load()))
 	}
 	if relative := c.relative(root); relative != nil {
-		r.LastSeen = later(r.LastSeen, time.UnixMilli(relative.seen.Load()))
+		r.LastSeen = Later(r.LastSeen, time.UnixMilli(relative.seen.Load()))
 	}
-	r.LastSeen = later(r.LastSeen, c.unwritten[root])
+	r.LastSeen = Later(r.LastSeen, c.unwritten[root])
 }
 
 // relative is a session of the sign-in that root is the first of, nil if none is
@@ -206,7 +206,7 @@ func (c *cache) relative(root string) *liveSession {
 }
 
 // root is the sid of the session that this one hangs on, or its own.
-func (r *sessionRecord) root() string {
+func (r *Record) root() string {
 	if r.Parent != "" {
 		return r.Parent
 	}

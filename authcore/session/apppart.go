@@ -1,4 +1,4 @@
-package authcore
+package session
 
 import (
 	"slices"
@@ -8,8 +8,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
 )
 
-// apiSessionPart is what an app's session has beside the rest.
-type apiSessionPart struct {
+// AppPart is what an app's session has beside the rest.
+type AppPart struct {
 	Realm       person.Realm `json:"realm"`
 	Secret      string       `json:"secret"` // id of the secret that the token comes from
 	Form        TokenForm    `json:"form"`
@@ -42,8 +42,8 @@ type Fingerprint struct {
 	UserAgent string `json:"user_agent,omitempty"`
 }
 
-// realm is whose person holds the session.
-func (r *sessionRecord) realm() person.Realm {
+// Realm is whose person holds the session.
+func (r *Record) Realm() person.Realm {
 	if r.API == nil {
 		return person.Realm{}
 	}
@@ -52,14 +52,14 @@ func (r *sessionRecord) realm() person.Realm {
 
 // restsOn tells whether p still has a contact that was proved for the session of
 // an app, and has had since. It ends with the last of them.
-func (r *sessionRecord) restsOn(p *person.Record) bool {
+func (r *Record) restsOn(p *person.Record) bool {
 	return slices.ContainsFunc(r.API.Factors, func(f Factor) bool { return p.Held(f.Contact) != nil && !f.At.Before(p.Profile.Anew) })
 }
 
-// address is whose session it is. At an app that is an address that was proved
+// Address is whose session it is. At an app that is an address that was proved
 // for it and is still p's: p's own if that is one of them, else the oldest; zero
 // for none.
-func (r *sessionRecord) address(p *person.Record) address.Address {
+func (r *Record) Address(p *person.Record) address.Address {
 	if r.API == nil {
 		return p.Address
 	}

@@ -1,4 +1,4 @@
-package authcore
+package session
 
 import (
 	"slices"
@@ -7,8 +7,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
-// maxSites bounds how many sites are remembered for one session.
-const maxSites = 32
+// MaxSites bounds how many sites are remembered for one session.
+const MaxSites = 32
 
 // siteSet is the sites at which a session was used. It is read at every
 // request and grows a few times in its life.
@@ -27,7 +27,7 @@ func (s *siteSet) add(o origin.Origin) {
 	for {
 		old := s.p.Load()
 		list := s.list()
-		if len(list) >= maxSites || slices.Contains(list, o) {
+		if len(list) >= MaxSites || slices.Contains(list, o) {
 			return
 		}
 		longer := append(slices.Clone(list), o)
@@ -40,7 +40,7 @@ func (s *siteSet) add(o origin.Origin) {
 // names adds the sites to those of a record.
 func (s *siteSet) names(recorded []string) []string {
 	for _, o := range s.list() {
-		if name := o.String(); len(recorded) < maxSites && !slices.Contains(recorded, name) {
+		if name := o.String(); len(recorded) < MaxSites && !slices.Contains(recorded, name) {
 			recorded = append(recorded, name)
 		}
 	}

@@ -1,4 +1,4 @@
-package authcore
+package session
 
 import (
 	"context"
@@ -17,14 +17,14 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
-// SessionRule limits the life of a browser session.
-type SessionRule struct {
+// Rule limits the life of a browser session.
+type Rule struct {
 	Idle time.Duration // without use (inactivity timeout)
 	Max  time.Duration // since the sign-in (absolute lifetime)
 }
 
-// DefaultSession is a day without use and a week in all.
-var DefaultSession = SessionRule{Idle: 24 * time.Hour, Max: 7 * 24 * time.Hour}
+// DefaultRule is a day without use and a week in all.
+var DefaultRule = Rule{Idle: 24 * time.Hour, Max: 7 * 24 * time.Hour}
 
 // PublicLifetime is the most that a session on a public computer lives.
 const PublicLifetime = time.Hour
@@ -146,9 +146,9 @@ func amrFor(method string) []string {
 	return []string{"email"}
 }
 
-// sessionRecord is a session in the store. An ended one stays until its cookie
+// Record is a session in the store. An ended one stays until its cookie
 // would have expired: "ended" is a record, never the absence of one.
-type sessionRecord struct {
+type Record struct {
 	ID       string    `json:"sid"`
 	Subject  string    `json:"sub"`
 	Issuer   string    `json:"iss"`
@@ -171,16 +171,16 @@ type sessionRecord struct {
 	Children bool     `json:"children,omitempty"` // others hang on this one
 	Machine  *Machine `json:"machine,omitempty"`  // a machine token's
 
-	API *apiSessionPart `json:"api,omitempty"` // made for an app
+	API *AppPart `json:"api,omitempty"` // made for an app
 }
 
-func (r *sessionRecord) save(tx store.Tx) error {
+func (r *Record) Save(tx store.Tx) error {
 	return store.Save(tx, store.KeySession+r.ID, r, r.Expires.Add(keyring.ClockSkew))
 }
 
-// loadSession reads a session's record, nil if there is none.
-func loadSession(tx store.Tx, sid string) (*sessionRecord, error) {
-	r := &sessionRecord{}
+// Load reads a session's record, nil if there is none.
+func Load(tx store.Tx, sid string) (*Record, error) {
+	r := &Record{}
 	ok, err := store.Load(tx, store.KeySession+sid, r)
 	if err != nil || !ok || r.ID != sid {
 		return nil, err
@@ -188,9 +188,9 @@ func loadSession(tx store.Tx, sid string) (*sessionRecord, error) {
 	return r, nil
 }
 
-// SessionProof is what a new session rests on: a person who has just proved who
+// Proof is what a new session rests on: a person who has just proved who
 // they are.
-type SessionProof struct {
+type Proof struct {
 	Person    *person.Record
 	Method    string // "code" or "link"
 	At        time.Time
@@ -204,11 +204,11 @@ type SessionProof struct {
 type Beginning struct {
 	Session *Session
 	Token   string // the session cookie's value
-	ended   []ending
+	ended   []Ending
 }
 
 // Begin makes a session, and ends the one before it in the browser.
-func (s *View) Begin(tx store.Tx, p SessionProof) (*Beginning, error) {
+func (s *View) Begin(tx store.Tx, p Proof) (*Beginning, error) {
 	r := s.recordAt(p.Browser, p.At)
 	r.Subject, r.AuthTime, r.Expires = p.Person.Subject, p.At, p.At.Add(s.cfg.Session.Max)
 	r.AMR, r.Challenge = amrFor(p.Method), p.Challenge
@@ -219,8 +219,8 @@ func (s *View) Begin(tx store.Tx, p SessionProof) (*Beginning, error) {
 }
 
 // recordAt is a new record, used at one place and time.
-func (s *View) recordAt(b Browser, at time.Time) *sessionRecord {
-	return &sessionRecord{
+func (s *View) recordAt(b Browser, at time.Time) *Record {
+	return &Record{
 		ID: keyring.RandomID(), Issuer: b.Origin.String(), Audience: b.Origin.Audience(s.cfg.Domain), LastSeen: at,
 		Agent: challenge.ShortAgent(b.UserAgent), Network: challenge.CoarseNetwork(b.Client), Sites: []string{b.Origin.String()},
 	}
@@ -228,12 +228,12 @@ func (s *View) recordAt(b Browser, at time.Time) *sessionRecord {
 
 // begin puts a session into the store, in the place of the one that this
 // browser held.
-func (s *View) begin(tx store.Tx, b Browser, r *sessionRecord, p *person.Record) (*Beginning, error) {
+func (s *View) begin(tx store.Tx, b Browser, r *Record, p *person.Record) (*Beginning, error) {
 	token, err := s.core.keys.Sign(context.Background(), sessionKind, r.claims())
 	if err != nil {
 		return nil, err
 	}
-	if err := r.save(tx); err != nil {
+	if err := r.Save(tx); err != nil {
 		return nil, err
 	}
 	tx.Put(store.KeyPersonSession+r.Subject+"/"+r.ID, []byte("{}"), r.Expires.Add(keyring.ClockSkew))
@@ -244,7 +244,7 @@ func (s *View) begin(tx store.Tx, b Browser, r *sessionRecord, p *person.Record)
 }
 
 // replace ends the session that the browser held.
-func (c *Sessions) replace(tx store.Tx, old *Session, by *Beginning) error {
+func (c *Core) replace(tx store.Tx, old *Session, by *Beginning) error {
 	if old == nil {
 		return nil
 	}
@@ -252,7 +252,7 @@ func (c *Sessions) replace(tx store.Tx, old *Session, by *Beginning) error {
 	if old.Subject != next.Subject {
 		next = nil
 	}
-	e, err := c.endIn(tx, old.ID, "replaced", next)
+	e, err := c.EndIn(tx, old.ID, "replaced", next)
 	if err != nil || e == nil {
 		return err
 	}
@@ -265,7 +265,7 @@ func (c *Sessions) replace(tx store.Tx, old *Session, by *Beginning) error {
 
 // Begun makes a session known that has begun in a transaction, and what ended
 // for it.
-func (c *Sessions) Begun(ctx context.Context, b *Beginning) {
+func (c *Core) Begun(ctx context.Context, b *Beginning) {
 	c.endedAll(ctx, b.ended)
 	c.cache.put(b.Session)
 	c.count(1)
@@ -278,7 +278,7 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-func newSession(r *sessionRecord, p *person.Record, token string) *Session {
+func newSession(r *Record, p *person.Record, token string) *Session {
 	// In one piece: what a check looks at lies together.
 	var both struct {
 		session Session

@@ -1,4 +1,4 @@
-package authcore
+package session
 
 import (
 	"context"
@@ -10,8 +10,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
-// ending is one session that was ended in a transaction.
-type ending struct {
+// Ending is one session that was ended in a transaction.
+type Ending struct {
 	sid       string
 	subject   string
 	challenge string          // that it came from
@@ -22,15 +22,15 @@ type ending struct {
 	over      bool     // it was over before; that it was ended changes nothing
 }
 
-// endIn marks a session as ended. It returns nil for one that was.
-func (c *Sessions) endIn(tx store.Tx, sid, reason string, next *Session) (*ending, error) {
-	r, err := loadSession(tx, sid)
+// EndIn marks a session as ended. It returns nil for one that was.
+func (c *Core) EndIn(tx store.Tx, sid, reason string, next *Session) (*Ending, error) {
+	r, err := Load(tx, sid)
 	if err != nil || r == nil || !r.EndedAt.IsZero() {
 		return nil, err
 	}
 	now := c.now()
-	e := &ending{sid: sid, subject: r.Subject, challenge: r.Challenge, reason: reason, next: next, parent: r.Children}
-	e.over = c.standing(r.life(), SessionRule{}, now) != isLive
+	e := &Ending{sid: sid, subject: r.Subject, challenge: r.Challenge, reason: reason, next: next, parent: r.Children}
+	e.over = c.standing(r.life(), Rule{}, now) != Live
 	r.EndedAt, r.Reason = now, reason
 	if next != nil {
 		r.Next = next.ID
@@ -40,9 +40,9 @@ func (c *Sessions) endIn(tx store.Tx, sid, reason string, next *Session) (*endin
 		return nil, err
 	}
 	if p != nil {
-		e.address = r.address(p)
+		e.address = r.Address(p)
 	}
-	return e, r.save(tx)
+	return e, r.Save(tx)
 }
 
 // End ends a session with all that belong to the same sign-in: the portal's,
@@ -50,18 +50,18 @@ func (c *Sessions) endIn(tx store.Tx, sid, reason string, next *Session) (*endin
 // those of other sites. They are refused from now on and their open streams are
 // cut. It reports whether there was a session to end. reason is a stable word
 // for the audit log, for example "signed_out".
-func (c *Sessions) End(ctx context.Context, sid, reason string) (bool, error) {
+func (c *Core) End(ctx context.Context, sid, reason string) (bool, error) {
 	return c.endIf(ctx, sid, reason, func(string) bool { return true })
 }
 
 // EndOwn is End for a session that must be of the person with subject sub:
 // another's is none.
-func (c *Sessions) EndOwn(ctx context.Context, sub, sid, reason string) (bool, error) {
+func (c *Core) EndOwn(ctx context.Context, sub, sid, reason string) (bool, error) {
 	return c.endIf(ctx, sid, reason, func(owner string) bool { return owner == sub })
 }
 
-func (c *Sessions) endIf(ctx context.Context, sid, reason string, may func(sub string) bool) (bool, error) {
-	return c.endOne(ctx, sid, reason, func(tx store.Tx, r *sessionRecord) (string, error) {
+func (c *Core) endIf(ctx context.Context, sid, reason string, may func(sub string) bool) (bool, error) {
+	return c.endOne(ctx, sid, reason, func(tx store.Tx, r *Record) (string, error) {
 		if !may(r.Subject) {
 			return "", nil
 		}
@@ -71,23 +71,23 @@ func (c *Sessions) endIf(ctx context.Context, sid, reason string, may func(sub s
 
 // EndPerson ends all sessions of the person with subject sub, machine tokens
 // too, and returns how many there were.
-func (c *Sessions) EndPerson(ctx context.Context, sub, reason string) (int, error) {
+func (c *Core) EndPerson(ctx context.Context, sub, reason string) (int, error) {
 	return c.EndOthers(ctx, sub, "", reason)
 }
 
 // EndOthers is EndPerson but for the session keep, the sites signed in with it,
 // and machine tokens.
-func (c *Sessions) EndOthers(ctx context.Context, sub, keep, reason string) (int, error) {
+func (c *Core) EndOthers(ctx context.Context, sub, keep, reason string) (int, error) {
 	if !store.IsKeyPart(sub) {
 		return 0, nil
 	}
-	return c.endAll(ctx, &person.Record{Subject: sub}, reason, keep)
+	return c.EndAll(ctx, &person.Record{Subject: sub}, reason, keep)
 }
 
-// endAll ends the sessions of p, which may be gone from the store already, page
+// EndAll ends the sessions of p, which may be gone from the store already, page
 // by page. What would still become one dies first: a link that was followed, and
 // whose session nobody has fetched.
-func (c *Sessions) endAll(ctx context.Context, p *person.Record, reason, keep string) (int, error) {
+func (c *Core) EndAll(ctx context.Context, p *person.Record, reason, keep string) (int, error) {
 	err := c.store.Update(ctx, func(tx store.Tx) error {
 		known, err := person.Load(tx, p.Subject)
 		if err != nil || known == nil {
@@ -99,11 +99,11 @@ func (c *Sessions) endAll(ctx context.Context, p *person.Record, reason, keep st
 	if err != nil {
 		return 0, err
 	}
-	return c.endWhere(ctx, p, reason, func(tx store.Tx, r *sessionRecord) (bool, error) { return c.isBeside(tx, r, keep) })
+	return c.endWhere(ctx, p, reason, func(tx store.Tx, r *Record) (bool, error) { return c.isBeside(tx, r, keep) })
 }
 
 // endWhere ends the sessions of p that which says.
-func (c *Sessions) endWhere(ctx context.Context, p *person.Record, reason string, which func(store.Tx, *sessionRecord) (bool, error)) (int, error) {
+func (c *Core) endWhere(ctx context.Context, p *person.Record, reason string, which func(store.Tx, *Record) (bool, error)) (int, error) {
 	prefix := store.KeyPersonSession + p.Subject + "/"
 	for after, count := "", 0; ; {
 		var page []store.Item
@@ -123,7 +123,7 @@ func (c *Sessions) endWhere(ctx context.Context, p *person.Record, reason string
 			if e.address.IsZero() {
 				e.address = p.Address
 			}
-			c.ended(e)
+			c.Ended(e)
 			if !e.over {
 				count++
 			}
@@ -134,11 +134,11 @@ func (c *Sessions) endWhere(ctx context.Context, p *person.Record, reason string
 	}
 }
 
-func (c *Sessions) endPage(ctx context.Context, page []store.Item, prefix, reason string, which func(store.Tx, *sessionRecord) (bool, error)) (endings []ending, err error) {
+func (c *Core) endPage(ctx context.Context, page []store.Item, prefix, reason string, which func(store.Tx, *Record) (bool, error)) (endings []Ending, err error) {
 	err = c.store.Update(ctx, func(tx store.Tx) error {
 		endings = nil
 		for _, item := range page {
-			r, err := loadSession(tx, item.Key[len(prefix):])
+			r, err := Load(tx, item.Key[len(prefix):])
 			if err != nil || r == nil {
 				if err != nil {
 					return err
@@ -151,7 +151,7 @@ func (c *Sessions) endPage(ctx context.Context, page []store.Item, prefix, reaso
 				}
 				continue
 			}
-			e, err := c.endIn(tx, r.ID, reason, nil)
+			e, err := c.EndIn(tx, r.ID, reason, nil)
 			if err != nil {
 				return err
 			}
@@ -164,9 +164,9 @@ func (c *Sessions) endPage(ctx context.Context, page []store.Item, prefix, reaso
 	return endings, err
 }
 
-// ended tells the cache and the streams of a session that has ended in the
+// Ended tells the cache and the streams of a session that has ended in the
 // store.
-func (c *Sessions) ended(e ending) {
+func (c *Core) Ended(e Ending) {
 	c.cache.end(e)
 	c.streams.end(e)
 	if e.over {
@@ -190,10 +190,10 @@ func (l *liveSession) end(next *Session) {
 	l.ended.Store(true)
 }
 
-// endUnfounded ends the sessions of p that rest on no contact any more, now that
+// EndUnfounded ends the sessions of p that rest on no contact any more, now that
 // gone is not p's, which is what they are reported with.
-func (c *Sessions) endUnfounded(ctx context.Context, p *person.Record, gone address.Address, reason string) error {
-	_, err := c.endWhere(ctx, &person.Record{Subject: p.Subject, Address: gone}, reason, func(_ store.Tx, r *sessionRecord) (bool, error) {
+func (c *Core) EndUnfounded(ctx context.Context, p *person.Record, gone address.Address, reason string) error {
+	_, err := c.endWhere(ctx, &person.Record{Subject: p.Subject, Address: gone}, reason, func(_ store.Tx, r *Record) (bool, error) {
 		return r.API != nil && !r.restsOn(p), nil
 	})
 	return err

@@ -1,4 +1,4 @@
-package authcore
+package session
 
 import (
 	"context"
@@ -91,14 +91,14 @@ type use struct {
 
 // used returns the uses that are not written yet, and forgets sessions that are
 // over.
-func (c *cache) used(core *Sessions) []use {
+func (c *cache) used(core *Core) []use {
 	now := core.now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var uses []use
 	for _, l := range c.byToken {
 		s := l.snapshot.Load()
-		if core.standing(s.life(), core.rule(), now) != isLive {
+		if core.standing(s.life(), core.rule(), now) != Live {
 			c.forget(l, s)
 			continue
 		}
@@ -121,7 +121,7 @@ const flushBatch = 200
 
 // Flush writes the last uses. A store that can't be written keeps them in
 // memory; the next Flush tries again.
-func (c *Sessions) Flush(ctx context.Context) {
+func (c *Core) Flush(ctx context.Context) {
 	uses := c.cache.used(c)
 	for len(uses) > 0 {
 		batch := uses[:min(len(uses), flushBatch)]
@@ -147,7 +147,7 @@ func (c *cache) written(uses []use) {
 	}
 }
 
-func (c *Sessions) writeUses(ctx context.Context, batch []use) error {
+func (c *Core) writeUses(ctx context.Context, batch []use) error {
 	return c.store.Update(ctx, func(tx store.Tx) error {
 		for i := range batch {
 			if err := batch[i].write(tx); err != nil {
@@ -159,7 +159,7 @@ func (c *Sessions) writeUses(ctx context.Context, batch []use) error {
 }
 
 func (u *use) write(tx store.Tx) error {
-	r, err := loadSession(tx, u.sid)
+	r, err := Load(tx, u.sid)
 	if err != nil || r == nil || !r.EndedAt.IsZero() || !u.at.After(r.LastSeen) {
 		return err
 	}
@@ -167,11 +167,11 @@ func (u *use) write(tx store.Tx) error {
 	if u.live != nil {
 		r.Sites = u.live.sites.names(r.Sites)
 	}
-	return r.save(tx)
+	return r.Save(tx)
 }
 
-// rename shows the sessions of a person in memory under their new name.
-func (c *Sessions) rename(sub, name string) {
+// Rename shows the sessions of a person in memory under their new name.
+func (c *Core) Rename(sub, name string) {
 	c.cache.mu.RLock()
 	defer c.cache.mu.RUnlock()
 	for _, live := range c.cache.bySID {

@@ -1,4 +1,4 @@
-package authcore
+package session
 
 import (
 	"context"
@@ -145,11 +145,11 @@ func (s *View) takeTicket(tx store.Tx, b Browser, value string) (Taken, error) {
 
 // handOver makes the site's session out of the portal's.
 func (s *View) handOver(tx store.Tx, b Browser, from *ticket) (Taken, error) {
-	parent, err := loadSession(tx, from.Session)
+	parent, err := Load(tx, from.Session)
 	if err != nil {
 		return Taken{}, err
 	}
-	if stands, err := s.core.stands(tx, parent); err != nil || stands != isLive {
+	if stands, err := s.core.Stands(tx, parent); err != nil || stands != Live {
 		return Taken{Verdict: event.Unknown}, err
 	}
 	p, err := person.Load(tx, parent.Subject)

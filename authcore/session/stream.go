@@ -1,4 +1,4 @@
-package authcore
+package session
 
 import (
 	"slices"
@@ -11,7 +11,7 @@ import (
 // to Unwatch and may be used again afterwards.
 type Stream struct {
 	Session *Session
-	Gate    string // which gate let it pass, for Config.Rules
+	Gate    string // which gate let it pass, for Terms.Rules
 	Target  Target
 	Cutter  Cutter // ends the answer
 
@@ -37,7 +37,7 @@ type streams struct {
 // Watch has st watched until Unwatch: it is cut within two seconds when its
 // session ends or is no longer allowed where it was opened. An open stream
 // counts as use of its session.
-func (c *Sessions) Watch(st *Stream) {
+func (c *Core) Watch(st *Stream) {
 	ss := &c.streams
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
@@ -50,7 +50,7 @@ func (c *Sessions) Watch(st *Stream) {
 }
 
 // Unwatch ends the watch over st. After it Cut is not called any more.
-func (c *Sessions) Unwatch(st *Stream) {
+func (c *Core) Unwatch(st *Stream) {
 	ss := &c.streams
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
@@ -70,7 +70,7 @@ func (c *Sessions) Unwatch(st *Stream) {
 const sweepEvery = time.Second
 
 // sweep cuts every stream that may not go on.
-func (c *Sessions) sweep() {
+func (c *Core) sweep() {
 	s := c.current.Load()
 	if s == nil {
 		return
@@ -108,7 +108,7 @@ func (st *Stream) stop() {
 
 // Allows tells whether the configuration now in use would let st go on. It is
 // for requests that come in by a configuration that no longer is.
-func (c *Sessions) Allows(st *Stream) bool {
+func (c *Core) Allows(st *Stream) bool {
 	s := c.current.Load()
 	return s == nil || s.streamMayGoOn(st, c.now())
 }
@@ -125,7 +125,7 @@ func (s *View) streamMayGoOn(st *Stream, now time.Time) bool {
 	}
 	live.touch(now)
 	session := live.snapshot.Load()
-	if !s.isLive(session, now) {
+	if !s.lives(session, now) {
 		return false
 	}
 	if session.isConfigured() { // what it may is asked of the configuration in use
@@ -143,7 +143,7 @@ func (s *View) streamMayGoOn(st *Stream, now time.Time) bool {
 }
 
 // end tells the streams of a session that it has ended, and cuts them at once.
-func (ss *streams) end(e ending) {
+func (ss *streams) end(e Ending) {
 	ss.each(func(st *Stream) {
 		if e.next == nil && st.Session.live.snapshot.Load().Parent == e.sid {
 			st.Session.live.end(nil)
@@ -163,7 +163,7 @@ func (ss *streams) end(e ending) {
 }
 
 // Streams returns how many answers are under way.
-func (c *Sessions) Streams() int {
+func (c *Core) Streams() int {
 	c.streams.mu.Lock()
 	defer c.streams.mu.Unlock()
 	return c.streams.open

@@ -1,4 +1,4 @@
-package authcore
+package session
 
 import (
 	"crypto/sha256"

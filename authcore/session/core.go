@@ -1,4 +1,4 @@
-package authcore
+package session
 
 import (
 	"context"
@@ -14,9 +14,9 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
-// Sessions are all sessions of a store, whatever the configuration: their cache
+// Core is all sessions of a store, whatever the configuration: their cache
 // and the answers under way in this process. It is safe for concurrent use.
-type Sessions struct {
+type Core struct {
 	store   store.Store
 	keys    *keyring.Keys
 	now     func() time.Time
@@ -33,8 +33,8 @@ type Sessions struct {
 	current atomic.Pointer[View] // the newest, nil for none
 }
 
-// SessionsConfig is what the sessions need of the house.
-type SessionsConfig struct {
+// Config is what the sessions need of the house.
+type Config struct {
 	Store   store.Store
 	Keys    *keyring.Keys
 	Now     func() time.Time
@@ -44,14 +44,14 @@ type SessionsConfig struct {
 	Count func(int)
 }
 
-// NewSessions returns the sessions of a store. Load reads what must be known
+// New returns the sessions of a store. Load reads what must be known
 // before the first request.
-func NewSessions(c SessionsConfig) *Sessions {
-	return &Sessions{store: c.Store, keys: c.Keys, now: c.Now, log: c.Log, observe: c.Observe, count: c.Count, cache: newCache(cacheSize)}
+func New(c Config) *Core {
+	return &Core{store: c.Store, keys: c.Keys, now: c.Now, log: c.Log, observe: c.Observe, count: c.Count, cache: newCache(cacheSize)}
 }
 
 // Load reads when all sessions were ended last.
-func (c *Sessions) Load(ctx context.Context) error {
+func (c *Core) Load(ctx context.Context) error {
 	r, err := store.View(ctx, c.store, func(tx store.Tx) (r revokedRecord, err error) {
 		_, err = store.Load(tx, store.KeyRevoked, &r)
 		return r, err
@@ -64,7 +64,7 @@ func (c *Sessions) Load(ctx context.Context) error {
 
 // Run cuts streams that may not go on, and writes the last use of sessions, until
 // ctx ends.
-func (c *Sessions) Run(ctx context.Context) {
+func (c *Core) Run(ctx context.Context) {
 	sweep, write := time.NewTicker(sweepEvery), time.NewTicker(useWritten)
 	defer sweep.Stop()
 	defer write.Stop()
@@ -83,17 +83,17 @@ func (c *Sessions) Run(ctx context.Context) {
 // View is one configuration's view of the sessions. It is safe for concurrent use
 // and stays usable for requests that outlive it.
 type View struct {
-	core     *Sessions
-	cfg      ViewTerms
+	core     *Core
+	cfg      Terms
 	machines machines
 }
 
-// ViewTerms are what one configuration says of sessions.
-type ViewTerms struct {
-	Session  SessionRule // of all sites
-	Domain   string      // one session for all hosts under it; empty: one a host
+// Terms are what one configuration says of sessions.
+type Terms struct {
+	Session  Rule   // of all sites
+	Domain   string // one session for all hosts under it; empty: one a host
 	Protects func(origin.Origin) bool
-	Rules    func(*Stream) []*SiteRule // see Config.Rules
+	Rules    func(*Stream) []*SiteRule // see Stream
 	Machines []ConfiguredMachine
 	// App tells whether an app is configured, and how long its sessions live at
 	// most, counted from their beginning; 0: no limit.
@@ -102,7 +102,7 @@ type ViewTerms struct {
 
 // Use puts a configuration into use. The newest decides what goes on beside
 // requests; when it is closed the one before it does again.
-func (c *Sessions) Use(t ViewTerms) *View {
+func (c *Core) Use(t Terms) *View {
 	v := &View{core: c, cfg: t, machines: newMachines(t.Machines, c.now())}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -133,20 +133,20 @@ type revokedRecord struct {
 // Revoke ends all sessions of everybody, with their streams, in the transaction
 // in which the keys go that they were signed with. What it returns is called once
 // that is stored.
-func (c *Sessions) Revoke(tx store.Tx) (stored func(), err error) {
+func (c *Core) Revoke(tx store.Tx) (stored func(), err error) {
 	at := c.now() // later than all that is in the store by now
 	return func() { c.revokeBefore(at) }, store.Save(tx, store.KeyRevoked, revokedRecord{at}, time.Time{})
 }
 
 // Revoked tells whether what began at a time was ended with all others.
-func (c *Sessions) Revoked(began time.Time) bool {
+func (c *Core) Revoked(began time.Time) bool {
 	at := c.revokedAt.Load()
 	return at != 0 && began.UnixNano() <= at
 }
 
 // revokeBefore ends what began before at. Tokens of the configuration go on, but
 // what was signed for them is not handed out again.
-func (c *Sessions) revokeBefore(at time.Time) {
+func (c *Core) revokeBefore(at time.Time) {
 	c.revokedAt.Store(at.UnixNano())
 	c.mu.Lock()
 	for _, s := range c.views {
