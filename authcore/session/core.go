@@ -47,7 +47,7 @@ type Config struct {
 // New returns the sessions of a store. Load reads what must be known
 // before the first request.
 func New(c Config) *Core {
-	return &Core{store: c.Store, keys: c.Keys, now: c.Now, log: c.Log, observe: c.Observe, count: c.Count, cache: newCache(cacheSize)}
+	return &Core{store: c.Store, keys: c.Keys, now: c.Now, log: c.Log, observe: c.Observe, count: c.Count, cache: newCache(cacheSize), streams: streams{more: make(chan struct{}, 1)}}
 }
 
 // Load reads when all sessions were ended last.
@@ -66,14 +66,19 @@ func (c *Core) Load(ctx context.Context) error {
 // ctx ends.
 func (c *Core) Run(ctx context.Context) {
 	sweep, write := time.NewTicker(sweepEvery), time.NewTicker(useWritten)
+	sweep.Stop() // it runs while streams are open
 	defer sweep.Stop()
 	defer write.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-c.streams.more:
+			sweep.Reset(sweepEvery)
 		case <-sweep.C:
-			c.sweep()
+			if c.sweep(); !c.streams.any() {
+				sweep.Stop()
+			}
 		case <-write.C:
 			c.Flush(ctx)
 		}

@@ -32,6 +32,7 @@ type streams struct {
 	mu   sync.Mutex
 	head *Stream
 	open int
+	more chan struct{} // of one place: a stream was opened
 }
 
 // Watch has st watched until Unwatch: it is cut within two seconds when its
@@ -46,7 +47,13 @@ func (c *Core) Watch(st *Stream) {
 		ss.head.prev = st
 	}
 	ss.head = st
-	ss.open++
+	if ss.open++; ss.open > 1 {
+		return
+	}
+	select {
+	case ss.more <- struct{}{}:
+	default:
+	}
 }
 
 // Unwatch ends the watch over st. After it Cut is not called any more.
@@ -68,6 +75,13 @@ func (c *Core) Unwatch(st *Stream) {
 
 // sweepEvery is half of the two seconds within which a stream is cut.
 const sweepEvery = time.Second
+
+// any tells whether a stream is open.
+func (ss *streams) any() bool {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	return ss.open > 0
+}
 
 // sweep cuts every stream that may not go on.
 func (c *Core) sweep() {
