@@ -28,7 +28,7 @@ func (a *App) serviceConfig() (authcore.Config, error) {
 	if err != nil {
 		return authcore.Config{}, err
 	}
-	apps, err := a.apiApps(expandSecret)
+	apps, err := a.apiApps(expandText) // a file may hold several keys, one a line
 	return authcore.Config{
 		Code: a.codeRule(), Session: a.sessionRule(), Limits: a.limits(), Domain: a.Domain,
 		Machines: machines, MayReceive: a.mayReceive, Protects: a.protects, Rules: a.rules, AccountAt: a.accountLink,
