@@ -70,7 +70,7 @@ var layers = []layer{
 		"what people see; it knows no request and decides nothing"},
 	{"pages", []string{"internal/web", "pages/screen", "authcore", "authcore/session", "authcore/address", "authcore/challenge", "authcore/event", "authcore/origin", "authcore/keyring", "authcore/outbox", "authcore/limit", "authcore/policy"}, []string{caddyPath, badgerPath}, nil,
 		"pages serve any net/http server, and hold no rule about who may sign in"},
-	{"oidc", []string{"authcore", "pages"}, []string{caddyPath, badgerPath}, nil,
+	{"oidc", []string{"internal/web", "authcore", "authcore/address", "authcore/event", "authcore/keyring", "authcore/origin", "authcore/person", "authcore/session", "pages"}, []string{caddyPath, badgerPath}, nil,
 		"the provider serves any net/http server; signing in is the pages' part"},
 	{"api", []string{"internal/web", "authcore", "authcore/address", "authcore/person", "authcore/event", "authcore/origin", "authcore/keyring", "authcore/outbox", "authcore/limit", "pages", "pages/screen"}, []string{caddyPath, badgerPath}, nil,
 		"what the dialects share translates to core calls, and holds no rule of its own"},

@@ -10,10 +10,10 @@
 //	Flows.AnswerCode            compare, count and consume, one transaction
 //	Flows.Link, AnswerLink      look at a link without touching it; use it
 //	Flows.Resend                the same code and link again while they live
-//	Sessions.Check              the hot path: a cookie's token to a live Session
-//	Sessions.End, EndPerson     end sessions at once, with their open streams
+//	Service.Sessions().Check    the hot path: a cookie's token to a live Session
+//	Core.Sessions().End         end sessions at once, with their open streams
 //	Service.Ask, Prove          the same for apps: codes and links without a browser
-//	Sessions.Assert             a signed statement about a session for an app
+//	Service.Sessions().Assert   a signed statement about a session for an app
 //
 // Outcomes that are somebody's "no" are values (Verdict); an error always means
 // "cannot tell" and becomes a 503. Codes and link tokens are never stored: they

@@ -16,7 +16,7 @@
 //	GET  /_gatehouse/not-me/{token} notme.go     asks for the address
 //	POST /_gatehouse/not-me/{token} notme.go     Flows.NotMe
 //	GET  /_gatehouse/logout         logout.go    asks
-//	POST /_gatehouse/logout         logout.go    Core.End
+//	POST /_gatehouse/logout         logout.go    session.Core.End
 //	GET  /_gatehouse/account        account.go   sessions and recent sign-ins
 //	POST /_gatehouse/account/…      account.go   end them, rename, export, delete
 //	GET  /_gatehouse/session        session.go   who am I, as JSON
