@@ -3,6 +3,7 @@ package authcore
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
@@ -34,7 +35,8 @@ type Deleted struct {
 // their streams, codes and links under way die, memberships go, and so does an
 // organization that the person was alone in, and the history of an account. What
 // stays for a while names nobody: ended sessions, so that their cookies stay
-// refused, that an account with this address is gone, and the counters of limits.
+// refused, that an account with this address is gone, marks so that no import
+// brings them back, and the counters of limits.
 //
 // If it fails halfway it may be called again with the same subject: the person
 // goes after all that is found through them.
@@ -115,6 +117,9 @@ func (d *deletion) remove(tx store.Tx) (event.Verdict, error) {
 		}
 	}
 	p.Delete(tx)
+	if err := markGone(tx, d.core.now(), p.Subject); err != nil {
+		return event.Unknown, err
+	}
 	if !p.IsAccount() {
 		return event.Accepted, nil
 	}
@@ -192,8 +197,7 @@ func (d *deletion) leave(tx store.Tx, m memberOf) error {
 		return err
 	}
 	if !m.others {
-		o.remove(tx, d.in.Subject, m.invites)
-		return nil
+		return o.remove(tx, d.in.Subject, m.invites, d.core.now())
 	}
 	if o.isLastOwner(d.in.Subject) {
 		d.orphans = append(d.orphans, o.ID)
@@ -221,7 +225,7 @@ func scanIDs(tx store.Tx, prefix string) (ids []string, err error) {
 }
 
 // remove deletes an organization that has one member at most.
-func (o *Organization) remove(tx store.Tx, member string, invites []string) {
+func (o *Organization) remove(tx store.Tx, member string, invites []string, now time.Time) error {
 	tx.Delete(store.KeyOrg + o.ID)
 	tx.Delete(person.Key(o.Realm, person.BySlug, o.Slug))
 	tx.Delete(store.KeyOrgPerson + o.ID + "/" + member)
@@ -230,4 +234,5 @@ func (o *Organization) remove(tx store.Tx, member string, invites []string) {
 		tx.Delete(store.KeyInvite + id)
 		tx.Delete(store.KeyOrgInvite + o.ID + "/" + id)
 	}
+	return markGone(tx, now, o.ID)
 }

@@ -3,6 +3,7 @@ package authcore_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -364,5 +365,99 @@ func TestImportOfAppsRespectsWhatIsHere(t *testing.T) {
 		if _, err := twin.core.Import(t.Context(), strings.NewReader(w.export(true))); err == nil || !strings.Contains(err.Error(), "slug") {
 			t.Fatal(err)
 		}
+	})
+}
+
+// What was deleted or taken out stays so, whatever an export from before says:
+// where it was made, and where it was imported before.
+func TestImportRevivesNothingThatWasDeleted(t *testing.T) {
+	delete := func(w *appWorld, realm person.Realm, sub string) {
+		gone, err := w.core.Delete(w.t.Context(), authcore.Deletion{Realm: realm, Subject: sub, Reason: "person_deleted"})
+		w.must(gone.Verdict, err)
+	}
+	takeOut := func(w *appWorld) {
+		v, err := w.service.SetRole(w.t.Context(), authcore.RoleChange{Realm: w.live, Org: w.org.ID, Subject: w.bob.Person.Subject})
+		w.must(v, err)
+	}
+	for what, do := range map[string]func(w *appWorld){
+		"a membership":                 takeOut,
+		"a person of an app":           func(w *appWorld) { delete(w, w.live, w.bob.Person.Subject) },
+		"a person of the gates":        func(w *appWorld) { delete(w, person.Realm{}, w.gate.Session.Subject) },
+		"the person, and they are new": func(w *appWorld) { delete(w, w.live, w.bob.Person.Subject); w.signInApp(w.bob.Address) },
+		"an organization":              func(w *appWorld) { takeOut(w); delete(w, w.live, w.boss.Person.Subject) },
+		"an organization, and its slug is another's": func(w *appWorld) {
+			takeOut(w)
+			delete(w, w.live, w.boss.Person.Subject)
+			_, v, err := w.service.CreateOrganization(w.t.Context(), w.service.Apps().Find("shop"), w.live, w.bob.Person.Subject, "Acme", "acme-sons")
+			w.must(v, err)
+		},
+	} {
+		for _, moved := range []bool{false, true} {
+			t.Run(fmt.Sprint(what, " moved ", moved), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w := newAppWorld(t)
+					defer w.close()
+					old := w.export(false)
+					if moved {
+						twin := w.twin()
+						defer twin.close()
+						twin.wholly(old)
+						w = &appWorld{house: twin, live: w.live, gate: w.gate, boss: w.boss, bob: w.bob, org: w.org}
+					}
+					time.Sleep(time.Hour)
+					do(w)
+					for range 2 {
+						before := body(w.export(false))
+						done := w.wholly(old)
+						want(t, done, authcore.Imported{Unchanged: done.Unchanged})
+						want(t, body(w.export(false)), before)
+					}
+				})
+			})
+		}
+	}
+}
+
+// What was sent to a deleted person is not good again.
+func TestImportRevivesNoLinkOfTheDeleted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newAppWorld(t)
+		defer w.close()
+		in := linkFor(w.bob.Address)
+		in.Deliver = false
+		sent, old := w.ask(in), w.export(true)
+		gone, err := w.core.Delete(t.Context(), authcore.Deletion{Realm: w.live, Subject: w.bob.Person.Subject, Reason: "person_deleted"})
+		w.must(gone.Verdict, err)
+		w.wholly(old)
+		if out := w.prove(authcore.Proof{Token: sent.Token, Session: week}); out.Verdict == event.Accepted || out.Session != nil {
+			t.Errorf("the link is %v", out.Verdict)
+		}
+	})
+}
+
+// Who was taken out here and is a member elsewhere since then comes back with
+// that: it is newer.
+func TestImportTakesANewerMembership(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newAppWorld(t)
+		defer w.close()
+		twin := w.twin()
+		defer twin.close()
+		first := w.export(true)
+		twin.wholly(first)
+		role := func(h *house, role authcore.Role) {
+			time.Sleep(time.Hour)
+			v, err := h.service.SetRole(t.Context(), authcore.RoleChange{Realm: w.live, Org: w.org.ID, Subject: w.bob.Person.Subject, Role: role, Add: true})
+			w.must(v, err)
+		}
+		role(w.house, "")
+		role(twin, "")
+		want(t, twin.wholly(first).Memberships, 0)
+		role(w.house, authcore.Member)
+		want(t, twin.wholly(w.export(true)).Memberships, 1)
+		want(t, twin.wholly(first).Memberships, 0)
+		members, err := twin.service.Members(t.Context(), w.live, w.org.ID)
+		want(t, err, nil)
+		want(t, len(members), 2)
 	})
 }

@@ -20,7 +20,7 @@ import (
 // than it was here.
 type Imported struct {
 	Exported
-	Unchanged int `json:"unchanged"` // lines that said nothing new
+	Unchanged int `json:"unchanged"` // lines that said nothing new, or of what was deleted here
 }
 
 func (i Imported) lines() int {
@@ -32,7 +32,7 @@ func (i Imported) lines() int {
 // before the first is applied; a line that can't be taken over is an
 // *ImportError, and nothing is changed. Lines that are known already change
 // nothing, so an import that was interrupted is simply done again. A session
-// that was ended on either side stays ended.
+// that was ended on either side stays ended, and what was deleted here stays so.
 func (c *Core) Import(ctx context.Context, r io.ReadSeeker) (Imported, error) {
 	check := &importer{core: c, seen: newImportSeen()}
 	if err := check.read(ctx, r, check.check); err != nil {
@@ -84,6 +84,8 @@ type importer struct {
 
 // importRecord is what one line holds.
 type importRecord interface {
+	// gone tells whether what the record holds or belongs to was deleted here.
+	gone(tx store.Tx) (bool, error)
 	// check judges the record, line n, without changing anything.
 	check(im *importer, tx store.Tx, n int) error
 	// apply writes the record and counts it. What may have changed since the

@@ -20,6 +20,14 @@ func (im *importer) apply(ctx context.Context, lines []importLine) error {
 	err := im.core.store.Update(ctx, func(tx store.Tx) error {
 		done, ended = im.done, nil
 		for _, line := range lines {
+			gone, err := line.record.gone(tx)
+			if err != nil {
+				return err
+			}
+			if gone {
+				done.Unchanged++
+				continue
+			}
 			e, err := line.record.apply(im, tx, line.number, &done)
 			if err != nil {
 				return err

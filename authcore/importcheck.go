@@ -16,7 +16,11 @@ import (
 func (im *importer) check(ctx context.Context, lines []importLine) error {
 	return im.core.store.View(ctx, func(tx store.Tx) error {
 		for _, line := range lines {
-			if err := line.record.check(im, tx, line.number); err != nil {
+			gone, err := line.record.gone(tx)
+			if err == nil && !gone {
+				err = line.record.check(im, tx, line.number)
+			}
+			if err != nil {
 				return err
 			}
 		}

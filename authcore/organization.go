@@ -192,6 +192,11 @@ func (o *Organization) setRole(tx store.Tx, sub string, role Role, now time.Time
 	if err := o.answerInvite(tx, sub, role, now); err != nil {
 		return err
 	}
+	if role == "" {
+		if err := markGone(tx, now, o.ID, sub); err != nil {
+			return err
+		}
+	}
 	m := memberRecord{Org: o.ID, Subject: sub, Role: role, Since: now, Tenure: keyring.NewID(now)}
 	if before.Role != "" {
 		m.Since = before.Since

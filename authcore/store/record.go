@@ -44,6 +44,7 @@ import (
 //	org/<id>                     organizations
 //	org-person/<org>/<sub>       memberships, also found as
 //	person-org/<sub>/<org>
+//	gone/<hash of ids>           when what an import could bring back was deleted
 //	invite/<id>                  invitations, also found as
 //	org-invite/<org>/<id>
 const (
@@ -77,6 +78,7 @@ const (
 	KeyAPISession    = "api-session/"
 	KeyAPIHandle     = "api-handle/"
 	KeyAPIWindow     = "api-window/"
+	KeyGone          = "gone/"
 	KeyOrg           = "org/"
 	KeyOrgPerson     = "org-person/"
 	KeyPersonOrg     = "person-org/"
