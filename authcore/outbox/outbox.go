@@ -82,6 +82,7 @@ type Outbox struct {
 	outages map[bool]*outage // of mail (false) and of text messages (true)
 }
 
+// New returns an outbox that is empty until it is loaded.
 func New(c Config) *Outbox {
 	return &Outbox{
 		cfg: c, slots: make(chan struct{}, workers), ready: make(chan struct{}, 1),

@@ -79,6 +79,7 @@ func (p *Person) Phone() address.Phone {
 	return address.PhoneOf(p.Phones[0].Value)
 }
 
+// View is the person without what only the store needs.
 func (p *Record) View() Person {
 	out := Person{Subject: p.Subject, Realm: p.Realm, Address: p.Address, Name: p.Name, Created: p.Created, Updated: p.Created}
 	if f := p.Profile; f != nil {
@@ -119,6 +120,7 @@ type Whom struct {
 	External string
 }
 
+// Find returns the person meant by w in a realm, nil for nobody.
 func (w Whom) Find(tx store.Tx, r Realm) (*Record, error) {
 	switch {
 	case w.Subject != "":

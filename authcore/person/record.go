@@ -100,6 +100,7 @@ func Find(tx store.Tx, r Realm, kind, id string) (*Record, error) {
 	return PersonAt(tx, r, Key(r, kind, id))
 }
 
+// PersonAt returns the person whom the index entry names, nil for nobody.
 func PersonAt(tx store.Tx, r Realm, entry string) (*Record, error) {
 	var sub string
 	if ok, err := store.Load(tx, entry, &sub); err != nil || !ok {

@@ -13,11 +13,11 @@ import (
 // by what memory or the store knows of it. Whose person is gone is none: what
 // reads a session reads its person with it.
 
-// standing is how a session stands.
-type standing uint8
+// Standing is how a session stands.
+type Standing uint8
 
 const (
-	Live    standing = iota
+	Live    Standing = iota
 	Ended            // by somebody, with what it hangs on, or with all others
 	Expired          // its time is up or, on a clock set back, has not come
 )
@@ -42,7 +42,7 @@ const (
 )
 
 // standing decides. rule limits sessions of browsers; the zero rule does not.
-func (c *Core) standing(l life, rule Rule, now time.Time) standing {
+func (c *Core) standing(l life, rule Rule, now time.Time) Standing {
 	if _, ok := c.app(l.app); l.ended || !ok {
 		return Ended
 	}
@@ -115,7 +115,7 @@ func (s *Session) isConfigured() bool { return s.Machine != nil && s.Address.IsZ
 // Stands tells how a session of the store stands; nil has ended. It brings r up
 // to date with what it hangs on and with what this process knows of its use, so
 // that r is not meant to be saved after it.
-func (c *Core) Stands(tx store.Tx, r *Record) (standing, error) {
+func (c *Core) Stands(tx store.Tx, r *Record) (Standing, error) {
 	if r == nil {
 		return Ended, nil
 	}

@@ -208,6 +208,7 @@ func (c *Core) liveRecords(tx store.Tx, items []store.Item, limit int) (records 
 	return records, false, nil
 }
 
+// Later returns the later of two times.
 func Later(a, b time.Time) time.Time {
 	if b.After(a) {
 		return b
@@ -255,6 +256,7 @@ func (r *Record) info(p *person.Record) Info {
 	return out
 }
 
+// PageSize is how many entries a page has: limit within bounds, 100 for none.
 func PageSize(limit int) int {
 	if limit <= 0 {
 		return 100

@@ -174,6 +174,7 @@ type Record struct {
 	API *AppPart `json:"api,omitempty"` // made for an app
 }
 
+// Save writes the record, kept as long as its token may be shown.
 func (r *Record) Save(tx store.Tx) error {
 	return store.Save(tx, store.KeySession+r.ID, r, r.Expires.Add(keyring.ClockSkew))
 }

@@ -23,10 +23,12 @@ type Post struct {
 	URL string `json:"url,omitempty"`
 }
 
+// CaddyModule returns the Caddy module information.
 func (*Post) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "gatehouse.mail.post", New: func() caddy.Module { return new(Post) }}
 }
 
+// UnmarshalCaddyfile reads the line in the Caddyfile.
 func (p *Post) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if d.Next(); !d.AllArgs(&p.URL) {
 		return d.Err(`write for example "mail post https://mail.example.com/"`)
@@ -37,8 +39,10 @@ func (p *Post) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 // NewSender implements caddymodule.MailModule.
 func (p *Post) NewSender(oauth.Keeper) (outbox.Sender, error) { return p, nil }
 
+// Name implements outbox.Sender.
 func (p *Post) Name() string { return "post" }
 
+// Send implements outbox.Sender.
 func (p *Post) Send(ctx context.Context, m outbox.Message) error {
 	text, err := rfc5322.Encode(m)
 	if err != nil {

@@ -85,6 +85,7 @@ var outcomeWords = map[challenge.Outcome]string{
 	challenge.OutcomeMailDown: "blocked", challenge.OutcomeRejected: "refused",
 }
 
+// Attempts are recent sign-ins in words.
 func (c *Catalog) Attempts(list []challenge.Attempt) []AttemptView {
 	var out []AttemptView
 	for _, a := range list {
@@ -132,6 +133,7 @@ var (
 	OwnTokenDays = []int{7, 30}
 )
 
+// Tokens are machine tokens in words.
 func (c *Catalog) Tokens(list []session.MachineToken) []TokenView {
 	var out []TokenView
 	for _, t := range list {

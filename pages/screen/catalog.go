@@ -205,7 +205,9 @@ func (c *Catalog) has(key string) bool {
 	return ok
 }
 
-func (c *Catalog) name() string      { return c.texts[keyName].text }
+func (c *Catalog) name() string { return c.texts[keyName].text }
+
+// Lang is the language, as BCP 47 has it.
 func (c *Catalog) Lang() string      { return c.tag.String() }
 func (c *Catalog) direction() string { return c.texts[keyDirection].text }
 

@@ -156,6 +156,7 @@ func dropLines(text, comment, end string) string {
 	return b.String()
 }
 
+// Render writes the page of a view.
 func (l *Look) Render(w io.Writer, v *View) error {
 	return l.screens[v.Screen].ExecuteTemplate(w, "layout.html", v)
 }

@@ -103,8 +103,7 @@ func (v *View) N(key string, n int) (template.HTML, error) {
 	return v.words.sayHTML(key, n, v.value), nil
 }
 
-// Raw returns the text with this key as it stands in the catalog, for the
-// script to fill.
+// Raw returns the text with this key as the catalog has it, for the script.
 func (v *View) Raw(key string) (string, error) {
 	if !v.words.has(key) {
 		return "", errNoText(key)
@@ -116,8 +115,7 @@ func errNoText(key string) error {
 	return fmt.Errorf("there is no text %q; the keys are those of locales/en.json", key)
 }
 
-// Style returns the style element of every page. The page's policy admits no
-// other.
+// Style returns the style element of every page, the only one that is admitted.
 func (v *View) Style() template.HTML { return v.style }
 
 // value is what stands in a text in the place of {name}.
@@ -184,13 +182,15 @@ var fieldOf = map[string]string{
 	"account.name_bad": "name", "account.not_sure": "sure", "tokens.bad": "name",
 }
 
+// Fail shows an error, at the field that it is about.
 func (v *View) Fail(key string, n int) {
 	v.Error, v.Field = v.words.sayHTML(key, n, v.value), fieldOf[key]
 }
 
+// Note shows a notice.
 func (v *View) Note(key string) { v.Notice = v.words.sayHTML(key, 0, v.value) }
 
-// leadTo says where the form may lead in the end.
+// LeadTo says where the form may lead in the end.
 func (v *View) LeadTo(o origin.Origin) { v.target = o }
 
 // policy is the content policy of a page at an origin. Style is allowed by its
