@@ -23,8 +23,7 @@ const (
 // added, so a template written for it goes on working.
 const ViewVersion = 1
 
-// View is what a page's template can show. Fields that a screen has no use for
-// are empty.
+// View is what a page's template can show; what a screen has no use for is empty.
 type View struct {
 	Version int    // ViewVersion
 	Screen  string // login, code, link, notme, logout, account, tokens, sites, app or problem
