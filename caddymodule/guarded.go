@@ -195,7 +195,8 @@ func (p *guardedPaths) matchPatterns(r *http.Request, at *url.URL) bool {
 	if p.patterns.Match(&as) {
 		return true
 	}
-	return slices.ContainsFunc(origin.Readings(at.Path), func(reading string) bool {
+	readings, all := origin.Readings(at.Path)
+	return !all || slices.ContainsFunc(readings, func(reading string) bool {
 		as.URL = &url.URL{Path: reading}
 		return p.patterns.Match(&as)
 	})

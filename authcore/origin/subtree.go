@@ -48,12 +48,11 @@ func (s Subtree) Holds(path string) bool {
 		if s.holds(folded) {
 			return true
 		}
-		held := false
+		n := 0
 		for other := range otherPaths(folded) {
-			held = held || s.holds(other)
-		}
-		if held {
-			return true
+			if n++; n > maxOthers || s.holds(other) {
+				return true
+			}
 		}
 		decoded := unescape(folded)
 		if decoded == folded {
@@ -80,6 +79,10 @@ func (s Subtree) holds(path string) bool {
 	}
 	return len(left) == 0
 }
+
+// maxOthers is how many other paths may stand inside one before it counts as any of
+// them: each is compared whole, and a stranger writes paths of many kilobytes.
+const maxOthers = 16
 
 // otherPaths are those that stand inside a folded path for some server: behind
 // two slashes a host (//x/admin, as new URL of JavaScript, parse_url of PHP and
@@ -263,12 +266,12 @@ func overlong(s string) (r rune, size int) {
 
 // Readings returns the other paths that a server behind us may take path for, to
 // be compared with patterns that are no Subtree; see Subtree.Holds. path is
-// decoded once (url.URL.Path). Nil for most paths.
-func Readings(path string) []string {
-	var readings []string
+// decoded once (url.URL.Path). Nil for most paths. Without all there are more than
+// anybody needs.
+func Readings(path string) (readings []string, all bool) {
 	for range maxDecodings {
 		if !hasReadings(path) {
-			break
+			return readings, true
 		}
 		folded := foldPath(path)
 		ends, _, _ := strings.Cut(folded, ";")
@@ -276,17 +279,21 @@ func Readings(path string) []string {
 		ends, _, _ = strings.Cut(ends, "?")
 		ends, _, _ = strings.Cut(ends, "&")
 		readings = append(readings, folded, ends, "/"+strings.Join(keptSegments(folded), "/"))
+		n := 0
 		for other := range otherPaths(folded) {
+			if n++; n > maxOthers {
+				return nil, false
+			}
 			readings = append(readings, other, "/"+strings.Join(keptSegments(other), "/"))
 		}
 		decoded := unescape(folded)
 		if decoded == folded {
-			break
+			return readings, true
 		}
 		path = decoded
 		readings = append(readings, path)
 	}
-	return readings
+	return nil, false
 }
 
 func hasReadings(path string) bool {
