@@ -64,6 +64,14 @@ func TestSecretFilesAreOneLine(t *testing.T) {
 			t.Errorf("%s: %s", name, says)
 		}
 	}
+	for _, option := range []string{"secret {file.%s}", "app shop {\napi_key {file.%s}\n}"} {
+		m := newMachine(t)
+		file := m.dir + "/key"
+		must(t, os.WriteFile(file, []byte("\ufeff"+strings.Repeat("k", 40)), 0o600))
+		if says := m.refuses(m.config(fmt.Sprintf(option, file), "")); !strings.Contains(says, "begins with a byte order mark") || !strings.Contains(says, file) {
+			t.Errorf("%s: %s", option, says)
+		}
+	}
 	m := newMachine(t)
 	missing := strings.Replace(m.text("", ""), "tls off", "tls starttls\nca "+m.dir+"/none.pem", 1)
 	if says := m.refuses(m.adapt(missing)); !strings.Contains(says, "ca: open "+m.dir+"/none.pem") {
