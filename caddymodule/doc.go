@@ -1,3 +1,24 @@
-// Package caddymodule is Gatehouse in Caddy: gates and portals as handlers, the
-// app that holds what they share, operators' calls and commands.
+// Package caddymodule is Gatehouse in Caddy's words: it wires all other rooms, and
+// none of them knows it. Importing it adds the modules to a build of Caddy.
+//
+//	app.go, options.go, appfile.go, …file.go   the global block, as JSON and as Caddyfile text
+//	gatemodule.go, gatefile.go, cleaner.go,
+//	pageshandler.go, portal.go, authz.go,
+//	api.go                                     the handlers, over package gate
+//	mail.go, sms.go                            ways to send, modules of their own
+//	pool.go, service.go, inuse.go              the life of a configuration: what is opened,
+//	                                           shared with the one before, and given back
+//	routes.go and what asks it                 the walk over the http app's routes at start:
+//	  walk.go, place.go                          where gates stand, and under which origins
+//	  reach.go, account.go                       whether people get to the pages
+//	  beside.go, around.go, course.go,
+//	  opened.go                                  what leads past a gate
+//	admin.go, operated.go, commands.go         operators' calls and commands, over package operate
+//	metrics.go, audit.go, emit.go              observing
+//
+// It holds no rule about who may sign in (authcore), and nothing of a request but
+// what only Caddy knows: the client behind trusted proxies, placeholders, matchers.
+//
+// State of this process: the stores and cores in use, by directory (pool.go), and
+// the configurations in use, the newest last (inuse.go).
 package caddymodule

@@ -12,10 +12,10 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
 )
 
-// passage is one request on its way through the app and back. It is the
-// response writer that the app sees (response.go) and the body that it reads
-// (trailers.go). While the visitor has an identity the answer is watched: it is
-// cut when the session ends or is no longer admitted.
+// passage is one request on its way through the app and back. It is the response
+// writer that the app sees and the body that it reads (response.go). While the
+// visitor has an identity the answer is watched: it is cut when the session ends
+// or is no longer admitted.
 type passage struct {
 	http.ResponseWriter
 	request     *http.Request
