@@ -15,6 +15,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
 )
 
 // guardedPaths are the paths that a gate is limited to. The zero value holds
@@ -82,7 +83,7 @@ func guardsNothing(pattern string) (problem, instead string) {
 		return "a fragment is never sent", instead
 	case strings.Contains(pattern, `\`):
 		return "a backslash is no slash", instead
-	case strings.ContainsFunc(decoded, gate.IsControl):
+	case strings.ContainsFunc(decoded, web.IsControl):
 		return "no path has control characters", "/admin"
 	case !strings.HasPrefix(pattern, "/") && !strings.HasPrefix(pattern, "*"):
 		return "a path begins with a slash", instead

@@ -14,8 +14,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
-	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
 )
 
 // Store says where state lives.
@@ -125,7 +125,7 @@ func (a *App) checkFrom() error {
 	if a.From == nil {
 		return nil
 	}
-	if strings.ContainsFunc(a.From.Name, gate.IsControl) || len(a.From.Name) > 100 {
+	if strings.ContainsFunc(a.From.Name, web.IsControl) || len(a.From.Name) > 100 {
 		return errors.New("from: the name is one line of at most 100 bytes")
 	}
 	parsed, err := address.Parse(a.From.Address)

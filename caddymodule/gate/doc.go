@@ -10,7 +10,7 @@
 //	Gate.ServeHTTP   meet, clean, concerned?, own page?, locate, find, judge, identify, pass or refuse
 //	passage          the answer on its way back: our cookies taken out, cut when the session ends
 //	Cleaner, Pages, Portal, API   the same beside a gate, without a judgement
-//	ForwardAuth      reads which request another proxy asks about, and judges it like a Gate
+//	ForwardAuth      judges the request that another proxy asks about (gate/forward) like a Gate
 //
 // The room holds no rule about who is admitted (session.SiteRule) and none about
 // when a session is over, writes no page (pages), and knows no Caddy.

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate/forward"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/pages"
 )
 
@@ -43,13 +45,13 @@ func (a *ForwardAuth) ServeHTTP(w http.ResponseWriter, r *http.Request, _ Handle
 	q := &question{request: told, authz: a}
 	q.hideTokens()
 	w.Header()["Cache-Control"] = noStore
-	q.dialect = dialectOf(q.url.Path)
+	q.dialect = forward.DialectOf(q.url.Path)
 	switch {
 	case q.dialect != nil:
 		return q.answer()
 	case IsOwnPath(q.url.Path):
 		return q.servePages()
-	case q.url.Path == oauthSignIn || q.url.Path == oauthStart:
+	case forward.IsSignIn(q.url.Path):
 		return q.leadToLogin()
 	}
 	w.WriteHeader(http.StatusForbidden)
@@ -63,14 +65,14 @@ var noStore, noBody = []string{"no-store"}, []string{"0"}
 type question struct {
 	request
 	authz   *ForwardAuth
-	dialect *dialect
+	dialect *forward.Dialect
 	site    *Site // of the request that is asked about; nil: none of ours
 }
 
 // answer decides about the request that is asked about.
 func (q *question) answer() error {
 	if err := q.start(); err != nil {
-		if q.dialect.strict {
+		if q.dialect.Strict {
 			q.w.WriteHeader(http.StatusForbidden)
 			return nil
 		}
@@ -79,7 +81,7 @@ func (q *question) answer() error {
 	q.why = refusal{kind: badForward, detail: q.read()}
 	if q.why.detail == "" {
 		q.judgeSite()
-		q.single()
+		q.dialect.Single(q.url)
 	}
 	switch q.why.kind {
 	case "":
@@ -89,16 +91,58 @@ func (q *question) answer() error {
 	default:
 		q.report(q.why)
 	}
-	if q.dialect.strict {
+	if q.dialect.Strict {
 		return q.refuseStrictly(q.why)
 	}
 	return q.refuse(q.why)
 }
 
+// read finds out which request is asked about, or what is wrong with the question.
+func (q *question) read() (problem string) {
+	if !q.trusted() {
+		return "The peer is not listed in Caddy's trusted_proxies, so what it says of the request was not believed: list the proxy that asks there."
+	}
+	asks := q.asks()
+	told, problem := asks.Read(q.dialect)
+	if problem != "" {
+		return problem
+	}
+	known, problem := q.authz.recognize(told.Scheme, told.Host, q.run.Domain)
+	if problem != "" {
+		return problem
+	}
+	q.origin, q.site, q.login = known.origin, known.site, known.login
+	at, problem := told.URL()
+	if problem != "" {
+		return problem
+	}
+	q.url, q.method = at, told.Method
+	h := q.r.Header
+	if lines := h["Upgrade"]; len(lines) > 1 || len(lines) == 1 && !strings.EqualFold(lines[0], "websocket") {
+		// The proxy would send the app the same: behind h2c nobody would ask us.
+		return "The proxy passes on Upgrade: " + web.Quoted(strings.Join(lines, ", ")) + "; have it remove every Upgrade but one websocket."
+	}
+	q.webSocket = isWebSocket(h)
+	q.takeToken()
+	return asks.Misrouted(q.dialect, q.origin)
+}
+
+func (q *question) asks() forward.Question {
+	return forward.Question{Request: q.r, At: q.url, Scheme: q.authz.Login.Scheme()}
+}
+
+// ownSite is the site that a request for one of our own pages is for.
+func (q *question) ownSite() (o origin.Origin, problem string) {
+	if !q.trusted() {
+		return o, "The peer is not listed in Caddy's trusted_proxies: list the proxy that passes /_gatehouse/* on there."
+	}
+	return q.asks().Own()
+}
+
 // judgeSite asks the gate of the site.
 func (q *question) judgeSite() {
 	if q.site == nil {
-		q.why = refusal{kind: unknownSite, detail: "No site line names " + quoted(q.origin.Host()) + "."}
+		q.why = refusal{kind: unknownSite, detail: "No site line names " + web.Quoted(q.origin.Host()) + "."}
 		return
 	}
 	q.gate, q.place = q.site.Gate, q.site.Gate.Place
@@ -151,7 +195,7 @@ const maxLoginURL = 2750
 func (q *question) challengeStrictly(maxAge time.Duration) {
 	login := func(to origin.ReturnTo) string { return q.loginURL(to, maxAge) }
 	form := login(q.cameFrom().Shorten(func(to origin.ReturnTo) bool { return len(login(to)) <= maxLoginURL }))
-	if q.dialect.location {
+	if q.dialect.Location {
 		q.w.Header().Set("Location", form)
 	} else {
 		q.challenge(form, maxAge)
@@ -182,7 +226,7 @@ func (a *ForwardAuth) recognize(scheme, host, domain string) (k knownSite, probl
 			return k, ""
 		}
 	}
-	if k.origin, problem = forwardedOrigin(scheme, host); problem != "" {
+	if k.origin, problem = forward.Origin(scheme, host); problem != "" {
 		return k, problem
 	}
 	if k.site = a.Site(k.origin); k.site == nil {
@@ -241,9 +285,9 @@ func (q *question) servePages() error {
 	if err := q.start(); err != nil {
 		return q.notStarted(err, true)
 	}
-	origin, problem := q.ownOrigin()
+	origin, problem := q.ownSite()
 	if problem == "" && q.authz.Site(origin) == nil {
-		problem = "No site line names " + quoted(origin.Host()) + "."
+		problem = "No site line names " + web.Quoted(origin.Host()) + "."
 	}
 	if problem != "" {
 		q.report(refusal{kind: badForward, detail: problem})
@@ -274,7 +318,7 @@ func (q *question) leadToLogin() error {
 // the proxy says, at one of our sites; else the login host itself.
 func (q *question) wishedReturn() origin.ReturnTo {
 	own := q.authz.Login
-	if origin, problem := q.ownOrigin(); problem == "" && q.authz.Site(origin) != nil {
+	if origin, problem := q.ownSite(); problem == "" && q.authz.Site(origin) != nil {
 		own = origin
 	}
 	wish := q.url.Query().Get("rd")

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/pages"
 	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
@@ -155,7 +156,7 @@ func (h *House) meet(w http.ResponseWriter, r *http.Request) (q request, ok bool
 	h.count(badTarget, false)
 	if missed, ok := h.Lines.Allow(q.client(), string(badTarget), "", time.Now()); ok {
 		h.log().Info("a request target without a path was refused", slog.String("reason", string(badTarget)),
-			slog.String("client_ip", q.client().String()), slog.String("host", quoted(r.Host)), slog.Int("suppressed", missed))
+			slog.String("client_ip", q.client().String()), slog.String("host", web.Quoted(r.Host)), slog.Int("suppressed", missed))
 	}
 	_ = q.refuse(refusal{kind: badTarget, detail: "The request target must be a path that begins with /, or a whole http or https URL with one."})
 	return q, false

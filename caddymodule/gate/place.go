@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
 )
 
 // Place is where a gate or another handler stands.
@@ -42,11 +43,11 @@ func (q *request) locate(needsSignIn bool) refusal {
 	}
 	origin, err := origin.New(scheme, q.r.Host)
 	if err != nil {
-		return refusal{kind: badOrigin, detail: fmt.Sprintf("Host %s can't be read: %s.", quoted(q.r.Host), err)}
+		return refusal{kind: badOrigin, detail: fmt.Sprintf("Host %s can't be read: %s.", web.Quoted(q.r.Host), err)}
 	}
 	insecure := !origin.Secure() && !q.run.InsecureHTTP && !origin.IsLocalhost()
 	if !q.place.Has(origin, port) && !(insecure && q.place.hasSecure(origin, port)) {
-		return refusal{kind: badOrigin, detail: fmt.Sprintf("Host %s is not one of this site's: write \"origin %s\" in the block of its gate, or have the proxy in front pass the Host header on.", quoted(q.r.Host), origin)}
+		return refusal{kind: badOrigin, detail: fmt.Sprintf("Host %s is not one of this site's: write \"origin %s\" in the block of its gate, or have the proxy in front pass the Host header on.", web.Quoted(q.r.Host), origin)}
 	}
 	if insecure && needsSignIn {
 		return refusal{kind: insecureHTTP, detail: q.insecureDetail()}
@@ -125,14 +126,6 @@ func (q *request) insecureDetail() string {
 	return "Use https. " + orInsecure
 }
 
-// quoted shows a header's value in a message, whatever is in it.
-func quoted(s string) string {
-	if len(s) > 100 {
-		s = s[:100]
-	}
-	return strconv.QuoteToASCII(s)
-}
-
 // localPort is the port that the request came in on, 0 if it is not known.
 func localPort(r *http.Request) uint16 {
 	switch addr := r.Context().Value(http.LocalAddrContextKey).(type) {
@@ -203,9 +196,4 @@ func MatchesHost(pattern, name string) bool {
 		pattern, name = restPattern, restName
 	}
 	return strings.EqualFold(pattern, name)
-}
-
-// IsControl tells whether r would break a line or hide in one.
-func IsControl(r rune) bool {
-	return r < 0x20 || r == 0x7f || r == 0x85 || r == 0x2028 || r == 0x2029
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
@@ -91,7 +92,7 @@ func (q *request) note(kind refusalKind, detail string, more ...slog.Attr) {
 	}
 	q.auditRefusal(kind)
 	fields := append(more, slog.String("reason", string(kind)), slog.String("client_ip", client.String()),
-		slog.String("host", quoted(q.r.Host)), slog.Int("suppressed", missed))
+		slog.String("host", web.Quoted(q.r.Host)), slog.Int("suppressed", missed))
 	if q.session != nil {
 		fields = append(fields, slog.String("address", q.house.shown(q.session.Address)), slog.String("sub", who))
 	}
@@ -141,7 +142,7 @@ func (q *request) notStarted(err error, own bool) error {
 	}
 	q.house.count(unavailable, false)
 	if missed, ok := q.house.Lines.Allow(q.client(), string(unavailable), "", time.Now()); ok {
-		q.house.log().Error("a request came before gatehouse had started: "+err.Error(), slog.String("host", quoted(q.r.Host)), slog.Int("suppressed", missed))
+		q.house.log().Error("a request came before gatehouse had started: "+err.Error(), slog.String("host", web.Quoted(q.r.Host)), slog.Int("suppressed", missed))
 	}
 	h := q.w.Header()
 	h.Set("Retry-After", retryAfter)

@@ -154,3 +154,16 @@ func SeeOther(w http.ResponseWriter, to string, secret bool) {
 	w.Header().Set("Location", to)
 	w.WriteHeader(http.StatusSeeOther)
 }
+
+// Quoted shows a header's value in a message, whatever is in it.
+func Quoted(s string) string {
+	if len(s) > 100 {
+		s = s[:100]
+	}
+	return strconv.QuoteToASCII(s)
+}
+
+// IsControl tells whether r would break a line or hide in one.
+func IsControl(r rune) bool {
+	return r < 0x20 || r == 0x7f || r == 0x85 || r == 0x2028 || r == 0x2029
+}
