@@ -169,6 +169,38 @@ func (c *Call) Identify(dialect, key string, rate limit.Rate) (Holder, error) {
 	return Secret, nil
 }
 
+// KeyHeader carries a key where Authorization has the token of a session.
+const KeyHeader = "X-API-Key"
+
+// Beside is Authenticate for the key that stands beside a session's token.
+func (c *Call) Beside(dialect string, rate limit.Rate) (Holder, error) {
+	switch keys := c.R.Header.Values(KeyHeader); len(keys) {
+	case 0:
+		return Nobody, nil
+	case 1:
+		return c.Identify(dialect, keys[0], rate)
+	}
+	return Nobody, errTwoBeside
+}
+
+// Whose is whose proofs and sessions count for a call that may come without a
+// key: those of the app and the data, live or test, that its key is for. Without
+// one they are the live ones of app, which the path names, or of the only app if
+// it is nil: anybody who holds another app's key, or a test key, makes proofs and
+// sessions for any address without a mail. how says how a key is sent.
+func (c *Call) Whose(app *authcore.App, how string) (authcore.Caller, error) {
+	if c.Caller.App != nil {
+		return c.Caller, nil
+	}
+	if app == nil {
+		app = c.Service.Apps().Only()
+	}
+	if app == nil {
+		return authcore.Caller{}, Refuse(http.StatusUnauthorized, CodeUnauthorized, "Which app this is for is not clear without a key: send the app's key as "+how+".")
+	}
+	return authcore.Caller{App: app}, nil
+}
+
 // Count counts the call for name, tells what is left in X-RateLimit-*, and
 // refuses what is too much. When several names are counted, the headers speak
 // of the last one that is over, else of the first.

@@ -28,6 +28,7 @@ var (
 	errNoKey       = Refuse(http.StatusUnauthorized, CodeUnauthorized, "No API key: send Authorization: Bearer <key>.")
 	errBadKey      = Refuse(http.StatusUnauthorized, CodeUnauthorized, "This API key is not known.")
 	errTwoKeys     = Refuse(http.StatusUnauthorized, CodeUnauthorized, "More than one Authorization header: send one.")
+	errTwoBeside   = Refuse(http.StatusUnauthorized, CodeUnauthorized, "More than one "+KeyHeader+" header: send one.")
 	errWrongKind   = Refuse(http.StatusForbidden, CodeForbidden, "This call needs a secret key; a publishable one may not make it.")
 	errSecretKind  = Refuse(http.StatusUnauthorized, CodeUnauthorized, "This call takes a publishable key. This is a secret one: if it stood in a URL or a page, replace it.")
 	errSessionKind = Refuse(http.StatusForbidden, CodeForbidden, "This call needs an API key; a session token may not make it.")

@@ -3,6 +3,7 @@ package authcore
 import (
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/internal/ascii"
@@ -135,6 +136,22 @@ func (a *Apps) Find(id string) *App {
 		return nil
 	}
 	return a.byID[id]
+}
+
+// Only returns the app that calls without a key are about: the one that has live
+// keys, nil where none or several have.
+func (a *Apps) Only() *App {
+	var only *App
+	for _, app := range a.All() {
+		if !slices.ContainsFunc(app.Keys, func(k AppKey) bool { return !k.Test }) {
+			continue
+		}
+		if only != nil {
+			return nil
+		}
+		only = app
+	}
+	return only
 }
 
 // All returns the apps in the order of the configuration.

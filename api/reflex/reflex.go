@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -22,7 +21,6 @@ type API struct {
 	service *authcore.Service
 	options Options
 	callers []authcore.Caller // whose password a link without a key may hold
-	only    *authcore.App     // the one app with live keys, which calls without a key are for; nil for several
 }
 
 const (
@@ -38,16 +36,8 @@ var perKey = limit.Rate{Count: 1000, Per: time.Minute}
 // New makes the dialect.
 func New(c api.Config, o Options) *API {
 	a := &API{service: c.Service, options: o.withDefaults()}
-	live := 0
 	for _, app := range c.Service.Apps().All() {
-		if slices.ContainsFunc(app.Keys, func(k authcore.AppKey) bool { return !k.Test }) {
-			a.only = app
-			live++
-		}
 		a.callers = append(a.callers, authcore.Caller{App: app}, authcore.Caller{App: app, Key: authcore.AppKey{Test: true}})
-	}
-	if live > 1 {
-		a.only = nil
 	}
 	a.Router = &api.Router{Config: c, Fail: fail, Shown: shown, Roots: []string{"/reflex/"}}
 	a.On(http.MethodPost, "/reflex/otp", a.generate)

@@ -31,27 +31,10 @@ func tokenOf(c *api.Call) string {
 	return cookieOf(c)
 }
 
-// caller is whose passwords and sessions count for a call: those of the app and
-// the data, live or test, that its key is for. Without a key they are the live
-// ones of the only app: anybody who holds another app's key, or a test key, makes
-// passwords and sessions for any address without a mail.
-func (a *API) caller(c *api.Call, how string) (authcore.Caller, error) {
-	switch {
-	case c.Caller.App != nil:
-		return c.Caller, nil
-	case a.only != nil:
-		return authcore.Caller{App: a.only}, nil
-	}
-	return authcore.Caller{}, api.Refuse(http.StatusUnauthorized, api.CodeUnauthorized, "Which app this is for is not clear without a key: send the app's key as "+how+".")
-}
-
-// keyHeader carries a key where Authorization has the session token.
-const keyHeader = "X-API-Key"
-
 // validate turns a one-time password into a session token. With a secret key
 // the app may say how long the session lives.
 func (a *API) validate(c *api.Call) error {
-	caller, err := a.caller(c, "Authorization: Bearer <key>")
+	caller, err := c.Whose(nil, "Authorization: Bearer <key>")
 	if err != nil {
 		return err
 	}
@@ -113,16 +96,10 @@ type sessionAnswer struct {
 
 // session tells what a session token stands for. It is looked up on every call.
 func (a *API) session(c *api.Call) error {
-	switch keys := c.R.Header.Values(keyHeader); len(keys) {
-	case 0:
-	case 1:
-		if _, err := c.Identify(name, keys[0], perKey); err != nil {
-			return err
-		}
-	default:
-		return api.Refuse(http.StatusUnauthorized, api.CodeUnauthorized, "More than one "+keyHeader+" header: send one.")
+	if _, err := c.Beside(name, perKey); err != nil {
+		return err
 	}
-	caller, err := a.caller(c, keyHeader+": <key>, beside the session token")
+	caller, err := c.Whose(nil, api.KeyHeader+", beside the session token")
 	if err != nil {
 		return err
 	}
