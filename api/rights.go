@@ -107,8 +107,8 @@ var rights = map[string]Rights{
 	"POST /lookup":                 {Publishable: May},
 	"POST /api/start_verification": {Nobody: May | Starts}, // with the client_secret of a lookup
 	"POST /start_verification":     {Nobody: May | Starts},
-	"POST /api/authenticate":       {Nobody: May | Finishes},
-	"POST /authenticate":           {Nobody: May | Finishes},
+	"POST /api/authenticate":       {Secret: May | Finishes, Publishable: May | Finishes, Nobody: May | Finishes},
+	"POST /authenticate":           {Secret: May | Finishes, Publishable: May | Finishes, Nobody: May | Finishes},
 
 	"POST /reflex/otp":          {Secret: May | Starts | Leads | Learns},
 	"POST /reflex/validate":     {Secret: May | Finishes | Extends, Publishable: May | Finishes, Nobody: May | Finishes},

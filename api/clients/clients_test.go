@@ -44,6 +44,7 @@ func house(t testing.TB, change func(*apitest.House)) *apitest.House {
 		if err != nil {
 			t.Fatal(err)
 		}
+		h.Alone = true
 		h.App.Callbacks, h.App.Organizations = callbacks, true
 		for _, use := range []origin.RedirectUse{origin.RedirectLogin, origin.RedirectRegistration} {
 			if err := h.App.Redirects.Add(use, "http://localhost:3000/authenticate"); err != nil {

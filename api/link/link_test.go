@@ -20,7 +20,12 @@ const (
 )
 
 func house(t *testing.T, change func(*apitest.House)) *apitest.House {
-	h := apitest.New(t, change, func(h *apitest.House) []api.Dialect {
+	h := apitest.New(t, func(h *apitest.House) {
+		h.Alone = true
+		if change != nil {
+			change(h)
+		}
+	}, func(h *apitest.House) []api.Dialect {
 		return []api.Dialect{link.New(h.Parts())}
 	})
 	number, err := address.ParsePhone("+390123456790")
@@ -100,11 +105,12 @@ func wrong(code string) string {
 }
 
 // failed checks that an answer is the dialect's own "no".
-func failed(t *testing.T, a apitest.Answer, status int) {
+func failed(t *testing.T, a apitest.Answer, status int) apitest.Answer {
 	t.Helper()
 	if a.Status != status || a.Get("authenticationSuccessful") != false || a.String("errorMessage") == "" || a.Get("user") != nil {
 		t.Errorf("status %d, want %d: %s", a.Status, status, a.Text)
 	}
+	return a
 }
 
 func TestHeadless(t *testing.T) {

@@ -64,8 +64,14 @@ func (a *API) start(c *api.Call) error {
 var tooMany = api.Refuse(http.StatusTooManyRequests, api.CodeTooMany, "Too many attempts. Please try again in a few minutes.")
 
 // authenticate checks a code. A wrong one is an ordinary answer, with status
-// 200, that callers read errorMessage from.
+// 200, that callers read errorMessage from. A client_secret of another app, or of
+// test data, is none: whoever holds such a key has the codes sent to themselves,
+// and a backend takes what its page hands over.
 func (a *API) authenticate(c *api.Call) error {
+	caller, err := c.Whose(nil, "Authorization: Bearer <key>")
+	if err != nil {
+		return err
+	}
 	in, err := c.JSONOrForm()
 	if err != nil {
 		return err
@@ -73,6 +79,9 @@ func (a *API) authenticate(c *api.Call) error {
 	address, secret, err := a.open(c, in)
 	if err != nil {
 		return err
+	}
+	if c.Caller.Realm() != caller.Realm() {
+		return errOtherData
 	}
 	code, err := codeOf(in)
 	if err != nil {
@@ -90,6 +99,8 @@ func (a *API) authenticate(c *api.Call) error {
 	}
 	return refuse(c, proved.Verdict)
 }
+
+var errOtherData = api.Refuse(http.StatusUnauthorized, api.CodeUnauthorized, "This client_secret is of another app, or of test data: send a key of the same app and kind as Authorization: Bearer <key>.")
 
 // codeOf reads the code under any of the names that callers use.
 func codeOf(in *api.Object) (string, error) {

@@ -296,3 +296,41 @@ func TestCodesExpireAndLock(t *testing.T) {
 		failed(t, authenticate(h, secret(h, alice), alice, "123456"), 400)
 	})
 }
+
+// TestTestDataProvesNothingLive: whoever holds a test key, or another app's,
+// proves any address to it without a mail, and has a page hand the client_secret
+// to the app's server.
+func TestTestDataProvesNothingLive(t *testing.T) {
+	const other = "test@example.com"
+	begun := func(h *apitest.House, pub, email string) fields {
+		s := h.Do("GET", lookupPath(email, pub), nil).String("client_secret")
+		if a := h.Do("POST", "/api/start_verification", fields{"client_secret": s, "email": email}); a.String("result") != "success" {
+			t.Fatal(a.Text)
+		}
+		return fields{"client_secret": s, "email": email, "code": h.LastMail().Code}
+	}
+	for _, path := range []string{"/api/authenticate", "/authenticate"} {
+		h := house(t, nil)
+		in := begun(h, apitest.TestPub, other)
+		for _, headers := range [][]string{nil, {"Authorization", "Bearer " + apitest.LivePub}, {"Authorization", "Bearer " + apitest.LiveKey}} {
+			if a := failed(t, h.Do("POST", path, in, headers...), 401); !strings.Contains(a.String("errorMessage"), "or of test data: send a key") {
+				t.Error(a.Text)
+			}
+		}
+		if a := h.Do("POST", path, in, "Authorization", "Bearer "+apitest.TestPub); a.Get("user.email") != other {
+			t.Errorf("with the test key: %s", a.Text)
+		}
+		failed(t, h.Do("POST", path, begun(h, apitest.LivePub, bob), "Authorization", "Bearer "+apitest.TestKey), 401)
+	}
+	t.Run("several apps", func(t *testing.T) {
+		h := house(t, func(h *apitest.House) { h.Alone = false })
+		in := begun(h, apitest.LivePub, bob)
+		if a := failed(t, h.Do("POST", "/api/authenticate", in), 401); !strings.Contains(a.String("errorMessage"), "send the app's key as Authorization: Bearer <key>.") {
+			t.Error(a.Text)
+		}
+		failed(t, h.Do("POST", "/api/authenticate", in, "Authorization", "Bearer "+apitest.OtherKey), 401)
+		if a := h.Do("POST", "/api/authenticate", in, "Authorization", "Bearer "+apitest.LivePub); a.Get("user.email") != bob {
+			t.Error(a.Text)
+		}
+	})
+}

@@ -80,7 +80,7 @@ func TestCustomers(t *testing.T) {
 }
 
 func TestEntitlements(t *testing.T) {
-	w := house(t, nil)
+	w := house(t, func(h *apitest.House) { h.Alone = true })
 	id := w.customer(alice)
 	check := func(t *testing.T, feature string) apitest.Answer {
 		t.Helper()

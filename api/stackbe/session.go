@@ -55,6 +55,7 @@ func (a *API) sign(ctx context.Context, origin origin.Origin, s *authcore.AppSes
 var (
 	errNoSession      = api.Refuse(http.StatusUnauthorized, codeSessionInvalid, "No session token: send Authorization: Bearer <session token>.")
 	errSessionInvalid = api.Refuse(http.StatusUnauthorized, codeSessionInvalid, "Session is invalid")
+	errOtherData      = api.Refuse(http.StatusUnauthorized, codeSessionInvalid, "Session is invalid: it is of another app, or of test data, which count with a key of the same app and kind as "+api.KeyHeader+", beside the session token.")
 	errSessionExpired = api.Refuse(http.StatusUnauthorized, codeSessionExpired, "Session has expired")
 )
 
@@ -94,11 +95,13 @@ func (a *API) sessionOf(ctx context.Context, token, app string) (*authcore.AppSe
 }
 
 // session finds out whose session token the call carries, and counts the call
-// for it. On paths of an app it must be one of that app's.
-func (a *API) session(c *api.Call) error {
-	id := c.Param("appId")
-	if id != "" {
-		if _, err := a.app(c); err != nil {
+// for it. It must be one of the app that the path names, else of the key's that
+// stands beside it or of the only app. One of test data counts with a test key
+// alone: who calls takes plan, roles and names from it.
+func (a *API) session(c *api.Call) (err error) {
+	var app *authcore.App
+	if c.Param("appId") != "" {
+		if app, err = a.app(c); err != nil {
 			return err
 		}
 	}
@@ -106,14 +109,27 @@ func (a *API) session(c *api.Call) error {
 	if token == "" {
 		return errNoSession
 	}
-	s, err := a.sessionOf(c.R.Context(), token, id)
+	s, err := a.sessionOf(c.R.Context(), token, c.Param("appId"))
+	if err != nil {
+		return err
+	}
+	if err := c.Spend(c.Service.Core().CountOf(name+" session", s.ID, perSession)); err != nil {
+		return err
+	}
+	if _, err := c.Beside(name, perKey); err != nil {
+		return err
+	}
+	caller, err := c.Whose(app, api.KeyHeader+", beside the session token")
 	if err != nil {
 		return err
 	}
 	realm := s.Person.Realm
+	if caller.Realm() != realm {
+		return errOtherData
+	}
 	c.Session = s
-	c.Caller = authcore.Caller{App: a.service.Apps().Find(realm.App), Key: authcore.AppKey{Test: realm.Test}}
-	return c.Spend(c.Service.Core().CountOf(name+" session", s.ID, perSession))
+	c.Caller = authcore.Caller{App: caller.App, Key: authcore.AppKey{Test: realm.Test}} // not with the rights of the key
+	return nil
 }
 
 // sessionView is what is told about a session: nested as the original's

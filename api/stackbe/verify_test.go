@@ -251,7 +251,7 @@ func TestScannersStrandNobody(t *testing.T) {
 	t.Run("a test key's links", func(t *testing.T) {
 		want(t, w.call("POST", auth+"magic-link", object{"email": alice}, apitest.TestKey), 200)
 		to := location(t, w.visit("GET", w.mailed(), "&redirect=true"))
-		a := want(t, w.call("GET", auth+"session", nil, to.Query().Get("token")), 200)
+		a := want(t, w.Do("GET", auth+"session", nil, append(bearer(to.Query().Get("token")), "X-API-Key", apitest.TestKey)...), 200)
 		if a.Get("test") != true {
 			t.Errorf("a session of test data looks like a live one: %s", a.Text)
 		}
@@ -265,4 +265,66 @@ func TestScannersStrandNobody(t *testing.T) {
 		refused(t, w.get("/v1/customers/"+a.String("customerId")), 404, "CUSTOMER_NOT_FOUND")
 		want(t, w.call("GET", "/v1/customers/"+a.String("customerId"), nil, apitest.TestKey), 200)
 	})
+}
+
+// TestTestDataIsNotLive: whoever holds a test key writes what stands in test data,
+// plan and roles too. No call takes a session of it, or of another app, unless a
+// key beside it says that this is meant.
+func TestTestDataIsNotLive(t *testing.T) {
+	w := house(t, nil)
+	signIn := func(key, email string) string {
+		want(t, w.call("POST", auth+"magic-link", object{"email": email}, key), 200)
+		return want(t, w.call("POST", auth+"verify", object{"token": w.mailed().Query().Get("token")}, key), 200).String("sessionToken")
+	}
+	test, live := signIn(apitest.TestKey, alice), signIn(apitest.LiveKey, bob)
+	ask := func(method, path string, body any, token, key string) apitest.Answer {
+		t.Helper()
+		headers := bearer(token)
+		if key != "" {
+			headers = append(headers, "X-API-Key", key)
+		}
+		return w.Do(method, path, body, headers...)
+	}
+	org := want(t, ask("POST", orgs, object{"name": "Acme"}, test, apitest.TestPub), 201).String("id")
+	calls := []struct {
+		method, path string
+		body         any
+	}{
+		{"GET", auth + "session", nil},
+		{"POST", auth + "switch-organization", object{"organizationId": org}},
+		{"GET", "/v1/entitlements", nil},
+		{"GET", "/v1/entitlements/check/seats", nil},
+		{"GET", orgs, nil},
+		{"GET", orgs + "/" + org, nil},
+		{"PATCH", orgs + "/" + org, object{"name": "Acme Two"}},
+		{"GET", orgs + "/" + org + "/members", nil},
+		{"POST", orgs + "/" + org + "/invites", object{"email": "carol@example.com", "role": "member"}},
+		{"GET", orgs + "/" + org + "/invites", nil},
+		{"POST", orgs + "/invites/accept", object{"inviteId": "inv_x"}},
+	}
+	for _, c := range calls {
+		path := c.method + " " + c.path
+		for _, key := range []string{"", apitest.LiveKey, apitest.LivePub, apitest.OtherKey} {
+			code := "SESSION_INVALID"
+			if key == "" && strings.HasPrefix(c.path, "/v1/entitlements") {
+				code = "UNAUTHORIZED" // whose they are is not clear among several apps
+			}
+			if a := ask(c.method, c.path, c.body, test, key); a.Status != 401 || a.String("code") != code {
+				t.Errorf("%s takes test data for live with key %.7q: %d %s", path, key, a.Status, a.Text)
+			}
+		}
+		for _, key := range []string{apitest.TestKey, apitest.TestPub} {
+			if a := ask(c.method, c.path, c.body, test, key); a.Status >= 400 && (a.Status == 401 || !strings.Contains(c.path, "accept")) {
+				t.Errorf("%s with a test key: %d %s", path, a.Status, a.Text)
+			}
+			refused(t, ask(c.method, c.path, c.body, live, key), 401, "SESSION_INVALID")
+		}
+	}
+	for _, key := range []string{"", apitest.LiveKey, apitest.LivePub} {
+		want(t, ask("GET", auth+"session", nil, live, key), 200)
+	}
+	refused(t, ask("GET", auth+"session", nil, live, "sk_live_unknown"), 401, "UNAUTHORIZED")
+	refused(t, w.Do("GET", auth+"session", nil, append(bearer(test), "X-API-Key", apitest.TestKey, "X-API-Key", apitest.TestKey)...), 401, "UNAUTHORIZED")
+	// A key beside a session gives it no right of the key's.
+	refused(t, ask("POST", orgs+"/"+org+"/members", object{"customerId": "cust_x", "role": "member"}, test, apitest.TestKey), 403, "UNAUTHORIZED")
 }

@@ -8,8 +8,8 @@
 set -eu
 : "${BASE:?the origin of gatehouse_api}" "${PUB:?a publishable key of the app}" "${EMAIL:?your address}"
 
-post() { # path body
-	curl --silent --show-error --fail-with-body --header "Content-Type: application/json" --data "$2" "$BASE$1"
+post() { # path body [key]
+	curl --silent --show-error --fail-with-body --header "Content-Type: application/json" ${3+--header "Authorization: Bearer $3"} --data "$2" "$BASE$1"
 }
 lookup() {
 	curl --silent --show-error --fail-with-body --get "$BASE/api/lookup-email" \
@@ -36,4 +36,4 @@ printf '3. type the code: ' >&2
 read -r code
 
 echo "4. check it; whoever calls makes the session"
-post /api/authenticate "{\"client_secret\":\"$secret\",\"email\":\"$EMAIL\",\"code\":\"$code\"}"
+post /api/authenticate "{\"client_secret\":\"$secret\",\"email\":\"$EMAIL\",\"code\":\"$code\"}" "$PUB"
