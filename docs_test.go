@@ -1,6 +1,7 @@
 package main
 
 import (
+	"flag"
 	"maps"
 	"os"
 	"os/exec"
@@ -123,6 +124,36 @@ func TestLinksLeadSomewhere(t *testing.T) {
 				t.Errorf("%s: make has no target %s", file, m[1])
 			}
 		}
+	}
+}
+
+var update = flag.Bool("update", false, "write llms.txt anew")
+
+// TestIndexOfDocumentation: docs/README.md leads to every page for people who
+// run Gatehouse, and llms.txt is the same index with addresses that a program
+// can fetch. Decision notes are reached through the pages that name them.
+func TestIndexOfDocumentation(t *testing.T) {
+	index := string(read(t, "docs/README.md"))
+	pages, err := filepath.Glob("docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range append(pages, "docs/screenshots/README.md") {
+		if name := strings.TrimPrefix(page, "docs/"); name != "README.md" && !strings.Contains(index, "]("+name+")") {
+			t.Errorf("docs/README.md does not lead to %s", name)
+		}
+	}
+	if !strings.Contains(string(read(t, "README.md")), "](docs/README.md)") {
+		t.Error("README.md does not lead to docs/README.md")
+	}
+	text := strings.NewReplacer("](", "](https://github.com/gatehouse-auth/gatehouse/blob/main/docs/", "# Documentation\n", "# Gatehouse\n\n> Sign-in by email in front of any web app: a module of Caddy, forward-auth for other proxies, JSON APIs.\n").Replace(index)
+	if *update {
+		if err := os.WriteFile("llms.txt", []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if string(read(t, "llms.txt")) != text {
+		t.Error("llms.txt is not the index of docs/README.md: make golden")
 	}
 }
 
