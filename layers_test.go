@@ -28,7 +28,7 @@ type layer struct {
 }
 
 var layers = []layer{
-	{"authcore", []string{"authcore/address", "authcore/session", "authcore/person", "authcore/challenge", "authcore/event", "authcore/origin", "authcore/policy", "authcore/keyring", "authcore/limit", "authcore/outbox", "authcore/store", "authcore/internal/ascii"}, []string{caddyPath, badgerPath}, []string{"net/http", "html/template"},
+	{"authcore", []string{"authcore/address", "authcore/session", "authcore/delivery", "authcore/person", "authcore/challenge", "authcore/event", "authcore/origin", "authcore/policy", "authcore/keyring", "authcore/limit", "authcore/outbox", "authcore/store", "authcore/internal/ascii"}, []string{caddyPath, badgerPath}, []string{"net/http", "html/template"},
 		"the domain is the same behind every server and on every store; it takes values and returns values"},
 	{"authcore/internal/ascii", []string{}, []string{caddyPath, badgerPath}, []string{"net/http"},
 		"letters and digits, for all who read names"},
@@ -52,6 +52,8 @@ var layers = []layer{
 		"what is held after a proof; it knows neither how that is made nor who asks"},
 	{"authcore/outbox", []string{"authcore/address", "authcore/event", "authcore/origin", "authcore/keyring", "authcore/limit", "authcore/store"}, []string{caddyPath, badgerPath}, []string{"net/http", "html/template"},
 		"what goes out; it knows no challenge, and no sender but by its contract"},
+	{"authcore/delivery", []string{"authcore/address", "authcore/challenge", "authcore/event", "authcore/keyring", "authcore/limit", "authcore/outbox", "authcore/store"}, []string{caddyPath, badgerPath}, []string{"net/http", "html/template"},
+		"how mail fares behind the senders; it knows neither them nor who asks"},
 	{"authcore/person", []string{"authcore/address", "authcore/event", "authcore/keyring", "authcore/store", "authcore/internal/ascii"}, []string{caddyPath, badgerPath}, []string{"net/http"},
 		"who is known; it knows nothing that they do"},
 	{"authcore/storetest", []string{"authcore/store"}, []string{caddyPath, badgerPath}, []string{"net/http"},

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
+	"github.com/gatehouse-auth/gatehouse/authcore/delivery"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
@@ -37,6 +38,7 @@ type Core struct {
 	alarm    challenge.Alarm
 	census   census
 	history  *challenge.History
+	delivery *delivery.Book
 
 	meter   *limit.Meter
 	keyUses keyUses
@@ -79,6 +81,7 @@ func Open(ctx context.Context, store store.Store, secrets keyring.Secrets, o Opt
 	}
 	c := &Core{store: store, secrets: secrets, now: o.Now, log: o.Logger}
 	c.history = &challenge.History{Store: store, Now: o.Now}
+	c.delivery = delivery.New(delivery.Config{Store: store, Now: o.Now})
 	c.outbox = outbox.New(outbox.Config{Store: store, Secrets: secrets, Now: o.Now, Log: o.Logger, Observe: c.observe, Tell: c.tell})
 	c.keys = keyring.NewKeys(keyring.Config{Store: store, Secrets: secrets, Now: o.Now, Rotated: c.rotated, Revoked: c.revoke})
 	c.sessions = session.New(session.Config{
@@ -203,6 +206,9 @@ func (c *Core) lead() {
 	c.current.Store(s)
 	c.outbox.Use(&outbox.Means{Mail: s.cfg.Senders, Texts: s.cfg.Texts, Letters: s, Composer: s.cfg.Composer, Limits: s.cfg.Limits})
 }
+
+// Delivery is how mail fares at the domains it goes to.
+func (c *Core) Delivery() *delivery.Book { return c.delivery }
 
 // History is what became of the wishes to sign in.
 func (c *Core) History() *challenge.History { return c.history }

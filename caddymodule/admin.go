@@ -35,6 +35,7 @@ func init() { caddy.RegisterModule(adminAPI{}) }
 //	GET    /gatehouse/apps                         the clients of the JSON APIs
 //	POST   /gatehouse/keys/rotate                  {"revoke": true}
 //	POST   /gatehouse/test-email                   {"to": "…"}
+//	POST   /gatehouse/unlock                       {"email": "…"}
 //	GET    /gatehouse/why                          ?email=&site=, also POST
 //	GET    /gatehouse/export                       ?keys=true
 //	POST   /gatehouse/import
@@ -81,6 +82,7 @@ var adminRoutes = map[string]map[string]func(*adminCall) (any, error){
 	"apps":                 {"GET": func(c *adminCall) (any, error) { return operate.AppList{Apps: c.Apps()}, nil }},
 	"keys/rotate":          {"POST": adminRotate},
 	"test-email":           {"POST": adminTestEmail},
+	"unlock":               {"POST": adminUnlock},
 	"why":                  {"GET": adminWhy, "POST": adminWhy},
 	"export":               {"GET": adminExport},
 	"import":               {"POST": func(c *adminCall) (any, error) { return c.Import(c.ctx, c.by, c.r.Body) }},
@@ -203,6 +205,16 @@ func adminTestEmail(c *adminCall) (any, error) {
 		c.status = http.StatusBadGateway
 	}
 	return map[string]any{"sent": out.Sent, "results": out.Results}, err
+}
+
+func adminUnlock(c *adminCall) (any, error) {
+	var in struct {
+		Email string `json:"email"`
+	}
+	if err := c.read(&in); err != nil {
+		return nil, err
+	}
+	return c.Unlock(c.ctx, c.by, in.Email)
 }
 
 func adminWhy(c *adminCall) (any, error) {

@@ -199,7 +199,7 @@ func TestExportAndImportCommands(t *testing.T) {
 func TestCommandsWithoutAServer(t *testing.T) {
 	dir := t.TempDir()
 	gone := "unix/" + dir + "/gone.sock"
-	needs := map[string]string{"revoke": "x", "import": "-", "why": "a@example.com", "test-email": "a@example.com"}
+	needs := map[string]string{"revoke": "x", "import": "-", "why": "a@example.com", "test-email": "a@example.com", "unlock": "a@example.com"}
 	for _, c := range Commands() {
 		if c.Name == "pages" { // asks no server
 			continue

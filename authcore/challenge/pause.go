@@ -50,8 +50,17 @@ func change(tx store.Tx, a address.Address, now time.Time, to func(*pause)) erro
 
 // Paused tells whether unknown browsers cause no mail to a now.
 func Paused(tx store.Tx, a address.Address, now time.Time) (bool, error) {
+	until, err := PausedUntil(tx, a, now)
+	return !until.IsZero(), err
+}
+
+// PausedUntil is how long unknown browsers cause no mail to a, zero if they do.
+func PausedUntil(tx store.Tx, a address.Address, now time.Time) (time.Time, error) {
 	p, err := readPause(tx, a)
-	return err == nil && now.Before(p.Until), err
+	if err != nil || !now.Before(p.Until) {
+		return time.Time{}, err
+	}
+	return p.Until, nil
 }
 
 // readPause reads what is known of a, also when no pause is in force.

@@ -156,6 +156,21 @@ func RecipientCounter(contact string, known bool, rates []Rate) *Counter {
 	return NewCounter("recipient/"+group(known)+keyring.Hash(contact), rates)
 }
 
+// ForgetMails forgets the mails that a contact has got, whoever asked for them,
+// and tells whether there were any that still count.
+func ForgetMails(tx store.Tx, contact string) (any bool, err error) {
+	for _, known := range []bool{false, true} {
+		key := RecipientCounter(contact, known, nil).key
+		values, err := tx.Get(key)
+		if err != nil {
+			return false, err
+		}
+		any = any || values[0] != nil
+		tx.Delete(key)
+	}
+	return any, nil
+}
+
 // WrongCodes counts wrong codes for a contact, an address or a number, whether a
 // gate or an app asked for them. Apart are browsers that have proved the address,
 // so that nobody can lock a person out of code entry in a known browser, and test

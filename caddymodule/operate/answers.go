@@ -210,6 +210,15 @@ type TestMail struct {
 	Results []TestResult `json:"results"`
 }
 
+// Unlocked is what unlock has lifted, and what it leaves.
+type Unlocked struct {
+	Email string `json:"email"`
+	Mails bool   `json:"mails"` // those that had counted for per_recipient are forgotten
+	// PausedUntil is how long its owner's "this wasn't me" holds mail back that
+	// unknown browsers ask for, null if it does not.
+	PausedUntil *time.Time `json:"paused_until"`
+}
+
 // Why is whether somebody gets in, and what became of their mails.
 type Why struct {
 	Email   string        `json:"email"`

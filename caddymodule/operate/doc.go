@@ -10,6 +10,7 @@
 //	Examine                 the doctor: what is wrong, or will be, and what to do
 //	TestMail                one mail through every sender
 //	Snippet                 the configuration of another proxy that asks here
+//	Unlock                  mail to an address flows again
 //	EndSession, EndSessionsOf, DeleteUser, RotateKeys, Export, Import
 //
 // What changes something takes the address it is asked from, and is audited. A

@@ -92,6 +92,21 @@ func testEmail(o *operator) error {
 	return err
 }
 
+func unlock(o *operator) error {
+	var out operate.Unlocked
+	if err := o.api.call("POST", "unlock", map[string]string{"email": o.args[0]}, &out); err != nil {
+		return err
+	}
+	text := "nothing held mail to this address back"
+	if out.Mails {
+		text = "the mails that this address has got so far don't count any more"
+	}
+	if out.PausedUntil != nil {
+		text += "\nits owner said \"this wasn't me\": until " + out.PausedUntil.Local().Format(time.DateTime) + " it gets none that an unknown browser asks for"
+	}
+	return o.did(out, text)
+}
+
 func showWhy(o *operator) error {
 	in := map[string]string{"email": o.args[0]}
 	if len(o.args) == 2 {

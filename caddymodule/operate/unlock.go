@@ -1,0 +1,24 @@
+package operate
+
+import (
+	"context"
+	"net/netip"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+)
+
+// Unlock lifts what holds mail to an address back: the mails that it has got so
+// far. Wrong codes, and its owner's "this wasn't me", stay in force.
+func (i *Instance) Unlock(ctx context.Context, by netip.Addr, email string) (Unlocked, error) {
+	a, err := address.Parse(email)
+	if err != nil {
+		return Unlocked{}, refuse(Malformed, "email: %w", err)
+	}
+	lifted, err := i.Core.Delivery().Unlock(ctx, a)
+	if err != nil {
+		return Unlocked{}, err
+	}
+	i.audit(by, "unlock", &authcore.Holder{Address: a}, "")
+	return Unlocked{Email: a.String(), Mails: lifted.Limited, PausedUntil: moment(lifted.PausedUntil)}, nil
+}
