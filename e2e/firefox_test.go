@@ -211,6 +211,28 @@ func TestFirefox(t *testing.T) {
 	f.sees("/again")
 }
 
+// TestFirefoxServiceWorkers: what the other engine sends from a worker is a page
+// view as well.
+func TestFirefoxServiceWorkers(t *testing.T) {
+	s := start(t, plan{})
+	for _, answers := range workers {
+		f := s.firefox()
+		alice := person("alice")
+		f.open("/")
+		f.enter("#email", alice)
+		f.sees("Check your email")
+		f.enter("#code", mails.NextTo(t, alice).Code(t))
+		within(t, patience, "the app is there", func() bool { return f.eval("document.title") == "App" })
+		f.eval("(" + install(answers) + `.then(() => fetch("/_gatehouse/logout", {method: "POST"})).then(r => document.title = "ready"), "")`)
+		within(t, patience, "the worker is installed", func() bool { return f.eval("document.title") == "ready" })
+		f.open("/page?x=1")
+		f.sees("Email")
+		if at := f.eval("location.pathname + location.search"); at != "/_gatehouse/login?return_to=%2Fpage%3Fx%3D1" {
+			t.Errorf("%s: the page view ends at %s", answers, at)
+		}
+	}
+}
+
 // TestFirefoxNarrow: the other engine scrolls nothing sideways either.
 func TestFirefoxNarrow(t *testing.T) {
 	g := pictureGallery(t)

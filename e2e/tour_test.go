@@ -125,6 +125,14 @@ func (top *topology) checkMethods(t *testing.T, v *visitor, alice string) {
 		}
 		stranger.get("/asset", "Sec-Fetch-Mode", mode, "Sec-Fetch-Dest", asset).must(t, http.StatusUnauthorized)
 	}
+	for _, view := range [][]string{
+		{"Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "empty"}, {"Sec-Fetch-Mode", "same-origin", "Sec-Fetch-Dest", "empty"}, {"X-Requested-With", "com.example.app"},
+	} {
+		if got := stranger.get("/asset", append(view, "Accept", "text/html,*/*;q=0.8")...); got.StatusCode != http.StatusFound && got.StatusCode != http.StatusSeeOther {
+			t.Errorf("a page view with %q gets %s", view, got.Status)
+		}
+	}
+	stranger.get("/asset", "Sec-Fetch-Mode", "same-origin", "Sec-Fetch-Dest", "empty", "Accept", "*/*").must(t, http.StatusUnauthorized)
 	got := stranger.do(http.MethodPost, "/save?draft=1", strings.NewReader("x=1"), "Content-Type", "application/x-www-form-urlencoded")
 	if got.StatusCode != http.StatusSeeOther || !strings.Contains(got.Header.Get("Location"), "return_to=%2Fsave") || strings.Contains(got.Header.Get("Location"), "draft") {
 		t.Errorf("a form gets %s to %s", got.Status, got.Header.Get("Location"))

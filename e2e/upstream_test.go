@@ -71,6 +71,8 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, "<!doctype html><title>SPA</title><script src=/_gatehouse/client.js></script><p id=who>single page</p>")
 	case strings.HasSuffix(r.URL.Path, "/cookies"):
 		serveCookies(w)
+	case strings.HasSuffix(r.URL.Path, "/worker.js"):
+		serveWorker(w, r.URL.Query().Get("answers"))
 	case strings.Contains(r.Header.Get("Accept"), "text/html"):
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		fmt.Fprintf(w, "<!doctype html><title>App</title><h1>App</h1><p id=who>%s</p><p id=uri>%s</p>"+
@@ -131,6 +133,15 @@ func serveCookies(w http.ResponseWriter) {
 	fmt.Fprint(w, "cookies")
 	h.Set("X-Sum", "1")
 	h["Set-Cookie"] = []string{"gatehouse=trailing"}
+}
+
+// serveWorker is a service worker that answers page views with a promise.
+func serveWorker(w http.ResponseWriter, answers string) {
+	w.Header().Set("Content-Type", "text/javascript")
+	fmt.Fprintf(w, `addEventListener("install", () => skipWaiting())
+addEventListener("activate", e => e.waitUntil(Promise.all([clients.claim(), registration.navigationPreload?.enable()])))
+addEventListener("fetch", e => { if (e.request.mode == "navigate" && !e.request.url.includes("/_gatehouse/")) e.respondWith(%s) })
+`, answers)
 }
 
 // header returns all values under every spelling of name that folds to the same

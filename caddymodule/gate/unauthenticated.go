@@ -3,6 +3,7 @@ package gate
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -119,17 +120,31 @@ func (q *request) challenge(form string, maxAge time.Duration) {
 }
 
 // navigates tells whether the request is for a page that a person will look at
-// in a window of its own.
+// in a window of its own. A service worker that hands on the request of such a
+// window hides the destination, and one that makes a new Request of it the mode,
+// too: then a script's fetch differs by what it accepts alone.
 func (q *request) navigates() bool {
 	if q.webSocket || isPreflight(q.r) || q.hasToken() || strings.HasPrefix(q.url.Path, "/.well-known/") {
 		return false
 	}
 	h := q.r.Header
+	accept := strings.ToLower(strings.Join(h["Accept"], ","))
 	mode, dest := h.Get("Sec-Fetch-Mode"), h.Get("Sec-Fetch-Dest")
-	if mode != "" || dest != "" || h.Get("Sec-Fetch-Site") != "" {
-		return mode == "navigate" && (dest == "" || dest == "document")
+	switch {
+	case mode == "navigate":
+		return dest == "" || dest == "document" || dest == "empty"
+	case mode == "same-origin":
+		return dest == "empty" && strings.HasPrefix(accept, "text/html")
+	case mode != "" || dest != "" || h.Get("Sec-Fetch-Site") != "":
+		return false
 	}
-	return strings.Contains(strings.ToLower(strings.Join(h["Accept"], ",")), "text/html") && len(h["X-Requested-With"]) == 0
+	return strings.Contains(accept, "text/html") && !isXHR(h)
+}
+
+// isXHR tells whether a script says so. Apps on Android that show pages in a view
+// of theirs send the name of their package there.
+func isXHR(h http.Header) bool {
+	return slices.ContainsFunc(h["X-Requested-With"], func(with string) bool { return strings.EqualFold(with, "XMLHttpRequest") })
 }
 
 func isPreflight(r *http.Request) bool {
