@@ -144,7 +144,7 @@ func (s *Service) mailKeys(b session.Browser) []string {
 // wish is what a browser's challenge is made of.
 func (s *Service) wish(b session.Browser, in Start) challenge.Wish {
 	return challenge.Wish{
-		Address: in.Address, Origin: b.Origin, Language: in.Language, Agent: b.UserAgent, Client: b.Client,
+		Address: in.Address, Origin: b.Origin, For: in.ReturnTo.Origin(), Language: in.Language, Agent: b.UserAgent, Client: b.Client,
 		Digits: s.cfg.Code.Digits, Lifetime: s.cfg.Code.Lifetime, Kept: challenge.FlowLifetime,
 	}
 }

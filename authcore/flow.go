@@ -71,6 +71,7 @@ type LinkView struct {
 	Verdict  event.Verdict
 	Address  address.Address
 	Site     origin.Origin
+	For      origin.Origin // where it leads; zero: Site
 	AskedAt  time.Time
 	Expires  time.Time
 	Agent    string // the User-Agent that asked
@@ -91,7 +92,7 @@ func (all Flows) Link(ctx context.Context, b session.Browser, token string) (Lin
 			return LinkView{Verdict: event.Unknown}, err
 		}
 		out = LinkView{
-			Verdict: event.OtherBrowser, Address: c.Address, Site: c.Origin, AskedAt: c.AskedAt, Expires: c.Expires,
+			Verdict: event.OtherBrowser, Address: c.Address, Site: c.Origin, For: c.For, AskedAt: c.AskedAt, Expires: c.Expires,
 			Agent: c.Agent, Network: c.Network, Language: c.Language, HasCode: !c.LinkOnly, Flow: t.view(),
 		}
 		if out.Flow != nil {

@@ -54,7 +54,7 @@ func (s *Service) Letter(tx store.Tx, e outbox.Entry) (*outbox.Item, error) {
 		item.Log = challenge.HistoryKey(c)
 	}
 	letter := outbox.Letter{
-		Kind: cmp.Or(e.Kind, outbox.LetterSignIn), To: c.Address, Site: c.Origin, Language: c.Language,
+		Kind: cmp.Or(e.Kind, outbox.LetterSignIn), To: c.Address, Site: c.Origin, For: c.For, Language: c.Language,
 		Lifetime: c.Expires.Sub(c.AskedAt), AskedAt: c.AskedAt, Agent: c.Agent, Network: c.Network,
 	}
 	secret, known := s.core.secrets.Find(c.Secret)

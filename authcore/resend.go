@@ -113,7 +113,7 @@ func (t *attempt) wished(word string) {
 // renew puts a new challenge in the place of t.c, which is dead.
 func (t *attempt) renew() error {
 	wish := t.s.wish(t.b, Start{Address: t.c.Address, Language: t.c.Language})
-	wish.Browser, wish.Known = t.flows.Browser, t.c.Known
+	wish.Browser, wish.Known, wish.For = t.flows.Browser, t.c.Known, t.c.For
 	c, mail, err := t.s.newChallenge(t.tx, wish)
 	if err != nil {
 		return err

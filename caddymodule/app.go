@@ -204,7 +204,9 @@ func (a *App) readLook() func() error {
 	}()
 	return func() error {
 		r := <-read
-		a.look = r.look
+		if a.look = r.look; r.err == nil {
+			a.look.Titles(a.title)
+		}
 		return r.err
 	}
 }

@@ -41,12 +41,14 @@ type Authz struct {
 type AuthzSite struct {
 	// Site is a host name, with *. in front for all names one label below it.
 	Site string `json:"site,omitempty"`
-	// Allow, Deny, Public, Fresh and Headers are as in a gate.
+	// Allow and the others are as in a gate.
 	Allow   []string       `json:"allow,omitempty"`
 	Deny    []string       `json:"deny,omitempty"`
 	Public  []string       `json:"public,omitempty"`
 	Fresh   caddy.Duration `json:"fresh,omitempty"`
 	Headers []string       `json:"headers,omitempty"`
+	Fields  []gate.Field   `json:"fields,omitempty"`
+	Name    string         `json:"name,omitempty"`
 
 	pattern origin.SitePattern
 	gate    *Gate // decides as a gate at the site itself would
@@ -111,7 +113,8 @@ func (s *AuthzSite) parse(app *App, groups *policy.Groups, scheme string) (err e
 	if s.pattern, err = origin.ParseSitePattern(s.Site); err != nil {
 		return err
 	}
-	s.gate = &Gate{Allow: s.Allow, Deny: s.Deny, Public: s.Public, Fresh: s.Fresh, Headers: s.Headers, app: app}
+	s.gate = s.asGate()
+	s.gate.app = app
 	if err := s.gate.parse(groups); err != nil {
 		return err
 	}
@@ -123,7 +126,20 @@ func (s *AuthzSite) parse(app *App, groups *policy.Groups, scheme string) (err e
 	if app != nil {
 		s.gate.gate.House = &app.house
 	}
+	if err := s.gate.checkHostsInTitle(); err != nil {
+		return err
+	}
 	return s.gate.checkOptions(session.DefaultRule)
+}
+
+// asGate is a gate with the options of s.
+func (s *AuthzSite) asGate() *Gate {
+	return &Gate{Allow: s.Allow, Deny: s.Deny, Public: s.Public, Fresh: s.Fresh, Headers: s.Headers, Fields: s.Fields, Name: s.Name}
+}
+
+// take has s have the options of g.
+func (s *AuthzSite) take(g *Gate) {
+	s.Deny, s.Public, s.Fresh, s.Headers, s.Fields, s.Name = g.Deny, g.Public, g.Fresh, g.Headers, g.Fields, g.Name
 }
 
 // ServeHTTP answers one question of a proxy.

@@ -29,6 +29,8 @@ func init() {
 //	        public  <path...>
 //	        fresh   <duration>
 //	        headers <preset...>
+//	        header  <Name> email|local|name|groups|sub
+//	        name    "<title>"
 //	    }
 //	}
 func parseAuthz(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
@@ -75,15 +77,17 @@ var siteWords = words[*AuthzSite]{
 		{"public", onGate((*Gate).readPublic)},
 		{"fresh", onGate((*Gate).readFresh)},
 		{"headers", onGate((*Gate).readHeaders)},
+		{"header", onGate((*Gate).readField)},
+		{"name", onGate((*Gate).readName)},
 	},
 }
 
 // onGate reads a line of a site as a gate reads it.
 func onGate(read func(*Gate, *caddyfile.Dispenser) error) func(*AuthzSite, *caddyfile.Dispenser) error {
 	return func(s *AuthzSite, d *caddyfile.Dispenser) error {
-		g := &Gate{Deny: s.Deny, Public: s.Public, Fresh: s.Fresh, Headers: s.Headers}
+		g := s.asGate()
 		err := read(g, d)
-		s.Deny, s.Public, s.Fresh, s.Headers = g.Deny, g.Public, g.Fresh, g.Headers
+		s.take(g)
 		return err
 	}
 }

@@ -37,6 +37,13 @@ type Gate struct {
 	// Headers lists the presets of identity headers for the app: remote,
 	// forwarded, auth_request, cloudflare, assertion, none. Default: remote.
 	Headers []string `json:"headers,omitempty"`
+	// Fields lists identity headers of any name, beside the presets. What clients
+	// send under these names is removed, as it is for the presets.
+	Fields []gate.Field `json:"fields,omitempty"`
+	// Name is what the site is called on pages, in mails and at a portal, beside
+	// its host: at most 64 characters. Default: the name of the brand, or else the
+	// host.
+	Name string `json:"name,omitempty"`
 	// SessionIdle and SessionMax limit sessions at this site; never longer than
 	// the limits of the gatehouse app.
 	SessionIdle caddy.Duration `json:"session_idle,omitempty"`

@@ -13,6 +13,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/policy"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 )
 
 // The gate stands before forward_auth and so after everything that is anchored
@@ -35,6 +36,8 @@ func init() {
 //	    fresh            <duration>
 //	    unauthenticated  auto|redirect|401
 //	    headers          <preset...>
+//	    header           <Name> email|local|name|groups|sub
+//	    name             "<title>"
 //	    session          idle <duration> max <duration>
 //	    report_only
 //	    origin           <url...>
@@ -152,6 +155,8 @@ var gateWords = words[*Gate]{
 		{"fresh", (*Gate).readFresh},
 		{"unauthenticated", (*Gate).readUnauthenticated},
 		{"headers", (*Gate).readHeaders},
+		{"header", (*Gate).readField},
+		{"name", (*Gate).readName},
 		{"session", func(g *Gate, d *caddyfile.Dispenser) error {
 			return idleAndMax(d, &g.SessionIdle, &g.SessionMax)
 		}},
@@ -217,6 +222,22 @@ func (g *Gate) readHeaders(d *caddyfile.Dispenser) error {
 	}
 	g.Headers = append(g.Headers, args...)
 	return checkPresets(g.Headers)
+}
+
+func (g *Gate) readField(d *caddyfile.Dispenser) error {
+	args, err := arguments(d, 2, 2, "header X-WEBAUTH-USER email")
+	if err != nil {
+		return err
+	}
+	g.Fields = append(g.Fields, gate.Field{Name: args[0], Value: args[1]})
+	return gate.CheckFields(g.Fields)
+}
+
+func (g *Gate) readName(d *caddyfile.Dispenser) error {
+	if err := oneOf(d, &g.Name, `name "Team wiki"`); err != nil {
+		return err
+	}
+	return checkTitle(g.Name)
 }
 
 func (g *Gate) readReportOnly(d *caddyfile.Dispenser) error {

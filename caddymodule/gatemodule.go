@@ -150,7 +150,10 @@ func (g *Gate) parse(groups *policy.Groups) error {
 	if err := g.leavesSomething(&public); err != nil {
 		return err
 	}
-	g.gate.Unauthenticated, g.gate.Headers, g.gate.ReportOnly = g.Unauthenticated, g.Headers, g.ReportOnly
+	g.gate.Unauthenticated, g.gate.Headers, g.gate.Fields, g.gate.ReportOnly = g.Unauthenticated, g.Headers, g.Fields, g.ReportOnly
+	if g.app != nil {
+		g.app.house.Claim(g.Fields)
+	}
 	g.limit()
 	if g.Portal != "" {
 		g.portal, err = parseOriginOption("portal", "portal", g.Portal)
@@ -219,6 +222,12 @@ func (g *Gate) checkOptions(global session.Rule) error {
 		return err
 	}
 	if err := checkPresets(g.Headers); err != nil {
+		return err
+	}
+	if err := gate.CheckFields(g.Fields); err != nil {
+		return err
+	}
+	if err := checkTitle(g.Name); err != nil {
 		return err
 	}
 	if g.Fresh < 0 {

@@ -46,10 +46,10 @@ func (a *App) asks() *operate.Asks {
 		return nil
 	}
 	z := a.authzs[0]
-	out := &operate.Asks{Address: z.address, Scheme: z.login.Scheme(), Claims: gate.HeaderNames(gate.Presets...)}
+	out := &operate.Asks{Address: z.address, Scheme: z.login.Scheme(), Claims: gate.HeaderNames(gate.Presets, nil)}
 	for _, s := range z.Sites {
 		out.Sites = append(out.Sites, s.pattern)
-		for _, name := range gate.HeaderNames(s.Headers...) {
+		for _, name := range gate.HeaderNames(s.Headers, s.Fields) {
 			if !slices.Contains(out.Headers, name) {
 				out.Headers = append(out.Headers, name)
 			}

@@ -82,6 +82,9 @@ func (a *App) takePlaces(w *walk) error {
 		if len(g.place.Hosts) == 0 && len(g.origins) == 0 {
 			return fmt.Errorf("the gate at %s stands under no host name, so its sign-in pages and mails don't know their address; give the site a name instead of a port alone, or write in the gate's block for example\n    origin https://app.example.com", g)
 		}
+		if err := g.checkHostsInTitle(); err != nil {
+			return err
+		}
 		g.place.Key += strings.Join(g.Paths, " ")
 	}
 	keys := map[string]int{}

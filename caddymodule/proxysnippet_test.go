@@ -203,7 +203,7 @@ func TestExamplesTakeRoutesAway(t *testing.T) {
 // Where a proxy passes underscores or dots on, which apps read as hyphens, every
 // header of every preset is taken away in each such spelling.
 func TestExamplesTakeAliasesAway(t *testing.T) {
-	all := gate.HeaderNames(gate.Presets...)
+	all := gate.HeaderNames(gate.Presets, nil)
 	has := func(text, header string) bool {
 		return strings.Contains(text, "  "+header+`: ""`) || strings.Contains(text, "- remove: "+strings.ToLower(header)+"\n")
 	}

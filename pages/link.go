@@ -89,6 +89,7 @@ func (e *exchange) linkDead(found authcore.LinkView) {
 func (e *exchange) linkView(state string, found authcore.LinkView) *screen.View {
 	e.speak(found.Language)
 	v := e.view("link", state)
+	e.p.look.For(v, found.For)
 	v.Address, v.Username = found.Address.Display(), found.Address.String()
 	v.AskedAt = screen.UTC(found.AskedAt)
 	v.Agent, v.Network = e.words.Agent(found.Agent), screen.Near(found.Network)

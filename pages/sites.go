@@ -21,7 +21,7 @@ func (p *Pages) Sites(w http.ResponseWriter, r *http.Request, v Visit, open []or
 		view.State = "none"
 	}
 	for _, o := range open {
-		view.Sites = append(view.Sites, screen.SiteLink{Name: o.Host(), URL: o.String() + "/"})
+		view.Sites = append(view.Sites, screen.SiteLink{Name: p.look.Listed(o), URL: o.String() + "/"})
 	}
 	view.Titled("sites.title")
 	e.page(http.StatusOK, view)
@@ -40,7 +40,7 @@ func (e *exchange) relatives() ([]screen.SiteLink, error) {
 		if err != nil || o == e.v.Origin || s.ID == e.v.Session.ID {
 			continue
 		}
-		link := screen.SiteLink{Name: o.Host(), URL: o.String() + "/"}
+		link := screen.SiteLink{Name: e.p.look.Listed(o), URL: o.String() + "/"}
 		if !slices.Contains(links, link) {
 			links = append(links, link)
 		}

@@ -23,6 +23,7 @@ type Challenge struct {
 	Phone    address.Phone   `json:"phone,omitzero"`    // in place of Address
 	Browser  string          `json:"browser,omitempty"` // hash of the flow cookie
 	Origin   origin.Origin   `json:"origin"`
+	For      origin.Origin   `json:"for,omitzero"` // where it leads; zero: Origin
 	Language string          `json:"language,omitempty"`
 	AskedAt  time.Time       `json:"asked_at"`
 	Expires  time.Time       `json:"expires"`          // of code and link

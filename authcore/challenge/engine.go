@@ -36,6 +36,7 @@ type Wish struct {
 	Address  address.Address
 	Phone    address.Phone // in place of Address
 	Origin   origin.Origin
+	For      origin.Origin // where it leads; zero: Origin
 	Language string
 	Agent    string
 	Client   netip.Addr
@@ -58,7 +59,7 @@ func (e *Engine) New(tx store.Tx, w Wish) (c *Challenge, wait time.Duration, err
 	now := e.Now()
 	c = &Challenge{
 		ID: keyring.RandomToken(16), Secret: e.Secrets.Current.ID(),
-		Address: w.Address, Phone: w.Phone, Browser: w.Browser, Origin: w.Origin, Language: w.Language,
+		Address: w.Address, Phone: w.Phone, Browser: w.Browser, Origin: w.Origin, For: w.For, Language: w.Language,
 		AskedAt: now, Expires: now.Add(w.Lifetime), Kept: now.Add(w.Lifetime + w.Kept),
 		Digits: w.Digits, Hex: w.Hex, Known: w.Known, Test: w.Test,
 		Agent: ShortAgent(w.Agent), Network: CoarseNetwork(w.Client), Part: w.Part,

@@ -12,6 +12,7 @@ type Letter struct {
 	Kind     LetterKind
 	To       address.Address
 	Site     origin.Origin // where it was asked for
+	For      origin.Origin // where who signs in goes on; zero: Site
 	Language string        // BCP 47, as the page had it
 	Code     string        // empty when code entry is off for this address
 	Link     string        // absolute URL

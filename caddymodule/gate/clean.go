@@ -31,12 +31,8 @@ func ClaimOf(name string) Claim {
 	var buf [longestClaim]byte
 	n := 0
 	for i := range len(name) {
-		c := name[i]
-		switch {
-		case 'A' <= c && c <= 'Z':
-			c += 'a' - 'A'
-		case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
-		default:
+		c := folded(name[i])
+		if c == 0 {
 			continue
 		}
 		if n == len(buf) || n == 0 && c != 'r' && c != 'x' && c != 'c' {
@@ -63,6 +59,44 @@ func ClaimOf(name string) Claim {
 	return NoClaim
 }
 
+// folded is a byte of a header's name as names are compared, 0 for one that does
+// not count.
+func folded(c byte) byte {
+	switch {
+	case 'A' <= c && c <= 'Z':
+		return c + 'a' - 'A'
+	case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
+		return c
+	}
+	return 0
+}
+
+// claimOf is ClaimOf, which also knows the headers that gates of this
+// configuration set beside the presets. What one gate sets nobody may send to the
+// app behind another: both may be the same.
+func (h *House) claimOf(name string) Claim {
+	if claim := ClaimOf(name); claim != NoClaim || len(h.fields) == 0 {
+		return claim
+	}
+	var buf [maxFieldName]byte
+	n := 0
+	for i := range len(name) {
+		c := folded(name[i])
+		if c == 0 {
+			continue
+		}
+		if n == len(buf) {
+			return NoClaim
+		}
+		buf[n] = c
+		n++
+	}
+	if _, ok := h.fields[string(buf[:n])]; ok {
+		return IdentityClaim
+	}
+	return NoClaim
+}
+
 // dropMethods takes away what would have the app read another method than a
 // token was judged by, and tells whether there was anything.
 func dropMethods(h http.Header) (dropped bool) {
@@ -81,7 +115,7 @@ func dropMethods(h http.Header) (dropped bool) {
 func (q *request) cleanRequest() (webSocket bool) {
 	r := q.r
 	for name := range r.Header {
-		switch ClaimOf(name) {
+		switch q.house.claimOf(name) {
 		case IdentityClaim:
 			delete(r.Header, name)
 		case RouteClaim:
@@ -90,7 +124,7 @@ func (q *request) cleanRequest() (webSocket bool) {
 			}
 		}
 	}
-	cleanTrailer(r.Trailer)
+	q.house.cleanTrailer(r.Trailer)
 	webSocket = cleanUpgrade(r)
 	cleanConnection(r.Header)
 	return webSocket
@@ -99,9 +133,9 @@ func (q *request) cleanRequest() (webSocket bool) {
 // cleanTrailer removes what claims anything from trailers, and credentials,
 // which have no place there and may be ours: first their announcement, later
 // what came.
-func cleanTrailer(t http.Header) {
+func (h *House) cleanTrailer(t http.Header) {
 	for name := range t {
-		if ClaimOf(name) != NoClaim || strings.EqualFold(name, "Cookie") || strings.EqualFold(name, "Authorization") {
+		if h.claimOf(name) != NoClaim || strings.EqualFold(name, "Cookie") || strings.EqualFold(name, "Authorization") {
 			delete(t, name)
 		}
 	}

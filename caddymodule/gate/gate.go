@@ -34,6 +34,8 @@ type Gate struct {
 	Unauthenticated string
 	// Headers are presets of identity headers. Default: remote.
 	Headers []string
+	// Fields are identity headers of any name, beside the presets.
+	Fields []Field
 	// ReportOnly stops nobody and logs who would have been.
 	ReportOnly bool
 

@@ -30,6 +30,8 @@ type House struct {
 	Show     func(address.Address) string // as much of an address as a log may hold; default: masked
 	Lines    LineLimit
 
+	fields map[string]struct{} // names of the headers beside the presets, folded; see Claim
+
 	running  atomic.Pointer[Running]
 	replaced atomic.Bool
 	once     sync.Once

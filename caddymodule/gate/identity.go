@@ -43,6 +43,8 @@ const (
 	emailPart
 	namePart
 	groupsPart
+	localPart // of the address
+	subPart
 	assertionPart
 	accessPart // as Cloudflare Access signs it
 )
@@ -54,13 +56,16 @@ type headerSet struct {
 	signed []part // those that must be signed anew from time to time
 }
 
-func newHeaderSet(names []string) *headerSet {
+func newHeaderSet(names []string, more []Field) *headerSet {
 	if len(names) == 0 {
 		names = []string{"remote"}
 	}
 	s := &headerSet{}
 	for _, name := range names {
 		s.fields = append(s.fields, presets[name]...)
+	}
+	for _, f := range more {
+		s.fields = append(s.fields, headerField{http.CanonicalHeaderKey(f.Name), fieldParts[f.Value]})
 	}
 	for _, f := range s.fields {
 		if f.part == assertionPart || f.part == accessPart {
@@ -70,10 +75,10 @@ func newHeaderSet(names []string) *headerSet {
 	return s
 }
 
-// HeaderNames are the headers that presets set, each once.
-func HeaderNames(presets ...string) []string {
+// HeaderNames are the headers that presets and fields set, each once.
+func HeaderNames(presets []string, more []Field) []string {
 	var names []string
-	for _, f := range newHeaderSet(presets).fields {
+	for _, f := range newHeaderSet(presets, more).fields {
 		if !slices.Contains(names, f.name) {
 			names = append(names, f.name)
 		}
@@ -86,7 +91,7 @@ var Presets = []string{"remote", "forwarded", "auth_request", "cloudflare", "ass
 
 // headerSet is made at the first request.
 func (g *Gate) headerSet() *headerSet {
-	g.headersOnce.Do(func() { g.headers = newHeaderSet(g.Headers) })
+	g.headersOnce.Do(func() { g.headers = newHeaderSet(g.Headers, g.Fields) })
 	return g.headers
 }
 
@@ -141,6 +146,7 @@ func (q *request) newIdentity(set *headerSet, version uint64) (*identity, error)
 	id := &identity{version: version, answers: userAnswers(s, groups)}
 	parts := map[part]string{
 		userPart: s.User(), emailPart: s.Address.String(), namePart: HeaderValue(s.Name), groupsPart: strings.Join(groups, ","),
+		localPart: s.Address.Local(), subPart: s.Subject,
 	}
 	if len(set.signed) > 0 {
 		id.until = q.run.Service.Now().Add(session.AssertionReuse)

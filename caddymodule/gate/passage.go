@@ -50,7 +50,7 @@ func (q *request) pass() error {
 		r = q.watch(p)
 	}
 	if r.Body != nil && r.Body != http.NoBody {
-		p.body = requestBody{r.Body, q.r}
+		p.body = requestBody{r.Body, q.r, q.house}
 		r.Body = &p.body
 	}
 	err := p.run(q.through(), r)

@@ -129,6 +129,7 @@ func setsOwnCookie(line string) bool {
 type requestBody struct {
 	io.ReadCloser
 	request *http.Request
+	house   *House
 }
 
 // Read implements io.Reader. net/http fills in the trailers before it returns
@@ -136,7 +137,7 @@ type requestBody struct {
 func (b *requestBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err != nil {
-		cleanTrailer(b.request.Trailer)
+		b.house.cleanTrailer(b.request.Trailer)
 	}
 	return n, err
 }

@@ -1,6 +1,7 @@
 package screen
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -38,6 +39,7 @@ type Look struct {
 	scriptPath  string
 	logo        *logo
 	logoPath    string
+	title       func(origin.Origin) string
 }
 
 var screens = []string{"login", "code", "link", "notme", "logout", "account", "tokens", "sites", "app", "problem"}
@@ -184,7 +186,30 @@ func (l *Look) Fix(scheme string) {
 	}
 }
 
+// Titles says what sites are called: title returns "" for one that has only its
+// host and the brand. It is called before the Look is used.
+func (l *Look) Titles(title func(origin.Origin) string) { l.title = title }
+
+// Titled is what a site is called, always with its host: whoever reads the title
+// must see where it stands. It is empty for a site without a title.
+func (l *Look) Titled(o origin.Origin) string {
+	if l.title == nil || o.IsZero() {
+		return ""
+	}
+	title := l.title(o)
+	if title == "" || title == o.Host() {
+		return title
+	}
+	return title + " (" + o.Host() + ")"
+}
+
+// Listed is what a list of sites calls one.
+func (l *Look) Listed(o origin.Origin) string { return cmp.Or(l.Titled(o), o.Host()) }
+
 func (l *Look) siteName(o origin.Origin) string {
+	if titled := l.Titled(o); titled != "" {
+		return titled
+	}
 	if l.brand.Name != "" {
 		return l.brand.Name
 	}

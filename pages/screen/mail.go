@@ -190,6 +190,9 @@ func (m *Mails) view(l outbox.Letter) *MailView {
 	if v.Dir == "rtl" {
 		v.Left = "right"
 	}
+	if titled := m.look.Titled(l.For); titled != "" && l.App == "" {
+		v.Site = titled
+	}
 	m.name(v)
 	return v
 }

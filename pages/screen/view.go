@@ -192,6 +192,14 @@ func (v *View) Note(key string) { v.Notice = v.words.sayHTML(key, 0, v.value) }
 // LeadTo says where the form may lead in the end.
 func (v *View) LeadTo(o origin.Origin) { v.target = o }
 
+// For has the view speak of the site that a sign-in is for, where that has a title
+// of its own: at a portal the visitor comes from there and goes back.
+func (l *Look) For(v *View, o origin.Origin) {
+	if titled := l.Titled(o); titled != "" {
+		v.Site = titled
+	}
+}
+
 // policy is the content policy of a page at an origin. Style is allowed by its
 // hash and the script by its address, because the app on the same host may serve
 // files that its visitors uploaded. Chromium applies form-action to redirects as

@@ -1,0 +1,103 @@
+package caddymodule
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/net/idna"
+	"golang.org/x/net/publicsuffix"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+)
+
+// The title of a site stands on pages and in mails that ask for a code. One that
+// reads as another host would lend Gatehouse's words to whoever has that.
+
+const maxTitle = 64 // characters
+
+// checkTitle looks at the option name by itself.
+func checkTitle(title string) error {
+	const try = "write for example\n    name \"Team wiki\""
+	switch {
+	case title == "":
+		return nil
+	case !utf8.ValidString(title) || utf8.RuneCountInString(title) > maxTitle:
+		return fmt.Errorf("name: it has more than %d characters, or is no UTF-8; %s", maxTitle, try)
+	case strings.ContainsFunc(title, func(r rune) bool { return unicode.In(r, unicode.C, unicode.Zl, unicode.Zp) }):
+		return fmt.Errorf("name %q: it has a character that can't be seen; %s", title, try)
+	case strings.TrimSpace(title) != title:
+		return fmt.Errorf("name %q: it begins or ends with a space; %s", title, try)
+	case strings.ContainsAny(title, "/@／＠⁄∕") || strings.Contains(title, "://"):
+		return fmt.Errorf("name %q: it reads as an address; %s", title, try)
+	}
+	return nil
+}
+
+// checkHostsInTitle refuses a title that names a host which is none of the gate's.
+func (g *Gate) checkHostsInTitle() error {
+	for word := range strings.FieldsSeq(g.Name) {
+		host, is := readsAsHost(word)
+		if is && !g.place.isAt(host) {
+			return fmt.Errorf("the gate at %s: name %q reads as the host %s, which is not one of its own; write for example\n    name \"Team wiki\"", g, g.Name, host)
+		}
+	}
+	return nil
+}
+
+// reserved are domains that no registry has and that networks use all the same.
+var reserved = []string{"corp", "example", "home", "internal", "intranet", "invalid", "lan", "local", "localhost", "onion", "private", "test"}
+
+// readsAsHost tells whether a word of a title reads as a host name or an IP
+// address. Wiki.js does not: nobody has a domain js.
+func readsAsHost(word string) (host string, is bool) {
+	word = strings.NewReplacer("。", ".", "．", ".", "｡", ".", "․", ".").Replace(word)
+	word = strings.TrimFunc(word, func(r rune) bool { return r != '[' && r != ']' && !unicode.IsLetter(r) && !unicode.IsNumber(r) })
+	if ascii, err := idna.Lookup.ToASCII(word); err == nil {
+		word = ascii
+	}
+	o, err := origin.New("https", word)
+	if err != nil {
+		return "", false
+	}
+	host = o.Hostname()
+	if o.IsLocalhost() || strings.Contains(host, ":") {
+		return host, true
+	}
+	if !strings.Contains(host, ".") {
+		return "", false
+	}
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	for _, domain := range reserved {
+		if last == domain {
+			return host, true
+		}
+	}
+	if strings.Trim(last, "0123456789") == "" {
+		return host, strings.Count(host, ".") == 3 // 192.0.2.1, not version 2.1
+	}
+	_, known := publicsuffix.PublicSuffix(last)
+	return host, known
+}
+
+// isAt tells whether host is a name of the place.
+func (p *place) isAt(host string) bool {
+	for _, named := range p.Origins {
+		if named.Hostname() == host {
+			return true
+		}
+	}
+	o, err := origin.New("https", bracketed(host))
+	return err == nil && p.Has(o, 0)
+}
+
+// title is what the site at o is called, empty for nothing but its host.
+func (a *App) title(o origin.Origin) string {
+	for _, g := range a.allGates() {
+		if g.Name != "" && g.place.covers(o) {
+			return g.Name
+		}
+	}
+	return ""
+}

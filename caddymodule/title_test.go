@@ -1,0 +1,70 @@
+package caddymodule
+
+import (
+	"io"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
+)
+
+// A site's title stands on its pages, in its mails and at the portal, and never
+// without the host.
+func TestTitleOfASite(t *testing.T) {
+	b := newBothWays(t, nil, "", "*@example.com", nil, `name "Team <wiki>"`)
+	shows := func(host, path, want string, headers ...string) {
+		t.Helper()
+		resp := b.at(host, "GET", path, headers...)
+		body, err := io.ReadAll(resp.Body)
+		must(t, err)
+		if !strings.Contains(string(body), want) {
+			t.Errorf("%s%s has no %q:\n%s", host, path, want, body)
+		}
+	}
+	shows("app.example.com", "/_gatehouse/login", "<bdi>Team &lt;wiki&gt; (app.example.com:"+b.port()+")</bdi>")
+	wiki := b.origin("wiki.example.com")
+	shows("auth.example.com", "/_gatehouse/login?return_to="+url.QueryEscape(wiki+"/page"), "<bdi>Team &lt;wiki&gt; (wiki.example.com:"+b.port()+")</bdi>")
+	shows("auth.example.com", "/_gatehouse/login", "<bdi>auth.example.com:"+b.port()+"</bdi>")
+	shows("auth.example.com", "/_gatehouse/login?return_to="+url.QueryEscape("https://evil.test/"), "<bdi>auth.example.com:"+b.port()+"</bdi>")
+
+	for host, to := range map[string]string{"app.example.com": "/", "auth.example.com": wiki + "/page"} {
+		named := "Team <wiki> (" + map[string]string{"app.example.com": "app", "auth.example.com": "wiki"}[host] + ".example.com:" + b.port() + ")"
+		email := strings.ReplaceAll(host, ".", "-") + "@example.com"
+		begun := b.post(host, "/_gatehouse/login", url.Values{"email": {email}, "return_to": {to}})
+		mail := b.mail.NextTo(b, email)
+		if m := mail.Parse(b); !strings.Contains(m.Header.Get("Subject"), named) || !strings.Contains(m.Text, named) {
+			t.Errorf("the mail from %s is called %q and says\n%s", host, m.Header.Get("Subject"), m.Text)
+		}
+		var cookies []string
+		for _, c := range begun.Cookies() {
+			cookies = append(cookies, c.Name+"="+c.Value)
+		}
+		cookie := "Cookie: " + strings.Join(cookies, "; ")
+		shows(host, "/_gatehouse/code", "Team &lt;wiki&gt; (", cookie)
+		shows(host, mail.Link(b)[strings.Index(mail.Link(b), "/_gatehouse/"):], "Team &lt;wiki&gt; (", cookie)
+	}
+	shows("auth.example.com", "/", "Team &lt;wiki&gt; (app.example.com:"+b.port()+")", b.signedIn("alice@example.com"))
+	shows("auth.example.com", "/", "Team &lt;wiki&gt; (wiki.example.com:"+b.port()+")", b.signedIn("bob@example.com"))
+}
+
+func TestTitlesThatMislead(t *testing.T) {
+	for title, good := range map[string]bool{
+		"Team wiki": true, "Wiki.js": true, "Größe 2.1": true, strings.Repeat("ü", 64): true, strings.Repeat("ü", 65): false, "a/b": false, "a@b": false, "https://x": false,
+		"a\x00b": false, "a\u202eb": false, "a\u200bb": false, " a": false, "a\nb": false, "a\u2028b": false, "a／b": false,
+	} {
+		if err := checkTitle(title); (err == nil) != good {
+			t.Errorf("%q: %v", title, err)
+		}
+	}
+	for title, good := range map[string]bool{
+		"app.example.com": true, "APP.Example.com.": true, "Wiki app.example.com": true, "Wiki.js": true, "Version 2.1": true,
+		"bank.com": false, "Sign in to bank.com": false, "Bank (bank.com)": false, "bank。com": false, "bank.com.": false, "192.0.2.1": false, "localhost": false, "x.example.com": false, "bank.com:443": false,
+		"münchen.de": false, "xn--mnchen-3ya.de": false, "intern.corp": false, "[::1]": false,
+	} {
+		g := &Gate{Name: title, place: &place{Place: gate.Place{Hosts: []string{"app.example.com"}}}}
+		if err := g.checkHostsInTitle(); (err == nil) != good {
+			t.Errorf("%q: %v", title, err)
+		}
+	}
+}
