@@ -542,12 +542,19 @@ func TestNobodyPreparesAnAccountForAStranger(t *testing.T) {
 		t.Run(kind+", attached afterwards", func(t *testing.T) {
 			w := newContacts(t)
 			w.remove(sentTo)
-			session := w.prove(beside).String("session_token")
+			w.prove(beside)
 			w.Sleep(time.Minute)
 			w.attach(w.user, sentTo)
 			use(t, w)
-			if lives(w, session) {
-				t.Error("the session of who prepared it goes on")
+			if user(w) == w.user {
+				t.Error("the owner signs in to the account of who had the address attached")
+			}
+			w.Sleep(time.Minute)
+			if a := w.prove(beside); a.String("user_id") != "user_"+w.user {
+				t.Errorf("the other has lost their account: %s", a.Text)
+			}
+			if list := w.ok("GET", "/v1/apps/shop/organizations?customerId=cust_"+w.user, nil); strings.Contains(list.Text, "Acme") {
+				t.Errorf("the owner's invitation made the other a member: %s", list.Text)
 			}
 		})
 		t.Run(kind+", before the other", func(t *testing.T) {
@@ -567,9 +574,62 @@ func TestNobodyPreparesAnAccountForAStranger(t *testing.T) {
 		w.Do("POST", "/v1/auth/magic_links/hosted/shop?token="+w.mailedToken(), digits, "Sec-Fetch-Site", "same-origin")
 		w.Sleep(time.Minute)
 		w.attach(w.user, sentTo)
-		w.prove(sentTo)
-		if a := w.key("POST", "/v1/auth/magic_links/email/login_status", poll); a.Status == 200 {
-			t.Errorf("it still makes a session: %s", a.Text)
+		owner := w.prove(sentTo).String("user_id")
+		if a := w.key("POST", "/v1/auth/magic_links/email/login_status", poll); a.String("user_id") == owner {
+			t.Errorf("it makes a session of the owner: %s", a.Text)
+		}
+	})
+	t.Run("an invitation goes with the address", func(t *testing.T) {
+		w := newContacts(t)
+		w.remove(sentTo)
+		other := w.prove(beside)
+		w.attach(w.user, sentTo)
+		org := w.acme()
+		id := w.ok("POST", "/v1/apps/shop/organizations/"+org+"/invites", object{"email": sentTo, "role": "admin", "redirectUrl": "https://app.example.com/in"}).String("id")
+		invited := w.mailedToken()
+		accept := func(email string) apitest.Answer {
+			t.Helper()
+			w.Sleep(2 * time.Minute)
+			w.ok("POST", "/v1/apps/shop/auth/magic-link", object{"email": email, "redirectUrl": "https://app.example.com/in"})
+			jwt := w.ok("POST", "/v1/apps/shop/auth/verify", object{"token": w.mailedToken()}).String("sessionToken")
+			return w.Do("POST", "/v1/apps/shop/organizations/invites/accept", object{"inviteId": id}, "Authorization", "Bearer "+jwt)
+		}
+		if a := accept(beside); a.Status != 403 {
+			t.Errorf("who has the address attached: %d %s", a.Status, a.Text)
+		}
+		if a := accept(sentTo); a.Status != 200 {
+			t.Errorf("its owner: %d %s", a.Status, a.Text)
+		}
+		if a := w.key("POST", "/v1/apps/shop/auth/verify", object{"token": invited}); a.Status == 200 {
+			t.Errorf("it counts twice: %s", a.Text)
+		}
+		if !lives(w, other.String("session_token")) {
+			t.Error("the other's session ended")
+		}
+		members := w.ok("GET", "/v1/apps/shop/organizations/"+org+"/members", nil)
+		if strings.Contains(members.Text, w.user) || !strings.Contains(members.Text, user(w)) {
+			t.Error(members.Text)
+		}
+	})
+	t.Run("with a session, attached afterwards", func(t *testing.T) {
+		w := newContacts(t)
+		w.remove(sentTo)
+		session := w.prove(beside).String("session_token")
+		w.Sleep(time.Minute)
+		w.attach(w.user, sentTo)
+		token := w.ok("POST", "/v1/auth/magic_links/create", object{"email": sentTo}).String("token")
+		a := w.ok("POST", "/v1/auth/magic_links/verify", object{"token": token, "session_token": session})
+		if !lives(w, session) || a.String("user_id") != "user_"+w.user || user(w) != w.user {
+			t.Errorf("a second address of one's own: %s", a.Text)
+		}
+	})
+	t.Run("a number attached afterwards", func(t *testing.T) {
+		w := newContacts(t)
+		w.trustNumber()
+		id := w.ok("POST", "/v1/auth/otps/sms/send", object{"phone_number": number, "expires_in": 10}).String("phone_number_id")
+		a := w.ok("POST", "/v1/auth/otps/verify", object{"method_id": id, "otp": w.LastText().Code, "session_expires_in": 60})
+		if a.String("user_id") == "user_"+w.user {
+			t.Errorf("the number's owner signs in to the account of who entered it: %s", a.Text)
 		}
 	})
 	t.Run("with a session", func(t *testing.T) {

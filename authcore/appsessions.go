@@ -176,7 +176,7 @@ func (t *proving) findPolled(in Poll) (event.Verdict, error) {
 	switch v := c.State(t.now); {
 	case c.Fetched:
 		return event.Used, nil
-	case c.Used && (t.s.core.sessions.Revoked(c.UsedAt) || !c.UsedAt.After(c.person.Ended) || c.UsedAt.Before(c.person.Profile.Anew)):
+	case c.Used && (t.s.core.sessions.Revoked(c.UsedAt) || !c.UsedAt.After(c.person.Ended)):
 		return event.Expired, nil // what all was ended for may have been this proof
 	case c.Used:
 		return event.Accepted, nil

@@ -116,7 +116,9 @@ func (d *deletion) remove(tx store.Tx) (event.Verdict, error) {
 			return event.Unknown, err
 		}
 	}
-	p.Delete(tx)
+	if err := p.Delete(tx, d.core.now()); err != nil {
+		return event.Unknown, err
+	}
 	if err := markGone(tx, d.core.now(), p.Subject); err != nil {
 		return event.Unknown, err
 	}

@@ -99,6 +99,10 @@ func (e *exporter) invite(tx store.Tx, item store.Item) error {
 	if err != nil || o == nil || o.Realm != i.Realm {
 		return err
 	}
+	if alive, err := i.isAlive(tx); err != nil || i.waits() && !alive {
+		return err
+	}
+	i.Span = "" // this instance's
 	e.count.Invites++
 	return e.w.Encode(exportInvite{lineInvite, i})
 }

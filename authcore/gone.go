@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -48,7 +49,14 @@ func (in *exportSession) gone(tx store.Tx) (bool, error) { return areGone(tx, in
 
 func (in *exportOrg) gone(tx store.Tx) (bool, error) { return areGone(tx, in.ID) }
 
-func (in *exportInvite) gone(tx store.Tx) (bool, error) { return areGone(tx, in.Org, in.Subject) }
+// gone: also when the address was taken from somebody since the invitation was sent.
+func (in *exportInvite) gone(tx store.Tx) (bool, error) {
+	if gone, err := areGone(tx, in.Org); gone || err != nil {
+		return gone, err
+	}
+	span, err := person.LoadSpan(tx, in.Realm, in.Email.String())
+	return !span.Since.Before(in.Expires.Add(-InviteLifetime)), err
+}
 
 func (*exportKey) gone(store.Tx) (bool, error) { return false, nil }
 

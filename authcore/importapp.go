@@ -33,8 +33,8 @@ func (in *exportAppPerson) problem(now time.Time) string {
 		return "sub is missing or not 27 letters and digits"
 	case !isOfApp(in.Realm):
 		return problemRealm
-	case in.Created.After(now.Add(keyring.ClockSkew)) || in.Updated.After(now.Add(keyring.ClockSkew)) || in.Anew.After(now.Add(keyring.ClockSkew)):
-		return "created, updated or anew lies in the future"
+	case in.Created.After(now.Add(keyring.ClockSkew)) || in.Updated.After(now.Add(keyring.ClockSkew)):
+		return "created or updated lies in the future"
 	case slices.ContainsFunc(texts, func(s string) bool { return len(s) > person.MaxName }):
 		return "a name, external or plan is too long"
 	case !areContacts(in.Emails, email):
@@ -115,9 +115,9 @@ func (in *exportAppPerson) apply(im *importer, tx store.Tx, n int, done *Importe
 		done.Unchanged++
 		return nil, nil
 	case old != nil:
-		p.Created, p.Ended, p.Profile.Anew = old.Created, old.Ended, session.Later(old.Profile.Anew, p.Profile.Anew)
-		for _, entry := range old.Entries() {
-			tx.Delete(entry)
+		p.Created, p.Ended = old.Created, old.Ended
+		if err := old.Leave(tx, p, p.Profile.Updated); err != nil {
+			return nil, err
 		}
 	}
 	done.AppPeople++

@@ -139,8 +139,6 @@ func (in *exportInvite) check(im *importer, tx store.Tx, n int) error {
 	switch {
 	case !keyring.IsID(in.ID) || !keyring.IsID(in.Org) || in.By != "" && !keyring.IsID(in.By) || in.Tenure != "" && !keyring.IsID(in.Tenure):
 		return refuseLine(n, "id or org is missing or not 27 letters and digits, or by or tenure is not")
-	case in.Accepted.IsZero() && (!keyring.IsID(in.Subject) || !keyring.IsID(in.Contact)):
-		return refuseLine(n, "sub or contact is missing or not 27 letters and digits: whom the invitation was sent to, and the id of email in that person's emails")
 	case !isOfApp(in.Realm):
 		return refuseLine(n, problemRealm)
 	case in.Email.IsZero() || !role:
@@ -174,11 +172,11 @@ func (in *exportInvite) apply(im *importer, tx store.Tx, n int, done *Imported) 
 	if err != nil {
 		return nil, err
 	}
-	other, err := (&Organization{ID: in.Org}).waitingInvite(tx, in.Subject)
+	other, err := (&Organization{ID: in.Org}).waitingInvite(tx, in.Email)
 	if err != nil {
 		return nil, err
 	}
-	if other != nil && other.ID != in.ID && in.waits() { // a person has one
+	if other != nil && other.ID != in.ID && in.waits() { // an address has one
 		done.Unchanged++
 		return nil, nil
 	}
@@ -186,6 +184,9 @@ func (in *exportInvite) apply(im *importer, tx store.Tx, n int, done *Imported) 
 	if !more || !im.core.now().Before(in.kept()) {
 		done.Unchanged++
 		return nil, nil
+	}
+	if in.Span, err = keepSpan(tx, &in.Invite); err != nil {
+		return nil, err
 	}
 	done.Invites++
 	return nil, in.save(tx)

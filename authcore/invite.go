@@ -29,8 +29,7 @@ type Invite struct {
 	Realm    person.Realm    `json:"realm"`
 	Org      string          `json:"org"`
 	Email    address.Address `json:"email"`
-	Subject  string          `json:"sub,omitempty"`     // whose address it is, until it is accepted
-	Contact  string          `json:"contact,omitempty"` // the id of the address, until then
+	Span     string          `json:"span,omitempty"` // of Email, see person.Span
 	Role     Role            `json:"role"`
 	By       string          `json:"by,omitempty"`     // subject, "" for the app
 	Tenure   string          `json:"tenure,omitempty"` // of By's membership, see memberRecord
@@ -44,8 +43,8 @@ type Invite struct {
 // InviteLifetime is how long an invitation can be accepted.
 const InviteLifetime = 7 * 24 * time.Hour
 
-// InviteMember makes an invitation of email, and the person whose address it is
-// if there is none: the invitation dies with that person's contact. A person has
+// InviteMember makes an invitation of email, for whoever proves that address. It
+// dies when the address is taken from a person who is known by it. A person has
 // one invitation to an organization: the one that waits already is renewed, or
 // withdrawn if it went to another of their addresses. No mail is sent. by is the
 // subject of the member who invites, "" for the app itself. Verdict is Accepted,
@@ -84,12 +83,16 @@ func (s *Service) putInvite(tx store.Tx, i *Invite) (*Organization, event.Verdic
 	if err != nil || i.By != "" && !mayChange(by.Role, "", i.Role) {
 		return nil, event.Forbidden, err
 	}
-	if err := s.addressInvite(tx, i); err != nil {
-		return nil, event.Unknown, err
-	}
 	now := s.core.now()
 	i.ID, i.Created, i.Expires, i.Tenure = keyring.NewID(now), now, now.Add(InviteLifetime), by.Tenure
-	old, err := o.waitingInvite(tx, i.Subject)
+	if i.Span, err = keepSpan(tx, i); err != nil {
+		return nil, event.Unknown, err
+	}
+	p, err := person.Find(tx, i.Realm, person.ByValue, i.Email.String())
+	if err != nil {
+		return nil, event.Unknown, err
+	}
+	old, err := o.waitingInvite(tx, invitedAs(p, i.Email)...)
 	if err != nil {
 		return nil, event.Unknown, err
 	}
@@ -112,34 +115,89 @@ func (s *Service) putInvite(tx store.Tx, i *Invite) (*Organization, event.Verdic
 	return o, event.Accepted, i.save(tx)
 }
 
-// waitingInvite reads the invitation of a person that was neither accepted nor
-// withdrawn, dead or alive; nil for none.
-func (o *Organization) waitingInvite(tx store.Tx, sub string) (*Invite, error) {
-	var id string
-	if _, err := store.Load(tx, store.KeyInvited+o.ID+"/"+sub, &id); err != nil || id == "" {
-		return nil, err
+// keepSpan reads the Span of the invited address, and keeps it as long as the
+// invitation.
+func keepSpan(tx store.Tx, i *Invite) (string, error) {
+	span, err := person.LoadSpan(tx, i.Realm, i.Email.String())
+	if err != nil || span.ID == "" {
+		return "", err
 	}
-	i := &Invite{}
-	ok, err := store.Load(tx, store.KeyInvite+id, i)
-	if err != nil || !ok || i.Org != o.ID || i.Subject != sub || !i.waits() {
-		return nil, err
-	}
-	return i, nil
+	return span.ID, store.Save(tx, person.SpanKey(i.Realm, i.Email.String()), span, i.kept().Add(InviteLifetime))
 }
 
-// answerInvite ends the invitation that waits for a person who gets a role
-// otherwise, or loses it: none of its links counts any more.
+// invitedAs are the addresses by which the one who was invited by a is known: of
+// nobody, or of somebody who only has it attached, that alone.
+func invitedAs(p *person.Record, a address.Address) []address.Address {
+	list := []address.Address{a}
+	if p == nil {
+		return list
+	}
+	v := p.View()
+	if c, _ := v.Contact(a.String()); !p.IsNamedBy(c.ID) {
+		return list
+	}
+	return append(list, namesOf(p)...)
+}
+
+// namesOf are the addresses by which p is known.
+func namesOf(p *person.Record) (list []address.Address) {
+	for _, c := range p.Profile.Emails {
+		if p.IsNamedBy(c.ID) {
+			list = append(list, c.Address())
+		}
+	}
+	return list
+}
+
+func invitedKey(org string, a address.Address) string {
+	return store.KeyInvited + org + "/" + keyring.Hash(a.String())
+}
+
+// waitingInvite reads the invitation of any of the addresses that was neither
+// accepted nor withdrawn, dead or alive; nil for none.
+func (o *Organization) waitingInvite(tx store.Tx, list ...address.Address) (*Invite, error) {
+	for _, a := range list {
+		var id string
+		if ok, err := store.Load(tx, invitedKey(o.ID, a), &id); err != nil {
+			return nil, err
+		} else if !ok {
+			continue
+		}
+		i := &Invite{}
+		if ok, err := store.Load(tx, store.KeyInvite+id, i); err != nil {
+			return nil, err
+		} else if ok && i.Org == o.ID && i.Email == a && i.waits() {
+			return i, nil
+		}
+	}
+	return nil, nil
+}
+
+// answerInvite ends the invitations that wait for a person who gets a role
+// otherwise, or loses it: none of their links counts any more.
 func (o *Organization) answerInvite(tx store.Tx, sub string, role Role, now time.Time) error {
-	i, err := o.waitingInvite(tx, sub)
-	if err != nil || i == nil {
+	p, err := person.LoadIn(tx, o.Realm, sub)
+	if err != nil || p == nil {
 		return err
 	}
-	if role == "" {
-		i.Withdrawn = now
-	} else {
-		i.Accepted = now
+	for _, a := range namesOf(p) {
+		i, err := o.waitingInvite(tx, a)
+		if err != nil {
+			return err
+		}
+		if i == nil {
+			continue
+		}
+		if role == "" {
+			i.Withdrawn = now
+		} else {
+			i.Accepted = now
+		}
+		if err := i.save(tx); err != nil {
+			return err
+		}
 	}
-	return i.save(tx)
+	return nil
 }
 
 // keys are what is read with an invitation of the person sub, "" while it is not
@@ -148,12 +206,12 @@ func (i *Invite) keys(sub string) (keys []string) {
 	if !keyring.IsID(i.Org) {
 		return nil
 	}
-	keys = append(keys, store.KeyOrg+i.Org)
+	keys = append(keys, store.KeyOrg+i.Org, person.SpanKey(i.Realm, i.Email.String()), invitedKey(i.Org, i.Email))
 	if keyring.IsID(i.By) {
 		keys = append(keys, store.KeyOrgPerson+i.Org+"/"+i.By)
 	}
 	if sub != "" {
-		keys = append(keys, store.KeyInvite+i.ID, store.KeyOrgPerson+i.Org+"/"+sub, store.KeyInvited+i.Org+"/"+sub)
+		keys = append(keys, store.KeyInvite+i.ID, store.KeyOrgPerson+i.Org+"/"+sub)
 	}
 	return keys
 }
@@ -320,67 +378,29 @@ func invitationCounters(l limit.Limits, i *Invite, in Ask) limit.Counters {
 	return cs
 }
 
-// addressInvite notes whose contact the invited address is.
-func (s *Service) addressInvite(tx store.Tx, i *Invite) error {
-	p, err := person.Find(tx, i.Realm, person.ByValue, i.Email.String())
-	if err != nil {
-		return err
-	}
-	if p == nil {
-		p = person.New(i.Realm, s.cfg.Apps.Find(i.Realm.App).firstPlan(), s.core.now())
-		if _, _, err := p.Apply(tx, person.Draft{Emails: []address.Address{i.Email}}, s.core.now()); err != nil {
-			return err
-		}
-		if err := p.Save(tx); err != nil {
-			return err
-		}
-	}
-	v := p.View()
-	c, _ := v.Contact(i.Email.String())
-	i.Subject, i.Contact = p.Subject, c.ID
-	return nil
-}
-
-// readdressInvite gives the invitation of c, if it has one, to whose account the
-// contact is now.
-func (c *sent) readdressInvite(tx store.Tx, sub string) error {
-	if c.Invite == "" {
-		return nil
-	}
-	i := &Invite{}
-	if ok, err := store.Load(tx, store.KeyInvite+c.Invite, i); err != nil || !ok {
-		return err
-	}
-	i.Subject = sub
-	return i.save(tx)
-}
-
 // kept is until when an invitation that is too old can be told from none.
 func (i *Invite) kept() time.Time { return i.Expires.Add(InviteLifetime) }
 
 func (i *Invite) save(tx store.Tx) error {
 	kept := i.kept()
 	tx.Put(store.KeyOrgInvite+i.Org+"/"+i.ID, []byte("{}"), kept)
-	var waiting string
-	if _, err := store.Load(tx, store.KeyInvited+i.Org+"/"+i.Subject, &waiting); err != nil {
+	waiting, key := "", invitedKey(i.Org, i.Email)
+	if _, err := store.Load(tx, key, &waiting); err != nil {
 		return err
 	}
 	if i.waits() {
-		if err := store.Save(tx, store.KeyInvited+i.Org+"/"+i.Subject, i.ID, kept); err != nil {
+		if err := store.Save(tx, key, i.ID, kept); err != nil {
 			return err
 		}
 	} else if waiting == i.ID {
-		tx.Delete(store.KeyInvited + i.Org + "/" + i.Subject)
-	}
-	if !i.Accepted.IsZero() {
-		i.Subject, i.Contact = "", "" // who it was need not be kept
+		tx.Delete(key)
 	}
 	return store.Save(tx, store.KeyInvite+i.ID, i, kept)
 }
 
 // loadInvite reads an invitation, nil for none. One that was not accepted is none
 // for good once it was withdrawn, who made it lost any right in the organization,
-// or its address is not that person's any more.
+// or its address was taken from whoever had it.
 func loadInvite(tx store.Tx, realm person.Realm, id string) (*Invite, error) {
 	if !keyring.IsID(id) {
 		return nil, nil
@@ -391,15 +411,20 @@ func loadInvite(tx store.Tx, realm person.Realm, id string) (*Invite, error) {
 		return nil, err
 	}
 	if i.Accepted.IsZero() {
-		if may, err := i.standsBy(tx); err != nil || !may || !i.waits() {
-			return nil, err
-		}
-		p, err := person.SentTo{Subject: i.Subject, Contact: i.Contact, Value: i.Email.String()}.Holder(tx, realm)
-		if err != nil || p == nil {
+		if alive, err := i.isAlive(tx); err != nil || !alive {
 			return nil, err
 		}
 	}
 	return i, nil
+}
+
+// isAlive tells whether the invitation, if it is not too old, can be accepted.
+func (i *Invite) isAlive(tx store.Tx) (bool, error) {
+	if may, err := i.standsBy(tx); err != nil || !may || !i.waits() {
+		return false, err
+	}
+	span, err := person.LoadSpan(tx, i.Realm, i.Email.String())
+	return span.ID == i.Span, err
 }
 
 // Invites returns the invitations of an organization that wait.

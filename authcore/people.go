@@ -151,7 +151,9 @@ func (s *Service) RemoveContact(ctx context.Context, realm person.Realm, contact
 		if err != nil || p == nil {
 			return err
 		}
-		gone = p.Remove(tx, contact, s.core.now())
+		if gone, err = p.Remove(tx, contact, s.core.now()); err != nil {
+			return err
+		}
 		v, out = event.Accepted, p.View()
 		return p.Save(tx)
 	})

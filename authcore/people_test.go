@@ -199,9 +199,9 @@ func TestInvitesAndSwitching(t *testing.T) {
 		if _, v, _ := h.service.AcceptInvite(ctx, live, invite.ID, eve.Person.Subject); v != event.Forbidden {
 			t.Errorf("somebody else accepts: %v", v)
 		}
-		unproved, err := h.service.Person(ctx, live, person.Whom{Email: bob})
-		if err != nil || unproved == nil || unproved.Emails[0].Verified {
-			t.Fatal(unproved, err)
+		unproved, v, err := h.service.CreatePerson(ctx, app, live, person.Draft{Emails: []address.Address{bob}})
+		if err != nil || v != event.Accepted {
+			t.Fatal(v, err)
 		}
 		if _, v, _ := h.service.AcceptInvite(ctx, live, invite.ID, unproved.Subject); v != event.Forbidden {
 			t.Errorf("who has not proved the address accepts: %v", v)

@@ -71,10 +71,7 @@ func (s *Service) Prove(ctx context.Context, in Proof) (Proved, error) {
 		return Proved{}, err
 	}
 	t.report(out)
-	if t.anew {
-		err = s.core.sessions.EndUnfounded(ctx, t.c.person, t.c.person.Address, "contact_proved")
-	}
-	return out, err
+	return out, nil
 }
 
 // Look tells what Prove would find behind the token of a link of slot, and
@@ -97,7 +94,6 @@ type proving struct {
 
 	started bool // a session was made, not extended
 	joined  bool // an organization, as invited
-	anew    bool // sessions from before have ended
 }
 
 func (t *proving) run() (Proved, error) {

@@ -2,6 +2,7 @@ package authcore
 
 import (
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
 )
 
@@ -11,9 +12,11 @@ func (t *proving) consume(method string) error {
 	if err := t.own(); err != nil {
 		return err
 	}
-	t.c.person.Prove(t.c.Contact, t.now)
-	if err := t.c.person.Save(t.tx); err != nil {
-		return err
+	if t.c.person.IsNamedBy(t.c.Contact) {
+		t.c.person.Prove(t.c.Contact, t.now)
+		if err := t.c.person.Save(t.tx); err != nil {
+			return err
+		}
 	}
 	if t.in.Forget {
 		if err := forgetWindow(t.tx, t.c.Realm, t.c.Recipient(), t.now.Add(apiKept)); err != nil {
@@ -47,33 +50,28 @@ func (t *proving) extended() (*session.Record, error) {
 	return r, nil
 }
 
-// own settles whose the account is in which a contact is proved first. Without a
-// session of the account who proves it is not known to be who is there already,
-// and might be prepared for: an account made with a stranger's address beside
-// one's own. A contact from before another one was proved leaves with who proves
-// it, as a person of its own; with any other one the account begins anew, and no
-// session from before goes on.
+// own settles whose a contact is that is proved first. Where another one of the
+// account was proved, who proves this one is not known to be who is there already,
+// and might be prepared for: an account of somebody else with a stranger's address
+// beside their own. Without a session of the account the contact leaves it, as a
+// person of its own. A number that was texted in an address's place stays what it
+// is: the answer is about the address.
 func (t *proving) own() error {
-	c := t.c.person.Held(t.c.Contact)
-	if c == nil || c.Verified {
+	if t.c.person.IsNamedBy(t.c.Contact) || t.c.AskedBy != (person.ContactRef{}) {
 		return nil
 	}
-	if r, err := t.extended(); err != nil || r != nil {
+	if r, err := t.extended(); err != nil {
 		return err
-	}
-	if !t.c.person.IsStale(*c) {
-		t.c.person.Profile.Anew, t.anew = t.now, true
+	} else if r != nil {
+		t.c.person.Prove(t.c.Contact, t.now)
 		return nil
 	}
-	p, err := t.c.person.Part(t.tx, c.ID, t.in.Caller.App.firstPlan(), t.now)
+	p, err := t.c.person.Part(t.tx, t.c.Contact, t.in.Caller.App.firstPlan(), t.now)
 	if err != nil {
 		return err
 	}
 	t.c.person = p
-	if err := t.c.readdress(); err != nil {
-		return err
-	}
-	return t.c.readdressInvite(t.tx, t.c.person.Subject)
+	return t.c.readdress()
 }
 
 // accepted is the answer to a proof, with a session if one was asked for.

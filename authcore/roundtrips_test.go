@@ -42,9 +42,9 @@ func TestRoundTrips(t *testing.T) {
 		"ask: code, within a window":               2,
 		"ask: code by text message":                3, // address → person → their number, its counters
 		"ask: link with a poll token":              2,
-		"invite: somebody new":                     2, // and whether an invitation waits for them
-		"invite: once more":                        4, // address → person → the invitation that waits → it
-		"prove: code of somebody new":              3, // and sessions from before it, that end in a transaction of their own
+		"invite: somebody new":                     1,
+		"invite: once more":                        3, // address → person → the invitation that waits
+		"prove: code of somebody new":              2,
 		"prove: code, by contact":                  2, // contact → challenge
 		"prove: code, by address, of several apps": 2,
 		"prove: code, by handle":                   2,

@@ -11,9 +11,10 @@ import (
 )
 
 // What was sent to a contact dies with it: codes, links, the tokens that wait
-// for them and invitations. A contact's id is given once. Whoever has the same
-// address or number afterwards, its former holder too, has another contact, to
-// which nothing was sent yet.
+// for them. A contact's id is given once. Whoever has the same address or number
+// afterwards, its former holder too, has another contact, to which nothing was
+// sent yet. What was sent to an address that may be nobody's, an invitation, dies
+// with the address's Span.
 
 // SentTo is a contact as it was when something was sent to it.
 type SentTo struct {
@@ -51,6 +52,15 @@ func (p *Record) Held(id string) *Contact {
 		}
 	}
 	return nil
+}
+
+func (p *Record) contacts() []Contact { return slices.Concat(p.Profile.Emails, p.Profile.Phones) }
+
+// IsNamedBy tells whether the contact with this id is one that p is known by: it
+// was proved, or nothing of p was. Any other one somebody has only said is theirs.
+func (p *Record) IsNamedBy(id string) bool {
+	c := p.Held(id)
+	return c != nil && (c.Verified || !slices.ContainsFunc(p.contacts(), func(o Contact) bool { return o.Verified }))
 }
 
 // Address is the contact as an address, zero for a number.
@@ -95,7 +105,9 @@ func (p *Record) replaceAddress(tx store.Tx, a address.Address, now time.Time) (
 	list := []Contact{f.Emails[i]}
 	for j, c := range f.Emails {
 		if c.Value == own.String() {
-			p.drop(tx, c)
+			if err := p.drop(tx, c, now); err != nil {
+				return nil, err
+			}
 		} else if j != i {
 			list = append(list, c)
 		}
@@ -112,10 +124,34 @@ func (p *Record) Prove(contact string, now time.Time) {
 	}
 }
 
-// drop takes a contact out of the index.
-func (p *Record) drop(tx store.Tx, c Contact) {
+// drop takes a contact out of the index, and ends its span if p was known by it.
+func (p *Record) drop(tx store.Tx, c Contact, now time.Time) error {
 	tx.Delete(Key(p.Realm, ByValue, c.Value))
 	tx.Delete(Key(p.Realm, ByContact, c.ID))
+	if !p.IsNamedBy(c.ID) {
+		return nil
+	}
+	return store.Save(tx, SpanKey(p.Realm, c.Value), Span{keyring.NewID(now), now}, now.Add(SpanKept))
+}
+
+// Span is the time in which an address or a number, whoever's or nobody's, was
+// taken from none who was known by it.
+type Span struct {
+	ID    string    `json:"id"`
+	Since time.Time `json:"since"`
+}
+
+// SpanKept is how long a Span is known, and what was sent in the one before can
+// be told from what was sent in it.
+const SpanKept = 30 * 24 * time.Hour
+
+// SpanKey is where the Span of a value is, if it is not the first.
+func SpanKey(r Realm, value string) string { return Key(r, BySpan, keyring.Hash(value)) }
+
+// LoadSpan reads the Span of a value, the zero one for the first.
+func LoadSpan(tx store.Tx, r Realm, value string) (s Span, err error) {
+	_, err = store.Load(tx, SpanKey(r, value), &s)
+	return s, err
 }
 
 // claim takes an entry of the realm's index for p. If it is another's, that
@@ -126,13 +162,6 @@ func (p *Record) claim(tx store.Tx, kind, id string) (*Record, error) {
 		return owner, err
 	}
 	return nil, store.Save(tx, Key(p.Realm, kind, id), p.Subject, time.Time{})
-}
-
-// IsStale tells whether c was p's before another contact was proved.
-func (p *Record) IsStale(c Contact) bool {
-	return slices.ContainsFunc(slices.Concat(p.Profile.Emails, p.Profile.Phones), func(o Contact) bool {
-		return o.Verified && o.ID != c.ID && !c.Created.After(o.Updated)
-	})
 }
 
 // Part stores the contact of p with this id as a person of its own, whom it
@@ -155,15 +184,17 @@ func (p *Record) Part(tx store.Tx, id, plan string, now time.Time) (*Record, err
 }
 
 // Remove takes a contact from p, and returns what it was.
-func (p *Record) Remove(tx store.Tx, id string, now time.Time) (gone Contact) {
+func (p *Record) Remove(tx store.Tx, id string, now time.Time) (gone Contact, err error) {
 	for _, list := range []*[]Contact{&p.Profile.Emails, &p.Profile.Phones} {
 		if i := slices.IndexFunc(*list, func(c Contact) bool { return c.ID == id }); i >= 0 {
 			gone = (*list)[i]
-			p.drop(tx, gone)
+			if err := p.drop(tx, gone, now); err != nil {
+				return gone, err
+			}
 			*list = slices.Delete(*list, i, i+1)
 		}
 	}
 	p.Choose()
 	p.Profile.Updated = now
-	return gone
+	return gone, nil
 }

@@ -3,7 +3,7 @@
 //
 // A Record is what the store keeps, a Person what apps are shown of it. New or
 // ForAddress make one; Load, LoadIn, Find and Whom.Find find one; Draft changes
-// it; Prove, IsStale and Take are what comes of a proof; SentTo tells whether
+// it; Prove, IsNamedBy and Part are what comes of a proof; SentTo and Span tell whether
 // something that was sent to a contact still reaches the same holder.
 //
 // It knows nothing of challenges, sessions, organizations and configured apps,

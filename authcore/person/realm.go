@@ -54,5 +54,6 @@ const (
 	ByContact  = "contact"  // by id of the contact
 	ByValue    = "value"    // by address or number
 	ByExternal = "external" // by hash of the external id
+	BySpan     = "span"     // by hash of an address or number: holds its Span
 	BySlug     = "slug"     // by slug: holds an organization's id
 )

@@ -2,7 +2,6 @@ package person
 
 import (
 	"encoding/json"
-	"slices"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
@@ -35,9 +34,6 @@ type Profile struct {
 	Metadata json.RawMessage `json:"metadata,omitempty"`
 	Plan     string          `json:"plan,omitempty"`
 	Updated  time.Time       `json:"updated"`
-	// Anew is when a contact was proved first without a session of the person's:
-	// what was proved of other contacts before makes no session.
-	Anew time.Time `json:"anew,omitzero"`
 }
 
 // Load reads a person, nil if there is none.
@@ -83,7 +79,7 @@ func New(realm Realm, plan string, now time.Time) *Record {
 // Entries are the keys of the index by which an app finds the person.
 func (p *Record) Entries() []string {
 	var out []string
-	for _, c := range slices.Concat(p.Profile.Emails, p.Profile.Phones) {
+	for _, c := range p.contacts() {
 		out = append(out, Key(p.Realm, ByValue, c.Value), Key(p.Realm, ByContact, c.ID))
 	}
 	if p.Profile.External != "" {
@@ -138,16 +134,30 @@ func (p *Record) SaveAll(tx store.Tx) error {
 }
 
 // Delete takes p out of the store, with all that leads to it.
-func (p *Record) Delete(tx store.Tx) {
+func (p *Record) Delete(tx store.Tx, now time.Time) error {
 	tx.Delete(store.KeyPerson + p.Subject)
 	if p.IsAccount() {
 		tx.Delete(store.KeyAddress + p.Address.String())
-		return
+		return nil
 	}
 	tx.Delete(Key(p.Realm, BySubject, p.Subject))
+	return p.Leave(tx, nil, now)
+}
+
+// Leave takes p out of the index, before next takes its place there: nil for
+// nobody.
+func (p *Record) Leave(tx store.Tx, next *Record, now time.Time) error {
 	for _, entry := range p.Entries() {
 		tx.Delete(entry)
 	}
+	for _, c := range p.contacts() {
+		if next == nil || !next.Holds(c.ID, c.Value) {
+			if err := p.drop(tx, c, now); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // Choose makes the first address the person's own.

@@ -51,9 +51,9 @@ func (r *Record) Realm() person.Realm {
 }
 
 // restsOn tells whether p still has a contact that was proved for the session of
-// an app, and has had since. It ends with the last of them.
+// an app. It ends with the last of them.
 func (r *Record) restsOn(p *person.Record) bool {
-	return slices.ContainsFunc(r.API.Factors, func(f Factor) bool { return p.Held(f.Contact) != nil && !f.At.Before(p.Profile.Anew) })
+	return slices.ContainsFunc(r.API.Factors, func(f Factor) bool { return p.Held(f.Contact) != nil })
 }
 
 // Address is whose session it is. At an app that is an address that was proved

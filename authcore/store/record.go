@@ -84,7 +84,7 @@ const (
 	KeyPersonOrg     = "person-org/"
 	KeyInvite        = "invite/"
 	KeyOrgInvite     = "org-invite/"
-	KeyInvited       = "invited/" // invited/<org>/<subject>: the invitation that waits for them
+	KeyInvited       = "invited/" // invited/<org>/<hash of an address>: the invitation that waits for it
 )
 
 // Load reads the record at key into v and tells whether it was there.
