@@ -261,7 +261,7 @@ var kinds = map[string]func(w *contacts) sent{
 			w.ok("POST", "/v1/apps/shop/auth/magic-link", object{"email": sentTo, "redirectUrl": "https://app.example.com/in"})
 			session := w.ok("POST", "/v1/apps/shop/auth/verify", object{"token": w.mailedToken()}).String("sessionToken")
 			listed := w.ok("GET", invites, nil)
-			resent := w.key("POST", invites+"/"+id+"/resend", object{})
+			resent := w.key("POST", invites+"/"+id+"/resend", object{"redirectUrl": "https://app.example.com/in"})
 			a := w.Do("POST", "/v1/apps/shop/organizations/invites/accept", object{"inviteId": id}, "Authorization", "Bearer "+session)
 			return a.Status == 200 || strings.Contains(listed.Text, id) || resent.Status != 404, a.Text + listed.Text
 		}}

@@ -55,7 +55,7 @@ type Ask struct {
 	Language string
 	Note     string // the wire format's own, returned when the proof is made
 
-	invite *Invite // what the mail invites to, see Service.SendInvite
+	invite *Invite // what the mail invites to; with an ID: the one to send again
 }
 
 // Terms say what is sent and how long it lives.
@@ -102,8 +102,9 @@ type Asked struct {
 	Code, Token, Link, PollToken string
 	Pair                         string // to be shown to who asked
 
-	made *challenge.Challenge // with Accepted, nil while the recipient wants none
-	mail *outbox.Entry        // of made, with Ask.Deliver
+	invite Invite               // as stored, with Ask.invite
+	made   *challenge.Challenge // with Accepted, nil while the recipient wants none
+	mail   *outbox.Entry        // of made, with Ask.Deliver
 }
 
 // apiPart is what a challenge made for an app has beside the rest.
@@ -137,7 +138,14 @@ func (s *Service) Ask(ctx context.Context, in Ask) (Asked, error) {
 	var out Asked
 	err := s.core.store.Update(ctx, func(tx store.Tx) (err error) {
 		t := &asking{s: s, tx: tx, in: in, now: s.core.now()}
-		if out, err = t.run(); err == nil && out.Verdict != event.Accepted {
+		if in.invite != nil {
+			wish := *in.invite // each run has its own
+			t.in.invite = &wish
+		}
+		if out, err = t.run(); t.in.invite != nil {
+			out.invite = *t.in.invite
+		}
+		if err == nil && out.Verdict != event.Accepted {
 			err = errUndo
 		}
 		return err
@@ -190,6 +198,11 @@ type asking struct {
 }
 
 func (t *asking) run() (_ Asked, err error) {
+	if t.in.invite != nil && t.in.invite.ID != "" {
+		if v, err := t.renew(); err != nil || v != event.Accepted {
+			return Asked{Verdict: v}, err
+		}
+	}
 	if t.tx, err = store.ReadAhead(t.tx, t.keys()...); err != nil {
 		return Asked{}, err
 	}

@@ -65,11 +65,36 @@ func (s *Service) InviteMember(ctx context.Context, realm person.Realm, org, by 
 // transaction. Verdict is that of Ask, or as above. While the address's owner
 // wants no such mails the answer is the same and nothing is sent.
 func (s *Service) SendInvite(ctx context.Context, in Ask, org, by string, role Role) (Invite, Asked, error) {
-	i := Invite{Realm: in.Caller.Realm(), Org: org, By: by, Email: in.Whom.Email, Role: role}
-	in.invite, in.Create, in.Deliver = &i, true, true
+	return s.mailInvite(ctx, in, Invite{Org: org, By: by, Email: in.Whom.Email, Role: role})
+}
+
+// ResendInvite renews the invitation with id and has its mail sent again. It reads
+// the invitation in the transaction that renews it: one that is accepted, withdrawn
+// or dead otherwise meanwhile stays so. Verdict is as of SendInvite, and Unknown for
+// an invitation that does not wait.
+func (s *Service) ResendInvite(ctx context.Context, in Ask, org, id, by string) (Invite, Asked, error) {
+	return s.mailInvite(ctx, in, Invite{ID: id, Org: org, By: by})
+}
+
+func (s *Service) mailInvite(ctx context.Context, in Ask, wish Invite) (Invite, Asked, error) {
+	wish.Realm = in.Caller.Realm()
+	in.invite, in.Create, in.Deliver = &wish, true, true
 	in.Known.Letter, in.Known.Lifetime = outbox.LetterInvite, InviteLifetime
 	asked, err := s.Ask(ctx, in)
-	return i, asked, err
+	return asked.invite, asked, err
+}
+
+// renew reads the invitation that is to be sent again, and makes it what is asked
+// for. Verdict is Accepted, or Unknown for one that does not wait.
+func (t *asking) renew() (event.Verdict, error) {
+	wish := t.in.invite
+	i, err := loadInvite(t.tx, wish.Realm, wish.ID)
+	if err != nil || i == nil || i.Org != wish.Org || !i.waits() {
+		return event.Unknown, err
+	}
+	wish.Email, wish.Role = i.Email, i.Role
+	t.in.Whom.Email = i.Email
+	return event.Accepted, nil
 }
 
 // putInvite checks and stores an invitation, and returns its organization. It

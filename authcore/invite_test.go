@@ -551,7 +551,7 @@ func TestOrganizationNames(t *testing.T) {
 			t.Helper()
 			_, v, err := w.service.CreateOrganization(t.Context(), w.app, w.live, boss.Person.Subject, name, "")
 			want(t, err, nil)
-			_, renamed, err := w.service.UpdateOrganization(t.Context(), w.live, org, &name, nil)
+			_, renamed, err := w.service.UpdateOrganization(t.Context(), w.live, org, "", &name, nil)
 			want(t, err, nil)
 			if (v == event.Accepted) != good || renamed != v {
 				t.Errorf("%q (%+q): %v, renamed %v", name, name, v, renamed)

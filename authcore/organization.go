@@ -227,20 +227,33 @@ func (o *Organization) put(tx store.Tx, m memberRecord) error {
 }
 
 // UpdateOrganization gives an organization another name or plan; nil leaves it
-// as it is. Verdict is Accepted, Unknown (no such organization in realm) or
-// Malformed (no name that it may have).
-func (s *Service) UpdateOrganization(ctx context.Context, realm person.Realm, id string, name, plan *string) (Organization, event.Verdict, error) {
+// as it is. by is the member who wishes it, "" for the app itself. Verdict is
+// Accepted; Unknown (no such organization in realm, or by is not in it); Forbidden:
+// owners and admins change the name, the app alone the plan; or Malformed (no name
+// that it may have).
+func (s *Service) UpdateOrganization(ctx context.Context, realm person.Realm, id, by string, name, plan *string) (Organization, event.Verdict, error) {
 	var out Organization
 	v := event.Accepted
-	if name != nil && !isOrgName(*name) {
-		return out, event.Malformed, nil
-	}
 	err := s.core.store.Update(ctx, func(tx store.Tx) error {
-		v = event.Accepted
+		out, v = Organization{}, event.Accepted
 		o, err := loadOrg(tx, realm, id)
 		if err != nil || o == nil {
 			v = event.Unknown
 			return err
+		}
+		if by != "" {
+			switch role, err := roleIn(tx, id, by); {
+			case err != nil || role == "":
+				v = event.Unknown
+				return err
+			case role == Member || plan != nil:
+				v = event.Forbidden
+				return nil
+			}
+		}
+		if name != nil && !isOrgName(*name) {
+			v = event.Malformed
+			return nil
 		}
 		if name != nil {
 			o.Name = *name

@@ -60,6 +60,7 @@ func fail(c *api.Call, r *api.Refusal) error {
 type consumer struct {
 	name  string
 	phone address.Phone
+	gate  bool // from a gate alone: the app has not made anybody with the address
 }
 
 // find looks an address up: in the app's data, and for live keys among those
@@ -71,7 +72,7 @@ func (a *API) find(c *api.Call, address address.Address) (*consumer, error) {
 		return nil, err
 	}
 	if p != nil {
-		return &consumer{p.Name, p.Phone()}, nil
+		return &consumer{name: p.Name, phone: p.Phone()}, nil
 	}
 	if realm.Test {
 		return nil, nil
@@ -80,7 +81,7 @@ func (a *API) find(c *api.Call, address address.Address) (*consumer, error) {
 	if err != nil || !known {
 		return nil, err
 	}
-	return &consumer{name: name}, nil
+	return &consumer{name: name, gate: true}, nil
 }
 
 func addressOf(o *api.Object) (address.Address, error) {

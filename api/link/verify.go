@@ -28,12 +28,12 @@ func (a *API) start(c *api.Call) error {
 		return err
 	}
 	if who == nil {
-		return api.Refuse(http.StatusNotFound, api.CodeMalformed, "This email is not known any more.")
+		return errGone
 	}
 	rule := a.service.CodeRule()
 	asked, err := a.service.Ask(c.R.Context(), authcore.Ask{
 		Caller: c.Caller, Whom: person.Whom{Email: addr}, PreferText: true,
-		Create: true, Draft: person.Draft{Name: &who.name}, // known from a gate: now also to the app
+		Create: who.gate, Draft: person.Draft{Name: &who.name}, // known from a gate: now also to the app
 		Known: authcore.Terms{Digits: 6, Lifetime: rule.Lifetime, Letter: outbox.LetterCode},
 		Slot:  slot, Deliver: true, Repeat: resend, Handle: secret,
 		Origin: c.Origin, Client: c.Client, Agent: c.R.UserAgent(), Language: c.Language(),
@@ -45,6 +45,8 @@ func (a *API) start(c *api.Call) error {
 	case event.Accepted:
 	case event.MailDown:
 		return api.MailDown(asked.RetryAfter)
+	case event.Unknown: // deleted meanwhile
+		return errGone
 	case event.Locked:
 		return tooMany
 	default:
@@ -60,6 +62,8 @@ func (a *API) start(c *api.Call) error {
 		"result": "success", "smsSent": text, "emailSent": !text, "redacted_phone_number": redacted(who.phone),
 	})
 }
+
+var errGone = api.Refuse(http.StatusNotFound, api.CodeMalformed, "This email is not known any more.")
 
 var tooMany = api.Refuse(http.StatusTooManyRequests, api.CodeTooMany, "Too many attempts. Please try again in a few minutes.")
 

@@ -5,9 +5,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
-	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
-	"github.com/gatehouse-auth/gatehouse/authcore/person"
 )
 
 // invitation is one on the wire.
@@ -45,32 +43,38 @@ func (a *API) invite(c *api.Call) error {
 	if err != nil {
 		return err
 	}
-	return a.sendInvite(c, http.StatusCreated, org, by(s), address, role, callback)
+	in, err := askInvite(c, callback)
+	if err != nil {
+		return err
+	}
+	in.Whom.Email = address
+	i, asked, err := a.service.SendInvite(c.R.Context(), in, org.ID, by(s), role)
+	return answerInvite(c, http.StatusCreated, &i, asked, err, errNoOrganization)
 }
 
-// sendInvite stores the invitation and mails its link, which signs the invited
-// in and makes them a member.
-func (a *API) sendInvite(c *api.Call, status int, org *authcore.Organization, by string, to address.Address, role authcore.Role, callback string) error {
+// askInvite is the mail of an invitation, whose link signs the invited in and
+// makes them a member.
+func askInvite(c *api.Call, callback string) (authcore.Ask, error) {
 	callback, err := callbackFor(c, callback, false)
-	if err != nil {
+	return authcore.Ask{
+		Caller: c.Caller, Known: linkTerms(c, callback), Slot: slot, Origin: c.Origin, Client: c.Client, Language: c.Language(),
+	}, err
+}
+
+// answerInvite tells what came of it; unknown is the refusal of what is not there.
+func answerInvite(c *api.Call, status int, i *authcore.Invite, asked authcore.Asked, err error, unknown *api.Refusal) error {
+	switch {
+	case err != nil:
 		return err
-	}
-	i, asked, err := a.service.SendInvite(c.R.Context(), authcore.Ask{
-		Caller: c.Caller, Whom: person.Whom{Email: to}, Known: linkTerms(c, callback), Slot: slot, Origin: c.Origin, Client: c.Client, Language: c.Language(),
-	}, org.ID, by, role)
-	if err != nil {
-		return err
-	}
-	switch asked.Verdict {
-	case event.Unknown:
-		return errNoOrganization
-	case event.Forbidden:
+	case asked.Verdict == event.Unknown:
+		return unknown
+	case asked.Verdict == event.Forbidden:
 		return errRole
 	}
 	if err := refuseAsk(asked); err != nil {
 		return err
 	}
-	return c.Answer(status, invitationOf(&i))
+	return c.Answer(status, invitationOf(i))
 }
 
 // mayInvite: members may not, and need not see whom others invited.
@@ -117,14 +121,12 @@ func (a *API) resendInvite(c *api.Call) error {
 	if err := o.Err(); err != nil {
 		return err
 	}
-	i, err := a.service.Invite(c.R.Context(), org.Realm, cut(c.Param("inviteId"), invitePrefix))
+	in, err := askInvite(c, callback)
 	if err != nil {
 		return err
 	}
-	if i == nil || i.Org != org.ID || !i.Accepted.IsZero() {
-		return errNoInvite
-	}
-	return a.sendInvite(c, http.StatusOK, org, by(s), i.Email, i.Role, callback)
+	i, asked, err := a.service.ResendInvite(c.R.Context(), in, org.ID, cut(c.Param("inviteId"), invitePrefix), by(s))
+	return answerInvite(c, http.StatusOK, &i, asked, err, errNoInvite)
 }
 
 // withdrawInvite takes back an invitation that waits, and its link.

@@ -1,9 +1,11 @@
 package stackbe_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -461,6 +463,57 @@ func TestMembersAreNamedByWhatTheyProved(t *testing.T) {
 			for _, asked := range emails { // by the app, which has both
 				named("asked for "+asked, want(t, w.get("/v1/customers?email="+asked), 200), asked)
 				named("made again "+asked, want(t, w.post("/v1/customers", object{"email": asked}), 200), asked)
+			}
+		})
+	}
+}
+
+// TestResendRevivesNoInvite: a resend under way, as of a double click, made an
+// invitation anew that was withdrawn, accepted or whose address was replaced
+// meanwhile.
+func TestResendRevivesNoInvite(t *testing.T) {
+	w := house(t, nil)
+	org := w.organization(w.customer(alice), "Acme")
+	pending := func(email string) bool {
+		return strings.Contains(want(t, w.get(orgs+"/"+org+"/invites"), 200).Text, email)
+	}
+	key := append(bearer(apitest.LiveKey), "Content-Type", "application/json")
+	for name, end := range map[string]func(id, email, customer, session string) apitest.Answer{
+		"withdrawn": func(id, _, _, _ string) apitest.Answer {
+			return w.Do("DELETE", orgs+"/"+org+"/invites/"+id, nil, key...)
+		},
+		"its address replaced": func(_, email, customer, _ string) apitest.Answer {
+			return w.Do("PATCH", "/v1/customers/"+customer, object{"email": "new-" + email}, key...)
+		},
+		"accepted": func(id, _, _, session string) apitest.Answer {
+			return w.Do("POST", orgs+"/invites/accept", object{"inviteId": id}, bearer(session)...)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for round := range 30 {
+				w.Sleep(3 * time.Hour) // past the limits of mails
+				email := fmt.Sprintf("%s%d@example.com", strings.Fields(name)[0], round)
+				signed := w.signIn(email)
+				customer, session := signed.String("customerId"), signed.String("sessionToken")
+				id := want(t, w.post(orgs+"/"+org+"/invites", object{"email": email, "role": "admin"}), 201).String("id")
+				w.LastMail()
+				var all sync.WaitGroup
+				var ended apitest.Answer
+				for n := range 4 {
+					all.Go(func() {
+						if n == 2 {
+							ended = end(id, email, customer, session)
+							return
+						}
+						w.Do("POST", orgs+"/"+org+"/invites/"+id+"/resend", object{}, key...)
+					})
+				}
+				all.Wait()
+				want(t, ended, 200)
+				if pending(email) {
+					t.Fatalf("round %d: an invitation that was %s waits", round, name)
+				}
+				w.Quiet()
 			}
 		})
 	}

@@ -174,7 +174,7 @@ func (a *API) getOrganization(c *api.Call) error {
 
 // updateOrganization changes the name; the plan is the app's own to change.
 func (a *API) updateOrganization(c *api.Call) error {
-	org, s, role, err := a.visit(c)
+	org, s, _, err := a.visit(c)
 	if err != nil {
 		return err
 	}
@@ -186,17 +186,19 @@ func (a *API) updateOrganization(c *api.Call) error {
 	if err != nil {
 		return err
 	}
-	if role == authcore.Member || s != nil && d.Plan != nil {
-		return errRole
-	}
-	changed, v, err := a.service.UpdateOrganization(c.R.Context(), org.Realm, org.ID, d.Name, d.Plan)
+	changed, v, err := a.service.UpdateOrganization(c.R.Context(), org.Realm, org.ID, by(s), d.Name, d.Plan)
 	if err != nil {
 		return err
 	}
-	if v != event.Accepted {
-		return api.Refuse(http.StatusBadRequest, codeValidation, "name "+authcore.WhatOrgName+".")
+	switch v {
+	case event.Accepted:
+		return c.Answer(http.StatusOK, organizationOf(&changed, ""))
+	case event.Unknown:
+		return errNoOrganization
+	case event.Forbidden:
+		return errRole
 	}
-	return c.Answer(http.StatusOK, organizationOf(&changed, ""))
+	return api.Refuse(http.StatusBadRequest, codeValidation, "name "+authcore.WhatOrgName+".")
 }
 
 // roleIn reads a role.
