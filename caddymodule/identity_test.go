@@ -138,6 +138,56 @@ func TestPlaceholders(t *testing.T) {
 	}
 }
 
+// Without a session the placeholders are empty: an app would take their own text
+// for a name. What somebody else has found out stays.
+func TestPlaceholdersOfNobody(t *testing.T) {
+	f := newFixture(t)
+	f.clock.add(time.Hour)
+	g := f.gate(func(g *Gate) { g.Public = []string{"/public/*"} })
+	reports := f.gate(func(g *Gate) { g.ReportOnly = true })
+	beside := f.gate(func(g *Gate) { g.Paths = []string{"/admin"} })
+	closed := f.gate(func(g *Gate) { g.Allow, g.ReportOnly = []string{"bob@example.com"}, true })
+	cleaner := joined(f.app, new(Cleaner))
+	alice := "Cookie: " + f.signIn("alice@example.com", testSite)
+	basic := false
+	var got string
+	app := caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+		if basic {
+			repl.Set("http.auth.user.id", "carol")
+		}
+		got = repl.ReplaceKnown("{http.auth.user.id}|{http.auth.user.email}|{http.auth.user.other}", "")
+		return nil
+	})
+	for name, test := range map[string]struct {
+		path, cookie string
+		gates        []caddyhttp.MiddlewareHandler
+		basic        bool
+		want         string
+	}{
+		"public":                      {"/public/x", "A: b", []caddyhttp.MiddlewareHandler{g}, false, "||"},
+		"report_only":                 {"/x", "A: b", []caddyhttp.MiddlewareHandler{reports}, false, "||"},
+		"report_only, refused":        {"/x", alice, []caddyhttp.MiddlewareHandler{closed}, false, "||"},
+		"outside the path":            {"/x", alice, []caddyhttp.MiddlewareHandler{beside}, false, "||"},
+		"cleaned":                     {"/x", alice, []caddyhttp.MiddlewareHandler{cleaner}, false, "||"},
+		"cleaned, then a gate":        {"/x", alice, []caddyhttp.MiddlewareHandler{cleaner, g}, false, "alice@example.com|alice@example.com|"},
+		"a gate, then one beside":     {"/x", alice, []caddyhttp.MiddlewareHandler{g, beside}, false, "alice@example.com|alice@example.com|"},
+		"a gate that refuses, then g": {"/x", alice, []caddyhttp.MiddlewareHandler{closed, g}, false, "alice@example.com|alice@example.com|"},
+		"somebody else's user":        {"/public/x", "A: b", []caddyhttp.MiddlewareHandler{g}, true, "carol||"},
+	} {
+		var next caddyhttp.Handler = app
+		for _, one := range slices.Backward(test.gates) {
+			inner := next
+			next = caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error { return one.ServeHTTP(w, r, inner) })
+		}
+		got, basic = "not reached", test.basic
+		handler(passOn{}, next).ServeHTTP(newRecorder(), request("GET", testSite+test.path, test.cookie))
+		if got != test.want {
+			t.Errorf("%s: %q, want %q", name, got, test.want)
+		}
+	}
+}
+
 func TestHeaderValue(t *testing.T) {
 	for in, want := range map[string]string{
 		"": "", "Alice Example": "Alice Example", "Zoë": "Zo%C3%AB", "100%": "100%25", " a ": "%20a%20",

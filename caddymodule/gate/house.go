@@ -73,7 +73,7 @@ type Server interface {
 	// who is signed in, "" for nobody.
 	Quietly(next Handler, user string) Handler
 	// Tell gives the server answers to http.auth.user.id, .email and so on, for
-	// its log and for what stands behind the gate.
+	// its log and for what stands behind the gate; without a session they are empty.
 	Tell(r *http.Request, answers func(key string) (any, bool))
 }
 

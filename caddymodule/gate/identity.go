@@ -113,7 +113,7 @@ type identity struct {
 	version uint64 // of the lists that its groups rest on
 
 	fields  []identityField
-	answers func(key string) (any, bool)
+	answers map[string]string // by userKeys
 
 	few   [4]identityField // room for fields, at the same place in memory
 	until time.Time        // with an assertion: when it must be signed anew
@@ -207,17 +207,15 @@ func HeaderValue(s string) string {
 	return b.String()
 }
 
-// userAnswers are what Server.Tell hands on. The id is the address, or which
+// userKeys begins what Server.Tell hands on.
+const userKeys = "http.auth.user."
+
+// userAnswers are the answers for somebody. The id is the address, or which
 // machine token it was, so that access logs carry it as user_id.
-func userAnswers(s *session.Session, groups []string) func(key string) (any, bool) {
-	email := s.Address.String()
-	values := map[string]any{
-		"http.auth.user.id": s.User(), "http.auth.user.email": email, "http.auth.user.sub": s.Subject,
-		"http.auth.user.name": HeaderValue(s.Name), "http.auth.user.groups": strings.Join(groups, ","),
-		"http.auth.user.sid": s.ID, "http.auth.user.amr": strings.Join(s.AMR, ","),
-	}
-	return func(key string) (any, bool) {
-		value, ok := values[key]
-		return value, ok
+func userAnswers(s *session.Session, groups []string) map[string]string {
+	return map[string]string{
+		userKeys + "id": s.User(), userKeys + "email": s.Address.String(), userKeys + "sub": s.Subject,
+		userKeys + "name": HeaderValue(s.Name), userKeys + "groups": strings.Join(groups, ","),
+		userKeys + "sid": s.ID, userKeys + "amr": strings.Join(s.AMR, ","),
 	}
 }

@@ -20,6 +20,7 @@ type passage struct {
 	http.ResponseWriter
 	request     *http.Request
 	visitor     visitor
+	told        told // used where no gate came before
 	body        requestBody
 	wroteHeader bool
 
@@ -40,13 +41,13 @@ func (q *request) pass() error {
 	p := &passage{ResponseWriter: q.w, request: q.r}
 	q.hideCookies(&p.visitor)
 	r := q.r
+	if p.visitor.told == nil {
+		p.visitor.told = &p.told
+		q.house.server().Tell(r, p.told.answer)
+	}
 	if q.admitted {
-		p.visitor.identity = q.identity
+		p.visitor.identity, p.visitor.told.identity = q.identity, q.identity
 		q.identity.write(r.Header)
-		if !p.visitor.told {
-			q.house.server().Tell(r, q.identity.answers)
-			p.visitor.told = true
-		}
 		r = q.watch(p)
 	}
 	if r.Body != nil && r.Body != http.NoBody {

@@ -2,6 +2,7 @@ package gate
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/pages"
@@ -14,7 +15,7 @@ type visitor struct {
 	cookies  []string  // the Cookie headers as they came
 	machine  []string  // machine tokens that came with the request
 	identity *identity // of who was admitted
-	told     bool      // {http.auth.user.*} has answers
+	told     *told     // what {http.auth.user.*} says; the same for all gates of a request
 	ended    bool      // the handlers behind the gate have returned
 	ours     bool      // a handler of ours gives the answer
 	found
@@ -26,6 +27,20 @@ const visitorKey = "gatehouse.visitor"
 
 // String keeps the cookies out of {vars.*} placeholders.
 func (*visitor) String() string { return "" }
+
+// told is who the placeholders of a request name: nobody until a gate has admitted
+// somebody.
+type told struct{ *identity }
+
+func (t *told) answer(key string) (any, bool) {
+	if !strings.HasPrefix(key, userKeys) {
+		return nil, false
+	}
+	if t.identity == nil {
+		return "", true // else an app would read the placeholder's own text as a name
+	}
+	return t.identity.answers[key], true
+}
 
 // answeredByUs lets our cookies pass on the way back.
 func (o *visitor) answeredByUs() {
