@@ -49,6 +49,7 @@ type AuthzSite struct {
 	Headers []string       `json:"headers,omitempty"`
 	Fields  []gate.Field   `json:"fields,omitempty"`
 	Name    string         `json:"name,omitempty"`
+	Prefix  string         `json:"prefix,omitempty"`
 
 	pattern origin.SitePattern
 	gate    *Gate // decides as a gate at the site itself would
@@ -134,12 +135,12 @@ func (s *AuthzSite) parse(app *App, groups *policy.Groups, scheme string) (err e
 
 // asGate is a gate with the options of s.
 func (s *AuthzSite) asGate() *Gate {
-	return &Gate{Allow: s.Allow, Deny: s.Deny, Public: s.Public, Fresh: s.Fresh, Headers: s.Headers, Fields: s.Fields, Name: s.Name}
+	return &Gate{Allow: s.Allow, Deny: s.Deny, Public: s.Public, Fresh: s.Fresh, Headers: s.Headers, Fields: s.Fields, Name: s.Name, Prefix: s.Prefix}
 }
 
 // take has s have the options of g.
 func (s *AuthzSite) take(g *Gate) {
-	s.Deny, s.Public, s.Fresh, s.Headers, s.Fields, s.Name = g.Deny, g.Public, g.Fresh, g.Headers, g.Fields, g.Name
+	s.Deny, s.Public, s.Fresh, s.Headers, s.Fields, s.Name, s.Prefix = g.Deny, g.Public, g.Fresh, g.Headers, g.Fields, g.Name, g.Prefix
 }
 
 // ServeHTTP answers one question of a proxy.

@@ -26,7 +26,8 @@ func init() {
 //	    login <url>
 //	    site  <host> <who...> {
 //	        deny    <who...>
-//	        public  <path...>
+//	        public  <path...>|pwa
+//	        prefix  <path>
 //	        fresh   <duration>
 //	        headers <preset...>
 //	        header  <Name> email|local|name|groups|sub
@@ -75,10 +76,14 @@ var siteWords = words[*AuthzSite]{
 	known: []word[*AuthzSite]{
 		{"deny", onGate((*Gate).readDeny)},
 		{"public", onGate((*Gate).readPublic)},
+		{"prefix", onGate((*Gate).readPrefix)},
 		{"fresh", onGate((*Gate).readFresh)},
 		{"headers", onGate((*Gate).readHeaders)},
 		{"header", onGate((*Gate).readField)},
 		{"name", onGate((*Gate).readName)},
+	},
+	elsewhere: map[string]string{
+		"cors": "it is for a gate: to the proxy that asks here, the 2xx that answers a preflight request means that it is allowed; have that proxy answer them",
 	},
 }
 

@@ -23,8 +23,18 @@ type Gate struct {
 	// Deny lists who is refused even if Allow admits them. Same forms as Allow.
 	Deny []string `json:"deny,omitempty"`
 	// Public lists paths that need no sign-in: exact, or a prefix ending in /*.
-	// Case-sensitive, matched against the original path.
+	// Case-sensitive, matched against the original path. The word pwa stands for
+	// /manifest.json, /manifest.webmanifest, /site.webmanifest, /favicon.ico and
+	// /apple-touch-icon*.png.
 	Public []string `json:"public,omitempty"`
+	// Prefix is a path that a proxy in front takes away from every request
+	// (StripPrefix), such as /wiki. Return addresses and Public have it.
+	// X-Forwarded-Prefix is never believed. Default: none.
+	Prefix string `json:"prefix,omitempty"`
+	// CORS lists the origins whose pages may call the app: the gate answers their
+	// preflight requests itself, and its refusals can be read by their scripts.
+	// Default: preflight requests are refused.
+	CORS []string `json:"cors,omitempty"`
 	// ClientIP lists the networks (CIDR) that the client must also come from.
 	ClientIP []string `json:"client_ip,omitempty"`
 	// Fresh is how long ago a person may have signed in, at most. Default: no

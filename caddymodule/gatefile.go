@@ -31,7 +31,9 @@ func init() {
 //
 //	gatehouse [<matcher>] <who...> {
 //	    deny             <who...>
-//	    public           <path...>
+//	    public           <path...>|pwa
+//	    prefix           <path>
+//	    cors             <origin...>
 //	    client_ip        <cidr...>
 //	    fresh            <duration>
 //	    unauthenticated  auto|redirect|401
@@ -151,6 +153,8 @@ var gateWords = words[*Gate]{
 	known: []word[*Gate]{
 		{"deny", (*Gate).readDeny},
 		{"public", (*Gate).readPublic},
+		{"prefix", (*Gate).readPrefix},
+		{"cors", (*Gate).readCORS},
 		{"client_ip", (*Gate).readClientIP},
 		{"fresh", (*Gate).readFresh},
 		{"unauthenticated", (*Gate).readUnauthenticated},
@@ -179,7 +183,24 @@ func (g *Gate) readPublic(d *caddyfile.Dispenser) error {
 		return err
 	}
 	g.Public = append(g.Public, args...)
-	_, err = origin.ParsePublicPaths(args)
+	_, err = origin.ParsePublicBelow("", args)
+	return err
+}
+
+func (g *Gate) readPrefix(d *caddyfile.Dispenser) error {
+	if err := oneOf(d, &g.Prefix, "prefix /wiki"); err != nil {
+		return err
+	}
+	return checkPrefix(g.Prefix)
+}
+
+func (g *Gate) readCORS(d *caddyfile.Dispenser) error {
+	args, err := arguments(d, 1, many, "cors https://board.example.com")
+	if err != nil {
+		return err
+	}
+	g.CORS = append(g.CORS, args...)
+	_, err = parseCORS(args)
 	return err
 }
 

@@ -131,10 +131,17 @@ func (g *Gate) parse(groups *policy.Groups) error {
 	if g.gate.Rule.Policy, err = policy.Compile(allow, deny, groups); err != nil {
 		return forDirective("gatehouse", err)
 	}
-	public, err := origin.ParsePublicPaths(g.Public)
+	if err := checkPrefix(g.Prefix); err != nil {
+		return err
+	}
+	public, err := origin.ParsePublicBelow(g.Prefix, g.Public)
 	if err != nil {
 		return err
 	}
+	if g.gate.CORS, err = parseCORS(g.CORS); err != nil {
+		return err
+	}
+	g.gate.Prefix = g.Prefix
 	g.gate.Rule.Public = &public
 	g.gate.Rule.Session = session.Rule{Idle: time.Duration(g.SessionIdle), Max: time.Duration(g.SessionMax)}
 	g.gate.Rule.Fresh = time.Duration(g.Fresh)
@@ -168,7 +175,7 @@ func (g *Gate) leavesSomething(public *origin.PublicPaths) error {
 		tops = g.guarded.samples()
 	}
 	for _, top := range tops {
-		if below := top + "/gatehouse-sample"; !public.Match(below, below) {
+		if below := g.Prefix + top + "/gatehouse-sample"; !public.Match(below, below) {
 			return nil
 		}
 	}
@@ -188,6 +195,34 @@ func parseOrigins(texts []string) ([]origin.Origin, error) {
 		origins = append(origins, o)
 	}
 	return origins, nil
+}
+
+// parseCORS reads origins as browsers send them.
+func parseCORS(texts []string) ([]origin.Origin, error) {
+	var origins []origin.Origin
+	for _, text := range texts {
+		o, err := origin.Parse(text)
+		if err != nil {
+			return nil, fmt.Errorf("cors %q: %w; name the origins whose pages may call this app with its visitors' sessions, as in\n    cors https://board.example.com", text, err)
+		}
+		origins = append(origins, o)
+	}
+	return origins, nil
+}
+
+// checkPrefix looks at the path that a proxy in front takes away.
+func checkPrefix(prefix string) error {
+	if prefix == "" {
+		return nil
+	}
+	for segment := range strings.SplitSeq(strings.TrimPrefix(prefix, "/"), "/") {
+		if !strings.HasPrefix(prefix, "/") || strings.Trim(segment, ".") == "" || gate.IsOwnPath(prefix) || strings.ContainsFunc(segment, func(r rune) bool {
+			return !strings.ContainsRune("-._~", r) && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+		}) {
+			return fmt.Errorf("prefix %q: it is the path that the proxy in front takes away, with a slash in front and none at the end, of letters, digits and - . _ ~ ; write for example\n    prefix /wiki", prefix)
+		}
+	}
+	return nil
 }
 
 func parseCIDRs(texts []string) ([]netip.Prefix, error) {

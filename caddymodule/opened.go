@@ -11,6 +11,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/fileserver"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/rewrite"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // Public paths are judged as the visitor asked for them. A rewrite, before the
@@ -39,16 +41,17 @@ var belowPublic = []string{"gatehouse-sample", "1", "x1", "x/1"}
 // opened tells whether a rewrite makes of a public path one that the gate guards,
 // for the same app or files.
 func (g *Gate) opened(t *tree, host, pattern string) (finding, bool) {
-	samples := []string{pattern}
-	if prefix, ok := strings.CutSuffix(pattern, "*"); ok {
-		samples = nil
-		for _, below := range belowPublic {
-			samples = append(samples, prefix+below)
+	var samples []string
+	for _, below := range belowPublic {
+		for _, sample := range origin.Samples(g.Prefix, pattern, below) {
+			if sample = strings.TrimPrefix(sample, g.Prefix); !slices.Contains(samples, sample) {
+				samples = append(samples, sample)
+			}
 		}
 	}
 	for _, sample := range samples {
 		for _, to := range rewrites(t, host, sample) {
-			if to.path == sample || g.gate.Rule.Public.Match(to.path, to.path) || g.guarded.limited && !g.guarded.matchPath(to.path) {
+			if to.path == sample || g.gate.Rule.Public.Match(g.Prefix+to.path, g.Prefix+to.path) || g.guarded.limited && !g.guarded.matchPath(to.path) {
 				continue
 			}
 			for _, guarded := range follow(t, host, to.path).apps {

@@ -37,6 +37,8 @@ type words[T any] struct {
 	block string // what the block belongs to, for messages
 	known []word[T]
 	later []string // words of the documentation that this version does not know
+	// elsewhere are words of other blocks, with the reason why not here.
+	elsewhere map[string]string
 }
 
 type word[T any] struct {
@@ -65,6 +67,9 @@ func (w words[T]) readLine(d *caddyfile.Dispenser, into T) error {
 	}
 	if slices.Contains(w.later, name) {
 		return fmt.Errorf("%s is not available in this version of Gatehouse: take the line out", name)
+	}
+	if why := w.elsewhere[name]; why != "" {
+		return fmt.Errorf("%s takes no %s: %s", w.block, name, why)
 	}
 	if name == "{" {
 		return fmt.Errorf("this line of %s takes no block", w.block)

@@ -14,6 +14,54 @@ import (
 type PublicPaths struct {
 	exact    map[string]struct{}
 	prefixes []string // each ends in /
+	icons    string   // what the paths of icons for home screens begin with, empty for none
+}
+
+// PWA is the word for what browsers fetch of an app that can be installed, often
+// without cookies: its manifest and icons, and nothing else.
+const PWA = "pwa"
+
+var pwaPaths = []string{"/manifest.json", "/manifest.webmanifest", "/site.webmanifest", "/favicon.ico"}
+
+const pwaIcons = "/apple-touch-icon" // and .png, with more in between
+
+// ParsePublicBelow is ParsePublicPaths for an app whose paths all begin with
+// prefix, empty for none. It also takes the word PWA.
+func ParsePublicBelow(prefix string, words []string) (PublicPaths, error) {
+	var paths []string
+	icons := ""
+	for _, word := range words {
+		if word != PWA {
+			if strings.HasPrefix(word, "/") && !strings.HasPrefix(word, prefix+"/") && word != prefix {
+				return PublicPaths{}, fmt.Errorf("public path %q: with prefix %s all paths of the app begin with that: write %s%s", word, prefix, prefix, word)
+			}
+			paths = append(paths, word)
+			continue
+		}
+		icons = prefix + pwaIcons
+		for _, path := range pwaPaths {
+			paths = append(paths, prefix+path)
+		}
+	}
+	p, err := ParsePublicPaths(paths)
+	p.icons = icons
+	return p, err
+}
+
+// Samples are paths that the word of a public line holds, with sample in the
+// place of what may be anything; prefix as for ParsePublicBelow.
+func Samples(prefix, word, sample string) []string {
+	if word == PWA {
+		all := []string{prefix + pwaIcons + "-180x180.png"}
+		for _, path := range pwaPaths {
+			all = append(all, prefix+path)
+		}
+		return all
+	}
+	if below, ok := strings.CutSuffix(word, "*"); ok {
+		return []string{below + sample}
+	}
+	return []string{word}
 }
 
 // ParsePublicPaths reads patterns: an exact path, or a prefix that ends in /*
@@ -81,7 +129,17 @@ func (p PublicPaths) listed(path string) bool {
 			return true
 		}
 	}
-	return false
+	return p.icons != "" && isIcon(path, p.icons)
+}
+
+// isIcon holds /apple-touch-icon*.png with one name, whose letters no server reads
+// as anything else.
+func isIcon(path, begin string) bool {
+	name, ok := strings.CutPrefix(path, begin)
+	name, png := strings.CutSuffix(name, ".png")
+	return ok && png && !strings.ContainsFunc(name, func(r rune) bool {
+		return r != '-' && r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+	})
 }
 
 // isPublicSpelling reports whether p means the same to every server, also to one

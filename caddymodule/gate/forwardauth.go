@@ -80,8 +80,11 @@ func (q *question) answer() error {
 	}
 	q.why = refusal{kind: badForward, detail: q.read()}
 	if q.why.detail == "" {
+		told := q.url
 		q.judgeSite()
-		q.dialect.Single(q.url)
+		if q.dialect.Single(told); q.site != nil {
+			q.url = q.site.Gate.before(told)
+		}
 	}
 	switch q.why.kind {
 	case "":
@@ -146,6 +149,7 @@ func (q *question) judgeSite() {
 		return
 	}
 	q.gate, q.place = q.site.Gate, q.site.Gate.Place
+	q.url = q.gate.before(q.url)
 	if !isPassable(q.method, q.webSocket) {
 		q.why = refusal{kind: notPassable}
 		return

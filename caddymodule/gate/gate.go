@@ -27,6 +27,11 @@ type Gate struct {
 	// Concerns tells whether the gate looks at a request; asked is its address as
 	// the client sent it. Other requests pass cleaned. Default: all.
 	Concerns func(r *http.Request, asked *url.URL) bool
+	// Prefix is a path that a proxy in front has taken away from every request.
+	// What visitors see, and Rule is asked about, has it.
+	Prefix string
+	// CORS are the origins whose preflight requests are answered here.
+	CORS []origin.Origin
 	// Clients are the networks that a client must also come from. Default: all.
 	Clients []netip.Prefix
 	// Unauthenticated is what a visitor without a session gets: "auto" or "",
@@ -75,6 +80,10 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next Handler) e
 		q.place = g.Pages
 		return q.servePages()
 	}
+	q.url = g.before(q.url)
+	if q.sharing = q.sharesWith(); q.sharing != "" && isPreflight(r) {
+		return q.answerPreflight()
+	}
 	began := time.Now()
 	q.decide()
 	if o := g.House.Observer; o != nil {
@@ -115,6 +124,7 @@ type request struct {
 	// tokenHeader: one came in MachineHeader, which the server would log.
 	tokenHeader bool
 	webSocket   bool
+	sharing     string // the origin of the page that asks, where it may read answers; see Gate.CORS
 
 	judgement
 }

@@ -19,6 +19,7 @@ import (
 func (q *request) refuse(why refusal) error {
 	h := q.w.Header()
 	web.NoStore(h)
+	q.share()
 	h.Set("Referrer-Policy", "same-origin")
 	switch why.kind {
 	case badMethod:
@@ -167,8 +168,12 @@ func (q *request) cameFrom() origin.ReturnTo {
 	if q.navigates() { // with "unauthenticated 401"
 		return q.wanted()
 	}
+	// The page may be one of another site here, whose script calls this app.
 	if referer := q.r.Header.Get("Referer"); referer != "" {
-		return origin.ParseReturnTo(referer, q.origin, nil)
+		return origin.ParseReturnTo(referer, q.origin, q.run.Service.Protects)
+	}
+	if page := origin.ParseReturnTo(q.r.Header.Get("Origin"), q.origin, q.run.Service.Protects); page.Origin() != q.origin {
+		return page
 	}
 	if q.r.Header.Get("Sec-Fetch-Mode") != "" {
 		return origin.ParseReturnTo("/", q.origin, nil)
