@@ -510,7 +510,7 @@ func TestNobodyPreparesAnAccountForAStranger(t *testing.T) {
 	for _, kind := range []string{
 		"StackBE link verified by the app", "StackBE link followed", "StackBE link by its button", "StackBE invitation's link",
 		"Streambird link", "Streambird invitation", "Streambird hosted page", "Streambird code by mail",
-		"Link code by mail", "reflex password", "reflex link",
+		"reflex password", "reflex link", // Link knows no such address, see TestAnUnprovedAddressNamesNobody
 	} {
 		prove := kinds[kind]
 		use := func(t *testing.T, w *contacts) {
@@ -639,6 +639,108 @@ func TestNobodyPreparesAnAccountForAStranger(t *testing.T) {
 		a := w.ok("POST", "/v1/auth/magic_links/verify", object{"token": token, "session_token": session})
 		if !lives(w, session) || a.String("user_id") != "user_"+w.user || user(w) != w.user {
 			t.Errorf("a second address of one's own: %s", a.Text)
+		}
+	})
+}
+
+// An address that a person never proved beside one that they did names nobody:
+// what an app gives to its owner is not that person's, and it is free for others.
+func TestAnUnprovedAddressNamesNobody(t *testing.T) {
+	ways := map[string]func(w *contacts){
+		"attached first": func(w *contacts) { w.prove(beside) },
+		"attached later": func(w *contacts) {
+			w.remove(sentTo)
+			w.prove(beside)
+			w.attach(w.user, sentTo)
+		},
+		"in place of a proved one": func(w *contacts) {
+			w.prove(sentTo)
+			token := w.ok("POST", "/v1/auth/magic_links/create", object{"email": beside}).String("token")
+			session := w.prove(sentTo).String("session_token")
+			w.ok("POST", "/v1/auth/magic_links/verify", object{"token": token, "session_token": session})
+			w.remove(sentTo)
+			w.attach(w.user, sentTo)
+		},
+	}
+	bystander := func(w *contacts) string {
+		id := w.ok("POST", "/v1/auth/users/create", object{"email": "owner@example.com"}).String("user_id")
+		w.prove("owner@example.com")
+		return strings.TrimPrefix(id, "user_")
+	}
+	for call, names := range map[string]func(w *contacts) (bool, string){
+		"GET /v1/customers": func(w *contacts) (bool, string) {
+			a := w.key("GET", "/v1/customers?email="+sentTo, nil)
+			return a.Status != 404, a.Text
+		},
+		"GET /v1/customers/{id}": func(w *contacts) (bool, string) {
+			a := w.ok("GET", "/v1/customers/cust_"+w.user, nil)
+			return a.String("email") != beside, a.Text
+		},
+		"POST /v1/customers": func(w *contacts) (bool, string) {
+			a := w.ok("POST", "/v1/customers", object{"email": sentTo})
+			return a.String("id") == "cust_"+w.user || a.String("email") != sentTo, a.Text
+		},
+		"PATCH /v1/customers/{id}": func(w *contacts) (bool, string) {
+			a := w.ok("PATCH", "/v1/customers/cust_"+w.user, object{"name": "Somebody"})
+			return a.String("email") != beside, a.Text
+		},
+		"PATCH /v1/customers/{id} by the owner": func(w *contacts) (bool, string) {
+			owner := bystander(w)
+			a := w.key("PATCH", "/v1/customers/cust_"+owner, object{"email": sentTo})
+			return a.String("email") != sentTo, a.Text
+		},
+		"POST users/create": func(w *contacts) (bool, string) {
+			a := w.key("POST", "/v1/auth/users/create", object{"email": sentTo})
+			return a.Status != 200 || a.String("user_id") == "user_"+w.user, a.Text
+		},
+		"PUT users/update by the owner": func(w *contacts) (bool, string) {
+			a := w.key("PUT", "/v1/auth/users/user_"+bystander(w)+"/update", object{"emails": []object{{"email": sentTo}}})
+			return a.Status != 200, a.Text
+		},
+		"users/{user_id}": func(w *contacts) (bool, string) {
+			a := w.ok("GET", "/v1/auth/users/user_"+w.user, nil)
+			return a.String("email_id") != w.ids[beside], a.Text
+		},
+		"users/search": func(w *contacts) (bool, string) {
+			a := w.ok("POST", "/v1/auth/users/search", object{"filters": object{"fields": []object{{"field": "email", "operator": "eq", "value": sentTo}}}})
+			return strings.Contains(a.Text, w.user), a.Text
+		},
+		"magic_links/create by user_id": func(w *contacts) (bool, string) {
+			a := w.ok("POST", "/v1/auth/magic_links/create", object{"user_id": "user_" + w.user})
+			b := w.ok("POST", "/v1/auth/magic_links/verify", object{"token": a.String("token"), "session_expires_in": 60})
+			return a.String("email_id") != w.ids[beside] || b.String("user_id") != "user_"+w.user || strings.Contains(b.Text, sentTo), b.Text
+		},
+		"Link lookup": func(w *contacts) (bool, string) {
+			a := w.Do("GET", "/api/lookup-email?email="+sentTo+"&STRIPE_PUBLIC_KEY="+apitest.LivePub, nil)
+			return a.Get("userExistsOnLink") != false, a.Text
+		},
+		"members": func(w *contacts) (bool, string) {
+			org := w.acme()
+			w.ok("POST", "/v1/apps/shop/organizations/"+org+"/members", object{"customerId": "cust_" + w.user, "role": "member"})
+			a := w.ok("GET", "/v1/apps/shop/organizations/"+org+"/members", nil)
+			return strings.Contains(a.Text, sentTo) || !strings.Contains(a.Text, beside), a.Text
+		},
+	} {
+		for way, set := range ways {
+			t.Run(call+", "+way, func(t *testing.T) {
+				w := newContacts(t)
+				set(w)
+				if names, text := names(w); names {
+					t.Error(text)
+				}
+			})
+		}
+	}
+	t.Run("while nothing is proved", func(t *testing.T) {
+		w := newContacts(t)
+		for _, email := range []string{sentTo, beside} {
+			if a := w.ok("GET", "/v1/customers?email="+email, nil); a.String("id") != "cust_"+w.user || a.String("email") != email {
+				t.Error(a.Text)
+			}
+			if a := w.key("PUT", "/v1/auth/users/user_"+bystander(w)+"/update", object{"emails": []object{{"email": email}}}); a.Status != 409 {
+				t.Errorf("it is another's: %s", a.Text)
+			}
+			w.ok("DELETE", "/v1/auth/users/user_"+strings.TrimPrefix(w.ok("GET", "/v1/customers?email=owner@example.com", nil).String("id"), "cust_")+"/delete", nil)
 		}
 	})
 }

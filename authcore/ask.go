@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
@@ -256,7 +257,7 @@ func (t *asking) run() (_ Asked, err error) {
 // person finds or makes who is asked, and the contact.
 func (t *asking) person() (created bool, err error) {
 	realm := t.in.Caller.Realm()
-	if t.p, err = t.in.Whom.Find(t.tx, realm); err != nil {
+	if t.p, err = t.in.Whom.Holder(t.tx, realm); err != nil {
 		return false, err
 	}
 	if t.p == nil {
@@ -288,7 +289,7 @@ func (t *asking) person() (created bool, err error) {
 func (t *asking) pickContact() {
 	p := t.p.View()
 	w := t.in.Whom
-	wanted := []string{w.Contact, w.Email.String(), w.Phone.String(), p.Address.String()}
+	wanted := []string{w.Contact, w.Email.String(), w.Phone.String(), p.Shown(address.Address{}).String()}
 	if t.in.PreferText && len(t.s.cfg.Texts) > 0 {
 		if number, ok := p.Trusted(w.Email); ok {
 			wanted = append([]string{number}, wanted...)

@@ -113,7 +113,7 @@ func (s *Service) putInvite(tx store.Tx, i *Invite) (*Organization, event.Verdic
 	if i.Span, err = keepSpan(tx, i); err != nil {
 		return nil, event.Unknown, err
 	}
-	p, err := person.Find(tx, i.Realm, person.ByValue, i.Email.String())
+	p, err := person.Whom{Email: i.Email}.Find(tx, i.Realm)
 	if err != nil {
 		return nil, event.Unknown, err
 	}
@@ -154,22 +154,17 @@ func keepSpan(tx store.Tx, i *Invite) (string, error) {
 // nobody, or of somebody who only has it attached, that alone.
 func invitedAs(p *person.Record, a address.Address) []address.Address {
 	list := []address.Address{a}
-	if p == nil {
-		return list
+	if p != nil {
+		list = append(list, namesOf(p)...)
 	}
-	v := p.View()
-	if c, _ := v.Contact(a.String()); !p.IsNamedBy(c.ID) {
-		return list
-	}
-	return append(list, namesOf(p)...)
+	return list
 }
 
 // namesOf are the addresses by which p is known.
 func namesOf(p *person.Record) (list []address.Address) {
-	for _, c := range p.Profile.Emails {
-		if p.IsNamedBy(c.ID) {
-			list = append(list, c.Address())
-		}
+	v := p.View()
+	for _, c := range v.Named(v.Emails) {
+		list = append(list, c.Address())
 	}
 	return list
 }

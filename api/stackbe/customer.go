@@ -23,7 +23,7 @@ type customer struct {
 	CreatedAt  string          `json:"createdAt"`
 }
 
-// customerOf names the customer by asked, if that is their address.
+// customerOf names the customer by asked, if they are known by it.
 func customerOf(p *person.Person, asked address.Address) customer {
 	c := customer{
 		ID: customerPrefix + p.Subject, Email: p.Shown(asked).String(), Metadata: p.Metadata,
@@ -58,7 +58,7 @@ func (a *API) getCustomer(c *api.Call) error {
 	if err != nil {
 		return err
 	}
-	return c.Answer(http.StatusOK, customerOf(p, p.Address))
+	return c.Answer(http.StatusOK, customerOf(p, address.Address{}))
 }
 
 // findCustomer finds a customer by address.
@@ -179,5 +179,9 @@ func (a *API) updateCustomer(c *api.Call) error {
 	if err := refuseDraft(v); err != nil {
 		return err
 	}
-	return c.Answer(http.StatusOK, customerOf(&p, p.Address))
+	out := customerOf(&p, address.Address{})
+	if draft.Address != nil {
+		out.Email = draft.Address.String() // the app's own word
+	}
+	return c.Answer(http.StatusOK, out)
 }

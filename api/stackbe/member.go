@@ -19,7 +19,7 @@ type member struct {
 	JoinedAt       string        `json:"joinedAt"`
 }
 
-// memberOf names the member by asked, if that is their address.
+// memberOf names the member by asked, if they are known by it.
 func memberOf(m *authcore.Membership, asked address.Address) member {
 	return member{customerPrefix + m.Person.Subject, orgPrefix + m.Org.ID, m.Person.Shown(asked).String(), orNull(m.Person.Name), m.Role, timestamp(m.Since)}
 }

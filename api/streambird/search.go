@@ -15,19 +15,20 @@ import (
 const pageMin, pageMax, pageDefault = 10, 100, 50
 
 // fields are what users can be searched by: all values that a person has for
-// one. What ends in _match is looked for inside of the value.
+// one, and of addresses and numbers those that they are known by. What ends in
+// _match is looked for inside of the value.
 var fields = map[string]func(*person.Person) []string{
 	"user_id": func(p *person.Person) []string { return []string{userPrefix + p.Subject} },
 	"status":  func(p *person.Person) []string { return []string{status(p)} },
 	"full_name_match": func(p *person.Person) []string {
 		return []string{strings.Join(strings.Fields(p.Names.First+" "+p.Names.Middle+" "+p.Names.Last), " ")}
 	},
-	"email":                 func(p *person.Person) []string { return values(p.Emails) },
-	"email_match":           func(p *person.Person) []string { return values(p.Emails) },
+	"email":                 func(p *person.Person) []string { return values(p.Named(p.Emails)) },
+	"email_match":           func(p *person.Person) []string { return values(p.Named(p.Emails)) },
 	"email_id":              func(p *person.Person) []string { return ids(emailPrefix, p.Emails) },
 	"email_verified":        func(p *person.Person) []string { return verified(p.Emails) },
-	"phone_number":          func(p *person.Person) []string { return values(p.Phones) },
-	"phone_number_match":    func(p *person.Person) []string { return values(p.Phones) },
+	"phone_number":          func(p *person.Person) []string { return values(p.Named(p.Phones)) },
+	"phone_number_match":    func(p *person.Person) []string { return values(p.Named(p.Phones)) },
 	"phone_number_id":       func(p *person.Person) []string { return ids(phonePrefix, p.Phones) },
 	"phone_number_verified": func(p *person.Person) []string { return verified(p.Phones) },
 	"wallet_public_address": nothing, "wallet_id": nothing, "totp_id": nothing, "totp_verified": nothing, "idp_provider": nothing,

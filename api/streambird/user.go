@@ -59,13 +59,19 @@ func userOf(p *person.Person) user {
 	for _, c := range p.Phones {
 		u.PhoneNumbers = append(u.PhoneNumbers, userPhone{contactOf(phonePrefix, c), c.Value})
 	}
-	if len(u.Emails) > 0 {
-		u.EmailID = &u.Emails[0].ID
-	}
-	if len(u.PhoneNumbers) > 0 {
-		u.PhoneNumberID = &u.PhoneNumbers[0].ID
-	}
+	u.EmailID, u.PhoneNumberID = firstID(emailPrefix, p.Named(p.Emails), p.Emails), firstID(phonePrefix, p.Named(p.Phones), p.Phones)
 	return u
+}
+
+// firstID is the id of the first contact of the lists, nil for none.
+func firstID(prefix string, lists ...[]person.Contact) *string {
+	for _, list := range lists {
+		if len(list) > 0 {
+			id := prefix + list[0].ID
+			return &id
+		}
+	}
+	return nil
 }
 
 func contactOf(prefix string, c person.Contact) contact {

@@ -60,7 +60,20 @@ func (p *Record) contacts() []Contact { return slices.Concat(p.Profile.Emails, p
 // was proved, or nothing of p was. Any other one somebody has only said is theirs.
 func (p *Record) IsNamedBy(id string) bool {
 	c := p.Held(id)
-	return c != nil && (c.Verified || !slices.ContainsFunc(p.contacts(), func(o Contact) bool { return o.Verified }))
+	return c != nil && isName(*c, p.contacts())
+}
+
+func (p *Record) isNamedBy(value string) bool { return p.IsNamedBy(p.idOf(value)) }
+
+// idOf is the id of p's contact with a value, "" for none.
+func (p *Record) idOf(value string) string {
+	v := p.View()
+	c, _ := v.Contact(value)
+	return c.ID
+}
+
+func isName(c Contact, all []Contact) bool {
+	return c.Verified || !slices.ContainsFunc(all, func(o Contact) bool { return o.Verified })
 }
 
 // Address is the contact as an address, zero for a number.
@@ -77,13 +90,34 @@ type ContactRef struct {
 	Value string `json:"value"`
 }
 
-// addContact gives p an address or a number that is nobody else's. One that p
-// has stays as it is.
+// takeOver takes the entry of an address or a number in the realm's index for p.
+// Who is known by it keeps it and is returned; who only has it attached loses it.
+func (p *Record) takeOver(tx store.Tx, value string, now time.Time) (*Record, error) {
+	other, err := Find(tx, p.Realm, ByValue, value)
+	if err != nil {
+		return nil, err
+	}
+	if other != nil && other.Subject != p.Subject {
+		if other.isNamedBy(value) {
+			return other, nil
+		}
+		if _, err := other.Remove(tx, other.idOf(value), now); err != nil {
+			return nil, err
+		}
+		if err := other.Save(tx); err != nil {
+			return nil, err
+		}
+	}
+	return nil, store.Save(tx, Key(p.Realm, ByValue, value), p.Subject, time.Time{})
+}
+
+// addContact gives p an address or a number by which nobody else is known. One
+// that p has stays as it is.
 func (p *Record) addContact(tx store.Tx, list *[]Contact, value string, now time.Time) (*Record, error) {
 	if slices.ContainsFunc(*list, func(c Contact) bool { return c.Value == value }) {
 		return nil, nil
 	}
-	if other, err := p.claim(tx, ByValue, value); err != nil || other != nil {
+	if other, err := p.takeOver(tx, value, now); err != nil || other != nil {
 		return other, err
 	}
 	c := Contact{ID: keyring.NewID(now), Value: value, Created: now, Updated: now}
@@ -116,12 +150,21 @@ func (p *Record) replaceAddress(tx store.Tx, a address.Address, now time.Time) (
 	return nil, nil
 }
 
-// Prove notes that the person holds a contact.
+// Prove notes that the person holds a contact. Proved first, it becomes their own
+// in the place of one that never was.
 func (p *Record) Prove(contact string, now time.Time) {
-	if c := p.Held(contact); c != nil && (!c.Verified || p.Profile.Pending) {
-		c.Verified, c.Updated = true, now
-		p.Profile.Pending, p.Profile.Updated = false, now
+	c := p.Held(contact)
+	if c == nil || c.Verified && !p.Profile.Pending {
+		return
 	}
+	c.Verified, c.Updated = true, now
+	p.Profile.Pending, p.Profile.Updated = false, now
+	for _, list := range [][]Contact{p.Profile.Emails, p.Profile.Phones} {
+		if i := slices.IndexFunc(list, func(c Contact) bool { return c.ID == contact }); i > 0 && !list[0].Verified {
+			list[0], list[i] = list[i], list[0]
+		}
+	}
+	p.Choose()
 }
 
 // drop takes a contact out of the index, and ends its span if p was known by it.

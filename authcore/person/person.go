@@ -1,6 +1,7 @@
 package person
 
 import (
+	"cmp"
 	"encoding/json"
 	"slices"
 	"time"
@@ -56,19 +57,28 @@ func (p *Person) Contact(want string) (Contact, bool) {
 	return Contact{}, false
 }
 
-// Shown is the address by which an answer names the person: asked, if it is
-// theirs; else the first that they have proved; else, of who has proved none, the
-// first.
-func (p *Person) Shown(asked address.Address) address.Address {
-	if _, ok := p.Contact(asked.String()); ok {
-		return asked
-	}
-	for _, c := range p.Emails {
-		if c.Verified {
-			return c.Address()
+// Named are those of list, the person's Emails or Phones, that they are known by:
+// they were proved, or nothing of the person was.
+func (p *Person) Named(list []Contact) (out []Contact) {
+	for _, c := range list {
+		if isName(c, slices.Concat(p.Emails, p.Phones)) {
+			out = append(out, c)
 		}
 	}
-	return p.Address
+	return out
+}
+
+// Shown is the address by which an answer names the person: asked, if they are
+// known by it; else the first that they have proved; else, of who has proved none,
+// the first.
+func (p *Person) Shown(asked address.Address) address.Address {
+	out := p.Address
+	for i, c := range p.Named(p.Emails) {
+		if a := c.Address(); i == 0 || a == asked {
+			out = a
+		}
+	}
+	return out
 }
 
 // Phone returns the person's first number, zero for none.
@@ -111,7 +121,8 @@ func (p *Person) Trusted(address address.Address) (number string, ok bool) {
 	return "", false
 }
 
-// Whom names a person of a realm: the first field that is set counts.
+// Whom names a person of a realm: the first field that is set counts. An address
+// or a number names who is known by it.
 type Whom struct {
 	Subject  string
 	Email    address.Address
@@ -125,10 +136,12 @@ func (w Whom) Find(tx store.Tx, r Realm) (*Record, error) {
 	switch {
 	case w.Subject != "":
 		return LoadIn(tx, r, w.Subject)
-	case !w.Email.IsZero():
-		return Find(tx, r, ByValue, w.Email.String())
-	case !w.Phone.IsZero():
-		return Find(tx, r, ByValue, w.Phone.String())
+	case w.value() != "":
+		p, err := Find(tx, r, ByValue, w.value())
+		if err != nil || p == nil || !p.isNamedBy(w.value()) {
+			return nil, err
+		}
+		return p, nil
 	case w.Contact != "":
 		if !keyring.IsID(w.Contact) {
 			return nil, nil
@@ -137,3 +150,14 @@ func (w Whom) Find(tx store.Tx, r Realm) (*Record, error) {
 	}
 	return Find(tx, r, ByExternal, keyring.Hash(w.External))
 }
+
+// Holder is Find that also finds who only has the address or number attached.
+func (w Whom) Holder(tx store.Tx, r Realm) (*Record, error) {
+	if w.Subject == "" && w.value() != "" {
+		return Find(tx, r, ByValue, w.value())
+	}
+	return w.Find(tx, r)
+}
+
+// value is the address or the number, "" for neither.
+func (w Whom) value() string { return cmp.Or(w.Email.String(), w.Phone.String()) }
