@@ -153,6 +153,7 @@ type Status struct {
 	CountedAt   time.Time // when they were counted last; zero: not yet
 	Streams     int       // answers under way that are watched
 	MailWaiting int
+	MailMaybe   int                   // of these, how many were handed over and not answered for
 	MailDown    bool                  // new sign-ins are refused
 	MailDelayed bool                  // no sender is fit; pages say that mail is delayed
 	Senders     []outbox.SenderStatus // of mail
@@ -164,7 +165,7 @@ type Status struct {
 func (c *Core) Status() Status {
 	out := Status{
 		Sessions: max(c.census.sessions.Load(), 0), People: max(c.census.people.Load(), 0),
-		Streams: c.sessions.Streams(), MailWaiting: c.outbox.Waiting(),
+		Streams: c.sessions.Streams(), MailWaiting: c.outbox.Waiting(), MailMaybe: c.outbox.Maybe(),
 	}
 	if at := c.census.taken.Load(); at != 0 {
 		out.CountedAt = time.UnixMilli(at)

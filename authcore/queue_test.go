@@ -382,3 +382,119 @@ func TestSlowRecipientKeepsOneWorker(t *testing.T) {
 		}
 	})
 }
+
+// A first sender that is silent cost every mail half a minute, and all of them
+// together eight a minute, though the second was healthy.
+func TestSilentFirstSenderComesLast(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		first, second := &relay{recorder: recorder{name: "first"}}, &relay{recorder: recorder{name: "second"}}
+		silent := func(outbox.Message) error {
+			time.Sleep(15 * time.Second)
+			return &outbox.SendError{Fault: outbox.SenderDown, Reason: "greeting: no answer in time"}
+		}
+		first.set(silent, nil)
+		h.globalOf(100_000)
+		h.withSenders(checked{first}, checked{second})
+		for i := range 40 {
+			want(t, h.browser().begin(recipient(i)).Verdict, event.Accepted)
+		}
+		time.Sleep(15*time.Second + time.Millisecond)
+		synctest.Wait()
+		want(t, second.count(), 40)
+		want(t, first.attempts(), 4) // as many as are sent at once
+		for i := range 40 {
+			h.browser().begin(recipient(100 + i))
+			synctest.Wait()
+			want(t, second.count(), 41+i) // at once
+			time.Sleep(time.Second)
+		}
+		// After a minute one mail tries it, and the others meanwhile go by the second.
+		time.Sleep(30 * time.Second)
+		for i := range 10 {
+			h.browser().begin(recipient(200 + i))
+		}
+		synctest.Wait()
+		want(t, first.attempts(), 5)
+		want(t, second.count(), 89)
+		first.set(nil, nil)
+		time.Sleep(80 * time.Second)
+		for i := range 10 {
+			h.browser().begin(recipient(300 + i))
+			synctest.Wait()
+		}
+		want(t, first.count(), 10)
+		want(t, h.core.Status().Senders[0].Down, false)
+		// A new configuration asks it at once.
+		first.set(silent, nil)
+		h.browser().begin(recipient(400))
+		time.Sleep(16 * time.Second)
+		first.set(nil, nil)
+		h.reload()
+		before := first.count()
+		h.browser().begin(recipient(401))
+		synctest.Wait()
+		want(t, first.count(), before+1)
+	})
+}
+
+// wide is a relay that says how many mails it bears at a time.
+type wide struct {
+	*relay
+	atOnce int
+}
+
+func (w wide) AtOnce() int { return w.atOnce }
+
+// As many mails are handed over at once as the sender bears, half of them to one
+// domain; what can't be handed over at once waits.
+func TestWorkersFollowTheSender(t *testing.T) {
+	for _, n := range []int{1, 2, 4, 20} {
+		run(t, func(t *testing.T, h *house) {
+			h.globalOf(1000)
+			only := &relay{}
+			only.set(func(outbox.Message) error { time.Sleep(time.Second); return nil }, nil)
+			var sender outbox.Sender = wide{only, n}
+			if n == 4 {
+				sender = only // it does not say
+			}
+			h.withSenders(sender)
+			for i := range 50 {
+				want(t, h.from(fmt.Sprintf("10.0.%d.1", i)).begin(recipient(i)).Verdict, event.Accepted)
+			}
+			synctest.Wait()
+			want(t, only.attempts(), n)
+			time.Sleep(time.Minute)
+			want(t, only.count(), 50)
+			for i := range 50 {
+				want(t, h.from(fmt.Sprintf("10.0.%d.1", i)).begin(someone("p%d", i)).Verdict, event.Accepted)
+			}
+			synctest.Wait()
+			want(t, only.attempts()-50, max(1, n/2))
+			time.Sleep(time.Minute)
+			want(t, only.count(), 100)
+		})
+	}
+}
+
+// 8,000 people within ten seconds got 1,500 times 503.
+func TestACrowdWaits(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		h.globalOf(100_000)
+		only := &relay{}
+		only.set(func(outbox.Message) error { time.Sleep(20 * time.Millisecond); return nil }, nil)
+		h.withSenders(wide{only, 10})
+		const people = 8000
+		for i := range people {
+			want(t, h.from(fmt.Sprintf("10.%d.%d.1", i/250, i%250)).begin(recipient(i)).Verdict, event.Accepted)
+			time.Sleep(10 * time.Second / people)
+		}
+		synctest.Wait()
+		if n := only.count(); n < 4500 || n > 5500 {
+			t.Errorf("%d are sent after ten seconds", n)
+		}
+		time.Sleep(10 * time.Second)
+		want(t, only.count(), people)
+		want(t, only.attempts(), people)
+		want(t, h.core.Status().MailWaiting, 0)
+	})
+}

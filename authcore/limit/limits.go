@@ -1,6 +1,7 @@
 package limit
 
 import (
+	"math"
 	"net/netip"
 	"slices"
 	"time"
@@ -70,6 +71,15 @@ func NewCounter(name string, rates []Rate) *Counter {
 
 // Left is how many more events fit now.
 func (c *Counter) Left(now time.Time) int { return c.T.left(now, c.rates) }
+
+// Within is how many events fit into a span of length d, about.
+func (c *Counter) Within(d time.Duration) int {
+	most := math.MaxInt
+	for _, r := range c.rates {
+		most = min(most, r.Count*int((max(d, 0)+r.Per-1)/r.Per))
+	}
+	return most
+}
 
 // Waits is how long until one more event fits, besides also.
 func (c *Counter) Waits(now time.Time, also ...Rate) time.Duration {

@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"container/heap"
 	"context"
 	"time"
 
@@ -36,7 +37,7 @@ func (o *Outbox) Count(tx store.Tx, l limit.Limits, e *Entry) (bool, error) {
 		until = e.Expires
 	}
 	e.Held = &Hold{Until: until, wait: wait}
-	return !o.isOverheld(e.Share), nil
+	return !o.isOverheld(e.Share, all, until.Sub(now)), nil
 }
 
 // claim counts a mail that was held as one to be sent now, if it still is to be,
@@ -74,30 +75,26 @@ func (o *Outbox) claim(ctx context.Context, r *route, m *mail) (*Item, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if wait <= 0 {
-		m.Held = nil
+		o.hold(m, nil)
 		return item, nil
 	}
-	for _, w := range o.waiting {
-		if w == m || w.Held != nil && !w.sending && w.Known == m.Known && (byAll || w.Share == m.Share) {
-			w.due = now.Add(wait)
+	m.due = now.Add(wait)
+	for _, q := range o.queues {
+		for _, w := range q.held {
+			if w.Known == m.Known && (byAll || w.Share == m.Share) {
+				w.due = m.due
+			}
 		}
+		heap.Init(&q.held)
 	}
 	return nil, errHeld
 }
 
-// isOverheld tells whether one more mail of the share would not be held: it
-// could only be given up in the end.
-func (o *Outbox) isOverheld(share string) bool {
+// isOverheld tells whether one more message of the share would not be held: so many
+// are that it could only be given up in the end. all is what it would wait for,
+// for so long.
+func (o *Outbox) isOverheld(share string, all limit.Counters, wait time.Duration) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	all, its := 0, 0
-	for _, m := range o.waiting {
-		if m.Held == nil {
-			continue
-		}
-		if all++; m.Share == share {
-			its++
-		}
-	}
-	return all >= queueSize || share != "" && its >= queueSize/limit.NetworkShare
+	return o.heldAll >= min(queueSize, all[0].Within(wait)) || len(all) > 1 && o.heldBy[share] >= all[1].Within(wait)
 }

@@ -9,6 +9,7 @@
 //	o.Sent                        what a Message-ID, ours or a sender's own, stands for
 //	o.Keep, o.Kept                secrets of senders that change, wrapped
 //	o.Down, o.Delayed, o.Senders  how that goes
+//	o.Maybe                       what was handed over and not answered for
 //	o.Tried                       how a message beside the queue went
 //
 // An entry holds neither a secret nor, in the store, an address: its letter is

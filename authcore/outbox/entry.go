@@ -23,6 +23,7 @@ type Entry struct {
 	Share   string     `json:"share,omitempty"` // whose part of Limits.Global it is from, empty for nobody's
 	Known   bool       `json:"known,omitempty"` // of a browser that had proved the address
 	Held    *Hold      `json:"held,omitempty"`  // it waits for that part
+	Maybe   []string   `json:"maybe,omitempty"` // senders that got it and did not answer, one for each copy
 
 	To    string `json:"-"` // address or number; empty where that is not known yet
 	Decoy bool   `json:"-"` // not sent, and never a reason to think that mail is down
@@ -49,67 +50,91 @@ func (e *Entry) messageID(secrets keyring.Secrets) string {
 }
 
 func (e *Entry) save(tx store.Tx) error {
-	until := e.Expires
-	if e.Held != nil {
-		until = e.Held.Until
-	}
-	return store.Save(tx, e.key(), e, until)
+	return store.Save(tx, e.key(), e, e.until())
 }
+
+// until is when it is given up.
+func (e *Entry) until() time.Time {
+	if e.Held != nil {
+		return e.Held.Until
+	}
+	return e.Expires
+}
+
+// loadPage is how many entries are read at once.
+const loadPage = 1000
 
 // Load takes up what an earlier process left.
 func (o *Outbox) Load(ctx context.Context) error {
-	items, err := store.View(ctx, o.cfg.Store, func(tx store.Tx) ([]store.Item, error) {
-		return tx.Scan(store.KeyMail, "", 2*queueSize) // as many may be held
-	})
-	if err != nil {
-		return fmt.Errorf("reading the mail queue: %w", err)
-	}
-	for _, item := range items {
-		m := &mail{due: o.cfg.Now()}
-		if _, err := store.Decode(item.Key, item.Value, &m.Entry); err != nil {
-			return err
+	after := ""
+	for {
+		items, err := store.View(ctx, o.cfg.Store, func(tx store.Tx) ([]store.Item, error) {
+			return tx.Scan(store.KeyMail, after, loadPage)
+		})
+		if err != nil {
+			return fmt.Errorf("reading the mail queue: %w", err)
 		}
-		o.waiting = append(o.waiting, m)
+		if len(items) == 0 {
+			return nil
+		}
+		for _, item := range items {
+			var e Entry
+			if _, err := store.Decode(item.Key, item.Value, &e); err != nil {
+				return err
+			}
+			o.Add(&e)
+			after = item.Key
+		}
 	}
-	return nil
 }
 
-// forget takes a mail out of the store, unless it was queued again meanwhile,
-// and tells what came of it. It does so also while the outbox stops: what was
-// sent must not be sent again.
-func (o *Outbox) forget(m *mail) error {
-	o.mu.Lock()
-	again := false
-	for _, w := range o.waiting {
-		again = again || w.key() == m.key()
-	}
-	o.mu.Unlock()
-	return o.settle(m, !again)
-}
-
-// settle tells the news of a mail, and takes it out of the store if it is done.
+// settle tells the news of a mail, and takes it out of the store if it is done,
+// unless it was asked for again meanwhile. It does so also while the outbox stops:
+// what was sent must not be sent again.
 func (o *Outbox) settle(m *mail, done bool) error {
-	if len(m.news) == 0 && !done {
+	m.telling.Lock()
+	defer m.telling.Unlock()
+	o.mu.Lock()
+	news, unsaved, e, of := m.news, m.unsaved, m.Entry, Item{Ref: m.Ref, Log: m.log}
+	o.mu.Unlock()
+	if len(news) == 0 && !unsaved && !done {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	err := o.cfg.Store.Update(ctx, func(tx store.Tx) error {
-		if done {
-			tx.Delete(m.key())
+		if done || unsaved {
+			var is Entry
+			if ok, err := store.Load(tx, m.name, &is); err != nil {
+				return err
+			} else if ok && is.Queued.Equal(e.Queued) {
+				if err := e.change(tx, done); err != nil {
+					return err
+				}
+			}
 		}
-		if len(m.news) == 0 {
+		if len(news) == 0 {
 			return nil
 		}
-		if err := o.remember(tx, m); err != nil {
+		if err := o.remember(tx, m, news); err != nil {
 			return err
 		}
-		return o.cfg.Tell(tx, *m.item, m.news)
+		return o.cfg.Tell(tx, of, news)
 	})
 	if err == nil {
-		m.news = nil
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		m.news, m.unsaved = m.news[len(news):], m.unsaved && !unsaved
 	}
 	return err
+}
+
+func (e *Entry) change(tx store.Tx, done bool) error {
+	if done {
+		tx.Delete(e.key())
+		return nil
+	}
+	return e.save(tx)
 }
 
 // Sent is what a Message-ID stands for.
@@ -128,14 +153,14 @@ type Sent struct {
 const sentLife = 30 * 24 * time.Hour
 
 // remember stores what the Message-IDs of a mail stand for. A sender that failed
-// may have passed it on all the same.
-func (o *Outbox) remember(tx store.Tx, m *mail) error {
-	for _, try := range m.news {
-		if try.MessageID == "" || try.Failed != nil && try.Failed.Fault == SenderDown {
+// may have passed it on all the same; log and Ref never change.
+func (o *Outbox) remember(tx store.Tx, m *mail, news []Try) error {
+	for _, try := range news {
+		if try.MessageID == "" || try.Failed != nil && try.Failed.Fault == SenderDown && !try.Failed.Maybe {
 			continue
 		}
 		sent := Sent{
-			MessageID: try.MessageID, Renamed: try.Renamed, Ref: m.Ref, Kind: m.Kind, Log: m.item.Log,
+			MessageID: try.MessageID, Renamed: try.Renamed, Ref: m.Ref, Kind: m.Kind, Log: m.log,
 			Sender: try.Sender, At: try.At, Until: try.At.Add(sentLife),
 		}
 		for _, id := range []string{try.MessageID, try.Renamed} {

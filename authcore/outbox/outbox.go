@@ -71,22 +71,28 @@ type Try struct {
 // Outbox hands messages to the senders, off the request path. What waits is in
 // the store and survives a restart. It is safe for concurrent use.
 type Outbox struct {
-	cfg   Config
-	means atomic.Pointer[route] // nil: nothing is sent
-	slots chan struct{}         // one per worker
-	ready chan struct{}         // something may be due
+	cfg      Config
+	means    atomic.Pointer[route] // nil: nothing is sent
+	ready    chan struct{}         // something may be due
+	under    sync.WaitGroup        // what Run began
+	settlers chan struct{}         // one for each that tells what came of its message
 
-	mu      sync.Mutex
-	waiting []*mail // the oldest first
-	senders map[string]*senderRecord
-	outages map[bool]*outage // of mail (false) and of text messages (true)
+	mu       sync.Mutex
+	queues   map[bool]*queue // of mails (false) and of text messages (true)
+	added    int64           // messages so far
+	decoys   []*mail
+	dropping int            // decoys that are taken off the store
+	heldAll  int            // messages that are held back
+	heldBy   map[string]int // the same, by share
+	senders  map[string]*senderRecord
 }
 
 // New returns an outbox that is empty until it is loaded.
 func New(c Config) *Outbox {
 	return &Outbox{
-		cfg: c, slots: make(chan struct{}, workers), ready: make(chan struct{}, 1),
-		senders: map[string]*senderRecord{}, outages: map[bool]*outage{false: {}, true: {}},
+		cfg: c, ready: make(chan struct{}, 1), settlers: make(chan struct{}, settlers),
+		queues: map[bool]*queue{false: newQueue(), true: newQueue()},
+		heldBy: map[string]int{}, senders: map[string]*senderRecord{},
 	}
 }
 
@@ -96,8 +102,12 @@ func (o *Outbox) Use(m *Means) {
 	o.means.Store(newRoute(m))
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for _, outage := range o.outages {
-		outage.probed = time.Time{}
+	for _, q := range o.queues {
+		q.probed = time.Time{}
+		q.refill()
+	}
+	for _, health := range o.senders {
+		health.last = time.Time{}
 	}
 	o.wake()
 }
@@ -114,20 +124,41 @@ func (o *Outbox) Add(e *Entry) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	defer o.wake()
-	for _, m := range o.waiting {
-		if m.key() == e.key() && !m.sending {
-			if m.Held != nil && e.Held == nil {
-				m.Held, m.due, m.Expires = nil, o.cfg.Now(), e.Expires
-			}
-			m.Queued, m.Secret = e.Queued, e.Secret
-			return // it waits already, and will carry the same code
+	o.added++
+	m := newMail(e, o.cfg.Now(), o.added)
+	if m.Decoy {
+		o.decoys = append(o.decoys, m)
+		return
+	}
+	q := o.of(m.Text)
+	if w := q.waiting[m.name]; w != nil { // it will carry the same code
+		if w.Held != nil && e.Held == nil || w.idle {
+			o.hold(w, e.Held)
+			w.due, w.Expires, w.idle = m.due, e.Expires, false
+			defer q.refill()
 		}
+		w.Queued, w.Secret, w.Maybe, w.unsaved = e.Queued, e.Secret, nil, false
+		return
 	}
-	m := &mail{Entry: *e, due: o.cfg.Now()}
-	if e.Held != nil {
-		m.due = m.due.Add(e.Held.wait)
+	m.Held = nil
+	o.hold(m, e.Held)
+	q.add(m)
+}
+
+// hold has m wait for its part of Limits.Global, or with nil no longer.
+func (o *Outbox) hold(m *mail, h *Hold) {
+	n := 0
+	if m.Held != nil {
+		n--
 	}
-	o.waiting = append(o.waiting, m)
+	if h != nil {
+		n++
+	}
+	m.Held = h
+	o.heldAll += n
+	if o.heldBy[m.Share] += n; o.heldBy[m.Share] == 0 {
+		delete(o.heldBy, m.Share)
+	}
 }
 
 // Down tells whether new messages are refused, and when to try again: the queue
@@ -150,7 +181,7 @@ func (o *Outbox) Delayed() bool {
 	if r == nil || o.sendersDown(false) {
 		return false
 	}
-	late := o.outages[false].open
+	late := o.of(false).open
 	for _, c := range r.couriers(false) {
 		health := o.health(c.name)
 		if !health.Down && !health.Unfit {
@@ -165,7 +196,21 @@ func (o *Outbox) Delayed() bool {
 func (o *Outbox) Waiting() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return len(o.waiting)
+	return o.of(false).size() + o.of(true).size() + len(o.decoys)
+}
+
+// Maybe returns how many messages may have gone out: no answer has come yet.
+func (o *Outbox) Maybe() (n int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, q := range o.queues {
+		for _, m := range q.waiting {
+			if len(m.Maybe) > 0 {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // Senders returns how the senders of mails or of text messages have fared.
@@ -195,6 +240,16 @@ type route struct {
 	mail, texts []courier
 }
 
+// width is how many messages of a kind are handed over at once: as many as the sender
+// bears that bears most.
+func (r *route) width(text bool) int {
+	most := 0
+	for _, c := range r.couriers(text) {
+		most = max(most, cap(c.places))
+	}
+	return most
+}
+
 // courier hands messages to one sender, of mail or of text.
 type courier struct {
 	name  string
@@ -202,6 +257,16 @@ type courier struct {
 	text  bool
 	send  func(context.Context, *Item, Message) error
 	check func(context.Context) error // nil: it can be tried by sending alone
+
+	places chan struct{} // one for each message that it is given at once
+}
+
+// placesOf makes as many as a sender bears.
+func placesOf(sender any) chan struct{} {
+	if wide, says := sender.(Wide); says {
+		return make(chan struct{}, max(1, wide.AtOnce()))
+	}
+	return make(chan struct{}, defaultWidth)
 }
 
 func newRoute(m *Means) *route {
@@ -210,7 +275,7 @@ func newRoute(m *Means) *route {
 	}
 	r := &route{Means: m}
 	for _, sender := range m.Mail {
-		c := courier{name: sender.Name(), shown: sender.Name(), send: func(ctx context.Context, _ *Item, m Message) error {
+		c := courier{name: sender.Name(), shown: sender.Name(), places: placesOf(sender), send: func(ctx context.Context, _ *Item, m Message) error {
 			return sender.Send(ctx, m)
 		}}
 		if checker, can := sender.(Checker); can {
@@ -219,7 +284,7 @@ func newRoute(m *Means) *route {
 		r.mail = append(r.mail, c)
 	}
 	for _, sender := range m.Texts {
-		r.texts = append(r.texts, courier{name: "sms " + sender.Name(), shown: sender.Name(), text: true, send: func(ctx context.Context, of *Item, m Message) error {
+		r.texts = append(r.texts, courier{name: "sms " + sender.Name(), shown: sender.Name(), text: true, places: placesOf(sender), send: func(ctx context.Context, of *Item, m Message) error {
 			return sender.SendText(ctx, Text{ID: of.id, To: of.Letter.Phone, Body: m.Text, Code: m.Code, Link: m.Link})
 		}})
 	}
@@ -251,6 +316,9 @@ type SenderStatus struct {
 type senderRecord struct {
 	SenderStatus
 	refused []string // the recipient domains that it refused since it last took a mail, at most unfitAfter
+	// last: until then others are asked before it, because it failed. Then one mail
+	// tries it, and meanwhile it is last for the others.
+	last time.Time
 }
 
 // health is how the courier with this name has fared; o.mu is held.
@@ -263,17 +331,24 @@ func (o *Outbox) health(name string) *senderRecord {
 
 // took notes that the sender took a mail.
 func (r *senderRecord) took(at time.Time) {
-	r.Down, r.Unfit, r.SentAt, r.refused = false, false, at, nil
+	r.Down, r.Unfit, r.SentAt, r.refused, r.last = false, false, at, nil, time.Time{}
 }
 
 // answers notes that the sender can be reached and signed in to. Whether it
 // takes mail is not known by that.
-func (r *senderRecord) answers() { r.Down = false }
+func (r *senderRecord) answers() {
+	if r.Down {
+		r.Down, r.last = false, time.Time{}
+	}
+}
 
 // failed notes what became of a mail to somebody at domain; empty for a text
 // message, and where no mail was tried.
 func (r *senderRecord) failed(at time.Time, e *SendError, domain string) {
 	r.Down, r.Failed, r.Reason = e.Fault == SenderDown, at, e.Error()
+	if r.last = (time.Time{}); r.Down || e.Maybe {
+		r.last = at.Add(lastFor)
+	}
 	if r.Down || e.Recipient || domain == "" {
 		return
 	}

@@ -1,28 +1,49 @@
 package outbox
 
 import (
+	"container/heap"
 	"context"
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 )
 
+// The queue of one kind, mails or text messages. A message that waits is in one
+// place: in the heap of those never tried, of those that failed before, or of those
+// that wait for their part of Limits.Global; or parked behind the recipient or
+// domain that is being served; or, tried as often as it may be, idle until an answer
+// comes. So the next one is found without a look at the rest, of which there may
+// be 100,000.
+//
+// One recipient is sent one message at a time, one domain gets half the workers, and
+// so do all together that failed before: a server that makes ours think for half a
+// minute keeps nobody else's mail.
+
 const (
-	// queueSize bounds the mails that wait. A full queue refuses new sign-ins.
-	queueSize = 1000
-	// workers is how many mails are handed over at once.
-	workers = 4
+	// queueSize bounds the messages that wait, by the memory that they take: about
+	// 600 bytes each. A full queue refuses new sign-ins.
+	queueSize = 100_000
+	// defaultWidth is how many messages a sender that does not say is given at once.
+	defaultWidth = 4
+	// settlers is how many messages may be sent and not be taken off the store yet: as many
+	// may be sent once more after a crash.
+	settlers = 64
 	// probeEvery is how often the senders are tried while mail is down.
 	probeEvery = 30 * time.Second
+	// lastFor is how long a sender that failed comes last.
+	lastFor = time.Minute
 	// retryFirst is the wait after a failed round of all senders; it doubles
 	// up to retryMost.
 	retryFirst = 5 * time.Second
 	retryMost  = time.Minute
 	// sendTimeout bounds one attempt of one sender, whatever it promises.
-	sendTimeout = 30 * time.Second
+	sendTimeout = time.Minute
+	// sweepCost is for one message, of looking which have expired.
+	sweepCost = 10 * time.Microsecond
 )
 
 // outage is what is known while all senders of a kind are down.
@@ -34,39 +55,291 @@ type outage struct {
 	open bool
 }
 
-// mail is an entry that waits, or is being sent.
+// line is a heap: who is due first, and of these who came first.
+type line []*mail
+
+func (l line) Len() int { return len(l) }
+func (l line) Less(i, j int) bool {
+	if l[i].due.Equal(l[j].due) {
+		return l[i].place < l[j].place
+	}
+	return l[i].due.Before(l[j].due)
+}
+func (l line) Swap(i, j int) { l[i], l[j] = l[j], l[i] }
+func (l *line) Push(m any)   { *l = append(*l, m.(*mail)) }
+func (l *line) Pop() any {
+	last := len(*l) - 1
+	m := (*l)[last]
+	(*l)[last] = nil
+	*l = (*l)[:last]
+	return m
+}
+
+// queue is what is in the outbox of one kind.
+type queue struct {
+	outage
+	waiting            map[string]*mail // by key, all but those that are being sent
+	fresh, again, held line
+	parked             map[string]*parked
+	sending            map[*mail]bool
+	busy               map[string]int // what is being sent, by recipient and by domain
+	retries            int            // of what is being sent, what failed before
+	expires            time.Time      // none of what waits does so sooner
+	swept              time.Time
+}
+
+// parked is who waits for one recipient or domain, the oldest first.
+type parked struct{ fresh, again []*mail }
+
+func newQueue() *queue {
+	return &queue{waiting: map[string]*mail{}, parked: map[string]*parked{}, sending: map[*mail]bool{}, busy: map[string]int{}}
+}
+
+func (q *queue) size() int { return len(q.waiting) + len(q.sending) }
+
+// add takes m in.
+func (q *queue) add(m *mail) {
+	q.waiting[m.name] = m
+	if until := m.until(); q.expires.IsZero() || until.Before(q.expires) {
+		q.expires = until
+	}
+	if !m.idle {
+		q.push(m)
+	}
+}
+
+func (q *queue) push(m *mail) {
+	switch {
+	case m.Held != nil:
+		heap.Push(&q.held, m)
+	case m.rounds > 0:
+		heap.Push(&q.again, m)
+	default:
+		heap.Push(&q.fresh, m)
+	}
+}
+
+// pick takes out what is to be sent now by one of so many workers, nil for nothing.
+func (q *queue) pick(now time.Time, workers int) *mail {
+	part := max(1, workers/2)
+	for len(q.sending) < workers {
+		from := q.first(now, part)
+		if from == nil {
+			return nil
+		}
+		m := heap.Pop(from).(*mail)
+		by := q.waitsFor(m, part)
+		if by == "" {
+			q.start(m)
+			return m
+		}
+		q.park(m, by)
+		if by == m.To { // its place in its domain is for the next
+			q.release(m.domain())
+		}
+	}
+	return nil
+}
+
+// first is the heap that has the next one: who was never tried goes before the rest.
+func (q *queue) first(now time.Time, part int) *line {
+	for _, l := range q.lines(part) {
+		if len(*l) > 0 && !(*l)[0].due.After(now) {
+			return l
+		}
+	}
+	return nil
+}
+
+func (q *queue) lines(part int) []*line {
+	lines := []*line{&q.fresh, &q.held, &q.again}
+	if q.retries >= part {
+		lines = lines[:2]
+	}
+	return lines
+}
+
+func (q *queue) park(m *mail, by string) {
+	p := q.parked[by]
+	if p == nil {
+		p = &parked{}
+		q.parked[by] = p
+	}
+	if m.rounds > 0 {
+		p.again = append(p.again, m)
+	} else {
+		p.fresh = append(p.fresh, m)
+	}
+}
+
+// waitsFor is the domain or recipient that is served enough already, empty for
+// none. A recipient that is not known yet waits for nobody.
+func (q *queue) waitsFor(m *mail, part int) string {
+	switch {
+	case m.To == "":
+		return ""
+	case q.busy[m.domain()] >= part:
+		return m.domain()
+	case q.busy[m.To] > 0:
+		return m.To
+	}
+	return ""
+}
+
+func (q *queue) start(m *mail) {
+	delete(q.waiting, m.name)
+	q.sending[m], m.retried = true, m.rounds > 0
+	if m.retried {
+		q.retries++
+	}
+	q.serve(m, 1)
+}
+
+func (q *queue) serve(m *mail, n int) {
+	for _, key := range []string{m.To, m.domain()} {
+		if key == "" {
+			continue
+		}
+		if q.busy[key] += n; q.busy[key] == 0 {
+			delete(q.busy, key)
+		}
+	}
+}
+
+// finish has m's worker do something else.
+func (q *queue) finish(m *mail) {
+	delete(q.sending, m)
+	if m.retried {
+		q.retries--
+	}
+	q.serve(m, -1)
+	q.release(m.domain())
+	for q.release(m.To) {
+	}
+}
+
+// release lets the next go that are parked behind key: of those never tried, and of the others.
+func (q *queue) release(key string) (more bool) {
+	p := q.parked[key]
+	if p == nil {
+		return false
+	}
+	for _, list := range []*[]*mail{&p.fresh, &p.again} {
+		if len(*list) > 0 {
+			q.push((*list)[0])
+			*list = (*list)[1:]
+		}
+	}
+	if len(p.fresh)+len(p.again) == 0 {
+		delete(q.parked, key)
+	}
+	return true
+}
+
+// refill has all that wait find their places anew.
+func (q *queue) refill() {
+	q.fresh, q.again, q.held, q.parked = nil, nil, nil, map[string]*parked{}
+	q.expires = time.Time{}
+	for _, m := range q.waiting {
+		if until := m.until(); q.expires.IsZero() || until.Before(q.expires) {
+			q.expires = until
+		}
+		if !m.idle {
+			q.push(m)
+		}
+	}
+}
+
+// sweepAfter is how long nothing need be looked at that has expired, zero where it is time.
+func (q *queue) sweepAfter(now time.Time) time.Duration {
+	if len(q.waiting) == 0 {
+		return time.Hour
+	}
+	return max(q.expires.Sub(now), time.Duration(len(q.waiting))*sweepCost-now.Sub(q.swept), 0)
+}
+
+// another is the oldest message that can be tried and goes to another recipient than the one that
+// failed last.
+func (q *queue) another() *mail {
+	var oldest *mail
+	for _, m := range q.waiting {
+		if !m.idle && m.Held == nil && (m.To == "" || m.To != q.last) && (oldest == nil || m.place < oldest.place) {
+			oldest = m
+		}
+	}
+	if oldest != nil {
+		q.start(oldest)
+		q.refill()
+	}
+	return oldest
+}
+
+// mail is an entry, and how it fares in this process.
 type mail struct {
 	Entry
+	name    string // its key
+	place   int64  // in which it came
 	due     time.Time
-	rounds  int // failed rounds of all senders
-	sending bool
-	item    *Item // what its news are about
-	news    []Try // what came of it and was not told yet
+	rounds  int    // failed rounds of all senders
+	retried bool   // it is being sent, and rounds was not zero at the start
+	idle    bool   // nothing can be done but wait for answers
+	late    int    // answers that may still come
+	gone    bool   // an answer came while it was being sent once more: it is taken
+	log     string // of its Item
+	news    []Try  // what came of it and was not told yet
+	unsaved bool   // Entry.Maybe is not yet in the store
 
 	// refused says which senders of the route refusedIn refused it for good. Those
 	// of another are all asked.
 	refused   map[int]bool
 	refusedIn *route
+
+	telling sync.Mutex // held by who tells its news
 }
 
-// isFull tells whether too many mails wait for a sender. Those that are held have
-// a bound of their own.
-func (o *Outbox) isFull() bool {
-	if len(o.waiting) < queueSize {
-		return false
+func newMail(e *Entry, due time.Time, place int64) *mail {
+	m := &mail{Entry: *e, name: e.key(), due: due, place: place}
+	if e.Held != nil {
+		m.due = m.due.Add(e.Held.wait)
 	}
-	n := 0
-	for _, m := range o.waiting {
-		if m.Held == nil {
-			n++
+	return m
+}
+
+// domain is that of the recipient, with its @; empty is unknown, or a number's.
+func (m *mail) domain() string {
+	if at := strings.LastIndexByte(m.To, '@'); at >= 0 {
+		return m.To[at:]
+	}
+	return ""
+}
+
+// expire takes out what is too old: it is gone from the store by itself.
+func (o *Outbox) expire(q *queue, now time.Time) {
+	if q.sweepAfter(now) > 0 {
+		return
+	}
+	for name, m := range q.waiting {
+		if !now.Before(m.until()) {
+			delete(q.waiting, name)
+			o.hold(m, nil)
 		}
 	}
-	return n >= queueSize
+	q.swept = now
+	q.refill()
+}
+
+// of is the queue of mails, or of text messages.
+func (o *Outbox) of(text bool) *queue { return o.queues[text] }
+
+// isFull tells whether too many messages wait for a sender. Those that are held have
+// a bound of their own.
+func (o *Outbox) isFull() bool {
+	return o.of(false).size()+o.of(true).size()-o.heldAll >= queueSize
 }
 
 func (o *Outbox) sendersDown(text bool) bool {
-	r := o.means.Load()
-	if r == nil || o.outages[text].open || !slices.ContainsFunc(o.waiting, func(m *mail) bool { return m.Text == text }) {
+	r, q := o.means.Load(), o.of(text)
+	if r == nil || q.open || q.size() == 0 {
 		return false
 	}
 	return !slices.ContainsFunc(r.couriers(text), func(c courier) bool { return !o.health(c.name).Down })
@@ -77,30 +350,53 @@ func (o *Outbox) Run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		for do := o.next(); do != nil; do = o.next() {
-			select {
-			case o.slots <- struct{}{}:
-				go func() {
-					defer func() { <-o.slots; o.wake() }()
-					do(ctx)
-				}()
-			case <-ctx.Done():
-			}
-			if ctx.Err() != nil {
-				break
-			}
+		for do := o.next(); do != nil && ctx.Err() == nil; do = o.next() {
+			o.under.Go(func() {
+				defer o.wake()
+				do(ctx)
+			})
 		}
 		timer.Reset(o.pause())
 		select {
 		case <-o.ready:
 		case <-timer.C:
 		case <-ctx.Done():
-			for range workers {
-				o.slots <- struct{}{}
-			}
+			o.under.Wait()
 			return
 		}
 	}
+}
+
+// next picks what is to be done now, nil for nothing: a message that is due, or
+// while mail is down a look at the senders, every 30 seconds.
+func (o *Outbox) next() func(context.Context) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	now, r := o.cfg.Now(), o.means.Load()
+	if r == nil {
+		return nil
+	}
+	if n := len(o.decoys); n > 0 && o.dropping < settlers {
+		m := o.decoys[0]
+		o.decoys = o.decoys[1:]
+		o.dropping++
+		return func(ctx context.Context) { o.discard(ctx, m) }
+	}
+	for _, text := range []bool{false, true} {
+		q := o.of(text)
+		o.expire(q, now)
+		if o.sendersDown(text) {
+			if now.Sub(q.probed) >= probeEvery {
+				q.probed = now
+				return func(ctx context.Context) { o.probe(ctx, text) }
+			}
+			continue
+		}
+		if m := q.pick(now, r.width(text)); m != nil {
+			return func(ctx context.Context) { o.work(ctx, m) }
+		}
+	}
+	return nil
 }
 
 // pause is how long nothing will be due.
@@ -108,100 +404,43 @@ func (o *Outbox) pause() time.Duration {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	now, pause := o.cfg.Now(), time.Hour
-	down := map[bool]bool{false: o.sendersDown(false), true: o.sendersDown(true)}
-	under := o.underWay(nil)
-	for _, m := range o.waiting {
-		switch {
-		case m.sending:
-		case down[m.Text]:
-			pause = min(pause, max(probeEvery-now.Sub(o.outages[m.Text].probed), time.Second))
-		case under.holds(m): // the end of what it waits for wakes us
-			pause = min(pause, max(m.Expires.Sub(now), time.Second))
-		default:
-			pause = min(pause, m.due.Sub(now), m.Expires.Sub(now))
-		}
+	r := o.means.Load()
+	if r == nil {
+		return pause
 	}
-	return max(pause, 10*time.Millisecond)
-}
-
-// underWay is what is being sent.
-type underWay struct {
-	to      []string
-	domains map[string]int
-	retries int
-}
-
-// underWay looks at what is being sent, but for m; nil: at all.
-func (o *Outbox) underWay(but *mail) underWay {
-	all := underWay{domains: map[string]int{}}
-	for _, m := range o.waiting {
-		if !m.sending || m == but {
+	for _, text := range []bool{false, true} {
+		q, width := o.of(text), r.width(text)
+		pause = min(pause, max(q.sweepAfter(now), time.Millisecond))
+		if o.sendersDown(text) {
+			pause = min(pause, max(probeEvery-now.Sub(q.probed), time.Second))
 			continue
 		}
-		all.to = append(all.to, m.To)
-		all.domains[m.domain()]++
-		if m.rounds > 0 {
-			all.retries++
+		if len(q.sending) >= width {
+			continue // the end of one wakes us
+		}
+		for _, l := range q.lines(max(1, width/2)) {
+			if len(*l) > 0 {
+				pause = min(pause, (*l)[0].due.Sub(now))
+			}
 		}
 	}
-	return all
+	return max(pause, time.Millisecond)
 }
-
-// holds tells whether m waits for what is under way: a recipient whose server
-// makes ours think for half a minute gets one worker, a domain half of them, and
-// so do all that failed before together, so that nobody keeps the mail of others.
-func (u underWay) holds(m *mail) bool {
-	return m.To != "" && (slices.Contains(u.to, m.To) || u.domains[m.domain()] >= workers/2) ||
-		m.rounds > 0 && u.retries >= workers/2
-}
-
-// domain is that of the recipient; a number is its own, and empty is unknown.
-func (m *mail) domain() string { return m.To[strings.LastIndexByte(m.To, '@')+1:] }
 
 // learn notes to whom m goes, and tells whether it has to wait for others: one
 // that an earlier process left began without that being known.
-func (o *Outbox) learn(m *mail, to string) (waits bool) {
+func (o *Outbox) learn(m *mail, to string, width int) (waits bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	first := m.To == ""
+	if !first {
+		return false
+	}
+	q := o.of(m.Text)
 	m.To = to
-	return first && o.underWay(m).holds(m)
-}
-
-// next picks what is to be done now, nil for nothing: a mail that is due, or
-// while mail is down a look at the senders, every 30 seconds.
-func (o *Outbox) next() func(context.Context) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	now := o.cfg.Now()
-	if o.means.Load() == nil {
-		return nil
-	}
-	// What has expired is gone from the store by itself.
-	o.waiting = slices.DeleteFunc(o.waiting, func(m *mail) bool { return !m.sending && !now.Before(m.Expires) })
-	down := map[bool]bool{}
-	for _, text := range []bool{false, true} {
-		down[text] = o.sendersDown(text)
-		if outage := o.outages[text]; down[text] && now.Sub(outage.probed) >= probeEvery {
-			outage.probed = now
-			return func(ctx context.Context) { o.probe(ctx, text) }
-		}
-	}
-	under := o.underWay(nil)
-	var next *mail
-	for _, m := range o.waiting {
-		if m.sending || m.due.After(now) || down[m.Text] && !m.Decoy || under.holds(m) {
-			continue
-		}
-		if next == nil || next.rounds > 0 && m.rounds == 0 { // what was never tried goes first
-			next = m
-		}
-	}
-	if next == nil {
-		return nil
-	}
-	next.sending = true
-	return func(ctx context.Context) { o.work(ctx, next) }
+	waits = q.waitsFor(m, max(1, width/2)) != ""
+	q.serve(m, 1)
+	return waits
 }
 
 // probe tries the senders of a kind that are all down, by a connection and a
@@ -246,52 +485,82 @@ func (o *Outbox) check(ctx context.Context, c courier) (works bool) {
 func (o *Outbox) another(text bool) *mail {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	outage := o.outages[text]
-	for _, m := range o.waiting {
-		if m.Text == text && !m.sending && !m.Decoy && m.Held == nil && (m.To == "" || m.To != outage.last) {
-			m.sending = true
-			return m
-		}
+	q := o.of(text)
+	m := q.another()
+	if m == nil {
+		q.open = true
+		o.allDue(q)
 	}
-	outage.open = true
-	o.allDue(text)
-	return nil
+	return m
 }
 
-func (o *Outbox) allDue(text bool) {
-	for _, m := range o.waiting {
-		if m.Text == text {
-			m.due, m.rounds = o.cfg.Now(), 0
+// allDue has all that failed before tried at once.
+func (o *Outbox) allDue(q *queue) {
+	now := o.cfg.Now()
+	for _, m := range q.waiting {
+		if m.Held == nil {
+			m.due, m.rounds = now, 0
 		}
 	}
+	q.refill()
 }
 
+// work sends m, and finds it its next place.
 func (o *Outbox) work(ctx context.Context, m *mail) {
 	err := o.deliver(ctx, m)
+	o.settlers <- struct{}{}
+	defer func() { <-o.settlers }()
+	done := o.place(m, err)
+	o.wake()
 	if errors.Is(err, errHeld) {
-		o.mu.Lock()
-		m.sending = false
-		o.mu.Unlock()
 		return
+	}
+	if err := o.settle(m, done); err != nil && ctx.Err() == nil {
+		o.cfg.Log.Warn("what became of a mail can't be written; one that was sent may be sent once more after a restart", "error", err)
+	}
+}
+
+// place has m leave its worker for where it waits next, and tells whether it is done.
+func (o *Outbox) place(m *mail, err error) (done bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	q := o.of(m.Text)
+	q.finish(m)
+	if err != nil && !errors.Is(err, errHeld) { // an answer may have come meanwhile
+		err = o.left(o.means.Load(), m)
+	}
+	if err == nil {
+		o.hold(m, nil)
+		return true
+	}
+	if q.waiting[m.name] != nil { // it was asked for again meanwhile
+		o.hold(m, nil)
+		return false
 	}
 	if errors.Is(err, errLater) {
-		if err := o.settle(m, false); err != nil && ctx.Err() == nil {
-			o.cfg.Log.Warn("what became of a mail can't be written to its history", "error", err)
-		}
-		o.later(m)
-		return
+		m.due = o.cfg.Now().Add(min(retryFirst<<min(m.rounds, 8), retryMost))
+		m.rounds++
 	}
-	o.drop(m)
-	if err := o.forget(m); err != nil && ctx.Err() == nil {
-		o.cfg.Log.Warn("a mail that was sent can't be taken off the queue; it may be sent once more after a restart", "error", err)
+	m.idle = errors.Is(err, errUnanswered)
+	q.add(m)
+	return false
+}
+
+// discard takes a decoy off the store.
+func (o *Outbox) discard(ctx context.Context, m *mail) {
+	if err := o.settle(m, true); err != nil && ctx.Err() == nil {
+		o.cfg.Log.Warn("an entry can't be taken off the mail queue", "error", err)
 	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.dropping--
 }
 
 // note takes down how a sender fared: with m, or if that is nil at a check.
 func (o *Outbox) note(c courier, m *mail, failed *SendError) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	was, outage, now := o.sendersDown(c.text), o.outages[c.text], o.cfg.Now()
+	was, q, now := o.sendersDown(c.text), o.of(c.text), o.cfg.Now()
 	switch {
 	case failed == nil && m == nil:
 		o.health(c.name).answers()
@@ -304,25 +573,27 @@ func (o *Outbox) note(c courier, m *mail, failed *SendError) {
 	}
 	switch {
 	case failed == nil && m == nil:
-		outage.open = true // the one that failed last fails by itself, if it does so again
+		q.open = true // the one that failed last fails by itself, if it does so again
 	case failed == nil || failed.Fault != SenderDown:
-		outage.last, outage.open = "", false
-	case m != nil && m.To != outage.last:
-		outage.last, outage.open = m.To, false
+		q.last, q.open = "", false
+	case m != nil && m.To != q.last:
+		q.last, q.open = m.To, false
 	}
 	is := o.sendersDown(c.text)
 	if was && !is { // back again: everything that waits is due
-		o.allDue(c.text)
+		o.allDue(q)
 	}
 	if !was && is {
-		outage.probed = now
+		q.probed = now
 	}
 }
 
 // Tried notes how a mail sender fared with a message to somebody that was in no
 // queue, as when an operator sends one by hand, and returns err as a SendError.
+// An answer that may still come is not waited for.
 func (o *Outbox) Tried(sender string, to address.Address, err error) *SendError {
 	failed := sendError(err)
+	failed.giveUp()
 	if errors.Is(err, context.Canceled) {
 		return failed // whoever sent it is gone: that says nothing about the sender
 	}
@@ -333,23 +604,4 @@ func (o *Outbox) Tried(sender string, to address.Address, err error) *SendError 
 		}
 	}
 	return failed
-}
-
-func (o *Outbox) later(m *mail) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	m.sending = false
-	m.due = o.cfg.Now().Add(min(retryFirst<<min(m.rounds, 8), retryMost))
-	m.rounds++
-}
-
-func (o *Outbox) drop(m *mail) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for i, w := range o.waiting {
-		if w == m {
-			o.waiting = append(o.waiting[:i], o.waiting[i+1:]...)
-			return
-		}
-	}
 }

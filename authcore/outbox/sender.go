@@ -61,6 +61,12 @@ type Checker interface {
 	Check(ctx context.Context) error
 }
 
+// Wide is a Sender or TextSender that says how many messages it can be given at a
+// time; any other is given four.
+type Wide interface {
+	AtOnce() int
+}
+
 // SendFault says what a failed Send means for the message and for the sender.
 type SendFault int
 
@@ -106,10 +112,35 @@ type SendError struct {
 	// (RFC 3463 x.1.x, x.2.x, x.4.x), so that it tells nothing about the sender.
 	// Other refusals, of several domains in a row, make a sender unfit.
 	Recipient bool
-	Err       error // the cause, for errors.Is; its text is never logged
+	// Maybe says that the whole message was handed over and no answer came, so that
+	// it may be delivered all the same. It is sent once more at most, by the next
+	// sender.
+	Maybe bool
+	// Late, with Maybe, waits for the answer if it may still come, until ctx ends, and
+	// returns what Send would have. It holds what it waits with: whoever is given it
+	// calls it once.
+	Late func(ctx context.Context) error
+	Err  error // the cause, for errors.Is; its text is never logged
 }
 
-func (e *SendError) Error() string { return e.Fault.String() + ": " + e.Reason }
+// giveUp lets go of an answer that may still come.
+func (e *SendError) giveUp() {
+	if e != nil && e.Late != nil {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = e.Late(ctx)
+	}
+}
+
+// Word tells in one word what failed: maybe, or its Fault.
+func (e *SendError) Word() string {
+	if e.Maybe {
+		return "maybe"
+	}
+	return e.Fault.String()
+}
+
+func (e *SendError) Error() string { return e.Word() + ": " + e.Reason }
 
 // Unwrap returns the cause.
 func (e *SendError) Unwrap() error { return e.Err }

@@ -29,6 +29,7 @@ type Status struct {
 // MailStatus is whether mail goes out.
 type MailStatus struct {
 	Waiting int            `json:"waiting"`
+	Maybe   int            `json:"maybe"` // of these, how many were handed over whole and not answered for
 	Down    bool           `json:"down"`
 	Delayed bool           `json:"delayed"` // no sender is fit
 	Senders []SenderStatus `json:"senders"`

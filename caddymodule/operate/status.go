@@ -26,7 +26,7 @@ func (i *Instance) Status() Status {
 }
 
 func mailOf(s authcore.Status) MailStatus {
-	return MailStatus{Waiting: s.MailWaiting, Down: s.MailDown, Delayed: s.MailDelayed, Senders: append([]SenderStatus{}, fared(s.Senders)...)}
+	return MailStatus{Waiting: s.MailWaiting, Maybe: s.MailMaybe, Down: s.MailDown, Delayed: s.MailDelayed, Senders: append([]SenderStatus{}, fared(s.Senders)...)}
 }
 
 // fared tells how senders have.

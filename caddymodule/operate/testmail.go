@@ -13,7 +13,7 @@ import (
 )
 
 // testTimeout bounds one sender.
-const testTimeout = 30 * time.Second
+const testTimeout = time.Minute
 
 // TestMail sends a mail through every sender, not only the first that takes it: a
 // fallback that does not work is found out here.
@@ -40,7 +40,7 @@ func (i *Instance) sendTest(ctx context.Context, sender outbox.Sender, m outbox.
 	failed := i.Core.Outbox().Tried(sender.Name(), m.To, sender.Send(ctx, m))
 	out := TestResult{Sender: sender.Name(), Sent: failed == nil, Outcome: "sent", Seconds: time.Since(began).Seconds()}
 	if failed != nil {
-		out.Outcome, out.Detail = failed.Fault.String(), failed.Reason
+		out.Outcome, out.Detail = failed.Word(), failed.Reason
 	}
 	return out
 }

@@ -55,7 +55,11 @@ func (o *operator) status(s operate.Status) {
 	o.printf("streams     %d\n", s.Streams)
 	o.printf("store       %s: %s, %s free%s\n", s.Store.Dir, operate.Bytes(s.Store.SizeBytes), operate.Bytes(s.Store.FreeBytes), after(": ", s.Store.Error))
 	mail := map[string]string{"ok": "goes out", "down": "IS DOWN: sign-ins are refused", "delayed": "IS DELAYED: no sender takes it, as it seems"}
-	o.printf("mail        %s, %s\n", mail[s.Mail.State()], operate.Count(s.Mail.Waiting, "waits", "wait"))
+	maybe := ""
+	if s.Mail.Maybe > 0 {
+		maybe = fmt.Sprintf(", of which %d may have gone out: no answer has come", s.Mail.Maybe)
+	}
+	o.printf("mail        %s, %s%s\n", mail[s.Mail.State()], operate.Count(s.Mail.Waiting, "waits", "wait"), maybe)
 	o.senders(s.Mail.Senders)
 	if len(s.Texts) > 0 {
 		o.printf("sms\n")
