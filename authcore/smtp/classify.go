@@ -35,18 +35,20 @@ var (
 )
 
 // sendError words what failed at a step of handing over m.
-func (s *Sender) sendError(ctx context.Context, d *dialogue, err error, m outbox.Message) error {
+func (s *Sender) sendError(d *dialogue, err error, m outbox.Message) error {
 	at := d.step
-	if ctx.Err() != nil && answer(err) == nil {
-		// What the connection says then is only our own deadline.
-		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
-	}
-	return &outbox.SendError{
+	failed := &outbox.SendError{
 		Fault:     fault(at, err),
 		Recipient: aboutRecipient(at, err),
 		Reason:    fmt.Sprintf("%s: %s", at, s.reason(d, err, m)),
+		Maybe:     d.ended && answer(err) == nil,
+		Late:      d.late,
 		Err:       err,
 	}
+	if failed.Maybe {
+		failed.Reason += "; the mail was handed over whole, so it may have been taken"
+	}
+	return failed
 }
 
 // fault decides what an error at a step means.

@@ -17,10 +17,14 @@ import (
 	"time"
 )
 
-// DefaultTimeout bounds one message from connecting to the server's answer to
-// its last line. Relays answer in well under a second; a provider that delays
-// strangers' greetings does so for 6 to 20 seconds.
+// DefaultTimeout bounds one message from MAIL FROM to the server's answer to its
+// last line. Relays answer in well under a second.
 const DefaultTimeout = 30 * time.Second
+
+// connectTimeout bounds what is before that, from the first packet to the end of the
+// sign-in. It is shorter, as a server that is silent there keeps mails from the next
+// one; who delays strangers' greetings does so for some 6 seconds.
+var connectTimeout = 15 * time.Second
 
 // TLSMode is how the connection is encrypted.
 type TLSMode string
@@ -46,7 +50,7 @@ type Config struct {
 	Tokens Tokens
 
 	TLS        TLSMode        // empty: Implicit for port 465, else StartTLS
-	Timeout    time.Duration  // zero means DefaultTimeout
+	Timeout    time.Duration  // of a message; zero means DefaultTimeout
 	RootCAs    *x509.CertPool // nil means the system's
 	ServerName string         // what the certificate must be good for; empty means Host
 	Hello      string         // our name in EHLO; empty means this machine's host name
@@ -143,6 +147,11 @@ func (c Config) check() error {
 	}
 	return nil
 }
+
+// AtOnce implements outbox.Wide.
+func (s *Sender) AtOnce() int { return s.config.Connections }
+
+func (s *Sender) connecting() time.Duration { return min(connectTimeout, s.config.Timeout) }
 
 // Name implements outbox.Sender.
 func (s *Sender) Name() string { return "smtp " + s.address() }

@@ -132,3 +132,113 @@ func TestSilentServer(t *testing.T) {
 	err := sender(t, srv, impatient).Send(t.Context(), message(t))
 	wantFault(t, err, outbox.SenderDown, "in time")
 }
+
+// A server that is silent before MAIL FROM is given up sooner than one that thinks
+// about a mail.
+func TestConnectingHasAShorterLimit(t *testing.T) {
+	smtp.ConnectTimeout(t, 200*time.Millisecond)
+	srv := smtptest.Start(t, smtptest.Options{Username: "mailer", Password: password})
+	s := sender(t, srv, signIn)
+	for _, step := range []smtptest.Step{smtptest.Connect, smtptest.Hello, smtptest.Auth} {
+		_, release := srv.Hold(step)
+		began := time.Now()
+		wantFault(t, s.Send(t.Context(), message(t)), outbox.SenderDown, "no answer in time")
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("%s: it took %v", step, took)
+		}
+		release()
+	}
+	for _, step := range []smtptest.Step{smtptest.MailFrom, smtptest.RcptTo, smtptest.Data} {
+		reached, release := srv.Hold(step)
+		go func() { <-reached; time.Sleep(400 * time.Millisecond); release() }()
+		if err := s.Send(t.Context(), message(t)); err != nil {
+			t.Errorf("%s: %v", step, err)
+		}
+	}
+}
+
+// unanswered has srv take the whole mail and say nothing while it waits.
+func unanswered(t *testing.T, s *smtp.Sender) *outbox.SendError {
+	t.Helper()
+	err := s.Send(t.Context(), message(t))
+	wantFault(t, err, outbox.Deferred, "DATA: no answer in time; the mail was handed over whole, so it may have been taken")
+	failed := new(outbox.SendError)
+	if !errors.As(err, &failed) || !failed.Maybe || failed.Late == nil || failed.Word() != "maybe" {
+		t.Fatalf("%+v", failed)
+	}
+	return failed
+}
+
+// No answer to the last line in time is no answer yet: it is waited for, while other
+// mails go on.
+func TestALateAnswer(t *testing.T) {
+	for _, tls := range []smtptest.TLSMode{smtptest.StartTLS, smtptest.Implicit, smtptest.NoTLS} {
+		for _, name := range []string{"taken", "refused", "lost"} {
+			srv := smtptest.Start(t, smtptest.Options{TLS: tls})
+			s := sender(t, srv, func(c *smtp.Config) {
+				c.Timeout, c.Connections = 200*time.Millisecond, 1
+				c.TLS = map[smtptest.TLSMode]smtp.TLSMode{smtptest.StartTLS: smtp.StartTLS, smtptest.Implicit: smtp.Implicit, smtptest.NoTLS: smtp.Off}[tls]
+			})
+			_, release := srv.Hold(smtptest.Data)
+			switch name {
+			case "refused":
+				_, release = srv.HoldThen(smtptest.Data, 554)
+			case "lost":
+				_, release = srv.HoldThen(smtptest.Data, 0)
+			}
+			failed := unanswered(t, s)
+			if name == "taken" { // its connection is one more than there may be otherwise
+				if err := s.Check(t.Context()); err != nil {
+					t.Errorf("%v, %s: %v", tls, name, err)
+				}
+			}
+			release()
+			err := failed.Late(t.Context())
+			answered := new(outbox.SendError)
+			switch errors.As(err, &answered); {
+			case name == "taken" && err != nil, name != "taken" && err == nil:
+				t.Errorf("%v, %s: %v", tls, name, err)
+			case name == "refused":
+				wantFault(t, err, outbox.Rejected, "554")
+			case name == "lost" && !answered.Maybe:
+				t.Errorf("%v, %s: %+v", tls, name, answered)
+			}
+			if n := len(srv.Messages()); name == "taken" && n != 1 {
+				t.Errorf("%v: %d mails", tls, n)
+			}
+		}
+	}
+}
+
+// Who does not wait for a late answer leaves nothing behind.
+func TestALateAnswerGivenUp(t *testing.T) {
+	srv := smtptest.Start(t, smtptest.Options{})
+	_, release := srv.Hold(smtptest.Data)
+	defer release()
+	failed := unanswered(t, sender(t, srv, func(c *smtp.Config) { c.Timeout = 200 * time.Millisecond }))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	answered := new(outbox.SendError)
+	if err := failed.Late(ctx); !errors.As(err, &answered) || !answered.Maybe {
+		t.Error(err)
+	}
+}
+
+// Connections that owe an answer keep no mail from going out, and are no more than
+// others may be.
+func TestLateAnswersTakeNoPlace(t *testing.T) {
+	srv := smtptest.Start(t, smtptest.Options{TLS: smtptest.NoTLS})
+	s := sender(t, srv, func(c *smtp.Config) { c.TLS, c.Timeout, c.Connections = smtp.Off, 200*time.Millisecond, 2 })
+	_, release := srv.Hold(smtptest.Data)
+	first, second, third := unanswered(t, s), unanswered(t, s), unanswered(t, s)
+	srv.Accept(smtptest.Data)
+	burst(t, srv, s, 10)
+	lost := new(outbox.SendError)
+	if err := first.Late(t.Context()); !errors.As(err, &lost) || !lost.Maybe {
+		t.Errorf("the first of three, with two connections: %v", err)
+	}
+	release()
+	if err := errors.Join(second.Late(t.Context()), third.Late(t.Context())); err != nil {
+		t.Error(err)
+	}
+}

@@ -3,6 +3,7 @@ package smtp
 import (
 	"context"
 	"errors"
+	"net"
 	"slices"
 	"sync"
 	"time"
@@ -39,6 +40,7 @@ type pool struct {
 	open    int           // in use or idle
 	idle    []*kept       // the one used last at the end
 	changed chan struct{} // closed, and replaced, when a connection comes back or ends
+	late    []net.Conn    // those that owe an answer to a mail, beside open; the oldest first
 }
 
 // kept is a connection that waits for another mail.
@@ -55,9 +57,11 @@ func newPool(most int) *pool {
 // use gives do a connection that waited, or none where it may make one, and
 // keeps the one that it returns. A server that turns a new connection away while
 // it has others of ours is not down: do gets one of the others when it is free.
-func (p *pool) use(ctx context.Context, do func(*dialogue) (*dialogue, error)) error {
+func (p *pool) use(ctx context.Context, patience time.Duration, do func(*dialogue) (*dialogue, error)) error {
 	for {
-		k, err := p.take(ctx)
+		within, cancel := context.WithTimeout(ctx, patience)
+		k, err := p.take(within)
+		cancel()
 		if err != nil {
 			return &outbox.SendError{Fault: outbox.Deferred, Reason: "every connection to the server was in use", Err: err}
 		}
@@ -152,6 +156,25 @@ func (p *pool) ended(away bool) (others bool) {
 	}
 	p.fewer, p.until = p.open, time.Now().Add(crowded)
 	return true
+}
+
+// unanswered takes in a connection that owes an answer, in the place of the oldest
+// where there are as many as others may be.
+func (p *pool) unanswered(conn net.Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.late) >= p.most {
+		_ = p.late[0].Close()
+		p.late = p.late[1:]
+	}
+	p.late = append(p.late, conn)
+}
+
+// answered is told when the answer has come, or is not waited for any more.
+func (p *pool) answered(conn net.Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.late = slices.DeleteFunc(p.late, func(c net.Conn) bool { return c == conn })
 }
 
 // tell wakes who waits in take.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
+	"io"
 	"net"
 	"os"
 	"regexp"
@@ -19,47 +21,51 @@ import (
 )
 
 const (
-	// connectTimeout bounds the TCP handshake: who does not answer one within
+	// handshakeTimeout bounds the TCP handshake: who does not answer one within
 	// this time is not slow but gone.
-	connectTimeout = 10 * time.Second
-	quitTimeout    = 2 * time.Second // for the farewell
+	handshakeTimeout = 10 * time.Second
+	quitTimeout      = 2 * time.Second // for the farewell
+	// lateAnswer is how long a server may take for its answer to a mail's last line
+	// (RFC 5321 section 4.5.3.2.6).
+	lateAnswer = 10 * time.Minute
 )
 
 // Send hands m to the server. nil means the server answered 250 to the whole
 // message; what happens to the connection after that changes nothing, since a
-// second try would send a second mail. A connection that breaks between the
-// last line and that answer leaves it open whether the mail went out; it counts
-// as Deferred, so a person may get the same mail twice, but never none.
+// second try would send a second mail. Where no answer comes to the last line, the
+// mail may be delivered, and SendError.Maybe says so.
 func (s *Sender) Send(ctx context.Context, m outbox.Message) error {
 	data, err := rfc5322.Encode(m)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
-	defer cancel()
-	return s.pool.use(ctx, func(kept *dialogue) (*dialogue, error) {
+	return s.pool.use(ctx, s.config.Timeout, func(kept *dialogue) (*dialogue, error) {
 		if kept != nil {
-			err := kept.hold(ctx, func() error { return kept.message(m, data) })
+			err := kept.message(ctx, m, data)
 			if err == nil {
 				return kept, nil
 			}
-			kept.conn.Close()
 			if kept.step != mailFrom {
-				return nil, s.sendError(ctx, kept, err, m)
+				return nil, s.sendError(kept, err, m)
 			}
 			// The server has given up a connection that was idle: nothing of m
 			// was said on it but who it is from.
 		}
-		return s.dialogue(ctx, m, func(d *dialogue) error { return d.message(m, data) })
+		d, err := s.dialogue(ctx, m)
+		if err != nil {
+			return nil, err
+		}
+		if err := d.message(ctx, m, data); err != nil {
+			return nil, s.sendError(d, err, m)
+		}
+		return d, nil
 	})
 }
 
 // Check connects, encrypts and signs in as Send does, and sends nothing. An
 // error is a *outbox.SendError.
 func (s *Sender) Check(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
-	defer cancel()
-	d, err := s.dialogue(ctx, outbox.Message{}, func(*dialogue) error { return nil })
+	d, err := s.dialogue(ctx, outbox.Message{})
 	if err == nil {
 		d.quit()
 	}
@@ -70,19 +76,23 @@ func (s *Sender) Check(ctx context.Context) error {
 // it is from and for whom, and then that there is none. An error is a
 // *outbox.SendError.
 func (s *Sender) Offer(ctx context.Context, from string, to address.Address) error {
-	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
-	defer cancel()
 	m := outbox.Message{FromAddress: from, To: to}
-	d, err := s.dialogue(ctx, m, func(d *dialogue) error {
+	d, err := s.dialogue(ctx, m)
+	if err != nil {
+		return err
+	}
+	err = d.hold(ctx, s.config.Timeout, func() error {
 		if err := d.envelope(m); err != nil {
 			return err
 		}
 		return d.client.Reset()
 	})
-	if err == nil {
-		d.quit()
+	if err != nil {
+		d.conn.Close()
+		return s.sendError(d, err, m)
 	}
-	return err
+	d.quit()
+	return nil
 }
 
 // Close ends the connections that wait for another mail. A Sender can be used
@@ -93,8 +103,8 @@ func (s *Sender) Close() error {
 }
 
 // dialogue is one new connection, or several, while the server refuses a token or
-// a mechanism and there is another. then is what follows the sign-in.
-func (s *Sender) dialogue(ctx context.Context, m outbox.Message, then func(*dialogue) error) (*dialogue, error) {
+// a mechanism and there is another.
+func (s *Sender) dialogue(ctx context.Context, m outbox.Message) (*dialogue, error) {
 	var refused []string
 	for {
 		d := &dialogue{Sender: s, refused: refused}
@@ -105,12 +115,12 @@ func (s *Sender) dialogue(ctx context.Context, m outbox.Message, then func(*dial
 			}
 			d.token = &xoauth2{username: s.config.Username, token: token}
 		}
-		err := d.connect(ctx, then)
+		err := d.connect(ctx)
 		if err == nil {
 			return d, nil
 		}
 		if !d.mayTryAgain(err) {
-			return nil, s.sendError(ctx, d, err, m)
+			return nil, s.sendError(d, err, m)
 		}
 		if d.token != nil {
 			s.config.Tokens.Refused(d.token.token)
@@ -140,29 +150,32 @@ type dialogue struct {
 	conn      net.Conn
 	client    *smtp.Client
 	step      step
-	token     *xoauth2 // nil without tokens
-	offered   []string // mechanisms, by the server
-	refused   []string // mechanisms, on connections before
-	mechanism string   // the one that was tried
+	token     *xoauth2                    // nil without tokens
+	offered   []string                    // mechanisms, by the server
+	refused   []string                    // mechanisms, on connections before
+	mechanism string                      // the one that was tried
+	ended     bool                        // the last line of a mail was sent
+	late      func(context.Context) error // see outbox.SendError.Late
 }
 
-// connect connects, signs in and does then. After an error the connection is
-// closed.
-func (d *dialogue) connect(ctx context.Context, then func(*dialogue) error) error {
+// connect connects and signs in. After an error the connection is closed.
+func (d *dialogue) connect(ctx context.Context) error {
 	d.step = connect
-	conn, err := (&net.Dialer{Timeout: connectTimeout}).DialContext(ctx, "tcp", d.address())
+	within, cancel := context.WithTimeout(ctx, d.connecting())
+	defer cancel()
+	conn, err := (&net.Dialer{Timeout: handshakeTimeout}).DialContext(within, "tcp", d.address())
 	if err != nil {
-		return err
+		return because(within, err)
 	}
 	d.conn = conn
 	d.step = greeting
-	err = d.hold(ctx, func() error {
+	err = d.hold(within, d.connecting(), func() error {
 		for _, do := range []func() error{d.greet, d.startTLS, d.signIn} {
 			if err := do(); err != nil {
 				return err
 			}
 		}
-		return then(d)
+		return nil
 	})
 	if err != nil {
 		conn.Close() // go-mail leaves it open when a step fails
@@ -170,14 +183,28 @@ func (d *dialogue) connect(ctx context.Context, then func(*dialogue) error) erro
 	return err
 }
 
-// hold does something on the connection while ctx lasts: deadlines in the past
-// wake every read and write, TLS included.
-func (d *dialogue) hold(ctx context.Context, do func() error) error {
+// hold does something on the connection while ctx lasts, for so long at most:
+// deadlines in the past wake every read and write, TLS included.
+func (d *dialogue) hold(ctx context.Context, most time.Duration, do func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
 	d.ctx = ctx
 	_ = d.conn.SetDeadline(time.Time{})
 	stop := context.AfterFunc(ctx, func() { _ = d.conn.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
-	return do()
+	err := do()
+	if !stop() && err == nil {
+		return context.Cause(ctx) // its deadlines may hit what comes next
+	}
+	return because(ctx, err)
+}
+
+// because is err with its cause, where what the connection says is only our own
+// deadline.
+func because(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() == nil || answer(err) != nil {
+		return err
+	}
+	return fmt.Errorf("%w: %w", context.Cause(ctx), err)
 }
 
 func (d *dialogue) greet() (err error) {
@@ -297,12 +324,76 @@ func (d *dialogue) signIn() error {
 	return nil
 }
 
-// message hands over one mail.
-func (d *dialogue) message(m outbox.Message, data []byte) error {
-	if err := d.envelope(m); err != nil {
+// message hands over one mail. After an error the connection is closed, or waits
+// for a late answer.
+func (d *dialogue) message(ctx context.Context, m outbox.Message, data []byte) error {
+	var end io.WriteCloser
+	d.ended, d.late = false, nil
+	began := time.Now()
+	err := d.hold(ctx, d.config.Timeout, func() (err error) {
+		if err = d.envelope(m); err != nil {
+			return err
+		}
+		d.step = dataStep
+		if end, err = d.client.Data(); err != nil {
+			return err
+		}
+		_, err = end.Write(data)
+		return err
+	})
+	if err == nil {
+		d.ended = true
+		err = d.end(ctx, d.config.Timeout-time.Since(began), m, end)
+	}
+	if err != nil && d.late == nil {
+		d.conn.Close()
+	}
+	return err
+}
+
+// end sends the last line and waits for the answer: so long, and then
+// as long as d.late is asked to.
+func (d *dialogue) end(ctx context.Context, most time.Duration, m outbox.Message, w io.WriteCloser) error {
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	_ = d.conn.SetDeadline(time.Now().Add(lateAnswer))
+	answered := make(chan error, 1)
+	go func() { answered <- w.Close() }() // sends the final dot and waits for the answer
+	taken := func(err error) error {
+		if said, ok := w.(*smtp.DataCloser); ok && err == nil {
+			m.Rename(d.renamed(said.ServerResponse()))
+		}
 		return err
 	}
-	return d.data(m, data)
+	select {
+	case err := <-answered:
+		return taken(err)
+	case <-ctx.Done():
+	}
+	if errors.Is(ctx.Err(), context.Canceled) { // nobody will ask
+		d.conn.Close()
+		<-answered
+		return context.Cause(ctx)
+	}
+	d.pool.unanswered(d.conn)
+	d.late = func(ctx context.Context) error {
+		defer d.pool.answered(d.conn)
+		d.late = nil
+		select {
+		case err := <-answered:
+			if err = taken(err); err != nil {
+				d.conn.Close()
+				return d.sendError(d, err, m)
+			}
+			d.quit()
+			return nil
+		case <-ctx.Done():
+			d.conn.Close()
+			<-answered
+			return d.sendError(d, context.Cause(ctx), m)
+		}
+	}
+	return context.Cause(ctx)
 }
 
 // envelope says who a mail is from and for whom.
@@ -313,24 +404,6 @@ func (d *dialogue) envelope(m outbox.Message) error {
 	}
 	d.step = rcptTo
 	return d.client.Rcpt("<" + m.To.String() + ">")
-}
-
-func (d *dialogue) data(m outbox.Message, data []byte) error {
-	d.step = dataStep
-	w, err := d.client.Data()
-	if err != nil {
-		return err
-	}
-	if _, err := w.Write(data); err != nil {
-		return err
-	}
-	if err := w.Close(); err != nil { // sends the final dot and waits for the answer
-		return err
-	}
-	if said, ok := w.(*smtp.DataCloser); ok {
-		m.Rename(d.renamed(said.ServerResponse()))
-	}
-	return nil
 }
 
 // sesAnswer is how Amazon SES takes a mail: with the first part of the Message-ID

@@ -101,6 +101,13 @@ func (s *Server) Hold(step Step) (reached <-chan struct{}, release func()) {
 	}
 }
 
+// HoldThen is Hold with an answer of code after release; 0 cuts the connection.
+func (s *Server) HoldThen(step Step, code int) (reached <-chan struct{}, release func()) {
+	h := &hold{reached: make(chan struct{}), released: make(chan struct{})}
+	s.setRule(step, rule{hold: h, code: code, drop: code == 0, text: "refused late by the test"})
+	return h.reached, func() { close(h.released) }
+}
+
 // Accept ends Refuse, Drop or Hold at step. It does not release what is held.
 func (s *Server) Accept(step Step) {
 	s.mu.Lock()
