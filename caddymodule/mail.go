@@ -68,7 +68,8 @@ type SMTP struct {
 	// Auth is the one sign-in to use: SCRAM-SHA-256, SCRAM-SHA-1, PLAIN, LOGIN or
 	// CRAM-MD5. Default: the strongest that the server offers and accepts.
 	Auth string `json:"auth,omitempty"`
-	// Connections to the server at a time, 1 to 100. Default: 4.
+	// Connections to the server at a time, 1 to 100; as many mails are handed over
+	// at once. Default: 4.
 	Connections int `json:"connections,omitempty"`
 
 	domain string // of from
