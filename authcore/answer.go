@@ -214,7 +214,7 @@ func (t *attempt) accept(method string) (Answer, error) {
 		return Answer{}, err
 	}
 	if unseen {
-		notice := noticeOf(t.c)
+		notice := noticeOf(t.c, outbox.LetterNewDevice)
 		t.mails = append(t.mails, notice)
 		if err := t.s.core.outbox.Put(t.tx, notice); err != nil {
 			return Answer{}, err

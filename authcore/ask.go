@@ -173,7 +173,7 @@ func (s *Service) askEvent(in Ask, out Asked) event.Event {
 	case out.made == nil:
 		e.Reason = "paused"
 	case out.made.Decoy:
-		e.Reason = string(s.challenges.DecoyOutcome(out.made))
+		e.Reason = string(out.made.Unsent)
 	case !in.Deliver:
 		e.Reason = "delivered_by_app"
 	}

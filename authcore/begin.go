@@ -37,10 +37,11 @@ type Start struct {
 type Begun struct {
 	Verdict    event.Verdict // Accepted, Limited or MailDown
 	RetryAfter time.Duration
-	FlowCookie string // with Accepted: the browser's flow cookie, to be set anew
-	Flow       string // with Accepted: which of the browser's flows this is
+	FlowCookie string // with Accepted and MailDown: the browser's flow cookie, to be set anew
+	Flow       string // with Accepted and MailDown: which of the browser's flows this is
+	Reference  string // with MailDown: by which an operator finds it
 
-	c    *challenge.Challenge // with Accepted
+	c    *challenge.Challenge // with Accepted and MailDown
 	mail *outbox.Entry        // of c, if it is new
 }
 
@@ -49,15 +50,18 @@ type Begun struct {
 // in every respect: a decoy is stored and its mail dropped.
 //
 // A start for an address for which this browser holds a live challenge sends
-// nothing and leads to that challenge. Over a limit nothing is stored.
+// nothing and leads to that challenge. Over a limit nothing is stored. While mail
+// is down a start waits for an operator, and is sent nothing either.
 func (all Flows) Begin(ctx context.Context, b session.Browser, in Start) (Begun, error) {
 	s := all.s
-	if wait, down := s.core.outbox.Down(false); down {
-		out := Begun{Verdict: event.MailDown, RetryAfter: wait}
-		s.began(b, in, out)
-		return out, nil
-	}
-	out, err := store.Update(ctx, s.core.store, func(tx store.Tx) (Begun, error) { return s.begin(tx, b, in) })
+	wait, down := s.core.outbox.Down(false)
+	out, err := store.Update(ctx, s.core.store, func(tx store.Tx) (Begun, error) {
+		out, err := s.begin(tx, b, in, down)
+		if out.Verdict == event.MailDown {
+			out.RetryAfter = wait
+		}
+		return out, err
+	})
 	if err != nil {
 		return Begun{}, err
 	}
@@ -66,7 +70,7 @@ func (all Flows) Begin(ctx context.Context, b session.Browser, in Start) (Begun,
 }
 
 // begin is one run of Begin's transaction.
-func (s *Service) begin(tx store.Tx, b session.Browser, in Start) (Begun, error) {
+func (s *Service) begin(tx store.Tx, b session.Browser, in Start, down bool) (Begun, error) {
 	now := s.core.now()
 	tx, err := store.ReadAhead(tx, s.beginKeys(b, in.Address)...)
 	if err != nil {
@@ -85,7 +89,7 @@ func (s *Service) begin(tx store.Tx, b session.Browser, in Start) (Begun, error)
 		return Begun{}, err
 	}
 	known := dev.Knows(in.Address)
-	limits := s.startLimits(b, in.Address, known, live != nil)
+	limits := s.startLimits(b, in.Address, known, live != nil || down)
 	if err := limits.Load(tx); err != nil {
 		return Begun{}, err
 	}
@@ -98,12 +102,19 @@ func (s *Service) begin(tx store.Tx, b session.Browser, in Start) (Begun, error)
 		out.FlowCookie = keyring.RandomToken(32)
 		flows.Browser = keyring.Hash(out.FlowCookie)
 	}
-	if live == nil {
-		wish := s.wish(b, in)
-		wish.Browser, wish.Known = flows.Browser, known
-		if out.c, out.mail, err = s.newChallenge(tx, wish); err != nil {
-			return Begun{}, err
+	wish := s.wish(b, in)
+	wish.Browser, wish.Known = flows.Browser, known
+	switch {
+	case down && (live == nil || !live.Admitted):
+		out.Verdict = event.MailDown
+		if out.c, err = s.wait(tx, flows, live, wish); err == nil {
+			out.Reference = out.c.Reference
 		}
+	case live == nil:
+		out.c, out.mail, err = s.newChallenge(tx, wish)
+	}
+	if err != nil {
+		return Begun{}, err
 	}
 	lead, err := s.leadTo(tx, out.c)
 	if err != nil {
@@ -168,11 +179,13 @@ func (s *Service) began(b session.Browser, in Start, out Begun) {
 	switch {
 	case out.Verdict != event.Accepted:
 		name, reason = event.Refused, out.Verdict.String()
-		s.core.history.TurnedAway(s.wish(b, in), challenge.Outcome(reason))
+		if out.c == nil {
+			s.core.history.TurnedAway(s.wish(b, in), challenge.Outcome(reason))
+		}
 	case out.mail == nil:
 		reason = "already_sent"
 	case out.c.Decoy:
-		reason = string(s.challenges.DecoyOutcome(out.c))
+		reason = string(out.c.Unsent)
 	}
 	e := s.event(name, b, in.Address, reason)
 	if out.c != nil {

@@ -20,13 +20,14 @@ type Flow struct {
 	Site      origin.Origin
 	ReturnTo  origin.ReturnTo
 	Language  string
-	State     event.Verdict // Accepted (a code is awaited), CodesOff, Expired, Locked or Used
+	State     event.Verdict // Accepted (a code is awaited), MailDown (an operator is), CodesOff, Expired, Locked or Used
 	TriesLeft int
 	Digits    int
 	AskedAt   time.Time
 	Expires   time.Time     // of code and link
 	ResendIn  time.Duration // how long until the mail may be asked for again; 0: now, or Used
 	MailDown  bool
+	Reference string // by which an operator finds it, once there was one to be asked
 
 	MailDelayed bool // no sender is fit: the mail may come late or not at all
 }
@@ -54,7 +55,7 @@ func (t *attempt) view() *Flow {
 		ID: t.f.ID, Challenge: t.c.ID, Address: t.c.Address, Site: t.c.Origin,
 		ReturnTo: t.f.ReturnTo, Language: t.f.Language,
 		State: t.c.State(t.now), TriesLeft: t.c.Tries, Digits: t.c.Digits,
-		AskedAt: t.c.AskedAt, Expires: t.c.Expires,
+		AskedAt: t.c.AskedAt, Expires: t.c.Expires, Reference: t.c.Reference,
 	}
 	_, f.MailDown = t.s.core.outbox.Down(false) // for decoys as for the rest
 	f.MailDelayed = !f.MailDown && t.s.core.outbox.Delayed()

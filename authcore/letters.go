@@ -23,11 +23,11 @@ func mailOf(c *challenge.Challenge, share string) *outbox.Entry {
 	return &outbox.Entry{Ref: c.ID, Text: c.IsText(), At: c.AskedAt, Expires: c.Expires, Share: share, Known: c.Known, To: c.Recipient(), Decoy: c.Decoy}
 }
 
-// noticeOf is the mail that tells a person of a sign-in in a browser that was not
-// seen before.
-func noticeOf(c *challenge.Challenge) *outbox.Entry {
+// noticeOf is a mail that tells a person of what was done with c: signed in with,
+// in a browser that was not seen before, or admitted.
+func noticeOf(c *challenge.Challenge, kind outbox.LetterKind) *outbox.Entry {
 	e := mailOf(c, networkShare(c.Network))
-	e.Kind, e.Expires = outbox.LetterNewDevice, c.Kept
+	e.Kind, e.Expires = kind, c.Kept
 	return e
 }
 
@@ -36,7 +36,7 @@ func noticeOf(c *challenge.Challenge) *outbox.Entry {
 func (s *Service) spend(tx store.Tx, c *challenge.Challenge, mail *outbox.Entry) error {
 	ok, err := s.core.outbox.Count(tx, s.cfg.Limits, mail)
 	if err == nil && !ok {
-		c.Decoy, c.Over = true, true
+		c.Decoy, c.Unsent = true, challenge.OutcomeLimited
 		mail.Decoy, mail.Held = true, nil
 	}
 	return err
@@ -59,7 +59,7 @@ func (s *Service) Letter(tx store.Tx, e outbox.Entry) (*outbox.Item, error) {
 	}
 	secret, known := s.core.secrets.Find(c.Secret)
 	switch {
-	case e.Kind == outbox.LetterNewDevice:
+	case e.Kind == outbox.LetterNewDevice || e.Kind == outbox.LetterAdmitted:
 		at := c.Origin
 		if s.cfg.AccountAt != nil {
 			at = s.cfg.AccountAt(at)

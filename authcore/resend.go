@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
@@ -15,14 +14,14 @@ import (
 // live, else new ones. It never gives back a try.
 func (all Flows) Resend(ctx context.Context, b session.Browser, flow string) (Answer, error) {
 	s := all.s
-	if wait, down := s.core.outbox.Down(false); down {
-		s.observe(s.event(event.Refused, b, address.Address{}, event.MailDown.String()))
-		return Answer{Verdict: event.MailDown, RetryAfter: wait}, nil
-	}
+	down, isDown := s.core.outbox.Down(false)
 	return s.answer(ctx, b, func(t *attempt) (Answer, error) {
 		t.resend = true
 		if err := t.find(flow, s.mailKeys(b)...); err != nil || t.c == nil {
 			return Answer{Verdict: event.NoFlow}, err
+		}
+		if isDown {
+			return Answer{Verdict: event.MailDown, RetryAfter: down}, t.refer()
 		}
 		if wait, err := t.untilResend(); err != nil || wait > 0 {
 			return Answer{Verdict: event.Limited, RetryAfter: wait}, err
@@ -105,7 +104,7 @@ func (t *attempt) send() (Answer, error) {
 // is ever sent for it.
 func (t *attempt) wished(word string) {
 	if t.c.Decoy {
-		word = string(t.s.challenges.DecoyOutcome(t.c))
+		word = string(t.c.Unsent)
 	}
 	t.again = word
 }

@@ -36,6 +36,7 @@ func init() { caddy.RegisterModule(adminAPI{}) }
 //	POST   /gatehouse/keys/rotate                  {"revoke": true}
 //	POST   /gatehouse/test-email                   {"to": "…"}
 //	POST   /gatehouse/unlock                       {"email": "…"}
+//	POST   /gatehouse/admit                        {"email": "…", "ref": "…", "yes": true}
 //	GET    /gatehouse/why                          ?email=&site=, also POST
 //	GET    /gatehouse/export                       ?keys=true
 //	POST   /gatehouse/import
@@ -83,6 +84,7 @@ var adminRoutes = map[string]map[string]func(*adminCall) (any, error){
 	"keys/rotate":          {"POST": adminRotate},
 	"test-email":           {"POST": adminTestEmail},
 	"unlock":               {"POST": adminUnlock},
+	"admit":                {"POST": adminAdmit},
 	"why":                  {"GET": adminWhy, "POST": adminWhy},
 	"export":               {"GET": adminExport},
 	"import":               {"POST": func(c *adminCall) (any, error) { return c.Import(c.ctx, c.by, c.r.Body) }},
@@ -215,6 +217,14 @@ func adminUnlock(c *adminCall) (any, error) {
 		return nil, err
 	}
 	return c.Unlock(c.ctx, c.by, in.Email)
+}
+
+func adminAdmit(c *adminCall) (any, error) {
+	var in operate.AdmitWish
+	if err := c.read(&in); err != nil {
+		return nil, err
+	}
+	return c.Admit(c.ctx, c.by, in)
 }
 
 func adminWhy(c *adminCall) (any, error) {

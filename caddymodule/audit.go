@@ -104,6 +104,7 @@ func (a *App) fields(e event.Event) []zap.Field {
 		{"letter", e.Letter},
 		{"detail", e.Detail},
 		{"app", e.App},
+		{"operator", e.Operator},
 	} {
 		if f.value != "" {
 			fields = append(fields, zap.String(f.key, f.value))

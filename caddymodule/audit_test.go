@@ -135,7 +135,7 @@ func TestAuditIsDocumented(t *testing.T) {
 	for _, m := range regexp.MustCompile(`(?m)^\t[A-Z][A-Za-z]+\s+= "([a-z_]+)"`).FindAllSubmatch(events, -1) {
 		names = append(names, string(m[1]))
 	}
-	e := event.Event{Name: "x", Mark: "m", Subject: "s", Session: "s", Challenge: "c", Origin: "https://app.example.com", Method: "m", Reason: "r", Sender: "s", Detail: "d", Message: "i", Letter: "l", App: "a", Took: time.Second, Expires: time.Now()}
+	e := event.Event{Name: "x", Mark: "m", Subject: "s", Session: "s", Challenge: "c", Origin: "https://app.example.com", Method: "m", Reason: "r", Sender: "s", Detail: "d", Message: "i", Letter: "l", App: "a", Operator: "o", Took: time.Second, Expires: time.Now()}
 	e.Address, e.Client = anAddress(t, "alice@example.com"), netip.MustParseAddr("192.0.2.1")
 	for _, f := range new(App).fields(e) {
 		names = append(names, f.Key)

@@ -199,15 +199,12 @@ func TestExportAndImportCommands(t *testing.T) {
 func TestCommandsWithoutAServer(t *testing.T) {
 	dir := t.TempDir()
 	gone := "unix/" + dir + "/gone.sock"
-	needs := map[string]string{"revoke": "x", "import": "-", "why": "a@example.com", "test-email": "a@example.com", "unlock": "a@example.com"}
+	needs := map[string]string{"revoke": "x", "import": "-", "why": "a@example.com", "test-email": "a@example.com", "unlock": "a@example.com", "admit": "a@example.com --ref ABCDEF"}
 	for _, c := range Commands() {
 		if c.Name == "pages" { // asks no server
 			continue
 		}
-		args := []string{c.Name}
-		if arg := needs[c.Name]; arg != "" {
-			args = append(args, arg)
-		}
+		args := append([]string{c.Name}, strings.Fields(needs[c.Name])...)
 		_, errs, code := runCommand(t, strings.NewReader(""), append(args, "--address", gone)...)
 		if code != cli.ExitFailed || !strings.Contains(errs, "no server answers") || !strings.Contains(errs, "admin unix//run/gatehouse/admin.sock") {
 			t.Errorf("%s: exit code %d: %s", c.Name, code, errs)

@@ -41,6 +41,8 @@ func code(e *exchange) {
 	case !v.HasForm:
 	case f.MailDown:
 		v.Note("code.mail_down")
+	case f.State == event.MailDown:
+		v.Note("code.mail_back")
 	case f.MailDelayed:
 		v.Note("code.mail_delayed")
 	}
@@ -103,7 +105,7 @@ func (e *exchange) codeAgain(a authcore.Answer) {
 		}
 	case event.MailDown:
 		v.State = "mail_down"
-		v.Fail("code.mail_down", 0)
+		v.Fail(ifElse(a.Flow.MailDown, "code.mail_down", "code.mail_back"), 0)
 	default:
 		v.Explain(a.Verdict, a.RetryAfter)
 		if a.Resent {
@@ -123,6 +125,9 @@ func (e *exchange) codeView(f *authcore.Flow) *screen.View {
 	v := e.view("code", e.p.sent())
 	v.HasForm, v.Resend = true, true
 	v.Flow, v.Address, v.Username, v.Digits = f.ID, f.Address.Display(), f.Address.String(), f.Digits
+	if f.MailDown || f.State == event.MailDown {
+		v.Reference = f.Reference
+	}
 	v.ResendIn = screen.WholeSeconds(f.ResendIn)
 	if f.ResendIn > 0 {
 		v.When = e.words.When(f.ResendIn)

@@ -69,7 +69,8 @@ func startLogin(e *exchange) {
 		e.jar.setFlow(begun.FlowCookie)
 		e.redirect(screen.Root + "code")
 	case event.MailDown:
-		v.State = "mail_down"
+		e.jar.setFlow(begun.FlowCookie)
+		v.State, v.Reference = "mail_down", begun.Reference
 		v.Fail("login.mail_down", 0)
 		e.retryAfter(begun.RetryAfter)
 		e.loginAgain(http.StatusServiceUnavailable, v)

@@ -36,7 +36,7 @@ type Challenge struct {
 	// Decoy: for an address that may not sign in. Nothing is sent, no answer is
 	// right, and everything else is as for any other.
 	Decoy   bool      `json:"decoy,omitempty"`
-	Over    bool      `json:"over,omitempty"` // a Decoy because too many mails wait
+	Unsent  Outcome   `json:"unsent,omitempty"` // why nothing is sent for a Decoy
 	Locked  bool      `json:"locked,omitempty"`
 	Used    bool      `json:"used,omitempty"`
 	UsedAt  time.Time `json:"used_at,omitzero"`
@@ -45,14 +45,18 @@ type Challenge struct {
 	Session string    `json:"session,omitempty"` // what it was used for
 	Agent   string    `json:"agent,omitempty"`
 	Network string    `json:"network,omitempty"`
-	Kept    time.Time `json:"kept"` // when the record may go: longer than anything that rests on it
+	// Reference is what an operator finds it by while mail is down, and Admitted that
+	// one gave out its code.
+	Reference string    `json:"reference,omitempty"`
+	Admitted  bool      `json:"admitted,omitempty"`
+	Kept      time.Time `json:"kept"` // when the record may go: longer than anything that rests on it
 
 	// Part is what an app's challenge has beside the rest.
 	Part json.RawMessage `json:"part,omitempty"`
 }
 
 // State is what a challenge can still do at now: Accepted means that an answer
-// is awaited.
+// is awaited, MailDown that an operator is.
 func (c *Challenge) State(now time.Time) event.Verdict {
 	switch {
 	case c.Used:
@@ -61,6 +65,8 @@ func (c *Challenge) State(now time.Time) event.Verdict {
 		return event.Locked
 	case !now.Before(c.Expires) || now.Before(c.AskedAt.Add(-keyring.ClockSkew)):
 		return event.Expired // a clock set back must not revive anything
+	case c.Unsent == OutcomeMailDown:
+		return event.MailDown
 	case c.LinkOnly:
 		return event.CodesOff
 	}

@@ -76,7 +76,13 @@ func (e *Engine) New(tx store.Tx, w Wish) (c *Challenge, wait time.Duration, err
 	}
 	c.LinkOnly = c.Tries == 0
 	paused, err := Paused(tx, c.Address, now)
-	c.Decoy = !e.MayReceive(c.Address) || paused && !c.Known
+	switch {
+	case !e.MayReceive(c.Address):
+		c.Unsent = OutcomeNotAllowed
+	case paused && !c.Known:
+		c.Unsent = OutcomePaused
+	}
+	c.Decoy = c.Unsent != ""
 	return c, wait, err
 }
 
@@ -192,15 +198,4 @@ func (e *Engine) Use(tx store.Tx, c *Challenge, method, session string) error {
 		return err
 	}
 	return c.Save(tx)
-}
-
-// DecoyOutcome is why nothing is sent for c.
-func (e *Engine) DecoyOutcome(c *Challenge) Outcome {
-	if c.Over {
-		return OutcomeLimited
-	}
-	if e.MayReceive(c.Address) {
-		return OutcomePaused
-	}
-	return OutcomeNotAllowed
 }

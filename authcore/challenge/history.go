@@ -27,6 +27,7 @@ const (
 	OutcomeDeferred   Outcome = "deferred"    // a sender did not take it; the next one or this one is tried again
 	OutcomeMaybe      Outcome = "maybe"       // a sender got it whole and did not answer: it may arrive
 	OutcomeRejected   Outcome = "refused"     // the last sender that was left refused it for good
+	OutcomeAdmitted   Outcome = "admitted"    // an operator gave out its code, while mail was down
 	OutcomeAccepted   Outcome = "accepted"    // a sender took responsibility for it
 	OutcomeLinkOpened Outcome = "link_opened" // the link's page was shown, to anybody
 	OutcomeWrongCode  Outcome = "wrong_code"
@@ -115,7 +116,7 @@ func (e *Engine) remember(tx store.Tx, c *Challenge) error {
 		Steps: []Step{{At: c.AskedAt, Outcome: OutcomeQueued}},
 	}
 	if c.Decoy {
-		r.Steps[0].Outcome = e.DecoyOutcome(c)
+		r.Steps[0].Outcome = c.Unsent
 	}
 	return store.Save(tx, HistoryKey(c), r, r.Kept)
 }
@@ -183,7 +184,7 @@ func (r *attemptRecord) has(outcome Outcome) bool {
 // ranks orders the outcomes by how much they say. A mail may be answered before
 // the server that took it is done with it, so the last step need not say most.
 var ranks = map[Outcome]int{
-	OutcomeDeferred: 1, OutcomeMaybe: 1, OutcomeAccepted: 2, OutcomeRejected: 2,
+	OutcomeDeferred: 1, OutcomeMaybe: 1, OutcomeAccepted: 2, OutcomeRejected: 2, OutcomeAdmitted: 2,
 	OutcomeLinkOpened: 3, OutcomeWrongCode: 4, OutcomeLocked: 5, OutcomeUsed: 6,
 }
 
@@ -209,12 +210,12 @@ func (r *attemptRecord) view(now time.Time) Attempt {
 		}
 	}
 	a.Outcome = r.outcome()
-	if first := r.Steps[0].Outcome; first == OutcomeNotAllowed || first == OutcomePaused || first == OutcomeLimited {
+	if first := r.Steps[0].Outcome; !r.has(OutcomeAdmitted) && (first == OutcomeNotAllowed || first == OutcomePaused || first == OutcomeLimited) {
 		a.Outcome = first // whatever was typed: nothing was ever sent
 		return a
 	}
 	switch a.Outcome {
-	case OutcomeQueued, OutcomeAccepted, OutcomeLinkOpened, OutcomeWrongCode:
+	case OutcomeQueued, OutcomeAccepted, OutcomeAdmitted, OutcomeLinkOpened, OutcomeWrongCode:
 		// A mail that no server ever took says more as it is.
 		if !now.Before(r.Expires) {
 			a.Outcome = OutcomeExpired
@@ -232,8 +233,7 @@ type History struct {
 }
 
 // Of returns up to limit wishes to sign in with address a since then, the
-// newest first. Those that stored nothing (over a limit, or while mail was
-// down) are remembered by this process only, and only the newest thousand of
+// newest first. Those that stored nothing (over a limit) are remembered by this process only, and only the newest thousand of
 // all addresses.
 func (h *History) Of(ctx context.Context, a address.Address, since time.Time, limit int) ([]Attempt, error) {
 	found, err := store.View(ctx, h.Store, func(tx store.Tx) (found []Attempt, err error) {

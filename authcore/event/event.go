@@ -29,6 +29,7 @@ type Event struct {
 	Detail    string // for operators: a sender's answer
 	Took      time.Duration
 	App       string // which app asked, empty for a gate
+	Operator  string // who did it, by their own word
 }
 
 // The names of events. They are stable: log searches and alerts rest on them.

@@ -34,6 +34,7 @@ type LetterKind string
 const (
 	LetterSignIn    LetterKind = "sign_in"
 	LetterNewDevice LetterKind = "new_device"
+	LetterAdmitted  LetterKind = "admitted" // an operator gave out a code while mail was down
 
 	// For apps, which have no browser of ours to come back to. Each has a code
 	// or a link, not both.

@@ -17,6 +17,7 @@ import (
 //	flow/<hash of cookie>        the sign-ins under way in one browser
 //	challenge/<id>               one code and link
 //	link/<hash of token>         → challenge, and what is read with it
+//	reference/<six letters>      → challenge that an operator is asked about
 //	mail/<time>-<challenge id>   the outbox
 //	sent/<hash of Message-ID>    → what a mail was about
 //	sender/<name>                secrets that senders keep
@@ -53,6 +54,7 @@ const (
 	KeyFlow          = "flow/"
 	KeyChallenge     = "challenge/"
 	KeyLink          = "link/"
+	KeyReference     = "reference/"
 	KeyMail          = "mail/"
 	KeySent          = "sent/"
 	KeySender        = "sender/"

@@ -220,6 +220,20 @@ type Unlocked struct {
 	PausedUntil *time.Time `json:"paused_until"`
 }
 
+// Admission is what was started under a reference while mail was down.
+type Admission struct {
+	Email   string     `json:"email"`
+	Ref     string     `json:"ref"`
+	Site    string     `json:"site"`
+	AskedAt time.Time  `json:"asked_at"`
+	Agent   string     `json:"agent,omitempty"`
+	Network string     `json:"network,omitempty"`
+	Known   bool       `json:"known"`                // the browser has signed in with this address before
+	Refused string     `json:"refused,omitempty"`    // why no code is given out
+	Code    string     `json:"code,omitempty"`       // once it is given out
+	Expires *time.Time `json:"expires_at,omitempty"` // of the code
+}
+
 // Why is whether somebody gets in, and what became of their mails.
 type Why struct {
 	Email   string        `json:"email"`

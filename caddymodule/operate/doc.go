@@ -11,6 +11,7 @@
 //	TestMail                one mail through every sender
 //	Snippet                 the configuration of another proxy that asks here
 //	Unlock                  mail to an address flows again
+//	Admit                   a code by word of mouth, while mail is down
 //	EndSession, EndSessionsOf, DeleteUser, RotateKeys, Export, Import
 //
 // What changes something takes the address it is asked from, and is audited. A

@@ -88,7 +88,7 @@ func mailHost(o origin.Origin) string {
 // MailView is what a mail's templates can show. Its version is ViewVersion.
 type MailView struct {
 	Version   int
-	Kind      string // sign_in, new_device; of apps: app_code, app_link, app_invite, app_plain
+	Kind      string // sign_in, new_device, admitted; of apps: app_code, app_link, app_invite, app_plain
 	Subject   string
 	Preheader string // shown by mail programs beside the subject
 	Lang      string
@@ -203,6 +203,8 @@ func (m *Mails) name(v *MailView) {
 	switch kind := outbox.LetterKind(v.Kind); {
 	case kind == outbox.LetterNewDevice:
 		subject, label, preheader = "mail.new.subject", "mail.new.link", "mail.asked_nowhere"
+	case kind == outbox.LetterAdmitted:
+		subject, label, preheader = "mail.admitted.subject", "mail.new.link", "mail.asked_nowhere"
 	case kind == outbox.LetterCode:
 		subject, preheader = "app.code.subject", "app.valid"
 	case kind == outbox.LetterLink:
@@ -226,7 +228,7 @@ func (m *Mails) name(v *MailView) {
 
 // letterKinds are the mails there are. Each has two templates, named for it.
 var letterKinds = []outbox.LetterKind{
-	outbox.LetterSignIn, outbox.LetterNewDevice,
+	outbox.LetterSignIn, outbox.LetterNewDevice, outbox.LetterAdmitted,
 	outbox.LetterCode, outbox.LetterLink, outbox.LetterInvite, outbox.LetterPlain,
 }
 

@@ -11,12 +11,13 @@ import (
 
 // What the samples show. The addresses are reserved for examples.
 const (
-	sampleOrigin  = "https://wiki.example.com"
-	sampleAddress = "name@example.com"
-	sampleSession = "someone.else@example.com"
-	sampleNetwork = "203.0.113.0/24"
-	sampleApp     = "Example Shop"
-	sampleAppLink = "https://shop.example.com/auth/verify?token="
+	sampleOrigin    = "https://wiki.example.com"
+	sampleAddress   = "name@example.com"
+	sampleSession   = "someone.else@example.com"
+	sampleNetwork   = "203.0.113.0/24"
+	sampleApp       = "Example Shop"
+	sampleReference = "KTRWPB"
+	sampleAppLink   = "https://shop.example.com/auth/verify?token="
 )
 
 var sampleTime = time.Date(2026, 11, 21, 14, 25, 0, 0, time.UTC)
@@ -85,7 +86,10 @@ func (s *sampler) login() {
 	})
 	s.add("login", "malformed", "login.title", failed("name@example", "login.malformed"))
 	s.add("login", "limited", "login.title", failed(sampleAddress, "login.limited"))
-	s.add("login", "mail_down", "login.title", failed(sampleAddress, "login.mail_down"))
+	s.add("login", "mail_down", "login.title", func(v *View) {
+		failed(sampleAddress, "login.mail_down")(v)
+		v.Reference = sampleReference
+	})
 }
 
 func (s *sampler) codeView(state string, fill func(*View)) {
@@ -112,6 +116,12 @@ func (s *sampler) code() {
 		v.Fail("code.resend_limited", 0)
 	})
 	s.codeView("mail_down", func(v *View) { v.Fail("code.mail_down", 0) })
+	for _, note := range []string{"code.mail_down", "code.mail_back"} {
+		s.codeView("mail_down", func(v *View) {
+			v.Reference = sampleReference
+			v.Note(note)
+		})
+	}
 	s.codeView("mail_delayed", func(v *View) { v.Note("code.mail_delayed") })
 }
 
@@ -275,9 +285,10 @@ func SampleLetters(lang string) []outbox.Letter {
 		NotMe:    sampleOrigin + Root + "not-me/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
 		Lifetime: 10 * time.Minute, AskedAt: sampleTime, Agent: sampleAgent, Network: sampleNetwork,
 	}
-	linkOnly, notice := letter, letter
+	linkOnly, notice, admitted := letter, letter, letter
 	linkOnly.Code = ""
 	notice.Kind, notice.Code, notice.NotMe, notice.Link = outbox.LetterNewDevice, "", "", sampleOrigin+Root+"account"
+	admitted.Kind, admitted.Code, admitted.NotMe, admitted.Link = outbox.LetterAdmitted, "", "", notice.Link
 
 	code := letter
 	code.Kind, code.App, code.Link, code.NotMe = outbox.LetterCode, sampleApp, "", ""
@@ -288,5 +299,5 @@ func SampleLetters(lang string) []outbox.Letter {
 	into, plain := invite, link
 	into.Into = "Acme"
 	plain.Kind = outbox.LetterPlain
-	return []outbox.Letter{letter, linkOnly, notice, code, link, invite, into, plain}
+	return []outbox.Letter{letter, linkOnly, notice, admitted, code, link, invite, into, plain}
 }

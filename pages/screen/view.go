@@ -68,7 +68,7 @@ type View struct {
 	Continue  string     // address to go on at when already signed in
 	Login     string     // path of the sign-in page
 	Detail    string     // for whoever runs the site
-	Reference string     // to find the problem in the log
+	Reference string     // to find the problem in the log; of login and code: for whoever runs the site
 	Sites     []SiteLink // that the screen lists
 	Tokens    []TokenView
 	Days      []int  // lives of a token to choose from

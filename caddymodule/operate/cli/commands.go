@@ -51,7 +51,7 @@ var operatorCommands = []operatorCommand{
 		name: "unlock", args: "<address>", short: "Lets mail to an address flow again", least: 1, most: 1, run: unlock,
 		long:    "Forgets the mails that an address has got so far (per_recipient), so that it gets\nnew ones at once. Wrong codes stay counted, and so does its owner's \"this wasn't me\".",
 		example: "  $ gatehouse unlock alice@example.com",
-	}, {
+	}, admitCommand, {
 		name: "why", args: "<address> [<site>]", short: "Explains whether somebody gets in, and what became of their mails", least: 1, most: 2, run: showWhy,
 		long:    "Tells whether a person would be admitted at a site, through which rule, and what\nbecame of each code that was asked for in the last day. Without a site it tells\nwhether any gate admits the person. Each gate that was asked has its verdict.",
 		example: "  $ gatehouse why alice@example.com https://app.example.com/admin",
