@@ -28,7 +28,7 @@ type layer struct {
 }
 
 var layers = []layer{
-	{"authcore", []string{"authcore/address", "authcore/session", "authcore/delivery", "authcore/person", "authcore/challenge", "authcore/event", "authcore/origin", "authcore/policy", "authcore/keyring", "authcore/limit", "authcore/outbox", "authcore/store", "authcore/internal/ascii"}, []string{caddyPath, badgerPath}, []string{"net/http", "html/template"},
+	{"authcore", []string{"authcore/address", "authcore/session", "authcore/delivery", "authcore/person", "authcore/challenge", "authcore/event", "authcore/grant", "authcore/origin", "authcore/policy", "authcore/keyring", "authcore/limit", "authcore/outbox", "authcore/store", "authcore/internal/ascii"}, []string{caddyPath, badgerPath}, []string{"net/http", "html/template"},
 		"the domain is the same behind every server and on every store; it takes values and returns values"},
 	{"authcore/internal/ascii", []string{}, []string{caddyPath, badgerPath}, []string{"net/http"},
 		"letters and digits, for all who read names"},
@@ -50,6 +50,8 @@ var layers = []layer{
 		"plain values; it knows nobody who makes or hears them"},
 	{"authcore/session", []string{"authcore/address", "authcore/challenge", "authcore/event", "authcore/keyring", "authcore/origin", "authcore/person", "authcore/policy", "authcore/store"}, []string{caddyPath, badgerPath}, []string{"net/http", "html/template"},
 		"what is held after a proof; it knows neither how that is made nor who asks"},
+	{"authcore/grant", []string{"authcore/address", "authcore/event", "authcore/keyring", "authcore/person", "authcore/policy", "authcore/session", "authcore/store"}, []string{caddyPath, badgerPath}, []string{"net/http", "html/template"},
+		"what apps hold of a session; it knows no protocol"},
 	{"authcore/outbox", []string{"authcore/address", "authcore/event", "authcore/origin", "authcore/keyring", "authcore/limit", "authcore/store"}, []string{caddyPath, badgerPath}, []string{"net/http", "html/template"},
 		"what goes out; it knows no challenge, and no sender but by its contract"},
 	{"authcore/delivery", []string{"authcore/address", "authcore/challenge", "authcore/event", "authcore/keyring", "authcore/limit", "authcore/outbox", "authcore/store"}, []string{caddyPath, badgerPath}, []string{"net/http", "html/template"},
@@ -72,7 +74,7 @@ var layers = []layer{
 		"what people see; it knows no request and decides nothing"},
 	{"pages", []string{"internal/web", "pages/screen", "authcore", "authcore/session", "authcore/address", "authcore/challenge", "authcore/event", "authcore/origin", "authcore/keyring", "authcore/outbox", "authcore/limit", "authcore/policy"}, []string{caddyPath, badgerPath}, nil,
 		"pages serve any net/http server, and hold no rule about who may sign in"},
-	{"oidc", []string{"internal/web", "authcore", "authcore/address", "authcore/event", "authcore/keyring", "authcore/origin", "authcore/person", "authcore/session", "pages"}, []string{caddyPath, badgerPath}, nil,
+	{"oidc", []string{"internal/web", "authcore", "authcore/address", "authcore/event", "authcore/grant", "authcore/keyring", "authcore/limit", "authcore/origin", "authcore/person", "authcore/session", "pages", "pages/screen"}, []string{caddyPath, badgerPath}, nil,
 		"the provider serves any net/http server; signing in is the pages' part"},
 	{"api", []string{"internal/web", "authcore", "authcore/address", "authcore/person", "authcore/event", "authcore/origin", "authcore/keyring", "authcore/outbox", "authcore/limit", "pages", "pages/screen"}, []string{caddyPath, badgerPath}, nil,
 		"what the dialects share translates to core calls, and holds no rule of its own"},
@@ -86,7 +88,7 @@ var layers = []layer{
 		"files for people to copy"},
 	{"caddymodule/gate/forward", []string{"internal/web", "authcore/origin"}, []string{caddyPath, badgerPath}, nil,
 		"how other proxies ask; it knows no gate, and believes what it reads"},
-	{"caddymodule/gate", []string{"caddymodule/gate/forward", "internal/web", "authcore", "authcore/session", "authcore/address", "authcore/event", "authcore/origin", "authcore/policy", "api", "pages", "pages/screen"}, []string{caddyPath, badgerPath}, nil,
+	{"caddymodule/gate", []string{"caddymodule/gate/forward", "internal/web", "authcore", "authcore/session", "authcore/address", "authcore/event", "authcore/origin", "authcore/policy", "api", "oidc", "pages", "pages/screen"}, []string{caddyPath, badgerPath}, nil,
 		"a request before an app is the same behind every net/http server; it holds no rule about who may pass"},
 	{"caddymodule/operate", []string{"examples", "authcore", "authcore/address", "authcore/session", "authcore/person", "authcore/challenge", "authcore/event", "authcore/outbox", "authcore/origin", "authcore/policy"}, []string{caddyPath, badgerPath}, []string{"net/http"},
 		"operators' questions are plain calls, for the admin API and for whoever asks otherwise"},
@@ -116,9 +118,9 @@ var largeRooms = map[string]struct {
 }{
 	"authcore":         {6_850, 210, "still holds its rooms to be: apps, export and import"},
 	"authcore/session": {3_050, 150, "machine tokens stand in the records, the cache and the one rule of browsers' sessions"},
-	"caddymodule":      {9_600, 150, "the modules, options and Caddyfile of every room, and the walk over Caddy's routes"},
-	"caddymodule/gate": {3_900, 150, "the question of another proxy is the same request, judged by the same gate"},
-	"pages/screen":     {2_650, 150, "every page, mail and text, in every language"},
+	"caddymodule":      {10_000, 150, "the modules, options and Caddyfile of every room, and the walk over Caddy's routes"},
+	"caddymodule/gate": {3_950, 150, "the question of another proxy is the same request, judged by the same gate"},
+	"pages/screen":     {2_800, 150, "every page, mail and text, in every language"},
 }
 
 const (

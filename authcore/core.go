@@ -13,6 +13,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/delivery"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/grant"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
@@ -34,6 +35,7 @@ type Core struct {
 
 	keys     *keyring.Keys
 	sessions *session.Core
+	grants   *grant.Grants
 	outbox   *outbox.Outbox
 	alarm    challenge.Alarm
 	census   census
@@ -88,6 +90,7 @@ func Open(ctx context.Context, store store.Store, secrets keyring.Secrets, o Opt
 		Store: store, Keys: c.keys, Now: o.Now, Log: o.Logger, Observe: c.observe,
 		Count: func(n int) { c.census.sessions.Add(int64(n)) },
 	})
+	c.grants = grant.New(grant.Config{Store: store, Secrets: secrets, Sessions: c.sessions, Now: o.Now, Log: o.Logger, Observe: c.observe})
 	c.meter = limit.NewMeter()
 	// Behind a burst of mails there is much to skip: it is read beside the rest.
 	queued := make(chan error, 1)
@@ -101,7 +104,7 @@ func Open(ctx context.Context, store store.Store, secrets keyring.Secrets, o Opt
 	}
 	background, stop := context.WithCancel(context.Background())
 	c.stop = stop
-	for _, work := range []func(context.Context){c.outbox.Run, c.sessions.Run, c.takeCensus, c.rotateKeys} {
+	for _, work := range []func(context.Context){c.outbox.Run, c.sessions.Run, c.grants.Run, c.takeCensus, c.rotateKeys} {
 		c.done.Go(func() { work(background) })
 	}
 	return c, nil
@@ -213,8 +216,16 @@ func (c *Core) Delivery() *delivery.Book { return c.delivery }
 // History is what became of the wishes to sign in.
 func (c *Core) History() *challenge.History { return c.history }
 
-// observe reports an event to the configuration in charge.
+// Grants are what apps hold of people who have signed in.
+func (c *Core) Grants() *grant.Grants { return c.grants }
+
+// observe reports an event to the configuration in charge. What apps hold of a
+// session ends with it.
 func (c *Core) observe(e event.Event) {
+	switch e.Name {
+	case event.SignedOut, event.Ended, event.Revoked:
+		c.grants.Changed(e.Subject)
+	}
 	if s := c.current.Load(); s != nil {
 		s.observe(e)
 	}

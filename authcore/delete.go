@@ -100,6 +100,9 @@ func (d *deletion) forget(ctx context.Context) error {
 	if _, err := d.core.sessions.EndAll(ctx, d.p, d.in.Reason, ""); err != nil || !d.p.IsAccount() {
 		return err
 	}
+	if err := d.core.grants.Forget(ctx, d.p); err != nil {
+		return err
+	}
 	return d.core.history.Forget(ctx, d.p.Address)
 }
 

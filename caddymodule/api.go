@@ -57,7 +57,13 @@ func (a *API) Provision(ctx caddy.Context) (err error) {
 func (a *API) join(app *App) {
 	app.apis = append(app.apis, a)
 	a.calls.House = &app.house
-	a.calls.Privately = app.answerPrivately
+	a.calls.Privately = func(w http.ResponseWriter, r *http.Request, client netip.Addr, call func(http.ResponseWriter)) {
+		if r.URL.RawQuery == "" && !strayKey(r.Header) {
+			call(w)
+			return
+		}
+		app.answerPrivately(w, r, client, call)
+	}
 }
 
 // ServeHTTP answers the calls of the dialects.
@@ -66,12 +72,12 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 }
 
 // answerPrivately keeps a call out of Caddy's access log that may hold a secret:
-// some formats put keys, codes and tokens into the query, and people send keys in
-// headers of other products. A line without query and headers goes to the logger
-// gatehouse.api.
+// some formats put keys, codes and tokens into the query, or into the address
+// that a browser is sent to, and people send keys in headers of other products. A
+// line without query and headers goes to the logger gatehouse.api.
 func (a *App) answerPrivately(w http.ResponseWriter, r *http.Request, client netip.Addr, call func(http.ResponseWriter)) {
 	vars, _ := r.Context().Value(caddyhttp.VarsCtxKey).(map[string]any)
-	if vars == nil || r.URL.RawQuery == "" && !strayKey(r.Header) {
+	if vars == nil {
 		call(w)
 		return
 	}

@@ -12,11 +12,13 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/grant"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/policy"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
+	"github.com/gatehouse-auth/gatehouse/oidc"
 	"github.com/gatehouse-auth/gatehouse/pages"
 	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
@@ -66,7 +68,7 @@ type App struct {
 	// SMSRaw lists the ways to send text messages, tried in this order. Default:
 	// none, and codes go by mail.
 	SMSRaw []json.RawMessage `json:"sms,omitempty" caddy:"namespace=gatehouse.sms inline_key=sender"`
-	// Apps are the clients of the JSON APIs.
+	// Apps are the clients of the JSON APIs and of the OpenID provider.
 	Apps []*AppClient `json:"apps,omitempty"`
 	// Tokens are machine clients.
 	Tokens []*Token `json:"tokens,omitempty"`
@@ -85,6 +87,7 @@ type App struct {
 	authzs  []*Authz
 	portals []*Portal
 	apis    []*API
+	clients []*grant.Client     // of the OpenID provider; set by start
 	servers []*caddyhttp.Server // whose requests carry their connection
 	// neighbours are what the hosts of portals serve besides; set by start.
 	neighbours map[string][]string
@@ -171,8 +174,20 @@ func (a *App) start() error {
 	}
 	service := core.Use(cfg)
 	a.releases = append(a.releases, service.Close)
-	site, err := pages.New(pages.Config{Service: service, Groups: a.groups, Look: a.look, Log: a.ctx.Slogger(), Open: a.isOpen(), Sites: a.mayOpen, Opens: a.opens})
+	var provider *oidc.Handler
+	site, err := pages.New(pages.Config{
+		Service: service, Groups: a.groups, Look: a.look, Log: a.ctx.Slogger(), Open: a.isOpen(), Sites: a.mayOpen, Opens: a.opens,
+		Asker: func(path string) screen.Asker {
+			if provider == nil {
+				return screen.Asker{}
+			}
+			return provider.Asker(path)
+		},
+	})
 	if err != nil {
+		return err
+	}
+	if provider, err = a.newProvider(service, site); err != nil {
 		return err
 	}
 	calls, err := a.newAPI(service, site)
@@ -183,7 +198,7 @@ func (a *App) start() error {
 	a.startEmitter()
 	a.instance = a.operated(service, core)
 	a.house.Open(&gate.Running{
-		Service: service, Core: core, Pages: site, API: calls, Groups: a.groups, Lists: a.lists,
+		Service: service, Core: core, Pages: site, API: calls, OIDC: provider, Groups: a.groups, Lists: a.lists,
 		Domain: a.Domain, InsecureHTTP: a.insecureHTTP(),
 	})
 	a.enter()

@@ -14,7 +14,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
-// AppClient is a client of the JSON APIs.
+// AppClient is a client of the JSON APIs, of the OpenID provider, or of both.
 type AppClient struct {
 	// ID names the app in paths: letters, digits, - and _.
 	ID string `json:"id,omitempty"`
@@ -41,7 +41,10 @@ type AppClient struct {
 	// of the app lives longer than SessionLifetime, whatever a call asks for.
 	LinkLifetime    caddy.Duration `json:"link_lifetime,omitempty"`
 	SessionLifetime caddy.Duration `json:"session_lifetime,omitempty"`
-	// AutoCreate makes a customer of an unknown address. Default: false.
+	// AutoCreate makes a customer of an unknown address. Of who signs in through
+	// the provider and whom allow does not name otherwise than by any, it asks
+	// whether they want to sign up, once they have proved the address. Default:
+	// false.
 	AutoCreate bool `json:"auto_create,omitempty"`
 	// AutoVerify lets calls ask for links that lead to a page of ours, where two
 	// digits that are shown where the sign-in began are typed, and that sign in
@@ -49,7 +52,8 @@ type AppClient struct {
 	AutoVerify bool `json:"auto_verify,omitempty"`
 	// Organizations lets customers have organizations. Default: false.
 	Organizations bool `json:"organizations,omitempty"`
-	// Profile lets the app read name and city after a sign-in. Default: false.
+	// Profile lets the app read name and city after a sign-in, and the claim name.
+	// Default: false.
 	Profile bool `json:"profile,omitempty"`
 	// Fingerprint lists what must be the same where a link is used as where it
 	// was asked for: ip, user_agent. Default: nothing.
@@ -59,6 +63,37 @@ type AppClient struct {
 	Origins []string `json:"origins,omitempty"`
 	// Plans are what customers are entitled to. The first is a new customer's.
 	Plans []AppPlan `json:"plans,omitempty"`
+
+	// Secrets are what the app shows at the token endpoint of the OpenID provider,
+	// of at least 32 bytes. Several are for rotation. Default: none, and the app is
+	// a public client, such as a page or a program, that can keep no secret. Takes
+	// {env.NAME} and {file./path}; a file may have several, one a line.
+	Secrets []string `json:"secrets,omitempty"`
+	// RedirectURIs are where the provider sends people who have signed in, compared
+	// byte by byte; only the port of http://127.0.0.1 and http://[::1] is free. With
+	// at least one, the app is a client of the provider.
+	RedirectURIs []string `json:"redirect_uris,omitempty"`
+	// PostLogoutRedirectURIs are where people may be sent after signing out.
+	PostLogoutRedirectURIs []string `json:"post_logout_redirect_uris,omitempty"`
+	// BackchannelLogoutURI is told when the session of somebody ends who has signed
+	// in to the app.
+	BackchannelLogoutURI string `json:"backchannel_logout_uri,omitempty"`
+	// Allow is who may sign in to the app: addresses, *@domain, groups,
+	// file:/path or any. Required for a client of the provider.
+	Allow []string `json:"allow,omitempty"`
+	// PKCE is required or, for a client with a secret, optional. Default: required.
+	PKCE string `json:"pkce,omitempty"`
+	// IDTokenEmail puts the address into ID tokens, for clients that look nowhere
+	// else. Default: true.
+	IDTokenEmail *bool `json:"id_token_email,omitempty"`
+	// IDTokenAlg is what ID tokens are signed with, RS256 or ES256. Default: RS256.
+	IDTokenAlg string `json:"id_token_alg,omitempty"`
+	// Consent asks people once whether the app may know who they are. Default:
+	// false, the app is the operator's own.
+	Consent *bool `json:"consent,omitempty"`
+	// Subject is public, and everybody has one sub at all apps, or pairwise, and
+	// has another at each host. Default: public.
+	Subject string `json:"subject,omitempty"`
 }
 
 // AppPlan is one plan.
@@ -72,8 +107,15 @@ type AppPlan struct {
 
 // checkApps checks what is written of them.
 func (a *App) checkApps() error {
-	_, err := a.apiApps(func(_, value string) (string, error) { return value, nil })
-	return err
+	if _, err := a.apiApps(asWritten); err != nil {
+		return err
+	}
+	for _, c := range a.Apps {
+		if _, err := c.client(asWritten); err != nil {
+			return fmt.Errorf("app %s: %w", c.ID, err)
+		}
+	}
+	return nil
 }
 
 // apiApps is the apps in the words of authcore; expand puts in what

@@ -27,6 +27,17 @@ import (
 //	    fingerprint      [ip] [user_agent]
 //	    origin           <url...>
 //	    plan             <id> ["<name>"] { <feature> <number>|on|off|<word...> }
+//
+//	    secret                   <value...>
+//	    redirect_uri             <uri...>
+//	    post_logout_redirect_uri <uri...>
+//	    backchannel_logout_uri   <uri>
+//	    allow                    <who...>
+//	    pkce                     required|optional
+//	    id_token_email           on|off
+//	    id_token_alg             RS256|ES256
+//	    consent                  on|off
+//	    subject                  public|pairwise
 //	}
 func (a *App) readApp(d *caddyfile.Dispenser) error {
 	args, err := arguments(d, 1, 1, "app shop {\n        api_key {file./run/secrets/shop}\n    }")
@@ -91,6 +102,24 @@ var appWords = words[*AppClient]{
 			return addAll(d, &c.Origins, "origin https://app.example.com")
 		}},
 		{"plan", (*AppClient).readPlan},
+		{"secret", func(c *AppClient, d *caddyfile.Dispenser) error {
+			return addAll(d, &c.Secrets, "secret {file./run/secrets/wiki}")
+		}},
+		{"redirect_uri", func(c *AppClient, d *caddyfile.Dispenser) error {
+			return addAll(d, &c.RedirectURIs, "redirect_uri https://wiki.example.com/callback")
+		}},
+		{"post_logout_redirect_uri", func(c *AppClient, d *caddyfile.Dispenser) error {
+			return addAll(d, &c.PostLogoutRedirectURIs, "post_logout_redirect_uri https://wiki.example.com/")
+		}},
+		{"backchannel_logout_uri", func(c *AppClient, d *caddyfile.Dispenser) error {
+			return oneOf(d, &c.BackchannelLogoutURI, "backchannel_logout_uri https://wiki.example.com/backchannel")
+		}},
+		{"allow", func(c *AppClient, d *caddyfile.Dispenser) error { return addAll(d, &c.Allow, "allow *@example.com") }},
+		{"pkce", func(c *AppClient, d *caddyfile.Dispenser) error { return oneOf(d, &c.PKCE, "pkce required") }},
+		{"id_token_email", func(c *AppClient, d *caddyfile.Dispenser) error { return onOff(d, &c.IDTokenEmail) }},
+		{"id_token_alg", func(c *AppClient, d *caddyfile.Dispenser) error { return oneOf(d, &c.IDTokenAlg, "id_token_alg RS256") }},
+		{"consent", func(c *AppClient, d *caddyfile.Dispenser) error { return onOff(d, &c.Consent) }},
+		{"subject", func(c *AppClient, d *caddyfile.Dispenser) error { return oneOf(d, &c.Subject, "subject public") }},
 	},
 }
 

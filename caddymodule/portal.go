@@ -49,7 +49,7 @@ func (p *Portal) Provision(ctx caddy.Context) (err error) {
 
 func (p *Portal) join(app *App) {
 	app.portals = append(app.portals, p)
-	p.portal.House = &app.house
+	p.portal.House, p.portal.Privately = &app.house, app.answerPrivately
 	p.portal.Health = func(ctx context.Context) (any, bool) { return app.instance.Health(ctx) }
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/grant"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
@@ -26,6 +27,9 @@ func (a *App) serviceConfig() (authcore.Config, error) {
 	}
 	texts, err := a.texts()
 	if err != nil {
+		return authcore.Config{}, err
+	}
+	if a.clients, err = a.oidcClients(a.groups, expandText); err != nil {
 		return authcore.Config{}, err
 	}
 	apps, err := a.apiApps(expandText) // a file may hold several keys, one a line
@@ -65,21 +69,23 @@ func tryMails(mails outbox.Composer) error {
 	return nil
 }
 
-// isOpen tells whether a gate admits whoever proves an address.
+// isOpen tells whether a gate, or an app that people sign in to here, admits
+// whoever proves an address.
 func (a *App) isOpen() bool {
 	return slices.ContainsFunc(a.allGates(), func(g *Gate) bool {
 		return len(g.Deny) == 0 && slices.Contains(g.Allow, "any")
-	})
+	}) || slices.ContainsFunc(a.Apps, func(c *AppClient) bool { return slices.Contains(c.Allow, "any") })
 }
 
-// mayReceive: who is admitted by at least one gate gets mail.
+// mayReceive: who is admitted by at least one gate, or app that people sign in to
+// here, gets mail.
 func (a *App) mayReceive(address address.Address) bool {
 	for _, g := range a.allGates() {
 		if g.gate.Rule.Policy.Admits(address) {
 			return true
 		}
 	}
-	return false
+	return slices.ContainsFunc(a.clients, func(c *grant.Client) bool { return c.Admits(address) })
 }
 
 // protects tells whether a gate stands at o, where people can sign in, a portal,

@@ -35,7 +35,7 @@ func (e *exchange) own() origin.Origin {
 // became of recent sign-ins; on an app's own origin this browser's session.
 func account(e *exchange) {
 	e.account(http.StatusOK, func(v *screen.View) {
-		for _, done := range []string{"ended", "ended_others", "saved"} {
+		for _, done := range []string{"ended", "ended_others", "saved", "withdrawn"} {
 			if e.r.URL.Query().Has(done) {
 				v.Note("account." + done)
 			}
@@ -69,6 +69,18 @@ func (e *exchange) account(status int, fill func(*screen.View)) {
 	}
 	v.Sessions = e.words.Sessions(session.Browsers(list), s)
 	v.Attempts = e.words.Attempts(attempts)
+	agreed, err := core.Grants().Consents(ctx, s.Subject)
+	if err != nil {
+		e.outage(err)
+		return
+	}
+	for _, c := range agreed {
+		name := c.Client
+		if client := core.Grants().Client(c.Client); client != nil {
+			name = client.Name
+		}
+		v.Apps = append(v.Apps, e.words.App(c.Client, name))
+	}
 	fill(v)
 	v.Titled("account.title")
 	e.page(status, v)
@@ -121,6 +133,9 @@ func (e *exchange) accountAction() accountAction {
 	if id, ok := endedToken(e.token); ok {
 		return accountAction{do: func(e *exchange) { endToken(e, id) }, own: true}
 	}
+	if app, ok := between(e.token, "apps/", "/withdraw"); ok {
+		return accountAction{do: func(e *exchange) { withdraw(e, app) }}
+	}
 	return accountActions[e.token]
 }
 
@@ -155,13 +170,26 @@ func noAccountPage(e *exchange) {
 }
 
 // endedSession is the sid of sessions/{sid}/end.
-func endedSession(action string) (sid string, ok bool) {
-	rest, ok := strings.CutPrefix(action, "sessions/")
+func endedSession(action string) (sid string, ok bool) { return between(action, "sessions/", "/end") }
+
+// between is what an action names between two words of its path.
+func between(action, before, after string) (name string, ok bool) {
+	rest, ok := strings.CutPrefix(action, before)
 	if !ok {
 		return "", false
 	}
-	sid, ok = strings.CutSuffix(rest, "/end")
-	return sid, ok && sid != ""
+	name, ok = strings.CutSuffix(rest, after)
+	return name, ok && name != ""
+}
+
+// withdraw takes back what the person has agreed to with an app, which learns
+// that they have signed out.
+func withdraw(e *exchange, app string) {
+	if err := e.p.service.Core().Grants().Withdraw(e.r.Context(), e.v.Session.Subject, app); err != nil {
+		e.outage(err)
+		return
+	}
+	e.redirect(screen.AccountPath + "?withdrawn")
 }
 
 // endedByOwner is the reason of endings that a person asked for on this page.
@@ -294,7 +322,15 @@ func (e *exchange) ownData(ctx context.Context) (*ownData, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newOwnData(a, sessions, attempts), nil
+	agreed, err := core.Grants().Consents(ctx, s.Subject)
+	if err != nil {
+		return nil, err
+	}
+	out := newOwnData(a, sessions, attempts)
+	for _, c := range agreed {
+		out.Apps = append(out.Apps, ownApp{c.Client, c.Scope, c.At.UTC()})
+	}
+	return out, nil
 }
 
 // ownData is what a person gets of their data.
@@ -305,6 +341,14 @@ type ownData struct {
 	Created  time.Time    `json:"created_at"`
 	Sessions []ownSession `json:"sessions"`
 	Attempts []ownAttempt `json:"recent_sign_ins"`
+	Apps     []ownApp     `json:"apps"`
+}
+
+// ownApp is an app that the person has let know who they are.
+type ownApp struct {
+	ID    string    `json:"id"`
+	Scope []string  `json:"scope"`
+	At    time.Time `json:"agreed_at"`
 }
 
 type ownSession struct {
@@ -330,7 +374,7 @@ type ownAttempt struct {
 func newOwnData(a *authcore.Account, sessions []session.Info, attempts []challenge.Attempt) *ownData {
 	out := &ownData{
 		Subject: a.Subject, Email: a.Address.String(), Name: a.Name, Created: a.Created.UTC(),
-		Sessions: []ownSession{}, Attempts: []ownAttempt{},
+		Sessions: []ownSession{}, Attempts: []ownAttempt{}, Apps: []ownApp{},
 	}
 	for _, s := range sessions {
 		out.Sessions = append(out.Sessions, ownSession{

@@ -134,7 +134,7 @@ func (e *exchange) codeView(f *authcore.Flow) *screen.View {
 	}
 	v.Replaces = e.v.Session != nil && e.v.Session.Address != f.Address
 	to := f.ReturnTo.Recheck(e.v.Origin, e.p.service.Protects)
-	v.LeadTo(to.Origin())
+	e.leadTo(v, to)
 	e.p.look.For(v, to.Origin())
 	v.Login = loginPath(to, e.v.Origin, e.asked)
 	if e.v.Session != nil && !v.Replaces {

@@ -1,8 +1,10 @@
 package pages
 
 import (
-	"github.com/gatehouse-auth/gatehouse/pages/screen"
 	"net/http"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
+	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
 // App answers with a page of an app, in the language that the browser asks for.
@@ -14,6 +16,32 @@ func (p *Pages) App(w http.ResponseWriter, r *http.Request, v Visit, status int,
 	view.App(page)
 	e.page(status, view)
 }
+
+// Consent asks the person of a session whether an app may learn who they are.
+func (p *Pages) Consent(w http.ResponseWriter, r *http.Request, v Visit, page screen.ConsentPage) {
+	e := p.exchange(w, r, v)
+	state := "consent"
+	if page.SignUp {
+		state = "sign_up"
+	}
+	view := e.view("consent", state)
+	view.Consent(page)
+	e.page(http.StatusOK, view)
+}
+
+// SignOut ends the session of a visitor at the wish of an app, and takes the
+// cookie back. The answer is the caller's.
+func (p *Pages) SignOut(w http.ResponseWriter, r *http.Request, v Visit) error {
+	e := p.exchange(w, r, v)
+	if _, err := p.service.Core().Sessions().End(r.Context(), v.Session.ID, session.SignedOut); err != nil {
+		return err
+	}
+	e.jar.expireSession()
+	return nil
+}
+
+// Languages are those that pages speak.
+func (p *Pages) Languages() []string { return p.look.Languages() }
 
 // Language is what a program or a browser that asks for a mail wants it in, as a
 // letter has it: the best of what its Accept-Language names, empty for none.

@@ -55,7 +55,7 @@ func (e *exchange) linkPage(status int, found authcore.LinkView) {
 	v.HasForm = true
 	if f := found.Flow; f != nil {
 		v.Flow = f.ID
-		v.LeadTo(f.ReturnTo.Recheck(e.v.Origin, e.p.service.Protects).Origin())
+		e.leadTo(v, f.ReturnTo.Recheck(e.v.Origin, e.p.service.Protects))
 	}
 	v.Replaces = e.v.Session != nil && e.v.Session.Address != found.Address
 	v.Titled("link.title")

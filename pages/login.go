@@ -87,6 +87,7 @@ func (e *exchange) loginView(to origin.ReturnTo) *screen.View {
 	if v.ReturnTo = to.Location(e.v.Origin); v.ReturnTo == "/" {
 		v.ReturnTo = ""
 	}
+	e.leadTo(v, to)
 	e.p.look.For(v, to.Origin())
 	v.Titled("login.title")
 	return v

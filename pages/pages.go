@@ -27,6 +27,9 @@ type Config struct {
 	Sites func(*session.Session) []origin.Origin
 	// Opens tells whether the person of a session may open a site; nil: any.
 	Opens func(*session.Session, origin.Origin) bool
+	// Asker tells on whose behalf somebody signs in who goes on at a path of this
+	// origin afterwards; nil: on nobody's.
+	Asker func(path string) screen.Asker
 }
 
 // Visit is what the gate knows of one request, already in canonical form.
@@ -66,11 +69,12 @@ type Pages struct {
 	open    bool
 	sites   func(*session.Session) []origin.Origin
 	opens   func(*session.Session, origin.Origin) bool
+	asker   func(path string) screen.Asker
 }
 
 // New makes the pages of a configuration.
 func New(c Config) (*Pages, error) {
-	p := &Pages{service: c.Service, groups: c.Groups, look: c.Look, log: c.Log, open: c.Open, sites: c.Sites, opens: c.Opens}
+	p := &Pages{service: c.Service, groups: c.Groups, look: c.Look, log: c.Log, open: c.Open, sites: c.Sites, opens: c.Opens, asker: c.Asker}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
 	}
@@ -159,6 +163,15 @@ func loginPath(to origin.ReturnTo, own origin.Origin, locales string) string {
 		return screen.Root + "login"
 	}
 	return screen.Root + "login?" + q.Encode()
+}
+
+// leadTo says where a form leads in the end: back to the site, or to the app on
+// whose behalf somebody signs in.
+func (e *exchange) leadTo(v *screen.View, to origin.ReturnTo) {
+	v.LeadTo(to.Origin())
+	if e.p.asker != nil && to.Origin() == e.v.Origin {
+		v.Ask(e.p.asker(to.Path()))
+	}
 }
 
 // location is where a browser goes after signing in. The address comes out of

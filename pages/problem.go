@@ -20,6 +20,10 @@ type Problem struct {
 	// Detail is one line for whoever runs the site, in English: what was seen
 	// and what to write. Shown as it is, never holds a secret.
 	Detail string
+	// App, Here and Back are for a person whom an app does not admit: its name, the
+	// path of its request, which another sign-in goes on with, and one that leads
+	// back to it. Empty: it is this site that does not.
+	App, Here, Back string
 }
 
 var problemStatus = map[screen.ProblemKind]int{
@@ -27,7 +31,7 @@ var problemStatus = map[screen.ProblemKind]int{
 	screen.BadOrigin: http.StatusBadRequest, screen.InsecureHTTP: http.StatusBadRequest,
 	screen.Unavailable: http.StatusServiceUnavailable,
 	screen.NotFound:    http.StatusNotFound, screen.BadMethod: http.StatusMethodNotAllowed, screen.CrossSite: http.StatusForbidden,
-	screen.BadForm: http.StatusBadRequest, screen.BadMedia: http.StatusUnsupportedMediaType, screen.NoFlow: http.StatusBadRequest,
+	screen.BadForm: http.StatusBadRequest, screen.BadMedia: http.StatusUnsupportedMediaType, screen.NoFlow: http.StatusBadRequest, screen.BadApp: http.StatusBadRequest,
 	screen.TooLarge: http.StatusRequestEntityTooLarge, screen.TooSlow: http.StatusRequestTimeout, screen.TooEarly: http.StatusTooEarly,
 }
 
@@ -51,10 +55,15 @@ func (e *exchange) problem(pr Problem) {
 	e.retryAfter(pr.RetryAfter)
 	view := e.view("problem", string(pr.Kind))
 	view.Detail = pr.Detail
+	here := e.here()
+	if pr.App != "" {
+		view.Site, view.Asker, view.Cancel = pr.App, pr.App, pr.Back
+		here = origin.ParseReturnTo(pr.Here, e.v.Origin, nil)
+	}
 	view.Problem(pr.Kind)
 	switch pr.Kind {
 	case screen.NotAllowed:
-		view.Login = loginPath(e.here(), e.v.Origin, e.asked)
+		view.Login = loginPath(here, e.v.Origin, e.asked)
 	case screen.Unavailable:
 		view.Continue = e.again()
 	}

@@ -55,5 +55,8 @@ const (
 	TextFailed = "text_failed"
 	Person     = "person_changed" // by an app; Reason says how
 	Org        = "organization_changed"
-	NotMe      = "not_me" // somebody said that the mails were not asked for by them
+	Granted    = "grant_made"         // an app has got tokens for a person
+	GrantEnded = "grant_ended"        // before its time; Reason says why
+	LogoutTold = "app_told_of_logout" // Reason is "given_up" if it could not be told
+	NotMe      = "not_me"             // somebody said that the mails were not asked for by them
 )

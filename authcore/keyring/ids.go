@@ -112,3 +112,9 @@ func (s Secret) APISession(sid string, inHex bool) string {
 func (s Secret) APIStop(challenge string) string {
 	return derive(s.link, "api stop", challenge, base62, APILinkLen)
 }
+
+// Grant derives what an app holds of a sign-in, or a browser of its request, by
+// its purpose: 43 characters, more than 256 bits.
+func (s Secret) Grant(purpose, id string) string {
+	return derive(s.link, "grant "+purpose, id, base62, 43)
+}

@@ -2,7 +2,9 @@ package keyring
 
 import (
 	"crypto"
+	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -15,7 +17,7 @@ import (
 const rsaBits = 2048
 
 // marshalPrivate is a private key in the form that is wrapped: the seed of
-// Ed25519, PKCS #8 of RSA.
+// Ed25519, PKCS #8 of the others.
 func marshalPrivate(private crypto.Signer) ([]byte, error) {
 	if key, ok := private.(ed25519.PrivateKey); ok {
 		return key.Seed(), nil
@@ -34,16 +36,25 @@ func parsePrivate(alg jose.SignatureAlgorithm, plain []byte) (crypto.Signer, err
 	if err != nil {
 		return nil, err
 	}
-	private, ok := key.(*rsa.PrivateKey)
-	if !ok {
-		return nil, errUnseal
+	switch private := key.(type) {
+	case *rsa.PrivateKey:
+		if alg == jose.RS256 {
+			return private, nil
+		}
+	case *ecdsa.PrivateKey:
+		if alg == jose.ES256 && private.Curve == elliptic.P256() {
+			return private, nil
+		}
 	}
-	return private, nil
+	return nil, errUnseal
 }
 
 func generateKey(alg jose.SignatureAlgorithm) (crypto.Signer, error) {
-	if alg == jose.RS256 {
+	switch alg {
+	case jose.RS256:
 		return rsa.GenerateKey(rand.Reader, rsaBits)
+	case jose.ES256:
+		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	}
 	_, private, err := ed25519.GenerateKey(rand.Reader)
 	return private, err

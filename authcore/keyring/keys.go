@@ -13,19 +13,19 @@ import (
 )
 
 // What is looked at of a token at all: ours of EdDSA have about 600 bytes, those
-// of RS256 may carry a whole session twice.
+// for apps may carry a whole session twice.
 const (
 	maxEdDSABytes = 2048
-	maxRSABytes   = 8 << 10
+	maxAppBytes   = 8 << 10
 )
 
 // Keys are the signing keys of an instance: a ring of EdDSA for cookies and
-// assertions, which has a key from the first start on, and one of RS256 for
-// clients that know nothing newer, which gets its first key when it is first
-// asked for one.
+// assertions, which has a key from the first start on, and those of RS256 and
+// ES256 for clients that know no other, each of which gets its first key when it
+// is first asked for one.
 type Keys struct {
-	cfg        Config
-	eddsa, rsa *ring
+	cfg               Config
+	eddsa, rsa, ecdsa *ring
 }
 
 // Config is what the keys need of the house.
@@ -45,7 +45,7 @@ type Config struct {
 // kinds must differ in Alg or Typ, or in the claims that their verifier asks
 // for.
 type Kind struct {
-	Alg string // "EdDSA" or "RS256"
+	Alg string // "EdDSA", "RS256" or "ES256"
 	Typ string // the header's typ
 	// KeyPrefix goes before the header's kid, for wire formats whose ids have
 	// one. The kind's JWKS has it too.
@@ -54,7 +54,10 @@ type Kind struct {
 
 // NewKeys returns keys that are not open yet.
 func NewKeys(cfg Config) *Keys {
-	return &Keys{cfg: cfg, eddsa: newRing(cfg, jose.EdDSA, maxEdDSABytes), rsa: newRing(cfg, jose.RS256, maxRSABytes)}
+	return &Keys{
+		cfg: cfg, eddsa: newRing(cfg, jose.EdDSA, maxEdDSABytes),
+		rsa: newRing(cfg, jose.RS256, maxAppBytes), ecdsa: newRing(cfg, jose.ES256, maxAppBytes),
+	}
 }
 
 // Open reads the keys, makes the first one, wraps old ones with the current
@@ -66,12 +69,12 @@ func (k *Keys) Open(ctx context.Context) error {
 	if err := k.eddsa.rotateIfDue(ctx); err != nil {
 		return err
 	}
-	return k.rsa.read(ctx)
+	return errors.Join(k.rsa.read(ctx), k.ecdsa.read(ctx))
 }
 
 // Reload reads the keys anew.
 func (k *Keys) Reload(ctx context.Context) error {
-	return errors.Join(k.eddsa.reload(ctx), k.rsa.reload(ctx))
+	return errors.Join(k.eddsa.reload(ctx), k.rsa.reload(ctx), k.ecdsa.reload(ctx))
 }
 
 // Sign makes a compact JWS of claims (encoded as JSON) with the key in use.
@@ -115,8 +118,11 @@ func (k *Keys) Private() (crypto.Signer, string) {
 }
 
 func (k *Keys) ring(alg string) *ring {
-	if alg == string(jose.RS256) {
+	switch alg {
+	case string(jose.RS256):
 		return k.rsa
+	case string(jose.ES256):
+		return k.ecdsa
 	}
 	return k.eddsa
 }
@@ -132,7 +138,7 @@ func (k *Keys) filled(ctx context.Context, kind Kind) (*ring, error) {
 
 // inUse are the rings that somebody has asked for a key.
 func (k *Keys) inUse() []*ring {
-	return slices.DeleteFunc([]*ring{k.eddsa, k.rsa}, (*ring).isEmpty)
+	return slices.DeleteFunc([]*ring{k.eddsa, k.rsa, k.ecdsa}, (*ring).isEmpty)
 }
 
 // RotateIfDue makes new keys where it is time.

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
@@ -115,7 +116,37 @@ func (s *Session) isConfigured() bool { return s.Machine != nil && s.Address.IsZ
 // Stands tells how a session of the store stands; nil has ended. It brings r up
 // to date with what it hangs on and with what this process knows of its use, so
 // that r is not meant to be saved after it.
-func (c *Core) Stands(tx store.Tx, r *Record) (Standing, error) {
+func (c *Core) Stands(tx store.Tx, r *Record) (Standing, error) { return c.stands(tx, r, c.rule()) }
+
+// Lasting reads the session with id sid of the person sub or, after they have
+// signed in again, the one in its place, and tells how it stands. With atRest the
+// time without use does not count.
+func (c *Core) Lasting(tx store.Tx, sub, sid string, atRest bool) (*Record, Standing, error) {
+	r, err := (&Record{Subject: sub, Parent: sid}).loadRoot(tx)
+	if err != nil {
+		return nil, Ended, err
+	}
+	rule := c.rule()
+	if atRest {
+		rule.Idle = 0
+	}
+	stands, err := c.stands(tx, r, rule)
+	return r, stands, err
+}
+
+// IsHeir tells whether a session is the one with id sid, has taken its place, or
+// hangs on one that has.
+func (c *Core) IsHeir(ctx context.Context, s *Session, sid string) (bool, error) {
+	if !store.IsKeyPart(sid) {
+		return false, nil
+	}
+	return store.View(ctx, c.store, func(tx store.Tx) (bool, error) {
+		r, err := (&Record{Subject: s.Subject, Parent: sid}).loadRoot(tx)
+		return r != nil && (r.ID == s.ID || r.root() == s.root()), err
+	})
+}
+
+func (c *Core) stands(tx store.Tx, r *Record, rule Rule) (Standing, error) {
 	if r == nil {
 		return Ended, nil
 	}
@@ -133,7 +164,7 @@ func (c *Core) Stands(tx store.Tx, r *Record) (Standing, error) {
 	}
 	c.cache.recall(r)
 	c.Bound(r)
-	return c.standing(r.life(), c.rule(), c.now()), nil
+	return c.standing(r.life(), rule, c.now()), nil
 }
 
 // life is what a record says of its session.

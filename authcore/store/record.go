@@ -26,6 +26,13 @@ import (
 //	device/<hash of cookie>      for whom a browser has proved an address
 //	session/<sid>                sessions, ended ones too
 //	person-session/<sub>/<sid>   index of a person's sessions
+//	grant/<id>                   families of tokens: one sign-in at a client, also found as
+//	person-grant/<sub>/<id>
+//	grant-code/<hash of code>    codes, used ones too
+//	grant-access/<hash of token> access tokens
+//	grant-request/<hash>         requests that wait for a sign-in
+//	consent/<sub>/<client>       what a person has agreed to
+//	pairwise                     what subjects of one sector are derived with
 //	handover/<hash of ticket>    tickets from the portal to a site
 //	machine/<hash of token>      → sid of a machine token
 //	machines/<sub>               the tokens that a person made
@@ -63,6 +70,13 @@ const (
 	KeyDevice        = "device/"
 	KeySession       = "session/"
 	KeyPersonSession = "person-session/"
+	KeyFamily        = "grant/"
+	KeyPersonFamily  = "person-grant/"
+	KeyCode          = "grant-code/"
+	KeyAccess        = "grant-access/"
+	KeyRequest       = "grant-request/"
+	KeyConsent       = "consent/"
+	KeyPairwise      = "pairwise"
 	KeyHandover      = "handover/"
 	KeyMachine       = "machine/"
 	KeyMachines      = "machines/"

@@ -9,6 +9,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
+	"github.com/gatehouse-auth/gatehouse/oidc"
 	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
@@ -94,6 +95,10 @@ type Portal struct {
 	// Health tells monitors how the instance is, without addresses or names; ok:
 	// people can sign in. Default: there is no such page.
 	Health func(context.Context) (answer any, ok bool)
+	// Privately answers a call of an app, or a browser that an app has sent, so
+	// that neither the address nor the answer's Location is logged. Default: nothing
+	// is logged anyway.
+	Privately func(w http.ResponseWriter, r *http.Request, client netip.Addr, call func(http.ResponseWriter))
 }
 
 // healthPath tells monitors how the instance is. No sign-in, and no secret.
@@ -106,7 +111,8 @@ func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request, next Handler)
 		return nil
 	}
 	own := IsOwnPath(q.url.Path)
-	onward := !own && q.url.Path != "/"
+	provider := oidc.Knows(q.url.Path)
+	onward := !own && !provider && q.url.Path != "/"
 	if onward && q.isCleaned() {
 		return next.ServeHTTP(w, r)
 	}
@@ -122,6 +128,11 @@ func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request, next Handler)
 	}
 	q.place = p.Place
 	switch {
+	case provider && q.run.OIDC == nil:
+		q.next = next
+		return q.passBeside()
+	case provider:
+		return q.serveProvider(p)
 	case q.url.Path == healthPath && p.Health != nil:
 		return q.showHealth(p.Health(r.Context()))
 	case own:
@@ -132,6 +143,29 @@ func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request, next Handler)
 		return q.refuse(why)
 	}
 	return q.showSites()
+}
+
+// serveProvider answers apps, and browsers that apps have sent. Those bring the
+// session of their person.
+func (q *request) serveProvider(p *Portal) error {
+	if why := q.locate(true); why.kind != "" {
+		q.report(why)
+		return q.refuse(why)
+	}
+	path := q.url.Path
+	q.presented = nil
+	if oidc.ForBrowsers(path) {
+		if err := q.find(); err != nil {
+			return q.refuse(refusal{kind: unavailable, err: err})
+		}
+	}
+	call := func(w http.ResponseWriter) { q.run.OIDC.Serve(w, q.original(), q.known()) }
+	if p.Privately == nil || !oidc.IsSecret(path) {
+		call(q.w)
+	} else {
+		p.Privately(q.w, q.original(), q.client(), call)
+	}
+	return nil
 }
 
 // showSites answers the front page.

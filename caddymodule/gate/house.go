@@ -17,6 +17,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/policy"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
+	"github.com/gatehouse-auth/gatehouse/oidc"
 	"github.com/gatehouse-auth/gatehouse/pages"
 )
 
@@ -47,6 +48,7 @@ type Running struct {
 	Groups       *policy.Groups // default: none
 	Lists        *policy.Lists  // default: none
 	API          *api.Handler   // for API alone
+	OIDC         *oidc.Handler  // for Portal; default: no app signs people in
 	Domain       string         // one session for all hosts under it
 	InsecureHTTP bool           // sign-in over plain http elsewhere than on localhost
 }

@@ -27,6 +27,18 @@ type SessionView struct {
 	End     template.HTML // what the button says
 }
 
+// AppView is an app that the person has let know who they are.
+type AppView struct {
+	ID       string
+	Name     string
+	Withdraw template.HTML // what the button says
+}
+
+// App is an app on the account page.
+func (c *Catalog) App(id, name string) AppView {
+	return AppView{id, name, c.sayHTML("account.withdraw", 0, given("app", name))}
+}
+
 // AttemptView is one recent wish to sign in.
 type AttemptView struct {
 	At      Moment

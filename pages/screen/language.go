@@ -61,6 +61,15 @@ func loadLanguages(extra fs.FS) (*languages, error) {
 	return l, nil
 }
 
+// Languages are those that pages speak, as BCP 47 writes them.
+func (l *Look) Languages() []string {
+	tags := make([]string, len(l.languages.all))
+	for i, c := range l.languages.all {
+		tags[i] = c.Lang()
+	}
+	return tags
+}
+
 // order sorts English, which is the one to fall back on, first.
 func (c *Catalog) order() string {
 	if c.Lang() == "en" {

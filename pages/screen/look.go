@@ -42,7 +42,7 @@ type Look struct {
 	title       func(origin.Origin) string
 }
 
-var screens = []string{"login", "code", "link", "notme", "logout", "account", "tokens", "sites", "app", "problem"}
+var screens = []string{"login", "code", "link", "notme", "logout", "account", "tokens", "sites", "app", "consent", "problem"}
 
 // PlainLook is the look of an instance without a brand. Pages and Mails share
 // it.

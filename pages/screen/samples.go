@@ -84,6 +84,10 @@ func (s *sampler) login() {
 		languages(v)
 		v.Session, v.Email = sampleAddress, sampleAddress
 	})
+	s.add("login", "form", "login.title", func(v *View) {
+		languages(v)
+		v.Ask(sampleAsker)
+	})
 	s.add("login", "malformed", "login.title", failed("name@example", "login.malformed"))
 	s.add("login", "limited", "login.title", failed(sampleAddress, "login.limited"))
 	s.add("login", "mail_down", "login.title", func(v *View) {
@@ -183,9 +187,15 @@ func (s *sampler) rest() {
 	s.add("logout", "left", "logout.done.title", func(v *View) { v.Sites = s.others()[:1] })
 	s.add("logout", "out", "logout.done.title", nil)
 	s.account()
+	for _, state := range []string{"consent", "sign_up"} {
+		s.add("consent", state, "", func(v *View) {
+			v.Session = sampleAddress
+			v.Consent(ConsentPage{Asker: sampleAsker, SignUp: state == "sign_up", Action: "/oauth2/consent", Request: "client_id=shop", Email: true, Name: "Name", Offline: true})
+		})
+	}
 	s.add("sites", "some", "sites.title", func(v *View) { v.Session, v.Sites = sampleAddress, s.others() })
 	s.add("sites", "none", "sites.title", func(v *View) { v.Session = sampleAddress })
-	for _, kind := range []ProblemKind{NotAllowed, ClientIP, BadOrigin, InsecureHTTP, Unavailable, NotFound, CrossSite, BadForm, TooSlow, NoFlow} {
+	for _, kind := range []ProblemKind{NotAllowed, ClientIP, BadOrigin, InsecureHTTP, Unavailable, BadApp, NotFound, CrossSite, BadForm, TooSlow, NoFlow} {
 		s.add("problem", string(kind), "", func(v *View) {
 			v.Session = sampleAddress
 			switch kind {
@@ -193,6 +203,8 @@ func (s *sampler) rest() {
 				v.Detail = "the request came for http://10.0.0.7; write: origin http://10.0.0.7"
 			case InsecureHTTP:
 				v.Detail = "write insecure_http on, or listen on https"
+			case BadApp:
+				v.Detail = "client_id is missing: the id of an app block."
 			case CrossSite:
 				v.Detail = "Origin: " + sampleOrigin
 			case Unavailable:
@@ -202,6 +214,8 @@ func (s *sampler) rest() {
 		})
 	}
 }
+
+var sampleAsker = Asker{Name: sampleApp, Cancel: "/oauth2/authorize?client_id=shop&gatehouse_cancel=1", Leads: "https://shop.example.com"}
 
 // apps are the pages behind the links of apps.
 func (s *sampler) apps() {
@@ -226,13 +240,14 @@ func (s *sampler) account() {
 	s.add("account", "shown", "account.title", func(v *View) {
 		v.Session, v.Name = sampleAddress, "Name"
 		v.Sessions, v.Attempts = s.words.sampleAccount()
+		v.Apps = []AppView{s.words.App("shop", sampleApp)}
 	})
 	s.add("account", "shown", "account.title", func(v *View) {
 		v.Session = sampleAddress
 		v.Sessions, _ = s.words.sampleAccount()
 		v.Fail("account.not_sure", 0)
 	})
-	for _, done := range []string{"ended", "ended_others", "saved"} {
+	for _, done := range []string{"ended", "ended_others", "saved", "withdrawn"} {
 		s.add("account", done, "account.title", func(v *View) {
 			v.Session = sampleAddress
 			v.Sessions, v.Attempts = s.words.sampleAccount()

@@ -30,6 +30,7 @@ const (
 	TooSlow   ProblemKind = "too_slow"
 	TooEarly  ProblemKind = "too_early"
 	NoFlow    ProblemKind = "no_flow"
+	BadApp    ProblemKind = "bad_app" // an app asked for what can't be done
 )
 
 // plain are the kinds that nobody meets who just uses the pages. They share

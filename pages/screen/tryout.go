@@ -13,7 +13,7 @@ import (
 // so that a template that can't be rendered is an error at start and not a page
 // that a visitor never sees.
 func (l *Look) tryOut() error {
-	pageFields := fieldsOf(View{}, LanguageLink{}, Field{}, SessionView{}, AttemptView{}, TokenView{}, SiteLink{}, Moment{})
+	pageFields := fieldsOf(View{}, LanguageLink{}, Field{}, SessionView{}, AttemptView{}, TokenView{}, AppView{}, SiteLink{}, Moment{})
 	for _, screen := range screens {
 		for _, t := range l.screens[screen].Templates() {
 			if err := l.checkTree(t.Tree, pageFields); err != nil {

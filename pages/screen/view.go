@@ -26,7 +26,7 @@ const ViewVersion = 1
 // View is what a page's template can show; what a screen has no use for is empty.
 type View struct {
 	Version int    // ViewVersion
-	Screen  string // login, code, link, notme, logout, account, tokens, sites, app or problem
+	Screen  string // login, code, link, notme, logout, account, tokens, sites, app, consent or problem
 	State   string // which of the screen's states, as in docs/templates.md
 	Title   string // for <title>, complete
 	Heading string // for <h1>
@@ -79,14 +79,19 @@ type View struct {
 	Child     bool     // of logout: a portal's session goes on when this one ends alone
 	Family    bool     // of logout: it also signs out of sites that are not listed
 	Elsewhere SiteLink // of account and tokens: where the whole account is, empty for nowhere else
-	Action    string   // of app: where the form is posted
-	Submit    string   // of app: what the button says
-	Fields    []Field  // of app: hidden fields of the form
+	Action    string   // of app and consent: where the form is posted
+	Submit    string   // of app and consent: what the button says
+	Fields    []Field  // of app and consent: hidden fields of the form
+	Asker     string   // the app on whose behalf somebody signs in, empty for nobody's
+	Cancel    string   // path back to Asker without a sign-in
+	Offline   bool     // of consent: the app learns that the sign-in lasts
+	Apps      []AppView
 
 	words    *Catalog
 	switcher switcher
 	style    template.HTML
 	target   origin.Origin // where the form may lead in the end
+	leads    string        // the same of an app, as the policy names it
 	anywhere bool          // it may lead to any site
 }
 
@@ -124,6 +129,10 @@ func (v *View) value(name string) string {
 		return v.Address
 	case "session":
 		return v.Session
+	case "app":
+		return v.Asker
+	case "name":
+		return v.Name
 	case "site":
 		return v.Site
 	case "host":
@@ -220,6 +229,9 @@ func (l *Look) Policy(v *View, at origin.Origin) string {
 		b.WriteString(" https: http:")
 	case !v.target.IsZero() && v.target != at:
 		b.WriteString(" " + v.target.String())
+	}
+	if v.leads != "" {
+		b.WriteString(" " + v.leads)
 	}
 	b.WriteString("; require-trusted-types-for 'script'")
 	return b.String()

@@ -1,0 +1,253 @@
+package grant
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
+)
+
+const (
+	// CodeLifetime is how long a code is good: a browser carries it over in one
+	// redirect.
+	CodeLifetime = time.Minute
+	// AccessLifetime is the most that an access token lives. It dies sooner with
+	// its session.
+	AccessLifetime = time.Hour
+	// grace is how long after its use a code or refresh token that comes again is
+	// taken for a repeat: a lost answer, or two tabs. Later it was stolen.
+	grace = 10 * time.Second
+	// codeKept is how long the record of a code tells of its reuse.
+	codeKept = time.Hour
+)
+
+// Grants are all grants of a store. They are safe for concurrent use.
+type Grants struct {
+	cfg Config
+
+	mu    sync.Mutex
+	means []*Means // in use, the newest last
+	inUse atomic.Pointer[Means]
+
+	work work
+	salt atomic.Pointer[[]byte]
+}
+
+// Config is what the grants need of the house.
+type Config struct {
+	Store    store.Store
+	Secrets  keyring.Secrets
+	Sessions *session.Core
+	Now      func() time.Time
+	Log      *slog.Logger
+	Observe  func(event.Event)
+}
+
+// New returns the grants of a store.
+func New(c Config) *Grants {
+	g := &Grants{cfg: c, work: newWork()}
+	g.inUse.Store(&Means{})
+	return g
+}
+
+// Means are what one configuration says of grants.
+type Means struct {
+	Clients []*Client
+	// Notify tells a client that a session has ended. An error means that it can't
+	// be told now. nil: nobody is told.
+	Notify func(context.Context, Notice) error
+}
+
+// Use puts a configuration into use, until release. The newest decides.
+func (g *Grants) Use(m *Means) (release func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.means = append(g.means, m)
+	g.inUse.Store(m)
+	g.work.lookAtAll() // the policy of a client may be another
+	return func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.means = slices.DeleteFunc(g.means, func(o *Means) bool { return o == m })
+		if n := len(g.means); n > 0 {
+			g.inUse.Store(g.means[n-1])
+		} else {
+			g.inUse.Store(&Means{})
+		}
+	}
+}
+
+// Client returns the client with this id, nil for none.
+func (g *Grants) Client(id string) *Client {
+	for _, c := range g.inUse.Load().Clients {
+		if c.ID == id {
+			return c
+		}
+	}
+	return nil
+}
+
+// Clients are those of the configuration in use.
+func (g *Grants) Clients() []*Client { return g.inUse.Load().Clients }
+
+// Family is one sign-in of a person at a client, with what it may learn.
+type Family struct {
+	ID       string    `json:"id"`
+	Issuer   string    `json:"iss"`
+	Client   string    `json:"client"`
+	Subject  string    `json:"sub"`
+	Session  string    `json:"sid"` // that it came from; another may have taken its place
+	AuthTime time.Time `json:"auth_time"`
+	Scope    []string  `json:"scope"`
+	Claims   string    `json:"claims,omitempty"` // parameter of the request, as it was sent
+	Expires  time.Time `json:"expires"`          // with the session, at the latest
+
+	Secret  string    `json:"secret"`           // id of the one that refresh tokens are derived from
+	Number  int       `json:"number,omitempty"` // of the refresh token in force; 0: there is none
+	Rotated time.Time `json:"rotated,omitzero"`
+	Answer  []byte    `json:"answer,omitempty"` // the access token of the last rotation, sealed
+
+	Ended  time.Time `json:"ended,omitzero"` // nothing is good any more
+	Reason string    `json:"reason,omitempty"`
+	Over   bool      `json:"over,omitempty"` // the sign-in, too: the client is to be told
+	Tries  int       `json:"tries,omitempty"`
+}
+
+// Offline tells whether the family outlasts a time without use of its session.
+func (f *Family) Offline() bool { return slices.Contains(f.Scope, ScopeOffline) }
+
+// The scopes that mean something here. Others are ignored.
+const (
+	ScopeOpenID  = "openid"
+	ScopeEmail   = "email"
+	ScopeProfile = "profile"
+	ScopeOffline = "offline_access"
+)
+
+func (f *Family) save(tx store.Tx) error {
+	until := f.Expires.Add(keyring.ClockSkew)
+	tx.Put(store.KeyPersonFamily+f.Subject+"/"+f.ID, []byte("{}"), until)
+	return store.Save(tx, store.KeyFamily+f.ID, f, until)
+}
+
+func (f *Family) remove(tx store.Tx) {
+	tx.Delete(store.KeyPersonFamily + f.Subject + "/" + f.ID)
+	tx.Delete(store.KeyFamily + f.ID)
+}
+
+func loadFamily(tx store.Tx, id string) (*Family, error) {
+	f := &Family{}
+	ok, err := store.Load(tx, store.KeyFamily+id, f)
+	if err != nil || !ok || f.ID != id {
+		return nil, err
+	}
+	return f, nil
+}
+
+// standing is how a family stands.
+type standing struct {
+	client *Client
+	person *person.Record // while it is live
+	until  time.Time      // the session's absolute end
+	why    string         // empty: live
+	over   bool           // the client is to be told
+}
+
+// The reasons why a family is good for nothing.
+const (
+	reasonEnded   = "session_ended"
+	reasonExpired = "session_expired" // of which no client is told
+	reasonRefused = "not_allowed"
+	reasonClient  = "client_gone"
+	reasonReused  = "reused"
+	reasonRevoked = "revoked"
+	reasonTaken   = "consent_withdrawn"
+)
+
+// stands tells how a family stands: it lives while its session does, and its
+// client is configured and admits the person. With offline_access a session
+// without use is live until its absolute end.
+func (g *Grants) stands(tx store.Tx, f *Family) (s standing, err error) {
+	if s.client = g.Client(f.Client); s.client == nil {
+		s.why = reasonClient
+		return s, nil
+	}
+	r, stands, err := g.cfg.Sessions.Lasting(tx, f.Subject, f.Session, f.Offline())
+	if err != nil {
+		return s, err
+	}
+	switch {
+	case stands == session.Ended:
+		s.why, s.over = reasonEnded, true
+		return s, nil
+	case stands != session.Live || !g.cfg.Now().Before(f.Expires):
+		s.why = reasonExpired
+		return s, nil
+	}
+	s.until = r.Expires
+	if s.person, err = person.Load(tx, f.Subject); err != nil {
+		return s, err
+	}
+	switch {
+	case s.person == nil:
+		s.why, s.over = reasonEnded, true
+	case !s.client.Admits(s.person.Address):
+		s.why, s.over = reasonRefused, true
+	case !f.Ended.IsZero():
+		s.why, s.over = f.Reason, f.Over
+	}
+	return s, nil
+}
+
+// Subject is what a client is told that the person is called.
+func (g *Grants) Subject(ctx context.Context, c *Client, sub string) (string, error) {
+	if !c.Pairwise {
+		return sub, nil
+	}
+	salt, err := g.pairwiseSalt(ctx)
+	if err != nil {
+		return "", err
+	}
+	mac := hmac.New(sha256.New, salt)
+	mac.Write([]byte(c.Sector() + "\x00" + sub))
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)), nil
+}
+
+// Salt is what pairwise subjects are derived with. It stays the same when the
+// secret is changed, or everybody would become somebody else.
+type Salt struct {
+	Salt []byte `json:"salt"`
+}
+
+func (g *Grants) pairwiseSalt(ctx context.Context) ([]byte, error) {
+	if salt := g.salt.Load(); salt != nil {
+		return *salt, nil
+	}
+	fresh := []byte(keyring.RandomToken(32))
+	salt, err := store.Update(ctx, g.cfg.Store, func(tx store.Tx) ([]byte, error) {
+		var known Salt
+		if ok, err := store.Load(tx, store.KeyPairwise, &known); err != nil || ok {
+			return known.Salt, err
+		}
+		return fresh, store.Save(tx, store.KeyPairwise, Salt{fresh}, time.Time{})
+	})
+	if err == nil {
+		g.salt.Store(&salt)
+	}
+	return salt, err
+}
+
+func (g *Grants) observe(name string, f *Family, reason string) {
+	g.cfg.Observe(event.Event{Name: name, Subject: f.Subject, Session: f.Session, App: f.Client, Reason: reason})
+}

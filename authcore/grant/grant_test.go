@@ -1,0 +1,408 @@
+package grant_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/grant"
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/limit"
+	"github.com/gatehouse-auth/gatehouse/authcore/memstore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
+	"github.com/gatehouse-auth/gatehouse/authcore/policy"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
+)
+
+const issuer = "https://auth.example.com"
+
+// house is an instance with one client, in a bubble of its own time.
+type house struct {
+	testing.TB
+	store   store.Store
+	core    *authcore.Core
+	service *authcore.Service
+	client  *grant.Client
+	stop    func()
+
+	mu    sync.Mutex
+	told  []grant.Notice
+	at    []time.Time
+	fails int
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// inHouse runs a test.
+func inHouse(t *testing.T, run func(*house)) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &house{TB: t, store: memstore.New(), client: &grant.Client{
+			ID: "wiki", Name: "Wiki", Redirects: []string{"https://wiki.example.com/cb"}, Backchannel: "https://wiki.example.com/out",
+			Policy: admits(t, "any"), Secrets: [][sha256.Size]byte{sha256.Sum256([]byte("s"))},
+		}}
+		h.open()
+		run(h)
+		h.stop()
+	})
+}
+
+func admits(t testing.TB, who ...string) *policy.Policy {
+	t.Helper()
+	list, err := policy.ParseWhoList(who)
+	must(t, err)
+	p, err := policy.Compile(list, nil, nil)
+	must(t, err)
+	return p
+}
+
+// open starts the instance on its store.
+func (h *house) open() {
+	secret, err := keyring.NewSecret([]byte(strings.Repeat("s", 32)))
+	must(h, err)
+	h.core, err = authcore.Open(h.Context(), h.store, keyring.Secrets{Current: secret}, authcore.Options{})
+	must(h, err)
+	h.service = h.core.Use(authcore.Config{
+		Code: authcore.DefaultCode, Session: session.DefaultRule, Limits: limit.Default(),
+		MayReceive: func(address.Address) bool { return true }, Protects: func(origin.Origin) bool { return true },
+	})
+	release := h.core.Grants().Use(&grant.Means{Clients: []*grant.Client{h.client}, Notify: h.notify})
+	h.stop = func() { release(); h.service.Close(); h.core.Close() }
+}
+
+func (h *house) notify(_ context.Context, n grant.Notice) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.at = append(h.at, time.Now())
+	if h.fails > 0 {
+		h.fails--
+		return errors.New("not now")
+	}
+	h.told = append(h.told, n)
+	return nil
+}
+
+// heard is who has been told by now.
+func (h *house) heard() (told []grant.Notice, tries int) {
+	synctest.Wait()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.told), len(h.at)
+}
+
+// signIn begins a session.
+func (h *house) signIn(email string, before *session.Session) *session.Session {
+	h.Helper()
+	a, err := address.Parse(email)
+	must(h, err)
+	at, err := origin.Parse(issuer)
+	must(h, err)
+	began, err := store.Update(h.Context(), h.store, func(tx store.Tx) (*session.Beginning, error) {
+		p, err := person.ForAddress(tx, a, time.Now())
+		if err != nil {
+			return nil, err
+		}
+		b := session.Browser{Origin: at, Client: netip.MustParseAddr("192.0.2.1"), Session: before}
+		return h.service.Sessions().Begin(tx, session.Proof{Person: p, Method: "code", At: time.Now(), Browser: b})
+	})
+	must(h, err)
+	h.core.Sessions().Begun(h.Context(), began)
+	return began.Session
+}
+
+const verifier = "verifier-verifier-verifier-verifier-verifier"
+
+func (h *house) code(s *session.Session, scope ...string) string {
+	h.Helper()
+	sum := sha256.Sum256([]byte(verifier))
+	code, err := h.core.Grants().Code(h.Context(), grant.Ask{
+		Issuer: issuer, Client: h.client, Session: s, RedirectURI: "https://wiki.example.com/cb",
+		Challenge: base64.RawURLEncoding.EncodeToString(sum[:]), Scope: append([]string{grant.ScopeOpenID}, scope...),
+	})
+	must(h, err)
+	return code
+}
+
+func (h *house) redeem(code string) (*grant.Issued, error) {
+	return h.core.Grants().Redeem(h.Context(), grant.Redemption{Issuer: issuer, Client: h.client, Code: code, RedirectURI: "https://wiki.example.com/cb", Verifier: verifier})
+}
+
+func (h *house) issue(s *session.Session, scope ...string) *grant.Issued {
+	h.Helper()
+	out, err := h.redeem(h.code(s, scope...))
+	must(h, err)
+	return out
+}
+
+func (h *house) refresh(token string) (*grant.Issued, error) {
+	return h.core.Grants().Refresh(h.Context(), issuer, h.client, token, nil)
+}
+
+func (h *house) isGood(token string) bool {
+	h.Helper()
+	a, err := h.core.Grants().Read(h.Context(), issuer, token, true)
+	must(h, err)
+	return a != nil
+}
+
+func (h *house) wantRefused(what string, err error) {
+	h.Helper()
+	if !errors.Is(err, grant.ErrRefused) {
+		h.Errorf("%s: %v", what, err)
+	}
+}
+
+// A code that comes again soon is a repeat, and ends nothing; later somebody has
+// a copy of it.
+func TestCodeReuse(t *testing.T) {
+	inHouse(t, func(h *house) {
+		s := h.signIn("alice@example.com", nil)
+		code := h.code(s, grant.ScopeOffline)
+		out, err := h.redeem(code)
+		must(t, err)
+		time.Sleep(9 * time.Second)
+		_, err = h.redeem(code)
+		h.wantRefused("soon", err)
+		if !h.isGood(out.Access) || !h.isGood(out.Refresh) {
+			t.Error("a repeat has ended the family")
+		}
+		time.Sleep(2 * time.Second)
+		_, err = h.redeem(code)
+		h.wantRefused("later", err)
+		if h.isGood(out.Access) || h.isGood(out.Refresh) {
+			t.Error("a stolen code ends nothing")
+		}
+	})
+}
+
+func TestCodeLifetime(t *testing.T) {
+	inHouse(t, func(h *house) {
+		code := h.code(h.signIn("alice@example.com", nil))
+		time.Sleep(grant.CodeLifetime)
+		_, err := h.redeem(code)
+		h.wantRefused("a minute later", err)
+	})
+}
+
+// The client may lose an answer; nobody may use a token twice.
+func TestRefreshReuse(t *testing.T) {
+	inHouse(t, func(h *house) {
+		first := h.issue(h.signIn("alice@example.com", nil), grant.ScopeOffline)
+		time.Sleep(time.Hour)
+		next, err := h.refresh(first.Refresh)
+		must(t, err)
+		time.Sleep(9 * time.Second)
+		again, err := h.refresh(first.Refresh)
+		must(t, err)
+		if again.Access != next.Access || again.Refresh != next.Refresh || !again.At.Equal(next.At) || again.Lifetime != next.Lifetime {
+			t.Errorf("%+v, then %+v", next, again)
+		}
+		time.Sleep(2 * time.Second)
+		_, err = h.refresh(first.Refresh)
+		h.wantRefused("after 11 s", err)
+		if h.isGood(next.Access) || h.isGood(next.Refresh) {
+			t.Error("the family goes on")
+		}
+		if told, _ := h.heard(); len(told) != 0 {
+			t.Error("the sign-in goes on, and its client was told of an end")
+		}
+	})
+}
+
+// A refresh is no use of the session: without offline_access all ends when it was
+// not used for too long, with it only at its absolute end. Neither is told.
+func TestIdleAndMax(t *testing.T) {
+	inHouse(t, func(h *house) {
+		short := h.issue(h.signIn("alice@example.com", nil))
+		long := h.issue(h.signIn("bob@example.com", nil), grant.ScopeOffline)
+		began := time.Now()
+		for time.Since(began) < 7*24*time.Hour-2*time.Hour {
+			time.Sleep(time.Hour)
+			next, err := h.refresh(long.Refresh)
+			if err != nil {
+				t.Fatalf("after %s: %v", time.Since(began), err)
+			}
+			long = next
+			if time.Since(began) == time.Hour && h.isGood(short.Access) {
+				t.Error("an access token outlives its hour")
+			}
+		}
+		time.Sleep(2 * time.Hour)
+		_, err := h.refresh(long.Refresh)
+		h.wantRefused("after the session's end", err)
+		if told, _ := h.heard(); len(told) != 0 {
+			t.Errorf("told: %v", told)
+		}
+	})
+}
+
+func TestIdleEndsWhatIsNotOffline(t *testing.T) {
+	inHouse(t, func(h *house) {
+		h.client.Policy = admits(t, "any")
+		s := h.signIn("alice@example.com", nil)
+		time.Sleep(24*time.Hour - time.Minute)
+		out, offline := h.issue(s), h.issue(s, grant.ScopeOffline)
+		time.Sleep(2 * time.Minute)
+		if h.isGood(out.Access) || !h.isGood(offline.Access) {
+			t.Error("without use of the session: openid goes on, or offline_access ends")
+		}
+	})
+}
+
+// A client is tried three times, with pauses, and nobody waits for it.
+func TestNoticeIsTriedThreeTimes(t *testing.T) {
+	for fails, wantTold := range map[int]int{0: 1, 2: 1, 3: 0} {
+		inHouse(t, func(h *house) {
+			h.fails = fails
+			s := h.signIn("alice@example.com", nil)
+			out := h.issue(s)
+			began := time.Now()
+			if _, err := h.core.Sessions().End(h.Context(), s.ID, session.SignedOut); err != nil {
+				t.Fatal(err)
+			}
+			if !time.Now().Equal(began) || h.isGood(out.Access) {
+				t.Error("the person waits, or the token is still good")
+			}
+			time.Sleep(10 * time.Minute)
+			told, tries := h.heard()
+			if len(told) != wantTold || tries != min(fails+1, 3) {
+				t.Errorf("with %d failures: %d tries, %d told", fails, tries, len(told))
+			}
+			if tries > 1 && h.at[tries-1].Sub(h.at[0]) < 5*time.Second {
+				t.Error("it is tried again at once")
+			}
+		})
+	}
+}
+
+// What was not told before this process ended is told by the next one.
+func TestNoticeSurvivesARestart(t *testing.T) {
+	inHouse(t, func(h *house) {
+		s := h.signIn("alice@example.com", nil)
+		h.issue(s)
+		h.fails = 1
+		if _, err := h.core.Sessions().End(h.Context(), s.ID, "revoked"); err != nil {
+			t.Fatal(err)
+		}
+		if _, tries := h.heard(); tries != 1 {
+			t.Fatalf("%d tries", tries)
+		}
+		h.stop()
+		h.open()
+		time.Sleep(time.Minute)
+		told, tries := h.heard()
+		if len(told) != 1 || tries != 2 || told[0].Session != s.ID || told[0].Subject != s.Subject || told[0].Issuer != issuer {
+			t.Errorf("%d tries, told %+v", tries, told)
+		}
+		time.Sleep(time.Hour)
+		if told, _ := h.heard(); len(told) != 1 {
+			t.Errorf("told %d times", len(told))
+		}
+	})
+}
+
+// All sessions that end at once, with the keys, are told too.
+func TestNoticeOfEverybody(t *testing.T) {
+	inHouse(t, func(h *house) {
+		out := h.issue(h.signIn("alice@example.com", nil), grant.ScopeOffline)
+		if _, err := h.core.Keys().Rotate(h.Context(), true); err != nil {
+			t.Fatal(err)
+		}
+		_, err := h.refresh(out.Refresh)
+		h.wantRefused("after all were ended", err)
+		time.Sleep(2 * time.Minute)
+		if told, _ := h.heard(); len(told) != 1 {
+			t.Errorf("told: %v", told)
+		}
+	})
+}
+
+// Whom the client does not admit any more gets nothing, and it is told.
+func TestNoticeOfARefusal(t *testing.T) {
+	inHouse(t, func(h *house) {
+		s := h.signIn("alice@example.com", nil)
+		out, code := h.issue(s, grant.ScopeOffline), h.code(s)
+		h.client.Policy = admits(t, "bob@example.com")
+		_, err := h.redeem(code)
+		h.wantRefused("a code", err)
+		_, err = h.refresh(out.Refresh)
+		h.wantRefused("a refresh", err)
+		if h.isGood(out.Access) {
+			t.Error("the access token is still good")
+		}
+		time.Sleep(2 * time.Minute)
+		if told, _ := h.heard(); len(told) != 1 {
+			t.Errorf("told: %v", told)
+		}
+	})
+}
+
+// A person who signs in again has the same apps; somebody else has none of them.
+func TestTheHeirOfASession(t *testing.T) {
+	inHouse(t, func(h *house) {
+		s := h.signIn("alice@example.com", nil)
+		out := h.issue(s, grant.ScopeOffline)
+		time.Sleep(time.Second)
+		s = h.signIn("alice@example.com", s)
+		out, err := h.refresh(out.Refresh)
+		must(t, err)
+		if told, _ := h.heard(); len(told) != 0 {
+			t.Errorf("told: %v", told)
+		}
+		h.signIn("bob@example.com", s)
+		_, err = h.refresh(out.Refresh)
+		h.wantRefused("after another person", err)
+		if told, _ := h.heard(); len(told) != 1 {
+			t.Errorf("told: %v", told)
+		}
+	})
+}
+
+// What browsers carry along holds only for the request it was made for, and for
+// an hour.
+func TestSince(t *testing.T) {
+	inHouse(t, func(h *house) {
+		g := h.core.Grants()
+		mark := g.Since("one")
+		made := time.Now().Truncate(time.Millisecond)
+		time.Sleep(time.Minute)
+		if !g.Marked(mark, "one").Equal(made) || !g.Marked(mark, "two").IsZero() || !g.Marked("9"+mark, "one").IsZero() || !g.Marked(mark+"x", "one").IsZero() || !g.Marked("", "one").IsZero() {
+			t.Error("a mark is good for another request, or is not good for its own")
+		}
+		time.Sleep(time.Hour)
+		if !g.Marked(mark, "one").IsZero() {
+			t.Error("a mark outlives its hour")
+		}
+	})
+}
+
+func TestMayRedirect(t *testing.T) {
+	c := &grant.Client{Redirects: []string{"https://app.example.com/cb?x=1", "http://127.0.0.1/cb", "http://[::1]:80/cb", "http://localhost:3000/cb"}}
+	for uri, want := range map[string]bool{
+		"https://app.example.com/cb?x=1": true, "https://app.example.com/cb": false, "https://APP.example.com/cb?x=1": false,
+		"http://127.0.0.1/cb": true, "http://127.0.0.1:5/cb": true, "http://127.0.0.1:/cb": false, "http://127.0.0.1:123456/cb": false,
+		"http://127.0.0.1:5/other": false, "https://127.0.0.1:5/cb": false, "http://127.0.0.2:5/cb": false, "http://127.0.0.1:5x/cb": false,
+		"http://127.0.0.1:5@evil.example.com/cb": false, "http://[::1]:5/cb": true, "http://[::1]/cb": true,
+		"http://localhost:3000/cb": true, "http://localhost:3001/cb": false,
+	} {
+		if c.MayRedirect(uri) != want {
+			t.Errorf("%s: %v", uri, !want)
+		}
+	}
+}

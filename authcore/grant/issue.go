@@ -1,0 +1,399 @@
+package grant
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
+)
+
+// A code becomes a family, and a refresh token the next one. Both are used once.
+// Codes and access tokens are random and known to the store by their hash. A
+// refresh token is derived of its family and its number in it, so that nothing
+// of it is kept, and the one before the newest is known when it comes again:
+// within a few seconds its answer was lost, and is given once more; later
+// somebody has a copy, and nobody can tell who, so that the family ends.
+
+// Ask is what a code is to stand for.
+type Ask struct {
+	Issuer      string
+	Client      *Client
+	Session     *session.Session
+	RedirectURI string
+	Challenge   string // of PKCE, S256; empty for none
+	Nonce       string
+	Scope       []string
+	Claims      string
+}
+
+// code is a code in the store. It stays a while after its use: "used" is a
+// record.
+type code struct {
+	Hash        string    `json:"hash"`
+	Family      Family    `json:"family"`
+	RedirectURI string    `json:"redirect_uri"`
+	Challenge   string    `json:"challenge,omitempty"`
+	Nonce       string    `json:"nonce,omitempty"`
+	Made        time.Time `json:"made"`
+	Used        time.Time `json:"used,omitzero"`
+}
+
+func (c *code) save(tx store.Tx) error {
+	return store.Save(tx, store.KeyCode+c.Hash, c, c.Made.Add(codeKept))
+}
+
+// Code makes a code for the person of a session.
+func (g *Grants) Code(ctx context.Context, in Ask) (string, error) {
+	value, s := keyring.RandomToken(32), in.Session
+	c := code{
+		Hash: keyring.Hash(value), RedirectURI: in.RedirectURI, Challenge: in.Challenge, Nonce: in.Nonce, Made: g.cfg.Now(),
+		Family: Family{
+			ID: keyring.RandomID(), Issuer: in.Issuer, Client: in.Client.ID, Subject: s.Subject, Session: s.ID,
+			AuthTime: s.AuthTime, Scope: in.Scope, Claims: in.Claims, Expires: s.Expires, Secret: g.cfg.Secrets.Current.ID(),
+		},
+	}
+	return value, g.cfg.Store.Update(ctx, c.save)
+}
+
+// Issued is what a client gets. Only one that was Refused has none.
+type Issued struct {
+	Family   *Family
+	Client   *Client
+	Person   *person.Record
+	Nonce    string // of the request, once
+	At       time.Time
+	Access   string
+	Lifetime time.Duration
+	Scope    []string
+	Refresh  string // empty for none
+}
+
+var (
+	// ErrRefused: what was shown is good for nothing. It is a "no", never an
+	// outage.
+	ErrRefused = errors.New("this is no code or token of the client's that is still good")
+	// ErrScope: more is wanted than was granted.
+	ErrScope = errors.New("the scope is more than was granted")
+)
+
+// Redemption is a client that shows a code.
+type Redemption struct {
+	Issuer      string
+	Client      *Client
+	Code        string
+	RedirectURI string
+	Verifier    string // of PKCE, empty for none
+}
+
+// Redeem begins a family with a code. Of any number of calls one wins.
+func (g *Grants) Redeem(ctx context.Context, in Redemption) (*Issued, error) {
+	var reused *Family
+	issued, err := store.Update(ctx, g.cfg.Store, func(tx store.Tx) (out *Issued, err error) {
+		out, reused, err = g.redeem(tx, in)
+		return out, err
+	})
+	if err == nil && issued != nil {
+		g.observe(event.Granted, issued.Family, "")
+	}
+	return g.issued(issued, reused, err)
+}
+
+// issued reports what came of a call.
+func (g *Grants) issued(out *Issued, reused *Family, err error) (*Issued, error) {
+	switch {
+	case err != nil:
+		return nil, err
+	case reused != nil:
+		g.observe(event.GrantEnded, reused, reasonReused)
+	}
+	if out == nil {
+		return nil, ErrRefused
+	}
+	return out, nil
+}
+
+func (g *Grants) redeem(tx store.Tx, in Redemption) (*Issued, *Family, error) {
+	c, hash, now := &code{}, keyring.Hash(in.Code), g.cfg.Now()
+	ok, err := store.Load(tx, store.KeyCode+hash, c)
+	if err != nil || !ok || c.Hash != hash || c.Family.Client != in.Client.ID || c.Family.Issuer != in.Issuer {
+		return nil, nil, err
+	}
+	if !c.Used.IsZero() {
+		if now.Sub(c.Used).Abs() < grace {
+			return nil, nil, nil
+		}
+		reused, err := g.end(tx, c.Family.ID, reasonReused)
+		return nil, reused, err
+	}
+	if !now.Before(c.Made.Add(CodeLifetime)) || c.RedirectURI != in.RedirectURI || !c.verifies(in.Verifier) {
+		return nil, nil, nil
+	}
+	f := c.Family
+	stands, err := g.stands(tx, &f)
+	if err != nil || stands.why != "" {
+		return nil, nil, err
+	}
+	c.Used = now
+	if err := c.save(tx); err != nil {
+		return nil, nil, err
+	}
+	if f.Offline() {
+		f.Number = 1
+	}
+	out := &Issued{Family: &f, Client: stands.client, Person: stands.person, Nonce: c.Nonce, At: now, Scope: f.Scope}
+	if err := g.access(tx, out, stands.until); err != nil {
+		return nil, nil, err
+	}
+	out.Refresh = g.refreshToken(&f, f.Number)
+	return out, nil, f.save(tx)
+}
+
+// verifies tells whether verifier is the one that the challenge was made of. One
+// that comes without a challenge is refused, too: somebody has taken the
+// challenge out of the request (RFC 9700, 4.8.2).
+func (c *code) verifies(verifier string) bool {
+	if c.Challenge == "" || verifier == "" {
+		return c.Challenge == verifier
+	}
+	sum := sha256.Sum256([]byte(verifier))
+	return subtle.ConstantTimeCompare([]byte(base64.RawURLEncoding.EncodeToString(sum[:])), []byte(c.Challenge)) == 1
+}
+
+// accessRecord is an access token in the store.
+type accessRecord struct {
+	Hash    string    `json:"hash"`
+	Family  string    `json:"family"`
+	Scope   []string  `json:"scope"`
+	Made    time.Time `json:"made"`
+	Expires time.Time `json:"expires"`
+}
+
+// access makes an access token, unless there is one to be given again.
+func (g *Grants) access(tx store.Tx, out *Issued, until time.Time) error {
+	out.Access = keyring.RandomToken(32)
+	end := out.At.Add(AccessLifetime)
+	if until.Before(end) {
+		end = until
+	}
+	out.Lifetime = end.Sub(out.At)
+	r := accessRecord{Hash: keyring.Hash(out.Access), Family: out.Family.ID, Scope: out.Scope, Made: out.At, Expires: end}
+	return store.Save(tx, store.KeyAccess+r.Hash, r, r.Expires)
+}
+
+// refreshToken is the nth of a family; empty for the 0th.
+func (g *Grants) refreshToken(f *Family, n int) string {
+	secret, ok := g.cfg.Secrets.Find(f.Secret)
+	if !ok || n == 0 {
+		return ""
+	}
+	id := f.ID + "." + strconv.Itoa(n)
+	return id + "." + secret.Grant("refresh token", id)
+}
+
+// refreshed finds the family of a refresh token and its number; nil if it is
+// none.
+func (g *Grants) refreshed(tx store.Tx, token string) (*Family, int, error) {
+	parts := strings.Split(token, ".")
+	if len(token) > 512 || len(parts) != 3 || !store.IsKeyPart(parts[0]) {
+		return nil, 0, nil
+	}
+	n, err := strconv.Atoi(parts[1])
+	if err != nil || n < 1 {
+		return nil, 0, nil
+	}
+	f, err := loadFamily(tx, parts[0])
+	if err != nil || f == nil {
+		return nil, 0, err
+	}
+	right := g.refreshToken(f, n)
+	if right == "" || subtle.ConstantTimeCompare([]byte(right), []byte(token)) != 1 {
+		return nil, 0, nil
+	}
+	return f, n, nil
+}
+
+// Refresh gives the next refresh token for one, with an access token for scope,
+// nil for all that was granted.
+func (g *Grants) Refresh(ctx context.Context, issuer string, client *Client, token string, scope []string) (*Issued, error) {
+	var reused *Family
+	issued, err := store.Update(ctx, g.cfg.Store, func(tx store.Tx) (out *Issued, err error) {
+		reused = nil
+		f, n, err := g.refreshed(tx, token)
+		if err != nil || f == nil || f.Client != client.ID || f.Issuer != issuer || !f.Ended.IsZero() {
+			return nil, err
+		}
+		out, reused, err = g.refresh(tx, f, n, scope)
+		return out, err
+	})
+	return g.issued(issued, reused, err)
+}
+
+func (g *Grants) refresh(tx store.Tx, f *Family, n int, scope []string) (*Issued, *Family, error) {
+	now := g.cfg.Now()
+	again := n == f.Number-1 && now.Sub(f.Rotated).Abs() < grace
+	if n != f.Number && !again {
+		if n > f.Number {
+			return nil, nil, nil // of a store that was put back to an earlier time
+		}
+		reused, err := g.end(tx, f.ID, reasonReused)
+		return nil, reused, err
+	}
+	stands, err := g.stands(tx, f)
+	if err != nil || stands.why != "" {
+		return nil, nil, err
+	}
+	out := &Issued{Family: f, Client: stands.client, Person: stands.person, At: now, Scope: f.Scope}
+	if scope != nil {
+		if slices.ContainsFunc(scope, func(s string) bool { return !slices.Contains(f.Scope, s) }) {
+			return nil, nil, ErrScope
+		}
+		out.Scope = scope
+	}
+	if again {
+		out.At, out.Refresh = f.Rotated, g.refreshToken(f, f.Number)
+		return out, nil, g.repeat(tx, out)
+	}
+	f.Number++
+	f.Rotated = now
+	if err := g.access(tx, out, stands.until); err != nil {
+		return nil, nil, err
+	}
+	secret, _ := g.cfg.Secrets.Find(f.Secret)
+	f.Answer = secret.Seal([]byte(out.Access), f.sealContext())
+	out.Refresh = g.refreshToken(f, f.Number)
+	return out, nil, f.save(tx)
+}
+
+func (f *Family) sealContext() string { return "answer " + f.ID + "." + strconv.Itoa(f.Number) }
+
+// repeat gives the access token of the last rotation once more.
+func (g *Grants) repeat(tx store.Tx, out *Issued) error {
+	secret, ok := g.cfg.Secrets.Find(out.Family.Secret)
+	if !ok {
+		return ErrRefused
+	}
+	access, err := secret.Unseal(out.Family.Answer, out.Family.sealContext())
+	if err != nil {
+		return err
+	}
+	r := &accessRecord{}
+	if _, err := store.Load(tx, store.KeyAccess+keyring.Hash(string(access)), r); err != nil {
+		return err
+	}
+	out.Access, out.Scope, out.Lifetime = string(access), r.Scope, r.Expires.Sub(out.At)
+	return nil
+}
+
+// end ends a family, nil if there is none that is good for anything. Its record
+// stays: the sign-in at the client goes on, and when that ends it is told.
+func (g *Grants) end(tx store.Tx, id, reason string) (*Family, error) {
+	f, err := loadFamily(tx, id)
+	if err != nil || f == nil || !f.Ended.IsZero() {
+		return nil, err
+	}
+	f.Ended, f.Reason, f.Answer = g.cfg.Now(), reason, nil
+	return f, f.save(tx)
+}
+
+// Access is what a token stands for.
+type Access struct {
+	Family  *Family
+	Client  *Client
+	Person  *person.Record
+	Scope   []string
+	Made    time.Time
+	Expires time.Time
+	Refresh bool // it is a refresh token
+}
+
+// Read returns what a token stands for at an issuer; nil for nothing, or nothing
+// any more. With refresh it may be a refresh token.
+func (g *Grants) Read(ctx context.Context, issuer, token string, refresh bool) (*Access, error) {
+	if token == "" || len(token) > 512 {
+		return nil, nil
+	}
+	var refused string
+	out, err := store.View(ctx, g.cfg.Store, func(tx store.Tx) (*Access, error) {
+		out, err := g.read(tx, token, refresh)
+		if err != nil || out == nil || out.Family.Issuer != issuer {
+			return nil, err
+		}
+		stands, err := g.stands(tx, out.Family)
+		if err != nil || stands.why != "" {
+			if stands.over {
+				refused = out.Family.Subject
+			}
+			return nil, err
+		}
+		out.Client, out.Person = stands.client, stands.person
+		return out, nil
+	})
+	if refused != "" {
+		g.Changed(refused)
+	}
+	return out, err
+}
+
+func (g *Grants) read(tx store.Tx, token string, refresh bool) (*Access, error) {
+	hash, r := keyring.Hash(token), &accessRecord{}
+	ok, err := store.Load(tx, store.KeyAccess+hash, r)
+	if err != nil {
+		return nil, err
+	}
+	if ok && r.Hash == hash && g.cfg.Now().Before(r.Expires) {
+		f, err := loadFamily(tx, r.Family)
+		if err != nil || f == nil {
+			return nil, err
+		}
+		return &Access{Family: f, Scope: r.Scope, Made: r.Made, Expires: r.Expires}, nil
+	}
+	if !refresh {
+		return nil, nil
+	}
+	f, n, err := g.refreshed(tx, token)
+	if err != nil || f == nil || n != f.Number {
+		return nil, err
+	}
+	return &Access{Family: f, Scope: f.Scope, Made: session.Later(f.Rotated, f.AuthTime), Expires: f.Expires, Refresh: true}, nil
+}
+
+// Revoke ends what a token of the client's stands for: an access token alone, or
+// with any refresh token its family. It reports nothing: of others' tokens
+// nobody learns whether they exist.
+func (g *Grants) Revoke(ctx context.Context, client *Client, token string) error {
+	if token == "" || len(token) > 512 {
+		return nil
+	}
+	ended, err := store.Update(ctx, g.cfg.Store, func(tx store.Tx) (*Family, error) {
+		hash, r := keyring.Hash(token), &accessRecord{}
+		if ok, err := store.Load(tx, store.KeyAccess+hash, r); err != nil {
+			return nil, err
+		} else if ok && r.Hash == hash {
+			f, err := loadFamily(tx, r.Family)
+			if err == nil && f != nil && f.Client == client.ID {
+				tx.Delete(store.KeyAccess + hash)
+			}
+			return nil, err
+		}
+		f, _, err := g.refreshed(tx, token)
+		if err != nil || f == nil || f.Client != client.ID {
+			return nil, err
+		}
+		return g.end(tx, f.ID, reasonRevoked)
+	})
+	if err == nil && ended != nil {
+		g.observe(event.GrantEnded, ended, reasonRevoked)
+	}
+	return err
+}

@@ -1,0 +1,334 @@
+package grant
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
+)
+
+// When a session ends, the clients at which its person has signed in are told.
+// What is to be told stands in the families: one whose session has ended by
+// somebody's deed and that is still in the store has a client that was not told
+// yet. So nothing is lost with the process, and who ends a session waits for
+// nobody. Whoever ends one calls Changed, and the person's families are looked
+// at; all families are looked at now and then, which finds what ended without a
+// word: by a policy, with all others, or while this process was down.
+//
+// A client is tried three times, and then given up: it may be gone for good. A
+// session that has only expired is told to nobody.
+
+// Notice is that a person's session has ended.
+type Notice struct {
+	Client  *Client
+	Issuer  string
+	Subject string // as the client knows it
+	Session string // as in the client's ID token
+}
+
+const (
+	// lookEvery is how often all families are looked at.
+	lookEvery = time.Minute
+	// noticeTries is how often a client is tried.
+	noticeTries = 3
+	// noticesAtOnce bounds how many clients are told at the same time.
+	noticesAtOnce = 8
+	familyPage    = 200
+)
+
+// noticePause is how long after a try in vain the next one comes.
+var noticePause = [noticeTries]time.Duration{1: 5 * time.Second, 2: 30 * time.Second}
+
+// work is what waits to be looked at.
+type work struct {
+	mu     sync.Mutex
+	people map[string]bool
+	all    bool
+	wake   chan struct{}
+	under  map[string]bool // ids of families whose client is being told
+	slots  chan struct{}
+	done   sync.WaitGroup
+}
+
+func newWork() work {
+	return work{people: map[string]bool{}, under: map[string]bool{}, wake: make(chan struct{}, 1), slots: make(chan struct{}, noticesAtOnce), all: true}
+}
+
+func (w *work) lookAt(sub string) {
+	w.mu.Lock()
+	w.people[sub] = true
+	w.mu.Unlock()
+	w.nudge()
+}
+
+func (w *work) lookAtAll() {
+	w.mu.Lock()
+	w.all = true
+	w.mu.Unlock()
+	w.nudge()
+}
+
+func (w *work) nudge() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (w *work) take() (people map[string]bool, all bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	people, all = w.people, w.all
+	w.people, w.all = map[string]bool{}, false
+	return people, all
+}
+
+// Changed has the families of a person looked at: a session of theirs may have
+// ended. It does not wait for that. Without a subject everybody's are.
+func (g *Grants) Changed(sub string) {
+	if sub == "" {
+		g.work.lookAtAll()
+		return
+	}
+	g.work.lookAt(sub)
+}
+
+// Run tells clients of sessions that have ended, until ctx ends.
+func (g *Grants) Run(ctx context.Context) {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	defer g.work.done.Wait()
+	g.work.nudge()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			g.work.lookAtAll()
+			continue
+		case <-g.work.wake:
+		}
+		if g.inUse.Load().Notify == nil {
+			continue // no configuration is in use yet
+		}
+		people, all := g.work.take()
+		var err error
+		if all {
+			err = g.lookAtAll(ctx)
+		} else {
+			for sub := range people {
+				ids, failed := g.familiesOf(ctx, sub)
+				if err = failed; err == nil {
+					err = g.lookAt(ctx, ids)
+				}
+				if err != nil {
+					g.work.lookAt(sub)
+					break
+				}
+			}
+		}
+		if err != nil && ctx.Err() == nil {
+			g.cfg.Log.Warn("apps can't be told yet that people have signed out; it is tried again in a minute", "error", err)
+		}
+	}
+}
+
+func (g *Grants) lookAtAll(ctx context.Context) error {
+	for after := ""; ; {
+		items, err := g.page(ctx, store.KeyFamily, after)
+		if err != nil || len(items) == 0 {
+			return err
+		}
+		after = items[len(items)-1].Key
+		ids := make([]string, len(items))
+		for i, item := range items {
+			ids[i] = strings.TrimPrefix(item.Key, store.KeyFamily)
+		}
+		if err := g.lookAt(ctx, ids); err != nil {
+			return err
+		}
+	}
+}
+
+func (g *Grants) page(ctx context.Context, prefix, after string) ([]store.Item, error) {
+	return store.View(ctx, g.cfg.Store, func(tx store.Tx) ([]store.Item, error) { return tx.Scan(prefix, after, familyPage) })
+}
+
+func (g *Grants) familiesOf(ctx context.Context, sub string) (ids []string, err error) {
+	prefix := store.KeyPersonFamily + sub + "/"
+	for after := ""; ; {
+		items, err := g.page(ctx, prefix, after)
+		if err != nil || len(items) == 0 {
+			return ids, err
+		}
+		after = items[len(items)-1].Key
+		for _, item := range items {
+			ids = append(ids, strings.TrimPrefix(item.Key, prefix))
+		}
+	}
+}
+
+// lookAt begins to tell the clients of those families that are over.
+func (g *Grants) lookAt(ctx context.Context, ids []string) error {
+	over, err := store.View(ctx, g.cfg.Store, func(tx store.Tx) (over []*Family, err error) {
+		for _, id := range ids {
+			f, err := loadFamily(tx, id)
+			if err != nil {
+				return nil, err
+			}
+			if f == nil {
+				continue
+			}
+			stands, err := g.stands(tx, f)
+			if err != nil {
+				return nil, err
+			}
+			if stands.why != "" && stands.over {
+				f.Reason = stands.why
+				over = append(over, f)
+			}
+		}
+		return over, nil
+	})
+	if err != nil {
+		return err
+	}
+	told := map[string]bool{} // one notice for each sign-in at a client, however many families it has
+	for _, f := range over {
+		sign := f.Client + "\x00" + f.Session
+		if told[sign] {
+			if err := g.cfg.Store.Update(ctx, func(tx store.Tx) error { f.remove(tx); return nil }); err != nil {
+				return err
+			}
+			continue
+		}
+		told[sign] = true
+		if err := g.over(ctx, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// over ends a family whose sign-in is over, and begins to tell its client.
+func (g *Grants) over(ctx context.Context, f *Family) error {
+	client := g.Client(f.Client)
+	if client == nil || client.Backchannel == "" {
+		err := g.cfg.Store.Update(ctx, func(tx store.Tx) error { f.remove(tx); return nil })
+		if err == nil {
+			g.observe(event.GrantEnded, f, f.Reason)
+		}
+		return err
+	}
+	if !g.work.begin(f.ID) {
+		return nil
+	}
+	if !f.Over {
+		err := g.change(ctx, f.ID, func(stored *Family) {
+			stored.Ended, stored.Reason, stored.Over = g.cfg.Now(), f.Reason, true
+		})
+		if err != nil {
+			g.work.end(f.ID)
+			return err
+		}
+		g.observe(event.GrantEnded, f, f.Reason)
+	}
+	g.work.done.Go(func() {
+		defer g.work.end(f.ID)
+		g.tell(ctx, f, client)
+	})
+	return nil
+}
+
+func (w *work) begin(id string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.under[id] {
+		return false
+	}
+	w.under[id] = true
+	return true
+}
+
+func (w *work) end(id string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.under, id)
+}
+
+// change changes a family in the store, if it is still there.
+func (g *Grants) change(ctx context.Context, id string, do func(*Family)) error {
+	return g.cfg.Store.Update(ctx, func(tx store.Tx) error {
+		f, err := loadFamily(tx, id)
+		if err != nil || f == nil {
+			return err
+		}
+		do(f)
+		return f.save(tx)
+	})
+}
+
+// tell tries a client until it has heard, or the tries are used up.
+func (g *Grants) tell(ctx context.Context, f *Family, client *Client) {
+	subject, err := g.Subject(ctx, client, f.Subject)
+	for tries := f.Tries; err == nil && tries < noticeTries; tries++ {
+		if !pause(ctx, noticePause[tries]) || !g.take(ctx) {
+			return // what is left is found again after the next start
+		}
+		failed := g.notify(ctx, Notice{Client: client, Issuer: f.Issuer, Subject: subject, Session: f.Session})
+		<-g.work.slots
+		if ctx.Err() != nil {
+			return
+		}
+		if failed == nil {
+			g.observe(event.LogoutTold, f, "")
+			break
+		}
+		g.cfg.Log.Warn("an app could not be told that a person has signed out", "app", client.ID, "try", tries+1, "of", noticeTries, "error", failed)
+		if tries == noticeTries-1 {
+			g.observe(event.LogoutTold, f, "given_up")
+			break
+		}
+		err = g.change(ctx, f.ID, func(stored *Family) { stored.Tries = tries + 1 })
+	}
+	if err == nil {
+		err = g.cfg.Store.Update(ctx, func(tx store.Tx) error { f.remove(tx); return nil })
+	}
+	if err != nil && ctx.Err() == nil {
+		g.cfg.Log.Warn("that an app was told of a sign-out can't be written down; it may be told again", "app", client.ID, "error", err)
+	}
+}
+
+func (g *Grants) notify(ctx context.Context, n Notice) error {
+	notify := g.inUse.Load().Notify
+	if notify == nil {
+		return context.Canceled
+	}
+	return notify(ctx, n)
+}
+
+func (g *Grants) take(ctx context.Context) bool {
+	select {
+	case g.work.slots <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) bool {
+	if d == 0 {
+		return ctx.Err() == nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
