@@ -131,7 +131,7 @@ func (c *Call) Answer(status int, v any) error {
 }
 
 // Authenticate finds out whose key the request carries, as Authorization:
-// Bearer, and counts the call for it. Without that header it is Nobody. The
+// Bearer, and counts the call for it: with a publishable key for the client, too. Without that header it is Nobody. The
 // error is a *Refusal.
 func (c *Call) Authenticate(dialect string, rate limit.Rate) (Holder, error) {
 	values := c.R.Header.Values("Authorization")
@@ -159,14 +159,15 @@ func (c *Call) Identify(dialect, key string, rate limit.Rate) (Holder, error) {
 		return Nobody, errBadKey
 	}
 	c.Service.Core().UseKey(caller.Key)
-	if err := c.Count(dialect+" key "+caller.Key.ID(), rate); err != nil {
+	holder, count := Secret, c.Count
+	if caller.Key.Publishable { // every visitor has it: none uses it up for the others
+		holder, count = Publishable, c.CountFrom
+	}
+	if err := count(dialect+" key "+caller.Key.ID(), rate); err != nil {
 		return Nobody, err
 	}
 	c.Caller = caller
-	if caller.Key.Publishable {
-		return Publishable, nil
-	}
-	return Secret, nil
+	return holder, nil
 }
 
 // KeyHeader carries a key where Authorization has the token of a session.

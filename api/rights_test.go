@@ -423,3 +423,37 @@ func TestTheTableOfRightsIsDocumented(t *testing.T) {
 		t.Errorf("docs/apis.md has another table of rights; it is:\n%s", table.String())
 	}
 }
+
+// TestAPublishableKeyIsUsedUpForNobodyElse: it stands in every page, and whoever
+// reads it there makes as many calls as they like.
+func TestAPublishableKeyIsUsedUpForNobodyElse(t *testing.T) {
+	w := newRightsHouse(t, true)
+	pub := []string{"Authorization", "Bearer " + apitest.LivePub}
+	calls := map[string]func() apitest.Answer{
+		"sdk": func() apitest.Answer {
+			return w.Do("POST", "/v1/auth/sdk/users/me", object{"session_token": "x"}, pub...)
+		},
+		"jwks": func() apitest.Answer { return w.Do("GET", "/v1/auth/jwks/default?api_key="+apitest.LivePub, nil) },
+		"reflex": func() apitest.Answer {
+			return w.Do("POST", "/reflex/validate", object{"email": "no@example.com", "otp": "x"}, pub...)
+		},
+		"reflex session": func() apitest.Answer { return w.Do("GET", "/reflex/session", nil, "X-API-Key", apitest.LivePub) },
+		"link": func() apitest.Answer {
+			return w.Do("POST", "/authenticate", object{"client_secret": "x", "email": "no@example.com"}, pub...)
+		},
+	}
+	w.From("192.0.2.66")
+	for name, call := range calls {
+		for n := 0; call().Status != 429; n++ {
+			if n > 1000 {
+				t.Fatalf("%s: one client has no limit", name)
+			}
+		}
+	}
+	w.From("192.0.2.1")
+	for name, call := range calls {
+		if a := call(); a.Status == 429 {
+			t.Errorf("%s: another client used the key up", name)
+		}
+	}
+}

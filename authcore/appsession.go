@@ -225,6 +225,9 @@ func (s *Service) withPerson(tx store.Tx, r *session.Record) (*AppSession, error
 		return nil, err
 	}
 	out := s.appSession(r, p)
+	if app := s.cfg.Apps.Find(r.API.Realm.App); app == nil || !app.Organizations {
+		out.Org = ""
+	}
 	if out.Org != "" {
 		if out.OrgRole, err = roleIn(tx, out.Org, p.Subject); out.OrgRole == "" {
 			out.Org = "" // not a member any more

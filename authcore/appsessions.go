@@ -174,6 +174,8 @@ func (t *proving) findPolled(in Poll) (event.Verdict, error) {
 	}
 	t.c = c
 	switch v := c.State(t.now); {
+	case in.Paired && c.isOff(in.Caller.App):
+		return event.Expired, nil
 	case c.Fetched:
 		return event.Used, nil
 	case c.Used && (t.s.core.sessions.Revoked(c.UsedAt) || !c.UsedAt.After(c.person.Ended)):

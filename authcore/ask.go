@@ -67,7 +67,6 @@ type Terms struct {
 	Before   string        // the link is Before, the token or code, After
 	After    string
 	Letter   outbox.LetterKind
-	Into     string // with LetterInvite: what the person is invited to
 	Redirect string // where the link leads in the end, "" for nowhere
 	Use      origin.RedirectUse
 }
@@ -120,7 +119,6 @@ type apiPart struct {
 	Before   string             `json:"before,omitempty"`
 	After    string             `json:"after,omitempty"`
 	Letter   outbox.LetterKind  `json:"letter,omitempty"`
-	Into     string             `json:"into,omitempty"`
 	Redirect string             `json:"redirect,omitempty"`
 	Use      origin.RedirectUse `json:"use,omitempty"`
 	Note     string             `json:"note,omitempty"`
@@ -208,11 +206,9 @@ func (t *asking) run() (_ Asked, err error) {
 		return Asked{}, err
 	}
 	if t.in.invite != nil {
-		o, v, err := t.s.putInvite(t.tx, t.in.invite)
-		if err != nil || v != event.Accepted {
+		if v, err := t.s.putInvite(t.tx, t.in.invite); err != nil || v != event.Accepted {
 			return Asked{Verdict: v}, err
 		}
-		t.in.Known.Into = o.Name
 	}
 	created, err := t.person()
 	if err != nil || t.p == nil {

@@ -40,6 +40,8 @@ func newAppHouse(t testing.TB, senders ...outbox.TextSender) (*house, *authcore.
 		ID: "shop", Keys: []authcore.AppKey{appKey(t, liveKey), appKey(t, testKey), appKey(t, pubKey)},
 		Callbacks: mustCallbacks(t, "https://app.example.com/*"),
 		Plans:     []authcore.Plan{{ID: "free"}, {ID: "pro"}},
+
+		Organizations: true, AutoVerify: true,
 	}
 	apps, err := authcore.NewApps(app, &authcore.App{ID: "other", Keys: []authcore.AppKey{appKey(t, strings.Replace(liveKey, "0123", "9999", 1))}})
 	if err != nil {

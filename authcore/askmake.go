@@ -136,7 +136,7 @@ func (t *asking) challenge() (c *sent, wait time.Duration, err error) {
 	in, terms := t.in, t.terms
 	part := apiPart{
 		Realm: in.Caller.Realm(), Subject: t.p.Subject, Contact: t.to.ID, AskedBy: t.by, Slot: in.Slot,
-		Before: terms.Before, After: terms.After, Letter: terms.Letter, Into: terms.Into,
+		Before: terms.Before, After: terms.After, Letter: terms.Letter,
 		Redirect: terms.Redirect, Use: terms.Use, Note: in.Note,
 		Current: in.Supersede || terms.Digits > 0, Paired: in.Pair && terms.Digits == 0,
 	}

@@ -145,7 +145,7 @@ func TestAnOrganizationGoesWithItsOnlyMember(t *testing.T) {
 			}
 		}
 		app := w.service.Apps().Find("shop")
-		_, v, err = w.service.CreateOrganization(ctx, app, w.live, w.bob.Person.Subject, "Acme", w.org.Slug)
+		_, v, err = w.service.CreateOrganization(ctx, app, w.live, w.bob.Person.Subject, "Acme", w.org.Slug, "")
 		w.must(v, err) // the slug is free
 	})
 }

@@ -49,7 +49,7 @@ func newAppWorld(t *testing.T) *appWorld {
 	w.must(v, err)
 	_, v, err = h.service.CreatePerson(ctx, app, w.test, person.Draft{Emails: []address.Address{alice}})
 	w.must(v, err)
-	w.org, v, err = h.service.CreateOrganization(ctx, app, w.live, boss.Person.Subject, "Acme & Sons", "")
+	w.org, v, err = h.service.CreateOrganization(ctx, app, w.live, boss.Person.Subject, "Acme & Sons", "", "")
 	w.must(v, err)
 	w.boss, v, err = h.service.SwitchOrg(ctx, w.live, authcore.SessionRef{SID: boss.ID}, w.org.ID)
 	w.must(v, err)
@@ -358,7 +358,7 @@ func TestImportOfAppsRespectsWhatIsHere(t *testing.T) {
 			t.Fatal(gone, err)
 		}
 		eve := twin.person(app, person.Draft{Emails: []address.Address{mustAddress("eve@example.com")}})
-		if _, v, _ := twin.service.CreateOrganization(t.Context(), app, w.live, eve.Subject, "Acme", "acme-sons"); v != event.Accepted {
+		if _, v, _ := twin.service.CreateOrganization(t.Context(), app, w.live, eve.Subject, "Acme", "acme-sons", ""); v != event.Accepted {
 			t.Fatal(v)
 		}
 		if _, err := twin.core.Import(t.Context(), strings.NewReader(w.export(true))); err == nil || !strings.Contains(err.Error(), "slug") {
@@ -387,7 +387,7 @@ func TestImportRevivesNothingThatWasDeleted(t *testing.T) {
 		"an organization, and its slug is another's": func(w *appWorld) {
 			takeOut(w)
 			delete(w, w.live, w.boss.Person.Subject)
-			_, v, err := w.service.CreateOrganization(w.t.Context(), w.service.Apps().Find("shop"), w.live, w.bob.Person.Subject, "Acme", "acme-sons")
+			_, v, err := w.service.CreateOrganization(w.t.Context(), w.service.Apps().Find("shop"), w.live, w.bob.Person.Subject, "Acme", "acme-sons", "")
 			w.must(v, err)
 		},
 	} {

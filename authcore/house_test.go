@@ -142,7 +142,7 @@ func (h *house) reopenOn(store store.Store) {
 type composer struct{}
 
 func (composer) Compose(l outbox.Letter) (outbox.Message, error) {
-	return outbox.Message{To: l.To, Subject: l.Code, Text: l.Link, HTML: l.NotMe}, nil
+	return outbox.Message{To: l.To, FromName: l.Into, Subject: l.Code, Text: l.Link, HTML: l.NotMe}, nil
 }
 
 // recorder is a sender that keeps messages, or fails as told.

@@ -55,7 +55,7 @@ func (s *Service) InviteMember(ctx context.Context, realm person.Realm, org, by 
 	v := event.Unknown
 	err := s.core.store.Update(ctx, func(tx store.Tx) (err error) {
 		out = Invite{Realm: realm, Org: org, By: by, Email: email, Role: role}
-		_, v, err = s.putInvite(tx, &out)
+		v, err = s.putInvite(tx, &out)
 		return err
 	})
 	return out, v, err
@@ -97,47 +97,47 @@ func (t *asking) renew() (event.Verdict, error) {
 	return event.Accepted, nil
 }
 
-// putInvite checks and stores an invitation, and returns its organization. It
-// reads of i what was wished, and tells the rest.
-func (s *Service) putInvite(tx store.Tx, i *Invite) (*Organization, event.Verdict, error) {
+// putInvite checks and stores an invitation, reading of i
+// what was wished, and tells the rest.
+func (s *Service) putInvite(tx store.Tx, i *Invite) (event.Verdict, error) {
 	o, err := loadOrg(tx, i.Realm, i.Org)
 	if err != nil || o == nil {
-		return nil, event.Unknown, err
+		return event.Unknown, err
 	}
 	by, err := loadMember(tx, i.Org, i.By)
 	if err != nil || i.By != "" && !mayChange(by.Role, "", i.Role) {
-		return nil, event.Forbidden, err
+		return event.Forbidden, err
 	}
 	now := s.core.now()
 	i.ID, i.Created, i.Expires, i.Tenure = keyring.NewID(now), now, now.Add(InviteLifetime), by.Tenure
 	if i.Span, err = keepSpan(tx, i); err != nil {
-		return nil, event.Unknown, err
+		return event.Unknown, err
 	}
 	p, err := person.Whom{Email: i.Email}.Find(tx, i.Realm)
 	if err != nil {
-		return nil, event.Unknown, err
+		return event.Unknown, err
 	}
 	old, err := o.waitingInvite(tx, invitedAs(p, i.Email)...)
 	if err != nil {
-		return nil, event.Unknown, err
+		return event.Unknown, err
 	}
 	if old != nil {
 		alive, err := loadInvite(tx, i.Realm, old.ID)
 		switch {
 		case err != nil:
-			return nil, event.Unknown, err
+			return event.Unknown, err
 		case alive != nil && i.By != "" && !mayChange(by.Role, "", old.Role):
-			return nil, event.Forbidden, nil
+			return event.Forbidden, nil
 		case alive != nil && old.Email == i.Email && now.Before(old.Expires):
 			i.ID, i.Created = old.ID, old.Created
 		default:
 			old.Withdrawn = now
 			if err := old.save(tx); err != nil {
-				return nil, event.Unknown, err
+				return event.Unknown, err
 			}
 		}
 	}
-	return o, event.Accepted, i.save(tx)
+	return event.Accepted, i.save(tx)
 }
 
 // keepSpan reads the Span of the invited address, and keeps it as long as the
@@ -344,8 +344,8 @@ func (s *Service) StopInvites(ctx context.Context, app *App, token string, a add
 		if err != nil || made == nil {
 			return err
 		}
-		c, err := partOf(made)
-		if err != nil || c.Realm.App != app.ID {
+		c, err := sentOf(tx, made)
+		if err != nil || c == nil || c.Realm.App != app.ID {
 			return err
 		}
 		now := s.core.now()

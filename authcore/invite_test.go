@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -35,7 +36,7 @@ func runInviting(t *testing.T, test func(t *testing.T, w *inviting)) {
 func (w *inviting) org(owner address.Address) (*authcore.AppSession, string) {
 	w.t.Helper()
 	boss := w.signInApp(owner)
-	o, v, err := w.service.CreateOrganization(w.t.Context(), w.app, w.live, boss.Person.Subject, "Acme", "")
+	o, v, err := w.service.CreateOrganization(w.t.Context(), w.app, w.live, boss.Person.Subject, "Acme", "", "")
 	if v != event.Accepted || err != nil {
 		w.t.Fatal(v, err)
 	}
@@ -126,7 +127,7 @@ func TestLimitsOfInvitations(t *testing.T) {
 		"inviter in many organizations": {func(w *inviting) func(int) (string, string, string) {
 			boss := w.signInApp(alice)
 			return func(i int) (string, string, string) {
-				o, _, err := w.service.CreateOrganization(w.t.Context(), w.app, w.live, boss.Person.Subject, "Acme", "")
+				o, _, err := w.service.CreateOrganization(w.t.Context(), w.app, w.live, boss.Person.Subject, "Acme", "", "")
 				want(w.t, err, nil)
 				return o.ID, boss.Person.Subject, fmt.Sprintf("10.0.%d.1", i)
 			}
@@ -499,6 +500,47 @@ func TestMailsThatWaitAreAskedAgain(t *testing.T) {
 	}
 }
 
+// What an organization is called stands in the mail as it is when the mail leaves,
+// and without what would end its quotes there.
+func TestInvitationsNameTheOrganization(t *testing.T) {
+	bob := mustAddress("bob@example.com")
+	for name, want := range map[string]string{
+		"Acme GmbH": "Acme GmbH", "Acme\u201d at Shop. Pay \u201cnow": "Acme at Shop. Pay now", `Acme" at "Shop`: "Acme at Shop", "Acme\u201f at \u201eShop\u201c": "Acme at Shop",
+		"ООО «Ромашка»": "ООО Ромашка", "「例」社": "例社", "《例》": "例", "L\u2019Oréal": "L\u2019Oréal", "St. Mary's": "St. Mary's", "Acme'' now": "Acme now", "Acme\u02bc\u02bc now": "Acme now",
+		"\u02bbIolani Hawai\u02bbi": "\u02bbIolani Hawai\u02bbi", "צה\u05f4ל": "צה\u05f4ל", "Acme\u2033 \u3003 now": "Acme now", "Acme\uff02 now": "Acme now", "Acme\u275e now": "Acme now",
+	} {
+		runInviting(t, func(t *testing.T, w *inviting) {
+			boss, org := w.org(alice)
+			w.globalOf(10)
+			for i := range 12 {
+				w.ask(linkFor(someone("filler%d", i)))
+			}
+			w.send(org, boss.Person.Subject, "10.0.0.1", mustAddress("first@example.com"))
+			w.send(org, boss.Person.Subject, "10.0.0.1", bob)
+			synctest.Wait()
+			if n := w.mailsTo(bob); n != 0 {
+				t.Fatal("the mail does not wait")
+			}
+			_, v, err := w.service.UpdateOrganization(t.Context(), w.live, org, "", &name, nil)
+			if v != event.Accepted || err != nil {
+				t.Fatalf("%q: %v, %v", name, v, err)
+			}
+			time.Sleep(5 * time.Minute)
+			synctest.Wait()
+			w.sender.mu.Lock()
+			defer w.sender.mu.Unlock()
+			for _, m := range w.sender.sent {
+				if m.To == bob && m.FromName != want {
+					t.Errorf("%q is called %q, want %q", name, m.FromName, want)
+				}
+			}
+			if !slices.ContainsFunc(w.sender.sent, func(m outbox.Message) bool { return m.To == bob }) {
+				t.Error("no mail was sent")
+			}
+		})
+	}
+}
+
 // waiting is an instance whose mails wait.
 type waiting struct {
 	*inviting
@@ -527,7 +569,7 @@ func TestOrganizationNames(t *testing.T) {
 		"Version 2.0", "1.2.3", "U.S. Dept.", "Verein e.V.", "Società S.p.A.", "AC/DC", "Ernst & Young A/S", "8:30 Club", "Team: Blue",
 		"日本語株式会社", "株式会社 例。", "ファミリー・マート", "Col·lectiu", "شركة المثال", "می\u200cخواهم", "Việt Nam", "Vie\u0323\u0302t Nam", "हिन्दी", "ไทย", "Łódź № 5",
 		"👩\u200d🚀 Club", "❤\ufe0f\u200d🔥", "I ❤\ufe0f Rust", "Studio 54", "Route 66 (West)", "[Draft]", "C++ / C# Group", "Dot Com Ventures",
-		strings.Repeat("ü", 64),
+		strings.Repeat("ü", 64), "Barnes \u2022 Noble", "Acme \u00b7 Berlin", "\u0f56\u0f7c\u0f51\u0f0b\u0f61\u0f74\u0f63", "\u12a2\u1275\u12ee\u1361\u1335\u12eb", "شرکت \u06f0\u06f2", "٢٠٢٠", "Who?What", "Yahoo!Club", "ООО «Ромашка»",
 	}
 	bad := []string{
 		"", "  ", "\u3000", strings.Repeat("ü", 65), "a\nb", "a\tb", "a\x00b", "a\x85b", "\xff", "a\u2028b", "\ue000", "\U000e0041bc",
@@ -540,6 +582,8 @@ func TestOrganizationNames(t *testing.T) {
 		"bücher.de", "пример.рф", "例え.テスト", "evil.c\u043em", "evil.с\u043eм", "evil.co\u0301m", "evil.com\u0307", "evil\u200d.com", "evil.\u200dcom", "evil.\ufe0fcom", "evil.xn--p1ai", "xn--e1afmkfd.xn--p1ai",
 		"evil .com", "evil [.] com", "evil[.]com", "evil(.)com", "evil(dot)com", "evil[dot]com", "evil (dot) com", "evil{DOT}com",
 		"evil\u3002com", "evil\uff0ecom", "evil\uff61com", "evil\ufe52com", "evil\u2024com", "evil\u0589com", "evil\u06d4com", "evil\u0701com", "evil\ua4f8com", "ｅｖｉｌ．ｃｏｍ", "ⓔⓥⓘⓛ.ⓒⓞⓜ",
+		"evil\u0660com", "evil\u06f0com", "evil\ua60ecom", "evil\u1362com", "evil\u2e31com", "evil\u16ebcom", "evil\u00b7com", "evil\u2022com", "evil\u30fbcom", "evil\uff65com", "evil\u2219com", "evil\u22c5com", "evil\u0387com",
+		"evil\u1427com", "evil\u318dcom", "evil\ua78fcom", "evil\U00010a50com", "evil\U0001d16dcom", "evil\u2e33com", "evil\u2027com", "evil\u0f0bcom", "evil\u0964com", "shop24\u2e31com", "evil\u1803com", "злой\u2e31рф",
 		"10.0.0.1/x", "1.2.3.4", "hxxp evil.com!",
 		// Whatever a mail program may make a link of besides.
 		"https://localhost/x", "//evil", "http:16843009", "https:\\\\evil", "hxxp:evil", "HXXP:evil", "mailto:x", "tel:123", "tel：123", "javascript:alert", "localhost:80/x",
@@ -549,7 +593,7 @@ func TestOrganizationNames(t *testing.T) {
 		boss, org := w.org(mustAddress("rival@example.com"))
 		check := func(name string, good bool) {
 			t.Helper()
-			_, v, err := w.service.CreateOrganization(t.Context(), w.app, w.live, boss.Person.Subject, name, "")
+			_, v, err := w.service.CreateOrganization(t.Context(), w.app, w.live, boss.Person.Subject, name, "", "")
 			want(t, err, nil)
 			_, renamed, err := w.service.UpdateOrganization(t.Context(), w.live, org, "", &name, nil)
 			want(t, err, nil)

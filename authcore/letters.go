@@ -75,13 +75,16 @@ func (s *Service) Letter(tx store.Tx, e outbox.Entry) (*outbox.Item, error) {
 		}
 	}
 	if c.Part != nil {
-		to, err := wanted(tx, c, now)
+		to, err := s.wanted(tx, c, now)
 		if err != nil || to == nil {
 			return nil, err
 		}
 		item.About.App, item.About.Subject = to.Realm.App, to.Subject
 		if known {
 			item.Problem = s.letterOf(to, secret, &letter)
+		}
+		if letter.Into, err = to.into(tx); err != nil {
+			return nil, err
 		}
 	}
 	item.Letter = letter
@@ -90,13 +93,16 @@ func (s *Service) Letter(tx store.Tx, e outbox.Entry) (*outbox.Item, error) {
 
 // wanted completes a challenge made for an app whose mail is to be sent: none that
 // can't be answered any more, and no invitation whose recipient wants none by now.
-func wanted(tx store.Tx, c *challenge.Challenge, now time.Time) (*sent, error) {
+func (s *Service) wanted(tx store.Tx, c *challenge.Challenge, now time.Time) (*sent, error) {
 	to, err := sentOf(tx, c)
 	if err != nil || to == nil {
 		return nil, err
 	}
 	if v, err := to.standing(tx, now); err != nil || v != event.Accepted {
 		return nil, err
+	}
+	if app := s.cfg.Apps.Find(to.Realm.App); app != nil && to.isOff(app) {
+		return nil, nil
 	}
 	if to.Invite == "" {
 		return to, nil
@@ -107,13 +113,26 @@ func wanted(tx store.Tx, c *challenge.Challenge, now time.Time) (*sent, error) {
 	return to, nil
 }
 
+// into is what the organization that to invites to is called now, "" for none.
+func (to *sent) into(tx store.Tx) (string, error) {
+	i, err := loadInvite(tx, to.Realm, to.Invite)
+	if err != nil || i == nil {
+		return "", err
+	}
+	o, err := loadOrg(tx, to.Realm, i.Org)
+	if err != nil || o == nil {
+		return "", err
+	}
+	return o.quotable(), nil
+}
+
 // errGone: what a message was about is not configured any more.
 var errGone = errors.New("the app that asked, or the redirect it asked for, is not in the configuration any more")
 
 // letterOf completes the letter of a challenge made for an app. A redirect that is
 // not allowed any more is not sent.
 func (s *Service) letterOf(to *sent, secret keyring.Secret, letter *outbox.Letter) error {
-	letter.Kind, letter.Phone, letter.Into = to.Letter, to.Phone, to.Into
+	letter.Kind, letter.Phone = to.Letter, to.Phone
 	app := s.cfg.Apps.Find(to.Realm.App)
 	if app == nil || to.Redirect != "" && !app.MayRedirect(to.Use, to.Redirect) {
 		return errGone

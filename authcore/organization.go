@@ -104,9 +104,11 @@ func (r Role) isLower(than Role) bool {
 }
 
 // CreateOrganization makes an organization that owner owns. An empty slug is
-// made from the name. Verdict is Accepted, Unknown (no such owner), Malformed
-// (name or slug) or Taken (the slug was given and is another's).
-func (s *Service) CreateOrganization(ctx context.Context, app *App, realm person.Realm, owner, name, slug string) (Organization, event.Verdict, error) {
+// made from the name. by is the person who wishes it, "" for the app itself: to
+// anybody else a slug that is free would tell of those that are not, so theirs
+// have something random in the end. Verdict is Accepted, Unknown (no such owner),
+// Malformed (name or slug) or Taken (the app gave the slug, and it is another's).
+func (s *Service) CreateOrganization(ctx context.Context, app *App, realm person.Realm, owner, name, slug, by string) (Organization, event.Verdict, error) {
 	var out Organization
 	v := event.Accepted
 	if !isOrgName(name) || slug != "" && slug != slugOf(slug) {
@@ -124,7 +126,7 @@ func (s *Service) CreateOrganization(ctx context.Context, app *App, realm person
 		if len(app.Plans) > 0 {
 			o.Plan = app.Plans[0].ID
 		}
-		if v, err = o.takeSlug(tx); err != nil || v != event.Accepted {
+		if v, err = o.takeSlug(tx, by); err != nil || v != event.Accepted {
 			return err
 		}
 		out = o
@@ -136,29 +138,35 @@ func (s *Service) CreateOrganization(ctx context.Context, app *App, realm person
 	return out, v, err
 }
 
-// takeSlug claims the organization's slug, or makes one that is free.
-func (o *Organization) takeSlug(tx store.Tx) (event.Verdict, error) {
+// takeSlug claims the organization's slug, or makes one that is free. by is as in
+// CreateOrganization.
+func (o *Organization) takeSlug(tx store.Tx, by string) (event.Verdict, error) {
 	given := o.Slug != ""
 	if !given {
 		o.Slug = slugOf(o.Name)
 	}
-	var taken string
-	if _, err := store.Load(tx, person.Key(o.Realm, person.BySlug, o.Slug), &taken); err != nil {
-		return event.Unknown, err
-	}
-	if taken != "" {
-		if given {
+	for base, own := o.Slug, by == ""; ; own = false {
+		if !own {
+			raw := make([]byte, slugRandom)
+			rand.Read(raw)
+			o.Slug = base + "-" + hex.EncodeToString(raw)
+		}
+		key := person.Key(o.Realm, person.BySlug, o.Slug)
+		var taken string
+		if _, err := store.Load(tx, key, &taken); err != nil {
+			return event.Unknown, err
+		}
+		switch {
+		case taken == "":
+			return event.Accepted, store.Save(tx, key, o.ID, time.Time{})
+		case own && given:
 			return event.Taken, nil
 		}
-		raw := make([]byte, slugRandom)
-		rand.Read(raw)
-		o.Slug += "-" + hex.EncodeToString(raw)
 	}
-	return event.Accepted, store.Save(tx, person.Key(o.Realm, person.BySlug, o.Slug), o.ID, time.Time{})
 }
 
 // Lengths of slugs: what is made of a name, in bytes, and how many random bytes
-// follow a hyphen after one that is taken.
+// follow a hyphen after one that is taken, or might be.
 const (
 	slugLen    = 48
 	slugRandom = 4

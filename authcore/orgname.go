@@ -29,20 +29,92 @@ var (
 	spelled  = regexp.MustCompile(`(?i)\s*[\[({<]\s*(dot|\.)\s*[\])}>]\s*`)
 )
 
-// dots are read as one, besides those that NFKC makes one of.
-var dots = strings.NewReplacer("\u3002", ".", "\u0589", ".", "\u06d4", ".", "\u0701", ".", "\u0702", ".", "\ua4f8", ".", "\u2e3c", ".", "\ua789", ":", "\u2236", ":", "\u2215", "/", "\u2044", "/", "\u29f8", "/")
+// signs are read as those that mail programs know, besides those that NFKC makes
+// one of.
+var signs = strings.NewReplacer("\ua789", ":", "\u2236", ":", "\u2215", "/", "\u2044", "/", "\u29f8", "/")
+
+// withDots is a name in which all that looks like a dot is one: what ends a
+// sentence in any script, and between letters as domains have them whatever stands
+// there in place of a dot. In words of other scripts such signs are at home, and
+// so is the dot of Catalan.
+func withDots(name string) string {
+	list := []rune(name)
+	at := func(i int) rune {
+		if i < 0 || i >= len(list) {
+			return ' '
+		}
+		return list[i]
+	}
+	var b strings.Builder
+	for i, r := range list {
+		before, after := at(i-1), at(i+1)
+		switch {
+		case unicode.Is(unicode.STerm, r) && !strings.ContainsRune("!?\u061f\u203d\u2e2e", r), strings.ContainsRune("\u0701\u0702\ua4f8\ua4fa\U00010a50", r):
+			r = '.'
+		case r == 0x660 || r == 0x6f0: // a zero, which between letters is none
+			if unicode.IsLetter(before) && unicode.IsLetter(after) {
+				r = '.'
+			}
+		case r == 0xb7 && strings.ContainsRune("lL", before) && strings.ContainsRune("lL", after):
+		case r > unicode.MaxASCII && (unicode.Is(unicode.Po, r) && !strings.ContainsRune(apostrophes, r) || strings.ContainsRune("\u119e\u1427\u2219\u22c5\ua78f", r)):
+			if (inDomains(before) || unicode.IsDigit(before)) && inDomains(after) {
+				r = '.'
+			}
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+func inDomains(r rune) bool { return unicode.In(r, unicode.Latin, unicode.Greek, unicode.Cyrillic) }
+
+// apostrophes stand inside of words.
+const apostrophes = "'\u2019\u055a\u05f3\u05f4\uff07" // the fourth is of Hebrew abbreviations
+
+// letterMarks look like apostrophes and are letters of some languages.
+const letterMarks = "\u02bb\u02bc\u02bd\u02be\u02bf"
+
+// quoteLike are the characters that can be taken for a quotation mark, besides
+// those that Unicode has as such.
+const quoteLike = apostrophes + letterMarks + "`\u00b4\u02b9\u02ba\u02c8\u02ca\u02cb\u02dd\u02ee\u055b\u1fbd\u1fbf\u1fef\u1ffd\u1ffe\u2032\u2033\u2034\u2035\u2036\u2037\u2057\u275b\u275c\u275d\u275e\u275f\u2760\u3003\u3008\u3009\u300a\u300b\ua78c\U0001f676\U0001f677\U0001f678"
+
+func isQuote(r rune) bool {
+	return unicode.In(r, unicode.Quotation_Mark, unicode.Pi, unicode.Pf) || strings.ContainsRune(quoteLike, r)
+}
+
+// quotable is the organization's name for the quotes of a mail, in which it ends
+// no quote: without quotation marks but those inside of words.
+func (o *Organization) quotable() string {
+	list := []rune(o.Name)
+	isWord := func(i int) bool {
+		return i >= 0 && i < len(list) && !isQuote(list[i]) && unicode.In(list[i], unicode.L, unicode.M, unicode.N)
+	}
+	mayStand := func(i int) bool { return i < 0 || i >= len(list) || !isQuote(list[i]) }
+	var b strings.Builder
+	for i, r := range list {
+		inside := isWord(i-1) && isWord(i+1) && strings.ContainsRune(apostrophes, r)
+		beside := (isWord(i-1) || isWord(i+1)) && mayStand(i-1) && mayStand(i+1) && strings.ContainsRune(letterMarks, r)
+		if !isQuote(r) || inside || beside {
+			b.WriteRune(r)
+		}
+	}
+	return strings.Join(strings.Fields(b.String()), " ")
+}
 
 // isOrgName tells whether name may be an organization's.
 func isOrgName(name string) bool {
 	if !utf8.ValidString(name) || utf8.RuneCountInString(name) > maxOrgName || !isSeen(name) {
 		return false
 	}
-	plain := dots.Replace(strings.Map(func(r rune) rune {
-		if unicode.Is(unicode.M, r) || isIgnorable(r) {
+	plain := withDots(signs.Replace(strings.Map(func(r rune) rune {
+		switch {
+		case r == 0x1d16d: // a dot of musical notes is a mark
+			return '.'
+		case unicode.Is(unicode.M, r) || isIgnorable(r):
 			return -1
 		}
 		return r
-	}, norm.NFKC.String(name)))
+	}, norm.NFKC.String(name))))
 	plain = spelled.ReplaceAllString(plain, ".")
 	return !likeHost.MatchString(plain) && !likeLink.MatchString(plain) && !likeCall.MatchString(plain)
 }

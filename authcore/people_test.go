@@ -120,14 +120,14 @@ func TestOrganizations(t *testing.T) {
 		boss := h.signInApp(alice)
 		bob := h.person(app, person.Draft{Emails: []address.Address{mustAddress("bob@example.com")}})
 		eve := h.person(app, person.Draft{Emails: []address.Address{mustAddress("eve@example.com")}})
-		org, v, err := h.service.CreateOrganization(ctx, app, live, boss.Person.Subject, "Acme & Sons", "")
+		org, v, err := h.service.CreateOrganization(ctx, app, live, boss.Person.Subject, "Acme & Sons", "", "")
 		if err != nil || v != event.Accepted || org.Slug != "acme-sons" || org.Plan != "free" {
 			t.Fatalf("%+v %v %v", org, v, err)
 		}
-		if _, v, _ := h.service.CreateOrganization(ctx, app, live, bob.Subject, "Other", "acme-sons"); v != event.Taken {
+		if _, v, _ := h.service.CreateOrganization(ctx, app, live, bob.Subject, "Other", "acme-sons", ""); v != event.Taken {
 			t.Errorf("a slug twice: %v", v)
 		}
-		if second, v, _ := h.service.CreateOrganization(ctx, app, live, bob.Subject, "Acme Sons", ""); v != event.Accepted || second.Slug == "acme-sons" {
+		if second, v, _ := h.service.CreateOrganization(ctx, app, live, bob.Subject, "Acme Sons", "", ""); v != event.Accepted || second.Slug == "acme-sons" {
 			t.Errorf("%+v %v", second, v)
 		}
 		role := func(by, of string, r authcore.Role, add bool) event.Verdict {
@@ -180,7 +180,7 @@ func TestInvitesAndSwitching(t *testing.T) {
 		ctx, live := t.Context(), person.Realm{App: "shop"}
 		boss := h.signInApp(alice)
 		bob := mustAddress("bob@example.com")
-		org, _, err := h.service.CreateOrganization(ctx, app, live, boss.Person.Subject, "Acme", "")
+		org, _, err := h.service.CreateOrganization(ctx, app, live, boss.Person.Subject, "Acme", "", "")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -198,6 +198,9 @@ func (t *proving) find() (event.Verdict, error) {
 		return event.Unknown, err
 	}
 	t.c = c
+	if c.isOff(t.in.Caller.App) {
+		return event.Expired, nil
+	}
 	if v, err := c.standing(t.tx, t.now); err != nil || v != event.Accepted {
 		return v, err
 	}
@@ -241,6 +244,12 @@ func (c *sent) standing(tx store.Tx, now time.Time) (event.Verdict, error) {
 		return event.Expired, err
 	}
 	return c.inviteState(tx)
+}
+
+// isOff tells whether the configuration does not allow by now what c is for: to
+// join an organization, or to be signed in by who waits for it.
+func (c *sent) isOff(app *App) bool {
+	return c.Invite != "" && !app.Organizations || c.Paired && !app.AutoVerify
 }
 
 // superseded tells whether another challenge took c's place.

@@ -198,7 +198,7 @@ func TestRoundTrips(t *testing.T) {
 		text.PreferText = true
 		ask("ask: code by text message", text)
 		owner := asked.Person.Subject
-		org, v, err := h.service.CreateOrganization(t.Context(), app, livePeople, owner, "Acme", "")
+		org, v, err := h.service.CreateOrganization(t.Context(), app, livePeople, owner, "Acme", "", "")
 		want(t, err, nil)
 		want(t, v, event.Accepted)
 		for _, name := range []string{"invite: somebody new", "invite: once more"} {

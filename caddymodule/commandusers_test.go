@@ -111,7 +111,7 @@ func (o *operated) organization(owner, member string) string {
 	o.Helper()
 	service := runningApp(o.gatedCaddy).house.Running().Service
 	live := person.Realm{App: "shop"}
-	org, _, err := service.CreateOrganization(o.Context(), service.Apps().Find("shop"), live, owner, "Acme", "")
+	org, _, err := service.CreateOrganization(o.Context(), service.Apps().Find("shop"), live, owner, "Acme", "", "")
 	must(o, err)
 	v, err := service.SetRole(o.Context(), authcore.RoleChange{Realm: live, Org: org.ID, Subject: member, Role: authcore.Member, Add: true})
 	must(o, err)

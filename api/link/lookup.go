@@ -34,7 +34,11 @@ func shown(c *api.Call, rights api.Rights) (api.Holder, error) {
 	if client := c.Service.CountClient(name+" lookup", c.Client); client.Over {
 		return api.Nobody, c.Spend(client)
 	}
-	return c.Identify(name, in.String("STRIPE_PUBLIC_KEY"), perKey)
+	holder, err := c.Identify(name, in.String("STRIPE_PUBLIC_KEY"), perKey)
+	if err == nil { // who asks from everywhere is bounded, too: the answer tells who is known
+		err = c.Count(name+" lookups "+c.Caller.Key.ID(), perKey)
+	}
+	return holder, err
 }
 
 // lookup tells whether an address is known. Whoever holds a publishable key can

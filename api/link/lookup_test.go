@@ -182,7 +182,7 @@ func TestLookupsAreThrottled(t *testing.T) {
 		}
 		key := apitest.Keys(t, apitest.LivePub)[0]
 		for range 1000 - 2*perClient - 20 { // nearly all that a key has in a minute
-			h.Core.Count("link key "+key.ID(), limit.Rate{Count: 1000, Per: time.Minute})
+			h.Core.Count("link lookups "+key.ID(), limit.Rate{Count: 1000, Per: time.Minute})
 		}
 		h.From("192.0.2.2")
 		if n := over(); n >= perClient {

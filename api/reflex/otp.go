@@ -86,11 +86,15 @@ func answerOTP(c *api.Call, address address.Address, asked authcore.Asked) error
 
 func (a *API) ask(c *api.Call, address address.Address, w wish) authcore.Ask {
 	link := c.Origin.String() + a.options.Route + "?email=" + url.QueryEscape(address.String()) + "&otp="
+	redirect := w.redir
+	if strings.HasPrefix(redirect, "/") {
+		redirect = ""
+	}
 	return authcore.Ask{
 		Caller: c.Caller, Whom: person.Whom{Email: address}, Create: true,
 		Known: authcore.Terms{
 			Digits: digits, Hex: true, Lifetime: w.lifetime, Letter: outbox.LetterPlain,
-			Before: link, After: "&redir=" + url.QueryEscape(w.redir),
+			Before: link, After: "&redir=" + url.QueryEscape(w.redir), Redirect: redirect, Use: origin.RedirectCallback,
 		},
 		Slot: slot, Deliver: w.deliver, Window: &authcore.Window{Count: w.limit, Per: w.lifetime},
 		Origin: c.Origin, Client: w.client, EndUser: w.endUser, Language: c.Language(),

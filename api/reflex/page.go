@@ -54,10 +54,12 @@ func (a *API) confirm(c *api.Call) error {
 	if redir == "" {
 		return c.ShowPage(http.StatusOK, screen.AppPage{State: screen.AppLoginDone})
 	}
-	app := a.service.Apps().Find(proved.Person.Realm.App)
-	to, ok := destination(c, app, redir)
+	if redir == proved.Redirect {
+		return c.SeeOther(redir)
+	}
+	to, ok := destination(c, nil, redir)
 	if !ok {
-		to = "/" // whoever wrote it into the link does not send people elsewhere
+		to = "/" // whoever wrote it into the link, not the app, does not send people elsewhere
 	}
 	return c.SeeOther(to)
 }

@@ -25,6 +25,19 @@ func TestLinks(t *testing.T) {
 			t.Errorf("%s, want %s", a.String("magic_link"), want)
 		}
 	})
+	t.Run("only the app leads to what has a wildcard", func(t *testing.T) {
+		for asked, leads := range map[string]map[string]string{
+			"https://app.example.com/x": {"https://app.example.com/x": "https://app.example.com/x", "https://app.example.com/evil": "/", "/in": "/in", "https://evil.test/": "/"},
+			"/in":                       {"https://app.example.com/x": "/", "/other": "/other", h.Origin.String() + "/own": "/own"},
+		} {
+			for redir, want := range leads {
+				link := generated(h, fields{"email": "d@ex.com", "redir": asked, "rate_limit": 100}).String("magic_link")
+				if a := submit(h, strings.Replace(link, "redir="+url.QueryEscape(asked), "redir="+url.QueryEscape(redir), 1)); a.Status != 303 || strings.TrimPrefix(a.Header.Get("Location"), h.Origin.String()) != want {
+					t.Errorf("asked for %s, opened with %s: %d %q", asked, redir, a.Status, a.Header.Get("Location"))
+				}
+			}
+		}
+	})
 	t.Run("REFLEX-41", func(t *testing.T) {
 		for redir, ok := range map[string]bool{
 			"/": true, "/in?a=b": true, "https://app.example.com/x": true,

@@ -61,6 +61,9 @@ func (a *API) entitled(c *api.Call) (*authcore.Plan, error) {
 		return nil, err
 	}
 	if org != "" {
+		if err := organizationsOn(c.Caller.App); err != nil {
+			return nil, err
+		}
 		if org, err = a.orgOf(c, p, org); err != nil {
 			return nil, err
 		}

@@ -283,6 +283,59 @@ func (w *inviting) press(link *url.URL, address string, headers ...string) apite
 	return w.Do("POST", link.Path+"?"+link.RawQuery, url.Values{"email": {address}}, append([]string{"Accept", "text/html", "User-Agent", "Mozilla/5.0 Firefox/140.0"}, headers...)...)
 }
 
+// TestStopDiesWithTheAddress: whoever had an address stops no mails of who has it
+// now.
+func TestStopDiesWithTheAddress(t *testing.T) {
+	for name, end := range map[string]func(w *inviting, customer string) apitest.Answer{
+		"replaced": func(w *inviting, customer string) apitest.Answer {
+			return w.call("PATCH", "/v1/customers/"+customer, object{"email": "dora@example.com"}, apitest.LiveKey)
+		},
+		"replaced, and somebody else's": func(w *inviting, customer string) apitest.Answer {
+			w.call("PATCH", "/v1/customers/"+customer, object{"email": "dora@example.com"}, apitest.LiveKey)
+			w.session(carol)
+			return w.get("/v1/customers?email=" + carol)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newInviting(t, nil)
+			customer := w.signIn(carol).String("customerId")
+			w.invite(w.owner, carol)
+			stop := w.stopLink()
+			want(t, end(w, customer), 200)
+			isPage(t, w.press(stop, carol), 422, "was not sent to this address")
+			w.Sleep(time.Hour)
+			n := len(w.Mail.Sent())
+			want(t, w.post(w.invites, object{"email": carol, "role": "member"}), 201)
+			if got := len(w.Mail.Sent()); got != n+1 {
+				t.Errorf("%d mails were sent", got-n)
+			}
+		})
+	}
+}
+
+// TestOrganizationsOff: what was sent while there were organizations counts no more.
+func TestOrganizationsOff(t *testing.T) {
+	w := newInviting(t, nil)
+	want(t, w.call("PATCH", orgs+"/"+w.org, object{"plan": "pro"}, apitest.LiveKey), 200)
+	inOrg := want(t, w.call("POST", auth+"switch-organization", object{"organizationId": w.org}, w.owner), 200).String("sessionToken")
+	id, link := w.invite(w.owner, carol)
+	w.App.Organizations = false
+	isPage(t, w.visit("GET", link, ""), 410, "too old")
+	if to := location(t, w.visit("POST", link, "")); to.Query().Get("error") == "" || to.Query().Get("token") != "" {
+		t.Errorf("pressed: %s", to)
+	}
+	refused(t, w.post(auth+"verify", object{"token": link.Query().Get("token")}), 401, "TOKEN_EXPIRED")
+	refused(t, w.call("POST", orgs+"/invites/accept", object{"inviteId": id}, w.session(carol)), 403, "FEATURE_NOT_AVAILABLE")
+	if s := want(t, w.call("GET", auth+"session", nil, inOrg), 200); s.Get("organizationId") != nil || s.Get("orgRole") != nil || s.String("entitlements.planName") != "Free" {
+		t.Errorf("a session acts for an organization: %s", s.Text)
+	}
+	refused(t, w.get("/v1/entitlements?customerId="+w.customer(bob)+"&organizationId="+w.org), 403, "FEATURE_NOT_AVAILABLE")
+	w.App.Organizations = true
+	if got := w.roles(t, w.org)[carol]; got != nil {
+		t.Errorf("joined as %v", got)
+	}
+}
+
 func TestStopInvites(t *testing.T) {
 	w := newInviting(t, nil)
 	id, link := w.invite(w.owner, carol)

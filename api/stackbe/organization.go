@@ -83,7 +83,7 @@ func (a *API) createOrganization(c *api.Call) error {
 	if err := o.Err(); err != nil {
 		return err
 	}
-	org, v, err := a.service.CreateOrganization(c.R.Context(), c.Caller.App, c.Caller.Realm(), owner, title, slug)
+	org, v, err := a.service.CreateOrganization(c.R.Context(), c.Caller.App, c.Caller.Realm(), owner, title, slug, by(s))
 	if err != nil {
 		return err
 	}

@@ -62,14 +62,31 @@ func TestOrganizations(t *testing.T) {
 		}
 	})
 	t.Run("STACKBE-78", func(t *testing.T) {
-		if got := w.get(orgs + "/" + org).String("slug"); got != "acme-inc" {
+		if got := w.get(orgs + "/" + org).String("slug"); !strings.HasPrefix(got, "acme-inc-") {
 			t.Errorf("slug %q", got)
 		}
-		o := want(t, w.call("POST", orgs, object{"name": "Other", "slug": "my-slug"}, jwt), 201)
-		if o.String("slug") != "my-slug" {
+		mine := object{"name": "Other", "slug": "my-slug", "ownerId": w.customer(alice)}
+		if o := want(t, w.post(orgs, mine), 201); o.String("slug") != "my-slug" {
 			t.Error(o.Text)
 		}
-		refused(t, w.call("POST", orgs, object{"name": "Third", "slug": "my-slug"}, jwt), 400, "VALIDATION_ERROR")
+		refused(t, w.post(orgs, mine), 400, "VALIDATION_ERROR")
+		mine["slug"] = ""
+		if o := want(t, w.post(orgs, mine), 201); o.String("slug") != "other" {
+			t.Error(o.Text)
+		}
+		// To a customer all are alike, or they would tell what others are called.
+		for _, taken := range []bool{true, false} {
+			for _, field := range []string{"slug", "name"} {
+				text := map[bool]string{true: "my-slug", false: "free-" + field}[taken]
+				o := want(t, w.call("POST", orgs, object{"name": "X", field: text}, jwt), 201)
+				if field == "name" {
+					o = want(t, w.call("POST", orgs, object{"name": text}, jwt), 201)
+				}
+				if rest, ok := strings.CutPrefix(o.String("slug"), text+"-"); !ok || len(rest) != 8 {
+					t.Errorf("slug %q", o.String("slug"))
+				}
+			}
+		}
 	})
 	t.Run("STACKBE-77", func(t *testing.T) {
 		bobs := w.organization(w.customer(bob), "Bob's")

@@ -23,34 +23,29 @@ func (a *API) public(path string, route api.Route) {
 // shown finds out whose key a call carries. Pages at the app's own origins may
 // read the answers to what they may ask for.
 func (a *API) shown(c *api.Call, rights api.Rights) (api.Holder, error) {
-	key := c.Bearer()
 	if c.R.Method == http.MethodGet && rights.Publishable != 0 && c.R.Header.Get("Authorization") == "" {
 		q, err := c.Query()
 		if err != nil {
 			return api.Nobody, err
 		}
-		if key = q.String("api_key"); q.Err() != nil {
+		key := q.String("api_key")
+		if q.Err() != nil {
 			return api.Nobody, q.Err()
 		}
 		if key != "" {
 			return c.Identify(name, key, perKey)
 		}
 	}
+	page := c.R.Method == http.MethodPost && rights.Publishable != 0
 	var from origin.Origin
-	if page := c.R.Method == http.MethodPost && rights.Publishable != 0; page {
+	if page {
 		from = a.allowOrigin(c)
 	}
-	caller, _ := a.service.Apps().Caller(key)
-	if !caller.Key.Publishable || rights.Publishable == 0 {
-		return c.Authenticate(name, perKey)
+	holder, err := c.Authenticate(name, perKey)
+	if err == nil && page && holder == api.Publishable && c.R.Header.Get("Origin") != "" && !isOriginOf(c.Caller.App, from) {
+		err = api.Refuse(http.StatusForbidden, typeForbidden, "This origin is not one of the app's; add it to the app's configuration.")
 	}
-	if err := c.CountFrom(name+" page "+caller.Key.ID(), perKey); err != nil {
-		return api.Nobody, err
-	}
-	if c.R.Method == http.MethodPost && c.R.Header.Get("Origin") != "" && !isOriginOf(caller.App, from) {
-		return api.Nobody, api.Refuse(http.StatusForbidden, typeForbidden, "This origin is not one of the app's; add it to the app's configuration.")
-	}
-	return c.Authenticate(name, perShared)
+	return holder, err
 }
 
 // allowOrigin lets the page at the request's origin read the answer, refusals

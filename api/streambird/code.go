@@ -91,7 +91,7 @@ func (a *API) verifyCode(c *api.Call) error {
 	if proved.Verdict != event.Accepted {
 		return codeRefusal(proved.Verdict)
 	}
-	return a.answerProved(c, proved)
+	return a.answerProved(c, o, p, proved)
 }
 
 func codeRefusal(v event.Verdict) error {

@@ -22,12 +22,8 @@ type API struct {
 const name = "streambird"
 
 // perKey bounds the calls with one secret key, and those of one client with a
-// publishable key. The original has limits and does not say which. All visitors
-// of an app share its publishable key: none may use it up for the others.
-var (
-	perKey    = limit.Rate{Count: 1000, Per: time.Minute}
-	perShared = limit.Rate{Count: 100_000, Per: time.Minute}
-)
+// publishable key. The original has limits and does not say which.
+var perKey = limit.Rate{Count: 1000, Per: time.Minute}
 
 // Prefixes of ids on the wire.
 const (

@@ -230,3 +230,24 @@ func TestAPublishableKeyMakesNoUserWhereAutoCreateIsOff(t *testing.T) {
 		w.Sleep(time.Hour)
 	}
 }
+
+// TestAutoVerifyOff: what two digits bound counts no more once the app says so.
+func TestAutoVerifyOff(t *testing.T) {
+	for _, verified := range []bool{false, true} {
+		w := house(t, func(h *apitest.House) { h.App.AutoVerify = true })
+		made := want(t, w.call("POST", loginOrCreate, object{"email": alice, "auto_verify": true}, apitest.LivePub), 200)
+		link, digits := w.mailed(), url.Values{"digits": {made.String("verification_digits")}}
+		path := link.Path + "?" + link.RawQuery
+		if verified {
+			want(t, w.Do("POST", path, digits), 200)
+		}
+		w.App.AutoVerify = false
+		for _, method := range []string{"GET", "POST"} {
+			if a := w.Do(method, path, map[string]any{"POST": digits}[method]); a.Status != 410 {
+				t.Errorf("the hosted page: %d %s", a.Status, a.Text)
+			}
+		}
+		poll := object{"email_id": made.Get("email_id"), "request_origin_token": made.Get("request_origin_token")}
+		refused(t, w.call("POST", links+"email/login_status", poll, apitest.LivePub), 400, "magic_link_expired")
+	}
+}

@@ -117,7 +117,7 @@ func TestDeletingTheLastOwner(t *testing.T) {
 	w := house(t, nil)
 	owner, member := w.user(alice), w.user(carol)
 	live, ctx := person.Realm{App: "shop"}, t.Context()
-	org, v, err := w.Service.CreateOrganization(ctx, w.Service.Apps().Find("shop"), live, strings.TrimPrefix(owner, "user_"), "Acme", "")
+	org, v, err := w.Service.CreateOrganization(ctx, w.Service.Apps().Find("shop"), live, strings.TrimPrefix(owner, "user_"), "Acme", "", "")
 	if err != nil || v != event.Accepted {
 		t.Fatal(v, err)
 	}

@@ -75,7 +75,7 @@ func (a *API) verifyLink(c *api.Call) error {
 	if proved.Verdict != event.Accepted {
 		return linkRefusal(proved.Verdict)
 	}
-	return a.answerProved(c, proved)
+	return a.answerProved(c, o, p, proved)
 }
 
 func linkRefusal(v event.Verdict) error {
@@ -101,7 +101,9 @@ type provedView struct {
 	Session      *sessionView `json:"session,omitempty"`
 }
 
-func (a *API) answerProved(c *api.Call, p authcore.Proved) error {
+// answerProved answers a proof that o asked for. A JWT is good for 300 s, and gives
+// no token of the session that it named.
+func (a *API) answerProved(c *api.Call, o *api.Object, in authcore.Proof, p authcore.Proved) error {
 	out := provedView{UserID: userPrefix + p.Person.Subject}
 	out.MethodID, out.MethodType = methodID(p.Contact)
 	if p.Session != nil {
@@ -111,6 +113,9 @@ func (a *API) answerProved(c *api.Call, p authcore.Proved) error {
 		}
 		view := viewOf(p.Session)
 		out.SessionToken, out.SessionJWT, out.Session = p.Session.Token, jwt, &view
+		if p.Session.ID == in.Extend && o.String("session_token") == "" {
+			out.SessionToken = ""
+		}
 	}
 	return c.Answer(http.StatusOK, out)
 }
