@@ -50,6 +50,7 @@ type AuthzSite struct {
 	Fields  []gate.Field   `json:"fields,omitempty"`
 	Name    string         `json:"name,omitempty"`
 	Prefix  string         `json:"prefix,omitempty"`
+	Basic   *bool          `json:"basic,omitempty"`
 
 	pattern origin.SitePattern
 	gate    *Gate // decides as a gate at the site itself would
@@ -135,12 +136,12 @@ func (s *AuthzSite) parse(app *App, groups *policy.Groups, scheme string) (err e
 
 // asGate is a gate with the options of s.
 func (s *AuthzSite) asGate() *Gate {
-	return &Gate{Allow: s.Allow, Deny: s.Deny, Public: s.Public, Fresh: s.Fresh, Headers: s.Headers, Fields: s.Fields, Name: s.Name, Prefix: s.Prefix}
+	return &Gate{Allow: s.Allow, Deny: s.Deny, Public: s.Public, Fresh: s.Fresh, Headers: s.Headers, Fields: s.Fields, Name: s.Name, Prefix: s.Prefix, Basic: s.Basic}
 }
 
 // take has s have the options of g.
 func (s *AuthzSite) take(g *Gate) {
-	s.Deny, s.Public, s.Fresh, s.Headers, s.Fields, s.Name, s.Prefix = g.Deny, g.Public, g.Fresh, g.Headers, g.Fields, g.Name, g.Prefix
+	s.Deny, s.Public, s.Fresh, s.Headers, s.Fields, s.Name, s.Prefix, s.Basic = g.Deny, g.Public, g.Fresh, g.Headers, g.Fields, g.Name, g.Prefix, g.Basic
 }
 
 // ServeHTTP answers one question of a proxy.

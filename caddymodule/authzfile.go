@@ -29,6 +29,7 @@ func init() {
 //	        public  <path...>|pwa
 //	        prefix  <path>
 //	        fresh   <duration>
+//	        basic   on|off
 //	        headers <preset...>
 //	        header  <Name> email|local|name|groups|sub
 //	        name    "<title>"
@@ -78,6 +79,7 @@ var siteWords = words[*AuthzSite]{
 		{"public", onGate((*Gate).readPublic)},
 		{"prefix", onGate((*Gate).readPrefix)},
 		{"fresh", onGate((*Gate).readFresh)},
+		{"basic", onGate(func(g *Gate, d *caddyfile.Dispenser) error { return onOff(d, &g.Basic) })},
 		{"headers", onGate((*Gate).readHeaders)},
 		{"header", onGate((*Gate).readField)},
 		{"name", onGate((*Gate).readName)},
@@ -191,7 +193,7 @@ func (g *Gate) readPortal(d *caddyfile.Dispenser) error {
 // readToken reads a machine client. Syntax:
 //
 //	token <name> {
-//	    secret <value>
+//	    secret <value> [<old value...>]
 //	    site   <host...>
 //	    path   <path...>
 //	    method <method...>
@@ -214,7 +216,15 @@ var tokenWords = words[*Token]{
 	block: "token",
 	known: []word[*Token]{
 		{"secret", func(t *Token, d *caddyfile.Dispenser) error {
-			return oneOf(d, &t.Secret, "secret {file./run/secrets/backup}")
+			if err := once("secret", t.Secret != ""); err != nil {
+				return err
+			}
+			args, err := arguments(d, 1, many, "secret {file./run/secrets/backup}")
+			if err != nil {
+				return err
+			}
+			t.Secret, t.OldSecrets = args[0], args[1:]
+			return nil
 		}},
 		{"site", listWord("site wiki.example.com", func(t *Token) *[]string { return &t.Sites })},
 		{"path", listWord("path /api/*", func(t *Token) *[]string { return &t.Paths })},

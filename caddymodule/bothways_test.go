@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -27,11 +28,16 @@ var bothHosts = map[string]string{"inline": "app.example.com", "forward-auth": "
 // newBothWays runs it. server stands in the options of the servers that browsers
 // reach, copied are headers for forward_auth to copy.
 func newBothWays(t testing.TB, app http.Handler, server, who string, copied []string, lines ...string) *bothWays {
-	b := &bothWays{gatedCaddy: newGatedCaddy(t, app), asked: freePort(t)}
+	return newBothWaysWith(t, newGatedCaddy(t, app), server, "", who, copied, lines...)
+}
+
+// newBothWaysWith has global in the gatehouse block, too.
+func newBothWaysWith(t testing.TB, c *gatedCaddy, server, global, who string, copied []string, lines ...string) *bothWays {
+	b := &bothWays{gatedCaddy: c, asked: freePort(t)}
 	wiki := httptest.NewServer(b.app.Config.Handler)
 	t.Cleanup(wiki.Close)
 	b.behind = strings.TrimPrefix(wiki.URL, "http://")
-	b.run("domain example.com\n\t\tgroup staff alice@example.com", server+b.trustingAuthz(), b.sites(who, copied, lines...))
+	b.run("domain example.com\n\t\tgroup staff alice@example.com\n\t\t"+global, server+b.trustingAuthz(), b.sites(who, copied, lines...))
 	return b
 }
 
@@ -118,4 +124,11 @@ func (b *bothWays) post(host, path string, form url.Values) *http.Response {
 	must(b, err)
 	b.Cleanup(func() { _ = resp.Body.Close() })
 	return resp
+}
+
+func read(t testing.TB, resp *http.Response) string {
+	t.Helper()
+	body, err := io.ReadAll(resp.Body)
+	must(t, err)
+	return string(body)
 }

@@ -58,6 +58,10 @@ type Gate struct {
 	// the limits of the gatehouse app.
 	SessionIdle caddy.Duration `json:"session_idle,omitempty"`
 	SessionMax  caddy.Duration `json:"session_max,omitempty"`
+	// Basic offers programs that are no browser and have no session to send a token
+	// as the password of Basic, with any user name. Default: it is taken, and not
+	// offered.
+	Basic *bool `json:"basic,omitempty"`
 	// ReportOnly stops nobody and logs who would have been.
 	ReportOnly bool `json:"report_only,omitempty"`
 	// Origins lists where the gate stands beside what the host matchers above

@@ -37,6 +37,7 @@ func init() {
 //	    client_ip        <cidr...>
 //	    fresh            <duration>
 //	    unauthenticated  auto|redirect|401
+//	    basic            on|off
 //	    headers          <preset...>
 //	    header           <Name> email|local|name|groups|sub
 //	    name             "<title>"
@@ -158,6 +159,7 @@ var gateWords = words[*Gate]{
 		{"client_ip", (*Gate).readClientIP},
 		{"fresh", (*Gate).readFresh},
 		{"unauthenticated", (*Gate).readUnauthenticated},
+		{"basic", func(g *Gate, d *caddyfile.Dispenser) error { return onOff(d, &g.Basic) }},
 		{"headers", (*Gate).readHeaders},
 		{"header", (*Gate).readField},
 		{"name", (*Gate).readName},

@@ -141,7 +141,7 @@ func (g *Gate) parse(groups *policy.Groups) error {
 	if g.gate.CORS, err = parseCORS(g.CORS); err != nil {
 		return err
 	}
-	g.gate.Prefix = g.Prefix
+	g.gate.Prefix, g.gate.Basic = g.Prefix, g.Basic != nil && *g.Basic
 	g.gate.Rule.Public = &public
 	g.gate.Rule.Session = session.Rule{Idle: time.Duration(g.SessionIdle), Max: time.Duration(g.SessionMax)}
 	g.gate.Rule.Fresh = time.Duration(g.Fresh)

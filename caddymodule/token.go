@@ -18,6 +18,9 @@ type Token struct {
 	// Secret is what the program sends, at least 32 bytes. Takes {env.NAME} and
 	// {file./path}.
 	Secret string `json:"secret,omitempty"`
+	// OldSecrets are those of before, which programs that were not told the new one
+	// yet go on with. Same form as Secret.
+	OldSecrets []string `json:"old_secrets,omitempty"`
 	// Sites lists where it is good: host names, with *. in front for all names
 	// one label below. At least one.
 	Sites []string `json:"sites,omitempty"`
@@ -47,8 +50,10 @@ func (t *Token) scope() (m session.ConfiguredMachine, err error) {
 	if t.Secret == "" {
 		return m, fmt.Errorf("token %s has no secret; write for example\n    secret {file./run/secrets/%[1]s}", t.Name)
 	}
-	if !isPlaceholder(t.Secret) && len(t.Secret) < session.MinMachineSecret {
-		return m, shortSecret(t.Name, t.Secret)
+	for _, secret := range append([]string{t.Secret}, t.OldSecrets...) {
+		if !isPlaceholder(secret) && len(secret) < session.MinMachineSecret {
+			return m, shortSecret(t.Name, secret)
+		}
 	}
 	return m, m.Check()
 }
@@ -109,6 +114,15 @@ func (a *App) gateUnder(p origin.SitePattern) bool {
 	return !p.Exact() || a.protects(p.Origin("https")) || a.protects(p.Origin("http"))
 }
 
+// hash is that of one of the token's secrets.
+func (t *Token) hash(secret string) (session.MachineHash, error) {
+	secret, err := expandSecret("token "+t.Name+": secret", secret)
+	if err == nil && len(secret) < session.MinMachineSecret {
+		err = shortSecret(t.Name, secret)
+	}
+	return session.HashMachine(secret), err
+}
+
 // machines resolves the secrets of the tokens.
 func (a *App) machines() (all []session.ConfiguredMachine, err error) {
 	for _, t := range a.Tokens {
@@ -116,14 +130,16 @@ func (a *App) machines() (all []session.ConfiguredMachine, err error) {
 		if err != nil {
 			return nil, err
 		}
-		secret, err := expandSecret("token "+t.Name+": secret", t.Secret)
-		if err != nil {
+		if m.Hash, err = t.hash(t.Secret); err != nil {
 			return nil, err
 		}
-		if len(secret) < session.MinMachineSecret {
-			return nil, shortSecret(t.Name, secret)
+		for _, old := range t.OldSecrets {
+			hash, err := t.hash(old)
+			if err != nil {
+				return nil, err
+			}
+			m.Old = append(m.Old, hash)
 		}
-		m.Hash = session.HashMachine(secret)
 		all = append(all, m)
 	}
 	return all, session.CheckMachines(all)

@@ -91,8 +91,14 @@ func makeToken(e *exchange) {
 func (e *exchange) badToken(why session.Refusal) {
 	e.tokens(http.StatusUnprocessableEntity, "", func(v *screen.View) {
 		v.Name = e.form.get("name")
-		v.Fail(ifElse(why == session.TooManyMade, "tokens.too_many", "tokens.bad"), 0)
+		v.Fail(tokenRefusals[why], 0)
 	})
+}
+
+// tokenRefusals says each refusal in its own words.
+var tokenRefusals = map[session.Refusal]string{
+	session.BadMachine: "tokens.bad", session.NameTaken: "tokens.taken", session.TooManyMade: "tokens.too_many",
+	session.BadSite: "tokens.bad_site", session.NotHere: "tokens.bad_site", session.BadUntil: "tokens.bad_until",
 }
 
 // endedToken is the id of tokens/{id}/end.

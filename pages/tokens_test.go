@@ -34,7 +34,7 @@ func TestTokens(t *testing.T) {
 	if b.last.Header.Get("Cache-Control") != "no-store" {
 		t.Error("the page with the token may be kept")
 	}
-	session, err := h.service.Sessions().CheckToken(t.Context(), secret)
+	session, _, err := h.service.Sessions().CheckToken(t.Context(), secret)
 	check(t, err)
 	if session == nil || session.User() != "token:alice@example.com/backup" {
 		t.Fatalf("the token shown stands for %v", session)
@@ -45,18 +45,20 @@ func TestTokens(t *testing.T) {
 		t.Error("the token is shown again")
 	}
 
-	for name, bad := range map[string][]string{
-		"the same name": good,
-		"no name":       {"site", "https://app.example.com", "days", "30"},
-		"a bad name":    {"name", "a/b", "site", "https://app.example.com", "days", "30"},
-		"no site":       {"name", "a", "days", "30"},
-		"another site":  {"name", "a", "site", "https://evil.test", "days", "30"},
-		"a star":        {"name", "a", "site", "*.example.com", "days", "30"},
-		"no days":       {"name", "a", "site", "https://app.example.com"},
-		"ten years":     {"name", "a", "site", "https://app.example.com", "days", "3650"},
+	for name, bad := range map[string]struct {
+		says string
+		form []string
+	}{
+		"no name":      {"Choose a name of letters", []string{"site", "https://app.example.com", "days", "30"}},
+		"a bad name":   {"Choose a name of letters", []string{"name", "a/b", "site", "https://app.example.com", "days", "30"}},
+		"no site":      {"make a token for this site here", []string{"name", "a", "days", "30"}},
+		"another site": {"make a token for this site here", []string{"name", "a", "site", "https://evil.test", "days", "30"}},
+		"a star":       {"make a token for this site here", []string{"name", "a", "site", "*.example.com", "days", "30"}},
+		"no days":      {"Choose one of the numbers of days", []string{"name", "a", "site", "https://app.example.com"}},
+		"ten years":    {"Choose one of the numbers of days", []string{"name", "a", "site", "https://app.example.com", "days", "3650"}},
 	} {
-		b.post("/_gatehouse/account/tokens", bad...)
-		b.wants(http.StatusUnprocessableEntity, "Choose a name of letters")
+		b.post("/_gatehouse/account/tokens", bad.form...)
+		b.wants(http.StatusUnprocessableEntity, bad.says)
 		if strings.Contains(b.body, "ght_") {
 			t.Errorf("%s: a token is shown", name)
 		}
@@ -71,12 +73,12 @@ func TestTokens(t *testing.T) {
 	mallory := h.browser()
 	mallory.signIn("mallory@example.com")
 	mallory.post("/_gatehouse/account/tokens/" + made[0].ID + "/end")
-	if again, _ := h.service.Sessions().CheckToken(t.Context(), secret); again == nil {
+	if again, _, _ := h.service.Sessions().CheckToken(t.Context(), secret); again == nil {
 		t.Fatal("another person has ended the token")
 	}
 	b.post("/_gatehouse/account/tokens/" + made[0].ID + "/end")
 	b.wantsTo("/_gatehouse/account/tokens?ended")
-	if again, _ := h.service.Sessions().CheckToken(t.Context(), secret); again != nil {
+	if again, _, _ := h.service.Sessions().CheckToken(t.Context(), secret); again != nil {
 		t.Error("the token is good after its end")
 	}
 	b.get("/_gatehouse/account/tokens/" + made[0].ID + "/end")
@@ -163,7 +165,7 @@ func TestTokensOfOtherSitesAreOutOfReach(t *testing.T) {
 	b.get("/_gatehouse/account/tokens")
 	b.wants(http.StatusOK, "You have no tokens.", `href="https://auth.example.com/_gatehouse/account/tokens"`)
 	b.post("/_gatehouse/account/tokens/" + made.ID + "/end")
-	if again, _ := h.service.Sessions().CheckToken(t.Context(), secret); again == nil {
+	if again, _, _ := h.service.Sessions().CheckToken(t.Context(), secret); again == nil {
 		t.Fatal("another site's token is ended")
 	}
 	b.post("/_gatehouse/account/tokens", "name", "backup", "site", "https://app.example.com", "days", "30")
@@ -171,7 +173,7 @@ func TestTokensOfOtherSitesAreOutOfReach(t *testing.T) {
 	own := shownToken.FindString(b.body)
 	b.post(regexp.MustCompile(`/_gatehouse/account/tokens/[^"/]+/end`).FindString(b.body))
 	b.wantsTo("/_gatehouse/account/tokens?ended")
-	if again, _ := h.service.Sessions().CheckToken(t.Context(), own); again != nil {
+	if again, _, _ := h.service.Sessions().CheckToken(t.Context(), own); again != nil {
 		t.Error("this site's token is good after its end")
 	}
 }

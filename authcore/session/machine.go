@@ -46,28 +46,35 @@ func (m *Machine) Check() error {
 	return nil
 }
 
-// Allows tells whether the token is good for t. A path that somebody could read
-// as another one is not within any limit on paths.
-func (m *Machine) Allows(t Target) bool {
+// Beyond says what of t the token is not good for: site, method or path; "" for
+// nothing. A path that somebody could read as another one is not within any limit
+// on paths.
+func (m *Machine) Beyond(t Target) string {
 	if !slices.ContainsFunc(m.Sites, func(p origin.SitePattern) bool { return p.Covers(t.Origin) }) {
-		return false
+		return "site"
 	}
 	if len(m.Methods) > 0 && !slices.Contains(m.Methods, t.Method) {
-		return false
+		return "method"
 	}
 	if len(m.Paths) == 0 {
-		return true
+		return ""
 	}
 	paths, err := origin.ParsePublicPaths(m.Paths)
-	return err == nil && paths.Match(t.Path, t.Escaped)
+	if err != nil || !paths.Match(t.Path, t.Escaped) {
+		return "path"
+	}
+	return ""
 }
 
 // ConfiguredMachine is a machine token of the configuration.
 type ConfiguredMachine struct {
 	Machine
 	Hash  MachineHash
-	Until time.Time // zero: as long as it is configured
+	Old   []MachineHash // of the secrets before, which go on until they are taken out
+	Until time.Time     // zero: as long as it is configured
 }
+
+func (c *ConfiguredMachine) hashes() []MachineHash { return append([]MachineHash{c.Hash}, c.Old...) }
 
 // MachineHash is how a machine token is known: by SHA-256 of the secret.
 type MachineHash [sha256.Size]byte
@@ -94,7 +101,9 @@ func newMachines(configured []ConfiguredMachine, now time.Time) machines {
 			live: &liveSession{token: c.Hash.String(), seen: new(lastUse)},
 		}
 		s.live.snapshot.Store(s)
-		all[s.live.token] = s
+		for _, hash := range c.hashes() {
+			all[hash.String()] = s
+		}
 	}
 	return all
 }
@@ -109,8 +118,10 @@ func CheckMachines(all []ConfiguredMachine) error {
 			if other.Name == m.Name {
 				return fmt.Errorf("token %s is written twice: keep one of the two", m.Name)
 			}
-			if other.Hash == m.Hash {
-				return errors.New("tokens " + other.Name + " and " + m.Name + " have the same secret: which of them a request used could not be told")
+			for _, hash := range m.hashes() {
+				if slices.Contains(other.hashes(), hash) {
+					return errors.New("tokens " + other.Name + " and " + m.Name + " have the same secret: which of them a request used could not be told")
+				}
 			}
 		}
 	}

@@ -24,16 +24,15 @@ const (
 	// OwnSiteLifetime is the same for one that is made on a site's own origin,
 	// where a script of its app can make it too.
 	OwnSiteLifetime = 30 * 24 * time.Hour
+	// machineKnown is how long a token is known to be over after its end.
+	machineKnown = 30 * 24 * time.Hour
 	// MaxMachines is how many live tokens a person may have for the same sites.
 	MaxMachines = 20
 )
 
-// IsMachineToken tells whether s has the form of a token that a person made. It
-// need not be a good one.
-func IsMachineToken(s string) bool {
-	rest, ok := strings.CutPrefix(s, machinePrefix)
-	return ok && isToken(rest)
-}
+// IsMachineToken tells whether s is meant to be a token that a person made. It
+// need not be a good or a whole one.
+func IsMachineToken(s string) bool { return strings.HasPrefix(s, machinePrefix) }
 
 // Refusal is why no token was made: a stable word, empty for no refusal.
 type Refusal string
@@ -45,7 +44,7 @@ const (
 	BadMachine   Refusal = "bad_machine" // name, path or method is none
 	BadSite      Refusal = "bad_site"    // not a site of this instance, or none that it may be made for here
 	BadUntil     Refusal = "bad_until"   // in the past, or too far ahead
-	NameTaken    Refusal = "name_taken"  // by another live token of the person for the same sites
+	NameTaken    Refusal = "name_taken"  // by two live tokens of the person for the same sites
 	TooManyMade  Refusal = "too_many"    // MaxMachines are live
 	refusalNone  Refusal = ""
 	machineEnded         = "token_ended"
@@ -57,7 +56,7 @@ type MachineToken struct {
 	Machine
 	Made     time.Time
 	Until    time.Time
-	LastUsed time.Time // Made, if it was never used
+	LastUsed time.Time // before Made, if it was never used
 }
 
 // machineList is which tokens a person has made.
@@ -78,7 +77,7 @@ func (s *View) MakeToken(ctx context.Context, session *Session, own origin.Origi
 	secret = machinePrefix + keyring.RandomToken(32)
 	r := &Record{
 		ID: keyring.RandomID(), Subject: session.Subject, Machine: &m,
-		AuthTime: now, Expires: until, LastSeen: now, AMR: []string{"token"},
+		AuthTime: now, Expires: until, LastSeen: now.Add(-time.Second), AMR: []string{"token"}, // not used yet: uses are noted to the second
 		Issuer: session.Issuer, Audience: session.Audience,
 	}
 	err = s.core.store.Update(ctx, func(tx store.Tx) (err error) {
@@ -131,7 +130,8 @@ func (m *Machine) onlyAt(o origin.Origin) bool {
 	})
 }
 
-// addMachine adds a token to those of its person. Names and numbers are counted
+// addMachine adds a token to those of its person. Two may have one name, so that a
+// program can be given the new one before the old one ends. Names and numbers are counted
 // among those for the same sites: a script of one site's app must neither learn
 // the names of others nor use up their number.
 func (c *Core) addMachine(tx store.Tx, r *Record, hash string) (Refusal, error) {
@@ -140,14 +140,17 @@ func (c *Core) addMachine(tx store.Tx, r *Record, hash string) (Refusal, error) 
 		return refusalNone, err
 	}
 	list.Tokens = nil
-	count := 0
+	count, named := 0, 0
 	for _, other := range live {
 		if list.Tokens = append(list.Tokens, other.ID); !slices.Equal(other.Machine.Sites, r.Machine.Sites) {
 			continue
 		}
 		if count++; other.Machine.Name == r.Machine.Name {
-			return NameTaken, nil
+			named++
 		}
+	}
+	if named > 1 {
+		return NameTaken, nil
 	}
 	if count >= MaxMachines {
 		return TooManyMade, nil
@@ -156,7 +159,8 @@ func (c *Core) addMachine(tx store.Tx, r *Record, hash string) (Refusal, error) 
 	if err := store.Save(tx, store.KeyMachines+r.Subject, list, time.Time{}); err != nil {
 		return refusalNone, err
 	}
-	if err := store.Save(tx, store.KeyMachine+hash, r.ID, r.Expires); err != nil {
+	// Beyond its end, so that whoever still sends it is told that it is over.
+	if err := store.Save(tx, store.KeyMachine+hash, r.ID, r.Expires.Add(machineKnown)); err != nil {
 		return refusalNone, err
 	}
 	tx.Put(store.KeyPersonSession+r.Subject+"/"+r.ID, []byte("{}"), r.Expires.Add(keyring.ClockSkew))
@@ -226,31 +230,27 @@ func (s *View) EndToken(ctx context.Context, sub string, own origin.Origin, id s
 }
 
 // CheckToken returns the session that a machine token stands for, nil if it
-// stands for none, and counts as a use of it. Whether it is good for a request
-// is asked of its Machine. An error means that it can't be told.
-func (s *View) CheckToken(ctx context.Context, secret string) (*Session, error) {
+// stands for none, and counts as a use of it; over: it stood for one, which has
+// ended. Whether it is good for a request is asked of its Machine. An error means
+// that it can't be told.
+func (s *View) CheckToken(ctx context.Context, secret string) (session *Session, over bool, err error) {
 	now := s.core.now()
 	hash := HashMachine(secret).String()
-	if session := s.machines[hash]; session != nil {
-		if !s.lives(session, now) {
-			return nil, nil
+	if session = s.machines[hash]; session == nil {
+		if !IsMachineToken(secret) {
+			return nil, false, nil
 		}
-		s.Used(session)
-		return session, nil
+		live, known, err := s.core.machine(ctx, hash, now)
+		if live == nil {
+			return nil, known, err
+		}
+		session = live.snapshot.Load()
 	}
-	if !IsMachineToken(secret) {
-		return nil, nil
-	}
-	live, err := s.core.machine(ctx, hash, now)
-	if live == nil {
-		return nil, err
-	}
-	session := live.snapshot.Load()
 	if !s.lives(session, now) {
-		return nil, nil
+		return nil, true, nil
 	}
 	s.Used(session)
-	return session, nil
+	return session, false, nil
 }
 
 // KnowsMachine tells whether secret is that of a token of the configuration,
@@ -259,24 +259,25 @@ func (s *View) KnowsMachine(secret string) bool {
 	return s.machines[HashMachine(secret).String()] != nil
 }
 
-// machine finds a token that a person made, in memory or in the store.
-func (c *Core) machine(ctx context.Context, hash string, now time.Time) (*liveSession, error) {
+// machine finds a token that a person made, in memory or in the store; known: there
+// was one.
+func (c *Core) machine(ctx context.Context, hash string, now time.Time) (live *liveSession, known bool, err error) {
 	if live := c.cache.get(hash); live != nil {
-		return live, c.refresh(ctx, live, now)
+		return live, true, c.refresh(ctx, live, now)
 	}
 	var sid string
-	err := c.store.View(ctx, func(tx store.Tx) error {
+	err = c.store.View(ctx, func(tx store.Tx) error {
 		_, err := store.Load(tx, store.KeyMachine+hash, &sid)
 		return err
 	})
 	if err != nil || sid == "" {
-		return nil, err
+		return nil, false, err
 	}
 	r, p, err := c.ReadSession(ctx, sid)
 	if err != nil || r == nil || r.Machine == nil {
-		return nil, err
+		return nil, true, err
 	}
 	session := newSession(r, p, hash)
 	session.live.readAt.Store(now.UnixMilli())
-	return c.cache.put(session), nil
+	return c.cache.put(session), true, nil
 }

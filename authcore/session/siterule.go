@@ -58,6 +58,7 @@ type Judgement struct {
 	Decision
 	MaxAge time.Duration // with SignInFirst: how old the sign-in may be, 0 for any age
 	Err    error         // with CannotTell
+	Beyond string        // with BeyondToken: site, path or method
 }
 
 // IsPublic tells whether t needs no sign-in.
@@ -101,8 +102,8 @@ func (s *View) Judge(rule *SiteRule, v *Visitor, t Target) Judgement {
 // the person needs, and can't sign in again where that is asked for.
 func (r *SiteRule) judgeMachine(v *Visitor, t Target) Judgement {
 	switch {
-	case !v.Session.Machine.Allows(t):
-		return Judgement{Decision: BeyondToken}
+	case v.Session.Machine.Beyond(t) != "":
+		return Judgement{Decision: BeyondToken, Beyond: v.Session.Machine.Beyond(t)}
 	case v.Session.Address.IsZero():
 		return Judgement{Decision: Allowed}
 	case !r.Policy.Admits(v.Session.Address):

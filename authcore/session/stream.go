@@ -150,7 +150,7 @@ func (s *View) streamMayGoOn(st *Stream, now time.Time) bool {
 		rules = s.cfg.Rules(st)
 	}
 	if len(rules) == 0 { // no site asks anything of it any more
-		return session.Machine == nil || session.Machine.Allows(st.Target)
+		return session.Machine == nil || session.Machine.Beyond(st.Target) == ""
 	}
 	v := Visitor{Session: session, UnderWay: true}
 	return slices.ContainsFunc(rules, func(r *SiteRule) bool { return s.Judge(r, &v, st.Target).Decision == Allowed })

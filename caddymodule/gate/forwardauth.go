@@ -201,6 +201,7 @@ func (q *question) challengeStrictly(maxAge time.Duration) {
 	form := login(q.cameFrom().Shorten(func(to origin.ReturnTo) bool { return len(login(to)) <= maxLoginURL }))
 	if q.dialect.Location {
 		q.w.Header().Set("Location", form)
+		q.offerBasic()
 	} else {
 		q.challenge(form, maxAge)
 	}

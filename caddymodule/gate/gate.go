@@ -37,6 +37,9 @@ type Gate struct {
 	// Unauthenticated is what a visitor without a session gets: "auto" or "",
 	// "redirect" or "401".
 	Unauthenticated string
+	// Basic offers programs without a session to send a token as the password of
+	// Basic.
+	Basic bool
 	// Headers are presets of identity headers. Default: remote.
 	Headers []string
 	// Fields are identity headers of any name, beside the presets.
@@ -121,7 +124,9 @@ type request struct {
 	portal    origin.Origin // where people sign in for this site; zero: here
 	login     origin.Origin // with ForwardAuth: the host whose form is led to; zero: this one
 	presented []string      // machine tokens that came with the request
-	// tokenHeader: one came in MachineHeader, which the server would log.
+	basic     bool          // one came as the password of Basic, which browsers repeat by themselves
+	misfit    string        // why the token that came counts for nothing
+	// tokenHeader: one came in a header that the server would log.
 	tokenHeader bool
 	webSocket   bool
 	sharing     string // the origin of the page that asks, where it may read answers; see Gate.CORS
@@ -151,7 +156,7 @@ func (h *House) request(w http.ResponseWriter, r *http.Request) request {
 	q := request{w: w, r: r, house: h}
 	q.url, q.method, q.shared = h.server().Asked(r)
 	if q.outer, _ = q.shared[visitorKey].(*visitor); q.outer != nil {
-		q.presented = q.outer.machine
+		q.presented, q.basic = q.outer.machine, q.outer.basic
 	}
 	return q
 }
@@ -245,7 +250,10 @@ func (q *request) target() session.Target {
 }
 
 func (q *request) judgeVisitor() refusal {
-	if q.webSocket && !q.fromOwnPage() {
+	if q.basic && q.fromElsewhere() {
+		q.presented, q.misfit = nil, "A token that comes as the password of Basic does not count for requests that pages of other sites make: browsers send it with those by themselves."
+	}
+	if q.webSocket && !q.hasToken() && !q.fromOwnPage() {
 		q.foreign = true
 		return refusal{kind: badWebSocket}
 	}

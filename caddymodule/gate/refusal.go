@@ -161,7 +161,7 @@ func refusalOf(j session.Judgement) refusal {
 	case session.CannotTell:
 		return refusal{kind: unavailable, err: j.Err}
 	case session.BeyondToken:
-		return refusal{kind: notAllowed, detail: "This token is not good for this site, path or method."}
+		return refusal{kind: notAllowed, detail: "This token is not good for this " + j.Beyond + "."}
 	}
 	return refusal{kind: notAllowed}
 }

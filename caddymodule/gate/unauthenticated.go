@@ -106,7 +106,8 @@ func (q *request) writeLoginRequired(maxAge time.Duration) {
 		Error    string `json:"error"`
 		LoginURL string `json:"login_url"`
 		MaxAge   int    `json:"max_age,omitempty"`
-	}{"login_required", q.loginURL(q.cameFrom(), maxAge), seconds(maxAge)}
+		Detail   string `json:"detail,omitempty"`
+	}{"login_required", q.loginURL(q.cameFrom(), maxAge), seconds(maxAge), q.misfit}
 	q.challenge(answer.LoginURL, maxAge)
 	q.writeJSON(http.StatusUnauthorized, answer)
 }
@@ -117,7 +118,16 @@ func (q *request) challenge(form string, maxAge time.Duration) {
 	if maxAge > 0 {
 		challenge += ", max_age=" + strconv.Itoa(seconds(maxAge))
 	}
-	q.w.Header().Set("WWW-Authenticate", challenge)
+	q.offerBasic()
+	q.w.Header().Add("WWW-Authenticate", challenge)
+}
+
+// offerBasic comes before other challenges: programs that know Basic take the first
+// that they know.
+func (q *request) offerBasic() {
+	if q.offersBasic() {
+		q.w.Header().Set("WWW-Authenticate", `Basic realm="`+q.origin.Host()+`", charset="UTF-8"`)
+	}
 }
 
 // navigates tells whether the request is for a page that a person will look at

@@ -14,6 +14,7 @@ type visitor struct {
 	above    *visitor  // what the gate before that one left
 	cookies  []string  // the Cookie headers as they came
 	machine  []string  // machine tokens that came with the request
+	basic    bool      // one came as a password
 	identity *identity // of who was admitted
 	told     *told     // what {http.auth.user.*} says; the same for all gates of a request
 	ended    bool      // the handlers behind the gate have returned
@@ -57,8 +58,12 @@ func (q *request) find() error {
 	}
 	if q.hasToken() {
 		err := q.findMachine()
-		q.looked = err == nil
-		return err
+		if err != nil || q.session != nil || !q.basic {
+			q.looked = err == nil
+			return err
+		}
+		// A browser goes on sending the password of a token that is over.
+		q.presented = nil
 	}
 	domain := q.run.Domain
 	if domain != "" && !q.origin.Under(domain) {
@@ -99,6 +104,7 @@ func (q *request) hideCookies(into *visitor) {
 		into.above, into.ended, into.ours = q.outer, false, false
 	} else {
 		into.cookies, into.machine = q.r.Header["Cookie"], q.presented
+		into.basic = q.basic
 	}
 	if !q.isCleaned() {
 		pages.StripOwnCookies(q.r.Header)

@@ -136,6 +136,7 @@ type Session struct {
 	Agent    string    `json:"agent,omitempty"`
 	Network  string    `json:"network,omitempty"`
 	Public   bool      `json:"public,omitempty"`
+	Token    string    `json:"token,omitempty"` // name of the machine token that it is
 }
 
 // SessionPage is a page of live sessions.

@@ -43,7 +43,7 @@ func sessionsOf(list []session.Info) []Session {
 			ID: s.ID, Subject: s.Subject, Email: s.Address.String(), Name: s.Name,
 			Issuer: s.Issuer, Audience: s.Audience, Sites: append([]string{}, s.Sites...), Method: s.Method, AMR: s.AMR,
 			AuthTime: s.AuthTime.UTC(), LastSeen: s.LastSeen.UTC(), Expires: s.Expires.UTC(),
-			Agent: s.Agent, Network: s.Network, Public: s.Public,
+			Agent: s.Agent, Network: s.Network, Public: s.Public, Token: s.Machine,
 		}
 	}
 	return out

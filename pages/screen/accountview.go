@@ -134,6 +134,7 @@ type TokenView struct {
 	Name  string
 	Sites []string
 	Used  Moment
+	Never bool // it was never used
 	Until Moment
 	End   template.HTML // what the button says
 }
@@ -149,7 +150,7 @@ var (
 func (c *Catalog) Tokens(list []session.MachineToken) []TokenView {
 	var out []TokenView
 	for _, t := range list {
-		view := TokenView{ID: t.ID, Name: t.Name, Used: momentOf(t.LastUsed), Until: momentOf(t.Until)}
+		view := TokenView{ID: t.ID, Name: t.Name, Used: momentOf(t.LastUsed), Until: momentOf(t.Until), Never: t.LastUsed.Before(t.Made)}
 		for _, p := range t.Sites {
 			view.Sites = append(view.Sites, strings.TrimPrefix(strings.TrimPrefix(p.String(), "https://"), "http://"))
 		}

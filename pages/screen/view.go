@@ -187,7 +187,7 @@ var fieldOf = map[string]string{
 	"login.empty": "email", "login.malformed": "email", "notme.wrong": "email",
 	"code.empty": "code", "code.short": "code", "code.wrong": "code",
 	"app.pair.malformed": "digits", "app.pair.wrong": "digits", "app.stop.wrong": "email",
-	"account.name_bad": "name", "account.not_sure": "sure", "tokens.bad": "name",
+	"account.name_bad": "name", "account.not_sure": "sure", "tokens.bad": "name", "tokens.taken": "name", "tokens.bad_site": "site", "tokens.bad_until": "days",
 }
 
 // Fail shows an error, at the field that it is about.

@@ -134,7 +134,7 @@ func (o *operator) sessions(all operate.SessionPage) error {
 	}
 	var rows [][]string
 	for _, s := range all.Sessions {
-		rows = append(rows, []string{s.ID, s.Email, where(s), s.Method, ago(s.LastSeen), s.Expires.Local().Format(time.DateTime), s.Network, cmp.Or(screen.Browser(s.Agent), short(s.Agent))})
+		rows = append(rows, []string{s.ID, s.Email, where(s), strings.TrimSpace(s.Method + " " + s.Token), ago(s.LastSeen), s.Expires.Local().Format(time.DateTime), s.Network, cmp.Or(screen.Browser(s.Agent), short(s.Agent))})
 	}
 	o.table("SESSION\tADDRESS\tSITES\tBY\tLAST SEEN\tENDS\tNETWORK\tBROWSER", rows)
 	o.more("sessions", all.Next)
