@@ -2,15 +2,12 @@ package caddymodule
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
-	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/routes"
 	"github.com/gatehouse-auth/gatehouse/pages"
 )
 
@@ -83,7 +80,7 @@ func (a *App) accountHome(o origin.Origin) origin.Origin {
 // page; zero for none.
 func (a *App) anyAccountHome() origin.Origin {
 	for _, p := range a.portals {
-		for _, o := range p.place.addresses() {
+		for _, o := range p.place.Addresses() {
 			if a.besideAccount(o) == "" {
 				return o
 			}
@@ -93,71 +90,13 @@ func (a *App) anyAccountHome() origin.Origin {
 }
 
 // meetNeighbours finds out what the hosts of the portals serve besides.
-func (a *App) meetNeighbours(trees map[string]*tree) {
+func (a *App) meetNeighbours(w *routes.Walk) {
 	a.neighbours = map[string][]string{}
 	for _, p := range a.portals {
-		for _, name := range p.place.names() {
-			a.neighbours[name] = neighbours(trees, name)
+		for _, name := range p.place.Names() {
+			a.neighbours[name] = w.Neighbours(name)
 		}
 	}
-}
-
-// names are the host names of the place, but for those with a star.
-func (p *place) names() []string {
-	var names []string
-	for _, host := range p.Hosts {
-		if o, err := origin.New("http", bracketed(host)); err == nil && !strings.Contains(host, "*") {
-			names = append(names, o.Hostname())
-		}
-	}
-	for _, o := range p.Origins {
-		names = append(names, o.Hostname())
-	}
-	return names
-}
-
-// neighbours names the handlers that a request for host may get to at any server,
-// but for Gatehouse's own and those that serve nothing a script could be in.
-func neighbours(trees map[string]*tree, host string) []string {
-	found := map[string]bool{}
-	for _, t := range trees {
-		p := &probe{request: sampleRequest(host, "/"), rewritten: true, aside: true} // of any path
-		p.meet = func(s *step, _ certainty) {
-			if name := handlerName(s.handler); !strings.HasPrefix(name, "gatehouse") && !isInert(s.handler, name) {
-				found[name] = true
-			}
-		}
-		p.list(t.routes, always)
-		p.list(t.errors, perhaps)
-	}
-	return slices.Sorted(maps.Keys(found))
-}
-
-// handlerName is the name of a handler's module, as in reverse_proxy.
-func handlerName(h caddyhttp.MiddlewareHandler) string {
-	if module, ok := h.(caddy.Module); ok {
-		return module.CaddyModule().ID.Name()
-	}
-	return fmt.Sprintf("%T", h)
-}
-
-// inert are Caddy's handlers that serve nothing of their own and hand requests to
-// nobody outside.
-var inert = []string{
-	"acme_server", "authentication", "encode", "error", "headers", "invoke", "log_append", "map", "metrics",
-	"request_body", "rewrite", "subroute", "tracing", "vars",
-}
-
-// isInert tells whether no script of somebody else's comes from the handler.
-func isInert(h caddyhttp.MiddlewareHandler, name string) bool {
-	const markup = "<{" // or parts of the request
-	switch answer := h.(type) {
-	case *caddyhttp.StaticResponse:
-		return !strings.ContainsAny(answer.Body, markup)
-	case caddyhttp.StaticResponse: // Caddy's own redirect to https
-		return !strings.ContainsAny(answer.Body, markup)
-	}
-	return slices.Contains(inert, name)
 }
 
 // examineAccount tells where the whole account page is, and why not elsewhere.
@@ -200,7 +139,7 @@ func (a *App) accountFindings(check string) (out []operate.Finding) {
 		named("login", z.login)
 	}
 	for _, p := range a.portals {
-		for _, o := range p.place.addresses() {
+		for _, o := range p.place.Addresses() {
 			if why := a.besideAccount(o); why != "" && !seen[o] {
 				out = append(out, operate.Warning(check, fmt.Sprintf("the account page at the portal %s shows this browser's session alone: %s", o, why),
 					"give gatehouse_portal a host name of its own, for other sign-ins, tokens for other sites, name and data"))

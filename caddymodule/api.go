@@ -20,6 +20,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/routes"
 	"github.com/gatehouse-auth/gatehouse/pages"
 )
 
@@ -37,7 +38,7 @@ type API struct {
 
 	calls   gate.API
 	origins []origin.Origin
-	place   *place // set when the app starts
+	place   *routes.Place // set when the app starts
 }
 
 // CaddyModule returns the Caddy module information.
@@ -121,10 +122,10 @@ func (a *App) newAPI(service *authcore.Service, shown *pages.Pages) (*api.Handle
 }
 
 // placeAPIs gives the handlers their places.
-func (a *App) placeAPIs(w *walk) error {
+func (a *App) placeAPIs(w *routes.Walk) error {
 	for _, h := range a.apis {
-		if h.place = w.places[h]; h.place == nil {
-			h.place = &place{}
+		if h.place = w.Places[h]; h.place == nil {
+			h.place = &routes.Place{}
 		}
 		h.place.Origins, h.calls.Place = h.origins, &h.place.Place
 		if len(h.place.Hosts) == 0 && len(h.origins) == 0 {

@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -11,6 +12,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/policy"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/routes"
 )
 
 func init() { caddy.RegisterModule(new(Authz)) }
@@ -120,7 +122,7 @@ func (s *AuthzSite) parse(app *App, groups *policy.Groups, scheme string) (err e
 	if err := s.gate.parse(groups); err != nil {
 		return err
 	}
-	here := &place{Place: gate.Place{Key: "authz " + s.Site, Hosts: []string{s.pattern.Name()}, Behind: true}, tls: true}
+	here := &routes.Place{Place: gate.Place{Key: "authz " + s.Site, Hosts: []string{s.pattern.Name()}, Behind: true}, TLS: true}
 	if o := s.pattern.Origin(scheme); !o.IsZero() {
 		here.Origins = []origin.Origin{o}
 	}
@@ -147,6 +149,11 @@ func (s *AuthzSite) take(g *Gate) {
 // ServeHTTP answers one question of a proxy.
 func (a *Authz) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	return a.asked.ServeHTTP(w, r, next)
+}
+
+// answersAt tells whether a gatehouse_authz of this server listens there.
+func (a *App) answersAt(upstream string) bool {
+	return slices.ContainsFunc(a.authzs, func(z *Authz) bool { return z.address != "" && routes.Dialed(z.address) == upstream })
 }
 
 // Interface guards

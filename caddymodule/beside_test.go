@@ -292,7 +292,7 @@ func TestBesideInJSON(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		found := a.uncleaned
-		if len(found) > 1 || (len(found) == 1) != (test.warning != "") || len(found) == 1 && !strings.HasPrefix(found[0].found, test.warning) {
+		if len(found) > 1 || (len(found) == 1) != (test.warning != "") || len(found) == 1 && !strings.HasPrefix(found[0].Found, test.warning) {
 			t.Errorf("%s: %+v", name, found)
 		}
 	}

@@ -8,11 +8,8 @@
 //	mail.go, sms.go                            ways to send, modules of their own
 //	pool.go, service.go, inuse.go              the life of a configuration: what is opened,
 //	                                           shared with the one before, and given back
-//	routes.go and what asks it                 the walk over the http app's routes at start:
-//	  walk.go, place.go                          where gates stand, and under which origins
-//	  reach.go, account.go                       whether people get to the pages
-//	  beside.go, around.go, course.go,
-//	  opened.go                                  what leads past a gate
+//	place.go, account.go, trusted.go           what the walk over Caddy's routes (package routes)
+//	                                           finds at start: where gates stand, what leads past
 //	admin.go, operated.go, commands.go         operators' calls and commands, over package operate
 //	metrics.go, audit.go, emit.go              observing
 //

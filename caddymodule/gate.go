@@ -6,6 +6,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/routes"
 )
 
 // Gate puts a sign-in by email in front of whatever handles the request after
@@ -81,41 +82,23 @@ type Gate struct {
 	// Default: the site itself.
 	Portal string `json:"portal,omitempty"`
 
-	app      *App
-	gate     gate.Gate             // what decides
-	place    *place                // where the gate stands; set when the app starts
-	pages    *place                // where its pages are served: beside its matchers, too
-	origins  []origin.Origin       // Origins, parsed
-	portal   origin.Origin         // Portal, parsed
-	guarded  guardedPaths          // Paths, ready to match
-	matchers caddyhttp.MatcherSets // MatcherSetsRaw, ready to match; none matches everything
-}
-
-// place is where a gate stands: what the walk over the routes found above it. Its
-// key is made of ports, hosts, matchers and paths.
-type place struct {
-	gate.Place
-	// ports are those that the servers above the gate listen on; tls tells
-	// whether all of these servers speak TLS.
-	ports []uint16
-	tls   bool
-	// named tells that a way to the gate has a host matcher above it.
-	named bool
-	// spots are the ways through the routes that lead to the gate.
-	spots []spot
+	app    *App
+	gate   gate.Gate     // what decides
+	portal origin.Origin // Portal, parsed
+	guard  routes.Gate   // what it looks at; where it stands is set when the app starts
 }
 
 // stand puts the gate where it stands.
-func (g *Gate) stand(here, pages *place) {
-	g.place, g.pages = here, pages
+func (g *Gate) stand(here, pages *routes.Place) {
+	g.guard.Place, g.guard.Pages = here, pages
 	g.gate.Place, g.gate.Pages = &here.Place, &pages.Place
 }
 
-// spot is one way to a gate: the path matchers on it, which all must match.
-type spot struct {
-	server string
-	paths  []caddyhttp.MatchPath
-}
+// WalkedAs is the gate as the walk over the routes sees it.
+func (g *Gate) WalkedAs() *routes.Gate { return &g.guard }
+
+// String names the gate for messages, without naming people.
+func (g *Gate) String() string { return g.guard.String() }
 
 // PagesHandler serves Gatehouse's own pages and nothing else: requests for
 // other paths pass on. It stands where a gate inside handle or route can't be

@@ -29,6 +29,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/routes"
 	"github.com/gatehouse-auth/gatehouse/pages"
 )
 
@@ -102,11 +103,11 @@ func (f *fixture) gate(change func(*Gate)) *Gate {
 		change(g)
 	}
 	must(f.t, g.parse(f.app.groups))
-	if g.place == nil {
-		g.place = &place{Place: gate.Place{Key: f.t.Name(), Hosts: []string{"app.example.com"}, Origins: g.origins}}
+	if g.guard.Place == nil {
+		g.guard.Place = &routes.Place{Place: gate.Place{Key: f.t.Name(), Hosts: []string{"app.example.com"}, Origins: g.guard.Origins}}
 	}
 	g.gate.House = &f.app.house
-	g.stand(g.place, g.place)
+	g.stand(g.guard.Place, g.guard.Place)
 	f.app.gates = append(f.app.gates, g)
 	return g
 }

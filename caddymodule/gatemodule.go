@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -17,6 +16,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/policy"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/routes"
 )
 
 func init() {
@@ -61,19 +61,11 @@ func (g *Gate) loadMatchers(ctx caddy.Context) error {
 	if err != nil {
 		return fmt.Errorf("the matcher of a gate: %w", err)
 	}
-	if err := g.matchers.FromInterface(sets); err != nil {
+	if err := g.guard.Matchers.FromInterface(sets); err != nil {
 		return err
 	}
 	g.limit()
-	for _, set := range g.matchers {
-		for _, pattern := range matchersOf[caddyhttp.MatchPath](set) {
-			if hasDots(pattern) || strings.Contains(pattern, "?") && strings.Contains(pattern, "=") {
-				problem, instead := guardsNothing(pattern)
-				return fmt.Errorf("the matcher of a gate: path %s: %s, so the gate would guard nothing; write\n    path %s", pattern, problem, instead)
-			}
-		}
-	}
-	return nil
+	return g.guard.CheckMatchers()
 }
 
 // ServeHTTP judges the request, and answers it or passes it on.
@@ -83,26 +75,9 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 
 // limit has the gate leave requests alone that its matchers or paths do not take.
 func (g *Gate) limit() {
-	if g.isLimited() {
-		g.gate.Concerns = g.concerns
+	if g.guard.IsLimited() {
+		g.gate.Concerns = g.guard.Concerns
 	}
-}
-
-// isLimited tells whether there may be requests that do not concern the gate.
-func (g *Gate) isLimited() bool { return len(g.matchers) > 0 || g.guarded.limited }
-
-// concerns tells whether the gate looks at this request. Matchers see it as it
-// came, before it is cleaned. What a matcher can't tell is guarded.
-func (g *Gate) concerns(r *http.Request, asked *url.URL) bool {
-	if len(g.matchers) > 0 {
-		if matches, err := g.matchers.AnyMatchWithError(r); err == nil && !matches {
-			return false
-		}
-	}
-	// Looking at one path alone would let a rewrite on either side lead around
-	// the gate.
-	now := r.URL
-	return g.guarded.match(r, now) || (asked.Path != now.Path || asked.RawPath != now.RawPath) && g.guarded.match(r, asked)
 }
 
 func theApp(ctx caddy.Context) (*App, error) {
@@ -148,13 +123,14 @@ func (g *Gate) parse(groups *policy.Groups) error {
 	if g.gate.Clients, err = parseCIDRs(g.ClientIP); err != nil {
 		return err
 	}
-	if g.origins, err = parseOrigins(g.Origins); err != nil {
+	if g.guard.Origins, err = parseOrigins(g.Origins); err != nil {
 		return err
 	}
-	if g.guarded, err = newGuardedPaths(g.Paths); err != nil {
+	g.guard.Paths, g.guard.Prefix, g.guard.Public, g.guard.Open = g.Paths, g.Prefix, g.Public, &public
+	if g.guard.Guarded, err = routes.ParseGuarded(g.Paths); err != nil {
 		return err
 	}
-	if err := g.leavesSomething(&public); err != nil {
+	if err := g.guard.LeavesSomething(); err != nil {
 		return err
 	}
 	g.gate.Unauthenticated, g.gate.Headers, g.gate.Fields, g.gate.ReportOnly = g.Unauthenticated, g.Headers, g.Fields, g.ReportOnly
@@ -166,23 +142,6 @@ func (g *Gate) parse(groups *policy.Groups) error {
 		g.portal, err = parseOriginOption("portal", "portal", g.Portal)
 	}
 	return err
-}
-
-// leavesSomething refuses public paths that are all that the gate guards.
-func (g *Gate) leavesSomething(public *origin.PublicPaths) error {
-	tops := []string{""}
-	if g.guarded.limited {
-		tops = g.guarded.samples()
-	}
-	for _, top := range tops {
-		if below := g.Prefix + top + "/gatehouse-sample"; !public.Match(below, below) {
-			return nil
-		}
-	}
-	if len(tops) == 0 {
-		return nil // what its patterns hold can't be told
-	}
-	return fmt.Errorf("public %s: that is all that the gate guards, so nobody would have to sign in; name less, or take the gate out", strings.Join(g.Public, " "))
 }
 
 func parseOrigins(texts []string) ([]origin.Origin, error) {

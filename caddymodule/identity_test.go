@@ -15,6 +15,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/routes"
 )
 
 func TestPresets(t *testing.T) {
@@ -83,7 +84,7 @@ func TestAssertionIsForOneHost(t *testing.T) {
 	cookie := "Cookie: " + f.signIn("alice@example.com", testSite)
 	g := f.gate(func(g *Gate) {
 		g.Headers = []string{"assertion"}
-		g.place = &place{Place: gate.Place{Key: "k", Hosts: []string{"*.example.com"}}}
+		g.guard.Place = &routes.Place{Place: gate.Place{Key: "k", Hosts: []string{"*.example.com"}}}
 	})
 	for _, host := range []string{"https://a.example.com", "https://b.example.com", "https://a.example.com"} {
 		_, r := ask(g, "GET", host+"/", cookie)
@@ -218,7 +219,9 @@ func TestWebSocketOrigin(t *testing.T) {
 	f := newFixture(t, func(f *fixture, c *authcore.Config) { f.run.Domain, c.Domain = "example.com", "example.com" })
 	cookie := "Cookie: a=b; " + f.signIn("alice@example.com", testSite)
 	g := f.gate(func(g *Gate) { g.Public = []string{"/public"} })
-	f.gate(func(g *Gate) { g.place = &place{Place: gate.Place{Key: "wiki", Hosts: []string{"wiki.example.com"}}} })
+	f.gate(func(g *Gate) {
+		g.guard.Place = &routes.Place{Place: gate.Place{Key: "wiki", Hosts: []string{"wiki.example.com"}}}
+	})
 	for origin, own := range map[string]bool{
 		"": true, testSite: true, "https://wiki.example.com": true,
 		"https://evil.test": false, "null": false, "http://app.example.com": false, "https://app.example.com:8443": false,

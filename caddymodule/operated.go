@@ -14,6 +14,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/routes"
 )
 
 // operated is this configuration, as operators ask about it.
@@ -27,9 +28,9 @@ func (a *App) operated(service *authcore.Service, core *authcore.Core) *operate.
 	}
 	var gates []operate.Gate
 	for _, g := range a.allGates() {
-		out := operate.Gate{At: g.String(), ReportOnly: g.ReportOnly, Rule: &g.gate.Rule, ClientIP: g.ClientIP, Covers: g.place.covers, OnPath: g.onPath}
-		if !g.place.Behind {
-			out.Hosts = g.place.Hosts
+		out := operate.Gate{At: g.String(), ReportOnly: g.ReportOnly, Rule: &g.gate.Rule, ClientIP: g.ClientIP, Covers: g.guard.Place.Covers, OnPath: g.guard.OnPath}
+		if !g.guard.Place.Behind {
+			out.Hosts = g.guard.Place.Hosts
 		}
 		gates = append(gates, out)
 	}
@@ -115,9 +116,9 @@ func (a *App) examineRoutes() []operate.Finding {
 }
 
 // warnings are the findings of one check, or that there are none.
-func warnings(check, none string, found []finding) (out []operate.Finding) {
+func warnings(check, none string, found []routes.Finding) (out []operate.Finding) {
 	for _, f := range found {
-		out = append(out, operate.Warning(check, f.found, f.do))
+		out = append(out, operate.Warning(check, f.Found, f.Do))
 	}
 	if out == nil {
 		out = append(out, operate.Fine(check, "%s", none))

@@ -10,6 +10,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/routes"
 )
 
 func TestOrigins(t *testing.T) {
@@ -17,7 +18,7 @@ func TestOrigins(t *testing.T) {
 	g := f.gate(func(g *Gate) {
 		g.Public = []string{"/public"}
 		g.Origins = []string{"https://named.example.com:8443", "http://plain.test"}
-		g.place = &place{Place: gate.Place{Key: "k", Hosts: []string{"app.example.com", "*.apps.example.com", "localhost", "::1"}, Origins: []origin.Origin{
+		g.guard.Place = &routes.Place{Place: gate.Place{Key: "k", Hosts: []string{"app.example.com", "*.apps.example.com", "localhost", "::1"}, Origins: []origin.Origin{
 			mustOrigin(t, "https://named.example.com:8443"), mustOrigin(t, "http://plain.test"),
 		}}}
 	})

@@ -2,16 +2,19 @@ package caddymodule
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/routes"
 )
 
 // placeGates finds out where every gate stands, and refuses those where nobody
@@ -21,141 +24,97 @@ func (a *App) placeGates() error {
 	if err != nil || app == nil {
 		return err
 	}
-	trees, err := readRoutes(app)
+	w, err := routes.New(app)
 	if err != nil {
 		return err
 	}
-	w, err := newWalk(trees)
-	if err != nil {
-		return err
-	}
-	for _, warning := range w.warnings {
-		a.log.Warn(warning)
-	}
+	a.warnOf(w.Warnings)
 	if err := a.takePlaces(w); err != nil {
 		return err
 	}
-	a.meetNeighbours(trees)
+	a.meetNeighbours(w)
 	for _, f := range a.accountFindings("account") {
 		a.log.Warn(f.Found + "; " + f.Do)
 	}
+	var guards []*routes.Gate
 	for _, g := range a.gates {
-		if err := g.checkVariables(); err != nil {
+		guards = append(guards, &g.guard)
+		if err := g.guard.CheckVariables(); err != nil {
 			return err
 		}
-		if err := a.checkReach(trees, g); err != nil {
+		warnings, err := w.Reach(&g.guard)
+		if err != nil {
 			return err
 		}
+		a.warnOf(warnings)
 		a.warn(g)
 	}
-	if err := a.checkCourse(trees); err != nil {
+	warnings, err := w.Course(guards)
+	if err != nil {
 		return err
 	}
-	if a.around, err = a.checkAround(trees); err != nil {
+	a.warnOf(warnings)
+	if a.around, err = w.Around(guards); err != nil {
 		return err
 	}
-	var divided []finding
-	if a.uncleaned, divided, err = a.checkBeside(trees, w); err != nil {
+	var divided []routes.Finding
+	if a.uncleaned, divided, err = w.Beside(a.answersAt); err != nil {
 		return err
 	}
-	a.around = slices.Concat(a.around, divided, a.checkPublic(trees))
+	a.around = slices.Concat(a.around, divided, w.Opened(guards))
 	for _, f := range slices.Concat(a.around, a.uncleaned) {
-		a.log.Warn(f.found + ": " + f.do)
+		a.log.Warn(f.Found + ": " + f.Do)
 	}
 	a.warnOfIdleTokens()
 	a.warnOfLooseProxies(app)
 	return nil
 }
 
+func (a *App) warnOf(warnings []string) {
+	for _, warning := range warnings {
+		a.log.Warn(warning)
+	}
+}
+
 // takePlaces gives every handler its place.
-func (a *App) takePlaces(w *walk) error {
-	slices.SortStableFunc(a.gates, func(x, y *Gate) int { return w.nth(x) - w.nth(y) })
+func (a *App) takePlaces(w *routes.Walk) error {
+	slices.SortStableFunc(a.gates, func(x, y *Gate) int { return w.Nth(x) - w.Nth(y) })
 	var origins []origin.Origin
 	for _, g := range a.gates {
-		here := w.places[g]
+		here := w.Places[g]
 		if here == nil {
-			here = &place{} // inside a handler that can't be looked into
+			here = &routes.Place{} // inside a handler that can't be looked into
 		}
-		g.stand(here, cmp.Or(w.pages[g], here))
-		g.place.Origins = g.origins
-		origins = append(origins, g.origins...)
-		if len(g.place.Hosts) == 0 && len(g.origins) == 0 {
+		g.stand(here, cmp.Or(w.Pages[&g.guard], here))
+		g.guard.Place.Origins = g.guard.Origins
+		origins = append(origins, g.guard.Origins...)
+		if len(g.guard.Place.Hosts) == 0 && len(g.guard.Origins) == 0 {
 			return fmt.Errorf("the gate at %s stands under no host name, so its sign-in pages and mails don't know their address; give the site a name instead of a port alone, or write in the gate's block for example\n    origin https://app.example.com", g)
 		}
 		if err := g.checkHostsInTitle(); err != nil {
 			return err
 		}
-		g.place.Key += strings.Join(g.Paths, " ")
+		g.guard.Place.Key += strings.Join(g.Paths, " ")
 	}
 	keys := map[string]int{}
 	for _, g := range a.gates {
-		key := g.place.Key
+		key := g.guard.Place.Key
 		keys[key]++
-		g.place.Key = fmt.Sprintf("%s#%d", key, keys[key])
+		g.guard.Place.Key = fmt.Sprintf("%s#%d", key, keys[key])
 	}
 	for _, g := range a.gates {
-		g.pages.Origins = g.origins
-		if g.isLimited() {
-			g.pages.Origins = origins
+		g.guard.Pages.Origins = g.guard.Origins
+		if g.guard.IsLimited() {
+			g.guard.Pages.Origins = origins
 		}
 	}
-	for h, p := range w.places {
+	for h, p := range w.Places {
 		if pages, ok := h.(*PagesHandler); ok {
 			p.Origins = origins
 			pages.pages.Place = &p.Place
 		}
 	}
 	return a.placeOthers(w)
-}
-
-// String names a gate for messages, without naming people.
-func (g *Gate) String() string {
-	if g.place != nil && g.place.Behind {
-		return strings.Join(g.place.Hosts, ", ") + " behind another proxy"
-	}
-	if g.place == nil || len(g.place.spots) == 0 {
-		return "inside a handler that Gatehouse does not know"
-	}
-	where := g.place.hostsAndPort()
-	if where == "" {
-		where = "any host"
-		for _, port := range g.place.ports {
-			where += fmt.Sprintf(":%d", port)
-		}
-	}
-	for _, path := range g.place.spots[0].paths {
-		where += " " + strings.Join(path, ", ")
-	}
-	if len(g.Paths) > 0 {
-		where += " " + strings.Join(g.Paths, ", ")
-	}
-	return where
-}
-
-// hostsAndPort are the hosts as they stand in a Caddyfile, with the port where it
-// is not the scheme's own: two sites may share a host.
-func (p *place) hostsAndPort() string {
-	port := ""
-	if n := p.port(); n != 0 {
-		port = fmt.Sprintf(":%d", n)
-	}
-	var names []string
-	for _, host := range p.Hosts {
-		names = append(names, bracketed(host)+port)
-	}
-	return strings.Join(names, ", ")
-}
-
-// port is the one that browsers must write, 0 for none.
-func (p *place) port() uint16 {
-	standard := uint16(80)
-	if p.tls {
-		standard = 443
-	}
-	if len(p.ports) == 0 || slices.Contains(p.ports, standard) {
-		return 0
-	}
-	return p.ports[0]
 }
 
 // warn tells of what is allowed but seldom meant.
@@ -187,25 +146,14 @@ func mailsADay(rates []limit.Rate) int {
 	return least
 }
 
-// covers tells whether the place is at o, on whichever of its ports a request
-// for o comes in.
-func (p *place) covers(o origin.Origin) bool {
-	return p.Has(o, 0) || slices.ContainsFunc(p.ports, func(port uint16) bool { return p.Has(o, port) })
-}
-
-// speaks tells whether browsers may reach the place at o's scheme: the origin
-// option says so, or https, or plain http where no TLS is spoken.
-func (p *place) speaks(o origin.Origin) bool {
-	return o.Secure() || !p.tls || slices.Contains(p.Origins, o)
-}
-
-// onPath tells whether the gate looks at requests for path, as far as its
-// matchers for paths tell.
-func (g *Gate) onPath(path string) bool {
-	if !g.guarded.matchPath(path) {
-		return false
+// httpApp returns the http app, or nil.
+func (a *App) httpApp() (*caddyhttp.App, error) {
+	app, err := a.ctx.AppIfConfigured("http")
+	if errors.Is(err, caddy.ErrNotConfigured) {
+		return nil, nil
 	}
-	return len(g.place.spots) == 0 || slices.ContainsFunc(g.place.spots, func(s spot) bool {
-		return !slices.ContainsFunc(s.paths, func(m caddyhttp.MatchPath) bool { return !matchesPath(m, path) })
-	})
+	if err != nil {
+		return nil, err
+	}
+	return app.(*caddyhttp.App), nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/routes"
 )
 
 func init() { caddy.RegisterModule(new(Portal)) }
@@ -30,7 +31,7 @@ type Portal struct {
 
 	portal  gate.Portal
 	origins []origin.Origin
-	place   *place // set when the app starts
+	place   *routes.Place // set when the app starts
 }
 
 // CaddyModule returns the Caddy module information.
@@ -60,10 +61,10 @@ func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 
 // placeOthers gives portals their place, and checks where the handlers stand
 // that are no gates.
-func (a *App) placeOthers(w *walk) error {
+func (a *App) placeOthers(w *routes.Walk) error {
 	for _, p := range a.portals {
-		if p.place = w.places[p]; p.place == nil {
-			p.place = &place{}
+		if p.place = w.Places[p]; p.place == nil {
+			p.place = &routes.Place{}
 		}
 		p.place.Origins, p.portal.Place = p.origins, &p.place.Place
 		if len(p.place.Hosts) == 0 && len(p.origins) == 0 {
@@ -71,7 +72,7 @@ func (a *App) placeOthers(w *walk) error {
 		}
 	}
 	for _, z := range a.authzs {
-		if err := a.placeAuthz(z, w.places[z]); err != nil {
+		if err := a.placeAuthz(z, w.Places[z]); err != nil {
 			return err
 		}
 	}
@@ -83,23 +84,23 @@ func (a *App) placeOthers(w *walk) error {
 
 // placeAuthz refuses a place where Caddy itself would answer some of the
 // questions.
-func (a *App) placeAuthz(z *Authz, p *place) error {
+func (a *App) placeAuthz(z *Authz, p *routes.Place) error {
 	if p == nil {
 		return nil
 	}
-	if p.named {
+	if p.Named {
 		return fmt.Errorf("gatehouse_authz stands under a host name (%s): Caddy answers 200 to every other host, and every proxy reads 200 as \"allowed\"; give the site a port alone, as in\n    http://:9091 {\n        bind 127.0.0.1\n        gatehouse_authz {\n            …\n        }\n    }", strings.Join(p.Hosts, ", "))
 	}
-	for _, s := range p.spots {
-		if len(s.paths) > 0 {
+	for _, s := range p.Spots {
+		if len(s.Paths) > 0 {
 			a.log.Warn("gatehouse_authz stands behind a matcher for a path: Caddy answers 200 to every other path there, and a proxy that asks at one reads that as \"allowed\"; let it answer the whole site")
 		}
-		if err := a.checkTrusted(s.server); err != nil {
+		if err := a.checkTrusted(s.Server); err != nil {
 			return err
 		}
-		z.address = a.listenAddress(s.server)
-		z.servers = append(z.servers, s.server)
-		a.warnOfNoAsker(s.server)
+		z.address = a.listenAddress(s.Server)
+		z.servers = append(z.servers, s.Server)
+		a.warnOfNoAsker(s.Server)
 	}
 	if !a.protects(z.login) {
 		a.log.Warn(fmt.Sprintf("gatehouse_authz: nobody can sign in at %s by this configuration; put a gatehouse_portal there, unless another instance with the same store does that", z.login))
@@ -177,7 +178,7 @@ func (a *App) checkPortals() error {
 // gates at o, because their pages may be served by another handler.
 func (a *App) portalFor(o origin.Origin) origin.Origin {
 	for _, g := range a.gates {
-		if !g.portal.IsZero() && g.place.covers(o) {
+		if !g.portal.IsZero() && g.guard.Place.Covers(o) {
 			return g.portal
 		}
 	}
@@ -192,7 +193,7 @@ func (a *App) isPortal(o origin.Origin) bool {
 }
 
 func (a *App) isPortalPlace(o origin.Origin) bool {
-	return slices.ContainsFunc(a.portals, func(p *Portal) bool { return p.place.covers(o) && p.place.speaks(o) })
+	return slices.ContainsFunc(a.portals, func(p *Portal) bool { return p.place.Covers(o) && p.place.Speaks(o) })
 }
 
 // isSite tells whether another proxy asks here for o.

@@ -2,7 +2,6 @@ package caddymodule
 
 import (
 	"fmt"
-	"github.com/gatehouse-auth/gatehouse/authcore/rfc5322"
 	"slices"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
@@ -10,6 +9,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/grant"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
+	"github.com/gatehouse-auth/gatehouse/authcore/rfc5322"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
@@ -95,7 +95,7 @@ func (a *App) protects(o origin.Origin) bool {
 		return false
 	}
 	for _, g := range a.gates {
-		if g.place.covers(o) && g.place.speaks(o) {
+		if g.guard.Place.Covers(o) && g.guard.Place.Speaks(o) {
 			return true
 		}
 	}
@@ -110,13 +110,13 @@ func (a *App) insecureHTTP() bool { return a.InsecureHTTP != nil && *a.InsecureH
 // report_only stops nobody.
 func (a *App) rules(st *session.Stream) []*session.SiteRule {
 	for _, g := range a.gates {
-		if g.place.Key == st.Gate {
+		if g.guard.Place.Key == st.Gate {
 			return rulesOf(g)
 		}
 	}
 	var there []*Gate
 	for _, g := range a.gates {
-		if g.place.covers(st.Target.Origin) && g.onPath(st.Target.Path) {
+		if g.guard.Place.Covers(st.Target.Origin) && g.guard.OnPath(st.Target.Path) {
 			there = append(there, g)
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	sessions "github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/routes"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 )
 
@@ -33,7 +34,7 @@ func TestAllows(t *testing.T) {
 	f := newFixture(t)
 	gate := func(key string, change func(*Gate)) {
 		f.gate(func(g *Gate) {
-			g.place = &place{Place: gate.Place{Key: key, Hosts: []string{key + ".example.com"}}}
+			g.guard.Place = &routes.Place{Place: gate.Place{Key: key, Hosts: []string{key + ".example.com"}}}
 			change(g)
 		})
 	}

@@ -29,7 +29,7 @@ func TestOldConfigurationAsksTheNewOne(t *testing.T) {
 	rule.Policy, err = policy.Compile(only, nil, nil)
 	must(t, err)
 	config.Rules = func(st *session.Stream) []*session.SiteRule {
-		if st.Gate != g.place.Key {
+		if st.Gate != g.guard.Place.Key {
 			t.Errorf("asked about the gate %q", st.Gate)
 		}
 		return []*session.SiteRule{rule}

@@ -39,7 +39,7 @@ func checkTitle(title string) error {
 func (g *Gate) checkHostsInTitle() error {
 	for word := range strings.FieldsSeq(g.Name) {
 		host, is := readsAsHost(word)
-		if is && !g.place.isAt(host) {
+		if is && !g.guard.Place.IsAt(host) {
 			return fmt.Errorf("the gate at %s: name %q reads as the host %s, which is not one of its own; write for example\n    name \"Team wiki\"", g, g.Name, host)
 		}
 	}
@@ -81,21 +81,10 @@ func readsAsHost(word string) (host string, is bool) {
 	return host, known
 }
 
-// isAt tells whether host is a name of the place.
-func (p *place) isAt(host string) bool {
-	for _, named := range p.Origins {
-		if named.Hostname() == host {
-			return true
-		}
-	}
-	o, err := origin.New("https", bracketed(host))
-	return err == nil && p.Has(o, 0)
-}
-
 // title is what the site at o is called, empty for nothing but its host.
 func (a *App) title(o origin.Origin) string {
 	for _, g := range a.allGates() {
-		if g.Name != "" && g.place.covers(o) {
+		if g.Name != "" && g.guard.Place.Covers(o) {
 			return g.Name
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/routes"
 )
 
 // A site's title stands on its pages, in its mails and at the portal, and never
@@ -62,7 +63,7 @@ func TestTitlesThatMislead(t *testing.T) {
 		"bank.com": false, "Sign in to bank.com": false, "Bank (bank.com)": false, "bank。com": false, "bank.com.": false, "192.0.2.1": false, "localhost": false, "x.example.com": false, "bank.com:443": false,
 		"münchen.de": false, "xn--mnchen-3ya.de": false, "intern.corp": false, "[::1]": false,
 	} {
-		g := &Gate{Name: title, place: &place{Place: gate.Place{Hosts: []string{"app.example.com"}}}}
+		g := &Gate{Name: title, guard: routes.Gate{Place: &routes.Place{Place: gate.Place{Hosts: []string{"app.example.com"}}}}}
 		if err := g.checkHostsInTitle(); (err == nil) != good {
 			t.Errorf("%q: %v", title, err)
 		}

@@ -107,7 +107,7 @@ func (a *App) warnOfIdleTokens() {
 // gateUnder tells whether a gate stands where p says.
 func (a *App) gateUnder(p origin.SitePattern) bool {
 	for _, g := range a.allGates() {
-		if slices.ContainsFunc(g.place.addresses(), p.Covers) {
+		if slices.ContainsFunc(g.guard.Place.Addresses(), p.Covers) {
 			return true
 		}
 	}

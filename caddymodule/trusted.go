@@ -9,6 +9,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/routes"
 )
 
 // strangers are addresses all over the internet that nobody lists as proxies,
@@ -31,7 +32,7 @@ func trustsEverybody(s *caddyhttp.Server) bool {
 
 // trusts asks Caddy itself.
 func trusts(s *caddyhttp.Server, peer string) bool {
-	r := sampleRequest("", "/")
+	r := routes.SampleRequest("", "/")
 	r.RemoteAddr = peer
 	r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), nil, s)
 	trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
@@ -64,8 +65,8 @@ func (a *App) believesNoAsker(name string, server *caddyhttp.Server) bool {
 func (a *App) warnOfLooseProxies(app *caddyhttp.App) {
 	servers := map[string]bool{}
 	for _, g := range a.gates {
-		for _, s := range g.place.spots {
-			servers[s.server] = true
+		for _, s := range g.guard.Place.Spots {
+			servers[s.Server] = true
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(servers)) {

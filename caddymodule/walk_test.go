@@ -28,7 +28,7 @@ func places(caddyfile string) (result, text string) {
 	}
 	var out strings.Builder
 	for _, g := range app.gates {
-		fmt.Fprintf(&out, "gate hosts %v origins %v ports %v tls %v ways %d\n", g.place.Hosts, g.place.Origins, g.place.ports, g.place.tls, len(g.place.spots))
+		fmt.Fprintf(&out, "gate hosts %v origins %v ports %v tls %v ways %d\n", g.guard.Place.Hosts, g.guard.Place.Origins, g.guard.Place.Ports, g.guard.Place.TLS, len(g.guard.Place.Spots))
 	}
 	for _, entry := range logs.All() {
 		fmt.Fprintf(&out, "warning: %s\n", entry.Message)
@@ -78,7 +78,7 @@ other.example.com {
 		must(t, app.placeGates())
 		var keys []string
 		for _, g := range app.gates {
-			keys = append(keys, g.place.Key)
+			keys = append(keys, g.guard.Place.Key)
 		}
 		return keys
 	}

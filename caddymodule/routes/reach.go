@@ -1,12 +1,10 @@
-package caddymodule
+package routes
 
 import (
 	"context"
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
-	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -25,50 +23,35 @@ const (
 // ownPaths stand for all pages of a gate: whoever gets these gets all.
 var ownPaths = []string{"/_gatehouse/login", "/_gatehouse/link/x"}
 
-// checkReach refuses a gate whose sign-in pages no request reaches: its
+// Reach refuses a gate whose sign-in pages no request reaches: its
 // visitors would be redirected to the app, or to an empty page.
-func (a *App) checkReach(trees map[string]*tree, g *Gate) error {
-	for _, s := range g.place.spots {
-		for _, host := range g.place.samples() {
-			switch reach(trees[s.server], host) {
+func (w *Walk) Reach(g *Gate) (warnings []string, err error) {
+	for _, s := range g.Place.Spots {
+		for _, host := range g.Place.samples() {
+			switch reach(w.trees[s.Server], host) {
 			case never:
-				return fmt.Errorf("nobody could sign in at the gate at %s: no route of this site leads to its pages; write beside the handle or route that the gate stands in\n    handle /_gatehouse/* {\n        gatehouse_pages\n    }", g)
+				return nil, fmt.Errorf("nobody could sign in at the gate at %s: no route of this site leads to its pages; write beside the handle or route that the gate stands in\n    handle /_gatehouse/* {\n        gatehouse_pages\n    }", g)
 			case perhaps:
-				a.log.Warn(fmt.Sprintf("whether the sign-in pages of the gate at %s can be reached depends on matchers other than host and path: if visitors end up at an empty page, write gatehouse_pages into a block handle /_gatehouse/* beside the handle or route that the gate stands in", g))
+				warnings = append(warnings, fmt.Sprintf("whether the sign-in pages of the gate at %s can be reached depends on matchers other than host and path: if visitors end up at an empty page, write gatehouse_pages into a block handle /_gatehouse/* beside the handle or route that the gate stands in", g))
 			}
 		}
 	}
-	return nil
-}
-
-// samples are hosts that a request for the place may name.
-func (p *place) samples() []string {
-	var hosts []string
-	for _, pattern := range p.Hosts {
-		hosts = append(hosts, strings.ReplaceAll(pattern, "*", "gatehouse-sample"))
-	}
-	if len(hosts) == 0 {
-		for _, o := range p.Origins {
-			hosts = append(hosts, o.Hostname())
-		}
-	}
-	slices.Sort(hosts)
-	return slices.Compact(hosts)
+	return warnings, nil
 }
 
 // reach tells how surely the pages are reached at a server under host.
 func reach(t *tree, host string) certainty {
 	least := always
 	for _, path := range ownPaths {
-		p := &probe{request: sampleRequest(host, path)}
+		p := &probe{request: SampleRequest(host, path)}
 		reached, _ := p.list(t.routes, always)
 		least = min(least, reached)
 	}
 	return least
 }
 
-// sampleRequest is what Caddy's own matchers need to judge by host and path.
-func sampleRequest(host, path string) *http.Request {
+// SampleRequest is what Caddy's own matchers need to judge by host and path.
+func SampleRequest(host, path string) *http.Request {
 	r := &http.Request{Method: http.MethodGet, Host: host, URL: &url.URL{Path: path}, Header: http.Header{}, RequestURI: path}
 	repl := caddy.NewReplacer()
 	ctx := context.WithValue(context.Background(), caddy.ReplacerCtxKey, repl)
@@ -77,7 +60,7 @@ func sampleRequest(host, path string) *http.Request {
 }
 
 func matchesPath(m caddyhttp.MatchPath, path string) bool {
-	ok, err := m.MatchWithError(sampleRequest("", path))
+	ok, err := m.MatchWithError(SampleRequest("", path))
 	return ok && err == nil
 }
 
@@ -131,8 +114,8 @@ func (p *probe) step(s *step, here certainty) (reached certainty, ended bool) {
 	if p.meet != nil {
 		p.meet(s, here)
 	} else {
-		switch s.handler.(type) {
-		case *Gate, *PagesHandler, *Portal: // with meet, what they don't take goes on
+		switch handlerName(s.handler) {
+		case "gatehouse", "gatehouse_pages", "gatehouse_portal": // with meet, what they don't take goes on
 			return here, here == always
 		}
 	}

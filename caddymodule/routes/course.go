@@ -1,4 +1,4 @@
-package caddymodule
+package routes
 
 import (
 	"fmt"
@@ -56,29 +56,26 @@ type taker struct {
 	sets caddyhttp.MatcherSets
 }
 
-// checkCourse refuses gates that can never run, and warns of rewrites that lead
-// around one.
-func (a *App) checkCourse(trees map[string]*tree) error {
+// Course refuses gates that can never run, and returns warnings of rewrites
+// that lead around one.
+func (w *Walk) Course(gates []*Gate) (warnings []string, err error) {
 	c := &course{reached: map[*Gate]bool{}, blocked: map[*Gate]string{}}
-	for _, name := range slices.Sorted(maps.Keys(trees)) {
-		c.tree, c.gates = trees[name], nil
+	for _, name := range slices.Sorted(maps.Keys(w.trees)) {
+		c.tree, c.gates = w.trees[name], nil
 		each(c.tree.routes, func(s *step) {
-			if g, ok := s.handler.(*Gate); ok {
-				c.gates = append(c.gates, gateOnTheWay{g, s.at, 0})
+			if s.gate != nil {
+				c.gates = append(c.gates, gateOnTheWay{s.gate, s.at, 0})
 			}
 		})
 		c.list(c.tree.routes, stretch{})
 		c.list(c.tree.errors, c.aside(stretch{}, " in handle_errors"))
 	}
-	for _, g := range a.gates {
+	for _, g := range gates {
 		if name, blocked := c.blocked[g]; blocked && !c.reached[g] {
-			return fmt.Errorf("the gate at %s can never run: %s before it answers every request that the gate would look at; write the gate above it", g, name)
+			return nil, fmt.Errorf("the gate at %s can never run: %s before it answers every request that the gate would look at; write the gate above it", g, name)
 		}
 	}
-	for _, warning := range c.warnings {
-		a.log.Warn(warning)
-	}
-	return nil
+	return c.warnings, nil
 }
 
 // aside is a stretch of what runs for an error or an answer: it may come from
@@ -167,9 +164,10 @@ func (s *stretch) since(before stretch) {
 
 func (c *course) step(s *step, here stretch, sets caddyhttp.MatcherSets) stretch {
 	here.root = here.root.after(s.handler, len(sets) == 0)
+	if s.gate != nil {
+		return c.gate(s.gate, s.at, here)
+	}
 	switch h := s.handler.(type) {
-	case *Gate:
-		return c.gate(h, s.at, here)
 	case *rewrite.Rewrite:
 		if changesPath(h) {
 			here.leads = append(slices.Clip(here.leads), c.leads(h, s, here, sets)...)
@@ -239,13 +237,13 @@ func (t taker) takesAll(g *Gate, here stretch) bool {
 			return true
 		}
 	}
-	samples := g.guarded.samples()
+	samples := g.Guarded.samples()
 	if len(samples) == 0 {
 		return false
 	}
 	return slices.ContainsFunc(t.sets, func(set caddyhttp.MatcherSet) bool {
 		for _, sample := range samples {
-			p := &probe{request: sampleRequest("", sample+"/gatehouse-sample")}
+			p := &probe{request: SampleRequest("", sample+"/gatehouse-sample")}
 			if p.matches(caddyhttp.MatcherSets{set}) != always {
 				return false
 			}
@@ -259,7 +257,7 @@ func (t taker) takesAll(g *Gate, here stretch) bool {
 func (c *course) warn(s *step, here stretch, sets caddyhttp.MatcherSets) {
 	for _, l := range here.leads {
 		if l.matchers != setsText(sets) && !passes([]caddyhttp.MatcherSets{sets}, l.to) ||
-			slices.ContainsFunc(here.gates, func(g gateOnTheWay) bool { return g.step > l.step && g.guarded.matchPath(l.to) }) {
+			slices.ContainsFunc(here.gates, func(g gateOnTheWay) bool { return g.step > l.step && g.Guarded.matchPath(l.to) }) {
 			continue
 		}
 		if _, files := s.handler.(*fileserver.FileServer); files && !c.guardsFiles(l, filesOf(s.handler, here.root)) {
@@ -279,7 +277,7 @@ func (c *course) warn(s *step, here stretch, sets caddyhttp.MatcherSets) {
 // guardsFiles tells whether these files stand behind the gate of the lead. Other
 // files of the same name are not what it guards.
 func (c *course) guardsFiles(l lead, files string) bool {
-	for _, host := range l.gate.place.samples() {
+	for _, host := range l.gate.Place.samples() {
 		for _, path := range []string{l.to, l.to + "/"} {
 			for _, to := range follow(c.tree, host, path).apps {
 				if slices.Contains(to.gates, l.gate) && sameFiles(to.files, files) {
@@ -300,7 +298,7 @@ func (c *course) leads(r *rewrite.Rewrite, s *step, here stretch, sets caddyhttp
 		}
 		for _, l := range leadsInto(g.Gate, r, here, sets) {
 			if slices.ContainsFunc(here.gates, func(g gateOnTheWay) bool {
-				return l.from != "" && g.guarded.limited && g.at.meets(s.at) && g.guarded.matchPath(l.from)
+				return l.from != "" && g.Guarded.limited && g.at.meets(s.at) && g.Guarded.matchPath(l.from)
 			}) {
 				continue
 			}
@@ -323,7 +321,7 @@ func setsText(sets caddyhttp.MatcherSets) string {
 // leadsInto returns the first way in which the rewrite makes a path that the
 // gate looks at of one that it does not.
 func leadsInto(g *Gate, r *rewrite.Rewrite, here stretch, sets caddyhttp.MatcherSets) []lead {
-	for _, to := range g.guarded.samples() {
+	for _, to := range g.Guarded.samples() {
 		for _, way := range waysTo(to, r, sets) {
 			l := lead{gate: g, from: way.from, to: to, by: way.by}
 			switch {
@@ -333,7 +331,7 @@ func leadsInto(g *Gate, r *rewrite.Rewrite, here stretch, sets caddyhttp.Matcher
 					continue
 				}
 				l.from = from
-			case way.from != "" && (g.guarded.matchPath(way.from) || !here.rewritten && !passes(here.matchers, way.from)):
+			case way.from != "" && (g.Guarded.matchPath(way.from) || !here.rewritten && !passes(here.matchers, way.from)):
 				continue
 			}
 			return []lead{l}
@@ -467,7 +465,7 @@ func anyOther(g *Gate, here stretch) (path string, ok bool) {
 		}
 	}
 	for _, candidate := range candidates {
-		if passes(here.matchers, candidate) && !g.guarded.matchPath(candidate) {
+		if passes(here.matchers, candidate) && !g.Guarded.matchPath(candidate) {
 			return strings.Replace(candidate, "gatehouse-sample", "…", 1), true
 		}
 	}
@@ -476,7 +474,7 @@ func anyOther(g *Gate, here stretch) (path string, ok bool) {
 
 // passes tells whether the matchers, as far as they are for paths, let path pass.
 func passes(matchers []caddyhttp.MatcherSets, path string) bool {
-	p := &probe{request: sampleRequest("", path), anyHost: true}
+	p := &probe{request: SampleRequest("", path), anyHost: true}
 	return !slices.ContainsFunc(matchers, func(sets caddyhttp.MatcherSets) bool { return p.matches(sets) == never })
 }
 

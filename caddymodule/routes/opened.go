@@ -1,4 +1,4 @@
-package caddymodule
+package routes
 
 import (
 	"fmt"
@@ -19,13 +19,13 @@ import (
 // gate or behind it, makes other paths of them: with public /static/* and uri
 // strip_prefix /static an app gets /admin for /static/admin, and nobody signs in.
 
-// checkPublic looks for rewrites that make a guarded path of a public one.
-func (a *App) checkPublic(trees map[string]*tree) (all []finding) {
-	for _, g := range a.gates {
-		for _, s := range g.place.spots {
+// Opened looks for rewrites that make a guarded path of a public one.
+func (w *Walk) Opened(gates []*Gate) (all []Finding) {
+	for _, g := range gates {
+		for _, s := range g.Place.Spots {
 			for _, pattern := range g.Public {
-				for _, host := range g.place.samples() {
-					if f, ok := g.opened(trees[s.server], host, pattern); ok && !slices.Contains(all, f) {
+				for _, host := range g.Place.samples() {
+					if f, ok := g.opened(w.trees[s.Server], host, pattern); ok && !slices.Contains(all, f) {
 						all = append(all, f)
 					}
 				}
@@ -40,7 +40,7 @@ var belowPublic = []string{"gatehouse-sample", "1", "x1", "x/1"}
 
 // opened tells whether a rewrite makes of a public path one that the gate guards,
 // for the same app or files.
-func (g *Gate) opened(t *tree, host, pattern string) (finding, bool) {
+func (g *Gate) opened(t *tree, host, pattern string) (Finding, bool) {
 	var samples []string
 	for _, below := range belowPublic {
 		for _, sample := range origin.Samples(g.Prefix, pattern, below) {
@@ -51,13 +51,13 @@ func (g *Gate) opened(t *tree, host, pattern string) (finding, bool) {
 	}
 	for _, sample := range samples {
 		for _, to := range rewrites(t, host, sample) {
-			if to.path == sample || g.gate.Rule.Public.Match(g.Prefix+to.path, g.Prefix+to.path) || g.guarded.limited && !g.guarded.matchPath(to.path) {
+			if to.path == sample || g.Open.Match(g.Prefix+to.path, g.Prefix+to.path) || g.Guarded.limited && !g.Guarded.matchPath(to.path) {
 				continue
 			}
 			for _, guarded := range follow(t, host, to.path).apps {
 				if slices.Contains(guarded.gates, g) && (slices.ContainsFunc(to.upstreams, func(up string) bool { return slices.Contains(guarded.upstreams, up) }) || sameFiles(to.files, guarded.files)) {
 					path := strings.Replace(to.path, "gatehouse-sample", "…", 1)
-					return finding{
+					return Finding{
 						fmt.Sprintf("public %s of the gate at %s opens more than it says: a rewrite makes %s of %s, and %s gets that without a sign-in", pattern, g, path, strings.Replace(sample, "gatehouse-sample", "…", 1), to.name),
 						"name the paths that the app is to get without a sign-in in public, and let the rewrite make those alone; or put what is open into a handle of its own with other files or another app",
 					}, true
@@ -65,7 +65,7 @@ func (g *Gate) opened(t *tree, host, pattern string) (finding, bool) {
 			}
 		}
 	}
-	return finding{}, false
+	return Finding{}, false
 }
 
 // led is a path as an app gets it.
@@ -80,7 +80,7 @@ func rewrites(t *tree, host, path string) (all []led) {
 	paths := []string{path}
 	var root root
 	ended := false
-	p := &probe{request: sampleRequest(host, path)}
+	p := &probe{request: SampleRequest(host, path)}
 	p.meet = func(s *step, here certainty) {
 		if ended {
 			return
@@ -132,7 +132,7 @@ func rewritten(paths []string, r *rewrite.Rewrite, s *step) (after []string) {
 		for _, uri := range uris {
 			one := *r
 			one.URI = statusCode.Replace(uri)
-			request := sampleRequest("", path)
+			request := SampleRequest("", path)
 			request.URL = &url.URL{Path: path}
 			repl := caddy.NewReplacer()
 			request = caddyhttp.PrepareRequest(request, repl, nil, s.at.server)

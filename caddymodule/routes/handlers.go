@@ -1,7 +1,10 @@
-package caddymodule
+package routes
 
 import (
+	"fmt"
+	"maps"
 	"slices"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -35,24 +38,25 @@ func roleOf(handler caddyhttp.MiddlewareHandler) role {
 		return role{name: "respond", ends: true}
 	case *caddyhttp.StaticError:
 		return role{name: "error", ends: true}
-	case *WhoAmI:
-		return role{name: "gatehouse_whoami", ends: true}
-	case *Authz:
-		return role{name: "gatehouse_authz", ends: true}
 	case *fileserver.FileServer:
 		return role{name: "file_server", ends: !h.PassThru, serves: true}
 	case *reverseproxy.Handler:
 		// With an answer that is looked at it asks another server, as
 		// forward_auth does, instead of handing the request on.
 		return role{name: "reverse_proxy", ends: len(h.HandleResponse) == 0, serves: true}
-	case *caddyhttp.Subroute, *caddyhttp.Invoke, *intercept.Intercept, *Gate, *Cleaner, *Portal, *PagesHandler:
+	case *caddyhttp.Subroute, *caddyhttp.Invoke, *intercept.Intercept:
 		return role{}
 	}
-	module, ok := handler.(caddy.Module)
-	if !ok {
+	if _, ok := handler.(caddy.Module); !ok {
 		return role{name: "a handler", serves: true, unknown: true}
 	}
-	name := module.CaddyModule().ID.Name()
+	name := handlerName(handler)
+	switch name {
+	case "gatehouse_whoami", "gatehouse_authz":
+		return role{name: name, ends: true}
+	case "gatehouse", "gatehouse_clean", "gatehouse_portal", "gatehouse_pages":
+		return role{}
+	}
 	known := slices.Contains(passingOn, name)
 	return role{name: name, serves: !known, unknown: !known}
 }
@@ -63,4 +67,48 @@ var passingOn = []string{
 	"acme_server", "authentication", "copy_response", "copy_response_headers", "encode", "headers",
 	"log_append", "map", "metrics", "push", "request_body", "rewrite", "templates", "timeouts", "tracing", "vars",
 	"gatehouse_api",
+}
+
+// Neighbours names the handlers that a request for host may get to at any server,
+// but for Gatehouse's own and those that serve nothing a script could be in.
+func (w *Walk) Neighbours(host string) []string {
+	found := map[string]bool{}
+	for _, t := range w.trees {
+		p := &probe{request: SampleRequest(host, "/"), rewritten: true, aside: true} // of any path
+		p.meet = func(s *step, _ certainty) {
+			if name := handlerName(s.handler); !strings.HasPrefix(name, "gatehouse") && !isInert(s.handler, name) {
+				found[name] = true
+			}
+		}
+		p.list(t.routes, always)
+		p.list(t.errors, perhaps)
+	}
+	return slices.Sorted(maps.Keys(found))
+}
+
+// handlerName is the name of a handler's module, as in reverse_proxy.
+func handlerName(h caddyhttp.MiddlewareHandler) string {
+	if module, ok := h.(caddy.Module); ok {
+		return module.CaddyModule().ID.Name()
+	}
+	return fmt.Sprintf("%T", h)
+}
+
+// inert are Caddy's handlers that serve nothing of their own and hand requests to
+// nobody outside.
+var inert = []string{
+	"acme_server", "authentication", "encode", "error", "headers", "invoke", "log_append", "map", "metrics",
+	"request_body", "rewrite", "subroute", "tracing", "vars",
+}
+
+// isInert tells whether no script of somebody else's comes from the handler.
+func isInert(h caddyhttp.MiddlewareHandler, name string) bool {
+	const markup = "<{" // or parts of the request
+	switch answer := h.(type) {
+	case *caddyhttp.StaticResponse:
+		return !strings.ContainsAny(answer.Body, markup)
+	case caddyhttp.StaticResponse: // Caddy's own redirect to https
+		return !strings.ContainsAny(answer.Body, markup)
+	}
+	return slices.Contains(inert, name)
 }

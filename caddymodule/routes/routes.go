@@ -1,8 +1,7 @@
-package caddymodule
+package routes
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -14,15 +13,9 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/intercept"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/rewrite"
+
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 )
-
-// The routes of the http app are read here, once at each start, as trees of
-// routes, handlers and the routes inside handlers. All that is asked about them
-// is asked of these trees: where gates stand (walk.go), what hands requests on
-// with no gate before it (beside.go), what stands before and behind a gate
-// (course.go), and where a request for one path gets (reach.go, around.go,
-// account.go).
 
 // tree is the routes of one server.
 type tree struct {
@@ -39,6 +32,7 @@ type node struct {
 // step is one handler of a route.
 type step struct {
 	handler caddyhttp.MiddlewareHandler
+	gate    *Gate // that it is; nil: none
 	role
 	sets     caddyhttp.MatcherSets // of its route
 	at       scope                 // what stands above it, and before it in its route
@@ -106,6 +100,9 @@ func readList(routes caddyhttp.RouteList, above scope) (nodes []*node, err error
 		here.pathMatched = hasPathMatcher(n.MatcherSets)
 		for _, handler := range n.Handlers {
 			s := &step{handler: handler, role: roleOf(handler), sets: n.MatcherSets, at: here}
+			if w, ok := handler.(walked); ok {
+				s.gate = w.WalkedAs()
+			}
 			if err := s.read(); err != nil {
 				return nil, err
 			}
@@ -313,16 +310,4 @@ func text(set caddyhttp.MatcherSet) string {
 	}
 	slices.Sort(parts)
 	return "{" + strings.Join(parts, " ") + "}"
-}
-
-// httpApp returns the http app, or nil.
-func (a *App) httpApp() (*caddyhttp.App, error) {
-	app, err := a.ctx.AppIfConfigured("http")
-	if errors.Is(err, caddy.ErrNotConfigured) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return app.(*caddyhttp.App), nil
 }

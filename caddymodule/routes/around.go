@@ -1,4 +1,4 @@
-package caddymodule
+package routes
 
 import (
 	"fmt"
@@ -9,24 +9,23 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/fileserver"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy/fastcgi"
-	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 )
 
-// checkAround looks for requests that a matcher of Caddy's leads around a gate
+// Around looks for requests that a matcher of Caddy's leads around a gate
 // for a path: handle /admin/* does not take /admin, which the app behind it most
 // often serves as it serves /admin/. It refuses a gate with a path of its own
 // whose app gets such requests, and returns what else does.
-func (a *App) checkAround(trees map[string]*tree) ([]finding, error) {
-	var all []finding
-	for _, g := range a.gates {
-		for _, s := range g.place.spots {
-			for _, top := range g.tops(s.paths) {
-				for _, host := range g.place.samples() {
-					found, refused := around(trees[s.server], host, top, g)
+func (w *Walk) Around(gates []*Gate) ([]Finding, error) {
+	var all []Finding
+	for _, g := range gates {
+		for _, s := range g.Place.Spots {
+			for _, top := range g.tops(s.Paths) {
+				for _, host := range g.Place.samples() {
+					found, refused := around(w.trees[s.Server], host, top, g)
 					if refused {
-						return nil, fmt.Errorf("%s: %s", found.found, found.do)
+						return nil, fmt.Errorf("%s: %s", found.Found, found.Do)
 					}
-					if found.found != "" && !slices.Contains(all, found) {
+					if found.Found != "" && !slices.Contains(all, found) {
 						all = append(all, found)
 					}
 				}
@@ -36,31 +35,9 @@ func (a *App) checkAround(trees map[string]*tree) ([]finding, error) {
 	return all, nil
 }
 
-// tops are the paths that the gate guards with all below, as it is written: its
-// own, or else those of the matchers above.
-func (g *Gate) tops(above []caddyhttp.MatchPath) []string {
-	if g.guarded.limited {
-		var tops []string
-		for _, subtree := range g.guarded.subtrees {
-			tops = append(tops, subtree.String())
-		}
-		return tops
-	}
-	var tops []string
-	for _, paths := range above {
-		for _, pattern := range paths {
-			top := strings.TrimRight(strings.TrimSuffix(pattern, "/*"), "/")
-			if strings.HasPrefix(top, "/") && !strings.ContainsAny(top, `*?[\{%`) && !gate.IsOwnPath(top) {
-				tops = append(tops, top)
-			}
-		}
-	}
-	return tops
-}
-
 // around compares what becomes of the shapes of a path: some meet the gate, and
 // none should get to an app without.
-func around(t *tree, host, top string, g *Gate) (worst finding, refused bool) {
+func around(t *tree, host, top string, g *Gate) (worst Finding, refused bool) {
 	type shape struct {
 		path string
 		trip
@@ -85,19 +62,19 @@ func around(t *tree, host, top string, g *Gate) (worst finding, refused bool) {
 				// A gate that is met here alone stands for this one.
 				guarded = guarded || slices.ContainsFunc(to.gates, func(other *Gate) bool { return !slices.Contains(in.gates, other) })
 			}
-			if len(seen) == 0 || guarded || !same && !g.guarded.limited {
+			if len(seen) == 0 || guarded || !same && !g.Guarded.limited {
 				continue
 			}
 			path := strings.Replace(out.path, "gatehouse-sample", "…", 1)
-			found := finding{found: fmt.Sprintf("%s gets requests for %s at %s that the gate at %s does not see", to.name, path, host, g)}
+			found := Finding{Found: fmt.Sprintf("%s gets requests for %s at %s that the gate at %s does not see", to.name, path, host, g)}
 			if same {
-				found.found += ", and the same app stands behind that gate"
+				found.Found += ", and the same app stands behind that gate"
 			}
-			found.do = fmt.Sprintf("to Caddy %s/* does not take %s, nor %s what is below it; write at the top level of the site, in no handle or route\n    gatehouse %s/* <who>", top, top, top, top)
-			if same && g.guarded.limited && to.surely {
+			found.Do = fmt.Sprintf("to Caddy %s/* does not take %s, nor %s what is below it; write at the top level of the site, in no handle or route\n    gatehouse %s/* <who>", top, top, top, top)
+			if same && g.Guarded.limited && to.surely {
 				return found, true
 			}
-			if worst.found == "" {
+			if worst.Found == "" {
 				worst = found
 			}
 		}
@@ -132,17 +109,18 @@ func (b behind) same(other behind) bool {
 func follow(t *tree, host, path string) (out trip) {
 	ended, surely := false, true
 	var root root
-	p := &probe{request: sampleRequest(host, path)}
+	p := &probe{request: SampleRequest(host, path)}
 	p.meet = func(s *step, here certainty) {
 		if ended {
 			return
 		}
-		switch h := s.handler.(type) {
-		case *Gate:
-			if p.matches(h.matchers) != never && (p.rewritten || h.guarded.matchPath(path)) {
-				out.gates = append(slices.Clip(out.gates), h)
+		if g := s.gate; g != nil {
+			if p.matches(g.Matchers) != never && (p.rewritten || g.Guarded.matchPath(path)) {
+				out.gates = append(slices.Clip(out.gates), g)
 			}
 			return
+		}
+		switch h := s.handler.(type) {
 		case *reverseproxy.Handler:
 			if len(h.HandleResponse) > 0 && h.Rewrite != nil && h.Rewrite.Method != "" {
 				ended = true // forward_auth: somebody else guards what follows

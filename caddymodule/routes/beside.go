@@ -1,4 +1,4 @@
-package caddymodule
+package routes
 
 import (
 	"encoding/json"
@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy/fastcgi"
+
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 )
 
@@ -21,7 +22,7 @@ import (
 // handle beside the gate's, in error routes, behind a gate that a route's
 // matchers make one of some requests only.
 type beside struct {
-	app  *App
+	asks func(upstream string) bool
 	seen []handedOn
 }
 
@@ -45,17 +46,15 @@ type cover struct {
 	partly []caddyhttp.MatcherSets
 }
 
-// finding is what the doctor says about such a handler.
-type finding struct{ found, do string }
-
-// checkBeside refuses an app that is reached through a gate and past it
-// uncleaned. It returns what else gets requests as they come, and where a matcher
-// of Caddy's alone decides whether an app is reached through its gate.
-func (a *App) checkBeside(trees map[string]*tree, w *walk) (uncleaned, divided []finding, err error) {
-	b := &beside{app: a}
-	for _, name := range slices.Sorted(maps.Keys(trees)) {
-		b.list(trees[name].routes, cover{}, false)
-		b.list(trees[name].errors, cover{}, true) // an error may come from before the gate
+// Beside refuses an app that is reached through a gate and past it uncleaned. It
+// returns what else gets requests as they come, and where a matcher of Caddy's
+// alone decides whether an app is reached through its gate. asks tells whether
+// gatehouse_authz answers at an upstream.
+func (w *Walk) Beside(asks func(upstream string) bool) (uncleaned, divided []Finding, err error) {
+	b := &beside{asks: asks}
+	for _, name := range slices.Sorted(maps.Keys(w.trees)) {
+		b.list(w.trees[name].routes, cover{}, false)
+		b.list(w.trees[name].errors, cover{}, true) // an error may come from before the gate
 	}
 	uncleaned, err = b.judge(w)
 	return uncleaned, b.divided(), err
@@ -65,9 +64,9 @@ func (a *App) checkBeside(trees map[string]*tree, w *walk) (uncleaned, divided [
 // host, before none. Caddy and the app may read one path differently: what is
 // /index.php/team to a matcher is /team to many apps. A gate with a path of its
 // own knows these readings.
-func (b *beside) divided() (all []finding) {
+func (b *beside) divided() (all []Finding) {
 	for _, in := range b.seen {
-		i := slices.IndexFunc(in.gates, func(g *Gate) bool { return !g.guarded.limited && len(g.matchers) == 0 })
+		i := slices.IndexFunc(in.gates, func(g *Gate) bool { return !g.Guarded.limited && len(g.Matchers) == 0 })
 		if i < 0 || in.errors {
 			continue
 		}
@@ -80,7 +79,7 @@ func (b *beside) divided() (all []finding) {
 			if tops := in.gates[i].tops(in.at.paths); len(tops) > 0 {
 				top = tops[0]
 			}
-			one := finding{
+			one := Finding{
 				fmt.Sprintf("%s is reached past the gate at %s, and a path alone decides which requests are", out, in.gates[i]),
 				fmt.Sprintf("Caddy's matchers take paths as they are written, and apps also read /index.php%s, %s;x or //x%s as %s: let the gate decide, at the top level of the site, in no handle or route\n    gatehouse %s/* <who>\nor, where less is open than guarded\n    gatehouse <who> {\n        public /open/*\n    }", top, top, top, top, top),
 			}
@@ -93,7 +92,7 @@ func (b *beside) divided() (all []finding) {
 }
 
 // judge compares what was seen.
-func (b *beside) judge(w *walk) (all []finding, err error) {
+func (b *beside) judge(w *Walk) (all []Finding, err error) {
 	gated := map[string]bool{}
 	for _, h := range b.seen {
 		for _, upstream := range h.upstreams {
@@ -122,7 +121,7 @@ func (b *beside) judge(w *walk) (all []finding, err error) {
 		if h.unknown {
 			do = "if it hands them to an app, " + do
 		}
-		one := finding{found, do}
+		one := Finding{found, do}
 		if !slices.Contains(all, one) {
 			all = append(all, one)
 		}
@@ -149,13 +148,13 @@ func (h handedOn) mend() string {
 // onGatedHost tells whether a gate stands at the same host. Among the sites of
 // one server Caddy takes the one whose name is closest, so that a wildcard there
 // stands for the other hosts.
-func (h handedOn) onGatedHost(w *walk) bool {
-	for _, p := range w.pages {
-		sameServer := slices.ContainsFunc(p.spots, func(s spot) bool { return s.server == h.at.name })
+func (h handedOn) onGatedHost(w *Walk) bool {
+	for _, p := range w.Pages {
+		sameServer := slices.ContainsFunc(p.Spots, func(s Spot) bool { return s.Server == h.at.name })
 		if h.at.anyHost {
 			// Without a host matcher it gets requests for the gate's host, unless
 			// the gate's site is of this server and takes them first.
-			if !sameServer || !p.named || h.errors {
+			if !sameServer || !p.Named || h.errors {
 				return true
 			}
 			continue
@@ -231,15 +230,16 @@ func (b *beside) step(s *step, c cover, errors bool) cover {
 			c = b.list(inner.nodes, c, errors)
 		}
 	}
-	switch h := s.handler.(type) {
-	case *PagesHandler:
+	switch handlerName(s.handler) {
+	case "gatehouse_pages":
 		c.ends = c.ends || slices.ContainsFunc(s.at.paths, onlyOwn)
-	case *Gate:
+	case "gatehouse":
 		c.clean, c.gate = true, true
-		c.gates = append(slices.Clip(c.gates), h)
-	case *Cleaner, *Portal:
+		c.gates = append(slices.Clip(c.gates), s.gate)
+	case "gatehouse_clean", "gatehouse_portal":
 		c.clean = true
-	case *reverseproxy.Handler:
+	}
+	if h, ok := s.handler.(*reverseproxy.Handler); ok {
 		b.proxy(h, s.at, c, errors)
 	}
 	b.branches(s, onAnswer, c, errors)
@@ -268,7 +268,7 @@ func onlyOwn(paths caddyhttp.MatchPath) bool {
 func (b *beside) proxy(h *reverseproxy.Handler, here scope, c cover, errors bool) {
 	out := handedOn{at: here, errors: errors, cover: c}
 	out.name, out.upstreams, _ = handsTo(h)
-	if len(out.upstreams) > 0 && !slices.ContainsFunc(out.upstreams, func(to string) bool { return !b.app.answersAt(to) }) {
+	if len(out.upstreams) > 0 && !slices.ContainsFunc(out.upstreams, func(to string) bool { return !b.asks(to) }) {
 		return // forward_auth that asks us: it needs the cookies
 	}
 	b.seen = append(b.seen, out)
@@ -284,13 +284,13 @@ func handsTo(h *reverseproxy.Handler) (name string, upstreams []string, fast boo
 	}
 	for _, upstream := range h.Upstreams {
 		name += " " + upstream.Dial
-		upstreams = append(upstreams, dialed(upstream.Dial))
+		upstreams = append(upstreams, Dialed(upstream.Dial))
 	}
 	if h.DynamicUpstreams != nil {
 		raw, _ := json.Marshal(h.DynamicUpstreams)
 		var known struct{ Name, Port string }
 		if json.Unmarshal(raw, &known) == nil && known.Name != "" && known.Port != "" {
-			upstreams = append(upstreams, dialed(net.JoinHostPort(known.Name, known.Port)))
+			upstreams = append(upstreams, Dialed(net.JoinHostPort(known.Name, known.Port)))
 		}
 		upstreams = append(upstreams, string(raw))
 	}
@@ -298,7 +298,7 @@ func handsTo(h *reverseproxy.Handler) (name string, upstreams []string, fast boo
 }
 
 // dialed writes an upstream's address the same way however it was written.
-func dialed(dial string) string {
+func Dialed(dial string) string {
 	dial = caddy.NewReplacer().ReplaceKnown(dial, "")
 	address, err := caddy.ParseNetworkAddressWithDefaults(dial, "tcp", 0)
 	if err != nil {
@@ -312,11 +312,6 @@ func dialed(dial string) string {
 		host = "localhost"
 	}
 	return fmt.Sprintf("%s:%d", host, address.StartPort)
-}
-
-// answersAt tells whether a gatehouse_authz of this server listens there.
-func (a *App) answersAt(upstream string) bool {
-	return slices.ContainsFunc(a.authzs, func(z *Authz) bool { return z.address != "" && dialed(z.address) == upstream })
 }
 
 // implies tells whether every request that one of the sets takes is taken by
