@@ -744,3 +744,171 @@ func TestAnUnprovedAddressNamesNobody(t *testing.T) {
 		}
 	})
 }
+
+// Whoever names an address makes nobody of it: not a visitor with a publishable
+// key, and not a customer who invites it. Its owner does, by the proof.
+func TestNobodyIsMadeBeforeTheProof(t *testing.T) {
+	const named = "named@example.com"
+	invite := func(w *contacts, by string) (org, id string) {
+		org = w.acme()
+		a := w.Do("POST", "/v1/apps/shop/organizations/"+org+"/invites", object{"email": named, "role": "member"}, "Authorization", "Bearer "+by)
+		if a.Status != 201 {
+			w.T.Fatal(a.Status, a.Text)
+		}
+		return org, a.String("id")
+	}
+	boss := func(w *contacts) string {
+		w.acme()
+		w.ok("POST", "/v1/apps/shop/auth/magic-link", object{"email": "boss@example.com", "redirectUrl": "https://app.example.com/in"})
+		return w.ok("POST", "/v1/apps/shop/auth/verify", object{"token": w.mailedToken()}).String("sessionToken")
+	}
+	pub := func(w *contacts, path string) {
+		w.App.AutoCreate = true
+		if a := w.Do("POST", path, object{"email": named, "expires_in": 10}, "Authorization", "Bearer "+apitest.LivePub); a.Status != 200 {
+			w.T.Fatal(a.Status, a.Text)
+		}
+		w.App.AutoCreate = false
+	}
+	// What names it, and what its owner proves it with, if that counts.
+	ways := map[string]func(w *contacts) (prove func() apitest.Answer){
+		"a code by the publishable key": func(w *contacts) func() apitest.Answer {
+			pub(w, "/v1/auth/otps/email/login_or_create")
+			return func() apitest.Answer { return apitest.Answer{} }
+		},
+		"a link by the publishable key": func(w *contacts) func() apitest.Answer {
+			pub(w, "/v1/auth/magic_links/email/login_or_create")
+			token := w.mailedToken()
+			return func() apitest.Answer {
+				return w.key("POST", "/v1/auth/magic_links/verify", object{"token": token, "session_expires_in": 60})
+			}
+		},
+		"an invitation of a customer": func(w *contacts) func() apitest.Answer {
+			invite(w, boss(w))
+			token := w.mailedToken()
+			return func() apitest.Answer {
+				return w.key("POST", "/v1/apps/shop/auth/verify", object{"token": token})
+			}
+		},
+		"an invitation of the app": func(w *contacts) func() apitest.Answer {
+			invite(w, apitest.LiveKey)
+			token := w.mailedToken()
+			return func() apitest.Answer {
+				return w.key("POST", "/v1/apps/shop/auth/verify", object{"token": token})
+			}
+		},
+		"an invitation that was withdrawn": func(w *contacts) func() apitest.Answer {
+			by := boss(w)
+			org, id := invite(w, by)
+			if a := w.Do("DELETE", "/v1/apps/shop/organizations/"+org+"/invites/"+id, nil, "Authorization", "Bearer "+by); a.Status != 200 {
+				w.T.Fatal(a.Status, a.Text)
+			}
+			return func() apitest.Answer { return apitest.Answer{} }
+		},
+	}
+	found := func(w *contacts) (out []string) {
+		if a := w.key("GET", "/v1/customers?email="+named, nil); a.Status != 404 {
+			out = append(out, "GET customers: "+a.Text)
+		}
+		if a := w.key("POST", "/v1/apps/shop/auth/magic-link", object{"email": named, "redirectUrl": "https://app.example.com/in"}); a.Status != 400 {
+			out = append(out, "magic-link: "+a.Text)
+		}
+		if a := w.Do("GET", "/api/lookup-email?email="+named+"&STRIPE_PUBLIC_KEY="+apitest.LivePub, nil); a.Get("userExistsOnLink") != false {
+			out = append(out, "lookup: "+a.Text)
+		}
+		if a := w.key("POST", "/v1/auth/otps/email/send", object{"email": named}); a.Status != 404 {
+			out = append(out, "otps/email/send: "+a.Text)
+		}
+		if a := w.key("POST", "/v1/auth/magic_links/create", object{"email": named}); a.Status != 404 {
+			out = append(out, "magic_links/create: "+a.Text)
+		}
+		if a := w.ok("POST", "/v1/auth/users/search", object{}); strings.Contains(a.Text, named) {
+			out = append(out, "users/search: "+a.Text)
+		}
+		return out
+	}
+	owner := func(w *contacts) string {
+		id := w.ok("POST", "/v1/auth/users/create", object{"email": "owner@example.com"}).String("user_id")
+		w.prove("owner@example.com")
+		return strings.TrimPrefix(id, "user_")
+	}
+	for way, name := range ways {
+		start := func(t *testing.T) (*contacts, func() apitest.Answer) {
+			w := newContacts(t)
+			w.App.AutoCreate, w.App.DevCallback = false, "https://app.example.com/in"
+			return w, name(w)
+		}
+		t.Run(way, func(t *testing.T) {
+			w, prove := start(t)
+			for _, text := range found(w) {
+				t.Error(text)
+			}
+			if a := prove(); a.Text != "" && (a.Status != 200 || w.ok("GET", "/v1/customers?email="+named, nil).Status != 200) {
+				t.Errorf("its owner's proof makes nobody: %s", a.Text)
+			}
+		})
+		t.Run(way+", its owner moves there", func(t *testing.T) {
+			w, prove := start(t)
+			who := owner(w)
+			if a := w.ok("PATCH", "/v1/customers/cust_"+who, object{"email": named}); a.String("email") != named {
+				t.Error(a.Text)
+			}
+			if a := prove(); a.Status == 200 {
+				t.Errorf("who is known by it has it, and the link goes elsewhere: %s", a.Text)
+			}
+		})
+		t.Run(way+", its owner has it attached", func(t *testing.T) {
+			w, _ := start(t)
+			who := owner(w)
+			w.attach(who, named)
+			token := w.ok("POST", "/v1/auth/magic_links/create", object{"email": named}).String("token")
+			session := w.prove("owner@example.com").String("session_token")
+			if a := w.ok("POST", "/v1/auth/magic_links/verify", object{"token": token, "session_token": session}); a.String("user_id") != "user_"+who {
+				t.Error(a.Text)
+			}
+		})
+		t.Run(way+", the app makes them", func(t *testing.T) {
+			w, prove := start(t)
+			id := w.ok("POST", "/v1/customers", object{"email": named}).String("id")
+			if a := prove(); a.Text != "" && (a.Status != 200 || !strings.Contains(a.Text, strings.TrimPrefix(id, "cust_"))) {
+				t.Errorf("what was sent before is not theirs: %s", a.Text)
+			}
+		})
+	}
+	t.Run("the app asks, and nobody is held up", func(t *testing.T) {
+		w := newContacts(t)
+		made := w.ok("POST", "/v1/auth/magic_links/email/login_or_create", object{"email": named}).String("user_id")
+		if a := w.ok("GET", "/v1/customers?email="+named, nil); "user_"+strings.TrimPrefix(a.String("id"), "cust_") != made {
+			t.Error(a.Text)
+		}
+		who := owner(w)
+		w.ok("PATCH", "/v1/customers/cust_"+who, object{"email": named})
+		if a := w.ok("GET", "/v1/customers?email="+named, nil); a.String("id") != "cust_"+who {
+			t.Error(a.Text)
+		}
+	})
+	t.Run("what the app says of them is theirs", func(t *testing.T) {
+		w := newContacts(t)
+		made := w.ok("POST", "/v1/auth/magic_links/email/login_or_create", object{"email": named}).String("user_id")
+		w.ok("PATCH", "/v1/customers/cust_"+strings.TrimPrefix(made, "user_"), object{"name": "Named"})
+		if a := w.key("PATCH", "/v1/customers/cust_"+owner(w), object{"email": named}); a.Status != 400 {
+			t.Error(a.Text)
+		}
+	})
+	t.Run("an invitation goes to whoever proves the address", func(t *testing.T) {
+		w := newContacts(t)
+		w.App.DevCallback = "https://app.example.com/in"
+		org, id := invite(w, apitest.LiveKey)
+		who := owner(w)
+		w.attach(who, named)
+		token := w.ok("POST", "/v1/auth/magic_links/create", object{"email": named}).String("token")
+		session := w.prove("owner@example.com").String("session_token")
+		w.ok("POST", "/v1/auth/magic_links/verify", object{"token": token, "session_token": session})
+		w.Sleep(time.Hour)
+		w.ok("POST", "/v1/apps/shop/auth/magic-link", object{"email": named, "redirectUrl": "https://app.example.com/in"})
+		jwt := w.ok("POST", "/v1/apps/shop/auth/verify", object{"token": w.mailedToken()}).String("sessionToken")
+		a := w.Do("POST", "/v1/apps/shop/organizations/invites/accept", object{"inviteId": id}, "Authorization", "Bearer "+jwt)
+		if a.Status != 200 || a.String("customerId") != "cust_"+who || a.String("organizationId") != org {
+			t.Error(a.Text)
+		}
+	})
+}

@@ -30,9 +30,12 @@ type Ask struct {
 	PreferText bool
 
 	// Create makes the person, with Draft, when nobody has Whom.Email or
-	// Whom.Phone.
+	// Whom.Phone: at once for a secret key, else by the proof.
 	Create bool
 	Draft  person.Draft
+	// Attached asks also who only has Whom.Email or Whom.Phone attached, beside what
+	// they have proved. With Create they are asked anyway.
+	Attached bool
 
 	Known Terms  // for a person who was there before
 	New   *Terms // for one made by this call; nil: as Known
@@ -211,7 +214,7 @@ func (t *asking) run() (_ Asked, err error) {
 		}
 	}
 	created, err := t.person()
-	if err != nil || t.p == nil {
+	if err != nil || t.p == nil || !t.pickContact() {
 		return Asked{Verdict: event.Unknown}, err
 	}
 	if t.tx, err = store.ReadAhead(t.tx, t.keysOf(t.to.Value)...); err != nil {
@@ -219,6 +222,11 @@ func (t *asking) run() (_ Asked, err error) {
 	}
 	if t.terms = t.in.Known; created && t.in.New != nil {
 		t.terms = *t.in.New
+	}
+	if created {
+		if err := t.keep(); err != nil {
+			return Asked{}, err
+		}
 	}
 	out := Asked{Person: t.p.View(), Created: created, Contact: t.to}
 	if spent, err := handleSpent(t.tx, t.in.Handle); err != nil || spent {
@@ -250,39 +258,37 @@ func (t *asking) run() (_ Asked, err error) {
 	return out, t.make(&out)
 }
 
-// person finds or makes who is asked, and the contact.
-func (t *asking) person() (created bool, err error) {
-	realm := t.in.Caller.Realm()
-	if t.p, err = t.in.Whom.Holder(t.tx, realm); err != nil {
+// person finds or makes who is asked. Asked is who is nobody yet.
+func (t *asking) person() (asked bool, err error) {
+	realm, w := t.in.Caller.Realm(), t.in.Whom
+	find := w.Find
+	if t.in.Create || t.in.Attached {
+		find = w.Holder
+	}
+	if t.p, err = find(t.tx, realm); err != nil || t.p != nil || !t.in.Create {
 		return false, err
 	}
-	if t.p == nil {
-		if !t.in.Create {
-			return false, nil
-		}
-		p := person.New(realm, t.in.Caller.App.firstPlan(), t.now)
-		d := t.in.Draft
-		if !t.in.Whom.Email.IsZero() {
-			d.Emails = append(d.Emails, t.in.Whom.Email)
-		}
-		if !t.in.Whom.Phone.IsZero() {
-			d.Phones = append(d.Phones, t.in.Whom.Phone)
-		}
-		if _, v, err := p.Apply(t.tx, d, t.now); err != nil || v != event.Accepted {
-			return false, err
-		}
-		if err := p.Save(t.tx); err != nil {
-			return false, err
-		}
-		t.p, created = p, true
+	if t.p, err = w.LoadAsked(t.tx, realm); err == nil && t.p == nil {
+		t.p = w.NewAsked(realm, t.in.Caller.App.firstPlan(), t.in.Draft, t.now)
 	}
-	t.pickContact()
-	return created, nil
+	return true, err
+}
+
+// keep stores who is nobody yet: what an app's server asks for makes a person at
+// once, what anybody else does, an invitation too, by its proof.
+func (t *asking) keep() error {
+	until := t.now.Add(t.terms.Lifetime + apiKept)
+	if !t.in.Caller.Key.isSecret() || t.in.invite != nil {
+		return t.p.SaveAsked(t.tx, until)
+	}
+	t.p.Profile.Asked = until
+	_, err := t.p.Settle(t.tx, t.now)
+	return err
 }
 
 // pickContact chooses what is proved: the one that was named, else by what can
-// be sent.
-func (t *asking) pickContact() {
+// be sent. It tells whether there is any.
+func (t *asking) pickContact() bool {
 	p := t.p.View()
 	w := t.in.Whom
 	wanted := []string{w.Contact, w.Email.String(), w.Phone.String(), p.Shown(address.Address{}).String()}
@@ -297,8 +303,8 @@ func (t *asking) pickContact() {
 			if by, ok := p.Contact(cmp.Or(w.Contact, w.Email.String(), w.Phone.String())); ok && by.ID != c.ID {
 				t.by = person.ContactRef{ID: by.ID, Value: by.Value}
 			}
-			return
+			return true
 		}
 	}
-	t.p = nil // nothing to prove
+	return false
 }

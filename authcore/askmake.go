@@ -30,9 +30,9 @@ func (t *asking) keys() (keys []string) {
 			keys = append(keys, store.KeyPerson+w.Subject)
 		}
 	case !w.Email.IsZero():
-		keys = append(append(keys, person.Key(realm, person.ByValue, w.Email.String())), t.keysOf(w.Email.String())...)
+		keys = append(append(keys, w.AskedKeys(realm)...), t.keysOf(w.Email.String())...)
 	case !w.Phone.IsZero():
-		keys = append(append(keys, person.Key(realm, person.ByValue, w.Phone.String())), t.keysOf(w.Phone.String())...)
+		keys = append(append(keys, w.AskedKeys(realm)...), t.keysOf(w.Phone.String())...)
 	}
 	return keys
 }
@@ -220,6 +220,9 @@ func (t *asking) lead(c *sent, out *Asked) error {
 // with are the keys of what an answer reads beside the challenge.
 func (t *asking) with(c *sent) []string {
 	keys := append(t.s.challenges.Keys(c.Challenge), store.KeyPerson+c.Subject)
+	if !t.p.Profile.Asked.IsZero() {
+		keys = append(keys, t.in.Whom.AskedKeys(c.Realm)...)
+	}
 	if c.Current {
 		keys = append(keys, slotKey(c.Realm, c.Slot, c.Contact))
 	}

@@ -426,7 +426,7 @@ func TestMailsThatWaitAreAskedAgain(t *testing.T) {
 			role(w, w.admin, authcore.Admin)
 		}),
 		"invited made a member": invitation(func(w *waiting, _ authcore.Invite) {
-			p, err := w.service.Person(w.t.Context(), w.live, person.Whom{Email: bob})
+			p, _, err := w.service.CreatePerson(w.t.Context(), w.app, w.live, person.Draft{Emails: []address.Address{bob}})
 			want(w.t, err, nil)
 			role(w, p.Subject, authcore.Member)
 		}),

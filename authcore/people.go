@@ -49,7 +49,19 @@ func (s *Service) GatePerson(ctx context.Context, a address.Address) (name strin
 // addresses, numbers or the external id is another's (who is returned), or
 // Malformed for what is too long or too much.
 func (s *Service) CreatePerson(ctx context.Context, app *App, realm person.Realm, d person.Draft) (person.Person, event.Verdict, error) {
-	return s.changePerson(ctx, d, func(store.Tx) (*person.Record, error) {
+	return s.changePerson(ctx, d, func(tx store.Tx) (*person.Record, error) {
+		for _, a := range d.Emails { // who was asked for it gets the same ids
+			p, err := (person.Whom{Email: a}).LoadAsked(tx, realm)
+			if err != nil {
+				return nil, err
+			}
+			if p == nil {
+				continue
+			}
+			if other, err := p.Settle(tx, s.core.now()); err != nil || other == nil {
+				return p, err
+			}
+		}
 		return person.New(realm, app.firstPlan(), s.core.now()), nil
 	})
 }

@@ -9,6 +9,11 @@ import (
 // consume uses the challenge up: the contact is proved, and the invitation that
 // came with it accepted.
 func (t *proving) consume(method string) error {
+	if !t.c.person.Profile.Asked.IsZero() {
+		if _, err := t.c.person.Settle(t.tx, t.now); err != nil {
+			return err
+		}
+	}
 	if err := t.own(); err != nil {
 		return err
 	}

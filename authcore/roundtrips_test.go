@@ -43,7 +43,7 @@ func TestRoundTrips(t *testing.T) {
 		"ask: code by text message":                3, // address → person → their number, its counters
 		"ask: link with a poll token":              2,
 		"invite: somebody new":                     1,
-		"invite: once more":                        3, // address → person → the invitation that waits
+		"invite: once more":                        2, // and the invitation that waits
 		"prove: code of somebody new":              2,
 		"prove: code, by contact":                  2, // contact → challenge
 		"prove: code, by address, of several apps": 2,

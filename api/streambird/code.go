@@ -53,7 +53,7 @@ func (a *API) code(c *api.Call, field string, create bool) error {
 		return err
 	}
 	asked, err := a.service.Ask(c.R.Context(), authcore.Ask{
-		Caller: c.Caller, Whom: whom, Create: create && creates(c), Draft: person.Draft{Pending: &pending},
+		Caller: c.Caller, Whom: whom, Create: create && creates(c), Attached: c.Holder == api.Secret, Draft: person.Draft{Pending: &pending},
 		Known: authcore.Terms{Digits: codeDigits, Lifetime: time.Duration(minutes) * time.Minute, Letter: outbox.LetterCode},
 		Slot:  codeSlot, Supersede: true, Deliver: true,
 		Origin: c.Origin, Client: d.client, EndUser: d.endUser, Agent: d.agent(), Language: c.Language(),

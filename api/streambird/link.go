@@ -232,7 +232,7 @@ func (a *API) createLink(c *api.Call) error {
 		whom = person.Whom{Email: address}
 	}
 	asked, err := a.service.Ask(c.R.Context(), authcore.Ask{
-		Caller: c.Caller, Whom: whom, Known: terms, Slot: linkSlot, Poll: c.May(api.Polls),
+		Caller: c.Caller, Whom: whom, Attached: true, Known: terms, Slot: linkSlot, Poll: c.May(api.Polls),
 		Origin: c.Origin, Client: d.client, EndUser: d.endUser, Agent: d.agent(), Language: c.Language(),
 	})
 	if err != nil {

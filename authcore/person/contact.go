@@ -27,6 +27,9 @@ type SentTo struct {
 // replaced or the person was deleted.
 func (to SentTo) Holder(tx store.Tx, r Realm) (*Record, error) {
 	p, err := LoadIn(tx, r, to.Subject)
+	if err == nil && p == nil {
+		p, err = to.askedFor(tx, r)
+	}
 	if err != nil || p == nil || !p.Holds(to.Contact, to.Value) {
 		return nil, err
 	}
@@ -91,19 +94,19 @@ type ContactRef struct {
 }
 
 // takeOver takes the entry of an address or a number in the realm's index for p.
-// Who is known by it keeps it and is returned; who only has it attached loses it.
+// Who is known by it keeps it and is returned; who only has it attached loses it,
+// and so does who was made by asking, unless p is new, too.
 func (p *Record) takeOver(tx store.Tx, value string, now time.Time) (*Record, error) {
 	other, err := Find(tx, p.Realm, ByValue, value)
 	if err != nil {
 		return nil, err
 	}
 	if other != nil && other.Subject != p.Subject {
-		if other.isNamedBy(value) {
+		asked := !other.Profile.Asked.IsZero() && len(p.contacts()) > 0
+		if other.isNamedBy(value) && !asked {
 			return other, nil
 		}
-		if _, err := other.Remove(tx, other.idOf(value), now); err != nil {
-			return nil, err
-		}
+		other.unlist(tx, other.idOf(value), now)
 		if err := other.Save(tx); err != nil {
 			return nil, err
 		}
@@ -157,7 +160,7 @@ func (p *Record) Prove(contact string, now time.Time) {
 	if c == nil || c.Verified && !p.Profile.Pending {
 		return
 	}
-	c.Verified, c.Updated = true, now
+	c.Verified, c.Updated, p.Profile.Asked = true, now, time.Time{}
 	p.Profile.Pending, p.Profile.Updated = false, now
 	for _, list := range [][]Contact{p.Profile.Emails, p.Profile.Phones} {
 		if i := slices.IndexFunc(list, func(c Contact) bool { return c.ID == contact }); i > 0 && !list[0].Verified {
@@ -167,10 +170,14 @@ func (p *Record) Prove(contact string, now time.Time) {
 	p.Choose()
 }
 
-// drop takes a contact out of the index, and ends its span if p was known by it.
-func (p *Record) drop(tx store.Tx, c Contact, now time.Time) error {
+func (p *Record) unlink(tx store.Tx, c Contact) {
 	tx.Delete(Key(p.Realm, ByValue, c.Value))
 	tx.Delete(Key(p.Realm, ByContact, c.ID))
+}
+
+// drop takes a contact out of the index, and ends its span if p was known by it.
+func (p *Record) drop(tx store.Tx, c Contact, now time.Time) error {
+	p.unlink(tx, c)
 	if !p.IsNamedBy(c.ID) {
 		return nil
 	}
@@ -228,16 +235,28 @@ func (p *Record) Part(tx store.Tx, id, plan string, now time.Time) (*Record, err
 
 // Remove takes a contact from p, and returns what it was.
 func (p *Record) Remove(tx store.Tx, id string, now time.Time) (gone Contact, err error) {
+	c := p.Held(id)
+	if c == nil {
+		return Contact{}, nil
+	}
+	gone = *c
+	if err := p.drop(tx, gone, now); err != nil {
+		return gone, err
+	}
+	p.unlist(tx, id, now)
+	return gone, nil
+}
+
+// unlist takes a contact from p that somebody else gets.
+func (p *Record) unlist(tx store.Tx, id string, now time.Time) {
 	for _, list := range []*[]Contact{&p.Profile.Emails, &p.Profile.Phones} {
-		if i := slices.IndexFunc(*list, func(c Contact) bool { return c.ID == id }); i >= 0 {
-			gone = (*list)[i]
-			if err := p.drop(tx, gone, now); err != nil {
-				return gone, err
+		*list = slices.DeleteFunc(*list, func(c Contact) bool {
+			if c.ID == id {
+				p.unlink(tx, c)
 			}
-			*list = slices.Delete(*list, i, i+1)
-		}
+			return c.ID == id
+		})
 	}
 	p.Choose()
 	p.Profile.Updated = now
-	return gone, nil
 }

@@ -31,10 +31,8 @@ func (p *Record) Apply(tx store.Tx, d Draft, now time.Time) (*Record, event.Verd
 	if d.tooMuch(f) {
 		return p, event.Malformed, nil
 	}
-	f.Updated = now
-	set(&p.Name, d.Name)
-	set(&f.Names, d.Names)
-	set(&f.Pending, d.Pending)
+	f.Updated, f.Asked = now, time.Time{}
+	p.describe(d)
 	set(&f.Plan, d.Plan)
 	if d.Metadata != nil {
 		f.Metadata = d.Metadata
@@ -68,6 +66,12 @@ func (p *Record) Apply(tx store.Tx, d Draft, now time.Time) (*Record, event.Verd
 	}
 	p.Choose()
 	return p, event.Accepted, nil
+}
+
+func (p *Record) describe(d Draft) {
+	set(&p.Name, d.Name)
+	set(&p.Profile.Names, d.Names)
+	set(&p.Profile.Pending, d.Pending)
 }
 
 func set[T any](to *T, from *T) {

@@ -54,6 +54,7 @@ const (
 	ByContact  = "contact"  // by id of the contact
 	ByValue    = "value"    // by address or number
 	ByExternal = "external" // by hash of the external id
+	ByAsked    = "asked"    // by hash of an address or number: holds a person who is nobody yet
 	BySpan     = "span"     // by hash of an address or number: holds its Span
 	BySlug     = "slug"     // by slug: holds an organization's id
 )

@@ -34,6 +34,9 @@ type Profile struct {
 	Metadata json.RawMessage `json:"metadata,omitempty"`
 	Plan     string          `json:"plan,omitempty"`
 	Updated  time.Time       `json:"updated"`
+	// Asked is set while all that is known of the person is what somebody was asked
+	// to prove, see SaveAsked.
+	Asked time.Time `json:"asked,omitzero"`
 }
 
 // Load reads a person, nil if there is none.
