@@ -22,6 +22,8 @@ type Proof struct {
 	Among   []Caller // instead of Caller, with a Code: whoever's it is
 	Token   string
 	Code    string
+	Digits  int  // with a Contact: the form of codes of the Slot, see blind
+	Hex     bool // as Digits
 	Slot    string
 	Contact string // id of the contact, or its value
 	Handle  string
@@ -98,6 +100,9 @@ type proving struct {
 
 func (t *proving) run() (Proved, error) {
 	v, err := t.choose()
+	if err == nil && v != event.Accepted {
+		err = t.blind()
+	}
 	if err != nil || v != event.Accepted {
 		return t.view(v), err
 	}
@@ -121,12 +126,29 @@ func (t *proving) run() (Proved, error) {
 		}
 		return t.accepted()
 	}
-	if result.Verdict == event.Locked {
+	switch result.Verdict {
+	case event.CodesOff:
+		err = t.blind()
+	case event.Locked:
 		err = lockHandle(t.tx, t.in.Handle, t.c.Challenge)
 	}
 	out := t.view(result.Verdict)
 	out.TriesLeft = max(out.TriesLeft, result.TriesLeft)
 	return out, err
+}
+
+// blind takes as long for a contact without a code that can be answered as for
+// one that has it, where anybody may try.
+func (t *proving) blind() error {
+	if t.in.Digits == 0 {
+		return nil
+	}
+	if t.c == nil { // nothing was read beside what leads to it
+		if _, err := store.ReadAhead(t.tx, store.KeyChallenge+shortHash(t.in.Contact)); err != nil {
+			return err
+		}
+	}
+	return t.s.challenges.AnswerNobody(t.tx, t.in.Contact, t.in.Digits, t.in.Hex, t.in.Code)
 }
 
 // choose finds the challenge that the proof is about: of several apps' the one

@@ -11,6 +11,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
@@ -220,19 +221,76 @@ func TestRoundTrips(t *testing.T) {
 // the work beside requests.
 type countedCall struct{}
 
+// A wrong code costs the same for whom none can be answered as for whom one can:
+// the time it takes told a stranger that somebody was signing in.
+func TestAWrongCodeTellsNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := newAppHouse(t)
+		counted := &counting{Store: h.store}
+		h.reopenOn(counted)
+		defer h.close()
+		h.config.Limits.Failures = []limit.Rate{{Count: 7, Per: time.Hour}}
+		h.service.Close()
+		h.service = h.core.Use(h.config)
+		ask := func(a address.Address) {
+			h.ask(authcore.Ask{Whom: person.Whom{Email: a}, Create: true, Slot: "page", Known: authcore.Terms{Digits: 8, Hex: true, Lifetime: time.Minute}})
+		}
+		cost := func(a address.Address, code string, want event.Verdict) [2]int {
+			t.Helper()
+			synctest.Wait()
+			counted.reset()
+			out, err := h.service.Prove(context.WithValue(t.Context(), countedCall{}, true), authcore.Proof{
+				Caller: h.caller(liveKey), Contact: a.String(), Slot: "page", Code: code, Digits: 8, Hex: true,
+			})
+			if err != nil || out.Verdict != want {
+				t.Fatalf("%v: %v, %v", a, out.Verdict, err)
+			}
+			return [2]int{len(counted.reads), counted.puts}
+		}
+		ask(alice)
+		wrong := cost(alice, "00000000", event.Wrong)
+		malformed := cost(alice, "0000000G", event.Malformed)
+		if wrong[1] == 0 || malformed[1] != 0 {
+			t.Errorf("a wrong code puts %d, a malformed one %d", wrong[1], malformed[1])
+		}
+		late, locked, off := mustAddress("late@example.com"), mustAddress("locked@example.com"), mustAddress("off@example.com")
+		ask(late)
+		time.Sleep(2 * time.Minute)
+		for _, a := range []address.Address{locked, off} {
+			ask(a)
+			for range 4 {
+				cost(a, "00000000", event.Wrong)
+			}
+			cost(a, "00000000", event.Locked)
+		}
+		ask(off)
+		cost(off, "00000000", event.Wrong)
+		cost(off, "00000000", event.Locked)
+		for a, v := range map[address.Address]event.Verdict{mustAddress("nobody@example.com"): event.Unknown, late: event.Expired, locked: event.Locked, off: event.Locked} {
+			if got := cost(a, "00000000", v); got != wrong {
+				t.Errorf("%v: a wrong code takes %v reads and puts, for whom it can be answered %v", a, got, wrong)
+			}
+			if got := cost(a, "0000000G", v); a.Local() == "nobody" && got[1] != malformed[1] {
+				t.Errorf("%v: a malformed code takes %v reads and puts, for whom it can be answered %v", a, got, malformed)
+			}
+		}
+	})
+}
+
 // counting is a store that counts what costs a store behind a network a round
 // trip: reads in a transaction, and updates that write.
 type counting struct {
 	store.Store
 	mu      sync.Mutex
 	reads   []string // the keys of each Get of a countedCall, since the last reset
+	puts    int      // what a countedCall put since then
 	updates int
 }
 
 func (c *counting) reset() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.reads, c.updates = nil, 0
+	c.reads, c.puts, c.updates = nil, 0, 0
 }
 
 func (c *counting) View(ctx context.Context, fn func(store.Tx) error) error {
@@ -260,6 +318,7 @@ func (c *counting) add(ctx context.Context, tx *countingTx) {
 	defer c.mu.Unlock()
 	if ctx.Value(countedCall{}) != nil {
 		c.reads = append(c.reads, tx.reads...)
+		c.puts += len(tx.put)
 	}
 	if len(tx.put) > 0 {
 		c.updates++

@@ -76,6 +76,7 @@ func (a *API) validate(c *api.Call) error {
 
 func (a *API) prove(c *api.Call, proof authcore.Proof, address address.Address, life time.Duration) (authcore.Proved, error) {
 	proof.Contact, proof.Slot, proof.Forget = address.String(), slot, true
+	proof.Digits, proof.Hex = digits, true
 	proof.Session = &authcore.SessionTerms{Lifetime: life, Form: session.TokenHex, Note: name}
 	proof.Origin, proof.Client, proof.Agent = c.Origin, c.Client, c.R.UserAgent()
 	return a.service.Prove(c.R.Context(), proof)

@@ -152,6 +152,25 @@ func (e *Engine) Answer(tx store.Tx, c *Challenge, text string) (Result, error) 
 	return e.wrong(tx, c, left-1)
 }
 
+// AnswerNobody does what Answer does with a wrong code of the given form, for a
+// recipient who has no challenge that bears an answer: how long it takes tells
+// nobody that somebody signs in just now. What it writes are a few records that all
+// such recipients share.
+func (e *Engine) AnswerNobody(tx store.Tx, recipient string, digits int, hex bool, text string) error {
+	now := e.Now()
+	c := &Challenge{
+		ID: "nobody-" + keyring.Hash(recipient)[:2], Secret: e.Secrets.Current.ID(), Digits: digits, Hex: hex,
+		AskedAt: now, Expires: now, Kept: now.Add(time.Hour), Tries: 1, Part: json.RawMessage("{}"),
+	}
+	code, _, ok := c.Parse(text)
+	if !ok {
+		return nil
+	}
+	e.IsRight(c, code)
+	limit.Counters{limit.NewCounter("nobody/"+c.ID, e.Limits.Failures)}.Count(tx, now)
+	return c.Save(tx)
+}
+
 // AnswerPair compares the two digits that bind a link to who waits for it, and
 // counts wrong ones.
 func (e *Engine) AnswerPair(tx store.Tx, c *Challenge, text string) (Result, error) {
