@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/orgname"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
@@ -17,8 +18,8 @@ func (in *exportOrg) problem(now time.Time) string {
 		return "id is missing or not 27 letters and digits"
 	case !isOfApp(in.Realm):
 		return problemRealm
-	case !isOrgName(in.Name):
-		return "name " + WhatOrgName
+	case !orgname.Valid(in.Name):
+		return "name " + orgname.What
 	case len(in.Plan) > person.MaxName:
 		return "plan is too long"
 	case !isSlug || len(in.Slug) > maxSlug:

@@ -9,6 +9,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/orgname"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
@@ -123,7 +124,7 @@ func (to *sent) into(tx store.Tx) (string, error) {
 	if err != nil || o == nil {
 		return "", err
 	}
-	return o.quotable(), nil
+	return orgname.Quoted(o.Name), nil
 }
 
 // errGone: what a message was about is not configured any more.

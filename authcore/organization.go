@@ -11,6 +11,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/internal/ascii"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/orgname"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
@@ -111,7 +112,7 @@ func (r Role) isLower(than Role) bool {
 func (s *Service) CreateOrganization(ctx context.Context, app *App, realm person.Realm, owner, name, slug, by string) (Organization, event.Verdict, error) {
 	var out Organization
 	v := event.Accepted
-	if !isOrgName(name) || slug != "" && slug != slugOf(slug) {
+	if !orgname.Valid(name) || slug != "" && slug != slugOf(slug) {
 		return out, event.Malformed, nil
 	}
 	err := s.core.store.Update(ctx, func(tx store.Tx) error {
@@ -259,7 +260,7 @@ func (s *Service) UpdateOrganization(ctx context.Context, realm person.Realm, id
 				return nil
 			}
 		}
-		if name != nil && !isOrgName(*name) {
+		if name != nil && !orgname.Valid(*name) {
 			v = event.Malformed
 			return nil
 		}

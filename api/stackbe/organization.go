@@ -6,6 +6,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/orgname"
 )
 
 // organizationRoutes adds the calls below prefix. Each takes an API key, which
@@ -95,7 +96,7 @@ func (a *API) createOrganization(c *api.Call) error {
 	case event.Taken:
 		return api.Refuse(http.StatusBadRequest, codeValidation, "Another organization has this slug.")
 	}
-	return api.Refuse(http.StatusBadRequest, codeValidation, "name "+authcore.WhatOrgName+"; slug has lower-case letters, digits and single hyphens.")
+	return api.Refuse(http.StatusBadRequest, codeValidation, "name "+orgname.What+"; slug has lower-case letters, digits and single hyphens.")
 }
 
 // listOrganizations lists those of a customer: of the one whose session it is,
@@ -198,7 +199,7 @@ func (a *API) updateOrganization(c *api.Call) error {
 	case event.Forbidden:
 		return errRole
 	}
-	return api.Refuse(http.StatusBadRequest, codeValidation, "name "+authcore.WhatOrgName+".")
+	return api.Refuse(http.StatusBadRequest, codeValidation, "name "+orgname.What+".")
 }
 
 // roleIn reads a role.

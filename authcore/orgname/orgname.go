@@ -1,4 +1,4 @@
-package authcore
+package orgname
 
 import (
 	"regexp"
@@ -9,15 +9,11 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// An organization's name is written by whoever has an account, and read by
-// strangers in mails of ours. It may be no more than a name: nothing that mail
-// programs make a link of, that reads as an address, or that is not seen.
+// maxLen bounds the name of an organization, in characters.
+const maxLen = 64
 
-// maxOrgName bounds the name of an organization, in characters.
-const maxOrgName = 64
-
-// WhatOrgName says what a name has to be.
-const WhatOrgName = "has 1 to 64 visible characters and nothing like an address: no dot or colon between words without a space, no //, at sign or telephone number"
+// What says what a name has to be.
+const What = "has 1 to 64 visible characters and nothing like an address: no dot or colon between words without a space, no //, at sign or telephone number"
 
 var (
 	// judged as mail programs and people read it: any dot before a word, for the
@@ -82,10 +78,10 @@ func isQuote(r rune) bool {
 	return unicode.In(r, unicode.Quotation_Mark, unicode.Pi, unicode.Pf) || strings.ContainsRune(quoteLike, r)
 }
 
-// quotable is the organization's name for the quotes of a mail, in which it ends
-// no quote: without quotation marks but those inside of words.
-func (o *Organization) quotable() string {
-	list := []rune(o.Name)
+// Quoted is name as it stands in the quotes of a mail, of which it ends none:
+// without quotation marks but those inside of words.
+func Quoted(name string) string {
+	list := []rune(name)
 	isWord := func(i int) bool {
 		return i >= 0 && i < len(list) && !isQuote(list[i]) && unicode.In(list[i], unicode.L, unicode.M, unicode.N)
 	}
@@ -101,9 +97,9 @@ func (o *Organization) quotable() string {
 	return strings.Join(strings.Fields(b.String()), " ")
 }
 
-// isOrgName tells whether name may be an organization's.
-func isOrgName(name string) bool {
-	if !utf8.ValidString(name) || utf8.RuneCountInString(name) > maxOrgName || !isSeen(name) {
+// Valid tells whether name may be an organization's.
+func Valid(name string) bool {
+	if !utf8.ValidString(name) || utf8.RuneCountInString(name) > maxLen || !isSeen(name) {
 		return false
 	}
 	plain := withDots(signs.Replace(strings.Map(func(r rune) rune {
