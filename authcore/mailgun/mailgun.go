@@ -150,23 +150,30 @@ func (s *Sender) Send(ctx context.Context, m outbox.Message) error {
 	mail.SetTracking(false)
 	mail.SetTrackingClicks(false)
 	mail.SetTrackingOpens(false)
+	ctx, wrote := outgoing.Watch(ctx)
 	_, id, err := s.client.Send(ctx, mail)
 	if err != nil {
-		return s.sendError(err, m)
+		return s.sendError(err, wrote(), m)
 	}
 	m.Rename(id)
 	return nil
 }
 
 // sendError words what became of m, with Mailgun's own text.
-func (s *Sender) sendError(err error, m outbox.Message) error {
+func (s *Sender) sendError(err error, handedOver bool, m outbox.Message) error {
 	fault, what := classify(err)
-	out := &outbox.SendError{Fault: fault, Reason: what, Err: err}
+	out := &outbox.SendError{Fault: fault, Reason: what, Maybe: handedOver && !answered(err), Err: err}
 	if said := text(err); said != "" {
 		out.Reason += ": " + m.Said(said, s.client.APIKey())
 		out.Recipient = fault == outbox.Rejected && badRecipient.MatchString(said)
 	}
 	return out
+}
+
+// answered tells whether err is an answer, of whomever.
+func answered(err error) bool {
+	var network *url.Error
+	return !errors.As(err, &network)
 }
 
 // badRecipient is how Mailgun says that an address can't be written to.

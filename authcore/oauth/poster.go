@@ -143,7 +143,7 @@ func (p *Poster) post(ctx context.Context, token string, body []byte) (answered,
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Accept", "application/json")
 	r.Header.Set("Authorization", "Bearer "+token)
-	resp, err := p.client.Do(r)
+	resp, err := outgoing.Do(p.client, r)
 	if err != nil {
 		return answered{}, err
 	}

@@ -40,7 +40,7 @@ func (c *counting) Send(ctx context.Context, _ outbox.Message) error {
 	return nil
 }
 
-func newBox(t *testing.T, in store.Store, senders ...outbox.Sender) *outbox.Outbox {
+func newBox(t *testing.T, in store.Store, observe func(event.Event), senders ...outbox.Sender) *outbox.Outbox {
 	t.Helper()
 	secret, err := keyring.NewSecret([]byte(strings.Repeat("s", 32)))
 	if err != nil {
@@ -48,7 +48,7 @@ func newBox(t *testing.T, in store.Store, senders ...outbox.Sender) *outbox.Outb
 	}
 	box := outbox.New(outbox.Config{
 		Store: in, Secrets: keyring.Secrets{Current: secret}, Now: time.Now, Log: slog.New(slog.DiscardHandler),
-		Observe: func(event.Event) {}, Tell: func(store.Tx, outbox.Item, []outbox.Try) error { return nil },
+		Observe: observe, Tell: func(store.Tx, outbox.Item, []outbox.Try) error { return nil },
 	})
 	box.Use(&outbox.Means{Mail: senders, Letters: letters{}, Composer: letters{}, Limits: limit.Default()})
 	return box
@@ -73,7 +73,7 @@ func TestQueueIsBoundByMemory(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				sender := &counting{stop: make(chan struct{})}
-				box := newBox(t, memstore.New(), sender)
+				box := newBox(t, memstore.New(), func(event.Event) {}, sender)
 				ctx, stop := context.WithCancel(t.Context())
 				done := make(chan struct{})
 				go func() { box.Run(ctx); close(done) }()
@@ -115,7 +115,7 @@ func TestALongQueueSurvivesARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n = 2500
 		in := memstore.New()
-		box := newBox(t, in)
+		box := newBox(t, in, func(event.Event) {})
 		for i := range n {
 			e := entry(fmt.Sprintf("challenge-%d", i))
 			if err := in.Update(t.Context(), func(tx store.Tx) error { return box.Put(tx, e) }); err != nil {
@@ -123,7 +123,7 @@ func TestALongQueueSurvivesARestart(t *testing.T) {
 			}
 		}
 		sender := &counting{}
-		box = newBox(t, in, sender)
+		box = newBox(t, in, func(event.Event) {}, sender)
 		if err := box.Load(t.Context()); err != nil || box.Waiting() != n {
 			t.Fatalf("%d, %v", box.Waiting(), err)
 		}

@@ -59,22 +59,37 @@ func newOffice(t *testing.T) *office {
 	o := &office{T: t, store: memstore.New(), relay: smtptest.Start(t, smtptest.Options{TLS: smtptest.NoTLS})}
 	web := httptest.NewServer(o)
 	t.Cleanup(web.Close)
-	provider := oauthtest.Start(t, oauthtest.Options{ClientID: "app", ClientSecret: "secret", Scope: "mail"})
+	o.senders = o.at(web.URL)
+	return o
+}
+
+// at are a sender by SMTP, and three whose APIs are at url.
+func (o *office) at(url string) []outbox.Sender {
+	o.Helper()
+	provider := oauthtest.Start(o.T, oauthtest.Options{ClientID: "app", ClientSecret: "secret", Scope: "mail"})
 	tokens, err := oauth.New(oauth.Config{TokenURL: provider.URL, ClientID: "app", ClientSecret: "secret", Scopes: []string{"mail"}})
 	if err != nil {
-		t.Fatal(err)
+		o.Fatal(err)
 	}
-	box := oauth.Mailbox{User: "login@example.org", Tokens: tokens, BaseURL: web.URL}
+	box := oauth.Mailbox{User: "login@example.org", Tokens: tokens, BaseURL: url}
 	var errs [4]error
-	o.senders = make([]outbox.Sender, 4)
-	o.senders[0], errs[0] = smtp.New(smtp.Config{Host: o.relay.Host, Port: o.relay.Port, TLS: smtp.Off})
-	o.senders[1], errs[1] = mailgun.New(mailgun.Config{Domain: "mg.example.org", APIKey: "key-1", BaseURL: web.URL})
-	o.senders[2], errs[2] = gmail.New(box)
-	o.senders[3], errs[3] = graph.New(box)
+	senders := make([]outbox.Sender, 4)
+	senders[0], errs[0] = smtp.New(smtp.Config{Host: o.relay.Host, Port: o.relay.Port, TLS: smtp.Off})
+	senders[1], errs[1] = mailgun.New(mailgun.Config{Domain: "mg.example.org", APIKey: "key-1", BaseURL: url})
+	senders[2], errs[2] = gmail.New(box)
+	senders[3], errs[3] = graph.New(box)
 	if err := errors.Join(errs[:]...); err != nil {
-		t.Fatal(err)
+		o.Fatal(err)
 	}
-	return o
+	return senders
+}
+
+// message is a mail, in words.
+func (o *office) message() outbox.Message {
+	item, _ := letters{}.Letter(nil, outbox.Entry{})
+	m, _ := letters{}.Compose(item.Letter)
+	m.MessageID = "abc@example.org"
+	return m
 }
 
 // ServeHTTP is Mailgun, Gmail and Graph.

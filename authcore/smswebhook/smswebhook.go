@@ -108,7 +108,7 @@ func (s *Sender) SendText(ctx context.Context, t outbox.Text) error {
 	r.Header.Set("Webhook-Id", t.ID)
 	r.Header.Set("Webhook-Timestamp", stamp)
 	r.Header.Set("Webhook-Signature", "v1,"+s.sign(t.ID, stamp, body))
-	resp, err := s.client.Do(r)
+	resp, err := outgoing.Do(s.client, r)
 	if err != nil {
 		return outgoing.NoAnswer(s.Name(), err)
 	}

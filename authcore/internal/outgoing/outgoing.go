@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptrace"
 	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
@@ -55,7 +57,32 @@ func isLocalhost(host string) bool {
 	return host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
-// NoAnswer is what a failed request means: the service itself is down. The
+// Watch has the requests of a context watched: wrote tells whether the last of them was
+// handed over whole. Without an answer to it the service may have done as asked.
+func Watch(ctx context.Context) (watched context.Context, wrote func() bool) {
+	var whole atomic.Bool
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn:      func(string) { whole.Store(false) },
+		WroteRequest: func(info httptrace.WroteRequestInfo) { whole.Store(info.Err == nil) },
+	}), whole.Load
+}
+
+// Do sends a request. An error is one for NoAnswer.
+func Do(client *http.Client, r *http.Request) (*http.Response, error) {
+	ctx, wrote := Watch(r.Context())
+	resp, err := client.Do(r.WithContext(ctx))
+	if err != nil && wrote() {
+		return nil, &unanswered{err}
+	}
+	return resp, err
+}
+
+type unanswered struct{ error }
+
+func (u *unanswered) Unwrap() error { return u.error }
+
+// NoAnswer is what a failed request means: the service itself is down, and may
+// all the same have done as asked. The
 // text holds its URL without query and what the network or TLS said, no more.
 func NoAnswer(sender string, err error) *outbox.SendError {
 	what := "the request failed"
@@ -69,7 +96,7 @@ func NoAnswer(sender string, err error) *outbox.SendError {
 	case errors.As(err, &failed):
 		what = failed.Err.Error()
 	}
-	return &outbox.SendError{Fault: outbox.SenderDown, Reason: sender + ": " + what, Err: err}
+	return &outbox.SendError{Fault: outbox.SenderDown, Reason: sender + ": " + what, Maybe: errors.As(err, new(*unanswered)), Err: err}
 }
 
 // Status says what an HTTP status other than 2xx means when nothing more is

@@ -30,7 +30,10 @@ type rule struct {
 	text string
 	drop bool
 	hold *hold
+	when *condition // nil: always
 }
+
+type condition struct{ met func(Message) bool }
 
 // hold is a silence: reached closes when the first connection falls silent,
 // released when all may go on.
@@ -58,6 +61,12 @@ func (s *Server) Refuse(step Step, code int) {
 // stand for what is in the mail.
 func (s *Server) RefuseText(step Step, code int, text string) {
 	s.setRule(step, rule{code: code, text: text})
+}
+
+// RefuseWhen is RefuseText at MailFrom or RcptTo for what has come so far of some
+// messages: who greeted, who signed in, who it is from.
+func (s *Server) RefuseWhen(step Step, code int, text string, met func(Message) bool) {
+	s.setRule(step, rule{code: code, text: text, when: &condition{met}})
 }
 
 // RefuseOnce is Refuse for the next answer at step alone.
@@ -101,6 +110,18 @@ func (s *Server) Hold(step Step) (reached <-chan struct{}, release func()) {
 	}
 }
 
+// Release lets go on whoever is held, at any step.
+func (s *Server) Release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for step, r := range s.rules {
+		if r.hold != nil {
+			close(r.hold.released)
+			delete(s.rules, step)
+		}
+	}
+}
+
 // HoldThen is Hold with an answer of code after release; 0 cuts the connection.
 func (s *Server) HoldThen(step Step, code int) (reached <-chan struct{}, release func()) {
 	h := &hold{reached: make(chan struct{}), released: make(chan struct{})}
@@ -133,13 +154,7 @@ func (s *Server) rule(step Step) (rule, chan struct{}) {
 
 var errDropped = errors.New("dropped by the test")
 
-// apply carries out the rule for step on conn; nil means: answer normally.
-func (s *Server) apply(step Step, conn net.Conn) error {
-	r, stopped := s.rule(step)
-	return r.apply(conn, stopped)
-}
-
-// applyTo is apply for RCPT TO of one address.
+// applyTo carries out the rule for RCPT TO of one address; nil means: answer normally.
 func (s *Server) applyTo(address string, conn net.Conn) error {
 	s.mu.Lock()
 	r, stopped := s.to[address], s.stopped

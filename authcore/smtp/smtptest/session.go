@@ -30,7 +30,11 @@ func (s *Server) newSession(c *smtp.Conn) (smtp.Session, error) {
 }
 
 func (s *session) apply(step Step) error {
-	return s.closing(s.server.apply(step, s.conn.Conn()))
+	r, stopped := s.server.rule(step)
+	if r.when != nil && !r.when.met(s.msg) {
+		return nil
+	}
+	return s.closing(r.apply(s.conn.Conn(), stopped))
 }
 
 // closing lets a 421 end the connection.
@@ -54,12 +58,15 @@ func closeRead(conn net.Conn) {
 }
 
 func (s *session) Mail(from string, _ *smtp.MailOptions) error {
+	_, encrypted := s.conn.TLSConnectionState()
+	s.msg = Message{From: from, Helo: s.conn.Hostname(), User: s.user, TLS: encrypted}
+	if err := s.apply(MailFrom); err != nil {
+		return err
+	}
 	if (s.server.opts.Username != "" || s.server.opts.Token != nil) && s.user == "" {
 		return smtp.ErrAuthRequired
 	}
-	_, encrypted := s.conn.TLSConnectionState()
-	s.msg = Message{From: from, Helo: s.conn.Hostname(), User: s.user, TLS: encrypted}
-	return s.apply(MailFrom)
+	return nil
 }
 
 func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
