@@ -20,6 +20,11 @@ const (
 	// away beside others.
 	crowded = time.Minute
 
+	// parted is how long a server may count a connection that we have ended, and turn
+	// its successor away. That is tried again after partedPause.
+	parted      = time.Second
+	partedPause = 50 * time.Millisecond
+
 	// maxReuse is how many mails go over one connection; servers end it after
 	// some hundred.
 	maxReuse = 100
@@ -32,15 +37,16 @@ var idleFor = 2 * time.Second
 // pool keeps the connections of a Sender to the number that the server bears,
 // and uses one that is open before it makes another.
 type pool struct {
-	mu      sync.Mutex
-	most    int // connections, as configured
-	fewer   int // while crowded: as many as the server bore
-	until   time.Time
-	closed  bool          // nothing is kept any more
-	open    int           // in use or idle
-	idle    []*kept       // the one used last at the end
-	changed chan struct{} // closed, and replaced, when a connection comes back or ends
-	late    []net.Conn    // those that owe an answer to a mail, beside open; the oldest first
+	mu       sync.Mutex
+	most     int // connections, as configured
+	fewer    int // while crowded: as many as the server bore
+	until    time.Time
+	closed   bool          // nothing is kept any more
+	open     int           // in use or idle
+	idle     []*kept       // the one used last at the end
+	partedAt time.Time     // when one of ours ended that the server had taken
+	changed  chan struct{} // closed, and replaced, when a connection comes back or ends
+	late     []net.Conn    // those that owe an answer to a mail, beside open; the oldest first
 }
 
 // kept is a connection that waits for another mail.
@@ -70,6 +76,14 @@ func (p *pool) use(ctx context.Context, patience time.Duration, do func(*dialogu
 			d = k.dialogue
 		}
 		next, err := do(d)
+		for turnedAway(err) && p.mayBeCounted() {
+			select {
+			case <-time.After(partedPause):
+				next, err = do(nil)
+			case <-ctx.Done():
+				err = ctx.Err()
+			}
+		}
 		if next != nil {
 			p.keep(k, next)
 			return nil
@@ -122,25 +136,23 @@ func (p *pool) limit() int {
 	return p.most
 }
 
-// keep has a connection wait for the next mail, unless it has served enough or
-// the server wants fewer.
+// keep has a connection wait for the next mail, unless it has served enough. Where the
+// server wants fewer, those that it has are the ones that it bears.
 func (p *pool) keep(before *kept, d *dialogue) {
 	k := &kept{dialogue: d, used: 1}
 	if before != nil && before.dialogue == d {
 		k.used += before.used
 	}
 	p.mu.Lock()
-	enough := k.used >= maxReuse || p.open > p.limit() || p.closed
-	if enough {
-		p.open--
-	} else {
+	enough := k.used >= maxReuse || p.closed
+	if !enough {
 		k.end = time.AfterFunc(idleFor, func() { p.expire(k) })
 		p.idle = append(p.idle, k)
 	}
 	p.tell()
 	p.mu.Unlock()
 	if enough {
-		d.quit()
+		p.part(d)
 	}
 }
 
@@ -156,6 +168,23 @@ func (p *pool) ended(away bool) (others bool) {
 	}
 	p.fewer, p.until = p.open, time.Now().Add(crowded)
 	return true
+}
+
+// part ends a connection that the server has taken.
+func (p *pool) part(d *dialogue) {
+	d.quit()
+	p.mu.Lock()
+	p.partedAt = time.Now()
+	p.mu.Unlock()
+	p.ended(false)
+}
+
+// mayBeCounted tells whether the server that turned the only connection away may
+// still count one that has ended.
+func (p *pool) mayBeCounted() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.open == 1 && time.Since(p.partedAt) < parted
 }
 
 // unanswered takes in a connection that owes an answer, in the place of the oldest
@@ -189,12 +218,10 @@ func (p *pool) close() {
 	p.closed = true
 	idle := p.idle
 	p.idle = nil
-	p.open -= len(idle)
-	p.tell()
 	p.mu.Unlock()
 	for _, k := range idle {
 		k.end.Stop()
-		k.quit()
+		p.part(k.dialogue)
 	}
 }
 
@@ -204,11 +231,9 @@ func (p *pool) expire(k *kept) {
 	i := slices.Index(p.idle, k)
 	if i >= 0 {
 		p.idle = slices.Delete(p.idle, i, i+1)
-		p.open--
-		p.tell()
 	}
 	p.mu.Unlock()
 	if i >= 0 {
-		k.quit()
+		p.part(k.dialogue)
 	}
 }
