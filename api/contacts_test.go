@@ -623,6 +623,33 @@ func TestNobodyPreparesAnAccountForAStranger(t *testing.T) {
 			t.Errorf("a second address of one's own: %s", a.Text)
 		}
 	})
+	for what, body := range map[string]object{"with login_or_create": {"email": sentTo}, "with login_or_create, hosted by the app": {"email": sentTo, "login_redirect_url": "https://app.example.com/authenticate"}} {
+		t.Run("with a session, "+what, func(t *testing.T) {
+			for _, shown := range []bool{true, false} {
+				w := newContacts(t)
+				w.remove(sentTo)
+				session := w.prove(beside).String("session_token")
+				w.attach(w.user, sentTo)
+				if a := w.ok("POST", "/v1/auth/magic_links/email/login_or_create", body); a.String("user_id") == "user_"+w.user {
+					t.Errorf("an address that was never proved names the user: %s", a.Text)
+				}
+				proof := object{"token": w.mailedToken(), "session_expires_in": 60}
+				if shown {
+					proof["session_token"] = session
+				}
+				a := w.ok("POST", "/v1/auth/magic_links/verify", proof)
+				if (a.String("user_id") == "user_"+w.user) != shown || (user(w) == w.user) != shown || !lives(w, session) {
+					t.Errorf("session shown: %v, %s", shown, a.Text)
+				}
+				if !shown {
+					continue
+				}
+				if got := a.Text; !strings.Contains(got, w.ids[sentTo]) || !strings.Contains(got, beside) {
+					t.Errorf("the session has not gained it: %s", got)
+				}
+			}
+		})
+	}
 	t.Run("a number attached afterwards", func(t *testing.T) {
 		w := newContacts(t)
 		w.trustNumber()

@@ -34,7 +34,7 @@ type Ask struct {
 	Create bool
 	Draft  person.Draft
 	// Attached asks also who only has Whom.Email or Whom.Phone attached, beside what
-	// they have proved. With Create they are asked anyway.
+	// they have proved; not with Create.
 	Attached bool
 
 	Known Terms  // for a person who was there before
@@ -186,14 +186,15 @@ func (s *Service) askEvent(in Ask, out Asked) event.Event {
 
 // asking is one run of the transaction of an Ask.
 type asking struct {
-	s    *Service
-	tx   store.Tx
-	in   Ask
-	now  time.Time
-	p    *person.Record
-	to   person.Contact
-	text bool              // to is a number
-	by   person.ContactRef // the contact that the person was asked for with, if it is not to
+	s      *Service
+	tx     store.Tx
+	in     Ask
+	now    time.Time
+	p      *person.Record
+	to     person.Contact
+	text   bool              // to is a number
+	beside bool              // somebody who is not known by it has the address attached
+	by     person.ContactRef // the contact that the person was asked for with, if it is not to
 
 	terms Terms
 	seen  *windowCounts // with a Window
@@ -261,13 +262,13 @@ func (t *asking) run() (_ Asked, err error) {
 // person finds or makes who is asked. Asked is who is nobody yet.
 func (t *asking) person() (asked bool, err error) {
 	realm, w := t.in.Caller.Realm(), t.in.Whom
-	find := w.Find
-	if t.in.Create || t.in.Attached {
-		find = w.Holder
-	}
-	if t.p, err = find(t.tx, realm); err != nil || t.p != nil || !t.in.Create {
+	if t.p, err = w.Find(t.tx, realm); err != nil || t.p != nil || !t.in.Create && !t.in.Attached {
 		return false, err
 	}
+	if t.p, err = w.Holder(t.tx, realm); err != nil || !t.in.Create {
+		return false, err
+	}
+	t.beside = t.p != nil
 	if t.p, err = w.LoadAsked(t.tx, realm); err == nil && t.p == nil {
 		t.p = w.NewAsked(realm, t.in.Caller.App.firstPlan(), t.in.Draft, t.now)
 	}
@@ -275,10 +276,11 @@ func (t *asking) person() (asked bool, err error) {
 }
 
 // keep stores who is nobody yet: what an app's server asks for makes a person at
-// once, what anybody else does, an invitation too, by its proof.
+// once, unless somebody has the address attached, what anybody else does, an
+// invitation too, by its proof.
 func (t *asking) keep() error {
 	until := t.now.Add(t.terms.Lifetime + apiKept)
-	if !t.in.Caller.Key.isSecret() || t.in.invite != nil {
+	if t.beside || !t.in.Caller.Key.isSecret() || t.in.invite != nil {
 		return t.p.SaveAsked(t.tx, until)
 	}
 	t.p.Profile.Asked = until

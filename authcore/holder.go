@@ -23,12 +23,8 @@ type Holder struct {
 }
 
 func holderOf(p *person.Record) Holder {
-	h := Holder{Subject: p.Subject, Address: p.Address, Name: p.Name, Realm: p.Realm, Created: p.Created}
-	if p.Profile != nil {
-		v := p.View()
-		h.Phone = v.Phone()
-	}
-	return h
+	v := p.View()
+	return Holder{Subject: p.Subject, Address: v.Shown(address.Address{}), Phone: v.Phone(), Name: p.Name, Realm: p.Realm, Created: p.Created}
 }
 
 // Holders returns everybody with this subject or address. One address may be
@@ -95,7 +91,7 @@ func (s *Service) withID(tx store.Tx, id string) (list []*person.Record, err err
 		return nil, err
 	}
 	for _, realm := range realms {
-		p, err := person.Find(tx, realm, person.ByValue, address.String())
+		p, err := person.Whom{Email: address}.Find(tx, realm)
 		if err != nil {
 			return nil, err
 		}

@@ -9,10 +9,8 @@ import (
 // consume uses the challenge up: the contact is proved, and the invitation that
 // came with it accepted.
 func (t *proving) consume(method string) error {
-	if !t.c.person.Profile.Asked.IsZero() {
-		if _, err := t.c.person.Settle(t.tx, t.now); err != nil {
-			return err
-		}
+	if err := t.settle(); err != nil {
+		return err
 	}
 	if err := t.own(); err != nil {
 		return err
@@ -38,9 +36,8 @@ func (t *proving) consume(method string) error {
 	return t.s.challenges.Use(t.tx, t.c.Challenge, method, "")
 }
 
-// extended is the session that gains the proof, nil for none: a live one of the
-// same person.
-func (t *proving) extended() (*session.Record, error) {
+// shown is the live session that came with the proof, whosever it is; nil for none.
+func (t *proving) shown() (*session.Record, error) {
 	if t.in.Extend == "" {
 		return nil, nil
 	}
@@ -49,10 +46,46 @@ func (t *proving) extended() (*session.Record, error) {
 		return nil, err
 	}
 	stands, err := t.s.core.sessions.Stands(t.tx, r)
-	if err != nil || stands != session.Live || r.Subject != t.c.person.Subject {
+	if err != nil || stands != session.Live {
 		return nil, err
 	}
 	return r, nil
+}
+
+// extended is the session that gains the proof, nil for none: the person's own.
+func (t *proving) extended() (*session.Record, error) {
+	r, err := t.shown()
+	if err != nil || r == nil || r.Subject != t.c.person.Subject {
+		return nil, err
+	}
+	return r, nil
+}
+
+// settle makes somebody of who was nobody until the proof: who has the address or
+// number attached and shows their session, else a person of its own.
+func (t *proving) settle() error {
+	asked := t.c.person
+	if asked.Profile.Asked.IsZero() {
+		return nil
+	}
+	r, err := t.shown()
+	if err != nil {
+		return err
+	}
+	if r != nil {
+		p, err := person.LoadIn(t.tx, asked.Realm, r.Subject)
+		if err != nil || p == nil {
+			return err
+		}
+		v := p.View()
+		if c, ok := v.Contact(t.c.Recipient()); ok && p.Subject != asked.Subject {
+			asked.Unask(t.tx)
+			t.c.person, t.c.Contact = p, c.ID
+			return t.c.readdress()
+		}
+	}
+	_, err = asked.Settle(t.tx, t.now)
+	return err
 }
 
 // own settles whose a contact is that is proved first. Where another one of the

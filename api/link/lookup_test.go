@@ -9,6 +9,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/api/apitest"
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
@@ -123,20 +124,25 @@ func TestLookup(t *testing.T) {
 	})
 }
 
-func TestLookupKnowsPeopleOfTheGates(t *testing.T) {
-	h := house(t, nil)
-	carol := emails(t, "carol@example.com")[0]
+// signInAtGate makes somebody known at a gate.
+func signInAtGate(h *apitest.House, a address.Address) {
+	h.T.Helper()
 	b := session.Browser{Origin: h.Origin}
-	begun, err := h.Service.Flows().Begin(t.Context(), b, authcore.Start{Address: carol})
+	begun, err := h.Service.Flows().Begin(h.T.Context(), b, authcore.Start{Address: a})
 	if err != nil {
-		t.Fatal(err)
+		h.T.Fatal(err)
 	}
 	b.Flow = begun.FlowCookie
 	h.Quiet()
-	code := h.LastMail().Code
-	if out, err := h.Service.Flows().AnswerCode(t.Context(), b, "", code); err != nil || out.Verdict != event.Accepted {
-		t.Fatal(out.Verdict, err)
+	if out, err := h.Service.Flows().AnswerCode(h.T.Context(), b, "", h.LastMail().Code); err != nil || out.Verdict != event.Accepted {
+		h.T.Fatal(out.Verdict, err)
 	}
+}
+
+func TestLookupKnowsPeopleOfTheGates(t *testing.T) {
+	h := house(t, nil)
+	carol := emails(t, "carol@example.com")[0]
+	signInAtGate(h, carol)
 	s := secret(h, carol.String())
 	h.Sleep(2 * time.Minute)
 	if a := start(h, s, carol.String()); a.Get("emailSent") != true {

@@ -337,3 +337,30 @@ func TestTestDataProvesNothingLive(t *testing.T) {
 		}
 	})
 }
+
+// Who is known at a gate is the app's person by the proof, not by a code that
+// anybody asks for.
+func TestPeopleOfTheGatesAreMadeByTheProof(t *testing.T) {
+	const carol = "carol@example.com"
+	h := house(t, func(h *apitest.House) { h.App.AutoCreate = false })
+	signInAtGate(h, emails(t, carol)[0])
+	h.Sleep(2 * time.Minute)
+	known := func() bool {
+		p, err := h.Service.Person(t.Context(), person.Realm{App: "shop"}, person.Whom{Email: emails(t, carol)[0]})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p != nil
+	}
+	s := secret(h, carol)
+	if a := start(h, s, carol); a.Status != 200 || known() {
+		t.Errorf("a code makes a person: %s", a.Text)
+	}
+	code := h.LastMail().Code
+	if a := authenticate(h, s, carol, wrong(code)); a.Get("authenticationSuccessful") != false || known() {
+		t.Errorf("a wrong code makes a person: %s", a.Text)
+	}
+	if a := authenticate(h, s, carol, code); a.Get("user.email") != carol || !known() {
+		t.Errorf("the proof makes nobody: %s", a.Text)
+	}
+}

@@ -71,9 +71,16 @@ func (p *Record) Settle(tx store.Tx, now time.Time) (*Record, error) {
 		if other, err := p.takeOver(tx, c.Value, now); err != nil || other != nil {
 			return other, err
 		}
+	}
+	p.Unask(tx)
+	return nil, p.SaveAll(tx)
+}
+
+// Unask forgets that p was asked.
+func (p *Record) Unask(tx store.Tx) {
+	for _, c := range p.contacts() {
 		tx.Delete(askedKey(p.Realm, c.Value))
 	}
-	return nil, p.SaveAll(tx)
 }
 
 // askedFor reads the holder of what was sent to somebody who is nobody yet, nil
