@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
 // What a visitor without a session gets hangs on who asks: a person's window is
@@ -107,7 +108,10 @@ func TestReturnTo(t *testing.T) {
 		{"GET", "//evil.test/x", "", "/"},
 		{"GET", "/%5cevil.test", "", "/"},
 		{"GET", "/a%0d%0aSet-Cookie:x", "", "/"},
-		{"GET", "/" + strings.Repeat("a", 5000), "", "/"},
+		{"GET", "/" + strings.Repeat("a", 9000), "", "/"},
+		{"GET", "/x?" + strings.Repeat("a", 8000), "", "/x?" + strings.Repeat("a", 8000)},
+		{"GET", "/x?" + strings.Repeat("a", 9000), "", "/x"},
+		{"GET", `/x?a=\&b=50%`, "", `/x?a=\&b=50%`},
 		{"GET", "/ä b", "", "/%C3%A4%20b"},
 	} {
 		u, err := url.Parse(testSite + test.target)
@@ -120,6 +124,31 @@ func TestReturnTo(t *testing.T) {
 		must(t, err)
 		if got := location.Query().Get("return_to"); got != test.want || location.Host != "" || location.Path != "/_gatehouse/login" {
 			t.Errorf("%s %s: leads to %q (%s), want %q", test.method, test.target, got, location, test.want)
+		}
+	}
+}
+
+// An answer that another proxy reads first stays under 3 KiB: nginx makes a 502 of
+// more than 4.
+func TestReturnToBehindAProxy(t *testing.T) {
+	f := newFixture(t)
+	g := f.gate(nil)
+	for _, test := range []struct {
+		bytes   int
+		trusted bool
+		header  string
+		query   bool
+	}{
+		{1500, true, "A: b", true}, {3000, true, "A: b", false}, {3000, false, "X-Forwarded-For: 192.0.2.1", false}, {3000, false, "A: b", true},
+	} {
+		for _, client := range []string{page, "Accept: */*"} {
+			w := newRecorder()
+			handler(g, &recordingApp{}, func(vars map[string]any) { vars[caddyhttp.TrustedProxyVarKey] = test.trusted }).
+				ServeHTTP(w, request("GET", testSite+"/x?"+strings.Repeat("a", test.bytes), client, test.header))
+			form := w.Header().Get("Location") + w.Header().Get("WWW-Authenticate")
+			if query := strings.Contains(form, "%3Faaa"); query != test.query || !strings.Contains(form, "return_to=%2Fx") {
+				t.Errorf("%+v: %.80s… of %d bytes", test, form, len(form))
+			}
 		}
 	}
 }

@@ -127,12 +127,13 @@ func (g *gallery) allAreShown() {
 	}
 }
 
-// The script, which changes no picture, is named by a hash of its content.
-var scriptElement = regexp.MustCompile(`<script [^>]*></script>`)
+// The script, which is named by a hash of its content, changes no picture, and nor
+// does a field that is not shown.
+var notShown = regexp.MustCompile(`<script [^>]*></script>|<input type="hidden" name="return_to"[^>]*>`)
 
 func (g *gallery) hash(path string) string {
 	a := newVisitor(g, g.base).get(path).must(g, 200)
-	return fmt.Sprintf("%x", sha256.Sum256([]byte(scriptElement.ReplaceAllString(a.body, ""))))[:16]
+	return fmt.Sprintf("%x", sha256.Sum256([]byte(notShown.ReplaceAllString(a.body, ""))))[:16]
 }
 
 func (g *gallery) makeAll() {

@@ -42,6 +42,9 @@ func (e *exchange) loginForm() *screen.View {
 	if query.Has(screen.StartOver) && e.v.Session == nil {
 		v.Note("problem.no_flow")
 	}
+	if query.Set("return_to", v.ReturnTo); v.ReturnTo == "" {
+		query.Del("return_to")
+	}
 	e.p.look.Offer(v, query)
 	return v
 }

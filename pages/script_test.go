@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"strings"
 	"testing"
@@ -154,6 +155,23 @@ func TestScript(t *testing.T) {
 		b.do("typing", chromedp.SendKeys(chromedp.CSS("#code"), code[:3]))
 		b.eval(paste + `('Your code is ` + code[:3] + "\u00a0" + code[3:] + `.')`)
 		b.sees("the app at /pasted")
+	})
+	t.Run("what follows the # comes back, and costs nothing else", func(t *testing.T) {
+		h := newHouse(t)
+		base := h.serve()
+		for at, want := range map[string]string{
+			"/#/inbox": "/#/inbox", "/x?y=1#/inbox?z": "/x?y=1#/inbox?z", `/x?y=\#50%`: `/x?y=\#50%`,
+			"/x?y=1#" + strings.Repeat("long", 2100): "/x?y=1", "/x?y=1#" + strings.Repeat("(=)", 800): "/x?y=1",
+		} {
+			path, hash, _ := strings.Cut(at, "#")
+			b := openTab(t, browser, base)
+			code, _ := b.start(h, fmt.Sprintf("a%d@example.com", len(at)), url.QueryEscape(path)+"#"+hash)
+			b.do("typing the code", chromedp.SendKeys(chromedp.CSS("#code"), code+"\r"))
+			b.sees("the app at ")
+			if got := b.eval("location.pathname + location.search + location.hash"); got != want {
+				t.Errorf("%.30s of %d bytes leads to %.60s", at, len(at), got)
+			}
+		}
 	})
 	t.Run("a typed code waits for the button", func(t *testing.T) {
 		h := newHouse(t)

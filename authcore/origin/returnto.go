@@ -7,9 +7,11 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/internal/ascii"
 )
 
-// maxReturnTo bounds path, query and fragment of a return address in bytes. It is
-// stored with a challenge and written into a header.
-const maxReturnTo = 2048
+// MaxReturnTo bounds path, query and fragment of a return address, escaped as a
+// parameter of the sign-in page, in bytes. It is stored with a challenge, and a
+// browser writes it into headers twice: to ask for that page, and as the Referer of
+// what is sent from there.
+const MaxReturnTo = 8 << 10
 
 // ReturnTo is where a browser goes after signing in or out: a path on an
 // origin that was allowed when it was parsed. It can't be made to lead
@@ -22,9 +24,9 @@ type ReturnTo struct {
 
 // ParseReturnTo reads a return address that a visitor sent to the origin own:
 // a path there, or the URL of own or of an origin that protects reports. It
-// never fails: over 2 KiB it loses its fragment, then its query, and everything
-// else becomes "/" on own. So do paths below /_gatehouse/ except the account page, or signing in could
-// end at signing out.
+// never fails: what can't stand loses its fragment, then its query, and a path that
+// can't becomes "/" on own. So do paths below /_gatehouse/ except the account page,
+// or signing in could end at signing out.
 func ParseReturnTo(raw string, own Origin, protects func(Origin) bool) ReturnTo {
 	r, ok := readReturnTo(raw, own)
 	if !ok {
@@ -45,12 +47,10 @@ func (r ReturnTo) Recheck(own Origin, protects func(Origin) bool) ReturnTo {
 
 // readReturnTo checks everything but whether the origin is allowed. It works
 // on the bytes and never repairs: browsers drop tabs and line ends, read a
-// backslash as a slash and forgive missing or extra slashes, so any text with
-// these means something else to them than to us.
+// backslash as a slash and forgive missing or extra slashes, so an origin or a path
+// with these means something else to them than to us. Behind the first ? or # a
+// backslash or a lone % is nothing but itself.
 func readReturnTo(raw string, own Origin) (ReturnTo, bool) {
-	if strings.ContainsFunc(raw, isControlOrBackslash) {
-		return ReturnTo{}, false
-	}
 	origin, rest := own, raw
 	if scheme, after, ok := cutScheme(raw); ok {
 		end := strings.IndexAny(after, "/?#")
@@ -66,11 +66,19 @@ func readReturnTo(raw string, own Origin) (ReturnTo, bool) {
 			rest = "/" + rest
 		}
 	}
-	r := ReturnTo{origin, escapeSpaceAndUnicode(rest)}.Shorten(func(r ReturnTo) bool { return len(r.path) <= maxReturnTo })
-	if r.path != "" && !isReturnPath(r.path) {
+	if end := endOfPath(rest); !isReturnPath(rest[:end]) {
 		return ReturnTo{}, false
 	}
-	return r, true
+	return ReturnTo{origin, escapeSpaceAndUnicode(rest)}.Shorten(func(r ReturnTo) bool {
+		return len(url.QueryEscape(r.path)) <= MaxReturnTo && !strings.ContainsFunc(r.path, ascii.IsControl)
+	}), true
+}
+
+func endOfPath(s string) int {
+	if end := strings.IndexAny(s, "?#"); end >= 0 {
+		return end
+	}
+	return len(s)
 }
 
 // Shorten leaves out what is needed to make r fit: the fragment, then the query,
@@ -88,22 +96,13 @@ func (r ReturnTo) Shorten(fits func(ReturnTo) bool) ReturnTo {
 	return r
 }
 
-func isControlOrBackslash(r rune) bool {
-	return r < ' ' || r == 0x7f || r == '\\'
-}
-
-// isReturnPath reports whether s begins with exactly one slash, and its path
-// is a plain one outside our own pages however often it is decoded.
-func isReturnPath(s string) bool {
-	end := strings.IndexAny(s, "?#")
-	if end < 0 {
-		end = len(s)
-	}
-	_, fragment, _ := strings.Cut(s, "#")
-	if !strings.HasPrefix(s, "/") || !validEscapes(s[:end]) || !validEscapes(fragment) {
+// isReturnPath reports whether path begins with exactly one slash, and is a plain
+// one outside our own pages however often it is decoded.
+func isReturnPath(path string) bool {
+	if !strings.HasPrefix(path, "/") || strings.Contains(path, `\`) || !validEscapes(path) {
 		return false
 	}
-	return everySpelling(s[:end], func(p string) bool {
+	return everySpelling(path, func(p string) bool {
 		return !strings.ContainsFunc(p, ascii.IsControl) && !hasDotSegment(p) &&
 			!hasEmptyStart(p) && !isOwnPage(p)
 	})
@@ -187,8 +186,8 @@ func (r *ReturnTo) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// validEscapes reports whether every % in s begins an escape. Servers and URL
-// parsers refuse others, except in a query.
+// validEscapes reports whether every % in s begins an escape. Servers refuse
+// others in a path.
 func validEscapes(s string) bool {
 	_, err := url.PathUnescape(s)
 	return err == nil

@@ -189,16 +189,10 @@ func (q *question) refuseStrictly(why refusal) error {
 	return nil
 }
 
-// maxLoginURL keeps the headers of an answer under 3 KiB: nginx makes a 500 of
-// more than 4.
-const maxLoginURL = 2750
-
 // challengeStrictly says where to sign in, once: nginx hands a WWW-Authenticate on
-// beside its own. What leads back is shortened where the form's address gets too
-// long.
+// beside its own.
 func (q *question) challengeStrictly(maxAge time.Duration) {
-	login := func(to origin.ReturnTo) string { return q.loginURL(to, maxAge) }
-	form := login(q.cameFrom().Shorten(func(to origin.ReturnTo) bool { return len(login(to)) <= maxLoginURL }))
+	form := q.loginURL(q.cameFrom(), maxAge)
 	if q.dialect.Location {
 		q.w.Header().Set("Location", form)
 		q.offerBasic()

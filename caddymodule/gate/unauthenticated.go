@@ -194,19 +194,35 @@ func (q *request) cameFrom() origin.ReturnTo {
 // loginAt is what a Location says to lead to the login form: its path, where
 // that is on this host.
 func (q *request) loginAt(to origin.ReturnTo, maxAge time.Duration) string {
+	url := q.loginURL(to, maxAge)
 	if q.login.IsZero() {
-		return loginPath(q.origin, to, maxAge)
+		return strings.TrimPrefix(url, q.origin.String())
 	}
-	return q.loginURL(to, maxAge)
+	return url
 }
 
-// loginURL is loginAt with the host in any case.
+// maxProxied keeps the headers of an answer that another proxy reads under 3 KiB:
+// nginx makes a 500 or 502 of more than 4.
+const maxProxied = 2750
+
+// loginURL is loginAt with the host in any case. For another proxy, what leads
+// back is shortened where the address gets too long.
 func (q *request) loginURL(to origin.ReturnTo, maxAge time.Duration) string {
 	at := q.login
 	if at.IsZero() {
 		at = q.origin
 	}
-	return at.String() + loginPath(at, to, maxAge)
+	url := func(to origin.ReturnTo) string { return at.String() + loginPath(at, to, maxAge) }
+	if q.isProxied() {
+		to = to.Shorten(func(to origin.ReturnTo) bool { return len(url(to)) <= maxProxied })
+	}
+	return url(to)
+}
+
+// isProxied tells whether another proxy reads the answer first, as far as the
+// request shows.
+func (q *request) isProxied() bool {
+	return q.place != nil && q.place.Behind || q.trusted() || len(q.r.Header["X-Forwarded-For"]) > 0
 }
 
 func loginPath(at origin.Origin, to origin.ReturnTo, maxAge time.Duration) string {

@@ -5,6 +5,8 @@ import (
 	"html/template"
 	"net/url"
 	"strings"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // StartOver asks the sign-in page to say why one is back on it.
@@ -28,7 +30,7 @@ type switcher struct {
 
 // mostKept bounds what the links keep of one parameter, in bytes: there are
 // many links, and nothing longer is read.
-const mostKept = 2048
+const mostKept = origin.MaxReturnTo
 
 // switcher keeps what the sign-in page has to know in any language.
 func (l *languages) switcher(here *Catalog, query url.Values) switcher {
