@@ -19,7 +19,12 @@ func init() { caddy.RegisterModule(new(Cleaner)) }
 // A gate does the same for all requests that it sees; this is for handlers on
 // the same host that no gate stands before. After a gate it does nothing, and a
 // gate after it finds session and token all the same.
-type Cleaner struct{ cleaner gate.Cleaner }
+type Cleaner struct {
+	// Keep is as in a gate.
+	Keep []string `json:"keep,omitempty"`
+
+	cleaner gate.Cleaner
+}
 
 // CaddyModule returns the Caddy module information.
 func (*Cleaner) CaddyModule() caddy.ModuleInfo {
@@ -29,7 +34,10 @@ func (*Cleaner) CaddyModule() caddy.ModuleInfo {
 // Provision joins the handler to the app.
 func (c *Cleaner) Provision(ctx caddy.Context) error { return join(ctx, c) }
 
-func (c *Cleaner) join(app *App) { c.cleaner.House = &app.house }
+// Validate checks the names of headers to keep.
+func (c *Cleaner) Validate() error { return gate.CheckKept(c.Keep) }
+
+func (c *Cleaner) join(app *App) { c.cleaner.House, c.cleaner.Keep = &app.house, c.Keep }
 
 // ServeHTTP passes the request on, cleaned.
 func (c *Cleaner) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
@@ -39,5 +47,6 @@ func (c *Cleaner) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 // Interface guards
 var (
 	_ caddy.Provisioner           = (*Cleaner)(nil)
+	_ caddy.Validator             = (*Cleaner)(nil)
 	_ caddyhttp.MiddlewareHandler = (*Cleaner)(nil)
 )

@@ -63,6 +63,12 @@ type Gate struct {
 	// as the password of Basic, with any user name. Default: it is taken, and not
 	// offered.
 	Basic *bool `json:"basic,omitempty"`
+	// Keep lists headers that pass from trusted proxies although they say that a
+	// request is for another path than it is, for example X-Forwarded-Prefix for an
+	// app under a base path. Only for what such a proxy sets on every request: it
+	// hands on what its clients say of the others. Default: none passes, whoever
+	// sent it.
+	Keep []string `json:"keep,omitempty"`
 	// ReportOnly stops nobody and logs who would have been.
 	ReportOnly bool `json:"report_only,omitempty"`
 	// Origins lists where the gate stands beside what the host matchers above
@@ -102,7 +108,14 @@ func (g *Gate) String() string { return g.guard.String() }
 
 // PagesHandler serves Gatehouse's own pages and nothing else: requests for
 // other paths pass on. It stands where a gate inside handle or route can't be
-// reached by the pages' paths.
+// reached by the pages' paths, and, with Clean, where something before the gate
+// answers these: then it is gatehouse_first in a Caddyfile.
 type PagesHandler struct {
+	// Clean has all other requests pass as through gatehouse_clean. Default: they
+	// pass as they came.
+	Clean bool `json:"clean,omitempty"`
+	// Keep is as in a gate, with Clean.
+	Keep []string `json:"keep,omitempty"`
+
 	pages gate.Pages // its place is set when the app starts
 }

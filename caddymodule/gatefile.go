@@ -25,6 +25,8 @@ func init() {
 	httpcaddyfile.RegisterDirectiveOrder("gatehouse_clean", httpcaddyfile.Before, "forward_auth")
 	httpcaddyfile.RegisterDirective("gatehouse_pages", parsePages)
 	httpcaddyfile.RegisterDirectiveOrder("gatehouse_pages", httpcaddyfile.Before, "forward_auth")
+	httpcaddyfile.RegisterDirective("gatehouse_first", parseFirst)
+	httpcaddyfile.RegisterDirectiveOrder("gatehouse_first", httpcaddyfile.Before, "redir")
 }
 
 // parseGate reads the directive. Syntax:
@@ -41,6 +43,7 @@ func init() {
 //	    headers          <preset...>
 //	    header           <Name> email|local|name|groups|sub
 //	    name             "<title>"
+//	    keep             <header...>
 //	    session          idle <duration> max <duration>
 //	    report_only
 //	    origin           <url...>
@@ -166,6 +169,7 @@ var gateWords = words[*Gate]{
 		{"session", func(g *Gate, d *caddyfile.Dispenser) error {
 			return idleAndMax(d, &g.SessionIdle, &g.SessionMax)
 		}},
+		{"keep", func(g *Gate, d *caddyfile.Dispenser) error { return readKeep(d, &g.Keep) }},
 		{"report_only", (*Gate).readReportOnly},
 		{"origin", (*Gate).readOrigin},
 		{"portal", (*Gate).readPortal},
@@ -309,22 +313,46 @@ func (g *Gate) checkWithin(h httpcaddyfile.Helper) error {
 	return g.checkOptions(app.sessionRule())
 }
 
+func readKeep(d *caddyfile.Dispenser, into *[]string) error {
+	args, err := arguments(d, 1, many, "keep X-Forwarded-Prefix")
+	if err != nil {
+		return err
+	}
+	*into = append(*into, args...)
+	return gate.CheckKept(args)
+}
+
 // parsePages reads the directive. Syntax:
 //
 //	gatehouse_pages [<matcher>]
 func parsePages(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
-	return parseAlone(h, new(PagesHandler), "handle /_gatehouse/* {\n        gatehouse_pages\n    }")
+	return parseAlone(h, new(PagesHandler), nil, "handle /_gatehouse/* {\n        gatehouse_pages\n    }")
+}
+
+// parseFirst reads the directive, which stands before redir, rewrite and try_files.
+// Syntax:
+//
+//	gatehouse_first [<matcher>] {
+//	    keep <header...>
+//	}
+func parseFirst(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
+	p := &PagesHandler{Clean: true}
+	return parseAlone(h, p, &p.Keep, "gatehouse_first")
 }
 
 // parseClean reads the directive. Syntax:
 //
-//	gatehouse_clean [<matcher>]
+//	gatehouse_clean [<matcher>] {
+//	    keep <header...>
+//	}
 func parseClean(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
-	return parseAlone(h, new(Cleaner), "gatehouse_clean\n    reverse_proxy localhost:3000")
+	c := new(Cleaner)
+	return parseAlone(h, c, &c.Keep, "gatehouse_clean\n    reverse_proxy localhost:3000")
 }
 
-// parseAlone reads a directive that takes a matcher and nothing else.
-func parseAlone(h httpcaddyfile.Helper, handler caddy.Module, try string) ([]httpcaddyfile.ConfigValue, error) {
+// parseAlone reads a directive that takes a matcher and nothing else, or a block
+// that says what to keep.
+func parseAlone(h httpcaddyfile.Helper, handler caddy.Module, keep *[]string, try string) ([]httpcaddyfile.ConfigValue, error) {
 	h.Next()
 	at := h.Token()
 	matcher, err := h.ExtractMatcherSet()
@@ -332,8 +360,12 @@ func parseAlone(h httpcaddyfile.Helper, handler caddy.Module, try string) ([]htt
 		return nil, locate(at, err)
 	}
 	h.Next()
-	if h.NextArg() || h.NextBlock(0) {
+	if h.NextArg() || keep == nil && h.NextBlock(0) {
 		return nil, locate(at, fmt.Errorf("%s takes nothing after it; write\n    %s", at.Text, try))
+	}
+	lines := words[*[]string]{block: at.Text, known: []word[*[]string]{{"keep", func(into *[]string, d *caddyfile.Dispenser) error { return readKeep(d, into) }}}}
+	if err := lines.read(h.Dispenser, keep); err != nil {
+		return nil, locate(at, err)
 	}
 	return []httpcaddyfile.ConfigValue{route(h, matcher, handler)}, nil
 }

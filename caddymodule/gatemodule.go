@@ -134,6 +134,7 @@ func (g *Gate) parse(groups *policy.Groups) error {
 		return err
 	}
 	g.gate.Unauthenticated, g.gate.Headers, g.gate.Fields, g.gate.ReportOnly = g.Unauthenticated, g.Headers, g.Fields, g.ReportOnly
+	g.gate.Keep = g.Keep
 	if g.app != nil {
 		g.app.house.Claim(g.Fields)
 	}
@@ -216,6 +217,9 @@ func (g *Gate) checkOptions(global session.Rule) error {
 		return err
 	}
 	if err := checkPresets(g.Headers); err != nil {
+		return err
+	}
+	if err := gate.CheckKept(g.Keep); err != nil {
 		return err
 	}
 	if err := gate.CheckFields(g.Fields); err != nil {

@@ -5,12 +5,22 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 )
 
 // Provision joins the handler to the app.
 func (p *PagesHandler) Provision(ctx caddy.Context) error { return join(ctx, p) }
 
-func (p *PagesHandler) join(app *App) { p.pages.House = &app.house }
+// Validate checks the names of headers to keep.
+func (p *PagesHandler) Validate() error { return gate.CheckKept(p.Keep) }
+
+func (p *PagesHandler) join(app *App) {
+	p.pages.House, p.pages.Cleans, p.pages.Keep = &app.house, p.Clean, p.Keep
+}
+
+// Cleans is asked by the walk over the routes.
+func (p *PagesHandler) Cleans() bool { return p.Clean }
 
 // ServeHTTP answers requests for Gatehouse's own paths. A request that nothing
 // further in takes is a 404.
@@ -50,5 +60,6 @@ func (o orElse) ServeHTTP(w http.ResponseWriter, r *http.Request) error {
 // Interface guards
 var (
 	_ caddy.Provisioner           = (*PagesHandler)(nil)
+	_ caddy.Validator             = (*PagesHandler)(nil)
 	_ caddyhttp.MiddlewareHandler = (*PagesHandler)(nil)
 )

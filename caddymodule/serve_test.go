@@ -82,21 +82,6 @@ func TestSpoofedHeadersNeverReachTheApp(t *testing.T) {
 	}
 }
 
-// Frameworks that honor these would serve a protected page on a public path.
-func TestRouteHeadersOnlyFromTrustedProxies(t *testing.T) {
-	f := newFixture(t)
-	g := f.gate(func(g *Gate) { g.Public = []string{"/public"} })
-	for _, trusted := range []bool{false, true} {
-		app := &recordingApp{}
-		h := handler(g, app, func(vars map[string]any) { vars[caddyhttp.TrustedProxyVarKey] = trusted })
-		w := newRecorder()
-		h.ServeHTTP(w, request("GET", testSite+"/public", "X-Rewrite-Url: /admin", "X-Forwarded-Proto: https"))
-		if got := app.last().Header.Get("X-Rewrite-Url") != ""; got != trusted {
-			t.Errorf("peer trusted: %v, X-Rewrite-URL passed: %v", trusted, got)
-		}
-	}
-}
-
 // Of two readings of a path the app may choose the other one, so only what
 // everybody reads alike is public.
 func TestPublicPathTricks(t *testing.T) {

@@ -74,5 +74,5 @@ func identityIn(h http.Header) []field {
 //
 //	gatehouse_whoami [<matcher>]
 func parseWhoAmI(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
-	return parseAlone(h, new(WhoAmI), "gatehouse_whoami")
+	return parseAlone(h, new(WhoAmI), nil, "gatehouse_whoami")
 }

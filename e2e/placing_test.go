@@ -39,6 +39,62 @@ func TestGateBehindMatcher(t *testing.T) {
 	v.get("/back-door").must(t, 200).shows(t, "the admin's page")
 }
 
+// What answers requests for the pages before the gate hides them, and such a
+// configuration does not start; with gatehouse_first people sign in all the same.
+func TestGatehouseFirst(t *testing.T) {
+	root := t.TempDir()
+	for _, name := range []string{"index.html", "report.html"} {
+		if err := os.WriteFile(filepath.Join(root, name), []byte("the "+name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files := "root " + root + "\ntry_files {path} =404\ngatehouse any\nfile_server"
+	s := start(t, plan{site: "gatehouse_first\n" + files})
+	v := s.visitor()
+	v.get("/missing.html").must(t, 404)
+	v.get("/report.html").must(t, 302)
+	v.signIn(person("alice"))
+	v.get("/report.html").must(t, 200).shows(t, "the report.html")
+	moved := "@rest not path /app/*\nredir @rest https://other.example.com{uri}\ngatehouse any\nreverse_proxy APP"
+	s.load(plan{site: "gatehouse_first\n" + moved})
+	v = s.visitor()
+	v.get("/x").must(t, 302)
+	v.get("/app/x").must(t, 302)
+	v.signIn(person("bob"))
+	v.get("/app/x").must(t, 200)
+	for _, hidden := range []string{files, moved, "route {\nerror 404\ngatehouse any\nreverse_proxy APP\n}"} {
+		if err := s.tryLoad(plan{site: hidden}); err == nil || !strings.Contains(err.Error(), "\n    gatehouse_first") {
+			t.Errorf("%s: %v", hidden, err)
+		}
+	}
+	// Which files there are is hidden by a route alone.
+	s.load(plan{site: "root " + root + "\nroute {\ngatehouse any\ntry_files {path} =404\nfile_server\n}"})
+	v = s.visitor()
+	v.get("/missing.html").must(t, 302)
+	v.get("/report.html").must(t, 302)
+}
+
+// A proxy that is trusted hands on what its clients say of the path.
+func TestKeep(t *testing.T) {
+	s := start(t, plan{
+		caddy: "servers {\ntrusted_proxies static 127.0.0.1/32\ntrusted_proxies_strict\n}",
+		site:  "gatehouse any {\npublic /public/*\nkeep X-Forwarded-Prefix\n}\nreverse_proxy APP",
+	})
+	s.app.requests()
+	v := s.visitor()
+	v.get("/public/x", "Accept", "application/json", "X-Original-URL", "/admin", "X-Rewrite-Url", "/admin", "X-Forwarded-Uri", "/admin", "X-Forwarded-Prefix", "/wiki").must(t, 200)
+	seen := s.app.requests()[0]
+	if got := seen.header("X-Forwarded-Prefix"); len(got) != 1 || got[0] != "/wiki" {
+		t.Errorf("the app sees the prefix %q", got)
+	}
+	for _, name := range []string{"X-Original-URL", "X-Rewrite-URL", "X-Forwarded-Uri"} {
+		if got := seen.header(name); len(got) > 0 {
+			t.Errorf("the app sees %s: %q", name, got)
+		}
+	}
+	within(t, patience, "the log tells", func() bool { return strings.Contains(logs.String()[s.from:], "keep X-Original-Url") })
+}
+
 // A named matcher with nothing to do with paths works too.
 func TestGateBehindNamedMatcher(t *testing.T) {
 	s := start(t, plan{site: `

@@ -1,8 +1,12 @@
 package gate
 
 import (
+	"fmt"
 	"net/http"
+	"slices"
 	"strings"
+
+	"github.com/gatehouse-auth/gatehouse/internal/web"
 )
 
 // Claim is what a header of a request claims that only we may say.
@@ -119,7 +123,7 @@ func (q *request) cleanRequest() (webSocket bool) {
 		case IdentityClaim:
 			delete(r.Header, name)
 		case RouteClaim:
-			if !q.trusted() {
+			if !q.keeps(name) {
 				delete(r.Header, name)
 			}
 		}
@@ -128,6 +132,36 @@ func (q *request) cleanRequest() (webSocket bool) {
 	webSocket = cleanUpgrade(r)
 	cleanConnection(r.Header)
 	return webSocket
+}
+
+// CheckKept finds what is wrong with the names of headers to keep.
+func CheckKept(names []string) error {
+	for _, name := range names {
+		switch ClaimOf(name) {
+		case RouteClaim:
+		case IdentityClaim:
+			return fmt.Errorf("keep %s: who somebody is nobody says but Gatehouse; leave it out", name)
+		default:
+			return fmt.Errorf("keep %s: this header is not taken away; keep is for what says that a request is for another path, as in\n    keep X-Forwarded-Prefix", name)
+		}
+	}
+	return nil
+}
+
+// keeps tells whether a header passes that says that the request is for another
+// path or method. Proxies hand on what their clients say there unless they set it
+// themselves: so a trusted one's passes where keep names it, in this spelling, once.
+func (q *request) keeps(name string) bool {
+	if !q.trusted() {
+		return false
+	}
+	if len(q.r.Header[name]) == 1 && slices.ContainsFunc(q.keep, func(kept string) bool { return strings.EqualFold(kept, name) }) {
+		return true
+	}
+	if _, known := q.house.takenAway.LoadOrStore(fold(name), true); !known {
+		q.house.log().Warn(fmt.Sprintf("a trusted proxy's request had the header %[1]s, which was taken away, because apps may serve the path that it names and not the one that was judged; if the app needs it, and that proxy sets it on every request, write in the block of the gate, or of what cleans before it: keep %[1]s", strings.Trim(web.Quoted(name), `"`)))
+	}
+	return false
 }
 
 // cleanTrailer removes what claims anything from trailers, and credentials,

@@ -44,6 +44,9 @@ type Gate struct {
 	Headers []string
 	// Fields are identity headers of any name, beside the presets.
 	Fields []Field
+	// Keep names headers that pass from trusted proxies though they say that a
+	// request is for another path. Default: none.
+	Keep []string
 	// ReportOnly stops nobody and logs who would have been.
 	ReportOnly bool
 
@@ -63,7 +66,7 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next Handler) e
 	if !ok {
 		return nil
 	}
-	q.gate, q.next = g, next
+	q.gate, q.next, q.keep = g, next, g.Keep
 	own := IsOwnPath(q.url.Path)
 	concerned := own || g.Concerns == nil || g.Concerns(r, q.url)
 	if !concerned && q.isCleaned() {
@@ -114,6 +117,7 @@ type request struct {
 	outer  *visitor       // what a gate before this one found
 	gate   *Gate          // nil in other handlers
 	place  *Place         // where it has come in
+	keep   []string       // headers; see keeps
 
 	// As the client sent them: rewrites before the gate change what the app
 	// serves, not what the visitor asked for.

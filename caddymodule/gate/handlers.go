@@ -18,7 +18,10 @@ import (
 // anything but a WebSocket, and Gatehouse's cookies and machine tokens. The app
 // can't set Gatehouse's cookies either. It asks nobody to sign in, does nothing
 // after a gate, and leaves session and token to a gate further in.
-type Cleaner struct{ House *House }
+type Cleaner struct {
+	House *House
+	Keep  []string // see Gate
+}
 
 // ServeHTTP passes the request on, cleaned.
 func (c *Cleaner) ServeHTTP(w http.ResponseWriter, r *http.Request, next Handler) error {
@@ -26,8 +29,14 @@ func (c *Cleaner) ServeHTTP(w http.ResponseWriter, r *http.Request, next Handler
 	if !ok {
 		return nil
 	}
+	q.keep = c.Keep
+	return q.passCleaned(next)
+}
+
+// passCleaned passes on what no gate here looks at, once it is cleaned.
+func (q *request) passCleaned(next Handler) error {
 	if q.isCleaned() {
-		return next.ServeHTTP(w, r)
+		return next.ServeHTTP(q.w, q.r)
 	}
 	q.next = next
 	if !q.clean() {
@@ -65,6 +74,9 @@ func (q *request) passBeside() error {
 type Pages struct {
 	House *House
 	Place *Place
+	// Cleans has the others pass cleaned, as a Cleaner does, with Keep.
+	Cleans bool
+	Keep   []string
 }
 
 // ServeHTTP answers, or passes on.
@@ -74,6 +86,9 @@ func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request, next Handler) 
 		return nil
 	}
 	if !IsOwnPath(q.url.Path) {
+		if q.keep = p.Keep; p.Cleans {
+			return q.passCleaned(next)
+		}
 		return next.ServeHTTP(w, r)
 	}
 	if !q.clean() {
@@ -112,16 +127,11 @@ func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request, next Handler)
 	}
 	own := IsOwnPath(q.url.Path)
 	provider := oidc.Knows(q.url.Path)
-	onward := !own && !provider && q.url.Path != "/"
-	if onward && q.isCleaned() {
-		return next.ServeHTTP(w, r)
+	if !own && !provider && q.url.Path != "/" {
+		return q.passCleaned(next)
 	}
 	if !q.clean() {
 		return q.refuse(refusal{kind: badMethod})
-	}
-	if onward {
-		q.next = next
-		return q.passBeside()
 	}
 	if err := q.start(); err != nil {
 		return q.notStarted(err, true)

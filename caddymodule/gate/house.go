@@ -33,6 +33,8 @@ type House struct {
 
 	fields map[string]struct{} // names of the headers beside the presets, folded; see Claim
 
+	takenAway sync.Map // names of headers of trusted proxies that the log has told of
+
 	running  atomic.Pointer[Running]
 	replaced atomic.Bool
 	once     sync.Once

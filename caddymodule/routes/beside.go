@@ -232,6 +232,9 @@ func (b *beside) step(s *step, c cover, errors bool) cover {
 	}
 	switch handlerName(s.handler) {
 	case "gatehouse_pages":
+		if cleaner, ok := s.handler.(interface{ Cleans() bool }); ok && cleaner.Cleans() {
+			c.clean = true
+		}
 		c.ends = c.ends || slices.ContainsFunc(s.at.paths, onlyOwn)
 	case "gatehouse":
 		c.clean, c.gate = true, true

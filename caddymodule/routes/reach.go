@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/fileserver"
 )
 
 // certainty is how surely a request gets somewhere, as far as host and path
@@ -28,10 +31,13 @@ var ownPaths = []string{"/_gatehouse/login", "/_gatehouse/link/x"}
 func (w *Walk) Reach(g *Gate) (warnings []string, err error) {
 	for _, s := range g.Place.Spots {
 		for _, host := range g.Place.samples() {
-			switch reach(w.trees[s.Server], host) {
-			case never:
+			reached, taken := reach(w.trees[s.Server], host)
+			switch {
+			case reached == never && taken != "":
+				return nil, fmt.Errorf("nobody could sign in at the gate at %s: %s before it answers the requests for its pages; write at the top level of the site\n    gatehouse_first%s", g, taken, orRoute(taken))
+			case reached == never:
 				return nil, fmt.Errorf("nobody could sign in at the gate at %s: no route of this site leads to its pages; write beside the handle or route that the gate stands in\n    handle /_gatehouse/* {\n        gatehouse_pages\n    }", g)
-			case perhaps:
+			case reached == perhaps:
 				warnings = append(warnings, fmt.Sprintf("whether the sign-in pages of the gate at %s can be reached depends on matchers other than host and path: if visitors end up at an empty page, write gatehouse_pages into a block handle /_gatehouse/* beside the handle or route that the gate stands in", g))
 			}
 		}
@@ -39,15 +45,42 @@ func (w *Walk) Reach(g *Gate) (warnings []string, err error) {
 	return warnings, nil
 }
 
-// reach tells how surely the pages are reached at a server under host.
-func reach(t *tree, host string) certainty {
-	least := always
+// orRoute is the other way to have the pages reached, where there is one.
+func orRoute(taken string) string {
+	if taken != tryFiles {
+		return ""
+	}
+	return "\nor, which alone also hides which files there are,\n    route {\n        gatehouse <who>\n        try_files …\n        file_server\n    }"
+}
+
+// reach tells how surely the pages are reached at a server under host, and what
+// answers the requests for them before.
+func reach(t *tree, host string) (least certainty, taken string) {
+	least = always
 	for _, path := range ownPaths {
 		p := &probe{request: SampleRequest(host, path)}
 		reached, _ := p.list(t.routes, always)
-		least = min(least, reached)
+		if least = min(least, reached); reached == never {
+			taken = p.taken
+		}
 	}
-	return least
+	return least, taken
+}
+
+const tryFiles = "try_files … =404"
+
+// failsWithoutFile tells whether a request that no file is for ends at the
+// matchers, as with try_files {path} =404.
+func failsWithoutFile(sets caddyhttp.MatcherSets) bool {
+	if len(sets) != 1 || len(sets[0]) != 1 {
+		return false
+	}
+	files, ok := sets[0][0].(*fileserver.MatchFile)
+	if !ok || len(files.TryFiles) == 0 {
+		return false
+	}
+	last := len(files.TryFiles) - 1
+	return strings.HasPrefix(files.TryFiles[last], "=") && !slices.ContainsFunc(files.TryFiles[:last], func(file string) bool { return !strings.Contains(file, "{") })
 }
 
 // SampleRequest is what Caddy's own matchers need to judge by host and path.
@@ -74,6 +107,7 @@ type probe struct {
 	meet func(*step, certainty)
 	// aside: what runs for errors and answers is met, too.
 	aside bool
+	taken string // what has surely answered the request, of what stands above a gate
 }
 
 // list follows the request through routes that it reaches as surely as in. It
@@ -93,6 +127,10 @@ func (p *probe) list(nodes []*node, in certainty) (reached certainty, ended bool
 		}
 		if here == never {
 			continue
+		}
+		if p.meet == nil && in == always && failsWithoutFile(n.MatcherSets) {
+			p.taken = tryFiles
+			return reached, true
 		}
 		for _, s := range n.steps {
 			found, ended := p.step(s, here)
@@ -117,6 +155,10 @@ func (p *probe) step(s *step, here certainty) (reached certainty, ended bool) {
 		switch handlerName(s.handler) {
 		case "gatehouse", "gatehouse_pages", "gatehouse_portal": // with meet, what they don't take goes on
 			return here, here == always
+		}
+		if here == always && (s.name == "redir" || s.name == "error") {
+			p.taken = s.name
+			return reached, true
 		}
 	}
 	for _, b := range s.branches {
