@@ -248,3 +248,76 @@ func TestMendedPasswordOpensSignIn(t *testing.T) {
 	eventually(t, "mail goes out", func() bool { return !down() })
 	relay.NextTo(t, "first@example.com")
 }
+
+// A mail that a server got whole and did not answer for goes to the next one once, as
+// the same mail; operators are told at every place that it may have come twice.
+func TestMailThatMayHaveBeenSent(t *testing.T) {
+	o := newOperated(t)
+	second := smtptest.Start(t, smtptest.Options{TLS: smtptest.NoTLS})
+	o.mail.Drop(smtptest.Data)
+	o.run("mail smtp "+second.Addr+" {\n\t\t\ttls off\n\t\t}", "*@example.com")
+	o.asks("one@example.com")
+	mail := second.NextTo(t, "one@example.com").Parse(t)
+	id := strings.Trim(mail.Header.Get("Message-ID"), "<>")
+	if n := strings.Count(o.mail.Transcript(), "Message-ID: <"+id+">"); n != 1 {
+		t.Errorf("the first server saw Message-ID %s %d times", id, n)
+	}
+	const says = "DATA: the server closed the connection; the mail was handed over whole, so it may have been taken"
+	eventually(t, "it is sent", func() bool { return strings.Contains(o.done("why", "one@example.com"), "accepted") })
+	wantText(t, o.done("why", "one@example.com"), "maybe", says)
+	wantText(t, o.done("status"), "goes out, 0 wait", "smtp "+o.mail.Addr+": maybe: "+says)
+	failed := o.audited("mail_failed")
+	if len(failed) != 1 || failed[0]["reason"] != "maybe" || failed[0]["detail"] != says {
+		t.Errorf("%v", failed)
+	}
+	// It failed within the last minute: the next mails go by the second at once.
+	o.mail.Accept(smtptest.Data)
+	o.asks("two@example.com")
+	second.NextTo(t, "two@example.com")
+	if n := len(o.mail.Messages()); n != 0 {
+		t.Errorf("the first server was asked before the second: %d mails", n)
+	}
+	o.done("test-email", "ops@example.net") // now it works again
+	o.asks("three@example.com")
+	o.mail.NextTo(t, "three@example.com")
+
+	second.Stop()
+	o.mail.Drop(smtptest.Data)
+	o.load(o.config("", "*@example.com"))
+	o.asks("four@example.com")
+	var s operate.Status
+	eventually(t, "it may have been sent", func() bool {
+		o.document(&s, "status")
+		return s.Mail.Maybe == 1
+	})
+	if s.Mail.Down || s.Mail.Waiting != 1 {
+		t.Errorf("%+v", s.Mail)
+	}
+	wantText(t, o.done("status"), "1 waits, of which 1 may have gone out: no answer has come")
+}
+
+// As many connections are made as connections says, and as many mails go over them
+// at once.
+func TestConnectionsBoundsWhatIsSentAtOnce(t *testing.T) {
+	o := newOperated(t)
+	srv := smtptest.Start(t, smtptest.Options{TLS: smtptest.NoTLS})
+	var all []string
+	for i := range 20 {
+		to := fmt.Sprintf("p%d@d%d.example", i, i)
+		srv.HoldTo(to)
+		all = append(all, to)
+	}
+	o.load(o.withoutMail("mail smtp "+srv.Addr+" {\n\t\t\ttls off\n\t\t\tconnections 7\n\t\t}", strings.Join(all, " ")))
+	for _, to := range all {
+		o.asks(to)
+	}
+	held := func() int { return strings.Count(srv.Transcript(), "RCPT TO:<p") }
+	eventually(t, "seven are sent at once", func() bool { return held() == 7 })
+	if taken, _ := srv.Connections(); taken != 7 {
+		t.Errorf("%d connections", taken)
+	}
+	var s operate.Status
+	if o.document(&s, "status"); s.Mail.Waiting != 20 || s.Mail.Down || held() != 7 {
+		t.Errorf("%+v, %d at once", s.Mail, held())
+	}
+}
