@@ -154,9 +154,10 @@ func (s *Service) mailKeys(b session.Browser) []string {
 
 // wish is what a browser's challenge is made of.
 func (s *Service) wish(b session.Browser, in Start) challenge.Wish {
+	delay := s.core.delivery.Delay(in.Address)
 	return challenge.Wish{
 		Address: in.Address, Origin: b.Origin, For: in.ReturnTo.Origin(), Language: in.Language, Agent: b.UserAgent, Client: b.Client,
-		Digits: s.cfg.Code.Digits, Lifetime: s.cfg.Code.Lifetime, Kept: challenge.FlowLifetime,
+		Digits: s.cfg.Code.Digits, Lifetime: s.cfg.Code.Lifetime + delay, Delay: delay, Kept: challenge.FlowLifetime,
 	}
 }
 

@@ -83,8 +83,8 @@ func Open(ctx context.Context, store store.Store, secrets keyring.Secrets, o Opt
 	}
 	c := &Core{store: store, secrets: secrets, now: o.Now, log: o.Logger}
 	c.history = &challenge.History{Store: store, Now: o.Now}
-	c.delivery = delivery.New(delivery.Config{Store: store, Now: o.Now})
 	c.outbox = outbox.New(outbox.Config{Store: store, Secrets: secrets, Now: o.Now, Log: o.Logger, Observe: c.observe, Tell: c.tell})
+	c.delivery = delivery.New(delivery.Config{Store: store, Now: o.Now, Sent: c.outbox.Sent, Observe: c.observe})
 	c.keys = keyring.NewKeys(keyring.Config{Store: store, Secrets: secrets, Now: o.Now, Rotated: c.rotated, Revoked: c.revoke})
 	c.sessions = session.New(session.Config{
 		Store: store, Keys: c.keys, Now: o.Now, Log: o.Logger, Observe: c.observe,
@@ -104,7 +104,7 @@ func Open(ctx context.Context, store store.Store, secrets keyring.Secrets, o Opt
 	}
 	background, stop := context.WithCancel(context.Background())
 	c.stop = stop
-	for _, work := range []func(context.Context){c.outbox.Run, c.sessions.Run, c.grants.Run, c.takeCensus, c.rotateKeys} {
+	for _, work := range []func(context.Context){c.outbox.Run, c.delivery.Run, c.sessions.Run, c.grants.Run, c.takeCensus, c.rotateKeys} {
 		c.done.Go(func() { work(background) })
 	}
 	return c, nil
@@ -119,6 +119,9 @@ func (c *Core) read(ctx context.Context) error {
 		return err
 	}
 	if err := c.outbox.Rewrap(ctx); err != nil {
+		return err
+	}
+	if err := c.delivery.Load(ctx); err != nil {
 		return err
 	}
 	return c.sessions.Load(ctx)
@@ -170,6 +173,7 @@ func (c *Core) Close() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	c.sessions.Flush(ctx)
+	c.delivery.Flush(ctx)
 	c.census.keep(ctx, c)
 }
 

@@ -103,6 +103,9 @@ func (d *deletion) forget(ctx context.Context) error {
 	if err := d.core.grants.Forget(ctx, d.p); err != nil {
 		return err
 	}
+	if err := d.core.delivery.Forget(ctx, d.p.Address); err != nil {
+		return err
+	}
 	return d.core.history.Forget(ctx, d.p.Address)
 }
 

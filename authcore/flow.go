@@ -25,6 +25,7 @@ type Flow struct {
 	Digits    int
 	AskedAt   time.Time
 	Expires   time.Time     // of code and link
+	Delay     time.Duration // part of that: what mail to the address usually takes
 	ResendIn  time.Duration // how long until the mail may be asked for again; 0: now, or Used
 	MailDown  bool
 	Reference string // by which an operator finds it, once there was one to be asked
@@ -55,7 +56,7 @@ func (t *attempt) view() *Flow {
 		ID: t.f.ID, Challenge: t.c.ID, Address: t.c.Address, Site: t.c.Origin,
 		ReturnTo: t.f.ReturnTo, Language: t.f.Language,
 		State: t.c.State(t.now), TriesLeft: t.c.Tries, Digits: t.c.Digits,
-		AskedAt: t.c.AskedAt, Expires: t.c.Expires, Reference: t.c.Reference,
+		AskedAt: t.c.AskedAt, Expires: t.c.Expires, Delay: t.c.Delay, Reference: t.c.Reference,
 	}
 	_, f.MailDown = t.s.core.outbox.Down(false) // for decoys as for the rest
 	f.MailDelayed = !f.MailDown && t.s.core.outbox.Delayed()

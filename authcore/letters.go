@@ -50,6 +50,11 @@ func (s *Service) Letter(tx store.Tx, e outbox.Entry) (*outbox.Item, error) {
 	if err != nil || c == nil || c.Decoy || e.Kind == "" && !c.Live(now) {
 		return nil, err
 	}
+	if e.Kind == "" && c.Part == nil && !c.Known { // mail may have come back since it was asked for
+		if stopped, err := challenge.Stopped(tx, c.Address, now); err != nil || stopped != "" {
+			return nil, err
+		}
+	}
 	item := &outbox.Item{About: event.Event{Address: c.Address, Challenge: c.ID, Origin: c.Origin.String()}}
 	if e.Kind == "" { // others tell of a sign-in, and don't make one
 		item.Log = challenge.HistoryKey(c)

@@ -77,8 +77,8 @@ func (t *attempt) send() (Answer, error) {
 	if !t.c.Live(t.now) {
 		return Answer{Verdict: event.Accepted}, t.renew()
 	}
-	if paused, err := challenge.Paused(t.tx, t.c.Address, t.now); err != nil || paused && !t.c.Known {
-		t.wished(string(challenge.OutcomePaused))
+	if stopped, err := challenge.Stopped(t.tx, t.c.Address, t.now); err != nil || stopped != "" && !t.c.Known {
+		t.wished(string(stopped))
 		return Answer{Verdict: event.Accepted}, err // looks sent, and is not
 	}
 	mail := mailOf(t.c, networkShare(t.c.Network))

@@ -47,7 +47,7 @@ type Config struct {
 // CodeRule is the form of a code. The zero value is not usable; see DefaultCode.
 type CodeRule struct {
 	Digits   int           // 6 to 10
-	Lifetime time.Duration // of code and link, at most 10 min
+	Lifetime time.Duration // of code and link, at most 10 min; what mail to a domain usually takes is added
 	Attempts int           // wrong answers that a challenge bears, at most 10
 }
 
@@ -113,6 +113,7 @@ func (s *Service) Report(e event.Event) { s.observe(e) }
 func (c *Core) Mark(a address.Address) string { return c.secrets.Current.Mark(a) }
 
 func (s *Service) observe(e event.Event) {
+	s.core.delivery.Hear(e)
 	if s.cfg.Observe == nil {
 		return
 	}

@@ -15,11 +15,12 @@ import (
 
 // visitor is somebody with a browser that keeps its cookies.
 type visitor struct {
-	o   *operated
-	jar map[string]string
+	o    *operated
+	jar  map[string]string
+	code string // of the mail that gets returned
 }
 
-func (o *operated) visitor() *visitor { return &visitor{o, map[string]string{}} }
+func (o *operated) visitor() *visitor { return &visitor{o: o, jar: map[string]string{}} }
 
 func (v *visitor) send(method, path string, form url.Values) (status int, body string) {
 	v.o.Helper()

@@ -73,6 +73,8 @@ type App struct {
 	Apps []*AppClient `json:"apps,omitempty"`
 	// Tokens are machine clients.
 	Tokens []*Token `json:"tokens,omitempty"`
+	// Hooks is what mail systems may tell of mails that they took. Default: none.
+	Hooks *Hooks `json:"hooks,omitempty"`
 	// Audit says how much the audit log (the logger gatehouse.audit) holds: on
 	// (addresses are masked), full (they are not) or off. Default: on.
 	Audit string `json:"audit,omitempty"`
@@ -193,6 +195,9 @@ func (a *App) start() error {
 	}
 	calls, err := a.newAPI(service, site)
 	if err != nil {
+		return err
+	}
+	if err := a.openHooks(service); err != nil {
 		return err
 	}
 	a.runLists()

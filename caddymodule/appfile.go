@@ -40,6 +40,7 @@ func init() { httpcaddyfile.RegisterGlobalOption("gatehouse", parseGlobal) }
 //	    session        idle <duration> max <duration>
 //	    limits         { per_recipient <n> <duration> …; per_client …; global …; failures … }
 //	    token          <name> { secret …; site …; path …; method …; until … }
+//	    hooks          { mailgun_key … }
 //	    insecure_http  on|off
 //	    audit          on|full|off
 //	}
@@ -84,6 +85,7 @@ var globalWords = words[*App]{
 		{"sms", (*App).readSMS},
 		{"app", (*App).readApp},
 		{"token", (*App).readToken},
+		{"hooks", (*App).readHooks},
 		{"insecure_http", func(a *App, d *caddyfile.Dispenser) error { return onOff(d, &a.InsecureHTTP) }},
 		{"audit", (*App).readAudit},
 	},

@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 )
@@ -83,6 +84,10 @@ func auditLevel(e event.Event) zapcore.Level {
 		return zapcore.ErrorLevel
 	case event.Answer, event.Refused, gate.EventAccess:
 		return zapcore.WarnLevel
+	case event.MailReport:
+		if e.Reason == string(challenge.OutcomeBounced) || e.Reason == string(challenge.OutcomeComplained) {
+			return zapcore.WarnLevel
+		}
 	}
 	return zapcore.InfoLevel
 }

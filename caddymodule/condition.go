@@ -31,9 +31,14 @@ var conditions = []struct {
 var (
 	senderDown  = describe("sender_down", "1 for a sender that failed, by its own fault, at its last attempt.", "sender")
 	senderUnfit = describe("sender_unfit", "1 for a sender that refused mails to several recipient domains in a row and took none, without naming a recipient as the reason.", "sender")
+	domainMails = describe("domain_mails", "Mails of the last 30 days, by the domain of the recipient and what became of them. Domains that nobody has signed in with, and those beyond 50, are together under other.", "domain", "result")
+	domainDelay = describe("domain_delay_seconds", "What mail to a domain usually takes, by which codes for it live longer.", "domain")
 	listState   = describe("list_state", "What became of a file of people: 0 good, 1 bad lines in it, 2 unreadable and held, 3 unreadable and refused, 4 empty now and not before.", "file")
 	listLines   = describe("list_bad_lines", "Lines of a file of people that could not be read.", "file")
 )
+
+// mostDomains bounds the labels.
+const mostDomains = 50
 
 func describe(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc(namespace+"_"+name, help, labels, nil)
@@ -53,6 +58,8 @@ func (condition) Describe(descs chan<- *prometheus.Desc) {
 	}
 	descs <- senderDown
 	descs <- senderUnfit
+	descs <- domainMails
+	descs <- domainDelay
 	descs <- listState
 	descs <- listLines
 }
@@ -71,6 +78,15 @@ func (condition) Collect(out chan<- prometheus.Metric) {
 	for _, s := range status.Senders {
 		out <- prometheus.MustNewConstMetric(senderDown, prometheus.GaugeValue, oneIf(s.Down), s.Name)
 		out <- prometheus.MustNewConstMetric(senderUnfit, prometheus.GaugeValue, oneIf(s.Unfit), s.Name)
+	}
+	for _, d := range app.house.Running().Core.Delivery().Domains(mostDomains) {
+		name := or(d.Name, "other")
+		for result, n := range map[string]int{
+			"accepted": d.Accepted, "delivered": d.Delivered, "deferred": d.Deferred, "bounced": d.Bounced, "complained": d.Complained, "signed_in": d.SignedIn,
+		} {
+			out <- prometheus.MustNewConstMetric(domainMails, prometheus.GaugeValue, float64(n), name, result)
+		}
+		out <- prometheus.MustNewConstMetric(domainDelay, prometheus.GaugeValue, d.Delay.Seconds(), name)
 	}
 	for path, list := range app.listStates.all() {
 		out <- prometheus.MustNewConstMetric(listState, prometheus.GaugeValue, float64(list.State), path)

@@ -57,7 +57,7 @@ func begin(c *prometheus.CounterVec, words ...string) {
 }
 
 func init() {
-	begin(challenges, "begun", "already_sent", "resent", "renewed", "not_allowed", "paused", "limited", "mail_down")
+	begin(challenges, "begun", "already_sent", "resent", "renewed", "not_allowed", "paused", "held", "limited", "mail_down")
 	begin(answers, "accepted", "wrong_code", "locked", "codes_off", "malformed", "expired", "used", "unknown", "no_flow", "other_browser")
 	begin(signIns, "code", "link")
 	begin(endings, "signed_out", "replaced", "ended_by_owner", "revoked", "keys_revoked")

@@ -109,7 +109,7 @@ func (a *App) check() error {
 func (a *App) checkText() error {
 	checks := []func() error{
 		a.checkSecrets, a.checkFrom, a.checkDomain, a.checkCode,
-		a.checkSession, a.checkLimits, a.checkGroups, a.checkTokens, a.checkAudit, a.checkApps, a.checkClients,
+		a.checkSession, a.checkLimits, a.checkGroups, a.checkTokens, a.checkAudit, a.checkApps, a.checkClients, a.checkHooks,
 	}
 	for _, check := range checks {
 		if err := check(); err != nil {

@@ -104,7 +104,7 @@ func arguments(d *caddyfile.Dispenser, least, most int, try string) ([]string, e
 // its value: no error repeats a word of it.
 func isSecretOption(try string) bool {
 	option, _, _ := strings.Cut(try, " ")
-	return slices.Contains([]string{"password", "secret", "api_key", "publishable_key", "client_secret", "refresh_token", "auth_token"}, option)
+	return slices.Contains([]string{"password", "secret", "api_key", "publishable_key", "client_secret", "refresh_token", "auth_token", "mailgun_key"}, option)
 }
 
 // many is as many arguments as anybody may write.

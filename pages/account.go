@@ -8,6 +8,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
+	"github.com/gatehouse-auth/gatehouse/authcore/delivery"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
@@ -330,7 +331,11 @@ func (e *exchange) ownData(ctx context.Context) (*ownData, error) {
 	for _, c := range agreed {
 		out.Apps = append(out.Apps, ownApp{c.Client, c.Scope, c.At.UTC()})
 	}
-	return out, nil
+	problems, held, err := core.Delivery().Problems(ctx, s.Address)
+	if out.Returned = append([]delivery.Problem{}, problems...); !held.IsZero() {
+		out.HeldUntil = &held
+	}
+	return out, err
 }
 
 // ownData is what a person gets of their data.
@@ -342,6 +347,10 @@ type ownData struct {
 	Sessions []ownSession `json:"sessions"`
 	Attempts []ownAttempt `json:"recent_sign_ins"`
 	Apps     []ownApp     `json:"apps"`
+	// Returned are mails to the person that came back or were called spam, and
+	// HeldUntil how long others are held because of that.
+	Returned  []delivery.Problem `json:"returned_mails"`
+	HeldUntil *time.Time         `json:"mail_held_until,omitempty"`
 }
 
 // ownApp is an app that the person has let know who they are.

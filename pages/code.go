@@ -128,6 +128,8 @@ func (e *exchange) codeView(f *authcore.Flow) *screen.View {
 	if f.MailDown || f.State == event.MailDown {
 		v.Reference = f.Reference
 	}
+	v.Delay = int(f.Delay / time.Minute)
+	v.Minutes += v.Delay
 	v.ResendIn = screen.WholeSeconds(f.ResendIn)
 	if f.ResendIn > 0 {
 		v.When = e.words.When(f.ResendIn)

@@ -27,6 +27,7 @@ type Challenge struct {
 	Language string          `json:"language,omitempty"`
 	AskedAt  time.Time       `json:"asked_at"`
 	Expires  time.Time       `json:"expires"`          // of code and link
+	Delay    time.Duration   `json:"delay,omitempty"`  // that they live longer, as mail to the address usually takes it
 	Digits   int             `json:"digits,omitempty"` // of the code; 0: a link alone
 	Hex      bool            `json:"hex,omitempty"`    // the digits are hexadecimal
 	Tries    int             `json:"tries"`            // wrong answers it still bears

@@ -43,6 +43,7 @@ type Wish struct {
 	Digits   int // of the code; 0: a link alone
 	Hex      bool
 	Lifetime time.Duration // of code and link
+	Delay    time.Duration // part of Lifetime: what mail to the address usually takes
 	Kept     time.Duration // of the record, beyond that
 
 	Browser string // hash of the flow cookie
@@ -61,7 +62,7 @@ func (e *Engine) New(tx store.Tx, w Wish) (c *Challenge, wait time.Duration, err
 		ID: keyring.RandomToken(16), Secret: e.Secrets.Current.ID(),
 		Address: w.Address, Phone: w.Phone, Browser: w.Browser, Origin: w.Origin, For: w.For, Language: w.Language,
 		AskedAt: now, Expires: now.Add(w.Lifetime), Kept: now.Add(w.Lifetime + w.Kept),
-		Digits: w.Digits, Hex: w.Hex, Known: w.Known, Test: w.Test,
+		Digits: w.Digits, Hex: w.Hex, Known: w.Known, Test: w.Test, Delay: w.Delay,
 		Agent: ShortAgent(w.Agent), Network: CoarseNetwork(w.Client), Part: w.Part,
 	}
 	if c.Digits > 0 {
@@ -75,12 +76,12 @@ func (e *Engine) New(tx store.Tx, w Wish) (c *Challenge, wait time.Duration, err
 		return c, wait, nil
 	}
 	c.LinkOnly = c.Tries == 0
-	paused, err := Paused(tx, c.Address, now)
+	stopped, err := Stopped(tx, c.Address, now)
 	switch {
 	case !e.MayReceive(c.Address):
 		c.Unsent = OutcomeNotAllowed
-	case paused && !c.Known:
-		c.Unsent = OutcomePaused
+	case !c.Known:
+		c.Unsent = stopped
 	}
 	c.Decoy = c.Unsent != ""
 	return c, wait, err

@@ -21,6 +21,7 @@ type Outcome string
 const (
 	OutcomeNotAllowed Outcome = "not_allowed" // no gate admits the address: nothing was sent
 	OutcomePaused     Outcome = "paused"      // its owner said "this wasn't me": nothing was sent
+	OutcomeHeld       Outcome = "held"        // mail to it came back, or was complained about: nothing was sent
 	OutcomeLimited    Outcome = "limited"     // over a limit: nothing was sent
 	OutcomeMailDown   Outcome = "mail_down"   // no sender took mail: nothing was sent
 	OutcomeQueued     Outcome = "queued"      // the mail waits to be sent
@@ -29,6 +30,9 @@ const (
 	OutcomeRejected   Outcome = "refused"     // the last sender that was left refused it for good
 	OutcomeAdmitted   Outcome = "admitted"    // an operator gave out its code, while mail was down
 	OutcomeAccepted   Outcome = "accepted"    // a sender took responsibility for it
+	OutcomeDelivered  Outcome = "delivered"   // the recipient's server has it, as the mail system reports
+	OutcomeBounced    Outcome = "bounced"     // it came back, as the mail system reports
+	OutcomeComplained Outcome = "complained"  // the recipient called it spam
 	OutcomeLinkOpened Outcome = "link_opened" // the link's page was shown, to anybody
 	OutcomeWrongCode  Outcome = "wrong_code"
 	OutcomeLocked     Outcome = "locked" // too many wrong codes
@@ -185,6 +189,7 @@ func (r *attemptRecord) has(outcome Outcome) bool {
 // the server that took it is done with it, so the last step need not say most.
 var ranks = map[Outcome]int{
 	OutcomeDeferred: 1, OutcomeMaybe: 1, OutcomeAccepted: 2, OutcomeRejected: 2, OutcomeAdmitted: 2,
+	OutcomeDelivered: 2, OutcomeBounced: 2, OutcomeComplained: 2,
 	OutcomeLinkOpened: 3, OutcomeWrongCode: 4, OutcomeLocked: 5, OutcomeUsed: 6,
 }
 
@@ -210,12 +215,12 @@ func (r *attemptRecord) view(now time.Time) Attempt {
 		}
 	}
 	a.Outcome = r.outcome()
-	if first := r.Steps[0].Outcome; !r.has(OutcomeAdmitted) && (first == OutcomeNotAllowed || first == OutcomePaused || first == OutcomeLimited) {
+	if first := r.Steps[0].Outcome; !r.has(OutcomeAdmitted) && (first == OutcomeNotAllowed || first == OutcomePaused || first == OutcomeHeld || first == OutcomeLimited) {
 		a.Outcome = first // whatever was typed: nothing was ever sent
 		return a
 	}
 	switch a.Outcome {
-	case OutcomeQueued, OutcomeAccepted, OutcomeAdmitted, OutcomeLinkOpened, OutcomeWrongCode:
+	case OutcomeQueued, OutcomeAccepted, OutcomeDelivered, OutcomeAdmitted, OutcomeLinkOpened, OutcomeWrongCode:
 		// A mail that no server ever took says more as it is.
 		if !now.Before(r.Expires) {
 			a.Outcome = OutcomeExpired

@@ -19,6 +19,9 @@ type pause struct {
 	Since time.Time `json:"since"`
 	Until time.Time `json:"until"`
 	By    string    `json:"by,omitempty"` // hash of the flow cookie of the browser that said so
+	// Held is until when mail that came back, or was complained about, holds others
+	// back that unknown browsers ask for.
+	Held time.Time `json:"held,omitzero"`
 	// Deleted is when the account with this address was deleted: what was asked
 	// for before, by whomever, is dead.
 	Deleted time.Time `json:"deleted,omitzero"`
@@ -38,6 +41,47 @@ func EndAll(tx store.Tx, a address.Address, now time.Time) error {
 	return change(tx, a, now, func(p *pause) { p.Deleted = now })
 }
 
+// HoldLifetime is how long an address whose mail came back gets none that an
+// unknown browser asked for.
+const HoldLifetime = 7 * 24 * time.Hour
+
+// Hold notes that mail to a came back, or was complained about.
+func Hold(tx store.Tx, a address.Address, now time.Time) error {
+	return change(tx, a, now, func(p *pause) { p.Held = now.Add(HoldLifetime) })
+}
+
+// Release lifts Hold, and tells whether it was in force.
+func Release(tx store.Tx, a address.Address, now time.Time) (was bool, err error) {
+	until, err := HeldUntil(tx, a, now)
+	if err != nil || until.IsZero() {
+		return false, err
+	}
+	return true, change(tx, a, now, func(p *pause) { p.Held = time.Time{} })
+}
+
+// HeldUntil is how long Hold is in force, zero if it is not.
+func HeldUntil(tx store.Tx, a address.Address, now time.Time) (time.Time, error) {
+	p, err := readPause(tx, a)
+	if err != nil || !now.Before(p.Held) {
+		return time.Time{}, err
+	}
+	return p.Held, nil
+}
+
+// Stopped is why unknown browsers cause no mail to a now, empty if they do.
+func Stopped(tx store.Tx, a address.Address, now time.Time) (Outcome, error) {
+	p, err := readPause(tx, a)
+	switch {
+	case err != nil:
+		return "", err
+	case now.Before(p.Until):
+		return OutcomePaused, nil
+	case now.Before(p.Held):
+		return OutcomeHeld, nil
+	}
+	return "", nil
+}
+
 // change keeps the record for longer than any challenge that it ends.
 func change(tx store.Tx, a address.Address, now time.Time, to func(*pause)) error {
 	p, err := readPause(tx, a)
@@ -45,7 +89,11 @@ func change(tx store.Tx, a address.Address, now time.Time, to func(*pause)) erro
 		return err
 	}
 	to(p)
-	return store.Save(tx, PauseKey(a), p, now.Add(PauseLifetime))
+	kept := now.Add(PauseLifetime)
+	if p.Held.After(kept) {
+		kept = p.Held
+	}
+	return store.Save(tx, PauseKey(a), p, kept)
 }
 
 // Paused tells whether unknown browsers cause no mail to a now.

@@ -28,8 +28,9 @@ type Event struct {
 	Letter    string // kind of a mail that is not the one to sign in with
 	Detail    string // for operators: a sender's answer
 	Took      time.Duration
-	App       string // which app asked, empty for a gate
-	Operator  string // who did it, by their own word
+	Waited    time.Duration // of a mail that was sent: since it was asked for
+	App       string        // which app asked, empty for a gate
+	Operator  string        // who did it, by their own word
 }
 
 // The names of events. They are stable: log searches and alerts rest on them.
@@ -38,6 +39,7 @@ const (
 	Refused    = "challenge_refused"
 	MailSent   = "mail_sent"
 	MailFailed = "mail_failed"
+	MailReport = "mail_reported"  // by a mail system, later; Reason says what
 	Answer     = "answer_refused" // Reason is the Verdict
 	SignedIn   = "signed_in"
 	SignedOut  = "signed_out"

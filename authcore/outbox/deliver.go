@@ -231,7 +231,7 @@ func (a *attempt) came(failed *SendError) {
 	a.mu.Unlock()
 	e := a.item.About
 	e.Name, e.Sender, e.Letter, e.Took = event.MailSent, a.courier.name, string(m.Kind), time.Since(a.began)
-	e.Message = cmp.Or(a.renamed, try.MessageID)
+	e.Message, e.Waited = cmp.Or(a.renamed, try.MessageID), try.At.Sub(a.queued)
 	if m.Text {
 		e.Name = event.TextSent
 	}

@@ -144,6 +144,7 @@ type Sent struct {
 	Ref       string     `json:"ref"`               // of the Entry
 	Kind      LetterKind `json:"kind,omitempty"`
 	Log       string     `json:"log,omitempty"` // of the Item
+	To        string     `json:"to,omitempty"`  // hash of the recipient
 	Sender    string     `json:"sender"`        // who was given it last
 	At        time.Time  `json:"at"`
 	Until     time.Time  `json:"until"`
@@ -160,7 +161,7 @@ func (o *Outbox) remember(tx store.Tx, m *mail, news []Try) error {
 			continue
 		}
 		sent := Sent{
-			MessageID: try.MessageID, Renamed: try.Renamed, Ref: m.Ref, Kind: m.Kind, Log: m.log,
+			MessageID: try.MessageID, Renamed: try.Renamed, Ref: m.Ref, Kind: m.Kind, Log: m.log, To: keyring.Hash(m.To),
 			Sender: try.Sender, At: try.At, Until: try.At.Add(sentLife),
 		}
 		for _, id := range []string{try.MessageID, try.Renamed} {

@@ -18,6 +18,9 @@ import (
 //	challenge/<id>               one code and link
 //	link/<hash of token>         → challenge, and what is read with it
 //	reference/<six letters>      → challenge that an operator is asked about
+//	bounce/<hash of address>     what came back from there
+//	hook/<hash of token>         a report that was taken down
+//	domain/<name>                how mail to a domain fares
 //	mail/<time>-<challenge id>   the outbox
 //	sent/<hash of Message-ID>    → what a mail was about
 //	sender/<name>                secrets that senders keep
@@ -62,6 +65,9 @@ const (
 	KeyChallenge     = "challenge/"
 	KeyLink          = "link/"
 	KeyReference     = "reference/"
+	KeyBounce        = "bounce/"
+	KeyHook          = "hook/"
+	KeyDomain        = "domain/"
 	KeyMail          = "mail/"
 	KeySent          = "sent/"
 	KeySender        = "sender/"

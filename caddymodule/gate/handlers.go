@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/netip"
+	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
@@ -114,10 +115,15 @@ type Portal struct {
 	// that neither the address nor the answer's Location is logged. Default: nothing
 	// is logged anyway.
 	Privately func(w http.ResponseWriter, r *http.Request, client netip.Addr, call func(http.ResponseWriter))
+	// Hooks hears what mail systems report, signed. Default: there is no such path.
+	Hooks http.Handler
 }
 
 // healthPath tells monitors how the instance is. No sign-in, and no secret.
 const healthPath = screen.Root + "health"
+
+// hooksPath is where mail systems report. Their signature is all that counts.
+const hooksPath = screen.Root + "hooks/"
 
 // ServeHTTP answers the portal's own paths and those of all sign-in pages.
 func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request, next Handler) error {
@@ -145,6 +151,9 @@ func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request, next Handler)
 		return q.serveProvider(p)
 	case q.url.Path == healthPath && p.Health != nil:
 		return q.showHealth(p.Health(r.Context()))
+	case strings.HasPrefix(q.url.Path, hooksPath) && p.Hooks != nil:
+		p.Hooks.ServeHTTP(q.w, q.original())
+		return nil
 	case own:
 		return q.servePages()
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
+	"github.com/gatehouse-auth/gatehouse/authcore/delivery"
 )
 
 // What operators are answered, in the JSON of the admin API. The commands read
@@ -33,6 +34,24 @@ type MailStatus struct {
 	Down    bool           `json:"down"`
 	Delayed bool           `json:"delayed"` // no sender is fit
 	Senders []SenderStatus `json:"senders"`
+	Domains []DomainStatus `json:"domains"`
+}
+
+// DomainStatus is how mail to one domain fared within 30 days. Without a name it is
+// all those together that nobody has signed in with.
+type DomainStatus struct {
+	Name       string `json:"domain"`
+	Accepted   int    `json:"accepted"`
+	Delivered  int    `json:"delivered"`
+	Deferred   int    `json:"deferred"`
+	Bounced    int    `json:"bounced"`
+	Complained int    `json:"complained"`
+	SignedIn   int    `json:"signed_in"`
+	// Wait is what a mail usually waits until a server takes it, and SignIn what
+	// then passes until its person signs in; null: that can't be told.
+	Wait   *float64 `json:"wait_seconds"`
+	SignIn *float64 `json:"sign_in_seconds"`
+	Delay  float64  `json:"delay_seconds"` // what codes live longer
 }
 
 // State is down (sign-ins are refused), delayed or ok.
@@ -215,6 +234,7 @@ type TestMail struct {
 // Unlocked is what unlock has lifted, and what it leaves.
 type Unlocked struct {
 	Email string `json:"email"`
+	Held  bool   `json:"held"`  // a bounce or complaint had held mail back
 	Mails bool   `json:"mails"` // those that had counted for per_recipient are forgotten
 	// PausedUntil is how long its owner's "this wasn't me" holds mail back that
 	// unknown browsers ask for, null if it does not.
@@ -245,6 +265,10 @@ type Why struct {
 	Verdict               // of all gates at the site; without a site, of the one that admits
 	Gates   []GateVerdict `json:"gates"` // each that was asked
 	Mails   []WhyMail     `json:"mails"`
+	Domain  DomainStatus  `json:"domain"`
+	// HeldUntil is how long mail that came back holds others, null if it does not.
+	HeldUntil *time.Time         `json:"held_until"`
+	Problems  []delivery.Problem `json:"problems"` // what came back within 30 days
 }
 
 // Verdict is whether an address is admitted.
@@ -270,6 +294,7 @@ type WhyMail struct {
 	Site      string           `json:"site,omitempty"`
 	Challenge string           `json:"challenge,omitempty"`
 	Session   string           `json:"sid,omitempty"`
+	Waited    *float64         `json:"waited_seconds"` // until a server took the mail, null for not yet
 	Steps     []challenge.Step `json:"steps"`
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/delivery"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 )
 
@@ -19,14 +20,34 @@ func (i *Instance) Status() Status {
 	for _, k := range s.Keys {
 		out.Keys = append(out.Keys, KeyStatus{k.ID, k.Alg, k.Created.UTC(), k.Signs})
 	}
+	for _, d := range i.Core.Delivery().Domains(mostDomains) {
+		out.Mail.Domains = append(out.Mail.Domains, domainStatus(d))
+	}
 	for _, g := range i.Gates {
 		out.Gates = append(out.Gates, GateStatus{g.At, g.ReportOnly})
 	}
 	return out
 }
 
+// mostDomains bounds the domains that are told of.
+const mostDomains = 20
+
+func domainStatus(d delivery.Domain) DomainStatus {
+	out := DomainStatus{
+		Name: d.Name, Accepted: d.Accepted, Delivered: d.Delivered, Deferred: d.Deferred, Bounced: d.Bounced, Complained: d.Complained,
+		SignedIn: d.SignedIn, Delay: d.Delay.Seconds(),
+	}
+	if d.Known {
+		out.Wait = new(d.Wait.Seconds())
+	}
+	if d.SignIn > 0 {
+		out.SignIn = new(d.SignIn.Seconds())
+	}
+	return out
+}
+
 func mailOf(s authcore.Status) MailStatus {
-	return MailStatus{Waiting: s.MailWaiting, Maybe: s.MailMaybe, Down: s.MailDown, Delayed: s.MailDelayed, Senders: append([]SenderStatus{}, fared(s.Senders)...)}
+	return MailStatus{Waiting: s.MailWaiting, Maybe: s.MailMaybe, Down: s.MailDown, Delayed: s.MailDelayed, Domains: []DomainStatus{}, Senders: append([]SenderStatus{}, fared(s.Senders)...)}
 }
 
 // fared tells how senders have.

@@ -9,7 +9,7 @@ import (
 )
 
 // Unlock lifts what holds mail to an address back: the mails that it has got so
-// far. Wrong codes, and its owner's "this wasn't me", stay in force.
+// far, and those that came back. Wrong codes, and its owner's "this wasn't me", stay in force.
 func (i *Instance) Unlock(ctx context.Context, by netip.Addr, email string) (Unlocked, error) {
 	a, err := address.Parse(email)
 	if err != nil {
@@ -20,5 +20,5 @@ func (i *Instance) Unlock(ctx context.Context, by netip.Addr, email string) (Unl
 		return Unlocked{}, err
 	}
 	i.audit(by, "unlock", &authcore.Holder{Address: a}, "")
-	return Unlocked{Email: a.String(), Mails: lifted.Limited, PausedUntil: moment(lifted.PausedUntil)}, nil
+	return Unlocked{Email: a.String(), Mails: lifted.Limited, Held: lifted.Held, PausedUntil: moment(lifted.PausedUntil)}, nil
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
+	"github.com/gatehouse-auth/gatehouse/authcore/delivery"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/policy"
@@ -42,6 +44,12 @@ func (i *Instance) Why(ctx context.Context, email, site string) (Why, error) {
 			out.Others = append(out.Others, h.Subject)
 		}
 	}
+	out.Domain = domainStatus(i.Core.Delivery().Of(address))
+	problems, held, err := i.Core.Delivery().Problems(ctx, address)
+	if err != nil {
+		return Why{}, err
+	}
+	out.Problems, out.HeldUntil = append([]delivery.Problem{}, problems...), moment(held)
 	out.Mails, err = i.whyMails(ctx, address)
 	return out, err
 }
@@ -139,6 +147,24 @@ func parseSite(site string) (orig origin.Origin, path string, err error) {
 	return orig, path, nil
 }
 
+// waited is how long the mail of an attempt waited until a server took it: the
+// recipient's, where the mail system reports that.
+func waited(a challenge.Attempt) *float64 {
+	var asked, taken time.Time
+	for _, step := range a.Steps {
+		switch step.Outcome {
+		case challenge.OutcomeQueued:
+			asked = step.At
+		case challenge.OutcomeAccepted, challenge.OutcomeDelivered:
+			taken = step.At
+		}
+	}
+	if asked.IsZero() || taken.Before(asked) {
+		return nil
+	}
+	return new(taken.Sub(asked).Seconds())
+}
+
 func (i *Instance) whyMails(ctx context.Context, address address.Address) ([]WhyMail, error) {
 	since := i.Service.Now().Add(-whyLookback)
 	attempts, err := i.Core.History().Of(ctx, address, since, whyMost)
@@ -148,6 +174,7 @@ func (i *Instance) whyMails(ctx context.Context, address address.Address) ([]Why
 			At: a.At.UTC(), Outcome: string(a.Outcome), Sender: a.Sender, Detail: a.Detail,
 			Site: a.Origin.String(), Challenge: a.Challenge, Session: a.Session, Steps: a.Steps,
 		}
+		mails[n].Waited = waited(a)
 		for j := range mails[n].Steps {
 			mails[n].Steps[j].At = mails[n].Steps[j].At.UTC()
 		}

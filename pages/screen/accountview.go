@@ -93,8 +93,8 @@ func hostsOf(origins []string) []string {
 // outcomeWords are what the outcomes mean to the person.
 var outcomeWords = map[challenge.Outcome]string{
 	challenge.OutcomeUsed: "used", challenge.OutcomeWrongCode: "wrong_code", challenge.OutcomeLocked: "locked",
-	challenge.OutcomeNotAllowed: "blocked", challenge.OutcomeLimited: "blocked", challenge.OutcomePaused: "blocked",
-	challenge.OutcomeMailDown: "blocked", challenge.OutcomeRejected: "refused",
+	challenge.OutcomeNotAllowed: "blocked", challenge.OutcomeLimited: "blocked", challenge.OutcomePaused: "blocked", challenge.OutcomeHeld: "blocked",
+	challenge.OutcomeMailDown: "blocked", challenge.OutcomeRejected: "refused", challenge.OutcomeBounced: "refused",
 }
 
 // Attempts are recent sign-ins in words.

@@ -57,6 +57,7 @@ type View struct {
 
 	Digits   int // of a code
 	Minutes  int // that code and link live
+	Delay    int // minutes that mail to the address usually takes, if that is long
 	HasForm  bool
 	Resend   bool   // the mail may be asked for again, now or later
 	ResendIn int    // seconds until then

@@ -49,7 +49,7 @@ var operatorCommands = []operatorCommand{
 		example: "  $ gatehouse test-email you@example.com",
 	}, {
 		name: "unlock", args: "<address>", short: "Lets mail to an address flow again", least: 1, most: 1, run: unlock,
-		long:    "Forgets the mails that an address has got so far (per_recipient), so that it gets\nnew ones at once. Wrong codes stay counted, and so does its owner's \"this wasn't me\".",
+		long:    "Forgets the mails that an address has got so far (per_recipient), and that others came\nback, so that it gets new ones at once. Wrong codes stay counted, and so does its owner's \"this wasn't me\".",
 		example: "  $ gatehouse unlock alice@example.com",
 	}, admitCommand, {
 		name: "why", args: "<address> [<site>]", short: "Explains whether somebody gets in, and what became of their mails", least: 1, most: 2, run: showWhy,

@@ -3,10 +3,12 @@ package cli
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -97,10 +99,14 @@ func unlock(o *operator) error {
 	if err := o.api.call("POST", "unlock", map[string]string{"email": o.args[0]}, &out); err != nil {
 		return err
 	}
-	text := "nothing held mail to this address back"
+	var done []string
 	if out.Mails {
-		text = "the mails that this address has got so far don't count any more"
+		done = append(done, "the mails that this address has got so far don't count any more")
 	}
+	if out.Held {
+		done = append(done, "mail that came back holds no other any more; your mail provider may keep a list of its own with this address")
+	}
+	text := cmp.Or(strings.Join(done, "\n"), "nothing held mail to this address back")
 	if out.PausedUntil != nil {
 		text += "\nits owner said \"this wasn't me\": until " + out.PausedUntil.Local().Format(time.DateTime) + " it gets none that an unknown browser asks for"
 	}
@@ -152,11 +158,20 @@ func (o *operator) explain(why operate.Why) {
 		}
 	}
 	o.printf("mark in the audit log: %s\n", why.Mark)
+	if why.HeldUntil != nil {
+		o.printf("mail that unknown browsers ask for is held until %s, because other mail came back; gatehouse unlock lifts that\n", why.HeldUntil.Local().Format(time.DateTime))
+	}
+	for _, p := range why.Problems {
+		o.printf("%s  %s%s\n", p.At.Local().Format(time.DateTime), p.Outcome, after(": ", p.Detail))
+	}
 	if len(why.Mails) == 0 {
 		o.printf("no code was asked for in the last day\n")
 	}
 	for _, m := range why.Mails {
 		o.printf("\n%s  %s%s\n", m.At.Local().Format(time.DateTime), m.Outcome, after(" at ", m.Site))
+		if m.Waited != nil {
+			o.printf("  %s\n", tookAfter(why.Domain, *m.Waited))
+		}
 		for _, step := range m.Steps {
 			times := ""
 			if step.Count > 1 {
@@ -165,6 +180,26 @@ func (o *operator) explain(why operate.Why) {
 			o.printf("  %s  %s%s%s%s\n", step.At.Local().Format(time.TimeOnly), step.Outcome, times, after(" by ", step.Sender), after(": ", step.Detail))
 		}
 	}
+}
+
+// tookAfter says how long a mail waited, and how long others do.
+func tookAfter(d operate.DomainStatus, waited float64) string {
+	text := d.Name + " took the mail after " + inWhole(waited)
+	switch {
+	case d.Wait == nil:
+		return text
+	case math.Abs(waited-*d.Wait) < max(30, *d.Wait/2):
+		return text + ", its usual wait"
+	}
+	return text + "; its usual wait is " + inWhole(*d.Wait)
+}
+
+// inWhole is a time in minutes, or in seconds.
+func inWhole(seconds float64) string {
+	if seconds < 60 {
+		return operate.Count(int64(math.Round(seconds)), "second", "seconds")
+	}
+	return operate.Count(int64(math.Round(seconds/60)), "minute", "minutes")
 }
 
 func showDoctor(o *operator) error {

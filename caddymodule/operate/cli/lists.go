@@ -61,6 +61,10 @@ func (o *operator) status(s operate.Status) {
 	}
 	o.printf("mail        %s, %s%s\n", mail[s.Mail.State()], operate.Count(s.Mail.Waiting, "waits", "wait"), maybe)
 	o.senders(s.Mail.Senders)
+	for _, d := range s.Mail.Domains {
+		o.printf("  to %s: %d accepted, %d deferred, %d bounced, %d complained about%s\n", cmp.Or(d.Name, "others"),
+			d.Accepted, d.Deferred, d.Bounced, d.Complained, usually(d))
+	}
 	if len(s.Texts) > 0 {
 		o.printf("sms\n")
 		o.senders(s.Texts)
@@ -72,6 +76,17 @@ func (o *operator) status(s operate.Status) {
 		}
 		o.printf("gate        %s%s\n", g.At, only)
 	}
+}
+
+func usually(d operate.DomainStatus) string {
+	text := ""
+	if d.Wait != nil {
+		text += ", usually taken after " + inWhole(*d.Wait)
+	}
+	if d.SignIn != nil {
+		text += ", and signed in with " + inWhole(*d.SignIn) + " later"
+	}
+	return text
 }
 
 func (o *operator) senders(list []operate.SenderStatus) {

@@ -1,0 +1,66 @@
+package authcore_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
+)
+
+// A domain that lets every mail wait for six minutes gets codes that live six
+// minutes longer, once several people have shown it; for an address of it that may
+// not sign in, too, and for nobody else.
+func TestUsualDelay(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		h.config.MayReceive = func(a address.Address) bool { return a.Local() != "nobody" }
+		h.reload()
+		lives := func(name string) time.Duration {
+			t.Helper()
+			b := h.browser()
+			begun := b.begin(mustAddress(name))
+			f, err := h.service.Flows().Flow(t.Context(), b.Browser, begun.Flow)
+			if err != nil || f == nil {
+				t.Fatal(f, err)
+			}
+			want(t, f.Expires.Sub(f.AskedAt), 10*time.Minute+f.Delay)
+			return f.Delay
+		}
+		for i := range 6 {
+			want(t, h.core.Delivery().Delay(mustAddress("x@slow.example")) == 0, i < 5)
+			h.sender.failWith(&outbox.SendError{Fault: outbox.Deferred, Reason: "450 greylisted", Recipient: true})
+			b := h.browser()
+			b.begin(mustAddress(fmt.Sprintf("person%d@slow.example", i)))
+			time.Sleep(6*time.Minute + time.Second)
+			h.sender.failWith(nil)
+			time.Sleep(time.Minute)
+			want(t, b.answer(h.sender.last(t).Code).Verdict, event.Accepted)
+			time.Sleep(time.Hour)
+		}
+		d := h.core.Delivery().Domains(10)
+		if len(d) == 0 || d[0].Name != "slow.example" || !d[0].Known || d[0].Wait < 6*time.Minute || d[0].Wait > 8*time.Minute || d[0].Deferred < 6 || d[0].SignedIn != 6 {
+			t.Fatalf("%+v", d)
+		}
+		want(t, lives("somebody@slow.example"), d[0].Wait.Truncate(time.Minute))
+		want(t, lives("nobody@slow.example"), d[0].Wait.Truncate(time.Minute))
+		want(t, lives("alice@example.com"), 0)
+		h.reopen()
+		want(t, lives("another@slow.example"), d[0].Wait.Truncate(time.Minute))
+	})
+}
+
+// One person alone makes nothing usual: who has an account can't be told by it.
+func TestNobodyAloneIsUsual(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		for range 8 {
+			b := h.browser()
+			b.begin(alice)
+			time.Sleep(9 * time.Minute)
+			want(t, b.answer(h.sender.last(t).Code).Verdict, event.Accepted)
+			time.Sleep(3 * time.Hour)
+		}
+		want(t, h.core.Delivery().Delay(alice), 0)
+	})
+}

@@ -1,0 +1,72 @@
+package caddymodule
+
+import (
+	"errors"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/hooks"
+)
+
+// Hooks is what mail systems may tell, at the host of gatehouse_portal: mails that
+// came back or were called spam hold further mail to that address for seven days,
+// unless a browser asks for it that has signed in with it before.
+type Hooks struct {
+	// MailgunKey is Mailgun's HTTP webhook signing key. Mailgun posts to
+	// /_gatehouse/hooks/mailgun. Takes {env.NAME} and {file./path}.
+	MailgunKey string `json:"mailgun_key,omitempty"`
+}
+
+// readHooks reads
+//
+//	hooks {
+//	    mailgun_key <key>
+//	}
+func (a *App) readHooks(d *caddyfile.Dispenser) error {
+	const try = "hooks {\n        mailgun_key {file./run/secrets/mailgun-hook}\n    }"
+	if err := once("hooks", a.Hooks != nil); err != nil {
+		return err
+	}
+	if _, err := arguments(d, 0, 0, try); err != nil {
+		return err
+	}
+	a.Hooks = new(Hooks)
+	return hooksWords.read(d, a.Hooks)
+}
+
+var hooksWords = words[*Hooks]{
+	block: "hooks",
+	known: []word[*Hooks]{
+		{"mailgun_key", func(h *Hooks, d *caddyfile.Dispenser) error {
+			return oneOf(d, &h.MailgunKey, "mailgun_key {file./run/secrets/mailgun-hook}")
+		}},
+	},
+}
+
+// checkHooks: a mail system needs an address to post to.
+func (a *App) checkHooks() error {
+	if a.Hooks != nil && a.Hooks.MailgunKey == "" {
+		return errors.New("hooks names nobody who may report; write\n    hooks {\n        mailgun_key {file./run/secrets/mailgun-hook}\n    }")
+	}
+	return nil
+}
+
+// openHooks gives portals their hooks, nil for none.
+func (a *App) openHooks(service *authcore.Service) error {
+	if a.Hooks == nil {
+		return nil
+	}
+	if len(a.portals) == 0 {
+		return errors.New("hooks: mail systems report to the host of a gatehouse_portal, and there is none; add a site such as\n    auth.example.com {\n        gatehouse_portal\n    }")
+	}
+	key, err := expandSecret("hooks: mailgun_key", a.Hooks.MailgunKey)
+	if err != nil {
+		return err
+	}
+	all := hooks.New(hooks.Config{MailgunKey: key, Take: service.Core().Delivery().Take, Now: service.Now, Log: a.ctx.Slogger()})
+	for _, p := range a.portals {
+		p.portal.Hooks = all
+	}
+	return nil
+}
