@@ -31,6 +31,19 @@ func TestOddSeparatorsBehindHAProxyAndCaddy(t *testing.T) {
 	for _, name := range []string{"Remote+User", "Remote--User", "RemoteUser", "Remote-_User", "Remote~Email", "X+Forwarded+User", "X--Forwarded--User", "X-Forwarded!Groups", "Cf+Access+Jwt+Assertion", "Cf-Access+Authenticated--User-Email", "X+Gatehouse+Assertion"} {
 		odd = append(odd, name+": root@evil.test")
 	}
+	routes := []string{"X+Original+URL", "X--Original--URI", "XOriginalPath", "X!Rewrite!URL", "X+Override+URL", "X~Replaced~Path", "X+Script+Name", "X+Envoy+Original+Path", "X+Waws+Unencoded+URL", "X+Forwarded+Prefix"}
+	for _, name := range routes {
+		odd = append(odd, name+": /admin")
+	}
+	checkClaims := func(t *testing.T, s seen, address string) {
+		t.Helper()
+		checkClaims(t, s, address)
+		for _, name := range routes {
+			if got := s.header(name); len(got) > 0 {
+				t.Errorf("the app sees %s: %q", name, got)
+			}
+		}
+	}
 	t.Run("haproxy", func(t *testing.T) {
 		top := newTopology(t)
 		top.process("haproxy", "haproxy", "-db", "-f", "haproxy.cfg")
