@@ -221,3 +221,22 @@ func TestAskedForAgainWhileUnanswered(t *testing.T) {
 		want(t, h.queued(), 0)
 	})
 }
+
+// A second sender that a configuration brings gets the mail that the first owes an answer for.
+func TestASecondSenderForAnUnansweredMail(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		first, second := newDeaf("first", true), &relay{recorder: recorder{name: "second"}}
+		h.withSenders(first)
+		h.browser().begin(alice)
+		time.Sleep(time.Minute)
+		h.reload()
+		time.Sleep(time.Minute)
+		want(t, first.attempts(), 1)
+		h.config.Senders = append(h.config.Senders, second)
+		h.reload()
+		synctest.Wait()
+		want(t, first.attempts(), 1)
+		want(t, second.count(), 1)
+		want(t, h.core.Status().MailWaiting, 0)
+	})
+}

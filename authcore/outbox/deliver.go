@@ -277,15 +277,15 @@ func (a *attempt) wait(ctx context.Context, late func(context.Context) error) {
 	m := a.mail
 	a.mu.Lock()
 	m.late--
-	same := m.Queued.Equal(a.queued)
-	if i := slices.Index(m.Maybe, a.courier.name); same && i >= 0 && (failed == nil || !failed.Maybe) {
+	// Asked for again since, it is another mail, of which the answer says nothing.
+	if i := slices.Index(m.Maybe, a.courier.name); m.Queued.Equal(a.queued) && i >= 0 && (failed == nil || !failed.Maybe) {
 		m.Maybe, m.unsaved = slices.Delete(slices.Clone(m.Maybe), i, i+1), true
 	}
 	a.mu.Unlock()
 	if failed == nil || !failed.Maybe {
 		a.came(failed)
 	}
-	if err := a.settle(m, a.next(same)); err != nil {
+	if err := a.settle(m, a.next()); err != nil {
 		a.cfg.Log.Warn("a late answer of a mail server can't be written to the mail's history", "error", err)
 	}
 	a.wake()
@@ -293,12 +293,12 @@ func (a *attempt) wait(ctx context.Context, late func(context.Context) error) {
 
 // next finds the mail its next place after a late answer, unless it is being sent once
 // more: then its worker does so. done: it has none.
-func (a *attempt) next(same bool) (done bool) {
+func (a *attempt) next() (done bool) {
 	m := a.mail
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	q := a.of(m.Text)
-	if !same || q.waiting[m.name] != m {
+	if q.waiting[m.name] != m {
 		return false
 	}
 	switch err := a.left(a.means.Load(), m); {

@@ -104,6 +104,9 @@ func (o *Outbox) Use(m *Means) {
 	defer o.mu.Unlock()
 	for _, q := range o.queues {
 		q.probed = time.Time{}
+		for _, w := range q.waiting {
+			w.idle = false // there may be a sender for it now
+		}
 		q.refill()
 	}
 	for _, health := range o.senders {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/netip"
@@ -21,6 +22,10 @@ import (
 // Timeout bounds one request.
 const Timeout = 20 * time.Second
 
+// connectTimeout bounds the TCP handshake, and TLS has as long: who is silent there
+// keeps messages from the next sender.
+const connectTimeout = 10 * time.Second
+
 // MaxAnswer bounds what is read of an answer, in bytes.
 const MaxAnswer = 64 << 10
 
@@ -30,6 +35,7 @@ const MaxAnswer = 64 << 10
 func Client(timeout time.Duration) *http.Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.DisableKeepAlives = true
+	transport.DialContext = (&net.Dialer{Timeout: connectTimeout}).DialContext
 	return &http.Client{
 		Transport:     transport,
 		Timeout:       timeout,
