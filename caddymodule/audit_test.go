@@ -131,7 +131,7 @@ func TestAuditIsDocumented(t *testing.T) {
 	must(t, err)
 	events, err := os.ReadFile("../authcore/event/event.go")
 	must(t, err)
-	names := []string{gate.EventAccess, EventConfig}
+	names := []string{gate.EventAccess, gate.EventHome, EventConfig}
 	for _, m := range regexp.MustCompile(`(?m)^\t[A-Z][A-Za-z]+\s+= "([a-z_]+)"`).FindAllSubmatch(events, -1) {
 		names = append(names, string(m[1]))
 	}

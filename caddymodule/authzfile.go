@@ -28,6 +28,7 @@ func init() {
 //	        deny    <who...>
 //	        public  <path...>|pwa
 //	        prefix  <path>
+//	        trust   <cidr...> [as <address>]
 //	        fresh   <duration>
 //	        basic   on|off
 //	        headers <preset...>
@@ -78,6 +79,7 @@ var siteWords = words[*AuthzSite]{
 		{"deny", onGate((*Gate).readDeny)},
 		{"public", onGate((*Gate).readPublic)},
 		{"prefix", onGate((*Gate).readPrefix)},
+		{"trust", onGate((*Gate).readTrust)},
 		{"fresh", onGate((*Gate).readFresh)},
 		{"basic", onGate(func(g *Gate, d *caddyfile.Dispenser) error { return onOff(d, &g.Basic) })},
 		{"headers", onGate((*Gate).readHeaders)},

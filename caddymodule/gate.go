@@ -38,6 +38,8 @@ type Gate struct {
 	CORS []string `json:"cors,omitempty"`
 	// ClientIP lists the networks (CIDR) that the client must also come from.
 	ClientIP []string `json:"client_ip,omitempty"`
+	// Trust lists networks whose clients need no sign-in. Default: none.
+	Trust []Trust `json:"trust,omitempty"`
 	// Fresh is how long ago a person may have signed in, at most. Default: no
 	// limit but the session's.
 	Fresh caddy.Duration `json:"fresh,omitempty"`

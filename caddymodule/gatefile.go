@@ -37,6 +37,7 @@ func init() {
 //	    prefix           <path>
 //	    cors             <origin...>
 //	    client_ip        <cidr...>
+//	    trust            <cidr...> [as <address>]
 //	    fresh            <duration>
 //	    unauthenticated  auto|redirect|401
 //	    basic            on|off
@@ -160,6 +161,7 @@ var gateWords = words[*Gate]{
 		{"prefix", (*Gate).readPrefix},
 		{"cors", (*Gate).readCORS},
 		{"client_ip", (*Gate).readClientIP},
+		{"trust", (*Gate).readTrust},
 		{"fresh", (*Gate).readFresh},
 		{"unauthenticated", (*Gate).readUnauthenticated},
 		{"basic", func(g *Gate, d *caddyfile.Dispenser) error { return onOff(d, &g.Basic) }},

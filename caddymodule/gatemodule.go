@@ -116,6 +116,9 @@ func (g *Gate) parse(groups *policy.Groups) error {
 	if g.gate.CORS, err = parseCORS(g.CORS); err != nil {
 		return err
 	}
+	if g.gate.Homes, err = parseTrust(g.Trust); err != nil {
+		return err
+	}
 	g.gate.Prefix, g.gate.Basic = g.Prefix, g.Basic != nil && *g.Basic
 	g.gate.Rule.Public = &public
 	g.gate.Rule.Session = session.Rule{Idle: time.Duration(g.SessionIdle), Max: time.Duration(g.SessionMax)}
@@ -188,7 +191,7 @@ func checkPrefix(prefix string) error {
 func parseCIDRs(texts []string) ([]netip.Prefix, error) {
 	var prefixes []netip.Prefix
 	for _, text := range texts {
-		prefix, err := parseCIDR(text)
+		prefix, err := parseCIDR("client_ip", text)
 		if err != nil {
 			return nil, err
 		}
@@ -197,16 +200,16 @@ func parseCIDRs(texts []string) ([]netip.Prefix, error) {
 	return prefixes, nil
 }
 
-func parseCIDR(text string) (netip.Prefix, error) {
+func parseCIDR(option, text string) (netip.Prefix, error) {
 	if addr, err := netip.ParseAddr(text); err == nil && addr.Zone() == "" {
 		return netip.PrefixFrom(addr.Unmap(), addr.Unmap().BitLen()), nil
 	}
 	prefix, err := netip.ParsePrefix(text)
 	if err != nil {
-		return prefix, fmt.Errorf("client_ip %q: this is not a network; write for example\n    client_ip 10.0.0.0/8 2001:db8::/32", text)
+		return prefix, fmt.Errorf("%s %q: this is not a network; write for example\n    %[1]s 10.0.0.0/8 2001:db8::/32", option, text)
 	}
 	if prefix.Masked() != prefix {
-		return prefix, fmt.Errorf("client_ip %q: the address has bits beyond /%d; write\n    client_ip %s\nfor the network, or\n    client_ip %s\nfor the one address", text, prefix.Bits(), prefix.Masked(), prefix.Addr())
+		return prefix, fmt.Errorf("%s %q: the address has bits beyond /%d; write\n    %[1]s %[4]s\nfor the network, or\n    %[1]s %[5]s\nfor the one address", option, text, prefix.Bits(), prefix.Masked(), prefix.Addr())
 	}
 	return prefix, nil
 }

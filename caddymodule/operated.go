@@ -28,7 +28,7 @@ func (a *App) operated(service *authcore.Service, core *authcore.Core) *operate.
 	}
 	var gates []operate.Gate
 	for _, g := range a.allGates() {
-		out := operate.Gate{At: g.String(), ReportOnly: g.ReportOnly, Rule: &g.gate.Rule, ClientIP: g.ClientIP, Covers: g.guard.Place.Covers, OnPath: g.guard.OnPath}
+		out := operate.Gate{At: g.String(), ReportOnly: g.ReportOnly, Rule: &g.gate.Rule, ClientIP: g.ClientIP, Trust: g.trusted(), Covers: g.guard.Place.Covers, OnPath: g.guard.OnPath}
 		if !g.guard.Place.Behind {
 			out.Hosts = g.guard.Place.Hosts
 		}
@@ -136,7 +136,7 @@ func (a *App) examineProxies() []operate.Finding {
 	for _, name := range slices.Sorted(maps.Keys(app.Servers)) {
 		out = append(out, examineServer(name, app.Servers[name], a.believesNoAsker(name, app.Servers[name])))
 	}
-	return out
+	return append(out, a.examineTrust()...)
 }
 
 // examineServer looks at one server; deaf: a gatehouse_authz in it refuses all.

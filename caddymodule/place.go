@@ -65,6 +65,9 @@ func (a *App) placeGates() error {
 	for _, f := range slices.Concat(a.around, a.uncleaned) {
 		a.log.Warn(f.Found + ": " + f.Do)
 	}
+	if err := a.checkTrust(app); err != nil {
+		return err
+	}
 	a.warnOfIdleTokens()
 	a.warnOfLooseProxies(app)
 	return nil

@@ -166,7 +166,7 @@ func (q *question) judgeSite() {
 // is one to tell. The body stays empty: a proxy that does not read it would
 // have to give up the connection.
 func (q *question) allow() error {
-	if q.admitted {
+	if q.isNamed() {
 		q.identity.write(q.w.Header())
 	}
 	h := q.w.Header()

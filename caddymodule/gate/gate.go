@@ -34,6 +34,8 @@ type Gate struct {
 	CORS []origin.Origin
 	// Clients are the networks that a client must also come from. Default: all.
 	Clients []netip.Prefix
+	// Homes are networks whose clients need no sign-in.
+	Homes []Home
 	// Unauthenticated is what a visitor without a session gets: "auto" or "",
 	// "redirect" or "401".
 	Unauthenticated string
@@ -144,6 +146,7 @@ type judgement struct {
 	foreign  bool // a WebSocket that another site's page opened
 	identity *identity
 
+	home     *Home // why the request passes without a session
 	admitted bool
 	why      refusal // why it can't pass
 }
@@ -228,7 +231,7 @@ func (q *request) decide() {
 // decideHere is decide once the place is known.
 func (q *request) decideHere(public bool) {
 	q.why = q.judgeVisitor()
-	q.admitted = q.why.kind == ""
+	q.admitted = q.why.kind == "" && q.home == nil
 	if public {
 		q.why = refusal{}
 	}
@@ -264,6 +267,12 @@ func (q *request) judgeVisitor() refusal {
 	err := q.find()
 	target := q.target()
 	judged := q.run.Service.Sessions().Judge(&q.gate.Rule, &session.Visitor{Session: q.session, LastUse: q.lastUse, Err: err}, target)
+	if judged.Decision == session.SignInFirst {
+		if q.home = q.atHome(); q.home != nil {
+			q.identifyHome(q.home)
+			return refusal{}
+		}
+	}
 	if why := refusalOf(judged); why.kind != "" {
 		return why
 	}

@@ -31,6 +31,7 @@ type House struct {
 	Show     func(address.Address) string // as much of an address as a log may hold; default: masked
 	Lines    LineLimit
 
+	homes  homes
 	fields map[string]struct{} // names of the headers beside the presets, folded; see Claim
 
 	takenAway sync.Map // names of headers of trusted proxies that the log has told of

@@ -122,6 +122,9 @@ type identity struct {
 // identityField is a header with its value.
 type identityField struct{ name, value string }
 
+// isNamed tells whether the app is told who asks.
+func (q *request) isNamed() bool { return q.admitted || q.home != nil && q.identity != nil }
+
 // identify finds the words for the session. An error means that they can't be
 // made.
 func (q *request) identify() error {
@@ -157,13 +160,18 @@ func (q *request) newIdentity(set *headerSet, version uint64) (*identity, error)
 			return nil, err
 		}
 	}
+	id.fill(set, parts)
+	return id, nil
+}
+
+// fill makes the headers.
+func (id *identity) fill(set *headerSet, parts map[part]string) {
 	id.fields = id.few[:0]
 	for _, f := range set.fields {
 		if value := parts[f.part]; value != "" {
 			id.fields = append(id.fields, identityField{f.name, value})
 		}
 	}
-	return id, nil
 }
 
 // sign makes a signed statement about the visitor.

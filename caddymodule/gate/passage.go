@@ -45,9 +45,11 @@ func (q *request) pass() error {
 		p.visitor.told = &p.told
 		q.house.server().Tell(r, p.told.answer)
 	}
-	if q.admitted {
+	if q.isNamed() {
 		p.visitor.identity, p.visitor.told.identity = q.identity, q.identity
 		q.identity.write(r.Header)
+	}
+	if q.admitted {
 		r = q.watch(p)
 	}
 	if r.Body != nil && r.Body != http.NoBody {

@@ -39,6 +39,7 @@ type Gate struct {
 	ReportOnly bool   // it stops nobody
 	Rule       *session.SiteRule
 	ClientIP   []string // the networks that clients must come from; none: any
+	Trust      []string // those whose clients need no sign-in
 	Hosts      []string // that have sign-in pages of their own
 	Covers     func(origin.Origin) bool
 	OnPath     func(path string) bool

@@ -120,6 +120,9 @@ func (g Gate) besides() []string {
 	if len(g.ClientIP) > 0 {
 		all = append(all, "the client must come from "+strings.Join(g.ClientIP, " "))
 	}
+	if len(g.Trust) > 0 {
+		all = append(all, "nobody has to sign in from "+strings.Join(g.Trust, " "))
+	}
 	if g.Rule.Fresh > 0 {
 		all = append(all, "the sign-in must be younger than "+g.Rule.Fresh.String())
 	}
