@@ -227,7 +227,7 @@ func (p *op) getJSON(at string, into any) *http.Response {
 	answer, err := http.Get(at)
 	must(p, err)
 	defer answer.Body.Close()
-	if answer.StatusCode != 200 || !strings.HasPrefix(answer.Header.Get("Content-Type"), "application/json") {
+	if kind := answer.Header.Get("Content-Type"); answer.StatusCode != 200 || !strings.HasPrefix(kind, "application/json") && !strings.HasPrefix(kind, "application/jwk-set+json") {
 		p.Fatalf("%s: %s %s", at, answer.Status, answer.Header.Get("Content-Type"))
 	}
 	must(p, json.NewDecoder(answer.Body).Decode(into))

@@ -404,7 +404,7 @@ func TestConsent(t *testing.T) {
 			b, _ := p.happy(wiki.ask())
 			q := shop.ask()
 			page := read(p, b.get(p.endpoint("authorization_endpoint")+"?"+q.params.Encode()))
-			if !strings.Contains(page.text, "The Shop") || !strings.Contains(page.Header.Get("Content-Security-Policy"), "form-action 'self' http://localhost:9999;") {
+			if !strings.Contains(page.text, "The Shop") || !strings.Contains(page.Header.Get("Content-Security-Policy"), "form-action 'self' http://localhost:9999;") || !strings.Contains(page.Header.Get("Content-Security-Policy"), "frame-ancestors 'none'") {
 				p.Errorf("%s\n%s", page.Header.Get("Content-Security-Policy"), page.heading())
 			}
 			b.wantError(b.check(q, b.cancels(page)), "access_denied")

@@ -241,7 +241,10 @@ func (s *sampler) account() {
 	s.add("account", "shown", "account.title", func(v *View) {
 		v.Session, v.Name = sampleAddress, "Name"
 		v.Sessions, v.Attempts = s.words.sampleAccount()
-		v.Apps = []AppView{s.words.App("shop", sampleApp)}
+	})
+	s.add("account", "shown", "account.title", func(v *View) {
+		v.Session, v.Apps = sampleAddress, []AppView{s.words.App("shop", sampleApp)}
+		v.Sessions, v.Attempts = s.words.sampleAccount()
 	})
 	s.add("account", "shown", "account.title", func(v *View) {
 		v.Session = sampleAddress
