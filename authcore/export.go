@@ -26,6 +26,8 @@ const (
 	lineOrg        = "organization"
 	lineMember     = "membership"
 	lineInvite     = "invite"
+	lineConsent    = "consent"
+	linePairwise   = "pairwise"
 	lineKey        = "key"
 	lineEnd        = "end"
 )
@@ -68,6 +70,8 @@ type Exported struct {
 	Organizations int `json:"organizations"`
 	Memberships   int `json:"memberships"`
 	Invites       int `json:"invites"`
+	Consents      int `json:"consents,omitempty"` // to apps of the OpenID provider
+	Pairwise      int `json:"pairwise,omitempty"` // 1: what pairwise subjects come of
 	Keys          int `json:"keys"`
 }
 
@@ -75,8 +79,8 @@ type Exported struct {
 const exportPage = 500
 
 // Export writes the people of the gates and of all apps, their sessions, ended
-// ones too, and the organizations with members and invitations, as lines of
-// JSON. With keys the signing keys follow, wrapped with the secret: whoever has
+// ones too, the organizations with members and invitations, and what people have
+// agreed to with apps of the OpenID provider, as lines of JSON. With keys the signing keys follow, wrapped with the secret: whoever has
 // them and the secret can sign in as anybody. Without them the cookies of the
 // sessions are good for nothing at another instance. Tokens of apps' sessions
 // are derived from the secret: they are good where the secret is, and are not in
@@ -115,6 +119,12 @@ func (e *exporter) run(ctx context.Context, keys bool) error {
 		return err
 	}
 	if err := e.organizations(ctx); err != nil {
+		return err
+	}
+	if err := e.each(ctx, store.KeyConsent, e.consent); err != nil {
+		return err
+	}
+	if err := e.each(ctx, store.KeyPairwise, e.pairwise); err != nil {
 		return err
 	}
 	if keys {

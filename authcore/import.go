@@ -24,7 +24,7 @@ type Imported struct {
 }
 
 func (i Imported) lines() int {
-	return i.People + i.Sessions + i.AppPeople + i.AppSessions + i.Organizations + i.Memberships + i.Invites + i.Keys + i.Unchanged
+	return i.People + i.Sessions + i.AppPeople + i.AppSessions + i.Organizations + i.Memberships + i.Invites + i.Consents + i.Pairwise + i.Keys + i.Unchanged
 }
 
 // Import takes over what Export wrote, or lines made by hand: then neither head
@@ -107,6 +107,10 @@ func newImportRecord(kind string) importRecord {
 		return &exportMember{}
 	case lineInvite:
 		return &exportInvite{}
+	case lineConsent:
+		return &exportConsent{}
+	case linePairwise:
+		return &exportPairwise{}
 	case lineKey:
 		return &exportKey{}
 	}
@@ -187,7 +191,7 @@ func (im *importer) parse(line *importLine, text []byte) (holds bool, err error)
 		return false, nil
 	}
 	if line.record = newImportRecord(kind.Type); line.record == nil {
-		return false, refuseLine(line.number, "its type %.20q is unknown; there are person, session, app_person, app_session, organization, membership, invite and key", kind.Type)
+		return false, refuseLine(line.number, "its type %.20q is unknown; there are person, session, app_person, app_session, organization, membership, invite, consent, pairwise and key", kind.Type)
 	}
 	im.members = im.members || isMember(kind.Type)
 	return true, strict(line, text, line.record)

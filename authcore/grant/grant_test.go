@@ -406,3 +406,40 @@ func TestMayRedirect(t *testing.T) {
 		}
 	}
 }
+
+// Apps know people by the same pairwise subject after a move, and nobody is asked
+// again.
+func TestSubjectsSurviveAMove(t *testing.T) {
+	inHouse(t, func(h *house) {
+		h.client.Pairwise, h.client.Consent = true, true
+		s := h.signIn("alice@example.com", nil)
+		must(t, h.core.Grants().Agree(h.Context(), h.client, s.Subject, []string{grant.ScopeOpenID}))
+		before, err := h.core.Grants().Subject(h.Context(), h.client, s.Subject)
+		must(t, err)
+		if before == s.Subject || len(before) < 40 {
+			t.Fatalf("the subject is %s", before)
+		}
+		var export strings.Builder
+		_, err = h.core.Export(h.Context(), &export, false)
+		must(t, err)
+		h.stop()
+		h.store = memstore.New()
+		h.open()
+		for range 2 { // again changes nothing
+			if _, err := h.core.Import(h.Context(), strings.NewReader(export.String())); err != nil {
+				t.Fatal(err)
+			}
+		}
+		after, err := h.core.Grants().Subject(h.Context(), h.client, s.Subject)
+		must(t, err)
+		ask, err := h.core.Grants().Asks(h.Context(), h.client, s, []string{grant.ScopeOpenID}, false)
+		must(t, err)
+		if after != before || ask != grant.NoQuestion {
+			t.Errorf("%s was %s, question %d", after, before, ask)
+		}
+		other := strings.Replace(export.String(), `"salt":"`, `"salt":"AAAA`, 1)
+		if _, err := h.core.Import(h.Context(), strings.NewReader(other)); err == nil || !strings.Contains(err.Error(), "pairwise subjects of its own") {
+			t.Errorf("another salt: %v", err)
+		}
+	})
+}
