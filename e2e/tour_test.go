@@ -1,9 +1,13 @@
 package e2e
 
 import (
+	"compress/gzip"
 	"fmt"
+	"html"
+	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -106,7 +110,7 @@ func (top *topology) checkForged(t *testing.T) {
 // checkMethods: a POST arrives whole, a script without a session gets a 401 that
 // says where to sign in, and a form is led there without its body.
 func (top *topology) checkMethods(t *testing.T, v *visitor, alice string) {
-	body := strings.Repeat("a long body ", 10_000)
+	body := strings.Repeat("a long body ", 250_000) // 3 MB
 	s := v.do(http.MethodPost, "/save", strings.NewReader(body), "Accept", "application/json", "Content-Type", "text/plain").must(t, http.StatusOK).seen(t)
 	if s.Method != http.MethodPost || s.Body != body || s.Header.Get("Remote-User") != alice {
 		t.Errorf("the app got %s with %d bytes of %s", s.Method, len(s.Body), s.Header.Get("Remote-User"))
@@ -114,7 +118,7 @@ func (top *topology) checkMethods(t *testing.T, v *visitor, alice string) {
 	stranger := top.visitor()
 	for _, method := range []string{"GET", "POST", "PUT", "DELETE", "OPTIONS"} {
 		got := stranger.do(method, "/api", nil, scripts...).must(t, http.StatusUnauthorized)
-		if challenge := strings.Join(got.Header.Values("WWW-Authenticate"), ", "); !strings.HasPrefix(challenge, `Gatehouse login_url="http://wiki.localhost:`) || got.Header.Get("Location") != "" {
+		if challenge := strings.Join(got.Header.Values("WWW-Authenticate"), ", "); len(got.Header.Values("WWW-Authenticate")) != 1 || !strings.HasPrefix(challenge, `Gatehouse login_url="http://wiki.localhost:`) || got.Header.Get("Location") != "" {
 			t.Errorf("%s: %q, Location %q", method, challenge, got.Header.Get("Location"))
 		}
 	}
@@ -356,10 +360,41 @@ func (top *topology) checkRefused(t *testing.T, v *visitor) {
 	within(t, 2*time.Second, "access ends", func() bool {
 		return v.statusOfScript("/") == http.StatusForbidden
 	})
-	if got := v.get("/"); got.StatusCode != http.StatusForbidden {
-		t.Errorf("a page view gets %s", got.Status)
+	// A browser takes compressed pages, and shows none that it can't read.
+	got, hops := v.follow("/page?x=1", "Accept-Encoding", "gzip, br", "Accept", "text/html")
+	if got.StatusCode != http.StatusForbidden {
+		t.Fatalf("a page view gets %s: %v", got.Status, hops)
+	}
+	page := got.text(t)
+	ways := regexp.MustCompile(`<a href="([^"]*/_gatehouse/[^"]*)">`).FindAllStringSubmatch(page, -1)
+	if !strings.Contains(page, "have access to <bdi>"+top.host()) || len(ways) != 2 {
+		t.Fatalf("the page says where there is no access, and two ways out:\n%s", page)
+	}
+	for i, want := range []string{`name="email"`, "<form"} {
+		if way, hops := v.follow(html.UnescapeString(ways[i][1])); way.StatusCode != http.StatusOK || !strings.Contains(way.body, want) {
+			t.Errorf("%s ends in %s: %v", ways[i][1], way.Status, hops)
+		} else if last := hops[len(hops)-1].url; i == 0 && !strings.Contains(last, url.QueryEscape("/page?x=1")) {
+			t.Errorf("another address does not come back to the page: %s", last)
+		}
 	}
 	top.run(top.config)
+}
+
+// text is the body, uncompressed.
+func (a *answer) text(t testing.TB) string {
+	t.Helper()
+	if a.Header.Get("Content-Encoding") != "gzip" {
+		return a.body
+	}
+	r, err := gzip.NewReader(strings.NewReader(a.body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 // statusOfScript is the status that a script gets, 0 for none: where the proxy

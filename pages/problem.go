@@ -24,6 +24,10 @@ type Problem struct {
 	// path of its request, which another sign-in goes on with, and one that leads
 	// back to it. Empty: it is this site that does not.
 	App, Here, Back string
+	// For is what the person may not open, where that is not the request itself, and
+	// SignIn the host that its links lead to. Zero: the origin of the request.
+	For    origin.ReturnTo
+	SignIn origin.Origin
 }
 
 var problemStatus = map[screen.ProblemKind]int{
@@ -60,14 +64,40 @@ func (e *exchange) problem(pr Problem) {
 		view.Site, view.Asker, view.Cancel = pr.App, pr.App, pr.Back
 		here = origin.ParseReturnTo(pr.Here, e.v.Origin, nil)
 	}
+	if pr.For != (origin.ReturnTo{}) {
+		if here = pr.For; here.Origin() != e.v.Origin {
+			view.Site = here.Origin().Host()
+			e.p.look.For(view, here.Origin())
+		}
+	}
 	view.Problem(pr.Kind)
 	switch pr.Kind {
 	case screen.NotAllowed:
-		view.Login = loginPath(here, e.v.Origin, e.asked)
+		at, host := e.v.Origin, ""
+		switch {
+		case !pr.SignIn.IsZero() && pr.SignIn != e.v.Origin:
+			at, host, view.Home = pr.SignIn, pr.SignIn.String(), pr.SignIn.String()
+		case e.leaves():
+			// By way of this site's own form the portal would hand the same session
+			// over again.
+			at, host = e.v.Portal, e.v.Portal.String()
+		}
+		view.Login = host + loginPath(here, at, e.asked)
 	case screen.Unavailable:
 		view.Continue = e.again()
 	}
 	e.page(status, view)
+}
+
+// refused tells the person of the session that a site of another proxy, which knows
+// no page of its own for it, is closed to them.
+func refused(e *exchange) {
+	to := origin.ParseReturnTo(e.r.URL.Query().Get("for"), e.v.Origin, e.p.service.Protects)
+	if e.v.Session == nil {
+		e.redirect(loginPath(to, e.v.Origin, e.asked))
+		return
+	}
+	e.problem(Problem{Kind: screen.NotAllowed, For: to})
 }
 
 // outage answers a request whose outcome can't be told. What happened goes to

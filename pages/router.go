@@ -23,6 +23,7 @@ var steps = map[string]step{
 	"account":   {get: account},
 	"account/":  {get: noAccountPage, post: changeAccount},
 	"session":   {get: tellSession},
+	"refused":   {get: refused},
 	"jwks.json": {get: jwks},
 	"handover":  {get: giveTicket},
 	"handover/": {get: takeTicket},

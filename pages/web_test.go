@@ -296,6 +296,34 @@ func TestNoSecretLeaves(t *testing.T) {
 	seen()
 }
 
+// What another proxy's site closes is said by a page with ways out, which stay at
+// the host that was asked, or lead to where people sign in.
+func TestRefused(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser()
+	b.get("/_gatehouse/refused?for=/x%3Fa=b")
+	b.wantsTo("/_gatehouse/login?return_to=%2Fx%3Fa%3Db")
+	b.signIn("alice@example.com")
+	b.get("/_gatehouse/refused?for=/x%3Fa=b")
+	b.wants(http.StatusForbidden, "alice@example.com", `href="/_gatehouse/login?return_to=%2Fx%3Fa%3Db"`, `href="/_gatehouse/logout"`)
+	b.get("/_gatehouse/refused?for=https://wiki.example.com/x")
+	b.wants(http.StatusForbidden, "have access to <bdi>wiki.example.com", `return_to=https%3A%2F%2Fwiki.example.com%2Fx"`)
+	for _, evil := range []string{"https://evil.test/x", "//evil.test", "javascript:alert(1)", ""} {
+		b.get("/_gatehouse/refused?for=" + url.QueryEscape(evil))
+		b.wants(http.StatusForbidden, "have access to <bdi>app.example.com", `href="/_gatehouse/login"`)
+	}
+	b.post("/_gatehouse/refused")
+	b.wants(http.StatusMethodNotAllowed)
+	w := httptest.NewRecorder()
+	v := Visit{Origin: mustOrigin(t, "https://wiki.example.com")}
+	h.pages.Problem(w, httptest.NewRequest("GET", "/y", nil), v, Problem{Kind: screen.NotAllowed, For: origin.ParseReturnTo("/y", v.Origin, nil), SignIn: h.origin})
+	for _, want := range []string{"have access to <bdi>wiki.example.com", `href="https://app.example.com/_gatehouse/login?return_to=https%3A%2F%2Fwiki.example.com%2Fy"`, `href="https://app.example.com/_gatehouse/logout"`} {
+		if !strings.Contains(w.Body.String(), want) {
+			t.Errorf("no %s:\n%s", want, w.Body)
+		}
+	}
+}
+
 func TestProblems(t *testing.T) {
 	h := newHouse(t)
 	for kind, status := range problemStatus {

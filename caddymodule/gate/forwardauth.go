@@ -81,6 +81,7 @@ func (q *question) answer() error {
 	q.why = refusal{kind: badForward, detail: q.read()}
 	if q.why.detail == "" {
 		told := q.url
+		q.portal = q.authz.Login
 		q.judgeSite()
 		if q.dialect.Single(told); q.site != nil {
 			q.url = q.site.Gate.before(told)
@@ -183,6 +184,8 @@ func (q *question) refuseStrictly(why refusal) error {
 	if why.kind == loginRequired {
 		status = http.StatusUnauthorized
 		q.challengeStrictly(why.maxAge)
+	} else if why.kind == notAllowed && q.dialect.Location && q.session != nil && q.session.Machine == nil {
+		q.w.Header().Set("Location", q.refusedURL(q.wanted()))
 	}
 	q.w.Header()["Content-Length"] = noBody
 	q.w.WriteHeader(status)

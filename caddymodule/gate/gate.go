@@ -335,9 +335,6 @@ func (q *request) servePages() error {
 // none: they are for people.
 func (q *request) showPages() error {
 	q.presented = nil
-	if q.portal.IsZero() {
-		q.portal = q.house.sites().PortalFor(q.origin)
-	}
 	if err := q.find(); err != nil {
 		q.house.log().Error("the session of a visitor of the sign-in pages can't be read", slog.Any("error", err))
 	} else if q.session != nil {
@@ -368,6 +365,9 @@ func (q *request) original() *http.Request {
 // known is what the pages may know of the visitor.
 func (q *request) known() pages.Visit {
 	sites := q.house.sites()
+	if q.portal.IsZero() {
+		q.portal = sites.PortalFor(q.origin)
+	}
 	return pages.Visit{
 		Origin: q.origin, Client: q.client(), Session: q.session, SessionCookies: q.tokens,
 		Portal: q.portal, IsPortal: sites.IsPortal(q.origin), Account: sites.AccountAt(q.origin),

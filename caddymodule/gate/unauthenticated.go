@@ -50,7 +50,9 @@ func (q *request) passable() string {
 // explain says why, to people with a page and to programs in JSON.
 func (q *request) explain(why refusal) {
 	if q.navigates() && why.kind.hasPage() {
-		q.run.Pages.Problem(q.w, q.original(), q.known(), pages.Problem{Kind: screen.ProblemKind(why.kind), Detail: why.detail})
+		q.run.Pages.Problem(q.w, q.original(), q.known(), pages.Problem{
+			Kind: screen.ProblemKind(why.kind), Detail: why.detail, For: q.wanted(), SignIn: q.login,
+		})
 		return
 	}
 	answer := struct {
@@ -208,15 +210,27 @@ const maxProxied = 2750
 // loginURL is loginAt with the host in any case. For another proxy, what leads
 // back is shortened where the address gets too long.
 func (q *request) loginURL(to origin.ReturnTo, maxAge time.Duration) string {
+	return q.pageURL(to, func(at origin.Origin, to origin.ReturnTo) string { return loginPath(at, to, maxAge) })
+}
+
+// refusedURL is the page about why the visitor may not open to.
+func (q *request) refusedURL(to origin.ReturnTo) string {
+	return q.pageURL(to, func(at origin.Origin, to origin.ReturnTo) string {
+		return screen.Root + "refused?for=" + url.QueryEscape(to.Location(at))
+	})
+}
+
+// pageURL is one of our pages where people sign in for the site.
+func (q *request) pageURL(to origin.ReturnTo, path func(at origin.Origin, to origin.ReturnTo) string) string {
 	at := q.login
 	if at.IsZero() {
 		at = q.origin
 	}
-	url := func(to origin.ReturnTo) string { return at.String() + loginPath(at, to, maxAge) }
+	whole := func(to origin.ReturnTo) string { return at.String() + path(at, to) }
 	if q.isProxied() {
-		to = to.Shorten(func(to origin.ReturnTo) bool { return len(url(to)) <= maxProxied })
+		to = to.Shorten(func(to origin.ReturnTo) bool { return len(whole(to)) <= maxProxied })
 	}
-	return url(to)
+	return whole(to)
 }
 
 // isProxied tells whether another proxy reads the answer first, as far as the

@@ -5,7 +5,8 @@
 -- Anything but a 200 goes back to the visitor, and so does no answer at all.
 local identity = { "remote-user", "remote-email", "remote-name", "remote-groups" }
 local hop = { connection = true, ["keep-alive"] = true, te = true, trailer = true, upgrade = true,
-  ["transfer-encoding"] = true, ["content-length"] = true, expect = true, host = true }
+  ["transfer-encoding"] = true, ["content-length"] = true, expect = true, host = true,
+  ["accept-encoding"] = true } -- its pages go to the visitor as they come
 
 local function gatehouse(txn, url)
   local headers = {}
@@ -32,11 +33,12 @@ local function gatehouse(txn, url)
   local reply = txn:reply{ status = 503 }
   if answer and answer.status >= 300 then
     reply:set_status(answer.status)
-    for _, name in ipairs{ "location", "www-authenticate", "content-type", "cache-control", "retry-after" } do
+    for _, name in ipairs{ "location", "www-authenticate", "content-type", "content-language", "cache-control", "retry-after",
+      "content-security-policy", "referrer-policy", "x-content-type-options" } do
       local values = answer.headers[name]
       if values then reply:add_header(name, values[0]) end
     end
-    if answer.body and #answer.body > 0 and not answer.headers["content-encoding"] then reply:set_body(answer.body) end
+    if answer.body and #answer.body > 0 then reply:set_body(answer.body) end
   end
   txn:done(reply)
 end

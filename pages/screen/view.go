@@ -67,7 +67,8 @@ type View struct {
 	Network  string // where that was, coarsely
 
 	Continue  string     // address to go on at when already signed in
-	Login     string     // path of the sign-in page
+	Login     string     // path of the sign-in page, or its address on another host
+	Home      string     // of Gatehouse's pages, where that is another host
 	Detail    string     // for whoever runs the site
 	Reference string     // to find the problem in the log; of login and code: for whoever runs the site
 	Sites     []SiteLink // that the screen lists
