@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -192,6 +193,39 @@ func TestStaleSignInSaysHowOldItMayBe(t *testing.T) {
 	w, _ = ask(g, "GET", testSite+"/x", cookie)
 	if w.Code != 401 || !strings.Contains(w.Body.String(), `"max_age":91`) || !strings.HasSuffix(w.Header().Get("WWW-Authenticate"), "max_age=91") {
 		t.Errorf("%d %s %v", w.Code, w.Body, w.Header())
+	}
+}
+
+// Cookies have no port, so a session of a site at another port of the host counts,
+// if that site is one of this instance. Its people are still the gate's to choose.
+func TestSeveralPorts(t *testing.T) {
+	f := newFixture(t)
+	at := func(origins ...string) func(*Gate) {
+		return func(g *Gate) { g.Origins = origins }
+	}
+	first := f.gate(at("https://box:8443", "https://192.0.2.7:8443", "https://[2001:db8::7]:8443"))
+	second := f.gate(func(g *Gate) {
+		at("https://box:9443", "https://192.0.2.7:9443", "https://[2001:db8::7]:9443", "https://other:8443")(g)
+		g.Deny = []string{"bob0@example.com", "bob1@example.com", "bob2@example.com"}
+	})
+	for i, host := range []string{"box", "192.0.2.7", "[2001:db8::7]"} {
+		at := func(name, port string) string {
+			return "Cookie: " + f.signIn(fmt.Sprintf("%s%d@example.com", name, i), "https://"+host+port)
+		}
+		alice, bob := at("alice", ":8443"), at("bob", ":8443")
+		for _, test := range []struct {
+			gate     *Gate
+			url, who string
+			status   int
+		}{
+			{first, "https://" + host + ":8443/", alice, 200}, {second, "https://" + host + ":9443/", alice, 200},
+			{second, "https://" + host + ":9443/", bob, 403}, {second, "https://other:8443/", alice, 401},
+			{second, "https://" + host + ":9443/", at("carol", ":7443"), 401},
+		} {
+			if w, _ := ask(test.gate, "GET", test.url, test.who); w.Code != test.status {
+				t.Errorf("%s with %.30s…: %d, want %d", test.url, test.who, w.Code, test.status)
+			}
+		}
 	}
 }
 

@@ -107,10 +107,21 @@ func (l *liveSession) age(now time.Time) time.Duration {
 // admit applies what can be told without the store.
 func (s *View) admit(live *liveSession, at origin.Origin, now time.Time) *Session {
 	session := live.snapshot.Load()
-	if session.Machine != nil || !s.lives(session, now) || !at.HasAudience(session.Audience, s.cfg.Domain) {
+	if session.Machine != nil || !s.lives(session, now) || !s.isGoodAt(session.Audience, at) {
 		return nil
 	}
 	return session
+}
+
+// isGoodAt tells whether a session for audience counts at a site. Cookies have no
+// port: sites at several ports of one host see each other's, and if these did not
+// count, signing in at one would sign out at the other.
+func (s *View) isGoodAt(audience string, at origin.Origin) bool {
+	if at.HasAudience(audience, s.cfg.Domain) {
+		return true
+	}
+	from, err := origin.Parse(audience)
+	return err == nil && from.Scheme() == at.Scheme() && from.Hostname() == at.Hostname() && s.cfg.Protects(from)
 }
 
 // touch notes a use; to the second is enough.
