@@ -4,7 +4,7 @@
 //
 // It has Caddy's commands but for upgrade, add-package and remove-package:
 // these replace the binary by one from Caddy's build server, which knows
-// nothing of Gatehouse.
+// nothing of Gatehouse. Its validate finds what a start would.
 package main
 
 import (
@@ -49,6 +49,9 @@ func main() {
 		for _, c := range root.Commands() {
 			if slices.Contains([]string{"upgrade", "add-package", "remove-package", "gatehouse"}, c.Name()) {
 				root.RemoveCommand(c)
+			}
+			if c.Name() == "validate" {
+				caddymodule.FullValidation(c)
 			}
 		}
 	})

@@ -42,6 +42,53 @@ func command(t *testing.T, args ...string) (output string, err error) {
 	return string(out), err
 }
 
+// TestValidate: what validate passes, a start takes.
+func TestValidate(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	secret, people, odd := write("secret", strings.Repeat("s", 32)), write("people", "alice@example.com\n"), write("odd", "alice\n")
+	pages := filepath.Join(dir, "pages")
+	if err := os.Mkdir(pages, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write("pages/login.html", "{{define")
+	for name, test := range map[string]struct{ global, site, want, offline string }{
+		"good":               {"secret {file." + secret + "}", "app.example.com {\ngatehouse file:" + people + "\nrespond ok\n}", "", ""},
+		"without Gatehouse":  {"-", "app.example.com {\nrespond ok\n}", "", ""},
+		"hidden pages":       {"", "app.example.com {\ntry_files {path} =404\ngatehouse any\nfile_server\n}", "gatehouse_first", "gatehouse_first"},
+		"no host":            {"", ":8080 {\ngatehouse any\nrespond ok\n}", "under no host name", "under no host name"},
+		"no file of secret":  {"secret {file." + dir + "/none}", "app.example.com {\ngatehouse any\nrespond ok\n}", "secret", ""},
+		"a short secret":     {"secret {file." + people + "}", "app.example.com {\ngatehouse any\nrespond ok\n}", "32 bytes", ""},
+		"no list":            {"", "app.example.com {\ngatehouse file:" + dir + "/none\nrespond ok\n}", "lists of people", ""},
+		"a line of a list":   {"", "app.example.com {\ngatehouse file:" + odd + "\nrespond ok\n}", "odd", ""},
+		"no logo":            {"brand Example {\nlogo " + dir + "/none.png\n}", "app.example.com {\ngatehouse any\nrespond ok\n}", "none.png", ""},
+		"a bad template":     {"brand Example {\npages " + pages + "\n}", "app.example.com {\ngatehouse any\nrespond ok\n}", "login.html", ""},
+		"a mistake of Caddy": {"", "app.example.com {\ngatehouse any\nrespnd ok\n}", "respnd", "respnd"},
+	} {
+		global := "{\n}\n"
+		if test.global != "-" {
+			global = "{\ngatehouse {\nmail log\n" + test.global + "\n}\n}\n"
+		}
+		file := write("Caddyfile", global+test.site)
+		for _, offline := range []bool{false, true} {
+			args, want := []string{"validate", "--config", file}, test.want
+			if offline {
+				args, want = append(args, "--offline"), test.offline
+			}
+			out, err := command(t, args...)
+			if (err == nil) != (want == "") || !strings.Contains(out, want) || strings.Contains(out, "Valid configuration") != (want == "") {
+				t.Errorf("%s, offline %v: %v, want %q:\n%s", name, offline, err, want, out)
+			}
+		}
+	}
+}
+
 // TestGarbageCollection: the binary collects at 200 %, unless it is told.
 func TestGarbageCollection(t *testing.T) {
 	self, err := os.Executable()

@@ -49,21 +49,9 @@ func (a *App) secretOptions() []string {
 // what Caddy's storage holds, which is an old one once the option is written.
 // isNew tells whether the store is, so that a secret may be made for it.
 func (a *App) secrets(ctx context.Context, dir string, isNew func() (bool, error)) (keyring.Secrets, error) {
-	var all []keyring.Secret
-	for i, option := range a.secretOptions() {
-		name := "secret"
-		if i > 0 {
-			name = fmt.Sprintf("secret (old one %d)", i)
-		}
-		value, err := expandText(name, option) // any bytes will do
-		if err != nil {
-			return keyring.Secrets{}, err
-		}
-		secret, err := keyring.NewSecret([]byte(value))
-		if err != nil {
-			return keyring.Secrets{}, fmt.Errorf("%s: %w", name, err)
-		}
-		all = append(all, secret)
+	all, err := a.writtenSecrets()
+	if err != nil {
+		return keyring.Secrets{}, err
 	}
 	stored, err := a.storedSecret(ctx, dir, len(all) == 0, isNew)
 	if err != nil {
@@ -71,6 +59,26 @@ func (a *App) secrets(ctx context.Context, dir string, isNew func() (bool, error
 	}
 	all = append(all, stored...)
 	return keyring.Secrets{Current: all[0], Old: all[1:]}, nil
+}
+
+// writtenSecrets are those of the configuration.
+func (a *App) writtenSecrets() (all []keyring.Secret, err error) {
+	for i, option := range a.secretOptions() {
+		name := "secret"
+		if i > 0 {
+			name = fmt.Sprintf("secret (old one %d)", i)
+		}
+		value, err := expandText(name, option) // any bytes will do
+		if err != nil {
+			return nil, err
+		}
+		secret, err := keyring.NewSecret([]byte(value))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		all = append(all, secret)
+	}
+	return all, nil
 }
 
 // storedSecret returns what Caddy's storage holds: one secret or none. If one
