@@ -122,6 +122,8 @@ func (h *Handler) Serve(w http.ResponseWriter, r *http.Request, v pages.Visit) {
 		c.preflight(to)
 	case web.IsEarly(r):
 		c.fail(http.StatusTooEarly, "invalid_request", "come back after the TLS handshake")
+	case r.Method == http.MethodHead && to.browser && to.get != nil:
+		web.NoStore(w.Header()) // asks, and neither gets a code nor signs out
 	case (r.Method == http.MethodGet || r.Method == http.MethodHead) && to.get != nil:
 		to.get(c)
 	case r.Method == http.MethodPost && to.post != nil:
@@ -159,7 +161,7 @@ func (c *call) preflight(to route) {
 		}
 	}
 	h.Set("Access-Control-Allow-Methods", to.allow())
-	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, DPoP")
+	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
 	h.Set("Access-Control-Max-Age", "600")
 	c.w.WriteHeader(http.StatusNoContent)
 }

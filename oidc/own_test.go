@@ -536,6 +536,22 @@ var ours = []module{
 			}
 		}
 	}},
+	{"HEAD neither gets a code nor signs out", func(p *op) {
+		b, hint := p.hinted()
+		for _, at := range []string{
+			p.endpoint("authorization_endpoint") + "?" + wiki.ask().params.Encode(),
+			p.endpoint("end_session_endpoint") + "?" + url.Values{"id_token_hint": {hint}}.Encode(),
+		} {
+			r, err := http.NewRequest(http.MethodHead, at, nil)
+			must(p, err)
+			if a := b.send(r); a.StatusCode != 200 || a.Header.Get("Location") != "" {
+				p.Errorf("%s: %s, Location %q", r.URL.Path, a.Status, a.Header.Get("Location"))
+			}
+		}
+		if b.authorize(wiki.ask("prompt", "none")).Get("code") == "" {
+			p.Error("the person was signed out")
+		}
+	}},
 	{"a code is not passed on by Referer", func(p *op) {
 		b, _ := p.happy(wiki.ask())
 		answer := b.get(p.endpoint("authorization_endpoint") + "?" + wiki.ask().params.Encode())
