@@ -35,6 +35,7 @@ func init() { caddy.RegisterModule(adminAPI{}) }
 //	GET    /gatehouse/apps                         the clients of the JSON APIs
 //	POST   /gatehouse/keys/rotate                  {"revoke": true}
 //	POST   /gatehouse/test-email                   {"to": "…"}
+//	POST   /gatehouse/doctor                       {"mail_to": "…"} or {"received": "…"}
 //	POST   /gatehouse/unlock                       {"email": "…"}
 //	POST   /gatehouse/admit                        {"email": "…", "ref": "…", "yes": true}
 //	GET    /gatehouse/why                          ?email=&site=, also POST
@@ -83,6 +84,7 @@ var adminRoutes = map[string]map[string]func(*adminCall) (any, error){
 	"apps":                 {"GET": func(c *adminCall) (any, error) { return operate.AppList{Apps: c.Apps()}, nil }},
 	"keys/rotate":          {"POST": adminRotate},
 	"test-email":           {"POST": adminTestEmail},
+	"doctor":               {"POST": adminDoctor},
 	"unlock":               {"POST": adminUnlock},
 	"admit":                {"POST": adminAdmit},
 	"why":                  {"GET": adminWhy, "POST": adminWhy},
@@ -207,6 +209,25 @@ func adminTestEmail(c *adminCall) (any, error) {
 		c.status = http.StatusBadGateway
 	}
 	return map[string]any{"sent": out.Sent, "results": out.Results}, err
+}
+
+// adminDoctor sends a mail, or looks at the headers of one that has come.
+func adminDoctor(c *adminCall) (any, error) {
+	var in struct {
+		MailTo   string `json:"mail_to"`
+		Received string `json:"received"`
+	}
+	if err := c.read(&in); err != nil {
+		return nil, err
+	}
+	var found []operate.Finding
+	var err error
+	if in.Received != "" {
+		found, err = c.ExamineReceived(c.ctx, in.Received)
+	} else {
+		found, err = c.MailTo(c.ctx, c.by, in.MailTo)
+	}
+	return map[string]any{"findings": found}, err
 }
 
 func adminUnlock(c *adminCall) (any, error) {

@@ -8,6 +8,7 @@
 //	Sessions, Users, Apps   who is known, page by page; SessionsOf and User for one person
 //	Why                     whether somebody gets in, and what became of their codes
 //	Examine                 the doctor: what is wrong, or will be, and what to do
+//	MailTo, ExamineReceived one mail, and what receivers see of it
 //	TestMail                one mail through every sender
 //	Snippet                 the configuration of another proxy that asks here
 //	Unlock                  mail to an address flows again

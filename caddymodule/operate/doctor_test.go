@@ -43,6 +43,13 @@ func (z zone) LookupHost(_ context.Context, name string) ([]string, error) {
 	return nil, z.fail(name)
 }
 
+func (z zone) LookupAddr(_ context.Context, address string) ([]string, error) {
+	if names := z.txt[address]; names != nil {
+		return names, nil
+	}
+	return nil, z.fail(address)
+}
+
 func levels(findings []Finding) string {
 	var all []string
 	for _, f := range findings {

@@ -16,6 +16,7 @@ type Resolver interface {
 	LookupTXT(ctx context.Context, name string) ([]string, error)
 	LookupMX(ctx context.Context, name string) ([]*net.MX, error)
 	LookupHost(ctx context.Context, name string) ([]string, error)
+	LookupAddr(ctx context.Context, address string) ([]string, error)
 }
 
 // dkimSelectors are the usual names under which senders publish their keys. DNS

@@ -58,10 +58,12 @@ var operatorCommands = []operatorCommand{
 	}, {
 		name: "doctor", short: "Looks for what is wrong or will be", run: showDoctor,
 		flags: func(c *cobra.Command) {
+			c.Flags().String("mail-to", "", "send one mail to this address, as sign-in mails go")
+			c.Flags().String("received", "", "look at such a mail as it came: a file in .eml form")
 			c.Flags().String("proxy", "", "print the configuration of another proxy for the sites here: nginx, haproxy, traefik, envoy or caddy")
 		},
 		long:    "Looks at configuration, DNS of the sender, the way to the mail server, clock,\ncookie domain, store and trusted proxies, and says what to do about each finding.",
-		example: "  $ gatehouse doctor\n  $ gatehouse doctor --config /etc/gatehouse/Caddyfile\n  $ gatehouse doctor --proxy nginx",
+		example: "  $ gatehouse doctor\n  $ gatehouse doctor --config /etc/gatehouse/Caddyfile\n  $ gatehouse doctor --proxy nginx\n  $ gatehouse doctor --mail-to me@example.org\n  $ gatehouse doctor --received mail.eml",
 	}, {
 		name: "export", short: "Writes people, sessions and organizations as JSON lines", run: exportLines,
 		flags: func(c *cobra.Command) {

@@ -206,8 +206,7 @@ func showDoctor(o *operator) error {
 	if o.flag("proxy") != "" {
 		return showSnippet(o)
 	}
-	var s operate.Status
-	err := o.api.call("GET", "status?doctor=true", nil, &s)
+	s, err := o.found()
 	if err != nil {
 		return err
 	}
@@ -227,6 +226,37 @@ func showDoctor(o *operator) error {
 		}
 	}
 	return err
+}
+
+// found asks the doctor about the instance, or about a mail.
+func (o *operator) found() (s operate.Status, err error) {
+	file, to := o.flag("received"), o.flag("mail-to")
+	switch {
+	case file != "":
+		var headers string
+		if headers, err = mailHeaders(file); err == nil {
+			err = o.api.call("POST", "doctor", map[string]string{"received": headers}, &s)
+		}
+	case to != "":
+		err = o.api.call("POST", "doctor", map[string]string{"mail_to": to}, &s)
+	default:
+		err = o.api.call("GET", "status?doctor=true", nil, &s)
+	}
+	return s, err
+}
+
+// mailHeaders reads the headers of a mail, and nothing of what it says.
+func mailHeaders(file string) (string, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return "", &Failure{Code: ExitUsage, Problem: err.Error()}
+	}
+	headers, _, _ := strings.Cut(strings.ReplaceAll(string(text), "\r\n", "\n"), "\n\n")
+	const most = 48 << 10
+	if len(headers) > most {
+		return "", &Failure{Code: ExitUsage, Problem: fmt.Sprintf("%s has no headers of a mail at its beginning: they are longer than %d bytes", file, most)}
+	}
+	return headers, nil
 }
 
 // showSnippet prints the configuration of another proxy.
