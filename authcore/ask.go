@@ -53,8 +53,8 @@ type Ask struct {
 
 	Handle   string        // from Service.Handle: codes are answered with it
 	Origin   origin.Origin // where the API stands
-	Client   netip.Addr    // who asked, for the Window and the log
-	EndUser  bool          // Client is the end user's own, and counts for per_client
+	Client   netip.Addr    // who asked, for the log
+	EndUser  bool          // Client is the end user's own, and counts for per_client and the Window
 	Agent    string        // the end user's browser
 	Language string
 	Note     string // the wire format's own, returned when the proof is made
@@ -75,7 +75,7 @@ type Terms struct {
 }
 
 // Window is an app's own rule on repeats: at most Count challenges for one
-// contact, and from one client, within Per. Count is at least 1 and at most
+// contact, and from one end user's client, within Per. Count is at least 1 and at most
 // MaxWindow.
 type Window struct {
 	Count int

@@ -18,7 +18,7 @@ func TestAppWindow(t *testing.T) {
 		h, _ := newAppHouse(t)
 		defer h.close()
 		in := authcore.Ask{
-			Whom: person.Whom{Email: alice}, Create: true, Slot: "window", Supersede: true,
+			Whom: person.Whom{Email: alice}, Create: true, Slot: "window", Supersede: true, EndUser: true,
 			Known:  authcore.Terms{Digits: 8, Hex: true, Lifetime: 30 * time.Minute},
 			Window: &authcore.Window{Count: 5, Per: 30 * time.Minute},
 		}

@@ -53,7 +53,7 @@ func (t *asking) window(out *Asked) (event.Verdict, error) {
 	t.seen = seen
 	from := t.now.Add(-w.Per).UnixMilli()
 	count := min(w.Count, MaxWindow)
-	if recent(seen.Client, from) >= count {
+	if t.in.EndUser && recent(seen.Client, from) >= count { // all of an app's users have its server's address
 		out.ByClient, out.RetryAfter = true, windowWait(seen.Client, count, w.Per, t.now)
 		return event.Limited, nil
 	}
@@ -118,6 +118,9 @@ func (t *asking) note(c *challenge.Challenge) error {
 	byClient.Other = shortHash(t.to.Value)
 	if err := store.Save(t.tx, t.seen.contactKey, bounded(append(t.seen.Contact, byContact)), kept); err != nil {
 		return err
+	}
+	if !t.in.EndUser {
+		return nil
 	}
 	return store.Save(t.tx, t.seen.clientKey, bounded(append(t.seen.Client, byClient)), kept)
 }

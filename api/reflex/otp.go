@@ -104,6 +104,9 @@ func (a *API) ask(c *api.Call, address address.Address, w wish) authcore.Ask {
 // wish reads everything but the address.
 func (a *API) wish(c *api.Call, in *api.Object) (wish, error) {
 	w := wish{redir: in.String("redir"), lifetime: a.options.Lifetime, client: c.Client}
+	if app := c.Caller.App; app != nil && app.LinkLifetime > 0 {
+		w.lifetime = app.LinkLifetime
+	}
 	if w.redir == "" {
 		w.redir = "/"
 	}

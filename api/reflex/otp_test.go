@@ -1,8 +1,11 @@
 package reflex_test
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
@@ -147,9 +150,9 @@ func TestLifetimes(t *testing.T) {
 	})
 	t.Run("REFLEX-17", func(t *testing.T) {
 		h := house(t, read(t, "MAGIC_LINK_AUTH_OTP_RATE_LIMIT", "2"), nil)
-		generated(h, fields{"email": alice})
-		generated(h, fields{"email": alice})
-		isPair(t, otp(h, fields{"email": alice}), 429, "none,none")
+		generated(h, fields{"client_ip": "203.0.113.1", "email": alice})
+		generated(h, fields{"client_ip": "203.0.113.1", "email": alice})
+		isPair(t, otp(h, fields{"client_ip": "203.0.113.1", "email": alice}), 429, "none,none")
 	})
 	t.Run("REFLEX-31", func(t *testing.T) {
 		h := house(t, read(t, "MAGIC_LINK_AUTH_ROUTE", "/in/here"), nil)
@@ -231,14 +234,14 @@ func TestRateLimits(t *testing.T) {
 	t.Run("REFLEX-14 REFLEX-19 REFLEX-20", func(t *testing.T) {
 		h := house(t, reflex.Options{}, nil)
 		for range 5 {
-			isPair(t, otp(h, fields{"email": alice}), 200, "record,otp")
+			isPair(t, otp(h, fields{"client_ip": "203.0.113.1", "email": alice}), 200, "record,otp")
 		}
-		a := otp(h, fields{"email": alice})
+		a := otp(h, fields{"client_ip": "203.0.113.1", "email": alice})
 		isPair(t, a, 429, "none,none")
 		if a.Header.Get("Retry-After") == "" {
 			t.Error("no Retry-After")
 		}
-		isPair(t, otp(h, fields{"email": "bob@example.com"}), 429, "none,none")
+		isPair(t, otp(h, fields{"client_ip": "203.0.113.1", "email": "bob@example.com"}), 429, "none,none")
 	})
 	six := func(h *apitest.House, t *testing.T) apitest.Answer {
 		for i := range 5 {
@@ -280,22 +283,22 @@ func TestRateLimits(t *testing.T) {
 	t.Run("REFLEX-15", func(t *testing.T) {
 		h := house(t, reflex.Options{}, nil)
 		for range 5 {
-			generated(h, fields{"email": alice, "expiration_seconds": 60})
+			generated(h, fields{"client_ip": "203.0.113.1", "email": alice, "expiration_seconds": 60})
 		}
-		isPair(t, otp(h, fields{"email": alice, "expiration_seconds": 60}), 429, "none,none")
+		isPair(t, otp(h, fields{"client_ip": "203.0.113.1", "email": alice, "expiration_seconds": 60}), 429, "none,none")
 		h.Sleep(61 * time.Second)
-		isPair(t, otp(h, fields{"email": alice, "expiration_seconds": 60}), 200, "record,otp")
-		isPair(t, otp(h, fields{"email": alice, "expiration_seconds": 600}), 429, "none,none") // six within ten minutes
+		isPair(t, otp(h, fields{"client_ip": "203.0.113.1", "email": alice, "expiration_seconds": 60}), 200, "record,otp")
+		isPair(t, otp(h, fields{"client_ip": "203.0.113.1", "email": alice, "expiration_seconds": 600}), 429, "none,none") // six within ten minutes
 	})
 	t.Run("REFLEX-16", func(t *testing.T) {
 		h := house(t, reflex.Options{}, nil)
 		for range 8 {
-			generated(h, fields{"email": alice, "rate_limit": 8})
+			generated(h, fields{"client_ip": "203.0.113.1", "email": alice, "rate_limit": 8})
 		}
-		isPair(t, otp(h, fields{"email": alice, "rate_limit": 8}), 429, "none,none")
-		isPair(t, otp(h, fields{"email": alice, "rate_limit": 9}), 200, "record,otp")
+		isPair(t, otp(h, fields{"client_ip": "203.0.113.1", "email": alice, "rate_limit": 8}), 429, "none,none")
+		isPair(t, otp(h, fields{"client_ip": "203.0.113.1", "email": alice, "rate_limit": 9}), 200, "record,otp")
 		for _, bad := range []any{0, -1, 1.5, "5"} {
-			isPair(t, otp(h, fields{"email": alice, "rate_limit": bad}), 400, "none,none")
+			isPair(t, otp(h, fields{"client_ip": "203.0.113.1", "email": alice, "rate_limit": bad}), 400, "none,none")
 		}
 	})
 	t.Run("REFLEX-25", func(t *testing.T) {
@@ -315,4 +318,44 @@ func TestRateLimits(t *testing.T) {
 			}
 		}
 	})
+}
+
+// All users of an app's server have its address: only what the server says of
+// theirs counts for a client.
+func TestServerIsNoClient(t *testing.T) {
+	h := house(t, reflex.Options{}, nil)
+	for i := range 12 {
+		isPair(t, otp(h, fields{"email": fmt.Sprintf("user%d@example.com", i)}), 200, "record,otp")
+	}
+	for i := range 6 {
+		want := 200
+		if i == 5 {
+			want = 429
+		}
+		if a := otp(h, fields{"email": fmt.Sprintf("guest%d@example.com", i), "client_ip": "203.0.113.77"}); a.Status != want {
+			t.Errorf("the client's %d. start: %d %s", i+1, a.Status, a.Text)
+		}
+	}
+}
+
+// The app's link_lifetime is that of passwords where the call says nothing.
+func TestLifetimeOfTheApp(t *testing.T) {
+	h := house(t, reflex.Options{}, func(h *apitest.House) { h.App.LinkLifetime = 10 * time.Minute })
+	if d := lifeOf(t, otp(h, fields{"email": alice})); d != 10*time.Minute {
+		t.Error(d)
+	}
+	if d := lifeOf(t, otp(h, fields{"email": "bob@example.com", "expiration_seconds": 60})); d != time.Minute {
+		t.Error(d)
+	}
+}
+
+// Others compute the id from the address as people write it.
+func TestPersistentIDOfInternationalDomains(t *testing.T) {
+	h := house(t, reflex.Options{}, nil)
+	sum := sha256.Sum256([]byte("zoe@bücher.example"))
+	for _, email := range []string{"zoe@bücher.example", "Zoe@bücher.example", "zoe@xn--bcher-kva.example"} {
+		if a := h.Do("GET", "/reflex/persistent-id?email="+url.QueryEscape(email), nil); a.Get("persistent_id") != hex.EncodeToString(sum[:]) {
+			t.Errorf("%s: %d %s", email, a.Status, a.Text)
+		}
+	}
 }

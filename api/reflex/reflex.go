@@ -87,9 +87,10 @@ func recordOf(email address.Address, asked authcore.Asked) *record {
 	}
 }
 
-// persistentID is a stable id for an address: others can compute it too.
+// persistentID is a stable id for an address: others can compute it too, from the
+// address as people write it, in lower case.
 func persistentID(a address.Address) string {
-	sum := sha256.Sum256([]byte(a.String()))
+	sum := sha256.Sum256([]byte(a.Display()))
 	return hex.EncodeToString(sum[:])
 }
 

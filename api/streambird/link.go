@@ -20,8 +20,19 @@ const (
 )
 
 // lifetime reads a number of minutes of a link.
-func lifetime(o *api.Object, field string, def int64) time.Duration {
-	return time.Duration(o.Int(field, def, linkMin, linkMax)) * time.Minute
+func lifetime(o *api.Object, field string, def time.Duration) time.Duration {
+	if !o.Has(field) {
+		return def
+	}
+	return time.Duration(o.Int(field, linkDefault, linkMin, linkMax)) * time.Minute
+}
+
+// linkLifetime is that of the app's links where a call says nothing.
+func linkLifetime(c *api.Call) time.Duration {
+	if d := c.Caller.App.LinkLifetime; d > 0 {
+		return d
+	}
+	return linkDefault * time.Minute
 }
 
 // redirectFor checks what the caller sent, and takes the app's default for
@@ -96,9 +107,9 @@ func (a *API) login(c *api.Call) error {
 // loginTerms reads where links lead and how long they live, for users who are
 // known and for new ones. Without a redirect of its kind Before is empty.
 func (a *API) loginTerms(c *api.Call, o *api.Object, hosted bool) (known, fresh authcore.Terms, err error) {
-	def := int64(linkDefault)
+	def := linkLifetime(c)
 	if o.Has("expires_in") && !o.Has("login_expires_in") && !o.Has("registration_expires_in") {
-		def = o.Int("expires_in", def, linkMin, linkMax)
+		def = lifetime(o, "expires_in", def)
 	}
 	known.Lifetime = lifetime(o, "login_expires_in", def)
 	fresh.Lifetime = lifetime(o, "registration_expires_in", def)
@@ -176,7 +187,7 @@ func (a *API) inviteLink(c *api.Call) error {
 		return err
 	}
 	text, sent := o.Need("email"), o.String("invite_redirect_url")
-	terms := authcore.Terms{Lifetime: lifetime(o, "invite_expires_in", linkDefault)}
+	terms := authcore.Terms{Lifetime: lifetime(o, "invite_expires_in", linkLifetime(c))}
 	names, pending := namesOf(o, person.Names{}), true
 	d, err := deviceOf(c, o)
 	if err != nil {
@@ -215,7 +226,7 @@ func (a *API) createLink(c *api.Call) error {
 		return err
 	}
 	id, text := o.String("user_id"), o.String("email")
-	terms := authcore.Terms{Lifetime: lifetime(o, "expires_in", linkDefault)}
+	terms := authcore.Terms{Lifetime: lifetime(o, "expires_in", linkLifetime(c))}
 	d, err := deviceOf(c, o)
 	if err != nil {
 		return err

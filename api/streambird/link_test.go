@@ -190,6 +190,12 @@ func TestLinkLifetimes(t *testing.T) {
 	}
 	w.user(alice)
 	t.Run("STREAM-23 STREAM-43", func(t *testing.T) { alive(t, object{"email": alice}, 60) })
+	t.Run("of the app", func(t *testing.T) {
+		w.App.LinkLifetime = 20 * time.Minute
+		alive(t, object{"email": alice}, 20)
+		alive(t, object{"email": alice, "login_expires_in": 30}, 30)
+		w.App.LinkLifetime = 0
+	})
 	t.Run("STREAM-24 STREAM-26", func(t *testing.T) {
 		alive(t, object{"email": alice, "login_expires_in": 5, "registration_expires_in": 600}, 5)
 		alive(t, object{"email": alice, "login_expires_in": 10080}, 10080)

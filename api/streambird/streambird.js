@@ -175,7 +175,10 @@
         try {
           const made = await magicLinks.beginLoginOrCreate(input.value);
           note.textContent = "We have sent you a mail. Open the link in it" + (made.verificationDigits ? " and type " + made.verificationDigits + " there." : ".");
-          if (!made.requestOriginToken) return;
+          if (!made.requestOriginToken) {
+            callbacks.onSuccess?.({ eventType: "EVENT_SUCCESS", eventData: made });
+            return;
+          }
           const session = await magicLinks.beginVerifyEmail(made);
           note.textContent = "You are signed in.";
           callbacks.onSuccess?.({ eventType: "EVENT_SUCCESS", eventData: session });

@@ -199,11 +199,7 @@ func attach(d *person.Draft, o *api.Object, list, field string) error {
 	if !o.Has(list) {
 		return nil
 	}
-	items := o.Objects(list)
-	if o.Err() == nil && len(items) == 0 {
-		return api.Malformed(list, "a list of at least one")
-	}
-	for _, item := range items {
+	for _, item := range o.Objects(list) { // none: the original's clients always send the lists
 		text := item.Need(field)
 		if err := item.Err(); err != nil {
 			return err
