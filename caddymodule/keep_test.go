@@ -80,3 +80,43 @@ func TestTakenAwayIsToldOnce(t *testing.T) {
 		}
 	}
 }
+
+// A refusal names what to write: where TLS ends in front, the scheme that browsers
+// see is known only of a proxy that is listed.
+func TestUnknownHostSaysWhatToWrite(t *testing.T) {
+	f := newFixture(t)
+	g := f.gate(nil)
+	for _, test := range []struct {
+		url, header string
+		trusted     bool
+		want, not   string
+	}{
+		{"http://other.example.com/", "X-Forwarded-Proto: https", false, `trusted_proxies, so that its X-Forwarded-Proto is believed; or, if browsers see that host, write \"origin https://other.example.com\"`, "http://other"},
+		{"http://other.example.com/", "X-Forwarded-Proto: https", true, `write \"origin https://other.example.com\"`, "trusted_proxies"},
+		{"https://other.example.com/", "A: b", false, `write \"origin https://other.example.com\"`, "trusted_proxies"},
+	} {
+		w := newRecorder()
+		handler(g, &recordingApp{}, func(vars map[string]any) { vars[caddyhttp.TrustedProxyVarKey] = test.trusted }).
+			ServeHTTP(w, request("GET", test.url, test.header, "X-Forwarded-Host: app.example.com"))
+		if body := w.Body.String(); w.Code != http.StatusBadRequest || !strings.Contains(body, test.want) || strings.Contains(body, test.not) {
+			t.Errorf("%+v: %d %s", test, w.Code, body)
+		}
+	}
+	found := false
+	for _, entry := range f.logs.FilterMessageSnippet("refused").All() {
+		found = found || entry.ContextMap()["forwarded_host"] == `"app.example.com"`
+	}
+	if !found {
+		t.Errorf("the log has no forwarded host: %+v", f.logs.All())
+	}
+}
+
+// A proxy that adds to what its client says makes a list, which nobody guesses about.
+func TestJoinedForwardedHostIsCalledAList(t *testing.T) {
+	f := newFixture(t)
+	a := f.authz()
+	w := asks(t, a, "GET", "/api/authz/forward-auth", "X-Forwarded-Proto: https", "X-Forwarded-Host: evil.test, wiki.example.com", "X-Forwarded-Uri: /", "X-Forwarded-Method: GET")
+	if w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "X-Forwarded-Host is a list") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}

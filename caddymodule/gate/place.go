@@ -47,7 +47,7 @@ func (q *request) locate(needsSignIn bool) refusal {
 	}
 	insecure := !origin.Secure() && !q.run.InsecureHTTP && !origin.IsLocalhost()
 	if !q.place.Has(origin, port) && !(insecure && q.place.hasSecure(origin, port)) {
-		return refusal{kind: badOrigin, detail: fmt.Sprintf("Host %s is not one of this site's: write \"origin %s\" in the block of its gate, or have the proxy in front pass the Host header on.", web.Quoted(q.r.Host), origin)}
+		return refusal{kind: badOrigin, detail: q.unknownHost(origin)}
 	}
 	if insecure && needsSignIn {
 		return refusal{kind: insecureHTTP, detail: q.insecureDetail()}
@@ -114,6 +114,16 @@ func (q *request) scheme() (scheme string, ok bool) {
 // orInsecure comes last: most who read it have https, and a proxy in front that
 // does not say so.
 const orInsecure = "To sign in over plain http all the same, write \"insecure_http on\" in the global gatehouse block."
+
+// unknownHost says what to do about a host that is not the site's. The scheme is
+// known only of a proxy that is believed.
+func (q *request) unknownHost(o origin.Origin) string {
+	seen := "Host " + web.Quoted(q.r.Host) + " is not one of this site's: "
+	if q.r.TLS == nil && len(q.r.Header["X-Forwarded-Proto"]) > 0 && !q.trusted() {
+		return seen + "have the proxy in front pass the Host header on, and list it in Caddy's trusted_proxies, so that its X-Forwarded-Proto is believed; or, if browsers see that host, write \"origin https://" + o.Host() + "\" in the block of its gate."
+	}
+	return seen + "write \"origin " + o.String() + "\" in the block of its gate, or have the proxy in front pass the Host header on."
+}
 
 // insecureDetail says what to do about plain http.
 func (q *request) insecureDetail() string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
@@ -93,6 +94,9 @@ func (q *request) note(kind refusalKind, detail string, more ...slog.Attr) {
 	q.auditRefusal(kind)
 	fields := append(more, slog.String("reason", string(kind)), slog.String("client_ip", client.String()),
 		slog.String("host", web.Quoted(q.r.Host)), slog.Int("suppressed", missed))
+	if lines := q.r.Header["X-Forwarded-Host"]; len(lines) > 0 {
+		fields = append(fields, slog.String("forwarded_host", web.Quoted(strings.Join(lines, ", "))))
+	}
 	if q.session != nil {
 		fields = append(fields, slog.String("address", q.house.shown(q.session.Address)), slog.String("sub", who))
 	}

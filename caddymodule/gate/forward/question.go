@@ -160,6 +160,9 @@ func (q Question) one(name string) (value, problem string) {
 	if len(lines) != 1 || lines[0] == "" {
 		return "", "The proxy must send " + name + ", exactly once."
 	}
+	if name == "X-Forwarded-Host" && strings.Contains(lines[0], ",") {
+		return "", "X-Forwarded-Host is a list, " + web.Quoted(lines[0]) + ": have the proxy set it to the site's host instead of adding to what came."
+	}
 	return lines[0], ""
 }
 
