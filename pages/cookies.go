@@ -33,6 +33,15 @@ func SessionTokens(r *http.Request, secure bool, domain string, buf []string) []
 	return cookieValues(r.Header, sessionName(secure, domain), buf, session.MaxTokens+1)
 }
 
+// presentedSessions are the session cookies of a request in every spelling: signing
+// out ends them all, not only the one that counts here.
+func presentedSessions(r *http.Request) (tokens []string) {
+	for _, name := range []string{hostPrefix + sessionCookie, securePrefix + sessionCookie, sessionCookie} {
+		tokens = cookieValues(r.Header, name, tokens, len(tokens)+session.MaxTokens)
+	}
+	return tokens
+}
+
 func sessionName(secure bool, domain string) string {
 	switch {
 	case !secure:

@@ -57,6 +57,12 @@ func endSession(e *exchange) {
 			return
 		}
 	}
+	if !here {
+		if err := e.p.service.Core().Sessions().EndPresented(e.r.Context(), presentedSessions(e.r)); err != nil {
+			e.outage(err)
+			return
+		}
+	}
 	e.jar.expireSession()
 	raw := e.form.get("return_to")
 	switch {

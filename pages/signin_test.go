@@ -330,6 +330,29 @@ func TestLogout(t *testing.T) {
 	b.wants(401) // ended on the server, not only forgotten here
 }
 
+// Signing out ends every session whose cookie came along, whichever spelling of the
+// name it has: people leave no other behind on a shared computer.
+func TestLogoutEndsAllThatCameAlong(t *testing.T) {
+	for _, name := range []string{"gatehouse", "__Secure-gatehouse", "__Host-gatehouse"} {
+		h := newHouse(t)
+		other := h.browser()
+		other.signIn("bob@example.com")
+		cookie := ""
+		for _, c := range other.jar.Cookies(other.url("/")) {
+			if c.Name == "__Host-gatehouse" {
+				cookie = c.Value
+			}
+		}
+		b := h.browser()
+		b.signIn("alice@example.com")
+		b.headers.Set("Cookie", name+"="+cookie)
+		b.post("/_gatehouse/logout")
+		b.wants(http.StatusSeeOther)
+		other.get("/_gatehouse/session")
+		other.wants(http.StatusUnauthorized)
+	}
+}
+
 func TestLogoutWhenItCantBeTold(t *testing.T) {
 	h := newHouse(t)
 	b := h.browser()

@@ -85,6 +85,23 @@ func (s *View) find(ctx context.Context, token string, at origin.Origin) (*Sessi
 	return s.admit(live, at, now), nil
 }
 
+// EndPresented ends the sessions that tokens stand for, at whichever site.
+func (c *Core) EndPresented(ctx context.Context, tokens []string) error {
+	for _, token := range tokens {
+		live, err := c.readToken(ctx, token)
+		if err != nil {
+			return err
+		}
+		if live == nil {
+			continue
+		}
+		if _, err := c.End(ctx, live.snapshot.Load().ID, SignedOut); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // refresh reads a session's record again when it is time. An error means that
 // it could not be read for too long.
 func (c *Core) refresh(ctx context.Context, live *liveSession, now time.Time) error {
