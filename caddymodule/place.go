@@ -61,7 +61,7 @@ func (a *App) placeGates() error {
 	if a.uncleaned, divided, err = w.Beside(a.answersAt); err != nil {
 		return err
 	}
-	a.around = slices.Concat(a.around, divided, w.Opened(guards))
+	a.around = slices.Concat(a.around, divided, w.Opened(guards), w.Limits(guards))
 	for _, f := range slices.Concat(a.around, a.uncleaned) {
 		a.log.Warn(f.Found + ": " + f.Do)
 	}

@@ -109,7 +109,7 @@ func (b behind) same(other behind) bool {
 func follow(t *tree, host, path string) (out trip) {
 	ended, surely := false, true
 	var root root
-	p := &probe{request: SampleRequest(host, path)}
+	p := &probe{request: SampleRequest(host, path), server: t.server}
 	p.meet = func(s *step, here certainty) {
 		if ended {
 			return

@@ -7,6 +7,7 @@
 //	Walk.Course       what stands before and behind a gate: rewrites that lead around it
 //	Walk.Around       what becomes of the shapes of a guarded path
 //	Walk.Beside       who hands requests on with no gate before it, uncleaned
+//	Walk.Limits       gates that a matcher keeps from requests
 //	Walk.Opened       rewrites that make a guarded path of a public one
 //	Walk.Neighbours   what else a host serves
 //

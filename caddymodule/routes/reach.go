@@ -100,8 +100,9 @@ func matchesPath(m caddyhttp.MatchPath, path string) bool {
 // probe follows one request through the routes.
 type probe struct {
 	request   *http.Request
-	rewritten bool // paths that matchers see are not known any more
-	anyHost   bool // of the request only the path is known
+	rewritten bool              // paths that matchers see are not known any more
+	anyHost   bool              // of the request only the path is known
+	server    *caddyhttp.Server // that the request comes to; nil: not known
 	// meet is called for every handler on the way, and nothing but a route that
 	// ends the request does; nil: look for the pages.
 	meet func(*step, certainty)
@@ -201,8 +202,14 @@ func (p *probe) match(matcher any) certainty {
 		if p.anyHost {
 			return perhaps
 		}
+	case caddyhttp.MatchProtocol:
+		return spoken(p.server, string(m))
+	case *caddyhttp.MatchProtocol:
+		return spoken(p.server, string(*m))
 	default:
-		return perhaps
+		if expr, ok := expression(matcher); !ok || constant(expr) == "" {
+			return perhaps
+		}
 	}
 	ok, err := matcher.(caddyhttp.RequestMatcherWithError).MatchWithError(p.request)
 	if err != nil {

@@ -19,6 +19,7 @@ import (
 
 // tree is the routes of one server.
 type tree struct {
+	server         *caddyhttp.Server
 	routes, errors []*node
 }
 
@@ -77,7 +78,7 @@ func readRoutes(app *caddyhttp.App) (map[string]*tree, error) {
 	for _, name := range slices.Sorted(maps.Keys(app.Servers)) {
 		server := app.Servers[name]
 		top := scope{name: name, server: server, ports: listenPorts(server), anyHost: true}
-		t := new(tree)
+		t := &tree{server: server}
 		var err error
 		if t.routes, err = readList(server.Routes, top); err == nil && server.Errors != nil {
 			t.errors, err = readList(server.Errors.Routes, top)
