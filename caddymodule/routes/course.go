@@ -22,6 +22,7 @@ type course struct {
 	blocked  map[*Gate]string // what stands before it and answers everything
 	steps    int
 	warnings []string
+	served   []served
 }
 
 // stretch is a part of the way of a request, and what it has passed so far.
@@ -74,6 +75,9 @@ func (w *Walk) Course(gates []*Gate) (warnings []string, err error) {
 		if name, blocked := c.blocked[g]; blocked && !c.reached[g] {
 			return nil, fmt.Errorf("the gate at %s can never run: %s before it answers every request that the gate would look at; write the gate above it", g, name)
 		}
+	}
+	for _, f := range c.files() {
+		c.warnings = append(c.warnings, f.Found+": "+f.Do)
 	}
 	return c.warnings, nil
 }
@@ -186,6 +190,7 @@ func (c *course) step(s *step, here stretch, sets caddyhttp.MatcherSets) stretch
 		}
 	}
 	if s.serves {
+		c.serve(s, here)
 		c.warn(s, here, sets)
 	}
 	for _, b := range s.branches {
