@@ -235,7 +235,7 @@ func TestWithoutJavaScript(t *testing.T) {
 		t.Errorf("a code whose link was used: %d", status)
 	}
 	b.picture("used")
-	b.sees("Continue")
+	b.sees("Go to ")
 	mail.open("/_gatehouse/logout")
 	mail.click("main form button")
 	if mail.open("/"); mail.path() != "/_gatehouse/login?return_to=%2F" {

@@ -106,8 +106,8 @@ func TestTabReachesAll(t *testing.T) {
 	}
 }
 
-// TestFocusAtStart: on the message when something is wrong, else in the field
-// for the code; with and without JavaScript.
+// TestFocusAtStart: in the field that is wrong or takes the code, else on the
+// message; with and without JavaScript.
 func TestFocusAtStart(t *testing.T) {
 	g := openGallery(t, screen.Brand{})
 	for _, scripts := range []bool{true, false} {
@@ -116,12 +116,13 @@ func TestFocusAtStart(t *testing.T) {
 		}
 		for _, s := range g.shown() {
 			g.open(s.path + "?lang=en")
-			begin := g.eval(`document.querySelector('#error, #code')?.id || ''`)
+			begin := g.eval(`(document.querySelector('[aria-invalid]') || document.querySelector('#error, #code'))?.id || ''`)
 			if begin != "" {
 				g.beginsAt(begin)
 			}
+			failed := g.eval(`!!document.querySelector('#error')`) == "true"
 			title, role := g.eval(`document.title`), g.eval(`document.querySelector('[role=alert]')?.id || ''`)
-			if failed := begin == "error"; failed != strings.HasPrefix(title, "Error: ") || failed != (role == "error") {
+			if failed != strings.HasPrefix(title, "Error: ") || failed != (role == "error") {
 				t.Errorf("%s: the title is %q, and the alert is %q", s.name, title, role)
 			}
 		}
@@ -150,15 +151,15 @@ func TestKeyboardOnly(t *testing.T) {
 	if status := b.press(kb.Enter); status != 422 {
 		t.Fatalf("after half an address: %d", status)
 	}
-	b.beginsAt("error")
-	b.tabTo("email")
-	b.keys(alice) // what Tab leads to is selected, and typed over
+	b.beginsAt("email")
+	b.eval("document.activeElement.select(), ''")
+	b.keys(alice)
 	b.press(kb.Enter)
 	m := mails.NextTo(t, alice)
 	b.beginsAt("code")
 	b.keys(wrong(m.Code(t)))
 	b.press(kb.Enter)
-	b.beginsAt("error")
+	b.beginsAt("code")
 	b.tabTo("Didn't get it?")
 	b.keys(kb.Enter)
 	b.tabTo("Send it again") // not yet, but it can be reached

@@ -107,11 +107,12 @@ func (e *exchange) codeAgain(a authcore.Answer) {
 		v.State = "mail_down"
 		v.Fail(ifElse(a.Flow.MailDown, "code.mail_down", "code.mail_back"), 0)
 	default:
-		v.Explain(a.Verdict, a.RetryAfter)
 		if a.Resent {
-			v.State, v.HasForm = "expired_resent", true
+			v.State = "expired_resent"
 			v.Fail("code.expired_resent", 0)
+			break
 		}
+		v.Explain(a.Verdict, a.RetryAfter)
 	}
 	if status := answerStatus[a.Verdict]; status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
 		e.retryAfter(max(a.RetryAfter, time.Second))
@@ -123,7 +124,7 @@ func (e *exchange) codeAgain(a authcore.Answer) {
 func (e *exchange) codeView(f *authcore.Flow) *screen.View {
 	e.speak(f.Language)
 	v := e.view("code", e.p.sent())
-	v.HasForm, v.Resend = true, true
+	v.HasForm, v.Resend, v.Open = true, true, e.p.open
 	v.Flow, v.Address, v.Username, v.Digits = f.ID, f.Address.Display(), f.Address.String(), f.Digits
 	if f.MailDown || f.State == event.MailDown {
 		v.Reference = f.Reference

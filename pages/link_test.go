@@ -72,9 +72,9 @@ func TestDeadLinkLeadsToANewMail(t *testing.T) {
 	h.advance(11 * time.Minute)
 	stranger := h.browser()
 	stranger.get(linkPath(old))
-	stranger.wants(410, "This link is too old (they last 10 minutes)", `<a class="button" href="/_gatehouse/login">Send a new email</a>`)
+	stranger.wants(410, "This link has expired", "A link works for 10 minutes.", `<a class="button" href="/_gatehouse/login">Sign in</a>`)
 	b.get(linkPath(old))
-	b.wants(410, "This link is too old", `action="/_gatehouse/resend"`, "Send a new email")
+	b.wants(410, "This link has expired", `action="/_gatehouse/resend"`, "Send a new email")
 	if strings.Contains(b.body, "alice") {
 		t.Error("the page of a dead link tells whose it was")
 	}
@@ -87,7 +87,7 @@ func TestDeadLinkLeadsToANewMail(t *testing.T) {
 	b.post(linkPath(m))
 	b.wantsTo("/docs")
 	b.get(linkPath(old))
-	b.wants(410, "signed in as", "Continue")
+	b.wants(410, "signed in as", "Go to ")
 }
 
 // fieldIn is the value of a hidden field.

@@ -69,7 +69,7 @@ func TestFiveWrongCodes(t *testing.T) {
 		b.wants(422, strconv.Itoa(left)+" tr", "Error: Check your email", `aria-invalid="true"`)
 	}
 	b.post("/_gatehouse/code", "code", wrong(m.Code))
-	b.wants(429, "Too many wrong codes.")
+	b.wants(429, "<h1>Too many wrong codes</h1>")
 	wantRetryAfter(t, b.last)
 	b.post("/_gatehouse/code", "code", m.Code)
 	b.wants(429)
@@ -116,9 +116,9 @@ func TestExpired(t *testing.T) {
 	m := b.start("alice@example.com")
 	h.advance(11 * time.Minute)
 	b.get("/_gatehouse/code")
-	b.wants(200, "That code has expired. Ask for a new one.")
+	b.wants(200, "<h1>This code has expired</h1>", "Ask for a new one.")
 	b.get(linkPath(m))
-	b.wants(410, "This link is too old (they last 10 minutes)")
+	b.wants(410, "This link has expired")
 	b.post(linkPath(m))
 	b.wants(410)
 	b.post("/_gatehouse/code", "code", m.Code)
@@ -135,7 +135,7 @@ func TestExpiredAndNoNewMailYet(t *testing.T) {
 	m := b.start("alice@example.com")
 	h.advance(11 * time.Minute)
 	b.post("/_gatehouse/code", "code", m.Code)
-	b.wants(410, "You can ask for a new one in 49 minutes.")
+	b.wants(410, "You can ask again in 49 minutes.")
 }
 
 func TestUsed(t *testing.T) {
@@ -145,9 +145,9 @@ func TestUsed(t *testing.T) {
 	b.post("/_gatehouse/code", "code", m.Code)
 	b.wantsTo("/docs")
 	b.post("/_gatehouse/code", "code", m.Code)
-	b.wants(410, "This code has already been used.", `href="/docs">Continue`)
+	b.wants(410, "<h1>This code has already been used</h1>", `href="/docs">Go to `)
 	b.get(linkPath(m))
-	b.wants(410, "This link has already been used", `href="/docs">Continue`)
+	b.wants(410, "This link has already been used", `href="/docs">Go to `)
 	b.post(linkPath(m))
 	b.wants(410)
 	// The tab that still waits goes on by itself.
@@ -190,7 +190,7 @@ func TestTwoTabs(t *testing.T) {
 	b.post("/_gatehouse/code", "flow", flow, "code", first.Code)
 	b.wantsTo("/first")
 	b.get("/_gatehouse/code")
-	b.wants(200, "bob@example.com", "You&#39;re signed in here as", "alice@example.com")
+	b.wants(200, "bob@example.com", "instead of", "alice@example.com")
 	b.post("/_gatehouse/code", "code", second.Code)
 	b.wantsTo("/second")
 }

@@ -40,7 +40,7 @@ func TestTokens(t *testing.T) {
 		t.Fatalf("the token shown stands for %v", session)
 	}
 	b.get("/_gatehouse/account/tokens")
-	b.wants(http.StatusOK, "End backup")
+	b.wants(http.StatusOK, "Revoke backup")
 	if strings.Contains(b.body, "ght_") {
 		t.Error("the token is shown again")
 	}

@@ -23,8 +23,7 @@ type SessionView struct {
 	Method  string // code or link
 	Began   Moment
 	Seen    Moment
-	Sites   []string      // hosts
-	End     template.HTML // what the button says
+	Sites   []string // hosts
 }
 
 // AppView is an app that the person has let know who they are.
@@ -59,12 +58,10 @@ func momentOf(t time.Time) Moment { return Moment{UTC(t), t.UTC().Format(time.RF
 func (c *Catalog) Sessions(list []session.Info, own *session.Session) []SessionView {
 	var out []SessionView
 	for _, s := range list {
-		agent := c.Agent(s.Agent)
 		out = append(out, SessionView{
 			ID: s.ID, This: s.ID == own.ID || s.ID == own.Parent, Public: s.Public,
-			Agent: agent, Network: Near(s.Network), Method: s.Method,
+			Agent: c.Agent(s.Agent), Network: Near(s.Network), Method: s.Method,
 			Began: momentOf(s.AuthTime), Seen: momentOf(s.LastSeen), Sites: hostsOf(s.Sites),
-			End: c.sayHTML("account.end", 0, given("agent", agent)),
 		})
 	}
 	slices.SortStableFunc(out, func(a, b SessionView) int {

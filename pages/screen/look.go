@@ -30,16 +30,14 @@ type Look struct {
 	screens   map[string]*template.Template
 	mails     mailTemplates
 
-	accent      string        // colour of buttons in mails
-	style       string        // the style sheet
-	element     template.HTML // the same as an element
-	styleSource string        // as the policy names it
-	script      StaticFile
-	Client      StaticFile // for single-page apps
-	scriptPath  string
-	logo        *logo
-	logoPath    string
-	title       func(origin.Origin) string
+	accent     string           // colour of buttons in mails
+	styles     map[string]style // by screen
+	script     StaticFile
+	Client     StaticFile // for single-page apps
+	scriptPath string
+	logo       *logo
+	logoPath   string
+	title      func(origin.Origin) string
 }
 
 var screens = []string{"login", "code", "link", "notme", "logout", "account", "tokens", "sites", "app", "consent", "problem"}
@@ -58,7 +56,7 @@ func NewLook(b Brand) (*Look, error) {
 	if support, err := address.Parse(b.Support); err == nil { // with the A-label of an international domain, as mails need it
 		b.Support = support.String()
 	}
-	l := &Look{brand: b, screens: map[string]*template.Template{}, accent: "#1d4ed8"}
+	l := &Look{brand: b, screens: map[string]*template.Template{}, styles: map[string]style{}, accent: "#1d4ed8"}
 	files, err := openTemplates(b.Pages)
 	if err != nil {
 		return nil, fmt.Errorf("brand: pages %s: %w", b.Pages, err)
@@ -106,20 +104,29 @@ const javascript = "text/javascript; charset=utf-8"
 // loadStatic reads style and script. Both are named by their content, so that
 // a page's policy admits exactly them.
 func (l *Look) loadStatic(files fs.FS) error {
-	style, err := fs.ReadFile(files, "style.css")
-	if err != nil {
-		return err
-	}
-	l.style = squeeze(string(style))
+	own := ""
 	if l.brand.Accent != "" {
 		light, dark, err := accent.Of(l.brand.Accent)
 		if err != nil {
 			return fmt.Errorf("brand: accent %w", err)
 		}
 		l.accent = light.String()
-		l.style += fmt.Sprintf(":root{--a:%s}@media(prefers-color-scheme:dark){:root{--a:%s}}", light, dark)
+		own = fmt.Sprintf(":root{--a:%s}@media(prefers-color-scheme:dark){:root{--a:%s}}", light, dark)
 	}
-	l.element, l.styleSource = styleElement(l.style)
+	for _, screen := range screens {
+		all, err := fs.ReadFile(files, "style.css")
+		if err != nil {
+			return err
+		}
+		for _, more := range moreStyle[screen] {
+			some, err := fs.ReadFile(files, more)
+			if err != nil {
+				return err
+			}
+			all = append(all, some...)
+		}
+		l.styles[screen] = newStyle(squeeze(string(all)) + own)
+	}
 	script, err := builtinTemplates.ReadFile("templates/ui.js")
 	if err != nil {
 		return err
@@ -131,9 +138,21 @@ func (l *Look) loadStatic(files fs.FS) error {
 	return err
 }
 
-// styleElement returns the element, and its hash for the policy.
-func styleElement(css string) (template.HTML, string) {
-	return template.HTML("<style>" + css + "</style>"), web.StyleSource(css)
+// moreStyle is what screens have beside style.css: the sign-in pages stay light.
+var moreStyle = map[string][]string{
+	"login": {"tick.css"}, "code": {"code.css"},
+	"account": {"tick.css", "account.css"}, "tokens": {"account.css"}, "sites": {"account.css"},
+}
+
+// style is the style sheet of a screen.
+type style struct {
+	css     string
+	element template.HTML
+	source  string // as the policy names it
+}
+
+func newStyle(css string) style {
+	return style{css, template.HTML("<style>" + css + "</style>"), web.StyleSource(css)}
 }
 
 func hashed(content []byte) string {
@@ -178,11 +197,12 @@ func (l *Look) File(path string) (StaticFile, bool) {
 // fix shows all pages light or dark, whatever the browser prefers.
 func (l *Look) Fix(scheme string) {
 	const dark = "@media(prefers-color-scheme:dark)"
-	switch scheme {
-	case "dark":
-		l.element, l.styleSource = styleElement(strings.ReplaceAll(l.style, dark, "@media all"))
-	case "light":
-		l.element, l.styleSource = styleElement(strings.ReplaceAll(l.style, dark, "@media not all"))
+	media, known := map[string]string{"dark": "@media all", "light": "@media not all"}[scheme]
+	if !known {
+		return
+	}
+	for screen, s := range l.styles {
+		l.styles[screen] = newStyle(strings.ReplaceAll(s.css, dark, media))
 	}
 }
 

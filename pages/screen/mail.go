@@ -199,16 +199,16 @@ func (m *Mails) view(l outbox.Letter) *MailView {
 
 // name chooses subject, preheader and the words on the button.
 func (m *Mails) name(v *MailView) {
-	subject, label, preheader := "mail.subject", "mail.link", "mail.preheader"
+	subject, label, preheader := "mail.subject", "mail.link_only", "mail.preheader"
 	switch kind := outbox.LetterKind(v.Kind); {
 	case kind == outbox.LetterNewDevice:
-		subject, label, preheader = "mail.new.subject", "mail.new.link", "mail.asked_nowhere"
+		subject, label, preheader = "mail.new.subject", "mail.new.link", "mail.new.when_nowhere"
 	case kind == outbox.LetterAdmitted:
 		subject, label, preheader = "mail.admitted.subject", "mail.new.link", "mail.asked_nowhere"
 	case kind == outbox.LetterCode:
 		subject, preheader = "app.code.subject", "app.valid"
 	case kind == outbox.LetterLink:
-		subject, label, preheader = "app.title", "mail.link_only", "app.valid_once"
+		subject, preheader = "app.title", "app.valid_once"
 	case kind == outbox.LetterInvite:
 		subject, label, preheader = "app.invite.subject", "app.invite.accept", "app.valid_once"
 		if v.Into != "" {
@@ -217,7 +217,7 @@ func (m *Mails) name(v *MailView) {
 	case kind == outbox.LetterPlain:
 		subject, preheader = "app.plain.subject", "app.valid"
 	case v.Code == "":
-		subject, label, preheader = "mail.subject_link", "mail.link_only", "mail.asked_nowhere"
+		subject, preheader = "mail.subject_link", "mail.asked_nowhere"
 	case !m.cfg.SubjectCode:
 		subject = "mail.subject_quiet"
 	}

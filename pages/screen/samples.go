@@ -109,8 +109,8 @@ func (s *sampler) codeView(state string, fill func(*View)) {
 
 func (s *sampler) code() {
 	s.codeView("sent_if", nil)
-	s.codeView("sent", nil)
-	s.codeView("sent", func(v *View) { v.Delay = 6 })
+	s.codeView("sent", func(v *View) { v.Open = true })
+	s.codeView("sent", func(v *View) { v.Open, v.Delay = true, 6 })
 	s.codeView("resent", func(v *View) { v.Note("code.resent") })
 	s.codeView("replaces", func(v *View) { v.Session, v.Replaces = sampleSession, true })
 	s.codeView("malformed", func(v *View) { v.Fail("code.short", 5) })

@@ -50,7 +50,7 @@ func (v *View) Problem(kind ProblemKind) {
 
 // dead says why a link does nothing any more.
 func (v *View) Dead(why event.Verdict) {
-	key := "link.expired"
+	key := "link.expired.title"
 	switch why {
 	case event.Used:
 		v.State, key = "used", "link.used"
@@ -58,6 +58,7 @@ func (v *View) Dead(why event.Verdict) {
 		v.State, key = "locked", "link.locked"
 	case event.Expired:
 		v.State = "expired"
+		v.Text = v.words.sayHTML("link.expired", v.Minutes, v.value)
 	default:
 		v.State, key = "unknown", "link.unknown"
 	}
@@ -66,22 +67,28 @@ func (v *View) Dead(why event.Verdict) {
 
 // explain says why a code can't be answered, if that is so, and how to go on.
 func (v *View) Explain(state event.Verdict, wait time.Duration) {
-	later := ""
 	if v.When = ""; wait > 0 {
-		v.When, later = v.words.When(wait), "_wait"
+		v.When = v.words.When(wait)
 	}
 	switch state {
 	case event.Expired:
-		v.State, v.HasForm = "expired", false
-		v.Fail("code.expired"+later, 0)
+		v.over("expired")
 	case event.Locked:
-		v.State, v.HasForm = "locked", false
-		v.Fail("code.locked"+later, 0)
+		v.over("locked")
 	case event.CodesOff:
 		v.State, v.HasForm = "codes_off", false
 		v.Fail("code.off", 0)
 	case event.Used:
-		v.State, v.HasForm, v.Resend = "used", false, false
-		v.Fail("code.used", 0)
+		v.over("used")
+		v.Resend = false
+	}
+}
+
+// over shows the page of a code that does nothing any more: what happened is
+// its heading, and when a new one can be had stands once, beside the button.
+func (v *View) over(state string) {
+	v.State, v.HasForm, v.Heading = state, false, v.words.say("code."+state+".title", 0, v.value)
+	if key := "code." + state; v.words.has(key) {
+		v.Text = v.words.sayHTML(key, 0, v.value)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"html/template"
 	"strconv"
+	"unicode"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
@@ -33,11 +34,12 @@ type View struct {
 	Lang    string // BCP 47
 	Dir     string // ltr or rtl
 
-	Site    string // the brand's name, else the host
-	Host    string // the host that was asked for
-	Logo    string // path of the logo, empty for none
-	Support string // address for help, empty for none
-	Script  string // path of the optional script, empty for none
+	Site     string // the brand's name, else the host
+	Host     string // the host that was asked for
+	Logo     string // path of the logo, empty for none
+	Monogram string // the first letter of Site, for who has no logo
+	Support  string // address for help, empty for none
+	Script   string // path of the optional script, empty for none
 
 	Address  string // whose sign-in this is, for display
 	Username string // the same, in ASCII, for password managers
@@ -47,7 +49,7 @@ type View struct {
 	Error  template.HTML // what is wrong with what was sent, empty for nothing
 	Field  string        // id of the field that Error is about, empty for none
 	Notice template.HTML // what has just happened, empty for nothing
-	Text   template.HTML // what a problem page says
+	Text   template.HTML // what a problem page says, or the page of a dead code or link
 
 	Email     string // what stands in the field for the address
 	ReturnTo  string // hidden field return_to, empty for none
@@ -55,9 +57,10 @@ type View struct {
 	UILocales string // hidden field ui_locales, empty for none
 	Flow      string // hidden field flow, empty for none
 
-	Digits   int // of a code
-	Minutes  int // that code and link live
-	Delay    int // minutes that mail to the address usually takes, if that is long
+	Open     bool // whoever proves an address is admitted, so that a page may say what was sent
+	Digits   int  // of a code
+	Minutes  int  // that code and link live
+	Delay    int  // minutes that mail to the address usually takes, if that is long
 	HasForm  bool
 	Resend   bool   // the mail may be asked for again, now or later
 	ResendIn int    // seconds until then
@@ -164,17 +167,33 @@ func (l *Look) View(words *Catalog, at origin.Origin, screen, state string) *Vie
 		Lang: words.Lang(), Dir: words.direction(),
 		Host: at.Host(), Site: l.siteName(at), Support: l.brand.Support,
 		Digits: authcore.DefaultCode.Digits, Minutes: WholeMinutes(authcore.DefaultCode.Lifetime),
-		words: words, style: l.element,
+		words: words, style: l.styles[screen].element,
 	}
+	v.Monogram = monogram(v.Site)
 	if !at.IsZero() {
 		v.Script, v.Logo = l.scriptPath, l.logoPath
 	}
 	return v
 }
 
+// monogram is the first letter or digit of a site's name.
+func monogram(name string) string {
+	for _, r := range name {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) {
+			return string(unicode.ToUpper(r))
+		}
+	}
+	return ""
+}
+
 // titled sets heading and title. A page with an error says so first in its
 // title, which is what a screen reader reads first.
-func (v *View) Titled(key string) { v.headed(v.words.say(key, 0, v.value)) }
+func (v *View) Titled(key string) {
+	if v.Heading == "" { // else that of a dead code
+		v.Heading = v.words.say(key, 0, v.value)
+	}
+	v.headed(v.Heading)
+}
 
 func (v *View) headed(heading string) {
 	v.Heading = heading
@@ -217,7 +236,7 @@ func (l *Look) For(v *View, o origin.Origin) {
 // well, so it names where the form may lead in the end.
 func (l *Look) Policy(v *View, at origin.Origin) string {
 	var b strings.Builder
-	b.WriteString("default-src 'none'; style-src " + l.styleSource)
+	b.WriteString("default-src 'none'; style-src " + l.styles[v.Screen].source)
 	if v.Script != "" {
 		b.WriteString("; script-src " + at.String() + v.Script)
 	}

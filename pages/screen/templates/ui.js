@@ -5,7 +5,7 @@
   const code = one('#code'), again = one('[data-wait]')
   // For a sign-in that is done the server leads on from there.
   const lookAgain = () => location.replace('/_gatehouse/code?flow=' + one('[name=flow]').value)
-  const words = new Intl.RelativeTimeFormat(d.documentElement.lang + '-u-nu-latn')
+  const words = new Intl.RelativeTimeFormat(d.documentElement.lang + '-u-nu-latn', { numeric: 'auto' })
   let proof, pasted, missed
   // No server sees what follows the # of the page that was asked for.
   const to = one('[name=return_to]')
@@ -16,7 +16,8 @@
     if (Math.abs(n) > 90) n /= 60, unit = 'hour'
     if (unit == 'hour' && Math.abs(n) > 36) n /= 24, unit = 'day'
     t.title = t.textContent
-    t.textContent = words.format(Math.round(n) || -1, unit)
+    n = Math.round(n)
+    t.textContent = words.format(n, n ? unit : 'second')
   }
   // A second press of the button would be answered "already used".
   d.addEventListener('submit', e => {
