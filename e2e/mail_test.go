@@ -96,10 +96,11 @@ func partsAgree(t *testing.T, m smtptest.Message, lang string) {
 			t.Errorf("the HTML lacks %.60s", link)
 		}
 	}
-	// Every sentence of the text stands in the HTML too.
+	// Every sentence of the text stands in the HTML too, but what introduces a
+	// link: that is a button there.
 	for line := range strings.Lines(parsed.Text) {
-		line = strings.TrimRight(strings.TrimSpace(line), ":")
-		if line != "" && !strings.Contains(line, "://") && !strings.Contains(line, "help@") && !strings.Contains(page, line) {
+		line = strings.TrimSpace(line)
+		if line != "" && !strings.HasSuffix(line, ":") && !strings.Contains(line, "://") && !strings.Contains(line, "help@") && !strings.Contains(page, line) {
 			t.Errorf("the HTML lacks %q", line)
 		}
 	}
