@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
@@ -23,9 +24,9 @@ type Call struct {
 	W       http.ResponseWriter
 	R       *http.Request
 	Service *authcore.Service
-	Holder  Holder               // what the call shows
-	Caller  authcore.Caller      // whose it is, unless Holder is Nobody
-	Session *authcore.AppSession // with Holder Session, where the dialect reads it
+	Holder  Holder        // what the call shows
+	Caller  apps.Caller   // whose it is, unless Holder is Nobody
+	Session *apps.Session // with Holder Session, where the dialect reads it
 
 	pages  *pages.Pages
 	params map[string]string
@@ -151,14 +152,14 @@ func (c *Call) Authenticate(dialect string, rate limit.Rate) (Holder, error) {
 // Identify is Authenticate for a key that came in another way. Unknown keys
 // count for the client, so that trying keys is bounded too.
 func (c *Call) Identify(dialect, key string, rate limit.Rate) (Holder, error) {
-	caller, ok := c.Service.Apps().Caller(key)
+	caller, ok := c.Service.Apps().Configured().Caller(key)
 	if !ok {
 		if err := c.Spend(c.Service.CountClient(dialect+" unknown key", c.Client)); err != nil {
 			return Nobody, err
 		}
 		return Nobody, errBadKey
 	}
-	c.Service.Core().UseKey(caller.Key)
+	c.Service.Core().Apps().UseKey(caller.Key)
 	holder, count := Secret, c.Count
 	if caller.Key.Publishable { // every visitor has it: none uses it up for the others
 		holder, count = Publishable, c.CountFrom
@@ -189,17 +190,17 @@ func (c *Call) Beside(dialect string, rate limit.Rate) (Holder, error) {
 // one they are the live ones of app, which the path names, or of the only app if
 // it is nil: anybody who holds another app's key, or a test key, makes proofs and
 // sessions for any address without a mail. how says how a key is sent.
-func (c *Call) Whose(app *authcore.App, how string) (authcore.Caller, error) {
+func (c *Call) Whose(app *apps.App, how string) (apps.Caller, error) {
 	if c.Caller.App != nil {
 		return c.Caller, nil
 	}
 	if app == nil {
-		app = c.Service.Apps().Only()
+		app = c.Service.Apps().Configured().Only()
 	}
 	if app == nil {
-		return authcore.Caller{}, Refuse(http.StatusUnauthorized, CodeUnauthorized, "Which app this is for is not clear without a key: send the app's key as "+how+".")
+		return apps.Caller{}, Refuse(http.StatusUnauthorized, CodeUnauthorized, "Which app this is for is not clear without a key: send the app's key as "+how+".")
 	}
-	return authcore.Caller{App: app}, nil
+	return apps.Caller{App: app}, nil
 }
 
 // Count counts the call for name, tells what is left in X-RateLimit-*, and
@@ -258,7 +259,7 @@ func (c *Call) AllowOrigin() {
 
 // AllowAppOrigin lets pages at the app's own origins read the answer and send
 // Authorization.
-func (c *Call) AllowAppOrigin(app *authcore.App) {
+func (c *Call) AllowAppOrigin(app *apps.App) {
 	h := c.W.Header()
 	h.Add("Vary", "Origin")
 	origin, err := origin.Parse(c.R.Header.Get("Origin"))

@@ -190,7 +190,7 @@ func (w *contacts) reimport(value, rival string) {
 	if value == number {
 		emails, phones = contact(sentTo)+","+contact(beside), ""
 	}
-	if _, err := w.Core.Import(w.T.Context(), strings.NewReader(person(w.user, emails, phones))); err != nil {
+	if _, err := w.Core.Move().Import(w.T.Context(), strings.NewReader(person(w.user, emails, phones))); err != nil {
 		w.T.Fatal(err)
 	}
 	if rival == "" {
@@ -200,7 +200,7 @@ func (w *contacts) reimport(value, rival string) {
 	if value == number {
 		emails, phones = contact(rival), contact(value)
 	}
-	if _, err := w.Core.Import(w.T.Context(), strings.NewReader(person(strings.Repeat("8", 27), emails, phones))); err != nil {
+	if _, err := w.Core.Move().Import(w.T.Context(), strings.NewReader(person(strings.Repeat("8", 27), emails, phones))); err != nil {
 		w.T.Fatal(err)
 	}
 }

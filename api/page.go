@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/pages"
@@ -25,7 +25,7 @@ var deadLinks = map[event.Verdict]screen.AppState{
 
 // DeadLink says why the link of an app does not work. gone: it leads where it is
 // not allowed any more.
-func (c *Call) DeadLink(app *authcore.App, v event.Verdict, gone bool) error {
+func (c *Call) DeadLink(app *apps.App, v event.Verdict, gone bool) error {
 	state := cmp.Or(deadLinks[v], screen.AppUnknown)
 	if gone {
 		state = screen.AppGone

@@ -6,18 +6,18 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
 )
 
-func (h *house) signInApp(a address.Address) *authcore.AppSession {
+func (h *house) signInApp(a address.Address) *apps.Session {
 	h.t.Helper()
 	in := linkFor(a)
 	in.Deliver = false
-	out := h.prove(authcore.Proof{Token: h.ask(in).Token, Session: week})
+	out := h.prove(apps.Proof{Token: h.ask(in).Token, Session: week})
 	if out.Session == nil {
 		h.t.Fatalf("no session: %v", out.Verdict)
 	}
@@ -30,46 +30,46 @@ func TestAppSessionLife(t *testing.T) {
 		defer h.close()
 		live, test := h.caller(liveKey).Realm(), h.caller(testKey).Realm()
 		s := h.signInApp(alice)
-		byToken, bySID := authcore.SessionRef{Token: s.Token}, authcore.SessionRef{SID: s.ID}
-		for _, ref := range []authcore.SessionRef{byToken, bySID} {
-			got, v, err := h.service.AppSession(t.Context(), live, ref)
+		byToken, bySID := apps.SessionRef{Token: s.Token}, apps.SessionRef{SID: s.ID}
+		for _, ref := range []apps.SessionRef{byToken, bySID} {
+			got, v, err := h.service.Apps().Session(t.Context(), live, ref)
 			if err != nil || v != event.Accepted || got.ID != s.ID || got.Token != s.Token || got.Person.Address != alice {
 				t.Fatalf("%+v %v %v", got, v, err)
 			}
-			if _, v, _ := h.service.AppSession(t.Context(), test, ref); v != event.Unknown {
+			if _, v, _ := h.service.Apps().Session(t.Context(), test, ref); v != event.Unknown {
 				t.Errorf("a live session with a test key: %v", v)
 			}
 		}
 		time.Sleep(24 * time.Hour)
-		got, _, err := h.service.TouchAppSession(t.Context(), live, byToken, 14*24*time.Hour)
+		got, _, err := h.service.Apps().TouchSession(t.Context(), live, byToken, 14*24*time.Hour)
 		if err != nil || got.Expires.Sub(got.LastActive) != 14*24*time.Hour || !got.Updated.After(s.Updated) {
 			t.Fatalf("extended %+v %v", got, err)
 		}
 		time.Sleep(8 * 24 * time.Hour)
-		if _, v, _ := h.service.AppSession(t.Context(), live, byToken); v != event.Accepted {
+		if _, v, _ := h.service.Apps().Session(t.Context(), live, byToken); v != event.Accepted {
 			t.Errorf("an extended session past its first end: %v", v)
 		}
 		// The operator's ways see and end it.
 		if ended, err := h.core.Sessions().End(t.Context(), s.ID, "by_operator"); !ended || err != nil {
 			t.Fatalf("End: %v %v", ended, err)
 		}
-		if _, v, _ := h.service.AppSession(t.Context(), live, byToken); v != event.Unknown {
+		if _, v, _ := h.service.Apps().Session(t.Context(), live, byToken); v != event.Unknown {
 			t.Errorf("an ended session: %v", v)
 		}
 		one, two := h.signInApp(alice), h.signInApp(alice)
-		if list, err := h.service.AppSessions(t.Context(), live, one.Person.Subject); err != nil || len(list) != 2 {
+		if list, err := h.service.Apps().Sessions(t.Context(), live, one.Person.Subject); err != nil || len(list) != 2 {
 			t.Fatalf("%d sessions listed, %v", len(list), err)
 		}
 		if n, err := h.core.Sessions().EndPerson(t.Context(), one.Person.Subject, "by_operator"); n != 2 || err != nil {
 			t.Errorf("EndPerson ended %d, %v", n, err)
 		}
-		_, v, _ := h.service.AppSession(t.Context(), live, authcore.SessionRef{Token: two.Token})
+		_, v, _ := h.service.Apps().Session(t.Context(), live, apps.SessionRef{Token: two.Token})
 		if v != event.Unknown {
 			t.Errorf("after EndPerson: %v", v)
 		}
 		three := h.signInApp(alice)
 		time.Sleep(week.Lifetime)
-		if _, v, _ := h.service.AppSession(t.Context(), live, authcore.SessionRef{Token: three.Token}); v != event.Expired {
+		if _, v, _ := h.service.Apps().Session(t.Context(), live, apps.SessionRef{Token: three.Token}); v != event.Expired {
 			t.Errorf("at its end: %v", v)
 		}
 	})
@@ -83,7 +83,7 @@ func TestAppSessionEndsWithARevocationOfAll(t *testing.T) {
 		if _, err := h.core.Keys().Rotate(t.Context(), true); err != nil {
 			t.Fatal(err)
 		}
-		if _, v, _ := h.service.AppSession(t.Context(), h.caller(liveKey).Realm(), authcore.SessionRef{Token: s.Token}); v != event.Unknown {
+		if _, v, _ := h.service.Apps().Session(t.Context(), h.caller(liveKey).Realm(), apps.SessionRef{Token: s.Token}); v != event.Unknown {
 			t.Errorf("after everything was revoked: %v", v)
 		}
 	})
@@ -95,13 +95,13 @@ func TestAppSessionGainsAFactor(t *testing.T) {
 		defer h.close()
 		s := h.signInApp(alice)
 		asked := h.ask(CodeFor(alice))
-		out := h.prove(authcore.Proof{Slot: "code", Contact: asked.Contact.ID, Code: asked.Code, Extend: s.ID, Session: week})
+		out := h.prove(apps.Proof{Slot: "code", Contact: asked.Contact.ID, Code: asked.Code, Extend: s.ID, Session: week})
 		if out.Session == nil || out.Session.ID != s.ID || len(out.Session.Factors) != 2 {
 			t.Fatalf("%+v", out.Session)
 		}
 		bob := h.signInApp(mustAddress("bob@example.com"))
 		asked = h.askLater(CodeFor(alice), 11*time.Second)
-		out = h.prove(authcore.Proof{Slot: "code", Contact: asked.Contact.ID, Code: asked.Code, Extend: bob.ID, Session: week})
+		out = h.prove(apps.Proof{Slot: "code", Contact: asked.Contact.ID, Code: asked.Code, Extend: bob.ID, Session: week})
 		if out.Session.ID == bob.ID || out.Session.Person.Address != alice {
 			t.Fatal("another person's session gained the factor")
 		}
@@ -116,8 +116,8 @@ func TestEndingAPersonEndsWhatWouldBecomeASession(t *testing.T) {
 		defer h.close()
 		in := linkFor(alice)
 		in.Poll = true
-		poll := func(asked authcore.Asked) event.Verdict {
-			out, err := h.service.Poll(t.Context(), authcore.Poll{Caller: h.caller(liveKey), Contact: asked.Contact.ID, Token: asked.PollToken, Session: *week, Origin: site})
+		poll := func(asked apps.Asked) event.Verdict {
+			out, err := h.service.Apps().Poll(t.Context(), apps.Poll{Caller: h.caller(liveKey), Contact: asked.Contact.ID, Token: asked.PollToken, Session: *week, Origin: site})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -137,7 +137,7 @@ func TestEndingAPersonEndsWhatWouldBecomeASession(t *testing.T) {
 		} {
 			asked := h.askLater(in, time.Hour)
 			open := h.askLater(in, 2*time.Minute)
-			h.prove(authcore.Proof{Token: asked.Token})
+			h.prove(apps.Proof{Token: asked.Token})
 			if err := end(asked.Person.Subject); err != nil {
 				t.Fatal(name, err)
 			}
@@ -145,7 +145,7 @@ func TestEndingAPersonEndsWhatWouldBecomeASession(t *testing.T) {
 				t.Errorf("%s: a link that was followed before: %v", name, v)
 			}
 			time.Sleep(time.Second)
-			h.prove(authcore.Proof{Token: open.Token})
+			h.prove(apps.Proof{Token: open.Token})
 			if v := poll(open); v != event.Accepted {
 				t.Errorf("%s: a link that is followed after: %v", name, v)
 			}
@@ -160,8 +160,8 @@ func TestAppPoll(t *testing.T) {
 		in := linkFor(alice)
 		in.Poll = true
 		asked := h.ask(in)
-		poll := func(token string) authcore.Proved {
-			out, err := h.service.Poll(t.Context(), authcore.Poll{Caller: h.caller(liveKey), Contact: asked.Contact.ID, Token: token, Session: *week, Origin: site})
+		poll := func(token string) apps.Proved {
+			out, err := h.service.Apps().Poll(t.Context(), apps.Poll{Caller: h.caller(liveKey), Contact: asked.Contact.ID, Token: token, Session: *week, Origin: site})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -173,7 +173,7 @@ func TestAppPoll(t *testing.T) {
 		if v := poll(strings.Repeat("x", 128)).Verdict; v != event.Unknown {
 			t.Errorf("a wrong token: %v", v)
 		}
-		h.prove(authcore.Proof{Token: asked.Token})
+		h.prove(apps.Proof{Token: asked.Token})
 		if out := poll(asked.PollToken); out.Verdict != event.Accepted || out.Session == nil {
 			t.Errorf("after it was used: %+v", out)
 		}
@@ -181,7 +181,7 @@ func TestAppPoll(t *testing.T) {
 			t.Errorf("a second time: %+v", out)
 		}
 		revoked := h.askLater(in, 2*time.Minute)
-		h.prove(authcore.Proof{Token: revoked.Token})
+		h.prove(apps.Proof{Token: revoked.Token})
 		if _, err := h.core.Keys().Rotate(t.Context(), true); err != nil {
 			t.Fatal(err)
 		}
@@ -230,12 +230,12 @@ func TestOperatorsSeeAppSessionsUntilTheyEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, _ := newAppHouse(t)
 		defer h.close()
-		year := &authcore.SessionTerms{Lifetime: 365 * 24 * time.Hour, Form: session.TokenAlnum}
+		year := &apps.SessionTerms{Lifetime: 365 * 24 * time.Hour, Form: session.TokenAlnum}
 		in := linkFor(alice)
 		in.Deliver = false
-		s := h.prove(authcore.Proof{Token: h.ask(in).Token, Session: year}).Session
+		s := h.prove(apps.Proof{Token: h.ask(in).Token, Session: year}).Session
 		time.Sleep(200 * 24 * time.Hour)
-		if _, v, err := h.service.AppSession(t.Context(), s.Person.Realm, authcore.SessionRef{Token: s.Token}); v != event.Accepted || err != nil {
+		if _, v, err := h.service.Apps().Session(t.Context(), s.Person.Realm, apps.SessionRef{Token: s.Token}); v != event.Accepted || err != nil {
 			t.Fatalf("%v %v", v, err)
 		}
 		all, _, err := h.core.Sessions().List(t.Context(), "", 10)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 )
@@ -61,16 +62,16 @@ func BenchmarkSignIn(b *testing.B) {
 			for pb.Next() {
 				in := CodeFor(next())
 				in.Caller, in.Origin, in.Repeat = caller, site, nil
-				asked, err := h.service.Ask(b.Context(), in)
+				asked, err := h.service.Apps().Ask(b.Context(), in)
 				for asked.Verdict == event.MailDown && err == nil {
 					runtime.Gosched()
-					asked, err = h.service.Ask(b.Context(), in)
+					asked, err = h.service.Apps().Ask(b.Context(), in)
 				}
 				if err != nil || asked.Verdict != event.Accepted {
 					b.Error(asked.Verdict, err)
 					return
 				}
-				out, err := h.service.Prove(b.Context(), authcore.Proof{Caller: caller, Slot: in.Slot, Contact: asked.Contact.ID, Code: asked.Code, Session: week, Origin: site})
+				out, err := h.service.Apps().Prove(b.Context(), apps.Proof{Caller: caller, Slot: in.Slot, Contact: asked.Contact.ID, Code: asked.Code, Session: week, Origin: site})
 				if err != nil || out.Verdict != event.Accepted {
 					b.Error(out.Verdict, err)
 				}

@@ -8,8 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
@@ -24,9 +24,9 @@ const (
 	pubKey  = "pk_live_0123456789abcdef0123456789abcdef0123456789abcdef"
 )
 
-func appKey(t testing.TB, key string) authcore.AppKey {
+func appKey(t testing.TB, key string) apps.Key {
 	t.Helper()
-	k, err := authcore.ParseAppKey(key)
+	k, err := apps.ParseKey(key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,16 +34,16 @@ func appKey(t testing.TB, key string) authcore.AppKey {
 }
 
 // newAppHouse is a house with the app shop, and text messages.
-func newAppHouse(t testing.TB, senders ...outbox.TextSender) (*house, *authcore.App) {
+func newAppHouse(t testing.TB, senders ...outbox.TextSender) (*house, *apps.App) {
 	t.Helper()
-	app := &authcore.App{
-		ID: "shop", Keys: []authcore.AppKey{appKey(t, liveKey), appKey(t, testKey), appKey(t, pubKey)},
+	app := &apps.App{
+		ID: "shop", Keys: []apps.Key{appKey(t, liveKey), appKey(t, testKey), appKey(t, pubKey)},
 		Callbacks: mustCallbacks(t, "https://app.example.com/*"),
-		Plans:     []authcore.Plan{{ID: "free"}, {ID: "pro"}},
+		Plans:     []apps.Plan{{ID: "free"}, {ID: "pro"}},
 
 		Organizations: true, AutoVerify: true,
 	}
-	apps, err := authcore.NewApps(app, &authcore.App{ID: "other", Keys: []authcore.AppKey{appKey(t, strings.Replace(liveKey, "0123", "9999", 1))}})
+	apps, err := apps.NewList(app, &apps.App{ID: "other", Keys: []apps.Key{appKey(t, strings.Replace(liveKey, "0123", "9999", 1))}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,29 +54,29 @@ func newAppHouse(t testing.TB, senders ...outbox.TextSender) (*house, *authcore.
 	return h, app
 }
 
-func (h *house) caller(key string) authcore.Caller {
+func (h *house) caller(key string) apps.Caller {
 	h.t.Helper()
-	c, ok := h.service.Apps().Caller(key)
+	c, ok := h.service.Apps().Configured().Caller(key)
 	if !ok {
 		h.t.Fatal("unknown key")
 	}
 	return c
 }
 
-func (h *house) ask(in authcore.Ask) authcore.Asked {
+func (h *house) ask(in apps.Ask) apps.Asked {
 	h.t.Helper()
 	if in.Caller.App == nil {
 		in.Caller = h.caller(liveKey)
 	}
 	in.Origin = site
-	out, err := h.service.Ask(h.t.Context(), in)
+	out, err := h.service.Apps().Ask(h.t.Context(), in)
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	return out
 }
 
-func (h *house) prove(in authcore.Proof) authcore.Proved {
+func (h *house) prove(in apps.Proof) apps.Proved {
 	h.t.Helper()
 	if in.Caller.App == nil {
 		in.Caller = h.caller(liveKey)
@@ -85,28 +85,28 @@ func (h *house) prove(in authcore.Proof) authcore.Proved {
 		in.Slot = "link"
 	}
 	in.Origin = site
-	out, err := h.service.Prove(h.t.Context(), in)
+	out, err := h.service.Apps().Prove(h.t.Context(), in)
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	return out
 }
 
-func linkFor(a address.Address) authcore.Ask {
-	return authcore.Ask{
+func linkFor(a address.Address) apps.Ask {
+	return apps.Ask{
 		Whom: person.Whom{Email: a}, Create: true, Slot: "link", Deliver: true,
-		Known: authcore.Terms{Lifetime: 15 * time.Minute, Before: "https://app.example.com/in?token=", After: "&appId=shop", Letter: outbox.LetterLink, Redirect: "https://app.example.com/done", Use: origin.RedirectCallback},
+		Known: apps.Terms{Lifetime: 15 * time.Minute, Before: "https://app.example.com/in?token=", After: "&appId=shop", Letter: outbox.LetterLink, Redirect: "https://app.example.com/done", Use: origin.RedirectCallback},
 	}
 }
 
-func CodeFor(a address.Address) authcore.Ask {
-	return authcore.Ask{
+func CodeFor(a address.Address) apps.Ask {
+	return apps.Ask{
 		Whom: person.Whom{Email: a}, Create: true, Slot: "code", Deliver: true, Repeat: []limit.Rate{{Count: 1, Per: 10 * time.Second}},
-		Known: authcore.Terms{Digits: 6, Lifetime: 10 * time.Minute, Letter: outbox.LetterCode},
+		Known: apps.Terms{Digits: 6, Lifetime: 10 * time.Minute, Letter: outbox.LetterCode},
 	}
 }
 
-var week = &authcore.SessionTerms{Lifetime: 7 * 24 * time.Hour, Form: session.TokenAlnum}
+var week = &apps.SessionTerms{Lifetime: 7 * 24 * time.Hour, Form: session.TokenAlnum}
 
 func TestAppLink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -120,34 +120,34 @@ func TestAppLink(t *testing.T) {
 		if want := "https://app.example.com/in?token=" + asked.Token + "&appId=shop"; m.Link != want || m.Code != "" {
 			t.Fatalf("the mail has link %q and code %q", m.Link, m.Code)
 		}
-		looked, err := h.service.Look(t.Context(), h.caller(liveKey), "link", asked.Token)
+		looked, err := h.service.Apps().Look(t.Context(), h.caller(liveKey), "link", asked.Token)
 		if err != nil || looked.Verdict != event.Accepted || looked.Redirect != "https://app.example.com/done" {
 			t.Fatalf("looked %+v %v", looked, err)
 		}
-		if v := h.prove(authcore.Proof{Token: asked.Token, Caller: h.caller(testKey)}).Verdict; v != event.Unknown {
+		if v := h.prove(apps.Proof{Token: asked.Token, Caller: h.caller(testKey)}).Verdict; v != event.Unknown {
 			t.Errorf("a live token with a test key: %v", v)
 		}
-		proved := h.prove(authcore.Proof{Token: asked.Token, Session: week})
+		proved := h.prove(apps.Proof{Token: asked.Token, Session: week})
 		if proved.Verdict != event.Accepted || proved.Session == nil || len(proved.Session.Token) != 64 || !proved.Contact.Verified {
 			t.Fatalf("proved %+v", proved)
 		}
-		if v := h.prove(authcore.Proof{Token: asked.Token}).Verdict; v != event.Used {
+		if v := h.prove(apps.Proof{Token: asked.Token}).Verdict; v != event.Used {
 			t.Errorf("a second use: %v", v)
 		}
 		for _, odd := range []string{asked.Token[1:], asked.Token + "x", strings.ToLower(asked.Token), ""} {
-			if v := h.prove(authcore.Proof{Token: odd}).Verdict; v != event.Unknown {
+			if v := h.prove(apps.Proof{Token: odd}).Verdict; v != event.Unknown {
 				t.Errorf("token %q: %v", odd, v)
 			}
 		}
 		old := h.askLater(linkFor(alice), 2*time.Minute)
 		time.Sleep(16 * time.Minute)
-		if v := h.prove(authcore.Proof{Token: old.Token}).Verdict; v != event.Expired {
+		if v := h.prove(apps.Proof{Token: old.Token}).Verdict; v != event.Expired {
 			t.Errorf("after its lifetime: %v", v)
 		}
 	})
 }
 
-func (h *house) askLater(in authcore.Ask, d time.Duration) authcore.Asked {
+func (h *house) askLater(in apps.Ask, d time.Duration) apps.Asked {
 	time.Sleep(d)
 	return h.ask(in)
 }
@@ -163,7 +163,7 @@ func TestAppLinkIsNoGateLink(t *testing.T) {
 		if err != nil || answer.Verdict != event.Unknown {
 			t.Fatalf("an app's token as a gate's link: %v %v", answer.Verdict, err)
 		}
-		proved := h.prove(authcore.Proof{Token: asked.Token, Session: week})
+		proved := h.prove(apps.Proof{Token: asked.Token, Session: week})
 		for _, token := range []string{proved.Session.Token, proved.Session.ID} {
 			if s, err := h.service.Sessions().Check(t.Context(), token, site); s != nil || err != nil {
 				t.Fatalf("an app's session passes a gate: %v %v", s, err)
@@ -184,13 +184,13 @@ func TestAppCodeTriesAndFailures(t *testing.T) {
 		if asked.Code == wrong {
 			wrong = "000001"
 		}
-		answer := func(code string) authcore.Proved {
-			return h.prove(authcore.Proof{Slot: "code", Contact: asked.Contact.ID, Code: code})
+		answer := func(code string) apps.Proved {
+			return h.prove(apps.Proof{Slot: "code", Contact: asked.Contact.ID, Code: code})
 		}
 		if v := answer("12345").Verdict; v != event.Malformed {
 			t.Errorf("five digits: %v", v)
 		}
-		if v := h.prove(authcore.Proof{Slot: "else", Contact: asked.Contact.ID, Code: asked.Code}).Verdict; v != event.Unknown {
+		if v := h.prove(apps.Proof{Slot: "else", Contact: asked.Contact.ID, Code: asked.Code}).Verdict; v != event.Unknown {
 			t.Errorf("the code of another slot: %v", v)
 		}
 		for left := 4; left > 0; left-- {
@@ -232,7 +232,7 @@ func TestAppCodeIsAcceptedOnce(t *testing.T) {
 	accepted := 0
 	for range 20 {
 		wg.Go(func() {
-			out, err := h.service.Prove(t.Context(), authcore.Proof{Caller: h.caller(liveKey), Slot: "code", Contact: asked.Contact.ID, Code: asked.Code, Session: week})
+			out, err := h.service.Apps().Prove(t.Context(), apps.Proof{Caller: h.caller(liveKey), Slot: "code", Contact: asked.Contact.ID, Code: asked.Code, Session: week})
 			if err != nil {
 				t.Error(err)
 			}
@@ -258,17 +258,17 @@ func TestAppNewerCodeSupersedes(t *testing.T) {
 			t.Errorf("at once again: %v", v)
 		}
 		second := h.askLater(CodeFor(alice), 11*time.Second)
-		if v := h.prove(authcore.Proof{Slot: "code", Contact: alice.String(), Code: first.Code}).Verdict; v != event.Wrong {
+		if v := h.prove(apps.Proof{Slot: "code", Contact: alice.String(), Code: first.Code}).Verdict; v != event.Wrong {
 			t.Errorf("the older code: %v", v)
 		}
-		if v := h.prove(authcore.Proof{Slot: "code", Contact: alice.String(), Code: second.Code}).Verdict; v != event.Accepted {
+		if v := h.prove(apps.Proof{Slot: "code", Contact: alice.String(), Code: second.Code}).Verdict; v != event.Accepted {
 			t.Errorf("the newer code: %v", v)
 		}
 		in := linkFor(alice)
 		in.Supersede = true
 		old := h.askLater(in, 2*time.Minute)
 		h.askLater(in, 2*time.Minute)
-		if v := h.prove(authcore.Proof{Token: old.Token}).Verdict; v != event.Expired {
+		if v := h.prove(apps.Proof{Token: old.Token}).Verdict; v != event.Expired {
 			t.Errorf("a superseded link: %v", v)
 		}
 	})
@@ -279,9 +279,9 @@ func TestAppHandle(t *testing.T) {
 		h, _ := newAppHouse(t)
 		defer h.close()
 		realm := h.caller(liveKey).Realm()
-		handle := h.service.Handle(realm, alice)
+		handle := h.service.Apps().Handle(realm, alice)
 		open := func(a address.Address, handle string) event.Verdict {
-			_, v := h.service.OpenHandle(a, handle)
+			_, v := h.service.Apps().OpenHandle(a, handle)
 			return v
 		}
 		for what, v := range map[string]event.Verdict{
@@ -291,23 +291,23 @@ func TestAppHandle(t *testing.T) {
 				t.Errorf("%s: %v", what, v)
 			}
 		}
-		if c, v := h.service.OpenHandle(alice, handle); v != event.Accepted || c.Realm() != realm {
+		if c, v := h.service.Apps().OpenHandle(alice, handle); v != event.Accepted || c.Realm() != realm {
 			t.Errorf("%v %v", c.Realm(), v)
 		}
-		if v := h.prove(authcore.Proof{Handle: handle, Code: "123456"}).Verdict; v != event.Unknown {
+		if v := h.prove(apps.Proof{Handle: handle, Code: "123456"}).Verdict; v != event.Unknown {
 			t.Errorf("a code before one was asked for: %v", v)
 		}
 		in := CodeFor(alice)
 		in.Handle = handle
 		asked := h.ask(in)
 		for range 5 {
-			h.prove(authcore.Proof{Handle: handle, Code: wrongFor(asked.Code)})
+			h.prove(apps.Proof{Handle: handle, Code: wrongFor(asked.Code)})
 		}
 		time.Sleep(11 * time.Second)
 		if v := h.ask(in).Verdict; v != event.Locked {
 			t.Errorf("a locked handle asks again: %v", v)
 		}
-		time.Sleep(authcore.HandleLifetime)
+		time.Sleep(apps.HandleLifetime)
 		if v := open(alice, handle); v != event.Expired {
 			t.Errorf("an old handle: %v", v)
 		}
@@ -321,14 +321,14 @@ func TestAppFingerprint(t *testing.T) {
 		in := linkFor(alice)
 		in.Client, in.Agent = netip.MustParseAddr("192.0.2.7"), "Browser/1"
 		asked := h.ask(in)
-		match := authcore.FingerprintUse{IP: true, UserAgent: true}
+		match := apps.FingerprintUse{IP: true, UserAgent: true}
 		for _, f := range []*session.Fingerprint{nil, {IP: "192.0.2.8", UserAgent: "Browser/1"}, {IP: "192.0.2.7", UserAgent: "Browser/2"}} {
-			if v := h.prove(authcore.Proof{Token: asked.Token, Match: match, Fingerprint: f}).Verdict; v != event.Mismatch {
+			if v := h.prove(apps.Proof{Token: asked.Token, Match: match, Fingerprint: f}).Verdict; v != event.Mismatch {
 				t.Errorf("fingerprint %v: %v", f, v)
 			}
 		}
 		good := &session.Fingerprint{IP: "192.0.2.7", UserAgent: "Browser/1"}
-		if v := h.prove(authcore.Proof{Token: asked.Token, Match: match, Fingerprint: good}).Verdict; v != event.Accepted {
+		if v := h.prove(apps.Proof{Token: asked.Token, Match: match, Fingerprint: good}).Verdict; v != event.Accepted {
 			t.Errorf("the same device: %v", v)
 		}
 	})
@@ -341,7 +341,7 @@ func TestAppRedirectIsCheckedAgain(t *testing.T) {
 		asked := h.ask(linkFor(alice))
 		synctest.Wait() // the mail is written
 		app.Callbacks = origin.Callbacks{}
-		if p := h.prove(authcore.Proof{Token: asked.Token}); p.Redirect != "" || !p.Gone {
+		if p := h.prove(apps.Proof{Token: asked.Token}); p.Redirect != "" || !p.Gone {
 			t.Errorf("a callback that was removed meanwhile: %+v", p)
 		}
 	})

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
@@ -17,16 +18,16 @@ func TestAppWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, _ := newAppHouse(t)
 		defer h.close()
-		in := authcore.Ask{
+		in := apps.Ask{
 			Whom: person.Whom{Email: alice}, Create: true, Slot: "window", Supersede: true, EndUser: true,
-			Known:  authcore.Terms{Digits: 8, Hex: true, Lifetime: 30 * time.Minute},
-			Window: &authcore.Window{Count: 5, Per: 30 * time.Minute},
+			Known:  apps.Terms{Digits: 8, Hex: true, Lifetime: 30 * time.Minute},
+			Window: &apps.Window{Count: 5, Per: 30 * time.Minute},
 		}
-		from := func(i int) authcore.Asked {
+		from := func(i int) apps.Asked {
 			in.Client = netip.MustParseAddr(fmt.Sprintf("192.0.2.%d", i))
 			return h.ask(in)
 		}
-		var last authcore.Asked
+		var last apps.Asked
 		for i := range 5 {
 			if last = from(1); last.Verdict != event.Accepted || last.Attempts != i+1 {
 				t.Fatalf("request %d: %v, %d attempts", i+1, last.Verdict, last.Attempts)
@@ -38,7 +39,7 @@ func TestAppWindow(t *testing.T) {
 		if out := from(2); out.Verdict != event.Limited || out.ByClient || out.Challenge != last.Challenge || out.Attempts != 5 || out.RetryAfter <= 0 {
 			t.Errorf("the sixth from another client: %+v", out)
 		}
-		if v := h.prove(authcore.Proof{Slot: "window", Contact: alice.String(), Code: last.Code, Forget: true}).Verdict; v != event.Accepted {
+		if v := h.prove(apps.Proof{Slot: "window", Contact: alice.String(), Code: last.Code, Forget: true}).Verdict; v != event.Accepted {
 			t.Fatalf("the newest code: %v", v)
 		}
 		if out := from(1); out.Verdict != event.Accepted || out.Attempts != 1 {
@@ -86,14 +87,14 @@ func TestAppCodesAreOffOnceTheFailuresAreUsedUp(t *testing.T) {
 		in.Slot = "another"
 		two := h.askLater(in, 11*time.Second)
 		for range 5 {
-			h.prove(authcore.Proof{Slot: "code", Contact: one.Contact.ID, Code: wrongFor(one.Code)})
+			h.prove(apps.Proof{Slot: "code", Contact: one.Contact.ID, Code: wrongFor(one.Code)})
 		}
-		if v := h.prove(authcore.Proof{Slot: "another", Contact: two.Contact.ID, Code: two.Code}).Verdict; v != event.CodesOff {
+		if v := h.prove(apps.Proof{Slot: "another", Contact: two.Contact.ID, Code: two.Code}).Verdict; v != event.CodesOff {
 			t.Errorf("the right code of another challenge: %v", v)
 		}
 		link := linkFor(alice)
 		link.Deliver = false
-		if v := h.prove(authcore.Proof{Token: h.ask(link).Token}).Verdict; v != event.Accepted {
+		if v := h.prove(apps.Proof{Token: h.ask(link).Token}).Verdict; v != event.Accepted {
 			t.Errorf("a link, which nobody can guess: %v", v)
 		}
 	})
@@ -120,7 +121,7 @@ func TestAppMailsCountForAllMails(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		want(t, h.sender.count(), 3)
-		want(t, h.prove(authcore.Proof{Token: two.Token}).Verdict, event.Accepted)
+		want(t, h.prove(apps.Proof{Token: two.Token}).Verdict, event.Accepted)
 		time.Sleep(time.Minute)
 		h.ask(linkFor(alice))
 		for i := range 10 { // half of the ten minutes is enough for five
@@ -141,13 +142,13 @@ func TestAppMailsCountForAllMails(t *testing.T) {
 func TestAppMailsHaveTheShareOfTheEndUser(t *testing.T) {
 	for _, test := range []struct {
 		endUser bool
-		caller  func(h *house) authcore.Caller
+		caller  func(h *house) apps.Caller
 		sent    int
 	}{
-		{false, func(h *house) authcore.Caller { return h.caller(liveKey) }, 80},
-		{true, func(h *house) authcore.Caller { return h.caller(liveKey) }, 10},
-		{false, func(h *house) authcore.Caller { return h.caller(pubKey) }, 10},
-		{false, func(h *house) authcore.Caller { return authcore.Caller{App: h.caller(liveKey).App} }, 10},
+		{false, func(h *house) apps.Caller { return h.caller(liveKey) }, 80},
+		{true, func(h *house) apps.Caller { return h.caller(liveKey) }, 10},
+		{false, func(h *house) apps.Caller { return h.caller(pubKey) }, 10},
+		{false, func(h *house) apps.Caller { return apps.Caller{App: h.caller(liveKey).App} }, 10},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			h, _ := newAppHouse(t)
@@ -171,7 +172,7 @@ func TestAppMailsOverAllThatWait(t *testing.T) {
 		h, _ := newAppHouse(t)
 		defer func() { h.close() }()
 		h.globalOf(1)
-		var last authcore.Asked
+		var last apps.Asked
 		for i := range 1010 {
 			in := CodeFor(someone("a%d", i))
 			in.Poll = true

@@ -8,8 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
@@ -44,15 +44,15 @@ func TestAppTextAndItsFallbacks(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, v, err := h.service.CreatePerson(t.Context(), app, h.caller(liveKey).Realm(), person.Draft{Emails: []address.Address{alice}})
+		_, v, err := h.service.Apps().CreatePerson(t.Context(), app, h.caller(liveKey).Realm(), person.Draft{Emails: []address.Address{alice}})
 		if err != nil || v != event.Accepted {
 			t.Fatal(v, err)
 		}
 		own := linkFor(alice)
 		own.Deliver = false
-		h.prove(authcore.Proof{Token: h.ask(own).Token})
+		h.prove(apps.Proof{Token: h.ask(own).Token})
 		time.Sleep(time.Second)
-		if _, v, err := h.service.UpdatePerson(t.Context(), h.caller(liveKey).Realm(), person.Whom{Email: alice}, person.Draft{Phones: []address.Phone{number}}); err != nil || v != event.Accepted {
+		if _, v, err := h.service.Apps().UpdatePerson(t.Context(), h.caller(liveKey).Realm(), person.Whom{Email: alice}, person.Draft{Phones: []address.Phone{number}}); err != nil || v != event.Accepted {
 			t.Fatal(v, err)
 		}
 		in := CodeFor(alice)
@@ -62,7 +62,7 @@ func TestAppTextAndItsFallbacks(t *testing.T) {
 		if len(second.sent) != 1 || second.sent[0].To != number || second.sent[0].Code != asked.Code || h.sender.count() != 0 {
 			t.Fatalf("the second sender got %d texts, mail %d", len(second.sent), h.sender.count())
 		}
-		if v := h.prove(authcore.Proof{Slot: "code", Contact: asked.Contact.ID, Code: asked.Code}).Verdict; v != event.Accepted {
+		if v := h.prove(apps.Proof{Slot: "code", Contact: asked.Contact.ID, Code: asked.Code}).Verdict; v != event.Accepted {
 			t.Errorf("the code of a text: %v", v)
 		}
 		if all := h.core.Status().Texts; len(all) != 2 || !all[0].Down || all[1].Down || all[1].SentAt.IsZero() || all[0].Name != "one" {

@@ -1,11 +1,11 @@
 package authcore
 
 import (
-	"cmp"
 	"context"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
@@ -144,7 +144,7 @@ func (s *Service) beginKeys(b session.Browser, a address.Address) []string {
 
 // mailKeys are the counters of a mail that b asks for, whether it is known or not.
 func (s *Service) mailKeys(b session.Browser) []string {
-	share := networkShare(challenge.CoarseNetwork(b.Client))
+	share := apps.NetworkShare(challenge.CoarseNetwork(b.Client))
 	counters := s.cfg.Limits.Mails(share, false)
 	if b.Device != "" {
 		counters = append(counters, s.cfg.Limits.Mails(share, true)...)
@@ -209,9 +209,9 @@ func (s *Service) newChallenge(tx store.Tx, wish challenge.Wish) (*challenge.Cha
 	if err != nil {
 		return nil, nil, err
 	}
-	mail := mailOf(c, networkShare(c.Network))
+	mail := apps.MailOf(c, apps.NetworkShare(c.Network))
 	if !c.Decoy { // a decoy sends nothing, and must cost real people nothing
-		if err := s.spend(tx, c, mail); err != nil {
+		if err := apps.Spend(tx, s.core.outbox, s.cfg.Limits, c, mail); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -239,6 +239,3 @@ func (s *Service) leadTo(tx store.Tx, c *challenge.Challenge) (challenge.Lead, e
 	}
 	return challenge.Lead{Challenge: c.ID, With: with}, err
 }
-
-// networkShare is the share of Limits.Global that a network's mails are from.
-func networkShare(network string) string { return cmp.Or(network, "unknown") }

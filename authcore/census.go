@@ -20,6 +20,12 @@ type census struct {
 	taken    atomic.Int64 // unix milliseconds of the last count
 }
 
+// add follows what this process does.
+func (c *census) add(sessions, people int) {
+	c.sessions.Add(int64(sessions))
+	c.people.Add(int64(people))
+}
+
 const (
 	// censusEvery is how often a small store is counted.
 	censusEvery = 5 * time.Minute

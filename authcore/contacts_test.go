@@ -8,6 +8,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
@@ -24,7 +25,7 @@ func TestNoMailToARemovedAddress(t *testing.T) {
 		asked := h.ask(linkFor(alice))
 		want(t, asked.Verdict, event.Accepted)
 		synctest.Wait()
-		_, v, err := h.service.RemoveContact(t.Context(), livePeople, asked.Contact.ID)
+		_, v, err := h.service.Apps().RemoveContact(t.Context(), livePeople, asked.Contact.ID)
 		want(t, err, nil)
 		want(t, v, event.Accepted)
 		h.sender.failWith(nil)
@@ -44,7 +45,7 @@ func TestSessionEndsWithItsContact(t *testing.T) {
 		second := mustAddress("second@example.com")
 		p := h.person(app, person.Draft{Emails: []address.Address{alice, second}})
 		asked := h.ask(linkFor(second))
-		proved := h.prove(authcore.Proof{Token: asked.Token, Session: week})
+		proved := h.prove(apps.Proof{Token: asked.Token, Session: week})
 		want(t, proved.Verdict, event.Accepted)
 		want(t, proved.Contact.Address(), second)
 		want(t, proved.Session.Address, second)
@@ -55,28 +56,28 @@ func TestSessionEndsWithItsContact(t *testing.T) {
 		want(t, err, nil)
 		want(t, listed[0].Address, second)
 		asked = h.ask(linkFor(alice))
-		both := h.prove(authcore.Proof{Token: asked.Token, Extend: proved.Session.ID})
+		both := h.prove(apps.Proof{Token: asked.Token, Extend: proved.Session.ID})
 		want(t, both.Session.ID, proved.Session.ID)
 		moved := mustAddress("moved@example.com") // in the place of second, which was proved first
-		q, v, err := h.service.UpdatePerson(t.Context(), livePeople, person.Whom{Subject: p.Subject}, person.Draft{Address: &moved})
+		q, v, err := h.service.Apps().UpdatePerson(t.Context(), livePeople, person.Whom{Subject: p.Subject}, person.Draft{Address: &moved})
 		want(t, err, nil)
 		want(t, v, event.Accepted)
 		want(t, q.Address, moved)
 		want(t, len(q.Emails), 2)
-		if _, v, _ := h.service.AppSession(t.Context(), livePeople, authcore.SessionRef{SID: proved.Session.ID}); v != event.Accepted {
+		if _, v, _ := h.service.Apps().Session(t.Context(), livePeople, apps.SessionRef{SID: proved.Session.ID}); v != event.Accepted {
 			t.Errorf("it ends with an address that it does not rest on: %v", v)
 		}
-		if _, v, _ := h.service.UpdatePerson(t.Context(), livePeople, person.Whom{Subject: p.Subject}, person.Draft{Address: &alice}); v != event.Accepted {
+		if _, v, _ := h.service.Apps().UpdatePerson(t.Context(), livePeople, person.Whom{Subject: p.Subject}, person.Draft{Address: &alice}); v != event.Accepted {
 			t.Error(v)
 		}
-		got, _, _ := h.service.AppSession(t.Context(), livePeople, authcore.SessionRef{SID: proved.Session.ID})
+		got, _, _ := h.service.Apps().Session(t.Context(), livePeople, apps.SessionRef{SID: proved.Session.ID})
 		if got == nil || got.Address != alice || !got.Person.Emails[0].Verified {
 			t.Errorf("an address that becomes the person's own is not what it was: %+v", got)
 		}
-		_, v, err = h.service.RemoveContact(t.Context(), livePeople, both.Contact.ID)
+		_, v, err = h.service.Apps().RemoveContact(t.Context(), livePeople, both.Contact.ID)
 		want(t, err, nil)
 		want(t, v, event.Accepted)
-		if _, v, _ := h.service.AppSession(t.Context(), livePeople, authcore.SessionRef{SID: proved.Session.ID}); v != event.Unknown {
+		if _, v, _ := h.service.Apps().Session(t.Context(), livePeople, apps.SessionRef{SID: proved.Session.ID}); v != event.Unknown {
 			t.Errorf("the session goes on: %v", v)
 		}
 		ended := h.reported(event.Ended)
@@ -107,7 +108,7 @@ func TestChallengesDieWithTheAccount(t *testing.T) {
 				late.Device = who.Device
 				late.begin(alice)
 				after := h.sender.last(t)
-				gone, err := h.core.Delete(t.Context(), authcore.Deletion{Subject: account.Session.Subject, Reason: "by_operator"})
+				gone, err := h.core.Apps().Delete(t.Context(), apps.Deletion{Subject: account.Session.Subject, Reason: "by_operator"})
 				want(t, err, nil)
 				want(t, gone.Verdict, event.Accepted)
 				want(t, answer(early, before).Verdict, event.Locked)
@@ -181,7 +182,7 @@ func TestDeletionAndNotMeTogether(t *testing.T) {
 
 func (h *house) delete(sub string) {
 	h.t.Helper()
-	if gone, err := h.core.Delete(h.t.Context(), authcore.Deletion{Subject: sub, Reason: "by_operator"}); err != nil || gone.Verdict != event.Accepted {
+	if gone, err := h.core.Apps().Delete(h.t.Context(), apps.Deletion{Subject: sub, Reason: "by_operator"}); err != nil || gone.Verdict != event.Accepted {
 		h.t.Fatal(gone, err)
 	}
 }

@@ -10,12 +10,14 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/delivery"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/grant"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
+	"github.com/gatehouse-auth/gatehouse/authcore/move"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
@@ -36,14 +38,14 @@ type Core struct {
 	keys     *keyring.Keys
 	sessions *session.Core
 	grants   *grant.Grants
+	apps     *apps.Core
 	outbox   *outbox.Outbox
 	alarm    challenge.Alarm
 	census   census
 	history  *challenge.History
 	delivery *delivery.Book
 
-	meter   *limit.Meter
-	keyUses keyUses
+	meter *limit.Meter
 
 	mu       sync.Mutex
 	services []*Service              // in use, the newest last
@@ -88,9 +90,13 @@ func Open(ctx context.Context, store store.Store, secrets keyring.Secrets, o Opt
 	c.keys = keyring.NewKeys(keyring.Config{Store: store, Secrets: secrets, Now: o.Now, Rotated: c.rotated, Revoked: c.revoke})
 	c.sessions = session.New(session.Config{
 		Store: store, Keys: c.keys, Now: o.Now, Log: o.Logger, Observe: c.observe,
-		Count: func(n int) { c.census.sessions.Add(int64(n)) },
+		Count: func(n int) { c.census.add(n, 0) },
 	})
 	c.grants = grant.New(grant.Config{Store: store, Secrets: secrets, Sessions: c.sessions, Now: o.Now, Log: o.Logger, Observe: c.observe})
+	c.apps = apps.New(apps.Config{
+		Store: store, Secrets: secrets, Now: o.Now, Log: o.Logger, Sessions: c.sessions, Outbox: c.outbox,
+		History: c.history, Grants: c.grants, Delivery: c.delivery, Observe: c.observe, Count: c.census.add,
+	})
 	c.meter = limit.NewMeter()
 	// Behind a burst of mails there is much to skip: it is read beside the rest.
 	queued := make(chan error, 1)
@@ -186,6 +192,9 @@ func (c *Core) Use(cfg Config) *Service {
 	s.challenges = &challenge.Engine{Config: challenge.Config{
 		Secrets: c.secrets, Now: c.now, Limits: cfg.Limits, Attempts: cfg.Code.Attempts, MayReceive: cfg.MayReceive,
 	}}
+	s.apps = c.apps.Use(apps.Setup{
+		List: cfg.Apps, Limits: cfg.Limits, Challenges: s.challenges, Texts: len(cfg.Texts) > 0, Observe: s.observe, WrongCode: s.wrongCode,
+	})
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.services = append(c.services, s)
@@ -233,6 +242,17 @@ func (c *Core) observe(e event.Event) {
 	if s := c.current.Load(); s != nil {
 		s.observe(e)
 	}
+}
+
+// Apps are the people and organizations of apps, whatever the configuration.
+func (c *Core) Apps() *apps.Core { return c.apps }
+
+// Move takes the state of the instance out and in.
+func (c *Core) Move() *move.Mover {
+	return move.New(move.Config{
+		Store: c.store, Format: format, Now: c.now, Keys: c.keys, Sessions: c.sessions, Apps: c.apps,
+		Recount: func(ctx context.Context) error { return c.count(ctx, 0) },
+	})
 }
 
 // Sessions are all sessions, whatever the configuration.

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
 )
@@ -36,16 +36,16 @@ func TestPeopleOfAnAppThatIsNotConfigured(t *testing.T) {
 		for _, key := range []string{liveKey, testKey, other} {
 			in := linkFor(alice)
 			in.Caller, in.Deliver, in.Known.Redirect = h.caller(key), false, ""
-			h.prove(authcore.Proof{Token: h.ask(in).Token, Caller: in.Caller, Session: week})
+			h.prove(apps.Proof{Token: h.ask(in).Token, Caller: in.Caller, Session: week})
 		}
-		apps, err := authcore.NewApps()
+		apps, err := apps.NewList()
 		want(t, err, nil)
 		h.service.Close()
 		h.config.Apps = apps
 		h.service = h.core.Use(h.config)
-		everybody, _, err := h.core.Everybody(t.Context(), "", 100)
+		everybody, _, err := h.core.Apps().Everybody(t.Context(), "", 100)
 		want(t, err, nil)
-		found, err := h.service.Holders(t.Context(), alice.String())
+		found, err := h.service.Apps().Holders(t.Context(), alice.String())
 		want(t, err, nil)
 		want(t, len(everybody), 3)
 		want(t, len(found), 3)
@@ -74,16 +74,16 @@ func TestDeletingAMemberLeavesTheOrganization(t *testing.T) {
 		v, err := w.deletePerson(w.live, w.bob.Person.Subject)
 		w.must(v, err)
 		w.noTrace(w.bob.Person.Subject)
-		members, _ := w.service.Members(ctx, w.live, w.org.ID)
+		members, _ := w.service.Apps().Members(ctx, w.live, w.org.ID)
 		want(t, len(members), 1)
 		want(t, len(w.reported(event.Person)), 1)
 		// A second owner may go: one stays.
 		eve := w.signInApp(mustAddress("eve@example.com")).Person.Subject
-		v, err = w.service.SetRole(ctx, authcore.RoleChange{Realm: w.live, Org: w.org.ID, Subject: eve, Role: authcore.Owner, Add: true})
+		v, err = w.service.Apps().SetRole(ctx, apps.RoleChange{Realm: w.live, Org: w.org.ID, Subject: eve, Role: apps.Owner, Add: true})
 		w.must(v, err)
 		v, err = w.deletePerson(w.live, w.boss.Person.Subject)
 		w.must(v, err)
-		org, _ := w.service.Organization(ctx, w.live, w.org.ID)
+		org, _ := w.service.Apps().Organization(ctx, w.live, w.org.ID)
 		want(t, slices.Equal(org.Owners, []string{eve}), true)
 	})
 }
@@ -102,11 +102,11 @@ func TestAnOrganizationKeepsAnOwner(t *testing.T) {
 		for key, value := range before {
 			want(t, after[key], value)
 		}
-		if _, v, _ := w.service.AppSession(ctx, w.live, authcore.SessionRef{Token: w.boss.Token}); v != event.Accepted {
+		if _, v, _ := w.service.Apps().Session(ctx, w.live, apps.SessionRef{Token: w.boss.Token}); v != event.Accepted {
 			t.Errorf("the session of who was not deleted: %v", v)
 		}
 		// An operator is not stopped, and it is told.
-		holders, err := w.service.Holders(ctx, boss)
+		holders, err := w.service.Apps().Holders(ctx, boss)
 		want(t, err, nil)
 		gone, orphans, err := w.deleteHolder(holders[0], "by_operator")
 		want(t, err, nil)
@@ -117,10 +117,10 @@ func TestAnOrganizationKeepsAnOwner(t *testing.T) {
 			t.Errorf("%+v", last)
 		}
 		want(t, w.reported(event.Deleted)[0].Subject, boss)
-		org, _ := w.service.Organization(ctx, w.live, w.org.ID)
+		org, _ := w.service.Apps().Organization(ctx, w.live, w.org.ID)
 		want(t, len(org.Owners), 0)
 		// Its app names another.
-		v, err = w.service.SetRole(ctx, authcore.RoleChange{Realm: w.live, Org: w.org.ID, Subject: w.bob.Person.Subject, Role: authcore.Owner})
+		v, err = w.service.Apps().SetRole(ctx, apps.RoleChange{Realm: w.live, Org: w.org.ID, Subject: w.bob.Person.Subject, Role: apps.Owner})
 		w.must(v, err)
 		again, _, err := w.deleteHolder(holders[0], "by_operator")
 		want(t, err, nil)
@@ -134,7 +134,7 @@ func TestAnOrganizationGoesWithItsOnlyMember(t *testing.T) {
 		w := newAppWorld(t)
 		defer w.close()
 		ctx := t.Context()
-		v, err := w.service.SetRole(ctx, authcore.RoleChange{Realm: w.live, Org: w.org.ID, Subject: w.bob.Person.Subject})
+		v, err := w.service.Apps().SetRole(ctx, apps.RoleChange{Realm: w.live, Org: w.org.ID, Subject: w.bob.Person.Subject})
 		w.must(v, err)
 		v, err = w.deletePerson(w.live, w.boss.Person.Subject)
 		w.must(v, err)
@@ -144,8 +144,8 @@ func TestAnOrganizationGoesWithItsOnlyMember(t *testing.T) {
 				t.Errorf("%s is left of an organization without members", key)
 			}
 		}
-		app := w.service.Apps().Find("shop")
-		_, v, err = w.service.CreateOrganization(ctx, app, w.live, w.bob.Person.Subject, "Acme", w.org.Slug, "")
+		app := w.service.Apps().Configured().Find("shop")
+		_, v, err = w.service.Apps().CreateOrganization(ctx, app, w.live, w.bob.Person.Subject, "Acme", w.org.Slug, "")
 		w.must(v, err) // the slug is free
 	})
 }
@@ -164,13 +164,13 @@ func (h *house) reported(name string) (list []event.Event) {
 // deletePerson deletes somebody on the word of their app.
 func (h *house) deletePerson(realm person.Realm, sub string) (event.Verdict, error) {
 	h.t.Helper()
-	gone, err := h.core.Delete(h.t.Context(), authcore.Deletion{Realm: realm, Subject: sub, Reason: "person_deleted"})
+	gone, err := h.core.Apps().Delete(h.t.Context(), apps.Deletion{Realm: realm, Subject: sub, Reason: "person_deleted"})
 	return gone.Verdict, err
 }
 
 // deleteHolder deletes anybody on an operator's word.
-func (h *house) deleteHolder(who authcore.Holder, reason string) (found bool, orphans []string, err error) {
+func (h *house) deleteHolder(who apps.Holder, reason string) (found bool, orphans []string, err error) {
 	h.t.Helper()
-	gone, err := h.core.Delete(h.t.Context(), authcore.Deletion{Realm: who.Realm, Subject: who.Subject, Reason: reason, Force: true})
+	gone, err := h.core.Apps().Delete(h.t.Context(), apps.Deletion{Realm: who.Realm, Subject: who.Subject, Reason: reason, Force: true})
 	return gone.Verdict == event.Accepted, gone.Orphans, err
 }

@@ -8,8 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
@@ -42,7 +42,7 @@ func TestAttemptsOfADeletedAccount(t *testing.T) {
 			return all
 		}
 		want(t, len(attempts(alice)) > 450, true)
-		gone, err := h.core.Delete(t.Context(), authcore.Deletion{Subject: sub, Reason: "deleted_by_owner"})
+		gone, err := h.core.Apps().Delete(t.Context(), apps.Deletion{Subject: sub, Reason: "deleted_by_owner"})
 		want(t, err, nil)
 		want(t, gone.Verdict, event.Accepted)
 		for range 2 {
@@ -82,10 +82,10 @@ func TestDeletionThatIsCutShort(t *testing.T) {
 			sub := all.portal.Session.Subject
 			synctest.Wait()
 			store.n.Store(n + 1)
-			_, err := all.core.Delete(t.Context(), authcore.Deletion{Subject: sub, Reason: "deleted_by_owner"})
+			_, err := all.core.Apps().Delete(t.Context(), apps.Deletion{Subject: sub, Reason: "deleted_by_owner"})
 			want(t, err != nil, true)
 			store.n.Store(0)
-			gone, err := all.core.Delete(t.Context(), authcore.Deletion{Subject: sub, Reason: "deleted_by_owner"})
+			gone, err := all.core.Apps().Delete(t.Context(), apps.Deletion{Subject: sub, Reason: "deleted_by_owner"})
 			want(t, err, nil)
 			want(t, gone.Verdict, event.Accepted)
 			time.Sleep(2 * time.Second)
@@ -110,16 +110,16 @@ func TestDeletionOfAnAppsPersonThatIsCutShort(t *testing.T) {
 			store := &failsAt{Store: w.store}
 			w.reopenOn(store)
 			synctest.Wait()
-			in := authcore.Deletion{Realm: w.live, Subject: w.bob.Person.Subject, Reason: "person_deleted"}
+			in := apps.Deletion{Realm: w.live, Subject: w.bob.Person.Subject, Reason: "person_deleted"}
 			store.n.Store(n + 1)
-			_, err := w.core.Delete(t.Context(), in)
+			_, err := w.core.Apps().Delete(t.Context(), in)
 			want(t, err != nil, true)
 			store.n.Store(0)
-			gone, err := w.core.Delete(t.Context(), in)
+			gone, err := w.core.Apps().Delete(t.Context(), in)
 			want(t, err, nil)
 			want(t, gone.Verdict, event.Accepted)
 			w.noTrace(in.Subject)
-			members, err := w.service.Members(t.Context(), w.live, w.org.ID)
+			members, err := w.service.Apps().Members(t.Context(), w.live, w.org.ID)
 			want(t, err, nil)
 			want(t, len(members), 1)
 		})
@@ -133,10 +133,10 @@ func TestDeletingAnAccountTwiceAtOnce(t *testing.T) {
 		h.reopenOn(between)
 		sub := h.browser().signIn(alice).Session.Subject
 		synctest.Wait()
-		in := authcore.Deletion{Subject: sub, Reason: "deleted"}
-		var first authcore.Deleted
-		between.once = func() { first, _ = h.core.Delete(t.Context(), in) }
-		second, err := h.core.Delete(t.Context(), in)
+		in := apps.Deletion{Subject: sub, Reason: "deleted"}
+		var first apps.Deleted
+		between.once = func() { first, _ = h.core.Apps().Delete(t.Context(), in) }
+		second, err := h.core.Apps().Delete(t.Context(), in)
 		want(t, err, nil)
 		want(t, second.Verdict, event.Unknown)
 		want(t, first.Verdict, event.Accepted)

@@ -13,9 +13,11 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/memstore"
+	"github.com/gatehouse-auth/gatehouse/authcore/move"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
 )
 
@@ -24,12 +26,12 @@ type appWorld struct {
 	*house
 	live, test person.Realm
 	gate       *authcore.SignIn
-	boss       *authcore.AppSession // owner of org, acting for it
-	bob        *authcore.AppSession // admin, of two addresses and a number
-	over       *authcore.AppSession // ended
-	org        authcore.Organization
-	invite     authcore.Invite // waits
-	accepted   authcore.Invite
+	boss       *apps.Session // owner of org, acting for it
+	bob        *apps.Session // admin, of two addresses and a number
+	over       *apps.Session // ended
+	org        apps.Organization
+	invite     apps.Invite // waits
+	accepted   apps.Invite
 }
 
 func newAppWorld(t *testing.T) *appWorld {
@@ -42,25 +44,25 @@ func newAppWorld(t *testing.T) *appWorld {
 	w.bob = h.signInApp(bobs)
 	number, _ := address.ParsePhone("+15005550006")
 	name, external, plan := "Bob <&>", "crm-1", "pro"
-	_, v, err := h.service.UpdatePerson(ctx, w.live, person.Whom{Subject: w.bob.Person.Subject}, person.Draft{
+	_, v, err := h.service.Apps().UpdatePerson(ctx, w.live, person.Whom{Subject: w.bob.Person.Subject}, person.Draft{
 		Name: &name, Names: &person.Names{First: "Bob", Last: "Brown"}, External: &external, Plan: &plan,
 		Emails: []address.Address{mustAddress("bob@example.net")}, Phones: []address.Phone{number}, Metadata: json.RawMessage(`{"a":["bb",1]}`),
 	})
 	w.must(v, err)
-	_, v, err = h.service.CreatePerson(ctx, app, w.test, person.Draft{Emails: []address.Address{alice}})
+	_, v, err = h.service.Apps().CreatePerson(ctx, app, w.test, person.Draft{Emails: []address.Address{alice}})
 	w.must(v, err)
-	w.org, v, err = h.service.CreateOrganization(ctx, app, w.live, boss.Person.Subject, "Acme & Sons", "", "")
+	w.org, v, err = h.service.Apps().CreateOrganization(ctx, app, w.live, boss.Person.Subject, "Acme & Sons", "", "")
 	w.must(v, err)
-	w.boss, v, err = h.service.SwitchOrg(ctx, w.live, authcore.SessionRef{SID: boss.ID}, w.org.ID)
+	w.boss, v, err = h.service.Apps().SwitchOrg(ctx, w.live, apps.SessionRef{SID: boss.ID}, w.org.ID)
 	w.must(v, err)
-	w.accepted, v, err = h.service.InviteMember(ctx, w.live, w.org.ID, boss.Person.Subject, bobs, authcore.Admin)
+	w.accepted, v, err = h.service.Apps().InviteMember(ctx, w.live, w.org.ID, boss.Person.Subject, bobs, apps.Admin)
 	w.must(v, err)
-	_, v, err = h.service.AcceptInvite(ctx, w.live, w.accepted.ID, w.bob.Person.Subject)
+	_, v, err = h.service.Apps().AcceptInvite(ctx, w.live, w.accepted.ID, w.bob.Person.Subject)
 	w.must(v, err)
-	w.invite, v, err = h.service.InviteMember(ctx, w.live, w.org.ID, "", mustAddress("carol@example.com"), authcore.Member)
+	w.invite, v, err = h.service.Apps().InviteMember(ctx, w.live, w.org.ID, "", mustAddress("carol@example.com"), apps.Member)
 	w.must(v, err)
 	w.over = h.signInApp(mustAddress("dan@example.com"))
-	if ended, err := h.service.EndAppSession(ctx, w.live, authcore.SessionRef{SID: w.over.ID}, "signed_out"); !ended || err != nil {
+	if ended, err := h.service.Apps().EndSession(ctx, w.live, apps.SessionRef{SID: w.over.ID}, "signed_out"); !ended || err != nil {
 		t.Fatal(ended, err)
 	}
 	return w
@@ -74,23 +76,23 @@ func (w *appWorld) must(v event.Verdict, err error) {
 }
 
 // wholly imports text and returns what that changed.
-func (h *house) wholly(text string) authcore.Imported {
+func (h *house) wholly(text string) move.Imported {
 	h.t.Helper()
-	done, err := h.core.Import(h.t.Context(), strings.NewReader(text))
+	done, err := h.core.Move().Import(h.t.Context(), strings.NewReader(text))
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	return done
 }
 
-var allOfWorld = authcore.Imported{Exported: authcore.Exported{People: 1, Sessions: 1, AppPeople: 4, AppSessions: 4, Organizations: 1, Memberships: 2, Invites: 2, Keys: 1}}
+var allOfWorld = move.Imported{Exported: move.Exported{People: 1, Sessions: 1, AppPeople: 4, AppSessions: 4, Organizations: 1, Memberships: 2, Invites: 2, Keys: 1}}
 
 func TestExportAndImportOfApps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newAppWorld(t)
 		defer w.close()
 		text := w.export(true)
-		for _, s := range []*authcore.AppSession{w.boss, w.bob, w.over} {
+		for _, s := range []*apps.Session{w.boss, w.bob, w.over} {
 			if strings.Contains(text, s.Token) {
 				t.Fatal("the export holds a token")
 			}
@@ -104,7 +106,7 @@ func TestExportAndImportOfApps(t *testing.T) {
 				t.Errorf("%s is %q, was %q", key, value, again)
 			}
 		}
-		want(t, twin.wholly(text), authcore.Imported{Unchanged: 16})
+		want(t, twin.wholly(text), move.Imported{Unchanged: 16})
 		w.lives(t, twin)
 	})
 }
@@ -113,34 +115,34 @@ func TestExportAndImportOfApps(t *testing.T) {
 func (w *appWorld) lives(t *testing.T, twin *house) {
 	t.Helper()
 	ctx := t.Context()
-	got, v, err := twin.service.AppSession(ctx, w.live, authcore.SessionRef{Token: w.boss.Token})
+	got, v, err := twin.service.Apps().Session(ctx, w.live, apps.SessionRef{Token: w.boss.Token})
 	w.must(v, err)
-	want(t, got.OrgRole, authcore.Owner)
+	want(t, got.OrgRole, apps.Owner)
 	want(t, got.Token, w.boss.Token)
-	_, v, err = twin.service.TouchAppSession(ctx, w.live, authcore.SessionRef{Token: w.bob.Token}, 24*time.Hour)
+	_, v, err = twin.service.Apps().TouchSession(ctx, w.live, apps.SessionRef{Token: w.bob.Token}, 24*time.Hour)
 	w.must(v, err)
-	if _, v, _ := twin.service.AppSession(ctx, w.live, authcore.SessionRef{Token: w.over.Token}); v != event.Unknown {
+	if _, v, _ := twin.service.Apps().Session(ctx, w.live, apps.SessionRef{Token: w.over.Token}); v != event.Unknown {
 		t.Errorf("an ended session: %v", v)
 	}
 	for _, whom := range []person.Whom{{External: "crm-1"}, {Email: mustAddress("bob@example.com")}} {
-		p, err := twin.service.Person(ctx, w.live, whom)
+		p, err := twin.service.Apps().Person(ctx, w.live, whom)
 		if err != nil || p == nil || p.Subject != w.bob.Person.Subject || p.Plan != "pro" || p.Names.Last != "Brown" || !p.Emails[0].Verified || p.Emails[1].Verified {
 			t.Errorf("%+v: %+v %v", whom, p, err)
 		}
 	}
-	if p, _ := twin.service.Person(ctx, w.test, person.Whom{Email: alice}); p == nil {
+	if p, _ := twin.service.Apps().Person(ctx, w.test, person.Whom{Email: alice}); p == nil {
 		t.Error("test data is not there")
 	}
-	org, err := twin.service.Organization(ctx, w.live, w.org.ID)
+	org, err := twin.service.Apps().Organization(ctx, w.live, w.org.ID)
 	want(t, err, nil)
 	if len(org.Owners) != 1 || org.Owners[0] != w.boss.Person.Subject || org.Slug != "acme-sons" {
 		t.Errorf("%+v", org)
 	}
-	members, _ := twin.service.Members(ctx, w.live, w.org.ID)
+	members, _ := twin.service.Apps().Members(ctx, w.live, w.org.ID)
 	want(t, len(members), 2)
-	list, _ := twin.service.Invites(ctx, w.live, w.org.ID)
+	list, _ := twin.service.Apps().Invites(ctx, w.live, w.org.ID)
 	want(t, len(list), 1)
-	if _, v, _ := twin.service.AcceptInvite(ctx, w.live, w.accepted.ID, w.bob.Person.Subject); v != event.Used {
+	if _, v, _ := twin.service.Apps().AcceptInvite(ctx, w.live, w.accepted.ID, w.bob.Person.Subject); v != event.Used {
 		t.Errorf("an invitation that was accepted: %v", v)
 	}
 }
@@ -174,7 +176,7 @@ func TestImportOfAppsIsResumable(t *testing.T) {
 			twin.open()
 			synctest.Wait()
 			broken.after = stop
-			if _, err := twin.core.Import(t.Context(), strings.NewReader(text)); !errors.Is(err, errDisk) {
+			if _, err := twin.core.Move().Import(t.Context(), strings.NewReader(text)); !errors.Is(err, errDisk) {
 				t.Fatal(err)
 			}
 			broken.after = 1 << 30
@@ -199,20 +201,20 @@ func TestTokensOfAppsMoveWithTheSecret(t *testing.T) {
 		twin.store, twin.secrets = memstore.New(), keyring.Secrets{Current: secretOf(t, 'z')}
 		twin.open()
 		good := func() bool {
-			_, v, err := twin.service.AppSession(t.Context(), w.live, authcore.SessionRef{Token: w.bob.Token})
+			_, v, err := twin.service.Apps().Session(t.Context(), w.live, apps.SessionRef{Token: w.bob.Token})
 			return v == event.Accepted && err == nil
 		}
 		twin.wholly(text)
 		want(t, good(), false)
-		list, _ := twin.service.AppSessions(t.Context(), w.live, w.bob.Person.Subject)
+		list, _ := twin.service.Apps().Sessions(t.Context(), w.live, w.bob.Person.Subject)
 		want(t, len(list), 1)
 		twin.close()
 		twin.secrets.Old = []keyring.Secret{old}
 		twin.open()
 		want(t, good(), false)
-		want(t, twin.wholly(text), authcore.Imported{Exported: authcore.Exported{AppSessions: 3}, Unchanged: 12})
+		want(t, twin.wholly(text), move.Imported{Exported: move.Exported{AppSessions: 3}, Unchanged: 12})
 		want(t, good(), true)
-		want(t, twin.wholly(text), authcore.Imported{Unchanged: 15})
+		want(t, twin.wholly(text), move.Imported{Unchanged: 15})
 	})
 }
 
@@ -227,30 +229,30 @@ func TestImportTakesWhatIsNewer(t *testing.T) {
 		twin.wholly(first)
 		time.Sleep(time.Hour)
 		ctx, whom, name := t.Context(), person.Whom{Subject: w.bob.Person.Subject}, "Robert"
-		_, v, err := w.service.UpdatePerson(ctx, w.live, whom, person.Draft{Name: &name})
+		_, v, err := w.service.Apps().UpdatePerson(ctx, w.live, whom, person.Draft{Name: &name})
 		w.must(v, err)
-		_, v, err = w.service.RemoveContact(ctx, w.live, w.bob.Person.Emails[0].ID)
+		_, v, err = w.service.Apps().RemoveContact(ctx, w.live, w.bob.Person.Emails[0].ID)
 		w.must(v, err)
 		if _, err := w.core.Sessions().End(ctx, w.bob.ID, "revoked"); err != nil {
 			t.Fatal(err)
 		}
-		_, v, err = w.service.TouchAppSession(ctx, w.live, authcore.SessionRef{SID: w.boss.ID}, 14*24*time.Hour)
+		_, v, err = w.service.Apps().TouchSession(ctx, w.live, apps.SessionRef{SID: w.boss.ID}, 14*24*time.Hour)
 		w.must(v, err)
-		again, v, err := w.service.InviteMember(ctx, w.live, w.org.ID, "", w.invite.Email, authcore.Admin)
+		again, v, err := w.service.Apps().InviteMember(ctx, w.live, w.org.ID, "", w.invite.Email, apps.Admin)
 		w.must(v, err)
 		second := w.export(true)
-		want(t, twin.wholly(second), authcore.Imported{Exported: authcore.Exported{AppPeople: 1, AppSessions: 2, Invites: 1}, Unchanged: 12})
-		want(t, twin.wholly(first), authcore.Imported{Unchanged: 16}) // nothing goes back
-		p, _ := twin.service.Person(ctx, w.live, whom)
+		want(t, twin.wholly(second), move.Imported{Exported: move.Exported{AppPeople: 1, AppSessions: 2, Invites: 1}, Unchanged: 12})
+		want(t, twin.wholly(first), move.Imported{Unchanged: 16}) // nothing goes back
+		p, _ := twin.service.Apps().Person(ctx, w.live, whom)
 		want(t, p.Name, "Robert")
-		p, _ = twin.service.Person(ctx, w.live, person.Whom{Email: mustAddress("bob@example.com")})
+		p, _ = twin.service.Apps().Person(ctx, w.live, person.Whom{Email: mustAddress("bob@example.com")})
 		want(t, p, nil)
-		if _, v, _ := twin.service.AppSession(ctx, w.live, authcore.SessionRef{Token: w.bob.Token}); v != event.Unknown {
+		if _, v, _ := twin.service.Apps().Session(ctx, w.live, apps.SessionRef{Token: w.bob.Token}); v != event.Unknown {
 			t.Errorf("a session that was ended before the second export: %v", v)
 		}
-		s, _, _ := twin.service.AppSession(ctx, w.live, authcore.SessionRef{Token: w.boss.Token})
+		s, _, _ := twin.service.Apps().Session(ctx, w.live, apps.SessionRef{Token: w.boss.Token})
 		want(t, s.Expires.Sub(w.service.Now()), 14*24*time.Hour)
-		list, _ := twin.service.Invites(ctx, w.live, w.org.ID)
+		list, _ := twin.service.Apps().Invites(ctx, w.live, w.org.ID)
 		want(t, list[0].Expires.Equal(again.Expires), true)
 	})
 }
@@ -304,8 +306,8 @@ func TestImportRefusesBrokenLinesOfApps(t *testing.T) {
 			}
 			broken := slices.Clone(lines)
 			broken[n] = strings.ReplaceAll(lines[n], test.old, test.new)
-			_, err := twin.core.Import(t.Context(), strings.NewReader(strings.Join(broken, "\n")))
-			refused := new(authcore.ImportError)
+			_, err := twin.core.Move().Import(t.Context(), strings.NewReader(strings.Join(broken, "\n")))
+			refused := new(move.LineError)
 			// What a broken line leaves without its person or organization is
 			// refused only after the line itself.
 			if !errors.As(err, &refused) || refused.Line != n+1 && !strings.Contains(refused.Problem, "another line gives") {
@@ -332,11 +334,11 @@ func TestImportGivesNoContactAnotherValue(t *testing.T) {
 		time.Sleep(time.Hour)
 		for _, other := range []string{"bob@example.org", "dan@example.com"} {
 			changed := strings.ReplaceAll(text, "bob@example.net", other)
-			if _, err := w.core.Import(t.Context(), strings.NewReader(changed)); err == nil {
+			if _, err := w.core.Move().Import(t.Context(), strings.NewReader(changed)); err == nil {
 				t.Errorf("an address becomes %s under its id", other)
 			}
 		}
-		p, _ := w.service.Person(t.Context(), w.live, person.Whom{Subject: w.bob.Person.Subject})
+		p, _ := w.service.Apps().Person(t.Context(), w.live, person.Whom{Subject: w.bob.Person.Subject})
 		want(t, p.Emails[1].Value, "bob@example.net")
 	})
 }
@@ -348,20 +350,20 @@ func TestImportOfAppsRespectsWhatIsHere(t *testing.T) {
 		defer w.close()
 		twin := w.twin()
 		defer twin.close()
-		app := twin.service.Apps().Find("shop")
+		app := twin.service.Apps().Configured().Find("shop")
 		here := twin.person(app, person.Draft{Emails: []address.Address{mustAddress("bob@example.net")}})
-		_, err := twin.core.Import(t.Context(), strings.NewReader(w.export(true)))
+		_, err := twin.core.Move().Import(t.Context(), strings.NewReader(w.export(true)))
 		if err == nil || !strings.Contains(err.Error(), "users "+here.Subject+" --delete") {
 			t.Fatal(err)
 		}
-		if gone, _, err := twin.deleteHolder(authcore.Holder{Subject: here.Subject, Realm: w.live}, "by_operator"); !gone || err != nil {
+		if gone, _, err := twin.deleteHolder(apps.Holder{Subject: here.Subject, Realm: w.live}, "by_operator"); !gone || err != nil {
 			t.Fatal(gone, err)
 		}
 		eve := twin.person(app, person.Draft{Emails: []address.Address{mustAddress("eve@example.com")}})
-		if _, v, _ := twin.service.CreateOrganization(t.Context(), app, w.live, eve.Subject, "Acme", "acme-sons", ""); v != event.Accepted {
+		if _, v, _ := twin.service.Apps().CreateOrganization(t.Context(), app, w.live, eve.Subject, "Acme", "acme-sons", ""); v != event.Accepted {
 			t.Fatal(v)
 		}
-		if _, err := twin.core.Import(t.Context(), strings.NewReader(w.export(true))); err == nil || !strings.Contains(err.Error(), "slug") {
+		if _, err := twin.core.Move().Import(t.Context(), strings.NewReader(w.export(true))); err == nil || !strings.Contains(err.Error(), "slug") {
 			t.Fatal(err)
 		}
 	})
@@ -371,11 +373,11 @@ func TestImportOfAppsRespectsWhatIsHere(t *testing.T) {
 // where it was made, and where it was imported before.
 func TestImportRevivesNothingThatWasDeleted(t *testing.T) {
 	delete := func(w *appWorld, realm person.Realm, sub string) {
-		gone, err := w.core.Delete(w.t.Context(), authcore.Deletion{Realm: realm, Subject: sub, Reason: "person_deleted"})
+		gone, err := w.core.Apps().Delete(w.t.Context(), apps.Deletion{Realm: realm, Subject: sub, Reason: "person_deleted"})
 		w.must(gone.Verdict, err)
 	}
 	takeOut := func(w *appWorld) {
-		v, err := w.service.SetRole(w.t.Context(), authcore.RoleChange{Realm: w.live, Org: w.org.ID, Subject: w.bob.Person.Subject})
+		v, err := w.service.Apps().SetRole(w.t.Context(), apps.RoleChange{Realm: w.live, Org: w.org.ID, Subject: w.bob.Person.Subject})
 		w.must(v, err)
 	}
 	for what, do := range map[string]func(w *appWorld){
@@ -387,7 +389,7 @@ func TestImportRevivesNothingThatWasDeleted(t *testing.T) {
 		"an organization, and its slug is another's": func(w *appWorld) {
 			takeOut(w)
 			delete(w, w.live, w.boss.Person.Subject)
-			_, v, err := w.service.CreateOrganization(w.t.Context(), w.service.Apps().Find("shop"), w.live, w.bob.Person.Subject, "Acme", "acme-sons", "")
+			_, v, err := w.service.Apps().CreateOrganization(w.t.Context(), w.service.Apps().Configured().Find("shop"), w.live, w.bob.Person.Subject, "Acme", "acme-sons", "")
 			w.must(v, err)
 		},
 	} {
@@ -408,7 +410,7 @@ func TestImportRevivesNothingThatWasDeleted(t *testing.T) {
 					for range 2 {
 						before := body(w.export(false))
 						done := w.wholly(old)
-						want(t, done, authcore.Imported{Unchanged: done.Unchanged})
+						want(t, done, move.Imported{Unchanged: done.Unchanged})
 						want(t, body(w.export(false)), before)
 					}
 				})
@@ -425,10 +427,10 @@ func TestImportRevivesNoLinkOfTheDeleted(t *testing.T) {
 		in := linkFor(w.bob.Address)
 		in.Deliver = false
 		sent, old := w.ask(in), w.export(true)
-		gone, err := w.core.Delete(t.Context(), authcore.Deletion{Realm: w.live, Subject: w.bob.Person.Subject, Reason: "person_deleted"})
+		gone, err := w.core.Apps().Delete(t.Context(), apps.Deletion{Realm: w.live, Subject: w.bob.Person.Subject, Reason: "person_deleted"})
 		w.must(gone.Verdict, err)
 		w.wholly(old)
-		if out := w.prove(authcore.Proof{Token: sent.Token, Session: week}); out.Verdict == event.Accepted || out.Session != nil {
+		if out := w.prove(apps.Proof{Token: sent.Token, Session: week}); out.Verdict == event.Accepted || out.Session != nil {
 			t.Errorf("the link is %v", out.Verdict)
 		}
 	})
@@ -444,18 +446,18 @@ func TestImportTakesANewerMembership(t *testing.T) {
 		defer twin.close()
 		first := w.export(true)
 		twin.wholly(first)
-		role := func(h *house, role authcore.Role) {
+		role := func(h *house, role apps.Role) {
 			time.Sleep(time.Hour)
-			v, err := h.service.SetRole(t.Context(), authcore.RoleChange{Realm: w.live, Org: w.org.ID, Subject: w.bob.Person.Subject, Role: role, Add: true})
+			v, err := h.service.Apps().SetRole(t.Context(), apps.RoleChange{Realm: w.live, Org: w.org.ID, Subject: w.bob.Person.Subject, Role: role, Add: true})
 			w.must(v, err)
 		}
 		role(w.house, "")
 		role(twin, "")
 		want(t, twin.wholly(first).Memberships, 0)
-		role(w.house, authcore.Member)
+		role(w.house, apps.Member)
 		want(t, twin.wholly(w.export(true)).Memberships, 1)
 		want(t, twin.wholly(first).Memberships, 0)
-		members, err := twin.service.Members(t.Context(), w.live, w.org.ID)
+		members, err := twin.service.Apps().Members(t.Context(), w.live, w.org.ID)
 		want(t, err, nil)
 		want(t, len(members), 2)
 	})

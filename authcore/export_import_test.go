@@ -10,8 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/memstore"
+	"github.com/gatehouse-auth/gatehouse/authcore/move"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
@@ -19,7 +19,7 @@ import (
 func (h *house) export(keys bool) string {
 	h.t.Helper()
 	var out bytes.Buffer
-	if _, err := h.core.Export(h.t.Context(), &out, keys); err != nil {
+	if _, err := h.core.Move().Export(h.t.Context(), &out, keys); err != nil {
 		h.t.Fatal(err)
 	}
 	return out.String()
@@ -66,9 +66,9 @@ func TestExportAndImport(t *testing.T) {
 		}
 		twin := h.twin()
 		defer twin.close()
-		done, err := twin.core.Import(t.Context(), strings.NewReader(text))
+		done, err := twin.core.Move().Import(t.Context(), strings.NewReader(text))
 		want(t, err, nil)
-		want(t, done, authcore.Imported{Exported: authcore.Exported{People: 2, Sessions: 2, Keys: 1}})
+		want(t, done, move.Imported{Exported: move.Exported{People: 2, Sessions: 2, Keys: 1}})
 		session, err := twin.service.Sessions().Check(t.Context(), live.Token, site)
 		want(t, err, nil)
 		want(t, session.Name, "Alice <&>")
@@ -78,9 +78,9 @@ func TestExportAndImport(t *testing.T) {
 
 		// The same again changes nothing, and what it exports is the same.
 		before := twin.contents()
-		done, err = twin.core.Import(t.Context(), strings.NewReader(text))
+		done, err = twin.core.Move().Import(t.Context(), strings.NewReader(text))
 		want(t, err, nil)
-		want(t, done, authcore.Imported{Unchanged: 5})
+		want(t, done, move.Imported{Unchanged: 5})
 		after := twin.contents()
 		want(t, len(after), len(before))
 		for key, value := range before {
@@ -115,7 +115,7 @@ func TestImportNeverRevives(t *testing.T) {
 		twin := h.twin()
 		defer twin.close()
 		for _, text := range []string{before, after, before} {
-			_, err := twin.core.Import(t.Context(), strings.NewReader(text))
+			_, err := twin.core.Move().Import(t.Context(), strings.NewReader(text))
 			want(t, err, nil)
 			session, _ := twin.service.Sessions().Check(t.Context(), signIn.Token, site)
 			want(t, session != nil, text == before && len(twin.sessionsOf(signIn.Session.Subject)) == 1)
@@ -124,7 +124,7 @@ func TestImportNeverRevives(t *testing.T) {
 		want(t, session, nil)
 		_, err := h.core.Keys().Rotate(t.Context(), true)
 		want(t, err, nil)
-		_, err = h.core.Import(t.Context(), strings.NewReader(before))
+		_, err = h.core.Move().Import(t.Context(), strings.NewReader(before))
 		if err == nil {
 			t.Fatal("a revoked key was taken back")
 		}
@@ -142,11 +142,11 @@ func TestImportAfterEverythingWasRevoked(t *testing.T) {
 			want(t, err, nil)
 			after := h.export(true)
 			for range 2 {
-				_, err = h.core.Import(t.Context(), strings.NewReader(after))
+				_, err = h.core.Move().Import(t.Context(), strings.NewReader(after))
 				want(t, err, nil)
 			}
 			want(t, h.export(true) == after, true)
-			if _, err = h.core.Import(t.Context(), strings.NewReader(before)); err == nil {
+			if _, err = h.core.Move().Import(t.Context(), strings.NewReader(before)); err == nil {
 				t.Fatal("a revoked key was taken back")
 			}
 			before = after
@@ -186,8 +186,8 @@ func TestImportRefusesBrokenLines(t *testing.T) {
 			"too long":              person + "\n" + strings.Repeat("x", 70_000),
 			"newer format":          "\n" + `{"type":"gatehouse","format":99,"at":"1999-01-01T00:00:00Z"}`,
 		} {
-			_, err := h.core.Import(t.Context(), strings.NewReader(text))
-			refused := new(authcore.ImportError)
+			_, err := h.core.Move().Import(t.Context(), strings.NewReader(text))
+			refused := new(move.LineError)
 			if !errors.As(err, &refused) || refused.Line != 2 || refused.Problem == "" {
 				t.Fatalf("%s: %v", name, err)
 			}
@@ -197,8 +197,8 @@ func TestImportRefusesBrokenLines(t *testing.T) {
 		}
 		// Every shorter part of an export is refused.
 		for cut := 1; cut < len(export)-1; cut += 7 {
-			_, err := h.core.Import(t.Context(), strings.NewReader(export[:cut]))
-			if refused := new(authcore.ImportError); !errors.As(err, &refused) {
+			_, err := h.core.Move().Import(t.Context(), strings.NewReader(export[:cut]))
+			if refused := new(move.LineError); !errors.As(err, &refused) {
 				t.Fatalf("cut at %d: %v", cut, err)
 			}
 		}
@@ -207,7 +207,7 @@ func TestImportRefusesBrokenLines(t *testing.T) {
 		for key, value := range before {
 			want(t, after[key], value)
 		}
-		_, err := h.core.Import(t.Context(), strings.NewReader(person+"\n\n"+good))
+		_, err := h.core.Move().Import(t.Context(), strings.NewReader(person+"\n\n"+good))
 		want(t, err, nil)
 		want(t, len(h.sessionsOf("s1")), 1)
 	})
@@ -226,12 +226,12 @@ func TestImportIsResumable(t *testing.T) {
 		h.reopenOn(broken)
 		synctest.Wait()
 		broken.after = 2
-		_, err := h.core.Import(t.Context(), strings.NewReader(text.String()))
+		_, err := h.core.Move().Import(t.Context(), strings.NewReader(text.String()))
 		if !errors.Is(err, errDisk) {
 			t.Fatal(err)
 		}
 		broken.after = 1 << 30
-		done, err := h.core.Import(t.Context(), strings.NewReader(text.String()))
+		done, err := h.core.Move().Import(t.Context(), strings.NewReader(text.String()))
 		want(t, err, nil)
 		want(t, done.People+done.Unchanged, n)
 		want(t, done.Unchanged > 0, true)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
@@ -32,7 +33,7 @@ type manyHeld struct {
 	portal, there, beside *authcore.SignIn
 	secret                string
 	machineID             string
-	app                   *authcore.AppSession
+	app                   *apps.Session
 	ticket                string // of the portal's session
 	at                    *tab   // that can take it
 
@@ -69,7 +70,7 @@ func newManyHeld(t *testing.T) *manyHeld {
 	all.secret, all.machineID = secret, made.ID
 	in := linkFor(alice)
 	in.Deliver = false
-	all.app = h.prove(authcore.Proof{Token: h.ask(in).Token, Session: &authcore.SessionTerms{Lifetime: heldLife, Form: session.TokenAlnum}}).Session
+	all.app = h.prove(apps.Proof{Token: h.ask(in).Token, Session: &apps.SessionTerms{Lifetime: heldLife, Form: session.TokenAlnum}}).Session
 	all.at = all.b.at(mustOrigin("https://third.test"))
 	all.ticket = all.b.ticket(all.at.ask("/"))
 	for _, kind := range allKinds {
@@ -108,11 +109,11 @@ func (all *manyHeld) request(kind string) bool {
 		return all.session(kind) != nil
 	}
 	realm := all.app.Person.Realm
-	byToken, _, err := all.service.AppSession(all.t.Context(), realm, authcore.SessionRef{Token: all.app.Token})
+	byToken, _, err := all.service.Apps().Session(all.t.Context(), realm, apps.SessionRef{Token: all.app.Token})
 	want(all.t, err, nil)
-	byID, _, err := all.service.AppSession(all.t.Context(), realm, authcore.SessionRef{SID: all.app.ID}) // as JWTs do
+	byID, _, err := all.service.Apps().Session(all.t.Context(), realm, apps.SessionRef{SID: all.app.ID}) // as JWTs do
 	want(all.t, err, nil)
-	ofAny, _, err := all.service.AppSessionOfAny(all.t.Context(), all.app.Token)
+	ofAny, _, err := all.service.Apps().SessionOfAny(all.t.Context(), all.app.Token)
 	want(all.t, err, nil)
 	want(all.t, byToken != nil, byID != nil)
 	want(all.t, byToken != nil, ofAny != nil)
@@ -210,7 +211,7 @@ func (all *manyHeld) listed(kind string) []string {
 		}
 		shows("tokens", ids, err)
 	case appKind:
-		found, err := all.service.AppSessions(all.t.Context(), all.app.Person.Realm, sub)
+		found, err := all.service.Apps().Sessions(all.t.Context(), all.app.Person.Realm, sub)
 		var ids []string
 		for _, s := range found {
 			ids = append(ids, s.ID)

@@ -10,8 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
@@ -20,7 +20,7 @@ import (
 // inviting is an app whose organizations invite.
 type inviting struct {
 	*house
-	app  *authcore.App
+	app  *apps.App
 	live person.Realm
 }
 
@@ -33,21 +33,21 @@ func runInviting(t *testing.T, test func(t *testing.T, w *inviting)) {
 }
 
 // org is an organization of a new owner.
-func (w *inviting) org(owner address.Address) (*authcore.AppSession, string) {
+func (w *inviting) org(owner address.Address) (*apps.Session, string) {
 	w.t.Helper()
 	boss := w.signInApp(owner)
-	o, v, err := w.service.CreateOrganization(w.t.Context(), w.app, w.live, boss.Person.Subject, "Acme", "", "")
+	o, v, err := w.service.Apps().CreateOrganization(w.t.Context(), w.app, w.live, boss.Person.Subject, "Acme", "", "")
 	if v != event.Accepted || err != nil {
 		w.t.Fatal(v, err)
 	}
 	return boss, o.ID
 }
 
-func (w *inviting) send(org, by, client string, to address.Address) (authcore.Invite, authcore.Asked) {
+func (w *inviting) send(org, by, client string, to address.Address) (apps.Invite, apps.Asked) {
 	w.t.Helper()
 	in := linkFor(to)
 	in.Caller, in.Origin, in.Client = w.caller(liveKey), site, netip.MustParseAddr(client)
-	i, asked, err := w.service.SendInvite(w.t.Context(), in, org, by, authcore.Member)
+	i, asked, err := w.service.Apps().SendInvite(w.t.Context(), in, org, by, apps.Member)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -57,7 +57,7 @@ func (w *inviting) send(org, by, client string, to address.Address) (authcore.In
 // waits tells how many invitations of org do.
 func (w *inviting) waits(org string) int {
 	w.t.Helper()
-	list, err := w.service.Invites(w.t.Context(), w.live, org)
+	list, err := w.service.Apps().Invites(w.t.Context(), w.live, org)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func (w *inviting) stop() string {
 	w.t.Helper()
 	link := w.sender.last(w.t).HTML
 	token := strings.TrimSuffix(strings.TrimPrefix(link, "https://app.example.com/in?token="), "&appId=shop")
-	if !authcore.IsStopToken(token) {
+	if !apps.IsStopToken(token) {
 		w.t.Fatalf("the mail has %q", link)
 	}
 	return token
@@ -105,7 +105,7 @@ func TestInvitationsDoNotStopSignIns(t *testing.T) {
 func TestInvitationsDoNotUseUpTheRecipient(t *testing.T) {
 	runInviting(t, func(t *testing.T, w *inviting) {
 		victim := mustAddress("victim@example.com")
-		var last authcore.Asked
+		var last apps.Asked
 		for c := range 6 {
 			boss, org := w.org(someone("customer%d", c))
 			_, last = w.send(org, boss.Person.Subject, "10.0.0.1", victim)
@@ -127,7 +127,7 @@ func TestLimitsOfInvitations(t *testing.T) {
 		"inviter in many organizations": {func(w *inviting) func(int) (string, string, string) {
 			boss := w.signInApp(alice)
 			return func(i int) (string, string, string) {
-				o, _, err := w.service.CreateOrganization(w.t.Context(), w.app, w.live, boss.Person.Subject, "Acme", "", "")
+				o, _, err := w.service.Apps().CreateOrganization(w.t.Context(), w.app, w.live, boss.Person.Subject, "Acme", "", "")
 				want(w.t, err, nil)
 				return o.ID, boss.Person.Subject, fmt.Sprintf("10.0.%d.1", i)
 			}
@@ -136,7 +136,7 @@ func TestLimitsOfInvitations(t *testing.T) {
 			_, org := w.org(alice)
 			return func(i int) (string, string, string) {
 				admin := w.signInApp(someone("admin%d", i)).Person.Subject
-				v, err := w.service.SetRole(w.t.Context(), authcore.RoleChange{Realm: w.live, Org: org, Subject: admin, Role: authcore.Admin, Add: true})
+				v, err := w.service.Apps().SetRole(w.t.Context(), apps.RoleChange{Realm: w.live, Org: org, Subject: admin, Role: apps.Admin, Add: true})
 				want(w.t, v, event.Accepted)
 				want(w.t, err, nil)
 				return org, admin, fmt.Sprintf("10.0.%d.1", i)
@@ -163,7 +163,7 @@ func TestLimitsOfInvitations(t *testing.T) {
 				want(t, asked.Verdict, event.Limited)
 				want(t, asked.RetryAfter > time.Minute, true)
 				want(t, w.waits(org), before) // nothing is stored
-				p, err := w.service.Person(t.Context(), w.live, person.Whom{Email: mustAddress("onemore@evil.test")})
+				p, err := w.service.Apps().Person(t.Context(), w.live, person.Whom{Email: mustAddress("onemore@evil.test")})
 				want(t, err, nil)
 				want(t, p, nil)
 				_, asked = w.send(org, "", client, mustAddress("byapp@evil.test"))
@@ -177,11 +177,11 @@ func TestLimitsOfInvitations(t *testing.T) {
 func TestInvitationsDieWithTheirInviter(t *testing.T) {
 	for name, end := range map[string]func(w *inviting, org, by string) error{
 		"demoted": func(w *inviting, org, by string) error {
-			_, err := w.service.SetRole(w.t.Context(), authcore.RoleChange{Realm: w.live, Org: org, Subject: by, Role: authcore.Member})
+			_, err := w.service.Apps().SetRole(w.t.Context(), apps.RoleChange{Realm: w.live, Org: org, Subject: by, Role: apps.Member})
 			return err
 		},
 		"removed": func(w *inviting, org, by string) error {
-			_, err := w.service.SetRole(w.t.Context(), authcore.RoleChange{Realm: w.live, Org: org, Subject: by})
+			_, err := w.service.Apps().SetRole(w.t.Context(), apps.RoleChange{Realm: w.live, Org: org, Subject: by})
 			return err
 		},
 		"deleted": func(w *inviting, org, by string) error {
@@ -194,24 +194,24 @@ func TestInvitationsDieWithTheirInviter(t *testing.T) {
 				ctx, bob := t.Context(), mustAddress("bob@example.com")
 				boss, org := w.org(alice)
 				admin := w.signInApp(mustAddress("admin@example.com")).Person.Subject
-				_, err := w.service.SetRole(ctx, authcore.RoleChange{Realm: w.live, Org: org, Subject: admin, Role: authcore.Admin, Add: true})
+				_, err := w.service.Apps().SetRole(ctx, apps.RoleChange{Realm: w.live, Org: org, Subject: admin, Role: apps.Admin, Add: true})
 				want(t, err, nil)
 				invite, asked := w.send(org, admin, "10.0.0.1", bob)
 				want(t, asked.Verdict, event.Accepted)
 				want(t, w.waits(org), 1)
 				want(t, end(w, org, admin), nil)
 				want(t, w.waits(org), 0)
-				want(t, w.prove(authcore.Proof{Token: asked.Token, Session: week}).Verdict, event.Expired)
+				want(t, w.prove(apps.Proof{Token: asked.Token, Session: week}).Verdict, event.Expired)
 				session := w.signInApp(bob)
-				_, v, _ := w.service.AcceptInvite(ctx, w.live, invite.ID, session.Person.Subject)
+				_, v, _ := w.service.Apps().AcceptInvite(ctx, w.live, invite.ID, session.Person.Subject)
 				want(t, v, event.Unknown)
 				// By somebody else it is another one, with a link of its own.
 				time.Sleep(time.Minute)
 				again, asked2 := w.send(org, boss.Person.Subject, "10.0.0.1", bob)
 				want(t, asked2.Verdict, event.Accepted)
 				want(t, again.ID != invite.ID, true)
-				want(t, w.prove(authcore.Proof{Token: asked.Token}).Verdict, event.Expired)
-				proved := w.prove(authcore.Proof{Token: asked2.Token, Session: week})
+				want(t, w.prove(apps.Proof{Token: asked.Token}).Verdict, event.Expired)
+				proved := w.prove(apps.Proof{Token: asked2.Token, Session: week})
 				want(t, proved.Verdict, event.Accepted)
 				want(t, proved.Invite, again.ID)
 				if _, asked := w.send(org, admin, "10.0.0.1", mustAddress("eve@example.com")); asked.Verdict != event.Forbidden {
@@ -230,7 +230,7 @@ func TestWithdrawnInvitations(t *testing.T) {
 		boss, org := w.org(alice)
 		_, elsewhere := w.org(mustAddress("rival@example.com"))
 		member := w.signInApp(mustAddress("member@example.com")).Person.Subject
-		_, err := w.service.SetRole(ctx, authcore.RoleChange{Realm: w.live, Org: org, Subject: member, Role: authcore.Member, Add: true})
+		_, err := w.service.Apps().SetRole(ctx, apps.RoleChange{Realm: w.live, Org: org, Subject: member, Role: apps.Member, Add: true})
 		want(t, err, nil)
 		invite, asked := w.send(org, boss.Person.Subject, "10.0.0.1", bob)
 		before := w.export(false)
@@ -242,20 +242,20 @@ func TestWithdrawnInvitations(t *testing.T) {
 			{org, member, w.live, event.Forbidden}, {elsewhere, "", w.live, event.Unknown},
 			{org, "", person.Realm{App: "shop", Test: true}, event.Unknown},
 		} {
-			v, err := w.service.WithdrawInvite(ctx, refused.realm, refused.org, invite.ID, refused.by)
+			v, err := w.service.Apps().WithdrawInvite(ctx, refused.realm, refused.org, invite.ID, refused.by)
 			want(t, err, nil)
 			want(t, v, refused.want)
 		}
 		want(t, w.waits(org), 1)
 		for _, expect := range []event.Verdict{event.Accepted, event.Unknown} {
-			v, err := w.service.WithdrawInvite(ctx, w.live, org, invite.ID, boss.Person.Subject)
+			v, err := w.service.Apps().WithdrawInvite(ctx, w.live, org, invite.ID, boss.Person.Subject)
 			want(t, err, nil)
 			want(t, v, expect)
 		}
 		dead := func(h *house) {
 			t.Helper()
-			want(t, h.prove(authcore.Proof{Token: asked.Token}).Verdict, event.Expired)
-			_, v, _ := h.service.AcceptInvite(ctx, w.live, invite.ID, w.signInApp(bob).Person.Subject)
+			want(t, h.prove(apps.Proof{Token: asked.Token}).Verdict, event.Expired)
+			_, v, _ := h.service.Apps().AcceptInvite(ctx, w.live, invite.ID, w.signInApp(bob).Person.Subject)
 			want(t, v, event.Unknown)
 		}
 		dead(w.house)
@@ -270,7 +270,7 @@ func TestWithdrawnInvitations(t *testing.T) {
 			for _, text := range texts {
 				twin.wholly(text)
 			}
-			list, err := twin.service.Invites(ctx, w.live, org)
+			list, err := twin.service.Apps().Invites(ctx, w.live, org)
 			want(t, err, nil)
 			want(t, len(list), 0)
 			twin.close()
@@ -296,24 +296,24 @@ func TestWithdrawnInvitations(t *testing.T) {
 // Lines that know of a longer life of an invitation than this instance revive
 // none that was answered here.
 func TestImportRevivesNoInvitation(t *testing.T) {
-	for name, answer := range map[string]func(w *inviting, twin *house, org string, i authcore.Invite){
-		"withdrawn": func(w *inviting, twin *house, org string, i authcore.Invite) {
-			v, err := twin.service.WithdrawInvite(w.t.Context(), w.live, org, i.ID, "")
+	for name, answer := range map[string]func(w *inviting, twin *house, org string, i apps.Invite){
+		"withdrawn": func(w *inviting, twin *house, org string, i apps.Invite) {
+			v, err := twin.service.Apps().WithdrawInvite(w.t.Context(), w.live, org, i.ID, "")
 			want(w.t, v, event.Accepted)
 			want(w.t, err, nil)
 		},
-		"accepted": func(w *inviting, twin *house, _ string, i authcore.Invite) {
+		"accepted": func(w *inviting, twin *house, _ string, i apps.Invite) {
 			bob := twin.signInApp(mustAddress("bob@example.com")).Person.Subject
-			_, v, err := twin.service.AcceptInvite(w.t.Context(), w.live, i.ID, bob)
+			_, v, err := twin.service.Apps().AcceptInvite(w.t.Context(), w.live, i.ID, bob)
 			want(w.t, v, event.Accepted)
 			want(w.t, err, nil)
 		},
-		"another one made": func(w *inviting, twin *house, org string, i authcore.Invite) {
+		"another one made": func(w *inviting, twin *house, org string, i apps.Invite) {
 			for range 2 {
-				v, err := twin.service.WithdrawInvite(w.t.Context(), w.live, org, i.ID, "")
+				v, err := twin.service.Apps().WithdrawInvite(w.t.Context(), w.live, org, i.ID, "")
 				want(w.t, v, event.Accepted)
 				want(w.t, err, nil)
-				i, v, err = twin.service.InviteMember(w.t.Context(), w.live, org, "", i.Email, authcore.Member)
+				i, v, err = twin.service.Apps().InviteMember(w.t.Context(), w.live, org, "", i.Email, apps.Member)
 				want(w.t, v, event.Accepted)
 				want(w.t, err, nil)
 			}
@@ -328,12 +328,12 @@ func TestImportRevivesNoInvitation(t *testing.T) {
 				twin.wholly(w.export(false))
 				time.Sleep(time.Hour)
 				answer(w, twin, org, i)
-				before, err := twin.service.Invites(t.Context(), w.live, org)
+				before, err := twin.service.Apps().Invites(t.Context(), w.live, org)
 				want(t, err, nil)
 				again, _ := w.send(org, boss.Person.Subject, "10.0.0.1", i.Email)
 				want(t, again.ID, i.ID)
 				twin.wholly(w.export(false))
-				after, err := twin.service.Invites(t.Context(), w.live, org)
+				after, err := twin.service.Apps().Invites(t.Context(), w.live, org)
 				want(t, err, nil)
 				want(t, fmt.Sprint(after), fmt.Sprint(before))
 			})
@@ -353,24 +353,24 @@ func TestStopInvitations(t *testing.T) {
 		token := w.stop()
 		before := without(w.contents(), "limit/stop/")
 		for _, wrong := range []struct {
-			app   *authcore.App
+			app   *apps.App
 			token string
 			to    address.Address
 		}{
 			{w.app, token, mustAddress("forwarded@example.com")}, {w.app, token + "x", bob}, {w.app, "stop-", bob},
-			{w.app, asked.Token, bob}, {w.service.Apps().Find("other"), token, bob},
+			{w.app, asked.Token, bob}, {w.service.Apps().Configured().Find("other"), token, bob},
 		} {
-			ok, _, err := w.service.StopInvites(ctx, wrong.app, wrong.token, wrong.to)
+			ok, _, err := w.service.Apps().StopInvites(ctx, wrong.app, wrong.token, wrong.to)
 			want(t, err, nil)
 			want(t, ok, event.Unknown)
 		}
 		want(t, without(w.contents(), "limit/stop/"), before)
-		want(t, w.prove(authcore.Proof{Token: token}).Verdict, event.Unknown) // it is no link
-		v, _, err := w.service.StopInvites(ctx, w.app, token, bob)
+		want(t, w.prove(apps.Proof{Token: token}).Verdict, event.Unknown) // it is no link
+		v, _, err := w.service.Apps().StopInvites(ctx, w.app, token, bob)
 		want(t, err, nil)
 		want(t, v, event.Accepted)
 		want(t, w.waits(org), 0)
-		want(t, w.prove(authcore.Proof{Token: asked.Token}).Verdict, event.Expired)
+		want(t, w.prove(apps.Proof{Token: asked.Token}).Verdict, event.Expired)
 		n := w.sender.count()
 		for _, by := range []struct{ org, by string }{{org, boss.Person.Subject}, {other, rival.Person.Subject}, {org, ""}} {
 			time.Sleep(time.Minute)
@@ -394,13 +394,13 @@ func TestStopInvitations(t *testing.T) {
 // or unwanted: whoever took its right away saw no mail of it leave.
 func TestMailsThatWaitAreAskedAgain(t *testing.T) {
 	bob := mustAddress("bob@example.com")
-	role := func(w *waiting, sub string, role authcore.Role) {
+	role := func(w *waiting, sub string, role apps.Role) {
 		w.t.Helper()
-		v, err := w.service.SetRole(w.t.Context(), authcore.RoleChange{Realm: w.live, Org: w.org, Subject: sub, Role: role, Add: true})
+		v, err := w.service.Apps().SetRole(w.t.Context(), apps.RoleChange{Realm: w.live, Org: w.org, Subject: sub, Role: role, Add: true})
 		want(w.t, v, event.Accepted)
 		want(w.t, err, nil)
 	}
-	invitation := func(end func(w *waiting, i authcore.Invite)) func(w *waiting) func() {
+	invitation := func(end func(w *waiting, i apps.Invite)) func(w *waiting) func() {
 		return func(w *waiting) func() {
 			i, asked := w.send(w.org, w.admin, "10.0.0.1", bob)
 			want(w.t, asked.Verdict, event.Accepted)
@@ -414,47 +414,47 @@ func TestMailsThatWaitAreAskedAgain(t *testing.T) {
 		}
 	}
 	for name, test := range map[string]func(w *waiting) (end func()){
-		"invitation withdrawn": invitation(func(w *waiting, i authcore.Invite) {
-			v, err := w.service.WithdrawInvite(w.t.Context(), w.live, w.org, i.ID, "")
+		"invitation withdrawn": invitation(func(w *waiting, i apps.Invite) {
+			v, err := w.service.Apps().WithdrawInvite(w.t.Context(), w.live, w.org, i.ID, "")
 			want(w.t, v, event.Accepted)
 			want(w.t, err, nil)
 		}),
-		"inviter demoted": invitation(func(w *waiting, _ authcore.Invite) { role(w, w.admin, authcore.Member) }),
-		"inviter removed": invitation(func(w *waiting, _ authcore.Invite) { role(w, w.admin, "") }),
-		"inviter demoted and promoted": invitation(func(w *waiting, _ authcore.Invite) {
-			role(w, w.admin, authcore.Member)
-			role(w, w.admin, authcore.Admin)
+		"inviter demoted": invitation(func(w *waiting, _ apps.Invite) { role(w, w.admin, apps.Member) }),
+		"inviter removed": invitation(func(w *waiting, _ apps.Invite) { role(w, w.admin, "") }),
+		"inviter demoted and promoted": invitation(func(w *waiting, _ apps.Invite) {
+			role(w, w.admin, apps.Member)
+			role(w, w.admin, apps.Admin)
 		}),
-		"invited made a member": invitation(func(w *waiting, _ authcore.Invite) {
-			p, _, err := w.service.CreatePerson(w.t.Context(), w.app, w.live, person.Draft{Emails: []address.Address{bob}})
+		"invited made a member": invitation(func(w *waiting, _ apps.Invite) {
+			p, _, err := w.service.Apps().CreatePerson(w.t.Context(), w.app, w.live, person.Draft{Emails: []address.Address{bob}})
 			want(w.t, err, nil)
-			role(w, p.Subject, authcore.Member)
+			role(w, p.Subject, apps.Member)
 		}),
 		"invitations stopped": func(w *waiting) func() {
 			_, asked := w.send(w.org, w.admin, "10.0.0.1", bob)
 			want(w.t, asked.Verdict, event.Accepted)
 			return func() { // by the mail of another organization, before it was held up
-				v, _, err := w.service.StopInvites(w.t.Context(), w.app, w.earlier, bob)
+				v, _, err := w.service.Apps().StopInvites(w.t.Context(), w.app, w.earlier, bob)
 				want(w.t, err, nil)
 				want(w.t, v, event.Accepted)
 			}
 		},
 		"person deleted": link(func(w *waiting) {
-			p, err := w.service.Person(w.t.Context(), w.live, person.Whom{Email: bob})
+			p, err := w.service.Apps().Person(w.t.Context(), w.live, person.Whom{Email: bob})
 			want(w.t, err, nil)
 			v, err := w.deletePerson(w.live, p.Subject)
 			want(w.t, v, event.Accepted)
 			want(w.t, err, nil)
 		}),
 		"contact removed": link(func(w *waiting) {
-			p, err := w.service.Person(w.t.Context(), w.live, person.Whom{Email: bob})
+			p, err := w.service.Apps().Person(w.t.Context(), w.live, person.Whom{Email: bob})
 			want(w.t, err, nil)
-			_, _, err = w.service.RemoveContact(w.t.Context(), w.live, p.Emails[0].ID)
+			_, _, err = w.service.Apps().RemoveContact(w.t.Context(), w.live, p.Emails[0].ID)
 			want(w.t, err, nil)
 		}),
 		"answered otherwise": func(w *waiting) func() {
 			asked := w.ask(linkFor(bob))
-			return func() { want(w.t, w.prove(authcore.Proof{Token: asked.Token}).Verdict, event.Accepted) }
+			return func() { want(w.t, w.prove(apps.Proof{Token: asked.Token}).Verdict, event.Accepted) }
 		},
 		"not me at a gate": func(w *waiting) func() {
 			want(w.t, w.gate.begin(bob).Verdict, event.Accepted)
@@ -469,7 +469,7 @@ func TestMailsThatWaitAreAskedAgain(t *testing.T) {
 				boss, org := w.org(alice)
 				rival, other := w.org(mustAddress("rival@example.com"))
 				ww := &waiting{inviting: w, org: org, admin: w.signInApp(mustAddress("admin@example.com")).Person.Subject}
-				role(ww, ww.admin, authcore.Admin)
+				role(ww, ww.admin, apps.Admin)
 				w.send(other, rival.Person.Subject, "10.0.0.1", bob)
 				synctest.Wait()
 				ww.earlier = w.stop()
@@ -521,7 +521,7 @@ func TestInvitationsNameTheOrganization(t *testing.T) {
 			if n := w.mailsTo(bob); n != 0 {
 				t.Fatal("the mail does not wait")
 			}
-			_, v, err := w.service.UpdateOrganization(t.Context(), w.live, org, "", &name, nil)
+			_, v, err := w.service.Apps().UpdateOrganization(t.Context(), w.live, org, "", &name, nil)
 			if v != event.Accepted || err != nil {
 				t.Fatalf("%q: %v, %v", name, v, err)
 			}
@@ -593,9 +593,9 @@ func TestOrganizationNames(t *testing.T) {
 		boss, org := w.org(mustAddress("rival@example.com"))
 		check := func(name string, good bool) {
 			t.Helper()
-			_, v, err := w.service.CreateOrganization(t.Context(), w.app, w.live, boss.Person.Subject, name, "", "")
+			_, v, err := w.service.Apps().CreateOrganization(t.Context(), w.app, w.live, boss.Person.Subject, name, "", "")
 			want(t, err, nil)
-			_, renamed, err := w.service.UpdateOrganization(t.Context(), w.live, org, "", &name, nil)
+			_, renamed, err := w.service.Apps().UpdateOrganization(t.Context(), w.live, org, "", &name, nil)
 			want(t, err, nil)
 			if (v == event.Accepted) != good || renamed != v {
 				t.Errorf("%q (%+q): %v, renamed %v", name, name, v, renamed)
@@ -618,12 +618,12 @@ func TestLinksOfAnotherSlot(t *testing.T) {
 		defer h.close()
 		asked := h.ask(linkFor(alice))
 		for _, slot := range []string{"other", "lin", "linkx"} {
-			want(t, h.prove(authcore.Proof{Token: asked.Token, Slot: slot}).Verdict, event.Unknown)
-			looked, err := h.service.Look(t.Context(), h.caller(liveKey), slot, asked.Token)
+			want(t, h.prove(apps.Proof{Token: asked.Token, Slot: slot}).Verdict, event.Unknown)
+			looked, err := h.service.Apps().Look(t.Context(), h.caller(liveKey), slot, asked.Token)
 			want(t, err, nil)
 			want(t, looked.Verdict, event.Unknown)
 		}
-		want(t, h.prove(authcore.Proof{Token: asked.Token}).Verdict, event.Accepted)
+		want(t, h.prove(apps.Proof{Token: asked.Token}).Verdict, event.Accepted)
 	})
 }
 

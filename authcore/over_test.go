@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
@@ -45,7 +46,7 @@ var waysToEnd = map[string]wayToEnd{
 		all.ended(all.core.Sessions().End(all.t.Context(), all.machineID, "revoked"))
 	}, ends: []string{machineKind}},
 	"the app's ended": {end: func(all *manyHeld) {
-		all.ended(all.service.EndAppSession(all.t.Context(), all.app.Person.Realm, authcore.SessionRef{Token: all.app.Token}, "deleted_by_app"))
+		all.ended(all.service.Apps().EndSession(all.t.Context(), all.app.Person.Realm, apps.SessionRef{Token: all.app.Token}, "deleted_by_app"))
 	}, ends: []string{appKind}},
 	"all others ended": {end: func(all *manyHeld) {
 		n, err := all.core.Sessions().EndOthers(all.t.Context(), all.portal.Session.Subject, all.there.Session.ID, "ended_by_owner")
@@ -78,7 +79,7 @@ var waysToEnd = map[string]wayToEnd{
 		all.reload(func(c *authcore.Config) { c.Machines = nil })
 	}, ends: []string{untilKind, configKind}},
 	"the app taken out of the configuration": {end: func(all *manyHeld) {
-		none, err := authcore.NewApps()
+		none, err := apps.NewList()
 		want(all.t, err, nil)
 		all.reload(func(c *authcore.Config) { c.Apps = none })
 	}, ends: []string{appKind}},
@@ -93,7 +94,7 @@ var waysToEnd = map[string]wayToEnd{
 		all.used(heldLife)
 	}, ends: []string{portalKind, siteKind, besideKind, machineKind, appKind, untilKind}, slow: true},
 	"the account deleted": {end: func(all *manyHeld) {
-		gone, err := all.core.Delete(all.t.Context(), authcore.Deletion{Subject: all.portal.Session.Subject, Reason: "deleted_by_owner"})
+		gone, err := all.core.Apps().Delete(all.t.Context(), apps.Deletion{Subject: all.portal.Session.Subject, Reason: "deleted_by_owner"})
 		all.ended(gone.Verdict == event.Accepted, err)
 	}, ends: []string{portalKind, siteKind, besideKind, machineKind}},
 	"the app's person deleted": {end: func(all *manyHeld) {
@@ -240,7 +241,7 @@ var waysToLook = map[string]func(all *manyHeld, way wayToEnd, over func(kind str
 		all.house = own.twin()
 		all.setClock(own.ahead)
 		own.close()
-		if _, err := all.core.Import(all.t.Context(), strings.NewReader(text)); err != nil {
+		if _, err := all.core.Move().Import(all.t.Context(), strings.NewReader(text)); err != nil {
 			return // nothing of it: it is from the future
 		}
 		for _, kind := range []string{portalKind, siteKind, besideKind, appKind} {
@@ -252,7 +253,7 @@ var waysToLook = map[string]func(all *manyHeld, way wayToEnd, over func(kind str
 	"a copy brought back": func(all *manyHeld, way wayToEnd, over func(string) bool) {
 		copied := all.export(false)
 		way.end(all)
-		_, _ = all.core.Import(all.t.Context(), strings.NewReader(copied)) // a deleted person comes back, too, but not their sessions
+		_, _ = all.core.Move().Import(all.t.Context(), strings.NewReader(copied)) // a deleted person comes back, too, but not their sessions
 		for _, kind := range allKinds {
 			if got := all.request(kind); got && over(kind) {
 				all.t.Errorf("%s: passes after an import", kind)

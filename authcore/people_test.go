@@ -8,17 +8,17 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
 )
 
-func (h *house) person(app *authcore.App, d person.Draft) person.Person {
+func (h *house) person(app *apps.App, d person.Draft) person.Person {
 	h.t.Helper()
-	p, v, err := h.service.CreatePerson(h.t.Context(), app, person.Realm{App: app.ID}, d)
+	p, v, err := h.service.Apps().CreatePerson(h.t.Context(), app, person.Realm{App: app.ID}, d)
 	if err != nil || v != event.Accepted {
 		h.t.Fatal(v, err)
 	}
@@ -36,35 +36,35 @@ func TestPeopleOfAnApp(t *testing.T) {
 		"subject": {Subject: p.Subject}, "address": {Email: alice}, "number": {Phone: number},
 		"contact": {Contact: p.Emails[0].ID}, "external id": {External: ext},
 	} {
-		got, err := h.service.Person(t.Context(), live, whom)
+		got, err := h.service.Apps().Person(t.Context(), live, whom)
 		if err != nil || got == nil || got.Subject != p.Subject || got.Name != name || string(got.Metadata) != `{"a":1}` {
 			t.Errorf("by %s: %+v %v", what, got, err)
 		}
 		for _, realm := range []person.Realm{test, {App: "other"}, {}} {
-			if got, _ := h.service.Person(t.Context(), realm, whom); got != nil {
+			if got, _ := h.service.Apps().Person(t.Context(), realm, whom); got != nil {
 				t.Errorf("by %s in realm %q", what, realm)
 			}
 		}
 	}
-	_, v, err := h.service.CreatePerson(t.Context(), app, live, person.Draft{Emails: []address.Address{mal, alice}})
+	_, v, err := h.service.Apps().CreatePerson(t.Context(), app, live, person.Draft{Emails: []address.Address{mal, alice}})
 	if err != nil || v != event.Taken {
 		t.Errorf("an address that is taken: %v %v", v, err)
 	}
-	if got, _ := h.service.Person(t.Context(), live, person.Whom{Email: mal}); got != nil {
+	if got, _ := h.service.Apps().Person(t.Context(), live, person.Whom{Email: mal}); got != nil {
 		t.Error("a refused call left something behind")
 	}
-	if _, v, _ := h.service.CreatePerson(t.Context(), app, test, person.Draft{Emails: []address.Address{alice}}); v != event.Accepted {
+	if _, v, _ := h.service.Apps().CreatePerson(t.Context(), app, test, person.Draft{Emails: []address.Address{alice}}); v != event.Accepted {
 		t.Errorf("the same address in test data: %v", v)
 	}
 	long := strings.Repeat("x", 300)
-	if _, v, _ := h.service.UpdatePerson(t.Context(), live, person.Whom{Email: alice}, person.Draft{Name: &long}); v != event.Malformed {
+	if _, v, _ := h.service.Apps().UpdatePerson(t.Context(), live, person.Whom{Email: alice}, person.Draft{Name: &long}); v != event.Malformed {
 		t.Errorf("a name of 300 bytes: %v", v)
 	}
-	got, v, _ := h.service.RemoveContact(t.Context(), live, p.Emails[0].ID)
+	got, v, _ := h.service.Apps().RemoveContact(t.Context(), live, p.Emails[0].ID)
 	if v != event.Accepted || !got.Address.IsZero() {
 		t.Errorf("removed %+v %v", got, v)
 	}
-	if _, v, _ := h.service.UpdatePerson(t.Context(), live, person.Whom{Phone: number}, person.Draft{Emails: []address.Address{mal}}); v != event.Accepted {
+	if _, v, _ := h.service.Apps().UpdatePerson(t.Context(), live, person.Whom{Phone: number}, person.Draft{Emails: []address.Address{mal}}); v != event.Accepted {
 		t.Errorf("another address: %v", v)
 	}
 }
@@ -81,10 +81,10 @@ func TestDeletingAPersonEndsTheSessions(t *testing.T) {
 		if v, err := h.deletePerson(live, s.Person.Subject); v != event.Accepted || err != nil {
 			t.Fatal(v, err)
 		}
-		if _, v, _ := h.service.AppSession(t.Context(), live, authcore.SessionRef{Token: s.Token}); v != event.Unknown {
+		if _, v, _ := h.service.Apps().Session(t.Context(), live, apps.SessionRef{Token: s.Token}); v != event.Unknown {
 			t.Errorf("the session of somebody who is gone: %v", v)
 		}
-		if p, _ := h.service.Person(t.Context(), live, person.Whom{Email: alice}); p != nil {
+		if p, _ := h.service.Apps().Person(t.Context(), live, person.Whom{Email: alice}); p != nil {
 			t.Error("still found by address")
 		}
 		if again := h.signInApp(alice); again.Person.Subject == s.Person.Subject {
@@ -102,7 +102,7 @@ func TestEachPerson(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		var seen []string
-		err := h.service.EachPerson(t.Context(), person.Realm{App: "shop"}, "", func(p person.Person) bool {
+		err := h.service.Apps().EachPerson(t.Context(), person.Realm{App: "shop"}, "", func(p person.Person) bool {
 			seen = append(seen, p.Address.String())
 			return true
 		})
@@ -120,18 +120,18 @@ func TestOrganizations(t *testing.T) {
 		boss := h.signInApp(alice)
 		bob := h.person(app, person.Draft{Emails: []address.Address{mustAddress("bob@example.com")}})
 		eve := h.person(app, person.Draft{Emails: []address.Address{mustAddress("eve@example.com")}})
-		org, v, err := h.service.CreateOrganization(ctx, app, live, boss.Person.Subject, "Acme & Sons", "", "")
+		org, v, err := h.service.Apps().CreateOrganization(ctx, app, live, boss.Person.Subject, "Acme & Sons", "", "")
 		if err != nil || v != event.Accepted || org.Slug != "acme-sons" || org.Plan != "free" {
 			t.Fatalf("%+v %v %v", org, v, err)
 		}
-		if _, v, _ := h.service.CreateOrganization(ctx, app, live, bob.Subject, "Other", "acme-sons", ""); v != event.Taken {
+		if _, v, _ := h.service.Apps().CreateOrganization(ctx, app, live, bob.Subject, "Other", "acme-sons", ""); v != event.Taken {
 			t.Errorf("a slug twice: %v", v)
 		}
-		if second, v, _ := h.service.CreateOrganization(ctx, app, live, bob.Subject, "Acme Sons", "", ""); v != event.Accepted || second.Slug == "acme-sons" {
+		if second, v, _ := h.service.Apps().CreateOrganization(ctx, app, live, bob.Subject, "Acme Sons", "", ""); v != event.Accepted || second.Slug == "acme-sons" {
 			t.Errorf("%+v %v", second, v)
 		}
-		role := func(by, of string, r authcore.Role, add bool) event.Verdict {
-			v, err := h.service.SetRole(ctx, authcore.RoleChange{Realm: live, Org: org.ID, Subject: of, Role: r, By: by, Add: add})
+		role := func(by, of string, r apps.Role, add bool) event.Verdict {
+			v, err := h.service.Apps().SetRole(ctx, apps.RoleChange{Realm: live, Org: org.ID, Subject: of, Role: r, By: by, Add: add})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -139,35 +139,35 @@ func TestOrganizations(t *testing.T) {
 		}
 		for _, step := range []struct {
 			by, of string
-			role   authcore.Role
+			role   apps.Role
 			add    bool
 			want   event.Verdict
 		}{
-			{"", bob.Subject, authcore.Admin, false, event.Unknown}, // not a member yet
-			{"", bob.Subject, authcore.Admin, true, event.Accepted},
-			{bob.Subject, eve.Subject, authcore.Member, true, event.Accepted},
-			{eve.Subject, bob.Subject, authcore.Member, false, event.Forbidden},
-			{bob.Subject, boss.Person.Subject, authcore.Member, false, event.Forbidden},
-			{bob.Subject, eve.Subject, authcore.Owner, false, event.Forbidden},
-			{bob.Subject, eve.Subject, authcore.Admin, false, event.Accepted},
-			{bob.Subject, eve.Subject, authcore.Member, false, event.Forbidden}, // only owners change admins
-			{boss.Person.Subject, eve.Subject, authcore.Member, false, event.Accepted},
+			{"", bob.Subject, apps.Admin, false, event.Unknown}, // not a member yet
+			{"", bob.Subject, apps.Admin, true, event.Accepted},
+			{bob.Subject, eve.Subject, apps.Member, true, event.Accepted},
+			{eve.Subject, bob.Subject, apps.Member, false, event.Forbidden},
+			{bob.Subject, boss.Person.Subject, apps.Member, false, event.Forbidden},
+			{bob.Subject, eve.Subject, apps.Owner, false, event.Forbidden},
+			{bob.Subject, eve.Subject, apps.Admin, false, event.Accepted},
+			{bob.Subject, eve.Subject, apps.Member, false, event.Forbidden}, // only owners change admins
+			{boss.Person.Subject, eve.Subject, apps.Member, false, event.Accepted},
 			{"", boss.Person.Subject, "", false, event.Forbidden}, // the last owner
-			{boss.Person.Subject, bob.Subject, authcore.Owner, false, event.Accepted},
+			{boss.Person.Subject, bob.Subject, apps.Owner, false, event.Accepted},
 			{boss.Person.Subject, boss.Person.Subject, "", false, event.Accepted},
 		} {
 			if got := role(step.by, step.of, step.role, step.add); got != step.want {
 				t.Errorf("%+v: %v", step, got)
 			}
 		}
-		members, err := h.service.Members(ctx, live, org.ID)
+		members, err := h.service.Apps().Members(ctx, live, org.ID)
 		if err != nil || len(members) != 2 {
 			t.Errorf("%d members, %v", len(members), err)
 		}
-		if orgs, _ := h.service.Organizations(ctx, live, bob.Subject); len(orgs) != 2 || orgs[0].Role != authcore.Owner {
+		if orgs, _ := h.service.Apps().Organizations(ctx, live, bob.Subject); len(orgs) != 2 || orgs[0].Role != apps.Owner {
 			t.Errorf("%+v", orgs)
 		}
-		if _, v, _ := h.service.SwitchOrg(ctx, live, authcore.SessionRef{SID: boss.ID}, org.ID); v != event.Forbidden {
+		if _, v, _ := h.service.Apps().SwitchOrg(ctx, live, apps.SessionRef{SID: boss.ID}, org.ID); v != event.Forbidden {
 			t.Errorf("who has left switches to it: %v", v)
 		}
 	})
@@ -180,53 +180,53 @@ func TestInvitesAndSwitching(t *testing.T) {
 		ctx, live := t.Context(), person.Realm{App: "shop"}
 		boss := h.signInApp(alice)
 		bob := mustAddress("bob@example.com")
-		org, _, err := h.service.CreateOrganization(ctx, app, live, boss.Person.Subject, "Acme", "", "")
+		org, _, err := h.service.Apps().CreateOrganization(ctx, app, live, boss.Person.Subject, "Acme", "", "")
 		if err != nil {
 			t.Fatal(err)
 		}
-		invite, v, err := h.service.InviteMember(ctx, live, org.ID, boss.Person.Subject, bob, authcore.Admin)
+		invite, v, err := h.service.Apps().InviteMember(ctx, live, org.ID, boss.Person.Subject, bob, apps.Admin)
 		if err != nil || v != event.Accepted {
 			t.Fatal(v, err)
 		}
-		again, _, _ := h.service.InviteMember(ctx, live, org.ID, "", bob, authcore.Member)
-		if again.ID != invite.ID || again.Role != authcore.Member {
+		again, _, _ := h.service.Apps().InviteMember(ctx, live, org.ID, "", bob, apps.Member)
+		if again.ID != invite.ID || again.Role != apps.Member {
 			t.Errorf("a second invitation of the same address: %+v", again)
 		}
-		if list, _ := h.service.Invites(ctx, live, org.ID); len(list) != 1 {
+		if list, _ := h.service.Apps().Invites(ctx, live, org.ID); len(list) != 1 {
 			t.Errorf("%d invitations wait", len(list))
 		}
 		eve := h.signInApp(mustAddress("eve@example.com"))
-		if _, v, _ := h.service.AcceptInvite(ctx, live, invite.ID, eve.Person.Subject); v != event.Forbidden {
+		if _, v, _ := h.service.Apps().AcceptInvite(ctx, live, invite.ID, eve.Person.Subject); v != event.Forbidden {
 			t.Errorf("somebody else accepts: %v", v)
 		}
-		unproved, v, err := h.service.CreatePerson(ctx, app, live, person.Draft{Emails: []address.Address{bob}})
+		unproved, v, err := h.service.Apps().CreatePerson(ctx, app, live, person.Draft{Emails: []address.Address{bob}})
 		if err != nil || v != event.Accepted {
 			t.Fatal(v, err)
 		}
-		if _, v, _ := h.service.AcceptInvite(ctx, live, invite.ID, unproved.Subject); v != event.Forbidden {
+		if _, v, _ := h.service.Apps().AcceptInvite(ctx, live, invite.ID, unproved.Subject); v != event.Forbidden {
 			t.Errorf("who has not proved the address accepts: %v", v)
 		}
 		session := h.signInApp(bob)
-		m, v, err := h.service.AcceptInvite(ctx, live, invite.ID, session.Person.Subject)
-		if err != nil || v != event.Accepted || m.Role != authcore.Member || m.Org.ID != org.ID {
+		m, v, err := h.service.Apps().AcceptInvite(ctx, live, invite.ID, session.Person.Subject)
+		if err != nil || v != event.Accepted || m.Role != apps.Member || m.Org.ID != org.ID {
 			t.Fatalf("%+v %v %v", m, v, err)
 		}
-		if _, v, _ := h.service.AcceptInvite(ctx, live, invite.ID, session.Person.Subject); v != event.Used {
+		if _, v, _ := h.service.Apps().AcceptInvite(ctx, live, invite.ID, session.Person.Subject); v != event.Used {
 			t.Errorf("twice: %v", v)
 		}
-		switched, v, err := h.service.SwitchOrg(ctx, live, authcore.SessionRef{Token: session.Token}, org.ID)
-		if err != nil || v != event.Accepted || switched.Token == session.Token || switched.OrgRole != authcore.Member || !switched.Expires.Equal(session.Expires) {
+		switched, v, err := h.service.Apps().SwitchOrg(ctx, live, apps.SessionRef{Token: session.Token}, org.ID)
+		if err != nil || v != event.Accepted || switched.Token == session.Token || switched.OrgRole != apps.Member || !switched.Expires.Equal(session.Expires) {
 			t.Fatalf("%+v %v %v", switched, v, err)
 		}
-		if _, err := h.service.SetRole(ctx, authcore.RoleChange{Realm: live, Org: org.ID, Subject: session.Person.Subject}); err != nil {
+		if _, err := h.service.Apps().SetRole(ctx, apps.RoleChange{Realm: live, Org: org.ID, Subject: session.Person.Subject}); err != nil {
 			t.Fatal(err)
 		}
-		if got, _, _ := h.service.AppSession(ctx, live, authcore.SessionRef{Token: switched.Token}); got.Org != "" || got.OrgRole != "" {
+		if got, _, _ := h.service.Apps().Session(ctx, live, apps.SessionRef{Token: switched.Token}); got.Org != "" || got.OrgRole != "" {
 			t.Errorf("who was taken out still acts for it: %+v", got)
 		}
-		late, _, _ := h.service.InviteMember(ctx, live, org.ID, "", mal, authcore.Member)
-		time.Sleep(authcore.InviteLifetime)
-		if _, v, _ := h.service.AcceptInvite(ctx, live, late.ID, boss.Person.Subject); v != event.Expired {
+		late, _, _ := h.service.Apps().InviteMember(ctx, live, org.ID, "", mal, apps.Member)
+		time.Sleep(apps.InviteLifetime)
+		if _, v, _ := h.service.Apps().AcceptInvite(ctx, live, late.ID, boss.Person.Subject); v != event.Expired {
 			t.Errorf("after its time: %v", v)
 		}
 	})
@@ -258,7 +258,7 @@ func TestAppKeys(t *testing.T) {
 		"": false, "sk_live_short": false, "sk_prod_" + strings.Repeat("a", 32): false, "live_" + strings.Repeat("a", 32): false,
 		"sk_live_" + strings.Repeat("a", 31) + " ": false, "sk_live_" + strings.Repeat("é", 20): false,
 	} {
-		if _, err := authcore.ParseAppKey(key); (err == nil) != ok {
+		if _, err := apps.ParseKey(key); (err == nil) != ok {
 			t.Errorf("ParseAppKey(%q): %v", key, err)
 		}
 	}
@@ -268,19 +268,19 @@ func TestAppKeys(t *testing.T) {
 			t.Errorf("a key shows itself: %s", shown)
 		}
 	}
-	apps, err := authcore.NewApps(&authcore.App{ID: "shop", Keys: []authcore.AppKey{k}})
+	all, err := apps.NewList(&apps.App{ID: "shop", Keys: []apps.Key{k}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, wrong := range []string{"", liveKey[1:], liveKey[:len(liveKey)-1], liveKey + "0", strings.ToUpper(liveKey), " " + liveKey} {
-		if _, ok := apps.Caller(wrong); ok {
+		if _, ok := all.Caller(wrong); ok {
 			t.Errorf("%q is taken for the key", wrong)
 		}
 	}
-	if _, err := authcore.NewApps(&authcore.App{ID: "a", Keys: []authcore.AppKey{k}}, &authcore.App{ID: "b", Keys: []authcore.AppKey{k}}); err == nil {
+	if _, err := apps.NewList(&apps.App{ID: "a", Keys: []apps.Key{k}}, &apps.App{ID: "b", Keys: []apps.Key{k}}); err == nil {
 		t.Error("one key of two apps")
 	}
-	if _, err := authcore.NewApps(&authcore.App{ID: "a b"}); err == nil {
+	if _, err := apps.NewList(&apps.App{ID: "a b"}); err == nil {
 		t.Error("an id with a space")
 	}
 }

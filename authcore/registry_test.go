@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	sessions "github.com/gatehouse-auth/gatehouse/authcore/session"
 )
 
@@ -182,10 +184,10 @@ func TestAccounts(t *testing.T) {
 		signIn := h.browser().signIn(alice)
 		h.browser().signIn(mustAddress("bob@example.com"))
 		sub := signIn.Session.Subject
-		page, next, err := h.core.Everybody(t.Context(), "", 1)
+		page, next, err := h.core.Apps().Everybody(t.Context(), "", 1)
 		want(t, err, nil)
 		want(t, len(page), 1)
-		rest, next, err := h.core.Everybody(t.Context(), next, 100)
+		rest, next, err := h.core.Apps().Everybody(t.Context(), next, 100)
 		want(t, err, nil)
 		want(t, len(rest), 1)
 		want(t, next, "")
@@ -218,12 +220,12 @@ func TestParseName(t *testing.T) {
 		"Zoe\u0308":           "Zoë",
 		"李小龍":                 "李小龍",
 	} {
-		if got, ok := authcore.ParseName(in); !ok || got != want {
+		if got, ok := person.ParseName(in); !ok || got != want {
 			t.Errorf("%q: %q %v", in, got, ok)
 		}
 	}
 	for _, in := range []string{"a\x00b", "a\u202eb", "a\u200bb", "\xff", strings.Repeat("x", 101), strings.Repeat("x", 1<<20)} {
-		if _, ok := authcore.ParseName(in); ok {
+		if _, ok := person.ParseName(in); ok {
 			t.Errorf("%.20q is taken as a name", in)
 		}
 	}
@@ -238,7 +240,7 @@ func TestDeleteAccount(t *testing.T) {
 		h.core.Sessions().Watch(stream)
 		defer h.core.Sessions().Unwatch(stream)
 		sub := signIn.Session.Subject
-		gone, err := h.core.Delete(t.Context(), authcore.Deletion{Subject: sub, Reason: "deleted_by_owner"})
+		gone, err := h.core.Apps().Delete(t.Context(), apps.Deletion{Subject: sub, Reason: "deleted_by_owner"})
 		want(t, err, nil)
 		want(t, gone.Verdict, event.Accepted)
 		want(t, cut.Load(), true)
@@ -247,7 +249,7 @@ func TestDeleteAccount(t *testing.T) {
 		a, _ := h.core.Account(t.Context(), "alice@example.com")
 		want(t, a, nil)
 		want(t, len(h.attempts(alice)), 0)
-		gone, err = h.core.Delete(t.Context(), authcore.Deletion{Subject: sub, Reason: "deleted_by_owner"})
+		gone, err = h.core.Apps().Delete(t.Context(), apps.Deletion{Subject: sub, Reason: "deleted_by_owner"})
 		want(t, err, nil)
 		want(t, gone.Verdict, event.Unknown)
 		time.Sleep(2 * time.Minute)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
@@ -81,7 +82,7 @@ func (t *attempt) send() (Answer, error) {
 		t.wished(string(stopped))
 		return Answer{Verdict: event.Accepted}, err // looks sent, and is not
 	}
-	mail := mailOf(t.c, networkShare(t.c.Network))
+	mail := apps.MailOf(t.c, apps.NetworkShare(t.c.Network))
 	if !t.c.Decoy {
 		ok, err := t.s.core.outbox.Count(t.tx, t.s.cfg.Limits, mail)
 		if err != nil {

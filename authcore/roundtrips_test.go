@@ -10,6 +10,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
@@ -134,83 +135,83 @@ func TestRoundTrips(t *testing.T) {
 		time.Sleep(11 * time.Minute)
 		answer("resend: a new challenge", event.Accepted, b, func() (authcore.Answer, error) { return h.service.Flows().Resend(ctx, b.Browser, "") })
 
-		var asked authcore.Asked
-		ask := func(name string, in authcore.Ask) {
+		var asked apps.Asked
+		ask := func(name string, in apps.Ask) {
 			t.Helper()
 			in.Caller, in.Origin, in.Repeat = h.caller(liveKey), site, nil
 			count(name, event.Accepted, func() (v event.Verdict, err error) {
-				asked, err = h.service.Ask(ctx, in)
+				asked, err = h.service.Apps().Ask(ctx, in)
 				return asked.Verdict, err
 			})
 		}
-		prove := func(name string, wanted event.Verdict, p authcore.Proof) {
+		prove := func(name string, wanted event.Verdict, p apps.Proof) {
 			t.Helper()
 			if len(p.Among) == 0 {
 				p.Caller = h.caller(liveKey)
 			}
 			p.Origin = site
 			count(name, wanted, func() (event.Verdict, error) {
-				out, err := h.service.Prove(ctx, p)
+				out, err := h.service.Apps().Prove(ctx, p)
 				return out.Verdict, err
 			})
 		}
 		carol := mustAddress("carol@example.com")
 		ask("ask: code, by address, new", CodeFor(carol))
-		prove("prove: wrong code", event.Wrong, authcore.Proof{Slot: "code", Contact: asked.Contact.ID, Code: wrong(asked.Code)})
-		prove("prove: code of somebody new", event.Accepted, authcore.Proof{Slot: "code", Contact: asked.Contact.ID, Code: asked.Code, Session: week})
+		prove("prove: wrong code", event.Wrong, apps.Proof{Slot: "code", Contact: asked.Contact.ID, Code: wrong(asked.Code)})
+		prove("prove: code of somebody new", event.Accepted, apps.Proof{Slot: "code", Contact: asked.Contact.ID, Code: asked.Code, Session: week})
 		ask("ask: code, by address, known", CodeFor(carol))
-		prove("prove: code, by address, of several apps", event.Accepted, authcore.Proof{
-			Among: []authcore.Caller{h.caller(testKey), h.caller(liveKey)}, Slot: "code", Contact: carol.String(), Code: asked.Code,
+		prove("prove: code, by address, of several apps", event.Accepted, apps.Proof{
+			Among: []apps.Caller{h.caller(testKey), h.caller(liveKey)}, Slot: "code", Contact: carol.String(), Code: asked.Code,
 		})
 		bySubject := CodeFor(carol)
 		bySubject.Whom = person.Whom{Subject: asked.Person.Subject}
 		ask("ask: code, by subject", bySubject)
-		prove("prove: code, by contact", event.Accepted, authcore.Proof{Slot: "code", Contact: asked.Contact.ID, Code: asked.Code, Session: week})
+		prove("prove: code, by contact", event.Accepted, apps.Proof{Slot: "code", Contact: asked.Contact.ID, Code: asked.Code, Session: week})
 		withHandle := CodeFor(carol)
-		withHandle.Handle = h.service.Handle(livePeople, carol)
+		withHandle.Handle = h.service.Apps().Handle(livePeople, carol)
 		ask("ask: code, with a handle", withHandle)
-		prove("prove: code, by handle", event.Accepted, authcore.Proof{Handle: withHandle.Handle, Code: asked.Code})
+		prove("prove: code, by handle", event.Accepted, apps.Proof{Handle: withHandle.Handle, Code: asked.Code})
 		windowed := CodeFor(carol)
-		windowed.Window, windowed.Client = &authcore.Window{Count: 3, Per: 10 * time.Minute}, h.browser().Client
+		windowed.Window, windowed.Client = &apps.Window{Count: 3, Per: 10 * time.Minute}, h.browser().Client
 		ask("ask: code, within a window", windowed)
-		prove("prove: code, whose window begins anew", event.Accepted, authcore.Proof{Slot: "code", Contact: carol.String(), Code: asked.Code, Forget: true, Session: week})
+		prove("prove: code, whose window begins anew", event.Accepted, apps.Proof{Slot: "code", Contact: carol.String(), Code: asked.Code, Forget: true, Session: week})
 		time.Sleep(time.Hour)
 		link := linkFor(carol)
 		link.Poll = true
 		ask("ask: link with a poll token", link)
 		poll := func() (event.Verdict, error) {
-			out, err := h.service.Poll(ctx, authcore.Poll{Caller: h.caller(liveKey), Contact: asked.Contact.ID, Token: asked.PollToken, Session: *week, Origin: site})
+			out, err := h.service.Apps().Poll(ctx, apps.Poll{Caller: h.caller(liveKey), Contact: asked.Contact.ID, Token: asked.PollToken, Session: *week, Origin: site})
 			return out.Verdict, err
 		}
 		count("poll", event.NotYet, poll)
 		count("look at a link", event.Accepted, func() (event.Verdict, error) {
-			out, err := h.service.Look(ctx, h.caller(liveKey), "link", asked.Token)
+			out, err := h.service.Apps().Look(ctx, h.caller(liveKey), "link", asked.Token)
 			return out.Verdict, err
 		})
-		prove("prove: link", event.Accepted, authcore.Proof{Slot: "link", Token: asked.Token})
+		prove("prove: link", event.Accepted, apps.Proof{Slot: "link", Token: asked.Token})
 		count("poll: used", event.Accepted, poll)
 
 		number, err := address.ParsePhone("+15005550006")
 		want(t, err, nil)
-		_, v, err := h.service.UpdatePerson(t.Context(), livePeople, person.Whom{Email: carol}, person.Draft{Phones: []address.Phone{number}})
+		_, v, err := h.service.Apps().UpdatePerson(t.Context(), livePeople, person.Whom{Email: carol}, person.Draft{Phones: []address.Phone{number}})
 		want(t, err, nil)
 		want(t, v, event.Accepted)
 		text := CodeFor(carol)
 		text.PreferText = true
 		ask("ask: code by text message", text)
 		owner := asked.Person.Subject
-		org, v, err := h.service.CreateOrganization(t.Context(), app, livePeople, owner, "Acme", "", "")
+		org, v, err := h.service.Apps().CreateOrganization(t.Context(), app, livePeople, owner, "Acme", "", "")
 		want(t, err, nil)
 		want(t, v, event.Accepted)
 		for _, name := range []string{"invite: somebody new", "invite: once more"} {
 			in := linkFor(mustAddress("dan@example.com"))
 			in.Caller, in.Origin = h.caller(liveKey), site
 			count(name, event.Accepted, func() (v event.Verdict, err error) {
-				_, asked, err = h.service.SendInvite(ctx, in, org.ID, owner, authcore.Member)
+				_, asked, err = h.service.Apps().SendInvite(ctx, in, org.ID, owner, apps.Member)
 				return asked.Verdict, err
 			})
 		}
-		prove("prove: link of an invitation", event.Accepted, authcore.Proof{Slot: "link", Token: asked.Token})
+		prove("prove: link of an invitation", event.Accepted, apps.Proof{Slot: "link", Token: asked.Token})
 		for name := range trips {
 			t.Errorf("%s: not counted", name)
 		}
@@ -233,13 +234,13 @@ func TestAWrongCodeTellsNobody(t *testing.T) {
 		h.service.Close()
 		h.service = h.core.Use(h.config)
 		ask := func(a address.Address) {
-			h.ask(authcore.Ask{Whom: person.Whom{Email: a}, Create: true, Slot: "page", Known: authcore.Terms{Digits: 8, Hex: true, Lifetime: time.Minute}})
+			h.ask(apps.Ask{Whom: person.Whom{Email: a}, Create: true, Slot: "page", Known: apps.Terms{Digits: 8, Hex: true, Lifetime: time.Minute}})
 		}
 		cost := func(a address.Address, code string, want event.Verdict) [2]int {
 			t.Helper()
 			synctest.Wait()
 			counted.reset()
-			out, err := h.service.Prove(context.WithValue(t.Context(), countedCall{}, true), authcore.Proof{
+			out, err := h.service.Apps().Prove(context.WithValue(t.Context(), countedCall{}, true), apps.Proof{
 				Caller: h.caller(liveKey), Contact: a.String(), Slot: "page", Code: code, Digits: 8, Hex: true,
 			})
 			if err != nil || out.Verdict != want {

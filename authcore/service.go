@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
@@ -40,7 +41,7 @@ type Config struct {
 	Senders  []outbox.Sender     // in the order in which they are tried
 	Texts    []outbox.TextSender // the same for text messages; may be empty
 	Composer outbox.Composer
-	Apps     *Apps             // clients of the JSON APIs; nil for none
+	Apps     *apps.List        // clients of the JSON APIs; nil for none
 	Observe  func(event.Event) // nil: nobody listens; must not block
 }
 
@@ -76,6 +77,7 @@ type Service struct {
 
 	challenges *challenge.Engine
 	sessions   *session.View
+	apps       *apps.View
 }
 
 // Close takes the configuration out of use.
@@ -96,8 +98,8 @@ func (s *Service) SessionRule() session.Rule { return s.cfg.Session }
 // Domain returns the domain that shares one session, or "".
 func (s *Service) Domain() string { return s.cfg.Domain }
 
-// Apps returns the clients of the JSON APIs.
-func (s *Service) Apps() *Apps { return s.cfg.Apps }
+// Apps are the people, proofs and organizations of the clients of the JSON APIs.
+func (s *Service) Apps() *apps.View { return s.apps }
 
 // Protects tells whether o is an origin of this instance.
 func (s *Service) Protects(o origin.Origin) bool { return s.cfg.Protects(o) }

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/move"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 )
 
@@ -280,9 +280,9 @@ func TestAdminExportAndImport(t *testing.T) {
 		t.Fatal(text)
 	}
 	whole := o.want(200, "GET", "/gatehouse/export?keys=true", "", nil)
-	var done authcore.Imported
+	var done move.Imported
 	o.want(200, "POST", "/gatehouse/import", whole, &done)
-	if done != (authcore.Imported{Unchanged: 3}) {
+	if done != (move.Imported{Unchanged: 3}) {
 		t.Errorf("%+v", done)
 	}
 	broken := strings.Replace(whole, `"type":"session"`, `"type":"sessions"`, 1)

@@ -71,10 +71,10 @@ func TestAPIBesideAGate(t *testing.T) {
 	addr, err := address.Parse("alice@example.com")
 	must(t, err)
 	service := runningApp(c).house.Running().Service
-	app := service.Apps().Find("shop")
+	app := service.Apps().Configured().Find("shop")
 	number, err := address.ParsePhone("+390123456790")
 	must(t, err)
-	_, v, err := service.CreatePerson(t.Context(), app, person.Realm{App: "shop"}, person.Draft{Emails: []address.Address{addr}, Phones: []address.Phone{number}})
+	_, v, err := service.Apps().CreatePerson(t.Context(), app, person.Realm{App: "shop"}, person.Draft{Emails: []address.Address{addr}, Phones: []address.Phone{number}})
 	must(t, err)
 	if v != event.Accepted {
 		t.Fatal(v)

@@ -10,7 +10,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
@@ -120,8 +120,8 @@ func (a *App) checkApps() error {
 
 // apiApps is the apps in the words of authcore; expand puts in what
 // placeholders stand for.
-func (a *App) apiApps(expand func(option, value string) (string, error)) (*authcore.Apps, error) {
-	var list []*authcore.App
+func (a *App) apiApps(expand func(option, value string) (string, error)) (*apps.List, error) {
+	var list []*apps.App
 	for _, c := range a.Apps {
 		app, err := c.app(expand)
 		if err != nil {
@@ -129,15 +129,15 @@ func (a *App) apiApps(expand func(option, value string) (string, error)) (*authc
 		}
 		list = append(list, app)
 	}
-	return authcore.NewApps(list...)
+	return apps.NewList(list...)
 }
 
-func (c *AppClient) app(expand func(option, value string) (string, error)) (*authcore.App, error) {
-	app := &authcore.App{
+func (c *AppClient) app(expand func(option, value string) (string, error)) (*apps.App, error) {
+	app := &apps.App{
 		ID: c.ID, Name: c.Name, LinkLifetime: time.Duration(c.LinkLifetime), SessionLifetime: time.Duration(c.SessionLifetime),
 		AutoCreate: c.AutoCreate, AutoVerify: c.AutoVerify, Organizations: c.Organizations, Profile: c.Profile,
 	}
-	for _, read := range []func(*authcore.App) error{c.readURLs, c.readFingerprint, c.readPlans, c.checkLifetimes} {
+	for _, read := range []func(*apps.App) error{c.readURLs, c.readFingerprint, c.readPlans, c.checkLifetimes} {
 		if err := read(app); err != nil {
 			return nil, err
 		}
@@ -150,8 +150,8 @@ func (c *AppClient) app(expand func(option, value string) (string, error)) (*aut
 	return app, err
 }
 
-func (c *AppClient) keys(expand func(option, value string) (string, error)) ([]authcore.AppKey, error) {
-	var keys []authcore.AppKey
+func (c *AppClient) keys(expand func(option, value string) (string, error)) ([]apps.Key, error) {
+	var keys []apps.Key
 	for _, list := range []struct {
 		option      string
 		values      []string
@@ -177,13 +177,13 @@ func (c *AppClient) keys(expand func(option, value string) (string, error)) ([]a
 
 // readKeys reads what a placeholder stands for: a file may have several keys,
 // one a line, so that one can be added for rotation without a new file.
-func readKeys(text string, publishable bool) (keys []authcore.AppKey, err error) {
+func readKeys(text string, publishable bool) (keys []apps.Key, err error) {
 	lines := strings.Fields(text)
 	if len(lines) == 0 {
 		lines = []string{""}
 	}
 	for _, line := range lines {
-		key, err := authcore.ParseAppKey(line)
+		key, err := apps.ParseKey(line)
 		if err != nil {
 			return nil, err
 		}
@@ -195,7 +195,7 @@ func readKeys(text string, publishable bool) (keys []authcore.AppKey, err error)
 	return keys, nil
 }
 
-func (c *AppClient) readURLs(app *authcore.App) (err error) {
+func (c *AppClient) readURLs(app *apps.App) (err error) {
 	if app.Callbacks, err = origin.ParseCallbacks(c.Callbacks); err != nil {
 		return err
 	}
@@ -220,7 +220,7 @@ func (c *AppClient) readURLs(app *authcore.App) (err error) {
 	return nil
 }
 
-func (c *AppClient) readFingerprint(app *authcore.App) error {
+func (c *AppClient) readFingerprint(app *apps.App) error {
 	for _, part := range c.Fingerprint {
 		switch part {
 		case "ip":
@@ -241,7 +241,7 @@ const (
 	maxAppSessionLifetime = 30 * 24 * time.Hour
 )
 
-func (c *AppClient) checkLifetimes(*authcore.App) error {
+func (c *AppClient) checkLifetimes(*apps.App) error {
 	if d := time.Duration(c.LinkLifetime); d < 0 || d > maxLinkLifetime {
 		return fmt.Errorf("link_lifetime %s: at most 168h", d)
 	}
@@ -251,12 +251,12 @@ func (c *AppClient) checkLifetimes(*authcore.App) error {
 	return nil
 }
 
-func (c *AppClient) readPlans(app *authcore.App) error {
+func (c *AppClient) readPlans(app *apps.App) error {
 	for _, p := range c.Plans {
 		if app.Plan(p.ID) != nil {
 			return fmt.Errorf("plan %s is there twice; write all its features in one block", p.ID)
 		}
-		plan := authcore.Plan{ID: p.ID, Name: p.Name, Entitlements: map[string]any{}}
+		plan := apps.Plan{ID: p.ID, Name: p.Name, Entitlements: map[string]any{}}
 		for feature, value := range p.Entitlements {
 			entitlement, ok := entitlementOf(value)
 			if !ok {

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/move"
 	"github.com/gatehouse-auth/gatehouse/authcore/smtp/smtptest"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate/cli"
@@ -161,9 +161,9 @@ func TestExportAndImportCommands(t *testing.T) {
 	o.run("app shop {\n\t\t\tapi_key "+apiLiveKey+"\n\t\t}", "staff")
 	in := o.signIn("alice@example.com")
 	file := filepath.Join(o.dir, "backup.ndjson")
-	var count authcore.Exported
+	var count move.Exported
 	o.document(&count, "export", "--output", file, "--keys")
-	if count != (authcore.Exported{People: 1, Sessions: 1, Keys: 1}) {
+	if count != (move.Exported{People: 1, Sessions: 1, Keys: 1}) {
 		t.Errorf("%+v", count)
 	}
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {

@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/gatehouse-auth/gatehouse/api"
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate/cli"
@@ -32,7 +32,7 @@ func (o *operated) withKey(key string) int {
 
 func idOf(t testing.TB, key string) string {
 	t.Helper()
-	k, err := authcore.ParseAppKey(strings.TrimSpace(key))
+	k, err := apps.ParseKey(strings.TrimSpace(key))
 	must(t, err)
 	return k.ID()
 }

@@ -4,8 +4,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
@@ -19,7 +19,7 @@ import (
 func (o *operated) appSessions(gateSubject string) {
 	o.Helper()
 	service := runningApp(o.gatedCaddy).house.Running().Service
-	made := map[string]*authcore.AppSession{}
+	made := map[string]*apps.Session{}
 	for _, name := range []string{"alice@example.com", "carol@example.com"} {
 		made[name] = o.appSession(name)
 	}
@@ -39,22 +39,22 @@ func (o *operated) appSessions(gateSubject string) {
 	wantText(o, o.done("revoke", carol.ID), "the session has ended")
 	list := o.done("sessions")
 	for _, s := range made {
-		if _, v, err := service.AppSession(o.Context(), s.Person.Realm, authcore.SessionRef{Token: s.Token}); v != event.Unknown || err != nil || strings.Contains(list, s.ID) {
+		if _, v, err := service.Apps().Session(o.Context(), s.Person.Realm, apps.SessionRef{Token: s.Token}); v != event.Unknown || err != nil || strings.Contains(list, s.ID) {
 			o.Errorf("a session that was ended: %v %v\n%s", v, err, list)
 		}
 	}
 }
 
 // appSession signs somebody in at the app.
-func (o *operated) appSession(name string) *authcore.AppSession {
+func (o *operated) appSession(name string) *apps.Session {
 	o.Helper()
 	service := runningApp(o.gatedCaddy).house.Running().Service
-	caller, _ := service.Apps().Caller(apiLiveKey)
+	caller, _ := service.Apps().Configured().Caller(apiLiveKey)
 	address, err := address.Parse(name)
 	must(o, err)
-	asked, err := service.Ask(o.Context(), authcore.Ask{Caller: caller, Whom: person.Whom{Email: address}, Create: true, Known: authcore.Terms{Lifetime: time.Minute}, Slot: "test"})
+	asked, err := service.Apps().Ask(o.Context(), apps.Ask{Caller: caller, Whom: person.Whom{Email: address}, Create: true, Known: apps.Terms{Lifetime: time.Minute}, Slot: "test"})
 	must(o, err)
-	proved, err := service.Prove(o.Context(), authcore.Proof{Caller: caller, Token: asked.Token, Slot: "test", Session: &authcore.SessionTerms{Lifetime: time.Hour, Form: session.TokenAlnum}})
+	proved, err := service.Apps().Prove(o.Context(), apps.Proof{Caller: caller, Token: asked.Token, Slot: "test", Session: &apps.SessionTerms{Lifetime: time.Hour, Form: session.TokenAlnum}})
 	must(o, err)
 	return proved.Session
 }
@@ -111,9 +111,9 @@ func (o *operated) organization(owner, member string) string {
 	o.Helper()
 	service := runningApp(o.gatedCaddy).house.Running().Service
 	live := person.Realm{App: "shop"}
-	org, _, err := service.CreateOrganization(o.Context(), service.Apps().Find("shop"), live, owner, "Acme", "", "")
+	org, _, err := service.Apps().CreateOrganization(o.Context(), service.Apps().Configured().Find("shop"), live, owner, "Acme", "", "")
 	must(o, err)
-	v, err := service.SetRole(o.Context(), authcore.RoleChange{Realm: live, Org: org.ID, Subject: member, Role: authcore.Member, Add: true})
+	v, err := service.Apps().SetRole(o.Context(), apps.RoleChange{Realm: live, Org: org.ID, Subject: member, Role: apps.Member, Add: true})
 	must(o, err)
 	if v != event.Accepted {
 		o.Fatal(v)

@@ -7,10 +7,12 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/delivery"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
@@ -240,7 +242,7 @@ func (e *exchange) left(own bool, done string) {
 }
 
 func rename(e *exchange) {
-	name, ok := authcore.ParseName(e.form.get("name"))
+	name, ok := person.ParseName(e.form.get("name"))
 	if !ok {
 		e.account(http.StatusUnprocessableEntity, func(v *screen.View) {
 			v.Name = e.form.get("name")
@@ -299,7 +301,7 @@ func deleteOwn(e *exchange) {
 	if !e.fresh() {
 		return
 	}
-	if _, err := e.p.service.Core().Delete(e.r.Context(), authcore.Deletion{Subject: e.v.Session.Subject, Reason: "deleted_by_owner"}); err != nil {
+	if _, err := e.p.service.Core().Apps().Delete(e.r.Context(), apps.Deletion{Subject: e.v.Session.Subject, Reason: "deleted_by_owner"}); err != nil {
 		e.outage(err)
 		return
 	}

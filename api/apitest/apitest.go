@@ -20,6 +20,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
@@ -47,8 +48,8 @@ type House struct {
 	Core    *authcore.Core
 	Service *authcore.Service
 	Config  authcore.Config
-	App     *authcore.App // "shop"
-	Alone   bool          // there is no app "other"
+	App     *apps.App // "shop"
+	Alone   bool      // there is no app "other"
 	Server  *httptest.Server
 	Mail    *Mail
 	Texts   *Texts
@@ -73,7 +74,7 @@ type House struct {
 func New(t testing.TB, change func(*House), dialects func(*House) []api.Dialect) *House {
 	t.Helper()
 	h := &House{T: t, Mail: &Mail{}, Texts: &Texts{}, Log: &Log{}, client: netip.MustParseAddr("192.0.2.1")}
-	h.App = &authcore.App{ID: "shop", Name: "Shop", Keys: Keys(t, LiveKey, TestKey, LivePub, TestPub), AutoCreate: true}
+	h.App = &apps.App{ID: "shop", Name: "Shop", Keys: Keys(t, LiveKey, TestKey, LivePub, TestPub), AutoCreate: true}
 	h.Config = authcore.Config{
 		Code: authcore.DefaultCode, Session: session.DefaultRule, Limits: limit.Default(),
 		MayReceive: func(address.Address) bool { return true },
@@ -85,11 +86,11 @@ func New(t testing.TB, change func(*House), dialects func(*House) []api.Dialect)
 	if change != nil {
 		change(h)
 	}
-	list := []*authcore.App{h.App}
+	list := []*apps.App{h.App}
 	if !h.Alone {
-		list = append(list, &authcore.App{ID: "other", Keys: Keys(t, OtherKey)})
+		list = append(list, &apps.App{ID: "other", Keys: Keys(t, OtherKey)})
 	}
-	apps, err := authcore.NewApps(list...)
+	apps, err := apps.NewList(list...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,11 +109,11 @@ func mails(t testing.TB) *screen.Mails {
 }
 
 // Keys reads keys.
-func Keys(t testing.TB, keys ...string) []authcore.AppKey {
+func Keys(t testing.TB, keys ...string) []apps.Key {
 	t.Helper()
-	var out []authcore.AppKey
+	var out []apps.Key
 	for _, text := range keys {
-		key, err := authcore.ParseAppKey(text)
+		key, err := apps.ParseKey(text)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -300,14 +301,14 @@ func (h *House) LastMail() outbox.Message {
 // Prove makes the app's person with address prove it. No mail is sent.
 func (h *House) Prove(address address.Address) {
 	h.T.Helper()
-	caller := authcore.Caller{App: h.App}
-	asked, err := h.Service.Ask(h.T.Context(), authcore.Ask{
-		Caller: caller, Whom: person.Whom{Email: address}, Slot: "test", Origin: h.Origin, Known: authcore.Terms{Lifetime: time.Minute},
+	caller := apps.Caller{App: h.App}
+	asked, err := h.Service.Apps().Ask(h.T.Context(), apps.Ask{
+		Caller: caller, Whom: person.Whom{Email: address}, Slot: "test", Origin: h.Origin, Known: apps.Terms{Lifetime: time.Minute},
 	})
 	if err != nil || asked.Verdict != event.Accepted {
 		h.T.Fatal(asked.Verdict, err)
 	}
-	proved, err := h.Service.Prove(h.T.Context(), authcore.Proof{Caller: caller, Slot: "test", Token: asked.Token, Origin: h.Origin})
+	proved, err := h.Service.Apps().Prove(h.T.Context(), apps.Proof{Caller: caller, Slot: "test", Token: asked.Token, Origin: h.Origin})
 	if err != nil || proved.Verdict != event.Accepted {
 		h.T.Fatal(proved.Verdict, err)
 	}
@@ -317,7 +318,7 @@ func (h *House) Prove(address address.Address) {
 // AddPhone gives the app's person with address a number.
 func (h *House) AddPhone(addr address.Address, number address.Phone) {
 	h.T.Helper()
-	_, v, err := h.Service.UpdatePerson(h.T.Context(), person.Realm{App: h.App.ID}, person.Whom{Email: addr}, person.Draft{Phones: []address.Phone{number}})
+	_, v, err := h.Service.Apps().UpdatePerson(h.T.Context(), person.Realm{App: h.App.ID}, person.Whom{Email: addr}, person.Draft{Phones: []address.Phone{number}})
 	if err != nil || v != event.Accepted {
 		h.T.Fatal(v, err)
 	}

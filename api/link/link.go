@@ -67,7 +67,7 @@ type consumer struct {
 // who have signed in at a gate.
 func (a *API) find(c *api.Call, address address.Address) (*consumer, error) {
 	realm := c.Caller.Realm()
-	p, err := a.service.Person(c.R.Context(), realm, person.Whom{Email: address})
+	p, err := a.service.Apps().Person(c.R.Context(), realm, person.Whom{Email: address})
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +77,7 @@ func (a *API) find(c *api.Call, address address.Address) (*consumer, error) {
 	if realm.Test {
 		return nil, nil
 	}
-	name, known, err := a.service.GatePerson(c.R.Context(), address)
+	name, known, err := a.service.Apps().GatePerson(c.R.Context(), address)
 	if err != nil || !known {
 		return nil, err
 	}

@@ -44,7 +44,7 @@ func house(t *testing.T, change func(*apitest.House)) *apitest.House {
 
 func create(h *apitest.House, realm person.Realm, d person.Draft) {
 	h.T.Helper()
-	if _, v, err := h.Service.CreatePerson(h.T.Context(), h.App, realm, d); err != nil || v != event.Accepted {
+	if _, v, err := h.Service.Apps().CreatePerson(h.T.Context(), h.App, realm, d); err != nil || v != event.Accepted {
 		h.T.Fatal(v, err)
 	}
 }

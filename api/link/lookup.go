@@ -61,7 +61,7 @@ func (a *API) lookup(c *api.Call) error {
 	out := lookupAnswer{Result: "success", Exists: who != nil}
 	out.Parameters.Email, out.Parameters.Key = in.String("email"), key
 	if who != nil {
-		out.Secret, out.Phone = a.service.Handle(c.Caller.Realm(), address), redacted(who.phone)
+		out.Secret, out.Phone = a.service.Apps().Handle(c.Caller.Realm(), address), redacted(who.phone)
 	}
 	return c.Answer(http.StatusOK, out)
 }
@@ -81,7 +81,7 @@ func (a *API) open(c *api.Call, in *api.Object) (address.Address, string, error)
 	if err != nil {
 		return address, "", err
 	}
-	caller, v := a.service.OpenHandle(address, secret)
+	caller, v := a.service.Apps().OpenHandle(address, secret)
 	switch v {
 	case event.Accepted:
 		c.Caller = caller

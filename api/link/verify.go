@@ -6,8 +6,8 @@ import (
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/api"
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
@@ -31,10 +31,10 @@ func (a *API) start(c *api.Call) error {
 		return errGone
 	}
 	rule := a.service.CodeRule()
-	asked, err := a.service.Ask(c.R.Context(), authcore.Ask{
+	asked, err := a.service.Apps().Ask(c.R.Context(), apps.Ask{
 		Caller: c.Caller, Whom: person.Whom{Email: addr}, PreferText: true,
 		Create: who.gate, Draft: person.Draft{Name: &who.name}, // known from a gate: now also to the app
-		Known: authcore.Terms{Digits: 6, Lifetime: rule.Lifetime, Letter: outbox.LetterCode},
+		Known: apps.Terms{Digits: 6, Lifetime: rule.Lifetime, Letter: outbox.LetterCode},
 		Slot:  slot, Deliver: true, Repeat: resend, Handle: secret,
 		Origin: c.Origin, Client: c.Client, Agent: c.R.UserAgent(), Language: c.Language(),
 	})
@@ -91,7 +91,7 @@ func (a *API) authenticate(c *api.Call) error {
 	if err != nil {
 		return err
 	}
-	proved, err := a.service.Prove(c.R.Context(), authcore.Proof{
+	proved, err := a.service.Apps().Prove(c.R.Context(), apps.Proof{
 		Caller: c.Caller, Handle: secret, Code: code,
 		Origin: c.Origin, Client: c.Client, Agent: c.R.UserAgent(),
 	})
@@ -136,7 +136,7 @@ func refuse(c *api.Call, v event.Verdict) error {
 
 // userOf is what the app learns: the address, and more only where the app's
 // configuration approves it.
-func userOf(app *authcore.App, address address.Address, p person.Person) map[string]any {
+func userOf(app *apps.App, address address.Address, p person.Person) map[string]any {
 	user := map[string]any{"email": address.String()}
 	if !app.Profile {
 		return user

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/api/apitest"
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
@@ -55,7 +55,7 @@ func TestStartVerification(t *testing.T) {
 			failed(t, start(h, odd, alice), 401)
 		}
 		failed(t, start(h, "", alice), 400)
-		h.Sleep(authcore.HandleLifetime)
+		h.Sleep(apps.HandleLifetime)
 		failed(t, start(h, s, alice), 401)
 	})
 }
@@ -87,14 +87,14 @@ func TestANumberBesideAnUnprovedAddressProvesNothing(t *testing.T) {
 		},
 		"the number is proved, too": func(h *apitest.House) {
 			create(h, person.Realm{App: "shop"}, both)
-			asked, err := h.Service.Ask(t.Context(), authcore.Ask{
-				Caller: authcore.Caller{App: h.App}, Whom: person.Whom{Phone: number}, Slot: "sms", Origin: h.Origin,
-				Known: authcore.Terms{Digits: 6, Lifetime: time.Minute},
+			asked, err := h.Service.Apps().Ask(t.Context(), apps.Ask{
+				Caller: apps.Caller{App: h.App}, Whom: person.Whom{Phone: number}, Slot: "sms", Origin: h.Origin,
+				Known: apps.Terms{Digits: 6, Lifetime: time.Minute},
 			})
 			if err != nil {
 				t.Fatal(err)
 			}
-			proved, err := h.Service.Prove(t.Context(), authcore.Proof{Caller: authcore.Caller{App: h.App}, Slot: "sms", Contact: asked.Contact.ID, Code: asked.Code, Origin: h.Origin})
+			proved, err := h.Service.Apps().Prove(t.Context(), apps.Proof{Caller: apps.Caller{App: h.App}, Slot: "sms", Contact: asked.Contact.ID, Code: asked.Code, Origin: h.Origin})
 			if err != nil || proved.Verdict != event.Accepted {
 				t.Fatal(proved.Verdict, err)
 			}
@@ -125,11 +125,11 @@ func TestStartVerificationSendsNothingToStrangers(t *testing.T) {
 	h := house(t, nil)
 	t.Run("LINK-22", func(t *testing.T) {
 		s := secret(h, bob)
-		p, err := h.Service.Person(t.Context(), person.Realm{App: "shop"}, person.Whom{Email: emails(t, bob)[0]})
+		p, err := h.Service.Apps().Person(t.Context(), person.Realm{App: "shop"}, person.Whom{Email: emails(t, bob)[0]})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := h.Service.Core().Delete(t.Context(), authcore.Deletion{Realm: person.Realm{App: "shop"}, Subject: p.Subject}); err != nil {
+		if _, err := h.Service.Core().Apps().Delete(t.Context(), apps.Deletion{Realm: person.Realm{App: "shop"}, Subject: p.Subject}); err != nil {
 			t.Fatal(err)
 		}
 		failed(t, start(h, s, bob), 404)
@@ -346,7 +346,7 @@ func TestPeopleOfTheGatesAreMadeByTheProof(t *testing.T) {
 	signInAtGate(h, emails(t, carol)[0])
 	h.Sleep(2 * time.Minute)
 	known := func() bool {
-		p, err := h.Service.Person(t.Context(), person.Realm{App: "shop"}, person.Whom{Email: emails(t, carol)[0]})
+		p, err := h.Service.Apps().Person(t.Context(), person.Realm{App: "shop"}, person.Whom{Email: emails(t, carol)[0]})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 )
 
 // Options change what the dialect does. The zero value of a field means its
@@ -104,6 +104,6 @@ func (o Options) withDefaults() Options {
 	if o.RateLimit == 0 {
 		o.RateLimit = defaultRateLimit
 	}
-	o.RateLimit = min(o.RateLimit, authcore.MaxWindow)
+	o.RateLimit = min(o.RateLimit, apps.MaxWindow)
 	return o
 }

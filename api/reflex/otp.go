@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/api"
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
@@ -60,14 +60,14 @@ func (a *API) generate(c *api.Call) error {
 	if err != nil {
 		return c.Answer(http.StatusBadRequest, otpAnswer{Message: refusedMessage})
 	}
-	asked, err := a.service.Ask(c.R.Context(), a.ask(c, address, w))
+	asked, err := a.service.Apps().Ask(c.R.Context(), a.ask(c, address, w))
 	if err != nil {
 		return err
 	}
 	return answerOTP(c, address, asked)
 }
 
-func answerOTP(c *api.Call, address address.Address, asked authcore.Asked) error {
+func answerOTP(c *api.Call, address address.Address, asked apps.Asked) error {
 	out := otpAnswer{Record: recordOf(address, asked)}
 	switch {
 	case asked.Verdict == event.Accepted:
@@ -84,19 +84,19 @@ func answerOTP(c *api.Call, address address.Address, asked authcore.Asked) error
 	return c.Answer(http.StatusTooManyRequests, out)
 }
 
-func (a *API) ask(c *api.Call, address address.Address, w wish) authcore.Ask {
+func (a *API) ask(c *api.Call, address address.Address, w wish) apps.Ask {
 	link := c.Origin.String() + a.options.Route + "?email=" + url.QueryEscape(address.String()) + "&otp="
 	redirect := w.redir
 	if strings.HasPrefix(redirect, "/") {
 		redirect = ""
 	}
-	return authcore.Ask{
+	return apps.Ask{
 		Caller: c.Caller, Whom: person.Whom{Email: address}, Create: true,
-		Known: authcore.Terms{
+		Known: apps.Terms{
 			Digits: digits, Hex: true, Lifetime: w.lifetime, Letter: outbox.LetterPlain,
 			Before: link, After: "&redir=" + url.QueryEscape(w.redir), Redirect: redirect, Use: origin.RedirectCallback,
 		},
-		Slot: slot, Deliver: w.deliver, Window: &authcore.Window{Count: w.limit, Per: w.lifetime},
+		Slot: slot, Deliver: w.deliver, Window: &apps.Window{Count: w.limit, Per: w.lifetime},
 		Origin: c.Origin, Client: w.client, EndUser: w.endUser, Language: c.Language(),
 	}
 }
@@ -119,7 +119,7 @@ func (a *API) wish(c *api.Call, in *api.Object) (wish, error) {
 			return w, api.Malformed("expiration_seconds", "a number of seconds above 0")
 		}
 	}
-	w.limit = int(min(in.Int("rate_limit", int64(a.options.RateLimit), 1, 1<<31), authcore.MaxWindow))
+	w.limit = int(min(in.Int("rate_limit", int64(a.options.RateLimit), 1, 1<<31), apps.MaxWindow))
 	if text := in.String("client_ip"); text != "" {
 		ip, err := netip.ParseAddr(text)
 		if err != nil {
@@ -139,7 +139,7 @@ func (a *API) wish(c *api.Call, in *api.Object) (wish, error) {
 
 // destination is where redir leads, for a Location header: a path of this
 // origin, or a URL that the app allows. ok is false for anything else.
-func destination(c *api.Call, app *authcore.App, redir string) (location string, ok bool) {
+func destination(c *api.Call, app *apps.App, redir string) (location string, ok bool) {
 	if app != nil && !strings.HasPrefix(redir, "/") && app.MayRedirect(origin.RedirectCallback, redir) {
 		return redir, true
 	}

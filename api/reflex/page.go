@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/api"
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
@@ -41,7 +41,7 @@ func (a *API) confirm(c *api.Call) error {
 	if err != nil || in.Need("otp") == "" || in.Err() != nil {
 		return failed(c, http.StatusBadRequest)
 	}
-	proof := authcore.Proof{Among: a.callers, Code: in.String("otp")}
+	proof := apps.Proof{Among: a.callers, Code: in.String("otp")}
 	proved, err := a.prove(c, proof, address, a.options.SessionLifetime)
 	if err != nil {
 		return err

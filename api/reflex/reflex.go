@@ -12,6 +12,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 )
 
@@ -20,7 +21,7 @@ type API struct {
 	*api.Router
 	service *authcore.Service
 	options Options
-	callers []authcore.Caller // whose password a link without a key may hold
+	callers []apps.Caller // whose password a link without a key may hold
 }
 
 const (
@@ -36,8 +37,8 @@ var perKey = limit.Rate{Count: 1000, Per: time.Minute}
 // New makes the dialect.
 func New(c api.Config, o Options) *API {
 	a := &API{service: c.Service, options: o.withDefaults()}
-	for _, app := range c.Service.Apps().All() {
-		a.callers = append(a.callers, authcore.Caller{App: app}, authcore.Caller{App: app, Key: authcore.AppKey{Test: true}})
+	for _, app := range c.Service.Apps().Configured().All() {
+		a.callers = append(a.callers, apps.Caller{App: app}, apps.Caller{App: app, Key: apps.Key{Test: true}})
 	}
 	a.Router = &api.Router{Config: c, Fail: fail, Shown: shown, Roots: []string{"/reflex/"}}
 	a.On(http.MethodPost, "/reflex/otp", a.generate)
@@ -76,7 +77,7 @@ type record struct {
 	Attempts   int       `json:"recent_attempts"`
 }
 
-func recordOf(email address.Address, asked authcore.Asked) *record {
+func recordOf(email address.Address, asked apps.Asked) *record {
 	if asked.AskedAt.IsZero() {
 		return nil
 	}

@@ -5,8 +5,8 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/api"
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
 )
@@ -38,7 +38,7 @@ func (a *API) validate(c *api.Call) error {
 	if err != nil {
 		return err
 	}
-	proof := authcore.Proof{Caller: caller}
+	proof := apps.Proof{Caller: caller}
 	in, err := c.JSON()
 	if err != nil {
 		return err
@@ -74,16 +74,16 @@ func (a *API) validate(c *api.Call) error {
 	return c.Answer(http.StatusOK, out)
 }
 
-func (a *API) prove(c *api.Call, proof authcore.Proof, address address.Address, life time.Duration) (authcore.Proved, error) {
+func (a *API) prove(c *api.Call, proof apps.Proof, address address.Address, life time.Duration) (apps.Proved, error) {
 	proof.Contact, proof.Slot, proof.Forget = address.String(), slot, true
 	proof.Digits, proof.Hex = digits, true
-	proof.Session = &authcore.SessionTerms{Lifetime: life, Form: session.TokenHex, Note: name}
+	proof.Session = &apps.SessionTerms{Lifetime: life, Form: session.TokenHex, Note: name}
 	proof.Origin, proof.Client, proof.Agent = c.Origin, c.Client, c.R.UserAgent()
-	return a.service.Prove(c.R.Context(), proof)
+	return a.service.Apps().Prove(c.R.Context(), proof)
 }
 
 // isOurs tells a session that was made here from those of other dialects.
-func isOurs(s *authcore.AppSession, v event.Verdict) bool {
+func isOurs(s *apps.Session, v event.Verdict) bool {
 	return v == event.Accepted && s.Note == name && !s.Address.IsZero()
 }
 
@@ -104,7 +104,7 @@ func (a *API) session(c *api.Call) error {
 	if err != nil {
 		return err
 	}
-	s, v, err := a.service.AppSession(c.R.Context(), caller.Realm(), authcore.SessionRef{Token: tokenOf(c)})
+	s, v, err := a.service.Apps().Session(c.R.Context(), caller.Realm(), apps.SessionRef{Token: tokenOf(c)})
 	if err != nil {
 		return err
 	}
@@ -123,13 +123,13 @@ func (a *API) logout(c *api.Call) error {
 	if c.Bearer() == "" && c.FromPage() != nil {
 		return api.Refuse(http.StatusForbidden, api.CodeForbidden, "Sign-out by cookie must come from this site: send Origin, or the token as Authorization: Bearer.")
 	}
-	s, v, err := a.service.AppSessionOfAny(c.R.Context(), tokenOf(c))
+	s, v, err := a.service.Apps().SessionOfAny(c.R.Context(), tokenOf(c))
 	if err != nil {
 		return err
 	}
 	if isOurs(s, v) {
-		ref := authcore.SessionRef{SID: s.ID}
-		if _, err := a.service.EndAppSession(c.R.Context(), s.Person.Realm, ref, session.SignedOut); err != nil {
+		ref := apps.SessionRef{SID: s.ID}
+		if _, err := a.service.Apps().EndSession(c.R.Context(), s.Person.Realm, ref, session.SignedOut); err != nil {
 			return err
 		}
 	}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/api/apitest"
 	"github.com/gatehouse-auth/gatehouse/api/reflex"
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 )
 
@@ -257,7 +257,7 @@ func TestSessionOfAnAppThatIsNotConfigured(t *testing.T) {
 		t.Fatal("it is not valid at all")
 	}
 	with := h.Config.Apps
-	for _, apps := range []*authcore.Apps{{}, with} {
+	for _, apps := range []*apps.List{{}, with} {
 		h.Config.Apps = apps
 		old := h.Core.Use(h.Config)
 		defer old.Close()

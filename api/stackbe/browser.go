@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/api"
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/pages/screen"
@@ -75,7 +75,7 @@ func (a *API) stopInvites(c *api.Call, v visitor) error {
 	}
 	verdict, wait := event.Unknown, time.Duration(0)
 	if address, err := address.Parse(text); err == nil {
-		if verdict, wait, err = a.service.StopInvites(c.R.Context(), v.caller.App, v.token, address); err != nil {
+		if verdict, wait, err = a.service.Apps().StopInvites(c.R.Context(), v.caller.App, v.token, address); err != nil {
 			return err
 		}
 	}
@@ -91,11 +91,11 @@ func (a *API) stopInvites(c *api.Call, v visitor) error {
 
 // visitor is who opened a link.
 type visitor struct {
-	caller   authcore.Caller
+	caller   apps.Caller
 	token    string
 	redirect bool
-	stop     bool            // the token is no link's: it stops invitations
-	link     authcore.Proved // as Look has it
+	stop     bool        // the token is no link's: it stops invitations
+	link     apps.Proved // as Look has it
 }
 
 func (a *API) visitor(c *api.Call) (v visitor, err error) {
@@ -114,8 +114,8 @@ func (a *API) visitor(c *api.Call) (v visitor, err error) {
 	if err := q.Err(); err != nil {
 		return v, err
 	}
-	if v.stop = authcore.IsStopToken(v.token); v.stop {
-		v.caller = authcore.Caller{App: app}
+	if v.stop = apps.IsStopToken(v.token); v.stop {
+		v.caller = apps.Caller{App: app}
 		return v, nil
 	}
 	v.caller, v.link, err = c.Clicked(app, slot, v.token)

@@ -6,8 +6,8 @@ import (
 	"net/http"
 
 	"github.com/gatehouse-auth/gatehouse/api"
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
 )
@@ -46,7 +46,7 @@ var errNoCustomer = api.Refuse(http.StatusNotFound, codeNoCustomer, "Customer no
 
 // person finds the customer with an id of ours.
 func (a *API) person(c *api.Call, id string) (*person.Person, error) {
-	p, err := a.service.Person(c.R.Context(), c.Caller.Realm(), person.Whom{Subject: cut(id, customerPrefix)})
+	p, err := a.service.Apps().Person(c.R.Context(), c.Caller.Realm(), person.Whom{Subject: cut(id, customerPrefix)})
 	if err == nil && p == nil {
 		err = errNoCustomer
 	}
@@ -75,7 +75,7 @@ func (a *API) findCustomer(c *api.Call) error {
 	if err != nil {
 		return err
 	}
-	p, err := a.service.Person(c.R.Context(), c.Caller.Realm(), person.Whom{Email: address})
+	p, err := a.service.Apps().Person(c.R.Context(), c.Caller.Realm(), person.Whom{Email: address})
 	if err != nil {
 		return err
 	}
@@ -102,7 +102,7 @@ func (a *API) createCustomer(c *api.Call) error {
 		return err
 	}
 	draft.Emails = []address.Address{addr}
-	p, v, err := a.service.CreatePerson(c.R.Context(), c.Caller.App, c.Caller.Realm(), draft)
+	p, v, err := a.service.Apps().CreatePerson(c.R.Context(), c.Caller.App, c.Caller.Realm(), draft)
 	if err != nil {
 		return err
 	}
@@ -116,7 +116,7 @@ func (a *API) createCustomer(c *api.Call) error {
 }
 
 // draftOf reads what a customer is made of, but for the address.
-func draftOf(app *authcore.App, o *api.Object) (person.Draft, error) {
+func draftOf(app *apps.App, o *api.Object) (person.Draft, error) {
 	var d person.Draft
 	for field, to := range map[string]**string{"name": &d.Name, "externalId": &d.External, "plan": &d.Plan} {
 		if o.Has(field) {
@@ -172,7 +172,7 @@ func (a *API) updateCustomer(c *api.Call) error {
 		}
 		draft.Address = &address
 	}
-	p, v, err := a.service.UpdatePerson(c.R.Context(), c.Caller.Realm(), person.Whom{Subject: before.Subject}, draft)
+	p, v, err := a.service.Apps().UpdatePerson(c.R.Context(), c.Caller.Realm(), person.Whom{Subject: before.Subject}, draft)
 	if err != nil {
 		return err
 	}

@@ -5,27 +5,27 @@ import (
 	"net/http"
 
 	"github.com/gatehouse-auth/gatehouse/api"
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
 )
 
 // planOf is the plan that counts: the organization's for who acts for one, else
 // the person's own. nil for none.
-func (a *API) planOf(ctx context.Context, app *authcore.App, p *person.Person, org string) (*authcore.Plan, error) {
+func (a *API) planOf(ctx context.Context, app *apps.App, p *person.Person, org string) (*apps.Plan, error) {
 	if app == nil {
 		return nil, nil
 	}
 	if org == "" {
 		return app.Plan(p.Plan), nil
 	}
-	o, err := a.service.Organization(ctx, p.Realm, org)
+	o, err := a.service.Apps().Organization(ctx, p.Realm, org)
 	if err != nil || o == nil {
 		return nil, err
 	}
 	return app.Plan(o.Plan), nil
 }
 
-func planName(p *authcore.Plan) *string {
+func planName(p *apps.Plan) *string {
 	if p == nil {
 		return nil
 	}
@@ -35,7 +35,7 @@ func planName(p *authcore.Plan) *string {
 	return &p.Name
 }
 
-func features(p *authcore.Plan) map[string]any {
+func features(p *apps.Plan) map[string]any {
 	if p == nil || p.Entitlements == nil {
 		return map[string]any{}
 	}
@@ -44,7 +44,7 @@ func features(p *authcore.Plan) map[string]any {
 
 // entitled finds out whose entitlements are asked for: a customer's, named by
 // who has the key, or those of the session whose token is shown.
-func (a *API) entitled(c *api.Call) (*authcore.Plan, error) {
+func (a *API) entitled(c *api.Call) (*apps.Plan, error) {
 	q, err := c.Query()
 	if err != nil {
 		return nil, err
@@ -73,7 +73,7 @@ func (a *API) entitled(c *api.Call) (*authcore.Plan, error) {
 
 // orgOf returns the id of an organization that the customer is a member of.
 func (a *API) orgOf(c *api.Call, p *person.Person, org string) (string, error) {
-	list, err := a.service.Organizations(c.R.Context(), p.Realm, p.Subject)
+	list, err := a.service.Apps().Organizations(c.R.Context(), p.Realm, p.Subject)
 	if err != nil {
 		return "", err
 	}

@@ -4,22 +4,22 @@ import (
 	"net/http"
 
 	"github.com/gatehouse-auth/gatehouse/api"
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 )
 
 // invitation is one on the wire.
 type invitation struct {
-	ID             string        `json:"id"`
-	OrganizationID string        `json:"organizationId"`
-	Email          string        `json:"email"`
-	Role           authcore.Role `json:"role"`
-	Status         string        `json:"status"`
-	CreatedAt      string        `json:"createdAt"`
-	ExpiresAt      string        `json:"expiresAt"`
+	ID             string    `json:"id"`
+	OrganizationID string    `json:"organizationId"`
+	Email          string    `json:"email"`
+	Role           apps.Role `json:"role"`
+	Status         string    `json:"status"`
+	CreatedAt      string    `json:"createdAt"`
+	ExpiresAt      string    `json:"expiresAt"`
 }
 
-func invitationOf(i *authcore.Invite) invitation {
+func invitationOf(i *apps.Invite) invitation {
 	return invitation{invitePrefix + i.ID, orgPrefix + i.Org, i.Email.String(), i.Role, "pending", timestamp(i.Created), timestamp(i.Expires)}
 }
 
@@ -48,21 +48,21 @@ func (a *API) invite(c *api.Call) error {
 		return err
 	}
 	in.Whom.Email = address
-	i, asked, err := a.service.SendInvite(c.R.Context(), in, org.ID, by(s), role)
+	i, asked, err := a.service.Apps().SendInvite(c.R.Context(), in, org.ID, by(s), role)
 	return answerInvite(c, http.StatusCreated, &i, asked, err, errNoOrganization)
 }
 
 // askInvite is the mail of an invitation, whose link signs the invited in and
 // makes them a member.
-func askInvite(c *api.Call, callback string) (authcore.Ask, error) {
+func askInvite(c *api.Call, callback string) (apps.Ask, error) {
 	callback, err := callbackFor(c, callback, false)
-	return authcore.Ask{
+	return apps.Ask{
 		Caller: c.Caller, Known: linkTerms(c, callback), Slot: slot, Origin: c.Origin, Client: c.Client, Language: c.Language(),
 	}, err
 }
 
 // answerInvite tells what came of it; unknown is the refusal of what is not there.
-func answerInvite(c *api.Call, status int, i *authcore.Invite, asked authcore.Asked, err error, unknown *api.Refusal) error {
+func answerInvite(c *api.Call, status int, i *apps.Invite, asked apps.Asked, err error, unknown *api.Refusal) error {
 	switch {
 	case err != nil:
 		return err
@@ -78,8 +78,8 @@ func answerInvite(c *api.Call, status int, i *authcore.Invite, asked authcore.As
 }
 
 // mayInvite: members may not, and need not see whom others invited.
-func mayInvite(role authcore.Role) error {
-	if role == authcore.Member {
+func mayInvite(role apps.Role) error {
+	if role == apps.Member {
 		return errRole
 	}
 	return nil
@@ -93,7 +93,7 @@ func (a *API) listInvites(c *api.Call) error {
 	if err != nil {
 		return err
 	}
-	list, err := a.service.Invites(c.R.Context(), org.Realm, org.ID)
+	list, err := a.service.Apps().Invites(c.R.Context(), org.Realm, org.ID)
 	if err != nil {
 		return err
 	}
@@ -125,7 +125,7 @@ func (a *API) resendInvite(c *api.Call) error {
 	if err != nil {
 		return err
 	}
-	i, asked, err := a.service.ResendInvite(c.R.Context(), in, org.ID, cut(c.Param("inviteId"), invitePrefix), by(s))
+	i, asked, err := a.service.Apps().ResendInvite(c.R.Context(), in, org.ID, cut(c.Param("inviteId"), invitePrefix), by(s))
 	return answerInvite(c, http.StatusOK, &i, asked, err, errNoInvite)
 }
 
@@ -135,7 +135,7 @@ func (a *API) withdrawInvite(c *api.Call) error {
 	if err != nil {
 		return err
 	}
-	v, err := a.service.WithdrawInvite(c.R.Context(), org.Realm, org.ID, cut(c.Param("inviteId"), invitePrefix), by(s))
+	v, err := a.service.Apps().WithdrawInvite(c.R.Context(), org.Realm, org.ID, cut(c.Param("inviteId"), invitePrefix), by(s))
 	switch {
 	case err != nil:
 		return err
@@ -165,7 +165,7 @@ func (a *API) acceptInvite(c *api.Call) error {
 		return err
 	}
 	ctx, realm := c.R.Context(), s.Person.Realm
-	m, v, err := a.service.AcceptInvite(ctx, realm, id, s.Person.Subject)
+	m, v, err := a.service.Apps().AcceptInvite(ctx, realm, id, s.Person.Subject)
 	if err != nil {
 		return err
 	}
@@ -182,13 +182,13 @@ func (a *API) acceptInvite(c *api.Call) error {
 	return errNoInvite
 }
 
-func (a *API) acceptedBefore(c *api.Call, s *authcore.AppSession, id string) error {
+func (a *API) acceptedBefore(c *api.Call, s *apps.Session, id string) error {
 	ctx, realm := c.R.Context(), s.Person.Realm
-	i, err := a.service.Invite(ctx, realm, id)
+	i, err := a.service.Apps().Invite(ctx, realm, id)
 	if err != nil {
 		return err
 	}
-	list, err := a.service.Organizations(ctx, realm, s.Person.Subject)
+	list, err := a.service.Apps().Organizations(ctx, realm, s.Person.Subject)
 	if err != nil {
 		return err
 	}

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/api/apitest"
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
 )
@@ -105,7 +105,7 @@ func TestDeadInvitesStayDead(t *testing.T) {
 			want(t, w.post(orgs+"/"+w.org+"/members", object{"customerId": w.bob, "role": "admin"}), 201)
 		},
 		"deleted and made": func(t *testing.T, w *inviting) {
-			if gone, err := w.Service.Core().Delete(t.Context(), authcore.Deletion{Realm: person.Realm{App: "shop"}, Subject: strings.TrimPrefix(w.bob, "cust_")}); gone.Verdict != event.Accepted || err != nil {
+			if gone, err := w.Service.Core().Apps().Delete(t.Context(), apps.Deletion{Realm: person.Realm{App: "shop"}, Subject: strings.TrimPrefix(w.bob, "cust_")}); gone.Verdict != event.Accepted || err != nil {
 				t.Fatal(gone, err)
 			}
 			want(t, w.post(orgs+"/"+w.org+"/members", object{"customerId": w.customer(bob), "role": "admin"}), 201)
@@ -147,7 +147,7 @@ func TestAdminsReplaceNoOwnersInvite(t *testing.T) {
 	t.Run("another address of the same person", func(t *testing.T) {
 		sub := strings.TrimPrefix(w.customer(carol), "cust_")
 		second, _ := address.Parse("carol.second@example.com")
-		if _, v, err := w.Service.UpdatePerson(t.Context(), person.Realm{App: "shop"}, person.Whom{Subject: sub}, person.Draft{Emails: []address.Address{second}}); v != event.Accepted || err != nil {
+		if _, v, err := w.Service.Apps().UpdatePerson(t.Context(), person.Realm{App: "shop"}, person.Whom{Subject: sub}, person.Draft{Emails: []address.Address{second}}); v != event.Accepted || err != nil {
 			t.Fatal(v, err)
 		}
 		refused(t, w.call("POST", w.invites, object{"email": second.String(), "role": "member"}, w.admin), 403, "UNAUTHORIZED")
@@ -489,7 +489,7 @@ func TestMembersAreNamedByWhatTheyProved(t *testing.T) {
 				t.Fatal(err)
 			}
 			sub := strings.TrimPrefix(id, "cust_")
-			_, v, err := w.Service.UpdatePerson(t.Context(), person.Realm{App: w.App.ID}, person.Whom{Subject: sub}, person.Draft{Emails: []address.Address{second}})
+			_, v, err := w.Service.Apps().UpdatePerson(t.Context(), person.Realm{App: w.App.ID}, person.Whom{Subject: sub}, person.Draft{Emails: []address.Address{second}})
 			if err != nil || v != event.Accepted {
 				t.Fatal(v, err)
 			}

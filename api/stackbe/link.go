@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/api"
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
@@ -39,7 +39,7 @@ func (a *API) sendLink(c *api.Call) error {
 		return err
 	}
 	terms := linkTerms(c, callback)
-	asked, err := a.service.Ask(c.R.Context(), authcore.Ask{
+	asked, err := a.service.Apps().Ask(c.R.Context(), apps.Ask{
 		Caller: c.Caller, Whom: person.Whom{Email: address}, Create: c.Caller.App.AutoCreate,
 		Known: terms, Slot: slot, Deliver: true, Origin: c.Origin, Client: c.Client, Language: c.Language(),
 	})
@@ -53,7 +53,7 @@ func (a *API) sendLink(c *api.Call) error {
 }
 
 // refuseAsk says why nothing was sent; nil when it was.
-func refuseAsk(asked authcore.Asked) error {
+func refuseAsk(asked apps.Asked) error {
 	switch asked.Verdict {
 	case event.Accepted:
 		return nil
@@ -94,9 +94,9 @@ func callbackFor(c *api.Call, callback string, dev bool) (string, error) {
 
 // linkTerms say what the mail has. With a verification URL of the app's own the
 // mail shows no other host.
-func linkTerms(c *api.Call, callback string) authcore.Terms {
+func linkTerms(c *api.Call, callback string) apps.Terms {
 	app := c.Caller.App
-	t := authcore.Terms{
+	t := apps.Terms{
 		Lifetime: app.LinkLifetime, Letter: outbox.LetterLink,
 		Redirect: callback, Use: origin.RedirectCallback,
 	}

@@ -4,7 +4,7 @@ import (
 	"net/http"
 
 	"github.com/gatehouse-auth/gatehouse/api"
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/orgname"
 )
@@ -29,7 +29,7 @@ func (a *API) organizationRoutes(prefix string) {
 	a.On(http.MethodPost, prefix+"/invites/accept", a.acceptInvite)
 }
 
-func organizationsOn(app *authcore.App) error {
+func organizationsOn(app *apps.App) error {
 	if app.Organizations {
 		return nil
 	}
@@ -37,12 +37,12 @@ func organizationsOn(app *authcore.App) error {
 }
 
 // either is the session that the call is made with, nil for an API key.
-func (a *API) either(c *api.Call) (*authcore.AppSession, error) {
+func (a *API) either(c *api.Call) (*apps.Session, error) {
 	return c.Session, organizationsOn(c.Caller.App)
 }
 
 // by is the subject on whose behalf a call is made, "" for the app's own.
-func by(s *authcore.AppSession) string {
+func by(s *apps.Session) string {
 	if s == nil {
 		return ""
 	}
@@ -51,15 +51,15 @@ func by(s *authcore.AppSession) string {
 
 // organization is one on the wire.
 type organization struct {
-	ID        string        `json:"id"`
-	Name      string        `json:"name"`
-	Slug      string        `json:"slug"`
-	Plan      *string       `json:"plan"`
-	Role      authcore.Role `json:"role,omitempty"` // of the customer who is asked about
-	CreatedAt string        `json:"createdAt"`
+	ID        string    `json:"id"`
+	Name      string    `json:"name"`
+	Slug      string    `json:"slug"`
+	Plan      *string   `json:"plan"`
+	Role      apps.Role `json:"role,omitempty"` // of the customer who is asked about
+	CreatedAt string    `json:"createdAt"`
 }
 
-func organizationOf(o *authcore.Organization, role authcore.Role) organization {
+func organizationOf(o *apps.Organization, role apps.Role) organization {
 	return organization{orgPrefix + o.ID, o.Name, o.Slug, orNull(o.Plan), role, timestamp(o.Created)}
 }
 
@@ -84,13 +84,13 @@ func (a *API) createOrganization(c *api.Call) error {
 	if err := o.Err(); err != nil {
 		return err
 	}
-	org, v, err := a.service.CreateOrganization(c.R.Context(), c.Caller.App, c.Caller.Realm(), owner, title, slug, by(s))
+	org, v, err := a.service.Apps().CreateOrganization(c.R.Context(), c.Caller.App, c.Caller.Realm(), owner, title, slug, by(s))
 	if err != nil {
 		return err
 	}
 	switch v {
 	case event.Accepted:
-		return c.Answer(http.StatusCreated, organizationOf(&org, authcore.Owner))
+		return c.Answer(http.StatusCreated, organizationOf(&org, apps.Owner))
 	case event.Unknown:
 		return errNoCustomer
 	case event.Taken:
@@ -122,7 +122,7 @@ func (a *API) listOrganizations(c *api.Call) error {
 		}
 		sub = p.Subject
 	}
-	list, err := a.service.Organizations(c.R.Context(), c.Caller.Realm(), sub)
+	list, err := a.service.Apps().Organizations(c.R.Context(), c.Caller.Realm(), sub)
 	if err != nil {
 		return err
 	}
@@ -135,12 +135,12 @@ func (a *API) listOrganizations(c *api.Call) error {
 
 // visit finds the organization of the path. Somebody's session must be a
 // member's: for all others there is no such organization.
-func (a *API) visit(c *api.Call) (*authcore.Organization, *authcore.AppSession, authcore.Role, error) {
+func (a *API) visit(c *api.Call) (*apps.Organization, *apps.Session, apps.Role, error) {
 	s, err := a.either(c)
 	if err != nil {
 		return nil, nil, "", err
 	}
-	org, err := a.service.Organization(c.R.Context(), c.Caller.Realm(), cut(c.Param("orgId"), orgPrefix))
+	org, err := a.service.Apps().Organization(c.R.Context(), c.Caller.Realm(), cut(c.Param("orgId"), orgPrefix))
 	if err != nil {
 		return nil, nil, "", err
 	}
@@ -148,9 +148,9 @@ func (a *API) visit(c *api.Call) (*authcore.Organization, *authcore.AppSession, 
 		return nil, nil, "", errNoOrganization
 	}
 	if s == nil {
-		return org, nil, authcore.Owner, nil // the app itself may do what an owner may
+		return org, nil, apps.Owner, nil // the app itself may do what an owner may
 	}
-	list, err := a.service.Organizations(c.R.Context(), s.Person.Realm, s.Person.Subject)
+	list, err := a.service.Apps().Organizations(c.R.Context(), s.Person.Realm, s.Person.Subject)
 	if err != nil {
 		return nil, nil, "", err
 	}
@@ -187,7 +187,7 @@ func (a *API) updateOrganization(c *api.Call) error {
 	if err != nil {
 		return err
 	}
-	changed, v, err := a.service.UpdateOrganization(c.R.Context(), org.Realm, org.ID, by(s), d.Name, d.Plan)
+	changed, v, err := a.service.Apps().UpdateOrganization(c.R.Context(), org.Realm, org.ID, by(s), d.Name, d.Plan)
 	if err != nil {
 		return err
 	}
@@ -203,12 +203,12 @@ func (a *API) updateOrganization(c *api.Call) error {
 }
 
 // roleIn reads a role.
-func roleIn(o *api.Object) (authcore.Role, error) {
+func roleIn(o *api.Object) (apps.Role, error) {
 	text := o.Need("role")
 	if err := o.Err(); err != nil {
 		return "", err
 	}
-	role, ok := authcore.ParseRole(text)
+	role, ok := apps.ParseRole(text)
 	if !ok {
 		return "", api.Malformed("role", "owner, admin or member")
 	}

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/api"
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
@@ -27,20 +27,20 @@ var kind = keyring.Kind{Alg: "EdDSA", Typ: "stackbe-session+jwt"}
 // claims are a session token's. Aud holds the realm: a token of test data, or
 // of another app, is none here.
 type claims struct {
-	Iss   string        `json:"iss"`
-	Aud   string        `json:"aud"`
-	Sub   string        `json:"sub"`
-	Email string        `json:"email"`
-	Jti   string        `json:"jti"`
-	Iat   int64         `json:"iat"`
-	Exp   int64         `json:"exp"`
-	Org   string        `json:"organizationId,omitempty"`
-	Role  authcore.Role `json:"orgRole,omitempty"`
+	Iss   string    `json:"iss"`
+	Aud   string    `json:"aud"`
+	Sub   string    `json:"sub"`
+	Email string    `json:"email"`
+	Jti   string    `json:"jti"`
+	Iat   int64     `json:"iat"`
+	Exp   int64     `json:"exp"`
+	Org   string    `json:"organizationId,omitempty"`
+	Role  apps.Role `json:"orgRole,omitempty"`
 }
 
 const audience = "stackbe:"
 
-func (a *API) sign(ctx context.Context, origin origin.Origin, s *authcore.AppSession) (string, error) {
+func (a *API) sign(ctx context.Context, origin origin.Origin, s *apps.Session) (string, error) {
 	c := claims{
 		Iss: origin.String(), Aud: audience + s.Person.Realm.String(), Jti: s.ID,
 		Sub: customerPrefix + s.Person.Subject, Email: s.Address.String(),
@@ -61,7 +61,7 @@ var (
 
 // sessionOf returns the live session behind a token that was made for the app
 // with the id; empty: for any.
-func (a *API) sessionOf(ctx context.Context, token, app string) (*authcore.AppSession, error) {
+func (a *API) sessionOf(ctx context.Context, token, app string) (*apps.Session, error) {
 	data, ok := a.service.Core().Keys().Verify(kind, token)
 	if !ok {
 		return nil, errSessionInvalid
@@ -72,16 +72,16 @@ func (a *API) sessionOf(ctx context.Context, token, app string) (*authcore.AppSe
 	}
 	var realm person.Realm
 	text, found := strings.CutPrefix(c.Aud, audience)
-	if !found || realm.UnmarshalText([]byte(text)) != nil || app != "" && realm.App != app || a.service.Apps().Find(realm.App) == nil {
+	if !found || realm.UnmarshalText([]byte(text)) != nil || app != "" && realm.App != app || a.service.Apps().Configured().Find(realm.App) == nil {
 		return nil, errSessionInvalid
 	}
 	if a.service.Now().Unix() >= c.Exp {
 		return nil, errSessionExpired
 	}
-	ref := authcore.SessionRef{SID: c.Jti}
-	s, v, err := a.service.AppSession(ctx, realm, ref)
+	ref := apps.SessionRef{SID: c.Jti}
+	s, v, err := a.service.Apps().Session(ctx, realm, ref)
 	if err == nil && v == event.Accepted && a.service.Now().Sub(s.LastActive) > touchEvery {
-		s, v, err = a.service.TouchAppSession(ctx, realm, ref, 0)
+		s, v, err = a.service.Apps().TouchSession(ctx, realm, ref, 0)
 	}
 	switch {
 	case err != nil:
@@ -99,7 +99,7 @@ func (a *API) sessionOf(ctx context.Context, token, app string) (*authcore.AppSe
 // stands beside it or of the only app. One of test data counts with a test key
 // alone: who calls takes plan, roles and names from it.
 func (a *API) session(c *api.Call) (err error) {
-	var app *authcore.App
+	var app *apps.App
 	if c.Param("appId") != "" {
 		if app, err = a.app(c); err != nil {
 			return err
@@ -128,29 +128,29 @@ func (a *API) session(c *api.Call) (err error) {
 		return errOtherData
 	}
 	c.Session = s
-	c.Caller = authcore.Caller{App: caller.App, Key: authcore.AppKey{Test: realm.Test}} // not with the rights of the key
+	c.Caller = apps.Caller{App: caller.App, Key: apps.Key{Test: realm.Test}} // not with the rights of the key
 	return nil
 }
 
 // sessionView is what is told about a session: nested as the original's
 // documentation has it, and flat as its clients read it.
 type sessionView struct {
-	Valid        bool          `json:"valid"`
-	Test         bool          `json:"test,omitempty"` // of test data: whoever holds a test key says what stands in it
-	CustomerID   string        `json:"customerId"`
-	Email        string        `json:"email"`
-	ExpiresAt    string        `json:"expiresAt"`
-	Org          string        `json:"organizationId,omitempty"`
-	Role         authcore.Role `json:"orgRole,omitempty"`
-	Customer     customer      `json:"customer"`
+	Valid        bool      `json:"valid"`
+	Test         bool      `json:"test,omitempty"` // of test data: whoever holds a test key says what stands in it
+	CustomerID   string    `json:"customerId"`
+	Email        string    `json:"email"`
+	ExpiresAt    string    `json:"expiresAt"`
+	Org          string    `json:"organizationId,omitempty"`
+	Role         apps.Role `json:"orgRole,omitempty"`
+	Customer     customer  `json:"customer"`
 	Entitlements struct {
 		PlanName *string        `json:"planName"`
 		Features map[string]any `json:"features"`
 	} `json:"entitlements"`
 }
 
-func (a *API) view(ctx context.Context, s *authcore.AppSession) (sessionView, error) {
-	app := a.service.Apps().Find(s.Person.Realm.App)
+func (a *API) view(ctx context.Context, s *apps.Session) (sessionView, error) {
+	app := a.service.Apps().Configured().Find(s.Person.Realm.App)
 	plan, err := a.planOf(ctx, app, &s.Person, s.Org)
 	if err != nil {
 		return sessionView{}, err
@@ -189,7 +189,7 @@ func (a *API) switchOrganization(c *api.Call) error {
 	if err := o.Err(); err != nil {
 		return err
 	}
-	s, v, err := a.service.SwitchOrg(c.R.Context(), old.Person.Realm, authcore.SessionRef{SID: old.ID}, cut(org, orgPrefix))
+	s, v, err := a.service.Apps().SwitchOrg(c.R.Context(), old.Person.Realm, apps.SessionRef{SID: old.ID}, cut(org, orgPrefix))
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 )
 
@@ -140,8 +141,8 @@ func (a *API) shown(c *api.Call, rights api.Rights) (api.Holder, error) {
 }
 
 // app finds the app that the path names.
-func (a *API) app(c *api.Call) (*authcore.App, error) {
-	app := a.service.Apps().Find(c.Param("appId"))
+func (a *API) app(c *api.Call) (*apps.App, error) {
+	app := a.service.Apps().Configured().Find(c.Param("appId"))
 	if app == nil {
 		return nil, api.Refuse(http.StatusNotFound, codeAppNotFound, "App not found")
 	}

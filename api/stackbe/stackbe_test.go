@@ -9,7 +9,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/api/apitest"
 	"github.com/gatehouse-auth/gatehouse/api/stackbe"
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
@@ -30,7 +30,7 @@ func house(t testing.TB, change func(*apitest.House)) *world {
 			t.Fatal(err)
 		}
 		h.App.Callbacks, h.App.Organizations = callbacks, true
-		h.App.Plans = []authcore.Plan{
+		h.App.Plans = []apps.Plan{
 			{ID: "free", Name: "Free", Entitlements: map[string]any{"seats": int64(3), "none": int64(0), "export": false, "chat": true, "regions": []string{"eu", "us"}}},
 			{ID: "pro", Entitlements: map[string]any{"seats": int64(50), "export": true}},
 		}

@@ -5,7 +5,7 @@ import (
 	"net/http"
 
 	"github.com/gatehouse-auth/gatehouse/api"
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
@@ -60,19 +60,19 @@ func (a *API) verifyToken(c *api.Call, o *api.Object) error {
 }
 
 // use consumes a link's token, and accepts the invitation that came with it.
-func (a *API) use(c *api.Call, caller authcore.Caller, token string) (authcore.Proved, error) {
+func (a *API) use(c *api.Call, caller apps.Caller, token string) (apps.Proved, error) {
 	lifetime := caller.App.SessionLifetime
 	if lifetime <= 0 {
 		lifetime = sessionLifetime
 	}
-	return a.service.Prove(c.R.Context(), authcore.Proof{
+	return a.service.Apps().Prove(c.R.Context(), apps.Proof{
 		Caller: caller, Slot: slot, Token: token, Origin: c.Origin, Client: c.Client, Agent: c.R.UserAgent(),
-		Session: &authcore.SessionTerms{Lifetime: lifetime, Form: session.TokenAlnum},
+		Session: &apps.SessionTerms{Lifetime: lifetime, Form: session.TokenAlnum},
 	})
 }
 
 // landing is the callback of a link, without the session.
-func landing(p authcore.Proved) string {
+func landing(p apps.Proved) string {
 	if p.Invite != "" && p.Redirect != "" {
 		return origin.WithQuery(p.Redirect, "org_invite", invitePrefix+p.Invite)
 	}
@@ -116,7 +116,7 @@ type verified struct {
 	SessionToken string `json:"sessionToken"`
 }
 
-func (a *API) answerVerified(c *api.Call, s *authcore.AppSession, jwt, redirect string) error {
+func (a *API) answerVerified(c *api.Call, s *apps.Session, jwt, redirect string) error {
 	view, err := a.view(c.R.Context(), s)
 	if err != nil {
 		return err

@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"github.com/gatehouse-auth/gatehouse/api"
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
@@ -52,16 +52,16 @@ func (a *API) shown(c *api.Call, rights api.Rights) (api.Holder, error) {
 // too, if it is an origin of any app.
 func (a *API) allowOrigin(c *api.Call) (from origin.Origin) {
 	from, err := origin.Parse(c.R.Header.Get("Origin"))
-	var app *authcore.App
-	all := a.service.Apps().All()
-	if i := slices.IndexFunc(all, func(one *authcore.App) bool { return isOriginOf(one, from) }); err == nil && i >= 0 {
+	var app *apps.App
+	all := a.service.Apps().Configured().All()
+	if i := slices.IndexFunc(all, func(one *apps.App) bool { return isOriginOf(one, from) }); err == nil && i >= 0 {
 		app = all[i]
 	}
 	c.AllowAppOrigin(app)
 	return from
 }
 
-func isOriginOf(app *authcore.App, from origin.Origin) bool {
+func isOriginOf(app *apps.App, from origin.Origin) bool {
 	return slices.Contains(app.Origins, from)
 }
 
@@ -107,7 +107,7 @@ func (a *API) deleteOwnSession(c *api.Call) error {
 }
 
 // own finds the person whose session the page has.
-func (a *API) own(c *api.Call) (*api.Object, *authcore.AppSession, error) {
+func (a *API) own(c *api.Call) (*api.Object, *apps.Session, error) {
 	o, err := c.JSON()
 	if err != nil {
 		return nil, nil, err
@@ -116,7 +116,7 @@ func (a *API) own(c *api.Call) (*api.Object, *authcore.AppSession, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	s, v, err := a.service.AppSession(c.R.Context(), c.Caller.Realm(), ref)
+	s, v, err := a.service.Apps().Session(c.R.Context(), c.Caller.Realm(), ref)
 	if err == nil && v != event.Accepted {
 		err = errSession
 	}
@@ -146,7 +146,7 @@ func (a *API) updateCurrentUser(c *api.Call) error {
 	if err := o.Err(); err != nil {
 		return err
 	}
-	p, v, err := a.service.UpdatePerson(c.R.Context(), c.Caller.Realm(), person.Whom{Subject: s.Person.Subject}, person.Draft{Names: &names})
+	p, v, err := a.service.Apps().UpdatePerson(c.R.Context(), c.Caller.Realm(), person.Whom{Subject: s.Person.Subject}, person.Draft{Names: &names})
 	if err != nil {
 		return err
 	}
@@ -157,11 +157,11 @@ func (a *API) updateCurrentUser(c *api.Call) error {
 }
 
 // hosted finds the link that a page of ours is about.
-func (a *API) hosted(c *api.Call) (caller authcore.Caller, token string, found authcore.Proved, err error) {
+func (a *API) hosted(c *api.Call) (caller apps.Caller, token string, found apps.Proved, err error) {
 	if err := c.CountFrom(name+" client", perKey); err != nil {
 		return caller, "", found, err
 	}
-	app := a.service.Apps().Find(c.Param("app_id"))
+	app := a.service.Apps().Configured().Find(c.Param("app_id"))
 	if app == nil {
 		return caller, "", found, api.Refuse(http.StatusNotFound, typeNotFound, "App not found.")
 	}
@@ -196,7 +196,7 @@ func (a *API) openHosted(c *api.Call) error {
 }
 
 // askPair asks for the two digits.
-func askPair(c *api.Call, status int, app *authcore.App, found authcore.Proved, wrong screen.AppError) error {
+func askPair(c *api.Call, status int, app *apps.App, found apps.Proved, wrong screen.AppError) error {
 	return c.ShowPage(status, screen.AppPage{
 		State: screen.AppPair, App: app.DisplayName(), Address: found.Contact.Address().Display(), Wrong: wrong, Tries: found.TriesLeft,
 	})
@@ -224,7 +224,7 @@ func (a *API) pressHosted(c *api.Call) error {
 	if err := o.Err(); err != nil {
 		return err
 	}
-	proved, err := a.service.Prove(c.R.Context(), authcore.Proof{
+	proved, err := a.service.Apps().Prove(c.R.Context(), apps.Proof{
 		Caller: caller, Slot: linkSlot, Token: token, Pair: digits, Match: caller.App.Fingerprint,
 		Fingerprint: &session.Fingerprint{IP: ipText(c.Client), UserAgent: c.R.UserAgent()},
 		Origin:      c.Origin, Client: c.Client, Agent: c.R.UserAgent(),

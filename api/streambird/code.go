@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/api"
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
@@ -52,9 +52,9 @@ func (a *API) code(c *api.Call, field string, create bool) error {
 	if err != nil {
 		return err
 	}
-	asked, err := a.service.Ask(c.R.Context(), authcore.Ask{
+	asked, err := a.service.Apps().Ask(c.R.Context(), apps.Ask{
 		Caller: c.Caller, Whom: whom, Create: create && creates(c), Attached: c.Holder == api.Secret, Draft: person.Draft{Pending: &pending},
-		Known: authcore.Terms{Digits: codeDigits, Lifetime: time.Duration(minutes) * time.Minute, Letter: outbox.LetterCode},
+		Known: apps.Terms{Digits: codeDigits, Lifetime: time.Duration(minutes) * time.Minute, Letter: outbox.LetterCode},
 		Slot:  codeSlot, Supersede: true, Deliver: true,
 		Origin: c.Origin, Client: d.client, EndUser: d.endUser, Agent: d.agent(), Language: c.Language(),
 	})
@@ -84,7 +84,7 @@ func (a *API) verifyCode(c *api.Call) error {
 		return err
 	}
 	p.Code, p.Slot, p.Contact = code, codeSlot, contactID(method)
-	proved, err := a.service.Prove(c.R.Context(), p)
+	proved, err := a.service.Apps().Prove(c.R.Context(), p)
 	if err != nil {
 		return err
 	}

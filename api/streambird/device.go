@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"github.com/gatehouse-auth/gatehouse/api"
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
 )
@@ -73,7 +73,7 @@ func (d device) agent() string {
 
 // matching is what must be the same as where the link was asked for: what the
 // app says, and what this call adds.
-func matching(app *authcore.App, o *api.Object) (authcore.FingerprintUse, error) {
+func matching(app *apps.App, o *api.Object) (apps.FingerprintUse, error) {
 	use := app.Fingerprint
 	for _, part := range o.Strings("match_device_fingerprint") {
 		if !slices.Contains([]string{"ip", "user_agent"}, part) {
@@ -91,7 +91,7 @@ func matching(app *authcore.App, o *api.Object) (authcore.FingerprintUse, error)
 // stranger's hands, and who is a user may sign in by all calls.
 func creates(c *api.Call) bool { return c.Holder == api.Secret || c.Caller.App.AutoCreate }
 
-func refuseAsk(asked authcore.Asked) error {
+func refuseAsk(asked apps.Asked) error {
 	switch asked.Verdict {
 	case event.Accepted:
 		return nil

@@ -16,6 +16,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/api/streambird"
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/maillog"
@@ -31,11 +32,11 @@ const exampleKey = "sk_live_0123456789abcdef0123456789abcdef"
 
 // calls serves the dialect for one app of net/http, with its mails on a terminal.
 func calls(terminal io.Writer) (http.Handler, error) {
-	key, err := authcore.ParseAppKey(exampleKey)
+	key, err := apps.ParseKey(exampleKey)
 	if err != nil {
 		return nil, err
 	}
-	apps, err := authcore.NewApps(&authcore.App{ID: "shop", Keys: []authcore.AppKey{key}, AutoCreate: true})
+	apps, err := apps.NewList(&apps.App{ID: "shop", Keys: []apps.Key{key}, AutoCreate: true})
 	if err != nil {
 		return nil, err
 	}

@@ -5,8 +5,8 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/api"
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
@@ -59,7 +59,7 @@ func errNoRedirect(use origin.RedirectUse) error {
 }
 
 // leading completes terms with where the link leads.
-func leading(t authcore.Terms, use origin.RedirectUse, to string) authcore.Terms {
+func leading(t apps.Terms, use origin.RedirectUse, to string) apps.Terms {
 	t.Letter, t.Redirect, t.Use = outbox.LetterLink, to, use
 	t.Before = origin.WithQuery(to, "token", "")
 	return t
@@ -89,7 +89,7 @@ func (a *API) login(c *api.Call) error {
 	if err := a.needRedirect(c, address, known, fresh); err != nil {
 		return err
 	}
-	asked, err := a.service.Ask(c.R.Context(), authcore.Ask{
+	asked, err := a.service.Apps().Ask(c.R.Context(), apps.Ask{
 		Caller: c.Caller, Whom: person.Whom{Email: address}, Create: creates(c), Draft: person.Draft{Pending: &pending},
 		Known: known, New: &fresh, Slot: linkSlot, Deliver: true,
 		Poll: c.May(api.Polls) || hosted && c.May(api.Pairs), Pair: hosted,
@@ -106,7 +106,7 @@ func (a *API) login(c *api.Call) error {
 
 // loginTerms reads where links lead and how long they live, for users who are
 // known and for new ones. Without a redirect of its kind Before is empty.
-func (a *API) loginTerms(c *api.Call, o *api.Object, hosted bool) (known, fresh authcore.Terms, err error) {
+func (a *API) loginTerms(c *api.Call, o *api.Object, hosted bool) (known, fresh apps.Terms, err error) {
 	def := linkLifetime(c)
 	if o.Has("expires_in") && !o.Has("login_expires_in") && !o.Has("registration_expires_in") {
 		def = lifetime(o, "expires_in", def)
@@ -128,7 +128,7 @@ func (a *API) loginTerms(c *api.Call, o *api.Object, hosted bool) (known, fresh 
 		known.Redirect, fresh.Redirect = "", "" // it leads nowhere else
 		return known, fresh, nil
 	}
-	for use, terms := range map[origin.RedirectUse]*authcore.Terms{origin.RedirectLogin: &known, origin.RedirectRegistration: &fresh} {
+	for use, terms := range map[origin.RedirectUse]*apps.Terms{origin.RedirectLogin: &known, origin.RedirectRegistration: &fresh} {
 		to, err := redirectFor(c, use, urls[use])
 		if err != nil {
 			return known, fresh, err
@@ -142,11 +142,11 @@ func (a *API) loginTerms(c *api.Call, o *api.Object, hosted bool) (known, fresh 
 
 // needRedirect refuses before anything is made or sent when the redirect that
 // will count is missing.
-func (a *API) needRedirect(c *api.Call, address address.Address, known, fresh authcore.Terms) error {
+func (a *API) needRedirect(c *api.Call, address address.Address, known, fresh apps.Terms) error {
 	if known.Before != "" && fresh.Before != "" {
 		return nil
 	}
-	p, err := a.service.Person(c.R.Context(), c.Caller.Realm(), person.Whom{Email: address})
+	p, err := a.service.Apps().Person(c.R.Context(), c.Caller.Realm(), person.Whom{Email: address})
 	switch {
 	case err != nil:
 		return err
@@ -172,7 +172,7 @@ type linkMade struct {
 	VerificationDigits string `json:"verification_digits,omitempty"`
 }
 
-func linkAnswer(asked authcore.Asked) linkMade {
+func linkAnswer(asked apps.Asked) linkMade {
 	p := asked.Person
 	return linkMade{
 		userPrefix + p.Subject, status(&p), asked.Created, p.Updated.Unix(), p.Created.Unix(),
@@ -187,7 +187,7 @@ func (a *API) inviteLink(c *api.Call) error {
 		return err
 	}
 	text, sent := o.Need("email"), o.String("invite_redirect_url")
-	terms := authcore.Terms{Lifetime: lifetime(o, "invite_expires_in", linkLifetime(c))}
+	terms := apps.Terms{Lifetime: lifetime(o, "invite_expires_in", linkLifetime(c))}
 	names, pending := namesOf(o, person.Names{}), true
 	d, err := deviceOf(c, o)
 	if err != nil {
@@ -206,7 +206,7 @@ func (a *API) inviteLink(c *api.Call) error {
 	}
 	terms = leading(terms, origin.RedirectInvite, to)
 	terms.Letter = outbox.LetterInvite
-	asked, err := a.service.Ask(c.R.Context(), authcore.Ask{
+	asked, err := a.service.Apps().Ask(c.R.Context(), apps.Ask{
 		Caller: c.Caller, Whom: person.Whom{Email: address}, Create: true, Draft: person.Draft{Names: &names, Pending: &pending},
 		Known: terms, Slot: linkSlot, Deliver: true, Origin: c.Origin, Client: d.client, EndUser: d.endUser, Agent: d.agent(), Language: c.Language(),
 	})
@@ -226,7 +226,7 @@ func (a *API) createLink(c *api.Call) error {
 		return err
 	}
 	id, text := o.String("user_id"), o.String("email")
-	terms := authcore.Terms{Lifetime: lifetime(o, "expires_in", linkLifetime(c))}
+	terms := apps.Terms{Lifetime: lifetime(o, "expires_in", linkLifetime(c))}
 	d, err := deviceOf(c, o)
 	if err != nil {
 		return err
@@ -242,7 +242,7 @@ func (a *API) createLink(c *api.Call) error {
 		}
 		whom = person.Whom{Email: address}
 	}
-	asked, err := a.service.Ask(c.R.Context(), authcore.Ask{
+	asked, err := a.service.Apps().Ask(c.R.Context(), apps.Ask{
 		Caller: c.Caller, Whom: whom, Attached: true, Known: terms, Slot: linkSlot, Poll: c.May(api.Polls),
 		Origin: c.Origin, Client: d.client, EndUser: d.endUser, Agent: d.agent(), Language: c.Language(),
 	})

@@ -77,7 +77,7 @@ func (a *API) searchUsers(c *api.Call) error {
 	}
 	after = strings.TrimPrefix(after, userPrefix)
 	users, total, more := []user{}, 0, false
-	err = a.service.EachPerson(c.R.Context(), c.Caller.Realm(), "", func(p person.Person) bool {
+	err = a.service.Apps().EachPerson(c.R.Context(), c.Caller.Realm(), "", func(p person.Person) bool {
 		if !match(&p) {
 			return true
 		}

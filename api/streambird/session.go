@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/api"
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
@@ -36,7 +36,7 @@ type claims struct {
 }
 
 // sign makes the JWT of a session, which never outlives it.
-func (a *API) sign(c *api.Call, s *authcore.AppSession) (string, error) {
+func (a *API) sign(c *api.Call, s *apps.Session) (string, error) {
 	now := a.service.Now()
 	expires := now.Add(jwtLifetime)
 	if s.Expires.Before(expires) {
@@ -88,7 +88,7 @@ type method struct {
 	PhoneNumber    string `json:"phone_number,omitempty"`
 }
 
-func viewOf(s *authcore.AppSession) sessionView {
+func viewOf(s *apps.Session) sessionView {
 	v := sessionView{
 		ID: sessionPrefix + s.ID, UserID: userPrefix + s.Person.Subject, Factors: []factor{},
 		StartedAt: s.Started.Unix(), CreatedAt: s.Started.Unix(), ExpiresAt: s.Expires.Unix(),
@@ -121,23 +121,23 @@ var errSession = api.Refuse(http.StatusUnauthorized, typeSession, "The session i
 
 // sessionRef reads session_token or session_jwt. A JWT must be young enough:
 // it is no key to the session for longer than it lives.
-func (a *API) sessionRef(o *api.Object) (authcore.SessionRef, error) {
+func (a *API) sessionRef(o *api.Object) (apps.SessionRef, error) {
 	token, jwt := o.String("session_token"), o.String("session_jwt")
 	if err := o.Err(); err != nil {
-		return authcore.SessionRef{}, err
+		return apps.SessionRef{}, err
 	}
 	switch {
 	case token != "":
-		return authcore.SessionRef{Token: token}, nil
+		return apps.SessionRef{Token: token}, nil
 	case jwt == "":
-		return authcore.SessionRef{}, refuse(typeRequest, "session_token or session_jwt is missing.")
+		return apps.SessionRef{}, refuse(typeRequest, "session_token or session_jwt is missing.")
 	}
 	data, ok := a.service.Core().Keys().Verify(kind, jwt)
 	var got claims
 	if !ok || json.Unmarshal(data, &got) != nil || got.URL.ID == "" || got.URL.ID != got.Jti || a.service.Now().Unix() >= got.Exp {
-		return authcore.SessionRef{}, errSession
+		return apps.SessionRef{}, errSession
 	}
-	return authcore.SessionRef{SID: cut(got.Jti, sessionPrefix)}, nil
+	return apps.SessionRef{SID: cut(got.Jti, sessionPrefix)}, nil
 }
 
 // verifySession tells whether a session is live, notes its use, and moves its
@@ -158,7 +158,7 @@ func (a *API) verifySession(c *api.Call) error {
 	if err != nil {
 		return err
 	}
-	s, v, err := a.service.TouchAppSession(c.R.Context(), c.Caller.Realm(), ref, extend)
+	s, v, err := a.service.Apps().TouchSession(c.R.Context(), c.Caller.Realm(), ref, extend)
 	if err != nil {
 		return err
 	}
@@ -188,7 +188,7 @@ func (a *API) listSessions(c *api.Call) error {
 	if err := q.Err(); err != nil {
 		return err
 	}
-	list, err := a.service.AppSessions(c.R.Context(), c.Caller.Realm(), cut(id, userPrefix))
+	list, err := a.service.Apps().Sessions(c.R.Context(), c.Caller.Realm(), cut(id, userPrefix))
 	if err != nil {
 		return err
 	}
@@ -216,7 +216,7 @@ func (a *API) deleteSession(c *api.Call) error {
 	if named != 1 {
 		return refuse(typeRequest, "Send exactly one of session_token, session_jwt and session_id.")
 	}
-	ref := authcore.SessionRef{}
+	ref := apps.SessionRef{}
 	if o.Has("session_id") {
 		ref.SID = cut(o.String("session_id"), sessionPrefix)
 		err = o.Err()
@@ -229,8 +229,8 @@ func (a *API) deleteSession(c *api.Call) error {
 	return a.end(c, ref)
 }
 
-func (a *API) end(c *api.Call, ref authcore.SessionRef) error {
-	ended, err := a.service.EndAppSession(c.R.Context(), c.Caller.Realm(), ref, "deleted_by_app")
+func (a *API) end(c *api.Call, ref apps.SessionRef) error {
+	ended, err := a.service.Apps().EndSession(c.R.Context(), c.Caller.Realm(), ref, "deleted_by_app")
 	if err != nil {
 		return err
 	}
@@ -252,7 +252,7 @@ func (a *API) jwks(c *api.Call) error {
 
 // appJWKS serves them to everybody, for an app by its id.
 func (a *API) appJWKS(c *api.Call) error {
-	if a.service.Apps().Find(strings.TrimPrefix(c.Param("app_id"), appPrefix)) == nil {
+	if a.service.Apps().Configured().Find(strings.TrimPrefix(c.Param("app_id"), appPrefix)) == nil {
 		return api.Refuse(http.StatusNotFound, typeNotFound, "App not found.")
 	}
 	return a.jwks(c)

@@ -76,7 +76,7 @@ func TestRevokedWhileALinkWaits(t *testing.T) {
 			link := w.mailed()
 			want(t, w.Do("POST", link.Path+"?"+link.RawQuery, url.Values{"digits": {made.String("verification_digits")}}), 200)
 			if end {
-				holders, err := w.Service.Holders(t.Context(), alice)
+				holders, err := w.Service.Apps().Holders(t.Context(), alice)
 				if err != nil || len(holders) != 1 {
 					t.Fatal(holders, err)
 				}

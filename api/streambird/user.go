@@ -4,7 +4,7 @@ import (
 	"net/http"
 
 	"github.com/gatehouse-auth/gatehouse/api"
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
 )
@@ -117,7 +117,7 @@ func (a *API) createUser(c *api.Call) error {
 	if err := addContact(&d, mail, number); err != nil {
 		return err
 	}
-	p, v, err := a.service.CreatePerson(c.R.Context(), c.Caller.App, c.Caller.Realm(), d)
+	p, v, err := a.service.Apps().CreatePerson(c.R.Context(), c.Caller.App, c.Caller.Realm(), d)
 	if err != nil {
 		return err
 	}
@@ -148,7 +148,7 @@ func addContact(d *person.Draft, mail, number string) error {
 
 // person finds the user that the path names.
 func (a *API) person(c *api.Call) (*person.Person, error) {
-	p, err := a.service.Person(c.R.Context(), c.Caller.Realm(), person.Whom{Subject: cut(c.Param("user_id"), userPrefix)})
+	p, err := a.service.Apps().Person(c.R.Context(), c.Caller.Realm(), person.Whom{Subject: cut(c.Param("user_id"), userPrefix)})
 	if err == nil && p == nil {
 		err = errNoUser
 	}
@@ -183,7 +183,7 @@ func (a *API) updateUser(c *api.Call) error {
 	if err := o.Err(); err != nil {
 		return err
 	}
-	changed, v, err := a.service.UpdatePerson(c.R.Context(), c.Caller.Realm(), person.Whom{Subject: p.Subject}, d)
+	changed, v, err := a.service.Apps().UpdatePerson(c.R.Context(), c.Caller.Realm(), person.Whom{Subject: p.Subject}, d)
 	if err != nil {
 		return err
 	}
@@ -221,7 +221,7 @@ var errLastOwner = api.Refuse(http.StatusConflict, typeLastOwner, "The user is t
 // which an app has if it uses another wire format as well.
 func (a *API) deleteUser(c *api.Call) error {
 	id := c.Param("user_id")
-	gone, err := a.service.Core().Delete(c.R.Context(), authcore.Deletion{Realm: c.Caller.Realm(), Subject: cut(id, userPrefix), Reason: "person_deleted"})
+	gone, err := a.service.Core().Apps().Delete(c.R.Context(), apps.Deletion{Realm: c.Caller.Realm(), Subject: cut(id, userPrefix), Reason: "person_deleted"})
 	switch {
 	case err != nil:
 		return err
@@ -239,7 +239,7 @@ func (a *API) deletePhone(c *api.Call) error { return a.deleteContact(c, phonePr
 
 func (a *API) deleteContact(c *api.Call, prefix, what string) error {
 	ctx, realm, id := c.R.Context(), c.Caller.Realm(), cut(c.Param("id"), prefix)
-	p, err := a.service.Person(ctx, realm, person.Whom{Contact: id})
+	p, err := a.service.Apps().Person(ctx, realm, person.Whom{Contact: id})
 	if err != nil {
 		return err
 	}
@@ -251,7 +251,7 @@ func (a *API) deleteContact(c *api.Call, prefix, what string) error {
 	if got, _ := methodID(found); got != c.Param("id") {
 		return missing // a number's id where an address's was meant
 	}
-	changed, v, err := a.service.RemoveContact(ctx, realm, id)
+	changed, v, err := a.service.Apps().RemoveContact(ctx, realm, id)
 	if err != nil {
 		return err
 	}

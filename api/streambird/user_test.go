@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/api/apitest"
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
@@ -122,19 +122,19 @@ func TestDeletingTheLastOwner(t *testing.T) {
 	w := house(t, nil)
 	owner, member := w.user(alice), w.user(carol)
 	live, ctx := person.Realm{App: "shop"}, t.Context()
-	org, v, err := w.Service.CreateOrganization(ctx, w.Service.Apps().Find("shop"), live, strings.TrimPrefix(owner, "user_"), "Acme", "", "")
+	org, v, err := w.Service.Apps().CreateOrganization(ctx, w.Service.Apps().Configured().Find("shop"), live, strings.TrimPrefix(owner, "user_"), "Acme", "", "")
 	if err != nil || v != event.Accepted {
 		t.Fatal(v, err)
 	}
-	change := authcore.RoleChange{Realm: live, Org: org.ID, Subject: strings.TrimPrefix(member, "user_"), Role: authcore.Member, Add: true}
-	if v, err := w.Service.SetRole(ctx, change); err != nil || v != event.Accepted {
+	change := apps.RoleChange{Realm: live, Org: org.ID, Subject: strings.TrimPrefix(member, "user_"), Role: apps.Member, Add: true}
+	if v, err := w.Service.Apps().SetRole(ctx, change); err != nil || v != event.Accepted {
 		t.Fatal(v, err)
 	}
 	refused(t, w.call("DELETE", users+owner+"/delete", nil, apitest.LiveKey), 409, "last_owner")
 	want(t, w.get(users+owner), 200)
 	want(t, w.call("DELETE", users+member+"/delete", nil, apitest.LiveKey), 200)
 	want(t, w.call("DELETE", users+owner+"/delete", nil, apitest.LiveKey), 200)
-	if org, err := w.Service.Organization(ctx, live, org.ID); org != nil || err != nil {
+	if org, err := w.Service.Apps().Organization(ctx, live, org.ID); org != nil || err != nil {
 		t.Errorf("an organization of nobody is left: %+v %v", org, err)
 	}
 }
@@ -354,7 +354,7 @@ func TestKeys(t *testing.T) {
 				t.Errorf("a client would not take the key %.8s…", key)
 			}
 		}
-		if _, err := authcore.ParseAppKey("key_" + strings.Repeat("0", 48)); err == nil {
+		if _, err := apps.ParseKey("key_" + strings.Repeat("0", 48)); err == nil {
 			t.Error("a key in a form that clients do not take was accepted")
 		}
 	})

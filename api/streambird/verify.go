@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/api"
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
 )
@@ -18,18 +18,18 @@ const sessionMin, sessionMax = 5, 525600
 const sessionLifetime = 7 * 24 * time.Hour
 
 // sessionTerms reads session_expires_in; nil when it is not there.
-func sessionTerms(o *api.Object) *authcore.SessionTerms {
+func sessionTerms(o *api.Object) *apps.SessionTerms {
 	if !o.Has("session_expires_in") {
 		return nil
 	}
 	minutes := o.Int("session_expires_in", sessionMin, sessionMin, sessionMax)
-	return &authcore.SessionTerms{Lifetime: time.Duration(minutes) * time.Minute, Form: session.TokenAlnum}
+	return &apps.SessionTerms{Lifetime: time.Duration(minutes) * time.Minute, Form: session.TokenAlnum}
 }
 
 // proof reads what links and codes are verified with alike. A session that is
 // named must be live: it gains the proof instead of a new one being made.
-func (a *API) proof(c *api.Call, o *api.Object) (authcore.Proof, error) {
-	p := authcore.Proof{Caller: c.Caller, Session: sessionTerms(o), Origin: c.Origin}
+func (a *API) proof(c *api.Call, o *api.Object) (apps.Proof, error) {
+	p := apps.Proof{Caller: c.Caller, Session: sessionTerms(o), Origin: c.Origin}
 	d, err := deviceOf(c, o)
 	if err != nil {
 		return p, err
@@ -45,7 +45,7 @@ func (a *API) proof(c *api.Call, o *api.Object) (authcore.Proof, error) {
 	if err != nil {
 		return p, err
 	}
-	s, v, err := a.service.AppSession(c.R.Context(), c.Caller.Realm(), ref)
+	s, v, err := a.service.Apps().Session(c.R.Context(), c.Caller.Realm(), ref)
 	if err != nil {
 		return p, err
 	}
@@ -68,7 +68,7 @@ func (a *API) verifyLink(c *api.Call) error {
 		return err
 	}
 	p.Token, p.Slot = token, linkSlot
-	proved, err := a.service.Prove(c.R.Context(), p)
+	proved, err := a.service.Apps().Prove(c.R.Context(), p)
 	if err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ type provedView struct {
 
 // answerProved answers a proof that o asked for. A JWT is good for 300 s, and gives
 // no token of the session that it named.
-func (a *API) answerProved(c *api.Call, o *api.Object, in authcore.Proof, p authcore.Proved) error {
+func (a *API) answerProved(c *api.Call, o *api.Object, in apps.Proof, p apps.Proved) error {
 	out := provedView{UserID: userPrefix + p.Person.Subject}
 	out.MethodID, out.MethodType = methodID(p.Contact)
 	if p.Session != nil {
@@ -131,9 +131,9 @@ func (a *API) loginStatus(c *api.Call) error {
 	if err := o.Err(); err != nil {
 		return err
 	}
-	proved, err := a.service.Poll(c.R.Context(), authcore.Poll{
+	proved, err := a.service.Apps().Poll(c.R.Context(), apps.Poll{
 		Caller: c.Caller, Contact: cut(id, emailPrefix), Token: token, Origin: c.Origin, Paired: !c.May(api.Polls),
-		Session: authcore.SessionTerms{Lifetime: lifetimeOf(c.Caller.App), Form: session.TokenAlnum},
+		Session: apps.SessionTerms{Lifetime: lifetimeOf(c.Caller.App), Form: session.TokenAlnum},
 	})
 	if err != nil {
 		return err
@@ -157,7 +157,7 @@ func (a *API) loginStatus(c *api.Call) error {
 	})
 }
 
-func lifetimeOf(app *authcore.App) time.Duration {
+func lifetimeOf(app *apps.App) time.Duration {
 	if app.SessionLifetime > 0 {
 		return app.SessionLifetime
 	}

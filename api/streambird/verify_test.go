@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/api/apitest"
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 )
 
@@ -126,7 +126,7 @@ func TestFingerprints(t *testing.T) {
 	t.Run("STREAM-34", func(t *testing.T) {
 		w := house(t, nil)
 		want(t, w.post(links+"verify", object{"token": make(w), "device_fingerprint": others["ip"]}), 200)
-		w.App.Fingerprint = authcore.FingerprintUse{IP: true}
+		w.App.Fingerprint = apps.FingerprintUse{IP: true}
 		token := make(w)
 		refused(t, w.post(links+"verify", object{"token": token, "device_fingerprint": others["ip"]}), 400, "device_fingerprint_mismatch")
 		want(t, w.post(links+"verify", object{"token": token, "device_fingerprint": others["user_agent"]}), 200)

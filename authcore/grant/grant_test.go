@@ -420,13 +420,13 @@ func TestSubjectsSurviveAMove(t *testing.T) {
 			t.Fatalf("the subject is %s", before)
 		}
 		var export strings.Builder
-		_, err = h.core.Export(h.Context(), &export, false)
+		_, err = h.core.Move().Export(h.Context(), &export, false)
 		must(t, err)
 		h.stop()
 		h.store = memstore.New()
 		h.open()
 		for range 2 { // again changes nothing
-			if _, err := h.core.Import(h.Context(), strings.NewReader(export.String())); err != nil {
+			if _, err := h.core.Move().Import(h.Context(), strings.NewReader(export.String())); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -438,7 +438,7 @@ func TestSubjectsSurviveAMove(t *testing.T) {
 			t.Errorf("%s was %s, question %d", after, before, ask)
 		}
 		other := strings.Replace(export.String(), `"salt":"`, `"salt":"AAAA`, 1)
-		if _, err := h.core.Import(h.Context(), strings.NewReader(other)); err == nil || !strings.Contains(err.Error(), "pairwise subjects of its own") {
+		if _, err := h.core.Move().Import(h.Context(), strings.NewReader(other)); err == nil || !strings.Contains(err.Error(), "pairwise subjects of its own") {
 			t.Errorf("another salt: %v", err)
 		}
 	})

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
@@ -92,7 +93,7 @@ func refuse(kind Kind, format string, args ...any) error {
 }
 
 // audit reports what the operator at by did, to whom.
-func (i *Instance) audit(by netip.Addr, action string, to *authcore.Holder, detail string) {
+func (i *Instance) audit(by netip.Addr, action string, to *apps.Holder, detail string) {
 	e := event.Event{Name: event.Admin, Reason: action, Detail: detail, Client: by}
 	if to != nil {
 		e.Address, e.Subject, e.App = to.Address, to.Subject, to.Realm.App
@@ -102,8 +103,8 @@ func (i *Instance) audit(by netip.Addr, action string, to *authcore.Holder, deta
 
 // holders finds everybody whom a subject or address names, those whom only an
 // app knows too.
-func (i *Instance) holders(ctx context.Context, who string) ([]authcore.Holder, error) {
-	list, err := i.Service.Holders(ctx, who)
+func (i *Instance) holders(ctx context.Context, who string) ([]apps.Holder, error) {
+	list, err := i.Service.Apps().Holders(ctx, who)
 	if err == nil && len(list) == 0 {
 		return nil, refuse(NotFound, "nobody with this subject or address is known here")
 	}

@@ -7,7 +7,7 @@ import (
 	"net/netip"
 	"os"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/move"
 )
 
 // RotateKeys makes a new signing key and returns its id; with revoke it ends all
@@ -33,13 +33,13 @@ func (i *Instance) Export(ctx context.Context, by netip.Addr, w io.Writer, keys 
 		detail = "with_keys"
 	}
 	i.audit(by, "export", nil, detail)
-	_, err := i.Core.Export(ctx, w, keys)
+	_, err := i.Core.Move().Export(ctx, w, keys)
 	return err
 }
 
 // Import takes over what Export wrote. It keeps the lines in a file until they
 // are checked: they can be far larger than memory.
-func (i *Instance) Import(ctx context.Context, by netip.Addr, lines io.Reader) (done authcore.Imported, err error) {
+func (i *Instance) Import(ctx context.Context, by netip.Addr, lines io.Reader) (done move.Imported, err error) {
 	spool, err := os.CreateTemp("", "gatehouse-import-*")
 	if err != nil {
 		return done, err
@@ -52,8 +52,8 @@ func (i *Instance) Import(ctx context.Context, by netip.Addr, lines io.Reader) (
 	if _, err := spool.Seek(0, io.SeekStart); err != nil {
 		return done, err
 	}
-	done, err = i.Core.Import(ctx, spool)
-	if refused := new(authcore.ImportError); errors.As(err, &refused) {
+	done, err = i.Core.Move().Import(ctx, spool)
+	if refused := new(move.LineError); errors.As(err, &refused) {
 		if refused.Applied > 0 {
 			return done, refuse(Conflict, "%s; %s before it taken over", refused, Count(refused.Applied, "line is", "lines are"))
 		}

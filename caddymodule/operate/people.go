@@ -7,7 +7,7 @@ import (
 	"net/netip"
 	"strings"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
 )
@@ -79,7 +79,7 @@ func (i *Instance) EndSessionsOf(ctx context.Context, by netip.Addr, who string)
 
 // Users lists everybody, of gates and apps, by page.
 func (i *Instance) Users(ctx context.Context, after string, limit int) (UserPage, error) {
-	list, next, err := i.Core.Everybody(ctx, after, limit)
+	list, next, err := i.Core.Apps().Everybody(ctx, after, limit)
 	page := UserPage{make([]User, len(list)), next}
 	for j := range list {
 		page.Users[j] = i.user(list[j])
@@ -108,7 +108,7 @@ func (i *Instance) User(ctx context.Context, who string) (User, error) {
 	return users[0], nil
 }
 
-func (i *Instance) user(h authcore.Holder) User {
+func (i *Instance) user(h apps.Holder) User {
 	groups := []string{}
 	if h.Realm == (person.Realm{}) {
 		groups = append(groups, i.Groups.Of(h.Address)...)
@@ -133,7 +133,7 @@ func (i *Instance) DeleteUser(ctx context.Context, by netip.Addr, who string) (D
 		}
 		return Deleted{}, refuse(Conflict, "%d people have this address; delete each by their subject: %s", len(holders), strings.Join(subs, ", "))
 	}
-	gone, err := i.Service.Core().Delete(ctx, authcore.Deletion{Realm: holders[0].Realm, Subject: holders[0].Subject, Reason: "by_operator", Force: true})
+	gone, err := i.Service.Core().Apps().Delete(ctx, apps.Deletion{Realm: holders[0].Realm, Subject: holders[0].Subject, Reason: "by_operator", Force: true})
 	if err != nil {
 		return Deleted{}, err
 	}
@@ -144,14 +144,14 @@ func (i *Instance) DeleteUser(ctx context.Context, by netip.Addr, who string) (D
 // Apps lists the clients of the JSON APIs.
 func (i *Instance) Apps() []App {
 	list := []App{}
-	for _, app := range i.Service.Apps().All() {
+	for _, app := range i.Service.Apps().Configured().All() {
 		out := App{app.ID, app.DisplayName(), []AppKey{}}
 		for _, key := range app.Keys {
 			kind := SecretKey
 			if key.Publishable {
 				kind = PublishableKey
 			}
-			out.Keys = append(out.Keys, AppKey{key.ID(), kind, key.Test, moment(i.Core.KeyUsed(key))})
+			out.Keys = append(out.Keys, AppKey{key.ID(), kind, key.Test, moment(i.Core.Apps().KeyUsed(key))})
 		}
 		list = append(list, out)
 	}

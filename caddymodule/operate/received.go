@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 )
 
@@ -22,7 +22,7 @@ func (i *Instance) MailTo(ctx context.Context, by netip.Addr, recipient string) 
 	if err != nil {
 		return nil, refuse(Malformed, "mail_to: %w", err)
 	}
-	i.audit(by, "test_email", &authcore.Holder{Address: to}, "")
+	i.audit(by, "test_email", &apps.Holder{Address: to}, "")
 	r := i.sendTest(ctx, i.Senders[0], i.testMessage(to))
 	if !r.Sent {
 		return []Finding{Error(check, r.Sender+" did not take it: "+r.Detail, "gatehouse test-email "+to.Masked()+" tries all senders")}, nil

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 )
 
@@ -22,7 +22,7 @@ func (i *Instance) TestMail(ctx context.Context, by netip.Addr, recipient string
 	if err != nil {
 		return out, refuse(Malformed, "to: %w", err)
 	}
-	i.audit(by, "test_email", &authcore.Holder{Address: to}, "")
+	i.audit(by, "test_email", &apps.Holder{Address: to}, "")
 	for _, sender := range i.Senders {
 		r := i.sendTest(ctx, sender, i.testMessage(to))
 		out.Sent = out.Sent || r.Sent

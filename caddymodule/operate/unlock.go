@@ -4,8 +4,8 @@ import (
 	"context"
 	"net/netip"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 )
 
 // Unlock lifts what holds mail to an address back: the mails that it has got so
@@ -19,6 +19,6 @@ func (i *Instance) Unlock(ctx context.Context, by netip.Addr, email string) (Unl
 	if err != nil {
 		return Unlocked{}, err
 	}
-	i.audit(by, "unlock", &authcore.Holder{Address: a}, "")
+	i.audit(by, "unlock", &apps.Holder{Address: a}, "")
 	return Unlocked{Email: a.String(), Mails: lifted.Limited, Held: lifted.Held, PausedUntil: moment(lifted.PausedUntil)}, nil
 }

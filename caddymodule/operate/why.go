@@ -33,7 +33,7 @@ func (i *Instance) Why(ctx context.Context, email, site string) (Why, error) {
 	if err := i.judge(&out, address, site); err != nil {
 		return Why{}, err
 	}
-	holders, err := i.Service.Holders(ctx, address.String())
+	holders, err := i.Service.Apps().Holders(ctx, address.String())
 	if err != nil {
 		return Why{}, err
 	}

@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 )
 
@@ -15,7 +15,7 @@ import (
 // printed once, on standard output by itself, and what to do with it on
 // standard error. It never reaches the server, whose log could keep it.
 var appsCommand = operatorCommand{
-	name: "apps", args: "[<app>]", short: "Lists apps, makes and rotates their keys", most: 1, run: apps,
+	name: "apps", args: "[<app>]", short: "Lists apps, makes and rotates their keys", most: 1, run: appKeys,
 	flags: func(c *cobra.Command) {
 		c.Flags().Bool("new-key", false, "make a key for the app; works without a server, too")
 		c.Flags().Bool("rotate", false, "make a key that is to take the place of those the app has")
@@ -35,7 +35,7 @@ both are good.`,
   $ gatehouse apps shop --new-key --publishable --test`,
 }
 
-func apps(o *operator) error {
+func appKeys(o *operator) error {
 	makes := o.is("new-key") || o.is("rotate")
 	switch {
 	case o.is("new-key") && o.is("rotate"):
@@ -120,11 +120,11 @@ type madeKey struct {
 
 // newAppKey makes a key; with replaces it says how to take those out.
 func newAppKey(o *operator, replaces []string) error {
-	if !authcore.IsAppID(o.args[0]) {
+	if !apps.IsID(o.args[0]) {
 		return usage("%q can't be the id of an app: it has 1 to 64 letters, digits, - or _", o.args[0])
 	}
 	made := madeKey{App: o.args[0], Kind: o.keyKind(), Test: o.is("test"), Replaces: replaces}
-	key, text := authcore.NewAppKey(made.Test, o.is("publishable"))
+	key, text := apps.NewKey(made.Test, o.is("publishable"))
 	made.ID, made.Key = key.ID(), text
 	o.warn("key %s, for %s data. It is shown once, and good once it is loaded:", made.ID, dataOf(made.Test))
 	for i, step := range made.steps() {

@@ -15,7 +15,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/move"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 )
 
@@ -291,7 +291,7 @@ func exportLines(o *operator) error {
 		_, err := copyExport(o.out, resp.Body)
 		return err
 	}
-	count, err := writeWhole(file, func(w io.Writer) (authcore.Exported, error) { return copyExport(w, resp.Body) })
+	count, err := writeWhole(file, func(w io.Writer) (move.Exported, error) { return copyExport(w, resp.Body) })
 	if err != nil {
 		return err
 	}
@@ -299,13 +299,13 @@ func exportLines(o *operator) error {
 }
 
 // counted tells what there is of the gates, ofApps of apps.
-func counted(n authcore.Exported) string {
+func counted(n move.Exported) string {
 	return fmt.Sprintf("%s, %s and %s", operate.Count(n.People, "person", "people"), operate.Count(n.Sessions, "session", "sessions"), operate.Count(n.Keys, "key", "keys"))
 }
 
-func ofApps(n authcore.Exported) string {
+func ofApps(n move.Exported) string {
 	n.People, n.Sessions, n.Keys = 0, 0, 0
-	if n == (authcore.Exported{}) {
+	if n == (move.Exported{}) {
 		return ""
 	}
 	return fmt.Sprintf("; of apps %s, %s, %s, %s and %s", operate.Count(n.AppPeople, "person", "people"), operate.Count(n.AppSessions, "session", "sessions"),
@@ -314,7 +314,7 @@ func ofApps(n authcore.Exported) string {
 
 // copyExport copies the lines and finds out from the last whether they are
 // whole.
-func copyExport(w io.Writer, r io.Reader) (authcore.Exported, error) {
+func copyExport(w io.Writer, r io.Reader) (move.Exported, error) {
 	lines := bufio.NewReader(r)
 	var last []byte
 	for {
@@ -322,32 +322,32 @@ func copyExport(w io.Writer, r io.Reader) (authcore.Exported, error) {
 		if len(line) > 0 {
 			last = line
 			if _, err := w.Write(line); err != nil {
-				return authcore.Exported{}, err
+				return move.Exported{}, err
 			}
 		}
 		if err == io.EOF {
 			break
 		}
 		if err != nil {
-			return authcore.Exported{}, fmt.Errorf("the export was cut off: %w; do it again", err)
+			return move.Exported{}, fmt.Errorf("the export was cut off: %w; do it again", err)
 		}
 	}
 	var end struct {
 		Type string `json:"type"`
-		authcore.Exported
+		move.Exported
 	}
 	if json.Unmarshal(bytes.TrimSpace(last), &end) != nil || end.Type != "end" {
-		return authcore.Exported{}, errors.New("the export was cut off; do it again")
+		return move.Exported{}, errors.New("the export was cut off; do it again")
 	}
 	return end.Exported, nil
 }
 
 // writeWhole writes a file that only its owner can read, and that is there only
 // if it is whole.
-func writeWhole(name string, write func(io.Writer) (authcore.Exported, error)) (authcore.Exported, error) {
+func writeWhole(name string, write func(io.Writer) (move.Exported, error)) (move.Exported, error) {
 	temp, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".part-*") // 0600
 	if err != nil {
-		return authcore.Exported{}, err
+		return move.Exported{}, err
 	}
 	defer os.Remove(temp.Name())
 	count, err := write(temp)
@@ -367,7 +367,7 @@ func importLines(o *operator) error {
 		defer file.Close()
 		lines = file
 	}
-	var done authcore.Imported
+	var done move.Imported
 	if err := o.api.call("POST", "import", lines, &done); err != nil {
 		return err
 	}

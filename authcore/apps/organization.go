@@ -1,4 +1,4 @@
-package authcore
+package apps
 
 import (
 	"context"
@@ -51,7 +51,7 @@ type Membership struct {
 	Since  time.Time
 }
 
-type memberRecord struct {
+type MemberRecord struct {
 	Org     string    `json:"org"`
 	Subject string    `json:"sub"`
 	Role    Role      `json:"role"`
@@ -61,19 +61,19 @@ type memberRecord struct {
 	Tenure string `json:"tenure,omitempty"`
 }
 
-// maxOwners bounds the owners of one organization.
-const maxOwners = 100
+// MaxOwners bounds the owners of one organization.
+const MaxOwners = 100
 
-// loadOrg reads an organization of realm, nil for none.
-func loadOrg(tx store.Tx, realm person.Realm, id string) (*Organization, error) {
-	o, err := loadOrgOfAny(tx, id)
+// LoadOrg reads an organization of realm, nil for none.
+func LoadOrg(tx store.Tx, realm person.Realm, id string) (*Organization, error) {
+	o, err := LoadOrgOfAny(tx, id)
 	if err != nil || o == nil || o.Realm != realm {
 		return nil, err
 	}
 	return o, nil
 }
 
-func loadOrgOfAny(tx store.Tx, id string) (*Organization, error) {
+func LoadOrgOfAny(tx store.Tx, id string) (*Organization, error) {
 	if !keyring.IsID(id) {
 		return nil, nil
 	}
@@ -86,15 +86,15 @@ func loadOrgOfAny(tx store.Tx, id string) (*Organization, error) {
 }
 
 // loadMember reads a person's place in an organization, the zero one for none.
-func loadMember(tx store.Tx, org, sub string) (m memberRecord, err error) {
+func loadMember(tx store.Tx, org, sub string) (m MemberRecord, err error) {
 	if keyring.IsID(org) && keyring.IsID(sub) {
 		_, err = store.Load(tx, store.KeyOrgPerson+org+"/"+sub, &m)
 	}
 	return m, err
 }
 
-// roleIn returns the role of a person in an organization, "" for none.
-func roleIn(tx store.Tx, org, sub string) (Role, error) {
+// RoleIn returns the role of a person in an organization, "" for none.
+func RoleIn(tx store.Tx, org, sub string) (Role, error) {
 	m, err := loadMember(tx, org, sub)
 	return m.Role, err
 }
@@ -109,7 +109,7 @@ func (r Role) isLower(than Role) bool {
 // anybody else a slug that is free would tell of those that are not, so theirs
 // have something random in the end. Verdict is Accepted, Unknown (no such owner),
 // Malformed (name or slug) or Taken (the app gave the slug, and it is another's).
-func (s *Service) CreateOrganization(ctx context.Context, app *App, realm person.Realm, owner, name, slug, by string) (Organization, event.Verdict, error) {
+func (s *View) CreateOrganization(ctx context.Context, app *App, realm person.Realm, owner, name, slug, by string) (Organization, event.Verdict, error) {
 	var out Organization
 	v := event.Accepted
 	if !orgname.Valid(name) || slug != "" && slug != slugOf(slug) {
@@ -171,7 +171,7 @@ func (o *Organization) takeSlug(tx store.Tx, by string) (event.Verdict, error) {
 const (
 	slugLen    = 48
 	slugRandom = 4
-	maxSlug    = slugLen + 1 + 2*slugRandom
+	MaxSlug    = slugLen + 1 + 2*slugRandom
 )
 
 // slugOf is a name for URLs: lower-case letters, digits and single hyphens.
@@ -206,18 +206,18 @@ func (o *Organization) setRole(tx store.Tx, sub string, role Role, now time.Time
 			return err
 		}
 	}
-	m := memberRecord{Org: o.ID, Subject: sub, Role: role, Since: now, Tenure: keyring.NewID(now)}
+	m := MemberRecord{Org: o.ID, Subject: sub, Role: role, Since: now, Tenure: keyring.NewID(now)}
 	if before.Role != "" {
 		m.Since = before.Since
 		if !role.isLower(before.Role) {
 			m.Tenure = before.Tenure
 		}
 	}
-	return o.put(tx, m)
+	return o.Put(tx, m)
 }
 
 // put stores a membership, one without a role as none, and o.
-func (o *Organization) put(tx store.Tx, m memberRecord) error {
+func (o *Organization) Put(tx store.Tx, m MemberRecord) error {
 	o.Owners = slices.DeleteFunc(slices.Clone(o.Owners), func(s string) bool { return s == m.Subject })
 	if m.Role == Owner {
 		o.Owners = append(o.Owners, m.Subject)
@@ -240,18 +240,18 @@ func (o *Organization) put(tx store.Tx, m memberRecord) error {
 // Accepted; Unknown (no such organization in realm, or by is not in it); Forbidden:
 // owners and admins change the name, the app alone the plan; or Malformed (no name
 // that it may have).
-func (s *Service) UpdateOrganization(ctx context.Context, realm person.Realm, id, by string, name, plan *string) (Organization, event.Verdict, error) {
+func (s *View) UpdateOrganization(ctx context.Context, realm person.Realm, id, by string, name, plan *string) (Organization, event.Verdict, error) {
 	var out Organization
 	v := event.Accepted
 	err := s.core.store.Update(ctx, func(tx store.Tx) error {
 		out, v = Organization{}, event.Accepted
-		o, err := loadOrg(tx, realm, id)
+		o, err := LoadOrg(tx, realm, id)
 		if err != nil || o == nil {
 			v = event.Unknown
 			return err
 		}
 		if by != "" {
-			switch role, err := roleIn(tx, id, by); {
+			switch role, err := RoleIn(tx, id, by); {
 			case err != nil || role == "":
 				v = event.Unknown
 				return err
@@ -277,27 +277,27 @@ func (s *Service) UpdateOrganization(ctx context.Context, realm person.Realm, id
 }
 
 // Organization returns the organization with id, nil for none in realm.
-func (s *Service) Organization(ctx context.Context, realm person.Realm, id string) (out *Organization, err error) {
+func (s *View) Organization(ctx context.Context, realm person.Realm, id string) (out *Organization, err error) {
 	err = s.core.store.View(ctx, func(tx store.Tx) (err error) {
-		out, err = loadOrg(tx, realm, id)
+		out, err = LoadOrg(tx, realm, id)
 		return err
 	})
 	return out, err
 }
 
 // Organizations returns a person's memberships, the oldest organization first.
-func (s *Service) Organizations(ctx context.Context, realm person.Realm, sub string) ([]Membership, error) {
+func (s *View) Organizations(ctx context.Context, realm person.Realm, sub string) ([]Membership, error) {
 	return s.memberships(ctx, realm, store.KeyPersonOrg+sub+"/", func(org string) (string, string) { return org, sub })
 }
 
 // Members returns the members of an organization.
-func (s *Service) Members(ctx context.Context, realm person.Realm, org string) ([]Membership, error) {
+func (s *View) Members(ctx context.Context, realm person.Realm, org string) ([]Membership, error) {
 	return s.memberships(ctx, realm, store.KeyOrgPerson+org+"/", func(sub string) (string, string) { return org, sub })
 }
 
 // memberships reads the memberships below prefix; ids tells organization and
 // person from what follows it.
-func (s *Service) memberships(ctx context.Context, realm person.Realm, prefix string, ids func(string) (org, sub string)) ([]Membership, error) {
+func (s *View) memberships(ctx context.Context, realm person.Realm, prefix string, ids func(string) (org, sub string)) ([]Membership, error) {
 	var out []Membership
 	err := s.core.store.View(ctx, func(tx store.Tx) error {
 		out = nil
@@ -321,7 +321,7 @@ func (s *Service) memberships(ctx context.Context, realm person.Realm, prefix st
 
 func loadMembership(tx store.Tx, realm person.Realm, ids func(string) (string, string), rest string) (*Membership, error) {
 	org, sub := ids(rest)
-	o, err := loadOrg(tx, realm, org)
+	o, err := LoadOrg(tx, realm, org)
 	if err != nil || o == nil {
 		return nil, err
 	}
@@ -329,7 +329,7 @@ func loadMembership(tx store.Tx, realm person.Realm, ids func(string) (string, s
 	if err != nil || p == nil {
 		return nil, err
 	}
-	var r memberRecord
+	var r MemberRecord
 	if ok, err := store.Load(tx, store.KeyOrgPerson+org+"/"+sub, &r); err != nil || !ok {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-package authcore
+package apps
 
 import (
 	"context"
@@ -13,9 +13,9 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
-// TouchAppSession is AppSession that notes a use, and with extend more than 0
+// TouchSession is Session that notes a use, and with extend more than 0
 // moves the end to that long from now.
-func (s *Service) TouchAppSession(ctx context.Context, realm person.Realm, ref SessionRef, extend time.Duration) (*AppSession, event.Verdict, error) {
+func (s *View) TouchSession(ctx context.Context, realm person.Realm, ref SessionRef, extend time.Duration) (*Session, event.Verdict, error) {
 	return s.changeAppSession(ctx, realm, ref, func(_ store.Tx, r *session.Record) (*session.Record, error) {
 		touch(r, extend, s.core.now())
 		return r, nil
@@ -25,9 +25,9 @@ func (s *Service) TouchAppSession(ctx context.Context, realm person.Realm, ref S
 // SwitchOrg makes a new session for the same person, with the same end, that
 // acts for the organization with id org; empty: for nobody but the person. The
 // old one stays. Verdict is also Forbidden, for who is not a member.
-func (s *Service) SwitchOrg(ctx context.Context, realm person.Realm, ref SessionRef, org string) (*AppSession, event.Verdict, error) {
+func (s *View) SwitchOrg(ctx context.Context, realm person.Realm, ref SessionRef, org string) (*Session, event.Verdict, error) {
 	out, v, err := s.changeAppSession(ctx, realm, ref, func(tx store.Tx, old *session.Record) (*session.Record, error) {
-		role, err := roleIn(tx, org, old.Subject)
+		role, err := RoleIn(tx, org, old.Subject)
 		if err != nil || org != "" && role == "" {
 			return nil, err
 		}
@@ -40,14 +40,14 @@ func (s *Service) SwitchOrg(ctx context.Context, realm person.Realm, ref Session
 		v = event.Forbidden
 	}
 	if err == nil && out != nil {
-		s.core.census.sessions.Add(1)
+		s.core.count(1, 0)
 	}
 	return out, v, err
 }
 
 // changeAppSession loads a live session and stores what do makes of it; nil for
 // nothing.
-func (s *Service) changeAppSession(ctx context.Context, realm person.Realm, ref SessionRef, do func(store.Tx, *session.Record) (*session.Record, error)) (out *AppSession, v event.Verdict, err error) {
+func (s *View) changeAppSession(ctx context.Context, realm person.Realm, ref SessionRef, do func(store.Tx, *session.Record) (*session.Record, error)) (out *Session, v event.Verdict, err error) {
 	err = s.core.store.Update(ctx, func(tx store.Tx) error {
 		out, v = nil, event.Unknown
 		r, err := ref.find(tx, realm)
@@ -60,7 +60,7 @@ func (s *Service) changeAppSession(ctx context.Context, realm person.Realm, ref 
 		if r, err = do(tx, r); err != nil || r == nil {
 			return err
 		}
-		if err := s.core.saveAppSession(tx, s.core.sessions.Bound(r)); err != nil {
+		if err := s.core.SaveAppSession(tx, s.core.sessions.Bound(r)); err != nil {
 			return err
 		}
 		if out, err = s.withPerson(tx, r); out == nil {
@@ -71,10 +71,10 @@ func (s *Service) changeAppSession(ctx context.Context, realm person.Realm, ref 
 	return out, v, err
 }
 
-// AppSessions returns the live sessions of a person, the oldest first, at most
+// Sessions returns the live sessions of a person, the oldest first, at most
 // 1000.
-func (s *Service) AppSessions(ctx context.Context, realm person.Realm, sub string) ([]*AppSession, error) {
-	var out []*AppSession
+func (s *View) Sessions(ctx context.Context, realm person.Realm, sub string) ([]*Session, error) {
+	var out []*Session
 	err := s.core.store.View(ctx, func(tx store.Tx) error {
 		out = nil
 		p, err := person.LoadIn(tx, realm, sub)
@@ -102,9 +102,9 @@ func (s *Service) AppSessions(ctx context.Context, realm person.Realm, sub strin
 	return out, err
 }
 
-// EndAppSession ends a session of realm, and tells whether there was one to
+// EndSession ends a session of realm, and tells whether there was one to
 // end.
-func (s *Service) EndAppSession(ctx context.Context, realm person.Realm, ref SessionRef, reason string) (bool, error) {
+func (s *View) EndSession(ctx context.Context, realm person.Realm, ref SessionRef, reason string) (bool, error) {
 	var sid string
 	err := s.core.store.View(ctx, func(tx store.Tx) error {
 		sid = ""
@@ -133,7 +133,7 @@ type Poll struct {
 // Poll waits, one question at a time, for a link to be used. Once it was, the
 // session is made and handed out, one time only. Verdict is Accepted, NotYet,
 // Expired (before the link was used), Used (handed out already) or Unknown.
-func (s *Service) Poll(ctx context.Context, in Poll) (Proved, error) {
+func (s *View) Poll(ctx context.Context, in Poll) (Proved, error) {
 	out, err := store.Update(ctx, s.core.store, func(tx store.Tx) (Proved, error) {
 		t := &proving{s: s, tx: tx, in: Proof{Caller: in.Caller, Origin: in.Origin, Session: &in.Session}, now: s.core.now()}
 		v, err := t.findPolled(in)
@@ -150,7 +150,7 @@ func (s *Service) Poll(ctx context.Context, in Poll) (Proved, error) {
 		return Proved{}, err
 	}
 	if out.Session != nil {
-		s.core.census.sessions.Add(1)
+		s.core.count(1, 0)
 		s.observe(event.Event{Name: event.SignedIn, App: in.Caller.App.ID, Address: out.Contact.Address(),
 			Subject: out.Person.Subject, Challenge: out.Challenge, Session: out.Session.ID, Method: out.Method})
 	}

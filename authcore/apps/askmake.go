@@ -1,4 +1,4 @@
-package authcore
+package apps
 
 import (
 	"encoding/json"
@@ -67,7 +67,7 @@ func (t *asking) share() string {
 	case !t.in.EndUser && t.in.Caller.Key.isSecret():
 		return ""
 	}
-	return networkShare(challenge.CoarseNetwork(t.in.Client))
+	return NetworkShare(challenge.CoarseNetwork(t.in.Client))
 }
 
 // counters are those of the recipient and of the client.
@@ -113,8 +113,8 @@ func (t *asking) make(out *Asked) error {
 	}
 	out.made, out.Challenge, out.AskedAt, out.Expires = c.Challenge, c.ID, c.AskedAt, c.Expires
 	if t.in.Deliver {
-		out.mail = mailOf(c.Challenge, t.share())
-		if err := t.s.spend(t.tx, c.Challenge, out.mail); err != nil {
+		out.mail = MailOf(c.Challenge, t.share())
+		if err := Spend(t.tx, t.s.core.outbox, t.s.cfg.Limits, c.Challenge, out.mail); err != nil {
 			return err
 		}
 		if err := t.s.core.outbox.Put(t.tx, out.mail); err != nil {

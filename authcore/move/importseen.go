@@ -1,8 +1,9 @@
-package authcore
+package move
 
 import (
 	"crypto/sha256"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
@@ -53,7 +54,7 @@ func (im *importer) needsPerson(tx store.Tx, n int, realm person.Realm, sub stri
 // needsOrg is needsPerson for an organization.
 func (im *importer) needsOrg(tx store.Tx, n int, realm person.Realm, org string) error {
 	return im.seen.need(n, want{digestOf(store.KeyOrg + org), digestOf(realm.String()), false}, func() (bool, error) {
-		o, err := loadOrg(tx, realm, org)
+		o, err := apps.LoadOrg(tx, realm, org)
 		return o != nil, err
 	})
 }
@@ -87,4 +88,31 @@ func (s *importSeen) missing() error {
 		return refuseLine(first, "it is about somebody who is neither in the file nor here, or of another app")
 	}
 	return refuseLine(first, "it is about an organization that is neither in the file nor here, or of another app")
+}
+
+func (p *exportPerson) gone(tx store.Tx) (bool, error) { return apps.AreGone(tx, p.Subject) }
+
+func (in *exportAppPerson) gone(tx store.Tx) (bool, error) { return apps.AreGone(tx, in.Subject) }
+
+func (in *exportSession) gone(tx store.Tx) (bool, error) { return apps.AreGone(tx, in.Subject) }
+
+func (in *exportOrg) gone(tx store.Tx) (bool, error) { return apps.AreGone(tx, in.ID) }
+
+// gone: also when the address was taken from somebody since the invitation was sent.
+func (in *exportInvite) gone(tx store.Tx) (bool, error) {
+	if gone, err := apps.AreGone(tx, in.Org); gone || err != nil {
+		return gone, err
+	}
+	span, err := person.LoadSpan(tx, in.Realm, in.Email.String())
+	return !span.Since.Before(in.Expires.Add(-apps.InviteLifetime)), err
+}
+
+func (*exportKey) gone(store.Tx) (bool, error) { return false, nil }
+
+// gone: who was taken out may have come in again since, elsewhere.
+func (in *exportMember) gone(tx store.Tx) (bool, error) {
+	if gone, err := apps.AreGone(tx, in.Org, in.Subject); gone || err != nil {
+		return gone, err
+	}
+	return apps.IsGone(tx, in.Since, in.Org, in.Subject)
 }

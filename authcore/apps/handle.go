@@ -1,4 +1,4 @@
-package authcore
+package apps
 
 import (
 	"encoding/base64"
@@ -37,7 +37,7 @@ func handleKey(handle string) string { return store.KeyAPIHandle + keyring.Hash(
 const handleContext = "api handle"
 
 // Handle makes a handle for address a in realm. Every call makes another one.
-func (s *Service) Handle(realm person.Realm, a address.Address) string {
+func (s *View) Handle(realm person.Realm, a address.Address) string {
 	content, err := json.Marshal(handleContent{realm, a, s.core.now().Add(HandleLifetime).Unix()})
 	if err != nil {
 		panic(err) // nothing in it can fail
@@ -48,19 +48,19 @@ func (s *Service) Handle(realm person.Realm, a address.Address) string {
 // OpenHandle returns whose data a handle is about, as a Caller without a key.
 // Verdict is Accepted, Expired, or Unknown for a handle that was not made for
 // address a, or any other text.
-func (s *Service) OpenHandle(a address.Address, handle string) (Caller, event.Verdict) {
+func (s *View) OpenHandle(a address.Address, handle string) (Caller, event.Verdict) {
 	content, ok := s.unsealHandle(handle)
-	app := s.cfg.Apps.Find(content.Realm.App)
+	app := s.cfg.List.Find(content.Realm.App)
 	switch {
 	case !ok || content.Address != a || app == nil:
 		return Caller{}, event.Unknown
 	case s.core.now().Unix() >= content.Expires:
 		return Caller{}, event.Expired
 	}
-	return Caller{App: app, Key: AppKey{Test: content.Realm.Test}}, event.Accepted
+	return Caller{App: app, Key: Key{Test: content.Realm.Test}}, event.Accepted
 }
 
-func (s *Service) unsealHandle(handle string) (content handleContent, ok bool) {
+func (s *View) unsealHandle(handle string) (content handleContent, ok bool) {
 	if len(handle) > 1024 {
 		return content, false
 	}

@@ -1,4 +1,4 @@
-package authcore
+package apps
 
 import (
 	"cmp"
@@ -136,7 +136,7 @@ type apiPart struct {
 const apiKept = 24 * time.Hour
 
 // Ask makes a challenge for an app and has it sent, in one transaction.
-func (s *Service) Ask(ctx context.Context, in Ask) (Asked, error) {
+func (s *View) Ask(ctx context.Context, in Ask) (Asked, error) {
 	var out Asked
 	err := s.core.store.Update(ctx, func(tx store.Tx) (err error) {
 		t := &asking{s: s, tx: tx, in: in, now: s.core.now()}
@@ -162,7 +162,7 @@ func (s *Service) Ask(ctx context.Context, in Ask) (Asked, error) {
 	return out, nil
 }
 
-func (s *Service) askEvent(in Ask, out Asked) event.Event {
+func (s *View) askEvent(in Ask, out Asked) event.Event {
 	e := event.Event{Name: event.Refused, App: in.Caller.App.ID, Address: out.Contact.Address(), Subject: out.Person.Subject,
 		Challenge: out.Challenge, Origin: in.Origin.String(), Client: in.Client, Method: in.Slot}
 	if e.Address.IsZero() {
@@ -186,7 +186,7 @@ func (s *Service) askEvent(in Ask, out Asked) event.Event {
 
 // asking is one run of the transaction of an Ask.
 type asking struct {
-	s      *Service
+	s      *View
 	tx     store.Tx
 	in     Ask
 	now    time.Time
@@ -294,7 +294,7 @@ func (t *asking) pickContact() bool {
 	p := t.p.View()
 	w := t.in.Whom
 	wanted := []string{w.Contact, w.Email.String(), w.Phone.String(), p.Shown(address.Address{}).String()}
-	if t.in.PreferText && len(t.s.cfg.Texts) > 0 {
+	if t.in.PreferText && t.s.cfg.Texts {
 		if number, ok := p.Trusted(w.Email); ok {
 			wanted = append([]string{number}, wanted...)
 		}

@@ -1,4 +1,4 @@
-package authcore
+package apps
 
 import (
 	"context"
@@ -90,7 +90,7 @@ func (d *deletion) look(ctx context.Context) (v event.Verdict, err error) {
 
 func (d *deletion) load(tx store.Tx) (*person.Record, error) {
 	if d.in.Realm == (person.Realm{}) {
-		return findAccount(tx, d.in.Subject)
+		return person.FindAccount(tx, d.in.Subject)
 	}
 	return person.LoadIn(tx, d.in.Realm, d.in.Subject)
 }
@@ -142,7 +142,7 @@ func (d *deletion) report() {
 		d.core.observe(event.Event{Name: event.Org, App: e.App, Subject: e.Subject, Reason: "no_owner", Detail: org})
 	}
 	if d.p.IsAccount() {
-		d.core.census.people.Add(-1)
+		d.core.count(0, -1)
 	}
 	if d.in.Realm != (person.Realm{}) && !d.in.Force { // its app's word
 		e.Name, e.Reason = event.Person, "deleted"
@@ -187,7 +187,7 @@ func (d *deletion) memberships(tx store.Tx) (list []memberOf, err error) {
 // mayGo tells whether every organization of the person keeps an owner, or goes.
 func (d *deletion) mayGo(tx store.Tx) (event.Verdict, error) {
 	for _, m := range d.orgs {
-		o, err := loadOrg(tx, d.in.Realm, m.org)
+		o, err := LoadOrg(tx, d.in.Realm, m.org)
 		if err != nil {
 			return event.Unknown, err
 		}
@@ -200,7 +200,7 @@ func (d *deletion) mayGo(tx store.Tx) (event.Verdict, error) {
 
 // leave takes the person out of an organization.
 func (d *deletion) leave(tx store.Tx, m memberOf) error {
-	o, err := loadOrg(tx, d.in.Realm, m.org)
+	o, err := LoadOrg(tx, d.in.Realm, m.org)
 	if err != nil || o == nil {
 		return err
 	}

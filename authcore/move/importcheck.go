@@ -1,20 +1,20 @@
-package authcore
+package move
 
 import (
 	"context"
-	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
-	"github.com/gatehouse-auth/gatehouse/authcore/person"
-	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // check looks at lines without changing anything.
 func (im *importer) check(ctx context.Context, lines []importLine) error {
-	return im.core.store.View(ctx, func(tx store.Tx) error {
+	return im.Store.View(ctx, func(tx store.Tx) error {
 		for _, line := range lines {
 			gone, err := line.record.gone(tx)
 			if err == nil && !gone {
@@ -29,7 +29,7 @@ func (im *importer) check(ctx context.Context, lines []importLine) error {
 }
 
 func (p *exportPerson) problem(now time.Time) string {
-	if _, ok := ParseName(p.Name); !ok {
+	if _, ok := person.ParseName(p.Name); !ok {
 		return "the name is longer than 100 characters or has some that are not seen"
 	}
 	switch {
@@ -46,7 +46,7 @@ func (p *exportPerson) problem(now time.Time) string {
 // check finds out whether subject or address is somebody else's, in the store
 // or in the file.
 func (p *exportPerson) check(im *importer, tx store.Tx, n int) error {
-	if problem := p.problem(im.core.now()); problem != "" {
+	if problem := p.problem(im.Now()); problem != "" {
 		return refuseLine(n, "%s", problem)
 	}
 	address := store.KeyAddress + p.Address.String()
@@ -113,7 +113,7 @@ func (in *exportSession) problem(now time.Time) string {
 }
 
 func (in *exportSession) check(im *importer, tx store.Tx, n int) error {
-	if problem := in.problem(im.core.now()); problem != "" {
+	if problem := in.problem(im.Now()); problem != "" {
 		return refuseLine(n, "%s", problem)
 	}
 	if err := in.clash(tx, n); err != nil {
@@ -136,12 +136,12 @@ func (in *exportSession) clash(tx store.Tx, n int) error {
 
 func (k *exportKey) check(im *importer, _ store.Tx, n int) error {
 	switch created := k.Created; {
-	case created.IsZero() || created.After(im.core.now().Add(keyring.ClockSkew)):
+	case created.IsZero() || created.After(im.Now().Add(keyring.ClockSkew)):
 		return refuseLine(n, "created is missing or lies in the future")
-	case im.core.sessions.Revoked(created) && !im.core.keys.Has(k.KeyRecord): // a key that was made as the others were revoked is in use
+	case im.Sessions.Revoked(created) && !im.Keys.Has(k.KeyRecord): // a key that was made as the others were revoked is in use
 		return refuseLine(n, "the key was revoked here; take the line out")
 	}
-	switch known, opened := im.core.keys.Check(k.KeyRecord); {
+	switch known, opened := im.Keys.Check(k.KeyRecord); {
 	case !known:
 		return refuseLine(n, "alg is unknown")
 	case !opened:

@@ -1,4 +1,4 @@
-package authcore
+package apps
 
 import (
 	"context"
@@ -29,7 +29,7 @@ func holderOf(p *person.Record) Holder {
 
 // Holders returns everybody with this subject or address. One address may be
 // several people: each app has its own, and so have the gates, who come first.
-func (s *Service) Holders(ctx context.Context, id string) (list []Holder, err error) {
+func (s *View) Holders(ctx context.Context, id string) (list []Holder, err error) {
 	err = s.core.store.View(ctx, func(tx store.Tx) error {
 		list = nil
 		people, err := s.withID(tx, id)
@@ -70,16 +70,16 @@ func (c *Core) Everybody(ctx context.Context, after string, limit int) (page []H
 	return page, next, err
 }
 
-func (s *Service) withID(tx store.Tx, id string) (list []*person.Record, err error) {
+func (s *View) withID(tx store.Tx, id string) (list []*person.Record, err error) {
 	address, err := address.Parse(id)
 	if err != nil {
-		p, err := loadPersonOf(tx, id)
+		p, err := LoadPersonOf(tx, id)
 		if err != nil || p == nil {
 			return nil, err
 		}
 		return []*person.Record{p}, nil
 	}
-	p, err := findAccount(tx, id)
+	p, err := person.FindAccount(tx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -120,8 +120,8 @@ func storedRealms(tx store.Tx) (list []person.Realm, err error) {
 	}
 }
 
-// loadPersonOf reads the person with a subject from outside.
-func loadPersonOf(tx store.Tx, sub string) (*person.Record, error) {
+// LoadPersonOf reads the person with a subject from outside.
+func LoadPersonOf(tx store.Tx, sub string) (*person.Record, error) {
 	if !store.IsKeyPart(sub) {
 		return nil, nil
 	}

@@ -1,4 +1,4 @@
-package authcore
+package apps
 
 import (
 	"crypto/sha256"
@@ -16,7 +16,7 @@ import (
 type App struct {
 	ID   string // letters, digits, - and _, at most 64; names the app in paths
 	Name string // what mails and text messages call it; empty: ID
-	Keys []AppKey
+	Keys []Key
 
 	Callbacks       origin.Callbacks // where a callback may lead; the first one without * is the default
 	DevCallback     string           // the default while the caller says it is developing
@@ -73,24 +73,24 @@ func (a *App) firstPlan() string {
 // Caller is who calls an API: an app, with one of its keys.
 type Caller struct {
 	App *App
-	Key AppKey
+	Key Key
 }
 
 // Realm returns whose data the caller sees.
 func (c Caller) Realm() person.Realm { return person.Realm{App: c.App.ID, Test: c.Key.Test} }
 
-// Apps are all apps of a configuration. The nil Apps has none.
-type Apps struct {
+// List is all apps of a configuration. The nil List has none.
+type List struct {
 	byID  map[string]*App
 	byKey map[[sha256.Size]byte]Caller
 	list  []*App
 }
 
-// NewApps checks the apps together: ids and keys must be unique.
-func NewApps(list ...*App) (*Apps, error) {
-	apps := &Apps{byID: map[string]*App{}, byKey: map[[sha256.Size]byte]Caller{}, list: list}
+// NewList checks the apps together: ids and keys must be unique.
+func NewList(list ...*App) (*List, error) {
+	apps := &List{byID: map[string]*App{}, byKey: map[[sha256.Size]byte]Caller{}, list: list}
 	for _, app := range list {
-		if !IsAppID(app.ID) {
+		if !IsID(app.ID) {
 			return nil, fmt.Errorf("app %q: an id has 1 to 64 letters, digits, - or _", app.ID)
 		}
 		if apps.byID[app.ID] != nil {
@@ -107,8 +107,8 @@ func NewApps(list ...*App) (*Apps, error) {
 	return apps, nil
 }
 
-// IsAppID tells whether id has the form of an app's id.
-func IsAppID(id string) bool {
+// IsID tells whether id has the form of an app's id.
+func IsID(id string) bool {
 	if id == "" || len(id) > 64 {
 		return false
 	}
@@ -122,7 +122,7 @@ func IsAppID(id string) bool {
 
 // Caller returns whose key it is. Only hashes are compared, so that the time it
 // takes tells nothing about any key.
-func (a *Apps) Caller(key string) (Caller, bool) {
+func (a *List) Caller(key string) (Caller, bool) {
 	if a == nil || key == "" || len(key) > 512 {
 		return Caller{}, false
 	}
@@ -131,7 +131,7 @@ func (a *Apps) Caller(key string) (Caller, bool) {
 }
 
 // Find returns the app with id, nil for none.
-func (a *Apps) Find(id string) *App {
+func (a *List) Find(id string) *App {
 	if a == nil {
 		return nil
 	}
@@ -140,10 +140,10 @@ func (a *Apps) Find(id string) *App {
 
 // Only returns the app that calls without a key are about: the one that has live
 // keys, nil where none or several have.
-func (a *Apps) Only() *App {
+func (a *List) Only() *App {
 	var only *App
 	for _, app := range a.All() {
-		if !slices.ContainsFunc(app.Keys, func(k AppKey) bool { return !k.Test }) {
+		if !slices.ContainsFunc(app.Keys, func(k Key) bool { return !k.Test }) {
 			continue
 		}
 		if only != nil {
@@ -155,7 +155,7 @@ func (a *Apps) Only() *App {
 }
 
 // All returns the apps in the order of the configuration.
-func (a *Apps) All() []*App {
+func (a *List) All() []*App {
 	if a == nil {
 		return nil
 	}

@@ -1,4 +1,4 @@
-package authcore
+package move
 
 import (
 	"bufio"
@@ -30,18 +30,18 @@ func (i Imported) lines() int {
 // Import takes over what Export wrote, or lines made by hand: then neither head
 // nor end is needed, and the lines may be in any order. All lines are checked
 // before the first is applied; a line that can't be taken over is an
-// *ImportError, and nothing is changed. Lines that are known already change
+// *LineError, and nothing is changed. Lines that are known already change
 // nothing, so an import that was interrupted is simply done again. A session
 // that was ended on either side stays ended, and what was deleted here stays so.
-func (c *Core) Import(ctx context.Context, r io.ReadSeeker) (Imported, error) {
-	check := &importer{core: c, seen: newImportSeen()}
+func (m *Mover) Import(ctx context.Context, r io.ReadSeeker) (Imported, error) {
+	check := &importer{Mover: m, seen: newImportSeen()}
 	if err := check.read(ctx, r, check.check); err != nil {
 		return Imported{}, err
 	}
 	if err := check.complete(); err != nil {
 		return Imported{}, err
 	}
-	apply := &importer{core: c, skip: isMember}
+	apply := &importer{Mover: m, skip: isMember}
 	if err := apply.again(ctx, r); err != nil {
 		return apply.done, err
 	}
@@ -52,11 +52,11 @@ func (c *Core) Import(ctx context.Context, r io.ReadSeeker) (Imported, error) {
 		}
 	}
 	if apply.done.Keys > 0 {
-		if err := c.keys.Reload(ctx); err != nil {
+		if err := m.Keys.Reload(ctx); err != nil {
 			return apply.done, err
 		}
 	}
-	return apply.done, c.count(ctx, 0)
+	return apply.done, m.Recount(ctx)
 }
 
 func isMember(kind string) bool { return kind == lineMember }
@@ -72,7 +72,7 @@ func (im *importer) again(ctx context.Context, r io.ReadSeeker) error {
 
 // importer is one pass over the lines, or more that apply them.
 type importer struct {
-	core    *Core
+	*Mover
 	seen    *importSeen            // by a pass that checks
 	members bool                   // there are lines of members
 	skip    func(kind string) bool // lines that are for another pass
@@ -89,7 +89,7 @@ type importRecord interface {
 	// check judges the record, line n, without changing anything.
 	check(im *importer, tx store.Tx, n int) error
 	// apply writes the record and counts it. What may have changed since the
-	// check is an *ImportError.
+	// check is an *LineError.
 	apply(im *importer, tx store.Tx, n int, done *Imported) (*session.Ending, error)
 }
 
@@ -124,7 +124,7 @@ type importLine struct {
 }
 
 func refuseLine(n int, format string, args ...any) error {
-	return &ImportError{Line: n, Problem: fmt.Sprintf(format, args...)}
+	return &LineError{Line: n, Problem: fmt.Sprintf(format, args...)}
 }
 
 const (
@@ -228,8 +228,8 @@ func (im *importer) head(line *importLine, text []byte) error {
 	if err := strict(line, text, &head); err != nil {
 		return err
 	}
-	if head.Format != format {
-		return refuseLine(line.number, "the export has format %d, this version of Gatehouse reads format %d", head.Format, format)
+	if head.Format != im.Format {
+		return refuseLine(line.number, "the export has format %d, this version of Gatehouse reads format %d", head.Format, im.Format)
 	}
 	im.headAt = line.number
 	return nil

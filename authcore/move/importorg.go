@@ -1,9 +1,10 @@
-package authcore
+package move
 
 import (
 	"strings"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/orgname"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
@@ -22,7 +23,7 @@ func (in *exportOrg) problem(now time.Time) string {
 		return "name " + orgname.What
 	case len(in.Plan) > person.MaxName:
 		return "plan is too long"
-	case !isSlug || len(in.Slug) > maxSlug:
+	case !isSlug || len(in.Slug) > apps.MaxSlug:
 		return "slug is missing, too long or not lower-case letters, digits and hyphens only"
 	case in.Created.IsZero() || in.Created.After(now.Add(keyring.ClockSkew)):
 		return "created is missing or lies in the future"
@@ -31,7 +32,7 @@ func (in *exportOrg) problem(now time.Time) string {
 }
 
 func (in *exportOrg) check(im *importer, tx store.Tx, n int) error {
-	if problem := in.problem(im.core.now()); problem != "" {
+	if problem := in.problem(im.Now()); problem != "" {
 		return refuseLine(n, "%s", problem)
 	}
 	if !im.seen.claim(store.KeyOrg+in.ID, in.Realm.String()) {
@@ -44,7 +45,7 @@ func (in *exportOrg) check(im *importer, tx store.Tx, n int) error {
 }
 
 func (in *exportOrg) clash(tx store.Tx, n int) error {
-	old, err := loadOrgOfAny(tx, in.ID)
+	old, err := apps.LoadOrgOfAny(tx, in.ID)
 	if err != nil {
 		return err
 	}
@@ -64,7 +65,7 @@ func (in *exportOrg) apply(_ *importer, tx store.Tx, n int, done *Imported) (*se
 	if err := in.clash(tx, n); err != nil {
 		return nil, err
 	}
-	old, err := loadOrg(tx, in.Realm, in.ID)
+	old, err := apps.LoadOrg(tx, in.Realm, in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +74,7 @@ func (in *exportOrg) apply(_ *importer, tx store.Tx, n int, done *Imported) (*se
 		return nil, nil
 	}
 	done.Organizations++
-	o := Organization{in.ID, in.Realm, in.Name, in.Slug, in.Plan, []string{}, in.Created}
+	o := apps.Organization{ID: in.ID, Realm: in.Realm, Name: in.Name, Slug: in.Slug, Plan: in.Plan, Owners: []string{}, Created: in.Created}
 	if err := store.Save(tx, person.Key(o.Realm, person.BySlug, o.Slug), o.ID, time.Time{}); err != nil {
 		return nil, err
 	}
@@ -81,7 +82,7 @@ func (in *exportOrg) apply(_ *importer, tx store.Tx, n int, done *Imported) (*se
 }
 
 func (in *exportMember) check(im *importer, tx store.Tx, n int) error {
-	role, known := ParseRole(string(in.Role))
+	role, known := apps.ParseRole(string(in.Role))
 	switch {
 	case !isOfApp(in.Realm):
 		return refuseLine(n, problemRealm)
@@ -89,15 +90,15 @@ func (in *exportMember) check(im *importer, tx store.Tx, n int) error {
 		return refuseLine(n, "org or sub is missing or not 27 letters and digits, or tenure is not")
 	case !known:
 		return refuseLine(n, "role is none of owner, admin and member")
-	case in.Since.IsZero() || in.Since.After(im.core.now().Add(keyring.ClockSkew)):
+	case in.Since.IsZero() || in.Since.After(im.Now().Add(keyring.ClockSkew)):
 		return refuseLine(n, "since is missing or lies in the future")
 	}
 	if !im.seen.claim(store.KeyOrgPerson+in.Org+"/"+in.Subject, string(in.Role)) {
 		return refuseLine(n, "another line gives the same person another role in the organization")
 	}
-	if org := digestOf(in.Org); role == Owner {
-		if im.seen.owners[org]++; im.seen.owners[org] > maxOwners {
-			return refuseLine(n, "the organization has more than %d owners", maxOwners)
+	if org := digestOf(in.Org); role == apps.Owner {
+		if im.seen.owners[org]++; im.seen.owners[org] > apps.MaxOwners {
+			return refuseLine(n, "the organization has more than %d owners", apps.MaxOwners)
 		}
 	}
 	if err := im.needsOrg(tx, n, in.Realm, in.Org); err != nil {
@@ -108,7 +109,7 @@ func (in *exportMember) check(im *importer, tx store.Tx, n int) error {
 
 // apply makes a person a member; one who is a member stays what they are.
 func (in *exportMember) apply(_ *importer, tx store.Tx, n int, done *Imported) (*session.Ending, error) {
-	o, err := loadOrg(tx, in.Realm, in.Org)
+	o, err := apps.LoadOrg(tx, in.Realm, in.Org)
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +120,7 @@ func (in *exportMember) apply(_ *importer, tx store.Tx, n int, done *Imported) (
 	if o == nil || p == nil {
 		return nil, refuseLine(n, "the person or the organization was deleted while the lines were checked")
 	}
-	old, err := roleIn(tx, o.ID, p.Subject)
+	old, err := apps.RoleIn(tx, o.ID, p.Subject)
 	if err != nil {
 		return nil, err
 	}
@@ -127,16 +128,16 @@ func (in *exportMember) apply(_ *importer, tx store.Tx, n int, done *Imported) (
 		done.Unchanged++
 		return nil, nil
 	}
-	if in.Role == Owner && len(o.Owners) >= maxOwners {
-		return nil, refuseLine(n, "the organization has %d owners here; that is all it can have", maxOwners)
+	if in.Role == apps.Owner && len(o.Owners) >= apps.MaxOwners {
+		return nil, refuseLine(n, "the organization has %d owners here; that is all it can have", apps.MaxOwners)
 	}
 	done.Memberships++
-	return nil, o.put(tx, in.memberRecord)
+	return nil, o.Put(tx, in.MemberRecord)
 }
 
 func (in *exportInvite) check(im *importer, tx store.Tx, n int) error {
-	_, role := ParseRole(string(in.Role))
-	soon := im.core.now().Add(keyring.ClockSkew)
+	_, role := apps.ParseRole(string(in.Role))
+	soon := im.Now().Add(keyring.ClockSkew)
 	switch {
 	case !keyring.IsID(in.ID) || !keyring.IsID(in.Org) || in.By != "" && !keyring.IsID(in.By) || in.Tenure != "" && !keyring.IsID(in.Tenure):
 		return refuseLine(n, "id or org is missing or not 27 letters and digits, or by or tenure is not")
@@ -144,7 +145,7 @@ func (in *exportInvite) check(im *importer, tx store.Tx, n int) error {
 		return refuseLine(n, problemRealm)
 	case in.Email.IsZero() || !role:
 		return refuseLine(n, "email is missing, or role is none of owner, admin and member")
-	case in.Created.After(soon) || in.Accepted.After(soon) || in.Withdrawn.After(soon) || in.Expires.Before(in.Created) || in.Expires.After(soon.Add(InviteLifetime)):
+	case in.Created.After(soon) || in.Accepted.After(soon) || in.Withdrawn.After(soon) || in.Expires.Before(in.Created) || in.Expires.After(soon.Add(apps.InviteLifetime)):
 		return refuseLine(n, "expires is missing or more than seven days away, or another time lies in the future")
 	}
 	if err := in.clash(tx, n); err != nil {
@@ -154,7 +155,7 @@ func (in *exportInvite) check(im *importer, tx store.Tx, n int) error {
 }
 
 func (in *exportInvite) clash(tx store.Tx, n int) error {
-	var old Invite
+	var old apps.Invite
 	known, err := store.Load(tx, store.KeyInvite+in.ID, &old)
 	if err == nil && known && (old.Realm != in.Realm || old.Org != in.Org || old.Email != in.Email) {
 		return refuseLine(n, "its id is another invitation's here; take the line out")
@@ -168,27 +169,27 @@ func (in *exportInvite) apply(im *importer, tx store.Tx, n int, done *Imported) 
 	if err := in.clash(tx, n); err != nil {
 		return nil, err
 	}
-	var old Invite
+	var old apps.Invite
 	known, err := store.Load(tx, store.KeyInvite+in.ID, &old)
 	if err != nil {
 		return nil, err
 	}
-	other, err := (&Organization{ID: in.Org}).waitingInvite(tx, in.Email)
+	other, err := (&apps.Organization{ID: in.Org}).WaitingInvite(tx, in.Email)
 	if err != nil {
 		return nil, err
 	}
-	if other != nil && other.ID != in.ID && in.waits() { // an address has one
+	if other != nil && other.ID != in.ID && in.Waits() { // an address has one
 		done.Unchanged++
 		return nil, nil
 	}
-	more := !known || old.waits() && (!in.waits() || in.Expires.After(old.Expires))
-	if !more || !im.core.now().Before(in.kept()) {
+	more := !known || old.Waits() && (!in.Waits() || in.Expires.After(old.Expires))
+	if !more || !im.Now().Before(in.Kept()) {
 		done.Unchanged++
 		return nil, nil
 	}
-	if in.Span, err = keepSpan(tx, &in.Invite); err != nil {
+	if in.Span, err = apps.KeepSpan(tx, &in.Invite); err != nil {
 		return nil, err
 	}
 	done.Invites++
-	return nil, in.save(tx)
+	return nil, in.Save(tx)
 }

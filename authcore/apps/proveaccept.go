@@ -1,4 +1,4 @@
-package authcore
+package apps
 
 import (
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
@@ -124,7 +124,7 @@ func (t *proving) accepted() (Proved, error) {
 	} else if r != nil {
 		gain(r, proof, sessionExtension(t.in.Session), t.now)
 		out.Session = t.s.appSession(t.s.core.sessions.Bound(r), t.c.person)
-		return out, t.s.core.saveAppSession(t.tx, r)
+		return out, t.s.core.SaveAppSession(t.tx, r)
 	}
 	if t.in.Session == nil {
 		return out, nil
@@ -180,7 +180,7 @@ func (t *proving) report(out Proved) {
 		}
 	}
 	if t.started {
-		t.s.core.census.sessions.Add(1)
+		t.s.core.count(1, 0)
 	}
 	if out.Verdict == event.Wrong || out.Verdict == event.Locked && t.in.Token == "" {
 		t.s.wrongCode()

@@ -1,4 +1,4 @@
-package authcore
+package apps
 
 import (
 	"context"
@@ -57,13 +57,13 @@ type Proved struct {
 	Invite    string // id of the invitation that came with it, "" for none
 	Redirect  string // still allowed now
 	Gone      bool   // there was a Redirect, which is not allowed any more
-	Session   *AppSession
+	Session   *Session
 }
 
 // Prove compares, counts and consumes, in one transaction: of any number of
 // proofs at once at most one is accepted, and no more than the allowed tries
 // are compared.
-func (s *Service) Prove(ctx context.Context, in Proof) (Proved, error) {
+func (s *View) Prove(ctx context.Context, in Proof) (Proved, error) {
 	var t *proving
 	out, err := store.Update(ctx, s.core.store, func(tx store.Tx) (Proved, error) {
 		t = &proving{s: s, tx: tx, in: in, now: s.core.now()}
@@ -78,7 +78,7 @@ func (s *Service) Prove(ctx context.Context, in Proof) (Proved, error) {
 
 // Look tells what Prove would find behind the token of a link of slot, and
 // changes nothing: mail scanners open links too.
-func (s *Service) Look(ctx context.Context, caller Caller, slot, token string) (Proved, error) {
+func (s *View) Look(ctx context.Context, caller Caller, slot, token string) (Proved, error) {
 	return store.View(ctx, s.core.store, func(tx store.Tx) (Proved, error) {
 		t := &proving{s: s, tx: tx, in: Proof{Caller: caller, Slot: slot, Token: token}, now: s.core.now()}
 		v, err := t.choose()
@@ -88,7 +88,7 @@ func (s *Service) Look(ctx context.Context, caller Caller, slot, token string) (
 
 // proving is one run of the transaction of a Proof.
 type proving struct {
-	s   *Service
+	s   *View
 	tx  store.Tx
 	in  Proof
 	now time.Time

@@ -1,4 +1,4 @@
-package authcore
+package apps
 
 import (
 	"slices"

@@ -1,9 +1,10 @@
-package authcore
+package move
 
 import (
 	"bytes"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/grant"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
@@ -41,10 +42,10 @@ func (e *exporter) pairwise(_ store.Tx, item store.Item) error {
 	return e.w.Encode(exportPairwise{linePairwise, salt})
 }
 
-func (in *exportConsent) gone(tx store.Tx) (bool, error) { return areGone(tx, in.Subject) }
+func (in *exportConsent) gone(tx store.Tx) (bool, error) { return apps.AreGone(tx, in.Subject) }
 
 func (in *exportConsent) check(_ *importer, _ store.Tx, n int) error {
-	if !store.IsKeyPart(in.Subject) || !IsAppID(in.Client) {
+	if !store.IsKeyPart(in.Subject) || !apps.IsID(in.Client) {
 		return refuseLine(n, "sub or client is missing, or is none")
 	}
 	return nil

@@ -1,9 +1,10 @@
-package authcore
+package move
 
 import (
 	"context"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
@@ -34,12 +35,12 @@ type exportOrg struct {
 type exportMember struct {
 	Type  string       `json:"type"`
 	Realm person.Realm `json:"realm"`
-	memberRecord
+	apps.MemberRecord
 }
 
 type exportInvite struct {
 	Type string `json:"type"`
-	Invite
+	apps.Invite
 }
 
 func (e *exporter) organizations(ctx context.Context) error {
@@ -53,21 +54,21 @@ func (e *exporter) organizations(ctx context.Context) error {
 }
 
 func (e *exporter) org(_ store.Tx, item store.Item) error {
-	o := &Organization{}
+	o := &apps.Organization{}
 	if _, err := store.Decode(item.Key, item.Value, o); err != nil {
 		return err
 	}
 	return e.writeOrg(o)
 }
 
-func (e *exporter) writeOrg(o *Organization) error {
+func (e *exporter) writeOrg(o *apps.Organization) error {
 	e.count.Organizations++
 	return e.w.Encode(exportOrg{lineOrg, o.ID, o.Realm, o.Name, o.Slug, o.Plan, o.Created})
 }
 
 // orgOf is owner for organizations.
-func (e *exporter) orgOf(tx store.Tx, id string) (*Organization, error) {
-	o, err := loadOrgOfAny(tx, id)
+func (e *exporter) orgOf(tx store.Tx, id string) (*apps.Organization, error) {
+	o, err := apps.LoadOrgOfAny(tx, id)
 	if err == nil && o != nil && o.Created.After(e.began) {
 		err = e.writeOrg(o)
 	}
@@ -75,7 +76,7 @@ func (e *exporter) orgOf(tx store.Tx, id string) (*Organization, error) {
 }
 
 func (e *exporter) member(tx store.Tx, item store.Item) error {
-	m := memberRecord{}
+	m := apps.MemberRecord{}
 	if _, err := store.Decode(item.Key, item.Value, &m); err != nil {
 		return err
 	}
@@ -91,7 +92,7 @@ func (e *exporter) member(tx store.Tx, item store.Item) error {
 }
 
 func (e *exporter) invite(tx store.Tx, item store.Item) error {
-	i := Invite{}
+	i := apps.Invite{}
 	if _, err := store.Decode(item.Key, item.Value, &i); err != nil {
 		return err
 	}
@@ -99,7 +100,7 @@ func (e *exporter) invite(tx store.Tx, item store.Item) error {
 	if err != nil || o == nil || o.Realm != i.Realm {
 		return err
 	}
-	if alive, err := i.isAlive(tx); err != nil || i.waits() && !alive {
+	if alive, err := i.IsAlive(tx); err != nil || i.Waits() && !alive {
 		return err
 	}
 	i.Span = "" // this instance's

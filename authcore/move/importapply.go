@@ -1,4 +1,4 @@
-package authcore
+package move
 
 import (
 	"cmp"
@@ -17,7 +17,7 @@ import (
 func (im *importer) apply(ctx context.Context, lines []importLine) error {
 	var done Imported
 	var ended []session.Ending
-	err := im.core.store.Update(ctx, func(tx store.Tx) error {
+	err := im.Store.Update(ctx, func(tx store.Tx) error {
 		done, ended = im.done, nil
 		for _, line := range lines {
 			gone, err := line.record.gone(tx)
@@ -38,14 +38,14 @@ func (im *importer) apply(ctx context.Context, lines []importLine) error {
 		}
 		return nil
 	})
-	if refused := new(ImportError); errors.As(err, &refused) {
+	if refused := new(LineError); errors.As(err, &refused) {
 		refused.Applied = im.done.lines()
 	}
 	if err != nil {
 		return err
 	}
 	for _, e := range ended {
-		im.core.sessions.Ended(e)
+		im.Sessions.Ended(e)
 	}
 	im.done = done
 	return nil
@@ -59,7 +59,7 @@ func (in *exportPerson) apply(im *importer, tx store.Tx, n int, done *Imported) 
 	if err != nil {
 		return nil, err
 	}
-	name, _ := ParseName(in.Name)
+	name, _ := person.ParseName(in.Name)
 	if old != nil && (old.Name != "" || name == "") {
 		done.Unchanged++
 		return nil, nil
@@ -68,7 +68,7 @@ func (in *exportPerson) apply(im *importer, tx store.Tx, n int, done *Imported) 
 	if old != nil {
 		p = old
 	} else if p.Created.IsZero() {
-		p.Created = im.core.now()
+		p.Created = im.Now()
 	}
 	p.Name = name
 	done.People++
@@ -80,7 +80,7 @@ func (in *exportPerson) apply(im *importer, tx store.Tx, n int, done *Imported) 
 
 // apply adds a session, or what the line knows more of one.
 func (in *exportSession) apply(im *importer, tx store.Tx, n int, done *Imported) (*session.Ending, error) {
-	if im.core.sessions.IsOverHere(&in.Record) {
+	if im.Sessions.IsOverHere(&in.Record) {
 		done.Unchanged++ // it is over here, whatever the line says
 		return nil, nil
 	}
@@ -107,7 +107,7 @@ func (in *exportSession) apply(im *importer, tx store.Tx, n int, done *Imported)
 	if err := old.Save(tx); err != nil || in.EndedAt.IsZero() {
 		return nil, err
 	}
-	return im.core.sessions.EndIn(tx, in.ID, cmp.Or(in.Reason, "imported"), nil)
+	return im.Sessions.EndIn(tx, in.ID, cmp.Or(in.Reason, "imported"), nil)
 }
 
 func (in *exportKey) apply(_ *importer, tx store.Tx, _ int, done *Imported) (*session.Ending, error) {

@@ -1,4 +1,4 @@
-package authcore
+package apps
 
 import (
 	"context"
@@ -32,7 +32,7 @@ type Invite struct {
 	Span     string          `json:"span,omitempty"` // of Email, see person.Span
 	Role     Role            `json:"role"`
 	By       string          `json:"by,omitempty"`     // subject, "" for the app
-	Tenure   string          `json:"tenure,omitempty"` // of By's membership, see memberRecord
+	Tenure   string          `json:"tenure,omitempty"` // of By's membership, see MemberRecord
 	Created  time.Time       `json:"created"`
 	Expires  time.Time       `json:"expires"`
 	Accepted time.Time       `json:"accepted,omitzero"`
@@ -50,7 +50,7 @@ const InviteLifetime = 7 * 24 * time.Hour
 // subject of the member who invites, "" for the app itself. Verdict is Accepted,
 // Unknown (no such organization) or Forbidden: also to replace what by may not
 // withdraw.
-func (s *Service) InviteMember(ctx context.Context, realm person.Realm, org, by string, email address.Address, role Role) (Invite, event.Verdict, error) {
+func (s *View) InviteMember(ctx context.Context, realm person.Realm, org, by string, email address.Address, role Role) (Invite, event.Verdict, error) {
 	var out Invite
 	v := event.Unknown
 	err := s.core.store.Update(ctx, func(tx store.Tx) (err error) {
@@ -64,7 +64,7 @@ func (s *Service) InviteMember(ctx context.Context, realm person.Realm, org, by 
 // SendInvite is InviteMember that has the mail sent to in.Whom.Email, all in one
 // transaction. Verdict is that of Ask, or as above. While the address's owner
 // wants no such mails the answer is the same and nothing is sent.
-func (s *Service) SendInvite(ctx context.Context, in Ask, org, by string, role Role) (Invite, Asked, error) {
+func (s *View) SendInvite(ctx context.Context, in Ask, org, by string, role Role) (Invite, Asked, error) {
 	return s.mailInvite(ctx, in, Invite{Org: org, By: by, Email: in.Whom.Email, Role: role})
 }
 
@@ -72,11 +72,11 @@ func (s *Service) SendInvite(ctx context.Context, in Ask, org, by string, role R
 // the invitation in the transaction that renews it: one that is accepted, withdrawn
 // or dead otherwise meanwhile stays so. Verdict is as of SendInvite, and Unknown for
 // an invitation that does not wait.
-func (s *Service) ResendInvite(ctx context.Context, in Ask, org, id, by string) (Invite, Asked, error) {
+func (s *View) ResendInvite(ctx context.Context, in Ask, org, id, by string) (Invite, Asked, error) {
 	return s.mailInvite(ctx, in, Invite{ID: id, Org: org, By: by})
 }
 
-func (s *Service) mailInvite(ctx context.Context, in Ask, wish Invite) (Invite, Asked, error) {
+func (s *View) mailInvite(ctx context.Context, in Ask, wish Invite) (Invite, Asked, error) {
 	wish.Realm = in.Caller.Realm()
 	in.invite, in.Create, in.Deliver = &wish, true, true
 	in.Known.Letter, in.Known.Lifetime = outbox.LetterInvite, InviteLifetime
@@ -89,7 +89,7 @@ func (s *Service) mailInvite(ctx context.Context, in Ask, wish Invite) (Invite, 
 func (t *asking) renew() (event.Verdict, error) {
 	wish := t.in.invite
 	i, err := loadInvite(t.tx, wish.Realm, wish.ID)
-	if err != nil || i == nil || i.Org != wish.Org || !i.waits() {
+	if err != nil || i == nil || i.Org != wish.Org || !i.Waits() {
 		return event.Unknown, err
 	}
 	wish.Email, wish.Role = i.Email, i.Role
@@ -99,8 +99,8 @@ func (t *asking) renew() (event.Verdict, error) {
 
 // putInvite checks and stores an invitation, reading of i
 // what was wished, and tells the rest.
-func (s *Service) putInvite(tx store.Tx, i *Invite) (event.Verdict, error) {
-	o, err := loadOrg(tx, i.Realm, i.Org)
+func (s *View) putInvite(tx store.Tx, i *Invite) (event.Verdict, error) {
+	o, err := LoadOrg(tx, i.Realm, i.Org)
 	if err != nil || o == nil {
 		return event.Unknown, err
 	}
@@ -110,14 +110,14 @@ func (s *Service) putInvite(tx store.Tx, i *Invite) (event.Verdict, error) {
 	}
 	now := s.core.now()
 	i.ID, i.Created, i.Expires, i.Tenure = keyring.NewID(now), now, now.Add(InviteLifetime), by.Tenure
-	if i.Span, err = keepSpan(tx, i); err != nil {
+	if i.Span, err = KeepSpan(tx, i); err != nil {
 		return event.Unknown, err
 	}
 	p, err := person.Whom{Email: i.Email}.Find(tx, i.Realm)
 	if err != nil {
 		return event.Unknown, err
 	}
-	old, err := o.waitingInvite(tx, invitedAs(p, i.Email)...)
+	old, err := o.WaitingInvite(tx, invitedAs(p, i.Email)...)
 	if err != nil {
 		return event.Unknown, err
 	}
@@ -132,22 +132,22 @@ func (s *Service) putInvite(tx store.Tx, i *Invite) (event.Verdict, error) {
 			i.ID, i.Created = old.ID, old.Created
 		default:
 			old.Withdrawn = now
-			if err := old.save(tx); err != nil {
+			if err := old.Save(tx); err != nil {
 				return event.Unknown, err
 			}
 		}
 	}
-	return event.Accepted, i.save(tx)
+	return event.Accepted, i.Save(tx)
 }
 
-// keepSpan reads the Span of the invited address, and keeps it as long as the
+// KeepSpan reads the Span of the invited address, and keeps it as long as the
 // invitation.
-func keepSpan(tx store.Tx, i *Invite) (string, error) {
+func KeepSpan(tx store.Tx, i *Invite) (string, error) {
 	span, err := person.LoadSpan(tx, i.Realm, i.Email.String())
 	if err != nil || span.ID == "" {
 		return "", err
 	}
-	return span.ID, store.Save(tx, person.SpanKey(i.Realm, i.Email.String()), span, i.kept().Add(InviteLifetime))
+	return span.ID, store.Save(tx, person.SpanKey(i.Realm, i.Email.String()), span, i.Kept().Add(InviteLifetime))
 }
 
 // invitedAs are the addresses by which the one who was invited by a is known: of
@@ -175,7 +175,7 @@ func invitedKey(org string, a address.Address) string {
 
 // waitingInvite reads the invitation of any of the addresses that was neither
 // accepted nor withdrawn, dead or alive; nil for none.
-func (o *Organization) waitingInvite(tx store.Tx, list ...address.Address) (*Invite, error) {
+func (o *Organization) WaitingInvite(tx store.Tx, list ...address.Address) (*Invite, error) {
 	for _, a := range list {
 		var id string
 		if ok, err := store.Load(tx, invitedKey(o.ID, a), &id); err != nil {
@@ -186,7 +186,7 @@ func (o *Organization) waitingInvite(tx store.Tx, list ...address.Address) (*Inv
 		i := &Invite{}
 		if ok, err := store.Load(tx, store.KeyInvite+id, i); err != nil {
 			return nil, err
-		} else if ok && i.Org == o.ID && i.Email == a && i.waits() {
+		} else if ok && i.Org == o.ID && i.Email == a && i.Waits() {
 			return i, nil
 		}
 	}
@@ -201,7 +201,7 @@ func (o *Organization) answerInvite(tx store.Tx, sub string, role Role, now time
 		return err
 	}
 	for _, a := range namesOf(p) {
-		i, err := o.waitingInvite(tx, a)
+		i, err := o.WaitingInvite(tx, a)
 		if err != nil {
 			return err
 		}
@@ -213,7 +213,7 @@ func (o *Organization) answerInvite(tx store.Tx, sub string, role Role, now time
 		} else {
 			i.Accepted = now
 		}
-		if err := i.save(tx); err != nil {
+		if err := i.Save(tx); err != nil {
 			return err
 		}
 	}
@@ -237,7 +237,7 @@ func (i *Invite) keys(sub string) (keys []string) {
 }
 
 // waits tells whether an invitation can still be accepted, if it is not too old.
-func (i *Invite) waits() bool { return i.Accepted.IsZero() && i.Withdrawn.IsZero() }
+func (i *Invite) Waits() bool { return i.Accepted.IsZero() && i.Withdrawn.IsZero() }
 
 // standsBy tells whether who made the invitation has had the right to since then.
 // Who got it back makes another.
@@ -266,7 +266,7 @@ func (c *sent) inviteState(tx store.Tx) (event.Verdict, error) {
 
 // Invite returns the invitation with id, also one that was accepted or is too
 // old; nil for none in realm.
-func (s *Service) Invite(ctx context.Context, realm person.Realm, id string) (out *Invite, err error) {
+func (s *View) Invite(ctx context.Context, realm person.Realm, id string) (out *Invite, err error) {
 	err = s.core.store.View(ctx, func(tx store.Tx) (err error) {
 		out, err = loadInvite(tx, realm, id)
 		return err
@@ -276,23 +276,23 @@ func (s *Service) Invite(ctx context.Context, realm person.Realm, id string) (ou
 
 // WithdrawInvite takes an invitation back. by is as in InviteMember. Verdict is
 // Accepted, Unknown (none that waits) or Forbidden.
-func (s *Service) WithdrawInvite(ctx context.Context, realm person.Realm, org, id, by string) (event.Verdict, error) {
+func (s *View) WithdrawInvite(ctx context.Context, realm person.Realm, org, id, by string) (event.Verdict, error) {
 	v := event.Unknown
 	err := s.core.store.Update(ctx, func(tx store.Tx) error {
 		v = event.Unknown
 		i, err := loadInvite(tx, realm, id)
-		if err != nil || i == nil || i.Org != org || !i.waits() {
+		if err != nil || i == nil || i.Org != org || !i.Waits() {
 			return err
 		}
 		if by != "" {
-			role, err := roleIn(tx, org, by)
+			role, err := RoleIn(tx, org, by)
 			if err != nil || !mayChange(role, "", i.Role) {
 				v = event.Forbidden
 				return err
 			}
 		}
 		v, i.Withdrawn = event.Accepted, s.core.now()
-		return i.save(tx)
+		return i.Save(tx)
 	})
 	if err == nil && v == event.Accepted {
 		s.observe(event.Event{Name: event.Org, App: realm.App, Subject: by, Reason: "invite_withdrawn"})
@@ -331,7 +331,7 @@ var wrongStops = []limit.Rate{{Count: 5, Per: time.Hour}}
 // 24 hours no invitation of the app is mailed to a. Verdict is Accepted, Unknown
 // (the token belongs to no mail to a, and nothing changes) or Limited, for the
 // time that is returned: too many addresses were tried.
-func (s *Service) StopInvites(ctx context.Context, app *App, token string, a address.Address) (event.Verdict, time.Duration, error) {
+func (s *View) StopInvites(ctx context.Context, app *App, token string, a address.Address) (event.Verdict, time.Duration, error) {
 	var v event.Verdict
 	var wait time.Duration
 	err := s.core.store.Update(ctx, func(tx store.Tx) error {
@@ -367,11 +367,11 @@ func (s *Service) StopInvites(ctx context.Context, app *App, token string, a add
 			return err
 		}
 		i, err := loadInvite(tx, c.Realm, c.Invite)
-		if err != nil || i == nil || !i.waits() {
+		if err != nil || i == nil || !i.Waits() {
 			return err
 		}
 		i.Withdrawn = now
-		return i.save(tx)
+		return i.Save(tx)
 	})
 	if err == nil && v == event.Accepted {
 		s.observe(event.Event{Name: event.NotMe, App: app.ID, Address: a})
@@ -399,16 +399,16 @@ func invitationCounters(l limit.Limits, i *Invite, in Ask) limit.Counters {
 }
 
 // kept is until when an invitation that is too old can be told from none.
-func (i *Invite) kept() time.Time { return i.Expires.Add(InviteLifetime) }
+func (i *Invite) Kept() time.Time { return i.Expires.Add(InviteLifetime) }
 
-func (i *Invite) save(tx store.Tx) error {
-	kept := i.kept()
+func (i *Invite) Save(tx store.Tx) error {
+	kept := i.Kept()
 	tx.Put(store.KeyOrgInvite+i.Org+"/"+i.ID, []byte("{}"), kept)
 	waiting, key := "", invitedKey(i.Org, i.Email)
 	if _, err := store.Load(tx, key, &waiting); err != nil {
 		return err
 	}
-	if i.waits() {
+	if i.Waits() {
 		if err := store.Save(tx, key, i.ID, kept); err != nil {
 			return err
 		}
@@ -431,7 +431,7 @@ func loadInvite(tx store.Tx, realm person.Realm, id string) (*Invite, error) {
 		return nil, err
 	}
 	if i.Accepted.IsZero() {
-		if alive, err := i.isAlive(tx); err != nil || !alive {
+		if alive, err := i.IsAlive(tx); err != nil || !alive {
 			return nil, err
 		}
 	}
@@ -439,8 +439,8 @@ func loadInvite(tx store.Tx, realm person.Realm, id string) (*Invite, error) {
 }
 
 // isAlive tells whether the invitation, if it is not too old, can be accepted.
-func (i *Invite) isAlive(tx store.Tx) (bool, error) {
-	if may, err := i.standsBy(tx); err != nil || !may || !i.waits() {
+func (i *Invite) IsAlive(tx store.Tx) (bool, error) {
+	if may, err := i.standsBy(tx); err != nil || !may || !i.Waits() {
 		return false, err
 	}
 	span, err := person.LoadSpan(tx, i.Realm, i.Email.String())
@@ -448,7 +448,7 @@ func (i *Invite) isAlive(tx store.Tx) (bool, error) {
 }
 
 // Invites returns the invitations of an organization that wait.
-func (s *Service) Invites(ctx context.Context, realm person.Realm, org string) ([]Invite, error) {
+func (s *View) Invites(ctx context.Context, realm person.Realm, org string) ([]Invite, error) {
 	var out []Invite
 	err := s.core.store.View(ctx, func(tx store.Tx) error {
 		out = nil
@@ -462,7 +462,7 @@ func (s *Service) Invites(ctx context.Context, realm person.Realm, org string) (
 			if err != nil {
 				return err
 			}
-			if i != nil && i.Org == org && i.waits() && s.core.now().Before(i.Expires) {
+			if i != nil && i.Org == org && i.Waits() && s.core.now().Before(i.Expires) {
 				out = append(out, *i)
 			}
 		}
@@ -474,7 +474,7 @@ func (s *Service) Invites(ctx context.Context, realm person.Realm, org string) (
 // AcceptInvite makes the person a member as invited. Only who has proved the
 // invited address may accept. Verdict is Accepted, Unknown, Expired, Used or
 // Forbidden. A member keeps a role that is higher than the invited one.
-func (s *Service) AcceptInvite(ctx context.Context, realm person.Realm, id, sub string) (Membership, event.Verdict, error) {
+func (s *View) AcceptInvite(ctx context.Context, realm person.Realm, id, sub string) (Membership, event.Verdict, error) {
 	var out Membership
 	var v event.Verdict
 	err := s.core.store.Update(ctx, func(tx store.Tx) (err error) {
@@ -488,11 +488,11 @@ func (s *Service) AcceptInvite(ctx context.Context, realm person.Realm, id, sub 
 }
 
 // joined reports that p has accepted an invitation.
-func (s *Service) joined(p person.Person) {
+func (s *View) joined(p person.Person) {
 	s.observe(event.Event{Name: event.Org, App: p.Realm.App, Subject: p.Subject, Reason: "invite_accepted"})
 }
 
-func (s *Service) acceptInvite(tx store.Tx, realm person.Realm, id, sub string, out *Membership) (event.Verdict, error) {
+func (s *View) acceptInvite(tx store.Tx, realm person.Realm, id, sub string, out *Membership) (event.Verdict, error) {
 	i, err := loadInvite(tx, realm, id)
 	if err != nil || i == nil {
 		return event.Unknown, err
@@ -504,7 +504,7 @@ func (s *Service) acceptInvite(tx store.Tx, realm person.Realm, id, sub string, 
 	case !now.Before(i.Expires):
 		return event.Expired, nil
 	}
-	o, err := loadOrg(tx, realm, i.Org)
+	o, err := LoadOrg(tx, realm, i.Org)
 	if err != nil || o == nil {
 		return event.Unknown, err
 	}
@@ -516,7 +516,7 @@ func (s *Service) acceptInvite(tx store.Tx, realm person.Realm, id, sub string, 
 	if c, ok := v.Contact(i.Email.String()); !ok || !c.Verified {
 		return event.Forbidden, nil
 	}
-	old, err := roleIn(tx, o.ID, sub)
+	old, err := RoleIn(tx, o.ID, sub)
 	if err != nil {
 		return event.Unknown, err
 	}
@@ -525,7 +525,7 @@ func (s *Service) acceptInvite(tx store.Tx, realm person.Realm, id, sub string, 
 		role = old
 	}
 	i.Accepted = now
-	if err := i.save(tx); err != nil {
+	if err := i.Save(tx); err != nil {
 		return event.Unknown, err
 	}
 	*out = Membership{Org: *o, Person: v, Role: role, Since: now}

@@ -1,4 +1,4 @@
-package authcore
+package apps
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 )
 
 // Person returns the person that whom names in realm, nil for none.
-func (s *Service) Person(ctx context.Context, realm person.Realm, whom person.Whom) (*person.Person, error) {
+func (s *View) Person(ctx context.Context, realm person.Realm, whom person.Whom) (*person.Person, error) {
 	var out *person.Person
 	err := s.core.store.View(ctx, func(tx store.Tx) error {
 		out = nil
@@ -28,7 +28,7 @@ func (s *Service) Person(ctx context.Context, realm person.Realm, whom person.Wh
 
 // GatePerson tells whether somebody has signed in at a gate with address a, and
 // by what name.
-func (s *Service) GatePerson(ctx context.Context, a address.Address) (name string, known bool, err error) {
+func (s *View) GatePerson(ctx context.Context, a address.Address) (name string, known bool, err error) {
 	err = s.core.store.View(ctx, func(tx store.Tx) error {
 		var sub string
 		ok, err := store.Load(tx, store.KeyAddress+a.String(), &sub)
@@ -48,7 +48,7 @@ func (s *Service) GatePerson(ctx context.Context, a address.Address) (name strin
 // CreatePerson makes a person. Verdict is Accepted, or Taken when one of the
 // addresses, numbers or the external id is another's (who is returned), or
 // Malformed for what is too long or too much.
-func (s *Service) CreatePerson(ctx context.Context, app *App, realm person.Realm, d person.Draft) (person.Person, event.Verdict, error) {
+func (s *View) CreatePerson(ctx context.Context, app *App, realm person.Realm, d person.Draft) (person.Person, event.Verdict, error) {
 	return s.changePerson(ctx, d, func(tx store.Tx) (*person.Record, error) {
 		for _, a := range d.Emails { // who was asked for it gets the same ids
 			p, err := (person.Whom{Email: a}).LoadAsked(tx, realm)
@@ -68,11 +68,11 @@ func (s *Service) CreatePerson(ctx context.Context, app *App, realm person.Realm
 
 // UpdatePerson changes a person. Verdict as for CreatePerson, or Unknown when
 // there is no such person in realm.
-func (s *Service) UpdatePerson(ctx context.Context, realm person.Realm, whom person.Whom, d person.Draft) (person.Person, event.Verdict, error) {
+func (s *View) UpdatePerson(ctx context.Context, realm person.Realm, whom person.Whom, d person.Draft) (person.Person, event.Verdict, error) {
 	return s.changePerson(ctx, d, func(tx store.Tx) (*person.Record, error) { return whom.Find(tx, realm) })
 }
 
-func (s *Service) changePerson(ctx context.Context, d person.Draft, get func(store.Tx) (*person.Record, error)) (person.Person, event.Verdict, error) {
+func (s *View) changePerson(ctx context.Context, d person.Draft, get func(store.Tx) (*person.Record, error)) (person.Person, event.Verdict, error) {
 	var out person.Person
 	var v event.Verdict
 	var p *person.Record
@@ -116,7 +116,7 @@ const peoplePage = 200
 
 // EachPerson calls do with the people of realm, the oldest first, beginning
 // after subject after (empty: with the first), until do returns false.
-func (s *Service) EachPerson(ctx context.Context, realm person.Realm, after string, do func(person.Person) bool) error {
+func (s *View) EachPerson(ctx context.Context, realm person.Realm, after string, do func(person.Person) bool) error {
 	prefix := person.Key(realm, person.BySubject, "")
 	for cursor := prefix + after; ; {
 		var page []store.Item
@@ -152,7 +152,7 @@ func (s *Service) EachPerson(ctx context.Context, realm person.Realm, after stri
 // RemoveContact takes an address or a number from the person that has it. What
 // was sent to it is dead, and sessions that rest on nothing else end.
 // Verdict is Accepted, or Unknown when nobody in realm has it.
-func (s *Service) RemoveContact(ctx context.Context, realm person.Realm, contact string) (person.Person, event.Verdict, error) {
+func (s *View) RemoveContact(ctx context.Context, realm person.Realm, contact string) (person.Person, event.Verdict, error) {
 	var out person.Person
 	v := event.Unknown
 	var p *person.Record

@@ -1,4 +1,4 @@
-package authcore
+package move
 
 import (
 	"bufio"
@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
@@ -91,9 +92,9 @@ const exportPage = 500
 //
 // It reads page by page while the instance goes on: what changes meanwhile may
 // be in it or not.
-func (c *Core) Export(ctx context.Context, w io.Writer, keys bool) (Exported, error) {
+func (m *Mover) Export(ctx context.Context, w io.Writer, keys bool) (Exported, error) {
 	out := bufio.NewWriter(w)
-	e := &exporter{core: c, w: json.NewEncoder(out), began: c.now()}
+	e := &exporter{Mover: m, w: json.NewEncoder(out), began: m.Now()}
 	e.w.SetEscapeHTML(false)
 	if err := e.run(ctx, keys); err != nil {
 		return e.count, err
@@ -102,14 +103,14 @@ func (c *Core) Export(ctx context.Context, w io.Writer, keys bool) (Exported, er
 }
 
 type exporter struct {
-	core  *Core
+	*Mover
 	w     *json.Encoder
 	began time.Time
 	count Exported
 }
 
 func (e *exporter) run(ctx context.Context, keys bool) error {
-	if err := e.w.Encode(exportHead{lineHead, format, e.began.UTC()}); err != nil {
+	if err := e.w.Encode(exportHead{lineHead, e.Format, e.began.UTC()}); err != nil {
 		return err
 	}
 	if err := e.each(ctx, store.KeyPerson, e.person); err != nil {
@@ -139,7 +140,7 @@ func (e *exporter) run(ctx context.Context, keys bool) error {
 func (e *exporter) each(ctx context.Context, prefix string, one func(store.Tx, store.Item) error) error {
 	for after := ""; ; {
 		n := 0
-		err := e.core.store.View(ctx, func(tx store.Tx) error {
+		err := e.Store.View(ctx, func(tx store.Tx) error {
 			items, err := tx.Scan(prefix, after, exportPage)
 			if err != nil {
 				return err
@@ -182,7 +183,7 @@ func (e *exporter) writePerson(p *person.Record) error {
 // owner returns the person of realm with subject sub, nil for none. Who came
 // after their page was read is written now.
 func (e *exporter) owner(tx store.Tx, realm person.Realm, sub string) (*person.Record, error) {
-	p, err := loadPersonOf(tx, sub)
+	p, err := apps.LoadPersonOf(tx, sub)
 	if err != nil || p == nil || p.Realm != realm {
 		return nil, err
 	}
@@ -215,13 +216,13 @@ func (e *exporter) session(tx store.Tx, item store.Item) error {
 // all others: where it is imported nobody may know.
 func (e *exporter) end(tx store.Tx, r *session.Record) error {
 	up := *r
-	stands, err := e.core.sessions.Stands(tx, &up)
+	stands, err := e.Sessions.Stands(tx, &up)
 	if err != nil || stands != session.Ended || !r.EndedAt.IsZero() {
 		return err
 	}
 	r.EndedAt, r.Reason = up.EndedAt, up.Reason
 	if r.EndedAt.IsZero() {
-		r.EndedAt, r.Reason = e.core.now().UTC(), "keys_revoked"
+		r.EndedAt, r.Reason = e.Now().UTC(), "keys_revoked"
 	}
 	return nil
 }
@@ -235,13 +236,13 @@ func (e *exporter) key(_ store.Tx, item store.Item) error {
 	return e.w.Encode(exportKey{lineKey, r})
 }
 
-// ImportError says which line of an import is refused, and why. Nothing was
+// LineError says which line of an import is refused, and why. Nothing was
 // changed, unless Applied says how many lines were before another sign-in came
 // in between; importing the same file again goes on from there.
-type ImportError struct {
+type LineError struct {
 	Line    int // from 1
 	Problem string
 	Applied int
 }
 
-func (e *ImportError) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Problem) }
+func (e *LineError) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Problem) }

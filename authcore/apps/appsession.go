@@ -1,4 +1,4 @@
-package authcore
+package apps
 
 import (
 	"context"
@@ -24,9 +24,9 @@ type SessionTerms struct {
 	Note     string // the wire format's own
 }
 
-// AppSession is a session of an app's person: a session of the core like any
+// Session is a session of an app's person: a session of the core like any
 // other, which has a token for the app instead of a cookie.
-type AppSession struct {
+type Session struct {
 	ID          string // 27 letters and digits
 	Person      person.Person
 	Address     address.Address // that was proved: the session speaks for no other; zero for none
@@ -56,7 +56,7 @@ type newAppSession struct {
 // startAppSession stores a session in the same records as those of the gates,
 // so that whoever lists and ends sessions sees them all. Its audience is no
 // origin: it never passes a gate.
-func (s *Service) startAppSession(tx store.Tx, in newAppSession) (*session.Record, error) {
+func (s *View) startAppSession(tx store.Tx, in newAppSession) (*session.Record, error) {
 	r := &session.Record{
 		ID: keyring.NewID(in.now), Subject: in.p.Subject, Issuer: in.origin.String(), Audience: "app:" + in.p.Realm.String(),
 		AuthTime: in.now, Expires: in.now.Add(in.terms.Lifetime), LastSeen: in.now,
@@ -70,12 +70,12 @@ func (s *Service) startAppSession(tx store.Tx, in newAppSession) (*session.Recor
 	if in.factor.Method == "code" {
 		r.AMR = append(r.AMR, "otp")
 	}
-	return r, s.core.saveAppSession(tx, s.core.sessions.Bound(r))
+	return r, s.core.SaveAppSession(tx, s.core.sessions.Bound(r))
 }
 
 // saveAppSession stores a session, and what it is found by: its person, and its
 // token if the secret of that is known here.
-func (c *Core) saveAppSession(tx store.Tx, r *session.Record) error {
+func (c *Core) SaveAppSession(tx store.Tx, r *session.Record) error {
 	kept := r.Expires.Add(keyring.ClockSkew)
 	tx.Put(store.KeyPersonSession+r.Subject+"/"+r.ID, []byte("{}"), kept)
 	if token := c.sessionToken(r); token != "" {
@@ -94,6 +94,17 @@ func (c *Core) sessionToken(r *session.Record) string {
 		return ""
 	}
 	return secret.APISession(r.ID, r.API.Form == session.TokenHex)
+}
+
+// findsToken tells whether the session is found by its token. One whose secret
+// is not known here has none to be found by.
+func (c *Core) FindsToken(tx store.Tx, r *session.Record) (bool, error) {
+	token := c.sessionToken(r)
+	if token == "" {
+		return true, nil
+	}
+	var sid string
+	return store.Load(tx, store.KeyAPISession+keyring.Hash(token), &sid)
 }
 
 // loadAppSession reads a session of realm, nil if there is none.
@@ -139,9 +150,9 @@ func sessionExtension(terms *SessionTerms) time.Duration {
 	return terms.Lifetime
 }
 
-func (s *Service) appSession(r *session.Record, p *person.Record) *AppSession {
+func (s *View) appSession(r *session.Record, p *person.Record) *Session {
 	a := r.API
-	return &AppSession{
+	return &Session{
 		ID: r.ID, Person: p.View(), Address: r.Address(p), Token: s.core.sessionToken(r), Started: r.AuthTime, Expires: r.Expires,
 		LastActive: r.LastSeen, Updated: a.Updated, Factors: slices.Clone(a.Factors),
 		Fingerprint: a.Fingerprint, Org: a.Org, Note: a.Note,
@@ -168,10 +179,10 @@ func (ref SessionRef) find(tx store.Tx, realm person.Realm) (*session.Record, er
 	return loadAppSession(tx, realm, sid)
 }
 
-// AppSession returns a live session of realm. Verdict is Accepted, Expired, or
+// Session returns a live session of realm. Verdict is Accepted, Expired, or
 // Unknown for one that was ended or never was; the session is nil then. Expired
 // is told only for a minute, then the record is gone.
-func (s *Service) AppSession(ctx context.Context, realm person.Realm, ref SessionRef) (out *AppSession, v event.Verdict, err error) {
+func (s *View) Session(ctx context.Context, realm person.Realm, ref SessionRef) (out *Session, v event.Verdict, err error) {
 	err = s.core.store.View(ctx, func(tx store.Tx) error {
 		out, v = nil, event.Unknown
 		r, err := ref.find(tx, realm)
@@ -190,9 +201,9 @@ func (s *Service) AppSession(ctx context.Context, realm person.Realm, ref Sessio
 	return out, v, err
 }
 
-// AppSessionOfAny is AppSession for a token that may be of any app: whose it is
+// SessionOfAny is Session for a token that may be of any app: whose it is
 // stands in the session's Person.Realm.
-func (s *Service) AppSessionOfAny(ctx context.Context, token string) (out *AppSession, v event.Verdict, err error) {
+func (s *View) SessionOfAny(ctx context.Context, token string) (out *Session, v event.Verdict, err error) {
 	err = s.core.store.View(ctx, func(tx store.Tx) error {
 		out, v = nil, event.Unknown
 		var sid string
@@ -219,17 +230,17 @@ func (s *Service) AppSessionOfAny(ctx context.Context, token string) (out *AppSe
 
 // withPerson completes a live session with its person and role; nil if the
 // person is gone.
-func (s *Service) withPerson(tx store.Tx, r *session.Record) (*AppSession, error) {
+func (s *View) withPerson(tx store.Tx, r *session.Record) (*Session, error) {
 	p, err := person.LoadIn(tx, r.API.Realm, r.Subject)
 	if err != nil || p == nil {
 		return nil, err
 	}
 	out := s.appSession(r, p)
-	if app := s.cfg.Apps.Find(r.API.Realm.App); app == nil || !app.Organizations {
+	if app := s.cfg.List.Find(r.API.Realm.App); app == nil || !app.Organizations {
 		out.Org = ""
 	}
 	if out.Org != "" {
-		if out.OrgRole, err = roleIn(tx, out.Org, p.Subject); out.OrgRole == "" {
+		if out.OrgRole, err = RoleIn(tx, out.Org, p.Subject); out.OrgRole == "" {
 			out.Org = "" // not a member any more
 		}
 	}

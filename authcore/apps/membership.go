@@ -1,4 +1,4 @@
-package authcore
+package apps
 
 import (
 	"context"
@@ -22,7 +22,7 @@ type RoleChange struct {
 // such organization, person or membership); Forbidden: only owners change or
 // remove owners and admins or make any, only owners and admins change members,
 // and an organization keeps at least one owner.
-func (s *Service) SetRole(ctx context.Context, in RoleChange) (event.Verdict, error) {
+func (s *View) SetRole(ctx context.Context, in RoleChange) (event.Verdict, error) {
 	var v event.Verdict
 	err := s.core.store.Update(ctx, func(tx store.Tx) (err error) {
 		v, err = s.setRole(tx, in)
@@ -34,8 +34,8 @@ func (s *Service) SetRole(ctx context.Context, in RoleChange) (event.Verdict, er
 	return v, err
 }
 
-func (s *Service) setRole(tx store.Tx, in RoleChange) (event.Verdict, error) {
-	o, err := loadOrg(tx, in.Realm, in.Org)
+func (s *View) setRole(tx store.Tx, in RoleChange) (event.Verdict, error) {
+	o, err := LoadOrg(tx, in.Realm, in.Org)
 	if err != nil || o == nil {
 		return event.Unknown, err
 	}
@@ -43,17 +43,17 @@ func (s *Service) setRole(tx store.Tx, in RoleChange) (event.Verdict, error) {
 	if err != nil || p == nil {
 		return event.Unknown, err
 	}
-	old, err := roleIn(tx, o.ID, p.Subject)
+	old, err := RoleIn(tx, o.ID, p.Subject)
 	if err != nil || old == "" && !in.Add {
 		return event.Unknown, err
 	}
 	if in.By != "" {
-		by, err := roleIn(tx, o.ID, in.By)
+		by, err := RoleIn(tx, o.ID, in.By)
 		if err != nil || !mayChange(by, old, in.Role) && !(in.By == in.Subject && in.Role == "") {
 			return event.Forbidden, err
 		}
 	}
-	if old == Owner && in.Role != Owner && len(o.Owners) == 1 || in.Role == Owner && len(o.Owners) >= maxOwners {
+	if old == Owner && in.Role != Owner && len(o.Owners) == 1 || in.Role == Owner && len(o.Owners) >= MaxOwners {
 		return event.Forbidden, nil
 	}
 	return event.Accepted, o.setRole(tx, p.Subject, in.Role, s.core.now())

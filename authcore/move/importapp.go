@@ -1,4 +1,4 @@
-package authcore
+package move
 
 import (
 	"bytes"
@@ -7,13 +7,14 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
-func isOfApp(r person.Realm) bool { return IsAppID(r.App) }
+func isOfApp(r person.Realm) bool { return apps.IsID(r.App) }
 
 const problemRealm = "realm is missing or not an app's id with /live or /test after it"
 
@@ -55,7 +56,7 @@ func areContacts(list []person.Contact, valid func(string) bool) bool {
 }
 
 func (in *exportAppPerson) check(im *importer, tx store.Tx, n int) error {
-	if problem := in.problem(im.core.now()); problem != "" {
+	if problem := in.problem(im.Now()); problem != "" {
 		return refuseLine(n, "%s", problem)
 	}
 	if !im.seen.claim(store.KeyPerson+in.Subject, in.Realm.String()) {
@@ -110,7 +111,7 @@ func (in *exportAppPerson) apply(im *importer, tx store.Tx, n int, done *Importe
 	p := in.person()
 	switch {
 	case old == nil && p.Created.IsZero():
-		p.Created = im.core.now()
+		p.Created = im.Now()
 	case old != nil && !p.Profile.Updated.After(old.Profile.Updated):
 		done.Unchanged++
 		return nil, nil
@@ -164,29 +165,18 @@ func (in *exportSession) applyToApp(im *importer, tx store.Tx, n int, done *Impo
 	}
 	found := true
 	if old != nil {
-		if found, err = im.core.findsToken(tx, old); err != nil {
+		if found, err = im.Apps.FindsToken(tx, old); err != nil {
 			return nil, err
 		}
 	}
 	switch {
 	case old == nil, old.EndedAt.IsZero() && in.EndedAt.IsZero() && (!found || in.API.Updated.After(old.API.Updated)):
 		done.AppSessions++
-		return nil, im.core.saveAppSession(tx, &in.Record)
+		return nil, im.Apps.SaveAppSession(tx, &in.Record)
 	case !old.EndedAt.IsZero() || in.EndedAt.IsZero():
 		done.Unchanged++
 		return nil, nil
 	}
 	done.AppSessions++
-	return im.core.sessions.EndIn(tx, in.ID, cmp.Or(in.Reason, "imported"), nil)
-}
-
-// findsToken tells whether the session is found by its token. One whose secret
-// is not known here has none to be found by.
-func (c *Core) findsToken(tx store.Tx, r *session.Record) (bool, error) {
-	token := c.sessionToken(r)
-	if token == "" {
-		return true, nil
-	}
-	var sid string
-	return store.Load(tx, store.KeyAPISession+keyring.Hash(token), &sid)
+	return im.Sessions.EndIn(tx, in.ID, cmp.Or(in.Reason, "imported"), nil)
 }
