@@ -36,7 +36,7 @@ other machine.`
 		if err := examineFile(file, adapter, offline); err != nil {
 			return err
 		}
-		fmt.Println("Valid configuration")
+		fmt.Fprintln(cmd.OutOrStdout(), "Valid configuration")
 		return nil
 	}
 }

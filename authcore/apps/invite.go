@@ -398,9 +398,10 @@ func invitationCounters(l limit.Limits, i *Invite, in Ask) limit.Counters {
 	return cs
 }
 
-// kept is until when an invitation that is too old can be told from none.
+// Kept is until when an invitation that is too old can be told from none.
 func (i *Invite) Kept() time.Time { return i.Expires.Add(InviteLifetime) }
 
+// Save writes the invitation.
 func (i *Invite) Save(tx store.Tx) error {
 	kept := i.Kept()
 	tx.Put(store.KeyOrgInvite+i.Org+"/"+i.ID, []byte("{}"), kept)

@@ -51,6 +51,7 @@ type Membership struct {
 	Since  time.Time
 }
 
+// MemberRecord is one person's place in an organization, as it is stored.
 type MemberRecord struct {
 	Org     string    `json:"org"`
 	Subject string    `json:"sub"`
@@ -73,6 +74,7 @@ func LoadOrg(tx store.Tx, realm person.Realm, id string) (*Organization, error) 
 	return o, nil
 }
 
+// LoadOrgOfAny reads an organization of whichever app; nil if there is none.
 func LoadOrgOfAny(tx store.Tx, id string) (*Organization, error) {
 	if !keyring.IsID(id) {
 		return nil, nil

@@ -168,17 +168,17 @@ func RecipientCounter(contact string, known bool, rates []Rate) *Counter {
 
 // ForgetMails forgets the mails that a contact has got, whoever asked for them,
 // and tells whether there were any that still count.
-func ForgetMails(tx store.Tx, contact string) (any bool, err error) {
+func ForgetMails(tx store.Tx, contact string) (found bool, err error) {
 	for _, known := range []bool{false, true} {
 		key := RecipientCounter(contact, known, nil).key
 		values, err := tx.Get(key)
 		if err != nil {
 			return false, err
 		}
-		any = any || values[0] != nil
+		found = found || values[0] != nil
 		tx.Delete(key)
 	}
-	return any, nil
+	return found, nil
 }
 
 // WrongCodes counts wrong codes for a contact, an address or a number, whether a

@@ -372,7 +372,7 @@ func (d *dialogue) end(ctx context.Context, most time.Duration, m outbox.Message
 	}
 	if errors.Is(ctx.Err(), context.Canceled) { // nobody will ask
 		d.conn.Close()
-		<-answered
+		_ = <-answered
 		return context.Cause(ctx)
 	}
 	d.pool.unanswered(d.conn)
@@ -389,7 +389,7 @@ func (d *dialogue) end(ctx context.Context, most time.Duration, m outbox.Message
 			return nil
 		case <-ctx.Done():
 			d.conn.Close()
-			<-answered
+			_ = <-answered
 			return d.sendError(d, context.Cause(ctx), m)
 		}
 	}

@@ -10,8 +10,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 )
 
 // MailTo sends one mail, as sign-in mails go, for ExamineReceived to look at once
