@@ -227,6 +227,10 @@ func waysToName(own, victim string) []spelled {
 		add("https://"+pair[0], pair[1])
 		add("http://"+pair[0]+"@"+pair[1], pair[0])
 		add("http://"+pair[0]+"@"+pair[1], pair[1])
+		for _, end := range []string{"?", "?a=b&", "#", "\\", ";", "%3f", "%23", "%5c"} { // where a host ends, for one server and not for another
+			add("http://"+pair[0]+end+"@"+pair[1], pair[0])
+			add("http://"+pair[0]+end+"@"+pair[1], pair[1])
+		}
 		add("http:"+pair[0], pair[1])
 		add("//"+pair[0], pair[1])
 		for _, list := range []string{", ", ",", " ", "; ", "\t", "@", "/", "#", "\x00", "%2c"} {
@@ -287,12 +291,14 @@ func (w *routes) try(t *testing.T) {
 	}{{blogger, blog, nil}, {blogger, second, nil}, {wikist, wiki, nil}, {appist, apps, nil}, {wikist, wiki, routeClaims}, {appist, apps, routeClaims}} {
 		_, port, _ := net.SplitHostPort(c.site.host)
 		for _, path := range []string{"/secret?x=1", "/a%2fb//c?y"} {
-			w.send(port, spelled{"", []string{c.site.host}, "1.1"}, path, append([]string{c.v.at("http://" + c.site.host).cookies()}, c.also...)...)
-			reached := c.site.app.requests()
-			if len(reached) != 1 || reached[0].URI != path || reached[0].Host != c.site.host {
-				t.Fatalf("%s%s arrives as %+v", c.site.host, path, reached)
+			for _, line := range []string{"", "http://" + c.site.host} {
+				w.send(port, spelled{line, []string{c.site.host}, "1.1"}, path, append([]string{c.v.at("http://" + c.site.host).cookies()}, c.also...)...)
+				reached := c.site.app.requests()
+				if len(reached) != 1 || reached[0].URI != path || reached[0].Host != c.site.host {
+					t.Fatalf("%s%s arrives as %+v", c.site.host, path, reached)
+				}
+				checkRoute(t, reached[0], c.site.host)
 			}
-			checkRoute(t, reached[0], c.site.host)
 		}
 	}
 	w.send(w.port, spelled{"", []string{blog.host}, "1.1"}, "/public/x")
@@ -309,6 +315,8 @@ func (w *routes) check(t *testing.T, s spelled, path, cookie string) {
 			switch {
 			case i == 0 || i == 3:
 				t.Fatalf("%q, Host %q, HTTP/%s, %s, %.20s: arrives at %s", s.line, s.hosts, s.http, path, cookie, site.pattern)
+			case !strings.HasPrefix(got.URI, "/"):
+				t.Fatalf("%q, Host %q, HTTP/%s: the app of %s is told of %q, whose host it may believe", s.line, s.hosts, s.http, site.pattern, got.URI)
 			case got.Host != site.host:
 				t.Fatalf("%q, Host %q, HTTP/%s: the app of %s is told %q", s.line, s.hosts, s.http, site.host, got.Host)
 			case strings.Contains(got.URI, "secret") && len(got.header("Remote-User")) == 0:
