@@ -1,6 +1,7 @@
 package smtp
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -372,8 +373,7 @@ func (d *dialogue) end(ctx context.Context, most time.Duration, m outbox.Message
 	}
 	if errors.Is(ctx.Err(), context.Canceled) { // nobody will ask
 		d.conn.Close()
-		_ = <-answered
-		return context.Cause(ctx)
+		return cmp.Or(context.Cause(ctx), <-answered)
 	}
 	d.pool.unanswered(d.conn)
 	d.late = func(ctx context.Context) error {
@@ -389,8 +389,7 @@ func (d *dialogue) end(ctx context.Context, most time.Duration, m outbox.Message
 			return nil
 		case <-ctx.Done():
 			d.conn.Close()
-			_ = <-answered
-			return d.sendError(d, context.Cause(ctx), m)
+			return d.sendError(d, cmp.Or(context.Cause(ctx), <-answered), m)
 		}
 	}
 	return context.Cause(ctx)
