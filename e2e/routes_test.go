@@ -301,6 +301,10 @@ func (w *routes) try(t *testing.T) {
 			}
 		}
 	}
+	w.send(w.port, spelled{"http://" + blog.host, []string{blog.host}, "1.1"}, "", blogger.at("http://"+blog.host).cookies())
+	if reached := blog.app.requests(); len(reached) != 1 || reached[0].URI != "/" {
+		t.Errorf("a URL without a path arrives as %+v", reached)
+	}
 	w.send(w.port, spelled{"", []string{blog.host}, "1.1"}, "/public/x")
 	if reached := blog.app.requests(); len(reached) != 1 || len(reached[0].header("Remote-User")) > 0 {
 		t.Errorf("the public page arrives as %+v", reached)
