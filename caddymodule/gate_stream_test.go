@@ -102,9 +102,7 @@ func TestStreamsAreCutWhenTheSessionEnds(t *testing.T) {
 			}
 		}
 	}
-	if n := c.core().Sessions().Streams(); n != 0 {
-		t.Errorf("%d streams are still watched", n)
-	}
+	eventually(t, "no stream is watched any more", func() bool { return c.core().Sessions().Streams() == 0 })
 }
 
 func TestWebSocketIsCutWhenTheSessionEnds(t *testing.T) {

@@ -66,13 +66,19 @@ func (w *Walk) Beside(asks func(upstream string) bool) (uncleaned, divided []Fin
 // own knows these readings.
 func (b *beside) divided() (all []Finding) {
 	for _, in := range b.seen {
-		i := slices.IndexFunc(in.gates, func(g *Gate) bool { return !g.Guarded.limited && len(g.Matchers) == 0 })
-		if i < 0 || in.errors {
+		if in.errors || len(in.gates) == 0 {
 			continue
 		}
+		i := slices.IndexFunc(in.gates, func(g *Gate) bool { return !g.Guarded.limited && len(g.Matchers) == 0 })
 		for _, out := range b.seen {
+			if out.errors {
+				all = appendNew(all, out.failed(in))
+			}
+			if i < 0 || out.errors {
+				continue
+			}
 			same := slices.ContainsFunc(out.upstreams, func(to string) bool { return slices.Contains(in.upstreams, to) })
-			if !same || out.gate || out.ends || out.errors || in.at.name != out.at.name || !in.at.meets(out.at) || !in.at.byPath && !out.at.byPath {
+			if !same || out.gate || out.ends || in.at.name != out.at.name || !in.at.meets(out.at) || !in.at.byPath && !out.at.byPath {
 				continue
 			}
 			top := "/admin"
@@ -83,12 +89,32 @@ func (b *beside) divided() (all []Finding) {
 				fmt.Sprintf("%s is reached past the gate at %s, and a path alone decides which requests are", out, in.gates[i]),
 				fmt.Sprintf("Caddy's matchers take paths as they are written, and apps also read /index.php%s, %s;x or //x%s as %s: let the gate decide, at the top level of the site, in no handle or route\n    gatehouse %s/* <who>\nor, where less is open than guarded\n    gatehouse <who> {\n        public /open/*\n    }", top, top, top, top, top),
 			}
-			if !slices.Contains(all, one) {
-				all = append(all, one)
-			}
+			all = appendNew(all, one)
 		}
 	}
 	return all
+}
+
+// failed finds an app that error routes hand requests to, cleaned but past its
+// gate: there comes whatever fails before the gate, as in basic_auth above it or
+// in a matcher that errs.
+func (out handedOn) failed(in handedOn) (one Finding) {
+	same := slices.ContainsFunc(out.upstreams, func(to string) bool { return slices.Contains(in.upstreams, to) })
+	if !same || !out.clean || out.gate || out.ends || in.at.name != out.at.name || !in.at.meets(out.at) {
+		return one
+	}
+	return Finding{fmt.Sprintf("%s is reached past the gate at %s by whatever fails before that", out, in.gates[0]), elsewhere}
+}
+
+// elsewhere is what to do where error routes lead to the app behind a gate.
+const elsewhere = "let errors be answered by something else: respond, file_server, or an app that may be open to all"
+
+// appendNew adds a finding that is one, and is not there yet.
+func appendNew(all []Finding, one Finding) []Finding {
+	if one == (Finding{}) || slices.Contains(all, one) {
+		return all
+	}
+	return append(all, one)
 }
 
 // judge compares what was seen.
@@ -108,6 +134,8 @@ func (b *beside) judge(w *Walk) (all []Finding, err error) {
 		}
 		found := fmt.Sprintf("%s gets requests as strangers send them, with any Remote-User", h)
 		switch {
+		case same && h.errors:
+			return nil, fmt.Errorf("%s, and whatever fails before the gate that the same app stands behind: %s", found, elsewhere)
 		case same && here:
 			return nil, fmt.Errorf("%s and with Gatehouse's cookies, and the same app stands behind a gate: %s", found, h.mend())
 		case !here && !same:
@@ -122,9 +150,7 @@ func (b *beside) judge(w *Walk) (all []Finding, err error) {
 			do = "if it hands them to an app, " + do
 		}
 		one := Finding{found, do}
-		if !slices.Contains(all, one) {
-			all = append(all, one)
-		}
+		all = appendNew(all, one)
 	}
 	return all, nil
 }
