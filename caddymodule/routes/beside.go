@@ -70,6 +70,9 @@ func (b *beside) divided() (all []Finding) {
 			continue
 		}
 		i := slices.IndexFunc(in.gates, func(g *Gate) bool { return !g.Guarded.limited && len(g.Matchers) == 0 })
+		if i < 0 {
+			all = appendNew(all, in.half())
+		}
 		for _, out := range b.seen {
 			if out.errors {
 				all = appendNew(all, out.failed(in))
@@ -85,14 +88,43 @@ func (b *beside) divided() (all []Finding) {
 			if tops := in.gates[i].tops(in.at.paths); len(tops) > 0 {
 				top = tops[0]
 			}
-			one := Finding{
-				fmt.Sprintf("%s is reached past the gate at %s, and a path alone decides which requests are", out, in.gates[i]),
-				fmt.Sprintf("Caddy's matchers take paths as they are written, and apps also read /index.php%s, %s;x or //x%s as %s: let the gate decide, at the top level of the site, in no handle or route\n    gatehouse %s/* <who>\nor, where less is open than guarded\n    gatehouse <who> {\n        public /open/*\n    }", top, top, top, top, top),
-			}
-			all = appendNew(all, one)
+			all = appendNew(all, pathAlone(out.String(), in.gates[i], top))
 		}
 	}
 	return all
+}
+
+// half finds an app that has gates only for what matchers of Caddy's take for
+// certain paths: all else comes to it past them.
+func (in handedOn) half() (one Finding) {
+	top := "/admin"
+	for i, g := range in.gates {
+		if !hasPathMatcher(g.Matchers) || len(asked(g.Matchers)) > 0 {
+			return one // a gate that knows the readings, or one of which Limits tells
+		}
+		for _, other := range in.gates[i+1:] {
+			if completes(g.Matchers, other.Matchers) || completes(other.Matchers, g.Matchers) {
+				return one
+			}
+		}
+		for _, set := range g.Matchers {
+			for _, pattern := range matchersOf[caddyhttp.MatchPath](set) {
+				if p := strings.TrimRight(pattern, "/*"); strings.HasPrefix(p, "/") && !strings.ContainsAny(p, "*?[{") {
+					top = p
+				}
+			}
+		}
+	}
+	return pathAlone(in.String(), in.gates[0], top)
+}
+
+// pathAlone tells of an app past a gate, where a matcher for paths such as top
+// decides which requests the gate sees.
+func pathAlone(app string, g *Gate, top string) Finding {
+	return Finding{
+		fmt.Sprintf("%s is reached past the gate at %s, and a path alone decides which requests are", app, g),
+		fmt.Sprintf("Caddy's matchers take paths as they are written, and apps also read /index.php%s, %s;x or //x%s as %s: let the gate decide, at the top level of the site, in no handle or route\n    gatehouse %s/* <who>\nor, where less is open than guarded\n    gatehouse <who> {\n        public /open/*\n    }", top, top, top, top, top),
+	}
 }
 
 // failed finds an app that error routes hand requests to, cleaned but past its
