@@ -72,6 +72,12 @@ func (s served) opens(g *Gate, top, dir string) (Finding, bool) {
 	}
 	below, isBelow := inside(s.root, dir) // where dir is seen from outside
 	_, isIn := inside(dir, s.root)
+	if at, name := path.Split(top); slices.Contains(s.IndexNames, name) && filepath.Join(s.root, filepath.FromSlash(top)) == dir && s.isOpen(at) {
+		return Finding{
+			fmt.Sprintf("the gate at %s guards %s, and file_server at %s shows the same file as the index page of %s", g, top, s.at, at),
+			fmt.Sprintf("guard the directory: gatehouse %s* <who>, or give the file another name", at),
+		}, true
+	}
 	for _, index := range s.IndexNames {
 		page := path.Join("/", filepath.ToSlash(index))
 		if _, is := inside(dir, filepath.Join(s.root, page)); is && strings.Contains(strings.Trim(page, "/"), "/") && s.isOpen("/") {
