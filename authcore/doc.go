@@ -12,7 +12,7 @@
 //	Flows.Resend                the same code and link again while they live
 //	Service.Sessions().Check    the hot path: a cookie's token to a live Session
 //	Core.Sessions().End         end sessions at once, with their open streams
-//	Service.Ask, Prove          the same for apps: codes and links without a browser
+//	Service.Apps().Ask, Prove   the same for apps: codes and links without a browser
 //	Service.Sessions().Assert   a signed statement about a session for an app
 //
 // Outcomes that are somebody's "no" are values (Verdict); an error always means

@@ -46,17 +46,8 @@ func authorizePosted(c *call) {
 }
 
 func authorize(c *call) {
-	p, err := c.parsed(c.r.URL.RawQuery)
-	if err != nil {
-		c.outage(err)
-		return
-	}
-	q := c.prove(p)
+	q := c.request(c.r.URL.RawQuery)
 	if q == nil {
-		return
-	}
-	if wrong := q.read(c); wrong != nil {
-		c.deny(q, *wrong)
 		return
 	}
 	if q.get(cancelParam) != "" {
@@ -88,6 +79,25 @@ func (c *call) parsed(query string) (params, error) {
 		whole.values.Set(cancelParam, "1")
 	}
 	return whole, nil
+}
+
+// request reads a request for authorization. It answers, and returns nil, if
+// there is something wrong with it.
+func (c *call) request(query string) *authRequest {
+	p, err := c.parsed(query)
+	if err != nil {
+		c.outage(err)
+		return nil
+	}
+	q := c.prove(p)
+	if q == nil {
+		return nil
+	}
+	if wrong := q.read(c); wrong != nil {
+		c.deny(q, *wrong)
+		return nil
+	}
+	return q
 }
 
 // prove finds client and redirect URI. It shows a page, and returns nil, if they

@@ -36,17 +36,8 @@ func consent(c *call) {
 		c.h.pages.Problem(c.w, c.r, c.v, pages.Problem{Kind: screen.CrossSite, Detail: "Origin: " + c.issuer})
 		return
 	}
-	p, err := c.parsed(c.form.get("request_query"))
-	if err != nil {
-		c.outage(err)
-		return
-	}
-	q := c.prove(p)
+	q := c.request(c.form.get("request_query"))
 	if q == nil {
-		return
-	}
-	if wrong := q.read(c); wrong != nil {
-		c.deny(q, *wrong)
 		return
 	}
 	if c.form.get("decision") != "allow" {

@@ -179,17 +179,24 @@ func (ref SessionRef) find(tx store.Tx, realm person.Realm) (*session.Record, er
 	return loadAppSession(tx, realm, sid)
 }
 
+// live finds a session, and says what is to be said of it.
+func (s *View) live(tx store.Tx, realm person.Realm, ref SessionRef) (*session.Record, event.Verdict, error) {
+	r, err := ref.find(tx, realm)
+	if err != nil {
+		return nil, event.Unknown, err
+	}
+	v, err := s.core.verdict(tx, r)
+	return r, v, err
+}
+
 // Session returns a live session of realm. Verdict is Accepted, Expired, or
 // Unknown for one that was ended or never was; the session is nil then. Expired
 // is told only for a minute, then the record is gone.
 func (s *View) Session(ctx context.Context, realm person.Realm, ref SessionRef) (out *Session, v event.Verdict, err error) {
 	err = s.core.store.View(ctx, func(tx store.Tx) error {
 		out, v = nil, event.Unknown
-		r, err := ref.find(tx, realm)
-		if err != nil {
-			return err
-		}
-		if v, err = s.core.verdict(tx, r); err != nil || v != event.Accepted {
+		r, verdict, err := s.live(tx, realm, ref)
+		if v = verdict; err != nil || v != event.Accepted {
 			return err
 		}
 		out, err = s.withPerson(tx, r)

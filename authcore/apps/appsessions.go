@@ -50,11 +50,8 @@ func (s *View) SwitchOrg(ctx context.Context, realm person.Realm, ref SessionRef
 func (s *View) changeAppSession(ctx context.Context, realm person.Realm, ref SessionRef, do func(store.Tx, *session.Record) (*session.Record, error)) (out *Session, v event.Verdict, err error) {
 	err = s.core.store.Update(ctx, func(tx store.Tx) error {
 		out, v = nil, event.Unknown
-		r, err := ref.find(tx, realm)
-		if err != nil {
-			return err
-		}
-		if v, err = s.core.verdict(tx, r); err != nil || v != event.Accepted {
+		r, verdict, err := s.live(tx, realm, ref)
+		if v = verdict; err != nil || v != event.Accepted {
 			return err
 		}
 		if r, err = do(tx, r); err != nil || r == nil {

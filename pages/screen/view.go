@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"html/template"
 	"strconv"
+	"strings"
 	"unicode"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
-	"strings"
 )
 
 // Root is where all of Gatehouse's own paths begin.
