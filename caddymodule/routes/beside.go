@@ -96,13 +96,13 @@ func (b *beside) divided() (all []Finding) {
 
 // half finds an app that has gates only for what matchers of Caddy's take for
 // certain paths: all else comes to it past them.
-func (in handedOn) half() (one Finding) {
+func (h handedOn) half() (one Finding) {
 	top := "/admin"
-	for i, g := range in.gates {
+	for i, g := range h.gates {
 		if !hasPathMatcher(g.Matchers) || len(asked(g.Matchers)) > 0 {
 			return one // a gate that knows the readings, or one of which Limits tells
 		}
-		for _, other := range in.gates[i+1:] {
+		for _, other := range h.gates[i+1:] {
 			if completes(g.Matchers, other.Matchers) || completes(other.Matchers, g.Matchers) {
 				return one
 			}
@@ -115,7 +115,7 @@ func (in handedOn) half() (one Finding) {
 			}
 		}
 	}
-	return pathAlone(in.String(), in.gates[0], top)
+	return pathAlone(h.String(), h.gates[0], top)
 }
 
 // pathAlone tells of an app past a gate, where a matcher for paths such as top
@@ -130,12 +130,12 @@ func pathAlone(app string, g *Gate, top string) Finding {
 // failed finds an app that error routes hand requests to, cleaned but past its
 // gate: there comes whatever fails before the gate, as in basic_auth above it or
 // in a matcher that errs.
-func (out handedOn) failed(in handedOn) (one Finding) {
-	same := slices.ContainsFunc(out.upstreams, func(to string) bool { return slices.Contains(in.upstreams, to) })
-	if !same || !out.clean || out.gate || out.ends || in.at.name != out.at.name || !in.at.meets(out.at) {
+func (h handedOn) failed(in handedOn) (one Finding) {
+	same := slices.ContainsFunc(h.upstreams, func(to string) bool { return slices.Contains(in.upstreams, to) })
+	if !same || !h.clean || h.gate || h.ends || in.at.name != h.at.name || !in.at.meets(h.at) {
 		return one
 	}
-	return Finding{fmt.Sprintf("%s is reached past the gate at %s by whatever fails before that", out, in.gates[0]), elsewhere}
+	return Finding{fmt.Sprintf("%s is reached past the gate at %s by whatever fails before that", h, in.gates[0]), elsewhere}
 }
 
 // elsewhere is what to do where error routes lead to the app behind a gate.
