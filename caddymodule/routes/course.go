@@ -326,7 +326,13 @@ func setsText(sets caddyhttp.MatcherSets) string {
 // leadsInto returns the first way in which the rewrite makes a path that the
 // gate looks at of one that it does not.
 func leadsInto(g *Gate, r *rewrite.Rewrite, here stretch, sets caddyhttp.MatcherSets) []lead {
-	for _, to := range g.Guarded.samples() {
+	guarded := g.Guarded.samples()
+	for _, target := range targets(r.URI, sets) { // /index.php, where /*.php is guarded
+		if target = "/" + strings.TrimLeft(target, "/"); !strings.Contains(target, "{") && g.Guarded.limited && g.Guarded.matchPath(target) {
+			guarded = append(guarded, target)
+		}
+	}
+	for _, to := range guarded {
 		for _, way := range waysTo(to, r, sets) {
 			l := lead{gate: g, from: way.from, to: to, by: way.by}
 			switch {
