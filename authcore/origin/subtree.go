@@ -38,21 +38,15 @@ func (s Subtree) IsAll() bool { return len(s.segments) == 0 }
 //
 // Read so are: upper and lower case, // and /./, /x/../, a backslash for a
 // slash, what is encoded once more, parameters (/admin;x, /admin:x), what stands
-// after NUL, # or ?, control characters and blanks, full-width and overlong
+// after NUL, # or ?, NUL itself, control characters and blanks, full-width and overlong
 // forms, a format (/admin.json), the name of a front controller
 // (/index.php/admin), the session of an ASP.NET app (/(S(x))/admin), and what
 // otherPaths finds.
 func (s Subtree) Holds(path string) bool {
 	for range maxDecodings {
 		folded := foldPath(path)
-		if s.holds(folded) {
+		if s.holdsAny(folded) || strings.IndexByte(path, 0) >= 0 && s.holdsAny(foldPath(strings.ReplaceAll(path, "\x00", ""))) {
 			return true
-		}
-		n := 0
-		for other := range otherPaths(folded) {
-			if n++; n > maxOthers || s.holds(other) {
-				return true
-			}
 		}
 		decoded := unescape(folded)
 		if decoded == folded {
@@ -61,6 +55,20 @@ func (s Subtree) Holds(path string) bool {
 		path = decoded
 	}
 	return true // encoded more often than anybody needs
+}
+
+// holdsAny takes a folded path, and what stands inside it.
+func (s Subtree) holdsAny(folded string) bool {
+	if s.holds(folded) {
+		return true
+	}
+	n := 0
+	for other := range otherPaths(folded) {
+		if n++; n > maxOthers || s.holds(other) {
+			return true
+		}
+	}
+	return false
 }
 
 // holds takes a folded path. Where it goes up again, nobody knows how far: every

@@ -62,7 +62,7 @@ var spellings = []string{
 	`/admin\x`, `/\admin`, "/%5cadmin", "/x%5c..%5cadmin", "/admin%5c", "/admin.", "/admin.../x", "/admin%20", "/admin%20.%20/x", "/admin::$DATA", "/admin:$i30:$INDEX_ALLOCATION/x",
 	"/%u0061dmin", "/admin%u002fx", "/x/%u002e%u002e/admin", "/(S(abc))/admin", "/(A(x)S(y))/admin/x", "/%EF%BC%8Fadmin", "/%EF%BD%81dmin", "/x/..%EF%BC%BCadmin", "/%E2%88%95admin",
 	// PHP, CGI, C.
-	"/index.php/admin", "/public/index.php/admin", "/a/b/index.php/admin/x", "/public/x.php;v=1/admin", "/public/index.php/x/index.php/admin", "/index.php/admin/x", "/INDEX.PHP//admin", "/x.cgi/admin", "/admin.php", "/admin.php/x", "/admin%00", "/admin%00.png", "/admin%00/x", "/%00/admin",
+	"/index.php/admin", "/public/index.php/admin", "/a/b/index.php/admin/x", "/public/x.php;v=1/admin", "/public/index.php/x/index.php/admin", "/index.php/admin/x", "/INDEX.PHP//admin", "/x.cgi/admin", "/admin.php", "/admin.php/x", "/admin%00", "/admin%00.png", "/admin%00/x", "/%00/admin", "/%00admin", "/ad%00min/x", "/x/.%00./admin", "/%2500admin",
 	// Formats of Rails, Spring and others.
 	"/admin.json", "/admin.x/y", "/admin.1",
 	// The first segment taken for a host, as where apps parse the target as a URL.
