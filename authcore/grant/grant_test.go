@@ -35,6 +35,7 @@ type house struct {
 	core    *authcore.Core
 	service *authcore.Service
 	client  *grant.Client
+	release func()
 	stop    func()
 
 	mu    sync.Mutex
@@ -82,8 +83,17 @@ func (h *house) open() {
 		Code: authcore.DefaultCode, Session: session.DefaultRule, Limits: limit.Default(),
 		MayReceive: func(address.Address) bool { return true }, Protects: func(origin.Origin) bool { return true },
 	})
-	release := h.core.Grants().Use(&grant.Means{Clients: []*grant.Client{h.client}, Notify: h.notify})
-	h.stop = func() { release(); h.service.Close(); h.core.Close() }
+	h.release = h.core.Grants().Use(&grant.Means{Clients: []*grant.Client{h.client}, Notify: h.notify})
+	h.stop = func() { h.release(); h.service.Close(); h.core.Close() }
+}
+
+// reconfigure gives the client another policy, as a reload does.
+func (h *house) reconfigure(p *policy.Policy) {
+	next, release := *h.client, h.release
+	next.Policy = p
+	h.client = &next
+	h.release = h.core.Grants().Use(&grant.Means{Clients: []*grant.Client{h.client}, Notify: h.notify})
+	release()
 }
 
 func (h *house) notify(_ context.Context, n grant.Notice) error {
@@ -254,7 +264,6 @@ func TestIdleAndMax(t *testing.T) {
 
 func TestIdleEndsWhatIsNotOffline(t *testing.T) {
 	inHouse(t, func(h *house) {
-		h.client.Policy = admits(t, "any")
 		s := h.signIn("alice@example.com", nil)
 		time.Sleep(24*time.Hour - time.Minute)
 		out, offline := h.issue(s), h.issue(s, grant.ScopeOffline)
@@ -338,7 +347,7 @@ func TestNoticeOfARefusal(t *testing.T) {
 	inHouse(t, func(h *house) {
 		s := h.signIn("alice@example.com", nil)
 		out, code := h.issue(s, grant.ScopeOffline), h.code(s)
-		h.client.Policy = admits(t, "bob@example.com")
+		h.reconfigure(admits(t, "bob@example.com"))
 		_, err := h.redeem(code)
 		h.wantRefused("a code", err)
 		_, err = h.refresh(out.Refresh)

@@ -226,19 +226,26 @@ func (g *Grants) over(ctx context.Context, f *Family) error {
 	if !g.work.begin(f.ID) {
 		return nil
 	}
-	if !f.Over {
-		err := g.change(ctx, f.ID, func(stored *Family) {
-			stored.Ended, stored.Reason, stored.Over = g.cfg.Now(), f.Reason, true
-		})
-		if err != nil {
-			g.work.end(f.ID)
-			return err
+	// Since f was read, whoever told the client may have come to an end.
+	now := g.cfg.Now()
+	stored, err := store.Update(ctx, g.cfg.Store, func(tx store.Tx) (*Family, error) {
+		stored, err := loadFamily(tx, f.ID)
+		if err != nil || stored == nil || stored.Over {
+			return stored, err
 		}
+		stored.Ended, stored.Reason, stored.Over = now, f.Reason, true
+		return stored, stored.save(tx)
+	})
+	if err != nil || stored == nil {
+		g.work.end(f.ID)
+		return err
+	}
+	if stored.Ended.Equal(now) {
 		g.observe(event.GrantEnded, f, f.Reason)
 	}
 	g.work.done.Go(func() {
 		defer g.work.end(f.ID)
-		g.tell(ctx, f, client)
+		g.tell(ctx, stored, client)
 	})
 	return nil
 }
