@@ -140,9 +140,7 @@ func TestBounceHoldsMail(t *testing.T) {
 			known.starts("alice@example.com")
 			known.types(o.code("alice@example.com"))
 			id := o.visitor().gets("alice@example.com")
-			eventually(t, "the mail is known by its Message-ID", func() bool {
-				return strings.Contains(o.mailgun().reports(200, id, "alice@example.com", event), "noted")
-			})
+			wantText(t, o.mailgun().reports(200, id, "alice@example.com", event), "noted")
 
 			stranger := o.visitor()
 			if status, _ := stranger.starts("alice@example.com"); status != 303 {
@@ -194,9 +192,7 @@ func TestReportsThatHoldNothing(t *testing.T) {
 		v := o.visitor()
 		id = v.gets(who)
 		v.types(v.code)
-		eventually(t, "the mail is known by its Message-ID", func() bool {
-			return strings.Contains(o.mailgun().reports(200, "<"+id+">", who, event), "noted")
-		})
+		wantText(t, o.mailgun().reports(200, "<"+id+">", who, event), "noted")
 		var why operate.Why
 		o.document(&why, "why", who)
 		if why.HeldUntil != nil {

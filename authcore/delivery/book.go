@@ -91,7 +91,7 @@ func problemsKey(a address.Address) string { return store.KeyBounce + keyring.Ha
 // is about a mail of ours, to that recipient, and was not shown before, is
 // checked here.
 func (b *Book) Take(ctx context.Context, r Report) (Taken, error) {
-	sent, err := b.cfg.Sent(ctx, r.MessageID)
+	sent, err := b.sent(ctx, r.MessageID)
 	if err != nil {
 		return Noted, err
 	}
@@ -120,6 +120,29 @@ func (b *Book) Take(ctx context.Context, r Report) (Taken, error) {
 	}
 	b.noted(r, sent)
 	return out, nil
+}
+
+// A report may come before it is written down that the mail was taken: sent looks
+// again for so long.
+const (
+	settleTime  = 3 * time.Second
+	settleEvery = 100 * time.Millisecond
+)
+
+// sent returns what a Message-ID stands for; nil: for no mail of ours.
+func (b *Book) sent(ctx context.Context, messageID string) (*outbox.Sent, error) {
+	first, _, _ := strings.Cut(messageID, "@")
+	for until := time.Now().Add(settleTime); ; {
+		sent, err := b.cfg.Sent(ctx, messageID)
+		if err != nil || sent != nil || !keyring.LikeMessageID(first) || !time.Now().Before(until) {
+			return sent, err
+		}
+		select {
+		case <-time.After(settleEvery):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 func (b *Book) take(tx store.Tx, r Report, sent *outbox.Sent, now time.Time) error {

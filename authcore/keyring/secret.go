@@ -76,6 +76,13 @@ func (s Secret) MessageID(entry string) string {
 	return hex.EncodeToString(mac.Sum(nil)[:16])
 }
 
+// LikeMessageID tells whether s has the form of what MessageID returns, whichever
+// instance made it.
+func LikeMessageID(s string) bool {
+	sum, err := hex.DecodeString(s)
+	return err == nil && len(sum) == 16
+}
+
 // Secrets is the current secret and the ones before it.
 type Secrets struct {
 	Current Secret
