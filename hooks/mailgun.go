@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -77,7 +78,7 @@ func (h *Hooks) mailgun(ctx context.Context, body []byte) (string, error) {
 	if s := in.Signature; !h.signed(s.Signature, s.Timestamp, s.Token) && !h.signed(s.Parent, s.Timestamp, s.Token) {
 		return "", errForged
 	}
-	at, ok := in.Signature.Timestamp.time()
+	at, ok := in.Signature.Timestamp.seconds()
 	if age := h.Now().Sub(at); !ok || age > fresh || age < -fresh {
 		return "", errStale
 	}
@@ -86,6 +87,13 @@ func (h *Hooks) mailgun(ctx context.Context, body []byte) (string, error) {
 		return "of no interest", nil
 	}
 	return h.take(ctx, report)
+}
+
+// seconds reads whole seconds since 1970: ten digits, so that nobody moves what is
+// signed as one string over the border between time and token.
+func (n number) seconds() (time.Time, bool) {
+	seconds, err := strconv.ParseUint(string(n), 10, 63)
+	return time.Unix(int64(seconds), 0), err == nil && len(n) == 10
 }
 
 // signed tells whether signature is Mailgun's: HMAC-SHA-256 of time and token. It
@@ -103,6 +111,36 @@ func (h *Hooks) signed(signature string, at number, token string) bool {
 // aboutUs are the reasons of a permanent failure that say nothing of the mailbox:
 // Mailgun has tried for too long, or the recipient's server minds who sends.
 var aboutUs = []string{"old", "espblock"}
+
+// suppressed begins the reasons for which Mailgun does not even try.
+const suppressed = "suppress-"
+
+// noMailbox are the status codes of RFC 3463 (and 7505: 5.1.10) that say that there
+// is no such mailbox, or no way to it. What else a server refuses for, a full
+// mailbox, a policy, the sender, is over tomorrow or says nothing of the mailbox.
+var noMailbox = regexp.MustCompile(`\b5\.(1\.(0|1|2|3|4|6|10)|2\.(0|1)|4\.(1|4)|0\.0)\b`)
+
+// status is a status code of RFC 3463.
+var status = regexp.MustCompile(`\b5\.[0-9]{1,3}\.[0-9]{1,3}\b`)
+
+// hard tells whether a permanent failure says that the mailbox is not there.
+func (in *mailgunHook) hard() bool {
+	reason, s := in.Event.Reason, in.Event.Status
+	switch {
+	case strings.HasPrefix(reason, suppressed):
+		return true
+	case slices.Contains(aboutUs, reason) || s.Bounce == "soft":
+		return false
+	}
+	for _, text := range []string{s.Enhanced, s.Message, s.Description} {
+		if said := status.FindString(text); said != "" {
+			return noMailbox.MatchString(said)
+		}
+	}
+	// RFC 5321: 552 is "exceeded storage allocation", 554 "transaction failed". From
+	// 600 on it is Mailgun that speaks: 602 is "too old".
+	return s.Bounce == "hard" || !slices.Contains([]string{"552", "554", "602"}, string(s.Code))
+}
 
 // report puts what Mailgun says into a Report; ok is false for what needs none.
 func (in *mailgunHook) report() (r delivery.Report, ok bool) {
@@ -123,7 +161,7 @@ func (in *mailgunHook) report() (r delivery.Report, ok bool) {
 		r.Outcome, r.Detail = challenge.OutcomeComplained, ""
 	case e.Event == "failed" && e.Severity == "permanent":
 		r.Outcome = challenge.OutcomeBounced
-		r.Hard = !slices.Contains(aboutUs, e.Reason) && e.Status.Bounce != "soft" && !strings.HasPrefix(e.Status.Enhanced, "5.7.")
+		r.Hard = in.hard()
 	case e.Event == "failed":
 		r.Outcome = challenge.OutcomeDeferred
 	default:
