@@ -26,26 +26,21 @@ func accountOf(p *person.Record) *Account {
 }
 
 // Account returns the account with this subject or address, nil for none.
-func (c *Core) Account(ctx context.Context, id string) (out *Account, err error) {
-	err = c.store.View(ctx, func(tx store.Tx) error {
-		p, err := person.FindAccount(tx, id)
-		out = accountOf(p)
-		return err
-	})
-	return out, err
+func (c *Core) Account(ctx context.Context, id string) (*Account, error) {
+	p, err := store.View(ctx, c.store, func(tx store.Tx) (*person.Record, error) { return person.FindAccount(tx, id) })
+	return accountOf(p), err
 }
 
 // Rename gives a person another name, as ParseName returned it. It reports
 // whether there is such a person. Sessions in use show the new name at once.
 func (c *Core) Rename(ctx context.Context, sub, name string) (bool, error) {
-	found := false
-	err := c.store.Update(ctx, func(tx store.Tx) error {
+	found, err := store.Update(ctx, c.store, func(tx store.Tx) (bool, error) {
 		p, err := person.FindAccount(tx, sub)
-		if found = p != nil; err != nil || p == nil {
-			return err
+		if err != nil || p == nil {
+			return false, err
 		}
 		p.Name = name
-		return store.Save(tx, store.KeyPerson+p.Subject, p, time.Time{})
+		return true, store.Save(tx, store.KeyPerson+p.Subject, p, time.Time{})
 	})
 	if err == nil && found {
 		c.sessions.Rename(sub, name)

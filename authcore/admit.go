@@ -46,6 +46,8 @@ type Admitted struct {
 	Challenge *challenge.Challenge // nil: there is no such reference for the address
 	Refused   challenge.Outcome    // why no code is given out, empty for nothing
 	Code      string
+
+	notice *outbox.Entry // with Code: the mail about it
 }
 
 // Admit looks at what a has started under a reference, while mail was down. With
@@ -54,9 +56,7 @@ type Admitted struct {
 // again.
 func (all Flows) Admit(ctx context.Context, reference string, a address.Address, really bool) (Admitted, error) {
 	s := all.s
-	var notice *outbox.Entry
 	out, err := store.Update(ctx, s.core.store, func(tx store.Tx) (out Admitted, err error) {
-		notice = nil
 		if out.Challenge, err = challenge.Referred(tx, reference, a, s.core.now()); err != nil || out.Challenge == nil {
 			return out, err
 		}
@@ -66,14 +66,11 @@ func (all Flows) Admit(ctx context.Context, reference string, a address.Address,
 		if out.Code, err = s.challenges.Admit(tx, out.Challenge); err != nil {
 			return out, err
 		}
-		notice = noticeOf(out.Challenge, outbox.LetterAdmitted)
-		return out, s.core.outbox.Put(tx, notice)
+		out.notice = noticeOf(out.Challenge, outbox.LetterAdmitted)
+		return out, s.core.outbox.Put(tx, out.notice)
 	})
-	if err != nil {
-		return Admitted{}, err
+	if out.notice != nil {
+		s.core.outbox.Add(out.notice)
 	}
-	if notice != nil {
-		s.core.outbox.Add(notice)
-	}
-	return out, nil
+	return out, err
 }

@@ -52,10 +52,9 @@ type censusRecord struct {
 // recall takes the numbers of the process before. It returns how long they are
 // good enough.
 func (c *Core) recall(ctx context.Context) (rest time.Duration) {
-	var r censusRecord
-	err := c.store.View(ctx, func(tx store.Tx) error {
-		_, err := store.Load(tx, store.KeyCensus, &r)
-		return err
+	r, err := store.View(ctx, c.store, func(tx store.Tx) (r censusRecord, err error) {
+		_, err = store.Load(tx, store.KeyCensus, &r)
+		return r, err
 	})
 	if rest = r.Taken.Add(censusTrusted).Sub(c.now()); err != nil || rest <= 0 || rest > censusTrusted {
 		return 0
@@ -122,27 +121,30 @@ func (c *Core) count(ctx context.Context, rest int64) error {
 
 func (c *Core) countEach(ctx context.Context, rest int64, prefix string, counts func(store.Tx, store.Item) bool) (n int64, err error) {
 	for after := ""; ; {
-		var items []store.Item
-		var page int64
+		type page struct {
+			n    int64
+			last string // key, empty for the last page
+		}
 		began := time.Now()
-		err := c.store.View(ctx, func(tx store.Tx) (err error) {
-			items, err = tx.Scan(prefix, after, censusPage)
-			page = 0
+		got, err := store.View(ctx, c.store, func(tx store.Tx) (got page, err error) {
+			items, err := tx.Scan(prefix, after, censusPage)
 			for _, item := range items {
 				if counts(tx, item) {
-					page++
+					got.n++
 				}
 			}
-			return err
+			if len(items) == censusPage {
+				got.last = items[censusPage-1].Key
+			}
+			return got, err
 		})
 		if err != nil {
 			return 0, err
 		}
-		n += page
-		if len(items) < censusPage {
+		n += got.n
+		if after = got.last; after == "" {
 			return n, nil
 		}
-		after = items[len(items)-1].Key
 		select {
 		case <-time.After(time.Duration(rest * int64(time.Since(began)))):
 		case <-ctx.Done():

@@ -64,11 +64,7 @@ type Options struct {
 // IsNew tells whether nothing was ever written to store, so that a secret may
 // be made for it.
 func IsNew(ctx context.Context, engine store.Store) (bool, error) {
-	var found []store.Item
-	err := engine.View(ctx, func(tx store.Tx) (err error) {
-		found, err = tx.Scan("", "", 1)
-		return err
-	})
+	found, err := store.View(ctx, engine, func(tx store.Tx) ([]store.Item, error) { return tx.Scan("", "", 1) })
 	return err == nil && len(found) == 0, err
 }
 
@@ -141,15 +137,14 @@ type meta struct {
 
 // claim checks that the store is ours and was written with a secret we have.
 func (c *Core) claim(ctx context.Context) error {
-	var m meta
-	var known bool
-	err := c.store.View(ctx, func(tx store.Tx) (err error) {
-		known, err = store.Load(tx, store.KeyMeta, &m)
-		return err
+	m, err := store.View(ctx, c.store, func(tx store.Tx) (m meta, err error) {
+		_, err = store.Load(tx, store.KeyMeta, &m)
+		return m, err
 	})
 	if err != nil {
 		return fmt.Errorf("reading the store: %w", err)
 	}
+	known := m != meta{}
 	if known && m.Format != format {
 		return fmt.Errorf("the store has format %d, this Gatehouse reads format %d: run the Gatehouse that wrote it and \"gatehouse export\", then \"gatehouse import\" into an empty directory with this one", m.Format, format)
 	}

@@ -81,19 +81,22 @@ type LinkView struct {
 	Language string
 	HasCode  bool  // the mail has a code to type in the browser that asked
 	Flow     *Flow // in the browser that asked
+
+	c      *challenge.Challenge // nil: no such link
+	opened bool                 // before
 }
 
 // Link looks at a link and changes nothing: mail scanners open links too.
 func (all Flows) Link(ctx context.Context, b session.Browser, token string) (LinkView, error) {
 	s := all.s
-	var c *challenge.Challenge
-	var opened bool
 	out, err := store.View(ctx, s.core.store, func(tx store.Tx) (out LinkView, err error) {
 		t := &attempt{s: s, tx: tx, b: session.Browser{Origin: b.Origin, Flow: b.Flow}, now: s.core.now()}
-		if c, err = t.findLink(token); err != nil || c == nil {
+		c, err := t.findLink(token)
+		if err != nil || c == nil {
 			return LinkView{Verdict: event.Unknown}, err
 		}
 		out = LinkView{
+			c:       c,
 			Verdict: event.OtherBrowser, Address: c.Address, Site: c.Origin, For: c.For, AskedAt: c.AskedAt, Expires: c.Expires,
 			Agent: c.Agent, Network: c.Network, Language: c.Language, HasCode: !c.LinkOnly, Flow: t.view(),
 		}
@@ -103,15 +106,16 @@ func (all Flows) Link(ctx context.Context, b session.Browser, token string) (Lin
 		if !c.Live(t.now) {
 			out.Verdict = c.State(t.now)
 		}
-		opened, err = challenge.WasOpened(t.tx, c)
+		out.opened, err = challenge.WasOpened(t.tx, c)
 		return out, err
 	})
+	c := out.c
 	if err != nil || c == nil {
 		return out, err
 	}
 	// Scanners open links again and again: the first time is written, and a page is
 	// shown also where nothing can be.
-	if !opened && (out.Verdict == event.Accepted || out.Verdict == event.OtherBrowser) {
+	if !out.opened && (out.Verdict == event.Accepted || out.Verdict == event.OtherBrowser) {
 		if err := s.core.history.Opened(ctx, c); err != nil && ctx.Err() == nil {
 			s.core.log.Warn("that a link was opened can't be written to its history", "challenge", c.ID, "error", err)
 		}

@@ -183,18 +183,21 @@ func (b *Book) noted(r Report, sent *outbox.Sent) {
 // Problems returns what came back from a, the newest first, and until when mail
 // to it is held that unknown browsers ask for; zero: it is not.
 func (b *Book) Problems(ctx context.Context, a address.Address) (list []Problem, heldUntil time.Time, err error) {
+	type found struct {
+		p    problems
+		held time.Time
+	}
 	now := b.cfg.Now()
-	err = b.cfg.Store.View(ctx, func(tx store.Tx) error {
-		p := &problems{}
-		if _, err := store.Load(tx, problemsKey(a), p); err != nil {
-			return err
+	got, err := store.View(ctx, b.cfg.Store, func(tx store.Tx) (got found, err error) {
+		if _, err := store.Load(tx, problemsKey(a), &got.p); err != nil {
+			return got, err
 		}
-		list = p.recent(now)
-		slices.Reverse(list)
-		heldUntil, err = challenge.HeldUntil(tx, a, now)
-		return err
+		got.held, err = challenge.HeldUntil(tx, a, now)
+		return got, err
 	})
-	return list, heldUntil, err
+	list = got.p.recent(now)
+	slices.Reverse(list)
+	return list, got.held, err
 }
 
 // Forget takes away what came back from a, whose account is gone.

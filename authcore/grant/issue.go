@@ -79,6 +79,12 @@ type Issued struct {
 	Refresh  string // empty for none
 }
 
+// issuing is one run of a call for tokens.
+type issuing struct {
+	out    *Issued // nil: refused
+	reused *Family // which what was shown has ended: it had been used before
+}
+
 var (
 	// ErrRefused: what was shown is good for nothing. It is a "no", never an
 	// outage.
@@ -98,65 +104,58 @@ type Redemption struct {
 
 // Redeem begins a family with a code. Of any number of calls one wins.
 func (g *Grants) Redeem(ctx context.Context, in Redemption) (*Issued, error) {
-	var reused *Family
-	issued, err := store.Update(ctx, g.cfg.Store, func(tx store.Tx) (out *Issued, err error) {
-		out, reused, err = g.redeem(tx, in)
-		return out, err
-	})
-	if err == nil && issued != nil {
-		g.observe(event.Granted, issued.Family, "")
+	did, err := store.Update(ctx, g.cfg.Store, func(tx store.Tx) (issuing, error) { return g.redeem(tx, in) })
+	if did.out != nil {
+		g.observe(event.Granted, did.out.Family, "")
 	}
-	return g.issued(issued, reused, err)
+	return g.issued(did, err)
 }
 
-// issued reports what came of a call.
-func (g *Grants) issued(out *Issued, reused *Family, err error) (*Issued, error) {
-	switch {
-	case err != nil:
-		return nil, err
-	case reused != nil:
-		g.observe(event.GrantEnded, reused, reasonReused)
+// issued reports a call.
+func (g *Grants) issued(did issuing, err error) (*Issued, error) {
+	if did.reused != nil {
+		g.observe(event.GrantEnded, did.reused, reasonReused)
 	}
-	if out == nil {
-		return nil, ErrRefused
+	if err == nil && did.out == nil {
+		err = ErrRefused
 	}
-	return out, nil
+	return did.out, err
 }
 
-func (g *Grants) redeem(tx store.Tx, in Redemption) (*Issued, *Family, error) {
+func (g *Grants) redeem(tx store.Tx, in Redemption) (none issuing, err error) {
 	c, hash, now := &code{}, keyring.Hash(in.Code), g.cfg.Now()
 	ok, err := store.Load(tx, store.KeyCode+hash, c)
 	if err != nil || !ok || c.Hash != hash || c.Family.Client != in.Client.ID || c.Family.Issuer != in.Issuer {
-		return nil, nil, err
+		return none, err
 	}
 	if !c.Used.IsZero() {
 		if now.Sub(c.Used).Abs() < grace {
-			return nil, nil, nil
+			return none, nil
 		}
 		reused, err := g.end(tx, c.Family.ID, reasonReused)
-		return nil, reused, err
+		return issuing{reused: reused}, err
 	}
 	if !now.Before(c.Made.Add(CodeLifetime)) || c.RedirectURI != in.RedirectURI || !c.verifies(in.Verifier) {
-		return nil, nil, nil
+		return none, nil
 	}
 	f := c.Family
 	stands, err := g.stands(tx, &f)
 	if err != nil || stands.why != "" {
-		return nil, nil, err
+		return none, err
 	}
 	c.Used = now
 	if err := c.save(tx); err != nil {
-		return nil, nil, err
+		return none, err
 	}
 	if f.Offline() {
 		f.Number = 1
 	}
 	out := &Issued{Family: &f, Client: stands.client, Person: stands.person, Nonce: c.Nonce, At: now, Scope: f.Scope}
 	if err := g.access(tx, out, stands.until); err != nil {
-		return nil, nil, err
+		return none, err
 	}
 	out.Refresh = g.refreshToken(&f, f.Number)
-	return out, nil, f.save(tx)
+	return issuing{out: out}, f.save(tx)
 }
 
 // verifies tells whether verifier is the one that the challenge was made of. One
@@ -226,53 +225,49 @@ func (g *Grants) refreshed(tx store.Tx, token string) (*Family, int, error) {
 // Refresh gives the next refresh token for one, with an access token for scope,
 // nil for all that was granted.
 func (g *Grants) Refresh(ctx context.Context, issuer string, client *Client, token string, scope []string) (*Issued, error) {
-	var reused *Family
-	issued, err := store.Update(ctx, g.cfg.Store, func(tx store.Tx) (out *Issued, err error) {
-		reused = nil
+	return g.issued(store.Update(ctx, g.cfg.Store, func(tx store.Tx) (issuing, error) {
 		f, n, err := g.refreshed(tx, token)
 		if err != nil || f == nil || f.Client != client.ID || f.Issuer != issuer || !f.Ended.IsZero() {
-			return nil, err
+			return issuing{}, err
 		}
-		out, reused, err = g.refresh(tx, f, n, scope)
-		return out, err
-	})
-	return g.issued(issued, reused, err)
+		return g.refresh(tx, f, n, scope)
+	}))
 }
 
-func (g *Grants) refresh(tx store.Tx, f *Family, n int, scope []string) (*Issued, *Family, error) {
+func (g *Grants) refresh(tx store.Tx, f *Family, n int, scope []string) (none issuing, err error) {
 	now := g.cfg.Now()
 	again := n == f.Number-1 && now.Sub(f.Rotated).Abs() < grace
 	if n != f.Number && !again {
 		if n > f.Number {
-			return nil, nil, nil // of a store that was put back to an earlier time
+			return none, nil // of a store that was put back to an earlier time
 		}
 		reused, err := g.end(tx, f.ID, reasonReused)
-		return nil, reused, err
+		return issuing{reused: reused}, err
 	}
 	stands, err := g.stands(tx, f)
 	if err != nil || stands.why != "" {
-		return nil, nil, err
+		return none, err
 	}
 	out := &Issued{Family: f, Client: stands.client, Person: stands.person, At: now, Scope: f.Scope}
 	if scope != nil {
 		if slices.ContainsFunc(scope, func(s string) bool { return !slices.Contains(f.Scope, s) }) {
-			return nil, nil, ErrScope
+			return none, ErrScope
 		}
 		out.Scope = scope
 	}
 	if again {
 		out.At, out.Refresh = f.Rotated, g.refreshToken(f, f.Number)
-		return out, nil, g.repeat(tx, out)
+		return issuing{out: out}, g.repeat(tx, out)
 	}
 	f.Number++
 	f.Rotated = now
 	if err := g.access(tx, out, stands.until); err != nil {
-		return nil, nil, err
+		return none, err
 	}
 	secret, _ := g.cfg.Secrets.Find(f.Secret)
 	f.Answer = secret.Seal([]byte(out.Access), f.sealContext())
 	out.Refresh = g.refreshToken(f, f.Number)
-	return out, nil, f.save(tx)
+	return issuing{out: out}, f.save(tx)
 }
 
 func (f *Family) sealContext() string { return "answer " + f.ID + "." + strconv.Itoa(f.Number) }
@@ -323,26 +318,31 @@ func (g *Grants) Read(ctx context.Context, issuer, token string, refresh bool) (
 	if token == "" || len(token) > 512 {
 		return nil, nil
 	}
-	var refused string
-	out, err := store.View(ctx, g.cfg.Store, func(tx store.Tx) (*Access, error) {
+	type reading struct {
+		out  *Access
+		over string // whose sign-in is
+	}
+	got, err := store.View(ctx, g.cfg.Store, func(tx store.Tx) (none reading, err error) {
 		out, err := g.read(tx, token, refresh)
 		if err != nil || out == nil || out.Family.Issuer != issuer {
-			return nil, err
+			return none, err
 		}
 		stands, err := g.stands(tx, out.Family)
-		if err != nil || stands.why != "" {
-			if stands.over {
-				refused = out.Family.Subject
-			}
-			return nil, err
+		switch {
+		case err != nil:
+			return none, err
+		case stands.over:
+			return reading{over: out.Family.Subject}, nil
+		case stands.why != "":
+			return none, nil
 		}
 		out.Client, out.Person = stands.client, stands.person
-		return out, nil
+		return reading{out: out}, nil
 	})
-	if refused != "" {
-		g.Changed(refused)
+	if got.over != "" {
+		g.Changed(got.over)
 	}
-	return out, err
+	return got.out, err
 }
 
 func (g *Grants) read(tx store.Tx, token string, refresh bool) (*Access, error) {

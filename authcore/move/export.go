@@ -139,22 +139,19 @@ func (e *exporter) run(ctx context.Context, keys bool) error {
 // each calls one for every record whose key begins with prefix.
 func (e *exporter) each(ctx context.Context, prefix string, one func(store.Tx, store.Item) error) error {
 	for after := ""; ; {
-		n := 0
-		err := e.Store.View(ctx, func(tx store.Tx) error {
+		last, err := store.View(ctx, e.Store, func(tx store.Tx) (last string, err error) {
 			items, err := tx.Scan(prefix, after, exportPage)
-			if err != nil {
-				return err
-			}
 			for _, item := range items {
-				after = item.Key
 				if err := one(tx, item); err != nil {
-					return err
+					return "", err
 				}
 			}
-			n = len(items)
-			return nil
+			if len(items) == exportPage {
+				last = items[exportPage-1].Key
+			}
+			return last, err
 		})
-		if err != nil || n < exportPage {
+		if after = last; err != nil || after == "" {
 			return err
 		}
 	}

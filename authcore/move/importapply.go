@@ -15,28 +15,30 @@ import (
 
 // apply writes lines that were checked, in one transaction.
 func (im *importer) apply(ctx context.Context, lines []importLine) error {
-	var done Imported
-	var ended []session.Ending
-	err := im.Store.Update(ctx, func(tx store.Tx) error {
-		done, ended = im.done, nil
+	type applied struct {
+		done  Imported
+		ended []session.Ending
+	}
+	did, err := store.Update(ctx, im.Store, func(tx store.Tx) (applied, error) {
+		did := applied{done: im.done}
 		for _, line := range lines {
 			gone, err := line.record.gone(tx)
 			if err != nil {
-				return err
+				return did, err
 			}
 			if gone {
-				done.Unchanged++
+				did.done.Unchanged++
 				continue
 			}
-			e, err := line.record.apply(im, tx, line.number, &done)
+			e, err := line.record.apply(im, tx, line.number, &did.done)
 			if err != nil {
-				return err
+				return did, err
 			}
 			if e != nil {
-				ended = append(ended, *e)
+				did.ended = append(did.ended, *e)
 			}
 		}
-		return nil
+		return did, nil
 	})
 	if refused := new(LineError); errors.As(err, &refused) {
 		refused.Applied = im.done.lines()
@@ -44,10 +46,10 @@ func (im *importer) apply(ctx context.Context, lines []importLine) error {
 	if err != nil {
 		return err
 	}
-	for _, e := range ended {
+	for _, e := range did.ended {
 		im.Sessions.Ended(e)
 	}
-	im.done = done
+	im.done = did.done
 	return nil
 }
 

@@ -47,41 +47,41 @@ func (o *Outbox) claim(ctx context.Context, r *route, m *mail) (*Item, error) {
 	if !now.Before(m.Held.Until) {
 		return nil, nil
 	}
-	global := r.Limits.Mails(m.Share, m.Known)[:1]
-	wait, byAll := time.Duration(0), false
-	item, err := store.Update(ctx, o.cfg.Store, func(tx store.Tx) (*Item, error) {
-		wait, byAll = 0, false
-		item, err := r.Letters.Letter(tx, m.Entry)
-		if err != nil || item == nil {
-			return nil, err
+	type claimed struct {
+		item  *Item
+		wait  time.Duration
+		byAll bool // it waits for no share of its own
+	}
+	c, err := store.Update(ctx, o.cfg.Store, func(tx store.Tx) (c claimed, err error) {
+		if c.item, err = r.Letters.Letter(tx, m.Entry); err != nil || c.item == nil {
+			return c, err
 		}
 		all := r.Limits.Mails(m.Share, m.Known)
 		if err := all.Load(tx); err != nil {
-			return nil, err
+			return c, err
 		}
-		global[0].T = all[0].T
-		if wait = all.Wait(now); wait > 0 {
-			byAll = global.Wait(now) >= wait
-			return item, nil
+		if c.wait = all.Wait(now); c.wait > 0 {
+			c.byAll = all[:1].Wait(now) >= c.wait
+			return c, nil
 		}
 		all.Count(tx, now)
 		sent := m.Entry
 		sent.Held = nil
-		return item, sent.save(tx)
+		return c, sent.save(tx)
 	})
 	if err != nil {
-		wait = max(wait, time.Second)
+		c.wait = time.Second
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if wait <= 0 {
+	if c.wait <= 0 {
 		o.hold(m, nil)
-		return item, nil
+		return c.item, nil
 	}
-	m.due = now.Add(wait)
+	m.due = now.Add(c.wait)
 	for _, q := range o.queues {
 		for _, w := range q.held {
-			if w.Known == m.Known && (byAll || w.Share == m.Share) {
+			if w.Known == m.Known && (c.byAll || w.Share == m.Share) {
 				w.due = m.due
 			}
 		}

@@ -106,11 +106,7 @@ func (c *Core) EndAll(ctx context.Context, p *person.Record, reason, keep string
 func (c *Core) endWhere(ctx context.Context, p *person.Record, reason string, which func(store.Tx, *Record) (bool, error)) (int, error) {
 	prefix := store.KeyPersonSession + p.Subject + "/"
 	for after, count := "", 0; ; {
-		var page []store.Item
-		err := c.store.View(ctx, func(tx store.Tx) (err error) {
-			page, err = tx.Scan(prefix, after, flushBatch)
-			return err
-		})
+		page, err := store.View(ctx, c.store, func(tx store.Tx) ([]store.Item, error) { return tx.Scan(prefix, after, flushBatch) })
 		if err != nil || len(page) == 0 {
 			return count, err
 		}
@@ -134,34 +130,33 @@ func (c *Core) endWhere(ctx context.Context, p *person.Record, reason string, wh
 	}
 }
 
-func (c *Core) endPage(ctx context.Context, page []store.Item, prefix, reason string, which func(store.Tx, *Record) (bool, error)) (endings []Ending, err error) {
-	err = c.store.Update(ctx, func(tx store.Tx) error {
-		endings = nil
+func (c *Core) endPage(ctx context.Context, page []store.Item, prefix, reason string, which func(store.Tx, *Record) (bool, error)) ([]Ending, error) {
+	return store.Update(ctx, c.store, func(tx store.Tx) (endings []Ending, err error) {
 		for _, item := range page {
 			r, err := Load(tx, item.Key[len(prefix):])
-			if err != nil || r == nil {
-				if err != nil {
-					return err
-				}
+			if err != nil {
+				return nil, err
+			}
+			if r == nil {
 				continue
 			}
-			if yes, err := which(tx, r); err != nil || !yes {
-				if err != nil {
-					return err
-				}
+			yes, err := which(tx, r)
+			if err != nil {
+				return nil, err
+			}
+			if !yes {
 				continue
 			}
 			e, err := c.EndIn(tx, r.ID, reason, nil)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			if e != nil {
 				endings = append(endings, *e)
 			}
 		}
-		return nil
+		return endings, nil
 	})
-	return endings, err
 }
 
 // Ended tells the cache and the streams of a session that has ended in the

@@ -137,28 +137,27 @@ func (c *Core) endOne(ctx context.Context, sid, reason string, which func(store.
 	if !store.IsKeyPart(sid) {
 		return false, nil
 	}
-	var e *Ending
-	err := c.store.Update(ctx, func(tx store.Tx) error {
-		e = nil
+	e, err := store.Update(ctx, c.store, func(tx store.Tx) (*Ending, error) {
 		r, err := Load(tx, sid)
 		if err != nil || r == nil || !r.EndedAt.IsZero() {
-			return err
+			return nil, err
 		}
 		target, err := which(tx, r)
 		if err != nil || target == "" {
-			return err
+			return nil, err
 		}
 		stands, err := c.Stands(tx, r)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if stands != Live {
 			target = sid // it takes no other along any more
 		}
-		if e, err = c.EndIn(tx, target, reason, nil); e != nil {
+		e, err := c.EndIn(tx, target, reason, nil)
+		if e != nil {
 			e.over = stands != Live
 		}
-		return err
+		return e, err
 	})
 	if err != nil || e == nil {
 		return false, err
@@ -189,24 +188,22 @@ func (c *Core) endedAll(ctx context.Context, all []Ending) {
 // SignIns returns the live sessions of the sign-in that s belongs to, the
 // portal's first; s alone if it has no relatives.
 func (s *View) SignIns(ctx context.Context, session *Session) ([]*Session, error) {
-	var found []*Session
 	prefix := store.KeyPersonSession + session.Subject + "/"
-	err := s.core.store.View(ctx, func(tx store.Tx) error {
-		found = nil
+	found, err := store.View(ctx, s.core.store, func(tx store.Tx) (found []*Session, err error) {
 		for after := ""; ; {
 			page, err := tx.Scan(prefix, after, flushBatch)
 			if err != nil || len(page) == 0 {
-				return err
+				return found, err
 			}
 			after = page[len(page)-1].Key
 			for _, item := range page {
 				r, err := Load(tx, item.Key[len(prefix):])
 				if err != nil {
-					return err
+					return nil, err
 				}
 				stands, err := s.core.Stands(tx, r)
 				if err != nil {
-					return err
+					return nil, err
 				}
 				if stands == Live && r.root() == session.root() {
 					found = append(found, newSession(r, &person.Record{Subject: r.Subject, Address: session.Address, Name: session.Name}, ""))

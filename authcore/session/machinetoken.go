@@ -80,9 +80,8 @@ func (s *View) MakeToken(ctx context.Context, session *Session, own origin.Origi
 		AuthTime: now, Expires: until, LastSeen: now.Add(-time.Second), AMR: []string{"token"}, // not used yet: uses are noted to the second
 		Issuer: session.Issuer, Audience: session.Audience,
 	}
-	err = s.core.store.Update(ctx, func(tx store.Tx) (err error) {
-		no, err = s.core.addMachine(tx, r, HashMachine(secret).String())
-		return err
+	no, err = store.Update(ctx, s.core.store, func(tx store.Tx) (Refusal, error) {
+		return s.core.addMachine(tx, r, HashMachine(secret).String())
 	})
 	if err != nil || no != refusalNone {
 		return "", made, no, err
@@ -200,30 +199,22 @@ func (r *Record) machineToken() MachineToken {
 // Tokens returns the live tokens of the person with subject sub, in the order
 // in which they were made: all, or those that are good at own alone.
 func (s *View) Tokens(ctx context.Context, sub string, own origin.Origin) ([]MachineToken, error) {
-	var all []MachineToken
-	err := s.core.store.View(ctx, func(tx store.Tx) error {
+	return store.View(ctx, s.core.store, func(tx store.Tx) (all []MachineToken, err error) {
 		_, live, err := s.core.loadMachines(tx, sub)
-		all = nil
 		for _, r := range live {
 			if own.IsZero() || r.Machine.onlyAt(own) {
 				all = append(all, r.machineToken())
 			}
 		}
-		return err
+		return all, err
 	})
-	return all, err
 }
 
 // EndToken ends a token of the person with subject sub at once, one of those
 // that Tokens returns for the same own. It reports whether there was one.
 func (s *View) EndToken(ctx context.Context, sub string, own origin.Origin, id string) (bool, error) {
-	theirs := false
-	err := s.core.store.View(ctx, func(tx store.Tx) error {
-		r, err := Load(tx, id)
-		theirs = r != nil && r.Subject == sub && r.Machine != nil && (own.IsZero() || r.Machine.onlyAt(own))
-		return err
-	})
-	if err != nil || !theirs {
+	r, err := store.View(ctx, s.core.store, func(tx store.Tx) (*Record, error) { return Load(tx, id) })
+	if err != nil || r == nil || r.Subject != sub || r.Machine == nil || !own.IsZero() && !r.Machine.onlyAt(own) {
 		return false, err
 	}
 	return s.core.End(ctx, id, machineEnded)
@@ -265,10 +256,9 @@ func (c *Core) machine(ctx context.Context, hash string, now time.Time) (live *l
 	if live := c.cache.get(hash); live != nil {
 		return live, true, c.refresh(ctx, live, now)
 	}
-	var sid string
-	err = c.store.View(ctx, func(tx store.Tx) error {
-		_, err := store.Load(tx, store.KeyMachine+hash, &sid)
-		return err
+	sid, err := store.View(ctx, c.store, func(tx store.Tx) (sid string, err error) {
+		_, err = store.Load(tx, store.KeyMachine+hash, &sid)
+		return sid, err
 	})
 	if err != nil || sid == "" {
 		return nil, false, err

@@ -72,17 +72,18 @@ const scanAhead = 4
 // their ids, after the id after (empty: from the beginning). next is what to
 // pass as after for the next page, empty at the end.
 func (c *Core) List(ctx context.Context, after string, limit int) (page []Info, next string, err error) {
-	limit = PageSize(limit)
-	err = c.store.View(ctx, func(tx store.Tx) error {
+	type part struct {
+		page []Info
+		next string
+	}
+	got, err := store.View(ctx, c.store, func(tx store.Tx) (got part, err error) {
 		var records []*Record
-		records, next, err = c.scanSessions(tx, after, limit)
-		if err != nil {
-			return err
+		if records, got.next, err = c.scanSessions(tx, after, PageSize(limit)); err == nil {
+			got.page, err = c.withPeople(tx, records)
 		}
-		page, err = c.withPeople(tx, records)
-		return err
+		return got, err
 	})
-	return page, next, err
+	return got.page, got.next, err
 }
 
 // scanSessions is List before whose they are is known.
@@ -118,26 +119,24 @@ func (c *Core) Of(ctx context.Context, sub string) (list []Info, err error) {
 		return nil, nil
 	}
 	prefix := store.KeyPersonSession + sub + "/"
-	err = c.store.View(ctx, func(tx store.Tx) error {
-		list = nil
+	list, err = store.View(ctx, c.store, func(tx store.Tx) ([]Info, error) {
 		index, err := tx.Scan(prefix, "", MaxPage*scanAhead)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		var records []*Record
 		for batch := range slices.Chunk(index, 100) {
 			items, err := sessionsAt(tx, prefix, batch)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			live, _, err := c.liveRecords(tx, items, MaxPage-len(records))
 			if err != nil {
-				return err
+				return nil, err
 			}
 			records = append(records, live...)
 		}
-		list, err = c.withPeople(tx, records)
-		return err
+		return c.withPeople(tx, records)
 	})
 	slices.SortFunc(list, func(a, b Info) int { return b.LastSeen.Compare(a.LastSeen) })
 	return list, err
@@ -167,23 +166,20 @@ func (c *Core) Get(ctx context.Context, sid string) (*Info, error) {
 	if !store.IsKeyPart(sid) {
 		return nil, nil
 	}
-	var out *Info
-	err := c.store.View(ctx, func(tx store.Tx) error {
-		out = nil
+	return store.View(ctx, c.store, func(tx store.Tx) (*Info, error) {
 		r, err := Load(tx, sid)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if stands, err := c.Stands(tx, r); err != nil || stands != Live {
-			return err
+			return nil, err
 		}
 		list, err := c.withPeople(tx, []*Record{r})
-		if err == nil && len(list) > 0 {
-			out = &list[0]
+		if err != nil || len(list) == 0 {
+			return nil, err
 		}
-		return err
+		return &list[0], nil
 	})
-	return out, err
 }
 
 // liveRecords decodes up to limit live sessions; rest tells whether there may
