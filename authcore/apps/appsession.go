@@ -192,55 +192,44 @@ func (s *View) live(tx store.Tx, realm person.Realm, ref SessionRef) (*session.R
 // Session returns a live session of realm. Verdict is Accepted, Expired, or
 // Unknown for one that was ended or never was; the session is nil then. Expired
 // is told only for a minute, then the record is gone.
-func (s *View) Session(ctx context.Context, realm person.Realm, ref SessionRef) (out *Session, v event.Verdict, err error) {
-	err = s.core.store.View(ctx, func(tx store.Tx) error {
-		out, v = nil, event.Unknown
-		r, verdict, err := s.live(tx, realm, ref)
-		if v = verdict; err != nil || v != event.Accepted {
-			return err
+func (s *View) Session(ctx context.Context, realm person.Realm, ref SessionRef) (*Session, event.Verdict, error) {
+	return look(ctx, s.core.store, func(tx store.Tx) (*Session, event.Verdict, error) {
+		r, v, err := s.live(tx, realm, ref)
+		if err != nil || v != event.Accepted {
+			return nil, v, err
 		}
-		out, err = s.withPerson(tx, r)
-		if out == nil {
-			v = event.Unknown
-		}
-		return err
+		return s.withPerson(tx, r)
 	})
-	return out, v, err
 }
 
 // SessionOfAny is Session for a token that may be of any app: whose it is
 // stands in the session's Person.Realm.
-func (s *View) SessionOfAny(ctx context.Context, token string) (out *Session, v event.Verdict, err error) {
-	err = s.core.store.View(ctx, func(tx store.Tx) error {
-		out, v = nil, event.Unknown
+func (s *View) SessionOfAny(ctx context.Context, token string) (*Session, event.Verdict, error) {
+	return look(ctx, s.core.store, func(tx store.Tx) (*Session, event.Verdict, error) {
 		var sid string
 		if len(token) != keyring.APISessionLen {
-			return nil
+			return nil, event.Unknown, nil
 		}
 		if _, err := store.Load(tx, store.KeyAPISession+keyring.Hash(token), &sid); err != nil || sid == "" {
-			return err
+			return nil, event.Unknown, err
 		}
 		r, err := session.Load(tx, sid)
 		if err != nil || r == nil || r.API == nil {
-			return err
+			return nil, event.Unknown, err
 		}
-		if v, err = s.core.verdict(tx, r); err != nil || v != event.Accepted {
-			return err
+		if v, err := s.core.verdict(tx, r); err != nil || v != event.Accepted {
+			return nil, v, err
 		}
-		if out, err = s.withPerson(tx, r); out == nil {
-			v = event.Unknown
-		}
-		return err
+		return s.withPerson(tx, r)
 	})
-	return out, v, err
 }
 
-// withPerson completes a live session with its person and role; nil if the
-// person is gone.
-func (s *View) withPerson(tx store.Tx, r *session.Record) (*Session, error) {
+// withPerson completes a live session with its person and role. Verdict is
+// Accepted, or Unknown if the person is gone.
+func (s *View) withPerson(tx store.Tx, r *session.Record) (*Session, event.Verdict, error) {
 	p, err := person.LoadIn(tx, r.API.Realm, r.Subject)
 	if err != nil || p == nil {
-		return nil, err
+		return nil, event.Unknown, err
 	}
 	out := s.appSession(r, p)
 	if app := s.cfg.List.Find(r.API.Realm.App); app == nil || !app.Organizations {
@@ -251,5 +240,5 @@ func (s *View) withPerson(tx store.Tx, r *session.Record) (*Session, error) {
 			out.Org = "" // not a member any more
 		}
 	}
-	return out, err
+	return out, event.Accepted, err
 }

@@ -36,85 +36,66 @@ func (s *View) SwitchOrg(ctx context.Context, realm person.Realm, ref SessionRef
 		part.Secret, part.Org, part.Updated = s.core.secrets.Current.ID(), org, r.LastSeen
 		return &r, nil
 	})
-	if err == nil && v == event.Accepted && out == nil {
-		v = event.Forbidden
-	}
 	if err == nil && out != nil {
 		s.core.count(1, 0)
 	}
 	return out, v, err
 }
 
-// changeAppSession loads a live session and stores what do makes of it; nil for
-// nothing.
-func (s *View) changeAppSession(ctx context.Context, realm person.Realm, ref SessionRef, do func(store.Tx, *session.Record) (*session.Record, error)) (out *Session, v event.Verdict, err error) {
-	err = s.core.store.Update(ctx, func(tx store.Tx) error {
-		out, v = nil, event.Unknown
-		r, verdict, err := s.live(tx, realm, ref)
-		if v = verdict; err != nil || v != event.Accepted {
-			return err
+// changeAppSession loads a live session and stores what do makes of it; nil is
+// Forbidden.
+func (s *View) changeAppSession(ctx context.Context, realm person.Realm, ref SessionRef, do func(store.Tx, *session.Record) (*session.Record, error)) (*Session, event.Verdict, error) {
+	return decide(ctx, s.core.store, func(tx store.Tx) (*Session, event.Verdict, error) {
+		r, v, err := s.live(tx, realm, ref)
+		if err != nil || v != event.Accepted {
+			return nil, v, err
 		}
 		if r, err = do(tx, r); err != nil || r == nil {
-			return err
+			return nil, event.Forbidden, err
 		}
 		if err := s.core.SaveAppSession(tx, s.core.sessions.Bound(r)); err != nil {
-			return err
+			return nil, event.Unknown, err
 		}
-		if out, err = s.withPerson(tx, r); out == nil {
-			v = event.Unknown
-		}
-		return err
+		return s.withPerson(tx, r)
 	})
-	return out, v, err
 }
 
 // Sessions returns the live sessions of a person, the oldest first, at most
 // 1000.
 func (s *View) Sessions(ctx context.Context, realm person.Realm, sub string) ([]*Session, error) {
-	var out []*Session
-	err := s.core.store.View(ctx, func(tx store.Tx) error {
-		out = nil
+	return store.View(ctx, s.core.store, func(tx store.Tx) (out []*Session, err error) {
 		p, err := person.LoadIn(tx, realm, sub)
 		if err != nil || p == nil {
-			return err
+			return nil, err
 		}
 		prefix := store.KeyPersonSession + sub + "/"
 		items, err := tx.Scan(prefix, "", 1000)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for _, item := range items {
 			r, err := loadAppSession(tx, realm, item.Key[len(prefix):])
 			if err != nil {
-				return err
+				return nil, err
 			}
 			if v, err := s.core.verdict(tx, r); err != nil {
-				return err
+				return nil, err
 			} else if v == event.Accepted {
 				out = append(out, s.appSession(r, p))
 			}
 		}
-		return nil
+		return out, nil
 	})
-	return out, err
 }
 
 // EndSession ends a session of realm, and tells whether there was one to
 // end.
 func (s *View) EndSession(ctx context.Context, realm person.Realm, ref SessionRef, reason string) (bool, error) {
-	var sid string
-	err := s.core.store.View(ctx, func(tx store.Tx) error {
-		sid = ""
-		r, err := ref.find(tx, realm)
-		if r != nil {
-			sid = r.ID
-		}
-		return err
-	})
-	if err != nil || sid == "" {
+	r, err := store.View(ctx, s.core.store, func(tx store.Tx) (*session.Record, error) { return ref.find(tx, realm) })
+	if err != nil || r == nil {
 		return false, err
 	}
-	return s.core.sessions.End(ctx, sid, reason)
+	return s.core.sessions.End(ctx, r.ID, reason)
 }
 
 // Poll is the wish of who asked for a link to hear that it was used.

@@ -137,22 +137,19 @@ const apiKept = 24 * time.Hour
 
 // Ask makes a challenge for an app and has it sent, in one transaction.
 func (s *View) Ask(ctx context.Context, in Ask) (Asked, error) {
-	var out Asked
-	err := s.core.store.Update(ctx, func(tx store.Tx) (err error) {
+	out, _, err := decide(ctx, s.core.store, func(tx store.Tx) (Asked, event.Verdict, error) {
 		t := &asking{s: s, tx: tx, in: in, now: s.core.now()}
 		if in.invite != nil {
 			wish := *in.invite // each run has its own
 			t.in.invite = &wish
 		}
-		if out, err = t.run(); t.in.invite != nil {
+		out, err := t.run()
+		if t.in.invite != nil {
 			out.invite = *t.in.invite
 		}
-		if err == nil && out.Verdict != event.Accepted {
-			err = errUndo
-		}
-		return err
+		return out, out.Verdict, err
 	})
-	if err = undone(err); err != nil {
+	if err != nil {
 		return Asked{}, err
 	}
 	s.observe(s.askEvent(in, out)) // before its mail is

@@ -41,51 +41,42 @@ type Deleted struct {
 // If it fails halfway it may be called again with the same subject: the person
 // goes after all that is found through them.
 func (c *Core) Delete(ctx context.Context, in Deletion) (Deleted, error) {
-	d := &deletion{core: c, in: in}
-	v, err := d.look(ctx)
+	d, v, err := look(ctx, c.store, func(tx store.Tx) (deletion, event.Verdict, error) {
+		d := deletion{core: c, in: in}
+		v, err := d.find(tx)
+		return d, v, err
+	})
 	if err != nil || v != event.Accepted {
 		return Deleted{Verdict: v}, err
 	}
 	if err := d.forget(ctx); err != nil {
 		return Deleted{}, err
 	}
-	err = c.store.Update(ctx, func(tx store.Tx) (err error) {
-		d.orphans = nil
-		if v, err = d.remove(tx); err == nil && v != event.Accepted {
-			return errUndo
-		}
-		return err
-	})
-	if err = undone(err); err != nil || v != event.Accepted {
+	orphans, v, err := decide(ctx, c.store, d.remove)
+	if err != nil || v != event.Accepted {
 		return Deleted{Verdict: v}, err
 	}
-	d.report()
-	return Deleted{Orphans: d.orphans}, d.forget(ctx) // what has come meanwhile
+	d.report(orphans)
+	return Deleted{Orphans: orphans}, d.forget(ctx) // what has come meanwhile
 }
 
 // deletion takes a person out of the store.
 type deletion struct {
-	core    *Core
-	in      Deletion
-	p       *person.Record
-	orgs    []memberOf
-	orphans []string
+	core *Core
+	in   Deletion
+	p    *person.Record
+	orgs []memberOf
 }
 
-// look finds the person and their organizations, and what would be refused.
-func (d *deletion) look(ctx context.Context) (v event.Verdict, err error) {
-	err = d.core.store.View(ctx, func(tx store.Tx) (err error) {
-		if d.p, err = d.load(tx); err != nil || d.p == nil {
-			v = event.Unknown
-			return err
-		}
-		if d.orgs, err = d.memberships(tx); err != nil {
-			return err
-		}
-		v, err = d.mayGo(tx)
-		return err
-	})
-	return v, err
+// find finds the person and their organizations, and what would be refused.
+func (d *deletion) find(tx store.Tx) (v event.Verdict, err error) {
+	if d.p, err = d.load(tx); err != nil || d.p == nil {
+		return event.Unknown, err
+	}
+	if d.orgs, err = d.memberships(tx); err != nil {
+		return event.Unknown, err
+	}
+	return d.mayGo(tx)
 }
 
 func (d *deletion) load(tx store.Tx) (*person.Record, error) {
@@ -109,35 +100,41 @@ func (d *deletion) forget(ctx context.Context) error {
 	return d.core.history.Forget(ctx, d.p.Address)
 }
 
-func (d *deletion) remove(tx store.Tx) (event.Verdict, error) {
+// remove deletes the person, and returns the organizations that have lost their
+// last owner.
+func (d *deletion) remove(tx store.Tx) (orphans []string, v event.Verdict, err error) {
 	p, err := d.load(tx)
 	if err != nil || p == nil {
-		return event.Unknown, err
+		return nil, event.Unknown, err
 	}
 	if v, err := d.mayGo(tx); err != nil || v != event.Accepted {
-		return v, err
+		return nil, v, err
 	}
 	for _, m := range d.orgs {
-		if err := d.leave(tx, m); err != nil {
-			return event.Unknown, err
+		orphan, err := d.leave(tx, m)
+		if err != nil {
+			return nil, event.Unknown, err
+		}
+		if orphan {
+			orphans = append(orphans, m.org)
 		}
 	}
 	if err := p.Delete(tx, d.core.now()); err != nil {
-		return event.Unknown, err
+		return nil, event.Unknown, err
 	}
 	if err := markGone(tx, d.core.now(), p.Subject); err != nil {
-		return event.Unknown, err
+		return nil, event.Unknown, err
 	}
-	if !p.IsAccount() {
-		return event.Accepted, nil
+	if p.IsAccount() {
+		tx.Delete(store.KeyMachines + p.Subject)
+		err = challenge.EndAll(tx, p.Address, d.core.now())
 	}
-	tx.Delete(store.KeyMachines + p.Subject)
-	return event.Accepted, challenge.EndAll(tx, p.Address, d.core.now())
+	return orphans, event.Accepted, err
 }
 
-func (d *deletion) report() {
+func (d *deletion) report(orphans []string) {
 	e := event.Event{Name: event.Deleted, App: d.in.Realm.App, Address: d.p.Address, Subject: d.p.Subject, Reason: d.in.Reason}
-	for _, org := range d.orphans {
+	for _, org := range orphans {
 		d.core.log.Warn("an organization has lost its last owner; its app can make another member the owner, with its secret key", "app", e.App, "organization", org)
 		d.core.observe(event.Event{Name: event.Org, App: e.App, Subject: e.Subject, Reason: "no_owner", Detail: org})
 	}
@@ -198,19 +195,16 @@ func (d *deletion) mayGo(tx store.Tx) (event.Verdict, error) {
 	return event.Accepted, nil
 }
 
-// leave takes the person out of an organization.
-func (d *deletion) leave(tx store.Tx, m memberOf) error {
+// leave takes the person out of an organization. orphan: it has lost its last owner.
+func (d *deletion) leave(tx store.Tx, m memberOf) (orphan bool, err error) {
 	o, err := LoadOrg(tx, d.in.Realm, m.org)
 	if err != nil || o == nil {
-		return err
+		return false, err
 	}
 	if !m.others {
-		return o.remove(tx, d.in.Subject, m.invites, d.core.now())
+		return false, o.remove(tx, d.in.Subject, m.invites, d.core.now())
 	}
-	if o.isLastOwner(d.in.Subject) {
-		d.orphans = append(d.orphans, o.ID)
-	}
-	return o.setRole(tx, d.in.Subject, "", d.core.now())
+	return o.isLastOwner(d.in.Subject), o.setRole(tx, d.in.Subject, "", d.core.now())
 }
 
 func (o *Organization) isLastOwner(sub string) bool { return slices.Equal(o.Owners, []string{sub}) }

@@ -30,14 +30,10 @@ func holderOf(p *person.Record) Holder {
 // Holders returns everybody with this subject or address. One address may be
 // several people: each app has its own, and so have the gates, who come first.
 func (s *View) Holders(ctx context.Context, id string) (list []Holder, err error) {
-	err = s.core.store.View(ctx, func(tx store.Tx) error {
-		list = nil
-		people, err := s.withID(tx, id)
-		for _, p := range people {
-			list = append(list, holderOf(p))
-		}
-		return err
-	})
+	people, err := store.View(ctx, s.core.store, func(tx store.Tx) ([]*person.Record, error) { return s.withID(tx, id) })
+	for _, p := range people {
+		list = append(list, holderOf(p))
+	}
 	return list, err
 }
 
@@ -49,25 +45,21 @@ func (c *Core) Everybody(ctx context.Context, after string, limit int) (page []H
 	if after != "" {
 		after = store.KeyPerson + after
 	}
-	err = c.store.View(ctx, func(tx store.Tx) error {
-		page, next = nil, ""
-		items, err := tx.Scan(store.KeyPerson, after, limit)
-		if err != nil {
-			return err
+	items, err := store.View(ctx, c.store, func(tx store.Tx) ([]store.Item, error) { return tx.Scan(store.KeyPerson, after, limit) })
+	if err != nil {
+		return nil, "", err
+	}
+	for _, item := range items {
+		p := &person.Record{}
+		if _, err := store.Decode(item.Key, item.Value, p); err != nil {
+			return nil, "", err
 		}
-		for _, item := range items {
-			p := &person.Record{}
-			if _, err := store.Decode(item.Key, item.Value, p); err != nil {
-				return err
-			}
-			page = append(page, holderOf(p))
-		}
-		if len(items) == limit {
-			next = strings.TrimPrefix(items[limit-1].Key, store.KeyPerson)
-		}
-		return nil
-	})
-	return page, next, err
+		page = append(page, holderOf(p))
+	}
+	if len(items) == limit {
+		next = page[limit-1].Subject
+	}
+	return page, next, nil
 }
 
 func (s *View) withID(tx store.Tx, id string) (list []*person.Record, err error) {

@@ -2,7 +2,6 @@ package apps
 
 import (
 	"context"
-	"errors"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
@@ -12,37 +11,29 @@ import (
 
 // Person returns the person that whom names in realm, nil for none.
 func (s *View) Person(ctx context.Context, realm person.Realm, whom person.Whom) (*person.Person, error) {
-	var out *person.Person
-	err := s.core.store.View(ctx, func(tx store.Tx) error {
-		out = nil
-		p, err := whom.Find(tx, realm)
-		if err != nil || p == nil {
-			return err
-		}
-		v := p.View()
-		out = &v
-		return nil
-	})
-	return out, err
+	p, err := store.View(ctx, s.core.store, func(tx store.Tx) (*person.Record, error) { return whom.Find(tx, realm) })
+	if err != nil || p == nil {
+		return nil, err
+	}
+	v := p.View()
+	return &v, nil
 }
 
 // GatePerson tells whether somebody has signed in at a gate with address a, and
 // by what name.
 func (s *View) GatePerson(ctx context.Context, a address.Address) (name string, known bool, err error) {
-	err = s.core.store.View(ctx, func(tx store.Tx) error {
+	p, err := store.View(ctx, s.core.store, func(tx store.Tx) (*person.Record, error) {
 		var sub string
 		ok, err := store.Load(tx, store.KeyAddress+a.String(), &sub)
 		if err != nil || !ok {
-			return err
+			return nil, err
 		}
-		p, err := person.Load(tx, sub)
-		if err != nil || p == nil {
-			return err
-		}
-		name, known = p.Name, p.Address == a
-		return nil
+		return person.Load(tx, sub)
 	})
-	return name, known, err
+	if err != nil || p == nil {
+		return "", false, err
+	}
+	return p.Name, p.Address == a, nil
 }
 
 // CreatePerson makes a person. Verdict is Accepted, or Taken when one of the
@@ -73,42 +64,33 @@ func (s *View) UpdatePerson(ctx context.Context, realm person.Realm, whom person
 }
 
 func (s *View) changePerson(ctx context.Context, d person.Draft, get func(store.Tx) (*person.Record, error)) (person.Person, event.Verdict, error) {
-	var out person.Person
-	var v event.Verdict
-	var p *person.Record
-	var own address.Address
-	err := s.core.store.Update(ctx, func(tx store.Tx) (err error) {
-		p, err = get(tx)
-		if err != nil || p == nil {
-			v = event.Unknown
-			return err
+	c, v, err := decide(ctx, s.core.store, func(tx store.Tx) (c changed, v event.Verdict, err error) {
+		c.p, err = get(tx)
+		if err != nil || c.p == nil {
+			return c, event.Unknown, err
 		}
-		own = p.Address
-		other, verdict, err := p.Apply(tx, d, s.core.now())
-		v, out = verdict, other.View()
+		c.own = c.p.Address
+		other, v, err := c.p.Apply(tx, d, s.core.now())
 		if err != nil {
-			return err
+			return c, v, err
 		}
-		if v != event.Accepted {
-			return errUndo
+		if c.view = other.View(); v == event.Accepted {
+			err = c.p.Save(tx)
 		}
-		return p.Save(tx)
+		return c, v, err
 	})
-	if err = undone(err); err == nil && v == event.Accepted && d.Address != nil {
-		err = s.core.sessions.EndUnfounded(ctx, p, own, "contact_removed")
+	if err == nil && v == event.Accepted && d.Address != nil {
+		err = s.core.sessions.EndUnfounded(ctx, c.p, c.own, "contact_removed")
 	}
-	return out, v, err
+	return c.view, v, err
 }
 
-// errUndo ends a transaction whose outcome is a "no" that must write nothing,
-// though something was put already.
-var errUndo = errors.New("nothing to commit")
-
-func undone(err error) error {
-	if errors.Is(err, errUndo) {
-		return nil
-	}
-	return err
+// changed is a person after a transaction that changed them.
+type changed struct {
+	p    *person.Record
+	view person.Person   // of p, or of whoever has what p was to get
+	own  address.Address // p's own before
+	gone person.Contact  // what p does not have any more
 }
 
 // peoplePage is how many people one transaction reads.
@@ -119,29 +101,32 @@ const peoplePage = 200
 func (s *View) EachPerson(ctx context.Context, realm person.Realm, after string, do func(person.Person) bool) error {
 	prefix := person.Key(realm, person.BySubject, "")
 	for cursor := prefix + after; ; {
-		var page []store.Item
-		var people []person.Person
-		err := s.core.store.View(ctx, func(tx store.Tx) (err error) {
-			people = nil
-			if page, err = tx.Scan(prefix, cursor, peoplePage); err != nil {
-				return err
+		type page struct {
+			people []person.Person
+			last   string // key
+		}
+		got, err := store.View(ctx, s.core.store, func(tx store.Tx) (got page, err error) {
+			items, err := tx.Scan(prefix, cursor, peoplePage)
+			if err != nil {
+				return got, err
 			}
-			for _, item := range page {
+			for _, item := range items {
+				got.last = item.Key
 				p, err := person.LoadIn(tx, realm, item.Key[len(prefix):])
 				if err != nil {
-					return err
+					return got, err
 				}
 				if p != nil {
-					people = append(people, p.View())
+					got.people = append(got.people, p.View())
 				}
 			}
-			return nil
+			return got, nil
 		})
-		if err != nil || len(page) == 0 {
+		if err != nil || got.last == "" {
 			return err
 		}
-		cursor = page[len(page)-1].Key
-		for _, p := range people {
+		cursor = got.last
+		for _, p := range got.people {
 			if !do(p) {
 				return nil
 			}
@@ -153,24 +138,19 @@ func (s *View) EachPerson(ctx context.Context, realm person.Realm, after string,
 // was sent to it is dead, and sessions that rest on nothing else end.
 // Verdict is Accepted, or Unknown when nobody in realm has it.
 func (s *View) RemoveContact(ctx context.Context, realm person.Realm, contact string) (person.Person, event.Verdict, error) {
-	var out person.Person
-	v := event.Unknown
-	var p *person.Record
-	var gone person.Contact
-	err := s.core.store.Update(ctx, func(tx store.Tx) (err error) {
-		v = event.Unknown
-		p, err = person.Whom{Contact: contact}.Find(tx, realm)
-		if err != nil || p == nil {
-			return err
+	c, v, err := decide(ctx, s.core.store, func(tx store.Tx) (c changed, v event.Verdict, err error) {
+		c.p, err = person.Whom{Contact: contact}.Find(tx, realm)
+		if err != nil || c.p == nil {
+			return c, event.Unknown, err
 		}
-		if gone, err = p.Remove(tx, contact, s.core.now()); err != nil {
-			return err
+		if c.gone, err = c.p.Remove(tx, contact, s.core.now()); err != nil {
+			return c, event.Unknown, err
 		}
-		v, out = event.Accepted, p.View()
-		return p.Save(tx)
+		c.view = c.p.View()
+		return c, event.Accepted, c.p.Save(tx)
 	})
 	if err == nil && v == event.Accepted {
-		err = s.core.sessions.EndUnfounded(ctx, p, gone.Address(), "contact_removed")
+		err = s.core.sessions.EndUnfounded(ctx, c.p, c.gone.Address(), "contact_removed")
 	}
-	return out, v, err
+	return c.view, v, err
 }

@@ -64,16 +64,20 @@ type Proved struct {
 // proofs at once at most one is accepted, and no more than the allowed tries
 // are compared.
 func (s *View) Prove(ctx context.Context, in Proof) (Proved, error) {
-	var t *proving
-	out, err := store.Update(ctx, s.core.store, func(tx store.Tx) (Proved, error) {
-		t = &proving{s: s, tx: tx, in: in, now: s.core.now()}
-		return t.run()
+	type run struct {
+		*proving
+		out Proved
+	}
+	last, err := store.Update(ctx, s.core.store, func(tx store.Tx) (run, error) {
+		t := &proving{s: s, tx: tx, in: in, now: s.core.now()}
+		out, err := t.run()
+		return run{t, out}, err
 	})
 	if err != nil {
 		return Proved{}, err
 	}
-	t.report(out)
-	return out, nil
+	last.report(last.out)
+	return last.out, nil
 }
 
 // Look tells what Prove would find behind the token of a link of slot, and
