@@ -79,11 +79,11 @@ func TestDeletingAMemberLeavesTheOrganization(t *testing.T) {
 		want(t, len(w.reported(event.Person)), 1)
 		// A second owner may go: one stays.
 		eve := w.signInApp(mustAddress("eve@example.com")).Person.Subject
-		v, err = w.service.Apps().SetRole(ctx, apps.RoleChange{Realm: w.live, Org: w.org.ID, Subject: eve, Role: apps.Owner, Add: true})
+		_, v, err = w.service.Apps().SetRole(ctx, apps.RoleChange{Realm: w.live, Org: w.org.ID, Subject: eve, Role: apps.Owner, Add: true})
 		w.must(v, err)
 		v, err = w.deletePerson(w.live, w.boss.Person.Subject)
 		w.must(v, err)
-		org, _ := w.service.Apps().Organization(ctx, w.live, w.org.ID)
+		org, _, _ := w.service.Apps().Organization(ctx, w.live, w.org.ID, "")
 		want(t, slices.Equal(org.Owners, []string{eve}), true)
 	})
 }
@@ -117,10 +117,10 @@ func TestAnOrganizationKeepsAnOwner(t *testing.T) {
 			t.Errorf("%+v", last)
 		}
 		want(t, w.reported(event.Deleted)[0].Subject, boss)
-		org, _ := w.service.Apps().Organization(ctx, w.live, w.org.ID)
+		org, _, _ := w.service.Apps().Organization(ctx, w.live, w.org.ID, "")
 		want(t, len(org.Owners), 0)
 		// Its app names another.
-		v, err = w.service.Apps().SetRole(ctx, apps.RoleChange{Realm: w.live, Org: w.org.ID, Subject: w.bob.Person.Subject, Role: apps.Owner})
+		_, v, err = w.service.Apps().SetRole(ctx, apps.RoleChange{Realm: w.live, Org: w.org.ID, Subject: w.bob.Person.Subject, Role: apps.Owner})
 		w.must(v, err)
 		again, _, err := w.deleteHolder(holders[0], "by_operator")
 		want(t, err, nil)
@@ -134,7 +134,7 @@ func TestAnOrganizationGoesWithItsOnlyMember(t *testing.T) {
 		w := newAppWorld(t)
 		defer w.close()
 		ctx := t.Context()
-		v, err := w.service.Apps().SetRole(ctx, apps.RoleChange{Realm: w.live, Org: w.org.ID, Subject: w.bob.Person.Subject})
+		_, v, err := w.service.Apps().SetRole(ctx, apps.RoleChange{Realm: w.live, Org: w.org.ID, Subject: w.bob.Person.Subject})
 		w.must(v, err)
 		v, err = w.deletePerson(w.live, w.boss.Person.Subject)
 		w.must(v, err)

@@ -133,14 +133,14 @@ func (w *appWorld) lives(t *testing.T, twin *house) {
 	if p, _ := twin.service.Apps().Person(ctx, w.test, person.Whom{Email: alice}); p == nil {
 		t.Error("test data is not there")
 	}
-	org, err := twin.service.Apps().Organization(ctx, w.live, w.org.ID)
+	org, _, err := twin.service.Apps().Organization(ctx, w.live, w.org.ID, "")
 	want(t, err, nil)
 	if len(org.Owners) != 1 || org.Owners[0] != w.boss.Person.Subject || org.Slug != "acme-sons" {
 		t.Errorf("%+v", org)
 	}
 	members, _ := twin.service.Apps().Members(ctx, w.live, w.org.ID)
 	want(t, len(members), 2)
-	list, _ := twin.service.Apps().Invites(ctx, w.live, w.org.ID)
+	list, _, _ := twin.service.Apps().Invites(ctx, w.live, w.org.ID, "")
 	want(t, len(list), 1)
 	if _, v, _ := twin.service.Apps().AcceptInvite(ctx, w.live, w.accepted.ID, w.bob.Person.Subject); v != event.Used {
 		t.Errorf("an invitation that was accepted: %v", v)
@@ -252,7 +252,7 @@ func TestImportTakesWhatIsNewer(t *testing.T) {
 		}
 		s, _, _ := twin.service.Apps().Session(ctx, w.live, apps.SessionRef{Token: w.boss.Token})
 		want(t, s.Expires.Sub(w.service.Now()), 14*24*time.Hour)
-		list, _ := twin.service.Apps().Invites(ctx, w.live, w.org.ID)
+		list, _, _ := twin.service.Apps().Invites(ctx, w.live, w.org.ID, "")
 		want(t, list[0].Expires.Equal(again.Expires), true)
 	})
 }
@@ -377,7 +377,7 @@ func TestImportRevivesNothingThatWasDeleted(t *testing.T) {
 		w.must(gone.Verdict, err)
 	}
 	takeOut := func(w *appWorld) {
-		v, err := w.service.Apps().SetRole(w.t.Context(), apps.RoleChange{Realm: w.live, Org: w.org.ID, Subject: w.bob.Person.Subject})
+		_, v, err := w.service.Apps().SetRole(w.t.Context(), apps.RoleChange{Realm: w.live, Org: w.org.ID, Subject: w.bob.Person.Subject})
 		w.must(v, err)
 	}
 	for what, do := range map[string]func(w *appWorld){
@@ -448,7 +448,7 @@ func TestImportTakesANewerMembership(t *testing.T) {
 		twin.wholly(first)
 		role := func(h *house, role apps.Role) {
 			time.Sleep(time.Hour)
-			v, err := h.service.Apps().SetRole(t.Context(), apps.RoleChange{Realm: w.live, Org: w.org.ID, Subject: w.bob.Person.Subject, Role: role, Add: true})
+			_, v, err := h.service.Apps().SetRole(t.Context(), apps.RoleChange{Realm: w.live, Org: w.org.ID, Subject: w.bob.Person.Subject, Role: role, Add: true})
 			w.must(v, err)
 		}
 		role(w.house, "")

@@ -57,7 +57,7 @@ func (w *inviting) send(org, by, client string, to address.Address) (apps.Invite
 // waits tells how many invitations of org do.
 func (w *inviting) waits(org string) int {
 	w.t.Helper()
-	list, err := w.service.Apps().Invites(w.t.Context(), w.live, org)
+	list, _, err := w.service.Apps().Invites(w.t.Context(), w.live, org, "")
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -136,7 +136,7 @@ func TestLimitsOfInvitations(t *testing.T) {
 			_, org := w.org(alice)
 			return func(i int) (string, string, string) {
 				admin := w.signInApp(someone("admin%d", i)).Person.Subject
-				v, err := w.service.Apps().SetRole(w.t.Context(), apps.RoleChange{Realm: w.live, Org: org, Subject: admin, Role: apps.Admin, Add: true})
+				_, v, err := w.service.Apps().SetRole(w.t.Context(), apps.RoleChange{Realm: w.live, Org: org, Subject: admin, Role: apps.Admin, Add: true})
 				want(w.t, v, event.Accepted)
 				want(w.t, err, nil)
 				return org, admin, fmt.Sprintf("10.0.%d.1", i)
@@ -177,11 +177,11 @@ func TestLimitsOfInvitations(t *testing.T) {
 func TestInvitationsDieWithTheirInviter(t *testing.T) {
 	for name, end := range map[string]func(w *inviting, org, by string) error{
 		"demoted": func(w *inviting, org, by string) error {
-			_, err := w.service.Apps().SetRole(w.t.Context(), apps.RoleChange{Realm: w.live, Org: org, Subject: by, Role: apps.Member})
+			_, _, err := w.service.Apps().SetRole(w.t.Context(), apps.RoleChange{Realm: w.live, Org: org, Subject: by, Role: apps.Member})
 			return err
 		},
 		"removed": func(w *inviting, org, by string) error {
-			_, err := w.service.Apps().SetRole(w.t.Context(), apps.RoleChange{Realm: w.live, Org: org, Subject: by})
+			_, _, err := w.service.Apps().SetRole(w.t.Context(), apps.RoleChange{Realm: w.live, Org: org, Subject: by})
 			return err
 		},
 		"deleted": func(w *inviting, org, by string) error {
@@ -194,7 +194,7 @@ func TestInvitationsDieWithTheirInviter(t *testing.T) {
 				ctx, bob := t.Context(), mustAddress("bob@example.com")
 				boss, org := w.org(alice)
 				admin := w.signInApp(mustAddress("admin@example.com")).Person.Subject
-				_, err := w.service.Apps().SetRole(ctx, apps.RoleChange{Realm: w.live, Org: org, Subject: admin, Role: apps.Admin, Add: true})
+				_, _, err := w.service.Apps().SetRole(ctx, apps.RoleChange{Realm: w.live, Org: org, Subject: admin, Role: apps.Admin, Add: true})
 				want(t, err, nil)
 				invite, asked := w.send(org, admin, "10.0.0.1", bob)
 				want(t, asked.Verdict, event.Accepted)
@@ -214,12 +214,83 @@ func TestInvitationsDieWithTheirInviter(t *testing.T) {
 				proved := w.prove(apps.Proof{Token: asked2.Token, Session: week})
 				want(t, proved.Verdict, event.Accepted)
 				want(t, proved.Invite, again.ID)
-				if _, asked := w.send(org, admin, "10.0.0.1", mustAddress("eve@example.com")); asked.Verdict != event.Forbidden {
-					t.Errorf("who may not invite: %v", asked.Verdict)
+				refused := event.Unknown // who is out of it sees no organization
+				if name == "demoted" {
+					refused = event.Forbidden
 				}
+				_, asked = w.send(org, admin, "10.0.0.1", mustAddress("eve@example.com"))
+				want(t, asked.Verdict, refused)
 			})
 		})
 	}
+}
+
+// For who is not in an organization there is none; members see it, but neither
+// whom others invite nor may they do what admins do.
+func TestWhoIsNotInAnOrganization(t *testing.T) {
+	runInviting(t, func(t *testing.T, w *inviting) {
+		ctx, view := t.Context(), w.service.Apps()
+		boss, org := w.org(alice)
+		stranger, _ := w.org(mustAddress("rival@example.com"))
+		member := w.signInApp(mustAddress("member@example.com")).Person.Subject
+		m, _, err := view.SetRole(ctx, apps.RoleChange{Realm: w.live, Org: org, Subject: member, Role: apps.Member, Add: true})
+		want(t, err, nil)
+		want(t, m.Role, apps.Member)
+		invite, _ := w.send(org, boss.Person.Subject, "10.0.0.1", mustAddress("bob@example.com"))
+		name := "Renamed"
+		for by, expect := range map[string]struct {
+			role apps.Role
+			v    event.Verdict
+		}{
+			"":                      {apps.Owner, event.Accepted},
+			boss.Person.Subject:     {apps.Owner, event.Accepted},
+			member:                  {apps.Member, event.Forbidden},
+			stranger.Person.Subject: {"", event.Unknown},
+			"nobody":                {"", event.Unknown},
+		} {
+			found, role, err := view.Organization(ctx, w.live, org, by)
+			want(t, err, nil)
+			want(t, found != nil, expect.role != "")
+			want(t, role, expect.role)
+			_, v, _ := view.UpdateOrganization(ctx, w.live, org, by, &name, nil)
+			want(t, v, expect.v)
+			list, v, _ := view.Invites(ctx, w.live, org, by)
+			want(t, v, expect.v)
+			want(t, len(list) == 1, v == event.Accepted)
+			_, v, _ = view.SetRole(ctx, apps.RoleChange{Realm: w.live, Org: org, Subject: member, Role: apps.Member, By: by})
+			want(t, v, expect.v)
+			in := linkFor(mustAddress("bob@example.com"))
+			in.Caller, in.Origin, in.Client = w.caller(liveKey), site, netip.MustParseAddr("10.0.0.1")
+			for _, id := range []string{invite.ID, "none"} { // a member does not learn which wait
+				_, asked, err := view.ResendInvite(ctx, in, org, id, by)
+				want(t, err, nil)
+				if expect.v != event.Accepted || id == invite.ID && by == "" {
+					want(t, asked.Verdict, expect.v)
+				}
+			}
+		}
+	})
+}
+
+// Who became a member by the link in the mail is told so by the invitation, and
+// nobody else is.
+func TestAnAcceptedInvitationTellsWhoAcceptedIt(t *testing.T) {
+	runInviting(t, func(t *testing.T, w *inviting) {
+		boss, org := w.org(alice)
+		bob := mustAddress("bob@example.com")
+		invite, asked := w.send(org, boss.Person.Subject, "10.0.0.1", bob)
+		want(t, w.prove(apps.Proof{Token: asked.Token, Session: week}).Verdict, event.Accepted)
+		for sub, role := range map[string]apps.Role{
+			w.signInApp(bob).Person.Subject:                            apps.Member,
+			boss.Person.Subject:                                        "", // in it, but otherwise
+			w.signInApp(mustAddress("eve@example.com")).Person.Subject: "",
+		} {
+			m, v, err := w.service.Apps().AcceptInvite(t.Context(), w.live, invite.ID, sub)
+			want(t, err, nil)
+			want(t, v, event.Used)
+			want(t, m.Role, role)
+		}
+	})
 }
 
 // Who may invite may take back; what was taken back stays so, over an import
@@ -230,7 +301,7 @@ func TestWithdrawnInvitations(t *testing.T) {
 		boss, org := w.org(alice)
 		_, elsewhere := w.org(mustAddress("rival@example.com"))
 		member := w.signInApp(mustAddress("member@example.com")).Person.Subject
-		_, err := w.service.Apps().SetRole(ctx, apps.RoleChange{Realm: w.live, Org: org, Subject: member, Role: apps.Member, Add: true})
+		_, _, err := w.service.Apps().SetRole(ctx, apps.RoleChange{Realm: w.live, Org: org, Subject: member, Role: apps.Member, Add: true})
 		want(t, err, nil)
 		invite, asked := w.send(org, boss.Person.Subject, "10.0.0.1", bob)
 		before := w.export(false)
@@ -270,7 +341,7 @@ func TestWithdrawnInvitations(t *testing.T) {
 			for _, text := range texts {
 				twin.wholly(text)
 			}
-			list, err := twin.service.Apps().Invites(ctx, w.live, org)
+			list, _, err := twin.service.Apps().Invites(ctx, w.live, org, "")
 			want(t, err, nil)
 			want(t, len(list), 0)
 			twin.close()
@@ -328,12 +399,12 @@ func TestImportRevivesNoInvitation(t *testing.T) {
 				twin.wholly(w.export(false))
 				time.Sleep(time.Hour)
 				answer(w, twin, org, i)
-				before, err := twin.service.Apps().Invites(t.Context(), w.live, org)
+				before, _, err := twin.service.Apps().Invites(t.Context(), w.live, org, "")
 				want(t, err, nil)
 				again, _ := w.send(org, boss.Person.Subject, "10.0.0.1", i.Email)
 				want(t, again.ID, i.ID)
 				twin.wholly(w.export(false))
-				after, err := twin.service.Apps().Invites(t.Context(), w.live, org)
+				after, _, err := twin.service.Apps().Invites(t.Context(), w.live, org, "")
 				want(t, err, nil)
 				want(t, fmt.Sprint(after), fmt.Sprint(before))
 			})
@@ -396,7 +467,7 @@ func TestMailsThatWaitAreAskedAgain(t *testing.T) {
 	bob := mustAddress("bob@example.com")
 	role := func(w *waiting, sub string, role apps.Role) {
 		w.t.Helper()
-		v, err := w.service.Apps().SetRole(w.t.Context(), apps.RoleChange{Realm: w.live, Org: w.org, Subject: sub, Role: role, Add: true})
+		_, v, err := w.service.Apps().SetRole(w.t.Context(), apps.RoleChange{Realm: w.live, Org: w.org, Subject: sub, Role: role, Add: true})
 		want(w.t, v, event.Accepted)
 		want(w.t, err, nil)
 	}

@@ -131,7 +131,7 @@ func TestOrganizations(t *testing.T) {
 			t.Errorf("%+v %v", second, v)
 		}
 		role := func(by, of string, r apps.Role, add bool) event.Verdict {
-			v, err := h.service.Apps().SetRole(ctx, apps.RoleChange{Realm: live, Org: org.ID, Subject: of, Role: r, By: by, Add: add})
+			_, v, err := h.service.Apps().SetRole(ctx, apps.RoleChange{Realm: live, Org: org.ID, Subject: of, Role: r, By: by, Add: add})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -192,7 +192,7 @@ func TestInvitesAndSwitching(t *testing.T) {
 		if again.ID != invite.ID || again.Role != apps.Member {
 			t.Errorf("a second invitation of the same address: %+v", again)
 		}
-		if list, _ := h.service.Apps().Invites(ctx, live, org.ID); len(list) != 1 {
+		if list, _, _ := h.service.Apps().Invites(ctx, live, org.ID, ""); len(list) != 1 {
 			t.Errorf("%d invitations wait", len(list))
 		}
 		eve := h.signInApp(mustAddress("eve@example.com"))
@@ -218,7 +218,7 @@ func TestInvitesAndSwitching(t *testing.T) {
 		if err != nil || v != event.Accepted || switched.Token == session.Token || switched.OrgRole != apps.Member || !switched.Expires.Equal(session.Expires) {
 			t.Fatalf("%+v %v %v", switched, v, err)
 		}
-		if _, err := h.service.Apps().SetRole(ctx, apps.RoleChange{Realm: live, Org: org.ID, Subject: session.Person.Subject}); err != nil {
+		if _, _, err := h.service.Apps().SetRole(ctx, apps.RoleChange{Realm: live, Org: org.ID, Subject: session.Person.Subject}); err != nil {
 			t.Fatal(err)
 		}
 		if got, _, _ := h.service.Apps().Session(ctx, live, apps.SessionRef{Token: switched.Token}); got.Org != "" || got.OrgRole != "" {

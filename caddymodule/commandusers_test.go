@@ -113,7 +113,7 @@ func (o *operated) organization(owner, member string) string {
 	live := person.Realm{App: "shop"}
 	org, _, err := service.Apps().CreateOrganization(o.Context(), service.Apps().Configured().Find("shop"), live, owner, "Acme", "", "")
 	must(o, err)
-	v, err := service.Apps().SetRole(o.Context(), apps.RoleChange{Realm: live, Org: org.ID, Subject: member, Role: apps.Member, Add: true})
+	_, v, err := service.Apps().SetRole(o.Context(), apps.RoleChange{Realm: live, Org: org.ID, Subject: member, Role: apps.Member, Add: true})
 	must(o, err)
 	if v != event.Accepted {
 		o.Fatal(v)

@@ -18,7 +18,7 @@ func (a *API) planOf(ctx context.Context, app *apps.App, p *person.Person, org s
 	if org == "" {
 		return app.Plan(p.Plan), nil
 	}
-	o, err := a.service.Apps().Organization(ctx, p.Realm, org)
+	o, _, err := a.service.Apps().Organization(ctx, p.Realm, org, "")
 	if err != nil || o == nil {
 		return nil, err
 	}
@@ -73,16 +73,14 @@ func (a *API) entitled(c *api.Call) (*apps.Plan, error) {
 
 // orgOf returns the id of an organization that the customer is a member of.
 func (a *API) orgOf(c *api.Call, p *person.Person, org string) (string, error) {
-	list, err := a.service.Apps().Organizations(c.R.Context(), p.Realm, p.Subject)
+	o, _, err := a.service.Apps().Organization(c.R.Context(), p.Realm, cut(org, orgPrefix), p.Subject)
 	if err != nil {
 		return "", err
 	}
-	for _, m := range list {
-		if orgPrefix+m.Org.ID == org {
-			return m.Org.ID, nil
-		}
+	if o == nil {
+		return "", api.Refuse(http.StatusForbidden, codeUnauthorized, "The customer is not a member of this organization.")
 	}
-	return "", api.Refuse(http.StatusForbidden, codeUnauthorized, "The customer is not a member of this organization.")
+	return o.ID, nil
 }
 
 // subscription is what a plan gives. There is no billing, hence no end of a

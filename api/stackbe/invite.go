@@ -26,7 +26,7 @@ func invitationOf(i *apps.Invite) invitation {
 // invite invites an address. Inviting it again renews the invitation and sends
 // another mail.
 func (a *API) invite(c *api.Call) error {
-	org, s, _, err := a.visit(c)
+	org, s, _, err := a.enter(c)
 	if err != nil {
 		return err
 	}
@@ -77,25 +77,19 @@ func answerInvite(c *api.Call, status int, i *apps.Invite, asked apps.Asked, err
 	return c.Answer(status, invitationOf(i))
 }
 
-// mayInvite: members may not, and need not see whom others invited.
-func mayInvite(role apps.Role) error {
-	if role == apps.Member {
-		return errRole
-	}
-	return nil
-}
-
 func (a *API) listInvites(c *api.Call) error {
-	org, _, role, err := a.visit(c)
-	if err == nil {
-		err = mayInvite(role)
-	}
+	org, s, _, err := a.enter(c)
 	if err != nil {
 		return err
 	}
-	list, err := a.service.Apps().Invites(c.R.Context(), org.Realm, org.ID)
-	if err != nil {
+	list, v, err := a.service.Apps().Invites(c.R.Context(), org.Realm, org.ID, by(s))
+	switch {
+	case err != nil:
 		return err
+	case v == event.Forbidden:
+		return errRole
+	case v != event.Accepted:
+		return errNoOrganization
 	}
 	out := []invitation{}
 	for _, i := range list {
@@ -106,10 +100,7 @@ func (a *API) listInvites(c *api.Call) error {
 
 // resendInvite renews an invitation that waits and mails it again.
 func (a *API) resendInvite(c *api.Call) error {
-	org, s, role, err := a.visit(c)
-	if err == nil {
-		err = mayInvite(role)
-	}
+	org, s, _, err := a.enter(c)
 	if err != nil {
 		return err
 	}
@@ -131,7 +122,7 @@ func (a *API) resendInvite(c *api.Call) error {
 
 // withdrawInvite takes back an invitation that waits, and its link.
 func (a *API) withdrawInvite(c *api.Call) error {
-	org, s, _, err := a.visit(c)
+	org, s, _, err := a.enter(c)
 	if err != nil {
 		return err
 	}
@@ -149,8 +140,8 @@ func (a *API) withdrawInvite(c *api.Call) error {
 
 var errNoInvite = api.Refuse(http.StatusNotFound, codeNotFound, "Invite not found")
 
-// acceptInvite makes the session's person a member. Who became one by the link
-// in the mail, which is the same invitation, is told so.
+// acceptInvite makes the session's person a member, and answers with that also
+// who is one already by this invitation.
 func (a *API) acceptInvite(c *api.Call) error {
 	s := c.Session
 	if err := organizationsOn(c.Caller.App); err != nil {
@@ -164,38 +155,20 @@ func (a *API) acceptInvite(c *api.Call) error {
 	if err := o.Err(); err != nil {
 		return err
 	}
-	ctx, realm := c.R.Context(), s.Person.Realm
-	m, v, err := a.service.Apps().AcceptInvite(ctx, realm, id, s.Person.Subject)
+	m, v, err := a.service.Apps().AcceptInvite(c.R.Context(), s.Person.Realm, id, s.Person.Subject)
 	if err != nil {
 		return err
 	}
-	switch v {
-	case event.Accepted:
+	if v == event.Accepted || v == event.Used && m.Role != "" {
 		return c.Answer(http.StatusOK, memberOf(&m, s.Address))
+	}
+	switch v {
 	case event.Used:
-		return a.acceptedBefore(c, s, id)
+		return api.Refuse(http.StatusBadRequest, codeTokenUsed, "The invite has already been used.")
 	case event.Expired:
 		return api.Refuse(http.StatusBadRequest, codeTokenExpired, "The invite has expired.")
 	case event.Forbidden:
 		return api.Refuse(http.StatusForbidden, codeUnauthorized, "The invite is for another email address.")
 	}
 	return errNoInvite
-}
-
-func (a *API) acceptedBefore(c *api.Call, s *apps.Session, id string) error {
-	ctx, realm := c.R.Context(), s.Person.Realm
-	i, err := a.service.Apps().Invite(ctx, realm, id)
-	if err != nil {
-		return err
-	}
-	list, err := a.service.Apps().Organizations(ctx, realm, s.Person.Subject)
-	if err != nil {
-		return err
-	}
-	for _, m := range list {
-		if i != nil && m.Org.ID == i.Org && i.Email == s.Address {
-			return c.Answer(http.StatusOK, memberOf(&m, s.Address))
-		}
-	}
-	return api.Refuse(http.StatusBadRequest, codeTokenUsed, "The invite has already been used.")
 }

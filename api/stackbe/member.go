@@ -25,7 +25,7 @@ func memberOf(m *apps.Membership, asked address.Address) member {
 }
 
 func (a *API) listMembers(c *api.Call) error {
-	org, _, _, err := a.visit(c)
+	org, _, _, err := a.enter(c)
 	if err != nil {
 		return err
 	}
@@ -42,7 +42,7 @@ func (a *API) listMembers(c *api.Call) error {
 
 // addMember makes a customer a member without asking: only the app itself may.
 func (a *API) addMember(c *api.Call) error {
-	org, _, _, err := a.visit(c)
+	org, _, _, err := a.enter(c)
 	if err != nil {
 		return err
 	}
@@ -63,7 +63,7 @@ func (a *API) addMember(c *api.Call) error {
 }
 
 func (a *API) changeMember(c *api.Call) error {
-	org, s, _, err := a.visit(c)
+	org, s, _, err := a.enter(c)
 	if err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func (a *API) changeMember(c *api.Call) error {
 }
 
 func (a *API) removeMember(c *api.Call) error {
-	org, s, _, err := a.visit(c)
+	org, s, _, err := a.enter(c)
 	if err != nil {
 		return err
 	}
@@ -90,7 +90,7 @@ func (a *API) removeMember(c *api.Call) error {
 
 // setRole changes a membership and answers with it.
 func (a *API) setRole(c *api.Call, status int, change apps.RoleChange) error {
-	v, err := a.service.Apps().SetRole(c.R.Context(), change)
+	m, v, err := a.service.Apps().SetRole(c.R.Context(), change)
 	if err != nil {
 		return err
 	}
@@ -104,14 +104,5 @@ func (a *API) setRole(c *api.Call, status int, change apps.RoleChange) error {
 	case change.Role == "":
 		return c.Answer(http.StatusOK, map[string]any{"success": true})
 	}
-	list, err := a.service.Apps().Members(c.R.Context(), change.Realm, change.Org)
-	if err != nil {
-		return err
-	}
-	for _, m := range list {
-		if m.Person.Subject == change.Subject {
-			return c.Answer(status, memberOf(&m, address.Address{}))
-		}
-	}
-	return api.Refuse(http.StatusNotFound, codeNotFound, "Member not found")
+	return c.Answer(status, memberOf(&m, address.Address{}))
 }

@@ -133,37 +133,21 @@ func (a *API) listOrganizations(c *api.Call) error {
 	return c.Answer(http.StatusOK, out)
 }
 
-// visit finds the organization of the path. Somebody's session must be a
-// member's: for all others there is no such organization.
-func (a *API) visit(c *api.Call) (*apps.Organization, *apps.Session, apps.Role, error) {
+// enter finds the organization of the path for who calls.
+func (a *API) enter(c *api.Call) (*apps.Organization, *apps.Session, apps.Role, error) {
 	s, err := a.either(c)
 	if err != nil {
 		return nil, nil, "", err
 	}
-	org, err := a.service.Apps().Organization(c.R.Context(), c.Caller.Realm(), cut(c.Param("orgId"), orgPrefix))
-	if err != nil {
-		return nil, nil, "", err
+	org, role, err := a.service.Apps().Organization(c.R.Context(), c.Caller.Realm(), cut(c.Param("orgId"), orgPrefix), by(s))
+	if err == nil && org == nil {
+		err = errNoOrganization
 	}
-	if org == nil {
-		return nil, nil, "", errNoOrganization
-	}
-	if s == nil {
-		return org, nil, apps.Owner, nil // the app itself may do what an owner may
-	}
-	list, err := a.service.Apps().Organizations(c.R.Context(), s.Person.Realm, s.Person.Subject)
-	if err != nil {
-		return nil, nil, "", err
-	}
-	for _, m := range list {
-		if m.Org.ID == org.ID {
-			return org, s, m.Role, nil
-		}
-	}
-	return nil, nil, "", errNoOrganization
+	return org, s, role, err
 }
 
 func (a *API) getOrganization(c *api.Call) error {
-	org, s, role, err := a.visit(c)
+	org, s, role, err := a.enter(c)
 	if err != nil {
 		return err
 	}
@@ -175,7 +159,7 @@ func (a *API) getOrganization(c *api.Call) error {
 
 // updateOrganization changes the name; the plan is the app's own to change.
 func (a *API) updateOrganization(c *api.Call) error {
-	org, s, _, err := a.visit(c)
+	org, s, _, err := a.enter(c)
 	if err != nil {
 		return err
 	}

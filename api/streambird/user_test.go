@@ -127,14 +127,14 @@ func TestDeletingTheLastOwner(t *testing.T) {
 		t.Fatal(v, err)
 	}
 	change := apps.RoleChange{Realm: live, Org: org.ID, Subject: strings.TrimPrefix(member, "user_"), Role: apps.Member, Add: true}
-	if v, err := w.Service.Apps().SetRole(ctx, change); err != nil || v != event.Accepted {
+	if _, v, err := w.Service.Apps().SetRole(ctx, change); err != nil || v != event.Accepted {
 		t.Fatal(v, err)
 	}
 	refused(t, w.call("DELETE", users+owner+"/delete", nil, apitest.LiveKey), 409, "last_owner")
 	want(t, w.get(users+owner), 200)
 	want(t, w.call("DELETE", users+member+"/delete", nil, apitest.LiveKey), 200)
 	want(t, w.call("DELETE", users+owner+"/delete", nil, apitest.LiveKey), 200)
-	if org, err := w.Service.Apps().Organization(ctx, live, org.ID); org != nil || err != nil {
+	if org, _, err := w.Service.Apps().Organization(ctx, live, org.ID, ""); org != nil || err != nil {
 		t.Errorf("an organization of nobody is left: %+v %v", org, err)
 	}
 }

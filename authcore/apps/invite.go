@@ -46,19 +46,15 @@ const InviteLifetime = 7 * 24 * time.Hour
 // InviteMember makes an invitation of email, for whoever proves that address. It
 // dies when the address is taken from a person who is known by it. A person has
 // one invitation to an organization: the one that waits already is renewed, or
-// withdrawn if it went to another of their addresses. No mail is sent. by is the
-// subject of the member who invites, "" for the app itself. Verdict is Accepted,
-// Unknown (no such organization) or Forbidden: also to replace what by may not
-// withdraw.
+// withdrawn if it went to another of their addresses. No mail is sent. by is as in
+// Organization. Verdict is Accepted, Unknown (no such organization) or Forbidden:
+// also to replace what by may not withdraw.
 func (s *View) InviteMember(ctx context.Context, realm person.Realm, org, by string, email address.Address, role Role) (Invite, event.Verdict, error) {
-	var out Invite
-	v := event.Unknown
-	err := s.core.store.Update(ctx, func(tx store.Tx) (err error) {
-		out = Invite{Realm: realm, Org: org, By: by, Email: email, Role: role}
-		v, err = s.putInvite(tx, &out)
-		return err
+	return decide(ctx, s.core.store, func(tx store.Tx) (Invite, event.Verdict, error) {
+		i := Invite{Realm: realm, Org: org, By: by, Email: email, Role: role}
+		v, err := s.putInvite(tx, &i)
+		return i, v, err
 	})
-	return out, v, err
 }
 
 // SendInvite is InviteMember that has the mail sent to in.Whom.Email, all in one
@@ -70,8 +66,8 @@ func (s *View) SendInvite(ctx context.Context, in Ask, org, by string, role Role
 
 // ResendInvite renews the invitation with id and has its mail sent again. It reads
 // the invitation in the transaction that renews it: one that is accepted, withdrawn
-// or dead otherwise meanwhile stays so. Verdict is as of SendInvite, and Unknown for
-// an invitation that does not wait.
+// or dead otherwise meanwhile stays so. Verdict is as of SendInvite, Unknown for an
+// invitation that does not wait, and Forbidden for who may not invite.
 func (s *View) ResendInvite(ctx context.Context, in Ask, org, id, by string) (Invite, Asked, error) {
 	return s.mailInvite(ctx, in, Invite{ID: id, Org: org, By: by})
 }
@@ -85,9 +81,16 @@ func (s *View) mailInvite(ctx context.Context, in Ask, wish Invite) (Invite, Ask
 }
 
 // renew reads the invitation that is to be sent again, and makes it what is asked
-// for. Verdict is Accepted, or Unknown for one that does not wait.
+// for. Verdict is Accepted, Unknown for one that does not wait, or Forbidden.
 func (t *asking) renew() (event.Verdict, error) {
 	wish := t.in.invite
+	o, by, err := enter(t.tx, wish.Realm, wish.Org, wish.By)
+	switch {
+	case err != nil || o == nil:
+		return event.Unknown, err
+	case !by.Role.mayInvite():
+		return event.Forbidden, nil
+	}
 	i, err := loadInvite(t.tx, wish.Realm, wish.ID)
 	if err != nil || i == nil || i.Org != wish.Org || !i.Waits() {
 		return event.Unknown, err
@@ -100,13 +103,12 @@ func (t *asking) renew() (event.Verdict, error) {
 // putInvite checks and stores an invitation, reading of i
 // what was wished, and tells the rest.
 func (s *View) putInvite(tx store.Tx, i *Invite) (event.Verdict, error) {
-	o, err := LoadOrg(tx, i.Realm, i.Org)
-	if err != nil || o == nil {
+	o, by, err := enter(tx, i.Realm, i.Org, i.By)
+	switch {
+	case err != nil || o == nil:
 		return event.Unknown, err
-	}
-	by, err := loadMember(tx, i.Org, i.By)
-	if err != nil || i.By != "" && !mayChange(by.Role, "", i.Role) {
-		return event.Forbidden, err
+	case !mayChange(by.Role, "", i.Role):
+		return event.Forbidden, nil
 	}
 	now := s.core.now()
 	i.ID, i.Created, i.Expires, i.Tenure = keyring.NewID(now), now, now.Add(InviteLifetime), by.Tenure
@@ -126,7 +128,7 @@ func (s *View) putInvite(tx store.Tx, i *Invite) (event.Verdict, error) {
 		switch {
 		case err != nil:
 			return event.Unknown, err
-		case alive != nil && i.By != "" && !mayChange(by.Role, "", old.Role):
+		case alive != nil && !mayChange(by.Role, "", old.Role):
 			return event.Forbidden, nil
 		case alive != nil && old.Email == i.Email && now.Before(old.Expires):
 			i.ID, i.Created = old.ID, old.Created
@@ -264,35 +266,23 @@ func (c *sent) inviteState(tx store.Tx) (event.Verdict, error) {
 	return event.Accepted, nil
 }
 
-// Invite returns the invitation with id, also one that was accepted or is too
-// old; nil for none in realm.
-func (s *View) Invite(ctx context.Context, realm person.Realm, id string) (out *Invite, err error) {
-	err = s.core.store.View(ctx, func(tx store.Tx) (err error) {
-		out, err = loadInvite(tx, realm, id)
-		return err
-	})
-	return out, err
-}
-
-// WithdrawInvite takes an invitation back. by is as in InviteMember. Verdict is
+// WithdrawInvite takes an invitation back. by is as in Organization. Verdict is
 // Accepted, Unknown (none that waits) or Forbidden.
 func (s *View) WithdrawInvite(ctx context.Context, realm person.Realm, org, id, by string) (event.Verdict, error) {
-	v := event.Unknown
-	err := s.core.store.Update(ctx, func(tx store.Tx) error {
-		v = event.Unknown
+	_, v, err := decide(ctx, s.core.store, func(tx store.Tx) (none struct{}, v event.Verdict, err error) {
+		o, m, err := enter(tx, realm, org, by)
+		if err != nil || o == nil {
+			return none, event.Unknown, err
+		}
 		i, err := loadInvite(tx, realm, id)
-		if err != nil || i == nil || i.Org != org || !i.Waits() {
-			return err
+		switch {
+		case err != nil || i == nil || i.Org != org || !i.Waits():
+			return none, event.Unknown, err
+		case !mayChange(m.Role, "", i.Role):
+			return none, event.Forbidden, nil
 		}
-		if by != "" {
-			role, err := RoleIn(tx, org, by)
-			if err != nil || !mayChange(role, "", i.Role) {
-				v = event.Forbidden
-				return err
-			}
-		}
-		v, i.Withdrawn = event.Accepted, s.core.now()
-		return i.Save(tx)
+		i.Withdrawn = s.core.now()
+		return none, event.Accepted, i.Save(tx)
 	})
 	if err == nil && v == event.Accepted {
 		s.observe(event.Event{Name: event.Org, App: realm.App, Subject: by, Reason: "invite_withdrawn"})
@@ -332,51 +322,55 @@ var wrongStops = []limit.Rate{{Count: 5, Per: time.Hour}}
 // (the token belongs to no mail to a, and nothing changes) or Limited, for the
 // time that is returned: too many addresses were tried.
 func (s *View) StopInvites(ctx context.Context, app *App, token string, a address.Address) (event.Verdict, time.Duration, error) {
-	var v event.Verdict
-	var wait time.Duration
-	err := s.core.store.Update(ctx, func(tx store.Tx) error {
-		v, wait = event.Unknown, 0
-		var id string
-		if _, err := store.Load(tx, store.KeyAPIStop+keyring.Hash(token), &id); err != nil || id == "" {
-			return err
-		}
-		made, err := challenge.Load(tx, id)
-		if err != nil || made == nil {
-			return err
-		}
-		c, err := sentOf(tx, made)
-		if err != nil || c == nil || c.Realm.App != app.ID {
-			return err
-		}
-		now := s.core.now()
-		tries := limit.Counters{limit.NewCounter("stop/"+c.ID, wrongStops)}
-		if err := tries.Load(tx); err != nil {
-			return err
-		}
-		if wait = tries.Wait(now); wait > 0 {
-			v = event.Limited
-			return nil
-		}
-		if c.Address != a {
-			tries.Count(tx, now)
-			return nil
-		}
-		v = event.Accepted
-		until := now.Add(challenge.PauseLifetime)
-		if err := store.Save(tx, invitePauseKey(c.Realm, a), until, until); err != nil {
-			return err
-		}
-		i, err := loadInvite(tx, c.Realm, c.Invite)
-		if err != nil || i == nil || !i.Waits() {
-			return err
-		}
-		i.Withdrawn = now
-		return i.Save(tx)
+	type stopped struct {
+		v    event.Verdict
+		wait time.Duration
+	}
+	got, err := store.Update(ctx, s.core.store, func(tx store.Tx) (got stopped, err error) {
+		got.v, got.wait, err = s.stopInvites(tx, app, token, a)
+		return got, err
 	})
-	if err == nil && v == event.Accepted {
+	if err == nil && got.v == event.Accepted {
 		s.observe(event.Event{Name: event.NotMe, App: app.ID, Address: a})
 	}
-	return v, wait, err
+	return got.v, got.wait, err
+}
+
+func (s *View) stopInvites(tx store.Tx, app *App, token string, a address.Address) (event.Verdict, time.Duration, error) {
+	var id string
+	if _, err := store.Load(tx, store.KeyAPIStop+keyring.Hash(token), &id); err != nil || id == "" {
+		return event.Unknown, 0, err
+	}
+	made, err := challenge.Load(tx, id)
+	if err != nil || made == nil {
+		return event.Unknown, 0, err
+	}
+	c, err := sentOf(tx, made)
+	if err != nil || c == nil || c.Realm.App != app.ID {
+		return event.Unknown, 0, err
+	}
+	now := s.core.now()
+	tries := limit.Counters{limit.NewCounter("stop/"+c.ID, wrongStops)}
+	if err := tries.Load(tx); err != nil {
+		return event.Unknown, 0, err
+	}
+	if wait := tries.Wait(now); wait > 0 {
+		return event.Limited, wait, nil
+	}
+	if c.Address != a {
+		tries.Count(tx, now)
+		return event.Unknown, 0, nil
+	}
+	until := now.Add(challenge.PauseLifetime)
+	if err := store.Save(tx, invitePauseKey(c.Realm, a), until, until); err != nil {
+		return event.Unknown, 0, err
+	}
+	i, err := loadInvite(tx, c.Realm, c.Invite)
+	if err != nil || i == nil || !i.Waits() {
+		return event.Accepted, 0, err
+	}
+	i.Withdrawn = now
+	return event.Accepted, 0, i.Save(tx)
 }
 
 // invitationCounters are the counters of one more invitation. What the app itself
@@ -448,39 +442,40 @@ func (i *Invite) IsAlive(tx store.Tx) (bool, error) {
 	return span.ID == i.Span, err
 }
 
-// Invites returns the invitations of an organization that wait.
-func (s *View) Invites(ctx context.Context, realm person.Realm, org string) ([]Invite, error) {
-	var out []Invite
-	err := s.core.store.View(ctx, func(tx store.Tx) error {
-		out = nil
-		prefix := store.KeyOrgInvite + org + "/"
-		ids, err := scanIDs(tx, prefix)
-		if err != nil {
-			return err
+// Invites returns the invitations of an organization that wait. by is as in
+// Organization. Verdict is Accepted, Unknown (no such organization) or Forbidden,
+// for who may not invite.
+func (s *View) Invites(ctx context.Context, realm person.Realm, org, by string) ([]Invite, event.Verdict, error) {
+	return look(ctx, s.core.store, func(tx store.Tx) (out []Invite, v event.Verdict, err error) {
+		o, m, err := enter(tx, realm, org, by)
+		switch {
+		case err != nil || o == nil:
+			return nil, event.Unknown, err
+		case !m.Role.mayInvite():
+			return nil, event.Forbidden, nil
 		}
+		ids, err := scanIDs(tx, store.KeyOrgInvite+o.ID+"/")
 		for _, id := range ids {
 			i, err := loadInvite(tx, realm, id)
 			if err != nil {
-				return err
+				return nil, event.Unknown, err
 			}
-			if i != nil && i.Org == org && i.Waits() && s.core.now().Before(i.Expires) {
+			if i != nil && i.Org == o.ID && i.Waits() && s.core.now().Before(i.Expires) {
 				out = append(out, *i)
 			}
 		}
-		return nil
+		return out, event.Accepted, err
 	})
-	return out, err
 }
 
 // AcceptInvite makes the person a member as invited. Only who has proved the
 // invited address may accept. Verdict is Accepted, Unknown, Expired, Used or
-// Forbidden. A member keeps a role that is higher than the invited one.
+// Forbidden. A member keeps a role that is higher than the invited one. With Used
+// the membership is that of who became a member by the link in the mail, which is
+// the same invitation; of anybody else it is the zero one.
 func (s *View) AcceptInvite(ctx context.Context, realm person.Realm, id, sub string) (Membership, event.Verdict, error) {
-	var out Membership
-	var v event.Verdict
-	err := s.core.store.Update(ctx, func(tx store.Tx) (err error) {
-		v, err = s.acceptInvite(tx, realm, id, sub, &out)
-		return err
+	out, v, err := decide(ctx, s.core.store, func(tx store.Tx) (Membership, event.Verdict, error) {
+		return s.acceptInvite(tx, realm, id, sub)
 	})
 	if err == nil && v == event.Accepted {
 		s.joined(out.Person)
@@ -493,42 +488,47 @@ func (s *View) joined(p person.Person) {
 	s.observe(event.Event{Name: event.Org, App: p.Realm.App, Subject: p.Subject, Reason: "invite_accepted"})
 }
 
-func (s *View) acceptInvite(tx store.Tx, realm person.Realm, id, sub string, out *Membership) (event.Verdict, error) {
+func (s *View) acceptInvite(tx store.Tx, realm person.Realm, id, sub string) (out Membership, v event.Verdict, err error) {
 	i, err := loadInvite(tx, realm, id)
 	if err != nil || i == nil {
-		return event.Unknown, err
-	}
-	now := s.core.now()
-	switch {
-	case !i.Accepted.IsZero():
-		return event.Used, nil
-	case !now.Before(i.Expires):
-		return event.Expired, nil
-	}
-	o, err := LoadOrg(tx, realm, i.Org)
-	if err != nil || o == nil {
-		return event.Unknown, err
+		return out, event.Unknown, err
 	}
 	p, err := person.LoadIn(tx, realm, sub)
 	if err != nil || p == nil {
-		return event.Unknown, err
+		return out, event.Unknown, err
 	}
-	v := p.View()
-	if c, ok := v.Contact(i.Email.String()); !ok || !c.Verified {
-		return event.Forbidden, nil
+	view := p.View()
+	c, ok := view.Contact(i.Email.String())
+	invited, now := ok && c.Verified, s.core.now()
+	switch {
+	case !i.Accepted.IsZero() && invited:
+		out, err = loadMembership(tx, realm, i.Org, sub)
+		return out, event.Used, err
+	case !i.Accepted.IsZero():
+		return out, event.Used, nil
+	case !now.Before(i.Expires):
+		return out, event.Expired, nil
+	case !invited:
+		return out, event.Forbidden, nil
 	}
-	old, err := RoleIn(tx, o.ID, sub)
+	o, err := LoadOrg(tx, realm, i.Org)
+	if err != nil || o == nil {
+		return out, event.Unknown, err
+	}
+	role, err := RoleIn(tx, o.ID, sub)
 	if err != nil {
-		return event.Unknown, err
+		return out, event.Unknown, err
 	}
-	role := i.Role
-	if old == Owner || old == Admin && role == Member {
-		role = old
+	if role.isLower(i.Role) {
+		role = i.Role
 	}
 	i.Accepted = now
 	if err := i.Save(tx); err != nil {
-		return event.Unknown, err
+		return out, event.Unknown, err
 	}
-	*out = Membership{Org: *o, Person: v, Role: role, Since: now}
-	return event.Accepted, o.setRole(tx, sub, role, now)
+	if err := o.setRole(tx, sub, role, now); err != nil {
+		return out, event.Unknown, err
+	}
+	out, err = loadMembership(tx, realm, o.ID, sub)
+	return out, event.Accepted, err
 }

@@ -18,24 +18,27 @@ type RoleChange struct {
 	Add     bool   // the person may be new to the organization
 }
 
-// SetRole changes, adds or ends a membership. Verdict is Accepted; Unknown (no
-// such organization, person or membership); Forbidden: only owners change or
-// remove owners and admins or make any, only owners and admins change members,
-// and an organization keeps at least one owner.
-func (s *View) SetRole(ctx context.Context, in RoleChange) (event.Verdict, error) {
-	var v event.Verdict
-	err := s.core.store.Update(ctx, func(tx store.Tx) (err error) {
-		v, err = s.setRole(tx, in)
-		return err
+// SetRole changes, adds or ends a membership, and returns what it is then. Verdict
+// is Accepted; Unknown (no such organization, person or membership, or By is not in
+// it); Forbidden: only owners change or remove owners and admins or make any, only
+// owners and admins change members, and an organization keeps at least one owner.
+func (s *View) SetRole(ctx context.Context, in RoleChange) (Membership, event.Verdict, error) {
+	out, v, err := decide(ctx, s.core.store, func(tx store.Tx) (Membership, event.Verdict, error) {
+		v, err := s.setRole(tx, in)
+		if err != nil || v != event.Accepted {
+			return Membership{}, v, err
+		}
+		out, err := loadMembership(tx, in.Realm, in.Org, in.Subject)
+		return out, v, err
 	})
 	if err == nil && v == event.Accepted {
 		s.observe(event.Event{Name: event.Org, App: in.Realm.App, Subject: in.Subject, Reason: "role_" + string(in.Role)})
 	}
-	return v, err
+	return out, v, err
 }
 
 func (s *View) setRole(tx store.Tx, in RoleChange) (event.Verdict, error) {
-	o, err := LoadOrg(tx, in.Realm, in.Org)
+	o, by, err := enter(tx, in.Realm, in.Org, in.By)
 	if err != nil || o == nil {
 		return event.Unknown, err
 	}
@@ -47,17 +50,18 @@ func (s *View) setRole(tx store.Tx, in RoleChange) (event.Verdict, error) {
 	if err != nil || old == "" && !in.Add {
 		return event.Unknown, err
 	}
-	if in.By != "" {
-		by, err := RoleIn(tx, o.ID, in.By)
-		if err != nil || !mayChange(by, old, in.Role) && !(in.By == in.Subject && in.Role == "") {
-			return event.Forbidden, err
-		}
+	if leaves := in.By == in.Subject && in.Role == ""; !leaves && !mayChange(by.Role, old, in.Role) {
+		return event.Forbidden, nil
 	}
 	if old == Owner && in.Role != Owner && len(o.Owners) == 1 || in.Role == Owner && len(o.Owners) >= MaxOwners {
 		return event.Forbidden, nil
 	}
 	return event.Accepted, o.setRole(tx, p.Subject, in.Role, s.core.now())
 }
+
+// mayInvite tells whether a member with role r may invite at all, and see whom
+// others have invited.
+func (r Role) mayInvite() bool { return mayChange(r, "", Member) }
 
 // mayChange tells whether a member with role by may make old into role.
 func mayChange(by, old, role Role) bool {

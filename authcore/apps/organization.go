@@ -112,28 +112,24 @@ func (r Role) isLower(than Role) bool {
 // have something random in the end. Verdict is Accepted, Unknown (no such owner),
 // Malformed (name or slug) or Taken (the app gave the slug, and it is another's).
 func (s *View) CreateOrganization(ctx context.Context, app *App, realm person.Realm, owner, name, slug, by string) (Organization, event.Verdict, error) {
-	var out Organization
-	v := event.Accepted
 	if !orgname.Valid(name) || slug != "" && slug != slugOf(slug) {
-		return out, event.Malformed, nil
+		return Organization{}, event.Malformed, nil
 	}
-	err := s.core.store.Update(ctx, func(tx store.Tx) error {
-		v = event.Accepted
+	out, v, err := decide(ctx, s.core.store, func(tx store.Tx) (o Organization, v event.Verdict, err error) {
 		p, err := person.LoadIn(tx, realm, owner)
 		if err != nil || p == nil {
-			v = event.Unknown
-			return err
+			return o, event.Unknown, err
 		}
 		now := s.core.now()
-		o := Organization{ID: keyring.NewID(now), Realm: realm, Name: name, Slug: slug, Created: now}
+		o = Organization{ID: keyring.NewID(now), Realm: realm, Name: name, Slug: slug, Created: now}
 		if len(app.Plans) > 0 {
 			o.Plan = app.Plans[0].ID
 		}
 		if v, err = o.takeSlug(tx, by); err != nil || v != event.Accepted {
-			return err
+			return o, v, err
 		}
-		out = o
-		return out.setRole(tx, owner, Owner, now)
+		err = o.setRole(tx, owner, Owner, now)
+		return o, v, err
 	})
 	if err == nil && v == event.Accepted {
 		s.observe(event.Event{Name: event.Org, App: realm.App, Subject: owner, Reason: "created"})
@@ -237,34 +233,35 @@ func (o *Organization) Put(tx store.Tx, m MemberRecord) error {
 	return store.Save(tx, store.KeyOrg+o.ID, o, time.Time{})
 }
 
+// enter finds an organization of realm for by, a person, and what they are in it.
+// The app itself, "", may do what an owner may. For who is not in it there is no
+// such organization: nil.
+func enter(tx store.Tx, realm person.Realm, id, by string) (*Organization, MemberRecord, error) {
+	o, err := LoadOrg(tx, realm, id)
+	if err != nil || o == nil || by == "" {
+		return o, MemberRecord{Role: Owner}, err
+	}
+	m, err := loadMember(tx, o.ID, by)
+	if err != nil || m.Role == "" {
+		return nil, m, err
+	}
+	return o, m, nil
+}
+
 // UpdateOrganization gives an organization another name or plan; nil leaves it
-// as it is. by is the member who wishes it, "" for the app itself. Verdict is
-// Accepted; Unknown (no such organization in realm, or by is not in it); Forbidden:
-// owners and admins change the name, the app alone the plan; or Malformed (no name
-// that it may have).
+// as it is. by is as in Organization. Verdict is Accepted; Unknown (no such
+// organization); Forbidden: owners and admins change the name, the app alone the
+// plan; or Malformed (no name that it may have).
 func (s *View) UpdateOrganization(ctx context.Context, realm person.Realm, id, by string, name, plan *string) (Organization, event.Verdict, error) {
-	var out Organization
-	v := event.Accepted
-	err := s.core.store.Update(ctx, func(tx store.Tx) error {
-		out, v = Organization{}, event.Accepted
-		o, err := LoadOrg(tx, realm, id)
-		if err != nil || o == nil {
-			v = event.Unknown
-			return err
-		}
-		if by != "" {
-			switch role, err := RoleIn(tx, id, by); {
-			case err != nil || role == "":
-				v = event.Unknown
-				return err
-			case role == Member || plan != nil:
-				v = event.Forbidden
-				return nil
-			}
-		}
-		if name != nil && !orgname.Valid(*name) {
-			v = event.Malformed
-			return nil
+	return decide(ctx, s.core.store, func(tx store.Tx) (out Organization, v event.Verdict, err error) {
+		o, m, err := enter(tx, realm, id, by)
+		switch {
+		case err != nil || o == nil:
+			return out, event.Unknown, err
+		case m.Role == Member || by != "" && plan != nil:
+			return out, event.Forbidden, nil
+		case name != nil && !orgname.Valid(*name):
+			return out, event.Malformed, nil
 		}
 		if name != nil {
 			o.Name = *name
@@ -272,19 +269,23 @@ func (s *View) UpdateOrganization(ctx context.Context, realm person.Realm, id, b
 		if plan != nil {
 			o.Plan = *plan
 		}
-		out = *o
-		return store.Save(tx, store.KeyOrg+o.ID, o, time.Time{})
+		return *o, event.Accepted, store.Save(tx, store.KeyOrg+o.ID, o, time.Time{})
 	})
-	return out, v, err
 }
 
-// Organization returns the organization with id, nil for none in realm.
-func (s *View) Organization(ctx context.Context, realm person.Realm, id string) (out *Organization, err error) {
-	err = s.core.store.View(ctx, func(tx store.Tx) (err error) {
-		out, err = LoadOrg(tx, realm, id)
-		return err
+// Organization returns the organization with id and the role in it of the person
+// by. The app itself, "", may do what an owner may. nil for none in realm, and for
+// a person who is not in it.
+func (s *View) Organization(ctx context.Context, realm person.Realm, id, by string) (*Organization, Role, error) {
+	type entered struct {
+		org  *Organization
+		role Role
+	}
+	e, err := store.View(ctx, s.core.store, func(tx store.Tx) (entered, error) {
+		o, m, err := enter(tx, realm, id, by)
+		return entered{o, m.Role}, err
 	})
-	return out, err
+	return e.org, e.role, err
 }
 
 // Organizations returns a person's memberships, the oldest organization first.
@@ -300,40 +301,35 @@ func (s *View) Members(ctx context.Context, realm person.Realm, org string) ([]M
 // memberships reads the memberships below prefix; ids tells organization and
 // person from what follows it.
 func (s *View) memberships(ctx context.Context, realm person.Realm, prefix string, ids func(string) (org, sub string)) ([]Membership, error) {
-	var out []Membership
-	err := s.core.store.View(ctx, func(tx store.Tx) error {
-		out = nil
+	return store.View(ctx, s.core.store, func(tx store.Tx) (out []Membership, err error) {
 		items, err := tx.Scan(prefix, "", 1000)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for _, item := range items {
-			m, err := loadMembership(tx, realm, ids, item.Key[len(prefix):])
+			org, sub := ids(item.Key[len(prefix):])
+			m, err := loadMembership(tx, realm, org, sub)
 			if err != nil {
-				return err
+				return nil, err
 			}
-			if m != nil {
-				out = append(out, *m)
+			if m.Role != "" {
+				out = append(out, m)
 			}
 		}
-		return nil
+		return out, nil
 	})
-	return out, err
 }
 
-func loadMembership(tx store.Tx, realm person.Realm, ids func(string) (string, string), rest string) (*Membership, error) {
-	org, sub := ids(rest)
-	o, err := LoadOrg(tx, realm, org)
+// loadMembership reads a person's place in an organization of realm, the zero one
+// for none.
+func loadMembership(tx store.Tx, realm person.Realm, org, sub string) (out Membership, err error) {
+	o, m, err := enter(tx, realm, org, sub)
 	if err != nil || o == nil {
-		return nil, err
+		return out, err
 	}
 	p, err := person.LoadIn(tx, realm, sub)
 	if err != nil || p == nil {
-		return nil, err
+		return out, err
 	}
-	var r MemberRecord
-	if ok, err := store.Load(tx, store.KeyOrgPerson+org+"/"+sub, &r); err != nil || !ok {
-		return nil, err
-	}
-	return &Membership{*o, p.View(), r.Role, r.Since}, nil
+	return Membership{*o, p.View(), m.Role, m.Since}, nil
 }

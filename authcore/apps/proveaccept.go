@@ -27,7 +27,7 @@ func (t *proving) consume(method string) error {
 		}
 	}
 	if t.c.Invite != "" {
-		v, err := t.s.acceptInvite(t.tx, t.c.Realm, t.c.Invite, t.c.Subject, &Membership{})
+		_, v, err := t.s.acceptInvite(t.tx, t.c.Realm, t.c.Invite, t.c.Subject)
 		if err != nil {
 			return err
 		}
