@@ -31,8 +31,9 @@ type Invite struct {
 	Email    address.Address `json:"email"`
 	Span     string          `json:"span,omitempty"` // of Email, see person.Span
 	Role     Role            `json:"role"`
-	By       string          `json:"by,omitempty"`     // subject, "" for the app
-	Tenure   string          `json:"tenure,omitempty"` // of By's membership, see MemberRecord
+	By       string          `json:"by,omitempty"`        // subject, "" for the app
+	Tenure   string          `json:"tenure,omitempty"`    // of By's membership, see MemberRecord
+	ByTenure string          `json:"by_tenure,omitempty"` // of By, see person.Profile
 	Created  time.Time       `json:"created"`
 	Expires  time.Time       `json:"expires"`
 	Accepted time.Time       `json:"accepted,omitzero"`
@@ -110,8 +111,13 @@ func (s *View) putInvite(tx store.Tx, i *Invite) (event.Verdict, error) {
 	case !mayChange(by.Role, "", i.Role):
 		return event.Forbidden, nil
 	}
+	_, byTenure, err := i.sender(tx)
+	if err != nil {
+		return event.Unknown, err
+	}
 	now := s.core.now()
-	i.ID, i.Created, i.Expires, i.Tenure = keyring.NewID(now), now, now.Add(InviteLifetime), by.Tenure
+	i.ID, i.Created, i.Expires = keyring.NewID(now), now, now.Add(InviteLifetime)
+	i.Tenure, i.ByTenure = by.Tenure, byTenure
 	if i.Span, err = KeepSpan(tx, i); err != nil {
 		return event.Unknown, err
 	}
@@ -230,7 +236,7 @@ func (i *Invite) keys(sub string) (keys []string) {
 	}
 	keys = append(keys, store.KeyOrg+i.Org, person.SpanKey(i.Realm, i.Email.String()), invitedKey(i.Org, i.Email))
 	if keyring.IsID(i.By) {
-		keys = append(keys, store.KeyOrgPerson+i.Org+"/"+i.By)
+		keys = append(keys, store.KeyOrgPerson+i.Org+"/"+i.By, store.KeyPerson+i.By)
 	}
 	if sub != "" {
 		keys = append(keys, store.KeyInvite+i.ID, store.KeyOrgPerson+i.Org+"/"+sub)
@@ -241,14 +247,29 @@ func (i *Invite) keys(sub string) (keys []string) {
 // waits tells whether an invitation can still be accepted, if it is not too old.
 func (i *Invite) Waits() bool { return i.Accepted.IsZero() && i.Withdrawn.IsZero() }
 
-// standsBy tells whether who made the invitation has had the right to since then.
-// Who got it back makes another.
+// standsBy tells whether who made the invitation has had the right to since then,
+// and is still who they were. Who got it back makes another.
 func (i *Invite) standsBy(tx store.Tx) (bool, error) {
 	if i.By == "" {
 		return true, nil
 	}
-	by, err := loadMember(tx, i.Org, i.By)
-	return by.Tenure == i.Tenure && mayChange(by.Role, "", i.Role), err
+	by, tenure, err := i.sender(tx)
+	return by.Tenure == i.Tenure && tenure == i.ByTenure && mayChange(by.Role, "", i.Role), err
+}
+
+// sender reads the place of By in the organization, and By's Tenure.
+func (i *Invite) sender(tx store.Tx) (m MemberRecord, tenure string, err error) {
+	if i.By == "" {
+		return m, "", nil
+	}
+	if m, err = loadMember(tx, i.Org, i.By); err != nil || m.Role == "" {
+		return m, "", err
+	}
+	p, err := person.LoadIn(tx, i.Realm, i.By)
+	if err != nil || p == nil {
+		return MemberRecord{}, "", err
+	}
+	return m, p.Profile.Tenure, nil
 }
 
 // inviteState is Accepted while the invitation of c waits, or if c has none.

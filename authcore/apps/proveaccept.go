@@ -16,7 +16,9 @@ func (t *proving) consume(method string) error {
 		return err
 	}
 	if t.c.person.IsNamedBy(t.c.Contact) {
-		t.c.person.Prove(t.c.Contact, t.now)
+		if err := t.c.person.Prove(t.tx, t.c.Contact, t.now); err != nil {
+			return err
+		}
 		if err := t.c.person.Save(t.tx); err != nil {
 			return err
 		}
@@ -101,8 +103,7 @@ func (t *proving) own() error {
 	if r, err := t.extended(); err != nil {
 		return err
 	} else if r != nil {
-		t.c.person.Prove(t.c.Contact, t.now)
-		return nil
+		return t.c.person.Prove(t.tx, t.c.Contact, t.now)
 	}
 	p, err := t.c.person.Part(t.tx, t.c.Contact, t.in.Caller.App.firstPlan(), t.now)
 	if err != nil {

@@ -34,6 +34,8 @@ func (in *exportAppPerson) problem(now time.Time) string {
 		return "sub is missing or not 27 letters and digits"
 	case !isOfApp(in.Realm):
 		return problemRealm
+	case in.Tenure != "" && !keyring.IsID(in.Tenure):
+		return "tenure is not 27 letters and digits"
 	case in.Created.After(now.Add(keyring.ClockSkew)) || in.Updated.After(now.Add(keyring.ClockSkew)):
 		return "created or updated lies in the future"
 	case slices.ContainsFunc(texts, func(s string) bool { return len(s) > person.MaxName }):
@@ -117,6 +119,10 @@ func (in *exportAppPerson) apply(im *importer, tx store.Tx, n int, done *Importe
 		return nil, nil
 	case old != nil:
 		p.Created, p.Ended = old.Created, old.Ended
+		if known := old.Profile.Tenure; p.Profile.Tenure == "" || p.Profile.Tenure == known {
+			p.Profile.Tenure = known
+			p.Pass(old.Contacts(), im.Now())
+		}
 		if err := old.Leave(tx, p, p.Profile.Updated); err != nil {
 			return nil, err
 		}

@@ -139,8 +139,8 @@ func (in *exportInvite) check(im *importer, tx store.Tx, n int) error {
 	_, role := apps.ParseRole(string(in.Role))
 	soon := im.Now().Add(keyring.ClockSkew)
 	switch {
-	case !keyring.IsID(in.ID) || !keyring.IsID(in.Org) || in.By != "" && !keyring.IsID(in.By) || in.Tenure != "" && !keyring.IsID(in.Tenure):
-		return refuseLine(n, "id or org is missing or not 27 letters and digits, or by or tenure is not")
+	case !keyring.IsID(in.ID) || !keyring.IsID(in.Org) || in.By != "" && !keyring.IsID(in.By) || in.Tenure != "" && !keyring.IsID(in.Tenure) || in.ByTenure != "" && !keyring.IsID(in.ByTenure):
+		return refuseLine(n, "id or org is missing or not 27 letters and digits, or by, tenure or by_tenure is not")
 	case !isOfApp(in.Realm):
 		return refuseLine(n, problemRealm)
 	case in.Email.IsZero() || !role:

@@ -56,7 +56,7 @@ func (p *Record) SaveAsked(tx store.Tx, until time.Time) error {
 	if until.After(p.Profile.Asked) {
 		p.Profile.Asked = until
 	}
-	for _, c := range p.contacts() {
+	for _, c := range p.Contacts() {
 		if err := store.Save(tx, askedKey(p.Realm, c.Value), p, p.Profile.Asked); err != nil {
 			return err
 		}
@@ -67,7 +67,7 @@ func (p *Record) SaveAsked(tx store.Tx, until time.Time) error {
 // Settle stores p among the people. With Taken somebody else is known by what p
 // was asked for, who is returned.
 func (p *Record) Settle(tx store.Tx, now time.Time) (*Record, error) {
-	for _, c := range p.contacts() {
+	for _, c := range p.Contacts() {
 		if other, err := p.takeOver(tx, c.Value, now); err != nil || other != nil {
 			return other, err
 		}
@@ -78,7 +78,7 @@ func (p *Record) Settle(tx store.Tx, now time.Time) (*Record, error) {
 
 // Unask forgets that p was asked.
 func (p *Record) Unask(tx store.Tx) {
-	for _, c := range p.contacts() {
+	for _, c := range p.Contacts() {
 		tx.Delete(askedKey(p.Realm, c.Value))
 	}
 }

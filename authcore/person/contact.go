@@ -57,13 +57,14 @@ func (p *Record) Held(id string) *Contact {
 	return nil
 }
 
-func (p *Record) contacts() []Contact { return slices.Concat(p.Profile.Emails, p.Profile.Phones) }
+// Contacts are all addresses and numbers of an app's person.
+func (p *Record) Contacts() []Contact { return slices.Concat(p.Profile.Emails, p.Profile.Phones) }
 
 // IsNamedBy tells whether the contact with this id is one that p is known by: it
 // was proved, or nothing of p was. Any other one somebody has only said is theirs.
 func (p *Record) IsNamedBy(id string) bool {
 	c := p.Held(id)
-	return c != nil && isName(*c, p.contacts())
+	return c != nil && isName(*c, p.Contacts())
 }
 
 func (p *Record) isNamedBy(value string) bool { return p.IsNamedBy(p.idOf(value)) }
@@ -76,8 +77,10 @@ func (p *Record) idOf(value string) string {
 }
 
 func isName(c Contact, all []Contact) bool {
-	return c.Verified || !slices.ContainsFunc(all, func(o Contact) bool { return o.Verified })
+	return c.Verified || !slices.ContainsFunc(all, isProved)
 }
+
+func isProved(c Contact) bool { return c.Verified }
 
 // Address is the contact as an address, zero for a number.
 func (c Contact) Address() address.Address {
@@ -85,6 +88,46 @@ func (c Contact) Address() address.Address {
 		return address.Address{}
 	}
 	return address.AddressOf(c.Value)
+}
+
+// A person whose last proved contact goes passes: the app says whose they are from
+// then on, and whoever proves one of the contacts that are left, or added, is them.
+// Who was there before may be another. The person's id, names, data and roles stay;
+// nothing else does that was done or added in the former Tenure: sessions rest on
+// contacts that were proved, invitations on the Tenure of who sent them, and other
+// contacts go by the first proof.
+
+// Pass begins another Tenure of p, of which before were the contacts, if nothing
+// is left that was proved in this one.
+func (p *Record) Pass(before []Contact, now time.Time) bool {
+	proved := false
+	for _, c := range before {
+		if !c.Verified {
+			continue
+		}
+		if left := p.Held(c.ID); left != nil && left.Verified && left.Value == c.Value {
+			return false
+		}
+		proved = true
+	}
+	if proved {
+		p.Profile.Tenure = keyring.NewID(now)
+	}
+	return proved
+}
+
+// keep makes c one of this Tenure, and takes the contacts of former ones from p.
+func (p *Record) keep(tx store.Tx, id string, now time.Time) error {
+	c := p.Held(id)
+	c.Tenure = p.Profile.Tenure
+	for _, c := range p.Contacts() {
+		if c.Tenure != p.Profile.Tenure {
+			if _, err := p.Remove(tx, c.ID, now); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // ContactRef names a contact as it was.
@@ -102,7 +145,7 @@ func (p *Record) takeOver(tx store.Tx, value string, now time.Time) (*Record, er
 		return nil, err
 	}
 	if other != nil && other.Subject != p.Subject {
-		asked := !other.Profile.Asked.IsZero() && len(p.contacts()) > 0
+		asked := !other.Profile.Asked.IsZero() && len(p.Contacts()) > 0
 		if other.isNamedBy(value) && !asked {
 			return other, nil
 		}
@@ -123,7 +166,7 @@ func (p *Record) addContact(tx store.Tx, list *[]Contact, value string, now time
 	if other, err := p.takeOver(tx, value, now); err != nil || other != nil {
 		return other, err
 	}
-	c := Contact{ID: keyring.NewID(now), Value: value, Created: now, Updated: now}
+	c := Contact{ID: keyring.NewID(now), Value: value, Created: now, Updated: now, Tenure: p.Profile.Tenure}
 	*list = append(*list, c)
 	return nil, store.Save(tx, Key(p.Realm, ByContact, c.ID), p.Subject, time.Time{})
 }
@@ -154,11 +197,18 @@ func (p *Record) replaceAddress(tx store.Tx, a address.Address, now time.Time) (
 }
 
 // Prove notes that the person holds a contact. Proved first, it becomes their own
-// in the place of one that never was.
-func (p *Record) Prove(contact string, now time.Time) {
+// in the place of one that never was. The first proof of all in a Tenure is that
+// of who the person is by now: what others left goes.
+func (p *Record) Prove(tx store.Tx, contact string, now time.Time) error {
 	c := p.Held(contact)
 	if c == nil || c.Verified && !p.Profile.Pending {
-		return
+		return nil
+	}
+	if p.IsNamedBy(contact) && !c.Verified && p.Profile.Tenure != "" && !slices.ContainsFunc(p.Contacts(), isProved) {
+		if err := p.keep(tx, contact, now); err != nil {
+			return err
+		}
+		c = p.Held(contact)
 	}
 	c.Verified, c.Updated, p.Profile.Asked = true, now, time.Time{}
 	p.Profile.Pending, p.Profile.Updated = false, now
@@ -168,6 +218,7 @@ func (p *Record) Prove(contact string, now time.Time) {
 		}
 	}
 	p.Choose()
+	return nil
 }
 
 func (p *Record) unlink(tx store.Tx, c Contact) {
@@ -249,6 +300,7 @@ func (p *Record) Remove(tx store.Tx, id string, now time.Time) (gone Contact, er
 
 // unlist takes a contact from p that somebody else gets.
 func (p *Record) unlist(tx store.Tx, id string, now time.Time) {
+	before := p.Contacts()
 	for _, list := range []*[]Contact{&p.Profile.Emails, &p.Profile.Phones} {
 		*list = slices.DeleteFunc(*list, func(c Contact) bool {
 			if c.ID == id {
@@ -258,5 +310,6 @@ func (p *Record) unlist(tx store.Tx, id string, now time.Time) {
 		})
 	}
 	p.Choose()
+	p.Pass(before, now)
 	p.Profile.Updated = now
 }

@@ -27,7 +27,7 @@ type Draft struct {
 
 // Apply puts d into p, and stores what leads to it by that. With Taken it returns whose it is.
 func (p *Record) Apply(tx store.Tx, d Draft, now time.Time) (*Record, event.Verdict, error) {
-	f := p.Profile
+	f, before := p.Profile, p.Contacts()
 	if d.tooMuch(f) {
 		return p, event.Malformed, nil
 	}
@@ -65,6 +65,9 @@ func (p *Record) Apply(tx store.Tx, d Draft, now time.Time) (*Record, event.Verd
 		}
 	}
 	p.Choose()
+	if p.Pass(before, now) { // only d.Address does that: it is whose the person is from now on
+		return p, event.Accepted, p.keep(tx, p.idOf(d.Address.String()), now)
+	}
 	return p, event.Accepted, nil
 }
 

@@ -43,6 +43,7 @@ type Contact struct {
 	Verified bool      `json:"verified,omitempty"`
 	Created  time.Time `json:"created"`
 	Updated  time.Time `json:"updated"`
+	Tenure   string    `json:"tenure,omitempty"` // the person's when it was added, or proved first
 }
 
 // Contact returns the person's contact with id or value want.

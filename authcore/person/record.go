@@ -37,6 +37,9 @@ type Profile struct {
 	// Asked is set while all that is known of the person is what somebody was asked
 	// to prove, see SaveAsked.
 	Asked time.Time `json:"asked,omitzero"`
+	// Tenure is the span in which somebody had proved who the person is, see
+	// pass: an id, "" for the first.
+	Tenure string `json:"tenure,omitempty"`
 }
 
 // Load reads a person, nil if there is none.
@@ -82,7 +85,7 @@ func New(realm Realm, plan string, now time.Time) *Record {
 // Entries are the keys of the index by which an app finds the person.
 func (p *Record) Entries() []string {
 	var out []string
-	for _, c := range p.contacts() {
+	for _, c := range p.Contacts() {
 		out = append(out, Key(p.Realm, ByValue, c.Value), Key(p.Realm, ByContact, c.ID))
 	}
 	if p.Profile.External != "" {
@@ -153,7 +156,7 @@ func (p *Record) Leave(tx store.Tx, next *Record, now time.Time) error {
 	for _, entry := range p.Entries() {
 		tx.Delete(entry)
 	}
-	for _, c := range p.contacts() {
+	for _, c := range p.Contacts() {
 		if next == nil || !next.Holds(c.ID, c.Value) {
 			if err := p.drop(tx, c, now); err != nil {
 				return err

@@ -53,7 +53,10 @@ func (r *Record) Realm() person.Realm {
 // restsOn tells whether p still has a contact that was proved for the session of
 // an app. It ends with the last of them.
 func (r *Record) restsOn(p *person.Record) bool {
-	return slices.ContainsFunc(r.API.Factors, func(f Factor) bool { return p.Held(f.Contact) != nil })
+	return slices.ContainsFunc(r.API.Factors, func(f Factor) bool {
+		c := p.Held(f.Contact)
+		return c != nil && c.Verified
+	})
 }
 
 // Address is whose session it is. At an app that is an address that was proved
