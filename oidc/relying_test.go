@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -124,8 +125,9 @@ func (r party) run(t testing.TB, issuer, port string) {
 	out, err := cmd.StdoutPipe()
 	must(t, err)
 	cmd.Stderr = os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a shell's program ends with it
 	must(t, cmd.Start())
-	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	t.Cleanup(func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); _ = cmd.Wait() })
 	line := make(chan error, 1)
 	go func() {
 		lines := bufio.NewReader(out)
@@ -202,7 +204,23 @@ func (b *browser) begin(r party, base string) *page {
 	return b.visit(base + "/login")
 }
 
+// beginIn starts a sign-in at a party as a person does.
+func (w window) beginIn(r party, base string) {
+	w.Helper()
+	switch r.name {
+	case "mod_auth_openidc":
+		w.open(base + "/protected/")
+	case "Auth.js":
+		w.open(base + "/auth/signin")
+		w.until("document.readyState !== 'loading'", "true")
+		w.do("document.querySelector('form[action$=\"/signin/gatehouse\"] button').click()")
+	default:
+		w.open(base + "/login")
+	}
+}
+
 func TestRelyingParties(t *testing.T) {
+	browser := openChromium(t)
 	for _, r := range parties {
 		t.Run(r.name, func(t *testing.T) {
 			port := fmt.Sprint(freePort(t))
@@ -239,6 +257,21 @@ func TestRelyingParties(t *testing.T) {
 					t.Errorf("after the sign-out the browser is sent to %v", at)
 				}
 				b.wantSignedOut()
+			}
+
+			w := browser.window(t)
+			w.beginIn(r, base)
+			w.signIn(p, "chromium@example.com")
+			w.until("location.origin", base)
+			w.until("document.readyState", "complete")
+			text := w.value("document.body.innerText")
+			if r.name == "Auth.js" { // its page says nothing of itself
+				w.open(base + "/")
+				text = w.value("document.body.innerText")
+			}
+			shown := b.learned(&page{Response: &http.Response{}, text: text})
+			if shown.Info["email"] != "chromium@example.com" || shown.ID["sub"] == "" || shown.ID["sub"] == got.ID["sub"] {
+				t.Errorf("Chromium shows %s", text)
 			}
 		})
 	}
@@ -299,7 +332,7 @@ OIDCCacheShmMax 100
 </Location>
 `, dir, port, modules, issuer, partySecret)), 0o644))
 	// A line on standard output once it serves, as the others print.
-	return exec.CommandContext(t.Context(), "sh", "-c", `/usr/sbin/apache2 -f "$1" -X & p=$!; trap 'kill $p' EXIT; i=0; while [ ! -e "$2/pid" ] && [ $i -lt 600 ]; do sleep 0.1; i=$((i+1)); done; echo ready; wait $p`, "sh", config, dir)
+	return exec.CommandContext(t.Context(), "sh", "-c", `/usr/sbin/apache2 -f "$1" -X & i=0; while [ ! -e "$2/pid" ] && [ $i -lt 600 ]; do sleep 0.1; i=$((i+1)); done; echo ready; wait`, "sh", config, dir)
 }
 
 // TestSinglePageApp is oidc-client-ts in Chromium: a page without a secret, at an
@@ -321,41 +354,91 @@ func TestSinglePageApp(t *testing.T) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		_, _ = io.WriteString(w, strings.ReplaceAll(string(html), "{{ISSUER}}", p.issuer))
 	})
+	c := openChromium(t).window(t)
+	c.open(base + "/")
+	c.until("document.title", "ready")
+	const email = "page@example.com"
+	c.do("manager.signinRedirect()")
+	c.signIn(p, email)
+	c.until("document.title", "signed in")
+	c.until("user.email", email)
+	c.until("manager.signinSilent().then(u => u.profile.email)", email) // by the refresh token, across origins
+	c.until("manager.revokeTokens(['access_token', 'refresh_token']).then(() => 'revoked')", "revoked")
+}
+
+// chromium is Debian's Chromium, for as long as a test runs.
+type chromium struct{ browser context.Context }
+
+func openChromium(t *testing.T) chromium {
+	t.Helper()
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()))
-	allocator, stop := chromedp.NewExecAllocator(t.Context(), options...)
-	tab, cancel := chromedp.NewContext(allocator)
+	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
+	browser, cancel := chromedp.NewContext(allocator)
 	t.Cleanup(func() { cancel(); stop() })
-	if err := chromedp.Do(tab, chromedp.Navigate(base+"/")); err != nil {
+	if err := chromedp.Do(browser); err != nil {
 		t.Fatalf("starting chromium (Debian's package chromium): %v", err)
 	}
-	until := func(js, want string) {
-		t.Helper()
-		got := ""
-		for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-			ctx, done := context.WithTimeout(tab, patience)
-			got, _ = chromedp.Run(ctx, chromedp.Evaluate[string]("Promise.resolve("+js+").then(String)", chromedp.EvalAwaitPromise))
-			if done(); got == want {
-				return
-			}
-		}
-		t.Fatalf("%s is %q, want %q", js, got, want)
+	return chromium{browser}
+}
+
+// window is a window with cookies of its own.
+type window struct {
+	testing.TB
+	tab context.Context
+}
+
+func (c chromium) window(t testing.TB) window {
+	tab, cancel := chromedp.NewContext(c.browser, chromedp.WithNewBrowserContext())
+	t.Cleanup(cancel)
+	return window{t, tab}
+}
+
+func (w window) open(at string) {
+	w.Helper()
+	if err := chromedp.Do(w.tab, chromedp.Navigate(at)); err != nil {
+		w.Fatalf("opening %s: %v", at, err)
 	}
-	until("document.title", "ready")
-	do := func(js string) {
-		t.Helper()
-		if _, err := chromedp.Run(tab, chromedp.Evaluate[string](js+";''", chromedp.EvalAwaitPromise)); err != nil {
-			t.Fatal(err)
+}
+
+// value is what a script comes to in the page; empty while it fails.
+func (w window) value(js string) string {
+	ctx, done := context.WithTimeout(w.tab, patience)
+	defer done()
+	got, _ := chromedp.Run(ctx, chromedp.Evaluate[string]("Promise.resolve("+js+").then(String)", chromedp.EvalAwaitPromise))
+	return got
+}
+
+// until waits for a script to come to a value.
+func (w window) until(js, want string) {
+	w.Helper()
+	got := ""
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if got = w.value(js); got == want {
+			return
 		}
 	}
-	const email = "page@example.com"
-	do("manager.signinRedirect()")
-	until("location.pathname", "/_gatehouse/login")
-	do("document.getElementById('email').value = '" + email + "'; document.forms[0].submit()")
-	until("location.pathname", "/_gatehouse/code")
-	code := p.code(email)
-	do("document.getElementById('code').value = '" + code + "'; document.forms[0].submit()")
-	until("document.title", "signed in")
-	until("user.email", email)
-	until("manager.signinSilent().then(u => u.profile.email)", email) // by the refresh token, across origins
-	until("manager.revokeTokens(['access_token', 'refresh_token']).then(() => 'revoked')", "revoked")
+	w.Fatalf("%s is %q, want %q, at %s", js, got, want, w.value("location.href"))
+}
+
+func (w window) do(js string) {
+	w.Helper()
+	if _, err := chromedp.Run(w.tab, chromedp.Evaluate[string](js+";''", chromedp.EvalAwaitPromise)); err != nil {
+		w.Fatal(err)
+	}
+}
+
+// signIn goes through the provider's pages as they are shown.
+func (w window) signIn(p *op, email string) {
+	w.Helper()
+	w.until("location.origin + location.pathname", p.issuer+"/_gatehouse/login")
+	w.fill("email", email)
+	w.until("location.pathname", "/_gatehouse/code")
+	w.fill("code", p.code(email))
+}
+
+// fill sends the form that a field stands in.
+func (w window) fill(field, value string) {
+	w.Helper()
+	w.until("document.readyState !== 'loading' && document.getElementById('"+field+"') !== null", "true")
+	w.do("document.getElementById('" + field + "').value = '" + value + "'; document.forms[0].submit()")
 }
