@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -85,6 +86,55 @@ func TestValidate(t *testing.T) {
 			if (err == nil) != (want == "") || !strings.Contains(out, want) || strings.Contains(out, "Valid configuration") != (want == "") {
 				t.Errorf("%s, offline %v: %v, want %q:\n%s", name, offline, err, want, out)
 			}
+		}
+	}
+}
+
+// TestConvertedIsValid: what convert writes can be started with as it is. Its
+// golden files are Caddyfiles with the notes as comments.
+func TestConvertedIsValid(t *testing.T) {
+	all, err := filepath.Glob("convert/testdata/*/*.want")
+	if err != nil || len(all) < 40 {
+		t.Fatalf("%d configurations: %v", len(all), err)
+	}
+	for _, path := range all {
+		if out, err := command(t, "validate", "--adapter", "caddyfile", "--config", path); err != nil || strings.Contains(out, "not formatted") {
+			t.Errorf("%s: %v\n%s", path, err, out)
+		}
+	}
+}
+
+// TestConvert is the command as people use it: exit codes, what goes where, and
+// the mistakes that they make.
+func TestConvert(t *testing.T) {
+	dir := t.TempDir()
+	clean := filepath.Join(dir, "clean.cfg")
+	text := "provider = \"google\"\nclient_secret = \"S3CRET\"\nemail_domains = [\"example.com\"]\nupstreams = [\"http://127.0.0.1:3000\"]\nredirect_url = \"https://app.example.com/oauth2/callback\"\n"
+	if err := os.WriteFile(clean, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args string
+		code int
+		want string
+	}{
+		{"oauth2-proxy " + clean, 0, "gatehouse *@example.com"},
+		{"authelia convert/testdata/authelia/lite.yml", 3, "lite.yml:29: access_control.rules.3.policy: two_factor: there is one factor here"},
+		{"authelia " + dir + "/none.yml", 1, "no such file"},
+		{"authelia " + clean, 1, "clean.cfg: it is no YAML document with keys"},
+		{"authelia", 2, "gatehouse convert authelia|oauth2-proxy <file>"},
+		{"keycloak " + clean, 2, "gatehouse convert authelia|oauth2-proxy <file>"},
+		{"oauth2-proxy --people staff " + clean, 2, "write addresses"},
+		{"oauth2-proxy --people file:/{env.HOME} " + clean, 2, "write addresses"},
+		{"oauth2-proxy --nonsense " + clean, 2, "unknown flag"},
+	} {
+		out, err := command(t, append([]string{"convert"}, strings.Fields(c.args)...)...)
+		code := 0
+		if exit := new(exec.ExitError); errors.As(err, &exit) {
+			code = exit.ExitCode()
+		}
+		if code != c.code || !strings.Contains(out, c.want) || strings.Contains(out, "S3CRET") {
+			t.Errorf("convert %s: exit code %d, want %d and %q:\n%s", c.args, code, c.code, c.want, out)
 		}
 	}
 }

@@ -34,7 +34,9 @@ func Commands(host Host) []Command {
 	for _, c := range operatorCommands {
 		all = append(all, Command{c.name, c.short, func(cmd *cobra.Command) { c.build(cmd, host) }})
 	}
-	return append(all, Command{"pages", "Writes out the templates, shows pages and mails", func(cmd *cobra.Command) { buildPages(cmd, host) }})
+	return append(all,
+		Command{"pages", "Writes out the templates, shows pages and mails", func(cmd *cobra.Command) { buildPages(cmd, host) }},
+		Command{"convert", "Makes a Caddyfile of a configuration of Authelia or oauth2-proxy", func(cmd *cobra.Command) { buildConvert(cmd, host) }})
 }
 
 // The exit codes of the commands. Scripts rest on them.
