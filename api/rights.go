@@ -107,6 +107,8 @@ var rights = map[string]Rights{
 	"POST /lookup":                 {Publishable: May},
 	"POST /api/start_verification": {Nobody: May | Starts}, // with the client_secret of a lookup
 	"POST /start_verification":     {Nobody: May | Starts},
+	"GET /api/code":                anybody, // for a mail that leads to the code
+	"POST /api/code":               anybody,
 	"POST /api/authenticate":       {Secret: May | Finishes, Publishable: May | Finishes, Nobody: May | Finishes},
 	"POST /authenticate":           {Secret: May | Finishes, Publishable: May | Finishes, Nobody: May | Finishes},
 
@@ -165,6 +167,8 @@ var rights = map[string]Rights{
 	"POST /v1/auth/otps/sms/login_or_create":          {Secret: May | Starts},
 	"POST /v1/auth/otps/sms/send":                     {Secret: May | Starts},
 	"POST /v1/auth/otps/verify":                       {Secret: May | Finishes | Extends},
+	"GET /v1/auth/otps/code":                          anybody,
+	"POST /v1/auth/otps/code":                         anybody,
 	"POST /v1/auth/sessions/verify":                   {Secret: May | Extends | Learns},
 	"GET /v1/auth/sessions/list":                      {Secret: May | Learns},
 	"DELETE /v1/auth/sessions/delete":                 secretOnly,

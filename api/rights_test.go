@@ -123,6 +123,34 @@ func (w *rightsHouse) lookup() (email, secret string) {
 	return email, a.String("client_secret")
 }
 
+// ledToACode is the link of a mail to somebody for whom too many wrong codes were given.
+func (w *rightsHouse) ledToACode(pattern string) string {
+	email, _ := w.user()
+	begin := func() (answer func(code string)) {
+		w.Sleep(61 * 1e9)
+		if pattern == "/api/code" {
+			secret := w.Do("GET", "/lookup?email="+email+"&STRIPE_PUBLIC_KEY="+apitest.LivePub, nil).String("client_secret")
+			w.Do("POST", "/start_verification", object{"client_secret": secret, "email": email})
+			return func(code string) {
+				w.Do("POST", "/authenticate", object{"client_secret": secret, "email": email, "code": code}, "Authorization", "Bearer "+apitest.LivePub)
+			}
+		}
+		id := w.Do("POST", "/v1/auth/otps/email/login_or_create", object{"email": email}, "Authorization", "Bearer "+apitest.LivePub).String("email_id")
+		return func(code string) {
+			w.Do("POST", "/v1/auth/otps/verify", object{"method_id": id, "otp": code}, "Authorization", "Bearer "+apitest.LiveKey)
+		}
+	}
+	answer, wrong := begin(), "000000"
+	if w.LastMail().Code == wrong {
+		wrong = "000001"
+	}
+	for range 5 {
+		answer(wrong)
+	}
+	begin()
+	return w.LastMail().Link
+}
+
 // request makes a good request for a call: its path and body. {key} stands for
 // what is shown.
 func (w *rightsHouse) request(call string, kind api.Holder) (path string, body any) {
@@ -143,6 +171,16 @@ func (w *rightsHouse) request(call string, kind api.Holder) (path string, body a
 		email, secret := w.lookup()
 		w.Do("POST", "/start_verification", object{"client_secret": secret, "email": email})
 		return path, object{"client_secret": secret, "email": email, "code": w.LastMail().Code}
+
+	case "/api/code", "/v1/auth/otps/code":
+		link, err := url.Parse(w.ledToACode(pattern))
+		if err != nil {
+			w.T.Fatal(err)
+		}
+		if method == "POST" {
+			return link.RequestURI(), url.Values{}
+		}
+		return link.RequestURI(), nil
 
 	case "/reflex/otp":
 		return path, object{"email": w.someone()}

@@ -49,7 +49,7 @@ func (all Flows) AnswerCode(ctx context.Context, b session.Browser, flow, text s
 		if err := t.find(flow); err != nil || t.c == nil {
 			return Answer{Verdict: event.NoFlow}, err
 		}
-		result, err := s.challenges.Answer(t.tx, t.c, text)
+		result, err := s.challenges.Answer(t.tx, t.c, text, challenge.By{})
 		if err != nil {
 			return Answer{}, err
 		}

@@ -22,6 +22,8 @@ const (
 	name = "link"
 	// slot is where a newer code takes the place of an older one.
 	slot = "link"
+	// codePage shows the code, once too many wrong ones were given for an address.
+	codePage = "/api/code"
 )
 
 var (
@@ -44,6 +46,7 @@ func New(c api.Config) *API {
 		a.On(http.MethodPost, prefix+"/start_verification", a.start)
 		a.On(http.MethodPost, prefix+"/authenticate", a.authenticate)
 	}
+	a.ShowsCode(codePage, slot)
 	return a
 }
 

@@ -3,7 +3,9 @@ package link
 import (
 	"encoding/json"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
@@ -35,7 +37,7 @@ func (a *API) start(c *api.Call) error {
 		Caller: c.Caller, Whom: person.Whom{Email: addr}, PreferText: true,
 		Create: who.gate, Draft: person.Draft{Name: &who.name}, // known from a gate: now also to the app
 		Known: apps.Terms{Digits: 6, Lifetime: rule.Lifetime, Letter: outbox.LetterCode},
-		Slot:  slot, Deliver: true, Repeat: resend, Handle: secret,
+		Slot:  slot, Deliver: true, Repeat: resend, Handle: secret, Shows: c.ShowsAt(codePage),
 		Origin: c.Origin, Client: c.Client, Agent: c.R.UserAgent(), Language: c.Language(),
 	})
 	if err != nil {
@@ -50,7 +52,7 @@ func (a *API) start(c *api.Call) error {
 	case event.Locked:
 		return tooMany
 	default:
-		return &api.Refusal{Status: http.StatusTooManyRequests, Message: "A code was sent a moment ago. Please wait before asking for another.", RetryAfter: asked.RetryAfter}
+		return limited(asked.RetryAfter)
 	}
 	text := asked.Contact.Value != addr.String()
 	if text {
@@ -65,7 +67,32 @@ func (a *API) start(c *api.Call) error {
 
 var errGone = api.Refuse(http.StatusNotFound, api.CodeMalformed, "This email is not known any more.")
 
-var tooMany = api.Refuse(http.StatusTooManyRequests, api.CodeTooMany, "Too many attempts. Please try again in a few minutes.")
+// The refusals say what to do. Their first words are the original's.
+var (
+	tooMany  = api.Refuse(http.StatusTooManyRequests, api.CodeTooMany, "Too many attempts. Please try again in a few minutes: look the email up again, and ask for a code with the new client_secret.")
+	codesOff = api.Refuse(http.StatusTooManyRequests, api.CodeTooMany, "Too many attempts. Please ask for another code: the mail leads to it.")
+)
+
+// limited says why no code is sent, and when one is.
+func limited(wait time.Duration) error {
+	message := "A code was sent a moment ago. Please wait before asking for another."
+	if wait > resend[0].Per {
+		message = "Too many codes were asked for with this email. Please use the last one, or try again in " + spoken(wait) + "."
+	}
+	return &api.Refusal{Status: http.StatusTooManyRequests, Message: message, RetryAfter: wait}
+}
+
+// spoken is a wait as people say it, rounded up.
+func spoken(wait time.Duration) string {
+	n, unit := (wait+time.Minute-1)/time.Minute, "minute"
+	if n > 90 {
+		n, unit = (wait+time.Hour-1)/time.Hour, "hour"
+	}
+	if n != 1 {
+		unit += "s"
+	}
+	return strconv.Itoa(int(n)) + " " + unit
+}
 
 // authenticate checks a code. A wrong one is an ordinary answer, with status
 // 200, that callers read errorMessage from. A client_secret of another app, or of
@@ -120,8 +147,10 @@ func codeOf(in *api.Object) (string, error) {
 func refuse(c *api.Call, v event.Verdict) error {
 	message := "The provided verification code is incorrect."
 	switch v {
-	case event.Locked, event.CodesOff:
+	case event.Locked:
 		return tooMany
+	case event.CodesOff:
+		return codesOff
 	case event.Expired:
 		message = "The provided verification code has expired."
 	case event.Used:

@@ -165,7 +165,7 @@ func TestResend(t *testing.T) {
 		}
 	})
 	t.Run("LINK-24 hour", func(t *testing.T) {
-		for range 3 {
+		for range 5 { // of a network that has proved the address
 			h.Sleep(11 * time.Second)
 			if a := start(h, s, alice); a.Status != 200 {
 				t.Fatal(a.Text)
@@ -288,7 +288,7 @@ func TestCodesExpireAndLock(t *testing.T) {
 		}
 		a := authenticate(h, s, alice, code)
 		failed(t, a, 429)
-		if a.String("errorMessage") != "Too many attempts. Please try again in a few minutes." {
+		if m := a.String("errorMessage"); !strings.HasPrefix(m, "Too many attempts. Please try again in a few minutes: look the email up again") {
 			t.Error(a.Text)
 		}
 		h.Sleep(11 * time.Second)
@@ -362,5 +362,107 @@ func TestPeopleOfTheGatesAreMadeByTheProof(t *testing.T) {
 	}
 	if a := authenticate(h, s, carol, code); a.Get("user.email") != carol || !known() {
 		t.Errorf("the proof makes nobody: %s", a.Text)
+	}
+}
+
+// TestStrangersLockNobodyOut: whoever has the publishable key looks anybody's address
+// up, has codes sent and guesses.
+func TestStrangersLockNobodyOut(t *testing.T) {
+	for who, network := range map[string]string{"from elsewhere": "203.0.113.66", "from the same network": "192.0.2.1"} {
+		for _, email := range []string{alice, bob} { // by text message, and by mail
+			t.Run(who+" "+email, func(t *testing.T) {
+				h := house(t, nil)
+				mine := secret(h, email)
+				if a := start(h, mine, email); a.Status != 200 {
+					t.Fatal(a.Text)
+				}
+				last := func() (code string) {
+					if email == alice && len(h.Texts.Sent()) > 0 {
+						return h.LastText().Code
+					}
+					return h.LastMail().Code
+				}
+				code := last()
+				h.Sleep(11 * time.Second)
+				h.From(network)
+				for range 2 {
+					s := secret(h, email)
+					start(h, s, email)
+					for range 5 {
+						authenticate(h, s, email, wrong(last()))
+					}
+					h.Sleep(11 * time.Second)
+				}
+				h.From("192.0.2.1")
+				typed := authenticate(h, mine, email, code)
+				if network != "192.0.2.1" && typed.Get("authenticationSuccessful") != true {
+					t.Errorf("the code that was being typed: %s", typed.Text)
+				}
+				h.Sleep(11 * time.Second)
+				before := len(h.Mail.Sent()) + len(h.Texts.Sent())
+				again := secret(h, email)
+				if a := start(h, again, email); a.Status != 200 {
+					t.Fatal(a.Text)
+				}
+				h.Quiet()
+				if len(h.Mail.Sent())+len(h.Texts.Sent()) != before+1 {
+					t.Fatal("nothing was sent")
+				}
+				code = last()
+				if network == "192.0.2.1" { // strangers have used the budget up: the mail leads to the code
+					if m := h.LastMail(); m.Code != "" || m.Link == "" {
+						t.Fatalf("the mail has the code %q and the link %q", m.Code, m.Link)
+					}
+					code = shown(t, h)
+				}
+				if a := authenticate(h, again, email, code); a.Get("authenticationSuccessful") != true {
+					t.Error(a.Text)
+				}
+			})
+		}
+	}
+}
+
+// shown opens the link of the last mail, presses the button and reads the code.
+func shown(t *testing.T, h *apitest.House) string {
+	t.Helper()
+	link := strings.TrimPrefix(h.LastMail().Link, h.Origin.String())
+	page := h.Do("GET", link, nil)
+	if page.Status != 200 || regexp.MustCompile(`>\d{6}<`).MatchString(page.Text) || !strings.Contains(page.Text, "<button>") {
+		t.Fatalf("the page: %d %s", page.Status, page.Text)
+	}
+	if a := h.Do("POST", link, nil, "Sec-Fetch-Site", "cross-site"); a.Status != 403 {
+		t.Errorf("another site presses the button: %d", a.Status)
+	}
+	pressed := h.Do("POST", link, nil, "Sec-Fetch-Site", "same-origin")
+	found := regexp.MustCompile(`>(\d{6})<`).FindStringSubmatch(pressed.Text)
+	if pressed.Status != 200 || found == nil {
+		t.Fatalf("the page with the code: %d %s", pressed.Status, pressed.Text)
+	}
+	if a := h.Do("GET", link[:len(link)-1]+"-", nil); a.Status != 410 {
+		t.Errorf("another link: %d", a.Status)
+	}
+	return found[1]
+}
+
+// TestTextsAreTrue: nothing "was sent a moment ago" when it was not, and refusals say
+// what to do.
+func TestTextsAreTrue(t *testing.T) {
+	h := house(t, nil)
+	s, _ := started(h, bob)
+	moment := failed(t, start(h, s, bob), 429)
+	if moment.String("errorMessage") != "A code was sent a moment ago. Please wait before asking for another." {
+		t.Error(moment.Text)
+	}
+	for range 4 {
+		h.Sleep(11 * time.Second)
+		if a := start(h, s, bob); a.Status != 200 {
+			t.Fatal(a.Text)
+		}
+	}
+	h.Sleep(11 * time.Second)
+	hour := failed(t, start(h, s, bob), 429)
+	if m := hour.String("errorMessage"); strings.Contains(m, "a moment ago") || !strings.Contains(m, "60 minutes") && !strings.Contains(m, "59 minutes") {
+		t.Error(hour.Text)
 	}
 }

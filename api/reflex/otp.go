@@ -120,12 +120,9 @@ func (a *API) wish(c *api.Call, in *api.Object) (wish, error) {
 		}
 	}
 	w.limit = int(min(in.Int("rate_limit", int64(a.options.RateLimit), 1, 1<<31), apps.MaxWindow))
-	if text := in.String("client_ip"); text != "" {
-		ip, err := netip.ParseAddr(text)
-		if err != nil {
-			return w, api.Malformed("client_ip", "an IP address")
-		}
-		w.client, w.endUser = ip, true
+	var err error
+	if w.client, w.endUser, err = endUser(c, in); err != nil {
+		return w, err
 	}
 	switch in.String("deliver") {
 	case "", "return":

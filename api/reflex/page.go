@@ -41,7 +41,10 @@ func (a *API) confirm(c *api.Call) error {
 	if err != nil || in.Need("otp") == "" || in.Err() != nil {
 		return failed(c, http.StatusBadRequest)
 	}
-	proof := apps.Proof{Among: a.callers, Code: in.String("otp")}
+	if a.guesses(c) != nil {
+		return failed(c, http.StatusTooManyRequests)
+	}
+	proof := apps.Proof{Among: a.callers, Code: in.String("otp"), Client: c.Client, EndUser: true}
 	proved, err := a.prove(c, proof, address, a.options.SessionLifetime)
 	if err != nil {
 		return err

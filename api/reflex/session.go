@@ -2,6 +2,7 @@ package reflex
 
 import (
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/api"
@@ -48,6 +49,9 @@ func (a *API) validate(c *api.Call) error {
 		return err
 	}
 	proof.Code = in.Need("otp")
+	if proof.Client, proof.EndUser, err = endUser(c, in); err != nil {
+		return err
+	}
 	life := a.options.SessionLifetime
 	if in.Has("session_expiration_seconds") {
 		var ok bool
@@ -59,6 +63,9 @@ func (a *API) validate(c *api.Call) error {
 		}
 	}
 	if err := in.Err(); err != nil {
+		return err
+	}
+	if err := a.guesses(c); err != nil {
 		return err
 	}
 	proved, err := a.prove(c, proof, address, life)
@@ -78,8 +85,31 @@ func (a *API) prove(c *api.Call, proof apps.Proof, address address.Address, life
 	proof.Contact, proof.Slot, proof.Forget = address.String(), slot, true
 	proof.Digits, proof.Hex = digits, true
 	proof.Session = &apps.SessionTerms{Lifetime: life, Form: session.TokenHex, Note: name}
-	proof.Origin, proof.Client, proof.Agent = c.Origin, c.Client, c.R.UserAgent()
+	proof.Origin, proof.Agent = c.Origin, c.R.UserAgent()
 	return a.service.Apps().Prove(c.R.Context(), proof)
+}
+
+// endUser is who gives a password: whom the app's server names, or where it names
+// nobody the server itself, of which all its users have the address. Any other call is
+// its client's own.
+func endUser(c *api.Call, in *api.Object) (client netip.Addr, own bool, err error) {
+	text := in.String("client_ip")
+	if text == "" || c.Holder != api.Secret {
+		return c.Client, c.Holder != api.Secret, nil
+	}
+	if client, err = netip.ParseAddr(text); err != nil {
+		err = api.Malformed("client_ip", "an IP address")
+	}
+	return client, true, err
+}
+
+// guesses bounds how often one client may give a password. A server's calls are
+// bounded by its key.
+func (a *API) guesses(c *api.Call) error {
+	if c.Holder == api.Secret {
+		return nil
+	}
+	return c.Spend(a.service.CountClient(name+" guess", c.Client))
 }
 
 // isOurs tells a session that was made here from those of other dialects.

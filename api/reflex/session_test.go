@@ -2,6 +2,7 @@ package reflex_test
 
 import (
 	"net/http"
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/api/reflex"
 	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 )
 
 func cookie(a apitest.Answer) string {
@@ -265,4 +267,78 @@ func TestSessionOfAnAppThatIsNotConfigured(t *testing.T) {
 			t.Errorf("valid is %t", got)
 		}
 	}
+}
+
+// TestStrangersLockNobodyOut: anybody may give passwords, without a key or with a
+// publishable one, and on the page behind a link.
+func TestStrangersLockNobodyOut(t *testing.T) {
+	guesses := func(h *apitest.House, otp string) {
+		for range 10 {
+			validate(h, alice, wrong(otp))
+			h.Do("POST", "/reflex/validate", fields{"email": alice, "otp": wrong(otp)}, "Authorization", "Bearer "+apitest.LivePub)
+			h.Do("POST", "/magic-link-auth", url.Values{"email": {alice}, "otp": {wrong(otp)}})
+		}
+	}
+	with := func(h *apitest.House, in fields) apitest.Answer {
+		return h.Do("POST", "/reflex/validate", in, "Authorization", "Bearer "+apitest.LiveKey)
+	}
+	for name, in := range map[string]fields{
+		"the app names its user": {"email": alice, "client_ip": "192.0.2.1"},
+		"the app names nobody":   {"email": alice},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := house(t, reflex.Options{}, nil)
+			for _, network := range []string{"203.0.113.66", "203.0.113.67", "203.0.113.68"} {
+				made := generated(h, in)
+				h.From(network)
+				guesses(h, made.String("otp"))
+				h.From("192.0.2.1")
+				if a := submit(h, made.String("magic_link")); a.Status != 303 {
+					t.Errorf("the link, after guesses from %s: %d", network, a.Status)
+				}
+				made = generated(h, in)
+				h.From(network)
+				guesses(h, made.String("otp"))
+				if a := with(h, fields{"email": alice, "otp": made.String("otp")}); a.Get("valid") != true {
+					t.Errorf("by the app's server, after guesses from %s: %s", network, a.Text)
+				}
+				h.From("192.0.2.1")
+			}
+			made := generated(h, in)
+			guesses(h, made.String("otp")) // in the person's own network
+			if a := submit(h, generated(h, in).String("magic_link")); a.Status != 303 {
+				t.Errorf("the link of the next mail, after guesses in the same network: %d", a.Status)
+			}
+		})
+	}
+	t.Run("a stranger asks for a password, too", func(t *testing.T) {
+		h := house(t, reflex.Options{}, nil)
+		mine := generated(h, fields{"email": alice, "client_ip": "192.0.2.1"})
+		generated(h, fields{"email": alice, "client_ip": "203.0.113.66"})
+		if a := submit(h, mine.String("magic_link")); a.Status != 303 {
+			t.Errorf("the person's link: %d", a.Status)
+		}
+	})
+	t.Run("one client's guesses are bounded", func(t *testing.T) {
+		h := house(t, reflex.Options{}, func(h *apitest.House) { h.Config.Limits.PerClient = []limit.Rate{{Count: 3, Per: time.Minute}} })
+		otp := generated(h, fields{"email": alice}).String("otp")
+		for range 3 {
+			validate(h, alice, wrong(otp))
+		}
+		if a := validate(h, alice, wrong(otp)); a.Status != 429 || a.Header.Get("Retry-After") == "" {
+			t.Errorf("%d %s", a.Status, a.Text)
+		}
+		if a := h.Do("POST", "/magic-link-auth", url.Values{"email": {alice}, "otp": {wrong(otp)}}); a.Status != 429 {
+			t.Errorf("the page: %d", a.Status)
+		}
+		if a := with(h, fields{"email": alice, "otp": otp, "client_ip": "192.0.2.1"}); a.Get("valid") != true {
+			t.Errorf("the app's server: %s", a.Text)
+		}
+	})
+	t.Run("client_ip is an address", func(t *testing.T) {
+		h := house(t, reflex.Options{}, nil)
+		if a := with(h, fields{"email": alice, "otp": "00000000", "client_ip": "x"}); a.Status != 400 {
+			t.Errorf("%d %s", a.Status, a.Text)
+		}
+	})
 }

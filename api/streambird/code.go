@@ -19,6 +19,8 @@ const (
 
 	// codeSlot is where a newer code takes the place of an older one.
 	codeSlot = "streambird-otp"
+	// codePage shows the code, once too many wrong ones were given for an address.
+	codePage = root + "otps/code"
 )
 
 // The calls differ in whom they ask and whether they make who is not known.
@@ -55,7 +57,7 @@ func (a *API) code(c *api.Call, field string, create bool) error {
 	asked, err := a.service.Apps().Ask(c.R.Context(), apps.Ask{
 		Caller: c.Caller, Whom: whom, Create: create && creates(c), Attached: c.Holder == api.Secret, Draft: person.Draft{Pending: &pending},
 		Known: apps.Terms{Digits: codeDigits, Lifetime: time.Duration(minutes) * time.Minute, Letter: outbox.LetterCode},
-		Slot:  codeSlot, Supersede: true, Deliver: true,
+		Slot:  codeSlot, Supersede: true, Deliver: true, Shows: c.ShowsAt(codePage),
 		Origin: c.Origin, Client: d.client, EndUser: d.endUser, Agent: d.agent(), Language: c.Language(),
 	})
 	if err != nil {

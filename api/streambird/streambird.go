@@ -45,6 +45,7 @@ func New(c api.Config) *API {
 	a.on(http.MethodPost, "otps/sms/login_or_create", a.textLogin)
 	a.on(http.MethodPost, "otps/sms/send", a.sendText)
 	a.on(http.MethodPost, "otps/verify", a.verifyCode)
+	a.ShowsCode(codePage, codeSlot)
 	a.on(http.MethodPost, "sessions/verify", a.verifySession)
 	a.on(http.MethodGet, "sessions/list", a.listSessions)
 	a.on(http.MethodDelete, "sessions/delete", a.deleteSession)

@@ -34,7 +34,7 @@ func (a *API) proof(c *api.Call, o *api.Object) (apps.Proof, error) {
 	if err != nil {
 		return p, err
 	}
-	p.Fingerprint, p.Client, p.Agent = d.fingerprint, d.client, d.agent()
+	p.Fingerprint, p.Client, p.EndUser, p.Agent = d.fingerprint, d.client, d.endUser, d.agent()
 	if p.Match, err = matching(c.Caller.App, o); err != nil {
 		return p, err
 	}

@@ -1,7 +1,9 @@
 package streambird_test
 
 import (
+	"fmt"
 	"net/url"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -336,5 +338,75 @@ func TestTextMessages(t *testing.T) {
 			refused(t, w.post(otps+"sms/login_or_create", object{"phone_number": bad}), 400, "invalid_phone_number")
 		}
 		refused(t, w.post(otps+"sms/login_or_create", object{}), 400, "invalid_request")
+	})
+}
+
+// TestStrangersLockNobodyOut: whoever has the publishable key has codes sent to
+// anybody, and gives them to the app's page with the same method_id.
+func TestStrangersLockNobodyOut(t *testing.T) {
+	const home, away = "192.0.2.1", "203.0.113.66"
+	begin := func(w *world, from string) string {
+		w.From(from)
+		a := w.call("POST", otps+"email/login_or_create", object{"email": alice, "expires_in": 10}, apitest.LivePub)
+		return want(w.T, a, 200).String("email_id")
+	}
+	verify := func(w *world, method, otp, from string) apitest.Answer {
+		in := object{"method_id": method, "otp": otp}
+		if from != "" {
+			in["device_fingerprint"] = object{"ip": from}
+		}
+		return w.post(otps+"verify", in)
+	}
+	wrong := func(code string) string {
+		if code == "000000" {
+			return "000001"
+		}
+		return "000000"
+	}
+	t.Run("a stranger asks for a code, too", func(t *testing.T) {
+		for _, told := range []string{home, ""} {
+			w := house(t, nil)
+			method := begin(w, home)
+			code := w.LastMail().Code
+			w.Sleep(61 * time.Second)
+			begin(w, away)
+			want(t, verify(w, method, code, told), 200)
+		}
+	})
+	t.Run("a stranger guesses", func(t *testing.T) {
+		w := house(t, nil)
+		method := begin(w, home)
+		code := w.LastMail().Code
+		for range 12 {
+			verify(w, method, wrong(code), away)
+		}
+		want(t, verify(w, method, code, home), 200)
+	})
+	t.Run("strangers use the budget up", func(t *testing.T) {
+		w := house(t, nil)
+		for i := range 2 {
+			from := fmt.Sprintf("203.0.113.%d", i)
+			method := begin(w, from)
+			for range 5 {
+				verify(w, method, wrong(w.LastMail().Code), from)
+			}
+			w.Sleep(61 * time.Second)
+		}
+		method := begin(w, home)
+		if w.LastMail().Code != "" {
+			t.Fatal("the mail has a code")
+		}
+		link := strings.TrimPrefix(w.LastMail().Link, w.Origin.String())
+		pressed := w.Do("POST", link, nil, "Sec-Fetch-Site", "same-origin")
+		found := regexp.MustCompile(`>(\d{6})<`).FindStringSubmatch(pressed.Text)
+		if found == nil {
+			t.Fatalf("%d %s", pressed.Status, pressed.Text)
+		}
+		want(t, verify(w, method, found[1], home), 200)
+		w.Sleep(61 * time.Second)
+		begin(w, home) // a network that has proved the address counts apart
+		if w.LastMail().Code == "" {
+			t.Error("the mail has no code where the person has signed in before")
+		}
 	})
 }

@@ -56,7 +56,7 @@ func (s *View) wanted(tx store.Tx, c *challenge.Challenge, now time.Time) (*sent
 	if err != nil || to == nil {
 		return nil, err
 	}
-	if v, err := to.standing(tx, now); err != nil || v != event.Accepted {
+	if v, err := to.standing(tx, now); err != nil || v != event.Accepted && v != event.CodesOff {
 		return nil, err
 	}
 	if app := s.cfg.List.Find(to.Realm.App); app != nil && to.isOff(app) {
@@ -96,9 +96,12 @@ func (s *View) letterOf(to *sent, secret keyring.Secret, letter *outbox.Letter) 
 		return errGone
 	}
 	letter.App = app.DisplayName()
-	if to.isLink() {
+	switch {
+	case to.isLink():
 		letter.Link = to.link(secret.APILink(to.ID))
-	} else {
+	case to.LinkOnly:
+		letter.Kind, letter.Link = outbox.LetterLink, to.Shows+secret.APILink(to.ID)
+	default:
 		letter.Code = to.Code(secret)
 		letter.Link = to.link(letter.Code)
 	}

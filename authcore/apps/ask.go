@@ -52,6 +52,7 @@ type Ask struct {
 	Window  *Window
 
 	Handle   string        // from Service.Handle: codes are answered with it
+	Shows    string        // with Deliver: what a link begins with that shows the code, once wrong ones are used up
 	Origin   origin.Origin // where the API stands
 	Client   netip.Addr    // who asked, for the log
 	EndUser  bool          // Client is the end user's own, and counts for per_client and the Window
@@ -126,6 +127,7 @@ type apiPart struct {
 	Use      origin.RedirectUse `json:"use,omitempty"`
 	Note     string             `json:"note,omitempty"`
 	IP       string             `json:"ip,omitempty"`
+	Shows    string             `json:"shows,omitempty"`
 	Current  bool               `json:"current,omitempty"` // dead once another is in its slot
 	Invite   string             `json:"invite,omitempty"`  // id of the invitation that the link accepts
 	Paired   bool               `json:"paired,omitempty"`  // see Ask.Pair
@@ -183,19 +185,33 @@ func (s *View) askEvent(in Ask, out Asked) event.Event {
 
 // asking is one run of the transaction of an Ask.
 type asking struct {
-	s      *View
-	tx     store.Tx
-	in     Ask
-	now    time.Time
-	p      *person.Record
-	to     person.Contact
-	text   bool              // to is a number
-	beside bool              // somebody who is not known by it has the address attached
-	by     person.ContactRef // the contact that the person was asked for with, if it is not to
+	s       *View
+	tx      store.Tx
+	in      Ask
+	now     time.Time
+	p       *person.Record
+	to      person.Contact
+	text    bool              // to is a number
+	instead bool              // a mail, in place of a text message that could not be answered
+	beside  bool              // somebody who is not known by it has the address attached
+	by      person.ContactRef // the contact that the person was asked for with, if it is not to
 
-	terms Terms
-	seen  *windowCounts // with a Window
+	terms    Terms
+	seen     *windowCounts // with a Window
+	networks challenge.Networks
 }
+
+// from is the network of the end user who asks, "" where the app's server does not
+// tell: with a handle whoever calls holds it.
+func (t *asking) from() string {
+	if !t.in.EndUser && t.in.Handle == "" {
+		return ""
+	}
+	return challenge.NetworkID(t.in.Client)
+}
+
+// known tells whether what is asked for was proved from there before.
+func (t *asking) known() bool { return t.networks.Knows(t.from()) }
 
 func (t *asking) run() (_ Asked, err error) {
 	if t.in.invite != nil && t.in.invite.ID != "" {
@@ -217,6 +233,11 @@ func (t *asking) run() (_ Asked, err error) {
 	}
 	if t.tx, err = store.ReadAhead(t.tx, t.keysOf(t.to.Value)...); err != nil {
 		return Asked{}, err
+	}
+	if t.from() != "" {
+		if t.networks, err = challenge.LoadNetworks(t.tx, networksKey(t.in.Caller.Realm(), t.to.Value)); err != nil {
+			return Asked{}, err
+		}
 	}
 	if t.terms = t.in.Known; created && t.in.New != nil {
 		t.terms = *t.in.New

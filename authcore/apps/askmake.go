@@ -40,7 +40,17 @@ func (t *asking) keys() (keys []string) {
 // keysOf are what is read of a contact, whatever comes of the ask.
 func (t *asking) keysOf(value string) (keys []string) {
 	realm := t.in.Caller.Realm()
-	counters := append(t.counters(value), t.s.cfg.Limits.WrongCodes(value, false, realm.Test))
+	keys = append(keys, slotKey(realm, t.in.Slot, value))
+	counters := t.recipient(value, false)
+	if t.in.EndUser && t.in.Client.IsValid() {
+		counters = append(counters, t.s.cfg.Limits.Client(t.in.Client)...)
+	}
+	counters = append(counters, t.s.cfg.Limits.WrongCodes(value, false, realm.Test))
+	if from := t.from(); from != "" {
+		keys = append(keys, networksKey(realm, value))
+		counters = append(append(counters, t.recipient(value, true)...), t.s.cfg.Limits.WrongCodes(value, true, realm.Test),
+			t.s.cfg.Limits.NetworkCodes(value, from, realm.Test))
+	}
 	if t.in.Deliver {
 		counters = append(counters, t.s.cfg.Limits.Mails(t.share(), false)...)
 		if strings.Contains(value, "@") {
@@ -70,24 +80,29 @@ func (t *asking) share() string {
 	return NetworkShare(challenge.CoarseNetwork(t.in.Client))
 }
 
-// counters are those of the recipient and of the client.
-func (t *asking) counters(value string) (all limit.Counters) {
+// recipient counts the mails of a contact, from a network that it was proved from
+// apart.
+func (t *asking) recipient(value string, known bool) limit.Counters {
 	limits := t.s.cfg.Limits
 	if t.in.invite != nil {
-		all = invitationCounters(limits, t.in.invite, t.in)
+		return invitationCounters(limits, t.in.invite, t.in)
 	} else if t.in.Deliver {
-		all = append(all, limit.RecipientCounter(value, false, limits.Repeated(t.in.Repeat)))
+		all := limit.Counters{limit.RecipientCounter(value, known, limits.Repeated(t.in.Repeat))}
+		if from := t.from(); from != "" && !known {
+			all = append(all, limits.NetworkMails(value, from))
+		}
+		return all
 	}
-	if t.in.EndUser && t.in.Client.IsValid() {
-		all = append(all, limits.Client(t.in.Client)...)
-	}
-	return all
+	return nil
 }
 
 // limits returns how long until the limits on recipients and clients take one
 // more, and counts it if they do. Over Limits.Global the mail waits, see make.
 func (t *asking) limits() (time.Duration, error) {
-	all := t.counters(t.to.Value)
+	all := t.recipient(t.to.Value, t.known())
+	if t.in.EndUser && t.in.Client.IsValid() {
+		all = append(all, t.s.cfg.Limits.Client(t.in.Client)...)
+	}
 	if len(all) == 0 {
 		return 0, nil
 	}
@@ -106,6 +121,15 @@ func (t *asking) make(out *Asked) error {
 	c, wait, err := t.challenge()
 	if err != nil {
 		return err
+	}
+	if wait > 0 && t.mailInstead() {
+		if wait, err = t.limits(); err == nil && wait == 0 {
+			out.Contact = t.to
+			c, wait, err = t.challenge()
+		}
+		if err != nil {
+			return err
+		}
 	}
 	if wait > 0 { // a code could not be answered: none is sent
 		out.Verdict, out.RetryAfter = event.Limited, wait
@@ -130,6 +154,18 @@ func (t *asking) make(out *Asked) error {
 	return t.s.challenges.Put(t.tx, c.Challenge, t.in.Deliver && !t.text)
 }
 
+// mailInstead asks by mail, for a link that shows the code, what no text message can
+// say any more.
+func (t *asking) mailInstead() bool {
+	p := t.p.View()
+	to, ok := p.Contact(t.in.Whom.Email.String())
+	if !t.text || t.in.Shows == "" || !t.in.Deliver || !ok {
+		return false
+	}
+	t.to, t.by, t.text, t.instead = to, person.ContactRef{}, false, true
+	return true
+}
+
 // challenge is what is to be stored; wait is more than 0 when too many wrong
 // codes were given for the contact.
 func (t *asking) challenge() (c *sent, wait time.Duration, err error) {
@@ -138,7 +174,7 @@ func (t *asking) challenge() (c *sent, wait time.Duration, err error) {
 		Realm: in.Caller.Realm(), Subject: t.p.Subject, Contact: t.to.ID, AskedBy: t.by, Slot: in.Slot,
 		Before: terms.Before, After: terms.After, Letter: terms.Letter,
 		Redirect: terms.Redirect, Use: terms.Use, Note: in.Note,
-		Current: in.Supersede || terms.Digits > 0, Paired: in.Pair && terms.Digits == 0,
+		Current: in.Handle == "" && (in.Supersede || terms.Digits > 0), Paired: in.Pair && terms.Digits == 0, Shows: in.Shows,
 	}
 	if in.invite != nil {
 		part.Invite = in.invite.ID
@@ -153,6 +189,7 @@ func (t *asking) challenge() (c *sent, wait time.Duration, err error) {
 	wish := challenge.Wish{
 		Origin: in.Origin, Language: in.Language, Agent: in.Agent, Client: in.Client,
 		Digits: terms.Digits, Hex: terms.Hex, Lifetime: terms.Lifetime, Kept: apiKept, Test: part.Realm.Test, Part: text,
+		From: t.from(), Known: t.known(), Shows: in.Deliver && !t.text && in.Shows != "", Only: t.instead,
 	}
 	if t.text {
 		wish.Phone = address.PhoneOf(t.to.Value)
@@ -182,17 +219,14 @@ func (a *apiPart) link(secret string) string {
 func (t *asking) lead(c *sent, out *Asked) error {
 	secret := t.s.core.secrets.Current
 	var keys []string
-	if c.isLink() {
+	if c.isLink() || c.LinkOnly {
 		out.Token = secret.APILink(c.ID)
 		keys = append(keys, store.KeyAPILink+keyring.Hash(out.Token))
-	} else {
+	}
+	if !c.isLink() {
 		out.Code = c.Code(secret)
-		keys = append(keys, slotKey(c.Realm, c.Slot, t.to.Value))
 	}
 	out.Link = c.link(out.Token + out.Code)
-	if c.Current {
-		keys = append(keys, slotKey(c.Realm, c.Slot, c.Contact))
-	}
 	if t.in.Poll {
 		out.PollToken = secret.APIPoll(c.ID)
 		keys = append(keys, store.KeyAPIPoll+keyring.Hash(out.PollToken))
@@ -205,6 +239,9 @@ func (t *asking) lead(c *sent, out *Asked) error {
 		if err := store.Save(t.tx, key, lead, c.Kept); err != nil {
 			return err
 		}
+	}
+	if err := t.place(c, lead); err != nil {
+		return err
 	}
 	if c.Invite != "" {
 		if err := store.Save(t.tx, store.KeyAPIStop+keyring.Hash(stopPrefix+secret.APIStop(c.ID)), c.ID, c.Kept); err != nil {
@@ -226,6 +263,9 @@ func (t *asking) with(c *sent) []string {
 	if c.Current {
 		keys = append(keys, slotKey(c.Realm, c.Slot, c.Contact))
 	}
+	if c.From != "" {
+		keys = append(keys, networksKey(c.Realm, c.Recipient()))
+	}
 	if t.in.invite != nil {
 		keys = append(keys, t.in.invite.keys(c.Subject)...)
 	}
@@ -233,10 +273,4 @@ func (t *asking) with(c *sent) []string {
 		keys = append(keys, t.seen.contactKey)
 	}
 	return keys
-}
-
-// slotKey is where the challenge in force for a contact is, by its id or its
-// value. Of a former holder of the value it is dead with the contact.
-func slotKey(r person.Realm, slot, contact string) string {
-	return store.KeyAPISlot + r.String() + "/" + keyring.Hash(slot+"/"+contact)
 }

@@ -3,6 +3,7 @@ package apps
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
@@ -36,6 +37,9 @@ type Proof struct {
 	Extend  string        // sid of the session that gains the proof instead
 	Origin  origin.Origin
 	Client  netip.Addr // who shows it, for the log
+	// EndUser: Client is the end user's own. Where the wire has no handle, another
+	// network than the one that asked takes no try from it.
+	EndUser bool
 	Agent   string
 	Forget  bool // the contact's Window begins anew
 }
@@ -97,6 +101,9 @@ type proving struct {
 	in  Proof
 	now time.Time
 	c   *sent
+	// beside are what a code was compared with, and was not right for, beside c.
+	beside []*sent
+	by     challenge.By // who answers c
 
 	started bool // a session was made, not extended
 	joined  bool // an organization, as invited
@@ -114,7 +121,9 @@ func (t *proving) run() (Proved, error) {
 	method := "code"
 	switch {
 	case t.in.Token == "":
-		result, err = t.s.challenges.Answer(t.tx, t.c.Challenge, t.in.Code)
+		if result, err = t.s.challenges.Answer(t.tx, t.c.Challenge, t.in.Code, t.by); err == nil && result.Verdict != event.Malformed {
+			err = t.countBeside()
+		}
 	case t.c.Paired:
 		method = "link"
 		result, err = t.s.challenges.AnswerPair(t.tx, t.c.Challenge, t.in.Pair)
@@ -163,31 +172,51 @@ func (t *proving) choose() (event.Verdict, error) {
 	if len(callers) == 0 {
 		callers = []Caller{t.in.Caller}
 	}
-	if err := t.readAhead(callers); err != nil {
+	leads, err := t.readAhead(callers)
+	if err != nil {
 		return event.Unknown, err
 	}
 	first, firstVerdict := *t, event.Unknown
-	for _, caller := range callers {
-		one := *t
-		one.in.Caller = caller
-		v, err := one.find()
-		if err != nil {
-			return v, err
-		}
-		if v == event.Accepted && len(callers) > 1 && one.right() {
-			*t = one
-			return v, nil
-		}
-		if firstVerdict == event.Unknown || firstVerdict != event.Accepted && v == event.Accepted {
-			first, firstVerdict = one, v
+	var compared []*sent
+	for i, caller := range callers {
+		for _, lead := range leads[i] {
+			one := *t
+			one.in.Caller = caller
+			v, err := one.find(lead)
+			if err != nil {
+				return v, err
+			}
+			if v == event.Accepted && (len(callers) > 1 || len(leads[i]) > 1) {
+				if one.right() {
+					*t = one
+					return v, nil
+				}
+				if len(leads[i]) > 1 {
+					compared = append(compared, one.c)
+				}
+			}
+			if firstVerdict == event.Unknown || firstVerdict != event.Accepted && v == event.Accepted {
+				first, firstVerdict = one, v
+			}
 		}
 	}
 	*t = first
+	t.beside = slices.DeleteFunc(compared, func(c *sent) bool { return c == t.c })
 	return firstVerdict, nil
 }
 
+// countBeside counts a wrong code for what it was compared with besides.
+func (t *proving) countBeside() error {
+	for _, c := range t.beside {
+		if err := t.s.challenges.CountBeside(t.tx, c.Challenge); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // readAhead reads what the proof names, and then all that it leads to.
-func (t *proving) readAhead(callers []Caller) (err error) {
+func (t *proving) readAhead(callers []Caller) (leads [][]challenge.Lead, err error) {
 	var keys []string
 	for _, caller := range callers {
 		if key := t.leadKey(caller); key != "" {
@@ -198,32 +227,56 @@ func (t *proving) readAhead(callers []Caller) (err error) {
 		keys = append(keys, store.KeySession+t.in.Extend)
 	}
 	if t.tx, err = store.ReadAhead(t.tx, keys...); err != nil {
-		return err
+		return nil, err
 	}
-	var leads []challenge.Lead
+	var all []challenge.Lead
 	for _, caller := range callers {
-		lead, err := t.lead(caller)
+		of, err := t.lead(caller)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		leads = append(leads, lead)
+		leads = append(leads, of)
+		for _, l := range of {
+			l.With = slices.Concat(l.With, t.s.challenges.AwayKeys(l.Challenge, challenge.By{Network: t.from()}))
+			all = append(all, l)
+		}
 	}
-	t.tx, err = challenge.Follow(t.tx, leads...)
-	return err
+	t.tx, err = challenge.Follow(t.tx, all...)
+	return leads, err
+}
+
+// from is the network of the end user who answers, "" where it is not told.
+func (t *proving) from() string {
+	if !t.in.EndUser {
+		return ""
+	}
+	return challenge.NetworkID(t.in.Client)
+}
+
+// asker tells how who answers stands to who asked.
+func (t *proving) asker() (by challenge.By, err error) {
+	from := t.from()
+	if t.in.Handle != "" || t.in.Token != "" || from == "" || from == t.c.From {
+		return challenge.By{}, nil
+	}
+	n, err := challenge.LoadNetworks(t.tx, networksKey(t.c.Realm, t.c.Recipient()))
+	return challenge.By{Away: !n.Knows(from), Network: from}, err
 }
 
 // find loads the challenge and its person, and tells whether it can be
 // answered.
-func (t *proving) find() (event.Verdict, error) {
-	lead, err := t.lead(t.in.Caller)
-	if err != nil || lead.Challenge == "" {
-		return event.Unknown, err
+func (t *proving) find(lead challenge.Lead) (event.Verdict, error) {
+	if lead.Challenge == "" {
+		return event.Unknown, nil
 	}
 	c, err := loadSent(t.tx, lead.Challenge)
 	if err != nil || c == nil || c.Realm != t.in.Caller.Realm() || c.Slot != t.in.Slot && t.in.Handle == "" || c.isLink() != (t.in.Token != "") {
 		return event.Unknown, err
 	}
 	t.c = c
+	if t.by, err = t.asker(); err != nil {
+		return event.Unknown, err
+	}
 	if c.isOff(t.in.Caller.App) {
 		return event.Expired, nil
 	}
@@ -252,22 +305,32 @@ func (t *proving) leadKey(caller Caller) string {
 	return ""
 }
 
-func (t *proving) lead(caller Caller) (challenge.Lead, error) {
+// lead finds what the proof may be about: one, or with a Contact several.
+func (t *proving) lead(caller Caller) ([]challenge.Lead, error) {
 	key := t.leadKey(caller)
 	if key == "" {
-		return challenge.Lead{}, nil
+		return nil, nil
 	}
-	return challenge.LoadLead(t.tx, key)
+	if t.in.Token == "" && t.in.Handle == "" {
+		in, err := loadSlot(t.tx, key)
+		return in.leads(t.from()), err
+	}
+	l, err := challenge.LoadLead(t.tx, key)
+	return []challenge.Lead{l}, err
 }
 
 // standing is what c, made for an app, can still do at now: Accepted, or why it
 // can't be answered. Who answers it and who sends its mail ask the same.
 func (c *sent) standing(tx store.Tx, now time.Time) (event.Verdict, error) {
-	if v := c.State(now); v != event.Accepted {
+	v := c.State(now)
+	if v != event.Accepted && v != event.CodesOff {
 		return v, nil
 	}
 	if superseded, err := c.superseded(tx); err != nil || superseded {
 		return event.Expired, err
+	}
+	if v != event.Accepted {
+		return v, nil
 	}
 	return c.inviteState(tx)
 }
@@ -283,8 +346,8 @@ func (c *sent) superseded(tx store.Tx) (bool, error) {
 	if !c.Current {
 		return false, nil
 	}
-	lead, err := challenge.LoadLead(tx, slotKey(c.Realm, c.Slot, c.Contact))
-	return lead.Challenge != c.ID, err
+	in, err := loadSlot(tx, slotKey(c.Realm, c.Slot, c.Contact))
+	return !in.holds(c.ID), err
 }
 
 func (t *proving) sameDevice() bool {

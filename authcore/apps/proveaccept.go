@@ -1,6 +1,7 @@
 package apps
 
 import (
+	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
@@ -23,6 +24,9 @@ func (t *proving) consume(method string) error {
 			return err
 		}
 	}
+	if err := t.remember(); err != nil {
+		return err
+	}
 	if t.in.Forget {
 		if err := forgetWindow(t.tx, t.c.Realm, t.c.Recipient(), t.now.Add(apiKept)); err != nil {
 			return err
@@ -36,6 +40,20 @@ func (t *proving) consume(method string) error {
 		t.joined = v == event.Accepted
 	}
 	return t.s.challenges.Use(t.tx, t.c.Challenge, method, "")
+}
+
+// remember notes the network that asked for what it proves itself, whose next
+// challenges and guesses strangers elsewhere can't use up.
+func (t *proving) remember() error {
+	if t.c.From == "" || t.in.Handle == "" && t.from() != t.c.From {
+		return nil
+	}
+	key := networksKey(t.c.Realm, t.c.Recipient())
+	n, err := challenge.LoadNetworks(t.tx, key)
+	if err != nil {
+		return err
+	}
+	return n.Prove(t.tx, key, t.c.From, t.now)
 }
 
 // shown is the live session that came with the proof, whosever it is; nil for none.

@@ -105,7 +105,7 @@ func (e *Engine) Unadmitted(tx store.Tx, c *Challenge) (Outcome, error) {
 	if paused, err := Paused(tx, c.Address, now); err != nil || paused && !c.Known {
 		return OutcomePaused, err
 	}
-	failures, err := e.failures(tx, c)
+	failures, err := e.failures(tx, c, By{})
 	if err != nil || failures.Left(now) == 0 {
 		return OutcomeLocked, err
 	}
@@ -116,7 +116,7 @@ func (e *Engine) Unadmitted(tx store.Tx, c *Challenge) (Outcome, error) {
 // code. Unadmitted has been asked.
 func (e *Engine) Admit(tx store.Tx, c *Challenge) (code string, err error) {
 	now := e.Now()
-	failures, err := e.failures(tx, c)
+	failures, err := e.failures(tx, c, By{})
 	if err != nil {
 		return "", err
 	}

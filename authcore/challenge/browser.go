@@ -144,7 +144,8 @@ type Device struct {
 	Proved map[string]int64 `json:"proved"` // hash of address → unix seconds of the last proof
 }
 
-// maxProved bounds how many addresses one browser is remembered for.
+// maxProved bounds how many addresses one browser is remembered for, and how many
+// networks an address.
 const maxProved = 16
 
 // DeviceKey is where the browser with a device cookie is.
@@ -178,15 +179,6 @@ func (d *Device) Prove(tx store.Tx, a address.Address, now time.Time) error {
 	if d.Proved == nil {
 		d.Proved = map[string]int64{}
 	}
-	d.Proved[keyring.Hash(a.String())] = now.Unix()
-	for len(d.Proved) > maxProved {
-		oldest := ""
-		for h, t := range d.Proved {
-			if oldest == "" || t < d.Proved[oldest] {
-				oldest = h
-			}
-		}
-		delete(d.Proved, oldest)
-	}
+	keepNewest(d.Proved, keyring.Hash(a.String()), now)
 	return store.Save(tx, store.KeyDevice+d.Hash, d, now.Add(DeviceLifetime))
 }

@@ -31,9 +31,11 @@ type Challenge struct {
 	Digits   int             `json:"digits,omitempty"` // of the code; 0: a link alone
 	Hex      bool            `json:"hex,omitempty"`    // the digits are hexadecimal
 	Tries    int             `json:"tries"`            // wrong answers it still bears
-	Known    bool            `json:"known,omitempty"`  // the browser had proved the address
+	Known    bool            `json:"known,omitempty"`  // the browser, or the network From, had proved the address
 	LinkOnly bool            `json:"link_only,omitempty"`
-	Test     bool            `json:"test,omitempty"` // test data: counted apart
+	From     string          `json:"from,omitempty"`   // of an app's: the network that asked (NetworkID), "" for not told
+	Opened   bool            `json:"opened,omitempty"` // of an app's with LinkOnly: its link was opened, and shows the code
+	Test     bool            `json:"test,omitempty"`   // test data: counted apart
 	// Decoy: for an address that may not sign in. Nothing is sent, no answer is
 	// right, and everything else is as for any other.
 	Decoy   bool      `json:"decoy,omitempty"`

@@ -17,6 +17,12 @@ import (
 // recipient a few more over all its challenges (limit.Limits.Failures). Both are
 // counted in the transaction that compares, so that of a hundred answers at once
 // no more are compared than are allowed, and of several right ones one counts.
+//
+// A stranger who uses both up must not lock a person out. At a gate the person
+// has the link, and a browser that is known counts apart. At an app a network that
+// has proved the contact is what a known browser is (Known), what another network
+// guesses at a challenge takes no try from it (By), and once the budget is used up
+// the mail leads to the code in place of bearing it (Wish.Shows, Open).
 
 // Config is what an Engine makes challenges by.
 type Config struct {
@@ -47,7 +53,10 @@ type Wish struct {
 	Kept     time.Duration // of the record, beyond that
 
 	Browser string // hash of the flow cookie
-	Known   bool   // the browser has proved the address
+	Known   bool   // the browser, or the network From, has proved the address
+	From    string // of an app's: the network that asks, "" for not told
+	Shows   bool   // of an app's: a link can show the code, see Challenge.LinkOnly
+	Only    bool   // with Shows: nothing else may
 
 	Test bool            // test data of an app
 	Part json.RawMessage // of an app
@@ -62,17 +71,20 @@ func (e *Engine) New(tx store.Tx, w Wish) (c *Challenge, wait time.Duration, err
 		ID: keyring.RandomToken(16), Secret: e.Secrets.Current.ID(),
 		Address: w.Address, Phone: w.Phone, Browser: w.Browser, Origin: w.Origin, For: w.For, Language: w.Language,
 		AskedAt: now, Expires: now.Add(w.Lifetime), Kept: now.Add(w.Lifetime + w.Kept),
-		Digits: w.Digits, Hex: w.Hex, Known: w.Known, Test: w.Test, Delay: w.Delay,
+		Digits: w.Digits, Hex: w.Hex, Known: w.Known, From: w.From, Test: w.Test, Delay: w.Delay,
 		Agent: ShortAgent(w.Agent), Network: CoarseNetwork(w.Client), Part: w.Part,
 	}
 	if c.Digits > 0 {
-		failures, err := e.failures(tx, c)
+		failures, err := e.failures(tx, c, By{})
 		if err != nil {
 			return nil, 0, err
 		}
-		wait, c.Tries = failures.Waits(now), min(e.Attempts, failures.Left(now))
+		wait, c.Tries = failures.Wait(now), min(e.Attempts, failures.Left(now))
 	}
 	if c.Part != nil {
+		if c.LinkOnly = w.Shows && (wait > 0 || w.Only); c.LinkOnly {
+			wait = 0
+		}
 		return c, wait, nil
 	}
 	c.LinkOnly = c.Tries == 0
@@ -87,10 +99,47 @@ func (e *Engine) New(tx store.Tx, w Wish) (c *Challenge, wait time.Duration, err
 	return c, wait, err
 }
 
-// failures loads the counter of wrong codes that c counts for.
-func (e *Engine) failures(tx store.Tx, c *Challenge) (*limit.Counter, error) {
-	failures := e.Limits.WrongCodes(c.Recipient(), c.Known, c.Test)
-	return failures, limit.Counters{failures}.Load(tx)
+// By is who answers a challenge of an app, as far as the wire tells. The zero By is
+// whoever asked for it: who holds its handle, the app's own server, or a network
+// that is the same or has proved the contact.
+type By struct {
+	Away    bool   // another network than the one that asked
+	Network string // which, with Away
+}
+
+// failures loads the counters of wrong codes that an answer to c counts for.
+func (e *Engine) failures(tx store.Tx, c *Challenge, by By) (limit.Counters, error) {
+	all := e.counters(c, by)
+	return all, all.Load(tx)
+}
+
+func (e *Engine) counters(c *Challenge, by By) limit.Counters {
+	l, to := e.Limits, c.Recipient()
+	switch {
+	case c.Opened: // nobody else has this challenge's code
+		return nil
+	case c.Hex && by.Away:
+		return limit.Counters{e.awayTries(c.ID, by), l.StrongCodes(to, true, c.Test)}
+	case c.Hex && c.From != "":
+		return limit.Counters{l.StrongCodes(to, false, c.Test)}
+	case by.Away:
+		return limit.Counters{l.AwayCodes(to, c.Test), l.WrongCodes(to, false, c.Test)}
+	}
+	all := limit.Counters{l.WrongCodes(to, c.Known, c.Test)}
+	if c.From != "" && !c.Known {
+		all = append(all, l.NetworkCodes(to, c.From, c.Test))
+	}
+	return all
+}
+
+// awayTries are what another network may guess at one challenge.
+func (e *Engine) awayTries(id string, by By) *limit.Counter {
+	return limit.NewCounter("failures/try/"+id+"/"+by.Network, []limit.Rate{{Count: e.Attempts, Per: 24 * time.Hour}})
+}
+
+// AwayKeys are what is read, beside Keys, for an answer of another network.
+func (e *Engine) AwayKeys(id string, by By) []string {
+	return limit.Counters{e.awayTries(id, by)}.Keys()
 }
 
 // Put stores a new challenge, and with a mail the beginning of its history.
@@ -107,7 +156,9 @@ func (e *Engine) Put(tx store.Tx, c *Challenge, mailed bool) error {
 func (e *Engine) Keys(c *Challenge) []string {
 	var all limit.Counters
 	if c.Digits > 0 {
-		all = append(all, e.Limits.WrongCodes(c.Recipient(), c.Known, c.Test))
+		if all = e.counters(c, By{}); c.Part != nil {
+			all = append(all, e.counters(c, By{Away: true})...)
+		}
 	}
 	switch {
 	case c.IsText():
@@ -129,7 +180,7 @@ type Result struct {
 }
 
 // Answer compares text with the code of c, and counts a wrong one.
-func (e *Engine) Answer(tx store.Tx, c *Challenge, text string) (Result, error) {
+func (e *Engine) Answer(tx store.Tx, c *Challenge, text string, by By) (Result, error) {
 	now := e.Now()
 	if v := c.State(now); v != event.Accepted {
 		return Result{Verdict: v}, nil
@@ -138,7 +189,7 @@ func (e *Engine) Answer(tx store.Tx, c *Challenge, text string) (Result, error) 
 	if !ok {
 		return Result{Verdict: event.Malformed, Found: found}, nil
 	}
-	failures, err := e.failures(tx, c)
+	failures, err := e.failures(tx, c, by)
 	if err != nil {
 		return Result{}, err
 	}
@@ -149,8 +200,46 @@ func (e *Engine) Answer(tx store.Tx, c *Challenge, text string) (Result, error) 
 	if e.IsRight(c, code) {
 		return Result{Verdict: event.Accepted}, nil
 	}
-	limit.Counters{failures}.Count(tx, now)
+	failures.Count(tx, now)
+	if by.Away { // whoever it is takes no try away from who asked
+		return Result{Verdict: event.Wrong, TriesLeft: left - 1}, Note(tx, c, Step{At: now, Outcome: OutcomeWrongCode})
+	}
 	return e.wrong(tx, c, left-1)
+}
+
+// CountBeside counts an answer that was compared with c too, and was wrong: a
+// guess at one of several challenges is one at each.
+func (e *Engine) CountBeside(tx store.Tx, c *Challenge) error {
+	failures, err := e.failures(tx, c, By{})
+	if err == nil {
+		failures.Count(tx, e.Now())
+	}
+	return err
+}
+
+// Open lets the code of a challenge be answered whose recipient opened its link,
+// which nobody can guess. The code is shown there.
+func (e *Engine) Open(tx store.Tx, c *Challenge) error {
+	now := e.Now()
+	if c.LinkOnly {
+		c.LinkOnly, c.Opened, c.Tries = false, true, e.Attempts
+		if lives := now.Add(c.Expires.Sub(c.AskedAt)); lives.After(c.Expires) {
+			c.Expires, c.Kept = lives, c.Kept.Add(lives.Sub(c.Expires))
+		}
+		if err := Note(tx, c, Step{At: now, Outcome: OutcomeLinkOpened}); err != nil {
+			return err
+		}
+	}
+	return c.Save(tx)
+}
+
+// ShownCode is the code of a challenge that was opened.
+func (e *Engine) ShownCode(c *Challenge) (code string, ok bool) {
+	secret, known := e.Secrets.Find(c.Secret)
+	if !known || !c.Opened {
+		return "", false
+	}
+	return c.Code(secret), true
 }
 
 // AnswerNobody does what Answer does with a wrong code of the given form, for a

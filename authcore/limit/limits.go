@@ -89,6 +89,15 @@ func (c *Counter) Waits(now time.Time, also ...Rate) time.Duration {
 // Counters are the tallies that one transaction looks at.
 type Counters []*Counter
 
+// Left is how many more events fit into all of them now.
+func (cs Counters) Left(now time.Time) int {
+	left := math.MaxInt
+	for _, c := range cs {
+		left = min(left, c.Left(now))
+	}
+	return left
+}
+
 // Keys are where the counters are in the store.
 func (cs Counters) Keys() []string {
 	keys := make([]string, len(cs))
@@ -166,6 +175,19 @@ func RecipientCounter(contact string, known bool, rates []Rate) *Counter {
 	return NewCounter("recipient/"+group(known)+keyring.Hash(contact), rates)
 }
 
+// NetworkMails counts the mails for a contact that one network asks for at an app: it
+// gets four fifths of the parts of PerRecipient longer than an hour, so that nobody
+// uses up a person's mails alone.
+func (l Limits) NetworkMails(contact, network string) *Counter {
+	var rates []Rate
+	for _, r := range l.PerRecipient {
+		if r.Per > time.Hour {
+			rates = append(rates, Rate{r.Count - r.Count/5, r.Per})
+		}
+	}
+	return NewCounter("recipient/from/"+network+"/"+keyring.Hash(contact), rates)
+}
+
 // ForgetMails forgets the mails that a contact has got, whoever asked for them,
 // and tells whether there were any that still count.
 func ForgetMails(tx store.Tx, contact string) (found bool, err error) {
@@ -192,6 +214,29 @@ func (l Limits) WrongCodes(contact string, known, isTest bool) *Counter {
 	}
 	return NewCounter("failures/"+where+keyring.Hash(contact), l.Failures)
 }
+
+// AwayCodes counts wrong codes that other networks gave at challenges of apps than
+// those which asked, beside WrongCodes: they get half of the budget, so that
+// whoever asks has the other half.
+func (l Limits) AwayCodes(contact string, isTest bool) *Counter {
+	return NewCounter("failures/away/"+group(isTest)+keyring.Hash(contact), shareOf(l.Failures, 2))
+}
+
+// NetworkCodes counts those that one network gave at what it asked for itself, beside
+// WrongCodes: no network gets more than half of the budget either.
+func (l Limits) NetworkCodes(contact, network string, isTest bool) *Counter {
+	return NewCounter("failures/from/"+network+"/"+group(isTest)+keyring.Hash(contact), shareOf(l.Failures, 2))
+}
+
+// StrongCodes counts wrong codes of eight hexadecimal digits, from networks that
+// are told apart: those which asked, and away. Such a code is 4,294 times as strong
+// as one of six digits (16⁸ ∕ 10⁶), so that with so many times the tries, in two
+// halves, guessing has the same odds and nobody gets through the budget.
+func (l Limits) StrongCodes(contact string, away, isTest bool) *Counter {
+	return NewCounter("failures/strong/"+group(away)+group(isTest)+keyring.Hash(contact), Times(l.Failures, strongCode/2))
+}
+
+const strongCode = 4294
 
 func group(known bool) string {
 	if known {

@@ -100,6 +100,7 @@ const (
 	KeyAPISession    = "api-session/"
 	KeyAPIHandle     = "api-handle/"
 	KeyAPIWindow     = "api-window/"
+	KeyAPINetworks   = "api-networks/"
 	KeyGone          = "gone/"
 	KeyOrg           = "org/"
 	KeyOrgPerson     = "org-person/"

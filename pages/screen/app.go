@@ -12,6 +12,7 @@ type AppPage struct {
 	State   AppState
 	App     string // its name, empty where the link does not tell whose it is
 	Address string // whom the link is for, for display
+	Code    string // with AppCode
 
 	Action string  // path of this origin that the button posts to, empty: the page's own
 	Fields []Field // hidden
@@ -36,6 +37,7 @@ const (
 	AppConfirm     AppState = "confirm"      // a button to sign in
 	AppPair        AppState = "pair"         // asks for two digits, as "digits"
 	AppDone        AppState = "done"         // who waits in another window is signed in
+	AppCode        AppState = "code"         // shows the code, as Secret
 	AppLogin       AppState = "login"        // AppConfirm in the words of reflex
 	AppLoginDone   AppState = "login_done"   //
 	AppLoginFailed AppState = "login_failed" //
@@ -66,6 +68,7 @@ var appTexts = map[AppState]appWords{
 	AppConfirm:     {"app.title", "app.confirm", "link.submit"},
 	AppPair:        {"app.title", "app.pair", "link.submit"},
 	AppDone:        {"app.done.title", "app.done", ""},
+	AppCode:        {"app.title", "app.code.intro", ""},
 	AppLogin:       {"app.login.title", "app.login", "app.login.title"},
 	AppLoginDone:   {"app.login_done.title", "app.login_done", ""},
 	AppLoginFailed: {"app.login_failed.title", "app.login_failed", ""},
@@ -82,7 +85,7 @@ var appTexts = map[AppState]appWords{
 // app completes the view of a page of an app.
 func (v *View) App(page AppPage) {
 	words := appTexts[page.State]
-	v.Script, v.Logo, v.Login = "", "", ""
+	v.Script, v.Logo, v.Login, v.Secret = "", "", "", page.Code
 	v.Address, v.Action, v.Fields, v.anywhere = page.Address, page.Action, page.Fields, page.Leads
 	if page.App != "" {
 		v.Site, v.Support = page.App, ""

@@ -230,6 +230,7 @@ func (s *sampler) apps() {
 	} {
 		add(AppPage{State: state})
 	}
+	add(AppPage{State: AppCode, Code: "482913"})
 	add(AppPage{State: AppPair, Wrong: MalformedInput})
 	add(AppPage{State: AppPair, Wrong: WrongInput, Tries: 2})
 	add(AppPage{State: AppStop, Wrong: WrongInput})

@@ -77,7 +77,7 @@ type View struct {
 	Sites     []SiteLink // that the screen lists
 	Tokens    []TokenView
 	Days      []int  // lives of a token to choose from
-	Secret    string // of a token just made, shown this once
+	Secret    string // of a token just made, shown this once; of app a code
 	Name      string // what the person wants to be called
 	Sessions  []SessionView
 	Attempts  []AttemptView

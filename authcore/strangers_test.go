@@ -1,0 +1,229 @@
+package authcore_test
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
+)
+
+// wire is how codes are asked for and answered in one of the formats.
+type wire struct {
+	h      *house
+	hex    bool // as reflex: eight hexadecimal digits
+	handle bool // as Link: answered with a handle
+	shows  bool // the mail can lead to the code
+}
+
+// visit is somebody at a network who wants to sign in as alice.
+type visit struct {
+	*wire
+	from   netip.Addr
+	handle string
+	asked  apps.Asked
+}
+
+func (w *wire) at(addr string) *visit { return &visit{wire: w, from: netip.MustParseAddr(addr)} }
+
+func (v *visit) ask() event.Verdict {
+	in := apps.Ask{
+		Whom: person.Whom{Email: alice}, Create: true, Slot: "code", Deliver: true,
+		Known:  apps.Terms{Digits: 6, Lifetime: 10 * time.Minute},
+		Client: v.from, EndUser: !v.wire.handle,
+	}
+	if v.shows {
+		in.Shows = "https://api.example.com/code?token="
+	}
+	if v.hex {
+		in.Known = apps.Terms{Digits: 8, Hex: true, Lifetime: 30 * time.Minute}
+		in.Deliver, in.Window = false, &apps.Window{Count: 5, Per: 30 * time.Minute}
+	}
+	if v.wire.handle {
+		v.handle = v.h.service.Apps().Handle(v.h.caller(liveKey).Realm(), alice)
+		in.Handle = v.handle
+	}
+	v.asked = v.h.ask(in)
+	return v.asked.Verdict
+}
+
+func (v *visit) answer(code string) event.Verdict {
+	p := apps.Proof{Slot: "code", Contact: alice.String(), Code: code, Client: v.from, EndUser: true, Handle: v.handle}
+	if v.wire.handle {
+		p.Slot, p.Contact = "", ""
+	}
+	return v.h.prove(p).Verdict
+}
+
+// code is what the person reads in the mail, or behind its link.
+func (v *visit) code() string {
+	v.h.t.Helper()
+	if !v.shows {
+		return v.asked.Code
+	}
+	synctest.Wait()
+	mail := v.h.sender.last(v.h.t)
+	if mail.Code != "" {
+		return mail.Code
+	}
+	token := mail.Link[strings.IndexByte(mail.Link, '=')+1:]
+	shown, err := v.h.service.Apps().Show(v.h.t.Context(), "code", token, true)
+	if err != nil || shown.Verdict != event.Accepted {
+		v.h.t.Fatalf("the link that shows the code: %v, %v", shown.Verdict, err)
+	}
+	return shown.Code
+}
+
+// signIn is a person who types so many codes wrong before the right one.
+func (v *visit) signIn(typos int) {
+	v.h.t.Helper()
+	if got := v.ask(); got != event.Accepted {
+		v.h.t.Fatalf("no code: %v", got)
+	}
+	code := v.code()
+	for range typos {
+		if got := v.answer(notThe(code)); got != event.Wrong {
+			v.h.t.Fatalf("a wrong code: %v", got)
+		}
+	}
+	if got := v.answer(code); got != event.Accepted {
+		v.h.t.Fatalf("the right code: %v", got)
+	}
+}
+
+// notThe is another code of the same form.
+func notThe(code string) string {
+	if code[0] == '1' {
+		return "2" + code[1:]
+	}
+	return "1" + code[1:]
+}
+
+// guess gives wrong codes until none is compared any more, and tells how many were.
+func (v *visit) guess(most int) (compared int) {
+	code := v.asked.Code
+	if code == "" {
+		code = strings.Repeat("2", map[bool]int{true: 8, false: 6}[v.hex])
+	}
+	for range most {
+		switch v.answer(notThe(code)) {
+		case event.Wrong:
+			compared++
+		case event.Locked:
+			return compared + 1
+		default:
+			return compared
+		}
+	}
+	return compared
+}
+
+// forWires runs a test for each way in which codes are asked for and answered.
+func forWires(t *testing.T, test func(t *testing.T, w *wire)) {
+	for name, w := range map[string]wire{
+		"handle": {handle: true, shows: true}, "contact": {shows: true}, "password": {hex: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h, _ := newAppHouse(t)
+				defer h.close()
+				one := w
+				one.h = h
+				test(t, &one)
+			})
+		})
+	}
+}
+
+// A stranger who guesses locks out nobody: neither where the person signed in
+// before, nor where they come for the first time.
+func TestGuessesOfAStrangerLockNobodyOut(t *testing.T) {
+	for _, known := range []bool{false, true} {
+		forWires(t, func(t *testing.T, w *wire) {
+			if known {
+				w.at("192.0.2.1").signIn(1)
+				time.Sleep(2 * time.Minute)
+			}
+			for range 8 {
+				stranger := w.at("203.0.113.66")
+				stranger.ask()
+				stranger.guess(20)
+				time.Sleep(15 * time.Minute)
+			}
+			w.at("192.0.2.1").signIn(1)
+			time.Sleep(time.Hour)
+			w.at("198.51.100.1").signIn(1)
+		})
+	}
+}
+
+// What a stranger asks for does not take away the code that a person types, nor do
+// guesses at it.
+func TestAStrangersStartLeavesACodeAlone(t *testing.T) {
+	forWires(t, func(t *testing.T, w *wire) {
+		alices := w.at("192.0.2.1")
+		want(t, alices.ask(), event.Accepted)
+		code := alices.code()
+		time.Sleep(2 * time.Minute)
+		stranger := w.at("203.0.113.66")
+		want(t, stranger.ask(), event.Accepted)
+		stranger.guess(20)
+		want(t, alices.answer(code), event.Accepted)
+	})
+	forWires(t, func(t *testing.T, w *wire) {
+		alices := w.at("192.0.2.1")
+		want(t, alices.ask(), event.Accepted)
+		code := alices.code()
+		stranger := w.at("203.0.113.66") // who asks for nothing
+		stranger.guess(20)
+		want(t, alices.answer(code), event.Accepted)
+	})
+	forWires(t, func(t *testing.T, w *wire) {
+		alices := w.at("192.0.2.1")
+		want(t, alices.ask(), event.Accepted)
+		code := alices.code()
+		time.Sleep(2 * time.Minute)
+		again := *alices
+		want(t, again.ask(), event.Accepted)
+		if !w.handle {
+			want(t, alices.answer(code), event.Wrong) // a newer one of the same network takes its place
+		}
+		want(t, again.answer(again.code()), event.Accepted)
+	})
+}
+
+// Strangers at ten networks who ask and guess whenever they may, and a
+// person who signs in once a day and mistypes every second code. The strangers' odds
+// are those of the gates.
+func TestOddsOfStrangers(t *testing.T) {
+	forWires(t, func(t *testing.T, w *wire) {
+		w.at("192.0.2.1").signIn(1)
+		compared := 0
+		const days = 60
+		for day := range days {
+			time.Sleep(12 * time.Hour)
+			for i := range 10 {
+				stranger := w.at(fmt.Sprintf("203.0.113.%d", 1+(day+i)%250))
+				if stranger.ask() == event.Accepted || !w.handle {
+					compared += stranger.guess(6)
+				}
+				time.Sleep(time.Hour)
+			}
+			w.at("192.0.2.1").signIn(day % 2)
+			time.Sleep(2 * time.Hour)
+		}
+		codes := 1e6
+		if w.hex {
+			codes = 1 << 32
+		}
+		odds := float64(compared) / codes * 365 / days
+		if most := 30.0 / 1e6 * 365 / 30; compared == 0 || odds > most {
+			t.Errorf("%d guesses were compared in %d days: odds of %.5f %% a year, at most %.5f %% are right", compared, days, 100*odds, 100*most)
+		}
+	})
+}
