@@ -165,7 +165,7 @@ var ownList = []module{
 			p.Errorf("userinfo after revocation: %s", u.Status)
 		}
 		if p.oracle {
-			return // with an access token it revokes the family
+			return // with an access token it revokes the grant
 		}
 		next := p.refresh(wiki, a.str("refresh_token"))
 		if next.StatusCode != 200 {
@@ -175,7 +175,7 @@ var ownList = []module{
 		p.call(at, wiki, url.Values{"token": {token}})
 		p.wantTokenError(p.refresh(wiki, token), 400, "invalid_grant")
 		if u := p.userInfo(next.str("access_token")); u.StatusCode != 401 {
-			p.Errorf("the family's access token: %s", u.Status)
+			p.Errorf("the grant's access token: %s", u.Status)
 		}
 	}},
 	{"introspection", func(p *op) {
@@ -338,7 +338,7 @@ var ours = []module{
 			p.Errorf("%s %s", u.Status, u.text)
 		}
 	}},
-	{"refresh: an older one again ends the family", func(p *op) {
+	{"refresh: an older one again ends the grant", func(p *op) {
 		_, a := p.happy(spa.ask("scope", "openid offline_access"))
 		next := p.refresh(spa, a.str("refresh_token"))
 		last := p.refresh(spa, next.str("refresh_token"))

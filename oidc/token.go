@@ -172,18 +172,18 @@ var amr = []string{"otp"}
 
 // idToken signs who has signed in.
 func (c *call) idToken(in *grant.Issued) (string, error) {
-	subject, err := c.h.grants.Subject(c.r.Context(), in.Client, in.Family.Subject)
+	subject, err := c.h.grants.Subject(c.r.Context(), in.Client, in.Grant.Subject)
 	if err != nil {
 		return "", err
 	}
 	sum := sha256.Sum256([]byte(in.Access))
 	claims := idClaims{
 		Issuer: c.issuer, Subject: subject, Audience: in.Client.ID, IssuedAt: in.At.Unix(), Expires: in.At.Add(idTokenLifetime).Unix(),
-		AuthTime: in.Family.AuthTime.Unix(), Nonce: in.Nonce, ACR: ACR, AMR: amr, Session: in.Family.Session,
+		AuthTime: in.Grant.AuthTime.Unix(), Nonce: in.Nonce, ACR: ACR, AMR: amr, Session: in.Grant.Session,
 		AccessHash: base64.RawURLEncoding.EncodeToString(sum[:16]),
 	}
 	var asked claimsRequest
-	asked.read(in.Family.Claims)
+	asked.read(in.Grant.Claims)
 	_, email := asked.IDToken["email"]
 	_, verified := asked.IDToken["email_verified"]
 	byScope := in.Client.EmailInIDToken && slices.Contains(in.Scope, grant.ScopeEmail)
@@ -276,7 +276,7 @@ func introspect(c *call) {
 		c.json(http.StatusOK, introspected{})
 		return
 	}
-	subject, err := c.h.grants.Subject(c.r.Context(), client, a.Family.Subject)
+	subject, err := c.h.grants.Subject(c.r.Context(), client, a.Grant.Subject)
 	if err != nil {
 		c.unavailable(err)
 		return

@@ -33,13 +33,13 @@ func userInfo(c *call) {
 		return
 	}
 	c.share(a.Client)
-	subject, err := c.h.grants.Subject(c.r.Context(), a.Client, a.Family.Subject)
+	subject, err := c.h.grants.Subject(c.r.Context(), a.Client, a.Grant.Subject)
 	if err != nil {
 		c.unavailable(err)
 		return
 	}
 	var asked claimsRequest
-	asked.read(a.Family.Claims)
+	asked.read(a.Grant.Claims)
 	out := userInfoClaims{Subject: subject}
 	byScope := slices.Contains(a.Scope, grant.ScopeEmail)
 	if _, email := asked.UserInfo["email"]; email || byScope {

@@ -110,37 +110,37 @@ func (g *Grants) Withdraw(ctx context.Context, sub, client string) error {
 	if !store.IsKeyPart(sub) || !store.IsKeyPart(client) {
 		return nil
 	}
-	families, err := g.familiesOf(ctx, sub)
+	grants, err := g.familiesOf(ctx, sub)
 	if err != nil {
 		return err
 	}
-	ended, err := store.Update(ctx, g.cfg.Store, func(tx store.Tx) (ended []*Family, err error) {
+	ended, err := store.Update(ctx, g.cfg.Store, func(tx store.Tx) (ended []*Grant, err error) {
 		tx.Delete(store.KeyConsent + sub + "/" + client)
-		for _, id := range families {
-			f, err := loadFamily(tx, id)
+		for _, id := range grants {
+			gr, err := loadGrant(tx, id)
 			if err != nil {
 				return nil, err
 			}
-			if f == nil || f.Client != client || f.Over {
+			if gr == nil || gr.Client != client || gr.Over {
 				continue
 			}
-			f.Ended, f.Reason, f.Over = g.cfg.Now(), reasonTaken, true
-			if err := f.save(tx); err != nil {
+			gr.Ended, gr.Reason, gr.Over = g.cfg.Now(), reasonTaken, true
+			if err := gr.save(tx); err != nil {
 				return nil, err
 			}
-			ended = append(ended, f)
+			ended = append(ended, gr)
 		}
 		return ended, nil
 	})
-	for _, f := range ended {
-		g.observe(event.GrantEnded, f, reasonTaken)
+	for _, gr := range ended {
+		g.observe(event.GrantEnded, gr, reasonTaken)
 	}
 	g.Changed(sub)
 	return err
 }
 
 // Forget takes the consents of somebody who is deleted out of the store. Their
-// families go once their clients were told.
+// grants go once their clients were told.
 func (g *Grants) Forget(ctx context.Context, p *person.Record) error {
 	all, err := g.Consents(ctx, p.Subject)
 	if err != nil || len(all) == 0 {

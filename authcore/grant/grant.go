@@ -101,8 +101,8 @@ func (g *Grants) Client(id string) *Client {
 // Clients are those of the configuration in use.
 func (g *Grants) Clients() []*Client { return g.inUse.Load().Clients }
 
-// Family is one sign-in of a person at a client, with what it may learn.
-type Family struct {
+// Grant is one sign-in of a person at a client, with what it may learn.
+type Grant struct {
 	ID       string    `json:"id"`
 	Issuer   string    `json:"iss"`
 	Client   string    `json:"client"`
@@ -124,8 +124,8 @@ type Family struct {
 	Tries  int       `json:"tries,omitempty"`
 }
 
-// Offline tells whether the family outlasts a time without use of its session.
-func (f *Family) Offline() bool { return slices.Contains(f.Scope, ScopeOffline) }
+// Offline tells whether the grant outlasts a time without use of its session.
+func (gr *Grant) Offline() bool { return slices.Contains(gr.Scope, ScopeOffline) }
 
 // The scopes that mean something here. Others are ignored.
 const (
@@ -135,27 +135,27 @@ const (
 	ScopeOffline = "offline_access"
 )
 
-func (f *Family) save(tx store.Tx) error {
-	until := f.Expires.Add(keyring.ClockSkew)
-	tx.Put(store.KeyPersonFamily+f.Subject+"/"+f.ID, []byte("{}"), until)
-	return store.Save(tx, store.KeyFamily+f.ID, f, until)
+func (gr *Grant) save(tx store.Tx) error {
+	until := gr.Expires.Add(keyring.ClockSkew)
+	tx.Put(store.KeyPersonGrant+gr.Subject+"/"+gr.ID, []byte("{}"), until)
+	return store.Save(tx, store.KeyGrant+gr.ID, gr, until)
 }
 
-func (f *Family) remove(tx store.Tx) {
-	tx.Delete(store.KeyPersonFamily + f.Subject + "/" + f.ID)
-	tx.Delete(store.KeyFamily + f.ID)
+func (gr *Grant) remove(tx store.Tx) {
+	tx.Delete(store.KeyPersonGrant + gr.Subject + "/" + gr.ID)
+	tx.Delete(store.KeyGrant + gr.ID)
 }
 
-func loadFamily(tx store.Tx, id string) (*Family, error) {
-	f := &Family{}
-	ok, err := store.Load(tx, store.KeyFamily+id, f)
-	if err != nil || !ok || f.ID != id {
+func loadGrant(tx store.Tx, id string) (*Grant, error) {
+	gr := &Grant{}
+	ok, err := store.Load(tx, store.KeyGrant+id, gr)
+	if err != nil || !ok || gr.ID != id {
 		return nil, err
 	}
-	return f, nil
+	return gr, nil
 }
 
-// standing is how a family stands.
+// standing is how a grant stands.
 type standing struct {
 	client *Client
 	person *person.Record // while it is live
@@ -164,7 +164,7 @@ type standing struct {
 	over   bool           // the client is to be told
 }
 
-// The reasons why a family is good for nothing.
+// The reasons why a grant is good for nothing.
 const (
 	reasonEnded   = "session_ended"
 	reasonExpired = "session_expired" // of which no client is told
@@ -175,15 +175,15 @@ const (
 	reasonTaken   = "consent_withdrawn"
 )
 
-// stands tells how a family stands: it lives while its session does, and its
+// stands tells how a grant stands: it lives while its session does, and its
 // client is configured and admits the person. With offline_access a session
 // without use is live until its absolute end.
-func (g *Grants) stands(tx store.Tx, f *Family) (s standing, err error) {
-	if s.client = g.Client(f.Client); s.client == nil {
+func (g *Grants) stands(tx store.Tx, gr *Grant) (s standing, err error) {
+	if s.client = g.Client(gr.Client); s.client == nil {
 		s.why = reasonClient
 		return s, nil
 	}
-	r, stands, err := g.cfg.Sessions.Lasting(tx, f.Subject, f.Session, f.Offline())
+	r, stands, err := g.cfg.Sessions.Lasting(tx, gr.Subject, gr.Session, gr.Offline())
 	if err != nil {
 		return s, err
 	}
@@ -191,12 +191,12 @@ func (g *Grants) stands(tx store.Tx, f *Family) (s standing, err error) {
 	case stands == session.Ended:
 		s.why, s.over = reasonEnded, true
 		return s, nil
-	case stands != session.Live || !g.cfg.Now().Before(f.Expires):
+	case stands != session.Live || !g.cfg.Now().Before(gr.Expires):
 		s.why = reasonExpired
 		return s, nil
 	}
 	s.until = r.Expires
-	if s.person, err = person.Load(tx, f.Subject); err != nil {
+	if s.person, err = person.Load(tx, gr.Subject); err != nil {
 		return s, err
 	}
 	switch {
@@ -204,8 +204,8 @@ func (g *Grants) stands(tx store.Tx, f *Family) (s standing, err error) {
 		s.why, s.over = reasonEnded, true
 	case !s.client.Admits(s.person.Address):
 		s.why, s.over = reasonRefused, true
-	case !f.Ended.IsZero():
-		s.why, s.over = f.Reason, f.Over
+	case !gr.Ended.IsZero():
+		s.why, s.over = gr.Reason, gr.Over
 	}
 	return s, nil
 }
@@ -248,6 +248,6 @@ func (g *Grants) pairwiseSalt(ctx context.Context) ([]byte, error) {
 	return salt, err
 }
 
-func (g *Grants) observe(name string, f *Family, reason string) {
-	g.cfg.Observe(event.Event{Name: name, Subject: f.Subject, Session: f.Session, App: f.Client, Reason: reason})
+func (g *Grants) observe(name string, gr *Grant, reason string) {
+	g.cfg.Observe(event.Event{Name: name, Subject: gr.Subject, Session: gr.Session, App: gr.Client, Reason: reason})
 }

@@ -190,7 +190,7 @@ func TestCodeReuse(t *testing.T) {
 		_, err = h.redeem(code)
 		h.wantRefused("soon", err)
 		if !h.isGood(out.Access) || !h.isGood(out.Refresh) {
-			t.Error("a repeat has ended the family")
+			t.Error("a repeat has ended the grant")
 		}
 		time.Sleep(2 * time.Second)
 		_, err = h.redeem(code)
@@ -227,7 +227,7 @@ func TestRefreshReuse(t *testing.T) {
 		_, err = h.refresh(first.Refresh)
 		h.wantRefused("after 11 s", err)
 		if h.isGood(next.Access) || h.isGood(next.Refresh) {
-			t.Error("the family goes on")
+			t.Error("the grant goes on")
 		}
 		if told, _ := h.heard(); len(told) != 0 {
 			t.Error("the sign-in goes on, and its client was told of an end")

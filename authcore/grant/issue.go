@@ -18,12 +18,12 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
-// A code becomes a family, and a refresh token the next one. Both are used once.
+// A code becomes a grant, and a refresh token the next one. Both are used once.
 // Codes and access tokens are random and known to the store by their hash. A
-// refresh token is derived of its family and its number in it, so that nothing
+// refresh token is derived of its grant and its number in it, so that nothing
 // of it is kept, and the one before the newest is known when it comes again:
 // within a few seconds its answer was lost, and is given once more; later
-// somebody has a copy, and nobody can tell who, so that the family ends.
+// somebody has a copy, and nobody can tell who, so that the grant ends.
 
 // Ask is what a code is to stand for.
 type Ask struct {
@@ -41,7 +41,7 @@ type Ask struct {
 // record.
 type code struct {
 	Hash        string    `json:"hash"`
-	Family      Family    `json:"family"`
+	Grant      Grant    `json:"grant"`
 	RedirectURI string    `json:"redirect_uri"`
 	Challenge   string    `json:"challenge,omitempty"`
 	Nonce       string    `json:"nonce,omitempty"`
@@ -58,7 +58,7 @@ func (g *Grants) Code(ctx context.Context, in Ask) (string, error) {
 	value, s := keyring.RandomToken(32), in.Session
 	c := code{
 		Hash: keyring.Hash(value), RedirectURI: in.RedirectURI, Challenge: in.Challenge, Nonce: in.Nonce, Made: g.cfg.Now(),
-		Family: Family{
+		Grant: Grant{
 			ID: keyring.RandomID(), Issuer: in.Issuer, Client: in.Client.ID, Subject: s.Subject, Session: s.ID,
 			AuthTime: s.AuthTime, Scope: in.Scope, Claims: in.Claims, Expires: s.Expires, Secret: g.cfg.Secrets.Current.ID(),
 		},
@@ -68,7 +68,7 @@ func (g *Grants) Code(ctx context.Context, in Ask) (string, error) {
 
 // Issued is what a client gets. Only one that was Refused has none.
 type Issued struct {
-	Family   *Family
+	Grant   *Grant
 	Client   *Client
 	Person   *person.Record
 	Nonce    string // of the request, once
@@ -82,7 +82,7 @@ type Issued struct {
 // issuing is one run of a call for tokens.
 type issuing struct {
 	out    *Issued // nil: refused
-	reused *Family // which what was shown has ended: it had been used before
+	reused *Grant // which what was shown has ended: it had been used before
 }
 
 var (
@@ -102,11 +102,11 @@ type Redemption struct {
 	Verifier    string // of PKCE, empty for none
 }
 
-// Redeem begins a family with a code. Of any number of calls one wins.
+// Redeem begins a grant with a code. Of any number of calls one wins.
 func (g *Grants) Redeem(ctx context.Context, in Redemption) (*Issued, error) {
 	did, err := store.Update(ctx, g.cfg.Store, func(tx store.Tx) (issuing, error) { return g.redeem(tx, in) })
 	if did.out != nil {
-		g.observe(event.Granted, did.out.Family, "")
+		g.observe(event.Granted, did.out.Grant, "")
 	}
 	return g.issued(did, err)
 }
@@ -125,21 +125,21 @@ func (g *Grants) issued(did issuing, err error) (*Issued, error) {
 func (g *Grants) redeem(tx store.Tx, in Redemption) (none issuing, err error) {
 	c, hash, now := &code{}, keyring.Hash(in.Code), g.cfg.Now()
 	ok, err := store.Load(tx, store.KeyCode+hash, c)
-	if err != nil || !ok || c.Hash != hash || c.Family.Client != in.Client.ID || c.Family.Issuer != in.Issuer {
+	if err != nil || !ok || c.Hash != hash || c.Grant.Client != in.Client.ID || c.Grant.Issuer != in.Issuer {
 		return none, err
 	}
 	if !c.Used.IsZero() {
 		if now.Sub(c.Used).Abs() < grace {
 			return none, nil
 		}
-		reused, err := g.end(tx, c.Family.ID, reasonReused)
+		reused, err := g.end(tx, c.Grant.ID, reasonReused)
 		return issuing{reused: reused}, err
 	}
 	if !now.Before(c.Made.Add(CodeLifetime)) || c.RedirectURI != in.RedirectURI || !c.verifies(in.Verifier) {
 		return none, nil
 	}
-	f := c.Family
-	stands, err := g.stands(tx, &f)
+	gr := c.Grant
+	stands, err := g.stands(tx, &gr)
 	if err != nil || stands.why != "" {
 		return none, err
 	}
@@ -147,15 +147,15 @@ func (g *Grants) redeem(tx store.Tx, in Redemption) (none issuing, err error) {
 	if err := c.save(tx); err != nil {
 		return none, err
 	}
-	if f.Offline() {
-		f.Number = 1
+	if gr.Offline() {
+		gr.Number = 1
 	}
-	out := &Issued{Family: &f, Client: stands.client, Person: stands.person, Nonce: c.Nonce, At: now, Scope: f.Scope}
+	out := &Issued{Grant: &gr, Client: stands.client, Person: stands.person, Nonce: c.Nonce, At: now, Scope: gr.Scope}
 	if err := g.access(tx, out, stands.until); err != nil {
 		return none, err
 	}
-	out.Refresh = g.refreshToken(&f, f.Number)
-	return issuing{out: out}, f.save(tx)
+	out.Refresh = g.refreshToken(&gr, gr.Number)
+	return issuing{out: out}, gr.save(tx)
 }
 
 // verifies tells whether verifier is the one that the challenge was made of. One
@@ -172,7 +172,7 @@ func (c *code) verifies(verifier string) bool {
 // accessRecord is an access token in the store.
 type accessRecord struct {
 	Hash    string    `json:"hash"`
-	Family  string    `json:"family"`
+	Grant  string    `json:"grant"`
 	Scope   []string  `json:"scope"`
 	Made    time.Time `json:"made"`
 	Expires time.Time `json:"expires"`
@@ -186,23 +186,23 @@ func (g *Grants) access(tx store.Tx, out *Issued, until time.Time) error {
 		end = until
 	}
 	out.Lifetime = end.Sub(out.At)
-	r := accessRecord{Hash: keyring.Hash(out.Access), Family: out.Family.ID, Scope: out.Scope, Made: out.At, Expires: end}
+	r := accessRecord{Hash: keyring.Hash(out.Access), Grant: out.Grant.ID, Scope: out.Scope, Made: out.At, Expires: end}
 	return store.Save(tx, store.KeyAccess+r.Hash, r, r.Expires)
 }
 
-// refreshToken is the nth of a family; empty for the 0th.
-func (g *Grants) refreshToken(f *Family, n int) string {
-	secret, ok := g.cfg.Secrets.Find(f.Secret)
+// refreshToken is the nth of a grant; empty for the 0th.
+func (g *Grants) refreshToken(gr *Grant, n int) string {
+	secret, ok := g.cfg.Secrets.Find(gr.Secret)
 	if !ok || n == 0 {
 		return ""
 	}
-	id := f.ID + "." + strconv.Itoa(n)
+	id := gr.ID + "." + strconv.Itoa(n)
 	return id + "." + secret.Grant("refresh token", id)
 }
 
-// refreshed finds the family of a refresh token and its number; nil if it is
+// refreshed finds the grant of a refresh token and its number; nil if it is
 // none.
-func (g *Grants) refreshed(tx store.Tx, token string) (*Family, int, error) {
+func (g *Grants) refreshed(tx store.Tx, token string) (*Grant, int, error) {
 	parts := strings.Split(token, ".")
 	if len(token) > 512 || len(parts) != 3 || !store.IsKeyPart(parts[0]) {
 		return nil, 0, nil
@@ -211,74 +211,74 @@ func (g *Grants) refreshed(tx store.Tx, token string) (*Family, int, error) {
 	if err != nil || n < 1 {
 		return nil, 0, nil
 	}
-	f, err := loadFamily(tx, parts[0])
-	if err != nil || f == nil {
+	gr, err := loadGrant(tx, parts[0])
+	if err != nil || gr == nil {
 		return nil, 0, err
 	}
-	right := g.refreshToken(f, n)
+	right := g.refreshToken(gr, n)
 	if right == "" || subtle.ConstantTimeCompare([]byte(right), []byte(token)) != 1 {
 		return nil, 0, nil
 	}
-	return f, n, nil
+	return gr, n, nil
 }
 
 // Refresh gives the next refresh token for one, with an access token for scope,
 // nil for all that was granted.
 func (g *Grants) Refresh(ctx context.Context, issuer string, client *Client, token string, scope []string) (*Issued, error) {
 	return g.issued(store.Update(ctx, g.cfg.Store, func(tx store.Tx) (issuing, error) {
-		f, n, err := g.refreshed(tx, token)
-		if err != nil || f == nil || f.Client != client.ID || f.Issuer != issuer || !f.Ended.IsZero() {
+		gr, n, err := g.refreshed(tx, token)
+		if err != nil || gr == nil || gr.Client != client.ID || gr.Issuer != issuer || !gr.Ended.IsZero() {
 			return issuing{}, err
 		}
-		return g.refresh(tx, f, n, scope)
+		return g.refresh(tx, gr, n, scope)
 	}))
 }
 
-func (g *Grants) refresh(tx store.Tx, f *Family, n int, scope []string) (none issuing, err error) {
+func (g *Grants) refresh(tx store.Tx, gr *Grant, n int, scope []string) (none issuing, err error) {
 	now := g.cfg.Now()
-	again := n == f.Number-1 && now.Sub(f.Rotated).Abs() < grace
-	if n != f.Number && !again {
-		if n > f.Number {
+	again := n == gr.Number-1 && now.Sub(gr.Rotated).Abs() < grace
+	if n != gr.Number && !again {
+		if n > gr.Number {
 			return none, nil // of a store that was put back to an earlier time
 		}
-		reused, err := g.end(tx, f.ID, reasonReused)
+		reused, err := g.end(tx, gr.ID, reasonReused)
 		return issuing{reused: reused}, err
 	}
-	stands, err := g.stands(tx, f)
+	stands, err := g.stands(tx, gr)
 	if err != nil || stands.why != "" {
 		return none, err
 	}
-	out := &Issued{Family: f, Client: stands.client, Person: stands.person, At: now, Scope: f.Scope}
+	out := &Issued{Grant: gr, Client: stands.client, Person: stands.person, At: now, Scope: gr.Scope}
 	if scope != nil {
-		if slices.ContainsFunc(scope, func(s string) bool { return !slices.Contains(f.Scope, s) }) {
+		if slices.ContainsFunc(scope, func(s string) bool { return !slices.Contains(gr.Scope, s) }) {
 			return none, ErrScope
 		}
 		out.Scope = scope
 	}
 	if again {
-		out.At, out.Refresh = f.Rotated, g.refreshToken(f, f.Number)
+		out.At, out.Refresh = gr.Rotated, g.refreshToken(gr, gr.Number)
 		return issuing{out: out}, g.repeat(tx, out)
 	}
-	f.Number++
-	f.Rotated = now
+	gr.Number++
+	gr.Rotated = now
 	if err := g.access(tx, out, stands.until); err != nil {
 		return none, err
 	}
-	secret, _ := g.cfg.Secrets.Find(f.Secret)
-	f.Answer = secret.Seal([]byte(out.Access), f.sealContext())
-	out.Refresh = g.refreshToken(f, f.Number)
-	return issuing{out: out}, f.save(tx)
+	secret, _ := g.cfg.Secrets.Find(gr.Secret)
+	gr.Answer = secret.Seal([]byte(out.Access), gr.sealContext())
+	out.Refresh = g.refreshToken(gr, gr.Number)
+	return issuing{out: out}, gr.save(tx)
 }
 
-func (f *Family) sealContext() string { return "answer " + f.ID + "." + strconv.Itoa(f.Number) }
+func (gr *Grant) sealContext() string { return "answer " + gr.ID + "." + strconv.Itoa(gr.Number) }
 
 // repeat gives the access token of the last rotation once more.
 func (g *Grants) repeat(tx store.Tx, out *Issued) error {
-	secret, ok := g.cfg.Secrets.Find(out.Family.Secret)
+	secret, ok := g.cfg.Secrets.Find(out.Grant.Secret)
 	if !ok {
 		return ErrRefused
 	}
-	access, err := secret.Unseal(out.Family.Answer, out.Family.sealContext())
+	access, err := secret.Unseal(out.Grant.Answer, out.Grant.sealContext())
 	if err != nil {
 		return err
 	}
@@ -290,20 +290,20 @@ func (g *Grants) repeat(tx store.Tx, out *Issued) error {
 	return nil
 }
 
-// end ends a family, nil if there is none that is good for anything. Its record
+// end ends a grant, nil if there is none that is good for anything. Its record
 // stays: the sign-in at the client goes on, and when that ends it is told.
-func (g *Grants) end(tx store.Tx, id, reason string) (*Family, error) {
-	f, err := loadFamily(tx, id)
-	if err != nil || f == nil || !f.Ended.IsZero() {
+func (g *Grants) end(tx store.Tx, id, reason string) (*Grant, error) {
+	gr, err := loadGrant(tx, id)
+	if err != nil || gr == nil || !gr.Ended.IsZero() {
 		return nil, err
 	}
-	f.Ended, f.Reason, f.Answer = g.cfg.Now(), reason, nil
-	return f, f.save(tx)
+	gr.Ended, gr.Reason, gr.Answer = g.cfg.Now(), reason, nil
+	return gr, gr.save(tx)
 }
 
 // Access is what a token stands for.
 type Access struct {
-	Family  *Family
+	Grant  *Grant
 	Client  *Client
 	Person  *person.Record
 	Scope   []string
@@ -324,15 +324,15 @@ func (g *Grants) Read(ctx context.Context, issuer, token string, refresh bool) (
 	}
 	got, err := store.View(ctx, g.cfg.Store, func(tx store.Tx) (none reading, err error) {
 		out, err := g.read(tx, token, refresh)
-		if err != nil || out == nil || out.Family.Issuer != issuer {
+		if err != nil || out == nil || out.Grant.Issuer != issuer {
 			return none, err
 		}
-		stands, err := g.stands(tx, out.Family)
+		stands, err := g.stands(tx, out.Grant)
 		switch {
 		case err != nil:
 			return none, err
 		case stands.over:
-			return reading{over: out.Family.Subject}, nil
+			return reading{over: out.Grant.Subject}, nil
 		case stands.why != "":
 			return none, nil
 		}
@@ -352,45 +352,45 @@ func (g *Grants) read(tx store.Tx, token string, refresh bool) (*Access, error) 
 		return nil, err
 	}
 	if ok && r.Hash == hash && g.cfg.Now().Before(r.Expires) {
-		f, err := loadFamily(tx, r.Family)
-		if err != nil || f == nil {
+		gr, err := loadGrant(tx, r.Grant)
+		if err != nil || gr == nil {
 			return nil, err
 		}
-		return &Access{Family: f, Scope: r.Scope, Made: r.Made, Expires: r.Expires}, nil
+		return &Access{Grant: gr, Scope: r.Scope, Made: r.Made, Expires: r.Expires}, nil
 	}
 	if !refresh {
 		return nil, nil
 	}
-	f, n, err := g.refreshed(tx, token)
-	if err != nil || f == nil || n != f.Number {
+	gr, n, err := g.refreshed(tx, token)
+	if err != nil || gr == nil || n != gr.Number {
 		return nil, err
 	}
-	return &Access{Family: f, Scope: f.Scope, Made: session.Later(f.Rotated, f.AuthTime), Expires: f.Expires, Refresh: true}, nil
+	return &Access{Grant: gr, Scope: gr.Scope, Made: session.Later(gr.Rotated, gr.AuthTime), Expires: gr.Expires, Refresh: true}, nil
 }
 
 // Revoke ends what a token of the client's stands for: an access token alone, or
-// with any refresh token its family. It reports nothing: of others' tokens
+// with any refresh token its grant. It reports nothing: of others' tokens
 // nobody learns whether they exist.
 func (g *Grants) Revoke(ctx context.Context, client *Client, token string) error {
 	if token == "" || len(token) > 512 {
 		return nil
 	}
-	ended, err := store.Update(ctx, g.cfg.Store, func(tx store.Tx) (*Family, error) {
+	ended, err := store.Update(ctx, g.cfg.Store, func(tx store.Tx) (*Grant, error) {
 		hash, r := keyring.Hash(token), &accessRecord{}
 		if ok, err := store.Load(tx, store.KeyAccess+hash, r); err != nil {
 			return nil, err
 		} else if ok && r.Hash == hash {
-			f, err := loadFamily(tx, r.Family)
-			if err == nil && f != nil && f.Client == client.ID {
+			gr, err := loadGrant(tx, r.Grant)
+			if err == nil && gr != nil && gr.Client == client.ID {
 				tx.Delete(store.KeyAccess + hash)
 			}
 			return nil, err
 		}
-		f, _, err := g.refreshed(tx, token)
-		if err != nil || f == nil || f.Client != client.ID {
+		gr, _, err := g.refreshed(tx, token)
+		if err != nil || gr == nil || gr.Client != client.ID {
 			return nil, err
 		}
-		return g.end(tx, f.ID, reasonRevoked)
+		return g.end(tx, gr.ID, reasonRevoked)
 	})
 	if err == nil && ended != nil {
 		g.observe(event.GrantEnded, ended, reasonRevoked)

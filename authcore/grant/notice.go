@@ -11,11 +11,11 @@ import (
 )
 
 // When a session ends, the clients at which its person has signed in are told.
-// What is to be told stands in the families: one whose session has ended by
+// What is to be told stands in the grants: one whose session has ended by
 // somebody's deed and that is still in the store has a client that was not told
 // yet. So nothing is lost with the process, and who ends a session waits for
-// nobody. Whoever ends one calls Changed, and the person's families are looked
-// at; all families are looked at now and then, which finds what ended without a
+// nobody. Whoever ends one calls Changed, and the person's grants are looked
+// at; all grants are looked at now and then, which finds what ended without a
 // word: by a policy, with all others, or while this process was down.
 //
 // A client is tried three times, and then given up: it may be gone for good. A
@@ -30,7 +30,7 @@ type Notice struct {
 }
 
 const (
-	// lookEvery is how often all families are looked at.
+	// lookEvery is how often all grants are looked at.
 	lookEvery = time.Minute
 	// noticeTries is how often a client is tried.
 	noticeTries = 3
@@ -48,7 +48,7 @@ type work struct {
 	people map[string]bool
 	all    bool
 	wake   chan struct{}
-	under  map[string]bool // ids of families whose client is being told
+	under  map[string]bool // ids of grants whose client is being told
 	slots  chan struct{}
 	done   sync.WaitGroup
 }
@@ -86,7 +86,7 @@ func (w *work) take() (people map[string]bool, all bool) {
 	return people, all
 }
 
-// Changed has the families of a person looked at: a session of theirs may have
+// Changed has the grants of a person looked at: a session of theirs may have
 // ended. It does not wait for that. Without a subject everybody's are.
 func (g *Grants) Changed(sub string) {
 	if sub == "" {
@@ -138,14 +138,14 @@ func (g *Grants) Run(ctx context.Context) {
 
 func (g *Grants) lookAtAll(ctx context.Context) error {
 	for after := ""; ; {
-		items, err := g.page(ctx, store.KeyFamily, after)
+		items, err := g.page(ctx, store.KeyGrant, after)
 		if err != nil || len(items) == 0 {
 			return err
 		}
 		after = items[len(items)-1].Key
 		ids := make([]string, len(items))
 		for i, item := range items {
-			ids[i] = strings.TrimPrefix(item.Key, store.KeyFamily)
+			ids[i] = strings.TrimPrefix(item.Key, store.KeyGrant)
 		}
 		if err := g.lookAt(ctx, ids); err != nil {
 			return err
@@ -158,7 +158,7 @@ func (g *Grants) page(ctx context.Context, prefix, after string) ([]store.Item, 
 }
 
 func (g *Grants) familiesOf(ctx context.Context, sub string) (ids []string, err error) {
-	prefix := store.KeyPersonFamily + sub + "/"
+	prefix := store.KeyPersonGrant + sub + "/"
 	for after := ""; ; {
 		items, err := g.page(ctx, prefix, after)
 		if err != nil || len(items) == 0 {
@@ -171,24 +171,24 @@ func (g *Grants) familiesOf(ctx context.Context, sub string) (ids []string, err 
 	}
 }
 
-// lookAt begins to tell the clients of those families that are over.
+// lookAt begins to tell the clients of those grants that are over.
 func (g *Grants) lookAt(ctx context.Context, ids []string) error {
-	over, err := store.View(ctx, g.cfg.Store, func(tx store.Tx) (over []*Family, err error) {
+	over, err := store.View(ctx, g.cfg.Store, func(tx store.Tx) (over []*Grant, err error) {
 		for _, id := range ids {
-			f, err := loadFamily(tx, id)
+			gr, err := loadGrant(tx, id)
 			if err != nil {
 				return nil, err
 			}
-			if f == nil {
+			if gr == nil {
 				continue
 			}
-			stands, err := g.stands(tx, f)
+			stands, err := g.stands(tx, gr)
 			if err != nil {
 				return nil, err
 			}
 			if stands.why != "" && stands.over {
-				f.Reason = stands.why
-				over = append(over, f)
+				gr.Reason = stands.why
+				over = append(over, gr)
 			}
 		}
 		return over, nil
@@ -196,55 +196,55 @@ func (g *Grants) lookAt(ctx context.Context, ids []string) error {
 	if err != nil {
 		return err
 	}
-	told := map[string]bool{} // one notice for each sign-in at a client, however many families it has
-	for _, f := range over {
-		sign := f.Client + "\x00" + f.Session
+	told := map[string]bool{} // one notice for each sign-in at a client, however many grants it has
+	for _, gr := range over {
+		sign := gr.Client + "\x00" + gr.Session
 		if told[sign] {
-			if err := g.cfg.Store.Update(ctx, func(tx store.Tx) error { f.remove(tx); return nil }); err != nil {
+			if err := g.cfg.Store.Update(ctx, func(tx store.Tx) error { gr.remove(tx); return nil }); err != nil {
 				return err
 			}
 			continue
 		}
 		told[sign] = true
-		if err := g.over(ctx, f); err != nil {
+		if err := g.over(ctx, gr); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// over ends a family whose sign-in is over, and begins to tell its client.
-func (g *Grants) over(ctx context.Context, f *Family) error {
-	client := g.Client(f.Client)
+// over ends a grant whose sign-in is over, and begins to tell its client.
+func (g *Grants) over(ctx context.Context, gr *Grant) error {
+	client := g.Client(gr.Client)
 	if client == nil || client.Backchannel == "" {
-		err := g.cfg.Store.Update(ctx, func(tx store.Tx) error { f.remove(tx); return nil })
+		err := g.cfg.Store.Update(ctx, func(tx store.Tx) error { gr.remove(tx); return nil })
 		if err == nil {
-			g.observe(event.GrantEnded, f, f.Reason)
+			g.observe(event.GrantEnded, gr, gr.Reason)
 		}
 		return err
 	}
-	if !g.work.begin(f.ID) {
+	if !g.work.begin(gr.ID) {
 		return nil
 	}
 	// Since f was read, whoever told the client may have come to an end.
 	now := g.cfg.Now()
-	stored, err := store.Update(ctx, g.cfg.Store, func(tx store.Tx) (*Family, error) {
-		stored, err := loadFamily(tx, f.ID)
+	stored, err := store.Update(ctx, g.cfg.Store, func(tx store.Tx) (*Grant, error) {
+		stored, err := loadGrant(tx, gr.ID)
 		if err != nil || stored == nil || stored.Over {
 			return stored, err
 		}
-		stored.Ended, stored.Reason, stored.Over = now, f.Reason, true
+		stored.Ended, stored.Reason, stored.Over = now, gr.Reason, true
 		return stored, stored.save(tx)
 	})
 	if err != nil || stored == nil {
-		g.work.end(f.ID)
+		g.work.end(gr.ID)
 		return err
 	}
 	if stored.Ended.Equal(now) {
-		g.observe(event.GrantEnded, f, f.Reason)
+		g.observe(event.GrantEnded, gr, gr.Reason)
 	}
 	g.work.done.Go(func() {
-		defer g.work.end(f.ID)
+		defer g.work.end(gr.ID)
 		g.tell(ctx, stored, client)
 	})
 	return nil
@@ -266,43 +266,43 @@ func (w *work) end(id string) {
 	delete(w.under, id)
 }
 
-// change changes a family in the store, if it is still there.
-func (g *Grants) change(ctx context.Context, id string, do func(*Family)) error {
+// change changes a grant in the store, if it is still there.
+func (g *Grants) change(ctx context.Context, id string, do func(*Grant)) error {
 	return g.cfg.Store.Update(ctx, func(tx store.Tx) error {
-		f, err := loadFamily(tx, id)
-		if err != nil || f == nil {
+		gr, err := loadGrant(tx, id)
+		if err != nil || gr == nil {
 			return err
 		}
-		do(f)
-		return f.save(tx)
+		do(gr)
+		return gr.save(tx)
 	})
 }
 
 // tell tries a client until it has heard, or the tries are used up.
-func (g *Grants) tell(ctx context.Context, f *Family, client *Client) {
-	subject, err := g.Subject(ctx, client, f.Subject)
-	for tries := f.Tries; err == nil && tries < noticeTries; tries++ {
+func (g *Grants) tell(ctx context.Context, gr *Grant, client *Client) {
+	subject, err := g.Subject(ctx, client, gr.Subject)
+	for tries := gr.Tries; err == nil && tries < noticeTries; tries++ {
 		if !pause(ctx, noticePause[tries]) || !g.take(ctx) {
 			return // what is left is found again after the next start
 		}
-		failed := g.notify(ctx, Notice{Client: client, Issuer: f.Issuer, Subject: subject, Session: f.Session})
+		failed := g.notify(ctx, Notice{Client: client, Issuer: gr.Issuer, Subject: subject, Session: gr.Session})
 		<-g.work.slots
 		if ctx.Err() != nil {
 			return
 		}
 		if failed == nil {
-			g.observe(event.LogoutTold, f, "")
+			g.observe(event.LogoutTold, gr, "")
 			break
 		}
 		g.cfg.Log.Warn("an app could not be told that a person has signed out", "app", client.ID, "try", tries+1, "of", noticeTries, "error", failed)
 		if tries == noticeTries-1 {
-			g.observe(event.LogoutTold, f, "given_up")
+			g.observe(event.LogoutTold, gr, "given_up")
 			break
 		}
-		err = g.change(ctx, f.ID, func(stored *Family) { stored.Tries = tries + 1 })
+		err = g.change(ctx, gr.ID, func(stored *Grant) { stored.Tries = tries + 1 })
 	}
 	if err == nil {
-		err = g.cfg.Store.Update(ctx, func(tx store.Tx) error { f.remove(tx); return nil })
+		err = g.cfg.Store.Update(ctx, func(tx store.Tx) error { gr.remove(tx); return nil })
 	}
 	if err != nil && ctx.Err() == nil {
 		g.cfg.Log.Warn("that an app was told of a sign-out can't be written down; it may be told again", "app", client.ID, "error", err)

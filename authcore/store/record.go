@@ -29,7 +29,7 @@ import (
 //	device/<hash of cookie>      for whom a browser has proved an address
 //	session/<sid>                sessions, ended ones too
 //	person-session/<sub>/<sid>   index of a person's sessions
-//	grant/<id>                   families of tokens: one sign-in at a client, also found as
+//	grant/<id>                   what a client holds of one sign-in, also found as
 //	person-grant/<sub>/<id>
 //	grant-code/<hash of code>    codes, used ones too
 //	grant-access/<hash of token> access tokens
@@ -43,6 +43,7 @@ import (
 //	pause/<hash of address>      "this was not me"
 //	history/<hash>/<time>-<id>   what became of codes asked for, by address
 //	revoked                      before when no session counts any more
+//	census                       how many sessions and people there were
 //	realm/<app>/<mode>/…         what apps find their people by
 //	api-link/<hash of token>     → challenge, of links made for apps
 //	api-poll/<hash of token>     → challenge
@@ -57,7 +58,8 @@ import (
 //	person-org/<sub>/<org>
 //	gone/<hash of ids>           when what an import could bring back was deleted
 //	invite/<id>                  invitations, also found as
-//	org-invite/<org>/<id>
+//	org-invite/<org>/<id>, and while they wait
+//	invited/<org>/<hash of address>
 const (
 	KeyMeta          = "meta"
 	KeySigning       = "key/"
@@ -76,8 +78,8 @@ const (
 	KeyDevice        = "device/"
 	KeySession       = "session/"
 	KeyPersonSession = "person-session/"
-	KeyFamily        = "grant/"
-	KeyPersonFamily  = "person-grant/"
+	KeyGrant        = "grant/"
+	KeyPersonGrant  = "person-grant/"
 	KeyCode          = "grant-code/"
 	KeyAccess        = "grant-access/"
 	KeyRequest       = "grant-request/"
@@ -107,7 +109,7 @@ const (
 	KeyPersonOrg     = "person-org/"
 	KeyInvite        = "invite/"
 	KeyOrgInvite     = "org-invite/"
-	KeyInvited       = "invited/" // invited/<org>/<hash of an address>: the invitation that waits for it
+	KeyInvited       = "invited/"
 )
 
 // Load reads the record at key into v and tells whether it was there.
