@@ -41,7 +41,7 @@ func TestMachineTokenActsForItsPerson(t *testing.T) {
 		b := h.browser()
 		signIn := b.signIn(alice)
 		m := machineAt(t, "backup", "app.example.com")
-		m.Paths, m.Methods = []string{"/api/*"}, []string{"GET"}
+		m.Paths, m.Methods = *mustPublic(t, "/api/*"), []string{"GET"}
 		secret, made, no := h.makeToken(signIn.Session, m, 24*time.Hour)
 		want(t, no, "")
 		for _, state := range []string{"fresh", "after a restart"} {

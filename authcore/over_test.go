@@ -319,7 +319,7 @@ func TestStreamsEndWithTheRightToThem(t *testing.T) {
 		"the token is for another path": {func(c *authcore.Config) {
 			c.Machines = slices.Clone(c.Machines)
 			for i := range c.Machines {
-				c.Machines[i].Paths = []string{"/elsewhere"}
+				c.Machines[i].Paths = *mustPublic(t, "/elsewhere")
 			}
 			c.Rules = rules(&session.SiteRule{Policy: anybody(t)})
 		}, []string{untilKind, configKind}},

@@ -36,7 +36,7 @@ type Token struct {
 
 // scope is the token without its secret.
 func (t *Token) scope() (m session.ConfiguredMachine, err error) {
-	m.Machine = session.Machine{Name: t.Name, Paths: t.Paths, Methods: t.Methods}
+	m.Machine = session.Machine{Name: t.Name, Methods: t.Methods}
 	for _, site := range t.Sites {
 		pattern, err := origin.ParseSitePattern(site)
 		if err != nil {
@@ -55,7 +55,13 @@ func (t *Token) scope() (m session.ConfiguredMachine, err error) {
 			return m, shortSecret(t.Name, secret)
 		}
 	}
-	return m, m.Check()
+	if err := m.Check(); err != nil {
+		return m, err
+	}
+	if m.Paths, err = origin.ParsePublicPaths(t.Paths); err != nil {
+		return m, fmt.Errorf("token %s: %w", t.Name, err)
+	}
+	return m, nil
 }
 
 func shortSecret(name, secret string) error {

@@ -14,7 +14,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
-	sessions "github.com/gatehouse-auth/gatehouse/authcore/session"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 )
 
 const backupSecret = "backup-secret-of-more-than-32-bytes"
@@ -23,9 +23,11 @@ const backupSecret = "backup-secret-of-more-than-32-bytes"
 func machines(f *fixture, cfg *authcore.Config) {
 	site, err := origin.ParseSitePattern("app.example.com")
 	must(f.t, err)
-	cfg.Machines = []sessions.ConfiguredMachine{{
-		Machine: sessions.Machine{Name: "backup", Sites: []origin.SitePattern{site}, Paths: []string{"/api/*"}, Methods: []string{"GET"}},
-		Hash:    sessions.HashMachine(backupSecret), Until: time.Now().Add(24 * time.Hour),
+	paths, err := origin.ParsePublicPaths([]string{"/api/*"})
+	must(f.t, err)
+	cfg.Machines = []session.ConfiguredMachine{{
+		Machine: session.Machine{Name: "backup", Sites: []origin.SitePattern{site}, Paths: paths, Methods: []string{"GET"}},
+		Hash:    session.HashMachine(backupSecret), Until: time.Now().Add(24 * time.Hour),
 	}}
 }
 
@@ -90,7 +92,7 @@ func TestTokenLimitedToMethodsOverridesNone(t *testing.T) {
 	f := newFixture(t, func(f *fixture, cfg *authcore.Config) {
 		machines(f, cfg)
 		free := cfg.Machines[0]
-		free.Name, free.Methods, free.Hash = "free", nil, sessions.HashMachine("free-"+backupSecret)
+		free.Name, free.Methods, free.Hash = "free", nil, session.HashMachine("free-"+backupSecret)
 		cfg.Machines = append(cfg.Machines, free)
 	})
 	g := f.gate(func(g *Gate) { g.Public = []string{"/public/*"} })
@@ -146,7 +148,7 @@ func TestPersonsToken(t *testing.T) {
 	site, _ := origin.ParseSitePattern("app.example.com")
 	token := func(email string) string {
 		signIn := f.signInFor(email, testSite)
-		secret, _, no, err := f.run.Service.Sessions().MakeToken(t.Context(), signIn.Session, origin.Origin{}, sessions.Machine{Name: "ci", Sites: []origin.SitePattern{site}}, f.run.Service.Now().Add(time.Hour))
+		secret, _, no, err := f.run.Service.Sessions().MakeToken(t.Context(), signIn.Session, origin.Origin{}, session.Machine{Name: "ci", Sites: []origin.SitePattern{site}}, f.run.Service.Now().Add(time.Hour))
 		must(t, err)
 		if no != "" {
 			t.Fatal(no)
@@ -226,7 +228,7 @@ func TestCloudflareToken(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 	// One key signs, and none of the two kinds is taken for the other.
-	if session, _ := f.run.Service.Sessions().Check(t.Context(), token, mustOrigin(t, testSite)); session != nil {
+	if sess, _ := f.run.Service.Sessions().Check(t.Context(), token, mustOrigin(t, testSite)); sess != nil {
 		t.Error("an access token is a session")
 	}
 	again := func() string {

@@ -1,6 +1,7 @@
 package origin
 
 import (
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -12,9 +13,26 @@ import (
 // PublicPaths says which paths of a site need no sign-in. The zero value holds
 // none.
 type PublicPaths struct {
+	patterns []string // as they were written
 	exact    map[string]struct{}
 	prefixes []string // each ends in /
 	icons    string   // what the paths of icons for home screens begin with, empty for none
+}
+
+// IsZero tells whether p holds no path.
+func (p PublicPaths) IsZero() bool { return len(p.patterns) == 0 }
+
+// MarshalJSON implements json.Marshaler: the patterns that ParsePublicPaths read.
+func (p PublicPaths) MarshalJSON() ([]byte, error) { return json.Marshal(p.patterns) }
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (p *PublicPaths) UnmarshalJSON(text []byte) (err error) {
+	var patterns []string
+	if err := json.Unmarshal(text, &patterns); err != nil {
+		return err
+	}
+	*p, err = ParsePublicPaths(patterns)
+	return err
 }
 
 // PWA is the word for what browsers fetch of an app that can be installed, often
@@ -70,7 +88,7 @@ func Samples(prefix, word, sample string) []string {
 // match, or that looks as if it matched more, is an error that says what to
 // write instead.
 func ParsePublicPaths(patterns []string) (PublicPaths, error) {
-	p := PublicPaths{exact: map[string]struct{}{}}
+	p := PublicPaths{patterns: patterns, exact: map[string]struct{}{}}
 	for _, pattern := range patterns {
 		if problem := publicProblem(pattern); problem != "" {
 			return PublicPaths{}, fmt.Errorf("public path %q: %s", pattern, problem)

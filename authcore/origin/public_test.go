@@ -1,6 +1,7 @@
 package origin
 
 import (
+	"encoding/json"
 	"net/url"
 	"strings"
 	"testing"
@@ -127,6 +128,28 @@ func TestPublicPathsMatchDoesNotAllocate(t *testing.T) {
 	for _, path := range []string{"/pub/x.png", "/health", "/app/x"} {
 		if allocs := testing.AllocsPerRun(100, func() { p.Match(path, path) }); allocs > 0 {
 			t.Errorf("%s: %v allocations", path, allocs)
+		}
+	}
+}
+
+// Patterns are kept as they were written, and read once: what is no pattern is no
+// record either.
+func TestPublicPathsAsJSON(t *testing.T) {
+	p, err := ParsePublicPaths([]string{"/api/*", "/logo.png"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(p)
+	if err != nil || string(text) != `["/api/*","/logo.png"]` {
+		t.Fatal(string(text), err)
+	}
+	var again PublicPaths
+	if err := json.Unmarshal(text, &again); err != nil || again.IsZero() || !again.Match("/api/x", "/api/x") || again.Match("/", "/") {
+		t.Error(again, err)
+	}
+	for _, bad := range []string{`["api"]`, `"/api/*"`, `["/a//b"]`} {
+		if err := json.Unmarshal([]byte(bad), &again); err == nil {
+			t.Errorf("%s is read", bad)
 		}
 	}
 }

@@ -22,8 +22,8 @@ type Machine struct {
 	Sites []origin.SitePattern `json:"sites"`
 	// Paths and Methods limit it further: paths as for public, methods in upper
 	// case. None: all.
-	Paths   []string `json:"paths,omitempty"`
-	Methods []string `json:"methods,omitempty"`
+	Paths   origin.PublicPaths `json:"paths,omitzero"`
+	Methods []string           `json:"methods,omitempty"`
 }
 
 // Check finds what is wrong with the parts of m.
@@ -39,10 +39,6 @@ func (m *Machine) Check() error {
 			return fmt.Errorf("token %s: method %q is none; write it in capitals, such as GET", m.Name, method)
 		}
 	}
-	_, err := origin.ParsePublicPaths(m.Paths)
-	if err != nil {
-		return fmt.Errorf("token %s: %w", m.Name, err)
-	}
 	return nil
 }
 
@@ -56,11 +52,7 @@ func (m *Machine) Beyond(t Target) string {
 	if len(m.Methods) > 0 && !slices.Contains(m.Methods, t.Method) {
 		return "method"
 	}
-	if len(m.Paths) == 0 {
-		return ""
-	}
-	paths, err := origin.ParsePublicPaths(m.Paths)
-	if err != nil || !paths.Match(t.Path, t.Escaped) {
+	if !m.Paths.IsZero() && !m.Paths.Match(t.Path, t.Escaped) {
 		return "path"
 	}
 	return ""

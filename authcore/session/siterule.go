@@ -101,9 +101,10 @@ func (s *View) Judge(rule *SiteRule, v *Visitor, t Target) Judgement {
 // the gates of its sites by that alone; one that a person made also needs what
 // the person needs, and can't sign in again where that is asked for.
 func (r *SiteRule) judgeMachine(v *Visitor, t Target) Judgement {
+	beyond := v.Session.Machine.Beyond(t)
 	switch {
-	case v.Session.Machine.Beyond(t) != "":
-		return Judgement{Decision: BeyondToken, Beyond: v.Session.Machine.Beyond(t)}
+	case beyond != "":
+		return Judgement{Decision: BeyondToken, Beyond: beyond}
 	case v.Session.Address.IsZero():
 		return Judgement{Decision: Allowed}
 	case !r.Policy.Admits(v.Session.Address):
