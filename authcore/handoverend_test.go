@@ -9,19 +9,19 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
-	sessions "github.com/gatehouse-auth/gatehouse/authcore/session"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 func TestEndingOneEndsAll(t *testing.T) {
-	for name, end := range map[string]func(h *house, portal, child *sessions.Session) (bool, error){
-		"the portal's": func(h *house, portal, _ *sessions.Session) (bool, error) {
-			return h.core.Sessions().End(h.t.Context(), portal.ID, sessions.SignedOut)
+	for name, end := range map[string]func(h *house, portal, child *session.Session) (bool, error){
+		"the portal's": func(h *house, portal, _ *session.Session) (bool, error) {
+			return h.core.Sessions().End(h.t.Context(), portal.ID, session.SignedOut)
 		},
-		"a site's": func(h *house, _, child *sessions.Session) (bool, error) {
+		"a site's": func(h *house, _, child *session.Session) (bool, error) {
 			return h.core.Sessions().End(h.t.Context(), child.ID, "revoked")
 		},
-		"the person's": func(h *house, portal, _ *sessions.Session) (bool, error) {
+		"the person's": func(h *house, portal, _ *session.Session) (bool, error) {
 			n, err := h.core.Sessions().EndPerson(h.t.Context(), portal.Subject, "revoked")
 			return n == 3, err
 		},
@@ -46,9 +46,9 @@ func TestEndingOneEndsAll(t *testing.T) {
 						*authcore.SignIn
 						at origin.Origin
 					}{"portal": {portal, site}, "one": {one, other}, "two": {two, third}, "bob": {bob, site}, "bobs": {bobs, other}} {
-						session, err := h.service.Sessions().Check(t.Context(), s.Token, s.at)
+						sess, err := h.service.Sessions().Check(t.Context(), s.Token, s.at)
 						want(t, err, nil)
-						st := &sessions.Stream{Session: session, Target: sessions.Target{Origin: s.at}, Cutter: cutFunc(func() { cut <- name })}
+						st := &session.Stream{Session: sess, Target: session.Target{Origin: s.at}, Cutter: cutFunc(func() { cut <- name })}
 						h.core.Sessions().Watch(st)
 						defer h.core.Sessions().Unwatch(st)
 					}
@@ -84,7 +84,7 @@ func TestEndingHereLeavesTheRest(t *testing.T) {
 		want(t, len(all), 2)
 		want(t, all[0].ID, portal.Session.ID)
 		want(t, all[1].Audience, other.String())
-		ended, err := h.core.Sessions().EndHere(t.Context(), one.Session.ID, sessions.SignedOut)
+		ended, err := h.core.Sessions().EndHere(t.Context(), one.Session.ID, session.SignedOut)
 		want(t, err, nil)
 		want(t, ended, true)
 		want(t, h.live(one.Token, other), false)
@@ -92,7 +92,7 @@ func TestEndingHereLeavesTheRest(t *testing.T) {
 		all, _ = h.service.Sessions().SignIns(t.Context(), portal.Session)
 		want(t, len(all), 1)
 		// What has ended alone does not take the others along when it is ended again.
-		ended, _ = h.core.Sessions().End(t.Context(), one.Session.ID, sessions.SignedOut)
+		ended, _ = h.core.Sessions().End(t.Context(), one.Session.ID, session.SignedOut)
 		want(t, ended, false)
 		want(t, h.live(portal.Token, site), true)
 	})
@@ -123,12 +123,12 @@ func TestEndingNeedsNoList(t *testing.T) {
 			_, one := b.handOver(other)
 			cut := make(chan bool, 1)
 			if streams {
-				st := &sessions.Stream{Session: one.Session, Target: sessions.Target{Origin: other}, Cutter: cutFunc(func() { cut <- true })}
+				st := &session.Stream{Session: one.Session, Target: session.Target{Origin: other}, Cutter: cutFunc(func() { cut <- true })}
 				h.core.Sessions().Watch(st)
 				defer h.core.Sessions().Unwatch(st)
 			}
 			store.deaf.Store(true)
-			ended, err := h.core.Sessions().End(t.Context(), portal.Session.ID, sessions.SignedOut)
+			ended, err := h.core.Sessions().End(t.Context(), portal.Session.ID, session.SignedOut)
 			want(t, err, nil)
 			want(t, ended, true)
 			if streams {

@@ -12,10 +12,10 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
-	sessions "github.com/gatehouse-auth/gatehouse/authcore/session"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 )
 
-func (h *house) sessionsOf(sub string) []sessions.Info {
+func (h *house) sessionsOf(sub string) []session.Info {
 	h.t.Helper()
 	list, err := h.core.Sessions().Of(h.t.Context(), sub)
 	if err != nil {
@@ -170,12 +170,12 @@ func TestPublicComputer(t *testing.T) {
 		want(t, h.sessionsOf(signIn.Session.Subject)[0].Public, true)
 		for range 59 {
 			time.Sleep(time.Minute)
-			session, _ := h.service.Sessions().Check(t.Context(), signIn.Token, site)
-			want(t, session != nil, true)
+			sess, _ := h.service.Sessions().Check(t.Context(), signIn.Token, site)
+			want(t, sess != nil, true)
 		}
 		time.Sleep(time.Minute)
-		session, _ := h.service.Sessions().Check(t.Context(), signIn.Token, site)
-		want(t, session, nil)
+		sess, _ := h.service.Sessions().Check(t.Context(), signIn.Token, site)
+		want(t, sess, nil)
 	})
 }
 
@@ -205,11 +205,11 @@ func TestAccounts(t *testing.T) {
 		ok, err := h.core.Rename(t.Context(), sub, "Alice")
 		want(t, err, nil)
 		want(t, ok, true)
-		session, _ := h.service.Sessions().Check(t.Context(), signIn.Token, site)
-		want(t, session.Name, "Alice") // at once
+		sess, _ := h.service.Sessions().Check(t.Context(), signIn.Token, site)
+		want(t, sess.Name, "Alice") // at once
 		h.reopen()
-		session, _ = h.service.Sessions().Check(t.Context(), signIn.Token, site)
-		want(t, session.Name, "Alice")
+		sess, _ = h.service.Sessions().Check(t.Context(), signIn.Token, site)
+		want(t, sess.Name, "Alice")
 	})
 }
 
@@ -236,7 +236,7 @@ func TestDeleteAccount(t *testing.T) {
 		b := h.browser()
 		signIn := b.signIn(alice)
 		var cut atomic.Bool
-		stream := &sessions.Stream{Session: signIn.Session, Cutter: cutFunc(func() { cut.Store(true) })}
+		stream := &session.Stream{Session: signIn.Session, Cutter: cutFunc(func() { cut.Store(true) })}
 		h.core.Sessions().Watch(stream)
 		defer h.core.Sessions().Unwatch(stream)
 		sub := signIn.Session.Subject
@@ -244,8 +244,8 @@ func TestDeleteAccount(t *testing.T) {
 		want(t, err, nil)
 		want(t, gone.Verdict, event.Accepted)
 		want(t, cut.Load(), true)
-		session, _ := h.service.Sessions().Check(t.Context(), signIn.Token, site)
-		want(t, session, nil)
+		sess, _ := h.service.Sessions().Check(t.Context(), signIn.Token, site)
+		want(t, sess, nil)
 		a, _ := h.core.Account(t.Context(), "alice@example.com")
 		want(t, a, nil)
 		want(t, len(h.attempts(alice)), 0)
@@ -273,9 +273,9 @@ func TestRotateKeys(t *testing.T) {
 		for range 2 {
 			want(t, len(h.core.Keys().AllPublic().Keys), 2)
 			for _, token := range []string{old.Token, fresh.Token} {
-				session, err := h.service.Sessions().Check(t.Context(), token, site)
+				sess, err := h.service.Sessions().Check(t.Context(), token, site)
 				want(t, err, nil)
-				want(t, session != nil, true)
+				want(t, sess != nil, true)
 			}
 			h.reopen()
 			_, again := h.core.SigningKey()
@@ -293,7 +293,7 @@ func TestRotateKeysAndRevoke(t *testing.T) {
 	run(t, func(t *testing.T, h *house) {
 		old := h.browser().signIn(alice)
 		var cut atomic.Bool
-		stream := &sessions.Stream{Session: old.Session, Cutter: cutFunc(func() { cut.Store(true) })}
+		stream := &session.Stream{Session: old.Session, Cutter: cutFunc(func() { cut.Store(true) })}
 		h.core.Sessions().Watch(stream)
 		defer h.core.Sessions().Unwatch(stream)
 		_, err := h.core.Keys().Rotate(t.Context(), true)
@@ -303,10 +303,10 @@ func TestRotateKeysAndRevoke(t *testing.T) {
 		fresh := h.browser().signIn(alice)
 		for range 2 {
 			want(t, len(h.core.Keys().AllPublic().Keys), 1)
-			session, _ := h.service.Sessions().Check(t.Context(), old.Token, site)
-			want(t, session, nil)
-			session, _ = h.service.Sessions().Check(t.Context(), fresh.Token, site)
-			want(t, session != nil, true)
+			sess, _ := h.service.Sessions().Check(t.Context(), old.Token, site)
+			want(t, sess, nil)
+			sess, _ = h.service.Sessions().Check(t.Context(), fresh.Token, site)
+			want(t, sess != nil, true)
 			want(t, len(h.sessionsOf(old.Session.Subject)), 1)
 			h.reopen()
 		}

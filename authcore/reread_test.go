@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
-	sessions "github.com/gatehouse-auth/gatehouse/authcore/session"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -54,14 +54,14 @@ func newRereads(h *house) *rereads {
 }
 
 // use uses the session every second for a while, and returns it as it is then.
-func (r *rereads) use(d time.Duration) (session *sessions.Session) {
+func (r *rereads) use(d time.Duration) (sess *session.Session) {
 	r.t.Helper()
 	for end := r.service.Now().Add(d); r.service.Now().Before(end); time.Sleep(time.Second) {
 		var err error
-		session, err = r.service.Sessions().Check(r.t.Context(), r.signIn.Token, site)
+		sess, err = r.service.Sessions().Check(r.t.Context(), r.signIn.Token, site)
 		want(r.t, err, nil)
 	}
-	return session
+	return sess
 }
 
 // change changes a record behind the core's back.

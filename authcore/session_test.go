@@ -12,7 +12,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
-	sessions "github.com/gatehouse-auth/gatehouse/authcore/session"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -24,9 +24,9 @@ func TestSessionSurvivesARestartAndASecretRotation(t *testing.T) {
 		mail := h.sender.last(t)
 		h.secrets = keyring.Secrets{Current: secretOf(t, 'b'), Old: []keyring.Secret{h.secrets.Current}}
 		h.reopen()
-		session, err := h.service.Sessions().Check(t.Context(), signIn.Token, site)
+		sess, err := h.service.Sessions().Check(t.Context(), signIn.Token, site)
 		want(t, err, nil)
-		want(t, session.Address, alice)
+		want(t, sess.Address, alice)
 		bob := b.answer(mail.Code)
 		want(t, bob.Verdict, event.Accepted)
 		h.close()
@@ -34,8 +34,8 @@ func TestSessionSurvivesARestartAndASecretRotation(t *testing.T) {
 		want(t, errors.Is(err, keyring.ErrWrongSecret), true)
 		h.secrets.Old = nil // keys were wrapped anew
 		h.open()
-		session, _ = h.service.Sessions().Check(t.Context(), bob.SignIn.Token, site)
-		want(t, session != nil, true)
+		sess, _ = h.service.Sessions().Check(t.Context(), bob.SignIn.Token, site)
+		want(t, sess != nil, true)
 	})
 }
 
@@ -44,18 +44,18 @@ func TestEndedSessionIsRefusedAndCut(t *testing.T) {
 		b := h.browser()
 		signIn := b.signIn(alice)
 		var cut atomic.Bool
-		stream := &sessions.Stream{Session: b.Session, Cutter: cutFunc(func() { cut.Store(true) })}
+		stream := &session.Stream{Session: b.Session, Cutter: cutFunc(func() { cut.Store(true) })}
 		h.core.Sessions().Watch(stream)
 		defer h.core.Sessions().Unwatch(stream)
-		ended, err := h.core.Sessions().End(t.Context(), b.Session.ID, sessions.SignedOut)
+		ended, err := h.core.Sessions().End(t.Context(), b.Session.ID, session.SignedOut)
 		want(t, err, nil)
 		want(t, ended, true)
 		want(t, cut.Load(), true)
-		session, _ := h.service.Sessions().Check(t.Context(), signIn.Token, site)
-		want(t, session, nil)
+		sess, _ := h.service.Sessions().Check(t.Context(), signIn.Token, site)
+		want(t, sess, nil)
 		h.reopen()
-		session, _ = h.service.Sessions().Check(t.Context(), signIn.Token, site)
-		want(t, session, nil)
+		sess, _ = h.service.Sessions().Check(t.Context(), signIn.Token, site)
+		want(t, sess, nil)
 	})
 }
 
@@ -64,7 +64,7 @@ func TestStreamGoesOnUnderTheNextSession(t *testing.T) {
 		b := h.browser()
 		b.signIn(alice)
 		var cut atomic.Bool
-		stream := &sessions.Stream{Session: b.Session, Cutter: cutFunc(func() { cut.Store(true) })}
+		stream := &session.Stream{Session: b.Session, Cutter: cutFunc(func() { cut.Store(true) })}
 		h.core.Sessions().Watch(stream)
 		defer h.core.Sessions().Unwatch(stream)
 		time.Sleep(2 * time.Minute)

@@ -13,18 +13,18 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/badgerstore"
-	sessions "github.com/gatehouse-auth/gatehouse/authcore/session"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 func TestReloadsKeepSessionsAndStore(t *testing.T) {
 	m := newMachine(t)
 	m.load("", "")
-	session := m.signIn("alice@example.com")
+	sess := m.signIn("alice@example.com")
 	core := runningApp(t).house.Running().Core
 	for range 20 {
 		m.load("", "")
-		m.wantSignedIn(session)
+		m.wantSignedIn(sess)
 		m.wantOneUser()
 	}
 	if runningApp(t).house.Running().Core != core {
@@ -35,7 +35,7 @@ func TestReloadsKeepSessionsAndStore(t *testing.T) {
 func TestRejectedReloadLeavesTheOldSiteAsItWas(t *testing.T) {
 	m := newMachine(t)
 	m.load("", "")
-	session := m.signIn("alice@example.com")
+	sess := m.signIn("alice@example.com")
 	app := runningApp(t)
 
 	withoutMail := strings.Replace(string(m.config("", "")), `"mail":`, `"groups":{},"mail":[],"-":`, 1)
@@ -59,7 +59,7 @@ func TestRejectedReloadLeavesTheOldSiteAsItWas(t *testing.T) {
 				if got := m.refuses([]byte(test.config)); !strings.Contains(got, test.want) {
 					t.Fatalf("refused with %q, want %q", got, test.want)
 				}
-				m.wantSignedIn(session)
+				m.wantSignedIn(sess)
 				m.wantOneUser()
 			}
 			if runningApp(t) != app {
@@ -73,10 +73,10 @@ func TestRejectedReloadLeavesTheOldSiteAsItWas(t *testing.T) {
 func TestStateSurvivesARestart(t *testing.T) {
 	m := newMachine(t)
 	m.load("", "")
-	session := m.signIn("alice@example.com")
+	sess := m.signIn("alice@example.com")
 	must(t, caddy.Stop())
 	m.load("", "")
-	m.wantSignedIn(session)
+	m.wantSignedIn(sess)
 
 	info, err := os.Stat(filepath.Join(m.dir, "caddy", secretKey))
 	must(t, err)
@@ -88,7 +88,7 @@ func TestStateSurvivesARestart(t *testing.T) {
 func TestSecrets(t *testing.T) {
 	m := newMachine(t)
 	m.load("", "")
-	session := m.signIn("alice@example.com")
+	sess := m.signIn("alice@example.com")
 	must(t, caddy.Stop())
 	secretFile := filepath.Join(m.dir, "caddy", secretKey)
 	made, err := os.ReadFile(secretFile)
@@ -97,7 +97,7 @@ func TestSecrets(t *testing.T) {
 
 	// Once secret is written, the one that was made counts as an old one.
 	m.load("secret "+fresh, "")
-	m.wantSignedIn(session)
+	m.wantSignedIn(sess)
 	must(t, caddy.Stop())
 
 	// The new one has wrapped the keys anew: the old one alone is wrong now.
@@ -125,7 +125,7 @@ func TestSecrets(t *testing.T) {
 	}
 	t.Setenv("GATEHOUSE_TEST_SECRET", fresh)
 	m.load("secret {env.GATEHOUSE_TEST_SECRET}", "")
-	m.wantSignedIn(session)
+	m.wantSignedIn(sess)
 }
 
 func TestADirectoryHasOneProcess(t *testing.T) {
@@ -156,10 +156,10 @@ func TestValidateTouchesNothing(t *testing.T) {
 		t.Error("validate made the store")
 	}
 	m.load("", "")
-	session := m.signIn("alice@example.com")
+	sess := m.signIn("alice@example.com")
 	validate(offline)
 	validate(m.config("", ""))
-	m.wantSignedIn(session)
+	m.wantSignedIn(sess)
 	m.wantOneUser()
 }
 
@@ -172,7 +172,7 @@ func TestCallsAfterTheEndFailAndDoNotPanic(t *testing.T) {
 	must(t, err)
 	address, err := address.Parse("alice@example.com")
 	must(t, err)
-	browser := sessions.Browser{Origin: mustOrigin(t, m.url)}
+	browser := session.Browser{Origin: mustOrigin(t, m.url)}
 	if _, err := run.Service.Flows().Begin(t.Context(), browser, authcore.Start{Address: address}); !errors.Is(err, store.ErrClosed) {
 		t.Errorf("a start after the end: %v", err)
 	}

@@ -15,7 +15,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
-	sessions "github.com/gatehouse-auth/gatehouse/authcore/session"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/routes"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
@@ -65,12 +65,12 @@ func TestAllows(t *testing.T) {
 		{"gone", "elsewhere", "/", "bob", 0, true},
 	}
 	for _, test := range tests {
-		target := sessions.Target{Origin: mustOrigin(t, "https://"+test.at+".example.com"), Path: test.path}
-		session := &sessions.Session{Address: anAddress(t, test.who+"@example.com"), AuthTime: time.Now().Add(-test.age)}
-		v := &sessions.Visitor{Session: session, UnderWay: true}
-		rules := f.app.rules(&sessions.Stream{Gate: test.gate, Target: target})
-		got := len(rules) == 0 || slices.ContainsFunc(rules, func(r *sessions.SiteRule) bool {
-			return f.run.Service.Sessions().Judge(r, v, target).Decision == sessions.Allowed
+		target := session.Target{Origin: mustOrigin(t, "https://"+test.at+".example.com"), Path: test.path}
+		sess := &session.Session{Address: anAddress(t, test.who+"@example.com"), AuthTime: time.Now().Add(-test.age)}
+		v := &session.Visitor{Session: sess, UnderWay: true}
+		rules := f.app.rules(&session.Stream{Gate: test.gate, Target: target})
+		got := len(rules) == 0 || slices.ContainsFunc(rules, func(r *session.SiteRule) bool {
+			return f.run.Service.Sessions().Judge(r, v, target).Decision == session.Allowed
 		})
 		if got != test.want {
 			t.Errorf("%+v: allowed %v", test, got)

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
-	sessions "github.com/gatehouse-auth/gatehouse/authcore/session"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 )
 
 func TestSessionTokens(t *testing.T) {
@@ -61,7 +61,7 @@ func TestStripOwnCookiesCostsNothing(t *testing.T) {
 	h := http.Header{"Cookie": {"a=1; session=abc; theme=dark"}}
 	r := &http.Request{Header: http.Header{"Cookie": {"a=1; __Host-gatehouse=abc"}}}
 	if n := testing.AllocsPerRun(100, func() {
-		var buf [sessions.MaxTokens + 1]string
+		var buf [session.MaxTokens + 1]string
 		if hasOwnCookie(h) || len(SessionTokens(r, true, "", buf[:0])) != 1 {
 			t.Fail()
 		}
@@ -99,9 +99,9 @@ func TestCookieAttributes(t *testing.T) {
 	m := b.start("alice@example.com")
 	flow := b.cookie("__Host-gatehouse-flow")
 	b.post("/_gatehouse/code", "code", m.Code)
-	session, device := b.cookie("__Host-gatehouse"), b.cookie("__Host-gatehouse-device")
+	sess, device := b.cookie("__Host-gatehouse"), b.cookie("__Host-gatehouse-device")
 	total := 0
-	for c, life := range map[*http.Cookie]time.Duration{flow: time.Hour, session: 7 * 24 * time.Hour, device: 365 * 24 * time.Hour} {
+	for c, life := range map[*http.Cookie]time.Duration{flow: time.Hour, sess: 7 * 24 * time.Hour, device: 365 * 24 * time.Hour} {
 		if c == nil {
 			t.Fatal("a cookie is missing")
 		}
@@ -113,8 +113,8 @@ func TestCookieAttributes(t *testing.T) {
 		}
 		total += len(c.Name) + 1 + len(c.Value)
 	}
-	if strings.Count(session.Value, ".") != 2 {
-		t.Errorf("the session cookie is no compact JWS: %s", session.Value)
+	if strings.Count(sess.Value, ".") != 2 {
+		t.Errorf("the session cookie is no compact JWS: %s", sess.Value)
 	}
 	if total > 2048 {
 		t.Errorf("our cookies have %d bytes", total)

@@ -20,7 +20,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/memstore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
-	sessions "github.com/gatehouse-auth/gatehouse/authcore/session"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
@@ -127,7 +127,7 @@ func newHouse(t *testing.T, options ...houseOption) *house {
 	mails, err := screen.NewMails(screen.MailConfig{FromAddress: "login@example.com", SubjectCode: true})
 	check(t, err)
 	cfg := authcore.Config{
-		Code: authcore.DefaultCode, Session: sessions.DefaultRule, Limits: limit.Default(),
+		Code: authcore.DefaultCode, Session: session.DefaultRule, Limits: limit.Default(),
 		MayReceive: func(a address.Address) bool { return a.Domain() == "example.com" },
 		Protects: func(o origin.Origin) bool {
 			return o == h.origin || o.String() == "https://wiki.example.com"
@@ -159,8 +159,8 @@ func (h *house) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		domain = h.service.Domain()
 	}
 	tokens := SessionTokens(r, origin.Secure(), domain, nil)
-	session, _ := h.service.Sessions().CheckAll(r.Context(), tokens, origin)
-	h.pages.ServeHTTP(w, r, Visit{Origin: origin, Client: netip.MustParseAddr("203.0.113.9"), Session: session, SessionCookies: len(tokens), IsPortal: h.portal, Account: h.account})
+	sess, _ := h.service.Sessions().CheckAll(r.Context(), tokens, origin)
+	h.pages.ServeHTTP(w, r, Visit{Origin: origin, Client: netip.MustParseAddr("203.0.113.9"), Session: sess, SessionCookies: len(tokens), IsPortal: h.portal, Account: h.account})
 }
 
 // browser is a client with cookies of its own.

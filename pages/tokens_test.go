@@ -10,7 +10,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
-	sessions "github.com/gatehouse-auth/gatehouse/authcore/session"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 )
 
 var shownToken = regexp.MustCompile(`ght_[A-Za-z0-9_-]{43}`)
@@ -34,10 +34,10 @@ func TestTokens(t *testing.T) {
 	if b.last.Header.Get("Cache-Control") != "no-store" {
 		t.Error("the page with the token may be kept")
 	}
-	session, _, err := h.service.Sessions().CheckToken(t.Context(), secret)
+	sess, _, err := h.service.Sessions().CheckToken(t.Context(), secret)
 	check(t, err)
-	if session == nil || session.User() != "token:alice@example.com/backup" {
-		t.Fatalf("the token shown stands for %v", session)
+	if sess == nil || sess.User() != "token:alice@example.com/backup" {
+		t.Fatalf("the token shown stands for %v", sess)
 	}
 	b.get("/_gatehouse/account/tokens")
 	b.wants(http.StatusOK, "Revoke backup")
@@ -68,7 +68,7 @@ func TestTokens(t *testing.T) {
 	b.post("/_gatehouse/account/tokens", "name", "late", "site", "https://app.example.com", "days", "30")
 	b.wantsTo("/_gatehouse/login?return_to=%2F_gatehouse%2Faccount%2Ftokens&max_age=300")
 
-	made, err := h.service.Sessions().Tokens(t.Context(), session.Subject, origin.Origin{})
+	made, err := h.service.Sessions().Tokens(t.Context(), sess.Subject, origin.Origin{})
 	check(t, err)
 	mallory := h.browser()
 	mallory.signIn("mallory@example.com")
@@ -89,7 +89,7 @@ func TestTokensAreBounded(t *testing.T) {
 	h := newHouse(t)
 	b := h.browser()
 	b.signIn("alice@example.com")
-	for i := range sessions.MaxMachines {
+	for i := range session.MaxMachines {
 		b.post("/_gatehouse/account/tokens", "name", "n"+string(rune('a'+i)), "site", "https://app.example.com", "days", "90")
 		b.wants(http.StatusOK)
 	}
@@ -118,10 +118,10 @@ func TestTokensAreForSitesOfTheOrigin(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := newHouse(t, func(cfg *authcore.Config, page *Config) {
 				cfg.Protects, cfg.Domain = protects, c.domain
-				page.Sites = func(*sessions.Session) []origin.Origin {
+				page.Sites = func(*session.Session) []origin.Origin {
 					return []origin.Origin{mustOrigin(t, own), mustOrigin(t, wiki)}
 				}
-				page.Opens = func(_ *sessions.Session, o origin.Origin) bool { return o.String() == own && !c.refused }
+				page.Opens = func(_ *session.Session, o origin.Origin) bool { return o.String() == own && !c.refused }
 			})
 			h.portal, h.account.Whole = c.portal, c.whole
 			b := h.browser()
@@ -151,12 +151,12 @@ func TestTokensOfOtherSitesAreOutOfReach(t *testing.T) {
 	h := newHouse(t)
 	b := h.browser()
 	b.signIn("alice@example.com")
-	session, err := h.service.Sessions().CheckAll(t.Context(), []string{b.cookie("__Host-gatehouse").Value}, h.origin)
+	sess, err := h.service.Sessions().CheckAll(t.Context(), []string{b.cookie("__Host-gatehouse").Value}, h.origin)
 	check(t, err)
 	pattern, err := origin.ParseSitePattern("https://wiki.example.com")
 	check(t, err)
-	m := sessions.Machine{Name: "backup", Sites: []origin.SitePattern{pattern}}
-	secret, made, no, err := h.service.Sessions().MakeToken(t.Context(), session, origin.Origin{}, m, h.now().Add(time.Hour))
+	m := session.Machine{Name: "backup", Sites: []origin.SitePattern{pattern}}
+	secret, made, no, err := h.service.Sessions().MakeToken(t.Context(), sess, origin.Origin{}, m, h.now().Add(time.Hour))
 	check(t, err)
 	if no != "" {
 		t.Fatal(no)
