@@ -18,4 +18,6 @@
 //
 // A route returns nil when it has answered, a *Refusal for a "no" and any other
 // error when it cannot tell, which becomes a 503 without details.
+//
+// State of the process: none. What a call was about is the core's to keep.
 package api

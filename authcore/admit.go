@@ -31,7 +31,7 @@ func (s *Service) wait(tx store.Tx, flows *challenge.Flows, live *challenge.Chal
 }
 
 // refer gives what is under way a reference, while mail is down.
-func (t *attempt) refer() error {
+func (t *run) refer() error {
 	if t.c.Reference != "" || !t.c.Live(t.now) {
 		return nil
 	}

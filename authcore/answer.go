@@ -45,7 +45,7 @@ type SignIn struct {
 // no more than the allowed tries are compared.
 func (all Flows) AnswerCode(ctx context.Context, b session.Browser, flow, text string) (Answer, error) {
 	s := all.s
-	return s.answer(ctx, b, func(t *attempt) (Answer, error) {
+	return s.answer(ctx, b, func(t *run) (Answer, error) {
 		if err := t.find(flow); err != nil || t.c == nil {
 			return Answer{Verdict: event.NoFlow}, err
 		}
@@ -69,7 +69,7 @@ func (all Flows) AnswerCode(ctx context.Context, b session.Browser, flow, text s
 // changes nothing.
 func (all Flows) AnswerLink(ctx context.Context, b session.Browser, token string) (Answer, error) {
 	s := all.s
-	return s.answer(ctx, b, func(t *attempt) (Answer, error) {
+	return s.answer(ctx, b, func(t *run) (Answer, error) {
 		c, err := t.findLink(token)
 		if err != nil || c == nil {
 			return Answer{Verdict: event.Unknown}, err
@@ -85,8 +85,8 @@ func (all Flows) AnswerLink(ctx context.Context, b session.Browser, token string
 	})
 }
 
-// attempt is one run of a transaction about a flow.
-type attempt struct {
+// run is one run of a transaction about a flow.
+type run struct {
 	s     *Service
 	tx    store.Tx
 	b     session.Browser
@@ -104,9 +104,9 @@ type attempt struct {
 	began    *session.Beginning // the session, made known once committed
 }
 
-func (s *Service) answer(ctx context.Context, b session.Browser, do func(*attempt) (Answer, error)) (Answer, error) {
-	t, err := store.Update(ctx, s.core.store, func(tx store.Tx) (t *attempt, err error) {
-		t = &attempt{s: s, tx: tx, b: b, now: s.core.now()}
+func (s *Service) answer(ctx context.Context, b session.Browser, do func(*run) (Answer, error)) (Answer, error) {
+	t, err := store.Update(ctx, s.core.store, func(tx store.Tx) (t *run, err error) {
+		t = &run{s: s, tx: tx, b: b, now: s.core.now()}
 		if t.out, err = do(t); err == nil {
 			t.out.Flow = t.view()
 		}
@@ -120,7 +120,7 @@ func (s *Service) answer(ctx context.Context, b session.Browser, do func(*attemp
 }
 
 // load reads what the browser's cookies name, and keys.
-func (t *attempt) load(keys ...string) (err error) {
+func (t *run) load(keys ...string) (err error) {
 	if t.b.Flow != "" {
 		keys = append(keys, challenge.FlowsKey(t.b.Flow))
 	}
@@ -139,7 +139,7 @@ func (t *attempt) load(keys ...string) (err error) {
 
 // find loads the flow with id, or the newest of this site, and its challenge; and
 // what is at keys.
-func (t *attempt) find(id string, keys ...string) error {
+func (t *run) find(id string, keys ...string) error {
 	if err := t.load(keys...); err != nil {
 		return err
 	}
@@ -163,7 +163,7 @@ func (t *attempt) find(id string, keys ...string) error {
 
 // findLink loads the challenge of a link token, nil for none, and in the browser
 // that asked for it the flow.
-func (t *attempt) findLink(token string) (*challenge.Challenge, error) {
+func (t *run) findLink(token string) (*challenge.Challenge, error) {
 	key := challenge.LinkKey(token)
 	if key == "" {
 		return nil, nil
@@ -194,13 +194,13 @@ func (t *attempt) findLink(token string) (*challenge.Challenge, error) {
 // asked tells whether c was asked for by this browser at this site. Sites on
 // one host share the flow cookie (ports don't part cookies); what was asked for
 // at one must not sign in at the other.
-func (t *attempt) asked(c *challenge.Challenge) bool {
+func (t *run) asked(c *challenge.Challenge) bool {
 	return c.Browser == t.flows.Browser && c.Origin == t.b.Origin
 }
 
 // accept consumes the challenge: a session is made, the one before it in this
 // browser ends, and the browser is remembered for the address.
-func (t *attempt) accept(method string) (Answer, error) {
+func (t *run) accept(method string) (Answer, error) {
 	person, err := person.ForAddress(t.tx, t.c.Address, t.now)
 	if err != nil {
 		return Answer{}, err
@@ -225,7 +225,7 @@ func (t *attempt) accept(method string) (Answer, error) {
 }
 
 // committed does what must wait until the transaction is on disk.
-func (t *attempt) committed(ctx context.Context, out Answer) {
+func (t *run) committed(ctx context.Context, out Answer) {
 	core := t.s.core
 	if t.began != nil {
 		core.sessions.Begun(ctx, t.began)
@@ -243,7 +243,7 @@ func (t *attempt) committed(ctx context.Context, out Answer) {
 }
 
 // report tells what came of the answer, and then of a wish for another mail.
-func (t *attempt) report(out Answer) {
+func (t *run) report(out Answer) {
 	e := t.s.event(event.Answer, t.b, address.Address{}, out.Verdict.String())
 	if t.about != nil {
 		e.Address, e.Challenge = t.about.Address, t.about.ID
@@ -274,7 +274,7 @@ func (s *Service) wrongCode() {
 
 // signIn makes a session for p, in the place of the one before it in this
 // browser, and remembers the browser for the address.
-func (t *attempt) signIn(p *person.Record, method string) (_ *SignIn, err error) {
+func (t *run) signIn(p *person.Record, method string) (_ *SignIn, err error) {
 	t.began, err = t.s.sessions.Begin(t.tx, session.Proof{Person: p, Method: method, At: t.now, Browser: t.b, Public: t.f.Public, Challenge: t.c.ID})
 	if err != nil {
 		return nil, err
@@ -288,7 +288,7 @@ func (t *attempt) signIn(p *person.Record, method string) (_ *SignIn, err error)
 
 // rememberDevice remembers a browser of the person's own: a public computer
 // would give its next user their budget of mails and tries.
-func (t *attempt) rememberDevice(a address.Address) (cookie string, err error) {
+func (t *run) rememberDevice(a address.Address) (cookie string, err error) {
 	if t.f.Public {
 		return "", nil
 	}

@@ -41,14 +41,14 @@ func (all Flows) Flow(ctx context.Context, b session.Browser, id string) (*Flow,
 		return nil, nil
 	}
 	return store.View(ctx, s.core.store, func(tx store.Tx) (*Flow, error) {
-		t := &attempt{s: s, tx: tx, b: session.Browser{Origin: b.Origin, Flow: b.Flow}, now: s.core.now()}
+		t := &run{s: s, tx: tx, b: session.Browser{Origin: b.Origin, Flow: b.Flow}, now: s.core.now()}
 		err := t.find(id)
 		return t.view(), err
 	})
 }
 
-// view is the flow that the attempt is about, nil for none.
-func (t *attempt) view() *Flow {
+// view is the flow that the run is about, nil for none.
+func (t *run) view() *Flow {
 	if t.f == nil || t.c == nil {
 		return nil
 	}
@@ -90,7 +90,7 @@ type LinkView struct {
 func (all Flows) Link(ctx context.Context, b session.Browser, token string) (LinkView, error) {
 	s := all.s
 	out, err := store.View(ctx, s.core.store, func(tx store.Tx) (out LinkView, err error) {
-		t := &attempt{s: s, tx: tx, b: session.Browser{Origin: b.Origin, Flow: b.Flow}, now: s.core.now()}
+		t := &run{s: s, tx: tx, b: session.Browser{Origin: b.Origin, Flow: b.Flow}, now: s.core.now()}
 		c, err := t.findLink(token)
 		if err != nil || c == nil {
 			return LinkView{Verdict: event.Unknown}, err

@@ -90,7 +90,7 @@ func (c *Core) tell(tx store.Tx, of outbox.Item, tries []outbox.Try) error {
 
 // isUnseen tells whether a person who was here before signs in with a browser
 // that has not proved the address. It is asked before the browser is remembered.
-func (t *attempt) isUnseen(p *person.Record) (bool, error) {
+func (t *run) isUnseen(p *person.Record) (bool, error) {
 	if !p.Created.Before(t.now) {
 		return false, nil // the first sign-in of all is no news
 	}

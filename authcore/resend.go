@@ -16,7 +16,7 @@ import (
 func (all Flows) Resend(ctx context.Context, b session.Browser, flow string) (Answer, error) {
 	s := all.s
 	down, isDown := s.core.outbox.Down(false)
-	return s.answer(ctx, b, func(t *attempt) (Answer, error) {
+	return s.answer(ctx, b, func(t *run) (Answer, error) {
 		t.resend = true
 		if err := t.find(flow, s.mailKeys(b)...); err != nil || t.c == nil {
 			return Answer{Verdict: event.NoFlow}, err
@@ -36,14 +36,14 @@ func (all Flows) Resend(ctx context.Context, b session.Browser, flow string) (An
 var resendRate = limit.Rate{Count: 1, Per: time.Minute}
 
 // untilResend is how long until a new mail may be asked for.
-func (t *attempt) untilResend() (time.Duration, error) {
+func (t *run) untilResend() (time.Duration, error) {
 	recipient := t.s.cfg.Limits.Recipient(t.c.Address, t.c.Known)
 	err := (limit.Counters{recipient}).Load(t.tx)
 	return recipient.Waits(t.now, resendRate), err
 }
 
 // resendWait is untilResend for an answer that does not hang on it.
-func (t *attempt) resendWait() time.Duration {
+func (t *run) resendWait() time.Duration {
 	wait, err := t.untilResend()
 	if err != nil {
 		return time.Minute
@@ -53,7 +53,7 @@ func (t *attempt) resendWait() time.Duration {
 
 // renewExpired answers a code that came too late, with a new mail at once if
 // the limits allow it.
-func (t *attempt) renewExpired() (Answer, error) {
+func (t *run) renewExpired() (Answer, error) {
 	if _, down := t.s.core.outbox.Down(false); down {
 		return Answer{Verdict: event.Expired}, nil
 	}
@@ -65,7 +65,7 @@ func (t *attempt) renewExpired() (Answer, error) {
 }
 
 // send queues the mail of t.c again, of a new challenge if t.c is dead.
-func (t *attempt) send() (Answer, error) {
+func (t *run) send() (Answer, error) {
 	recipient := t.s.cfg.Limits.Recipient(t.c.Address, t.c.Known)
 	all := limit.Counters{recipient}
 	if err := all.Load(t.tx); err != nil {
@@ -103,7 +103,7 @@ func (t *attempt) send() (Answer, error) {
 
 // wished notes what came of the wish for a mail of t.c: this word, unless none
 // is ever sent for it.
-func (t *attempt) wished(word string) {
+func (t *run) wished(word string) {
 	if t.c.Decoy {
 		word = string(t.c.Unsent)
 	}
@@ -111,7 +111,7 @@ func (t *attempt) wished(word string) {
 }
 
 // renew puts a new challenge in the place of t.c, which is dead.
-func (t *attempt) renew() error {
+func (t *run) renew() error {
 	wish := t.s.wish(t.b, Start{Address: t.c.Address, Language: t.c.Language})
 	wish.Browser, wish.Known, wish.For = t.flows.Browser, t.c.Known, t.c.For
 	c, mail, err := t.s.newChallenge(t.tx, wish)

@@ -142,7 +142,7 @@ func (m *machine) wantOneUser() {
 	m.Helper()
 	dir, err := filepath.EvalSymlinks(filepath.Join(m.dir, "store"))
 	must(m, err)
-	if n, _ := sites.References(dir); n != 1 {
+	if n, _ := stores.References(dir); n != 1 {
 		m.Fatalf("%d configurations hold the store, not one", n)
 	}
 }

@@ -21,14 +21,14 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
-// sites holds what outlives a configuration. A new configuration starts before
+// stores holds what outlives a configuration. A new configuration starts before
 // the old one stops, and a directory can be opened only once, so both use the
-// same site; it is closed when the last one lets go of it.
-var sites = caddy.NewUsagePool()
+// same openStore; it is closed when the last one lets go of it.
+var stores = caddy.NewUsagePool()
 
-// site is an open store with the core on it. Its key in the pool is the
+// openStore is an open store with the core on it. Its key in the pool is the
 // canonical directory.
-type site struct {
+type openStore struct {
 	dir   string
 	store store.Store
 
@@ -43,16 +43,16 @@ func (a *App) openCore() (*authcore.Core, error) {
 	if err != nil {
 		return nil, err
 	}
-	value, _, err := sites.LoadOrNew(dir, func() (caddy.Destructor, error) { return openSite(dir) })
+	value, _, err := stores.LoadOrNew(dir, func() (caddy.Destructor, error) { return openStoreIn(dir) })
 	if err != nil {
 		return nil, err
 	}
 	a.releases = append(a.releases, func() {
-		if _, err := sites.Delete(dir); err != nil {
+		if _, err := stores.Delete(dir); err != nil {
 			a.log.Error("closing the store: " + err.Error())
 		}
 	})
-	s := value.(*site)
+	s := value.(*openStore)
 	a.store = s.store
 	ctx := context.Background()
 	secrets, err := a.secrets(ctx, dir, func() (bool, error) { return authcore.IsNew(ctx, s.store) })
@@ -94,17 +94,17 @@ func badDir(dir string, err error) error {
 	return fmt.Errorf("store badger %s: %w", dir, err)
 }
 
-func openSite(dir string) (*site, error) {
+func openStoreIn(dir string) (*openStore, error) {
 	store, err := badgerstore.Open(dir, badgerstore.Options{Logger: slog.New(currentLog{})})
 	if err != nil {
 		return nil, badDir(dir, err)
 	}
-	return &site{dir: dir, store: timedStore{store}}, nil
+	return &openStore{dir: dir, store: timedStore{store}}, nil
 }
 
 // use returns the core. The first caller opens it; the secrets are its for
 // good, because keys and codes in memory rest on them.
-func (s *site) use(ctx context.Context, secrets keyring.Secrets) (*authcore.Core, error) {
+func (s *openStore) use(ctx context.Context, secrets keyring.Secrets) (*authcore.Core, error) {
 	ids := secretIDs(secrets)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -139,7 +139,7 @@ func secretIDs(s keyring.Secrets) []string {
 }
 
 // Destruct implements caddy.Destructor.
-func (s *site) Destruct() error {
+func (s *openStore) Destruct() error {
 	if s.core != nil {
 		s.core.Close()
 	}

@@ -5,6 +5,7 @@
 //
 // A report is signed by who sends it, and so follows no rule against other sites;
 // it is less than five minutes old, counts once, and is about a mail of ours to the
-// recipient that it names. What follows from it is package delivery's. The package
-// keeps nothing between requests but when it last complained.
+// recipient that it names. What follows from it is package delivery's.
+//
+// State of the process: when it last complained of a signature.
 package hooks

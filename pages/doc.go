@@ -29,5 +29,7 @@
 // the gate's own refusals in the same clothes.
 //
 // Every page works without JavaScript. The package knows net/http and nothing
-// of Caddy. It keeps nothing between requests.
+// of Caddy.
+//
+// State of the process: none; nothing is kept between requests.
 package pages

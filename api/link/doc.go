@@ -15,4 +15,6 @@
 // was made, is good for an hour, and nothing else opens it. The code goes out
 // as a text message to who has a number, if this instance sends any, else by
 // mail.
+//
+// State of the process: none.
 package link

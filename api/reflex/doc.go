@@ -17,4 +17,6 @@
 // this instance; a wrong one counts once. What session comes of it counts for
 // that app alone, and one of test data only for who shows a test key: validate
 // and session go by the key, or without one by the only app that has live keys.
+//
+// State of the process: none.
 package reflex

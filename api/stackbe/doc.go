@@ -20,4 +20,6 @@
 //
 // The session token is a JWT whose jti names a session of the core. Every use
 // asks for that session, so that one which was ended is refused at once.
+//
+// State of the process: none.
 package stackbe

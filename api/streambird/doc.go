@@ -18,4 +18,6 @@
 // A session has an opaque token, which lasts as long as the session, and a JWT
 // of five minutes that needs no call to be checked. Both name a session of the
 // core.
+//
+// State of the process: none.
 package streambird

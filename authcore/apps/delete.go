@@ -35,7 +35,7 @@ type Deleted struct {
 // their streams, codes and links under way die, memberships go, and so does an
 // organization that the person was alone in, and the history of an account. What
 // stays for a while names nobody: ended sessions, so that their cookies stay
-// refused, that an account with this address is gone, marks so that no import
+// refused, that an account with this address is gone, tombstones so that no import
 // brings them back, and the counters of limits.
 //
 // If it fails halfway it may be called again with the same subject: the person

@@ -8,11 +8,11 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
-// What is deleted or removed leaves a mark, so that no import of an export from
+// What is deleted or removed leaves a tombstone, so that no import of an export from
 // before brings it back: that something is not here may also be because it never
-// was. A mark is a hash of random ids and a time, and names nobody.
+// was. A tombstone is a hash of random ids and a time, and names nobody.
 
-// goneKept is how long a mark stays.
+// goneKept is how long a tombstone stays.
 const goneKept = 400 * 24 * time.Hour
 
 func goneKey(ids []string) string { return store.KeyGone + keyring.Hash(strings.Join(ids, "/")) }

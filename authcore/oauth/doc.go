@@ -6,4 +6,6 @@
 // when it is refused. A refresh token that the provider replaces is kept by a
 // Keeper, since the one in the configuration may be dead then. What a provider
 // answers stands in errors, without any secret.
+//
+// State of the process: the access token of each Source, and when it ends.
 package oauth

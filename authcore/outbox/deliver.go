@@ -174,7 +174,7 @@ func (o *Outbox) try(ctx context.Context, r *route, i int, m *mail, item *Item, 
 	case <-ctx.Done():
 		return true
 	}
-	a := &attempt{Outbox: o, route: r, i: i, courier: c, mail: m, item: item, began: time.Now(), queued: m.Queued, messageID: message.MessageID}
+	a := &submission{Outbox: o, route: r, i: i, courier: c, mail: m, item: item, began: time.Now(), queued: m.Queued, messageID: message.MessageID}
 	message.renamed = &a.renamed
 	within, cancel := context.WithTimeout(ctx, sendTimeout)
 	failed := sendError(c.send(within, item, message))
@@ -198,8 +198,8 @@ func (o *Outbox) try(ctx context.Context, r *route, i int, m *mail, item *Item, 
 	return failed == nil || m.gone || len(m.Maybe) >= mostCopies
 }
 
-// attempt is one message in the hands of one sender.
-type attempt struct {
+// submission is one message in the hands of one sender.
+type submission struct {
 	*Outbox
 	route     *route
 	i         int
@@ -213,7 +213,7 @@ type attempt struct {
 }
 
 // came takes down what a sender answered.
-func (a *attempt) came(failed *SendError) {
+func (a *submission) came(failed *SendError) {
 	m := a.mail
 	a.note(a.courier, m, failed)
 	try := Try{At: a.cfg.Now(), Sender: a.courier.name, Failed: failed, MessageID: a.messageID}
@@ -246,7 +246,7 @@ func (a *attempt) came(failed *SendError) {
 
 // stands notes what an answer means for the mail itself; a.mu is held. final: nobody is left that
 // may take it.
-func (a *attempt) stands(failed *SendError) (final bool) {
+func (a *submission) stands(failed *SendError) (final bool) {
 	m, name := a.mail, a.courier.name
 	if failed != nil && failed.Maybe {
 		m.Maybe, m.unsaved = append(m.Maybe, name), true
@@ -267,7 +267,7 @@ func (a *attempt) stands(failed *SendError) (final bool) {
 }
 
 // wait waits for an answer that is late, without a worker.
-func (a *attempt) wait(ctx context.Context, late func(context.Context) error) {
+func (a *submission) wait(ctx context.Context, late func(context.Context) error) {
 	within, cancel := context.WithTimeout(ctx, answerWithin)
 	failed := sendError(late(within))
 	cancel()
@@ -293,7 +293,7 @@ func (a *attempt) wait(ctx context.Context, late func(context.Context) error) {
 
 // next finds the mail its next place after a late answer, unless it is being sent once
 // more: then its worker does so. done: it has none.
-func (a *attempt) next() (done bool) {
+func (a *submission) next() (done bool) {
 	m := a.mail
 	a.mu.Lock()
 	defer a.mu.Unlock()

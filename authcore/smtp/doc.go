@@ -22,4 +22,7 @@
 // Encryption is required unless the configuration says otherwise: a server,
 // or somebody in between, that does not offer STARTTLS gets no mail and no
 // password. A password is never sent in clear except to localhost.
+//
+// State of the process: the connections that wait for one more message, and with
+// which mechanism a relay let us in last.
 package smtp
