@@ -41,7 +41,7 @@ type Ask struct {
 // record.
 type code struct {
 	Hash        string    `json:"hash"`
-	Grant      Grant    `json:"grant"`
+	Grant       Grant     `json:"grant"`
 	RedirectURI string    `json:"redirect_uri"`
 	Challenge   string    `json:"challenge,omitempty"`
 	Nonce       string    `json:"nonce,omitempty"`
@@ -68,7 +68,7 @@ func (g *Grants) Code(ctx context.Context, in Ask) (string, error) {
 
 // Issued is what a client gets. Only one that was Refused has none.
 type Issued struct {
-	Grant   *Grant
+	Grant    *Grant
 	Client   *Client
 	Person   *person.Record
 	Nonce    string // of the request, once
@@ -82,7 +82,7 @@ type Issued struct {
 // issuing is one run of a call for tokens.
 type issuing struct {
 	out    *Issued // nil: refused
-	reused *Grant // which what was shown has ended: it had been used before
+	reused *Grant  // which what was shown has ended: it had been used before
 }
 
 var (
@@ -172,7 +172,7 @@ func (c *code) verifies(verifier string) bool {
 // accessRecord is an access token in the store.
 type accessRecord struct {
 	Hash    string    `json:"hash"`
-	Grant  string    `json:"grant"`
+	Grant   string    `json:"grant"`
 	Scope   []string  `json:"scope"`
 	Made    time.Time `json:"made"`
 	Expires time.Time `json:"expires"`
@@ -303,7 +303,7 @@ func (g *Grants) end(tx store.Tx, id, reason string) (*Grant, error) {
 
 // Access is what a token stands for.
 type Access struct {
-	Grant  *Grant
+	Grant   *Grant
 	Client  *Client
 	Person  *person.Record
 	Scope   []string
