@@ -1,0 +1,101 @@
+package pgstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// commit writes what t has put, if nothing that it read has changed. again: t's
+// function is to be run again.
+func (s *Store) commit(ctx context.Context, t *tx) (err error, again bool) {
+	attempt := 1 + rand.Int64N(1<<63-1)
+	var before []string
+	if t.began {
+		before = []string{endRead}
+	}
+	var good bool
+	err = s.trip(ctx, t.conn.Conn(), func(rows pgx.Rows) error {
+		var one int
+		return rows.Scan(&good, &one)
+	}, commitRecords, t.arguments(attempt), before...)
+	t.began = false
+	switch {
+	case err == nil && good:
+		return nil, false
+	case err == nil || isConflict(err):
+		return errFirst, true
+	case isLost(err):
+		t.end() // the pool has another one
+		return s.settle(ctx, attempt, err)
+	}
+	// 25006: the server was demoted and took nothing. There may be another one.
+	return explain(err), isAway(err)
+}
+
+// arguments are those of commitRecords.
+func (t *tx) arguments(attempt int64) []any {
+	all := map[string]bool{}
+	for key := range t.read {
+		all[key] = true
+	}
+	for key := range t.writes {
+		all[key] = true
+	}
+	keys := slices.Sorted(maps.Keys(all))
+	n := len(keys)
+	was, put := make([]*int64, n), make([]bool, n)
+	values, raws, expires := make([]*string, n), make([][]byte, n), make([]*time.Time, n)
+	for i, key := range keys {
+		if r, read := t.read[key]; read {
+			was[i] = &r.version
+		}
+		w, writes := t.writes[key]
+		if put[i] = writes; !writes || w.value == nil {
+			continue
+		}
+		if fits(w.value) && string(w.value) != "null" {
+			text := string(w.value)
+			values[i] = &text
+		} else {
+			raws[i] = w.value
+		}
+		if !w.expires.IsZero() {
+			at := w.expires.Truncate(time.Microsecond)
+			expires[i] = &at
+		}
+	}
+	return []any{keys, was, put, values, raws, expires, attempt}
+}
+
+// settle finds out what became of an attempt whose connection was lost: it is done
+// if its row is there. If not, a row in its place keeps it from being done later,
+// when it is still on its way, and the update runs again.
+func (s *Store) settle(ctx context.Context, attempt int64, lost error) (err error, again bool) {
+	ctx = context.WithoutCancel(ctx)
+	began := time.Now()
+	for n := 0; n < 3 || time.Since(began) < patience; n++ {
+		time.Sleep(rand.N(10 * time.Millisecond << min(n, 5)))
+		var done, found bool
+		err := s.onConn(ctx, func(conn *pgx.Conn) error {
+			if _, err := conn.Exec(ctx, claimAttempt, attempt); err != nil {
+				return err
+			}
+			return s.trip(ctx, conn, func(rows pgx.Rows) error { found = true; return rows.Scan(&done) }, readAttempt, []any{attempt})
+		})
+		if err == nil && found {
+			if done {
+				return nil, false
+			}
+			return explain(lost), true
+		}
+		lost = errors.Join(lost, err)
+	}
+	return fmt.Errorf("whether an update was written is not known: %w", explain(lost)), false
+}

@@ -1,0 +1,21 @@
+// Package pgstore keeps a Gatehouse store in PostgreSQL.
+//
+//	s, err := pgstore.Open(ctx, "postgres://gatehouse:…@db/gatehouse?sslmode=verify-full", pgstore.Options{})
+//
+// Records are rows of one table with a version each. An update reads a snapshot
+// and remembers the versions that it saw; one statement then checks them and
+// writes all of it or nothing (commit.go). Who comes second runs again. So a call
+// takes a round trip for each Get and one for the commit.
+//
+// What became of a commit whose connection was lost is found out by its attempt's
+// id, which the commit wrote too, never guessed. Connections to a server that was
+// demoted or shut down are given up, all at once (pool.go).
+//
+// Nothing is kept in a connection between transactions: no SET, LISTEN, advisory
+// lock, temporary table or named statement. All SQL stands in statements.go and
+// schema.go, where a test reads it, and works behind a pool of transactions.
+//
+// The package knows the contract of stores and no record. State of the process:
+// the connections, how far this machine's clock is off the database's, and how the
+// last look at the database went.
+package pgstore

@@ -1,0 +1,446 @@
+package pgstore_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/pgstore"
+	"github.com/gatehouse-auth/gatehouse/authcore/pgstore/pgtest"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
+)
+
+// A commit whose answer is lost was done once, whatever became of it on its way.
+func TestUnknownOutcome(t *testing.T) {
+	for name, mode := range map[string]cut{
+		"done, and the answer lost":        answerLost,
+		"never arrived":                    neverArrived,
+		"arrives when nobody waits for it": arrivesLate,
+	} {
+		t.Run(name, func(t *testing.T) {
+			dsn := pgtest.Database(t)
+			p := newProxy(t, dsn)
+			s := openTest(t, p.dsn, pgstore.Options{})
+			put(t, s, "count", `1`)
+			for range 3 {
+				p.cutNext(mode)
+				before := number(t, s, "count")
+				runs := 0
+				if err := s.Update(t.Context(), func(tx store.Tx) error {
+					runs++
+					return count(tx, "count")
+				}); err != nil {
+					t.Fatal(err)
+				}
+				p.late.Wait()
+				if got := number(t, s, "count"); got != before+1 {
+					t.Errorf("counted %d times, want once", got-before)
+				}
+				if want := map[cut]int{answerLost: 1, neverArrived: 2, arrivesLate: 2}[mode]; runs != want {
+					t.Errorf("the function ran %d times, want %d", runs, want)
+				}
+			}
+		})
+	}
+}
+
+// Where nobody can tell, the caller hears so.
+func TestUnknownOutcomeStaysUnknown(t *testing.T) {
+	dsn := pgtest.Database(t)
+	p := newProxy(t, dsn)
+	s := openTest(t, p.dsn, pgstore.Options{})
+	put(t, s, "k", `1`)
+	p.cutNext(answerLost)
+	p.closeAfter = true
+	err := s.Update(t.Context(), func(tx store.Tx) error { return count(tx, "k") })
+	if err == nil || !strings.Contains(err.Error(), "is not known") {
+		t.Errorf("%v", err)
+	}
+}
+
+// A server that is shut down, or demoted, costs no call and keeps no connection.
+func TestServerGoesAway(t *testing.T) {
+	dsn := pgtest.Database(t)
+	s := openTest(t, dsn, pgstore.Options{})
+	backends := func() []string {
+		return pgtest.Rows(t, dsn, "SELECT pid FROM pg_stat_activity WHERE application_name = 'gatehouse' AND datname = current_database() ORDER BY pid")
+	}
+	busy := func() { // has several connections at once
+		var all sync.WaitGroup
+		for i := range 8 {
+			all.Go(func() { put(t, s, fmt.Sprint("k", i), `1`) })
+		}
+		all.Wait()
+	}
+	busy()
+	before := backends()
+	pgtest.Exec(t, dsn, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'gatehouse' AND datname = current_database()")
+	busy()
+	for _, pid := range backends() {
+		if slices.Contains(before, pid) {
+			t.Errorf("connection %s is still in use", pid)
+		}
+	}
+	readOnly := func(on string) {
+		pgtest.Exec(t, pgtest.Shared(t).DSN("postgres")+"&options=-cdefault_transaction_read_only%3Doff", "ALTER SYSTEM SET default_transaction_read_only = "+on)
+		pgtest.Exec(t, pgtest.Shared(t).DSN("postgres"), "SELECT pg_reload_conf()")
+		waitUntil(t, func() bool { return pgtest.Rows(t, dsn, "SHOW default_transaction_read_only")[0] == on })
+	}
+	busy()
+	before = backends()
+	readOnly("on")
+	t.Cleanup(func() { readOnly("off") })
+	began := time.Now()
+	err := s.Update(t.Context(), func(tx store.Tx) error { tx.Put("k", []byte(`2`), time.Time{}); return nil })
+	if err == nil || time.Since(began) > 15*time.Second {
+		t.Errorf("after %v: %v", time.Since(began), err)
+	}
+	waitUntil(t, func() bool { return s.Health().Err != nil })
+	readOnly("off")
+	busy()
+	for _, pid := range backends() {
+		if slices.Contains(before, pid) {
+			t.Errorf("connection %s to the demoted server is still in use", pid)
+		}
+	}
+	waitUntil(t, func() bool { return s.Health().Err == nil })
+}
+
+// Many callers share few connections, and who can't have one in time is told so.
+func TestFewConnections(t *testing.T) {
+	dsn := pgtest.Database(t)
+	s := openTest(t, dsn, pgstore.Options{})
+	release := make(chan struct{})
+	var inside, all sync.WaitGroup
+	inside.Add(8)
+	for range 8 {
+		all.Go(func() {
+			_ = s.View(t.Context(), func(tx store.Tx) error {
+				_, err := tx.Get("k")
+				inside.Done()
+				<-release
+				return err
+			})
+		})
+	}
+	inside.Wait()
+	if n := pgtest.Rows(t, dsn, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'gatehouse' AND datname = current_database()"); n[0] != "8" {
+		t.Errorf("%s connections, want 8", n[0])
+	}
+	began := time.Now()
+	err := s.View(t.Context(), func(store.Tx) error { return nil })
+	if err == nil || !strings.Contains(err.Error(), "no connection") || time.Since(began) > 8*time.Second {
+		t.Errorf("after %v: %v", time.Since(began), err)
+	}
+	close(release)
+	all.Wait()
+	if get(t, s, "k") != "" {
+		t.Error("what is that?")
+	}
+}
+
+// Who goes away costs no connection: else every impatient visitor would.
+func TestCallersWhoGoAway(t *testing.T) {
+	dsn := pgtest.Database(t)
+	s := openTest(t, dsn, pgstore.Options{})
+	put(t, s, "k", `1`)
+	pid := func() string {
+		return pgtest.Rows(t, dsn, "SELECT pid FROM pg_stat_activity WHERE application_name = 'gatehouse' AND datname = current_database()")[0]
+	}
+	before := pid()
+	for range 20 {
+		ctx, cancel := context.WithCancel(t.Context())
+		err := s.Update(ctx, func(tx store.Tx) error {
+			cancel()
+			return count(tx, "k")
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	if pid() != before {
+		t.Error("a connection was ended")
+	}
+	if got := number(t, s, "k"); got != 21 {
+		t.Errorf("counted to %d, want 21: what had begun to be written is waited for", got)
+	}
+}
+
+// Updates of the same records in any order wait for each other and never deadlock.
+func TestNoDeadlocks(t *testing.T) {
+	dsn := pgtest.Database(t)
+	s := openTest(t, dsn, pgstore.Options{})
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			for j := range 20 {
+				err := s.Update(t.Context(), func(tx store.Tx) error {
+					for _, key := range []string{fmt.Sprint("k", (i*j)%5), fmt.Sprint("k", (i+j)%7), fmt.Sprint("k", (i*3+j*5)%11)} {
+						if err := count(tx, key); err != nil {
+							return err
+						}
+					}
+					return nil
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	total := 0
+	for i := range 11 {
+		total += number(t, s, fmt.Sprint("k", i))
+	}
+	if total != 8*20*3 {
+		t.Errorf("counted %d, want %d", total, 8*20*3)
+	}
+	if n := pgtest.Rows(t, dsn, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"); n[0] != "0" {
+		t.Errorf("%s deadlocks", n[0])
+	}
+}
+
+func TestFullDisk(t *testing.T) {
+	dsn := pgtest.Database(t)
+	s := openTest(t, dsn, pgstore.Options{})
+	put(t, s, "k", `1`)
+	pgtest.Exec(t, dsn, `CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$`)
+	pgtest.Exec(t, dsn, "CREATE TRIGGER full_disk BEFORE INSERT OR UPDATE ON gatehouse_record FOR EACH ROW EXECUTE FUNCTION full_disk()")
+	err := s.Update(t.Context(), func(tx store.Tx) error { return count(tx, "k") })
+	if !errors.Is(err, store.ErrFull) || get(t, s, "k") != `1` {
+		t.Errorf("%v, want ErrFull", err)
+	}
+	pgtest.Exec(t, dsn, "DROP TRIGGER full_disk ON gatehouse_record")
+	put(t, s, "k", `2`)
+}
+
+func TestWrongDSN(t *testing.T) {
+	server := pgtest.Shared(t)
+	good := server.DSN("postgres")
+	for dsn, words := range map[string]string{
+		"":                                    "is no address of a database",
+		"db.example.com":                      "is no address of a database",
+		"mysql://u:hunter2@h/d":               "is no address of a database",
+		"postgres://u:hunter%zz@h/d":          "is no address of a database",
+		"postgres://u:hunter2@h:port/d":       "is no address of a database",
+		"postgres://u:hunter2@h/d?sslmode=on": "sslmode is none of",
+		"postgres://u:hunter2@h/d?target_session_attrs=read-only":            "target_session_attrs must be read-write",
+		"postgres://u:hunter2@h/d?sslmode=verify-full&sslrootcert=/x":        "TLS",
+		"host=h user=u password=hunter2 port=x dbname=d":                     "port",
+		"postgres://:hunter2@/":                                              "is no address of a database",
+		strings.Replace(good, url.QueryEscape(pgtest.Password), "s3cr3t", 1): "look at user and password",
+		strings.Replace(good, "/postgres", "/nowhere", 1):                    "CREATE DATABASE",
+		strings.Replace(good, server.Port, "1", 1):                           "connection refused",
+	} {
+		refused(t, dsn, words)
+	}
+}
+
+// Of several hosts the one is taken that can be written to.
+func TestSeveralHosts(t *testing.T) {
+	dsn := pgtest.Database(t)
+	port := pgtest.Shared(t).Port
+	s := openTest(t, strings.Replace(dsn, "127.0.0.1:"+port, "127.0.0.1:1,127.0.0.1:"+port, 1), pgstore.Options{})
+	put(t, s, "k", `1`)
+}
+
+func TestTLS(t *testing.T) {
+	dsn := strings.Replace(pgtest.Database(t), "sslmode=disable", "sslmode=verify-full&sslrootcert="+pgtest.Shared(t).Certificate(), 1)
+	s := openTest(t, dsn, pgstore.Options{})
+	put(t, s, "k", `1`)
+	if got := pgtest.Rows(t, dsn, "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = 'gatehouse' AND datname = current_database()"); got[0] != "true" {
+		t.Error("not encrypted")
+	}
+	refused(t, strings.Replace(dsn, "sslrootcert="+pgtest.Shared(t).Certificate(), "", 1), "certificate")
+	for dsn, clear := range map[string]bool{
+		"postgres://u:p@db.example.com/d?sslmode=disable":     true,
+		"postgres://u:p@db.example.com/d":                     true, // prefer falls back to it
+		"postgres://u:p@db.example.com/d?sslmode=require":     false,
+		"postgres://u:p@127.0.0.1/d?sslmode=disable":          false,
+		"postgres://u:p@localhost,db.other/d?sslmode=disable": true,
+	} {
+		d, err := pgstore.ParseDSN(dsn)
+		if err != nil || d.Clear != clear {
+			t.Errorf("%s: clear %v, %v", d.Name, d.Clear, err)
+		}
+	}
+}
+
+// cut is what a proxy does with the next commit.
+type cut int
+
+const (
+	passed cut = iota
+	answerLost
+	neverArrived
+	arrivesLate
+)
+
+// proxy stands before a server and cuts connections.
+type proxy struct {
+	dsn        string
+	closeAfter bool // no connection is taken once one was cut
+	late       sync.WaitGroup
+
+	mu   sync.Mutex
+	next cut
+	down bool
+}
+
+func newProxy(t *testing.T, dsn string) *proxy {
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	server := u.Host
+	u.Host = l.Addr().String()
+	p := &proxy{dsn: u.String()}
+	go func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go p.serve(client, server)
+		}
+	}()
+	return p
+}
+
+func (p *proxy) cutNext(c cut) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.next = c; c == arrivesLate {
+		p.late.Add(1)
+	}
+}
+
+// take tells what to do with what a client sends.
+func (p *proxy) take(sent []byte) cut {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !bytes.Contains(sent, []byte("AS judged")) && !bytes.Contains(sent, []byte("judged AS")) {
+		return passed
+	}
+	c := p.next
+	if p.next = passed; c != passed {
+		p.down = p.closeAfter
+	}
+	return c
+}
+
+func (p *proxy) isDown() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.down
+}
+
+func (p *proxy) serve(client net.Conn, address string) {
+	defer client.Close()
+	server, err := net.Dial("tcp", address)
+	if err != nil || p.isDown() {
+		return
+	}
+	answers := make(chan struct{})
+	var mute sync.Mutex
+	go func() {
+		defer close(answers)
+		buffer := make([]byte, 64<<10)
+		for {
+			n, err := server.Read(buffer)
+			mute.Lock()
+			_, _ = client.Write(buffer[:n])
+			mute.Unlock()
+			if err != nil {
+				client.Close()
+				return
+			}
+		}
+	}()
+	buffer := make([]byte, 1<<20)
+	for {
+		n, err := client.Read(buffer)
+		if err != nil {
+			server.Close()
+			return
+		}
+		switch p.take(buffer[:n]) {
+		case passed:
+			_, _ = server.Write(buffer[:n])
+		case answerLost:
+			mute.Lock() // for good
+			_ = client.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+			for ; err == nil; n, err = client.Read(buffer) { // the rest of it
+				_, _ = server.Write(buffer[:n])
+			}
+			client.Close()
+			time.AfterFunc(time.Second, func() { server.Close() })
+			return
+		case neverArrived:
+			client.Close()
+			server.Close()
+			return
+		case arrivesLate:
+			client.Close()
+			time.AfterFunc(500*time.Millisecond, func() {
+				_, _ = server.Write(buffer[:n])
+				time.AfterFunc(200*time.Millisecond, func() { server.Close(); p.late.Done() })
+			})
+			return
+		}
+	}
+}
+
+// Of commits that arrive together for a record that is not there yet one comes
+// first: there is no row that the others could wait for.
+func TestFirstsAtOnce(t *testing.T) {
+	s := openTest(t, pgtest.Database(t), pgstore.Options{})
+	for round := range 60 {
+		key := fmt.Sprint("first", round)
+		var read, all sync.WaitGroup
+		read.Add(8)
+		var won atomic.Int32
+		for range 8 {
+			all.Go(func() {
+				runs, mine := 0, false
+				err := s.Update(t.Context(), func(tx store.Tx) error {
+					values, err := tx.Get(key)
+					if runs++; runs == 1 {
+						read.Done()
+						read.Wait()
+					}
+					if mine = err == nil && values[0] == nil; mine {
+						tx.Put(key, []byte(`1`), time.Time{})
+					}
+					return err
+				})
+				if err != nil {
+					t.Error(err)
+				}
+				if mine {
+					won.Add(1)
+				}
+			})
+		}
+		all.Wait()
+		if won.Load() != 1 {
+			t.Fatalf("round %d: %d were first", round, won.Load())
+		}
+	}
+}

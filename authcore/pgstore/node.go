@@ -1,0 +1,139 @@
+package pgstore
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+const (
+	probeEvery = 5 * time.Second
+	sweepEvery = 20 * time.Second
+	sweepBatch = 500
+	// nodeAlive is how long a node counts as alive after it was last heard of.
+	nodeAlive = 3 * probeEvery
+)
+
+// node is this process, as the others see it.
+type node struct {
+	id   int64
+	name string
+}
+
+func newNode(name string) node { return node{1 + rand.Int64N(1<<63-1), name} }
+
+// Health is what an operator wants to know of a store.
+type Health struct {
+	SizeBytes int64         // that the records take in the database
+	Behind    time.Duration // how far this machine's clock is behind the database's
+	Others    []string      // other nodes that are alive
+	Err       error         // why updates are refused; nil if they are not
+}
+
+// Health tells how the last probe went, at most five seconds ago.
+func (s *Store) Health() Health { return *s.health.Load() }
+
+// Trips is how often the database was asked since Open.
+func (s *Store) Trips() uint64 { return s.trips.Load() }
+
+// probe writes: a server that was demoted would answer a read. It also tells how
+// far apart the clocks are.
+func (s *Store) probe(ctx context.Context) (err error) {
+	h := Health{}
+	if old := s.health.Load(); old != nil {
+		h = *old
+	}
+	defer func() {
+		h.Err = explain(err)
+		s.health.Store(&h)
+	}()
+	return s.onConn(ctx, func(conn *pgx.Conn) error {
+		var micros int64
+		sent := time.Now()
+		if err := s.trip(ctx, conn, func(rows pgx.Rows) error { return rows.Scan(&micros) }, reportNode, []any{s.node.id, s.node.name}); err != nil {
+			return err
+		}
+		took := time.Since(sent)
+		h.Behind = time.UnixMicro(micros).Sub(sent.Add(took / 2)).Truncate(time.Millisecond)
+		s.behind.Store(int64(h.Behind))
+		h.Others = nil
+		var name string
+		var ago int64
+		if err := s.trip(ctx, conn, func(rows pgx.Rows) error {
+			err := rows.Scan(&name, &ago)
+			h.Others = append(h.Others, name)
+			return err
+		}, otherNodes, []any{s.node.id, int(nodeAlive / time.Second)}); err != nil {
+			return err
+		}
+		return s.trip(ctx, conn, func(rows pgx.Rows) error { return rows.Scan(&h.SizeBytes) }, measure, nil)
+	})
+}
+
+func (s *Store) keepProbing(ctx context.Context) {
+	tick := time.NewTicker(probeEvery)
+	defer tick.Stop()
+	failed := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		within, cancel := context.WithTimeout(ctx, stuck)
+		err := s.probe(within)
+		cancel()
+		switch {
+		case ctx.Err() != nil:
+		case err != nil && !failed:
+			s.log.Error("the database can't be written to; sign-ins are answered with 503 until it can", "database", s.dsn.Name, "error", explain(err))
+		case err == nil && failed:
+			s.log.Info("the database can be written to again", "database", s.dsn.Name)
+		}
+		failed = err != nil
+	}
+}
+
+// leave takes this node off the list of those alive.
+func (s *Store) leave() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_, _ = s.exec(ctx, forgetNode, s.node.id)
+}
+
+// keepSweeping deletes what is dead, a few rows at a time: every node does, and none
+// waits for another.
+func (s *Store) keepSweeping(ctx context.Context) {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := s.Sweep(ctx); err != nil && ctx.Err() == nil {
+			s.log.Warn("dead records can't be deleted", "error", explain(err))
+		}
+	}
+}
+
+// Sweep deletes all rows that have been dead for a minute. The store does so by
+// itself.
+func (s *Store) Sweep(ctx context.Context) error {
+	for _, sweep := range []struct {
+		sql  string
+		args []any
+	}{{sweepRecords, []any{s.at(), int64(sweepBatch)}}, {sweepAttempts, []any{int64(sweepBatch)}}} {
+		for n := int64(sweepBatch); n == sweepBatch; {
+			var err error
+			if n, err = s.exec(ctx, sweep.sql, sweep.args...); err != nil {
+				return err
+			}
+		}
+	}
+	_, err := s.exec(ctx, forgetNodes)
+	return err
+}

@@ -1,0 +1,212 @@
+package pgstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
+)
+
+// Options are what Open may be told; the zero value is safe.
+type Options struct {
+	// Logger gets what the store has to tell of its database; nil discards it. No
+	// key and no value is logged.
+	Logger *slog.Logger
+
+	// Now judges expiry in the place of the database's clock, for tests.
+	Now func() time.Time
+
+	// Node names this process to those who ask which are alive.
+	Node string
+}
+
+// Store is a store.Store in a database. Make it with Open.
+type Store struct {
+	dsn  *DSN
+	pool *pgxpool.Pool
+	log  *slog.Logger
+	now  func() time.Time // nil: the database's clock
+	node node
+
+	trips  atomic.Uint64
+	behind atomic.Int64 // nanoseconds that this machine's clock is behind the database's
+	health atomic.Pointer[Health]
+	second chan struct{} // held by who runs an update again
+
+	mu     sync.RWMutex // guards closed against calls that come in
+	closed bool
+	calls  sync.WaitGroup
+	stop   context.CancelFunc
+	idle   sync.WaitGroup // the store's own goroutines
+	once   sync.Once
+}
+
+// Open opens the store in the database at dsn, and makes or migrates its tables.
+func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	d, err := ParseDSN(dsn)
+	if err != nil {
+		return nil, err
+	}
+	d.config.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false } // a trip for nothing
+	pool, err := pgxpool.NewWithConfig(ctx, d.config)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{dsn: d, pool: pool, log: o.Logger, now: o.Now, second: make(chan struct{}, 1), node: newNode(o.Node)}
+	if d.Clear {
+		s.log.Warn("what is said to the database is not encrypted on its way: write sslmode=verify-full in its DSN", "database", d.Name)
+	}
+	within, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	if err = s.prepare(within); err == nil {
+		err = s.probe(within)
+	}
+	if err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("the database at %s: %w", d.Name, explain(err))
+	}
+	background, stop := context.WithCancel(context.Background())
+	s.stop = stop
+	s.idle.Go(func() { s.keepProbing(background) })
+	s.idle.Go(func() { s.keepSweeping(background) })
+	return s, nil
+}
+
+// Now is the time by the database's clock, which all nodes share.
+func (s *Store) Now() time.Time {
+	if s.now != nil {
+		return s.now()
+	}
+	return time.Now().Add(time.Duration(s.behind.Load()))
+}
+
+// at is what statements judge expiry by, nil for the database's clock.
+func (s *Store) at() *time.Time {
+	if s.now == nil {
+		return nil
+	}
+	t := s.now().Truncate(time.Microsecond)
+	return &t
+}
+
+// View runs fn over a snapshot.
+func (s *Store) View(ctx context.Context, fn func(store.Tx) error) error {
+	if err := s.enter(ctx); err != nil {
+		return err
+	}
+	defer s.calls.Done()
+	return s.untilDone(ctx, func() (error, bool) {
+		t, err := s.begin(ctx)
+		if err != nil {
+			return explain(err), isLost(err)
+		}
+		defer t.end()
+		err = fn(readOnly{t})
+		if t.err != nil {
+			return explain(t.err), isLost(t.err)
+		}
+		return err, false
+	})
+}
+
+// Update runs fn over a snapshot and commits what it wrote if nothing that it read
+// has changed since; else fn runs again. A context that ends while Update waits
+// for a connection ends the waiting; a commit's outcome is always waited for.
+func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
+	if err := s.enter(ctx); err != nil {
+		return err
+	}
+	defer s.calls.Done()
+	return s.untilDone(ctx, func() (error, bool) {
+		t, err := s.begin(ctx)
+		if err != nil {
+			return explain(err), isLost(err)
+		}
+		defer t.end()
+		t.writes = map[string]write{}
+		err = fn(t)
+		switch {
+		case t.err != nil:
+			return explain(t.err), isLost(t.err)
+		case err != nil:
+			return err, false
+		case t.refused != nil:
+			return t.refused, false
+		case len(t.writes) == 0:
+			return nil, false
+		}
+		return s.commit(ctx, t)
+	})
+}
+
+// untilDone calls try until it needs no other try, the context ends, or patience
+// does. Of many updates that want the same row one comes through at a time, so those
+// that have lost go on one by one: each of a hundred would try a hundred times.
+func (s *Store) untilDone(ctx context.Context, try func() (err error, again bool)) error {
+	began := time.Now()
+	err, again := try()
+	if !again {
+		return err
+	}
+	select {
+	case s.second <- struct{}{}:
+		defer func() { <-s.second }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	for n := 1; again && ctx.Err() == nil && (n < 3 || time.Since(began) < patience); n++ {
+		if n > 1 {
+			pause := time.NewTimer(rand.N(time.Millisecond << min(n, 7)))
+			select {
+			case <-pause.C:
+			case <-ctx.Done():
+			}
+			pause.Stop()
+		}
+		err, again = try()
+	}
+	if again && errors.Is(err, errFirst) {
+		return fmt.Errorf("the database: %w", err)
+	}
+	return err
+}
+
+// enter counts a call in, so that Close waits for it.
+func (s *Store) enter(ctx context.Context) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		return store.ErrClosed
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.calls.Add(1)
+	return nil
+}
+
+// Close waits for the calls under way and closes the connections.
+func (s *Store) Close() error {
+	s.once.Do(func() {
+		s.mu.Lock()
+		s.closed = true
+		s.mu.Unlock()
+		s.calls.Wait()
+		s.stop()
+		s.idle.Wait()
+		s.leave()
+		s.pool.Close()
+	})
+	return nil
+}

@@ -1,0 +1,324 @@
+// Package pgtest runs a real PostgreSQL, and a real PgBouncer before it, for tests:
+// in a directory and on a port of their own, thrown away when the process ends,
+// however it does.
+//
+//	dsn := pgtest.Database(t)   // a new, empty database
+//	dsn = pgtest.Pooled(t, dsn) // the same through a pool of transactions
+//
+// What the tests need is installed by .ci/tools; without it they fail.
+package pgtest
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Password is that of the owner of all test databases.
+const Password = "not@secret/x"
+
+// Server is a running PostgreSQL.
+type Server struct {
+	Dir  string
+	Port string
+	stop io.Closer
+}
+
+var shared = sync.OnceValues(func() (*Server, error) { return start() })
+
+var databases atomic.Int64
+
+// Shared is the server that the tests of a process share.
+func Shared(t testing.TB) *Server {
+	t.Helper()
+	s, err := shared()
+	if err != nil {
+		t.Fatalf("PostgreSQL does not start (.ci/tools installs it): %v", err)
+	}
+	return s
+}
+
+// Database makes an empty database and returns its DSN.
+func Database(t testing.TB) string {
+	t.Helper()
+	s := Shared(t)
+	name := fmt.Sprintf("test%d", databases.Add(1))
+	Exec(t, s.DSN("postgres"), "CREATE DATABASE "+name)
+	t.Cleanup(func() { Exec(t, s.DSN("postgres"), "DROP DATABASE "+name+" WITH (FORCE)") })
+	return s.DSN(name)
+}
+
+// DSN is the address of a database of the server.
+func (s *Server) DSN(database string) string {
+	u := url.URL{Scheme: "postgres", User: url.UserPassword("owner", Password), Host: "127.0.0.1:" + s.Port, Path: "/" + database, RawQuery: "sslmode=disable"}
+	return u.String()
+}
+
+// Exec runs SQL beside the store.
+func Exec(t testing.TB, dsn, sql string, args ...any) {
+	t.Helper()
+	conn := connect(t, dsn)
+	defer conn.Close(context.Background())
+	if _, err := conn.Exec(context.Background(), sql, args...); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+// Rows runs a query and returns each row as text.
+func Rows(t testing.TB, dsn, sql string, args ...any) (all []string) {
+	t.Helper()
+	conn := connect(t, dsn)
+	defer conn.Close(context.Background())
+	rows, err := conn.Query(context.Background(), sql, args...)
+	if err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		values, err := rows.Values()
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, strings.TrimSuffix(fmt.Sprintln(values...), "\n"))
+	}
+	if rows.Err() != nil {
+		t.Fatalf("%s: %v", sql, rows.Err())
+	}
+	return all
+}
+
+func connect(t testing.TB, dsn string) *pgx.Conn {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+// start makes a cluster and runs it. fsync is off: what these tests are about is
+// not the disk.
+func start() (*Server, error) {
+	dir, err := os.MkdirTemp("", "gatehouse-pg")
+	if err != nil {
+		return nil, err
+	}
+	if err := give(dir); err != nil {
+		return nil, err
+	}
+	s := &Server{Dir: filepath.Join(dir, "data"), Port: freePort()}
+	password := filepath.Join(dir, "password")
+	if err := os.WriteFile(password, []byte(Password), 0o644); err != nil {
+		return nil, err
+	}
+	out, err := unprivileged(program("initdb"), "-D", s.Dir, "-U", "owner", "--auth=scram-sha-256", "--pwfile="+password,
+		"--encoding=UTF8", "--locale=C.UTF-8", "--no-sync").CombinedOutput()
+	if err != nil {
+		os.RemoveAll(dir)
+		return nil, fmt.Errorf("initdb: %w: %s", err, out)
+	}
+	if err := s.certify(); err != nil {
+		return nil, err
+	}
+	s.stop, err = keep(dir, unprivileged(program("postgres"), "-D", s.Dir, "-p", s.Port, "-k", "", "-c", "listen_addresses=127.0.0.1", "-c", "ssl=on",
+		"-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=200", "-c", "wal_level=replica"))
+	if err != nil {
+		return nil, err
+	}
+	return s, waitFor(s.DSN("postgres"))
+}
+
+// Certificate is the file with the server's certificate, which signs itself.
+func (s *Server) Certificate() string { return filepath.Join(s.Dir, "server.crt") }
+
+func (s *Server) certify() error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+	}
+	certificate, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return err
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(s.Certificate(), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate}), 0o644); err != nil {
+		return err
+	}
+	name := filepath.Join(s.Dir, "server.key")
+	if err := os.WriteFile(name, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600); err != nil {
+		return err
+	}
+	return give(name)
+}
+
+// Pooled is dsn through a PgBouncer that lends connections for one transaction, to
+// so few of its own that each of them serves many of ours.
+func Pooled(t testing.TB, dsn string) string {
+	t.Helper()
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp("", "gatehouse-bouncer")
+	if err != nil {
+		t.Fatal(err)
+	}
+	password, _ := u.User.Password()
+	port := freePort()
+	files := map[string]string{
+		"users": fmt.Sprintf("%q %q\n", u.User.Username(), password),
+		"ini": fmt.Sprintf(`[databases]
+* = host=%s port=%s
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = %s
+unix_socket_dir =
+auth_type = scram-sha-256
+auth_file = %s/users
+pool_mode = transaction
+default_pool_size = 3
+server_reset_query_always = 0
+`, u.Hostname(), u.Port(), port, dir),
+	}
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := give(dir); err != nil {
+		t.Fatal(err)
+	}
+	stop, err := keep(dir, unprivileged(program("pgbouncer"), "-q", filepath.Join(dir, "ini")))
+	if err != nil {
+		t.Fatalf("PgBouncer does not start (.ci/tools installs it): %v", err)
+	}
+	t.Cleanup(func() { stop.Close() })
+	u.Host = "127.0.0.1:" + port
+	if err := waitFor(u.String()); err != nil {
+		t.Fatal(err)
+	}
+	return u.String()
+}
+
+// waitFor waits until a database answers.
+func waitFor(dsn string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	for {
+		conn, err := pgx.Connect(ctx, dsn)
+		if err == nil {
+			return conn.Close(ctx)
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// keep runs a server until what it returns is closed, or this process ends: then
+// the shell around it reads the end of its input, stops the server and deletes dir.
+func keep(dir string, server *exec.Cmd) (io.Closer, error) {
+	log, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	cmd := exec.Command("sh", append([]string{"-c", `dir=$1; shift; "$@" </dev/null & cat >/dev/null; kill -INT $!; wait; rm -rf "$dir"`, "sh", dir}, server.Args...)...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = "/", log, log
+	end, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	return &kept{end, cmd}, nil
+}
+
+type kept struct {
+	end io.Closer
+	cmd *exec.Cmd
+}
+
+func (k *kept) Close() error {
+	k.end.Close()
+	return k.cmd.Wait()
+}
+
+// unprivileged is a command as the user that Debian made for it: neither server runs
+// as root.
+func unprivileged(name string, args ...string) *exec.Cmd {
+	if os.Getuid() == 0 {
+		args = append([]string{"--reuid=postgres", "--regid=postgres", "--clear-groups", name}, args...)
+		name = "setpriv"
+	}
+	cmd := exec.Command(name, args...)
+	cmd.Dir = "/"
+	return cmd
+}
+
+// give has that user own dir.
+func give(dir string) error {
+	if os.Getuid() != 0 {
+		return nil
+	}
+	out, err := exec.Command("chown", "-R", "postgres:", dir).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("chown: %w: %s", err, out)
+	}
+	return nil
+}
+
+// program finds what Debian does not put on the PATH.
+func program(name string) string {
+	for _, dir := range []string{"/usr/lib/postgresql/15/bin", "/usr/sbin"} {
+		if path := filepath.Join(dir, name); isFile(path) {
+			return path
+		}
+	}
+	return name
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
+
+func freePort() string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	defer l.Close()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	return port
+}

@@ -1,0 +1,212 @@
+package pgstore_test
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/pgstore"
+	"github.com/gatehouse-auth/gatehouse/authcore/pgstore/pgtest"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
+)
+
+// What jsonb can't hold comes back all the same.
+func TestOddValues(t *testing.T) {
+	dsn := pgtest.Database(t)
+	s := openTest(t, dsn, pgstore.Options{})
+	for _, value := range []string{
+		`"\u0000"`, `{"a":"b\u0000c","d":[1]}`, `"\\u0000"`, `"\ud83d"`, `"\uDE00"`, `"\ud83d\ude00"`, `1e400000`, `[1E5,-2.5e-3]`,
+		"\"\xff\"", `null`, `[true,false,null]`, `{"E":1,"e":"e"}`, `"1e5"`, `"\"1e5"`, `"\\"`,
+	} {
+		put(t, s, "k", value)
+		got := get(t, s, "k")
+		if strings.ReplaceAll(got, " ", "") != value {
+			t.Errorf("%q came back as %q", value, got)
+		}
+		if items := scan(t, s, "k"); len(items) != 1 || strings.ReplaceAll(string(items[0].Value), " ", "") != value {
+			t.Errorf("%q came back as %q", value, items)
+		}
+	}
+	put(t, s, "k", `{"email":"alice@example.com","at":"2026-01-02T03:04:05Z"}`)
+	if got := pgtest.Rows(t, dsn, "SELECT value->>'email' FROM gatehouse_record WHERE key = 'k'"); got[0] != "alice@example.com" {
+		t.Errorf("asked for in SQL: %q", got)
+	}
+	err := s.Update(t.Context(), func(tx store.Tx) error { tx.Put("k", []byte(`{`), time.Time{}); return nil })
+	if err == nil {
+		t.Error("what is no JSON was taken")
+	}
+}
+
+// Expiry goes by the database's clock, also where this machine's is off.
+func TestDatabasesClock(t *testing.T) {
+	s := openTest(t, pgtest.Database(t), pgstore.Options{})
+	if off := time.Until(s.Now()).Abs(); off > time.Second {
+		t.Errorf("the clocks of one machine are %v apart", off)
+	}
+	if err := s.Update(t.Context(), func(tx store.Tx) error {
+		tx.Put("soon", []byte(`1`), s.Now().Add(300*time.Millisecond))
+		tx.Put("later", []byte(`1`), s.Now().Add(time.Hour))
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	waitUntil(t, func() bool { return get(t, s, "soon") == "" })
+	if get(t, s, "later") == "" {
+		t.Error("what lives an hour is gone")
+	}
+}
+
+func TestSweep(t *testing.T) {
+	dsn := pgtest.Database(t)
+	s := openTest(t, dsn, pgstore.Options{})
+	if err := s.Update(t.Context(), func(tx store.Tx) error {
+		for i := range 1200 {
+			tx.Put(fmt.Sprint("dead", i), []byte(`1`), s.Now().Add(-2*time.Minute))
+		}
+		tx.Put("dying", []byte(`1`), s.Now().Add(-time.Second))
+		tx.Put("live", []byte(`1`), s.Now().Add(time.Hour))
+		tx.Put("always", []byte(`1`), time.Time{})
+		_, err := tx.Get("absent")
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	pgtest.Exec(t, dsn, "UPDATE gatehouse_attempt SET at = at - interval '1 hour'")
+	put(t, s, "more", `1`)
+	if err := s.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := pgtest.Rows(t, dsn, "SELECT key FROM gatehouse_record ORDER BY key"); fmt.Sprint(got) != "[absent always dying live more]" {
+		t.Errorf("left are %q", got)
+	}
+	if got := pgtest.Rows(t, dsn, "SELECT count(*) FROM gatehouse_attempt"); got[0] != "1" {
+		t.Errorf("%s attempts are left", got[0])
+	}
+}
+
+// A call takes a round trip for what it reads at once, and one to commit.
+func TestRoundTrips(t *testing.T) {
+	s := openTest(t, pgtest.Database(t), pgstore.Options{})
+	for name, c := range map[string]struct {
+		want uint64
+		call func() error
+	}{
+		"view of one": {1, func() error {
+			return s.View(t.Context(), func(tx store.Tx) error { _, err := tx.Get("a", "b"); return err })
+		}},
+		"view of what one names": {2, func() error {
+			return s.View(t.Context(), func(tx store.Tx) error {
+				_, err := tx.Get("a")
+				if err == nil {
+					_, err = tx.Get("b", "a")
+				}
+				return err
+			})
+		}},
+		"update": {2, func() error { return s.Update(t.Context(), func(tx store.Tx) error { return count(tx, "a") }) }},
+		"blind update": {1, func() error {
+			return s.Update(t.Context(), func(tx store.Tx) error { tx.Put("a", []byte(`1`), time.Time{}); return nil })
+		}},
+		"nothing": {0, func() error { return s.View(t.Context(), func(tx store.Tx) error { return nil }) }},
+	} {
+		before := s.Trips()
+		if err := c.call(); err != nil {
+			t.Error(err)
+		}
+		if got := s.Trips() - before; got != c.want {
+			t.Errorf("%s: %d round trips, want %d", name, got, c.want)
+		}
+	}
+}
+
+// Nodes see each other while they are alive.
+func TestOtherNodes(t *testing.T) {
+	dsn := pgtest.Database(t)
+	one := openTest(t, dsn, pgstore.Options{Node: "one"})
+	two := openTest(t, dsn, pgstore.Options{Node: "two"})
+	if h := two.Health(); fmt.Sprint(h.Others) != "[one]" || h.SizeBytes == 0 || h.Err != nil {
+		t.Errorf("two: %+v", h)
+	}
+	if h := one.Health(); len(h.Others) != 0 {
+		t.Errorf("one: %+v", h)
+	}
+	two.Close()
+	one.Close()
+	if h := openTest(t, dsn, pgstore.Options{}).Health(); len(h.Others) != 0 {
+		t.Errorf("who has left is still there: %+v", h)
+	}
+}
+
+// What is logged has neither password nor record.
+func TestWarnings(t *testing.T) {
+	dsn := pgtest.Database(t)
+	var log bytes.Buffer
+	logger := slog.New(slog.NewTextHandler(&log, nil))
+	pgtest.Exec(t, dsn, "ALTER DATABASE "+dsn[strings.LastIndex(dsn, "/")+1:strings.Index(dsn, "?")]+" SET synchronous_commit = off")
+	s := openTest(t, dsn, pgstore.Options{Logger: logger})
+	put(t, s, "k", `1`)
+	if !strings.Contains(log.String(), "synchronous_commit is off") || strings.Contains(log.String(), "secret") {
+		t.Error(log.String())
+	}
+}
+
+func put(t testing.TB, s *pgstore.Store, key, value string) {
+	t.Helper()
+	if err := s.Update(t.Context(), func(tx store.Tx) error { tx.Put(key, []byte(value), time.Time{}); return nil }); err != nil {
+		t.Error(err)
+	}
+}
+
+func get(t testing.TB, s *pgstore.Store, key string) (value string) {
+	t.Helper()
+	if err := s.View(t.Context(), func(tx store.Tx) error {
+		values, err := tx.Get(key)
+		if err == nil {
+			value = string(values[0])
+		}
+		return err
+	}); err != nil {
+		t.Error(err)
+	}
+	return value
+}
+
+func scan(t testing.TB, s *pgstore.Store, prefix string) (items []store.Item) {
+	t.Helper()
+	if err := s.View(t.Context(), func(tx store.Tx) (err error) {
+		items, err = tx.Scan(prefix, "", 100)
+		return err
+	}); err != nil {
+		t.Error(err)
+	}
+	return items
+}
+
+func number(t testing.TB, s *pgstore.Store, key string) int {
+	t.Helper()
+	n, _ := strconv.Atoi(get(t, s, key))
+	return n
+}
+
+func count(tx store.Tx, key string) error {
+	values, err := tx.Get(key)
+	if err != nil {
+		return err
+	}
+	n, _ := strconv.Atoi(string(values[0]))
+	tx.Put(key, strconv.AppendInt(nil, int64(n+1), 10), time.Time{})
+	return nil
+}
+
+func waitUntil(t testing.TB, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !is(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it does not come")
+		}
+	}
+}

@@ -1,0 +1,93 @@
+package pgstore
+
+// All that is said to a database in use. Text goes by $n only. clock_timestamp and
+// now are the database's clock.
+const (
+	// beginRead begins a snapshot.
+	beginRead = `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY`
+	endRead   = `COMMIT`
+	giveUp    = `ROLLBACK`
+
+	// getRecords tells of $1 what is there: live or not, each has a version.
+	getRecords = `
+SELECT key, version, CASE WHEN live THEN value::text END, CASE WHEN live THEN raw END
+FROM (
+  SELECT key, version, value, raw, expires IS NULL OR expires > coalesce($2::timestamptz, now()) AS live
+  FROM gatehouse_record WHERE key = ANY($1::text[])
+) AS found`
+
+	// scanRecords lists what lives after $1, from $2 on and before $3 (empty: to the end).
+	scanRecords = `
+SELECT key, value::text, raw, (extract(epoch FROM expires) * 1000000)::bigint
+FROM gatehouse_record
+WHERE key > $1::text AND key >= $2::text AND ($3::text = '' OR key < $3::text)
+  AND (value IS NOT NULL OR raw IS NOT NULL)
+  AND (expires IS NULL OR expires > coalesce($4::timestamptz, now()))
+ORDER BY key LIMIT $5::bigint`
+
+	// commitRecords checks what was read and writes, as attempt $7. $1 are the keys
+	// in order, $2 the versions that were read (0: no row, NULL: not read), $3 which
+	// are written, $4 to $6 what. It answers false and writes nothing where a version
+	// has changed.
+	//
+	// The rows that exist are locked in the order of their keys, so that two commits
+	// wait for each other at most one way. What was found absent gets an empty row,
+	// because a row that is not there can't be locked. A row that came into being
+	// since is not written, which the last line turns into an error (22012): the whole
+	// statement is undone.
+	commitRecords = `
+WITH locked AS (
+  SELECT key, version FROM gatehouse_record WHERE key = ANY($1::text[]) ORDER BY key FOR UPDATE
+), item AS (
+  SELECT * FROM unnest($1::text[], $2::bigint[], $3::boolean[], $4::text[], $5::bytea[], $6::timestamptz[])
+    AS i (key, was, put, value, raw, expires)
+), judged AS (
+  SELECT NOT EXISTS (
+    SELECT 1 FROM item LEFT JOIN locked ON locked.key = item.key WHERE item.was <> coalesce(locked.version, 0)
+  ) AS good
+), attempt AS (
+  INSERT INTO gatehouse_attempt (id, at, done) SELECT $7::bigint, now(), true FROM judged WHERE good
+), written AS (
+  INSERT INTO gatehouse_record AS r (key, value, raw, expires, version)
+  SELECT key, value::jsonb, raw, CASE WHEN value IS NULL AND raw IS NULL THEN now() ELSE expires END, $7::bigint
+  FROM item WHERE (put OR was = 0) AND (SELECT good FROM judged)
+  ON CONFLICT (key) DO UPDATE
+    SET value = excluded.value, raw = excluded.raw, expires = excluded.expires, version = excluded.version
+    WHERE coalesce(($2::bigint[])[array_position($1::text[], r.key)], r.version) = r.version
+  RETURNING 1
+)
+SELECT good, 1 / CASE
+  WHEN good AND (SELECT count(*) FROM written) <> (SELECT count(*) FROM item WHERE put OR was = 0) THEN 0 ELSE 1
+END FROM judged`
+
+	// claimAttempt has attempt $1 fail if it has not succeeded yet: its own row would
+	// be the second with its id. What it waits for is a commit still under way.
+	claimAttempt = `INSERT INTO gatehouse_attempt (id, at, done) VALUES ($1::bigint, now(), false) ON CONFLICT (id) DO NOTHING`
+	readAttempt  = `SELECT done FROM gatehouse_attempt WHERE id = $1::bigint`
+
+	// sweepRecords deletes at most $2 rows that have been dead for a minute.
+	sweepRecords = `
+DELETE FROM gatehouse_record WHERE key IN (
+  SELECT key FROM gatehouse_record WHERE expires < coalesce($1::timestamptz, now()) - interval '1 minute'
+  ORDER BY expires LIMIT $2::bigint FOR UPDATE SKIP LOCKED
+)`
+	sweepAttempts = `
+DELETE FROM gatehouse_attempt WHERE id IN (
+  SELECT id FROM gatehouse_attempt WHERE at < now() - interval '10 minutes' ORDER BY at LIMIT $1::bigint FOR UPDATE SKIP LOCKED
+)`
+
+	// reportNode writes that node $1 is alive, which a demoted server refuses, and
+	// tells the time. $3: it is another program's life that began with this.
+	reportNode = `
+INSERT INTO gatehouse_node (id, name, began, seen) VALUES ($1::bigint, $2::text, now(), now())
+ON CONFLICT (id) DO UPDATE SET seen = now()
+RETURNING (extract(epoch FROM clock_timestamp()) * 1000000)::bigint`
+	// otherNodes are those that were alive within the last $2 seconds.
+	otherNodes = `
+SELECT name, (extract(epoch FROM now() - seen) * 1000000)::bigint FROM gatehouse_node
+WHERE id <> $1::bigint AND seen > now() - interval '1 second' * $2::int ORDER BY seen DESC`
+	forgetNode  = `DELETE FROM gatehouse_node WHERE id = $1::bigint`
+	forgetNodes = `DELETE FROM gatehouse_node WHERE seen < now() - interval '1 day'`
+
+	measure = `SELECT pg_total_relation_size('gatehouse_record')`
+)

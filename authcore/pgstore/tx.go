@@ -1,0 +1,231 @@
+package pgstore
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
+)
+
+// tx is one run of a transaction's function. Its snapshot begins with the first
+// read, in the same round trip.
+type tx struct {
+	s     *Store
+	ctx   context.Context
+	conn  *pgxpool.Conn
+	began bool
+	read  map[string]row // what was read, absent or not
+	err   error          // of the first read that failed
+
+	writes  map[string]write
+	refused error // the first Put or Delete that was refused
+}
+
+// row is a record as it was read.
+type row struct {
+	version int64  // 0: there is none
+	value   []byte // nil: absent or expired
+}
+
+// write is what is to become of a key.
+type write struct {
+	value   []byte // nil: deleted
+	expires time.Time
+}
+
+func (s *Store) begin(ctx context.Context) (*tx, error) {
+	conn, err := s.acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &tx{s: s, ctx: ctx, conn: conn, read: map[string]row{}}, nil
+}
+
+// end gives the connection back. Nobody waits for the end of a snapshot.
+func (t *tx) end() {
+	if t.conn == nil {
+		return
+	}
+	conn := t.conn
+	t.conn = nil
+	if !t.began || conn.Conn().IsClosed() {
+		conn.Release()
+		return
+	}
+	t.s.idle.Go(func() {
+		defer conn.Release()
+		ctx, cancel := context.WithTimeout(context.Background(), stuck)
+		defer cancel()
+		_, _ = conn.Exec(ctx, giveUp)
+	})
+}
+
+// ask is a round trip in the snapshot.
+func (t *tx) ask(take func(pgx.Rows) error, sql string, args ...any) error {
+	if t.err != nil {
+		return t.err
+	}
+	var before []string
+	if !t.began {
+		before, t.began = []string{beginRead}, true
+	}
+	if err := t.s.trip(t.ctx, t.conn.Conn(), take, sql, args, before...); err != nil {
+		t.err = err
+		return explain(err)
+	}
+	return nil
+}
+
+// Get implements store.Tx. What was read once is not read again.
+func (t *tx) Get(keys ...string) ([][]byte, error) {
+	var missing []string
+	for _, key := range keys {
+		if err := store.CheckKey(key); err != nil {
+			return nil, err
+		}
+		if _, mine := t.writes[key]; mine {
+			continue
+		}
+		if _, read := t.read[key]; !read {
+			missing = append(missing, key)
+		}
+	}
+	if len(missing) > 0 {
+		if err := t.fetch(missing); err != nil {
+			return nil, err
+		}
+	}
+	values, now := make([][]byte, len(keys)), t.s.Now()
+	for i, key := range keys {
+		if w, mine := t.writes[key]; !mine {
+			values[i] = bytes.Clone(t.read[key].value)
+		} else if w.expires.IsZero() || now.Before(w.expires) {
+			values[i] = bytes.Clone(w.value)
+		}
+	}
+	return values, nil
+}
+
+func (t *tx) fetch(keys []string) error {
+	found := make(map[string]row, len(keys))
+	err := t.ask(func(rows pgx.Rows) error {
+		var key string
+		var version int64
+		var value *string
+		var raw []byte
+		if err := rows.Scan(&key, &version, &value, &raw); err != nil {
+			return err
+		}
+		found[key] = row{version, valueOf(value, raw)}
+		return nil
+	}, getRecords, keys, t.s.at())
+	if err != nil {
+		return err
+	}
+	for _, key := range keys {
+		t.read[key] = found[key]
+	}
+	return nil
+}
+
+func valueOf(value *string, raw []byte) []byte {
+	if raw != nil {
+		return raw
+	}
+	if value == nil {
+		return nil
+	}
+	return []byte(*value)
+}
+
+// Put implements store.Tx.
+func (t *tx) Put(key string, value []byte, expires time.Time) {
+	err := store.CheckRecord(key, value)
+	if err == nil && !json.Valid(value) {
+		err = errors.New("store: value is not JSON")
+	}
+	t.write(key, write{bytes.Clone(value), expires}, err)
+}
+
+// Delete implements store.Tx.
+func (t *tx) Delete(key string) { t.write(key, write{}, store.CheckKey(key)) }
+
+func (t *tx) write(key string, w write, err error) {
+	if t.refused == nil {
+		t.refused = err
+	}
+	t.writes[key] = w
+}
+
+// Scan implements store.Tx.
+func (t *tx) Scan(prefix, after string, limit int) ([]store.Item, error) {
+	if limit <= 0 {
+		return nil, nil
+	}
+	var items []store.Item
+	err := t.ask(func(rows pgx.Rows) error {
+		var item store.Item
+		var value *string
+		var raw []byte
+		var expires *int64
+		if err := rows.Scan(&item.Key, &value, &raw, &expires); err != nil {
+			return err
+		}
+		if item.Value = valueOf(value, raw); expires != nil {
+			item.Expires = time.UnixMicro(*expires).UTC()
+		}
+		items = append(items, item)
+		return nil
+	}, scanRecords, after, prefix, behind(prefix), t.s.at(), int64(limit))
+	return items, err
+}
+
+// behind is the first key behind all that begin with prefix, empty for none.
+func behind(prefix string) string {
+	for i := len(prefix) - 1; i >= 0; i-- {
+		if prefix[i] < 0x7f {
+			return prefix[:i] + string(rune(prefix[i]+1))
+		}
+	}
+	return ""
+}
+
+// readOnly is the transaction of a View.
+type readOnly struct{ *tx }
+
+func (readOnly) Put(string, []byte, time.Time) { panic("pgstore: Put inside View") }
+func (readOnly) Delete(string)                 { panic("pgstore: Delete inside View") }
+
+// fits tells whether jsonb gives value back as it means to a reader: NUL and half a
+// surrogate can't be in it, a number becomes decimal digits however many, and null is
+// no row's value. What does not fit is kept as bytes.
+func fits(value []byte) bool {
+	if !utf8.Valid(value) {
+		return false
+	}
+	inText := false
+	for i := 0; i < len(value); i++ {
+		switch c := value[i]; {
+		case c == '"':
+			inText = !inText
+		case inText && c == '\\':
+			if i++; value[i] == 'u' && (bytes.HasPrefix(value[i+1:], []byte("0000")) || value[i+1] == 'd' || value[i+1] == 'D') {
+				return false
+			}
+		case !inText && (c == 'E' || c == 'e' && !bytes.HasSuffix(value[:i], []byte("tru")) && !bytes.HasSuffix(value[:i], []byte("fals"))):
+			return false
+		}
+	}
+	return true
+}
+
+// errFirst: others have changed what was read.
+var errFirst = fmt.Errorf("others changed the same records each time within %v", patience)
