@@ -270,16 +270,22 @@ func TestAuthzAskedAboutAnotherSite(t *testing.T) {
 	a := f.authz()
 	cookie := "Cookie: " + f.signIn("alice@example.com", "https://auth.example.com")
 	for query, admits := range map[string]bool{
-		"":                               true,
-		"?x=1":                           true,
-		"?site=wiki.example.com":         true,
-		"?site=WIKI.example.com.":        true,
-		"?site=https://wiki.example.com": true,
-		"?site=*.example.com":            true,
-		"?site=blog.example.com":         false,
-		"?site=http://wiki.example.com":  false,
-		"?site=wiki.example.com:8443":    false,
-		"?site=wiki.example.com&site=x.example.com": false,
+		"":                                       true,
+		"?x=1":                                   false,
+		"?SITE=wiki.example.com":                 false,
+		"?sites=wiki.example.com":                false,
+		"?site=wiki.example.com&Site=x":          false,
+		"?allowed_groups=staff":                  false, // oauth2-proxy would ask for it
+		"?authelia_url=https://auth.example.com": true,
+		"?rd=https://auth.example.com&site=wiki.example.com": true,
+		"?site=wiki.example.com":                             true,
+		"?site=WIKI.example.com.":                            true,
+		"?site=https://wiki.example.com":                     true,
+		"?site=*.example.com":                                true,
+		"?site=blog.example.com":                             false,
+		"?site=http://wiki.example.com":                      false,
+		"?site=wiki.example.com:8443":                        false,
+		"?site=wiki.example.com&site=x.example.com":          false,
 		"?site=":      false,
 		"?site=$host": false,
 		"?site=%zz":   false,
@@ -291,6 +297,22 @@ func TestAuthzAskedAboutAnotherSite(t *testing.T) {
 		} {
 			if w := asks(t, a, "GET", path+query, append(headers, cookie)...); (w.Code == 200) != admits || w.Code >= 500 {
 				t.Errorf("%s%s: %d", path, query, w.Code)
+			}
+		}
+	}
+	w := asks(t, a, "GET", "/api/authz/forward-auth?sites=wiki.example.com", "X-Forwarded-Method: GET", "X-Forwarded-Proto: https", "X-Forwarded-Host: wiki.example.com", "X-Forwarded-Uri: /page", cookie)
+	if body := w.Body.String(); w.Code != 400 || !strings.Contains(body, "sites") || !strings.Contains(body, "site, authelia_url, rd") {
+		t.Errorf("a misspelt pin: %d %s", w.Code, body)
+	}
+	// Caddy's forward_auth hands the visitor's query on, unless its uri has one.
+	for query, admits := range map[string]bool{"?x=1&a;b=%zz": true, "?SITE=blog.example.com": true, "?site=blog.example.com": false} {
+		for _, asked := range []string{query, "?x=2"} {
+			want := 400
+			if admits && asked == query {
+				want = 200
+			}
+			if w := asks(t, a, "GET", "/api/authz/forward-auth"+query, "X-Forwarded-Method: GET", "X-Forwarded-Proto: https", "X-Forwarded-Host: wiki.example.com", "X-Forwarded-Uri: /page"+asked, cookie); w.Code != want {
+				t.Errorf("a visitor's %s, asked with %s: %d, want %d", asked, query, w.Code, want)
 			}
 		}
 	}

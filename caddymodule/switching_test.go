@@ -159,7 +159,7 @@ var oauth2Proxys = map[string]func(*switching){
 		s.gives(s.at("/oauth2/auth", s.alice, "Host: x.apps.example.com", "X-Forwarded-Uri: /"), 200, "X-Auth-Request-Access-Token: ", "Authorization: ")
 	},
 	"`?allowed_groups=`, `?allowed_emails=`": func(s *switching) {
-		s.gives(s.oauth("/oauth2/auth?allowed_groups=nobody&allowed_emails=bob@example.com", s.alice), 200)
+		s.gives(s.oauth("/oauth2/auth?allowed_groups=nobody&allowed_emails=bob@example.com", s.alice), 403)
 		s.gives(s.oauth("/oauth2/auth?allowed_emails=carol@example.com", "Cookie: "+s.f.signIn("carol@example.com", "https://auth.example.com")), 403)
 	},
 	"`X-Forwarded-Uri` missing": func(s *switching) { s.gives(s.at("/oauth2/auth", s.alice), 403) },

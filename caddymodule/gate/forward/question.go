@@ -3,6 +3,7 @@ package forward
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
@@ -89,11 +90,20 @@ func (q Question) Read(d *Dialect) (told Told, problem string) {
 // routes to, where the address that it asks at has it, as in ?site=wiki.example.com.
 // Controllers that take the former from the Host header route by something else.
 func (q Question) Misrouted(d *Dialect, to origin.Origin) (problem string) {
-	if d.below || q.Request.URL.RawQuery == "" {
+	query := q.Request.URL.RawQuery
+	if d.below || query == "" {
 		return ""
 	}
-	values, err := url.ParseQuery(q.Request.URL.RawQuery)
+	values, err := url.ParseQuery(query)
 	sites, ok := values["site"]
+	if !ok && q.isVisitors(query) {
+		return ""
+	}
+	for name := range values {
+		if !slices.Contains(parameters, name) {
+			return "The address that the proxy asks at has the parameter " + web.Quoted(name) + ", which means nothing here. There are " + strings.Join(parameters, ", ") + "."
+		}
+	}
 	if err == nil && !ok {
 		return ""
 	}
@@ -108,6 +118,24 @@ func (q Question) Misrouted(d *Dialect, to origin.Origin) (problem string) {
 		return "The proxy routes to " + web.Quoted(sites[0]) + " and asks about " + web.Quoted(to.Host()) + "."
 	}
 	return ""
+}
+
+// parameters are those of the address that a proxy asks at: a pin that is misspelt
+// must not be one that holds nobody. Those behind site are Authelia's; where people
+// sign in is configured here.
+var parameters = []string{"site", "authelia_url", "rd"}
+
+// isVisitors tells whether the query is that of the request that is asked about:
+// Caddy's forward_auth hands it on where its uri has none of its own.
+func (q Question) isVisitors(query string) bool {
+	for _, name := range []string{"X-Forwarded-Uri", "X-Original-Url"} {
+		if lines := q.Request.Header[name]; len(lines) == 1 {
+			if _, asked, _ := strings.Cut(lines[0], "?"); asked == query {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // URL is the address that is asked about, as a request line has it: a # is a byte
