@@ -50,6 +50,8 @@ func TestTokenAsPassword(t *testing.T) {
 			"the secret before": {basic("x", oldSecret)}, "bearer": {"Authorization: Bearer " + syncSecret},
 			"access":      {"Cf-Access-Client-Id: whatever.access", "Cf-Access-Client-Secret: " + syncSecret},
 			"same origin": {basic("x", syncSecret), "Sec-Fetch-Site: same-origin", "Origin: " + b.origin(host)},
+			"own page":    {basic("x", syncSecret), "Referer: " + b.origin(host) + "/page"},
+			"no padding":  {strings.TrimRight(basic("xx", syncSecret), "=")},
 		} {
 			h := readEcho(t, b.at(host, "GET", "/", headers...)).Header
 			if h.Get("Remote-User") != "token:sync" {
@@ -70,6 +72,28 @@ func TestTokenAsPassword(t *testing.T) {
 			body := read(t, resp)
 			if resp.StatusCode != 401 && resp.StatusCode != 403 || !strings.Contains(body, want) {
 				t.Errorf("%.40s: %s %s, want %q", header, resp.Status, body, want)
+			}
+		}
+		// In any other form it does not count, and the app does not see it either.
+		person := "ght_" + strings.Repeat("a", 43)
+		for _, token := range []string{syncSecret, person} {
+			encoded := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+			for _, value := range []string{
+				"Token " + token, "token=" + token, "Bearer\t" + token, "Bearer " + token + ", x", "bearer: " + token, token, "Basic " + encoded(token+":"), "basic " + strings.TrimRight(encoded(token+":x"), "="),
+				"Basic " + base64.URLEncoding.EncodeToString([]byte(token+":?>")), "Basic " + token, "Basic " + encoded(token), `Digest username="x", response="` + token + `"`,
+				"Bearer " + encoded(token), "PRIVATE-TOKEN:" + token, "AWS4-HMAC-SHA256 Credential=" + token + "/x",
+			} {
+				if token == syncSecret && strings.HasSuffix(value, "/x") {
+					continue // of what is configured only whole words are known
+				}
+				h := readEcho(t, b.at(host, "GET", "/open", "Authorization: "+value)).Header
+				if host == "app.example.com" && len(h["Authorization"]) > 0 || h.Get("Remote-User") != "" {
+					t.Errorf("%.20s: the app sees %v", value, h)
+				}
+				resp := b.at(host, "GET", "/", "Authorization: "+value)
+				if body := read(t, resp); resp.StatusCode != 401 || !strings.Contains(body, "does not count") && !(token == person && strings.Contains(body, "not known")) {
+					t.Errorf("%.20s: %s %s", value, resp.Status, body)
+				}
 			}
 		}
 		// What is not ours is the app's.
@@ -116,7 +140,8 @@ func TestPasswordFromAnotherSite(t *testing.T) {
 	socket := []string{"Connection: Upgrade", "Upgrade: websocket", "Sec-Websocket-Version: 13", "Sec-Websocket-Key: dGhlIHNhbXBsZSBub25jZQ=="}
 	b.each(t, func(t *testing.T, host string) {
 		other := b.origin("auth.example.com")
-		for _, from := range []string{"Sec-Fetch-Site: cross-site", "Sec-Fetch-Site: same-site", "Origin: https://evil.test", "Origin: null", "Origin: " + other} {
+		for _, from := range []string{"Sec-Fetch-Site: cross-site", "Sec-Fetch-Site: same-site", "Origin: https://evil.test", "Origin: null", "Origin: " + other,
+			"Referer: https://evil.test/", "Referer: " + other + "/x", "Referer: about:blank"} { // a browser without Sec-Fetch-* sends no Origin with a GET
 			for _, method := range []string{"GET", "POST"} {
 				if resp := b.at(host, method, "/", basic("x", syncSecret), from); resp.StatusCode != 401 {
 					t.Errorf("%s with %s: %s", method, from, resp.Status)

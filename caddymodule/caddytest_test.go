@@ -258,7 +258,8 @@ func (e echoed) claims() map[string][]string {
 	found := map[string][]string{}
 	for _, h := range []http.Header{e.Header, e.Trailer} {
 		for name, values := range h {
-			if gate.ClaimOf(name) != gate.NoClaim {
+			switch gate.ClaimOf(name) {
+			case gate.IdentityClaim, gate.RouteClaim:
 				found[name] = append(found[name], values...)
 			}
 		}

@@ -39,9 +39,19 @@ func TestClaimOfFindsEverySpelling(t *testing.T) {
 			t.Errorf("%q would tell the app another path", name)
 		}
 	}
+	for _, name := range []string{"Forwarded", "X-Real-IP", "x_real_ip", "X-Client-IP", "True-Client-IP", "CF-Connecting-IP", "X-Forwarded-Port", "X.Forwarded.Ssl"} {
+		if gate.ClaimOf(name) != gate.WayClaim {
+			t.Errorf("%q would tell the app another client", name)
+		}
+	}
+	for _, name := range []string{"X-Forwarded-For", "x_forwarded_host", "X-Forwarded-Proto"} {
+		if gate.ClaimOf(name) != gate.ForwardedClaim {
+			t.Errorf("%q as a trailer would tell the app another client", name)
+		}
+	}
 	for _, name := range []string{
-		"", "-", "Accept", "Cookie", "Content-Type", "Referer", "Remote", "Remote-Users", "Remote-Emai", "X-Forwarded-For", "X-Forwarded-Proto",
-		"X-Forwarded-Host", "X-Requested-With", "X-HTTP-Method-Overrides", "Cf-Connecting-IP", "Authorization", "X-Gatehouse-Assertions",
+		"", "-", "Accept", "Cookie", "Content-Type", "Referer", "Remote", "Remote-Users", "Remote-Emai",
+		"X-Requested-With", "From", "Te", "Host", "Trailer", "Authorization", "X-Gatehouse-Assertions",
 		strings.Repeat("x", 10_000),
 	} {
 		if gate.ClaimOf(name) != gate.NoClaim {

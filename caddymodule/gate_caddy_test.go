@@ -60,7 +60,8 @@ func TestSpoofedTrailers(t *testing.T) {
 	cookie := c.session("alice@example.com")
 	for _, path := range []string{"/", "/public"} {
 		got := readEcho(t, c.raw("POST "+path+" HTTP/1.1", "Host: {host}", "Cookie: "+cookie, "Transfer-Encoding: chunked", "Trailer: X-Sum, Remote-Email",
-			"Connection: close", "", "2", "hi", "0", "X-Sum: 1", "Remote-Email: root@evil.test", "remote_user: root", "Remote-Groups: admins", "X-Rewrite-Url: /admin", "", ""))
+			"Connection: close", "", "2", "hi", "0", "X-Sum: 1", "Remote-Email: root@evil.test", "remote_user: root", "Remote-Groups: admins", "X-Rewrite-Url: /admin",
+			"X-Forwarded-For: 1.2.3.4", "X-Forwarded-Host: evil.test", "X-Forwarded-Proto: http", "X-Real-Ip: 1.2.3.4", "Forwarded: for=1.2.3.4", "X-Http-Method-Override: DELETE", "Authorization: Bearer x", "", ""))
 		if got.Body != "hi" || got.Trailer.Get("X-Sum") != "1" {
 			t.Errorf("the rest must arrive whole: %+v", got)
 		}
@@ -71,7 +72,7 @@ func TestSpoofedTrailers(t *testing.T) {
 	r, err := http.NewRequest("POST", c.origin("app.example.com")+"/", io.MultiReader(strings.NewReader("hi")))
 	must(t, err)
 	r.Header.Set("Cookie", cookie)
-	r.Trailer = http.Header{"X-Sum": {"1"}, "Remote-Email": {"root@evil.test"}, "X-Forwarded-User": {"root"}}
+	r.Trailer = http.Header{"X-Sum": {"1"}, "Remote-Email": {"root@evil.test"}, "X-Forwarded-User": {"root"}, "X-Forwarded-For": {"1.2.3.4"}, "X-Real-Ip": {"1.2.3.4"}}
 	resp, err := c.client(true).Do(r)
 	must(t, err)
 	defer resp.Body.Close()

@@ -60,6 +60,72 @@ func TestRouteClaimsOfTrustedProxies(t *testing.T) {
 	}
 }
 
+// Which way a request has come is a proxy's to say, and no stranger's: apps take
+// their visitors' addresses, and the names of their hosts, from there.
+func TestOnlyTrustedProxiesSayWhichWay(t *testing.T) {
+	f := newFixture(t)
+	ways := []string{"Forwarded: for=1.2.3.4;host=evil.test", "X-Real-IP: 1.2.3.4", "x_real_ip: 1.2.3.4", "X-Client-IP: 1.2.3.4", "True-Client-IP: 1.2.3.4",
+		"CF-Connecting-IP: 1.2.3.4", "X-Forwarded-Port: 1", "X-Forwarded-Ssl: off", "X-Forwarded-Server: evil.test", "X-Host: evil.test"}
+	for name, h := range map[string]caddyhttp.MiddlewareHandler{
+		"gate":            f.gate(func(g *Gate) { g.Public = []string{"/public/*"} }),
+		"a gate beside":   f.gate(func(g *Gate) { g.Paths = []string{"/admin"} }),
+		"keep":            f.gate(func(g *Gate) { g.Public, g.Keep = []string{"/public/*"}, []string{"X-Real-IP", "Forwarded"} }),
+		"gatehouse_clean": joined(f.app, new(Cleaner)),
+		"gatehouse_first": joined(f.app, &PagesHandler{Clean: true}),
+	} {
+		for _, trusted := range []bool{true, false} {
+			for _, header := range ways {
+				var app recordingApp
+				handler(h, &app, func(vars map[string]any) { vars[caddyhttp.TrustedProxyVarKey] = trusted }).
+					ServeHTTP(newRecorder(), request("GET", testSite+"/public/x", header, "Via: 1.1 x"))
+				key, _, _ := strings.Cut(header, ":")
+				got := 0
+				for field := range app.last().Header {
+					if strings.EqualFold(field, key) {
+						got++
+					}
+				}
+				if (got == 1) != trusted || app.last().Header.Get("Via") == "" {
+					t.Errorf("%s, trusted %v: %s: the app sees %v", name, trusted, header, app.last().Header)
+				}
+			}
+		}
+	}
+	// A proxy of one's own that is not listed would go unnoticed.
+	near := request("GET", testSite+"/x", "X-Real-IP: 1.2.3.4")
+	near.RemoteAddr = "10.0.0.1:1234"
+	for range 2 {
+		handler(f.gate(nil), &recordingApp{}).ServeHTTP(newRecorder(), near.Clone(near.Context()))
+	}
+	if told := f.logs.FilterMessageSnippet("had the header X-Real-I"); told.Len() != 1 {
+		t.Errorf("told %d times: %v", told.Len(), f.logs.All())
+	}
+}
+
+// A network is trusted at first hand, also where a gate or a cleaner before has
+// taken away what tells of a proxy.
+func TestTrustBehindACleaner(t *testing.T) {
+	f := newFixture(t)
+	inner := f.gate(func(g *Gate) { g.Trust = []Trust{{Networks: []string{"192.0.2.0/24"}}} })
+	for name, outer := range map[string]caddyhttp.MiddlewareHandler{
+		"gatehouse_clean": joined(f.app, new(Cleaner)),
+		"a gate beside":   f.gate(func(g *Gate) { g.Paths = []string{"/admin"} }),
+		"a public path":   f.gate(func(g *Gate) { g.Public = []string{"/x"} }),
+	} {
+		for header, want := range map[string]bool{"A: b": true, "X-Real-IP: 192.0.2.7": false, "Forwarded: for=192.0.2.7": false, "X-Forwarded-For: 192.0.2.7": false} {
+			app := &recordingApp{}
+			chain := caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error { return inner.ServeHTTP(w, r, app) })
+			// By Connection a client would have us remove it before anything reads it.
+			for _, more := range []string{"C: d", "Connection: X-Real-IP, Forwarded, X-Forwarded-For"} {
+				handler(outer, chain).ServeHTTP(newRecorder(), withLocalPort(request("GET", testSite+"/x", header, more), 443))
+				if passes := app.last() != nil; passes != want {
+					t.Errorf("%s, %s, %s: passes %v", name, header, more, passes)
+				}
+			}
+		}
+	}
+}
+
 // What is taken from a trusted proxy's request is told once, with the line to
 // write; what strangers send is not.
 func TestTakenAwayIsToldOnce(t *testing.T) {

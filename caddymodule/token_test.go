@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -100,7 +101,8 @@ func TestTokenLimitedToMethodsOverridesNone(t *testing.T) {
 	q := []string{"X-Forwarded-Proto: https", "X-Forwarded-Host: app.example.com", "X-Forwarded-Uri: /api/x", "X-Forwarded-Method: GET"}
 	alice := "Cookie: " + f.signIn("alice@example.com", testSite)
 	limited, free := "X-Gatehouse-Token: "+backupSecret, "X-Gatehouse-Token: free-"+backupSecret
-	for _, name := range []string{"X-HTTP-Method-Override", "x-http-method", "X_Method_Override", "X.Http.Method.Override", "x-method-override"} {
+	for _, name := range []string{"X-HTTP-Method-Override", "x-http-method", "X_Method_Override", "X.Http.Method.Override", "x-method-override",
+		"X-HTTP-Verb", "HTTP-Method-Override", "X-Tunneled-Method", "X-Method", "X-HTTP-Method-Overrides"} {
 		w, r := ask(g, "GET", testSite+"/api/x", limited, name+": DELETE", "X-Other: 1")
 		if w.Code != 200 || len(r.Header["X-Other"]) != 1 || strings.Contains(dump(r), "DELETE") {
 			t.Errorf("%s: %d, the app sees %v", name, w.Code, r.Header)
@@ -119,6 +121,26 @@ func TestTokenLimitedToMethodsOverridesNone(t *testing.T) {
 	}
 	if w := asks(t, a, "GET", "/api/authz/forward-auth", append(q, limited)...); w.Code != 200 {
 		t.Errorf("behind another proxy: %d", w.Code)
+	}
+	for query, want := range map[string]int{
+		"_method=DELETE": 403, "a=b&_METHOD=delete": 403, "%5fmethod=PUT": 403, ".method=DELETE": 403, "_method[]=DELETE": 403, "a=b;_method=DELETE": 403,
+		"_method=GET&_method=DELETE": 403, "X-HTTP-Method-Override=DELETE": 403, "_method=%44ELETE": 403,
+		"_method=get": 200, "method=DELETE": 200, "a=_method=DELETE": 200, "http_methods=DELETE": 200,
+	} {
+		w, _ := ask(g, "GET", testSite+"/api/x?"+query, limited)
+		if w.Code != want || want == 403 && !strings.Contains(w.Body.String(), "in the query names another") {
+			t.Errorf("%s: %d %s", query, w.Code, w.Body)
+		}
+		for _, credential := range []string{free, alice} {
+			if w, _ := ask(g, "GET", testSite+"/api/x?"+query, credential); w.Code != 200 {
+				t.Errorf("%s with %.20s: %d", query, credential, w.Code)
+			}
+		}
+		asked := append(slices.Clone(q), limited)
+		asked[2] = "X-Forwarded-Uri: /api/x?" + query
+		if w := asks(t, a, "GET", "/api/authz/forward-auth", asked...); w.Code != want {
+			t.Errorf("%s behind another proxy: %d", query, w.Code)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"encoding/base64"
 	"slices"
 	"strings"
 	"time"
@@ -16,6 +17,7 @@ const (
 	// machinePrefix begins every token that people make, so that scanners for
 	// leaked secrets find it and logs can be searched for it.
 	machinePrefix = "ght_"
+	machineRandom = 32 // bytes after it, in base64
 	// MachineFresh is how long ago a person who makes a token may have signed
 	// in.
 	MachineFresh = 5 * time.Minute
@@ -33,6 +35,22 @@ const (
 // IsMachineToken tells whether s is meant to be a token that a person made. It
 // need not be a good or a whole one.
 func IsMachineToken(s string) bool { return strings.HasPrefix(s, machinePrefix) }
+
+// HoldsMachineToken tells whether what looks like a whole token that a person made
+// stands anywhere in text.
+func HoldsMachineToken(text string) bool {
+	whole := base64.RawURLEncoding.EncodedLen(machineRandom)
+	for {
+		_, rest, found := strings.Cut(text, machinePrefix)
+		if !found {
+			return false
+		}
+		if len(rest) >= whole && store.IsKeyPart(rest[:whole]) {
+			return true
+		}
+		text = rest
+	}
+}
 
 // Refusal is why no token was made: a stable word, empty for no refusal.
 type Refusal string
@@ -74,7 +92,7 @@ func (s *View) MakeToken(ctx context.Context, session *Session, own origin.Origi
 	if no := s.refuseToken(session, own, m, until, now); no != refusalNone {
 		return "", made, no, nil
 	}
-	secret = machinePrefix + keyring.RandomToken(32)
+	secret = machinePrefix + keyring.RandomToken(machineRandom)
 	r := &Record{
 		ID: keyring.RandomID(), Subject: session.Subject, Machine: &m,
 		AuthTime: now, Expires: until, LastSeen: now.Add(-time.Second), AMR: []string{"token"}, // not used yet: uses are noted to the second

@@ -3,6 +3,7 @@ package gate
 import (
 	"fmt"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -22,6 +23,12 @@ const (
 	// MethodClaim: that the request has another method than it has. It is the
 	// app's to believe, and passes, but not beside a token limited to methods.
 	MethodClaim
+	// WayClaim: which way the request has come: from whom, over what, to which
+	// host. That is a proxy's to say, and passes from trusted ones alone.
+	WayClaim
+	// ForwardedClaim is a WayClaim that Caddy's reverse_proxy says itself, unless
+	// it believes the peer.
+	ForwardedClaim
 )
 
 // longestClaim is the length of the longest name in ClaimOf.
@@ -39,7 +46,7 @@ func ClaimOf(name string) Claim {
 		if c == 0 {
 			continue
 		}
-		if n == len(buf) || n == 0 && c != 'r' && c != 'x' && c != 'c' {
+		if n == len(buf) || n == 0 && c != 'x' && c != 'r' && c != 'c' && c != 'f' && c != 't' && c != 'h' {
 			return NoClaim // most headers end here, at their first letter
 		}
 		buf[n] = c
@@ -57,8 +64,17 @@ func ClaimOf(name string) Claim {
 		"xforwardeduri", "xforwardedpath", "xforwardedprefix", "xforwardedmethod",
 		"xscriptname", "xforwardedscriptname", "xrewritepath", "xenvoyoriginalpath", "xwawsunencodedurl":
 		return RouteClaim
-	case "xhttpmethodoverride", "xhttpmethod", "xmethodoverride":
+	case "xhttpmethodoverride", "xhttpmethodoverrides", "xhttpmethod", "xhttpverb", "xhttpverboverride", "xmethod",
+		"xmethodoverride", "xmethodoverrides", "xtunneledmethod", "httpmethodoverride", "httpmethod", "httpxhttpmethodoverride",
+		"xrequestmethod", "xrequestedmethod", "xoverridemethod", "xverb":
 		return MethodClaim
+	case "forwarded", "forwardedfor", "xforwarded", "xforwardedby", "xforwardedport", "xforwardedscheme", "xforwardedserver", "xforwardedssl",
+		"xrealip", "xremoteip", "xremoteaddr", "xclientip", "xclusterclientip", "xoriginatingip", "xoriginalforwardedfor", "xoriginalhost",
+		"xhost", "xhttphostoverride", "trueclientip", "fastlyclientip", "clientip", "cfconnectingip", "cfconnectingipv6",
+		"xenvoyexternaladdress", "xazureclientip", "xappengineuserip":
+		return WayClaim
+	case "xforwardedfor", "xforwardedhost", "xforwardedproto":
+		return ForwardedClaim
 	}
 	return NoClaim
 }
@@ -117,13 +133,19 @@ func dropMethods(h http.Header) (dropped bool) {
 // of it. It comes before anything that can fail, and tells whether what is left
 // asks for a WebSocket.
 func (q *request) cleanRequest() (webSocket bool) {
-	r := q.r
+	r, trusted := q.r, q.trusted()
+	q.relayed = q.relayed || !trusted && isRelayed(r.Header)
 	for name := range r.Header {
 		switch q.house.claimOf(name) {
 		case IdentityClaim:
 			delete(r.Header, name)
 		case RouteClaim:
 			if !q.keeps(name) {
+				delete(r.Header, name)
+			}
+		case WayClaim:
+			if !trusted {
+				q.tellOfWay(name)
 				delete(r.Header, name)
 			}
 		}
@@ -138,7 +160,7 @@ func (q *request) cleanRequest() (webSocket bool) {
 func CheckKept(names []string) error {
 	for _, name := range names {
 		switch ClaimOf(name) {
-		case RouteClaim:
+		case RouteClaim, WayClaim:
 		case IdentityClaim:
 			return fmt.Errorf("keep %s: who somebody is nobody says but Gatehouse; leave it out", name)
 		default:
@@ -162,6 +184,26 @@ func (q *request) keeps(name string) bool {
 		q.house.log().Warn(fmt.Sprintf("a trusted proxy's request had the header %[1]s, which was taken away, because apps may serve the path that it names and not the one that was judged; if the app needs it, and that proxy sets it on every request, write in the block of the gate, or of what cleans before it: keep %[1]s", strings.Trim(web.Quoted(name), `"`)))
 	}
 	return false
+}
+
+// isRelayed tells whether a proxy has handed a request with these headers on.
+func isRelayed(h http.Header) bool {
+	for name := range h {
+		if claim := ClaimOf(name); claim == WayClaim || claim == ForwardedClaim || name == "Via" {
+			return true
+		}
+	}
+	return false
+}
+
+// tellOfWay tells once what an app does not hear of a proxy that nobody listed.
+func (q *request) tellOfWay(name string) {
+	if peer, err := netip.ParseAddrPort(q.r.RemoteAddr); err != nil || !isNear(peer.Addr()) {
+		return // what strangers send is no news
+	}
+	if _, known := q.house.takenAway.LoadOrStore(fold(name), true); !known {
+		q.house.log().Warn(fmt.Sprintf("a request from a private address had the header %s, which was taken away: only proxies in Caddy's trusted_proxies may say which way a request has come; if a proxy of yours sets it, write in the global options servers { trusted_proxies static <its networks> }", strings.Trim(web.Quoted(name), `"`)))
+	}
 }
 
 // cleanTrailer removes what claims anything from trailers, and credentials,

@@ -24,9 +24,13 @@ func (q *request) client() netip.Addr {
 // listed: all of its clients count as one.
 func (q *request) behindUnknownProxy() bool {
 	peer, err := netip.ParseAddrPort(q.r.RemoteAddr)
-	addr := peer.Addr().Unmap()
-	return err == nil && (addr.IsPrivate() || addr.IsLoopback() || addr.IsLinkLocalUnicast()) &&
-		len(q.r.Header["X-Forwarded-For"]) > 0 && !q.trusted()
+	return err == nil && isNear(peer.Addr()) && len(q.r.Header["X-Forwarded-For"]) > 0 && !q.trusted()
+}
+
+// isNear tells whether an address is of a network of one's own.
+func isNear(addr netip.Addr) bool {
+	addr = addr.Unmap()
+	return addr.IsPrivate() || addr.IsLoopback() || addr.IsLinkLocalUnicast()
 }
 
 // limitWatch tells of a 429 that all people behind such a proxy share.

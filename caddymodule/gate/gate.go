@@ -130,6 +130,7 @@ type request struct {
 	portal    origin.Origin // where people sign in for this site; zero: here
 	login     origin.Origin // with ForwardAuth: the host whose form is led to; zero: this one
 	presented []string      // machine tokens that came with the request
+	relayed   bool          // a proxy that is not trusted has handed the request on, as its headers say
 	basic     bool          // one came as the password of Basic, which browsers repeat by themselves
 	misfit    string        // why the token that came counts for nothing
 	// tokenHeader: one came in a header that the server would log.
@@ -163,7 +164,7 @@ func (h *House) request(w http.ResponseWriter, r *http.Request) request {
 	q := request{w: w, r: r, house: h}
 	q.url, q.method, q.shared = h.server().Asked(r)
 	if q.outer, _ = q.shared[visitorKey].(*visitor); q.outer != nil {
-		q.presented, q.basic = q.outer.machine, q.outer.basic
+		q.presented, q.basic, q.misfit, q.relayed = q.outer.machine, q.outer.basic, q.outer.misfit, q.outer.relayed
 	}
 	return q
 }

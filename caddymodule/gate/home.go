@@ -92,13 +92,7 @@ func (q *request) isFirstHand() bool {
 		peer, err := netip.ParseAddrPort(q.r.RemoteAddr)
 		return err == nil && peer.Addr().Unmap().WithZone("") != q.client() // else the proxy does not say whose it is
 	}
-	for name := range q.r.Header {
-		switch fold(name) {
-		case "xforwardedfor", "forwarded", "via", "cfconnectingip", "xrealip":
-			return false
-		}
-	}
-	return true
+	return !q.relayed && !isRelayed(q.r.Header) // the latter behind another proxy, where nothing was cleaned
 }
 
 // isFromAnotherPage tells whether a page of another site makes the request, and
@@ -113,11 +107,18 @@ func (q *request) isFromAnotherPage() bool {
 	if site := h.Get("Sec-Fetch-Site"); site != "" {
 		return site != "same-origin" && site != "same-site" && site != "none" && !follows
 	}
-	if lines := h["Origin"]; len(lines) > 1 || len(lines) == 1 && !q.isOwn(lines[0]) {
-		return true
+	return q.namesAnotherSite() && (len(h["Origin"]) > 0 || !follows)
+}
+
+// namesAnotherSite tells whether the page that makes the request is of another
+// site, by its Origin or, where there is none, by its Referer.
+func (q *request) namesAnotherSite() bool {
+	for _, name := range [...]string{"Origin", "Referer"} {
+		if lines := q.r.Header[name]; len(lines) > 0 {
+			return len(lines) > 1 || !q.isOwn(lines[0])
+		}
 	}
-	referer := h.Get("Referer")
-	return referer != "" && !q.isOwn(referer) && !follows
+	return false
 }
 
 // isOwn tells whether an address is of the site that is asked for.

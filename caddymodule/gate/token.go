@@ -2,8 +2,12 @@ package gate
 
 import (
 	"encoding/base64"
+	"net/url"
+	"slices"
 	"strings"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
@@ -36,27 +40,90 @@ func (q *request) takeToken() {
 		delete(h, accessSecret)
 	}
 	for _, line := range h["Authorization"] {
-		scheme, secret, _ := strings.Cut(line, " ")
-		secret = strings.TrimSpace(secret)
-		basic := strings.EqualFold(scheme, "Basic")
-		if basic {
-			secret = password(secret)
+		token, form := q.house.findToken(line)
+		switch form {
+		case noToken:
+			continue
+		case strayToken:
+			q.misfit = "A token came in a form in which it does not count: send it as a bearer token or as the password of Basic."
+		default:
+			q.presented, q.basic = append(q.presented, token), q.basic || form == passwordToken
 		}
-		if (basic || strings.EqualFold(scheme, "Bearer")) && secret != "" && q.house.ownsToken(secret) {
-			q.presented, q.basic = append(q.presented, secret), q.basic || basic
-			delete(h, "Authorization")
-		}
+		delete(h, "Authorization")
 	}
 }
 
-// password is that of the credentials of Basic, "" for none.
-func password(credentials string) string {
-	text, err := base64.StdEncoding.DecodeString(credentials)
+// tokenForm is how a token of ours came in Authorization.
+type tokenForm int
+
+const (
+	noToken       tokenForm = iota
+	strayToken              // as nothing that counts
+	bearerToken             // Bearer <token>
+	passwordToken           // Basic, as the password of any user
+)
+
+// findToken finds a token of ours in a line of Authorization, whatever it is
+// written like: the app must see none, also where it does not count. Programs write
+// "Token x" and "token=x", the token as the user of Basic, and leave out padding.
+func (h *House) findToken(line string) (token string, form tokenForm) {
+	scheme, rest, _ := strings.Cut(line, " ")
+	rest = strings.TrimSpace(rest)
+	switch {
+	case strings.EqualFold(scheme, "Bearer") && h.ownsToken(rest):
+		return rest, bearerToken
+	case strings.EqualFold(scheme, "Basic"):
+		_, password, _ := strings.Cut(decoded(rest), ":")
+		if h.ownsToken(password) {
+			return password, passwordToken
+		}
+	}
+	if h.holdsOwn(line) {
+		return "", strayToken
+	}
+	for _, word := range words(line) {
+		if _, value, ok := strings.Cut(word, "="); ok && h.holdsOwn(decoded(value)) || h.holdsOwn(decoded(word)) {
+			return "", strayToken
+		}
+	}
+	return "", noToken
+}
+
+// holdsOwn tells whether a text is a token of ours, or has one in it.
+func (h *House) holdsOwn(text string) bool {
+	if text == "" {
+		return false
+	}
+	if session.HoldsMachineToken(text) || h.ownsToken(text) {
+		return true
+	}
+	for _, word := range words(text) {
+		if h.ownsToken(word) {
+			return true
+		}
+		for _, between := range [...]string{":", "="} {
+			if before, after, ok := strings.Cut(word, between); ok && (h.ownsToken(before) || h.ownsToken(after)) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// words are the parts of a line of Authorization that may be a token each.
+func words(line string) []string {
+	return strings.FieldsFunc(line, func(r rune) bool { return r <= ' ' || strings.ContainsRune(",;\"'<>()[]{}", r) })
+}
+
+// decoded is what is written in base64, of either alphabet and with or without
+// padding; "" for what is none.
+func decoded(text string) string {
+	text = strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(text, "="))
+	data, err := base64.RawStdEncoding.DecodeString(text)
 	if err != nil {
 		return ""
 	}
-	_, password, _ := strings.Cut(string(text), ":")
-	return password
+	return string(data)
 }
 
 // findMachine looks up the session that the presented token stands for.
@@ -84,9 +151,10 @@ func (q *request) fromElsewhere() bool {
 	switch h.Get("Sec-Fetch-Site") {
 	case "cross-site", "same-site":
 		return true
+	case "":
+		return q.namesAnotherSite()
 	}
-	lines := h["Origin"]
-	return len(lines) > 1 || len(lines) == 1 && lines[0] != q.origin.String()
+	return len(h["Origin"]) > 0 && q.namesAnotherSite()
 }
 
 // offersBasic tells whether a 401 offers Basic: to programs that are no browser's.
@@ -107,10 +175,46 @@ func (q *request) offersBasic() bool {
 // judged by, also at an app that believes a header about another. Behind another
 // proxy, which hands the header on itself, the request is refused.
 func (q *request) judgeMethod() refusal {
-	if m := q.session.Machine; m != nil && len(m.Methods) > 0 && dropMethods(q.r.Header) && q.place.Behind {
+	m := q.session.Machine
+	if m == nil || len(m.Methods) == 0 {
+		return refusal{}
+	}
+	if dropMethods(q.r.Header) && q.place.Behind {
 		return refusal{kind: notAllowed, detail: "This token is limited to methods, and a header of the request names another one."}
 	}
+	if name := otherMethod(q.url.RawQuery, m.Methods); name != "" {
+		return refusal{kind: notAllowed, detail: "This token is limited to methods, and " + name + " in the query names another one."}
+	}
 	return refusal{}
+}
+
+// otherMethod finds a parameter of the query by which frameworks take another
+// method than the request has, if it is not among methods: "" for none. What stands
+// in a body is not looked at.
+func otherMethod(query string, methods []string) (name string) {
+	for pair := range strings.FieldsFuncSeq(query, func(r rune) bool { return r == '&' || r == ';' }) {
+		key, value, _ := strings.Cut(pair, "=")
+		key, value = unescaped(key), unescaped(value)
+		if !isMethodParameter(key) || slices.ContainsFunc(methods, func(m string) bool { return strings.EqualFold(m, value) }) {
+			continue
+		}
+		return web.Quoted(key)
+	}
+	return ""
+}
+
+// isMethodParameter knows _method, also as PHP reads it (".method", "_method[]"), and
+// the names of the headers.
+func isMethodParameter(key string) bool {
+	php := strings.NewReplacer(".", "_", " ", "_", "[", "_").Replace(strings.ToLower(strings.TrimLeft(key, " ")))
+	return php == "_method" || strings.HasPrefix(php, "_method_") || strings.HasPrefix(php, "x") && ClaimOf(key) == MethodClaim
+}
+
+func unescaped(s string) string {
+	if plain, err := url.QueryUnescape(s); err == nil {
+		return plain
+	}
+	return s
 }
 
 // hasToken tells whether the request came with a machine token.

@@ -15,6 +15,8 @@ type visitor struct {
 	cookies  []string  // the Cookie headers as they came
 	machine  []string  // machine tokens that came with the request
 	basic    bool      // one came as a password
+	misfit   string    // why one counts for nothing
+	relayed  bool      // see request
 	identity *identity // of who was admitted
 	told     *told     // what {http.auth.user.*} says; the same for all gates of a request
 	ended    bool      // the handlers behind the gate have returned
@@ -104,8 +106,9 @@ func (q *request) hideCookies(into *visitor) {
 		into.above, into.ended, into.ours = q.outer, false, false
 	} else {
 		into.cookies, into.machine = q.r.Header["Cookie"], q.presented
-		into.basic = q.basic
+		into.basic, into.misfit = q.basic, q.misfit
 	}
+	into.relayed = q.relayed
 	if !q.isCleaned() {
 		pages.StripOwnCookies(q.r.Header)
 	}
