@@ -21,13 +21,15 @@ const (
 var (
 	saidURL    = regexp.MustCompile(`(?i)https?://[^\s<>"']+`)
 	saidDigits = regexp.MustCompile(`[0-9]{4,}`)
+	saidApart  = regexp.MustCompile(`\pN(?:[^\pL\pN]{0,3}\pN)+`) // as people write a code: 482 913, 482-913
 	saidWord   = regexp.MustCompile(`[A-Za-z0-9_-]{12,}`)
 )
 
 // Said makes the text of a mail system's answer to m fit for logs and for the
 // eyes of operators: one line of at most 300 bytes in which the recipient, the
 // code, the link, whatever else is long enough to be told from the mail's own
-// text, and the secrets given are blanked, however the server repeated them.
+// text, and the secrets given are blanked, also a code that is written apart. A
+// server that encodes what it repeats is not understood: it has the mail anyhow.
 // The zero Message has only the secrets.
 func (m Message) Said(text string, secrets ...string) string {
 	text = oneLine(text)
@@ -48,6 +50,12 @@ func (m Message) Said(text string, secrets ...string) string {
 		return echoed(strings.TrimRight(found, ".,;:)]"))
 	})
 	text = saidWord.ReplaceAllStringFunc(text, echoed)
+	text = saidApart.ReplaceAllStringFunc(text, func(found string) string {
+		if m.Code != "" && strings.Contains(digitsOf(found), m.Code) {
+			return unsaid
+		}
+		return found
+	})
 	text = saidDigits.ReplaceAllStringFunc(text, echoed)
 	if m.Code != "" {
 		text = blankAll(text, m.Code)
@@ -65,6 +73,19 @@ func (m Message) Said(text string, secrets ...string) string {
 		text = text[:cut]
 	}
 	return text
+}
+
+// digitsOf are the digits in s alone, full-width ones as ASCII.
+func digitsOf(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= '０' && r <= '９' {
+			r -= '０' - '0'
+		}
+		if r < '0' || r > '9' {
+			return -1
+		}
+		return r
+	}, s)
 }
 
 // oneLine leaves out what would break or colour a line of a log.

@@ -128,6 +128,8 @@ func (s *Sender) reason(d *dialogue, err error, m outbox.Message) string {
 		return "stopped"
 	case errors.Is(err, context.DeadlineExceeded):
 		return "no answer in time"
+	case errors.Is(err, errEndless):
+		return errEndless.Error()
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "the server closed the connection"
 	case s.config.TLS == Implicit && errors.As(err, &plain):

@@ -1,8 +1,11 @@
 package smtp_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"io"
+	"net"
 	"strconv"
 	"strings"
 	"testing"
@@ -240,5 +243,64 @@ func TestLateAnswersTakeNoPlace(t *testing.T) {
 	release()
 	if err := errors.Join(second.Late(t.Context()), third.Late(t.Context())); err != nil {
 		t.Error(err)
+	}
+}
+
+// A server that does not come to an end is given up before it fills memory, also one
+// that says so before TLS.
+func TestEndlessAnswers(t *testing.T) {
+	for name, c := range map[string]struct {
+		first, line string
+		want        outbox.SendFault
+	}{
+		"greeting":      {"", "220-welcome\r\n", outbox.SenderDown},
+		"one line":      {"", "220 welcome ", outbox.SenderDown},
+		"EHLO":          {"220 ready\r\n", "250-SIZE\r\n", outbox.SenderDown},
+		"EHLO, a line":  {"220 ready\r\n", "250 ", outbox.SenderDown},
+		"MAIL FROM":     {"220 ready\r\n|250 hello\r\n", "250-fine\r\n", outbox.SenderDown},
+		"the recipient": {"220 ready\r\n|250 hello\r\n|250 fine\r\n", "550-no\r\n", outbox.Deferred},
+	} {
+		t.Run(name, func(t *testing.T) {
+			listener, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			sent := make(chan int, 1)
+			go func() {
+				defer listener.Close()
+				conn, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				defer conn.Close()
+				lines, n := bufio.NewReader(conn), 0
+				for i, answer := range strings.Split(c.first, "|") {
+					if i > 0 {
+						_, _ = lines.ReadString('\n')
+					}
+					_, _ = io.WriteString(conn, answer)
+				}
+				if c.first != "" {
+					_, _ = lines.ReadString('\n')
+				}
+				for block := []byte(strings.Repeat(c.line, 1000)); ; {
+					more, err := conn.Write(block)
+					if n += more; err != nil || n > 64<<20 {
+						break
+					}
+				}
+				sent <- n
+			}()
+			host, port, _ := net.SplitHostPort(listener.Addr().String())
+			number, _ := strconv.Atoi(port)
+			s, err := smtp.New(smtp.Config{Host: host, Port: number, TLS: smtp.Off, Hello: "gate.example.com"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantFault(t, s.Send(t.Context(), message(t)), c.want, "does not end")
+			if n := <-sent; n > 16<<20 { // what lies in the kernel's buffers counts, too
+				t.Errorf("it could send %d bytes", n)
+			}
+		})
 	}
 }

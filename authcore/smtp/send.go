@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/wneessen/go-mail/smtp"
@@ -168,7 +169,7 @@ func (d *dialogue) connect(ctx context.Context) error {
 	if err != nil {
 		return because(within, err)
 	}
-	d.conn = conn
+	d.conn = &bounded{Conn: conn}
 	d.step = greeting
 	err = d.hold(within, d.connecting(), func() error {
 		for _, do := range []func() error{d.greet, d.startTLS, d.signIn} {
@@ -179,7 +180,7 @@ func (d *dialogue) connect(ctx context.Context) error {
 		return nil
 	})
 	if err != nil {
-		conn.Close() // go-mail leaves it open when a step fails
+		d.conn.Close() // go-mail leaves it open when a step fails
 	}
 	return err
 }
@@ -267,6 +268,34 @@ func (d *dialogue) deadline(t time.Time) {
 	if d.ctx.Err() != nil {
 		_ = d.conn.SetReadDeadline(time.Unix(1, 0))
 	}
+}
+
+// mostAnswer bounds what a server says before it is spoken to again, in bytes:
+// RFC 5321's lines of 512 by the hundreds, or a TLS handshake with its
+// certificates. Greeting and EHLO come before TLS, so that anybody on the way can
+// go on for ever.
+const mostAnswer = 256 << 10
+
+var errEndless = errors.New("the server's answer does not end")
+
+// bounded is a connection that ends where an answer is longer than mostAnswer.
+type bounded struct {
+	net.Conn
+	answer atomic.Int64 // bytes since the last that we wrote
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	if b.answer.Load() >= mostAnswer {
+		return 0, errEndless
+	}
+	n, err := b.Conn.Read(p[:min(len(p), mostAnswer)])
+	b.answer.Add(int64(n))
+	return n, err
+}
+
+func (b *bounded) Write(p []byte) (int, error) {
+	b.answer.Store(0)
+	return b.Conn.Write(p)
 }
 
 // begun is a connection whose first bytes were read already.
