@@ -230,6 +230,46 @@ func TestAdmitRefusals(t *testing.T) {
 	}
 }
 
+// Whoever gives wrong codes while mail works shuts no one out once it does not: there
+// is no link then.
+func TestAdmitAfterWrongCodes(t *testing.T) {
+	o := newOperated(t)
+	o.run("", "bob@example.com carol@example.com")
+	for range 2 {
+		stranger := o.visitor()
+		stranger.starts("carol@example.com")
+		code := o.code("carol@example.com")
+		for range 5 {
+			stranger.types(wrongCode(code))
+		}
+	}
+	last := o.visitor()
+	last.starts("carol@example.com")
+	if _, page := last.send("GET", "/_gatehouse/code", nil); strings.Contains(page, `name="code"`) {
+		t.Fatalf("codes still work:\n%s", page)
+	}
+	o.mailGoesDown()
+	carol := o.visitor()
+	ref, _ := carol.stranded("carol@example.com")
+	var out operate.Admission
+	o.document(&out, "admit", "carol@example.com", "--ref", ref, "--yes")
+	if out.Code == "" || out.Refused != "" {
+		t.Fatalf("%+v", out)
+	}
+	// The flow of a stranger is none the wiser.
+	if got := last.types(out.Code); got == 303 {
+		t.Error("another browser is in")
+	}
+	for want := range 4 {
+		if got := carol.types(wrongCode(out.Code)); got != 422 {
+			t.Errorf("wrong code %d: %d", want, got)
+		}
+	}
+	if got := carol.types(out.Code); got != 303 {
+		t.Errorf("the operator's code: %d", got)
+	}
+}
+
 // Starts while mail is down are stored, and so count for the client's network.
 func TestStrandedStartsAreLimited(t *testing.T) {
 	o := newOperated(t)

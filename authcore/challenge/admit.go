@@ -88,7 +88,8 @@ func Referred(tx store.Tx, reference string, a address.Address, now time.Time) (
 }
 
 // Unadmitted is why no code may be given out for c, empty if one may. A bounce
-// stands in nobody's way: that mail does not arrive is why they ask.
+// stands in nobody's way: that mail does not arrive is why they ask. Nor do wrong
+// codes: any stranger can give them, and there is no link while mail is down.
 func (e *Engine) Unadmitted(tx store.Tx, c *Challenge) (Outcome, error) {
 	now := e.Now()
 	switch v := c.State(now); {
@@ -105,10 +106,6 @@ func (e *Engine) Unadmitted(tx store.Tx, c *Challenge) (Outcome, error) {
 	if paused, err := Paused(tx, c.Address, now); err != nil || paused && !c.Known {
 		return OutcomePaused, err
 	}
-	failures, err := e.failures(tx, c, By{})
-	if err != nil || failures.Left(now) == 0 {
-		return OutcomeLocked, err
-	}
 	return "", nil
 }
 
@@ -116,16 +113,12 @@ func (e *Engine) Unadmitted(tx store.Tx, c *Challenge) (Outcome, error) {
 // code. Unadmitted has been asked.
 func (e *Engine) Admit(tx store.Tx, c *Challenge) (code string, err error) {
 	now := e.Now()
-	failures, err := e.failures(tx, c, By{})
-	if err != nil {
-		return "", err
-	}
 	ends := now.Add(AdmittedLifetime)
 	if flow := c.AskedAt.Add(FlowLifetime); flow.Before(ends) {
 		ends = flow // the browser knows its flow no longer
 	}
 	c.Decoy, c.Unsent, c.LinkOnly, c.Admitted = false, "", false, true
-	c.Expires, c.Kept, c.Tries = ends, now.Add(AdmittedKept), min(e.Attempts, failures.Left(now))
+	c.Expires, c.Kept, c.Tries = ends, now.Add(AdmittedKept), e.Attempts
 	if err := Note(tx, c, Step{At: now, Outcome: OutcomeAdmitted}); err != nil {
 		return "", err
 	}
