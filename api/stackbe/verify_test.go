@@ -174,6 +174,15 @@ func TestLinkInABrowser(t *testing.T) {
 		want(t, w.call("GET", auth+"session", nil, jwt), 200)
 		want(t, w.post(auth+"verify", object{"token": jwt}), 200)
 	})
+	t.Run("the token is ours", func(t *testing.T) {
+		link := w.link(object{"email": alice, "redirectUrl": callback + "?token=A&next=%2Fhome&Token=A&error=B"})
+		if q := location(t, w.visit("GET", link, "&redirect=true")).Query(); len(q["token"]) != 1 || q.Get("token") == "A" || q["Token"] != nil || q.Get("next") != "/home" {
+			t.Errorf("leads to %v", q)
+		}
+		if q := location(t, w.visit("GET", link, "&redirect=true")).Query(); len(q["error"]) != 1 || q.Get("error") == "B" {
+			t.Errorf("leads to %v", q)
+		}
+	})
 	t.Run("STACKBE-20", func(t *testing.T) {
 		link := w.link(object{"email": alice})
 		isPage(t, w.visit("GET", link, ""), 200, "<button")

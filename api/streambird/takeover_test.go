@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/api/apitest"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 )
 
 // TestAPublishableKeyTakesNobodysSignIn: whoever reads the key out of a page
@@ -63,6 +64,42 @@ func TestAPublishableKeyTakesNobodysSignIn(t *testing.T) {
 		want(t, w.call("POST", loginOrCreate, own, apitest.LivePub), 200)
 		w.Sleep(time.Hour)
 		want(t, w.post(loginOrCreate, evil), 200)
+	})
+	t.Run("a page puts nothing into the link", func(t *testing.T) {
+		w := house(t, nil)
+		for _, query := range []string{"?token=ATTACKERS", "?next=https://evil.com/", "?x=1", "?%74oken=A", "?=", "?&"} {
+			body := object{"email": alice, "login_redirect_url": authenticate + query, "registration_redirect_url": welcome + query}
+			refused(t, w.call("POST", loginOrCreate, body, apitest.LivePub), 400, "invalid_redirect_url")
+		}
+		if n := len(w.Mail.Sent()); n != 0 {
+			t.Errorf("%d mails were sent", n)
+		}
+	})
+	t.Run("a registered query is part of what is registered", func(t *testing.T) {
+		const page = "https://app.xyz.com/in?tenant=1"
+		w := house(t, func(h *apitest.House) {
+			if err := h.App.Redirects.Add(origin.RedirectRegistration, page); err != nil {
+				t.Fatal(err)
+			}
+		})
+		body := object{"email": alice, "login_redirect_url": authenticate, "registration_redirect_url": page + "&token=A"}
+		refused(t, w.call("POST", loginOrCreate, body, apitest.LivePub), 400, "invalid_redirect_url")
+		body["registration_redirect_url"] = page
+		want(t, w.call("POST", loginOrCreate, body, apitest.LivePub), 200)
+		if q := w.mailed().Query(); q.Get("tenant") != "1" || len(q["token"]) != 1 {
+			t.Errorf("the link has the query %v", q)
+		}
+	})
+	t.Run("whoever chooses the query, the token is ours", func(t *testing.T) {
+		for _, query := range []string{"token=A", "%74oken=A", "Token=A", "token[]=A", "+token=A", "token%00x=A"} {
+			w := house(t, nil)
+			sent := authenticate + "?" + query + "&next=%2Fhome&" + query
+			want(t, w.post(loginOrCreate, object{"email": alice, "login_redirect_url": sent, "registration_redirect_url": welcome + "?" + query + "&next=%2Fhome&" + query}), 200)
+			link := w.mailed()
+			if q := link.Query(); len(q) != 2 || len(q["token"]) != 1 || q.Get("token") == "A" || q.Get("next") != "/home" {
+				t.Errorf("%s: the link is %s", query, link)
+			}
+		}
 	})
 }
 

@@ -3,8 +3,11 @@ package origin
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/internal/ascii"
 )
 
 // RedirectUse is what a registered redirect URL is for.
@@ -73,11 +76,11 @@ func (r Redirects) Allows(use RedirectUse, rawURL string) bool {
 	return false
 }
 
-// Fixed tells whether rawURL itself is registered for use: no wildcard leaves
-// part of it to whoever names it.
+// Fixed tells whether rawURL is registered for use as it stands: neither a wildcard
+// nor the query is left to whoever names it.
 func (r Redirects) Fixed(use RedirectUse, rawURL string) bool {
 	t, ok := parseTarget(rawURL)
-	return ok && slices.ContainsFunc(r.byUse[use], func(one registered) bool { return !one.wild && one.matches(t) })
+	return ok && slices.ContainsFunc(r.byUse[use], func(one registered) bool { return !one.wild && one.target == t })
 }
 
 // Default returns the default URL of use, or "".
@@ -105,15 +108,26 @@ func (one registered) matches(t target) bool {
 	return found && label != "" && domain == want.host
 }
 
-// WithQuery returns rawURL, which MayRedirect has allowed, with name=value
-// added to its query. value must be unreserved characters or encoded already.
+// WithQuery returns rawURL, which MayRedirect has allowed, with name=value at the
+// end of its query, in place of any other value of that name: apps take the first
+// they find. value must be unreserved characters or encoded already.
 func WithQuery(rawURL, name, value string) string {
-	separator := "?"
-	if strings.Contains(rawURL, "?") {
-		separator = "&"
+	base, query, _ := strings.Cut(rawURL, "?")
+	pairs := slices.DeleteFunc(strings.Split(query, "&"), func(pair string) bool {
+		return pair == "" || readName(pair) == readName(name)
+	})
+	return base + "?" + strings.Join(append(pairs, name+"="+value), "&")
+}
+
+// readName is the name in a pair of a query as any framework reads it: PHP takes
+// .token and token[] for others than Go does, and some know no case.
+func readName(pair string) string {
+	name, _, _ := strings.Cut(pair, "=")
+	name, err := url.QueryUnescape(name)
+	if err != nil { // parseTarget refuses it
+		return ""
 	}
-	if strings.HasSuffix(rawURL, "?") || strings.HasSuffix(rawURL, "&") {
-		separator = ""
-	}
-	return rawURL + separator + name + "=" + value
+	name, _, _ = strings.Cut(strings.TrimSpace(name), "[")
+	name, _, _ = strings.Cut(name, "\x00")
+	return strings.NewReplacer(".", "_", " ", "_").Replace(ascii.Lower(name))
 }
