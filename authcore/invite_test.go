@@ -641,6 +641,7 @@ func TestOrganizationNames(t *testing.T) {
 		"日本語株式会社", "株式会社 例。", "ファミリー・マート", "Col·lectiu", "شركة المثال", "می\u200cخواهم", "Việt Nam", "Vie\u0323\u0302t Nam", "हिन्दी", "ไทย", "Łódź № 5",
 		"👩\u200d🚀 Club", "❤\ufe0f\u200d🔥", "I ❤\ufe0f Rust", "Studio 54", "Route 66 (West)", "[Draft]", "C++ / C# Group", "Dot Com Ventures",
 		strings.Repeat("ü", 64), "Barnes \u2022 Noble", "Acme \u00b7 Berlin", "\u0f56\u0f7c\u0f51\u0f0b\u0f61\u0f74\u0f63", "\u12a2\u1275\u12ee\u1361\u1335\u12eb", "شرکت \u06f0\u06f2", "٢٠٢٠", "Who?What", "Yahoo!Club", "ООО «Ромашка»",
+		"Verein e.V. (Berlin)", "Class of 1999 & 2000", "I❤NY", "Rock 'n' Roll", "Black & White ● Club", "“Acme”", "甲，乙", "90° Nord", "The Dot",
 	}
 	bad := []string{
 		"", "  ", "\u3000", strings.Repeat("ü", 65), "a\nb", "a\tb", "a\x00b", "a\x85b", "\xff", "a\u2028b", "\ue000", "\U000e0041bc",
@@ -658,7 +659,12 @@ func TestOrganizationNames(t *testing.T) {
 		"10.0.0.1/x", "1.2.3.4", "hxxp evil.com!",
 		// Whatever a mail program may make a link of besides.
 		"https://localhost/x", "//evil", "http:16843009", "https:\\\\evil", "hxxp:evil", "HXXP:evil", "mailto:x", "tel:123", "tel：123", "javascript:alert", "localhost:80/x",
-		"me@localhost", "me＠localhost", "call +1 900 555 1234", "0900-123-456",
+		"me@localhost", "me＠localhost", "call +1 900 555 1234", "0900-123-456", "0900–123–456", "0900_123_456",
+		// What an address becomes without the quotation marks that no mail has, and
+		// without the brackets that people pass over.
+		"evil.“com/login", "evil.‘com", "“evil”.“com", "evil.'com", "evil.’com", "evil“.com", "evil”.”com", "x /“/evil", "1234“567", "https:“/“/evil", "evil.«com", "evil.❝com",
+		"evil.`com", "evil.´com", "evil.〝com", "evil.＂com", "evil.″com", "evil.'“'com", "evil.(com)", "evil.[com]", "(evil).com", "evil.⟨com⟩", "ev“il.c”om", "x “\u0301",
+		"evil [d0t] com", "evil ⟨dot⟩ com", "evil “dot” com", "evil *dot* com", "evil -dot- com", "evil (d\u03bft) com", "evil，com", "evil﹐com", "evil●com", "evil○com", "evil▪com", "evil⚫com", "evil\u00b0com", "evil🔴com",
 	}
 	runInviting(t, func(t *testing.T, w *inviting) {
 		boss, org := w.org(mustAddress("rival@example.com"))

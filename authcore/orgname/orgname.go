@@ -21,13 +21,22 @@ var (
 	// takes any for one.
 	likeHost = regexp.MustCompile(`\.[\pL][-\pL\pN]*\pL|\bxn--|\d+\.\d+\.\d+\.\d+`)
 	likeLink = regexp.MustCompile(`[\pL][-+.\pL\pN]*:\S|//|\\|@`)
-	likeCall = regexp.MustCompile(`(\pN[-+ ./()]*){7}`)
-	spelled  = regexp.MustCompile(`(?i)\s*[\[({<]\s*(dot|\.)\s*[\])}>]\s*`)
+	likeCall = regexp.MustCompile(`(\pN[-+ ./_\p{Pd}\p{Ps}\p{Pe}]*){7}`)
+	spelled  = regexp.MustCompile(`(?i)\s*[<*|~_\-\p{Ps}\p{Pi}"'\x60]+\s*(d[o0\x{3bf}\x{43e}]t|\.)\s*[>*|~_\-\p{Pe}\p{Pf}"'\x60]+\s*`)
 )
 
 // signs are read as those that mail programs know, besides those that NFKC makes
 // one of.
 var signs = strings.NewReplacer("\ua789", ":", "\u2236", ":", "\u2215", "/", "\u2044", "/", "\u29f8", "/")
+
+// commas of other scripts, which NFKC would make ours, may be read as dots.
+var commas = strings.NewReplacer("\uff0c", "\u3001", "\ufe50", "\u3001", "\ufe10", "\u3001")
+
+// roundSigns are no punctuation, and between letters read as dots.
+var roundSigns = &unicode.RangeTable{
+	R16: []unicode.Range16{{0xb0, 0xb0, 1}, {0x2d9, 0x2da, 1}, {0x2218, 0x2218, 1}, {0x23fa, 0x23fa, 1}, {0x25a0, 0x25ff, 1}, {0x26aa, 0x26ab, 1}, {0x2981, 0x2981, 1}, {0x29bf, 0x29bf, 1}, {0x2b1b, 0x2b1c, 1}, {0x2b24, 0x2b24, 1}, {0x2b50, 0x2b58, 1}},
+	R32: []unicode.Range32{{0x1f534, 0x1f535, 1}, {0x1f7e0, 0x1f7eb, 1}}, LatinOffset: 1,
+}
 
 // withDots is a name in which all that looks like a dot is one: what ends a
 // sentence in any script, and between letters as domains have them whatever stands
@@ -52,7 +61,7 @@ func withDots(name string) string {
 				r = '.'
 			}
 		case r == 0xb7 && strings.ContainsRune("lL", before) && strings.ContainsRune("lL", after):
-		case r > unicode.MaxASCII && (unicode.Is(unicode.Po, r) && !strings.ContainsRune(apostrophes, r) || strings.ContainsRune("\u119e\u1427\u2219\u22c5\ua78f", r)):
+		case r > unicode.MaxASCII && (unicode.Is(unicode.Po, r) && !strings.ContainsRune(apostrophes, r) || strings.ContainsRune("\u119e\u1427\u2219\u22c5\ua78f", r) || unicode.Is(roundSigns, r)):
 			if (inDomains(before) || unicode.IsDigit(before)) && inDomains(after) {
 				r = '.'
 			}
@@ -97,11 +106,25 @@ func Quoted(name string) string {
 	return strings.Join(strings.Fields(b.String()), " ")
 }
 
-// Valid tells whether name may be an organization's.
+// Valid tells whether name may be an organization's: as it is written, as a mail
+// has it, and as people read it who pass over quotation marks and brackets.
 func Valid(name string) bool {
-	if !utf8.ValidString(name) || utf8.RuneCountInString(name) > maxLen || !isSeen(name) {
+	if !utf8.ValidString(name) || utf8.RuneCountInString(name) > maxLen {
 		return false
 	}
+	quoted, bare := Quoted(name), strings.Map(withoutBrackets, name)
+	return isSeen(name) && isSeen(quoted) && isPlain(name) && isPlain(quoted) && isPlain(bare)
+}
+
+func withoutBrackets(r rune) rune {
+	if isQuote(r) || unicode.In(r, unicode.Ps, unicode.Pe) {
+		return -1
+	}
+	return r
+}
+
+// isPlain tells whether text holds nothing like an address.
+func isPlain(text string) bool {
 	plain := withDots(signs.Replace(strings.Map(func(r rune) rune {
 		switch {
 		case r == 0x1d16d: // a dot of musical notes is a mark
@@ -110,7 +133,7 @@ func Valid(name string) bool {
 			return -1
 		}
 		return r
-	}, norm.NFKC.String(name))))
+	}, norm.NFKC.String(commas.Replace(text)))))
 	plain = spelled.ReplaceAllString(plain, ".")
 	return !likeHost.MatchString(plain) && !likeLink.MatchString(plain) && !likeCall.MatchString(plain)
 }
