@@ -6,8 +6,11 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
-// Ping reads one record, to tell whether the store answers.
+// Ping tells whether the store answers: by its own word, or by a record.
 func (c *Core) Ping(ctx context.Context) error {
+	if own, can := c.store.(interface{ Ping(context.Context) error }); can {
+		return own.Ping(ctx)
+	}
 	return c.store.View(ctx, func(tx store.Tx) error {
 		_, err := tx.Get(store.KeyMeta)
 		return err

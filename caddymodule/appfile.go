@@ -19,6 +19,7 @@ func init() { httpcaddyfile.RegisterGlobalOption("gatehouse", parseGlobal) }
 //
 //	gatehouse {
 //	    store          badger [<dir>]
+//	    store          postgres <dsn>
 //	    secret         <value> [<old...>]
 //	    mail           smtp <host:port> { username …; password …; tls … }
 //	    mail           smtp <host:port> { username …; oauth2 microsoft <tenant>|google|<token url> { client_id …; client_secret …; scope …; refresh_token …; service_account … } }
@@ -90,32 +91,6 @@ var globalWords = words[*App]{
 		{"audit", (*App).readAudit},
 	},
 	later: []string{"passkeys"},
-}
-
-func (a *App) readStore(d *caddyfile.Dispenser) error {
-	const try = "store badger /var/lib/gatehouse"
-	if err := once("store", a.Store != nil); err != nil {
-		return err
-	}
-	args, err := arguments(d, 1, 2, try)
-	if err != nil {
-		return err
-	}
-	switch args[0] {
-	case "badger":
-		a.Store = &Store{Badger: &BadgerStore{}}
-	case "postgres":
-		return fmt.Errorf("store postgres is not available in this version of Gatehouse; write\n    %s", try)
-	default:
-		return fmt.Errorf("store %q: there is no such store; write for example\n    %s", args[0], try)
-	}
-	if len(args) == 2 {
-		if args[1] == "" {
-			return fmt.Errorf("store badger: the directory is empty; write for example\n    %s", try)
-		}
-		a.Store.Badger.Dir = args[1]
-	}
-	return nil
 }
 
 func (a *App) readAudit(d *caddyfile.Dispenser) error {

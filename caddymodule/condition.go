@@ -6,7 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
-	"github.com/gatehouse-auth/gatehouse/authcore/badgerstore"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 )
 
 // condition shows how the instance is at the moment of a scrape.
@@ -14,17 +14,17 @@ type condition struct{}
 
 var conditions = []struct {
 	desc  *prometheus.Desc
-	value func(authcore.Status, badgerstore.Health) float64
+	value func(authcore.Status, operate.StoreStatus) float64
 }{
-	{describe("sessions", "Live sessions, about."), func(s authcore.Status, _ badgerstore.Health) float64 { return float64(s.Sessions) }},
-	{describe("people", "People who have signed in at least once, about."), func(s authcore.Status, _ badgerstore.Health) float64 { return float64(s.People) }},
-	{describe("streams", "Answers under way that are cut when their session ends."), func(s authcore.Status, _ badgerstore.Health) float64 { return float64(s.Streams) }},
-	{describe("mail_waiting", "Mails that wait to be sent."), func(s authcore.Status, _ badgerstore.Health) float64 { return float64(s.MailWaiting) }},
-	{describe("mail_down", "1 while no mail can be sent and sign-ins are refused."), func(s authcore.Status, _ badgerstore.Health) float64 { return oneIf(s.MailDown) }},
-	{describe("mail_delayed", "1 while mail is taken by no fit sender: pages say that it is delayed."), func(s authcore.Status, _ badgerstore.Health) float64 { return oneIf(s.MailDelayed) }},
-	{describe("store_free_bytes", "Room that is left on the store's disk."), func(_ authcore.Status, h badgerstore.Health) float64 { return float64(h.FreeBytes) }},
-	{describe("store_size_bytes", "Room that the store takes."), func(_ authcore.Status, h badgerstore.Health) float64 { return float64(h.SizeBytes) }},
-	{describe("store_failed", "1 while the store takes no writes: sign-ins get a 503."), func(_ authcore.Status, h badgerstore.Health) float64 { return oneIf(h.Err != nil) }},
+	{describe("sessions", "Live sessions, about."), func(s authcore.Status, _ operate.StoreStatus) float64 { return float64(s.Sessions) }},
+	{describe("people", "People who have signed in at least once, about."), func(s authcore.Status, _ operate.StoreStatus) float64 { return float64(s.People) }},
+	{describe("streams", "Answers under way that are cut when their session ends."), func(s authcore.Status, _ operate.StoreStatus) float64 { return float64(s.Streams) }},
+	{describe("mail_waiting", "Mails that wait to be sent."), func(s authcore.Status, _ operate.StoreStatus) float64 { return float64(s.MailWaiting) }},
+	{describe("mail_down", "1 while no mail can be sent and sign-ins are refused."), func(s authcore.Status, _ operate.StoreStatus) float64 { return oneIf(s.MailDown) }},
+	{describe("mail_delayed", "1 while mail is taken by no fit sender: pages say that it is delayed."), func(s authcore.Status, _ operate.StoreStatus) float64 { return oneIf(s.MailDelayed) }},
+	{describe("store_free_bytes", "Room that is left on the store's disk."), func(_ authcore.Status, h operate.StoreStatus) float64 { return float64(h.FreeBytes) }},
+	{describe("store_size_bytes", "Room that the store takes."), func(_ authcore.Status, h operate.StoreStatus) float64 { return float64(h.SizeBytes) }},
+	{describe("store_failed", "1 while the store takes no writes: sign-ins get a 503."), func(_ authcore.Status, h operate.StoreStatus) float64 { return oneIf(h.Error != "") }},
 }
 
 // One value for each sender and file: list of the configuration in use.
@@ -71,7 +71,7 @@ func (condition) Collect(out chan<- prometheus.Metric) {
 	if app == nil {
 		return
 	}
-	status, health := app.house.Running().Core.Status(), app.storeHealth()
+	status, health := app.house.Running().Core.Status(), app.storeStatus()
 	for _, c := range conditions {
 		out <- prometheus.MustNewConstMetric(c.desc, prometheus.GaugeValue, c.value(status, health))
 	}
@@ -92,14 +92,6 @@ func (condition) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(listState, prometheus.GaugeValue, float64(list.State), path)
 		out <- prometheus.MustNewConstMetric(listLines, prometheus.GaugeValue, float64(list.BadLines), path)
 	}
-}
-
-// storeHealth asks the engine how it is, if it can tell.
-func (a *App) storeHealth() badgerstore.Health {
-	if engine, ok := a.store.(interface{ Health() badgerstore.Health }); ok {
-		return engine.Health()
-	}
-	return badgerstore.Health{}
 }
 
 // since is how long ago something was, for observations.

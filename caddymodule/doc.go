@@ -6,7 +6,7 @@
 //	pageshandler.go, portal.go, authz.go,
 //	api.go                                     the handlers, over package gate
 //	mail.go, sms.go                            ways to send, modules of their own
-//	pool.go, service.go, inuse.go              the life of a configuration: what is opened,
+//	pool.go, database.go, service.go, inuse.go  the life of a configuration: what is opened,
 //	                                           shared with the one before, and given back
 //	place.go, account.go, trusted.go           what the walk over Caddy's routes (package routes)
 //	                                           finds at start: where gates stand, what leads past
@@ -16,6 +16,6 @@
 // It holds no rule about who may sign in (authcore), and nothing of a request but
 // what only Caddy knows: the client behind trusted proxies, placeholders, matchers.
 //
-// State of this process: the stores and cores in use, by directory (pool.go), and
+// State of this process: the stores and cores in use, by directory or database (pool.go), and
 // the configurations in use, the newest last (inuse.go).
 package caddymodule

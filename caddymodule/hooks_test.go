@@ -293,7 +293,7 @@ func TestBouncesAreTold(t *testing.T) {
 func TestSlowDomain(t *testing.T) {
 	o := newOperated(t)
 	o.run("", "*@gmx.example alice@example.com")
-	must(t, runningApp(o.gatedCaddy).store.Update(t.Context(), func(tx store.Tx) error {
+	must(t, runningApp(o.gatedCaddy).open.store.Update(t.Context(), func(tx store.Tx) error {
 		type sample struct {
 			S int    `json:"s"`
 			W string `json:"w"`

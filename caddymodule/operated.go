@@ -90,22 +90,12 @@ func version() string {
 	return own + ", Caddy " + simple
 }
 
-// storeName is where state lives.
-func (a *App) storeName() string {
-	dir, err := a.storeDir()
-	if err != nil {
-		return ""
-	}
-	return dir
-}
-
+// storeStatus is where state lives, and how that is.
 func (a *App) storeStatus() operate.StoreStatus {
-	health := a.storeHealth()
-	out := operate.StoreStatus{Dir: a.storeName(), SizeBytes: health.SizeBytes, FreeBytes: health.FreeBytes}
-	if health.Err != nil {
-		out.Error = health.Err.Error()
+	if a.open == nil {
+		return operate.StoreStatus{}
 	}
-	return out
+	return a.open.status()
 }
 
 // examineRoutes tells which handlers get requests that are led around a gate for

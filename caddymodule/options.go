@@ -22,6 +22,8 @@ import (
 type Store struct {
 	// Badger keeps it in a directory of this machine.
 	Badger *BadgerStore `json:"badger,omitempty"`
+	// Postgres keeps it in a PostgreSQL database.
+	Postgres *PostgresStore `json:"postgres,omitempty"`
 }
 
 // BadgerStore is a directory that one process at a time may use.
@@ -29,6 +31,15 @@ type BadgerStore struct {
 	// Dir is the directory. Placeholders are expanded. Default: gatehouse in
 	// Caddy's data directory.
 	Dir string `json:"dir,omitempty"`
+}
+
+// PostgresStore is a database of Gatehouse's own.
+type PostgresStore struct {
+	// DSN is its address, such as
+	// postgres://gatehouse:{file./run/secrets/db}@db:5432/gatehouse?sslmode=verify-full.
+	// {env.*} and {file.*} are expanded; inside of a URL what they stand for is
+	// percent-encoded.
+	DSN string `json:"dsn,omitempty"`
 }
 
 // From is the sender that people see.
@@ -108,7 +119,7 @@ func (a *App) check() error {
 // because a part of the configuration may follow.
 func (a *App) checkText() error {
 	checks := []func() error{
-		a.checkSecrets, a.checkFrom, a.checkDomain, a.checkCode,
+		a.checkStore, a.checkSecrets, a.checkFrom, a.checkDomain, a.checkCode,
 		a.checkSession, a.checkLimits, a.checkGroups, a.checkTokens, a.checkAudit, a.checkApps, a.checkClients, a.checkHooks,
 	}
 	for _, check := range checks {

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap/exp/zapslog"
@@ -19,6 +20,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/badgerstore"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 )
 
 // stores holds what outlives a configuration. A new configuration starts before
@@ -29,8 +31,11 @@ var stores = caddy.NewUsagePool()
 // openStore is an open store with the core on it. Its key in the pool is the
 // canonical directory.
 type openStore struct {
-	dir   string
-	store store.Store
+	option string // that names it, without a password
+	where  string // it is, without a password
+	store  store.Store
+	now    func() time.Time // that all who use it share; nil: this machine's
+	status func() operate.StoreStatus
 
 	mu      sync.Mutex
 	core    *authcore.Core
@@ -39,27 +44,36 @@ type openStore struct {
 
 // openCore takes the store into use, or joins the configuration that did.
 func (a *App) openCore() (*authcore.Core, error) {
-	dir, err := a.storeDir()
+	name, open, err := a.engine()
 	if err != nil {
 		return nil, err
 	}
-	value, _, err := stores.LoadOrNew(dir, func() (caddy.Destructor, error) { return openStoreIn(dir) })
+	value, _, err := stores.LoadOrNew(name, func() (caddy.Destructor, error) { return open() })
 	if err != nil {
 		return nil, err
 	}
 	a.releases = append(a.releases, func() {
-		if _, err := stores.Delete(dir); err != nil {
+		if _, err := stores.Delete(name); err != nil {
 			a.log.Error("closing the store: " + err.Error())
 		}
 	})
-	s := value.(*openStore)
-	a.store = s.store
+	a.open = value.(*openStore)
 	ctx := context.Background()
-	secrets, err := a.secrets(ctx, dir, func() (bool, error) { return authcore.IsNew(ctx, s.store) })
+	secrets, err := a.secrets(ctx, a.open.where, func() (bool, error) { return authcore.IsNew(ctx, a.open.store) })
 	if err != nil {
 		return nil, err
 	}
-	return s.use(ctx, secrets)
+	return a.open.use(ctx, secrets)
+}
+
+// engine is the configured store: one name for it, and what opens it.
+func (a *App) engine() (name string, open func() (*openStore, error), err error) {
+	if a.Store != nil && a.Store.Postgres != nil {
+		dsn, err := a.Store.Postgres.expanded()
+		return "postgres " + dsn, func() (*openStore, error) { return openDatabase(dsn) }, err
+	}
+	dir, err := a.storeDir()
+	return dir, func() (*openStore, error) { return openStoreIn(dir) }, err
 }
 
 // storeDir returns the one name of the store's directory, and makes it.
@@ -95,11 +109,14 @@ func badDir(dir string, err error) error {
 }
 
 func openStoreIn(dir string) (*openStore, error) {
-	store, err := badgerstore.Open(dir, badgerstore.Options{Logger: slog.New(currentLog{})})
+	engine, err := badgerstore.Open(dir, badgerstore.Options{Logger: slog.New(currentLog{})})
 	if err != nil {
 		return nil, badDir(dir, err)
 	}
-	return &openStore{dir: dir, store: timedStore{store}}, nil
+	return &openStore{option: "store badger " + dir, where: dir, store: timedStore{engine}, status: func() operate.StoreStatus {
+		h := engine.Health()
+		return operate.StoreStatus{Dir: dir, SizeBytes: h.SizeBytes, FreeBytes: h.FreeBytes, Error: textOf(h.Err)}
+	}}, nil
 }
 
 // use returns the core. The first caller opens it; the secrets are its for
@@ -110,16 +127,16 @@ func (s *openStore) use(ctx context.Context, secrets keyring.Secrets) (*authcore
 	defer s.mu.Unlock()
 	if s.core != nil {
 		if !slices.Equal(ids, s.secrets) {
-			return nil, fmt.Errorf("secret: it has changed since the server was started with the store in %s; this needs a restart, a reload can't do it", s.dir)
+			return nil, fmt.Errorf("secret: it has changed since the server was started with the store in %s; this needs a restart, a reload can't do it", s.where)
 		}
 		return s.core, nil
 	}
-	core, err := authcore.Open(ctx, s.store, secrets, authcore.Options{Logger: slog.New(currentLog{})})
+	core, err := authcore.Open(ctx, s.store, secrets, authcore.Options{Logger: slog.New(currentLog{}), Now: s.now})
 	if errors.Is(err, keyring.ErrWrongSecret) {
-		return nil, fmt.Errorf("secret: %w than the one configured; write the right one, or name it after the new one if it was changed: secret <new> <old> (the store is in %s)", err, s.dir)
+		return nil, fmt.Errorf("secret: %w than the one configured; write the right one, or name it after the new one if it was changed: secret <new> <old> (the store is in %s)", err, s.where)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("store badger %s: %w", s.dir, err)
+		return nil, fmt.Errorf("%s: %w", s.option, err)
 	}
 	s.core, s.secrets = core, ids
 	return core, nil

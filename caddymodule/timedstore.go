@@ -4,12 +4,11 @@ import (
 	"context"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore/badgerstore"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // timedStore measures a store.
-type timedStore struct{ *badgerstore.Store }
+type timedStore struct{ store.Store }
 
 var (
 	viewSeconds   = storeCalls.WithLabelValues("view")

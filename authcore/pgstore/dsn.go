@@ -21,7 +21,7 @@ const (
 	connectTimeout = 5 * time.Second
 )
 
-var errDSN = errors.New(`is no address of a database: write postgres://user:password@host:5432/database?sslmode=verify-full, with special characters of the password percent-encoded (%40 for @)`)
+var errDSN = errors.New(`this is no address of a database: write postgres://user:password@host:5432/database?sslmode=verify-full, with special characters of the password percent-encoded (%40 for @)`)
 
 // DSN is the address of a database, read.
 type DSN struct {
@@ -33,7 +33,7 @@ type DSN struct {
 // ParseDSN reads the address of a database, in either form that PostgreSQL's own
 // programs take. No error has any part of it that may be a password.
 func ParseDSN(text string) (*DSN, error) {
-	if err := checkDSN(text); err != nil {
+	if err := CheckDSN(text); err != nil {
 		return nil, err
 	}
 	config, err := pgxpool.ParseConfig(text)
@@ -89,9 +89,10 @@ func isClear(host string, t *tls.Config) bool {
 	return t == nil && !strings.HasPrefix(host, "/") && host != "localhost" && host != "::1" && !strings.HasPrefix(host, "127.")
 }
 
-// checkDSN looks for what pgx would take for something else, or report with the
+// CheckDSN looks for what is wrong with an address as text, without this machine's
+// files and environment: what pgx would take for something else, or report with the
 // text around it.
-func checkDSN(text string) error {
+func CheckDSN(text string) error {
 	scheme, _, isURL := strings.Cut(text, "://")
 	if !isURL {
 		if !strings.Contains(text, "=") {

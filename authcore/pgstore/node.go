@@ -2,6 +2,8 @@ package pgstore
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -14,6 +16,8 @@ const (
 	sweepBatch = 500
 	// nodeAlive is how long a node counts as alive after it was last heard of.
 	nodeAlive = 3 * probeEvery
+	// clockSlack is how far clocks may be apart without anybody noticing.
+	clockSlack = 50 * time.Millisecond
 )
 
 // node is this process, as the others see it.
@@ -28,7 +32,8 @@ func newNode(name string) node { return node{1 + rand.Int64N(1<<63-1), name} }
 type Health struct {
 	SizeBytes int64         // that the records take in the database
 	Behind    time.Duration // how far this machine's clock is behind the database's
-	Others    []string      // other nodes that are alive
+	Others    []string      // other nodes that are alive, the oldest first
+	At        time.Time     // when that was found out, by this machine's clock
 	Err       error         // why updates are refused; nil if they are not
 }
 
@@ -40,7 +45,13 @@ func (s *Store) Trips() uint64 { return s.trips.Load() }
 
 // probe writes: a server that was demoted would answer a read. It also tells how
 // far apart the clocks are.
-func (s *Store) probe(ctx context.Context) (err error) {
+func (s *Store) probe(ctx context.Context) error {
+	_, err := s.look(ctx)
+	return err
+}
+
+// look is probe, and the node that has been alive longest before this one.
+func (s *Store) look(ctx context.Context) (older string, err error) {
 	h := Health{}
 	if old := s.health.Load(); old != nil {
 		h = *old
@@ -49,27 +60,63 @@ func (s *Store) probe(ctx context.Context) (err error) {
 		h.Err = explain(err)
 		s.health.Store(&h)
 	}()
-	return s.onConn(ctx, func(conn *pgx.Conn) error {
+	err = s.onConn(ctx, func(conn *pgx.Conn) error {
 		var micros int64
 		sent := time.Now()
 		if err := s.trip(ctx, conn, func(rows pgx.Rows) error { return rows.Scan(&micros) }, reportNode, []any{s.node.id, s.node.name}); err != nil {
 			return err
 		}
 		took := time.Since(sent)
-		h.Behind = time.UnixMicro(micros).Sub(sent.Add(took / 2)).Truncate(time.Millisecond)
-		s.behind.Store(int64(h.Behind))
-		h.Others = nil
+		// What a trip takes may not make the time jump.
+		if behind := time.UnixMicro(micros).Sub(sent.Add(took / 2)); (behind - h.Behind).Abs() > took/2+clockSlack {
+			h.Behind = behind.Truncate(time.Millisecond)
+			s.behind.Store(int64(h.Behind))
+		}
+		h.Others, h.At = nil, sent
+		older = ""
 		var name string
-		var ago int64
+		var before bool
 		if err := s.trip(ctx, conn, func(rows pgx.Rows) error {
-			err := rows.Scan(&name, &ago)
-			h.Others = append(h.Others, name)
+			err := rows.Scan(&name, &before)
+			if h.Others = append(h.Others, name); before && older == "" {
+				older = name
+			}
 			return err
 		}, otherNodes, []any{s.node.id, int(nodeAlive / time.Second)}); err != nil {
 			return err
 		}
 		return s.trip(ctx, conn, func(rows pgx.Rows) error { return rows.Scan(&h.SizeBytes) }, measure, nil)
 	})
+	return older, err
+}
+
+// waitAlone waits until no node is alive that was there before this one. Of two that
+// start at once one goes on.
+func (s *Store) waitAlone(ctx context.Context) error {
+	for began := time.Now(); ; {
+		older, err := s.look(ctx)
+		if err != nil || older == "" {
+			return err
+		}
+		if time.Since(began) > nodeAlive+probeEvery {
+			return fmt.Errorf("another Gatehouse (%s) is running on it, and in this version one at a time may: stop that one first, or give this one a database of its own", older)
+		}
+		s.log.Info("waiting for another Gatehouse on this database to be gone", "node", older)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// Ping tells whether the database could be written to a moment ago.
+func (s *Store) Ping(context.Context) error {
+	h := s.Health()
+	if h.Err == nil && time.Since(h.At) > nodeAlive+stuck {
+		return errors.New("the database has not answered for a while")
+	}
+	return h.Err
 }
 
 func (s *Store) keepProbing(ctx context.Context) {

@@ -26,6 +26,10 @@ type Options struct {
 
 	// Node names this process to those who ask which are alive.
 	Node string
+
+	// Alone refuses to open beside another node that is alive. One that was killed
+	// counts as alive for 15 seconds: Open waits as long.
+	Alone bool
 }
 
 // Store is a store.Store in a database. Make it with Open.
@@ -71,6 +75,11 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	defer cancel()
 	if err = s.prepare(within); err == nil {
 		err = s.probe(within)
+	}
+	if err == nil && o.Alone {
+		if err = s.waitAlone(within); err != nil {
+			s.leave()
+		}
 	}
 	if err != nil {
 		pool.Close()

@@ -210,3 +210,19 @@ func waitUntil(t testing.TB, is func() bool) {
 		}
 	}
 }
+
+// Who is to be alone waits for one that was killed, and refuses beside one that lives.
+func TestAlone(t *testing.T) {
+	t.Parallel()
+	dsn := pgtest.Database(t)
+	openTest(t, dsn, pgstore.Options{Node: "the first", Alone: true})
+	if _, err := pgstore.Open(t.Context(), dsn, pgstore.Options{Alone: true}); err == nil || !strings.Contains(err.Error(), "another Gatehouse (the first)") {
+		t.Errorf("beside another: %v", err)
+	}
+	killed := pgtest.Database(t)
+	openTest(t, killed, pgstore.Options{}).Close()
+	pgtest.Exec(t, killed, "INSERT INTO gatehouse_node VALUES (1, 'killed', now() - interval '1 hour', now() - interval '13 seconds')")
+	if h := openTest(t, killed, pgstore.Options{Alone: true}).Health(); len(h.Others) != 0 {
+		t.Errorf("opened beside %q", h.Others)
+	}
+}

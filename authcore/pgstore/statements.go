@@ -77,15 +77,16 @@ DELETE FROM gatehouse_attempt WHERE id IN (
 )`
 
 	// reportNode writes that node $1 is alive, which a demoted server refuses, and
-	// tells the time. $3: it is another program's life that began with this.
+	// tells the time.
 	reportNode = `
 INSERT INTO gatehouse_node (id, name, began, seen) VALUES ($1::bigint, $2::text, now(), now())
 ON CONFLICT (id) DO UPDATE SET seen = now()
 RETURNING (extract(epoch FROM clock_timestamp()) * 1000000)::bigint`
-	// otherNodes are those that were alive within the last $2 seconds.
+	// otherNodes are those that were alive within the last $2 seconds, and whether
+	// they were there before node $1.
 	otherNodes = `
-SELECT name, (extract(epoch FROM now() - seen) * 1000000)::bigint FROM gatehouse_node
-WHERE id <> $1::bigint AND seen > now() - interval '1 second' * $2::int ORDER BY seen DESC`
+SELECT name, (began, id) < (SELECT began, id FROM gatehouse_node WHERE id = $1::bigint) FROM gatehouse_node
+WHERE id <> $1::bigint AND seen > now() - interval '1 second' * $2::int ORDER BY began`
 	forgetNode  = `DELETE FROM gatehouse_node WHERE id = $1::bigint`
 	forgetNodes = `DELETE FROM gatehouse_node WHERE seen < now() - interval '1 day'`
 

@@ -1,6 +1,7 @@
 package operate
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -88,11 +89,17 @@ func (s SenderStatus) State() string {
 
 // StoreStatus is where state lives, and whether it can be written.
 type StoreStatus struct {
-	Dir       string `json:"dir"`
-	SizeBytes int64  `json:"size_bytes"`
-	FreeBytes int64  `json:"free_bytes"`
-	Error     string `json:"error,omitempty"` // why nothing can be written
+	Dir         string   `json:"dir,omitempty"`
+	Database    string   `json:"database,omitempty"` // in place of a directory
+	SizeBytes   int64    `json:"size_bytes"`
+	FreeBytes   int64    `json:"free_bytes"`                     // of the disk; a database's is not known
+	ClockBehind float64  `json:"clock_behind_seconds,omitempty"` // how far this machine's clock is behind the database's
+	Nodes       []string `json:"nodes,omitempty"`                // others on the same database
+	Error       string   `json:"error,omitempty"`                // why nothing can be written
 }
+
+// Place is where it is.
+func (s StoreStatus) Place() string { return cmp.Or(s.Dir, s.Database) }
 
 // KeyStatus is a signing key.
 type KeyStatus struct {

@@ -142,6 +142,13 @@ func (i *Instance) examineStore() []Finding {
 	if store.Error != "" {
 		return []Finding{Error(check, "nothing can be written: "+store.Error, "free room on the disk, or see to it, then restart if it does not recover by itself")}
 	}
+	if store.Database != "" {
+		out := []Finding{Fine(check, "%s can be written to and takes %s", store.Database, Bytes(store.SizeBytes))}
+		if off := time.Duration(store.ClockBehind * float64(time.Second)); off.Abs() > time.Second {
+			out = append(out, Warning(check, fmt.Sprintf("this machine's clock is %v off the database's, which is the one that counts", off.Abs().Round(time.Second)), "have both set by NTP"))
+		}
+		return out
+	}
 	out := []Finding{Fine(check, "%s takes %s, %s are free", store.Dir, Bytes(store.SizeBytes), Bytes(store.FreeBytes))}
 	if store.FreeBytes > 0 && store.FreeBytes < 1<<30 {
 		out[0].Level, out[0].Do = LevelWarning, "less than 1 GB is free: when the disk is full nobody can sign in"

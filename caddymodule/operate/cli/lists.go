@@ -53,7 +53,7 @@ func (o *operator) status(s operate.Status) {
 	o.printf("version     %s\n", s.Version)
 	o.printf("sessions    about %d, of %s\n", s.Sessions, operate.Count(s.People, "person", "people"))
 	o.printf("streams     %d\n", s.Streams)
-	o.printf("store       %s: %s, %s free%s\n", s.Store.Dir, operate.Bytes(s.Store.SizeBytes), operate.Bytes(s.Store.FreeBytes), after(": ", s.Store.Error))
+	o.printf("store       %s: %s%s%s\n", s.Store.Place(), operate.Bytes(s.Store.SizeBytes), free(s.Store), after(": ", s.Store.Error))
 	mail := map[string]string{"ok": "goes out", "down": "IS DOWN: sign-ins are refused", "delayed": "IS DELAYED: no sender takes it, as it seems"}
 	maybe := ""
 	if s.Mail.Maybe > 0 {
@@ -286,4 +286,12 @@ func (o *operator) did(document any, text string) error {
 	}
 	o.printf("%s\n", text)
 	return nil
+}
+
+// free is how much room the store's disk has, where that is known.
+func free(s operate.StoreStatus) string {
+	if s.Database != "" {
+		return ""
+	}
+	return ", " + operate.Bytes(s.FreeBytes) + " free"
 }

@@ -1,0 +1,124 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/pgstore"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
+)
+
+const tryPostgres = "store postgres postgres://gatehouse:{file./run/secrets/database}@db.example.com:5432/gatehouse?sslmode=verify-full"
+
+func (a *App) readStore(d *caddyfile.Dispenser) error {
+	const try = "store badger /var/lib/gatehouse"
+	if err := once("store", a.Store != nil); err != nil {
+		return err
+	}
+	args, err := arguments(d, 1, 2, try)
+	if err != nil {
+		return err
+	}
+	switch {
+	case args[0] == "badger" && len(args) == 2 && args[1] == "":
+		return fmt.Errorf("store badger: the directory is empty; write for example\n    %s", try)
+	case args[0] == "badger":
+		a.Store = &Store{Badger: &BadgerStore{Dir: strings.Join(args[1:], "")}}
+	case args[0] == "postgres":
+		a.Store = &Store{Postgres: &PostgresStore{DSN: strings.Join(args[1:], "")}}
+		return a.Store.Postgres.check()
+	default:
+		return fmt.Errorf("store %q: there is no such store; write for example\n    %s", args[0], try)
+	}
+	return nil
+}
+
+// checkStore checks what does not depend on the machine.
+func (a *App) checkStore() error {
+	switch {
+	case a.Store == nil || a.Store.Postgres == nil:
+		return nil
+	case a.Store.Badger != nil:
+		return errors.New("store: badger and postgres are both written; there can be one")
+	case a.Secret == "":
+		return errors.New("store postgres needs the option secret, kept outside of the database; write for example\n    secret {file./run/secrets/gatehouse}")
+	}
+	return a.Store.Postgres.check()
+}
+
+func (p *PostgresStore) check() error {
+	if p.DSN == "" {
+		return fmt.Errorf("store postgres: the address of the database is missing; write for example\n    %s", tryPostgres)
+	}
+	if isPlaceholder(p.DSN) {
+		return nil // known at start
+	}
+	if err := pgstore.CheckDSN(p.DSN); err != nil {
+		return fmt.Errorf("store postgres: %w", err)
+	}
+	return nil
+}
+
+// expanded is the DSN with what its placeholders stand for: a whole DSN, or a part
+// of one, which may have any character.
+func (p *PostgresStore) expanded() (string, error) {
+	const option = "store postgres"
+	if placeholders.FindString(p.DSN) == p.DSN {
+		return expandSecret(option, p.DSN)
+	}
+	isURL := strings.Contains(p.DSN, "://")
+	var failed error
+	dsn := placeholders.ReplaceAllStringFunc(p.DSN, func(part string) string {
+		value, err := expandSecret(option, part)
+		if failed == nil {
+			failed = err
+		}
+		if isURL {
+			return strings.ReplaceAll(url.QueryEscape(value), "+", "%20")
+		}
+		return strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(value)
+	})
+	return dsn, failed
+}
+
+func openDatabase(dsn string) (*openStore, error) {
+	const option = "store postgres"
+	d, err := pgstore.ParseDSN(dsn)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", option, err)
+	}
+	host, _ := os.Hostname()
+	engine, err := pgstore.Open(context.Background(), dsn, pgstore.Options{
+		Logger: slog.New(currentLog{}), Node: fmt.Sprintf("%s, process %d", host, os.Getpid()), Alone: true,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", option, err)
+	}
+	return &openStore{option: option + " " + d.Name, where: d.Name, store: timedDatabase{timedStore{engine}, engine}, now: engine.Now, status: func() operate.StoreStatus {
+		h := engine.Health()
+		return operate.StoreStatus{Database: d.Name, SizeBytes: h.SizeBytes, ClockBehind: h.Behind.Seconds(), Nodes: h.Others, Error: textOf(h.Err)}
+	}}, nil
+}
+
+// timedDatabase is a timedStore that knows by itself whether it can be written.
+type timedDatabase struct {
+	timedStore
+	engine *pgstore.Store
+}
+
+func (t timedDatabase) Ping(ctx context.Context) error { return t.engine.Ping(ctx) }
+
+// textOf is an error as text, empty for none.
+func textOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
