@@ -3,10 +3,14 @@ package api
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"math"
+	"net/http"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
 )
 
 // Object is a JSON object or a form, read strictly: no name twice, in any case
@@ -129,6 +133,24 @@ func (o *Object) Need(name string) string {
 		o.fail(Missing(name))
 	}
 	return s
+}
+
+// Email reads the field email, which must be there.
+func (o *Object) Email() (address.Address, error) {
+	text := o.Need("email")
+	if err := o.Err(); err != nil {
+		return address.Address{}, err
+	}
+	return Email(text, CodeMalformed)
+}
+
+// Email reads an address; code is the dialect's word for one that is none.
+func Email(text, code string) (address.Address, error) {
+	a, err := address.Parse(text)
+	if problem := new(address.Error); errors.As(err, &problem) {
+		return a, Refuse(http.StatusBadRequest, code, "email: "+problem.Problem+".")
+	}
+	return a, err
 }
 
 // Bool returns a field that must be true or false if it is there.

@@ -1,7 +1,6 @@
 package link
 
 import (
-	"errors"
 	"net/http"
 	"time"
 
@@ -85,18 +84,6 @@ func (a *API) find(c *api.Call, address address.Address) (*consumer, error) {
 		return nil, err
 	}
 	return &consumer{name: name, gate: true}, nil
-}
-
-func addressOf(o *api.Object) (address.Address, error) {
-	text := o.Need("email")
-	if err := o.Err(); err != nil {
-		return address.Address{}, err
-	}
-	addr, err := address.Parse(text)
-	if problem := new(address.Error); errors.As(err, &problem) {
-		return addr, api.Refuse(http.StatusBadRequest, api.CodeMalformed, "email: "+problem.Problem+".")
-	}
-	return addr, err
 }
 
 // redacted is the number as it may be shown, null for none.

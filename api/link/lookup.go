@@ -50,7 +50,7 @@ func (a *API) lookup(c *api.Call) error {
 		return err
 	}
 	key := in.String("STRIPE_PUBLIC_KEY")
-	address, err := addressOf(in)
+	address, err := in.Email()
 	if err != nil {
 		return err
 	}
@@ -77,7 +77,7 @@ func lookupFields(c *api.Call) (*api.Object, error) {
 // client_secret it carries.
 func (a *API) open(c *api.Call, in *api.Object) (address.Address, string, error) {
 	secret := in.Need("client_secret")
-	address, err := addressOf(in)
+	address, err := in.Email()
 	if err != nil {
 		return address, "", err
 	}

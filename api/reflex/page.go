@@ -16,7 +16,7 @@ func (a *API) page(c *api.Call) error {
 	if err != nil {
 		return failed(c, http.StatusBadRequest)
 	}
-	address, err := addressOf(in)
+	address, err := in.Email()
 	if err != nil || in.Need("otp") == "" || in.Err() != nil {
 		return failed(c, http.StatusBadRequest)
 	}
@@ -37,7 +37,7 @@ func (a *API) confirm(c *api.Call) error {
 	if err != nil {
 		return failed(c, http.StatusBadRequest)
 	}
-	address, err := addressOf(in)
+	address, err := in.Email()
 	if err != nil || in.Need("otp") == "" || in.Err() != nil {
 		return failed(c, http.StatusBadRequest)
 	}

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -100,21 +99,9 @@ func (a *API) persistentID(c *api.Call) error {
 	if err != nil {
 		return err
 	}
-	address, err := addressOf(in)
+	address, err := in.Email()
 	if err != nil {
 		return err
 	}
 	return c.Answer(http.StatusOK, map[string]any{"persistent_id": persistentID(address)})
-}
-
-func addressOf(o *api.Object) (address.Address, error) {
-	text := o.Need("email")
-	if err := o.Err(); err != nil {
-		return address.Address{}, err
-	}
-	addr, err := address.Parse(text)
-	if problem := new(address.Error); errors.As(err, &problem) {
-		return addr, api.Refuse(http.StatusBadRequest, api.CodeMalformed, "email: "+problem.Problem+".")
-	}
-	return addr, err
 }

@@ -44,7 +44,7 @@ func (a *API) validate(c *api.Call) error {
 	if err != nil {
 		return err
 	}
-	address, err := addressOf(in)
+	address, err := in.Email()
 	if err != nil {
 		return err
 	}

@@ -86,14 +86,7 @@ func (a *API) verifyCode(c *api.Call) error {
 		return err
 	}
 	p.Code, p.Slot, p.Contact = code, codeSlot, contactID(method)
-	proved, err := a.service.Apps().Prove(c.R.Context(), p)
-	if err != nil {
-		return err
-	}
-	if proved.Verdict != event.Accepted {
-		return codeRefusal(proved.Verdict)
-	}
-	return a.answerProved(c, o, p, proved)
+	return a.prove(c, o, p, codeRefusal)
 }
 
 func codeRefusal(v event.Verdict) error {

@@ -1,7 +1,6 @@
 package streambird
 
 import (
-	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -187,11 +186,7 @@ func methodID(c person.Contact) (id, kind string) {
 }
 
 func email(text string) (address.Address, error) {
-	addr, err := address.Parse(text)
-	if problem := new(address.Error); errors.As(err, &problem) {
-		return addr, refuse(typeEmail, "email: "+problem.Problem+".")
-	}
-	return addr, err
+	return api.Email(text, typeEmail)
 }
 
 func phone(text string) (address.Phone, error) {

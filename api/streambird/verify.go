@@ -68,14 +68,7 @@ func (a *API) verifyLink(c *api.Call) error {
 		return err
 	}
 	p.Token, p.Slot = token, linkSlot
-	proved, err := a.service.Apps().Prove(c.R.Context(), p)
-	if err != nil {
-		return err
-	}
-	if proved.Verdict != event.Accepted {
-		return linkRefusal(proved.Verdict)
-	}
-	return a.answerProved(c, o, p, proved)
+	return a.prove(c, o, p, linkRefusal)
 }
 
 func linkRefusal(v event.Verdict) error {
@@ -101,9 +94,16 @@ type provedView struct {
 	Session      *sessionView `json:"session,omitempty"`
 }
 
-// answerProved answers a proof that o asked for. A JWT is good for 300 s, and gives
-// no token of the session that it named.
-func (a *API) answerProved(c *api.Call, o *api.Object, in apps.Proof, p apps.Proved) error {
+// prove tries the proof in, which o shows, and answers; refusal says why it is none.
+// A JWT is good for 300 s, and gives no token of the session that it named.
+func (a *API) prove(c *api.Call, o *api.Object, in apps.Proof, refusal func(event.Verdict) error) error {
+	p, err := a.service.Apps().Prove(c.R.Context(), in)
+	if err != nil {
+		return err
+	}
+	if p.Verdict != event.Accepted {
+		return refusal(p.Verdict)
+	}
 	out := provedView{UserID: userPrefix + p.Person.Subject}
 	out.MethodID, out.MethodType = methodID(p.Contact)
 	if p.Session != nil {
