@@ -113,23 +113,23 @@ func (e *exporter) run(ctx context.Context, keys bool) error {
 	if err := e.w.Encode(exportHead{lineHead, e.Format, e.began.UTC()}); err != nil {
 		return err
 	}
-	if err := e.each(ctx, store.KeyPerson, e.person); err != nil {
+	if err := each(ctx, e, store.KeyPerson, e.person); err != nil {
 		return err
 	}
-	if err := e.each(ctx, store.KeySession, e.session); err != nil {
+	if err := each(ctx, e, store.KeySession, e.session); err != nil {
 		return err
 	}
 	if err := e.organizations(ctx); err != nil {
 		return err
 	}
-	if err := e.each(ctx, store.KeyConsent, e.consent); err != nil {
+	if err := each(ctx, e, store.KeyConsent, e.consent); err != nil {
 		return err
 	}
-	if err := e.each(ctx, store.KeyPairwise, e.pairwise); err != nil {
+	if err := each(ctx, e, store.KeyPairwise, e.pairwise); err != nil {
 		return err
 	}
 	if keys {
-		if err := e.each(ctx, store.KeySigning, e.key); err != nil {
+		if err := each(ctx, e, store.KeySigning, e.key); err != nil {
 			return err
 		}
 	}
@@ -137,12 +137,16 @@ func (e *exporter) run(ctx context.Context, keys bool) error {
 }
 
 // each calls one for every record whose key begins with prefix.
-func (e *exporter) each(ctx context.Context, prefix string, one func(store.Tx, store.Item) error) error {
+func each[T any](ctx context.Context, e *exporter, prefix string, one func(store.Tx, *T) error) error {
 	for after := ""; ; {
 		last, err := store.View(ctx, e.Store, func(tx store.Tx) (last string, err error) {
 			items, err := tx.Scan(prefix, after, exportPage)
 			for _, item := range items {
-				if err := one(tx, item); err != nil {
+				record := new(T)
+				if _, err := store.Decode(item.Key, item.Value, record); err != nil {
+					return "", err
+				}
+				if err := one(tx, record); err != nil {
 					return "", err
 				}
 			}
@@ -157,15 +161,7 @@ func (e *exporter) each(ctx context.Context, prefix string, one func(store.Tx, s
 	}
 }
 
-func (e *exporter) person(_ store.Tx, item store.Item) error {
-	p := &person.Record{}
-	if _, err := store.Decode(item.Key, item.Value, p); err != nil {
-		return err
-	}
-	return e.writePerson(p)
-}
-
-func (e *exporter) writePerson(p *person.Record) error {
+func (e *exporter) person(_ store.Tx, p *person.Record) error {
 	switch {
 	case p.IsAccount():
 		e.count.People++
@@ -185,15 +181,14 @@ func (e *exporter) owner(tx store.Tx, realm person.Realm, sub string) (*person.R
 		return nil, err
 	}
 	if p.Created.After(e.began) {
-		err = e.writePerson(p)
+		err = e.person(tx, p)
 	}
 	return p, err
 }
 
-func (e *exporter) session(tx store.Tx, item store.Item) error {
-	r := &session.Record{}
-	if _, err := store.Decode(item.Key, item.Value, r); err != nil || r.Machine != nil {
-		return err // what a machine holds is known by its hash alone, and stays here
+func (e *exporter) session(tx store.Tx, r *session.Record) error {
+	if r.Machine != nil {
+		return nil // what a machine holds is known by its hash alone, and stays here
 	}
 	if p, err := e.owner(tx, r.Realm(), r.Subject); err != nil || p == nil {
 		return err
@@ -224,13 +219,9 @@ func (e *exporter) end(tx store.Tx, r *session.Record) error {
 	return nil
 }
 
-func (e *exporter) key(_ store.Tx, item store.Item) error {
-	r := keyring.KeyRecord{}
-	if _, err := store.Decode(item.Key, item.Value, &r); err != nil {
-		return err
-	}
+func (e *exporter) key(_ store.Tx, r *keyring.KeyRecord) error {
 	e.count.Keys++
-	return e.w.Encode(exportKey{lineKey, r})
+	return e.w.Encode(exportKey{lineKey, *r})
 }
 
 // LineError says which line of an import is refused, and why. Nothing was

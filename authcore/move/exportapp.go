@@ -44,24 +44,16 @@ type exportInvite struct {
 }
 
 func (e *exporter) organizations(ctx context.Context) error {
-	if err := e.each(ctx, store.KeyOrg, e.org); err != nil {
+	if err := each(ctx, e, store.KeyOrg, e.org); err != nil {
 		return err
 	}
-	if err := e.each(ctx, store.KeyOrgPerson, e.member); err != nil {
+	if err := each(ctx, e, store.KeyOrgPerson, e.member); err != nil {
 		return err
 	}
-	return e.each(ctx, store.KeyInvite, e.invite)
+	return each(ctx, e, store.KeyInvite, e.invite)
 }
 
-func (e *exporter) org(_ store.Tx, item store.Item) error {
-	o := &apps.Organization{}
-	if _, err := store.Decode(item.Key, item.Value, o); err != nil {
-		return err
-	}
-	return e.writeOrg(o)
-}
-
-func (e *exporter) writeOrg(o *apps.Organization) error {
+func (e *exporter) org(_ store.Tx, o *apps.Organization) error {
 	e.count.Organizations++
 	return e.w.Encode(exportOrg{lineOrg, o.ID, o.Realm, o.Name, o.Slug, o.Plan, o.Created})
 }
@@ -70,16 +62,12 @@ func (e *exporter) writeOrg(o *apps.Organization) error {
 func (e *exporter) orgOf(tx store.Tx, id string) (*apps.Organization, error) {
 	o, err := apps.LoadOrgOfAny(tx, id)
 	if err == nil && o != nil && o.Created.After(e.began) {
-		err = e.writeOrg(o)
+		err = e.org(tx, o)
 	}
 	return o, err
 }
 
-func (e *exporter) member(tx store.Tx, item store.Item) error {
-	m := apps.MemberRecord{}
-	if _, err := store.Decode(item.Key, item.Value, &m); err != nil {
-		return err
-	}
+func (e *exporter) member(tx store.Tx, m *apps.MemberRecord) error {
 	o, err := e.orgOf(tx, m.Org)
 	if err != nil || o == nil {
 		return err
@@ -88,14 +76,10 @@ func (e *exporter) member(tx store.Tx, item store.Item) error {
 		return err
 	}
 	e.count.Memberships++
-	return e.w.Encode(exportMember{lineMember, o.Realm, m})
+	return e.w.Encode(exportMember{lineMember, o.Realm, *m})
 }
 
-func (e *exporter) invite(tx store.Tx, item store.Item) error {
-	i := apps.Invite{}
-	if _, err := store.Decode(item.Key, item.Value, &i); err != nil {
-		return err
-	}
+func (e *exporter) invite(tx store.Tx, i *apps.Invite) error {
 	o, err := e.orgOf(tx, i.Org)
 	if err != nil || o == nil || o.Realm != i.Realm {
 		return err
@@ -105,5 +89,5 @@ func (e *exporter) invite(tx store.Tx, item store.Item) error {
 	}
 	i.Span = "" // this instance's
 	e.count.Invites++
-	return e.w.Encode(exportInvite{lineInvite, i})
+	return e.w.Encode(exportInvite{lineInvite, *i})
 }

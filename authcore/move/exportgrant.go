@@ -24,22 +24,14 @@ type exportPairwise struct {
 	grant.Salt
 }
 
-func (e *exporter) consent(_ store.Tx, item store.Item) error {
-	c := grant.Consent{}
-	if _, err := store.Decode(item.Key, item.Value, &c); err != nil {
-		return err
-	}
+func (e *exporter) consent(_ store.Tx, c *grant.Consent) error {
 	e.count.Consents++
-	return e.w.Encode(exportConsent{lineConsent, c})
+	return e.w.Encode(exportConsent{lineConsent, *c})
 }
 
-func (e *exporter) pairwise(_ store.Tx, item store.Item) error {
-	salt := grant.Salt{}
-	if _, err := store.Decode(item.Key, item.Value, &salt); err != nil {
-		return err
-	}
+func (e *exporter) pairwise(_ store.Tx, salt *grant.Salt) error {
 	e.count.Pairwise++
-	return e.w.Encode(exportPairwise{linePairwise, salt})
+	return e.w.Encode(exportPairwise{linePairwise, *salt})
 }
 
 func (in *exportConsent) gone(tx store.Tx) (bool, error) { return apps.AreGone(tx, in.Subject) }
