@@ -57,7 +57,7 @@ type Admitted struct {
 func (all Flows) Admit(ctx context.Context, reference string, a address.Address, really bool) (Admitted, error) {
 	s := all.s
 	out, err := store.Update(ctx, s.core.store, func(tx store.Tx) (out Admitted, err error) {
-		if out.Challenge, err = challenge.Referred(tx, reference, a, s.core.now()); err != nil || out.Challenge == nil {
+		if out.Challenge, err = challenge.Referred(tx, reference, a); err != nil || out.Challenge == nil {
 			return out, err
 		}
 		if out.Refused, err = s.challenges.Unadmitted(tx, out.Challenge); err != nil || out.Refused != "" || !really {

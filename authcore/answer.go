@@ -149,7 +149,7 @@ func (t *run) find(id string, keys ...string) error {
 		return err
 	}
 	for _, f := range flows {
-		c, err := challenge.Open(tx, f.Challenge, t.now)
+		c, err := challenge.Open(tx, f.Challenge)
 		if err != nil {
 			return err
 		}
@@ -179,7 +179,7 @@ func (t *run) findLink(token string) (*challenge.Challenge, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := challenge.OpenLink(tx, lead, t.now)
+	c, err := challenge.OpenLink(tx, lead)
 	if err != nil || c == nil {
 		return nil, err
 	}

@@ -26,7 +26,7 @@ func noticeOf(c *challenge.Challenge, kind outbox.LetterKind) *outbox.Entry {
 // Letter implements outbox.Letters.
 func (s *Service) Letter(tx store.Tx, e outbox.Entry) (*outbox.Item, error) {
 	now := s.core.now()
-	c, err := challenge.Open(tx, e.Ref, now)
+	c, err := challenge.Open(tx, e.Ref)
 	if err != nil || c == nil || c.Decoy || e.Kind == "" && !c.Live(now) {
 		return nil, err
 	}

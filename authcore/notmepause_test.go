@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
@@ -80,6 +81,8 @@ func TestPauseAfterNotMe(t *testing.T) {
 		}
 		time.Sleep(2 * time.Minute)
 		quiet("the live challenge of who said so", sayer.resend().Verdict)
+		begun := h.reported(event.Begin) // nothing is queued, or counted as a mail, that could only be given up
+		want(t, begun[len(begun)-1].Reason, string(challenge.OutcomePaused))
 		quiet("one that died by it", attacker.resend().Verdict)
 		quiet("the decoy in its place", attacker.resend().Verdict)
 		stranger := h.browser()

@@ -92,9 +92,6 @@ func (s *Service) Sessions() *session.View { return s.sessions }
 // CodeRule returns the form of codes.
 func (s *Service) CodeRule() CodeRule { return s.cfg.Code }
 
-// SessionRule returns the limits of sessions.
-func (s *Service) SessionRule() session.Rule { return s.cfg.Session }
-
 // Domain returns the domain that shares one session, or "".
 func (s *Service) Domain() string { return s.cfg.Domain }
 

@@ -15,6 +15,13 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
+// A proof is one transaction, which may run again. It reads what the app shows, then
+// all that this leads to; chooses the challenge that it is about, of several apps'
+// too (choose); compares and counts (package challenge); and uses it up: the contact
+// is proved, who was nobody becomes somebody, an invitation is accepted, a session
+// made (proveaccept.go). Where anybody may try, nothing to answer takes as long as
+// something (blind).
+
 // Proof is what an app shows to prove that a person holds a contact: the Token
 // of a link or a Code together with the Contact, either of the Slot that it was
 // asked for with, or a Code together with the Handle.

@@ -21,11 +21,11 @@ const (
 	referenceLetters = "ABCDEFGHJKMNPQRSTUVWXYZ" // none that sounds or looks like a digit
 	referenceLen     = 6
 
-	// AdmittedLifetime is how long the code lives that an operator gives out.
-	AdmittedLifetime = 10 * time.Minute
-	// AdmittedKept is how long its challenge is kept, so that its person gets a mail
+	// admittedLifetime is how long the code lives that an operator gives out.
+	admittedLifetime = 10 * time.Minute
+	// admittedKept is how long its challenge is kept, so that its person gets a mail
 	// about it once mail works again.
-	AdmittedKept = 7 * 24 * time.Hour
+	admittedKept = 7 * 24 * time.Hour
 )
 
 // Wait makes c one that waits for an operator: nothing is sent for it.
@@ -75,12 +75,12 @@ func ParseReference(text string) (reference string, ok bool) {
 }
 
 // Referred finds the challenge for a with a reference, nil for none.
-func Referred(tx store.Tx, reference string, a address.Address, now time.Time) (*Challenge, error) {
+func Referred(tx store.Tx, reference string, a address.Address) (*Challenge, error) {
 	l, err := LoadLead(tx, store.KeyReference+reference)
 	if err != nil || l.Challenge == "" {
 		return nil, err
 	}
-	c, err := Open(tx, l.Challenge, now)
+	c, err := Open(tx, l.Challenge)
 	if err != nil || c == nil || c.Reference != reference || c.Address != a {
 		return nil, err
 	}
@@ -113,12 +113,12 @@ func (e *Engine) Unadmitted(tx store.Tx, c *Challenge) (Outcome, error) {
 // code. Unadmitted has been asked.
 func (e *Engine) Admit(tx store.Tx, c *Challenge) (code string, err error) {
 	now := e.Now()
-	ends := now.Add(AdmittedLifetime)
+	ends := now.Add(admittedLifetime)
 	if flow := c.AskedAt.Add(FlowLifetime); flow.Before(ends) {
 		ends = flow // the browser knows its flow no longer
 	}
 	c.Decoy, c.Unsent, c.LinkOnly, c.Admitted = false, "", false, true
-	c.Expires, c.Kept, c.Tries = ends, now.Add(AdmittedKept), e.Attempts
+	c.Expires, c.Kept, c.Tries = ends, now.Add(admittedKept), e.Attempts
 	if err := Note(tx, c, Step{At: now, Outcome: OutcomeAdmitted}); err != nil {
 		return "", err
 	}

@@ -62,16 +62,16 @@ func (b *Flows) At(o origin.Origin, id string) (found []*Flow) {
 // Live finds the challenge for a that this browser can still answer at o, nil for
 // none.
 func (b *Flows) Live(tx store.Tx, a address.Address, o origin.Origin, now time.Time) (*Challenge, error) {
-	return b.find(tx, a, o, now, func(c *Challenge) bool { return c.Live(now) })
+	return b.find(tx, a, o, func(c *Challenge) bool { return c.Live(now) })
 }
 
 // Waiting finds the challenge for a that waits for an operator, nil for none.
 func (b *Flows) Waiting(tx store.Tx, a address.Address, o origin.Origin, now time.Time) (*Challenge, error) {
-	return b.find(tx, a, o, now, func(c *Challenge) bool { return c.State(now) == event.MailDown })
+	return b.find(tx, a, o, func(c *Challenge) bool { return c.State(now) == event.MailDown })
 }
 
 // find finds the newest challenge for a that was asked for here and is right.
-func (b *Flows) find(tx store.Tx, a address.Address, o origin.Origin, now time.Time, isRight func(*Challenge) bool) (*Challenge, error) {
+func (b *Flows) find(tx store.Tx, a address.Address, o origin.Origin, isRight func(*Challenge) bool) (*Challenge, error) {
 	flows := b.At(o, "")
 	var leads []Lead
 	for _, f := range flows {
@@ -89,7 +89,7 @@ func (b *Flows) find(tx store.Tx, a address.Address, o origin.Origin, now time.T
 		if c == nil || c.Address != a || c.Origin != o {
 			continue
 		}
-		if c, err = Open(tx, c.ID, now); err != nil || isRight(c) {
+		if c, err = Open(tx, c.ID); err != nil || isRight(c) {
 			return c, err
 		}
 	}

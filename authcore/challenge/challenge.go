@@ -119,7 +119,7 @@ func Load(tx store.Tx, id string) (*Challenge, error) {
 // Open is Load for whoever means to answer a challenge or to send its mail: one
 // of a browser that its address's owner did not ask for, or whose account is
 // gone, is locked. Whether an app's died with its contact the app's room knows.
-func Open(tx store.Tx, id string, now time.Time) (*Challenge, error) {
+func Open(tx store.Tx, id string) (*Challenge, error) {
 	c, err := Load(tx, id)
 	if err != nil || c == nil || c.Part != nil {
 		return c, err
@@ -128,7 +128,7 @@ func Open(tx store.Tx, id string, now time.Time) (*Challenge, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.Locked = c.Locked || p.ends(c, now)
+	c.Locked = c.Locked || p.ends(c)
 	return c, nil
 }
 
@@ -169,8 +169,8 @@ const linkTokenLen = 43
 
 // OpenLink finds the challenge that a link's lead leads to, nil for none. A
 // decoy's link was never sent, so nobody can hold it.
-func OpenLink(tx store.Tx, l Lead, now time.Time) (*Challenge, error) {
-	c, err := Open(tx, l.Challenge, now)
+func OpenLink(tx store.Tx, l Lead) (*Challenge, error) {
+	c, err := Open(tx, l.Challenge)
 	if err != nil || c == nil || c.Decoy || c.Part != nil {
 		return nil, err
 	}

@@ -70,7 +70,7 @@ type Step struct {
 // be asked about it: whoever types addresses of others must not fill the store.
 const (
 	HistoryOfPeople = 30 * 24 * time.Hour
-	HistoryOfOthers = 25 * time.Hour
+	historyOfOthers = 25 * time.Hour
 )
 
 // maxSteps bounds what one attempt can make the store keep.
@@ -107,7 +107,7 @@ func historyPrefix(a address.Address) string {
 
 // remember begins the history of a new challenge.
 func (e *Engine) remember(tx store.Tx, c *Challenge) error {
-	life := HistoryOfOthers
+	life := historyOfOthers
 	var sub string
 	if known, err := store.Load(tx, store.KeyAddress+c.Address.String(), &sub); err != nil {
 		return err

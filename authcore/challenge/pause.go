@@ -41,13 +41,13 @@ func EndAll(tx store.Tx, a address.Address, now time.Time) error {
 	return change(tx, a, now, func(p *pause) { p.Deleted = now })
 }
 
-// HoldLifetime is how long an address whose mail came back gets none that an
+// holdLifetime is how long an address whose mail came back gets none that an
 // unknown browser asked for.
-const HoldLifetime = 7 * 24 * time.Hour
+const holdLifetime = 7 * 24 * time.Hour
 
 // Hold notes that mail to a came back, or was complained about.
 func Hold(tx store.Tx, a address.Address, now time.Time) error {
-	return change(tx, a, now, func(p *pause) { p.Held = now.Add(HoldLifetime) })
+	return change(tx, a, now, func(p *pause) { p.Held = now.Add(holdLifetime) })
 }
 
 // Release lifts Hold, and tells whether it was in force.
@@ -119,7 +119,7 @@ func readPause(tx store.Tx, a address.Address) (*pause, error) {
 }
 
 // ends tells whether c is dead: its address's owner did not ask for it, or is
-// gone.
-func (p *pause) ends(c *Challenge, now time.Time) bool {
-	return now.Before(p.Until) && !c.AskedAt.After(p.Since) && c.Browser != p.By || !c.AskedAt.After(p.Deleted)
+// gone. No challenge lives as long as the pause.
+func (p *pause) ends(c *Challenge) bool {
+	return !c.AskedAt.After(p.Since) && c.Browser != p.By || !c.AskedAt.After(p.Deleted)
 }

@@ -19,8 +19,8 @@ import (
 // So it rests on several people's mails, and tells nothing of any.
 
 const (
-	// MaxDelay bounds what a code lives longer.
-	MaxDelay = 10 * time.Minute
+	// maxDelay bounds what a code lives longer.
+	maxDelay = 10 * time.Minute
 
 	reading     = time.Minute // what people take who have the mail
 	leastMails  = 5           // without so many nothing is usual,
@@ -118,10 +118,10 @@ func (f *figures) wait() (time.Duration, bool) {
 func (f *figures) delay() time.Duration {
 	wait, _ := f.wait()
 	proved, _ := usual(f.Proved)
-	return min((wait + max(0, proved-reading)).Truncate(time.Minute), MaxDelay)
+	return min((wait + max(0, proved-reading)).Truncate(time.Minute), maxDelay)
 }
 
-// Delay is what mail to a's domain usually takes, at most MaxDelay.
+// Delay is what mail to a's domain usually takes, at most maxDelay.
 func (b *Book) Delay(a address.Address) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -22,9 +22,9 @@ const (
 	// CodeLifetime is how long a code is good: a browser carries it over in one
 	// redirect.
 	CodeLifetime = time.Minute
-	// AccessLifetime is the most that an access token lives. It dies sooner with
+	// accessLifetime is the most that an access token lives. It dies sooner with
 	// its session.
-	AccessLifetime = time.Hour
+	accessLifetime = time.Hour
 	// grace is how long after its use a code or refresh token that comes again is
 	// taken for a repeat: a lost answer, or two tabs. Later it was stolen.
 	grace = 10 * time.Second

@@ -181,7 +181,7 @@ type accessRecord struct {
 // access makes an access token, unless there is one to be given again.
 func (g *Grants) access(tx store.Tx, out *Issued, until time.Time) error {
 	out.Access = keyring.RandomToken(32)
-	end := out.At.Add(AccessLifetime)
+	end := out.At.Add(accessLifetime)
 	if until.Before(end) {
 		end = until
 	}

@@ -154,8 +154,8 @@ type RotationReason string
 
 // The reasons of a rotation.
 const (
-	Scheduled  RotationReason = "scheduled"
-	ByOperator RotationReason = "by_operator"
+	scheduled  RotationReason = "scheduled"
+	byOperator RotationReason = "by_operator"
 	Revoked    RotationReason = "revoked" // all keys before it are gone
 )
 
@@ -182,7 +182,7 @@ func (k *Keys) Rotate(ctx context.Context, revoke bool) (out Rotated, err error)
 			out.Key = key
 		}
 	}
-	reason := ByOperator
+	reason := byOperator
 	if revoke {
 		reason = Revoked
 	}

@@ -219,7 +219,7 @@ func (k *ring) rotateIfDue(ctx context.Context) error {
 			return fmt.Errorf("storing a new signing key: %w", err)
 		}
 		keys = append(keys, key)
-		k.cfg.Rotated(Scheduled)
+		k.cfg.Rotated(scheduled)
 	}
 	return k.forget(ctx, keys, now)
 }

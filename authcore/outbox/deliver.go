@@ -30,6 +30,14 @@ const (
 	answerWithin = 10 * time.Minute
 )
 
+// The way of one message: Letters is asked whether it is still to be sent, and what
+// it says (take); the Composer puts that into words; the senders get it one after the
+// other until one takes it (turns, try). Who failed lately comes last, and who refused
+// this message is not asked again. Who got it and did not answer may have sent it:
+// that is written before the next one gets it, and two do at most. All send the same
+// Message-ID, so that a mailbox shows one mail. The queue comes back with what is
+// left (queue.go), until the message is too old.
+
 // deliver tries all senders once. nil means there is nothing left to do.
 func (o *Outbox) deliver(ctx context.Context, m *mail) error {
 	r := o.means.Load()

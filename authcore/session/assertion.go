@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// AssertionLifetime is how long an assertion is valid.
-	AssertionLifetime = 2 * time.Minute
+	// assertionLifetime is how long an assertion is valid.
+	assertionLifetime = 2 * time.Minute
 	// AssertionReuse is how long one assertion is handed out again: what is
 	// left of it then is never below a minute.
 	AssertionReuse = time.Minute
@@ -46,7 +46,7 @@ func (s *View) Assert(ctx context.Context, session *Session, issuer, site origin
 	return s.core.keys.Sign(ctx, assertionKind, assertionClaims{
 		Issuer: issuer.String(), Audience: site.String(),
 		Subject: session.Subject, Email: session.Address.String(), Name: session.Name, Groups: groups,
-		Token: token, Session: session.ID, IssuedAt: now.Unix(), Expires: now.Add(AssertionLifetime).Unix(),
+		Token: token, Session: session.ID, IssuedAt: now.Unix(), Expires: now.Add(assertionLifetime).Unix(),
 		AuthTime: session.AuthTime.Unix(), AMR: session.AMR,
 	})
 }
@@ -71,7 +71,7 @@ func (s *View) AssertAccess(ctx context.Context, session *Session, issuer, site 
 	claims := accessClaims{
 		Issuer: issuer.String(), Audience: []string{site.String()}, Type: "app", Subject: session.Subject,
 		Email: session.Address.String(), Nonce: session.ID,
-		IssuedAt: now.Unix(), NotBefore: now.Unix(), Expires: now.Add(AssertionLifetime).Unix(),
+		IssuedAt: now.Unix(), NotBefore: now.Unix(), Expires: now.Add(assertionLifetime).Unix(),
 	}
 	if session.Machine != nil {
 		claims.CommonName = session.User()

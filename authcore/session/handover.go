@@ -13,6 +13,19 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
+// The portal's session becomes one at a site of another host, where the browser
+// shows none of its cookies:
+//
+//  1. The site marks the browser (HandoverState): a cookie there, whose hash goes to
+//     the portal as the state.
+//  2. The portal gives the browser a ticket for this site and this state (GiveTicket).
+//  3. The site takes the ticket, which is spent by that (TakeTicket). It is worth a
+//     session in the browser with the mark alone: else somebody could sign others in
+//     as himself, and read what they write (login CSRF).
+//
+// A hand-over proves nothing anew: the site's session hangs on the portal's
+// (family.go), ends with it and has its times.
+
 // HandoverLifetime is how long a ticket is good. A browser carries it over in
 // one redirect.
 const HandoverLifetime = 30 * time.Second

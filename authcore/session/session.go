@@ -26,8 +26,8 @@ type Rule struct {
 // DefaultRule is a day without use and a week in all.
 var DefaultRule = Rule{Idle: 24 * time.Hour, Max: 7 * 24 * time.Hour}
 
-// PublicLifetime is the most that a session on a public computer lives.
-const PublicLifetime = time.Hour
+// publicLifetime is the most that a session on a public computer lives.
+const publicLifetime = time.Hour
 
 // Browser is what a request shows of the browser that sent it. Flow and Device
 // are the values of its cookies, empty when absent or ambiguous.
@@ -214,7 +214,7 @@ func (s *View) Begin(tx store.Tx, p Proof) (*Beginning, error) {
 	r.Subject, r.AuthTime, r.Expires = p.Person.Subject, p.At, p.At.Add(s.cfg.Session.Max)
 	r.AMR, r.Challenge = amrFor(p.Method), p.Challenge
 	if p.Public {
-		r.Public, r.Expires = true, earlier(r.Expires, p.At.Add(PublicLifetime))
+		r.Public, r.Expires = true, earlier(r.Expires, p.At.Add(publicLifetime))
 	}
 	return s.begin(tx, p.Browser, r, p.Person)
 }
