@@ -9,15 +9,16 @@ GOLANGCI_LINT := v2.15.0
 LINTER        := .tools/golangci-lint-$(GOLANGCI_LINT)
 
 CONFIG   ?= Caddyfile.example
+VERSION  ?= v0.0.0-dev
 FUZZTIME ?= 30s
 # One package at a time may take so long; the whole of `make test` stays under
 # ten minutes on two cores.
 TIMEOUT  ?= 9m
 
-.PHONY: help run build test check prove bench fuzz golden screenshots fmt vet lint tools
+.PHONY: help run build test check prove bench fuzz golden screenshots packages packages-test upgrade fmt vet lint tools
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: ## serve the example on http://localhost:8080, codes on this terminal
 	go run . run --config $(CONFIG)
@@ -27,6 +28,7 @@ build: ## build the binary ./gatehouse
 
 test: tools ## everything, with the race detector; a skipped test is a failure
 	.ci/go-test -race -timeout $(TIMEOUT) ./...
+	cd packaging && go test ./...
 
 check: tools fmt vet lint ## fmt, vet, lint and the short tests
 	go test -short ./...
@@ -52,6 +54,18 @@ golden: ## write the golden files anew; read the diff before committing it
 
 screenshots: tools ## make the pictures in docs/screenshots anew; look at them before committing
 	go test ./e2e -count=1 -run '^TestScreenshots$$' -screenshots
+
+packages: ## what a release consists of, into dist/packages: make packages VERSION=v0.1.0
+	@.ci/tools packages
+	cd packaging && go run . -version $(VERSION) -out ../dist/packages
+
+packages-test: ## install and run packages and image, as root on Debian
+	@.ci/tools packages
+	cd packaging && go test -tags packages -count=1 -timeout 60m ./...
+
+upgrade: tools ## the last release's store, sessions and Caddyfile under this build
+	.ci/last-release
+	GATEHOUSE_RELEASE=$(CURDIR)/dist/last-release go test ./e2e -count=1 -run '^TestUpgrade$$'
 
 fmt: ## fail on files that gofmt would change
 	@files=$$(gofmt -l .); \

@@ -178,7 +178,7 @@ func files(t *testing.T, ending string) []string {
 
 // TestScriptsParse: shell scripts that nobody runs by hand rot unseen.
 func TestScriptsParse(t *testing.T) {
-	for _, script := range []string{".ci/run", ".ci/tools", ".ci/go-test"} {
+	for _, script := range []string{".ci/run", ".ci/tools", ".ci/go-test", ".ci/last-release"} {
 		if out, err := exec.Command("bash", "-n", script).CombinedOutput(); err != nil {
 			t.Errorf("%s: %v\n%s", script, err, out)
 		}

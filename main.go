@@ -8,6 +8,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"runtime/debug"
 	"slices"
@@ -50,8 +51,15 @@ func main() {
 			if slices.Contains([]string{"upgrade", "add-package", "remove-package", "gatehouse"}, c.Name()) {
 				root.RemoveCommand(c)
 			}
-			if c.Name() == "validate" {
+			switch c.Name() {
+			case "validate":
 				caddymodule.FullValidation(c)
+			case "version":
+				c.Long = "Prints the version of Gatehouse, and of the Caddy it is built with."
+				c.RunE = func(c *cobra.Command, _ []string) error {
+					_, err := fmt.Fprintln(c.OutOrStdout(), "Gatehouse", caddymodule.Version())
+					return err
+				}
 			}
 		}
 	})

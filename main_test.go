@@ -90,6 +90,14 @@ func TestValidate(t *testing.T) {
 	}
 }
 
+// TestVersion: the version is ours and Caddy's.
+func TestVersion(t *testing.T) {
+	out, err := command(t, "version")
+	if err != nil || !regexp.MustCompile(`^Gatehouse \S+, Caddy \S+\n$`).MatchString(out) {
+		t.Errorf("%v: %q", err, out)
+	}
+}
+
 // TestConvertedIsValid: what convert writes can be started with as it is. Its
 // golden files are Caddyfiles with the notes as comments.
 func TestConvertedIsValid(t *testing.T) {
@@ -182,6 +190,12 @@ func TestExampleIsValidAndFormatted(t *testing.T) {
 		}
 	}
 	adapts(t, "Caddyfile.example", read(t, "Caddyfile.example"))
+	for _, file := range []string{"examples/compose/Caddyfile", "packaging/files/Caddyfile", "packaging/files/Caddyfile.image"} {
+		if out, err := command(t, "validate", "--adapter", "caddyfile", "--config", file); err != nil {
+			t.Errorf("%s: %v\n%s", file, err, out)
+		}
+		adapts(t, file, read(t, file))
+	}
 }
 
 // TestSnippetsAdapt holds every Caddyfile in the documentation.

@@ -35,7 +35,7 @@ func (a *App) operated(service *authcore.Service, core *authcore.Core) *operate.
 		gates = append(gates, out)
 	}
 	return operate.New(operate.Config{
-		Service: service, Core: core, Groups: a.groups, Version: version(), Store: a.storeStatus, Lists: a.listStates.all,
+		Service: service, Core: core, Groups: a.groups, Version: Version(), Store: a.storeStatus, Lists: a.listStates.all,
 		Gates: gates, Senders: a.mailSenders, Setup: setup, Asks: a.asks(), DNS: doctorDNS,
 		Routes: a.examineRoutes, Portals: a.examineAccount, Proxies: a.examineProxies,
 	})
@@ -75,11 +75,17 @@ func lineOf(m MailModule) operate.MailLine {
 	return operate.MailLine{Kind: "http"}
 }
 
-// version is that of this build: of Gatehouse, and of the Caddy it is in.
-func version() string {
+// release is the version of a binary that was made as a release (packaging/): the
+// linker sets it. Other builds know their module's.
+var release string
+
+// Version is that of this build: of Gatehouse, and of the Caddy it is in.
+func Version() string {
 	const module = "github.com/gatehouse-auth/gatehouse"
 	own := "(devel)"
-	if info, ok := debug.ReadBuildInfo(); ok {
+	if release != "" {
+		own = release
+	} else if info, ok := debug.ReadBuildInfo(); ok {
 		for _, m := range append(info.Deps, &info.Main) {
 			if m.Path == module && m.Version != "" {
 				own = m.Version
