@@ -921,6 +921,59 @@ func TestNobodyIsMadeBeforeTheProof(t *testing.T) {
 			t.Error(a.Text)
 		}
 	})
+	asked := map[string]func(w *contacts) string{
+		"login_or_create": func(w *contacts) string {
+			return w.ok("POST", "/v1/auth/magic_links/email/login_or_create", object{"email": named}).String("user_id")
+		},
+		"magic-link": func(w *contacts) string {
+			w.ok("POST", "/v1/apps/shop/auth/magic-link", object{"email": named, "redirectUrl": "https://app.example.com/in"})
+			return w.ok("GET", "/v1/customers?email="+named, nil).String("id")
+		},
+		"reflex": func(w *contacts) string {
+			w.ok("POST", "/reflex/otp", object{"email": named})
+			return w.ok("GET", "/v1/customers?email="+named, nil).String("id")
+		},
+		"invite": func(w *contacts) string {
+			return w.ok("POST", "/v1/auth/magic_links/email/invite", object{"email": named}).String("user_id")
+		},
+		"invite by name": func(w *contacts) string {
+			return w.ok("POST", "/v1/auth/magic_links/email/invite", object{"email": named, "first_name": "Nina"}).String("user_id")
+		},
+	}
+	said := map[string]func(w *contacts, id string){
+		"a member": func(w *contacts, id string) {
+			w.ok("POST", "/v1/apps/shop/organizations/"+w.acme()+"/members", object{"customerId": "cust_" + id, "role": "admin"})
+		},
+		"an owner": func(w *contacts, id string) {
+			w.ok("POST", "/v1/apps/shop/organizations", object{"name": "Beta", "ownerId": "cust_" + id})
+		},
+		"a plan": func(w *contacts, id string) {
+			w.ok("PATCH", "/v1/customers/cust_"+id, object{"metadata": object{"a": 1}})
+		},
+		"nothing": func(*contacts, string) {},
+	}
+	for way, ask := range asked {
+		for word, say := range said {
+			t.Run(way+", "+word+", keeps what the app says", func(t *testing.T) {
+				w := newContacts(t)
+				id := ask(w)
+				_, id, _ = strings.Cut(id, "_")
+				say(w, id)
+				keeps := word != "nothing" || way == "invite by name"
+				who := owner(w)
+				a := w.key("PUT", "/v1/auth/users/user_"+who+"/update", object{"emails": []object{{"email": named}}})
+				if keeps != (a.Status == 409) {
+					t.Errorf("attached to another: %d %s", a.Status, a.Text)
+				}
+				if b := w.key("PATCH", "/v1/customers/cust_"+who, object{"email": named}); keeps != (b.Status == 400) {
+					t.Errorf("another's own: %d %s", b.Status, b.Text)
+				}
+				if mine := w.signIn(named).String("customerId") == "cust_"+id; mine != keeps {
+					t.Errorf("whoever proves it is the one that the app made: %v", mine)
+				}
+			})
+		}
+	}
 	t.Run("an invitation goes to whoever proves the address", func(t *testing.T) {
 		w := newContacts(t)
 		w.App.DevCallback = "https://app.example.com/in"

@@ -294,14 +294,16 @@ func (t *asking) person() (asked bool, err error) {
 }
 
 // keep stores who is nobody yet: what an app's server asks for makes a person at
-// once, unless somebody has the address attached, what anybody else does, an
+// once, of whom it has said more if it gave a name, unless somebody has the address attached, what anybody else does, an
 // invitation too, by its proof.
 func (t *asking) keep() error {
 	until := t.now.Add(t.terms.Lifetime + apiKept)
 	if t.beside || !t.in.Caller.Key.isSecret() || t.in.invite != nil {
 		return t.p.SaveAsked(t.tx, until)
 	}
-	t.p.Profile.Asked = until
+	if t.p.Profile.Names == (person.Names{}) {
+		t.p.Profile.Asked = until
+	}
 	_, err := t.p.Settle(t.tx, t.now)
 	return err
 }

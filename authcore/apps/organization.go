@@ -214,7 +214,7 @@ func (o *Organization) setRole(tx store.Tx, sub string, role Role, now time.Time
 	return o.Put(tx, m)
 }
 
-// put stores a membership, one without a role as none, and o.
+// Put stores a membership, one without a role as none, and o.
 func (o *Organization) Put(tx store.Tx, m MemberRecord) error {
 	o.Owners = slices.DeleteFunc(slices.Clone(o.Owners), func(s string) bool { return s == m.Subject })
 	if m.Role == Owner {
@@ -225,6 +225,9 @@ func (o *Organization) Put(tx store.Tx, m MemberRecord) error {
 		tx.Delete(byOrg)
 		tx.Delete(byPerson)
 	} else {
+		if err := person.Said(tx, o.Realm, m.Subject); err != nil {
+			return err
+		}
 		if err := store.Save(tx, byOrg, m, time.Time{}); err != nil {
 			return err
 		}

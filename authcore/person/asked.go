@@ -10,7 +10,7 @@ import (
 // Who is asked to prove an address or a number that nobody has is nobody yet:
 // anybody may name it. What an app's server asks for makes a person, who keeps
 // the value from nobody that has it attached, until it is proved or the app says
-// more of them (Profile.Asked). What anybody else asks for makes a record beside
+// more of them (Profile.Asked, Said). What anybody else asks for makes a record beside
 // the people, which no call finds but the proof; it goes when it can't be used any
 // more.
 
@@ -81,6 +81,17 @@ func (p *Record) Unask(tx store.Tx) {
 	for _, c := range p.Contacts() {
 		tx.Delete(askedKey(p.Realm, c.Value))
 	}
+}
+
+// Said notes that an app has said more of its person than an address: they belong
+// to an organization, say. Nobody else gets the address then by having it attached.
+func Said(tx store.Tx, r Realm, sub string) error {
+	p, err := LoadIn(tx, r, sub)
+	if err != nil || p == nil || p.Profile.Asked.IsZero() {
+		return err
+	}
+	p.Profile.Asked = time.Time{}
+	return p.Save(tx)
 }
 
 // askedFor reads the holder of what was sent to somebody who is nobody yet, nil
