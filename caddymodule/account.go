@@ -89,12 +89,13 @@ func (a *App) anyAccountHome() origin.Origin {
 	return origin.Origin{}
 }
 
-// meetNeighbours finds out what the hosts of the portals serve besides.
+// meetNeighbours finds out what the hosts of the portals serve besides, and who
+// may read that.
 func (a *App) meetNeighbours(w *routes.Walk) {
-	a.neighbours = map[string][]string{}
+	a.neighbours, a.sharedWith = map[string][]string{}, map[string]string{}
 	for _, p := range a.portals {
 		for _, name := range p.place.Names() {
-			a.neighbours[name] = w.Neighbours(name)
+			a.neighbours[name], a.sharedWith[name] = w.Neighbours(name), w.SharedWith(name)
 		}
 	}
 }
@@ -145,6 +146,10 @@ func (a *App) accountFindings(check string) (out []operate.Finding) {
 					"give gatehouse_portal a host name of its own, for other sign-ins, tokens for other sites, name and data"))
 			}
 			seen[o] = true
+			if other := a.sharedWith[o.Hostname()]; other != "" {
+				out = append(out, operate.Warning(check, fmt.Sprintf("scripts of other sites can read the account page of whoever is signed in at the portal %s: a header there says Access-Control-Allow-Origin %s, and Access-Control-Allow-Credentials", o, other),
+					"write these headers at the sites that need them; at an app's own gate, for example\n    cors https://app.example.com"))
+			}
 		}
 	}
 	if len(out) == 0 && !elsewhere && a.anyAccountHome().IsZero() {

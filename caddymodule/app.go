@@ -93,6 +93,8 @@ type App struct {
 	servers []*caddyhttp.Server // whose requests carry their connection
 	// neighbours are what the hosts of portals serve besides; set by start.
 	neighbours map[string][]string
+	// sharedWith are the origins that the hosts of portals let read their answers.
+	sharedWith map[string]string
 
 	uncleaned, around []routes.Finding // set by Start
 

@@ -10,6 +10,7 @@
 //	Walk.Limits       gates that a matcher keeps from requests
 //	Walk.Opened       rewrites that make a guarded path of a public one
 //	Walk.Neighbours   what else a host serves
+//	Walk.SharedWith   which other site may read that
 //
 // What is found comes back as values: an error refuses the configuration, a
 // Finding or a text is a warning. A gate is what it looks at and where it stands

@@ -3,12 +3,14 @@ package routes
 import (
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/fileserver"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/headers"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/intercept"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 )
@@ -84,6 +86,36 @@ func (w *Walk) Neighbours(host string) []string {
 		p.list(t.errors, perhaps)
 	}
 	return slices.Sorted(maps.Keys(found))
+}
+
+// SharedWith is the origin that the routes of host let read its answers with the
+// visitor's cookies, as it is written in a header directive; "" for none.
+func (w *Walk) SharedWith(host string) (origin string) {
+	credentials := false
+	for _, name := range slices.Sorted(maps.Keys(w.trees)) {
+		p := &probe{request: SampleRequest(host, "/"), rewritten: true, aside: true}
+		p.meet = func(s *step, _ certainty) {
+			set, ok := s.handler.(*headers.Handler)
+			if !ok || set.Response == nil {
+				return
+			}
+			for _, values := range [...]http.Header{set.Response.Set, set.Response.Add} {
+				for field, lines := range values {
+					switch value := strings.Join(lines, ", "); {
+					case strings.EqualFold(field, "Access-Control-Allow-Origin") && value != "*": // which browsers take for nobody with cookies
+						origin = value
+					case strings.EqualFold(field, "Access-Control-Allow-Credentials"):
+						credentials = true
+					}
+				}
+			}
+		}
+		p.list(w.trees[name].routes, always)
+	}
+	if !credentials {
+		return ""
+	}
+	return origin
 }
 
 // handlerName is the name of a handler's module, as in reverse_proxy.
