@@ -3,7 +3,6 @@ package convert
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -246,5 +245,3 @@ func written(d time.Duration) string {
 	}
 	return s
 }
-
-func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
