@@ -18,9 +18,7 @@
 //
 // A directory that is in use, foreign, damaged or from a newer version is
 // refused with what to do about it (home.go, tables.go); a store never starts
-// empty where one has been.
-//
-// State of the process: the directory, which one process alone may hold.
+// empty where one has been. State of the process: the directory that it holds.
 package badgerstore
 
 import (
