@@ -26,11 +26,7 @@ func invitationOf(i *apps.Invite) invitation {
 // invite invites an address. Inviting it again renews the invitation and sends
 // another mail.
 func (a *API) invite(c *api.Call) error {
-	org, s, _, err := a.enter(c)
-	if err != nil {
-		return err
-	}
-	o, err := c.JSON()
+	org, s, o, err := a.enterWith(c)
 	if err != nil {
 		return err
 	}
@@ -100,11 +96,7 @@ func (a *API) listInvites(c *api.Call) error {
 
 // resendInvite renews an invitation that waits and mails it again.
 func (a *API) resendInvite(c *api.Call) error {
-	org, s, _, err := a.enter(c)
-	if err != nil {
-		return err
-	}
-	o, err := c.JSON()
+	org, s, o, err := a.enterWith(c)
 	if err != nil {
 		return err
 	}

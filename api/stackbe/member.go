@@ -42,11 +42,7 @@ func (a *API) listMembers(c *api.Call) error {
 
 // addMember makes a customer a member without asking: only the app itself may.
 func (a *API) addMember(c *api.Call) error {
-	org, _, _, err := a.enter(c)
-	if err != nil {
-		return err
-	}
-	o, err := c.JSON()
+	org, _, o, err := a.enterWith(c)
 	if err != nil {
 		return err
 	}
@@ -63,11 +59,7 @@ func (a *API) addMember(c *api.Call) error {
 }
 
 func (a *API) changeMember(c *api.Call) error {
-	org, s, _, err := a.enter(c)
-	if err != nil {
-		return err
-	}
-	o, err := c.JSON()
+	org, s, o, err := a.enterWith(c)
 	if err != nil {
 		return err
 	}

@@ -146,6 +146,16 @@ func (a *API) enter(c *api.Call) (*apps.Organization, *apps.Session, apps.Role, 
 	return org, s, role, err
 }
 
+// enterWith is enter for a call that has a body.
+func (a *API) enterWith(c *api.Call) (*apps.Organization, *apps.Session, *api.Object, error) {
+	org, s, _, err := a.enter(c)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	o, err := c.JSON()
+	return org, s, o, err
+}
+
 func (a *API) getOrganization(c *api.Call) error {
 	org, s, role, err := a.enter(c)
 	if err != nil {
@@ -159,11 +169,7 @@ func (a *API) getOrganization(c *api.Call) error {
 
 // updateOrganization changes the name; the plan is the app's own to change.
 func (a *API) updateOrganization(c *api.Call) error {
-	org, s, _, err := a.enter(c)
-	if err != nil {
-		return err
-	}
-	o, err := c.JSON()
+	org, s, o, err := a.enterWith(c)
 	if err != nil {
 		return err
 	}
