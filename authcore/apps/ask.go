@@ -214,18 +214,8 @@ func (t *asking) from() string {
 func (t *asking) known() bool { return t.networks.Knows(t.from()) }
 
 func (t *asking) run() (_ Asked, err error) {
-	if t.in.invite != nil && t.in.invite.ID != "" {
-		if v, err := t.renew(); err != nil || v != event.Accepted {
-			return Asked{Verdict: v}, err
-		}
-	}
-	if t.tx, err = store.ReadAhead(t.tx, t.keys()...); err != nil {
-		return Asked{}, err
-	}
-	if t.in.invite != nil {
-		if v, err := t.s.putInvite(t.tx, t.in.invite); err != nil || v != event.Accepted {
-			return Asked{Verdict: v}, err
-		}
+	if v, err := t.begin(); err != nil || v != event.Accepted {
+		return Asked{Verdict: v}, err
 	}
 	created, err := t.person()
 	if err != nil || t.p == nil || !t.pickContact() {
@@ -275,6 +265,20 @@ func (t *asking) run() (_ Asked, err error) {
 		}
 	}
 	return out, t.make(&out)
+}
+
+// begin reads what is known to be read, and makes the invitation that is mailed.
+func (t *asking) begin() (v event.Verdict, err error) {
+	invite := t.in.invite
+	if invite != nil && invite.ID != "" {
+		if v, err := t.renew(); err != nil || v != event.Accepted {
+			return v, err
+		}
+	}
+	if t.tx, err = store.ReadAhead(t.tx, t.keys()...); err != nil || invite == nil {
+		return event.Accepted, err
+	}
+	return t.s.putInvite(t.tx, invite)
 }
 
 // person finds or makes who is asked. Asked is who is nobody yet.
