@@ -149,9 +149,32 @@ func cookieName(o origin.Origin, domain string) string {
 	return "__Host-gatehouse"
 }
 
-// handler is g in front of next, as Caddy would call it. The client's address is
-// 192.0.2.7; vars changes Caddy's variables, to play a trusted proxy.
+// handler is g in front of next, as Caddy would call it for a request that came in
+// on a port. The client's address is 192.0.2.7; vars changes Caddy's variables, to
+// play a trusted proxy.
 func handler(g caddyhttp.MiddlewareHandler, next caddyhttp.Handler, vars ...func(map[string]any)) http.Handler {
+	inner := prepared(g, next, vars...)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Context().Value(http.LocalAddrContextKey) == nil {
+			r = withLocalPort(r, 0)
+		}
+		inner.ServeHTTP(w, r)
+	})
+}
+
+// nowhere is h as Caddy would call it for a request that another handler made.
+func nowhere(h caddyhttp.Handler) http.Handler {
+	return prepared(caddyhttp.MiddlewareHandler(passing{}), h)
+}
+
+// passing is a handler that does nothing.
+type passing struct{}
+
+func (passing) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	return next.ServeHTTP(w, r)
+}
+
+func prepared(g caddyhttp.MiddlewareHandler, next caddyhttp.Handler, vars ...func(map[string]any)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, nil)
 		table := r.Context().Value(caddyhttp.VarsCtxKey).(map[string]any)

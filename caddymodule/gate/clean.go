@@ -57,7 +57,7 @@ func ClaimOf(name string) Claim {
 		"xforwardeduser", "xforwardedemail", "xforwardedpreferredusername", "xforwardedgroups",
 		"xauthrequestuser", "xauthrequestemail", "xauthrequestpreferredusername", "xauthrequestgroups",
 		"cfaccessauthenticateduseremail", "cfaccessjwtassertion",
-		"xgatehouseassertion", "xgatehousetoken":
+		"xgatehouseassertion", "xgatehousetoken", "xgatehouseinclude":
 		return IdentityClaim
 	case "xoriginalurl", "xoriginaluri", "xoriginalpath", "xoriginalmethod",
 		"xrewriteurl", "xrewriteuri", "xoverrideurl", "xreplacedpath",

@@ -3,14 +3,18 @@ package gate
 import (
 	"net/http"
 	"net/netip"
-
-	"github.com/gatehouse-auth/gatehouse/internal/web"
 )
 
 // client returns the client's address as trusted proxies make it out, the peer's
 // if that is none; the zero address if neither is one. IPv4 in IPv6
 // and zones are taken off, so that one client has one address.
 func (q *request) client() netip.Addr {
+	switch {
+	case q.made != nil:
+		return q.made.client
+	case q.isMade():
+		return netip.Addr{}
+	}
 	text, _ := q.house.server().Peer(q.shared)
 	addr, err := netip.ParseAddr(text)
 	if err != nil {
@@ -24,7 +28,7 @@ func (q *request) client() netip.Addr {
 // listed: all of its clients count as one.
 func (q *request) behindUnknownProxy() bool {
 	peer, err := netip.ParseAddrPort(q.r.RemoteAddr)
-	return err == nil && isNear(peer.Addr()) && len(q.r.Header["X-Forwarded-For"]) > 0 && !q.trusted()
+	return err == nil && isNear(peer.Addr()) && len(q.r.Header["X-Forwarded-For"]) > 0 && !q.trusted() && !q.isMade()
 }
 
 // isNear tells whether an address is of a network of one's own.
@@ -55,7 +59,7 @@ func (q *request) checkClient() refusal {
 	if len(q.gate.Clients) == 0 {
 		return refusal{}
 	}
-	if web.IsEarly(q.r) {
+	if q.isEarly() {
 		// Until the handshake is through, anybody may have sent this from
 		// anywhere (QUIC early data).
 		return refusal{kind: tooEarly}
@@ -72,5 +76,5 @@ func (q *request) checkClient() refusal {
 // trusted tells whether the peer is a proxy that is believed.
 func (q *request) trusted() bool {
 	_, trusted := q.house.server().Peer(q.shared)
-	return trusted
+	return trusted && !q.isMade()
 }

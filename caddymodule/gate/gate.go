@@ -117,6 +117,7 @@ type request struct {
 	run    *Running       // by start
 	shared map[string]any // with the other handlers of the request; see Server
 	outer  *visitor       // what a gate before this one found
+	made   *outing        // what came in, where a handler made this request for it
 	gate   *Gate          // nil in other handlers
 	place  *Place         // where it has come in
 	keep   []string       // headers; see keeps
@@ -166,6 +167,7 @@ func (h *House) request(w http.ResponseWriter, r *http.Request) request {
 	if q.outer, _ = q.shared[visitorKey].(*visitor); q.outer != nil {
 		q.presented, q.basic, q.misfit, q.relayed = q.outer.machine, q.outer.basic, q.outer.misfit, q.outer.relayed
 	}
+	q.recall()
 	return q
 }
 
@@ -336,7 +338,9 @@ func (q *request) servePages() error {
 // none: they are for people.
 func (q *request) showPages() error {
 	q.presented = nil
-	if err := q.find(); err != nil {
+	if q.made != nil { // a page of ours within one of an app's
+		q.looked = true
+	} else if err := q.find(); err != nil {
 		q.house.log().Error("the session of a visitor of the sign-in pages can't be read", slog.Any("error", err))
 	} else if q.session != nil {
 		q.run.Service.Sessions().Used(q.session)

@@ -85,7 +85,10 @@ func (q *request) atHome() *Home {
 
 // isFirstHand tells whether the client's address is certain.
 func (q *request) isFirstHand() bool {
-	if q.r.Context().Value(http.LocalAddrContextKey) == nil || web.IsEarly(q.r) {
+	switch {
+	case q.made != nil:
+		return q.made.firstHand
+	case q.isMade() || q.isEarly():
 		return false // made by a handler, or perhaps sent again by somebody else
 	}
 	if q.trusted() {

@@ -30,10 +30,14 @@ type House struct {
 	Log      *slog.Logger
 	Show     func(address.Address) string // as much of an address as a log may hold; default: masked
 	Lines    LineLimit
+	// Includes tells that a handler may make requests for those that it got, as
+	// Caddy's templates do.
+	Includes bool
 
 	homes  homes
 	fields map[string]struct{} // names of the headers beside the presets, folded; see Claim
 
+	outings   sync.Map // by their names, of requests under way; see name
 	takenAway sync.Map // names of headers of trusted proxies that the log has told of
 
 	running  atomic.Pointer[Running]

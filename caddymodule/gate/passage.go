@@ -56,6 +56,9 @@ func (q *request) pass() error {
 		p.body = requestBody{r.Body, q.r, q.house}
 		r.Body = &p.body
 	}
+	if name := q.name(&p.visitor); name != "" {
+		defer q.house.outings.Delete(name)
+	}
 	err := p.run(q.through(), r)
 	p.dropOwnCookies()
 	if p.cut.Load() {

@@ -36,7 +36,7 @@ func (q *request) locate(needsSignIn bool) refusal {
 	if !ok {
 		return refusal{kind: badOrigin, detail: "X-Forwarded-Proto from a trusted proxy must be https or http, and the same in every place."}
 	}
-	port := localPort(q.r)
+	port := q.localPort()
 	if usual := q.place.usualAddress(); usual != nil && *usual == (requestAddress{scheme, q.r.Host, port, usual.origin}) {
 		q.origin = usual.origin
 		return refusal{}
@@ -84,6 +84,9 @@ func (p *Place) remember(a requestAddress) {
 // scheme is the one that the browser used: what a trusted proxy says, else
 // whether TLS ends here. Proxies call a WebSocket's wss or ws.
 func (q *request) scheme() (scheme string, ok bool) {
+	if q.made != nil {
+		return q.made.scheme, true
+	}
 	scheme = "http"
 	if q.r.TLS != nil {
 		scheme = "https"
@@ -137,8 +140,11 @@ func (q *request) insecureDetail() string {
 }
 
 // localPort is the port that the request came in on, 0 if it is not known.
-func localPort(r *http.Request) uint16 {
-	switch addr := r.Context().Value(http.LocalAddrContextKey).(type) {
+func (q *request) localPort() uint16 {
+	if q.made != nil {
+		return q.made.port
+	}
+	switch addr := q.r.Context().Value(http.LocalAddrContextKey).(type) {
 	case *net.TCPAddr:
 		return uint16(addr.Port)
 	case *net.UDPAddr:

@@ -21,6 +21,7 @@ type visitor struct {
 	told     *told     // what {http.auth.user.*} says; the same for all gates of a request
 	ended    bool      // the handlers behind the gate have returned
 	ours     bool      // a handler of ours gives the answer
+	made     *outing   // what came in, where a handler made the request
 	found
 }
 
@@ -58,6 +59,10 @@ func (q *request) find() error {
 		q.found = q.outer.found
 		return nil
 	}
+	if q.made != nil && q.made.looked {
+		q.found = q.made.found
+		return nil
+	}
 	if q.hasToken() {
 		err := q.findMachine()
 		if err != nil || q.session != nil || !q.basic {
@@ -92,10 +97,13 @@ func (q *request) find() error {
 
 // request is the request with the cookies that the client sent.
 func (q *request) request() *http.Request {
-	if q.outer == nil {
-		return q.r
+	switch {
+	case q.outer != nil:
+		return &http.Request{Header: http.Header{"Cookie": q.outer.cookies}}
+	case q.made != nil:
+		return &http.Request{Header: http.Header{"Cookie": q.made.cookies}}
 	}
-	return &http.Request{Header: http.Header{"Cookie": q.outer.cookies}}
+	return q.r
 }
 
 // hideCookies takes our cookies out of the request, for good: the app never
@@ -105,8 +113,8 @@ func (q *request) hideCookies(into *visitor) {
 		*into = *q.outer
 		into.above, into.ended, into.ours = q.outer, false, false
 	} else {
-		into.cookies, into.machine = q.r.Header["Cookie"], q.presented
-		into.basic, into.misfit = q.basic, q.misfit
+		into.cookies, into.machine = q.request().Header["Cookie"], q.presented
+		into.basic, into.misfit, into.made = q.basic, q.misfit, q.made
 	}
 	into.relayed = q.relayed
 	if !q.isCleaned() {

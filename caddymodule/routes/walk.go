@@ -22,6 +22,7 @@ type Walk struct {
 	Pages    map[*Gate]*Place                       // of gates
 	order    []caddyhttp.MiddlewareHandler
 	Warnings []string
+	Includes bool // a handler makes requests for those that it gets
 }
 
 // Finding is something that leads past a gate, and what to write instead.
@@ -35,7 +36,9 @@ func New(app *caddyhttp.App) (*Walk, error) {
 	}
 	w := &Walk{trees: trees, Places: map[caddyhttp.MiddlewareHandler]*Place{}, Pages: map[*Gate]*Place{}}
 	meet := func(s *step) {
-		switch name := handlerName(s.handler); {
+		name := handlerName(s.handler)
+		w.Includes = w.Includes || name == "templates"
+		switch {
 		case s.gate == nil && strings.HasPrefix(name, "gatehouse_"):
 			w.note(s.handler, s.at)
 		case s.gate != nil && err == nil:
