@@ -33,6 +33,10 @@ type Router struct {
 	Shown Shown
 	// Roots are what paths of the dialect alone begin with.
 	Roots []string
+	// Missing are what paths of the original begin with, by whole segments, that this
+	// server does not have, and Unsupported how they are refused.
+	Missing     []string
+	Unsupported *Refusal
 
 	paths []*path
 }
@@ -105,6 +109,12 @@ func (rt *Router) Serve(w http.ResponseWriter, r *http.Request, v Visit) bool {
 // NotFound refuses a request for a path below the dialect's roots, and tells
 // whether it was one.
 func (rt *Router) NotFound(w http.ResponseWriter, r *http.Request, v Visit) bool {
+	for _, root := range rt.Missing {
+		if rest, ok := strings.CutPrefix(r.URL.Path, root); ok && (rest == "" || rest[0] == '/') {
+			rt.fail(&Call{Visit: v, W: w, R: r, Service: rt.Service, pages: rt.Pages}, rt.Unsupported)
+			return true
+		}
+	}
 	for _, root := range rt.Roots {
 		if strings.HasPrefix(r.URL.Path, root) {
 			rt.fail(&Call{Visit: v, W: w, R: r, Service: rt.Service, pages: rt.Pages}, errNotFound)

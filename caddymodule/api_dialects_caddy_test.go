@@ -1,9 +1,14 @@
 package caddymodule
 
 import (
+	"bytes"
 	"encoding/json"
+	"io"
+	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -78,4 +83,72 @@ func TestDialectsInCaddy(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestScriptsOnTheDocumentedApp runs the scripts of examples/apis on the app block of
+// docs/apis.md, as both are printed.
+func TestScriptsOnTheDocumentedApp(t *testing.T) {
+	text, err := os.ReadFile("../docs/apis.md")
+	must(t, err)
+	block := regexp.MustCompile(`(?s)            app shop \{\n.*?\n            \}\n`).Find(text)
+	if block == nil {
+		t.Fatal("docs/apis.md has no app block")
+	}
+	c := newGatedCaddy(t, nil)
+	key := filepath.Join(c.dir, "shop")
+	must(t, os.WriteFile(key, []byte(apiLiveKey+"\n"), 0o600))
+	c.run(strings.Replace(string(block), "/run/secrets/shop", key, 1), "", `http://localhost:{port} {
+	bind 127.0.0.1
+	gatehouse_api
+}`)
+	pub := regexp.MustCompile(`publishable_key (\S+)`).FindSubmatch(block)[1]
+	link, code := regexp.MustCompile(`https?://\S+`), regexp.MustCompile(`(?m)^\d{6}\r?$`)
+	for script, pastes := range map[string][]*regexp.Regexp{"stackbe.sh": {link}, "streambird.sh": {link, code}, "link.sh": {code}, "reflex.sh": {link}} {
+		t.Run(script, func(t *testing.T) {
+			email := strings.TrimSuffix(script, ".sh") + "@example.com"
+			cmd := exec.CommandContext(t.Context(), "sh", "../examples/apis/"+script)
+			cmd.Env = append(os.Environ(), "BASE=http://localhost:"+c.port(), "APP=shop", "KEY="+apiLiveKey, "PUB="+string(pub), "EMAIL="+email)
+			in, err := cmd.StdinPipe()
+			must(t, err)
+			var out bytes.Buffer
+			cmd.Stdout, cmd.Stderr = &out, &out
+			must(t, cmd.Start())
+			for _, paste := range pastes {
+				mail := c.mail.NextTo(t, email).Parse(t).Text
+				found := strings.TrimSpace(paste.FindString(mail))
+				if found == "" {
+					t.Fatalf("the mail has nothing to paste: %s", mail)
+				}
+				_, err := io.WriteString(in, found+"\n")
+				must(t, err)
+			}
+			if err := cmd.Wait(); err != nil {
+				t.Errorf("%v\n%s", err, out.String())
+			}
+		})
+	}
+}
+
+// TestKeysInClear: a key in the address of a call over plain http is not repeated.
+func TestKeysInClear(t *testing.T) {
+	c := newGatedCaddy(t, nil)
+	c.run(shopApp, "", `http://api.example.com:{port} {
+	bind 127.0.0.1
+	gatehouse_api
+}`)
+	for _, path := range []string{"/api/lookup-email?email=a%40example.com&STRIPE_PUBLIC_KEY=", "/lookup?STRIPE_PUBLIC_KEY=", "/v1/auth/sessions/list?api_key=", "/elsewhere?key="} {
+		for _, key := range []string{apiLivePub, apiLiveKey} {
+			r, err := http.NewRequest("GET", "http://"+c.addr+path+key, nil)
+			must(t, err)
+			r.Host = "api.example.com:" + c.port()
+			resp, err := c.client(false).Transport.RoundTrip(r)
+			must(t, err)
+			var answer bytes.Buffer
+			must(t, resp.Write(&answer))
+			resp.Body.Close()
+			if resp.StatusCode < 400 || strings.Contains(answer.String(), key) {
+				t.Errorf("%s: %d %s", path, resp.StatusCode, answer.String())
+			}
+		}
+	}
 }

@@ -126,7 +126,7 @@ func TestScriptInABrowser(t *testing.T) {
 	if refused := b.call(`client.magicLinks.beginLoginOrCreate("nobody")`); refused["error"] != "invalid_email" || refused["status"] != 400.0 {
 		t.Errorf("a bad address: %v", refused)
 	}
-	if refused := b.call(`client.wallets.beginRegistration({})`); refused["message"] != "Wallets are not supported by this server." {
+	if refused := b.call(`client.wallets.beginRegistration({})`); refused["message"] != "wallets.beginRegistration is not supported by this server." {
 		t.Errorf("a wallet: %v", refused)
 	}
 	b.call("client.sessions.delete()")
@@ -160,6 +160,18 @@ func fill(b *tab, h *apitest.House) {
 // waited for, and the page is told as soon as the mail is out.
 func unwaited(b *tab, h *apitest.House) {
 	b.Helper()
+	for call, said := range map[string]string{
+		`client.wallets.beginRegistration({})`:        "wallets.beginRegistration is not supported by this server.",
+		`client.oauth.verify("x")`:                    "oauth.verify is not supported by this server.",
+		`client.otps.sms.loginOrCreate({})`:           "otps.sms.loginOrCreate is not supported by this server.",
+		`client.passwords.email.authenticate({})`:     "passwords.email.authenticate is not supported by this server.",
+		`client.magicLinks.somethingOfTheOriginal()`:  "magicLinks.somethingOfTheOriginal is not supported by this server.",
+		`Promise.resolve(client).then(c => c.more())`: "more is not supported by this server.",
+	} {
+		if refused := b.call(call); refused["message"] != said {
+			b.Errorf("%s: %v, want %q", call, refused, said)
+		}
+	}
 	b.eval(`document.title = "", client.init({elementId: "login", config: {emailMagicLink: {autoVerify: false}}, callbacks: {onSuccess: d => document.title = d.eventType + " " + d.eventData.emailId.slice(0, 6), onError: d => document.title = d.eventData.message}}) ?? "shown"`)
 	b.eval(`document.querySelector("#login input").value = "dora@example.com"`)
 	b.eval(`document.querySelector("#login button").click() ?? "pressed"`)

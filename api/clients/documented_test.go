@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gatehouse-auth/gatehouse/api/apitest"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
@@ -167,4 +168,75 @@ func TestOwnSessionsByCode(t *testing.T) {
 	bob.sees(bob.does(home+"/code", url.Values{"code": {wrong}}), "/code")
 	bob.sees(bob.does(home+"/code", url.Values{"code": {code}}), "Signed in as bob@example.com")
 	bob.sees(bob.does(home+"/logout", url.Values{}), "<form")
+
+	// After a lock the program says what to do, and gets out by it.
+	carol := newPerson(t)
+	carol.sees(carol.does(home+"/login", url.Values{"email": {"carol@example.com"}}), "/code")
+	nextMail(t, h, 1)
+	for range 5 {
+		carol.does(home+"/code", url.Values{"code": {wrong}})
+	}
+	carol.sees(carol.does(home+"/code", url.Values{"code": {wrong}}), `look the email up again`)
+	carol.sees(carol.does(home+"/code", url.Values{"code": {wrong}}), `<a href="/">Start again</a>`)
+	h.Sleep(11 * time.Second)
+	carol.sees(carol.does(home+"/", nil), "/login")
+	carol.sees(carol.does(home+"/login", url.Values{"email": {"carol@example.com"}}), "/code")
+	mail := nextMail(t, h, 2)
+	if code = mail.Code; code == "" { // half of the budget is used up by who is not known yet
+		pressed := carol.does(mail.Link, url.Values{})
+		code = regexp.MustCompile(`>(\d{6})<`).FindStringSubmatch(pressed)[1]
+	}
+	carol.sees(carol.does(home+"/code", url.Values{"code": {code}}), "Signed in as carol@example.com")
+}
+
+// TestOwnSessionsWithAuthJS runs the documented app whose sessions Auth.js keeps.
+func TestOwnSessionsWithAuthJS(t *testing.T) {
+	h := house(t, nil)
+	home := program(t, "authjs.mjs", h)
+	dora := newPerson(t)
+	dora.sees(dora.does(home+"/", nil), "/login")
+	form := dora.does(home+"/login", url.Values{"email": {"dora@example.com"}})
+	dora.sees(form, "/auth/callback/credentials")
+	secret := regexp.MustCompile(`name="client_secret" value="([^"]+)"`).FindStringSubmatch(form)
+	csrf := func() string {
+		return regexp.MustCompile(`"csrfToken":"([^"]+)"`).FindStringSubmatch(dora.does(home+"/auth/csrf", nil))[1]
+	}
+	code := nextMail(t, h, 0).Code
+	wrong := "000000"
+	if code == wrong {
+		wrong = "000001"
+	}
+	answer := func(code string) string {
+		return dora.does(home+"/auth/callback/credentials", url.Values{"csrfToken": {csrf()}, "callbackUrl": {home + "/"}, "email": {"dora@example.com"}, "client_secret": {secret[1]}, "code": {code}})
+	}
+	answer(wrong)
+	dora.sees(dora.does(home+"/", nil), "/login")
+	dora.sees(answer(code), "Signed in as dora@example.com")
+	dora.sees(dora.does(home+"/", nil), "Signed in as dora@example.com")
+}
+
+// TestCurlScriptsSayWhatWentWrong: what the server answers is printed.
+func TestCurlScriptsSayWhatWentWrong(t *testing.T) {
+	h := house(t, nil)
+	for _, script := range []string{"link.sh", "reflex.sh", "stackbe.sh", "streambird.sh"} {
+		cmd := exec.CommandContext(t.Context(), "sh", "../../examples/apis/"+script)
+		cmd.Env = append(os.Environ(), "BASE="+h.Server.URL, "APP=shop", "KEY=sk_live_"+strings.Repeat("0", 48), "PUB=pk_live_"+strings.Repeat("0", 48), "EMAIL=alice@example.com")
+		out, err := cmd.CombinedOutput()
+		if err == nil || !strings.Contains(string(out), "This API key is not known.") {
+			t.Errorf("%s: %v\n%s", script, err, out)
+		}
+	}
+}
+
+// TestDocumentsPassRedocly checks the OpenAPI documents with a linter of others.
+func TestDocumentsPassRedocly(t *testing.T) {
+	documents, err := filepath.Glob("../openapi/*.json")
+	if err != nil || len(documents) != 4 {
+		t.Fatalf("%v %v", documents, err)
+	}
+	cmd := exec.CommandContext(t.Context(), filepath.Join(npm(t), ".bin", "redocly"), append([]string{"lint", "--format=summary"}, documents...)...)
+	cmd.Env = append(os.Environ(), "REDOCLY_TELEMETRY=off", "REDOCLY_SUPPRESS_UPDATE_NOTICE=true", "CI=true")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
 }

@@ -111,7 +111,7 @@ func (a *API) wish(c *api.Call, in *api.Object) (wish, error) {
 		w.redir = "/"
 	}
 	if _, ok := destination(c, c.Caller.App, w.redir); !ok {
-		return w, api.Malformed("redir", "a path, or a URL that the app's callback patterns allow")
+		return w, api.Malformed("redir", "a path, or a URL that callback in the app's block of the configuration allows")
 	}
 	if in.Has("expiration_seconds") {
 		var ok bool

@@ -232,6 +232,13 @@ func TestOutages(t *testing.T) {
 			refused(t, w.get(path), 501, "NOT_SUPPORTED")
 		}
 		refused(t, w.post("/v1/subscriptions/sub_1/cancel", object{}), 501, "NOT_SUPPORTED")
+		for _, path := range []string{"/v1/subscriptions", "/v1/subscriptions/sub_1", "/v1/plans", "/v1/plans/pro", "/v1/products", "/v1/checkout/sessions", "/v1/usage/track", "/v1/invoices", "/v1/webhooks"} {
+			refused(t, w.get(path), 501, "NOT_SUPPORTED")
+			refused(t, w.post(path, object{}), 501, "NOT_SUPPORTED")
+		}
+		if a := w.get("/v1/plansandmore"); a.Status != 404 {
+			t.Errorf("another path: %d", a.Status)
+		}
 	})
 }
 

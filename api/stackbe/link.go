@@ -83,11 +83,11 @@ func callbackFor(c *api.Call, callback string, dev bool) (string, error) {
 	callback = cmp.Or(callback, def)
 	if callback == "" {
 		return "", &api.Refusal{Status: http.StatusBadRequest, Code: codeMissing, Field: "redirectUrl",
-			Message: "redirectUrl is missing, and the app has no default callback URL."}
+			Message: "redirectUrl is missing, and the app has no default callback URL: write callback <url> in its block of the configuration."}
 	}
 	if !app.MayRedirect(origin.RedirectCallback, callback) {
 		return "", &api.Refusal{Status: http.StatusBadRequest, Code: codeValidation, Field: "redirectUrl",
-			Message: "redirectUrl does not match an allowed callback URL of the app."}
+			Message: "redirectUrl does not match an allowed callback URL of the app: add it to callback in its block of the configuration."}
 	}
 	return callback, nil
 }

@@ -33,7 +33,7 @@ func organizationsOn(app *apps.App) error {
 	if app.Organizations {
 		return nil
 	}
-	return api.Refuse(http.StatusForbidden, codeFeature, "Organizations are not enabled for this app.")
+	return api.Refuse(http.StatusForbidden, codeFeature, "Organizations are not enabled for this app: write organizations on in its block of the configuration.")
 }
 
 // either is the session that the call is made with, nil for an API key.

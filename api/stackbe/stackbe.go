@@ -36,7 +36,8 @@ const (
 // New makes the dialect.
 func New(c api.Config) *API {
 	a := &API{service: c.Service}
-	a.Router = &api.Router{Config: c, Fail: fail, Shown: a.shown, Roots: []string{"/v1/apps/", "/v1/customers/", "/v1/entitlements/", "/v1/subscriptions/", "/v1/tenants/"}}
+	a.Router = &api.Router{Config: c, Fail: fail, Shown: a.shown, Roots: []string{"/v1/apps/", "/v1/customers/", "/v1/entitlements/", "/v1/tenants/"},
+		Missing: billing, Unsupported: errUnsupported}
 	a.On(http.MethodPost, "/auth/magic-link", a.sendLink)
 	a.On(http.MethodPost, "/v1/apps/{appId}/auth/magic-link", a.sendLink)
 	a.On(http.MethodPost, "/v1/apps/{appId}/auth/verify", a.verify)
@@ -162,6 +163,12 @@ func email(text string) (address.Address, error) {
 func timestamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
 // unsupported answers the original's calls that this one does not have.
-func (a *API) unsupported(*api.Call) error {
-	return api.Refuse(http.StatusNotImplemented, "NOT_SUPPORTED", "Apps, keys and plans are kept in this server's configuration; subscriptions and tenants are not supported.")
+func (a *API) unsupported(*api.Call) error { return errUnsupported }
+
+var errUnsupported = api.Refuse(http.StatusNotImplemented, "NOT_SUPPORTED", "Apps, keys and plans are kept in this server's configuration; subscriptions, payments and tenants are not supported.")
+
+// billing are the paths of the original that have to do with money.
+var billing = []string{
+	"/v1/subscriptions", "/v1/plans", "/v1/products", "/v1/prices", "/v1/checkout", "/v1/portal", "/v1/invoices", "/v1/payments",
+	"/v1/usage", "/v1/coupons", "/v1/webhooks", "/v1/billing",
 }

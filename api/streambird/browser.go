@@ -43,7 +43,7 @@ func (a *API) shown(c *api.Call, rights api.Rights) (api.Holder, error) {
 	}
 	holder, err := c.Authenticate(name, perKey)
 	if err == nil && page && holder == api.Publishable && c.R.Header.Get("Origin") != "" && !isOriginOf(c.Caller.App, from) {
-		err = api.Refuse(http.StatusForbidden, typeForbidden, "This origin is not one of the app's; add it to the app's configuration.")
+		err = api.Refuse(http.StatusForbidden, typeForbidden, "This origin is not one of the app's: add it to origin in its block of the configuration.")
 	}
 	return holder, err
 }

@@ -46,16 +46,16 @@ func redirectFor(c *api.Call, use origin.RedirectUse, sent string) (string, erro
 	if sent == "" {
 		sent = app.Redirects.Default(use)
 	} else if !c.May(api.Leads) && !app.Redirects.Fixed(use, sent) {
-		return "", refuse(typeRedirect, "The "+string(use)+" redirect URL is not registered for this app, or with a wildcard only, which needs a secret key.")
+		return "", refuse(typeRedirect, "The "+string(use)+" redirect URL is not registered for this app, or with a wildcard only, which needs a secret key: add it to redirect "+string(use)+" in its block of the configuration.")
 	}
 	if sent != "" && !app.MayRedirect(use, sent) {
-		return "", refuse(typeRedirect, "The "+string(use)+" redirect URL is not registered for this app.")
+		return "", refuse(typeRedirect, "The "+string(use)+" redirect URL is not registered for this app: add it to redirect "+string(use)+" in its block of the configuration.")
 	}
 	return sent, nil
 }
 
 func errNoRedirect(use origin.RedirectUse) error {
-	return refuse(typeRedirect, "No "+string(use)+" redirect URL was sent, and the app has no default for it.")
+	return refuse(typeRedirect, "No "+string(use)+" redirect URL was sent, and the app has no default for it: write redirect "+string(use)+" <url> in its block of the configuration.")
 }
 
 // leading completes terms with where the link leads.

@@ -41,8 +41,17 @@
   };
 
   const unsupported = (what) => async () => {
-    throw new StreambirdError({ message: what + " are not supported by this server.", eventType: "EVENT_FAILED" });
+    throw new StreambirdError({ message: what + " is not supported by this server.", eventType: "EVENT_FAILED" });
   };
+  // whole answers for members that the original has and this library has not: called,
+  // they fail with its own error, however deep they stand.
+  const whole = (group, name) =>
+    new Proxy(group, {
+      get(has, member) {
+        if (typeof member === "symbol" || member in has || member === "then" || member === "toJSON" || member === "form") return has[member];
+        return whole(unsupported(name + member), name + member + ".");
+      },
+    });
 
   function createClient(publicKey, options = {}) {
     const base = (options.apiHost || home + "/v1").replace(/\/+$/, "");
@@ -123,7 +132,7 @@
 
     const otps = {
       email: { loginOrCreate: (body) => call("otps/email/login_or_create", { ...body, expiresIn: minutes(body.expiresIn) }) },
-      sms: { loginOrCreate: unsupported("Text messages from a page") },
+      sms: { loginOrCreate: unsupported("otps.sms.loginOrCreate") },
     };
 
     const sessions = {
@@ -200,15 +209,15 @@
     }
 
     const client = {
-      magicLinks, otps, sessions, users, init, deinit,
-      oauth: { verify: unsupported("OAuth providers") },
-      wallets: { beginRegistration: unsupported("Wallets"), verifyRegistration: unsupported("Wallets") },
+      magicLinks: whole(magicLinks, "magicLinks."),
+      otps: whole({ email: whole(otps.email, "otps.email."), sms: whole(otps.sms, "otps.sms.") }, "otps."),
+      sessions: whole(sessions, "sessions."), users: whole(users, "users."), init, deinit,
       async logout() {
         waiting = null;
         if (store.get("SESSION_TOKEN")) await sessions.delete().catch(() => store.clear());
       },
     };
-    return client;
+    return whole(client, "");
   }
 
   window.Streambird = createClient;

@@ -7,6 +7,7 @@
 //	app := view.Configured().Caller(key)     // who calls
 //	asked, err := view.Ask(ctx, ask)          // a code or link for somebody
 //	proved, err := view.Prove(ctx, proof)     // and what it comes to
+//	shown, err := view.Show(ctx, slot, token, press) // a code that no mail may bear any more
 //	session, err := view.Session(ctx, realm, token)
 //	invited, err := view.Invite(ctx, invitation)
 //	core.Delete(ctx, deletion)                // one way to delete a person

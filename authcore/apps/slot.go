@@ -10,7 +10,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
-// slot is what is in force for a contact where the wire has no handle: of each
+// slotState is what is in force for a contact where the wire has no handle: of each
 // network that asks the newest. A stranger who asks for a code elsewhere does not
 // take away the one that a person is typing. What an app's server asks for without
 // saying for whom is of one network.

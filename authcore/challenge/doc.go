@@ -6,6 +6,7 @@
 //	c, err = challenge.Open(tx, id)          // dead if its recipient did not ask
 //	result, err := engine.Answer(tx, c, text) // compare, count, lock
 //	err = engine.Use(tx, c, "code", session) // one of many right answers
+//	err = engine.Open(tx, c)                 // an app's, whose link shows the code
 //	c.Wait, c.Refer; e.Admit                 // while mail is down: an operator's word
 //
 // All that a call reads is named by what leads to the challenge (a Lead), and is

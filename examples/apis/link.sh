@@ -8,11 +8,20 @@
 set -eu
 : "${BASE:?the origin of gatehouse_api}" "${PUB:?a publishable key of the app}" "${EMAIL:?your address}"
 
+# request is curl, which says on a failure what the server answered.
+request() {
+	answer=$(curl --silent --show-error --fail-with-body "$@") || {
+		status=$?
+		printf '%s\n' "$answer" >&2
+		exit $status
+	}
+	printf '%s\n' "$answer"
+}
 post() { # path body [key]
-	curl --silent --show-error --fail-with-body --header "Content-Type: application/json" ${3+--header "Authorization: Bearer $3"} --data "$2" "$BASE$1"
+	request --header "Content-Type: application/json" ${3+--header "Authorization: Bearer $3"} --data "$2" "$BASE$1"
 }
 lookup() {
-	curl --silent --show-error --fail-with-body --get "$BASE/api/lookup-email" \
+	request --get "$BASE/api/lookup-email" \
 		--data-urlencode "email=$EMAIL" --data-urlencode "STRIPE_PUBLIC_KEY=$PUB"
 }
 field() { sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p"; }
@@ -22,7 +31,7 @@ found=$(lookup)
 echo "$found"
 case $found in *'"userExistsOnLink":false'*)
 	echo "   no: sign it up, here as a customer of the app"
-	curl --silent --show-error --fail-with-body --header "Authorization: Bearer ${KEY:?a secret key of the app}" \
+	request --header "Authorization: Bearer ${KEY:?a secret key of the app}" \
 		--header "Content-Type: application/json" --data "{\"email\":\"$EMAIL\"}" "$BASE/v1/customers"
 	found=$(lookup)
 	;;

@@ -8,8 +8,17 @@
 set -eu
 : "${BASE:?the origin of gatehouse_api}" "${KEY:?a secret key of the app}" "${EMAIL:?your address}"
 
+# request is curl, which says on a failure what the server answered.
+request() {
+	answer=$(curl --silent --show-error --fail-with-body "$@") || {
+		status=$?
+		printf '%s\n' "$answer" >&2
+		exit $status
+	}
+	printf '%s\n' "$answer"
+}
 call() { # method path [body] [token] [key beside it]
-	curl --silent --show-error --fail-with-body --request "$1" "$BASE$2" \
+	request --request "$1" "$BASE$2" \
 		${4+--header "Authorization: Bearer $4"} ${5+--header "X-API-Key: $5"} \
 		${3:+--header "Content-Type: application/json" --data "$3"}
 }
@@ -31,7 +40,7 @@ echo "4. ask whose session it is"
 call GET /reflex/session "" "$session" "$KEY"
 
 echo "5. the stable id of an address"
-curl --silent --show-error --fail-with-body --get "$BASE/reflex/persistent-id" --data-urlencode "email=$EMAIL"
+request --get "$BASE/reflex/persistent-id" --data-urlencode "email=$EMAIL"
 
 echo "6. end the session, and ask again"
 call POST /reflex/logout "" "$session"

@@ -7,8 +7,17 @@
 set -eu
 : "${BASE:?the origin of gatehouse_api}" "${APP:?id of the app}" "${KEY:?a secret key of the app}" "${EMAIL:?your address}"
 
+# request is curl, which says on a failure what the server answered.
+request() {
+	answer=$(curl --silent --show-error --fail-with-body "$@") || {
+		status=$?
+		printf '%s\n' "$answer" >&2
+		exit $status
+	}
+	printf '%s\n' "$answer"
+}
 call() { # method path [body] [token]
-	curl --silent --show-error --fail-with-body --request "$1" "$BASE$2" \
+	request --request "$1" "$BASE$2" \
 		--header "Authorization: Bearer ${4-$KEY}" \
 		--header "Content-Type: application/json" ${3:+--data "$3"}
 }

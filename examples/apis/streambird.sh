@@ -8,8 +8,17 @@
 set -eu
 : "${BASE:?the origin of gatehouse_api}" "${KEY:?a secret key of the app}" "${EMAIL:?your address}"
 
+# request is curl, which says on a failure what the server answered.
+request() {
+	answer=$(curl --silent --show-error --fail-with-body "$@") || {
+		status=$?
+		printf '%s\n' "$answer" >&2
+		exit $status
+	}
+	printf '%s\n' "$answer"
+}
 call() { # method path [body]
-	curl --silent --show-error --fail-with-body --request "$1" "$BASE/v1/auth/$2" \
+	request --request "$1" "$BASE/v1/auth/$2" \
 		--header "Authorization: Bearer $KEY" \
 		--header "Content-Type: application/json" ${3:+--data "$3"}
 }
