@@ -116,6 +116,7 @@ func (g *Gate) parse(groups *policy.Groups) error {
 	if g.gate.CORS, err = parseCORS(g.CORS); err != nil {
 		return err
 	}
+	g.gate.Rule.Trusts = g.gate.Trusts
 	if g.gate.Homes, err = parseTrust(g.Trust); err != nil {
 		return err
 	}

@@ -4,8 +4,11 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -271,4 +274,31 @@ func TestTrustRefusedAtStart(t *testing.T) {
 	if f := doctor(); !strings.Contains(f.Found, "127.0.0.8") || f.Do == "" {
 		t.Errorf("%+v", f)
 	}
+}
+
+// What a network opened in somebody's name ends when that goes: the line, the
+// address on it, or the person.
+func TestStreamsOfATrustedNetworkAreCut(t *testing.T) {
+	app := &streamingApp{}
+	c := newGatedCaddy(t, app)
+	list := filepath.Join(c.dir, "people.txt")
+	begin := func(path string) io.Reader {
+		t.Helper()
+		must(t, os.WriteFile(list, []byte("alice@example.com\nbob@example.com\n"), 0o600))
+		c.runGate("file:"+list, "trust 127.0.0.1/32 as alice@example.com")
+		return c.openStream(app, false, path, "x=y")
+	}
+	body := begin("/events/person")
+	must(t, os.WriteFile(list, []byte("bob@example.com\n"), 0o600))
+	wantCut(t, body)
+	for path, line := range map[string]string{"/events/as": "trust 127.0.0.1/32 as bob@example.com", "/events/nobody": "trust 127.0.0.1/32", "/events/line": "headers none"} {
+		body := begin(path)
+		c.runGate("file:"+list, line)
+		wantCut(t, body)
+	}
+	begin("/events/goes-on")
+	bobs := c.openStream(app, false, "/events/bob", c.session("bob@example.com"))
+	c.runGate("alice@example.com", "trust 127.0.0.1/32 as alice@example.com")
+	wantCut(t, bobs)
+	eventually(t, "the stream of the network goes on alone", func() bool { return c.core().Sessions().Streams() == 1 })
 }

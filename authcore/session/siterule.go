@@ -1,6 +1,7 @@
 package session
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
@@ -20,6 +21,9 @@ type SiteRule struct {
 	Public  *origin.PublicPaths // that need no sign-in; nil: none
 	Session Rule                // limits beyond those of all sites
 	Fresh   time.Duration       // how old the sign-in may be when a request begins; 0: any age
+	// Trusts tells whether a client passes without a session, in the name of as (zero:
+	// of nobody); nil: none does.
+	Trusts func(client netip.Addr, as address.Address) bool
 }
 
 // Target is which request is judged, as the client sent it.

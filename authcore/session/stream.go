@@ -1,9 +1,12 @@
 package session
 
 import (
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
 )
 
 // Stream is an answer under way: a download, server-sent events, a WebSocket.
@@ -11,9 +14,14 @@ import (
 // to Unwatch and may be used again afterwards.
 type Stream struct {
 	Session *Session
-	Gate    string // which gate let it pass, for Terms.Rules
-	Target  Target
-	Cutter  Cutter // ends the answer
+	// Without a Session: who passed because of the client's network, see
+	// SiteRule.Trusts.
+	Client netip.Addr
+	As     address.Address
+
+	Gate   string // which gate let it pass, for Terms.Rules
+	Target Target
+	Cutter Cutter // ends the answer
 
 	watched    bool // from here on guarded by the mu of streams
 	cut        bool
@@ -129,6 +137,13 @@ func (c *Core) Allows(st *Stream) bool {
 
 // streamMayGoOn follows the session to the one that took its place.
 func (s *View) streamMayGoOn(st *Stream, now time.Time) bool {
+	var rules []*SiteRule
+	if s.cfg.Rules != nil {
+		rules = s.cfg.Rules(st)
+	}
+	if st.Session == nil {
+		return len(rules) == 0 || slices.ContainsFunc(rules, func(r *SiteRule) bool { return r.Trusts != nil && r.Trusts(st.Client, st.As) })
+	}
 	live := st.Session.live
 	for live.ended.Load() {
 		next := live.next.Load()
@@ -145,10 +160,6 @@ func (s *View) streamMayGoOn(st *Stream, now time.Time) bool {
 	if session.isConfigured() { // what it may is asked of the configuration in use
 		session = s.machines[live.token]
 	}
-	var rules []*SiteRule
-	if s.cfg.Rules != nil {
-		rules = s.cfg.Rules(st)
-	}
 	if len(rules) == 0 { // no site asks anything of it any more
 		return session.Machine == nil || session.Machine.Beyond(st.Target) == ""
 	}
@@ -159,6 +170,9 @@ func (s *View) streamMayGoOn(st *Stream, now time.Time) bool {
 // end tells the streams of a session that it has ended, and cuts them at once.
 func (ss *streams) end(e Ending) {
 	ss.each(func(st *Stream) {
+		if st.Session == nil {
+			return
+		}
 		if e.next == nil && st.Session.live.snapshot.Load().Parent == e.sid {
 			st.Session.live.end(nil)
 			st.stop()

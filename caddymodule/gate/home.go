@@ -65,6 +65,17 @@ func (h *Home) holds(client netip.Addr) bool {
 	return false
 }
 
+// Trusts tells whether a client passes without a session, in the name of as. It is
+// what session.SiteRule asks for streams that began so.
+func (g *Gate) Trusts(client netip.Addr, as address.Address) bool {
+	for i := range g.Homes {
+		if h := &g.Homes[i]; h.As == as && h.holds(client) && (as.IsZero() || g.Rule.Policy.Admits(as)) {
+			return true
+		}
+	}
+	return false
+}
+
 // atHome is the Home of a request that may pass without a session, nil for none.
 func (q *request) atHome() *Home {
 	g := q.gate

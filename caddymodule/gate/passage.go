@@ -38,7 +38,7 @@ type passage struct {
 
 // pass hands the request on, with the visitor's identity if they are admitted.
 func (q *request) pass() error {
-	p := &passage{ResponseWriter: q.w, request: q.r}
+	p := &passage{ResponseWriter: q.w, request: q.r, house: q.house}
 	q.hideCookies(&p.visitor)
 	r := q.r
 	if p.visitor.told == nil {
@@ -49,7 +49,7 @@ func (q *request) pass() error {
 		p.visitor.identity, p.visitor.told.identity = q.identity, q.identity
 		q.identity.write(r.Header)
 	}
-	if q.admitted {
+	if q.admitted || q.home != nil {
 		r = q.watch(p)
 	}
 	if r.Body != nil && r.Body != http.NoBody {
@@ -84,8 +84,10 @@ func (q *request) through() Handler {
 // that the cut cancels.
 func (q *request) watch(p *passage) *http.Request {
 	r := q.r
-	p.house, p.core = q.house, q.run.Core
-	p.stream.Session, p.stream.Gate = q.session, q.place.Key
+	p.core = q.run.Core
+	if p.stream.Session, p.stream.Gate = q.session, q.place.Key; q.home != nil {
+		p.stream.Session, p.stream.Client, p.stream.As = nil, q.client(), q.home.As
+	}
 	p.stream.Target = q.target()
 	p.stream.Cutter = p
 	if q.gate.ReportOnly {
