@@ -56,6 +56,10 @@ type App struct {
 	// Domain makes one session good for all hosts under this domain. Default:
 	// each host has sessions of its own.
 	Domain string `json:"domain,omitempty"`
+	// Cookie is the base name of Gatehouse's cookies, for an instance that shares a
+	// host or a domain with another one. Apps see none of them, nor those with the
+	// default name or one that begins with gatehouse-. Default: gatehouse.
+	Cookie string `json:"cookie,omitempty"`
 	// Code is the form of codes. Default: 6 digits, 10 minutes, 5 attempts.
 	Code *Code `json:"code,omitempty"`
 	// Session limits browser sessions. Default: 24 hours idle, 7 days in all.
@@ -180,7 +184,7 @@ func (a *App) start() error {
 	a.releases = append(a.releases, service.Close)
 	var provider *oidc.Handler
 	site, err := pages.New(pages.Config{
-		Service: service, Groups: a.groups, Look: a.look, Log: a.ctx.Slogger(), Open: a.isOpen(), Sites: a.mayOpen, Opens: a.opens,
+		Service: service, Groups: a.groups, Look: a.look, Log: a.ctx.Slogger(), Open: a.isOpen(), Sites: a.mayOpen, Opens: a.opens, Cookies: a.house.Cookies,
 		Asker: func(path string) screen.Asker {
 			if provider == nil {
 				return screen.Asker{}

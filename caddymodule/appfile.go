@@ -80,6 +80,7 @@ var globalWords = words[*App]{
 		{"brand", (*App).readBrand},
 		{"group", (*App).readGroup},
 		{"domain", (*App).readDomain},
+		{"cookie", (*App).readCookie},
 		{"code", (*App).readCode},
 		{"session", (*App).readSession},
 		{"limits", (*App).readLimits},
@@ -154,6 +155,13 @@ func (a *App) readGroup(d *caddyfile.Dispenser) error {
 	}
 	_, err = a.parseGroups()
 	return err
+}
+
+func (a *App) readCookie(d *caddyfile.Dispenser) error {
+	if err := oneOf(d, &a.Cookie, "cookie gatehouse-intern"); err != nil {
+		return err
+	}
+	return a.checkCookie()
 }
 
 func (a *App) readDomain(d *caddyfile.Dispenser) error {

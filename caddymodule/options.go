@@ -16,6 +16,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
+	"github.com/gatehouse-auth/gatehouse/pages"
 )
 
 // Store says where state lives.
@@ -119,7 +120,7 @@ func (a *App) check() error {
 // because a part of the configuration may follow.
 func (a *App) checkText() error {
 	checks := []func() error{
-		a.checkStore, a.checkSecrets, a.checkFrom, a.checkDomain, a.checkCode,
+		a.checkStore, a.checkSecrets, a.checkFrom, a.checkDomain, a.checkCookie, a.checkCode,
 		a.checkSession, a.checkLimits, a.checkGroups, a.checkTokens, a.checkAudit, a.checkApps, a.checkClients, a.checkHooks,
 	}
 	for _, check := range checks {
@@ -144,6 +145,14 @@ func (a *App) checkFrom() error {
 		return fmt.Errorf("from: %q: %w; write for example\n    from \"Example sign-in\" <login@example.com>", a.From.Address, err)
 	}
 	a.From.Address = parsed.String()
+	return nil
+}
+
+// checkCookie also has the gates know the name.
+func (a *App) checkCookie() (err error) {
+	if a.house.Cookies, err = pages.CookiesNamed(a.Cookie); err != nil {
+		return fmt.Errorf("%w; write for example\n    cookie gatehouse-intern", err)
+	}
 	return nil
 }
 

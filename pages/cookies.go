@@ -1,6 +1,7 @@
 package pages
 
 import (
+	"fmt"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -12,44 +13,79 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
 )
 
-// The names of the cookies, without their prefix. Over https they carry
-// __Host- (which a browser takes only from this very host, over https), or
-// __Secure- for the session of a whole domain.
+// Cookies are what our cookies are called: the session's by the name alone, the
+// others by the name and a word. Over https they carry __Host- (which a browser takes
+// only from this very host, over https), or __Secure- for the session of a whole
+// domain. The zero value has the name gatehouse.
+type Cookies struct {
+	name string
+	// session is the name for http, __Host- and __Secure-: a request asks for one of
+	// them, and must not make it anew.
+	session [3]string
+}
+
 const (
-	sessionCookie = "gatehouse"
-	flowCookie    = "gatehouse-flow"
-	deviceCookie  = "gatehouse-device"
+	defaultName = "gatehouse"
+	flowWord    = "-flow"
+	deviceWord  = "-device"
 
 	hostPrefix   = "__Host-"
 	securePrefix = "__Secure-"
 )
+
+var defaultCookies = Cookies{defaultName, [3]string{defaultName, hostPrefix + defaultName, securePrefix + defaultName}}
+
+// CookiesNamed has the cookies called name, for an instance that shares a host or a
+// domain with another. "" is the default.
+func CookiesNamed(name string) (Cookies, error) {
+	if name == "" {
+		return Cookies{}, nil
+	}
+	for _, c := range []byte(name) {
+		if c != '-' && c != '_' && (c < '0' || c > '9') && (c < 'a' || c > 'z') {
+			return Cookies{}, fmt.Errorf("cookie %q: a name has lower-case letters, digits, - and _", name)
+		}
+	}
+	if len(name) > 32 || strings.HasPrefix(name, "__") || strings.HasSuffix(name, flowWord) || strings.HasSuffix(name, deviceWord) {
+		return Cookies{}, fmt.Errorf("cookie %q: a name has at most 32 characters, does not begin with __ and does not end in %s or %s", name, flowWord, deviceWord)
+	}
+	return Cookies{name, [3]string{name, hostPrefix + name, securePrefix + name}}, nil
+}
+
+func (c Cookies) or() Cookies {
+	if c.name == "" {
+		return defaultCookies
+	}
+	return c
+}
 
 // SessionTokens appends to buf the values of the request's session cookies and
 // returns it: at most one more than session.MaxTokens, and that one
 // only tells that there are too many. Only the one name that belongs to the
 // scheme is read. domain is the domain that shares one session, empty for a
 // host that is not under it.
-func SessionTokens(r *http.Request, secure bool, domain string, buf []string) []string {
-	return cookieValues(r.Header, sessionName(secure, domain), buf, session.MaxTokens+1)
+func (c Cookies) SessionTokens(r *http.Request, secure bool, domain string, buf []string) []string {
+	return cookieValues(r.Header, c.sessionName(secure, domain), buf, session.MaxTokens+1)
 }
 
 // presentedSessions are the session cookies of a request in every spelling: signing
 // out ends them all, not only the one that counts here.
-func presentedSessions(r *http.Request) (tokens []string) {
-	for _, name := range []string{hostPrefix + sessionCookie, securePrefix + sessionCookie, sessionCookie} {
+func (c Cookies) presentedSessions(r *http.Request) (tokens []string) {
+	for _, name := range c.or().session {
 		tokens = cookieValues(r.Header, name, tokens, len(tokens)+session.MaxTokens)
 	}
 	return tokens
 }
 
-func sessionName(secure bool, domain string) string {
+func (c Cookies) sessionName(secure bool, domain string) string {
+	c = c.or()
 	switch {
 	case !secure:
-		return sessionCookie
+		return c.session[0]
 	case domain != "":
-		return securePrefix + sessionCookie
+		return c.session[2]
 	}
-	return hostPrefix + sessionCookie
+	return c.session[1]
 }
 
 // cookieValues appends up to most values of the cookies called name.
@@ -74,31 +110,40 @@ func cookieValues(h http.Header, name string, buf []string, most int) []string {
 // trim drops the white space that cookie parsers drop.
 func trim(s string) string { return strings.Trim(s, " \t") }
 
-// IsOwnCookie tells whether name is one of ours in any of its prefix forms. An
-// app must neither see nor set these. Case does not count: some apps ignore it.
-func IsOwnCookie(name string) bool {
+// IsOwn tells whether name is one of ours in any of its prefix forms, or of another
+// instance: with the default name, or one that begins with gatehouse-. An app must
+// neither see nor set these. Case does not count: some apps ignore it.
+func (c Cookies) IsOwn(name string) bool {
 	name = trim(name)
-	if len(name) < len(sessionCookie) {
-		return false
-	}
 	for _, prefix := range [...]string{hostPrefix, securePrefix} {
 		if len(name) > len(prefix) && strings.EqualFold(name[:len(prefix)], prefix) {
 			name = name[len(prefix):]
 			break
 		}
 	}
-	return strings.EqualFold(name, sessionCookie) || strings.EqualFold(name, flowCookie) || strings.EqualFold(name, deviceCookie)
+	if rest, ok := cutFold(name, defaultName); ok && (rest == "" || rest[0] == '-') {
+		return true
+	}
+	rest, ok := cutFold(name, c.or().name)
+	return ok && (rest == "" || strings.EqualFold(rest, flowWord) || strings.EqualFold(rest, deviceWord))
 }
 
-// StripOwnCookies removes our cookies from the Cookie headers and leaves the
+func cutFold(s, prefix string) (rest string, ok bool) {
+	if len(s) < len(prefix) || !strings.EqualFold(s[:len(prefix)], prefix) {
+		return "", false
+	}
+	return s[len(prefix):], true
+}
+
+// StripOwn removes our cookies from the Cookie headers and leaves the
 // others byte for byte. It does nothing, and allocates nothing, when there is
 // none of ours.
-func StripOwnCookies(h http.Header) {
+func (c Cookies) StripOwn(h http.Header) {
 	lines := h["Cookie"]
 	var kept []string // what is left of lines, once something was removed
 	removed := false
 	for i, line := range lines {
-		rest, own := withoutOwn(line)
+		rest, own := c.withoutOwn(line)
 		if own && !removed {
 			removed = true
 			kept = slices.Clone(lines[:i]) // the slice may be remembered by others
@@ -116,7 +161,7 @@ func StripOwnCookies(h http.Header) {
 
 // withoutOwn returns the Cookie header line without our cookies, and tells
 // whether there were any.
-func withoutOwn(line string) (rest string, own bool) {
+func (c Cookies) withoutOwn(line string) (rest string, own bool) {
 	var few [4]string
 	kept := few[:0]
 	from := 0 // where what is kept goes on
@@ -125,7 +170,7 @@ func withoutOwn(line string) (rest string, own bool) {
 		if i := strings.IndexByte(line[at:], ';'); i >= 0 {
 			end = at + i
 		}
-		if name, _, _ := strings.Cut(line[at:end], "="); IsOwnCookie(name) {
+		if name, _, _ := strings.Cut(line[at:end], "="); c.IsOwn(name) {
 			own = true
 			kept = append(kept, line[from:at])
 			from = end + 1
@@ -148,18 +193,19 @@ type jar struct {
 	header http.Header
 	origin origin.Origin
 	domain string // that shares one session, if the origin is under it
+	names  Cookies
 }
 
-func newJar(h http.Header, o origin.Origin, domain string) jar {
+func newJar(h http.Header, o origin.Origin, domain string, names Cookies) jar {
 	if !o.Under(domain) {
 		domain = ""
 	}
-	return jar{h, o, domain}
+	return jar{h, o, domain, names.or()}
 }
 
 // setSession hands the session to the browser until its absolute end.
 func (j jar) setSession(s *session.Session, token string, now time.Time) {
-	c := j.cookie(sessionName(j.origin.Secure(), j.domain), token, s.Expires.Sub(now))
+	c := j.cookie(j.names.sessionName(j.origin.Secure(), j.domain), token, s.Expires.Sub(now))
 	c.Domain = j.domain
 	c.Expires = s.Expires.UTC()
 	if s.Public { // it also ends with the browser
@@ -169,17 +215,17 @@ func (j jar) setSession(s *session.Session, token string, now time.Time) {
 }
 
 func (j jar) setFlow(value string) {
-	j.write(j.cookie(j.hostName(flowCookie), value, challenge.FlowLifetime))
+	j.write(j.cookie(j.hostName(flowWord), value, challenge.FlowLifetime))
 }
 func (j jar) setDevice(value string) {
-	j.write(j.cookie(j.hostName(deviceCookie), value, challenge.DeviceLifetime))
+	j.write(j.cookie(j.hostName(deviceWord), value, challenge.DeviceLifetime))
 }
 
 // expireSession takes the session cookie back, in every form it may have: the
 // host's own, and one for the domain that may have been planted by a neighbour.
-func (j jar) expireSession() { j.expire(sessionName(j.origin.Secure(), j.domain)) }
-func (j jar) expireDevice()  { j.expire(j.hostName(deviceCookie)) }
-func (j jar) expireFlow()    { j.expire(j.hostName(flowCookie)) }
+func (j jar) expireSession() { j.expire(j.names.sessionName(j.origin.Secure(), j.domain)) }
+func (j jar) expireDevice()  { j.expire(j.hostName(deviceWord)) }
+func (j jar) expireFlow()    { j.expire(j.hostName(flowWord)) }
 
 func (j jar) expire(name string) {
 	c := j.cookie(name, "", 0)
@@ -208,12 +254,7 @@ func (j jar) domains() []string {
 	return all
 }
 
-func (j jar) hostName(name string) string {
-	if j.origin.Secure() {
-		return hostPrefix + name
-	}
-	return name
-}
+func (j jar) hostName(word string) string { return j.names.sessionName(j.origin.Secure(), "") + word }
 
 func (j jar) cookie(name, value string, life time.Duration) *http.Cookie {
 	return &http.Cookie{
@@ -226,8 +267,8 @@ func (j jar) write(c *http.Cookie) { j.header.Add("Set-Cookie", c.String()) }
 
 // ownCookie returns the value of the flow or device cookie. Of two nobody
 // knows which is the browser's own, so they count as none.
-func (j jar) ownCookie(h http.Header, name string) (value string, several bool) {
-	values := cookieValues(h, j.hostName(name), nil, 2)
+func (j jar) ownCookie(h http.Header, word string) (value string, several bool) {
+	values := cookieValues(h, j.hostName(word), nil, 2)
 	if len(values) != 1 {
 		return "", len(values) > 1
 	}

@@ -29,7 +29,7 @@ func TestSessionTokens(t *testing.T) {
 		{[]string{strings.Repeat("__Host-gatehouse=a;", 100)}, true, "", []string{"a", "a", "a", "a", "a"}},
 		{[]string{"__Host-gatehouse=a=b=="}, true, "", []string{"a=b=="}},
 	} {
-		if got := SessionTokens(header(c.lines...), c.secure, c.domain, nil); !slices.Equal(got, c.want) {
+		if got := defaultCookies.SessionTokens(header(c.lines...), c.secure, c.domain, nil); !slices.Equal(got, c.want) {
 			t.Errorf("%q, secure %v, domain %q: %q, want %q", c.lines, c.secure, c.domain, got, c.want)
 		}
 	}
@@ -47,7 +47,7 @@ func TestStripOwnCookies(t *testing.T) {
 		"\t__Secure-gatehouse-flow\t=x; ":                             "",
 	} {
 		h := http.Header{"Cookie": {line}}
-		StripOwnCookies(h)
+		defaultCookies.StripOwn(h)
 		if got := strings.Join(h["Cookie"], "|"); strings.TrimSpace(got) != strings.TrimSpace(want) {
 			t.Errorf("%q becomes %q, want %q", line, got, want)
 		}
@@ -62,10 +62,10 @@ func TestStripOwnCookiesCostsNothing(t *testing.T) {
 	r := &http.Request{Header: http.Header{"Cookie": {"a=1; __Host-gatehouse=abc"}}}
 	if n := testing.AllocsPerRun(100, func() {
 		var buf [session.MaxTokens + 1]string
-		if hasOwnCookie(h) || len(SessionTokens(r, true, "", buf[:0])) != 1 {
+		if hasOwnCookie(h) || len(defaultCookies.SessionTokens(r, true, "", buf[:0])) != 1 {
 			t.Fail()
 		}
-		StripOwnCookies(h)
+		defaultCookies.StripOwn(h)
 	}); n != 0 {
 		t.Errorf("%v allocations for a request", n)
 	}
@@ -75,7 +75,7 @@ func FuzzStripOwnCookies(f *testing.F) {
 	f.Add("a=1; __Host-gatehouse=x; b=2")
 	f.Fuzz(func(t *testing.T, line string) {
 		h := http.Header{"Cookie": {line}}
-		StripOwnCookies(h)
+		defaultCookies.StripOwn(h)
 		if hasOwnCookie(h) {
 			t.Errorf("%q still holds one of ours: %q", line, h)
 		}
@@ -203,9 +203,39 @@ func wantExpired(t *testing.T, r *http.Response, name string, domains ...string)
 // hasOwnCookie tells whether a Cookie header holds one of ours.
 func hasOwnCookie(h http.Header) bool {
 	for _, line := range h["Cookie"] {
-		if _, own := withoutOwn(line); own {
+		if _, own := defaultCookies.withoutOwn(line); own {
 			return true
 		}
 	}
 	return false
+}
+
+// Two instances on one host: each reads its own cookies, and hides those of both from
+// its apps.
+func TestCookiesOfTwoInstances(t *testing.T) {
+	named := func(name string) Cookies {
+		c, err := CookiesNamed(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	const line = "__Host-gatehouse=a; __Host-gatehouse-intern=b; __Host-other=c; app=d"
+	r := &http.Request{Header: http.Header{"Cookie": {line}}}
+	for name, want := range map[string]string{"": "a", "gatehouse": "a", "gatehouse-intern": "b", "other": "c"} {
+		if got := named(name).SessionTokens(r, true, "", nil); !slices.Equal(got, []string{want}) {
+			t.Errorf("%s reads %q", name, got)
+		}
+		h := http.Header{"Cookie": {line + "; gatehouse-intern-flow=x; __Secure-GATEHOUSE-intern-device=y; __Secure-other-flow=z; others=e"}}
+		named(name).StripOwn(h)
+		left := strings.Join(h["Cookie"], "|")
+		if strings.Contains(strings.ToLower(left), "gatehouse") || !strings.Contains(left, "app=d") || !strings.Contains(left, "others=e") || strings.Contains(left, "other=c") != (name != "other") || strings.Contains(left, "-other-flow") != (name != "other") {
+			t.Errorf("behind %s the app sees %q", name, left)
+		}
+	}
+	for _, bad := range []string{"Gatehouse", "a b", "a;b", "a=b", "__Host-x", "x-flow", "gatehouse-device", strings.Repeat("x", 33), "ä"} {
+		if _, err := CookiesNamed(bad); err == nil {
+			t.Errorf("%q is taken", bad)
+		}
+	}
 }

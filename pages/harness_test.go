@@ -158,7 +158,7 @@ func (h *house) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if origin.Under(h.service.Domain()) {
 		domain = h.service.Domain()
 	}
-	tokens := SessionTokens(r, origin.Secure(), domain, nil)
+	tokens := defaultCookies.SessionTokens(r, origin.Secure(), domain, nil)
 	sess, _ := h.service.Sessions().CheckAll(r.Context(), tokens, origin)
 	h.pages.ServeHTTP(w, r, Visit{Origin: origin, Client: netip.MustParseAddr("203.0.113.9"), Session: sess, SessionCookies: len(tokens), IsPortal: h.portal, Account: h.account})
 }

@@ -58,7 +58,7 @@ func endSession(e *exchange) {
 		}
 	}
 	if !here {
-		if err := e.p.service.Core().Sessions().EndPresented(e.r.Context(), presentedSessions(e.r)); err != nil {
+		if err := e.p.service.Core().Sessions().EndPresented(e.r.Context(), e.jar.names.presentedSessions(e.r)); err != nil {
 			e.outage(err)
 			return
 		}

@@ -30,6 +30,8 @@ type Config struct {
 	// Asker tells on whose behalf somebody signs in who goes on at a path of this
 	// origin afterwards; nil: on nobody's.
 	Asker func(path string) screen.Asker
+	// Cookies are what ours are called.
+	Cookies Cookies
 }
 
 // Visit is what the gate knows of one request, already in canonical form.
@@ -70,11 +72,12 @@ type Pages struct {
 	sites   func(*session.Session) []origin.Origin
 	opens   func(*session.Session, origin.Origin) bool
 	asker   func(path string) screen.Asker
+	cookies Cookies
 }
 
 // New makes the pages of a configuration.
 func New(c Config) (*Pages, error) {
-	p := &Pages{service: c.Service, groups: c.Groups, look: c.Look, log: c.Log, open: c.Open, sites: c.Sites, opens: c.Opens, asker: c.Asker}
+	p := &Pages{service: c.Service, groups: c.Groups, look: c.Look, log: c.Log, open: c.Open, sites: c.Sites, opens: c.Opens, asker: c.Asker, cookies: c.Cookies}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
 	}
@@ -105,10 +108,10 @@ type exchange struct {
 }
 
 func (p *Pages) exchange(w http.ResponseWriter, r *http.Request, v Visit) *exchange {
-	e := &exchange{p: p, w: w, r: r, v: v, jar: newJar(w.Header(), v.Origin, p.domain())}
+	e := &exchange{p: p, w: w, r: r, v: v, jar: newJar(w.Header(), v.Origin, p.domain(), p.cookies)}
 	e.browser = session.Browser{Origin: v.Origin, Session: v.Session, Client: v.Client, UserAgent: r.UserAgent()}
-	e.browser.Flow, e.twoFlows = e.jar.ownCookie(r.Header, flowCookie)
-	e.browser.Device, _ = e.jar.ownCookie(r.Header, deviceCookie)
+	e.browser.Flow, e.twoFlows = e.jar.ownCookie(r.Header, flowWord)
+	e.browser.Device, _ = e.jar.ownCookie(r.Header, deviceWord)
 	e.asked = firstOf(r.URL.Query()["ui_locales"])
 	e.words = p.look.Choose(e.asked, r.Header.Get("Accept-Language"))
 	return e

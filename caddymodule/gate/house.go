@@ -30,6 +30,7 @@ type House struct {
 	Log      *slog.Logger
 	Show     func(address.Address) string // as much of an address as a log may hold; default: masked
 	Lines    LineLimit
+	Cookies  pages.Cookies // what ours are called
 	// Includes tells that a handler may make requests for those that it got, as
 	// Caddy's templates do.
 	Includes bool

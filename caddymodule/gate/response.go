@@ -8,8 +8,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-
-	"github.com/gatehouse-auth/gatehouse/pages"
 )
 
 // ErrCut is what a handler gets that goes on writing to an answer that was cut.
@@ -96,14 +94,14 @@ func (p *passage) dropOwnCookies() {
 	if p.visitor.ours {
 		return
 	}
-	h := p.Header()
+	h, own := p.Header(), p.house
 	for _, name := range [...]string{"Set-Cookie", http.TrailerPrefix + "Set-Cookie"} {
 		lines := h[name]
-		if !slices.ContainsFunc(lines, setsOwnCookie) {
+		if !slices.ContainsFunc(lines, own.setsOwn) {
 			continue
 		}
 		// A copy: the slice may be the app's own.
-		lines = slices.DeleteFunc(slices.Clone(lines), setsOwnCookie)
+		lines = slices.DeleteFunc(slices.Clone(lines), own.setsOwn)
 		if len(lines) == 0 {
 			delete(h, name)
 		} else {
@@ -112,15 +110,15 @@ func (p *passage) dropOwnCookies() {
 	}
 }
 
-// setsOwnCookie tells whether a browser could store the line of a Set-Cookie
+// setsOwn tells whether a browser could store the line of a Set-Cookie
 // header as one of our cookies. Some store "=name=value" under no name and send
 // it back as "name=value".
-func setsOwnCookie(line string) bool {
+func (h *House) setsOwn(line string) bool {
 	line = strings.TrimLeftFunc(line, func(c rune) bool { return c <= ' ' || c == '=' })
 	if end := strings.IndexAny(line, "=;"); end >= 0 {
 		line = line[:end]
 	}
-	return pages.IsOwnCookie(strings.TrimRightFunc(line, func(c rune) bool { return c <= ' ' }))
+	return h.Cookies.IsOwn(strings.TrimRightFunc(line, func(c rune) bool { return c <= ' ' }))
 }
 
 // requestBody is the body of a request that passes. Trailers arrive with its

@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
-	"github.com/gatehouse-auth/gatehouse/pages"
 )
 
 // visitor is what a gate leaves for gates further in: it takes our cookies away
@@ -77,7 +76,7 @@ func (q *request) find() error {
 		domain = ""
 	}
 	var buf [session.MaxTokens + 1]string
-	tokens := pages.SessionTokens(q.request(), q.origin.Secure(), domain, buf[:0])
+	tokens := q.house.Cookies.SessionTokens(q.request(), q.origin.Secure(), domain, buf[:0])
 	if q.tokens = len(tokens); q.tokens == 0 {
 		q.looked = true
 		return nil
@@ -118,7 +117,7 @@ func (q *request) hideCookies(into *visitor) {
 	}
 	into.relayed = q.relayed
 	if !q.isCleaned() {
-		pages.StripOwnCookies(q.r.Header)
+		q.house.Cookies.StripOwn(q.r.Header)
 	}
 	if q.looked {
 		into.found = q.found
