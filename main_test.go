@@ -217,6 +217,23 @@ func TestSnippetsAdapt(t *testing.T) {
 	}
 }
 
+// TestRecipesAreValid has "validate" take the lines of docs/apps.md, as a start would.
+func TestRecipesAreValid(t *testing.T) {
+	recipes := regexp.MustCompile("(?s)```caddyfile\n(.*?)```").FindAllSubmatch(read(t, "docs/apps.md"), -1)
+	if len(recipes) < 20 {
+		t.Errorf("docs/apps.md has %d recipes", len(recipes))
+	}
+	for i, m := range recipes {
+		file := filepath.Join(t.TempDir(), fmt.Sprintf("recipe%d", i))
+		if err := os.WriteFile(file, m[1], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := command(t, "validate", "--offline", "--adapter", "caddyfile", "--config", file); err != nil {
+			t.Errorf("%v\n%s\n%s", err, out, m[1])
+		}
+	}
+}
+
 func adapts(t *testing.T, name string, text []byte) {
 	t.Helper()
 	_, warnings, err := caddyconfig.GetAdapter("caddyfile").Adapt(text, map[string]any{"filename": name})

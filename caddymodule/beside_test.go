@@ -4,6 +4,9 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -305,4 +308,22 @@ type unknownHandler struct{ passOn }
 
 func (unknownHandler) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "http.handlers.test_unknown", New: func() caddy.Module { return new(unknownHandler) }}
+}
+
+// What we ship passes what the doctor looks at in a configuration.
+func TestShippedConfigurationsPassTheDoctor(t *testing.T) {
+	for _, file := range []string{"../Caddyfile.example", "../examples/Caddyfile"} {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			must(t, err)
+			app, err := provisioned(strings.Replace(string(text), "\n{\n", "\n{\n\tadmin off\n", 1))
+			must(t, err)
+			must(t, app.placeGates())
+			for _, f := range slices.Concat(app.examineRoutes(), app.examineAccount(), app.examineProxies()) {
+				if f.Level == operate.LevelError {
+					t.Errorf("%s: %s; %s", f.Check, f.Found, f.Do)
+				}
+			}
+		})
+	}
 }

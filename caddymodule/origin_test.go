@@ -103,3 +103,12 @@ func TestInsecureHTTP(t *testing.T) {
 		})
 	}
 }
+
+// The page about a host that is nobody's has a title of its own.
+func TestTitleAtAnUnknownHost(t *testing.T) {
+	f := newFixture(t)
+	w, _ := ask(f.gate(nil), "GET", "https://10.0.0.7/", "Accept: text/html", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document")
+	if body := w.Body.String(); w.Code != 400 || !strings.Contains(body, "<title>Wrong address</title>") || strings.Contains(body, "<bdi></bdi>") {
+		t.Errorf("%d %s", w.Code, body)
+	}
+}

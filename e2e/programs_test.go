@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -123,5 +124,39 @@ fileext = ".ics"
 	synced, err := filepath.Glob(filepath.Join(dir, "synced", "*.ics"))
 	if err != nil || len(synced) != 1 {
 		t.Fatalf("vdirsyncer wrote %v, %v", synced, err)
+	}
+}
+
+// Behind nginx a program that sends nothing before it is asked is offered Basic, too,
+// and gets through with a token.
+func TestBasicBehindNginx(t *testing.T) {
+	top := newTopology(t)
+	text := strings.Replace(top.config, "mail log\n", "mail log\n\t\ttoken sync {\n\t\t\tsecret "+syncToken+"\n\t\t\tsite "+top.url+"\n\t\t}\n", 1)
+	top.run(strings.Replace(text, "public /public/*\n", "public /public/*\n\t\t\tbasic on\n", 1))
+	top.process("nginx", "nginx", "-p", ".", "-c", "nginx.conf", "-g", "daemon off;")
+	curl := func(args ...string) string {
+		t.Helper()
+		args = append([]string{"--silent", "--show-error", "--noproxy", "*", "--resolve", "wiki.localhost:" + top.port + ":127.0.0.1", "--include"}, args...)
+		out, err := exec.CommandContext(t.Context(), "curl", append(args, top.url+"/files")...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		return string(out)
+	}
+	asked := curl()
+	offers := regexp.MustCompile(`(?im)^www-authenticate: (\S+)`).FindAllStringSubmatch(asked, -1)
+	if !strings.HasPrefix(asked, "HTTP/1.1 401") || len(offers) == 0 || offers[0][1] != "Basic" {
+		t.Errorf("a program that sends nothing: %s", asked)
+	}
+	if browser := curl("--header", "Sec-Fetch-Mode: cors", "--header", "Sec-Fetch-Site: same-origin", "--header", "Sec-Fetch-Dest: empty"); strings.Contains(browser, "Basic") || !strings.HasPrefix(browser, "HTTP/1.1 401") {
+		t.Errorf("a browser's script: %s", browser)
+	}
+	for _, how := range []string{"--basic", "--anyauth"} { // the latter asks first, and sends once it is offered
+		if got := curl(how, "--user", "anybody:"+syncToken); !strings.Contains(got, "HTTP/1.1 200") {
+			t.Errorf("%s: %s", how, got)
+		}
+	}
+	if got := curl("--basic", "--user", "anybody:"+strings.Repeat("x", 40)); !strings.HasPrefix(got, "HTTP/1.1 401") {
+		t.Errorf("a wrong password: %s", got)
 	}
 }

@@ -125,7 +125,7 @@ func (e *exchange) codeView(f *authcore.Flow) *screen.View {
 	e.speak(f.Language)
 	v := e.view("code", e.p.sent())
 	v.HasForm, v.Resend, v.Open = true, true, e.p.open
-	v.Flow, v.Address, v.Username, v.Digits = f.ID, f.Address.Display(), f.Address.String(), f.Digits
+	v.Flow, v.Address, v.Username, v.Digits = f.ID, f.Address.Told(), f.Address.String(), f.Digits
 	if f.MailDown || f.State == event.MailDown {
 		v.Reference = f.Reference
 	}

@@ -3,6 +3,7 @@ package address
 import (
 	"log/slog"
 	"strings"
+	"unicode"
 
 	"golang.org/x/net/idna"
 
@@ -187,11 +188,40 @@ func (a Address) Domain() string {
 
 // Display returns the form for people: the domain in its own script.
 func (a Address) Display() string {
-	unicode, err := idna.Lookup.ToUnicode(a.Domain())
+	domain, err := idna.Lookup.ToUnicode(a.Domain())
 	if a.IsZero() || err != nil {
 		return a.s
 	}
-	return a.Local() + "@" + unicode
+	return a.Local() + "@" + domain
+}
+
+// Told is Display, with the A-label beside a domain whose letters are of several
+// scripts: in a domain with Cyrillic letters like Latin ones, exаmple.com, nobody sees a typo of
+// their own, or where a mail really goes.
+func (a Address) Told() string {
+	shown := a.Display()
+	if shown == a.s || !mixesScripts(shown[len(a.Local()):]) {
+		return shown
+	}
+	return shown + " (" + a.Domain() + ")"
+}
+
+// mixesScripts tells whether there are letters of several scripts that are seldom
+// written together.
+func mixesScripts(text string) bool {
+	var first *unicode.RangeTable
+	for _, r := range text {
+		for _, script := range []*unicode.RangeTable{unicode.Latin, unicode.Cyrillic, unicode.Greek, unicode.Armenian, unicode.Cherokee, unicode.Georgian, unicode.Hebrew, unicode.Arabic} {
+			if !unicode.Is(script, r) {
+				continue
+			}
+			if first != nil && first != script {
+				return true
+			}
+			first = script
+		}
+	}
+	return false
 }
 
 // Masked returns what logs may hold, as in a***@e***.com: enough to recognize

@@ -171,3 +171,23 @@ func FuzzParseAddress(f *testing.F) {
 		}
 	})
 }
+
+func TestTold(t *testing.T) {
+	for text, want := range map[string]string{
+		"a@example.com":                        "a@example.com",
+		"a@bücher.de":                          "a@bücher.de",
+		"a@ex\u0430mple.com":                   "a@ex\u0430mple.com (xn--exmple-4nf.com)",
+		"a@\u0430\u0440\u0440\u04cf\u0435.com": "a@\u0430\u0440\u0440\u04cf\u0435.com (xn--80ak6aa92e.com)",
+		"a@пример.рф":                          "a@пример.рф",
+		"a@日本語.jp":                             "a@日本語.jp",
+	} {
+		a, err := Parse(text)
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		if got := a.Told(); got != want {
+			t.Errorf("%s is shown as %q, want %q", text, got, want)
+		}
+	}
+}

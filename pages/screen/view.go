@@ -197,7 +197,9 @@ func (v *View) Titled(key string) {
 
 func (v *View) headed(heading string) {
 	v.Heading = heading
-	v.Title = v.words.say("title", 0, given("title", v.Heading, "site", v.Site))
+	if v.Title = heading; v.Site != "" { // else nobody knows which: of a host that is no site's
+		v.Title = v.words.say("title", 0, given("title", heading, "site", v.Site))
+	}
 	if v.Error != "" {
 		v.Title = v.words.say("title.error", 0, given("title", v.Title))
 	}
