@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"bytes"
 	"net/url"
 	"strings"
 	"sync"
@@ -316,6 +317,59 @@ func TestSessionsEndWithAProofThatIsTakenBack(t *testing.T) {
 	}
 	if good, text := w.visits(w.session); good {
 		t.Error(text)
+	}
+}
+
+// A person whose only proof was a number passes like one with an address.
+func TestAPersonPassesWithTheLastNumber(t *testing.T) {
+	w := newPassing(t)
+	w.remove(sentTo)
+	w.remove(beside)
+	text := func() apitest.Answer {
+		w.Sleep(2 * time.Minute)
+		id := w.ok("POST", "/v1/auth/otps/sms/send", object{"phone_number": number, "expires_in": 10}).String("phone_number_id")
+		return w.ok("POST", "/v1/auth/otps/verify", object{"method_id": id, "otp": w.LastText().Code, "session_expires_in": 60})
+	}
+	session := text().String("session_token")
+	w.attach(w.user, "other@example.com")
+	w.attach(w.user, moved)
+	w.remove(number)
+	if good, text := w.verifies(object{"session_token": session}); good {
+		t.Errorf("the session lives: %s", text)
+	}
+	if a := w.signIn(moved); a.String("customerId") != "cust_"+w.user {
+		t.Errorf("another person: %s", a.Text)
+	}
+	if good, text := w.belongs("other@example.com", ""); good {
+		t.Errorf("another address is left: %s", text)
+	}
+}
+
+// That a person has passed goes with an export to another instance.
+func TestThatAPersonHasPassedIsExported(t *testing.T) {
+	w := newPassing(t)
+	id, _ := w.invites("friend@example.com")
+	w.attach(w.user, moved)
+	w.remove(sentTo)
+	var out bytes.Buffer
+	if _, err := w.Core.Move().Export(t.Context(), &out, false); err != nil {
+		t.Fatal(err)
+	}
+	there := &passing{contacts: newContacts(t), org: w.org}
+	there.Sleep(time.Hour)
+	there.ok("DELETE", "/v1/auth/users/user_"+there.user+"/delete", nil)
+	if _, err := there.Core.Move().Import(t.Context(), bytes.NewReader(out.Bytes())); err != nil {
+		t.Fatal(err)
+	}
+	there.user = w.user
+	if a := there.signIn(moved); a.String("customerId") != "cust_"+w.user {
+		t.Errorf("another person: %s", a.Text)
+	}
+	if good, text := there.belongs(beside, ""); good {
+		t.Errorf("another address is left: %s", text)
+	}
+	if list := there.ok("GET", "/v1/apps/shop/organizations/"+w.org+"/invites", nil); strings.Contains(list.Text, id) {
+		t.Errorf("an invitation is left: %s", list.Text)
 	}
 }
 
