@@ -286,7 +286,7 @@ func BenchmarkAuthzAnswer(b *testing.B) {
 	a := f.authz()
 	cookie := f.signIn("alice@example.com", "https://auth.example.com")
 	_, target, headers := proxies["traefik"](append(navigation, "Cookie: "+cookie)...)
-	r := request("GET", target, headers...)
+	r := withLocalPort(request("GET", target, headers...), 9091)
 	r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), nil, nil)
 	caddyhttp.SetVar(r.Context(), caddyhttp.TrustedProxyVarKey, true)
 	w := httptest.NewRecorder()

@@ -46,6 +46,9 @@ func (a *API) sendLink(c *api.Call) error {
 	if err != nil {
 		return err
 	}
+	if asked.Verdict == event.Unknown && !c.Caller.App.AutoCreate {
+		return api.Refuse(http.StatusBadRequest, codeNoCustomer, "Customer not found, and auto_create is off in the app's block of the configuration")
+	}
 	if err := refuseAsk(asked); err != nil {
 		return err
 	}

@@ -63,6 +63,12 @@ func (a *API) code(c *api.Call, field string, create bool) error {
 	if err != nil {
 		return err
 	}
+	switch {
+	case asked.Verdict == event.Unknown && create && !creates(c):
+		return errNotMade
+	case asked.Verdict == event.MailDown && field != "email" && !a.service.Apps().SendsTexts():
+		return errNoTexts
+	}
 	if err := refuseAsk(asked); err != nil {
 		return err
 	}
@@ -73,6 +79,8 @@ func (a *API) code(c *api.Call, field string, create bool) error {
 	}
 	return c.Answer(http.StatusOK, out)
 }
+
+var errNoTexts = api.Refuse(http.StatusServiceUnavailable, api.CodeMailDown, "This server sends no text messages: write sms in the global block of its configuration.")
 
 // verifyCode checks a code.
 func (a *API) verifyCode(c *api.Call) error {

@@ -85,12 +85,12 @@ func matching(app *apps.App, o *api.Object) (apps.FingerprintUse, error) {
 	return use, o.Err()
 }
 
-// refuseAsk says why nothing was made; nil when it was.
 // creates tells whether the call makes a user of an address that is not known.
 // Only the app itself does where auto_create is off: a publishable key is in every
 // stranger's hands, and who is a user may sign in by all calls.
 func creates(c *api.Call) bool { return c.Holder == api.Secret || c.Caller.App.AutoCreate }
 
+// refuseAsk says why nothing was made; nil when it was.
 func refuseAsk(asked apps.Asked) error {
 	switch asked.Verdict {
 	case event.Accepted:
@@ -102,5 +102,8 @@ func refuseAsk(asked apps.Asked) error {
 	}
 	return api.Limited(asked.RetryAfter)
 }
+
+// errNotMade is errNoUser where the call would have made one.
+var errNotMade = api.Refuse(http.StatusNotFound, typeNotFound, "User not found, and auto_create is off in the app's block of the configuration: only calls with a secret key make users.")
 
 var errNoUser = api.Refuse(http.StatusNotFound, typeNotFound, "User not found.")

@@ -153,7 +153,7 @@ func (a *API) needRedirect(c *api.Call, address address.Address, known, fresh ap
 	case p != nil && known.Before == "":
 		return errNoRedirect(origin.RedirectLogin)
 	case p == nil && !creates(c):
-		return errNoUser
+		return errNotMade
 	case p == nil && fresh.Before == "":
 		return errNoRedirect(origin.RedirectRegistration)
 	}

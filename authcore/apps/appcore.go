@@ -60,7 +60,7 @@ type Setup struct {
 	List       *List // nil for none
 	Limits     limit.Limits
 	Challenges *challenge.Engine
-	Texts      bool // text messages can be sent
+	Texts      bool // text messages can be sent, see SendsTexts
 	Observe    func(event.Event)
 	WrongCode  func() // hears of each wrong code, once it is on disk
 }

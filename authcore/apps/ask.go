@@ -334,3 +334,6 @@ func (t *asking) pickContact() bool {
 	}
 	return false
 }
+
+// SendsTexts tells whether this instance is configured to send text messages.
+func (s *View) SendsTexts() bool { return s.cfg.Texts }
