@@ -34,6 +34,16 @@ type Call struct {
 	sent   *[]byte // the body, once it was read
 }
 
+// LinksAt is where links begin that the call has sent, and what its tokens name:
+// only an app's server chooses among the hosts that a wildcard lets in. One of them
+// may be a tenant's, who would read the tokens of links in genuine mails.
+func (c *Call) LinksAt() origin.Origin {
+	if c.Holder == Secret {
+		return c.Origin
+	}
+	return c.Named
+}
+
 // Param returns the part of the path that stands for {name} in the route.
 func (c *Call) Param(name string) string { return c.params[name] }
 

@@ -12,6 +12,7 @@ import (
 // Visit is what the server knows of one request, already in canonical form.
 type Visit struct {
 	Origin origin.Origin // where the API stands, one of this instance's origins
+	Named  origin.Origin // the same, if the configuration names it, else one that it names
 	Client netip.Addr    // the peer, or whom a trusted proxy named
 }
 

@@ -20,7 +20,7 @@ func (rt *Router) ShowsCode(pattern, slot string) {
 }
 
 // ShowsAt is what the links to that page begin with.
-func (c *Call) ShowsAt(pattern string) string { return c.Origin.String() + pattern + "?token=" }
+func (c *Call) ShowsAt(pattern string) string { return c.LinksAt().String() + pattern + "?token=" }
 
 func (c *Call) showCode(slot string, press bool) error {
 	q, err := c.Query()

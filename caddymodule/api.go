@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,7 +34,8 @@ func init() { caddy.RegisterModule(new(API)) }
 type API struct {
 	// Origins lists where the API stands beside what the host matchers above it
 	// say, for example https://api.example.com:8443. Links in mails begin with
-	// the origin that a request came to.
+	// the origin that a request came to; under a host with * only a call with a
+	// secret key has that, all others have the first origin without one.
 	Origins []string `json:"origins,omitempty"`
 
 	calls   gate.API
@@ -130,6 +132,9 @@ func (a *App) placeAPIs(w *routes.Walk) error {
 		h.place.Origins, h.calls.Place = h.origins, &h.place.Place
 		if len(h.place.Hosts) == 0 && len(h.origins) == 0 {
 			return fmt.Errorf("gatehouse_api stands under no host name, so its links don't know their address; give the site a name instead of a port alone, or write\n    gatehouse_api {\n        origin https://api.example.com\n    }")
+		}
+		if len(h.origins) == 0 && !slices.ContainsFunc(h.place.Hosts, func(host string) bool { return !strings.Contains(host, "*") }) {
+			return fmt.Errorf("gatehouse_api stands under %s alone, so whoever has a publishable key could choose the host of the links in mails; name the one where they lead\n    gatehouse_api {\n        origin https://api.example.com\n    }", strings.Join(h.place.Hosts, " "))
 		}
 		if len(a.Apps) == 0 {
 			a.log.Warn("gatehouse_api has no apps, so it refuses every call; write in the global gatehouse block\n    app shop {\n        api_key {file./run/secrets/shop}\n    }")

@@ -61,6 +61,12 @@ func newGatedCaddy(t testing.TB, app http.Handler) *gatedCaddy {
 // replaced.
 func (c *gatedCaddy) run(global, server, sites string) {
 	c.Helper()
+	must(c, c.load(global, server, sites))
+}
+
+// load is run for what may be refused.
+func (c *gatedCaddy) load(global, server, sites string) error {
+	c.Helper()
 	text := fmt.Sprintf(`{
 	admin off
 	persist_config off
@@ -89,7 +95,7 @@ func (c *gatedCaddy) run(global, server, sites string) {
 	text = strings.NewReplacer("{port}", c.port(), "{tls}", c.dir+"/cert.pem "+c.dir+"/key.pem", "{app}", strings.TrimPrefix(c.app.URL, "http://")).Replace(text)
 	config, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(text), map[string]any{"filename": "Caddyfile"})
 	must(c, err)
-	must(c, caddytest.Load(config))
+	return caddytest.Load(config)
 }
 
 // runGate is run with one site, whose gate has these lines.

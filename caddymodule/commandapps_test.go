@@ -24,7 +24,7 @@ func (o *operated) withKey(key string) int {
 	r := httptest.NewRequest(http.MethodGet, "/v1/auth/jwks/default", nil)
 	r.Header.Set("Authorization", "Bearer "+key)
 	w := httptest.NewRecorder()
-	if !runningApp(o.gatedCaddy).house.Running().API.Serve(w, r, api.Visit{Origin: origin, Client: netip.MustParseAddr("192.0.2.1")}) {
+	if !runningApp(o.gatedCaddy).house.Running().API.Serve(w, r, api.Visit{Origin: origin, Named: origin, Client: netip.MustParseAddr("192.0.2.1")}) {
 		o.Fatal("nobody answers")
 	}
 	return w.Code

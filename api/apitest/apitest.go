@@ -136,7 +136,7 @@ func (h *House) open(dialects func(*House) []api.Dialect) {
 	h.Service = h.Core.Use(h.Config)
 	// Started last: clients in other processes share no memory order with us.
 	h.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		visit := api.Visit{Origin: h.Origin, Client: h.clientAddr()}
+		visit := api.Visit{Origin: h.Origin, Named: h.Origin, Client: h.clientAddr()}
 		if !h.handler.Serve(w, r, visit) {
 			h.handler.NotFound(w, r, visit)
 		}

@@ -38,7 +38,7 @@ func (a *API) start(c *api.Call) error {
 		Create: who.gate, Draft: person.Draft{Name: &who.name}, // known from a gate: now also to the app
 		Known: apps.Terms{Digits: 6, Lifetime: rule.Lifetime, Letter: outbox.LetterCode},
 		Slot:  slot, Deliver: true, Repeat: resend, Handle: secret, Shows: c.ShowsAt(codePage),
-		Origin: c.Origin, Client: c.Client, Agent: c.R.UserAgent(), Language: c.Language(),
+		Origin: c.LinksAt(), Client: c.Client, Agent: c.R.UserAgent(), Language: c.Language(),
 	})
 	if err != nil {
 		return err

@@ -85,7 +85,7 @@ func answerOTP(c *api.Call, address address.Address, asked apps.Asked) error {
 }
 
 func (a *API) ask(c *api.Call, address address.Address, w wish) apps.Ask {
-	link := c.Origin.String() + a.options.Route + "?email=" + url.QueryEscape(address.String()) + "&otp="
+	link := c.LinksAt().String() + a.options.Route + "?email=" + url.QueryEscape(address.String()) + "&otp="
 	redirect := w.redir
 	if strings.HasPrefix(redirect, "/") {
 		redirect = ""

@@ -140,7 +140,7 @@ func (a *API) finish(c *api.Call, v visitor) error {
 	if proved.Redirect == "" {
 		return v.problem(c)
 	}
-	jwt, err := a.sign(c.R.Context(), c.Origin, proved.Session)
+	jwt, err := a.sign(c.R.Context(), c.LinksAt(), proved.Session)
 	if err != nil {
 		return err
 	}

@@ -53,7 +53,7 @@ func (a *API) invite(c *api.Call) error {
 func askInvite(c *api.Call, callback string) (apps.Ask, error) {
 	callback, err := callbackFor(c, callback, false)
 	return apps.Ask{
-		Caller: c.Caller, Known: linkTerms(c, callback), Slot: slot, Origin: c.Origin, Client: c.Client, Language: c.Language(),
+		Caller: c.Caller, Known: linkTerms(c, callback), Slot: slot, Origin: c.LinksAt(), Client: c.Client, Language: c.Language(),
 	}, err
 }
 

@@ -41,7 +41,7 @@ func (a *API) sendLink(c *api.Call) error {
 	terms := linkTerms(c, callback)
 	asked, err := a.service.Apps().Ask(c.R.Context(), apps.Ask{
 		Caller: c.Caller, Whom: person.Whom{Email: address}, Create: c.Caller.App.AutoCreate,
-		Known: terms, Slot: slot, Deliver: true, Origin: c.Origin, Client: c.Client, Language: c.Language(),
+		Known: terms, Slot: slot, Deliver: true, Origin: c.LinksAt(), Client: c.Client, Language: c.Language(),
 	})
 	if err != nil {
 		return err
@@ -107,7 +107,7 @@ func linkTerms(c *api.Call, callback string) apps.Terms {
 		t.Lifetime = linkLifetime
 	}
 	if app.VerificationURL == "" {
-		t.Before = c.Origin.String() + "/v1/apps/" + app.ID + "/auth/verify?token="
+		t.Before = c.LinksAt().String() + "/v1/apps/" + app.ID + "/auth/verify?token="
 		return t
 	}
 	t.Before = origin.WithQuery(app.VerificationURL, "token", "")

@@ -196,7 +196,7 @@ func (a *API) switchOrganization(c *api.Call) error {
 	if v != event.Accepted {
 		return api.Refuse(http.StatusForbidden, codeUnauthorized, "The customer is not a member of this organization.")
 	}
-	jwt, err := a.sign(c.R.Context(), c.Origin, s)
+	jwt, err := a.sign(c.R.Context(), c.LinksAt(), s)
 	if err != nil {
 		return err
 	}

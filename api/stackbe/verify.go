@@ -52,7 +52,7 @@ func (a *API) verifyToken(c *api.Call, o *api.Object) error {
 	if proved.Verdict != event.Accepted {
 		return tokenRefusal(proved.Verdict)
 	}
-	jwt, err := a.sign(ctx, c.Origin, proved.Session)
+	jwt, err := a.sign(ctx, c.LinksAt(), proved.Session)
 	if err != nil {
 		return err
 	}

@@ -58,7 +58,7 @@ func (a *API) code(c *api.Call, field string, create bool) error {
 		Caller: c.Caller, Whom: whom, Create: create && creates(c), Attached: c.Holder == api.Secret, Draft: person.Draft{Pending: &pending},
 		Known: apps.Terms{Digits: codeDigits, Lifetime: time.Duration(minutes) * time.Minute, Letter: outbox.LetterCode},
 		Slot:  codeSlot, Supersede: true, Deliver: true, Shows: c.ShowsAt(codePage),
-		Origin: c.Origin, Client: d.client, EndUser: d.endUser, Agent: d.agent(), Language: c.Language(),
+		Origin: c.LinksAt(), Client: d.client, EndUser: d.endUser, Agent: d.agent(), Language: c.Language(),
 	})
 	if err != nil {
 		return err

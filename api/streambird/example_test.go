@@ -69,7 +69,7 @@ func calls(terminal io.Writer) (http.Handler, error) {
 	dialects := api.NewHandler(streambird.New(api.Config{Service: service, Pages: shown}))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		peer, _ := netip.ParseAddrPort(r.RemoteAddr)
-		visit := api.Visit{Origin: here, Client: peer.Addr()}
+		visit := api.Visit{Origin: here, Named: here, Client: peer.Addr()}
 		if !dialects.Serve(w, r, visit) {
 			dialects.NotFound(w, r, visit)
 		}

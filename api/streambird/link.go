@@ -93,7 +93,7 @@ func (a *API) login(c *api.Call) error {
 		Caller: c.Caller, Whom: person.Whom{Email: address}, Create: creates(c), Draft: person.Draft{Pending: &pending},
 		Known: known, New: &fresh, Slot: linkSlot, Deliver: true,
 		Poll: c.May(api.Polls) || hosted && c.May(api.Pairs), Pair: hosted,
-		Origin: c.Origin, Client: d.client, EndUser: d.endUser, Agent: d.agent(), Language: c.Language(),
+		Origin: c.LinksAt(), Client: d.client, EndUser: d.endUser, Agent: d.agent(), Language: c.Language(),
 	})
 	if err != nil {
 		return err
@@ -123,7 +123,7 @@ func (a *API) loginTerms(c *api.Call, o *api.Object, hosted bool) (known, fresh 
 		return known, fresh, refuse(typeRequest, "auto_verify is off for this app; write auto_verify on in its block of the configuration.")
 	}
 	if hosted {
-		page := c.Origin.String() + root + "magic_links/hosted/" + c.Caller.App.ID
+		page := c.LinksAt().String() + root + "magic_links/hosted/" + c.Caller.App.ID
 		known, fresh = leading(known, "", page), leading(fresh, "", page)
 		known.Redirect, fresh.Redirect = "", "" // it leads nowhere else
 		return known, fresh, nil
@@ -208,7 +208,7 @@ func (a *API) inviteLink(c *api.Call) error {
 	terms.Letter = outbox.LetterInvite
 	asked, err := a.service.Apps().Ask(c.R.Context(), apps.Ask{
 		Caller: c.Caller, Whom: person.Whom{Email: address}, Create: true, Draft: person.Draft{Names: &names, Pending: &pending},
-		Known: terms, Slot: linkSlot, Deliver: true, Origin: c.Origin, Client: d.client, EndUser: d.endUser, Agent: d.agent(), Language: c.Language(),
+		Known: terms, Slot: linkSlot, Deliver: true, Origin: c.LinksAt(), Client: d.client, EndUser: d.endUser, Agent: d.agent(), Language: c.Language(),
 	})
 	if err != nil {
 		return err
@@ -244,7 +244,7 @@ func (a *API) createLink(c *api.Call) error {
 	}
 	asked, err := a.service.Apps().Ask(c.R.Context(), apps.Ask{
 		Caller: c.Caller, Whom: whom, Attached: true, Known: terms, Slot: linkSlot, Poll: c.May(api.Polls),
-		Origin: c.Origin, Client: d.client, EndUser: d.endUser, Agent: d.agent(), Language: c.Language(),
+		Origin: c.LinksAt(), Client: d.client, EndUser: d.endUser, Agent: d.agent(), Language: c.Language(),
 	})
 	if err != nil {
 		return err

@@ -42,7 +42,7 @@ func (a *API) sign(c *api.Call, s *apps.Session) (string, error) {
 	if s.Expires.Before(expires) {
 		expires = s.Expires
 	}
-	view, issuer := viewOf(s), c.Origin.Host()+"/"+s.Person.Realm.App
+	view, issuer := viewOf(s), c.LinksAt().Host()+"/"+s.Person.Realm.App
 	if s.Person.Realm.Test {
 		issuer += "/test"
 	}

@@ -181,6 +181,32 @@ func (p *Place) Has(o origin.Origin, port uint16) bool {
 	return false
 }
 
+// Named is o where the configuration names its host, not with * alone, else the
+// first origin that it does name; the zero one for none.
+func (p *Place) Named(o origin.Origin) (first origin.Origin) {
+	for _, named := range p.Origins {
+		if named.Hostname() == o.Hostname() {
+			return o
+		}
+		if first == (origin.Origin{}) {
+			first = named
+		}
+	}
+	for _, host := range p.Hosts {
+		if strings.Contains(host, "*") {
+			continue
+		}
+		if strings.EqualFold(host, o.Hostname()) {
+			return o
+		}
+		if first == (origin.Origin{}) {
+			port := strings.TrimPrefix(o.Host(), o.Hostname()) // ":8443" or none
+			first, _ = origin.New(o.Scheme(), host+port)
+		}
+	}
+	return first
+}
+
 // hasSecure tells whether the https origin with the host of o is of this place.
 // A request for it over plain http is told so, not that its host is unknown.
 func (p *Place) hasSecure(o origin.Origin, port uint16) bool {
