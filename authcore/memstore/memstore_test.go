@@ -3,6 +3,7 @@ package memstore_test
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -48,4 +49,27 @@ func ExampleNew() {
 		return err
 	})
 	// Output: "hello", true
+}
+
+// An fn that does not reset what it sets outside itself shows here, where engines
+// run it again only after a conflict.
+func TestUpdateRunsTwice(t *testing.T) {
+	s := memstore.New()
+	defer s.Close()
+	runs := 0
+	err := s.Update(t.Context(), func(tx store.Tx) error {
+		runs++
+		tx.Put("runs", []byte(strconv.Itoa(runs)), time.Time{})
+		return nil
+	})
+	if err != nil || runs != 2 {
+		t.Fatal(runs, err)
+	}
+	kept, err := store.View(t.Context(), s, func(tx store.Tx) (n int, err error) {
+		_, err = store.Load(tx, "runs", &n)
+		return n, err
+	})
+	if err != nil || kept != 2 {
+		t.Error("what the last run wrote is not kept:", kept, err)
+	}
 }
