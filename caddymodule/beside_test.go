@@ -74,6 +74,24 @@ func TestRequestsBesideANamedMatcherAreCleaned(t *testing.T) {
 	}
 }
 
+// What says that a request has another method than it has would lead around a
+// gate for methods.
+func TestMethodOverridePastAGateForMethods(t *testing.T) {
+	c := newGatedCaddy(t, nil)
+	for matcher, gone := range map[string]bool{"not method GET HEAD": true, "{\n	path /x\n	not method GET HEAD\n	}": true, "path /admin/*": false} {
+		c.run("", "", besideSite("@w "+matcher, "gatehouse @w any", "reverse_proxy {app}"))
+		for _, name := range []string{"X-Http-Method-Override", "x-method-override", "X-HTTP-Method"} {
+			got := readEcho(t, c.fetch(c.client(false), "GET", "/x", nil, name+": DELETE"))
+			if (got.Header.Get(name) == "") != gone {
+				t.Errorf("%s: the app saw %v", matcher, got.Header)
+			}
+		}
+		if resp := c.fetch(c.client(false), "DELETE", "/x", nil); gone && resp.StatusCode != 401 {
+			t.Errorf("%s: DELETE is a %s", matcher, resp.Status)
+		}
+	}
+}
+
 // Where a matcher can't tell, the gate asks.
 func TestMatcherThatFailsIsGuarded(t *testing.T) {
 	c := newGatedCaddy(t, nil)

@@ -130,6 +130,10 @@ func (g *Gate) parse(groups *policy.Groups) error {
 	if g.guard.Origins, err = parseOrigins(g.Origins); err != nil {
 		return err
 	}
+	g.guard.Policy = routes.Policy{Allow: g.Allow, Deny: g.Deny, Clients: g.ClientIP, Fresh: time.Duration(g.Fresh), ReportOnly: g.ReportOnly}
+	for _, trust := range g.Trust {
+		g.guard.Policy.Trust = append(g.guard.Policy.Trust, fmt.Sprint(trust))
+	}
 	g.guard.Paths, g.guard.Prefix, g.guard.Public, g.guard.Open = g.Paths, g.Prefix, g.Public, &public
 	if g.guard.Guarded, err = routes.ParseGuarded(g.Paths); err != nil {
 		return err

@@ -50,19 +50,24 @@ func (a *App) placeGates() error {
 		a.warnOf(warnings)
 		a.warn(g)
 	}
-	warnings, err := w.Course(guards)
+	course, err := w.Course(guards)
 	if err != nil {
 		return err
 	}
-	a.warnOf(warnings)
-	if a.around, err = w.Around(guards); err != nil {
+	around, err := w.Around(guards)
+	if err != nil {
 		return err
 	}
 	var divided []routes.Finding
 	if a.uncleaned, divided, err = w.Beside(a.answersAt); err != nil {
 		return err
 	}
-	a.around = slices.Concat(a.around, divided, w.Opened(guards), w.Limits(guards))
+	a.around = slices.Concat(course, around, divided, w.Opened(guards), w.Limits(guards))
+	twice, err := w.Twice(guards, a.around)
+	if err != nil {
+		return err
+	}
+	a.around = append(a.around, twice...)
 	for _, f := range slices.Concat(a.around, a.uncleaned) {
 		a.log.Warn(f.Found + ": " + f.Do)
 	}

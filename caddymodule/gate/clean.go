@@ -117,9 +117,9 @@ func (h *House) claimOf(name string) Claim {
 	return NoClaim
 }
 
-// dropMethods takes away what would have the app read another method than a
+// DropMethods takes away what would have the app read another method than a
 // token was judged by, and tells whether there was anything.
-func dropMethods(h http.Header) (dropped bool) {
+func DropMethods(h http.Header) (dropped bool) {
 	for name := range h {
 		if ClaimOf(name) == MethodClaim {
 			delete(h, name)

@@ -179,7 +179,7 @@ func (q *request) judgeMethod() refusal {
 	if m == nil || len(m.Methods) == 0 {
 		return refusal{}
 	}
-	if dropMethods(q.r.Header) && q.place.Behind {
+	if DropMethods(q.r.Header) && q.place.Behind {
 		return refusal{kind: notAllowed, detail: "This token is limited to methods, and a header of the request names another one."}
 	}
 	if name := otherMethod(q.url.RawQuery, m.Methods); name != "" {

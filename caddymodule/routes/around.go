@@ -60,17 +60,21 @@ func around(t *tree, host, top string, g *Gate) (worst Finding, refused bool) {
 			for _, in := range seen {
 				same = same || slices.ContainsFunc(in.apps, func(b behind) bool { return slices.Contains(b.gates, g) && b.same(to) })
 				// A gate that is met here alone stands for this one.
-				guarded = guarded || slices.ContainsFunc(to.gates, func(other *Gate) bool { return !slices.Contains(in.gates, other) })
+				guarded = guarded || slices.ContainsFunc(to.gates, func(other *Gate) bool { return !slices.Contains(in.gates, other) && other.Policy.covers(g.Policy) })
 			}
 			if len(seen) == 0 || guarded || !same && !g.Guarded.limited {
 				continue
 			}
 			path := strings.Replace(out.path, "gatehouse-sample", "…", 1)
-			found := Finding{Found: fmt.Sprintf("%s gets requests for %s at %s that the gate at %s does not see", to.name, path, host, g)}
+			found := Finding{gate: g, Found: fmt.Sprintf("%s gets requests for %s at %s that the gate at %s does not see", to.name, path, host, g)}
 			if same {
 				found.Found += ", and the same app stands behind that gate"
 			}
-			found.Do = fmt.Sprintf("to Caddy %s/* does not take %s, nor %s what is below it; write at the top level of the site, in no handle or route\n    gatehouse %s/* <who>", top, top, top, top)
+			if !to.asked && to.files == "" {
+				found.Do = fmt.Sprintf("to Caddy %s/* does not take %s, nor %s what is below it, and what takes it changes the path; write there as well\n    gatehouse <who>", top, top, top)
+			} else {
+				found.Do = fmt.Sprintf("to Caddy %s/* does not take %s, nor %s what is below it; write at the top level of the site, in no handle or route\n    gatehouse %s/* <who>", top, top, top, top)
+			}
 			if same && g.Guarded.limited && to.surely {
 				return found, true
 			}
@@ -122,8 +126,8 @@ func follow(t *tree, host, path string) (out trip) {
 		}
 		switch h := s.handler.(type) {
 		case *reverseproxy.Handler:
-			if len(h.HandleResponse) > 0 && h.Rewrite != nil && h.Rewrite.Method != "" {
-				ended = true // forward_auth: somebody else guards what follows
+			if asksFirst(h) {
+				ended = true // somebody else guards what follows
 				return
 			}
 			name, upstreams, fast := handsTo(h)

@@ -38,10 +38,11 @@ type handedOn struct {
 
 // cover is what stands before a handler.
 type cover struct {
-	clean bool // a gate or cleaner, surely
-	gate  bool // a gate, perhaps
-	ends  bool // whatever comes here has been answered
-	gates []*Gate
+	clean  bool // a gate or cleaner, surely
+	gate   bool // a gate, perhaps
+	ends   bool // whatever comes here has been answered
+	others bool // somebody else asks for a password, perhaps
+	gates  []gateOnTheWay
 	// partly holds matchers of routes that clean or answer what these take.
 	partly []caddyhttp.MatcherSets
 }
@@ -61,61 +62,77 @@ func (w *Walk) Beside(asks func(upstream string) bool) (uncleaned, divided []Fin
 }
 
 // divided finds apps that stand behind a gate and, for other paths of the same
-// host, before none. Caddy and the app may read one path differently: what is
-// /index.php/team to a matcher is /team to many apps. A gate with a path of its
-// own knows these readings.
+// host, before none that asks as much. Caddy and the app may read one path
+// differently: what is /index.php/team to a matcher is /team to many apps. A gate
+// with a path of its own knows these readings, where all requests come to it.
 func (b *beside) divided() (all []Finding) {
 	for _, in := range b.seen {
-		if in.errors || len(in.gates) == 0 {
+		if in.errors {
 			continue
 		}
-		i := slices.IndexFunc(in.gates, func(g *Gate) bool { return !g.Guarded.limited && len(g.Matchers) == 0 })
-		if i < 0 {
-			all = appendNew(all, in.half())
-		}
-		for _, out := range b.seen {
-			if out.errors {
-				all = appendNew(all, out.failed(in))
-			}
-			if i < 0 || out.errors {
-				continue
-			}
-			same := slices.ContainsFunc(out.upstreams, func(to string) bool { return slices.Contains(in.upstreams, to) })
-			if !same || out.gate || out.ends || in.at.name != out.at.name || !in.at.meets(out.at) || !in.at.byPath && !out.at.byPath {
+		for _, g := range in.gates {
+			all = appendNew(all, in.half(g))
+			if len(g.Matchers) > 0 {
 				continue
 			}
 			top := "/admin"
-			if tops := in.gates[i].tops(in.at.paths); len(tops) > 0 {
+			if tops := g.tops(in.at.paths); len(tops) > 0 {
 				top = tops[0]
 			}
-			all = appendNew(all, pathAlone(out.String(), in.gates[i], top))
+			for _, out := range b.seen {
+				same := slices.ContainsFunc(out.upstreams, func(to string) bool { return slices.Contains(in.upstreams, to) })
+				if !same || out.ends || out.others || slices.ContainsFunc(out.gates, func(other gateOnTheWay) bool { return other.guards(g, top) }) {
+					continue
+				}
+				switch there := in.at.name == out.at.name && in.at.meets(out.at); {
+				case !there && !out.gate && !g.Guarded.limited && in.at.byPath == 0:
+					all = appendNew(all, Finding{fmt.Sprintf("%s is reached past the gate at %s under another name", out, g), "if the app is not meant to be open there, write a gate there as well; whoever reaches this server may ask for any of its names", g.Gate})
+				case there && out.errors && out.clean && !out.gate:
+					all = appendNew(all, Finding{fmt.Sprintf("%s is reached past the gate at %s by whatever fails before that", out, g), elsewhere, g.Gate})
+				case there && !out.errors && in.at.byPath+out.at.byPath > 0:
+					all = appendNew(all, pathAlone(out.String(), g.Gate, top))
+				}
+			}
 		}
 	}
 	return all
 }
 
-// half finds an app that has gates only for what matchers of Caddy's take for
-// certain paths: all else comes to it past them.
-func (h handedOn) half() (one Finding) {
+// guards tells whether the gate asks for as much as g at top and all that an app
+// may read so.
+func (g gateOnTheWay) guards(other gateOnTheWay, top string) bool {
+	return len(g.Matchers) == 0 && g.Policy.covers(other.Policy) && (g.Gate == other.Gate || g.Guarded.matchPath(top))
+}
+
+// half finds an app whose gate sees only what Caddy takes for certain paths: all
+// else comes to the app past it.
+func (h handedOn) half(g gateOnTheWay) (one Finding) {
+	if !hasPathMatcher(g.Matchers) && g.at.byPath <= h.at.byPath || len(asked(g.Matchers)) > 0 {
+		return one // a gate that knows the readings, or one of which Limits tells
+	}
 	top := "/admin"
-	for i, g := range h.gates {
-		if !hasPathMatcher(g.Matchers) || len(asked(g.Matchers)) > 0 {
-			return one // a gate that knows the readings, or one of which Limits tells
-		}
-		for _, other := range h.gates[i+1:] {
-			if completes(g.Matchers, other.Matchers) || completes(other.Matchers, g.Matchers) {
-				return one
-			}
-		}
-		for _, set := range g.Matchers {
-			for _, pattern := range matchersOf[caddyhttp.MatchPath](set) {
-				if p := strings.TrimRight(pattern, "/*"); strings.HasPrefix(p, "/") && !strings.ContainsAny(p, "*?[{") {
-					top = p
-				}
-			}
+	for _, paths := range g.at.paths {
+		top = topOf(paths, top)
+	}
+	for _, set := range g.Matchers {
+		top = topOf(matchersOf[caddyhttp.MatchPath](set), top)
+	}
+	for _, other := range h.gates {
+		if other.Policy.covers(g.Policy) && (other.Gate != g.Gate && other.at.byPath <= h.at.byPath && other.guards(g, top) || completes(g.Matchers, other.Matchers) || completes(other.Matchers, g.Matchers)) {
+			return one
 		}
 	}
-	return pathAlone(h.String(), h.gates[0], top)
+	return pathAlone(h.String(), g.Gate, top)
+}
+
+// topOf is what the last of the patterns that is a path, and all below it, takes.
+func topOf(patterns caddyhttp.MatchPath, top string) string {
+	for _, pattern := range patterns {
+		if p := strings.TrimRight(pattern, "/*"); strings.HasPrefix(p, "/") && !strings.ContainsAny(p, "*?[{") {
+			top = p
+		}
+	}
+	return top
 }
 
 // pathAlone tells of an app past a gate, where a matcher for paths such as top
@@ -124,18 +141,8 @@ func pathAlone(app string, g *Gate, top string) Finding {
 	return Finding{
 		fmt.Sprintf("%s is reached past the gate at %s, and a path alone decides which requests are", app, g),
 		fmt.Sprintf("Caddy's matchers take paths as they are written, and apps also read /index.php%s, %s;x or //x%s as %s: let the gate decide, at the top level of the site, in no handle or route\n    gatehouse %s/* <who>\nor, where less is open than guarded\n    gatehouse <who> {\n        public /open/*\n    }", top, top, top, top, top),
+		g,
 	}
-}
-
-// failed finds an app that error routes hand requests to, cleaned but past its
-// gate: there comes whatever fails before the gate, as in basic_auth above it or
-// in a matcher that errs.
-func (h handedOn) failed(in handedOn) (one Finding) {
-	same := slices.ContainsFunc(h.upstreams, func(to string) bool { return slices.Contains(in.upstreams, to) })
-	if !same || !h.clean || h.gate || h.ends || in.at.name != h.at.name || !in.at.meets(h.at) {
-		return one
-	}
-	return Finding{fmt.Sprintf("%s is reached past the gate at %s by whatever fails before that", h, in.gates[0]), elsewhere}
 }
 
 // elsewhere is what to do where error routes lead to the app behind a gate.
@@ -181,7 +188,7 @@ func (b *beside) judge(w *Walk) (all []Finding, err error) {
 		if h.unknown {
 			do = "if it hands them to an app, " + do
 		}
-		one := Finding{found, do}
+		one := Finding{found, do, nil}
 		all = appendNew(all, one)
 	}
 	return all, nil
@@ -260,7 +267,7 @@ func (b *beside) list(nodes []*node, before cover, errors bool) cover {
 					c.clean, c.ends = c.clean || all.clean, c.ends || all.ends
 				}
 			}
-			c.gate = c.gate || d.gate && !d.ends
+			c.gate, c.others = c.gate || d.gate && !d.ends, c.others || d.others && !d.ends
 			if !d.ends {
 				c.gates = append(slices.Clip(c.gates), d.gates...)
 			}
@@ -296,11 +303,14 @@ func (b *beside) step(s *step, c cover, errors bool) cover {
 		c.ends = c.ends || slices.ContainsFunc(s.at.paths, onlyOwn)
 	case "gatehouse":
 		c.clean, c.gate = true, true
-		c.gates = append(slices.Clip(c.gates), s.gate)
+		c.gates = append(slices.Clip(c.gates), gateOnTheWay{s.gate, s.at, 0})
 	case "gatehouse_clean", "gatehouse_portal":
 		c.clean = true
+	case "authentication":
+		c.others = true
 	}
 	if h, ok := s.handler.(*reverseproxy.Handler); ok {
+		c.others = c.others || asksFirst(h)
 		b.proxy(h, s.at, c, errors)
 	}
 	b.branches(s, onAnswer, c, errors)

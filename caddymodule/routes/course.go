@@ -16,13 +16,13 @@ import (
 // request never runs, and a rewrite behind a gate for a path can lead into that
 // path from another.
 type course struct {
-	tree     *tree
-	gates    []gateOnTheWay // all of the server
-	reached  map[*Gate]bool
-	blocked  map[*Gate]string // what stands before it and answers everything
-	steps    int
-	warnings []string
-	served   []served
+	tree    *tree
+	gates   []gateOnTheWay // all of the server
+	reached map[*Gate]bool
+	blocked map[*Gate]string // what stands before it and answers everything
+	steps   int
+	found   []Finding
+	served  []served
 }
 
 // stretch is a part of the way of a request, and what it has passed so far.
@@ -57,9 +57,8 @@ type taker struct {
 	sets caddyhttp.MatcherSets
 }
 
-// Course refuses gates that can never run, and returns warnings of rewrites
-// that lead around one.
-func (w *Walk) Course(gates []*Gate) (warnings []string, err error) {
+// Course refuses gates that can never run, and finds rewrites that lead around one.
+func (w *Walk) Course(gates []*Gate) (found []Finding, err error) {
 	c := &course{reached: map[*Gate]bool{}, blocked: map[*Gate]string{}}
 	for _, name := range slices.Sorted(maps.Keys(w.trees)) {
 		c.tree, c.gates = w.trees[name], nil
@@ -76,10 +75,7 @@ func (w *Walk) Course(gates []*Gate) (warnings []string, err error) {
 			return nil, fmt.Errorf("the gate at %s can never run: %s before it answers every request that the gate would look at; write the gate above it", g, name)
 		}
 	}
-	for _, f := range c.files() {
-		c.warnings = append(c.warnings, f.Found+": "+f.Do)
-	}
-	return c.warnings, nil
+	return append(c.found, c.files()...), nil
 }
 
 // aside is a stretch of what runs for an error or an answer: it may come from
@@ -272,10 +268,7 @@ func (c *course) warn(s *step, here stretch, sets caddyhttp.MatcherSets) {
 		if l.from == "" {
 			from = "a request for another path"
 		}
-		warning := fmt.Sprintf("the gate at %s can be led around: %s after it makes %s one for %s, which the gate does not see; %s", l.gate, l.by, from, l.to, l.mend)
-		if !slices.Contains(c.warnings, warning) {
-			c.warnings = append(c.warnings, warning)
-		}
+		c.found = appendNew(c.found, Finding{fmt.Sprintf("the gate at %s can be led around: %s after it makes %s one for %s, which the gate does not see", l.gate, l.by, from, l.to), l.mend, l.gate})
 	}
 }
 

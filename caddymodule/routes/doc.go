@@ -5,6 +5,7 @@
 //	New               reads the routes; where our handlers stand (Walk.Places)
 //	Walk.Reach        whether people get to the pages of a gate
 //	Walk.Course       what stands before and behind a gate: rewrites that lead around it
+//	Walk.Twice        paths that become the same to an app, and a gate sees one of
 //	Walk.Around       what becomes of the shapes of a guarded path
 //	Walk.Beside       who hands requests on with no gate before it, uncleaned
 //	Walk.Limits       gates that a matcher keeps from requests

@@ -76,6 +76,7 @@ func (s served) opens(g *Gate, top, dir string) (Finding, bool) {
 		return Finding{
 			fmt.Sprintf("the gate at %s guards %s, and file_server at %s shows the same file as the index page of %s", g, top, s.at, at),
 			fmt.Sprintf("guard the directory: gatehouse %s* <who>, or give the file another name", at),
+			g,
 		}, true
 	}
 	for _, index := range s.IndexNames {
@@ -84,6 +85,7 @@ func (s served) opens(g *Gate, top, dir string) (Finding, bool) {
 			return Finding{
 				fmt.Sprintf("the gate at %s guards %s, and file_server at %s shows %s of it as the index page of /", g, top, s.at, page),
 				"name an index page that stands in the directory itself",
+				g,
 			}, true
 		}
 	}
@@ -103,6 +105,7 @@ func (s served) opens(g *Gate, top, dir string) (Finding, bool) {
 	return Finding{
 		fmt.Sprintf("the gate at %s guards %s, and file_server at %s serves the same files (%s) under %s, past the gates", g, top, s.at, dir, at),
 		"give each file_server a root of its own beside the other, or guard that path as well",
+		g,
 	}, true
 }
 

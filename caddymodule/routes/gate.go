@@ -27,6 +27,9 @@ type Gate struct {
 	Prefix   string                // of all paths, which a proxy in front has taken away
 	Open     *origin.PublicPaths   // the same, ready to match
 	Origins  []origin.Origin       // where it stands beside what the host matchers above it say
+	Policy   Policy                // what it asks
+
+	byMethod bool // a matcher asks for the method
 
 	Place *Place // where it stands
 	Pages *Place // where its pages are served: beside its matchers, too
@@ -37,6 +40,7 @@ type walked interface{ WalkedAs() *Gate }
 
 // CheckMatchers refuses matchers for a path that no request is for.
 func (g *Gate) CheckMatchers() error {
+	g.byMethod = strings.Contains(setsText(g.Matchers), "method")
 	for _, set := range g.Matchers {
 		for _, pattern := range matchersOf[caddyhttp.MatchPath](set) {
 			if hasDots(pattern) || strings.Contains(pattern, "?") && strings.Contains(pattern, "=") {
@@ -80,6 +84,9 @@ func (g *Gate) IsLimited() bool { return len(g.Matchers) > 0 || g.Guarded.limite
 func (g *Gate) Concerns(r *http.Request, asked *url.URL) bool {
 	if len(g.Matchers) > 0 {
 		if matches, err := g.Matchers.AnyMatchWithError(r); err == nil && !matches {
+			if g.byMethod { // the app must read the method that the gate was asked by
+				gate.DropMethods(r.Header)
+			}
 			return false
 		}
 	}

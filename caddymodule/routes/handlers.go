@@ -63,6 +63,12 @@ func roleOf(handler caddyhttp.MiddlewareHandler) role {
 	return role{name: name, serves: !known, unknown: !known}
 }
 
+// asksFirst tells whether the handler is forward_auth, which asks another server
+// whether a request may pass.
+func asksFirst(h *reverseproxy.Handler) bool {
+	return len(h.HandleResponse) > 0 && h.Rewrite != nil && h.Rewrite.Method != ""
+}
+
 // passingOn are the other handlers of Caddy and of ours that neither hand a request
 // to an app nor answer all.
 var passingOn = []string{

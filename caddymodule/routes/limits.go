@@ -23,6 +23,13 @@ func (w *Walk) Limits(gates []*Gate) (all []Finding) {
 		if len(g.Matchers) == 0 || len(g.Place.Spots) == 0 {
 			continue
 		}
+		if methods := methodsOf(g.Matchers); len(methods) > 0 {
+			all = append(all, Finding{
+				fmt.Sprintf("the gate at %s looks only at requests with the method %s, and apps also read others as one of these, such as %s", g, strings.Join(methods, " or "), strings.ToLower(methods[0])),
+				"name in the matcher of the gate what needs no sign-in, as in\n    not method GET HEAD OPTIONS",
+				g,
+			})
+		}
 		least, most, open := always, never, ""
 		for _, s := range g.Place.Spots {
 			t := w.trees[s.Server]
@@ -41,11 +48,12 @@ func (w *Walk) Limits(gates []*Gate) (all []Finding) {
 			if strings.Contains(names, "protocol") {
 				do = "protocol asks whether TLS ends at this server, not at a proxy in front; " + do
 			}
-			all = append(all, Finding{fmt.Sprintf("the gate at %s guards nothing: no request that comes here fits its matcher (%s)", g, names), do})
+			all = append(all, Finding{fmt.Sprintf("the gate at %s guards nothing: no request that comes here fits its matcher (%s)", g, names), do, g})
 		case open != "":
 			all = append(all, Finding{
 				fmt.Sprintf("the gate at %s looks only at requests that fit its matcher (%s): %s gets all others without a sign-in", g, names, open),
 				"if that is not meant, take the matcher out; who passes without a sign-in can stand in the block of the gate, as public paths or as networks in trust",
+				g,
 			})
 		}
 	}
@@ -83,6 +91,14 @@ func completes(sets, others caddyhttp.MatcherSets) bool {
 		return setsText(m.MatcherSets) == setsText(others)
 	}
 	return false
+}
+
+// methodsOf are the methods that a request must have.
+func methodsOf(sets caddyhttp.MatcherSets) (methods []string) {
+	for _, set := range sets {
+		methods = append(methods, matchersOf[caddyhttp.MatchMethod](set)...)
+	}
+	return methods
 }
 
 // asked names the matchers other than those for host, path and method.
@@ -124,11 +140,16 @@ func expression(matcher any) (expr string, ok bool) {
 }
 
 // ofThePlace tells whether an expression asks for host, path and method alone.
-func ofThePlace(expr string) bool {
+func ofThePlace(expr string) bool { return callsOnly(expr, "host", "path", "path_regexp", "method") }
+
+// ofHostAndPath tells whether host and path alone decide an expression.
+func ofHostAndPath(expr string) bool {
+	return !strings.Contains(expr, "{") && callsOnly(expr, "host", "path", "path_regexp")
+}
+
+func callsOnly(expr string, names ...string) bool {
 	calls := called.FindAllStringSubmatch(expr, -1)
-	return len(calls) > 0 && !slices.ContainsFunc(calls, func(call []string) bool {
-		return !slices.Contains([]string{"host", "path", "path_regexp", "method"}, call[1])
-	})
+	return len(calls) > 0 && !slices.ContainsFunc(calls, func(call []string) bool { return !slices.Contains(names, call[1]) })
 }
 
 var called = regexp.MustCompile(`(\w+)\s*\(`)

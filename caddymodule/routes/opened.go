@@ -60,6 +60,7 @@ func (g *Gate) opened(t *tree, host, pattern string) (Finding, bool) {
 					return Finding{
 						fmt.Sprintf("public %s of the gate at %s opens more than it says: a rewrite makes %s of %s, and %s gets that without a sign-in", pattern, g, path, strings.Replace(sample, "gatehouse-sample", "…", 1), to.name),
 						"name the paths that the app is to get without a sign-in in public, and let the rewrite make those alone; or put what is open into a handle of its own with other files or another app",
+						g,
 					}, true
 				}
 			}

@@ -207,7 +207,8 @@ func (p *probe) match(matcher any) certainty {
 	case *caddyhttp.MatchProtocol:
 		return spoken(p.server, string(*m))
 	default:
-		if expr, ok := expression(matcher); !ok || constant(expr) == "" {
+		expr, ok := expression(matcher)
+		if !ok || constant(expr) == "" && (p.rewritten || p.anyHost || !ofHostAndPath(expr)) {
 			return perhaps
 		}
 	}

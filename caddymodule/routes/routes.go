@@ -68,7 +68,7 @@ type scope struct {
 	rewritten bool     // the path may have been changed on the way
 	// pathMatched: the route itself has a matcher for a path.
 	pathMatched bool
-	byPath      bool     // it or a route above has
+	byPath      int      // how many routes have one, of it and those above
 	invoked     []string // named routes on the way
 }
 
@@ -199,7 +199,9 @@ func (s scope) under(sets caddyhttp.MatcherSets) (scope, error) {
 	if len(sets) == 0 {
 		return s, nil
 	}
-	s.byPath = s.byPath || hasPathMatcher(sets)
+	if hasPathMatcher(sets) {
+		s.byPath++
+	}
 	var hosts []string
 	var paths caddyhttp.MatchPath
 	allHosts, allPaths := true, true

@@ -26,7 +26,10 @@ type Walk struct {
 }
 
 // Finding is something that leads past a gate, and what to write instead.
-type Finding struct{ Found, Do string }
+type Finding struct {
+	Found, Do string
+	gate      *Gate
+}
 
 // New reads the routes of the http app, and goes through them.
 func New(app *caddyhttp.App) (*Walk, error) {

@@ -1,0 +1,296 @@
+package routes
+
+import (
+	"maps"
+	"net/http"
+	"net/url"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/fileserver"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/intercept"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/rewrite"
+)
+
+// arrival is what becomes of a request: who gets it, as a request for which path.
+type arrival struct {
+	asked  string
+	to     string // an app, or a file on this disk
+	name   string // of the handler, as it is written in a Caddyfile
+	path   string // as the app or file server sees it
+	errors bool   // by an error or an answer of a gate
+	others bool   // something else than a gate asks for a password before
+	fixed  bool   // a rewrite to one page for all made the path
+	gates  []*Gate
+	// choices are what only the request itself, or the disk, decides.
+	choices map[string]int
+}
+
+// follower takes one request through the routes as Caddy would, with its path as
+// rewrites leave it. Where host and path don't tell what happens it takes one of
+// several ways, and comes again for the others.
+type follower struct {
+	tree    *tree
+	asked   *url.URL
+	request *http.Request
+	repl    *caddy.Replacer
+	way     arrival
+	root    root
+	ended   bool
+	fixed   bool // the file that was found is the same for all paths
+	all     []arrival
+	script  []turn // the ways to take
+	turns   int    // how many are taken
+}
+
+// turn is one way of several.
+type turn struct{ taken, of int }
+
+// mostTurns bounds the ways of one request.
+const mostTurns = 64
+
+// arrivals are all that may become of a request for asked at host.
+func arrivals(t *tree, nodes []*node, host, asked string) (all []arrival) {
+	f := &follower{tree: t}
+	for range mostTurns {
+		f.once(nodes, host, asked)
+		f.script = f.script[:f.turns]
+		for len(f.script) > 0 && f.script[len(f.script)-1].taken+1 >= f.script[len(f.script)-1].of {
+			f.script = f.script[:len(f.script)-1]
+		}
+		if len(f.script) == 0 {
+			break
+		}
+		f.script[len(f.script)-1].taken++
+	}
+	return f.all
+}
+
+func (f *follower) once(nodes []*node, host, asked string) {
+	f.repl = caddy.NewReplacer()
+	f.request = caddyhttp.PrepareRequest(SampleRequest(host, asked), f.repl, nil, f.tree.server)
+	for _, status := range []string{"http.error.status_code", "http.reverse_proxy.status_code", "http.intercept.status_code"} {
+		f.repl.Set(status, "404")
+	}
+	f.asked = &url.URL{Path: asked}
+	f.way = arrival{asked: asked, choices: map[string]int{}}
+	f.root, f.ended, f.turns = "", false, 0
+	fails := f.tree.errors != nil && f.choose("fails", 2) == 1
+	before := f.all
+	if f.list(nodes); fails { // what comes there is for the path that was asked for, and has the root that was set
+		f.all, f.ended, f.request.URL.Path, f.request.URL.RawPath = before, false, asked, ""
+		f.way.gates, f.way.others, f.way.fixed, f.way.errors = nil, false, false, true
+		f.list(f.tree.errors)
+	}
+}
+
+// choose takes one of n ways: the same again for what has been asked before.
+func (f *follower) choose(about string, n int) int {
+	if taken, ok := f.way.choices[about]; ok {
+		return taken
+	}
+	if f.turns == len(f.script) {
+		f.script = append(f.script, turn{0, n})
+	}
+	taken := f.script[f.turns].taken
+	f.turns++
+	f.way.choices[about] = taken
+	return taken
+}
+
+func (f *follower) list(nodes []*node) {
+	taken := map[string]bool{} // groups
+	for _, n := range nodes {
+		if n.Group != "" && taken[n.Group] || !f.matches(n.MatcherSets) {
+			continue
+		}
+		taken[n.Group] = true
+		for _, s := range n.steps {
+			if f.step(s); f.ended {
+				return
+			}
+		}
+		if n.Terminal {
+			f.ended = true
+		}
+		if f.ended {
+			return
+		}
+	}
+}
+
+func (f *follower) matches(sets caddyhttp.MatcherSets) bool {
+	return len(sets) == 0 || slices.ContainsFunc(sets, func(set caddyhttp.MatcherSet) bool {
+		return !slices.ContainsFunc(set, func(matcher any) bool { return !f.match(matcher) })
+	})
+}
+
+func (f *follower) match(matcher any) bool {
+	switch m := matcher.(type) {
+	case caddyhttp.MatchNot:
+		return !f.matches(m.MatcherSets)
+	case *caddyhttp.MatchNot:
+		return !f.matches(m.MatcherSets)
+	case fileserver.MatchFile:
+		return f.file(&m)
+	case *fileserver.MatchFile:
+		return f.file(m)
+	}
+	switch p := (&probe{request: f.request, server: f.tree.server}); p.match(matcher) {
+	case always:
+		return true
+	case never:
+		return false
+	}
+	return f.choose(text(caddyhttp.MatcherSet{matcher}), 2) == 0
+}
+
+// file finds one of the files, or none.
+func (f *follower) file(m *fileserver.MatchFile) bool {
+	tries := m.TryFiles
+	if len(tries) == 0 {
+		tries = []string{"{http.request.uri.path}"}
+	}
+	i := f.choose("file "+strings.Join(tries, " ")+" "+f.request.URL.Path, len(tries)+1)
+	if i == len(tries) || strings.HasPrefix(tries[i], "=") {
+		f.ended = f.ended || i < len(tries) // try_files … =404
+		return false
+	}
+	f.fixed = !strings.Contains(tries[i], "{")
+	name, _, _ := strings.Cut(f.repl.ReplaceAll(tries[i], ""), "?")
+	f.repl.Set("http.matchers.file.relative", path.Join("/", name)+slashBehind(name))
+	return true
+}
+
+// slashBehind is the slash that a path ends with.
+func slashBehind(path string) string {
+	if strings.HasSuffix(path, "/") && path != "/" {
+		return "/"
+	}
+	return ""
+}
+
+func (f *follower) step(s *step) {
+	if s.gate != nil {
+		f.gate(s.gate)
+		return
+	}
+	switch h := s.handler.(type) {
+	case *rewrite.Rewrite:
+		f.rewrite(h, f.request)
+		return
+	case *reverseproxy.Handler:
+		f.ended = true
+		if !asksFirst(h) { // else somebody else guards what follows
+			f.proxy(h)
+		}
+		return
+	case *fileserver.FileServer:
+		f.files(h)
+		f.ended = s.ends
+		return
+	case *intercept.Intercept: // it also answers in the place of gates behind it
+		if i := f.choose("answer of what stands behind "+s.at.String(), len(s.branches)+1); i > 0 {
+			f.way.errors = true
+			f.list(s.branches[i-1].nodes)
+			f.ended = true
+		}
+		return
+	}
+	if handlerName(s.handler) == "authentication" {
+		f.way.others = true
+	}
+	if value := f.root.after(s.handler, true); value != f.root {
+		f.root = root(f.repl.ReplaceKnown(string(value), ""))
+	}
+	kind := straight
+	if slices.ContainsFunc(s.branches, func(b branch) bool { return b.kind == onError }) && f.choose("fails in "+s.at.String(), 2) == 1 {
+		kind = onError
+		f.way.errors = true
+	}
+	for _, b := range s.branches {
+		if b.kind == kind {
+			f.list(b.nodes)
+		}
+	}
+	f.ended = f.ended || s.ends || kind == onError
+}
+
+// rewrite changes the path of a request.
+func (f *follower) rewrite(r *rewrite.Rewrite, to *http.Request) {
+	target, _, _ := strings.Cut(statusCode.Replace(r.URI), "?")
+	if strings.HasPrefix(target, "{http.matchers.file.") {
+		f.way.fixed = f.way.fixed || f.fixed
+	} else if target != "" && !strings.Contains(target, "{") {
+		f.way.fixed = true
+	}
+	r.Rewrite(to, f.repl)
+}
+
+// gate notes a gate that looks at the request. What its matchers can't tell is
+// guarded; what is public at it is for Opened to tell.
+func (f *follower) gate(g *Gate) {
+	p := &probe{request: f.request, server: f.tree.server}
+	if p.matches(g.Matchers) == never || !g.Guarded.match(f.request, f.request.URL) && !g.Guarded.match(f.request, f.asked) {
+		return
+	}
+	f.way.gates = append(slices.Clip(f.way.gates), g)
+}
+
+func (f *follower) arrive(to, name, path string) {
+	one := f.way
+	one.to, one.name, one.path, one.choices = to, name, path, maps.Clone(f.way.choices)
+	f.all = append(f.all, one)
+}
+
+func (f *follower) proxy(h *reverseproxy.Handler) {
+	name, upstreams, fast := handsTo(h)
+	to := *f.request
+	at := *f.request.URL
+	if to.URL = &at; h.Rewrite != nil {
+		fixed := f.way.fixed
+		f.rewrite(h.Rewrite, &to)
+		defer func() { f.way.fixed = fixed }()
+	}
+	for _, upstream := range upstreams {
+		path := at.Path
+		if fast {
+			path = f.asked.Path // which PHP is told as REQUEST_URI
+		}
+		f.arrive(upstream, name, path)
+	}
+	if file := filesOf(h, f.root); file != "" {
+		f.arrive(onDisk(file, at.Path), name, at.Path)
+	}
+}
+
+func (f *follower) files(h *fileserver.FileServer) {
+	files, at := filesOf(h, f.root), f.request.URL.Path
+	// A file's path leads to the one without a slash, a directory's to the one with.
+	canonical := (h.CanonicalURIs == nil || *h.CanonicalURIs) && path.Base(at) == path.Base(f.asked.Path)
+	slash := strings.HasSuffix(at, "/")
+	if !slash || !canonical {
+		f.arrive(onDisk(files, at), "file_server", at)
+	}
+	if slash || !canonical {
+		for _, index := range h.IndexNames {
+			page := path.Join("/", at, index)
+			f.arrive(onDisk(files, page), "file_server", page)
+			f.all[len(f.all)-1].choices["file "+page] = 0
+		}
+	}
+}
+
+// onDisk is a file that is served for path.
+func onDisk(files, path string) string {
+	root := strings.TrimPrefix(files, "files:")
+	if abs, err := filepath.Abs(root); err == nil && root != string(unknownRoot) {
+		return "files:" + filepath.Join(abs, filepath.FromSlash(path))
+	}
+	return files + path
+}
