@@ -138,7 +138,7 @@ var largeRooms = map[string]struct {
 	"authcore/session":   {3_200, 150, "machine tokens stand in the records, the cache and the one rule of browsers' sessions"},
 	"caddymodule":        {7_900, 150, "the modules, options and Caddyfile of every room"},
 	"caddymodule/routes": {3_600, 150, "each question about the routes is a file, and all are asked of the same trees; requests are followed through them as Caddy would"},
-	"caddymodule/gate":   {3_950, 150, "the question of another proxy is the same request, judged by the same gate"},
+	"caddymodule/gate":   {4_050, 150, "the question of another proxy is the same request, judged by the same gate"},
 	"pages/screen":       {2_800, 150, "every page, mail and text, in every language"},
 }
 

@@ -34,7 +34,7 @@ func TestClaimOfFindsEverySpelling(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{"X-Rewrite-URL", "x_original_url", "X.Original.URI", "X-Forwarded-Uri", "X-Forwarded-Prefix"} {
+	for _, name := range []string{"X-Rewrite-URL", "x_original_url", "X.Original.URI", "X-Forwarded-Uri", "X-Forwarded-Prefix", "X-Host", "X_Original_Host", "X-Sendfile-Type", "x.accel.mapping"} {
 		if gate.ClaimOf(name) != gate.RouteClaim {
 			t.Errorf("%q would tell the app another path", name)
 		}
@@ -44,7 +44,7 @@ func TestClaimOfFindsEverySpelling(t *testing.T) {
 			t.Errorf("%q would tell the app another client", name)
 		}
 	}
-	for _, name := range []string{"X-Forwarded-For", "x_forwarded_host", "X-Forwarded-Proto"} {
+	for _, name := range []string{"X-Forwarded-For", "X-Forwarded-Proto"} {
 		if gate.ClaimOf(name) != gate.ForwardedClaim {
 			t.Errorf("%q as a trailer would tell the app another client", name)
 		}

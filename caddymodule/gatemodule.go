@@ -134,8 +134,12 @@ func (g *Gate) parse(groups *policy.Groups) error {
 	for _, trust := range g.Trust {
 		g.guard.Policy.Trust = append(g.guard.Policy.Trust, fmt.Sprint(trust))
 	}
-	g.guard.Paths, g.guard.Prefix, g.guard.Public, g.guard.Open = g.Paths, g.Prefix, g.Public, &public
-	if g.guard.Guarded, err = routes.ParseGuarded(g.Paths); err != nil {
+	guarded, err := routes.WithoutPrefix(g.Prefix, g.Paths)
+	if err != nil {
+		return err
+	}
+	g.guard.Paths, g.guard.Prefix, g.guard.Public, g.guard.Open = guarded, g.Prefix, g.Public, &public
+	if g.guard.Guarded, err = routes.ParseGuarded(guarded); err != nil {
 		return err
 	}
 	if err := g.guard.LeavesSomething(); err != nil {

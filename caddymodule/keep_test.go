@@ -60,12 +60,67 @@ func TestRouteClaimsOfTrustedProxies(t *testing.T) {
 	}
 }
 
+// An app behind several names serves the one that was judged, whatever a trusted
+// proxy hands on of what its clients say.
+func TestAppsAreToldTheHostThatWasJudged(t *testing.T) {
+	f := newFixture(t)
+	for name, h := range map[string]caddyhttp.MiddlewareHandler{
+		"gate":            f.gate(func(g *Gate) { g.Public = []string{"/public/*"} }),
+		"a gate beside":   f.gate(func(g *Gate) { g.Paths = []string{"/admin"} }),
+		"gatehouse_clean": joined(f.app, new(Cleaner)),
+		"gatehouse_first": joined(f.app, &PagesHandler{Clean: true}),
+	} {
+		for _, trusted := range []bool{true, false} {
+			for _, header := range []string{"X-Forwarded-Host: wiki.example.com", "X_Forwarded_Host: wiki.example.com", "x.forwarded.host: wiki.example.com", "X-Host: wiki.example.com", "X-Original-Host: wiki.example.com"} {
+				var app recordingApp
+				r := request("GET", testSite+"/public/x", header, "X-Forwarded-Host: app.example.com, wiki.example.com")
+				handler(h, &app, func(vars map[string]any) { vars[caddyhttp.TrustedProxyVarKey] = trusted }).ServeHTTP(newRecorder(), r)
+				got := app.last().Header
+				for field, values := range got {
+					if all := strings.Join(values, ","); strings.Contains(all, "wiki") || field == "X-Forwarded-Host" && all != app.last().Host {
+						t.Errorf("%s, trusted %v, %s: the app sees %s: %s", name, trusted, header, field, all)
+					}
+				}
+			}
+		}
+	}
+}
+
+// The second path of a WebDAV request is judged as the first is.
+func TestDestinationIsJudged(t *testing.T) {
+	f := newFixture(t)
+	limited := f.gate(func(g *Gate) { g.Paths = []string{"/admin/*"} })
+	public := f.gate(func(g *Gate) { g.Public = []string{"/open/*"} })
+	for _, test := range []struct {
+		gate     *Gate
+		path, to string
+		passes   bool
+	}{
+		{limited, "/open/x", "", true},
+		{limited, "/open/x", "/open/y", true},
+		{limited, "/open/x", "/admin/y", false},
+		{limited, "/open/x", testSite + "/admin/y", false},
+		{limited, "/open/x", "/x/..%2fadmin/y", false},
+		{public, "/open/x", "", true},
+		{public, "/open/x", "/secret/y", false},
+		{public, "/open/x", "%zz", false},
+	} {
+		headers := []string{"A: b"}
+		if test.to != "" {
+			headers = append(headers, "Destination: "+test.to)
+		}
+		if w, r := ask(test.gate, "MOVE", testSite+test.path, headers...); (r != nil) != test.passes {
+			t.Errorf("MOVE %s to %q: %d", test.path, test.to, w.Code)
+		}
+	}
+}
+
 // Which way a request has come is a proxy's to say, and no stranger's: apps take
 // their visitors' addresses, and the names of their hosts, from there.
 func TestOnlyTrustedProxiesSayWhichWay(t *testing.T) {
 	f := newFixture(t)
 	ways := []string{"Forwarded: for=1.2.3.4;host=evil.test", "X-Real-IP: 1.2.3.4", "x_real_ip: 1.2.3.4", "X-Client-IP: 1.2.3.4", "True-Client-IP: 1.2.3.4",
-		"CF-Connecting-IP: 1.2.3.4", "X-Forwarded-Port: 1", "X-Forwarded-Ssl: off", "X-Forwarded-Server: evil.test", "X-Host: evil.test"}
+		"CF-Connecting-IP: 1.2.3.4", "X-Forwarded-Port: 1", "X-Forwarded-Ssl: off", "X-Forwarded-Server: evil.test"}
 	for name, h := range map[string]caddyhttp.MiddlewareHandler{
 		"gate":            f.gate(func(g *Gate) { g.Public = []string{"/public/*"} }),
 		"a gate beside":   f.gate(func(g *Gate) { g.Paths = []string{"/admin"} }),

@@ -34,6 +34,28 @@ func TestPrefix(t *testing.T) {
 	})
 }
 
+// A gate's own path is written with the prefix, as public paths are.
+func TestPrefixAndTheGatesOwnPath(t *testing.T) {
+	for _, written := range []string{"/wiki/admin/*", "/wiki/admin", "/wiki/*/secret", "*.php"} {
+		f := newFixture(t)
+		g := f.gate(func(g *Gate) { g.Prefix, g.Paths = "/wiki", []string{written} })
+		for path, guarded := range map[string]bool{"/admin/x": strings.Contains(written, "admin"), "/x/secret": strings.Contains(written, "secret"), "/x.php": written == "*.php", "/open": false} {
+			if _, r := ask(g, "GET", testSite+path); (r == nil) != guarded {
+				t.Errorf("%s: %s is guarded: %v", written, path, !guarded)
+			}
+		}
+	}
+	for pattern, want := range map[string]string{"/admin/*": "gatehouse /wiki/admin/*", "/wikis/x": "gatehouse /wiki/wikis/x"} {
+		if err := (&Gate{Allow: []string{"any"}, Prefix: "/wiki", Paths: []string{pattern}}).parse(nil); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", pattern, err)
+		}
+	}
+	f := newFixture(t)
+	if _, r := ask(f.gate(func(g *Gate) { g.Prefix, g.Paths = "/wiki", []string{"/wiki/*"} }), "GET", testSite+"/x"); r != nil {
+		t.Error("all of the app is open")
+	}
+}
+
 // What browsers fetch of an app that can be installed, and nothing else.
 func TestPublicPWA(t *testing.T) {
 	b := newBothWays(t, nil, "", "*@example.com", nil, "public pwa")

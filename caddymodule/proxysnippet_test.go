@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -163,7 +164,7 @@ func withoutComments(text string) string {
 func TestExamplesTakeRoutesAway(t *testing.T) {
 	names := []string{"X-Original-Url", "X-Original-Uri", "X-Original-Path", "X-Original-Method", "X-Rewrite-Url", "X-Rewrite-Uri", "X-Override-Url", "X-Replaced-Path",
 		"X-Forwarded-Uri", "X-Forwarded-Path", "X-Forwarded-Prefix", "X-Forwarded-Method",
-		"X-Script-Name", "X-Forwarded-Script-Name", "X-Rewrite-Path", "X-Envoy-Original-Path", "X-Waws-Unencoded-Url"}
+		"X-Script-Name", "X-Forwarded-Script-Name", "X-Rewrite-Path", "X-Envoy-Original-Path", "X-Waws-Unencoded-Url", "X-Original-Host", "X-Host", "X-Http-Host-Override", "X-Sendfile-Type", "X-Accel-Mapping"}
 	for _, name := range names {
 		if gate.ClaimOf(name) != gate.RouteClaim {
 			t.Errorf("%s is no route claim", name)
@@ -173,7 +174,7 @@ func TestExamplesTakeRoutesAway(t *testing.T) {
 		text, err := examples.Read(example)
 		must(t, err)
 		text = strings.ToLower(text)
-		for _, name := range append(names, "X-Original-Host", "X-Host", "Forwarded") {
+		for _, name := range append(names, "Forwarded") {
 			name = strings.ToLower(name)
 			group, _, _ := strings.Cut(strings.TrimPrefix(name, "x-"), "-")
 			var found bool
@@ -241,6 +242,62 @@ func TestExamplesTakeAliasesAway(t *testing.T) {
 				seen[name] = true
 			}
 		}
+	}
+}
+
+// A header of a site's own choosing is taken from clients as those of presets are,
+// in each spelling that apps read so.
+func TestProxiesTakeOwnHeadersAway(t *testing.T) {
+	f := newFixture(t)
+	f.authz(func(a *Authz) {
+		a.Sites = []*AuthzSite{{Site: "wiki.example.com", Allow: []string{"any"}, Fields: []gate.Field{{Name: "X-Webauth-User", Value: "local"}, {Name: "Grafana", Value: "email"}}}}
+	}).address = "127.0.0.1:9099"
+	for _, proxy := range []string{"haproxy", "traefik", "envoy", "caddy", "nginx"} {
+		text, err := f.app.snippet(proxy)
+		must(t, err)
+		for _, name := range []string{"X-Webauth-User", "X_Webauth_User", "X.Webauth.User", "X-Webauth_User", "X_Webauth.User", "Grafana"} {
+			var found bool
+			switch proxy {
+			case "haproxy":
+				for _, pattern := range regexp.MustCompile(`del-header (\S+) -m reg`).FindAllStringSubmatch(text, -1) {
+					found = found || regexp.MustCompile(pattern[1]).MatchString(strings.ToLower(name))
+				}
+			case "traefik":
+				found = strings.Count(text, "  "+name+`: ""`) == 1
+			case "envoy":
+				found = strings.Count(text, "- remove: "+strings.ToLower(name)+"\n") == 1
+			case "caddy":
+				found = strings.Contains(text, "request_header -"+name+"\n")
+			case "nginx": // which drops names with other separators
+				found = strings.ContainsAny(name, "_.") || strings.Contains(text, "proxy_set_header "+name+" $is_")
+			}
+			if !found {
+				t.Errorf("%s lets %s through:\n%s", proxy, name, text)
+			}
+		}
+	}
+}
+
+// An app behind FastCGI is told the same as one behind HTTP.
+func TestNginxTellsFastCGITheSame(t *testing.T) {
+	f := newFixture(t)
+	f.authz(func(a *Authz) {
+		a.Sites = []*AuthzSite{{Site: "wiki.example.com", Allow: []string{"any"}, Headers: []string{"auth_request"}, Fields: []gate.Field{{Name: "X-Webauth-User", Value: "local"}}}}
+	}).address = examples.Address
+	dir := writeSnippet(t, f.app, "nginx")
+	headers, err := os.ReadFile(filepath.Join(dir, "gatehouse-headers.conf"))
+	must(t, err)
+	parameters, err := os.ReadFile(filepath.Join(dir, "gatehouse-fastcgi.conf"))
+	must(t, err)
+	var want []string
+	for _, line := range regexp.MustCompile(`(?m)^proxy_set_header (\S+) (.*);$`).FindAllStringSubmatch(string(headers), -1) {
+		want = append(want, "fastcgi_param HTTP_"+strings.ToUpper(strings.ReplaceAll(line[1], "-", "_"))+" "+line[2]+";")
+	}
+	got := regexp.MustCompile(`(?m)^fastcgi_param .*$`).FindAllString(string(parameters), -1)
+	slices.Sort(want)
+	slices.Sort(got)
+	if !slices.Equal(want, got) || len(got) < 40 || !slices.Contains(got, "fastcgi_param HTTP_X_WEBAUTH_USER $is_x_webauth_user;") {
+		t.Errorf("headers\n%s\nparameters\n%s", strings.Join(want, "\n"), strings.Join(got, "\n"))
 	}
 }
 

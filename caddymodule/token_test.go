@@ -86,6 +86,27 @@ func TestConfiguredTokenPassesItsGates(t *testing.T) {
 	}
 }
 
+// A token for some paths copies and moves nothing out of them, nor into them from
+// elsewhere.
+func TestTokenAndDestination(t *testing.T) {
+	f := newFixture(t, func(f *fixture, cfg *authcore.Config) {
+		machines(f, cfg)
+		cfg.Machines[0].Methods = nil
+		free := cfg.Machines[0]
+		free.Name, free.Paths, free.Hash = "free", origin.PublicPaths{}, session.HashMachine("free-"+backupSecret)
+		cfg.Machines = append(cfg.Machines, free)
+	})
+	g := f.gate(nil)
+	for to, passes := range map[string]bool{"/api/y": true, testSite + "/api/y": true, "/admin/y": false, testSite + "/admin/y": false, "/api/../admin": false, "/api/%2e%2e/admin": false, "": false, "%zz": false} {
+		if w, r := ask(g, "MOVE", testSite+"/api/x", "X-Gatehouse-Token: "+backupSecret, "Destination: "+to); (r != nil) != passes {
+			t.Errorf("to %q: %d", to, w.Code)
+		}
+		if w, r := ask(g, "MOVE", testSite+"/api/x", "X-Gatehouse-Token: free-"+backupSecret, "Destination: "+to); r == nil {
+			t.Errorf("a token for all paths, to %q: %d", to, w.Code)
+		}
+	}
+}
+
 // An app that honours X-HTTP-Method-Override does DELETE for a token that is good
 // for GET. Other proxies hand the header on themselves, so that there the token is
 // refused.

@@ -2,7 +2,10 @@ package e2e
 
 import (
 	"bytes"
+	"fmt"
+	"net"
 	"net/http"
+	"net/http/fcgi"
 	"strings"
 	"testing"
 
@@ -58,6 +61,46 @@ func TestOddSeparatorsBehindHAProxyAndCaddy(t *testing.T) {
 func TestCaddyForwardAuth(t *testing.T) {
 	top := newTopology(t, "caddy/Caddyfile")
 	top.tour(t)
+}
+
+// nginx hands the headers of its clients on to FastCGI as parameters, whatever
+// proxy_set_header says.
+func TestNginxFastCGI(t *testing.T) {
+	top := newTopology(t)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	go func() {
+		_ = fcgi.Serve(listener, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			for name, values := range r.Header {
+				fmt.Fprintf(w, "%s: %s\n", name, strings.Join(values, ","))
+			}
+			fmt.Fprintf(w, "Host: %s\n", r.Host)
+		}))
+	}()
+	top.change("nginx/gatehouse.conf")
+	top.change("nginx/gatehouse-headers.conf")
+	top.change("nginx/gatehouse-fastcgi.conf")
+	pass := "include gatehouse-headers.conf;\n            proxy_pass http://127.0.0.1:3000;"
+	top.change("nginx/nginx.conf", pass, `fastcgi_param REQUEST_METHOD $request_method;
+            fastcgi_param REQUEST_URI $request_uri;
+            fastcgi_param SERVER_PROTOCOL $server_protocol;
+            include gatehouse-fastcgi.conf;
+            fastcgi_pass `+listener.Addr().String()+";")
+	top.processIn("nginx", "-p", ".", "-c", "nginx.conf", "-g", "daemon off;")
+	spoofed := []string{"Remote-User: evil", "Remote-Email: evil", "X-Forwarded-User: evil", "X-Original-URL: /evil", "X-Forwarded-Host: evil.test", "Forwarded: host=evil.test", "Accept: text/html"}
+	if body := top.raw("GET /public/x", top.host(), spoofed...).must(t, http.StatusOK).body; strings.Contains(body, "evil") || !strings.Contains(body, "Host: "+top.host()) {
+		t.Errorf("the app sees\n%s", body)
+	}
+	top.raw("GET /page", top.host(), spoofed...).must(t, http.StatusSeeOther)
+	v := top.visitor()
+	alice := person("alice")
+	top.signInAt(v, "/page", alice)
+	if body := top.raw("GET /page", top.host(), append(spoofed, v.cookies())...).must(t, http.StatusOK).body; strings.Contains(body, "evil") || !strings.Contains(body, "Remote-User: "+alice) {
+		t.Errorf("the app sees\n%s", body)
+	}
 }
 
 // HAProxy makes a GET of the CONNECT by which browsers open a WebSocket over

@@ -30,6 +30,34 @@ func TestHAProxyJudgesWhatItRoutes(t *testing.T) {
 	w.try(t)
 }
 
+// A header of a site's own choosing is taken from its clients in every spelling.
+func TestOwnHeadersBehindHAProxyAndNginx(t *testing.T) {
+	for proxy, command := range map[string][]string{
+		"haproxy": {"haproxy", "-db", "-f", "haproxy.cfg"}, "nginx": {"nginx", "-p", ".", "-c", "nginx.conf", "-g", "daemon off;"},
+	} {
+		t.Run(proxy, func(t *testing.T) {
+			w := newRoutes(t)
+			w.run(strings.ReplaceAll(w.config, "\t\t\tpublic /public/*\n", "\t\t\tpublic /public/*\n\t\t\theader X-Webauth-User local\n"))
+			w.write(proxy)
+			w.processIn(command...)
+			names := []string{"X-Webauth-User", "X_Webauth_User", "X.Webauth.User", "X_Webauth-User"}
+			if proxy == "haproxy" { // which can match a pattern
+				names = append(names, "X+Webauth+User", "X--Webauth--User", "XWebauthUser")
+			}
+			headers := []string{"Accept: application/json"}
+			for _, name := range names {
+				headers = append(headers, name+": root")
+			}
+			s := w.raw("GET /public/x", "blog.localhost:"+w.port, headers...).must(t, http.StatusOK).seen(t)
+			for _, name := range names {
+				if got := s.header(name); len(got) > 0 {
+					t.Errorf("the app sees %s: %q", name, got)
+				}
+			}
+		})
+	}
+}
+
 func TestCaddyJudgesWhatItRoutes(t *testing.T) {
 	w := newRoutes(t)
 	text := w.doctor("caddy")

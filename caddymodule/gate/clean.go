@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -21,7 +22,7 @@ const (
 	// path (X-Rewrite-URL, X-Original-URL and their kin).
 	RouteClaim
 	// MethodClaim: that the request has another method than it has. It is the
-	// app's to believe, and passes, but not beside a token limited to methods.
+	// app's to believe, and passes, but not beside a token or a gate limited to methods.
 	MethodClaim
 	// WayClaim: which way the request has come: from whom, over what, to which
 	// host. That is a proxy's to say, and passes from trusted ones alone.
@@ -29,6 +30,8 @@ const (
 	// ForwardedClaim is a WayClaim that Caddy's reverse_proxy says itself, unless
 	// it believes the peer.
 	ForwardedClaim
+	// HostClaim is X-Forwarded-Host: the app is told the host that was judged.
+	HostClaim
 )
 
 // longestClaim is the length of the longest name in ClaimOf.
@@ -62,19 +65,22 @@ func ClaimOf(name string) Claim {
 	case "xoriginalurl", "xoriginaluri", "xoriginalpath", "xoriginalmethod",
 		"xrewriteurl", "xrewriteuri", "xoverrideurl", "xreplacedpath",
 		"xforwardeduri", "xforwardedpath", "xforwardedprefix", "xforwardedmethod",
-		"xscriptname", "xforwardedscriptname", "xrewritepath", "xenvoyoriginalpath", "xwawsunencodedurl":
+		"xscriptname", "xforwardedscriptname", "xrewritepath", "xenvoyoriginalpath", "xwawsunencodedurl",
+		"xhost", "xoriginalhost", "xhttphostoverride", "xsendfiletype", "xaccelmapping":
 		return RouteClaim
 	case "xhttpmethodoverride", "xhttpmethodoverrides", "xhttpmethod", "xhttpverb", "xhttpverboverride", "xmethod",
 		"xmethodoverride", "xmethodoverrides", "xtunneledmethod", "httpmethodoverride", "httpmethod", "httpxhttpmethodoverride",
 		"xrequestmethod", "xrequestedmethod", "xoverridemethod", "xverb":
 		return MethodClaim
 	case "forwarded", "forwardedfor", "xforwarded", "xforwardedby", "xforwardedport", "xforwardedscheme", "xforwardedserver", "xforwardedssl",
-		"xrealip", "xremoteip", "xremoteaddr", "xclientip", "xclusterclientip", "xoriginatingip", "xoriginalforwardedfor", "xoriginalhost",
-		"xhost", "xhttphostoverride", "trueclientip", "fastlyclientip", "clientip", "cfconnectingip", "cfconnectingipv6",
+		"xrealip", "xremoteip", "xremoteaddr", "xclientip", "xclusterclientip", "xoriginatingip", "xoriginalforwardedfor",
+		"trueclientip", "fastlyclientip", "clientip", "cfconnectingip", "cfconnectingipv6",
 		"xenvoyexternaladdress", "xazureclientip", "xappengineuserip":
 		return WayClaim
-	case "xforwardedfor", "xforwardedhost", "xforwardedproto":
+	case "xforwardedfor", "xforwardedproto":
 		return ForwardedClaim
+	case "xforwardedhost":
+		return HostClaim
 	}
 	return NoClaim
 }
@@ -148,12 +154,41 @@ func (q *request) cleanRequest() (webSocket bool) {
 				q.tellOfWay(name)
 				delete(r.Header, name)
 			}
+		case HostClaim:
+			q.namesHost = true
 		}
 	}
 	q.house.cleanTrailer(r.Trailer)
 	webSocket = cleanUpgrade(r)
 	cleanConnection(r.Header)
 	return webSocket
+}
+
+// nameHost has X-Forwarded-Host name the host that was judged: a trusted proxy hands
+// on what its clients say there, and many apps serve the site that it names.
+func (q *request) nameHost() {
+	if !q.namesHost {
+		return
+	}
+	for name := range q.r.Header {
+		if ClaimOf(name) == HostClaim {
+			delete(q.r.Header, name)
+		}
+	}
+	q.r.Header["X-Forwarded-Host"] = []string{q.r.Host}
+}
+
+// Destination is the second path of a request: where WebDAV's COPY and MOVE are to
+// put things. nil: there is none.
+func Destination(r *http.Request) *url.URL {
+	lines := r.Header["Destination"]
+	if len(lines) == 0 {
+		return nil
+	}
+	if to, err := url.Parse(lines[0]); err == nil && len(lines) == 1 && strings.HasPrefix(to.Path, "/") {
+		return to
+	}
+	return &url.URL{Path: "/"} // nobody can tell
 }
 
 // CheckKept finds what is wrong with the names of headers to keep.
@@ -189,7 +224,7 @@ func (q *request) keeps(name string) bool {
 // isRelayed tells whether a proxy has handed a request with these headers on.
 func isRelayed(h http.Header) bool {
 	for name := range h {
-		if claim := ClaimOf(name); claim == WayClaim || claim == ForwardedClaim || name == "Via" {
+		if claim := ClaimOf(name); claim == WayClaim || claim == ForwardedClaim || claim == HostClaim || name == "Via" {
 			return true
 		}
 	}

@@ -132,6 +132,7 @@ type request struct {
 	login     origin.Origin // with ForwardAuth: the host whose form is led to; zero: this one
 	presented []string      // machine tokens that came with the request
 	relayed   bool          // a proxy that is not trusted has handed the request on, as its headers say
+	namesHost bool          // there is an X-Forwarded-Host
 	basic     bool          // one came as the password of Basic, which browsers repeat by themselves
 	misfit    string        // why the token that came counts for nothing
 	// tokenHeader: one came in a header that the server would log.
@@ -221,7 +222,7 @@ func IsOwnPath(path string) bool {
 // request for a public path passes also when the visitor is not: then it is
 // anonymous to the app.
 func (q *request) decide() {
-	public := q.gate.Rule.IsPublic(q.target())
+	public := q.gate.Rule.IsPublic(q.target()) && Destination(q.r) == nil
 	if q.why = q.locate(!public); q.why.kind != "" {
 		return
 	}

@@ -116,12 +116,15 @@ func (q *request) isFromAnotherPage() bool {
 	if q.webSocket && !q.fromOwnPage() {
 		return true
 	}
-	follows := (q.method == http.MethodGet || q.method == http.MethodHead) && q.navigates()
 	h := q.r.Header
-	if site := h.Get("Sec-Fetch-Site"); site != "" {
-		return site != "same-origin" && site != "same-site" && site != "none" && !follows
+	if len(h["Origin"]) > 0 && q.namesAnotherSite() {
+		return true
 	}
-	return q.namesAnotherSite() && (len(h["Origin"]) > 0 || !follows)
+	follows := (q.method == http.MethodGet || q.method == http.MethodHead) && q.navigates()
+	if site := h.Get("Sec-Fetch-Site"); site != "" { // another port or a sibling name is another site
+		return site != "same-origin" && site != "none" && !follows
+	}
+	return q.namesAnotherSite() && !follows
 }
 
 // namesAnotherSite tells whether the page that makes the request is of another

@@ -40,6 +40,7 @@ type passage struct {
 func (q *request) pass() error {
 	p := &passage{ResponseWriter: q.w, request: q.r, house: q.house}
 	q.hideCookies(&p.visitor)
+	q.nameHost()
 	r := q.r
 	if p.visitor.told == nil {
 		p.visitor.told = &p.told

@@ -176,7 +176,13 @@ func (q *request) offersBasic() bool {
 // proxy, which hands the header on itself, the request is refused.
 func (q *request) judgeMethod() refusal {
 	m := q.session.Machine
-	if m == nil || len(m.Methods) == 0 {
+	if m == nil {
+		return refusal{}
+	}
+	if other := Destination(q.r); other != nil && !m.Paths.IsZero() && !m.Paths.Match(other.Path, other.EscapedPath()) {
+		return refusal{kind: notAllowed, detail: "This token is limited to paths, and Destination names another one."}
+	}
+	if len(m.Methods) == 0 {
 		return refusal{}
 	}
 	if DropMethods(q.r.Header) && q.place.Behind {

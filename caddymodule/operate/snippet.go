@@ -65,10 +65,19 @@ func (a *Asks) nameHeaders(text string) string {
 		listed := strings.Contains(line, "remove:") || strings.Contains(line, `: ""`)
 		removes := strings.Contains(line, "remove:") || strings.Contains(line, `""`) || strings.Contains(line, "request_header -")
 		switch name := a.headerIn(line); {
-		case name == "" || strings.HasPrefix(strings.TrimSpace(line), "#") || removes && !strings.Contains(line, "proxy_set_header"):
+		case name == "" || strings.HasPrefix(strings.TrimSpace(line), "#") || removes && !strings.Contains(line, "proxy_set_header") && !strings.Contains(line, "fastcgi_param"):
 			out.WriteString(line)
-			if listed && name == "X-Gatehouse-Assertion" {
-				writeFor(&out, line, name, mixed(headers))
+			switch {
+			case listed && name == "X-Gatehouse-Assertion":
+				writeFor(&out, line, name, a.spelled())
+			case strings.Contains(line, "request_header -*Assertion"):
+				for _, spelled := range a.spelledOwn() {
+					out.WriteString(strings.Replace(line, "*Assertion", spelled, 1))
+				}
+			case strings.Contains(line, "del-header ^(cf"):
+				for _, own := range a.own() {
+					out.WriteString("    http-request del-header ^" + strings.ReplaceAll(strings.ToLower(own), "-", "[^a-z0-9]*") + "$ -m reg\n")
+				}
 			}
 		case !removes && name == "Remote-User":
 			writeFor(&out, line, name, headers)
@@ -80,26 +89,45 @@ func (a *Asks) nameHeaders(text string) string {
 	return out.String()
 }
 
-// mixed are the spellings of headers with more than one kind of separator. Apps
-// read - _ and . as the same; those of one kind stand in the examples.
-func mixed(headers []string) (all []string) {
-	for _, header := range headers {
-		first, rest, _ := strings.Cut(header, "-")
-		spelled := []string{first}
-		for word := range strings.SplitSeq(rest, "-") {
-			var longer []string
-			for _, begun := range spelled {
-				longer = append(longer, begun+"-"+word, begun+"_"+word, begun+"."+word)
-			}
-			spelled = longer
-		}
-		for _, s := range spelled {
-			if strings.Contains(s, "-") && strings.ContainsAny(s, "_.") || strings.Contains(s, "_") && strings.Contains(s, ".") {
-				all = append(all, s)
-			}
+// own are the headers of no preset, which no example knows.
+func (a *Asks) own() []string {
+	return slices.DeleteFunc(slices.Clone(a.Headers), func(h string) bool { return slices.Contains(a.Claims, h) })
+}
+
+// spelled are what clients may not send of the headers in use, but for what stands
+// in the examples: presets' in spellings with one kind of separator.
+func (a *Asks) spelled() []string {
+	all := a.spelledOwn()
+	for _, header := range a.Headers {
+		if slices.Contains(a.Claims, header) {
+			all = append(all, slices.DeleteFunc(spellings(header), func(s string) bool {
+				return slices.Contains([]string{header, strings.ReplaceAll(header, "-", "_"), strings.ReplaceAll(header, "-", ".")}, s)
+			})...)
 		}
 	}
 	return all
+}
+
+func (a *Asks) spelledOwn() (all []string) {
+	for _, header := range a.own() {
+		all = append(all, spellings(header)...)
+	}
+	return all
+}
+
+// spellings are the names that apps read as the header: they take - _ and . for
+// the same.
+func spellings(header string) []string {
+	words := strings.Split(header, "-")
+	spelled := words[:1:1]
+	for _, word := range words[1:] {
+		var longer []string
+		for _, begun := range spelled {
+			longer = append(longer, begun+"-"+word, begun+"_"+word, begun+"."+word)
+		}
+		spelled = longer
+	}
+	return spelled
 }
 
 // listAs writes headers as the example's list is written.
@@ -117,7 +145,7 @@ func listAs(list, headers []string) string {
 // headerIn is the identity header that a line is about.
 func (a *Asks) headerIn(line string) string {
 	for _, name := range a.Claims {
-		if strings.Contains(line, name) || strings.Contains(line, strings.ToLower(name)) || strings.Contains(line, variable(name)) {
+		if strings.Contains(line, name) || strings.Contains(line, strings.ToLower(name)) || strings.Contains(line, variable(name)) || strings.Contains(line, strings.ToUpper(variable(name))) {
 			return name
 		}
 	}
@@ -132,7 +160,7 @@ func variable(header string) string {
 // writeFor writes line, which is about the header from, for each of headers.
 func writeFor(out *strings.Builder, line, from string, headers []string) {
 	for _, to := range headers {
-		out.WriteString(strings.NewReplacer(from, to, strings.ToLower(from), strings.ToLower(to), variable(from), variable(to)).Replace(line))
+		out.WriteString(strings.NewReplacer(from, to, strings.ToLower(from), strings.ToLower(to), variable(from), variable(to), strings.ToUpper(variable(from)), strings.ToUpper(variable(to))).Replace(line))
 	}
 }
 

@@ -40,7 +40,7 @@ type walked interface{ WalkedAs() *Gate }
 
 // CheckMatchers refuses matchers for a path that no request is for.
 func (g *Gate) CheckMatchers() error {
-	g.byMethod = strings.Contains(setsText(g.Matchers), "method")
+	g.byMethod = asksMethod(g.Matchers)
 	for _, set := range g.Matchers {
 		for _, pattern := range matchersOf[caddyhttp.MatchPath](set) {
 			if hasDots(pattern) || strings.Contains(pattern, "?") && strings.Contains(pattern, "=") {
@@ -93,6 +93,11 @@ func (g *Gate) Concerns(r *http.Request, asked *url.URL) bool {
 	// Looking at one path alone would let a rewrite on either side lead around
 	// the gate.
 	now := r.URL
+	if other := gate.Destination(r); g.Guarded.limited && other != nil {
+		if other.Path = strings.TrimPrefix(other.Path, g.Prefix); g.Guarded.match(r, other) {
+			return true
+		}
+	}
 	return g.Guarded.match(r, now) || (asked.Path != now.Path || asked.RawPath != now.RawPath) && g.Guarded.match(r, asked)
 }
 
@@ -169,6 +174,24 @@ type Guarded struct {
 	patterns caddyhttp.MatchPath // those of another shape, with Caddy's meaning
 }
 
+// WithoutPrefix are patterns as requests come here: a proxy in front takes the
+// prefix away, with which they are written as public paths are.
+func WithoutPrefix(prefix string, patterns []string) (here []string, err error) {
+	for _, pattern := range patterns {
+		rest, ok := strings.CutPrefix(pattern, prefix)
+		switch {
+		case prefix == "" || strings.HasPrefix(pattern, "*"):
+			rest = pattern
+		case !ok || rest != "" && rest[0] != '/':
+			return nil, fmt.Errorf("gatehouse %s: with prefix %s all paths of the app begin with that: write\n    gatehouse %s%s *@example.com", pattern, prefix, prefix, pattern)
+		case strings.Trim(rest, "/") == "":
+			rest = "/*"
+		}
+		here = append(here, rest)
+	}
+	return here, nil
+}
+
 // ParseGuarded reads patterns. /x, /x/ and /x/* each mean /x and all below
 // it: nobody who guards the one means to leave the other open. Any other
 // pattern means what it means to Caddy.
@@ -220,6 +243,10 @@ func guardsNothing(pattern string) (problem, instead string) {
 	}
 	_, err = path.Match(pattern, "")
 	switch {
+	case badEscape.MatchString(pattern):
+		return "a percent sign begins an escape of two digits", strings.TrimRight(instead[:strings.Index(instead, "%")], "/") + "/*"
+	case variableSegment.MatchString(pattern):
+		return "Caddy knows no variables in paths, and a bracket is one character", starred(instead)
 	case strings.Contains(pattern, "?"):
 		return "the query is not looked at", instead
 	case strings.Contains(pattern, "#"):
@@ -252,6 +279,26 @@ func guardsNothing(pattern string) (problem, instead string) {
 	return "", ""
 }
 
+// starred has a star for each variable segment.
+func starred(pattern string) string {
+	for variableSegment.MatchString(pattern) {
+		pattern = variableSegment.ReplaceAllStringFunc(pattern, func(found string) string {
+			if strings.HasSuffix(found, "/") {
+				return "/*/"
+			}
+			return "/*"
+		})
+	}
+	return pattern
+}
+
+// badEscape finds percent signs that escape nothing, variableSegment what other
+// servers take for any segment.
+var (
+	badEscape       = regexp.MustCompile(`%([^0-9a-fA-F]|.[^0-9a-fA-F]|.?$)`)
+	variableSegment = regexp.MustCompile(`/(:\w+|\[[^]/]*\])(?:/|$)`)
+)
+
 // badBraces says what is wrong with the braces of a pattern: Caddy knows no
 // alternatives.
 func badBraces(pattern string) (problem, instead string) {
@@ -265,6 +312,8 @@ func badBraces(pattern string) (problem, instead string) {
 		case !closed || strings.ContainsAny(inside, ",/ ") || inside == "":
 			first, _, _ := strings.Cut(inside, ",")
 			return "braces are for placeholders alone", strings.TrimRight(before+strings.Trim(first, "/ "), "/") + "/*"
+		case !strings.Contains(inside, "."):
+			return "Caddy knows no placeholder {" + inside + "}", placeholder.ReplaceAllString(pattern, "*")
 		}
 		rest = behind
 	}

@@ -101,6 +101,24 @@ func methodsOf(sets caddyhttp.MatcherSets) (methods []string) {
 	return methods
 }
 
+// asksMethod tells whether a matcher looks at the method.
+func asksMethod(sets caddyhttp.MatcherSets) bool {
+	return slices.ContainsFunc(sets, func(set caddyhttp.MatcherSet) bool {
+		return slices.ContainsFunc(set, func(matcher any) bool {
+			switch m := matcher.(type) {
+			case caddyhttp.MatchMethod, *caddyhttp.MatchMethod:
+				return true
+			case caddyhttp.MatchNot:
+				return asksMethod(m.MatcherSets)
+			case *caddyhttp.MatchNot:
+				return asksMethod(m.MatcherSets)
+			}
+			expr, _ := expression(matcher)
+			return strings.Contains(expr, "method")
+		})
+	})
+}
+
 // asked names the matchers other than those for host, path and method.
 func asked(sets caddyhttp.MatcherSets) (names []string) {
 	for _, set := range sets {
