@@ -28,7 +28,7 @@ type layer struct {
 }
 
 var layers = []layer{
-	{"authcore", []string{"authcore/apps", "authcore/move", "authcore/address", "authcore/session", "authcore/delivery", "authcore/person", "authcore/challenge", "authcore/event", "authcore/grant", "authcore/origin", "authcore/orgname", "authcore/policy", "authcore/keyring", "authcore/limit", "authcore/outbox", "authcore/store", "authcore/internal/ascii"}, []string{caddyPath, badgerPath}, []string{"net/http", "html/template"},
+	{"authcore", []string{"authcore/apps", "authcore/move", "authcore/notice", "authcore/address", "authcore/session", "authcore/delivery", "authcore/person", "authcore/challenge", "authcore/event", "authcore/grant", "authcore/origin", "authcore/orgname", "authcore/policy", "authcore/keyring", "authcore/limit", "authcore/outbox", "authcore/store", "authcore/internal/ascii"}, []string{caddyPath, badgerPath}, []string{"net/http", "html/template"},
 		"the domain is the same behind every server and on every store; it takes values and returns values"},
 	{"authcore/apps", []string{"authcore/address", "authcore/challenge", "authcore/delivery", "authcore/event", "authcore/grant", "authcore/internal/ascii", "authcore/keyring", "authcore/limit", "authcore/orgname", "authcore/origin", "authcore/outbox", "authcore/person", "authcore/session", "authcore/store"}, []string{caddyPath, badgerPath}, []string{"net/http", "html/template"},
 		"what apps know and ask for; it knows no wire format"},
@@ -48,6 +48,8 @@ var layers = []layer{
 		"one code and link, for browsers and for apps; it knows no session and no mail"},
 	{"authcore/limit", []string{"authcore/address", "authcore/keyring", "authcore/store"}, []string{caddyPath, badgerPath}, []string{"net/http"},
 		"how often; it knows nothing of what is counted"},
+	{"authcore/notice", []string{"authcore/store"}, []string{caddyPath, badgerPath}, []string{"net/http"},
+		"what nodes tell each other; it knows nothing of what is told"},
 	{"authcore/store", []string{}, []string{caddyPath, badgerPath}, []string{"net/http"},
 		"the contract of the engines; it knows no rule"},
 	{"authcore/event", []string{"authcore/address"}, []string{caddyPath, badgerPath}, []string{"net/http"},

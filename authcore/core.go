@@ -18,6 +18,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/move"
+	"github.com/gatehouse-auth/gatehouse/authcore/notice"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
@@ -44,6 +45,8 @@ type Core struct {
 	census   census
 	history  *challenge.History
 	delivery *delivery.Book
+
+	board *notice.Board // what other nodes tell
 
 	meter *limit.Meter
 
@@ -80,13 +83,14 @@ func Open(ctx context.Context, store store.Store, secrets keyring.Secrets, o Opt
 		o.Now = time.Now
 	}
 	c := &Core{store: store, secrets: secrets, now: o.Now, log: o.Logger}
+	c.board = notice.New(notice.Config{Store: store, Now: o.Now, Log: o.Logger, Hear: c.hear, Missed: c.missed, Blind: func() { c.sessions.CutAll() }})
 	c.history = &challenge.History{Store: store, Now: o.Now}
 	c.outbox = outbox.New(outbox.Config{Store: store, Secrets: secrets, Now: o.Now, Log: o.Logger, Observe: c.observe, Tell: c.tell})
 	c.delivery = delivery.New(delivery.Config{Store: store, Now: o.Now, Sent: c.outbox.Sent, Observe: c.observe})
-	c.keys = keyring.NewKeys(keyring.Config{Store: store, Secrets: secrets, Now: o.Now, Rotated: c.rotated, Revoked: c.revoke})
+	c.keys = keyring.NewKeys(keyring.Config{Store: store, Secrets: secrets, Now: o.Now, Rotated: c.rotated, Revoked: c.revoke, Changed: c.tellKeys})
 	c.sessions = session.New(session.Config{
 		Store: store, Keys: c.keys, Now: o.Now, Log: o.Logger, Observe: c.observe,
-		Count: func(n int) { c.census.add(n, 0) },
+		Count: func(n int) { c.census.add(n, 0) }, Tell: c.tellEnded,
 	})
 	c.grants = grant.New(grant.Config{Store: store, Secrets: secrets, Sessions: c.sessions, Now: o.Now, Log: o.Logger, Observe: c.observe})
 	c.apps = apps.New(apps.Config{
@@ -106,7 +110,7 @@ func Open(ctx context.Context, store store.Store, secrets keyring.Secrets, o Opt
 	}
 	background, stop := context.WithCancel(context.Background())
 	c.stop = stop
-	for _, work := range []func(context.Context){c.outbox.Run, c.delivery.Run, c.sessions.Run, c.grants.Run, c.takeCensus, c.rotateKeys} {
+	for _, work := range []func(context.Context){c.outbox.Run, c.delivery.Run, c.sessions.Run, c.grants.Run, c.takeCensus, c.rotateKeys, c.board.Run} {
 		c.done.Go(func() { work(background) })
 	}
 	return c, nil
@@ -137,8 +141,14 @@ type meta struct {
 
 // claim checks that the store is ours and was written with a secret we have.
 func (c *Core) claim(ctx context.Context) error {
+	var content []store.Item
+	// In one snapshot: another node may be about to claim the same new store.
 	m, err := store.View(ctx, c.store, func(tx store.Tx) (m meta, err error) {
-		_, err = store.Load(tx, store.KeyMeta, &m)
+		content = nil
+		known, err := store.Load(tx, store.KeyMeta, &m)
+		if err == nil && !known {
+			content, err = tx.Scan("", "", 1)
+		}
 		return m, err
 	})
 	if err != nil {
@@ -148,10 +158,8 @@ func (c *Core) claim(ctx context.Context) error {
 	if known && m.Format != format {
 		return fmt.Errorf("the store has format %d, this Gatehouse reads format %d: run the Gatehouse that wrote it and \"gatehouse export\", then \"gatehouse import\" into an empty directory with this one", m.Format, format)
 	}
-	if !known {
-		if isNew, err := IsNew(ctx, c.store); err != nil || !isNew {
-			return errors.Join(err, errors.New("the store has content but does not say which secret it was written with: it is damaged or not Gatehouse's"))
-		}
+	if len(content) > 0 {
+		return errors.New("the store has content but does not say which secret it was written with: it is damaged or not Gatehouse's")
 	}
 	if known {
 		if _, ok := c.secrets.Find(m.Secret); !ok {
@@ -276,7 +284,39 @@ func (c *Core) rotated(reason keyring.RotationReason) {
 // revoke ends all sessions with the keys that they were signed with.
 func (c *Core) revoke(tx store.Tx) (stored func(), err error) {
 	ended, err := c.sessions.Revoke(tx)
+	if err == nil {
+		err = c.board.Tell(tx, notice.Revoked, "")
+	}
 	return func() { c.census.sessions.Store(0); ended() }, err
+}
+
+// tellEnded tells other nodes that a session has ended.
+func (c *Core) tellEnded(tx store.Tx, sid string, replaced bool) error {
+	if replaced {
+		return c.board.Tell(tx, notice.Replaced, sid)
+	}
+	return c.board.Tell(tx, notice.Ended, sid)
+}
+
+// tellKeys tells other nodes that there are other signing keys.
+func (c *Core) tellKeys(tx store.Tx) error { return c.board.Tell(tx, notice.Keys, "") }
+
+// hear takes up what another node tells.
+func (c *Core) hear(ctx context.Context, n notice.Notice) error {
+	switch n.Kind {
+	case notice.Ended, notice.Replaced:
+		c.sessions.HasEnded(n.ID, n.Kind == notice.Replaced)
+	case notice.Keys:
+		return c.keys.Reload(ctx)
+	case notice.Revoked:
+		return errors.Join(c.keys.Reload(ctx), c.sessions.Load(ctx))
+	}
+	return nil
+}
+
+// missed reads anew all that notices would have told.
+func (c *Core) missed(ctx context.Context) error {
+	return errors.Join(c.keys.Reload(ctx), c.sessions.Load(ctx), c.sessions.Recheck(ctx))
 }
 
 // every calls do each time d has passed, until ctx ends.

@@ -13,5 +13,5 @@
 // who ends what revoked keys have signed listens to Config.Revoked.
 //
 // State of the process: the keys, as last read from the store. What another node
-// rotates is not seen before Keys.Reload.
+// rotates is seen with Keys.Reload, of which Config.Changed tells it.
 package keyring

@@ -39,6 +39,17 @@ type Config struct {
 	// listens ends there what was signed. What it returns is called once that is
 	// stored.
 	Revoked func(store.Tx) (stored func(), err error)
+	// Changed is called in each transaction that adds keys or takes them away, for
+	// other nodes; nil: there are none.
+	Changed func(store.Tx) error
+}
+
+// changed is Changed, where there is one.
+func (c Config) changed(tx store.Tx) error {
+	if c.Changed == nil {
+		return nil
+	}
+	return c.Changed(tx)
 }
 
 // Kind is one kind of signed token: its algorithm and what its header says. Two

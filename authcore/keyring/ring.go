@@ -134,6 +134,9 @@ func (k *ring) save(ctx context.Context, key *signingKey) error {
 		return err
 	}
 	return k.cfg.Store.Update(ctx, func(tx store.Tx) error {
+		if err := k.cfg.changed(tx); err != nil {
+			return err
+		}
 		return store.Save(tx, store.KeySigning+key.id, r, time.Time{})
 	})
 }
@@ -206,7 +209,14 @@ func (k *ring) rotateIfDue(ctx context.Context) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	keys, now := slices.Clone(*k.keys.Load()), k.cfg.Now()
-	if n := len(keys); n == 0 || now.After(keys[n-1].created.Add(keyLifetime)) {
+	due := func() bool { return len(keys) == 0 || now.After(keys[len(keys)-1].created.Add(keyLifetime)) }
+	if due() { // another node may have made one
+		if err := k.read(ctx); err != nil {
+			return err
+		}
+		keys = slices.Clone(*k.keys.Load())
+	}
+	if due() {
 		private, err := generateKey(k.alg)
 		if err != nil {
 			return err
@@ -284,6 +294,9 @@ func (k *ring) rotate(ctx context.Context, revoke bool) (id string, removed int,
 			if stored, err = k.cfg.Revoked(tx); err != nil {
 				return nil, err
 			}
+		}
+		if err := k.cfg.changed(tx); err != nil {
+			return nil, err
 		}
 		return stored, store.Save(tx, store.KeySigning+key.id, record, time.Time{})
 	})

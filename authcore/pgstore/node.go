@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -33,12 +34,22 @@ type Health struct {
 	SizeBytes int64         // that the records take in the database
 	Behind    time.Duration // how far this machine's clock is behind the database's
 	Others    []string      // other nodes that are alive, the oldest first
-	At        time.Time     // when that was found out, by this machine's clock
-	Err       error         // why updates are refused; nil if they are not
+	alive     map[int64]bool
+	At        time.Time // when that was found out, by this machine's clock
+	Err       error     // why updates are refused; nil if they are not
 }
 
 // Health tells how the last probe went, at most five seconds ago.
 func (s *Store) Health() Health { return *s.health.Load() }
+
+// Node implements store.Shared.
+func (s *Store) Node() string { return strconv.FormatInt(s.node.id, 36) }
+
+// Alive implements store.Shared.
+func (s *Store) Alive(node string) bool {
+	id, err := strconv.ParseInt(node, 36, 64)
+	return err == nil && s.health.Load().alive[id]
+}
 
 // Trips is how often the database was asked since Open.
 func (s *Store) Trips() uint64 { return s.trips.Load() }
@@ -72,12 +83,14 @@ func (s *Store) look(ctx context.Context) (older string, err error) {
 			h.Behind = behind.Truncate(time.Millisecond)
 			s.behind.Store(int64(h.Behind))
 		}
-		h.Others, h.At = nil, sent
+		h.Others, h.At, h.alive = nil, sent, map[int64]bool{s.node.id: true}
 		older = ""
+		var id int64
 		var name string
 		var before bool
 		if err := s.trip(ctx, conn, func(rows pgx.Rows) error {
-			err := rows.Scan(&name, &before)
+			err := rows.Scan(&id, &name, &before)
+			h.alive[id] = true
 			if h.Others = append(h.Others, name); before && older == "" {
 				older = name
 			}

@@ -23,6 +23,7 @@ type Core struct {
 	log     *slog.Logger
 	observe func(event.Event)
 	count   func(int)
+	tell    func(tx store.Tx, sid string, replaced bool) error
 
 	cache     *cache
 	streams   streams
@@ -42,22 +43,25 @@ type Config struct {
 	Observe func(event.Event)
 	// Count hears by how much there are more live sessions now.
 	Count func(int)
+	// Tell tells other nodes that a session has ended, in the transaction that ends
+	// it; replaced: another one took its place. nil: there are none.
+	Tell func(tx store.Tx, sid string, replaced bool) error
 }
 
 // New returns the sessions of a store. Load reads what must be known
 // before the first request.
 func New(c Config) *Core {
-	return &Core{store: c.Store, keys: c.Keys, now: c.Now, log: c.Log, observe: c.Observe, count: c.Count, cache: newCache(cacheSize), streams: streams{more: make(chan struct{}, 1)}}
+	return &Core{store: c.Store, keys: c.Keys, now: c.Now, log: c.Log, observe: c.Observe, count: c.Count, tell: c.Tell, cache: newCache(cacheSize), streams: streams{more: make(chan struct{}, 1)}}
 }
 
-// Load reads when all sessions were ended last.
+// Load reads when all sessions were ended last, here or at another node.
 func (c *Core) Load(ctx context.Context) error {
 	r, err := store.View(ctx, c.store, func(tx store.Tx) (r revokedRecord, err error) {
 		_, err = store.Load(tx, store.KeyRevoked, &r)
 		return r, err
 	})
-	if err == nil && !r.At.IsZero() {
-		c.revokedAt.Store(r.At.UnixNano())
+	if err == nil && !r.At.IsZero() && r.At.UnixNano() != c.revokedAt.Load() {
+		c.revokeBefore(r.At)
 	}
 	return err
 }

@@ -20,5 +20,6 @@
 //
 // State of the process: the cache with the last use of each session, written once
 // a minute; the streams under way; when all sessions were ended last. What ends
-// on another node is seen here when a record is read again, within half a minute.
+// on another node is heard of within two seconds (HasEnded), and seen when a record is
+// read again, within half a minute.
 package session

@@ -42,7 +42,69 @@ func (c *Core) EndIn(tx store.Tx, sid, reason string, next *Session) (*Ending, e
 	if p != nil {
 		e.address = r.Address(p)
 	}
+	if c.tell != nil {
+		if err := c.tell(tx, sid, next != nil); err != nil {
+			return nil, err
+		}
+	}
 	return e, r.Save(tx)
+}
+
+// HasEnded takes down that a session has ended at another node. Where another one
+// took its place, those that hang on it go over to that one, which their records
+// tell.
+func (c *Core) HasEnded(sid string, replaced bool) {
+	if !replaced {
+		c.cache.end(Ending{sid: sid})
+		c.streams.end(Ending{sid: sid})
+		return
+	}
+	c.cache.replaced(sid)
+	c.streams.each(func(st *Stream) {
+		if st.Session.ID == sid && st.Session.live.next.Load() == nil {
+			st.Session.live.end(nil)
+			st.stop()
+		}
+	})
+}
+
+func (c *cache) replaced(sid string) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if live := c.bySID[sid]; live != nil && live.next.Load() == nil {
+		live.end(nil)
+	}
+	for _, child := range c.children[sid] {
+		child.readAt.Store(0)
+	}
+}
+
+// Recheck has every session read again before it counts, and reads those of answers
+// under way now: their endings may have been missed.
+func (c *Core) Recheck(ctx context.Context) error {
+	c.cache.mu.RLock()
+	for _, live := range c.cache.bySID {
+		live.readAt.Store(0)
+	}
+	c.cache.mu.RUnlock()
+	var err error
+	for _, live := range c.streams.sessions() {
+		if failed := c.reread(ctx, live, c.now()); failed != nil {
+			err = failed
+		}
+	}
+	c.sweep()
+	return err
+}
+
+// CutAll cuts all answers under way whose sessions are in the store: whether those
+// have ended can't be told.
+func (c *Core) CutAll() {
+	c.streams.each(func(st *Stream) {
+		if !st.Session.isConfigured() {
+			st.stop()
+		}
+	})
 }
 
 // End ends a session with all that belong to the same sign-in: the portal's,

@@ -190,6 +190,16 @@ func (ss *streams) end(e Ending) {
 	})
 }
 
+// sessions are those of all answers under way.
+func (ss *streams) sessions() (all []*liveSession) {
+	ss.each(func(st *Stream) {
+		if !st.Session.isConfigured() {
+			all = append(all, st.Session.live)
+		}
+	})
+	return all
+}
+
 // Streams returns how many answers are under way.
 func (c *Core) Streams() int {
 	c.streams.mu.Lock()

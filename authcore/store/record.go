@@ -43,6 +43,7 @@ import (
 //	pause/<hash of address>      "this was not me"
 //	history/<hash>/<time>-<id>   what became of codes asked for, by address
 //	revoked                      before when no session counts any more
+//	notice/<time>-<node>-…       what one node tells the others
 //	census                       how many sessions and people there were
 //	realm/<app>/<mode>/…         what apps find their people by
 //	api-link/<hash of token>     → challenge, of links made for apps
@@ -92,6 +93,7 @@ const (
 	KeyPause         = "pause/"
 	KeyHistory       = "history/"
 	KeyRevoked       = "revoked"
+	KeyNotice        = "notice/"
 	KeyCensus        = "census"
 	KeyRealm         = "realm/"
 	KeyAPILink       = "api-link/"

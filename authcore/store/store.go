@@ -34,6 +34,18 @@ type Store interface {
 	Close() error
 }
 
+// Shared is a Store that several processes, its nodes, use at once.
+type Shared interface {
+	Store
+
+	// Node names this process, by an id that no other has had: it is part of keys.
+	Node() string
+
+	// Alive tells whether a node, this one too, was heard of within the last 15
+	// seconds, as far as this process knows.
+	Alive(node string) bool
+}
+
 // Tx is one transaction of a Store.
 type Tx interface {
 	// Get reads keys in one round trip and returns their values in the same
