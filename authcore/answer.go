@@ -30,7 +30,7 @@ type Answer struct {
 type SignIn struct {
 	Session      *session.Session
 	Token        string // the session cookie's value
-	DeviceCookie string // the device cookie's value, to be set anew; empty on a public computer and after a hand-over
+	DeviceCookie string // the device cookie's value, to be set anew; empty on a public computer, after a hand-over and with an operator's code
 	ReturnTo     origin.ReturnTo
 }
 
@@ -275,21 +275,26 @@ func (s *Service) wrongCode() {
 // signIn makes a session for p, in the place of the one before it in this
 // browser, and remembers the browser for the address.
 func (t *run) signIn(p *person.Record, method string) (_ *SignIn, err error) {
-	t.began, err = t.s.sessions.Begin(t.tx, session.Proof{Person: p, Method: method, At: t.now, Browser: t.b, Public: t.f.Public, Challenge: t.c.ID})
+	t.began, err = t.s.sessions.Begin(t.tx, session.Proof{Person: p, Method: method, ByMail: t.byMail(method), At: t.now, Browser: t.b, Public: t.f.Public, Challenge: t.c.ID})
 	if err != nil {
 		return nil, err
 	}
-	cookie, err := t.rememberDevice(p.Address)
+	cookie, err := t.rememberDevice(p, method)
 	if err != nil {
 		return nil, err
 	}
 	return &SignIn{Session: t.began.Session, Token: t.began.Token, DeviceCookie: cookie, ReturnTo: t.f.ReturnTo}, nil
 }
 
+// byMail tells whether an answer proves that its mail was read: an operator may have
+// told the code, the link nobody.
+func (t *run) byMail(method string) bool { return !t.c.Admitted || method != "code" }
+
 // rememberDevice remembers a browser of the person's own: a public computer
-// would give its next user their budget of mails and tries.
-func (t *run) rememberDevice(a address.Address) (cookie string, err error) {
-	if t.f.Public {
+// would give its next user their budget of mails and tries, and whoever talked an
+// operator into a code would keep them.
+func (t *run) rememberDevice(p *person.Record, method string) (cookie string, err error) {
+	if t.f.Public || !t.byMail(method) {
 		return "", nil
 	}
 	d, err := challenge.LoadDevice(t.tx, t.b.Device)
@@ -301,5 +306,5 @@ func (t *run) rememberDevice(a address.Address) (cookie string, err error) {
 		cookie = keyring.RandomToken(32)
 		d.Hash = keyring.Hash(cookie)
 	}
-	return cookie, d.Prove(t.tx, a, t.now)
+	return cookie, d.Prove(t.tx, p.Address, p.Subject, t.now)
 }

@@ -126,7 +126,7 @@ func TestEndingAPersonEndsWhatWouldBecomeASession(t *testing.T) {
 		for name, end := range map[string]func(sub string) error{
 			"all": func(sub string) error { _, err := h.core.Sessions().EndPerson(t.Context(), sub, "revoked"); return err },
 			"all others": func(sub string) error {
-				_, err := h.core.Sessions().EndOthers(t.Context(), sub, strings.Repeat("A", 27), "ended_by_owner")
+				_, err := h.core.Sessions().EndOthers(t.Context(), sub, session.Kept{Session: strings.Repeat("A", 27)}, "ended_by_owner")
 				return err
 			},
 			"all, then a restart": func(sub string) error {

@@ -88,7 +88,10 @@ func (s *Service) begin(tx store.Tx, b session.Browser, in Start, down bool) (Be
 	if err != nil {
 		return Begun{}, err
 	}
-	known := dev.Knows(in.Address)
+	known, err := dev.Knows(tx, in.Address)
+	if err != nil {
+		return Begun{}, err
+	}
 	limits := s.startLimits(b, in.Address, known, live != nil || down)
 	if err := limits.Load(tx); err != nil {
 		return Begun{}, err

@@ -95,5 +95,9 @@ func (t *run) isUnseen(p *person.Record) (bool, error) {
 		return false, nil // the first sign-in of all is no news
 	}
 	d, err := challenge.LoadDevice(t.tx, t.b.Device)
-	return err == nil && !d.Knows(p.Address), err
+	if err != nil {
+		return false, err
+	}
+	known, err := d.Knows(t.tx, p.Address)
+	return !known, err
 }

@@ -12,12 +12,14 @@ import (
 
 // NotMe takes the word of whoever holds token, from a mail to a, that the mail
 // was not asked for by them: challenges of other browsers for a end, and for 24
-// hours no mail is sent that a browser asks for that has not proved a. It
+// hours no mail is sent that a browser asks for that has not proved a
+// before that mail was asked for. It
 // reports whether token belongs to a mail to a; if not, nothing changes.
 func (all Flows) NotMe(ctx context.Context, b session.Browser, token string, a address.Address) (bool, error) {
 	s := all.s
 	now := s.core.now()
-	if !s.core.secrets.IsNotMe(token, a, now) {
+	asked, ok := s.core.secrets.IsNotMe(token, a, now)
+	if !ok {
 		return false, nil
 	}
 	err := s.core.store.Update(ctx, func(tx store.Tx) error {
@@ -25,7 +27,7 @@ func (all Flows) NotMe(ctx context.Context, b session.Browser, token string, a a
 		if err != nil {
 			return err
 		}
-		return challenge.Disown(tx, a, flows.Browser, now)
+		return challenge.Disown(tx, a, asked, flows.Browser, b.Device, now)
 	})
 	if err != nil {
 		return false, err

@@ -46,11 +46,11 @@ func TestNotMeToken(t *testing.T) {
 		"another character": {"A" + strings.ToUpper(token[1:]), alice, at, false},
 		"empty":             {"", alice, at, false},
 	} {
-		if got := secrets.IsNotMe(c.token, c.who, c.at); got != c.want {
+		if _, got := secrets.IsNotMe(c.token, c.who, c.at); got != c.want {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
 	}
-	if (keyring.Secrets{Current: newer}).IsNotMe(token, alice, at) {
+	if _, ok := (keyring.Secrets{Current: newer}).IsNotMe(token, alice, at); ok {
 		t.Error("a token of a secret that is gone is accepted")
 	}
 }

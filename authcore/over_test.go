@@ -49,7 +49,7 @@ var waysToEnd = map[string]wayToEnd{
 		all.ended(all.service.Apps().EndSession(all.t.Context(), all.app.Person.Realm, apps.SessionRef{Token: all.app.Token}, "deleted_by_app"))
 	}, ends: []string{appKind}},
 	"all others ended": {end: func(all *manyHeld) {
-		n, err := all.core.Sessions().EndOthers(all.t.Context(), all.portal.Session.Subject, all.there.Session.ID, "ended_by_owner")
+		n, err := all.core.Sessions().EndOthers(all.t.Context(), all.portal.Session.Subject, session.Kept{Session: all.there.Session.ID}, "ended_by_owner")
 		all.ended(n == 1, err)
 	}, ends: []string{besideKind}},
 	"all of the person ended": {end: func(all *manyHeld) {

@@ -60,7 +60,7 @@ func TestSessionsOfOnePerson(t *testing.T) {
 		ended, _ = h.core.Sessions().EndOwn(t.Context(), first.Subject, second.ID, "ended_by_owner")
 		want(t, ended, true)
 		want(t, len(h.sessionsOf(first.Subject)), 1)
-		n, err := h.core.Sessions().EndOthers(t.Context(), first.Subject, first.ID, "ended_by_owner")
+		n, err := h.core.Sessions().EndOthers(t.Context(), first.Subject, session.Kept{Session: first.ID}, "ended_by_owner")
 		want(t, err, nil)
 		want(t, n, 0)
 		n, _ = h.core.Sessions().EndPerson(t.Context(), first.Subject, "revoked")

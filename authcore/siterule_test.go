@@ -55,7 +55,7 @@ func TestJudge(t *testing.T) {
 		token := machineAt(t, "backup", "app.example.com")
 		token.Paths, token.Methods = *mustPublic(t, "/api/*"), []string{"GET"}
 		person := func(a address.Address, age time.Duration) *session.Session {
-			return &session.Session{Address: a, AuthTime: h.now().Add(-age)}
+			return &session.Session{AMR: []string{"email", "otp"}, Address: a, AuthTime: h.now().Add(-age)}
 		}
 		program := func(a address.Address) *session.Session { return &session.Session{Address: a, Machine: &token} }
 		page := session.Target{Origin: site, Method: "GET", Path: "/", Escaped: "/"}
@@ -84,6 +84,7 @@ func TestJudge(t *testing.T) {
 			"somebody else":             {rule: rule, session: person(mal, 0), target: page, begins: no, goesOn: no},
 			"not fresh":                 {rule: rule, session: person(alice, 4*time.Hour), target: page, begins: again(4 * time.Hour), goesOn: yes},
 			"not fresh, somebody else":  {rule: rule, session: person(mal, 4*time.Hour), target: page, begins: no, goesOn: no},
+			"fresh, without a mail":     {rule: rule, session: &session.Session{Address: alice, AuthTime: h.now(), AMR: []string{"otp"}}, target: page, begins: again(4 * time.Hour), goesOn: yes},
 			"too old":                   {rule: rule, session: person(alice, 8*time.Hour), target: page, begins: again(8 * time.Hour), goesOn: again(8 * time.Hour)},
 			"unused":                    {rule: rule, session: person(alice, 2*time.Hour), unused: time.Hour, target: page, begins: again(time.Hour), goesOn: yes},
 			"no limits":                 {rule: long, session: person(alice, 100*time.Hour), unused: 50 * time.Hour, target: page, begins: yes, goesOn: yes},

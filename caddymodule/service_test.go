@@ -66,7 +66,7 @@ func TestAllows(t *testing.T) {
 	}
 	for _, test := range tests {
 		target := session.Target{Origin: mustOrigin(t, "https://"+test.at+".example.com"), Path: test.path}
-		sess := &session.Session{Address: anAddress(t, test.who+"@example.com"), AuthTime: time.Now().Add(-test.age)}
+		sess := &session.Session{AMR: []string{"email"}, Address: anAddress(t, test.who+"@example.com"), AuthTime: time.Now().Add(-test.age)}
 		v := &session.Visitor{Session: sess, UnderWay: true}
 		rules := f.app.rules(&session.Stream{Gate: test.gate, Target: target})
 		got := len(rules) == 0 || slices.ContainsFunc(rules, func(r *session.SiteRule) bool {

@@ -220,7 +220,7 @@ func endAll(e *exchange) {
 	var err error
 	keep := e.form.get("keep") == "on"
 	if keep {
-		_, err = core.Sessions().EndOthers(e.r.Context(), s.Subject, s.ID, endedByOwner)
+		_, err = core.Sessions().EndOthers(e.r.Context(), s.Subject, session.Kept{Session: s.ID, Device: e.browser.Device}, endedByOwner)
 	} else {
 		_, err = core.Sessions().EndPerson(e.r.Context(), s.Subject, endedByOwner)
 	}

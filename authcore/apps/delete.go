@@ -9,6 +9,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -88,7 +89,7 @@ func (d *deletion) load(tx store.Tx) (*person.Record, error) {
 
 // forget ends the sessions of the person, and forgets the history of an account.
 func (d *deletion) forget(ctx context.Context) error {
-	if _, err := d.core.sessions.EndAll(ctx, d.p, d.in.Reason, ""); err != nil || !d.p.IsAccount() {
+	if _, err := d.core.sessions.EndAll(ctx, d.p, d.in.Reason, session.Kept{}); err != nil || !d.p.IsAccount() {
 		return err
 	}
 	if err := d.core.grants.Forget(ctx, d.p); err != nil {

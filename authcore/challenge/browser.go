@@ -141,7 +141,7 @@ func LoadFlows(tx store.Tx, cookie string) (*Flows, error) {
 // Device is a browser that has proved addresses.
 type Device struct {
 	Hash   string           `json:"hash"`
-	Proved map[string]int64 `json:"proved"` // hash of address → unix seconds of the last proof
+	Proved map[string]int64 `json:"proved"` // subject → since when, in unix milliseconds
 }
 
 // maxProved bounds how many addresses one browser is remembered for, and how many
@@ -168,17 +168,28 @@ func LoadDevice(tx store.Tx, cookie string) (*Device, error) {
 	return d, nil
 }
 
-// Knows tells whether the browser has proved a.
-func (d *Device) Knows(a address.Address) bool {
-	_, ok := d.Proved[keyring.Hash(a.String())]
-	return ok
+// Knows tells whether the browser has proved a, as the address of who has it now,
+// and nobody has taken that back since (Distrust).
+func (d *Device) Knows(tx store.Tx, a address.Address) (bool, error) {
+	var sub string
+	if ok, err := store.Load(tx, store.KeyAddress+a.String(), &sub); err != nil || !ok || d.Proved[sub] == 0 {
+		return false, err
+	}
+	p, err := readPause(tx, a)
+	return err == nil && !p.doubts(d.Hash, time.UnixMilli(d.Proved[sub])), err
 }
 
-// Prove notes that the browser has proved a, and stores it.
-func (d *Device) Prove(tx store.Tx, a address.Address, now time.Time) error {
+// Prove notes that the browser has proved a, whose person is sub, and stores it.
+func (d *Device) Prove(tx store.Tx, a address.Address, sub string, now time.Time) error {
+	known, err := d.Knows(tx, a)
+	if err != nil {
+		return err
+	}
 	if d.Proved == nil {
 		d.Proved = map[string]int64{}
 	}
-	keepNewest(d.Proved, keyring.Hash(a.String()), now)
+	if !known {
+		keepNewest(d.Proved, sub, now)
+	}
 	return store.Save(tx, store.KeyDevice+d.Hash, d, now.Add(DeviceLifetime))
 }

@@ -12,7 +12,7 @@ import (
 // Networks are those from which a contact of an app was proved. A client of an API
 // has no cookie by which it is known again: its network stands for it, so that what
 // strangers ask for and guess elsewhere counts apart.
-type Networks map[string]int64 // NetworkID → unix seconds of the last proof
+type Networks map[string]int64 // NetworkID → unix milliseconds of the last proof
 
 // NetworkID names a client's network, "" for none.
 func NetworkID(a netip.Addr) string {
@@ -51,7 +51,7 @@ func (n Networks) Prove(tx store.Tx, key, id string, now time.Time) error {
 
 // keepNewest notes a proof of what key names, and forgets the oldest of too many.
 func keepNewest(proved map[string]int64, key string, now time.Time) {
-	proved[key] = now.Unix()
+	proved[key] = now.UnixMilli()
 	for len(proved) > maxProved {
 		oldest := ""
 		for k, t := range proved {

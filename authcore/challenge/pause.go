@@ -1,6 +1,7 @@
 package challenge
 
 import (
+	"slices"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
@@ -22,23 +23,68 @@ type pause struct {
 	// Held is until when mail that came back, or was complained about, holds others
 	// back that unknown browsers ask for.
 	Held time.Time `json:"held,omitzero"`
+	// Doubts are about browsers that were known for the address, the newest last.
+	Doubts []doubt `json:"doubts,omitempty"`
 	// Deleted is when the account with this address was deleted: what was asked
 	// for before, by whomever, is dead.
 	Deleted time.Time `json:"deleted,omitzero"`
+}
+
+// doubt takes back what browsers proved in a span of time, both ends included: they
+// are known no more.
+type doubt struct {
+	From time.Time `json:"from,omitzero"`
+	To   time.Time `json:"to"`
+	But  string    `json:"but,omitempty"` // hash of the device cookie of who says so
+}
+
+// about tells whether the browser is doubted that has proved the address at then.
+func (d doubt) about(device string, then time.Time) bool {
+	return (d.But == "" || device != d.But) && !then.Before(d.From.Truncate(time.Millisecond)) && !then.After(d.To)
+}
+
+// Distrust makes the browsers unknown that have proved a since from, but for the
+// one with the device cookie but; "" for none.
+func Distrust(tx store.Tx, a address.Address, from time.Time, but string, now time.Time) error {
+	return change(tx, a, now, func(p *pause) { p.distrust(from, but, now) })
+}
+
+// maxDoubts bounds what an address's owner can make the store keep; of more the
+// oldest are one, which doubts more than they did.
+const maxDoubts = 8
+
+func (p *pause) distrust(from time.Time, but string, now time.Time) {
+	if but != "" {
+		but = keyring.Hash(but)
+	}
+	p.Doubts = append(p.Doubts, doubt{from, now, but})
+	if len(p.Doubts) > maxDoubts {
+		p.Doubts[1] = doubt{To: p.Doubts[1].To}
+		p.Doubts = p.Doubts[1:]
+	}
+}
+
+// doubts tells whether the browser is doubted that has proved the address at then.
+func (p *pause) doubts(device string, then time.Time) bool {
+	return slices.ContainsFunc(p.Doubts, func(d doubt) bool { return d.about(device, then) })
 }
 
 // PauseKey is where the wish of an address's owner is.
 func PauseKey(a address.Address) string { return store.KeyPause + keyring.Hash(a.String()) }
 
 // Disown takes the word of the owner of a, in the browser by (hash of its flow
-// cookie, "" for none), that the mails were not asked for by them.
-func Disown(tx store.Tx, a address.Address, by string, now time.Time) error {
-	return change(tx, a, now, func(p *pause) { p.Since, p.Until, p.By = now, now.Add(PauseLifetime), by })
+// cookie, "" for none) with the device cookie device, that a mail was not asked for
+// by them. Whoever has proved a since that was asked for may have done so with it.
+func Disown(tx store.Tx, a address.Address, asked time.Time, by, device string, now time.Time) error {
+	return change(tx, a, now, func(p *pause) {
+		p.Since, p.Until, p.By = now, now.Add(PauseLifetime), by
+		p.distrust(asked, device, now)
+	})
 }
 
 // EndAll ends the challenges for a, whose account is being deleted.
 func EndAll(tx store.Tx, a address.Address, now time.Time) error {
-	return change(tx, a, now, func(p *pause) { p.Deleted = now })
+	return change(tx, a, now, func(p *pause) { p.Deleted, p.Doubts = now, nil })
 }
 
 // holdLifetime is how long an address whose mail came back gets none that an
@@ -82,7 +128,8 @@ func Stopped(tx store.Tx, a address.Address, now time.Time) (Outcome, error) {
 	return "", nil
 }
 
-// change keeps the record for longer than any challenge that it ends.
+// change keeps the record for longer than any challenge that it ends, and any
+// browser that it makes unknown.
 func change(tx store.Tx, a address.Address, now time.Time, to func(*pause)) error {
 	p, err := readPause(tx, a)
 	if err != nil {
@@ -92,6 +139,9 @@ func change(tx store.Tx, a address.Address, now time.Time, to func(*pause)) erro
 	kept := now.Add(PauseLifetime)
 	if p.Held.After(kept) {
 		kept = p.Held
+	}
+	if n := len(p.Doubts); n > 0 {
+		kept = p.Doubts[n-1].To.Add(DeviceLifetime)
 	}
 	return store.Save(tx, PauseKey(a), p, kept)
 }

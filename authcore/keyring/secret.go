@@ -162,22 +162,23 @@ func (s Secret) notMeMAC(a address.Address, at []byte) []byte {
 	return mac.Sum(nil)[:16]
 }
 
-// IsNotMe reports whether token stood in a mail to a, of the last three days.
-func (s Secrets) IsNotMe(token string, a address.Address, now time.Time) bool {
+// IsNotMe reports whether token stood in a mail to a, of the last three days, and
+// when that was asked for.
+func (s Secrets) IsNotMe(token string, a address.Address, now time.Time) (asked time.Time, ok bool) {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(token)
 	if err != nil || len(raw) != 8+16 || a.IsZero() {
-		return false
+		return time.Time{}, false
 	}
-	age := now.Sub(time.Unix(int64(binary.BigEndian.Uint64(raw)), 0))
-	if age > notMeLifetime || age < -ClockSkew {
-		return false
+	asked = time.Unix(int64(binary.BigEndian.Uint64(raw)), 0)
+	if age := now.Sub(asked); age > notMeLifetime || age < -ClockSkew {
+		return time.Time{}, false
 	}
 	for _, secret := range append([]Secret{s.Current}, s.Old...) {
 		if hmac.Equal(secret.notMeMAC(a, raw[:8]), raw[8:]) {
-			return true
+			return asked, true
 		}
 	}
-	return false
+	return time.Time{}, false
 }
 
 // PairOf derives the digits of a challenge.

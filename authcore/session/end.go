@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
@@ -131,15 +132,21 @@ func (c *Core) endIf(ctx context.Context, sid, reason string, may func(sub strin
 	})
 }
 
-// EndPerson ends all sessions of the person with subject sub, machine tokens
-// too, and returns how many there were.
-func (c *Core) EndPerson(ctx context.Context, sub, reason string) (int, error) {
-	return c.EndOthers(ctx, sub, "", reason)
+// Kept is the browser that stays when a person's others are signed out.
+type Kept struct {
+	Session string // its sid, "" for none
+	Device  string // the value of its device cookie, "" for none
 }
 
-// EndOthers is EndPerson but for the session keep, the sites signed in with it,
-// and machine tokens.
-func (c *Core) EndOthers(ctx context.Context, sub, keep, reason string) (int, error) {
+// EndPerson ends all sessions of the person with subject sub, machine tokens
+// too, and returns how many there were. No browser is known for them any more.
+func (c *Core) EndPerson(ctx context.Context, sub, reason string) (int, error) {
+	return c.EndOthers(ctx, sub, Kept{}, reason)
+}
+
+// EndOthers is EndPerson but for the browser keep, the sites signed in with its
+// session, and machine tokens.
+func (c *Core) EndOthers(ctx context.Context, sub string, keep Kept, reason string) (int, error) {
 	if !store.IsKeyPart(sub) {
 		return 0, nil
 	}
@@ -149,19 +156,24 @@ func (c *Core) EndOthers(ctx context.Context, sub, keep, reason string) (int, er
 // EndAll ends the sessions of p, which may be gone from the store already, page
 // by page. What would still become one dies first: a link that was followed, and
 // whose session nobody has fetched.
-func (c *Core) EndAll(ctx context.Context, p *person.Record, reason, keep string) (int, error) {
+func (c *Core) EndAll(ctx context.Context, p *person.Record, reason string, keep Kept) (int, error) {
 	err := c.store.Update(ctx, func(tx store.Tx) error {
 		known, err := person.Load(tx, p.Subject)
 		if err != nil || known == nil {
 			return err
 		}
 		known.Ended = c.now()
+		if known.IsAccount() {
+			if err := challenge.Distrust(tx, known.Address, time.Time{}, keep.Device, known.Ended); err != nil {
+				return err
+			}
+		}
 		return store.Save(tx, store.KeyPerson+known.Subject, known, time.Time{})
 	})
 	if err != nil {
 		return 0, err
 	}
-	return c.endWhere(ctx, p, reason, func(tx store.Tx, r *Record) (bool, error) { return c.isBeside(tx, r, keep) })
+	return c.endWhere(ctx, p, reason, func(tx store.Tx, r *Record) (bool, error) { return c.isBeside(tx, r, keep.Session) })
 }
 
 // endWhere ends the sessions of p that which says.

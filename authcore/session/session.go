@@ -137,14 +137,19 @@ func methodOf(amr []string) string {
 	return "link"
 }
 
-// amrFor is what the token says of a method. Email is one factor, however it
+// amr is what the token says of how p was made. Email is one factor, however it
 // was used; only the code is a one-time password in the sense of RFC 8176.
-func amrFor(method string) []string {
-	if method == "code" {
-		return []string{"email", "otp"}
+func (p Proof) amr() (all []string) {
+	if p.ByMail {
+		all = append(all, byMail)
 	}
-	return []string{"email"}
+	if p.Method == "code" {
+		all = append(all, "otp")
+	}
+	return all
 }
+
+const byMail = "email"
 
 // Record is a session in the store. An ended one stays until its cookie
 // would have expired: "ended" is a record, never the absence of one.
@@ -194,6 +199,7 @@ func Load(tx store.Tx, sid string) (*Record, error) {
 type Proof struct {
 	Person    *person.Record
 	Method    string // "code" or "link"
+	ByMail    bool   // they have read a mail; not with a code that an operator told them
 	At        time.Time
 	Browser   Browser
 	Public    bool   // on a computer that others use too
@@ -212,7 +218,7 @@ type Beginning struct {
 func (s *View) Begin(tx store.Tx, p Proof) (*Beginning, error) {
 	r := s.recordAt(p.Browser, p.At)
 	r.Subject, r.AuthTime, r.Expires = p.Person.Subject, p.At, p.At.Add(s.cfg.Session.Max)
-	r.AMR, r.Challenge = amrFor(p.Method), p.Challenge
+	r.AMR, r.Challenge = p.amr(), p.Challenge
 	if p.Public {
 		r.Public, r.Expires = true, earlier(r.Expires, p.At.Add(publicLifetime))
 	}

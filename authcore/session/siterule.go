@@ -2,6 +2,7 @@ package session
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
@@ -131,11 +132,12 @@ func (r *SiteRule) Explain(a address.Address, t Target) (allowed bool, rule stri
 	return r.Policy.Explain(a)
 }
 
-// IsFresh tells whether the sign-in of a session is younger than age.
+// IsFresh tells whether the sign-in of a session is younger than age, and showed
+// that its person reads their mail.
 func (s *View) IsFresh(session *Session, age time.Duration) bool {
 	return session.youngerThan(age, s.core.now())
 }
 
 func (s *Session) youngerThan(age time.Duration, now time.Time) bool {
-	return now.Sub(s.AuthTime) < age
+	return slices.Contains(s.AMR, byMail) && now.Sub(s.AuthTime) < age
 }

@@ -1,6 +1,7 @@
 package operate
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
 	"strings"
@@ -49,8 +50,8 @@ func (i *Instance) Admit(ctx context.Context, by netip.Addr, in AdmitWish) (Admi
 		return Admission{}, refuse(NotFound, "nothing waits under this reference for this address; compare both with what the visitor's page shows, where a reference is good for an hour")
 	}
 	out := Admission{
-		Email: a.String(), Ref: reference, Site: c.Origin.String(), AskedAt: c.AskedAt.UTC(), Agent: c.Agent, Network: c.Network,
-		Known: c.Known, Refused: string(found.Refused), Code: found.Code,
+		Email: a.String(), Ref: reference, Site: c.Origin.String(), AskedAt: c.AskedAt.UTC(), Agent: c.Agent, Network: cmp.Or(c.Network, "this machine"),
+		Known: c.Known, MailWorks: !i.Core.Status().MailDown, Refused: string(found.Refused), Code: found.Code,
 	}
 	if found.Code != "" {
 		out.Expires = moment(c.Expires)

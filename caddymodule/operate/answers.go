@@ -255,11 +255,13 @@ type Admission struct {
 	Site    string     `json:"site"`
 	AskedAt time.Time  `json:"asked_at"`
 	Agent   string     `json:"agent,omitempty"`
-	Network string     `json:"network,omitempty"`
-	Known   bool       `json:"known"`                // the browser has signed in with this address before
+	Network string     `json:"network"`
+	Known   bool       `json:"known"`                // the browser has signed in with this address by mail before
 	Refused string     `json:"refused,omitempty"`    // why no code is given out
 	Code    string     `json:"code,omitempty"`       // once it is given out
 	Expires *time.Time `json:"expires_at,omitempty"` // of the code
+
+	MailWorks bool `json:"mail_works,omitempty"` // again: the visitor can be sent a code
 }
 
 // Why is whether somebody gets in, and what became of their mails.

@@ -50,7 +50,10 @@ func admit(o *operator) error {
 	if !o.json {
 		o.printf("address  %s\nsite     %s\nstarted  %s, %s\nbrowser  %s, %s\nnetwork  %s\n", out.Email, out.Site,
 			out.AskedAt.Local().Format(time.DateTime), ago(out.AskedAt),
-			cmp.Or(screen.Browser(out.Agent), short(out.Agent), "says nothing of itself"), knownBefore(out.Known), cmp.Or(out.Network, "this machine"))
+			cmp.Or(screen.Browser(out.Agent), short(out.Agent), "says nothing of itself"), knownBefore(out.Known), out.Network)
+		if out.MailWorks {
+			o.printf("mail     works again: the visitor's page can send a code, which is the safer way\n")
+		}
 	}
 	if out.Refused == "" && (o.is("yes") || o.agrees("Give out a code for this? [y/N] ")) {
 		wish.Yes = true
@@ -66,7 +69,7 @@ func admit(o *operator) error {
 	case out.Refused != "":
 		o.printf("no code: %s\n", cmp.Or(unadmitted[out.Refused], out.Refused))
 	case out.Code != "":
-		o.printf("code %s, until %s, in that browser alone\n", out.Code, out.Expires.Local().Format(time.TimeOnly))
+		o.printf("code %s, until %s, in that browser alone, under \"I've been given a code\"\n", out.Code, out.Expires.Local().Format(time.TimeOnly))
 	}
 	if out.Code == "" {
 		return errNo
@@ -76,9 +79,9 @@ func admit(o *operator) error {
 
 func knownBefore(known bool) string {
 	if known {
-		return "which has signed in with this address before"
+		return "which has signed in with this address by mail before"
 	}
-	return "which has never signed in with this address"
+	return "which has never signed in with this address by mail"
 }
 
 // agrees asks the operator.
