@@ -52,26 +52,29 @@ type follower struct {
 type turn struct{ taken, of int }
 
 // mostTurns bounds the ways of one request.
-const mostTurns = 64
+const mostTurns = 16
 
 // arrivals are all that may become of a request for asked at host.
-func arrivals(t *tree, nodes []*node, host, asked string) (all []arrival) {
+func arrivals(t *tree, host, asked string) (all []arrival) {
 	f := &follower{tree: t}
-	for range mostTurns {
-		f.once(nodes, host, asked)
-		f.script = f.script[:f.turns]
-		for len(f.script) > 0 && f.script[len(f.script)-1].taken+1 >= f.script[len(f.script)-1].of {
-			f.script = f.script[:len(f.script)-1]
+	for _, fails := range []bool{false, true}[:1+min(1, len(t.errors))] {
+		f.script = nil
+		for range mostTurns {
+			f.once(host, asked, fails)
+			f.script = f.script[:f.turns]
+			for len(f.script) > 0 && f.script[len(f.script)-1].taken+1 >= f.script[len(f.script)-1].of {
+				f.script = f.script[:len(f.script)-1]
+			}
+			if len(f.script) == 0 {
+				break
+			}
+			f.script[len(f.script)-1].taken++
 		}
-		if len(f.script) == 0 {
-			break
-		}
-		f.script[len(f.script)-1].taken++
 	}
 	return f.all
 }
 
-func (f *follower) once(nodes []*node, host, asked string) {
+func (f *follower) once(host, asked string, fails bool) {
 	f.repl = caddy.NewReplacer()
 	f.request = caddyhttp.PrepareRequest(SampleRequest(host, asked), f.repl, nil, f.tree.server)
 	for _, status := range []string{"http.error.status_code", "http.reverse_proxy.status_code", "http.intercept.status_code"} {
@@ -80,9 +83,8 @@ func (f *follower) once(nodes []*node, host, asked string) {
 	f.asked = &url.URL{Path: asked}
 	f.way = arrival{asked: asked, choices: map[string]int{}}
 	f.root, f.ended, f.turns = "", false, 0
-	fails := f.tree.errors != nil && f.choose("fails", 2) == 1
 	before := f.all
-	if f.list(nodes); fails { // what comes there is for the path that was asked for, and has the root that was set
+	if f.list(f.tree.routes); fails { // what comes there is for the path that was asked for, and has the root that was set
 		f.all, f.ended, f.request.URL.Path, f.request.URL.RawPath = before, false, asked, ""
 		f.way.gates, f.way.others, f.way.fixed, f.way.errors = nil, false, false, true
 		f.list(f.tree.errors)

@@ -20,8 +20,13 @@ import (
 // rewrites and gates name, and for what one rewrite less or more makes of them;
 // and whatever comes to the same app or file twice, once past the gate, is told.
 
-// mostTries bounds the paths that are tried at one host.
-const mostTries = 2_000
+// What is tried is bounded, so that the start of many sites stays quick: mostTries
+// at one host, and fewTries at each of very many.
+const (
+	mostTries = 400
+	fewTries  = 40
+	allTries  = 2_500
+)
 
 // Twice finds requests that come to an app or a file past a gate as one for a
 // guarded path does. It refuses what happens to every such request.
@@ -37,15 +42,17 @@ func (w *Walk) Twice(gates []*Gate, told []Finding) (all []Finding, err error) {
 					continue
 				}
 				done = append(done, at)
-				found, err := twice(w.trees[s.Server], host)
-				if err != nil {
-					return nil, err
-				}
-				for _, f := range found {
-					if !slices.ContainsFunc(slices.Concat(told, all), func(other Finding) bool { return other.gate == f.gate }) {
-						all = append(all, f)
-					}
-				}
+			}
+		}
+	}
+	for _, at := range done {
+		found, err := twice(w.trees[at.server], at.host, max(fewTries, min(mostTries, allTries/len(done))))
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range found {
+			if !slices.ContainsFunc(slices.Concat(told, all), func(other Finding) bool { return other.gate == f.gate }) {
+				all = append(all, f)
 			}
 		}
 	}
@@ -53,26 +60,29 @@ func (w *Walk) Twice(gates []*Gate, told []Finding) (all []Finding, err error) {
 }
 
 // twice tries requests at one host.
-func twice(t *tree, host string) (all []Finding, err error) {
-	nodes := slices.DeleteFunc(slices.Clone(t.routes), func(n *node) bool {
-		return !n.at.anyHost && !(scope{hosts: []string{host}}).meets(n.at)
-	})
-	named, changes := partsOf(slices.Concat(nodes, t.errors))
+func twice(t *tree, host string, most int) (all []Finding, err error) {
+	ofOthers := func(n *node) bool { return !n.at.anyHost && !(scope{hosts: []string{host}}).meets(n.at) }
+	t = &tree{t.server, slices.DeleteFunc(slices.Clone(t.routes), ofOthers), slices.DeleteFunc(slices.Clone(t.errors), ofOthers)}
+	named, changes := partsOf(slices.Concat(t.routes, t.errors))
 	tried := map[string]bool{}
 	came := map[string][]arrival{}
 	var order []string
 	try := func(asked string) (all []arrival) {
 		asked = "/" + strings.TrimLeft(asked, "/")
-		if tried[asked] || len(tried) > mostTries {
+		if tried[asked] || len(tried) >= most {
 			return nil
 		}
 		tried[asked] = true
-		all = arrivals(t, nodes, host, asked)
+		all = arrivals(t, host, asked)
 		for _, a := range all {
-			if came[a.to] == nil {
-				order = append(order, a.to)
+			key := a.to
+			if !strings.HasPrefix(key, "files:") {
+				key += " " + a.path
 			}
-			came[a.to] = append(came[a.to], a)
+			if came[key] == nil {
+				order = append(order, key)
+			}
+			came[key] = append(came[key], a)
 		}
 		return all
 	}
@@ -89,20 +99,20 @@ func twice(t *tree, host string) (all []Finding, err error) {
 	}
 	var told []*Gate
 	behind := map[string][]*Gate{} // apps that see what a gate guards as such
-	for _, to := range order {
-		for _, in := range came[to] {
+	for _, key := range order {
+		for _, in := range came[key] {
 			for _, g := range in.gates {
 				if g.Guarded.limited && g.Guarded.matchPath(in.path) {
-					behind[to] = append(behind[to], g)
+					behind[in.to] = appendNewGate(behind[in.to], g)
 				}
 				if slices.Contains(told, g) || in.errors || in.fixed {
 					continue
 				}
-				i := slices.IndexFunc(came[to], func(out arrival) bool { return out.passes(g, in) })
+				i := slices.IndexFunc(came[key], func(out arrival) bool { return out.passes(g, in) })
 				if i < 0 {
 					continue
 				}
-				out := came[to][i]
+				out := came[key][i]
 				told = append(told, g)
 				f := out.around(g, fmt.Sprintf("as one for %s, which it guards, does", shown(in.asked)))
 				if in.surely() && out.surely() && (g.Guarded.limited || hasPathMatcher(g.Matchers)) {
@@ -112,9 +122,9 @@ func twice(t *tree, host string) (all []Finding, err error) {
 			}
 		}
 	}
-	for _, to := range order {
-		for _, out := range came[to] {
-			for _, g := range behind[to] {
+	for _, key := range order {
+		for _, out := range came[key] {
+			for _, g := range behind[out.to] {
 				if out.path != out.asked && !slices.Contains(told, g) && !out.guarded(g) && g.Guarded.matchPath(out.path) {
 					told = append(told, g)
 					all = append(all, out.around(g, "as one for "+shown(out.path)))
@@ -123,6 +133,13 @@ func twice(t *tree, host string) (all []Finding, err error) {
 		}
 	}
 	return all, nil
+}
+
+func appendNewGate(all []*Gate, g *Gate) []*Gate {
+	if slices.Contains(all, g) {
+		return all
+	}
+	return append(all, g)
 }
 
 func shown(path string) string { return strings.ReplaceAll(path, "gatehouse-sample", "…") }
@@ -143,6 +160,9 @@ func (a arrival) around(g *Gate, as string) Finding {
 // surely tells whether nothing but host and path decides what becomes of the
 // request.
 func (a arrival) surely() bool {
+	if a.errors {
+		return false
+	}
 	for about, taken := range a.choices {
 		if taken != 0 || !strings.HasPrefix(about, "fails") && !strings.HasPrefix(about, "answer ") {
 			return false
@@ -159,7 +179,7 @@ func (a arrival) guarded(g *Gate) bool {
 // passes tells whether the request comes to the same as in, which g looks at, with
 // nobody there who asks as much.
 func (a arrival) passes(g *Gate, in arrival) bool {
-	if a.path != in.path && !strings.HasPrefix(a.to, "files:") || a.others && !in.others || a.errors && a.fixed || a.guarded(g) {
+	if a.others && !in.others || a.errors && a.fixed || a.guarded(g) {
 		return false
 	}
 	for about, taken := range a.choices {
