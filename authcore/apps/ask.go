@@ -131,6 +131,8 @@ type apiPart struct {
 	Current  bool               `json:"current,omitempty"` // dead once another is in its slot
 	Invite   string             `json:"invite,omitempty"`  // id of the invitation that the link accepts
 	Paired   bool               `json:"paired,omitempty"`  // see Ask.Pair
+	// New: who answers becomes one of the people, which auto_create lets anybody do.
+	New bool `json:"new,omitempty"`
 }
 
 // apiKept is how much longer than itself a challenge's record stays, so that

@@ -178,6 +178,8 @@ func (t *asking) challenge() (c *sent, wait time.Duration, err error) {
 	}
 	if in.invite != nil {
 		part.Invite = in.invite.ID
+	} else if in.Handle == "" && !in.Caller.Key.isSecret() {
+		part.New = t.p.IsNobody()
 	}
 	if in.Client.IsValid() {
 		part.IP = in.Client.Unmap().WithZone("").String()

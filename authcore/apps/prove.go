@@ -343,9 +343,10 @@ func (c *sent) standing(tx store.Tx, now time.Time) (event.Verdict, error) {
 }
 
 // isOff tells whether the configuration does not allow by now what c is for: to
-// join an organization, or to be signed in by who waits for it.
+// join an organization, to be signed in by who waits for it, or to become one of the
+// people.
 func (c *sent) isOff(app *App) bool {
-	return c.Invite != "" && !app.Organizations || c.Paired && !app.AutoVerify
+	return c.Invite != "" && !app.Organizations || c.Paired && !app.AutoVerify || c.New && c.person.IsNobody() && !app.AutoCreate
 }
 
 // superseded tells whether another challenge took c's place.

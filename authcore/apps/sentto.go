@@ -28,7 +28,8 @@ func partOf(c *challenge.Challenge) (*sent, error) {
 }
 
 // sentOf completes a challenge made for an app, nil for one that died with its
-// contact.
+// contact. While nobody is made by it, it dies with the account at the gates that has
+// its address: an operator has deleted whom it was sent to.
 func sentOf(tx store.Tx, c *challenge.Challenge) (*sent, error) {
 	out, err := partOf(c)
 	if err != nil {
@@ -40,6 +41,11 @@ func sentOf(tx store.Tx, c *challenge.Challenge) (*sent, error) {
 	}
 	if by := out.AskedBy; by != (person.ContactRef{}) && !p.Holds(by.ID, by.Value) {
 		return nil, nil
+	}
+	if p.IsNobody() && !out.Realm.Test && !c.IsText() {
+		if gone, err := challenge.HasGone(tx, c.Address, c); err != nil || gone {
+			return nil, err
+		}
 	}
 	out.person = p
 	return out, nil

@@ -87,6 +87,12 @@ func EndAll(tx store.Tx, a address.Address, now time.Time) error {
 	return change(tx, a, now, func(p *pause) { p.Deleted, p.Doubts = now, nil })
 }
 
+// HasGone tells whether the account with address a was deleted since c was asked for.
+func HasGone(tx store.Tx, a address.Address, c *Challenge) (bool, error) {
+	p, err := readPause(tx, a)
+	return err == nil && !c.AskedAt.After(p.Deleted), err
+}
+
 // holdLifetime is how long an address whose mail came back gets none that an
 // unknown browser asked for.
 const holdLifetime = 7 * 24 * time.Hour
@@ -128,6 +134,9 @@ func Stopped(tx store.Tx, a address.Address, now time.Time) (Outcome, error) {
 	return "", nil
 }
 
+// maxLifetime is longer than that of any challenge: an app's links live a week.
+const maxLifetime = 8 * 24 * time.Hour
+
 // change keeps the record for longer than any challenge that it ends, and any
 // browser that it makes unknown.
 func change(tx store.Tx, a address.Address, now time.Time, to func(*pause)) error {
@@ -137,8 +146,10 @@ func change(tx store.Tx, a address.Address, now time.Time, to func(*pause)) erro
 	}
 	to(p)
 	kept := now.Add(PauseLifetime)
-	if p.Held.After(kept) {
-		kept = p.Held
+	for _, until := range []time.Time{p.Held, p.Deleted.Add(maxLifetime)} {
+		if until.After(kept) {
+			kept = until
+		}
 	}
 	if n := len(p.Doubts); n > 0 {
 		kept = p.Doubts[n-1].To.Add(DeviceLifetime)

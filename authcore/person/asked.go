@@ -25,6 +25,7 @@ func (w Whom) AskedKeys(r Realm) []string {
 // not stored yet; nil if those are too long.
 func (w Whom) NewAsked(r Realm, plan string, d Draft, now time.Time) *Record {
 	p := New(r, plan, now)
+	p.nobody = true
 	if d.tooMuch(p.Profile) {
 		return nil
 	}
@@ -43,12 +44,16 @@ func (w Whom) NewAsked(r Realm, plan string, d Draft, now time.Time) *Record {
 func (w Whom) LoadAsked(tx store.Tx, r Realm) (*Record, error) { return loadAsked(tx, r, w.value()) }
 
 func loadAsked(tx store.Tx, r Realm, value string) (*Record, error) {
-	p := &Record{}
+	p := &Record{nobody: true}
 	if ok, err := store.Load(tx, askedKey(r, value), p); err != nil || !ok || p.Realm != r || p.Profile == nil {
 		return nil, err
 	}
 	return p, nil
 }
+
+// IsNobody tells whether p is none of the people, but who was asked to prove
+// something.
+func (p *Record) IsNobody() bool { return p.nobody }
 
 // SaveAsked stores p as nobody yet, for as long as something that was sent until
 // until can be answered.
@@ -73,6 +78,7 @@ func (p *Record) Settle(tx store.Tx, now time.Time) (*Record, error) {
 		}
 	}
 	p.Unask(tx)
+	p.nobody = false
 	return nil, p.SaveAll(tx)
 }
 

@@ -22,6 +22,8 @@ type Record struct {
 
 	Realm   Realm    `json:"realm,omitzero"` // zero: the gates'
 	Profile *Profile `json:"profile,omitempty"`
+
+	nobody bool // see IsNobody
 }
 
 // Profile is what an app knows of a person.

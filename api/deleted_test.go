@@ -1,0 +1,141 @@
+package api_test
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/api/apitest"
+	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
+)
+
+const gated = "gated@example.com"
+
+// signInAtGate makes gated known at a gate, and returns their subject there.
+func (w *contacts) signInAtGate() string {
+	w.T.Helper()
+	b := session.Browser{Origin: w.Origin}
+	begun, err := w.Service.Flows().Begin(w.T.Context(), b, authcore.Start{Address: address.AddressOf(gated)})
+	if err != nil {
+		w.T.Fatal(err)
+	}
+	b.Flow = begun.FlowCookie
+	out, err := w.Service.Flows().AnswerCode(w.T.Context(), b, "", w.LastMail().Code)
+	if err != nil || out.Verdict != event.Accepted {
+		w.T.Fatal(out.Verdict, err)
+	}
+	return out.SignIn.Session.Subject
+}
+
+// started is what makes somebody of gated by the proof, and what proves it.
+var started = map[string]func(w *contacts) (prove func() apitest.Answer){
+	"Link": func(w *contacts) func() apitest.Answer {
+		w.App.AutoCreate = false
+		in := object{"client_secret": w.Do("GET", "/api/lookup-email?email="+gated+"&STRIPE_PUBLIC_KEY="+apitest.LivePub, nil).String("client_secret"), "email": gated}
+		w.ok("POST", "/api/start_verification", in)
+		in["code"] = w.LastMail().Code
+		return func() apitest.Answer { return w.key("POST", "/api/authenticate", in) }
+	},
+	"a link of a page": func(w *contacts) func() apitest.Answer {
+		w.pub("/v1/auth/magic_links/email/login_or_create", object{"email": gated})
+		token := w.mailedToken()
+		return func() apitest.Answer {
+			return w.key("POST", "/v1/auth/magic_links/verify", object{"token": token, "session_expires_in": 60})
+		}
+	},
+	"a code of a page": func(w *contacts) func() apitest.Answer {
+		id := w.pub("/v1/auth/otps/email/login_or_create", object{"email": gated, "expires_in": 10}).String("email_id")
+		code := w.LastMail().Code
+		return func() apitest.Answer {
+			return w.key("POST", "/v1/auth/otps/verify", object{"method_id": id, "otp": code, "session_expires_in": 60})
+		}
+	},
+	"a link with two digits": func(w *contacts) func() apitest.Answer {
+		a := w.pub("/v1/auth/magic_links/email/login_or_create", object{"email": gated, "auto_verify": true})
+		token := w.mailedToken()
+		return func() apitest.Answer {
+			w.Do("POST", "/v1/auth/magic_links/hosted/shop?token="+token, url.Values{"digits": {a.String("verification_digits")}})
+			return w.Do("POST", "/v1/auth/magic_links/email/login_status", object{"email_id": a.Get("email_id"), "request_origin_token": a.Get("request_origin_token")},
+				"Authorization", "Bearer "+apitest.LivePub)
+		}
+	},
+	"an invitation": func(w *contacts) func() apitest.Answer {
+		w.App.DevCallback = "https://app.example.com/in"
+		w.ok("POST", "/v1/apps/shop/organizations/"+w.acme()+"/invites", object{"email": gated, "role": "admin"})
+		token := w.mailedToken()
+		return func() apitest.Answer { return w.key("POST", "/v1/apps/shop/auth/verify", object{"token": token}) }
+	},
+}
+
+func (w *contacts) pub(path string, body object) apitest.Answer {
+	w.T.Helper()
+	w.App.AutoCreate = true
+	a := w.Do("POST", path, body, "Authorization", "Bearer "+apitest.LivePub)
+	if a.Status != 200 {
+		w.T.Fatal(a.Status, a.Text)
+	}
+	w.Quiet()
+	return a
+}
+
+// made tells whether gated is a customer.
+func (w *contacts) made() bool { return w.key("GET", "/v1/customers?email="+gated, nil).Status == 200 }
+
+// An operator deletes somebody at the gates. What makes a customer of their address
+// and was sent before is dead.
+func TestWhatMakesAPersonDiesWithTheAccountAtTheGates(t *testing.T) {
+	for way, start := range started {
+		t.Run(way, func(t *testing.T) {
+			for _, gone := range []bool{false, true} {
+				w := newContacts(t)
+				sub := w.signInAtGate()
+				w.Sleep(2 * time.Minute)
+				prove := start(w)
+				if gone {
+					d, err := w.Core.Apps().Delete(t.Context(), apps.Deletion{Subject: sub, Reason: "by_operator"})
+					if err != nil || d.Verdict != event.Accepted {
+						t.Fatal(d, err)
+					}
+				}
+				w.Sleep(time.Minute)
+				a := prove()
+				if w.made() == gone || strings.Contains(a.Text, "session_token") && gone {
+					t.Errorf("deleted %v: %d %s", gone, a.Status, a.Text)
+				}
+			}
+		})
+	}
+	t.Run("whom the app knows goes on", func(t *testing.T) {
+		w := newContacts(t)
+		sub := w.signInAtGate()
+		w.Sleep(2 * time.Minute)
+		w.ok("POST", "/v1/auth/magic_links/email/login_or_create", object{"email": gated})
+		token := w.mailedToken()
+		if _, err := w.Core.Apps().Delete(t.Context(), apps.Deletion{Subject: sub, Reason: "by_operator"}); err != nil {
+			t.Fatal(err)
+		}
+		w.ok("POST", "/v1/auth/magic_links/verify", object{"token": token})
+	})
+}
+
+// With auto_create off nobody becomes a customer by what a page asked for before.
+func TestAutoCreateOffEndsWhatPagesBegan(t *testing.T) {
+	for _, way := range []string{"a link of a page", "a code of a page", "a link with two digits"} {
+		for _, known := range []bool{false, true} {
+			w := newContacts(t)
+			if known {
+				w.ok("POST", "/v1/customers", object{"email": gated})
+			}
+			prove := started[way](w)
+			w.App.AutoCreate = false
+			if a := prove(); w.made() != known || !known && strings.Contains(a.Text, "session_token") || known && a.Status != 200 {
+				t.Errorf("%s, known %v: %d %s", way, known, a.Status, a.Text)
+			}
+		}
+	}
+}
