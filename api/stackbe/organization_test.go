@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/api/apitest"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 )
 
 const carol = "carol@example.com"
@@ -129,6 +131,41 @@ func TestOrganizations(t *testing.T) {
 		if verified.String("organizationId") != org {
 			t.Errorf("verified %s", verified.Text)
 		}
+	})
+	t.Run("sessions of a sign-in end together", func(t *testing.T) {
+		inOrg := func(token string) string {
+			return want(t, w.call("POST", auth+"switch-organization", object{"organizationId": org}, token), 200).String("sessionToken")
+		}
+		ends := func(sid string) {
+			if ok, err := w.Service.Apps().EndSession(t.Context(), person.Realm{App: "shop"}, apps.SessionRef{SID: sid}, "test"); !ok || err != nil {
+				t.Fatal(ok, err)
+			}
+		}
+		for _, which := range []int{0, 1, 2} { // the first, one that came from it, and one that came from that
+			first := w.session(alice)
+			all := []string{first, inOrg(first)}
+			all = append(all, inOrg(all[1]))
+			ends(claimsOf(t, all[which])["jti"].(string))
+			for _, token := range all {
+				refused(t, w.call("GET", auth+"session", nil, token), 401, "SESSION_INVALID")
+				refused(t, w.call("POST", auth+"switch-organization", object{"organizationId": org}, token), 401, "SESSION_INVALID")
+			}
+		}
+		want(t, w.call("GET", auth+"session", nil, jwt), 200)
+	})
+	t.Run("and have one budget of calls", func(t *testing.T) {
+		first := w.session(alice)
+		child := want(t, w.call("POST", auth+"switch-organization", object{"organizationId": org}, first), 200).String("sessionToken")
+		for range 60 {
+			w.call("GET", auth+"session", nil, first)
+		}
+		for range 39 {
+			want(t, w.call("GET", auth+"session", nil, child), 200)
+		}
+		if a := w.call("GET", auth+"session", nil, child); a.Status != 429 {
+			t.Errorf("%d %s", a.Status, a.Text)
+		}
+		w.Sleep(2 * time.Minute)
 	})
 	t.Run("STACKBE-73", func(t *testing.T) {
 		stranger := w.session(carol)

@@ -113,7 +113,7 @@ func (a *API) session(c *api.Call) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := c.Spend(c.Service.Core().CountOf(name+" session", s.ID, perSession)); err != nil {
+	if err := c.Spend(c.Service.Core().CountOf(name+" session", s.SignIn, perSession)); err != nil {
 		return err
 	}
 	if _, err := c.Beside(name, perKey); err != nil {
@@ -175,7 +175,7 @@ func (a *API) getSession(c *api.Call) error {
 }
 
 // switchOrganization makes a session that acts for an organization. The old one
-// goes on as it is.
+// goes on as it is; they end together, and have one budget of calls.
 func (a *API) switchOrganization(c *api.Call) error {
 	old := c.Session
 	if err := organizationsOn(c.Caller.App); err != nil {

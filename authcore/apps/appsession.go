@@ -28,6 +28,7 @@ type SessionTerms struct {
 // other, which has a token for the app instead of a cookie.
 type Session struct {
 	ID          string // 27 letters and digits
+	SignIn      string // the same for all sessions of a sign-in, see SwitchOrg
 	Person      person.Person
 	Address     address.Address // that was proved: the session speaks for no other; zero for none
 	Token       string          // the opaque token
@@ -153,7 +154,7 @@ func sessionExtension(terms *SessionTerms) time.Duration {
 func (s *View) appSession(r *session.Record, p *person.Record) *Session {
 	a := r.API
 	return &Session{
-		ID: r.ID, Person: p.View(), Address: r.Address(p), Token: s.core.sessionToken(r), Started: r.AuthTime, Expires: r.Expires,
+		ID: r.ID, SignIn: r.Root(), Person: p.View(), Address: r.Address(p), Token: s.core.sessionToken(r), Started: r.AuthTime, Expires: r.Expires,
 		LastActive: r.LastSeen, Updated: a.Updated, Factors: slices.Clone(a.Factors),
 		Fingerprint: a.Fingerprint, Org: a.Org, Note: a.Note,
 	}

@@ -22,19 +22,23 @@ func (s *View) TouchSession(ctx context.Context, realm person.Realm, ref Session
 	})
 }
 
-// SwitchOrg makes a new session for the same person, with the same end, that
-// acts for the organization with id org; empty: for nobody but the person. The
-// old one stays. Verdict is also Forbidden, for who is not a member.
+// SwitchOrg makes another session of the same sign-in that acts for the
+// organization with id org; empty: for nobody but the person. The old one stays, and
+// they end together. Verdict is also Forbidden, for who is not a member.
 func (s *View) SwitchOrg(ctx context.Context, realm person.Realm, ref SessionRef, org string) (*Session, event.Verdict, error) {
 	out, v, err := s.changeAppSession(ctx, realm, ref, func(tx store.Tx, old *session.Record) (*session.Record, error) {
 		role, err := RoleIn(tx, org, old.Subject)
 		if err != nil || org != "" && role == "" {
 			return nil, err
 		}
-		r, part := *old, *old.API
-		r.ID, r.LastSeen, r.API = keyring.NewID(s.core.now()), s.core.now(), &part
+		r, err := old.Another(tx, s.core.now())
+		if err != nil {
+			return nil, err
+		}
+		part := *old.API
 		part.Secret, part.Org, part.Updated = s.core.secrets.Current.ID(), org, r.LastSeen
-		return &r, nil
+		r.API = &part
+		return r, nil
 	})
 	if err == nil && out != nil {
 		s.core.count(1, 0)

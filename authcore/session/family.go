@@ -4,7 +4,9 @@ import (
 	"context"
 	"slices"
 	"sync/atomic"
+	"time"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
@@ -12,7 +14,8 @@ import (
 // A portal's session and those that were handed over from it to other sites
 // are one sign-in: they end together, and use at one is use at all. The
 // portal's is the root, the others are its children; there are no
-// grandchildren.
+// grandchildren. So are a session of an app and those for organizations that came
+// from it.
 
 // lastUse is when a sign-in was last used, in unix milliseconds.
 type lastUse struct{ atomic.Int64 }
@@ -85,6 +88,13 @@ func adopt(tx store.Tx, sid string) error {
 	}
 	r.Children = true
 	return r.Save(tx)
+}
+
+// Another is a session of the sign-in that r belongs to, with another id.
+func (r *Record) Another(tx store.Tx, now time.Time) (*Record, error) {
+	out := *r
+	out.ID, out.Parent, out.Children, out.LastSeen = keyring.NewID(now), r.Root(), false, now
+	return &out, adopt(tx, out.Parent)
 }
 
 // rootID is the session that ends when r does: r's parent while that lives.
@@ -205,7 +215,7 @@ func (s *View) SignIns(ctx context.Context, session *Session) ([]*Session, error
 				if err != nil {
 					return nil, err
 				}
-				if stands == Live && r.root() == session.root() {
+				if stands == Live && r.Root() == session.root() {
 					found = append(found, newSession(r, &person.Record{Subject: r.Subject, Address: session.Address, Name: session.Name}, ""))
 				}
 			}

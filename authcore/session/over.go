@@ -142,7 +142,7 @@ func (c *Core) IsHeir(ctx context.Context, s *Session, sid string) (bool, error)
 	}
 	return store.View(ctx, c.store, func(tx store.Tx) (bool, error) {
 		r, err := (&Record{Subject: s.Subject, Parent: sid}).loadRoot(tx)
-		return r != nil && (r.ID == s.ID || r.root() == s.root()), err
+		return r != nil && (r.ID == s.ID || r.Root() == s.root()), err
 	})
 }
 
@@ -211,7 +211,7 @@ func (c *Core) Bound(r *Record) *Record {
 // recall brings a record up to date with what memory knows of the session's
 // use.
 func (c *cache) recall(r *Record) {
-	root := r.root()
+	root := r.Root()
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	if live := c.bySID[r.ID]; live != nil {
@@ -236,8 +236,8 @@ func (c *cache) relative(root string) *liveSession {
 	return nil
 }
 
-// root is the sid of the session that this one hangs on, or its own.
-func (r *Record) root() string {
+// Root is the sid of the session that this one hangs on, or its own.
+func (r *Record) Root() string {
 	if r.Parent != "" {
 		return r.Parent
 	}
