@@ -806,6 +806,7 @@ func TestNobodyIsMadeBeforeTheProof(t *testing.T) {
 			pub(w, "/v1/auth/magic_links/email/login_or_create")
 			token := w.mailedToken()
 			return func() apitest.Answer {
+				w.App.AutoCreate = true
 				return w.key("POST", "/v1/auth/magic_links/verify", object{"token": token, "session_expires_in": 60})
 			}
 		},

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -137,5 +138,33 @@ func TestAutoCreateOffEndsWhatPagesBegan(t *testing.T) {
 				t.Errorf("%s, known %v: %d %s", way, known, a.Status, a.Text)
 			}
 		}
+	}
+}
+
+var stopLink = regexp.MustCompile(`https?://\S*token=stop-\S+`)
+
+// Who wants no invitations of an app gets none in any wire format.
+func TestStoppedInvitationsOfEveryDialect(t *testing.T) {
+	w := newContacts(t)
+	w.App.DevCallback = "https://app.example.com/in"
+	w.ok("POST", "/v1/apps/shop/organizations/"+w.acme()+"/invites", object{"email": gated, "role": "member"})
+	stop, err := url.Parse(stopLink.FindString(w.LastMail().Text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := w.Do("POST", stop.Path+"?"+stop.RawQuery, url.Values{"email": {gated}}); a.Status != 200 {
+		t.Fatal(a.Status, a.Text)
+	}
+	w.Sleep(2 * time.Minute)
+	before := len(w.Mail.Sent())
+	w.ok("POST", "/v1/auth/magic_links/email/invite", object{"email": gated})
+	if n := len(w.Mail.Sent()) - before; n != 0 {
+		t.Errorf("%d mails were sent to who wants none", n)
+	}
+	w.ok("POST", "/v1/auth/magic_links/email/login_or_create", object{"email": gated}) // they asked
+	w.Sleep(25 * time.Hour)
+	w.ok("POST", "/v1/auth/magic_links/email/invite", object{"email": gated})
+	if n := len(w.Mail.Sent()) - before; n != 2 {
+		t.Errorf("%d mails were sent, want a link and an invitation a day later", n)
 	}
 }

@@ -111,8 +111,12 @@ func (a *API) loginTerms(c *api.Call, o *api.Object, hosted bool) (known, fresh 
 	if o.Has("expires_in") && !o.Has("login_expires_in") && !o.Has("registration_expires_in") {
 		def = lifetime(o, "expires_in", def)
 	}
-	known.Lifetime = lifetime(o, "login_expires_in", def)
-	fresh.Lifetime = lifetime(o, "registration_expires_in", def)
+	most := time.Duration(linkMax) * time.Minute
+	if c.Holder != api.Secret { // who may not choose asks for nothing longer
+		most = linkLifetime(c)
+	}
+	known.Lifetime = min(lifetime(o, "login_expires_in", def), most)
+	fresh.Lifetime = min(lifetime(o, "registration_expires_in", def), most)
 	urls := map[origin.RedirectUse]string{
 		origin.RedirectLogin: o.String("login_redirect_url"), origin.RedirectRegistration: o.String("registration_redirect_url"),
 	}

@@ -65,6 +65,22 @@ func TestAPublishableKeyTakesNobodysSignIn(t *testing.T) {
 		w.Sleep(time.Hour)
 		want(t, w.post(loginOrCreate, evil), 200)
 	})
+	t.Run("a page has no link live longer than the app says", func(t *testing.T) {
+		for most, minutes := range map[time.Duration]int{5 * time.Minute: 5, 0: 60} {
+			for _, field := range []string{"registration_expires_in", "expires_in"} {
+				w := house(t, func(h *apitest.House) { h.App.LinkLifetime = most })
+				body := object{"email": alice, field: 10080}
+				want(t, w.call("POST", loginOrCreate, body, apitest.LivePub), 200)
+				token := w.mailed().Query().Get("token")
+				w.Sleep(time.Duration(minutes)*time.Minute + time.Second)
+				refused(t, w.post(links+"verify", object{"token": token}), 400, "magic_link_expired")
+				want(t, w.post(loginOrCreate, body), 200)
+				token = w.mailed().Query().Get("token")
+				w.Sleep(7*24*time.Hour - time.Minute)
+				want(t, w.post(links+"verify", object{"token": token}), 200)
+			}
+		}
+	})
 	t.Run("a page puts nothing into the link", func(t *testing.T) {
 		w := house(t, nil)
 		for _, query := range []string{"?token=ATTACKERS", "?next=https://evil.com/", "?x=1", "?%74oken=A", "?=", "?&"} {

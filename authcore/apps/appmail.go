@@ -62,7 +62,7 @@ func (s *View) wanted(tx store.Tx, c *challenge.Challenge, now time.Time) (*sent
 	if app := s.cfg.List.Find(to.Realm.App); app != nil && to.isOff(app) {
 		return nil, nil
 	}
-	if to.Invite == "" {
+	if to.Invite == "" && to.apiPart.Letter != outbox.LetterInvite {
 		return to, nil
 	}
 	if paused, err := invitesPaused(tx, to.Realm, to.Address, now); err != nil || paused {

@@ -261,8 +261,8 @@ func (t *asking) run() (_ Asked, err error) {
 		out.Verdict, out.RetryAfter = event.Limited, wait
 		return out, err
 	}
-	if t.in.invite != nil {
-		if paused, err := invitesPaused(t.tx, t.in.invite.Realm, t.in.invite.Email, t.now); err != nil || paused {
+	if t.terms.Letter == outbox.LetterInvite || t.in.invite != nil {
+		if paused, err := invitesPaused(t.tx, t.in.Caller.Realm(), t.to.Address(), t.now); err != nil || paused {
 			return out, err
 		}
 	}
