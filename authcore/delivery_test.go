@@ -29,7 +29,7 @@ func TestUsualDelay(t *testing.T) {
 			return f.Delay
 		}
 		for i := range 6 {
-			want(t, h.core.Delivery().Delay(mustAddress("x@slow.example")) == 0, i < 5)
+			want(t, h.core.Delivery().Delay(mustAddress("x@slow.example")), 0)
 			h.sender.failWith(&outbox.SendError{Fault: outbox.Deferred, Reason: "450 greylisted", Recipient: true})
 			b := h.browser()
 			b.begin(mustAddress(fmt.Sprintf("person%d@slow.example", i)))
@@ -39,6 +39,7 @@ func TestUsualDelay(t *testing.T) {
 			want(t, b.answer(h.sender.last(t).Code).Verdict, event.Accepted)
 			time.Sleep(time.Hour)
 		}
+		time.Sleep(24 * time.Hour)
 		d := h.core.Delivery().Domains(10)
 		if len(d) == 0 || d[0].Name != "slow.example" || !d[0].Known || d[0].Wait < 6*time.Minute || d[0].Wait > 8*time.Minute || d[0].Deferred < 6 || d[0].SignedIn != 6 {
 			t.Fatalf("%+v", d)
@@ -63,4 +64,35 @@ func TestNobodyAloneIsUsual(t *testing.T) {
 		}
 		want(t, h.core.Delivery().Delay(alice), 0)
 	})
+}
+
+// Whoever asks for codes sees in their life nothing of what was sent: neither at once,
+// nor the day after. Only who signs in with a mail is counted.
+func TestDelayTellsNothingOfAStart(t *testing.T) {
+	for _, admitted := range []bool{true, false} {
+		run(t, func(t *testing.T, h *house) {
+			h.config.MayReceive = func(a address.Address) bool { return a.Local() != "neverthere" && (admitted || a.Local() != "x") }
+			h.reload()
+			for i := range 4 { // one short of what makes a delay usual
+				h.sender.failWith(&outbox.SendError{Fault: outbox.Deferred, Reason: "450 greylisted", Recipient: true})
+				b := h.browser()
+				b.begin(mustAddress(fmt.Sprintf("person%d@slow.example", i)))
+				time.Sleep(6 * time.Minute)
+				h.sender.failWith(nil)
+				time.Sleep(time.Minute)
+				want(t, b.answer(h.sender.last(t).Code).Verdict, event.Accepted)
+			}
+			delay := func() time.Duration { return h.core.Delivery().Delay(mustAddress("neverthere@slow.example")) }
+			for range 3 {
+				time.Sleep(24 * time.Hour)
+				want(t, delay(), 0)
+				h.sender.failWith(&outbox.SendError{Fault: outbox.Deferred, Reason: "450 greylisted", Recipient: true})
+				h.browser().begin(mustAddress("x@slow.example"))
+				time.Sleep(6 * time.Minute)
+				h.sender.failWith(nil)
+				time.Sleep(10 * time.Minute)
+				want(t, delay(), 0)
+			}
+		})
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
@@ -183,6 +184,62 @@ func TestBounceHoldsMail(t *testing.T) {
 	}
 }
 
+// Who has read a mail has the mailbox, and what an operator has lifted does not come
+// back by what is told late.
+func TestReportsThatHoldNoMore(t *testing.T) {
+	o := hooked(t, "*@example.com")
+	held := func(who string) bool {
+		t.Helper()
+		var why operate.Why
+		o.document(&why, "why", who)
+		return why.HeldUntil != nil
+	}
+	for n, event := range []map[string]any{hardBounce, suppressed, complained} {
+		who := fmt.Sprintf("reader%d@example.com", n)
+		v := o.visitor()
+		id := v.gets(who)
+		if got := v.types(v.code); got != 303 {
+			t.Fatal(got)
+		}
+		o.mailgun().reports(200, id, who, event)
+		if held(who) {
+			t.Errorf("%v: a mail that was signed in with holds others", event)
+		}
+		id = o.visitor().gets(who)
+		o.mailgun().reports(200, id, who, event)
+		if !held(who) {
+			t.Errorf("%v: the next one holds nothing", event)
+		}
+	}
+	for n, event := range []map[string]any{hardBounce, suppressed, complained} {
+		who := fmt.Sprintf("unlocked%d@example.com", n)
+		first := o.visitor().gets(who)
+		second := o.visitor().gets(who)
+		o.mailgun().reports(200, first, who, event)
+		if !held(who) {
+			t.Fatalf("%v holds nothing", event)
+		}
+		o.done("unlock", who)
+		o.mailgun().reports(406, first, who, event) // told again
+		o.mailgun().reports(200, second, who, event)
+		if held(who) {
+			t.Errorf("%v: what was sent before gatehouse unlock holds", event)
+		}
+		o.mailgun().reports(200, o.visitor().gets(who), who, event)
+		if !held(who) {
+			t.Errorf("%v: what was sent after it holds nothing", event)
+		}
+	}
+	early := o.visitor().gets("early@example.com")
+	eventually(t, "it is written down that the mail was taken", func() bool { return strings.Contains(o.done("why", "early@example.com"), "accepted") })
+	o.done("unlock", "early@example.com") // before anything came back
+	o.mailgun().reports(200, early, "early@example.com", hardBounce)
+	if held("early@example.com") {
+		t.Error("what was sent before gatehouse unlock holds, though nothing had come back then")
+	}
+	wantText(t, o.done("status"), "5 complained about") // one of each mail
+}
+
 // What is no fault of the mailbox holds nothing, and shows all the same.
 func TestReportsThatHoldNothing(t *testing.T) {
 	o := hooked(t, "*@example.com")
@@ -278,6 +335,17 @@ func TestBouncesAreTold(t *testing.T) {
 	wantText(t, o.done("status"), "to example.com: ", "1 bounced")
 	if m := o.metrics(); m[`caddy_gatehouse_domain_mails{domain="example.com",result="bounced"}`] != 1 {
 		t.Errorf("%v", m)
+	}
+	portal := o.origin("auth.example.com") + "/_gatehouse/"
+	alice = o.visitor()
+	alice.send("POST", portal+"login", url.Values{"email": {"alice@example.com"}})
+	alice.send("POST", portal+"code", url.Values{"code": {o.code("alice@example.com")}})
+	status, text := alice.send("POST", portal+"account/export", nil)
+	var own struct {
+		Returned []struct{ Outcome, Detail string } `json:"returned_mails"`
+	}
+	if err := json.Unmarshal([]byte(text), &own); status != 200 || err != nil || len(own.Returned) != 1 || own.Returned[0].Outcome != "bounced" || !strings.HasPrefix(own.Returned[0].Detail, "550") {
+		t.Errorf("%d, %v: %+v\n%s", status, err, own, text)
 	}
 	var users operate.User
 	o.document(&users, "users", "alice@example.com")

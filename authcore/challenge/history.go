@@ -274,6 +274,17 @@ func WasOpened(tx store.Tx, c *Challenge) (bool, error) {
 	return r.has(OutcomeLinkOpened), err
 }
 
+// WasRead tells whether somebody has signed in with the mail of the challenge with
+// id, whose history is at key.
+func WasRead(tx store.Tx, key, id string) (bool, error) {
+	if key == "" {
+		return false, nil
+	}
+	r := &attemptRecord{}
+	_, err := store.Load(tx, key, r)
+	return r.Challenge == id && r.has(OutcomeUsed) && !r.has(OutcomeAdmitted), err
+}
+
 // Opened notes that the link of a challenge was opened, once.
 func (h *History) Opened(ctx context.Context, c *Challenge) error {
 	return h.Store.Update(ctx, func(tx store.Tx) error {

@@ -23,6 +23,8 @@ type pause struct {
 	// Held is until when mail that came back, or was complained about, holds others
 	// back that unknown browsers ask for.
 	Held time.Time `json:"held,omitzero"`
+	// Released is when an operator lifted that: mail sent before holds nothing.
+	Released time.Time `json:"released,omitzero"`
 	// Doubts are about browsers that were known for the address, the newest last.
 	Doubts []doubt `json:"doubts,omitempty"`
 	// Deleted is when the account with this address was deleted: what was asked
@@ -97,18 +99,31 @@ func HasGone(tx store.Tx, a address.Address, c *Challenge) (bool, error) {
 // unknown browser asked for.
 const holdLifetime = 7 * 24 * time.Hour
 
-// Hold notes that mail to a came back, or was complained about.
-func Hold(tx store.Tx, a address.Address, now time.Time) error {
-	return change(tx, a, now, func(p *pause) { p.Held = now.Add(holdLifetime) })
+// Hold notes that mail to a, sent then, came back, or was complained about.
+func Hold(tx store.Tx, a address.Address, sent, now time.Time) error {
+	return change(tx, a, now, func(p *pause) {
+		if sent.After(p.Released) {
+			p.Held = now.Add(holdLifetime)
+		}
+	})
 }
 
-// Release lifts Hold, and tells whether it was in force.
+// Release lifts Hold, for what was sent up to now, and tells whether it was in force.
 func Release(tx store.Tx, a address.Address, now time.Time) (was bool, err error) {
 	until, err := HeldUntil(tx, a, now)
-	if err != nil || until.IsZero() {
+	if err != nil {
 		return false, err
 	}
-	return true, change(tx, a, now, func(p *pause) { p.Held = time.Time{} })
+	return !until.IsZero(), change(tx, a, now, func(p *pause) { p.Held, p.Released = time.Time{}, now })
+}
+
+// Forgive forgets Hold and Release, if there was either.
+func Forgive(tx store.Tx, a address.Address, now time.Time) error {
+	p, err := readPause(tx, a)
+	if err != nil || p.Held.IsZero() && p.Released.IsZero() {
+		return err
+	}
+	return change(tx, a, now, func(p *pause) { p.Held, p.Released = time.Time{}, time.Time{} })
 }
 
 // HeldUntil is how long Hold is in force, zero if it is not.
@@ -146,7 +161,7 @@ func change(tx store.Tx, a address.Address, now time.Time, to func(*pause)) erro
 	}
 	to(p)
 	kept := now.Add(PauseLifetime)
-	for _, until := range []time.Time{p.Held, p.Deleted.Add(maxLifetime)} {
+	for _, until := range []time.Time{p.Held, p.Released.Add(holdLifetime), p.Deleted.Add(maxLifetime)} { // reports come within days
 		if until.After(kept) {
 			kept = until
 		}

@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"errors"
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -34,6 +35,9 @@ type Book struct {
 	domains map[string]*figures
 	unsaved map[string]*figures // what has come since they were written
 	taken   map[string]taken    // mails to sign in with, by challenge
+
+	day   int64                    // since 1970, of
+	shown map[string]time.Duration // what codes live longer, by domain; nil: not known yet
 }
 
 // New returns the book that is kept in a store, once Load has read it.
@@ -59,7 +63,7 @@ type Taken int
 // What can come of one.
 const (
 	Noted   Taken = iota
-	Again         // its token was used before
+	Again         // its token was used before, or the same was told of the mail
 	Foreign       // there is no such mail of ours to that recipient
 )
 
@@ -113,6 +117,16 @@ func (b *Book) Take(ctx context.Context, r Report) (Taken, error) {
 		if sent == nil || sent.To != keyring.Hash(r.Recipient.String()) {
 			return Foreign, nil
 		}
+		if r.isProblem() { // one mail comes back once, however often that is told
+			told := store.KeyHook + keyring.Hash(fmt.Sprintf("%s %s %v %s", r.From, r.Outcome, r.Hard, sent.MessageID))
+			if again, err := store.Load(tx, told, &until); err != nil || again && now.Before(until) {
+				return Again, err
+			}
+			until = now.Add(problemsKept)
+			if err := store.Save(tx, told, until, until); err != nil {
+				return Noted, err
+			}
+		}
 		return Noted, b.take(tx, r, sent, now)
 	})
 	if err != nil || out != Noted {
@@ -151,8 +165,13 @@ func (b *Book) take(tx store.Tx, r Report, sent *outbox.Sent, now time.Time) err
 		return err
 	}
 	if r.Hard || r.Outcome == challenge.OutcomeComplained {
-		if err := challenge.Hold(tx, r.Recipient, now); err != nil {
+		// Who has read the mail has the mailbox.
+		if read, err := challenge.WasRead(tx, sent.Log, sent.Ref); err != nil {
 			return err
+		} else if !read {
+			if err := challenge.Hold(tx, r.Recipient, sent.At, now); err != nil {
+				return err
+			}
 		}
 	}
 	key, p := problemsKey(r.Recipient), &problems{}
@@ -204,8 +223,7 @@ func (b *Book) Problems(ctx context.Context, a address.Address) (list []Problem,
 func (b *Book) Forget(ctx context.Context, a address.Address) error {
 	return b.cfg.Store.Update(ctx, func(tx store.Tx) error {
 		tx.Delete(problemsKey(a))
-		_, err := challenge.Release(tx, a, b.cfg.Now())
-		return err
+		return challenge.Forgive(tx, a, b.cfg.Now())
 	})
 }
 

@@ -16,7 +16,9 @@ import (
 // domain's own, where the mail system reports that; else the one that we gave it
 // to), and what then passed until its person signed in, less a minute to read it.
 // A stranger sees it in the life of a code, also for an address that is nobody's.
-// So it rests on several people's mails, and tells nothing of any.
+// So it rests on several people's mails, on those alone that somebody has signed in
+// with, and is renewed once a day: nobody can ask for a code, and see whether that
+// moved it.
 
 const (
 	// maxDelay bounds what a code lives longer.
@@ -121,14 +123,25 @@ func (f *figures) delay() time.Duration {
 	return min((wait + max(0, proved-reading)).Truncate(time.Minute), maxDelay)
 }
 
-// Delay is what mail to a's domain usually takes, at most maxDelay.
+// Delay is what mail to a's domain usually takes, at most maxDelay, as it was known
+// at the beginning of the day.
 func (b *Book) Delay(a address.Address) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if f := b.domains[a.Domain()]; f != nil {
-		return f.delay()
+	return b.delay(a.Domain())
+}
+
+// delay renews what is shown, once a day; b.mu is held.
+func (b *Book) delay(domain string) time.Duration {
+	if day := today(b.cfg.Now()); b.shown == nil || b.day != day {
+		b.day, b.shown = day, map[string]time.Duration{}
+		for name, f := range b.domains {
+			if d := f.delay(); d > 0 {
+				b.shown[name] = d
+			}
+		}
 	}
-	return 0
+	return b.shown[domain]
 }
 
 // Domain is how mail to one domain fared within 30 days.
@@ -141,8 +154,9 @@ type Domain struct {
 	Delay  time.Duration // what codes live longer
 }
 
-func (f *figures) view(now time.Time) Domain {
-	d := Domain{Name: f.Domain, Delay: f.delay()}
+// view is how the domain of f fares; b.mu is held.
+func (b *Book) view(f *figures) Domain {
+	now, d := b.cfg.Now(), Domain{Name: f.Domain, Delay: b.delay(f.Domain)}
 	for day, c := range f.Days {
 		if day > today(now.Add(-figuresKept)) {
 			d.add(*c)
@@ -158,7 +172,7 @@ func (b *Book) Of(a address.Address) Domain {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if f := b.domains[a.Domain()]; f != nil {
-		return f.view(b.cfg.Now())
+		return b.view(f)
 	}
 	return Domain{Name: a.Domain()}
 }
@@ -171,7 +185,7 @@ func (b *Book) Domains(most int) (list []Domain) {
 	defer b.mu.Unlock()
 	var others Domain
 	for _, f := range b.domains {
-		if d := f.view(b.cfg.Now()); d.SignedIn > 0 {
+		if d := b.view(f); d.SignedIn > 0 {
 			list = append(list, d)
 		} else {
 			others.add(d.Counts)
@@ -190,8 +204,9 @@ func (b *Book) Domains(most int) (list []Domain) {
 	return list
 }
 
-// taken is when a mail to sign in with was asked for, and taken.
-type taken struct{ queued, at time.Time }
+// taken is when a mail to sign in with was asked for, taken by a sender, and by its
+// domain; that one is zero where it is not reported.
+type taken struct{ queued, at, delivered time.Time }
 
 // Hear takes down what happened to mails, and who signed in with them.
 func (b *Book) Hear(e event.Event) {
@@ -207,9 +222,9 @@ func (b *Book) Hear(e event.Event) {
 	isSignIn := e.Letter == "" && e.Challenge != ""
 	switch e.Name {
 	case event.MailSent:
-		c.Accepted, waits = 1, []sample{newSample(e.Waited, e.Address)}
+		c.Accepted = 1
 		if isSignIn {
-			b.taken[e.Challenge] = taken{now.Add(-e.Waited), now}
+			b.taken[e.Challenge] = taken{queued: now.Add(-e.Waited), at: now}
 		}
 	case event.MailFailed:
 		switch e.Reason {
@@ -222,15 +237,20 @@ func (b *Book) Hear(e event.Event) {
 		if e.App != "" || !known {
 			return
 		}
-		c.SignedIn, proved = 1, []sample{newSample(now.Sub(t.at), e.Address)}
+		c.SignedIn, waits = 1, []sample{newSample(t.at.Sub(t.queued), e.Address)}
+		if !t.delivered.IsZero() {
+			delivered = []sample{newSample(t.delivered.Sub(t.queued), e.Address)}
+			t.at = t.delivered
+		}
+		proved = []sample{newSample(now.Sub(t.at), e.Address)}
 		delete(b.taken, e.Challenge)
 	case event.MailReport:
 		switch challenge.Outcome(e.Reason) {
 		case challenge.OutcomeDelivered:
 			c.Delivered = 1
 			if isSignIn && known {
-				delivered = []sample{newSample(now.Sub(t.queued), e.Address)}
-				b.taken[e.Challenge] = taken{t.queued, now}
+				t.delivered = now
+				b.taken[e.Challenge] = t
 			}
 		case challenge.OutcomeDeferred:
 			c.Deferred = 1
