@@ -76,8 +76,11 @@ func (c *Core) tell(tx store.Tx, of outbox.Item, tries []outbox.Try) error {
 		step := challenge.Step{At: try.At, Outcome: challenge.OutcomeAccepted, Sender: try.Sender, MessageID: cmp.Or(try.Renamed, try.MessageID)}
 		if try.Failed != nil {
 			step.Outcome, step.Detail = challenge.OutcomeDeferred, try.Failed.Reason
-			if try.Failed.Maybe {
+			switch {
+			case try.Failed.Maybe:
 				step.Outcome = challenge.OutcomeMaybe
+			case try.Failed.Fault == outbox.Rejected: // others may take it yet
+				step.Outcome = challenge.OutcomeDeclined
 			}
 		}
 		if try.Final {

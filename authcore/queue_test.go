@@ -92,7 +92,7 @@ func TestRefusalGoesToTheNextSender(t *testing.T) {
 		want(t, h.core.Status().MailWaiting, 0)
 		a := h.attempts(recipient(0))[0]
 		want(t, a.Outcome, challenge.OutcomeAccepted)
-		wantAll(t, steps(a), challenge.OutcomeQueued, challenge.OutcomeDeferred, challenge.OutcomeAccepted)
+		wantAll(t, steps(a), challenge.OutcomeQueued, challenge.OutcomeDeclined, challenge.OutcomeAccepted)
 		want(t, a.Steps[1].Detail, "RCPT TO: the server answered 553 5.7.1 sender not owned")
 		status := h.core.Status()
 		want(t, status.Senders[0].Unfit, true)

@@ -44,10 +44,18 @@ var hooksWords = words[*Hooks]{
 	},
 }
 
-// checkHooks: a mail system needs an address to post to.
+// checkHooks: a mail system needs somebody who may report.
 func (a *App) checkHooks() error {
 	if a.Hooks != nil && a.Hooks.MailgunKey == "" {
 		return errors.New("hooks names nobody who may report; write\n    hooks {\n        mailgun_key {file./run/secrets/mailgun-hook}\n    }")
+	}
+	return nil
+}
+
+// placeHooks: they need an address to post to.
+func (a *App) placeHooks() error {
+	if a.Hooks != nil && len(a.portals) == 0 {
+		return errors.New("hooks: mail systems report to the host of a gatehouse_portal, and there is none; add a site such as\n    auth.example.com {\n        gatehouse_portal\n    }")
 	}
 	return nil
 }
@@ -56,9 +64,6 @@ func (a *App) checkHooks() error {
 func (a *App) openHooks(service *authcore.Service) error {
 	if a.Hooks == nil {
 		return nil
-	}
-	if len(a.portals) == 0 {
-		return errors.New("hooks: mail systems report to the host of a gatehouse_portal, and there is none; add a site such as\n    auth.example.com {\n        gatehouse_portal\n    }")
 	}
 	key, err := expandSecret("hooks: mailgun_key", a.Hooks.MailgunKey)
 	if err != nil {

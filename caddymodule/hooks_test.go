@@ -161,7 +161,7 @@ func TestBounceHoldsMail(t *testing.T) {
 				t.Errorf("an answer to what was never sent: %d", got)
 			}
 			eventually(t, "why tells", func() bool { return strings.Contains(o.done("why", "alice@example.com"), "held at ") })
-			wantText(t, o.done("why", "alice@example.com"), "is held until", "because other mail came back", "by mailgun")
+			wantText(t, o.done("why", "alice@example.com"), "is held until", "because other mail "+map[bool]string{true: "was called spam", false: "came back"}[name == "complaint"], "by mailgun")
 			for _, secret := range []string{"482913", "gone@example.com", "/_gatehouse/link"} {
 				if strings.Contains(o.done("why", "alice@example.com"), secret) {
 					t.Errorf("why repeats %s", secret)

@@ -20,6 +20,9 @@ import (
 // placeGates finds out where every gate stands, and refuses those where nobody
 // could sign in.
 func (a *App) placeGates() error {
+	if err := a.placeHooks(); err != nil {
+		return err
+	}
 	app, err := a.httpApp()
 	if err != nil || app == nil {
 		return err

@@ -210,7 +210,7 @@ func TestStatusAfterTestEmail(t *testing.T) {
 	second.Stop()
 	o.fails(cli.ExitNo, []string{"sender_down after"}, "test-email", "ops@example.net")
 	senders("down: ", "down: ")
-	wantText(t, o.done("status"), "goes out") // nobody waits for any
+	o.fails(cli.ExitNo, []string{"FAILED at the last try of every sender"}, "status") // though nobody waits for any
 	o.asks("first@example.com")
 	eventually(t, "status says no", func() bool {
 		out, _, code := o.command("status")
@@ -223,6 +223,15 @@ func TestStatusAfterTestEmail(t *testing.T) {
 	o.asks("second@example.com")
 	o.code("second@example.com")
 	o.code("first@example.com")
+
+	second.Restart(t)
+	o.mail.RefuseTo("late@example.com", 450)
+	second.RefuseTo("late@example.com", 550)
+	o.asks("late@example.com")
+	eventually(t, "why calls each answer what it is", func() bool {
+		out := o.done("why", "late@example.com")
+		return strings.Contains(out, "deferred by smtp "+o.mail.Addr) && strings.Contains(out, "rejected by smtp "+second.Addr)
+	})
 }
 
 // A password that is mended in the configuration opens sign-in when that is

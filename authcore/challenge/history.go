@@ -26,6 +26,7 @@ const (
 	OutcomeMailDown   Outcome = "mail_down"   // no sender took mail: nothing was sent
 	OutcomeQueued     Outcome = "queued"      // the mail waits to be sent
 	OutcomeDeferred   Outcome = "deferred"    // a sender did not take it; the next one or this one is tried again
+	OutcomeDeclined   Outcome = "rejected"    // a sender refused it for good; another may take it
 	OutcomeMaybe      Outcome = "maybe"       // a sender got it whole and did not answer: it may arrive
 	OutcomeRejected   Outcome = "refused"     // the last sender that was left refused it for good
 	OutcomeAdmitted   Outcome = "admitted"    // an operator gave out its code, while mail was down
@@ -188,7 +189,7 @@ func (r *attemptRecord) has(outcome Outcome) bool {
 // ranks orders the outcomes by how much they say. A mail may be answered before
 // the server that took it is done with it, so the last step need not say most.
 var ranks = map[Outcome]int{
-	OutcomeDeferred: 1, OutcomeMaybe: 1, OutcomeAccepted: 2, OutcomeRejected: 2, OutcomeAdmitted: 2,
+	OutcomeDeferred: 1, OutcomeDeclined: 1, OutcomeMaybe: 1, OutcomeAccepted: 2, OutcomeRejected: 2, OutcomeAdmitted: 2,
 	OutcomeDelivered: 2, OutcomeBounced: 2, OutcomeComplained: 2,
 	OutcomeLinkOpened: 3, OutcomeWrongCode: 4, OutcomeLocked: 5, OutcomeUsed: 6,
 }

@@ -161,13 +161,14 @@ func change(tx store.Tx, a address.Address, now time.Time, to func(*pause)) erro
 	}
 	to(p)
 	kept := now.Add(PauseLifetime)
-	for _, until := range []time.Time{p.Held, p.Released.Add(holdLifetime), p.Deleted.Add(maxLifetime)} { // reports come within days
+	all := []time.Time{p.Held, p.Released.Add(holdLifetime), p.Deleted.Add(maxLifetime)} // reports come within days
+	if n := len(p.Doubts); n > 0 {
+		all = append(all, p.Doubts[n-1].To.Add(DeviceLifetime))
+	}
+	for _, until := range all {
 		if until.After(kept) {
 			kept = until
 		}
-	}
-	if n := len(p.Doubts); n > 0 {
-		kept = p.Doubts[n-1].To.Add(DeviceLifetime)
 	}
 	return store.Save(tx, PauseKey(a), p, kept)
 }

@@ -219,6 +219,12 @@ func (b *Book) Problems(ctx context.Context, a address.Address) (list []Problem,
 	return list, got.held, err
 }
 
+// PausedUntil is how long unknown browsers cause no mail to a, whose owner said "this
+// wasn't me"; zero: they do.
+func (b *Book) PausedUntil(ctx context.Context, a address.Address) (time.Time, error) {
+	return store.View(ctx, b.cfg.Store, func(tx store.Tx) (time.Time, error) { return challenge.PausedUntil(tx, a, b.cfg.Now()) })
+}
+
 // Forget takes away what came back from a, whose account is gone.
 func (b *Book) Forget(ctx context.Context, a address.Address) error {
 	return b.cfg.Store.Update(ctx, func(tx store.Tx) error {

@@ -32,7 +32,7 @@ var (
 // server that encodes what it repeats is not understood: it has the mail anyhow.
 // The zero Message has only the secrets.
 func (m Message) Said(text string, secrets ...string) string {
-	text = oneLine(text)
+	text = OneLine(text)
 	for _, secret := range secrets {
 		text = blankAll(text, secret)
 	}
@@ -88,8 +88,8 @@ func digitsOf(s string) string {
 	}, s)
 }
 
-// oneLine leaves out what would break or colour a line of a log.
-func oneLine(s string) string {
+// OneLine leaves out what would break or colour a line of a log.
+func OneLine(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
 			return ' '
@@ -101,7 +101,7 @@ func oneLine(s string) string {
 
 // blankAll blanks every place where secret stands, in any case.
 func blankAll(text, secret string) string {
-	if secret = oneLine(secret); secret == "" {
+	if secret = OneLine(secret); secret == "" {
 		return text
 	}
 	return regexp.MustCompile(`(?i)`+regexp.QuoteMeta(secret)).ReplaceAllLiteralString(text, unsaid)

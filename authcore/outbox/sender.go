@@ -35,7 +35,7 @@ type Message struct {
 // place of m's, and says which, with or without angle brackets. A bounce names
 // that one.
 func (m Message) Rename(id string) {
-	id = strings.Trim(oneLine(id), "<> ")
+	id = strings.Trim(OneLine(id), "<> ")
 	if m.renamed != nil && len(id) <= maxRenamed {
 		*m.renamed = id
 	}

@@ -3,6 +3,7 @@ package operate
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
@@ -64,6 +65,12 @@ func (m MailStatus) State() string {
 		return "delayed"
 	}
 	return "ok"
+}
+
+// Failing tells whether no sender has worked at its last try, also while nothing
+// waits and starts are accepted for that.
+func (m MailStatus) Failing() bool {
+	return m.Down || len(m.Senders) > 0 && !slices.ContainsFunc(m.Senders, func(s SenderStatus) bool { return !s.Down })
 }
 
 // SenderStatus is how one sender has fared.
@@ -276,8 +283,10 @@ type Why struct {
 	Mails   []WhyMail     `json:"mails"`
 	Domain  DomainStatus  `json:"domain"`
 	// HeldUntil is how long mail that came back holds others, null if it does not.
-	HeldUntil *time.Time         `json:"held_until"`
-	Problems  []delivery.Problem `json:"problems"` // what came back within 30 days
+	HeldUntil *time.Time `json:"held_until"`
+	// PausedUntil is how long its owner's "this wasn't me" does.
+	PausedUntil *time.Time         `json:"paused_until"`
+	Problems    []delivery.Problem `json:"problems"` // what came back within 30 days
 }
 
 // Verdict is whether an address is admitted.

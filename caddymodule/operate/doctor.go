@@ -218,7 +218,7 @@ func (i *Instance) examineSender(ctx context.Context, sender outbox.Sender) Find
 		return Note(check, name+" can only be tried by sending", "gatehouse test-email you@example.com")
 	}
 	if err := checker.Check(ctx); err != nil {
-		return unreachable(name, err)
+		return Error(check, name+": "+reasonOf(err), "do what its answer asks for: \"What the answers mean\" in docs/mail.md has the steps")
 	}
 	return Fine(check, "%s: there is a token; that it may send, only gatehouse test-email tells", name)
 }

@@ -106,7 +106,7 @@ func examineDKIM(ctx context.Context, dns Resolver, domain string) Finding {
 	if i := slices.Index(found, true); i >= 0 {
 		return Fine(check, "%s has a key, named %s", domain, dkimSelectors[i])
 	}
-	return Note(check, "no DKIM key of "+domain+" was found under the usual names", "your mail provider says which name it signs with; send yourself a mail with gatehouse test-email and look for dkim=pass in its headers")
+	return Note(check, "no DKIM key of "+domain+" was found under the usual names", "your mail provider says which name it signs with; gatehouse doctor --mail-to you@gmail.com sends a mail, and --received looks at what came")
 }
 
 func unresolved(check, domain string, err error) Finding {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/apps"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 )
 
 // MailTo sends one mail, as sign-in mails go, for ExamineReceived to look at once
@@ -48,6 +49,11 @@ func (i *Instance) ExamineReceived(ctx context.Context, headers string) ([]Findi
 	m, err := mail.ReadMessage(strings.NewReader(strings.TrimLeft(headers, "\r\n") + "\r\n\r\n"))
 	if err != nil {
 		return nil, refuse(Malformed, "received is no mail with its headers: save it as .eml, in full")
+	}
+	for _, lines := range m.Header { // what strangers wrote goes to a terminal
+		for n := range lines {
+			lines[n] = outbox.OneLine(lines[n])
+		}
 	}
 	r, err := readReceived(m.Header)
 	if err != nil {

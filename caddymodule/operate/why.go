@@ -50,6 +50,11 @@ func (i *Instance) Why(ctx context.Context, email, site string) (Why, error) {
 		return Why{}, err
 	}
 	out.Problems, out.HeldUntil = append([]delivery.Problem{}, problems...), moment(held)
+	paused, err := i.Core.Delivery().PausedUntil(ctx, address)
+	if err != nil {
+		return Why{}, err
+	}
+	out.PausedUntil = moment(paused)
 	out.Mails, err = i.whyMails(ctx, address)
 	return out, err
 }

@@ -35,6 +35,12 @@ const MaxAnswer = 64 << 10
 func Client(timeout time.Duration) *http.Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.DisableKeepAlives = true
+	transport.OnProxyConnectResponse = func(_ context.Context, proxy *url.URL, _ *http.Request, resp *http.Response) error {
+		if resp.StatusCode != http.StatusOK {
+			return fmt.Errorf("the proxy %s (HTTPS_PROXY) answered HTTP %d", proxy.Host, resp.StatusCode)
+		}
+		return nil
+	}
 	transport.DialContext = (&net.Dialer{Timeout: connectTimeout}).DialContext
 	return &http.Client{
 		Transport:     transport,

@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
+	"github.com/gatehouse-auth/gatehouse/authcore/delivery"
 	"io"
 	"math"
 	"net/url"
@@ -159,7 +161,10 @@ func (o *operator) explain(why operate.Why) {
 	}
 	o.printf("mark in the audit log: %s\n", why.Mark)
 	if why.HeldUntil != nil {
-		o.printf("mail that unknown browsers ask for is held until %s, because other mail came back; gatehouse unlock lifts that\n", why.HeldUntil.Local().Format(time.DateTime))
+		o.printf("mail that unknown browsers ask for is held until %s, because other mail %s; gatehouse unlock lifts that\n", why.HeldUntil.Local().Format(time.DateTime), cameBack(why.Problems))
+	}
+	if why.PausedUntil != nil {
+		o.printf("mail that unknown browsers ask for is paused until %s: its owner said \"this wasn't me\"\n", why.PausedUntil.Local().Format(time.DateTime))
 	}
 	for _, p := range why.Problems {
 		o.printf("%s  %s%s\n", p.At.Local().Format(time.DateTime), p.Outcome, after(": ", p.Detail))
@@ -180,6 +185,14 @@ func (o *operator) explain(why operate.Why) {
 			o.printf("  %s  %s%s%s%s\n", step.At.Local().Format(time.TimeOnly), step.Outcome, times, after(" by ", step.Sender), after(": ", step.Detail))
 		}
 	}
+}
+
+// cameBack says what holds mail back, by the newest that can.
+func cameBack(problems []delivery.Problem) string {
+	if len(problems) > 0 && problems[0].Outcome == challenge.OutcomeComplained {
+		return "was called spam"
+	}
+	return "came back"
 }
 
 // tookAfter says how long a mail waited, and how long others do.
@@ -251,7 +264,14 @@ func mailHeaders(file string) (string, error) {
 	if err != nil {
 		return "", &Failure{Code: ExitUsage, Problem: err.Error()}
 	}
-	headers, _, _ := strings.Cut(strings.ReplaceAll(string(text), "\r\n", "\n"), "\n\n")
+	mail := strings.TrimLeft(strings.ReplaceAll(string(text), "\r\n", "\n"), "\n")
+	if strings.HasPrefix(mail, "From ") { // the line before each mail of an mbox
+		_, mail, _ = strings.Cut(mail, "\n")
+	}
+	headers, _, _ := strings.Cut(mail, "\n\n")
+	if strings.TrimSpace(headers) == "" {
+		return "", &Failure{Code: ExitUsage, Problem: file + " is empty; save the mail with all its headers, in most mail programs by \"download\" or \"save as .eml\""}
+	}
 	const most = 48 << 10
 	if len(headers) > most {
 		return "", &Failure{Code: ExitUsage, Problem: fmt.Sprintf("%s has no headers of a mail at its beginning: they are longer than %d bytes", file, most)}

@@ -43,7 +43,7 @@ func showStatus(o *operator) error {
 	} else {
 		o.status(s)
 	}
-	if s.Mail.Down {
+	if s.Mail.Failing() {
 		return errNo
 	}
 	return nil
@@ -59,7 +59,11 @@ func (o *operator) status(s operate.Status) {
 	if s.Mail.Maybe > 0 {
 		maybe = fmt.Sprintf(", of which %d may have gone out: no answer has come", s.Mail.Maybe)
 	}
-	o.printf("mail        %s, %s%s\n", mail[s.Mail.State()], operate.Count(s.Mail.Waiting, "waits", "wait"), maybe)
+	state := mail[s.Mail.State()]
+	if s.Mail.Failing() && !s.Mail.Down {
+		state = "FAILED at the last try of every sender; sign-ins are taken until the next mail fails"
+	}
+	o.printf("mail        %s, %s%s\n", state, operate.Count(s.Mail.Waiting, "waits", "wait"), maybe)
 	o.senders(s.Mail.Senders)
 	for _, d := range s.Mail.Domains {
 		o.printf("  to %s: %d accepted, %d deferred, %d bounced, %d complained about%s\n", cmp.Or(d.Name, "others"),
