@@ -37,7 +37,8 @@ func appKey(t testing.TB, key string) apps.Key {
 func newAppHouse(t testing.TB, senders ...outbox.TextSender) (*house, *apps.App) {
 	t.Helper()
 	app := &apps.App{
-		ID: "shop", Keys: []apps.Key{appKey(t, liveKey), appKey(t, testKey), appKey(t, pubKey)},
+		AutoCreate: true,
+		ID:         "shop", Keys: []apps.Key{appKey(t, liveKey), appKey(t, testKey), appKey(t, pubKey)},
 		Callbacks: mustCallbacks(t, "https://app.example.com/*"),
 		Plans:     []apps.Plan{{ID: "free"}, {ID: "pro"}},
 

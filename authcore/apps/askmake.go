@@ -261,6 +261,9 @@ func (t *asking) with(c *sent) []string {
 	keys := append(t.s.challenges.Keys(c.Challenge), store.KeyPerson+c.Subject)
 	if !t.p.Profile.Asked.IsZero() {
 		keys = append(keys, t.in.Whom.AskedKeys(c.Realm)...)
+		if !c.IsText() {
+			keys = append(keys, challenge.PauseKey(c.Address)) // see sentOf
+		}
 	}
 	if c.Current {
 		keys = append(keys, slotKey(c.Realm, c.Slot, c.Contact))
