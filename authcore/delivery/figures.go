@@ -205,8 +205,9 @@ func (b *Book) Domains(most int) (list []Domain) {
 }
 
 // taken is when a mail to sign in with was asked for, taken by a sender, and by its
-// domain; that one is zero where it is not reported.
-type taken struct{ queued, at, delivered time.Time }
+// domain; that one is zero where it is not reported. A mail may be answered before its
+// sender hears that it was taken: then proved is known first.
+type taken struct{ queued, at, delivered, proved time.Time }
 
 // Hear takes down what happened to mails, and who signed in with them.
 func (b *Book) Hear(e event.Event) {
@@ -226,6 +227,10 @@ func (b *Book) Hear(e event.Event) {
 		if isSignIn {
 			b.taken[e.Challenge] = taken{queued: now.Add(-e.Waited), at: now}
 		}
+		if isSignIn && !t.proved.IsZero() {
+			c.SignedIn, waits, proved = 1, []sample{newSample(e.Waited, e.Address)}, []sample{newSample(0, e.Address)}
+			delete(b.taken, e.Challenge)
+		}
 	case event.MailFailed:
 		switch e.Reason {
 		case "deferred":
@@ -234,7 +239,11 @@ func (b *Book) Hear(e event.Event) {
 			c.Bounced = 1
 		}
 	case event.SignedIn:
-		if e.App != "" || !known {
+		if e.App != "" || e.Challenge == "" {
+			return
+		}
+		if !known {
+			b.taken[e.Challenge] = taken{queued: now, proved: now}
 			return
 		}
 		c.SignedIn, waits = 1, []sample{newSample(t.at.Sub(t.queued), e.Address)}
@@ -248,7 +257,7 @@ func (b *Book) Hear(e event.Event) {
 		switch challenge.Outcome(e.Reason) {
 		case challenge.OutcomeDelivered:
 			c.Delivered = 1
-			if isSignIn && known {
+			if isSignIn && known && t.proved.IsZero() {
 				t.delivered = now
 				b.taken[e.Challenge] = t
 			}
