@@ -19,8 +19,8 @@ func (b *tab) knows(a address.Address) bool {
 	b.h.t.Helper()
 	b.h.mailFails()
 	defer b.h.mailWorks()
-	fresh := &tab{b.h, session.Browser{Origin: b.Origin, Client: b.Client, Device: b.Device}}
-	out, err := b.h.service.Flows().Begin(b.h.t.Context(), fresh.Browser, authcore.Start{Address: a})
+	fresh := session.Browser{Origin: b.Origin, Client: b.Client, Device: b.Device}
+	out, err := b.h.service.Flows().Begin(b.h.t.Context(), fresh, authcore.Start{Address: a})
 	if err != nil || out.Reference == "" {
 		b.h.t.Fatal(out, err)
 	}

@@ -194,13 +194,13 @@ func (c *fromAuthelia) lifetime() {
 		}
 		return written(min(d, high))
 	}
-	idle, max := bounded("inactivity", "5m", "5m", "30d"), bounded("expiration", "1h", "5m", "30d")
+	idle, most := bounded("inactivity", "5m", "5m", "30d"), bounded("expiration", "1h", "5m", "30d")
 	if a, _ := duration(idle); true {
-		if b, _ := duration(max); a > b {
-			idle = max
+		if b, _ := duration(most); a > b {
+			idle = most
 		}
 	}
-	c.line("session idle", idle, "max", max)
+	c.line("session idle", idle, "max", most)
 	session.at("inactivity").done()
 	session.at("expiration").done()
 }
@@ -246,7 +246,7 @@ func (c *fromAuthelia) readPeople() error {
 		email := user.at("email")
 		address := strings.ToLower(email.one())
 		switch {
-		case user.at("disabled").is("true"):
+		case user.at("disabled").isTrue():
 			continue
 		case !isAddress(address):
 			c.note(user, "this person has no address that a mail can go to, and can't sign in here")

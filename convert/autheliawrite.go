@@ -20,7 +20,7 @@ func (c *fromAuthelia) readClients() {
 	oidc := c.root.at("identity_providers", "oidc")
 	for _, at := range oidc.at("clients").items() {
 		at.done()
-		cl := client{id: either(at, "client_id", "id"), name: either(at, "client_name", "description"), public: at.at("public").is("true"), pkce: "optional"}
+		cl := client{id: either(at, "client_id", "id"), name: either(at, "client_name", "description"), public: at.at("public").isTrue(), pkce: "optional"}
 		if strings.Trim(strings.Map(idLetter, cl.id), "\x00") != cl.id || cl.id == "" {
 			c.note(at.at("client_id"), "the id of an app has letters, digits, - and _ here")
 			continue
@@ -28,7 +28,7 @@ func (c *fromAuthelia) readClients() {
 		if !plain(cl.name) || len(cl.name) > 64 || strings.ContainsAny(cl.name, "/@:.") {
 			cl.name = ""
 		}
-		if cl.public || at.at("require_pkce").is("true") {
+		if cl.public || at.at("require_pkce").isTrue() {
 			cl.pkce = "required"
 		}
 		cl.consent = at.at("consent_mode").text != "implicit"
@@ -286,11 +286,11 @@ func (c *fromAuthelia) mail() {
 	}
 	c.line("from", `"`+name+`"`, address)
 	for _, key := range []string{"disable_require_tls", "disable_starttls"} {
-		if smtp.at(key).is("true") {
+		if smtp.at(key).isTrue() {
 			c.note(smtp.at(key), "mails go out encrypted, or not at all; write tls off for a server on this machine")
 		}
 	}
-	if smtp.at("tls", "skip_verify").is("true") {
+	if smtp.at("tls", "skip_verify").isTrue() {
 		c.note(smtp.at("tls", "skip_verify"), "the server's certificate is checked: name its authority with ca")
 	}
 }

@@ -331,6 +331,11 @@ says how.`, visible(c.Name))
 		c.writeAsked(port, presets, public, trust)
 		return
 	}
+	c.writeInline(port, presets, public, trust)
+}
+
+// writeInline writes the site of a Gatehouse in front of the apps.
+func (c *fromProxy) writeInline(port string, presets, public, trust []string) {
 	site := c.host
 	if c.behind {
 		site = "http://" + c.host + ":" + port

@@ -168,7 +168,7 @@ func (t *tree) take() []string {
 	return t.all()
 }
 
-func (t *tree) is(value string) bool { return strings.EqualFold(t.one(), value) }
+func (t *tree) isTrue() bool { return strings.EqualFold(t.one(), "true") }
 
 // items are the parts of a list.
 func (t *tree) items() []*tree {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -14,8 +13,8 @@ import (
 
 // commit writes what t has put, if nothing that it read has changed. again: t's
 // function is to be run again.
-func (s *Store) commit(ctx context.Context, t *tx) (err error, again bool) {
-	attempt := 1 + rand.Int64N(1<<63-1)
+func (s *Store) commit(ctx context.Context, t *tx) (again bool, err error) {
+	attempt := randomID()
 	var before []string
 	if t.began {
 		before = []string{endRead}
@@ -28,15 +27,15 @@ func (s *Store) commit(ctx context.Context, t *tx) (err error, again bool) {
 	t.began = false
 	switch {
 	case err == nil && good:
-		return nil, false
+		return false, nil
 	case err == nil || isConflict(err):
-		return errFirst, true
+		return true, errFirst
 	case isLost(err):
 		t.end() // the pool has another one
 		return s.settle(ctx, attempt, err)
 	}
 	// 25006: the server was demoted and took nothing. There may be another one.
-	return explain(err), isAway(err)
+	return isAway(err), explain(err)
 }
 
 // arguments are those of commitRecords.
@@ -77,11 +76,11 @@ func (t *tx) arguments(attempt int64) []any {
 // settle finds out what became of an attempt whose connection was lost: it is done
 // if its row is there. If not, a row in its place keeps it from being done later,
 // when it is still on its way, and the update runs again.
-func (s *Store) settle(ctx context.Context, attempt int64, lost error) (err error, again bool) {
+func (s *Store) settle(ctx context.Context, attempt int64, lost error) (again bool, err error) {
 	ctx = context.WithoutCancel(ctx)
 	began := time.Now()
 	for n := 0; n < 3 || time.Since(began) < patience; n++ {
-		time.Sleep(rand.N(10 * time.Millisecond << min(n, 5)))
+		<-time.After(jitter(10 * time.Millisecond << min(n, 5)))
 		var done, found bool
 		err := s.onConn(ctx, func(conn *pgx.Conn) error {
 			if _, err := conn.Exec(ctx, claimAttempt, attempt); err != nil {
@@ -91,11 +90,11 @@ func (s *Store) settle(ctx context.Context, attempt int64, lost error) (err erro
 		})
 		if err == nil && found {
 			if done {
-				return nil, false
+				return false, nil
 			}
-			return explain(lost), true
+			return true, explain(lost)
 		}
 		lost = errors.Join(lost, err)
 	}
-	return fmt.Errorf("whether an update was written is not known: %w", explain(lost)), false
+	return false, fmt.Errorf("whether an update was written is not known: %w", explain(lost))
 }

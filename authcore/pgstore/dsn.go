@@ -67,14 +67,14 @@ func ParseDSN(text string) (*DSN, error) {
 func newDSN(config *pgxpool.Config) *DSN {
 	c := config.ConnConfig
 	hosts := []string{at(c.Host, c.Port)}
-	clear := isClear(c.Host, c.TLSConfig)
+	inClear := isClear(c.Host, c.TLSConfig)
 	for _, f := range c.Fallbacks {
 		if host := at(f.Host, f.Port); !slices.Contains(hosts, host) {
 			hosts = append(hosts, host)
 		}
-		clear = clear || isClear(f.Host, f.TLSConfig)
+		inClear = inClear || isClear(f.Host, f.TLSConfig)
 	}
-	return &DSN{config: config, Name: strings.Join(hosts, ",") + "/" + c.Database, Clear: clear}
+	return &DSN{config: config, Name: strings.Join(hosts, ",") + "/" + c.Database, Clear: inClear}
 }
 
 func at(host string, port uint16) string {

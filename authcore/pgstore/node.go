@@ -2,9 +2,10 @@ package pgstore
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"strconv"
 	"time"
 
@@ -27,7 +28,17 @@ type node struct {
 	name string
 }
 
-func newNode(name string) node { return node{1 + rand.Int64N(1<<63-1), name} }
+func newNode(name string) node { return node{randomID(), name} }
+
+// randomID is a number of attempts and nodes, never 0.
+func randomID() int64 {
+	var b [8]byte
+	rand.Read(b[:])
+	return int64(binary.BigEndian.Uint64(b[:])>>1 | 1)
+}
+
+// jitter is a pause shorter than most, so that who met once does not meet again.
+func jitter(most time.Duration) time.Duration { return time.Duration(randomID() % int64(most)) }
 
 // Health is what an operator wants to know of a store.
 type Health struct {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -115,17 +114,17 @@ func (s *Store) View(ctx context.Context, fn func(store.Tx) error) error {
 		return err
 	}
 	defer s.calls.Done()
-	return s.untilDone(ctx, func() (error, bool) {
+	return s.untilDone(ctx, func() (again bool, err error) {
 		t, err := s.begin(ctx)
 		if err != nil {
-			return explain(err), isLost(err)
+			return isLost(err), explain(err)
 		}
 		defer t.end()
 		err = fn(readOnly{t})
 		if t.err != nil {
-			return explain(t.err), isLost(t.err)
+			return isLost(t.err), explain(t.err)
 		}
-		return err, false
+		return false, err
 	})
 }
 
@@ -137,23 +136,23 @@ func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
 		return err
 	}
 	defer s.calls.Done()
-	return s.untilDone(ctx, func() (error, bool) {
+	return s.untilDone(ctx, func() (again bool, err error) {
 		t, err := s.begin(ctx)
 		if err != nil {
-			return explain(err), isLost(err)
+			return isLost(err), explain(err)
 		}
 		defer t.end()
 		t.writes = map[string]write{}
 		err = fn(t)
 		switch {
 		case t.err != nil:
-			return explain(t.err), isLost(t.err)
+			return isLost(t.err), explain(t.err)
 		case err != nil:
-			return err, false
+			return false, err
 		case t.refused != nil:
-			return t.refused, false
+			return false, t.refused
 		case len(t.writes) == 0:
-			return nil, false
+			return false, nil
 		}
 		return s.commit(ctx, t)
 	})
@@ -162,9 +161,9 @@ func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
 // untilDone calls try until it needs no other try, the context ends, or patience
 // does. Of many updates that want the same row one comes through at a time, so those
 // that have lost go on one by one: each of a hundred would try a hundred times.
-func (s *Store) untilDone(ctx context.Context, try func() (err error, again bool)) error {
+func (s *Store) untilDone(ctx context.Context, try func() (again bool, err error)) error {
 	began := time.Now()
-	err, again := try()
+	again, err := try()
 	if !again {
 		return err
 	}
@@ -176,14 +175,14 @@ func (s *Store) untilDone(ctx context.Context, try func() (err error, again bool
 	}
 	for n := 1; again && ctx.Err() == nil && (n < 3 || time.Since(began) < patience); n++ {
 		if n > 1 {
-			pause := time.NewTimer(rand.N(time.Millisecond << min(n, 7)))
+			pause := time.NewTimer(jitter(time.Millisecond << min(n, 7)))
 			select {
 			case <-pause.C:
 			case <-ctx.Done():
 			}
 			pause.Stop()
 		}
-		err, again = try()
+		again, err = try()
 	}
 	if again && errors.Is(err, errFirst) {
 		return fmt.Errorf("the database: %w", err)

@@ -149,7 +149,7 @@ func explain(err error) error {
 	if !errors.As(err, &pg) {
 		return err
 	}
-	says := ""
+	var says string
 	switch pg.Code {
 	case "53100":
 		return fmt.Errorf("the disk of the database: %w (%s)", store.ErrFull, pg.Message)

@@ -110,9 +110,9 @@ func (s *Store) readPlace(ctx context.Context, conn *pgx.Conn) (at place, err er
 func (at place) explain(err error) error {
 	switch codeOf(err) {
 	case "42501":
-		return fmt.Errorf("role %q may not make or use tables in schema %q (%v): GRANT USAGE, CREATE ON SCHEMA %s TO %s, or make it the owner of the database", at.user, at.schema, err, at.schema, at.user)
+		return fmt.Errorf("role %q may not make or use tables in schema %q (%v): GRANT USAGE, CREATE ON SCHEMA %s TO %s, or make it the owner of the database", at.user, at.schema, err, at.schema, at.user) //nolint:errorlint // explained once
 	case "42P07", "42710", "42703", "42809":
-		return fmt.Errorf("schema %q has something of another program under a name of ours (%v): use a database of its own for Gatehouse", at.schema, err)
+		return fmt.Errorf("schema %q has something of another program under a name of ours (%v): use a database of its own for Gatehouse", at.schema, err) //nolint:errorlint // explained once
 	}
 	return err
 }

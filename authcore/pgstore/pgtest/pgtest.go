@@ -186,7 +186,7 @@ func Pooled(t testing.TB, dsn string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, err := os.MkdirTemp("", "gatehouse-bouncer")
+	dir, err := os.MkdirTemp("", "gatehouse-bouncer") //nolint:usetesting // the server's user must get at it
 	if err != nil {
 		t.Fatal(err)
 	}
