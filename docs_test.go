@@ -2,6 +2,7 @@ package main
 
 import (
 	"flag"
+	"fmt"
 	"maps"
 	"os"
 	"os/exec"
@@ -101,6 +102,22 @@ func TestAttacksAreNumberedOnce(t *testing.T) {
 			t.Errorf("docs/security.md has %s twice", n)
 		} else {
 			seen[n] = true
+		}
+	}
+}
+
+// A decision is cited by its number: each has one, which its title says too.
+func TestDecisionsAreNumberedOnce(t *testing.T) {
+	files, err := filepath.Glob("docs/decisions/*.md")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for i, file := range files {
+		number, title := 0, 0
+		_, _ = fmt.Sscanf(filepath.Base(file), "%04d-", &number)
+		_, _ = fmt.Sscanf(string(read(t, file)), "# %d.", &title)
+		if number != i+1 || title != number {
+			t.Errorf("%s is the decision number %d, with the title of number %d", file, i+1, title)
 		}
 	}
 }

@@ -7,8 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
-	"github.com/gatehouse-auth/gatehouse/authcore/delivery"
 	"io"
 	"math"
 	"net/url"
@@ -161,7 +159,7 @@ func (o *operator) explain(why operate.Why) {
 	}
 	o.printf("mark in the audit log: %s\n", why.Mark)
 	if why.HeldUntil != nil {
-		o.printf("mail that unknown browsers ask for is held until %s, because other mail %s; gatehouse unlock lifts that\n", why.HeldUntil.Local().Format(time.DateTime), cameBack(why.Problems))
+		o.printf("mail that unknown browsers ask for is held until %s, because other mail %s; gatehouse unlock lifts that\n", why.HeldUntil.Local().Format(time.DateTime), cameBack(why))
 	}
 	if why.PausedUntil != nil {
 		o.printf("mail that unknown browsers ask for is paused until %s: its owner said \"this wasn't me\"\n", why.PausedUntil.Local().Format(time.DateTime))
@@ -188,8 +186,8 @@ func (o *operator) explain(why operate.Why) {
 }
 
 // cameBack says what holds mail back, by the newest that can.
-func cameBack(problems []delivery.Problem) string {
-	if len(problems) > 0 && problems[0].Outcome == challenge.OutcomeComplained {
+func cameBack(why operate.Why) string {
+	if len(why.Problems) > 0 && why.Problems[0].Outcome == "complained" {
 		return "was called spam"
 	}
 	return "came back"
