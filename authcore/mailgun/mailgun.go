@@ -164,7 +164,7 @@ func (s *Sender) sendError(err error, handedOver bool, m outbox.Message) error {
 	fault, what := classify(err)
 	out := &outbox.SendError{Fault: fault, Reason: what, Maybe: handedOver && !answered(err), Err: err}
 	if said := text(err); said != "" {
-		out.Reason += ": " + m.Said(said, s.client.APIKey())
+		out.Reason += ": " + m.Said(said, s.client.APIKey(), "api:"+s.client.APIKey())
 		out.Recipient = fault == outbox.Rejected && badRecipient.MatchString(said)
 	}
 	return out

@@ -1,6 +1,10 @@
 package outbox
 
 import (
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"html"
 	"net/url"
 	"regexp"
 	"strings"
@@ -34,7 +38,9 @@ var (
 func (m Message) Said(text string, secrets ...string) string {
 	text = OneLine(text)
 	for _, secret := range secrets {
-		text = blankAll(text, secret)
+		for _, spelling := range spellings(secret) {
+			text = blankAll(text, spelling)
+		}
 	}
 	mail := strings.ToLower(strings.Join([]string{m.Subject, m.Text, m.Code, m.Link}, "\n"))
 	echoed := func(part string) string {
@@ -73,6 +79,19 @@ func (m Message) Said(text string, secrets ...string) string {
 		text = text[:cut]
 	}
 	return text
+}
+
+// spellings are a secret as it is and as programs write it: in base64, in a URL, in
+// JSON, HTML and hexadecimal digits.
+func spellings(secret string) []string {
+	if secret == "" {
+		return nil
+	}
+	inJSON, _ := json.Marshal(secret)
+	return []string{
+		secret, strings.TrimRight(base64.StdEncoding.EncodeToString([]byte(secret)), "="), strings.TrimRight(base64.URLEncoding.EncodeToString([]byte(secret)), "="),
+		url.QueryEscape(secret), url.PathEscape(secret), strings.Trim(string(inJSON), `"`), html.EscapeString(secret), hex.EncodeToString([]byte(secret)),
+	}
 }
 
 // digitsOf are the digits in s alone, full-width ones as ASCII.

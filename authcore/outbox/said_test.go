@@ -45,6 +45,14 @@ func TestWhatAServerRepeatsIsBlanked(t *testing.T) {
 			t.Errorf("%q: %q, want %q", text, got, want)
 		}
 	}
+	for _, spelling := range []string{
+		`p&ss "w\örd"/+=`, "cCZzcyAid1zDtnJkIi8rPQ==", "p%26ss+%22w%5C%C3%B6rd%22%2F%2B%3D", `p\u0026ss \"w\\örd\"/+=`, "p&amp;ss &#34;w\\örd&#34;/+=",
+		"702673732022775cc3b67264222f2b3d",
+	} {
+		if got := m.Said("no: "+spelling, `p&ss "w\örd"/+=`); strings.Contains(got, "rd") || !strings.HasPrefix(got, "no: [...]") {
+			t.Errorf("%q: %q", spelling, got)
+		}
+	}
 	if got := m.Said(strings.Repeat("é", 1000)); len(got) > 300 || !strings.HasPrefix(got, "é") || strings.ContainsRune(got, '\uFFFD') {
 		t.Errorf("%d bytes: %q", len(got), got)
 	}
