@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -21,8 +22,9 @@ type node struct {
 	away atomic.Bool
 
 	board         *notice.Board
+	mu            sync.Mutex
 	heard         []string
-	missed, blind int
+	missed, blind atomic.Int32
 }
 
 func (n *node) Node() string      { return n.name }
@@ -40,11 +42,13 @@ func newNode(s store.Store, name string) *node {
 	n.board = notice.New(notice.Config{
 		Store: n, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 		Hear: func(_ context.Context, h notice.Notice) error {
+			n.mu.Lock()
+			defer n.mu.Unlock()
 			n.heard = append(n.heard, string(h.Kind)+" "+h.ID)
 			return nil
 		},
-		Missed: func(context.Context) error { n.missed++; return nil },
-		Blind:  func() { n.blind++ },
+		Missed: func(context.Context) error { n.missed.Add(1); return nil },
+		Blind:  func() { n.blind.Add(1) },
 	})
 	return n
 }
@@ -93,6 +97,8 @@ func TestBoard(t *testing.T) {
 		go two.board.Run(ctx)
 		count := func(what string) (n int) {
 			synctest.Wait()
+			two.mu.Lock()
+			defer two.mu.Unlock()
 			for _, h := range two.heard {
 				if h == what {
 					n++
@@ -121,24 +127,24 @@ func TestBoard(t *testing.T) {
 		two.away.Store(true)
 		one.tell(t, notice.Ended, "away", 0)
 		time.Sleep(50 * time.Second)
-		if synctest.Wait(); two.blind != 0 {
+		if synctest.Wait(); two.blind.Load() != 0 {
 			t.Error("blind too early")
 		}
 		time.Sleep(15 * time.Second)
-		if synctest.Wait(); two.blind != 1 {
-			t.Errorf("blind %d times", two.blind)
+		if synctest.Wait(); two.blind.Load() != 1 {
+			t.Errorf("blind %d times", two.blind.Load())
 		}
 		two.away.Store(false)
 		time.Sleep(2 * time.Second)
-		if count("ended away") == 0 || two.missed != 0 {
-			t.Errorf("after a minute: %q, missed %d", two.heard, two.missed)
+		if count("ended away") == 0 || two.missed.Load() != 0 {
+			t.Errorf("after a minute: %q, missed %d", two.heard, two.missed.Load())
 		}
 		two.away.Store(true)
 		time.Sleep(11 * time.Minute)
 		two.away.Store(false)
 		time.Sleep(2 * time.Second)
-		if synctest.Wait(); two.missed != 1 {
-			t.Errorf("after eleven minutes: missed %d", two.missed)
+		if synctest.Wait(); two.missed.Load() != 1 {
+			t.Errorf("after eleven minutes: missed %d", two.missed.Load())
 		}
 		stop()
 		synctest.Wait()
