@@ -90,6 +90,45 @@ func theApp(ctx caddy.Context) (*App, error) {
 
 // parse reads what is written into the form that requests are judged by.
 func (g *Gate) parse(groups *policy.Groups) error {
+	if err := g.parsePolicy(groups); err != nil {
+		return err
+	}
+	if err := checkPrefix(g.Prefix); err != nil {
+		return err
+	}
+	public, err := origin.ParsePublicBelow(g.Prefix, g.Public)
+	if err != nil {
+		return err
+	}
+	if g.gate.CORS, err = parseCORS(g.CORS); err != nil {
+		return err
+	}
+	if g.gate.Homes, err = parseTrust(g.Trust); err != nil {
+		return err
+	}
+	if g.gate.Clients, err = parseCIDRs(g.ClientIP); err != nil {
+		return err
+	}
+	rule := &g.gate.Rule
+	rule.Trusts, rule.Public, rule.Fresh = g.gate.Trusts, &public, time.Duration(g.Fresh)
+	rule.Session = session.Rule{Idle: time.Duration(g.SessionIdle), Max: time.Duration(g.SessionMax)}
+	g.gate.Unauthenticated, g.gate.Headers, g.gate.Fields, g.gate.ReportOnly = g.Unauthenticated, g.Headers, g.Fields, g.ReportOnly
+	g.gate.Prefix, g.gate.Basic, g.gate.Keep = g.Prefix, g.Basic != nil && *g.Basic, g.Keep
+	if g.app != nil {
+		g.app.house.Claim(g.Fields)
+	}
+	if err := g.parseGuard(&public); err != nil {
+		return err
+	}
+	g.limit()
+	if g.Portal != "" {
+		g.portal, err = parseOriginOption("portal", "portal", g.Portal)
+	}
+	return err
+}
+
+// parsePolicy reads who is let in. Each directive's faults are told under its name.
+func (g *Gate) parsePolicy(groups *policy.Groups) error {
 	allow, err := parseWho("gatehouse", g.Allow)
 	if err != nil {
 		return err
@@ -106,55 +145,28 @@ func (g *Gate) parse(groups *policy.Groups) error {
 	if g.gate.Rule.Policy, err = policy.Compile(allow, deny, groups); err != nil {
 		return forDirective("gatehouse", err)
 	}
-	if err := checkPrefix(g.Prefix); err != nil {
+	return nil
+}
+
+// parseGuard reads what the walk at the start has to know: which requests the gate
+// takes, and whom it lets by.
+func (g *Gate) parseGuard(public *origin.PublicPaths) (err error) {
+	guard := &g.guard
+	if guard.Origins, err = parseOrigins(g.Origins); err != nil {
 		return err
 	}
-	public, err := origin.ParsePublicBelow(g.Prefix, g.Public)
-	if err != nil {
-		return err
-	}
-	if g.gate.CORS, err = parseCORS(g.CORS); err != nil {
-		return err
-	}
-	g.gate.Rule.Trusts = g.gate.Trusts
-	if g.gate.Homes, err = parseTrust(g.Trust); err != nil {
-		return err
-	}
-	g.gate.Prefix, g.gate.Basic = g.Prefix, g.Basic != nil && *g.Basic
-	g.gate.Rule.Public = &public
-	g.gate.Rule.Session = session.Rule{Idle: time.Duration(g.SessionIdle), Max: time.Duration(g.SessionMax)}
-	g.gate.Rule.Fresh = time.Duration(g.Fresh)
-	if g.gate.Clients, err = parseCIDRs(g.ClientIP); err != nil {
-		return err
-	}
-	if g.guard.Origins, err = parseOrigins(g.Origins); err != nil {
-		return err
-	}
-	g.guard.Policy = routes.Policy{Allow: g.Allow, Deny: g.Deny, Clients: g.ClientIP, Fresh: time.Duration(g.Fresh), ReportOnly: g.ReportOnly}
+	guard.Policy = routes.Policy{Allow: g.Allow, Deny: g.Deny, Clients: g.ClientIP, Fresh: time.Duration(g.Fresh), ReportOnly: g.ReportOnly}
 	for _, trust := range g.Trust {
-		g.guard.Policy.Trust = append(g.guard.Policy.Trust, fmt.Sprint(trust))
+		guard.Policy.Trust = append(guard.Policy.Trust, fmt.Sprint(trust))
 	}
-	guarded, err := routes.WithoutPrefix(g.Prefix, g.Paths)
-	if err != nil {
+	if guard.Paths, err = routes.WithoutPrefix(g.Prefix, g.Paths); err != nil {
 		return err
 	}
-	g.guard.Paths, g.guard.Prefix, g.guard.Public, g.guard.Open = guarded, g.Prefix, g.Public, &public
-	if g.guard.Guarded, err = routes.ParseGuarded(guarded); err != nil {
+	guard.Prefix, guard.Public, guard.Open = g.Prefix, g.Public, public
+	if guard.Guarded, err = routes.ParseGuarded(guard.Paths); err != nil {
 		return err
 	}
-	if err := g.guard.LeavesSomething(); err != nil {
-		return err
-	}
-	g.gate.Unauthenticated, g.gate.Headers, g.gate.Fields, g.gate.ReportOnly = g.Unauthenticated, g.Headers, g.Fields, g.ReportOnly
-	g.gate.Keep = g.Keep
-	if g.app != nil {
-		g.app.house.Claim(g.Fields)
-	}
-	g.limit()
-	if g.Portal != "" {
-		g.portal, err = parseOriginOption("portal", "portal", g.Portal)
-	}
-	return err
+	return guard.LeavesSomething()
 }
 
 func parseOrigins(texts []string) ([]origin.Origin, error) {
