@@ -28,7 +28,6 @@ build: ## build the binary ./gatehouse
 
 test: tools ## everything, with the race detector; a skipped test is a failure
 	.ci/go-test -race -timeout $(TIMEOUT) ./...
-	cd packaging && go test ./...
 
 check: tools fmt vet lint ## fmt, vet, lint and the short tests
 	go test -short ./...
@@ -59,7 +58,7 @@ packages: ## what a release consists of, into dist/packages: make packages VERSI
 	@.ci/tools packages
 	cd packaging && go run . -version $(VERSION) -out ../dist/packages
 
-packages-test: ## install and run packages and image, as root on Debian
+packages-test: ## the tests of packages and image, which are installed and run too, as root on Debian
 	@.ci/tools packages
 	cd packaging && go test -tags packages -count=1 -timeout 60m ./...
 

@@ -195,9 +195,15 @@ func files(t *testing.T, ending string) []string {
 
 // TestScriptsParse: shell scripts that nobody runs by hand rot unseen.
 func TestScriptsParse(t *testing.T) {
-	for _, script := range []string{".ci/run", ".ci/tools", ".ci/go-test", ".ci/last-release"} {
-		if out, err := exec.Command("bash", "-n", script).CombinedOutput(); err != nil {
-			t.Errorf("%s: %v\n%s", script, err, out)
+	inPackages, err := filepath.Glob("packaging/files/*.sh") // run as root, by any shell
+	if err != nil || len(inPackages) < 7 {
+		t.Fatal(inPackages, err)
+	}
+	for shell, scripts := range map[string][]string{"bash": {".ci/run", ".ci/tools", ".ci/go-test", ".ci/last-release"}, "sh": inPackages} {
+		for _, script := range scripts {
+			if out, err := exec.Command(shell, "-n", script).CombinedOutput(); err != nil {
+				t.Errorf("%s: %v\n%s", script, err, out)
+			}
 		}
 	}
 }

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"bytes"
+	"archive/tar"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
@@ -18,12 +18,13 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"go.yaml.in/yaml/v3"
 )
 
-// The short tests look at everything but the product itself: a script stands in
+// The tests here look at everything but the product itself: a script stands in
 // for it. The others build it for this machine, and install and run what is made;
-// they need root, as containers and packages do.
+// they need root, as containers and packages do. None is part of make test: nfpm,
+// go-containerregistry and Helm take a minute to compile. What needs none of them
+// stands in packaged_test.go of the product.
 
 // stand makes a release of a stand-in in a directory of its own.
 func stand(t *testing.T, version string) (*release, map[target]string) {
@@ -149,36 +150,6 @@ func TestImage(t *testing.T) {
 	}
 }
 
-// TestUnit: systemd takes the unit, and finds little that it exposes.
-func TestUnit(t *testing.T) {
-	text, err := os.ReadFile("files/gatehouse.service")
-	if err != nil {
-		t.Fatal(err)
-	}
-	unit := filepath.Join(t.TempDir(), "gatehouse.service")
-	put(t, unit, strings.ReplaceAll(string(text), "/usr/bin/gatehouse ", "/bin/true "), 0o644)
-	if out := run(t, "systemd-analyze", "verify", "--man=no", unit); strings.Contains(out, "gatehouse.service:") {
-		t.Error(out)
-	}
-	run(t, "systemd-analyze", "security", "--offline=yes", "--threshold=29", unit) // fails above 2.9
-	loose := filepath.Join(t.TempDir(), "gatehouse.service")
-	put(t, loose, "[Service]\nExecStart=/bin/true\n", 0o644)
-	if exec.Command("systemd-analyze", "security", "--offline=yes", "--threshold=29", loose).Run() == nil {
-		t.Error("a unit without any hardening passes too: the threshold holds nothing")
-	}
-}
-
-// TestScripts: what packages run as root can be read by a shell.
-func TestScripts(t *testing.T) {
-	scripts, _ := filepath.Glob("files/*.sh")
-	if len(scripts) < 7 {
-		t.Fatal(scripts)
-	}
-	for _, script := range scripts {
-		run(t, "sh", "-n", script)
-	}
-}
-
 // TestPackages: what is in a Debian package, whose it is, and that it is the same again.
 func TestPackages(t *testing.T) {
 	hashes := map[string]string{}
@@ -272,59 +243,6 @@ func TestWrongUse(t *testing.T) {
 	}
 }
 
-// TestCompose: the app is reached through the gate alone, and Gatehouse may do
-// little. Words that are not Compose's, or not expected here, are an error.
-func TestCompose(t *testing.T) {
-	text, err := os.ReadFile("../examples/compose/compose.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var file struct {
-		Services map[string]struct {
-			Image       string
-			Restart     string
-			Ports       []string
-			Volumes     []string
-			ReadOnly    bool `yaml:"read_only"`
-			Tmpfs       []string
-			CapDrop     []string `yaml:"cap_drop"`
-			SecurityOpt []string `yaml:"security_opt"`
-			DependsOn   []string `yaml:"depends_on"`
-		}
-		Volumes map[string]*struct{}
-	}
-	d := yaml.NewDecoder(bytes.NewReader(text))
-	d.KnownFields(true)
-	if err := d.Decode(&file); err != nil {
-		t.Fatal(err)
-	}
-	ours := file.Services["gatehouse"]
-	if len(file.Services["app"].Ports) > 0 || !ours.ReadOnly || !slices.Equal(ours.CapDrop, []string{"ALL"}) || len(ours.SecurityOpt) == 0 {
-		t.Errorf("%+v", file.Services)
-	}
-	for name, s := range file.Services {
-		for _, port := range s.Ports {
-			if name != "gatehouse" && !strings.HasPrefix(port, "127.0.0.1:") {
-				t.Errorf("%s can be reached past the gate: %s", name, port)
-			}
-		}
-		for _, on := range s.DependsOn {
-			if file.Services[on].Image == "" {
-				t.Errorf("%s depends on %s, which is none", name, on)
-			}
-		}
-		for _, v := range s.Volumes {
-			if from, _, _ := strings.Cut(v, ":"); strings.HasPrefix(from, "./") {
-				if _, err := os.Stat(filepath.Join("../examples/compose", from)); err != nil {
-					t.Error(err)
-				}
-			} else if _, ok := file.Volumes[from]; !ok {
-				t.Errorf("no volume %s", from)
-			}
-		}
-	}
-}
-
 type held struct {
 	data []byte
 	mode int64
@@ -337,10 +255,20 @@ func contents(t *testing.T, img v1.Image) map[string]held {
 	all := map[string]held{}
 	flat := mutate.Extract(img)
 	defer flat.Close()
-	data, err := io.ReadAll(flat)
-	if err != nil {
-		t.Fatal(err)
+	for r := tar.NewReader(flat); ; {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return all
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		var data []byte // nil: a directory
+		if h.Typeflag == tar.TypeReg {
+			if data, err = io.ReadAll(r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		all[strings.TrimSuffix(h.Name, "/")] = held{data, h.Mode, h.Uid}
 	}
-	walk(t, bytes.NewReader(data), func(name string, h held) { all[strings.TrimSuffix(name, "/")] = h })
-	return all
 }
