@@ -82,7 +82,7 @@ var appTexts = map[AppState]appWords{
 	AppMismatch:    {"app.dead.title", "app.dead.mismatch", ""},
 }
 
-// app completes the view of a page of an app.
+// App completes the view of a page of an app.
 func (v *View) App(page AppPage) {
 	words := appTexts[page.State]
 	v.Script, v.Logo, v.Login, v.Secret = "", "", "", page.Code

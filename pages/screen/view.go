@@ -34,12 +34,11 @@ type View struct {
 	Lang    string // BCP 47
 	Dir     string // ltr or rtl
 
-	Site     string // the brand's name, else the host
-	Host     string // the host that was asked for
-	Logo     string // path of the logo, empty for none
-	Monogram string // the first letter of Site, for who has no logo
-	Support  string // address for help, empty for none
-	Script   string // path of the optional script, empty for none
+	Site    string // the brand's name, else the host
+	Host    string // the host that was asked for
+	Logo    string // path of the logo, empty for none
+	Support string // address for help, empty for none
+	Script  string // path of the optional script, empty for none
 
 	Address  string // whose sign-in this is, for display
 	Username string // the same, in ASCII, for password managers
@@ -169,16 +168,15 @@ func (l *Look) View(words *Catalog, at origin.Origin, screen, state string) *Vie
 		Digits: authcore.DefaultCode.Digits, Minutes: WholeMinutes(authcore.DefaultCode.Lifetime),
 		words: words, style: l.styles[screen].element,
 	}
-	v.Monogram = monogram(v.Site)
 	if !at.IsZero() {
 		v.Script, v.Logo = l.scriptPath, l.logoPath
 	}
 	return v
 }
 
-// monogram is the first letter or digit of a site's name.
-func monogram(name string) string {
-	for _, r := range name {
+// Monogram is the first letter or digit of Site, for who has no logo.
+func (v *View) Monogram() string {
+	for _, r := range v.Site {
 		if unicode.IsLetter(r) || unicode.IsDigit(r) {
 			return string(unicode.ToUpper(r))
 		}
@@ -186,7 +184,7 @@ func monogram(name string) string {
 	return ""
 }
 
-// titled sets heading and title. A page with an error says so first in its
+// Titled sets heading and title. A page with an error says so first in its
 // title, which is what a screen reader reads first.
 func (v *View) Titled(key string) {
 	if v.Heading == "" { // else that of a dead code
