@@ -264,6 +264,91 @@ func TestCheckInPlaceOfAMail(t *testing.T) {
 	})
 }
 
+// While no sender works and nobody has noticed, a start for somebody who may not sign in
+// leaves the next ones as one for somebody who may: at once, as long as its mail
+// would wait, and after that.
+func TestAnOutageTellsNobody(t *testing.T) {
+	down := &outbox.SendError{Fault: outbox.SenderDown, Reason: "connection refused"}
+	fails := func(outbox.Message) error { return down }
+	for name, test := range map[string]struct {
+		before func(h *house, first, second *relay)
+		want   bool // mail is down then
+	}{
+		"from the start": {func(_ *house, first, second *relay) { first.set(fails, down); second.set(fails, down) }, true},
+		"the first one":  {func(_ *house, first, _ *relay) { first.set(fails, down) }, false},
+		"after a mail": {func(h *house, first, second *relay) {
+			h.browser().begin(recipient(1))
+			time.Sleep(31 * time.Second)
+			first.set(fails, down)
+			second.set(fails, down)
+		}, true},
+		"after another outage": {func(h *house, first, second *relay) {
+			first.set(fails, down)
+			second.set(fails, down)
+			h.browser().begin(recipient(1))
+			time.Sleep(11 * time.Minute)
+		}, true},
+		"again, after it was over": {func(h *house, first, second *relay) {
+			first.set(fails, down)
+			second.set(fails, down)
+			h.browser().begin(recipient(1))
+			time.Sleep(time.Minute)
+			first.set(nil, nil)
+			time.Sleep(time.Minute)
+			first.set(fails, down)
+		}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			seen := map[address.Address]string{}
+			for _, who := range []address.Address{recipient(0), mal} {
+				run(t, func(t *testing.T, h *house) {
+					first, second := &relay{recorder: recorder{name: "first"}}, &relay{recorder: recorder{name: "second"}}
+					h.withSenders(checked{first}, checked{second})
+					test.before(h, first, second)
+					want(t, h.browser().begin(who).Verdict, event.Accepted)
+					for range 12 * 60 {
+						synctest.Wait()
+						seen[who] += map[bool]string{true: "x", false: "."}[h.core.Status().MailDown]
+						time.Sleep(time.Second)
+					}
+					want(t, strings.HasPrefix(seen[who], "x"), test.want)
+					want(t, strings.HasSuffix(seen[who], "."), true)
+				})
+			}
+			want(t, seen[mal], seen[recipient(0)])
+		})
+	}
+}
+
+// However many decoys there are, they have the senders tried no more often than an
+// outage has, and not at all where a mail was taken of late.
+func TestDecoysTryLittle(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		only := &relay{}
+		h.withSenders(checked{only})
+		h.config.MayReceive = func(a address.Address) bool { return a == alice }
+		h.reload()
+		n := 0
+		decoys := func(d time.Duration) (checks int) {
+			before := only.checks
+			for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(time.Second) {
+				n++
+				want(t, h.from(fmt.Sprintf("10.0.%d.1", n%250)).begin(recipient(n)).Verdict, event.Accepted)
+			}
+			synctest.Wait()
+			return only.checks - before
+		}
+		want(t, decoys(time.Second), 1)
+		want(t, decoys(5*time.Minute), 10)
+		h.browser().begin(alice)
+		synctest.Wait()
+		want(t, only.count(), 1)
+		want(t, decoys(29*time.Second), 0)
+		want(t, decoys(2*time.Second), 1)
+		want(t, only.attempts(), 1)
+	})
+}
+
 // Of senders that can't be checked, one recipient after another is tried.
 func TestProbesGoToDifferentRecipients(t *testing.T) {
 	run(t, func(t *testing.T, h *house) {

@@ -109,6 +109,40 @@ func TestARefusalAtMailFromTellsNobody(t *testing.T) {
 	}
 }
 
+// TestAnOutageTellsNobody: while no sender works and nobody has noticed, a start for
+// somebody who may not sign in finds that out as one for somebody who may.
+func TestAnOutageTellsNobody(t *testing.T) {
+	for name, fails := range map[string]func(*smtptest.Server){
+		"is not there":       (*smtptest.Server).Stop,
+		"refuses to talk":    refusing(smtptest.Connect, 554, "5.7.1 no service"),
+		"refuses our name":   refusing(smtptest.Hello, 550, "5.7.1 bad name"),
+		"hangs up at a name": func(s *smtptest.Server) { s.Drop(smtptest.Hello) },
+	} {
+		for _, email := range []string{"alice@example.com", "nobody@example.net"} {
+			t.Run(name+", "+email, func(t *testing.T) {
+				o := newOperated(t)
+				o.sites = portalSite
+				fails(o.mail)
+				o.run("", "alice@example.com bob@example.com")
+				health := func() int {
+					return o.fetch(o.client(false), "GET", o.origin("auth.example.com")+"/_gatehouse/health", nil).StatusCode
+				}
+				if got := health(); got != 200 {
+					t.Fatalf("before anybody starts: %d", got)
+				}
+				o.asks(email)
+				eventually(t, "mail is down", func() bool { return health() == 503 })
+				for _, next := range []string{"bob@example.com", "nobody2@example.net"} {
+					if status, _ := o.visitor().starts(next); status != 503 {
+						t.Errorf("%s: %d", next, status)
+					}
+				}
+				o.fails(cli.ExitNo, []string{"IS DOWN"}, "status")
+			})
+		}
+	}
+}
+
 // When no sender is left that takes mail, the page for the code says so to
 // everybody alike, and starts go on.
 func TestPageSaysThatMailIsDelayed(t *testing.T) {

@@ -26,7 +26,7 @@ type Entry struct {
 	Maybe   []string   `json:"maybe,omitempty"` // senders that got it and did not answer, one for each copy
 
 	To    string `json:"-"` // address or number; empty where that is not known yet
-	Decoy bool   `json:"-"` // not sent, and never a reason to think that mail is down
+	Decoy bool   `json:"-"` // not sent
 }
 
 // key orders entries by time. One that is queued again keeps its place.

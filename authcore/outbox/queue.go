@@ -53,6 +53,8 @@ type outage struct {
 	// open: starts are accepted until a message to somebody else fails. No other
 	// message waits, or the senders work when they are tried without one.
 	open bool
+	// decoyed: until then a decoy would wait that met it, were it a mail.
+	decoyed time.Time
 }
 
 // line is a heap: who is due first, and of these who came first.
@@ -339,10 +341,15 @@ func (o *Outbox) isFull() bool {
 
 func (o *Outbox) sendersDown(text bool) bool {
 	r, q := o.means.Load(), o.of(text)
-	if r == nil || q.open || q.size() == 0 {
+	if r == nil || q.open || q.size() == 0 && !o.cfg.Now().Before(q.decoyed) {
 		return false
 	}
-	return !slices.ContainsFunc(r.couriers(text), func(c courier) bool { return !o.health(c.name).Down })
+	return o.allFailed(r.couriers(text))
+}
+
+// allFailed tells whether the last try of each failed by its own fault.
+func (o *Outbox) allFailed(all []courier) bool {
+	return !slices.ContainsFunc(all, func(c courier) bool { return !o.health(c.name).Down })
 }
 
 // Run sends until ctx ends, then waits for the attempts under way.
@@ -551,9 +558,40 @@ func (o *Outbox) discard(ctx context.Context, m *mail) {
 	if err := o.settle(m, true); err != nil && ctx.Err() == nil {
 		o.cfg.Log.Warn("an entry can't be taken off the mail queue", "error", err)
 	}
+	o.standIn(ctx, m)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.dropping--
+}
+
+// standIn finds out what a mail in the place of the decoy m would have: that no sender
+// works. Else the next start tells whether there was a mail. It takes senders that can
+// all be tried without one, and tries them no more often than while mail is down.
+func (o *Outbox) standIn(ctx context.Context, m *mail) {
+	r := o.means.Load()
+	if r == nil || slices.ContainsFunc(r.couriers(m.Text), func(c courier) bool { return c.check == nil }) {
+		return
+	}
+	if o.isUnsure(m.Text) {
+		o.probe(ctx, m.Text)
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if q := o.of(m.Text); o.allFailed(r.couriers(m.Text)) && m.until().After(q.decoyed) {
+		q.decoyed = m.until()
+	}
+}
+
+// isUnsure tells whether no sender was tried of late. Who asks has to try them.
+func (o *Outbox) isUnsure(text bool) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	q, now := o.of(text), o.cfg.Now()
+	if now.Sub(q.probed) < probeEvery {
+		return false
+	}
+	q.probed = now
+	return true
 }
 
 // note takes down how a sender fared: with m, or if that is nil at a check.
@@ -566,6 +604,7 @@ func (o *Outbox) note(c courier, m *mail, failed *SendError) {
 		o.health(c.name).answers()
 	case failed == nil:
 		o.health(c.name).took(now)
+		q.probed = now
 	case m == nil || m.Text:
 		o.health(c.name).failed(now, failed, "")
 	default:
@@ -576,7 +615,9 @@ func (o *Outbox) note(c courier, m *mail, failed *SendError) {
 		q.open = true // the one that failed last fails by itself, if it does so again
 	case failed == nil || failed.Fault != SenderDown:
 		q.last, q.open = "", false
-	case m != nil && m.To != q.last:
+	case m == nil:
+		q.open = false
+	case m.To != q.last:
 		q.last, q.open = m.To, false
 	}
 	is := o.sendersDown(c.text)
