@@ -95,6 +95,11 @@ func TestMailThroughGraph(t *testing.T) {
 	// Consent is withdrawn: mail is down, and operators read why.
 	p.Revoke()
 	o.load(config)
+	text, _, _ = o.command("doctor")
+	wantText(t, text, "error    sender: graph example.com/login: ", "invalid_grant", `"What the answers mean" in docs/mail.md`)
+	if strings.Contains(text, "compare address") {
+		t.Errorf("advice for SMTP: %s", text)
+	}
 	o.asks("bob@example.com")
 	var s operate.Status
 	eventually(t, "mail is down", func() bool {

@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -61,6 +62,7 @@ var remedies = []remedy{
 	{says: "the server speaks TLS from the first byte", line: "tls implicit", server: smtptest.Options{TLS: smtptest.Implicit}, before: of("ca {ca}"), after: of("tls implicit", "ca {ca}")},
 	{says: "the server does not speak TLS from the first byte", line: "tls starttls", before: of("tls implicit", "ca {ca}"), after: of("tls starttls", "ca {ca}")},
 	{says: "certificate signed by unknown authority", line: "ca /etc/gatehouse/mail-ca.pem", after: of("ca {ca}")},
+	{says: "because it doesn't contain any IP SANs", line: "server_name mail.example.com", server: smtptest.Options{Names: []string{"mail.example.com"}}, before: of("ca {ca}"), after: of("ca {ca}", "server_name mail.example.com")},
 	{says: "certificate is valid for", line: "server_name mail.example.com", server: smtptest.Options{Names: []string{"mail.example.com"}}, before: of("ca {ca}"), after: of("ca {ca}", "server_name mail.example.com"), named: true},
 	{says: "535 5.7.8", line: "password {file./run/secrets/smtp}", server: account, before: of("tls off", "username mailer@example.com", "password wrong"), after: of("tls off", "username mailer@example.com", "password {file.{dir}/password}")},
 	{says: "535 5.0.0 not by PLAIN", line: "auth LOGIN", server: smtptest.Options{TLS: smtptest.NoTLS, InsecureAuth: true, Username: "mailer@example.com", Password: "s3cret", Broken: map[string]int{"PLAIN": 535}}, before: signedIn, after: append(of("auth LOGIN"), signedIn...)},
@@ -106,6 +108,25 @@ func TestMailRemedies(t *testing.T) {
 			}
 			r.try(t)
 		})
+	}
+}
+
+// Each recipe says where its secrets come from.
+func TestMailRecipesNameTheirCredentials(t *testing.T) {
+	doc, err := os.ReadFile("../docs/mail.md")
+	must(t, err)
+	found := regexp.MustCompile(`\{file\./run/credentials/gatehouse\.service/([a-z-]+)\}`)
+	n := 0
+	for _, part := range strings.Split(string(doc), "\n#") {
+		for _, name := range found.FindAllStringSubmatch(part, -1) {
+			n++
+			if line := "LoadCredential=" + name[1] + ":/etc/gatehouse/secrets/" + name[1] + "\n"; !strings.Contains(part, line) {
+				t.Errorf("#%.40q has no %s", part, line)
+			}
+		}
+	}
+	if n < 12 {
+		t.Errorf("%d secrets", n)
 	}
 }
 

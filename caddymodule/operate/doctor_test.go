@@ -85,6 +85,9 @@ func TestDoctorDNS(t *testing.T) {
 			t.Errorf("%s: %s, want %s", name, got, test.want)
 		}
 	}
+	if do := examineDKIM(t.Context(), zone{}, "example.com").Do; !strings.Contains(do, "doctor --mail-to") || !strings.Contains(do, "--received") {
+		t.Errorf("no way to find out whether mails are signed: %s", do)
+	}
 	local := New(Config{Setup: Setup{Mail: []MailLine{{Kind: "log"}}}, DNS: zone{}})
 	if got := levels(local.examineDNS(t.Context())); got != "dns note" {
 		t.Error(got)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"strings"
@@ -23,9 +24,14 @@ func TestClientGoesByTheProxy(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if resp, err := outgoing.Client(time.Minute).Do(r); err == nil {
+		resp, err := outgoing.Client(time.Minute).Do(r)
+		if err == nil {
 			resp.Body.Close()
-			t.Error("the proxy refuses, and yet there was an answer")
+			t.Fatal("the proxy refuses, and yet there was an answer")
+		}
+		proxy, _ := url.Parse(os.Getenv("HTTPS_PROXY"))
+		if said := outgoing.NoAnswer("mail", err).Error(); !strings.Contains(said, "the proxy "+proxy.Host+" (HTTPS_PROXY) answered HTTP 403") || strings.Contains(said, "s3cret") {
+			t.Error(said)
 		}
 		return
 	}
@@ -36,7 +42,7 @@ func TestClientGoesByTheProxy(t *testing.T) {
 	}))
 	defer proxy.Close()
 	test := exec.Command(os.Args[0], "-test.run=^TestClientGoesByTheProxy$")
-	test.Env = append(os.Environ(), "OUTGOING_TEST=1", "HTTPS_PROXY="+proxy.URL, "NO_PROXY=")
+	test.Env = append(os.Environ(), "OUTGOING_TEST=1", "HTTPS_PROXY="+strings.Replace(proxy.URL, "//", "//name:s3cret@", 1), "NO_PROXY=")
 	if out, err := test.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
