@@ -30,3 +30,49 @@ func TestCookieName(t *testing.T) {
 		t.Errorf("the cookie of another instance: %d", resp.StatusCode)
 	}
 }
+
+// After another name was configured, browsers go on sending sessions under the former
+// one. They are still good, so no app may read them.
+func TestCookieNameChanges(t *testing.T) {
+	c := newGatedCaddy(t, nil)
+	site := `https://app.example.com:{port} {
+	bind 127.0.0.1
+	tls {tls}
+	gatehouse *@example.com {
+		public /open
+		unauthenticated 401
+	}
+	reverse_proxy {app}
+}`
+	seen := func(path string, cookies string) string {
+		t.Helper()
+		return readEcho(t, c.raw("GET "+path+" HTTP/1.1", "Host: {host}", "Cookie: "+cookies, "Connection: close", "", "")).Header.Get("Cookie")
+	}
+	c.run("cookie intern", "", site)
+	former := c.signInAt("alice@example.com", "app.example.com").Token
+	for _, line := range []string{"cookie gatehouse-b", "cookie wiki", ""} {
+		c.run(line, "", site)
+		name := "__Host-gatehouse"
+		if _, word, ok := strings.Cut(line, " "); ok {
+			name = "__Host-" + word
+		}
+		current := c.signInAt("bob@example.com", "app.example.com").Token
+		for _, old := range []string{"intern", "__Host-intern", "__Secure-intern", "elsewhere"} {
+			if got := seen("/", "a=1; "+old+"="+former+"; b=2; "+name+"="+current); got != "a=1; b=2" {
+				t.Errorf("%q: the app saw %q", line, got)
+			}
+			if got := seen("/open", old+"= "+former+" ;a=eyJhbGciOiJFZERTQSIsImtpZCI6IngifQ.e30.x"); got != "a=eyJhbGciOiJFZERTQSIsImtpZCI6IngifQ.e30.x" {
+				t.Errorf("%q: the app saw %q on a public path", line, got)
+			}
+		}
+	}
+	// Signing out ends it under whatever name it comes along.
+	current := c.signInAt("bob@example.com", "app.example.com").Token
+	resp := c.raw("POST /_gatehouse/logout HTTP/1.1", "Host: {host}", "Cookie: __Host-gatehouse="+current+"; __Host-intern="+former, "Sec-Fetch-Site: same-origin", "Content-Length: 0", "Connection: close", "", "")
+	if resp.StatusCode != 303 {
+		t.Fatalf("signing out: %d", resp.StatusCode)
+	}
+	if resp := c.raw("GET / HTTP/1.1", "Host: {host}", "Cookie: __Host-gatehouse="+former, "Connection: close", "", ""); resp.StatusCode != 401 {
+		t.Errorf("the former session after signing out: %d", resp.StatusCode)
+	}
+}

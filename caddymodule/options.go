@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"golang.org/x/net/publicsuffix"
 
+	"github.com/gatehouse-auth/gatehouse/api/reflex"
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
@@ -152,6 +153,9 @@ func (a *App) checkFrom() error {
 func (a *App) checkCookie() (err error) {
 	if a.house.Cookies, err = pages.CookiesNamed(a.Cookie); err != nil {
 		return fmt.Errorf("%w; write for example\n    cookie gatehouse-intern", err)
+	}
+	if a.Cookie == reflex.CookieName {
+		return fmt.Errorf("cookie %q: so is the session called that the JSON APIs give to browsers; write for example\n    cookie gatehouse-intern", a.Cookie)
 	}
 	return nil
 }

@@ -46,8 +46,8 @@ func CookiesNamed(name string) (Cookies, error) {
 			return Cookies{}, fmt.Errorf("cookie %q: a name has lower-case letters, digits, - and _", name)
 		}
 	}
-	if len(name) > 32 || strings.HasPrefix(name, "__") || strings.HasSuffix(name, flowWord) || strings.HasSuffix(name, deviceWord) {
-		return Cookies{}, fmt.Errorf("cookie %q: a name has at most 32 characters, does not begin with __ and does not end in %s or %s", name, flowWord, deviceWord)
+	if len(name) > 32 || strings.HasPrefix(name, "__") || strings.HasSuffix(name, "-") || strings.HasSuffix(name, flowWord) || strings.HasSuffix(name, deviceWord) {
+		return Cookies{}, fmt.Errorf("cookie %q: a name has at most 32 characters, does not begin with __ and does not end in -, %s or %s", name, flowWord, deviceWord)
 	}
 	return Cookies{name, [3]string{name, hostPrefix + name, securePrefix + name}}, nil
 }
@@ -68,11 +68,18 @@ func (c Cookies) SessionTokens(r *http.Request, secure bool, domain string, buf 
 	return cookieValues(r.Header, c.sessionName(secure, domain), buf, session.MaxTokens+1)
 }
 
-// presentedSessions are the session cookies of a request in every spelling: signing
-// out ends them all, not only the one that counts here.
+// presentedSessions are the session cookies of a request in every spelling, and
+// under every name that they may have had: signing out ends them all, not only the
+// one that counts here.
 func (c Cookies) presentedSessions(r *http.Request) (tokens []string) {
 	for _, name := range c.or().session {
 		tokens = cookieValues(r.Header, name, tokens, len(tokens)+session.MaxTokens)
+	}
+	most := len(tokens) + session.MaxTokens
+	for _, other := range r.Cookies() {
+		if len(tokens) < most && session.TokenKind.Names(other.Value) && !slices.Contains(tokens, other.Value) {
+			tokens = append(tokens, other.Value)
+		}
 	}
 	return tokens
 }
@@ -137,7 +144,8 @@ func cutFold(s, prefix string) (rest string, ok bool) {
 
 // StripOwn removes our cookies from the Cookie headers and leaves the
 // others byte for byte. It does nothing, and allocates nothing, when there is
-// none of ours.
+// none of ours. A session is ours by its value, too: after another name was
+// configured, browsers go on sending it under the former one.
 func (c Cookies) StripOwn(h http.Header) {
 	lines := h["Cookie"]
 	var kept []string // what is left of lines, once something was removed
@@ -170,7 +178,7 @@ func (c Cookies) withoutOwn(line string) (rest string, own bool) {
 		if i := strings.IndexByte(line[at:], ';'); i >= 0 {
 			end = at + i
 		}
-		if name, _, _ := strings.Cut(line[at:end], "="); c.IsOwn(name) {
+		if name, value, _ := strings.Cut(line[at:end], "="); c.IsOwn(name) || session.TokenKind.Names(trim(value)) {
 			own = true
 			kept = append(kept, line[from:at])
 			from = end + 1

@@ -169,13 +169,16 @@ func (a *API) logout(c *api.Call) error {
 	return nil
 }
 
+// CookieName is what the cookie of a session is called, without its prefix.
+const CookieName = "reflex_session"
+
 // cookieName has the prefix that keeps other hosts from setting it, where a
 // browser takes one.
 func cookieName(c *api.Call) string {
 	if c.Origin.Secure() {
-		return "__Host-reflex_session"
+		return "__Host-" + CookieName
 	}
-	return "reflex_session"
+	return CookieName
 }
 
 func cookieOf(c *api.Call) string {

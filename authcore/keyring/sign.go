@@ -54,6 +54,20 @@ func compactJWS(token string) bool {
 	return parts == 3
 }
 
+// Names tells whether token says of itself that it is of this kind, good or not, of
+// this ring or of another one.
+func (kind Kind) Names(token string) bool {
+	if start := headerStarts[kind.Alg]; start == "" || !strings.HasPrefix(token, start) {
+		return false
+	}
+	header, _, _ := strings.Cut(token, ".")
+	plain, err := base64.RawURLEncoding.DecodeString(header)
+	return err == nil && strings.Contains(string(plain), `"typ":"`+kind.Typ+`"`)
+}
+
+// headerStarts are how tokens that we sign begin: {"alg":"EdDSA",
+var headerStarts = map[string]string{"EdDSA": "eyJhbGciOiJFZERTQSIs", "RS256": "eyJhbGciOiJSUzI1NiIs", "ES256": "eyJhbGciOiJFUzI1NiIs"}
+
 // sign makes a compact JWS of claims with the key in use.
 func (k *ring) sign(kind Kind, claims any) (string, error) {
 	payload, err := json.Marshal(claims)

@@ -236,7 +236,7 @@ func (s *View) recordAt(b Browser, at time.Time) *Record {
 // begin puts a session into the store, in the place of the one that this
 // browser held.
 func (s *View) begin(tx store.Tx, b Browser, r *Record, p *person.Record) (*Beginning, error) {
-	token, err := s.core.keys.Sign(context.Background(), sessionKind, r.claims())
+	token, err := s.core.keys.Sign(context.Background(), TokenKind, r.claims())
 	if err != nil {
 		return nil, err
 	}

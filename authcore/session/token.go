@@ -10,7 +10,7 @@ import (
 
 // What we sign: one kind of token is never taken for another.
 var (
-	sessionKind   = keyring.Kind{Alg: "EdDSA", Typ: "gatehouse-session+jwt"}
+	TokenKind     = keyring.Kind{Alg: "EdDSA", Typ: "gatehouse-session+jwt"} // a session cookie's value
 	assertionKind = keyring.Kind{Alg: "EdDSA", Typ: "gatehouse-assertion+jwt"}
 	accessKind    = keyring.Kind{Alg: "RS256", Typ: "JWT"} // as Cloudflare Access signs for apps
 )
@@ -40,7 +40,7 @@ var errToken = errors.New("not a session token of ours")
 // verifySession checks everything about a session token that needs no store:
 // form, algorithm, key, typ, and that no claim is missing.
 func (c *Core) verifySession(token string) (sessionClaims, error) {
-	payload, ok := c.keys.Verify(sessionKind, token)
+	payload, ok := c.keys.Verify(TokenKind, token)
 	if !ok {
 		return sessionClaims{}, errToken
 	}
