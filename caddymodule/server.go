@@ -55,6 +55,11 @@ func (caddyServer) Peer(vars map[string]any) (client string, trusted bool) {
 	return client, trusted
 }
 
+// SetPeer implements gate.Server.
+func (caddyServer) SetPeer(vars map[string]any, client string, trusted bool) {
+	vars[caddyhttp.ClientIPVarKey], vars[caddyhttp.TrustedProxyVarKey] = client, trusted
+}
+
 // Hide implements gate.Server.
 func (caddyServer) Hide(vars map[string]any) { vars[caddyhttp.LogSkipVar] = true }
 

@@ -338,10 +338,11 @@ func (q *request) servePages() error {
 // showPages serves the pages once the place is known. A machine token opens
 // none: they are for people.
 func (q *request) showPages() error {
-	q.presented = nil
 	if q.made != nil { // a page of ours within one of an app's
-		q.looked = true
-	} else if err := q.find(); err != nil {
+		return q.showNothing()
+	}
+	q.presented = nil
+	if err := q.find(); err != nil {
 		q.house.log().Error("the session of a visitor of the sign-in pages can't be read", slog.Any("error", err))
 	} else if q.session != nil {
 		q.run.Service.Sessions().Used(q.session)

@@ -77,6 +77,8 @@ type Server interface {
 	// Peer returns the client's address as trusted proxies make it out, "" for
 	// the peer's own, and whether the peer is one of these proxies.
 	Peer(shared map[string]any) (client string, trusted bool)
+	// SetPeer changes what Peer returns.
+	SetPeer(shared map[string]any, client string, trusted bool)
 	// Hide keeps the request out of the server's log: there is a secret in it.
 	Hide(shared map[string]any)
 	// Quietly is next with a line in the log that leaves the headers out. user is
@@ -250,6 +252,7 @@ func (plainServer) Asked(r *http.Request) (*url.URL, string, map[string]any) {
 	return r.URL, r.Method, shared
 }
 func (plainServer) Peer(map[string]any) (string, bool)           { return "", false }
+func (plainServer) SetPeer(map[string]any, string, bool)         {}
 func (plainServer) Hide(map[string]any)                          {}
 func (plainServer) Quietly(next Handler, _ string) Handler       { return next }
 func (plainServer) Tell(*http.Request, func(string) (any, bool)) {}

@@ -17,6 +17,9 @@ import (
 // refuse answers a request that does not pass. The gate writes its own answers
 // and returns no error for a visitor: Caddy's error routes are not gated.
 func (q *request) refuse(why refusal) error {
+	if q.made != nil && why.kind != unavailable {
+		return q.showNothing()
+	}
 	h := q.w.Header()
 	web.NoStore(h)
 	q.share()

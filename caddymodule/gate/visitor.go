@@ -58,7 +58,7 @@ func (q *request) find() error {
 		q.found = q.outer.found
 		return nil
 	}
-	if q.made != nil && q.made.looked {
+	if q.made != nil && q.made.looked && q.made.origin == q.origin {
 		q.found = q.made.found
 		return nil
 	}
