@@ -34,7 +34,7 @@ func TestWhatSendersKeep(t *testing.T) {
 		h.secrets.Old = nil // wrapped anew at the start
 		h.reopen()
 		kept("one", "refresh-token-2")
-		time.Sleep(401 * 24 * time.Hour)
+		h.setClock(401 * 24 * time.Hour)
 		kept("one", "")
 	})
 }

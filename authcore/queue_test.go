@@ -3,6 +3,7 @@ package authcore_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -561,23 +562,27 @@ func TestWorkersFollowTheSender(t *testing.T) {
 	}
 }
 
-// 8,000 people within ten seconds got 1,500 times 503.
+// 8,000 people within ten seconds got 1,500 times 503: nobody is refused, and mails go
+// out as fast as the relay takes them.
 func TestACrowdWaits(t *testing.T) {
 	run(t, func(t *testing.T, h *house) {
 		h.globalOf(100_000)
 		only := &relay{}
 		only.set(func(outbox.Message) error { time.Sleep(20 * time.Millisecond); return nil }, nil)
 		h.withSenders(wide{only, 10})
-		const people = 8000
+		people, second := 2000, time.Second/4 // a quarter of the people in a quarter of the time
+		if os.Getenv("GATEHOUSE_PROVE") != "" {
+			people, second = 8000, time.Second
+		}
 		for i := range people {
 			want(t, h.from(fmt.Sprintf("10.%d.%d.1", i/250, i%250)).begin(recipient(i)).Verdict, event.Accepted)
-			time.Sleep(10 * time.Second / people)
+			time.Sleep(10 * second / time.Duration(people))
 		}
 		synctest.Wait()
-		if n := only.count(); n < 4500 || n > 5500 {
-			t.Errorf("%d are sent after ten seconds", n)
+		if n := only.count(); n < people*9/16 || n > people*11/16 {
+			t.Errorf("%d are sent while they come", n)
 		}
-		time.Sleep(10 * time.Second)
+		time.Sleep(10 * second)
 		want(t, only.count(), people)
 		want(t, only.attempts(), people)
 		want(t, h.core.Status().MailWaiting, 0)

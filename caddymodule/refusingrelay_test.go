@@ -79,10 +79,10 @@ func TestRelayThatRefusesUs(t *testing.T) {
 			log, err := os.ReadFile(o.logFile())
 			must(t, err)
 			for i, secret := range told {
-				if i%3 != 0 || !strings.Contains(why, secret) { // why is asked about an address
+				if shown := string(log) + status + why; strings.Contains(shown, secret) && (i%3 != 0 || !strings.Contains(why, secret)) { // why is asked about an address
 					// The digits of a time or an id are no code.
 					whole := regexp.MustCompile(`(^|[^0-9A-Za-z.])` + regexp.QuoteMeta(secret) + `($|[^0-9A-Za-z])`)
-					if found := whole.FindString(string(log) + status + why); found != "" {
+					if found := whole.FindString(shown); found != "" {
 						t.Errorf("%q is told", found)
 					}
 				}

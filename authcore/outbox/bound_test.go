@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -63,7 +64,7 @@ func heap() uint64 {
 
 // 100,000 mails wait in less than 100 MB, nobody is refused before, and none is
 // looked at for each of the others: not of one domain, not where one recipient has
-// a thousand.
+// a thousand. That all are sent then is in make prove.
 func TestQueueIsBoundByMemory(t *testing.T) {
 	const most = 100_000
 	for name, to := range map[string]func(i int) string{
@@ -94,6 +95,11 @@ func TestQueueIsBoundByMemory(t *testing.T) {
 					t.Errorf("they take %d MB", used)
 				} else {
 					t.Logf("%d MB", used)
+				}
+				if os.Getenv("GATEHOUSE_PROVE") == "" {
+					stop()
+					<-done
+					return
 				}
 				close(sender.stop)
 				synctest.Wait()
