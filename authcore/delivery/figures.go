@@ -205,9 +205,20 @@ func (b *Book) Domains(most int) (list []Domain) {
 }
 
 // taken is when a mail to sign in with was asked for, taken by a sender, and by its
-// domain; that one is zero where it is not reported. A mail may be answered before its
-// sender hears that it was taken: then proved is known first.
+// domain, and when it was signed in with; zero is not known. A mail may be answered
+// before its sender hears that it was taken: then proved is known first.
 type taken struct{ queued, at, delivered, proved time.Time }
+
+// took is what a mail took that was signed in with.
+func (t taken) took(a address.Address) *figures {
+	f := &figures{Accepted: []sample{newSample(t.at.Sub(t.queued), a)}}
+	if !t.delivered.IsZero() {
+		f.Delivered = []sample{newSample(t.delivered.Sub(t.queued), a)}
+		t.at = t.delivered
+	}
+	f.Proved = []sample{newSample(t.proved.Sub(t.at), a)}
+	return f
+}
 
 // Hear takes down what happened to mails, and who signed in with them.
 func (b *Book) Hear(e event.Event) {
@@ -215,66 +226,49 @@ func (b *Book) Hear(e event.Event) {
 		return
 	}
 	now := cmp.Or(e.At, b.cfg.Now())
-	var c Counts
-	var waits, delivered, proved []sample
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	t, known := b.taken[e.Challenge]
+	t, c, news := b.taken[e.Challenge], countsOf(e), &figures{}
 	isSignIn := e.Letter == "" && e.Challenge != ""
-	switch e.Name {
-	case event.MailSent:
-		c.Accepted = 1
-		if isSignIn {
-			b.taken[e.Challenge] = taken{queued: now.Add(-e.Waited), at: now}
-		}
-		if isSignIn && !t.proved.IsZero() {
-			c.SignedIn, waits, proved = 1, []sample{newSample(e.Waited, e.Address)}, []sample{newSample(0, e.Address)}
-			delete(b.taken, e.Challenge)
-		}
-	case event.MailFailed:
-		switch e.Reason {
-		case "deferred":
-			c.Deferred = 1
-		case "rejected":
-			c.Bounced = 1
-		}
-	case event.SignedIn:
-		if e.App != "" || e.Challenge == "" {
-			return
-		}
-		if !known {
-			b.taken[e.Challenge] = taken{queued: now, proved: now}
-			return
-		}
-		c.SignedIn, waits = 1, []sample{newSample(t.at.Sub(t.queued), e.Address)}
-		if !t.delivered.IsZero() {
-			delivered = []sample{newSample(t.delivered.Sub(t.queued), e.Address)}
-			t.at = t.delivered
-		}
-		proved = []sample{newSample(now.Sub(t.at), e.Address)}
+	switch {
+	case e.Name == event.MailSent && isSignIn:
+		t = taken{queued: now.Add(-e.Waited), at: now, proved: t.proved}
+	case c.Delivered > 0 && isSignIn && !t.at.IsZero():
+		t.delivered = now
+	case e.Name == event.SignedIn && e.App == "" && e.Challenge != "":
+		t.queued, t.proved = cmp.Or(t.queued, now), now
+	}
+	switch {
+	case !t.at.IsZero() && !t.proved.IsZero():
+		c.SignedIn, news = 1, t.took(e.Address)
 		delete(b.taken, e.Challenge)
-	case event.MailReport:
-		switch challenge.Outcome(e.Reason) {
-		case challenge.OutcomeDelivered:
-			c.Delivered = 1
-			if isSignIn && known && t.proved.IsZero() {
-				t.delivered = now
-				b.taken[e.Challenge] = t
-			}
-		case challenge.OutcomeDeferred:
-			c.Deferred = 1
-		case challenge.OutcomeBounced:
-			c.Bounced = 1
-		case challenge.OutcomeComplained:
-			c.Complained = 1
-		}
+	case !t.queued.IsZero():
+		b.taken[e.Challenge] = t
 	}
 	if c == (Counts{}) {
 		return
 	}
-	news := &figures{Days: map[int64]*Counts{today(now): &c}, Accepted: waits, Delivered: delivered, Proved: proved}
+	news.Days = map[int64]*Counts{today(now): &c}
 	b.at(b.domains, e.Address.Domain()).add(news, now)
 	b.at(b.unsaved, e.Address.Domain()).add(news, now)
+}
+
+// countsOf is what e counts for by itself.
+func countsOf(e event.Event) (c Counts) {
+	switch what := challenge.Outcome(e.Reason); {
+	case e.Name == event.MailSent:
+		c.Accepted = 1
+	case e.Name != event.MailFailed && e.Name != event.MailReport:
+	case what == challenge.OutcomeDelivered:
+		c.Delivered = 1
+	case what == challenge.OutcomeDeferred:
+		c.Deferred = 1
+	case what == challenge.OutcomeBounced, what == challenge.OutcomeDeclined:
+		c.Bounced = 1
+	case what == challenge.OutcomeComplained:
+		c.Complained = 1
+	}
+	return c
 }
 
 // at returns the figures of a domain, which nobody keeps when there are too many;
