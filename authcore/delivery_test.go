@@ -3,9 +3,13 @@ package authcore_test
 import (
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
+	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
+	"github.com/gatehouse-auth/gatehouse/authcore/delivery"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 )
@@ -95,4 +99,29 @@ func TestDelayTellsNothingOfAStart(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A bounce holds what unknown browsers ask for at gates. Apps get their mails out: a
+// client of an API shows no browser by which its person is known again.
+func TestABounceHoldsNoMailOfApps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := newAppHouse(t)
+		defer h.close()
+		h.browser().begin(alice)
+		synctest.Wait()
+		sent := h.sender.last(t)
+		time.Sleep(2 * time.Minute)
+		taken, err := h.core.Delivery().Take(t.Context(), delivery.Report{From: "mailgun", Token: "one", MessageID: sent.MessageID, Recipient: alice, Outcome: challenge.OutcomeBounced, Hard: true})
+		want(t, err, nil)
+		want(t, taken, delivery.Noted)
+		h.browser().begin(alice)
+		synctest.Wait()
+		want(t, h.attempts(alice)[0].Outcome, challenge.OutcomeHeld)
+		want(t, h.sender.count(), 1)
+		for i, in := range []apps.Ask{CodeFor(alice), linkFor(alice)} {
+			want(t, h.askLater(in, 2*time.Minute).Verdict, event.Accepted)
+			synctest.Wait()
+			want(t, h.sender.count(), 2+i)
+		}
+	})
 }
