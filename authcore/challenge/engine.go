@@ -116,7 +116,7 @@ func (e *Engine) failures(tx store.Tx, c *Challenge, by By) (limit.Counters, err
 func (e *Engine) counters(c *Challenge, by By) limit.Counters {
 	l, to := e.Limits, c.Recipient()
 	switch {
-	case c.Opened: // nobody else has this challenge's code
+	case c.Opened, c.Admitted: // no wrong code of a stranger stands in the way of who was shown or told this one
 		return nil
 	case c.Hex && by.Away:
 		return limit.Counters{e.awayTries(c.ID, by), l.StrongCodes(to, true, c.Test)}
@@ -194,9 +194,6 @@ func (e *Engine) Answer(tx store.Tx, c *Challenge, text string, by By) (Result, 
 		return Result{}, err
 	}
 	left := failures.Left(now)
-	if c.Admitted { // strangers' wrong codes stand in no operator's way
-		left = e.Attempts
-	}
 	if left == 0 { // used up by other challenges meanwhile
 		return Result{Verdict: event.CodesOff}, nil
 	}
