@@ -53,8 +53,7 @@ func (a *App) placeGates() error {
 		a.warnOf(warnings)
 		a.warn(g)
 	}
-	course, err := w.Course(guards)
-	if err != nil {
+	if err := w.Blocked(guards); err != nil {
 		return err
 	}
 	around, err := w.Around(guards)
@@ -65,7 +64,7 @@ func (a *App) placeGates() error {
 	if a.uncleaned, divided, err = w.Beside(a.answersAt); err != nil {
 		return err
 	}
-	a.around = slices.Concat(course, around, divided, w.Opened(guards), w.Limits(guards))
+	a.around = slices.Concat(around, divided, w.Opened(guards), w.Limits(guards))
 	twice, err := w.Twice(guards, a.around)
 	if err != nil {
 		return err

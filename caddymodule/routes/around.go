@@ -5,10 +5,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/fileserver"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy/fastcgi"
 )
 
 // Around looks for requests that a matcher of Caddy's leads around a gate
@@ -70,7 +68,7 @@ func around(t *tree, host, top string, g *Gate) (worst Finding, refused bool) {
 			if same {
 				found.Found += ", and the same app stands behind that gate"
 			}
-			if !to.asked && to.files == "" {
+			if !to.asked && !to.files {
 				found.Do = fmt.Sprintf("to Caddy %s/* does not take %s, nor %s what is below it, and what takes it changes the path; write there as well\n    gatehouse <who>", top, top, top)
 			} else {
 				found.Do = fmt.Sprintf("to Caddy %s/* does not take %s, nor %s what is below it; write at the top level of the site, in no handle or route\n    gatehouse %s/* <who>", top, top, top, top)
@@ -97,9 +95,9 @@ type trip struct {
 type behind struct {
 	name      string
 	upstreams []string
-	files     string // what it serves files of; see filesOf
-	asked     bool   // it sees the path that was asked for
-	moved     bool   // it leads the visitor to another path
+	files     bool // it serves or runs files
+	asked     bool // it sees the path that was asked for
+	moved     bool // it leads the visitor to another path
 	surely    bool
 	gates     []*Gate
 }
@@ -112,7 +110,6 @@ func (b behind) same(other behind) bool {
 // follow sends a request for path through the routes.
 func follow(t *tree, host, path string) (out trip) {
 	ended, surely := false, true
-	var root root
 	p := &probe{request: SampleRequest(host, path), server: t.server}
 	p.meet = func(s *step, here certainty) {
 		if ended {
@@ -131,14 +128,13 @@ func follow(t *tree, host, path string) (out trip) {
 				return
 			}
 			name, upstreams, fast := handsTo(h)
+			_, files := ownRoot(h)
 			asked := fast || !p.rewritten && !(h.Rewrite != nil && changesPath(h.Rewrite))
-			out.apps = append(out.apps, behind{name: name, upstreams: upstreams, files: filesOf(h, root), asked: asked, surely: surely && here == always, gates: out.gates})
+			out.apps = append(out.apps, behind{name: name, upstreams: upstreams, files: files, asked: asked, surely: surely && here == always, gates: out.gates})
 		case *fileserver.FileServer:
 			// Of a directory's path without a slash it makes one with.
 			moved := !strings.HasSuffix(path, "/") && (h.CanonicalURIs == nil || *h.CanonicalURIs)
-			out.apps = append(out.apps, behind{name: "file_server", files: filesOf(h, root), moved: moved, surely: surely && here == always, gates: out.gates})
-		case caddyhttp.VarsMiddleware, *caddyhttp.VarsMiddleware:
-			root = root.after(s.handler, here == always)
+			out.apps = append(out.apps, behind{name: "file_server", files: true, moved: moved, surely: surely && here == always, gates: out.gates})
 		default:
 			if handlerName(h) == "authentication" {
 				ended = true
@@ -151,57 +147,4 @@ func follow(t *tree, host, path string) (out trip) {
 	}
 	p.list(t.routes, always)
 	return out
-}
-
-// root is the directory that the root directive names: "" where none does,
-// unknownRoot where it can't be told.
-type root string
-
-const unknownRoot root = "?"
-
-// after is the root after a handler that may set it, for all requests or for
-// some.
-func (r root) after(handler caddyhttp.MiddlewareHandler, all bool) root {
-	vars, ok := handler.(caddyhttp.VarsMiddleware)
-	if p, is := handler.(*caddyhttp.VarsMiddleware); is {
-		vars, ok = *p, true
-	}
-	value, set := vars["root"].(string)
-	switch {
-	case !ok || !set:
-		return r
-	case !all:
-		return unknownRoot
-	}
-	return root(value)
-}
-
-// filesOf names the files that the handler serves or, for php_fastcgi, runs; ""
-// for none.
-func filesOf(handler caddyhttp.MiddlewareHandler, r root) string {
-	var own string
-	switch h := handler.(type) {
-	case *fileserver.FileServer:
-		own = h.Root
-	case *reverseproxy.Handler:
-		fast, ok := h.Transport.(*fastcgi.Transport)
-		if !ok {
-			return ""
-		}
-		own = fast.Root
-	default:
-		return ""
-	}
-	if own == "" || own == "{http.vars.root}" {
-		own = string(r)
-	}
-	if strings.Contains(own, "{") {
-		own = string(unknownRoot)
-	}
-	return "files:" + own
-}
-
-// sameFiles tells whether both may be the same files.
-func sameFiles(a, b string) bool {
-	return a != "" && b != "" && (a == b || strings.HasSuffix(a, string(unknownRoot)) || strings.HasSuffix(b, string(unknownRoot)))
 }

@@ -1,11 +1,13 @@
 package routes
 
 import (
+	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -14,18 +16,21 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/fileserver"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/intercept"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy/fastcgi"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/rewrite"
 )
 
 // arrival is what becomes of a request: who gets it, as a request for which path.
 type arrival struct {
+	host   string
 	asked  string
-	to     string // an app, or a file on this disk
+	to     string // an app of the host, or a file on this disk
 	name   string // of the handler, as it is written in a Caddyfile
 	path   string // as the app or file server sees it
 	errors bool   // by an error or an answer of a gate
 	others bool   // something else than a gate asks for a password before
-	fixed  bool   // a rewrite to one page for all made the path
+	fixed  bool   // a rewrite made the path, whatever was asked for
+	chosen string // a placeholder that the visitor fills in for it
 	gates  []*Gate
 	// choices are what only the request itself, or the disk, decides.
 	choices map[string]int
@@ -35,12 +40,12 @@ type arrival struct {
 // rewrites leave it. Where host and path don't tell what happens it takes one of
 // several ways, and comes again for the others.
 type follower struct {
-	tree    *tree
+	*site
 	asked   *url.URL
 	request *http.Request
 	repl    *caddy.Replacer
 	way     arrival
-	root    root
+	root    string // that the root directive names
 	ended   bool
 	fixed   bool // the file that was found is the same for all paths
 	all     []arrival
@@ -54,13 +59,21 @@ type turn struct{ taken, of int }
 // mostTurns bounds the ways of one request.
 const mostTurns = 16
 
-// arrivals are all that may become of a request for asked at host.
-func arrivals(t *tree, host, asked string) (all []arrival) {
-	f := &follower{tree: t}
-	for _, fails := range []bool{false, true}[:1+min(1, len(t.errors))] {
+// site is the routes for one host of a server.
+type site struct {
+	tree    *tree
+	host    string
+	guarded []string // paths, one for each that its gates name
+	roots   []string // directories of its file servers
+}
+
+// arrivals are all that may become of a request for asked.
+func (s *site) arrivals(asked string) (all []arrival) {
+	f := &follower{site: s}
+	for _, fails := range []bool{false, true}[:1+min(1, len(s.tree.errors))] {
 		f.script = nil
 		for range mostTurns {
-			f.once(host, asked, fails)
+			f.once(asked, fails)
 			f.script = f.script[:f.turns]
 			for len(f.script) > 0 && f.script[len(f.script)-1].taken+1 >= f.script[len(f.script)-1].of {
 				f.script = f.script[:len(f.script)-1]
@@ -74,14 +87,14 @@ func arrivals(t *tree, host, asked string) (all []arrival) {
 	return f.all
 }
 
-func (f *follower) once(host, asked string, fails bool) {
+func (f *follower) once(asked string, fails bool) {
 	f.repl = caddy.NewReplacer()
-	f.request = caddyhttp.PrepareRequest(SampleRequest(host, asked), f.repl, nil, f.tree.server)
-	for _, status := range []string{"http.error.status_code", "http.reverse_proxy.status_code", "http.intercept.status_code"} {
+	f.request = caddyhttp.PrepareRequest(SampleRequest(f.host, asked), f.repl, nil, f.tree.server)
+	for _, status := range statuses {
 		f.repl.Set(status, "404")
 	}
 	f.asked = &url.URL{Path: asked}
-	f.way = arrival{asked: asked, choices: map[string]int{}}
+	f.way = arrival{host: f.host, asked: asked, choices: map[string]int{}}
 	f.root, f.ended, f.turns = "", false, 0
 	before := f.all
 	if f.list(f.tree.routes); fails { // what comes there is for the path that was asked for, and has the root that was set
@@ -90,6 +103,9 @@ func (f *follower) once(host, asked string, fails bool) {
 		f.list(f.tree.errors)
 	}
 }
+
+// statuses are placeholders for the status of an error or an answer.
+var statuses = []string{"http.error.status_code", "http.reverse_proxy.status_code", "http.intercept.status_code"}
 
 // choose takes one of n ways: the same again for what has been asked before.
 func (f *follower) choose(about string, n int) int {
@@ -187,31 +203,27 @@ func (f *follower) step(s *step) {
 		f.rewrite(h, f.request)
 		return
 	case *reverseproxy.Handler:
-		f.ended = true
-		if !asksFirst(h) { // else somebody else guards what follows
-			f.proxy(h)
+		if asksFirst(h) { // somebody else guards what follows
+			f.way.others = true
+			return
 		}
+		f.proxy(h)
+		f.ended = !f.answered(s)
 		return
 	case *fileserver.FileServer:
 		f.files(h)
 		f.ended = s.ends
 		return
 	case *intercept.Intercept: // it also answers in the place of gates behind it
-		if i := f.choose("answer of what stands behind "+s.at.String(), len(s.branches)+1); i > 0 {
-			f.way.errors = true
-			f.list(s.branches[i-1].nodes)
-			f.ended = true
-		}
+		f.ended = f.answered(s)
 		return
 	}
 	if handlerName(s.handler) == "authentication" {
 		f.way.others = true
 	}
-	if value := f.root.after(s.handler, true); value != f.root {
-		f.root = root(f.repl.ReplaceKnown(string(value), ""))
-	}
+	f.vars(s.handler)
 	kind := straight
-	if slices.ContainsFunc(s.branches, func(b branch) bool { return b.kind == onError }) && f.choose("fails in "+s.at.String(), 2) == 1 {
+	if slices.ContainsFunc(s.branches, func(b branch) bool { return b.kind == onError }) && f.choose(fmt.Sprintf("fails %p", s), 2) == 1 {
 		kind = onError
 		f.way.errors = true
 	}
@@ -223,13 +235,89 @@ func (f *follower) step(s *step) {
 	f.ended = f.ended || s.ends || kind == onError
 }
 
+// answered tells whether the routes for an answer have been taken instead of the
+// answer itself.
+func (f *follower) answered(s *step) bool {
+	i := f.choose(fmt.Sprintf("answer %p", s), len(s.branches)+1)
+	if i == 0 {
+		return false
+	}
+	f.way.errors = true
+	f.list(s.branches[i-1].nodes)
+	return !f.ended
+}
+
+// vars sets what the handler sets.
+func (f *follower) vars(handler caddyhttp.MiddlewareHandler) {
+	vars := varsOf(handler)
+	for _, name := range slices.Sorted(maps.Keys(vars)) {
+		if value, ok := vars[name].(string); ok {
+			value = f.fill(value, f.roots)
+			f.repl.Set("http.vars."+name, value)
+			if name == "root" {
+				f.root = value
+			}
+		}
+	}
+}
+
+// fill fills in the placeholders of a text. Where only the request itself has the
+// value the visitor chooses: nothing, or what makes the text one of these.
+func (f *follower) fill(text string, becomes []string) string {
+	for _, at := range placeholder.FindAllStringIndex(text, -1) {
+		name := text[at[0]+1 : at[1]-1]
+		known, matched := f.repl.GetString(name)
+		if known != "" || matched && strings.HasPrefix(name, "http.regexp.") || notChosen.MatchString(name) {
+			continue
+		}
+		before := f.repl.ReplaceAll(text[:at[0]], "")
+		var values []string
+		for _, whole := range becomes {
+			if value, ok := strings.CutPrefix(whole, before); ok && value != "" {
+				values = append(values, value)
+			}
+		}
+		if i := f.choose("chosen "+name, len(values)+1); i > 0 {
+			f.repl.Set(name, values[i-1])
+			f.way.chosen = text[at[0]:at[1]]
+		}
+	}
+	return f.repl.ReplaceAll(text, "")
+}
+
+// notChosen finds placeholders that a visitor can't fill in with another path than
+// the one asked for: the path itself, and what this machine or an app tells.
+var notChosen = regexp.MustCompile(`^(http\.request\.(orig_)?uri(\.path.*)?$|http\.(matchers\.file|reverse_proxy|intercept|error)\.|env\.|file\.|system\.|time\.)`)
+
+// toldByTheApp finds placeholders for what an app has answered, such as
+// X-Accel-Redirect: where it leads is the app's to say.
+var toldByTheApp = regexp.MustCompile(`\{http\.(reverse_proxy|intercept)\.header\.`)
+
+// aSegment is what a visitor puts where a rewrite takes away what a placeholder says.
+const aSegment = "/gatehouse-sample"
+
 // rewrite changes the path of a request.
 func (f *follower) rewrite(r *rewrite.Rewrite, to *http.Request) {
-	target, _, _ := strings.Cut(statusCode.Replace(r.URI), "?")
+	target, _, _ := strings.Cut(r.URI, "?")
+	if toldByTheApp.MatchString(target) {
+		f.ended = true
+		return
+	}
+	f.fill(target, f.guarded)
+	byPath := slices.ContainsFunc(placeholder.FindAllString(target, -1), func(p string) bool {
+		_, chosen := f.way.choices["chosen "+p[1:len(p)-1]]
+		return !chosen && !slices.Contains(statuses, p[1:len(p)-1])
+	})
 	if strings.HasPrefix(target, "{http.matchers.file.") {
 		f.way.fixed = f.way.fixed || f.fixed
-	} else if target != "" && !strings.Contains(target, "{") {
+	} else if target != "" && !byPath {
 		f.way.fixed = true
+	}
+	f.fill(r.StripPathPrefix, []string{aSegment})
+	f.fill(r.StripPathSuffix, []string{aSegment})
+	for _, part := range r.URISubstring {
+		f.fill(part.Find, []string{aSegment})
+		f.fill(part.Replace, f.guarded)
 	}
 	r.Rewrite(to, f.repl)
 }
@@ -264,15 +352,15 @@ func (f *follower) proxy(h *reverseproxy.Handler) {
 		if fast {
 			path = f.asked.Path // which PHP is told as REQUEST_URI
 		}
-		f.arrive(upstream, name, path)
+		f.arrive(f.host+" "+upstream, name, path)
 	}
-	if file := filesOf(h, f.root); file != "" {
-		f.arrive(onDisk(file, at.Path), name, at.Path)
+	if own, ok := ownRoot(h); ok {
+		f.arrive(onDisk(f.directory(own), at.Path), name, at.Path)
 	}
 }
 
 func (f *follower) files(h *fileserver.FileServer) {
-	files, at := filesOf(h, f.root), f.request.URL.Path
+	files, at := f.directory(h.Root), f.request.URL.Path
 	// A file's path leads to the one without a slash, a directory's to the one with.
 	canonical := (h.CanonicalURIs == nil || *h.CanonicalURIs) && path.Base(at) == path.Base(f.asked.Path)
 	slash := strings.HasSuffix(at, "/")
@@ -288,11 +376,46 @@ func (f *follower) files(h *fileserver.FileServer) {
 	}
 }
 
-// onDisk is a file that is served for path.
-func onDisk(files, path string) string {
-	root := strings.TrimPrefix(files, "files:")
-	if abs, err := filepath.Abs(root); err == nil && root != string(unknownRoot) {
-		return "files:" + filepath.Join(abs, filepath.FromSlash(path))
+// directory is the root of a handler: its own, or that of the site.
+func (f *follower) directory(own string) string {
+	if own == "" || own == "{http.vars.root}" {
+		return f.root
 	}
-	return files + path
+	return f.fill(own, f.roots)
+}
+
+// onDisk is a file that is served for path.
+func onDisk(root, path string) string {
+	if abs, err := filepath.Abs(root); err == nil {
+		root = abs
+	}
+	return onThisDisk + filepath.Join(root, filepath.FromSlash(path))
+}
+
+// onThisDisk begins files that requests arrive at.
+const onThisDisk = "files:"
+
+// varsOf are the variables that the handler sets.
+func varsOf(handler caddyhttp.MiddlewareHandler) caddyhttp.VarsMiddleware {
+	switch h := handler.(type) {
+	case caddyhttp.VarsMiddleware:
+		return h
+	case *caddyhttp.VarsMiddleware:
+		return *h
+	}
+	return nil
+}
+
+// ownRoot is the root that the handler itself names: it serves files of it or, as
+// php_fastcgi, runs them.
+func ownRoot(handler caddyhttp.MiddlewareHandler) (own string, files bool) {
+	switch h := handler.(type) {
+	case *fileserver.FileServer:
+		return h.Root, true
+	case *reverseproxy.Handler:
+		if fast, ok := h.Transport.(*fastcgi.Transport); ok {
+			return fast.Root, true
+		}
+	}
+	return "", false
 }

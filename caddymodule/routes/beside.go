@@ -47,6 +47,11 @@ type cover struct {
 	partly []caddyhttp.MatcherSets
 }
 
+type gateOnTheWay struct {
+	*Gate
+	at scope
+}
+
 // Beside refuses an app that is reached through a gate and past it uncleaned. It
 // returns what else gets requests as they come, and where a matcher of Caddy's
 // alone decides whether an app is reached through its gate. asks tells whether
@@ -303,7 +308,7 @@ func (b *beside) step(s *step, c cover, errors bool) cover {
 		c.ends = c.ends || slices.ContainsFunc(s.at.paths, onlyOwn)
 	case "gatehouse":
 		c.clean, c.gate = true, true
-		c.gates = append(slices.Clip(c.gates), gateOnTheWay{s.gate, s.at, 0})
+		c.gates = append(slices.Clip(c.gates), gateOnTheWay{s.gate, s.at})
 	case "gatehouse_clean", "gatehouse_portal":
 		c.clean = true
 	case "authentication":

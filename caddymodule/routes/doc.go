@@ -4,10 +4,12 @@
 //
 //	New               reads the routes; where our handlers stand (Walk.Places)
 //	Walk.Reach        whether people get to the pages of a gate
-//	Walk.Course       what stands before and behind a gate: rewrites that lead around it
-//	Walk.Twice        paths that become the same to an app, and a gate sees one of
-//	Walk.Around       what becomes of the shapes of a guarded path
-//	Walk.Beside       who hands requests on with no gate before it, uncleaned
+//	Walk.Blocked      gates behind something that answers every request
+//	Walk.Around       what becomes of the shapes of a guarded path, /admin and /admin/
+//	Walk.Beside       who hands requests on with no gate before it, uncleaned, and
+//	                  where a matcher decides what a gate sees, not the gate
+//	Walk.Twice        requests that arrive where a guarded one does, past the gate:
+//	                  by rewrites, index pages, errors and directories
 //	Walk.Limits       gates that a matcher keeps from requests
 //	Walk.Opened       rewrites that make a guarded path of a public one
 //	Walk.Neighbours   what else a host serves

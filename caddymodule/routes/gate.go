@@ -134,6 +134,12 @@ func (g *Gate) tops(above []caddyhttp.MatchPath) []string {
 	return tops
 }
 
+// forPaths tells whether the gate guards certain paths, by itself or by where it
+// stands.
+func (g *Gate) forPaths() bool {
+	return g.Guarded.limited || slices.ContainsFunc(g.Place.Spots, func(s Spot) bool { return len(g.tops(s.Paths)) > 0 })
+}
+
 // LeavesSomething refuses public paths that are all that the gate guards.
 func (g *Gate) LeavesSomething() error {
 	tops := []string{""}
@@ -344,6 +350,9 @@ func (p *Guarded) match(r *http.Request, at *url.URL) bool {
 
 // matchPath is match where nothing but the path is known.
 func (p *Guarded) matchPath(path string) bool {
+	if len(p.patterns) == 0 {
+		return p.match(nil, &url.URL{Path: path})
+	}
 	r := SampleRequest("", path)
 	return p.match(r, r.URL)
 }
@@ -360,11 +369,6 @@ func (p *Guarded) samples() []string {
 		}
 	}
 	return samples
-}
-
-// guardedPathsOf are path and all below it.
-func guardedPathsOf(path string) Guarded {
-	return Guarded{limited: true, subtrees: []origin.Subtree{origin.ParseSubtree(path)}}
 }
 
 func (p *Guarded) matchPatterns(r *http.Request, at *url.URL) bool {

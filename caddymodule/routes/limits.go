@@ -93,6 +93,14 @@ func completes(sets, others caddyhttp.MatcherSets) bool {
 	return false
 }
 
+func setsText(sets caddyhttp.MatcherSets) string {
+	var all []string
+	for _, set := range sets {
+		all = append(all, text(set))
+	}
+	return strings.Join(all, " ")
+}
+
 // methodsOf are the methods that a request must have.
 func methodsOf(sets caddyhttp.MatcherSets) (methods []string) {
 	for _, set := range sets {

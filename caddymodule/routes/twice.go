@@ -2,15 +2,14 @@ package routes
 
 import (
 	"fmt"
+	"maps"
 	"path"
-	"regexp"
+	"path/filepath"
 	"slices"
 	"strings"
 
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/fileserver"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp/rewrite"
 )
 
 // Where paths change between a gate and an app, what the gate guards and what it
@@ -18,7 +17,9 @@ import (
 // /app* both /app/admin and /appadmin are /admin to the app. No rule about single
 // rewrites finds all of these. So requests are tried: for all paths that routes,
 // rewrites and gates name, and for what one rewrite less or more makes of them;
-// and whatever comes to the same app or file twice, once past the gate, is told.
+// for guarded files also at every other directory that holds them. Whatever comes
+// to the same app or file twice, once past the gate, is told, and what a rewrite
+// makes a guarded path of for an app behind the gate.
 
 // What is tried is bounded, so that the start of many sites stays quick: mostTries
 // at one host, and fewTries at each of very many.
@@ -28,131 +29,275 @@ const (
 	allTries  = 2_500
 )
 
+// search tries requests at one host.
+type search struct {
+	*site
+	named   []string
+	changes parts
+	most    int
+	tried   map[string]bool
+	came    []arrival
+}
+
 // Twice finds requests that come to an app or a file past a gate as one for a
 // guarded path does. It refuses what happens to every such request.
 // Of gates in told something is said already.
 func (w *Walk) Twice(gates []*Gate, told []Finding) (all []Finding, err error) {
-	type place struct{ server, host string }
-	var done []place
+	var searches []*search
+	add := func(server, host string) {
+		at := w.site(server, host)
+		if !slices.ContainsFunc(searches, func(s *search) bool { return s.site == at }) {
+			s := &search{site: at, tried: map[string]bool{}}
+			s.named, s.changes = partsOf(slices.Concat(at.tree.routes, at.tree.errors))
+			searches = append(searches, s)
+		}
+	}
 	for _, g := range gates {
 		for _, s := range g.Place.Spots {
 			for _, host := range g.Place.samples() {
-				at := place{s.Server, host}
-				if slices.Contains(done, at) {
-					continue
-				}
-				done = append(done, at)
+				add(s.Server, host)
 			}
 		}
 	}
-	for _, at := range done {
-		found, err := twice(w.trees[at.server], at.host, max(fewTries, min(mostTries, allTries/len(done))))
-		if err != nil {
-			return nil, err
-		}
-		for _, f := range found {
-			if !slices.ContainsFunc(slices.Concat(told, all), func(other Finding) bool { return other.gate == f.gate }) {
-				all = append(all, f)
-			}
+	var came []arrival
+	for _, s := range searches {
+		s.most = max(fewTries, min(mostTries, allTries/len(searches)))
+		s.paths()
+		came = append(came, s.came...)
+	}
+	if guarded := guardedFiles(came); len(guarded) > 0 {
+		w.fileServers(add)
+		for _, s := range searches {
+			s.most, s.came = len(s.tried)+fewTries, nil
+			s.files(guarded)
+			came = append(came, s.came...)
 		}
 	}
-	return all, nil
+	found, err := judge(came)
+	return slices.DeleteFunc(found, func(f Finding) bool {
+		return slices.ContainsFunc(told, func(other Finding) bool { return other.gate == f.gate })
+	}), err
 }
 
-// twice tries requests at one host.
-func twice(t *tree, host string, most int) (all []Finding, err error) {
+// site is what stands for one host of a server.
+func (w *Walk) site(server, host string) *site {
+	key := [2]string{server, host}
+	if at := w.sites[key]; at != nil {
+		return at
+	}
+	all := w.trees[server]
 	ofOthers := func(n *node) bool { return !n.at.anyHost && !(scope{hosts: []string{host}}).meets(n.at) }
-	t = &tree{t.server, slices.DeleteFunc(slices.Clone(t.routes), ofOthers), slices.DeleteFunc(slices.Clone(t.errors), ofOthers)}
-	named, changes := partsOf(slices.Concat(t.routes, t.errors))
-	tried := map[string]bool{}
-	came := map[string][]arrival{}
-	var order []string
-	try := func(asked string) (all []arrival) {
-		asked = "/" + strings.TrimLeft(asked, "/")
-		if tried[asked] || len(tried) >= most {
-			return nil
-		}
-		tried[asked] = true
-		all = arrivals(t, host, asked)
-		for _, a := range all {
-			key := a.to
-			if !strings.HasPrefix(key, "files:") {
-				key += " " + a.path
+	t := &tree{all.server, slices.DeleteFunc(slices.Clone(all.routes), ofOthers), slices.DeleteFunc(slices.Clone(all.errors), ofOthers)}
+	at := &site{tree: t, host: host}
+	each(slices.Concat(t.routes, t.errors), func(s *step) {
+		if s.gate != nil {
+			for _, sample := range s.gate.Guarded.samples() {
+				at.guarded = appendOnce(at.guarded, sample)
 			}
-			if came[key] == nil {
-				order = append(order, key)
-			}
-			came[key] = append(came[key], a)
 		}
+		own, _ := ownRoot(s.handler)
+		named, _ := varsOf(s.handler)["root"].(string)
+		for _, root := range []string{own, named} {
+			if root = caddy.NewReplacer().ReplaceKnown(root, ""); root != "" && !strings.Contains(root, "{") {
+				at.roots = appendOnce(at.roots, root)
+			}
+		}
+	})
+	w.sites[key] = at
+	return at
+}
+
+// fileServers calls visit for the places of all file servers.
+func (w *Walk) fileServers(visit func(server, host string)) {
+	for _, name := range slices.Sorted(maps.Keys(w.trees)) {
+		each(slices.Concat(w.trees[name].routes, w.trees[name].errors), func(s *step) {
+			if _, ok := s.handler.(*fileserver.FileServer); ok {
+				host := "gatehouse-sample"
+				if len(s.at.hosts) > 0 {
+					host = strings.ReplaceAll(s.at.hosts[0], "*", host)
+				}
+				visit(name, host)
+			}
+		})
+	}
+}
+
+func appendOnce[T comparable](all []T, one T) []T {
+	if slices.Contains(all, one) {
 		return all
 	}
-	var first []arrival
-	for _, part := range named {
-		for _, asked := range shapesOf(part) {
-			first = append(first, try(asked)...)
-		}
+	return append(all, one)
+}
+
+// try asks for a path, unless that is done or enough is.
+func (s *search) try(asked string) []arrival {
+	asked = "/" + strings.TrimLeft(asked, "/")
+	if s.tried[asked] || len(s.tried) >= s.most {
+		return nil
 	}
-	for _, a := range first {
-		for _, asked := range slices.Concat(changes.around(a.path), changes.around(a.asked)) {
-			try(asked)
-		}
-	}
-	var told []*Gate
-	behind := map[string][]*Gate{} // apps that see what a gate guards as such
-	for _, key := range order {
-		for _, in := range came[key] {
-			for _, g := range in.gates {
-				if g.Guarded.limited && g.Guarded.matchPath(in.path) {
-					behind[in.to] = appendNewGate(behind[in.to], g)
+	s.tried[asked] = true
+	all := s.arrivals(asked)
+	s.came = append(s.came, all...)
+	return all
+}
+
+// paths tries what is named, and what rewrites may make of that: of what gates
+// guard first.
+func (s *search) paths() {
+	for _, parts := range [][]string{s.guarded, s.named} {
+		var paths []string // as they are asked for, and as rewrites leave them
+		seen := map[string]bool{}
+		for _, part := range parts {
+			for _, asked := range shapesOf(part) {
+				for _, a := range s.try(asked) {
+					for _, at := range []string{a.path, a.asked} {
+						if !seen[at] {
+							seen[at] = true
+							paths = append(paths, at)
+						}
+					}
 				}
-				if slices.Contains(told, g) || in.errors || in.fixed {
+			}
+		}
+		for _, at := range paths {
+			if len(s.tried) >= s.most {
+				return
+			}
+			for _, asked := range s.changes.around(at) {
+				s.try(asked)
+			}
+		}
+	}
+}
+
+// guardedFiles are those that gates for certain paths look at, each once.
+func guardedFiles(came []arrival) (all []arrival) {
+	seen := map[string]bool{}
+	for _, a := range came {
+		if strings.HasPrefix(a.to, onThisDisk) && !seen[a.to] && !a.errors && !a.fixed && slices.ContainsFunc(a.gates, (*Gate).forPaths) {
+			seen[a.to] = true
+			all = append(all, a)
+		}
+	}
+	return all
+}
+
+// files tries guarded files below each root that holds them.
+func (s *search) files(guarded []arrival) {
+	for _, root := range s.roots {
+		if abs, err := filepath.Abs(root); err == nil {
+			for _, a := range guarded {
+				if a.host == s.host && len(s.roots) == 1 {
+					continue // below this root it has been asked for
+				}
+				if at, ok := inside(abs, strings.TrimPrefix(a.to, onThisDisk)); ok {
+					for _, asked := range s.changes.around(at) {
+						s.try(asked)
+					}
+				}
+			}
+		}
+	}
+}
+
+// inside tells whether file is root or below it, and the path from there.
+func inside(root, file string) (at string, ok bool) {
+	const slash = string(filepath.Separator)
+	at, ok = strings.CutPrefix(file+slash, strings.TrimSuffix(root, slash)+slash)
+	return path.Join("/", filepath.ToSlash(at)), ok
+}
+
+// judge compares what came to the same.
+func judge(came []arrival) (all []Finding, err error) {
+	same := map[string][]arrival{}
+	var order []string
+	for _, a := range came {
+		key := a.to
+		if !strings.HasPrefix(key, onThisDisk) {
+			key += " " + a.path
+		}
+		if same[key] == nil {
+			order = append(order, key)
+		}
+		same[key] = append(same[key], a)
+	}
+	told := map[*Gate]bool{}
+	for _, key := range order {
+		for _, in := range same[key] {
+			for _, g := range in.gates {
+				if told[g] || in.errors || in.fixed {
 					continue
 				}
-				i := slices.IndexFunc(came[key], func(out arrival) bool { return out.passes(g, in) })
+				i := slices.IndexFunc(same[key], func(out arrival) bool { return out.passes(g, in) })
 				if i < 0 {
 					continue
 				}
-				out := came[key][i]
-				told = append(told, g)
-				f := out.around(g, fmt.Sprintf("as one for %s, which it guards, does", shown(in.asked)))
-				if in.surely() && out.surely() && (g.Guarded.limited || hasPathMatcher(g.Matchers)) {
+				told[g] = true
+				out := same[key][i]
+				f := out.around(g, fmt.Sprintf("as one for %s, which it guards, does", shown(in.asked)), out.host != in.host)
+				if in.surely() && out.surely() && out.host == in.host && (g.Guarded.limited || hasPathMatcher(g.Matchers)) {
 					return nil, fmt.Errorf("%s: %s", f.Found, f.Do)
 				}
 				all = append(all, f)
 			}
 		}
 	}
-	for _, key := range order {
-		for _, out := range came[key] {
-			for _, g := range behind[out.to] {
-				if out.path != out.asked && !slices.Contains(told, g) && !out.guarded(g) && g.Guarded.matchPath(out.path) {
-					told = append(told, g)
-					all = append(all, out.around(g, "as one for "+shown(out.path)))
+	return append(all, asGuarded(came, told)...), nil
+}
+
+// asGuarded finds what a rewrite makes a path that a gate guards of, for an app
+// behind that gate. Where the app gets no guarded path as the gate names it, the
+// names are those that visitors ask for, and what has one put before it is told
+// alone: behind handle_path /app/*, /app/app/admin leads to nothing that
+// gatehouse /app/admin/* is for.
+func asGuarded(came []arrival, told map[*Gate]bool) (all []Finding) {
+	behind, asNamed := map[string][]*Gate{}, map[string][]*Gate{}
+	for _, in := range came {
+		for _, g := range in.gates {
+			if g.Guarded.limited {
+				behind[in.to] = appendOnce(behind[in.to], g)
+				if g.Guarded.matchPath(in.path) {
+					asNamed[in.to] = appendOnce(asNamed[in.to], g)
 				}
 			}
 		}
 	}
-	return all, nil
-}
-
-func appendNewGate(all []*Gate, g *Gate) []*Gate {
-	if slices.Contains(all, g) {
-		return all
+	for _, out := range came {
+		for _, g := range behind[out.to] {
+			if out.path == out.asked || told[g] || out.guarded(g) || !g.Guarded.matchPath(out.path) {
+				continue
+			}
+			if slices.Contains(asNamed[out.to], g) || len(out.path) > len(out.asked) && !out.fixed && !out.errors {
+				told[g] = true
+				all = append(all, out.around(g, "as one for "+shown(out.path), false))
+			}
+		}
 	}
-	return append(all, g)
+	return all
 }
 
 func shown(path string) string { return strings.ReplaceAll(path, "gatehouse-sample", "…") }
 
 // around tells of a request that leads around the gate.
-func (a arrival) around(g *Gate, as string) Finding {
+func (a arrival) around(g *Gate, as string, elsewhere bool) Finding {
+	asked := shown(a.asked)
+	if elsewhere {
+		asked += " at " + shown(a.host)
+	}
+	if a.chosen != "" {
+		asked += ", with the visitor's own " + a.chosen + ","
+	}
 	aside := ""
 	if a.errors {
 		aside = " for an error or an answer"
 	}
+	do := "let nothing change paths between gate and app, and write blocks for a path with /* at its end; or write the gate without a path, at the top level of the site, and what is to be open as public in its block"
+	if a.name == "file_server" {
+		do += "; give each file_server a root of its own beside the others, and guard a directory rather than its index page"
+	}
 	return Finding{
-		fmt.Sprintf("the gate at %s can be led around: a request for %s comes to %s%s, past that gate, %s", g, shown(a.asked), a.name, aside, as),
-		"let nothing change paths between gate and app, and write blocks for a path with /* at its end; or write the gate without a path, at the top level of the site, and what is to be open as public in its block",
+		fmt.Sprintf("the gate at %s can be led around: a request for %s comes to %s%s, past that gate, %s", g, asked, a.name, aside, as),
+		do,
 		g,
 	}
 }
@@ -189,143 +334,3 @@ func (a arrival) passes(g *Gate, in arrival) bool {
 	}
 	return true
 }
-
-// shapesOf are paths about a part of one.
-func shapesOf(part string) []string {
-	base := strings.TrimRight(strings.TrimRight(part, "*"), "/")
-	if strings.ContainsAny(base, "*?") {
-		return []string{sampleOf(part), sampleOf(part) + "/gatehouse-sample"}
-	}
-	return []string{base, base + "/", base + "/gatehouse-sample", base + "gatehouse-sample"}
-}
-
-// parts are what rewrites put before or behind a path, or take away, or exchange.
-type parts struct {
-	ends      []string
-	exchanged [][2]string
-}
-
-// around are paths of which a rewrite may make this one, or which it may make of
-// it.
-func (p parts) around(at string) []string {
-	all := []string{at, path.Dir(at) + "/"} // of which it may be the index page
-	for _, end := range p.ends {
-		all = append(all, end+at, end+strings.TrimPrefix(at, "/"), at+end, strings.TrimPrefix(at, end), strings.TrimSuffix(at, end))
-	}
-	for _, x := range p.exchanged {
-		if x[1] != "" {
-			all = append(all, strings.ReplaceAll(at, x[1], x[0]))
-		}
-		all = append(all, strings.ReplaceAll(at, x[0], x[1]))
-	}
-	return all
-}
-
-// literals are what stands in a rewrite's target beside placeholders.
-func literals(target string) []string {
-	target, _, _ = strings.Cut(target, "?")
-	return strings.FieldsFunc(placeholder.ReplaceAllString(target, "\n"), func(r rune) bool { return r == '\n' })
-}
-
-var placeholder = regexp.MustCompile(`\{[^{}]*\}`)
-
-// literal is how a regular expression for paths begins.
-var literal = regexp.MustCompile(`^\^?(/[\w/.-]*)`)
-
-// partsOf reads what handlers and matchers name of paths.
-func partsOf(nodes []*node) (named []string, changes parts) {
-	name := func(parts ...string) {
-		for _, part := range parts {
-			if !slices.Contains(named, part) {
-				named = append(named, part)
-			}
-		}
-	}
-	end := func(parts ...string) {
-		for _, part := range parts {
-			if part != "/" && part != "" && !slices.Contains(changes.ends, part) {
-				changes.ends = append(changes.ends, part)
-				if strings.HasPrefix(part, "/") {
-					name(part)
-				}
-			}
-		}
-	}
-	expr := func(text string) {
-		if found := literal.FindStringSubmatch(text); found != nil {
-			end(strings.TrimRight(found[1], "/"))
-		}
-	}
-	change := func(r *rewrite.Rewrite) {
-		end("/" + strings.Trim(r.StripPathPrefix, "/"))
-		end(r.StripPathSuffix)
-		end(literals(r.URI)...)
-		for _, part := range r.URISubstring {
-			changes.exchanged = append(changes.exchanged, [2]string{part.Find, part.Replace})
-		}
-		for _, part := range r.PathRegexp {
-			expr(part.Find)
-		}
-	}
-	var match func(sets caddyhttp.MatcherSets)
-	match = func(sets caddyhttp.MatcherSets) {
-		for _, set := range sets {
-			name(matchersOf[caddyhttp.MatchPath](set)...)
-			for _, matcher := range set {
-				switch m := matcher.(type) {
-				case caddyhttp.MatchNot:
-					match(m.MatcherSets)
-				case *caddyhttp.MatchNot:
-					match(m.MatcherSets)
-				case caddyhttp.MatchPathRE:
-					expr(m.Pattern)
-				case *caddyhttp.MatchPathRE:
-					expr(m.Pattern)
-				case *fileserver.MatchFile:
-					for _, file := range m.TryFiles {
-						end(literals(file)...)
-					}
-				}
-				if text, ok := expression(matcher); ok {
-					for _, quoted := range inQuotes.FindAllStringSubmatch(text, -1) {
-						name(quoted[1])
-						expr(quoted[1])
-					}
-				}
-			}
-		}
-	}
-	name("/")
-	var ends []string // of patterns for paths with a star in them
-	each(nodes, func(s *step) {
-		match(s.sets)
-		if s.gate != nil {
-			match(s.gate.Matchers)
-			name(s.gate.Paths...)
-			for _, pattern := range s.gate.Paths {
-				if i := strings.LastIndex(strings.TrimRight(pattern, "/*"), "*"); i >= 0 {
-					ends = append(ends, strings.TrimRight(pattern[i+1:], "/*"))
-				}
-			}
-		}
-		switch h := s.handler.(type) {
-		case *rewrite.Rewrite:
-			change(h)
-		case *reverseproxy.Handler:
-			if h.Rewrite != nil {
-				change(h.Rewrite)
-			}
-		}
-	})
-	for _, part := range named {
-		for _, end := range ends {
-			if base := strings.TrimRight(part, "/*"); !strings.Contains(base, "*") {
-				name(base + end)
-			}
-		}
-	}
-	return named, changes
-}
-
-// inQuotes finds paths in an expression.
-var inQuotes = regexp.MustCompile("[\"'`](\\^?/[^\"'`]*)[\"'`]")

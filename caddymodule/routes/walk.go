@@ -22,7 +22,8 @@ type Walk struct {
 	Pages    map[*Gate]*Place                       // of gates
 	order    []caddyhttp.MiddlewareHandler
 	Warnings []string
-	Includes bool // a handler makes requests for those that it gets
+	Includes bool                // a handler makes requests for those that it gets
+	sites    map[[2]string]*site // by server and host, as they are asked for
 }
 
 // Finding is something that leads past a gate, and what to write instead.
@@ -37,7 +38,7 @@ func New(app *caddyhttp.App) (*Walk, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Walk{trees: trees, Places: map[caddyhttp.MiddlewareHandler]*Place{}, Pages: map[*Gate]*Place{}}
+	w := &Walk{trees: trees, Places: map[caddyhttp.MiddlewareHandler]*Place{}, Pages: map[*Gate]*Place{}, sites: map[[2]string]*site{}}
 	meet := func(s *step) {
 		name := handlerName(s.handler)
 		w.Includes = w.Includes || name == "templates"
