@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/grant"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/pages"
 	"github.com/gatehouse-auth/gatehouse/pages/screen"
@@ -16,8 +17,9 @@ func logoutPosted(c *call) { web.SeeOther(c.w, logoutPath+"?"+c.form.values.Enco
 
 // logout signs out at the wish of a client (RP-Initiated Logout). With an ID token
 // of this very session it is done at once, and the browser goes back where the
-// client has registered. In every other case the person is asked, and stays here:
-// anybody can link to this address.
+// client has registered. So does one that was not used for too long: what apps hold
+// with offline_access lives on it. In every other case the person is asked, and
+// stays here: anybody can link to this address.
 func logout(c *call) {
 	p, err := parseParams(c.r.URL.RawQuery)
 	if err != nil || p.twice != "" {
@@ -39,17 +41,27 @@ func logout(c *call) {
 		c.askToSignOut(p)
 		return
 	}
-	if s := c.v.Session; s != nil {
-		same, err := c.isSession(client, hint)
-		if err != nil {
+	held, err := c.h.pages.Held(c.r)
+	if err != nil {
+		c.outage(err)
+		return
+	}
+	var its []*session.Session
+	for _, s := range held {
+		same, err := c.isOf(s, client, hint)
+		switch {
+		case err != nil:
 			c.outage(err)
 			return
-		}
-		if !same {
+		case same:
+			its = append(its, s)
+		case c.v.Session != nil && c.v.Session.ID == s.ID:
 			c.askToSignOut(p)
 			return
 		}
-		if err := c.h.pages.SignOut(c.w, c.r, c.v); err != nil {
+	}
+	if len(its) > 0 {
+		if err := c.h.pages.SignOut(c.w, c.r, c.v, its); err != nil {
 			c.outage(err)
 			return
 		}
@@ -65,14 +77,13 @@ func logout(c *call) {
 	web.SeeOther(c.w, withQuery(back, values), true)
 }
 
-// isSession tells whether an ID token is of the visitor's session, or of one that
-// it has taken the place of.
-func (c *call) isSession(client *grant.Client, hint *idClaims) (bool, error) {
-	sub, err := c.h.grants.Subject(c.r.Context(), client, c.v.Session.Subject)
+// isOf tells whether a session is that of an ID token, or has taken its place.
+func (c *call) isOf(s *session.Session, client *grant.Client, hint *idClaims) (bool, error) {
+	sub, err := c.h.grants.Subject(c.r.Context(), client, s.Subject)
 	if err != nil || sub != hint.Subject {
 		return false, err
 	}
-	return c.h.service.Core().Sessions().IsHeir(c.r.Context(), c.v.Session, hint.Session)
+	return c.h.service.Core().Sessions().IsHeir(c.r.Context(), s, hint.Session)
 }
 
 // askToSignOut leads to our own page, which asks, or says that nobody is signed

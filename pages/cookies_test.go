@@ -239,3 +239,31 @@ func TestCookiesOfTwoInstances(t *testing.T) {
 		}
 	}
 }
+
+// A browser that signs in again after a time without use has left the session
+// before: what apps hold of it goes over to the new one, or ends with somebody
+// else's.
+func TestSignInReplacesAnIdleSession(t *testing.T) {
+	for email, heir := range map[string]bool{"alice@example.com": true, "bob@example.com": false} {
+		h := newHouse(t)
+		b := h.browser()
+		b.signIn("alice@example.com")
+		token := b.cookie("__Host-gatehouse").Value
+		old := b.session()
+		h.advance(25 * time.Hour)
+		b.get("/_gatehouse/session")
+		b.wants(http.StatusUnauthorized)
+		if held, err := h.core.Sessions().Held(t.Context(), []string{token}); err != nil || len(held) != 1 {
+			t.Fatalf("before: %v, %v", held, err)
+		}
+		b.signIn(email)
+		now, err := h.service.Sessions().Check(t.Context(), b.cookie("__Host-gatehouse").Value, h.origin)
+		check(t, err)
+		if held, err := h.core.Sessions().Held(t.Context(), []string{token}); err != nil || len(held) != 0 {
+			t.Errorf("%s: the session before goes on beside the new one: %v, %v", email, held, err)
+		}
+		if is, err := h.core.Sessions().IsHeir(t.Context(), now, old.Session); err != nil || is != heir {
+			t.Errorf("%s: it takes its place: %v, %v", email, is, err)
+		}
+	}
+}

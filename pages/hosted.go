@@ -29,15 +29,16 @@ func (p *Pages) Consent(w http.ResponseWriter, r *http.Request, v Visit, page sc
 	e.page(http.StatusOK, view)
 }
 
-// SignOut ends the session of a visitor at the wish of an app, and takes the
-// cookie back. The answer is the caller's.
-func (p *Pages) SignOut(w http.ResponseWriter, r *http.Request, v Visit) error {
-	e := p.exchange(w, r, v)
-	if _, err := p.service.Core().Sessions().End(r.Context(), v.Session.ID, session.SignedOut); err != nil {
-		return err
-	}
-	e.jar.expireSession()
-	return nil
+// Held are the sessions that the browser holds and nobody has ended: the visitor's,
+// and those that were not used for too long.
+func (p *Pages) Held(r *http.Request) ([]*session.Session, error) {
+	return p.service.Core().Sessions().Held(r.Context(), p.cookies.presentedSessions(r))
+}
+
+// SignOut ends sessions that a browser holds, and takes the cookie back. The answer
+// is the caller's.
+func (p *Pages) SignOut(w http.ResponseWriter, r *http.Request, v Visit, held []*session.Session) error {
+	return p.exchange(w, r, v).signOut(held)
 }
 
 // Languages are those that pages speak.

@@ -47,23 +47,19 @@ func logout(e *exchange) {
 func endSession(e *exchange) {
 	s := e.v.Session
 	here := e.form.get("only") == "here" && s != nil && s.Parent != ""
-	if s != nil {
-		end := e.p.service.Core().Sessions().End
-		if here {
-			end = e.p.service.Core().Sessions().EndHere
-		}
-		if _, err := end(e.r.Context(), s.ID, session.SignedOut); err != nil {
-			e.outage(err)
-			return
-		}
+	held, err := e.p.Held(e.r)
+	switch {
+	case err != nil:
+	case here:
+		_, err = e.p.service.Core().Sessions().EndHere(e.r.Context(), s.ID, session.SignedOut)
+		e.jar.expireSession()
+	default:
+		err = e.signOut(held)
 	}
-	if !here {
-		if err := e.p.service.Core().Sessions().EndPresented(e.r.Context(), e.jar.names.presentedSessions(e.r)); err != nil {
-			e.outage(err)
-			return
-		}
+	if err != nil {
+		e.outage(err)
+		return
 	}
-	e.jar.expireSession()
 	raw := e.form.get("return_to")
 	switch {
 	case here: // going on would sign in again without asking
@@ -73,4 +69,15 @@ func endSession(e *exchange) {
 	default:
 		e.redirect(origin.ParseReturnTo(raw, e.v.Origin, e.p.service.Protects).Location(e.v.Origin))
 	}
+}
+
+// signOut ends sessions that the browser holds.
+func (e *exchange) signOut(held []*session.Session) error {
+	for _, s := range held {
+		if _, err := e.p.service.Core().Sessions().End(e.r.Context(), s.ID, session.SignedOut); err != nil {
+			return err
+		}
+	}
+	e.jar.expireSession()
+	return nil
 }

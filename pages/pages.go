@@ -109,7 +109,7 @@ type exchange struct {
 
 func (p *Pages) exchange(w http.ResponseWriter, r *http.Request, v Visit) *exchange {
 	e := &exchange{p: p, w: w, r: r, v: v, jar: newJar(w.Header(), v.Origin, p.domain(), p.cookies)}
-	e.browser = session.Browser{Origin: v.Origin, Session: v.Session, Client: v.Client, UserAgent: r.UserAgent()}
+	e.browser = session.Browser{Origin: v.Origin, Session: v.Session, Held: p.cookies.presentedSessions(r), Client: v.Client, UserAgent: r.UserAgent()}
 	e.browser.Flow, e.twoFlows = e.jar.ownCookie(r.Header, flowWord)
 	e.browser.Device, _ = e.jar.ownCookie(r.Header, deviceWord)
 	e.asked = firstOf(r.URL.Query()["ui_locales"])

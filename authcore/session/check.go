@@ -85,21 +85,19 @@ func (s *View) find(ctx context.Context, token string, at origin.Origin) (*Sessi
 	return s.admit(live, at, now), nil
 }
 
-// EndPresented ends the sessions that tokens stand for, at whichever site.
-func (c *Core) EndPresented(ctx context.Context, tokens []string) error {
+// Held are the sessions that tokens stand for, at whichever site, and that nobody
+// has ended: those that were not used for too long are among them.
+func (c *Core) Held(ctx context.Context, tokens []string) (held []*Session, err error) {
 	for _, token := range tokens {
 		live, err := c.readToken(ctx, token)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if live == nil {
-			continue
-		}
-		if _, err := c.End(ctx, live.snapshot.Load().ID, SignedOut); err != nil {
-			return err
+		if live != nil {
+			held = append(held, live.snapshot.Load())
 		}
 	}
-	return nil
+	return held, nil
 }
 
 // refresh reads a session's record again when it is time. An error means that

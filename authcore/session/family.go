@@ -156,7 +156,8 @@ func (c *Core) endOne(ctx context.Context, sid, reason string, which func(store.
 		if err != nil || target == "" {
 			return nil, err
 		}
-		stands, err := c.Stands(tx, r)
+		// What was not used for too long ends, too: apps may hold on to it.
+		stands, err := c.stands(tx, r, c.rule().atRest())
 		if err != nil {
 			return nil, err
 		}

@@ -76,6 +76,9 @@ func (r Rule) passed(began, used, now time.Time) time.Duration {
 	return 0
 }
 
+// atRest is the rule for what lasts while its session is not used.
+func (r Rule) atRest() Rule { return Rule{Max: r.Max} }
+
 // rule is that of the configuration in use.
 func (c *Core) rule() Rule {
 	if s := c.current.Load(); s != nil {
@@ -128,7 +131,7 @@ func (c *Core) Lasting(tx store.Tx, sub, sid string, atRest bool) (*Record, Stan
 	}
 	rule := c.rule()
 	if atRest {
-		rule.Idle = 0
+		rule = rule.atRest()
 	}
 	stands, err := c.stands(tx, r, rule)
 	return r, stands, err

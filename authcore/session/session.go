@@ -36,6 +36,7 @@ type Browser struct {
 	Flow      string
 	Device    string
 	Session   *Session   // its live session at Origin, nil for none
+	Held      []string   // session cookies that it sent, also of those not used for too long
 	Client    netip.Addr // the client's address
 	UserAgent string
 }
@@ -247,19 +248,39 @@ func (s *View) begin(tx store.Tx, b Browser, r *Record, p *person.Record) (*Begi
 	session := newSession(r, p, token)
 	session.live.readAt.Store(s.core.now().UnixMilli())
 	began := &Beginning{Session: session, Token: token}
-	return began, s.core.replace(tx, b.Session, began)
+	for _, sid := range s.core.held(b) {
+		if err := s.core.replace(tx, sid, began); err != nil {
+			return nil, err
+		}
+	}
+	return began, nil
 }
 
-// replace ends the session that the browser held.
-func (c *Core) replace(tx store.Tx, old *Session, by *Beginning) error {
-	if old == nil {
-		return nil
+// held are the sids of the sessions that a browser holds. With offline_access
+// what apps hold lives on one that was not used for too long.
+func (c *Core) held(b Browser) (sids []string) {
+	if b.Session != nil {
+		sids = append(sids, b.Session.ID)
+	}
+	for _, token := range b.Held {
+		if claims, err := c.verifySession(token); err == nil && !slices.Contains(sids, claims.Session) {
+			sids = append(sids, claims.Session)
+		}
+	}
+	return sids
+}
+
+// replace ends a session that the browser held.
+func (c *Core) replace(tx store.Tx, sid string, by *Beginning) error {
+	old, err := Load(tx, sid)
+	if err != nil || old == nil {
+		return err
 	}
 	next := by.Session
 	if old.Subject != next.Subject {
 		next = nil
 	}
-	e, err := c.EndIn(tx, old.ID, "replaced", next)
+	e, err := c.EndIn(tx, sid, "replaced", next)
 	if err != nil || e == nil {
 		return err
 	}
