@@ -29,11 +29,12 @@ type authRequest struct {
 	params
 	client      *grant.Client
 	redirectURI string
-	scope       []string
+	wish        grant.Wish
 	prompt      []string
 	maxAge      time.Duration // negative: any
 	claims      claimsRequest
-	hint        *idClaims // of id_token_hint; nil for none
+	meant       string    // whom id_token_hint was of, empty for nobody
+	since       time.Time // when a new sign-in was asked for, zero for not yet
 }
 
 // authError is what a client is told by redirect.
@@ -54,7 +55,7 @@ func authorize(c *call) {
 		c.deny(q, authError{"access_denied", "the person did not want to sign in"})
 		return
 	}
-	c.decide(q)
+	c.decide(q, "")
 }
 
 // parsed reads the parameters, or finds those that were put aside.
@@ -157,10 +158,10 @@ func (q *authRequest) read(c *call) *authError {
 	}
 	for _, s := range q.words("scope") {
 		if slices.Contains([]string{grant.ScopeOpenID, grant.ScopeEmail, grant.ScopeProfile, grant.ScopeOffline}, s) {
-			q.scope = append(q.scope, s)
+			q.wish.Scope = append(q.wish.Scope, s)
 		}
 	}
-	if !slices.Contains(q.scope, grant.ScopeOpenID) {
+	if !slices.Contains(q.wish.Scope, grant.ScopeOpenID) {
 		return &authError{"invalid_scope", "scope must have openid"}
 	}
 	if wrong := q.readChallenge(); wrong != "" {
@@ -175,10 +176,14 @@ func (q *authRequest) read(c *call) *authError {
 	if !q.claims.mayHaveACR() {
 		return &authError{"unmet_authentication_requirements", "the acr that is essential can't be reached here"}
 	}
+	q.wish.UserInfo, q.wish.IDToken = q.claims.UserInfo.facts(), q.claims.IDToken.facts()
+	q.meant, q.since = q.get(meantParam), c.h.grants.Marked(q.get(sinceParam), q.about())
 	if text := q.get("id_token_hint"); text != "" {
-		if q.hint = c.hint(text); q.hint == nil {
+		hint := c.hint(text)
+		if hint == nil {
 			return invalid("id_token_hint is no ID token of this provider")
 		}
+		q.meant = hint.Subject
 	}
 	return nil
 }
@@ -239,18 +244,20 @@ func (q *authRequest) readPrompt() (wrong string) {
 
 func (q *authRequest) wants(prompt string) bool { return slices.Contains(q.prompt, prompt) }
 
-// decide asks the questions, and answers with a code if none is left.
-func (c *call) decide(q *authRequest) {
+// decide asks the questions, and answers with a code if none is left. answered is
+// the mark of a question that the person has said yes to, empty for none.
+func (c *call) decide(q *authRequest, answered string) {
 	s := c.v.Session
-	if ask, err := c.mustSignIn(q, s); err != nil || ask {
-		switch {
-		case err != nil:
-			c.outage(err)
-		case q.wants(promptNone):
-			c.deny(q, authError{"login_required", "nobody who may be meant is signed in recently enough"})
-		default:
-			c.signIn(q)
-		}
+	lack, err := c.lack(q, s)
+	switch {
+	case err != nil:
+		c.outage(err)
+		return
+	case lack == somebodyElse && !q.since.IsZero(), lack != nothing && q.wants(promptNone):
+		c.deny(q, authError{"login_required", "nobody who may be meant is signed in recently enough"})
+		return
+	case lack != nothing:
+		c.signIn(q, lack)
 		return
 	}
 	c.h.service.Sessions().Opened(s, c.v.Origin)
@@ -262,13 +269,17 @@ func (c *call) decide(q *authRequest) {
 		c.notAllowed(q)
 		return
 	}
-	ask, err := c.h.grants.Asks(c.r.Context(), q.client, s, q.scope, q.wants(promptConsent))
+	ask, err := c.h.grants.Asks(c.r.Context(), q.client, s, q.wish, q.wants(promptConsent))
+	agreed := ask.Question == grant.NoQuestion
+	if err == nil && !agreed {
+		agreed, err = c.h.grants.Agree(c.r.Context(), ask, answered)
+	}
 	switch {
 	case err != nil:
 		c.outage(err)
-	case ask == grant.NoQuestion:
+	case agreed:
 		c.grant(q, s)
-	case q.wants(promptNone) && ask == grant.AskConsent:
+	case q.wants(promptNone) && ask.Question == grant.AskConsent:
 		c.deny(q, authError{"consent_required", "the person has not agreed yet"})
 	case q.wants(promptNone):
 		c.deny(q, authError{"interaction_required", "the person has not signed up yet"})
@@ -277,27 +288,31 @@ func (c *call) decide(q *authRequest) {
 	}
 }
 
-// mustSignIn tells whether somebody has to sign in before the request can be
-// answered: nobody has, not recently enough, or not who is meant. Who has signed
-// in since the request came has done so.
-func (c *call) mustSignIn(q *authRequest, s *session.Session) (bool, error) {
-	if s == nil {
-		return true, nil
-	}
-	since := c.h.grants.Marked(q.get(sinceParam), q.about())
-	done := !since.IsZero() && !s.AuthTime.Before(since)
-	switch {
-	case q.wants(promptLogin) && !done,
-		q.wants(promptSelect) && since.IsZero(),
-		q.maxAge >= 0 && !done && !c.h.service.Sessions().IsFresh(s, q.maxAge+time.Second):
-		return true, nil
-	}
-	want := q.claims.subject()
-	if q.hint == nil && want == "" {
-		return false, nil
+// lack is why somebody has to sign in before a request can be answered.
+type lack uint8
+
+const (
+	nothing      lack = iota
+	anybody           // nobody is signed in, or the person wants to choose
+	proof             // the right one is, not recently enough
+	somebodyElse      // another one is than is meant
+)
+
+// lack tells what a session lacks for the request. Who has signed in since the
+// request came has done so recently enough.
+func (c *call) lack(q *authRequest, s *session.Session) (lack, error) {
+	if s == nil || q.wants(promptSelect) && q.since.IsZero() {
+		return anybody, nil
 	}
 	sub, err := c.h.grants.Subject(c.r.Context(), q.client, s.Subject)
-	return q.hint != nil && q.hint.Subject != sub || want != "" && want != sub, err
+	done := !q.since.IsZero() && !s.AuthTime.Before(q.since)
+	switch {
+	case q.meant != "" && q.meant != sub || !q.claims.mayBe(sub):
+		return somebodyElse, err
+	case !done && (q.wants(promptLogin) || q.maxAge >= 0 && !c.h.service.Sessions().IsFresh(s, q.maxAge+time.Second)):
+		return proof, err
+	}
+	return nothing, err
 }
 
 // about is what a mark of the time is for.
@@ -306,7 +321,7 @@ func (q *authRequest) about() string {
 }
 
 // signIn sends the browser to the sign-in page, and from there back here.
-func (c *call) signIn(q *authRequest) {
+func (c *call) signIn(q *authRequest, why lack) {
 	q.values.Set(sinceParam, c.h.grants.Since(q.about()))
 	back, ok := c.resume(q)
 	if !ok {
@@ -319,7 +334,7 @@ func (c *call) signIn(q *authRequest) {
 	if q.get("ui_locales") != "" {
 		to.Set("ui_locales", q.get("ui_locales"))
 	}
-	if c.v.Session != nil && !q.wants(promptSelect) && !(q.hint != nil || q.claims.subject() != "") {
+	if why == proof {
 		to.Set("max_age", "0") // the same person again
 	}
 	web.SeeOther(c.w, screen.Root+"login?"+to.Encode(), true)
@@ -329,13 +344,18 @@ func (c *call) signIn(q *authRequest) {
 const maxResume = 1900
 
 // resume is the path of this request, to be returned to. One that is too long is
-// put aside.
+// put aside. The address of the sign-in page stands in logs: of an ID token only
+// whose it is goes along.
 func (c *call) resume(q *authRequest) (string, bool) {
 	keep := url.Values{}
 	for _, name := range known {
 		if value := q.get(name); value != "" {
 			keep.Set(name, value)
 		}
+	}
+	keep.Del("id_token_hint")
+	if q.meant != "" {
+		keep.Set(meantParam, q.meant)
 	}
 	query := keep.Encode()
 	if path := authorizePath + "?" + query; len(path) <= maxResume {
@@ -400,7 +420,7 @@ func (c *call) notAllowed(q *authRequest) {
 func (c *call) grant(q *authRequest, s *session.Session) {
 	code, err := c.h.grants.Code(c.r.Context(), grant.Ask{
 		Issuer: c.issuer, Client: q.client, Session: s, RedirectURI: q.redirectURI, Challenge: q.get("code_challenge"),
-		Nonce: q.get("nonce"), Scope: q.scope, Claims: q.get("claims"),
+		Nonce: q.get("nonce"), Wish: q.wish,
 	})
 	if err != nil {
 		c.outage(err)

@@ -29,75 +29,126 @@ import (
 	"github.com/gatehouse-auth/gatehouse/pages"
 )
 
-// BenchmarkProvider compares the token endpoint with one RS256 signature, and the
-// authorization endpoint with a live session with a plain page: the calls alone,
-// on a store in memory, taking turns, so that a busy machine slows both.
-func BenchmarkProvider(b *testing.B) {
-	ctx := context.Background()
+// bare is a provider on a store in memory, without a server in front of it.
+type bare struct {
+	testing.TB
+	engine  store.Store
+	core    *authcore.Core
+	service *authcore.Service
+	client  *grant.Client
+	site    *pages.Pages
+	h       *oidc.Handler
+	visit   pages.Visit
+}
+
+func newBare(t testing.TB, now func() time.Time) *bare {
 	secret, err := keyring.NewSecret([]byte(strings.Repeat("s", 32)))
-	must(b, err)
-	engine := memstore.New()
-	core, err := authcore.Open(ctx, engine, keyring.Secrets{Current: secret}, authcore.Options{})
-	must(b, err)
-	b.Cleanup(core.Close)
-	service := core.Use(authcore.Config{
+	must(t, err)
+	x := &bare{TB: t, engine: memstore.New(memstore.WithNow(now))}
+	x.core, err = authcore.Open(context.Background(), x.engine, keyring.Secrets{Current: secret}, authcore.Options{Now: now})
+	must(t, err)
+	t.Cleanup(x.core.Close)
+	x.service = x.core.Use(authcore.Config{
 		Code: authcore.DefaultCode, Session: session.DefaultRule, Limits: limit.Default(),
 		MayReceive: func(address.Address) bool { return true }, Protects: func(origin.Origin) bool { return true },
 	})
-	b.Cleanup(service.Close)
+	t.Cleanup(x.service.Close)
 	who, err := policy.ParseWhoList([]string{"any"})
-	must(b, err)
+	must(t, err)
 	anybody, err := policy.Compile(who, nil, nil)
-	must(b, err)
-	client := &grant.Client{ID: "wiki", Name: "Wiki", Redirects: []string{"https://wiki.example.com/cb"}, Policy: anybody, Secrets: [][sha256.Size]byte{sha256.Sum256([]byte("s"))}}
-	b.Cleanup(core.Grants().Use(&grant.Means{Clients: []*grant.Client{client}}))
-	site, err := pages.New(pages.Config{Service: service})
-	must(b, err)
-	h := oidc.New(oidc.Config{Service: service, Pages: site})
-	at, err := origin.Parse("https://auth.example.com")
-	must(b, err)
-	began, err := store.Update(ctx, engine, func(tx store.Tx) (*session.Beginning, error) {
-		a, err := address.Parse("alice@example.com")
-		if err != nil {
-			return nil, err
-		}
-		p, err := person.ForAddress(tx, a, time.Now())
-		if err != nil {
-			return nil, err
-		}
-		return service.Sessions().Begin(tx, session.Proof{Person: p, Method: "code", At: time.Now(), Browser: session.Browser{Origin: at, Client: netip.MustParseAddr("192.0.2.1")}})
-	})
-	must(b, err)
-	core.Sessions().Begun(ctx, began)
-	visit := pages.Visit{Origin: at, Client: netip.MustParseAddr("192.0.2.1"), Session: began.Session, IsPortal: true}
+	must(t, err)
+	x.client = &grant.Client{
+		ID: "wiki", Name: "Wiki", Redirects: []string{"https://wiki.example.com/cb"}, AfterLogout: []string{"https://wiki.example.com/after"},
+		Policy: anybody, Secrets: [][sha256.Size]byte{sha256.Sum256([]byte("s"))},
+	}
+	t.Cleanup(x.core.Grants().Use(&grant.Means{Clients: []*grant.Client{x.client}}))
+	x.site, err = pages.New(pages.Config{Service: x.service})
+	must(t, err)
+	x.h = oidc.New(oidc.Config{Service: x.service, Pages: x.site})
+	x.visit.Origin, err = origin.Parse("https://auth.example.com")
+	must(t, err)
+	x.visit.Client, x.visit.IsPortal = netip.MustParseAddr("192.0.2.1"), true
+	return x
+}
 
-	const verifier = "verifier-verifier-verifier-verifier-verifier"
-	sum := sha256.Sum256([]byte(verifier))
+// signIn begins a session, and returns the visit of its browser with the cookie.
+func (x *bare) signIn(email string) (pages.Visit, string) {
+	x.Helper()
+	a, err := address.Parse(email)
+	must(x, err)
+	began, err := store.Update(context.Background(), x.engine, func(tx store.Tx) (*session.Beginning, error) {
+		p, err := person.ForAddress(tx, a, x.service.Now())
+		if err != nil {
+			return nil, err
+		}
+		browser := session.Browser{Origin: x.visit.Origin, Client: x.visit.Client}
+		return x.service.Sessions().Begin(tx, session.Proof{Person: p, Method: "code", At: x.service.Now(), Browser: browser})
+	})
+	must(x, err)
+	x.core.Sessions().Begun(context.Background(), began)
+	v := x.visit
+	v.Session = began.Session
+	return v, began.Token
+}
+
+const bareVerifier = "verifier-verifier-verifier-verifier-verifier"
+
+// authorize asks for a code.
+func (x *bare) authorize(v pages.Visit) *httptest.ResponseRecorder {
+	sum := sha256.Sum256([]byte(bareVerifier))
 	ask := "/oauth2/authorize?" + url.Values{
 		"client_id": {"wiki"}, "redirect_uri": {"https://wiki.example.com/cb"}, "response_type": {"code"}, "scope": {"openid email offline_access"}, "state": {"0123456789"},
 		"nonce": {"0123456789"}, "code_challenge": {base64.RawURLEncoding.EncodeToString(sum[:])}, "code_challenge_method": {"S256"},
 	}.Encode()
-	authorize := func() *httptest.ResponseRecorder {
-		w := httptest.NewRecorder()
-		h.Serve(w, httptest.NewRequest(http.MethodGet, ask, nil), visit)
-		return w
+	w := httptest.NewRecorder()
+	x.h.Serve(w, httptest.NewRequest(http.MethodGet, ask, nil), v)
+	return w
+}
+
+type bareTokens struct {
+	Refresh string `json:"refresh_token"`
+	ID      string `json:"id_token"`
+	Error   string `json:"error"`
+}
+
+// token asks for tokens.
+func (x *bare) token(form url.Values) (answer bareTokens) {
+	x.Helper()
+	r := httptest.NewRequest(http.MethodPost, "/oauth2/token", strings.NewReader(form.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.SetBasicAuth("wiki", "s")
+	w := httptest.NewRecorder()
+	x.h.Serve(w, r, x.visit)
+	must(x, json.Unmarshal(w.Body.Bytes(), &answer))
+	return answer
+}
+
+func (x *bare) refresh(token string) bareTokens {
+	x.Helper()
+	return x.token(url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token}})
+}
+
+// tokens are what the client gets for a visitor.
+func (x *bare) tokens(v pages.Visit) bareTokens {
+	x.Helper()
+	at, err := url.Parse(x.authorize(v).Header().Get("Location"))
+	must(x, err)
+	answer := x.token(url.Values{
+		"grant_type": {"authorization_code"}, "code": {at.Query().Get("code")}, "redirect_uri": {"https://wiki.example.com/cb"}, "code_verifier": {bareVerifier},
+	})
+	if answer.Refresh == "" {
+		x.Fatalf("no tokens: %+v", answer)
 	}
-	post := func(form url.Values) (answer struct {
-		Refresh string `json:"refresh_token"`
-	}) {
-		r := httptest.NewRequest(http.MethodPost, "/oauth2/token", strings.NewReader(form.Encode()))
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		r.SetBasicAuth("wiki", "s")
-		w := httptest.NewRecorder()
-		h.Serve(w, r, pages.Visit{Origin: at, Client: visit.Client})
-		if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || w.Code != http.StatusOK {
-			b.Fatalf("%d %s", w.Code, w.Body)
-		}
-		return answer
-	}
-	location, err := url.Parse(authorize().Header().Get("Location"))
-	must(b, err)
-	refresh := post(url.Values{"grant_type": {"authorization_code"}, "code": {location.Query().Get("code")}, "redirect_uri": {"https://wiki.example.com/cb"}, "code_verifier": {verifier}}).Refresh
+	return answer
+}
+
+// BenchmarkProvider compares the token endpoint with one RS256 signature, and the
+// authorization endpoint with a live session with a plain page: the calls alone,
+// on a store in memory, taking turns, so that a busy machine slows both.
+func BenchmarkProvider(b *testing.B) {
+	ctx, x := context.Background(), newBare(b, time.Now)
+	visit, _ := x.signIn("alice@example.com")
+	refresh := x.tokens(visit).Refresh
 
 	took := map[string][]float64{}
 	measure := func(name string, do func()) {
@@ -108,20 +159,22 @@ func BenchmarkProvider(b *testing.B) {
 	kind := keyring.Kind{Alg: "RS256", Typ: "JWT"}
 	for b.Loop() {
 		measure("signature", func() {
-			_, err := core.Keys().Sign(ctx, kind, map[string]any{"sub": "x"})
+			_, err := x.core.Keys().Sign(ctx, kind, map[string]any{"sub": "x"})
 			must(b, err)
 		})
 		measure("token", func() {
-			refresh = post(url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refresh}}).Refresh
+			if refresh = x.refresh(refresh).Refresh; refresh == "" {
+				b.Fatal("no refresh token")
+			}
 		})
 		measure("authorize", func() {
-			if w := authorize(); w.Code != http.StatusSeeOther {
+			if w := x.authorize(visit); w.Code != http.StatusSeeOther {
 				b.Fatal(w.Code)
 			}
 		})
 		measure("page", func() {
 			w := httptest.NewRecorder()
-			site.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/_gatehouse/login", nil), visit)
+			x.site.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/_gatehouse/login", nil), visit)
 			if w.Code != http.StatusOK {
 				b.Fatal(w.Code)
 			}

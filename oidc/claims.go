@@ -3,15 +3,20 @@ package oidc
 import (
 	"encoding/json"
 	"slices"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/grant"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 )
 
 // claimsRequest is the parameter claims (OpenID Connect Core, 5.5): what a client
 // wants to learn beyond its scopes. What nobody here knows is left out, also when
 // it is essential.
 type claimsRequest struct {
-	UserInfo map[string]*claimWish `json:"userinfo"`
-	IDToken  map[string]*claimWish `json:"id_token"`
+	UserInfo claimWishes `json:"userinfo"`
+	IDToken  claimWishes `json:"id_token"`
 }
+
+type claimWishes map[string]*claimWish
 
 // claimWish is what is said of one claim; nil for nothing.
 type claimWish struct {
@@ -28,33 +33,66 @@ func (r *claimsRequest) read(text string) (wrong string) {
 	if err := json.Unmarshal([]byte(text), r); err != nil {
 		return "this is not a JSON object of userinfo and id_token"
 	}
-	return ""
-}
-
-// wants tells whether the claim is wanted anywhere.
-func (r *claimsRequest) wants(claim string) bool {
-	_, there := r.UserInfo[claim]
-	_, here := r.IDToken[claim]
-	return there || here
-}
-
-// subject is who is meant, empty for anybody.
-func (r *claimsRequest) subject() string {
-	for _, set := range []map[string]*claimWish{r.IDToken, r.UserInfo} {
-		if wish := set["sub"]; wish != nil {
-			if sub, ok := wish.Value.(string); ok {
-				return sub
+	for _, wishes := range []claimWishes{r.UserInfo, r.IDToken} {
+		for _, one := range wishes["sub"].all() {
+			if _, ok := one.(string); !ok {
+				return "sub is a string"
 			}
 		}
 	}
 	return ""
 }
 
+// all are the values that are wanted, none for any.
+func (w *claimWish) all() []any {
+	switch {
+	case w == nil:
+		return nil
+	case w.Value != nil:
+		return append([]any{w.Value}, w.Values...)
+	}
+	return w.Values
+}
+
+// facts are those of the wishes that somebody here knows. That an address was
+// proved is told with it.
+func (w claimWishes) facts() grant.Facts {
+	_, email := w["email"]
+	_, name := w["name"]
+	return grant.Facts{Email: email, Name: name}
+}
+
+// mayBe tells whether the person called sub may be who is meant.
+func (r *claimsRequest) mayBe(sub string) bool {
+	for _, wishes := range []claimWishes{r.UserInfo, r.IDToken} {
+		if all := wishes["sub"].all(); len(all) > 0 && !slices.Contains(all, any(sub)) {
+			return false
+		}
+	}
+	return true
+}
+
 // mayHaveACR tells whether an acr that must be reached, if there is one, can be.
 func (r *claimsRequest) mayHaveACR() bool {
 	wish := r.IDToken["acr"]
-	if wish == nil || !wish.Essential || wish.Value == nil && wish.Values == nil {
-		return true
+	all := wish.all()
+	return len(all) == 0 || !wish.Essential || slices.Contains(all, any(ACR))
+}
+
+// personClaims tell of a person, in ID tokens and at userinfo. What is not known
+// is left out, never null.
+type personClaims struct {
+	Email         string `json:"email,omitempty"`
+	EmailVerified bool   `json:"email_verified,omitempty"` // always: nobody signs in who has not proved it
+	Name          string `json:"name,omitempty"`
+}
+
+func claimsOf(p *person.Record, told grant.Facts) (out personClaims) {
+	if told.Email {
+		out.Email, out.EmailVerified = p.Address.String(), true
 	}
-	return wish.Value == any(ACR) || slices.Contains(wish.Values, any(ACR))
+	if told.Name {
+		out.Name = p.Name
+	}
+	return out
 }

@@ -83,7 +83,11 @@ func (c *call) isOf(s *session.Session, client *grant.Client, hint *idClaims) (b
 	if err != nil || sub != hint.Subject {
 		return false, err
 	}
-	return c.h.service.Core().Sessions().IsHeir(c.r.Context(), s, hint.Session)
+	sid, err := c.h.grants.SessionOf(c.r.Context(), client, s.Subject, hint.Session)
+	if err != nil || sid == "" {
+		return false, err
+	}
+	return c.h.service.Core().Sessions().IsHeir(c.r.Context(), s, sid)
 }
 
 // askToSignOut leads to our own page, which asks, or says that nobody is signed

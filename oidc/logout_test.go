@@ -338,6 +338,63 @@ func (p *op) checkNotice(n notice, hint, client string) {
 	}
 }
 
+// A session that was not used for too long goes on in what apps hold with
+// offline_access. The app's sign-out ends it where the browser still has its
+// cookie, and only there.
+func TestLogoutOfAnIdleSession(t *testing.T) {
+	for name, c := range map[string]struct {
+		pairwise, post, foreign, noCookie, twice bool
+		ends                                     bool
+	}{
+		"with its cookie": {ends: true}, "pairwise": {pairwise: true, ends: true}, "posted": {post: true, ends: true}, "with another cookie beside": {twice: true, ends: true},
+		"a hint of somebody else": {foreign: true}, "in another browser": {noCookie: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			at := time.Now()
+			x := newBare(t, func() time.Time { return at })
+			x.client.Pairwise = c.pairwise
+			v, cookie := x.signIn("alice@example.com")
+			held := x.tokens(v)
+			other, otherCookie := x.signIn("bob@example.com")
+			hint := held.ID
+			if c.foreign {
+				hint = x.tokens(other).ID
+			}
+			at = at.Add(25 * time.Hour)
+			if held = x.refresh(held.Refresh); held.Refresh == "" {
+				t.Fatalf("offline_access ends with use: %+v", held)
+			}
+			form := url.Values{"id_token_hint": {hint}, "post_logout_redirect_uri": {"https://wiki.example.com/after"}, "state": {"s"}}
+			path := "/oauth2/logout?" + form.Encode()
+			if c.post {
+				w := httptest.NewRecorder()
+				r := httptest.NewRequest(http.MethodPost, "/oauth2/logout", strings.NewReader(form.Encode()))
+				r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+				x.h.Serve(w, r, x.visit)
+				path = w.Header().Get("Location")
+			}
+			r := httptest.NewRequest(http.MethodGet, path, nil)
+			if !c.noCookie {
+				r.AddCookie(&http.Cookie{Name: "__Host-gatehouse", Value: cookie})
+			}
+			if c.twice {
+				r.AddCookie(&http.Cookie{Name: "__Host-gatehouse", Value: otherCookie})
+			}
+			w := httptest.NewRecorder()
+			x.h.Serve(w, r, x.visit)
+			if w.Header().Get("Location") != "https://wiki.example.com/after?state=s" {
+				t.Errorf("%d %v", w.Code, w.Header())
+			}
+			if took := strings.Contains(strings.Join(w.Header()["Set-Cookie"], " "), "__Host-gatehouse=;"); took != c.ends {
+				t.Errorf("the cookie is taken back: %v", took)
+			}
+			if ended := x.refresh(held.Refresh).Error == "invalid_grant"; ended != c.ends {
+				t.Errorf("the tokens have ended: %v", ended)
+			}
+		})
+	}
+}
+
 // A logout token is no ID token, and the other way around.
 func TestLogoutTokenIsNoHint(t *testing.T) {
 	r := newReceiver(t)
@@ -360,6 +417,7 @@ func TestConsent(t *testing.T) {
 			backchannel_logout_uri `+r.URL+`/shop
 			allow any
 			consent on
+			profile on
 		}
 		app club {
 			name "The Club"
@@ -450,6 +508,92 @@ func TestConsent(t *testing.T) {
 				p.Error("not asked again")
 			}
 		}},
+		{"what claims ask for needs consent, too", func(p *op) {
+			for _, pairs := range [][]string{
+				{"claims", `{"userinfo":{"email":null}}`}, {"claims", `{"id_token":{"email":{"essential":true}}}`}, {"claims", `{"userinfo":{"name":null}}`},
+				{"claims", `{"id_token":{"name":null}}`}, {"scope", "openid email"}, {"scope", "openid profile"}, {"scope", "openid offline_access"},
+			} {
+				b := p.someone()
+				q := shop.ask()
+				b.signIn(q)
+				b.post(p.issuer+"/_gatehouse/account/name", url.Values{"name": {"Alice Example"}})
+				b.denied(shop.ask(append(pairs, "prompt", "none")...), "consent_required")
+				if b.signIn(shop.ask(pairs...)); !met(b) {
+					p.Errorf("nobody was asked for %s", pairs)
+				}
+				if b.authorize(shop.ask(append(pairs, "prompt", "none")...)).Get("code") == "" {
+					p.Errorf("asked twice for %s", pairs)
+				}
+			}
+			b := p.someone()
+			b.signIn(shop.ask("scope", "openid email"))
+			q := shop.ask("claims", `{"userinfo":{"email":null,"email_verified":null}}`, "prompt", "none")
+			if u := p.userInfo(p.tokens(q, b.signIn(q)).str("access_token")); u.str("email") != b.email || u.json["email_verified"] != true {
+				p.Errorf("what was agreed to by scope: %s", u.text)
+			}
+			page := read(p, b.get(p.endpoint("authorization_endpoint")+"?"+shop.ask("claims", `{"id_token":{"email":null}}`, "prompt", "consent").params.Encode()))
+			if !strings.Contains(page.text, "your email address") {
+				p.Errorf("the page does not name what claims ask for:\n%s", page.text)
+			}
+		}},
+		{"a name that was not there to be named is asked for, and told to nobody before", func(p *op) {
+			b := p.someone()
+			q := shop.ask("scope", "openid profile offline_access")
+			a := p.tokens(q, b.signIn(q))
+			b.post(p.issuer+"/_gatehouse/account/name", url.Values{"name": {"Alice Example"}})
+			again := p.refresh(shop, a.str("refresh_token"))
+			for _, token := range []string{a.str("access_token"), again.str("access_token")} {
+				if u := p.userInfo(token); u.StatusCode != 200 || u.json["name"] != nil {
+					p.Errorf("%s %s", u.Status, u.text)
+				}
+			}
+			b.denied(shop.ask("scope", "openid profile", "prompt", "none"), "consent_required")
+			q = shop.ask("scope", "openid profile", "claims", `{"id_token":{"name":null}}`)
+			fresh := p.tokens(q, b.signIn(q))
+			if u := p.userInfo(fresh.str("access_token")); !met(b) || u.str("name") != "Alice Example" || p.claims(fresh.str("id_token"))["name"] != "Alice Example" {
+				p.Errorf("once agreed: %s", u.text)
+			}
+		}},
+		{"who agrees is whom the page named, to what it named", func(p *op) {
+			asked := func(b *browser, q *request) url.Values {
+				form := read(p, b.get(p.endpoint("authorization_endpoint")+"?"+q.params.Encode())).fields()
+				form.Set("decision", "allow")
+				return form
+			}
+			agree := func(b *browser, form url.Values) string {
+				answer := b.post(p.issuer+"/oauth2/consent", form)
+				at, err := answer.Location()
+				if err != nil {
+					return read(p, answer).text
+				}
+				return at.Query().Get("error")
+			}
+			b, _ := p.happy(wiki.ask())
+			form, first := asked(b, shop.ask("scope", "openid email")), b.email
+			b.email = p.someone().email
+			b.signIn(wiki.ask("prompt", "select_account"))
+			if text := agree(b, form); !strings.Contains(text, b.email) || !strings.Contains(text, `action="/oauth2/consent"`) || strings.Contains(text, first) {
+				p.Errorf("another person signed in: %s", text)
+			}
+			b.denied(shop.ask("prompt", "none"), "consent_required")
+
+			form = asked(b, shop.ask("scope", "openid profile"))
+			b.post(p.issuer+"/_gatehouse/account/name", url.Values{"name": {"Bob Example"}})
+			if text := agree(b, form); !strings.Contains(text, "Bob Example") {
+				p.Errorf("a name was given since: %s", text)
+			}
+			form = asked(b, shop.ask())
+			form.Set("request_query", strings.Replace(form.Get("request_query"), "scope=openid", "scope=openid+email", 1))
+			if text := agree(b, form); !strings.Contains(text, "your email address") {
+				p.Errorf("the form asks for more than the page: %s", text)
+			}
+			form = asked(b, shop.ask())
+			form.Del("mark")
+			if text := agree(b, form); !strings.Contains(text, `action="/oauth2/consent"`) {
+				p.Errorf("without a mark: %s", text)
+			}
+			b.denied(shop.ask("prompt", "none"), "consent_required")
+		}},
 		{"LINK-48: who is not known is asked to sign up, after the proof", func(p *op) {
 			b := p.someone()
 			b.signIn(club.ask())
@@ -500,12 +644,14 @@ func TestPairwise(t *testing.T) {
 		app ` + id + ` {
 			redirect_uri http://` + host + `:9999/` + id + `
 			backchannel_logout_uri ` + r.URL + `/` + id + `
+			post_logout_redirect_uri http://localhost:9999/after
 			allow any
 			subject pairwise
 		}`
 	}
 	p := gatehouse(t, clients+apps("one", "localhost")+apps("two", "localhost")+apps("three", "127.0.0.1"))
 	b := p.someone()
+	sids := map[string]any{}
 	sub := func(id, host string) (string, string) {
 		q := client{id: id, redirect: "http://" + host + ":9999/" + id}.ask("scope", "openid offline_access")
 		a := p.tokens(q, b.signIn(q))
@@ -513,13 +659,18 @@ func TestPairwise(t *testing.T) {
 		if u := p.userInfo(a.str("access_token")); u.str("sub") != claims["sub"] {
 			t.Errorf("userinfo: %s, the ID token: %v", u.text, claims)
 		}
+		sids["/"+id] = claims["sid"]
 		return claims["sub"].(string), a.str("id_token")
 	}
 	one, hint := sub("one", "localhost")
 	two, _ := sub("two", "localhost")
 	three, _ := sub("three", "127.0.0.1")
 	q := wiki.ask()
-	public := p.claims(p.tokens(q, b.signIn(q)).str("id_token"))["sub"]
+	first := p.claims(p.tokens(q, b.signIn(q)).str("id_token"))
+	public := first["sub"]
+	if sids["/one"] != sids["/two"] || sids["/one"] == sids["/three"] || sids["/one"] == first["sid"] || sids["/three"] == first["sid"] {
+		t.Errorf("sessions %v, and of a public client %v", sids, first["sid"])
+	}
 	if one != two || one == three || one == public || three == public {
 		t.Errorf("%s %s %s %v", one, two, three, public)
 	}
@@ -527,12 +678,22 @@ func TestPairwise(t *testing.T) {
 	if b.authorize(again).Get("code") == "" {
 		t.Error("the hint with the pairwise subject is not the person's")
 	}
-	b.follow(b.get(p.issuer + "/_gatehouse/logout"))
+	other := p.someone()
+	q = client{id: "one", redirect: "http://localhost:9999/one"}.ask()
+	foreign := p.tokens(q, other.signIn(q)).str("id_token")
+	b.endSession("id_token_hint", foreign) // asks first, and the person says yes
+	if !slices.Contains(b.pages, "/_gatehouse/logout") {
+		t.Error("signed out with a hint of somebody else, and not asked")
+	}
 	for range 3 {
 		n := r.next()
 		want := map[string]string{"/one": one, "/two": two, "/three": three}[n.path]
-		if got := p.claims(n.token)["sub"]; got != want {
-			t.Errorf("%s is told of %v, want %s", n.path, got, want)
+		if got := p.claims(n.token); got["sub"] != want || got["sid"] != sids[n.path] {
+			t.Errorf("%s is told of %v in %v, want %s in %v", n.path, got["sub"], got["sid"], want, sids[n.path])
 		}
+	}
+	at, _ := other.endSession("id_token_hint", foreign, "post_logout_redirect_uri", "http://localhost:9999/after")
+	if at == nil || at.Path != "/after" || len(other.pages) != 0 {
+		t.Errorf("a sign-out with the hint of this very session leads to %v, by %v", at, other.pages)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
+	"html"
 	"net/http"
 	"net/url"
 	"strings"
@@ -431,6 +432,58 @@ var ours = []module{
 	{"claims: another person is meant", func(p *op) {
 		b, _ := p.happy(wiki.ask())
 		b.denied(wiki.ask("prompt", "none", "claims", `{"id_token":{"sub":{"value":"somebody else"}}}`), "login_required")
+	}},
+	{"claims: one of several people is meant", func(p *op) {
+		b, a := p.happy(wiki.ask())
+		sub := p.claims(a.str("id_token"))["sub"].(string)
+		for claims, want := range map[string]string{
+			`{"id_token":{"sub":{"values":["somebody else"]}}}`: "login_required", `{"userinfo":{"sub":{"values":["x","y"]}}}`: "login_required",
+			`{"id_token":{"sub":{"value":7}}}`: "invalid_request", `{"id_token":{"sub":{"values":[null]}}}`: "invalid_request", `{"userinfo":{"sub":{"value":{"x":1}}}}`: "invalid_request",
+			`{"id_token":{"sub":{"values":["x","` + sub + `"]}}}`: "", `{"userinfo":{"sub":{"value":"` + sub + `"}},"id_token":{"sub":null}}`: "",
+			`{"userinfo":{"sub":{"value":"` + sub + `"}},"id_token":{"sub":{"value":"x"}}}`: "login_required",
+		} {
+			if got := b.authorize(wiki.ask("prompt", "none", "claims", claims)); got.Get("error") != want {
+				p.Errorf("%s: %v, want %q", claims, got, want)
+			}
+		}
+	}},
+	{"somebody else is meant: the app learns it once the person has tried", func(p *op) {
+		_, a := p.happy(wiki.ask())
+		theirs := p.claims(a.str("id_token"))["sub"].(string)
+		for _, pairs := range [][]string{
+			{"id_token_hint", a.str("id_token")}, {"claims", `{"id_token":{"sub":{"value":"` + theirs + `"}}}`}, {"id_token_hint", a.str("id_token"), "prompt", "login"},
+		} {
+			b, _ := p.happy(wiki.ask())
+			q := wiki.ask(pairs...)
+			at, err := b.get(p.endpoint("authorization_endpoint") + "?" + q.params.Encode()).Location()
+			must(p, err)
+			page := read(p, b.get(at.String()))
+			back := at.Query().Get("return_to") // "Continue as"
+			if !strings.Contains(page.text, html.EscapeString(back)) {
+				p.Errorf("the page does not lead on:\n%s", page.text)
+			}
+			if at, _ = b.follow(b.get(p.issuer + back)); at == nil {
+				p.Fatalf("%s leads nowhere", pairs)
+			}
+			b.wantError(b.check(q, at), "login_required")
+			b.denied(wiki.ask(pairs...), "login_required") // who signs in again is still another
+		}
+	}},
+	{"id_token_hint: in no log, by GET and POST, with and without a session", func(p *op) {
+		b, a := p.happy(wiki.ask())
+		q := wiki.ask("id_token_hint", a.str("id_token"), "prompt", "login")
+		p.tokens(q, b.signIn(q))
+		stranger := p.browser(b.email)
+		q = wiki.ask("id_token_hint", a.str("id_token"))
+		if p.claims(p.tokens(q, stranger.signIn(q)).str("id_token"))["sub"] != p.claims(a.str("id_token"))["sub"] {
+			p.Error("who is meant is somebody else after the sign-in")
+		}
+		if at, _ := p.browser(b.email).follow(p.browser(b.email).post(p.endpoint("authorization_endpoint"), q.params)); at == nil {
+			p.Error("a posted request leads nowhere")
+		}
+		long := wiki.ask("id_token_hint", a.str("id_token"), "state", strings.Repeat("s", 3000))
+		p.tokens(long, p.browser(b.email).signIn(long))
+		p.someone().denied(q, "login_required")
 	}},
 	{"claims: an acr that can't be reached", func(p *op) {
 		p.someone().denied(wiki.ask("claims", `{"id_token":{"acr":{"essential":true,"values":["phr"]}}}`), "unmet_authentication_requirements")

@@ -22,10 +22,10 @@ var known = []string{
 	"client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce",
 	"code_challenge", "code_challenge_method", "prompt", "max_age", "login_hint", "id_token_hint", "ui_locales",
 	"claims", "acr_values", "display", "claims_locales", "request", "request_uri", "registration",
-	sinceParam, cancelParam, keptParam,
+	sinceParam, cancelParam, keptParam, meantParam,
 	"grant_type", "code", "code_verifier", "refresh_token", "client_secret", "client_assertion", "client_assertion_type",
 	"token", "token_type_hint", "access_token",
-	"post_logout_redirect_uri", "logout_hint", "decision",
+	"post_logout_redirect_uri", "logout_hint", "decision", "mark", "request_query",
 }
 
 // What our own redirects add to a request for authorization.
@@ -33,6 +33,7 @@ const (
 	sinceParam  = "gatehouse_since"  // marks when a new sign-in was asked for
 	cancelParam = "gatehouse_cancel" // the person does not want to sign in
 	keptParam   = "gatehouse_kept"   // finds a request again that was too long
+	meantParam  = "gatehouse_sub"    // stands for an id_token_hint
 )
 
 var errQuery = errors.New("the parameters are not written as application/x-www-form-urlencoded")

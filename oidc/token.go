@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -150,20 +149,18 @@ func basic(header []string) (id, secret string, ok bool) {
 
 // idClaims are the claims of an ID token.
 type idClaims struct {
-	Issuer        string   `json:"iss"`
-	Subject       string   `json:"sub"`
-	Audience      string   `json:"aud"`
-	Expires       int64    `json:"exp"`
-	IssuedAt      int64    `json:"iat"`
-	AuthTime      int64    `json:"auth_time"`
-	Nonce         string   `json:"nonce,omitempty"`
-	ACR           string   `json:"acr"`
-	AMR           []string `json:"amr"`
-	Session       string   `json:"sid"`
-	AccessHash    string   `json:"at_hash,omitempty"`
-	Email         string   `json:"email,omitempty"`
-	EmailVerified *bool    `json:"email_verified,omitempty"`
-	Name          string   `json:"name,omitempty"`
+	Issuer     string   `json:"iss"`
+	Subject    string   `json:"sub"`
+	Audience   string   `json:"aud"`
+	Expires    int64    `json:"exp"`
+	IssuedAt   int64    `json:"iat"`
+	AuthTime   int64    `json:"auth_time"`
+	Nonce      string   `json:"nonce,omitempty"`
+	ACR        string   `json:"acr"`
+	AMR        []string `json:"amr"`
+	Session    string   `json:"sid"`
+	AccessHash string   `json:"at_hash,omitempty"`
+	personClaims
 }
 
 // amr is how everybody signs in here: by a code or a link that was sent to them
@@ -176,26 +173,15 @@ func (c *call) idToken(in *grant.Issued) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	sid, err := c.h.grants.SessionID(c.r.Context(), in.Client, in.Grant.Session)
+	if err != nil {
+		return "", err
+	}
 	sum := sha256.Sum256([]byte(in.Access))
 	claims := idClaims{
 		Issuer: c.issuer, Subject: subject, Audience: in.Client.ID, IssuedAt: in.At.Unix(), Expires: in.At.Add(idTokenLifetime).Unix(),
-		AuthTime: in.Grant.AuthTime.Unix(), Nonce: in.Nonce, ACR: ACR, AMR: amr, Session: in.Grant.Session,
-		AccessHash: base64.RawURLEncoding.EncodeToString(sum[:16]),
-	}
-	var asked claimsRequest
-	asked.read(in.Grant.Claims)
-	_, email := asked.IDToken["email"]
-	_, verified := asked.IDToken["email_verified"]
-	byScope := in.Client.EmailInIDToken && slices.Contains(in.Scope, grant.ScopeEmail)
-	if email || byScope {
-		claims.Email = in.Person.Address.String()
-	}
-	if verified || byScope {
-		claims.EmailVerified = new(bool)
-		*claims.EmailVerified = true
-	}
-	if _, name := asked.IDToken["name"]; name && in.Client.Profile {
-		claims.Name = in.Person.Name
+		AuthTime: in.Grant.AuthTime.Unix(), Nonce: in.Nonce, ACR: ACR, AMR: amr, Session: sid,
+		AccessHash: base64.RawURLEncoding.EncodeToString(sum[:16]), personClaims: claimsOf(in.Person, in.IDToken),
 	}
 	return c.h.service.Core().Keys().Sign(c.r.Context(), idTokenKind(in.Client), claims)
 }
@@ -288,7 +274,7 @@ func introspect(c *call) {
 	if a.Refresh {
 		out.Type = ""
 	}
-	if slices.Contains(a.Scope, grant.ScopeEmail) {
+	if a.Told.Email {
 		out.Username = a.Person.Address.String()
 	}
 	c.json(http.StatusOK, out)

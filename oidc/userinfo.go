@@ -2,19 +2,13 @@ package oidc
 
 import (
 	"net/http"
-	"slices"
 	"strings"
-
-	"github.com/gatehouse-auth/gatehouse/authcore/grant"
 )
 
-// userInfoClaims tell a client about the person. What is not known is left out,
-// never null.
+// userInfoClaims tell a client about the person.
 type userInfoClaims struct {
-	Subject       string `json:"sub"`
-	Email         string `json:"email,omitempty"`
-	EmailVerified *bool  `json:"email_verified,omitempty"`
-	Name          string `json:"name,omitempty"`
+	Subject string `json:"sub"`
+	personClaims
 }
 
 // userInfo answers an access token with what its client may know now.
@@ -38,21 +32,7 @@ func userInfo(c *call) {
 		c.unavailable(err)
 		return
 	}
-	var asked claimsRequest
-	asked.read(a.Grant.Claims)
-	out := userInfoClaims{Subject: subject}
-	byScope := slices.Contains(a.Scope, grant.ScopeEmail)
-	if _, email := asked.UserInfo["email"]; email || byScope {
-		out.Email = a.Person.Address.String()
-	}
-	if _, verified := asked.UserInfo["email_verified"]; verified || byScope {
-		out.EmailVerified = new(bool)
-		*out.EmailVerified = true // nobody signs in who has not proved it
-	}
-	if _, name := asked.UserInfo["name"]; a.Client.Profile && (name || slices.Contains(a.Scope, grant.ScopeProfile)) {
-		out.Name = a.Person.Name
-	}
-	c.json(http.StatusOK, out)
+	c.json(http.StatusOK, userInfoClaims{subject, claimsOf(a.Person, a.Told)})
 }
 
 // bearer finds the access token in the header or in a posted form, never in the

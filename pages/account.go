@@ -72,12 +72,12 @@ func (e *exchange) account(status int, fill func(*screen.View)) {
 	}
 	v.Sessions = e.words.Sessions(session.Browsers(list), s)
 	v.Attempts = e.words.Attempts(attempts)
-	agreed, err := core.Grants().Consents(ctx, s.Subject)
+	held, err := core.Grants().Held(ctx, s.Subject)
 	if err != nil {
 		e.outage(err)
 		return
 	}
-	for _, c := range agreed {
+	for _, c := range held {
 		name := c.Client
 		if client := core.Grants().Client(c.Client); client != nil {
 			name = client.Name
@@ -325,7 +325,7 @@ func (e *exchange) ownData(ctx context.Context) (*ownData, error) {
 	if err != nil {
 		return nil, err
 	}
-	agreed, err := core.Grants().Consents(ctx, s.Subject)
+	agreed, err := core.Grants().Held(ctx, s.Subject)
 	if err != nil {
 		return nil, err
 	}
@@ -355,7 +355,8 @@ type ownData struct {
 	HeldUntil *time.Time         `json:"mail_held_until,omitempty"`
 }
 
-// ownApp is an app that the person has let know who they are.
+// ownApp is an app that the person has let know who they are, or that holds a
+// sign-in while they are away.
 type ownApp struct {
 	ID    string    `json:"id"`
 	Scope []string  `json:"scope"`

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
@@ -14,18 +15,87 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
-// Consent is what a person has said to a client.
-type Consent struct {
-	Subject  string    `json:"sub"`
-	Client   string    `json:"client"`
-	Scope    []string  `json:"scope"`
-	SignedUp bool      `json:"signed_up,omitempty"`
-	At       time.Time `json:"at"`
+// What a client learns of a person comes of what it asks for and of what it may
+// (learns); what the person agrees to is that as the page names it (Terms). A
+// client with consent is told what both have: what was asked for later, or was
+// not there to be named, waits for the next yes.
+
+// Facts are what a client learns of a person beside that it is the same one.
+type Facts struct {
+	Email bool `json:"email,omitempty"`
+	Name  bool `json:"name,omitempty"`
 }
 
-// covers tells whether all of scope was agreed to.
-func (c *Consent) covers(scope []string) bool {
-	return c != nil && !slices.ContainsFunc(scope, func(s string) bool { return !slices.Contains(c.Scope, s) })
+// Wish is what a client asks for: by scopes, and fact by fact.
+type Wish struct {
+	Scope    []string `json:"scope"`
+	UserInfo Facts    `json:"userinfo,omitzero"` // asked for there
+	IDToken  Facts    `json:"id_token,omitzero"` // and in ID tokens
+}
+
+// learns is what the client is told that asks for w: at userinfo, and in ID tokens.
+func (c *Client) learns(w Wish) (userInfo, idToken Facts) {
+	email, profile := slices.Contains(w.Scope, ScopeEmail), slices.Contains(w.Scope, ScopeProfile)
+	userInfo = Facts{Email: email || w.UserInfo.Email, Name: c.Profile && (profile || w.UserInfo.Name)}
+	idToken = Facts{Email: email && c.EmailInIDToken || w.IDToken.Email, Name: c.Profile && w.IDToken.Name}
+	return userInfo, idToken
+}
+
+// Terms are what a person is asked to agree to.
+type Terms struct {
+	Facts
+	Offline bool // the sign-in lasts while the person is away
+}
+
+// terms are what the wish of a client comes to for somebody with this name, which
+// may be empty.
+func (c *Client) terms(w Wish, name string) Terms {
+	userInfo, idToken := c.learns(w)
+	return Terms{
+		Facts:   Facts{Email: userInfo.Email || idToken.Email, Name: name != "" && (userInfo.Name || idToken.Name)},
+		Offline: slices.Contains(w.Scope, ScopeOffline),
+	}
+}
+
+// scope says the same in scopes.
+func (t Terms) scope() []string {
+	scope := []string{ScopeOpenID}
+	for _, one := range []struct {
+		name string
+		is   bool
+	}{{ScopeEmail, t.Email}, {ScopeProfile, t.Name}, {ScopeOffline, t.Offline}} {
+		if one.is {
+			scope = append(scope, one.name)
+		}
+	}
+	return scope
+}
+
+// Consent is what a person has said to a client.
+type Consent struct {
+	Subject   string    `json:"sub"`
+	Client    string    `json:"client"`
+	Scope     []string  `json:"scope"` // Terms that were agreed to; none: all was withdrawn
+	SignedUp  bool      `json:"signed_up,omitempty"`
+	At        time.Time `json:"at"`
+	Withdrawn time.Time `json:"withdrawn,omitzero"` // last: codes from before are good for nothing
+}
+
+// IsGiven tells whether anything is agreed to.
+func (c *Consent) IsGiven() bool { return c != nil && len(c.Scope) > 0 }
+
+// covers tells whether all of t was agreed to.
+func (c *Consent) covers(t Terms) bool {
+	return c != nil && !slices.ContainsFunc(t.scope(), func(s string) bool { return !slices.Contains(c.Scope, s) })
+}
+
+// within are those of the facts that were agreed to.
+func (c *Consent) within(f Facts) Facts {
+	return Facts{Email: f.Email && slices.Contains(c.Scope, ScopeEmail), Name: f.Name && slices.Contains(c.Scope, ScopeProfile)}
+}
+
+func (c *Consent) save(tx store.Tx, until time.Time) error {
+	return store.Save(tx, store.KeyConsent+c.Subject+"/"+c.Client, c, until)
 }
 
 // Question is what a person has to be asked before a client learns who they are.
@@ -38,43 +108,71 @@ const (
 	AskSignUp
 )
 
-// Asks tells what the person of a session has to be asked. always asks for
-// consent even if it was given.
-func (g *Grants) Asks(ctx context.Context, c *Client, s *session.Session, scope []string, always bool) (Question, error) {
-	signUp := c.SignUp && !c.Names(s.Address)
-	if !c.Consent && !signUp {
-		return NoQuestion, nil
-	}
-	said, err := store.View(ctx, g.cfg.Store, func(tx store.Tx) (*Consent, error) { return loadConsent(tx, s.Subject, c.ID) })
+// asks tells what somebody with this address has to be asked who has said this.
+func (c *Client) asks(said *Consent, a address.Address, t Terms) Question {
 	switch {
-	case err != nil:
-		return NoQuestion, err
-	case signUp && (said == nil || !said.SignedUp):
-		return AskSignUp, nil
-	case c.Consent && (always || !said.covers(scope)):
-		return AskConsent, nil
+	case c.SignUp && !c.Names(a) && (said == nil || !said.SignedUp):
+		return AskSignUp
+	case c.Consent && !said.covers(t):
+		return AskConsent
 	}
-	return NoQuestion, nil
+	return NoQuestion
 }
 
-// Agree notes that a person has agreed to what a client asks for.
-func (g *Grants) Agree(ctx context.Context, c *Client, sub string, scope []string) error {
-	return g.cfg.Store.Update(ctx, func(tx store.Tx) error {
-		said, err := loadConsent(tx, sub, c.ID)
+// Asking is a question to the person of a session.
+type Asking struct {
+	Question
+	Terms
+	Mark string // comes back with the answer
+
+	subject string
+	client  *Client
+}
+
+// Asks tells what the person of a session has to be asked. always asks for
+// consent even if it was given.
+func (g *Grants) Asks(ctx context.Context, c *Client, s *session.Session, w Wish, always bool) (Asking, error) {
+	out := Asking{Terms: c.terms(w, s.Name), subject: s.Subject, client: c}
+	if !c.Consent && !c.SignUp {
+		return out, nil
+	}
+	said, err := store.View(ctx, g.cfg.Store, func(tx store.Tx) (*Consent, error) { return loadConsent(tx, s.Subject, c.ID) })
+	if err != nil {
+		return out, err
+	}
+	if out.Question = c.asks(said, s.Address, out.Terms); out.Question == NoQuestion && c.Consent && always {
+		out.Question = AskConsent
+	}
+	if out.Question == NoQuestion {
+		return out, nil
+	}
+	out.Mark = g.cfg.Secrets.Current.Grant("asking", strings.Join(append(out.scope(), s.Subject, c.ID), "\x00"))
+	return out, nil
+}
+
+// Agree notes that the person has agreed. It reports false if mark is of another
+// question: the page named somebody else, or less.
+func (g *Grants) Agree(ctx context.Context, to Asking, mark string) (bool, error) {
+	if mark == "" || !keyring.SameCode(to.Mark, mark) {
+		return false, nil
+	}
+	err := g.cfg.Store.Update(ctx, func(tx store.Tx) error {
+		said, err := loadConsent(tx, to.subject, to.client.ID)
 		if err != nil {
 			return err
 		}
 		if said == nil {
-			said = &Consent{Subject: sub, Client: c.ID}
+			said = &Consent{Subject: to.subject, Client: to.client.ID}
 		}
-		for _, s := range scope {
+		for _, s := range to.scope() {
 			if !slices.Contains(said.Scope, s) {
 				said.Scope = append(said.Scope, s)
 			}
 		}
-		said.SignedUp, said.At = said.SignedUp || c.SignUp, g.cfg.Now()
-		return store.Save(tx, store.KeyConsent+sub+"/"+c.ID, said, time.Time{})
+		said.SignedUp, said.At = said.SignedUp || to.client.SignUp, g.cfg.Now()
+		return said.save(tx, time.Time{})
 	})
+	return err == nil, err
 }
 
 func loadConsent(tx store.Tx, sub, client string) (*Consent, error) {
@@ -89,8 +187,8 @@ func loadConsent(tx store.Tx, sub, client string) (*Consent, error) {
 // maxConsents bounds how many of one person are looked at.
 const maxConsents = 500
 
-// Consents are what a person has agreed to.
-func (g *Grants) Consents(ctx context.Context, sub string) ([]Consent, error) {
+// consents are all that a person has said.
+func (g *Grants) consents(ctx context.Context, sub string) ([]Consent, error) {
 	return store.View(ctx, g.cfg.Store, func(tx store.Tx) (all []Consent, err error) {
 		items, err := tx.Scan(store.KeyConsent+sub+"/", "", maxConsents)
 		for _, item := range items {
@@ -104,18 +202,60 @@ func (g *Grants) Consents(ctx context.Context, sub string) ([]Consent, error) {
 	})
 }
 
+// Held are the clients that a person can withdraw from: what they have agreed to,
+// and sign-ins that last while they are away, for which nobody had to be asked.
+func (g *Grants) Held(ctx context.Context, sub string) ([]Consent, error) {
+	all, err := g.consents(ctx, sub)
+	if err != nil {
+		return nil, err
+	}
+	all = slices.DeleteFunc(all, func(c Consent) bool { return !c.IsGiven() })
+	ids, err := g.familiesOf(ctx, sub)
+	if err != nil {
+		return nil, err
+	}
+	return store.View(ctx, g.cfg.Store, func(tx store.Tx) ([]Consent, error) {
+		held := slices.Clone(all)
+		for _, id := range ids {
+			gr, err := loadGrant(tx, id)
+			if err != nil {
+				return nil, err
+			}
+			if gr == nil || !gr.Offline() || slices.ContainsFunc(held, func(c Consent) bool { return c.Client == gr.Client }) {
+				continue
+			}
+			stands, err := g.stands(tx, gr)
+			if err != nil {
+				return nil, err
+			}
+			if stands.why == "" {
+				held = append(held, Consent{Subject: sub, Client: gr.Client, Scope: gr.Scope, At: gr.AuthTime})
+			}
+		}
+		return held, nil
+	})
+}
+
 // Withdraw takes a person's consent back: what the client holds is good for
-// nothing, and it is told that the person has signed out.
+// nothing, and it is told that the person has signed out. That it was taken back
+// is written first: a code becomes a grant before that, and ends with the others,
+// or never.
 func (g *Grants) Withdraw(ctx context.Context, sub, client string) error {
 	if !store.IsKeyPart(sub) || !store.IsKeyPart(client) {
 		return nil
+	}
+	now := g.cfg.Now()
+	err := g.cfg.Store.Update(ctx, func(tx store.Tx) error {
+		return (&Consent{Subject: sub, Client: client, At: now, Withdrawn: now}).save(tx, now.Add(codeKept))
+	})
+	if err != nil {
+		return err
 	}
 	grants, err := g.familiesOf(ctx, sub)
 	if err != nil {
 		return err
 	}
 	ended, err := store.Update(ctx, g.cfg.Store, func(tx store.Tx) (ended []*Grant, err error) {
-		tx.Delete(store.KeyConsent + sub + "/" + client)
 		for _, id := range grants {
 			gr, err := loadGrant(tx, id)
 			if err != nil {
@@ -124,7 +264,7 @@ func (g *Grants) Withdraw(ctx context.Context, sub, client string) error {
 			if gr == nil || gr.Client != client || gr.Over {
 				continue
 			}
-			gr.Ended, gr.Reason, gr.Over = g.cfg.Now(), reasonTaken, true
+			gr.Ended, gr.Reason, gr.Over = now, reasonTaken, true
 			if err := gr.save(tx); err != nil {
 				return nil, err
 			}
@@ -142,7 +282,7 @@ func (g *Grants) Withdraw(ctx context.Context, sub, client string) error {
 // Forget takes the consents of somebody who is deleted out of the store. Their
 // grants go once their clients were told.
 func (g *Grants) Forget(ctx context.Context, p *person.Record) error {
-	all, err := g.Consents(ctx, p.Subject)
+	all, err := g.consents(ctx, p.Subject)
 	if err != nil || len(all) == 0 {
 		return err
 	}

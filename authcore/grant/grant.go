@@ -109,9 +109,8 @@ type Grant struct {
 	Subject  string    `json:"sub"`
 	Session  string    `json:"sid"` // that it came from; another may have taken its place
 	AuthTime time.Time `json:"auth_time"`
-	Scope    []string  `json:"scope"`
-	Claims   string    `json:"claims,omitempty"` // parameter of the request, as it was sent
-	Expires  time.Time `json:"expires"`          // with the session, at the latest
+	Expires  time.Time `json:"expires"` // with the session, at the latest
+	Wish
 
 	Secret  string    `json:"secret"`           // id of the one that refresh tokens are derived from
 	Number  int       `json:"number,omitempty"` // of the refresh token in force; 0: there is none
@@ -159,6 +158,7 @@ func loadGrant(tx store.Tx, id string) (*Grant, error) {
 type standing struct {
 	client *Client
 	person *person.Record // while it is live
+	said   *Consent       // nil: nothing
 	until  time.Time      // the session's absolute end
 	why    string         // empty: live
 	over   bool           // the client is to be told
@@ -176,12 +176,15 @@ const (
 )
 
 // stands tells how a grant stands: it lives while its session does, and its
-// client is configured and admits the person. With offline_access a session
-// without use is live until its absolute end.
+// client is configured and admits the person, who has said yes where they are to
+// be asked. With offline_access a session without use is live until its absolute end.
 func (g *Grants) stands(tx store.Tx, gr *Grant) (s standing, err error) {
 	if s.client = g.Client(gr.Client); s.client == nil {
 		s.why = reasonClient
 		return s, nil
+	}
+	if tx, err = store.ReadAhead(tx, store.KeySession+gr.Session, store.KeyPerson+gr.Subject, store.KeyConsent+gr.Subject+"/"+gr.Client); err != nil {
+		return s, err
 	}
 	r, stands, err := g.cfg.Sessions.Lasting(tx, gr.Subject, gr.Session, gr.Offline())
 	if err != nil {
@@ -199,6 +202,9 @@ func (g *Grants) stands(tx store.Tx, gr *Grant) (s standing, err error) {
 	if s.person, err = person.Load(tx, gr.Subject); err != nil {
 		return s, err
 	}
+	if s.said, err = loadConsent(tx, gr.Subject, gr.Client); err != nil {
+		return s, err
+	}
 	switch {
 	case s.person == nil:
 		s.why, s.over = reasonEnded, true
@@ -206,22 +212,70 @@ func (g *Grants) stands(tx store.Tx, gr *Grant) (s standing, err error) {
 		s.why, s.over = reasonRefused, true
 	case !gr.Ended.IsZero():
 		s.why, s.over = gr.Reason, gr.Over
+	case s.client.asks(s.said, s.person.Address, Terms{}) != NoQuestion:
+		s.why, s.over = reasonTaken, true
 	}
 	return s, nil
 }
 
+// tells is what the client is told under a grant, by a token of this scope.
+func (s *standing) tells(gr *Grant, scope []string) (userInfo, idToken Facts) {
+	w := gr.Wish
+	w.Scope = scope
+	userInfo, idToken = s.client.learns(w)
+	if s.client.Consent {
+		userInfo, idToken = s.said.within(userInfo), s.said.within(idToken)
+	}
+	return userInfo, idToken
+}
+
 // Subject is what a client is told that the person is called.
 func (g *Grants) Subject(ctx context.Context, c *Client, sub string) (string, error) {
+	return g.pseudonym(ctx, c, "sub", sub)
+}
+
+// SessionID is what a client is told that a session is called. Two clients that
+// compare theirs must not learn from it that the person is the same.
+func (g *Grants) SessionID(ctx context.Context, c *Client, sid string) (string, error) {
+	return g.pseudonym(ctx, c, "sid", sid)
+}
+
+func (g *Grants) pseudonym(ctx context.Context, c *Client, kind, id string) (string, error) {
 	if !c.Pairwise {
-		return sub, nil
+		return id, nil
 	}
 	salt, err := g.pairwiseSalt(ctx)
 	if err != nil {
 		return "", err
 	}
 	mac := hmac.New(sha256.New, salt)
-	mac.Write([]byte(c.Sector() + "\x00" + sub))
+	mac.Write([]byte(c.Sector() + "\x00" + kind + "\x00" + id))
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)), nil
+}
+
+// SessionOf finds the session of a person that a client has been told is called
+// told; empty for none.
+func (g *Grants) SessionOf(ctx context.Context, c *Client, sub, told string) (string, error) {
+	if !c.Pairwise {
+		return told, nil
+	}
+	ids, err := g.familiesOf(ctx, sub)
+	if err != nil {
+		return "", err
+	}
+	for _, id := range ids {
+		gr, err := store.View(ctx, g.cfg.Store, func(tx store.Tx) (*Grant, error) { return loadGrant(tx, id) })
+		if err != nil {
+			return "", err
+		}
+		if gr == nil || gr.Client != c.ID {
+			continue
+		}
+		if name, err := g.SessionID(ctx, c, gr.Session); err != nil || name == told {
+			return gr.Session, err
+		}
+	}
+	return "", nil
 }
 
 // Salt is what pairwise subjects are derived with. It stays the same when the

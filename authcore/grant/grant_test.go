@@ -116,24 +116,46 @@ func (h *house) heard() (told []grant.Notice, tries int) {
 	return slices.Clone(h.told), len(h.at)
 }
 
-// signIn begins a session.
+// signIn begins a session in a browser that held another, nil for none.
 func (h *house) signIn(email string, before *session.Session) *session.Session {
+	h.Helper()
+	s, _ := h.begin(email, session.Browser{Session: before})
+	return s
+}
+
+// signInWith begins a session in a browser with these cookies, of sessions that
+// are not live.
+func (h *house) signInWith(email string, tokens ...string) *session.Session {
+	h.Helper()
+	s, _ := h.begin(email, session.Browser{Held: tokens})
+	return s
+}
+
+func (h *house) begin(email string, b session.Browser) (*session.Session, string) {
 	h.Helper()
 	a, err := address.Parse(email)
 	must(h, err)
 	at, err := origin.Parse(issuer)
 	must(h, err)
+	b.Origin, b.Client = at, netip.MustParseAddr("192.0.2.1")
 	began, err := store.Update(h.Context(), h.store, func(tx store.Tx) (*session.Beginning, error) {
 		p, err := person.ForAddress(tx, a, time.Now())
 		if err != nil {
 			return nil, err
 		}
-		b := session.Browser{Origin: at, Client: netip.MustParseAddr("192.0.2.1"), Session: before}
 		return h.service.Sessions().Begin(tx, session.Proof{Person: p, Method: "code", At: time.Now(), Browser: b})
 	})
 	must(h, err)
 	h.core.Sessions().Begun(h.Context(), began)
-	return began.Session
+	return began.Session, began.Token
+}
+
+// end ends a session as its person or an operator does.
+func (h *house) end(sid string) {
+	h.Helper()
+	if found, err := h.core.Sessions().End(h.Context(), sid, session.SignedOut); err != nil || !found {
+		h.Errorf("ended: %v, %v", found, err)
+	}
 }
 
 const verifier = "verifier-verifier-verifier-verifier-verifier"
@@ -143,10 +165,20 @@ func (h *house) code(s *session.Session, scope ...string) string {
 	sum := sha256.Sum256([]byte(verifier))
 	code, err := h.core.Grants().Code(h.Context(), grant.Ask{
 		Issuer: issuer, Client: h.client, Session: s, RedirectURI: "https://wiki.example.com/cb",
-		Challenge: base64.RawURLEncoding.EncodeToString(sum[:]), Scope: append([]string{grant.ScopeOpenID}, scope...),
+		Challenge: base64.RawURLEncoding.EncodeToString(sum[:]), Wish: grant.Wish{Scope: append([]string{grant.ScopeOpenID}, scope...)},
 	})
 	must(h, err)
 	return code
+}
+
+// agree says yes to what the client wishes, if it asks.
+func (h *house) agree(s *session.Session, w grant.Wish) {
+	h.Helper()
+	ask, err := h.core.Grants().Asks(h.Context(), h.client, s, w, true)
+	must(h, err)
+	if ok, err := h.core.Grants().Agree(h.Context(), ask, ask.Mark); err != nil || ok != (ask.Question != grant.NoQuestion) {
+		h.Fatalf("agreed: %v, %v", ok, err)
+	}
 }
 
 func (h *house) redeem(code string) (*grant.Issued, error) {
@@ -383,6 +415,119 @@ func TestTheHeirOfASession(t *testing.T) {
 	})
 }
 
+// A session that was not used for too long has gone on in what apps hold with
+// offline_access, and ends for them by whatever ends any other.
+func TestIdleSessionsEnd(t *testing.T) {
+	for name, end := range map[string]func(h *house, old *session.Session, token string) (keeps bool){
+		"the same person signs in": func(h *house, _ *session.Session, token string) bool {
+			h.signInWith("alice@example.com", token)
+			return true
+		},
+		"the same person signs in and out": func(h *house, _ *session.Session, token string) bool {
+			h.end(h.signInWith("alice@example.com", token).ID)
+			return false
+		},
+		"the same person signs in twice and out": func(h *house, _ *session.Session, token string) bool {
+			next := h.signInWith("alice@example.com", token)
+			h.end(h.signIn("alice@example.com", next).ID)
+			return false
+		},
+		"another person signs in": func(h *house, _ *session.Session, token string) bool {
+			h.signInWith("bob@example.com", token)
+			return false
+		},
+		"the same person in another browser": func(h *house, _ *session.Session, _ string) bool {
+			h.end(h.signInWith("alice@example.com").ID)
+			return true
+		},
+		"an operator ends it": func(h *house, old *session.Session, _ string) bool {
+			h.end(old.ID)
+			return false
+		},
+		"signed out everywhere": func(h *house, old *session.Session, _ string) bool {
+			_, err := h.core.Sessions().EndPerson(h.Context(), old.Subject, "revoked")
+			must(h, err)
+			return false
+		},
+		"withdrawn": func(h *house, old *session.Session, _ string) bool {
+			must(h, h.core.Grants().Withdraw(h.Context(), old.Subject, h.client.ID))
+			return false
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inHouse(t, func(h *house) {
+				old, token := h.begin("alice@example.com", session.Browser{})
+				out := h.issue(old, grant.ScopeOffline)
+				time.Sleep(25 * time.Hour)
+				out, err := h.refresh(out.Refresh)
+				must(t, err)
+				if held, err := h.core.Grants().Held(h.Context(), old.Subject); err != nil || len(held) != 1 || held[0].Client != h.client.ID {
+					t.Errorf("the account page shows %+v, %v", held, err)
+				}
+				keeps := end(h, old, token)
+				if h.isGood(out.Access) != keeps {
+					t.Errorf("the access token is good: %v", !keeps)
+				}
+				_, err = h.refresh(out.Refresh)
+				told, _ := h.heard()
+				if keeps {
+					must(t, err)
+					return
+				}
+				h.wantRefused("a refresh", err)
+				if len(told) != 1 || told[0].Session != old.ID {
+					t.Errorf("told: %+v", told)
+				}
+				if held, err := h.core.Grants().Held(h.Context(), old.Subject); err != nil || len(held) != 0 {
+					t.Errorf("the account page shows %+v, %v", held, err)
+				}
+			})
+		})
+	}
+}
+
+// A code from before a withdrawal is good for nothing after it, also when the
+// person has agreed again, or nobody had to be asked.
+func TestWithdrawalEndsCodes(t *testing.T) {
+	for name, change := range map[string]func(*grant.Client){
+		"the operator's own": func(*grant.Client) {}, "consent": func(c *grant.Client) { c.Consent = true }, "sign-up": func(c *grant.Client) { c.SignUp = true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inHouse(t, func(h *house) {
+				change(h.client)
+				s := h.signIn("alice@example.com", nil)
+				h.agree(s, grant.Wish{})
+				one, two := h.code(s), h.code(s)
+				time.Sleep(time.Second)
+				must(t, h.core.Grants().Withdraw(h.Context(), s.Subject, h.client.ID))
+				_, err := h.redeem(one)
+				h.wantRefused("a code from before", err)
+				time.Sleep(time.Second)
+				h.agree(s, grant.Wish{})
+				_, err = h.redeem(two)
+				h.wantRefused("after another yes", err)
+				if !h.isGood(h.issue(s).Access) {
+					t.Error("a new code is not good")
+				}
+			})
+		})
+	}
+}
+
+// A client that asks for consent from now on holds nothing of who never agreed.
+func TestConsentFromNowOn(t *testing.T) {
+	inHouse(t, func(h *house) {
+		s := h.signIn("alice@example.com", nil)
+		out := h.issue(s, grant.ScopeOffline)
+		h.client.Consent = true
+		if h.isGood(out.Access) {
+			t.Error("the access token is still good")
+		}
+		_, err := h.refresh(out.Refresh)
+		h.wantRefused("a refresh", err)
+	})
+}
+
 // What browsers carry along holds only for the request it was made for, and for
 // an hour.
 func TestSince(t *testing.T) {
@@ -422,7 +567,7 @@ func TestSubjectsSurviveAMove(t *testing.T) {
 	inHouse(t, func(h *house) {
 		h.client.Pairwise, h.client.Consent = true, true
 		s := h.signIn("alice@example.com", nil)
-		must(t, h.core.Grants().Agree(h.Context(), h.client, s.Subject, []string{grant.ScopeOpenID}))
+		h.agree(s, grant.Wish{})
 		before, err := h.core.Grants().Subject(h.Context(), h.client, s.Subject)
 		must(t, err)
 		if before == s.Subject || len(before) < 40 {
@@ -441,10 +586,10 @@ func TestSubjectsSurviveAMove(t *testing.T) {
 		}
 		after, err := h.core.Grants().Subject(h.Context(), h.client, s.Subject)
 		must(t, err)
-		ask, err := h.core.Grants().Asks(h.Context(), h.client, s, []string{grant.ScopeOpenID}, false)
+		ask, err := h.core.Grants().Asks(h.Context(), h.client, s, grant.Wish{}, false)
 		must(t, err)
-		if after != before || ask != grant.NoQuestion {
-			t.Errorf("%s was %s, question %d", after, before, ask)
+		if after != before || ask.Question != grant.NoQuestion {
+			t.Errorf("%s was %s, question %d", after, before, ask.Question)
 		}
 		other := strings.Replace(export.String(), `"salt":"`, `"salt":"AAAA`, 1)
 		if _, err := h.core.Move().Import(h.Context(), strings.NewReader(other)); err == nil || !strings.Contains(err.Error(), "pairwise subjects of its own") {

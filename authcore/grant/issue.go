@@ -33,8 +33,7 @@ type Ask struct {
 	RedirectURI string
 	Challenge   string // of PKCE, S256; empty for none
 	Nonce       string
-	Scope       []string
-	Claims      string
+	Wish        Wish
 }
 
 // code is a code in the store. It stays a while after its use: "used" is a
@@ -60,7 +59,7 @@ func (g *Grants) Code(ctx context.Context, in Ask) (string, error) {
 		Hash: keyring.Hash(value), RedirectURI: in.RedirectURI, Challenge: in.Challenge, Nonce: in.Nonce, Made: g.cfg.Now(),
 		Grant: Grant{
 			ID: keyring.RandomID(), Issuer: in.Issuer, Client: in.Client.ID, Subject: s.Subject, Session: s.ID,
-			AuthTime: s.AuthTime, Scope: in.Scope, Claims: in.Claims, Expires: s.Expires, Secret: g.cfg.Secrets.Current.ID(),
+			AuthTime: s.AuthTime, Wish: in.Wish, Expires: s.Expires, Secret: g.cfg.Secrets.Current.ID(),
 		},
 	}
 	return value, g.cfg.Store.Update(ctx, c.save)
@@ -76,6 +75,7 @@ type Issued struct {
 	Access   string
 	Lifetime time.Duration
 	Scope    []string
+	IDToken  Facts  // what stands in it
 	Refresh  string // empty for none
 }
 
@@ -140,7 +140,7 @@ func (g *Grants) redeem(tx store.Tx, in Redemption) (none issuing, err error) {
 	}
 	gr := c.Grant
 	stands, err := g.stands(tx, &gr)
-	if err != nil || stands.why != "" {
+	if err != nil || stands.why != "" || stands.said != nil && !c.Made.After(stands.said.Withdrawn) {
 		return none, err
 	}
 	c.Used = now
@@ -154,6 +154,7 @@ func (g *Grants) redeem(tx store.Tx, in Redemption) (none issuing, err error) {
 	if err := g.access(tx, out, stands.until); err != nil {
 		return none, err
 	}
+	_, out.IDToken = stands.tells(&gr, out.Scope)
 	out.Refresh = g.refreshToken(&gr, gr.Number)
 	return issuing{out: out}, gr.save(tx)
 }
@@ -257,8 +258,11 @@ func (g *Grants) refresh(tx store.Tx, gr *Grant, n int, scope []string) (none is
 	}
 	if again {
 		out.At, out.Refresh = gr.Rotated, g.refreshToken(gr, gr.Number)
-		return issuing{out: out}, g.repeat(tx, out)
+		err := g.repeat(tx, out)
+		_, out.IDToken = stands.tells(gr, out.Scope)
+		return issuing{out: out}, err
 	}
+	_, out.IDToken = stands.tells(gr, out.Scope)
 	gr.Number++
 	gr.Rotated = now
 	if err := g.access(tx, out, stands.until); err != nil {
@@ -307,6 +311,7 @@ type Access struct {
 	Client  *Client
 	Person  *person.Record
 	Scope   []string
+	Told    Facts // what userinfo tells
 	Made    time.Time
 	Expires time.Time
 	Refresh bool // it is a refresh token
@@ -337,6 +342,7 @@ func (g *Grants) Read(ctx context.Context, issuer, token string, refresh bool) (
 			return none, nil
 		}
 		out.Client, out.Person = stands.client, stands.person
+		out.Told, _ = stands.tells(out.Grant, out.Scope)
 		return reading{out: out}, nil
 	})
 	if got.over != "" {

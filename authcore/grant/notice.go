@@ -281,11 +281,15 @@ func (g *Grants) change(ctx context.Context, id string, do func(*Grant)) error {
 // tell tries a client until it has heard, or the tries are used up.
 func (g *Grants) tell(ctx context.Context, gr *Grant, client *Client) {
 	subject, err := g.Subject(ctx, client, gr.Subject)
+	sid := ""
+	if err == nil {
+		sid, err = g.SessionID(ctx, client, gr.Session)
+	}
 	for tries := gr.Tries; err == nil && tries < noticeTries; tries++ {
 		if !pause(ctx, noticePause[tries]) || !g.take(ctx) {
 			return // what is left is found again after the next start
 		}
-		failed := g.notify(ctx, Notice{Client: client, Issuer: gr.Issuer, Subject: subject, Session: gr.Session})
+		failed := g.notify(ctx, Notice{Client: client, Issuer: gr.Issuer, Subject: subject, Session: sid})
 		<-g.work.slots
 		if ctx.Err() != nil {
 			return

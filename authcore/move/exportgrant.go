@@ -25,6 +25,9 @@ type exportPairwise struct {
 }
 
 func (e *exporter) consent(_ store.Tx, c *grant.Consent) error {
+	if !c.IsGiven() {
+		return nil // it stops codes of this instance, for an hour
+	}
 	e.count.Consents++
 	return e.w.Encode(exportConsent{lineConsent, *c})
 }

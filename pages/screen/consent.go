@@ -22,6 +22,7 @@ type ConsentPage struct {
 	SignUp  bool
 	Action  string // path that the answer is posted to
 	Request string // hidden field request_query
+	Mark    string // hidden field mark: which question it is
 	// What the app would learn beside whether it is the same person.
 	Email   bool
 	Name    string // empty: not that
@@ -31,7 +32,7 @@ type ConsentPage struct {
 // Consent completes the view of a ConsentPage.
 func (v *View) Consent(page ConsentPage) {
 	v.Ask(page.Asker)
-	v.Action, v.Fields = page.Action, []Field{{"request_query", page.Request}}
+	v.Action, v.Fields = page.Action, []Field{{"request_query", page.Request}, {"mark", page.Mark}}
 	v.Name, v.Offline = page.Name, page.Offline
 	if page.Email {
 		v.Email = v.Session

@@ -191,7 +191,7 @@ func (s *sampler) rest() {
 	for _, state := range []string{"consent", "sign_up"} {
 		s.add("consent", state, "", func(v *View) {
 			v.Session = sampleAddress
-			v.Consent(ConsentPage{Asker: sampleAsker, SignUp: state == "sign_up", Action: "/oauth2/consent", Request: "client_id=shop", Email: true, Name: "Name", Offline: true})
+			v.Consent(ConsentPage{Asker: sampleAsker, SignUp: state == "sign_up", Action: "/oauth2/consent", Request: "client_id=shop", Mark: "mark", Email: true, Name: "Name", Offline: true})
 		})
 	}
 	s.add("sites", "some", "sites.title", func(v *View) { v.Session, v.Sites = sampleAddress, s.others() })
