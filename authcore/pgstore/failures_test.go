@@ -21,6 +21,7 @@ import (
 
 // A commit whose answer is lost was done once, whatever became of it on its way.
 func TestUnknownOutcome(t *testing.T) {
+	t.Parallel()
 	for name, mode := range map[string]cut{
 		"done, and the answer lost":        answerLost,
 		"never arrived":                    neverArrived,
@@ -55,6 +56,7 @@ func TestUnknownOutcome(t *testing.T) {
 
 // Where nobody can tell, the caller hears so.
 func TestUnknownOutcomeStaysUnknown(t *testing.T) {
+	t.Parallel()
 	dsn := pgtest.Database(t)
 	p := newProxy(t, dsn)
 	s := openTest(t, p.dsn, pgstore.Options{})
@@ -117,6 +119,7 @@ func TestServerGoesAway(t *testing.T) {
 
 // Many callers share few connections, and who can't have one in time is told so.
 func TestFewConnections(t *testing.T) {
+	t.Parallel()
 	dsn := pgtest.Database(t)
 	s := openTest(t, dsn, pgstore.Options{})
 	release := make(chan struct{})

@@ -11,12 +11,14 @@ import (
 )
 
 func TestStore(t *testing.T) {
+	t.Parallel()
 	storetest.Run(t, engine(pgtest.Database(t), ""))
 }
 
 // The same where each transaction may be on another connection, and nothing is left
 // in one.
 func TestStoreBehindPgBouncer(t *testing.T) {
+	t.Parallel()
 	dsn := pgtest.Database(t)
 	storetest.Run(t, engine(dsn, pgtest.Pooled(t, dsn)))
 }

@@ -26,6 +26,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -37,9 +38,9 @@ const Password = "not@secret/x"
 
 // Server is a running PostgreSQL.
 type Server struct {
-	Dir  string
 	Port string
-	stop io.Closer
+	dir  string
+	stop io.Closer // held, or the garbage collector closes it
 }
 
 var shared = sync.OnceValues(func() (*Server, error) { return start() })
@@ -123,33 +124,28 @@ func start() (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := give(dir); err != nil {
-		return nil, err
-	}
-	s := &Server{Dir: filepath.Join(dir, "data"), Port: freePort()}
-	password := filepath.Join(dir, "password")
-	if err := os.WriteFile(password, []byte(Password), 0o644); err != nil {
-		return nil, err
-	}
-	out, err := unprivileged(program("initdb"), "-D", s.Dir, "-U", "owner", "--auth=scram-sha-256", "--pwfile="+password,
-		"--encoding=UTF8", "--locale=C.UTF-8", "--no-sync").CombinedOutput()
-	if err != nil {
-		os.RemoveAll(dir)
-		return nil, fmt.Errorf("initdb: %w: %s", err, out)
-	}
+	s := &Server{dir: dir, Port: freePort()}
 	if err := s.certify(); err != nil {
 		return nil, err
 	}
-	s.stop, err = keep(dir, unprivileged(program("postgres"), "-D", s.Dir, "-p", s.Port, "-k", "", "-c", "listen_addresses=127.0.0.1", "-c", "ssl=on",
-		"-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=200", "-c", "wal_level=replica"))
+	if err := os.WriteFile(filepath.Join(dir, "password"), []byte(Password), 0o600); err != nil {
+		return nil, err
+	}
+	if err := give(dir); err != nil {
+		return nil, err
+	}
+	s.stop, err = keep(dir, unprivileged("sh", "-c", `
+		"$1" -D "$3/data" -U owner --auth=scram-sha-256 --pwfile="$3/password" --encoding=UTF8 --locale=C.UTF-8 --no-sync
+		exec "$2" -D "$3/data" -p "$4" -k '' -c listen_addresses=127.0.0.1 -c ssl=on -c ssl_cert_file="$3/server.crt" -c ssl_key_file="$3/server.key" \
+			-c fsync=off -c full_page_writes=off -c max_connections=200 -c wal_level=replica`, "sh", program("initdb"), program("postgres"), dir, s.Port))
 	if err != nil {
 		return nil, err
 	}
-	return s, waitFor(s.DSN("postgres"))
+	return s, waitFor(s.DSN("postgres"), dir)
 }
 
 // Certificate is the file with the server's certificate, which signs itself.
-func (s *Server) Certificate() string { return filepath.Join(s.Dir, "server.crt") }
+func (s *Server) Certificate() string { return filepath.Join(s.dir, "server.crt") }
 
 func (s *Server) certify() error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -168,14 +164,10 @@ func (s *Server) certify() error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(s.Certificate(), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate}), 0o644); err != nil {
+	if err := os.WriteFile(s.Certificate(), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate}), 0o600); err != nil {
 		return err
 	}
-	name := filepath.Join(s.Dir, "server.key")
-	if err := os.WriteFile(name, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600); err != nil {
-		return err
-	}
-	return give(name)
+	return os.WriteFile(filepath.Join(s.dir, "server.key"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600)
 }
 
 // Pooled is dsn through a PgBouncer that lends connections for one transaction, to
@@ -221,14 +213,14 @@ server_reset_query_always = 0
 	}
 	t.Cleanup(func() { stop.Close() })
 	u.Host = "127.0.0.1:" + port
-	if err := waitFor(u.String()); err != nil {
+	if err := waitFor(u.String(), dir); err != nil {
 		t.Fatal(err)
 	}
 	return u.String()
 }
 
-// waitFor waits until a database answers.
-func waitFor(dsn string) error {
+// waitFor waits until a database answers; one that is starting refuses.
+func waitFor(dsn, dir string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	for {
@@ -238,7 +230,8 @@ func waitFor(dsn string) error {
 		}
 		select {
 		case <-ctx.Done():
-			return err
+			log, _ := os.ReadFile(filepath.Join(dir, "log"))
+			return fmt.Errorf("%w\n%s", err, log)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
@@ -246,14 +239,17 @@ func waitFor(dsn string) error {
 
 // keep runs a server until what it returns is closed, or this process ends: then
 // the shell around it reads the end of its input, stops the server and deletes dir.
+// The shell has a session of its own: who ends the tests with a signal to all their
+// processes would end it, too, and leave dir behind. The server is told until it is
+// gone: a shell that still makes the cluster hears nothing.
 func keep(dir string, server *exec.Cmd) (io.Closer, error) {
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close()
-	cmd := exec.Command("sh", append([]string{"-c", `dir=$1; shift; "$@" </dev/null & cat >/dev/null; kill -INT $!; wait; rm -rf "$dir"`, "sh", dir}, server.Args...)...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = "/", log, log
+	cmd := exec.Command("sh", append([]string{"-c", `dir=$1; shift; "$@" </dev/null & cat >/dev/null; while kill -INT $! 2>/dev/null; do sleep 0.05; done; rm -rf "$dir"`, "sh", dir}, server.Args...)...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = "/", log, log, &syscall.SysProcAttr{Setsid: true}
 	end, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err
