@@ -75,9 +75,7 @@ type Store struct {
 	idle   sync.WaitGroup        // the store's own goroutines
 	failed atomic.Pointer[error] // why updates are refused
 
-	mu        sync.RWMutex // guards closed against calls that come in
-	closed    bool
-	calls     sync.WaitGroup
+	calls     store.Calls
 	closeOnce sync.Once
 	closeErr  error
 }
@@ -121,10 +119,10 @@ func (o Options) withDefaults() Options {
 
 // View runs fn over a snapshot.
 func (s *Store) View(ctx context.Context, fn func(store.Tx) error) error {
-	if err := s.enter(ctx); err != nil {
+	if err := s.calls.Begin(ctx); err != nil {
 		return err
 	}
-	defer s.calls.Done()
+	defer s.calls.End()
 	txn := s.db.NewTransaction(false)
 	defer txn.Discard()
 	return fn(&tx{reader: reader{txn: txn, now: s.now()}})
@@ -136,10 +134,10 @@ func (s *Store) View(ctx context.Context, fn func(store.Tx) error) error {
 // error. After an I/O error, when nobody can tell what is on disk, every
 // update is refused until the store is opened anew.
 func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
-	if err := s.enter(ctx); err != nil {
+	if err := s.calls.Begin(ctx); err != nil {
 		return err
 	}
-	defer s.calls.Done()
+	defer s.calls.End()
 	select {
 	case g := <-s.turns:
 		err := g.run(ctx, fn)
@@ -150,30 +148,13 @@ func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
 	}
 }
 
-// enter counts a call in, so that Close waits for it.
-func (s *Store) enter(ctx context.Context) error {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if s.closed {
-		return store.ErrClosed
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	s.calls.Add(1)
-	return nil
-}
-
 // Close waits for the calls under way and closes the directory. On a disk so
 // full that Badger cannot tidy up, it gives up after a few seconds with an
 // error: nothing acknowledged is lost, but the directory stays in use until
 // the process ends.
 func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
-		s.mu.Lock()
-		s.closed = true
-		s.mu.Unlock()
-		s.calls.Wait()
+		s.calls.Close()
 		close(s.stop)
 		s.idle.Wait()
 		s.closeErr = s.closeDB()

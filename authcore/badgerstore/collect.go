@@ -30,10 +30,10 @@ var (
 // beginning for some tenths of a second. The store does it by itself once a
 // day, and when it is above Options.MaxBytes.
 func (s *Store) Collect(ctx context.Context) error {
-	if err := s.enter(ctx); err != nil {
+	if err := s.calls.Begin(ctx); err != nil {
 		return err
 	}
-	defer s.calls.Done()
+	defer s.calls.End()
 	h := s.room.look()
 	if s.room.stuck() || h.FreeBytes < s.room.reserve+h.SizeBytes {
 		return fmt.Errorf("badgerstore: collecting in %s: %w: it takes %d MB beside the reserve", s.dir, store.ErrFull, h.SizeBytes>>20)

@@ -44,12 +44,10 @@ type Store struct {
 	health atomic.Pointer[Health]
 	second chan struct{} // held by who runs an update again
 
-	mu     sync.RWMutex // guards closed against calls that come in
-	closed bool
-	calls  sync.WaitGroup
-	stop   context.CancelFunc
-	idle   sync.WaitGroup // the store's own goroutines
-	once   sync.Once
+	calls store.Calls
+	stop  context.CancelFunc
+	idle  sync.WaitGroup // the store's own goroutines
+	once  sync.Once
 }
 
 // Open opens the store in the database at dsn, and makes or migrates its tables.
@@ -110,39 +108,27 @@ func (s *Store) at() *time.Time {
 
 // View runs fn over a snapshot.
 func (s *Store) View(ctx context.Context, fn func(store.Tx) error) error {
-	if err := s.enter(ctx); err != nil {
-		return err
-	}
-	defer s.calls.Done()
-	return s.untilDone(ctx, func() (again bool, err error) {
-		t, err := s.begin(ctx)
-		if err != nil {
-			return isLost(err), explain(err)
-		}
-		defer t.end()
-		err = fn(readOnly{t})
-		if t.err != nil {
-			return isLost(t.err), explain(t.err)
-		}
-		return false, err
-	})
+	return s.run(ctx, func(t *tx) error { return fn(readOnly{t}) })
 }
 
 // Update runs fn over a snapshot and commits what it wrote if nothing that it read
 // has changed since; else fn runs again. A context that ends while Update waits
 // for a connection ends the waiting; a commit's outcome is always waited for.
 func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
-	if err := s.enter(ctx); err != nil {
+	return s.run(ctx, func(t *tx) error { return fn(t) })
+}
+
+func (s *Store) run(ctx context.Context, fn func(*tx) error) error {
+	if err := s.calls.Begin(ctx); err != nil {
 		return err
 	}
-	defer s.calls.Done()
+	defer s.calls.End()
 	return s.untilDone(ctx, func() (again bool, err error) {
 		t, err := s.begin(ctx)
 		if err != nil {
 			return isLost(err), explain(err)
 		}
 		defer t.end()
-		t.writes = map[string]write{}
 		err = fn(t)
 		switch {
 		case t.err != nil:
@@ -190,27 +176,10 @@ func (s *Store) untilDone(ctx context.Context, try func() (again bool, err error
 	return err
 }
 
-// enter counts a call in, so that Close waits for it.
-func (s *Store) enter(ctx context.Context) error {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if s.closed {
-		return store.ErrClosed
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	s.calls.Add(1)
-	return nil
-}
-
 // Close waits for the calls under way and closes the connections.
 func (s *Store) Close() error {
 	s.once.Do(func() {
-		s.mu.Lock()
-		s.closed = true
-		s.mu.Unlock()
-		s.calls.Wait()
+		s.calls.Close()
 		s.stop()
 		s.idle.Wait()
 		s.leave()

@@ -46,7 +46,7 @@ func (s *Store) begin(ctx context.Context) (*tx, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &tx{s: s, ctx: ctx, conn: conn, read: map[string]row{}}, nil
+	return &tx{s: s, ctx: ctx, conn: conn, read: map[string]row{}, writes: map[string]write{}}, nil
 }
 
 // end gives the connection back. Nobody waits for the end of a snapshot.
