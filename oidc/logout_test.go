@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -350,8 +351,8 @@ func TestLogoutOfAnIdleSession(t *testing.T) {
 		"a hint of somebody else": {foreign: true}, "in another browser": {noCookie: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			at := time.Now()
-			x := newBare(t, func() time.Time { return at })
+			var later atomic.Int64
+			x := newBare(t, func() time.Time { return time.Now().Add(time.Duration(later.Load())) })
 			x.client.Pairwise = c.pairwise
 			v, cookie := x.signIn("alice@example.com")
 			held := x.tokens(v)
@@ -360,7 +361,7 @@ func TestLogoutOfAnIdleSession(t *testing.T) {
 			if c.foreign {
 				hint = x.tokens(other).ID
 			}
-			at = at.Add(25 * time.Hour)
+			later.Store(int64(25 * time.Hour))
 			if held = x.refresh(held.Refresh); held.Refresh == "" {
 				t.Fatalf("offline_access ends with use: %+v", held)
 			}
