@@ -53,7 +53,7 @@ type outage struct {
 	// open: starts are accepted until a message to somebody else fails. No other
 	// message waits, or the senders work when they are tried without one.
 	open bool
-	// decoyed: until then a decoy would wait that met it, were it a mail.
+	// decoyed: until then the decoys that met it would wait, were they mails.
 	decoyed time.Time
 }
 
@@ -260,6 +260,15 @@ func (q *queue) sweepAfter(now time.Time) time.Duration {
 	return max(q.expires.Sub(now), time.Duration(len(q.waiting))*sweepCost-now.Sub(q.swept), 0)
 }
 
+// claimProbe tells whether the senders were not tried of late, and leaves that to who asks.
+func (q *queue) claimProbe(now time.Time) bool {
+	if now.Sub(q.probed) < probeEvery {
+		return false
+	}
+	q.probed = now
+	return true
+}
+
 // another is the oldest message that can be tried and goes to another recipient than the one that
 // failed last.
 func (q *queue) another() *mail {
@@ -393,8 +402,7 @@ func (o *Outbox) next() func(context.Context) {
 		q := o.of(text)
 		o.expire(q, now)
 		if o.sendersDown(text) {
-			if now.Sub(q.probed) >= probeEvery {
-				q.probed = now
+			if q.claimProbe(now) {
 				return func(ctx context.Context) { o.probe(ctx, text) }
 			}
 			continue
@@ -572,26 +580,18 @@ func (o *Outbox) standIn(ctx context.Context, m *mail) {
 	if r == nil || slices.ContainsFunc(r.couriers(m.Text), func(c courier) bool { return c.check == nil }) {
 		return
 	}
-	if o.isUnsure(m.Text) {
+	q := o.of(m.Text)
+	o.mu.Lock()
+	due := q.claimProbe(o.cfg.Now())
+	o.mu.Unlock()
+	if due {
 		o.probe(ctx, m.Text)
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if q := o.of(m.Text); o.allFailed(r.couriers(m.Text)) && m.until().After(q.decoyed) {
+	if o.allFailed(r.couriers(m.Text)) && m.until().After(q.decoyed) {
 		q.decoyed = m.until()
 	}
-}
-
-// isUnsure tells whether no sender was tried of late. Who asks has to try them.
-func (o *Outbox) isUnsure(text bool) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	q, now := o.of(text), o.cfg.Now()
-	if now.Sub(q.probed) < probeEvery {
-		return false
-	}
-	q.probed = now
-	return true
 }
 
 // note takes down how a sender fared: with m, or if that is nil at a check.
