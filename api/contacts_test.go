@@ -1,6 +1,8 @@
 package api_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"net/url"
 	"regexp"
 	"strings"
@@ -123,18 +125,8 @@ func (w *contacts) acme() string {
 // ways are how the contact that something was sent to can die. Each takes the
 // value.
 var ways = map[string]func(w *contacts, value string){
-	"replaced": func(w *contacts, value string) {
-		if value == number { // no call replaces a number
-			w.remove(value)
-			w.ok("PUT", "/v1/auth/users/user_"+w.user+"/update", object{"phone_numbers": []object{{"phone_number": "+14155550199"}}})
-			return
-		}
-		a := w.ok("PATCH", "/v1/customers/cust_"+w.user, object{"email": moved})
-		if a.String("email") != moved {
-			w.T.Errorf("the new address is not the person's own: %s", a.Text)
-		}
-	},
-	"removed": func(w *contacts, value string) { w.remove(value) },
+	"replaced": (*contacts).replace,
+	"removed":  (*contacts).remove,
 	"removed and added again": func(w *contacts, value string) {
 		w.remove(value)
 		field, list := "email", "emails"
@@ -157,9 +149,28 @@ var ways = map[string]func(w *contacts, value string){
 		w.ok("POST", "/v1/auth/users/create", object{field: value})
 	},
 	"imported without it": func(w *contacts, value string) { w.reimport(value, "") },
+	"removed, and an older export was changed later": func(w *contacts, value string) {
+		w.afterExport(func() { w.remove(value) })
+	},
+	"replaced, and an older export was changed later": func(w *contacts, value string) {
+		w.afterExport(func() { w.replace(value) })
+	},
 	"imported with another's place": func(w *contacts, value string) {
 		w.reimport(value, rival)
 	},
+}
+
+func (w *contacts) replace(value string) {
+	w.T.Helper()
+	if value == number { // no call replaces a number
+		w.remove(value)
+		w.ok("PUT", "/v1/auth/users/user_"+w.user+"/update", object{"phone_numbers": []object{{"phone_number": "+14155550199"}}})
+		return
+	}
+	a := w.ok("PATCH", "/v1/customers/cust_"+w.user, object{"email": moved})
+	if a.String("email") != moved {
+		w.T.Errorf("the new address is not the person's own: %s", a.Text)
+	}
 }
 
 func (w *contacts) remove(value string) {
@@ -203,6 +214,48 @@ func (w *contacts) reimport(value, rival string) {
 	if _, err := w.Core.Move().Import(w.T.Context(), strings.NewReader(person(strings.Repeat("8", 27), emails, phones))); err != nil {
 		w.T.Fatal(err)
 	}
+}
+
+// afterExport imports what an instance says that was split off before do, and has
+// changed the person since.
+func (w *contacts) afterExport(do func()) {
+	w.T.Helper()
+	line := w.exported(w.user)
+	do()
+	w.bring(line)
+}
+
+// bring imports the line of a person, changed a second from now.
+func (w *contacts) bring(line object) {
+	w.T.Helper()
+	line["updated"], line["plan"] = w.Now().Add(time.Second).UTC().Format(time.RFC3339Nano), "pro"
+	text, err := json.Marshal(line)
+	if err != nil {
+		w.T.Fatal(err)
+	}
+	if done, err := w.Core.Move().Import(w.T.Context(), bytes.NewReader(text)); err != nil || done.AppPeople != 1 {
+		w.T.Fatal(done, err)
+	}
+}
+
+// exported is the line of a person in an export.
+func (w *contacts) exported(sub string) (line object) {
+	w.T.Helper()
+	var out bytes.Buffer
+	if _, err := w.Core.Move().Export(w.T.Context(), &out, false); err != nil {
+		w.T.Fatal(err)
+	}
+	for text := range bytes.Lines(out.Bytes()) {
+		line = nil
+		if err := json.Unmarshal(text, &line); err != nil {
+			w.T.Fatal(err)
+		}
+		if line["type"] == "app_person" && line["sub"] == sub {
+			return line
+		}
+	}
+	w.T.Fatal("the person is not in the export")
+	return nil
 }
 
 // sent is something that was sent: use answers whether it still lets in, and
@@ -423,6 +476,100 @@ func TestWhatWasSentDiesWithItsContact(t *testing.T) {
 			}
 		})
 	}
+}
+
+// An address that is only attached names nobody, and what is sent to it waits for
+// whoever proves it. That dies, too, once the address is taken from who had it.
+func TestWhatWasSentToAnAttachedAddressDiesWithIt(t *testing.T) {
+	taken := map[string]func(w *contacts){
+		"another has it attached": func(w *contacts) {
+			other := w.ok("POST", "/v1/auth/users/create", object{"email": rival}).String("user_id")
+			w.prove(rival)
+			w.attach(strings.TrimPrefix(other, "user_"), sentTo)
+		},
+		"nothing of the person is left": func(w *contacts) {
+			w.ok("PATCH", "/v1/customers/cust_"+w.user, object{"email": moved})
+		},
+	}
+	for _, way := range []string{"removed", "removed and added again", "person deleted", "imported without it", "removed, and an older export was changed later"} {
+		taken[way] = func(w *contacts) { ways[way](w, sentTo) }
+	}
+	for _, kind := range []string{
+		"StackBE link verified by the app", "StackBE link followed", "StackBE link by its button", "StackBE invitation's link",
+		"Streambird link", "Streambird invitation", "Streambird hosted page", "Streambird code by mail", "reflex password", "reflex link",
+	} {
+		for way, take := range taken {
+			t.Run(kind+", "+way, func(t *testing.T) {
+				w := newContacts(t)
+				w.prove(beside)
+				s := kinds[kind](w)
+				take(w)
+				if in, text := s.use(); in {
+					t.Errorf("it still lets in: %s", text)
+				}
+			})
+		}
+	}
+}
+
+// Of a line that names an address which is gone here all the rest is taken over.
+func TestImportBringsNoContactBack(t *testing.T) {
+	for _, way := range []string{"removed", "replaced"} {
+		w := newContacts(t)
+		w.prove(sentTo)
+		w.afterExport(func() { ways[way](w, sentTo) })
+		a := w.ok("GET", "/v1/customers/cust_"+w.user, nil)
+		if a.String("plan") != "pro" {
+			t.Errorf("%s: what is newer is not taken over: %s", way, a.Text)
+		}
+		user := w.ok("GET", "/v1/auth/users/user_"+w.user, nil)
+		if strings.Contains(user.Text, sentTo) || strings.Contains(user.Text, moved) != (way == "replaced") {
+			t.Errorf("%s: %s", way, user.Text)
+		}
+		if b := w.ok("POST", "/v1/auth/users/create", object{"email": sentTo}); b.String("user_id") == "user_"+w.user {
+			t.Errorf("%s: %s", way, b.Text)
+		}
+	}
+	t.Run("an address that left as a person of its own", func(t *testing.T) {
+		w := newContacts(t)
+		w.afterExport(func() {
+			w.prove(beside)
+			if a := w.prove(sentTo); a.String("user_id") == "user_"+w.user {
+				t.Fatal(a.Text)
+			}
+		})
+		if a := w.ok("GET", "/v1/customers?email="+sentTo, nil); a.String("id") == "cust_"+w.user {
+			t.Error(a.Text)
+		}
+	})
+	t.Run("what was added on either side stays", func(t *testing.T) {
+		w := newContacts(t)
+		w.prove(sentTo)
+		line := w.exported(w.user)
+		w.Sleep(time.Minute)
+		w.remove(beside)
+		w.Sleep(time.Minute)
+		w.attach(w.user, moved)
+		there := object{"id": strings.Repeat("6", 27), "value": "there@example.com", "created": w.Now().UTC(), "updated": w.Now().UTC()}
+		line["emails"] = append(line["emails"].([]any)[1:], there) // sentTo was removed there
+		w.bring(line)
+		a := w.ok("GET", "/v1/auth/users/user_"+w.user, nil)
+		for email, stays := range map[string]bool{sentTo: false, beside: false, moved: true, "there@example.com": true} {
+			if strings.Contains(a.Text, email) != stays {
+				t.Errorf("%s: %s", email, a.Text)
+			}
+		}
+	})
+	t.Run("400 days later", func(t *testing.T) {
+		w := newContacts(t)
+		w.afterExport(func() {
+			w.remove(sentTo)
+			w.Sleep(401 * 24 * time.Hour)
+		})
+		if a := w.ok("GET", "/v1/auth/users/user_"+w.user, nil); !strings.Contains(a.Text, sentTo) {
+			t.Errorf("it is gone for good: %s", a.Text)
+		}
+	})
 }
 
 // A session names the address that was proved, and ends with it.

@@ -123,9 +123,6 @@ func (d *deletion) remove(tx store.Tx) (orphans []string, v event.Verdict, err e
 	if err := p.Delete(tx, d.core.now()); err != nil {
 		return nil, event.Unknown, err
 	}
-	if err := markGone(tx, d.core.now(), p.Subject); err != nil {
-		return nil, event.Unknown, err
-	}
 	if p.IsAccount() {
 		tx.Delete(store.KeyMachines + p.Subject)
 		err = challenge.EndAll(tx, p.Address, d.core.now())
@@ -237,5 +234,5 @@ func (o *Organization) remove(tx store.Tx, member string, invites []string, now 
 		tx.Delete(store.KeyInvite + id)
 		tx.Delete(store.KeyOrgInvite + o.ID + "/" + id)
 	}
-	return markGone(tx, now, o.ID)
+	return person.MarkGone(tx, now, o.ID)
 }

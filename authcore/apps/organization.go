@@ -200,7 +200,7 @@ func (o *Organization) setRole(tx store.Tx, sub string, role Role, now time.Time
 		return err
 	}
 	if role == "" {
-		if err := markGone(tx, now, o.ID, sub); err != nil {
+		if err := person.MarkGone(tx, now, o.ID, sub); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/grant"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
@@ -37,7 +38,7 @@ func (e *exporter) pairwise(_ store.Tx, salt *grant.Salt) error {
 	return e.w.Encode(exportPairwise{linePairwise, *salt})
 }
 
-func (in *exportConsent) gone(tx store.Tx) (bool, error) { return apps.AreGone(tx, in.Subject) }
+func (in *exportConsent) gone(tx store.Tx) (bool, error) { return person.AreGone(tx, in.Subject) }
 
 func (in *exportConsent) check(_ *importer, _ store.Tx, n int) error {
 	if !store.IsKeyPart(in.Subject) || !apps.IsID(in.Client) {

@@ -69,48 +69,86 @@ func (in *exportAppPerson) check(im *importer, tx store.Tx, n int) error {
 			return refuseLine(n, "another line gives one of its emails, phones, their ids or external to another person")
 		}
 	}
-	return in.clash(tx, n)
+	_, _, err := in.meet(tx, n)
+	return err
 }
 
-// clash tells whether the person contradicts one in the store.
-func (in *exportAppPerson) clash(tx store.Tx, n int) error {
-	old, err := person.Load(tx, in.Subject)
-	if err != nil {
-		return err
+// meet returns the person of the line and who is here, nil for nobody, unless they
+// contradict each other, or the line somebody else here.
+func (in *exportAppPerson) meet(tx store.Tx, n int) (p, old *person.Record, err error) {
+	p = in.person()
+	if old, err = person.Load(tx, in.Subject); err != nil {
+		return nil, nil, err
 	}
-	if old != nil && (old.Realm != in.Realm || old.Profile == nil) {
-		return refuseLine(n, "its sub is another person's here; take the line out, with that person's sessions and memberships")
-	}
-	for _, c := range slices.Concat(in.Emails, in.Phones) {
-		if old == nil {
-			break
+	if old != nil {
+		if old.Realm != in.Realm || old.Profile == nil {
+			return nil, nil, refuseLine(n, "its sub is another person's here; take the line out, with that person's sessions and memberships")
 		}
-		if held := old.Held(c.ID); held != nil && held.Value != c.Value {
-			return refuseLine(n, "it gives the id of one of its emails or phones another value; what takes the place of a contact has an id of its own")
+		for _, c := range p.Contacts() {
+			if held := old.Held(c.ID); held != nil && held.Value != c.Value {
+				return nil, nil, refuseLine(n, "it gives the id of one of its emails or phones another value; what takes the place of a contact has an id of its own")
+			}
+		}
+		if err := merge(tx, p, old); err != nil {
+			return nil, nil, err
 		}
 	}
-	for _, entry := range in.person().Entries() {
+	for _, entry := range p.Entries() {
 		other, err := person.PersonAt(tx, in.Realm, entry)
+		if err != nil {
+			return nil, nil, err
+		}
+		if other != nil && other.Subject != in.Subject {
+			return nil, nil, refuseLine(n, "one of its emails, phones, their ids or external is another person's here, with the sub %s; delete that person first (gatehouse users %[1]s --delete), or take the line out with that person's sessions and memberships", other.Subject)
+		}
+	}
+	return p, old, nil
+}
+
+// merge takes from p the contacts that are gone from the person here. A line that has
+// one was written where nobody had heard of that, nor of what was added here since,
+// which stays.
+func merge(tx store.Tx, p, here *person.Record) error {
+	gone, since := map[string]bool{}, time.Time{}
+	for _, c := range p.Contacts() {
+		at, err := person.GoneAt(tx, p.Subject, c.ID)
 		if err != nil {
 			return err
 		}
-		if other != nil && other.Subject != in.Subject {
-			return refuseLine(n, "one of its emails, phones, their ids or external is another person's here, with the sub %s; delete that person first (gatehouse users %[1]s --delete), or take the line out with that person's sessions and memberships", other.Subject)
+		if gone[c.ID] = !at.IsZero(); gone[c.ID] && (since.IsZero() || at.Before(since)) {
+			since = at
 		}
 	}
+	if since.IsZero() {
+		return nil
+	}
+	both := func(line, here []person.Contact) (out []person.Contact) {
+		for _, c := range here {
+			if i := slices.IndexFunc(line, func(l person.Contact) bool { return l.ID == c.ID }); i >= 0 {
+				out = append(out, line[i])
+			} else if !c.Created.Before(since) {
+				out = append(out, c)
+			}
+		}
+		for _, c := range line {
+			if !gone[c.ID] && !slices.ContainsFunc(out, func(o person.Contact) bool { return o.Value == c.Value }) {
+				out = append(out, c)
+			}
+		}
+		return out
+	}
+	f := p.Profile
+	f.Emails, f.Phones, f.Tenure = both(f.Emails, here.Profile.Emails), both(f.Phones, here.Profile.Phones), here.Profile.Tenure
+	p.Choose()
 	return nil
 }
 
 // apply adds a person, or takes the line over if it is newer.
 func (in *exportAppPerson) apply(im *importer, tx store.Tx, n int, done *Imported) (*session.Ending, error) {
-	if err := in.clash(tx, n); err != nil {
-		return nil, err
-	}
-	old, err := person.Load(tx, in.Subject)
+	p, old, err := in.meet(tx, n)
 	if err != nil {
 		return nil, err
 	}
-	p := in.person()
 	switch {
 	case old == nil && p.Created.IsZero():
 		p.Created = im.Now()
@@ -119,6 +157,9 @@ func (in *exportAppPerson) apply(im *importer, tx store.Tx, n int, done *Importe
 		return nil, nil
 	case old != nil:
 		p.Created, p.Ended = old.Created, old.Ended
+		if old.Profile.Asked.IsZero() { // the app has said more of them here
+			p.Profile.Asked = time.Time{}
+		}
 		if known := old.Profile.Tenure; p.Profile.Tenure == "" || p.Profile.Tenure == known {
 			p.Profile.Tenure = known
 			p.Pass(old.Contacts(), im.Now())

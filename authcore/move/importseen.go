@@ -90,17 +90,17 @@ func (s *importSeen) missing() error {
 	return refuseLine(first, "it is about an organization that is neither in the file nor here, or of another app")
 }
 
-func (p *exportPerson) gone(tx store.Tx) (bool, error) { return apps.AreGone(tx, p.Subject) }
+func (p *exportPerson) gone(tx store.Tx) (bool, error) { return person.AreGone(tx, p.Subject) }
 
-func (in *exportAppPerson) gone(tx store.Tx) (bool, error) { return apps.AreGone(tx, in.Subject) }
+func (in *exportAppPerson) gone(tx store.Tx) (bool, error) { return person.AreGone(tx, in.Subject) }
 
-func (in *exportSession) gone(tx store.Tx) (bool, error) { return apps.AreGone(tx, in.Subject) }
+func (in *exportSession) gone(tx store.Tx) (bool, error) { return person.AreGone(tx, in.Subject) }
 
-func (in *exportOrg) gone(tx store.Tx) (bool, error) { return apps.AreGone(tx, in.ID) }
+func (in *exportOrg) gone(tx store.Tx) (bool, error) { return person.AreGone(tx, in.ID) }
 
 // gone: also when the address was taken from somebody since the invitation was sent.
 func (in *exportInvite) gone(tx store.Tx) (bool, error) {
-	if gone, err := apps.AreGone(tx, in.Org); gone || err != nil {
+	if gone, err := person.AreGone(tx, in.Org); gone || err != nil {
 		return gone, err
 	}
 	span, err := person.LoadSpan(tx, in.Realm, in.Email.String())
@@ -111,8 +111,9 @@ func (*exportKey) gone(store.Tx) (bool, error) { return false, nil }
 
 // gone: who was taken out may have come in again since, elsewhere.
 func (in *exportMember) gone(tx store.Tx) (bool, error) {
-	if gone, err := apps.AreGone(tx, in.Org, in.Subject); gone || err != nil {
+	if gone, err := person.AreGone(tx, in.Org, in.Subject); gone || err != nil {
 		return gone, err
 	}
-	return apps.IsGone(tx, in.Since, in.Org, in.Subject)
+	at, err := person.GoneAt(tx, in.Org, in.Subject)
+	return !at.IsZero() && !at.Before(in.Since), err
 }

@@ -149,7 +149,13 @@ func (p *Record) takeOver(tx store.Tx, value string, now time.Time) (*Record, er
 		if other.isNamedBy(value) && !asked {
 			return other, nil
 		}
-		other.unlist(tx, other.idOf(value), now)
+		v := other.View()
+		if c, ok := v.Contact(value); ok {
+			if err := other.unlink(tx, c, now); err != nil {
+				return nil, err
+			}
+			other.unlist(c.ID, now)
+		}
 		if err := other.Save(tx); err != nil {
 			return nil, err
 		}
@@ -221,16 +227,19 @@ func (p *Record) Prove(tx store.Tx, contact string, now time.Time) error {
 	return nil
 }
 
-func (p *Record) unlink(tx store.Tx, c Contact) {
+// unlink takes a contact out of the index for good: no import brings it back, and
+// what was sent to its value meanwhile, waiting for whoever proves it, is dead.
+func (p *Record) unlink(tx store.Tx, c Contact, now time.Time) error {
 	tx.Delete(Key(p.Realm, ByValue, c.Value))
 	tx.Delete(Key(p.Realm, ByContact, c.ID))
+	tx.Delete(askedKey(p.Realm, c.Value))
+	return MarkGone(tx, now, p.Subject, c.ID)
 }
 
 // drop takes a contact out of the index, and ends its span if p was known by it.
 func (p *Record) drop(tx store.Tx, c Contact, now time.Time) error {
-	p.unlink(tx, c)
-	if !p.IsNamedBy(c.ID) {
-		return nil
+	if err := p.unlink(tx, c, now); err != nil || !p.IsNamedBy(c.ID) {
+		return err
 	}
 	return store.Save(tx, SpanKey(p.Realm, c.Value), Span{keyring.NewID(now), now}, now.Add(SpanKept))
 }
@@ -281,6 +290,9 @@ func (p *Record) Part(tx store.Tx, id, plan string, now time.Time) (*Record, err
 	if err := p.Save(tx); err != nil {
 		return nil, err
 	}
+	if err := MarkGone(tx, now, p.Subject, id); err != nil {
+		return nil, err
+	}
 	return out, out.SaveAll(tx)
 }
 
@@ -294,20 +306,15 @@ func (p *Record) Remove(tx store.Tx, id string, now time.Time) (gone Contact, er
 	if err := p.drop(tx, gone, now); err != nil {
 		return gone, err
 	}
-	p.unlist(tx, id, now)
+	p.unlist(id, now)
 	return gone, nil
 }
 
-// unlist takes a contact from p that somebody else gets.
-func (p *Record) unlist(tx store.Tx, id string, now time.Time) {
+// unlist takes a contact from the lists of p.
+func (p *Record) unlist(id string, now time.Time) {
 	before := p.Contacts()
 	for _, list := range []*[]Contact{&p.Profile.Emails, &p.Profile.Phones} {
-		*list = slices.DeleteFunc(*list, func(c Contact) bool {
-			if c.ID == id {
-				p.unlink(tx, c)
-			}
-			return c.ID == id
-		})
+		*list = slices.DeleteFunc(*list, func(c Contact) bool { return c.ID == id })
 	}
 	p.Choose()
 	p.Pass(before, now)

@@ -144,6 +144,9 @@ func (p *Record) SaveAll(tx store.Tx) error {
 // Delete takes p out of the store, with all that leads to it.
 func (p *Record) Delete(tx store.Tx, now time.Time) error {
 	tx.Delete(store.KeyPerson + p.Subject)
+	if err := MarkGone(tx, now, p.Subject); err != nil {
+		return err
+	}
 	if p.IsAccount() {
 		tx.Delete(store.KeyAddress + p.Address.String())
 		return nil

@@ -1,4 +1,4 @@
-package apps
+package person
 
 import (
 	"strings"
@@ -17,25 +17,24 @@ const goneKept = 400 * 24 * time.Hour
 
 func goneKey(ids []string) string { return store.KeyGone + keyring.Hash(strings.Join(ids, "/")) }
 
-// markGone notes that a person or an organization is gone, or a membership: of
-// an organization, a person.
-func markGone(tx store.Tx, now time.Time, ids ...string) error {
+// MarkGone notes that a person or an organization is gone, a membership (of an
+// organization, a person) or a contact (of a person, its id).
+func MarkGone(tx store.Tx, now time.Time, ids ...string) error {
 	return store.Save(tx, goneKey(ids), now, now.Add(goneKept))
 }
 
-// IsGone tells whether what ids name is gone, and was from since on.
-func IsGone(tx store.Tx, since time.Time, ids ...string) (bool, error) {
-	var at time.Time
-	ok, err := store.Load(tx, goneKey(ids), &at)
-	return ok && !at.Before(since), err
+// GoneAt is when what ids name went, zero for what is not gone.
+func GoneAt(tx store.Tx, ids ...string) (at time.Time, err error) {
+	_, err = store.Load(tx, goneKey(ids), &at)
+	return at, err
 }
 
 // AreGone tells whether any of the people and organizations is gone for good.
-func AreGone(tx store.Tx, ids ...string) (gone bool, err error) {
+func AreGone(tx store.Tx, ids ...string) (bool, error) {
 	for _, id := range ids {
-		if gone, err = IsGone(tx, time.Time{}, id); gone || err != nil {
-			break
+		if at, err := GoneAt(tx, id); !at.IsZero() || err != nil {
+			return true, err
 		}
 	}
-	return gone, err
+	return false, nil
 }
