@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -569,6 +570,97 @@ func TestImportBringsNoContactBack(t *testing.T) {
 		if a := w.ok("GET", "/v1/auth/users/user_"+w.user, nil); !strings.Contains(a.Text, sentTo) {
 			t.Errorf("it is gone for good: %s", a.Text)
 		}
+	})
+}
+
+// A customer's new address takes the place of the one that GET /v1/customers/{id} names,
+// or of the last one that took such a place and was not proved.
+func TestWhichAddressANewOneReplaces(t *testing.T) {
+	const third = "third@example.com"
+	with := func(w *contacts, email, session string) {
+		w.T.Helper()
+		token := w.ok("POST", "/v1/auth/magic_links/create", object{"email": email}).String("token")
+		w.ok("POST", "/v1/auth/magic_links/verify", object{"token": token, "session_token": session})
+	}
+	patch := func(w *contacts, email string) {
+		w.T.Helper()
+		if a := w.ok("PATCH", "/v1/customers/cust_"+w.user, object{"email": email}); a.String("email") != email {
+			w.T.Error(a.Text)
+		}
+	}
+	has := func(w *contacts, wanted ...string) {
+		w.T.Helper()
+		a := w.ok("GET", "/v1/auth/users/user_"+w.user, nil)
+		for _, email := range []string{sentTo, beside, third, moved, rival} {
+			if strings.Contains(a.Text, email) != slices.Contains(wanted, email) {
+				w.T.Errorf("want %v: %s", wanted, a.Text)
+			}
+		}
+	}
+	two := func(t *testing.T) *contacts {
+		w := newContacts(t)
+		with(w, beside, w.prove(sentTo).String("session_token"))
+		return w
+	}
+	for _, by := range []string{sentTo, beside} {
+		t.Run("signed in by "+by, func(t *testing.T) {
+			w := two(t)
+			w.signIn(by)
+			if a := w.ok("GET", "/v1/customers/cust_"+w.user, nil); a.String("email") != sentTo {
+				t.Error(a.Text)
+			}
+			patch(w, moved)
+			has(w, beside, moved)
+			if a := w.ok("GET", "/v1/customers/cust_"+w.user, nil); a.String("email") != beside {
+				t.Errorf("what was not proved names nobody: %s", a.Text)
+			}
+			if a := w.signIn(beside); a.String("customerId") != "cust_"+w.user {
+				t.Error(a.Text)
+			}
+		})
+	}
+	t.Run("once more", func(t *testing.T) {
+		w := two(t)
+		patch(w, moved)
+		patch(w, moved)
+		has(w, beside, moved)
+	})
+	t.Run("misspelt", func(t *testing.T) {
+		w := two(t)
+		patch(w, moved)
+		patch(w, rival)
+		has(w, beside, rival)
+	})
+	t.Run("misspelt, and another one goes meanwhile", func(t *testing.T) {
+		w := two(t)
+		w.attach(w.user, third)
+		patch(w, moved)
+		w.remove(third)
+		patch(w, rival)
+		has(w, beside, rival)
+	})
+	t.Run("beside one that was never proved", func(t *testing.T) {
+		w := newContacts(t)
+		session := w.prove(sentTo).String("session_token")
+		w.attach(w.user, third)
+		with(w, third, session)
+		w.remove(sentTo)
+		if a := w.ok("GET", "/v1/customers/cust_"+w.user, nil); a.String("email") != third {
+			t.Error(a.Text)
+		}
+		patch(w, moved)
+		has(w, moved) // of which nothing was proved, so the person passes
+	})
+	t.Run("beside one that was never proved, and two", func(t *testing.T) {
+		w := newContacts(t)
+		session := w.prove(sentTo).String("session_token")
+		for _, email := range []string{third, rival} {
+			w.attach(w.user, email)
+			with(w, email, session)
+		}
+		w.remove(sentTo)
+		patch(w, moved)
+		has(w, beside, rival, moved)
 	})
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 const gated = "gated@example.com"
@@ -124,6 +125,52 @@ func TestWhatMakesAPersonDiesWithTheAccountAtTheGates(t *testing.T) {
 	})
 }
 
+// Somebody comes into an organization while they are being deleted: nothing of that
+// is left, neither an organization without members nor an owner who is nobody.
+func TestDeletionLeavesNoGhosts(t *testing.T) {
+	const orgs = "/v1/apps/shop/organizations"
+	for way, join := range map[string]func(w *contacts, org, session string){
+		"founds one": func(w *contacts, _, session string) {
+			w.Do("POST", orgs, object{"name": "Ghost"}, "Authorization", "Bearer "+session)
+		},
+		"is made an owner of one": func(w *contacts, org, _ string) {
+			w.key("POST", orgs+"/"+org+"/members", object{"customerId": "cust_" + w.user, "role": "owner"})
+		},
+		"is made a member by the app, of two": func(w *contacts, org, _ string) {
+			w.key("POST", orgs+"/"+org+"/members", object{"customerId": "cust_" + w.user, "role": "member"})
+			w.key("POST", orgs, object{"name": "Ghost", "ownerId": "cust_" + w.user})
+		},
+		"accepts an invitation": func(w *contacts, org, session string) {
+			id := w.key("POST", orgs+"/"+org+"/invites", object{"email": sentTo, "role": "owner", "redirectUrl": "https://app.example.com/in"}).String("id")
+			w.Do("POST", orgs+"/invites/accept", object{"inviteId": id}, "Authorization", "Bearer "+session)
+		},
+	} {
+		t.Run(way, func(t *testing.T) {
+			w := newContacts(t)
+			org, session := w.acme(), w.signIn(sentTo).String("sessionToken")
+			w.Store.BeforeUpdate(func() { join(w, org, session) })
+			if a := w.key("DELETE", "/v1/auth/users/user_"+w.user+"/delete", nil); a.Status != 200 {
+				t.Fatal(a.Status, a.Text)
+			}
+			for _, line := range strings.Split(w.Dump(), "\n") {
+				key, _, _ := strings.Cut(line, " ")
+				if strings.HasPrefix(key, store.KeyOrg) && (strings.Contains(line, w.user) || strings.Contains(line, "Ghost")) {
+					t.Errorf("left: %s", line)
+				}
+				for _, kind := range []string{store.KeyOrgPerson, store.KeyPersonOrg} {
+					if strings.HasPrefix(key, kind) && strings.Contains(key, w.user) {
+						t.Errorf("left: %s", line)
+					}
+				}
+			}
+			members := w.ok("GET", orgs+"/"+org+"/members", nil)
+			if n := strings.Count(members.Text, `"role"`); n != 1 {
+				t.Errorf("%d members: %s", n, members.Text)
+			}
+		})
+	}
+}
+
 // With auto_create off nobody becomes a customer by what a page asked for before.
 func TestAutoCreateOffEndsWhatPagesBegan(t *testing.T) {
 	for _, way := range []string{"a link of a page", "a code of a page", "a link with two digits"} {
@@ -139,6 +186,33 @@ func TestAutoCreateOffEndsWhatPagesBegan(t *testing.T) {
 			}
 		}
 	}
+}
+
+// With auto_verify off no link with two digits is delivered any more, whoever waits and
+// wherever it was answered before.
+func TestAutoVerifyOffEndsWaiting(t *testing.T) {
+	for key, right := range map[string]string{"secret": apitest.LiveKey, "publishable": apitest.LivePub} {
+		for _, off := range []bool{false, true} {
+			w := newContacts(t)
+			poll, digits := w.hosted()
+			if a := w.Do("POST", "/v1/auth/magic_links/hosted/shop?token="+w.mailedToken(), digits); a.Status != 200 {
+				t.Fatal(a.Status, a.Text)
+			}
+			w.App.AutoVerify = !off
+			a := w.Do("POST", "/v1/auth/magic_links/email/login_status", poll, "Authorization", "Bearer "+right)
+			if (a.Status == 200) == off {
+				t.Errorf("%s key, auto_verify off %v: %d %s", key, off, a.Status, a.Text)
+			}
+		}
+	}
+	t.Run("a link without digits is not one of them", func(t *testing.T) {
+		w := newContacts(t)
+		a := w.ok("POST", "/v1/auth/magic_links/email/login_or_create", object{"email": sentTo})
+		token := w.mailedToken()
+		w.App.AutoVerify = false
+		w.ok("POST", "/v1/auth/magic_links/verify", object{"token": token})
+		w.ok("POST", "/v1/auth/magic_links/email/login_status", object{"email_id": a.Get("email_id"), "request_origin_token": a.Get("request_origin_token")})
+	})
 }
 
 var stopLink = regexp.MustCompile(`https?://\S*token=stop-\S+`)

@@ -230,6 +230,7 @@ func TestOperatorsSeeAppSessionsUntilTheyEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, _ := newAppHouse(t)
 		defer h.close()
+		synctest.Wait() // the first count has ended
 		year := &apps.SessionTerms{Lifetime: 365 * 24 * time.Hour, Form: session.TokenAlnum}
 		in := linkFor(alice)
 		in.Deliver = false

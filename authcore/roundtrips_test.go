@@ -2,6 +2,7 @@ package authcore_test
 
 import (
 	"context"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -236,12 +237,14 @@ func TestAWrongCodeTellsNobody(t *testing.T) {
 		ask := func(a address.Address) {
 			h.ask(apps.Ask{Whom: person.Whom{Email: a}, Create: true, Slot: "page", Known: apps.Terms{Digits: 8, Hex: true, Lifetime: time.Minute}})
 		}
+		var stranger netip.Addr // who answers, if it is not the app's server
 		cost := func(a address.Address, code string, want event.Verdict) [2]int {
 			t.Helper()
 			synctest.Wait()
 			counted.reset()
 			out, err := h.service.Apps().Prove(context.WithValue(t.Context(), countedCall{}, true), apps.Proof{
 				Caller: h.caller(liveKey), Contact: a.String(), Slot: "page", Code: code, Digits: 8, Hex: true,
+				EndUser: stranger.IsValid(), Client: stranger,
 			})
 			if err != nil || out.Verdict != want {
 				t.Fatalf("%v: %v, %v", a, out.Verdict, err)
@@ -250,9 +253,8 @@ func TestAWrongCodeTellsNobody(t *testing.T) {
 		}
 		ask(alice)
 		wrong := cost(alice, "00000000", event.Wrong)
-		malformed := cost(alice, "0000000G", event.Malformed)
-		if wrong[1] == 0 || malformed[1] != 0 {
-			t.Errorf("a wrong code puts %d, a malformed one %d", wrong[1], malformed[1])
+		if wrong[1] == 0 {
+			t.Error("a wrong code is not counted")
 		}
 		late, locked, off := mustAddress("late@example.com"), mustAddress("locked@example.com"), mustAddress("off@example.com")
 		ask(late)
@@ -271,8 +273,25 @@ func TestAWrongCodeTellsNobody(t *testing.T) {
 			if got := cost(a, "00000000", v); got != wrong {
 				t.Errorf("%v: a wrong code takes %v reads and puts, for whom it can be answered %v", a, got, wrong)
 			}
-			if got := cost(a, "0000000G", v); a.Local() == "nobody" && got[1] != malformed[1] {
-				t.Errorf("%v: a malformed code takes %v reads and puts, for whom it can be answered %v", a, got, malformed)
+		}
+		for _, a := range []address.Address{alice, mustAddress("nobody@example.com"), late, locked, off} {
+			for _, code := range []string{"0000000G", "0000000", "000000000", "", "00 00 00 00"} {
+				if got := cost(a, code, event.Malformed); got != [2]int{} {
+					t.Errorf("%v: what is no code takes %v reads and puts", a, got)
+				}
+			}
+		}
+		// A stranger guesses at what a server had sent that names no network, or a page.
+		stranger = netip.MustParseAddr("198.51.100.7")
+		nobody := cost(mustAddress("nobody@example.com"), "00000000", event.Unknown)
+		for from, a := range map[string]address.Address{"": mustAddress("server@example.com"), "203.0.113.1": mustAddress("page@example.com")} {
+			in := apps.Ask{Whom: person.Whom{Email: a}, Create: true, Slot: "page", Known: apps.Terms{Digits: 8, Hex: true, Lifetime: time.Minute}}
+			if from != "" {
+				in.EndUser, in.Client = true, netip.MustParseAddr(from)
+			}
+			h.ask(in)
+			if got := cost(a, "00000000", event.Wrong); got != nobody {
+				t.Errorf("%v: a wrong code takes %v reads and puts, for nobody %v", a, got, nobody)
 			}
 		}
 	})

@@ -11,11 +11,12 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
-// Store is a store that can be made to fail.
+// Store is a store that can be made to fail, and to let others go first.
 type Store struct {
 	store.Store
-	mu   sync.Mutex
-	fail error
+	mu     sync.Mutex
+	fail   error
+	before func()
 }
 
 // FailWith makes later calls fail; nil mends it.
@@ -31,6 +32,13 @@ func (s *Store) failure() error {
 	return s.fail
 }
 
+// BeforeUpdate has do called once, before the next Update begins.
+func (s *Store) BeforeUpdate(do func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.before = do
+}
+
 // View implements store.Store.
 func (s *Store) View(ctx context.Context, fn func(store.Tx) error) error {
 	if err := s.failure(); err != nil {
@@ -43,6 +51,13 @@ func (s *Store) View(ctx context.Context, fn func(store.Tx) error) error {
 func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
 	if err := s.failure(); err != nil {
 		return err
+	}
+	s.mu.Lock()
+	before := s.before
+	s.before = nil
+	s.mu.Unlock()
+	if before != nil {
+		before()
 	}
 	return s.Store.Update(ctx, fn)
 }

@@ -156,7 +156,7 @@ func (t *proving) findPolled(in Poll) (event.Verdict, error) {
 	}
 	t.c = c
 	switch v := c.State(t.now); {
-	case in.Paired && c.isOff(in.Caller.App):
+	case c.isOff(in.Caller.App):
 		return event.Expired, nil
 	case c.Fetched:
 		return event.Used, nil

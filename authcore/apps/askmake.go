@@ -268,7 +268,7 @@ func (t *asking) with(c *sent) []string {
 	if c.Current {
 		keys = append(keys, slotKey(c.Realm, c.Slot, c.Contact))
 	}
-	if c.From != "" {
+	if c.From != "" || !c.isLink() {
 		keys = append(keys, networksKey(c.Realm, c.Recipient()))
 	}
 	if t.in.invite != nil {

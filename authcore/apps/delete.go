@@ -2,6 +2,7 @@ package apps
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -57,8 +58,21 @@ func (c *Core) Delete(ctx context.Context, in Deletion) (Deleted, error) {
 	if err != nil || v != event.Accepted {
 		return Deleted{Verdict: v}, err
 	}
+	// What has come meanwhile:
+	late, err := d.sweep(ctx)
+	orphans = append(orphans, late...)
 	d.report(orphans)
-	return Deleted{Orphans: orphans}, d.forget(ctx) // what has come meanwhile
+	return Deleted{Orphans: orphans}, errors.Join(err, d.forget(ctx))
+}
+
+// sweep leaves the organizations that the person has come into between find and
+// remove. It is the last time: who adds a member reads the person in the same
+// transaction.
+func (d *deletion) sweep(ctx context.Context) (orphans []string, err error) {
+	if d.orgs, err = store.View(ctx, d.core.store, d.memberships); err != nil || len(d.orgs) == 0 {
+		return nil, err
+	}
+	return store.Update(ctx, d.core.store, d.leaveAll)
 }
 
 // deletion takes a person out of the store.
@@ -111,14 +125,8 @@ func (d *deletion) remove(tx store.Tx) (orphans []string, v event.Verdict, err e
 	if v, err := d.mayGo(tx); err != nil || v != event.Accepted {
 		return nil, v, err
 	}
-	for _, m := range d.orgs {
-		orphan, err := d.leave(tx, m)
-		if err != nil {
-			return nil, event.Unknown, err
-		}
-		if orphan {
-			orphans = append(orphans, m.org)
-		}
+	if orphans, err = d.leaveAll(tx); err != nil {
+		return nil, event.Unknown, err
 	}
 	if err := p.Delete(tx, d.core.now()); err != nil {
 		return nil, event.Unknown, err
@@ -191,6 +199,21 @@ func (d *deletion) mayGo(tx store.Tx) (event.Verdict, error) {
 		}
 	}
 	return event.Accepted, nil
+}
+
+// leaveAll takes the person out of their organizations, and returns those that have
+// lost their last owner.
+func (d *deletion) leaveAll(tx store.Tx) (orphans []string, err error) {
+	for _, m := range d.orgs {
+		orphan, err := d.leave(tx, m)
+		if err != nil {
+			return nil, err
+		}
+		if orphan {
+			orphans = append(orphans, m.org)
+		}
+	}
+	return orphans, nil
 }
 
 // leave takes the person out of an organization. orphan: it has lost its last owner.

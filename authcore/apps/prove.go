@@ -75,6 +75,9 @@ type Proved struct {
 // proofs at once at most one is accepted, and no more than the allowed tries
 // are compared.
 func (s *View) Prove(ctx context.Context, in Proof) (Proved, error) {
+	if in.Token == "" && in.Digits > 0 && !challenge.IsCode(in.Code, in.Digits, in.Hex) {
+		return Proved{Verdict: event.Malformed}, nil // whoever it is for: nothing is looked up
+	}
 	type run struct {
 		*proving
 		out Proved

@@ -9,15 +9,25 @@ import (
 // Parse reads the code of c in the form that was sent: decimal digits however a
 // person typed them, hexadecimal ones as they are.
 func (c *Challenge) Parse(text string) (code string, found int, ok bool) {
-	if !c.Hex {
-		return ParseCode(text, c.Digits)
+	return parse(text, c.Digits, c.Hex)
+}
+
+// IsCode tells whether there is a code of the given form in text.
+func IsCode(text string, digits int, hex bool) bool {
+	_, _, ok := parse(text, digits, hex)
+	return ok
+}
+
+func parse(text string, digits int, hex bool) (code string, found int, ok bool) {
+	if !hex {
+		return ParseCode(text, digits)
 	}
 	for i := range len(text) {
 		if d := text[i]; (d < '0' || d > '9') && (d < 'a' || d > 'f') {
 			return "", i, false
 		}
 	}
-	return text, len(text), len(text) == c.Digits
+	return text, len(text), len(text) == digits
 }
 
 // ParseCode finds a code of the given number of digits in what a person typed

@@ -130,6 +130,16 @@ func (p *Record) keep(tx store.Tx, id string, now time.Time) error {
 	return nil
 }
 
+// without is list without its contact i. In the place of the first one comes one that
+// was proved, if any was: nobody is known by what is only attached.
+func without(list []Contact, i int) []Contact {
+	list = slices.Delete(list, i, i+1)
+	if proved := slices.IndexFunc(list, isProved); i == 0 && proved > 0 {
+		list[0], list[proved] = list[proved], list[0]
+	}
+	return list
+}
+
 // ContactRef names a contact as it was.
 type ContactRef struct {
 	ID    string `json:"id"`
@@ -281,7 +291,7 @@ func (p *Record) Part(tx store.Tx, id, plan string, now time.Time) (*Record, err
 	for _, list := range []struct{ from, to *[]Contact }{{&p.Profile.Emails, &out.Profile.Emails}, {&p.Profile.Phones, &out.Profile.Phones}} {
 		if i := slices.IndexFunc(*list.from, func(c Contact) bool { return c.ID == id }); i >= 0 {
 			*list.to = []Contact{(*list.from)[i]}
-			*list.from = slices.Delete(*list.from, i, i+1)
+			*list.from = without(*list.from, i)
 		}
 	}
 	p.Choose()
@@ -314,7 +324,9 @@ func (p *Record) Remove(tx store.Tx, id string, now time.Time) (gone Contact, er
 func (p *Record) unlist(id string, now time.Time) {
 	before := p.Contacts()
 	for _, list := range []*[]Contact{&p.Profile.Emails, &p.Profile.Phones} {
-		*list = slices.DeleteFunc(*list, func(c Contact) bool { return c.ID == id })
+		if i := slices.IndexFunc(*list, func(c Contact) bool { return c.ID == id }); i >= 0 {
+			*list = without(*list, i)
+		}
 	}
 	p.Choose()
 	p.Pass(before, now)
