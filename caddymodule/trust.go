@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/policy"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 )
@@ -38,7 +39,7 @@ func parseTrust(all []Trust) (homes []gate.Home, err error) {
 			if err != nil {
 				return nil, err
 			}
-			if least := map[bool]int{true: 8, false: 16}[network.Addr().Is4()]; network.Bits() < least {
+			if !policy.IsHome(network) {
 				return nil, fmt.Errorf("trust %s: that is a large part of the internet, and nobody there would have to sign in; name the networks of your own machines, as in\n    trust 192.168.1.0/24", text)
 			}
 			h.Networks = append(h.Networks, network)

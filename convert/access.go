@@ -19,6 +19,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/policy"
 	"github.com/gatehouse-auth/gatehouse/convert/paths"
 )
 
@@ -187,7 +188,7 @@ func (w *world) open(s *site, rules []*rule) {
 		case len(before) > 0:
 		case len(r.networks) > 0 && len(r.resources) == 0:
 			for _, network := range r.networks {
-				if least := map[bool]int{true: 8, false: 16}[network.Addr().Is4()]; network.Bits() >= least {
+				if policy.IsHome(network) {
 					s.trust = append(s.trust, network.String())
 				}
 			}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/policy"
 	"github.com/gatehouse-auth/gatehouse/convert/paths"
 )
 
@@ -261,7 +262,7 @@ func (c *fromProxy) openings() (public, trust []string) {
 	c.root.at("trusted_ips").done()
 	for _, at := range c.root.at("trusted_ips").kids {
 		n, err := network(at.text)
-		if least := map[bool]int{true: 8, false: 16}[n.Addr().Is4()]; err != nil || n.Bits() < least {
+		if err != nil || !policy.IsHome(n) {
 			c.note(at, "this is not trusted: it is no network, or a large part of the internet")
 			continue
 		}

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
@@ -104,6 +105,15 @@ func readWho(s string) (Who, bool) {
 	}
 	a, err := address.Parse(s)
 	return Who{whoAddress, a.String()}, err == nil
+}
+
+// IsHome reports whether those at network may pass without a sign-in: it is no large
+// part of the internet.
+func IsHome(network netip.Prefix) bool {
+	if network.Addr().Is4() {
+		return network.Bits() >= 8
+	}
+	return network.Bits() >= 16
 }
 
 // IsGroupName reports whether s is letters, digits, - and _, at least one.
