@@ -140,9 +140,10 @@ func DropMethods(h http.Header) (dropped bool) {
 // asks for a WebSocket.
 func (q *request) cleanRequest() (webSocket bool) {
 	r, trusted := q.r, q.trusted()
-	q.relayed = q.relayed || !trusted && isRelayed(r.Header)
 	for name := range r.Header {
-		switch q.house.claimOf(name) {
+		claim := q.house.claimOf(name)
+		q.relayed = q.relayed || !trusted && claim.isOfProxy(name)
+		switch claim {
 		case IdentityClaim:
 			delete(r.Header, name)
 		case RouteClaim:
@@ -224,11 +225,16 @@ func (q *request) keeps(name string) bool {
 // isRelayed tells whether a proxy has handed a request with these headers on.
 func isRelayed(h http.Header) bool {
 	for name := range h {
-		if claim := ClaimOf(name); claim == WayClaim || claim == ForwardedClaim || claim == HostClaim || name == "Via" {
+		if ClaimOf(name).isOfProxy(name) {
 			return true
 		}
 	}
 	return false
+}
+
+// isOfProxy tells whether proxies write the header with this name.
+func (c Claim) isOfProxy(name string) bool {
+	return c == WayClaim || c == ForwardedClaim || c == HostClaim || name == "Via"
 }
 
 // tellOfWay tells once what an app does not hear of a proxy that nobody listed.

@@ -118,13 +118,15 @@ func words(line string) []string {
 // decoded is what is written in base64, of either alphabet and with or without
 // padding; "" for what is none.
 func decoded(text string) string {
-	text = strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(text, "="))
+	text = standardAlphabet.Replace(strings.TrimRight(text, "="))
 	data, err := base64.RawStdEncoding.DecodeString(text)
 	if err != nil {
 		return ""
 	}
 	return string(data)
 }
+
+var standardAlphabet = strings.NewReplacer("-", "+", "_", "/")
 
 // findMachine looks up the session that the presented token stands for.
 func (q *request) findMachine() error {

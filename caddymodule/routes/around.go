@@ -127,10 +127,9 @@ func follow(t *tree, host, path string) (out trip) {
 				ended = true // somebody else guards what follows
 				return
 			}
-			name, upstreams, fast := handsTo(h)
 			_, files := ownRoot(h)
-			asked := fast || !p.rewritten && !(h.Rewrite != nil && changesPath(h.Rewrite))
-			out.apps = append(out.apps, behind{name: name, upstreams: upstreams, files: files, asked: asked, surely: surely && here == always, gates: out.gates})
+			asked := s.fast || !p.rewritten && !(h.Rewrite != nil && changesPath(h.Rewrite))
+			out.apps = append(out.apps, behind{name: s.as, upstreams: s.upstreams, files: files, asked: asked, surely: surely && here == always, gates: out.gates})
 		case *fileserver.FileServer:
 			// Of a directory's path without a slash it makes one with.
 			moved := !strings.HasSuffix(path, "/") && (h.CanonicalURIs == nil || *h.CanonicalURIs)

@@ -207,7 +207,7 @@ func (f *follower) step(s *step) {
 			f.way.others = true
 			return
 		}
-		f.proxy(h)
+		f.proxy(h, s.proxied)
 		f.ended = !f.answered(s)
 		return
 	case *fileserver.FileServer:
@@ -338,8 +338,7 @@ func (f *follower) arrive(to, name, path string) {
 	f.all = append(f.all, one)
 }
 
-func (f *follower) proxy(h *reverseproxy.Handler) {
-	name, upstreams, fast := handsTo(h)
+func (f *follower) proxy(h *reverseproxy.Handler, p proxied) {
 	to := *f.request
 	at := *f.request.URL
 	if to.URL = &at; h.Rewrite != nil {
@@ -347,15 +346,15 @@ func (f *follower) proxy(h *reverseproxy.Handler) {
 		f.rewrite(h.Rewrite, &to)
 		defer func() { f.way.fixed = fixed }()
 	}
-	for _, upstream := range upstreams {
+	for _, upstream := range p.upstreams {
 		path := at.Path
-		if fast {
+		if p.fast {
 			path = f.asked.Path // which PHP is told as REQUEST_URI
 		}
-		f.arrive(f.host+" "+upstream, name, path)
+		f.arrive(f.host+" "+upstream, p.as, path)
 	}
 	if own, ok := ownRoot(h); ok {
-		f.arrive(onDisk(f.directory(own), at.Path), name, at.Path)
+		f.arrive(onDisk(f.directory(own), at.Path), p.as, at.Path)
 	}
 }
 

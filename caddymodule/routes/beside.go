@@ -316,7 +316,7 @@ func (b *beside) step(s *step, c cover, errors bool) cover {
 	}
 	if h, ok := s.handler.(*reverseproxy.Handler); ok {
 		c.others = c.others || asksFirst(h)
-		b.proxy(h, s.at, c, errors)
+		b.proxy(s, c, errors)
 	}
 	b.branches(s, onAnswer, c, errors)
 	b.branches(s, onForeign, c, errors)
@@ -341,39 +341,42 @@ func onlyOwn(paths caddyhttp.MatchPath) bool {
 }
 
 // proxy notes where a reverse_proxy hands requests.
-func (b *beside) proxy(h *reverseproxy.Handler, here scope, c cover, errors bool) {
-	out := handedOn{at: here, errors: errors, cover: c}
-	out.name, out.upstreams, _ = handsTo(h)
+func (b *beside) proxy(s *step, c cover, errors bool) {
+	out := handedOn{name: s.as, upstreams: s.upstreams, at: s.at, errors: errors, cover: c}
 	if len(out.upstreams) > 0 && !slices.ContainsFunc(out.upstreams, func(to string) bool { return !b.asks(to) }) {
 		return // forward_auth that asks us: it needs the cookies
 	}
 	b.seen = append(b.seen, out)
 }
 
-// handsTo names a reverse_proxy as it is written in a Caddyfile, with its
-// upstreams in a form to be compared. An app behind FastCGI is told the path that
-// was asked for, whatever rewrites have made of it.
-func handsTo(h *reverseproxy.Handler) (name string, upstreams []string, fast bool) {
-	name = "reverse_proxy"
-	if _, fast = h.Transport.(*fastcgi.Transport); fast {
-		name = "php_fastcgi"
+// proxied is where a reverse_proxy hands requests.
+type proxied struct {
+	as        string   // with its upstreams, as it is written in a Caddyfile
+	upstreams []string // in a form to be compared
+	fast      bool     // an app behind FastCGI, which is told the path that was asked for, whatever rewrites have made of it
+}
+
+func handsTo(h *reverseproxy.Handler) (p proxied) {
+	p.as = "reverse_proxy"
+	if _, p.fast = h.Transport.(*fastcgi.Transport); p.fast {
+		p.as = "php_fastcgi"
 	}
 	for _, upstream := range h.Upstreams {
-		name += " " + upstream.Dial
-		upstreams = append(upstreams, Dialed(upstream.Dial))
+		p.as += " " + upstream.Dial
+		p.upstreams = append(p.upstreams, Dialed(upstream.Dial))
 	}
 	if h.DynamicUpstreams != nil {
 		raw, _ := json.Marshal(h.DynamicUpstreams)
 		var known struct{ Name, Port string }
 		if json.Unmarshal(raw, &known) == nil && known.Name != "" && known.Port != "" {
-			upstreams = append(upstreams, Dialed(net.JoinHostPort(known.Name, known.Port)))
+			p.upstreams = append(p.upstreams, Dialed(net.JoinHostPort(known.Name, known.Port)))
 		}
-		upstreams = append(upstreams, string(raw))
+		p.upstreams = append(p.upstreams, string(raw))
 	}
-	return name, upstreams, fast
+	return p
 }
 
-// dialed writes an upstream's address the same way however it was written.
+// Dialed writes an upstream's address the same way however it was written.
 func Dialed(dial string) string {
 	dial = caddy.NewReplacer().ReplaceKnown(dial, "")
 	address, err := caddy.ParseNetworkAddressWithDefaults(dial, "tcp", 0)

@@ -93,7 +93,10 @@ func (g *Gate) Concerns(r *http.Request, asked *url.URL) bool {
 	// Looking at one path alone would let a rewrite on either side lead around
 	// the gate.
 	now := r.URL
-	if other := gate.Destination(r); g.Guarded.limited && other != nil {
+	if !g.Guarded.limited {
+		return true
+	}
+	if other := gate.Destination(r); other != nil {
 		if other.Path = strings.TrimPrefix(other.Path, g.Prefix); g.Guarded.match(r, other) {
 			return true
 		}

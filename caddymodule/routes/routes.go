@@ -35,6 +35,7 @@ type step struct {
 	handler caddyhttp.MiddlewareHandler
 	gate    *Gate // that it is; nil: none
 	role
+	proxied
 	sets     caddyhttp.MatcherSets // of its route
 	at       scope                 // what stands above it, and before it in its route
 	branches []branch
@@ -101,8 +102,11 @@ func readList(routes caddyhttp.RouteList, above scope) (nodes []*node, err error
 		here.pathMatched = hasPathMatcher(n.MatcherSets)
 		for _, handler := range n.Handlers {
 			s := &step{handler: handler, role: roleOf(handler), sets: n.MatcherSets, at: here}
-			if w, ok := handler.(walked); ok {
-				s.gate = w.WalkedAs()
+			switch h := handler.(type) {
+			case walked:
+				s.gate = h.WalkedAs()
+			case *reverseproxy.Handler:
+				s.proxied = handsTo(h)
 			}
 			if err := s.read(); err != nil {
 				return nil, err
