@@ -230,3 +230,84 @@ func TestOddsOfStrangers(t *testing.T) {
 		}
 	})
 }
+
+// A person asks on one network and reads the mail on another, where a code of their
+// own may be: the right one counts from there, and ends all others.
+func TestTheRightCodeCountsFromAnyNetwork(t *testing.T) {
+	const here, there, third = "192.0.2.1", "198.51.100.1", "203.0.113.1"
+	for name, before := range map[string]func(v *visit){
+		"pending": func(v *visit) { want(v.h.t, v.ask(), event.Accepted) },
+		"guessed at": func(v *visit) {
+			want(v.h.t, v.ask(), event.Accepted)
+			want(v.h.t, v.answer(notThe(v.code())), event.Wrong)
+		},
+		"used": func(v *visit) { v.signIn(0) },
+		"expired": func(v *visit) {
+			want(v.h.t, v.ask(), event.Accepted)
+			time.Sleep(time.Hour)
+		},
+		"nothing": func(*visit) {},
+	} {
+		forWires(t, func(t *testing.T, w *wire) {
+			if w.handle {
+				return // the handle tells which code it is
+			}
+			own := w.at(there)
+			before(own)
+			var former string
+			if own.asked.Challenge != "" {
+				former = own.code()
+			}
+			time.Sleep(2 * time.Minute)
+			asked := w.at(here)
+			want(t, asked.ask(), event.Accepted)
+			code := asked.code()
+			want(t, w.at(there).answer(notThe(code)), event.Wrong)
+			if got := w.at(there).answer(code); got != event.Accepted {
+				t.Fatalf("%s there: the right code: %v", name, got)
+			}
+			for _, from := range []string{here, there, third} {
+				if got := w.at(from).answer(code); got == event.Accepted {
+					t.Errorf("%s there: the code is good twice", name)
+				}
+				if former == "" {
+					continue
+				}
+				if got := w.at(from).answer(former); got == event.Accepted {
+					t.Errorf("%s there: the other code survived", name)
+				}
+			}
+		})
+	}
+}
+
+// What one network guesses is bounded, at codes of its own and at a person's alike,
+// and no answer tells it what it may not guess any more.
+func TestGuessesFromElsewhereAreBounded(t *testing.T) {
+	for _, asks := range []int{0, 1, 3} {
+		forWires(t, func(t *testing.T, w *wire) {
+			if w.handle {
+				return
+			}
+			alices := w.at("192.0.2.1")
+			want(t, alices.ask(), event.Accepted)
+			code := alices.code()
+			for n := range asks {
+				time.Sleep(time.Minute)
+				want(t, w.at(fmt.Sprintf("203.0.113.%d", 66+n)).ask(), event.Accepted)
+			}
+			stranger := w.at("203.0.113.66")
+			for range 20 {
+				if got := stranger.answer("22222222"[:len(code)]); got == event.Accepted {
+					t.Fatal("a guess was right")
+				}
+			}
+			right, wrong := stranger.answer(code), stranger.answer(notThe(code))
+			if right == event.Accepted || right != wrong {
+				t.Errorf("after twenty guesses the right code is answered %v, a wrong one %v", right, wrong)
+			}
+			want(t, alices.answer(notThe(code)), event.Wrong)
+			want(t, alices.answer(code), event.Accepted)
+		})
+	}
+}

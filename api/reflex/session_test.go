@@ -342,3 +342,47 @@ func TestStrangersLockNobodyOut(t *testing.T) {
 		}
 	})
 }
+
+// A link is opened elsewhere than where it was asked for, also where a password of
+// the person's own is or was.
+func TestLinksAreOpenedAnywhere(t *testing.T) {
+	const laptop, phone = "192.0.2.1", "198.51.100.1"
+	for name, before := range map[string]func(h *apitest.House) (former string){
+		"a password was asked for": func(h *apitest.House) string {
+			return generated(h, fields{"email": alice, "client_ip": phone}).String("otp")
+		},
+		"somebody signed in": func(h *apitest.House) string {
+			made := generated(h, fields{"email": alice, "client_ip": phone})
+			if a := submit(h, made.String("magic_link")); a.Status != 303 {
+				h.T.Fatal(a.Text)
+			}
+			return made.String("otp")
+		},
+		"a password has expired": func(h *apitest.House) string {
+			otp := generated(h, fields{"email": alice, "client_ip": phone, "expiration_seconds": 2}).String("otp")
+			h.Sleep(time.Minute)
+			return otp
+		},
+	} {
+		for _, by := range []string{"link", "code"} {
+			t.Run(name+", "+by, func(t *testing.T) {
+				h := house(t, reflex.Options{}, nil)
+				h.From(phone)
+				former := before(h)
+				made := generated(h, fields{"email": alice, "client_ip": laptop})
+				opened := false
+				if by == "link" {
+					opened = submit(h, made.String("magic_link")).Status == 303
+				} else {
+					opened = h.Do("POST", "/reflex/validate", fields{"email": alice, "otp": made.String("otp"), "client_ip": phone}, "Authorization", "Bearer "+apitest.LiveKey).Get("valid") == true
+				}
+				if !opened {
+					t.Error("what was asked for on the laptop does not count on the phone")
+				}
+				if a := validate(h, alice, former); a.Get("valid") != false { // REFLEX-38
+					t.Errorf("the phone's password after the sign-in: %s", a.Text)
+				}
+			})
+		}
+	}
+}

@@ -410,3 +410,36 @@ func TestStrangersLockNobodyOut(t *testing.T) {
 		}
 	})
 }
+
+// A phone goes from one network to another between asking and typing.
+func TestCodesCountFromAnyNetwork(t *testing.T) {
+	w := house(t, nil)
+	on := func(ip string) object { return object{"ip": ip} }
+	ask := func(ip string) (method, code string) {
+		w.Sleep(2 * time.Minute)
+		a := want(t, w.post(otps+"email/login_or_create", object{"email": alice, "device_fingerprint": on(ip)}), 200)
+		return a.String("email_id"), w.LastMail().Code
+	}
+	verify := func(method, code, ip string) apitest.Answer {
+		return w.post(otps+"verify", object{"method_id": method, "otp": code, "device_fingerprint": on(ip)})
+	}
+	const mobile, home = "192.0.2.1", "198.51.100.1"
+	method, code := ask(home)
+	want(t, verify(method, code, home), 200)
+	_, code = ask(mobile)
+	want(t, verify(method, code, home), 200) // where one was used
+	_, former := ask(home)
+	_, code = ask(mobile)
+	want(t, verify(method, code, home), 200) // where another one waits
+	refused(t, verify(method, former, home), 400, "invalid_otp")
+	_, code = ask(mobile)
+	refused(t, verify(method, wrongCode(code), home), 400, "invalid_otp")
+	want(t, verify(method, code, mobile), 200)
+}
+
+func wrongCode(code string) string {
+	if code[0] == '1' {
+		return "2" + code[1:]
+	}
+	return "1" + code[1:]
+}

@@ -112,7 +112,7 @@ type proving struct {
 	now time.Time
 	c   *sent
 	// beside are what a code was compared with, and was not right for, beside c.
-	beside []*sent
+	beside []*proving
 	by     challenge.By // who answers c
 
 	started bool // a session was made, not extended
@@ -174,9 +174,10 @@ func (t *proving) blind() error {
 	return t.s.challenges.AnswerNobody(t.tx, t.in.Contact, t.in.Digits, t.in.Hex, t.in.Code)
 }
 
-// choose finds the challenge that the proof is about: of several apps' the one
-// that the code is right for, else the first that could be answered. So a wrong
-// code counts once, however many were asked.
+// choose finds the challenge that the proof is about: of several the one that the
+// code is right for, else the first that could be answered. It is compared only
+// with those for which who answers has guesses left. Of several apps a wrong code
+// counts once, however many were asked.
 func (t *proving) choose() (event.Verdict, error) {
 	callers := t.in.Among
 	if len(callers) == 0 {
@@ -187,7 +188,7 @@ func (t *proving) choose() (event.Verdict, error) {
 		return event.Unknown, err
 	}
 	first, firstVerdict := *t, event.Unknown
-	var compared []*sent
+	var compared []*proving
 	for i, caller := range callers {
 		for _, lead := range leads[i] {
 			one := *t
@@ -197,12 +198,16 @@ func (t *proving) choose() (event.Verdict, error) {
 				return v, err
 			}
 			if v == event.Accepted && (len(callers) > 1 || len(leads[i]) > 1) {
-				if one.right() {
+				may, err := t.s.challenges.MayAnswer(one.tx, one.c.Challenge, one.by, len(compared))
+				if err != nil {
+					return v, err
+				}
+				if may && one.right() {
 					*t = one
 					return v, nil
 				}
-				if len(leads[i]) > 1 {
-					compared = append(compared, one.c)
+				if may && len(leads[i]) > 1 {
+					compared = append(compared, &one)
 				}
 			}
 			if firstVerdict == event.Unknown || firstVerdict != event.Accepted && v == event.Accepted {
@@ -211,14 +216,14 @@ func (t *proving) choose() (event.Verdict, error) {
 		}
 	}
 	*t = first
-	t.beside = slices.DeleteFunc(compared, func(c *sent) bool { return c == t.c })
+	t.beside = slices.DeleteFunc(compared, func(other *proving) bool { return other.c == t.c })
 	return firstVerdict, nil
 }
 
 // countBeside counts a wrong code for what it was compared with besides.
 func (t *proving) countBeside() error {
-	for _, c := range t.beside {
-		if err := t.s.challenges.CountBeside(t.tx, c.Challenge); err != nil {
+	for _, other := range t.beside {
+		if err := t.s.challenges.CountBeside(t.tx, other.c.Challenge, other.by); err != nil {
 			return err
 		}
 	}
@@ -247,7 +252,7 @@ func (t *proving) readAhead(callers []Caller) (leads [][]challenge.Lead, err err
 		}
 		leads = append(leads, of)
 		for _, l := range of {
-			l.With = slices.Concat(l.With, t.s.challenges.AwayKeys(l.Challenge, challenge.By{Network: t.from()}))
+			l.With = slices.Concat(l.With, t.s.challenges.AwayKeys(l.Challenge, t.in.Contact, caller.Key.Test, t.from()))
 			all = append(all, l)
 		}
 	}

@@ -7,9 +7,12 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
 )
 
-// consume uses the challenge up: the contact is proved, and the invitation that
-// came with it accepted.
+// consume uses the challenge up, and ends what else is in its slot: the contact is
+// proved, and the invitation that came with it accepted.
 func (t *proving) consume(method string) error {
+	if err := t.clear(); err != nil {
+		return err
+	}
 	if err := t.settle(); err != nil {
 		return err
 	}

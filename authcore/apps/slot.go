@@ -45,16 +45,31 @@ func (s slotState) holds(id string) bool {
 	return slices.ContainsFunc(s, func(l slotLead) bool { return l.Challenge == id })
 }
 
-// leads are those that an answer from a network may be about: the one it asked
-// for, else all, the newest first.
+// leads are those that an answer from a network may be about: all, since a person
+// asks on one network and reads the mail on another; the one it asked for itself
+// comes first, then the newest.
 func (s slotState) leads(from string) (leads []challenge.Lead) {
 	for _, l := range slices.Backward(s) {
 		if l.From == from && from != "" {
-			return []challenge.Lead{l.Lead}
+			leads = slices.Insert(leads, 0, l.Lead)
+		} else {
+			leads = append(leads, l.Lead)
 		}
-		leads = append(leads, l.Lead)
 	}
 	return leads
+}
+
+// clear leaves in force what is used up, which is told to be used, and nothing else:
+// one proof ends all that was sent.
+func (t *proving) clear() error {
+	if !t.c.Current {
+		return nil
+	}
+	all, err := loadSlot(t.tx, slotKey(t.c.Realm, t.c.Slot, t.c.Contact))
+	if err != nil {
+		return err
+	}
+	return t.c.saveSlot(t.tx, slices.DeleteFunc(all, func(l slotLead) bool { return l.Challenge != t.c.ID }))
 }
 
 // place puts a challenge into its slot, in place of what its network asked for
@@ -63,16 +78,19 @@ func (t *asking) place(c *sent, lead challenge.Lead) error {
 	if !c.Current {
 		return nil
 	}
-	byValue := slotKey(c.Realm, c.Slot, c.Recipient())
-	all, err := loadSlot(t.tx, byValue)
+	all, err := loadSlot(t.tx, slotKey(c.Realm, c.Slot, c.Recipient()))
 	if err != nil {
 		return err
 	}
 	all = slices.DeleteFunc(all, func(l slotLead) bool { return l.From == c.From || !l.Expires.After(t.now) })
 	all = append(all, slotLead{From: c.From, Lead: lead, Expires: c.Expires})
-	all = all[max(len(all)-maxInForce, 0):]
-	for _, key := range []string{byValue, slotKey(c.Realm, c.Slot, c.Contact)} {
-		if err := store.Save(t.tx, key, all, c.Kept); err != nil {
+	return c.saveSlot(t.tx, all[max(len(all)-maxInForce, 0):])
+}
+
+// saveSlot keeps what is in force in c's slot, by the contact's value and id.
+func (c *sent) saveSlot(tx store.Tx, all slotState) error {
+	for _, contact := range []string{c.Recipient(), c.Contact} {
+		if err := store.Save(tx, slotKey(c.Realm, c.Slot, contact), all, c.Kept); err != nil {
 			return err
 		}
 	}

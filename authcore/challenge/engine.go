@@ -21,8 +21,9 @@ import (
 // A stranger who uses both up must not lock a person out. At a gate the person
 // has the link, and a browser that is known counts apart. At an app a network that
 // has proved the contact is what a known browser is (Known), what another network
-// guesses at a challenge takes no try from it (By), and once the budget is used up
-// the mail leads to the code in place of bearing it (Wish.Shows, Open).
+// guesses at a challenge takes no try from it (By) though the right code counts from
+// there, too, and once the budget is used up the mail leads to the code in place of
+// bearing it (Wish.Shows, Open).
 
 // Config is what an Engine makes challenges by.
 type Config struct {
@@ -122,6 +123,8 @@ func (e *Engine) counters(c *Challenge, by By) limit.Counters {
 		return limit.Counters{e.awayTries(c.ID, by), l.StrongCodes(to, true, c.Test)}
 	case c.Hex && c.From != "":
 		return limit.Counters{l.StrongCodes(to, false, c.Test)}
+	case by.Away && by.Network != "": // no network has more, whether it asks or guesses at what others asked for
+		return limit.Counters{l.AwayCodes(to, c.Test), l.NetworkCodes(to, by.Network, c.Test), l.WrongCodes(to, false, c.Test)}
 	case by.Away:
 		return limit.Counters{l.AwayCodes(to, c.Test), l.WrongCodes(to, false, c.Test)}
 	}
@@ -137,9 +140,10 @@ func (e *Engine) awayTries(id string, by By) *limit.Counter {
 	return limit.NewCounter("failures/try/"+id+"/"+by.Network, []limit.Rate{{Count: e.Attempts, Per: 24 * time.Hour}})
 }
 
-// AwayKeys are what is read, beside Keys, for an answer of another network.
-func (e *Engine) AwayKeys(id string, by By) []string {
-	return limit.Counters{e.awayTries(id, by)}.Keys()
+// AwayKeys are what is read, beside Keys, for an answer of a network to the challenge
+// with id, of a contact.
+func (e *Engine) AwayKeys(id, contact string, test bool, network string) []string {
+	return limit.Counters{e.awayTries(id, By{Network: network}), e.Limits.NetworkCodes(contact, network, test)}.Keys()
 }
 
 // Put stores a new challenge, and with a mail the beginning of its history.
@@ -207,10 +211,20 @@ func (e *Engine) Answer(tx store.Tx, c *Challenge, text string, by By) (Result, 
 	return e.wrong(tx, c, left-1)
 }
 
+// MayAnswer tells whether an answer that was compared with so many others is
+// compared with c, too.
+func (e *Engine) MayAnswer(tx store.Tx, c *Challenge, by By, others int) (bool, error) {
+	failures, err := e.failures(tx, c, by)
+	if c.Hex { // each is counted apart
+		others = 0
+	}
+	return err == nil && (c.Admitted || failures.Left(e.Now()) > others), err
+}
+
 // CountBeside counts an answer that was compared with c too, and was wrong: a
 // guess at one of several challenges is one at each.
-func (e *Engine) CountBeside(tx store.Tx, c *Challenge) error {
-	failures, err := e.failures(tx, c, By{})
+func (e *Engine) CountBeside(tx store.Tx, c *Challenge, by By) error {
+	failures, err := e.failures(tx, c, by)
 	if err == nil {
 		failures.Count(tx, e.Now())
 	}
