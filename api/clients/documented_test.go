@@ -151,6 +151,26 @@ func TestOwnSessionsByLink(t *testing.T) {
 	mallory.sees(mallory.does(home+"/login", url.Values{"email": {"mallory@example.com"}}), "We have sent you a mail")
 	alice.sees(alice.does(nextMail(t, h, 1).Link, url.Values{}), "in the browser where you asked")
 	alice.sees(alice.does(home+"/logout", url.Values{}), "<form")
+
+	// A page of another site asks for a mail to its owner in alice's browser.
+	for _, from := range []string{"https://evil.example", "null", strings.Replace(home, "http:", "https:", 1), ""} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, home+"/login", strings.NewReader("email=mallory@example.com"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		if from != "" {
+			r.Header.Set("Origin", from)
+		}
+		resp, err := alice.client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != http.StatusForbidden || resp.Header.Get("Set-Cookie") != "" {
+			t.Errorf("a form of %q: %d %v", from, resp.StatusCode, resp.Header)
+		}
+	}
 }
 
 // TestOwnSessionsByCode runs the documented app that signs people in by code.
