@@ -89,7 +89,7 @@ func TestHeadersThatCannotName(t *testing.T) {
 	for _, name := range []string{
 		"", "X Y", "X_User", "X.User", "X-Üser", "X:Y", strings.Repeat("x", 65), "-", "Cookie", "cookie", "Author-ization", "Host", "Content-Type", "Transfer-Encoding", "TE",
 		"X-Forwarded-For", "XForwardedHost", "X-Forwarded-Proto", "X-Real-IP", "Forwarded", "Via", "Sec-Fetch-Site", "Sec-Anything", "If-Match", "Accept", "Access-Control-Allow-Origin",
-		"Proxy-Authorization", "Connection", "Upgrade", "Remote-User", "RemoteUser", "X-Gatehouse-Token", "X-Rewrite-URL", "X-HTTP-Method-Override", "Set-Cookie", "User-Agent", "CF-Connecting-IP", "Origin", "Referer",
+		"Proxy-Authorization", "Connection", "Upgrade", "Remote-User", "RemoteUser", "X-Gatehouse-Token", "X-Rewrite-URL", "X-HTTP-Method-Override", "Set-Cookie", "User-Agent", "CF-Connecting-IP", "Last-Event-ID", "last-event-id", "Caddy-Templates-Include", "Caddy-Anything", "X-Sendfile-Type", "Origin", "Referer",
 	} {
 		if err := gate.CheckFields([]gate.Field{{Name: name, Value: "email"}}); err == nil {
 			t.Errorf("%q is taken", name)

@@ -80,14 +80,14 @@ func (h *House) Claim(all []Field) {
 }
 
 // spokenForFirst begin names that HTTP, browsers and proxies speak with.
-var spokenForFirst = []string{"accept", "access", "content", "cross", "if", "proxy", "sec"}
+var spokenForFirst = []string{"accept", "access", "caddy", "content", "cross", "if", "proxy", "sec"}
 
 // spokenFor are further names of HTTP, WebDAV, Caddy and proxies, folded.
 var spokenFor = []string{
 	"age", "allow", "altsvc", "altused", "authenticationinfo", "authorization", "cachecontrol", "cfaccessclientid", "cfaccessclientsecret",
 	"cfconnectingip", "cfray", "clearsitedata", "connection", "contentencoding", "contentlength", "contenttype", "cookie", "cookie2", "date", "depth",
 	"destination", "dnt", "earlydata", "etag", "expect", "expires", "forwarded", "from", "host", "http2settings", "ifmatch",
-	"ifmodifiedsince", "ifnonematch", "ifrange", "ifunmodifiedsince", "keepalive", "lastmodified", "link", "location", "locktoken",
+	"ifmodifiedsince", "ifnonematch", "ifrange", "ifunmodifiedsince", "keepalive", "lasteventid", "lastmodified", "link", "location", "locktoken",
 	"maxforwards", "origin", "overwrite", "pragma", "priority", "proxyauthorization", "range", "referer", "refererpolicy", "referrerpolicy",
 	"retryafter", "savedata", "server", "setcookie", "te", "timeout", "traceparent", "tracestate", "trailer", "transferencoding",
 	"trueclientip", "upgrade", "upgradeinsecurerequests", "useragent", "vary", "via", "warning", "wwwauthenticate",
