@@ -49,3 +49,26 @@ func TestLimitBehindAnUnknownProxy(t *testing.T) {
 		}
 	}
 }
+
+// IPv4 networks in the form of IPv6 are the same networks.
+func TestNetworksInIPv6(t *testing.T) {
+	for text, want := range map[string]string{
+		"::ffff:10.0.0.0/104": "10.0.0.0/8", "::ffff:127.0.0.1/128": "127.0.0.1/32", "::ffff:127.0.0.1": "127.0.0.1/32", "2001:db8::/32": "2001:db8::/32", "::/0": "::/0",
+	} {
+		if got, err := parseCIDR("client_ip", text); err != nil || got.String() != want {
+			t.Errorf("%s is %v, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"::ffff:10.0.0.1/104", "::ffff:10.0.0.0/95", "10.0.0.1/8"} {
+		if got, err := parseCIDR("trust", text); err == nil {
+			t.Errorf("%s is taken as %v", text, got)
+		}
+	}
+	f := newFixture(t)
+	for _, network := range []string{"::ffff:192.0.2.0/120", "192.0.2.0/24"} {
+		g := f.gate(func(g *Gate) { g.ClientIP = []string{network} })
+		if w, _ := ask(g, "GET", testSite+"/", "Cookie: "+f.signIn("alice@example.com", testSite)); w.Code != 200 {
+			t.Errorf("client_ip %s: %d", network, w.Code)
+		}
+	}
+}

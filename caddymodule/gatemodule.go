@@ -229,6 +229,9 @@ func parseCIDR(option, text string) (netip.Prefix, error) {
 	if err != nil {
 		return prefix, fmt.Errorf("%s %q: this is not a network; write for example\n    %[1]s 10.0.0.0/8 2001:db8::/32", option, text)
 	}
+	if prefix.Addr().Is4In6() && prefix.Bits() >= 96 { // ::ffff:10.0.0.0/104
+		prefix = netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-96)
+	}
 	if prefix.Masked() != prefix {
 		return prefix, fmt.Errorf("%s %q: the address has bits beyond /%d; write\n    %[1]s %[4]s\nfor the network, or\n    %[1]s %[5]s\nfor the one address", option, text, prefix.Bits(), prefix.Masked(), prefix.Addr())
 	}
