@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -109,18 +108,14 @@ func strayKey(h http.Header) bool {
 }
 
 // newAPI makes what answers the calls of this configuration.
-func (a *App) newAPI(service *authcore.Service, shown *pages.Pages) (*api.Handler, error) {
+func (a *App) newAPI(service *authcore.Service, shown *pages.Pages, options reflex.Options) *api.Handler {
 	parts := api.Config{Service: service, Pages: shown, Log: a.ctx.Slogger()}
-	options, err := reflex.OptionsFromEnv(os.Getenv)
-	if err != nil {
-		return nil, err
-	}
 	return api.NewHandler(
 		link.New(parts),
 		reflex.New(parts, options),
 		stackbe.New(parts),
 		streambird.New(parts),
-	), nil
+	)
 }
 
 // placeAPIs gives the handlers their places.

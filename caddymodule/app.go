@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"sync"
 	"sync/atomic"
 
@@ -12,7 +13,10 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/gatehouse-auth/gatehouse/api/reflex"
+	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/grant"
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/policy"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
@@ -155,32 +159,21 @@ func (a *App) Start() error {
 }
 
 func (a *App) start() error {
-	look := a.readLook()
-	cfg, err := a.serviceConfig()
+	a.releases = append(a.releases, a.closeSenders)
+	p, err := a.prepare()
 	if err != nil {
 		return err
 	}
-	if err := a.lists.Load(); err != nil {
-		return fmt.Errorf("reading the lists of people: %w", err)
-	}
 	a.listStates.begin(a.lists.Paths())
-	if err := a.placeGates(); err != nil {
-		return err
-	}
-	a.mailSenders = cfg.Senders
-	a.releases = append(a.releases, a.closeSenders)
-	core, err := a.openCore()
+	core, err := a.openCore(p)
 	if err != nil {
 		return err
 	}
 	a.keeper.core.Store(core)
-	if err := look(); err != nil {
+	if p.service.Composer, err = p.composer(); err != nil {
 		return err
 	}
-	if cfg.Composer, err = a.composer(); err != nil {
-		return err
-	}
-	service := core.Use(cfg)
+	service := core.Use(p.service)
 	a.releases = append(a.releases, service.Close)
 	var provider *oidc.Handler
 	site, err := pages.New(pages.Config{
@@ -195,16 +188,9 @@ func (a *App) start() error {
 	if err != nil {
 		return err
 	}
-	if provider, err = a.newProvider(service, site); err != nil {
-		return err
-	}
-	calls, err := a.newAPI(service, site)
-	if err != nil {
-		return err
-	}
-	if err := a.openHooks(service); err != nil {
-		return err
-	}
+	provider = a.newProvider(service, site)
+	calls := a.newAPI(service, site, p.passwords)
+	a.openHooks(service, p.hooksKey)
 	a.runLists()
 	a.startEmitter()
 	a.instance = a.operated(service, core)
@@ -214,6 +200,49 @@ func (a *App) start() error {
 	})
 	a.enter()
 	return nil
+}
+
+// preparation is what a start has, and validate looks for, before the store is opened.
+type preparation struct {
+	store     string           // its DSN or directory
+	secrets   []keyring.Secret // those that are written
+	service   authcore.Config  // but for the composer
+	composer  func() (outbox.Composer, error)
+	passwords reflex.Options
+	hooksKey  string
+}
+
+// prepare reads what this machine has of the configuration, and finds where
+// everything stands. What it refuses can't be started.
+func (a *App) prepare() (p preparation, err error) {
+	look := a.readLook()
+	p.composer = func() (outbox.Composer, error) {
+		if err := look(); err != nil {
+			return nil, err
+		}
+		return a.composer()
+	}
+	if p.store, err = a.storePlace(); err != nil {
+		return p, err
+	}
+	if p.secrets, err = a.writtenSecrets(); err != nil {
+		return p, err
+	}
+	if p.service, err = a.serviceConfig(); err != nil {
+		return p, err
+	}
+	a.mailSenders = p.service.Senders
+	if err := a.lists.Load(); err != nil {
+		return p, fmt.Errorf("reading the lists of people: %w", err)
+	}
+	if err := a.placeGates(); err != nil {
+		return p, err
+	}
+	if p.hooksKey, err = a.hooksKey(); err != nil {
+		return p, err
+	}
+	p.passwords, err = reflex.OptionsFromEnv(os.Getenv)
+	return p, err
 }
 
 // readLook begins to read templates and catalogs, which takes about as long as

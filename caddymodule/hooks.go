@@ -60,18 +60,21 @@ func (a *App) placeHooks() error {
 	return nil
 }
 
-// openHooks gives portals their hooks, nil for none.
-func (a *App) openHooks(service *authcore.Service) error {
+// hooksKey is the key that is configured, "" for none.
+func (a *App) hooksKey() (string, error) {
 	if a.Hooks == nil {
-		return nil
+		return "", nil
 	}
-	key, err := expandSecret("hooks: mailgun_key", a.Hooks.MailgunKey)
-	if err != nil {
-		return err
+	return expandSecret("hooks: mailgun_key", a.Hooks.MailgunKey)
+}
+
+// openHooks gives portals their hooks, if there are any.
+func (a *App) openHooks(service *authcore.Service, key string) {
+	if a.Hooks == nil {
+		return
 	}
 	all := hooks.New(hooks.Config{MailgunKey: key, Take: service.Core().Delivery().Take, Now: service.Now, Log: a.ctx.Slogger()})
 	for _, p := range a.portals {
 		p.portal.Hooks = all
 	}
-	return nil
 }

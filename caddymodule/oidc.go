@@ -17,19 +17,26 @@ import (
 	"github.com/gatehouse-auth/gatehouse/pages"
 )
 
+// placeClients: people sign in to apps at the host of a portal.
+func (a *App) placeClients() error {
+	for _, c := range a.Apps {
+		if len(c.RedirectURIs) > 0 && len(a.portals) == 0 {
+			return fmt.Errorf("app %s signs people in with redirect_uri, and there is no gatehouse_portal where they could; write\n    auth.example.com {\n        gatehouse_portal\n    }", c.ID)
+		}
+	}
+	return nil
+}
+
 // newProvider makes the OpenID provider of this configuration, nil where no app
 // signs people in.
-func (a *App) newProvider(service *authcore.Service, shown *pages.Pages) (*oidc.Handler, error) {
+func (a *App) newProvider(service *authcore.Service, shown *pages.Pages) *oidc.Handler {
 	if len(a.clients) == 0 {
-		return nil, nil
-	}
-	if len(a.portals) == 0 {
-		return nil, fmt.Errorf("app %s signs people in with redirect_uri, and there is no gatehouse_portal where they could; write\n    auth.example.com {\n        gatehouse_portal\n    }", a.clients[0].ID)
+		return nil
 	}
 	h := oidc.New(oidc.Config{Service: service, Pages: shown, Log: a.ctx.Slogger(), Agent: "Gatehouse"})
 	release := service.Core().Grants().Use(&grant.Means{Clients: a.clients, Notify: h.Notify})
 	a.releases = append(a.releases, func() { release(); h.Close() })
-	return h, nil
+	return h
 }
 
 // oidcClients are the clients of the provider in its words, with their policies by

@@ -20,7 +20,7 @@ import (
 // placeGates finds out where every gate stands, and refuses those where nobody
 // could sign in.
 func (a *App) placeGates() error {
-	if err := a.placeHooks(); err != nil {
+	if err := errors.Join(a.placeHooks(), a.placeClients()); err != nil {
 		return err
 	}
 	app, err := a.httpApp()

@@ -43,8 +43,8 @@ type openStore struct {
 }
 
 // openCore takes the store into use, or joins the configuration that did.
-func (a *App) openCore() (*authcore.Core, error) {
-	name, open, err := a.engine()
+func (a *App) openCore(p preparation) (*authcore.Core, error) {
+	name, open, err := a.engine(p.store)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +59,7 @@ func (a *App) openCore() (*authcore.Core, error) {
 	})
 	a.open = value.(*openStore)
 	ctx := context.Background()
-	secrets, err := a.secrets(ctx, a.open.where, func() (bool, error) { return authcore.IsNew(ctx, a.open.store) })
+	secrets, err := a.secrets(ctx, p.secrets, a.open.where, func() (bool, error) { return authcore.IsNew(ctx, a.open.store) })
 	if err != nil {
 		return nil, err
 	}
@@ -67,17 +67,19 @@ func (a *App) openCore() (*authcore.Core, error) {
 }
 
 // engine is the configured store: one name for it, and what opens it.
-func (a *App) engine() (name string, open func() (*openStore, error), err error) {
+func (a *App) engine(place string) (name string, open func() (*openStore, error), err error) {
 	if a.Store != nil && a.Store.Postgres != nil {
-		dsn, err := a.Store.Postgres.expanded()
-		return "postgres " + dsn, func() (*openStore, error) { return openDatabase(dsn) }, err
+		return "postgres " + place, func() (*openStore, error) { return openDatabase(place) }, nil
 	}
-	dir, err := a.storeDir()
+	dir, err := makeStoreDir(place)
 	return dir, func() (*openStore, error) { return openStoreIn(dir) }, err
 }
 
-// storeDir returns the one name of the store's directory, and makes it.
-func (a *App) storeDir() (string, error) {
+// storePlace is where the store is: the DSN of a database, or a directory.
+func (a *App) storePlace() (string, error) {
+	if a.Store != nil && a.Store.Postgres != nil {
+		return a.Store.Postgres.expanded()
+	}
 	dir := filepath.Join(caddy.AppDataDir(), "gatehouse")
 	if a.Store != nil && a.Store.Badger != nil && a.Store.Badger.Dir != "" {
 		expanded, err := caddy.NewReplacer().ReplaceOrErr(a.Store.Badger.Dir, true, true)
@@ -86,6 +88,11 @@ func (a *App) storeDir() (string, error) {
 		}
 		dir = expanded
 	}
+	return dir, nil
+}
+
+// makeStoreDir makes the store's directory, and returns its one name.
+func makeStoreDir(dir string) (string, error) {
 	absolute, err := filepath.Abs(dir)
 	if err == nil {
 		err = os.MkdirAll(absolute, 0o700)

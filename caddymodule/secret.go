@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -48,16 +49,12 @@ func (a *App) secretOptions() []string {
 // secrets returns the secret to use and the ones before it: the option, and
 // what Caddy's storage holds, which is an old one once the option is written.
 // isNew tells whether the store is, so that a secret may be made for it.
-func (a *App) secrets(ctx context.Context, dir string, isNew func() (bool, error)) (keyring.Secrets, error) {
-	all, err := a.writtenSecrets()
+func (a *App) secrets(ctx context.Context, written []keyring.Secret, dir string, isNew func() (bool, error)) (keyring.Secrets, error) {
+	stored, err := a.storedSecret(ctx, dir, len(written) == 0, isNew)
 	if err != nil {
 		return keyring.Secrets{}, err
 	}
-	stored, err := a.storedSecret(ctx, dir, len(all) == 0, isNew)
-	if err != nil {
-		return keyring.Secrets{}, err
-	}
-	all = append(all, stored...)
+	all := slices.Concat(written, stored)
 	return keyring.Secrets{Current: all[0], Old: all[1:]}, nil
 }
 

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"encoding/json"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gatehouse-auth/gatehouse/caddymodule/caddytest"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate/cli"
 )
 
@@ -76,5 +78,54 @@ func TestHooksNeedAPortal(t *testing.T) {
 	must(t, os.WriteFile(file, o.config("hooks {\n\t\t\tmailgun_key "+mailgunHookKey+"\n\t\t}", "staff"), 0o600))
 	if err := examineFile(file, "", false); err != nil {
 		t.Error(err)
+	}
+}
+
+// What a start refuses before it opens the store, validate refuses in the same words.
+func TestValidateRefusesWhatAStartRefuses(t *testing.T) {
+	const client = "app wiki {\n\t\t\tredirect_uri https://wiki.example/cb\n\t\t\tallow any\n\t\t\tsecret 0123456789abcdef0123456789abcdef\n\t\t}"
+	for name, c := range map[string]struct{ global, want string }{
+		"a client without a portal": {client, "there is no gatehouse_portal"},
+		"a public client":           {strings.Replace(client, "secret 0123456789abcdef0123456789abcdef\n", "\n", 1), "there is no gatehouse_portal"},
+		"hooks without a portal":    {"hooks {\n\t\t\tmailgun_key " + mailgunHookKey + "\n\t\t}", "there is none"},
+	} {
+		o := newOperated(t)
+		config := o.config(c.global, "staff")
+		file := filepath.Join(t.TempDir(), "caddy.json")
+		must(t, os.WriteFile(file, config, 0o600))
+		for _, offline := range []bool{false, true} {
+			if err := examineFile(file, "", offline); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%s, offline %v: %v", name, offline, err)
+			}
+		}
+		if err := caddytest.Load(config); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s, at a start: %v", name, err)
+		}
+	}
+	o := newOperated(t)
+	o.sites = portalSite
+	const missing = "{env.NO_SUCH}"
+	const secret = `"secret":"0123456789abcdef0123456789abcdef",`
+	for name, option := range map[string]string{
+		"a key of hooks": `"hooks":{"mailgun_key":"` + missing + `"}`,
+		"a secret":       `"secret":"` + missing + `"`,
+		"a DSN":          secret + `"store":{"postgres":{"dsn":"` + missing + `"}}`,
+		"a password":     secret + `"store":{"postgres":{"dsn":"host=127.0.0.1 dbname=g password=` + missing + `"}}`,
+		"a directory":    `"store":{"badger":{"dir":"/no/such/file/{env.NO_SUCH}"}}`,
+	} {
+		var config map[string]any
+		must(t, json.Unmarshal(o.config("", "staff"), &config))
+		app := config["apps"].(map[string]any)["gatehouse"].(map[string]any)
+		must(t, json.Unmarshal([]byte(`{`+option+`}`), &app))
+		raw, err := json.Marshal(config)
+		must(t, err)
+		file := filepath.Join(t.TempDir(), "caddy.json")
+		must(t, os.WriteFile(file, raw, 0o600))
+		if err := examineFile(file, "", false); err == nil || !strings.Contains(err.Error(), "NO_SUCH") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := examineFile(file, "", true); err != nil {
+			t.Errorf("%s, offline: %v", name, err)
+		}
 	}
 }

@@ -8,8 +8,6 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
-
-	"github.com/gatehouse-auth/gatehouse/api/reflex"
 )
 
 // FullValidation has Caddy's command validate find what a start would: it also
@@ -83,28 +81,11 @@ func (a *App) examine(offline bool) error {
 	if offline {
 		return a.placeGates()
 	}
-	look := a.readLook()
-	cfg, err := a.serviceConfig()
+	defer a.closeSenders()
+	p, err := a.prepare()
 	if err != nil {
 		return err
 	}
-	a.mailSenders = cfg.Senders
-	defer a.closeSenders()
-	if err := a.lists.Load(); err != nil {
-		return fmt.Errorf("reading the lists of people: %w", err)
-	}
-	if err := a.placeGates(); err != nil {
-		return err
-	}
-	if _, err := a.writtenSecrets(); err != nil {
-		return err
-	}
-	if err := look(); err != nil {
-		return err
-	}
-	if _, err := a.composer(); err != nil {
-		return err
-	}
-	_, err = reflex.OptionsFromEnv(os.Getenv)
+	_, err = p.composer()
 	return err
 }
