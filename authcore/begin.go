@@ -240,5 +240,5 @@ func (s *Service) leadTo(tx store.Tx, c *challenge.Challenge) (challenge.Lead, e
 	if known {
 		with = append(with, store.KeyPerson+sub)
 	}
-	return challenge.Lead{Challenge: c.ID, With: with}, err
+	return challenge.LeadTo(c.ID, with...), err
 }

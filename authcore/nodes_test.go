@@ -1,10 +1,16 @@
 package authcore_test
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/pgstore"
@@ -13,8 +19,10 @@ import (
 )
 
 // newNode is a house that shares its store, in a database, with others.
-func newNode(t testing.TB, dsn string) *house {
-	engine, err := pgstore.Open(t.Context(), dsn, pgstore.Options{})
+func newNode(t testing.TB, dsn string) *house { return newNodeWith(t, dsn, pgstore.Options{}) }
+
+func newNodeWith(t testing.TB, dsn string, o pgstore.Options) *house {
+	engine, err := pgstore.Open(t.Context(), dsn, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,6 +126,94 @@ func TestTwoNodes(t *testing.T) {
 		t.Fatal(err)
 	}
 	soon(t, "revoked keys verify nothing", func() bool { return !live(one, again.SignIn.Token) })
+}
+
+// What a database is asked for, in round trips: a check of a session none, a start and
+// an answer two, an ending one.
+func TestRoundTripsToADatabase(t *testing.T) {
+	var trips atomic.Int64
+	h := newNodeWith(t, pgtest.Database(t), pgstore.Options{Trip: func(ctx context.Context) {
+		if ctx.Value(countedCall{}) != nil {
+			trips.Add(1)
+		}
+	}})
+	h.config.Limits.PerRecipient = nil
+	h.reload()
+	ctx := context.WithValue(t.Context(), countedCall{}, true)
+	takes := func(name string, want int64, call func() error) {
+		t.Helper()
+		trips.Store(0)
+		if err := call(); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if got := trips.Load(); got != want {
+			t.Errorf("%s takes %d round trips, want %d", name, got, want)
+		}
+	}
+	is := func(v, want event.Verdict, err error) error {
+		if err == nil && v != want {
+			err = fmt.Errorf("%v, want %v", v, want)
+		}
+		return err
+	}
+	mails := 0
+	begin := func(name string, b *tab, a address.Address) (mail outbox.Message) {
+		t.Helper()
+		takes(name, 2, func() error {
+			out, err := h.service.Flows().Begin(ctx, b.Browser, authcore.Start{Address: a})
+			b.Flow = out.FlowCookie
+			return is(out.Verdict, event.Accepted, err)
+		})
+		mails++
+		return h.waitMail(mails)
+	}
+	answer := func(name string, b *tab, code string, want event.Verdict) (out authcore.Answer) {
+		t.Helper()
+		takes(name, 2, func() (err error) {
+			out, err = h.service.Flows().AnswerCode(ctx, b.Browser, "", code)
+			return is(b.took(out, err).Verdict, want, err)
+		})
+		return out
+	}
+	b := h.browser()
+	mail := begin("a start", b, alice)
+	takes("the page for the code", 1, func() error { _, err := h.service.Flows().Flow(ctx, b.Browser, ""); return err })
+	answer("a wrong code", b, wrong(mail.Code), event.Wrong)
+	in := answer("a code", b, mail.Code, event.Accepted)
+	check := func(name string, want int64, token string) {
+		t.Helper()
+		takes(name, want, func() error {
+			found, err := h.service.Sessions().Check(ctx, token, site)
+			if err == nil && found == nil {
+				err = errors.New("refused")
+			}
+			return err
+		})
+	}
+	check("a check", 0, in.SignIn.Token)
+	h.reopen()
+	check("the first check of a process", 1, in.SignIn.Token)
+	check("the second", 0, in.SignIn.Token)
+	mail = begin("a start of a known browser", b, alice)
+	in = answer("a code, in place of a session", b, mail.Code, event.Accepted)
+	begin("a start beside others", b, mustAddress("carol@example.com"))
+	mail = begin("one more", b, alice)
+	takes("a link", 2, func() error {
+		out, err := h.service.Flows().AnswerLink(ctx, b.Browser, tokenOf(mail))
+		in = b.took(out, err)
+		return is(out.Verdict, event.Accepted, err)
+	})
+	takes("an ending", 1, func() error {
+		ended, err := h.core.Sessions().End(ctx, in.SignIn.Session.ID, session.SignedOut)
+		if err == nil && !ended {
+			err = errors.New("there was none")
+		}
+		return err
+	})
+	takes("another wish for the mail", 2, func() error {
+		out, err := h.service.Flows().Resend(ctx, b.Browser, "")
+		return is(out.Verdict, event.Accepted, err)
+	})
 }
 
 // Nodes that start at once on an empty database know each other's keys.

@@ -236,7 +236,7 @@ func (t *asking) lead(c *sent, out *Asked) error {
 	if c.Paired {
 		out.Pair = secret.PairOf(c.ID, challenge.PairDigits)
 	}
-	lead := challenge.Lead{Challenge: c.ID, With: t.with(c)}
+	lead := challenge.LeadTo(c.ID, t.with(c)...)
 	for _, key := range keys {
 		if err := store.Save(t.tx, key, lead, c.Kept); err != nil {
 			return err

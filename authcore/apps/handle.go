@@ -91,5 +91,5 @@ func lockHandle(tx store.Tx, handle string, by *challenge.Challenge) error {
 	if handle == "" {
 		return nil
 	}
-	return store.Save(tx, handleKey(handle), handleState{challenge.Lead{Challenge: by.ID}, true}, by.Kept)
+	return store.Save(tx, handleKey(handle), handleState{challenge.LeadTo(by.ID), true}, by.Kept)
 }

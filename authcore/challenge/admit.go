@@ -47,7 +47,7 @@ func (c *Challenge) Refer(tx store.Tx) error {
 			c.Reference = name
 		}
 	}
-	return store.Save(tx, store.KeyReference+c.Reference, Lead{Challenge: c.ID}, c.Kept)
+	return store.Save(tx, store.KeyReference+c.Reference, LeadTo(c.ID), c.Kept)
 }
 
 func newReference() string {

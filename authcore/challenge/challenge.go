@@ -136,7 +136,12 @@ func Open(tx store.Tx, id string) (*Challenge, error) {
 // are read with it: who follows it reads all at once. No rule rests on With.
 type Lead struct {
 	Challenge string   `json:"challenge"`
-	With      []string `json:"with,omitempty"`
+	With      []string `json:"ahead,omitempty"` // see store.Ahead
+}
+
+// LeadTo leads to the challenge with id, with what else an answer reads.
+func LeadTo(id string, with ...string) Lead {
+	return Lead{Challenge: id, With: append([]string{store.KeyChallenge + id}, with...)}
 }
 
 // LoadLead reads the lead at key, the zero Lead for none.

@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // commit writes what t has put, if nothing that it read has changed. again: t's
@@ -27,8 +30,10 @@ func (s *Store) commit(ctx context.Context, t *tx) (again bool, err error) {
 	t.began = false
 	switch {
 	case err == nil && good:
+		s.recent.wrote(t.writes, attempt)
 		return false, nil
 	case err == nil || isConflict(err):
+		s.recent.forget(t.read)
 		return true, errFirst
 	case isLost(err):
 		t.end() // the pool has another one
@@ -41,18 +46,19 @@ func (s *Store) commit(ctx context.Context, t *tx) (again bool, err error) {
 // arguments are those of commitRecords.
 func (t *tx) arguments(attempt int64) []any {
 	all := map[string]bool{}
-	for key := range t.read {
-		all[key] = true
+	for key, r := range t.read {
+		all[key] = r.asked
 	}
+	maps.DeleteFunc(all, func(_ string, is bool) bool { return !is })
 	for key := range t.writes {
 		all[key] = true
 	}
 	keys := slices.Sorted(maps.Keys(all))
 	n := len(keys)
 	was, put := make([]*int64, n), make([]bool, n)
-	values, raws, expires := make([]*string, n), make([][]byte, n), make([]*time.Time, n)
+	values, raws, expires, ahead := make([]*string, n), make([][]byte, n), make([]*time.Time, n), make([]*string, n)
 	for i, key := range keys {
-		if r, read := t.read[key]; read {
+		if r := t.read[key]; r.asked {
 			was[i] = &r.version
 		}
 		w, writes := t.writes[key]
@@ -69,8 +75,12 @@ func (t *tx) arguments(attempt int64) []any {
 			at := w.expires.Truncate(time.Microsecond)
 			expires[i] = &at
 		}
+		if named := store.Ahead(w.value); len(named) > 0 {
+			lines := strings.Join(named, "\n")
+			ahead[i] = &lines
+		}
 	}
-	return []any{keys, was, put, values, raws, expires, attempt}
+	return []any{keys, was, put, values, raws, expires, attempt, ahead}
 }
 
 // settle finds out what became of an attempt whose connection was lost: it is done

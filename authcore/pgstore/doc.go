@@ -5,7 +5,9 @@
 // Records are rows of one table with a version each. An update reads a snapshot
 // and remembers the versions that it saw; one statement then checks them and
 // writes all of it or nothing (commit.go). Who comes second runs again. So a call
-// takes a round trip for each Get and one for the commit.
+// takes a round trip for each Get and one for the commit. What a record names as
+// ahead is read with it (tx.go), and what was read a moment ago of records that change
+// seldom is tried first (recent.go).
 //
 // What became of a commit whose connection was lost is found out by its attempt's
 // id, which the commit wrote too, never guessed. Connections to a server that was
@@ -16,6 +18,6 @@
 // schema.go, where a test reads it, and works behind a pool of transactions.
 //
 // The package knows the contract of stores and no record. State of the process:
-// the connections, how far this machine's clock is off the database's, and how the
-// last look at the database went.
+// the connections, those records, how far this machine's clock is off the database's,
+// and how the last look at the database went.
 package pgstore

@@ -62,9 +62,6 @@ func (s *Store) Alive(node string) bool {
 	return err == nil && s.health.Load().alive[id]
 }
 
-// Trips is how often the database was asked since Open.
-func (s *Store) Trips() uint64 { return s.trips.Load() }
-
 // probe writes: a server that was demoted would answer a read. It also tells how
 // far apart the clocks are.
 func (s *Store) probe(ctx context.Context) error {

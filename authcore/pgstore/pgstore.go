@@ -23,6 +23,10 @@ type Options struct {
 	// Now judges expiry in the place of the database's clock, for tests.
 	Now func() time.Time
 
+	// Trip hears of each round trip to the database, with the context of the call that
+	// waits for it; nil: nobody does.
+	Trip func(context.Context)
+
 	// Node names this process to those who ask which are alive.
 	Node string
 
@@ -39,10 +43,11 @@ type Store struct {
 	now  func() time.Time // nil: the database's clock
 	node node
 
-	trips  atomic.Uint64
+	trips  func(context.Context)
 	behind atomic.Int64 // nanoseconds that this machine's clock is behind the database's
 	health atomic.Pointer[Health]
 	second chan struct{} // held by who runs an update again
+	recent recent
 
 	calls store.Calls
 	stop  context.CancelFunc
@@ -55,6 +60,9 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.Trip == nil {
+		o.Trip = func(context.Context) {}
+	}
 	d, err := ParseDSN(dsn)
 	if err != nil {
 		return nil, err
@@ -64,7 +72,7 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{dsn: d, pool: pool, log: o.Logger, now: o.Now, second: make(chan struct{}, 1), node: newNode(o.Node)}
+	s := &Store{dsn: d, pool: pool, log: o.Logger, trips: o.Trip, now: o.Now, second: make(chan struct{}, 1), node: newNode(o.Node)}
 	if d.Clear {
 		s.log.Warn("what is said to the database is not encrypted on its way: write sslmode=verify-full in its DSN", "database", d.Name)
 	}
@@ -108,40 +116,61 @@ func (s *Store) at() *time.Time {
 
 // View runs fn over a snapshot.
 func (s *Store) View(ctx context.Context, fn func(store.Tx) error) error {
-	return s.run(ctx, func(t *tx) error { return fn(readOnly{t}) })
+	return s.run(ctx, false, func(t *tx) error { return fn(readOnly{t}) })
 }
 
 // Update runs fn over a snapshot and commits what it wrote if nothing that it read
 // has changed since; else fn runs again. A context that ends while Update waits
 // for a connection ends the waiting; a commit's outcome is always waited for.
 func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
-	return s.run(ctx, func(t *tx) error { return fn(t) })
+	return s.run(ctx, true, func(t *tx) error { return fn(t) })
 }
 
-func (s *Store) run(ctx context.Context, fn func(*tx) error) error {
+// run runs fn until it is done. mayGuess: its first run may see what was read a moment
+// ago, which then its commit proves, or another run.
+func (s *Store) run(ctx context.Context, mayGuess bool, fn func(*tx) error) error {
 	if err := s.calls.Begin(ctx); err != nil {
 		return err
 	}
 	defer s.calls.End()
 	return s.untilDone(ctx, func() (again bool, err error) {
-		t, err := s.begin(ctx)
-		if err != nil {
-			return isLost(err), explain(err)
+		if mayGuess {
+			mayGuess = false
+			if again, guessed, err := s.runOnce(ctx, true, fn); !guessed {
+				return again, err
+			}
 		}
-		defer t.end()
-		err = fn(t)
-		switch {
-		case t.err != nil:
-			return isLost(t.err), explain(t.err)
-		case err != nil:
-			return false, err
-		case t.refused != nil:
-			return false, t.refused
-		case len(t.writes) == 0:
-			return false, nil
-		}
-		return s.commit(ctx, t)
+		again, _, err = s.runOnce(ctx, false, fn)
+		return again, err
 	})
+}
+
+// runOnce runs fn once and commits. guessed: it came to nothing because it may rest on
+// what is so no more.
+func (s *Store) runOnce(ctx context.Context, mayGuess bool, fn func(*tx) error) (again, guessed bool, err error) {
+	t, err := s.begin(ctx)
+	if err != nil {
+		return isLost(err), false, explain(err)
+	}
+	defer t.end()
+	t.mayGuess = mayGuess
+	again, err = s.finish(ctx, t, fn(t))
+	return again, t.guessed && (again || err != nil || len(t.writes) == 0), err
+}
+
+// finish commits what t's function has put, unless it failed.
+func (s *Store) finish(ctx context.Context, t *tx, err error) (again bool, _ error) {
+	switch {
+	case t.err != nil:
+		return isLost(t.err), explain(t.err)
+	case err != nil:
+		return false, err
+	case t.refused != nil:
+		return false, t.refused
+	case len(t.writes) == 0:
+		return false, nil
+	}
+	return s.commit(ctx, t)
 }
 
 // untilDone calls try until it needs no other try, the context ends, or patience

@@ -51,9 +51,9 @@ func (s *Store) onConn(ctx context.Context, do func(*pgx.Conn) error) error {
 // stopped only together with its connection, and whoever can make connections end
 // makes a storm of new ones.
 func (s *Store) trip(ctx context.Context, conn *pgx.Conn, take func(pgx.Rows) error, sql string, args []any, before ...string) (err error) {
+	s.trips(ctx)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stuck)
 	defer cancel()
-	s.trips.Add(1)
 	batch := &pgx.Batch{}
 	for _, statement := range before {
 		batch.Queue(statement)
@@ -90,9 +90,9 @@ func (s *Store) trip(ctx context.Context, conn *pgx.Conn, take func(pgx.Rows) er
 // touched.
 func (s *Store) exec(ctx context.Context, sql string, args ...any) (n int64, err error) {
 	err = s.onConn(ctx, func(conn *pgx.Conn) error {
+		s.trips(ctx)
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stuck)
 		defer cancel()
-		s.trips.Add(1)
 		tag, err := conn.Exec(ctx, sql, args...)
 		n = tag.RowsAffected()
 		if isAway(err) {

@@ -2,6 +2,8 @@ package pgstore_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -90,36 +92,103 @@ func TestSweep(t *testing.T) {
 
 // A call takes a round trip for what it reads at once, and one to commit.
 func TestRoundTrips(t *testing.T) {
-	s := openTest(t, pgtest.Database(t), pgstore.Options{})
-	for name, c := range map[string]struct {
-		want uint64
+	counted := context.WithValue(t.Context(), countedCall{}, true)
+	trips, dsn := 0, pgtest.Database(t)
+	s := openTest(t, dsn, pgstore.Options{Trip: func(ctx context.Context) {
+		if ctx.Value(countedCall{}) != nil {
+			trips++
+		}
+	}})
+	other := openTest(t, dsn, pgstore.Options{})
+	put(t, s, "lead", `{"of":[{"ahead":["b","none"]}]}`)
+	seen := func(tx store.Tx, keys ...string) error { _, err := tx.Get(keys...); return err }
+	for _, c := range []struct {
+		name string
+		want int
 		call func() error
 	}{
-		"view of one": {1, func() error {
-			return s.View(t.Context(), func(tx store.Tx) error { _, err := tx.Get("a", "b"); return err })
+		{"view of one", 1, func() error {
+			return s.View(counted, func(tx store.Tx) error { return seen(tx, "a", "b") })
 		}},
-		"view of what one names": {2, func() error {
-			return s.View(t.Context(), func(tx store.Tx) error {
-				_, err := tx.Get("a")
-				if err == nil {
-					_, err = tx.Get("b", "a")
-				}
-				return err
+		{"view of what one names", 2, func() error {
+			return s.View(counted, func(tx store.Tx) error { return errors.Join(seen(tx, "a"), seen(tx, "b", "a")) })
+		}},
+		{"view of what a record names as ahead", 1, func() error {
+			return s.View(counted, func(tx store.Tx) error {
+				return errors.Join(seen(tx, "lead"), seen(tx, "none"), seen(tx, "b"))
 			})
 		}},
-		"update": {2, func() error { return s.Update(t.Context(), func(tx store.Tx) error { return count(tx, "a") }) }},
-		"blind update": {1, func() error {
-			return s.Update(t.Context(), func(tx store.Tx) error { tx.Put("a", []byte(`1`), time.Time{}); return nil })
+		{"update", 2, func() error { return s.Update(counted, func(tx store.Tx) error { return count(tx, "a") }) }},
+		{"update of what a record names", 2, func() error {
+			return s.Update(counted, func(tx store.Tx) error { return errors.Join(seen(tx, "lead"), count(tx, "b"), count(tx, "none")) })
 		}},
-		"nothing": {0, func() error { return s.View(t.Context(), func(tx store.Tx) error { return nil }) }},
+		{"blind update", 1, func() error {
+			return s.Update(counted, func(tx store.Tx) error { tx.Put("a", []byte(`1`), time.Time{}); return nil })
+		}},
+		{"nothing", 0, func() error { return s.View(counted, func(tx store.Tx) error { return nil }) }},
+		{"new session", 2, func() error { return s.Update(counted, func(tx store.Tx) error { return count(tx, "session/a") }) }},
+		{"update of what was written a moment ago", 1, func() error {
+			return s.Update(counted, func(tx store.Tx) error { return count(tx, "session/a") })
+		}},
+		{"of what another node has changed meanwhile", 3, func() error {
+			put(t, other, "session/a", `10`)
+			return s.Update(counted, func(tx store.Tx) error { return count(tx, "session/a") })
+		}},
+		{"that changes nothing", 1, func() error {
+			return s.Update(counted, func(tx store.Tx) error { return seen(tx, "session/a") })
+		}},
+		{"of what was looked at a moment ago", 2, func() error {
+			put(t, other, "session/a", `20`)
+			err := s.View(counted, func(tx store.Tx) error { return seen(tx, "session/a") })
+			return errors.Join(err, s.Update(counted, func(tx store.Tx) error { return count(tx, "session/a") }))
+		}},
 	} {
-		before := s.Trips()
+		trips = 0
 		if err := c.call(); err != nil {
-			t.Error(err)
+			t.Errorf("%s: %v", c.name, err)
 		}
-		if got := s.Trips() - before; got != c.want {
-			t.Errorf("%s: %d round trips, want %d", name, got, c.want)
+		if trips != c.want {
+			t.Errorf("%s: %d round trips, want %d", c.name, trips, c.want)
 		}
+	}
+	if got := fmt.Sprint(number(t, s, "session/a"), number(t, s, "b"), number(t, s, "none")); got != "21 1 1" {
+		t.Errorf("counted to %s", got)
+	}
+}
+
+// countedCall marks calls whose round trips are counted.
+type countedCall struct{}
+
+// An update that decides by what was so a moment ago, and writes nothing, decides anew.
+func TestNothingIsRefusedByMemory(t *testing.T) {
+	dsn := pgtest.Database(t)
+	one, two := openTest(t, dsn, pgstore.Options{}), openTest(t, dsn, pgstore.Options{})
+	put(t, one, "session/a", `1`)
+	put(t, two, "session/a", `2`)
+	errOld := errors.New("old")
+	for _, fails := range []error{nil, errOld} {
+		var saw string
+		if err := one.Update(t.Context(), func(tx store.Tx) error {
+			values, err := tx.Get("session/a")
+			if saw = string(values[0]); saw == "1" && err == nil {
+				err = fails
+			}
+			return err
+		}); err != nil || saw != "2" {
+			t.Errorf("decided by %s: %v", saw, err)
+		}
+		put(t, one, "session/a", `1`)
+		put(t, two, "session/a", `2`)
+	}
+	// What is gone is gone.
+	if err := two.Update(t.Context(), func(tx store.Tx) error { tx.Delete("session/a"); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if err := one.Update(t.Context(), func(tx store.Tx) error { return count(tx, "session/a") }); err != nil {
+		t.Fatal(err)
+	}
+	if got := number(t, two, "session/a"); got != 1 {
+		t.Errorf("counted to %d, want 1", got)
 	}
 }
 

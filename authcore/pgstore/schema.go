@@ -48,6 +48,7 @@ var steps = [][]string{{
   value jsonb,
   raw bytea,
   expires timestamptz,
+  ahead text[],
   version bigint NOT NULL
 )`,
 	`CREATE INDEX IF NOT EXISTS gatehouse_record_expires ON gatehouse_record (expires) WHERE expires IS NOT NULL`,
@@ -64,7 +65,7 @@ var steps = [][]string{{
 // columns are what must be there, at least, for a table to be ours.
 var columns = map[string][]string{
 	"gatehouse_schema":  {"one boolean", "oldest_program integer", "version integer"},
-	"gatehouse_record":  {"expires timestamp with time zone", "key text", "raw bytea", "value jsonb", "version bigint"},
+	"gatehouse_record":  {"ahead ARRAY", "expires timestamp with time zone", "key text", "raw bytea", "value jsonb", "version bigint"},
 	"gatehouse_attempt": {"at timestamp with time zone", "done boolean", "id bigint"},
 	"gatehouse_node":    {"began timestamp with time zone", "id bigint", "name text", "seen timestamp with time zone"},
 }

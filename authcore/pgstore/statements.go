@@ -8,12 +8,13 @@ const (
 	endRead   = `COMMIT`
 	giveUp    = `ROLLBACK`
 
-	// getRecords tells of $1 what is there: live or not, each has a version.
+	// getRecords tells of $1, and of what those records name as read after them, what
+	// is there: live or not, each has a version.
 	getRecords = `
-SELECT key, version, CASE WHEN live THEN value::text END, CASE WHEN live THEN raw END
+SELECT key, version, CASE WHEN live THEN value::text END, CASE WHEN live THEN raw END, (extract(epoch FROM expires) * 1000000)::bigint, ahead
 FROM (
-  SELECT key, version, value, raw, expires IS NULL OR expires > coalesce($2::timestamptz, now()) AS live
-  FROM gatehouse_record WHERE key = ANY($1::text[])
+  SELECT key, version, value, raw, expires, ahead, expires IS NULL OR expires > coalesce($2::timestamptz, now()) AS live
+  FROM gatehouse_record WHERE key = ANY($1::text[] || ARRAY(SELECT unnest(ahead) FROM gatehouse_record WHERE key = ANY($1::text[])))
 ) AS found`
 
 	// scanRecords lists what lives after $1, from $2 on and before $3 (empty: to the end).
@@ -27,7 +28,7 @@ ORDER BY key LIMIT $5::bigint`
 
 	// commitRecords checks what was read and writes, as attempt $7. $1 are the keys
 	// in order, $2 the versions that were read (0: no row, NULL: not read), $3 which
-	// are written, $4 to $6 what. It answers false and writes nothing where a version
+	// are written, $4 to $6 and $8 what. It answers false and writes nothing where a version
 	// has changed.
 	//
 	// The rows that exist are locked in the order of their keys, so that two commits
@@ -39,8 +40,8 @@ ORDER BY key LIMIT $5::bigint`
 WITH locked AS (
   SELECT key, version FROM gatehouse_record WHERE key = ANY($1::text[]) ORDER BY key FOR UPDATE
 ), item AS (
-  SELECT * FROM unnest($1::text[], $2::bigint[], $3::boolean[], $4::text[], $5::bytea[], $6::timestamptz[])
-    AS i (key, was, put, value, raw, expires)
+  SELECT * FROM unnest($1::text[], $2::bigint[], $3::boolean[], $4::text[], $5::bytea[], $6::timestamptz[], $8::text[])
+    AS i (key, was, put, value, raw, expires, ahead)
 ), judged AS (
   SELECT NOT EXISTS (
     SELECT 1 FROM item LEFT JOIN locked ON locked.key = item.key WHERE item.was <> coalesce(locked.version, 0)
@@ -48,11 +49,11 @@ WITH locked AS (
 ), attempt AS (
   INSERT INTO gatehouse_attempt (id, at, done) SELECT $7::bigint, now(), true FROM judged WHERE good
 ), written AS (
-  INSERT INTO gatehouse_record AS r (key, value, raw, expires, version)
-  SELECT key, value::jsonb, raw, CASE WHEN value IS NULL AND raw IS NULL THEN now() ELSE expires END, $7::bigint
+  INSERT INTO gatehouse_record AS r (key, value, raw, expires, ahead, version)
+  SELECT key, value::jsonb, raw, CASE WHEN value IS NULL AND raw IS NULL THEN now() ELSE expires END, string_to_array(ahead, chr(10)), $7::bigint
   FROM item WHERE (put OR was = 0) AND (SELECT good FROM judged)
   ON CONFLICT (key) DO UPDATE
-    SET value = excluded.value, raw = excluded.raw, expires = excluded.expires, version = excluded.version
+    SET value = excluded.value, raw = excluded.raw, expires = excluded.expires, ahead = excluded.ahead, version = excluded.version
     WHERE coalesce(($2::bigint[])[array_position($1::text[], r.key)], r.version) = r.version
   RETURNING 1
 )

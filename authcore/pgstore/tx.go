@@ -25,6 +25,8 @@ type tx struct {
 	read  map[string]row // what was read, absent or not
 	err   error          // of the first read that failed
 
+	mayGuess, guessed bool // from what was read a moment ago
+
 	writes  map[string]write
 	refused error // the first Put or Delete that was refused
 }
@@ -33,6 +35,8 @@ type tx struct {
 type row struct {
 	version int64  // 0: there is none
 	value   []byte // nil: absent or expired
+	expires time.Time
+	asked   bool // by the function, so that it must be so still at the commit
 }
 
 // write is what is to become of a key.
@@ -86,10 +90,30 @@ func (t *tx) ask(take func(pgx.Rows) error, sql string, args ...any) error {
 
 // Get implements store.Tx. What was read once is not read again.
 func (t *tx) Get(keys ...string) ([][]byte, error) {
+	if err := t.ReadAhead(keys...); err != nil {
+		return nil, err
+	}
+	values, now := make([][]byte, len(keys)), t.s.Now()
+	for i, key := range keys {
+		if w, mine := t.writes[key]; mine {
+			if w.expires.IsZero() || now.Before(w.expires) {
+				values[i] = bytes.Clone(w.value)
+			}
+			continue
+		}
+		r := t.read[key]
+		values[i], r.asked = bytes.Clone(r.value), true
+		t.read[key] = r
+	}
+	return values, nil
+}
+
+// ReadAhead implements store.Reader.
+func (t *tx) ReadAhead(keys ...string) error {
 	var missing []string
 	for _, key := range keys {
 		if err := store.CheckKey(key); err != nil {
-			return nil, err
+			return err
 		}
 		if _, mine := t.writes[key]; mine {
 			continue
@@ -98,33 +122,39 @@ func (t *tx) Get(keys ...string) ([][]byte, error) {
 			missing = append(missing, key)
 		}
 	}
-	if len(missing) > 0 {
-		if err := t.fetch(missing); err != nil {
-			return nil, err
-		}
+	switch {
+	case len(missing) == 0:
+		return nil
+	case t.mayGuess && !t.began && t.s.recent.tell(missing, t.s.Now(), t.read):
+		t.guessed = true
+		return nil
 	}
-	values, now := make([][]byte, len(keys)), t.s.Now()
-	for i, key := range keys {
-		if w, mine := t.writes[key]; !mine {
-			values[i] = bytes.Clone(t.read[key].value)
-		} else if w.expires.IsZero() || now.Before(w.expires) {
-			values[i] = bytes.Clone(w.value)
-		}
-	}
-	return values, nil
+	return t.fetch(missing)
 }
 
+// fetch reads keys, and what their records name.
 func (t *tx) fetch(keys []string) error {
-	found := make(map[string]row, len(keys))
+	var named []string
+	wanted, found := make(map[string]bool, len(keys)), make(map[string]row, len(keys))
+	for _, key := range keys {
+		wanted[key] = true
+	}
 	err := t.ask(func(rows pgx.Rows) error {
 		var key string
-		var version int64
+		var r row
 		var value *string
 		var raw []byte
-		if err := rows.Scan(&key, &version, &value, &raw); err != nil {
+		var expires *int64
+		var ahead []string
+		if err := rows.Scan(&key, &r.version, &value, &raw, &expires, &ahead); err != nil {
 			return err
 		}
-		found[key] = row{version, valueOf(value, raw)}
+		if r.value = valueOf(value, raw); expires != nil {
+			r.expires = time.UnixMicro(*expires)
+		}
+		if found[key] = r; wanted[key] {
+			named = append(named, ahead...)
+		}
 		return nil
 	}, getRecords, keys, t.s.at())
 	if err != nil {
@@ -132,6 +162,11 @@ func (t *tx) fetch(keys []string) error {
 	}
 	for _, key := range keys {
 		t.read[key] = found[key]
+	}
+	for _, key := range named {
+		if _, known := t.read[key]; !known {
+			t.read[key] = found[key]
+		}
 	}
 	return nil
 }
@@ -200,6 +235,14 @@ func behind(prefix string) string {
 
 // readOnly is the transaction of a View.
 type readOnly struct{ *tx }
+
+func (r readOnly) Get(keys ...string) ([][]byte, error) {
+	values, err := r.tx.Get(keys...)
+	if err == nil {
+		r.s.recent.read(keys, r.tx.read)
+	}
+	return values, err
+}
 
 func (readOnly) Put(string, []byte, time.Time) { panic("pgstore: Put inside View") }
 func (readOnly) Delete(string)                 { panic("pgstore: Delete inside View") }

@@ -148,7 +148,15 @@ func (c *cache) written(uses []use) {
 }
 
 func (c *Core) writeUses(ctx context.Context, batch []use) error {
+	keys := make([]string, len(batch))
+	for i := range batch {
+		keys[i] = store.KeySession + batch[i].sid
+	}
 	return c.store.Update(ctx, func(tx store.Tx) error {
+		tx, err := store.ReadAhead(tx, keys...)
+		if err != nil {
+			return err
+		}
 		for i := range batch {
 			if err := batch[i].write(tx); err != nil {
 				return err

@@ -153,7 +153,7 @@ func (c *Core) readToken(ctx context.Context, token string) (*liveSession, error
 	if err != nil {
 		return nil, nil
 	}
-	r, p, err := c.ReadSession(ctx, claims.Session)
+	r, p, err := c.ReadSession(ctx, claims.Session, store.KeyPerson+claims.Subject)
 	if err != nil || r == nil {
 		return nil, err
 	}
@@ -172,9 +172,13 @@ type sessionOf struct {
 }
 
 // ReadSession reads a session and its person; both nil if either is gone or the
-// session has ended. One that hangs on another is shown as that one has it.
-func (c *Core) ReadSession(ctx context.Context, sid string) (*Record, *person.Record, error) {
+// session has ended. One that hangs on another is shown as that one has it. What is at
+// with is read in the same round trip.
+func (c *Core) ReadSession(ctx context.Context, sid string, with ...string) (*Record, *person.Record, error) {
 	read, err := store.View(ctx, c.store, func(tx store.Tx) (none sessionOf, err error) {
+		if tx, err = store.ReadAhead(tx, append(with, store.KeySession+sid)...); err != nil {
+			return none, err
+		}
 		r, err := Load(tx, sid)
 		if err != nil {
 			return none, err
@@ -198,7 +202,12 @@ func (c *Core) reread(ctx context.Context, live *liveSession, now time.Time) err
 	if live.age(now) <= recordFresh {
 		return nil // another request has
 	}
-	r, p, err := c.ReadSession(ctx, live.snapshot.Load().ID)
+	s := live.snapshot.Load()
+	with := []string{store.KeyPerson + s.Subject}
+	if s.Parent != "" {
+		with = append(with, store.KeySession+s.Parent)
+	}
+	r, p, err := c.ReadSession(ctx, s.ID, with...)
 	if err != nil {
 		return err
 	}

@@ -205,7 +205,14 @@ func (c *Core) endWhere(ctx context.Context, p *person.Record, reason string, wh
 }
 
 func (c *Core) endPage(ctx context.Context, page []store.Item, prefix, reason string, which func(store.Tx, *Record) (bool, error)) ([]Ending, error) {
+	keys := make([]string, len(page))
+	for i, item := range page {
+		keys[i] = store.KeySession + item.Key[len(prefix):]
+	}
 	return store.Update(ctx, c.store, func(tx store.Tx) (endings []Ending, err error) {
+		if tx, err = store.ReadAhead(tx, keys...); err != nil {
+			return nil, err
+		}
 		for _, item := range page {
 			r, err := Load(tx, item.Key[len(prefix):])
 			if err != nil {

@@ -114,6 +114,12 @@ const (
 	KeyInvited       = "invited/"
 )
 
+// ChangesSeldom tells whether the record at key is likely to be as it was a moment
+// ago: an engine may try with that first, as long as it finds out.
+func ChangesSeldom(key string) bool {
+	return strings.HasPrefix(key, KeySession) || strings.HasPrefix(key, KeyPerson)
+}
+
 // Load reads the record at key into v and tells whether it was there.
 func Load(tx Tx, key string, v any) (bool, error) {
 	values, err := tx.Get(key)
