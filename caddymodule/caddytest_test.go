@@ -3,22 +3,14 @@ package caddymodule
 import (
 	"bufio"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -49,7 +41,7 @@ func newGatedCaddy(t testing.TB, app http.Handler) *gatedCaddy {
 	m := newMachine(t)
 	u, err := url.Parse(m.url)
 	must(t, err)
-	writeCertificate(t, m.dir)
+	caddytest.WriteCertificate(t, m.dir, "*.example.com")
 	c := &gatedCaddy{machine: m, addr: "127.0.0.1:" + u.Port(), app: httptest.NewServer(app)}
 	t.Cleanup(c.app.Close)
 	t.Cleanup(c.app.CloseClientConnections)
@@ -111,19 +103,6 @@ func (c *gatedCaddy) runGate(who string, lines ...string) {
 		flush_interval -1
 	}
 }`, who, strings.Join(lines, "\n\t\t")))
-}
-
-// writeCertificate makes cert.pem and key.pem, so that Caddy need not obtain one.
-func writeCertificate(t testing.TB, dir string) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(t, err)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"*.example.com"}, NotAfter: time.Now().Add(24 * time.Hour)}
-	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	must(t, err)
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	must(t, err)
-	must(t, os.WriteFile(filepath.Join(dir, "cert.pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}), 0o600))
-	must(t, os.WriteFile(filepath.Join(dir, "key.pem"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600))
 }
 
 func (c *gatedCaddy) port() string { return c.addr[strings.LastIndexByte(c.addr, ':')+1:] }
