@@ -149,9 +149,9 @@ func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
 }
 
 // Close waits for the calls under way and closes the directory. On a disk so
-// full that Badger cannot tidy up, it gives up after a few seconds with an
-// error: nothing acknowledged is lost, but the directory stays in use until
-// the process ends.
+// full that Badger cannot tidy up, or one that takes no files any more, it gives
+// up after a few seconds with an error: nothing acknowledged is lost that the
+// disk still has, but the directory stays in use until the process ends.
 func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
 		s.calls.Close()
@@ -177,10 +177,15 @@ func (s *Store) closeDB() error {
 			}
 			return nil
 		case <-time.After(100 * time.Millisecond):
-			if !s.room.stuck() {
+			full := s.room.stuck()
+			if !full && !s.room.unwritten.Load() {
 				stuck = 0
-			} else if stuck++; stuck == 30 {
+			} else if stuck++; stuck < 30 {
+				continue
+			} else if full {
 				return fmt.Errorf("badgerstore: closing %s: %w: free some, then restart", s.dir, store.ErrFull)
+			} else {
+				return fmt.Errorf("badgerstore: closing %s: its last tables can't be written there: see to the disk, then restart", s.dir)
 			}
 		}
 	}

@@ -1,7 +1,9 @@
 package badgerstore
 
 import (
+	"errors"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -37,6 +39,46 @@ func openTest(t testing.TB, dir string, opts Options) *Store {
 		}
 	})
 	return s
+}
+
+// TestCloseWithoutDirectory: Badger tries for ever to write what it has in memory
+// where there is nothing to write to any more.
+func TestCloseWithoutDirectory(t *testing.T) {
+	for name, replace := range map[string]func(dir string) error{
+		"gone":             func(string) error { return nil },
+		"a file":           func(dir string) error { return os.WriteFile(dir, nil, 0o600) },
+		"an unmounted one": func(dir string) error { return os.Mkdir(dir, 0o500) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "store")
+			s, err := Open(dir, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.room.every = 0
+			put(t, s, "k", `1`)
+			if err := errors.Join(os.RemoveAll(dir), replace(dir)); err != nil {
+				t.Fatal(err)
+			}
+			err = s.Update(t.Context(), func(store.Tx) error { return nil })
+			if err == nil || s.Health().Err == nil {
+				t.Errorf("an update without a directory: %v, health %v", err, s.Health().Err)
+			}
+			closed := make(chan error, 1)
+			go func() { closed <- s.Close() }()
+			select {
+			case err := <-closed:
+				if err == nil && name != "an unmounted one" { // root may write there
+					t.Error("Close tells nothing")
+				}
+			case <-time.After(time.Minute):
+				t.Error("Close does not end")
+			}
+			if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o700)); err != nil { // now Badger ends
+				t.Error(err)
+			}
+		})
+	}
 }
 
 // TestCloseLeavesNothing: no goroutine, no open file, no mapping.

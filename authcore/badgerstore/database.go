@@ -30,13 +30,13 @@ const (
 
 // dbOptions keep Badger small: an idle store maps files and holds next to
 // nothing itself, also with a million records.
-func dbOptions(dir string, log *slog.Logger) badger.Options {
+func dbOptions(dir string, log *slog.Logger, r *room) badger.Options {
 	return badger.DefaultOptions(dir).
 		WithSyncWrites(true).
 		WithBypassLockGuard(homeLocks).
 		WithDetectConflicts(false).
 		WithMetricsEnabled(false).
-		WithLogger(dbLog{log}).
+		WithLogger(dbLog{log, r}).
 		WithMemTableSize(memTableSize).
 		WithNumMemtables(2).
 		WithNumLevelZeroTables(4).
@@ -56,7 +56,7 @@ func dbOptions(dir string, log *slog.Logger) badger.Options {
 // openDB opens Badger in h, once its tables have been read, with room for what
 // it is going to write.
 func openDB(h *home, r *room, log *slog.Logger) (*badger.DB, error) {
-	opts := dbOptions(h.dir, log)
+	opts := dbOptions(h.dir, log, r)
 	if err := checkTables(h.dir, opts); err != nil {
 		return nil, err
 	}
@@ -93,9 +93,15 @@ func openBadger(opts badger.Options) (db *badger.DB, err error) {
 
 // dbLog passes on what Badger warns of. Of its arguments only errors are
 // logged, stripped to their cause: the others hold keys.
-type dbLog struct{ log *slog.Logger }
+type dbLog struct {
+	log  *slog.Logger
+	room *room
+}
 
 func (l dbLog) Errorf(format string, args ...any) {
+	if strings.HasPrefix(format, "error flushing memtable") {
+		l.room.unwritten.Store(true)
+	}
 	l.log.Error("badger: "+what(format), errorsIn(args)...)
 }
 func (l dbLog) Warningf(format string, args ...any) {

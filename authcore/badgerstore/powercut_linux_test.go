@@ -148,7 +148,7 @@ func workUntilCut(dir, work string) {
 		}
 	case "unsynced":
 		must(0, s.db.Close())
-		s.db = must(openBadger(dbOptions(s.dir, s.log).WithSyncWrites(false)))
+		s.db = must(openBadger(dbOptions(s.dir, s.log, s.room).WithSyncWrites(false)))
 	}
 	for worker := range 8 {
 		go func() {

@@ -41,6 +41,8 @@ type room struct {
 	spent   atomic.Bool  // the ballast was given up for a log
 	opening atomic.Bool  // then they fail instead
 
+	unwritten atomic.Bool // Badger could not write a table, which it tries again for ever
+
 	every   time.Duration // lookEvery, but in tests
 	checked time.Time     // used by turns only
 	verdict error         // used by turns only
