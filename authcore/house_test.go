@@ -34,7 +34,8 @@ type house struct {
 	secrets keyring.Secrets
 
 	mu     sync.Mutex
-	ahead  time.Duration // of the clock
+	clock  func() time.Time // nil: time.Now
+	ahead  time.Duration    // of the clock
 	events []event.Event
 }
 
@@ -108,6 +109,9 @@ func (h *house) open() {
 func (h *house) now() time.Time {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.clock != nil {
+		return h.clock().Add(h.ahead)
+	}
 	return time.Now().Add(h.ahead)
 }
 

@@ -21,12 +21,16 @@ import (
 // newNode is a house that shares its store, in a database, with others.
 func newNode(t testing.TB, dsn string) *house { return newNodeWith(t, dsn, pgstore.Options{}) }
 
-func newNodeWith(t testing.TB, dsn string, o pgstore.Options) *house {
+func newNodeWith(t testing.TB, dsn string, o pgstore.Options, senders ...outbox.Sender) *house {
 	engine, err := pgstore.Open(t.Context(), dsn, o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	h := newHouse(t)
+	h.clock = engine.Now
+	if len(senders) > 0 {
+		h.config.Senders = senders
+	}
 	h.reopenOn(engine)
 	t.Cleanup(func() {
 		h.close()

@@ -115,7 +115,9 @@ type timedDatabase struct {
 
 func (t timedDatabase) Ping(ctx context.Context) error { return t.engine.Ping(ctx) }
 func (t timedDatabase) Node() string                   { return t.engine.Node() }
-func (t timedDatabase) Alive(node string) bool         { return t.engine.Alive(node) }
+func (t timedDatabase) Gone(ctx context.Context, node string) (bool, error) {
+	return t.engine.Gone(ctx, node)
+}
 
 // textOf is an error as text, empty for none.
 func textOf(err error) string {

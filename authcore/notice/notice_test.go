@@ -27,8 +27,8 @@ type node struct {
 	missed, blind atomic.Int32
 }
 
-func (n *node) Node() string      { return n.name }
-func (n *node) Alive(string) bool { return true }
+func (n *node) Node() string                               { return n.name }
+func (n *node) Gone(context.Context, string) (bool, error) { return false, nil }
 
 func (n *node) View(ctx context.Context, fn func(store.Tx) error) error {
 	if n.away.Load() {

@@ -3,6 +3,7 @@ package outbox
 import (
 	"container/heap"
 	"context"
+	"errors"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
@@ -40,19 +41,23 @@ func (o *Outbox) Count(tx store.Tx, l limit.Limits, e *Entry) (bool, error) {
 	return !o.isOverheld(e.Share, all, until.Sub(now)), nil
 }
 
-// claim counts a mail that was held as one to be sent now, if it still is to be,
+// spend counts a mail that was held as one to be sent now, if it still is to be,
 // or holds it and those that wait for the same on.
-func (o *Outbox) claim(ctx context.Context, r *route, m *mail) (*Item, error) {
+func (o *Outbox) spend(ctx context.Context, r *route, m *mail) (*Item, error) {
 	now := o.cfg.Now()
 	if !now.Before(m.Held.Until) {
 		return nil, nil
 	}
-	type claimed struct {
+	type spent struct {
 		item  *Item
+		as    Entry
 		wait  time.Duration
 		byAll bool // it waits for no share of its own
 	}
-	c, err := store.Update(ctx, o.cfg.Store, func(tx store.Tx) (c claimed, err error) {
+	c, err := store.Update(ctx, o.cfg.Store, func(tx store.Tx) (c spent, err error) {
+		if c.as, err = o.claim(tx, m); err != nil {
+			return c, err
+		}
 		if c.item, err = r.Letters.Letter(tx, m.Entry); err != nil || c.item == nil {
 			return c, err
 		}
@@ -65,12 +70,14 @@ func (o *Outbox) claim(ctx context.Context, r *route, m *mail) (*Item, error) {
 			return c, nil
 		}
 		all.Count(tx, now)
-		sent := m.Entry
-		sent.Held = nil
-		return c, sent.save(tx)
+		return c, c.as.save(tx)
 	})
-	if err != nil {
+	if errors.Is(err, errElsewhere) {
+		return nil, err
+	} else if err != nil {
 		c.wait = time.Second
+	} else if c.wait <= 0 && c.item != nil {
+		o.claimed(m, c.as)
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -63,6 +63,7 @@ func (o *Outbox) deliver(ctx context.Context, m *mail) error {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	m.returned()
 	return o.left(r, m)
 }
 
@@ -131,18 +132,15 @@ func (o *Outbox) left(r *route, m *mail) error {
 
 // take is what m has to say if it is to be sent now, nil if it never is.
 func (o *Outbox) take(ctx context.Context, r *route, m *mail) (*Item, error) {
-	item, err := store.View(ctx, o.cfg.Store, func(tx store.Tx) (*Item, error) { return r.Letters.Letter(tx, m.Entry) })
-	if err != nil {
-		return nil, errLater
-	}
-	if item == nil {
-		return nil, nil
+	item, err := o.ask(ctx, r, m)
+	if err != nil || item == nil {
+		return nil, err
 	}
 	if o.learn(m, item.Letter.recipient(), r.width(m.Text)) {
 		return nil, errHeld
 	}
 	if m.Held != nil {
-		if item, err = o.claim(ctx, r, m); err != nil || item == nil {
+		if item, err = o.spend(ctx, r, m); err != nil || item == nil {
 			return nil, err
 		}
 	}
@@ -151,6 +149,44 @@ func (o *Outbox) take(ctx context.Context, r *route, m *mail) (*Item, error) {
 	defer o.mu.Unlock()
 	m.log, item.id = item.Log, m.messageID(o.cfg.Secrets)
 	return item, nil
+}
+
+// ask is what m has to say. Unless it waits for its part of Limits.Global, it is
+// claimed with that.
+func (o *Outbox) ask(ctx context.Context, r *route, m *mail) (*Item, error) {
+	elsewhere, err := o.isElsewhere(ctx, m)
+	if elsewhere {
+		return nil, errElsewhere
+	}
+	if err != nil {
+		return nil, errLater
+	}
+	if m.Held != nil || o.isClaimed(m) {
+		item, err := store.View(ctx, o.cfg.Store, func(tx store.Tx) (*Item, error) { return r.Letters.Letter(tx, m.Entry) })
+		if err != nil {
+			err = errLater
+		}
+		return item, err
+	}
+	type asked struct {
+		item *Item
+		as   Entry
+	}
+	a, err := store.Update(ctx, o.cfg.Store, func(tx store.Tx) (a asked, err error) {
+		if a.as, err = o.claim(tx, m); err != nil {
+			return a, err
+		}
+		if a.item, err = r.Letters.Letter(tx, m.Entry); err != nil || a.item == nil {
+			return a, err
+		}
+		return a, a.as.save(tx)
+	})
+	if err == nil && a.item != nil {
+		o.claimed(m, a.as)
+	} else if err != nil && !errors.Is(err, errElsewhere) {
+		err = errLater
+	}
+	return a.item, err
 }
 
 func (i *Item) compose(words Composer) (Message, error) {

@@ -16,6 +16,9 @@
 // rebuilt each time, so that sending again repeats it. The outbox does not know
 // what an entry is about, who may sign in, or how a mail looks.
 //
+// Where several nodes share the store, each sends what it queued, and what one that
+// is gone has left (nodes.go).
+//
 // State of the process: which entries wait, read from the store at the start, with
 // their retries; and how each sender has fared.
 package outbox

@@ -18,12 +18,14 @@ type Entry struct {
 	Text    bool       `json:"text,omitempty"` // a text message
 	At      time.Time  `json:"at"`             // its place in the queue, with Ref; the same again keeps it
 	Queued  time.Time  `json:"queued"`
-	Secret  string     `json:"secret"`          // id of the secret that its Message-ID comes from
-	Expires time.Time  `json:"expires"`         // when it is given up
-	Share   string     `json:"share,omitempty"` // whose part of Limits.Global it is from, empty for nobody's
-	Known   bool       `json:"known,omitempty"` // of a browser that had proved the address
-	Held    *Hold      `json:"held,omitempty"`  // it waits for that part
-	Maybe   []string   `json:"maybe,omitempty"` // senders that got it and did not answer, one for each copy
+	Secret  string     `json:"secret"`           // id of the secret that its Message-ID comes from
+	Expires time.Time  `json:"expires"`          // when it is given up
+	Share   string     `json:"share,omitempty"`  // whose part of Limits.Global it is from, empty for nobody's
+	Known   bool       `json:"known,omitempty"`  // of a browser that had proved the address
+	Held    *Hold      `json:"held,omitempty"`   // it waits for that part
+	Maybe   []string   `json:"maybe,omitempty"`  // senders that got it and did not answer, one for each copy; empty: not known which
+	Node    string     `json:"node,omitempty"`   // whose it is, of those that share the store
+	Handed  bool       `json:"handed,omitempty"` // that node has handed it over, or will at once
 
 	To    string `json:"-"` // address or number; empty where that is not known yet
 	Decoy bool   `json:"-"` // not sent
@@ -64,8 +66,14 @@ func (e *Entry) until() time.Time {
 // loadPage is how many entries are read at once.
 const loadPage = 1000
 
-// Load takes up what an earlier process left.
+// Load takes up what an earlier process left, or a node that is gone.
 func (o *Outbox) Load(ctx context.Context) error {
+	return o.load(ctx, map[string]bool{o.node(): true})
+}
+
+// load takes up what was left. Of nodes that are not in left it finds out whether they
+// have left what is theirs.
+func (o *Outbox) load(ctx context.Context, left map[string]bool) error {
 	after := ""
 	for {
 		items, err := store.View(ctx, o.cfg.Store, func(tx store.Tx) ([]store.Item, error) {
@@ -82,8 +90,17 @@ func (o *Outbox) Load(ctx context.Context) error {
 			if _, err := store.Decode(item.Key, item.Value, &e); err != nil {
 				return err
 			}
-			o.Add(&e)
 			after = item.Key
+			is, known := left[e.Node]
+			if !known {
+				if is, err = o.shared.Gone(ctx, e.Node); err != nil {
+					return err
+				}
+				left[e.Node] = is
+			}
+			if is {
+				o.takeUp(&e)
+			}
 		}
 	}
 }
@@ -107,7 +124,7 @@ func (o *Outbox) settle(m *mail, done bool) error {
 			var is Entry
 			if ok, err := store.Load(tx, m.name, &is); err != nil {
 				return err
-			} else if ok && is.Queued.Equal(e.Queued) {
+			} else if ok && is.Queued.Equal(e.Queued) && (done || is.Node == e.Node) {
 				if err := e.change(tx, done); err != nil {
 					return err
 				}

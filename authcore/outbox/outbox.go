@@ -72,6 +72,7 @@ type Try struct {
 // the store and survives a restart. It is safe for concurrent use.
 type Outbox struct {
 	cfg      Config
+	shared   store.Shared          // nil: this process has the store for itself
 	means    atomic.Pointer[route] // nil: nothing is sent
 	ready    chan struct{}         // something may be due
 	under    sync.WaitGroup        // what Run began
@@ -89,8 +90,9 @@ type Outbox struct {
 
 // New returns an outbox that is empty until it is loaded.
 func New(c Config) *Outbox {
+	shared, _ := c.Store.(store.Shared)
 	return &Outbox{
-		cfg: c, ready: make(chan struct{}, 1), settlers: make(chan struct{}, settlers),
+		cfg: c, shared: shared, ready: make(chan struct{}, 1), settlers: make(chan struct{}, settlers),
 		queues: map[bool]*queue{false: newQueue(), true: newQueue()},
 		heldBy: map[string]int{}, senders: map[string]*senderRecord{},
 	}
@@ -118,7 +120,8 @@ func (o *Outbox) Use(m *Means) {
 // Put stores e, as part of the transaction that makes or repeats what it is
 // about. Add must follow once that is committed.
 func (o *Outbox) Put(tx store.Tx, e *Entry) error {
-	e.Queued, e.Secret = o.cfg.Now(), o.cfg.Secrets.Current.ID()
+	e.Queued, e.Secret, e.Node = o.cfg.Now(), o.cfg.Secrets.Current.ID(), o.node()
+	e.Handed = o.shared != nil && e.Held == nil
 	return e.save(tx)
 }
 
@@ -126,6 +129,10 @@ func (o *Outbox) Put(tx store.Tx, e *Entry) error {
 func (o *Outbox) Add(e *Entry) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.add(e)
+}
+
+func (o *Outbox) add(e *Entry) {
 	defer o.wake()
 	o.added++
 	m := newMail(e, o.cfg.Now(), o.added)
@@ -141,6 +148,7 @@ func (o *Outbox) Add(e *Entry) {
 			defer q.refill()
 		}
 		w.Queued, w.Secret, w.Maybe, w.unsaved = e.Queued, e.Secret, nil, false
+		w.Node, w.Handed = e.Node, e.Handed
 		return
 	}
 	m.Held = nil

@@ -298,7 +298,7 @@ type mail struct {
 	gone    bool   // an answer came while it was being sent once more: it is taken
 	log     string // of its Item
 	news    []Try  // what came of it and was not told yet
-	unsaved bool   // Entry.Maybe is not yet in the store
+	unsaved bool   // Entry.Maybe, or Entry.Handed, is not yet in the store
 
 	// refused says which senders of the route refusedIn refused it for good. Those
 	// of another are all asked.
@@ -363,6 +363,7 @@ func (o *Outbox) allFailed(all []courier) bool {
 
 // Run sends until ctx ends, then waits for the attempts under way.
 func (o *Outbox) Run(ctx context.Context) {
+	o.under.Go(func() { o.keepLooking(ctx) })
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -541,6 +542,10 @@ func (o *Outbox) place(m *mail, err error) (done bool) {
 	defer o.mu.Unlock()
 	q := o.of(m.Text)
 	q.finish(m)
+	if errors.Is(err, errElsewhere) {
+		o.hold(m, nil)
+		return false
+	}
 	if err != nil && !errors.Is(err, errHeld) { // an answer may have come meanwhile
 		err = o.left(o.means.Load(), m)
 	}

@@ -45,9 +45,9 @@ type Health struct {
 	SizeBytes int64         // that the records take in the database
 	Behind    time.Duration // how far this machine's clock is behind the database's
 	Others    []string      // other nodes that are alive, the oldest first
-	alive     map[int64]bool
-	At        time.Time // when that was found out, by this machine's clock
-	Err       error     // why updates are refused; nil if they are not
+	At        time.Time     // when that was found out, by this machine's clock
+	since     time.Time     // since when all probes have succeeded
+	Err       error         // why updates are refused; nil if they are not
 }
 
 // Health tells how the last probe went, at most five seconds ago.
@@ -56,10 +56,22 @@ func (s *Store) Health() Health { return *s.health.Load() }
 // Node implements store.Shared.
 func (s *Store) Node() string { return strconv.FormatInt(s.node.id, 36) }
 
-// Alive implements store.Shared.
-func (s *Store) Alive(node string) bool {
+// Gone implements store.Shared. After an outage of the database all nodes have been
+// silent: they are given as long to be heard of as they may be silent.
+func (s *Store) Gone(ctx context.Context, node string) (bool, error) {
 	id, err := strconv.ParseInt(node, 36, 64)
-	return err == nil && s.health.Load().alive[id]
+	if err != nil {
+		return true, nil
+	}
+	known, alive := false, false
+	err = s.onConn(ctx, func(conn *pgx.Conn) error {
+		return s.trip(ctx, conn, func(rows pgx.Rows) error { known = true; return rows.Scan(&alive) }, lookForNode, []any{id, int(nodeAlive / time.Second)})
+	})
+	if err != nil || !known {
+		return err == nil, explain(err)
+	}
+	h := s.Health()
+	return !alive && h.Err == nil && time.Since(h.since) > nodeAlive, nil
 }
 
 // probe writes: a server that was demoted would answer a read. It also tells how
@@ -76,7 +88,9 @@ func (s *Store) look(ctx context.Context) (older string, err error) {
 		h = *old
 	}
 	defer func() {
-		h.Err = explain(err)
+		if h.Err = explain(err); err != nil || h.since.IsZero() {
+			h.since = time.Now()
+		}
 		s.health.Store(&h)
 	}()
 	err = s.onConn(ctx, func(conn *pgx.Conn) error {
@@ -86,19 +100,18 @@ func (s *Store) look(ctx context.Context) (older string, err error) {
 			return err
 		}
 		took := time.Since(sent)
+		here := s.here().Add(-took / 2) // when the database told its time
 		// What a trip takes may not make the time jump.
-		if behind := time.UnixMicro(micros).Sub(sent.Add(took / 2)); (behind - h.Behind).Abs() > took/2+clockSlack {
+		if behind := time.UnixMicro(micros).Sub(here); (behind - h.Behind).Abs() > took/2+clockSlack {
 			h.Behind = behind.Truncate(time.Millisecond)
 			s.behind.Store(int64(h.Behind))
 		}
-		h.Others, h.At, h.alive = nil, sent, map[int64]bool{s.node.id: true}
+		h.Others, h.At = nil, sent
 		older = ""
-		var id int64
 		var name string
 		var before bool
 		if err := s.trip(ctx, conn, func(rows pgx.Rows) error {
-			err := rows.Scan(&id, &name, &before)
-			h.alive[id] = true
+			err := rows.Scan(&name, &before)
 			if h.Others = append(h.Others, name); before && older == "" {
 				older = name
 			}

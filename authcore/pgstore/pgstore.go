@@ -27,6 +27,9 @@ type Options struct {
 	// waits for it; nil: nobody does.
 	Trip func(context.Context)
 
+	// Clock is this machine's, nil for time.Now. For tests of clocks that are off.
+	Clock func() time.Time
+
 	// Node names this process to those who ask which are alive.
 	Node string
 
@@ -41,6 +44,7 @@ type Store struct {
 	pool *pgxpool.Pool
 	log  *slog.Logger
 	now  func() time.Time // nil: the database's clock
+	here func() time.Time // this machine's clock
 	node node
 
 	trips  func(context.Context)
@@ -63,6 +67,9 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	if o.Trip == nil {
 		o.Trip = func(context.Context) {}
 	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
 	d, err := ParseDSN(dsn)
 	if err != nil {
 		return nil, err
@@ -72,7 +79,7 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{dsn: d, pool: pool, log: o.Logger, trips: o.Trip, now: o.Now, second: make(chan struct{}, 1), node: newNode(o.Node)}
+	s := &Store{dsn: d, pool: pool, log: o.Logger, trips: o.Trip, now: o.Now, here: o.Clock, second: make(chan struct{}, 1), node: newNode(o.Node)}
 	if d.Clear {
 		s.log.Warn("what is said to the database is not encrypted on its way: write sslmode=verify-full in its DSN", "database", d.Name)
 	}
@@ -102,7 +109,7 @@ func (s *Store) Now() time.Time {
 	if s.now != nil {
 		return s.now()
 	}
-	return time.Now().Add(time.Duration(s.behind.Load()))
+	return s.here().Add(time.Duration(s.behind.Load()))
 }
 
 // at is what statements judge expiry by, nil for the database's clock.

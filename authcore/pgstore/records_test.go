@@ -295,3 +295,33 @@ func TestAlone(t *testing.T) {
 		t.Errorf("opened beside %q", h.Others)
 	}
 }
+
+// A node that left is gone at once, a silent one once others had the time to be heard:
+// after an outage of the database all have been silent.
+func TestGone(t *testing.T) {
+	t.Parallel()
+	dsn := pgtest.Database(t)
+	s, left, alive := openTest(t, dsn, pgstore.Options{}), openTest(t, dsn, pgstore.Options{}), openTest(t, dsn, pgstore.Options{Node: "alive"})
+	if err := left.Close(); err != nil {
+		t.Fatal(err)
+	}
+	check := func(name, node string, want bool) {
+		t.Helper()
+		if gone, err := s.Gone(t.Context(), node); err != nil || gone != want {
+			t.Errorf("%s: %v, %v", name, gone, err)
+		}
+	}
+	check("this one", s.Node(), false)
+	check("one that is alive", alive.Node(), false)
+	check("one that left", left.Node(), true)
+	check("nobody", "", true)
+	check("no id", "not one", true)
+	pgtest.Exec(t, dsn, "UPDATE gatehouse_node SET seen = seen - interval '1 hour' WHERE name = 'alive'")
+	check("one that may have been kept from being heard", alive.Node(), false)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if gone, err := s.Gone(t.Context(), alive.Node()); err == nil || gone {
+		t.Errorf("where nobody can tell: %v, %v", gone, err)
+	}
+}

@@ -86,8 +86,10 @@ RETURNING (extract(epoch FROM clock_timestamp()) * 1000000)::bigint`
 	// otherNodes are those that were alive within the last $2 seconds, and whether
 	// they were there before node $1.
 	otherNodes = `
-SELECT id, name, (began, id) < (SELECT began, id FROM gatehouse_node WHERE id = $1::bigint) FROM gatehouse_node
+SELECT name, (began, id) < (SELECT began, id FROM gatehouse_node WHERE id = $1::bigint) FROM gatehouse_node
 WHERE id <> $1::bigint AND seen > now() - interval '1 second' * $2::int ORDER BY began`
+	// lookForNode tells whether node $1 was alive within the last $2 seconds.
+	lookForNode = `SELECT seen > now() - interval '1 second' * $2::int FROM gatehouse_node WHERE id = $1::bigint`
 	forgetNode  = `DELETE FROM gatehouse_node WHERE id = $1::bigint`
 	forgetNodes = `DELETE FROM gatehouse_node WHERE seen < now() - interval '1 day'`
 

@@ -41,9 +41,9 @@ type Shared interface {
 	// Node names this process, by an id that no other has had: it is part of keys.
 	Node() string
 
-	// Alive tells whether a node, this one too, was heard of within the last 15
-	// seconds, as far as this process knows.
-	Alive(node string) bool
+	// Gone tells whether a node has left, or was silent for 15 seconds in which this
+	// one was not. An id that is no node's is gone. It asks the engine.
+	Gone(ctx context.Context, node string) (bool, error)
 }
 
 // Tx is one transaction of a Store.
