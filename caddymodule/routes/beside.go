@@ -50,6 +50,9 @@ type cover struct {
 type gateOnTheWay struct {
 	*Gate
 	at scope
+	// past: a route before it in its group takes requests for some paths, and lets
+	// them go on.
+	past bool
 }
 
 // Beside refuses an app that is reached through a gate and past it uncleaned. It
@@ -112,7 +115,7 @@ func (g gateOnTheWay) guards(other gateOnTheWay, top string) bool {
 // half finds an app whose gate sees only what Caddy takes for certain paths: all
 // else comes to the app past it.
 func (h handedOn) half(g gateOnTheWay) (one Finding) {
-	if !hasPathMatcher(g.Matchers) && g.at.byPath <= h.at.byPath || len(asked(g.Matchers)) > 0 {
+	if !hasPathMatcher(g.Matchers) && g.at.byPath <= h.at.byPath && !g.past || len(asked(g.Matchers)) > 0 {
 		return one // a gate that knows the readings, or one of which Limits tells
 	}
 	top := "/admin"
@@ -281,6 +284,7 @@ func (b *beside) list(nodes []*node, before cover, errors bool) cover {
 	}
 	for _, n := range nodes {
 		c := at(n.Group)
+		before := len(c.gates)
 		for _, p := range c.partly {
 			c.clean = c.clean || implies(n.MatcherSets, p)
 		}
@@ -288,6 +292,12 @@ func (b *beside) list(nodes []*node, before cover, errors bool) cover {
 			c = b.step(s, c, errors)
 		}
 		c.ends = c.ends || n.Terminal
+		if n.Group != "" && slices.ContainsFunc(done, func(d behind) bool { return d.Group == n.Group && hasPathMatcher(d.MatcherSets) && !d.gate && !d.ends }) {
+			c.gates = slices.Clone(c.gates) // what was seen behind them in this route stays
+			for i := range c.gates[before:] {
+				c.gates[before+i].past = true
+			}
+		}
 		done = append(done, behind{n, c})
 	}
 	return at("")
@@ -308,7 +318,7 @@ func (b *beside) step(s *step, c cover, errors bool) cover {
 		c.ends = c.ends || slices.ContainsFunc(s.at.paths, onlyOwn)
 	case "gatehouse":
 		c.clean, c.gate = true, true
-		c.gates = append(slices.Clip(c.gates), gateOnTheWay{s.gate, s.at})
+		c.gates = append(slices.Clip(c.gates), gateOnTheWay{Gate: s.gate, at: s.at})
 	case "gatehouse_clean", "gatehouse_portal":
 		c.clean = true
 	case "authentication":
