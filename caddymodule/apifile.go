@@ -55,10 +55,6 @@ func noMoreArguments(d *caddyfile.Dispenser) error {
 var apiWords = words[*API]{
 	block: "gatehouse_api",
 	known: []word[*API]{
-		{"origin", func(a *API, d *caddyfile.Dispenser) error {
-			args, err := arguments(d, 1, many, "origin https://api.example.com:8443")
-			a.Origins = append(a.Origins, args...)
-			return err
-		}},
+		list("origin https://api.example.com:8443", func(a *API) *[]string { return &a.Origins }),
 	},
 }

@@ -3,8 +3,8 @@ package caddymodule
 import (
 	"fmt"
 	"strconv"
-	"strings"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 )
 
@@ -60,74 +60,33 @@ func (a *App) readApp(d *caddyfile.Dispenser) error {
 var appWords = words[*AppClient]{
 	block: "app",
 	known: []word[*AppClient]{
-		{"name", func(c *AppClient, d *caddyfile.Dispenser) error { return oneOf(d, &c.Name, `name "Example shop"`) }},
-		{"api_key", func(c *AppClient, d *caddyfile.Dispenser) error {
-			return addAll(d, &c.APIKeys, "api_key {file./run/secrets/shop}")
-		}},
-		{"publishable_key", func(c *AppClient, d *caddyfile.Dispenser) error {
-			return addAll(d, &c.PublishableKeys, "publishable_key pk_live_…")
-		}},
-		{"callback", func(c *AppClient, d *caddyfile.Dispenser) error {
-			return addAll(d, &c.Callbacks, "callback https://app.example.com/*")
-		}},
-		{"dev_callback", func(c *AppClient, d *caddyfile.Dispenser) error {
-			return oneOf(d, &c.DevCallback, "dev_callback http://localhost:3000/auth/callback")
-		}},
-		{"redirect", (*AppClient).readRedirect},
-		{"verification_url", func(c *AppClient, d *caddyfile.Dispenser) error {
-			return oneOf(d, &c.VerificationURL, "verification_url https://app.example.com/auth/verify")
-		}},
-		{"link_lifetime", func(c *AppClient, d *caddyfile.Dispenser) (err error) {
-			var text string
-			if err = oneOf(d, &text, "link_lifetime 15m"); err == nil {
-				c.LinkLifetime, err = duration("link_lifetime", text)
-			}
-			return err
-		}},
-		{"session_lifetime", func(c *AppClient, d *caddyfile.Dispenser) (err error) {
-			var text string
-			if err = oneOf(d, &text, "session_lifetime 168h"); err == nil {
-				c.SessionLifetime, err = duration("session_lifetime", text)
-			}
-			return err
-		}},
-		{"auto_create", func(c *AppClient, d *caddyfile.Dispenser) error { return switched(d, &c.AutoCreate) }},
-		{"auto_verify", func(c *AppClient, d *caddyfile.Dispenser) error { return switched(d, &c.AutoVerify) }},
-		{"organizations", func(c *AppClient, d *caddyfile.Dispenser) error { return switched(d, &c.Organizations) }},
-		{"profile", func(c *AppClient, d *caddyfile.Dispenser) error { return switched(d, &c.Profile) }},
-		{"fingerprint", func(c *AppClient, d *caddyfile.Dispenser) error {
-			return addAll(d, &c.Fingerprint, "fingerprint ip user_agent")
-		}},
-		{"origin", func(c *AppClient, d *caddyfile.Dispenser) error {
-			return addAll(d, &c.Origins, "origin https://app.example.com")
-		}},
-		{"plan", (*AppClient).readPlan},
-		{"secret", func(c *AppClient, d *caddyfile.Dispenser) error {
-			return addAll(d, &c.Secrets, "secret {file./run/secrets/wiki}")
-		}},
-		{"redirect_uri", func(c *AppClient, d *caddyfile.Dispenser) error {
-			return addAll(d, &c.RedirectURIs, "redirect_uri https://wiki.example.com/callback")
-		}},
-		{"post_logout_redirect_uri", func(c *AppClient, d *caddyfile.Dispenser) error {
-			return addAll(d, &c.PostLogoutRedirectURIs, "post_logout_redirect_uri https://wiki.example.com/")
-		}},
-		{"backchannel_logout_uri", func(c *AppClient, d *caddyfile.Dispenser) error {
-			return oneOf(d, &c.BackchannelLogoutURI, "backchannel_logout_uri https://wiki.example.com/backchannel")
-		}},
-		{"allow", func(c *AppClient, d *caddyfile.Dispenser) error { return addAll(d, &c.Allow, "allow *@example.com") }},
-		{"pkce", func(c *AppClient, d *caddyfile.Dispenser) error { return oneOf(d, &c.PKCE, "pkce required") }},
-		{"id_token_email", func(c *AppClient, d *caddyfile.Dispenser) error { return onOff(d, &c.IDTokenEmail) }},
-		{"id_token_alg", func(c *AppClient, d *caddyfile.Dispenser) error { return oneOf(d, &c.IDTokenAlg, "id_token_alg RS256") }},
-		{"consent", func(c *AppClient, d *caddyfile.Dispenser) error { return onOff(d, &c.Consent) }},
-		{"subject", func(c *AppClient, d *caddyfile.Dispenser) error { return oneOf(d, &c.Subject, "subject public") }},
+		text(`name "Example shop"`, func(c *AppClient) *string { return &c.Name }),
+		list("api_key {file./run/secrets/shop}", func(c *AppClient) *[]string { return &c.APIKeys }),
+		list("publishable_key pk_live_…", func(c *AppClient) *[]string { return &c.PublishableKeys }),
+		list("callback https://app.example.com/*", func(c *AppClient) *[]string { return &c.Callbacks }),
+		text("dev_callback http://localhost:3000/auth/callback", func(c *AppClient) *string { return &c.DevCallback }),
+		line("redirect", (*AppClient).readRedirect),
+		text("verification_url https://app.example.com/auth/verify", func(c *AppClient) *string { return &c.VerificationURL }),
+		span("link_lifetime 15m", func(c *AppClient) *caddy.Duration { return &c.LinkLifetime }),
+		span("session_lifetime 168h", func(c *AppClient) *caddy.Duration { return &c.SessionLifetime }),
+		line("auto_create", func(c *AppClient, d *caddyfile.Dispenser) error { return switched(d, &c.AutoCreate) }),
+		line("auto_verify", func(c *AppClient, d *caddyfile.Dispenser) error { return switched(d, &c.AutoVerify) }),
+		line("organizations", func(c *AppClient, d *caddyfile.Dispenser) error { return switched(d, &c.Organizations) }),
+		line("profile", func(c *AppClient, d *caddyfile.Dispenser) error { return switched(d, &c.Profile) }),
+		list("fingerprint ip user_agent", func(c *AppClient) *[]string { return &c.Fingerprint }),
+		list("origin https://app.example.com", func(c *AppClient) *[]string { return &c.Origins }),
+		line("plan", (*AppClient).readPlan),
+		list("secret {file./run/secrets/wiki}", func(c *AppClient) *[]string { return &c.Secrets }),
+		list("redirect_uri https://wiki.example.com/callback", func(c *AppClient) *[]string { return &c.RedirectURIs }),
+		list("post_logout_redirect_uri https://wiki.example.com/", func(c *AppClient) *[]string { return &c.PostLogoutRedirectURIs }),
+		text("backchannel_logout_uri https://wiki.example.com/backchannel", func(c *AppClient) *string { return &c.BackchannelLogoutURI }),
+		list("allow *@example.com", func(c *AppClient) *[]string { return &c.Allow }),
+		text("pkce required", func(c *AppClient) *string { return &c.PKCE }),
+		toggle("id_token_email", func(c *AppClient) **bool { return &c.IDTokenEmail }),
+		text("id_token_alg RS256", func(c *AppClient) *string { return &c.IDTokenAlg }),
+		toggle("consent", func(c *AppClient) **bool { return &c.Consent }),
+		text("subject public", func(c *AppClient) *string { return &c.Subject }),
 	},
-}
-
-// addAll reads a line that may be written several times.
-func addAll(d *caddyfile.Dispenser, list *[]string, try string) error {
-	args, err := arguments(d, 1, many, try)
-	*list = append(*list, args...)
-	return err
 }
 
 // switched reads on or off.
@@ -192,6 +151,3 @@ func entitlement(values []string) any {
 	}
 	return values
 }
-
-// trimSpace takes off the line end that a file with a key has.
-func trimSpace(s string) string { return strings.TrimSpace(s) }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -72,24 +73,24 @@ func parseGlobal(d *caddyfile.Dispenser, existing any) (any, error) {
 var globalWords = words[*App]{
 	block: "the global gatehouse block",
 	known: []word[*App]{
-		{"store", (*App).readStore},
-		{"secret", (*App).readSecret},
-		{"mail", (*App).readMail},
-		{"from", (*App).readFrom},
-		{"subject_code", func(a *App, d *caddyfile.Dispenser) error { return onOff(d, &a.SubjectCode) }},
-		{"brand", (*App).readBrand},
-		{"group", (*App).readGroup},
-		{"domain", (*App).readDomain},
-		{"cookie", (*App).readCookie},
-		{"code", (*App).readCode},
-		{"session", (*App).readSession},
-		{"limits", (*App).readLimits},
-		{"sms", (*App).readSMS},
-		{"app", (*App).readApp},
-		{"token", (*App).readToken},
-		{"hooks", (*App).readHooks},
-		{"insecure_http", func(a *App, d *caddyfile.Dispenser) error { return onOff(d, &a.InsecureHTTP) }},
-		{"audit", (*App).readAudit},
+		line("store", (*App).readStore),
+		line("secret", (*App).readSecret),
+		line("mail", (*App).readMail),
+		line("from", (*App).readFrom),
+		toggle("subject_code", func(a *App) **bool { return &a.SubjectCode }),
+		line("brand", (*App).readBrand),
+		line("group", (*App).readGroup),
+		text("domain example.com", func(a *App) *string { return &a.Domain }, (*App).checkDomain),
+		text("cookie gatehouse-intern", func(a *App) *string { return &a.Cookie }, (*App).checkCookie),
+		line("code", (*App).readCode),
+		line("session", (*App).readSession),
+		line("limits", (*App).readLimits),
+		line("sms", (*App).readSMS),
+		line("app", (*App).readApp),
+		line("token", (*App).readToken),
+		line("hooks", (*App).readHooks),
+		toggle("insecure_http", func(a *App) **bool { return &a.InsecureHTTP }),
+		line("audit", (*App).readAudit),
 	},
 	later: []string{"passkeys"},
 }
@@ -157,20 +158,6 @@ func (a *App) readGroup(d *caddyfile.Dispenser) error {
 	return err
 }
 
-func (a *App) readCookie(d *caddyfile.Dispenser) error {
-	if err := oneOf(d, &a.Cookie, "cookie gatehouse-intern"); err != nil {
-		return err
-	}
-	return a.checkCookie()
-}
-
-func (a *App) readDomain(d *caddyfile.Dispenser) error {
-	if err := oneOf(d, &a.Domain, "domain example.com"); err != nil {
-		return err
-	}
-	return a.checkDomain()
-}
-
 func (a *App) readCode(d *caddyfile.Dispenser) error {
 	const try = "code 6 10m 5"
 	if err := once("code", a.Code != nil); err != nil {
@@ -212,6 +199,28 @@ func (a *App) readSession(d *caddyfile.Dispenser) error {
 	return a.checkSession()
 }
 
+// idleAndMax reads "idle <d> max <d>", each at most once and in any order.
+func idleAndMax(d *caddyfile.Dispenser, idle, life *caddy.Duration) error {
+	const try = "session idle 24h max 7d"
+	if err := once("session", *idle != 0 || *life != 0); err != nil {
+		return err
+	}
+	args, err := arguments(d, 2, 4, try)
+	if err != nil {
+		return err
+	}
+	for pair := range slices.Chunk(args, 2) {
+		to := map[string]*caddy.Duration{"idle": idle, "max": life}[pair[0]]
+		if to == nil || len(pair) < 2 || *to != 0 {
+			return fmt.Errorf("session %s: this can't be read; write for example\n    %s", strings.Join(args, " "), try)
+		}
+		if *to, err = duration("session: "+pair[0], pair[1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (a *App) readLimits(d *caddyfile.Dispenser) error {
 	if d.NextArg() {
 		return fmt.Errorf("limits takes a block and no %q; write for example\n    limits {\n        per_recipient 1 1m 5 1h 10 24h\n    }", d.Val())
@@ -225,10 +234,10 @@ func (a *App) readLimits(d *caddyfile.Dispenser) error {
 var limitWords = words[*Limits]{
 	block: "limits",
 	known: []word[*Limits]{
-		{"per_recipient", func(l *Limits, d *caddyfile.Dispenser) error { return readRates(d, &l.PerRecipient) }},
-		{"per_client", func(l *Limits, d *caddyfile.Dispenser) error { return readRates(d, &l.PerClient) }},
-		{"global", func(l *Limits, d *caddyfile.Dispenser) error { return readRates(d, &l.Global) }},
-		{"failures", func(l *Limits, d *caddyfile.Dispenser) error { return readRates(d, &l.Failures) }},
+		line("per_recipient", func(l *Limits, d *caddyfile.Dispenser) error { return readRates(d, &l.PerRecipient) }),
+		line("per_client", func(l *Limits, d *caddyfile.Dispenser) error { return readRates(d, &l.PerClient) }),
+		line("global", func(l *Limits, d *caddyfile.Dispenser) error { return readRates(d, &l.Global) }),
+		line("failures", func(l *Limits, d *caddyfile.Dispenser) error { return readRates(d, &l.Failures) }),
 	},
 }
 
@@ -257,14 +266,4 @@ func readRates(d *caddyfile.Dispenser, rates *[]Rate) error {
 		*rates = append(*rates, rate)
 	}
 	return nil
-}
-
-// appOf returns the app as the global option has it; nil for none.
-func appOf(h httpcaddyfile.Helper) (*App, error) {
-	option, ok := h.Option("gatehouse").(httpcaddyfile.App)
-	if !ok {
-		return nil, nil
-	}
-	app := new(App)
-	return app, caddy.StrictUnmarshalJSON(option.Value, app)
 }

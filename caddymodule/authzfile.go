@@ -1,14 +1,12 @@
 package caddymodule
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
-	"github.com/gatehouse-auth/gatehouse/authcore/policy"
 )
 
 // Both answer requests themselves, so they stand where respond does not come
@@ -66,39 +64,30 @@ func noArguments(d *caddyfile.Dispenser, try string) error {
 var authzWords = words[*Authz]{
 	block: "gatehouse_authz",
 	known: []word[*Authz]{
-		{"login", func(a *Authz, d *caddyfile.Dispenser) error {
-			return oneOf(d, &a.Login, "login https://auth.example.com")
-		}},
-		{"site", (*Authz).readSite},
+		text("login https://auth.example.com", func(a *Authz) *string { return &a.Login }),
+		line("site", (*Authz).readSite),
 	},
 }
 
 var siteWords = words[*AuthzSite]{
 	block: "site",
-	known: []word[*AuthzSite]{
-		{"deny", onGate((*Gate).readDeny)},
-		{"public", onGate((*Gate).readPublic)},
-		{"prefix", onGate((*Gate).readPrefix)},
-		{"trust", onGate((*Gate).readTrust)},
-		{"fresh", onGate((*Gate).readFresh)},
-		{"basic", onGate(func(g *Gate, d *caddyfile.Dispenser) error { return onOff(d, &g.Basic) })},
-		{"headers", onGate((*Gate).readHeaders)},
-		{"header", onGate((*Gate).readField)},
-		{"name", onGate((*Gate).readName)},
-	},
+	known: onGate("deny", "public", "prefix", "trust", "fresh", "basic", "headers", "header", "name"),
 	elsewhere: map[string]string{
 		"cors": "it is for a gate: to the proxy that asks here, the 2xx that answers a preflight request means that it is allowed; have that proxy answer them",
 	},
 }
 
-// onGate reads a line of a site as a gate reads it.
-func onGate(read func(*Gate, *caddyfile.Dispenser) error) func(*AuthzSite, *caddyfile.Dispenser) error {
-	return func(s *AuthzSite, d *caddyfile.Dispenser) error {
-		g := s.asGate()
-		err := read(g, d)
-		s.take(g)
-		return err
+// onGate are lines of a gate that a site has, too.
+func onGate(names ...string) (lines []word[*AuthzSite]) {
+	for _, name := range names {
+		lines = append(lines, line(name, func(s *AuthzSite, d *caddyfile.Dispenser) error {
+			g := s.asGate()
+			err := gateWords.readLine(d, g)
+			s.take(g)
+			return err
+		}))
 	}
+	return lines
 }
 
 func (a *Authz) readSite(d *caddyfile.Dispenser) error {
@@ -127,26 +116,6 @@ func (a *Authz) checkWithin(h httpcaddyfile.Helper) error {
 	return a.parse(groups)
 }
 
-// globalOf returns the global option and its groups.
-func globalOf(h httpcaddyfile.Helper) (*App, *policy.Groups, error) {
-	app, err := appOf(h)
-	if err != nil {
-		return nil, nil, err
-	}
-	if app == nil {
-		return nil, nil, errors.New("the global options say nothing about gatehouse; write at the top of the Caddyfile for example\n    {\n        gatehouse {\n            mail log\n        }\n    }")
-	}
-	if err := app.checkMail(); err != nil {
-		return nil, nil, err
-	}
-	named, err := app.parseGroups()
-	if err != nil {
-		return nil, nil, err
-	}
-	groups, err := policy.NewGroups(named, policy.NewLists(nil))
-	return app, groups, err
-}
-
 // parsePortal reads the directive. Syntax:
 //
 //	gatehouse_portal {
@@ -172,24 +141,8 @@ func parsePortal(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 var portalWords = words[*Portal]{
 	block: "gatehouse_portal",
 	known: []word[*Portal]{
-		{"origin", func(p *Portal, d *caddyfile.Dispenser) error {
-			args, err := arguments(d, 1, many, "origin https://auth.example.com")
-			if err != nil {
-				return err
-			}
-			p.Origins = append(p.Origins, args...)
-			_, err = parseOrigins(args)
-			return err
-		}},
+		list("origin https://auth.example.com", func(p *Portal) *[]string { return &p.Origins }, good(parseOrigins)),
 	},
-}
-
-func (g *Gate) readPortal(d *caddyfile.Dispenser) error {
-	if err := oneOf(d, &g.Portal, "portal https://auth.example.com"); err != nil {
-		return err
-	}
-	_, err := parseOriginOption("portal", "portal", g.Portal)
-	return err
 }
 
 // readToken reads a machine client. Syntax:
@@ -217,7 +170,7 @@ func (a *App) readToken(d *caddyfile.Dispenser) error {
 var tokenWords = words[*Token]{
 	block: "token",
 	known: []word[*Token]{
-		{"secret", func(t *Token, d *caddyfile.Dispenser) error {
+		line("secret", func(t *Token, d *caddyfile.Dispenser) error {
 			if err := once("secret", t.Secret != ""); err != nil {
 				return err
 			}
@@ -227,20 +180,10 @@ var tokenWords = words[*Token]{
 			}
 			t.Secret, t.OldSecrets = args[0], args[1:]
 			return nil
-		}},
-		{"site", listWord("site wiki.example.com", func(t *Token) *[]string { return &t.Sites })},
-		{"path", listWord("path /api/*", func(t *Token) *[]string { return &t.Paths })},
-		{"method", listWord("method GET", func(t *Token) *[]string { return &t.Methods })},
-		{"until", func(t *Token, d *caddyfile.Dispenser) error { return oneOf(d, &t.Until, "until 2027-06-30") }},
+		}),
+		list("site wiki.example.com", func(t *Token) *[]string { return &t.Sites }),
+		list("path /api/*", func(t *Token) *[]string { return &t.Paths }),
+		list("method GET", func(t *Token) *[]string { return &t.Methods }),
+		text("until 2027-06-30", func(t *Token) *string { return &t.Until }),
 	},
-}
-
-// listWord reads a line whose arguments add up over several.
-func listWord(try string, of func(*Token) *[]string) func(*Token, *caddyfile.Dispenser) error {
-	return func(t *Token, d *caddyfile.Dispenser) error {
-		args, err := arguments(d, 1, many, try)
-		list := of(t)
-		*list = append(*list, args...)
-		return err
-	}
 }

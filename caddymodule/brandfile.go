@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 
@@ -59,12 +58,10 @@ func (a *App) readBrand(d *caddyfile.Dispenser) error {
 var brandWords = words[*Brand]{
 	block: "brand",
 	known: []word[*Brand]{
-		{"logo", func(b *Brand, d *caddyfile.Dispenser) error { return oneOf(d, &b.Logo, "logo /etc/gatehouse/logo.svg") }},
-		{"accent", readAccent},
-		{"pages", func(b *Brand, d *caddyfile.Dispenser) error { return oneOf(d, &b.Pages, "pages /etc/gatehouse/pages") }},
-		{"support", func(b *Brand, d *caddyfile.Dispenser) error {
-			return cmp.Or(oneOf(d, &b.Support, "support help@example.com"), b.look().Check())
-		}},
+		text("logo /etc/gatehouse/logo.svg", func(b *Brand) *string { return &b.Logo }),
+		line("accent", readAccent),
+		text("pages /etc/gatehouse/pages", func(b *Brand) *string { return &b.Pages }),
+		text("support help@example.com", func(b *Brand) *string { return &b.Support }, func(b *Brand) error { return b.look().Check() }),
 	},
 }
 

@@ -69,14 +69,14 @@ func (p *PostgresStore) check() error {
 // expanded is the DSN with what its placeholders stand for: a whole DSN, or a part
 // of one, which may have any character.
 func (p *PostgresStore) expanded() (string, error) {
-	const option = "store postgres"
+	const of = "store postgres"
 	if placeholders.FindString(p.DSN) == p.DSN {
-		return expandSecret(option, p.DSN)
+		return expandSecret(of, p.DSN)
 	}
 	isURL := strings.Contains(p.DSN, "://")
 	var failed error
 	dsn := placeholders.ReplaceAllStringFunc(p.DSN, func(part string) string {
-		value, err := expandSecret(option, part)
+		value, err := expandSecret(of, part)
 		if failed == nil {
 			failed = err
 		}
@@ -89,19 +89,19 @@ func (p *PostgresStore) expanded() (string, error) {
 }
 
 func openDatabase(dsn string) (*openStore, error) {
-	const option = "store postgres"
+	const of = "store postgres"
 	d, err := pgstore.ParseDSN(dsn)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", option, err)
+		return nil, fmt.Errorf("%s: %w", of, err)
 	}
 	host, _ := os.Hostname()
 	engine, err := pgstore.Open(context.Background(), dsn, pgstore.Options{
 		Logger: slog.New(currentLog{}), Node: fmt.Sprintf("%s, process %d", host, os.Getpid()), Alone: true,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", option, err)
+		return nil, fmt.Errorf("%s: %w", of, err)
 	}
-	return &openStore{option: option + " " + d.Name, where: d.Name, store: timedDatabase{timedStore{engine}, engine}, now: engine.Now, status: func() operate.StoreStatus {
+	return &openStore{option: of + " " + d.Name, where: d.Name, store: timedDatabase{timedStore{engine}, engine}, now: engine.Now, status: func() operate.StoreStatus {
 		h := engine.Health()
 		return operate.StoreStatus{Database: d.Name, SizeBytes: h.SizeBytes, ClockBehind: h.Behind.Seconds(), Nodes: h.Others, Error: textOf(h.Err)}
 	}}, nil

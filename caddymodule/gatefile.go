@@ -156,25 +156,25 @@ func onlyMatcher(first string) error {
 var gateWords = words[*Gate]{
 	block: "gatehouse",
 	known: []word[*Gate]{
-		{"deny", (*Gate).readDeny},
-		{"public", (*Gate).readPublic},
-		{"prefix", (*Gate).readPrefix},
-		{"cors", (*Gate).readCORS},
-		{"client_ip", (*Gate).readClientIP},
-		{"trust", (*Gate).readTrust},
-		{"fresh", (*Gate).readFresh},
-		{"unauthenticated", (*Gate).readUnauthenticated},
-		{"basic", func(g *Gate, d *caddyfile.Dispenser) error { return onOff(d, &g.Basic) }},
-		{"headers", (*Gate).readHeaders},
-		{"header", (*Gate).readField},
-		{"name", (*Gate).readName},
-		{"session", func(g *Gate, d *caddyfile.Dispenser) error {
+		line("deny", (*Gate).readDeny),
+		list("public /images/*", func(g *Gate) *[]string { return &g.Public }, good(func(paths []string) (origin.PublicPaths, error) { return origin.ParsePublicBelow("", paths) })),
+		text("prefix /wiki", func(g *Gate) *string { return &g.Prefix }, func(g *Gate) error { return checkPrefix(g.Prefix) }),
+		list("cors https://board.example.com", func(g *Gate) *[]string { return &g.CORS }, good(parseCORS)),
+		list("client_ip 10.0.0.0/8", func(g *Gate) *[]string { return &g.ClientIP }, good(parseCIDRs)),
+		line("trust", (*Gate).readTrust),
+		line("fresh", (*Gate).readFresh),
+		text("unauthenticated redirect", func(g *Gate) *string { return &g.Unauthenticated }, func(g *Gate) error { return checkUnauthenticated(g.Unauthenticated) }),
+		toggle("basic", func(g *Gate) **bool { return &g.Basic }),
+		line("headers", (*Gate).readHeaders),
+		line("header", (*Gate).readField),
+		text(`name "Team wiki"`, func(g *Gate) *string { return &g.Name }, func(g *Gate) error { return checkTitle(g.Name) }),
+		line("session", func(g *Gate, d *caddyfile.Dispenser) error {
 			return idleAndMax(d, &g.SessionIdle, &g.SessionMax)
-		}},
-		{"keep", func(g *Gate, d *caddyfile.Dispenser) error { return readKeep(d, &g.Keep) }},
-		{"report_only", (*Gate).readReportOnly},
-		{"origin", (*Gate).readOrigin},
-		{"portal", (*Gate).readPortal},
+		}),
+		list("keep X-Forwarded-Prefix", func(g *Gate) *[]string { return &g.Keep }, gate.CheckKept),
+		line("report_only", (*Gate).readReportOnly),
+		list("origin https://app.example.com:8443", func(g *Gate) *[]string { return &g.Origins }, good(parseOrigins)),
+		text("portal https://auth.example.com", func(g *Gate) *string { return &g.Portal }, (*Gate).checkPortal),
 	},
 }
 
@@ -182,43 +182,6 @@ func (g *Gate) readDeny(d *caddyfile.Dispenser) error {
 	args := d.RemainingArgs()
 	g.Deny = append(g.Deny, args...)
 	_, err := parseWho("deny", args)
-	return err
-}
-
-func (g *Gate) readPublic(d *caddyfile.Dispenser) error {
-	args, err := arguments(d, 1, many, "public /images/*")
-	if err != nil {
-		return err
-	}
-	g.Public = append(g.Public, args...)
-	_, err = origin.ParsePublicBelow("", args)
-	return err
-}
-
-func (g *Gate) readPrefix(d *caddyfile.Dispenser) error {
-	if err := oneOf(d, &g.Prefix, "prefix /wiki"); err != nil {
-		return err
-	}
-	return checkPrefix(g.Prefix)
-}
-
-func (g *Gate) readCORS(d *caddyfile.Dispenser) error {
-	args, err := arguments(d, 1, many, "cors https://board.example.com")
-	if err != nil {
-		return err
-	}
-	g.CORS = append(g.CORS, args...)
-	_, err = parseCORS(args)
-	return err
-}
-
-func (g *Gate) readClientIP(d *caddyfile.Dispenser) error {
-	args, err := arguments(d, 1, many, "client_ip 10.0.0.0/8")
-	if err != nil {
-		return err
-	}
-	g.ClientIP = append(g.ClientIP, args...)
-	_, err = parseCIDRs(args)
 	return err
 }
 
@@ -235,13 +198,6 @@ func (g *Gate) readFresh(d *caddyfile.Dispenser) error {
 	}
 	g.Fresh, err = duration("fresh", args[0])
 	return err
-}
-
-func (g *Gate) readUnauthenticated(d *caddyfile.Dispenser) error {
-	if err := oneOf(d, &g.Unauthenticated, "unauthenticated redirect"); err != nil {
-		return err
-	}
-	return checkUnauthenticated(g.Unauthenticated)
 }
 
 func (g *Gate) readHeaders(d *caddyfile.Dispenser) error {
@@ -262,11 +218,17 @@ func (g *Gate) readField(d *caddyfile.Dispenser) error {
 	return gate.CheckFields(g.Fields)
 }
 
-func (g *Gate) readName(d *caddyfile.Dispenser) error {
-	if err := oneOf(d, &g.Name, `name "Team wiki"`); err != nil {
+func (g *Gate) checkPortal() error {
+	_, err := parseOriginOption("portal", "portal", g.Portal)
+	return err
+}
+
+// good is what is wrong with arguments, if parse finds something.
+func good[T any](parse func([]string) (T, error)) func([]string) error {
+	return func(args []string) error {
+		_, err := parse(args)
 		return err
 	}
-	return checkTitle(g.Name)
 }
 
 func (g *Gate) readReportOnly(d *caddyfile.Dispenser) error {
@@ -278,34 +240,10 @@ func (g *Gate) readReportOnly(d *caddyfile.Dispenser) error {
 	return err
 }
 
-func (g *Gate) readOrigin(d *caddyfile.Dispenser) error {
-	args, err := arguments(d, 1, many, "origin https://app.example.com:8443")
-	if err != nil {
-		return err
-	}
-	g.Origins = append(g.Origins, args...)
-	_, err = parseOrigins(args)
-	return err
-}
-
 // checkWithin checks the gate together with the global option, which Caddy has
 // read before any site.
 func (g *Gate) checkWithin(h httpcaddyfile.Helper) error {
-	app, err := appOf(h)
-	if err != nil {
-		return err
-	}
-	if app == nil {
-		return errors.New("the global options say nothing about gatehouse; write at the top of the Caddyfile for example\n    {\n        gatehouse {\n            mail log\n        }\n    }")
-	}
-	if err := app.checkMail(); err != nil {
-		return err
-	}
-	named, err := app.parseGroups()
-	if err != nil {
-		return err
-	}
-	groups, err := newGroups(named, policy.NewLists(nil))
+	app, groups, err := globalOf(h)
 	if err != nil {
 		return err
 	}
@@ -315,13 +253,25 @@ func (g *Gate) checkWithin(h httpcaddyfile.Helper) error {
 	return g.checkOptions(app.sessionRule())
 }
 
-func readKeep(d *caddyfile.Dispenser, into *[]string) error {
-	args, err := arguments(d, 1, many, "keep X-Forwarded-Prefix")
-	if err != nil {
-		return err
+// globalOf returns the global option and its groups.
+func globalOf(h httpcaddyfile.Helper) (*App, *policy.Groups, error) {
+	option, ok := h.Option("gatehouse").(httpcaddyfile.App)
+	if !ok {
+		return nil, nil, errors.New("the global options say nothing about gatehouse; write at the top of the Caddyfile for example\n    {\n        gatehouse {\n            mail log\n        }\n    }")
 	}
-	*into = append(*into, args...)
-	return gate.CheckKept(args)
+	app := new(App)
+	if err := caddy.StrictUnmarshalJSON(option.Value, app); err != nil {
+		return nil, nil, err
+	}
+	if err := app.checkMail(); err != nil {
+		return nil, nil, err
+	}
+	named, err := app.parseGroups()
+	if err != nil {
+		return nil, nil, err
+	}
+	groups, err := newGroups(named, policy.NewLists(nil))
+	return app, groups, err
 }
 
 // parsePages reads the directive. Syntax:
@@ -365,7 +315,7 @@ func parseAlone(h httpcaddyfile.Helper, handler caddy.Module, keep *[]string, tr
 	if h.NextArg() || keep == nil && h.NextBlock(0) {
 		return nil, locate(at, fmt.Errorf("%s takes nothing after it; write\n    %s", at.Text, try))
 	}
-	lines := words[*[]string]{block: at.Text, known: []word[*[]string]{{"keep", func(into *[]string, d *caddyfile.Dispenser) error { return readKeep(d, into) }}}}
+	lines := words[*[]string]{block: at.Text, known: []word[*[]string]{list("keep X-Forwarded-Prefix", func(into *[]string) *[]string { return into }, gate.CheckKept)}}
 	if err := lines.read(h.Dispenser, keep); err != nil {
 		return nil, locate(at, err)
 	}

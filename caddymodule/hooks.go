@@ -38,9 +38,7 @@ func (a *App) readHooks(d *caddyfile.Dispenser) error {
 var hooksWords = words[*Hooks]{
 	block: "hooks",
 	known: []word[*Hooks]{
-		{"mailgun_key", func(h *Hooks, d *caddyfile.Dispenser) error {
-			return oneOf(d, &h.MailgunKey, "mailgun_key {file./run/secrets/mailgun-hook}")
-		}},
+		text("mailgun_key {file./run/secrets/mailgun-hook}", func(h *Hooks) *string { return &h.MailgunKey }),
 	},
 }
 

@@ -2,99 +2,29 @@ package caddymodule
 
 import (
 	"cmp"
-	"crypto/x509"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"github.com/gatehouse-auth/gatehouse/authcore/address"
-	"net"
-	"os"
 	"slices"
-	"strconv"
-	"strings"
+	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
-	"github.com/gatehouse-auth/gatehouse/authcore/maildir"
-	"github.com/gatehouse-auth/gatehouse/authcore/mailgun"
-	"github.com/gatehouse-auth/gatehouse/authcore/maillog"
-	"github.com/gatehouse-auth/gatehouse/authcore/oauth"
+	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
-	"github.com/gatehouse-auth/gatehouse/authcore/smtp"
 )
 
-// The ways to send mail are modules in the namespace gatehouse.mail, so that a
-// build can have others: the Caddyfile names one as mail <name>, JSON in the key
-// sender.
-
-func init() {
-	for _, m := range []caddy.Module{new(SMTP), new(Mailgun), new(Graph), new(Gmail), new(MailLog), new(MailDir), new(Twilio), new(SMSWebhook), new(SMSLog)} {
-		caddy.RegisterModule(m)
-	}
+// readMail reads one way to send mail. Further lines are fallbacks.
+func (a *App) readMail(d *caddyfile.Dispenser) error {
+	return readSender(d, &a.MailRaw, "mail", "write for example\n    mail smtp smtp.example.com:587\nor, to see codes and links on the terminal while you try it out,\n    mail log")
 }
 
-const mailNamespace = "gatehouse.mail"
-
-// MailModule is what a module in the namespace gatehouse.mail has to be. One that
-// is a caddyfile.Unmarshaler can stand in a Caddyfile.
-type MailModule interface {
-	// NewSender makes the sender, when the configuration is taken into use: not
-	// sooner, because a configuration is also checked on other machines. keep is
-	// where it can keep secrets that change, and works once the store is open.
-	NewSender(keep oauth.Keeper) (outbox.Sender, error)
-}
-
-// SMTP sends through a mail server that takes mail for others.
-type SMTP struct {
-	// Address is host:port, for example smtp.example.com:587.
-	Address string `json:"address,omitempty"`
-	// Username and Password are for servers that ask for them. Placeholders
-	// {env.NAME} and {file./path} are expanded.
-	Username string `json:"username,omitempty"`
-	Password string `json:"password,omitempty"`
-	// OAuth2 takes the place of Password, for servers that want tokens.
-	OAuth2 *OAuth2 `json:"oauth2,omitempty"`
-	// TLS is starttls (required, not merely tried), implicit or off. Default:
-	// implicit on port 465, else starttls.
-	TLS string `json:"tls,omitempty"`
-	// CA is a file with certificates (PEM) of authorities to trust in place of the
-	// system's.
-	CA string `json:"ca,omitempty"`
-	// ServerName is what the server's certificate is for, where that is not the
-	// host in Address.
-	ServerName string `json:"server_name,omitempty"`
-	// Hello is the name to greet the server with. Default: the domain of from.
-	Hello string `json:"hello,omitempty"`
-	// Auth is the one sign-in to use: SCRAM-SHA-256, SCRAM-SHA-1, PLAIN, LOGIN or
-	// CRAM-MD5. Default: the strongest that the server offers and accepts.
-	Auth string `json:"auth,omitempty"`
-	// Connections to the server at a time, 1 to 100; as many mails are handed over
-	// at once. Default: 4.
-	Connections int `json:"connections,omitempty"`
-
-	domain string // of from
-}
-
-// Mailgun sends through the HTTP API of Mailgun.
-type Mailgun struct {
-	// Domain is the sending domain registered there.
-	Domain string `json:"domain,omitempty"`
-	// APIKey takes {env.NAME} and {file./path}.
-	APIKey string `json:"api_key,omitempty"`
-	// Region is us or eu: where the domain was registered. Default: us.
-	Region string `json:"region,omitempty"`
-	// BaseURL replaces the address of the API, for a proxy or a test server.
-	BaseURL string `json:"base_url,omitempty"`
-}
-
-// MailLog shows mails on the terminal. For development: whoever reads the terminal
-// can sign in as anybody. It has no options.
-type MailLog struct{}
-
-// MailDir writes mails as .eml files. For development.
-type MailDir struct {
-	// Path is a directory; it is made if need be.
-	Path string `json:"path,omitempty"`
+// readSMS reads one way to send text messages. Further lines are fallbacks.
+func (a *App) readSMS(d *caddyfile.Dispenser) error {
+	return readSender(d, &a.SMSRaw, "sms", "write for example\n    sms log")
 }
 
 // checkMail finds out what is missing for mail to be sent.
@@ -161,7 +91,7 @@ func (a *App) senders() ([]outbox.Sender, error) {
 	for _, m := range a.mail {
 		if s, ok := m.(*SMTP); ok && a.From != nil {
 			from, _ := address.Parse(a.From.Address) // checkFrom has
-			s.domain = from.Domain()
+			s.Hello = cmp.Or(s.Hello, from.Domain())
 		}
 		sender, err := m.NewSender(&a.keeper)
 		if err != nil {
@@ -172,103 +102,39 @@ func (a *App) senders() ([]outbox.Sender, error) {
 	return senders, nil
 }
 
-func (s *SMTP) sender(on *outside) (outbox.Sender, error) {
-	host, portText, err := net.SplitHostPort(s.Address)
-	port, err2 := strconv.Atoi(portText)
-	if strings.Contains(s.Address, "@") { // what stands before it may be a password
-		return nil, errors.New("mail smtp: write host:port alone; the user's name and password have lines of their own, as in\n    mail smtp smtp.example.com:587 {\n        username mailer@example.com\n        password {file./run/secrets/smtp}\n    }")
-	}
-	if err != nil || err2 != nil {
-		return nil, fmt.Errorf("mail smtp: %q is not host:port; write for example\n    mail smtp smtp.example.com:587", s.Address)
-	}
-	username, err := on.expand("mail smtp "+s.Address+": username", s.Username)
-	if err != nil {
-		return nil, err
-	}
-	password, err := on.expand("mail smtp "+s.Address+": password", s.Password)
-	if err != nil {
-		return nil, err
-	}
-	c := smtp.Config{
-		Host: host, Port: port, TLS: smtp.TLSMode(s.TLS),
-		Username: username, Password: smtp.Password(password),
-		ServerName: s.ServerName, Hello: cmp.Or(s.Hello, s.domain), Auth: s.Auth, Connections: s.Connections,
-	}
-	if s.CA != "" && on != nil {
-		if c.RootCAs, err = readCA(s.CA); err != nil {
-			return nil, fmt.Errorf("mail smtp %s: ca: %w", s.Address, err)
-		}
-	}
-	if s.OAuth2 != nil {
-		tokens, err := s.OAuth2.source(on, "mail smtp "+s.Address+": oauth2", "smtp", username)
+// texts makes the senders in the order in which they are tried.
+func (a *App) texts() ([]outbox.TextSender, error) {
+	var senders []outbox.TextSender
+	for _, m := range a.sms {
+		sender, err := m.NewTextSender()
 		if err != nil {
 			return nil, err
 		}
-		c.Tokens = tokens
+		senders = append(senders, sender)
 	}
-	return smtp.New(c)
+	return senders, nil
 }
 
-// readCA reads certificates of authorities.
-func readCA(file string) (*x509.CertPool, error) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
+// keeper is where senders keep replaced refresh tokens: the store, which is
+// opened after they are made.
+type keeper struct {
+	core atomic.Pointer[authcore.Core]
+}
+
+var errNotOpen = errors.New("the store is not open yet")
+
+// Keep implements oauth.Keeper.
+func (k *keeper) Keep(ctx context.Context, name, value string) error {
+	if core := k.core.Load(); core != nil {
+		return core.Outbox().Keep(ctx, name, value)
 	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("%s holds no certificate; it should have the authority's, between BEGIN CERTIFICATE and END CERTIFICATE", file)
+	return errNotOpen
+}
+
+// Kept implements oauth.Keeper.
+func (k *keeper) Kept(ctx context.Context, name string) (string, error) {
+	if core := k.core.Load(); core != nil {
+		return core.Outbox().Kept(ctx, name)
 	}
-	return pool, nil
+	return "", errNotOpen
 }
-
-func (g *Mailgun) sender(on *outside) (outbox.Sender, error) {
-	key, err := on.expand("mail mailgun "+g.Domain+": api_key", g.APIKey)
-	if err != nil {
-		return nil, err
-	}
-	return mailgun.New(mailgun.Config{
-		Domain: g.Domain, APIKey: mailgun.APIKey(key), Region: g.Region, BaseURL: g.BaseURL,
-	})
-}
-
-// CaddyModule returns the Caddy module information.
-func (*SMTP) CaddyModule() caddy.ModuleInfo {
-	return caddy.ModuleInfo{ID: mailNamespace + ".smtp", New: func() caddy.Module { return new(SMTP) }}
-}
-
-// Validate finds out what is wrong without the machine.
-func (s *SMTP) Validate() error { _, err := s.sender(nil); return err }
-
-// NewSender implements MailModule.
-func (s *SMTP) NewSender(keep oauth.Keeper) (outbox.Sender, error) { return s.sender(&outside{keep}) }
-
-// CaddyModule returns the Caddy module information.
-func (*Mailgun) CaddyModule() caddy.ModuleInfo {
-	return caddy.ModuleInfo{ID: mailNamespace + ".mailgun", New: func() caddy.Module { return new(Mailgun) }}
-}
-
-// Validate finds out what is wrong without the machine.
-func (g *Mailgun) Validate() error { _, err := g.sender(nil); return err }
-
-// NewSender implements MailModule.
-func (g *Mailgun) NewSender(oauth.Keeper) (outbox.Sender, error) { return g.sender(&outside{}) }
-
-// CaddyModule returns the Caddy module information.
-func (*MailLog) CaddyModule() caddy.ModuleInfo {
-	return caddy.ModuleInfo{ID: mailNamespace + ".log", New: func() caddy.Module { return new(MailLog) }}
-}
-
-// NewSender implements MailModule.
-func (*MailLog) NewSender(oauth.Keeper) (outbox.Sender, error) { return maillog.New(nil), nil }
-
-// CaddyModule returns the Caddy module information.
-func (*MailDir) CaddyModule() caddy.ModuleInfo {
-	return caddy.ModuleInfo{ID: mailNamespace + ".dir", New: func() caddy.Module { return new(MailDir) }}
-}
-
-// Validate finds out what is wrong without the machine.
-func (m *MailDir) Validate() error { _, err := maildir.New(m.Path); return err }
-
-// NewSender implements MailModule.
-func (m *MailDir) NewSender(oauth.Keeper) (outbox.Sender, error) { return maildir.New(m.Path) }

@@ -20,6 +20,7 @@ type located struct {
 }
 
 func (e *located) Error() string { return fmt.Sprintf("%s:%d: %v", e.file, e.line, e.err) }
+
 func (e *located) Unwrap() error { return e.err }
 
 // locate says where err was made, unless it says so already.
@@ -41,9 +42,68 @@ type words[T any] struct {
 	elsewhere map[string]string
 }
 
+// word is one line of a block; line, text, list, toggle and span make them. try is
+// a whole line that is right, and begins with the word.
 type word[T any] struct {
 	name string
 	read func(T, *caddyfile.Dispenser) error
+}
+
+// line is read by a function of its own.
+func line[T any](name string, read func(T, *caddyfile.Dispenser) error) word[T] {
+	return word[T]{name, read}
+}
+
+// text has one argument, written once. check looks at what has it now.
+func text[T any](try string, of func(T) *string, check ...func(T) error) word[T] {
+	return line(nameIn(try), func(into T, d *caddyfile.Dispenser) error {
+		err := oneOf(d, of(into), try)
+		for _, c := range check {
+			if err == nil {
+				err = c(into)
+			}
+		}
+		return err
+	})
+}
+
+// list has arguments that add up over several lines. check looks at those of one.
+func list[T any](try string, of func(T) *[]string, check ...func([]string) error) word[T] {
+	return line(nameIn(try), func(into T, d *caddyfile.Dispenser) error {
+		args, err := arguments(d, 1, many, try)
+		*of(into) = append(*of(into), args...)
+		for _, c := range check {
+			if err == nil {
+				err = c(args)
+			}
+		}
+		return err
+	})
+}
+
+// toggle is on or off.
+func toggle[T any](name string, of func(T) **bool) word[T] {
+	return line(name, func(into T, d *caddyfile.Dispenser) error { return onOff(d, of(into)) })
+}
+
+// span is a time, written once.
+func span[T any](try string, of func(T) *caddy.Duration) word[T] {
+	name := nameIn(try)
+	return line(name, func(into T, d *caddyfile.Dispenser) (err error) {
+		if err = once(name, *of(into) != 0); err != nil {
+			return err
+		}
+		var written string
+		if err = oneOf(d, &written, try); err == nil {
+			*of(into), err = duration(name, written)
+		}
+		return err
+	})
+}
+
+func nameIn(try string) string {
+	name, _, _ := strings.Cut(try, " ")
+	return name
 }
 
 // read reads a block line by line. A word that is not known is an error that
@@ -103,8 +163,7 @@ func arguments(d *caddyfile.Dispenser, least, most int, try string) ([]string, e
 // isSecretOption tells whether an option, which try begins with, has a secret for
 // its value: no error repeats a word of it.
 func isSecretOption(try string) bool {
-	option, _, _ := strings.Cut(try, " ")
-	return slices.Contains([]string{"password", "secret", "api_key", "publishable_key", "client_secret", "refresh_token", "auth_token", "mailgun_key"}, option)
+	return slices.Contains([]string{"password", "secret", "api_key", "publishable_key", "client_secret", "refresh_token", "auth_token", "mailgun_key"}, nameIn(try))
 }
 
 // many is as many arguments as anybody may write.
@@ -160,26 +219,4 @@ func duration(option, text string) (caddy.Duration, error) {
 		return 0, fmt.Errorf("%s: %q is not a duration; write a number and a unit, such as 30s, 10m, 24h or 7d", option, text)
 	}
 	return caddy.Duration(d), nil
-}
-
-// idleAndMax reads "idle <d> max <d>", each at most once and in any order.
-func idleAndMax(d *caddyfile.Dispenser, idle, life *caddy.Duration) error {
-	const try = "session idle 24h max 7d"
-	if err := once("session", *idle != 0 || *life != 0); err != nil {
-		return err
-	}
-	args, err := arguments(d, 2, 4, try)
-	if err != nil {
-		return err
-	}
-	for pair := range slices.Chunk(args, 2) {
-		to := map[string]*caddy.Duration{"idle": idle, "max": life}[pair[0]]
-		if to == nil || len(pair) < 2 || *to != 0 {
-			return fmt.Errorf("session %s: this can't be read; write for example\n    %s", strings.Join(args, " "), try)
-		}
-		if *to, err = duration("session: "+pair[0], pair[1]); err != nil {
-			return err
-		}
-	}
-	return nil
 }

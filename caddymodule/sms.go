@@ -1,22 +1,15 @@
 package caddymodule
 
 import (
-	"github.com/caddyserver/caddy/v2"
+	"strings"
 
-	"github.com/gatehouse-auth/gatehouse/authcore/maillog"
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/smswebhook"
 	"github.com/gatehouse-auth/gatehouse/authcore/twilio"
 )
-
-const smsNamespace = "gatehouse.sms"
-
-// SMSModule is what a module in the namespace gatehouse.sms has to be: a way to
-// send text messages, for the JSON APIs.
-type SMSModule interface {
-	// NewTextSender is for texts what MailModule.NewSender is for mails.
-	NewTextSender() (outbox.TextSender, error)
-}
 
 // Twilio sends through the HTTP API of Twilio.
 type Twilio struct {
@@ -30,43 +23,25 @@ type Twilio struct {
 	BaseURL string `json:"base_url,omitempty"`
 }
 
-// SMSWebhook hands text messages to a service of one's own, by signed POST.
-type SMSWebhook struct {
-	// URL is where messages are posted.
-	URL string `json:"url,omitempty"`
-	// Secret signs them, by the Standard Webhooks specification: whsec_ and
-	// base64, or at least 24 bytes of text. Takes {env.NAME} and {file./path}.
-	Secret string `json:"secret,omitempty"`
-}
-
-// SMSLog shows text messages on the terminal. For development: whoever reads the
-// terminal can sign in as anybody. It has no options.
-type SMSLog struct{}
-
-// keepOrStandIn keeps a value that is written and puts something of the right
-// form in the place of one that only the machine knows.
-func keepOrStandIn(_, value string) (string, error) {
-	if isPlaceholder(value) {
-		return "00000000000000000000000000000000", nil
+// UnmarshalCaddyfile reads "twilio <account>" and its block.
+func (t *Twilio) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next()
+	args, err := arguments(d, 1, 1, "sms twilio AC… {\n        auth_token {file./run/secrets/twilio}\n        from +15005550006\n    }")
+	if err != nil {
+		return err
 	}
-	return value, nil
+	t.Account = args[0]
+	return readAll(d, t, twilioWords)
 }
 
-// texts makes the senders in the order in which they are tried.
-func (a *App) texts() ([]outbox.TextSender, error) {
-	var senders []outbox.TextSender
-	for _, m := range a.sms {
-		sender, err := m.NewTextSender()
-		if err != nil {
-			return nil, err
-		}
-		senders = append(senders, sender)
-	}
-	return senders, nil
+var twilioWords = words[*Twilio]{
+	block: "sms twilio",
+	known: []word[*Twilio]{
+		text("auth_token {file./run/secrets/twilio}", func(t *Twilio) *string { return &t.AuthToken }),
+		text("from +15005550006", func(t *Twilio) *string { return &t.From }),
+		text("base_url https://api.twilio.com", func(t *Twilio) *string { return &t.BaseURL }),
+	},
 }
-
-// expander puts in what placeholders stand for.
-type expander func(option, value string) (string, error)
 
 // CaddyModule returns the Caddy module information.
 func (*Twilio) CaddyModule() caddy.ModuleInfo {
@@ -84,7 +59,34 @@ func (t *Twilio) sender(expand expander) (outbox.TextSender, error) {
 	if err != nil {
 		return nil, err
 	}
-	return twilio.New(twilio.Config{Account: t.Account, AuthToken: twilio.Token(trimSpace(token)), From: t.From, BaseURL: t.BaseURL})
+	return twilio.New(twilio.Config{Account: t.Account, AuthToken: twilio.Token(strings.TrimSpace(token)), From: t.From, BaseURL: t.BaseURL})
+}
+
+// SMSWebhook hands text messages to a service of one's own, by signed POST.
+type SMSWebhook struct {
+	// URL is where messages are posted.
+	URL string `json:"url,omitempty"`
+	// Secret signs them, by the Standard Webhooks specification: whsec_ and
+	// base64, or at least 24 bytes of text. Takes {env.NAME} and {file./path}.
+	Secret string `json:"secret,omitempty"`
+}
+
+// UnmarshalCaddyfile reads "webhook <url>" and its block.
+func (s *SMSWebhook) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next()
+	args, err := arguments(d, 1, 1, "sms webhook https://sms.example.com/send {\n        secret {file./run/secrets/sms}\n    }")
+	if err != nil {
+		return err
+	}
+	s.URL = args[0]
+	return readAll(d, s, smsWebhookWords)
+}
+
+var smsWebhookWords = words[*SMSWebhook]{
+	block: "sms webhook",
+	known: []word[*SMSWebhook]{
+		text("secret {file./run/secrets/sms}", func(s *SMSWebhook) *string { return &s.Secret }),
+	},
 }
 
 // CaddyModule returns the Caddy module information.
@@ -103,13 +105,17 @@ func (s *SMSWebhook) sender(expand expander) (outbox.TextSender, error) {
 	if err != nil {
 		return nil, err
 	}
-	return smswebhook.New(smswebhook.Config{URL: s.URL, Secret: smswebhook.Secret(trimSpace(secret))})
+	return smswebhook.New(smswebhook.Config{URL: s.URL, Secret: smswebhook.Secret(strings.TrimSpace(secret))})
 }
 
-// CaddyModule returns the Caddy module information.
-func (*SMSLog) CaddyModule() caddy.ModuleInfo {
-	return caddy.ModuleInfo{ID: smsNamespace + ".log", New: func() caddy.Module { return new(SMSLog) }}
+// keepOrStandIn keeps a value that is written and puts something of the right
+// form in the place of one that only the machine knows.
+func keepOrStandIn(_, value string) (string, error) {
+	if isPlaceholder(value) {
+		return "00000000000000000000000000000000", nil
+	}
+	return value, nil
 }
 
-// NewTextSender implements SMSModule.
-func (*SMSLog) NewTextSender() (outbox.TextSender, error) { return maillog.New(nil), nil }
+// expander puts in what placeholders stand for.
+type expander func(option, value string) (string, error)

@@ -1,0 +1,58 @@
+package caddymodule
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+// placeholders are the ones that a secret may have.
+var placeholders = regexp.MustCompile(`\{(env|file)\.[^{}]*\}`)
+
+// isPlaceholder tells whether a value is known only on the machine.
+func isPlaceholder(value string) bool { return placeholders.MatchString(value) }
+
+// expandSecret is expandText for a password or key, which is one line: a file with
+// more is not what is meant.
+func expandSecret(option, value string) (string, error) {
+	expanded, err := expandText(option, value)
+	if err != nil || !isPlaceholder(value) {
+		return expanded, err
+	}
+	expanded = strings.TrimRight(expanded, "\r\n")
+	if strings.ContainsAny(expanded, "\r\n") {
+		from := strings.Join(placeholders.FindAllString(value, -1), " and ")
+		return "", fmt.Errorf("%s: %s has more than one line: keep the secret alone in it", option, from)
+	}
+	return expanded, nil
+}
+
+// expandText puts in what placeholders stand for. One that resolves to nothing, or
+// to a file that an editor has begun with a mark of its own, is an error that names
+// it; no other part of the value is ever shown.
+func expandText(option, value string) (string, error) {
+	if !isPlaceholder(value) {
+		return value, nil
+	}
+	var empty, marked []string
+	replacer := caddy.NewReplacer()
+	value = placeholders.ReplaceAllStringFunc(value, func(p string) string {
+		v, _ := replacer.GetString(strings.Trim(p, "{}"))
+		if v == "" {
+			empty = append(empty, p)
+		}
+		if strings.HasPrefix(v, "\ufeff") {
+			marked = append(marked, p)
+		}
+		return v
+	})
+	switch {
+	case len(empty) > 0:
+		return "", fmt.Errorf("%s: %s resolves to nothing: set the variable, or check that the file is there, readable and not empty", option, strings.Join(empty, " and "))
+	case len(marked) > 0:
+		return "", fmt.Errorf("%s: %s begins with a byte order mark, which an editor has put there: save it without", option, strings.Join(marked, " and "))
+	}
+	return value, nil
+}
