@@ -5,6 +5,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/option"
 )
 
 // The API stands before a gate of the same site: it asks for keys of its own.
@@ -31,7 +32,7 @@ func parseAPI(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 		err = noMoreArguments(h.Dispenser)
 	}
 	if err == nil {
-		err = apiWords.read(h.Dispenser, a)
+		err = apiWords.Read(h.Dispenser, a)
 	}
 	if err == nil {
 		_, err = parseOrigins(a.Origins)
@@ -40,7 +41,7 @@ func parseAPI(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 		_, _, err = globalOf(h)
 	}
 	if err != nil {
-		return nil, locate(at, err)
+		return nil, option.At(at, err)
 	}
 	return []httpcaddyfile.ConfigValue{route(h, matcher, a)}, nil
 }
@@ -52,9 +53,9 @@ func noMoreArguments(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-var apiWords = words[*API]{
-	block: "gatehouse_api",
-	known: []word[*API]{
-		list("origin https://api.example.com:8443", func(a *API) *[]string { return &a.Origins }),
+var apiWords = option.Block[*API]{
+	Of: "gatehouse_api",
+	Words: []option.Word[*API]{
+		option.List("origin https://api.example.com:8443", func(a *API) *[]string { return &a.Origins }),
 	},
 }

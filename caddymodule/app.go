@@ -22,6 +22,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/routes"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/senders"
 	"github.com/gatehouse-auth/gatehouse/oidc"
 	"github.com/gatehouse-auth/gatehouse/pages"
 	"github.com/gatehouse-auth/gatehouse/pages/screen"
@@ -88,8 +89,8 @@ type App struct {
 
 	ctx     caddy.Context
 	log     *zap.Logger
-	mail    []MailModule
-	sms     []SMSModule
+	mail    []senders.MailModule
+	sms     []senders.SMSModule
 	lists   *policy.Lists
 	groups  *policy.Groups
 	look    *screen.Look // of pages and mails; set by start

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/option"
 )
 
 // AppClient is a client of the JSON APIs, of the OpenID provider, or of both.
@@ -162,7 +163,7 @@ func (c *AppClient) keys(expand func(option, value string) (string, error)) ([]a
 			if err != nil {
 				return nil, err
 			}
-			if isPlaceholder(value) {
+			if option.IsPlaceholder(value) {
 				continue // known on the machine only
 			}
 			some, err := readKeys(value, list.publishable)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/option"
 )
 
 // readApp reads an app. Syntax:
@@ -40,7 +41,7 @@ import (
 //	    subject                  public|pairwise
 //	}
 func (a *App) readApp(d *caddyfile.Dispenser) error {
-	args, err := arguments(d, 1, 1, "app shop {\n        api_key {file./run/secrets/shop}\n    }")
+	args, err := option.Arguments(d, 1, 1, "app shop {\n        api_key {file./run/secrets/shop}\n    }")
 	if err != nil {
 		return err
 	}
@@ -51,48 +52,48 @@ func (a *App) readApp(d *caddyfile.Dispenser) error {
 	}
 	c := &AppClient{ID: args[0]}
 	a.Apps = append(a.Apps, c)
-	if err := appWords.read(d, c); err != nil {
+	if err := appWords.Read(d, c); err != nil {
 		return err
 	}
 	return a.checkApps()
 }
 
-var appWords = words[*AppClient]{
-	block: "app",
-	known: []word[*AppClient]{
-		text(`name "Example shop"`, func(c *AppClient) *string { return &c.Name }),
-		list("api_key {file./run/secrets/shop}", func(c *AppClient) *[]string { return &c.APIKeys }),
-		list("publishable_key pk_live_…", func(c *AppClient) *[]string { return &c.PublishableKeys }),
-		list("callback https://app.example.com/*", func(c *AppClient) *[]string { return &c.Callbacks }),
-		text("dev_callback http://localhost:3000/auth/callback", func(c *AppClient) *string { return &c.DevCallback }),
-		line("redirect", (*AppClient).readRedirect),
-		text("verification_url https://app.example.com/auth/verify", func(c *AppClient) *string { return &c.VerificationURL }),
-		span("link_lifetime 15m", func(c *AppClient) *caddy.Duration { return &c.LinkLifetime }),
-		span("session_lifetime 168h", func(c *AppClient) *caddy.Duration { return &c.SessionLifetime }),
-		line("auto_create", func(c *AppClient, d *caddyfile.Dispenser) error { return switched(d, &c.AutoCreate) }),
-		line("auto_verify", func(c *AppClient, d *caddyfile.Dispenser) error { return switched(d, &c.AutoVerify) }),
-		line("organizations", func(c *AppClient, d *caddyfile.Dispenser) error { return switched(d, &c.Organizations) }),
-		line("profile", func(c *AppClient, d *caddyfile.Dispenser) error { return switched(d, &c.Profile) }),
-		list("fingerprint ip user_agent", func(c *AppClient) *[]string { return &c.Fingerprint }),
-		list("origin https://app.example.com", func(c *AppClient) *[]string { return &c.Origins }),
-		line("plan", (*AppClient).readPlan),
-		list("secret {file./run/secrets/wiki}", func(c *AppClient) *[]string { return &c.Secrets }),
-		list("redirect_uri https://wiki.example.com/callback", func(c *AppClient) *[]string { return &c.RedirectURIs }),
-		list("post_logout_redirect_uri https://wiki.example.com/", func(c *AppClient) *[]string { return &c.PostLogoutRedirectURIs }),
-		text("backchannel_logout_uri https://wiki.example.com/backchannel", func(c *AppClient) *string { return &c.BackchannelLogoutURI }),
-		list("allow *@example.com", func(c *AppClient) *[]string { return &c.Allow }),
-		text("pkce required", func(c *AppClient) *string { return &c.PKCE }),
-		toggle("id_token_email", func(c *AppClient) **bool { return &c.IDTokenEmail }),
-		text("id_token_alg RS256", func(c *AppClient) *string { return &c.IDTokenAlg }),
-		toggle("consent", func(c *AppClient) **bool { return &c.Consent }),
-		text("subject public", func(c *AppClient) *string { return &c.Subject }),
+var appWords = option.Block[*AppClient]{
+	Of: "app",
+	Words: []option.Word[*AppClient]{
+		option.Text(`name "Example shop"`, func(c *AppClient) *string { return &c.Name }),
+		option.List("api_key {file./run/secrets/shop}", func(c *AppClient) *[]string { return &c.APIKeys }),
+		option.List("publishable_key pk_live_…", func(c *AppClient) *[]string { return &c.PublishableKeys }),
+		option.List("callback https://app.example.com/*", func(c *AppClient) *[]string { return &c.Callbacks }),
+		option.Text("dev_callback http://localhost:3000/auth/callback", func(c *AppClient) *string { return &c.DevCallback }),
+		option.Line("redirect", (*AppClient).readRedirect),
+		option.Text("verification_url https://app.example.com/auth/verify", func(c *AppClient) *string { return &c.VerificationURL }),
+		option.Span("link_lifetime 15m", func(c *AppClient) *caddy.Duration { return &c.LinkLifetime }),
+		option.Span("session_lifetime 168h", func(c *AppClient) *caddy.Duration { return &c.SessionLifetime }),
+		option.Line("auto_create", func(c *AppClient, d *caddyfile.Dispenser) error { return switched(d, &c.AutoCreate) }),
+		option.Line("auto_verify", func(c *AppClient, d *caddyfile.Dispenser) error { return switched(d, &c.AutoVerify) }),
+		option.Line("organizations", func(c *AppClient, d *caddyfile.Dispenser) error { return switched(d, &c.Organizations) }),
+		option.Line("profile", func(c *AppClient, d *caddyfile.Dispenser) error { return switched(d, &c.Profile) }),
+		option.List("fingerprint ip user_agent", func(c *AppClient) *[]string { return &c.Fingerprint }),
+		option.List("origin https://app.example.com", func(c *AppClient) *[]string { return &c.Origins }),
+		option.Line("plan", (*AppClient).readPlan),
+		option.List("secret {file./run/secrets/wiki}", func(c *AppClient) *[]string { return &c.Secrets }),
+		option.List("redirect_uri https://wiki.example.com/callback", func(c *AppClient) *[]string { return &c.RedirectURIs }),
+		option.List("post_logout_redirect_uri https://wiki.example.com/", func(c *AppClient) *[]string { return &c.PostLogoutRedirectURIs }),
+		option.Text("backchannel_logout_uri https://wiki.example.com/backchannel", func(c *AppClient) *string { return &c.BackchannelLogoutURI }),
+		option.List("allow *@example.com", func(c *AppClient) *[]string { return &c.Allow }),
+		option.Text("pkce required", func(c *AppClient) *string { return &c.PKCE }),
+		option.OnOff("id_token_email", func(c *AppClient) **bool { return &c.IDTokenEmail }),
+		option.Text("id_token_alg RS256", func(c *AppClient) *string { return &c.IDTokenAlg }),
+		option.OnOff("consent", func(c *AppClient) **bool { return &c.Consent }),
+		option.Text("subject public", func(c *AppClient) *string { return &c.Subject }),
 	},
 }
 
 // switched reads on or off.
 func switched(d *caddyfile.Dispenser, to *bool) error {
 	var on *bool
-	if err := onOff(d, &on); err != nil {
+	if err := option.Switch(d, &on); err != nil {
 		return err
 	}
 	*to = *on
@@ -100,7 +101,7 @@ func switched(d *caddyfile.Dispenser, to *bool) error {
 }
 
 func (c *AppClient) readRedirect(d *caddyfile.Dispenser) error {
-	args, err := arguments(d, 2, many, "redirect login https://app.example.com/authenticate")
+	args, err := option.Arguments(d, 2, option.Many, "redirect login https://app.example.com/authenticate")
 	if err != nil {
 		return err
 	}
@@ -113,7 +114,7 @@ func (c *AppClient) readRedirect(d *caddyfile.Dispenser) error {
 
 // readPlan reads a plan. Each line of its block is a feature.
 func (c *AppClient) readPlan(d *caddyfile.Dispenser) error {
-	args, err := arguments(d, 1, 2, "plan free {\n        seats 3\n        export off\n    }")
+	args, err := option.Arguments(d, 1, 2, "plan free {\n        seats 3\n        export off\n    }")
 	if err != nil {
 		return err
 	}
@@ -123,12 +124,12 @@ func (c *AppClient) readPlan(d *caddyfile.Dispenser) error {
 	}
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		at, feature := d.Token(), d.Val()
-		values, err := arguments(d, 1, many, feature+" 3")
+		values, err := option.Arguments(d, 1, option.Many, feature+" 3")
 		if err != nil {
-			return locate(at, err)
+			return option.At(at, err)
 		}
 		if _, twice := p.Entitlements[feature]; twice {
-			return locate(at, fmt.Errorf("plan %s: %s is there twice", p.ID, feature))
+			return option.At(at, fmt.Errorf("plan %s: %s is there twice", p.ID, feature))
 		}
 		p.Entitlements[feature] = entitlement(values)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/option"
 )
 
 func init() { httpcaddyfile.RegisterGlobalOption("gatehouse", parseGlobal) }
@@ -59,47 +60,47 @@ func parseGlobal(d *caddyfile.Dispenser, existing any) (any, error) {
 	d.Next()
 	at := d.Token()
 	if d.NextArg() {
-		return nil, locate(at, fmt.Errorf("the global option gatehouse takes a block and no %q; write for example\n    gatehouse {\n        mail log\n    }", d.Val()))
+		return nil, option.At(at, fmt.Errorf("the global option gatehouse takes a block and no %q; write for example\n    gatehouse {\n        mail log\n    }", d.Val()))
 	}
-	if err := globalWords.read(d, app); err != nil {
+	if err := globalWords.Read(d, app); err != nil {
 		return nil, err
 	}
 	if err := app.checkText(); err != nil {
-		return nil, locate(at, err)
+		return nil, option.At(at, err)
 	}
 	return httpcaddyfile.App{Name: "gatehouse", Value: caddyconfig.JSON(app, nil)}, nil
 }
 
-var globalWords = words[*App]{
-	block: "the global gatehouse block",
-	known: []word[*App]{
-		line("store", (*App).readStore),
-		line("secret", (*App).readSecret),
-		line("mail", (*App).readMail),
-		line("from", (*App).readFrom),
-		toggle("subject_code", func(a *App) **bool { return &a.SubjectCode }),
-		line("brand", (*App).readBrand),
-		line("group", (*App).readGroup),
-		text("domain example.com", func(a *App) *string { return &a.Domain }, (*App).checkDomain),
-		text("cookie gatehouse-intern", func(a *App) *string { return &a.Cookie }, (*App).checkCookie),
-		line("code", (*App).readCode),
-		line("session", (*App).readSession),
-		line("limits", (*App).readLimits),
-		line("sms", (*App).readSMS),
-		line("app", (*App).readApp),
-		line("token", (*App).readToken),
-		line("hooks", (*App).readHooks),
-		toggle("insecure_http", func(a *App) **bool { return &a.InsecureHTTP }),
-		line("audit", (*App).readAudit),
+var globalWords = option.Block[*App]{
+	Of: "the global gatehouse block",
+	Words: []option.Word[*App]{
+		option.Line("store", (*App).readStore),
+		option.Line("secret", (*App).readSecret),
+		option.Line("mail", (*App).readMail),
+		option.Line("from", (*App).readFrom),
+		option.OnOff("subject_code", func(a *App) **bool { return &a.SubjectCode }),
+		option.Line("brand", (*App).readBrand),
+		option.Line("group", (*App).readGroup),
+		option.Text("domain example.com", func(a *App) *string { return &a.Domain }, (*App).checkDomain),
+		option.Text("cookie gatehouse-intern", func(a *App) *string { return &a.Cookie }, (*App).checkCookie),
+		option.Line("code", (*App).readCode),
+		option.Line("session", (*App).readSession),
+		option.Line("limits", (*App).readLimits),
+		option.Line("sms", (*App).readSMS),
+		option.Line("app", (*App).readApp),
+		option.Line("token", (*App).readToken),
+		option.Line("hooks", (*App).readHooks),
+		option.OnOff("insecure_http", func(a *App) **bool { return &a.InsecureHTTP }),
+		option.Line("audit", (*App).readAudit),
 	},
-	later: []string{"passkeys"},
+	Later: []string{"passkeys"},
 }
 
 func (a *App) readAudit(d *caddyfile.Dispenser) error {
-	if err := once("audit", a.Audit != ""); err != nil {
+	if err := option.Once("audit", a.Audit != ""); err != nil {
 		return err
 	}
-	args, err := arguments(d, 1, 1, "audit on")
+	args, err := option.Arguments(d, 1, 1, "audit on")
 	if err != nil {
 		return err
 	}
@@ -108,10 +109,10 @@ func (a *App) readAudit(d *caddyfile.Dispenser) error {
 }
 
 func (a *App) readSecret(d *caddyfile.Dispenser) error {
-	if err := once("secret", a.Secret != ""); err != nil {
+	if err := option.Once("secret", a.Secret != ""); err != nil {
 		return err
 	}
-	args, err := arguments(d, 1, many, "secret {file./run/secrets/gatehouse}")
+	args, err := option.Arguments(d, 1, option.Many, "secret {file./run/secrets/gatehouse}")
 	if err != nil {
 		return err
 	}
@@ -125,10 +126,10 @@ func (a *App) readSecret(d *caddyfile.Dispenser) error {
 }
 
 func (a *App) readFrom(d *caddyfile.Dispenser) error {
-	if err := once("from", a.From != nil); err != nil {
+	if err := option.Once("from", a.From != nil); err != nil {
 		return err
 	}
-	args, err := arguments(d, 2, 2, `from "Example sign-in" <login@example.com>`)
+	args, err := option.Arguments(d, 2, 2, `from "Example sign-in" <login@example.com>`)
 	if err != nil {
 		return err
 	}
@@ -141,7 +142,7 @@ func (a *App) readFrom(d *caddyfile.Dispenser) error {
 }
 
 func (a *App) readGroup(d *caddyfile.Dispenser) error {
-	args, err := arguments(d, 1, many, "group staff alice@example.com *@example.org")
+	args, err := option.Arguments(d, 1, option.Many, "group staff alice@example.com *@example.org")
 	if err != nil {
 		return err
 	}
@@ -160,10 +161,10 @@ func (a *App) readGroup(d *caddyfile.Dispenser) error {
 
 func (a *App) readCode(d *caddyfile.Dispenser) error {
 	const try = "code 6 10m 5"
-	if err := once("code", a.Code != nil); err != nil {
+	if err := option.Once("code", a.Code != nil); err != nil {
 		return err
 	}
-	args, err := arguments(d, 3, 3, try)
+	args, err := option.Arguments(d, 3, 3, try)
 	if err != nil {
 		return err
 	}
@@ -171,7 +172,7 @@ func (a *App) readCode(d *caddyfile.Dispenser) error {
 	if a.Code.Digits, err = number("code", args[0], try); err != nil {
 		return err
 	}
-	if a.Code.Lifetime, err = duration("code", args[1]); err != nil {
+	if a.Code.Lifetime, err = option.Duration("code", args[1]); err != nil {
 		return err
 	}
 	if a.Code.Attempts, err = number("code", args[2], try); err != nil {
@@ -202,10 +203,10 @@ func (a *App) readSession(d *caddyfile.Dispenser) error {
 // idleAndMax reads "idle <d> max <d>", each at most once and in any order.
 func idleAndMax(d *caddyfile.Dispenser, idle, life *caddy.Duration) error {
 	const try = "session idle 24h max 7d"
-	if err := once("session", *idle != 0 || *life != 0); err != nil {
+	if err := option.Once("session", *idle != 0 || *life != 0); err != nil {
 		return err
 	}
-	args, err := arguments(d, 2, 4, try)
+	args, err := option.Arguments(d, 2, 4, try)
 	if err != nil {
 		return err
 	}
@@ -214,7 +215,7 @@ func idleAndMax(d *caddyfile.Dispenser, idle, life *caddy.Duration) error {
 		if to == nil || len(pair) < 2 || *to != 0 {
 			return fmt.Errorf("session %s: this can't be read; write for example\n    %s", strings.Join(args, " "), try)
 		}
-		if *to, err = duration("session: "+pair[0], pair[1]); err != nil {
+		if *to, err = option.Duration("session: "+pair[0], pair[1]); err != nil {
 			return err
 		}
 	}
@@ -228,16 +229,16 @@ func (a *App) readLimits(d *caddyfile.Dispenser) error {
 	if a.Limits == nil {
 		a.Limits = &Limits{}
 	}
-	return limitWords.read(d, a.Limits)
+	return limitWords.Read(d, a.Limits)
 }
 
-var limitWords = words[*Limits]{
-	block: "limits",
-	known: []word[*Limits]{
-		line("per_recipient", func(l *Limits, d *caddyfile.Dispenser) error { return readRates(d, &l.PerRecipient) }),
-		line("per_client", func(l *Limits, d *caddyfile.Dispenser) error { return readRates(d, &l.PerClient) }),
-		line("global", func(l *Limits, d *caddyfile.Dispenser) error { return readRates(d, &l.Global) }),
-		line("failures", func(l *Limits, d *caddyfile.Dispenser) error { return readRates(d, &l.Failures) }),
+var limitWords = option.Block[*Limits]{
+	Of: "limits",
+	Words: []option.Word[*Limits]{
+		option.Line("per_recipient", func(l *Limits, d *caddyfile.Dispenser) error { return readRates(d, &l.PerRecipient) }),
+		option.Line("per_client", func(l *Limits, d *caddyfile.Dispenser) error { return readRates(d, &l.PerClient) }),
+		option.Line("global", func(l *Limits, d *caddyfile.Dispenser) error { return readRates(d, &l.Global) }),
+		option.Line("failures", func(l *Limits, d *caddyfile.Dispenser) error { return readRates(d, &l.Failures) }),
 	},
 }
 
@@ -245,10 +246,10 @@ var limitWords = words[*Limits]{
 func readRates(d *caddyfile.Dispenser, rates *[]Rate) error {
 	name := d.Val()
 	try := name + " 5 1h 10 24h"
-	if err := once("limits: "+name, *rates != nil); err != nil {
+	if err := option.Once("limits: "+name, *rates != nil); err != nil {
 		return err
 	}
-	args, err := arguments(d, 2, many, try)
+	args, err := option.Arguments(d, 2, option.Many, try)
 	if err != nil {
 		return err
 	}
@@ -260,7 +261,7 @@ func readRates(d *caddyfile.Dispenser, rates *[]Rate) error {
 		if rate.Count, err = number(name, args[i], try); err != nil {
 			return err
 		}
-		if rate.Per, err = duration(name, args[i+1]); err != nil {
+		if rate.Per, err = option.Duration(name, args[i+1]); err != nil {
 			return err
 		}
 		*rates = append(*rates, rate)

@@ -7,6 +7,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/option"
 )
 
 // Both answer requests themselves, so they stand where respond does not come
@@ -40,13 +41,13 @@ func parseAuthz(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	a := new(Authz)
 	err := noArguments(h.Dispenser, "gatehouse_authz {\n        login https://auth.example.com\n        site wiki.example.com *@example.com\n    }")
 	if err == nil {
-		err = authzWords.read(h.Dispenser, a)
+		err = authzWords.Read(h.Dispenser, a)
 	}
 	if err == nil {
 		err = a.checkWithin(h)
 	}
 	if err != nil {
-		return nil, locate(at, err)
+		return nil, option.At(at, err)
 	}
 	return []httpcaddyfile.ConfigValue{route(h, nil, a)}, nil
 }
@@ -61,28 +62,28 @@ func noArguments(d *caddyfile.Dispenser, try string) error {
 	return nil
 }
 
-var authzWords = words[*Authz]{
-	block: "gatehouse_authz",
-	known: []word[*Authz]{
-		text("login https://auth.example.com", func(a *Authz) *string { return &a.Login }),
-		line("site", (*Authz).readSite),
+var authzWords = option.Block[*Authz]{
+	Of: "gatehouse_authz",
+	Words: []option.Word[*Authz]{
+		option.Text("login https://auth.example.com", func(a *Authz) *string { return &a.Login }),
+		option.Line("site", (*Authz).readSite),
 	},
 }
 
-var siteWords = words[*AuthzSite]{
-	block: "site",
-	known: onGate("deny", "public", "prefix", "trust", "fresh", "basic", "headers", "header", "name"),
-	elsewhere: map[string]string{
+var siteWords = option.Block[*AuthzSite]{
+	Of:    "site",
+	Words: onGate("deny", "public", "prefix", "trust", "fresh", "basic", "headers", "header", "name"),
+	Elsewhere: map[string]string{
 		"cors": "it is for a gate: to the proxy that asks here, the 2xx that answers a preflight request means that it is allowed; have that proxy answer them",
 	},
 }
 
 // onGate are lines of a gate that a site has, too.
-func onGate(names ...string) (lines []word[*AuthzSite]) {
+func onGate(names ...string) (lines []option.Word[*AuthzSite]) {
 	for _, name := range names {
-		lines = append(lines, line(name, func(s *AuthzSite, d *caddyfile.Dispenser) error {
+		lines = append(lines, option.Line(name, func(s *AuthzSite, d *caddyfile.Dispenser) error {
 			g := s.asGate()
-			err := gateWords.readLine(d, g)
+			err := gateWords.ReadLine(d, g)
 			s.take(g)
 			return err
 		}))
@@ -91,7 +92,7 @@ func onGate(names ...string) (lines []word[*AuthzSite]) {
 }
 
 func (a *Authz) readSite(d *caddyfile.Dispenser) error {
-	args, err := arguments(d, 1, many, "site wiki.example.com *@example.com")
+	args, err := option.Arguments(d, 1, option.Many, "site wiki.example.com *@example.com")
 	if err != nil {
 		return err
 	}
@@ -103,7 +104,7 @@ func (a *Authz) readSite(d *caddyfile.Dispenser) error {
 		return err
 	}
 	a.Sites = append(a.Sites, s)
-	return siteWords.read(d, s)
+	return siteWords.Read(d, s)
 }
 
 // checkWithin checks the handler together with the global option.
@@ -127,21 +128,21 @@ func parsePortal(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	p := new(Portal)
 	err := noArguments(h.Dispenser, "gatehouse_portal")
 	if err == nil {
-		err = portalWords.read(h.Dispenser, p)
+		err = portalWords.Read(h.Dispenser, p)
 	}
 	if err == nil {
 		_, _, err = globalOf(h)
 	}
 	if err != nil {
-		return nil, locate(at, err)
+		return nil, option.At(at, err)
 	}
 	return []httpcaddyfile.ConfigValue{route(h, nil, p)}, nil
 }
 
-var portalWords = words[*Portal]{
-	block: "gatehouse_portal",
-	known: []word[*Portal]{
-		list("origin https://auth.example.com", func(p *Portal) *[]string { return &p.Origins }, good(parseOrigins)),
+var portalWords = option.Block[*Portal]{
+	Of: "gatehouse_portal",
+	Words: []option.Word[*Portal]{
+		option.List("origin https://auth.example.com", func(p *Portal) *[]string { return &p.Origins }, good(parseOrigins)),
 	},
 }
 
@@ -155,35 +156,35 @@ var portalWords = words[*Portal]{
 //	    until  <day>
 //	}
 func (a *App) readToken(d *caddyfile.Dispenser) error {
-	args, err := arguments(d, 1, 1, "token backup {\n        secret {file./run/secrets/backup}\n        site wiki.example.com\n    }")
+	args, err := option.Arguments(d, 1, 1, "token backup {\n        secret {file./run/secrets/backup}\n        site wiki.example.com\n    }")
 	if err != nil {
 		return err
 	}
 	t := &Token{Name: args[0]}
-	if err := tokenWords.read(d, t); err != nil {
+	if err := tokenWords.Read(d, t); err != nil {
 		return err
 	}
 	a.Tokens = append(a.Tokens, t)
 	return a.checkTokens()
 }
 
-var tokenWords = words[*Token]{
-	block: "token",
-	known: []word[*Token]{
-		line("secret", func(t *Token, d *caddyfile.Dispenser) error {
-			if err := once("secret", t.Secret != ""); err != nil {
+var tokenWords = option.Block[*Token]{
+	Of: "token",
+	Words: []option.Word[*Token]{
+		option.Line("secret", func(t *Token, d *caddyfile.Dispenser) error {
+			if err := option.Once("secret", t.Secret != ""); err != nil {
 				return err
 			}
-			args, err := arguments(d, 1, many, "secret {file./run/secrets/backup}")
+			args, err := option.Arguments(d, 1, option.Many, "secret {file./run/secrets/backup}")
 			if err != nil {
 				return err
 			}
 			t.Secret, t.OldSecrets = args[0], args[1:]
 			return nil
 		}),
-		list("site wiki.example.com", func(t *Token) *[]string { return &t.Sites }),
-		list("path /api/*", func(t *Token) *[]string { return &t.Paths }),
-		list("method GET", func(t *Token) *[]string { return &t.Methods }),
-		text("until 2027-06-30", func(t *Token) *string { return &t.Until }),
+		option.List("site wiki.example.com", func(t *Token) *[]string { return &t.Sites }),
+		option.List("path /api/*", func(t *Token) *[]string { return &t.Paths }),
+		option.List("method GET", func(t *Token) *[]string { return &t.Methods }),
+		option.Text("until 2027-06-30", func(t *Token) *string { return &t.Until }),
 	},
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"github.com/gatehouse-auth/gatehouse/caddymodule/option"
 	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
@@ -35,10 +36,10 @@ type Brand struct {
 //	    support <address>
 //	}
 func (a *App) readBrand(d *caddyfile.Dispenser) error {
-	if err := once("brand", a.Brand != nil); err != nil {
+	if err := option.Once("brand", a.Brand != nil); err != nil {
 		return err
 	}
-	args, err := arguments(d, 0, 1, `brand "Example Wiki"`)
+	args, err := option.Arguments(d, 0, 1, `brand "Example Wiki"`)
 	if err != nil {
 		return err
 	}
@@ -46,7 +47,7 @@ func (a *App) readBrand(d *caddyfile.Dispenser) error {
 	if len(args) == 1 {
 		a.Brand.Name = args[0]
 	}
-	if err := brandWords.read(d, a.Brand); err != nil {
+	if err := brandWords.Read(d, a.Brand); err != nil {
 		return err
 	}
 	if *a.Brand == (Brand{}) {
@@ -55,20 +56,20 @@ func (a *App) readBrand(d *caddyfile.Dispenser) error {
 	return a.Brand.look().Check()
 }
 
-var brandWords = words[*Brand]{
-	block: "brand",
-	known: []word[*Brand]{
-		text("logo /etc/gatehouse/logo.svg", func(b *Brand) *string { return &b.Logo }),
-		line("accent", readAccent),
-		text("pages /etc/gatehouse/pages", func(b *Brand) *string { return &b.Pages }),
-		text("support help@example.com", func(b *Brand) *string { return &b.Support }, func(b *Brand) error { return b.look().Check() }),
+var brandWords = option.Block[*Brand]{
+	Of: "brand",
+	Words: []option.Word[*Brand]{
+		option.Text("logo /etc/gatehouse/logo.svg", func(b *Brand) *string { return &b.Logo }),
+		option.Line("accent", readAccent),
+		option.Text("pages /etc/gatehouse/pages", func(b *Brand) *string { return &b.Pages }),
+		option.Text("support help@example.com", func(b *Brand) *string { return &b.Support }, func(b *Brand) error { return b.look().Check() }),
 	},
 }
 
 // readAccent knows that a colour without quotes is a comment: nothing of it
 // arrives here.
 func readAccent(b *Brand, d *caddyfile.Dispenser) error {
-	if err := oneOf(d, &b.Accent, `accent "#1d4ed8"`); err != nil {
+	if err := option.One(d, &b.Accent, `accent "#1d4ed8"`); err != nil {
 		return fmt.Errorf("%w\nwith the quotes: without them # begins a comment", err)
 	}
 	return b.look().Check()

@@ -13,16 +13,17 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore/pgstore"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/option"
 )
 
 const tryPostgres = "store postgres postgres://gatehouse:{file./run/secrets/database}@db.example.com:5432/gatehouse?sslmode=verify-full"
 
 func (a *App) readStore(d *caddyfile.Dispenser) error {
 	const try = "store badger /var/lib/gatehouse"
-	if err := once("store", a.Store != nil); err != nil {
+	if err := option.Once("store", a.Store != nil); err != nil {
 		return err
 	}
-	args, err := arguments(d, 1, 2, try)
+	args, err := option.Arguments(d, 1, 2, try)
 	if err != nil {
 		return err
 	}
@@ -57,7 +58,7 @@ func (p *PostgresStore) check() error {
 	if p.DSN == "" {
 		return fmt.Errorf("store postgres: the address of the database is missing; write for example\n    %s", tryPostgres)
 	}
-	if isPlaceholder(p.DSN) {
+	if option.IsPlaceholder(p.DSN) {
 		return nil // known at start
 	}
 	if err := pgstore.CheckDSN(p.DSN); err != nil {
@@ -70,13 +71,13 @@ func (p *PostgresStore) check() error {
 // of one, which may have any character.
 func (p *PostgresStore) expanded() (string, error) {
 	const of = "store postgres"
-	if placeholders.FindString(p.DSN) == p.DSN {
-		return expandSecret(of, p.DSN)
+	if option.Placeholders.FindString(p.DSN) == p.DSN {
+		return option.ExpandSecret(of, p.DSN)
 	}
 	isURL := strings.Contains(p.DSN, "://")
 	var failed error
-	dsn := placeholders.ReplaceAllStringFunc(p.DSN, func(part string) string {
-		value, err := expandSecret(of, part)
+	dsn := option.Placeholders.ReplaceAllStringFunc(p.DSN, func(part string) string {
+		value, err := option.ExpandSecret(of, part)
 		if failed == nil {
 			failed = err
 		}

@@ -5,7 +5,7 @@
 //	gatemodule.go, gatefile.go, cleaner.go,
 //	pageshandler.go, portal.go, authz.go,
 //	api.go                                     the handlers, over package gate
-//	mail.go, sms.go                            ways to send, modules of their own
+//	mail.go                                    ways to send (package senders)
 //	pool.go, database.go, service.go, inuse.go  the life of a configuration: what is opened,
 //	                                           shared with the one before, and given back
 //	place.go, account.go, trusted.go           what the walk over Caddy's routes (package routes)

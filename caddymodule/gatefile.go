@@ -14,6 +14,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/policy"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/option"
 )
 
 // The gate stands before forward_auth and so after everything that is anchored
@@ -59,13 +60,13 @@ func parseGate(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	g := new(Gate)
 	err := g.readWho(h)
 	if err == nil {
-		err = gateWords.read(h.Dispenser, g)
+		err = gateWords.Read(h.Dispenser, g)
 	}
 	if err == nil {
 		err = g.checkWithin(h)
 	}
 	if err != nil {
-		return nil, locate(at, err)
+		return nil, option.At(at, err)
 	}
 	return []httpcaddyfile.ConfigValue{route(h, nil, g)}, nil
 }
@@ -153,28 +154,28 @@ func onlyMatcher(first string) error {
 	return e
 }
 
-var gateWords = words[*Gate]{
-	block: "gatehouse",
-	known: []word[*Gate]{
-		line("deny", (*Gate).readDeny),
-		list("public /images/*", func(g *Gate) *[]string { return &g.Public }, good(func(paths []string) (origin.PublicPaths, error) { return origin.ParsePublicBelow("", paths) })),
-		text("prefix /wiki", func(g *Gate) *string { return &g.Prefix }, func(g *Gate) error { return checkPrefix(g.Prefix) }),
-		list("cors https://board.example.com", func(g *Gate) *[]string { return &g.CORS }, good(parseCORS)),
-		list("client_ip 10.0.0.0/8", func(g *Gate) *[]string { return &g.ClientIP }, good(parseCIDRs)),
-		line("trust", (*Gate).readTrust),
-		line("fresh", (*Gate).readFresh),
-		text("unauthenticated redirect", func(g *Gate) *string { return &g.Unauthenticated }, func(g *Gate) error { return checkUnauthenticated(g.Unauthenticated) }),
-		toggle("basic", func(g *Gate) **bool { return &g.Basic }),
-		line("headers", (*Gate).readHeaders),
-		line("header", (*Gate).readField),
-		text(`name "Team wiki"`, func(g *Gate) *string { return &g.Name }, func(g *Gate) error { return checkTitle(g.Name) }),
-		line("session", func(g *Gate, d *caddyfile.Dispenser) error {
+var gateWords = option.Block[*Gate]{
+	Of: "gatehouse",
+	Words: []option.Word[*Gate]{
+		option.Line("deny", (*Gate).readDeny),
+		option.List("public /images/*", func(g *Gate) *[]string { return &g.Public }, good(func(paths []string) (origin.PublicPaths, error) { return origin.ParsePublicBelow("", paths) })),
+		option.Text("prefix /wiki", func(g *Gate) *string { return &g.Prefix }, func(g *Gate) error { return checkPrefix(g.Prefix) }),
+		option.List("cors https://board.example.com", func(g *Gate) *[]string { return &g.CORS }, good(parseCORS)),
+		option.List("client_ip 10.0.0.0/8", func(g *Gate) *[]string { return &g.ClientIP }, good(parseCIDRs)),
+		option.Line("trust", (*Gate).readTrust),
+		option.Line("fresh", (*Gate).readFresh),
+		option.Text("unauthenticated redirect", func(g *Gate) *string { return &g.Unauthenticated }, func(g *Gate) error { return checkUnauthenticated(g.Unauthenticated) }),
+		option.OnOff("basic", func(g *Gate) **bool { return &g.Basic }),
+		option.Line("headers", (*Gate).readHeaders),
+		option.Line("header", (*Gate).readField),
+		option.Text(`name "Team wiki"`, func(g *Gate) *string { return &g.Name }, func(g *Gate) error { return checkTitle(g.Name) }),
+		option.Line("session", func(g *Gate, d *caddyfile.Dispenser) error {
 			return idleAndMax(d, &g.SessionIdle, &g.SessionMax)
 		}),
-		list("keep X-Forwarded-Prefix", func(g *Gate) *[]string { return &g.Keep }, gate.CheckKept),
-		line("report_only", (*Gate).readReportOnly),
-		list("origin https://app.example.com:8443", func(g *Gate) *[]string { return &g.Origins }, good(parseOrigins)),
-		text("portal https://auth.example.com", func(g *Gate) *string { return &g.Portal }, (*Gate).checkPortal),
+		option.List("keep X-Forwarded-Prefix", func(g *Gate) *[]string { return &g.Keep }, gate.CheckKept),
+		option.Line("report_only", (*Gate).readReportOnly),
+		option.List("origin https://app.example.com:8443", func(g *Gate) *[]string { return &g.Origins }, good(parseOrigins)),
+		option.Text("portal https://auth.example.com", func(g *Gate) *string { return &g.Portal }, (*Gate).checkPortal),
 	},
 }
 
@@ -186,22 +187,22 @@ func (g *Gate) readDeny(d *caddyfile.Dispenser) error {
 }
 
 func (g *Gate) readFresh(d *caddyfile.Dispenser) error {
-	if err := once("fresh", g.Fresh != 0); err != nil {
+	if err := option.Once("fresh", g.Fresh != 0); err != nil {
 		return err
 	}
-	args, err := arguments(d, 1, 2, "fresh 4h")
+	args, err := option.Arguments(d, 1, 2, "fresh 4h")
 	if err != nil {
 		return err
 	}
 	if len(args) == 2 {
 		return fmt.Errorf("fresh: %q after the duration is not available in this version of Gatehouse; write\n    fresh %s", args[1], args[0])
 	}
-	g.Fresh, err = duration("fresh", args[0])
+	g.Fresh, err = option.Duration("fresh", args[0])
 	return err
 }
 
 func (g *Gate) readHeaders(d *caddyfile.Dispenser) error {
-	args, err := arguments(d, 1, many, "headers remote")
+	args, err := option.Arguments(d, 1, option.Many, "headers remote")
 	if err != nil {
 		return err
 	}
@@ -210,7 +211,7 @@ func (g *Gate) readHeaders(d *caddyfile.Dispenser) error {
 }
 
 func (g *Gate) readField(d *caddyfile.Dispenser) error {
-	args, err := arguments(d, 2, 2, "header X-WEBAUTH-USER email")
+	args, err := option.Arguments(d, 2, 2, "header X-WEBAUTH-USER email")
 	if err != nil {
 		return err
 	}
@@ -232,11 +233,11 @@ func good[T any](parse func([]string) (T, error)) func([]string) error {
 }
 
 func (g *Gate) readReportOnly(d *caddyfile.Dispenser) error {
-	if err := once("report_only", g.ReportOnly); err != nil {
+	if err := option.Once("report_only", g.ReportOnly); err != nil {
 		return err
 	}
 	g.ReportOnly = true
-	_, err := arguments(d, 0, 0, "report_only")
+	_, err := option.Arguments(d, 0, 0, "report_only")
 	return err
 }
 
@@ -309,15 +310,15 @@ func parseAlone(h httpcaddyfile.Helper, handler caddy.Module, keep *[]string, tr
 	at := h.Token()
 	matcher, err := h.ExtractMatcherSet()
 	if err != nil {
-		return nil, locate(at, err)
+		return nil, option.At(at, err)
 	}
 	h.Next()
 	if h.NextArg() || keep == nil && h.NextBlock(0) {
-		return nil, locate(at, fmt.Errorf("%s takes nothing after it; write\n    %s", at.Text, try))
+		return nil, option.At(at, fmt.Errorf("%s takes nothing after it; write\n    %s", at.Text, try))
 	}
-	lines := words[*[]string]{block: at.Text, known: []word[*[]string]{list("keep X-Forwarded-Prefix", func(into *[]string) *[]string { return into }, gate.CheckKept)}}
-	if err := lines.read(h.Dispenser, keep); err != nil {
-		return nil, locate(at, err)
+	lines := option.Block[*[]string]{Of: at.Text, Words: []option.Word[*[]string]{option.List("keep X-Forwarded-Prefix", func(into *[]string) *[]string { return into }, gate.CheckKept)}}
+	if err := lines.Read(h.Dispenser, keep); err != nil {
+		return nil, option.At(at, err)
 	}
 	return []httpcaddyfile.ConfigValue{route(h, matcher, handler)}, nil
 }

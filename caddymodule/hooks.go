@@ -6,6 +6,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/option"
 	"github.com/gatehouse-auth/gatehouse/hooks"
 )
 
@@ -25,20 +26,20 @@ type Hooks struct {
 //	}
 func (a *App) readHooks(d *caddyfile.Dispenser) error {
 	const try = "hooks {\n        mailgun_key {file./run/secrets/mailgun-hook}\n    }"
-	if err := once("hooks", a.Hooks != nil); err != nil {
+	if err := option.Once("hooks", a.Hooks != nil); err != nil {
 		return err
 	}
-	if _, err := arguments(d, 0, 0, try); err != nil {
+	if _, err := option.Arguments(d, 0, 0, try); err != nil {
 		return err
 	}
 	a.Hooks = new(Hooks)
-	return hooksWords.read(d, a.Hooks)
+	return hooksWords.Read(d, a.Hooks)
 }
 
-var hooksWords = words[*Hooks]{
-	block: "hooks",
-	known: []word[*Hooks]{
-		text("mailgun_key {file./run/secrets/mailgun-hook}", func(h *Hooks) *string { return &h.MailgunKey }),
+var hooksWords = option.Block[*Hooks]{
+	Of: "hooks",
+	Words: []option.Word[*Hooks]{
+		option.Text("mailgun_key {file./run/secrets/mailgun-hook}", func(h *Hooks) *string { return &h.MailgunKey }),
 	},
 }
 
@@ -63,7 +64,7 @@ func (a *App) hooksKey() (string, error) {
 	if a.Hooks == nil {
 		return "", nil
 	}
-	return expandSecret("hooks: mailgun_key", a.Hooks.MailgunKey)
+	return option.ExpandSecret("hooks: mailgun_key", a.Hooks.MailgunKey)
 }
 
 // openHooks gives portals their hooks, if there are any.

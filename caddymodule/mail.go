@@ -15,16 +15,17 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/senders"
 )
 
 // readMail reads one way to send mail. Further lines are fallbacks.
 func (a *App) readMail(d *caddyfile.Dispenser) error {
-	return readSender(d, &a.MailRaw, "mail", "write for example\n    mail smtp smtp.example.com:587\nor, to see codes and links on the terminal while you try it out,\n    mail log")
+	return senders.Read(d, &a.MailRaw, "mail", "write for example\n    mail smtp smtp.example.com:587\nor, to see codes and links on the terminal while you try it out,\n    mail log")
 }
 
 // readSMS reads one way to send text messages. Further lines are fallbacks.
 func (a *App) readSMS(d *caddyfile.Dispenser) error {
-	return readSender(d, &a.SMSRaw, "sms", "write for example\n    sms log")
+	return senders.Read(d, &a.SMSRaw, "sms", "write for example\n    sms log")
 }
 
 // checkMail finds out what is missing for mail to be sent.
@@ -59,10 +60,10 @@ func leaves(senders []string) bool {
 
 // loadSenders loads the modules of mails and of text messages.
 func (a *App) loadSenders(ctx caddy.Context) (err error) {
-	if a.mail, err = loadList[MailModule](ctx, a, "MailRaw"); err != nil {
+	if a.mail, err = loadList[senders.MailModule](ctx, a, "MailRaw"); err != nil {
 		return fmt.Errorf("mail: %w", err)
 	}
-	if a.sms, err = loadList[SMSModule](ctx, a, "SMSRaw"); err != nil {
+	if a.sms, err = loadList[senders.SMSModule](ctx, a, "SMSRaw"); err != nil {
 		return fmt.Errorf("sms: %w", err)
 	}
 	return nil
@@ -87,9 +88,9 @@ func loadList[T any](ctx caddy.Context, a *App, field string) ([]T, error) {
 
 // senders makes the senders in the order in which they are tried.
 func (a *App) senders() ([]outbox.Sender, error) {
-	var senders []outbox.Sender
+	var ways []outbox.Sender
 	for _, m := range a.mail {
-		if s, ok := m.(*SMTP); ok && a.From != nil {
+		if s, ok := m.(*senders.SMTP); ok && a.From != nil {
 			from, _ := address.Parse(a.From.Address) // checkFrom has
 			s.Hello = cmp.Or(s.Hello, from.Domain())
 		}
@@ -97,9 +98,9 @@ func (a *App) senders() ([]outbox.Sender, error) {
 		if err != nil {
 			return nil, err
 		}
-		senders = append(senders, sender)
+		ways = append(ways, sender)
 	}
-	return senders, nil
+	return ways, nil
 }
 
 // texts makes the senders in the order in which they are tried.

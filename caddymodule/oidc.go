@@ -13,6 +13,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/grant"
 	"github.com/gatehouse-auth/gatehouse/authcore/policy"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/option"
 	"github.com/gatehouse-auth/gatehouse/oidc"
 	"github.com/gatehouse-auth/gatehouse/pages"
 )
@@ -131,7 +132,7 @@ func (c *AppClient) clientSecrets(out *grant.Client, expand func(option, value s
 		if err != nil {
 			return err
 		}
-		if isPlaceholder(value) {
+		if option.IsPlaceholder(value) {
 			out.Secrets = append(out.Secrets, [sha256.Size]byte{}) // known on the machine only
 			continue
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/routes"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/senders"
 )
 
 // operated is this configuration, as operators ask about it.
@@ -63,13 +64,13 @@ func (a *App) asks() *operate.Asks {
 var doctorDNS operate.Resolver = net.DefaultResolver
 
 // lineOf is how the doctor sees a way to send mail.
-func lineOf(m MailModule) operate.MailLine {
+func lineOf(m senders.MailModule) operate.MailLine {
 	switch m := m.(type) {
-	case *MailLog:
+	case *senders.MailLog:
 		return operate.MailLine{Kind: "log"}
-	case *MailDir:
+	case *senders.MailDir:
 		return operate.MailLine{Kind: "dir"}
-	case *SMTP:
+	case *senders.SMTP:
 		return operate.MailLine{Kind: "smtp", Address: m.Address, Clear: m.TLS == "off"}
 	}
 	return operate.MailLine{Kind: "http"}

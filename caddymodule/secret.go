@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/certmagic"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/option"
 )
 
 // secretKey is where Caddy's storage keeps the secret that was made for a new
@@ -23,7 +24,7 @@ const secretKey = "gatehouse-secret"
 // checkSecrets checks what does not depend on the machine.
 func (a *App) checkSecrets() error {
 	for _, value := range a.secretOptions() {
-		if isPlaceholder(value) {
+		if option.IsPlaceholder(value) {
 			continue
 		}
 		if _, err := keyring.NewSecret([]byte(value)); err != nil {
@@ -57,12 +58,12 @@ func (a *App) secrets(ctx context.Context, written []keyring.Secret, dir string,
 
 // writtenSecrets are those of the configuration.
 func (a *App) writtenSecrets() (all []keyring.Secret, err error) {
-	for i, option := range a.secretOptions() {
+	for i, written := range a.secretOptions() {
 		name := "secret"
 		if i > 0 {
 			name = fmt.Sprintf("secret (old one %d)", i)
 		}
-		value, err := expandText(name, option) // any bytes will do
+		value, err := option.ExpandText(name, written) // any bytes will do
 		if err != nil {
 			return nil, err
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/rfc5322"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/option"
 	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
@@ -29,10 +30,10 @@ func (a *App) serviceConfig() (authcore.Config, error) {
 	if err != nil {
 		return authcore.Config{}, err
 	}
-	if a.clients, err = a.oidcClients(a.groups, expandText); err != nil {
+	if a.clients, err = a.oidcClients(a.groups, option.ExpandText); err != nil {
 		return authcore.Config{}, err
 	}
-	apps, err := a.apiApps(expandText) // a file may hold several keys, one a line
+	apps, err := a.apiApps(option.ExpandText) // a file may hold several keys, one a line
 	return authcore.Config{
 		Code: a.codeRule(), Session: a.sessionRule(), Limits: a.limits(), Domain: a.Domain,
 		Machines: machines, MayReceive: a.mayReceive, Protects: a.protects, Rules: a.rules, AccountAt: a.accountLink,

@@ -17,6 +17,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/option"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/routes"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 )
@@ -148,11 +149,11 @@ func TestWhoAmIEscapesWhatItShows(t *testing.T) {
 
 func TestSecretsAreNamedAndNotShown(t *testing.T) {
 	t.Setenv("GATEHOUSE_TEST_A", "left")
-	got, err := expandSecret("secret", "a{env.GATEHOUSE_TEST_A}b{c}")
+	got, err := option.ExpandSecret("secret", "a{env.GATEHOUSE_TEST_A}b{c}")
 	if err != nil || got != "aleftb{c}" {
 		t.Errorf("%q, %v", got, err)
 	}
-	_, err = expandSecret("secret", "literal-part{env.GATEHOUSE_TEST_A}{env.GATEHOUSE_TEST_NONE}{file./nowhere/x}")
+	_, err = option.ExpandSecret("secret", "literal-part{env.GATEHOUSE_TEST_A}{env.GATEHOUSE_TEST_NONE}{file./nowhere/x}")
 	if err == nil || !strings.Contains(err.Error(), "{env.GATEHOUSE_TEST_NONE} and {file./nowhere/x}") {
 		t.Fatalf("the placeholders are not named: %v", err)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/option"
 )
 
 // Token is a machine client: a program that passes gates with a secret, in the
@@ -51,7 +52,7 @@ func (t *Token) scope() (m session.ConfiguredMachine, err error) {
 		return m, fmt.Errorf("token %s has no secret; write for example\n    secret {file./run/secrets/%[1]s}", t.Name)
 	}
 	for _, secret := range append([]string{t.Secret}, t.OldSecrets...) {
-		if !isPlaceholder(secret) && len(secret) < session.MinMachineSecret {
+		if !option.IsPlaceholder(secret) && len(secret) < session.MinMachineSecret {
 			return m, shortSecret(t.Name, secret)
 		}
 	}
@@ -122,7 +123,7 @@ func (a *App) gateUnder(p origin.SitePattern) bool {
 
 // hash is that of one of the token's secrets.
 func (t *Token) hash(secret string) (session.MachineHash, error) {
-	secret, err := expandSecret("token "+t.Name+": secret", secret)
+	secret, err := option.ExpandSecret("token "+t.Name+": secret", secret)
 	if err == nil && len(secret) < session.MinMachineSecret {
 		err = shortSecret(t.Name, secret)
 	}

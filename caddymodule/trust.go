@@ -13,6 +13,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/policy"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/option"
 )
 
 // Trust is a network whose clients need no sign-in.
@@ -55,7 +56,7 @@ func parseTrust(all []Trust) (homes []gate.Home, err error) {
 }
 
 func (g *Gate) readTrust(d *caddyfile.Dispenser) error {
-	args, err := arguments(d, 1, many, "trust 192.168.1.0/24")
+	args, err := option.Arguments(d, 1, option.Many, "trust 192.168.1.0/24")
 	if err != nil {
 		return err
 	}

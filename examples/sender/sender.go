@@ -36,7 +36,7 @@ func (p *Post) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-// NewSender implements caddymodule.MailModule.
+// NewSender implements senders.MailModule.
 func (p *Post) NewSender(oauth.Keeper) (outbox.Sender, error) { return p, nil }
 
 // Name implements outbox.Sender.

@@ -1,4 +1,13 @@
-package caddymodule
+// Package senders has the ways to send in Caddy's words: modules in the namespaces
+// gatehouse.mail and gatehouse.sms, each with its lines in a Caddyfile. A build can
+// have others: the Caddyfile names one as mail <name> or sms <name> ([Read]), JSON in
+// the key sender.
+//
+// A module is checked without the machine (Validate), and makes its sender when a
+// configuration starts ([MailModule], [SMSModule]): only then are secrets read. The
+// sending itself is in packages that know no Caddy (authcore/smtp and others). It
+// keeps nothing.
+package senders
 
 import (
 	"encoding/json"
@@ -11,6 +20,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore/oauth"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/option"
 )
 
 const (
@@ -40,8 +50,8 @@ type SMSModule interface {
 	NewTextSender() (outbox.TextSender, error)
 }
 
-// readSender reads the line of a module for what, mail or sms, whose name comes next.
-func readSender(d *caddyfile.Dispenser, into *[]json.RawMessage, what, try string) error {
+// Read reads the line of a module for what, mail or sms, whose name comes next.
+func Read(d *caddyfile.Dispenser, into *[]json.RawMessage, what, try string) error {
 	namespace := "gatehouse." + what
 	var names []string
 	for _, m := range caddy.GetModules(namespace) {
@@ -65,8 +75,8 @@ func readSender(d *caddyfile.Dispenser, into *[]json.RawMessage, what, try strin
 }
 
 // readAll reads the block of a sender of ours and checks it whole.
-func readAll[T caddy.Validator](d *caddyfile.Dispenser, into T, w words[T]) error {
-	if err := w.read(d, into); err != nil {
+func readAll[T caddy.Validator](d *caddyfile.Dispenser, into T, w option.Block[T]) error {
+	if err := w.Read(d, into); err != nil {
 		return err
 	}
 	return into.Validate()
@@ -79,9 +89,9 @@ type outside struct {
 }
 
 // expand puts in what placeholders stand for.
-func (o *outside) expand(option, value string) (string, error) {
+func (o *outside) expand(name, value string) (string, error) {
 	if o == nil {
 		return value, nil
 	}
-	return expandSecret(option, value)
+	return option.ExpandSecret(name, value)
 }

@@ -1,4 +1,4 @@
-package caddymodule
+package option
 
 import (
 	"fmt"
@@ -8,37 +8,37 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// placeholders are the ones that a secret may have.
-var placeholders = regexp.MustCompile(`\{(env|file)\.[^{}]*\}`)
+// Placeholders are the ones that a secret may have.
+var Placeholders = regexp.MustCompile(`\{(env|file)\.[^{}]*\}`)
 
-// isPlaceholder tells whether a value is known only on the machine.
-func isPlaceholder(value string) bool { return placeholders.MatchString(value) }
+// IsPlaceholder tells whether a value is known only on the machine.
+func IsPlaceholder(value string) bool { return Placeholders.MatchString(value) }
 
-// expandSecret is expandText for a password or key, which is one line: a file with
+// ExpandSecret is ExpandText for a password or key, which is one line: a file with
 // more is not what is meant.
-func expandSecret(option, value string) (string, error) {
-	expanded, err := expandText(option, value)
-	if err != nil || !isPlaceholder(value) {
+func ExpandSecret(option, value string) (string, error) {
+	expanded, err := ExpandText(option, value)
+	if err != nil || !IsPlaceholder(value) {
 		return expanded, err
 	}
 	expanded = strings.TrimRight(expanded, "\r\n")
 	if strings.ContainsAny(expanded, "\r\n") {
-		from := strings.Join(placeholders.FindAllString(value, -1), " and ")
+		from := strings.Join(Placeholders.FindAllString(value, -1), " and ")
 		return "", fmt.Errorf("%s: %s has more than one line: keep the secret alone in it", option, from)
 	}
 	return expanded, nil
 }
 
-// expandText puts in what placeholders stand for. One that resolves to nothing, or
+// ExpandText puts in what placeholders stand for. One that resolves to nothing, or
 // to a file that an editor has begun with a mark of its own, is an error that names
 // it; no other part of the value is ever shown.
-func expandText(option, value string) (string, error) {
-	if !isPlaceholder(value) {
+func ExpandText(option, value string) (string, error) {
+	if !IsPlaceholder(value) {
 		return value, nil
 	}
 	var empty, marked []string
 	replacer := caddy.NewReplacer()
-	value = placeholders.ReplaceAllStringFunc(value, func(p string) string {
+	value = Placeholders.ReplaceAllStringFunc(value, func(p string) string {
 		v, _ := replacer.GetString(strings.Trim(p, "{}"))
 		if v == "" {
 			empty = append(empty, p)

@@ -1,4 +1,4 @@
-package caddymodule
+package senders
 
 import (
 	"github.com/caddyserver/caddy/v2"
@@ -8,6 +8,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/maillog"
 	"github.com/gatehouse-auth/gatehouse/authcore/oauth"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/option"
 )
 
 // MailLog shows mails on the terminal. For development: whoever reads the terminal
@@ -17,7 +18,7 @@ type MailLog struct{}
 // UnmarshalCaddyfile reads "log".
 func (*MailLog) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
-	_, err := arguments(d, 0, 0, "mail log")
+	_, err := option.Arguments(d, 0, 0, "mail log")
 	return err
 }
 
@@ -38,7 +39,7 @@ type MailDir struct {
 // UnmarshalCaddyfile reads "dir <path>".
 func (m *MailDir) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
-	args, err := arguments(d, 1, 1, "mail dir ./mails")
+	args, err := option.Arguments(d, 1, 1, "mail dir ./mails")
 	if err != nil {
 		return err
 	}
@@ -64,7 +65,7 @@ type SMSLog struct{}
 // UnmarshalCaddyfile reads "log".
 func (*SMSLog) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
-	_, err := arguments(d, 0, 0, "sms log")
+	_, err := option.Arguments(d, 0, 0, "sms log")
 	return err
 }
 

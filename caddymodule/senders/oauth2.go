@@ -1,4 +1,4 @@
-package caddymodule
+package senders
 
 import (
 	"errors"
@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/oauth"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/option"
 )
 
 // OAuth2 says how a sender gets access tokens, in place of a password.
@@ -40,10 +41,10 @@ const (
 // readOAuth2 reads oauth2 in mail smtp.
 func readOAuth2(s *SMTP, d *caddyfile.Dispenser) error {
 	const try = "oauth2 microsoft example.onmicrosoft.com {\n        client_id {env.MAIL_CLIENT_ID}\n        client_secret {file./run/secrets/mail-client}\n    }"
-	if err := once("oauth2", s.OAuth2 != nil); err != nil {
+	if err := option.Once("oauth2", s.OAuth2 != nil); err != nil {
 		return err
 	}
-	args, err := arguments(d, 1, 2, try)
+	args, err := option.Arguments(d, 1, 2, try)
 	if err != nil {
 		return err
 	}
@@ -58,26 +59,26 @@ func readOAuth2(s *SMTP, d *caddyfile.Dispenser) error {
 		return fmt.Errorf("oauth2 microsoft: the tenant is missing; write for example\n    %s", try)
 	}
 	s.OAuth2 = o
-	return words[*OAuth2]{block: "oauth2", known: oauth2Words(func(o *OAuth2) *OAuth2 { return o })}.read(d, o)
+	return option.Block[*OAuth2]{Of: "oauth2", Words: oauth2Words(func(o *OAuth2) *OAuth2 { return o })}.Read(d, o)
 }
 
 // oauth2Words are the lines of oauth2, which mail graph and mail gmail have
 // among their own.
-func oauth2Words[T any](of func(T) *OAuth2) []word[T] {
-	return []word[T]{
-		text("client_id {env.MAIL_CLIENT_ID}", func(t T) *string { return &of(t).ClientID }),
-		text("client_secret {file./run/secrets/mail-client}", func(t T) *string { return &of(t).ClientSecret }),
-		line("scope", func(t T, d *caddyfile.Dispenser) error {
-			if err := once("scope", of(t).Scope != nil); err != nil {
+func oauth2Words[T any](of func(T) *OAuth2) []option.Word[T] {
+	return []option.Word[T]{
+		option.Text("client_id {env.MAIL_CLIENT_ID}", func(t T) *string { return &of(t).ClientID }),
+		option.Text("client_secret {file./run/secrets/mail-client}", func(t T) *string { return &of(t).ClientSecret }),
+		option.Line("scope", func(t T, d *caddyfile.Dispenser) error {
+			if err := option.Once("scope", of(t).Scope != nil); err != nil {
 				return err
 			}
-			args, err := arguments(d, 1, many, "scope https://graph.microsoft.com/.default")
+			args, err := option.Arguments(d, 1, option.Many, "scope https://graph.microsoft.com/.default")
 			of(t).Scope = args
 			return err
 		}),
-		text("refresh_token {file./run/secrets/mail-refresh}", func(t T) *string { return &of(t).RefreshToken }),
-		text("service_account /etc/gatehouse/google.json", func(t T) *string { return &of(t).ServiceAccount }),
-		text("token_url https://login.microsoftonline.us/example.onmicrosoft.us/oauth2/v2.0/token", func(t T) *string { return &of(t).TokenURL }),
+		option.Text("refresh_token {file./run/secrets/mail-refresh}", func(t T) *string { return &of(t).RefreshToken }),
+		option.Text("service_account /etc/gatehouse/google.json", func(t T) *string { return &of(t).ServiceAccount }),
+		option.Text("token_url https://login.microsoftonline.us/example.onmicrosoft.us/oauth2/v2.0/token", func(t T) *string { return &of(t).TokenURL }),
 	}
 }
 
@@ -179,9 +180,9 @@ func (o *OAuth2) source(on *outside, name, way, user string) (*oauth.Source, err
 		{"refresh_token", o.RefreshToken, func(v string) { c.RefreshToken = oauth.Secret(v) }},
 		{"service_account", o.ServiceAccount, func(v string) { c.ServiceAccount = oauth.Secret(v) }},
 	} {
-		expand := expandSecret
+		expand := option.ExpandSecret
 		if written.name == "service_account" { // may be the key itself, of many lines
-			expand = expandText
+			expand = option.ExpandText
 		}
 		value, err := expand(name+": "+written.name, written.value)
 		if err != nil {

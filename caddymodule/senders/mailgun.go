@@ -1,4 +1,4 @@
-package caddymodule
+package senders
 
 import (
 	"github.com/caddyserver/caddy/v2"
@@ -7,6 +7,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/mailgun"
 	"github.com/gatehouse-auth/gatehouse/authcore/oauth"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/option"
 )
 
 // Mailgun sends through the HTTP API of Mailgun.
@@ -24,7 +25,7 @@ type Mailgun struct {
 // UnmarshalCaddyfile reads "mailgun <domain>" and its block.
 func (g *Mailgun) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
-	args, err := arguments(d, 1, 1, "mail mailgun mg.example.com")
+	args, err := option.Arguments(d, 1, 1, "mail mailgun mg.example.com")
 	if err != nil {
 		return err
 	}
@@ -32,12 +33,12 @@ func (g *Mailgun) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return readAll(d, g, mailgunWords)
 }
 
-var mailgunWords = words[*Mailgun]{
-	block: "mail mailgun",
-	known: []word[*Mailgun]{
-		text("api_key {file./run/secrets/mailgun}", func(g *Mailgun) *string { return &g.APIKey }),
-		text("region eu", func(g *Mailgun) *string { return &g.Region }),
-		text("base_url https://api.eu.mailgun.net/v3", func(g *Mailgun) *string { return &g.BaseURL }),
+var mailgunWords = option.Block[*Mailgun]{
+	Of: "mail mailgun",
+	Words: []option.Word[*Mailgun]{
+		option.Text("api_key {file./run/secrets/mailgun}", func(g *Mailgun) *string { return &g.APIKey }),
+		option.Text("region eu", func(g *Mailgun) *string { return &g.Region }),
+		option.Text("base_url https://api.eu.mailgun.net/v3", func(g *Mailgun) *string { return &g.BaseURL }),
 	},
 }
 

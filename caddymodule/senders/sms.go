@@ -1,4 +1,4 @@
-package caddymodule
+package senders
 
 import (
 	"strings"
@@ -9,6 +9,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/smswebhook"
 	"github.com/gatehouse-auth/gatehouse/authcore/twilio"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/option"
 )
 
 // Twilio sends through the HTTP API of Twilio.
@@ -26,7 +27,7 @@ type Twilio struct {
 // UnmarshalCaddyfile reads "twilio <account>" and its block.
 func (t *Twilio) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
-	args, err := arguments(d, 1, 1, "sms twilio AC… {\n        auth_token {file./run/secrets/twilio}\n        from +15005550006\n    }")
+	args, err := option.Arguments(d, 1, 1, "sms twilio AC… {\n        auth_token {file./run/secrets/twilio}\n        from +15005550006\n    }")
 	if err != nil {
 		return err
 	}
@@ -34,12 +35,12 @@ func (t *Twilio) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return readAll(d, t, twilioWords)
 }
 
-var twilioWords = words[*Twilio]{
-	block: "sms twilio",
-	known: []word[*Twilio]{
-		text("auth_token {file./run/secrets/twilio}", func(t *Twilio) *string { return &t.AuthToken }),
-		text("from +15005550006", func(t *Twilio) *string { return &t.From }),
-		text("base_url https://api.twilio.com", func(t *Twilio) *string { return &t.BaseURL }),
+var twilioWords = option.Block[*Twilio]{
+	Of: "sms twilio",
+	Words: []option.Word[*Twilio]{
+		option.Text("auth_token {file./run/secrets/twilio}", func(t *Twilio) *string { return &t.AuthToken }),
+		option.Text("from +15005550006", func(t *Twilio) *string { return &t.From }),
+		option.Text("base_url https://api.twilio.com", func(t *Twilio) *string { return &t.BaseURL }),
 	},
 }
 
@@ -52,7 +53,7 @@ func (*Twilio) CaddyModule() caddy.ModuleInfo {
 func (t *Twilio) Validate() error { _, err := t.sender(keepOrStandIn); return err }
 
 // NewTextSender implements SMSModule.
-func (t *Twilio) NewTextSender() (outbox.TextSender, error) { return t.sender(expandSecret) }
+func (t *Twilio) NewTextSender() (outbox.TextSender, error) { return t.sender(option.ExpandSecret) }
 
 func (t *Twilio) sender(expand expander) (outbox.TextSender, error) {
 	token, err := expand("sms twilio: auth_token", t.AuthToken)
@@ -74,7 +75,7 @@ type SMSWebhook struct {
 // UnmarshalCaddyfile reads "webhook <url>" and its block.
 func (s *SMSWebhook) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
-	args, err := arguments(d, 1, 1, "sms webhook https://sms.example.com/send {\n        secret {file./run/secrets/sms}\n    }")
+	args, err := option.Arguments(d, 1, 1, "sms webhook https://sms.example.com/send {\n        secret {file./run/secrets/sms}\n    }")
 	if err != nil {
 		return err
 	}
@@ -82,10 +83,10 @@ func (s *SMSWebhook) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return readAll(d, s, smsWebhookWords)
 }
 
-var smsWebhookWords = words[*SMSWebhook]{
-	block: "sms webhook",
-	known: []word[*SMSWebhook]{
-		text("secret {file./run/secrets/sms}", func(s *SMSWebhook) *string { return &s.Secret }),
+var smsWebhookWords = option.Block[*SMSWebhook]{
+	Of: "sms webhook",
+	Words: []option.Word[*SMSWebhook]{
+		option.Text("secret {file./run/secrets/sms}", func(s *SMSWebhook) *string { return &s.Secret }),
 	},
 }
 
@@ -98,7 +99,7 @@ func (*SMSWebhook) CaddyModule() caddy.ModuleInfo {
 func (s *SMSWebhook) Validate() error { _, err := s.sender(keepOrStandIn); return err }
 
 // NewTextSender implements SMSModule.
-func (s *SMSWebhook) NewTextSender() (outbox.TextSender, error) { return s.sender(expandSecret) }
+func (s *SMSWebhook) NewTextSender() (outbox.TextSender, error) { return s.sender(option.ExpandSecret) }
 
 func (s *SMSWebhook) sender(expand expander) (outbox.TextSender, error) {
 	secret, err := expand("sms webhook: secret", s.Secret)
@@ -111,7 +112,7 @@ func (s *SMSWebhook) sender(expand expander) (outbox.TextSender, error) {
 // keepOrStandIn keeps a value that is written and puts something of the right
 // form in the place of one that only the machine knows.
 func keepOrStandIn(_, value string) (string, error) {
-	if isPlaceholder(value) {
+	if option.IsPlaceholder(value) {
 		return "00000000000000000000000000000000", nil
 	}
 	return value, nil

@@ -1,4 +1,4 @@
-package caddymodule
+package senders
 
 import (
 	"errors"
@@ -10,6 +10,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/graph"
 	"github.com/gatehouse-auth/gatehouse/authcore/oauth"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/option"
 )
 
 // Graph is a mailbox at Microsoft 365, over Microsoft Graph.
@@ -33,31 +34,31 @@ type Gmail struct {
 // UnmarshalCaddyfile reads "graph <tenant>" and its block.
 func (g *Graph) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
-	args, err := arguments(d, 1, 1, "mail graph example.onmicrosoft.com")
+	args, err := option.Arguments(d, 1, 1, "mail graph example.onmicrosoft.com")
 	if err != nil {
 		return err
 	}
 	g.OAuth2 = &OAuth2{Provider: providerMicrosoft, Tenant: args[0]}
-	return readAll(d, g, words[*Graph]{
-		block: "mail graph",
-		known: append(oauth2Words(func(g *Graph) *OAuth2 { return g.OAuth2 }),
-			text("user login@example.com", func(g *Graph) *string { return &g.User }),
-			text("base_url https://graph.microsoft.us", func(g *Graph) *string { return &g.BaseURL })),
+	return readAll(d, g, option.Block[*Graph]{
+		Of: "mail graph",
+		Words: append(oauth2Words(func(g *Graph) *OAuth2 { return g.OAuth2 }),
+			option.Text("user login@example.com", func(g *Graph) *string { return &g.User }),
+			option.Text("base_url https://graph.microsoft.us", func(g *Graph) *string { return &g.BaseURL })),
 	})
 }
 
 // UnmarshalCaddyfile reads "gmail" and its block.
 func (g *Gmail) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
-	if _, err := arguments(d, 0, 0, "mail gmail {\n        service_account /etc/gatehouse/google.json\n        user login@example.com\n    }"); err != nil {
+	if _, err := option.Arguments(d, 0, 0, "mail gmail {\n        service_account /etc/gatehouse/google.json\n        user login@example.com\n    }"); err != nil {
 		return err
 	}
 	g.OAuth2 = &OAuth2{Provider: providerGoogle}
-	return readAll(d, g, words[*Gmail]{
-		block: "mail gmail",
-		known: append(oauth2Words(func(g *Gmail) *OAuth2 { return g.OAuth2 }),
-			text("user login@example.com", func(g *Gmail) *string { return &g.User }),
-			text("base_url http://localhost:8025", func(g *Gmail) *string { return &g.BaseURL })),
+	return readAll(d, g, option.Block[*Gmail]{
+		Of: "mail gmail",
+		Words: append(oauth2Words(func(g *Gmail) *OAuth2 { return g.OAuth2 }),
+			option.Text("user login@example.com", func(g *Gmail) *string { return &g.User }),
+			option.Text("base_url http://localhost:8025", func(g *Gmail) *string { return &g.BaseURL })),
 	})
 }
 

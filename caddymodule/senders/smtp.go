@@ -1,4 +1,4 @@
-package caddymodule
+package senders
 
 import (
 	"crypto/x509"
@@ -15,6 +15,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/oauth"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/smtp"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/option"
 )
 
 // SMTP sends through a mail server that takes mail for others.
@@ -49,7 +50,7 @@ type SMTP struct {
 // UnmarshalCaddyfile reads "smtp <host:port>" and its block.
 func (s *SMTP) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
-	args, err := arguments(d, 1, 1, "mail smtp smtp.example.com:587")
+	args, err := option.Arguments(d, 1, 1, "mail smtp smtp.example.com:587")
 	if err != nil {
 		return err
 	}
@@ -57,27 +58,27 @@ func (s *SMTP) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return readAll(d, s, smtpWords)
 }
 
-var smtpWords = words[*SMTP]{
-	block: "mail smtp",
-	known: []word[*SMTP]{
-		text("username mailer@example.com", func(s *SMTP) *string { return &s.Username }),
-		text("password {file./run/secrets/smtp}", func(s *SMTP) *string { return &s.Password }),
-		line("oauth2", readOAuth2),
-		text("tls implicit", func(s *SMTP) *string { return &s.TLS }),
-		text("ca /etc/gatehouse/mail-ca.pem", func(s *SMTP) *string { return &s.CA }),
-		text("server_name mail.example.com", func(s *SMTP) *string { return &s.ServerName }),
-		text("hello gate.example.com", func(s *SMTP) *string { return &s.Hello }),
-		text("auth PLAIN", func(s *SMTP) *string { return &s.Auth }),
-		line("connections", readConnections),
+var smtpWords = option.Block[*SMTP]{
+	Of: "mail smtp",
+	Words: []option.Word[*SMTP]{
+		option.Text("username mailer@example.com", func(s *SMTP) *string { return &s.Username }),
+		option.Text("password {file./run/secrets/smtp}", func(s *SMTP) *string { return &s.Password }),
+		option.Line("oauth2", readOAuth2),
+		option.Text("tls implicit", func(s *SMTP) *string { return &s.TLS }),
+		option.Text("ca /etc/gatehouse/mail-ca.pem", func(s *SMTP) *string { return &s.CA }),
+		option.Text("server_name mail.example.com", func(s *SMTP) *string { return &s.ServerName }),
+		option.Text("hello gate.example.com", func(s *SMTP) *string { return &s.Hello }),
+		option.Text("auth PLAIN", func(s *SMTP) *string { return &s.Auth }),
+		option.Line("connections", readConnections),
 	},
 }
 
 func readConnections(s *SMTP, d *caddyfile.Dispenser) error {
 	text := ""
 	if s.Connections != 0 {
-		return once("connections", true)
+		return option.Once("connections", true)
 	}
-	if err := oneOf(d, &text, "connections 2"); err != nil {
+	if err := option.One(d, &text, "connections 2"); err != nil {
 		return err
 	}
 	n, err := strconv.Atoi(text)
