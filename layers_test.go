@@ -142,7 +142,7 @@ var largeRooms = map[string]struct {
 }{
 	"authcore/apps":      {4_200, 150, "people, organizations, asks and what a proof comes to are one rule: who somebody is to an app, and which strangers may not be"},
 	"authcore/session":   {3_270, 150, "machine tokens stand in the records, the cache and the one rule of browsers' sessions"},
-	"caddymodule":        {6_700, 150, "the modules, options and Caddyfile of every room"},
+	"caddymodule":        {6_850, 150, "the modules, options and Caddyfile of every room"},
 	"caddymodule/routes": {3_400, 150, "each question about the routes is a file, and all are asked of the same trees; requests are followed through them as Caddy would"},
 	"caddymodule/gate":   {4_050, 150, "the question of another proxy is the same request, judged by the same gate"},
 	"pages/screen":       {2_800, 150, "every page, mail and text, in every language"},

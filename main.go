@@ -54,6 +54,8 @@ func main() {
 			switch c.Name() {
 			case "validate":
 				caddymodule.FullValidation(c)
+			case "reload":
+				caddymodule.TellingReload(c)
 			case "version":
 				c.Long = "Prints the version of Gatehouse, and of the Caddy it is built with."
 				c.RunE = func(c *cobra.Command, _ []string) error {

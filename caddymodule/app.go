@@ -86,6 +86,11 @@ type App struct {
 	// Audit says how much the audit log (the logger gatehouse.audit) holds: on
 	// (addresses are masked), full (they are not) or off. Default: on.
 	Audit string `json:"audit,omitempty"`
+	// Files is a digest of the files that this configuration names, such as logo and
+	// templates. The Caddyfile's adapter writes it, so that a reload takes up what
+	// has changed in them. Nothing reads it. In JSON leave it out, and reload with
+	// --force.
+	Files string `json:"files,omitempty"`
 
 	ctx     caddy.Context
 	log     *zap.Logger

@@ -68,6 +68,8 @@ func parseGlobal(d *caddyfile.Dispenser, existing any) (any, error) {
 	if err := app.checkText(); err != nil {
 		return nil, option.At(at, err)
 	}
+	app.Files = ""
+	app.Files = digestFiles(app, caddyconfig.JSON(app, nil))
 	return httpcaddyfile.App{Name: "gatehouse", Value: caddyconfig.JSON(app, nil)}, nil
 }
 

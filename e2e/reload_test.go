@@ -142,3 +142,61 @@ func TestSessionsEnd(t *testing.T) {
 	s.pass(61 * time.Minute)
 	v.get("/").must(t, http.StatusFound)
 }
+
+// A reload takes up what was edited in a template, a catalog or a logo, without more
+// words; in JSON nobody has looked at the files, and it says what to write.
+func TestReloadTakesUpFiles(t *testing.T) {
+	port := freePort(t)
+	p := newProcess(t, "{\n gatehouse {\n mail log\n brand Example {\n pages pages\n }\n }\n}\nhttp://localhost:"+port+" {\n gatehouse any\n respond ok\n}\n")
+	put := func(name, text string) {
+		t.Helper()
+		path := filepath.Join(p.dir, "pages", name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reload := func(file string, more ...string) string {
+		t.Helper()
+		cmd := p.run(append([]string{"reload", "--config", file}, more...)...)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("reload: %v\n%s", err, out)
+		}
+		return string(out)
+	}
+	const hint = "write --force"
+	put("locales/en.json", `{"login.title": "Come in"}`)
+	p.start()
+	v := newVisitor(t, "http://localhost:"+port)
+	v.waits()
+	v.get("/_gatehouse/login").must(t, http.StatusOK).shows(t, "<h1>Come in</h1>", "Email address")
+	put("locales/en.json", `{"login.title": "Enter"}`)
+	if said := reload(p.config); strings.Contains(said, hint) {
+		t.Errorf("with a Caddyfile: %s", said)
+	}
+	v.get("/_gatehouse/login").must(t, http.StatusOK).shows(t, "<h1>Enter</h1>")
+	put("style.css", "h1{color:#123}")
+	reload(p.config)
+	v.get("/_gatehouse/login").must(t, http.StatusOK).shows(t, "<style>h1{color:#123}")
+
+	adapted, err := p.run("adapt", "--config", p.config).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	json := filepath.Join(p.dir, "gatehouse.json")
+	if err := os.WriteFile(json, adapted, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	put("style.css", "h1{color:#456}")
+	if said := reload(json); !strings.Contains(said, hint) {
+		t.Errorf("with JSON: %s", said)
+	}
+	v.get("/_gatehouse/login").must(t, http.StatusOK).shows(t, "<style>h1{color:#123}")
+	if said := reload(json, "--force"); strings.Contains(said, hint) {
+		t.Errorf("with JSON and --force: %s", said)
+	}
+	v.get("/_gatehouse/login").must(t, http.StatusOK).shows(t, "<style>h1{color:#456}")
+}

@@ -3,6 +3,9 @@ package screen
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"unicode"
 
@@ -18,6 +21,26 @@ type Brand struct {
 	Accent  string // colour of buttons and links as #rrggbb; empty: Gatehouse's
 	Support string // address for help, empty for none
 	Pages   string // directory with templates and catalogs of one's own, empty for none
+}
+
+// Files are those that NewLook reads, if they are there: the logo, and the templates
+// and catalogs in Pages.
+func (b Brand) Files() (all []string) {
+	if b.Logo != "" {
+		all = append(all, b.Logo)
+	}
+	if b.Pages == "" {
+		return all
+	}
+	names, _ := templateNames()
+	for _, name := range names {
+		all = append(all, filepath.Join(b.Pages, filepath.FromSlash(name)))
+	}
+	catalogs, _ := fs.Glob(os.DirFS(b.Pages), "locales/*.json")
+	for _, name := range catalogs {
+		all = append(all, filepath.Join(b.Pages, filepath.FromSlash(name)))
+	}
+	return all
 }
 
 // maxName bounds a name in runes: it stands in subjects and on buttons.

@@ -5,10 +5,12 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"golang.org/x/text/language"
 )
 
-// check compares the catalog with the English one, which has every key. All
-// that is wrong is told at once.
+// check compares the catalog with the English one, which has every key; what is
+// left out is not wrong. All that is wrong is told at once.
 func (c *Catalog) check(english *Catalog) error {
 	var wrong []string
 	for _, key := range slices.Sorted(maps.Keys(english.texts)) {
@@ -21,6 +23,9 @@ func (c *Catalog) check(english *Catalog) error {
 			wrong = append(wrong, fmt.Sprintf("unknown key %q", key))
 		}
 	}
+	if strings.TrimSpace(c.name()) == "" {
+		wrong = append(wrong, fmt.Sprintf("missing key %q: what the language is called, in itself", keyName))
+	}
 	if d := c.direction(); d != "ltr" && d != "rtl" {
 		wrong = append(wrong, keyDirection+" is neither ltr nor rtl")
 	}
@@ -30,10 +35,39 @@ func (c *Catalog) check(english *Catalog) error {
 	return nil
 }
 
+// describe takes what says something of the language from the catalog that comes with
+// Gatehouse for it, if there is one.
+func (c *Catalog) describe(builtin map[string]*Catalog) {
+	if same := builtin[c.Lang()]; same != nil {
+		c.take(same, keyName, keyDirection)
+	}
+}
+
+// complete takes the texts that are left out from the catalog that comes with
+// Gatehouse: of the language, else of the one that it is a variant of, else English.
+func (c *Catalog) complete(builtin map[string]*Catalog) {
+	from := builtin["en"]
+	for tag := c.tag; tag != language.Und; tag = tag.Parent() {
+		if near := builtin[tag.String()]; near != nil {
+			from = near
+			break
+		}
+	}
+	c.take(from, slices.Collect(maps.Keys(from.texts))...)
+}
+
+func (c *Catalog) take(from *Catalog, keys ...string) {
+	for _, key := range keys {
+		if !c.has(key) {
+			c.texts[key] = from.texts[key]
+		}
+	}
+}
+
 func (c *Catalog) checkText(english *Catalog, key string) string {
 	text, ok := c.texts[key]
 	if !ok {
-		return fmt.Sprintf("missing key %q", key)
+		return ""
 	}
 	want := []string{"other"}
 	if english.texts[key].plural() {

@@ -31,7 +31,7 @@ var ownCatalogs = sync.OnceValues(func() (map[string]*Catalog, error) {
 })
 
 // loadLanguages reads the catalogs that come with Gatehouse, and those in
-// extra, which replace them or add to them. extra may be nil.
+// extra, whose texts replace theirs or add to them. extra may be nil.
 func loadLanguages(extra fs.FS) (*languages, error) {
 	builtin, err := ownCatalogs()
 	if err != nil {
@@ -45,7 +45,9 @@ func loadLanguages(extra fs.FS) (*languages, error) {
 	}
 	var problems []error
 	for lang, c := range added {
+		c.describe(builtin)
 		problems = append(problems, c.check(builtin["en"]))
+		c.complete(builtin)
 		found[lang] = c
 	}
 	if err := errors.Join(problems...); err != nil {

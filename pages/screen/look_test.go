@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 )
@@ -33,6 +34,11 @@ func TestBuiltinTemplatesAndCatalogs(t *testing.T) {
 	for _, c := range l.languages.all {
 		if err := c.check(l.languages.all[0]); err != nil {
 			t.Error(err)
+		}
+		for key := range l.languages.all[0].texts {
+			if !c.has(key) { // a catalog of somebody's own may leave it out
+				t.Errorf("%s: missing key %q", c.file, key)
+			}
 		}
 	}
 	if n := len(l.languages.all); n < 12 || l.languages.all[0].Lang() != "en" {
@@ -90,7 +96,8 @@ func TestBrandThatIsWrong(t *testing.T) {
 		"pages, context":   {Brand{Pages: with(t, "login.html", `{{define "main"}}<a href="{{if .Email}}"{{end}}>x</a>{{end}}`)}, []string{"login.html"}},
 		"pages, version":   {Brand{Pages: with(t, "login.html", `{{/* gatehouse templates 7 */}}`)}, []string{"login.html", "version 7", "version 1"}},
 		"pages, big":       {Brand{Pages: with(t, "style.css", strings.Repeat("x", 257<<10))}, []string{"style.css", "256 KiB"}},
-		"catalog, key":     {Brand{Pages: with(t, "locales/de.json", catalog(func(c map[string]any) { delete(c, "login.title") }))}, []string{"locales/de.json", `missing key "login.title"`}},
+		"catalog, unnamed": {Brand{Pages: with(t, "locales/eo.json", `{"login.title": "Ensaluti", "_direction": "ltr"}`)}, []string{"locales/eo.json", `missing key "_name"`}},
+		"catalog, aimless": {Brand{Pages: with(t, "locales/eo.json", `{"login.title": "Ensaluti", "_name": "Esperanto"}`)}, []string{"locales/eo.json", "_direction is neither ltr nor rtl"}},
 		"catalog, extra":   {Brand{Pages: with(t, "locales/de.json", catalog(func(c map[string]any) { c["login.titel"] = "x" }))}, []string{"locales/de.json", `unknown key "login.titel"`}},
 		"catalog, empty":   {Brand{Pages: with(t, "locales/de.json", catalog(func(c map[string]any) { c["login.title"] = " " }))}, []string{`"login.title" has no text`}},
 		"catalog, value":   {Brand{Pages: with(t, "locales/de.json", catalog(func(c map[string]any) { c["code.resent"] = "Sent" }))}, []string{`"code.resent" must show {address}`}},
@@ -110,6 +117,49 @@ func TestBrandThatIsWrong(t *testing.T) {
 				t.Errorf("%s: the error does not say %q: %v", name, want, err)
 			}
 		}
+	}
+}
+
+// A catalog of one's own says what it changes. The rest is that of the language, else
+// of the one that it is a variant of, else English; numbers keep their forms.
+func TestPartialCatalogs(t *testing.T) {
+	dir := with(t, "locales/de.json", `{"login.title": "Herein!"}`)
+	for name, text := range map[string]string{
+		"en.json":    `{"login.title": "Come in"}`,
+		"de-AT.json": `{"_name": "Deutsch (Österreich)", "_direction": "ltr", "login.title": "Servus"}`,
+		"cs.json":    `{"_name": "Čeština", "_direction": "ltr", "login.title": "Přihlášení", "when.minutes": {"one": "za {n} minutu", "few": "za {n} minuty", "other": "za {n} minut"}}`,
+	} {
+		check(t, os.WriteFile(filepath.Join(dir, "locales", name), []byte(text), 0o600))
+	}
+	own, err := NewLook(Brand{Pages: dir})
+	check(t, err)
+	builtin, err := NewLook(Brand{})
+	check(t, err)
+	for lang, want := range map[string]struct{ title, rest string }{
+		"en": {"Come in", "en"}, "de": {"Herein!", "de"}, "de-AT": {"Servus", "de"}, "cs": {"Přihlášení", "en"}, "fr": {"", "fr"},
+	} {
+		c, like := own.Choose(lang, ""), builtin.Choose(want.rest, "")
+		if c.Lang() != lang {
+			t.Fatalf("%s is %s", lang, c.Lang())
+		}
+		if got := c.text("login.title", 0); want.title != "" && got != want.title {
+			t.Errorf("%s: the title is %q", lang, got)
+		}
+		for key := range builtin.languages.all[0].texts {
+			switch key {
+			case "login.title", "when.minutes", keyName:
+				continue
+			}
+			if got, want := c.text(key, 3), like.text(key, 3); got != want || got == "" {
+				t.Errorf("%s: %s is %q, want %q", lang, key, got, want)
+			}
+		}
+	}
+	if got := own.Choose("cs", "").When(3 * time.Minute); got != "za 3 minuty" {
+		t.Error(got)
+	}
+	if names := builtin.languages.all[0].texts[keyName]; own.Choose("en", "").name() != names.text {
+		t.Error("a partial English has lost its name")
 	}
 }
 
