@@ -47,6 +47,7 @@ func main() {
 	}
 	changeRoot(func(root *cobra.Command) {
 		root.Example = examples
+		root.Version = "Gatehouse " + caddymodule.Version()
 		for _, c := range root.Commands() {
 			if slices.Contains([]string{"upgrade", "add-package", "remove-package", "gatehouse"}, c.Name()) {
 				root.RemoveCommand(c)
@@ -59,11 +60,12 @@ func main() {
 			case "version":
 				c.Long = "Prints the version of Gatehouse, and of the Caddy it is built with."
 				c.RunE = func(c *cobra.Command, _ []string) error {
-					_, err := fmt.Fprintln(c.OutOrStdout(), "Gatehouse", caddymodule.Version())
+					_, err := fmt.Fprintln(c.OutOrStdout(), root.Version)
 					return err
 				}
 			}
 		}
+		caddymodule.ArrangeHelp(root)
 	})
 	caddycmd.Main()
 }

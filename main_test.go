@@ -16,6 +16,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
+
+	"github.com/gatehouse-auth/gatehouse/caddymodule"
 )
 
 // TestMain lets the test binary be the command itself, for tests that run it.
@@ -92,9 +94,11 @@ func TestValidate(t *testing.T) {
 
 // TestVersion: the version is ours and Caddy's.
 func TestVersion(t *testing.T) {
-	out, err := command(t, "version")
-	if err != nil || !regexp.MustCompile(`^Gatehouse \S+, Caddy \S+\n$`).MatchString(out) {
-		t.Errorf("%v: %q", err, out)
+	for _, word := range []string{"version", "--version"} {
+		out, err := command(t, word)
+		if err != nil || !regexp.MustCompile(`^Gatehouse \S+, Caddy \S+\n$`).MatchString(out) {
+			t.Errorf("%s, %v: %q", word, err, out)
+		}
 	}
 }
 
@@ -172,6 +176,30 @@ func TestCommands(t *testing.T) {
 		if !strings.Contains(help, want) {
 			t.Errorf("help does not show %q:\n%s", want, help)
 		}
+	}
+	// Ours come first, each in a group; Caddy's come after.
+	ours, caddys, found := strings.Cut(help, "\nThe server (Caddy's commands):\n")
+	if !found || strings.Contains(help, "Additional Commands") {
+		t.Errorf("help is not arranged:\n%s", help)
+	}
+	for _, c := range caddymodule.Commands() {
+		line := "\n  " + c.Name + " "
+		if !strings.Contains(ours, line) || strings.Contains(caddys, line) {
+			t.Errorf("%s stands in no group of ours:\n%s", c.Name, help)
+		}
+	}
+	for _, title := range []string{"\nWho gets in, and who is in:\n  admit ", "\nHow it runs:\n  doctor ", "\nSet it up:\n  apps ", "\nState and keys:\n  export "} {
+		if !strings.Contains(ours, title) {
+			t.Errorf("no %q:\n%s", title, help)
+		}
+	}
+	for _, name := range []string{"run", "validate", "reload", "help", "completion"} {
+		if !strings.Contains(caddys, "\n  "+name+" ") {
+			t.Errorf("%s is not among Caddy's:\n%s", name, help)
+		}
+	}
+	if below, err := command(t, "why", "--help"); err != nil || strings.Contains(below, "How it runs") {
+		t.Errorf("%v\n%s", err, below)
 	}
 	for _, gone := range []string{"upgrade", "add-package", "remove-package"} {
 		if strings.Contains(help, gone) {

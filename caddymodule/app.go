@@ -205,6 +205,7 @@ func (a *App) start() error {
 		Domain: a.Domain, InsecureHTTP: a.insecureHTTP(),
 	})
 	a.enter()
+	a.log.Info(a.instance.Opening())
 	return nil
 }
 

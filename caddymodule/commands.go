@@ -24,6 +24,7 @@ func init() {
 				c.CobraFunc(sub)
 				root.AddCommand(sub)
 			}
+			cli.Arrange(root, "")
 		},
 	})
 }
@@ -36,6 +37,9 @@ func Commands() (all []caddycmd.Command) {
 	}
 	return all
 }
+
+// ArrangeHelp has the help of a binary with the commands at its root show them first.
+func ArrangeHelp(root *cobra.Command) { cli.Arrange(root, "The server (Caddy's commands):") }
 
 // exitWith ends a command with another code than 1. Only Caddy's wrapper knows
 // how to hand one to its main.

@@ -28,16 +28,27 @@ func (a *App) operated(service *authcore.Service, core *authcore.Core) *operate.
 		setup.Mail = append(setup.Mail, lineOf(m))
 	}
 	var gates []operate.Gate
+	var places []*routes.Place
+	for _, p := range a.portals {
+		places = append(places, p.place)
+	}
 	for _, g := range a.allGates() {
 		out := operate.Gate{At: g.String(), ReportOnly: g.ReportOnly, Rule: &g.gate.Rule, ClientIP: g.ClientIP, Trust: g.trusted(), Covers: g.guard.Place.Covers, OnPath: g.guard.OnPath}
 		if !g.guard.Place.Behind {
 			out.Hosts = g.guard.Place.Hosts
 		}
 		gates = append(gates, out)
+		places = append(places, g.guard.Place)
+	}
+	var addresses []string
+	for _, p := range places {
+		for _, o := range p.Addresses() {
+			addresses = append(addresses, o.String())
+		}
 	}
 	return operate.New(operate.Config{
 		Service: service, Core: core, Groups: a.groups, Version: Version(), Store: a.storeStatus, Lists: a.listStates.all,
-		Gates: gates, Senders: a.mailSenders, Setup: setup, Asks: a.asks(), DNS: doctorDNS,
+		Gates: gates, Open: addresses, Senders: a.mailSenders, Setup: setup, Asks: a.asks(), DNS: doctorDNS,
 		Routes: a.examineRoutes, Portals: a.examineAccount, Proxies: a.examineProxies,
 	})
 }

@@ -167,6 +167,9 @@ func (a *App) checkDomain() error {
 		return nil
 	}
 	const try = "write the domain that your hosts have in common, such as\n    domain example.com"
+	if name := strings.Trim(a.Domain, "."); strings.EqualFold(name, "localhost") {
+		return fmt.Errorf("domain %q: browsers keep no cookie for all of localhost; name your sites below a name of it, such as http://wiki.example.localhost:8080, and write\n    domain example.localhost", a.Domain)
+	}
 	o, err := origin.Parse("https://" + a.Domain)
 	if err != nil || o.Host() != strings.ToLower(a.Domain) && isASCII(a.Domain) || isNumeric(o.Host()) || !strings.Contains(o.Host(), ".") {
 		return fmt.Errorf("domain %q: this is not a domain's name; %s", a.Domain, try)

@@ -62,6 +62,7 @@ func newProcess(t *testing.T, config string) *process {
 
 func (p *process) run(args ...string) *exec.Cmd {
 	cmd := exec.Command(p.path, args...)
+	cmd.Dir = p.dir
 	cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+p.dir, "XDG_CONFIG_HOME="+p.dir, "HOME="+p.dir, "CADDY_ADMIN="+p.admin)
 	return cmd
 }
@@ -169,6 +170,33 @@ func TestExampleFromTheCommandLine(t *testing.T) {
 	v.get("/").must(t, http.StatusFound)
 	if err := p.kill(syscall.SIGTERM); err != nil {
 		t.Errorf("after SIGTERM: %v", err)
+	}
+}
+
+// With mail log, a developer sees why somebody gets no mail; the visitor does not.
+func TestNobodyAdmitsOnTheTerminal(t *testing.T) {
+	port := freePort(t)
+	p := newProcess(t, "{\n gatehouse {\n mail log\n"+limits+"}\n}\nhttp://localhost:"+port+" {\n gatehouse *@example.com\n respond ok\n}\n")
+	p.start()
+	base := "http://localhost:" + port
+	v, w := newVisitor(t, base), newVisitor(t, base)
+	v.waits()
+	from := logs.String()
+	if want := "guarded: localhost:" + port + "; mail: shown on this terminal, not sent; store: " + p.dir; !strings.Contains(from, want) || !strings.Contains(from, "; open "+base+"\"") {
+		t.Errorf("the start does not say %q", want)
+	}
+	v.post("/_gatehouse/login", "email", "mallory@example.net").must(t, http.StatusSeeOther)
+	if box := p.box(); !strings.Contains(box, "║  not sent: no gate admits mallory@example.net\n") || boxCode.MatchString(box) {
+		t.Errorf("the box:\n%s", box)
+	}
+	closed := v.get("/_gatehouse/code").must(t, http.StatusOK)
+	p.signIn(w, "alice@example.com")
+	w = newVisitor(t, base)
+	w.post("/_gatehouse/login", "email", "bob@example.com").must(t, http.StatusSeeOther)
+	p.box()
+	open := w.get("/_gatehouse/code").must(t, http.StatusOK)
+	if strings.Contains(closed.body, "admit") || len(closed.body)-len("mallory@example.net")*strings.Count(closed.body, "mallory@example.net") != len(open.body)-len("bob@example.com")*strings.Count(open.body, "bob@example.com") {
+		t.Errorf("the page differs:\n%s\n%s", closed.body, open.body)
 	}
 }
 

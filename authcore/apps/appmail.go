@@ -17,7 +17,7 @@ import (
 // MailOf is the message that a challenge is answered with; share names whose part
 // of Limits.Global it is from.
 func MailOf(c *challenge.Challenge, share string) *outbox.Entry {
-	return &outbox.Entry{Ref: c.ID, Text: c.IsText(), At: c.AskedAt, Expires: c.Expires, Share: share, Known: c.Known, To: c.Recipient(), Decoy: c.Decoy}
+	return &outbox.Entry{Ref: c.ID, Text: c.IsText(), At: c.AskedAt, Expires: c.Expires, Share: share, Known: c.Known, To: c.Recipient(), Unsent: string(c.Unsent)}
 }
 
 // NetworkShare is the share of Limits.Global that a network's mails are from.
@@ -29,7 +29,7 @@ func Spend(tx store.Tx, out *outbox.Outbox, limits limit.Limits, c *challenge.Ch
 	ok, err := out.Count(tx, limits, mail)
 	if err == nil && !ok {
 		c.Decoy, c.Unsent = true, challenge.OutcomeLimited
-		mail.Decoy, mail.Held = true, nil
+		mail.Unsent, mail.Held = string(c.Unsent), nil
 	}
 	return err
 }

@@ -71,11 +71,44 @@ func (s *Sender) Send(_ context.Context, m outbox.Message) error {
 	return nil
 }
 
-func (s *Sender) box(m outbox.Message) string {
+// unsent says why somebody is sent nothing: %s is the address.
+var unsent = map[string]string{
+	"not_allowed": "no gate admits %s",
+	"paused":      "%s said that sign-in mails were not asked for",
+	"held":        "mail to %s came back, or was called spam",
+	"limited":     "%s would get it too late: so many mails wait",
+}
+
+// Unsent implements outbox.Witness: pages say the same to everybody, and without this
+// a developer would wait for a box.
+func (s *Sender) Unsent(to, why string) {
+	reason, known := unsent[why]
+	if !known {
+		reason = "%s (" + why + ")"
+	}
+	text := s.framed(func(line func(string)) {
+		line("not sent: " + fmt.Sprintf(reason, printable(to)))
+	})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, _ = io.WriteString(s.w, text)
+}
+
+// framed is a box around lines.
+func (s *Sender) framed(write func(line func(string))) string {
 	var b strings.Builder
 	rule := strings.Repeat("═", 70)
-	line := func(text string) { b.WriteString(s.paint(frame, "║") + "  " + text + "\n") }
 	b.WriteString("\n" + s.paint(frame, "╔"+rule) + "\n")
+	write(func(text string) { b.WriteString(s.paint(frame, "║") + "  " + text + "\n") })
+	b.WriteString(s.paint(frame, "╚"+rule) + "\n\n")
+	return b.String()
+}
+
+func (s *Sender) box(m outbox.Message) string {
+	return s.framed(func(line func(string)) { s.lines(m, line) })
+}
+
+func (s *Sender) lines(m outbox.Message, line func(string)) {
 	line(fmt.Sprintf("A mail to %s (shown here, not sent)", printable(m.To.String())))
 	line("")
 	line("Subject  " + printable(m.Subject))
@@ -91,8 +124,6 @@ func (s *Sender) box(m outbox.Message) string {
 			line(printable(strings.TrimRight(text, "\r\n")))
 		}
 	}
-	b.WriteString(s.paint(frame, "╚"+rule) + "\n\n")
-	return b.String()
 }
 
 // SGR codes of ECMA-48: yellow, and bold.

@@ -124,3 +124,23 @@ func TestColourOnlyOnATerminal(t *testing.T) {
 		t.Errorf("colour in a file:\n%q", got)
 	}
 }
+
+// Without a mail, too, a developer sees what became of an address.
+func TestUnsent(t *testing.T) {
+	for why, want := range map[string]string{
+		"not_allowed": "║  not sent: no gate admits bob@example.com\n",
+		"held":        "║  not sent: mail to bob@example.com came back, or was called spam\n",
+		"eclipse":     "║  not sent: bob@example.com (eclipse)\n",
+	} {
+		var out strings.Builder
+		maillog.New(&out).Unsent("bob@example.com", why)
+		if got := out.String(); !strings.Contains(got, want) || !strings.HasPrefix(got, "\n╔") || !strings.HasSuffix(got, "╝\n\n") && !strings.HasSuffix(got, "═\n\n") {
+			t.Errorf("%s:\n%s", why, got)
+		}
+	}
+	var out strings.Builder
+	maillog.New(&out).Unsent("bob\x1b[31m@example.com", "not_allowed")
+	if strings.Contains(out.String(), "\x1b") {
+		t.Errorf("an address steers the terminal: %q", out.String())
+	}
+}

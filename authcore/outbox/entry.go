@@ -27,8 +27,8 @@ type Entry struct {
 	Node    string     `json:"node,omitempty"`   // whose it is, of those that share the store
 	Handed  bool       `json:"handed,omitempty"` // that node has handed it over, or will at once
 
-	To    string `json:"-"` // address or number; empty where that is not known yet
-	Decoy bool   `json:"-"` // not sent
+	To     string `json:"-"` // address or number; empty where that is not known yet
+	Unsent string `json:"-"` // why it is not sent, in one word: a decoy. Empty for what is
 }
 
 // key orders entries by time. One that is queued again keeps its place.

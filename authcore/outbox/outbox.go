@@ -136,7 +136,7 @@ func (o *Outbox) add(e *Entry) {
 	defer o.wake()
 	o.added++
 	m := newMail(e, o.cfg.Now(), o.added)
-	if m.Decoy {
+	if m.Unsent != "" {
 		o.decoys = append(o.decoys, m)
 		return
 	}

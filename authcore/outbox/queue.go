@@ -572,9 +572,21 @@ func (o *Outbox) discard(ctx context.Context, m *mail) {
 		o.cfg.Log.Warn("an entry can't be taken off the mail queue", "error", err)
 	}
 	o.standIn(ctx, m)
+	o.tell(m)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.dropping--
+}
+
+// tell says why the decoy m is not sent, where the first sender shows that.
+func (o *Outbox) tell(m *mail) {
+	r := o.means.Load()
+	if r == nil || m.Text || len(r.Mail) == 0 {
+		return
+	}
+	if witness, shows := r.Mail[0].(Witness); shows {
+		witness.Unsent(m.To, m.Unsent)
+	}
 }
 
 // standIn finds out what a mail in the place of the decoy m would have: that no sender

@@ -61,6 +61,12 @@ type Checker interface {
 	Check(ctx context.Context) error
 }
 
+// Witness is a Sender that shows a developer also what is not sent to somebody, and
+// why, in one word. Whoever may read that could read the codes.
+type Witness interface {
+	Unsent(to, why string)
+}
+
 // Wide is a Sender or TextSender that says how many messages it can be given at a
 // time; any other is given four.
 type Wide interface {

@@ -99,7 +99,7 @@ func (i *Instance) examineLists() []Finding {
 			out = append(out, Error(check, fmt.Sprintf("%s, line %d: %s (%s in all)", path, list.Bad[0].Line, list.Bad[0].Problem, Count(list.BadLines, "such line", "such lines")),
 				"mend it: such a line admits nobody"))
 		case policy.ListEmptied:
-			out = append(out, Warning(check, fmt.Sprintf("%s is empty, and had %d entries before", path, list.Entries),
+			out = append(out, Warning(check, fmt.Sprintf("%s is empty, and had %s before", path, Count(list.Entries, "entry", "entries")),
 				"put it back if that was not meant: it names nobody"))
 		case policy.ListHeld, policy.ListRefused:
 			out = append(out, Error(check, path+" can't be read: "+list.Problem,

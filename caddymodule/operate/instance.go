@@ -26,6 +26,7 @@ type Config struct {
 	Store   func() StoreStatus
 	Lists   func() map[string]policy.ListEvent // what became of the files of people, by path
 	Gates   []Gate
+	Open    []string        // addresses to open in a browser: of sign-in hosts, then of sites
 	Senders []outbox.Sender // of mail, in the order in which they are tried
 	Setup   Setup
 	// Routes, Portals and Proxies are the doctor's checks of the server in front.

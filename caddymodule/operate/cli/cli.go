@@ -28,7 +28,7 @@ type Host struct {
 	Exit func(cmd *cobra.Command, code int) error
 }
 
-// Commands are all commands, in the order in which help lists them.
+// Commands are all commands.
 func Commands(host Host) []Command {
 	var all []Command
 	for _, c := range operatorCommands {

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -11,7 +12,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 )
 
-// operatorCommands are all commands, in the order in which help lists them.
+// operatorCommands are all commands but those that ask no server.
 var operatorCommands = []operatorCommand{
 	{
 		name: "status", short: "Shows how the running server is", run: showStatus,
@@ -77,6 +78,38 @@ var operatorCommands = []operatorCommand{
 		long:    "Takes over people, sessions, organizations and keys. All lines are checked before the first is\ntaken over; a broken one is named and nothing is changed. The same file again\nchanges nothing, so an import that was interrupted is simply done again.",
 		example: "  $ gatehouse import backup.ndjson\n  $ ssh old-machine gatehouse export --keys | gatehouse import -",
 	},
+}
+
+// groups are the commands by what they are for, as help shows them.
+var groups = []struct {
+	title string
+	names []string
+}{
+	{"Who gets in, and who is in:", []string{"why", "sessions", "users", "revoke", "unlock", "admit"}},
+	{"How it runs:", []string{"status", "doctor", "test-email"}},
+	{"Set it up:", []string{"apps", "pages", "convert"}},
+	{"State and keys:", []string{"export", "import", "rotate-keys"}},
+}
+
+// Arrange has the help of parent show our commands first and by what they are for,
+// then all others, if there are any, under a title of their own.
+func Arrange(parent *cobra.Command, others string) {
+	for _, g := range groups {
+		parent.AddGroup(&cobra.Group{ID: g.title, Title: g.title})
+	}
+	if others != "" {
+		parent.AddGroup(&cobra.Group{ID: others, Title: others})
+		parent.SetHelpCommandGroupID(others)
+		parent.SetCompletionCommandGroupID(others)
+	}
+	for _, c := range parent.Commands() {
+		c.GroupID = others
+		for _, g := range groups {
+			if slices.Contains(g.names, c.Name()) {
+				c.GroupID = g.title
+			}
+		}
+	}
 }
 
 func pageFlags(c *cobra.Command) {
