@@ -121,6 +121,7 @@ type Grant struct {
 	Reason string    `json:"reason,omitempty"`
 	Over   bool      `json:"over,omitempty"` // the sign-in, too: the client is to be told
 	Tries  int       `json:"tries,omitempty"`
+	Node   string    `json:"node,omitempty"` // that tells it, of those that share the store
 }
 
 // Offline tells whether the grant outlasts a time without use of its session.

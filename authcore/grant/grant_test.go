@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -356,6 +357,55 @@ func TestNoticeSurvivesARestart(t *testing.T) {
 			t.Errorf("told %d times", len(told))
 		}
 	})
+}
+
+// node is a store that two houses share.
+type node struct {
+	store.Store
+	name string
+	gone *atomic.Value // name of the node that is gone
+}
+
+func (n node) Node() string { return n.name }
+
+func (n node) Gone(_ context.Context, name string) (bool, error) { return name == n.gone.Load(), nil }
+
+// Of the nodes that share a store one tells, and another goes on where that is gone.
+func TestNoticeByOneNode(t *testing.T) {
+	for _, dies := range []bool{false, true} {
+		inHouse(t, func(h *house) {
+			engine, gone := h.store, &atomic.Value{}
+			gone.Store("")
+			h.stop()
+			h.store = node{engine, "one", gone}
+			h.open()
+			other := &house{TB: h.TB, store: node{engine, "two", gone}, client: h.client}
+			other.open()
+			s := h.signIn("alice@example.com", nil)
+			h.issue(s)
+			time.Sleep(50 * time.Second)
+			h.fails = 2
+			h.end(s.ID)
+			time.Sleep(15 * time.Second) // the other one has looked at all, meanwhile
+			if _, tries := h.heard(); tries != 2 {
+				t.Errorf("%d tries", tries)
+			}
+			if dies {
+				h.stop()
+				gone.Store("one")
+			}
+			time.Sleep(10 * time.Minute)
+			mine, _ := h.heard()
+			its, tries := other.heard()
+			if want := map[bool]int{true: 1}[dies]; len(its) != want || tries != want || len(mine)+len(its) != 1 {
+				t.Errorf("dies %v: told by one %d, by the other %d times in %d tries", dies, len(mine), len(its), tries)
+			}
+			other.stop()
+			if dies {
+				h.open()
+			}
+		})
+	}
 }
 
 // All sessions that end at once, with the keys, are told too.

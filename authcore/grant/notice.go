@@ -18,6 +18,9 @@ import (
 // at; all grants are looked at now and then, which finds what ended without a
 // word: by a policy, with all others, or while this process was down.
 //
+// Where several nodes share the store, that one tells a client which was the first to
+// see that a grant is over, and another one once that node is gone.
+//
 // A client is tried three times, and then given up: it may be gone for good. A
 // session that has only expired is told to nobody.
 
@@ -217,11 +220,27 @@ func (g *Grants) lookAt(ctx context.Context, ids []string) error {
 func (g *Grants) over(ctx context.Context, gr *Grant) error {
 	client := g.Client(gr.Client)
 	if client == nil || client.Backchannel == "" {
-		err := g.cfg.Store.Update(ctx, func(tx store.Tx) error { gr.remove(tx); return nil })
-		if err == nil {
+		removed, err := store.Update(ctx, g.cfg.Store, func(tx store.Tx) (bool, error) {
+			stored, err := loadGrant(tx, gr.ID)
+			if err != nil || stored == nil {
+				return false, err
+			}
+			gr.remove(tx)
+			return true, nil
+		})
+		if removed {
 			g.observe(event.GrantEnded, gr, gr.Reason)
 		}
 		return err
+	}
+	node := ""
+	if shared, is := g.cfg.Store.(store.Shared); is {
+		node = shared.Node()
+		if gr.Over && gr.Node != node {
+			if gone, err := shared.Gone(ctx, gr.Node); err != nil || !gone {
+				return err
+			}
+		}
 	}
 	if !g.work.begin(gr.ID) {
 		return nil
@@ -230,10 +249,15 @@ func (g *Grants) over(ctx context.Context, gr *Grant) error {
 	now := g.cfg.Now()
 	stored, err := store.Update(ctx, g.cfg.Store, func(tx store.Tx) (*Grant, error) {
 		stored, err := loadGrant(tx, gr.ID)
-		if err != nil || stored == nil || stored.Over {
+		switch {
+		case err != nil || stored == nil || stored.Over && stored.Node == node:
 			return stored, err
+		case stored.Over && stored.Node != gr.Node: // another was first
+			return nil, nil
+		case !stored.Over:
+			stored.Ended, stored.Reason, stored.Over = now, gr.Reason, true
 		}
-		stored.Ended, stored.Reason, stored.Over = now, gr.Reason, true
+		stored.Node = node
 		return stored, stored.save(tx)
 	})
 	if err != nil || stored == nil {
