@@ -249,7 +249,7 @@ func (t *run) report(out Answer) {
 		e.Address, e.Challenge = t.about.Address, t.about.ID
 	}
 	if out.SignIn != nil {
-		e.Name, e.Reason = event.SignedIn, ""
+		e.Name, e.Reason, e.Mail = event.SignedIn, "", t.about.Mail()
 		e.Session, e.Subject, e.Method = out.SignIn.Session.ID, out.SignIn.Session.Subject, out.SignIn.Session.Method()
 	}
 	if t.resend {

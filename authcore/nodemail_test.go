@@ -154,6 +154,24 @@ func TestMailOfANodeThatDiedLongAgo(t *testing.T) {
 	}
 }
 
+// Who signs in at another node than that which sent the mail counts for how mail fares.
+func TestASignInKnowsItsMail(t *testing.T) {
+	t.Parallel()
+	dsn := pgtest.Database(t)
+	one, two := newNode(t, dsn), newNode(t, dsn)
+	b := one.browser()
+	want(t, b.begin(alice).Verdict, event.Accepted)
+	mail := one.waitMail(1)
+	soon(t, "it is written down that the mail was taken", func() bool { return len(pgtest.Rows(t, dsn, waitingMail)) == 0 })
+	want(t, b.atNode(two).answer(mail.Code).Verdict, event.Accepted)
+	two.mu.Lock()
+	defer two.mu.Unlock()
+	i := slices.IndexFunc(two.events, func(e event.Event) bool { return e.Name == event.SignedIn })
+	if m := two.events[i].Mail; m.Queued.IsZero() || m.Taken.Before(m.Queued) || !m.Delivered.IsZero() {
+		t.Errorf("the mail was %+v", m)
+	}
+}
+
 const waitingMail = "SELECT key FROM gatehouse_record WHERE key LIKE 'mail/%' AND value IS NOT NULL AND expires > now()"
 
 // wantMails waits until nothing is on the queue, and tells whether the nodes have

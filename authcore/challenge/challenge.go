@@ -56,7 +56,12 @@ type Challenge struct {
 
 	// Part is what an app's challenge has beside the rest.
 	Part json.RawMessage `json:"part,omitempty"`
+
+	mail event.Mail // once it was used
 }
+
+// Mail is how its mail had fared when the challenge was used, whichever node sent it.
+func (c *Challenge) Mail() event.Mail { return c.mail }
 
 // State is what a challenge can still do at now: Accepted means that an answer
 // is awaited, MailDown that an operator is.

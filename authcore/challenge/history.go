@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
@@ -143,6 +144,7 @@ func NoteAt(tx store.Tx, key, id string, steps ...Step) error {
 // noteUsed closes the history of a challenge, with the session it was used for.
 func noteUsed(tx store.Tx, of *Challenge) error {
 	return changeHistory(tx, HistoryKey(of), of.ID, func(r *attemptRecord) {
+		of.mail = r.mail()
 		r.add(Step{At: of.UsedAt, Outcome: OutcomeUsed})
 		if of.Session != "" {
 			r.Session, r.Method = of.Session, of.Method
@@ -179,6 +181,21 @@ func (r *attemptRecord) add(step Step) {
 	}
 	r.Steps = append(r.Steps, step)
 	slices.SortStableFunc(r.Steps[1:], func(a, b Step) int { return a.At.Compare(b.At) })
+}
+
+// mail is how the mail fared of which the history tells, the last of several.
+func (r *attemptRecord) mail() (m event.Mail) {
+	for _, step := range r.Steps {
+		switch step.Outcome {
+		case OutcomeQueued:
+			m = event.Mail{Queued: step.At}
+		case OutcomeAccepted:
+			m.Taken = step.At
+		case OutcomeDelivered:
+			m.Delivered = step.At
+		}
+	}
+	return m
 }
 
 // has tells whether outcome is among the steps.

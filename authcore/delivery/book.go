@@ -282,12 +282,15 @@ func (b *Book) Load(ctx context.Context) error {
 		if _, err := store.Decode(item.Key, item.Value, f); err != nil {
 			return err
 		}
-		b.domains[f.Domain] = f
+		if b.unsaved[f.Domain] == nil {
+			b.domains[f.Domain] = f
+		}
 	}
 	return nil
 }
 
-// Run writes the figures every minute, until ctx ends. Flush must follow.
+// Run writes the figures every minute, and reads what other nodes have written, until
+// ctx ends. Flush must follow.
 func (b *Book) Run(ctx context.Context) {
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
@@ -297,6 +300,9 @@ func (b *Book) Run(ctx context.Context) {
 			return
 		case <-tick.C:
 			b.Flush(ctx)
+			if _, shared := b.cfg.Store.(store.Shared); shared {
+				_ = b.Load(ctx) // if not, in a minute
+			}
 		}
 	}
 }
@@ -308,7 +314,7 @@ func (b *Book) Flush(ctx context.Context) {
 	unsaved, now := b.unsaved, b.cfg.Now()
 	b.unsaved = map[string]*figures{}
 	for id, t := range b.taken {
-		if now.Sub(t.queued) > takenKept {
+		if now.Sub(t.Queued) > takenKept {
 			delete(b.taken, id)
 		}
 	}

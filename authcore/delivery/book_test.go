@@ -14,6 +14,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/memstore"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // A report may be faster than the note that the mail was taken. What can be no mail
@@ -68,4 +69,55 @@ func TestReportsAreFast(t *testing.T) {
 			})
 		})
 	}
+}
+
+// shared is a store that several nodes use.
+type shared struct{ store.Store }
+
+func (shared) Node() string                               { return "one" }
+func (shared) Gone(context.Context, string) (bool, error) { return false, nil }
+
+// One node sent the mail, another heard that it was delivered, a third signs its
+// person in: each of them comes to know how long that took.
+func TestFiguresOfSeveralNodes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		engine := shared{memstore.New()}
+		ctx, stop := context.WithCancel(t.Context())
+		var nodes [3]*delivery.Book
+		for i := range nodes {
+			nodes[i] = delivery.New(delivery.Config{Store: engine, Now: time.Now, Observe: func(event.Event) {}})
+			go nodes[i].Run(ctx)
+		}
+		var last address.Address
+		for i := range 8 {
+			a, err := address.Parse(string(rune('a'+i)) + "@example.com")
+			if err != nil {
+				t.Fatal(err)
+			}
+			last = a
+			about := event.Event{Address: a, Challenge: a.String()}
+			mail := event.Mail{Queued: time.Now(), Taken: time.Now().Add(10 * time.Second), Delivered: time.Now().Add(4 * time.Minute)}
+			time.Sleep(10 * time.Second)
+			sent := about
+			sent.Name, sent.Waited = event.MailSent, 10*time.Second
+			nodes[0].Hear(sent)
+			time.Sleep(time.Until(mail.Delivered))
+			report := about
+			report.Name, report.Reason = event.MailReport, string(challenge.OutcomeDelivered)
+			nodes[1].Hear(report)
+			time.Sleep(time.Minute)
+			in := about
+			in.Name, in.Mail = event.SignedIn, mail
+			nodes[2].Hear(in)
+		}
+		time.Sleep(2*time.Minute + time.Second)
+		for i, book := range nodes {
+			d := book.Of(last)
+			if d.Wait != 4*time.Minute || d.SignIn != time.Minute || d.Accepted != 8 || d.Delivered != 8 || d.SignedIn != 8 {
+				t.Errorf("node %d: %+v", i, d)
+			}
+		}
+		stop()
+		synctest.Wait()
+	})
 }

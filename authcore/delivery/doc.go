@@ -12,6 +12,7 @@
 // It does not know how a mail is sent, who reports, or who reads what it tells.
 //
 // State of the process: the figures of domains, read from the store at the start
-// and written to it every minute, and when the mails of the last half an hour were
-// taken.
+// and written to it every minute, when those of other nodes are read; and when the
+// mails of the last half an hour were taken. A sign-in brings that along where another
+// node sent the mail.
 package delivery

@@ -204,19 +204,22 @@ func (b *Book) Domains(most int) (list []Domain) {
 	return list
 }
 
-// taken is when a mail to sign in with was asked for, taken by a sender, and by its
-// domain, and when it was signed in with; zero is not known. A mail may be answered
-// before its sender hears that it was taken: then proved is known first.
-type taken struct{ queued, at, delivered, proved time.Time }
+// taken is a mail to sign in with, and when it was signed in with; zero is not known. A
+// mail may be answered before its sender hears that it was taken: then proved is known
+// first. What another node knows of it comes with the sign-in.
+type taken struct {
+	event.Mail
+	proved time.Time
+}
 
 // took is what a mail took that was signed in with.
 func (t taken) took(a address.Address) *figures {
-	f := &figures{Accepted: []sample{newSample(t.at.Sub(t.queued), a)}}
-	if !t.delivered.IsZero() {
-		f.Delivered = []sample{newSample(t.delivered.Sub(t.queued), a)}
-		t.at = t.delivered
+	f := &figures{Accepted: []sample{newSample(t.Taken.Sub(t.Queued), a)}}
+	if !t.Delivered.IsZero() {
+		f.Delivered = []sample{newSample(t.Delivered.Sub(t.Queued), a)}
+		t.Taken = t.Delivered
 	}
-	f.Proved = []sample{newSample(t.proved.Sub(t.at), a)}
+	f.Proved = []sample{newSample(t.proved.Sub(t.Taken), a)}
 	return f
 }
 
@@ -232,17 +235,20 @@ func (b *Book) Hear(e event.Event) {
 	isSignIn := e.Letter == "" && e.Challenge != ""
 	switch {
 	case e.Name == event.MailSent && isSignIn:
-		t = taken{queued: now.Add(-e.Waited), at: now, proved: t.proved}
-	case c.Delivered > 0 && isSignIn && !t.at.IsZero():
-		t.delivered = now
+		t.Mail = event.Mail{Queued: now.Add(-e.Waited), Taken: now}
+	case c.Delivered > 0 && isSignIn && !t.Taken.IsZero():
+		t.Delivered = now
 	case e.Name == event.SignedIn && e.App == "" && e.Challenge != "":
-		t.queued, t.proved = cmp.Or(t.queued, now), now
+		if t.Taken.IsZero() {
+			t.Mail = e.Mail
+		}
+		t.Queued, t.Delivered, t.proved = cmp.Or(t.Queued, now), cmp.Or(t.Delivered, e.Mail.Delivered), now
 	}
 	switch {
-	case !t.at.IsZero() && !t.proved.IsZero():
+	case !t.Taken.IsZero() && !t.proved.IsZero():
 		c.SignedIn, news = 1, t.took(e.Address)
 		delete(b.taken, e.Challenge)
-	case !t.queued.IsZero():
+	case !t.Queued.IsZero():
 		b.taken[e.Challenge] = t
 	}
 	if c == (Counts{}) {

@@ -29,9 +29,14 @@ type Event struct {
 	Detail    string // for operators: a sender's answer
 	Took      time.Duration
 	Waited    time.Duration // of a mail that was sent: since it was asked for
+	Mail      Mail          // with which somebody signed in, for a sign-in
 	App       string        // which app asked, empty for a gate
 	Operator  string        // who did it, by their own word
 }
+
+// Mail is when a mail was asked for, taken by a sender, and by its domain; zero is not
+// known.
+type Mail struct{ Queued, Taken, Delivered time.Time }
 
 // The names of events. They are stable: log searches and alerts rest on them.
 const (
