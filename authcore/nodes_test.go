@@ -27,7 +27,9 @@ func newNodeWith(t testing.TB, dsn string, o pgstore.Options, senders ...outbox.
 		t.Fatal(err)
 	}
 	h := newHouse(t)
+	h.mu.Lock()
 	h.clock = engine.Now
+	h.mu.Unlock()
 	if len(senders) > 0 {
 		h.config.Senders = senders
 	}
