@@ -3,6 +3,7 @@ package authcore_test
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -119,6 +120,37 @@ func TestFailedRereadIsMadeUpFor(t *testing.T) {
 			r.endRecord()
 			r.counted.fail.Store(fails)
 			want(t, r.use(61*time.Second), nil)
+		})
+	}
+}
+
+// What other nodes tell of endings meets answers under way of every kind, and cuts
+// those alone whose sessions are in the store: somebody of a trusted network has none.
+func TestEndingsElsewhereMeetEveryAnswer(t *testing.T) {
+	for name, c := range map[string]struct {
+		tell func(*session.Core, *session.Session) error
+		cuts bool
+	}{
+		"ended":          {func(all *session.Core, s *session.Session) error { all.HasEnded(s.ID, false); return nil }, true},
+		"replaced":       {func(all *session.Core, s *session.Session) error { all.HasEnded(s.ID, true); return nil }, true},
+		"nothing missed": {func(all *session.Core, _ *session.Session) error { return all.Recheck(t.Context()) }, false},
+		"cannot tell":    {func(all *session.Core, _ *session.Session) error { all.CutAll(); return nil }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			run(t, func(t *testing.T, h *house) {
+				cut := map[string]int{}
+				watch := func(kind string, s *session.Session) {
+					st := &session.Stream{Session: s, Client: netip.MustParseAddr("192.168.1.7"), Target: session.Target{Origin: site}, Cutter: cutFunc(func() { cut[kind]++ })}
+					h.core.Sessions().Watch(st)
+				}
+				signedIn := h.browser().signIn(alice).Session
+				watch("trusted network", nil)
+				watch("session", signedIn)
+				watch("trusted network, the last", nil)
+				want(t, c.tell(h.core.Sessions(), signedIn), nil)
+				want(t, cut["session"], map[bool]int{true: 1}[c.cuts])
+				want(t, cut["trusted network"]+cut["trusted network, the last"], 0)
+			})
 		})
 	}
 }

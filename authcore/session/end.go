@@ -11,6 +11,13 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
+// An ending is two steps. EndIn marks the record, in the transaction of what the ending
+// belongs to (an answer that makes another session, the deletion of a person), together
+// with what apps and other nodes are to be told (tell). Once that is committed, Ended has
+// this process follow: the cache, the answers under way, the audit log. Children
+// (family.go) are over with their parent, whatever their records say; endedAll marks
+// those too, for lists.
+
 // Ending is one session that was ended in a transaction.
 type Ending struct {
 	sid       string
@@ -61,7 +68,7 @@ func (c *Core) HasEnded(sid string, replaced bool) {
 		return
 	}
 	c.cache.replaced(sid)
-	c.streams.each(func(st *Stream) {
+	c.streams.eachStored(func(st *Stream) {
 		if st.Session.ID == sid && st.Session.live.next.Load() == nil {
 			st.Session.live.end(nil)
 			st.stop()
@@ -101,11 +108,7 @@ func (c *Core) Recheck(ctx context.Context) error {
 // CutAll cuts all answers under way whose sessions are in the store: whether those
 // have ended can't be told.
 func (c *Core) CutAll() {
-	c.streams.each(func(st *Stream) {
-		if !st.Session.isConfigured() {
-			st.stop()
-		}
-	})
+	c.streams.eachStored((*Stream).stop)
 }
 
 // End ends a session with all that belong to the same sign-in: the portal's,

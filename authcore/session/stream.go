@@ -9,6 +9,18 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 )
 
+// Who has passed a gate may go on reading for hours. An answer under way is a Stream: it
+// stands in a list of this process from Watch to Unwatch, and is cut when it may not go
+// on, in one of two ways. What ends a session here tells its streams at once (end). All
+// else is found by sweep, every second: a time that has run out, a policy or list that
+// has changed, a trusted network that is none any more, a configuration without the
+// site, an ending on another node once the record was read again.
+//
+// Both ask what a new request would be asked (Judge), with the rules of the gate that let
+// the stream pass, as the configuration now in use has them. A session that another one
+// has replaced (a new sign-in, a renewed cookie) is followed to that one. Cut is called
+// with the list locked, and so must not block.
+
 // Stream is an answer under way: a download, server-sent events, a WebSocket.
 // Whoever opens one fills in the exported fields. A Stream is in use from Watch
 // to Unwatch and may be used again afterwards.
@@ -123,6 +135,16 @@ func (ss *streams) each(do func(*Stream)) {
 	}
 }
 
+// eachStored leaves out who passed without a session, and machines of the
+// configuration: nothing that is stored ends them.
+func (ss *streams) eachStored(do func(*Stream)) {
+	ss.each(func(st *Stream) {
+		if st.Session != nil && !st.Session.isConfigured() {
+			do(st)
+		}
+	})
+}
+
 func (st *Stream) stop() {
 	st.cut = true
 	st.Cutter.Cut()
@@ -169,10 +191,7 @@ func (s *View) streamMayGoOn(st *Stream, now time.Time) bool {
 
 // end tells the streams of a session that it has ended, and cuts them at once.
 func (ss *streams) end(e Ending) {
-	ss.each(func(st *Stream) {
-		if st.Session == nil {
-			return
-		}
+	ss.eachStored(func(st *Stream) {
 		if e.next == nil && st.Session.live.snapshot.Load().Parent == e.sid {
 			st.Session.live.end(nil)
 			st.stop()
@@ -190,13 +209,9 @@ func (ss *streams) end(e Ending) {
 	})
 }
 
-// sessions are those of all answers under way.
+// sessions are those of all answers under way that stand in the store.
 func (ss *streams) sessions() (all []*liveSession) {
-	ss.each(func(st *Stream) {
-		if !st.Session.isConfigured() {
-			all = append(all, st.Session.live)
-		}
-	})
+	ss.eachStored(func(st *Stream) { all = append(all, st.Session.live) })
 	return all
 }
 
