@@ -15,6 +15,20 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
+// A message comes in twice: Put stores its entry in the transaction that makes what it
+// is about, and Add, once that is committed, puts it in line. So no mail goes out for
+// something that was rolled back, and after a crash the start reads what Add had not
+// been told of (Load).
+//
+// Run gives each message that is due to the senders, in their order, beside each other
+// as far as they bear (queue.go, deliver.go). Its letter is built then, from what its
+// entry leads to; that is gone, used or expired? Then nothing is sent. A sender that
+// fails by its own fault is Down and comes last for a minute, one that refuses several
+// domains is Unfit; with all of them down, starts are refused (Down), so that people
+// hear at once that no mail will come. What came of a message is written down in the
+// transaction that takes it off the store (Tell). Decoys take the same way as far as it
+// can be seen from outside, and no sender hears of them.
+
 // Config is what an outbox needs for as long as the process runs.
 type Config struct {
 	Store   store.Store

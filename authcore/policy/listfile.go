@@ -10,6 +10,21 @@ import (
 	"time"
 )
 
+// People edit a list with an editor, a deployment puts another in its place, a script
+// appends to it; and a mistake must neither lock everybody out nor let anybody in. So a
+// change counts only when the file was read whole and rested for a moment before and
+// after (look). What follows:
+//
+//	good            in force, and kept as the last good one
+//	bad lines       its good lines admit; to deny, the last good one counts as well
+//	can't be read   what it held stays in force for a minute (listHold), then it
+//	                admits nobody, and denies whom it denied
+//	readable again  as new
+//
+// At the start of a configuration somebody is there to mend it: then each of these is
+// an error (load). The file is opened at every look, because a lost permission changes
+// nothing else about it.
+
 const (
 	// maxListFile bounds a list: half a million addresses.
 	maxListFile = 16 << 20

@@ -12,6 +12,20 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
 )
 
+// An answer may take hours: a download, server-sent events, a WebSocket. When the
+// session ends meanwhile, so must the answer, and whoever handles it looks at nothing
+// of ours.
+//
+// Before the handler runs, the passage is registered with the sessions (watch), which
+// look at it every second and when a session ends (authcore/session/stream.go). The cut
+// then comes from another goroutine (Cut): it cancels the request's context, for handlers
+// that look at it, and ends the client's side, for those that only write (closeClient).
+// HTTP/1 has a connection for each answer, which is closed; a stream of HTTP/2 is reset
+// by a deadline in the past; elsewhere deadlines are set again until the handler returns.
+// The writer belongs to net/http once the handler has returned, so that end waits for a
+// cut under way. The handler is left by a panic with ErrAbortHandler: an answer that was
+// cut must not look whole.
+
 // passage is one request on its way through the app and back. It is the response
 // writer that the app sees and the body that it reads (response.go). While the
 // visitor has an identity the answer is watched: it is cut when the session ends
