@@ -2,11 +2,13 @@ package caddymodule
 
 import (
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
@@ -119,4 +121,30 @@ func (o *operated) organization(owner, member string) string {
 		o.Fatal(v)
 	}
 	return org.ID
+}
+
+// A token that a person made is among the sessions, by its name.
+func TestSessionsNameTokens(t *testing.T) {
+	o := newOperated(t)
+	o.run("", "staff")
+	alice := o.signIn("alice@example.com")
+	site, err := origin.ParseSitePattern("app.example.com:" + o.port())
+	must(t, err)
+	service := runningApp(t).house.Running().Service
+	secret, made, no, err := service.Sessions().MakeToken(t.Context(), alice.Session, origin.Origin{}, session.Machine{Name: "backup", Sites: []origin.SitePattern{site}}, time.Now().Add(time.Hour))
+	must(t, err)
+	if no != "" {
+		t.Fatal(no)
+	}
+	for _, args := range [][]string{{"sessions"}, {"sessions", "alice@example.com"}, {"users", "alice@example.com"}} {
+		answer := o.done(args...)
+		wantText(t, answer, alice.Session.ID, made.ID, "token backup")
+		if strings.Contains(answer, secret) {
+			t.Errorf("%v shows the token", args)
+		}
+	}
+	wantText(t, o.done("revoke", made.ID), "the session has ended")
+	if answer := o.done("sessions"); strings.Contains(answer, "backup") || !strings.Contains(answer, alice.Session.ID) {
+		t.Errorf("after its end: %s", answer)
+	}
 }

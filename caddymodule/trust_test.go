@@ -220,6 +220,37 @@ func TestTrustOwnNetworks(t *testing.T) {
 	}
 }
 
+// Where most clients at home are one private address, it is seldom a person.
+func TestDoctorNamesOneClientAtHome(t *testing.T) {
+	for name, c := range map[string]struct {
+		clients []string
+		warns   bool
+	}{
+		"a bridge":           {[]string{"192.168.1.1", "192.168.1.1", "192.168.1.7"}, true},
+		"a tunnel":           {[]string{"127.0.0.1"}, true},
+		"people":             {[]string{"192.168.1.1", "192.168.1.7", "192.168.1.8"}, false},
+		"one on the outside": {[]string{"203.0.113.9"}, false},
+	} {
+		homes, err := parseTrust([]Trust{{Networks: []string{"192.168.1.0/24"}}})
+		must(t, err)
+		f := newFixture(t)
+		if found := f.app.examineTrust(); found != nil {
+			t.Errorf("without trust: %+v", found)
+		}
+		g := f.gate(func(g *Gate) { g.Trust = []Trust{{Networks: []string{"192.168.1.0/24"}}} })
+		g.gate.Homes = homes
+		for i := range 30 {
+			client := c.clients[i%len(c.clients)]
+			handler(g, &recordingApp{}, func(vars map[string]any) { vars[caddyhttp.ClientIPVarKey] = client }).
+				ServeHTTP(newRecorder(), withLocalPort(request("GET", testSite+"/"), 443))
+		}
+		found := f.app.examineTrust()
+		if len(found) != 1 || (found[0].Level == operate.LevelWarning) != c.warns || c.warns && !strings.Contains(found[0].Found, c.clients[0]) {
+			t.Errorf("%s: %+v", name, found)
+		}
+	}
+}
+
 // The person who stands for a network is asked about like any other, has no fresh
 // sign-in, and is audited.
 func TestTrustAs(t *testing.T) {

@@ -29,7 +29,7 @@ func TestTokens(t *testing.T) {
 
 	good := []string{"name", "backup", "site", "https://app.example.com", "days", "30"}
 	b.post("/_gatehouse/account/tokens", good...)
-	b.wants(http.StatusOK, "Copy the token now", "backup", "app.example.com", "2026-12-21")
+	b.wants(http.StatusOK, "Copy the token now", "backup", "app.example.com", "2026-12-21", "Never used")
 	secret := shownToken.FindString(b.body)
 	if b.last.Header.Get("Cache-Control") != "no-store" {
 		t.Error("the page with the token may be kept")
@@ -40,10 +40,17 @@ func TestTokens(t *testing.T) {
 		t.Fatalf("the token shown stands for %v", sess)
 	}
 	b.get("/_gatehouse/account/tokens")
-	b.wants(http.StatusOK, "Revoke backup")
+	b.wants(http.StatusOK, "Revoke backup", "Last used:")
 	if strings.Contains(b.body, "ght_") {
 		t.Error("the token is shown again")
 	}
+	b.post("/_gatehouse/account/tokens", good...) // the next one, before the former ends
+	b.wants(http.StatusOK, "Copy the token now")
+	if again, _, _ := h.service.Sessions().CheckToken(t.Context(), secret); again == nil {
+		t.Error("the former token has ended")
+	}
+	b.post("/_gatehouse/account/tokens", good...)
+	b.wants(http.StatusUnprocessableEntity, "Two of your tokens for this site have this name")
 
 	for name, bad := range map[string]struct {
 		says string
