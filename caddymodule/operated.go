@@ -6,12 +6,14 @@ import (
 	"net"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/routes"
@@ -59,7 +61,7 @@ func (a *App) asks() *operate.Asks {
 		return nil
 	}
 	z := a.authzs[0]
-	out := &operate.Asks{Address: z.address, Scheme: z.login.Scheme(), Claims: gate.HeaderNames(gate.Presets, nil)}
+	out := &operate.Asks{Address: z.address, Scheme: z.login.Scheme(), Login: z.login, Portal: a.portalBehind(z.login), Claims: gate.HeaderNames(gate.Presets, nil)}
 	for _, s := range z.Sites {
 		out.Sites = append(out.Sites, s.pattern)
 		for _, name := range gate.HeaderNames(s.Headers, s.Fields) {
@@ -69,6 +71,23 @@ func (a *App) asks() *operate.Asks {
 		}
 	}
 	return out
+}
+
+// portalBehind is where the portal at o listens for a proxy that ends TLS; empty where
+// browsers reach it themselves.
+func (a *App) portalBehind(o origin.Origin) string {
+	for _, p := range a.portals {
+		if p.place.TLS || !p.place.Covers(o) || len(p.place.Spots) == 0 {
+			continue
+		}
+		for _, port := range p.place.Ports {
+			if o.Port() == strconv.Itoa(int(port)) {
+				return ""
+			}
+		}
+		return a.listenAddress(p.place.Spots[0].Server)
+	}
+	return ""
 }
 
 // doctorDNS is the machine's own; tests have another.

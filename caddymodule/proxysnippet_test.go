@@ -25,19 +25,20 @@ func TestProxySnippets(t *testing.T) {
 	f.authz(func(a *Authz) { a.Sites[len(a.Sites)-1].Site = "http://app.localhost" }).address = "10.1.2.3:9099"
 	for proxy, want := range map[string][]string{
 		"nginx": {
-			"server_name wiki.example.com;\n        set $site https://wiki.example.com;", "server_name *.apps.example.com;\n        set $site https://$host;", "set $site https://fresh.apps.example.com;",
-			"listen 443 ssl default_server;\n        ssl_reject_handshake on;\n        return 421;", "listen 443 ssl;\n        ssl_certificate /etc/ssl/certs/wiki.example.com.pem;",
-			"listen 80;\n        server_name app.localhost;\n        set $site http://app.localhost;", "listen 80 default_server;\n        return 421;",
-			"proxy_pass http://127.0.0.1:3000;", "proxy_pass http://127.0.0.1:3004;", "server 10.1.2.3:9099;", "/api/authz/auth-request",
+			"server_name wiki.example.com;\n    set $site https://wiki.example.com;", "server_name *.apps.example.com;\n    set $site https://$host;", "set $site https://fresh.apps.example.com;",
+			"\nserver {\n    listen 443 ssl;\n    ssl_certificate /etc/ssl/certs/wiki.example.com.pem;", "\nserver {\n    listen 80;\n    server_name app.localhost;\n    set $site http://app.localhost;",
+			"listen 443 ssl;\n    ssl_certificate /etc/ssl/certs/auth.example.com.pem;\n    ssl_certificate_key /etc/ssl/private/auth.example.com.key;\n    server_name auth.example.com;\n",
+			"proxy_pass http://10.1.2.3:8099;", "proxy_set_header Host auth.example.com;", "proxy_pass http://127.0.0.1:3000;", "proxy_pass http://127.0.0.1:3004;", "server 10.1.2.3:9099;", "/api/authz/auth-request",
 		},
 		"haproxy": {
 			"acl site1 req.fhdr(Host) -i wiki.example.com wiki.example.com:443\n", "set-var(txn.site) str(wiki.example.com) if site1 { ssl_fc }\n", "set-var(txn.site) str(app.localhost) if site5 !{ ssl_fc }\n",
 			"acl site2 req.fhdr(Host) -m reg -i ^[a-z0-9_-]+[.]apps[.]example[.]com(:443)?$\n    http-request set-var(txn.site) req.fhdr(Host),lower if site2 { ssl_fc }\n    acl site1",
-			"use_backend site3 if site3 { ssl_fc }\n", "backend site3\n    server site3 127.0.0.1:3002\n", "bind :443 ssl crt", "bind :80\n", "http://10.1.2.3:9099/api/authz/forward-auth", "-- ---- gatehouse.lua ----",
+			"use_backend site3 if site3 { ssl_fc }\n", "backend site3\n    server site3 127.0.0.1:3002\n", "bind :443 ssl crt", "bind :80\n", "acl signin req.fhdr(Host) -i auth.example.com auth.example.com:443\n    http-request set-var(txn.site) str(auth.example.com) if signin { ssl_fc }\n",
+			"unless own || signin { ssl_fc }\n", "use_backend signin if signin { ssl_fc }\n    use_backend gatehouse if own\n", "server signin 10.1.2.3:8099\n", "http://10.1.2.3:9099/api/authz/forward-auth", "-- ---- gatehouse.lua ----",
 		},
-		"traefik": {"http://10.1.2.3:9099/api/authz/forward-auth", "(Host(`wiki.example.com`) || HostRegexp(`^[^.]+\\.apps\\.example\\.com$`)"},
-		"envoy":   {`domains: ["wiki.example.com", "*.apps.example.com"`, "path_prefix: /api/authz/ext-authz"},
-		"caddy":   {"wiki.example.com {\n", "*.apps.example.com {\n", "http://app.localhost {\n", "reverse_proxy 127.0.0.1:3004\n", "forward_auth 10.1.2.3:9099 {"},
+		"traefik": {"rule: Host(`auth.example.com`)\n", "url: http://10.1.2.3:8099\n", "  port443:\n    address: :443\n    http:\n      tls: {}\n  port80:\n    address: :80\n", "tls:\n  certificates:", "http://10.1.2.3:9099/api/authz/forward-auth", "(Host(`wiki.example.com`) || HostRegexp(`^[^.]+\\.apps\\.example\\.com$`)"},
+		"envoy":   {`domains: ["wiki.example.com", "wiki.example.com:443", "*.apps.example.com"`, `domains: ["auth.example.com", "auth.example.com:443"]`, "address: 10.1.2.3, port_value: 8099", "address: 0.0.0.0, port_value: 443", "DownstreamTlsContext", "path_prefix: /api/authz/ext-authz"},
+		"caddy":   {"auth.example.com {\n\tlog_skip /_gatehouse/handover\n\treverse_proxy 10.1.2.3:8099\n}", "wiki.example.com {\n", "*.apps.example.com {\n", "http://app.localhost {\n", "reverse_proxy 127.0.0.1:3004\n", "forward_auth 10.1.2.3:9099 {"},
 	} {
 		text, err := f.app.snippet(proxy)
 		must(t, err)
@@ -46,8 +47,23 @@ func TestProxySnippets(t *testing.T) {
 				t.Errorf("%s has no %q", proxy, part)
 			}
 		}
-		if left := withoutComments(text); strings.Contains(left, examples.Host) || strings.Contains(left, "9091") {
+		if left := withoutComments(text); strings.Contains(left, "wiki.localhost") || strings.Contains(left, "auth.localhost") || strings.Contains(left, "9091") || strings.Contains(left, "808") {
 			t.Errorf("%s speaks of the example's own names:\n%s", proxy, left)
+		}
+		if proxy == "nginx" && (strings.Contains(text, "http {") || strings.Contains(text, "default_server") || strings.Count(text, "\nserver {") != 6) {
+			t.Errorf("nginx is not told a block for each site and one for the sign-in host:\n%s", text)
+		}
+	}
+	// A sign-in host that browsers reach by themselves is nothing to the proxy.
+	asks := f.app.asks()
+	if asks.Portal != "" {
+		t.Errorf("there is no portal, and it listens at %s", asks.Portal)
+	}
+	for _, proxy := range examples.Proxies {
+		text, err := operate.New(operate.Config{Asks: asks}).Snippet(proxy)
+		must(t, err)
+		if left := withoutComments(text); strings.Contains(left, "signin") || strings.Contains(left, "auth.localhost") || strings.Contains(left, "auth.example") || strings.Contains(left, "808") {
+			t.Errorf("%s speaks of the sign-in host:\n%s", proxy, left)
 		}
 	}
 	for _, proxy := range []string{"apache", "", "../nginx", "kubernetes"} {
@@ -92,7 +108,11 @@ func TestProxySnippetHeaders(t *testing.T) {
 
 // snippet is what the doctor prints for another proxy.
 func (a *App) snippet(proxy string) (string, error) {
-	return operate.New(operate.Config{Asks: a.asks()}).Snippet(proxy)
+	asks := a.asks()
+	if asks != nil {
+		asks.Portal = "10.1.2.3:8099"
+	}
+	return operate.New(operate.Config{Asks: asks}).Snippet(proxy)
 }
 
 // The programs themselves accept what is printed for them, whatever presets are
@@ -103,6 +123,7 @@ func TestProxiesAcceptTheirSnippets(t *testing.T) {
 		f.authz(func(a *Authz) { a.Sites = a.Sites[:2]; a.Sites[0].Headers, a.Sites[1].Headers = headers, headers }).address = "127.0.0.1:9099"
 		for proxy, command := range map[string]string{"nginx": "nginx -t -p . -c nginx.conf", "haproxy": "haproxy -c -f haproxy.cfg"} {
 			dir := writeSnippet(t, f.app, proxy)
+			must(t, os.WriteFile(filepath.Join(dir, "nginx.conf"), []byte("pid nginx.pid;\nevents {}\nhttp {\n    access_log off;\n    include gatehouse-sites.conf;\n}\n"), 0o600))
 			giveCertificates(t, dir)
 			cmd := exec.Command("sh", "-c", "PATH=$PATH:/usr/sbin; exec "+command)
 			cmd.Dir = dir
@@ -142,7 +163,7 @@ func giveCertificates(t *testing.T, dir string) {
 	certificate := filepath.Join(dir, "both.pem")
 	must(t, os.WriteFile(certificate, both, 0o600))
 	names := regexp.MustCompile(`/etc/(ssl/certs|ssl/private|haproxy/certs)/[^;\s]*`)
-	for _, name := range []string{"nginx.conf", "haproxy.cfg"} {
+	for _, name := range []string{"gatehouse-sites.conf", "haproxy.cfg"} {
 		if text, err := os.ReadFile(filepath.Join(dir, name)); err == nil {
 			must(t, os.WriteFile(filepath.Join(dir, name), names.ReplaceAll(text, []byte(certificate)), 0o600))
 		}

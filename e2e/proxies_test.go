@@ -83,8 +83,9 @@ func TestNginxFastCGI(t *testing.T) {
 	top.change("nginx/gatehouse.conf")
 	top.change("nginx/gatehouse-headers.conf")
 	top.change("nginx/gatehouse-fastcgi.conf")
-	pass := "include gatehouse-headers.conf;\n            proxy_pass http://127.0.0.1:3000;"
-	top.change("nginx/nginx.conf", pass, `fastcgi_param REQUEST_METHOD $request_method;
+	top.change("nginx/nginx.conf")
+	pass := "include gatehouse-headers.conf;\n        proxy_pass http://127.0.0.1:3000;"
+	top.change("nginx/gatehouse-sites.conf", pass, `fastcgi_param REQUEST_METHOD $request_method;
             fastcgi_param REQUEST_URI $request_uri;
             fastcgi_param SERVER_PROTOCOL $server_protocol;
             include gatehouse-fastcgi.conf;

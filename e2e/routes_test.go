@@ -112,7 +112,7 @@ func TestIngressNginxIsNotBelieved(t *testing.T) {
 	}`, port, name, set, asksAt+query, s.app.addr)
 		}
 	}
-	global, _, _ := strings.Cut(w.example("nginx/nginx.conf"), "    upstream gatehouse")
+	global, _, _ := strings.Cut(w.example("nginx/nginx.conf"), "    # Whatever names no site")
 	if err := os.WriteFile(filepath.Join(w.dir, "nginx.conf"), []byte(global+servers+"\n}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -213,6 +213,9 @@ func (w *routes) write(proxy string) {
 	w.Helper()
 	parts := regexp.MustCompile(`(?m)^(?:#|--) ---- (\S+) ----\n`)
 	text := w.doctor(proxy)
+	if proxy == "nginx" { // what is printed is to be included
+		text += "# ---- nginx.conf ----\n" + w.example("nginx/nginx.conf")
+	}
 	names, bodies := parts.FindAllStringSubmatch(text, -1), parts.Split(text, -1)[1:]
 	for i, name := range names {
 		if err := os.WriteFile(filepath.Join(w.dir, name[1]), []byte(bodies[i]), 0o600); err != nil {

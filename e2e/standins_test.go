@@ -27,6 +27,7 @@ func TestTraefikStandIn(t *testing.T) {
 		switches:  listUnder(config, "    switches:", "customRequestHeaders:"),
 		address:   regexp.MustCompile(`address: (\S+)`).FindStringSubmatch(config)[1],
 		app:       proxyTo(top.app.addr),
+		portal:    proxyTo(top.direct),
 	}
 	if len(f.unclaimed) == 0 || len(f.copied) != 4 || len(f.spent) != 1 || len(f.stays) == 0 || len(f.switches) == 0 {
 		t.Fatalf("the example has changed its form: %+v", f)
@@ -45,6 +46,7 @@ func TestEnvoyStandIn(t *testing.T) {
 		spent:   []string{"x-gatehouse-token"},
 		address: regexp.MustCompile(`uri: (http\S+)`).FindStringSubmatch(config)[1] + "/api/authz/ext-authz",
 		app:     proxyTo(top.app.addr),
+		portal:  proxyTo(top.direct),
 	}
 	if len(f.removed) == 0 || len(f.allowed) == 0 || len(f.upstream) != 4 || !slices.Contains(f.client, "exact: location") || !strings.Contains(config, "request_headers_to_remove: [x-gatehouse-token]") {
 		t.Fatalf("the example has changed its form: %+v", f)
@@ -111,7 +113,7 @@ type traefik struct {
 	unclaimed, copied, spent []string
 	stays, switches          []string
 	address                  string
-	app, gatehouse           http.Handler
+	app, gatehouse, portal   http.Handler
 }
 
 func (f *traefik) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -119,11 +121,16 @@ func (f *traefik) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		host = r.Host
 	}
-	if !strings.EqualFold(strings.TrimSuffix(host, "."), "wiki.localhost") {
+	signIn := strings.EqualFold(strings.TrimSuffix(host, "."), "auth.localhost")
+	if !signIn && !strings.EqualFold(strings.TrimSuffix(host, "."), "wiki.localhost") {
 		http.NotFound(w, r)
 		return
 	}
 	r.Header = without(r.Header, []string{"X-Forwarded-Proto", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Server", "X-Forwarded-Uri", "X-Forwarded-Method", "X-Forwarded-Prefix", "X-Real-Ip"})
+	if signIn {
+		f.portal.ServeHTTP(w, r)
+		return
+	}
 	if strings.HasPrefix(r.URL.Path, "/_gatehouse/") {
 		f.gatehouse.ServeHTTP(w, r)
 		return
@@ -182,11 +189,12 @@ func giveBack(w http.ResponseWriter, answer *http.Response, h http.Header) {
 type envoy struct {
 	removed, allowed, upstream, client, spent []string
 	address                                   string
-	app, gatehouse                            http.Handler
+	app, gatehouse, portal                    http.Handler
 }
 
 func (f *envoy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if host := strings.ToLower(r.Host); host != "wiki.localhost" && !strings.HasPrefix(host, "wiki.localhost:") {
+	signIn := strings.HasPrefix(strings.ToLower(r.Host), "auth.localhost:")
+	if host := strings.ToLower(r.Host); !signIn && host != "wiki.localhost" && !strings.HasPrefix(host, "wiki.localhost:") {
 		http.NotFound(w, r)
 		return
 	}
@@ -211,7 +219,11 @@ func (f *envoy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r.Header.Set("X-Forwarded-Proto", "http") // use_remote_address
 	r.Header.Set("X-Forwarded-For", "127.0.0.1")
 	r.URL = r.URL.ResolveReference(&url.URL{Path: r.URL.Path, RawPath: r.URL.RawPath, RawQuery: r.URL.RawQuery}) // normalize_path
-	if strings.HasPrefix(r.URL.Path, "/_gatehouse/") {
+	switch {
+	case signIn:
+		f.portal.ServeHTTP(w, r)
+		return
+	case strings.HasPrefix(r.URL.Path, "/_gatehouse/"):
 		f.gatehouse.ServeHTTP(w, r)
 		return
 	}

@@ -21,7 +21,8 @@ import (
 // goes to the tests' server.
 type topology struct {
 	*server
-	portal string // URL of the sign-in host
+	portal string // URL of the sign-in host, which stands behind the proxy, too
+	direct string // address at which the proxy reaches it
 	ports  *strings.Replacer
 	proxy  string // address of the proxy
 	config string // the example's Caddyfile, with what run adds to it
@@ -37,7 +38,7 @@ func newTopology(t testing.TB, more ...string) *topology {
 	_, appPort, _ := net.SplitHostPort(app.addr)
 	top := &topology{
 		server: &server{TB: t, dir: t.TempDir(), port: proxy, url: "http://wiki.localhost:" + proxy, app: app},
-		portal: "http://auth.localhost:" + portal, proxy: "127.0.0.1:" + proxy,
+		portal: "http://auth.localhost:" + proxy, direct: "127.0.0.1:" + portal, proxy: "127.0.0.1:" + proxy,
 		ports: strings.NewReplacer("8080", proxy, "8081", portal, "9091", authz, "3000", appPort),
 	}
 	from := len(logs.String())
@@ -100,6 +101,22 @@ func (top *topology) run(caddyfile string) {
 	}
 	if err != nil {
 		top.Fatalf("loading the example: %v\n%s", err, text)
+	}
+}
+
+// change writes a file of the example with parts of it replaced, each once.
+func (top *topology) change(name string, parts ...string) {
+	top.Helper()
+	text := top.example(name)
+	for i := 0; i < len(parts); i += 2 {
+		from, to := top.ports.Replace(parts[i]), top.ports.Replace(parts[i+1])
+		if strings.Count(text, from) != 1 {
+			top.Fatalf("%s has %d times %q", name, strings.Count(text, from), from)
+		}
+		text = strings.Replace(text, from, to, 1)
+	}
+	if err := os.WriteFile(filepath.Join(top.dir, filepath.Base(name)), []byte(text), 0o600); err != nil {
+		top.Fatal(err)
 	}
 }
 

@@ -19,9 +19,12 @@ var Proxies = []string{"nginx", "haproxy", "traefik", "envoy", "caddy"}
 const (
 	Address = "127.0.0.1:9091" // where gatehouse_authz listens
 	Host    = "wiki.localhost" // the site
+	SignIn  = "auth.localhost" // the sign-in host
+	Portal  = "127.0.0.1:8081" // where its gatehouse_portal listens
 )
 
-// Read returns the files of one proxy, each under a line with its name.
+// Read returns the files of one proxy, each under a line with its name: of nginx those
+// that an nginx.conf includes.
 func Read(proxy string) (string, error) {
 	entries, err := fs.ReadDir(files, proxy)
 	if err != nil {
@@ -29,6 +32,9 @@ func Read(proxy string) (string, error) {
 	}
 	var b strings.Builder
 	for _, entry := range entries {
+		if entry.Name() == "nginx.conf" {
+			continue
+		}
 		text, err := fs.ReadFile(files, proxy+"/"+entry.Name())
 		if err != nil {
 			return "", err

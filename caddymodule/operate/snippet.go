@@ -18,6 +18,8 @@ type Asks struct {
 	Scheme  string               // of the sites that name none
 	Headers []string             // that some site sets
 	Claims  []string             // all that say who somebody is: what is not set is taken from clients
+	Login   origin.Origin        // where people sign in
+	Portal  string               // where the sign-in host listens for a proxy; empty: it has TLS of its own, or is elsewhere
 }
 
 // Snippet is the configuration of another proxy for the sites that it asks about.
@@ -33,11 +35,34 @@ func (i *Instance) Snippet(proxy string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	text = nameSites[proxy](text, asks.proxied())
-	if host, port, err := net.SplitHostPort(asks.Address); err == nil { // Envoy's way
-		text = strings.ReplaceAll(text, "address: 127.0.0.1, port_value: 9091", "address: "+host+", port_value: "+port)
+	w := writer{proxy: proxies[proxy], sites: asks.proxied()}
+	if asks.Portal == "" {
+		for _, part := range w.signIn {
+			text = cut(text, part[0], part[1])
+		}
+	} else {
+		w.host = proxiedAt(asks.Login, asks.Portal)
+		text = w.nameHost(text, w)
 	}
-	return strings.ReplaceAll(asks.nameHeaders(text), examples.Address, asks.Address), nil
+	text = addressed(asks.nameHeaders(w.nameSites(text, w)), examples.Address, asks.Address)
+	return addressed(text, examples.Portal, asks.Portal), nil
+}
+
+// addressed has text speak of another address, also as Envoy writes it.
+func addressed(text, from, to string) string {
+	text = strings.ReplaceAll(text, from, to)
+	host, port, _ := net.SplitHostPort(from)
+	toHost, toPort, err := net.SplitHostPort(to)
+	if err != nil {
+		return text
+	}
+	return strings.ReplaceAll(text, "address: "+host+", port_value: "+port, "address: "+toHost+", port_value: "+toPort)
+}
+
+// cut leaves out what begins with from, up to until.
+func cut(text, from, until string) string {
+	start := strings.Index(text, from)
+	return text[:start] + text[start+strings.Index(text[start:], until):]
 }
 
 // TrustBlock is what to write in the global options for the server that other
@@ -164,9 +189,39 @@ func writeFor(out *strings.Builder, line, from string, headers []string) {
 	}
 }
 
-// nameSites puts sites into the place of the example's.
-var nameSites = map[string]func(text string, sites []proxied) string{
-	"nginx": nginxSites, "haproxy": haproxySites, "caddy": caddySites, "traefik": traefikSites, "envoy": envoySites,
+// proxy is how the configuration of a proxy speaks of the sign-in host and of sites.
+type proxy struct {
+	signIn    [][2]string // where it speaks of the sign-in host: from, and up to which text
+	nameHost  func(text string, w writer) string
+	nameSites func(text string, w writer) string
+}
+
+var proxies = map[string]proxy{
+	"nginx":   {[][2]string{{"\n# The sign-in host.", "\n# ---- "}}, nginxHost, nginxSites},
+	"haproxy": {[][2]string{{"    acl signin", "    acl wiki"}, {" || signin", "\n"}, {"    use_backend signin", "    use_backend gatehouse"}, {"backend signin", "backend gatehouse"}}, haproxyHost, haproxySites},
+	"caddy":   {[][2]string{{"# The sign-in host", "http://" + examples.Host}}, caddyHost, caddySites},
+	"traefik": {[][2]string{{"    # The sign-in host", "    # The way back"}, {"    signin:\n      loadBalancer:", "    gatehouse:\n      loadBalancer:"}}, traefikHost, traefikSites},
+	"envoy":   {[][2]string{{"                    # The sign-in host", "                    - name: wiki"}, {"    - name: signin\n      type", "    - name: gatehouse\n      type"}}, envoyHost, envoySites},
+}
+
+// writer puts the sign-in host and the sites into the place of the example's.
+type writer struct {
+	proxy
+	host  proxied   // the sign-in host; none if its name is empty
+	sites []proxied // each once
+}
+
+// isMixed tells whether some of what is written stands behind TLS, and some does not.
+func (w writer) isMixed() bool {
+	return slices.ContainsFunc(w.all(), func(p proxied) bool { return p.scheme != w.sites[0].scheme })
+}
+
+// all are the sign-in host, if there is one, and the sites.
+func (w writer) all() []proxied {
+	if w.host.name == "" {
+		return w.sites
+	}
+	return append([]proxied{w.host}, w.sites...)
 }
 
 // proxied is a site as the configuration of another proxy has it.
@@ -185,11 +240,8 @@ func (a *Asks) proxied() (all []proxied) {
 		if !s.Exact() { // a name that it covers has scheme and port
 			one, _ = origin.ParseSitePattern(strings.Replace(one.String(), "*.", "x.", 1))
 		}
-		o := one.Origin(a.Scheme)
-		p := proxied{name: s.Name(), scheme: o.Scheme(), port: o.Port()}
-		if suffix := ":" + p.port; strings.HasSuffix(o.Host(), suffix) {
-			p.suffix = suffix
-		}
+		p := proxiedAt(one.Origin(a.Scheme), "")
+		p.name = s.Name()
 		if !slices.ContainsFunc(all, func(other proxied) bool {
 			return other.name == p.name && other.scheme == p.scheme && other.port == p.port
 		}) {
@@ -198,6 +250,15 @@ func (a *Asks) proxied() (all []proxied) {
 		}
 	}
 	return all
+}
+
+// proxiedAt is what stands at o, and is reached by a proxy at app.
+func proxiedAt(o origin.Origin, app string) proxied {
+	p := proxied{name: o.Hostname(), scheme: o.Scheme(), port: o.Port(), app: app}
+	if suffix := ":" + p.port; strings.HasSuffix(o.Host(), suffix) {
+		p.suffix = suffix
+	}
+	return p
 }
 
 // below is the domain of a name with a star.
@@ -218,56 +279,71 @@ func perSite(text, from, until string, sites []proxied, write func(part string, 
 	return text[:start] + strings.Join(parts, "") + text[end:]
 }
 
-// nginxSites writes a server block for each site, and for each port one that
-// takes what names no site.
-func nginxSites(text string, sites []proxied) string {
-	text = perSite(text, "    server {\n        listen 127.0.0.1:8080;", "    # Whatever names no site", sites, func(part string, p proxied) string {
-		listen, host := "listen "+p.port, p.name
-		if p.scheme == "https" {
-			file := strings.TrimPrefix(p.name, "*.")
-			listen += " ssl;\n        ssl_certificate /etc/ssl/certs/" + file + ".pem;\n        ssl_certificate_key /etc/ssl/private/" + file + ".key"
-		}
+// nginxListen is how a server block begins.
+func nginxListen(p proxied) string {
+	if p.scheme != "https" {
+		return "listen " + p.port
+	}
+	file := strings.TrimPrefix(p.name, "*.")
+	return "listen " + p.port + " ssl;\n    ssl_certificate /etc/ssl/certs/" + file + ".pem;\n    ssl_certificate_key /etc/ssl/private/" + file + ".key"
+}
+
+const nginxBlock = "server {\n    listen 127.0.0.1:8080;\n    server_name "
+
+func nginxHost(text string, w writer) string {
+	return strings.NewReplacer(nginxBlock+examples.SignIn, "server {\n    "+nginxListen(w.host)+";\n    server_name "+w.host.name,
+		examples.SignIn+":8080", w.host.name+w.host.suffix).Replace(text)
+}
+
+// nginxSites writes a server block for each site.
+func nginxSites(text string, w writer) string {
+	until := "# The sign-in host."
+	if w.host.name == "" {
+		until = "\n# ---- "
+	}
+	return perSite(text, nginxBlock+examples.Host, until, w.sites, func(part string, p proxied) string {
+		host := p.name
 		if _, star := p.below(); star {
 			host = "$host" // of the request line, by which nginx chose the block
 		}
-		return strings.NewReplacer("listen 127.0.0.1:8080", listen, "server_name "+examples.Host, "server_name "+p.name,
+		return strings.NewReplacer("listen 127.0.0.1:8080", nginxListen(p), "server_name "+examples.Host, "server_name "+p.name,
 			"http://"+examples.Host+":8080", p.scheme+"://"+host+p.suffix, "127.0.0.1:3000", p.app).Replace(part)
 	})
-	var ports []proxied
-	for _, p := range sites {
-		if !slices.ContainsFunc(ports, func(other proxied) bool { return other.port == p.port }) {
-			ports = append(ports, p)
-		}
+}
+
+// haproxyHosts are what the Host header of p may be, and what tells its scheme where
+// one name may be two sites.
+func haproxyHosts(p proxied, mixed bool) (hosts, when string) {
+	hosts, optional := "-i "+p.name+p.suffix, ""
+	if p.suffix == "" {
+		optional = "(:" + p.port + ")?"
+		hosts += " " + p.name + ":" + p.port
 	}
-	return perSite(text, "    server {\n        listen 127.0.0.1:8080 default_server;", "}\n\n", ports, func(part string, p proxied) string {
-		listen := "listen " + p.port
-		if p.scheme == "https" {
-			listen += " ssl"
-			part = strings.Replace(part, "default_server;\n", "default_server;\n        ssl_reject_handshake on;\n", 1)
-		}
-		return strings.Replace(part, "listen 127.0.0.1:8080", listen, 1)
-	})
+	if parent, star := p.below(); star {
+		hosts = "-m reg -i ^[a-z0-9_-]+[.]" + strings.ReplaceAll(parent, ".", "[.]") + p.suffix + optional + "$"
+	}
+	if mixed {
+		when = map[bool]string{true: " { ssl_fc }", false: " !{ ssl_fc }"}[p.scheme == "https"]
+	}
+	return hosts, when
+}
+
+func haproxyHost(text string, w writer) string {
+	hosts, when := haproxyHosts(w.host, w.isMixed())
+	return strings.NewReplacer("-i "+examples.SignIn+":8080", hosts, "str("+examples.SignIn+":8080)", "str("+w.host.name+w.host.suffix+")",
+		"if signin\n", "if signin"+when+"\n", "|| signin\n", "|| signin"+when+"\n").Replace(text)
 }
 
 // haproxySites writes the lines and the backend of each site. Where two lines fit
 // one Host, the site without a star counts, as for Gatehouse.
-func haproxySites(text string, sites []proxied) string {
-	mixed := slices.ContainsFunc(sites, func(p proxied) bool { return p.scheme != sites[0].scheme })
+func haproxySites(text string, w writer) string {
+	sites, mixed := w.sites, w.isMixed()
 	rename := func(part string, p proxied) string {
 		named := "site" + strconv.Itoa(slices.Index(sites, p)+1)
-		when := named
-		if mixed { // one name may be two sites
-			when += map[bool]string{true: " { ssl_fc }", false: " !{ ssl_fc }"}[p.scheme == "https"]
-		}
-		optional := ""
-		hosts := "-i " + p.name + p.suffix
-		if p.suffix == "" {
-			optional = "(:" + p.port + ")?"
-			hosts += " " + p.name + ":" + p.port
-		}
+		hosts, when := haproxyHosts(p, mixed)
+		when = named + when
 		value := "str(" + p.name + p.suffix + ")"
-		if parent, star := p.below(); star {
-			hosts = "-m reg -i ^[a-z0-9_-]+[.]" + strings.ReplaceAll(parent, ".", "[.]") + p.suffix + optional + "$"
+		if _, star := p.below(); star {
 			value = "req.fhdr(Host),lower"
 		}
 		return strings.NewReplacer("acl wiki", "acl "+named, "-i "+examples.Host+":8080", hosts, "str("+examples.Host+":8080)", value, "if wiki", "if "+when,
@@ -280,7 +356,7 @@ func haproxySites(text string, sites []proxied) string {
 	slices.SortStableFunc(exact, byStar)
 	slices.SortStableFunc(starred, func(a, b proxied) int { return byStar(b, a) })
 	var binds string
-	for _, p := range sites {
+	for _, p := range w.all() {
 		bind := "    bind :" + p.port + "\n"
 		if p.scheme == "https" {
 			bind = "    bind :" + p.port + " ssl crt /etc/haproxy/certs/\n"
@@ -295,25 +371,38 @@ func haproxySites(text string, sites []proxied) string {
 	return perSite(text, "\nbackend wiki", "", sites, rename)
 }
 
+// caddyAddress is how a site block begins.
+func caddyAddress(p proxied) string {
+	if p.scheme == "http" {
+		return "http://" + p.name + p.suffix
+	}
+	return p.name + p.suffix
+}
+
+func caddyHost(text string, w writer) string {
+	return strings.Replace(text, "http://"+examples.SignIn+":8080 {\n\tbind 127.0.0.1\n", caddyAddress(w.host)+" {\n", 1)
+}
+
 // caddySites writes a site block for each site.
-func caddySites(text string, sites []proxied) string {
-	return perSite(text, "http://"+examples.Host+":8080 {", "", sites, func(part string, p proxied) string {
-		name := p.name + p.suffix
-		if p.scheme == "http" {
-			name = "http://" + name
-		}
+func caddySites(text string, w writer) string {
+	return perSite(text, "http://"+examples.Host+":8080 {", "", w.sites, func(part string, p proxied) string {
 		host := p.name
 		if _, star := p.below(); star {
 			host = "{host}" // by which Caddy chose the site
 		}
-		return strings.NewReplacer("http://"+examples.Host+":8080 {\n\tbind 127.0.0.1\n", name+" {\n", "Host "+examples.Host+":8080", "Host "+host+p.suffix, "127.0.0.1:3000", p.app).Replace(part)
+		return strings.NewReplacer("http://"+examples.Host+":8080 {\n\tbind 127.0.0.1\n", caddyAddress(p)+" {\n", "Host "+examples.Host+":8080", "Host "+host+p.suffix, "127.0.0.1:3000", p.app).Replace(part)
 	})
 }
 
-// traefikSites lets all sites through one router.
-func traefikSites(text string, sites []proxied) string {
-	var rules []string
-	for _, p := range sites {
+func traefikHost(text string, w writer) string {
+	return strings.Replace(text, "Host(`"+examples.SignIn+"`)", "Host(`"+w.host.name+"`)", 1)
+}
+
+// traefikSites lets all sites through one router, on each port that they have.
+func traefikSites(text string, w writer) string {
+	var rules, ports []string
+	tls := ""
+	for _, p := range w.sites {
 		rule := "Host(`" + p.name + "`)"
 		if parent, star := p.below(); star {
 			rule = "HostRegexp(`^[^.]+\\." + regexp.QuoteMeta(parent) + "$`)"
@@ -322,16 +411,59 @@ func traefikSites(text string, sites []proxied) string {
 			rules = append(rules, rule)
 		}
 	}
-	return strings.ReplaceAll(text, "Host(`"+examples.Host+"`)", "("+strings.Join(rules, " || ")+")")
-}
-
-// envoySites lets all sites through one virtual host.
-func envoySites(text string, sites []proxied) string {
-	var names []string
-	for _, p := range sites {
-		if quoted := strconv.Quote(p.name + p.suffix); !slices.Contains(names, quoted) {
-			names = append(names, quoted)
+	for _, p := range w.all() {
+		entry := "  port" + p.port + ":\n    address: :" + p.port + "\n"
+		if p.scheme == "https" { // certificates are the file's, or a resolver's
+			entry += "    http:\n      tls: {}\n"
+			tls = "tls:\n  certificates: # or a certResolver\n    - certFile: /etc/traefik/certs/sites.pem\n      keyFile: /etc/traefik/certs/sites.key\n\n"
+		}
+		if !slices.Contains(ports, entry) {
+			ports = append(ports, entry)
 		}
 	}
-	return strings.Replace(text, `["`+examples.Host+`", "`+examples.Host+`:8080"]`, "["+strings.Join(names, ", ")+"]", 1)
+	return strings.NewReplacer("Host(`"+examples.Host+"`)", "("+strings.Join(rules, " || ")+")",
+		"  web:\n    address: 127.0.0.1:8080\n", strings.Join(ports, ""), "http:\n  routers:\n", tls+"http:\n  routers:\n").Replace(text)
+}
+
+// envoyDomains are the names of p: Envoy compares them with the port.
+func envoyDomains(p proxied) (names []string) {
+	if names = []string{p.name + p.suffix}; p.suffix == "" {
+		names = append(names, p.name+":"+p.port)
+	}
+	return names
+}
+
+// envoyList writes the names as the example has its own.
+func envoyList(names []string) string { return `["` + strings.Join(names, `", "`) + `"]` }
+
+func envoyHost(text string, w writer) string {
+	return strings.Replace(text, envoyList([]string{examples.SignIn, examples.SignIn + ":8080"}), envoyList(envoyDomains(w.host)), 1)
+}
+
+// envoySites lets all sites through one virtual host, on the port of the first.
+func envoySites(text string, w writer) string {
+	var names []string
+	for _, p := range w.sites {
+		for _, name := range envoyDomains(p) {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	first := w.all()[0]
+	filters := "      filter_chains:\n        - filters:\n"
+	tls := filters
+	if first.scheme == "https" {
+		tls = strings.Replace(filters, "- filters:", `- transport_socket:
+            name: envoy.transport_sockets.tls
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
+              common_tls_context:
+                tls_certificates:
+                  - certificate_chain: { filename: /etc/envoy/certs/sites.pem }
+                    private_key: { filename: /etc/envoy/certs/sites.key }
+          filters:`, 1)
+	}
+	return strings.NewReplacer(envoyList([]string{examples.Host, examples.Host + ":8080"}), envoyList(names),
+		"address: 127.0.0.1, port_value: 8080", "address: 0.0.0.0, port_value: "+first.port, filters, tls).Replace(text)
 }
