@@ -159,6 +159,7 @@ type Status struct {
 	Sessions    int64     // live ones, about
 	People      int64     // about
 	CountedAt   time.Time // when they were counted last; zero: not yet
+	Blind       bool      // the store could not be read for a minute
 	Streams     int       // answers under way that are watched
 	MailWaiting int
 	MailMaybe   int                   // of these, how many were handed over and not answered for
@@ -173,7 +174,7 @@ type Status struct {
 func (c *Core) Status() Status {
 	out := Status{
 		Sessions: max(c.census.sessions.Load(), 0), People: max(c.census.people.Load(), 0),
-		Streams: c.sessions.Streams(), MailWaiting: c.outbox.Waiting(), MailMaybe: c.outbox.Maybe(),
+		Blind: c.board.Blind(), Streams: c.sessions.Streams(), MailWaiting: c.outbox.Waiting(), MailMaybe: c.outbox.Maybe(),
 	}
 	if at := c.census.taken.Load(); at != 0 {
 		out.CountedAt = time.UnixMilli(at)

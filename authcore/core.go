@@ -71,30 +71,31 @@ func IsNew(ctx context.Context, engine store.Store) (bool, error) {
 	return err == nil && len(found) == 0, err
 }
 
-// Open takes store into use with secrets. It makes the signing key of a new
+// Open takes engine into use with secrets. It makes the signing key of a new
 // store, wraps keys anew after the secret changed, and starts the work that
-// goes on beside requests; Close ends it. The store stays the caller's to
+// goes on beside requests; Close ends it. The engine stays the caller's to
 // close, after Close.
-func Open(ctx context.Context, store store.Store, secrets keyring.Secrets, o Options) (*Core, error) {
+func Open(ctx context.Context, engine store.Store, secrets keyring.Secrets, o Options) (*Core, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	c := &Core{store: store, secrets: secrets, now: o.Now, log: o.Logger}
-	c.board = notice.New(notice.Config{Store: store, Now: o.Now, Log: o.Logger, Hear: c.hear, Missed: c.missed, Blind: func() { c.sessions.CutAll() }})
-	c.history = &challenge.History{Store: store, Now: o.Now}
-	c.outbox = outbox.New(outbox.Config{Store: store, Secrets: secrets, Now: o.Now, Log: o.Logger, Observe: c.observe, Tell: c.tell})
-	c.delivery = delivery.New(delivery.Config{Store: store, Now: o.Now, Sent: c.outbox.Sent, Observe: c.observe})
-	c.keys = keyring.NewKeys(keyring.Config{Store: store, Secrets: secrets, Now: o.Now, Rotated: c.rotated, Revoked: c.revoke, Changed: c.tellKeys})
+	c := &Core{store: engine, secrets: secrets, now: o.Now, log: o.Logger}
+	_, isShared := engine.(store.Shared)
+	c.board = notice.New(notice.Config{Store: engine, Now: o.Now, Log: o.Logger, Hear: c.hear, Missed: c.missed, Blind: func() { c.sessions.CutAll() }})
+	c.history = &challenge.History{Store: engine, Now: o.Now}
+	c.outbox = outbox.New(outbox.Config{Store: engine, Secrets: secrets, Now: o.Now, Log: o.Logger, Observe: c.observe, Tell: c.tell})
+	c.delivery = delivery.New(delivery.Config{Store: engine, Now: o.Now, Sent: c.outbox.Sent, Observe: c.observe})
+	c.keys = keyring.NewKeys(keyring.Config{Store: engine, Secrets: secrets, Now: o.Now, Rotated: c.rotated, Revoked: c.revoke, Changed: c.tellKeys, Shared: isShared})
 	c.sessions = session.New(session.Config{
-		Store: store, Keys: c.keys, Now: o.Now, Log: o.Logger, Observe: c.observe,
+		Store: engine, Keys: c.keys, Now: o.Now, Log: o.Logger, Observe: c.observe,
 		Count: func(n int) { c.census.add(n, 0) }, Tell: c.tellEnded,
 	})
-	c.grants = grant.New(grant.Config{Store: store, Secrets: secrets, Sessions: c.sessions, Now: o.Now, Log: o.Logger, Observe: c.observe})
+	c.grants = grant.New(grant.Config{Store: engine, Secrets: secrets, Sessions: c.sessions, Now: o.Now, Log: o.Logger, Observe: c.observe})
 	c.apps = apps.New(apps.Config{
-		Store: store, Secrets: secrets, Now: o.Now, Log: o.Logger, Sessions: c.sessions, Outbox: c.outbox,
+		Store: engine, Secrets: secrets, Now: o.Now, Log: o.Logger, Sessions: c.sessions, Outbox: c.outbox,
 		History: c.history, Grants: c.grants, Delivery: c.delivery, Observe: c.observe, Count: c.census.add,
 	})
 	c.meter = limit.NewMeter()

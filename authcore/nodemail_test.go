@@ -87,7 +87,11 @@ func TestMailOfANodeThatIsAlive(t *testing.T) {
 func newNodeAt(t testing.TB, dsn string, ahead time.Duration, senders ...outbox.Sender) *house {
 	return newNodeWith(t, dsn, pgstore.Options{
 		Node: os.Getenv(asNode), Clock: func() time.Time { return time.Now().Add(ahead) },
-	}, senders...)
+	}, func(h *house) {
+		if len(senders) > 0 {
+			h.config.Senders = senders
+		}
+	})
 }
 
 // asking counts how often it is asked for other nodes.

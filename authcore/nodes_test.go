@@ -2,26 +2,34 @@ package authcore_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/pgstore"
 	"github.com/gatehouse-auth/gatehouse/authcore/pgstore/pgtest"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // newNode is a house that shares its store, in a database, with others.
 func newNode(t testing.TB, dsn string) *house { return newNodeWith(t, dsn, pgstore.Options{}) }
 
-func newNodeWith(t testing.TB, dsn string, o pgstore.Options, senders ...outbox.Sender) *house {
+func newNodeWith(t testing.TB, dsn string, o pgstore.Options, changes ...func(*house)) *house {
 	engine, err := pgstore.Open(t.Context(), dsn, o)
 	if err != nil {
 		t.Fatal(err)
@@ -30,8 +38,8 @@ func newNodeWith(t testing.TB, dsn string, o pgstore.Options, senders ...outbox.
 	h.mu.Lock()
 	h.clock = engine.Now
 	h.mu.Unlock()
-	if len(senders) > 0 {
-		h.config.Senders = senders
+	for _, change := range changes {
+		change(h)
 	}
 	h.reopenOn(engine)
 	t.Cleanup(func() {
@@ -136,6 +144,176 @@ func TestTwoNodes(t *testing.T) {
 		t.Fatal(err)
 	}
 	soon(t, "revoked keys verify nothing", func() bool { return !live(one, again.SignIn.Token) })
+}
+
+// A key that one node has just made is good at every other at once: who is signed in
+// with it must not be asked again.
+func TestNewKeysAreGoodEverywhereAtOnce(t *testing.T) {
+	dsn := pgtest.Database(t)
+	one, two := newNode(t, dsn), newNode(t, dsn)
+	for i := range 3 {
+		if _, err := one.core.Keys().Rotate(t.Context(), false); err != nil {
+			t.Fatal(err)
+		}
+		b := one.browser()
+		want(t, b.begin(mustAddress(fmt.Sprintf("p%d@example.com", i))).Verdict, event.Accepted)
+		in := b.answer(one.waitMail(i + 1).Code)
+		want(t, in.Verdict, event.Accepted)
+		found, err := two.service.Sessions().Check(t.Context(), in.SignIn.Token, site)
+		if err != nil || found == nil {
+			t.Errorf("refused at the other node: %v, %v", found, err)
+		}
+	}
+	// Whoever makes up tokens has the store read now and then, and is refused.
+	began := time.Now()
+	var all sync.WaitGroup
+	for range 20 {
+		all.Go(func() {
+			header := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"EdDSA","typ":"gatehouse-session+jwt","kid":"` + keyring.RandomToken(32) + `"}`))
+			if found, err := two.service.Sessions().Check(t.Context(), header+".e30."+keyring.RandomToken(64), site); found != nil || err != nil {
+				t.Errorf("%v, %v", found, err)
+			}
+		})
+	}
+	all.Wait()
+	t.Logf("20 at once took %v", time.Since(began))
+}
+
+// A new secret is given to one node after another: first beside the old one, then in
+// front of it. No node undoes what another has done.
+func TestSecretsChangeNodeByNode(t *testing.T) {
+	dsn := pgtest.Database(t)
+	old, next := secretOf(t, 'a'), secretOf(t, 'b')
+	with := func(current, other keyring.Secret) func(*house) {
+		return func(h *house) { h.secrets = keyring.Secrets{Current: current, Old: []keyring.Secret{other}} }
+	}
+	one := newNodeWith(t, dsn, pgstore.Options{}, with(old, next))
+	two := newNodeWith(t, dsn, pgstore.Options{}, with(next, old))
+	wrapped := func() []string {
+		return pgtest.Rows(t, dsn, "SELECT key, value->>'secret' FROM gatehouse_record WHERE key LIKE 'key/%' ORDER BY key")
+	}
+	before := wrapped()
+	for _, h := range []*house{one, two, one} {
+		if err := h.core.Keys().Reload(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if after := wrapped(); !slices.Equal(before, after) || !strings.HasSuffix(before[0], next.ID()) {
+		t.Errorf("keys are wrapped as %q, then as %q", before, after)
+	}
+	b := one.browser()
+	want(t, b.begin(alice).Verdict, event.Accepted)
+	want(t, b.atNode(two).answer(one.waitMail(1).Code).Verdict, event.Accepted)
+}
+
+// Three nodes send no more mails than one, whoever asks where.
+func TestLimitsAreOneForAllNodes(t *testing.T) {
+	dsn := pgtest.Database(t)
+	var nodes [3]*house
+	for i := range nodes {
+		nodes[i] = newNodeWith(t, dsn, pgstore.Options{}, func(h *house) {
+			h.config.Limits.Global = []limit.Rate{{Count: 6, Per: time.Hour}} // a fifth of it is for browsers that are known
+			h.config.Limits.PerClient = []limit.Rate{{Count: 4, Per: time.Hour}}
+		})
+	}
+	var asking sync.WaitGroup
+	var limited atomic.Int64
+	for i := range 18 {
+		asking.Go(func() {
+			b := nodes[i%3].browser()
+			b.Client = netip.AddrFrom4([4]byte{192, 0, byte(2 + i%9), 1}) // each network twice
+			if i >= 9 {
+				b.Client = netip.AddrFrom4([4]byte{198, 51, 100, 7})
+			}
+			if b.begin(mustAddress(fmt.Sprintf("p%d@example.com", i))).Verdict == event.Limited {
+				limited.Add(1)
+			}
+		})
+	}
+	asking.Wait()
+	if n := limited.Load(); n != 5 {
+		t.Errorf("of 9 starts from one client %d were refused, want 5", n)
+	}
+	sent := func() (n int) {
+		for _, h := range nodes {
+			n += h.sender.count()
+		}
+		return n
+	}
+	within(t, 20*time.Second, "five mails", func() bool { return sent() >= 5 })
+	if n := sent(); n != 5 {
+		t.Errorf("%d mails were sent, want 5", n)
+	}
+}
+
+// A node whose clock is five minutes off works like any other.
+func TestNodesWithClocksApart(t *testing.T) {
+	dsn := pgtest.Database(t)
+	good := newNode(t, dsn)
+	for i, off := range []time.Duration{5 * time.Minute, -5 * time.Minute} {
+		bad := newNodeWith(t, dsn, pgstore.Options{Clock: func() time.Time { return time.Now().Add(off) }})
+		for j, at := range [][2]*house{{good, bad}, {bad, good}} {
+			before := at[0].sender.count()
+			b := at[0].browser()
+			want(t, b.begin(mustAddress(fmt.Sprintf("p%d%d@example.com", i, j))).Verdict, event.Accepted)
+			in := b.atNode(at[1]).answer(at[0].waitMail(before + 1).Code)
+			want(t, in.Verdict, event.Accepted)
+			for _, h := range at {
+				if found, err := h.service.Sessions().Check(t.Context(), in.SignIn.Token, site); err != nil || found == nil {
+					t.Errorf("clock %v off: %v, %v", off, found, err)
+				}
+			}
+		}
+	}
+}
+
+// sharedStore is a store that several nodes would use, which can be out of reach.
+type sharedStore struct {
+	store.Store
+	away atomic.Bool
+}
+
+func (s *sharedStore) Node() string { return "one" }
+
+func (s *sharedStore) Gone(context.Context, string) (bool, error) { return false, nil }
+
+func (s *sharedStore) View(ctx context.Context, fn func(store.Tx) error) error {
+	if s.away.Load() {
+		return errors.New("away")
+	}
+	return s.Store.View(ctx, fn)
+}
+
+// A node that can't read lets those pass whom it has read within the last minute, then
+// refuses all that it can't check, and says so.
+func TestABlindNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		shared := &sharedStore{Store: h.store}
+		h.reopenOn(shared)
+		defer h.close()
+		in := h.browser().signIn(alice)
+		passes := func() error {
+			found, err := h.service.Sessions().Check(t.Context(), in.Token, site)
+			if err == nil && found == nil {
+				t.Fatal("an outage is taken for the end of a session")
+			}
+			return err
+		}
+		want(t, passes(), nil)
+		shared.away.Store(true)
+		time.Sleep(50 * time.Second)
+		want(t, passes(), nil)
+		time.Sleep(15 * time.Second)
+		if passes() == nil || h.core.Ping(t.Context()) == nil || !h.core.Status().Blind {
+			t.Errorf("blind for 65 s: a check %v, health %v, %+v", passes(), h.core.Ping(t.Context()), h.core.Status().Blind)
+		}
+		shared.away.Store(false)
+		time.Sleep(2 * time.Second)
+		want(t, passes(), nil)
+		want(t, h.core.Ping(t.Context()), nil)
+		want(t, h.core.Status().Blind, false)
+	})
 }
 
 // What a database is asked for, in round trips: a check of a session none, a start and

@@ -24,6 +24,9 @@ var conditions = []struct {
 	{describe("mail_delayed", "1 while mail is taken by no fit sender: pages say that it is delayed."), func(s authcore.Status, _ operate.StoreStatus) float64 { return oneIf(s.MailDelayed) }},
 	{describe("store_free_bytes", "Room that is left on the store's disk."), func(_ authcore.Status, h operate.StoreStatus) float64 { return float64(h.FreeBytes) }},
 	{describe("store_size_bytes", "Room that the store takes."), func(_ authcore.Status, h operate.StoreStatus) float64 { return float64(h.SizeBytes) }},
+	{describe("store_blind", "1 while the store could not be read for a minute: sessions that can't be checked get a 503."), func(s authcore.Status, _ operate.StoreStatus) float64 { return oneIf(s.Blind) }},
+	{describe("store_clock_behind_seconds", "How far this machine's clock is behind the database's, by which things expire."), func(_ authcore.Status, h operate.StoreStatus) float64 { return h.ClockBehind }},
+	{describe("store_nodes", "Other Gatehouses on the same database that are alive."), func(_ authcore.Status, h operate.StoreStatus) float64 { return float64(len(h.Nodes)) }},
 	{describe("store_failed", "1 while the store takes no writes: sign-ins get a 503."), func(_ authcore.Status, h operate.StoreStatus) float64 { return oneIf(h.Error != "") }},
 }
 

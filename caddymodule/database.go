@@ -97,7 +97,7 @@ func openDatabase(dsn string) (*openStore, error) {
 	}
 	host, _ := os.Hostname()
 	engine, err := pgstore.Open(context.Background(), dsn, pgstore.Options{
-		Logger: slog.New(currentLog{}), Node: fmt.Sprintf("%s, process %d", host, os.Getpid()), Alone: true,
+		Logger: slog.New(currentLog{}), Node: fmt.Sprintf("%s, process %d", host, os.Getpid()),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", of, err)

@@ -42,6 +42,9 @@ type Config struct {
 	// Changed is called in each transaction that adds keys or takes them away, for
 	// other nodes; nil: there are none.
 	Changed func(store.Tx) error
+	// Shared says that other nodes make keys, too: one that is not known is looked for
+	// in the store.
+	Shared bool
 }
 
 // changed is Changed, where there is one.
@@ -77,10 +80,15 @@ func (k *Keys) Open(ctx context.Context) error {
 	if err := k.eddsa.read(ctx); err != nil {
 		return err
 	}
-	if err := k.eddsa.rotateIfDue(ctx); err != nil {
+	if err := errors.Join(k.rsa.read(ctx), k.ecdsa.read(ctx)); err != nil {
 		return err
 	}
-	return errors.Join(k.rsa.read(ctx), k.ecdsa.read(ctx))
+	for _, ring := range k.inUse() {
+		if err := ring.rewrap(ctx); err != nil {
+			return err
+		}
+	}
+	return k.eddsa.rotateIfDue(ctx)
 }
 
 // Reload reads the keys anew.
@@ -101,7 +109,12 @@ func (k *Keys) Sign(ctx context.Context, kind Kind, claims any) (string, error) 
 // ok is false for any other text. It looks at nothing but the signature, the
 // algorithm, kid and typ: iss, aud, exp and the rest are the caller's to check.
 func (k *Keys) Verify(kind Kind, token string) (claims []byte, ok bool) {
-	claims, err := k.ring(kind.Alg).verify(kind, token)
+	ring := k.ring(kind.Alg)
+	claims, err := ring.verify(kind, token)
+	if k.cfg.Shared && errors.Is(err, errUnknownKey) {
+		ring.catchUp()
+		claims, err = ring.verify(kind, token)
+	}
 	return claims, err == nil
 }
 

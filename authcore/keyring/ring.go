@@ -34,6 +34,7 @@ type signingKey struct {
 	created time.Time // signs from keyAnnounced after this, unless it is the only one
 	signs   time.Time // from when, if not from keyAnnounced after created
 	private crypto.Signer
+	secret  string   // id of the one that wraps it in the store, as it was read
 	signers sync.Map // Kind → jose.Signer
 }
 
@@ -54,6 +55,9 @@ type ring struct {
 	max  int        // length of the longest token that is looked at
 	mu   sync.Mutex // one rotation at a time
 	keys atomic.Pointer[[]*signingKey]
+
+	lookMu sync.Mutex
+	looked time.Time // when catchUp began to read last
 }
 
 func newRing(cfg Config, alg jose.SignatureAlgorithm, most int) *ring {
@@ -84,7 +88,7 @@ func (k *ring) read(ctx context.Context) error {
 		if r.Alg != string(k.alg) {
 			continue
 		}
-		key, err := k.unwrap(ctx, r)
+		key, err := k.unsealed(r)
 		if err != nil {
 			return err
 		}
@@ -93,15 +97,6 @@ func (k *ring) read(ctx context.Context) error {
 	slices.SortFunc(keys, func(a, b *signingKey) int { return a.created.Compare(b.created) })
 	k.keys.Store(&keys)
 	return nil
-}
-
-// unwrap opens a record's key, and wraps it anew if the secret has changed.
-func (k *ring) unwrap(ctx context.Context, r KeyRecord) (*signingKey, error) {
-	key, err := k.unsealed(r)
-	if err == nil && r.Secret != k.cfg.Secrets.Current.id {
-		err = k.save(ctx, key)
-	}
-	return key, err
 }
 
 func (k *ring) unsealed(r KeyRecord) (*signingKey, error) {
@@ -121,7 +116,7 @@ func (k *ring) unsealed(r KeyRecord) (*signingKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	key.signs = r.Signs
+	key.signs, key.secret = r.Signs, r.Secret
 	if key.id != r.ID {
 		return nil, errUnseal
 	}
@@ -311,6 +306,39 @@ func (k *ring) rotate(ctx context.Context, revoke bool) (id string, removed int,
 	k.keys.Store(&[]*signingKey{key})
 	stored()
 	return key.id, len(old), nil
+}
+
+// rewrap wraps the keys with the current secret. Only a start does: of nodes that are
+// given a new secret one after another each would undo what another has done.
+func (k *ring) rewrap(ctx context.Context) error {
+	for _, key := range *k.keys.Load() {
+		if key.secret != k.cfg.Secrets.Current.id {
+			if err := k.save(ctx, key); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// lookPause is the least between two looks for unknown keys: whoever makes tokens up
+// could have the store read at each request.
+const lookPause = 50 * time.Millisecond
+
+// catchUp reads the keys anew, for a token whose key another node may have just made.
+// Those who ask at once are answered by one look.
+func (k *ring) catchUp() {
+	asked := time.Now()
+	k.lookMu.Lock()
+	defer k.lookMu.Unlock()
+	if k.looked.After(asked) {
+		return
+	}
+	time.Sleep(lookPause - time.Since(k.looked))
+	k.looked = time.Now()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	_ = k.reload(ctx) // the key stays unknown
 }
 
 // reload reads the keys of the ring anew.

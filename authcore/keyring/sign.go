@@ -3,6 +3,7 @@ package keyring
 import (
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/go-jose/go-jose/v4"
@@ -11,6 +12,9 @@ import (
 
 // errNotOurs is why a token is refused. It is a "no", never an outage.
 var errNotOurs = errors.New("not a token that this ring has signed")
+
+// errUnknownKey: nor can be, unless another node has made a key since.
+var errUnknownKey = fmt.Errorf("%w: unknown key", errNotOurs)
 
 // verify returns the payload of a compact JWS of a kind, signed with a key of
 // this ring. Nothing in the token's header chooses a key but kid, and that
@@ -28,9 +32,12 @@ func (k *ring) verify(kind Kind, token string) ([]byte, error) {
 		return nil, errNotOurs // go-jose does not look at typ
 	}
 	id, ok := strings.CutPrefix(protected.KeyID, kind.KeyPrefix)
-	key := k.find(id)
-	if !ok || key == nil {
+	if !ok {
 		return nil, errNotOurs
+	}
+	key := k.find(id)
+	if key == nil {
+		return nil, errUnknownKey
 	}
 	payload, err := jws.Verify(key.private.Public())
 	if err != nil {

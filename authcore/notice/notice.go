@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
@@ -72,6 +73,8 @@ type Board struct {
 	node string // empty: this process has the store for itself
 	last time.Time
 	told map[string]bool // passed on, of kinds that need it once
+
+	blind atomic.Bool
 }
 
 // New returns a board. One for a store that is not shared does nothing.
@@ -102,7 +105,6 @@ func (b *Board) Run(ctx context.Context) {
 	b.last = b.cfg.Now()
 	tick := time.NewTicker(readEvery)
 	defer tick.Stop()
-	blind := false
 	for {
 		select {
 		case <-ctx.Done():
@@ -115,14 +117,18 @@ func (b *Board) Run(ctx context.Context) {
 		case ctx.Err() != nil:
 			return
 		case err == nil:
-			b.last, blind = now, false
-		case !blind && now.Sub(b.last) > BlindAfter:
-			blind = true
+			if b.last = now; b.blind.Swap(false) {
+				b.cfg.Log.Info("the store can be read again")
+			}
+		case now.Sub(b.last) > BlindAfter && !b.blind.Swap(true):
 			b.cfg.Log.Error("the store could not be read for a minute: sessions that can't be checked are refused", "error", err)
 			b.cfg.Blind()
 		}
 	}
 }
+
+// Blind tells whether nothing could be read for BlindAfter.
+func (b *Board) Blind() bool { return b.blind.Load() }
 
 func (b *Board) read(ctx context.Context, now time.Time) error {
 	since := b.last.Add(-slack)

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"strconv"
 	"time"
 
@@ -20,6 +19,8 @@ const (
 	nodeAlive = 3 * probeEvery
 	// clockSlack is how far clocks may be apart without anybody noticing.
 	clockSlack = 50 * time.Millisecond
+	// clockWarned is from where on somebody should see to them.
+	clockWarned = 5 * time.Second
 )
 
 // node is this process, as the others see it.
@@ -76,13 +77,7 @@ func (s *Store) Gone(ctx context.Context, node string) (bool, error) {
 
 // probe writes: a server that was demoted would answer a read. It also tells how
 // far apart the clocks are.
-func (s *Store) probe(ctx context.Context) error {
-	_, err := s.look(ctx)
-	return err
-}
-
-// look is probe, and the node that has been alive longest before this one.
-func (s *Store) look(ctx context.Context) (older string, err error) {
+func (s *Store) probe(ctx context.Context) (err error) {
 	h := Health{}
 	if old := s.health.Load(); old != nil {
 		h = *old
@@ -93,7 +88,7 @@ func (s *Store) look(ctx context.Context) (older string, err error) {
 		}
 		s.health.Store(&h)
 	}()
-	err = s.onConn(ctx, func(conn *pgx.Conn) error {
+	return s.onConn(ctx, func(conn *pgx.Conn) error {
 		var micros int64
 		sent := time.Now()
 		if err := s.trip(ctx, conn, func(rows pgx.Rows) error { return rows.Scan(&micros) }, reportNode, []any{s.node.id, s.node.name}); err != nil {
@@ -105,43 +100,21 @@ func (s *Store) look(ctx context.Context) (older string, err error) {
 		if behind := time.UnixMicro(micros).Sub(here); (behind - h.Behind).Abs() > took/2+clockSlack {
 			h.Behind = behind.Truncate(time.Millisecond)
 			s.behind.Store(int64(h.Behind))
+			if h.Behind.Abs() > clockWarned {
+				s.log.Warn("this machine's clock is far off the database's, which is the one that counts: have both set by NTP", "behind", h.Behind.String())
+			}
 		}
 		h.Others, h.At = nil, sent
-		older = ""
 		var name string
-		var before bool
 		if err := s.trip(ctx, conn, func(rows pgx.Rows) error {
-			err := rows.Scan(&name, &before)
-			if h.Others = append(h.Others, name); before && older == "" {
-				older = name
-			}
+			err := rows.Scan(&name)
+			h.Others = append(h.Others, name)
 			return err
 		}, otherNodes, []any{s.node.id, int(nodeAlive / time.Second)}); err != nil {
 			return err
 		}
 		return s.trip(ctx, conn, func(rows pgx.Rows) error { return rows.Scan(&h.SizeBytes) }, measure, nil)
 	})
-	return older, err
-}
-
-// waitAlone waits until no node is alive that was there before this one. Of two that
-// start at once one goes on.
-func (s *Store) waitAlone(ctx context.Context) error {
-	for began := time.Now(); ; {
-		older, err := s.look(ctx)
-		if err != nil || older == "" {
-			return err
-		}
-		if time.Since(began) > nodeAlive+probeEvery {
-			return fmt.Errorf("another Gatehouse (%s) is running on it, and in this version one at a time may: stop that one first, or give this one a database of its own", older)
-		}
-		s.log.Info("waiting for another Gatehouse on this database to be gone", "node", older)
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(time.Second):
-		}
-	}
 }
 
 // Ping tells whether the database could be written to a moment ago.

@@ -32,10 +32,6 @@ type Options struct {
 
 	// Node names this process to those who ask which are alive.
 	Node string
-
-	// Alone refuses to open beside another node that is alive. One that was killed
-	// counts as alive for 15 seconds: Open waits as long.
-	Alone bool
 }
 
 // Store is a store.Store in a database. Make it with Open.
@@ -64,11 +60,11 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	if o.Trip == nil {
-		o.Trip = func(context.Context) {}
-	}
 	if o.Clock == nil {
 		o.Clock = time.Now
+	}
+	if o.Trip == nil {
+		o.Trip = func(context.Context) {}
 	}
 	d, err := ParseDSN(dsn)
 	if err != nil {
@@ -87,11 +83,6 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	defer cancel()
 	if err = s.prepare(within); err == nil {
 		err = s.probe(within)
-	}
-	if err == nil && o.Alone {
-		if err = s.waitAlone(within); err != nil {
-			s.leave()
-		}
 	}
 	if err != nil {
 		pool.Close()

@@ -280,19 +280,35 @@ func waitUntil(t testing.TB, is func() bool) {
 	}
 }
 
-// Who is to be alone waits for one that was killed, and refuses beside one that lives.
-func TestAlone(t *testing.T) {
-	t.Parallel()
+// A clock that is five minutes off is seen, told once, and changes nothing: what
+// expires goes by the database's.
+func TestClockIsOff(t *testing.T) {
 	dsn := pgtest.Database(t)
-	openTest(t, dsn, pgstore.Options{Node: "the first", Alone: true})
-	if _, err := pgstore.Open(t.Context(), dsn, pgstore.Options{Alone: true}); err == nil || !strings.Contains(err.Error(), "another Gatehouse (the first)") {
-		t.Errorf("beside another: %v", err)
-	}
-	killed := pgtest.Database(t)
-	openTest(t, killed, pgstore.Options{}).Close()
-	pgtest.Exec(t, killed, "INSERT INTO gatehouse_node VALUES (1, 'killed', now() - interval '1 hour', now() - interval '13 seconds')")
-	if h := openTest(t, killed, pgstore.Options{Alone: true}).Health(); len(h.Others) != 0 {
-		t.Errorf("opened beside %q", h.Others)
+	good := openTest(t, dsn, pgstore.Options{})
+	for _, off := range []time.Duration{5 * time.Minute, -5 * time.Minute} {
+		var log bytes.Buffer
+		s := openTest(t, dsn, pgstore.Options{Clock: func() time.Time { return time.Now().Add(off) }, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		if h := s.Health(); (h.Behind + off).Abs() > time.Second {
+			t.Errorf("a clock %v ahead is said to be %v behind", off, h.Behind)
+		}
+		if apart := s.Now().Sub(good.Now()).Abs(); apart > time.Second {
+			t.Errorf("nodes think %v apart", apart)
+		}
+		if n := strings.Count(log.String(), "clock is far off"); n != 1 {
+			t.Errorf("warned %d times: %s", n, &log)
+		}
+		if err := s.Update(t.Context(), func(tx store.Tx) error {
+			tx.Put("live", []byte(`1`), s.Now().Add(time.Minute))
+			tx.Put("dead", []byte(`1`), s.Now().Add(-time.Second))
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		for _, at := range []*pgstore.Store{s, good} {
+			if get(t, at, "live") != "1" || get(t, at, "dead") != "" {
+				t.Errorf("live %q, dead %q", get(t, at, "live"), get(t, at, "dead"))
+			}
+		}
 	}
 }
 

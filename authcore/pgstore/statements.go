@@ -83,10 +83,9 @@ DELETE FROM gatehouse_attempt WHERE id IN (
 INSERT INTO gatehouse_node (id, name, began, seen) VALUES ($1::bigint, $2::text, now(), now())
 ON CONFLICT (id) DO UPDATE SET seen = now()
 RETURNING (extract(epoch FROM clock_timestamp()) * 1000000)::bigint`
-	// otherNodes are those that were alive within the last $2 seconds, and whether
-	// they were there before node $1.
+	// otherNodes are those beside node $1 that were alive within the last $2 seconds.
 	otherNodes = `
-SELECT name, (began, id) < (SELECT began, id FROM gatehouse_node WHERE id = $1::bigint) FROM gatehouse_node
+SELECT name FROM gatehouse_node
 WHERE id <> $1::bigint AND seen > now() - interval '1 second' * $2::int ORDER BY began`
 	// lookForNode tells whether node $1 was alive within the last $2 seconds.
 	lookForNode = `SELECT seen > now() - interval '1 second' * $2::int FROM gatehouse_node WHERE id = $1::bigint`

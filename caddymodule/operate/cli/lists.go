@@ -54,6 +54,9 @@ func (o *operator) status(s operate.Status) {
 	o.printf("sessions    about %d, of %s\n", s.Sessions, operate.Count(s.People, "person", "people"))
 	o.printf("streams     %d\n", s.Streams)
 	o.printf("store       %s: %s%s%s\n", s.Store.Place(), operate.Bytes(s.Store.SizeBytes), free(s.Store), after(": ", s.Store.Error))
+	if len(s.Store.Nodes) > 0 {
+		o.printf("nodes       beside this one %s\n", strings.Join(s.Store.Nodes, "; "))
+	}
 	mail := map[string]string{"ok": "goes out", "down": "IS DOWN: sign-ins are refused", "delayed": "IS DELAYED: no sender takes it, as it seems"}
 	maybe := ""
 	if s.Mail.Maybe > 0 {
