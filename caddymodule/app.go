@@ -20,6 +20,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/policy"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/metrics"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/routes"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/senders"
@@ -132,7 +133,7 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 // that validate works offline and beside a running server.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx, a.log = ctx, ctx.Logger(a)
-	if err := registerMetrics(ctx.GetMetricsRegistry()); err != nil {
+	if err := metrics.Register(ctx.GetMetricsRegistry(), scraped); err != nil {
 		return err
 	}
 	if err := a.loadSenders(ctx); err != nil {
@@ -158,7 +159,7 @@ func (a *App) Start() error {
 	if err := a.start(); err != nil {
 		a.house.Open(nil)
 		a.release()
-		reloads.WithLabelValues("failed").Inc()
+		metrics.Reloaded("failed")
 		return err
 	}
 	return nil

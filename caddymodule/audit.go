@@ -12,6 +12,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/metrics"
 )
 
 // What the option audit may say.
@@ -35,7 +36,7 @@ func (a *App) checkAudit() error {
 // cause without end is counted each time, but logged and handed on once a minute
 // for each person it is about.
 func (a *App) observe(e event.Event) {
-	countEvent(e)
+	metrics.Count(e)
 	missed := 0
 	if endless(e) {
 		var ok bool

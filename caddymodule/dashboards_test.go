@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/metrics"
 )
 
 // aMetric is one name that /metrics shows.
@@ -26,7 +27,7 @@ type aMetric struct {
 func allMetrics() map[string]aMetric {
 	all := map[string]aMetric{"caddy_config_last_reload_successful": {}}
 	described := regexp.MustCompile(`fqName: "([a-z_]+)".*variableLabels: \{([a-z_,]*)\}`)
-	for _, c := range collectors() {
+	for _, c := range metrics.Collectors(scraped) {
 		descs := make(chan *prometheus.Desc, 100)
 		c.Describe(descs)
 		close(descs)
@@ -53,7 +54,7 @@ func labelWords(t *testing.T) []string {
 	t.Helper()
 	words := []string{"sent", outbox.Rejected.String(), "true", "false"}
 	registry := prometheus.NewRegistry()
-	must(t, registerMetrics(registry))
+	must(t, metrics.Register(registry, scraped))
 	families, err := registry.Gather()
 	must(t, err)
 	for _, f := range families {

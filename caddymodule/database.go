@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/pgstore"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/metrics"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/option"
 )
@@ -102,15 +103,15 @@ func openDatabase(dsn string) (*openStore, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", of, err)
 	}
-	return &openStore{option: of + " " + d.Name, where: d.Name, store: timedDatabase{timedStore{engine}, engine}, now: engine.Now, status: func() operate.StoreStatus {
+	return &openStore{option: of + " " + d.Name, where: d.Name, store: timedDatabase{metrics.Store{Store: engine}, engine}, now: engine.Now, status: func() operate.StoreStatus {
 		h := engine.Health()
 		return operate.StoreStatus{Database: d.Name, SizeBytes: h.SizeBytes, ClockBehind: h.Behind.Seconds(), Nodes: h.Others, Error: textOf(h.Err)}
 	}}, nil
 }
 
-// timedDatabase is a timedStore that knows by itself whether it can be written.
+// timedDatabase is a metrics.Store that knows by itself whether it can be written.
 type timedDatabase struct {
-	timedStore
+	metrics.Store
 	engine *pgstore.Store
 }
 

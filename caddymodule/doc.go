@@ -11,7 +11,7 @@
 //	place.go, account.go, trusted.go           what the walk over Caddy's routes (package routes)
 //	                                           finds at start: where gates stand, what leads past
 //	admin.go, operated.go, commands.go         operators' calls and commands, over package operate
-//	metrics.go, audit.go, emit.go              observing
+//	audit.go, emit.go                          observing (package metrics)
 //
 // It holds no rule about who may sign in (authcore), and nothing of a request but
 // what only Caddy knows: the client behind trusted proxies, placeholders, matchers.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/metrics"
 )
 
 // emitted are the events that Caddy's events app hears of.
@@ -76,7 +77,7 @@ func (a *App) emit(event event.Event) {
 	select {
 	case e.queue <- event:
 	default:
-		dropped.Inc()
+		metrics.Dropped()
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/metrics"
 )
 
 // inUse are the apps that have started and are not cleaned up, the newest
@@ -24,7 +25,7 @@ func (a *App) enter() {
 	reason := "started"
 	if inUse.started {
 		reason = "reloaded"
-		reloads.WithLabelValues("ok").Inc()
+		metrics.Reloaded("ok")
 	}
 	inUse.started = true
 	a.house.Running().Service.Report(event.Event{Name: EventConfig, Reason: reason})
@@ -44,4 +45,13 @@ func appInUse() *App {
 		return inUse.apps[n-1]
 	}
 	return nil
+}
+
+// scraped is what metrics show of it.
+func scraped() *metrics.Now {
+	a := appInUse()
+	if a == nil {
+		return nil
+	}
+	return &metrics.Now{Core: a.house.Running().Core, Store: a.storeStatus(), Lists: a.listStates.all()}
 }

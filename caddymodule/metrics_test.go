@@ -13,7 +13,7 @@ func (o *operated) metrics() map[string]float64 {
 	all := map[string]float64{}
 	for line := range strings.Lines(o.want(200, "GET", "/metrics", "", nil)) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), "} ")
-		if !strings.HasPrefix(line, namespace) {
+		if !strings.HasPrefix(line, "caddy_gatehouse") {
 			continue
 		}
 		if value == "" {

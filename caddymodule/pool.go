@@ -20,6 +20,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/badgerstore"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/metrics"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 )
 
@@ -120,7 +121,7 @@ func openStoreIn(dir string) (*openStore, error) {
 	if err != nil {
 		return nil, badDir(dir, err)
 	}
-	return &openStore{option: "store badger " + dir, where: dir, store: timedStore{engine}, status: func() operate.StoreStatus {
+	return &openStore{option: "store badger " + dir, where: dir, store: metrics.Store{Store: engine}, status: func() operate.StoreStatus {
 		h := engine.Health()
 		return operate.StoreStatus{Dir: dir, SizeBytes: h.SizeBytes, FreeBytes: h.FreeBytes, Error: textOf(h.Err)}
 	}}, nil

@@ -15,12 +15,13 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/metrics"
 	"github.com/gatehouse-auth/gatehouse/pages"
 )
 
 // furnish tells the house of all handlers what Caddy and this configuration know.
 func (a *App) furnish() {
-	a.house.Server, a.house.Sites, a.house.Observer = caddyServer{a}, neighbourhood{a}, gateCounts{}
+	a.house.Server, a.house.Sites, a.house.Observer = caddyServer{a}, neighbourhood{a}, metrics.Gates{}
 	a.house.Show = a.shown
 }
 

@@ -1,6 +1,19 @@
-package caddymodule
+// Package metrics is what /metrics shows: what the core and the gates report, counted,
+// how long the store takes, and how the instance is at the moment of a scrape.
+//
+//	metrics.Register(registry, now)   at each configuration; values go on over reloads
+//	metrics.Count(event)              what the core reports
+//	metrics.Gates                     what gates do, as their gate.Observer
+//	metrics.Store                     a store that is measured
+//	metrics.Now                       what is asked at a scrape
+//
+// It knows no Caddy, and decides nothing by what it counts.
+//
+// State of the process: all counts.
+package metrics
 
 import (
+	"cmp"
 	"errors"
 	"time"
 
@@ -10,7 +23,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 )
 
-// Caddy makes a new registry at each reload. The collectors belong to the
+// A server makes a new registry at each reload. The collectors belong to the
 // package and are registered again, so that their values go on.
 //
 // Labels have words of our own, or names that stand in the configuration:
@@ -65,16 +78,17 @@ func init() {
 	begin(storeErrors, "view", "update")
 }
 
-// collectors are all that /metrics shows of us.
-func collectors() []prometheus.Collector {
+// Collectors are all that /metrics shows of us. now is asked at each scrape.
+func Collectors(now func() *Now) []prometheus.Collector {
 	return []prometheus.Collector{
 		challenges, answers, signIns, endings, alarms, reloads, droppedAll, refusals,
-		checks, mails, storeCalls, storeErrors, condition{},
+		checks, mails, storeCalls, storeErrors, condition{now},
 	}
 }
 
-func registerMetrics(registry *prometheus.Registry) error {
-	for _, c := range collectors() {
+// Register has registry show them.
+func Register(registry *prometheus.Registry, now func() *Now) error {
+	for _, c := range Collectors(now) {
 		err := registry.Register(c)
 		if known := new(prometheus.AlreadyRegisteredError); err != nil && !errors.As(err, known) {
 			return err
@@ -83,11 +97,11 @@ func registerMetrics(registry *prometheus.Registry) error {
 	return nil
 }
 
-// countEvent counts what the core reports.
-func countEvent(e event.Event) {
+// Count counts what the core reports.
+func Count(e event.Event) {
 	switch e.Name {
 	case event.Begin:
-		challenges.WithLabelValues(or(e.Reason, "begun")).Inc()
+		challenges.WithLabelValues(cmp.Or(e.Reason, "begun")).Inc()
 	case event.Refused:
 		challenges.WithLabelValues(e.Reason).Inc()
 	case event.Answer:
@@ -100,18 +114,17 @@ func countEvent(e event.Event) {
 	case event.MailSent, event.TextSent:
 		mails.WithLabelValues(e.Sender, "sent").Observe(e.Took.Seconds())
 	case event.MailFailed, event.TextFailed:
-		mails.WithLabelValues(or(e.Sender, "none"), e.Reason).Observe(e.Took.Seconds())
+		mails.WithLabelValues(cmp.Or(e.Sender, "none"), e.Reason).Observe(e.Took.Seconds())
 	case event.Alarm:
 		alarmed.Inc()
 	}
 }
 
-func or(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
-}
+// Reloaded counts a configuration that came after another one, "ok" or "failed".
+func Reloaded(result string) { reloads.WithLabelValues(result).Inc() }
+
+// Dropped counts an event that nobody had time for.
+func Dropped() { dropped.Inc() }
 
 // decided are the outcomes of a check. Their observers are looked up once: a check
 // takes about a microsecond.
@@ -123,11 +136,11 @@ var decided = [...]prometheus.Observer{
 	gate.Failed:        checks.WithLabelValues("unavailable"),
 }
 
-// gateCounts counts what gates do.
-type gateCounts struct{}
+// Gates counts what gates do.
+type Gates struct{}
 
 // Refused implements gate.Observer.
-func (gateCounts) Refused(reason string, reportOnly bool) {
+func (Gates) Refused(reason string, reportOnly bool) {
 	only := "false"
 	if reportOnly {
 		only = "true"
@@ -136,6 +149,6 @@ func (gateCounts) Refused(reason string, reportOnly bool) {
 }
 
 // Decided implements gate.Observer.
-func (gateCounts) Decided(outcome gate.Outcome, took time.Duration) {
+func (Gates) Decided(outcome gate.Outcome, took time.Duration) {
 	decided[outcome].Observe(took.Seconds())
 }

@@ -1,16 +1,24 @@
-package caddymodule
+package metrics
 
 import (
-	"time"
+	"cmp"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/policy"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 )
 
-// condition shows how the instance is at the moment of a scrape.
-type condition struct{}
+// Now is how the instance is at the moment of a scrape.
+type Now struct {
+	Core  *authcore.Core
+	Store operate.StoreStatus
+	Lists map[string]policy.ListEvent // the file: lists, by path
+}
+
+// condition shows it. Before the first start there is nothing to tell.
+type condition struct{ now func() *Now }
 
 var conditions = []struct {
 	desc  *prometheus.Desc
@@ -67,23 +75,22 @@ func (condition) Describe(descs chan<- *prometheus.Desc) {
 	descs <- listLines
 }
 
-// Collect implements prometheus.Collector. Before the first start there is
-// nothing to tell.
-func (condition) Collect(out chan<- prometheus.Metric) {
-	app := appInUse()
-	if app == nil {
+// Collect implements prometheus.Collector.
+func (c condition) Collect(out chan<- prometheus.Metric) {
+	now := c.now()
+	if now == nil {
 		return
 	}
-	status, health := app.house.Running().Core.Status(), app.storeStatus()
+	status := now.Core.Status()
 	for _, c := range conditions {
-		out <- prometheus.MustNewConstMetric(c.desc, prometheus.GaugeValue, c.value(status, health))
+		out <- prometheus.MustNewConstMetric(c.desc, prometheus.GaugeValue, c.value(status, now.Store))
 	}
 	for _, s := range status.Senders {
 		out <- prometheus.MustNewConstMetric(senderDown, prometheus.GaugeValue, oneIf(s.Down), s.Name)
 		out <- prometheus.MustNewConstMetric(senderUnfit, prometheus.GaugeValue, oneIf(s.Unfit), s.Name)
 	}
-	for _, d := range app.house.Running().Core.Delivery().Domains(mostDomains) {
-		name := or(d.Name, "other")
+	for _, d := range now.Core.Delivery().Domains(mostDomains) {
+		name := cmp.Or(d.Name, "other")
 		for result, n := range map[string]int{
 			"accepted": d.Accepted, "delivered": d.Delivered, "deferred": d.Deferred, "bounced": d.Bounced, "complained": d.Complained, "signed_in": d.SignedIn,
 		} {
@@ -91,11 +98,8 @@ func (condition) Collect(out chan<- prometheus.Metric) {
 		}
 		out <- prometheus.MustNewConstMetric(domainDelay, prometheus.GaugeValue, d.Delay.Seconds(), name)
 	}
-	for path, list := range app.listStates.all() {
+	for path, list := range now.Lists {
 		out <- prometheus.MustNewConstMetric(listState, prometheus.GaugeValue, float64(list.State), path)
 		out <- prometheus.MustNewConstMetric(listLines, prometheus.GaugeValue, float64(list.BadLines), path)
 	}
 }
-
-// since is how long ago something was, for observations.
-func since(began time.Time) float64 { return time.Since(began).Seconds() }

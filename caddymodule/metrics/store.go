@@ -1,4 +1,4 @@
-package caddymodule
+package metrics
 
 import (
 	"context"
@@ -7,8 +7,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
-// timedStore measures a store.
-type timedStore struct{ store.Store }
+// Store is a store that is measured.
+type Store struct{ store.Store }
 
 var (
 	viewSeconds   = storeCalls.WithLabelValues("view")
@@ -16,27 +16,27 @@ var (
 )
 
 // View implements store.Store.
-func (s timedStore) View(ctx context.Context, fn func(store.Tx) error) error {
+func (s Store) View(ctx context.Context, fn func(store.Tx) error) error {
 	began := time.Now()
 	var own error
 	err := s.Store.View(ctx, func(tx store.Tx) error {
 		own = fn(tx)
 		return own
 	})
-	viewSeconds.Observe(since(began))
+	viewSeconds.Observe(time.Since(began).Seconds())
 	countStoreError(ctx, "view", err, own)
 	return err
 }
 
 // Update implements store.Store.
-func (s timedStore) Update(ctx context.Context, fn func(store.Tx) error) error {
+func (s Store) Update(ctx context.Context, fn func(store.Tx) error) error {
 	began := time.Now()
 	var own error
 	err := s.Store.Update(ctx, func(tx store.Tx) error {
 		own = fn(tx)
 		return own
 	})
-	updateSeconds.Observe(since(began))
+	updateSeconds.Observe(time.Since(began).Seconds())
 	countStoreError(ctx, "update", err, own)
 	return err
 }
