@@ -246,9 +246,6 @@ func TestOperatorsSeeAppSessionsUntilTheyEnd(t *testing.T) {
 		if of, err := h.core.Sessions().Of(t.Context(), s.Person.Subject); err != nil || len(of) != 1 {
 			t.Errorf("of one: %+v %v", of, err)
 		}
-		if one, err := h.core.Sessions().Get(t.Context(), s.ID); err != nil || one == nil {
-			t.Errorf("by id: %+v %v", one, err)
-		}
 		if n := h.core.Status().Sessions; n != 1 {
 			t.Errorf("%d sessions counted", n)
 		}

@@ -10,7 +10,7 @@
 //	Flows.AnswerCode            compare, count and consume, one transaction
 //	Flows.Link, AnswerLink      look at a link without touching it; use it
 //	Flows.Resend                the same code and link again while they live
-//	Service.Sessions().Check    the hot path: a cookie's token to a live Session
+//	Service.Sessions().Find     the hot path: a cookie's token to a live Session
 //	Core.Sessions().End         end sessions at once, with their open streams
 //	Service.Apps().Ask, Prove   the same for apps: codes and links without a browser
 //	Service.Sessions().Assert   a signed statement about a session for an app
@@ -20,4 +20,7 @@
 // are derived from a secret that is not in the store (package keyring), so that the
 // mail queue can rebuild a mail after a restart and a stolen store answers no
 // challenge.
+//
+// State of this process, beside that of the rooms: the configurations in use, the
+// meters of load, and the census, counted rarely.
 package authcore

@@ -191,10 +191,6 @@ func (all *manyHeld) listed(kind string) []string {
 	shows("sessions of everybody", infos(everybody), err)
 	of, err := all.core.Sessions().Of(all.t.Context(), sub)
 	shows("sessions of one", infos(of), err)
-	one, err := all.core.Sessions().Get(all.t.Context(), sid)
-	if one != nil {
-		shows("one session", []string{one.ID}, err)
-	}
 	switch kind {
 	case portalKind, siteKind:
 		found, err := all.service.Sessions().SignIns(all.t.Context(), all.portal.Session)
@@ -223,7 +219,7 @@ func (all *manyHeld) listed(kind string) []string {
 
 // listsOf are all lists that a live session stands in.
 func listsOf(kind string) []string {
-	lists := []string{"sessions of everybody", "sessions of one", "one session"}
+	lists := []string{"sessions of everybody", "sessions of one"}
 	switch kind {
 	case portalKind, siteKind:
 		return append(lists, "the sign-in's")

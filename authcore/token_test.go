@@ -190,7 +190,7 @@ func TestOneOfSeveralTokens(t *testing.T) {
 			{[]string{a}, true}, {[]string{"junk", a}, true}, {[]string{a, "junk"}, true}, {[]string{a, a}, true},
 			{[]string{a, b}, false}, {[]string{b, a}, false}, {[]string{"1", "2", "3", "4", a}, false}, {nil, false},
 		} {
-			s, err := h.service.Sessions().CheckAll(t.Context(), c.tokens, site)
+			s, err := h.service.Sessions().Find(t.Context(), c.tokens, site)
 			want(t, err, nil)
 			want(t, s != nil, c.live)
 		}

@@ -159,7 +159,10 @@ func (h *house) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		domain = h.service.Domain()
 	}
 	tokens := defaultCookies.SessionTokens(r, origin.Secure(), domain, nil)
-	sess, _ := h.service.Sessions().CheckAll(r.Context(), tokens, origin)
+	sess, _ := h.service.Sessions().Find(r.Context(), tokens, origin)
+	if sess != nil {
+		h.service.Sessions().Used(sess)
+	}
 	h.pages.ServeHTTP(w, r, Visit{Origin: origin, Client: netip.MustParseAddr("203.0.113.9"), Session: sess, SessionCookies: len(tokens), IsPortal: h.portal, Account: h.account})
 }
 

@@ -21,7 +21,7 @@ type Rate struct {
 type Limits struct {
 	PerRecipient []Rate // starts and mails for one address
 	PerClient    []Rate // starts from one client network (/32, /64)
-	Global       []Rate // mails in all; see budget.go for who gets which part
+	Global       []Rate // mails in all; outbox/budget.go has who gets which part
 	Failures     []Rate // wrong codes for one address, over all its challenges
 }
 

@@ -34,19 +34,10 @@ func (s *View) Check(ctx context.Context, token string, at origin.Origin) (*Sess
 	return session, err
 }
 
-// CheckAll is Check for a request with several session cookies: exactly one
-// that is live counts, since of two nobody knows whose the request is.
-func (s *View) CheckAll(ctx context.Context, tokens []string, at origin.Origin) (*Session, error) {
-	session, err := s.Find(ctx, tokens, at)
-	if session != nil {
-		s.Used(session)
-	}
-	return session, err
-}
-
-// Find is CheckAll without counting as a use: a site whose own limits are
-// stricter looks at Session.LastSeen first, and calls Used if the session is
-// within them.
+// Find is Check for a request with several session cookies: exactly one that is live
+// counts, since of two nobody knows whose the request is. It does not count as a
+// use: a site whose own limits are stricter looks at Session.LastSeen first, and calls
+// Used if the session is within them.
 func (s *View) Find(ctx context.Context, tokens []string, at origin.Origin) (*Session, error) {
 	if len(tokens) == 1 {
 		return s.find(ctx, tokens[0], at)

@@ -161,27 +161,6 @@ func sessionsAt(tx store.Tx, prefix string, index []store.Item) ([]store.Item, e
 	return items, nil
 }
 
-// Get returns the live session with id sid, nil for none.
-func (c *Core) Get(ctx context.Context, sid string) (*Info, error) {
-	if !store.IsKeyPart(sid) {
-		return nil, nil
-	}
-	return store.View(ctx, c.store, func(tx store.Tx) (*Info, error) {
-		r, err := Load(tx, sid)
-		if err != nil {
-			return nil, err
-		}
-		if stands, err := c.Stands(tx, r); err != nil || stands != Live {
-			return nil, err
-		}
-		list, err := c.withPeople(tx, []*Record{r})
-		if err != nil || len(list) == 0 {
-			return nil, err
-		}
-		return &list[0], nil
-	})
-}
-
 // liveRecords decodes up to limit live sessions; rest tells whether there may
 // be more in items.
 func (c *Core) liveRecords(tx store.Tx, items []store.Item, limit int) (records []*Record, rest bool, err error) {
