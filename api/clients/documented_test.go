@@ -120,12 +120,40 @@ func (p *person) does(address string, form url.Values) string {
 
 // posts sends a form as the page at address does.
 func (p *person) posts(address string, form url.Values) (*http.Response, error) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return nil, err
+	}
+	return p.postsFrom(u.Scheme+"://"+u.Host, address, form)
+}
+
+// formsOfOthers: a page of another site asks for a mail to its owner in this browser,
+// so that what came of it would sign the browser in as them, or signs it out.
+func (p *person) formsOfOthers(home string, paths ...string) {
+	p.Helper()
+	for _, path := range paths {
+		for _, from := range []string{"https://evil.example", "null", strings.Replace(home, "http:", "https:", 1), ""} {
+			resp, err := p.postsFrom(from, home+path, url.Values{"email": {"mallory@example.com"}, "code": {"123456"}})
+			if err != nil {
+				p.Fatal(err)
+			}
+			_ = resp.Body.Close()
+			if resp.StatusCode != http.StatusForbidden || resp.Header.Get("Set-Cookie") != "" {
+				p.Errorf("a form of %q for %s: %d %v", from, path, resp.StatusCode, resp.Header)
+			}
+		}
+	}
+}
+
+func (p *person) postsFrom(from, address string, form url.Values) (*http.Response, error) {
 	r, err := http.NewRequestWithContext(p.Context(), http.MethodPost, address, strings.NewReader(form.Encode()))
 	if err != nil {
 		return nil, err
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	r.Header.Set("Origin", r.URL.Scheme+"://"+r.URL.Host)
+	if from != "" {
+		r.Header.Set("Origin", from)
+	}
 	return p.client.Do(r)
 }
 
@@ -151,26 +179,7 @@ func TestOwnSessionsByLink(t *testing.T) {
 	mallory.sees(mallory.does(home+"/login", url.Values{"email": {"mallory@example.com"}}), "We have sent you a mail")
 	alice.sees(alice.does(nextMail(t, h, 1).Link, url.Values{}), "in the browser where you asked")
 	alice.sees(alice.does(home+"/logout", url.Values{}), "<form")
-
-	// A page of another site asks for a mail to its owner in alice's browser.
-	for _, from := range []string{"https://evil.example", "null", strings.Replace(home, "http:", "https:", 1), ""} {
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, home+"/login", strings.NewReader("email=mallory@example.com"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		if from != "" {
-			r.Header.Set("Origin", from)
-		}
-		resp, err := alice.client.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = resp.Body.Close()
-		if resp.StatusCode != http.StatusForbidden || resp.Header.Get("Set-Cookie") != "" {
-			t.Errorf("a form of %q: %d %v", from, resp.StatusCode, resp.Header)
-		}
-	}
+	alice.formsOfOthers(home, "/login", "/logout")
 }
 
 // TestOwnSessionsByCode runs the documented app that signs people in by code.
@@ -188,6 +197,7 @@ func TestOwnSessionsByCode(t *testing.T) {
 	bob.sees(bob.does(home+"/code", url.Values{"code": {wrong}}), "/code")
 	bob.sees(bob.does(home+"/code", url.Values{"code": {code}}), "Signed in as bob@example.com")
 	bob.sees(bob.does(home+"/logout", url.Values{}), "<form")
+	bob.formsOfOthers(home, "/login", "/code", "/logout")
 
 	// After a lock the program says what to do, and gets out by it.
 	carol := newPerson(t)
