@@ -146,7 +146,7 @@ var largeRooms = map[string]struct {
 	"authcore/session":   {3_270, 150, "machine tokens stand in the records, the cache and the one rule of browsers' sessions"},
 	"caddymodule":        {6_550, 150, "the modules, options and Caddyfile of every room"},
 	"caddymodule/routes": {3_400, 150, "each question about the routes is a file, and all are asked of the same trees; requests are followed through them as Caddy would"},
-	"caddymodule/gate":   {4_050, 150, "the question of another proxy is the same request, judged by the same gate"},
+	"caddymodule/gate":   {4_050, 150, "one request in one order (clean, locate, find, judge, identify, pass, cut), whose steps share what they found of it; the question of another proxy is such a request"},
 	"pages/screen":       {2_800, 150, "every page, mail and text, in every language"},
 }
 

@@ -64,7 +64,7 @@ func (c *Call) JSON() (*Object, error) {
 	if kind != "application/json" {
 		return nil, errMedia
 	}
-	return ParseObject(data)
+	return parseObject(data)
 }
 
 // JSONOrForm is JSON for routes that also take a form, where every field is

@@ -25,8 +25,8 @@ type Object struct {
 // maxDepth bounds the nesting of what is read.
 const maxDepth = 32
 
-// ParseObject reads one JSON object. The error is a *Refusal.
-func ParseObject(data []byte) (*Object, error) {
+// parseObject reads one JSON object. The error is a *Refusal.
+func parseObject(data []byte) (*Object, error) {
 	if !utf8.Valid(data) {
 		return nil, errJSON
 	}

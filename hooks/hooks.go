@@ -12,8 +12,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 )
 
-// Root is where all hooks stand.
-const Root = "/_gatehouse/hooks/"
+// root is where all hooks stand.
+const root = "/_gatehouse/hooks/"
 
 // Config is what hooks are made of.
 type Config struct {
@@ -57,7 +57,7 @@ const fresh = 5 * time.Minute
 // ServeHTTP answers a request whose path lies below Root.
 func (h *Hooks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	web.NoStore(w.Header())
-	if r.URL.Path != Root+"mailgun" || h.MailgunKey == "" {
+	if r.URL.Path != root+"mailgun" || h.MailgunKey == "" {
 		h.answer(w, r, http.StatusNotFound, "error", "there is no such hook")
 		return
 	}
@@ -102,7 +102,7 @@ func (h *Hooks) complain() {
 	if now-last < 60 && now >= last || !h.complained.CompareAndSwap(last, now) {
 		return
 	}
-	h.Log.Warn("a report to " + Root + "mailgun is not signed with mailgun_key: somebody tries, or the key is not the HTTP webhook signing key that Mailgun shows for the account")
+	h.Log.Warn("a report to " + root + "mailgun is not signed with mailgun_key: somebody tries, or the key is not the HTTP webhook signing key that Mailgun shows for the account")
 }
 
 // take takes a report down.

@@ -76,7 +76,7 @@ func (r *claimsRequest) mayBe(sub string) bool {
 func (r *claimsRequest) mayHaveACR() bool {
 	wish := r.IDToken["acr"]
 	all := wish.all()
-	return len(all) == 0 || !wish.Essential || slices.Contains(all, any(ACR))
+	return len(all) == 0 || !wish.Essential || slices.Contains(all, any(acr))
 }
 
 // personClaims tell of a person, in ID tokens and at userinfo. What is not known

@@ -32,9 +32,9 @@ func logoutTokenKind(c *grant.Client) keyring.Kind {
 	return kind
 }
 
-// ACR is the authentication context of everybody who signs in here: they read the
+// acr is the authentication context of everybody who signs in here: they read the
 // mail of their address. That is one factor.
-const ACR = "urn:gatehouse:email"
+const acr = "urn:gatehouse:email"
 
 // metadata describes the provider (OpenID Connect Discovery, RFC 8414).
 type metadata struct {
@@ -83,7 +83,7 @@ func discovery(c *call) {
 		IntrospectAuth: basicPostNone[:2], ChallengeMethods: []string{"S256"},
 		Scopes:     []string{grant.ScopeOpenID, grant.ScopeEmail, grant.ScopeOffline},
 		Claims:     []string{"sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "email", "email_verified", "name"},
-		ClaimTypes: []string{"normal"}, ACR: []string{ACR}, Locales: c.h.pages.Languages(),
+		ClaimTypes: []string{"normal"}, ACR: []string{acr}, Locales: c.h.pages.Languages(),
 		Prompts:         []string{"none", "login", "consent", "select_account"},
 		ClaimsParameter: true, BackchannelLogout: true, BackchannelSession: true, ResponseIssuer: true,
 	})

@@ -180,7 +180,7 @@ func (c *call) idToken(in *grant.Issued) (string, error) {
 	sum := sha256.Sum256([]byte(in.Access))
 	claims := idClaims{
 		Issuer: c.issuer, Subject: subject, Audience: in.Client.ID, IssuedAt: in.At.Unix(), Expires: in.At.Add(idTokenLifetime).Unix(),
-		AuthTime: in.Grant.AuthTime.Unix(), Nonce: in.Nonce, ACR: ACR, AMR: amr, Session: sid,
+		AuthTime: in.Grant.AuthTime.Unix(), Nonce: in.Nonce, ACR: acr, AMR: amr, Session: sid,
 		AccessHash: base64.RawURLEncoding.EncodeToString(sum[:16]), personClaims: claimsOf(in.Person, in.IDToken),
 	}
 	return c.h.service.Core().Keys().Sign(c.r.Context(), idTokenKind(in.Client), claims)

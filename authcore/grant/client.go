@@ -47,8 +47,8 @@ func (c *Client) Knows(secret string) bool {
 // Admits tells whether a person with this address may sign in at the client.
 func (c *Client) Admits(a address.Address) bool { return c.Policy.Admits(a) }
 
-// Names tells whether the client admits a otherwise than by any.
-func (c *Client) Names(a address.Address) bool { return c.Named.Admits(a) }
+// names tells whether the client admits a otherwise than by any.
+func (c *Client) names(a address.Address) bool { return c.Named.Admits(a) }
 
 // MayRedirect tells whether uri is registered, byte by byte. Only the port of a
 // program's own loopback address may be another, since the system picks it (RFC

@@ -111,7 +111,7 @@ const (
 // asks tells what somebody with this address has to be asked who has said this.
 func (c *Client) asks(said *Consent, a address.Address, t Terms) Question {
 	switch {
-	case c.SignUp && !c.Names(a) && (said == nil || !said.SignedUp):
+	case c.SignUp && !c.names(a) && (said == nil || !said.SignedUp):
 		return AskSignUp
 	case c.Consent && !said.covers(t):
 		return AskConsent
@@ -221,7 +221,7 @@ func (g *Grants) Held(ctx context.Context, sub string) ([]Consent, error) {
 			if err != nil {
 				return nil, err
 			}
-			if gr == nil || !gr.Offline() || slices.ContainsFunc(held, func(c Consent) bool { return c.Client == gr.Client }) {
+			if gr == nil || !gr.offline() || slices.ContainsFunc(held, func(c Consent) bool { return c.Client == gr.Client }) {
 				continue
 			}
 			stands, err := g.stands(tx, gr)

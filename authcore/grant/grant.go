@@ -124,8 +124,8 @@ type Grant struct {
 	Node   string    `json:"node,omitempty"` // that tells it, of those that share the store
 }
 
-// Offline tells whether the grant outlasts a time without use of its session.
-func (gr *Grant) Offline() bool { return slices.Contains(gr.Scope, ScopeOffline) }
+// offline tells whether the grant outlasts a time without use of its session.
+func (gr *Grant) offline() bool { return slices.Contains(gr.Scope, ScopeOffline) }
 
 // The scopes that mean something here. Others are ignored.
 const (
@@ -187,7 +187,7 @@ func (g *Grants) stands(tx store.Tx, gr *Grant) (s standing, err error) {
 	if tx, err = store.ReadAhead(tx, store.KeySession+gr.Session, store.KeyPerson+gr.Subject, store.KeyConsent+gr.Subject+"/"+gr.Client); err != nil {
 		return s, err
 	}
-	r, stands, err := g.cfg.Sessions.Lasting(tx, gr.Subject, gr.Session, gr.Offline())
+	r, stands, err := g.cfg.Sessions.Lasting(tx, gr.Subject, gr.Session, gr.offline())
 	if err != nil {
 		return s, err
 	}

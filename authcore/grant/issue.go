@@ -147,7 +147,7 @@ func (g *Grants) redeem(tx store.Tx, in Redemption) (none issuing, err error) {
 	if err := c.save(tx); err != nil {
 		return none, err
 	}
-	if gr.Offline() {
+	if gr.offline() {
 		gr.Number = 1
 	}
 	out := &Issued{Grant: &gr, Client: stands.client, Person: stands.person, Nonce: c.Nonce, At: now, Scope: gr.Scope}

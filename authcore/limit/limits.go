@@ -69,8 +69,8 @@ func NewCounter(name string, rates []Rate) *Counter {
 	return &Counter{key: store.KeyLimit + name, rates: rates}
 }
 
-// Left is how many more events fit now.
-func (c *Counter) Left(now time.Time) int { return c.T.left(now, c.rates) }
+// left is how many more events fit now.
+func (c *Counter) left(now time.Time) int { return c.T.left(now, c.rates) }
 
 // Within is how many events fit into a span of length d, about.
 func (c *Counter) Within(d time.Duration) int {
@@ -93,7 +93,7 @@ type Counters []*Counter
 func (cs Counters) Left(now time.Time) int {
 	left := math.MaxInt
 	for _, c := range cs {
-		left = min(left, c.Left(now))
+		left = min(left, c.left(now))
 	}
 	return left
 }
@@ -272,7 +272,7 @@ func (l Limits) global(known bool) *Counter {
 func (l Limits) Mails(share string, known bool) Counters {
 	all := Counters{l.global(known)}
 	if share != "" {
-		all = append(all, NewCounter("mails/"+group(known)+share, shareOf(l.Global, NetworkShare)))
+		all = append(all, NewCounter("mails/"+group(known)+share, shareOf(l.Global, networkShare)))
 	}
 	return all
 }
@@ -290,8 +290,8 @@ const (
 	// keptForKnown is the part of Global, one in so many, that only browsers get
 	// that have proved the address.
 	keptForKnown = 5
-	// NetworkShare is the part of Global, one in so many, that one /24 or /48
+	// networkShare is the part of Global, one in so many, that one /24 or /48
 	// gets, and so do all invitations together. It is also their part of the mails
 	// that wait for it.
-	NetworkShare = 10
+	networkShare = 10
 )

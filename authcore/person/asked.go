@@ -107,7 +107,7 @@ func (to SentTo) askedFor(tx store.Tx, r Realm) (*Record, error) {
 	if err != nil || p == nil || p.Subject != to.Subject {
 		return nil, err
 	}
-	other, err := Find(tx, r, ByValue, to.Value)
+	other, err := find(tx, r, ByValue, to.Value)
 	if err != nil || other != nil && other.isNamedBy(to.Value) {
 		return nil, err
 	}

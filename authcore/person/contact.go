@@ -150,7 +150,7 @@ type ContactRef struct {
 // Who is known by it keeps it and is returned; who only has it attached loses it,
 // and so does who was made by asking, unless p is new, too.
 func (p *Record) takeOver(tx store.Tx, value string, now time.Time) (*Record, error) {
-	other, err := Find(tx, p.Realm, ByValue, value)
+	other, err := find(tx, p.Realm, ByValue, value)
 	if err != nil {
 		return nil, err
 	}
@@ -251,7 +251,7 @@ func (p *Record) drop(tx store.Tx, c Contact, now time.Time) error {
 	if err := p.unlink(tx, c, now); err != nil || !p.IsNamedBy(c.ID) {
 		return err
 	}
-	return store.Save(tx, SpanKey(p.Realm, c.Value), Span{keyring.NewID(now), now}, now.Add(SpanKept))
+	return store.Save(tx, SpanKey(p.Realm, c.Value), Span{keyring.NewID(now), now}, now.Add(spanKept))
 }
 
 // Span is the time in which an address or a number, whoever's or nobody's, was
@@ -261,9 +261,9 @@ type Span struct {
 	Since time.Time `json:"since"`
 }
 
-// SpanKept is how long a Span is known, and what was sent in the one before can
+// spanKept is how long a Span is known, and what was sent in the one before can
 // be told from what was sent in it.
-const SpanKept = 30 * 24 * time.Hour
+const spanKept = 30 * 24 * time.Hour
 
 // SpanKey is where the Span of a value is, if it is not the first.
 func SpanKey(r Realm, value string) string { return Key(r, BySpan, keyring.Hash(value)) }
@@ -277,7 +277,7 @@ func LoadSpan(tx store.Tx, r Realm, value string) (s Span, err error) {
 // claim takes an entry of the realm's index for p. If it is another's, that
 // person is returned.
 func (p *Record) claim(tx store.Tx, kind, id string) (*Record, error) {
-	owner, err := Find(tx, p.Realm, kind, id)
+	owner, err := find(tx, p.Realm, kind, id)
 	if err != nil || owner != nil && owner.Subject != p.Subject {
 		return owner, err
 	}

@@ -132,13 +132,13 @@ type Whom struct {
 	External string
 }
 
-// Find returns the person meant by w in a realm, nil for nobody.
+// find returns the person meant by w in a realm, nil for nobody.
 func (w Whom) Find(tx store.Tx, r Realm) (*Record, error) {
 	switch {
 	case w.Subject != "":
 		return LoadIn(tx, r, w.Subject)
 	case w.value() != "":
-		p, err := Find(tx, r, ByValue, w.value())
+		p, err := find(tx, r, ByValue, w.value())
 		if err != nil || p == nil || !p.isNamedBy(w.value()) {
 			return nil, err
 		}
@@ -147,15 +147,15 @@ func (w Whom) Find(tx store.Tx, r Realm) (*Record, error) {
 		if !keyring.IsID(w.Contact) {
 			return nil, nil
 		}
-		return Find(tx, r, ByContact, w.Contact)
+		return find(tx, r, ByContact, w.Contact)
 	}
-	return Find(tx, r, ByExternal, keyring.Hash(w.External))
+	return find(tx, r, ByExternal, keyring.Hash(w.External))
 }
 
 // Holder is Find that also finds who only has the address or number attached.
 func (w Whom) Holder(tx store.Tx, r Realm) (*Record, error) {
 	if w.Subject == "" && w.value() != "" {
-		return Find(tx, r, ByValue, w.value())
+		return find(tx, r, ByValue, w.value())
 	}
 	return w.Find(tx, r)
 }

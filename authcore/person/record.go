@@ -96,8 +96,8 @@ func (p *Record) Entries() []string {
 	return out
 }
 
-// Find reads the person that an index entry leads to, nil for none.
-func Find(tx store.Tx, r Realm, kind, id string) (*Record, error) {
+// find reads the person that an index entry leads to, nil for none.
+func find(tx store.Tx, r Realm, kind, id string) (*Record, error) {
 	if id == "" || len(id) > address.MaxAddress {
 		return nil, nil
 	}

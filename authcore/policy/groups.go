@@ -65,7 +65,7 @@ func CheckGroupName(name string) error {
 func (g *Groups) claim(list []Who) error {
 	for _, who := range list {
 		if who.kind == whoFile {
-			g.lists.Add(who.value)
+			g.lists.add(who.value)
 		}
 		if who.kind == whoGroup && g.named[who.value] == nil {
 			return g.unknown(who.value)

@@ -67,9 +67,9 @@ func TestListErrorsAtTheStart(t *testing.T) {
 
 func TestListErrorsAreReportedTogether(t *testing.T) {
 	lists := NewLists(nil)
-	lists.Add("/nowhere/one")
-	lists.Add("/nowhere/two")
-	lists.Add("/nowhere/two")
+	lists.add("/nowhere/one")
+	lists.add("/nowhere/two")
+	lists.add("/nowhere/two")
 	err := lists.Load()
 	if err == nil || strings.Count(err.Error(), "/nowhere/one") != 1 || strings.Count(err.Error(), "/nowhere/two") != 1 {
 		t.Errorf("%v", err)

@@ -20,7 +20,7 @@ const (
 )
 
 // Lists are the live file: lists of one configuration. The order of calls is
-// Add for each, Load, Run; reading goes on without locks all the while, by the
+// add for each, Load, Run; reading goes on without locks all the while, by the
 // policies and groups that were compiled with them.
 type Lists struct {
 	onEvent func(ListEvent)
@@ -104,8 +104,8 @@ func NewLists(onEvent func(ListEvent)) *Lists {
 	return l
 }
 
-// Add makes the file at path one of the lists. Adding it again does nothing.
-func (l *Lists) Add(path string) {
+// add makes the file at path one of the lists. Adding it again does nothing.
+func (l *Lists) add(path string) {
 	same := func(f *listFile) bool { return f.path == path }
 	if !slices.ContainsFunc(l.files, same) {
 		l.files = append(l.files, &listFile{path: path})

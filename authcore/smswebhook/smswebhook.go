@@ -51,9 +51,9 @@ func (Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
 // MarshalText covers JSON and structured logs.
 func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
-// MinSecretBytes is the least length of a secret: what the specification asks
+// minSecretBytes is the least length of a secret: what the specification asks
 // for.
-const MinSecretBytes = 24
+const minSecretBytes = 24
 
 // Sender posts to one URL. It is safe for concurrent use.
 type Sender struct {
@@ -75,8 +75,8 @@ func New(c Config) (*Sender, error) {
 			return nil, errors.New("sms webhook: what follows whsec_ in the secret is not base64")
 		}
 	}
-	if len(key) < MinSecretBytes {
-		return nil, fmt.Errorf("sms webhook: the secret needs at least %d bytes, this one has %d; make one with: echo whsec_$(openssl rand -base64 32)", MinSecretBytes, len(key))
+	if len(key) < minSecretBytes {
+		return nil, fmt.Errorf("sms webhook: the secret needs at least %d bytes, this one has %d; make one with: echo whsec_$(openssl rand -base64 32)", minSecretBytes, len(key))
 	}
 	if c.Timeout == 0 {
 		c.Timeout = outgoing.Timeout

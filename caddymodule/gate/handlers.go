@@ -254,7 +254,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request, next Handler) er
 }
 
 func (q *request) call(w http.ResponseWriter) {
-	visit := api.Visit{Origin: q.origin, Named: q.place.Named(q.origin), Client: q.client()}
+	visit := api.Visit{Origin: q.origin, Named: q.place.named(q.origin), Client: q.client()}
 	if !q.run.API.Serve(w, q.original(), visit) {
 		q.run.API.NotFound(w, q.original(), visit) // never a server's empty 200
 	}

@@ -181,9 +181,9 @@ func (p *Place) Has(o origin.Origin, port uint16) bool {
 	return false
 }
 
-// Named is o where the configuration names its host, not with * alone, else the
+// named is o where the configuration names its host, not with * alone, else the
 // first origin that it does name; the zero one for none.
-func (p *Place) Named(o origin.Origin) (first origin.Origin) {
+func (p *Place) named(o origin.Origin) (first origin.Origin) {
 	for _, named := range p.Origins {
 		if named.Hostname() == o.Hostname() {
 			return o
