@@ -12,6 +12,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/apps"
+	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
@@ -283,4 +284,18 @@ func (c *Call) AllowAppOrigin(app *apps.App) {
 			return
 		}
 	}
+}
+
+// Clicked finds the link of a slot behind a token in the app's live data, else in its
+// test data: who clicks has no key that would tell. Nothing is used up. The
+// Caller is the one to Prove with.
+func (c *Call) Clicked(app *apps.App, slot, token string) (caller apps.Caller, found apps.Proved, err error) {
+	for _, test := range []bool{false, true} {
+		caller = apps.Caller{App: app, Key: apps.Key{Test: test}}
+		found, err = c.Service.Apps().Look(c.R.Context(), caller, slot, token)
+		if err != nil || found.Verdict != event.Unknown {
+			break
+		}
+	}
+	return caller, found, err
 }

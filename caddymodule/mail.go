@@ -30,11 +30,11 @@ func (a *App) readSMS(d *caddyfile.Dispenser) error {
 
 // checkMail finds out what is missing for mail to be sent.
 func (a *App) checkMail() error {
-	senders := a.senderNames()
-	if len(senders) == 0 {
+	names := a.senderNames()
+	if len(names) == 0 {
 		return errors.New("the global gatehouse block does not say how mail is sent; write for example\n    mail smtp smtp.example.com:587\nor, to see codes and links on the terminal while you try it out,\n    mail log")
 	}
-	if a.From == nil && leaves(senders) {
+	if a.From == nil && leaves(names) {
 		return errors.New("the global gatehouse block does not say who the mails are from; write for example\n    from \"Example sign-in\" <login@example.com>")
 	}
 	return nil
@@ -54,8 +54,8 @@ func (a *App) senderNames() (names []string) {
 }
 
 // leaves tells whether mail reaches people, and not just a developer.
-func leaves(senders []string) bool {
-	return slices.ContainsFunc(senders, func(name string) bool { return name != "log" && name != "dir" })
+func leaves(names []string) bool {
+	return slices.ContainsFunc(names, func(name string) bool { return name != "log" && name != "dir" })
 }
 
 // loadSenders loads the modules of mails and of text messages.
@@ -105,15 +105,15 @@ func (a *App) senders() ([]outbox.Sender, error) {
 
 // texts makes the senders in the order in which they are tried.
 func (a *App) texts() ([]outbox.TextSender, error) {
-	var senders []outbox.TextSender
+	var ways []outbox.TextSender
 	for _, m := range a.sms {
 		sender, err := m.NewTextSender()
 		if err != nil {
 			return nil, err
 		}
-		senders = append(senders, sender)
+		ways = append(ways, sender)
 	}
-	return senders, nil
+	return ways, nil
 }
 
 // keeper is where senders keep replaced refresh tokens: the store, which is

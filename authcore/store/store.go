@@ -3,12 +3,13 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
 // Store is a transactional key-value store with expiry. It is the only thing
 // an engine has to provide: every rule about codes, sessions and limits is
-// written once, in this package, on top of it. Package storetest holds the
+// written once, in the rooms above, on top of it. Package storetest holds the
 // conformance suite that every engine passes.
 //
 // Keys are non-empty ASCII, at most 512 bytes, without NUL. Values are JSON,
@@ -108,4 +109,47 @@ func result[T any](ctx context.Context, run func(context.Context, func(Tx) error
 		return none, err
 	}
 	return got, nil
+}
+
+// The limits of a Store's records. They are what the smallest engine can take,
+// so that a record which fits one engine fits all.
+const (
+	MaxKeyLen   = 512       // bytes
+	MaxValueLen = 64 * 1024 // bytes
+)
+
+// CheckKey tells whether key may be used with a Store: non-empty, printable or
+// not but ASCII, without NUL, at most MaxKeyLen bytes. Engines call it, so that
+// none truncates, folds or reinterprets a key that another keeps.
+//
+// The error does not repeat the key, which may hold an address.
+func CheckKey(key string) error {
+	if key == "" {
+		return fmt.Errorf("store: empty key")
+	}
+	if len(key) > MaxKeyLen {
+		return fmt.Errorf("store: key of %d bytes: at most %d are allowed", len(key), MaxKeyLen)
+	}
+	for i := range len(key) {
+		if c := key[i]; c == 0 || c >= 0x80 {
+			return fmt.Errorf("store: byte %#02x at %d in a key: only ASCII without NUL is allowed", c, i)
+		}
+	}
+	return nil
+}
+
+// CheckRecord tells whether a Store may put value at key: CheckKey, and a value
+// of 1 to MaxValueLen bytes. That it is JSON is up to who puts it; an engine may
+// refuse what is not, and memstore, which tests run on, does.
+func CheckRecord(key string, value []byte) error {
+	if err := CheckKey(key); err != nil {
+		return err
+	}
+	if len(value) > MaxValueLen {
+		return fmt.Errorf("store: value of %d bytes: at most %d are allowed", len(value), MaxValueLen)
+	}
+	if len(value) == 0 {
+		return fmt.Errorf("store: empty value")
+	}
+	return nil
 }
