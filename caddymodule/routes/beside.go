@@ -1,6 +1,7 @@
 package routes
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -50,9 +51,8 @@ type cover struct {
 type gateOnTheWay struct {
 	*Gate
 	at scope
-	// past: a route before it in its group takes requests for some paths, and lets
-	// them go on.
-	past bool
+	// past: what a route before it in its group takes and lets go on; "" for nothing.
+	past string
 }
 
 // Beside refuses an app that is reached through a gate and past it uncleaned. It
@@ -115,7 +115,7 @@ func (g gateOnTheWay) guards(other gateOnTheWay, top string) bool {
 // half finds an app whose gate sees only what Caddy takes for certain paths: all
 // else comes to the app past it.
 func (h handedOn) half(g gateOnTheWay) (one Finding) {
-	if !hasPathMatcher(g.Matchers) && g.at.byPath <= h.at.byPath && !g.past || len(asked(g.Matchers)) > 0 {
+	if !hasPathMatcher(g.Matchers) && g.at.byPath <= h.at.byPath && g.past == "" || len(asked(g.Matchers)) > 0 {
 		return one // a gate that knows the readings, or one of which Limits tells
 	}
 	top := "/admin"
@@ -126,7 +126,7 @@ func (h handedOn) half(g gateOnTheWay) (one Finding) {
 		top = topOf(matchersOf[caddyhttp.MatchPath](set), top)
 	}
 	for _, other := range h.gates {
-		if other.Policy.covers(g.Policy) && (other.Gate != g.Gate && other.at.byPath <= h.at.byPath && other.guards(g, top) || completes(g.Matchers, other.Matchers) || completes(other.Matchers, g.Matchers)) {
+		if other.Policy.covers(g.Policy) && (other.Gate != g.Gate && other.at.byPath <= h.at.byPath && other.guards(g, cmp.Or(g.past, top)) || completes(g.Matchers, other.Matchers) || completes(other.Matchers, g.Matchers)) {
 			return one
 		}
 	}
@@ -244,13 +244,31 @@ func (h handedOn) onGatedHost(w *Walk) bool {
 	return false
 }
 
+// followed is a route, with what stands before whatever comes after it.
+type followed struct {
+	*node
+	cover
+}
+
+// leadsPast is a path, and all below it, that the route takes and lets go on without
+// being asked for as much as g asks for; "" if there is none.
+func (d followed) leadsPast(g gateOnTheWay) string {
+	if !hasPathMatcher(d.MatcherSets) || d.ends {
+		return ""
+	}
+	top := "/admin"
+	for _, set := range d.MatcherSets {
+		top = topOf(matchersOf[caddyhttp.MatchPath](set), top)
+	}
+	if slices.ContainsFunc(d.gates, func(other gateOnTheWay) bool { return other.guards(g, top) }) {
+		return ""
+	}
+	return top
+}
+
 // list follows routes, and returns what stands before whatever comes after them.
 func (b *beside) list(nodes []*node, before cover, errors bool) cover {
-	type behind struct {
-		*node
-		cover
-	}
-	var done []behind
+	var done []followed
 	// at is the cover of a route of this group after those that are done. Where
 	// no request comes from them, nothing needs cleaning.
 	at := func(group string) cover {
@@ -292,13 +310,17 @@ func (b *beside) list(nodes []*node, before cover, errors bool) cover {
 			c = b.step(s, c, errors)
 		}
 		c.ends = c.ends || n.Terminal
-		if n.Group != "" && slices.ContainsFunc(done, func(d behind) bool { return d.Group == n.Group && hasPathMatcher(d.MatcherSets) && !d.gate && !d.ends }) {
+		if n.Group != "" && len(c.gates) > before {
 			c.gates = slices.Clone(c.gates) // what was seen behind them in this route stays
 			for i := range c.gates[before:] {
-				c.gates[before+i].past = true
+				for _, d := range done {
+					if d.Group == n.Group {
+						c.gates[before+i].past = cmp.Or(c.gates[before+i].past, d.leadsPast(c.gates[before+i]))
+					}
+				}
 			}
 		}
-		done = append(done, behind{n, c})
+		done = append(done, followed{n, c})
 	}
 	return at("")
 }
