@@ -148,11 +148,11 @@ func (s *Service) beginKeys(b session.Browser, a address.Address) []string {
 // mailKeys are the counters of a mail that b asks for, whether it is known or not.
 func (s *Service) mailKeys(b session.Browser) []string {
 	share := apps.NetworkShare(challenge.CoarseNetwork(b.Client))
-	counters := s.cfg.Limits.Mails(share, false)
+	keys := s.core.outbox.Keys(s.cfg.Limits, share, false)
 	if b.Device != "" {
-		counters = append(counters, s.cfg.Limits.Mails(share, true)...)
+		keys = append(keys, s.core.outbox.Keys(s.cfg.Limits, share, true)...)
 	}
-	return counters.Keys()
+	return keys
 }
 
 // wish is what a browser's challenge is made of.

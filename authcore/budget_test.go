@@ -1,8 +1,10 @@
 package authcore_test
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,6 +12,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
+	"github.com/gatehouse-auth/gatehouse/authcore/memstore"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // from is a browser at an address.
@@ -136,4 +140,83 @@ func TestHeldMailsDoNotFillTheQueue(t *testing.T) {
 		want(t, known.begin(alice).Verdict, event.Accepted)
 		want(t, h.from("198.51.100.8").begin(mal).Verdict, event.Accepted)
 	})
+}
+
+// node is a store that several houses share.
+type node struct {
+	store.Store
+	name string
+	all  *atomic.Int32 // updates that wrote the counter of all mails
+}
+
+func (n node) Node() string                               { return n.name }
+func (n node) Gone(context.Context, string) (bool, error) { return false, nil }
+
+func (n node) Update(ctx context.Context, fn func(store.Tx) error) error {
+	tx := &globalTx{}
+	err := n.Store.Update(ctx, func(inner store.Tx) error {
+		*tx = globalTx{Tx: inner}
+		return fn(tx)
+	})
+	if tx.wrote {
+		n.all.Add(1)
+	}
+	return err
+}
+
+type globalTx struct {
+	store.Tx
+	wrote bool
+}
+
+func (t *globalTx) Put(key string, value []byte, expires time.Time) {
+	t.wrote = t.wrote || key == store.KeyLimit+"global"
+	t.Tx.Put(key, value, expires)
+}
+
+// Nodes that share a store give no more mails than one, but for a block of each; and
+// they do not all write one record for each mail.
+func TestNodesShareGlobal(t *testing.T) {
+	for _, test := range []struct{ global, block, writes int }{
+		{1000, 16, 250},
+		{60, 0, 48}, // too few for blocks: exact
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			engine, writes := memstore.New(), &atomic.Int32{}
+			var nodes [3]*house
+			for i := range nodes {
+				h := newHouse(t)
+				h.reopenOn(node{engine, fmt.Sprint(i), writes})
+				h.globalOf(test.global)
+				nodes[i] = h
+			}
+			sent := func() (n int) {
+				synctest.Wait()
+				for _, h := range nodes {
+					n += h.sender.count()
+				}
+				return n
+			}
+			for i := range test.global {
+				b := nodes[i%3].browser()
+				b.Client = netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 1})
+				want(t, b.begin(someone("p%d", i)).Verdict, event.Accepted)
+				synctest.Wait()
+			}
+			most := test.global * 4 / 5
+			if n := sent(); n > most+3*test.block || n < most-3*test.block {
+				t.Errorf("of %d: %d sent", most, n)
+			}
+			if n := int(writes.Load()); n > test.writes {
+				t.Errorf("of %d: the counter of all was written %d times", most, n)
+			}
+			time.Sleep(2 * time.Minute) // what was held follows
+			if n := sent(); n != test.global {
+				t.Errorf("of %d: %d sent in the end", test.global, n)
+			}
+			for _, h := range nodes {
+				h.close()
+			}
+		})
+	}
 }

@@ -52,7 +52,7 @@ func (t *asking) keysOf(value string) (keys []string) {
 			t.s.cfg.Limits.NetworkCodes(value, from, realm.Test))
 	}
 	if t.in.Deliver {
-		counters = append(counters, t.s.cfg.Limits.Mails(t.share(), false)...)
+		keys = append(keys, t.s.core.outbox.Keys(t.s.cfg.Limits, t.share(), false)...)
 		if strings.Contains(value, "@") {
 			keys = append(keys, store.KeyAddress+value)
 		}

@@ -142,6 +142,27 @@ func (cs Counters) Count(tx store.Tx, now time.Time) {
 	}
 }
 
+// CountAhead counts what is still to happen: so many events that left of those counted
+// ahead become most, or as many as fit, and returns how many. It makes up at least for a
+// left below zero.
+func (c *Counter) CountAhead(tx store.Tx, now time.Time, left, most int) int {
+	n := max(-left, min(most-left, c.left(now)))
+	if n > 0 {
+		c.T = c.T.add(now, n, c.rates)
+		tx.Put(c.key, c.T.text(), now.Add(longest(c.rates)))
+	}
+	return n
+}
+
+// Part is one in n of the lowest rate.
+func (c *Counter) Part(n int) int {
+	least := math.MaxInt
+	for _, r := range c.rates {
+		least = min(least, r.Count)
+	}
+	return least / n
+}
+
 // Times is rates with n times the count.
 func Times(rates []Rate, n int) []Rate {
 	out := slices.Clone(rates)

@@ -14,6 +14,14 @@ import (
 // over it is not told: the mail waits, as long as it may, so that neither one
 // network stops all others nor a nearly used-up limit tells who may sign in.
 
+// Several nodes count their mails ahead, in blocks of one part in blockShare: all would
+// wait for each other at a record that every mail of theirs changes. So Global may be
+// exceeded by one block for each node. A block is for browsers that have proved the
+// address, or for others. Where Global is too low for blocks each mail is counted.
+
+// blockShare makes a block of Limits.Global, one part in so many.
+const blockShare = 50
+
 // Hold is that a message waits for its part of Limits.Global.
 type Hold struct {
 	Until time.Time     `json:"until"` // when it is given up
@@ -23,16 +31,21 @@ type Hold struct {
 // Count counts e as one of all messages, or holds it. false: so many are held
 // that it could only be given up in the end.
 func (o *Outbox) Count(tx store.Tx, l limit.Limits, e *Entry) (bool, error) {
-	e.Held = nil
+	e.Held, e.ahead = nil, o.isAhead(e.Known)
 	now, all := o.cfg.Now(), l.Mails(e.Share, e.Known)
-	if err := all.Load(tx); err != nil {
+	counted := all
+	if e.ahead {
+		counted = all[1:]
+	}
+	if err := counted.Load(tx); err != nil {
 		return false, err
 	}
-	wait := all.Wait(now)
+	wait := counted.Wait(now)
 	if wait <= 0 {
-		all.Count(tx, now)
+		counted.Count(tx, now)
 		return true, nil
 	}
+	e.ahead = false
 	until := now.Add(e.Expires.Sub(e.At) / 2)
 	if until.After(e.Expires) {
 		until = e.Expires
@@ -104,4 +117,69 @@ func (o *Outbox) isOverheld(share string, all limit.Counters, wait time.Duration
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.heldAll >= min(queueSize, all[0].Within(wait)) || len(all) > 1 && o.heldBy[share] >= all[1].Within(wait)
+}
+
+// Keys are what Count reads for a message of that share.
+func (o *Outbox) Keys(l limit.Limits, share string, known bool) []string {
+	all := l.Mails(share, known)
+	if o.isAhead(known) {
+		all = all[1:]
+	}
+	return all.Keys()
+}
+
+// isAhead tells whether a message is counted already; if not, some soon are.
+func (o *Outbox) isAhead(known bool) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.shared != nil && o.ahead[known] <= 0 {
+		o.wakeCounter(known)
+	}
+	return o.ahead[known] > 0
+}
+
+func (o *Outbox) wakeCounter(known bool) {
+	select {
+	case o.short <- known:
+	default: // the next message does so
+	}
+}
+
+// keepAhead counts messages ahead where few are left of the block before, until ctx
+// ends.
+func (o *Outbox) keepAhead(ctx context.Context) {
+	for o.shared != nil {
+		var known bool
+		select {
+		case <-ctx.Done():
+			return
+		case known = <-o.short:
+		}
+		if r := o.means.Load(); r != nil {
+			if err := o.countAhead(ctx, r.Limits, known); err != nil && ctx.Err() == nil {
+				o.cfg.Log.Warn("mails can't be counted ahead; each is counted by itself meanwhile", "error", err)
+			}
+		}
+	}
+}
+
+func (o *Outbox) countAhead(ctx context.Context, l limit.Limits, known bool) error {
+	all := l.Mails("", known)
+	block := all[0].Part(blockShare)
+	o.mu.Lock()
+	left := o.ahead[known]
+	o.mu.Unlock()
+	if block < 2 || left > block/2 {
+		return nil
+	}
+	n, err := store.Update(ctx, o.cfg.Store, func(tx store.Tx) (int, error) {
+		if err := all.Load(tx); err != nil {
+			return 0, err
+		}
+		return all[0].CountAhead(tx, o.cfg.Now(), left, block), nil
+	})
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.ahead[known] += n
+	return err
 }

@@ -29,6 +29,7 @@ type Entry struct {
 
 	To     string `json:"-"` // address or number; empty where that is not known yet
 	Unsent string `json:"-"` // why it is not sent, in one word: a decoy. Empty for what is
+	ahead  bool   // it is one of those that were counted ahead
 }
 
 // key orders entries by time. One that is queued again keeps its place.

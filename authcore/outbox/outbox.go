@@ -97,6 +97,8 @@ type Outbox struct {
 	added    int64           // messages so far
 	decoys   []*mail
 	dropping int            // decoys that are taken off the store
+	ahead    map[bool]int   // messages that were counted ahead, by Entry.Known
+	short    chan bool      // of which few may be left
 	heldAll  int            // messages that are held back
 	heldBy   map[string]int // the same, by share
 	senders  map[string]*senderRecord
@@ -108,7 +110,7 @@ func New(c Config) *Outbox {
 	return &Outbox{
 		cfg: c, shared: shared, ready: make(chan struct{}, 1), settlers: make(chan struct{}, settlers),
 		queues: map[bool]*queue{false: newQueue(), true: newQueue()},
-		heldBy: map[string]int{}, senders: map[string]*senderRecord{},
+		ahead:  map[bool]int{}, short: make(chan bool, 4), heldBy: map[string]int{}, senders: map[string]*senderRecord{},
 	}
 }
 
@@ -143,6 +145,10 @@ func (o *Outbox) Put(tx store.Tx, e *Entry) error {
 func (o *Outbox) Add(e *Entry) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if e.ahead {
+		o.ahead[e.Known]--
+		o.wakeCounter(e.Known)
+	}
 	o.add(e)
 }
 

@@ -364,6 +364,7 @@ func (o *Outbox) allFailed(all []courier) bool {
 // Run sends until ctx ends, then waits for the attempts under way.
 func (o *Outbox) Run(ctx context.Context) {
 	o.under.Go(func() { o.keepLooking(ctx) })
+	o.under.Go(func() { o.keepAhead(ctx) })
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
