@@ -10,5 +10,6 @@
 // bounds load, not guesses. It knows addresses and networks, and nothing of what
 // is counted.
 //
-// State of the process: what a Meter has counted.
+// State of the process: what a Meter has counted. What the outbox has counted ahead of
+// all mails is the outbox's.
 package limit

@@ -20,5 +20,6 @@
 // is gone has left (nodes.go).
 //
 // State of the process: which entries wait, read from the store at the start, with
-// their retries; and how each sender has fared.
+// their retries; how each sender has fared; and, where nodes share the store, how many
+// mails were counted ahead for Limits.Global (budget.go).
 package outbox
