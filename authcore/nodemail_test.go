@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -49,20 +50,37 @@ func TestMailOfADeadNode(t *testing.T) {
 	}
 }
 
-// Two nodes that find the same do not both send it.
+// Nodes that find the same do not all send it: none has what another one has in hand.
 func TestMailOfADeadNodeIsForOne(t *testing.T) {
 	t.Parallel()
 	dsn := pgtest.Database(t)
-	one, two, three := newNode(t, dsn), newNode(t, dsn), newNode(t, dsn)
+	open, inHand := make(chan bool), &atomic.Int32{}
+	release := sync.OnceFunc(func() { close(open) })
+	defer release()
+	var nodes [3]*house
+	for i := range nodes {
+		slow := slowSender{&recorder{}, open, inHand}
+		nodes[i] = newNodeAt(t, dsn, 0, slow)
+		nodes[i].sender = slow.recorder
+		nodes[i].core.Outbox().Use(nil)
+	}
 	startNode(t, dsn, "still", 30).killAfter("all accepted").bury(dsn)
-	wantMails(t, dsn, people("still", 30), one, two, three)
+	for _, h := range nodes {
+		within(t, time.Minute, "all nodes have found it", func() bool { return h.core.Status().MailWaiting == 30 })
+	}
+	for _, h := range nodes {
+		h.reload()
+	}
+	within(t, time.Minute, "each has as many in hand as it may", func() bool { return inHand.Load() == 12 })
+	release()
+	wantMails(t, dsn, people("still", 30), nodes[:]...)
 }
 
 // The mail of a node that is alive is left to it, however far the clocks are apart.
 func TestMailOfANodeThatIsAlive(t *testing.T) {
 	t.Parallel()
 	dsn := pgtest.Database(t)
-	slow := slowSender{&recorder{}, make(chan bool)}
+	slow := slowSender{&recorder{}, make(chan bool), &atomic.Int32{}}
 	alive := newNodeAt(t, dsn, 0, slow)
 	defer close(slow.open)
 	nodes := []*house{newNode(t, dsn), newNodeAt(t, dsn, 5*time.Minute), newNodeAt(t, dsn, -5*time.Minute)}
@@ -221,10 +239,12 @@ const (
 // slowSender takes a mail once it is open.
 type slowSender struct {
 	*recorder
-	open chan bool
+	open   chan bool
+	inHand *atomic.Int32
 }
 
 func (s slowSender) Send(ctx context.Context, m outbox.Message) error {
+	s.inHand.Add(1)
 	<-s.open
 	return s.recorder.Send(ctx, m)
 }
