@@ -128,13 +128,10 @@ func (o *Outbox) Keys(l limit.Limits, share string, known bool) []string {
 	return all.Keys()
 }
 
-// isAhead tells whether a message is counted already; if not, some soon are.
+// isAhead tells whether a message is counted already.
 func (o *Outbox) isAhead(known bool) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.shared != nil && o.ahead[known] <= 0 {
-		o.wakeCounter(known)
-	}
 	return o.ahead[known] > 0
 }
 

@@ -132,17 +132,22 @@ func (o *Outbox) left(r *route, m *mail) error {
 
 // take is what m has to say if it is to be sent now, nil if it never is.
 func (o *Outbox) take(ctx context.Context, r *route, m *mail) (*Item, error) {
-	item, err := o.ask(ctx, r, m)
+	claims, knows := m.Held == nil && !o.isClaimed(m), m.To != ""
+	item, err := o.ask(ctx, r, m, claims && knows)
 	if err != nil || item == nil {
 		return nil, err
 	}
 	if o.learn(m, item.Letter.recipient(), r.width(m.Text)) {
 		return nil, errHeld
 	}
-	if m.Held != nil {
-		if item, err = o.spend(ctx, r, m); err != nil || item == nil {
-			return nil, err
-		}
+	switch {
+	case m.Held != nil:
+		item, err = o.spend(ctx, r, m)
+	case claims && !knows: // not before it was its turn
+		item, err = o.ask(ctx, r, m, true)
+	}
+	if err != nil || item == nil {
+		return nil, err
 	}
 	item.Ref = m.Ref
 	o.mu.Lock()
@@ -151,9 +156,8 @@ func (o *Outbox) take(ctx context.Context, r *route, m *mail) (*Item, error) {
 	return item, nil
 }
 
-// ask is what m has to say. Unless it waits for its part of Limits.Global, it is
-// claimed with that.
-func (o *Outbox) ask(ctx context.Context, r *route, m *mail) (*Item, error) {
+// ask is what m has to say. With claim it is this node's from then on.
+func (o *Outbox) ask(ctx context.Context, r *route, m *mail, claim bool) (*Item, error) {
 	elsewhere, err := o.isElsewhere(ctx, m)
 	if elsewhere {
 		return nil, errElsewhere
@@ -161,7 +165,7 @@ func (o *Outbox) ask(ctx context.Context, r *route, m *mail) (*Item, error) {
 	if err != nil {
 		return nil, errLater
 	}
-	if m.Held != nil || o.isClaimed(m) {
+	if !claim {
 		item, err := store.View(ctx, o.cfg.Store, func(tx store.Tx) (*Item, error) { return r.Letters.Letter(tx, m.Entry) })
 		if err != nil {
 			err = errLater

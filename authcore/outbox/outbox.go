@@ -147,8 +147,8 @@ func (o *Outbox) Add(e *Entry) {
 	defer o.mu.Unlock()
 	if e.ahead {
 		o.ahead[e.Known]--
-		o.wakeCounter(e.Known)
 	}
+	o.wakeCounter(e.Known)
 	o.add(e)
 }
 
