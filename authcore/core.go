@@ -83,7 +83,7 @@ func Open(ctx context.Context, engine store.Store, secrets keyring.Secrets, o Op
 		o.Now = time.Now
 	}
 	c := &Core{store: engine, secrets: secrets, now: o.Now, log: o.Logger}
-	_, isShared := engine.(store.Shared)
+	shared, isShared := engine.(store.Shared)
 	c.board = notice.New(notice.Config{Store: engine, Now: o.Now, Log: o.Logger, Hear: c.hear, Missed: c.missed, Blind: func() { c.sessions.CutAll() }})
 	c.history = &challenge.History{Store: engine, Now: o.Now}
 	c.outbox = outbox.New(outbox.Config{Store: engine, Secrets: secrets, Now: o.Now, Log: o.Logger, Observe: c.observe, Tell: c.tell})
@@ -108,6 +108,9 @@ func Open(ctx context.Context, engine store.Store, secrets keyring.Secrets, o Op
 	}
 	if err != nil {
 		return nil, err
+	}
+	if isShared {
+		shared.OnLost(c.putRight)
 	}
 	background, stop := context.WithCancel(context.Background())
 	c.stop = stop

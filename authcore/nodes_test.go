@@ -275,6 +275,8 @@ type sharedStore struct {
 
 func (s *sharedStore) Node() string { return "one" }
 
+func (s *sharedStore) OnLost(func(context.Context, store.Store, store.Lost) error) {}
+
 func (s *sharedStore) Gone(context.Context, string) (bool, error) { return false, nil }
 
 func (s *sharedStore) View(ctx context.Context, fn func(store.Tx) error) error {

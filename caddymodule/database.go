@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/pgstore"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/metrics"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/option"
@@ -119,6 +120,10 @@ func (t timedDatabase) Ping(ctx context.Context) error { return t.engine.Ping(ct
 func (t timedDatabase) Node() string                   { return t.engine.Node() }
 func (t timedDatabase) Gone(ctx context.Context, node string) (bool, error) {
 	return t.engine.Gone(ctx, node)
+}
+
+func (t timedDatabase) OnLost(putRight func(context.Context, store.Store, store.Lost) error) {
+	t.engine.OnLost(putRight)
 }
 
 // textOf is an error as text, empty for none.

@@ -1,6 +1,7 @@
 package challenge
 
 import (
+	"context"
 	"encoding/json"
 	"net/netip"
 	"strings"
@@ -135,6 +136,19 @@ func Open(tx store.Tx, id string) (*Challenge, error) {
 	}
 	c.Locked = c.Locked || p.ends(c)
 	return c, nil
+}
+
+// Void ends the challenges that were asked for until a time: what was answered of them
+// may be forgotten. Who answers one gets another mail.
+func Void(ctx context.Context, s store.Store, until, now time.Time) error {
+	return store.Each(ctx, s, store.KeyChallenge, func(tx store.Tx, key string) error {
+		c, err := Load(tx, strings.TrimPrefix(key, store.KeyChallenge))
+		if err != nil || c == nil || c.AskedAt.After(until) || !c.Expires.After(now) {
+			return err
+		}
+		c.Expires = now
+		return c.Save(tx)
+	})
 }
 
 // Lead leads to a challenge from what an answer shows, and names the keys that

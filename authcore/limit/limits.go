@@ -125,6 +125,26 @@ func (cs Counters) Load(tx store.Tx) error {
 	return nil
 }
 
+// Restore counts at key, too, what tally has counted before: who wrote it, and who has
+// written there since, knew nothing of each other.
+func Restore(tx store.Tx, key string, before []byte, expires time.Time) error {
+	values, err := tx.Get(key)
+	if err != nil {
+		return err
+	}
+	var was, is tally
+	if err := was.parse(before); err != nil {
+		return store.BrokenRecord(key, err)
+	}
+	if values[0] != nil {
+		if err := is.parse(values[0]); err != nil {
+			return store.BrokenRecord(key, err)
+		}
+	}
+	tx.Put(key, is.with(was).text(), expires)
+	return nil
+}
+
 // Wait returns the longest wait of all counters.
 func (cs Counters) Wait(now time.Time) time.Duration {
 	var wait time.Duration

@@ -1,6 +1,7 @@
 package limit
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"slices"
@@ -73,6 +74,21 @@ func (t tally) add(now time.Time, n int, rates []Rate) tally {
 		t = t.mergeClosest()
 	}
 	return t
+}
+
+// with is t with the events of o that t does not have.
+func (t tally) with(o tally) tally {
+	all := slices.Clone(t)
+	for _, c := range o {
+		if !slices.ContainsFunc(t, func(have cell) bool { return have.T == c.T && have.N >= c.N }) {
+			all = append(all, c)
+		}
+	}
+	slices.SortFunc(all, func(a, b cell) int { return cmp.Compare(a.T, b.T) })
+	for len(all) > tallyCells {
+		all = all.mergeClosest()
+	}
+	return all
 }
 
 func (t tally) mergeClosest() tally {

@@ -10,14 +10,17 @@
 // is passed over. With an engine that one process uses alone nothing is told.
 //
 // It knows no session and no key: who hears a notice knows what to do. State of the
-// process: when it read last, and what it has passed on since.
+// process: when it read last, and what it has heard since.
 package notice
 
 import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -74,12 +77,15 @@ type Board struct {
 	last time.Time
 	told map[string]bool // passed on, of kinds that need it once
 
+	mu    sync.Mutex
+	heard map[Notice]time.Time // what others told within its life
+
 	blind atomic.Bool
 }
 
 // New returns a board. One for a store that is not shared does nothing.
 func New(c Config) *Board {
-	b := &Board{cfg: c, told: map[string]bool{}}
+	b := &Board{cfg: c, told: map[string]bool{}, heard: map[Notice]time.Time{}}
 	if shared, is := c.Store.(store.Shared); is {
 		b.node = shared.Node()
 	}
@@ -152,6 +158,9 @@ func (b *Board) read(ctx context.Context, now time.Time) error {
 		}
 	}
 	b.told = heard
+	b.mu.Lock()
+	maps.DeleteFunc(b.heard, func(_ Notice, at time.Time) bool { return now.Sub(at) > life })
+	b.mu.Unlock()
 	if now.Sub(since) > life {
 		return b.cfg.Missed(ctx)
 	}
@@ -173,5 +182,15 @@ func (b *Board) hear(ctx context.Context, item store.Item, heard map[string]bool
 		delete(heard, item.Key)
 		return fmt.Errorf("%s: %w", strings.TrimSuffix(store.KeyNotice, "/"), err)
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.heard[n] = b.cfg.Now()
 	return nil
+}
+
+// Heard is what other nodes have told within ten minutes.
+func (b *Board) Heard() []Notice {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Collect(maps.Keys(b.heard))
 }

@@ -27,7 +27,9 @@ type node struct {
 	missed, blind atomic.Int32
 }
 
-func (n *node) Node() string                               { return n.name }
+func (n *node) Node() string                                                { return n.name }
+func (n *node) OnLost(func(context.Context, store.Store, store.Lost) error) {}
+
 func (n *node) Gone(context.Context, string) (bool, error) { return false, nil }
 
 func (n *node) View(ctx context.Context, fn func(store.Tx) error) error {

@@ -22,29 +22,49 @@ func (s *Store) commit(ctx context.Context, t *tx) (again bool, err error) {
 	if t.began {
 		before = []string{endRead}
 	}
-	var good bool
+	var carried []int64
+	if !t.beside {
+		carried = s.history.carried()
+	}
+	var good, whole bool
 	err = s.trip(ctx, t.conn.Conn(), func(rows pgx.Rows) error {
 		var one int
-		return rows.Scan(&good, &one)
-	}, commitRecords, t.arguments(attempt), before...)
+		return rows.Scan(&good, &whole, &one)
+	}, commitRecords, t.arguments(attempt, carried), before...)
 	t.began = false
 	switch {
+	case err == nil && !whole:
+		s.lose(carried)
+		return true, store.ErrLost
 	case err == nil && good:
-		s.recent.wrote(t.writes, attempt)
+		s.committed(t, attempt, carried)
 		return false, nil
 	case err == nil || isConflict(err):
 		s.recent.forget(t.read)
 		return true, errFirst
 	case isLost(err):
 		t.end() // the pool has another one
-		return s.settle(ctx, attempt, err)
+		again, err = s.settle(ctx, attempt, err)
+		if err == nil && !again {
+			s.committed(t, attempt, carried)
+		}
+		return again, err
 	}
 	// 25006: the server was demoted and took nothing. There may be another one.
 	return isAway(err), explain(err)
 }
 
+// committed notes what is in the database now.
+func (s *Store) committed(t *tx, attempt int64, carried []int64) {
+	s.recent.wrote(t.writes, attempt)
+	s.history.keep(attempt, t.writes, t.read)
+	if !t.beside {
+		s.history.committed(carried, attempt, s.Now())
+	}
+}
+
 // arguments are those of commitRecords.
-func (t *tx) arguments(attempt int64) []any {
+func (t *tx) arguments(attempt int64, carried []int64) []any {
 	all := map[string]bool{}
 	for key, r := range t.read {
 		all[key] = r.asked
@@ -80,7 +100,7 @@ func (t *tx) arguments(attempt int64) []any {
 			ahead[i] = &lines
 		}
 	}
-	return []any{keys, was, put, values, raws, expires, attempt, ahead}
+	return []any{keys, was, put, values, raws, expires, attempt, ahead, carried}
 }
 
 // settle finds out what became of an attempt whose connection was lost: it is done

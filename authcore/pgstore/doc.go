@@ -13,11 +13,14 @@
 // id, which the commit wrote too, never guessed. Connections to a server that was
 // demoted or shut down are given up, all at once (pool.go).
 //
+// A database that has lost what was written to it, as after a failover, is found out
+// and gets back what this node remembers (history.go).
+//
 // Nothing is kept in a connection between transactions: no SET, LISTEN, advisory
 // lock, temporary table or named statement. All SQL stands in statements.go and
 // schema.go, where a test reads it, and works behind a pool of transactions.
 //
 // The package knows the contract of stores and no record. State of the process:
-// the connections, those records, how far this machine's clock is off the database's,
-// and how the last look at the database went.
+// the connections, those records, what it wrote within the last minutes, how far this
+// machine's clock is off the database's, and how the last look at the database went.
 package pgstore

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 const (
@@ -120,6 +122,9 @@ func (s *Store) probe(ctx context.Context) (err error) {
 // Ping tells whether the database could be written to a moment ago.
 func (s *Store) Ping(context.Context) error {
 	h := s.Health()
+	if s.history.isLost() {
+		return store.ErrLost
+	}
 	if h.Err == nil && time.Since(h.At) > nodeAlive+stuck {
 		return errors.New("the database has not answered for a while")
 	}

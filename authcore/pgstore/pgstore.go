@@ -43,16 +43,18 @@ type Store struct {
 	here func() time.Time // this machine's clock
 	node node
 
-	trips  func(context.Context)
-	behind atomic.Int64 // nanoseconds that this machine's clock is behind the database's
-	health atomic.Pointer[Health]
-	second chan struct{} // held by who runs an update again
-	recent recent
+	trips   func(context.Context)
+	behind  atomic.Int64 // nanoseconds that this machine's clock is behind the database's
+	health  atomic.Pointer[Health]
+	second  chan struct{} // held by who runs an update again
+	recent  recent
+	history history
 
-	calls store.Calls
-	stop  context.CancelFunc
-	idle  sync.WaitGroup // the store's own goroutines
-	once  sync.Once
+	calls      store.Calls
+	stop       context.CancelFunc
+	background context.Context // until Close
+	idle       sync.WaitGroup  // the store's own goroutines
+	once       sync.Once
 }
 
 // Open opens the store in the database at dsn, and makes or migrates its tables.
@@ -76,6 +78,7 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{dsn: d, pool: pool, log: o.Logger, trips: o.Trip, now: o.Now, here: o.Clock, second: make(chan struct{}, 1), node: newNode(o.Node)}
+	s.background, s.stop = context.WithCancel(context.Background())
 	if d.Clear {
 		s.log.Warn("what is said to the database is not encrypted on its way: write sslmode=verify-full in its DSN", "database", d.Name)
 	}
@@ -84,14 +87,17 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	if err = s.prepare(within); err == nil {
 		err = s.probe(within)
 	}
+	if err == nil {
+		err = s.mark(within)
+	}
 	if err != nil {
+		s.stop()
 		pool.Close()
 		return nil, fmt.Errorf("the database at %s: %w", d.Name, explain(err))
 	}
-	background, stop := context.WithCancel(context.Background())
-	s.stop = stop
-	s.idle.Go(func() { s.keepProbing(background) })
-	s.idle.Go(func() { s.keepSweeping(background) })
+	s.idle.Go(func() { s.keepProbing(s.background) })
+	s.idle.Go(func() { s.keepSweeping(s.background) })
+	s.idle.Go(func() { s.keepMarking(s.background) })
 	return s, nil
 }
 
@@ -114,44 +120,56 @@ func (s *Store) at() *time.Time {
 
 // View runs fn over a snapshot.
 func (s *Store) View(ctx context.Context, fn func(store.Tx) error) error {
-	return s.run(ctx, false, func(t *tx) error { return fn(readOnly{t}) })
+	return s.run(ctx, reading, func(t *tx) error { return fn(readOnly{t}) })
 }
 
 // Update runs fn over a snapshot and commits what it wrote if nothing that it read
 // has changed since; else fn runs again. A context that ends while Update waits
 // for a connection ends the waiting; a commit's outcome is always waited for.
 func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
-	return s.run(ctx, true, func(t *tx) error { return fn(t) })
+	return s.run(ctx, updating, func(t *tx) error { return fn(t) })
 }
 
-// run runs fn until it is done. mayGuess: its first run may see what was read a moment
-// ago, which then its commit proves, or another run.
-func (s *Store) run(ctx context.Context, mayGuess bool, fn func(*tx) error) error {
+// kind is what a call is.
+type kind int
+
+const (
+	reading  kind = iota
+	updating      // its first run may see what was read a moment ago, which its commit proves
+	besideIt      // while all others wait for something lost to be put back
+)
+
+// run runs fn until it is done.
+func (s *Store) run(ctx context.Context, as kind, fn func(*tx) error) error {
 	if err := s.calls.Begin(ctx); err != nil {
 		return err
 	}
 	defer s.calls.End()
-	return s.untilDone(ctx, func() (again bool, err error) {
+	mayGuess := as == updating
+	return s.untilDone(ctx, as, func() (again bool, err error) {
+		if as != besideIt {
+			if err := s.history.wait(ctx); err != nil {
+				return false, err
+			}
+		}
 		if mayGuess {
 			mayGuess = false
-			if again, guessed, err := s.runOnce(ctx, true, fn); !guessed {
+			if again, guessed, err := s.runOnce(ctx, &tx{mayGuess: true}, fn); !guessed {
 				return again, err
 			}
 		}
-		again, _, err = s.runOnce(ctx, false, fn)
+		again, _, err = s.runOnce(ctx, &tx{beside: as == besideIt}, fn)
 		return again, err
 	})
 }
 
 // runOnce runs fn once and commits. guessed: it came to nothing because it may rest on
 // what is so no more.
-func (s *Store) runOnce(ctx context.Context, mayGuess bool, fn func(*tx) error) (again, guessed bool, err error) {
-	t, err := s.begin(ctx)
-	if err != nil {
+func (s *Store) runOnce(ctx context.Context, t *tx, fn func(*tx) error) (again, guessed bool, err error) {
+	if err := s.begin(ctx, t); err != nil {
 		return isLost(err), false, explain(err)
 	}
 	defer t.end()
-	t.mayGuess = mayGuess
 	again, err = s.finish(ctx, t, fn(t))
 	return again, t.guessed && (again || err != nil || len(t.writes) == 0), err
 }
@@ -174,17 +192,19 @@ func (s *Store) finish(ctx context.Context, t *tx, err error) (again bool, _ err
 // untilDone calls try until it needs no other try, the context ends, or patience
 // does. Of many updates that want the same row one comes through at a time, so those
 // that have lost go on one by one: each of a hundred would try a hundred times.
-func (s *Store) untilDone(ctx context.Context, try func() (again bool, err error)) error {
+func (s *Store) untilDone(ctx context.Context, as kind, try func() (again bool, err error)) error {
 	began := time.Now()
 	again, err := try()
 	if !again {
 		return err
 	}
-	select {
-	case s.second <- struct{}{}:
-		defer func() { <-s.second }()
-	case <-ctx.Done():
-		return ctx.Err()
+	if as != besideIt { // those who wait for it may stand in line
+		select {
+		case s.second <- struct{}{}:
+			defer func() { <-s.second }()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	for n := 1; again && ctx.Err() == nil && (n < 3 || time.Since(began) < patience); n++ {
 		if n > 1 {

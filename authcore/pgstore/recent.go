@@ -78,6 +78,12 @@ func (r *recent) forget(rows map[string]row) {
 	}
 }
 
+func (r *recent) clear() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.young, r.old = nil, nil
+}
+
 func (r *recent) drop(key string) {
 	delete(r.young, key)
 	delete(r.old, key)

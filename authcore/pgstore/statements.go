@@ -29,7 +29,7 @@ ORDER BY key LIMIT $5::bigint`
 	// commitRecords checks what was read and writes, as attempt $7. $1 are the keys
 	// in order, $2 the versions that were read (0: no row, NULL: not read), $3 which
 	// are written, $4 to $6 and $8 what. It answers false and writes nothing where a version
-	// has changed.
+	// has changed, or where one of the commits $9 that must be there is not.
 	//
 	// The rows that exist are locked in the order of their keys, so that two commits
 	// wait for each other at most one way. What was found absent gets an empty row,
@@ -45,21 +45,34 @@ WITH locked AS (
 ), judged AS (
   SELECT NOT EXISTS (
     SELECT 1 FROM item LEFT JOIN locked ON locked.key = item.key WHERE item.was <> coalesce(locked.version, 0)
-  ) AS good
+  ) AS good, NOT EXISTS (
+    SELECT 1 FROM unnest($9::bigint[]) AS seen (id) WHERE NOT EXISTS (SELECT 1 FROM gatehouse_attempt AS a WHERE a.id = seen.id)
+  ) AS whole
 ), attempt AS (
-  INSERT INTO gatehouse_attempt (id, at, done) SELECT $7::bigint, now(), true FROM judged WHERE good
+  INSERT INTO gatehouse_attempt (id, at, done) SELECT $7::bigint, now(), true FROM judged WHERE good AND whole
 ), written AS (
   INSERT INTO gatehouse_record AS r (key, value, raw, expires, ahead, version)
   SELECT key, value::jsonb, raw, CASE WHEN value IS NULL AND raw IS NULL THEN now() ELSE expires END, string_to_array(ahead, chr(10)), $7::bigint
-  FROM item WHERE (put OR was = 0) AND (SELECT good FROM judged)
+  FROM item WHERE (put OR was = 0) AND (SELECT good AND whole FROM judged)
   ON CONFLICT (key) DO UPDATE
     SET value = excluded.value, raw = excluded.raw, expires = excluded.expires, ahead = excluded.ahead, version = excluded.version
     WHERE coalesce(($2::bigint[])[array_position($1::text[], r.key)], r.version) = r.version
   RETURNING 1
 )
-SELECT good, 1 / CASE
-  WHEN good AND (SELECT count(*) FROM written) <> (SELECT count(*) FROM item WHERE put OR was = 0) THEN 0 ELSE 1
+SELECT good, whole, 1 / CASE
+  WHEN good AND whole AND (SELECT count(*) FROM written) <> (SELECT count(*) FROM item WHERE put OR was = 0) THEN 0 ELSE 1
 END FROM judged`
+
+	// markHistory is a commit $1 of nothing, which follows the commits $2 if they are there.
+	markHistory = `
+WITH judged AS (
+  SELECT NOT EXISTS (
+    SELECT 1 FROM unnest($2::bigint[]) AS seen (id) WHERE NOT EXISTS (SELECT 1 FROM gatehouse_attempt AS a WHERE a.id = seen.id)
+  ) AS whole
+), mark AS (
+  INSERT INTO gatehouse_attempt (id, at, done) SELECT $1::bigint, now(), true FROM judged WHERE whole
+)
+SELECT whole FROM judged`
 
 	// claimAttempt has attempt $1 fail if it has not succeeded yet: its own row would
 	// be the second with its id. What it waits for is a commit still under way.
@@ -74,7 +87,7 @@ DELETE FROM gatehouse_record WHERE key IN (
 )`
 	sweepAttempts = `
 DELETE FROM gatehouse_attempt WHERE id IN (
-  SELECT id FROM gatehouse_attempt WHERE at < now() - interval '10 minutes' ORDER BY at LIMIT $1::bigint FOR UPDATE SKIP LOCKED
+  SELECT id FROM gatehouse_attempt WHERE at < now() - interval '11 minutes' ORDER BY at LIMIT $1::bigint FOR UPDATE SKIP LOCKED
 )`
 
 	// reportNode writes that node $1 is alive, which a demoted server refuses, and

@@ -26,6 +26,7 @@ type tx struct {
 	err   error          // of the first read that failed
 
 	mayGuess, guessed bool // from what was read a moment ago
+	beside            bool // while something is lost, by who puts it back
 
 	writes  map[string]write
 	refused error // the first Put or Delete that was refused
@@ -45,12 +46,10 @@ type write struct {
 	expires time.Time
 }
 
-func (s *Store) begin(ctx context.Context) (*tx, error) {
-	conn, err := s.acquire(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return &tx{s: s, ctx: ctx, conn: conn, read: map[string]row{}, writes: map[string]write{}}, nil
+func (s *Store) begin(ctx context.Context, t *tx) (err error) {
+	t.s, t.ctx, t.read, t.writes = s, ctx, map[string]row{}, map[string]write{}
+	t.conn, err = s.acquire(ctx)
+	return err
 }
 
 // end gives the connection back. Nobody waits for the end of a snapshot.

@@ -58,6 +58,14 @@ func (c *Core) EndIn(tx store.Tx, sid, reason string, next *Session) (*Ending, e
 	return e, r.Save(tx)
 }
 
+// EndAgain ends a session in s that had been ended before s lost that.
+func (c *Core) EndAgain(ctx context.Context, s store.Store, sid string) error {
+	return s.Update(ctx, func(tx store.Tx) error {
+		_, err := c.EndIn(tx, sid, "ended_before", nil)
+		return err
+	})
+}
+
 // HasEnded takes down that a session has ended at another node. Where another one
 // took its place, those that hang on it go over to that one, which their records
 // tell.

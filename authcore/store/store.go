@@ -45,6 +45,18 @@ type Shared interface {
 	// Gone tells whether a node has left, or was silent for 15 seconds in which this
 	// one was not. An id that is no node's is gone. It asks the engine.
 	Gone(ctx context.Context, node string) (bool, error)
+
+	// OnLost has putRight called once the engine has come back without what this node
+	// knows to have been there, and after it has put back what it remembers itself. Until
+	// putRight returns nil all other calls wait, and fail with ErrLost after a while;
+	// putRight uses the Store that it is given, and may be called again.
+	OnLost(putRight func(context.Context, Store, Lost) error)
+}
+
+// Lost is what an engine tells of its memory once it has lost some.
+type Lost struct {
+	Seen    time.Time // when this node saw it whole last
+	Clashes []Item    // what this node wrote last at keys that others have written to since
 }
 
 // Tx is one transaction of a Store.
@@ -79,6 +91,10 @@ var (
 	// ErrClosed is returned by a Store after Close.
 	ErrClosed = errors.New("the store is closed")
 
+	// ErrLost is returned by a Shared Store that has lost what was already written,
+	// until that is put back.
+	ErrLost = errors.New("the store came back without what was already written to it; it is being put back")
+
 	// ErrFull is returned by Store.Update while the disk, or the size the
 	// store may take, has no room left. Reads go on; writing works again by
 	// itself once there is room.
@@ -96,6 +112,35 @@ func View[T any](ctx context.Context, s Store, fn func(Tx) (T, error)) (T, error
 // and what an earlier run returned is forgotten.
 func Update[T any](ctx context.Context, s Store, fn func(Tx) (T, error)) (T, error) {
 	return result(ctx, s.Update, fn)
+}
+
+// Each runs do for every key of s that begins with prefix, a few in one transaction.
+func Each(ctx context.Context, s Store, prefix string, do func(tx Tx, key string) error) error {
+	const page = 50
+	for after := ""; ; {
+		keys, err := View(ctx, s, func(tx Tx) (keys []string, err error) {
+			items, err := tx.Scan(prefix, after, page)
+			for _, item := range items {
+				keys = append(keys, item.Key)
+			}
+			return keys, err
+		})
+		if err != nil || len(keys) == 0 {
+			return err
+		}
+		after = keys[len(keys)-1]
+		if err := s.Update(ctx, func(tx Tx) error {
+			tx, err := ReadAhead(tx, keys...)
+			for _, key := range keys {
+				if err == nil {
+					err = do(tx, key)
+				}
+			}
+			return err
+		}); err != nil {
+			return err
+		}
+	}
 }
 
 func result[T any](ctx context.Context, run func(context.Context, func(Tx) error) error, fn func(Tx) (T, error)) (T, error) {

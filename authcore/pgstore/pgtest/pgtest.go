@@ -83,6 +83,52 @@ func Exec(t testing.TB, dsn, sql string, args ...any) {
 	}
 }
 
+// Old is what a database was.
+type Old struct{ dsn string }
+
+var copied = []string{"gatehouse_record", "gatehouse_attempt", "gatehouse_node"}
+
+// Copy keeps what a store has in its database.
+func Copy(t testing.TB, dsn string) Old {
+	t.Helper()
+	for _, table := range copied {
+		Exec(t, dsn, "DROP TABLE IF EXISTS old_"+table)
+	}
+	conn := connect(t, dsn)
+	defer conn.Close(context.Background())
+	inOne(t, conn, pgx.RepeatableRead, func(table string) string { return "CREATE TABLE old_" + table + " AS TABLE " + table })
+	return Old{dsn}
+}
+
+// PutBack puts the older copy in the place of the database, as a failover to a replica
+// that was behind does: no connection outlives it.
+func (o Old) PutBack(t testing.TB) {
+	t.Helper()
+	conn := connect(t, o.dsn)
+	defer conn.Close(context.Background())
+	inOne(t, conn, pgx.ReadCommitted, func(table string) string { return "TRUNCATE " + table },
+		func(table string) string { return "INSERT INTO " + table + " TABLE old_" + table })
+	Exec(t, o.dsn, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+}
+
+// inOne runs statements for each table in one transaction.
+func inOne(t testing.TB, conn *pgx.Conn, level pgx.TxIsoLevel, statements ...func(table string) string) {
+	t.Helper()
+	err := pgx.BeginTxFunc(context.Background(), conn, pgx.TxOptions{IsoLevel: level}, func(tx pgx.Tx) error {
+		for _, statement := range statements {
+			for _, table := range copied {
+				if _, err := tx.Exec(context.Background(), statement(table)); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Rows runs a query and returns each row as text.
 func Rows(t testing.TB, dsn, sql string, args ...any) (all []string) {
 	t.Helper()

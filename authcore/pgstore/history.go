@@ -1,0 +1,266 @@
+package pgstore
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
+)
+
+// A failover to a replica that was behind, or an older copy of the database under the
+// same name, takes back what was already answered: a code that was used is good again,
+// a session that was ended lives. Nobody is told. So each commit carries the ids of the
+// last ones that this node knows of, and fails where they are not there any more; a
+// node that has nothing to do looks once a second (keepMarking).
+//
+// Then all calls wait until this node has put back what it wrote within the last
+// minutes, where nobody has written since, and until whoever registered with OnLost has
+// put right what depends on its meaning. What only a node knew that is gone is lost.
+
+const (
+	markEvery = time.Second
+	// seenFor is how long commits can be looked for; they are kept a little longer.
+	seenFor = 9 * time.Minute
+	// keptFor is how long what was written is remembered, at least, while it is not
+	// more than keptBytes.
+	keptFor   = 10 * time.Minute
+	keptBytes = 32 << 20
+	putBatch  = 100
+)
+
+// history is what this node knows to be in the database.
+type history struct {
+	mu   sync.Mutex
+	seen map[int64]bool // commits that no later one of this node's is known to follow
+	at   time.Time      // of the newest, by the database's clock
+	when time.Time      // by this machine's
+
+	young, old map[string]kept // what was written
+	size       int             // of young
+	since      time.Time
+
+	lost   chan struct{} // closed once it is put back; nil: nothing is lost
+	onLost func(context.Context, store.Store, store.Lost) error
+}
+
+// kept is what this node wrote last at a key.
+type kept struct {
+	write
+	version int64
+	before  []int64 // versions that were there before
+}
+
+// OnLost implements store.Shared.
+func (s *Store) OnLost(putRight func(context.Context, store.Store, store.Lost) error) {
+	s.history.mu.Lock()
+	defer s.history.mu.Unlock()
+	s.history.onLost = putRight
+}
+
+// carried are the commits that must be there.
+func (h *history) carried() []int64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if time.Since(h.when) > seenFor {
+		h.seen = nil // swept, as it may be
+	}
+	return slices.Collect(maps.Keys(h.seen))
+}
+
+// committed notes a commit that found carried there, so that it follows them.
+func (h *history) committed(carried []int64, attempt int64, now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.seen == nil {
+		h.seen = map[int64]bool{}
+	}
+	for _, id := range carried {
+		delete(h.seen, id)
+	}
+	h.seen[attempt], h.at, h.when = true, now, time.Now()
+}
+
+// keep remembers what was written.
+func (h *history) keep(attempt int64, writes map[string]write, read map[string]row) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if now := time.Now(); h.young == nil || h.size > keptBytes || now.Sub(h.since) > keptFor {
+		h.old, h.young, h.size, h.since = h.young, map[string]kept{}, 0, now
+	}
+	for key, w := range writes {
+		last, is := h.young[key]
+		if !is {
+			last, is = h.old[key]
+		}
+		k := kept{write: w, version: attempt, before: last.before}
+		if is {
+			k.before = append(k.before, last.version)
+		}
+		if r := read[key]; r.asked && r.version != last.version {
+			k.before = append(k.before, r.version)
+		}
+		k.before = k.before[max(0, len(k.before)-16):]
+		h.young[key] = k
+		h.size += len(key) + len(w.value) + 100
+	}
+}
+
+// wait waits until nothing is lost.
+func (h *history) wait(ctx context.Context) error {
+	h.mu.Lock()
+	lost := h.lost
+	h.mu.Unlock()
+	if lost == nil {
+		return nil
+	}
+	patient := time.NewTimer(patience)
+	defer patient.Stop()
+	select {
+	case <-lost:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-patient.C:
+		return store.ErrLost
+	}
+}
+
+// isLost tells whether something is.
+func (h *history) isLost() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.lost != nil
+}
+
+// lose notes that the database has forgotten something, and has it put back. carried is
+// what was not there: what was put back since does not count.
+func (s *Store) lose(carried []int64) {
+	s.history.mu.Lock()
+	defer s.history.mu.Unlock()
+	known := slices.ContainsFunc(carried, func(id int64) bool { return s.history.seen[id] })
+	if s.history.lost != nil || !known {
+		return
+	}
+	s.history.lost = make(chan struct{})
+	s.idle.Go(func() { s.putBack() })
+}
+
+// putBack puts back what is remembered, and lets calls go on.
+func (s *Store) putBack() {
+	s.history.mu.Lock()
+	seen := s.history.at
+	all := maps.Clone(s.history.old)
+	if all == nil {
+		all = map[string]kept{}
+	}
+	maps.Copy(all, s.history.young)
+	putRight := s.history.onLost
+	s.history.mu.Unlock()
+	s.log.Error("the database came back without what was already written to it, as after a failover to a replica that was behind; what this node remembers of it is put back, and codes from before are void", "database", s.dsn.Name, "records", len(all))
+	s.recent.clear()
+	for {
+		clashes, err := s.putBackRecords(s.background, all)
+		if err == nil && putRight != nil {
+			err = putRight(s.background, beside{s}, store.Lost{Seen: seen, Clashes: clashes})
+		}
+		if err == nil {
+			s.history.mu.Lock()
+			s.history.seen = nil
+			s.history.mu.Unlock()
+			err = s.mark(s.background)
+		}
+		if err == nil {
+			break
+		}
+		if s.background.Err() != nil {
+			return
+		}
+		s.log.Warn("what the database has lost can't be put back yet", "error", explain(err))
+		select {
+		case <-s.background.Done():
+		case <-time.After(markEvery):
+		}
+	}
+	s.history.mu.Lock()
+	defer s.history.mu.Unlock()
+	close(s.history.lost)
+	s.history.lost = nil
+	s.log.Info("what this node remembers is put back", "database", s.dsn.Name)
+}
+
+// putBackRecords writes what was written before where nobody has written since. It
+// returns the rest.
+func (s *Store) putBackRecords(ctx context.Context, all map[string]kept) (clashes []store.Item, err error) {
+	for batch := range slices.Chunk(slices.Sorted(maps.Keys(all)), putBatch) {
+		var found []store.Item
+		err := s.run(ctx, besideIt, func(t *tx) error {
+			found = nil
+			if _, err := t.Get(batch...); err != nil {
+				return err
+			}
+			for _, key := range batch {
+				k, is := all[key], t.read[key].version
+				over := !k.expires.IsZero() && !s.Now().Before(k.expires)
+				switch {
+				case is == k.version, over, is == 0 && k.value == nil:
+				case is == 0, slices.Contains(k.before, is):
+					t.writes[key] = k.write
+				case k.value != nil:
+					found = append(found, store.Item{Key: key, Value: k.value, Expires: k.expires})
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		clashes = append(clashes, found...)
+	}
+	return clashes, nil
+}
+
+// mark writes that this node has seen all that it carries, and so all that was there.
+func (s *Store) mark(ctx context.Context) error {
+	carried, attempt, whole := s.history.carried(), randomID(), false
+	err := s.onConn(ctx, func(conn *pgx.Conn) error {
+		return s.trip(ctx, conn, func(rows pgx.Rows) error { return rows.Scan(&whole) }, markHistory, []any{attempt, carried})
+	})
+	if err == nil && whole {
+		s.history.committed(carried, attempt, s.Now())
+	} else if err == nil {
+		s.lose(carried)
+	}
+	return err
+}
+
+// keepMarking notices within a second that something is lost.
+func (s *Store) keepMarking(ctx context.Context) {
+	tick := time.NewTicker(markEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if !s.history.isLost() {
+			_ = s.mark(ctx) // the probe tells why nothing can be written
+		}
+	}
+}
+
+// beside is the store for who puts something back, while all others wait.
+type beside struct{ *Store }
+
+func (b beside) View(ctx context.Context, fn func(store.Tx) error) error {
+	return b.run(ctx, besideIt, func(t *tx) error { return fn(readOnly{t}) })
+}
+
+func (b beside) Update(ctx context.Context, fn func(store.Tx) error) error {
+	return b.run(ctx, besideIt, func(t *tx) error { return fn(t) })
+}
