@@ -11,6 +11,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
 )
@@ -67,6 +68,49 @@ func TestSessionsOfOnePerson(t *testing.T) {
 		want(t, n, 1)
 		want(t, len(h.sessionsOf(first.Subject)), 0)
 		want(t, len(h.sessionsOf(bob.Subject)), 1)
+	})
+}
+
+// TestUsesOfSites: how much a person has used each site is known over all their
+// browsers, before and after it is written, and nobody else's counts.
+func TestUsesOfSites(t *testing.T) {
+	run(t, func(t *testing.T, h *house) {
+		uses := func(sub string) map[string]int {
+			t.Helper()
+			all, err := h.core.Sessions().Uses(t.Context(), sub)
+			want(t, err, nil)
+			return all
+		}
+		open := func(s *session.Session, at origin.Origin, minutes int) {
+			for range minutes {
+				for range 3 { // within a minute it counts once
+					h.service.Sessions().Opened(s, at)
+				}
+				time.Sleep(time.Minute)
+			}
+		}
+		laptop := h.browser().signIn(alice).Session
+		time.Sleep(2 * time.Minute)
+		phone := h.browser().signIn(alice).Session
+		bob := h.browser().signIn(mustAddress("bob@example.com")).Session
+		want(t, len(uses(laptop.Subject)), 0)
+		h.service.Sessions().Opened(laptop, site)
+		want(t, uses(laptop.Subject)[site.String()], 1) // not written yet
+		time.Sleep(2 * time.Minute)
+		open(laptop, other, 4)
+		open(phone, other, 2)
+		open(phone, site, 1)
+		open(bob, site, 9)
+		for range 2 { // as memory has it, and as the store has
+			all := uses(laptop.Subject)
+			want(t, all[other.String()], 6)
+			want(t, all[site.String()], 2)
+			want(t, uses(bob.Subject)[site.String()], 9)
+			h.reopen()
+		}
+		h.core.Sessions().End(t.Context(), laptop.ID, "signed_out")
+		want(t, uses(laptop.Subject)[other.String()], 6) // what has ended counts while its record is kept
+		want(t, len(uses("nobody")), 0)
 	})
 }
 

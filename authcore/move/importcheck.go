@@ -92,8 +92,8 @@ func (in *exportSession) problem(now time.Time) string {
 		return "iss is not an origin as in https://app.example.com"
 	case r.AuthTime.IsZero() || r.AuthTime.After(now.Add(keyring.ClockSkew)):
 		return "auth_time is missing or lies in the future"
-	case len(r.AMR) == 0 || len(r.AMR) > 8 || len(r.Sites) > session.MaxSites:
-		return "amr is missing, or amr or sites is too long"
+	case len(r.AMR) == 0 || len(r.AMR) > 8 || len(r.Sites) > session.MaxSites || len(r.Uses) > session.MaxSites:
+		return "amr is missing, or amr, sites or uses is too long"
 	case challenge.ShortAgent(r.Agent) != r.Agent || len(r.Network) > 64:
 		return "agent or network is too long or has characters that can't stand there"
 	case r.Next != "" && !store.IsKeyPart(r.Next), r.Parent != "" && !store.IsKeyPart(r.Parent):

@@ -84,9 +84,10 @@ func (c *cache) forget(l *liveSession, s *Session) {
 
 // use is a session's last use, to be written.
 type use struct {
-	sid  string
-	at   time.Time
-	live *liveSession // nil if it has left the cache
+	sid   string
+	at    time.Time
+	live  *liveSession   // nil if it has left the cache
+	sites map[string]int // how much sites were used
 }
 
 // used returns the uses that are not written yet, and forgets sessions that are
@@ -103,7 +104,7 @@ func (c *cache) used(core *Core) []use {
 			continue
 		}
 		if l.seen.Load() > l.written.Load() {
-			uses = append(uses, use{sid: s.root(), at: time.UnixMilli(l.seen.Load()), live: l})
+			uses = append(uses, use{sid: s.root(), at: time.UnixMilli(l.seen.Load()), live: l, sites: l.sites.pending()})
 		}
 	}
 	for sid, at := range c.unwritten {
@@ -141,6 +142,7 @@ func (c *cache) written(uses []use) {
 	for _, u := range uses {
 		if u.live != nil {
 			u.live.written.Store(u.at.UnixMilli())
+			u.live.sites.stored(u.sites)
 		} else if c.unwritten[u.sid].Equal(u.at) {
 			delete(c.unwritten, u.sid)
 		}
@@ -168,13 +170,14 @@ func (c *Core) writeUses(ctx context.Context, batch []use) error {
 
 func (u *use) write(tx store.Tx) error {
 	r, err := Load(tx, u.sid)
-	if err != nil || r == nil || !r.EndedAt.IsZero() || !u.at.After(r.LastSeen) {
+	if err != nil || r == nil || !r.EndedAt.IsZero() || !u.at.After(r.LastSeen) && len(u.sites) == 0 {
 		return err
 	}
-	r.LastSeen = u.at
+	r.LastSeen = Later(r.LastSeen, u.at)
 	if u.live != nil {
 		r.Sites = u.live.sites.names(r.Sites)
 	}
+	r.use(u.sites)
 	return r.Save(tx)
 }
 

@@ -76,6 +76,34 @@ func (s *View) find(ctx context.Context, token string, at origin.Origin) (*Sessi
 	return s.admit(live, at, now), nil
 }
 
+// EndedBy tells by which word the session ended that a browser still shows a token
+// of; empty for none, and for one that another took the place of.
+func (c *Core) EndedBy(ctx context.Context, tokens []string) (reason string, err error) {
+	for _, token := range tokens {
+		claims, err := c.verifySession(token)
+		if err != nil {
+			continue
+		}
+		reason, err := store.View(ctx, c.store, func(tx store.Tx) (string, error) {
+			r, err := Load(tx, claims.Session)
+			if err != nil || r == nil || r.Next != "" {
+				return "", err
+			}
+			if err := r.inherit(tx); err != nil {
+				return "", err
+			}
+			if r.EndedAt.IsZero() && c.Revoked(r.AuthTime) {
+				return RevokedByOperator, nil
+			}
+			return r.Reason, nil
+		})
+		if err != nil || reason != "" {
+			return reason, err
+		}
+	}
+	return "", nil
+}
+
 // Held are the sessions that tokens stand for, at whichever site, and that nobody
 // has ended: those that were not used for too long are among them.
 func (c *Core) Held(ctx context.Context, tokens []string) (held []*Session, err error) {

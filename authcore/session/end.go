@@ -267,8 +267,13 @@ func (c *Core) Ended(e Ending) {
 	c.observe(event.Event{Name: name, Address: e.address, Session: e.sid, Subject: e.subject, Challenge: e.challenge, Reason: e.reason})
 }
 
-// SignedOut is the reason of an ending that the person asked for.
-const SignedOut = "signed_out"
+// Why sessions end: SignedOut because the person asked for it there, EndedByOwner
+// from their account, RevokedByOperator because an operator did.
+const (
+	SignedOut         = "signed_out"
+	EndedByOwner      = "ended_by_owner"
+	RevokedByOperator = "revoked"
+)
 
 func (l *liveSession) end(next *Session) {
 	if next != nil {

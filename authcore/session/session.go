@@ -169,7 +169,9 @@ type Record struct {
 	Reason   string    `json:"reason,omitempty"`
 	Next     string    `json:"next,omitempty"` // sid of the same person's session that took its place
 	Sites    []string  `json:"sites,omitempty"`
-	Public   bool      `json:"public,omitempty"`
+	// Uses are in how many minutes each of Sites was used.
+	Uses   map[string]int `json:"uses,omitempty"`
+	Public bool           `json:"public,omitempty"`
 	// Challenge is what was answered for it, to follow both through the log.
 	Challenge string `json:"challenge,omitempty"`
 
