@@ -184,7 +184,7 @@ func (a *App) start() error {
 	a.releases = append(a.releases, service.Close)
 	var provider *oidc.Handler
 	site, err := pages.New(pages.Config{
-		Service: service, Groups: a.groups, Look: a.look, Log: a.ctx.Slogger(), Open: a.isOpen(), Sites: a.mayOpen, Opens: a.opens, Cookies: a.house.Cookies,
+		Service: service, Groups: a.groups, Look: a.look, Log: a.ctx.Slogger(), Open: a.isOpen(), Sites: a.mayOpen, Opens: a.opens, Front: a.front, Cookies: a.house.Cookies,
 		Asker: func(path string) screen.Asker {
 			if provider == nil {
 				return screen.Asker{}
@@ -267,10 +267,11 @@ func (a *App) readLook() func() error {
 	}()
 	return func() error {
 		r := <-read
-		if a.look = r.look; r.err == nil {
-			a.look.Titles(a.title)
+		if a.look = r.look; r.err != nil {
+			return r.err
 		}
-		return r.err
+		a.look.Sites(a.site)
+		return a.loadIcons()
 	}
 }
 

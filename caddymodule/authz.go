@@ -51,9 +51,12 @@ type AuthzSite struct {
 	Headers []string       `json:"headers,omitempty"`
 	Fields  []gate.Field   `json:"fields,omitempty"`
 	Name    string         `json:"name,omitempty"`
-	Prefix  string         `json:"prefix,omitempty"`
-	Basic   *bool          `json:"basic,omitempty"`
-	Trust   []Trust        `json:"trust,omitempty"`
+	Icon    string         `json:"icon,omitempty"`
+	// IconDigest is as in a gate.
+	IconDigest string  `json:"icon_digest,omitempty"`
+	Prefix     string  `json:"prefix,omitempty"`
+	Basic      *bool   `json:"basic,omitempty"`
+	Trust      []Trust `json:"trust,omitempty"`
 
 	pattern origin.SitePattern
 	gate    *Gate // decides as a gate at the site itself would
@@ -139,12 +142,12 @@ func (s *AuthzSite) parse(app *App, groups *policy.Groups, scheme string) (err e
 
 // asGate is a gate with the options of s.
 func (s *AuthzSite) asGate() *Gate {
-	return &Gate{Allow: s.Allow, Deny: s.Deny, Public: s.Public, Fresh: s.Fresh, Headers: s.Headers, Fields: s.Fields, Name: s.Name, Prefix: s.Prefix, Basic: s.Basic, Trust: s.Trust}
+	return &Gate{Allow: s.Allow, Deny: s.Deny, Public: s.Public, Fresh: s.Fresh, Headers: s.Headers, Fields: s.Fields, Name: s.Name, Icon: s.Icon, IconDigest: s.IconDigest, Prefix: s.Prefix, Basic: s.Basic, Trust: s.Trust}
 }
 
 // take has s have the options of g.
 func (s *AuthzSite) take(g *Gate) {
-	s.Deny, s.Public, s.Fresh, s.Headers, s.Fields, s.Name, s.Prefix, s.Basic, s.Trust = g.Deny, g.Public, g.Fresh, g.Headers, g.Fields, g.Name, g.Prefix, g.Basic, g.Trust
+	s.Deny, s.Public, s.Fresh, s.Headers, s.Fields, s.Name, s.Icon, s.IconDigest, s.Prefix, s.Basic, s.Trust = g.Deny, g.Public, g.Fresh, g.Headers, g.Fields, g.Name, g.Icon, g.IconDigest, g.Prefix, g.Basic, g.Trust
 }
 
 // ServeHTTP answers one question of a proxy.

@@ -33,6 +33,7 @@ func init() {
 //	        headers <preset...>
 //	        header  <Name> email|local|name|groups|sub
 //	        name    "<title>"
+//	        icon    <file>
 //	    }
 //	}
 func parseAuthz(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
@@ -72,7 +73,7 @@ var authzWords = option.Block[*Authz]{
 
 var siteWords = option.Block[*AuthzSite]{
 	Of:    "site",
-	Words: onGate("deny", "public", "prefix", "trust", "fresh", "basic", "headers", "header", "name"),
+	Words: onGate("deny", "public", "prefix", "trust", "fresh", "basic", "headers", "header", "name", "icon"),
 	Elsewhere: map[string]string{
 		"cors": "it is for a gate: to the proxy that asks here, the 2xx that answers a preflight request means that it is allowed; have that proxy answer them",
 	},

@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
@@ -17,6 +18,8 @@ type Brand struct {
 	// Logo is a picture to show instead of the name: PNG, JPEG, WebP or SVG, at
 	// most 256 KiB.
 	Logo string `json:"logo,omitempty"`
+	// LogoDark is the same for dark pages. Default: Logo.
+	LogoDark string `json:"logo_dark,omitempty"`
 	// Accent is the colour of buttons and links, as in #1d4ed8. It must be dark
 	// enough to be read on white; the one for dark pages is made from it.
 	Accent string `json:"accent,omitempty"`
@@ -30,7 +33,7 @@ type Brand struct {
 // readBrand reads the option brand. Syntax:
 //
 //	brand ["<name>"] {
-//	    logo    <file>
+//	    logo    <file> [<file for dark pages>]
 //	    accent  "<colour>"
 //	    pages   <dir>
 //	    support <address>
@@ -59,11 +62,29 @@ func (a *App) readBrand(d *caddyfile.Dispenser) error {
 var brandWords = option.Block[*Brand]{
 	Of: "brand",
 	Words: []option.Word[*Brand]{
-		option.Text("logo /etc/gatehouse/logo.svg", func(b *Brand) *string { return &b.Logo }),
+		option.Line("logo", readLogo),
 		option.Line("accent", readAccent),
 		option.Text("pages /etc/gatehouse/pages", func(b *Brand) *string { return &b.Pages }),
 		option.Text("support help@example.com", func(b *Brand) *string { return &b.Support }, func(b *Brand) error { return b.look().Check() }),
 	},
+}
+
+func readLogo(b *Brand, d *caddyfile.Dispenser) error {
+	if err := option.Once("logo", b.Logo != ""); err != nil {
+		return err
+	}
+	const try = "logo /etc/gatehouse/logo.svg /etc/gatehouse/logo-dark.svg"
+	files, err := option.Arguments(d, 1, 2, try)
+	switch {
+	case err != nil:
+		return err
+	case slices.Contains(files, ""):
+		return fmt.Errorf("logo is empty; write for example\n    %s", try)
+	case len(files) == 2:
+		b.LogoDark = files[1]
+	}
+	b.Logo = files[0]
+	return nil
 }
 
 // readAccent knows that a colour without quotes is a comment: nothing of it
@@ -80,5 +101,5 @@ func (b *Brand) look() screen.Brand {
 	if b == nil {
 		return screen.Brand{}
 	}
-	return screen.Brand{Name: b.Name, Logo: b.Logo, Accent: b.Accent, Pages: b.Pages, Support: b.Support}
+	return screen.Brand{Name: b.Name, Logo: b.Logo, LogoDark: b.LogoDark, Accent: b.Accent, Pages: b.Pages, Support: b.Support}
 }

@@ -41,15 +41,7 @@ func digestFiles(app *App, text []byte) string {
 	brand, others := filesNamed(app, text)
 	sum, found := sha256.New(), false
 	for _, path := range brand {
-		if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
-			continue
-		}
-		found = true
-		fmt.Fprintf(sum, "%q\n", path)
-		if file, err := os.Open(path); err == nil {
-			_, _ = io.Copy(sum, io.LimitReader(file, mostRead))
-			_ = file.Close()
-		}
+		found = digestInto(sum, path) || found
 	}
 	for _, path := range others {
 		if info, err := os.Stat(path); err == nil {
@@ -61,6 +53,28 @@ func digestFiles(app *App, text []byte) string {
 		return ""
 	}
 	return hex.EncodeToString(sum.Sum(nil)[:16])
+}
+
+// digestInto adds the name and content of a file, if it is there.
+func digestInto(sum io.Writer, path string) bool {
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+		return false
+	}
+	fmt.Fprintf(sum, "%q\n", path)
+	if file, err := os.Open(path); err == nil {
+		_, _ = io.Copy(sum, io.LimitReader(file, mostRead))
+		_ = file.Close()
+	}
+	return true
+}
+
+// digestIcon does for the picture of a site what digestFiles does for the global
+// options.
+func (g *Gate) digestIcon() error {
+	if sum := sha256.New(); digestInto(sum, g.Icon) {
+		g.IconDigest = hex.EncodeToString(sum.Sum(nil)[:16])
+	}
+	return nil
 }
 
 // TellingReload has Caddy's command reload say what it can't know of: that files

@@ -57,6 +57,12 @@ type Gate struct {
 	// its host: at most 64 characters. Default: the name of the brand, or else the
 	// host.
 	Name string `json:"name,omitempty"`
+	// Icon is the file of a picture that a portal shows the site with: PNG or ICO, at
+	// most 256 KiB and 1024 by 1024 pixels. Default: the first letter of the name.
+	Icon string `json:"icon,omitempty"`
+	// IconDigest is written by the Caddyfile's adapter, so that a reload takes up
+	// another picture in the same file.
+	IconDigest string `json:"icon_digest,omitempty"`
 	// SessionIdle and SessionMax limit sessions at this site; never longer than
 	// the limits of the gatehouse app.
 	SessionIdle caddy.Duration `json:"session_idle,omitempty"`
@@ -93,6 +99,7 @@ type Gate struct {
 	app    *App
 	gate   gate.Gate     // what decides
 	portal origin.Origin // Portal, parsed
+	icon   string        // path of the picture, as pages have it; set by start
 	guard  routes.Gate   // what it looks at; where it stands is set when the app starts
 }
 

@@ -45,6 +45,7 @@ func init() {
 //	    headers          <preset...>
 //	    header           <Name> email|local|name|groups|sub
 //	    name             "<title>"
+//	    icon             <file>
 //	    keep             <header...>
 //	    session          idle <duration> max <duration>
 //	    report_only
@@ -169,6 +170,7 @@ var gateWords = option.Block[*Gate]{
 		option.Line("headers", (*Gate).readHeaders),
 		option.Line("header", (*Gate).readField),
 		option.Text(`name "Team wiki"`, func(g *Gate) *string { return &g.Name }, func(g *Gate) error { return checkTitle(g.Name) }),
+		option.Text("icon /etc/gatehouse/wiki.png", func(g *Gate) *string { return &g.Icon }, (*Gate).digestIcon),
 		option.Line("session", func(g *Gate, d *caddyfile.Dispenser) error {
 			return idleAndMax(d, &g.SessionIdle, &g.SessionMax)
 		}),

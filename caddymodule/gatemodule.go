@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -114,6 +115,7 @@ func (g *Gate) parse(groups *policy.Groups) error {
 	rule.Session = session.Rule{Idle: time.Duration(g.SessionIdle), Max: time.Duration(g.SessionMax)}
 	g.gate.Unauthenticated, g.gate.Headers, g.gate.Fields, g.gate.ReportOnly = g.Unauthenticated, g.Headers, g.Fields, g.ReportOnly
 	g.gate.Prefix, g.gate.Basic, g.gate.Keep = g.Prefix, g.Basic != nil && *g.Basic, g.Keep
+	g.gate.Part = partOf(g.Paths)
 	if g.app != nil {
 		g.app.house.Claim(g.Fields)
 	}
@@ -125,6 +127,15 @@ func (g *Gate) parse(groups *policy.Groups) error {
 		g.portal, err = parseOriginOption("portal", "portal", g.Portal)
 	}
 	return err
+}
+
+// partOf names paths as people see them: /admin for /admin/*.
+func partOf(paths []string) string {
+	names := make([]string, len(paths))
+	for i, path := range paths {
+		names[i] = cmp.Or(strings.TrimSuffix(strings.TrimSuffix(path, "*"), "/"), "/")
+	}
+	return strings.Join(names, ", ")
 }
 
 // parsePolicy reads who is let in. Each directive's faults are told under its name.

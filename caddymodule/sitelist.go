@@ -44,6 +44,13 @@ func (a *App) opens(session *session.Session, o origin.Origin) bool {
 	})
 }
 
+// front tells whether nothing keeps the person of session from the front page of o.
+// Of a site behind another proxy, whose gate has no paths, that is never said: where
+// anything is closed, all is.
+func (a *App) front(session *session.Session, o origin.Origin, client netip.Addr) bool {
+	return !a.isSite(o) && a.frontPageOpens(o, session, client)
+}
+
 // frontPageOpens tells whether no gate at o refuses its front page.
 func (a *App) frontPageOpens(o origin.Origin, session *session.Session, client netip.Addr) bool {
 	return !slices.ContainsFunc(a.gates, func(g *Gate) bool {

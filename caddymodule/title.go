@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"unicode"
@@ -10,6 +11,7 @@ import (
 	"golang.org/x/net/publicsuffix"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
 // The title of a site stands on pages and in mails that ask for a code. One that
@@ -81,12 +83,26 @@ func readsAsHost(word string) (host string, is bool) {
 	return host, known
 }
 
-// title is what the site at o is called, empty for nothing but its host.
-func (a *App) title(o origin.Origin) string {
+// site is what the site at o is called and shown with: by the first gate there that
+// says so.
+func (a *App) site(o origin.Origin) (out screen.Site) {
 	for _, g := range a.allGates() {
-		if g.Name != "" && g.guard.Place.Covers(o) {
-			return g.Name
+		if (g.Name != "" || g.icon != "") && g.guard.Place.Covers(o) {
+			out.Title, out.Picture = cmp.Or(out.Title, g.Name), cmp.Or(out.Picture, g.icon)
 		}
 	}
-	return ""
+	return out
+}
+
+// loadIcons has the look take in the pictures of all sites.
+func (a *App) loadIcons() (err error) {
+	for _, g := range a.allGates() {
+		if g.Icon == "" {
+			continue
+		}
+		if g.icon, err = a.look.Picture(g.Icon); err != nil {
+			return fmt.Errorf("the gate at %s: %w; write a PNG or ICO file, as in\n    icon /etc/gatehouse/wiki.png", g, err)
+		}
+	}
+	return nil
 }

@@ -45,8 +45,8 @@ func TestTitleOfASite(t *testing.T) {
 		shows(host, "/_gatehouse/code", "Team &lt;wiki&gt; (", cookie)
 		shows(host, mail.Link(b)[strings.Index(mail.Link(b), "/_gatehouse/"):], "Team &lt;wiki&gt; (", cookie)
 	}
-	shows("auth.example.com", "/", "Team &lt;wiki&gt; (app.example.com:"+b.port()+")", b.signedIn("alice@example.com"))
-	shows("auth.example.com", "/", "Team &lt;wiki&gt; (wiki.example.com:"+b.port()+")", b.signedIn("bob@example.com"))
+	shows("auth.example.com", "/", `<bdi>Team &lt;wiki&gt;</bdi><small dir="ltr">app.example.com:`+b.port()+"</small>", b.signedIn("alice@example.com"))
+	shows("auth.example.com", "/", `<bdi>Team &lt;wiki&gt;</bdi><small dir="ltr">wiki.example.com:`+b.port()+"</small>", b.signedIn("bob@example.com"))
 }
 
 func TestTitlesThatMislead(t *testing.T) {

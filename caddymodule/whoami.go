@@ -6,12 +6,14 @@ import (
 	"html/template"
 	"net/http"
 	"slices"
+	"sync"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
+	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
 func init() {
@@ -30,13 +32,19 @@ var whoAmIPage string
 //go:embed whoami.css
 var whoAmIStyle string
 
-var (
-	whoAmITemplate = template.Must(template.New("whoami").Funcs(template.FuncMap{
-		"style": func() template.CSS { return template.CSS(whoAmIStyle) },
+// whoAmI is the page and its policy: it may have its style, which is that of the
+// sign-in pages and a table, and its own forms.
+var whoAmI = sync.OnceValues(func() (page *template.Template, policy string) {
+	look, err := screen.PlainLook()
+	if err != nil {
+		panic(err) // it comes with Gatehouse
+	}
+	style := look.Style() + whoAmIStyle
+	page = template.Must(template.New("whoami").Funcs(template.FuncMap{
+		"style": func() template.CSS { return template.CSS(style) },
 	}).Parse(whoAmIPage))
-	// The page may have this one style and its own forms.
-	whoAmIPolicy = "default-src 'none'; style-src " + web.StyleSource(whoAmIStyle) + "; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
-)
+	return page, "default-src 'none'; style-src " + web.StyleSource(style) + "; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+})
 
 // CaddyModule returns the Caddy module information.
 func (*WhoAmI) CaddyModule() caddy.ModuleInfo {
@@ -45,11 +53,12 @@ func (*WhoAmI) CaddyModule() caddy.ModuleInfo {
 
 // ServeHTTP answers every request with the page.
 func (*WhoAmI) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
+	page, policy := whoAmI()
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", whoAmIPolicy)
+	h.Set("Content-Security-Policy", policy)
 	web.NoStore(h)
-	return whoAmITemplate.Execute(w, identityIn(r.Header))
+	return page.Execute(w, identityIn(r.Header))
 }
 
 // field is one header on the page.

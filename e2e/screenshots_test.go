@@ -44,6 +44,7 @@ var pictured = []struct{ file, scene string }{
 	{"link-elsewhere", "link elsewhere"},
 	{"link-used", "link used"},
 	{"not-allowed", "problem not_allowed"},
+	{"sites", "sites some"},
 	{"account", "account shown"},
 	{"sign-out", "logout confirm"},
 	{"signed-out", "logout out"},

@@ -70,7 +70,7 @@ func (e *exchange) account(status int, fill func(*screen.View)) {
 		e.outage(err)
 		return
 	}
-	v.Sessions = e.words.Sessions(session.Browsers(list), s)
+	v.Sessions = e.words.Sessions(session.Browsers(list), s, e.p.look.Listed)
 	v.Attempts = e.words.Attempts(attempts)
 	held, err := core.Grants().Held(ctx, s.Subject)
 	if err != nil {
@@ -97,7 +97,7 @@ func (e *exchange) ownAccount(status int, fill func(*screen.View)) {
 	v.Sessions = e.words.Sessions([]session.Info{{
 		ID: s.ID, Method: s.Method(), AuthTime: s.AuthTime, LastSeen: s.LastSeen(), Agent: s.Agent, Network: s.Network, Public: s.Public,
 		Sites: []string{e.v.Origin.String()},
-	}}, s)
+	}}, s, e.p.look.Listed)
 	v.Elsewhere = e.wholeAccount(screen.AccountPath)
 	fill(v)
 	v.Titled("account.title")
@@ -110,7 +110,7 @@ func (e *exchange) wholeAccount(path string) screen.SiteLink {
 	if at.IsZero() {
 		return screen.SiteLink{}
 	}
-	return screen.SiteLink{Name: at.Host(), URL: at.String() + path}
+	return e.p.look.Link(at, path)
 }
 
 // accountAction is what one of the page's forms does.
@@ -195,15 +195,12 @@ func withdraw(e *exchange, app string) {
 	e.redirect(screen.AccountPath + "?withdrawn")
 }
 
-// endedByOwner is the reason of endings that a person asked for on this page.
-const endedByOwner = "ended_by_owner"
-
 // endOne ends one of the person's own sessions. Ending this browser's is
 // signing out.
 func endOne(e *exchange, sid string) {
 	s := e.v.Session
 	own := sid == s.ID || sid == s.Parent
-	reason := endedByOwner
+	reason := session.EndedByOwner
 	if own {
 		reason = session.SignedOut
 	}
@@ -220,9 +217,9 @@ func endAll(e *exchange) {
 	var err error
 	keep := e.form.get("keep") == "on"
 	if keep {
-		_, err = core.Sessions().EndOthers(e.r.Context(), s.Subject, session.Kept{Session: s.ID, Device: e.browser.Device}, endedByOwner)
+		_, err = core.Sessions().EndOthers(e.r.Context(), s.Subject, session.Kept{Session: s.ID, Device: e.browser.Device}, session.EndedByOwner)
 	} else {
-		_, err = core.Sessions().EndPerson(e.r.Context(), s.Subject, endedByOwner)
+		_, err = core.Sessions().EndPerson(e.r.Context(), s.Subject, session.EndedByOwner)
 	}
 	if err != nil {
 		e.outage(err)

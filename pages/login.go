@@ -8,6 +8,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
@@ -21,7 +22,28 @@ func login(e *exchange) {
 	if e.twoFlows {
 		e.jar.expireFlow()
 	}
-	e.page(http.StatusOK, e.loginForm())
+	v := e.loginForm()
+	if err := e.sayWhyEnded(v); err != nil {
+		e.outage(err)
+		return
+	}
+	e.page(http.StatusOK, v)
+}
+
+// sayWhyEnded tells whoever was signed out elsewhere why they are asked to sign in:
+// else the form is all that they see.
+func (e *exchange) sayWhyEnded(v *screen.View) error {
+	if e.v.Session != nil || len(e.browser.Held) == 0 || v.Notice != "" {
+		return nil
+	}
+	reason, err := e.p.service.Core().Sessions().EndedBy(e.r.Context(), e.browser.Held)
+	switch reason {
+	case session.RevokedByOperator:
+		v.Note("login.revoked")
+	case session.EndedByOwner:
+		v.Note("login.ended")
+	}
+	return err
 }
 
 // loginForm is the sign-in page as its address asks for it.

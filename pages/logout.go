@@ -36,7 +36,7 @@ func logout(e *exchange) {
 		v.Child = e.v.Session.Parent != ""
 	case e.leaves() && e.r.URL.Query().Has("left"):
 		v.State = "left"
-		v.Sites = []screen.SiteLink{{Name: e.v.Portal.Host(), URL: e.v.Portal.String() + screen.Root + "logout"}}
+		v.Sites = []screen.SiteLink{e.p.look.Link(e.v.Portal, screen.Root+"logout")}
 	}
 	v.Titled(key)
 	e.page(http.StatusOK, v)

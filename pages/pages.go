@@ -1,6 +1,7 @@
 package pages
 
 import (
+	"cmp"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -27,6 +28,9 @@ type Config struct {
 	Sites func(*session.Session) []origin.Origin
 	// Opens tells whether the person of a session may open a site; nil: any.
 	Opens func(*session.Session, origin.Origin) bool
+	// Front tells whether nothing keeps the person of a session from the front page
+	// of a site; nil: it can't be told.
+	Front func(*session.Session, origin.Origin, netip.Addr) bool
 	// Asker tells on whose behalf somebody signs in who goes on at a path of this
 	// origin afterwards; nil: on nobody's.
 	Asker func(path string) screen.Asker
@@ -71,13 +75,14 @@ type Pages struct {
 	open    bool
 	sites   func(*session.Session) []origin.Origin
 	opens   func(*session.Session, origin.Origin) bool
+	front   func(*session.Session, origin.Origin, netip.Addr) bool
 	asker   func(path string) screen.Asker
 	cookies Cookies
 }
 
 // New makes the pages of a configuration.
 func New(c Config) (*Pages, error) {
-	p := &Pages{service: c.Service, groups: c.Groups, look: c.Look, log: c.Log, open: c.Open, sites: c.Sites, opens: c.Opens, asker: c.Asker, cookies: c.Cookies}
+	p := &Pages{service: c.Service, groups: c.Groups, look: c.Look, log: c.Log, open: c.Open, sites: c.Sites, opens: c.Opens, front: c.Front, asker: c.Asker, cookies: c.Cookies}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
 	}
@@ -149,8 +154,21 @@ func (e *exchange) view(shown, state string) *screen.View {
 	}
 	if s := e.v.Session; s != nil {
 		v.Session = s.Address.Display()
+		v.Account, v.Launcher = cmp.Or(e.wholeAccount(screen.AccountPath).URL, screen.AccountPath), e.launcher()
 	}
 	return v
+}
+
+// launcher is the address of the portal's front page, which lists what a person may
+// open; empty where there is none.
+func (e *exchange) launcher() string {
+	switch a := e.v.Account; {
+	case !a.At.IsZero():
+		return a.At.String() + "/"
+	case a.Whole && e.v.IsPortal:
+		return "/"
+	}
+	return ""
 }
 
 // loginPath is the sign-in page with what it should know.

@@ -28,6 +28,10 @@ type Problem struct {
 	// SignIn the host that its links lead to. Zero: the origin of the request.
 	For    origin.ReturnTo
 	SignIn origin.Origin
+	// Some tells that only a part of the site is closed, by that gate; Part are its
+	// paths as the configuration has them, empty where it has none.
+	Some bool
+	Part string
 }
 
 var problemStatus = map[screen.ProblemKind]int{
@@ -70,23 +74,38 @@ func (e *exchange) problem(pr Problem) {
 			e.p.look.For(view, here.Origin())
 		}
 	}
+	if pr.Kind == screen.NotAllowed {
+		e.waysOut(view, pr, here)
+	}
 	view.Problem(pr.Kind)
-	switch pr.Kind {
-	case screen.NotAllowed:
-		at, host := e.v.Origin, ""
-		switch {
-		case !pr.SignIn.IsZero() && pr.SignIn != e.v.Origin:
-			at, host, view.Home = pr.SignIn, pr.SignIn.String(), pr.SignIn.String()
-		case e.leaves():
-			// By way of this site's own form the portal would hand the same session
-			// over again.
-			at, host = e.v.Portal, e.v.Portal.String()
-		}
-		view.Login = host + loginPath(here, at, e.asked)
-	case screen.Unavailable:
+	if pr.Kind == screen.Unavailable {
 		view.Continue = e.again()
 	}
 	e.page(status, view)
+}
+
+// waysOut says what is closed to the person, and leads to what is not.
+func (e *exchange) waysOut(view *screen.View, pr Problem, here origin.ReturnTo) {
+	at, host := e.v.Origin, ""
+	switch {
+	case !pr.SignIn.IsZero() && pr.SignIn != e.v.Origin:
+		at, host, view.Home = pr.SignIn, pr.SignIn.String(), pr.SignIn.String()
+	case e.leaves():
+		// By way of this site's own form the portal would hand the same session
+		// over again.
+		at, host = e.v.Portal, e.v.Portal.String()
+	}
+	view.Login = host + loginPath(here, at, e.asked)
+	if strings.HasPrefix(view.Account, "/") {
+		view.Account = view.Home + view.Account
+	}
+	view.Some, view.Part = pr.Some, pr.Part
+	if pr.App != "" || e.v.Session == nil || e.p.front == nil || !e.p.front(e.v.Session, here.Origin(), e.v.Client) {
+		return
+	}
+	if view.Continue = "/"; here.Origin() != e.v.Origin {
+		view.Continue = here.Origin().String() + "/"
+	}
 }
 
 // refused tells the person of the session that a site of another proxy, which knows

@@ -9,7 +9,7 @@ import (
 )
 
 // Sites answers the front page of a portal with the sites that the visitor may
-// open, or leads to the login form.
+// open, the most used first, or leads to the login form.
 func (p *Pages) Sites(w http.ResponseWriter, r *http.Request, v Visit, open []origin.Origin) {
 	e := p.exchange(w, r, v)
 	if v.Session == nil {
@@ -20,8 +20,13 @@ func (p *Pages) Sites(w http.ResponseWriter, r *http.Request, v Visit, open []or
 	if len(open) == 0 {
 		view.State = "none"
 	}
+	uses, err := p.service.Core().Sessions().Uses(r.Context(), v.Session.Subject)
+	if err != nil { // the order is no reason to show nothing
+		p.log.Warn("sites are listed in the order of their names: how much they were used can't be read", "error", err)
+	}
+	slices.SortStableFunc(open, func(a, b origin.Origin) int { return uses[b.String()] - uses[a.String()] })
 	for _, o := range open {
-		view.Sites = append(view.Sites, screen.SiteLink{Name: p.look.Listed(o), URL: o.String() + "/"})
+		view.Sites = append(view.Sites, p.look.Link(o, "/"))
 	}
 	view.Titled("sites.title")
 	e.page(http.StatusOK, view)
@@ -40,7 +45,7 @@ func (e *exchange) relatives() ([]screen.SiteLink, error) {
 		if err != nil || o == e.v.Origin || s.ID == e.v.Session.ID {
 			continue
 		}
-		link := screen.SiteLink{Name: e.p.look.Listed(o), URL: o.String() + "/"}
+		link := e.p.look.Link(o, "/")
 		if !slices.Contains(links, link) {
 			links = append(links, link)
 		}

@@ -35,12 +35,12 @@ func (e *exchange) tokens(status int, secret string, fill func(*screen.View)) {
 		return
 	}
 	v := e.view("tokens", "shown")
-	v.Secret, v.Days, v.Tokens = secret, screen.TokenDays, e.words.Tokens(made)
+	v.Secret, v.Days, v.Tokens = secret, screen.TokenDays, e.words.Tokens(made, e.p.look.Listed)
 	if !e.v.Account.Whole {
 		v.State, v.Days, v.Elsewhere = "own", screen.OwnTokenDays, e.wholeAccount(screen.TokensPath)
 	}
 	for _, o := range e.tokenSites() {
-		v.Sites = append(v.Sites, screen.SiteLink{Name: o.Host(), URL: o.String()})
+		v.Sites = append(v.Sites, e.p.look.Link(o, ""))
 	}
 	fill(v)
 	v.Titled("tokens.title")

@@ -51,6 +51,8 @@ type Gate struct {
 	Keep []string
 	// ReportOnly stops nobody and logs who would have been.
 	ReportOnly bool
+	// Part names the paths that Concerns takes, for people. Default: no name.
+	Part string
 
 	headersOnce sync.Once
 	headers     *headerSet // Headers, by headerSet

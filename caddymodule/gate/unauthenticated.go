@@ -53,9 +53,11 @@ func (q *request) passable() string {
 // explain says why, to people with a page and to programs in JSON.
 func (q *request) explain(why refusal) {
 	if q.navigates() && why.kind.hasPage() {
-		q.run.Pages.Problem(q.w, q.original(), q.known(), pages.Problem{
-			Kind: screen.ProblemKind(why.kind), Detail: why.detail, For: q.wanted(), SignIn: q.login,
-		})
+		problem := pages.Problem{Kind: screen.ProblemKind(why.kind), Detail: why.detail, For: q.wanted(), SignIn: q.login}
+		if q.gate != nil {
+			problem.Some, problem.Part = q.gate.Concerns != nil, q.gate.Part
+		}
+		q.run.Pages.Problem(q.w, q.original(), q.known(), problem)
 		return
 	}
 	answer := struct {

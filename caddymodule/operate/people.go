@@ -51,7 +51,7 @@ func sessionsOf(list []session.Info) []Session {
 
 // EndSession ends one session.
 func (i *Instance) EndSession(ctx context.Context, by netip.Addr, sid string) error {
-	found, err := i.Core.Sessions().End(ctx, sid, "revoked")
+	found, err := i.Core.Sessions().End(ctx, sid, session.RevokedByOperator)
 	if err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func (i *Instance) EndSessionsOf(ctx context.Context, by netip.Addr, who string)
 		return err
 	}
 	for _, h := range holders {
-		if _, err := i.Core.Sessions().EndPerson(ctx, h.Subject, "revoked"); err != nil {
+		if _, err := i.Core.Sessions().EndPerson(ctx, h.Subject, session.RevokedByOperator); err != nil {
 			return err
 		}
 		i.audit(by, "end_sessions", &h, "")

@@ -3,7 +3,6 @@ package screen
 import (
 	"cmp"
 	"html/template"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -23,7 +22,7 @@ type SessionView struct {
 	Method  string // code or link
 	Began   Moment
 	Seen    Moment
-	Sites   []string // hosts
+	Sites   []string // as lists name them
 }
 
 // AppView is an app that the person has let know who they are.
@@ -54,14 +53,15 @@ type Moment struct {
 
 func momentOf(t time.Time) Moment { return Moment{UTC(t), t.UTC().Format(time.RFC3339)} }
 
-// sessions are the person's sign-ins, the one of this browser first.
-func (c *Catalog) Sessions(list []session.Info, own *session.Session) []SessionView {
+// Sessions are the person's sign-ins, the one of this browser first. called says
+// what a list calls a site.
+func (c *Catalog) Sessions(list []session.Info, own *session.Session, called func(origin.Origin) string) []SessionView {
 	var out []SessionView
 	for _, s := range list {
 		out = append(out, SessionView{
 			ID: s.ID, This: s.ID == own.ID || s.ID == own.Parent, Public: s.Public,
 			Agent: c.Agent(s.Agent), Network: Near(s.Network), Method: s.Method,
-			Began: momentOf(s.AuthTime), Seen: momentOf(s.LastSeen), Sites: hostsOf(s.Sites),
+			Began: momentOf(s.AuthTime), Seen: momentOf(s.LastSeen), Sites: namesOf(s.Sites, called),
 		})
 	}
 	slices.SortStableFunc(out, func(a, b SessionView) int {
@@ -77,14 +77,15 @@ func order(first bool) int {
 	return 1
 }
 
-func hostsOf(origins []string) []string {
-	hosts := make([]string, len(origins))
-	for i, o := range origins {
-		if u, err := url.Parse(o); err == nil {
-			hosts[i] = u.Host
+func namesOf(origins []string, called func(origin.Origin) string) []string {
+	names := make([]string, len(origins))
+	for i, text := range origins {
+		names[i] = text
+		if o, err := origin.Parse(text); err == nil {
+			names[i] = called(o)
 		}
 	}
-	return hosts
+	return names
 }
 
 // outcomeWords are what the outcomes mean to the person.
@@ -122,7 +123,7 @@ func (c *Catalog) sampleAccount() ([]SessionView, []AttemptView) {
 	} {
 		attempts = append(attempts, challenge.Attempt{At: sampleTime, Outcome: outcome, Agent: sampleAgent, Network: sampleNetwork})
 	}
-	return c.Sessions(list, &session.Session{ID: list[0].ID}), c.Attempts(attempts)
+	return c.Sessions(list, &session.Session{ID: list[0].ID}, origin.Origin.Host), c.Attempts(attempts)
 }
 
 // TokenView is one machine token in the list of the account page.
@@ -144,12 +145,16 @@ var (
 )
 
 // Tokens are machine tokens in words.
-func (c *Catalog) Tokens(list []session.MachineToken) []TokenView {
+func (c *Catalog) Tokens(list []session.MachineToken, called func(origin.Origin) string) []TokenView {
 	var out []TokenView
 	for _, t := range list {
 		view := TokenView{ID: t.ID, Name: t.Name, Used: momentOf(t.LastUsed), Until: momentOf(t.Until), Never: t.LastUsed.Before(t.Made)}
 		for _, p := range t.Sites {
-			view.Sites = append(view.Sites, strings.TrimPrefix(strings.TrimPrefix(p.String(), "https://"), "http://"))
+			name := strings.TrimPrefix(strings.TrimPrefix(p.String(), "https://"), "http://")
+			if o, err := origin.Parse(p.String()); err == nil {
+				name = called(o)
+			}
+			view.Sites = append(view.Sites, name)
 		}
 		view.End = c.sayHTML("tokens.end", 0, given("name", t.Name))
 		out = append(out, view)
@@ -166,5 +171,5 @@ func (c *Catalog) sampleTokens() []TokenView {
 	return c.Tokens([]session.MachineToken{{
 		ID: "AAAAAAAAAAAAAAAAAAAAAA", Machine: session.Machine{Name: "backup", Sites: []origin.SitePattern{site}},
 		LastUsed: sampleTime, Until: sampleTime.AddDate(0, 0, TokenDays[0]),
-	}})
+	}}, origin.Origin.Host)
 }

@@ -16,18 +16,21 @@ import (
 // Brand is how a site presents itself. The zero value is Gatehouse's own look,
 // under the name of the host.
 type Brand struct {
-	Name    string // empty: the host
-	Logo    string // file: PNG, JPEG, WebP or SVG, at most 256 KiB; empty for none
-	Accent  string // colour of buttons and links as #rrggbb; empty: Gatehouse's
-	Support string // address for help, empty for none
-	Pages   string // directory with templates and catalogs of one's own, empty for none
+	Name     string // empty: the host
+	Logo     string // file: PNG, JPEG, WebP or SVG, at most 256 KiB; empty for none
+	LogoDark string // the same for dark pages; empty: Logo
+	Accent   string // colour of buttons and links as #rrggbb; empty: Gatehouse's
+	Support  string // address for help, empty for none
+	Pages    string // directory with templates and catalogs of one's own, empty for none
 }
 
-// Files are those that NewLook reads, if they are there: the logo, and the templates
+// Files are those that NewLook reads, if they are there: the logos, and the templates
 // and catalogs in Pages.
 func (b Brand) Files() (all []string) {
-	if b.Logo != "" {
-		all = append(all, b.Logo)
+	for _, logo := range []string{b.Logo, b.LogoDark} {
+		if logo != "" {
+			all = append(all, logo)
+		}
 	}
 	if b.Pages == "" {
 		return all

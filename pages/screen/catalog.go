@@ -145,7 +145,7 @@ func (c *Catalog) sayHTML(key string, n int, v values) template.HTML {
 			return `<b><bdi dir="ltr">` + breakable(value) + `</bdi></b>`
 		case "time":
 			return `<bdi dir="ltr" class="nb">` + value + `</bdi>`
-		case "host", "network", "reference", "support":
+		case "host", "network", "reference", "support", "part":
 			return `<bdi dir="ltr">` + value + `</bdi>`
 		case "agent":
 			// It begins with a name in Latin letters, and its words are the text's.

@@ -14,8 +14,8 @@ import (
 	"strings"
 )
 
-// maxLogo bounds a logo in bytes: every visitor loads it.
-const maxLogo = 256 << 10
+// maxPicture bounds the file of a logo or icon: every visitor loads the former.
+const maxPicture = 256 << 10
 
 // logo is a picture, ready to be served.
 type logo struct {
@@ -25,22 +25,31 @@ type logo struct {
 
 // readLogo reads a logo and makes sure that it is one.
 func readLogo(file string) (*logo, error) {
+	content, err := readPicture(file)
+	if err != nil {
+		return nil, err
+	}
+	return parseLogo(content)
+}
+
+// readPicture reads the file of a picture.
+func readPicture(file string) ([]byte, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err == nil && info.Size() > maxLogo {
-		return nil, fmt.Errorf("the file has %d KiB; a logo may have %d KiB", info.Size()>>10, maxLogo>>10)
+	if info, err := f.Stat(); err == nil && info.Size() > maxPicture {
+		return nil, fmt.Errorf("the file has %d KiB; a picture may have %d KiB", info.Size()>>10, maxPicture>>10)
 	}
-	content, err := io.ReadAll(io.LimitReader(f, maxLogo+1))
+	content, err := io.ReadAll(io.LimitReader(f, maxPicture+1))
 	if err != nil {
 		return nil, err
 	}
-	if len(content) > maxLogo {
-		return nil, fmt.Errorf("the file has more than %d KiB", maxLogo>>10)
+	if len(content) > maxPicture {
+		return nil, fmt.Errorf("the file has more than %d KiB", maxPicture>>10)
 	}
-	return parseLogo(content)
+	return content, nil
 }
 
 func newLogo(format, extension string, content []byte) *logo {

@@ -17,6 +17,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/pages/screen/accent"
+	"github.com/gatehouse-auth/gatehouse/pages/screen/icon"
 )
 
 //go:embed templates
@@ -30,14 +31,19 @@ type Look struct {
 	screens   map[string]*template.Template
 	mails     mailTemplates
 
-	accent     string           // colour of buttons in mails
-	styles     map[string]style // by screen
-	script     StaticFile
-	Client     StaticFile // for single-page apps
+	accent     string                // colour of buttons in mails
+	styles     map[string]style      // by screen
+	Client     StaticFile            // for single-page apps
+	files      map[string]StaticFile // script and pictures, by path
 	scriptPath string
-	logo       *logo
-	logoPath   string
-	title      func(origin.Origin) string
+	logo, dark string // paths, empty for none
+	site       func(origin.Origin) Site
+}
+
+// Site is what a site is called, and the picture that a list shows it with.
+type Site struct {
+	Title   string // empty: nothing but its host and the brand
+	Picture string // path, as Picture returned it; empty for none
 }
 
 var screens = []string{"login", "code", "link", "notme", "logout", "account", "tokens", "sites", "app", "consent", "problem"}
@@ -56,7 +62,7 @@ func NewLook(b Brand) (*Look, error) {
 	if support, err := address.Parse(b.Support); err == nil { // with the A-label of an international domain, as mails need it
 		b.Support = support.String()
 	}
-	l := &Look{brand: b, screens: map[string]*template.Template{}, styles: map[string]style{}, accent: "#1d4ed8"}
+	l := &Look{brand: b, screens: map[string]*template.Template{}, styles: map[string]style{}, files: map[string]StaticFile{}, accent: "#1d4ed8"}
 	files, err := openTemplates(b.Pages)
 	if err != nil {
 		return nil, fmt.Errorf("brand: pages %s: %w", b.Pages, err)
@@ -89,14 +95,40 @@ func (l *Look) loadTemplates(files fs.FS) (err error) {
 }
 
 func (l *Look) loadLogo() (err error) {
-	if l.brand.Logo == "" {
-		return nil
+	for _, one := range []struct {
+		file string
+		path *string
+	}{{l.brand.Logo, &l.logo}, {l.brand.LogoDark, &l.dark}} {
+		if one.file == "" {
+			continue
+		}
+		logo, err := readLogo(one.file)
+		if err != nil {
+			return fmt.Errorf("brand: logo %s: %w", one.file, err)
+		}
+		*one.path = l.serve("logo-", logo.extension, logo.StaticFile)
 	}
-	if l.logo, err = readLogo(l.brand.Logo); err != nil {
-		return fmt.Errorf("brand: logo %s: %w", l.brand.Logo, err)
-	}
-	l.logoPath = Root + "logo-" + hashed(l.logo.Plain) + "." + l.logo.extension
 	return nil
+}
+
+// Picture takes in the picture of a site, a PNG or ICO file, and returns its path.
+// It is called before the Look is used.
+func (l *Look) Picture(file string) (path string, err error) {
+	content, err := readPicture(file)
+	if err == nil {
+		content, err = icon.Of(content)
+	}
+	if err != nil {
+		return "", fmt.Errorf("icon %s: %w", file, err)
+	}
+	return l.serve("icon-", "png", newFile("image/png", content)), nil
+}
+
+// serve has a file served, and returns its path, which is named by its content.
+func (l *Look) serve(kind, extension string, f StaticFile) (path string) {
+	path = Root + kind + hashed(f.Plain) + "." + extension
+	l.files[path] = f
+	return path
 }
 
 const javascript = "text/javascript; charset=utf-8"
@@ -131,17 +163,17 @@ func (l *Look) loadStatic(files fs.FS) error {
 	if err != nil {
 		return err
 	}
-	l.script = newFile(javascript, []byte(squeezeScript(string(script))))
+	l.scriptPath = l.serve("ui-", "js", newFile(javascript, []byte(squeezeScript(string(script)))))
 	client, err := builtinTemplates.ReadFile("templates/client.js")
 	l.Client = newFile(javascript, []byte(squeezeScript(string(client))))
-	l.scriptPath = Root + "ui-" + hashed(l.script.Plain) + ".js"
 	return err
 }
 
 // moreStyle is what screens have beside style.css: the sign-in pages stay light.
 var moreStyle = map[string][]string{
 	"login": {"tick.css"}, "code": {"code.css"},
-	"account": {"tick.css", "account.css"}, "tokens": {"account.css"}, "sites": {"account.css"},
+	"account": {"tick.css", "account.css"}, "tokens": {"account.css", "tokens.css"}, "sites": {"list.css", "sites.css"},
+	"logout": {"list.css"}, "problem": {"list.css"},
 }
 
 // style is the style sheet of a screen.
@@ -182,41 +214,43 @@ func (l *Look) Render(w io.Writer, v *View) error {
 	return l.screens[v.Screen].ExecuteTemplate(w, "layout.html", v)
 }
 
-// file is the script or the logo, if that stands at path. Opened by itself, an
-// SVG must not run anything: it goes out with the policy of what is no page.
+// File is the script or the picture that stands at path. Opened by itself, an SVG
+// must not run anything: it goes out with the policy of what is no page.
 func (l *Look) File(path string) (StaticFile, bool) {
-	switch {
-	case path == l.scriptPath:
-		return l.script, true
-	case path == l.logoPath && l.logo != nil:
-		return l.logo.StaticFile, true
-	}
-	return StaticFile{}, false
+	f, ok := l.files[path]
+	return f, ok
 }
 
-// fix shows all pages light or dark, whatever the browser prefers.
+// Style is the style sheet that all pages share, for a page beside them.
+func (l *Look) Style() string { return l.styles["problem"].css }
+
+// Fix shows all pages light or dark, whatever the browser prefers.
 func (l *Look) Fix(scheme string) {
 	const dark = "@media(prefers-color-scheme:dark)"
 	media, known := map[string]string{"dark": "@media all", "light": "@media not all"}[scheme]
 	if !known {
 		return
 	}
+	if l.dark != "" && scheme == "dark" {
+		l.logo = l.dark
+	}
+	l.dark = ""
 	for screen, s := range l.styles {
 		l.styles[screen] = newStyle(strings.ReplaceAll(s.css, dark, media))
 	}
 }
 
-// Titles says what sites are called: title returns "" for one that has only its
-// host and the brand. It is called before the Look is used.
-func (l *Look) Titles(title func(origin.Origin) string) { l.title = title }
+// Sites has sites called and shown as site says. It is called before the Look is
+// used.
+func (l *Look) Sites(site func(origin.Origin) Site) { l.site = site }
 
 // Titled is what a site is called, always with its host: whoever reads the title
 // must see where it stands. It is empty for a site without a title.
 func (l *Look) Titled(o origin.Origin) string {
-	if l.title == nil || o.IsZero() {
+	if l.site == nil || o.IsZero() {
 		return ""
 	}
-	title := l.title(o)
+	title := l.site(o).Title
 	if title == "" || title == o.Host() {
 		return title
 	}
@@ -226,12 +260,16 @@ func (l *Look) Titled(o origin.Origin) string {
 // Listed is what a list of sites calls one.
 func (l *Look) Listed(o origin.Origin) string { return cmp.Or(l.Titled(o), o.Host()) }
 
+// Link leads to a path of a site.
+func (l *Look) Link(o origin.Origin, path string) SiteLink {
+	link := SiteLink{Name: l.Listed(o), URL: o.String() + path, Title: o.Host(), Host: o.Host()}
+	if l.site != nil {
+		site := l.site(o)
+		link.Title, link.Picture = cmp.Or(site.Title, link.Title), site.Picture
+	}
+	return link
+}
+
 func (l *Look) siteName(o origin.Origin) string {
-	if titled := l.Titled(o); titled != "" {
-		return titled
-	}
-	if l.brand.Name != "" {
-		return l.brand.Name
-	}
-	return o.Host()
+	return cmp.Or(l.Titled(o), l.brand.Name, o.Host())
 }

@@ -80,6 +80,12 @@ func (s *sampler) login() {
 		languages(v)
 		v.Session, v.Continue = sampleAddress, "/"
 	})
+	for _, note := range []string{"login.revoked", "login.ended"} {
+		s.add("login", "form", "login.title", func(v *View) {
+			languages(v)
+			v.Note(note)
+		})
+	}
 	s.add("login", "again", "login.title", func(v *View) {
 		languages(v)
 		v.Session, v.Email = sampleAddress, sampleAddress
@@ -172,7 +178,14 @@ func (s *sampler) link() {
 
 // others are sites beside the one that is shown.
 func (s *sampler) others() []SiteLink {
-	return []SiteLink{{"auth.example.com", "https://auth.example.com/"}, {"files.example.org", "https://files.example.org/"}}
+	link := func(host, title string) SiteLink {
+		name := host
+		if title != host {
+			name = title + " (" + host + ")"
+		}
+		return SiteLink{Name: name, URL: "https://" + host + "/", Title: title, Host: host}
+	}
+	return []SiteLink{link("auth.example.com", "auth.example.com"), link("files.example.org", "Files"), link("board.example.com", "Board")}
 }
 
 func (s *sampler) rest() {
@@ -182,9 +195,13 @@ func (s *sampler) rest() {
 		v.Fail("notme.wrong", 0)
 	})
 	s.add("notme", "done", "notme.done.title", nil)
-	s.add("logout", "confirm", "logout.title", func(v *View) { v.Session = sampleAddress })
-	s.add("logout", "confirm", "logout.title", func(v *View) { v.Session, v.Sites, v.Child = sampleAddress, s.others(), true })
-	s.add("logout", "confirm", "logout.title", func(v *View) { v.Session, v.Family, v.Child = sampleAddress, true, true })
+	s.add("logout", "confirm", "logout.title", func(v *View) { v.Session, v.Account = sampleAddress, AccountPath })
+	s.add("logout", "confirm", "logout.title", func(v *View) {
+		v.Session, v.Account, v.Sites, v.Child = sampleAddress, AccountPath, s.others(), true
+	})
+	s.add("logout", "confirm", "logout.title", func(v *View) {
+		v.Session, v.Account, v.Family, v.Child = sampleAddress, AccountPath, true, true
+	})
 	s.add("logout", "left", "logout.done.title", func(v *View) { v.Sites = s.others()[:1] })
 	s.add("logout", "out", "logout.done.title", nil)
 	s.account()
@@ -194,12 +211,21 @@ func (s *sampler) rest() {
 			v.Consent(ConsentPage{Asker: sampleAsker, SignUp: state == "sign_up", Action: "/oauth2/consent", Request: "client_id=shop", Mark: "mark", Email: true, Name: "Name", Offline: true})
 		})
 	}
-	s.add("sites", "some", "sites.title", func(v *View) { v.Session, v.Sites = sampleAddress, s.others() })
-	s.add("sites", "none", "sites.title", func(v *View) { v.Session = sampleAddress })
+	s.add("sites", "some", "sites.title", func(v *View) { v.Session, v.Account, v.Sites = sampleAddress, AccountPath, s.others() })
+	s.add("sites", "none", "sites.title", func(v *View) { v.Session, v.Account = sampleAddress, AccountPath })
+	for _, closed := range []string{"", "/admin"} {
+		s.add("problem", string(NotAllowed), "", func(v *View) {
+			v.Session, v.Account, v.Launcher = sampleAddress, "https://auth.example.com"+AccountPath, "https://auth.example.com/"
+			v.Some, v.Part, v.Continue = true, closed, "/"
+			v.Problem(NotAllowed)
+		})
+	}
 	for _, kind := range []ProblemKind{NotAllowed, ClientIP, BadOrigin, InsecureHTTP, Unavailable, BadApp, NotFound, CrossSite, BadForm, TooSlow, NoFlow} {
 		s.add("problem", string(kind), "", func(v *View) {
 			v.Session = sampleAddress
 			switch kind {
+			case NotAllowed:
+				v.Account = AccountPath
 			case BadOrigin:
 				v.Detail = "the request came for http://10.0.0.7; write: origin http://10.0.0.7"
 			case InsecureHTTP:
@@ -240,7 +266,7 @@ func (s *sampler) apps() {
 func (s *sampler) account() {
 	others := s.others()
 	s.add("account", "shown", "account.title", func(v *View) {
-		v.Session, v.Name = sampleAddress, "Name"
+		v.Session, v.Name, v.Launcher = sampleAddress, "Name", "/"
 		v.Sessions, v.Attempts = s.words.sampleAccount()
 	})
 	s.add("account", "shown", "account.title", func(v *View) {
@@ -259,9 +285,10 @@ func (s *sampler) account() {
 			v.Note("account." + done)
 		})
 	}
-	whole := SiteLink{"auth.example.com", "https://auth.example.com" + AccountPath}
+	whole := others[0]
+	whole.URL = "https://auth.example.com" + AccountPath
 	own := func(v *View) {
-		v.Session = sampleAddress
+		v.Session, v.Account, v.Launcher = sampleAddress, whole.URL, others[0].URL
 		v.Sessions, _ = s.words.sampleAccount()
 		v.Sessions = v.Sessions[:1]
 		v.Sessions[0].Sites = []string{s.at.Host()}
@@ -276,8 +303,8 @@ func (s *sampler) account() {
 	})
 	s.add("tokens", "shown", "tokens.title", func(v *View) { v.Sites, v.Days = others, TokenDays })
 	s.add("tokens", "own", "tokens.title", func(v *View) {
-		v.Sites, v.Days, v.Tokens = []SiteLink{{s.at.Host(), s.at.String()}}, OwnTokenDays, s.words.sampleTokens()
-		v.Elsewhere = SiteLink{whole.Name, "https://auth.example.com" + TokensPath}
+		v.Sites, v.Days, v.Tokens = []SiteLink{{Name: s.at.Host(), URL: s.at.String()}}, OwnTokenDays, s.words.sampleTokens()
+		v.Elsewhere = SiteLink{Name: whole.Name, URL: "https://auth.example.com" + TokensPath}
 	})
 	s.add("tokens", "shown", "tokens.title", func(v *View) {
 		v.Sites, v.Days, v.Secret, v.Tokens = others, TokenDays, "ght_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", s.words.sampleTokens()

@@ -44,7 +44,14 @@ func (v *View) Problem(kind ProblemKind) {
 	if words, ok := plain[kind]; ok {
 		kind = words
 	}
-	v.Text = v.words.sayHTML("problem."+string(kind), 0, v.value)
+	text := "problem." + string(kind)
+	switch {
+	case kind == NotAllowed && v.Part != "":
+		text = "problem.not_allowed_part"
+	case kind == NotAllowed && v.Some:
+		text = "problem.not_allowed_some"
+	}
+	v.Text = v.words.sayHTML(text, 0, v.value)
 	v.Titled("problem." + string(kind) + ".title")
 }
 

@@ -3,6 +3,7 @@ package screen
 import (
 	"fmt"
 	"html/template"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -34,11 +35,12 @@ type View struct {
 	Lang    string // BCP 47
 	Dir     string // ltr or rtl
 
-	Site    string // the brand's name, else the host
-	Host    string // the host that was asked for
-	Logo    string // path of the logo, empty for none
-	Support string // address for help, empty for none
-	Script  string // path of the optional script, empty for none
+	Site     string // the brand's name, else the host
+	Host     string // the host that was asked for
+	Logo     string // path of the logo, empty for none
+	LogoDark string // of the one for dark pages, empty for none of its own
+	Support  string // address for help, empty for none
+	Script   string // path of the optional script, empty for none
 
 	Address  string // whose sign-in this is, for display
 	Username string // the same, in ASCII, for password managers
@@ -71,6 +73,10 @@ type View struct {
 	Continue  string     // address to go on at when already signed in
 	Login     string     // path of the sign-in page, or its address on another host
 	Home      string     // of Gatehouse's pages, where that is another host
+	Account   string     // address of the account page, empty where nobody is signed in
+	Launcher  string     // address of the list of sites, empty for none
+	Some      bool       // of not_allowed: only a part of the site is closed
+	Part      string     // its paths, as the site's configuration has them; empty where it has none
 	Detail    string     // for whoever runs the site
 	Reference string     // to find the problem in the log; of login and code: for whoever runs the site
 	Sites     []SiteLink // that the screen lists
@@ -137,6 +143,8 @@ func (v *View) value(name string) string {
 		return v.Asker
 	case "name":
 		return v.Name
+	case "part":
+		return v.Part
 	case "site":
 		return v.Site
 	case "host":
@@ -169,14 +177,16 @@ func (l *Look) View(words *Catalog, at origin.Origin, screen, state string) *Vie
 		words: words, style: l.styles[screen].element,
 	}
 	if !at.IsZero() {
-		v.Script, v.Logo = l.scriptPath, l.logoPath
+		v.Script, v.Logo, v.LogoDark = l.scriptPath, l.logo, l.dark
 	}
 	return v
 }
 
 // Monogram is the first letter or digit of Site, for who has no logo.
-func (v *View) Monogram() string {
-	for _, r := range v.Site {
+func (v *View) Monogram() string { return monogram(v.Site) }
+
+func monogram(name string) string {
+	for _, r := range name {
 		if unicode.IsLetter(r) || unicode.IsDigit(r) {
 			return string(unicode.ToUpper(r))
 		}
@@ -241,8 +251,8 @@ func (l *Look) Policy(v *View, at origin.Origin) string {
 		b.WriteString("; script-src " + at.String() + v.Script)
 	}
 	b.WriteString("; img-src data:")
-	if v.Logo != "" {
-		b.WriteString(" " + at.String() + v.Logo)
+	if v.hasPictures() {
+		b.WriteString(" " + at.String() + Root) // nothing of the app's is below it
 	}
 	b.WriteString("; base-uri 'none'; frame-ancestors 'none'; form-action 'self'")
 	switch {
@@ -258,8 +268,18 @@ func (l *Look) Policy(v *View, at origin.Origin) string {
 	return b.String()
 }
 
+func (v *View) hasPictures() bool {
+	return v.Logo != "" || v.LogoDark != "" || slices.ContainsFunc(v.Sites, func(s SiteLink) bool { return s.Picture != "" })
+}
+
 // SiteLink is a site that a page names.
 type SiteLink struct {
-	Name string
-	URL  string
+	Name    string // the title with the host, or the host
+	URL     string
+	Title   string // the title, or the host
+	Host    string
+	Picture string // path, empty for none
 }
+
+// Monogram is for a site without a picture.
+func (s SiteLink) Monogram() string { return monogram(s.Title) }
