@@ -56,7 +56,7 @@ type node struct {
 
 func newCluster(t testing.TB, dsn string) *cluster {
 	port := freePort(t)
-	c := &cluster{TB: t, dir: t.TempDir(), host: "localhost:" + port, proxy: "127.0.0.1:" + port, dsn: dsn, mail: smtptest.Start(t, smtptest.Options{})}
+	c := &cluster{TB: t, dir: t.TempDir(), host: "app.localhost:" + port, proxy: "127.0.0.1:" + port, dsn: dsn, mail: smtptest.Start(t, smtptest.Options{})}
 	for _, name := range []string{"a", "b", "c"} {
 		c.nodes = append(c.nodes, &node{cluster: c, name: name, addr: "127.0.0.1:" + freePort(t)})
 	}
@@ -78,17 +78,11 @@ func newCluster(t testing.TB, dsn string) *cluster {
 	return c
 }
 
+// config is that of examples/cluster, with mail to the tests' server and no limit on so
+// many people from one machine.
 func (n *node) config() string {
-	_, port, _ := net.SplitHostPort(n.addr)
-	return fmt.Sprintf(`{
-	admin off
-	persist_config off
-	grace_period 1s
-	storage file_system %s/%s
-	gatehouse {
-		store postgres %s
-		secret 0123456789abcdef0123456789abcdef
-		mail smtp %s {
+	n.Helper()
+	return strings.NewReplacer("\t\tmail log\n", fmt.Sprintf(`		mail smtp %s {
 			tls off
 		}
 		from "Example" <login@example.com>
@@ -96,18 +90,16 @@ func (n *node) config() string {
 			per_client 1000000 1m
 			global 1000000 1m
 		}
+`, n.mail.Addr), "grace_period 3s", "grace_period 1s\n\tstorage file_system "+filepath.Join(n.dir, n.name)).Replace(n.example("Caddyfile"))
+}
+
+func (c *cluster) example(name string) string {
+	c.Helper()
+	text, err := os.ReadFile(filepath.Join("../../examples/cluster", name))
+	if err != nil {
+		c.Fatal(err)
 	}
-}
-http://localhost:%[5]s {
-	bind 127.0.0.1
-	gatehouse any
-	gatehouse_whoami
-}
-http://auth.localhost:%[5]s {
-	bind 127.0.0.1
-	gatehouse_portal
-}
-`, n.dir, n.name, n.dsn, n.mail.Addr, port)
+	return string(text)
 }
 
 // start runs the node, which may run already elsewhere.
@@ -121,10 +113,12 @@ func (n *node) start() {
 	if err != nil {
 		n.Fatal(err)
 	}
+	_, port, _ := net.SplitHostPort(n.addr)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.cmd = exec.Command(self, "run", "--config", config, "--adapter", "caddyfile")
-	n.cmd.Env = append(os.Environ(), "GATEHOUSE_TEST_NODE=1", "XDG_DATA_HOME="+n.dir, "XDG_CONFIG_HOME="+n.dir)
+	n.cmd.Env = append(os.Environ(), "GATEHOUSE_TEST_NODE=1", "XDG_DATA_HOME="+n.dir, "XDG_CONFIG_HOME="+n.dir,
+		"GATEHOUSE_DATABASE="+n.dsn, "GATEHOUSE_SECRET=0123456789abcdef0123456789abcdef", "PORT="+port)
 	n.cmd.Stdout, n.cmd.Stderr = &n.log, &n.log
 	// A test that is killed takes its nodes along.
 	n.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -175,24 +169,9 @@ func (n *node) ready() {
 // balance puts HAProxy in front of the nodes.
 func (c *cluster) balance() {
 	c.Helper()
-	config := fmt.Sprintf(`defaults
-    mode http
-    timeout connect 2s
-    timeout client 30s
-    timeout server 30s
-    option redispatch
-    retries 2
-frontend sites
-    bind %s
-    default_backend gatehouse
-backend gatehouse
-    balance roundrobin
-    option httpchk
-    http-check send meth GET uri /_gatehouse/health ver HTTP/1.1 hdr Host auth.localhost
-    default-server check inter 500ms fall 2 rise 1
-`, c.proxy)
-	for _, n := range c.nodes {
-		config += "    server " + n.name + " " + n.addr + "\n"
+	config := strings.Replace(c.example("haproxy.cfg"), "127.0.0.1:8080", c.proxy, 1)
+	for i, n := range c.nodes {
+		config = strings.Replace(config, fmt.Sprintf("127.0.0.1:800%d", i+1), n.addr, 1)
 	}
 	path := filepath.Join(c.dir, "haproxy.cfg")
 	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
