@@ -180,9 +180,9 @@ func withoutComments(text string) string {
 	return b.String()
 }
 
-// Every example takes from clients what says that the request is another one, by
-// all names that the gate itself takes away.
-func TestExamplesTakeRoutesAway(t *testing.T) {
+// routeClaims are the names by which apps are told that the request is another one.
+func routeClaims(t *testing.T) []string {
+	t.Helper()
 	names := []string{"X-Original-Url", "X-Original-Uri", "X-Original-Path", "X-Original-Method", "X-Rewrite-Url", "X-Rewrite-Uri", "X-Override-Url", "X-Replaced-Path",
 		"X-Forwarded-Uri", "X-Forwarded-Path", "X-Forwarded-Prefix", "X-Forwarded-Method",
 		"X-Script-Name", "X-Forwarded-Script-Name", "X-Rewrite-Path", "X-Envoy-Original-Path", "X-Waws-Unencoded-Url", "X-Original-Host", "X-Host", "X-Http-Host-Override", "X-Sendfile-Type", "X-Accel-Mapping"}
@@ -191,6 +191,13 @@ func TestExamplesTakeRoutesAway(t *testing.T) {
 			t.Errorf("%s is no route claim", name)
 		}
 	}
+	return names
+}
+
+// Every example takes from clients what says that the request is another one, by
+// all names that the gate itself takes away.
+func TestExamplesTakeRoutesAway(t *testing.T) {
+	names := routeClaims(t)
 	for _, example := range []string{"nginx", "haproxy", "traefik", "envoy", "caddy", "kubernetes"} {
 		text, err := examples.Read(example)
 		must(t, err)
@@ -262,6 +269,31 @@ func TestExamplesTakeAliasesAway(t *testing.T) {
 			} else {
 				seen[name] = true
 			}
+		}
+	}
+}
+
+// Envoy Gateway takes away what no client may say, in every spelling, and nothing else.
+func TestEnvoyGatewayTakesAway(t *testing.T) {
+	text, err := examples.Read("kubernetes")
+	must(t, err)
+	var patterns []*regexp.Regexp // Envoy matches the whole name
+	for _, m := range regexp.MustCompile(`type: RegularExpression, value: "(.*)" \}`).FindAllStringSubmatch(text, -1) {
+		patterns = append(patterns, regexp.MustCompile("^(?:"+m[1]+")$"))
+	}
+	taken := func(name string) bool {
+		return slices.ContainsFunc(patterns, func(p *regexp.Regexp) bool { return p.MatchString(strings.ToLower(name)) })
+	}
+	for _, name := range append(routeClaims(t), append(gate.HeaderNames(gate.Presets, nil), "Forwarded", "X-Forwarded-Host")...) {
+		for _, spelled := range []string{name, strings.ReplaceAll(name, "-", "."), strings.ReplaceAll(name, "-", "+"), strings.ReplaceAll(name, "-", "--"), strings.ToUpper(name)} {
+			if !taken(spelled) {
+				t.Errorf("%s passes", spelled)
+			}
+		}
+	}
+	for _, name := range []string{"Host", "Cookie", "Authorization", "X-Forwarded-For", "X-Forwarded-Proto", "Accept", "Sec-Fetch-Mode", "Upgrade", "X-Gatehouse-Token", "X-Requested-With", "Origin", "User-Agent"} {
+		if taken(name) {
+			t.Errorf("%s is taken away", name)
 		}
 	}
 }
@@ -368,6 +400,9 @@ func TestExamplesFailClosed(t *testing.T) {
 func TestKubernetesCaddyfile(t *testing.T) {
 	text, err := examples.Read("kubernetes")
 	must(t, err)
+	if !strings.Contains(text, "admin unix//run/gatehouse/admin.sock\n") || !strings.Contains(text, "- { name: run, mountPath: /run/gatehouse }\n") || !strings.Contains(text, "- name: run\n          emptyDir: {}\n") {
+		t.Error("the commands reach no admin endpoint in the pod")
+	}
 	_, rest, _ := strings.Cut(text, "  Caddyfile: |\n")
 	var caddyfile strings.Builder
 	for line := range strings.Lines(rest) {

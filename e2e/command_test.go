@@ -3,6 +3,7 @@ package e2e
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -287,5 +288,51 @@ func (v *visitor) beginUntilItDies(name string) {
 			return
 		}
 		_ = response.Body.Close()
+	}
+}
+
+// The Caddyfile of the example for Kubernetes runs, and the commands reach its admin
+// socket by --config, as kubectl exec has them.
+func TestCommandsInThePod(t *testing.T) {
+	raw, err := os.ReadFile("../examples/kubernetes/gatehouse.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(raw), "  Caddyfile: |\n")
+	text, _, found := strings.Cut(rest, "\n---\n")
+	if !found {
+		t.Fatal("the example has changed its form")
+	}
+	p := newProcess(t, "")
+	portal := freePort(t)
+	for _, name := range []string{"secret", "smtp"} {
+		if err := os.WriteFile(filepath.Join(p.dir, name), []byte(strings.Repeat(name, 8)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text = strings.NewReplacer("/run/secrets/gatehouse", p.dir, "unix//run/gatehouse", "unix/"+p.dir, "badger /data", "badger "+p.dir+"/store",
+		":8080", ":"+portal, ":9091", ":"+freePort(t)).Replace(text)
+	if err := os.WriteFile(p.config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.start()
+	within(t, patience, "the admin socket answers", func() bool { return p.run("status", "--config", p.config).Run() == nil })
+	for _, c := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{"why", "alice@example.com", "https://wiki.example.com"}, 0, "*@example.com"},
+		{[]string{"why", "mallory@example.net", "https://wiki.example.com"}, 3, "not allowed: no entry names this address"},
+		{[]string{"revoke", "alice@example.com"}, 3, "nobody with this address is known here"},
+	} {
+		out, err := p.run(append(c.args, "--config", p.config)...).CombinedOutput()
+		code := 0
+		if exit := new(exec.ExitError); errors.As(err, &exit) {
+			code = exit.ExitCode()
+		}
+		if code != c.code || !strings.Contains(string(out), c.says) {
+			t.Errorf("%q: exit code %d, want %d and %q:\n%s", c.args, code, c.code, c.says, out)
+		}
 	}
 }
