@@ -2,6 +2,7 @@ package screen
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -224,5 +225,29 @@ func TestEveryOutcomeHasWords(t *testing.T) {
 	check(t, err)
 	if got := l.languages.all[0].Attempts([]challenge.Attempt{{Outcome: "new"}})[0].Outcome; got != "unfinished" {
 		t.Error(got)
+	}
+}
+
+// TestOneFormOfAddress: a language addresses people in one way, in all its texts.
+func TestOneFormOfAddress(t *testing.T) {
+	l, err := PlainLook()
+	check(t, err)
+	other := map[string]*regexp.Regexp{
+		"de": regexp.MustCompile(`\b(du|dich|dir|dein\w*)\b`),
+		"es": regexp.MustCompile(`\b([Uu]sted|Pida|Introduzca|Ha cerrado|[Ss]u (dirección|correo))\b`),
+		"fr": regexp.MustCompile(`(^|\PL)([Tt]u|toi|ton|ta)(\PL|$)`),
+		"it": regexp.MustCompile(`\b([Ss]uo indirizzo|sua e-mail|chieda|revochi)\b|È uscito`),
+		"ja": regexp.MustCompile(`サイン(イン|アウト)`),
+		"nl": regexp.MustCompile(`\b[Uu]w?\b`),
+	}
+	for _, c := range l.languages.all {
+		if other[c.Lang()] == nil {
+			continue
+		}
+		for key, text := range c.texts {
+			if said := fmt.Sprint(text); other[c.Lang()].MatchString(said) {
+				t.Errorf("%s %s: %s", c.Lang(), key, said)
+			}
+		}
 	}
 }
