@@ -334,7 +334,7 @@ func (k *ring) catchUp() {
 	if k.looked.After(asked) {
 		return
 	}
-	time.Sleep(lookPause - time.Since(k.looked))
+	<-time.After(lookPause - time.Since(k.looked))
 	k.looked = time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
