@@ -370,7 +370,7 @@ func TestLinksAreOpenedAnywhere(t *testing.T) {
 				h.From(phone)
 				former := before(h)
 				made := generated(h, fields{"email": alice, "client_ip": laptop})
-				opened := false
+				var opened bool
 				if by == "link" {
 					opened = submit(h, made.String("magic_link")).Status == 303
 				} else {
