@@ -29,8 +29,10 @@ func (p *Pages) Consent(w http.ResponseWriter, r *http.Request, v Visit, page sc
 	e.page(http.StatusOK, view)
 }
 
-// Held are the sessions that the browser holds and nobody has ended: the visitor's,
-// and those that were not used for too long.
+// Held are the sessions that the cookies of a browser stand for and nobody has
+// ended: the visitor's, and those that were not used for too long, on which goes on
+// what apps hold with offline_access. A sign-out ends them all, and asks first if
+// there is any.
 func (p *Pages) Held(r *http.Request) ([]*session.Session, error) {
 	return p.service.Core().Sessions().Held(r.Context(), p.cookies.presentedSessions(r))
 }

@@ -8,13 +8,18 @@ import (
 	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
-// logout asks whether to sign out or, without a session, says that nobody is
-// signed in, and where the browser still is.
+// logout asks whether to sign out or, of a browser that holds no session, says that
+// nobody is signed in, and where the browser still is.
 func logout(e *exchange) {
+	held, err := e.p.Held(e.r)
+	if err != nil {
+		e.outage(err)
+		return
+	}
 	v := e.view("logout", "out")
 	key := "logout.done.title"
 	switch {
-	case e.v.Session != nil:
+	case e.v.Session != nil || len(held) > 0:
 		v.State, key = "confirm", "logout.title"
 		to := origin.ParseReturnTo(e.r.URL.Query().Get("return_to"), e.v.Origin, e.p.service.Protects)
 		v.LeadTo(to.Origin())
@@ -33,7 +38,7 @@ func logout(e *exchange) {
 		} else {
 			v.Family = len(sites) > 0
 		}
-		v.Child = e.v.Session.Parent != ""
+		v.Child = e.v.Session != nil && e.v.Session.Parent != ""
 	case e.leaves() && e.r.URL.Query().Has("left"):
 		v.State = "left"
 		v.Sites = []screen.SiteLink{e.p.look.Link(e.v.Portal, screen.Root+"logout")}

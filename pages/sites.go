@@ -35,6 +35,9 @@ func (p *Pages) Sites(w http.ResponseWriter, r *http.Request, v Visit, open []or
 // relatives are the other sites of the visitor's sign-in, without this one and,
 // where that is another host, without the portal.
 func (e *exchange) relatives() ([]screen.SiteLink, error) {
+	if e.v.Session == nil {
+		return nil, nil
+	}
 	all, err := e.p.service.Sessions().SignIns(e.r.Context(), e.v.Session)
 	if err != nil {
 		return nil, err
