@@ -14,7 +14,7 @@ import (
 
 // ShowPage answers with a page for people, in their language.
 func (c *Call) ShowPage(status int, p screen.AppPage) error {
-	c.pages.App(c.W, c.R, pages.Visit{Origin: c.Origin, Client: c.Client}, status, p)
+	c.pages.App(c.W, c.R, pages.Visit{Origin: c.Origin, Client: c.Client, Private: true}, status, p)
 	return nil
 }
 

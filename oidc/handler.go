@@ -108,6 +108,7 @@ type call struct {
 // Serve answers a request for a path that Knows. v has the visitor's session
 // where the path is ForBrowsers.
 func (h *Handler) Serve(w http.ResponseWriter, r *http.Request, v pages.Visit) {
+	v.Private = true // by id_token_hint, or what an app takes for a parameter
 	c := &call{h: h, w: w, r: r, v: v, issuer: v.Origin.String()}
 	to := routes[r.URL.Path]
 	if to.open {

@@ -24,6 +24,9 @@ func (e *exchange) page(status int, v *screen.View) {
 	}
 	h := e.w.Header()
 	web.Guard(h, e.p.look.Policy(v, e.v.Origin))
+	if e.v.Private {
+		web.HideAddress(h)
+	}
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Language", v.Lang)
 	body := html.Bytes()

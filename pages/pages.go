@@ -52,6 +52,8 @@ type Visit struct {
 	Portal origin.Origin
 	// IsPortal says that sessions of Origin may be handed over to other sites.
 	IsPortal bool
+	// Private: the address of the request may hold a token, which goes to no log.
+	Private bool
 	// Account is what the account page at Origin may show and do.
 	Account Account
 }
