@@ -173,7 +173,7 @@ func (q *authRequest) read(c *call) *authError {
 	if wrong := q.claims.read(q.get("claims")); wrong != "" {
 		return invalid("claims: " + wrong)
 	}
-	if !q.claims.mayHaveACR() {
+	if needs, can := q.claims.needsACR(); needs && !can {
 		return &authError{"unmet_authentication_requirements", "the acr that is essential can't be reached here"}
 	}
 	q.wish.UserInfo, q.wish.IDToken = q.claims.UserInfo.facts(), q.claims.IDToken.facts()
@@ -269,7 +269,7 @@ func (c *call) decide(q *authRequest, answered string) {
 		c.notAllowed(q)
 		return
 	}
-	ask, err := c.h.grants.Asks(c.r.Context(), q.client, s, q.wish, q.wants(promptConsent))
+	ask, err := c.h.grants.Asks(c.r.Context(), q.client, q.redirectURI, s, q.wish, q.wants(promptConsent))
 	agreed := ask.Question == grant.NoQuestion
 	if err == nil && !agreed {
 		agreed, err = c.h.grants.Agree(c.r.Context(), ask, answered)
@@ -284,7 +284,7 @@ func (c *call) decide(q *authRequest, answered string) {
 	case q.wants(promptNone):
 		c.deny(q, authError{"interaction_required", "the person has not signed up yet"})
 	default:
-		c.ask(q, s, ask)
+		c.ask(q, ask)
 	}
 }
 
@@ -299,17 +299,19 @@ const (
 )
 
 // lack tells what a session lacks for the request. Who has signed in since the
-// request came has done so recently enough.
+// request came has done so recently enough, but for a code that an operator told.
 func (c *call) lack(q *authRequest, s *session.Session) (lack, error) {
 	if s == nil || q.wants(promptSelect) && q.since.IsZero() {
 		return anybody, nil
 	}
 	sub, err := c.h.grants.Subject(c.r.Context(), q.client, s.Subject)
-	done := !q.since.IsZero() && !s.AuthTime.Before(q.since)
+	done := !q.since.IsZero() && !s.AuthTime.Before(q.since) && s.IsByMail()
+	needsACR, _ := q.claims.needsACR()
 	switch {
 	case q.meant != "" && q.meant != sub || !q.claims.mayBe(sub):
 		return somebodyElse, err
-	case !done && (q.wants(promptLogin) || q.maxAge >= 0 && !c.h.service.Sessions().IsFresh(s, q.maxAge+time.Second)):
+	case needsACR && !s.IsByMail(),
+		!done && (q.wants(promptLogin) || q.maxAge >= 0 && !c.h.service.Sessions().IsFresh(s, q.maxAge+time.Second)):
 		return proof, err
 	}
 	return nothing, err

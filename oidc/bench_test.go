@@ -74,6 +74,12 @@ func newBare(t testing.TB, now func() time.Time) *bare {
 // signIn begins a session, and returns the visit of its browser with the cookie.
 func (x *bare) signIn(email string) (pages.Visit, string) {
 	x.Helper()
+	return x.signInBy(email, true)
+}
+
+// signInBy is signIn by a mail, or by a code that an operator told.
+func (x *bare) signInBy(email string, mail bool) (pages.Visit, string) {
+	x.Helper()
 	a, err := address.Parse(email)
 	must(x, err)
 	began, err := store.Update(context.Background(), x.engine, func(tx store.Tx) (*session.Beginning, error) {
@@ -82,7 +88,7 @@ func (x *bare) signIn(email string) (pages.Visit, string) {
 			return nil, err
 		}
 		browser := session.Browser{Origin: x.visit.Origin, Client: x.visit.Client}
-		return x.service.Sessions().Begin(tx, session.Proof{Person: p, Method: "code", At: x.service.Now(), Browser: browser})
+		return x.service.Sessions().Begin(tx, session.Proof{Person: p, Method: "code", ByMail: mail, At: x.service.Now(), Browser: browser})
 	})
 	must(x, err)
 	x.core.Sessions().Begun(context.Background(), began)
@@ -93,19 +99,23 @@ func (x *bare) signIn(email string) (pages.Visit, string) {
 
 const bareVerifier = "verifier-verifier-verifier-verifier-verifier"
 
-// authorize asks for a code.
-func (x *bare) authorize(v pages.Visit) *httptest.ResponseRecorder {
+// authorize asks for a code, with more parameters in pairs.
+func (x *bare) authorize(v pages.Visit, pairs ...string) *httptest.ResponseRecorder {
 	sum := sha256.Sum256([]byte(bareVerifier))
-	ask := "/oauth2/authorize?" + url.Values{
+	ask := url.Values{
 		"client_id": {"wiki"}, "redirect_uri": {"https://wiki.example.com/cb"}, "response_type": {"code"}, "scope": {"openid email offline_access"}, "state": {"0123456789"},
 		"nonce": {"0123456789"}, "code_challenge": {base64.RawURLEncoding.EncodeToString(sum[:])}, "code_challenge_method": {"S256"},
-	}.Encode()
+	}
+	for i := 0; i < len(pairs); i += 2 {
+		ask.Set(pairs[i], pairs[i+1])
+	}
 	w := httptest.NewRecorder()
-	x.h.Serve(w, httptest.NewRequest(http.MethodGet, ask, nil), v)
+	x.h.Serve(w, httptest.NewRequest(http.MethodGet, "/oauth2/authorize?"+ask.Encode(), nil), v)
 	return w
 }
 
 type bareTokens struct {
+	Access  string `json:"access_token"`
 	Refresh string `json:"refresh_token"`
 	ID      string `json:"id_token"`
 	Error   string `json:"error"`
@@ -131,7 +141,13 @@ func (x *bare) refresh(token string) bareTokens {
 // tokens are what the client gets for a visitor.
 func (x *bare) tokens(v pages.Visit) bareTokens {
 	x.Helper()
-	at, err := url.Parse(x.authorize(v).Header().Get("Location"))
+	return x.redeem(x.authorize(v))
+}
+
+// redeem shows the code that the client got.
+func (x *bare) redeem(w *httptest.ResponseRecorder) bareTokens {
+	x.Helper()
+	at, err := url.Parse(w.Header().Get("Location"))
 	must(x, err)
 	answer := x.token(url.Values{
 		"grant_type": {"authorization_code"}, "code": {at.Query().Get("code")}, "redirect_uri": {"https://wiki.example.com/cb"}, "code_verifier": {bareVerifier},

@@ -72,24 +72,24 @@ func (r *claimsRequest) mayBe(sub string) bool {
 	return true
 }
 
-// mayHaveACR tells whether an acr that must be reached, if there is one, can be.
-func (r *claimsRequest) mayHaveACR() bool {
+// needsACR tells whether an acr must be reached, and whether it can be.
+func (r *claimsRequest) needsACR() (needs, can bool) {
 	wish := r.IDToken["acr"]
 	all := wish.all()
-	return len(all) == 0 || !wish.Essential || slices.Contains(all, any(acr))
+	return wish != nil && wish.Essential, len(all) == 0 || slices.Contains(all, any(acr))
 }
 
 // personClaims tell of a person, in ID tokens and at userinfo. What is not known
 // is left out, never null.
 type personClaims struct {
 	Email         string `json:"email,omitempty"`
-	EmailVerified bool   `json:"email_verified,omitempty"` // always: nobody signs in who has not proved it
+	EmailVerified *bool  `json:"email_verified,omitempty"` // there with the address
 	Name          string `json:"name,omitempty"`
 }
 
-func claimsOf(p *person.Record, told grant.Facts) (out personClaims) {
+func claimsOf(g *grant.Grant, p *person.Record, told grant.Facts) (out personClaims) {
 	if told.Email {
-		out.Email, out.EmailVerified = p.Address.String(), true
+		out.Email, out.EmailVerified = p.Address.String(), &g.ByMail
 	}
 	if told.Name {
 		out.Name = p.Name

@@ -4,14 +4,13 @@ import (
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/grant"
-	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/pages"
 	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
 // ask shows the person what the client wants to learn, or invites them to sign up.
-func (c *call) ask(q *authRequest, s *session.Session, what grant.Asking) {
+func (c *call) ask(q *authRequest, what grant.Asking) {
 	back, ok := c.resume(q)
 	if !ok {
 		return
@@ -19,10 +18,7 @@ func (c *call) ask(q *authRequest, s *session.Session, what grant.Asking) {
 	page := screen.ConsentPage{
 		Asker:  screen.Asker{Name: q.client.Name, Cancel: cancelPath(back), Leads: leads(q.redirectURI)},
 		SignUp: what.Question == grant.AskSignUp, Action: consentPath, Request: strings.TrimPrefix(back, authorizePath+"?"), Mark: what.Mark,
-		Email: what.Email, Offline: what.Offline,
-	}
-	if what.Name {
-		page.Name = s.Name
+		Email: what.Email, Name: what.Named, Offline: what.Offline,
 	}
 	c.h.pages.Consent(c.w, c.r, c.v, page)
 }

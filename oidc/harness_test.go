@@ -184,7 +184,13 @@ func (p *op) load(apps string) {
 	}
 	gatehouse_portal
 }`, p.house.dir, p.house.mail.Addr, p.issuer, apps)
-	config, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(p.house.text), map[string]any{"filename": "Caddyfile"})
+	p.reload(p.house.text)
+}
+
+// reload puts a configuration into effect.
+func (p *op) reload(text string) {
+	p.Helper()
+	config, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(text), map[string]any{"filename": "Caddyfile"})
 	must(p, err)
 	must(p, caddytest.Load(config))
 }
@@ -240,6 +246,7 @@ type browser struct {
 	http  *http.Client
 	email string
 	pages []string // paths of the pages that the person has met
+	from  string   // the page that it shows, as far as its Referer may tell
 }
 
 func (p *op) browser(email string) *browser {
@@ -290,8 +297,19 @@ func (b *browser) post(at string, form url.Values, headers ...string) *http.Resp
 
 func (b *browser) send(r *http.Request) *http.Response {
 	b.Helper()
+	if b.from != "" {
+		r.Header.Set("Referer", b.from)
+	}
 	answer, err := b.http.Do(r)
 	must(b, err)
+	switch policy := answer.Header.Get("Referrer-Policy"); {
+	case policy == "no-referrer":
+		b.from = ""
+	case strings.HasPrefix(answer.Header.Get("Content-Type"), "text/html"):
+		if b.from = r.URL.String(); policy == "strict-origin" {
+			b.from = b.issuer + "/"
+		}
+	}
 	if u, err := answer.Location(); err == nil {
 		b.seen.add(u.Query().Get("code"))
 	}

@@ -16,10 +16,9 @@ import (
 func logoutPosted(c *call) { web.SeeOther(c.w, logoutPath+"?"+c.form.values.Encode(), true) }
 
 // logout signs out at the wish of a client (RP-Initiated Logout). With an ID token
-// of this very session it is done at once, and the browser goes back where the
-// client has registered. So does one that was not used for too long: what apps hold
-// with offline_access lives on it. In every other case the person is asked, and
-// stays here: anybody can link to this address.
+// of the very session that the browser holds, used lately or not, it is done at
+// once, and the browser goes back where the client has registered. In every other
+// case the person is asked, and stays here: anybody can link to this address.
 func logout(c *call) {
 	p, err := parseParams(c.r.URL.RawQuery)
 	if err != nil || p.twice != "" {
@@ -46,22 +45,19 @@ func logout(c *call) {
 		c.outage(err)
 		return
 	}
-	var its []*session.Session
 	for _, s := range held {
 		same, err := c.isOf(s, client, hint)
 		switch {
 		case err != nil:
 			c.outage(err)
 			return
-		case same:
-			its = append(its, s)
-		case c.v.Session != nil && c.v.Session.ID == s.ID:
+		case !same:
 			c.askToSignOut(p)
 			return
 		}
 	}
-	if len(its) > 0 {
-		if err := c.h.pages.SignOut(c.w, c.r, c.v, its); err != nil {
+	if len(held) > 0 {
+		if err := c.h.pages.SignOut(c.w, c.r, c.v, held); err != nil {
 			c.outage(err)
 			return
 		}
@@ -79,11 +75,7 @@ func logout(c *call) {
 
 // isOf tells whether a session is that of an ID token, or has taken its place.
 func (c *call) isOf(s *session.Session, client *grant.Client, hint *idClaims) (bool, error) {
-	sub, err := c.h.grants.Subject(c.r.Context(), client, s.Subject)
-	if err != nil || sub != hint.Subject {
-		return false, err
-	}
-	sid, err := c.h.grants.SessionOf(c.r.Context(), client, s.Subject, hint.Session)
+	sid, err := c.h.grants.SessionOf(c.r.Context(), client, s.Subject, grant.Names{Subject: hint.Subject, Session: hint.Session})
 	if err != nil || sid == "" {
 		return false, err
 	}

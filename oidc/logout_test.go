@@ -1,9 +1,11 @@
 package oidc_test
 
 import (
+	"html"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -345,10 +347,10 @@ func (p *op) checkNotice(n notice, hint, client string) {
 func TestLogoutOfAnIdleSession(t *testing.T) {
 	for name, c := range map[string]struct {
 		pairwise, post, foreign, noCookie, twice bool
-		ends                                     bool
+		ends, asks                               bool
 	}{
-		"with its cookie": {ends: true}, "pairwise": {pairwise: true, ends: true}, "posted": {post: true, ends: true}, "with another cookie beside": {twice: true, ends: true},
-		"a hint of somebody else": {foreign: true}, "in another browser": {noCookie: true},
+		"with its cookie": {ends: true}, "pairwise": {pairwise: true, ends: true}, "posted": {post: true, ends: true},
+		"with another cookie beside": {twice: true, asks: true}, "a hint of somebody else": {foreign: true, asks: true}, "in another browser": {noCookie: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var later atomic.Int64
@@ -383,7 +385,11 @@ func TestLogoutOfAnIdleSession(t *testing.T) {
 			}
 			w := httptest.NewRecorder()
 			x.h.Serve(w, r, x.visit)
-			if w.Header().Get("Location") != "https://wiki.example.com/after?state=s" {
+			want := "https://wiki.example.com/after?state=s"
+			if c.asks {
+				want = "/_gatehouse/logout"
+			}
+			if w.Header().Get("Location") != want {
 				t.Errorf("%d %v", w.Code, w.Header())
 			}
 			if took := strings.Contains(strings.Join(w.Header()["Set-Cookie"], " "), "__Host-gatehouse=;"); took != c.ends {
@@ -396,6 +402,85 @@ func TestLogoutOfAnIdleSession(t *testing.T) {
 	}
 }
 
+// Whoever signs out in a browser whose session was not used for too long ends it,
+// whichever way: the page asks first, as for one in use, and says that nobody is
+// signed in only once that is so.
+func TestSignOutOfAnIdleBrowser(t *testing.T) {
+	after := "https://wiki.example.com/after"
+	for name, path := range map[string]func(x *bare, other string) string{
+		"without a hint": func(*bare, string) string { return "/oauth2/logout?post_logout_redirect_uri=" + url.QueryEscape(after) },
+		"with client_id alone": func(*bare, string) string {
+			return "/oauth2/logout?client_id=wiki&post_logout_redirect_uri=" + url.QueryEscape(after)
+		},
+		"with nothing": func(*bare, string) string { return "/oauth2/logout" },
+		"hint of another session": func(_ *bare, other string) string {
+			return "/oauth2/logout?id_token_hint=" + other + "&post_logout_redirect_uri=" + url.QueryEscape(after)
+		},
+		"posted without a hint": func(x *bare, _ string) string {
+			w := httptest.NewRecorder()
+			r := httptest.NewRequest(http.MethodPost, "/oauth2/logout", strings.NewReader("state=s"))
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			x.h.Serve(w, r, x.visit)
+			return w.Header().Get("Location")
+		},
+		"at our own page": func(*bare, string) string { return "/_gatehouse/logout" },
+	} {
+		for cookies, names := range map[string][]string{"": {"__Host-gatehouse"}, ", two of them": {"__Host-gatehouse", "__Host-gatehouse"}, ", under another name": {"__Host-former"}} {
+			t.Run(name+cookies, func(t *testing.T) {
+				var later atomic.Int64
+				x := newBare(t, func() time.Time { return time.Now().Add(time.Duration(later.Load())) })
+				var held []bareTokens
+				var tokens []string
+				for i := range names {
+					v, cookie := x.signIn([]string{"alice@example.com", "bob@example.com"}[i])
+					held, tokens = append(held, x.tokens(v)), append(tokens, cookie)
+				}
+				carol, _ := x.signIn("carol@example.com")
+				other := x.tokens(carol)
+				later.Store(int64(25 * time.Hour))
+				for i := range held {
+					held[i] = x.refresh(held[i].Refresh)
+				}
+				send := func(method, path string) *httptest.ResponseRecorder {
+					r := httptest.NewRequest(method, path, nil)
+					r.Header.Set("Origin", "https://auth.example.com")
+					for i, name := range names {
+						r.AddCookie(&http.Cookie{Name: name, Value: tokens[i]})
+					}
+					w := httptest.NewRecorder()
+					if strings.HasPrefix(path, "/oauth2/") {
+						x.h.Serve(w, r, x.visit)
+					} else {
+						x.site.ServeHTTP(w, r, x.visit)
+					}
+					return w
+				}
+				w := send(http.MethodGet, path(x, other.ID))
+				if w.Code == http.StatusSeeOther {
+					w = send(http.MethodGet, w.Header().Get("Location"))
+				}
+				if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `<form method="post" action="/_gatehouse/logout">`) || strings.Contains(w.Body.String(), "alice@") {
+					t.Fatalf("nobody is asked: %d\n%s", w.Code, w.Body)
+				}
+				if w = send(http.MethodPost, "/_gatehouse/logout"); w.Code != http.StatusSeeOther {
+					t.Errorf("%d\n%s", w.Code, w.Body)
+				}
+				for i := range held {
+					if again := x.refresh(held[i].Refresh); again.Error != "invalid_grant" {
+						t.Errorf("session %d goes on in what the app holds: %+v", i, again)
+					}
+				}
+				if w = send(http.MethodGet, "/_gatehouse/logout"); strings.Contains(w.Body.String(), `<form method="post" action="/_gatehouse/logout"`) {
+					t.Error("asked again")
+				}
+				if again := x.refresh(other.Refresh); again.Refresh == "" {
+					t.Errorf("another browser's session has ended: %+v", again)
+				}
+			})
+		}
+	}
+}
+
 // A logout token is no ID token, and the other way around.
 func TestLogoutTokenIsNoHint(t *testing.T) {
 	r := newReceiver(t)
@@ -405,6 +490,17 @@ func TestLogoutTokenIsNoHint(t *testing.T) {
 	token := r.next().token
 	p.seen.add(token)
 	p.someone().denied(wiki.ask("id_token_hint", token), "invalid_request")
+}
+
+// closedHint is an ID token of the person's for a client that admits them no more.
+func (p *op) closedHint(b *browser, closed client) string {
+	p.Helper()
+	text := p.house.text
+	p.reload(strings.Replace(text, "allow staff\n", "allow any\n", 1))
+	q := closed.ask()
+	hint := p.tokens(q, b.signIn(q)).str("id_token")
+	p.reload(text)
+	return hint
 }
 
 // People decide what apps learn of them: consent, sign-up, withdrawal.
@@ -484,6 +580,42 @@ func TestConsent(t *testing.T) {
 			form.Set("request_query", strings.Replace(form.Get("request_query"), "shop%2Fcallback", "evil", 1))
 			if a := b.post(p.issuer+"/oauth2/consent", form); a.StatusCode != 400 || a.Header.Get("Location") != "" {
 				p.Error(a.Status)
+			}
+		}},
+		{"pages at an address with an ID token: in no log, by no Referer", func(p *op) {
+			b := p.someone()
+			q := shop.ask()
+			hint := p.tokens(q, b.signIn(q)).str("id_token")
+			authorize, logout := p.endpoint("authorization_endpoint")+"?", p.endpoint("end_session_endpoint")+"?"
+			twice := url.Values{"id_token_hint": {hint}, "state": {"1", "2"}}.Encode()
+			for name, at := range map[string]string{
+				"consent":          authorize + shop.ask("scope", "openid email", "id_token_hint", hint).params.Encode(),
+				"refusal":          authorize + closed.ask("id_token_hint", p.closedHint(b, closed)).params.Encode(),
+				"a redirect_uri":   authorize + shop.ask("redirect_uri", "https://evil.example.com/", "id_token_hint", hint).params.Encode(),
+				"no client":        authorize + shop.ask("client_id", "", "id_token_hint", hint).params.Encode(),
+				"another name":     authorize + shop.ask("client_id", "nobody", "token", hint).params.Encode(),
+				"signing out":      logout + twice,
+				"a bad method":     p.issuer + "/oauth2/consent?id_token_hint=" + hint,
+				"not to be parsed": authorize + "id_token_hint=" + hint + "&%zz",
+			} {
+				page := read(p, b.get(at))
+				if page.StatusCode == http.StatusSeeOther || page.Header.Get("Referrer-Policy") != "strict-origin" {
+					p.Errorf("%s: %s, Referrer-Policy %q", name, page.Status, page.Header.Get("Referrer-Policy"))
+				}
+				shown := b.from
+				for _, m := range regexp.MustCompile(`(?:src|href)="(/[^"]*)"`).FindAllStringSubmatch(page.text, -1) {
+					if !strings.Contains(m[1], "cancel") {
+						_ = b.get(p.issuer + html.UnescapeString(m[1])).Body.Close()
+						b.from = shown
+					}
+				}
+				if strings.Contains(page.text, `action="/oauth2/consent"`) {
+					form := page.fields()
+					form.Set("decision", "allow")
+					if a := b.post(p.issuer+"/oauth2/consent", form); !strings.Contains(a.Header.Get("Location"), "code=") {
+						p.Errorf("%s: the form is not taken: %s", name, a.Status)
+					}
+				}
 			}
 		}},
 		{"seen and withdrawn on the account page", func(p *op) {

@@ -42,7 +42,7 @@ const logoutEvent = "http://schemas.openid.net/event/backchannel-logout"
 func newPoster() *http.Client {
 	return &http.Client{
 		Timeout:       noticeTimeout,
-		Transport:     &http.Transport{TLSHandshakeTimeout: noticeTimeout, MaxIdleConnsPerHost: 1, IdleConnTimeout: time.Minute, ForceAttemptHTTP2: true},
+		Transport:     &http.Transport{TLSHandshakeTimeout: noticeTimeout, MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Minute, ForceAttemptHTTP2: true},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
@@ -66,7 +66,7 @@ func (h *Handler) Notify(ctx context.Context, n grant.Notice) error {
 	r.Header.Set("User-Agent", h.agent)
 	answer, err := h.post.Do(r)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", grant.ErrNoAnswer, err)
 	}
 	defer answer.Body.Close()
 	_, _ = io.Copy(io.Discard, io.LimitReader(answer.Body, 4<<10))

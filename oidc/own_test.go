@@ -7,10 +7,14 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/json"
 	"encoding/pem"
 	"html"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +23,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/grant"
+	"github.com/gatehouse-auth/gatehouse/pages"
 )
 
 // TestOwn is what the plans don't ask: PKCE, the table of docs/oidc.md on RFC
@@ -617,6 +622,71 @@ var ours = []module{
 			p.Error(grant.CodeLifetime)
 		}
 	}},
+}
+
+// A code that an operator told proves no mailbox: apps are told so, and who wants a
+// proof asks for a mail.
+func TestOperatorsCode(t *testing.T) {
+	x := newBare(t, time.Now)
+	told, _ := x.signInBy("alice@example.com", false)
+	mailed, _ := x.signIn("bob@example.com")
+	for name, c := range map[string]struct {
+		v      pages.Visit
+		proved bool
+	}{"told": {told, false}, "mailed": {mailed, true}} {
+		t.Run(name, func(t *testing.T) {
+			x.client.EmailInIDToken = true
+			got := x.tokens(c.v)
+			for range 2 { // also after a refresh
+				payload, err := base64.RawURLEncoding.DecodeString(strings.Split(got.ID, ".")[1])
+				must(t, err)
+				var claims map[string]any
+				must(t, json.Unmarshal(payload, &claims))
+				if acr, ok := claims["acr"]; claims["email_verified"] != c.proved || ok != c.proved || ok && acr != "urn:gatehouse:email" || claims["email"] == nil {
+					t.Errorf("the ID token: %s", payload)
+				}
+				r := httptest.NewRequest(http.MethodGet, "/oauth2/userinfo", nil)
+				r.Header.Set("Authorization", "Bearer "+got.Access)
+				w := httptest.NewRecorder()
+				x.h.Serve(w, r, x.visit)
+				if want := `"email_verified":` + strconv.FormatBool(c.proved); !strings.Contains(w.Body.String(), want) {
+					t.Errorf("userinfo: %s", w.Body)
+				}
+				got = x.refresh(got.Refresh)
+			}
+			for _, pairs := range [][]string{
+				{"max_age", "3000"}, {"claims", `{"id_token":{"acr":{"essential":true}}}`}, {"claims", `{"id_token":{"acr":{"essential":true,"value":"urn:gatehouse:email"}}}`},
+				{"prompt", "login"}, {"max_age", "0", "prompt", "login"},
+			} {
+				// As it is, and after a sign-in that the request asked for.
+				at, err := url.Parse(x.authorize(x.visit, pairs...).Header().Get("Location"))
+				must(t, err)
+				back, err := url.Parse(at.Query().Get("return_to"))
+				must(t, err)
+				again, _ := x.signInBy(name+"@example.com", c.proved)
+				for stage, v := range map[string]pages.Visit{"before": c.v, "after": again} {
+					q := append([]string{}, pairs...)
+					if stage == "after" {
+						q = append(q, "gatehouse_since", back.Query().Get("gatehouse_since"))
+					}
+					wants := !c.proved || stage == "before" && slices.Contains(pairs, "login")
+					to := x.authorize(v, q...).Header().Get("Location")
+					if asks := strings.HasPrefix(to, "/_gatehouse/login?") && strings.Contains(to, "max_age=0"); asks != wants {
+						t.Errorf("%v, %s: %s", pairs, stage, to)
+					}
+					if slices.Contains(pairs, "login") {
+						continue
+					}
+					if at := x.authorize(v, append(q, "prompt", "none")...).Header().Get("Location"); strings.Contains(at, "error=login_required") != wants {
+						t.Errorf("%v with prompt=none, %s: %s", pairs, stage, at)
+					}
+				}
+			}
+			if at := x.authorize(c.v, "prompt", "none", "acr_values", "urn:gatehouse:email").Header().Get("Location"); !strings.Contains(at, "code=") {
+				t.Errorf("a sign-in that nobody wants proved: %s", at)
+			}
+		})
+	}
 }
 
 // cancels presses the link that leads back to the app.

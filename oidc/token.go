@@ -156,32 +156,31 @@ type idClaims struct {
 	IssuedAt   int64    `json:"iat"`
 	AuthTime   int64    `json:"auth_time"`
 	Nonce      string   `json:"nonce,omitempty"`
-	ACR        string   `json:"acr"`
+	ACR        string   `json:"acr,omitempty"` // none without a proof of the mailbox
 	AMR        []string `json:"amr"`
 	Session    string   `json:"sid"`
 	AccessHash string   `json:"at_hash,omitempty"`
 	personClaims
 }
 
-// amr is how everybody signs in here: by a code or a link that was sent to them
-// (RFC 8176).
+// amr is how everybody signs in here: by a code or a link that they were sent, or
+// told (RFC 8176).
 var amr = []string{"otp"}
 
 // idToken signs who has signed in.
 func (c *call) idToken(in *grant.Issued) (string, error) {
-	subject, err := c.h.grants.Subject(c.r.Context(), in.Client, in.Grant.Subject)
-	if err != nil {
-		return "", err
-	}
-	sid, err := c.h.grants.SessionID(c.r.Context(), in.Client, in.Grant.Session)
+	names, err := c.h.grants.Names(c.r.Context(), in.Grant)
 	if err != nil {
 		return "", err
 	}
 	sum := sha256.Sum256([]byte(in.Access))
 	claims := idClaims{
-		Issuer: c.issuer, Subject: subject, Audience: in.Client.ID, IssuedAt: in.At.Unix(), Expires: in.At.Add(idTokenLifetime).Unix(),
-		AuthTime: in.Grant.AuthTime.Unix(), Nonce: in.Nonce, ACR: acr, AMR: amr, Session: sid,
-		AccessHash: base64.RawURLEncoding.EncodeToString(sum[:16]), personClaims: claimsOf(in.Person, in.IDToken),
+		Issuer: c.issuer, Subject: names.Subject, Audience: in.Client.ID, IssuedAt: in.At.Unix(), Expires: in.At.Add(idTokenLifetime).Unix(),
+		AuthTime: in.Grant.AuthTime.Unix(), Nonce: in.Nonce, AMR: amr, Session: names.Session,
+		AccessHash: base64.RawURLEncoding.EncodeToString(sum[:16]), personClaims: claimsOf(in.Grant, in.Person, in.IDToken),
+	}
+	if in.Grant.ByMail {
+		claims.ACR = acr
 	}
 	return c.h.service.Core().Keys().Sign(c.r.Context(), idTokenKind(in.Client), claims)
 }
@@ -262,14 +261,14 @@ func introspect(c *call) {
 		c.json(http.StatusOK, introspected{})
 		return
 	}
-	subject, err := c.h.grants.Subject(c.r.Context(), client, a.Grant.Subject)
+	names, err := c.h.grants.Names(c.r.Context(), a.Grant)
 	if err != nil {
 		c.unavailable(err)
 		return
 	}
 	out := introspected{
 		Active: true, Scope: strings.Join(a.Scope, " "), Client: client.ID, Type: "Bearer", Expires: a.Expires.Unix(), IssuedAt: a.Made.Unix(),
-		Subject: subject, Audience: client.ID, Issuer: c.issuer,
+		Subject: names.Subject, Audience: client.ID, Issuer: c.issuer,
 	}
 	if a.Refresh {
 		out.Type = ""

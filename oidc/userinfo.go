@@ -27,12 +27,12 @@ func userInfo(c *call) {
 		return
 	}
 	c.share(a.Client)
-	subject, err := c.h.grants.Subject(c.r.Context(), a.Client, a.Grant.Subject)
+	names, err := c.h.grants.Names(c.r.Context(), a.Grant)
 	if err != nil {
 		c.unavailable(err)
 		return
 	}
-	c.json(http.StatusOK, userInfoClaims{subject, claimsOf(a.Person, a.Told)})
+	c.json(http.StatusOK, userInfoClaims{names.Subject, claimsOf(a.Grant, a.Person, a.Told)})
 }
 
 // bearer finds the access token in the header or in a posted form, never in the

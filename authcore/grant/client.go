@@ -89,6 +89,14 @@ func isPort(s string) bool {
 	return ok && digits != "" && len(digits) <= 5 && strings.Trim(digits, "0123456789") == ""
 }
 
+// mayBeAnother tells whether another program than the client may get what is sent to
+// uri, and use it: without a secret, at an address or by a scheme that any program of
+// the machine can take (RFC 8252, 8.6). Its person is asked each time.
+func (c *Client) mayBeAnother(uri string) bool {
+	_, local := loopback(uri)
+	return c.IsPublic() && (local || !strings.HasPrefix(uri, "https://") && !strings.HasPrefix(uri, "http://"))
+}
+
 // HasOrigin tells whether a page at this origin, as browsers write it, is the
 // client's: one of its redirect URIs is there.
 func (c *Client) HasOrigin(o string) bool {
@@ -104,6 +112,14 @@ func (c *Client) Sector() string {
 		return ""
 	}
 	return SectorOf(c.Redirects[0])
+}
+
+// sectorNow is the sector that people are named for who sign in now; empty: none's.
+func (c *Client) sectorNow() string {
+	if !c.Pairwise {
+		return ""
+	}
+	return c.Sector()
 }
 
 // SectorOf is the sector of a redirect URI.

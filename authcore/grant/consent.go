@@ -17,8 +17,9 @@ import (
 
 // What a client learns of a person comes of what it asks for and of what it may
 // (learns); what the person agrees to is that as the page names it (Terms). A
-// client with consent is told what both have: what was asked for later, or was
-// not there to be named, waits for the next yes.
+// client with consent, and one that the person has signed up for, is told what both
+// have (isBoundBy): what was asked for later, a name that was not there to be named,
+// or that is another since, waits for the next yes.
 
 // Facts are what a client learns of a person beside that it is the same one.
 type Facts struct {
@@ -44,17 +45,22 @@ func (c *Client) learns(w Wish) (userInfo, idToken Facts) {
 // Terms are what a person is asked to agree to.
 type Terms struct {
 	Facts
-	Offline bool // the sign-in lasts while the person is away
+	Named   string // the name, where that is learned
+	Offline bool   // the sign-in lasts while the person is away
 }
 
 // terms are what the wish of a client comes to for somebody with this name, which
 // may be empty.
 func (c *Client) terms(w Wish, name string) Terms {
 	userInfo, idToken := c.learns(w)
-	return Terms{
+	t := Terms{
 		Facts:   Facts{Email: userInfo.Email || idToken.Email, Name: name != "" && (userInfo.Name || idToken.Name)},
 		Offline: slices.Contains(w.Scope, ScopeOffline),
 	}
+	if t.Name {
+		t.Named = name
+	}
+	return t
 }
 
 // scope says the same in scopes.
@@ -75,7 +81,8 @@ func (t Terms) scope() []string {
 type Consent struct {
 	Subject   string    `json:"sub"`
 	Client    string    `json:"client"`
-	Scope     []string  `json:"scope"` // Terms that were agreed to; none: all was withdrawn
+	Scope     []string  `json:"scope"`          // Terms that were agreed to; none: all was withdrawn
+	Name      string    `json:"name,omitempty"` // hash of the one that the page named last
 	SignedUp  bool      `json:"signed_up,omitempty"`
 	At        time.Time `json:"at"`
 	Withdrawn time.Time `json:"withdrawn,omitzero"` // last: codes from before are good for nothing
@@ -86,12 +93,18 @@ func (c *Consent) IsGiven() bool { return c != nil && len(c.Scope) > 0 }
 
 // covers tells whether all of t was agreed to.
 func (c *Consent) covers(t Terms) bool {
-	return c != nil && !slices.ContainsFunc(t.scope(), func(s string) bool { return !slices.Contains(c.Scope, s) })
+	return c != nil && (!t.Name || c.names(t.Named)) &&
+		!slices.ContainsFunc(t.scope(), func(s string) bool { return !slices.Contains(c.Scope, s) })
 }
 
-// within are those of the facts that were agreed to.
-func (c *Consent) within(f Facts) Facts {
-	return Facts{Email: f.Email && slices.Contains(c.Scope, ScopeEmail), Name: f.Name && slices.Contains(c.Scope, ScopeProfile)}
+// names tells whether it was this name that was agreed to.
+func (c *Consent) names(name string) bool {
+	return slices.Contains(c.Scope, ScopeProfile) && c.Name == keyring.Hash(name)
+}
+
+// within are those of the facts that were agreed to, of a person with this name.
+func (c *Consent) within(f Facts, name string) Facts {
+	return Facts{Email: f.Email && slices.Contains(c.Scope, ScopeEmail), Name: f.Name && c.names(name)}
 }
 
 func (c *Consent) save(tx store.Tx, until time.Time) error {
@@ -113,10 +126,16 @@ func (c *Client) asks(said *Consent, a address.Address, t Terms) Question {
 	switch {
 	case c.SignUp && !c.names(a) && (said == nil || !said.SignedUp):
 		return AskSignUp
-	case c.Consent && !said.covers(t):
+	case c.isBoundBy(said) && !said.covers(t):
 		return AskConsent
 	}
 	return NoQuestion
+}
+
+// isBoundBy tells whether the client learns of a person who has said this what they
+// have agreed to alone. Who signs up agrees to what that page names.
+func (c *Client) isBoundBy(said *Consent) bool {
+	return c.Consent || c.SignUp && said != nil && said.SignedUp
 }
 
 // Asking is a question to the person of a session.
@@ -129,24 +148,25 @@ type Asking struct {
 	client  *Client
 }
 
-// Asks tells what the person of a session has to be asked. always asks for
-// consent even if it was given.
-func (g *Grants) Asks(ctx context.Context, c *Client, s *session.Session, w Wish, always bool) (Asking, error) {
+// Asks tells what the person of a session has to be asked before a code is sent to
+// a redirect URI. always asks for consent even if it was given.
+func (g *Grants) Asks(ctx context.Context, c *Client, uri string, s *session.Session, w Wish, always bool) (Asking, error) {
 	out := Asking{Terms: c.terms(w, s.Name), subject: s.Subject, client: c}
-	if !c.Consent && !c.SignUp {
+	unproven := c.mayBeAnother(uri)
+	if !c.Consent && !c.SignUp && !unproven {
 		return out, nil
 	}
 	said, err := store.View(ctx, g.cfg.Store, func(tx store.Tx) (*Consent, error) { return loadConsent(tx, s.Subject, c.ID) })
 	if err != nil {
 		return out, err
 	}
-	if out.Question = c.asks(said, s.Address, out.Terms); out.Question == NoQuestion && c.Consent && always {
+	if out.Question = c.asks(said, s.Address, out.Terms); out.Question == NoQuestion && (unproven || always && c.isBoundBy(said)) {
 		out.Question = AskConsent
 	}
 	if out.Question == NoQuestion {
 		return out, nil
 	}
-	out.Mark = g.cfg.Secrets.Current.Grant("asking", strings.Join(append(out.scope(), s.Subject, c.ID), "\x00"))
+	out.Mark = g.cfg.Secrets.Current.Grant("asking", strings.Join(append(out.scope(), s.Subject, c.ID, out.Named), "\x00"))
 	return out, nil
 }
 
@@ -168,6 +188,9 @@ func (g *Grants) Agree(ctx context.Context, to Asking, mark string) (bool, error
 			if !slices.Contains(said.Scope, s) {
 				said.Scope = append(said.Scope, s)
 			}
+		}
+		if to.Name {
+			said.Name = keyring.Hash(to.Named)
 		}
 		said.SignedUp, said.At = said.SignedUp || to.client.SignUp, g.cfg.Now()
 		return said.save(tx, time.Time{})

@@ -107,9 +107,11 @@ type Grant struct {
 	Issuer   string    `json:"iss"`
 	Client   string    `json:"client"`
 	Subject  string    `json:"sub"`
-	Session  string    `json:"sid"` // that it came from; another may have taken its place
+	Session  string    `json:"sid"`              // that it came from; another may have taken its place
+	Sector   string    `json:"sector,omitempty"` // whose names the client knows both by (Names)
 	AuthTime time.Time `json:"auth_time"`
-	Expires  time.Time `json:"expires"` // with the session, at the latest
+	ByMail   bool      `json:"by_mail,omitempty"` // the sign-in proved the mailbox
+	Expires  time.Time `json:"expires"`           // with the session, at the latest
 	Wish
 
 	Secret  string    `json:"secret"`           // id of the one that refresh tokens are derived from
@@ -180,8 +182,12 @@ const (
 // client is configured and admits the person, who has said yes where they are to
 // be asked. With offline_access a session without use is live until its absolute end.
 func (g *Grants) stands(tx store.Tx, gr *Grant) (s standing, err error) {
-	if s.client = g.Client(gr.Client); s.client == nil {
+	switch s.client = g.Client(gr.Client); {
+	case s.client == nil:
 		s.why = reasonClient
+		return s, nil
+	case gr.Over: // whatever the session does since
+		s.why, s.over = gr.Reason, true
 		return s, nil
 	}
 	if tx, err = store.ReadAhead(tx, store.KeySession+gr.Session, store.KeyPerson+gr.Subject, store.KeyConsent+gr.Subject+"/"+gr.Client); err != nil {
@@ -212,7 +218,7 @@ func (g *Grants) stands(tx store.Tx, gr *Grant) (s standing, err error) {
 	case !s.client.Admits(s.person.Address):
 		s.why, s.over = reasonRefused, true
 	case !gr.Ended.IsZero():
-		s.why, s.over = gr.Reason, gr.Over
+		s.why = gr.Reason
 	case s.client.asks(s.said, s.person.Address, Terms{}) != NoQuestion:
 		s.why, s.over = reasonTaken, true
 	}
@@ -224,25 +230,34 @@ func (s *standing) tells(gr *Grant, scope []string) (userInfo, idToken Facts) {
 	w := gr.Wish
 	w.Scope = scope
 	userInfo, idToken = s.client.learns(w)
-	if s.client.Consent {
-		userInfo, idToken = s.said.within(userInfo), s.said.within(idToken)
+	if s.client.isBoundBy(s.said) {
+		userInfo, idToken = s.said.within(userInfo, s.person.Name), s.said.within(idToken, s.person.Name)
 	}
 	return userInfo, idToken
 }
 
-// Subject is what a client is told that the person is called.
+// Names are what a client is told that a person and their session are called. They
+// are the sector's own where the client is pairwise, so that two clients that compare
+// theirs don't learn that the person is the same.
+type Names struct{ Subject, Session string }
+
+// Names are those of a grant. They stay what they were when it began, in ID tokens,
+// at userinfo and in notices, whatever the configuration says since.
+func (g *Grants) Names(ctx context.Context, gr *Grant) (n Names, err error) {
+	if n.Subject, err = g.pseudonym(ctx, gr.Sector, "sub", gr.Subject); err == nil {
+		n.Session, err = g.pseudonym(ctx, gr.Sector, "sid", gr.Session)
+	}
+	return n, err
+}
+
+// Subject is what a client is told that a person is called who signs in now.
 func (g *Grants) Subject(ctx context.Context, c *Client, sub string) (string, error) {
-	return g.pseudonym(ctx, c, "sub", sub)
+	return g.pseudonym(ctx, c.sectorNow(), "sub", sub)
 }
 
-// SessionID is what a client is told that a session is called. Two clients that
-// compare theirs must not learn from it that the person is the same.
-func (g *Grants) SessionID(ctx context.Context, c *Client, sid string) (string, error) {
-	return g.pseudonym(ctx, c, "sid", sid)
-}
-
-func (g *Grants) pseudonym(ctx context.Context, c *Client, kind, id string) (string, error) {
-	if !c.Pairwise {
+// pseudonym is what id is called in a sector; without one it has that name itself.
+func (g *Grants) pseudonym(ctx context.Context, sector, kind, id string) (string, error) {
+	if sector == "" {
 		return id, nil
 	}
 	salt, err := g.pairwiseSalt(ctx)
@@ -250,15 +265,15 @@ func (g *Grants) pseudonym(ctx context.Context, c *Client, kind, id string) (str
 		return "", err
 	}
 	mac := hmac.New(sha256.New, salt)
-	mac.Write([]byte(c.Sector() + "\x00" + kind + "\x00" + id))
+	mac.Write([]byte(sector + "\x00" + kind + "\x00" + id))
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)), nil
 }
 
-// SessionOf finds the session of a person that a client has been told is called
-// told; empty for none.
-func (g *Grants) SessionOf(ctx context.Context, c *Client, sub, told string) (string, error) {
-	if !c.Pairwise {
-		return told, nil
+// SessionOf finds the session of the person sub of which a client was told by these
+// names, which it has proven; empty for none.
+func (g *Grants) SessionOf(ctx context.Context, c *Client, sub string, told Names) (string, error) {
+	if told.Subject == sub {
+		return told.Session, nil
 	}
 	ids, err := g.familiesOf(ctx, sub)
 	if err != nil {
@@ -272,7 +287,7 @@ func (g *Grants) SessionOf(ctx context.Context, c *Client, sub, told string) (st
 		if gr == nil || gr.Client != c.ID {
 			continue
 		}
-		if name, err := g.SessionID(ctx, c, gr.Session); err != nil || name == told {
+		if names, err := g.Names(ctx, gr); err != nil || names == told {
 			return gr.Session, err
 		}
 	}

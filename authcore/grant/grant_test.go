@@ -144,7 +144,7 @@ func (h *house) begin(email string, b session.Browser) (*session.Session, string
 		if err != nil {
 			return nil, err
 		}
-		return h.service.Sessions().Begin(tx, session.Proof{Person: p, Method: "code", At: time.Now(), Browser: b})
+		return h.service.Sessions().Begin(tx, session.Proof{Person: p, Method: "code", ByMail: true, At: time.Now(), Browser: b})
 	})
 	must(h, err)
 	h.core.Sessions().Begun(h.Context(), began)
@@ -175,7 +175,7 @@ func (h *house) code(s *session.Session, scope ...string) string {
 // agree says yes to what the client wishes, if it asks.
 func (h *house) agree(s *session.Session, w grant.Wish) {
 	h.Helper()
-	ask, err := h.core.Grants().Asks(h.Context(), h.client, s, w, true)
+	ask, err := h.core.Grants().Asks(h.Context(), h.client, h.client.Redirects[0], s, w, true)
 	must(h, err)
 	if ok, err := h.core.Grants().Agree(h.Context(), ask, ask.Mark); err != nil || ok != (ask.Question != grant.NoQuestion) {
 		h.Fatalf("agreed: %v, %v", ok, err)
@@ -636,7 +636,7 @@ func TestSubjectsSurviveAMove(t *testing.T) {
 		}
 		after, err := h.core.Grants().Subject(h.Context(), h.client, s.Subject)
 		must(t, err)
-		ask, err := h.core.Grants().Asks(h.Context(), h.client, s, grant.Wish{}, false)
+		ask, err := h.core.Grants().Asks(h.Context(), h.client, h.client.Redirects[0], s, grant.Wish{}, false)
 		must(t, err)
 		if after != before || ask.Question != grant.NoQuestion {
 			t.Errorf("%s was %s, question %d", after, before, ask.Question)
@@ -646,4 +646,302 @@ func TestSubjectsSurviveAMove(t *testing.T) {
 			t.Errorf("another salt: %v", err)
 		}
 	})
+}
+
+// hangs has a client not answer until told otherwise, as a slow or hostile one.
+type hangs struct {
+	mu   sync.Mutex
+	dead map[string]bool
+	told map[string]map[string]time.Time // by client, by session
+	sent map[string]int
+}
+
+func (x *hangs) notify(ctx context.Context, n grant.Notice) error {
+	x.mu.Lock()
+	x.sent[n.Client.ID]++
+	dead := x.dead[n.Client.ID]
+	x.mu.Unlock()
+	if dead {
+		select {
+		case <-time.After(5 * time.Second):
+		case <-ctx.Done():
+		}
+		return grant.ErrNoAnswer
+	}
+	time.Sleep(50 * time.Millisecond)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.told[n.Client.ID] == nil {
+		x.told[n.Client.ID] = map[string]time.Time{}
+	}
+	x.told[n.Client.ID][n.Session] = time.Now()
+	return nil
+}
+
+// One client that does not answer keeps no other waiting, and takes no longer for
+// hundreds of sessions than for one; once it answers again all are told.
+func TestNoticesOfOneAppWaitForNoOther(t *testing.T) {
+	for name, c := range map[string]struct {
+		everybody bool
+		back      time.Duration // when the slow one answers, 0: never
+	}{"one by one": {}, "with all keys": {everybody: true}, "it comes back": {back: 12 * time.Second}, "late": {back: 40 * time.Second}} {
+		t.Run(name, func(t *testing.T) {
+			inHouse(t, func(h *house) {
+				const sessions = 240
+				slow, quick := *h.client, *h.client
+				slow.ID, quick.ID = "slow", "quick"
+				x := &hangs{dead: map[string]bool{"slow": true}, told: map[string]map[string]time.Time{}, sent: map[string]int{}}
+				h.release()
+				h.release = h.core.Grants().Use(&grant.Means{Clients: []*grant.Client{&slow, &quick}, Notify: x.notify})
+				var sids []string
+				for range sessions {
+					s := h.signIn("alice@example.com", nil)
+					for _, c := range []*grant.Client{&slow, &quick} {
+						h.client = c
+						h.issue(s)
+					}
+					sids = append(sids, s.ID)
+				}
+				began := time.Now()
+				if c.everybody {
+					if _, err := h.core.Keys().Rotate(h.Context(), true); err != nil {
+						t.Fatal(err)
+					}
+				} else {
+					for _, sid := range sids {
+						h.end(sid)
+					}
+				}
+				if c.back > 0 {
+					time.Sleep(c.back)
+					x.mu.Lock()
+					x.dead["slow"] = false
+					x.mu.Unlock()
+				}
+				time.Sleep(time.Minute - c.back)
+				synctest.Wait()
+				x.mu.Lock()
+				defer x.mu.Unlock()
+				want := map[string]int{"quick": sessions, "slow": 0}
+				if c.back > 0 {
+					want["slow"] = sessions
+				}
+				for id, n := range want {
+					if len(x.told[id]) != n {
+						t.Errorf("%s was told of %d sessions within a minute, want %d", id, len(x.told[id]), n)
+					}
+				}
+				for _, at := range x.told["quick"] {
+					if at.Sub(began) > 5*time.Second {
+						t.Fatalf("the quick one hears it after %s", at.Sub(began))
+					}
+				}
+				if c.back == 0 && (x.sent["slow"] < 3 || x.sent["slow"] > 3*8) {
+					t.Errorf("%d tries of one that does not answer", x.sent["slow"])
+				}
+			})
+		})
+	}
+}
+
+// A client that people use at two issuers knows of two sign-ins.
+func TestNoticeForEachIssuer(t *testing.T) {
+	inHouse(t, func(h *house) {
+		s := h.signIn("alice@example.com", nil)
+		sum := sha256.Sum256([]byte(verifier))
+		issuers := []string{issuer, "https://login.example.net", issuer, "https://auth.example.com:8443"}
+		for _, at := range issuers {
+			code, err := h.core.Grants().Code(h.Context(), grant.Ask{
+				Issuer: at, Client: h.client, Session: s, RedirectURI: "https://wiki.example.com/cb",
+				Challenge: base64.RawURLEncoding.EncodeToString(sum[:]), Wish: grant.Wish{Scope: []string{grant.ScopeOpenID}},
+			})
+			must(t, err)
+			_, err = h.core.Grants().Redeem(h.Context(), grant.Redemption{Issuer: at, Client: h.client, Code: code, RedirectURI: "https://wiki.example.com/cb", Verifier: verifier})
+			must(t, err)
+		}
+		h.end(s.ID)
+		told, _ := h.heard()
+		var got []string
+		for _, n := range told {
+			got = append(got, n.Issuer)
+		}
+		slices.Sort(got)
+		if want := []string{issuer, "https://auth.example.com:8443", "https://login.example.net"}; !slices.Equal(got, want) {
+			t.Errorf("told for %v, want %v", got, want)
+		}
+	})
+}
+
+// What an app holds keeps the names that it got, whatever the configuration says of
+// subjects later; who signs in again gets the new ones.
+func TestNamesOfAGrantStay(t *testing.T) {
+	for name, change := range map[string]struct{ before, after func(*grant.Client) }{
+		"pairwise later":  {func(*grant.Client) {}, func(c *grant.Client) { c.Pairwise = true }},
+		"public later":    {func(c *grant.Client) { c.Pairwise = true }, func(c *grant.Client) { c.Pairwise = false }},
+		"another sector":  {func(c *grant.Client) { c.Pairwise = true }, func(c *grant.Client) { c.Redirects = []string{"https://new.example.com/cb"} }},
+		"nothing changes": {func(c *grant.Client) { c.Pairwise = true }, func(*grant.Client) {}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inHouse(t, func(h *house) {
+				change.before(h.client)
+				s := h.signIn("alice@example.com", nil)
+				out := h.issue(s, grant.ScopeOffline)
+				had, err := h.core.Grants().Names(h.Context(), out.Grant)
+				must(t, err)
+				h.change(change.after)
+				a, err := h.core.Grants().Read(h.Context(), issuer, out.Access, false)
+				must(t, err)
+				next, err := h.refresh(out.Refresh)
+				must(t, err)
+				for what, gr := range map[string]*grant.Grant{"userinfo": a.Grant, "a refresh": next.Grant} {
+					if names, err := h.core.Grants().Names(h.Context(), gr); err != nil || names != had {
+						t.Errorf("%s tells %+v, was %+v, %v", what, names, had, err)
+					}
+				}
+				sid, err := h.core.Grants().SessionOf(h.Context(), h.client, s.Subject, had)
+				if must(t, err); sid != s.ID {
+					t.Errorf("the ID token is of session %q", sid)
+				}
+				h.end(s.ID)
+				if told, _ := h.heard(); len(told) != 1 || told[0].Names != had {
+					t.Errorf("told: %+v, want %+v", told, had)
+				}
+			})
+		})
+	}
+}
+
+// change reconfigures the client, as a reload does.
+func (h *house) change(do func(*grant.Client)) {
+	next := *h.client
+	do(&next)
+	h.client = &next
+	h.reconfigure(h.client.Policy)
+}
+
+// A withdrawal is told, whatever has become of the session.
+func TestWithdrawalIsTold(t *testing.T) {
+	for name, c := range map[string]struct {
+		idle  time.Duration
+		scope []string
+	}{
+		"in use": {}, "idle": {idle: 25 * time.Hour}, "idle, with offline_access": {idle: 25 * time.Hour, scope: []string{grant.ScopeOffline}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inHouse(t, func(h *house) {
+				s := h.signIn("alice@example.com", nil)
+				h.issue(s, c.scope...)
+				time.Sleep(c.idle)
+				h.signIn("alice@example.com", nil) // in another browser
+				must(t, h.core.Grants().Withdraw(h.Context(), s.Subject, h.client.ID))
+				if told, _ := h.heard(); len(told) != 1 || told[0].Session != s.ID {
+					t.Errorf("told: %+v", told)
+				}
+			})
+		})
+	}
+}
+
+// Whatever is more than a page named is asked for anew, and told to nobody before:
+// where consent is asked for, and of whoever has signed up.
+func TestMoreIsAskedForAnew(t *testing.T) {
+	email, name := grant.Wish{Scope: []string{grant.ScopeOpenID, grant.ScopeEmail}}, grant.Wish{Scope: []string{grant.ScopeOpenID, grant.ScopeProfile}}
+	for kind, change := range map[string]func(*grant.Client){
+		"consent": func(c *grant.Client) { c.Consent = true }, "sign-up": func(c *grant.Client) { c.SignUp = true },
+		"both": func(c *grant.Client) { c.Consent, c.SignUp = true, true },
+	} {
+		t.Run(kind, func(t *testing.T) {
+			inHouse(t, func(h *house) {
+				h.client.Profile = true
+				change(h.client)
+				s := h.signIn("alice@example.com", nil)
+				asked := func(w grant.Wish) grant.Question {
+					ask, err := h.core.Grants().Asks(h.Context(), h.client, h.client.Redirects[0], s, w, false)
+					must(t, err)
+					return ask.Question
+				}
+				tells := func() grant.Facts {
+					a, err := h.core.Grants().Read(h.Context(), issuer, h.issue(s, grant.ScopeEmail, grant.ScopeProfile).Access, false)
+					must(t, err)
+					return a.Told
+				}
+				h.agree(s, grant.Wish{Scope: []string{grant.ScopeOpenID}})
+				if asked(email) != grant.AskConsent || asked(grant.Wish{Scope: []string{grant.ScopeOpenID, grant.ScopeOffline}}) != grant.AskConsent || asked(grant.Wish{UserInfo: grant.Facts{Email: true}}) != grant.AskConsent || asked(grant.Wish{}) != grant.NoQuestion {
+					t.Error("what the page did not name is not asked for")
+				}
+				if told := tells(); told != (grant.Facts{}) {
+					t.Errorf("told before: %+v", told)
+				}
+				h.agree(s, email)
+				s = h.named(s, "Alice")
+				if asked(email) != grant.NoQuestion || asked(name) != grant.AskConsent {
+					t.Error("the name is not asked for, or the address is again")
+				}
+				h.agree(s, name)
+				if told := tells(); told != (grant.Facts{Email: true, Name: true}) || asked(name) != grant.NoQuestion {
+					t.Errorf("told after both: %+v", told)
+				}
+				for _, next := range []string{"", "Alison"} { // taken back, and another given
+					if s = h.named(s, next); tells().Name {
+						t.Errorf("told that the name is %q", next)
+					}
+				}
+				if asked(name) != grant.AskConsent {
+					t.Error("another name is not asked for")
+				}
+				ask, err := h.core.Grants().Asks(h.Context(), h.client, h.client.Redirects[0], s, name, false)
+				must(t, err)
+				s = h.named(s, "Bob") // while the page is open
+				if after, err := h.core.Grants().Asks(h.Context(), h.client, h.client.Redirects[0], s, name, false); err != nil || after.Mark == ask.Mark {
+					t.Error("the page of another name counts for this one")
+				}
+				if ok, err := h.core.Grants().Agree(h.Context(), ask, ask.Mark); err != nil || !ok || tells().Name {
+					t.Error("the name after the page is told")
+				}
+			})
+		})
+	}
+}
+
+// named gives the person of a session a name, and returns the session with it.
+func (h *house) named(s *session.Session, name string) *session.Session {
+	h.Helper()
+	must(h, h.store.Update(h.Context(), func(tx store.Tx) error {
+		p, err := person.Load(tx, s.Subject)
+		if err != nil {
+			return err
+		}
+		p.Name = name
+		return store.Save(tx, store.KeyPerson+p.Subject, p, time.Time{})
+	}))
+	next := *s
+	next.Name = name
+	return &next
+}
+
+// A program without a secret can't show that it is the client: any other of its
+// machine can take the port or the scheme. Its person is asked each time.
+func TestOtherProgramsOfTheMachine(t *testing.T) {
+	for uri, asks := range map[string]bool{
+		"http://127.0.0.1:5000/cb": true, "http://[::1]/cb": true, "com.example.app:/cb": true,
+		"https://wiki.example.com/cb": false, "http://localhost:3000/cb": false,
+	} {
+		for _, secret := range []bool{false, true} {
+			inHouse(t, func(h *house) {
+				if !secret {
+					h.client.Secrets = nil
+				}
+				s := h.signIn("alice@example.com", nil)
+				for range 2 {
+					ask, err := h.core.Grants().Asks(h.Context(), h.client, uri, s, grant.Wish{}, false)
+					must(t, err)
+					if want := asks && !secret; (ask.Question == grant.AskConsent) != want {
+						t.Errorf("%s, secret %v: question %d", uri, secret, ask.Question)
+					} else if ok, err := h.core.Grants().Agree(h.Context(), ask, ask.Mark); err != nil || ok != want {
+						t.Errorf("%s: agreed %v, %v", uri, ok, err)
+					}
+				}
+			})
+		}
+	}
 }

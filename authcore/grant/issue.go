@@ -58,8 +58,8 @@ func (g *Grants) Code(ctx context.Context, in Ask) (string, error) {
 	c := code{
 		Hash: keyring.Hash(value), RedirectURI: in.RedirectURI, Challenge: in.Challenge, Nonce: in.Nonce, Made: g.cfg.Now(),
 		Grant: Grant{
-			ID: keyring.RandomID(), Issuer: in.Issuer, Client: in.Client.ID, Subject: s.Subject, Session: s.ID,
-			AuthTime: s.AuthTime, Wish: in.Wish, Expires: s.Expires, Secret: g.cfg.Secrets.Current.ID(),
+			ID: keyring.RandomID(), Issuer: in.Issuer, Client: in.Client.ID, Subject: s.Subject, Session: s.ID, Sector: in.Client.sectorNow(),
+			AuthTime: s.AuthTime, ByMail: s.IsByMail(), Wish: in.Wish, Expires: s.Expires, Secret: g.cfg.Secrets.Current.ID(),
 		},
 	}
 	return value, g.cfg.Store.Update(ctx, c.save)

@@ -2,6 +2,7 @@ package grant
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
 	"time"
@@ -21,15 +22,19 @@ import (
 // Where several nodes share the store, that one tells a client which was the first to
 // see that a grant is over, and another one once that node is gone.
 //
-// A client is tried three times, and then given up: it may be gone for good. A
-// session that has only expired is told to nobody.
+// A client is tried three times within a minute, and then given up: it may be gone
+// for good. A session that has only expired is told to nobody.
+//
+// Each client has a line of its own, so that one that is slow, or means to be, keeps
+// no other waiting. A line in which nobody was answered while a try waited for an
+// answer in vain is dead: what stood in it meanwhile counts as tried, too, so that
+// hundreds of notices take no longer than one.
 
 // Notice is that a person's session has ended.
 type Notice struct {
-	Client  *Client
-	Issuer  string
-	Subject string // as the client knows it
-	Session string // as in the client's ID token
+	Client *Client
+	Issuer string
+	Names
 }
 
 const (
@@ -37,10 +42,13 @@ const (
 	lookEvery = time.Minute
 	// noticeTries is how often a client is tried.
 	noticeTries = 3
-	// noticesAtOnce bounds how many clients are told at the same time.
+	// noticesAtOnce bounds how many notices one client gets at the same time.
 	noticesAtOnce = 8
 	familyPage    = 200
 )
+
+// ErrNoAnswer: whoever was told of an ending did not answer at all.
+var ErrNoAnswer = errors.New("there is no answer")
 
 // noticePause is how long after a try in vain the next one comes.
 var noticePause = [noticeTries]time.Duration{1: 5 * time.Second, 2: 30 * time.Second}
@@ -52,12 +60,65 @@ type work struct {
 	all    bool
 	wake   chan struct{}
 	under  map[string]bool // ids of grants whose client is being told
-	slots  chan struct{}
+	lines  map[string]*line
 	done   sync.WaitGroup
 }
 
 func newWork() work {
-	return work{people: map[string]bool{}, under: map[string]bool{}, wake: make(chan struct{}, 1), slots: make(chan struct{}, noticesAtOnce), all: true}
+	return work{people: map[string]bool{}, under: map[string]bool{}, lines: map[string]*line{}, wake: make(chan struct{}, 1), all: true}
+}
+
+// line is the notices of one client, a few of which are under way.
+type line struct {
+	slots chan struct{}
+
+	mu       sync.Mutex
+	answered time.Time // last
+	dead     time.Time // when that was last found out
+}
+
+// of is the line of a client.
+func (w *work) of(client string) *line {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	l := w.lines[client]
+	if l == nil {
+		l = &line{slots: make(chan struct{}, noticesAtOnce)}
+		w.lines[client] = l
+	}
+	return l
+}
+
+// send sends a notice once it is its turn.
+func (l *line) send(ctx context.Context, notify func() error) error {
+	queued := time.Now()
+	select {
+	case l.slots <- struct{}{}:
+		defer func() { <-l.slots }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if l.wasDead(queued) {
+		return ErrNoAnswer
+	}
+	began := time.Now()
+	err := notify()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch now := time.Now(); {
+	case !errors.Is(err, ErrNoAnswer):
+		l.answered = now
+	case !l.answered.After(began):
+		l.dead = now
+	}
+	return err
+}
+
+// wasDead tells whether the line was found dead since.
+func (l *line) wasDead(since time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.dead.After(since)
 }
 
 func (w *work) lookAt(sub string) {
@@ -199,9 +260,9 @@ func (g *Grants) lookAt(ctx context.Context, ids []string) error {
 	if err != nil {
 		return err
 	}
-	told := map[string]bool{} // one notice for each sign-in at a client, however many grants it has
+	told := map[string]bool{} // one notice for each sign-in at a client, as it knows it, however many grants it has
 	for _, gr := range over {
-		sign := gr.Client + "\x00" + gr.Session
+		sign := gr.Client + "\x00" + gr.Issuer + "\x00" + gr.Sector + "\x00" + gr.Session
 		if told[sign] {
 			if err := g.cfg.Store.Update(ctx, func(tx store.Tx) error { gr.remove(tx); return nil }); err != nil {
 				return err
@@ -304,17 +365,14 @@ func (g *Grants) change(ctx context.Context, id string, do func(*Grant)) error {
 
 // tell tries a client until it has heard, or the tries are used up.
 func (g *Grants) tell(ctx context.Context, gr *Grant, client *Client) {
-	subject, err := g.Subject(ctx, client, gr.Subject)
-	sid := ""
-	if err == nil {
-		sid, err = g.SessionID(ctx, client, gr.Session)
-	}
+	names, err := g.Names(ctx, gr)
 	for tries := gr.Tries; err == nil && tries < noticeTries; tries++ {
-		if !pause(ctx, noticePause[tries]) || !g.take(ctx) {
+		if !pause(ctx, noticePause[tries]) {
 			return // what is left is found again after the next start
 		}
-		failed := g.notify(ctx, Notice{Client: client, Issuer: gr.Issuer, Subject: subject, Session: sid})
-		<-g.work.slots
+		failed := g.work.of(client.ID).send(ctx, func() error {
+			return g.notify(ctx, Notice{Client: client, Issuer: gr.Issuer, Names: names})
+		})
 		if ctx.Err() != nil {
 			return
 		}
@@ -343,15 +401,6 @@ func (g *Grants) notify(ctx context.Context, n Notice) error {
 		return context.Canceled
 	}
 	return notify(ctx, n)
-}
-
-func (g *Grants) take(ctx context.Context) bool {
-	select {
-	case g.work.slots <- struct{}{}:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 func pause(ctx context.Context, d time.Duration) bool {

@@ -139,5 +139,9 @@ func (s *View) IsFresh(session *Session, age time.Duration) bool {
 }
 
 func (s *Session) youngerThan(age time.Duration, now time.Time) bool {
-	return slices.Contains(s.AMR, byMail) && now.Sub(s.AuthTime) < age
+	return s.IsByMail() && now.Sub(s.AuthTime) < age
 }
+
+// IsByMail tells whether the sign-in showed that its person reads their mail. A code
+// that an operator told them does not.
+func (s *Session) IsByMail() bool { return slices.Contains(s.AMR, byMail) }
