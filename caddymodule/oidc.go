@@ -12,7 +12,9 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/grant"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/policy"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/option"
 	"github.com/gatehouse-auth/gatehouse/oidc"
 	"github.com/gatehouse-auth/gatehouse/pages"
@@ -23,6 +25,25 @@ func (a *App) placeClients() error {
 	for _, c := range a.Apps {
 		if len(c.RedirectURIs) > 0 && len(a.portals) == 0 {
 			return fmt.Errorf("app %s signs people in with redirect_uri, and there is no gatehouse_portal where they could; write\n    auth.example.com {\n        gatehouse_portal\n    }", c.ID)
+		}
+	}
+	return nil
+}
+
+// clientsLeadAway refuses URIs of clients that the portal answers itself: a code
+// would stand there in its address.
+func (a *App) clientsLeadAway() error {
+	for _, c := range a.Apps {
+		for _, list := range c.redirects() {
+			for _, text := range list.uris {
+				u, err := url.Parse(text)
+				if err != nil || !oidc.Knows(u.Path) && !gate.IsOwnPath(u.Path) {
+					continue
+				}
+				if o, err := origin.Parse(u.Scheme + "://" + u.Host); err == nil && a.isPortalPlace(o) {
+					return fmt.Errorf("app %s: %s %q is a page of the portal; write the app's own address, for example\n    %s https://wiki.example.com/callback", c.ID, list.option, text, list.option)
+				}
+			}
 		}
 	}
 	return nil
@@ -155,12 +176,19 @@ func (c *AppClient) checkAllow(*grant.Client) error {
 	return err
 }
 
+// redirects are the URIs that browsers may be sent to, by option.
+func (c *AppClient) redirects() []redirectList {
+	return []redirectList{{"redirect_uri", c.RedirectURIs}, {"post_logout_redirect_uri", c.PostLogoutRedirectURIs}}
+}
+
+type redirectList struct {
+	option string
+	uris   []string
+}
+
 // checkURIs checks where browsers may be sent.
 func (c *AppClient) checkURIs(out *grant.Client) error {
-	for _, list := range []struct {
-		option string
-		uris   []string
-	}{{"redirect_uri", c.RedirectURIs}, {"post_logout_redirect_uri", c.PostLogoutRedirectURIs}} {
+	for _, list := range c.redirects() {
 		for _, text := range list.uris {
 			if why := wrongRedirect(text, out.IsPublic()); why != "" {
 				if u, err := url.Parse(text); err == nil && u.User != nil {
@@ -184,6 +212,8 @@ func wrongRedirect(text string, public bool) string {
 		return "it is compared byte by byte, so it can have no *"
 	case strings.Contains(text, "#"):
 		return "it must have no fragment"
+	case answersIn(u.RawQuery) != "":
+		return "its query has " + answersIn(u.RawQuery) + ", which the answer brings"
 	case u.Scheme == "https" && u.Host != "":
 		return ""
 	case u.Scheme == "http" && u.Host != "":
@@ -197,6 +227,21 @@ func wrongRedirect(text string, public bool) string {
 		return "a scheme of a program's own is for an app without a secret, since a program can keep none"
 	}
 	return "it begins with https://, or for a program with a scheme of a domain of your own, such as com.example.app:/callback"
+}
+
+// answersIn names a parameter of a query that stands in answers; empty for none. An
+// app that reads the first of two would take its own for ours.
+func answersIn(query string) string {
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return "what can't be read"
+	}
+	for _, name := range []string{"code", "state", "iss", "error", "error_description"} {
+		if values.Has(name) {
+			return name
+		}
+	}
+	return ""
 }
 
 // isThisMachine tells whether a host is the browser's own machine.

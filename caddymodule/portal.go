@@ -79,6 +79,9 @@ func (a *App) placeOthers(w *routes.Walk) error {
 	if err := a.placeAPIs(w); err != nil {
 		return err
 	}
+	if err := a.clientsLeadAway(); err != nil {
+		return err
+	}
 	return a.checkPortals()
 }
 

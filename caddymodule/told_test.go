@@ -84,12 +84,17 @@ func TestHooksNeedAPortal(t *testing.T) {
 // What a start refuses before it opens the store, validate refuses in the same words.
 func TestValidateRefusesWhatAStartRefuses(t *testing.T) {
 	const client = "app wiki {\n\t\t\tredirect_uri https://wiki.example/cb\n\t\t\tallow any\n\t\t\tsecret 0123456789abcdef0123456789abcdef\n\t\t}"
-	for name, c := range map[string]struct{ global, want string }{
-		"a client without a portal": {client, "there is no gatehouse_portal"},
-		"a public client":           {strings.Replace(client, "secret 0123456789abcdef0123456789abcdef\n", "\n", 1), "there is no gatehouse_portal"},
-		"hooks without a portal":    {"hooks {\n\t\t\tmailgun_key " + mailgunHookKey + "\n\t\t}", "there is none"},
+	at := func(path string) string { return strings.Replace(client, "https://wiki.example/cb", "https://auth.example.com"+path, 1) }
+	for name, c := range map[string]struct{ global, sites, want string }{
+		"a client without a portal": {client, "", "there is no gatehouse_portal"},
+		"a public client":           {strings.Replace(client, "secret 0123456789abcdef0123456789abcdef\n", "\n", 1), "", "there is no gatehouse_portal"},
+		"hooks without a portal":    {"hooks {\n\t\t\tmailgun_key " + mailgunHookKey + "\n\t\t}", "", "there is none"},
+		"a code for the portal":     {at("/oauth2/authorize"), portalSite, "is a page of the portal"},
+		"for its sign-in page":      {at("/_gatehouse/login?x=1"), portalSite, "is a page of the portal"},
+		"a sign-out to the portal":  {strings.Replace(client, "allow", "post_logout_redirect_uri https://auth.example.com/oauth2/logout\n\t\t\tallow", 1), portalSite, "is a page of the portal"},
 	} {
 		o := newOperated(t)
+		o.sites = c.sites
 		config := o.config(c.global, "staff")
 		file := filepath.Join(t.TempDir(), "caddy.json")
 		must(t, os.WriteFile(file, config, 0o600))
