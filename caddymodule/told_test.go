@@ -84,7 +84,9 @@ func TestHooksNeedAPortal(t *testing.T) {
 // What a start refuses before it opens the store, validate refuses in the same words.
 func TestValidateRefusesWhatAStartRefuses(t *testing.T) {
 	const client = "app wiki {\n\t\t\tredirect_uri https://wiki.example/cb\n\t\t\tallow any\n\t\t\tsecret 0123456789abcdef0123456789abcdef\n\t\t}"
-	at := func(path string) string { return strings.Replace(client, "https://wiki.example/cb", "https://auth.example.com"+path, 1) }
+	at := func(path string) string {
+		return strings.Replace(client, "https://wiki.example/cb", "https://auth.example.com"+path, 1)
+	}
 	for name, c := range map[string]struct{ global, sites, want string }{
 		"a client without a portal": {client, "", "there is no gatehouse_portal"},
 		"a public client":           {strings.Replace(client, "secret 0123456789abcdef0123456789abcdef\n", "\n", 1), "", "there is no gatehouse_portal"},
