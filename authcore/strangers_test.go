@@ -11,6 +11,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
 )
 
@@ -308,6 +309,93 @@ func TestGuessesFromElsewhereAreBounded(t *testing.T) {
 			}
 			want(t, alices.answer(notThe(code)), event.Wrong)
 			want(t, alices.answer(code), event.Accepted)
+		})
+	}
+}
+
+// Beyond what is kept for a contact, strangers take none away from a network that has
+// proved it; and their own go, the oldest first.
+func TestStartsWithoutEndLeaveTheCodeOfAKnownNetworkAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := newAppHouse(t)
+		defer h.close()
+		h.service.Close()
+		h.config.Limits.PerRecipient = []limit.Rate{{Count: 1000, Per: time.Hour}}
+		h.service = h.core.Use(h.config)
+		w := &wire{h: h}
+		w.at("192.0.2.1").signIn(0)
+		alices, first := w.at("192.0.2.1"), w.at("198.51.100.1")
+		for _, v := range []*visit{first, alices} {
+			want(t, v.ask(), event.Accepted)
+		}
+		var last *visit
+		for n := range 70 {
+			last = w.at(fmt.Sprintf("203.0.113.%d", n))
+			want(t, last.ask(), event.Accepted)
+		}
+		want(t, first.answer(first.code()), event.Wrong)
+		want(t, alices.answer(alices.code()), event.Accepted)
+		if got := last.answer(last.code()); got == event.Accepted {
+			t.Error("one proof does not end all others")
+		}
+	})
+}
+
+// However many networks strangers ask from, the code that waits is the person's: it
+// counts where it was asked for, after typos too, and no guess from elsewhere takes
+// more than half of the budget.
+func TestStartsFromManyNetworksLeaveACodeAlone(t *testing.T) {
+	const home = "192.0.2.1"
+	ipv4 := func(n int) string { return fmt.Sprintf("203.0.113.%d", 1+n) }
+	for name, test := range map[string]struct {
+		known   bool // the person has signed in at home before
+		own     []string
+		from    func(n int) string
+		guesses int // of each of ten networks that asked for nothing
+		typos   int
+	}{
+		"strangers":                {from: ipv4},
+		"known":                    {known: true, from: ipv4},
+		"one host":                 {from: func(n int) string { return fmt.Sprintf("2001:db8:0:%x::1", n) }},
+		"own devices":              {own: []string{"198.51.100.1"}, from: ipv4},
+		"typos":                    {from: ipv4, typos: 1},
+		"guesses":                  {from: ipv4, guesses: 1},
+		"guesses and typos":        {from: ipv4, guesses: 3, typos: 1},
+		"known, guesses and typos": {known: true, from: ipv4, guesses: 3, typos: 4},
+	} {
+		forWires(t, func(t *testing.T, w *wire) {
+			if test.known {
+				w.at(home).signIn(0)
+				time.Sleep(2 * time.Hour)
+			}
+			alices := w.at(home)
+			want(t, alices.ask(), event.Accepted)
+			code := alices.code()
+			for _, ip := range test.own {
+				time.Sleep(time.Minute)
+				want(t, w.at(ip).ask(), event.Accepted)
+			}
+			asked := 0
+			for n := range 6 {
+				time.Sleep(time.Minute)
+				if w.at(test.from(n)).ask() == event.Accepted {
+					asked++
+				}
+			}
+			if asked+len(test.own) < 4 {
+				t.Fatalf("%s: %d strangers got a code", name, asked)
+			}
+			for n := range 10 {
+				w.at(fmt.Sprintf("100.64.%d.1", n)).guess(test.guesses)
+			}
+			for range test.typos {
+				if got := alices.answer(notThe(code)); got != event.Wrong {
+					t.Fatalf("%s: a wrong code: %v", name, got)
+				}
+			}
+			if got := alices.answer(code); got != event.Accepted {
+				t.Errorf("%s: the right code: %v", name, got)
+			}
 		})
 	}
 }

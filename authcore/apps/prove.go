@@ -198,6 +198,9 @@ func (t *proving) choose() (event.Verdict, error) {
 				return v, err
 			}
 			if v == event.Accepted && (len(callers) > 1 || len(leads[i]) > 1) {
+				if len(compared) > besideOwn && t.in.EndUser && compared[0].c.From == t.from() && !one.c.Hex {
+					continue
+				}
 				may, err := t.s.challenges.MayAnswer(one.tx, one.c.Challenge, one.by, len(compared))
 				if err != nil {
 					return v, err
@@ -219,6 +222,10 @@ func (t *proving) choose() (event.Verdict, error) {
 	t.beside = slices.DeleteFunc(compared, func(other *proving) bool { return other.c == t.c })
 	return firstVerdict, nil
 }
+
+// besideOwn is how many codes of others an answer is compared with besides one's own:
+// a typo is a guess at each, and strangers can have many sent.
+const besideOwn = 2
 
 // countBeside counts a wrong code for what it was compared with besides.
 func (t *proving) countBeside() error {

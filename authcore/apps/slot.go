@@ -17,13 +17,15 @@ import (
 type slotState []slotLead
 
 type slotLead struct {
-	From string `json:"from,omitempty"`
+	From  string `json:"from,omitempty"`
+	Known bool   `json:"known,omitempty"` // From had proved the contact
 	challenge.Lead
 	Expires time.Time `json:"expires"`
 }
 
-// maxInForce bounds how many codes of a contact a guess is compared with.
-const maxInForce = 4
+// maxInForce bounds what is kept for a contact where per_recipient allows more. It is
+// more than the networks that are known for one, whose codes go last.
+const maxInForce = 64
 
 // slotKey is where the slot of a contact is, by its id or its value. What was sent
 // to a former holder of the value is dead with the contact.
@@ -46,17 +48,30 @@ func (s slotState) holds(id string) bool {
 }
 
 // leads are those that an answer from a network may be about: all, since a person
-// asks on one network and reads the mail on another; the one it asked for itself
-// comes first, then the newest.
-func (s slotState) leads(from string) (leads []challenge.Lead) {
+// asks on one network and reads the mail on another; the one it asked for itself comes
+// first, then those of networks that are known, then the newest.
+func (s slotState) leads(from string) []challenge.Lead {
+	var own, known, others []challenge.Lead
 	for _, l := range slices.Backward(s) {
+		to := &others
 		if l.From == from && from != "" {
-			leads = slices.Insert(leads, 0, l.Lead)
-		} else {
-			leads = append(leads, l.Lead)
+			to = &own
+		} else if l.Known {
+			to = &known
 		}
+		*to = append(*to, l.Lead)
 	}
-	return leads
+	return slices.Concat(own, known, others)
+}
+
+// bounded drops the oldest of too many, those of networks that are known last:
+// strangers who ask from many networks take none of these away.
+func (s slotState) bounded() slotState {
+	for len(s) > maxInForce {
+		i := max(slices.IndexFunc(s, func(l slotLead) bool { return !l.Known }), 0)
+		s = slices.Delete(s, i, i+1)
+	}
+	return s
 }
 
 // clear leaves in force what is used up, which is told to be used, and nothing else:
@@ -83,8 +98,8 @@ func (t *asking) place(c *sent, lead challenge.Lead) error {
 		return err
 	}
 	all = slices.DeleteFunc(all, func(l slotLead) bool { return l.From == c.From || !l.Expires.After(t.now) })
-	all = append(all, slotLead{From: c.From, Lead: lead, Expires: c.Expires})
-	return c.saveSlot(t.tx, all[max(len(all)-maxInForce, 0):])
+	all = append(all, slotLead{From: c.From, Known: c.Known, Lead: lead, Expires: c.Expires})
+	return c.saveSlot(t.tx, all.bounded())
 }
 
 // saveSlot keeps what is in force in c's slot, by the contact's value and id.
