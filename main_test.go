@@ -72,6 +72,10 @@ func TestValidate(t *testing.T) {
 		"a line of a list":   {"", "app.example.com {\ngatehouse file:" + odd + "\nrespond ok\n}", "odd", ""},
 		"no logo":            {"brand Example {\nlogo " + dir + "/none.png\n}", "app.example.com {\ngatehouse any\nrespond ok\n}", "none.png", ""},
 		"a bad template":     {"brand Example {\npages " + pages + "\n}", "app.example.com {\ngatehouse any\nrespond ok\n}", "login.html", ""},
+		"a database's port":  {"secret {file." + secret + "}\nstore postgres \"host=localhost user=x dbname=x port=notaport\"", "app.example.com {\ngatehouse any\nrespond ok\n}", "store postgres: the address of the database has a port that is none", ""},
+		"no database":        {"secret {file." + secret + "}\nstore postgres {file." + people + "}", "app.example.com {\ngatehouse any\nrespond ok\n}", "store postgres: this is no address of a database", ""},
+		"a database's TLS":   {"secret {file." + secret + "}\nstore postgres postgres://x:x@localhost/x?sslrootcert=" + dir + "/none", "app.example.com {\ngatehouse any\nrespond ok\n}", "says of TLS can't be used", ""},
+		"a good database":    {"secret {file." + secret + "}\nstore postgres postgres://x:x@localhost/x", "app.example.com {\ngatehouse any\nrespond ok\n}", "", ""},
 		"a mistake of Caddy": {"", "app.example.com {\ngatehouse any\nrespnd ok\n}", "respnd", "respnd"},
 	} {
 		global := "{\n}\n"

@@ -91,6 +91,17 @@ func (p *PostgresStore) expanded() (string, error) {
 	return dsn, failed
 }
 
+// place is the address of the database as a start reads it, which connects to nothing.
+func (p *PostgresStore) place() (string, error) {
+	dsn, err := p.expanded()
+	if err == nil {
+		if _, err = pgstore.ParseDSN(dsn); err != nil {
+			err = fmt.Errorf("store postgres: %w", err)
+		}
+	}
+	return dsn, err
+}
+
 func openDatabase(dsn string) (*openStore, error) {
 	const of = "store postgres"
 	d, err := pgstore.ParseDSN(dsn)

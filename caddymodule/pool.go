@@ -79,7 +79,7 @@ func (a *App) engine(place string) (name string, open func() (*openStore, error)
 // storePlace is where the store is: the DSN of a database, or a directory.
 func (a *App) storePlace() (string, error) {
 	if a.Store != nil && a.Store.Postgres != nil {
-		return a.Store.Postgres.expanded()
+		return a.Store.Postgres.place()
 	}
 	dir := filepath.Join(caddy.AppDataDir(), "gatehouse")
 	if a.Store != nil && a.Store.Badger != nil && a.Store.Badger.Dir != "" {
