@@ -1,14 +1,17 @@
 package authcore_test
 
 import (
+	"context"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // noTrace looks for a subject in the whole store.
@@ -173,4 +176,45 @@ func (h *house) deleteHolder(who apps.Holder, reason string) (found bool, orphan
 	h.t.Helper()
 	gone, err := h.core.Apps().Delete(h.t.Context(), apps.Deletion{Realm: who.Realm, Subject: who.Subject, Reason: reason, Force: true})
 	return gone.Verdict == event.Accepted, gone.Orphans, err
+}
+
+// joining does something before the next update.
+type joining struct {
+	store.Store
+	before atomic.Pointer[func()]
+}
+
+func (j *joining) Update(ctx context.Context, fn func(store.Tx) error) error {
+	if before := j.before.Swap(nil); before != nil {
+		(*before)()
+	}
+	return j.Store.Update(ctx, fn)
+}
+
+// Whoever joins while the only member is being deleted keeps the organization: the
+// deletion is refused, or by an operator leaves it without an owner.
+func TestJoiningWhileTheOnlyMemberIsDeleted(t *testing.T) {
+	for _, role := range []apps.Role{apps.Member, apps.Admin, apps.Owner} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newAppWorld(t)
+			engine := &joining{Store: w.store}
+			w.reopenOn(engine)
+			defer w.close()
+			zoe, eve := w.signInApp(mustAddress("zoe@example.com")).Person.Subject, w.signInApp(mustAddress("eve@example.com")).Person.Subject
+			org, v, err := w.service.Apps().CreateOrganization(t.Context(), w.caller(liveKey).App, w.live, zoe, "Zoe", "", "")
+			w.must(v, err)
+			synctest.Wait()
+			join := func() {
+				_, v, err := w.service.Apps().SetRole(t.Context(), apps.RoleChange{Realm: w.live, Org: org.ID, Subject: eve, Role: role, Add: true})
+				w.must(v, err)
+			}
+			engine.before.Store(&join)
+			v, err = w.deletePerson(w.live, zoe)
+			want(t, err, nil)
+			want(t, v, map[bool]event.Verdict{true: event.Accepted, false: event.Forbidden}[role == apps.Owner])
+			members, err := w.service.Apps().Members(t.Context(), w.live, org.ID)
+			want(t, err, nil)
+			want(t, len(members), map[bool]int{true: 1, false: 2}[role == apps.Owner])
+		})
+	}
 }

@@ -55,6 +55,9 @@ func (c *Core) Delete(ctx context.Context, in Deletion) (Deleted, error) {
 		return Deleted{}, err
 	}
 	orphans, v, err := decide(ctx, c.store, d.remove)
+	if errors.Is(err, errJoined) {
+		return c.Delete(ctx, in)
+	}
 	if err != nil || v != event.Accepted {
 		return Deleted{Verdict: v}, err
 	}
@@ -72,8 +75,14 @@ func (d *deletion) sweep(ctx context.Context) (orphans []string, err error) {
 	if d.orgs, err = store.View(ctx, d.core.store, d.memberships); err != nil || len(d.orgs) == 0 {
 		return nil, err
 	}
-	return store.Update(ctx, d.core.store, d.leaveAll)
+	if orphans, err = store.Update(ctx, d.core.store, d.leaveAll); errors.Is(err, errJoined) {
+		return d.sweep(ctx)
+	}
+	return orphans, err
 }
+
+// errJoined: somebody came into an organization that would have gone.
+var errJoined = errors.New("an organization has another member by now")
 
 // deletion takes a person out of the store.
 type deletion struct {
@@ -157,12 +166,12 @@ func (d *deletion) report(orphans []string) {
 type memberOf struct {
 	org     string
 	others  bool     // it has other members
+	changes int      // Organization.Changes then
 	invites []string // when it has none
 }
 
-// memberships looks at the person's organizations. Somebody may come into one
-// before the person is out: then it goes under them, as it would have gone a
-// moment earlier.
+// memberships looks at the person's organizations. Whoever comes into one before
+// the person is out has it looked at again (errJoined).
 func (d *deletion) memberships(tx store.Tx) (list []memberOf, err error) {
 	if !keyring.IsID(d.in.Subject) {
 		return nil, nil
@@ -173,6 +182,11 @@ func (d *deletion) memberships(tx store.Tx) (list []memberOf, err error) {
 	}
 	for _, org := range ids {
 		m := memberOf{org: org}
+		if o, err := LoadOrg(tx, d.in.Realm, org); err != nil {
+			return nil, err
+		} else if o != nil {
+			m.changes = o.Changes
+		}
 		items, err := tx.Scan(store.KeyOrgPerson+org+"/", "", 2)
 		if err != nil {
 			return nil, err
@@ -221,6 +235,9 @@ func (d *deletion) leave(tx store.Tx, m memberOf) (orphan bool, err error) {
 	o, err := LoadOrg(tx, d.in.Realm, m.org)
 	if err != nil || o == nil {
 		return false, err
+	}
+	if !m.others && o.Changes != m.changes {
+		return false, errJoined
 	}
 	if !m.others {
 		return false, o.remove(tx, d.in.Subject, m.invites, d.core.now())

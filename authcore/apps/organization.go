@@ -41,6 +41,7 @@ type Organization struct {
 	Plan    string       `json:"plan,omitempty"`
 	Owners  []string     `json:"owners"` // subjects; never empty
 	Created time.Time    `json:"created"`
+	Changes int          `json:"changes,omitempty"` // of its members, so far
 }
 
 // Membership is one person's place in an organization.
@@ -233,6 +234,7 @@ func (o *Organization) Put(tx store.Tx, m MemberRecord) error {
 		}
 		tx.Put(byPerson, []byte("{}"), time.Time{})
 	}
+	o.Changes++
 	return store.Save(tx, store.KeyOrg+o.ID, o, time.Time{})
 }
 
