@@ -149,8 +149,11 @@ type node struct {
 	all  *atomic.Int32 // updates that wrote the counter of all mails
 }
 
-func (n node) Node() string                               { return n.name }
-func (n node) Gone(context.Context, string) (bool, error) { return false, nil }
+func (n node) Node() string                                                { return n.name }
+func (n node) Gone(context.Context, string) (bool, error)                  { return false, nil }
+func (n node) OnLost(func(context.Context, store.Store, store.Lost) error) {}
+
+var _ store.Shared = node{}
 
 func (n node) Update(ctx context.Context, fn func(store.Tx) error) error {
 	tx := &globalTx{}

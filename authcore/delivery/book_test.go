@@ -74,8 +74,11 @@ func TestReportsAreFast(t *testing.T) {
 // shared is a store that several nodes use.
 type shared struct{ store.Store }
 
-func (shared) Node() string                               { return "one" }
-func (shared) Gone(context.Context, string) (bool, error) { return false, nil }
+func (shared) Node() string                                                { return "one" }
+func (shared) Gone(context.Context, string) (bool, error)                  { return false, nil }
+func (shared) OnLost(func(context.Context, store.Store, store.Lost) error) {}
+
+var _ store.Shared = shared{}
 
 // One node sent the mail, another heard that it was delivered, a third signs its
 // person in: each of them comes to know how long that took.

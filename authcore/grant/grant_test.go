@@ -370,6 +370,10 @@ func (n node) Node() string { return n.name }
 
 func (n node) Gone(_ context.Context, name string) (bool, error) { return name == n.gone.Load(), nil }
 
+func (n node) OnLost(func(context.Context, store.Store, store.Lost) error) {}
+
+var _ store.Shared = node{}
+
 // Of the nodes that share a store one tells, and another goes on where that is gone.
 func TestNoticeByOneNode(t *testing.T) {
 	for _, dies := range []bool{false, true} {
