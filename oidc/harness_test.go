@@ -305,10 +305,13 @@ func (b *browser) send(r *http.Request) *http.Response {
 	switch policy := answer.Header.Get("Referrer-Policy"); {
 	case policy == "no-referrer":
 		b.from = ""
-	case strings.HasPrefix(answer.Header.Get("Content-Type"), "text/html"):
-		if b.from = r.URL.String(); policy == "strict-origin" {
-			b.from = b.issuer + "/"
-		}
+	case !strings.HasPrefix(answer.Header.Get("Content-Type"), "text/html"):
+	case !strings.HasPrefix(r.URL.String(), b.issuer+"/"):
+		b.from = "" // an app's page leads here by its address alone
+	case policy == "strict-origin":
+		b.from = b.issuer + "/"
+	default:
+		b.from = r.URL.String()
 	}
 	if u, err := answer.Location(); err == nil {
 		b.seen.add(u.Query().Get("code"))
