@@ -3,6 +3,7 @@ package grant
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -93,8 +94,18 @@ func isPort(s string) bool {
 // uri, and use it: without a secret, at an address or by a scheme that any program of
 // the machine can take (RFC 8252, 8.6). Its person is asked each time.
 func (c *Client) mayBeAnother(uri string) bool {
-	_, local := loopback(uri)
-	return c.IsPublic() && (local || !strings.HasPrefix(uri, "https://") && !strings.HasPrefix(uri, "http://"))
+	if !c.IsPublic() || strings.HasPrefix(uri, "https://") {
+		return false
+	}
+	if !strings.HasPrefix(uri, "http://") {
+		return true
+	}
+	u, err := url.Parse(uri)
+	if err != nil {
+		return true
+	}
+	_, err = netip.ParseAddr(u.Hostname())
+	return err == nil // localhost is for pages that are being written
 }
 
 // HasOrigin tells whether a page at this origin, as browsers write it, is the

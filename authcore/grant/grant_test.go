@@ -927,7 +927,7 @@ func (h *house) named(s *session.Session, name string) *session.Session {
 // machine can take the port or the scheme. Its person is asked each time.
 func TestOtherProgramsOfTheMachine(t *testing.T) {
 	for uri, asks := range map[string]bool{
-		"http://127.0.0.1:5000/cb": true, "http://[::1]/cb": true, "com.example.app:/cb": true,
+		"http://127.0.0.1:5000/cb": true, "http://127.0.0.2/cb": true, "http://[::1]/cb": true, "http://[::ffff:127.0.0.1]:80/cb": true, "com.example.app:/cb": true,
 		"https://wiki.example.com/cb": false, "http://localhost:3000/cb": false,
 	} {
 		for _, secret := range []bool{false, true} {
