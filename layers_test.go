@@ -56,7 +56,7 @@ var layers = []layer{
 		"plain values; it knows nobody who makes or hears them"},
 	{"authcore/session", []string{"authcore/address", "authcore/challenge", "authcore/event", "authcore/keyring", "authcore/origin", "authcore/person", "authcore/policy", "authcore/store"}, []string{caddyPath, badgerPath}, []string{"net/http", "html/template"},
 		"what is held after a proof; it knows neither how that is made nor who asks"},
-	{"authcore/grant", []string{"authcore/address", "authcore/event", "authcore/keyring", "authcore/person", "authcore/policy", "authcore/session", "authcore/store"}, []string{caddyPath, badgerPath}, []string{"net/http", "html/template"},
+	{"authcore/grant", []string{"authcore/address", "authcore/event", "authcore/keyring", "authcore/origin", "authcore/person", "authcore/policy", "authcore/session", "authcore/store"}, []string{caddyPath, badgerPath}, []string{"net/http", "html/template"},
 		"what apps hold of a session; it knows no protocol"},
 	{"authcore/outbox", []string{"authcore/address", "authcore/event", "authcore/origin", "authcore/keyring", "authcore/limit", "authcore/store"}, []string{caddyPath, badgerPath}, []string{"net/http", "html/template"},
 		"what goes out; it knows no challenge, and no sender but by its contract"},

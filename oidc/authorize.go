@@ -269,7 +269,7 @@ func (c *call) decide(q *authRequest, answered string) {
 		c.notAllowed(q)
 		return
 	}
-	ask, err := c.h.grants.Asks(c.r.Context(), q.client, q.redirectURI, s, q.wish, q.wants(promptConsent))
+	ask, err := c.h.grants.Asks(c.r.Context(), c.v.Origin, q.client, q.redirectURI, s, q.wish, q.wants(promptConsent))
 	agreed := ask.Question == grant.NoQuestion
 	if err == nil && !agreed {
 		agreed, err = c.h.grants.Agree(c.r.Context(), ask, answered)

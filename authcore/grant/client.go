@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/policy"
 )
 
@@ -91,21 +92,21 @@ func isPort(s string) bool {
 }
 
 // mayBeAnother tells whether another program than the client may get what is sent to
-// uri, and use it: without a secret, at an address or by a scheme that any program of
-// the machine can take (RFC 8252, 8.6). Its person is asked each time.
-func (c *Client) mayBeAnother(uri string) bool {
-	if !c.IsPublic() || strings.HasPrefix(uri, "https://") {
+// uri, and use it: without a secret, by a scheme or at an address that any program of
+// the machine can take (RFC 8252, 8.6). Its person is asked each time. Where the
+// portal is on that machine too, localhost is where pages are being written.
+func (c *Client) mayBeAnother(uri string, portal origin.Origin) bool {
+	if !c.IsPublic() {
 		return false
 	}
-	if !strings.HasPrefix(uri, "http://") {
-		return true
-	}
 	u, err := url.Parse(uri)
-	if err != nil {
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" {
 		return true
 	}
-	_, err = netip.ParseAddr(u.Hostname())
-	return err == nil // localhost is for pages that are being written
+	if _, err := netip.ParseAddr(u.Hostname()); err == nil {
+		return u.Scheme == "http"
+	}
+	return u.Scheme == "http" && !portal.IsLocalhost() // with http only localhost is named
 }
 
 // HasOrigin tells whether a page at this origin, as browsers write it, is the

@@ -10,6 +10,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
@@ -149,10 +150,10 @@ type Asking struct {
 }
 
 // Asks tells what the person of a session has to be asked before a code is sent to
-// a redirect URI. always asks for consent even if it was given.
-func (g *Grants) Asks(ctx context.Context, c *Client, uri string, s *session.Session, w Wish, always bool) (Asking, error) {
+// a redirect URI by a portal. always asks for consent even if it was given.
+func (g *Grants) Asks(ctx context.Context, portal origin.Origin, c *Client, uri string, s *session.Session, w Wish, always bool) (Asking, error) {
 	out := Asking{Terms: c.terms(w, s.Name), subject: s.Subject, client: c}
-	unproven := c.mayBeAnother(uri)
+	unproven := c.mayBeAnother(uri, portal)
 	if !c.Consent && !c.SignUp && !unproven {
 		return out, nil
 	}

@@ -29,6 +29,8 @@ import (
 
 const issuer = "https://auth.example.com"
 
+var portal, _ = origin.Parse(issuer)
+
 // house is an instance with one client, in a bubble of its own time.
 type house struct {
 	testing.TB
@@ -175,7 +177,7 @@ func (h *house) code(s *session.Session, scope ...string) string {
 // agree says yes to what the client wishes, if it asks.
 func (h *house) agree(s *session.Session, w grant.Wish) {
 	h.Helper()
-	ask, err := h.core.Grants().Asks(h.Context(), h.client, h.client.Redirects[0], s, w, true)
+	ask, err := h.core.Grants().Asks(h.Context(), portal, h.client, h.client.Redirects[0], s, w, true)
 	must(h, err)
 	if ok, err := h.core.Grants().Agree(h.Context(), ask, ask.Mark); err != nil || ok != (ask.Question != grant.NoQuestion) {
 		h.Fatalf("agreed: %v, %v", ok, err)
@@ -640,7 +642,7 @@ func TestSubjectsSurviveAMove(t *testing.T) {
 		}
 		after, err := h.core.Grants().Subject(h.Context(), h.client, s.Subject)
 		must(t, err)
-		ask, err := h.core.Grants().Asks(h.Context(), h.client, h.client.Redirects[0], s, grant.Wish{}, false)
+		ask, err := h.core.Grants().Asks(h.Context(), portal, h.client, h.client.Redirects[0], s, grant.Wish{}, false)
 		must(t, err)
 		if after != before || ask.Question != grant.NoQuestion {
 			t.Errorf("%s was %s, question %d", after, before, ask.Question)
@@ -860,7 +862,7 @@ func TestMoreIsAskedForAnew(t *testing.T) {
 				change(h.client)
 				s := h.signIn("alice@example.com", nil)
 				asked := func(w grant.Wish) grant.Question {
-					ask, err := h.core.Grants().Asks(h.Context(), h.client, h.client.Redirects[0], s, w, false)
+					ask, err := h.core.Grants().Asks(h.Context(), portal, h.client, h.client.Redirects[0], s, w, false)
 					must(t, err)
 					return ask.Question
 				}
@@ -893,10 +895,10 @@ func TestMoreIsAskedForAnew(t *testing.T) {
 				if asked(name) != grant.AskConsent {
 					t.Error("another name is not asked for")
 				}
-				ask, err := h.core.Grants().Asks(h.Context(), h.client, h.client.Redirects[0], s, name, false)
+				ask, err := h.core.Grants().Asks(h.Context(), portal, h.client, h.client.Redirects[0], s, name, false)
 				must(t, err)
 				s = h.named(s, "Bob") // while the page is open
-				if after, err := h.core.Grants().Asks(h.Context(), h.client, h.client.Redirects[0], s, name, false); err != nil || after.Mark == ask.Mark {
+				if after, err := h.core.Grants().Asks(h.Context(), portal, h.client, h.client.Redirects[0], s, name, false); err != nil || after.Mark == ask.Mark {
 					t.Error("the page of another name counts for this one")
 				}
 				if ok, err := h.core.Grants().Agree(h.Context(), ask, ask.Mark); err != nil || !ok || tells().Name {
@@ -928,7 +930,7 @@ func (h *house) named(s *session.Session, name string) *session.Session {
 func TestOtherProgramsOfTheMachine(t *testing.T) {
 	for uri, asks := range map[string]bool{
 		"http://127.0.0.1:5000/cb": true, "http://127.0.0.2/cb": true, "http://[::1]/cb": true, "http://[::ffff:127.0.0.1]:80/cb": true, "com.example.app:/cb": true,
-		"https://wiki.example.com/cb": false, "http://localhost:3000/cb": false,
+		"http://localhost:3000/cb": true, "http://spa.localhost/cb": true, "https://wiki.example.com/cb": false,
 	} {
 		for _, secret := range []bool{false, true} {
 			inHouse(t, func(h *house) {
@@ -937,7 +939,7 @@ func TestOtherProgramsOfTheMachine(t *testing.T) {
 				}
 				s := h.signIn("alice@example.com", nil)
 				for range 2 {
-					ask, err := h.core.Grants().Asks(h.Context(), h.client, uri, s, grant.Wish{}, false)
+					ask, err := h.core.Grants().Asks(h.Context(), portal, h.client, uri, s, grant.Wish{}, false)
 					must(t, err)
 					if want := asks && !secret; (ask.Question == grant.AskConsent) != want {
 						t.Errorf("%s, secret %v: question %d", uri, secret, ask.Question)
@@ -947,5 +949,17 @@ func TestOtherProgramsOfTheMachine(t *testing.T) {
 				}
 			})
 		}
+	}
+	// A portal on the machine itself is where pages are being written.
+	here, err := origin.Parse("http://localhost:8080")
+	must(t, err)
+	for uri, asks := range map[string]bool{"http://localhost:3000/cb": false, "http://127.0.0.1:3000/cb": true} {
+		inHouse(t, func(h *house) {
+			h.client.Secrets = nil
+			s := h.signIn("alice@example.com", nil)
+			if ask, err := h.core.Grants().Asks(h.Context(), here, h.client, uri, s, grant.Wish{}, false); err != nil || (ask.Question == grant.AskConsent) != asks {
+				t.Errorf("%s: question %d, %v", uri, ask.Question, err)
+			}
+		})
 	}
 }
