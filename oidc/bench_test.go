@@ -41,7 +41,7 @@ type bare struct {
 	visit   pages.Visit
 }
 
-func newBare(t testing.TB, now func() time.Time) *bare {
+func newBare(t testing.TB, now func() time.Time, change ...func(*grant.Client)) *bare {
 	secret, err := keyring.NewSecret([]byte(strings.Repeat("s", 32)))
 	must(t, err)
 	x := &bare{TB: t, engine: memstore.New(memstore.WithNow(now))}
@@ -60,6 +60,9 @@ func newBare(t testing.TB, now func() time.Time) *bare {
 	x.client = &grant.Client{
 		ID: "wiki", Name: "Wiki", Redirects: []string{"https://wiki.example.com/cb"}, AfterLogout: []string{"https://wiki.example.com/after"},
 		Policy: anybody, Secrets: [][sha256.Size]byte{sha256.Sum256([]byte("s"))},
+	}
+	for _, do := range change {
+		do(x.client)
 	}
 	t.Cleanup(x.core.Grants().Use(&grant.Means{Clients: []*grant.Client{x.client}}))
 	x.site, err = pages.New(pages.Config{Service: x.service})

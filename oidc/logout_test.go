@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/grant"
 )
 
 // receiver is where clients are told that people have signed out.
@@ -354,8 +356,7 @@ func TestLogoutOfAnIdleSession(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var later atomic.Int64
-			x := newBare(t, func() time.Time { return time.Now().Add(time.Duration(later.Load())) })
-			x.client.Pairwise = c.pairwise
+			x := newBare(t, func() time.Time { return time.Now().Add(time.Duration(later.Load())) }, func(client *grant.Client) { client.Pairwise = c.pairwise })
 			v, cookie := x.signIn("alice@example.com")
 			held := x.tokens(v)
 			other, otherCookie := x.signIn("bob@example.com")

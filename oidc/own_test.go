@@ -627,7 +627,7 @@ var ours = []module{
 // A code that an operator told proves no mailbox: apps are told so, and who wants a
 // proof asks for a mail.
 func TestOperatorsCode(t *testing.T) {
-	x := newBare(t, time.Now)
+	x := newBare(t, time.Now, func(c *grant.Client) { c.EmailInIDToken = true })
 	told, _ := x.signInBy("alice@example.com", false)
 	mailed, _ := x.signIn("bob@example.com")
 	for name, c := range map[string]struct {
@@ -635,7 +635,6 @@ func TestOperatorsCode(t *testing.T) {
 		proved bool
 	}{"told": {told, false}, "mailed": {mailed, true}} {
 		t.Run(name, func(t *testing.T) {
-			x.client.EmailInIDToken = true
 			got := x.tokens(c.v)
 			for range 2 { // also after a refresh
 				payload, err := base64.RawURLEncoding.DecodeString(strings.Split(got.ID, ".")[1])

@@ -90,10 +90,10 @@ func (h *house) open() {
 	h.stop = func() { h.release(); h.service.Close(); h.core.Close() }
 }
 
-// reconfigure gives the client another policy, as a reload does.
-func (h *house) reconfigure(p *policy.Policy) {
+// reconfigure changes the client, as a reload does.
+func (h *house) reconfigure(change func(*grant.Client)) {
 	next, release := *h.client, h.release
-	next.Policy = p
+	change(&next)
 	h.client = &next
 	h.release = h.core.Grants().Use(&grant.Means{Clients: []*grant.Client{h.client}, Notify: h.notify})
 	release()
@@ -435,7 +435,7 @@ func TestNoticeOfARefusal(t *testing.T) {
 	inHouse(t, func(h *house) {
 		s := h.signIn("alice@example.com", nil)
 		out, code := h.issue(s, grant.ScopeOffline), h.code(s)
-		h.reconfigure(admits(t, "bob@example.com"))
+		h.reconfigure(func(c *grant.Client) { c.Policy = admits(t, "bob@example.com") })
 		_, err := h.redeem(code)
 		h.wantRefused("a code", err)
 		_, err = h.refresh(out.Refresh)
@@ -575,7 +575,7 @@ func TestConsentFromNowOn(t *testing.T) {
 	inHouse(t, func(h *house) {
 		s := h.signIn("alice@example.com", nil)
 		out := h.issue(s, grant.ScopeOffline)
-		h.client.Consent = true
+		h.reconfigure(func(c *grant.Client) { c.Consent = true })
 		if h.isGood(out.Access) {
 			t.Error("the access token is still good")
 		}
@@ -621,7 +621,7 @@ func TestMayRedirect(t *testing.T) {
 // again.
 func TestSubjectsSurviveAMove(t *testing.T) {
 	inHouse(t, func(h *house) {
-		h.client.Pairwise, h.client.Consent = true, true
+		h.reconfigure(func(c *grant.Client) { c.Pairwise, c.Consent = true, true })
 		s := h.signIn("alice@example.com", nil)
 		h.agree(s, grant.Wish{})
 		before, err := h.core.Grants().Subject(h.Context(), h.client, s.Subject)
@@ -822,7 +822,7 @@ func (h *house) change(do func(*grant.Client)) {
 	next := *h.client
 	do(&next)
 	h.client = &next
-	h.reconfigure(h.client.Policy)
+	h.reconfigure(func(*grant.Client) {})
 }
 
 // A withdrawal is told, whatever has become of the session.
@@ -858,8 +858,7 @@ func TestMoreIsAskedForAnew(t *testing.T) {
 	} {
 		t.Run(kind, func(t *testing.T) {
 			inHouse(t, func(h *house) {
-				h.client.Profile = true
-				change(h.client)
+				h.reconfigure(func(c *grant.Client) { c.Profile = true; change(c) })
 				s := h.signIn("alice@example.com", nil)
 				asked := func(w grant.Wish) grant.Question {
 					ask, err := h.core.Grants().Asks(h.Context(), portal, h.client, h.client.Redirects[0], s, w, false)
@@ -935,7 +934,7 @@ func TestOtherProgramsOfTheMachine(t *testing.T) {
 		for _, secret := range []bool{false, true} {
 			inHouse(t, func(h *house) {
 				if !secret {
-					h.client.Secrets = nil
+					h.reconfigure(func(c *grant.Client) { c.Secrets = nil })
 				}
 				s := h.signIn("alice@example.com", nil)
 				for range 2 {
@@ -955,7 +954,7 @@ func TestOtherProgramsOfTheMachine(t *testing.T) {
 	must(t, err)
 	for uri, asks := range map[string]bool{"http://localhost:3000/cb": false, "http://127.0.0.1:3000/cb": true} {
 		inHouse(t, func(h *house) {
-			h.client.Secrets = nil
+			h.reconfigure(func(c *grant.Client) { c.Secrets = nil })
 			s := h.signIn("alice@example.com", nil)
 			if ask, err := h.core.Grants().Asks(h.Context(), here, h.client, uri, s, grant.Wish{}, false); err != nil || (ask.Question == grant.AskConsent) != asks {
 				t.Errorf("%s: question %d, %v", uri, ask.Question, err)
