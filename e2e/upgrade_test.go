@@ -44,7 +44,11 @@ http://localhost:PORT {
 func TestUpgrade(t *testing.T) {
 	port := freePort(t)
 	p := newProcess(t, strings.ReplaceAll(upgradeConfig, "PORT", port))
-	now, example := p.path, "../Caddyfile.example"
+	example, err := filepath.Abs("../Caddyfile.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := p.path
 	if last := os.Getenv("GATEHOUSE_RELEASE"); last != "" {
 		p.path, example = filepath.Join(last, "gatehouse"), filepath.Join(last, "Caddyfile.example")
 	}
