@@ -54,12 +54,19 @@ type brokenStore struct {
 	store.Store
 	mu     sync.Mutex
 	broken bool
+	full   bool // writes alone fail
 }
 
 func (s *brokenStore) fail(broken bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.broken = broken
+}
+
+func (s *brokenStore) fill(full bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.full = full
 }
 
 func (s *brokenStore) err() error {
@@ -81,6 +88,12 @@ func (s *brokenStore) View(ctx context.Context, fn func(store.Tx) error) error {
 func (s *brokenStore) Update(ctx context.Context, fn func(store.Tx) error) error {
 	if err := s.err(); err != nil {
 		return err
+	}
+	s.mu.Lock()
+	full := s.full
+	s.mu.Unlock()
+	if full {
+		return store.ErrFull
 	}
 	return s.Store.Update(ctx, fn)
 }

@@ -56,8 +56,9 @@ func endSession(e *exchange) {
 	switch {
 	case err != nil:
 	case here:
-		_, err = e.p.service.Core().Sessions().EndHere(e.r.Context(), s.ID, session.SignedOut)
-		e.jar.expireSession()
+		if _, err = e.p.service.Core().Sessions().EndHere(e.r.Context(), s.ID, session.SignedOut); err == nil {
+			e.jar.expireSession()
+		}
 	default:
 		err = e.signOut(held)
 	}

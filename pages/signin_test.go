@@ -3,6 +3,7 @@ package pages
 import (
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -11,6 +12,8 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 )
 
 func TestSignInByCode(t *testing.T) {
@@ -354,15 +357,56 @@ func TestLogoutEndsAllThatCameAlong(t *testing.T) {
 }
 
 func TestLogoutWhenItCantBeTold(t *testing.T) {
-	h := newHouse(t)
-	b := h.browser()
-	b.signIn("alice@example.com")
-	h.store.fail(true)
-	b.post("/_gatehouse/logout")
-	b.wants(503)
-	if len(b.last.Cookies()) != 0 {
-		t.Error("the cookie is gone while the session lives")
+	outages := map[string]func(*brokenStore, bool){"lost": (*brokenStore).fail, "full": (*brokenStore).fill}
+	for name, form := range map[string][]string{"everywhere": nil, "only here": {"only", "here"}} {
+		for outage, set := range outages {
+			t.Run(name+", "+outage, func(t *testing.T) {
+				h := newHouse(t)
+				b := h.browser()
+				b.headers.Set("Cookie", "__Host-gatehouse="+h.handedOver("alice@example.com"))
+				b.get("/_gatehouse/session")
+				b.wants(200)
+				set(h.store, true)
+				b.post("/_gatehouse/logout", form...)
+				b.wants(503)
+				if len(b.last.Cookies()) != 0 {
+					t.Error("the cookie is gone while the session lives")
+				}
+				set(h.store, false)
+				b.post("/_gatehouse/logout", form...)
+				b.wants(303)
+				if c := b.cookie("__Host-gatehouse"); c == nil || c.MaxAge >= 0 {
+					t.Errorf("signing out leaves the cookie: %v", c)
+				}
+			})
+		}
 	}
+}
+
+// handedOver is the cookie of a session here that the portal at wiki has handed over.
+func (h *house) handedOver(email string) string {
+	h.Helper()
+	here := h.origin
+	h.origin = mustOrigin(h.T, "https://wiki.example.com")
+	b := h.browser()
+	b.signIn(email)
+	sessions := h.service.Sessions()
+	portal := session.Browser{Origin: h.origin, Client: netip.MustParseAddr("203.0.113.9")}
+	var err error
+	portal.Session, err = sessions.Check(h.Context(), b.cookie("__Host-gatehouse").Value, h.origin)
+	check(h.T, err)
+	h.origin = here
+	site := session.Browser{Origin: here, Client: portal.Client}
+	mark, state := sessions.HandoverState(site)
+	site.Flow = mark
+	ticket, _, err := sessions.GiveTicket(h.Context(), portal, session.Handover{Site: here, ReturnTo: origin.ParseReturnTo("/", here, nil), State: state})
+	check(h.T, err)
+	taken, err := sessions.TakeTicket(h.Context(), site, ticket)
+	check(h.T, err)
+	if taken.Session == nil {
+		h.Fatal(taken.Verdict)
+	}
+	return taken.Token
 }
 
 func TestLoginWhileSignedIn(t *testing.T) {
