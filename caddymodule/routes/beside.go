@@ -302,7 +302,7 @@ func (b *beside) list(nodes []*node, before cover, errors bool) cover {
 	}
 	for _, n := range nodes {
 		c := at(n.Group)
-		before := len(c.gates)
+		inherited := len(c.gates)
 		for _, p := range c.partly {
 			c.clean = c.clean || implies(n.MatcherSets, p)
 		}
@@ -310,12 +310,13 @@ func (b *beside) list(nodes []*node, before cover, errors bool) cover {
 			c = b.step(s, c, errors)
 		}
 		c.ends = c.ends || n.Terminal
-		if n.Group != "" && len(c.gates) > before {
+		if n.Group != "" {
 			c.gates = slices.Clone(c.gates) // what was seen behind them in this route stays
-			for i := range c.gates[before:] {
+			for i := range c.gates[inherited:] {
+				g := &c.gates[inherited+i]
 				for _, d := range done {
 					if d.Group == n.Group {
-						c.gates[before+i].past = cmp.Or(c.gates[before+i].past, d.leadsPast(c.gates[before+i]))
+						g.past = cmp.Or(g.past, d.leadsPast(*g))
 					}
 				}
 			}
