@@ -208,14 +208,14 @@ func (f *follower) step(s *step) {
 			return
 		}
 		f.proxy(h, s.proxied)
-		f.ended = !f.answered(s)
+		f.ended = !f.answered(s) || f.ended
 		return
 	case *fileserver.FileServer:
 		f.files(h)
 		f.ended = s.ends
 		return
 	case *intercept.Intercept: // it also answers in the place of gates behind it
-		f.ended = f.answered(s)
+		f.ended = f.answered(s) // nothing comes after its answer
 		return
 	}
 	if handlerName(s.handler) == "authentication" {
@@ -244,7 +244,7 @@ func (f *follower) answered(s *step) bool {
 	}
 	f.way.errors = true
 	f.list(s.branches[i-1].nodes)
-	return !f.ended
+	return true
 }
 
 // vars sets what the handler sets.

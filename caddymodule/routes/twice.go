@@ -35,7 +35,7 @@ type search struct {
 	named   []string
 	changes parts
 	most    int
-	tried   map[string]bool
+	tried   map[string][]arrival // what has been asked for, and where it came
 	came    []arrival
 }
 
@@ -47,7 +47,7 @@ func (w *Walk) Twice(gates []*Gate, told []Finding) (all []Finding, err error) {
 	add := func(server, host string) {
 		at := w.site(server, host)
 		if !slices.ContainsFunc(searches, func(s *search) bool { return s.site == at }) {
-			s := &search{site: at, tried: map[string]bool{}}
+			s := &search{site: at, tried: map[string][]arrival{}}
 			s.named, s.changes = partsOf(slices.Concat(at.tree.routes, at.tree.errors))
 			searches = append(searches, s)
 		}
@@ -129,15 +129,15 @@ func appendOnce[T comparable](all []T, one T) []T {
 	return append(all, one)
 }
 
-// try asks for a path, unless that is done or enough is.
+// try asks for a path, unless enough is done, and returns where it comes.
 func (s *search) try(asked string) []arrival {
 	asked = "/" + strings.TrimLeft(asked, "/")
-	if s.tried[asked] || len(s.tried) >= s.most {
-		return nil
+	all, is := s.tried[asked]
+	if is || len(s.tried) >= s.most {
+		return all
 	}
-	s.tried[asked] = true
-	all := s.arrivals(asked)
-	s.came = append(s.came, all...)
+	all = s.arrivals(asked)
+	s.tried[asked], s.came = all, append(s.came, all...)
 	return all
 }
 
