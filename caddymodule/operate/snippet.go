@@ -44,19 +44,22 @@ func (i *Instance) Snippet(proxy string) (string, error) {
 		w.host = proxiedAt(asks.Login, asks.Portal)
 		text = w.nameHost(text, w)
 	}
-	text = addressed(asks.nameHeaders(w.nameSites(text, w)), examples.Address, asks.Address)
-	return addressed(text, examples.Portal, asks.Portal), nil
+	return asks.addressed(asks.nameHeaders(w.nameSites(text, w))), nil
 }
 
-// addressed has text speak of another address, also as Envoy writes it.
-func addressed(text, from, to string) string {
-	text = strings.ReplaceAll(text, from, to)
-	host, port, _ := net.SplitHostPort(from)
-	toHost, toPort, err := net.SplitHostPort(to)
-	if err != nil {
-		return text
+// addressed has text speak of the addresses here, also as Envoy writes them, in one
+// pass: either may be the example's other one.
+func (a *Asks) addressed(text string) string {
+	var pairs []string
+	for _, pair := range [][2]string{{examples.Address, a.Address}, {examples.Portal, a.Portal}} {
+		from, to := pair[0], pair[1]
+		pairs = append(pairs, from, to)
+		host, port, _ := net.SplitHostPort(from)
+		if toHost, toPort, err := net.SplitHostPort(to); err == nil {
+			pairs = append(pairs, "address: "+host+", port_value: "+port, "address: "+toHost+", port_value: "+toPort)
+		}
 	}
-	return strings.ReplaceAll(text, "address: "+host+", port_value: "+port, "address: "+toHost+", port_value: "+toPort)
+	return strings.NewReplacer(pairs...).Replace(text)
 }
 
 // cut leaves out what begins with from, up to until.
