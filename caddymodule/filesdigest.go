@@ -19,7 +19,10 @@ import (
 // the command reload says so.
 
 // namedFile finds, in a configuration, files with secrets and certificates.
-var namedFile = regexp.MustCompile(`\{file\.([^{}"]+)\}|"(?:ca|service_account)":"([^"{}]+)"`)
+var namedFile = regexp.MustCompile(`\{file\.([^{}"]+)\}|"(?:ca|service_account)":\s*"([^"{}]+)"`)
+
+// namedIcon finds the picture of a site, which no global option names.
+var namedIcon = regexp.MustCompile(`"icon":\s*"`)
 
 // filesNamed are the files that a configuration names and that are read at the start:
 // those of the brand, and others, which may hold secrets. Lists of people are not
@@ -105,7 +108,7 @@ that names it. With a configuration in JSON, write --force after it.`
 		if json.Unmarshal(text, &read) != nil || json.Unmarshal(read.Apps.Gatehouse, app) != nil {
 			return nil // no Gatehouse in it: else it would not have been loaded
 		}
-		if brand, others := filesNamed(app, read.Apps.Gatehouse); len(brand)+len(others) > 0 {
+		if brand, others := filesNamed(app, read.Apps.Gatehouse); len(brand)+len(others) > 0 || namedIcon.Match(text) {
 			fmt.Fprintln(cmd.ErrOrStderr(), "This configuration is JSON. If it has not changed, nothing was reloaded: after a change of a file that it names (logo, templates, secrets), write --force.")
 		}
 		return nil
