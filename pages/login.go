@@ -23,27 +23,26 @@ func login(e *exchange) {
 		e.jar.expireFlow()
 	}
 	v := e.loginForm()
-	if err := e.sayWhyEnded(v); err != nil {
-		e.outage(err)
-		return
-	}
+	e.sayWhyEnded(v)
 	e.page(http.StatusOK, v)
 }
 
 // sayWhyEnded tells whoever was signed out elsewhere why they are asked to sign in:
 // else the form is all that they see.
-func (e *exchange) sayWhyEnded(v *screen.View) error {
+func (e *exchange) sayWhyEnded(v *screen.View) {
 	if e.v.Session != nil || len(e.browser.Held) == 0 || v.Notice != "" {
-		return nil
+		return
 	}
 	reason, err := e.p.service.Core().Sessions().EndedBy(e.r.Context(), e.browser.Held)
+	if err != nil {
+		e.p.log.Warn("the sign-in page does not say why it is shown: the store can't be read", "error", err)
+	}
 	switch reason {
 	case session.RevokedByOperator:
 		v.Note("login.revoked")
 	case session.EndedByOwner:
 		v.Note("login.ended")
 	}
-	return err
 }
 
 // loginForm is the sign-in page as its address asks for it.

@@ -55,6 +55,9 @@ func (b Brand) Check() error {
 	if strings.ContainsFunc(b.Name, unicode.IsControl) || len([]rune(b.Name)) > maxName {
 		problems = append(problems, fmt.Errorf("brand: the name has a control character or more than %d characters", maxName))
 	}
+	if b.LogoDark != "" && b.Logo == "" {
+		problems = append(problems, errors.New("brand: logo_dark is for dark pages alone; name the logo of the others, too"))
+	}
 	if b.Support != "" {
 		if _, err := address.Parse(b.Support); err != nil {
 			problems = append(problems, fmt.Errorf("brand: support %q: %w", b.Support, err))
