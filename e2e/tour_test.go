@@ -370,7 +370,7 @@ func (top *topology) checkRefused(t *testing.T, v *visitor) {
 	if !strings.Contains(page, "have access to <bdi>"+top.host()) || len(ways) != 3 {
 		t.Fatalf("the page says where there is no access, and three ways out:\n%s", page)
 	}
-	for i, want := range []string{`name="email"`, "<h1", "<form"} { // another address, the account, signing out
+	for i, want := range []string{`name="email"`, "<h1>Your account</h1>", "<form"} { // another address, the account, signing out
 		if way, hops := v.follow(html.UnescapeString(ways[i][1])); way.StatusCode != http.StatusOK || !strings.Contains(way.body, want) {
 			t.Errorf("%s ends in %s: %v", ways[i][1], way.Status, hops)
 		} else if last := hops[len(hops)-1].url; i == 0 && !strings.Contains(last, url.QueryEscape("/page?x=1")) {

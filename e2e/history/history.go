@@ -17,6 +17,7 @@ package history
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -55,7 +56,7 @@ type Check struct {
 
 // History is what happened. The zero History knows nothing.
 type History struct {
-	Tries int           // how many wrong codes are compared at most
+	Tries int           // the wrong code that locks: it is answered Locked, not Out
 	Heard time.Duration // within which all nodes must know of an ending
 
 	mu     sync.Mutex
@@ -88,7 +89,7 @@ func (p *Person) Answered(a Answer) {
 	p.answers = append(p.answers, a)
 }
 
-// Checked notes a check.
+// Checked notes a check; none after an ending of which nobody knows whether it was.
 func (p *Person) Checked(c Check) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -145,15 +146,17 @@ func (p *Person) codes(tries int) (broken []string) {
 			broken = append(broken, fmt.Sprintf("a wrong code was accepted at %s", a.Node))
 		case a.Outcome == In:
 			accepted = append(accepted, a)
-		case a.Outcome == Out:
+		case a.Outcome == Out && !a.Right:
 			wrong++
+		case a.Outcome == Out && !p.usedBefore(a):
+			broken = append(broken, fmt.Sprintf("the right code was refused as wrong at %s, and nobody had used it", a.Node))
 		}
 	}
 	if len(accepted) > 1 {
 		broken = append(broken, fmt.Sprintf("the code was accepted %d times, at %s and %s", len(accepted), accepted[0].Node, accepted[1].Node))
 	}
 	if tries > 0 && wrong >= tries {
-		broken = append(broken, fmt.Sprintf("%d wrong codes were compared, at most %d may be", wrong, tries-1))
+		broken = append(broken, fmt.Sprintf("%d codes were answered as wrong, and the one of number %d locked nothing", wrong, tries))
 	}
 	for _, a := range accepted {
 		before := 0
@@ -167,6 +170,13 @@ func (p *Person) codes(tries int) (broken []string) {
 		}
 	}
 	return broken
+}
+
+// usedBefore tells whether the code may have been used, or locked, by the end of a.
+func (p *Person) usedBefore(a Answer) bool {
+	return slices.ContainsFunc(p.answers, func(o Answer) bool {
+		return o.Start.Before(a.End) && (o.Outcome == Locked || o.Outcome == Unknown || o.Outcome == In && o.Right)
+	})
 }
 
 // sessions checks the requests.

@@ -35,7 +35,7 @@ func TestTheCheckFinds(t *testing.T) {
 		"an answer that is lost": {func(p *history.Person) { right(p, 1, history.Unknown); right(p, 2, history.In) }, ""},
 		"a code twice":           {func(p *history.Person) { right(p, 1, history.In); right(p, 2, history.In) }, "accepted 2 times"},
 		"a wrong code":           {func(p *history.Person) { wrong(p, 1, history.In) }, "wrong code was accepted"},
-		"five wrong ones":        {func(p *history.Person) { wrong(p, 5, history.Out) }, "5 wrong codes were compared"},
+		"five wrong ones":        {func(p *history.Person) { wrong(p, 5, history.Out) }, "5 codes were answered as wrong"},
 		"a code after five": {func(p *history.Person) {
 			wrong(p, 4, history.Out)
 			wrong(p, 1, history.Locked)
