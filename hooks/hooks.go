@@ -54,7 +54,7 @@ var (
 // fresh is how far a report's time may be from now.
 const fresh = 5 * time.Minute
 
-// ServeHTTP answers a request whose path lies below Root.
+// ServeHTTP answers a request whose path begins with root.
 func (h *Hooks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	web.NoStore(w.Header())
 	if r.URL.Path != root+"mailgun" || h.MailgunKey == "" {
