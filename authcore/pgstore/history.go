@@ -82,20 +82,23 @@ func (h *history) committed(carried []int64, attempt int64, now time.Time) {
 	for _, id := range carried {
 		delete(h.seen, id)
 	}
-	h.seen[attempt], h.at, h.when = true, now, time.Now()
+	h.seen[attempt], h.at, h.when = true, now, wallNow()
 }
 
 // keep remembers what was written.
 func (h *history) keep(attempt int64, writes map[string]write, read map[string]row) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if now := time.Now(); h.young == nil || h.size > keptBytes || now.Sub(h.since) > keptFor {
+	if now := wallNow(); h.young == nil || h.size > keptBytes || now.Sub(h.since) > keptFor {
 		h.old, h.young, h.size, h.since = h.young, map[string]kept{}, 0, now
 	}
 	for key, w := range writes {
 		last, is := h.young[key]
 		if !is {
 			last, is = h.old[key]
+		}
+		if is && slices.Contains(last.before, attempt) {
+			continue // what came after it has been noted first
 		}
 		k := kept{write: w, version: attempt, before: last.before}
 		if is {
@@ -109,6 +112,9 @@ func (h *history) keep(attempt int64, writes map[string]write, read map[string]r
 		h.size += len(key) + len(w.value) + 100
 	}
 }
+
+// wallNow goes on while the machine is suspended, as the database's clock does.
+func wallNow() time.Time { return time.Now().Round(0) }
 
 // wait waits until nothing is lost.
 func (h *history) wait(ctx context.Context) error {

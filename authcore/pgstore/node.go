@@ -179,7 +179,7 @@ func (s *Store) keepSweeping(ctx context.Context) {
 	}
 }
 
-// Sweep deletes all rows that have been dead for a minute. The store does so by
+// Sweep deletes all rows that have been dead for 21 minutes. The store does so by
 // itself.
 func (s *Store) Sweep(ctx context.Context) error {
 	for _, sweep := range []struct {

@@ -67,9 +67,9 @@ func TestSweep(t *testing.T) {
 	s := openTest(t, dsn, pgstore.Options{})
 	if err := s.Update(t.Context(), func(tx store.Tx) error {
 		for i := range 1200 {
-			tx.Put(fmt.Sprint("dead", i), []byte(`1`), s.Now().Add(-2*time.Minute))
+			tx.Put(fmt.Sprint("dead", i), []byte(`1`), s.Now().Add(-22*time.Minute))
 		}
-		tx.Put("dying", []byte(`1`), s.Now().Add(-time.Second))
+		tx.Put("dying", []byte(`1`), s.Now().Add(-20*time.Minute))
 		tx.Put("live", []byte(`1`), s.Now().Add(time.Hour))
 		tx.Put("always", []byte(`1`), time.Time{})
 		_, err := tx.Get("absent")
@@ -78,6 +78,7 @@ func TestSweep(t *testing.T) {
 		t.Fatal(err)
 	}
 	pgtest.Exec(t, dsn, "UPDATE gatehouse_attempt SET at = at - interval '1 hour'")
+	pgtest.Exec(t, dsn, "INSERT INTO gatehouse_attempt (id, at, done) VALUES (1, now() - interval '10 minutes', true)")
 	put(t, s, "more", `1`)
 	if err := s.Sweep(t.Context()); err != nil {
 		t.Fatal(err)
@@ -85,8 +86,11 @@ func TestSweep(t *testing.T) {
 	if got := pgtest.Rows(t, dsn, "SELECT key FROM gatehouse_record ORDER BY key"); fmt.Sprint(got) != "[absent always dying live more]" {
 		t.Errorf("left are %q", got)
 	}
-	if got := pgtest.Rows(t, dsn, "SELECT count(*) FROM gatehouse_attempt WHERE at < now() - interval '10 minutes'"); got[0] != "0" {
+	if got := pgtest.Rows(t, dsn, "SELECT count(*) FROM gatehouse_attempt WHERE at < now() - interval '11 minutes'"); got[0] != "0" {
 		t.Errorf("%s old attempts are left", got[0])
+	}
+	if got := pgtest.Rows(t, dsn, "SELECT count(*) FROM gatehouse_attempt WHERE id = 1"); got[0] != "1" {
+		t.Error("an attempt is gone that a node may still look for")
 	}
 }
 

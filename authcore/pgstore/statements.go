@@ -79,10 +79,12 @@ SELECT whole FROM judged`
 	claimAttempt = `INSERT INTO gatehouse_attempt (id, at, done) VALUES ($1::bigint, now(), false) ON CONFLICT (id) DO NOTHING`
 	readAttempt  = `SELECT done FROM gatehouse_attempt WHERE id = $1::bigint`
 
-	// sweepRecords deletes at most $2 rows that have been dead for a minute.
+	// sweepRecords deletes at most $2 rows that have been dead for longer than any node
+	// remembers what it wrote (twice keptFor): where history is put back, no row means
+	// that none was there, and a deletion is a version of its own.
 	sweepRecords = `
 DELETE FROM gatehouse_record WHERE key IN (
-  SELECT key FROM gatehouse_record WHERE expires < coalesce($1::timestamptz, now()) - interval '1 minute'
+  SELECT key FROM gatehouse_record WHERE expires < coalesce($1::timestamptz, now()) - interval '21 minutes'
   ORDER BY expires LIMIT $2::bigint FOR UPDATE SKIP LOCKED
 )`
 	sweepAttempts = `
