@@ -164,6 +164,7 @@ func (s *Store) Close() error {
 
 func (s *Store) closeDB() error {
 	s.room.dropBallast()
+	s.room.unwritten.Store(false) // what failed once may have been written since
 	done := make(chan error, 1)
 	go func() { done <- s.db.Close() }()
 	stuck := 0
