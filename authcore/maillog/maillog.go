@@ -165,16 +165,12 @@ func (s *Sender) SendText(_ context.Context, t outbox.Text) error {
 }
 
 func (s *Sender) textBox(t outbox.Text) string {
-	var b strings.Builder
-	rule := strings.Repeat("═", 70)
-	line := func(text string) { b.WriteString(s.paint(frame, "║") + "  " + text + "\n") }
-	b.WriteString("\n" + s.paint(frame, "╔"+rule) + "\n")
-	line(fmt.Sprintf("A text message to %s (shown here, not sent)", printable(t.To.String())))
-	line("")
-	line(printable(t.Body))
-	if t.Code != "" {
-		line("Code     " + s.paint(strong, printable(t.Code)))
-	}
-	b.WriteString(s.paint(frame, "╚"+rule) + "\n\n")
-	return b.String()
+	return s.framed(func(line func(string)) {
+		line(fmt.Sprintf("A text message to %s (shown here, not sent)", printable(t.To.String())))
+		line("")
+		line(printable(t.Body))
+		if t.Code != "" {
+			line("Code     " + s.paint(strong, printable(t.Code)))
+		}
+	})
 }
