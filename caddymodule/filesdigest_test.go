@@ -79,3 +79,16 @@ func TestDigestOfOddFiles(t *testing.T) {
 		t.Fatal("the adapter reads without an end")
 	}
 }
+
+// A person's JSON has spaces where the adapter's has none.
+func TestFilesNamedInJSON(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"mail": [{"sender": "smtp", "ca": "/etc/mail-ca.pem"}]}`: "/etc/mail-ca.pem", `{"ca":"/etc/mail-ca.pem"}`: "/etc/mail-ca.pem",
+		"{\"service_account\":\n\t\"/etc/google.json\"}": "/etc/google.json", `{"password": "{file./run/secret}"}`: "/run/secret", `{"domain": "example.com"}`: "",
+	} {
+		_, others := filesNamed(new(App), []byte(text))
+		if got := strings.Join(others, " "); got != want {
+			t.Errorf("%s names %q, want %q", text, got, want)
+		}
+	}
+}

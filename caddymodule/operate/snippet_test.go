@@ -33,3 +33,17 @@ func sorted(text string) string {
 	slices.Sort(lines)
 	return strings.Join(lines, "\n")
 }
+
+// What listens here may stand at the example's address of the other.
+func TestSnippetsOfSwappedAddresses(t *testing.T) {
+	for _, c := range []struct{ address, portal string }{
+		{"127.0.0.1:8081", ""}, {"127.0.0.1:8081", "127.0.0.1:9091"}, {"127.0.0.1:8081", "127.0.0.1:8080"}, {"127.0.0.1:7000", "127.0.0.1:9091"},
+	} {
+		asks := &Asks{Address: c.address, Portal: c.portal}
+		text := asks.addressed("ask " + examples.Address + " and " + examples.Portal + "; address: 127.0.0.1, port_value: 9091")
+		_, port, _ := strings.Cut(c.address, ":")
+		if want := "ask " + c.address + " and " + c.portal + "; address: 127.0.0.1, port_value: " + port; text != want {
+			t.Errorf("%+v: %q, want %q", c, text, want)
+		}
+	}
+}
