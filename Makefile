@@ -11,9 +11,9 @@ LINTER        := .tools/golangci-lint-$(GOLANGCI_LINT)
 CONFIG   ?= Caddyfile.example
 VERSION  ?= v0.0.0-dev
 FUZZTIME ?= 30s
-# One package at a time may take so long; the whole of `make test` stays under
+# One package may take so long on a busy machine; the whole of `make test` stays under
 # ten minutes on two cores.
-TIMEOUT  ?= 9m
+TIMEOUT  ?= 15m
 
 .PHONY: help run build test check prove bench fuzz golden screenshots packages packages-test upgrade fmt vet lint tools
 
