@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"path"
 	"slices"
 	"strings"
 
@@ -37,7 +38,11 @@ func (a *App) clientsLeadAway() error {
 		for _, list := range c.redirects() {
 			for _, text := range list.uris {
 				u, err := url.Parse(text)
-				if err != nil || !oidc.Knows(u.Path) && !gate.IsOwnPath(u.Path) {
+				if err != nil {
+					continue
+				}
+				// Browsers and servers take away // and dots on the way.
+				if at := path.Clean("/" + strings.ReplaceAll(u.Path, `\`, "/")); !oidc.Knows(at) && !gate.IsOwnPath(at) {
 					continue
 				}
 				if o, err := origin.Parse(u.Scheme + "://" + u.Host); err == nil && a.isPortalPlace(o) {
