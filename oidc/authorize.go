@@ -279,6 +279,10 @@ func (c *call) decide(q *authRequest, answered string) {
 		c.outage(err)
 	case agreed:
 		c.grant(q, s)
+	case ask.Question == grant.AskProof && q.wants(promptNone):
+		c.deny(q, authError{"login_required", "the person has not read a mail for this sign-in"})
+	case ask.Question == grant.AskProof:
+		c.signIn(q, proof)
 	case q.wants(promptNone) && ask.Question == grant.AskConsent:
 		c.deny(q, authError{"consent_required", "the person has not agreed yet"})
 	case q.wants(promptNone):

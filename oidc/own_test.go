@@ -23,6 +23,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/grant"
+	"github.com/gatehouse-auth/gatehouse/authcore/policy"
 	"github.com/gatehouse-auth/gatehouse/pages"
 )
 
@@ -683,6 +684,76 @@ func TestOperatorsCode(t *testing.T) {
 			}
 			if at := x.authorize(c.v, "prompt", "none", "acr_values", "urn:gatehouse:email").Header().Get("Location"); !strings.Contains(at, "code=") {
 				t.Errorf("a sign-in that nobody wants proved: %s", at)
+			}
+		})
+	}
+}
+
+// Nobody signs up by a code that an operator told: the app would go on knowing them by
+// an address that they have not shown to be theirs.
+func TestOperatorsCodeSignsNobodyUp(t *testing.T) {
+	who, err := policy.ParseWhoList([]string{"staff@example.com"})
+	must(t, err)
+	staff, err := policy.Compile(who, nil, nil)
+	must(t, err)
+	for name, c := range map[string]struct {
+		change func(*grant.Client)
+		email  string
+		signs  bool // up, after a mail
+	}{
+		"a stranger":                           {func(*grant.Client) {}, "alice@example.com", true},
+		"a stranger, where consent is asked":   {func(c *grant.Client) { c.Consent = true }, "alice@example.com", true},
+		"who is named":                         {func(*grant.Client) {}, "staff@example.com", false},
+		"who is named, where consent is asked": {func(c *grant.Client) { c.Consent = true }, "staff@example.com", true},
+		"where nobody has to sign up":          {func(c *grant.Client) { c.SignUp = false }, "alice@example.com", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := newBare(t, time.Now, func(cl *grant.Client) { cl.SignUp, cl.Named = true, staff; c.change(cl) })
+			told, _ := x.signInBy(c.email, false)
+			mailed, _ := x.signIn(c.email)
+			for _, pairs := range [][]string{nil, {"prompt", "consent"}, {"scope", "openid"}} {
+				to := x.authorize(told, pairs...).Header().Get("Location")
+				if asks := strings.HasPrefix(to, "/_gatehouse/login?") && strings.Contains(to, "max_age=0"); asks != c.signs || asks == strings.Contains(to, "code=") {
+					t.Errorf("%v: %q", pairs, to)
+				}
+			}
+			if at := x.authorize(told, "prompt", "none").Header().Get("Location"); strings.Contains(at, "error=login_required") != c.signs {
+				t.Errorf("prompt=none: %s", at)
+			}
+			if !c.signs {
+				return
+			}
+			// The mark is of the person, whatever session it was shown to.
+			page := x.authorize(mailed).Body.String()
+			form := url.Values{"decision": {"allow"}}
+			for _, field := range []string{"request_query", "mark"} {
+				_, rest, _ := strings.Cut(page, `name="`+field+`" value="`)
+				value, _, ok := strings.Cut(rest, `"`)
+				if !ok || value == "" {
+					t.Fatalf("no %s:\n%s", field, page)
+				}
+				form.Set(field, html.UnescapeString(value))
+			}
+			agree := func(v pages.Visit) string {
+				r := httptest.NewRequest(http.MethodPost, "/oauth2/consent", strings.NewReader(form.Encode()))
+				r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+				r.Header.Set("Origin", v.Origin.String())
+				w := httptest.NewRecorder()
+				x.h.Serve(w, r, v)
+				return w.Header().Get("Location")
+			}
+			for range 2 {
+				if to := agree(told); !strings.HasPrefix(to, "/_gatehouse/login?") {
+					t.Errorf("signed up: %q", to)
+				}
+			}
+			if to := agree(mailed); !strings.Contains(to, "code=") {
+				t.Errorf("by a mail: %q", to)
+			}
+			// Who has signed up is known: from then on a code that an operator told is
+			// a sign-in like any other.
+			if to := x.authorize(told).Header().Get("Location"); !strings.Contains(to, "code=") {
+				t.Errorf("after the sign-up: %q", to)
 			}
 		})
 	}

@@ -120,6 +120,9 @@ const (
 	NoQuestion Question = iota
 	AskConsent
 	AskSignUp
+	// AskProof comes before a sign-up: a code that an operator told shows nobody to
+	// have the mailbox, and the app would go on knowing them by it.
+	AskProof
 )
 
 // asks tells what somebody with this address has to be asked who has said this.
@@ -164,8 +167,11 @@ func (g *Grants) Asks(ctx context.Context, portal origin.Origin, c *Client, uri 
 	if out.Question = c.asks(said, s.Address, out.Terms); out.Question == NoQuestion && (unproven || always && c.isBoundBy(said)) {
 		out.Question = AskConsent
 	}
-	if out.Question == NoQuestion {
-		return out, nil
+	if out.Question != NoQuestion && c.SignUp && (said == nil || !said.SignedUp) && !s.IsByMail() {
+		out.Question = AskProof
+	}
+	if out.Question == NoQuestion || out.Question == AskProof {
+		return out, nil // there is no mark, so nothing can be agreed to
 	}
 	out.Mark = g.cfg.Secrets.Current.Grant("asking", strings.Join(append(out.scope(), s.Subject, c.ID, out.Named), "\x00"))
 	return out, nil
