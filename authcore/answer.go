@@ -303,7 +303,7 @@ func (t *run) rememberDevice(p *person.Record, method string) (cookie string, er
 	}
 	cookie = t.b.Device
 	if d.Hash == "" {
-		cookie = keyring.RandomToken(32)
+		cookie = challenge.NewDeviceCookie()
 		d.Hash = keyring.Hash(cookie)
 	}
 	return cookie, d.Prove(t.tx, p.Address, p.Subject, t.now)

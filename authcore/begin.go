@@ -102,7 +102,7 @@ func (s *Service) begin(tx store.Tx, b session.Browser, in Start, down bool) (Be
 	limits.Count(tx, now)
 	out := Begun{FlowCookie: b.Flow, Flow: keyring.RandomToken(9), c: live}
 	if flows.Browser == "" { // a cookie we did not make is never taken over
-		out.FlowCookie = keyring.RandomToken(32)
+		out.FlowCookie = challenge.NewFlowCookie()
 		flows.Browser = keyring.Hash(out.FlowCookie)
 	}
 	wish := s.wish(b, in)

@@ -31,8 +31,8 @@ func TestCookieName(t *testing.T) {
 	}
 }
 
-// After another name was configured, browsers go on sending sessions under the former
-// one. They are still good, so no app may read them.
+// After another name was configured, browsers go on sending what they have under the
+// former one. It is still good, so no app may read it.
 func TestCookieNameChanges(t *testing.T) {
 	c := newGatedCaddy(t, nil)
 	site := `https://app.example.com:{port} {
@@ -49,7 +49,13 @@ func TestCookieNameChanges(t *testing.T) {
 		return readEcho(t, c.raw("GET "+path+" HTTP/1.1", "Host: {host}", "Cookie: "+cookies, "Connection: close", "", "")).Header.Get("Cookie")
 	}
 	c.run("cookie intern", "", site)
-	former := c.signInAt("alice@example.com", "app.example.com").Token
+	in := c.signInAt("alice@example.com", "app.example.com")
+	former := in.Token
+	begun := c.fetch(c.client(true), "POST", "/_gatehouse/login", strings.NewReader("email=alice@example.com"), "Content-Type: application/x-www-form-urlencoded", "Sec-Fetch-Site: same-origin")
+	flow, _, _ := strings.Cut(strings.TrimPrefix(begun.Header.Get("Set-Cookie"), "__Host-intern-flow="), ";")
+	if flow == "" || flow == begun.Header.Get("Set-Cookie") {
+		t.Fatalf("no flow cookie: %v", begun.Header)
+	}
 	for _, line := range []string{"cookie gatehouse-b", "cookie wiki", ""} {
 		c.run(line, "", site)
 		name := "__Host-gatehouse"
@@ -66,8 +72,25 @@ func TestCookieNameChanges(t *testing.T) {
 			}
 		}
 	}
-	// Signing out ends it under whatever name it comes along.
 	current := c.signInAt("bob@example.com", "app.example.com").Token
+	// So are those of browsers under way and of known ones; what only begins so is the
+	// app's.
+	for _, old := range []string{
+		"__Host-intern-flow=" + flow, "intern-flow= " + flow + " ", "elsewhere=" + flow,
+		"__Host-intern-device=" + in.DeviceCookie, "intern-device=\t" + in.DeviceCookie, "elsewhere=" + in.DeviceCookie,
+	} {
+		for _, path := range []string{"/", "/open"} {
+			if got := seen(path, "a=1; "+old+"; b=ghd_2; __Host-gatehouse="+current); got != "a=1; b=ghd_2" {
+				t.Errorf("%s: the app saw %q", path, got)
+			}
+		}
+	}
+	for _, theirs := range []string{"a=ghf_" + strings.Repeat("x", 20), "a=x" + flow, "a=" + in.DeviceCookie + "x"} {
+		if got := seen("/open", theirs); got != theirs {
+			t.Errorf("of %q the app saw %q", theirs, got)
+		}
+	}
+	// Signing out ends it under whatever name it comes along.
 	resp := c.raw("POST /_gatehouse/logout HTTP/1.1", "Host: {host}", "Cookie: __Host-gatehouse="+current+"; __Host-intern="+former, "Sec-Fetch-Site: same-origin", "Content-Length: 0", "Connection: close", "", "")
 	if resp.StatusCode != 303 {
 		t.Fatalf("signing out: %d", resp.StatusCode)

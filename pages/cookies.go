@@ -144,8 +144,8 @@ func cutFold(s, prefix string) (rest string, ok bool) {
 
 // StripOwn removes our cookies from the Cookie headers and leaves the
 // others byte for byte. It does nothing, and allocates nothing, when there is
-// none of ours. A session is ours by its value, too: after another name was
-// configured, browsers go on sending it under the former one.
+// none of ours. A cookie is ours by its value, too: after another name was
+// configured, browsers go on sending what they have under the former one.
 func (c Cookies) StripOwn(h http.Header) {
 	lines := h["Cookie"]
 	var kept []string // what is left of lines, once something was removed
@@ -178,7 +178,7 @@ func (c Cookies) withoutOwn(line string) (rest string, own bool) {
 		if i := strings.IndexByte(line[at:], ';'); i >= 0 {
 			end = at + i
 		}
-		if name, value, _ := strings.Cut(line[at:end], "="); c.IsOwn(name) || session.TokenKind.Names(trim(value)) {
+		if name, value, _ := strings.Cut(line[at:end], "="); c.IsOwn(name) || session.IsCookie(trim(value)) {
 			own = true
 			kept = append(kept, line[from:at])
 			from = end + 1

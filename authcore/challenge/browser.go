@@ -2,6 +2,7 @@ package challenge
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
@@ -18,6 +19,31 @@ const FlowLifetime = time.Hour
 // DeviceLifetime is how long a browser is remembered for having proved an
 // address.
 const DeviceLifetime = 365 * 24 * time.Hour
+
+// The values of a browser's cookies begin with what they are: an app must not read
+// them, and after another name was configured only the value tells.
+const (
+	flowPrefix   = "ghf_"
+	devicePrefix = "ghd_"
+	cookieRandom = 32 // bytes
+)
+
+// NewFlowCookie makes the flow cookie of a browser.
+func NewFlowCookie() string { return flowPrefix + keyring.RandomToken(cookieRandom) }
+
+// NewDeviceCookie makes the device cookie of a browser.
+func NewDeviceCookie() string { return devicePrefix + keyring.RandomToken(cookieRandom) }
+
+// IsFlowCookie tells whether value has the form of a flow cookie.
+func IsFlowCookie(value string) bool { return isCookie(value, flowPrefix) }
+
+// IsDeviceCookie tells whether value has the form of a device cookie.
+func IsDeviceCookie(value string) bool { return isCookie(value, devicePrefix) }
+
+func isCookie(value, prefix string) bool {
+	random, ok := strings.CutPrefix(value, prefix)
+	return ok && keyring.IsToken(random, cookieRandom)
+}
 
 // Flows are the sign-ins under way in one browser, the newest last.
 type Flows struct {

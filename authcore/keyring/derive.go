@@ -50,6 +50,12 @@ func RandomToken(n int) string {
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
+// IsToken tells whether s has the form of n bytes as RandomToken has them.
+func IsToken(s string, n int) bool {
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(s)
+	return err == nil && len(raw) == n
+}
+
 // RandomID returns the name of a session or a person: 144 random bits in
 // base64url, which no command line takes for an option.
 func RandomID() string {

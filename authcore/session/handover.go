@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
@@ -30,6 +31,9 @@ import (
 // one redirect.
 const HandoverLifetime = 30 * time.Second
 
+// ticketRandom is how many random bytes a ticket has.
+const ticketRandom = 32
+
 // Handover is what a site asks of the portal: a session for one browser.
 type Handover struct {
 	Site     origin.Origin
@@ -42,8 +46,8 @@ type Handover struct {
 // which binds the ticket to it. Who sees the state can't make the cookie of it.
 func (s *View) HandoverState(b Browser) (cookie, state string) {
 	cookie = b.Flow
-	if !isToken(cookie) {
-		cookie = keyring.RandomToken(32)
+	if !challenge.IsFlowCookie(cookie) {
+		cookie = challenge.NewFlowCookie()
 	}
 	return cookie, handoverState(cookie, b.Origin)
 }
@@ -51,12 +55,6 @@ func (s *View) HandoverState(b Browser) (cookie, state string) {
 func handoverState(cookie string, site origin.Origin) string {
 	sum := sha256.Sum256([]byte("gatehouse handover\n" + site.String() + "\n" + cookie))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
-}
-
-// isToken tells whether s has the form of 32 random bytes in base64url.
-func isToken(s string) bool {
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(s)
-	return err == nil && len(raw) == 32
 }
 
 // ticket is a hand-over under way. It is kept by the hash of what the browser
@@ -85,11 +83,11 @@ func (t *ticket) live(now time.Time) bool {
 // state that is none, and a browser without a session that may be handed over.
 func (s *View) GiveTicket(ctx context.Context, b Browser, h Handover) (string, event.Verdict, error) {
 	from := b.Session
-	if from == nil || from.Parent != "" || from.Machine != nil || !isToken(h.State) ||
+	if from == nil || from.Parent != "" || from.Machine != nil || !keyring.IsToken(h.State, sha256.Size) ||
 		h.Site.Audience(s.cfg.Domain) == from.Audience || !s.cfg.Protects(h.Site) {
 		return "", event.Unknown, nil
 	}
-	value := keyring.RandomToken(32)
+	value := keyring.RandomToken(ticketRandom)
 	err := s.core.store.Update(ctx, func(tx store.Tx) error {
 		t := ticket{Hash: keyring.Hash(value), Session: from.ID, Site: h.Site, Return: h.ReturnTo, State: h.State, Made: s.core.now()}
 		return t.save(tx)
@@ -131,7 +129,7 @@ func (s *View) TakeTicket(ctx context.Context, b Browser, value string) (Taken, 
 }
 
 func (s *View) takeTicket(tx store.Tx, b Browser, value string) (Taken, error) {
-	if !isToken(value) {
+	if !keyring.IsToken(value, ticketRandom) {
 		return Taken{Verdict: event.Unknown}, nil
 	}
 	found := &ticket{}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4/json"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 )
 
@@ -14,6 +15,12 @@ var (
 	assertionKind = keyring.Kind{Alg: "EdDSA", Typ: "gatehouse-assertion+jwt"}
 	accessKind    = keyring.Kind{Alg: "RS256", Typ: "JWT"} // as Cloudflare Access signs for apps
 )
+
+// IsCookie tells whether value has the form of one of our cookies' values: a session's,
+// a flow's or a device's, good or not, whatever name it comes along under.
+func IsCookie(value string) bool {
+	return TokenKind.Names(value) || challenge.IsFlowCookie(value) || challenge.IsDeviceCookie(value)
+}
 
 // sessionClaims are all that a session cookie says: nothing personal.
 type sessionClaims struct {
