@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"flag"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 
 	"github.com/gatehouse-auth/gatehouse/pages/screen"
@@ -32,23 +34,32 @@ const (
 	maxScreenshot = 60 << 10 // bytes
 )
 
-// pictured are the screens that the documentation shows, by the names of files.
-var pictured = []struct{ file, scene string }{
-	{"login", "login form"},
-	{"login-error", "login malformed"},
-	{"code", "code sent"},
-	{"code-wrong", "code wrong"},
-	{"code-expired", "code expired_resent"},
-	{"code-locked", "code locked"},
-	{"link", "link replaces"},
-	{"link-elsewhere", "link elsewhere"},
-	{"link-used", "link used"},
-	{"not-allowed", "problem not_allowed"},
-	{"sites", "sites some"},
-	{"account", "account shown"},
-	{"sign-out", "logout confirm"},
-	{"signed-out", "logout out"},
-	{"mail", "mail"},
+// picture is a screen that the documentation shows.
+type picture struct {
+	file, scene string
+	own         bool // with the logos and the colour of a brand
+	end         bool // of a long page its end
+}
+
+var pictured = []picture{
+	{file: "login", scene: "login form"},
+	{file: "login-own", scene: "login form", own: true},
+	{file: "login-error", scene: "login malformed"},
+	{file: "code", scene: "code sent"},
+	{file: "code-wrong", scene: "code wrong"},
+	{file: "code-expired", scene: "code expired_resent"},
+	{file: "code-locked", scene: "code locked"},
+	{file: "link", scene: "link replaces"},
+	{file: "link-elsewhere", scene: "link elsewhere"},
+	{file: "link-used", scene: "link used"},
+	{file: "not-allowed", scene: "problem not_allowed"},
+	{file: "sites", scene: "sites some"},
+	{file: "account", scene: "account shown"},
+	{file: "account-end", scene: "account shown", end: true},
+	{file: "sign-out", scene: "logout confirm"},
+	{file: "signed-out", scene: "logout out"},
+	{file: "mail", scene: "mail sign_in"},
+	{file: "mail-new-device", scene: "mail new_device"},
 }
 
 // Each of them is shown in four ways.
@@ -63,24 +74,38 @@ var views = []struct {
 	{"arabic", "ar", "light", 390, 700, []chromedp.EmulateViewportOption{chromedp.EmulateScale(1.5), chromedp.EmulateMobile}},
 }
 
-func pictureGallery(t *testing.T) *gallery {
-	g := openGallery(t, screen.Brand{Name: "Example Wiki", Support: "help@example.com"})
-	g.scenes = append(g.scenes, scene{"mail", "/mail/0"})
+// pictureGallery is a gallery whose browser has the samples' clock, so that "3
+// hours ago" is what the page says on any day.
+func pictureGallery(t *testing.T, brand screen.Brand) *gallery {
+	brand.Name, brand.Support = "Example Wiki", "help@example.com"
+	g := openGallery(t, brand)
+	for i, letter := range screen.SampleLetters("en") {
+		g.scenes = append(g.scenes, scene{"mail " + string(letter.Kind), fmt.Sprintf("/mail/%d", i)})
+	}
+	g.do("setting the clock", func(ctx context.Context, _ *chromedp.Target) (chromedp.Void, error) {
+		_, err := chromedp.Call(ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{
+			Source: fmt.Sprintf("Date.now = () => %d", screen.SampleTime.UnixMilli()),
+		})
+		return chromedp.Void{}, err
+	})
 	return g
 }
 
 // TestScreenshots makes the pictures, or tells which of them are old: of each
 // picture the page that it was made from is kept as a hash.
 func TestScreenshots(t *testing.T) {
-	g := pictureGallery(t)
+	galleries := map[bool]*gallery{false: pictureGallery(t, screen.Brand{}), true: pictureGallery(t, ownBrand)}
 	sources := map[string]string{}
 	for _, p := range pictured {
+		g := galleries[p.own]
 		for _, lang := range []string{"en", "ar"} {
 			sources[p.file+" "+lang] = g.hash(g.scene(p.scene).path + "?lang=" + lang)
 		}
+		if *makeScreenshots {
+			g.take(p)
+		}
 	}
 	if *makeScreenshots {
-		g.makeAll()
 		var lines strings.Builder
 		for _, name := range slices.Sorted(maps.Keys(sources)) {
 			fmt.Fprintf(&lines, "%s %s\n", name, sources[name])
@@ -98,17 +123,20 @@ func TestScreenshots(t *testing.T) {
 			t.Errorf("%s looks different from its pictures in docs/screenshots; run make screenshots, look at them and commit them", name)
 		}
 	}
-	g.allAreShown()
+	allAreShown(t)
 }
 
+// ownBrand is the looks of somebody's own.
+var ownBrand = screen.Brand{Logo: "testdata/logo.svg", LogoDark: "testdata/logo-dark.svg", Accent: "#0f766e"}
+
 // allAreShown looks for each picture, and for a word about it.
-func (g *gallery) allAreShown() {
-	g.Helper()
+func allAreShown(t *testing.T) {
+	t.Helper()
 	var text []byte
 	for _, file := range []string{"../README.md", screenshots + "/README.md"} {
 		content, err := os.ReadFile(file)
 		if err != nil {
-			g.Fatal(err)
+			t.Fatal(err)
 		}
 		text = append(text, content...)
 	}
@@ -117,12 +145,12 @@ func (g *gallery) allAreShown() {
 			name := p.file + "-" + view.name + ".png"
 			info, err := os.Stat(filepath.Join(screenshots, name))
 			if err != nil {
-				g.Errorf("%v; make screenshots makes it", err)
+				t.Errorf("%v; make screenshots makes it", err)
 			} else if info.Size() > maxScreenshot {
-				g.Errorf("%s has %d bytes", name, info.Size())
+				t.Errorf("%s has %d bytes", name, info.Size())
 			}
 			if !bytes.Contains(text, []byte(name)) {
-				g.Errorf("%s is shown in no README", name)
+				t.Errorf("%s is shown in no README", name)
 			}
 		}
 	}
@@ -137,27 +165,29 @@ func (g *gallery) hash(path string) string {
 	return fmt.Sprintf("%x", sha256.Sum256([]byte(notShown.ReplaceAllString(a.body, ""))))[:16]
 }
 
-func (g *gallery) makeAll() {
+// take makes a picture in all ways.
+func (g *gallery) take(p picture) {
 	g.Helper()
 	for _, view := range views {
 		g.prefers("prefers-color-scheme", view.scheme)
-		for _, p := range pictured {
-			// As high as the page, within reason.
-			g.do("resizing", chromedp.EmulateViewport(view.width, view.height, view.options...))
-			g.open(g.scene(p.scene).path + "?lang=" + view.lang)
-			high, _ := strconv.ParseInt(g.eval("document.scrollingElement.scrollHeight"), 10, 64)
-			g.do("resizing", chromedp.EmulateViewport(view.width, min(max(high, view.height), 1000), view.options...))
-			g.eval("document.documentElement.style.caretColor = 'transparent'")
-			shot, err := chromedp.Run(g.ctx, chromedp.CaptureScreenshot())
-			if err == nil {
-				shot, err = small(shot)
-			}
-			if err == nil {
-				err = os.WriteFile(filepath.Join(screenshots, p.file+"-"+view.name+".png"), shot, 0o644)
-			}
-			if err != nil {
-				g.Fatal(err)
-			}
+		// As high as the page, within reason.
+		g.do("resizing", chromedp.EmulateViewport(view.width, view.height, view.options...))
+		g.open(g.scene(p.scene).path + "?lang=" + view.lang)
+		high, _ := strconv.ParseInt(g.eval("document.scrollingElement.scrollHeight"), 10, 64)
+		g.do("resizing", chromedp.EmulateViewport(view.width, min(max(high, view.height), 1000), view.options...))
+		g.eval("document.documentElement.style.caretColor = 'transparent'")
+		if p.end {
+			g.eval("scrollTo(0, document.scrollingElement.scrollHeight)")
+		}
+		shot, err := chromedp.Run(g.ctx, chromedp.CaptureScreenshot())
+		if err == nil {
+			shot, err = small(shot)
+		}
+		if err == nil {
+			err = os.WriteFile(filepath.Join(screenshots, p.file+"-"+view.name+".png"), shot, 0o644)
+		}
+		if err != nil {
+			g.Fatal(err)
 		}
 	}
 }

@@ -16,6 +16,8 @@ func (p *Pages) Sites(w http.ResponseWriter, r *http.Request, v Visit, open []or
 		e.redirect(loginPath(origin.ReturnTo{}, v.Origin, e.asked))
 		return
 	}
+	// A gate that stands on the portal's own host is no way to anywhere else.
+	open = slices.DeleteFunc(open, func(o origin.Origin) bool { return o == v.Origin })
 	view := e.view("sites", "some")
 	if len(open) == 0 {
 		view.State = "none"

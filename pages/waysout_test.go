@@ -131,7 +131,7 @@ func TestLauncher(t *testing.T) {
 		t.Helper()
 		w := httptest.NewRecorder()
 		r := httptest.NewRequest("GET", "/", nil)
-		h.pages.Sites(w, r, Visit{Origin: h.origin, Session: s, IsPortal: true, Account: Account{Whole: true}}, []origin.Origin{a, c, d})
+		h.pages.Sites(w, r, Visit{Origin: h.origin, Session: s, IsPortal: true, Account: Account{Whole: true}}, []origin.Origin{a, h.origin, c, d})
 		for _, want := range []string{
 			`<a href="https://c.example.com/"><img src="` + picture + `" alt=""><span><bdi>Calendar</bdi><small dir="ltr">c.example.com</small></span></a>`,
 			`<a href="https://d.example.com/"><b aria-hidden="true">W</b><span><bdi>Wörter</bdi><small`,
@@ -141,6 +141,9 @@ func TestLauncher(t *testing.T) {
 			if !strings.Contains(w.Body.String(), want) {
 				t.Errorf("no %s in\n%s", want, w.Body)
 			}
+		}
+		if strings.Contains(w.Body.String(), `<a href="`+h.origin.String()+`/">`) {
+			t.Error("the portal lists itself")
 		}
 		if policy := w.Header().Get("Content-Security-Policy"); !strings.Contains(policy, "img-src data: "+h.origin.String()+"/_gatehouse/;") {
 			t.Errorf("the policy admits no picture: %s", policy)

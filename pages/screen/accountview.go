@@ -111,18 +111,22 @@ func (c *Catalog) Attempts(list []challenge.Attempt) []AttemptView {
 func (c *Catalog) sampleAccount() ([]SessionView, []AttemptView) {
 	list := []session.Info{
 		{
-			ID: "AAAAAAAAAAAAAAAAAAAAAA", Method: "code", AuthTime: sampleTime, LastSeen: sampleTime.Add(time.Hour),
-			Agent: sampleAgent, Network: sampleNetwork, Sites: []string{sampleOrigin, "https://files.example.org"},
+			ID: "AAAAAAAAAAAAAAAAAAAAAA", Method: "code", AuthTime: SampleTime.Add(-3 * time.Hour), LastSeen: SampleTime,
+			Agent: sampleAgent, Network: sampleNetwork, Sites: []string{sampleOrigin, "https://board.example.com"},
 		},
-		{ID: "BBBBBBBBBBBBBBBBBBBBBB", Method: "link", AuthTime: sampleTime, LastSeen: sampleTime, Public: true, Sites: []string{sampleOrigin}},
+		{
+			ID: "BBBBBBBBBBBBBBBBBBBBBB", Method: "link", AuthTime: SampleTime.AddDate(0, 0, -5), LastSeen: SampleTime.AddDate(0, 0, -5),
+			Agent: samplePhone, Public: true, Sites: []string{sampleOrigin},
+		},
 	}
 	var attempts []challenge.Attempt
-	for _, outcome := range []challenge.Outcome{
-		challenge.OutcomeUsed, challenge.OutcomeWrongCode, challenge.OutcomeLocked, challenge.OutcomeLimited,
-		challenge.OutcomeRejected, challenge.OutcomeExpired,
-	} {
-		attempts = append(attempts, challenge.Attempt{At: sampleTime, Outcome: outcome, Agent: sampleAgent, Network: sampleNetwork})
+	add := func(at time.Time, outcomes ...challenge.Outcome) {
+		for _, outcome := range outcomes {
+			attempts = append(attempts, challenge.Attempt{At: at, Outcome: outcome, Agent: sampleAgent, Network: sampleNetwork})
+		}
 	}
+	add(list[0].AuthTime, challenge.OutcomeUsed, challenge.OutcomeWrongCode, challenge.OutcomeLocked)
+	add(list[1].AuthTime, challenge.OutcomeLimited, challenge.OutcomeRejected, challenge.OutcomeExpired)
 	return c.Sessions(list, &session.Session{ID: list[0].ID}, origin.Origin.Host), c.Attempts(attempts)
 }
 
@@ -170,6 +174,6 @@ func (c *Catalog) sampleTokens() []TokenView {
 	}
 	return c.Tokens([]session.MachineToken{{
 		ID: "AAAAAAAAAAAAAAAAAAAAAA", Machine: session.Machine{Name: "backup", Sites: []origin.SitePattern{site}},
-		LastUsed: sampleTime, Until: sampleTime.AddDate(0, 0, TokenDays[0]),
+		LastUsed: SampleTime, Until: SampleTime.AddDate(0, 0, TokenDays[0]),
 	}}, origin.Origin.Host)
 }

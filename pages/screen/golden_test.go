@@ -223,7 +223,7 @@ func TestLanguagesForAListOfOnesOwn(t *testing.T) {
 	}
 }
 
-func sampleNow() time.Time { return sampleTime }
+func sampleNow() time.Time { return SampleTime }
 
 func check(t testing.TB, err error) {
 	t.Helper()

@@ -20,9 +20,13 @@ const (
 	sampleAppLink   = "https://shop.example.com/auth/verify?token="
 )
 
-var sampleTime = time.Date(2026, 11, 21, 14, 25, 0, 0, time.UTC)
+// SampleTime is when the samples are looked at.
+var SampleTime = time.Date(2026, 11, 21, 14, 25, 0, 0, time.UTC)
 
-const sampleAgent = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:150.0) Gecko/20100101 Firefox/150.0"
+const (
+	sampleAgent = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:150.0) Gecko/20100101 Firefox/150.0"
+	samplePhone = "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/150.0.0.0 Mobile Safari/537.36"
+)
 
 // sampler makes one view of a screen after another.
 type sampler struct {
@@ -151,7 +155,7 @@ func (s *sampler) codeDead() {
 
 func (s *sampler) link() {
 	asked := func(v *View) {
-		v.Address, v.AskedAt, v.Agent, v.Network = sampleAddress, UTC(sampleTime), s.words.Agent(sampleAgent), Near(sampleNetwork)
+		v.Address, v.AskedAt, v.Agent, v.Network = sampleAddress, UTC(SampleTime), s.words.Agent(sampleAgent), Near(sampleNetwork)
 	}
 	ready := func(v *View) {
 		asked(v)
@@ -176,7 +180,8 @@ func (s *sampler) link() {
 	}
 }
 
-// others are sites beside the one that is shown.
+// others are sites beside the one that is shown: the portal, and those that it
+// lists.
 func (s *sampler) others() []SiteLink {
 	link := func(host, title string) SiteLink {
 		name := host
@@ -185,7 +190,7 @@ func (s *sampler) others() []SiteLink {
 		}
 		return SiteLink{Name: name, URL: "https://" + host + "/", Title: title, Host: host}
 	}
-	return []SiteLink{link("auth.example.com", "auth.example.com"), link("files.example.org", "Files"), link("board.example.com", "Board")}
+	return []SiteLink{link("auth.example.com", "auth.example.com"), link("files.example.org", "Files"), link("board.example.com", "Board"), link("shop.example.com", "shop.example.com")}
 }
 
 func (s *sampler) rest() {
@@ -211,7 +216,7 @@ func (s *sampler) rest() {
 			v.Consent(ConsentPage{Asker: sampleAsker, SignUp: state == "sign_up", Action: "/oauth2/consent", Request: "client_id=shop", Mark: "mark", Email: true, Name: "Name", Offline: true})
 		})
 	}
-	s.add("sites", "some", "sites.title", func(v *View) { v.Session, v.Account, v.Sites = sampleAddress, AccountPath, s.others() })
+	s.add("sites", "some", "sites.title", func(v *View) { v.Session, v.Account, v.Sites = sampleAddress, AccountPath, s.others()[1:] })
 	s.add("sites", "none", "sites.title", func(v *View) { v.Session, v.Account = sampleAddress, AccountPath })
 	for _, closed := range []string{"", "/admin"} {
 		s.add("problem", string(NotAllowed), "", func(v *View) {
@@ -330,7 +335,7 @@ func SampleLetters(lang string) []outbox.Letter {
 		Kind: outbox.LetterSignIn, To: to, Site: at, Language: lang, Code: "482913",
 		Link:     sampleOrigin + Root + "link/" + token,
 		NotMe:    sampleOrigin + Root + "not-me/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
-		Lifetime: 10 * time.Minute, AskedAt: sampleTime, Agent: sampleAgent, Network: sampleNetwork,
+		Lifetime: 10 * time.Minute, AskedAt: SampleTime, Agent: sampleAgent, Network: sampleNetwork,
 	}
 	linkOnly, notice, admitted := letter, letter, letter
 	linkOnly.Code = ""
