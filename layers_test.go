@@ -94,7 +94,7 @@ var layers = []layer{
 		"the provider serves any net/http server; signing in is the pages' part"},
 	{"api", []string{"authcore/apps", "internal/web", "authcore", "authcore/address", "authcore/person", "authcore/event", "authcore/origin", "authcore/keyring", "authcore/outbox", "authcore/limit", "pages", "pages/screen"}, []string{caddyPath, badgerPath}, nil,
 		"what the dialects share translates to core calls, and holds no rule of its own"},
-	{"api/apitest", []string{"authcore/apps", "authcore", "authcore/session", "authcore/address", "authcore/person", "authcore/event", "authcore/origin", "authcore/keyring", "authcore/outbox", "authcore/limit", "authcore/store", "authcore/memstore", "api", "pages", "pages/screen"}, []string{caddyPath, badgerPath}, nil,
+	{"api/apitest", []string{"authcore/apps", "authcore", "authcore/session", "authcore/address", "authcore/person", "authcore/event", "authcore/origin", "authcore/keyring", "authcore/outbox", "authcore/limit", "authcore/store", "authcore/memstore", "authcore/storetest", "api", "pages", "pages/screen"}, []string{caddyPath, badgerPath}, nil,
 		"what the tests of the dialects share"},
 	{"api/...", []string{"authcore/apps", "internal/web", "authcore", "authcore/session", "authcore/address", "authcore/person", "authcore/event", "authcore/origin", "authcore/orgname", "authcore/keyring", "authcore/outbox", "authcore/limit", "api", "pages", "pages/screen"}, []string{caddyPath, badgerPath}, nil,
 		"a dialect translates to core calls, and knows no other dialect"},

@@ -206,11 +206,11 @@ func TestJWTKindsAreNotMistakenForEachOther(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if claims, ok := h.core.Keys().Verify(kind, token); !ok || string(claims) != `{"sub":"x"}` {
+	if claims, ok, _ := h.core.Keys().Verify(kind, token); !ok || string(claims) != `{"sub":"x"}` {
 		t.Errorf("%s %v", claims, ok)
 	}
 	for _, other := range []keyring.Kind{{Alg: "RS256", Typ: "other", KeyPrefix: "jwk_"}, {Alg: "RS256", Typ: "JWT"}, {Alg: "EdDSA", Typ: "JWT"}} {
-		if _, ok := h.core.Keys().Verify(other, token); ok {
+		if _, ok, err := h.core.Keys().Verify(other, token); ok || err != nil {
 			t.Errorf("verifies as %+v", other)
 		}
 	}
@@ -219,7 +219,7 @@ func TestJWTKindsAreNotMistakenForEachOther(t *testing.T) {
 		t.Fatalf("%+v %v", keys, err)
 	}
 	h.reopen() // the key is the same after a restart
-	if _, ok := h.core.Keys().Verify(kind, token); !ok {
+	if _, ok, _ := h.core.Keys().Verify(kind, token); !ok {
 		t.Error("does not verify after a restart")
 	}
 }

@@ -23,7 +23,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/pgstore"
 	"github.com/gatehouse-auth/gatehouse/authcore/pgstore/pgtest"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
-	"github.com/gatehouse-auth/gatehouse/authcore/store"
+	"github.com/gatehouse-auth/gatehouse/authcore/storetest"
 )
 
 // newNode is a house that shares its store, in a database, with others.
@@ -267,31 +267,12 @@ func TestNodesWithClocksApart(t *testing.T) {
 	}
 }
 
-// sharedStore is a store that several nodes would use, which can be out of reach.
-type sharedStore struct {
-	store.Store
-	away atomic.Bool
-}
-
-func (s *sharedStore) Node() string { return "one" }
-
-func (s *sharedStore) OnLost(func(context.Context, store.Store, store.Lost) error) {}
-
-func (s *sharedStore) Gone(context.Context, string) (bool, error) { return false, nil }
-
-func (s *sharedStore) View(ctx context.Context, fn func(store.Tx) error) error {
-	if s.away.Load() {
-		return errors.New("away")
-	}
-	return s.Store.View(ctx, fn)
-}
-
 // A node that can't read lets those pass whom it has read within the last minute, then
 // refuses all that it can't check, and says so.
 func TestABlindNode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t)
-		shared := &sharedStore{Store: h.store}
+		shared := &storetest.Away{Store: h.store}
 		h.reopenOn(shared)
 		defer h.close()
 		in := h.browser().signIn(alice)
@@ -303,18 +284,93 @@ func TestABlindNode(t *testing.T) {
 			return err
 		}
 		want(t, passes(), nil)
-		shared.away.Store(true)
+		shared.Be(true)
 		time.Sleep(50 * time.Second)
 		want(t, passes(), nil)
 		time.Sleep(15 * time.Second)
 		if passes() == nil || h.core.Ping(t.Context()) == nil || !h.core.Status().Blind {
 			t.Errorf("blind for 65 s: a check %v, health %v, %+v", passes(), h.core.Ping(t.Context()), h.core.Status().Blind)
 		}
-		shared.away.Store(false)
+		shared.Be(false)
 		time.Sleep(2 * time.Second)
 		want(t, passes(), nil)
 		want(t, h.core.Ping(t.Context()), nil)
 		want(t, h.core.Status().Blind, false)
+	})
+}
+
+// What can't be read is no "no": whether another node has made the key that a token is
+// signed with, and what a token stands for.
+func TestWhatCantBeReadIsNotRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		one, two := newHouse(t), newHouse(t)
+		one.reopenOn(&storetest.Away{Store: one.store})
+		defer one.close()
+		shared := &storetest.Away{Store: one.store}
+		two.reopenOn(shared)
+		defer two.close()
+		ctx := t.Context()
+		old := one.browser().signIn(alice)
+		machine, _, _ := one.makeToken(old.Session, machineAt(t, "backup", "app.example.com"), time.Hour)
+		sessions, flows := two.service.Sessions(), two.service.Flows()
+		if found, over, err := sessions.CheckToken(ctx, machine); found == nil || over || err != nil {
+			t.Fatal(found, over, err)
+		}
+		carol := mustAddress("carol@example.com")
+		b := two.browser()
+		b.begin(carol)
+		mail := two.sender.last(t)
+		if _, err := one.core.Keys().Rotate(ctx, false); err != nil {
+			t.Fatal(err)
+		}
+		in := one.browser().signIn(mustAddress("bob@example.com"))
+		b.Held = []string{in.Token}
+		calls := []struct {
+			name string
+			ask  func() (refused bool, err error)
+		}{
+			{"a check", func() (bool, error) { s, err := sessions.Check(ctx, in.Token, site); return s == nil, err }},
+			{"a check of several", func() (bool, error) {
+				s, err := sessions.Find(ctx, []string{"none", in.Token}, site)
+				return s == nil, err
+			}},
+			{"what a sign-out ends", func() (bool, error) {
+				held, err := two.core.Sessions().Held(ctx, []string{in.Token})
+				return len(held) == 0, err
+			}},
+			{"why one has ended", func() (bool, error) {
+				_, err := two.core.Sessions().EndedBy(ctx, []string{in.Token})
+				return false, err
+			}},
+			{"a code, in place of what the browser holds", func() (bool, error) {
+				out, err := flows.AnswerCode(ctx, b.Browser, "", mail.Code)
+				return out.Verdict != event.Accepted, err
+			}},
+		}
+		shared.Be(true)
+		for _, call := range calls {
+			if refused, err := call.ask(); err == nil {
+				t.Errorf("%s: an outage is none (refused: %v)", call.name, refused)
+			}
+		}
+		// A machine token goes on as long as a cookie does.
+		time.Sleep(50 * time.Second)
+		if found, over, err := sessions.CheckToken(ctx, machine); found == nil || over || err != nil {
+			t.Errorf("blind for 50 s: %v, %v, %v", found, over, err)
+		}
+		time.Sleep(15 * time.Second)
+		if found, over, err := sessions.CheckToken(ctx, machine); found != nil || err == nil {
+			t.Errorf("blind for 65 s: %v, %v, %v", found, over, err)
+		}
+		shared.Be(false)
+		for _, call := range calls {
+			if refused, err := call.ask(); refused || err != nil {
+				t.Errorf("%s, once it can be read: refused: %v, %v", call.name, refused, err)
+			}
+		}
+		if found, over, err := sessions.CheckToken(ctx, machine); found == nil || over || err != nil {
+			t.Errorf("once it can be read: %v, %v, %v", found, over, err)
+		}
 	})
 }
 

@@ -28,6 +28,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/policy"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
+	"github.com/gatehouse-auth/gatehouse/authcore/storetest"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/routes"
 	"github.com/gatehouse-auth/gatehouse/pages"
@@ -40,6 +41,7 @@ type fixture struct {
 	app   *App
 	run   *gate.Running
 	store *breakable
+	nodes bool // others use the store, too
 	box   *mailbox
 	clock *clock
 	logs  *observer.ObservedLogs
@@ -83,7 +85,11 @@ func newFixture(t testing.TB, options ...fixtureOption) *fixture {
 func (f *fixture) start(cfg authcore.Config) {
 	secret, err := keyring.NewSecret([]byte(strings.Repeat("s", keyring.MinSecretBytes)))
 	must(f.t, err)
-	f.run.Core, err = authcore.Open(context.Background(), f.store, keyring.Secrets{Current: secret}, authcore.Options{Now: f.clock.now})
+	var engine store.Store = f.store
+	if f.nodes {
+		engine = &storetest.Away{Store: engine}
+	}
+	f.run.Core, err = authcore.Open(context.Background(), engine, keyring.Secrets{Current: secret}, authcore.Options{Now: f.clock.now})
 	must(f.t, err)
 	f.run.Service = f.run.Core.Use(cfg)
 	f.run.Pages, err = pages.New(pages.Config{Service: f.run.Service, Groups: f.app.groups})

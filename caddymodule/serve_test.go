@@ -10,6 +10,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/gatehouse-auth/gatehouse/api/apitest"
+	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
 )
 
@@ -329,6 +331,25 @@ func TestStoreDown(t *testing.T) {
 	}
 	if w, _ := ask(g, "GET", testSite+"/"); w.Code != 401 {
 		t.Errorf("without a cookie nothing needs the store: %d", w.Code)
+	}
+}
+
+// A cookie that another node has signed a moment ago, with a key that can't be read
+// here: whoever holds it is asked to come again, not to sign in again.
+func TestStoreDownBehindANewKey(t *testing.T) {
+	f := newFixture(t, func(f *fixture, _ *authcore.Config) { f.nodes = true })
+	name, token, _ := strings.Cut(f.signIn("alice@example.com", testSite), "=")
+	cookie := "Cookie: " + name + "=" + apitest.FromAnotherNode(t, token)
+	g := f.gate(nil)
+	if w, _ := ask(g, "GET", testSite+"/", cookie); w.Code != 401 {
+		t.Errorf("a key that nobody has: %d", w.Code)
+	}
+	f.store.breakDown()
+	for _, accept := range []string{"Accept: application/json", "Accept: text/html"} {
+		w, _ := ask(g, "GET", testSite+"/", cookie, accept)
+		if w.Code != 503 || w.Header().Get("Retry-After") == "" || len(w.Result().Cookies()) > 0 {
+			t.Errorf("%s: %d %v", accept, w.Code, w.Header())
+		}
 	}
 }
 

@@ -94,7 +94,14 @@ func (c *call) request(query string) *authRequest {
 	if q == nil {
 		return nil
 	}
-	if wrong := q.read(c); wrong != nil {
+	wrong := q.read(c)
+	if wrong == nil {
+		if wrong, err = q.readHint(c); err != nil {
+			c.outage(err)
+			return nil
+		}
+	}
+	if wrong != nil {
 		c.deny(q, *wrong)
 		return nil
 	}
@@ -178,14 +185,24 @@ func (q *authRequest) read(c *call) *authError {
 	}
 	q.wish.UserInfo, q.wish.IDToken = q.claims.UserInfo.facts(), q.claims.IDToken.facts()
 	q.meant, q.since = q.get(meantParam), c.h.grants.Marked(q.get(sinceParam), q.about())
-	if text := q.get("id_token_hint"); text != "" {
-		hint := c.hint(text)
-		if hint == nil {
-			return invalid("id_token_hint is no ID token of this provider")
-		}
-		q.meant = hint.Subject
-	}
 	return nil
+}
+
+// readHint reads whom the app means by an ID token.
+func (q *authRequest) readHint(c *call) (*authError, error) {
+	text := q.get("id_token_hint")
+	if text == "" {
+		return nil, nil
+	}
+	hint, err := c.hint(text)
+	if err != nil {
+		return nil, err
+	}
+	if hint == nil {
+		return &authError{"invalid_request", "id_token_hint is no ID token of this provider"}, nil
+	}
+	q.meant = hint.Subject
+	return nil, nil
 }
 
 // readChallenge reads PKCE (RFC 7636). Without a method the challenge would be

@@ -42,9 +42,14 @@ type bare struct {
 }
 
 func newBare(t testing.TB, now func() time.Time, change ...func(*grant.Client)) *bare {
+	t.Helper()
+	return newBareOn(t, memstore.New(memstore.WithNow(now)), now, change...)
+}
+
+func newBareOn(t testing.TB, engine store.Store, now func() time.Time, change ...func(*grant.Client)) *bare {
 	secret, err := keyring.NewSecret([]byte(strings.Repeat("s", 32)))
 	must(t, err)
-	x := &bare{TB: t, engine: memstore.New(memstore.WithNow(now))}
+	x := &bare{TB: t, engine: engine}
 	x.core, err = authcore.Open(context.Background(), x.engine, keyring.Secrets{Current: secret}, authcore.Options{Now: now})
 	must(t, err)
 	t.Cleanup(x.core.Close)

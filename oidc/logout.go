@@ -29,7 +29,11 @@ func logout(c *call) {
 		c.h.pages.Problem(c.w, c.r, c.v, pages.Problem{Kind: screen.BadApp, Detail: detail})
 		return
 	}
-	hint := c.hint(p.get("id_token_hint"))
+	hint, err := c.hint(p.get("id_token_hint"))
+	if err != nil {
+		c.outage(err)
+		return
+	}
 	if hint == nil || p.get("client_id") != "" && p.get("client_id") != hint.Audience {
 		c.askToSignOut(p)
 		return

@@ -13,7 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/api/apitest"
 	"github.com/gatehouse-auth/gatehouse/authcore/grant"
+	"github.com/gatehouse-auth/gatehouse/authcore/memstore"
+	"github.com/gatehouse-auth/gatehouse/authcore/storetest"
 )
 
 // receiver is where clients are told that people have signed out.
@@ -829,5 +832,34 @@ func TestPairwise(t *testing.T) {
 	at, _ := other.endSession("id_token_hint", foreign, "post_logout_redirect_uri", "http://localhost:9999/after")
 	if at == nil || at.Path != "/after" || len(other.pages) != 0 {
 		t.Errorf("a sign-out with the hint of this very session leads to %v, by %v", at, other.pages)
+	}
+}
+
+// A hint that another node has signed a moment ago, with a key that can't be read here,
+// is none that is refused.
+func TestHintsWhileTheStoreIsAway(t *testing.T) {
+	engine := &storetest.Away{Store: memstore.New()}
+	x := newBareOn(t, engine, time.Now)
+	v, _ := x.signIn("alice@example.com")
+	hint := apitest.FromAnotherNode(t, x.tokens(v).ID)
+	paths := map[string]string{
+		"a sign-out": "/oauth2/logout?" + url.Values{"id_token_hint": {hint}}.Encode(),
+		"a sign-in":  "/oauth2/authorize?" + url.Values{"client_id": {"wiki"}, "redirect_uri": {"https://wiki.example.com/cb"}, "response_type": {"code"}, "scope": {"openid"}, "code_challenge": {strings.Repeat("x", 43)}, "code_challenge_method": {"S256"}, "id_token_hint": {hint}}.Encode(),
+	}
+	ask := func(path string) *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		x.h.Serve(w, httptest.NewRequest(http.MethodGet, path, nil), v)
+		return w
+	}
+	for name, path := range paths {
+		if w := ask(path); w.Code != http.StatusSeeOther {
+			t.Errorf("%s: a key that nobody has: %d", name, w.Code)
+		}
+	}
+	engine.Be(true)
+	for name, path := range paths {
+		if w := ask(path); w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
+			t.Errorf("%s: %d %v", name, w.Code, w.Header())
+		}
 	}
 }

@@ -188,22 +188,25 @@ func (c *call) idToken(in *grant.Issued) (string, error) {
 // hint reads an ID token that was given out before, expired or not; nil for
 // anything else. A token that the same key has signed for another purpose has no
 // client of ours for its audience, or lacks the session.
-func (c *call) hint(text string) *idClaims {
+func (c *call) hint(text string) (*idClaims, error) {
 	for _, kind := range []keyring.Kind{idTokenRS256, idTokenES256} {
-		payload, ok := c.h.service.Core().Keys().Verify(kind, text)
+		payload, ok, err := c.h.service.Core().Keys().Verify(kind, text)
+		if err != nil {
+			return nil, err
+		}
 		if !ok {
 			continue
 		}
 		claims := &idClaims{}
 		if err := json.Unmarshal(payload, claims); err != nil {
-			return nil
+			return nil, nil
 		}
 		if claims.Issuer != c.issuer || claims.Session == "" || claims.Subject == "" || c.h.grants.Client(claims.Audience) == nil {
-			return nil
+			return nil, nil
 		}
-		return claims
+		return claims, nil
 	}
-	return nil
+	return nil, nil
 }
 
 // revoke ends a token of the client's (RFC 7009). Whatever the token is, the

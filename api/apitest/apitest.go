@@ -5,6 +5,7 @@ package apitest
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -29,6 +30,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
+	"github.com/gatehouse-auth/gatehouse/authcore/storetest"
 	"github.com/gatehouse-auth/gatehouse/pages"
 	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
@@ -50,6 +53,7 @@ type House struct {
 	Config  authcore.Config
 	App     *apps.App // "shop"
 	Alone   bool      // there is no app "other"
+	Nodes   bool      // others use the store, too
 	Server  *httptest.Server
 	Mail    *Mail
 	Texts   *Texts
@@ -108,6 +112,27 @@ func mails(t testing.TB) *screen.Mails {
 	return m
 }
 
+// FromAnotherNode is a signed token as another node of the instance could have made it
+// a moment ago: with a key that this one does not know.
+func FromAnotherNode(t testing.TB, token string) string {
+	t.Helper()
+	head, rest, _ := strings.Cut(token, ".")
+	plain, err := base64.RawURLEncoding.DecodeString(head)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var header map[string]string
+	if err := json.Unmarshal(plain, &header); err != nil {
+		t.Fatal(err)
+	}
+	kid := header["kid"]
+	header["kid"] = kid[:len(kid)-len(keyring.RandomToken(32))] + keyring.RandomToken(32)
+	if plain, err = json.Marshal(header); err != nil {
+		t.Fatal(err)
+	}
+	return base64.RawURLEncoding.EncodeToString(plain) + "." + rest
+}
+
 // Keys reads keys.
 func Keys(t testing.TB, keys ...string) []apps.Key {
 	t.Helper()
@@ -128,8 +153,12 @@ func (h *House) open(dialects func(*House) []api.Dialect) {
 		h.T.Fatal(err)
 	}
 	h.Store = &Store{Store: memstore.New(memstore.WithNow(h.Now))}
+	var engine store.Store = h.Store
+	if h.Nodes {
+		engine = &storetest.Away{Store: engine}
+	}
 	log := h.Logger()
-	h.Core, err = authcore.Open(h.T.Context(), h.Store, keyring.Secrets{Current: secret}, authcore.Options{Now: h.Now, Logger: log})
+	h.Core, err = authcore.Open(h.T.Context(), engine, keyring.Secrets{Current: secret}, authcore.Options{Now: h.Now, Logger: log})
 	if err != nil {
 		h.T.Fatal(err)
 	}

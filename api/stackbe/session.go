@@ -62,7 +62,10 @@ var (
 // sessionOf returns the live session behind a token that was made for the app
 // with the id; empty: for any.
 func (a *API) sessionOf(ctx context.Context, token, app string) (*apps.Session, error) {
-	data, ok := a.service.Core().Keys().Verify(kind, token)
+	data, ok, err := a.service.Core().Keys().Verify(kind, token)
+	if err != nil {
+		return nil, err
+	}
 	if !ok {
 		return nil, errSessionInvalid
 	}

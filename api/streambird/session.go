@@ -132,7 +132,10 @@ func (a *API) sessionRef(o *api.Object) (apps.SessionRef, error) {
 	case jwt == "":
 		return apps.SessionRef{}, refuse(typeRequest, "session_token or session_jwt is missing.")
 	}
-	data, ok := a.service.Core().Keys().Verify(kind, jwt)
+	data, ok, err := a.service.Core().Keys().Verify(kind, jwt)
+	if err != nil {
+		return apps.SessionRef{}, err
+	}
 	var got claims
 	if !ok || json.Unmarshal(data, &got) != nil || got.URL.ID == "" || got.URL.ID != got.Jti || a.service.Now().Unix() >= got.Exp {
 		return apps.SessionRef{}, errSession

@@ -2,6 +2,7 @@ package streambird_test
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -234,4 +235,18 @@ func TestJWKS(t *testing.T) {
 			t.Error("the log has the key")
 		}
 	})
+}
+
+// A JWT that another node has signed a moment ago, with a key that can't be read here,
+// is no session that is over.
+func TestAnotherNodesJWTWhileTheStoreIsAway(t *testing.T) {
+	w := house(t, func(h *apitest.House) { h.Nodes = true })
+	jwt := object{"session_jwt": apitest.FromAnotherNode(t, w.signIn(alice).String("session_jwt"))}
+	refused(t, w.post(verifyPath, jwt), 401, "invalid_session")
+	w.Store.FailWith(errors.New("away"))
+	for path, method := range map[string]string{verifyPath: "POST", deletePath: "DELETE"} {
+		if a := w.call(method, path, jwt, apitest.LiveKey); a.Status != 503 || a.Header.Get("Retry-After") == "" {
+			t.Errorf("%s: %d %v", path, a.Status, a.Header)
+		}
+	}
 }

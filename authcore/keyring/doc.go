@@ -7,7 +7,7 @@
 //	keys := keyring.NewKeys(config)
 //	err = keys.Open(ctx)
 //	token, err := keys.Sign(ctx, kind, claims)
-//	claims, ok := keys.Verify(kind, token)
+//	claims, ok, err := keys.Verify(kind, token)
 //
 // It knows no challenge and no session: who derives names purpose and id, and
 // who ends what revoked keys have signed listens to Config.Revoked.

@@ -106,16 +106,20 @@ func (k *Keys) Sign(ctx context.Context, kind Kind, claims any) (string, error) 
 }
 
 // Verify returns the claims of a compact JWS that this instance signed as kind;
-// ok is false for any other text. It looks at nothing but the signature, the
-// algorithm, kid and typ: iss, aud, exp and the rest are the caller's to check.
-func (k *Keys) Verify(kind Kind, token string) (claims []byte, ok bool) {
+// ok is false for any other text. An error means that it cannot be told: the key is
+// not known here, and whether another node has made it can't be read. Verify looks at
+// nothing but the signature, the algorithm, kid and typ: iss, aud, exp and the rest
+// are the caller's to check.
+func (k *Keys) Verify(kind Kind, token string) (claims []byte, ok bool, err error) {
 	ring := k.ring(kind.Alg)
-	claims, err := ring.verify(kind, token)
-	if k.cfg.Shared && errors.Is(err, errUnknownKey) {
-		ring.catchUp()
-		claims, err = ring.verify(kind, token)
+	claims, no := ring.verify(kind, token)
+	if k.cfg.Shared && errors.Is(no, errUnknownKey) {
+		if err := ring.catchUp(); err != nil {
+			return nil, false, err
+		}
+		claims, no = ring.verify(kind, token)
 	}
-	return claims, err == nil
+	return claims, no == nil, nil
 }
 
 // Public returns the public keys that verify tokens of kind.

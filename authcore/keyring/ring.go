@@ -58,6 +58,7 @@ type ring struct {
 
 	lookMu sync.Mutex
 	looked time.Time // when catchUp began to read last
+	saw    error     // what came of that
 }
 
 func newRing(cfg Config, alg jose.SignatureAlgorithm, most int) *ring {
@@ -327,18 +328,19 @@ const lookPause = 50 * time.Millisecond
 
 // catchUp reads the keys anew, for a token whose key another node may have just made.
 // Those who ask at once are answered by one look.
-func (k *ring) catchUp() {
+func (k *ring) catchUp() error {
 	asked := time.Now()
 	k.lookMu.Lock()
 	defer k.lookMu.Unlock()
 	if k.looked.After(asked) {
-		return
+		return k.saw
 	}
 	<-time.After(lookPause - time.Since(k.looked))
 	k.looked = time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
-	_ = k.reload(ctx) // the key stays unknown
+	k.saw = k.reload(ctx)
+	return k.saw
 }
 
 // reload reads the keys of the ring anew.

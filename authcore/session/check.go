@@ -82,6 +82,9 @@ func (c *Core) EndedBy(ctx context.Context, tokens []string) (reason string, err
 	for _, token := range tokens {
 		claims, err := c.verifySession(token)
 		if err != nil {
+			return "", err
+		}
+		if claims == nil {
 			continue
 		}
 		reason, err := store.View(ctx, c.store, func(tx store.Tx) (string, error) {
@@ -169,8 +172,8 @@ func (l *liveSession) touch(now time.Time) {
 // returns nil for a token that is not ours or stands for no live session.
 func (c *Core) readToken(ctx context.Context, token string) (*liveSession, error) {
 	claims, err := c.verifySession(token)
-	if err != nil {
-		return nil, nil
+	if err != nil || claims == nil {
+		return nil, err
 	}
 	r, p, err := c.ReadSession(ctx, claims.Session, store.KeyPerson+claims.Subject)
 	if err != nil || r == nil {

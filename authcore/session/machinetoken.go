@@ -250,7 +250,7 @@ func (s *View) CheckToken(ctx context.Context, secret string) (session *Session,
 			return nil, false, nil
 		}
 		live, known, err := s.core.machine(ctx, hash, now)
-		if live == nil {
+		if err != nil || live == nil {
 			return nil, known, err
 		}
 		session = live.snapshot.Load()

@@ -250,7 +250,11 @@ func (s *View) begin(tx store.Tx, b Browser, r *Record, p *person.Record) (*Begi
 	session := newSession(r, p, token)
 	session.live.readAt.Store(s.core.now().UnixMilli())
 	began := &Beginning{Session: session, Token: token}
-	for _, sid := range s.core.held(b) {
+	held, err := s.core.held(b)
+	if err != nil {
+		return nil, err
+	}
+	for _, sid := range held {
 		if err := s.core.replace(tx, sid, began); err != nil {
 			return nil, err
 		}
@@ -260,16 +264,20 @@ func (s *View) begin(tx store.Tx, b Browser, r *Record, p *person.Record) (*Begi
 
 // held are the sids of the sessions that a browser holds. With offline_access
 // what apps hold lives on one that was not used for too long.
-func (c *Core) held(b Browser) (sids []string) {
+func (c *Core) held(b Browser) (sids []string, err error) {
 	if b.Session != nil {
 		sids = append(sids, b.Session.ID)
 	}
 	for _, token := range b.Held {
-		if claims, err := c.verifySession(token); err == nil && !slices.Contains(sids, claims.Session) {
+		claims, err := c.verifySession(token)
+		if err != nil {
+			return nil, err
+		}
+		if claims != nil && !slices.Contains(sids, claims.Session) {
 			sids = append(sids, claims.Session)
 		}
 	}
-	return sids
+	return sids, nil
 }
 
 // replace ends a session that the browser held.

@@ -1,8 +1,6 @@
 package session
 
 import (
-	"errors"
-
 	"github.com/go-jose/go-jose/v4/json"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
@@ -41,26 +39,21 @@ func (r *Record) claims() sessionClaims {
 	}
 }
 
-// errToken is why a token is refused. It is a "no", never an outage.
-var errToken = errors.New("not a session token of ours")
-
-// verifySession checks everything about a session token that needs no store:
-// form, algorithm, key, typ, and that no claim is missing.
-func (c *Core) verifySession(token string) (sessionClaims, error) {
-	payload, ok := c.keys.Verify(TokenKind, token)
+// verifySession checks everything about a session token that needs no session:
+// form, algorithm, key, typ, and that no claim is missing. It returns nil for what is
+// no token of ours. An error means that it cannot be told.
+func (c *Core) verifySession(token string) (*sessionClaims, error) {
+	payload, ok, err := c.keys.Verify(TokenKind, token)
 	if !ok {
-		return sessionClaims{}, errToken
+		return nil, err
 	}
-	var claims sessionClaims
-	// go-jose's JSON refuses duplicate and case-variant names.
-	if err := json.Unmarshal(payload, &claims); err != nil {
-		return sessionClaims{}, errToken
-	}
+	claims := &sessionClaims{}
 	now := c.now()
-	complete := claims.Issuer != "" && claims.Audience != "" && claims.Subject != "" && claims.Session != "" &&
+	// go-jose's JSON refuses duplicate and case-variant names.
+	complete := json.Unmarshal(payload, claims) == nil && claims.Issuer != "" && claims.Audience != "" && claims.Subject != "" && claims.Session != "" &&
 		claims.IssuedAt != 0 && claims.Expires != 0 && claims.AuthTime != 0
 	if !complete || now.Unix() >= claims.Expires || claims.IssuedAt > now.Add(keyring.ClockSkew).Unix() {
-		return sessionClaims{}, errToken
+		return nil, nil
 	}
 	return claims, nil
 }
