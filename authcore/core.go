@@ -19,6 +19,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/move"
 	"github.com/gatehouse-auth/gatehouse/authcore/notice"
+	"github.com/gatehouse-auth/gatehouse/authcore/organization"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
@@ -199,8 +200,9 @@ func (c *Core) Use(cfg Config) *Service {
 	s.challenges = &challenge.Engine{Config: challenge.Config{
 		Secrets: c.secrets, Now: c.now, Limits: cfg.Limits, Attempts: cfg.Code.Attempts, MayReceive: cfg.MayReceive,
 	}}
+	s.orgs = organization.New(c.store, c.now, s.observe)
 	s.apps = c.apps.Use(apps.Setup{
-		List: cfg.Apps, Limits: cfg.Limits, Challenges: s.challenges, Texts: len(cfg.Texts) > 0, Observe: s.observe, WrongCode: s.wrongCode,
+		List: cfg.Apps, Limits: cfg.Limits, Challenges: s.challenges, Orgs: s.orgs, Texts: len(cfg.Texts) > 0, Observe: s.observe, WrongCode: s.wrongCode,
 	})
 	c.mu.Lock()
 	defer c.mu.Unlock()

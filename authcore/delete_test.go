@@ -10,6 +10,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/organization"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
@@ -77,16 +78,16 @@ func TestDeletingAMemberLeavesTheOrganization(t *testing.T) {
 		v, err := w.deletePerson(w.live, w.bob.Person.Subject)
 		w.must(v, err)
 		w.noTrace(w.bob.Person.Subject)
-		members, _ := w.service.Apps().Members(ctx, w.live, w.org.ID)
+		members, _ := w.service.Organizations().Members(ctx, w.live, w.org.ID)
 		want(t, len(members), 1)
 		want(t, len(w.reported(event.Person)), 1)
 		// A second owner may go: one stays.
 		eve := w.signInApp(mustAddress("eve@example.com")).Person.Subject
-		_, v, err = w.service.Apps().SetRole(ctx, apps.RoleChange{Realm: w.live, Org: w.org.ID, Subject: eve, Role: apps.Owner, Add: true})
+		_, v, err = w.service.Organizations().SetRole(ctx, organization.RoleChange{Realm: w.live, Org: w.org.ID, Subject: eve, Role: organization.Owner, Add: true})
 		w.must(v, err)
 		v, err = w.deletePerson(w.live, w.boss.Person.Subject)
 		w.must(v, err)
-		org, _, _ := w.service.Apps().Organization(ctx, w.live, w.org.ID, "")
+		org, _, _ := w.service.Organizations().Find(ctx, w.live, w.org.ID, "")
 		want(t, slices.Equal(org.Owners, []string{eve}), true)
 	})
 }
@@ -120,10 +121,10 @@ func TestAnOrganizationKeepsAnOwner(t *testing.T) {
 			t.Errorf("%+v", last)
 		}
 		want(t, w.reported(event.Deleted)[0].Subject, boss)
-		org, _, _ := w.service.Apps().Organization(ctx, w.live, w.org.ID, "")
+		org, _, _ := w.service.Organizations().Find(ctx, w.live, w.org.ID, "")
 		want(t, len(org.Owners), 0)
 		// Its app names another.
-		_, v, err = w.service.Apps().SetRole(ctx, apps.RoleChange{Realm: w.live, Org: w.org.ID, Subject: w.bob.Person.Subject, Role: apps.Owner})
+		_, v, err = w.service.Organizations().SetRole(ctx, organization.RoleChange{Realm: w.live, Org: w.org.ID, Subject: w.bob.Person.Subject, Role: organization.Owner})
 		w.must(v, err)
 		again, _, err := w.deleteHolder(holders[0], "by_operator")
 		want(t, err, nil)
@@ -137,7 +138,7 @@ func TestAnOrganizationGoesWithItsOnlyMember(t *testing.T) {
 		w := newAppWorld(t)
 		defer w.close()
 		ctx := t.Context()
-		_, v, err := w.service.Apps().SetRole(ctx, apps.RoleChange{Realm: w.live, Org: w.org.ID, Subject: w.bob.Person.Subject})
+		_, v, err := w.service.Organizations().SetRole(ctx, organization.RoleChange{Realm: w.live, Org: w.org.ID, Subject: w.bob.Person.Subject})
 		w.must(v, err)
 		v, err = w.deletePerson(w.live, w.boss.Person.Subject)
 		w.must(v, err)
@@ -148,7 +149,7 @@ func TestAnOrganizationGoesWithItsOnlyMember(t *testing.T) {
 			}
 		}
 		app := w.service.Apps().Configured().Find("shop")
-		_, v, err = w.service.Apps().CreateOrganization(ctx, app, w.live, w.bob.Person.Subject, "Acme", w.org.Slug, "")
+		_, v, err = w.service.Organizations().Create(ctx, organization.Wish{Realm: w.live, Owner: w.bob.Person.Subject, Name: "Acme", Slug: w.org.Slug, Plan: app.FirstPlan()})
 		w.must(v, err) // the slug is free
 	})
 }
@@ -194,27 +195,27 @@ func (j *joining) Update(ctx context.Context, fn func(store.Tx) error) error {
 // Whoever joins while the only member is being deleted keeps the organization: the
 // deletion is refused, or by an operator leaves it without an owner.
 func TestJoiningWhileTheOnlyMemberIsDeleted(t *testing.T) {
-	for _, role := range []apps.Role{apps.Member, apps.Admin, apps.Owner} {
+	for _, role := range []organization.Role{organization.Member, organization.Admin, organization.Owner} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newAppWorld(t)
 			engine := &joining{Store: w.store}
 			w.reopenOn(engine)
 			defer w.close()
 			zoe, eve := w.signInApp(mustAddress("zoe@example.com")).Person.Subject, w.signInApp(mustAddress("eve@example.com")).Person.Subject
-			org, v, err := w.service.Apps().CreateOrganization(t.Context(), w.caller(liveKey).App, w.live, zoe, "Zoe", "", "")
+			org, v, err := w.service.Organizations().Create(t.Context(), organization.Wish{Realm: w.live, Owner: zoe, Name: "Zoe", Plan: w.caller(liveKey).App.FirstPlan()})
 			w.must(v, err)
 			synctest.Wait()
 			join := func() {
-				_, v, err := w.service.Apps().SetRole(t.Context(), apps.RoleChange{Realm: w.live, Org: org.ID, Subject: eve, Role: role, Add: true})
+				_, v, err := w.service.Organizations().SetRole(t.Context(), organization.RoleChange{Realm: w.live, Org: org.ID, Subject: eve, Role: role, Add: true})
 				w.must(v, err)
 			}
 			engine.before.Store(&join)
 			v, err = w.deletePerson(w.live, zoe)
 			want(t, err, nil)
-			want(t, v, map[bool]event.Verdict{true: event.Accepted, false: event.Forbidden}[role == apps.Owner])
-			members, err := w.service.Apps().Members(t.Context(), w.live, org.ID)
+			want(t, v, map[bool]event.Verdict{true: event.Accepted, false: event.Forbidden}[role == organization.Owner])
+			members, err := w.service.Organizations().Members(t.Context(), w.live, org.ID)
 			want(t, err, nil)
-			want(t, len(members), map[bool]int{true: 1, false: 2}[role == apps.Owner])
+			want(t, len(members), map[bool]int{true: 1, false: 2}[role == organization.Owner])
 		})
 	}
 }

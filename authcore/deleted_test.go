@@ -119,7 +119,7 @@ func TestDeletionOfAnAppsPersonThatIsCutShort(t *testing.T) {
 			want(t, err, nil)
 			want(t, gone.Verdict, event.Accepted)
 			w.noTrace(in.Subject)
-			members, err := w.service.Apps().Members(t.Context(), w.live, w.org.ID)
+			members, err := w.service.Organizations().Members(t.Context(), w.live, w.org.ID)
 			want(t, err, nil)
 			want(t, len(members), 1)
 		})

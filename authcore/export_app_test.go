@@ -18,6 +18,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/memstore"
 	"github.com/gatehouse-auth/gatehouse/authcore/move"
+	"github.com/gatehouse-auth/gatehouse/authcore/organization"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
 )
 
@@ -29,9 +30,9 @@ type appWorld struct {
 	boss       *apps.Session // owner of org, acting for it
 	bob        *apps.Session // admin, of two addresses and a number
 	over       *apps.Session // ended
-	org        apps.Organization
-	invite     apps.Invite // waits
-	accepted   apps.Invite
+	org        organization.Organization
+	invite     organization.Invite // waits
+	accepted   organization.Invite
 }
 
 func newAppWorld(t *testing.T) *appWorld {
@@ -51,15 +52,15 @@ func newAppWorld(t *testing.T) *appWorld {
 	w.must(v, err)
 	_, v, err = h.service.Apps().CreatePerson(ctx, app, w.test, person.Draft{Emails: []address.Address{alice}})
 	w.must(v, err)
-	w.org, v, err = h.service.Apps().CreateOrganization(ctx, app, w.live, boss.Person.Subject, "Acme & Sons", "", "")
+	w.org, v, err = h.service.Organizations().Create(ctx, organization.Wish{Realm: w.live, Owner: boss.Person.Subject, Name: "Acme & Sons", Plan: app.FirstPlan()})
 	w.must(v, err)
 	w.boss, v, err = h.service.Apps().SwitchOrg(ctx, w.live, apps.SessionRef{SID: boss.ID}, w.org.ID)
 	w.must(v, err)
-	w.accepted, v, err = h.service.Apps().InviteMember(ctx, w.live, w.org.ID, boss.Person.Subject, bobs, apps.Admin)
+	w.accepted, v, err = h.service.Organizations().Invite(ctx, w.live, w.org.ID, boss.Person.Subject, bobs, organization.Admin)
 	w.must(v, err)
-	_, v, err = h.service.Apps().AcceptInvite(ctx, w.live, w.accepted.ID, w.bob.Person.Subject)
+	_, v, err = h.service.Organizations().Accept(ctx, w.live, w.accepted.ID, w.bob.Person.Subject)
 	w.must(v, err)
-	w.invite, v, err = h.service.Apps().InviteMember(ctx, w.live, w.org.ID, "", mustAddress("carol@example.com"), apps.Member)
+	w.invite, v, err = h.service.Organizations().Invite(ctx, w.live, w.org.ID, "", mustAddress("carol@example.com"), organization.Member)
 	w.must(v, err)
 	w.over = h.signInApp(mustAddress("dan@example.com"))
 	if ended, err := h.service.Apps().EndSession(ctx, w.live, apps.SessionRef{SID: w.over.ID}, "signed_out"); !ended || err != nil {
@@ -117,7 +118,7 @@ func (w *appWorld) lives(t *testing.T, twin *house) {
 	ctx := t.Context()
 	got, v, err := twin.service.Apps().Session(ctx, w.live, apps.SessionRef{Token: w.boss.Token})
 	w.must(v, err)
-	want(t, got.OrgRole, apps.Owner)
+	want(t, got.OrgRole, organization.Owner)
 	want(t, got.Token, w.boss.Token)
 	_, v, err = twin.service.Apps().TouchSession(ctx, w.live, apps.SessionRef{Token: w.bob.Token}, 24*time.Hour)
 	w.must(v, err)
@@ -133,16 +134,16 @@ func (w *appWorld) lives(t *testing.T, twin *house) {
 	if p, _ := twin.service.Apps().Person(ctx, w.test, person.Whom{Email: alice}); p == nil {
 		t.Error("test data is not there")
 	}
-	org, _, err := twin.service.Apps().Organization(ctx, w.live, w.org.ID, "")
+	org, _, err := twin.service.Organizations().Find(ctx, w.live, w.org.ID, "")
 	want(t, err, nil)
 	if len(org.Owners) != 1 || org.Owners[0] != w.boss.Person.Subject || org.Slug != "acme-sons" {
 		t.Errorf("%+v", org)
 	}
-	members, _ := twin.service.Apps().Members(ctx, w.live, w.org.ID)
+	members, _ := twin.service.Organizations().Members(ctx, w.live, w.org.ID)
 	want(t, len(members), 2)
-	list, _, _ := twin.service.Apps().Invites(ctx, w.live, w.org.ID, "")
+	list, _, _ := twin.service.Organizations().Invites(ctx, w.live, w.org.ID, "")
 	want(t, len(list), 1)
-	if _, v, _ := twin.service.Apps().AcceptInvite(ctx, w.live, w.accepted.ID, w.bob.Person.Subject); v != event.Used {
+	if _, v, _ := twin.service.Organizations().Accept(ctx, w.live, w.accepted.ID, w.bob.Person.Subject); v != event.Used {
 		t.Errorf("an invitation that was accepted: %v", v)
 	}
 }
@@ -240,7 +241,7 @@ func TestImportTakesWhatIsNewer(t *testing.T) {
 			_, v, err = w.service.Apps().TouchSession(ctx, w.live, apps.SessionRef{SID: sid}, 14*24*time.Hour)
 			w.must(v, err)
 		}
-		again, v, err := w.service.Apps().InviteMember(ctx, w.live, w.org.ID, "", w.invite.Email, apps.Admin)
+		again, v, err := w.service.Organizations().Invite(ctx, w.live, w.org.ID, "", w.invite.Email, organization.Admin)
 		w.must(v, err)
 		second := w.export(true)
 		want(t, twin.wholly(second), move.Imported{Exported: move.Exported{AppPeople: 1, AppSessions: 3, Invites: 1}, Unchanged: 11})
@@ -254,7 +255,7 @@ func TestImportTakesWhatIsNewer(t *testing.T) {
 		}
 		s, _, _ := twin.service.Apps().Session(ctx, w.live, apps.SessionRef{Token: w.boss.Token})
 		want(t, s.Expires.Sub(w.service.Now()), 14*24*time.Hour)
-		list, _, _ := twin.service.Apps().Invites(ctx, w.live, w.org.ID, "")
+		list, _, _ := twin.service.Organizations().Invites(ctx, w.live, w.org.ID, "")
 		want(t, list[0].Expires.Equal(again.Expires), true)
 	})
 }
@@ -362,7 +363,7 @@ func TestImportOfAppsRespectsWhatIsHere(t *testing.T) {
 			t.Fatal(gone, err)
 		}
 		eve := twin.person(app, person.Draft{Emails: []address.Address{mustAddress("eve@example.com")}})
-		if _, v, _ := twin.service.Apps().CreateOrganization(t.Context(), app, w.live, eve.Subject, "Acme", "acme-sons", ""); v != event.Accepted {
+		if _, v, _ := twin.service.Organizations().Create(t.Context(), organization.Wish{Realm: w.live, Owner: eve.Subject, Name: "Acme", Slug: "acme-sons", Plan: app.FirstPlan()}); v != event.Accepted {
 			t.Fatal(v)
 		}
 		if _, err := twin.core.Move().Import(t.Context(), strings.NewReader(w.export(true))); err == nil || !strings.Contains(err.Error(), "slug") {
@@ -379,7 +380,7 @@ func TestImportRevivesNothingThatWasDeleted(t *testing.T) {
 		w.must(gone.Verdict, err)
 	}
 	takeOut := func(w *appWorld) {
-		_, v, err := w.service.Apps().SetRole(w.t.Context(), apps.RoleChange{Realm: w.live, Org: w.org.ID, Subject: w.bob.Person.Subject})
+		_, v, err := w.service.Organizations().SetRole(w.t.Context(), organization.RoleChange{Realm: w.live, Org: w.org.ID, Subject: w.bob.Person.Subject})
 		w.must(v, err)
 	}
 	for what, do := range map[string]func(w *appWorld){
@@ -391,7 +392,7 @@ func TestImportRevivesNothingThatWasDeleted(t *testing.T) {
 		"an organization, and its slug is another's": func(w *appWorld) {
 			takeOut(w)
 			delete(w, w.live, w.boss.Person.Subject)
-			_, v, err := w.service.Apps().CreateOrganization(w.t.Context(), w.service.Apps().Configured().Find("shop"), w.live, w.bob.Person.Subject, "Acme", "acme-sons", "")
+			_, v, err := w.service.Organizations().Create(w.t.Context(), organization.Wish{Realm: w.live, Owner: w.bob.Person.Subject, Name: "Acme", Slug: "acme-sons", Plan: w.service.Apps().Configured().Find("shop").FirstPlan()})
 			w.must(v, err)
 		},
 	} {
@@ -448,18 +449,18 @@ func TestImportTakesANewerMembership(t *testing.T) {
 		defer twin.close()
 		first := w.export(true)
 		twin.wholly(first)
-		role := func(h *house, role apps.Role) {
+		role := func(h *house, role organization.Role) {
 			time.Sleep(time.Hour)
-			_, v, err := h.service.Apps().SetRole(t.Context(), apps.RoleChange{Realm: w.live, Org: w.org.ID, Subject: w.bob.Person.Subject, Role: role, Add: true})
+			_, v, err := h.service.Organizations().SetRole(t.Context(), organization.RoleChange{Realm: w.live, Org: w.org.ID, Subject: w.bob.Person.Subject, Role: role, Add: true})
 			w.must(v, err)
 		}
 		role(w.house, "")
 		role(twin, "")
 		want(t, twin.wholly(first).Memberships, 0)
-		role(w.house, apps.Member)
+		role(w.house, organization.Member)
 		want(t, twin.wholly(w.export(true)).Memberships, 1)
 		want(t, twin.wholly(first).Memberships, 0)
-		members, err := twin.service.Apps().Members(t.Context(), w.live, w.org.ID)
+		members, err := twin.service.Organizations().Members(t.Context(), w.live, w.org.ID)
 		want(t, err, nil)
 		want(t, len(members), 2)
 	})

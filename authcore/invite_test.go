@@ -13,6 +13,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/organization"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
 )
@@ -36,18 +37,18 @@ func runInviting(t *testing.T, test func(t *testing.T, w *inviting)) {
 func (w *inviting) org(owner address.Address) (*apps.Session, string) {
 	w.t.Helper()
 	boss := w.signInApp(owner)
-	o, v, err := w.service.Apps().CreateOrganization(w.t.Context(), w.app, w.live, boss.Person.Subject, "Acme", "", "")
+	o, v, err := w.service.Organizations().Create(w.t.Context(), organization.Wish{Realm: w.live, Owner: boss.Person.Subject, Name: "Acme", Plan: w.app.FirstPlan()})
 	if v != event.Accepted || err != nil {
 		w.t.Fatal(v, err)
 	}
 	return boss, o.ID
 }
 
-func (w *inviting) send(org, by, client string, to address.Address) (apps.Invite, apps.Asked) {
+func (w *inviting) send(org, by, client string, to address.Address) (organization.Invite, apps.Asked) {
 	w.t.Helper()
 	in := linkFor(to)
 	in.Caller, in.Origin, in.Client = w.caller(liveKey), site, netip.MustParseAddr(client)
-	i, asked, err := w.service.Apps().SendInvite(w.t.Context(), in, org, by, apps.Member)
+	i, asked, err := w.service.Apps().SendInvite(w.t.Context(), in, org, by, organization.Member)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -57,7 +58,7 @@ func (w *inviting) send(org, by, client string, to address.Address) (apps.Invite
 // waits tells how many invitations of org do.
 func (w *inviting) waits(org string) int {
 	w.t.Helper()
-	list, _, err := w.service.Apps().Invites(w.t.Context(), w.live, org, "")
+	list, _, err := w.service.Organizations().Invites(w.t.Context(), w.live, org, "")
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -127,7 +128,7 @@ func TestLimitsOfInvitations(t *testing.T) {
 		"inviter in many organizations": {func(w *inviting) func(int) (string, string, string) {
 			boss := w.signInApp(alice)
 			return func(i int) (string, string, string) {
-				o, _, err := w.service.Apps().CreateOrganization(w.t.Context(), w.app, w.live, boss.Person.Subject, "Acme", "", "")
+				o, _, err := w.service.Organizations().Create(w.t.Context(), organization.Wish{Realm: w.live, Owner: boss.Person.Subject, Name: "Acme", Plan: w.app.FirstPlan()})
 				want(w.t, err, nil)
 				return o.ID, boss.Person.Subject, fmt.Sprintf("10.0.%d.1", i)
 			}
@@ -136,7 +137,7 @@ func TestLimitsOfInvitations(t *testing.T) {
 			_, org := w.org(alice)
 			return func(i int) (string, string, string) {
 				admin := w.signInApp(someone("admin%d", i)).Person.Subject
-				_, v, err := w.service.Apps().SetRole(w.t.Context(), apps.RoleChange{Realm: w.live, Org: org, Subject: admin, Role: apps.Admin, Add: true})
+				_, v, err := w.service.Organizations().SetRole(w.t.Context(), organization.RoleChange{Realm: w.live, Org: org, Subject: admin, Role: organization.Admin, Add: true})
 				want(w.t, v, event.Accepted)
 				want(w.t, err, nil)
 				return org, admin, fmt.Sprintf("10.0.%d.1", i)
@@ -177,11 +178,11 @@ func TestLimitsOfInvitations(t *testing.T) {
 func TestInvitationsDieWithTheirInviter(t *testing.T) {
 	for name, end := range map[string]func(w *inviting, org, by string) error{
 		"demoted": func(w *inviting, org, by string) error {
-			_, _, err := w.service.Apps().SetRole(w.t.Context(), apps.RoleChange{Realm: w.live, Org: org, Subject: by, Role: apps.Member})
+			_, _, err := w.service.Organizations().SetRole(w.t.Context(), organization.RoleChange{Realm: w.live, Org: org, Subject: by, Role: organization.Member})
 			return err
 		},
 		"removed": func(w *inviting, org, by string) error {
-			_, _, err := w.service.Apps().SetRole(w.t.Context(), apps.RoleChange{Realm: w.live, Org: org, Subject: by})
+			_, _, err := w.service.Organizations().SetRole(w.t.Context(), organization.RoleChange{Realm: w.live, Org: org, Subject: by})
 			return err
 		},
 		"deleted": func(w *inviting, org, by string) error {
@@ -194,7 +195,7 @@ func TestInvitationsDieWithTheirInviter(t *testing.T) {
 				ctx, bob := t.Context(), mustAddress("bob@example.com")
 				boss, org := w.org(alice)
 				admin := w.signInApp(mustAddress("admin@example.com")).Person.Subject
-				_, _, err := w.service.Apps().SetRole(ctx, apps.RoleChange{Realm: w.live, Org: org, Subject: admin, Role: apps.Admin, Add: true})
+				_, _, err := w.service.Organizations().SetRole(ctx, organization.RoleChange{Realm: w.live, Org: org, Subject: admin, Role: organization.Admin, Add: true})
 				want(t, err, nil)
 				invite, asked := w.send(org, admin, "10.0.0.1", bob)
 				want(t, asked.Verdict, event.Accepted)
@@ -203,7 +204,7 @@ func TestInvitationsDieWithTheirInviter(t *testing.T) {
 				want(t, w.waits(org), 0)
 				want(t, w.prove(apps.Proof{Token: asked.Token, Session: week}).Verdict, event.Expired)
 				session := w.signInApp(bob)
-				_, v, _ := w.service.Apps().AcceptInvite(ctx, w.live, invite.ID, session.Person.Subject)
+				_, v, _ := w.service.Organizations().Accept(ctx, w.live, invite.ID, session.Person.Subject)
 				want(t, v, event.Unknown)
 				// By somebody else it is another one, with a link of its own.
 				time.Sleep(time.Minute)
@@ -229,40 +230,40 @@ func TestInvitationsDieWithTheirInviter(t *testing.T) {
 // whom others invite nor may they do what admins do.
 func TestWhoIsNotInAnOrganization(t *testing.T) {
 	runInviting(t, func(t *testing.T, w *inviting) {
-		ctx, view := t.Context(), w.service.Apps()
+		ctx, view := t.Context(), w.service.Organizations()
 		boss, org := w.org(alice)
 		stranger, _ := w.org(mustAddress("rival@example.com"))
 		member := w.signInApp(mustAddress("member@example.com")).Person.Subject
-		m, _, err := view.SetRole(ctx, apps.RoleChange{Realm: w.live, Org: org, Subject: member, Role: apps.Member, Add: true})
+		m, _, err := view.SetRole(ctx, organization.RoleChange{Realm: w.live, Org: org, Subject: member, Role: organization.Member, Add: true})
 		want(t, err, nil)
-		want(t, m.Role, apps.Member)
+		want(t, m.Role, organization.Member)
 		invite, _ := w.send(org, boss.Person.Subject, "10.0.0.1", mustAddress("bob@example.com"))
 		name := "Renamed"
 		for by, expect := range map[string]struct {
-			role apps.Role
+			role organization.Role
 			v    event.Verdict
 		}{
-			"":                      {apps.Owner, event.Accepted},
-			boss.Person.Subject:     {apps.Owner, event.Accepted},
-			member:                  {apps.Member, event.Forbidden},
+			"":                      {organization.Owner, event.Accepted},
+			boss.Person.Subject:     {organization.Owner, event.Accepted},
+			member:                  {organization.Member, event.Forbidden},
 			stranger.Person.Subject: {"", event.Unknown},
 			"nobody":                {"", event.Unknown},
 		} {
-			found, role, err := view.Organization(ctx, w.live, org, by)
+			found, role, err := view.Find(ctx, w.live, org, by)
 			want(t, err, nil)
 			want(t, found != nil, expect.role != "")
 			want(t, role, expect.role)
-			_, v, _ := view.UpdateOrganization(ctx, w.live, org, by, &name, nil)
+			_, v, _ := view.Update(ctx, w.live, org, by, &name, nil)
 			want(t, v, expect.v)
 			list, v, _ := view.Invites(ctx, w.live, org, by)
 			want(t, v, expect.v)
 			want(t, len(list) == 1, v == event.Accepted)
-			_, v, _ = view.SetRole(ctx, apps.RoleChange{Realm: w.live, Org: org, Subject: member, Role: apps.Member, By: by})
+			_, v, _ = view.SetRole(ctx, organization.RoleChange{Realm: w.live, Org: org, Subject: member, Role: organization.Member, By: by})
 			want(t, v, expect.v)
 			in := linkFor(mustAddress("bob@example.com"))
 			in.Caller, in.Origin, in.Client = w.caller(liveKey), site, netip.MustParseAddr("10.0.0.1")
 			for _, id := range []string{invite.ID, "none"} { // a member does not learn which wait
-				_, asked, err := view.ResendInvite(ctx, in, org, id, by)
+				_, asked, err := w.service.Apps().ResendInvite(ctx, in, org, id, by)
 				want(t, err, nil)
 				if expect.v != event.Accepted || id == invite.ID && by == "" {
 					want(t, asked.Verdict, expect.v)
@@ -280,12 +281,12 @@ func TestAnAcceptedInvitationTellsWhoAcceptedIt(t *testing.T) {
 		bob := mustAddress("bob@example.com")
 		invite, asked := w.send(org, boss.Person.Subject, "10.0.0.1", bob)
 		want(t, w.prove(apps.Proof{Token: asked.Token, Session: week}).Verdict, event.Accepted)
-		for sub, role := range map[string]apps.Role{
-			w.signInApp(bob).Person.Subject:                            apps.Member,
+		for sub, role := range map[string]organization.Role{
+			w.signInApp(bob).Person.Subject:                            organization.Member,
 			boss.Person.Subject:                                        "", // in it, but otherwise
 			w.signInApp(mustAddress("eve@example.com")).Person.Subject: "",
 		} {
-			m, v, err := w.service.Apps().AcceptInvite(t.Context(), w.live, invite.ID, sub)
+			m, v, err := w.service.Organizations().Accept(t.Context(), w.live, invite.ID, sub)
 			want(t, err, nil)
 			want(t, v, event.Used)
 			want(t, m.Role, role)
@@ -301,7 +302,7 @@ func TestWithdrawnInvitations(t *testing.T) {
 		boss, org := w.org(alice)
 		_, elsewhere := w.org(mustAddress("rival@example.com"))
 		member := w.signInApp(mustAddress("member@example.com")).Person.Subject
-		_, _, err := w.service.Apps().SetRole(ctx, apps.RoleChange{Realm: w.live, Org: org, Subject: member, Role: apps.Member, Add: true})
+		_, _, err := w.service.Organizations().SetRole(ctx, organization.RoleChange{Realm: w.live, Org: org, Subject: member, Role: organization.Member, Add: true})
 		want(t, err, nil)
 		invite, asked := w.send(org, boss.Person.Subject, "10.0.0.1", bob)
 		before := w.export(false)
@@ -313,20 +314,20 @@ func TestWithdrawnInvitations(t *testing.T) {
 			{org, member, w.live, event.Forbidden}, {elsewhere, "", w.live, event.Unknown},
 			{org, "", person.Realm{App: "shop", Test: true}, event.Unknown},
 		} {
-			v, err := w.service.Apps().WithdrawInvite(ctx, refused.realm, refused.org, invite.ID, refused.by)
+			v, err := w.service.Organizations().Withdraw(ctx, refused.realm, refused.org, invite.ID, refused.by)
 			want(t, err, nil)
 			want(t, v, refused.want)
 		}
 		want(t, w.waits(org), 1)
 		for _, expect := range []event.Verdict{event.Accepted, event.Unknown} {
-			v, err := w.service.Apps().WithdrawInvite(ctx, w.live, org, invite.ID, boss.Person.Subject)
+			v, err := w.service.Organizations().Withdraw(ctx, w.live, org, invite.ID, boss.Person.Subject)
 			want(t, err, nil)
 			want(t, v, expect)
 		}
 		dead := func(h *house) {
 			t.Helper()
 			want(t, h.prove(apps.Proof{Token: asked.Token}).Verdict, event.Expired)
-			_, v, _ := h.service.Apps().AcceptInvite(ctx, w.live, invite.ID, w.signInApp(bob).Person.Subject)
+			_, v, _ := h.service.Organizations().Accept(ctx, w.live, invite.ID, w.signInApp(bob).Person.Subject)
 			want(t, v, event.Unknown)
 		}
 		dead(w.house)
@@ -341,7 +342,7 @@ func TestWithdrawnInvitations(t *testing.T) {
 			for _, text := range texts {
 				twin.wholly(text)
 			}
-			list, _, err := twin.service.Apps().Invites(ctx, w.live, org, "")
+			list, _, err := twin.service.Organizations().Invites(ctx, w.live, org, "")
 			want(t, err, nil)
 			want(t, len(list), 0)
 			twin.close()
@@ -367,24 +368,24 @@ func TestWithdrawnInvitations(t *testing.T) {
 // Lines that know of a longer life of an invitation than this instance revive
 // none that was answered here.
 func TestImportRevivesNoInvitation(t *testing.T) {
-	for name, answer := range map[string]func(w *inviting, twin *house, org string, i apps.Invite){
-		"withdrawn": func(w *inviting, twin *house, org string, i apps.Invite) {
-			v, err := twin.service.Apps().WithdrawInvite(w.t.Context(), w.live, org, i.ID, "")
+	for name, answer := range map[string]func(w *inviting, twin *house, org string, i organization.Invite){
+		"withdrawn": func(w *inviting, twin *house, org string, i organization.Invite) {
+			v, err := twin.service.Organizations().Withdraw(w.t.Context(), w.live, org, i.ID, "")
 			want(w.t, v, event.Accepted)
 			want(w.t, err, nil)
 		},
-		"accepted": func(w *inviting, twin *house, _ string, i apps.Invite) {
+		"accepted": func(w *inviting, twin *house, _ string, i organization.Invite) {
 			bob := twin.signInApp(mustAddress("bob@example.com")).Person.Subject
-			_, v, err := twin.service.Apps().AcceptInvite(w.t.Context(), w.live, i.ID, bob)
+			_, v, err := twin.service.Organizations().Accept(w.t.Context(), w.live, i.ID, bob)
 			want(w.t, v, event.Accepted)
 			want(w.t, err, nil)
 		},
-		"another one made": func(w *inviting, twin *house, org string, i apps.Invite) {
+		"another one made": func(w *inviting, twin *house, org string, i organization.Invite) {
 			for range 2 {
-				v, err := twin.service.Apps().WithdrawInvite(w.t.Context(), w.live, org, i.ID, "")
+				v, err := twin.service.Organizations().Withdraw(w.t.Context(), w.live, org, i.ID, "")
 				want(w.t, v, event.Accepted)
 				want(w.t, err, nil)
-				i, v, err = twin.service.Apps().InviteMember(w.t.Context(), w.live, org, "", i.Email, apps.Member)
+				i, v, err = twin.service.Organizations().Invite(w.t.Context(), w.live, org, "", i.Email, organization.Member)
 				want(w.t, v, event.Accepted)
 				want(w.t, err, nil)
 			}
@@ -399,12 +400,12 @@ func TestImportRevivesNoInvitation(t *testing.T) {
 				twin.wholly(w.export(false))
 				time.Sleep(time.Hour)
 				answer(w, twin, org, i)
-				before, _, err := twin.service.Apps().Invites(t.Context(), w.live, org, "")
+				before, _, err := twin.service.Organizations().Invites(t.Context(), w.live, org, "")
 				want(t, err, nil)
 				again, _ := w.send(org, boss.Person.Subject, "10.0.0.1", i.Email)
 				want(t, again.ID, i.ID)
 				twin.wholly(w.export(false))
-				after, _, err := twin.service.Apps().Invites(t.Context(), w.live, org, "")
+				after, _, err := twin.service.Organizations().Invites(t.Context(), w.live, org, "")
 				want(t, err, nil)
 				want(t, fmt.Sprint(after), fmt.Sprint(before))
 			})
@@ -465,13 +466,13 @@ func TestStopInvitations(t *testing.T) {
 // or unwanted: whoever took its right away saw no mail of it leave.
 func TestMailsThatWaitAreAskedAgain(t *testing.T) {
 	bob := mustAddress("bob@example.com")
-	role := func(w *waiting, sub string, role apps.Role) {
+	role := func(w *waiting, sub string, role organization.Role) {
 		w.t.Helper()
-		_, v, err := w.service.Apps().SetRole(w.t.Context(), apps.RoleChange{Realm: w.live, Org: w.org, Subject: sub, Role: role, Add: true})
+		_, v, err := w.service.Organizations().SetRole(w.t.Context(), organization.RoleChange{Realm: w.live, Org: w.org, Subject: sub, Role: role, Add: true})
 		want(w.t, v, event.Accepted)
 		want(w.t, err, nil)
 	}
-	invitation := func(end func(w *waiting, i apps.Invite)) func(w *waiting) func() {
+	invitation := func(end func(w *waiting, i organization.Invite)) func(w *waiting) func() {
 		return func(w *waiting) func() {
 			i, asked := w.send(w.org, w.admin, "10.0.0.1", bob)
 			want(w.t, asked.Verdict, event.Accepted)
@@ -485,21 +486,21 @@ func TestMailsThatWaitAreAskedAgain(t *testing.T) {
 		}
 	}
 	for name, test := range map[string]func(w *waiting) (end func()){
-		"invitation withdrawn": invitation(func(w *waiting, i apps.Invite) {
-			v, err := w.service.Apps().WithdrawInvite(w.t.Context(), w.live, w.org, i.ID, "")
+		"invitation withdrawn": invitation(func(w *waiting, i organization.Invite) {
+			v, err := w.service.Organizations().Withdraw(w.t.Context(), w.live, w.org, i.ID, "")
 			want(w.t, v, event.Accepted)
 			want(w.t, err, nil)
 		}),
-		"inviter demoted": invitation(func(w *waiting, _ apps.Invite) { role(w, w.admin, apps.Member) }),
-		"inviter removed": invitation(func(w *waiting, _ apps.Invite) { role(w, w.admin, "") }),
-		"inviter demoted and promoted": invitation(func(w *waiting, _ apps.Invite) {
-			role(w, w.admin, apps.Member)
-			role(w, w.admin, apps.Admin)
+		"inviter demoted": invitation(func(w *waiting, _ organization.Invite) { role(w, w.admin, organization.Member) }),
+		"inviter removed": invitation(func(w *waiting, _ organization.Invite) { role(w, w.admin, "") }),
+		"inviter demoted and promoted": invitation(func(w *waiting, _ organization.Invite) {
+			role(w, w.admin, organization.Member)
+			role(w, w.admin, organization.Admin)
 		}),
-		"invited made a member": invitation(func(w *waiting, _ apps.Invite) {
+		"invited made a member": invitation(func(w *waiting, _ organization.Invite) {
 			p, _, err := w.service.Apps().CreatePerson(w.t.Context(), w.app, w.live, person.Draft{Emails: []address.Address{bob}})
 			want(w.t, err, nil)
-			role(w, p.Subject, apps.Member)
+			role(w, p.Subject, organization.Member)
 		}),
 		"invitations stopped": func(w *waiting) func() {
 			_, asked := w.send(w.org, w.admin, "10.0.0.1", bob)
@@ -540,7 +541,7 @@ func TestMailsThatWaitAreAskedAgain(t *testing.T) {
 				boss, org := w.org(alice)
 				rival, other := w.org(mustAddress("rival@example.com"))
 				ww := &waiting{inviting: w, org: org, admin: w.signInApp(mustAddress("admin@example.com")).Person.Subject}
-				role(ww, ww.admin, apps.Admin)
+				role(ww, ww.admin, organization.Admin)
 				w.send(other, rival.Person.Subject, "10.0.0.1", bob)
 				synctest.Wait()
 				ww.earlier = w.stop()
@@ -592,7 +593,7 @@ func TestInvitationsNameTheOrganization(t *testing.T) {
 			if n := w.mailsTo(bob); n != 0 {
 				t.Fatal("the mail does not wait")
 			}
-			_, v, err := w.service.Apps().UpdateOrganization(t.Context(), w.live, org, "", &name, nil)
+			_, v, err := w.service.Organizations().Update(t.Context(), w.live, org, "", &name, nil)
 			if v != event.Accepted || err != nil {
 				t.Fatalf("%q: %v, %v", name, v, err)
 			}
@@ -670,9 +671,9 @@ func TestOrganizationNames(t *testing.T) {
 		boss, org := w.org(mustAddress("rival@example.com"))
 		check := func(name string, good bool) {
 			t.Helper()
-			_, v, err := w.service.Apps().CreateOrganization(t.Context(), w.app, w.live, boss.Person.Subject, name, "", "")
+			_, v, err := w.service.Organizations().Create(t.Context(), organization.Wish{Realm: w.live, Owner: boss.Person.Subject, Name: name, Plan: w.app.FirstPlan()})
 			want(t, err, nil)
-			_, renamed, err := w.service.Apps().UpdateOrganization(t.Context(), w.live, org, "", &name, nil)
+			_, renamed, err := w.service.Organizations().Update(t.Context(), w.live, org, "", &name, nil)
 			want(t, err, nil)
 			if (v == event.Accepted) != good || renamed != v {
 				t.Errorf("%q (%+q): %v, renamed %v", name, name, v, renamed)

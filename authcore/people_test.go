@@ -13,6 +13,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
+	"github.com/gatehouse-auth/gatehouse/authcore/organization"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
 )
 
@@ -120,18 +121,18 @@ func TestOrganizations(t *testing.T) {
 		boss := h.signInApp(alice)
 		bob := h.person(app, person.Draft{Emails: []address.Address{mustAddress("bob@example.com")}})
 		eve := h.person(app, person.Draft{Emails: []address.Address{mustAddress("eve@example.com")}})
-		org, v, err := h.service.Apps().CreateOrganization(ctx, app, live, boss.Person.Subject, "Acme & Sons", "", "")
+		org, v, err := h.service.Organizations().Create(ctx, organization.Wish{Realm: live, Owner: boss.Person.Subject, Name: "Acme & Sons", Plan: app.FirstPlan()})
 		if err != nil || v != event.Accepted || org.Slug != "acme-sons" || org.Plan != "free" {
 			t.Fatalf("%+v %v %v", org, v, err)
 		}
-		if _, v, _ := h.service.Apps().CreateOrganization(ctx, app, live, bob.Subject, "Other", "acme-sons", ""); v != event.Taken {
+		if _, v, _ := h.service.Organizations().Create(ctx, organization.Wish{Realm: live, Owner: bob.Subject, Name: "Other", Slug: "acme-sons", Plan: app.FirstPlan()}); v != event.Taken {
 			t.Errorf("a slug twice: %v", v)
 		}
-		if second, v, _ := h.service.Apps().CreateOrganization(ctx, app, live, bob.Subject, "Acme Sons", "", ""); v != event.Accepted || second.Slug == "acme-sons" {
+		if second, v, _ := h.service.Organizations().Create(ctx, organization.Wish{Realm: live, Owner: bob.Subject, Name: "Acme Sons", Plan: app.FirstPlan()}); v != event.Accepted || second.Slug == "acme-sons" {
 			t.Errorf("%+v %v", second, v)
 		}
-		role := func(by, of string, r apps.Role, add bool) event.Verdict {
-			_, v, err := h.service.Apps().SetRole(ctx, apps.RoleChange{Realm: live, Org: org.ID, Subject: of, Role: r, By: by, Add: add})
+		role := func(by, of string, r organization.Role, add bool) event.Verdict {
+			_, v, err := h.service.Organizations().SetRole(ctx, organization.RoleChange{Realm: live, Org: org.ID, Subject: of, Role: r, By: by, Add: add})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -139,32 +140,32 @@ func TestOrganizations(t *testing.T) {
 		}
 		for _, step := range []struct {
 			by, of string
-			role   apps.Role
+			role   organization.Role
 			add    bool
 			want   event.Verdict
 		}{
-			{"", bob.Subject, apps.Admin, false, event.Unknown}, // not a member yet
-			{"", bob.Subject, apps.Admin, true, event.Accepted},
-			{bob.Subject, eve.Subject, apps.Member, true, event.Accepted},
-			{eve.Subject, bob.Subject, apps.Member, false, event.Forbidden},
-			{bob.Subject, boss.Person.Subject, apps.Member, false, event.Forbidden},
-			{bob.Subject, eve.Subject, apps.Owner, false, event.Forbidden},
-			{bob.Subject, eve.Subject, apps.Admin, false, event.Accepted},
-			{bob.Subject, eve.Subject, apps.Member, false, event.Forbidden}, // only owners change admins
-			{boss.Person.Subject, eve.Subject, apps.Member, false, event.Accepted},
+			{"", bob.Subject, organization.Admin, false, event.Unknown}, // not a member yet
+			{"", bob.Subject, organization.Admin, true, event.Accepted},
+			{bob.Subject, eve.Subject, organization.Member, true, event.Accepted},
+			{eve.Subject, bob.Subject, organization.Member, false, event.Forbidden},
+			{bob.Subject, boss.Person.Subject, organization.Member, false, event.Forbidden},
+			{bob.Subject, eve.Subject, organization.Owner, false, event.Forbidden},
+			{bob.Subject, eve.Subject, organization.Admin, false, event.Accepted},
+			{bob.Subject, eve.Subject, organization.Member, false, event.Forbidden}, // only owners change admins
+			{boss.Person.Subject, eve.Subject, organization.Member, false, event.Accepted},
 			{"", boss.Person.Subject, "", false, event.Forbidden}, // the last owner
-			{boss.Person.Subject, bob.Subject, apps.Owner, false, event.Accepted},
+			{boss.Person.Subject, bob.Subject, organization.Owner, false, event.Accepted},
 			{boss.Person.Subject, boss.Person.Subject, "", false, event.Accepted},
 		} {
 			if got := role(step.by, step.of, step.role, step.add); got != step.want {
 				t.Errorf("%+v: %v", step, got)
 			}
 		}
-		members, err := h.service.Apps().Members(ctx, live, org.ID)
+		members, err := h.service.Organizations().Members(ctx, live, org.ID)
 		if err != nil || len(members) != 2 {
 			t.Errorf("%d members, %v", len(members), err)
 		}
-		if orgs, _ := h.service.Apps().Organizations(ctx, live, bob.Subject); len(orgs) != 2 || orgs[0].Role != apps.Owner {
+		if orgs, _ := h.service.Organizations().Of(ctx, live, bob.Subject); len(orgs) != 2 || orgs[0].Role != organization.Owner {
 			t.Errorf("%+v", orgs)
 		}
 		if _, v, _ := h.service.Apps().SwitchOrg(ctx, live, apps.SessionRef{SID: boss.ID}, org.ID); v != event.Forbidden {
@@ -180,53 +181,53 @@ func TestInvitesAndSwitching(t *testing.T) {
 		ctx, live := t.Context(), person.Realm{App: "shop"}
 		boss := h.signInApp(alice)
 		bob := mustAddress("bob@example.com")
-		org, _, err := h.service.Apps().CreateOrganization(ctx, app, live, boss.Person.Subject, "Acme", "", "")
+		org, _, err := h.service.Organizations().Create(ctx, organization.Wish{Realm: live, Owner: boss.Person.Subject, Name: "Acme", Plan: app.FirstPlan()})
 		if err != nil {
 			t.Fatal(err)
 		}
-		invite, v, err := h.service.Apps().InviteMember(ctx, live, org.ID, boss.Person.Subject, bob, apps.Admin)
+		invite, v, err := h.service.Organizations().Invite(ctx, live, org.ID, boss.Person.Subject, bob, organization.Admin)
 		if err != nil || v != event.Accepted {
 			t.Fatal(v, err)
 		}
-		again, _, _ := h.service.Apps().InviteMember(ctx, live, org.ID, "", bob, apps.Member)
-		if again.ID != invite.ID || again.Role != apps.Member {
+		again, _, _ := h.service.Organizations().Invite(ctx, live, org.ID, "", bob, organization.Member)
+		if again.ID != invite.ID || again.Role != organization.Member {
 			t.Errorf("a second invitation of the same address: %+v", again)
 		}
-		if list, _, _ := h.service.Apps().Invites(ctx, live, org.ID, ""); len(list) != 1 {
+		if list, _, _ := h.service.Organizations().Invites(ctx, live, org.ID, ""); len(list) != 1 {
 			t.Errorf("%d invitations wait", len(list))
 		}
 		eve := h.signInApp(mustAddress("eve@example.com"))
-		if _, v, _ := h.service.Apps().AcceptInvite(ctx, live, invite.ID, eve.Person.Subject); v != event.Forbidden {
+		if _, v, _ := h.service.Organizations().Accept(ctx, live, invite.ID, eve.Person.Subject); v != event.Forbidden {
 			t.Errorf("somebody else accepts: %v", v)
 		}
 		unproved, v, err := h.service.Apps().CreatePerson(ctx, app, live, person.Draft{Emails: []address.Address{bob}})
 		if err != nil || v != event.Accepted {
 			t.Fatal(v, err)
 		}
-		if _, v, _ := h.service.Apps().AcceptInvite(ctx, live, invite.ID, unproved.Subject); v != event.Forbidden {
+		if _, v, _ := h.service.Organizations().Accept(ctx, live, invite.ID, unproved.Subject); v != event.Forbidden {
 			t.Errorf("who has not proved the address accepts: %v", v)
 		}
 		session := h.signInApp(bob)
-		m, v, err := h.service.Apps().AcceptInvite(ctx, live, invite.ID, session.Person.Subject)
-		if err != nil || v != event.Accepted || m.Role != apps.Member || m.Org.ID != org.ID {
+		m, v, err := h.service.Organizations().Accept(ctx, live, invite.ID, session.Person.Subject)
+		if err != nil || v != event.Accepted || m.Role != organization.Member || m.Org.ID != org.ID {
 			t.Fatalf("%+v %v %v", m, v, err)
 		}
-		if _, v, _ := h.service.Apps().AcceptInvite(ctx, live, invite.ID, session.Person.Subject); v != event.Used {
+		if _, v, _ := h.service.Organizations().Accept(ctx, live, invite.ID, session.Person.Subject); v != event.Used {
 			t.Errorf("twice: %v", v)
 		}
 		switched, v, err := h.service.Apps().SwitchOrg(ctx, live, apps.SessionRef{Token: session.Token}, org.ID)
-		if err != nil || v != event.Accepted || switched.Token == session.Token || switched.OrgRole != apps.Member || !switched.Expires.Equal(session.Expires) {
+		if err != nil || v != event.Accepted || switched.Token == session.Token || switched.OrgRole != organization.Member || !switched.Expires.Equal(session.Expires) {
 			t.Fatalf("%+v %v %v", switched, v, err)
 		}
-		if _, _, err := h.service.Apps().SetRole(ctx, apps.RoleChange{Realm: live, Org: org.ID, Subject: session.Person.Subject}); err != nil {
+		if _, _, err := h.service.Organizations().SetRole(ctx, organization.RoleChange{Realm: live, Org: org.ID, Subject: session.Person.Subject}); err != nil {
 			t.Fatal(err)
 		}
 		if got, _, _ := h.service.Apps().Session(ctx, live, apps.SessionRef{Token: switched.Token}); got.Org != "" || got.OrgRole != "" {
 			t.Errorf("who was taken out still acts for it: %+v", got)
 		}
-		late, _, _ := h.service.Apps().InviteMember(ctx, live, org.ID, "", mal, apps.Member)
-		time.Sleep(apps.InviteLifetime)
-		if _, v, _ := h.service.Apps().AcceptInvite(ctx, live, late.ID, boss.Person.Subject); v != event.Expired {
+		late, _, _ := h.service.Organizations().Invite(ctx, live, org.ID, "", mal, organization.Member)
+		time.Sleep(organization.InviteLifetime)
+		if _, v, _ := h.service.Organizations().Accept(ctx, live, late.ID, boss.Person.Subject); v != event.Expired {
 			t.Errorf("after its time: %v", v)
 		}
 	})

@@ -15,6 +15,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
+	"github.com/gatehouse-auth/gatehouse/authcore/organization"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
@@ -222,14 +223,14 @@ func TestRoundTrips(t *testing.T) {
 		text.PreferText = true
 		ask("ask: code by text message", text)
 		owner := asked.Person.Subject
-		org, v, err := h.service.Apps().CreateOrganization(t.Context(), app, livePeople, owner, "Acme", "", "")
+		org, v, err := h.service.Organizations().Create(t.Context(), organization.Wish{Realm: livePeople, Owner: owner, Name: "Acme", Plan: app.FirstPlan()})
 		want(t, err, nil)
 		want(t, v, event.Accepted)
 		for _, name := range []string{"invite: somebody new", "invite: once more"} {
 			in := linkFor(mustAddress("dan@example.com"))
 			in.Caller, in.Origin = h.caller(liveKey), site
 			count(name, event.Accepted, func() (v event.Verdict, err error) {
-				_, asked, err = h.service.Apps().SendInvite(ctx, in, org.ID, owner, apps.Member)
+				_, asked, err = h.service.Apps().SendInvite(ctx, in, org.ID, owner, organization.Member)
 				return asked.Verdict, err
 			})
 		}

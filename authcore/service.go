@@ -8,6 +8,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
+	"github.com/gatehouse-auth/gatehouse/authcore/organization"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
@@ -78,6 +79,7 @@ type Service struct {
 	challenges *challenge.Engine
 	sessions   *session.View
 	apps       *apps.View
+	orgs       *organization.Organizations
 }
 
 // Close takes the configuration out of use.
@@ -95,8 +97,11 @@ func (s *Service) CodeRule() CodeRule { return s.cfg.Code }
 // Domain returns the domain that shares one session, or "".
 func (s *Service) Domain() string { return s.cfg.Domain }
 
-// Apps are the people, proofs and organizations of the clients of the JSON APIs.
+// Apps are the people and proofs of the clients of the JSON APIs.
 func (s *Service) Apps() *apps.View { return s.apps }
+
+// Organizations are those of the clients of the JSON APIs.
+func (s *Service) Organizations() *organization.Organizations { return s.orgs }
 
 // Protects tells whether o is an origin of this instance.
 func (s *Service) Protects(o origin.Origin) bool { return s.cfg.Protects(o) }

@@ -8,6 +8,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/organization"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
@@ -113,9 +114,9 @@ func (o *operated) organization(owner, member string) string {
 	o.Helper()
 	service := runningApp(o.gatedCaddy).house.Running().Service
 	live := person.Realm{App: "shop"}
-	org, _, err := service.Apps().CreateOrganization(o.Context(), service.Apps().Configured().Find("shop"), live, owner, "Acme", "", "")
+	org, _, err := service.Organizations().Create(o.Context(), organization.Wish{Realm: live, Owner: owner, Name: "Acme", Plan: service.Apps().Configured().Find("shop").FirstPlan()})
 	must(o, err)
-	_, v, err := service.Apps().SetRole(o.Context(), apps.RoleChange{Realm: live, Org: org.ID, Subject: member, Role: apps.Member, Add: true})
+	_, v, err := service.Organizations().SetRole(o.Context(), organization.RoleChange{Realm: live, Org: org.ID, Subject: member, Role: organization.Member, Add: true})
 	must(o, err)
 	if v != event.Accepted {
 		o.Fatal(v)

@@ -18,7 +18,7 @@ func (a *API) planOf(ctx context.Context, app *apps.App, p *person.Person, org s
 	if org == "" {
 		return app.Plan(p.Plan), nil
 	}
-	o, _, err := a.service.Apps().Organization(ctx, p.Realm, org, "")
+	o, _, err := a.service.Organizations().Find(ctx, p.Realm, org, "")
 	if err != nil || o == nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func (a *API) entitled(c *api.Call) (*apps.Plan, error) {
 
 // orgOf returns the id of an organization that the customer is a member of.
 func (a *API) orgOf(c *api.Call, p *person.Person, org string) (string, error) {
-	o, _, err := a.service.Apps().Organization(c.R.Context(), p.Realm, cut(org, orgPrefix), p.Subject)
+	o, _, err := a.service.Organizations().Find(c.R.Context(), p.Realm, cut(org, orgPrefix), p.Subject)
 	if err != nil {
 		return "", err
 	}

@@ -6,20 +6,21 @@ import (
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/organization"
 )
 
 // invitation is one on the wire.
 type invitation struct {
-	ID             string    `json:"id"`
-	OrganizationID string    `json:"organizationId"`
-	Email          string    `json:"email"`
-	Role           apps.Role `json:"role"`
-	Status         string    `json:"status"`
-	CreatedAt      string    `json:"createdAt"`
-	ExpiresAt      string    `json:"expiresAt"`
+	ID             string            `json:"id"`
+	OrganizationID string            `json:"organizationId"`
+	Email          string            `json:"email"`
+	Role           organization.Role `json:"role"`
+	Status         string            `json:"status"`
+	CreatedAt      string            `json:"createdAt"`
+	ExpiresAt      string            `json:"expiresAt"`
 }
 
-func invitationOf(i *apps.Invite) invitation {
+func invitationOf(i *organization.Invite) invitation {
 	return invitation{invitePrefix + i.ID, orgPrefix + i.Org, i.Email.String(), i.Role, "pending", timestamp(i.Created), timestamp(i.Expires)}
 }
 
@@ -58,7 +59,7 @@ func askInvite(c *api.Call, callback string) (apps.Ask, error) {
 }
 
 // answerInvite tells what came of it; unknown is the refusal of what is not there.
-func answerInvite(c *api.Call, status int, i *apps.Invite, asked apps.Asked, err error, unknown *api.Refusal) error {
+func answerInvite(c *api.Call, status int, i *organization.Invite, asked apps.Asked, err error, unknown *api.Refusal) error {
 	switch {
 	case err != nil:
 		return err
@@ -78,7 +79,7 @@ func (a *API) listInvites(c *api.Call) error {
 	if err != nil {
 		return err
 	}
-	list, v, err := a.service.Apps().Invites(c.R.Context(), org.Realm, org.ID, by(s))
+	list, v, err := a.service.Organizations().Invites(c.R.Context(), org.Realm, org.ID, by(s))
 	switch {
 	case err != nil:
 		return err
@@ -118,7 +119,7 @@ func (a *API) withdrawInvite(c *api.Call) error {
 	if err != nil {
 		return err
 	}
-	v, err := a.service.Apps().WithdrawInvite(c.R.Context(), org.Realm, org.ID, cut(c.Param("inviteId"), invitePrefix), by(s))
+	v, err := a.service.Organizations().Withdraw(c.R.Context(), org.Realm, org.ID, cut(c.Param("inviteId"), invitePrefix), by(s))
 	switch {
 	case err != nil:
 		return err
@@ -147,7 +148,7 @@ func (a *API) acceptInvite(c *api.Call) error {
 	if err := o.Err(); err != nil {
 		return err
 	}
-	m, v, err := a.service.Apps().AcceptInvite(c.R.Context(), s.Person.Realm, id, s.Person.Subject)
+	m, v, err := a.service.Organizations().Accept(c.R.Context(), s.Person.Realm, id, s.Person.Subject)
 	if err != nil {
 		return err
 	}

@@ -5,22 +5,22 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
-	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/organization"
 )
 
 // member is a membership on the wire.
 type member struct {
-	CustomerID     string    `json:"customerId"`
-	OrganizationID string    `json:"organizationId"`
-	Email          string    `json:"email"`
-	Name           *string   `json:"name"`
-	Role           apps.Role `json:"role"`
-	JoinedAt       string    `json:"joinedAt"`
+	CustomerID     string            `json:"customerId"`
+	OrganizationID string            `json:"organizationId"`
+	Email          string            `json:"email"`
+	Name           *string           `json:"name"`
+	Role           organization.Role `json:"role"`
+	JoinedAt       string            `json:"joinedAt"`
 }
 
 // memberOf names the member by asked, if they are known by it.
-func memberOf(m *apps.Membership, asked address.Address) member {
+func memberOf(m *organization.Membership, asked address.Address) member {
 	return member{customerPrefix + m.Person.Subject, orgPrefix + m.Org.ID, m.Person.Shown(asked).String(), orNull(m.Person.Name), m.Role, timestamp(m.Since)}
 }
 
@@ -29,7 +29,7 @@ func (a *API) listMembers(c *api.Call) error {
 	if err != nil {
 		return err
 	}
-	list, err := a.service.Apps().Members(c.R.Context(), org.Realm, org.ID)
+	list, err := a.service.Organizations().Members(c.R.Context(), org.Realm, org.ID)
 	if err != nil {
 		return err
 	}
@@ -55,7 +55,7 @@ func (a *API) addMember(c *api.Call) error {
 	if err != nil {
 		return err
 	}
-	return a.setRole(c, http.StatusCreated, apps.RoleChange{Realm: org.Realm, Org: org.ID, Subject: p.Subject, Role: role, Add: true})
+	return a.setRole(c, http.StatusCreated, organization.RoleChange{Realm: org.Realm, Org: org.ID, Subject: p.Subject, Role: role, Add: true})
 }
 
 func (a *API) changeMember(c *api.Call) error {
@@ -68,7 +68,7 @@ func (a *API) changeMember(c *api.Call) error {
 		return err
 	}
 	sub := cut(c.Param("customerId"), customerPrefix)
-	return a.setRole(c, http.StatusOK, apps.RoleChange{Realm: org.Realm, Org: org.ID, Subject: sub, Role: role, By: by(s)})
+	return a.setRole(c, http.StatusOK, organization.RoleChange{Realm: org.Realm, Org: org.ID, Subject: sub, Role: role, By: by(s)})
 }
 
 func (a *API) removeMember(c *api.Call) error {
@@ -77,12 +77,12 @@ func (a *API) removeMember(c *api.Call) error {
 		return err
 	}
 	sub := cut(c.Param("customerId"), customerPrefix)
-	return a.setRole(c, http.StatusOK, apps.RoleChange{Realm: org.Realm, Org: org.ID, Subject: sub, By: by(s)})
+	return a.setRole(c, http.StatusOK, organization.RoleChange{Realm: org.Realm, Org: org.ID, Subject: sub, By: by(s)})
 }
 
 // setRole changes a membership and answers with it.
-func (a *API) setRole(c *api.Call, status int, change apps.RoleChange) error {
-	m, v, err := a.service.Apps().SetRole(c.R.Context(), change)
+func (a *API) setRole(c *api.Call, status int, change organization.RoleChange) error {
+	m, v, err := a.service.Organizations().SetRole(c.R.Context(), change)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/organization"
 	"github.com/gatehouse-auth/gatehouse/authcore/orgname"
 )
 
@@ -49,18 +50,18 @@ func by(s *apps.Session) string {
 	return s.Person.Subject
 }
 
-// organization is one on the wire.
-type organization struct {
-	ID        string    `json:"id"`
-	Name      string    `json:"name"`
-	Slug      string    `json:"slug"`
-	Plan      *string   `json:"plan"`
-	Role      apps.Role `json:"role,omitempty"` // of the customer who is asked about
-	CreatedAt string    `json:"createdAt"`
+// orgView is one on the wire.
+type orgView struct {
+	ID        string            `json:"id"`
+	Name      string            `json:"name"`
+	Slug      string            `json:"slug"`
+	Plan      *string           `json:"plan"`
+	Role      organization.Role `json:"role,omitempty"` // of the customer who is asked about
+	CreatedAt string            `json:"createdAt"`
 }
 
-func organizationOf(o *apps.Organization, role apps.Role) organization {
-	return organization{orgPrefix + o.ID, o.Name, o.Slug, orNull(o.Plan), role, timestamp(o.Created)}
+func organizationOf(o *organization.Organization, role organization.Role) orgView {
+	return orgView{orgPrefix + o.ID, o.Name, o.Slug, orNull(o.Plan), role, timestamp(o.Created)}
 }
 
 var (
@@ -84,13 +85,13 @@ func (a *API) createOrganization(c *api.Call) error {
 	if err := o.Err(); err != nil {
 		return err
 	}
-	org, v, err := a.service.Apps().CreateOrganization(c.R.Context(), c.Caller.App, c.Caller.Realm(), owner, title, slug, by(s))
+	org, v, err := a.service.Organizations().Create(c.R.Context(), organization.Wish{Realm: c.Caller.Realm(), Owner: owner, Name: title, Slug: slug, Plan: c.Caller.App.FirstPlan(), By: by(s)})
 	if err != nil {
 		return err
 	}
 	switch v {
 	case event.Accepted:
-		return c.Answer(http.StatusCreated, organizationOf(&org, apps.Owner))
+		return c.Answer(http.StatusCreated, organizationOf(&org, organization.Owner))
 	case event.Unknown:
 		return errNoCustomer
 	case event.Taken:
@@ -122,11 +123,11 @@ func (a *API) listOrganizations(c *api.Call) error {
 		}
 		sub = p.Subject
 	}
-	list, err := a.service.Apps().Organizations(c.R.Context(), c.Caller.Realm(), sub)
+	list, err := a.service.Organizations().Of(c.R.Context(), c.Caller.Realm(), sub)
 	if err != nil {
 		return err
 	}
-	out := []organization{}
+	out := []orgView{}
 	for _, m := range list {
 		out = append(out, organizationOf(&m.Org, m.Role))
 	}
@@ -134,12 +135,12 @@ func (a *API) listOrganizations(c *api.Call) error {
 }
 
 // enter finds the organization of the path for who calls.
-func (a *API) enter(c *api.Call) (*apps.Organization, *apps.Session, apps.Role, error) {
+func (a *API) enter(c *api.Call) (*organization.Organization, *apps.Session, organization.Role, error) {
 	s, err := a.either(c)
 	if err != nil {
 		return nil, nil, "", err
 	}
-	org, role, err := a.service.Apps().Organization(c.R.Context(), c.Caller.Realm(), cut(c.Param("orgId"), orgPrefix), by(s))
+	org, role, err := a.service.Organizations().Find(c.R.Context(), c.Caller.Realm(), cut(c.Param("orgId"), orgPrefix), by(s))
 	if err == nil && org == nil {
 		err = errNoOrganization
 	}
@@ -147,7 +148,7 @@ func (a *API) enter(c *api.Call) (*apps.Organization, *apps.Session, apps.Role, 
 }
 
 // enterWith is enter for a call that has a body.
-func (a *API) enterWith(c *api.Call) (*apps.Organization, *apps.Session, *api.Object, error) {
+func (a *API) enterWith(c *api.Call) (*organization.Organization, *apps.Session, *api.Object, error) {
 	org, s, _, err := a.enter(c)
 	if err != nil {
 		return nil, nil, nil, err
@@ -177,7 +178,7 @@ func (a *API) updateOrganization(c *api.Call) error {
 	if err != nil {
 		return err
 	}
-	changed, v, err := a.service.Apps().UpdateOrganization(c.R.Context(), org.Realm, org.ID, by(s), d.Name, d.Plan)
+	changed, v, err := a.service.Organizations().Update(c.R.Context(), org.Realm, org.ID, by(s), d.Name, d.Plan)
 	if err != nil {
 		return err
 	}
@@ -193,12 +194,12 @@ func (a *API) updateOrganization(c *api.Call) error {
 }
 
 // roleIn reads a role.
-func roleIn(o *api.Object) (apps.Role, error) {
+func roleIn(o *api.Object) (organization.Role, error) {
 	text := o.Need("role")
 	if err := o.Err(); err != nil {
 		return "", err
 	}
-	role, ok := apps.ParseRole(text)
+	role, ok := organization.ParseRole(text)
 	if !ok {
 		return "", api.Malformed("role", "owner, admin or member")
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/organization"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
 )
@@ -27,15 +28,15 @@ var kind = keyring.Kind{Alg: "EdDSA", Typ: "stackbe-session+jwt"}
 // claims are a session token's. Aud holds the realm: a token of test data, or
 // of another app, is none here.
 type claims struct {
-	Iss   string    `json:"iss"`
-	Aud   string    `json:"aud"`
-	Sub   string    `json:"sub"`
-	Email string    `json:"email"`
-	Jti   string    `json:"jti"`
-	Iat   int64     `json:"iat"`
-	Exp   int64     `json:"exp"`
-	Org   string    `json:"organizationId,omitempty"`
-	Role  apps.Role `json:"orgRole,omitempty"`
+	Iss   string            `json:"iss"`
+	Aud   string            `json:"aud"`
+	Sub   string            `json:"sub"`
+	Email string            `json:"email"`
+	Jti   string            `json:"jti"`
+	Iat   int64             `json:"iat"`
+	Exp   int64             `json:"exp"`
+	Org   string            `json:"organizationId,omitempty"`
+	Role  organization.Role `json:"orgRole,omitempty"`
 }
 
 const audience = "stackbe:"
@@ -138,14 +139,14 @@ func (a *API) session(c *api.Call) (err error) {
 // sessionView is what is told about a session: nested as the original's
 // documentation has it, and flat as its clients read it.
 type sessionView struct {
-	Valid        bool      `json:"valid"`
-	Test         bool      `json:"test,omitempty"` // of test data: whoever holds a test key says what stands in it
-	CustomerID   string    `json:"customerId"`
-	Email        string    `json:"email"`
-	ExpiresAt    string    `json:"expiresAt"`
-	Org          string    `json:"organizationId,omitempty"`
-	Role         apps.Role `json:"orgRole,omitempty"`
-	Customer     customer  `json:"customer"`
+	Valid        bool              `json:"valid"`
+	Test         bool              `json:"test,omitempty"` // of test data: whoever holds a test key says what stands in it
+	CustomerID   string            `json:"customerId"`
+	Email        string            `json:"email"`
+	ExpiresAt    string            `json:"expiresAt"`
+	Org          string            `json:"organizationId,omitempty"`
+	Role         organization.Role `json:"orgRole,omitempty"`
+	Customer     customer          `json:"customer"`
 	Entitlements struct {
 		PlanName *string        `json:"planName"`
 		Features map[string]any `json:"features"`

@@ -12,6 +12,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/api/apitest"
 	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/organization"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
 )
@@ -122,19 +123,19 @@ func TestDeletingTheLastOwner(t *testing.T) {
 	w := house(t, nil)
 	owner, member := w.user(alice), w.user(carol)
 	live, ctx := person.Realm{App: "shop"}, t.Context()
-	org, v, err := w.Service.Apps().CreateOrganization(ctx, w.Service.Apps().Configured().Find("shop"), live, strings.TrimPrefix(owner, "user_"), "Acme", "", "")
+	org, v, err := w.Service.Organizations().Create(ctx, organization.Wish{Realm: live, Owner: strings.TrimPrefix(owner, "user_"), Name: "Acme", Plan: w.Service.Apps().Configured().Find("shop").FirstPlan()})
 	if err != nil || v != event.Accepted {
 		t.Fatal(v, err)
 	}
-	change := apps.RoleChange{Realm: live, Org: org.ID, Subject: strings.TrimPrefix(member, "user_"), Role: apps.Member, Add: true}
-	if _, v, err := w.Service.Apps().SetRole(ctx, change); err != nil || v != event.Accepted {
+	change := organization.RoleChange{Realm: live, Org: org.ID, Subject: strings.TrimPrefix(member, "user_"), Role: organization.Member, Add: true}
+	if _, v, err := w.Service.Organizations().SetRole(ctx, change); err != nil || v != event.Accepted {
 		t.Fatal(v, err)
 	}
 	refused(t, w.call("DELETE", users+owner+"/delete", nil, apitest.LiveKey), 409, "last_owner")
 	want(t, w.get(users+owner), 200)
 	want(t, w.call("DELETE", users+member+"/delete", nil, apitest.LiveKey), 200)
 	want(t, w.call("DELETE", users+owner+"/delete", nil, apitest.LiveKey), 200)
-	if org, _, err := w.Service.Apps().Organization(ctx, live, org.ID, ""); org != nil || err != nil {
+	if org, _, err := w.Service.Organizations().Find(ctx, live, org.ID, ""); org != nil || err != nil {
 		t.Errorf("an organization of nobody is left: %+v %v", org, err)
 	}
 }

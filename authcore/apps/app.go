@@ -62,8 +62,8 @@ func (a *App) Plan(id string) *Plan {
 // where a link is used as where it was asked for.
 type FingerprintUse struct{ IP, UserAgent bool }
 
-// firstPlan is a new person's, "" for none.
-func (a *App) firstPlan() string {
+// FirstPlan is a new person's, "" for none.
+func (a *App) FirstPlan() string {
 	if a == nil || len(a.Plans) == 0 {
 		return ""
 	}

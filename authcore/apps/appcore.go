@@ -10,6 +10,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/grant"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
+	"github.com/gatehouse-auth/gatehouse/authcore/organization"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
@@ -60,22 +61,24 @@ type Setup struct {
 	List       *List // nil for none
 	Limits     limit.Limits
 	Challenges *challenge.Engine
+	Orgs       *organization.Organizations
 	Texts      bool // text messages can be sent, see SendsTexts
 	Observe    func(event.Event)
 	WrongCode  func() // hears of each wrong code, once it is on disk
 }
 
-// View is the people, proofs and organizations of apps as one configuration
+// View is the people and proofs of apps as one configuration
 // has them. It is safe for concurrent use.
 type View struct {
 	core       *Core
 	cfg        Setup
 	challenges *challenge.Engine
+	orgs       *organization.Organizations
 }
 
 // Use is the view of a configuration.
 func (c *Core) Use(cfg Setup) *View {
-	return &View{core: c, cfg: cfg, challenges: cfg.Challenges}
+	return &View{core: c, cfg: cfg, challenges: cfg.Challenges, orgs: cfg.Orgs}
 }
 
 // Configured are the apps of the configuration.

@@ -9,6 +9,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
+	"github.com/gatehouse-auth/gatehouse/authcore/organization"
 	"github.com/gatehouse-auth/gatehouse/authcore/orgname"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
@@ -73,11 +74,11 @@ func (s *View) wanted(tx store.Tx, c *challenge.Challenge, now time.Time) (*sent
 
 // into is what the organization that to invites to is called now, "" for none.
 func (to *sent) into(tx store.Tx) (string, error) {
-	i, err := loadInvite(tx, to.Realm, to.Invite)
+	i, err := organization.LoadInvite(tx, to.Realm, to.Invite)
 	if err != nil || i == nil {
 		return "", err
 	}
-	o, err := LoadOrg(tx, to.Realm, i.Org)
+	o, err := organization.LoadOrg(tx, to.Realm, i.Org)
 	if err != nil || o == nil {
 		return "", err
 	}

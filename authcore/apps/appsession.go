@@ -9,7 +9,9 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/internal/decide"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/organization"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
@@ -39,7 +41,7 @@ type Session struct {
 	Factors     []session.Factor
 	Fingerprint *session.Fingerprint
 	Org         string
-	OrgRole     Role // at the time of the call; "" when Org is empty
+	OrgRole     organization.Role // at the time of the call; "" when Org is empty
 	Note        string
 }
 
@@ -194,7 +196,7 @@ func (s *View) live(tx store.Tx, realm person.Realm, ref SessionRef) (*session.R
 // Unknown for one that was ended or never was; the session is nil then. Expired
 // is told only for a minute, then the record is gone.
 func (s *View) Session(ctx context.Context, realm person.Realm, ref SessionRef) (*Session, event.Verdict, error) {
-	return look(ctx, s.core.store, func(tx store.Tx) (*Session, event.Verdict, error) {
+	return decide.View(ctx, s.core.store, func(tx store.Tx) (*Session, event.Verdict, error) {
 		r, v, err := s.live(tx, realm, ref)
 		if err != nil || v != event.Accepted {
 			return nil, v, err
@@ -206,7 +208,7 @@ func (s *View) Session(ctx context.Context, realm person.Realm, ref SessionRef) 
 // SessionOfAny is Session for a token that may be of any app: whose it is
 // stands in the session's Person.Realm.
 func (s *View) SessionOfAny(ctx context.Context, token string) (*Session, event.Verdict, error) {
-	return look(ctx, s.core.store, func(tx store.Tx) (*Session, event.Verdict, error) {
+	return decide.View(ctx, s.core.store, func(tx store.Tx) (*Session, event.Verdict, error) {
 		var sid string
 		if len(token) != keyring.APISessionLen {
 			return nil, event.Unknown, nil
@@ -237,7 +239,7 @@ func (s *View) withPerson(tx store.Tx, r *session.Record) (*Session, event.Verdi
 		out.Org = ""
 	}
 	if out.Org != "" {
-		if out.OrgRole, err = RoleIn(tx, out.Org, p.Subject); out.OrgRole == "" {
+		if out.OrgRole, err = organization.RoleIn(tx, out.Org, p.Subject); out.OrgRole == "" {
 			out.Org = "" // not a member any more
 		}
 	}

@@ -6,7 +6,9 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/internal/decide"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/organization"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
@@ -27,7 +29,7 @@ func (s *View) TouchSession(ctx context.Context, realm person.Realm, ref Session
 // they end together. Verdict is also Forbidden, for who is not a member.
 func (s *View) SwitchOrg(ctx context.Context, realm person.Realm, ref SessionRef, org string) (*Session, event.Verdict, error) {
 	out, v, err := s.changeAppSession(ctx, realm, ref, func(tx store.Tx, old *session.Record) (*session.Record, error) {
-		role, err := RoleIn(tx, org, old.Subject)
+		role, err := organization.RoleIn(tx, org, old.Subject)
 		if err != nil || org != "" && role == "" {
 			return nil, err
 		}
@@ -49,7 +51,7 @@ func (s *View) SwitchOrg(ctx context.Context, realm person.Realm, ref SessionRef
 // changeAppSession loads a live session and stores what do makes of it; nil is
 // Forbidden.
 func (s *View) changeAppSession(ctx context.Context, realm person.Realm, ref SessionRef, do func(store.Tx, *session.Record) (*session.Record, error)) (*Session, event.Verdict, error) {
-	return decide(ctx, s.core.store, func(tx store.Tx) (*Session, event.Verdict, error) {
+	return decide.Update(ctx, s.core.store, func(tx store.Tx) (*Session, event.Verdict, error) {
 		r, v, err := s.live(tx, realm, ref)
 		if err != nil || v != event.Accepted {
 			return nil, v, err

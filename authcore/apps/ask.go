@@ -10,7 +10,9 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/internal/decide"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
+	"github.com/gatehouse-auth/gatehouse/authcore/organization"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
@@ -60,7 +62,7 @@ type Ask struct {
 	Language string
 	Note     string // the wire format's own, returned when the proof is made
 
-	invite *Invite // what the mail invites to; with an ID: the one to send again
+	invite *organization.Invite // what the mail invites to; with an ID: the one to send again
 }
 
 // Terms say what is sent and how long it lives.
@@ -106,7 +108,7 @@ type Asked struct {
 	Code, Token, Link, PollToken string
 	Pair                         string // to be shown to who asked
 
-	invite Invite               // as stored, with Ask.invite
+	invite organization.Invite  // as stored, with Ask.invite
 	made   *challenge.Challenge // with Accepted, nil while the recipient wants none
 	mail   *outbox.Entry        // of made, with Ask.Deliver
 }
@@ -141,7 +143,7 @@ const apiKept = 24 * time.Hour
 
 // Ask makes a challenge for an app and has it sent, in one transaction.
 func (s *View) Ask(ctx context.Context, in Ask) (Asked, error) {
-	out, _, err := decide(ctx, s.core.store, func(tx store.Tx) (Asked, event.Verdict, error) {
+	out, _, err := decide.Update(ctx, s.core.store, func(tx store.Tx) (Asked, event.Verdict, error) {
 		t := &asking{s: s, tx: tx, in: in, now: s.core.now()}
 		if in.invite != nil {
 			wish := *in.invite // each run has its own
@@ -280,7 +282,7 @@ func (t *asking) begin() (v event.Verdict, err error) {
 	if t.tx, err = store.ReadAhead(t.tx, t.keys()...); err != nil || invite == nil {
 		return event.Accepted, err
 	}
-	return t.s.putInvite(t.tx, invite)
+	return t.s.orgs.PutInvite(t.tx, invite)
 }
 
 // person finds or makes who is asked. Asked is who is nobody yet.
@@ -294,7 +296,7 @@ func (t *asking) person() (asked bool, err error) {
 	}
 	t.beside = t.p != nil
 	if t.p, err = w.LoadAsked(t.tx, realm); err == nil && t.p == nil {
-		t.p = w.NewAsked(realm, t.in.Caller.App.firstPlan(), t.in.Draft, t.now)
+		t.p = w.NewAsked(realm, t.in.Caller.App.FirstPlan(), t.in.Draft, t.now)
 	}
 	return true, err
 }

@@ -19,7 +19,7 @@ import (
 func (t *asking) keys() (keys []string) {
 	realm, w := t.in.Caller.Realm(), t.in.Whom
 	if t.in.invite != nil {
-		keys = append(keys, t.in.invite.keys("")...)
+		keys = append(keys, t.in.invite.Keys("")...)
 	}
 	if t.in.Handle != "" {
 		keys = append(keys, handleKey(t.in.Handle))
@@ -272,7 +272,7 @@ func (t *asking) with(c *sent) []string {
 		keys = append(keys, networksKey(c.Realm, c.Recipient()))
 	}
 	if t.in.invite != nil {
-		keys = append(keys, t.in.invite.keys(c.Subject)...)
+		keys = append(keys, t.in.invite.Keys(c.Subject)...)
 	}
 	if t.seen != nil {
 		keys = append(keys, t.seen.contactKey)

@@ -3,12 +3,11 @@ package apps
 import (
 	"context"
 	"errors"
-	"slices"
-	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
-	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/internal/decide"
+	"github.com/gatehouse-auth/gatehouse/authcore/organization"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
@@ -43,7 +42,7 @@ type Deleted struct {
 // If it fails halfway it may be called again with the same subject: the person
 // goes after all that is found through them.
 func (c *Core) Delete(ctx context.Context, in Deletion) (Deleted, error) {
-	d, v, err := look(ctx, c.store, func(tx store.Tx) (deletion, event.Verdict, error) {
+	d, v, err := decide.View(ctx, c.store, func(tx store.Tx) (deletion, event.Verdict, error) {
 		d := deletion{core: c, in: in}
 		v, err := d.find(tx)
 		return d, v, err
@@ -54,8 +53,8 @@ func (c *Core) Delete(ctx context.Context, in Deletion) (Deleted, error) {
 	if err := d.forget(ctx); err != nil {
 		return Deleted{}, err
 	}
-	orphans, v, err := decide(ctx, c.store, d.remove)
-	if errors.Is(err, errJoined) {
+	orphans, v, err := decide.Update(ctx, c.store, d.remove)
+	if errors.Is(err, organization.ErrJoined) {
 		return c.Delete(ctx, in)
 	}
 	if err != nil || v != event.Accepted {
@@ -72,24 +71,21 @@ func (c *Core) Delete(ctx context.Context, in Deletion) (Deleted, error) {
 // remove. It is the last time: who adds a member reads the person in the same
 // transaction.
 func (d *deletion) sweep(ctx context.Context) (orphans []string, err error) {
-	if d.orgs, err = store.View(ctx, d.core.store, d.memberships); err != nil || len(d.orgs) == 0 {
+	if d.orgs, err = store.View(ctx, d.core.store, d.memberships); err != nil || d.orgs.IsEmpty() {
 		return nil, err
 	}
-	if orphans, err = store.Update(ctx, d.core.store, d.leaveAll); errors.Is(err, errJoined) {
+	if orphans, err = store.Update(ctx, d.core.store, d.leaveAll); errors.Is(err, organization.ErrJoined) {
 		return d.sweep(ctx)
 	}
 	return orphans, err
 }
-
-// errJoined: somebody came into an organization that would have gone.
-var errJoined = errors.New("an organization has another member by now")
 
 // deletion takes a person out of the store.
 type deletion struct {
 	core *Core
 	in   Deletion
 	p    *person.Record
-	orgs []memberOf
+	orgs organization.Leaving
 }
 
 // find finds the person and their organizations, and what would be refused.
@@ -102,6 +98,20 @@ func (d *deletion) find(tx store.Tx) (v event.Verdict, err error) {
 	}
 	return d.mayGo(tx)
 }
+
+func (d *deletion) memberships(tx store.Tx) (organization.Leaving, error) {
+	return organization.LoadLeaving(tx, d.in.Realm, d.in.Subject)
+}
+
+// mayGo is the Verdict of the organizations.
+func (d *deletion) mayGo(tx store.Tx) (event.Verdict, error) {
+	if d.in.Force {
+		return event.Accepted, nil
+	}
+	return d.orgs.Verdict(tx)
+}
+
+func (d *deletion) leaveAll(tx store.Tx) ([]string, error) { return d.orgs.Leave(tx, d.core.now()) }
 
 func (d *deletion) load(tx store.Tx) (*person.Record, error) {
 	if d.in.Realm == (person.Realm{}) {
@@ -160,119 +170,4 @@ func (d *deletion) report(orphans []string) {
 		e.Name, e.Reason = event.Person, "deleted"
 	}
 	d.core.observe(e)
-}
-
-// memberOf is one organization of the person.
-type memberOf struct {
-	org     string
-	others  bool     // it has other members
-	changes int      // Organization.Changes then
-	invites []string // when it has none
-}
-
-// memberships looks at the person's organizations. Whoever comes into one before
-// the person is out has it looked at again (errJoined).
-func (d *deletion) memberships(tx store.Tx) (list []memberOf, err error) {
-	if !keyring.IsID(d.in.Subject) {
-		return nil, nil
-	}
-	ids, err := scanIDs(tx, store.KeyPersonOrg+d.in.Subject+"/")
-	if err != nil {
-		return nil, err
-	}
-	for _, org := range ids {
-		m := memberOf{org: org}
-		if o, err := LoadOrg(tx, d.in.Realm, org); err != nil {
-			return nil, err
-		} else if o != nil {
-			m.changes = o.Changes
-		}
-		items, err := tx.Scan(store.KeyOrgPerson+org+"/", "", 2)
-		if err != nil {
-			return nil, err
-		}
-		if m.others = len(items) > 1; !m.others {
-			if m.invites, err = scanIDs(tx, store.KeyOrgInvite+org+"/"); err != nil {
-				return nil, err
-			}
-		}
-		list = append(list, m)
-	}
-	return list, nil
-}
-
-// mayGo tells whether every organization of the person keeps an owner, or goes.
-func (d *deletion) mayGo(tx store.Tx) (event.Verdict, error) {
-	for _, m := range d.orgs {
-		o, err := LoadOrg(tx, d.in.Realm, m.org)
-		if err != nil {
-			return event.Unknown, err
-		}
-		if o != nil && m.others && !d.in.Force && o.isLastOwner(d.in.Subject) {
-			return event.Forbidden, nil
-		}
-	}
-	return event.Accepted, nil
-}
-
-// leaveAll takes the person out of their organizations, and returns those that have
-// lost their last owner.
-func (d *deletion) leaveAll(tx store.Tx) (orphans []string, err error) {
-	for _, m := range d.orgs {
-		orphan, err := d.leave(tx, m)
-		if err != nil {
-			return nil, err
-		}
-		if orphan {
-			orphans = append(orphans, m.org)
-		}
-	}
-	return orphans, nil
-}
-
-// leave takes the person out of an organization. orphan: it has lost its last owner.
-func (d *deletion) leave(tx store.Tx, m memberOf) (orphan bool, err error) {
-	o, err := LoadOrg(tx, d.in.Realm, m.org)
-	if err != nil || o == nil {
-		return false, err
-	}
-	if !m.others && o.Changes != m.changes {
-		return false, errJoined
-	}
-	if !m.others {
-		return false, o.remove(tx, d.in.Subject, m.invites, d.core.now())
-	}
-	return o.isLastOwner(d.in.Subject), o.setRole(tx, d.in.Subject, "", d.core.now())
-}
-
-func (o *Organization) isLastOwner(sub string) bool { return slices.Equal(o.Owners, []string{sub}) }
-
-// scanIDs returns what follows prefix in all keys that begin with it.
-func scanIDs(tx store.Tx, prefix string) (ids []string, err error) {
-	for after := ""; ; {
-		items, err := tx.Scan(prefix, after, peoplePage)
-		if err != nil {
-			return nil, err
-		}
-		for _, item := range items {
-			after = item.Key
-			ids = append(ids, after[len(prefix):])
-		}
-		if len(items) < peoplePage {
-			return ids, nil
-		}
-	}
-}
-
-// remove deletes an organization that has one member at most.
-func (o *Organization) remove(tx store.Tx, member string, invites []string, now time.Time) error {
-	tx.Delete(store.KeyOrg + o.ID)
-	tx.Delete(person.Key(o.Realm, person.BySlug, o.Slug))
-	tx.Delete(store.KeyOrgPerson + o.ID + "/" + member)
-	tx.Delete(store.KeyPersonOrg + member + "/" + o.ID)
-	for _, id := range invites {
-		tx.Delete(store.KeyInvite + id)
-		tx.Delete(store.KeyOrgInvite + o.ID + "/" + id)
-	}
-	return person.MarkGone(tx, now, o.ID)
 }

@@ -1,5 +1,4 @@
-// Package apps is what clients of the JSON APIs know and do: their people and
-// organizations, the codes and links that they ask for, and what a proof comes
+// Package apps is what clients of the JSON APIs know and do: their people, the codes and links that they ask for, and what a proof comes
 // to. Core is what outlives a configuration, View what one says of it.
 //
 //	core := apps.New(config)
@@ -9,7 +8,7 @@
 //	proved, err := view.Prove(ctx, proof)     // and what it comes to
 //	shown, err := view.Show(ctx, slot, token, press) // a code that no mail may bear any more
 //	session, err := view.Session(ctx, realm, token)
-//	invited, err := view.Invite(ctx, invitation)
+//	invite, asked, err := view.SendInvite(ctx, ask, org, by, role) // see package organization
 //	core.Delete(ctx, deletion)                // one way to delete a person
 //
 // It knows no wire format: a dialect translates. It makes no code (challenge

@@ -5,6 +5,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/internal/decide"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
@@ -53,7 +54,7 @@ func (s *View) CreatePerson(ctx context.Context, app *App, realm person.Realm, d
 				return p, err
 			}
 		}
-		return person.New(realm, app.firstPlan(), s.core.now()), nil
+		return person.New(realm, app.FirstPlan(), s.core.now()), nil
 	})
 }
 
@@ -64,7 +65,7 @@ func (s *View) UpdatePerson(ctx context.Context, realm person.Realm, whom person
 }
 
 func (s *View) changePerson(ctx context.Context, d person.Draft, get func(store.Tx) (*person.Record, error)) (person.Person, event.Verdict, error) {
-	c, v, err := decide(ctx, s.core.store, func(tx store.Tx) (c changed, v event.Verdict, err error) {
+	c, v, err := decide.Update(ctx, s.core.store, func(tx store.Tx) (c changed, v event.Verdict, err error) {
 		c.p, err = get(tx)
 		if err != nil || c.p == nil {
 			return c, event.Unknown, err
@@ -138,7 +139,7 @@ func (s *View) EachPerson(ctx context.Context, realm person.Realm, after string,
 // was sent to it is dead, and sessions that rest on nothing else end.
 // Verdict is Accepted, or Unknown when nobody in realm has it.
 func (s *View) RemoveContact(ctx context.Context, realm person.Realm, contact string) (person.Person, event.Verdict, error) {
-	c, v, err := decide(ctx, s.core.store, func(tx store.Tx) (c changed, v event.Verdict, err error) {
+	c, v, err := decide.Update(ctx, s.core.store, func(tx store.Tx) (c changed, v event.Verdict, err error) {
 		c.p, err = person.Whom{Contact: contact}.Find(tx, realm)
 		if err != nil || c.p == nil {
 			return c, event.Unknown, err

@@ -36,7 +36,7 @@ func (t *proving) consume(method string) error {
 		}
 	}
 	if t.c.Invite != "" {
-		_, v, err := t.s.acceptInvite(t.tx, t.c.Realm, t.c.Invite, t.c.Subject)
+		_, v, err := t.s.orgs.AcceptIn(t.tx, t.c.Realm, t.c.Invite, t.c.Subject)
 		if err != nil {
 			return err
 		}
@@ -126,7 +126,7 @@ func (t *proving) own() error {
 	} else if r != nil {
 		return t.c.person.Prove(t.tx, t.c.Contact, t.now)
 	}
-	p, err := t.c.person.Part(t.tx, t.c.Contact, t.in.Caller.App.firstPlan(), t.now)
+	p, err := t.c.person.Part(t.tx, t.c.Contact, t.in.Caller.App.FirstPlan(), t.now)
 	if err != nil {
 		return err
 	}
@@ -209,6 +209,6 @@ func (t *proving) report(out Proved) {
 	}
 	t.s.observe(e)
 	if t.joined {
-		t.s.joined(out.Person)
+		t.s.orgs.Joined(out.Person)
 	}
 }

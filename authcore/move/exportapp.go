@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore/apps"
+	"github.com/gatehouse-auth/gatehouse/authcore/organization"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
@@ -35,12 +35,12 @@ type exportOrg struct {
 type exportMember struct {
 	Type  string       `json:"type"`
 	Realm person.Realm `json:"realm"`
-	apps.MemberRecord
+	organization.MemberRecord
 }
 
 type exportInvite struct {
 	Type string `json:"type"`
-	apps.Invite
+	organization.Invite
 }
 
 func (e *exporter) organizations(ctx context.Context) error {
@@ -53,21 +53,21 @@ func (e *exporter) organizations(ctx context.Context) error {
 	return each(ctx, e, store.KeyInvite, e.invite)
 }
 
-func (e *exporter) org(_ store.Tx, o *apps.Organization) error {
+func (e *exporter) org(_ store.Tx, o *organization.Organization) error {
 	e.count.Organizations++
 	return e.w.Encode(exportOrg{lineOrg, o.ID, o.Realm, o.Name, o.Slug, o.Plan, o.Created})
 }
 
 // orgOf is owner for organizations.
-func (e *exporter) orgOf(tx store.Tx, id string) (*apps.Organization, error) {
-	o, err := apps.LoadOrgOfAny(tx, id)
+func (e *exporter) orgOf(tx store.Tx, id string) (*organization.Organization, error) {
+	o, err := organization.LoadOrgOfAny(tx, id)
 	if err == nil && o != nil && o.Created.After(e.began) {
 		err = e.org(tx, o)
 	}
 	return o, err
 }
 
-func (e *exporter) member(tx store.Tx, m *apps.MemberRecord) error {
+func (e *exporter) member(tx store.Tx, m *organization.MemberRecord) error {
 	o, err := e.orgOf(tx, m.Org)
 	if err != nil || o == nil {
 		return err
@@ -79,7 +79,7 @@ func (e *exporter) member(tx store.Tx, m *apps.MemberRecord) error {
 	return e.w.Encode(exportMember{lineMember, o.Realm, *m})
 }
 
-func (e *exporter) invite(tx store.Tx, i *apps.Invite) error {
+func (e *exporter) invite(tx store.Tx, i *organization.Invite) error {
 	o, err := e.orgOf(tx, i.Org)
 	if err != nil || o == nil || o.Realm != i.Realm {
 		return err

@@ -4,8 +4,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/organization"
 	"github.com/gatehouse-auth/gatehouse/authcore/orgname"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
@@ -23,7 +23,7 @@ func (in *exportOrg) problem(now time.Time) string {
 		return "name " + orgname.What
 	case len(in.Plan) > person.MaxName:
 		return "plan is too long"
-	case !isSlug || len(in.Slug) > apps.MaxSlug:
+	case !isSlug || len(in.Slug) > organization.MaxSlug:
 		return "slug is missing, too long or not lower-case letters, digits and hyphens only"
 	case in.Created.IsZero() || in.Created.After(now.Add(keyring.ClockSkew)):
 		return "created is missing or lies in the future"
@@ -45,7 +45,7 @@ func (in *exportOrg) check(im *importer, tx store.Tx, n int) error {
 }
 
 func (in *exportOrg) clash(tx store.Tx, n int) error {
-	old, err := apps.LoadOrgOfAny(tx, in.ID)
+	old, err := organization.LoadOrgOfAny(tx, in.ID)
 	if err != nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func (in *exportOrg) apply(_ *importer, tx store.Tx, n int, done *Imported) (*se
 	if err := in.clash(tx, n); err != nil {
 		return nil, err
 	}
-	old, err := apps.LoadOrg(tx, in.Realm, in.ID)
+	old, err := organization.LoadOrg(tx, in.Realm, in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +74,7 @@ func (in *exportOrg) apply(_ *importer, tx store.Tx, n int, done *Imported) (*se
 		return nil, nil
 	}
 	done.Organizations++
-	o := apps.Organization{ID: in.ID, Realm: in.Realm, Name: in.Name, Slug: in.Slug, Plan: in.Plan, Owners: []string{}, Created: in.Created}
+	o := organization.Organization{ID: in.ID, Realm: in.Realm, Name: in.Name, Slug: in.Slug, Plan: in.Plan, Owners: []string{}, Created: in.Created}
 	if err := store.Save(tx, person.Key(o.Realm, person.BySlug, o.Slug), o.ID, time.Time{}); err != nil {
 		return nil, err
 	}
@@ -82,7 +82,7 @@ func (in *exportOrg) apply(_ *importer, tx store.Tx, n int, done *Imported) (*se
 }
 
 func (in *exportMember) check(im *importer, tx store.Tx, n int) error {
-	role, known := apps.ParseRole(string(in.Role))
+	role, known := organization.ParseRole(string(in.Role))
 	switch {
 	case !isOfApp(in.Realm):
 		return refuseLine(n, problemRealm)
@@ -96,9 +96,9 @@ func (in *exportMember) check(im *importer, tx store.Tx, n int) error {
 	if !im.seen.claim(store.KeyOrgPerson+in.Org+"/"+in.Subject, string(in.Role)) {
 		return refuseLine(n, "another line gives the same person another role in the organization")
 	}
-	if org := digestOf(in.Org); role == apps.Owner {
-		if im.seen.owners[org]++; im.seen.owners[org] > apps.MaxOwners {
-			return refuseLine(n, "the organization has more than %d owners", apps.MaxOwners)
+	if org := digestOf(in.Org); role == organization.Owner {
+		if im.seen.owners[org]++; im.seen.owners[org] > organization.MaxOwners {
+			return refuseLine(n, "the organization has more than %d owners", organization.MaxOwners)
 		}
 	}
 	if err := im.needsOrg(tx, n, in.Realm, in.Org); err != nil {
@@ -109,7 +109,7 @@ func (in *exportMember) check(im *importer, tx store.Tx, n int) error {
 
 // apply makes a person a member; one who is a member stays what they are.
 func (in *exportMember) apply(_ *importer, tx store.Tx, n int, done *Imported) (*session.Ending, error) {
-	o, err := apps.LoadOrg(tx, in.Realm, in.Org)
+	o, err := organization.LoadOrg(tx, in.Realm, in.Org)
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +120,7 @@ func (in *exportMember) apply(_ *importer, tx store.Tx, n int, done *Imported) (
 	if o == nil || p == nil {
 		return nil, refuseLine(n, "the person or the organization was deleted while the lines were checked")
 	}
-	old, err := apps.RoleIn(tx, o.ID, p.Subject)
+	old, err := organization.RoleIn(tx, o.ID, p.Subject)
 	if err != nil {
 		return nil, err
 	}
@@ -128,15 +128,15 @@ func (in *exportMember) apply(_ *importer, tx store.Tx, n int, done *Imported) (
 		done.Unchanged++
 		return nil, nil
 	}
-	if in.Role == apps.Owner && len(o.Owners) >= apps.MaxOwners {
-		return nil, refuseLine(n, "the organization has %d owners here; that is all it can have", apps.MaxOwners)
+	if in.Role == organization.Owner && len(o.Owners) >= organization.MaxOwners {
+		return nil, refuseLine(n, "the organization has %d owners here; that is all it can have", organization.MaxOwners)
 	}
 	done.Memberships++
 	return nil, o.Put(tx, in.MemberRecord)
 }
 
 func (in *exportInvite) check(im *importer, tx store.Tx, n int) error {
-	_, role := apps.ParseRole(string(in.Role))
+	_, role := organization.ParseRole(string(in.Role))
 	soon := im.Now().Add(keyring.ClockSkew)
 	switch {
 	case !keyring.IsID(in.ID) || !keyring.IsID(in.Org) || in.By != "" && !keyring.IsID(in.By) || in.Tenure != "" && !keyring.IsID(in.Tenure) || in.ByTenure != "" && !keyring.IsID(in.ByTenure):
@@ -145,7 +145,7 @@ func (in *exportInvite) check(im *importer, tx store.Tx, n int) error {
 		return refuseLine(n, problemRealm)
 	case in.Email.IsZero() || !role:
 		return refuseLine(n, "email is missing, or role is none of owner, admin and member")
-	case in.Created.After(soon) || in.Accepted.After(soon) || in.Withdrawn.After(soon) || in.Expires.Before(in.Created) || in.Expires.After(soon.Add(apps.InviteLifetime)):
+	case in.Created.After(soon) || in.Accepted.After(soon) || in.Withdrawn.After(soon) || in.Expires.Before(in.Created) || in.Expires.After(soon.Add(organization.InviteLifetime)):
 		return refuseLine(n, "expires is missing or more than seven days away, or another time lies in the future")
 	}
 	if err := in.clash(tx, n); err != nil {
@@ -155,7 +155,7 @@ func (in *exportInvite) check(im *importer, tx store.Tx, n int) error {
 }
 
 func (in *exportInvite) clash(tx store.Tx, n int) error {
-	var old apps.Invite
+	var old organization.Invite
 	known, err := store.Load(tx, store.KeyInvite+in.ID, &old)
 	if err == nil && known && (old.Realm != in.Realm || old.Org != in.Org || old.Email != in.Email) {
 		return refuseLine(n, "its id is another invitation's here; take the line out")
@@ -169,12 +169,12 @@ func (in *exportInvite) apply(im *importer, tx store.Tx, n int, done *Imported) 
 	if err := in.clash(tx, n); err != nil {
 		return nil, err
 	}
-	var old apps.Invite
+	var old organization.Invite
 	known, err := store.Load(tx, store.KeyInvite+in.ID, &old)
 	if err != nil {
 		return nil, err
 	}
-	other, err := (&apps.Organization{ID: in.Org}).WaitingInvite(tx, in.Email)
+	other, err := (&organization.Organization{ID: in.Org}).WaitingInvite(tx, in.Email)
 	if err != nil {
 		return nil, err
 	}
@@ -187,7 +187,7 @@ func (in *exportInvite) apply(im *importer, tx store.Tx, n int, done *Imported) 
 		done.Unchanged++
 		return nil, nil
 	}
-	if in.Span, err = apps.KeepSpan(tx, &in.Invite); err != nil {
+	if in.Span, err = organization.KeepSpan(tx, &in.Invite); err != nil {
 		return nil, err
 	}
 	done.Invites++

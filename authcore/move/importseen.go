@@ -3,7 +3,7 @@ package move
 import (
 	"crypto/sha256"
 
-	"github.com/gatehouse-auth/gatehouse/authcore/apps"
+	"github.com/gatehouse-auth/gatehouse/authcore/organization"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
@@ -54,7 +54,7 @@ func (im *importer) needsPerson(tx store.Tx, n int, realm person.Realm, sub stri
 // needsOrg is needsPerson for an organization.
 func (im *importer) needsOrg(tx store.Tx, n int, realm person.Realm, org string) error {
 	return im.seen.need(n, want{digestOf(store.KeyOrg + org), digestOf(realm.String()), false}, func() (bool, error) {
-		o, err := apps.LoadOrg(tx, realm, org)
+		o, err := organization.LoadOrg(tx, realm, org)
 		return o != nil, err
 	})
 }
@@ -104,7 +104,7 @@ func (in *exportInvite) gone(tx store.Tx) (bool, error) {
 		return gone, err
 	}
 	span, err := person.LoadSpan(tx, in.Realm, in.Email.String())
-	return !span.Since.Before(in.Expires.Add(-apps.InviteLifetime)), err
+	return !span.Since.Before(in.Expires.Add(-organization.InviteLifetime)), err
 }
 
 func (*exportKey) gone(store.Tx) (bool, error) { return false, nil }

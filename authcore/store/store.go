@@ -143,6 +143,24 @@ func Each(ctx context.Context, s Store, prefix string, do func(tx Tx, key string
 	}
 }
 
+// IDs returns what follows prefix in all keys that begin with it.
+func IDs(tx Tx, prefix string) (ids []string, err error) {
+	const page = 200
+	for after := ""; ; {
+		items, err := tx.Scan(prefix, after, page)
+		if err != nil {
+			return nil, err
+		}
+		for _, item := range items {
+			after = item.Key
+			ids = append(ids, after[len(prefix):])
+		}
+		if len(items) < page {
+			return ids, nil
+		}
+	}
+}
+
 func result[T any](ctx context.Context, run func(context.Context, func(Tx) error) error, fn func(Tx) (T, error)) (T, error) {
 	var got T
 	err := run(ctx, func(tx Tx) (err error) {

@@ -1,4 +1,6 @@
-package apps
+// Package decide runs transactions that come to a verdict. Unless that is Accepted,
+// nothing is written. It has no state.
+package decide
 
 import (
 	"context"
@@ -12,14 +14,13 @@ import (
 // already.
 var errUndo = errors.New("nothing to commit")
 
-// decide is store.Update for what comes to a verdict: unless that is Accepted,
-// nothing is written.
-func decide[T any](ctx context.Context, s store.Store, fn func(store.Tx) (T, event.Verdict, error)) (T, event.Verdict, error) {
+// Update is store.Update for what comes to a verdict.
+func Update[T any](ctx context.Context, s store.Store, fn func(store.Tx) (T, event.Verdict, error)) (T, event.Verdict, error) {
 	return verdictOf(ctx, s.Update, fn)
 }
 
-// look is store.View for what comes to a verdict.
-func look[T any](ctx context.Context, s store.Store, fn func(store.Tx) (T, event.Verdict, error)) (T, event.Verdict, error) {
+// View is store.View for what comes to a verdict.
+func View[T any](ctx context.Context, s store.Store, fn func(store.Tx) (T, event.Verdict, error)) (T, event.Verdict, error) {
 	return verdictOf(ctx, s.View, fn)
 }
 

@@ -1,4 +1,4 @@
-package apps
+package organization
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/internal/ascii"
+	"github.com/gatehouse-auth/gatehouse/authcore/internal/decide"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/orgname"
 	"github.com/gatehouse-auth/gatehouse/authcore/person"
@@ -96,6 +97,19 @@ func loadMember(tx store.Tx, org, sub string) (m MemberRecord, err error) {
 	return m, err
 }
 
+// Organizations are those of all apps, by the clock and the store of an instance. It
+// is safe for concurrent use.
+type Organizations struct {
+	store   store.Store
+	now     func() time.Time
+	observe func(event.Event)
+}
+
+// New has the organizations of a store.
+func New(s store.Store, now func() time.Time, observe func(event.Event)) *Organizations {
+	return &Organizations{s, now, observe}
+}
+
 // RoleIn returns the role of a person in an organization, "" for none.
 func RoleIn(tx store.Tx, org, sub string) (Role, error) {
 	m, err := loadMember(tx, org, sub)
@@ -107,39 +121,45 @@ func (r Role) isLower(than Role) bool {
 	return r != than && (than == Owner || r == "" || than == Admin && r == Member)
 }
 
-// CreateOrganization makes an organization that owner owns. An empty slug is
-// made from the name. by is the person who wishes it, "" for the app itself: to
-// anybody else a slug that is free would tell of those that are not, so theirs
-// have something random in the end. Verdict is Accepted, Unknown (no such owner),
-// Malformed (name or slug) or Taken (the app gave the slug, and it is another's).
-func (s *View) CreateOrganization(ctx context.Context, app *App, realm person.Realm, owner, name, slug, by string) (Organization, event.Verdict, error) {
-	if !orgname.Valid(name) || slug != "" && slug != slugOf(slug) {
+// Wish is what an organization is to be.
+type Wish struct {
+	Realm person.Realm
+	Owner string // subject
+	Name  string
+	Slug  string // "": made from the name
+	Plan  string
+	By    string // subject of who wishes it, "" for the app itself
+}
+
+// Create makes an organization. To anybody but the app a slug that is free would
+// tell of those that are not, so theirs have something random in the end. Verdict
+// is Accepted, Unknown (no such owner), Malformed (name or slug) or Taken (the app
+// gave the slug, and it is another's).
+func (s *Organizations) Create(ctx context.Context, in Wish) (Organization, event.Verdict, error) {
+	if !orgname.Valid(in.Name) || in.Slug != "" && in.Slug != slugOf(in.Slug) {
 		return Organization{}, event.Malformed, nil
 	}
-	out, v, err := decide(ctx, s.core.store, func(tx store.Tx) (o Organization, v event.Verdict, err error) {
-		p, err := person.LoadIn(tx, realm, owner)
+	out, v, err := decide.Update(ctx, s.store, func(tx store.Tx) (o Organization, v event.Verdict, err error) {
+		p, err := person.LoadIn(tx, in.Realm, in.Owner)
 		if err != nil || p == nil {
 			return o, event.Unknown, err
 		}
-		now := s.core.now()
-		o = Organization{ID: keyring.NewID(now), Realm: realm, Name: name, Slug: slug, Created: now}
-		if len(app.Plans) > 0 {
-			o.Plan = app.Plans[0].ID
-		}
-		if v, err = o.takeSlug(tx, by); err != nil || v != event.Accepted {
+		now := s.now()
+		o = Organization{ID: keyring.NewID(now), Realm: in.Realm, Name: in.Name, Slug: in.Slug, Plan: in.Plan, Created: now}
+		if v, err = o.takeSlug(tx, in.By); err != nil || v != event.Accepted {
 			return o, v, err
 		}
-		err = o.setRole(tx, owner, Owner, now)
+		err = o.setRole(tx, in.Owner, Owner, now)
 		return o, v, err
 	})
 	if err == nil && v == event.Accepted {
-		s.observe(event.Event{Name: event.Org, App: realm.App, Subject: owner, Reason: "created"})
+		s.observe(event.Event{Name: event.Org, App: in.Realm.App, Subject: in.Owner, Reason: "created"})
 	}
 	return out, v, err
 }
 
 // takeSlug claims the organization's slug, or makes one that is free. by is as in
-// CreateOrganization.
+// Create.
 func (o *Organization) takeSlug(tx store.Tx, by string) (event.Verdict, error) {
 	given := o.Slug != ""
 	if !given {
@@ -253,12 +273,12 @@ func enter(tx store.Tx, realm person.Realm, id, by string) (*Organization, Membe
 	return o, m, nil
 }
 
-// UpdateOrganization gives an organization another name or plan; nil leaves it
-// as it is. by is as in Organization. Verdict is Accepted; Unknown (no such
+// Update gives an organization another name or plan; nil leaves it
+// as it is. by is as in Find. Verdict is Accepted; Unknown (no such
 // organization); Forbidden: owners and admins change the name, the app alone the
 // plan; or Malformed (no name that it may have).
-func (s *View) UpdateOrganization(ctx context.Context, realm person.Realm, id, by string, name, plan *string) (Organization, event.Verdict, error) {
-	return decide(ctx, s.core.store, func(tx store.Tx) (out Organization, v event.Verdict, err error) {
+func (s *Organizations) Update(ctx context.Context, realm person.Realm, id, by string, name, plan *string) (Organization, event.Verdict, error) {
+	return decide.Update(ctx, s.store, func(tx store.Tx) (out Organization, v event.Verdict, err error) {
 		o, m, err := enter(tx, realm, id, by)
 		switch {
 		case err != nil || o == nil:
@@ -278,35 +298,35 @@ func (s *View) UpdateOrganization(ctx context.Context, realm person.Realm, id, b
 	})
 }
 
-// Organization returns the organization with id and the role in it of the person
+// Find returns the organization with id and the role in it of the person
 // by. The app itself, "", may do what an owner may. nil for none in realm, and for
 // a person who is not in it.
-func (s *View) Organization(ctx context.Context, realm person.Realm, id, by string) (*Organization, Role, error) {
+func (s *Organizations) Find(ctx context.Context, realm person.Realm, id, by string) (*Organization, Role, error) {
 	type entered struct {
 		org  *Organization
 		role Role
 	}
-	e, err := store.View(ctx, s.core.store, func(tx store.Tx) (entered, error) {
+	e, err := store.View(ctx, s.store, func(tx store.Tx) (entered, error) {
 		o, m, err := enter(tx, realm, id, by)
 		return entered{o, m.Role}, err
 	})
 	return e.org, e.role, err
 }
 
-// Organizations returns a person's memberships, the oldest organization first.
-func (s *View) Organizations(ctx context.Context, realm person.Realm, sub string) ([]Membership, error) {
+// Of returns a person's memberships, the oldest organization first.
+func (s *Organizations) Of(ctx context.Context, realm person.Realm, sub string) ([]Membership, error) {
 	return s.memberships(ctx, realm, store.KeyPersonOrg+sub+"/", func(org string) (string, string) { return org, sub })
 }
 
 // Members returns the members of an organization.
-func (s *View) Members(ctx context.Context, realm person.Realm, org string) ([]Membership, error) {
+func (s *Organizations) Members(ctx context.Context, realm person.Realm, org string) ([]Membership, error) {
 	return s.memberships(ctx, realm, store.KeyOrgPerson+org+"/", func(sub string) (string, string) { return org, sub })
 }
 
 // memberships reads the memberships below prefix; ids tells organization and
 // person from what follows it.
-func (s *View) memberships(ctx context.Context, realm person.Realm, prefix string, ids func(string) (org, sub string)) ([]Membership, error) {
-	return store.View(ctx, s.core.store, func(tx store.Tx) (out []Membership, err error) {
+func (s *Organizations) memberships(ctx context.Context, realm person.Realm, prefix string, ids func(string) (org, sub string)) ([]Membership, error) {
+	return store.View(ctx, s.store, func(tx store.Tx) (out []Membership, err error) {
 		items, err := tx.Scan(prefix, "", 1000)
 		if err != nil {
 			return nil, err
@@ -337,4 +357,70 @@ func loadMembership(tx store.Tx, realm person.Realm, org, sub string) (out Membe
 		return out, err
 	}
 	return Membership{*o, p.View(), m.Role, m.Since}, nil
+}
+
+// RoleChange is a wish to change somebody's place in an organization.
+type RoleChange struct {
+	Realm   person.Realm
+	Org     string
+	Subject string // whose
+	Role    Role   // "" takes the person out
+	By      string // subject of the member who wishes it; "" for the app itself
+	Add     bool   // the person may be new to the organization
+}
+
+// SetRole changes, adds or ends a membership, and returns what it is then. Verdict
+// is Accepted; Unknown (no such organization, person or membership, or By is not in
+// it); Forbidden: only owners change or remove owners and admins or make any, only
+// owners and admins change members, and an organization keeps at least one owner.
+func (s *Organizations) SetRole(ctx context.Context, in RoleChange) (Membership, event.Verdict, error) {
+	out, v, err := decide.Update(ctx, s.store, func(tx store.Tx) (Membership, event.Verdict, error) {
+		v, err := s.setRole(tx, in)
+		if err != nil || v != event.Accepted {
+			return Membership{}, v, err
+		}
+		out, err := loadMembership(tx, in.Realm, in.Org, in.Subject)
+		return out, v, err
+	})
+	if err == nil && v == event.Accepted {
+		s.observe(event.Event{Name: event.Org, App: in.Realm.App, Subject: in.Subject, Reason: "role_" + string(in.Role)})
+	}
+	return out, v, err
+}
+
+func (s *Organizations) setRole(tx store.Tx, in RoleChange) (event.Verdict, error) {
+	o, by, err := enter(tx, in.Realm, in.Org, in.By)
+	if err != nil || o == nil {
+		return event.Unknown, err
+	}
+	p, err := person.LoadIn(tx, in.Realm, in.Subject)
+	if err != nil || p == nil {
+		return event.Unknown, err
+	}
+	old, err := RoleIn(tx, o.ID, p.Subject)
+	if err != nil || old == "" && !in.Add {
+		return event.Unknown, err
+	}
+	if leaves := in.By == in.Subject && in.Role == ""; !leaves && !mayChange(by.Role, old, in.Role) {
+		return event.Forbidden, nil
+	}
+	if old == Owner && in.Role != Owner && len(o.Owners) == 1 || in.Role == Owner && len(o.Owners) >= MaxOwners {
+		return event.Forbidden, nil
+	}
+	return event.Accepted, o.setRole(tx, p.Subject, in.Role, s.now())
+}
+
+// mayInvite tells whether a member with role r may invite at all, and see whom
+// others have invited.
+func (r Role) mayInvite() bool { return mayChange(r, "", Member) }
+
+// mayChange tells whether a member with role by may make old into role.
+func mayChange(by, old, role Role) bool {
+	switch by {
+	case Owner:
+		return true
+	case Admin: // members may be promoted, never to owner; admins are for owners
+		return old != Owner && old != Admin && role != Owner
+	}
+	return false
 }
