@@ -142,10 +142,9 @@ func cutFold(s, prefix string) (rest string, ok bool) {
 	return s[len(prefix):], true
 }
 
-// StripOwn removes our cookies from the Cookie headers and leaves the
-// others byte for byte. It does nothing, and allocates nothing, when there is
-// none of ours. A cookie is ours by its value, too: after another name was
-// configured, browsers go on sending what they have under the former one.
+// StripOwn removes our cookies from the Cookie headers and leaves the others byte for
+// byte; it allocates nothing when there is none of ours. A cookie is ours by its value,
+// too: after another name was configured, browsers go on sending the former ones.
 func (c Cookies) StripOwn(h http.Header) {
 	lines := h["Cookie"]
 	var kept []string // what is left of lines, once something was removed
