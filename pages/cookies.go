@@ -59,18 +59,16 @@ func (c Cookies) or() Cookies {
 	return c
 }
 
-// SessionTokens appends to buf the values of the request's session cookies and
-// returns it: at most one more than session.MaxTokens, and that one
-// only tells that there are too many. Only the one name that belongs to the
-// scheme is read. domain is the domain that shares one session, empty for a
-// host that is not under it.
+// SessionTokens appends to buf the values of the request's session cookies: at most
+// one more than session.MaxTokens, and that one only tells that there are too many.
+// Only the one name that belongs to the scheme is read. domain is the domain that
+// shares one session, empty for a host that is not under it.
 func (c Cookies) SessionTokens(r *http.Request, secure bool, domain string, buf []string) []string {
 	return cookieValues(r.Header, c.sessionName(secure, domain), buf, session.MaxTokens+1)
 }
 
-// presentedSessions are the session cookies of a request in every spelling, and
-// under every name that they may have had: signing out ends them all, not only the
-// one that counts here.
+// presentedSessions are the session cookies of a request in every spelling and under
+// every name they may have had: signing out ends all, not only the one that counts.
 func (c Cookies) presentedSessions(r *http.Request) (tokens []string) {
 	for _, name := range c.or().session {
 		tokens = cookieValues(r.Header, name, tokens, len(tokens)+session.MaxTokens)
