@@ -84,6 +84,7 @@ func TestAnOlderCopyOfTheDatabase(t *testing.T) {
 	}
 	soon(t, "both hear of the endings", func() bool { return !live(one, endsThere) && !live(two, ends) })
 	old.PutBack(t)
+	pgtest.Disconnect(t, dsn)
 
 	// Whoever comes first, wherever, meets what was.
 	var coming sync.WaitGroup

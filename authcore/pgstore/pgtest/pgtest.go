@@ -4,6 +4,8 @@
 //
 //	dsn := pgtest.Database(t)   // a new, empty database
 //	dsn = pgtest.Pooled(t, dsn) // the same through a pool of transactions
+//	old := pgtest.Copy(t, dsn)  // what it has now, for old.PutBack
+//	s := pgtest.Start(t)        // a server to end, with replicas to promote
 //
 // What the tests need is installed by .ci/tools; without it they fail.
 package pgtest
@@ -15,6 +17,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
@@ -31,6 +34,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // Password is that of the owner of all test databases.
@@ -69,7 +73,7 @@ func Database(t testing.TB) string {
 
 // DSN is the address of a database of the server.
 func (s *Server) DSN(database string) string {
-	u := url.URL{Scheme: "postgres", User: url.UserPassword("owner", Password), Host: "127.0.0.1:" + s.Port, Path: "/" + database, RawQuery: "sslmode=disable"}
+	u := url.URL{Scheme: "postgres", User: url.UserPassword("owner", Password), Host: s.Addr(), Path: "/" + database, RawQuery: "sslmode=disable"}
 	return u.String()
 }
 
@@ -91,42 +95,54 @@ var copied = []string{"gatehouse_record", "gatehouse_attempt", "gatehouse_node"}
 // Copy keeps what a store has in its database.
 func Copy(t testing.TB, dsn string) Old {
 	t.Helper()
-	for _, table := range copied {
-		Exec(t, dsn, "DROP TABLE IF EXISTS old_"+table)
-	}
 	conn := connect(t, dsn)
 	defer conn.Close(context.Background())
-	inOne(t, conn, pgx.RepeatableRead, func(table string) string { return "CREATE TABLE old_" + table + " AS TABLE " + table })
+	if err := inOne(conn, pgx.RepeatableRead, "DROP TABLE IF EXISTS old_%[1]s", "CREATE TABLE old_%[1]s (LIKE %[1]s INCLUDING ALL)", "INSERT INTO old_%[1]s TABLE %[1]s"); err != nil {
+		t.Fatal(err)
+	}
 	return Old{dsn}
 }
 
-// PutBack puts the older copy in the place of the database, as a failover to a replica
-// that was behind does: no connection outlives it.
+// PutBack puts the older copy in the place of the database, once and between two
+// statements, as a pool does that has turned to another server.
 func (o Old) PutBack(t testing.TB) {
 	t.Helper()
 	conn := connect(t, o.dsn)
 	defer conn.Close(context.Background())
-	inOne(t, conn, pgx.ReadCommitted, func(table string) string { return "TRUNCATE " + table },
-		func(table string) string { return "INSERT INTO " + table + " TABLE old_" + table })
-	Exec(t, o.dsn, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+	if _, err := conn.Exec(context.Background(), "SET lock_timeout = '20ms'"); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(time.Minute); ; {
+		// Who waits for long is part of a deadlock: statements take the tables as they like.
+		err := inOne(conn, pgx.ReadCommitted, "LOCK TABLE %[1]s",
+			"ALTER TABLE %[1]s RENAME TO gone_%[1]s", "ALTER TABLE old_%[1]s RENAME TO %[1]s", "DROP TABLE gone_%[1]s")
+		if err == nil {
+			return
+		}
+		if pg := new(pgconn.PgError); !errors.As(err, &pg) || pg.Code != "55P03" || time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Disconnect ends all connections to a database, as a failover does.
+func Disconnect(t testing.TB, dsn string) {
+	t.Helper()
+	Exec(t, dsn, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
 }
 
 // inOne runs statements for each table in one transaction.
-func inOne(t testing.TB, conn *pgx.Conn, level pgx.TxIsoLevel, statements ...func(table string) string) {
-	t.Helper()
-	err := pgx.BeginTxFunc(context.Background(), conn, pgx.TxOptions{IsoLevel: level}, func(tx pgx.Tx) error {
+func inOne(conn *pgx.Conn, level pgx.TxIsoLevel, statements ...string) error {
+	return pgx.BeginTxFunc(context.Background(), conn, pgx.TxOptions{IsoLevel: level}, func(tx pgx.Tx) error {
 		for _, statement := range statements {
 			for _, table := range copied {
-				if _, err := tx.Exec(context.Background(), statement(table)); err != nil {
+				if _, err := tx.Exec(context.Background(), fmt.Sprintf(statement, table)); err != nil {
 					return err
 				}
 			}
 		}
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 // Rows runs a query and returns each row as text.
@@ -163,9 +179,84 @@ func connect(t testing.TB, dsn string) *pgx.Conn {
 	return conn
 }
 
-// start makes a cluster and runs it. fsync is off: what these tests are about is
-// not the disk.
+// Start runs a server of its own, for a test that ends it.
+func Start(t testing.TB) *Server {
+	t.Helper()
+	s, err := start()
+	return s.of(t, err)
+}
+
+// Replica runs a server that follows s. It reaches s at addr, which is s.Addr or that
+// of a proxy before it.
+func (s *Server) Replica(t testing.TB, addr string) *Server {
+	t.Helper()
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	replica, err := run(`"$1/pg_basebackup" -D "$2/data" -R -X stream --checkpoint=fast --no-sync -d "$4"`,
+		fmt.Sprintf("host=%s port=%s user=owner password=%s", host, port, Password))
+	return replica.of(t, err)
+}
+
+func (s *Server) of(t testing.TB, err error) *Server {
+	t.Helper()
+	if err != nil {
+		t.Fatalf("PostgreSQL does not start (.ci/tools installs it): %v", err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+// Promote makes of a replica a server that can be written to.
+func (s *Server) Promote(t testing.TB) {
+	t.Helper()
+	if promoted := Rows(t, s.DSN("postgres"), "SELECT pg_promote(true, 60)"); promoted[0] != "true" {
+		t.Fatal("the replica was not promoted within a minute")
+	}
+}
+
+// Kill ends the server at once: its connections end where they are, and what it has not
+// sent to a replica it sends no more.
+func (s *Server) Kill(t testing.TB) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(s.dir, "data", "postmaster.pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pid int
+	if _, err := fmt.Sscan(string(text), &pid); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGQUIT); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		conn, err := net.Dial("tcp", s.Addr())
+		if err != nil {
+			return
+		}
+		conn.Close()
+		if time.Now().After(deadline) {
+			t.Fatal("PostgreSQL does not end")
+		}
+	}
+}
+
+// Close ends the server and deletes what it has.
+func (s *Server) Close() { s.stop.Close() }
+
+// Addr is where the server listens.
+func (s *Server) Addr() string { return "127.0.0.1:" + s.Port }
+
+// start makes a cluster and runs it.
 func start() (*Server, error) {
+	return run(`"$1/initdb" -D "$2/data" -U owner --auth=scram-sha-256 --pwfile="$2/password" --encoding=UTF8 --locale=C.UTF-8 --no-sync`, "")
+}
+
+// run runs a server in the directory that a command of the shell makes of $1, where the
+// programs are, $2 and $4. fsync is off: what these tests are about is not the disk.
+func run(command, from string) (*Server, error) {
 	dir, err := os.MkdirTemp("", "gatehouse-pg")
 	if err != nil {
 		return nil, err
@@ -180,10 +271,10 @@ func start() (*Server, error) {
 	if err := give(dir); err != nil {
 		return nil, err
 	}
-	s.stop, err = keep(dir, unprivileged("sh", "-c", `
-		"$1" -D "$3/data" -U owner --auth=scram-sha-256 --pwfile="$3/password" --encoding=UTF8 --locale=C.UTF-8 --no-sync
-		exec "$2" -D "$3/data" -p "$4" -k '' -c listen_addresses=127.0.0.1 -c ssl=on -c ssl_cert_file="$3/server.crt" -c ssl_key_file="$3/server.key" \
-			-c fsync=off -c full_page_writes=off -c max_connections=200 -c wal_level=replica`, "sh", program("initdb"), program("postgres"), dir, s.Port))
+	s.stop, err = keep(dir, unprivileged("sh", "-c", command+`
+		exec "$1/postgres" -D "$2/data" -p "$3" -k '' -c listen_addresses=127.0.0.1 -c ssl=on -c ssl_cert_file="$2/server.crt" -c ssl_key_file="$2/server.key" \
+			-c fsync=off -c full_page_writes=off -c max_connections=200 -c wal_level=replica -c max_wal_size=128MB`,
+		"sh", filepath.Dir(program("postgres")), dir, s.Port, from))
 	if err != nil {
 		return nil, err
 	}
