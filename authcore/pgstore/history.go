@@ -14,13 +14,16 @@ import (
 
 // A failover to a replica that was behind, or an older copy of the database under the
 // same name, takes back what was already answered: a code that was used is good again,
-// a session that was ended lives. Nobody is told. So each commit carries the ids of the
-// last ones that this node knows of, and fails where they are not there any more; a
-// node that has nothing to do looks once a second (keepMarking).
+// a session that was ended lives. Nobody is told. So each commit, and the first Get of
+// a snapshot, carries the ids of the last commits that this node knows of, and fails
+// where they are not there any more; a node that has nothing to do looks once a second
+// (keepMarking).
 //
 // Then all calls wait until this node has put back what it wrote within the last
-// minutes, where nobody has written since, and until whoever registered with OnLost has
-// put right what depends on its meaning. What only a node knew that is gone is lost.
+// minutes, where nobody has written since, until whoever registered with OnLost has
+// put right what depends on its meaning, and until the other nodes have done the same:
+// else who signs out at one is told that there is no session, which another one then
+// puts back. What only a node knew that is gone is lost.
 
 const (
 	markEvery = time.Second
@@ -153,11 +156,13 @@ func (s *Store) lose(carried []int64) {
 		return
 	}
 	s.history.lost = make(chan struct{})
-	s.idle.Go(func() { s.putBack() })
+	others := s.health.Load().others // as they were before
+	s.idle.Go(func() { s.putBack(others) })
 }
 
-// putBack puts back what is remembered, and lets calls go on.
-func (s *Store) putBack() {
+// putBack puts back what is remembered, waits for the other nodes to do so, and lets
+// calls go on.
+func (s *Store) putBack(others []int64) {
 	s.history.mu.Lock()
 	seen := s.history.at
 	all := maps.Clone(s.history.old)
@@ -169,8 +174,15 @@ func (s *Store) putBack() {
 	s.history.mu.Unlock()
 	s.log.Error("the database came back without what was already written to it, as after a failover to a replica that was behind; what this node remembers of it is put back, and codes from before are void", "database", s.dsn.Name, "records", len(all))
 	s.recent.clear()
+	var began time.Time
 	for {
-		clashes, err := s.putBackRecords(s.background, all)
+		var clashes []store.Item
+		err := s.onConn(s.background, func(conn *pgx.Conn) error {
+			return s.trip(s.background, conn, func(rows pgx.Rows) error { return rows.Scan(&began) }, tellTime, nil)
+		})
+		if err == nil {
+			clashes, err = s.putBackRecords(s.background, all)
+		}
 		if err == nil && putRight != nil {
 			err = putRight(s.background, beside{s}, store.Lost{Seen: seen, Clashes: clashes})
 		}
@@ -192,6 +204,7 @@ func (s *Store) putBack() {
 		case <-time.After(markEvery):
 		}
 	}
+	s.waitFor(others, began)
 	s.history.mu.Lock()
 	defer s.history.mu.Unlock()
 	close(s.history.lost)
@@ -230,18 +243,45 @@ func (s *Store) putBackRecords(ctx context.Context, all map[string]kept) (clashe
 	return clashes, nil
 }
 
-// mark writes that this node has seen all that it carries, and so all that was there.
+// waitFor waits until other nodes have marked since, or count as gone. It goes on
+// marking: they wait, too.
+func (s *Store) waitFor(others []int64, since time.Time) {
+	for gone := time.Now().Add(nodeAlive); len(others) > 0 && time.Now().Before(gone); {
+		var marked int
+		err := s.onConn(s.background, func(conn *pgx.Conn) error {
+			return s.trip(s.background, conn, func(rows pgx.Rows) error { return rows.Scan(&marked) }, markedSince, []any{others, since})
+		})
+		if err == nil && marked == len(others) {
+			return
+		}
+		select {
+		case <-s.background.Done():
+			return
+		case <-time.After(markEvery / 10):
+		}
+		_ = s.mark(s.background)
+	}
+}
+
+// mark writes that this node is alive and has seen all that it carries, and so all that
+// was there.
 func (s *Store) mark(ctx context.Context) error {
-	carried, attempt, whole := s.history.carried(), randomID(), false
-	err := s.onConn(ctx, func(conn *pgx.Conn) error {
-		return s.trip(ctx, conn, func(rows pgx.Rows) error { return rows.Scan(&whole) }, markHistory, []any{attempt, carried})
+	return s.onConn(ctx, func(conn *pgx.Conn) error {
+		_, err := s.markOn(ctx, conn)
+		return err
 	})
+}
+
+// markOn also tells the database's time.
+func (s *Store) markOn(ctx context.Context, conn *pgx.Conn) (micros int64, err error) {
+	carried, attempt, whole := s.history.carried(), randomID(), false
+	err = s.trip(ctx, conn, func(rows pgx.Rows) error { return rows.Scan(&whole, &micros) }, markHistory, []any{attempt, carried, s.node.id, s.node.name})
 	if err == nil && whole {
 		s.history.committed(carried, attempt, s.Now())
 	} else if err == nil {
 		s.lose(carried)
 	}
-	return err
+	return micros, err
 }
 
 // keepMarking notices within a second that something is lost.

@@ -87,9 +87,6 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	if err = s.prepare(within); err == nil {
 		err = s.probe(within)
 	}
-	if err == nil {
-		err = s.mark(within)
-	}
 	if err != nil {
 		s.stop()
 		pool.Close()

@@ -8,14 +8,18 @@ const (
 	endRead   = `COMMIT`
 	giveUp    = `ROLLBACK`
 
-	// getRecords tells of $1, and of what those records name as read after them, what
-	// is there: live or not, each has a version.
+	// getRecords tells whether the commits $3 are there, and of $1, and of what those
+	// records name as read after them, what is there: live or not, each has a version.
 	getRecords = `
-SELECT key, version, CASE WHEN live THEN value::text END, CASE WHEN live THEN raw END, (extract(epoch FROM expires) * 1000000)::bigint, ahead
+SELECT whole, key, version, CASE WHEN live THEN value::text END, CASE WHEN live THEN raw END, (extract(epoch FROM expires) * 1000000)::bigint, ahead
 FROM (
+  SELECT NOT EXISTS (
+    SELECT 1 FROM unnest($3::bigint[]) AS seen (id) WHERE NOT EXISTS (SELECT 1 FROM gatehouse_attempt AS a WHERE a.id = seen.id)
+  ) AS whole
+) AS judged LEFT JOIN (
   SELECT key, version, value, raw, expires, ahead, expires IS NULL OR expires > coalesce($2::timestamptz, now()) AS live
   FROM gatehouse_record WHERE key = ANY($1::text[] || ARRAY(SELECT unnest(ahead) FROM gatehouse_record WHERE key = ANY($1::text[])))
-) AS found`
+) AS found ON true`
 
 	// scanRecords lists what lives after $1, from $2 on and before $3 (empty: to the end).
 	scanRecords = `
@@ -63,7 +67,9 @@ SELECT good, whole, 1 / CASE
   WHEN good AND whole AND (SELECT count(*) FROM written) <> (SELECT count(*) FROM item WHERE put OR was = 0) THEN 0 ELSE 1
 END FROM judged`
 
-	// markHistory is a commit $1 of nothing, which follows the commits $2 if they are there.
+	// markHistory is a commit $1 of nothing, which follows the commits $2 if they are
+	// there, and then writes that node $3 is alive. A demoted server refuses it. It tells
+	// the time.
 	markHistory = `
 WITH judged AS (
   SELECT NOT EXISTS (
@@ -71,8 +77,11 @@ WITH judged AS (
   ) AS whole
 ), mark AS (
   INSERT INTO gatehouse_attempt (id, at, done) SELECT $1::bigint, now(), true FROM judged WHERE whole
+), alive AS (
+  INSERT INTO gatehouse_node (id, name, began, seen) SELECT $3::bigint, $4::text, now(), now() FROM judged WHERE whole
+  ON CONFLICT (id) DO UPDATE SET seen = now()
 )
-SELECT whole FROM judged`
+SELECT whole, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint FROM judged`
 
 	// claimAttempt has attempt $1 fail if it has not succeeded yet: its own row would
 	// be the second with its id. What it waits for is a commit still under way.
@@ -92,16 +101,13 @@ DELETE FROM gatehouse_attempt WHERE id IN (
   SELECT id FROM gatehouse_attempt WHERE at < now() - interval '11 minutes' ORDER BY at LIMIT $1::bigint FOR UPDATE SKIP LOCKED
 )`
 
-	// reportNode writes that node $1 is alive, which a demoted server refuses, and
-	// tells the time.
-	reportNode = `
-INSERT INTO gatehouse_node (id, name, began, seen) VALUES ($1::bigint, $2::text, now(), now())
-ON CONFLICT (id) DO UPDATE SET seen = now()
-RETURNING (extract(epoch FROM clock_timestamp()) * 1000000)::bigint`
 	// otherNodes are those beside node $1 that were alive within the last $2 seconds.
 	otherNodes = `
-SELECT name FROM gatehouse_node
+SELECT id, name FROM gatehouse_node
 WHERE id <> $1::bigint AND seen > now() - interval '1 second' * $2::int ORDER BY began`
+	// markedSince counts those of nodes $1 that were alive after $2.
+	markedSince = `SELECT count(*) FROM gatehouse_node WHERE id = ANY($1::bigint[]) AND seen > $2::timestamptz`
+	tellTime    = `SELECT clock_timestamp()`
 	// lookForNode tells whether node $1 was alive within the last $2 seconds.
 	lookForNode = `SELECT seen > now() - interval '1 second' * $2::int FROM gatehouse_node WHERE id = $1::bigint`
 	forgetNode  = `DELETE FROM gatehouse_node WHERE id = $1::bigint`

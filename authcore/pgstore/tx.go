@@ -25,6 +25,8 @@ type tx struct {
 	read  map[string]row // what was read, absent or not
 	err   error          // of the first read that failed
 
+	carried []int64 // commits that the snapshot must have; nil once that was looked for
+
 	mayGuess, guessed bool // from what was read a moment ago
 	beside            bool // while something is lost, by who puts it back
 
@@ -48,6 +50,9 @@ type write struct {
 
 func (s *Store) begin(ctx context.Context, t *tx) (err error) {
 	t.s, t.ctx, t.read, t.writes = s, ctx, map[string]row{}, map[string]write{}
+	if !t.beside {
+		t.carried = s.history.carried()
+	}
 	t.conn, err = s.acquire(ctx)
 	return err
 }
@@ -138,27 +143,36 @@ func (t *tx) fetch(keys []string) error {
 	for _, key := range keys {
 		wanted[key] = true
 	}
+	whole := true
 	err := t.ask(func(rows pgx.Rows) error {
-		var key string
+		var key *string
+		var version *int64
 		var r row
 		var value *string
 		var raw []byte
 		var expires *int64
 		var ahead []string
-		if err := rows.Scan(&key, &r.version, &value, &raw, &expires, &ahead); err != nil {
+		if err := rows.Scan(&whole, &key, &version, &value, &raw, &expires, &ahead); err != nil || key == nil {
 			return err
 		}
+		r.version = *version
 		if r.value = valueOf(value, raw); expires != nil {
 			r.expires = time.UnixMicro(*expires)
 		}
-		if found[key] = r; wanted[key] {
+		if found[*key] = r; wanted[*key] {
 			named = append(named, ahead...)
 		}
 		return nil
-	}, getRecords, keys, t.s.at())
+	}, getRecords, keys, t.s.at(), t.carried)
 	if err != nil {
 		return err
 	}
+	if !whole {
+		t.s.lose(t.carried)
+		t.err = store.ErrLost
+		return t.err
+	}
+	t.carried = nil
 	for _, key := range keys {
 		t.read[key] = found[key]
 	}

@@ -1,0 +1,78 @@
+package pgstore_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/pgstore"
+	"github.com/gatehouse-auth/gatehouse/authcore/pgstore/pgtest"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
+)
+
+// What one node wrote into what is lost is there for whoever asks another one first,
+// by whatever call: a node that has something to put back waits for the others.
+func TestNodesPutBackTogether(t *testing.T) {
+	t.Parallel()
+	dsn := pgtest.Database(t)
+	one := openTest(t, dsn, pgstore.Options{})
+	two := openTest(t, dsn, pgstore.Options{}) // has heard of one
+	empty := func(tx store.Tx) (is bool, err error) {
+		values, err := tx.Get("there")
+		return err == nil && values[0] == nil, err
+	}
+	for name, asks := range map[string]func() (bool, error){
+		"View": func() (bool, error) { return store.View(t.Context(), two, empty) },
+		"View, once it has listed something": func() (bool, error) {
+			return store.View(t.Context(), two, func(tx store.Tx) (bool, error) {
+				if _, err := tx.Scan("none/", "", 1); err != nil {
+					return false, err
+				}
+				return empty(tx)
+			})
+		},
+		"Update that writes nothing": func() (bool, error) { return store.Update(t.Context(), two, empty) },
+		"Update": func() (bool, error) {
+			return store.Update(t.Context(), two, func(tx store.Tx) (bool, error) {
+				tx.Put("seen", []byte(`1`), time.Time{})
+				return empty(tx)
+			})
+		},
+	} {
+		for _, disconnect := range []bool{false, true} {
+			what := fmt.Sprintf("%s, disconnected %v", name, disconnect)
+			if err := one.Update(t.Context(), func(tx store.Tx) error { tx.Delete("there"); return nil }); err != nil {
+				t.Fatal(err)
+			}
+			old := pgtest.Copy(t, dsn)
+			put(t, one, "there", `1`)
+			put(t, two, "other", `1`)
+			old.PutBack(t)
+			if disconnect {
+				pgtest.Disconnect(t, dsn)
+			}
+			if missing, err := asks(); err != nil || missing {
+				t.Errorf("%s: %v, %v: what another node wrote is not there", what, missing, err)
+			}
+		}
+	}
+}
+
+// A node that was alive and is gone keeps nobody waiting for good.
+func TestNobodyWaitsForTheDead(t *testing.T) {
+	t.Parallel()
+	dsn := pgtest.Database(t)
+	openTest(t, dsn, pgstore.Options{}) // makes the tables
+	pgtest.Exec(t, dsn, "INSERT INTO gatehouse_node (id, name, began, seen) VALUES (1, 'dead', now(), now())")
+	s := openTest(t, dsn, pgstore.Options{})
+	old := pgtest.Copy(t, dsn)
+	put(t, s, "k", `1`)
+	old.PutBack(t)
+	if err := s.View(t.Context(), func(tx store.Tx) error { _, err := tx.Get("k"); return err }); err == nil {
+		t.Error("nobody waits for a node that may have something to put back")
+	}
+	waitUntil(t, func() bool { return s.Ping(t.Context()) == nil })
+	if got := get(t, s, "k"); got != `1` {
+		t.Errorf("k is %q", got)
+	}
+}
