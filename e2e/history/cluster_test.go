@@ -2,7 +2,6 @@ package history_test
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"net"
@@ -13,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -20,8 +20,10 @@ import (
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/pgstore/pgtest"
 	"github.com/gatehouse-auth/gatehouse/authcore/smtp/smtptest"
 	_ "github.com/gatehouse-auth/gatehouse/caddymodule"
+	"github.com/gatehouse-auth/gatehouse/e2e/history"
 )
 
 // TestMain lets the test binary be a node, too: it has all of Caddy in it.
@@ -34,31 +36,43 @@ func TestMain(m *testing.M) {
 }
 
 // cluster is three Gatehouses, each a process of its own, on one PostgreSQL and behind
-// one HAProxy.
+// one HAProxy. Each reaches the servers of the database by wires of its own.
 type cluster struct {
 	testing.TB
 	dir   string
 	host  string // where browsers think they are
-	dsn   string
+	dsn   string // of the database at the server that can be written to
 	mail  *smtptest.Server
 	nodes []*node
 	proxy string // address
+
+	servers []*pgtest.Server // of the database, where it has a replica
+	primary int              // which can be written to
+	stream  *wire            // from the replica to that one
 }
 
 type node struct {
 	*cluster
-	name, addr string
+	name, addr, admin string
 
-	mu  sync.Mutex
-	cmd *exec.Cmd
-	log bytes.Buffer // of all its processes
+	slow  atomic.Bool
+	wires []*wire // one for each server
+	sites int     // how many there are beside the first
+	cmd   *exec.Cmd
+	log   lines // of all its processes
 }
 
-func newCluster(t testing.TB, dsn string) *cluster {
+// newCluster starts three nodes on the database at dsn, of which the servers after the
+// first have copies.
+func newCluster(t testing.TB, dsn string, servers ...string) *cluster {
 	port := freePort(t)
 	c := &cluster{TB: t, dir: t.TempDir(), host: "app.localhost:" + port, proxy: "127.0.0.1:" + port, dsn: dsn, mail: smtptest.Start(t, smtptest.Options{})}
 	for _, name := range []string{"a", "b", "c"} {
-		c.nodes = append(c.nodes, &node{cluster: c, name: name, addr: "127.0.0.1:" + freePort(t)})
+		n := &node{cluster: c, name: name, addr: "127.0.0.1:" + freePort(t), admin: "127.0.0.1:" + freePort(t)}
+		for _, server := range append([]string{hostOf(t, dsn)}, servers...) {
+			n.wires = append(n.wires, newWire(t, server))
+		}
+		c.nodes = append(c.nodes, n)
 	}
 	t.Cleanup(func() {
 		for _, n := range c.nodes {
@@ -78,19 +92,42 @@ func newCluster(t testing.TB, dsn string) *cluster {
 	return c
 }
 
-// config is that of examples/cluster, with mail to the tests' server and no limit on so
-// many people from one machine.
+// config is that of examples/cluster, with mail to the tests' server, no limit on so
+// many people from one machine, and more sites.
 func (n *node) config() string {
 	n.Helper()
-	return strings.NewReplacer("\t\tmail log\n", fmt.Sprintf(`		mail smtp %s {
+	text := strings.NewReplacer("admin off", "admin "+n.admin, "\t\tmail log\n", fmt.Sprintf(`		mail smtp %s {
 			tls off
 		}
 		from "Example" <login@example.com>
 		limits {
+			per_recipient 1000000 1m
 			per_client 1000000 1m
 			global 1000000 1m
 		}
 `, n.mail.Addr), "grace_period 3s", "grace_period 1s\n\tstorage file_system "+filepath.Join(n.dir, n.name)).Replace(n.example("Caddyfile"))
+	for i := range n.sites {
+		text += fmt.Sprintf("\nhttp://%s:{$PORT} {\n\tgatehouse any\n\tgatehouse_whoami\n}\n", siteName(i))
+	}
+	return text
+}
+
+// siteName is one of the sites that come by and by.
+func siteName(i int) string { return fmt.Sprintf("more%d.localhost", i) }
+
+// database is the DSN of the node.
+func (n *node) database() string {
+	n.Helper()
+	u, err := url.Parse(n.dsn)
+	if err != nil {
+		n.Fatal(err)
+	}
+	var hosts []string
+	for _, w := range n.wires {
+		hosts = append(hosts, w.addr)
+	}
+	u.Host = strings.Join(hosts, ",")
+	return u.String() + "&target_session_attrs=read-write"
 }
 
 func (c *cluster) example(name string) string {
@@ -114,11 +151,9 @@ func (n *node) start() {
 		n.Fatal(err)
 	}
 	_, port, _ := net.SplitHostPort(n.addr)
-	n.mu.Lock()
-	defer n.mu.Unlock()
 	n.cmd = exec.Command(self, "run", "--config", config, "--adapter", "caddyfile")
 	n.cmd.Env = append(os.Environ(), "GATEHOUSE_TEST_NODE=1", "XDG_DATA_HOME="+n.dir, "XDG_CONFIG_HOME="+n.dir,
-		"GATEHOUSE_DATABASE="+n.dsn, "GATEHOUSE_SECRET=0123456789abcdef0123456789abcdef", "PORT="+port)
+		"GATEHOUSE_DATABASE="+n.database(), "GATEHOUSE_SECRET=0123456789abcdef0123456789abcdef", "PORT="+port)
 	n.cmd.Stdout, n.cmd.Stderr = &n.log, &n.log
 	// A test that is killed takes its nodes along.
 	n.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -134,8 +169,6 @@ func (n *node) kill() { n.end(syscall.SIGKILL) }
 func (n *node) stop() { n.end(syscall.SIGTERM) }
 
 func (n *node) end(by syscall.Signal) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
 	if n.cmd == nil {
 		return
 	}
@@ -144,24 +177,55 @@ func (n *node) end(by syscall.Signal) {
 	n.cmd = nil
 }
 
+// signal stops the node where it is, or lets it go on.
+func (n *node) signal(s syscall.Signal) {
+	n.Helper()
+	if err := n.cmd.Process.Signal(s); err != nil {
+		n.Fatal(err)
+	}
+}
+
+// reload gives the node its configuration anew while it runs.
+func (n *node) reload() {
+	n.Helper()
+	resp, err := http.Post("http://"+n.admin+"/load", "text/caddyfile", strings.NewReader(n.config()))
+	if err != nil {
+		n.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if says, _ := io.ReadAll(resp.Body); resp.StatusCode != http.StatusOK {
+		n.Fatalf("node %s: %s\n%s", n.name, resp.Status, says)
+	}
+}
+
+// get asks the node for a site's page and returns the status, 0 for no answer.
+func (n *node) get(host, path string) int {
+	n.Helper()
+	req, err := http.NewRequest(http.MethodGet, "http://"+n.addr+path, nil)
+	if err != nil {
+		n.Fatal(err)
+	}
+	req.Host = host
+	resp, err := client.Do(req)
+	if err != nil {
+		return 0
+	}
+	_ = resp.Body.Close()
+	return resp.StatusCode
+}
+
 // ready waits until people can sign in at the node.
 func (n *node) ready() {
 	n.Helper()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
-		req, err := http.NewRequest(http.MethodGet, "http://"+n.addr+"/_gatehouse/health", nil)
-		if err != nil {
-			n.Fatal(err)
-		}
-		req.Host = "auth.localhost"
-		resp, err := client.Do(req)
-		if err == nil {
-			_ = resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return
-			}
-		}
+	n.wait("node "+n.name+" gets ready", func() bool { return n.get("auth.localhost", "/_gatehouse/health") == http.StatusOK })
+}
+
+// wait waits for something to come true, and fails when it does not in good time.
+func (c *cluster) wait(what string, is func() bool) {
+	c.Helper()
+	for deadline := time.Now().Add(time.Duration(ifProving(10, 2)) * time.Minute); !is(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			n.Fatalf("node %s does not get ready: %v\n%s", n.name, err, lastLines(n.log.String(), 30))
+			c.Fatalf("it did not come true that %s", what)
 		}
 	}
 }
@@ -169,7 +233,7 @@ func (n *node) ready() {
 // balance puts HAProxy in front of the nodes.
 func (c *cluster) balance() {
 	c.Helper()
-	config := strings.Replace(c.example("haproxy.cfg"), "127.0.0.1:8080", c.proxy, 1)
+	config := strings.NewReplacer("127.0.0.1:8080", c.proxy, "balance roundrobin", "balance roundrobin\n    http-response set-header X-Node %s").Replace(c.example("haproxy.cfg"))
 	for i, n := range c.nodes {
 		config = strings.Replace(config, fmt.Sprintf("127.0.0.1:800%d", i+1), n.addr, 1)
 	}
@@ -194,20 +258,18 @@ func (c *cluster) balance() {
 			c.Logf("HAProxy said:\n%s", out.String())
 		}
 	})
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		if resp, err := http.Get("http://" + c.proxy + "/_gatehouse/jwks.json"); err == nil {
+	c.wait("HAProxy listens", func() bool {
+		resp, err := client.Get("http://" + c.proxy + "/_gatehouse/jwks.json")
+		if err == nil {
 			_ = resp.Body.Close()
-			return
 		}
-		if time.Now().After(deadline) {
-			c.Fatalf("HAProxy does not listen:\n%s", out.String())
-		}
-	}
+		return err == nil
+	})
 }
 
 // client follows nothing and keeps nothing.
 var client = &http.Client{
-	Timeout:       20 * time.Second,
+	Timeout:       5 * time.Second,
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	Transport:     &http.Transport{MaxIdleConnsPerHost: 20, IdleConnTimeout: 5 * time.Second},
 }
@@ -221,18 +283,31 @@ type browser struct {
 
 func (c *cluster) browser() *browser { return &browser{c: c, cookies: map[string]string{}} }
 
-// ask sends a request to a node, or to HAProxy; a form is posted. status is 0 where
-// there was no answer. With keep the cookies of the answer are the browser's.
-func (b *browser) ask(ctx context.Context, addr, path string, form url.Values, keep bool) (status int, signedIn bool) {
+// reply is what a browser got; status is 0 where there was no answer.
+type reply struct {
+	history.Span
+	status   int
+	signedIn bool
+}
+
+// ask sends a request to a node, or to HAProxy, which tells whose answer it is; a form
+// is posted. With keep the cookies of the answer are the browser's.
+func (b *browser) ask(at *node, path string, form url.Values, keep bool) (r reply) {
+	addr := b.c.proxy
+	if r.Node = "HAProxy"; at != nil {
+		addr, r.Node = at.addr, at.name
+	}
 	method, body := http.MethodGet, io.Reader(nil)
 	if form != nil {
 		method, body = http.MethodPost, strings.NewReader(form.Encode())
 	}
-	req, err := http.NewRequestWithContext(ctx, method, "http://"+addr+path, body)
+	req, err := http.NewRequest(method, "http://"+addr+path, body)
 	if err != nil {
 		b.c.Error(err)
-		return 0, false
+		return r
 	}
+	r.Start = time.Now()
+	defer func() { r.End = time.Now() }()
 	req.Host = b.c.host
 	if form != nil {
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -247,19 +322,29 @@ func (b *browser) ask(ctx context.Context, addr, path string, form url.Values, k
 	b.mu.Unlock()
 	resp, err := client.Do(req)
 	if err != nil {
-		return 0, false
+		return r
 	}
 	defer resp.Body.Close()
 	_, _ = io.Copy(io.Discard, resp.Body)
+	if r.status = resp.StatusCode; at == nil && resp.Header.Get("X-Node") != "" {
+		r.Node = resp.Header.Get("X-Node")
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, cookie := range resp.Cookies() {
-		signedIn = signedIn || cookie.Name == "gatehouse" && cookie.MaxAge >= 0 && cookie.Value != ""
+		r.signedIn = r.signedIn || cookie.Name == "gatehouse" && cookie.MaxAge >= 0 && cookie.Value != ""
 		if keep && cookie.MaxAge >= 0 {
 			b.cookies[cookie.Name] = cookie.Value
 		}
 	}
-	return resp.StatusCode, signedIn
+	return r
+}
+
+// has tells whether the browser has the cookie of a session.
+func (b *browser) has() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.cookies["gatehouse"] != ""
 }
 
 func freePort(t testing.TB) string {
@@ -271,6 +356,24 @@ func freePort(t testing.TB) string {
 	defer l.Close()
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	return port
+}
+
+// lines is what processes say.
+type lines struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 func lastLines(text string, n int) string {
