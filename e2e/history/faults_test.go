@@ -99,9 +99,10 @@ func (l *load) configure() {
 			n.start()
 		}
 		n.ready()
-		if status := n.get(site, "/"); status != http.StatusFound && status != http.StatusUnauthorized {
-			l.Errorf("the new site of node %s answers %d", n.name, status)
-		}
+		l.wait("the new site of node "+n.name+" asks people to sign in", func() bool {
+			status := n.get(site, "/")
+			return status == http.StatusFound || status == http.StatusUnauthorized
+		})
 		l.until(2)
 	}
 	l.done("configurations rolled out", began)

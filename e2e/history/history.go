@@ -332,31 +332,56 @@ func (j judge) sessions(p *Person) (broken []string) {
 	return broken
 }
 
-// deadline is until when a node may let a session in that has ended: for a node that
-// does not reach the store it is later, but not without end.
+// deadline is until when a node may let a session in that has ended: as long as it takes
+// to hear of it. Before the others have put back what is lost nobody hears of anything;
+// an ending that was lost is new then, and a node that was cut off has to begin again.
+// But it may be blind for so long only.
 func (j judge) deadline(node string, ended Span) time.Time {
-	late := ended.End.Add(j.Heard)
-	away := slices.Clone(j.cuts)
-	for _, l := range j.losses {
-		away = append(away, Span{Start: l.From, End: l.Whole, Node: node})
+	type pause struct {
+		Span
+		again bool
 	}
-	slices.SortFunc(away, func(a, b Span) int { return a.Start.Compare(b.Start) })
-	for _, cut := range away {
-		if cut.Node != node || cut.Start.After(late) || cut.End.Before(ended.Start) {
+	var pauses []pause
+	for _, cut := range j.cuts {
+		if cut.Node == node {
+			pauses = append(pauses, pause{cut, true})
+		}
+	}
+	for _, l := range j.losses {
+		if l.maybe(ended) {
+			pauses = append(pauses, pause{Span{Start: l.From, End: l.Whole}, true})
+		} else {
+			pauses = append(pauses, pause{Span{Start: l.Back, End: l.Whole}, false})
+		}
+	}
+	slices.SortFunc(pauses, func(a, b pause) int { return a.Start.Compare(b.Start) })
+	clock, left := ended.End, j.Heard
+	for _, p := range pauses {
+		if p.End.Before(clock) {
 			continue
 		}
-		blind := cut.Start
-		if ended.End.After(blind) {
-			blind = ended.End
+		if p.Start.After(clock.Add(left)) {
+			break
 		}
-		if blind = blind.Add(j.Blind); cut.End.Before(blind) {
-			blind = cut.End.Add(j.Heard)
+		if p.again {
+			left = j.Heard
+		} else if p.Start.After(clock) {
+			left -= p.Start.Sub(clock)
 		}
-		if blind.After(late) {
-			late = blind
+		blind := latest(p.Start, ended.End).Add(j.Blind)
+		if p.End.After(blind) {
+			return latest(blind, ended.End.Add(j.Heard))
 		}
+		clock = p.End
 	}
-	return late
+	return clock.Add(left)
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // mayAsk tells whether the sign-in of somebody who was asked again may have been lost,

@@ -122,39 +122,50 @@ func TestTheCheckFindsWhatIsForgotten(t *testing.T) {
 		do   func(*history.Person)
 		want string
 	}{
-		"a code at a node that knew":             {func(p *history.Person) { accepted(p, "a", 15); accepted(p, "b", 21) }, "accepted twice, at b and a"},
-		"a code at the same":                     {func(p *history.Person) { accepted(p, "a", 15); accepted(p, "a", 22) }, "accepted twice"},
-		"a code at a node that can't know":       {func(p *history.Person) { accepted(p, "a", 15); accepted(p, "c", 21) }, ""},
-		"a code there, once it must":             {func(p *history.Person) { accepted(p, "a", 15); accepted(p, "c", 25) }, "accepted twice"},
-		"a code from long before there":          {func(p *history.Person) { accepted(p, "a", 5); accepted(p, "c", 21) }, "accepted twice"},
-		"a code twice at a node that can't know": {func(p *history.Person) { accepted(p, "c", 21); accepted(p, "c", 22) }, "accepted twice"},
-		"a code of a node that is gone":          {func(p *history.Person) { accepted(p, "d", 15); accepted(p, "a", 30) }, ""},
-		"a code at a node that is gone later":    {func(p *history.Person) { accepted(p, "a", 15); accepted(p, "d", 30) }, "accepted twice"},
-		"wrong ones on both sides":               {func(p *history.Person) { wrong(p, "a", 15, 16, 17); wrong(p, "b", 21, 22) }, "5 codes were answered as wrong"},
-		"wrong ones that c can't know of":        {func(p *history.Person) { wrong(p, "a", 15, 16, 17); wrong(p, "c", 21, 22) }, ""},
-		"wrong ones that d took along":           {func(p *history.Person) { wrong(p, "a", 5, 6, 7); wrong(p, "d", 15); accepted(p, "a", 31) }, ""},
-		"five that d did not take along":         {func(p *history.Person) { wrong(p, "a", 5, 6, 7, 8, 16); accepted(p, "b", 31) }, "after 5 wrong ones"},
-		"asked again by a node that can't know":  {func(p *history.Person) { accepted(p, "a", 15); checked(p, "c", 23, history.Out) }, ""},
-		"asked again by a node that knew":        {func(p *history.Person) { accepted(p, "a", 15); checked(p, "b", 23, history.Out) }, "b asked again"},
-		"asked again, and put back":              {func(p *history.Person) { accepted(p, "a", 15); checked(p, "b", 25, history.Out) }, "b asked again"},
-		"asked again, and never lost":            {func(p *history.Person) { accepted(p, "a", 9); checked(p, "b", 21, history.Out) }, "b asked again"},
-		"asked again whom d took along":          {func(p *history.Person) { accepted(p, "d", 15); checked(p, "b", 25, history.Out) }, ""},
-		"an ending not heard of yet":             {func(p *history.Person) { p.Ended(span("a", 15)); checked(p, "b", 25, history.In) }, ""},
-		"an ending to be heard of":               {func(p *history.Person) { p.Ended(span("a", 15)); checked(p, "b", 27, history.In) }, "11.9s after its end"},
-		"an ending that all had heard of":        {func(p *history.Person) { p.Ended(span("a", 7)); checked(p, "b", 22, history.In) }, "14.9s after its end"},
+		"a code at a node that knew":                   {func(p *history.Person) { accepted(p, "a", 15); accepted(p, "b", 21) }, "accepted twice, at b and a"},
+		"a code at the same":                           {func(p *history.Person) { accepted(p, "a", 15); accepted(p, "a", 22) }, "accepted twice"},
+		"a code at a node that can't know":             {func(p *history.Person) { accepted(p, "a", 15); accepted(p, "c", 21) }, ""},
+		"a code there, once it must":                   {func(p *history.Person) { accepted(p, "a", 15); accepted(p, "c", 25) }, "accepted twice"},
+		"a code from long before there":                {func(p *history.Person) { accepted(p, "a", 5); accepted(p, "c", 21) }, "accepted twice"},
+		"a code twice at a node that can't know":       {func(p *history.Person) { accepted(p, "c", 21); accepted(p, "c", 22) }, "accepted twice"},
+		"a code of a node that is gone":                {func(p *history.Person) { accepted(p, "d", 15); accepted(p, "a", 30) }, ""},
+		"a code at a node that is gone later":          {func(p *history.Person) { accepted(p, "a", 15); accepted(p, "d", 30) }, "accepted twice"},
+		"wrong ones on both sides":                     {func(p *history.Person) { wrong(p, "a", 15, 16, 17); wrong(p, "b", 21, 22) }, "5 codes were answered as wrong"},
+		"wrong ones that c can't know of":              {func(p *history.Person) { wrong(p, "a", 15, 16, 17); wrong(p, "c", 21, 22) }, ""},
+		"wrong ones that d took along":                 {func(p *history.Person) { wrong(p, "a", 5, 6, 7); wrong(p, "d", 15); accepted(p, "a", 31) }, ""},
+		"five that d did not take along":               {func(p *history.Person) { wrong(p, "a", 5, 6, 7, 8, 16); accepted(p, "b", 31) }, "after 5 wrong ones"},
+		"asked again by a node that can't know":        {func(p *history.Person) { accepted(p, "a", 15); checked(p, "c", 23, history.Out) }, ""},
+		"asked again by a node that knew":              {func(p *history.Person) { accepted(p, "a", 15); checked(p, "b", 23, history.Out) }, "b asked again"},
+		"asked again, and put back":                    {func(p *history.Person) { accepted(p, "a", 15); checked(p, "b", 25, history.Out) }, "b asked again"},
+		"asked again, and never lost":                  {func(p *history.Person) { accepted(p, "a", 9); checked(p, "b", 21, history.Out) }, "b asked again"},
+		"asked again whom d took along":                {func(p *history.Person) { accepted(p, "d", 15); checked(p, "b", 25, history.Out) }, ""},
+		"an ending not heard of yet":                   {func(p *history.Person) { p.Ended(span("a", 15)); checked(p, "b", 25, history.In) }, ""},
+		"an ending to be heard of":                     {func(p *history.Person) { p.Ended(span("a", 15)); checked(p, "b", 27, history.In) }, "11.9s after its end"},
+		"an ending just before one loss after another": {func(p *history.Person) { p.Ended(span("a", 39)); checked(p, "b", 41, history.In) }, ""},
+		"and after several of them":                    {func(p *history.Person) { p.Ended(span("a", 36)); checked(p, "b", 45, history.In) }, "8.9s after its end"},
+		"an ending that is lost in one of them":        {func(p *history.Person) { p.Ended(span("a", 40)); checked(p, "b", 45, history.In) }, ""},
+		"and after the next one":                       {func(p *history.Person) { p.Ended(span("a", 40)); checked(p, "b", 47, history.In) }, "6.9s after its end"},
+		"an ending that all had heard of":              {func(p *history.Person) { p.Ended(span("a", 7)); checked(p, "b", 22, history.In) }, "14.9s after its end"},
 		"no session to end, as far as c knew": {func(p *history.Person) {
 			accepted(p, "a", 15)
 			p.Ended(span("c", 21))
 			checked(p, "b", 30, history.In)
 		}, ""},
-		"an ending that d took along":          {func(p *history.Person) { p.Ended(span("d", 19)); checked(p, "b", 40, history.In) }, ""},
-		"an ending of d that all had heard of": {func(p *history.Person) { p.Ended(span("d", 15)); checked(p, "b", 40, history.In) }, "24.9s after its end"},
+		"an ending on the way":                              {func(p *history.Person) { p.Ended(span("a", 9)); checked(p, "b", 11, history.In) }, ""},
+		"an ending on the way, with all the time there was": {func(p *history.Person) { p.Ended(span("a", 9)); checked(p, "b", 12, history.In) }, "2.9s after its end"},
+		"an ending after all of it":                         {func(p *history.Person) { p.Ended(span("a", 25)); checked(p, "b", 28, history.In) }, "2.9s after its end"},
+		"an ending that d took along":                       {func(p *history.Person) { p.Ended(span("d", 19)); checked(p, "b", 40, history.In) }, ""},
+		"an ending of d that all had heard of":              {func(p *history.Person) { p.Ended(span("d", 15)); checked(p, "b", 40, history.In) }, "24.9s after its end"},
 	} {
 		h := &history.History{Tries: 5, Heard: 2 * time.Second, Blind: time.Minute}
 		second := func(n int) time.Time { return time.Unix(int64(n), 0) }
 		h.Lost(history.Loss{From: second(10), Gone: second(11), Back: second(20), Until: second(20), Whole: second(24), Dead: []string{"d"}})
 		for _, node := range []string{"a", "b", "d"} {
 			h.Wrote(span(node, 18))
+		}
+		// Later losses change nothing of that.
+		for at := 40; at < 60; at += 3 {
+			h.Lost(history.Loss{From: second(at), Gone: second(at), Back: second(at + 1), Until: second(at + 1), Whole: second(at + 2)})
 		}
 		h.Wrote(span("c", 9))
 		h.Wrote(span("c", 23))

@@ -332,9 +332,6 @@ func TestThreeNodes(t *testing.T) {
 	}
 	lanes.Wait()
 	t.Logf("seed %d, in all: %v", seed, all)
-	if all.Came < ifProving(10_000, 1) {
-		t.Error("too few have come in")
-	}
 }
 
 // nodesFail has nodes killed, cut off and restarted.
