@@ -111,6 +111,7 @@ type App struct {
 	// sharedWith are the origins that the hosts of portals let read their answers.
 	sharedWith map[string]string
 
+	walk              *routes.Walk     // set by Start
 	uncleaned, around []routes.Finding // set by Start
 
 	emitting    sync.RWMutex // held to write when the emitter ends

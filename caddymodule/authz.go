@@ -99,6 +99,7 @@ func (a *Authz) parse(groups *policy.Groups) (err error) {
 				return fmt.Errorf("site %s is written twice: put the people of both on one line", s.Site)
 			}
 		}
+		s.gate.asked = &a.asked
 		a.asked.Sites = append(a.asked.Sites, &gate.Site{Pattern: s.pattern, Gate: &s.gate.gate})
 	}
 	return nil

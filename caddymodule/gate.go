@@ -97,16 +97,27 @@ type Gate struct {
 	Portal string `json:"portal,omitempty"`
 
 	app    *App
-	gate   gate.Gate     // what decides
-	portal origin.Origin // Portal, parsed
-	icon   string        // path of the picture, as pages have it; set by start
-	guard  routes.Gate   // what it looks at; where it stands is set when the app starts
+	gate   gate.Gate         // what decides
+	portal origin.Origin     // Portal, parsed
+	asked  *gate.ForwardAuth // of a site behind another proxy: who asks it
+	icon   string            // path of the picture, as pages have it; set by start
+	guard  routes.Gate       // what it looks at; where it stands is set when the app starts
 }
 
 // stand puts the gate where it stands.
 func (g *Gate) stand(here, pages *routes.Place) {
 	g.guard.Place, g.guard.Pages = here, pages
 	g.gate.Place, g.gate.Pages = &here.Place, &pages.Place
+}
+
+// at tells whether the gate is asked about o: of sites behind other proxies the most
+// specific is, and of those here the one that Caddy leads requests for o to.
+func (g *Gate) at(o origin.Origin) bool {
+	if !g.guard.Place.Behind {
+		return g.app.walk.At(&g.guard, o)
+	}
+	site := g.asked.Site(o)
+	return site != nil && site.Gate == &g.gate
 }
 
 // WalkedAs is the gate as the walk over the routes sees it.

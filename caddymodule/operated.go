@@ -35,7 +35,7 @@ func (a *App) operated(service *authcore.Service, core *authcore.Core) *operate.
 		places = append(places, p.place)
 	}
 	for _, g := range a.allGates() {
-		out := operate.Gate{At: g.String(), ReportOnly: g.ReportOnly, Rule: &g.gate.Rule, ClientIP: g.ClientIP, Trust: g.trusted(), Covers: g.guard.Place.Covers, OnPath: g.guard.OnPath}
+		out := operate.Gate{At: g.String(), ReportOnly: g.ReportOnly, Rule: &g.gate.Rule, ClientIP: g.ClientIP, Trust: g.trusted(), Covers: g.at, OnPath: g.guard.OnPath}
 		if !g.guard.Place.Behind {
 			out.Hosts = g.guard.Place.Hosts
 		}
@@ -68,6 +68,11 @@ func (a *App) asks() *operate.Asks {
 			if !slices.Contains(out.Headers, name) {
 				out.Headers = append(out.Headers, name)
 			}
+		}
+	}
+	for _, other := range a.authzs[1:] {
+		for _, s := range other.Sites {
+			out.Others = append(out.Others, s.Site)
 		}
 	}
 	return out

@@ -31,7 +31,7 @@ func (a *App) placeGates() error {
 	if err != nil {
 		return err
 	}
-	a.house.Includes = w.Includes
+	a.walk, a.house.Includes = w, w.Includes
 	a.warnOf(w.Warnings)
 	if err := a.takePlaces(w); err != nil {
 		return err

@@ -143,6 +143,9 @@ func (a *App) listenAddress(server string) string {
 	if err != nil {
 		return app.Servers[server].Listen[0]
 	}
+	if address.IsUnixNetwork() {
+		return address.String()
+	}
 	if address.Host == "" {
 		address.Host = "127.0.0.1"
 	}
@@ -181,7 +184,7 @@ func (a *App) checkPortals() error {
 // gates at o, because their pages may be served by another handler.
 func (a *App) portalFor(o origin.Origin) origin.Origin {
 	for _, g := range a.gates {
-		if !g.portal.IsZero() && g.guard.Place.Covers(o) {
+		if !g.portal.IsZero() && g.at(o) {
 			return g.portal
 		}
 	}

@@ -66,6 +66,12 @@ func TestProxySnippets(t *testing.T) {
 			t.Errorf("%s speaks of the sign-in host:\n%s", proxy, left)
 		}
 	}
+	// Sites that are asked about elsewhere are named, not left out in silence.
+	f.authz(func(a *Authz) {}).address = "10.1.2.3:9100"
+	text, err := f.app.snippet("nginx")
+	if first, _, _ := strings.Cut(text, "\n"); err != nil || !strings.HasPrefix(first, "# Not in here, ") || !strings.Contains(first, "wiki.example.com") {
+		t.Errorf("%v: %s", err, first)
+	}
 	for _, proxy := range []string{"apache", "", "../nginx", "kubernetes"} {
 		if _, err := f.app.snippet(proxy); err == nil || !strings.Contains(err.Error(), "nginx, haproxy") {
 			t.Errorf("%q: %v", proxy, err)

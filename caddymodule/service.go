@@ -96,7 +96,7 @@ func (a *App) protects(o origin.Origin) bool {
 		return false
 	}
 	for _, g := range a.gates {
-		if g.guard.Place.Covers(o) && g.guard.Place.Speaks(o) {
+		if g.at(o) && g.guard.Place.Speaks(o) {
 			return true
 		}
 	}
@@ -117,7 +117,7 @@ func (a *App) rules(st *session.Stream) []*session.SiteRule {
 	}
 	var there []*Gate
 	for _, g := range a.gates {
-		if g.guard.Place.Covers(st.Target.Origin) && g.guard.OnPath(st.Target.Path) {
+		if g.at(st.Target.Origin) && g.guard.OnPath(st.Target.Path) {
 			there = append(there, g)
 		}
 	}

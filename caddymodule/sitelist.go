@@ -40,7 +40,7 @@ func (a *App) mayOpen(session *session.Session) []origin.Origin {
 // opens tells whether the person of session may open o, from anywhere.
 func (a *App) opens(session *session.Session, o origin.Origin) bool {
 	return slices.ContainsFunc(a.allGates(), func(g *Gate) bool {
-		return g.guard.Place.Covers(o) && g.opensFor(session, netip.Addr{}) && (g.guard.Place.Behind || a.frontPageOpens(o, session, netip.Addr{}))
+		return g.at(o) && g.opensFor(session, netip.Addr{}) && (g.guard.Place.Behind || a.frontPageOpens(o, session, netip.Addr{}))
 	})
 }
 
@@ -54,7 +54,7 @@ func (a *App) front(session *session.Session, o origin.Origin, client netip.Addr
 // frontPageOpens tells whether no gate at o refuses its front page.
 func (a *App) frontPageOpens(o origin.Origin, session *session.Session, client netip.Addr) bool {
 	return !slices.ContainsFunc(a.gates, func(g *Gate) bool {
-		return g.guard.Place.Covers(o) && g.guard.OnPath("/") && !g.opensFor(session, client)
+		return g.at(o) && g.guard.OnPath("/") && !g.opensFor(session, client)
 	})
 }
 

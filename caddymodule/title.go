@@ -87,7 +87,7 @@ func readsAsHost(word string) (host string, is bool) {
 // says so.
 func (a *App) site(o origin.Origin) (out screen.Site) {
 	for _, g := range a.allGates() {
-		if (g.Name != "" || g.icon != "") && g.guard.Place.Covers(o) {
+		if (g.Name != "" || g.icon != "") && g.at(o) {
 			out.Title, out.Picture = cmp.Or(out.Title, g.Name), cmp.Or(out.Picture, g.icon)
 		}
 	}

@@ -3,13 +3,17 @@ package caddymodule
 import (
 	"encoding/json"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/smtp/smtptest"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate/cli"
@@ -245,6 +249,114 @@ func TestWhyGivesEachGateItsVerdict(t *testing.T) {
 			if (gate.At == at["admin"]) != (len(gate.Besides) == 1) {
 				t.Errorf("%v: %+v", args, gate)
 			}
+		}
+	}
+}
+
+// TestTheMostSpecificSiteIsAsked: where a site with a star covers one that is named,
+// only the named one's gate is met, and nothing that tells of the site asks the other.
+func TestTheMostSpecificSiteIsAsked(t *testing.T) {
+	o := newOperated(t)
+	o.sites = `https://*.example.com:{port} {
+	bind 127.0.0.1
+	tls {tls}
+	gatehouse staff {
+		name "Everything"
+	}
+	respond all
+}
+https://open.example.com:{port} {
+	bind 127.0.0.1
+	tls {tls}
+	gatehouse any {
+		name "Open"
+	}
+	respond open
+}
+https://shut.example.com:{port} {
+	bind 127.0.0.1
+	tls {tls}
+	gatehouse boss@example.com
+	respond shut
+}
+https://part.example.com:{port} {
+	bind 127.0.0.1
+	tls {tls}
+	gatehouse /deep/* any
+	respond part
+}
+https://auth.example.com:{port} {
+	bind 127.0.0.1
+	tls {tls}
+	gatehouse_portal
+}
+http://:` + strconv.Itoa(freePort(t)) + ` {
+	bind 127.0.0.1
+	gatehouse_authz {
+		login https://auth.example.com:{port}
+		site *.behind.example.com boss@example.com
+		site *.example.net staff
+		site *.example.net:8443 staff
+		site open.behind.example.com any
+		site open.example.net any {
+			name "Open, behind"
+		}
+		site shut.example.net boss@example.com
+	}
+}
+`
+	o.run("domain example.com", "staff")
+	for site, want := range map[string]string{
+		"https://open.example.com:{port}/x":     "carol alice",
+		"https://shut.example.com:{port}/x":     "",
+		"https://other.example.com:{port}/x":    "alice",
+		"https://part.example.com:{port}/deep/": "carol alice",
+		"https://open.behind.example.com/":      "carol alice",
+		"https://x.behind.example.com/":         "",
+		"https://open.example.net/x":            "carol alice",
+		"https://open.example.net:8443/x":       "alice",
+		"https://shut.example.net/":             "",
+		"https://other.example.net/":            "alice",
+	} {
+		for _, name := range []string{"carol", "alice"} {
+			text, _, _ := o.command("why", name+"@example.com", strings.ReplaceAll(site, "{port}", o.port()), "--json")
+			var why operate.Why
+			must(t, json.Unmarshal([]byte(text), &why))
+			if len(why.Gates) != 1 || why.Allowed != strings.Contains(want, name) {
+				t.Errorf("%s at %s: %+v", name, site, why.Gates)
+			}
+		}
+	}
+	app := runningApp(o.gatedCaddy)
+	for name, want := range map[string]string{
+		"carol": "https://open.behind.example.com https://open.example.com:{port} https://open.example.net https://part.example.com:{port}",
+		"alice": "https://app.example.com:{port} https://open.behind.example.com https://open.example.com:{port} https://open.example.net https://part.example.com:{port}",
+		"boss":  "https://open.behind.example.com https://open.example.com:{port} https://open.example.net https://part.example.com:{port} https://shut.example.com:{port} https://shut.example.net",
+	} {
+		address, err := address.Parse(name + "@example.com")
+		must(t, err)
+		visitor := &session.Session{Address: address}
+		var sites []string
+		for _, site := range app.sitesFor(visitor, netip.Addr{}) {
+			sites = append(sites, site.String())
+			if !app.opens(visitor, site) {
+				t.Errorf("%s is told of %s and may not open it", name, site)
+			}
+		}
+		if got := strings.Join(sites, " "); got != strings.ReplaceAll(want, "{port}", o.port()) {
+			t.Errorf("%s may open %s", name, got)
+		}
+	}
+	address, err := address.Parse("alice@example.com")
+	must(t, err)
+	alice := &session.Session{Address: address}
+	for site, want := range map[string]string{o.origin("open.example.com"): "Open", o.origin("other.example.com"): "Everything", o.origin("shut.example.com"): "", "https://open.example.net": "Open, behind"} {
+		at := mustOrigin(t, site)
+		if got := app.site(at).Title; got != want {
+			t.Errorf("%s is called %q", site, got)
+		}
+		if app.opens(alice, at) != (want != "") {
+			t.Errorf("alice may open %s: %v", site, want == "")
 		}
 	}
 }

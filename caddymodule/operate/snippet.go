@@ -20,6 +20,7 @@ type Asks struct {
 	Claims  []string             // all that say who somebody is: what is not set is taken from clients
 	Login   origin.Origin        // where people sign in
 	Portal  string               // where the sign-in host listens for a proxy; empty: it has TLS of its own, or is elsewhere
+	Others  []string             // sites that are asked about elsewhere, of other gatehouse_authz
 }
 
 // Snippet is the configuration of another proxy for the sites that it asks about.
@@ -30,6 +31,11 @@ func (i *Instance) Snippet(proxy string) (string, error) {
 	asks := i.Asks
 	if asks == nil {
 		return "", refuse(NotFound, "this configuration answers no other proxy; write in a site of its own\n    http://:9091 {\n        bind 127.0.0.1\n        gatehouse_authz {\n            login https://auth.example.com\n            site wiki.example.com *@example.com\n        }\n    }\nand in the global options, with the address of the proxy\n    %s", TrustBlock("127.0.0.1:9091"))
+	}
+	for _, address := range []string{asks.Address, asks.Portal} {
+		if strings.HasPrefix(address, "unix") {
+			return "", refuse(Conflict, "%s is a socket of this machine, and what is printed here names a host and a port: write in its site\n    bind 127.0.0.1\nwith the port in the site's address, as in http://:9091", address)
+		}
 	}
 	text, err := examples.Read(proxy)
 	if err != nil {
@@ -44,7 +50,11 @@ func (i *Instance) Snippet(proxy string) (string, error) {
 		w.host = proxiedAt(asks.Login, asks.Portal)
 		text = w.nameHost(text, w)
 	}
-	return asks.addressed(asks.nameHeaders(w.nameSites(text, w))), nil
+	text = asks.addressed(asks.nameHeaders(w.nameSites(text, w)))
+	if len(asks.Others) > 0 {
+		text = "# Not in here, since another gatehouse_authz answers for them: " + strings.Join(asks.Others, " ") + "\n" + text
+	}
+	return text, nil
 }
 
 // addressed has text speak of the addresses here, also as Envoy writes them, in one

@@ -47,3 +47,14 @@ func TestSnippetsOfSwappedAddresses(t *testing.T) {
 		}
 	}
 }
+
+// TestSnippetOfASocket: no proxy takes the path of a socket for a host and a port.
+func TestSnippetOfASocket(t *testing.T) {
+	for _, asks := range []*Asks{{Address: "unix//run/ask.sock"}, {Address: "127.0.0.1:9091", Portal: "unix//run/portal.sock; server 192.0.2.1:80"}, {Address: "unix/@abstract", Portal: "127.0.0.1:8081"}} {
+		for _, proxy := range examples.Proxies {
+			if text, err := New(Config{Asks: asks}).Snippet(proxy); err == nil || !strings.Contains(err.Error(), "bind 127.0.0.1") {
+				t.Errorf("%+v, %s: %v\n%s", asks, proxy, err, text)
+			}
+		}
+	}
+}

@@ -164,6 +164,27 @@ func (p *Place) Covers(o origin.Origin) bool {
 	return p.Has(o, 0) || slices.ContainsFunc(p.Ports, func(port uint16) bool { return p.Has(o, port) })
 }
 
+// At tells whether requests for o may meet the gate, whatever their path. A site
+// whose name has a star covers names that another site has for itself: Caddy leads
+// to one of them.
+func (w *Walk) At(g *Gate, o origin.Origin) bool {
+	switch {
+	case !g.Place.Covers(o):
+		return false
+	case w == nil || slices.Contains(g.Place.Origins, o) || !slices.ContainsFunc(g.Place.Hosts, func(host string) bool { return strings.Contains(host, "*") }):
+		return true
+	}
+	met := false
+	for _, s := range g.Place.Spots {
+		t := w.trees[s.Server]
+		p := probe{request: SampleRequest(o.Hostname(), "/"), rewritten: true, server: t.server, meet: func(s *step, here certainty) {
+			met = met || s.gate == g && here != never
+		}}
+		p.list(t.routes, always)
+	}
+	return met
+}
+
 // Speaks tells whether browsers may reach the place at o's scheme: the origin
 // option says so, or https, or plain http where no TLS is spoken.
 func (p *Place) Speaks(o origin.Origin) bool {
