@@ -17,7 +17,7 @@ import (
 const voidSlack = 5 * time.Second
 
 // putRight makes a store safe again that has lost what was written last: sessions that
-// were ended are, wrong codes count, and what can be used once and is older can't be any
+// were ended are, what was revoked is, wrong codes count, and what can be used once and is older can't be any
 // more, since who used it may be gone. engine is the store while all others wait.
 func (c *Core) putRight(ctx context.Context, engine store.Store, lost store.Lost) error {
 	ended := map[string]bool{}
@@ -46,6 +46,18 @@ func (c *Core) putRight(ctx context.Context, engine store.Store, lost store.Lost
 		if err := c.sessions.EndAgain(ctx, engine, sid); err != nil {
 			return err
 		}
+	}
+	if err := c.keys.PutBack(ctx, engine); err != nil {
+		return err
+	}
+	if err := engine.Update(ctx, func(tx store.Tx) error {
+		again, err := c.sessions.RevokeAgain(tx)
+		if err == nil && again {
+			err = c.board.Tell(tx, notice.Revoked, "")
+		}
+		return err
+	}); err != nil {
+		return err
 	}
 	for _, once := range []string{store.KeyHandover, store.KeyCode} {
 		if err := store.Each(ctx, engine, once, func(tx store.Tx, key string) error { tx.Delete(key); return nil }); err != nil {

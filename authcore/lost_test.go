@@ -2,14 +2,19 @@ package authcore_test
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
+	"github.com/gatehouse-auth/gatehouse/authcore/pgstore"
 	"github.com/gatehouse-auth/gatehouse/authcore/pgstore/pgtest"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
+	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
 // An older copy of the database comes under the same name, as after a failover to a
@@ -121,4 +126,78 @@ func TestAnOlderCopyOfTheDatabase(t *testing.T) {
 		}
 	}
 	want(t, one.core.Ping(t.Context()), nil)
+}
+
+// Who revoked the keys is gone when an older copy of the database comes: whoever is
+// left has heard of it, and a node that starts afterwards knows it, too.
+func TestRevokedStaysRevoked(t *testing.T) {
+	for _, kind := range []string{"revoked", "rotated", "rotated, then revoked"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			dsn := pgtest.Database(t)
+			left := newNode(t, dsn)
+			engine, err := pgstore.Open(t.Context(), dsn, pgstore.Options{})
+			want(t, err, nil)
+			dies := newHouse(t)
+			dies.clock = engine.Now
+			dies.reopenOn(engine)
+			before := left.signIn("before")
+			_, stolen := left.core.Keys().Private()
+			old := pgtest.Copy(t, dsn)
+
+			rotate := func(revoke bool) string {
+				t.Helper()
+				out, err := dies.core.Keys().Rotate(t.Context(), revoke)
+				want(t, err, nil)
+				soon(t, "the other hears of the key", func() bool { _, id := left.core.Keys().Private(); return id == out.Key })
+				return out.Key
+			}
+			var next string
+			if kind != "revoked" {
+				next = rotate(false)
+			}
+			revokes := kind != "rotated"
+			if revokes {
+				next = rotate(true)
+				soon(t, "the other hears of the end of all sessions", func() bool { return !left.live(before, site) })
+			}
+			after := left.signIn("after")
+			dies.close()
+			want(t, engine.Close(), nil)
+			old.PutBack(t)
+
+			within(t, 20*time.Second, "the keys are put back", func() bool {
+				ids, err := store.View(t.Context(), left.store, func(tx store.Tx) (ids []string, err error) {
+					items, err := tx.Scan(store.KeySigning, "", 100)
+					for _, item := range items {
+						ids = append(ids, strings.TrimPrefix(item.Key, store.KeySigning))
+					}
+					return ids, err
+				})
+				return err == nil && slices.Contains(ids, next) && slices.Contains(ids, stolen) != revokes
+			})
+			again := newNode(t, dsn)
+			for name, h := range map[string]*house{"the one that is left": left, "a new one": again} {
+				if h.live(before, site) == revokes || !h.live(after, site) {
+					t.Errorf("%s: from before %v, from after %v", name, h.live(before, site), h.live(after, site))
+				}
+				if _, id := h.core.Keys().Private(); id != next || h.core.Keys().Has(keyring.KeyRecord{ID: stolen, Alg: "EdDSA"}) == revokes {
+					t.Errorf("%s signs with %s and has %+v; wanted %s without %s", name, id, h.core.Keys().Status(), next, stolen)
+				}
+			}
+			if token := again.signIn("last"); !left.live(token, site) {
+				t.Error("nobody can sign in any more")
+			}
+		})
+	}
+}
+
+// signIn signs somebody in by a code.
+func (h *house) signIn(name string) (token string) {
+	h.t.Helper()
+	b, mails := h.browser(), h.sender.count()
+	want(h.t, b.begin(mustAddress(name+"@example.com")).Verdict, event.Accepted)
+	out := b.answer(h.waitMail(mails + 1).Code)
+	want(h.t, out.Verdict, event.Accepted)
+	return out.SignIn.Token
 }

@@ -13,5 +13,7 @@
 // who ends what revoked keys have signed listens to Config.Revoked.
 //
 // State of the process: the keys, as last read from the store. What another node
-// rotates is seen with Keys.Reload, of which Config.Changed tells it.
+// rotates is seen with Keys.Reload, of which Config.Changed tells it. Keys that were
+// revoked while the process lived are remembered, and those that it has had: see
+// Keys.PutBack.
 package keyring

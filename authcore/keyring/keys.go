@@ -77,10 +77,10 @@ func NewKeys(cfg Config) *Keys {
 // Open reads the keys, makes the first one, wraps old ones with the current
 // secret and rotates if it is time.
 func (k *Keys) Open(ctx context.Context) error {
-	if err := k.eddsa.read(ctx); err != nil {
+	if err := k.eddsa.read(ctx, k.cfg.Store); err != nil {
 		return err
 	}
-	if err := errors.Join(k.rsa.read(ctx), k.ecdsa.read(ctx)); err != nil {
+	if err := errors.Join(k.rsa.read(ctx, k.cfg.Store), k.ecdsa.read(ctx, k.cfg.Store)); err != nil {
 		return err
 	}
 	for _, ring := range k.inUse() {
@@ -91,9 +91,16 @@ func (k *Keys) Open(ctx context.Context) error {
 	return k.eddsa.rotateIfDue(ctx)
 }
 
-// Reload reads the keys anew.
-func (k *Keys) Reload(ctx context.Context) error {
-	return errors.Join(k.eddsa.reload(ctx), k.rsa.reload(ctx), k.ecdsa.reload(ctx))
+// Reload reads the keys anew. revoked tells that another node has revoked keys: those
+// that are missing now never come back.
+func (k *Keys) Reload(ctx context.Context, revoked bool) error {
+	return errors.Join(k.eddsa.reload(ctx, revoked), k.rsa.reload(ctx, revoked), k.ecdsa.reload(ctx, revoked))
+}
+
+// PutBack has s, a store that has lost what was written to it last, have the keys that
+// this process knows of, and none that it knows to be revoked.
+func (k *Keys) PutBack(ctx context.Context, s store.Store) error {
+	return errors.Join(k.eddsa.putBack(ctx, s), k.rsa.putBack(ctx, s), k.ecdsa.putBack(ctx, s))
 }
 
 // Sign makes a compact JWS of claims (encoded as JSON) with the key in use.

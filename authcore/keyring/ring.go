@@ -5,7 +5,9 @@ import (
 	"crypto"
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -56,22 +58,55 @@ type ring struct {
 	mu   sync.Mutex // one rotation at a time
 	keys atomic.Pointer[[]*signingKey]
 
+	noteMu sync.Mutex
+	known  map[string]*signingKey // all that this process has had
+	gone   map[string]bool        // those of them that were revoked: they never come back
+
 	lookMu sync.Mutex
 	looked time.Time // when catchUp began to read last
 	saw    error     // what came of that
 }
 
 func newRing(cfg Config, alg jose.SignatureAlgorithm, most int) *ring {
-	k := &ring{cfg: cfg, alg: alg, max: most}
-	k.keys.Store(&[]*signingKey{})
+	k := &ring{cfg: cfg, alg: alg, max: most, known: map[string]*signingKey{}, gone: map[string]bool{}}
+	k.use(nil)
 	return k
 }
 
 // isEmpty tells whether the ring has no key: nobody has asked for one yet.
 func (k *ring) isEmpty() bool { return len(*k.keys.Load()) == 0 }
 
-func (k *ring) read(ctx context.Context) error {
-	records, err := store.View(ctx, k.cfg.Store, func(tx store.Tx) ([]KeyRecord, error) {
+// use puts keys into use.
+func (k *ring) use(keys []*signingKey) {
+	k.keys.Store(&keys)
+	k.noteMu.Lock()
+	defer k.noteMu.Unlock()
+	for _, key := range keys {
+		k.known[key.id] = key
+	}
+}
+
+func (k *ring) isGone(id string) bool {
+	k.noteMu.Lock()
+	defer k.noteMu.Unlock()
+	return k.gone[id]
+}
+
+// dropped notes that keys are not missed any more; revoked ones never come back.
+func (k *ring) dropped(keys []*signingKey, revoked bool) {
+	k.noteMu.Lock()
+	defer k.noteMu.Unlock()
+	for _, key := range keys {
+		delete(k.known, key.id)
+		if revoked {
+			k.gone[key.id] = true
+		}
+	}
+}
+
+// read takes the keys in s into use.
+func (k *ring) read(ctx context.Context, s store.Store) error {
+	records, err := store.View(ctx, s, func(tx store.Tx) ([]KeyRecord, error) {
 		items, err := tx.Scan(store.KeySigning, "", 1000)
 		records := make([]KeyRecord, len(items))
 		for i, item := range items {
@@ -86,7 +121,7 @@ func (k *ring) read(ctx context.Context) error {
 	}
 	var keys []*signingKey
 	for _, r := range records {
-		if r.Alg != string(k.alg) {
+		if r.Alg != string(k.alg) || k.isGone(r.ID) {
 			continue
 		}
 		key, err := k.unsealed(r)
@@ -96,7 +131,7 @@ func (k *ring) read(ctx context.Context) error {
 		keys = append(keys, key)
 	}
 	slices.SortFunc(keys, func(a, b *signingKey) int { return a.created.Compare(b.created) })
-	k.keys.Store(&keys)
+	k.use(keys)
 	return nil
 }
 
@@ -207,7 +242,7 @@ func (k *ring) rotateIfDue(ctx context.Context) error {
 	keys, now := slices.Clone(*k.keys.Load()), k.cfg.Now()
 	due := func() bool { return len(keys) == 0 || now.After(keys[len(keys)-1].created.Add(keyLifetime)) }
 	if due() { // another node may have made one
-		if err := k.read(ctx); err != nil {
+		if err := k.read(ctx, k.cfg.Store); err != nil {
 			return err
 		}
 		keys = slices.Clone(*k.keys.Load())
@@ -239,8 +274,8 @@ func (k *ring) forget(ctx context.Context, keys []*signingKey, now time.Time) er
 		}
 	}
 	dropped := keys[:first]
-	kept := keys[first:]
-	k.keys.Store(&kept)
+	k.use(keys[first:])
+	k.dropped(dropped, false)
 	if len(dropped) == 0 {
 		return nil
 	}
@@ -300,11 +335,11 @@ func (k *ring) rotate(ctx context.Context, revoke bool) (id string, removed int,
 		return "", 0, fmt.Errorf("storing a new signing key: %w", err)
 	}
 	if !revoke {
-		keys := append(slices.Clone(old), key)
-		k.keys.Store(&keys)
+		k.use(append(slices.Clone(old), key))
 		return key.id, 0, nil
 	}
-	k.keys.Store(&[]*signingKey{key})
+	k.use([]*signingKey{key})
+	k.dropped(old, true)
 	stored()
 	return key.id, len(old), nil
 }
@@ -339,13 +374,67 @@ func (k *ring) catchUp() error {
 	k.looked = time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
-	k.saw = k.reload(ctx)
+	k.saw = k.reload(ctx, false)
 	return k.saw
 }
 
-// reload reads the keys of the ring anew.
-func (k *ring) reload(ctx context.Context) error {
+// reload reads the keys of the ring anew. revoked: those that are missing now were
+// taken away for good, and not by the age that forget looks at.
+func (k *ring) reload(ctx context.Context, revoked bool) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.read(ctx)
+	old := *k.keys.Load()
+	err := k.read(ctx, k.cfg.Store)
+	if err == nil && revoked {
+		k.dropped(slices.DeleteFunc(slices.Clone(old), func(key *signingKey) bool { return k.find(key.id) != nil }), true)
+	}
+	return err
+}
+
+// putBack has s, which has lost what was written last, have the keys that this
+// process knows of, and none that were revoked.
+func (k *ring) putBack(ctx context.Context, s store.Store) error {
+	err := s.Update(ctx, func(tx store.Tx) error {
+		items, err := tx.Scan(store.KeySigning, "", 1000)
+		if err != nil {
+			return err
+		}
+		there, changed := map[string]bool{}, false
+		for _, item := range items {
+			id := strings.TrimPrefix(item.Key, store.KeySigning)
+			there[id] = true
+			if k.isGone(id) {
+				tx.Delete(item.Key)
+				changed = true
+			}
+		}
+		for _, key := range k.missed() {
+			if there[key.id] {
+				continue
+			}
+			r, err := k.record(key)
+			if err != nil {
+				return err
+			}
+			if err := store.Save(tx, store.KeySigning+key.id, r, time.Time{}); err != nil {
+				return err
+			}
+			changed = true
+		}
+		if !changed {
+			return nil
+		}
+		return k.cfg.changed(tx)
+	})
+	if err != nil {
+		return err
+	}
+	return k.read(ctx, s)
+}
+
+// missed are the keys that belong into the store.
+func (k *ring) missed() []*signingKey {
+	k.noteMu.Lock()
+	defer k.noteMu.Unlock()
+	return slices.SortedFunc(maps.Values(k.known), func(a, b *signingKey) int { return a.created.Compare(b.created) })
 }

@@ -60,7 +60,7 @@ func (c *Core) Load(ctx context.Context) error {
 		_, err = store.Load(tx, store.KeyRevoked, &r)
 		return r, err
 	})
-	if err == nil && !r.At.IsZero() && r.At.UnixNano() != c.revokedAt.Load() {
+	if err == nil && !r.At.IsZero() && r.At.UnixNano() > c.revokedAt.Load() {
 		c.revokeBefore(r.At)
 	}
 	return err
@@ -145,6 +145,17 @@ type revokedRecord struct {
 func (c *Core) Revoke(tx store.Tx) (stored func(), err error) {
 	at := c.now() // later than all that is in the store by now
 	return func() { c.revokeBefore(at) }, store.Save(tx, store.KeyRevoked, revokedRecord{at}, time.Time{})
+}
+
+// RevokeAgain has a store that has lost what was written to it last say again when all
+// sessions were ended, and tells whether it did not.
+func (c *Core) RevokeAgain(tx store.Tx) (again bool, err error) {
+	at := c.revokedAt.Load()
+	var r revokedRecord
+	if _, err := store.Load(tx, store.KeyRevoked, &r); err != nil || at == 0 || !r.At.IsZero() && r.At.UnixNano() >= at {
+		return false, err
+	}
+	return true, store.Save(tx, store.KeyRevoked, revokedRecord{time.Unix(0, at).UTC()}, time.Time{})
 }
 
 // Revoked tells whether what began at a time was ended with all others.
