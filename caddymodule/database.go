@@ -25,7 +25,14 @@ func (a *App) readStore(d *caddyfile.Dispenser) error {
 	if err := option.Once("store", a.Store != nil); err != nil {
 		return err
 	}
-	args, err := option.Arguments(d, 1, 2, try)
+	line := try
+	if d.NextArg() {
+		if d.Val() == "postgres" {
+			line = tryPostgres
+		}
+		d.Prev()
+	}
+	args, err := option.Arguments(d, 1, 2, line)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/pgstore/pgtest"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
@@ -126,6 +127,12 @@ func TestStorePostgresRefused(t *testing.T) {
 	refuses("{env.GATEHOUSE_TEST_NOTHING}", "resolves to nothing")
 	refuses("postgres://owner:{env.GATEHOUSE_TEST_NOTHING}@"+u.Host+u.Path, "resolves to nothing")
 	refuses("postgres://owner:{env.GATEHOUSE_TEST_PASSWORD}@"+u.Host+"/nowhere?sslmode=disable", "CREATE DATABASE")
+	for _, loose := range []string{"user=owner password=s3cr3t host=127.0.0.1", "postgres://owner:a s3cr3t@" + u.Host + u.Path, "user=owner s3cr3t"} {
+		_, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(m.onDatabase(loose, "")), nil)
+		if err == nil || strings.Contains(err.Error(), "s3cr3t") || strings.Contains(err.Error(), "badger") || !strings.Contains(err.Error(), "store postgres postgres://") {
+			t.Errorf("%s: %v", loose, err)
+		}
+	}
 	for _, good := range []string{
 		"{env.GATEHOUSE_TEST_DSN}",
 		"postgres://owner:{env.GATEHOUSE_TEST_PASSWORD}@" + u.Host + u.Path + "?sslmode=disable",

@@ -103,8 +103,9 @@ func CheckDSN(text string) error {
 	if scheme != "postgres" && scheme != "postgresql" {
 		return errDSN
 	}
+	// What stands behind a @, / ? or # of a password would be taken for a host or a database.
 	u, err := url.Parse(text)
-	if err != nil || u.Host == "" && u.Query().Get("host") == "" {
+	if err != nil || strings.Count(text, "@") > 1 || u.User == nil && strings.Contains(text, "@") || u.Fragment != "" || u.Host == "" && u.Query().Get("host") == "" {
 		return errDSN
 	}
 	query, err := url.ParseQuery(u.RawQuery)

@@ -170,7 +170,7 @@ func Arguments(d *caddyfile.Dispenser, least, most int, try string) ([]string, e
 // isSecret tells whether an option, which try begins with, has a secret for
 // its value: no error repeats a word of it.
 func isSecret(try string) bool {
-	return slices.Contains([]string{"password", "secret", "api_key", "publishable_key", "client_secret", "refresh_token", "auth_token", "mailgun_key"}, nameIn(try))
+	return strings.HasPrefix(try, "store postgres ") || slices.Contains([]string{"password", "secret", "api_key", "publishable_key", "client_secret", "refresh_token", "auth_token", "mailgun_key"}, nameIn(try))
 }
 
 // Many is as many arguments as anybody may write.
