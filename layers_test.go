@@ -149,9 +149,9 @@ var largeRooms = map[string]struct {
 	why          string
 }{
 	"authcore/apps":      {3_300, 150, "people, asks and what a proof comes to are one rule: who somebody is to an app, and which strangers may not be"},
-	"authcore/session":   {3_400, 150, "machine tokens, and how much each site is used, stand in the records, the cache and the one rule of browsers' sessions"},
-	"caddymodule":        {6_670, 150, "the modules, options and Caddyfile of every room"},
-	"caddymodule/routes": {3_400, 150, "each question about the routes is a file, and all are asked of the same trees; requests are followed through them as Caddy would"},
+	"authcore/session":   {3_500, 150, "machine tokens, and how much each site is used, stand in the records, the cache and the one rule of browsers' sessions"},
+	"caddymodule":        {6_750, 150, "the modules, options and Caddyfile of every room"},
+	"caddymodule/routes": {3_450, 150, "each question about the routes is a file, and all are asked of the same trees; requests are followed through them as Caddy would"},
 	"caddymodule/gate":   {4_050, 150, "one request in one order (clean, locate, find, judge, identify, pass, cut), whose steps share what they found of it; the question of another proxy is such a request"},
 	"pages/screen":       {2_880, 150, "every page, mail and text, in every language"},
 }
