@@ -278,11 +278,11 @@ func (v *visit) stay(until time.Time) {
 	for range 2 {
 		v.check(v.somewhere(v.random))
 	}
-	v.answer(v.code) // once more
 	for time.Now().Before(until) && !v.stopped() {
 		v.pause(v.load.stay / 10)
 		v.check(v.anywhere(v.random))
 	}
+	v.answer(v.code) // once more
 	r := v.b.ask(v.somewhere(v.random), "/_gatehouse/logout", url.Values{}, false)
 	if r.status != http.StatusSeeOther {
 		return
@@ -293,6 +293,7 @@ func (v *visit) stay(until time.Time) {
 		for _, n := range v.nodes {
 			v.check(n)
 		}
+		v.answer(v.code) // and once more
 		for time.Since(r.End) < v.after {
 			time.Sleep(max(v.after/20, time.Second))
 			v.check(v.anywhere(v.random))
