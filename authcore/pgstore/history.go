@@ -38,10 +38,11 @@ const (
 
 // history is what this node knows to be in the database.
 type history struct {
-	mu   sync.Mutex
-	seen map[int64]bool // commits that no later one of this node's is known to follow
-	at   time.Time      // of the newest, by the database's clock
-	when time.Time      // by this machine's
+	mu     sync.Mutex
+	seen   map[int64]bool // commits that no later one of this node's is known to follow
+	at     time.Time      // of the newest, by the database's clock
+	when   time.Time      // by this machine's
+	others []int64        // nodes that were alive at the last mark
 
 	young, old map[string]kept // what was written
 	size       int             // of young
@@ -156,7 +157,7 @@ func (s *Store) lose(carried []int64) {
 		return
 	}
 	s.history.lost = make(chan struct{})
-	others := s.health.Load().others // as they were before
+	others := s.history.others
 	s.idle.Go(func() { s.putBack(others) })
 }
 
@@ -275,9 +276,14 @@ func (s *Store) mark(ctx context.Context) error {
 // markOn also tells the database's time.
 func (s *Store) markOn(ctx context.Context, conn *pgx.Conn) (micros int64, err error) {
 	carried, attempt, whole := s.history.carried(), randomID(), false
-	err = s.trip(ctx, conn, func(rows pgx.Rows) error { return rows.Scan(&whole, &micros) }, markHistory, []any{attempt, carried, s.node.id, s.node.name})
+	var others []int64
+	err = s.trip(ctx, conn, func(rows pgx.Rows) error { return rows.Scan(&whole, &micros, &others) }, markHistory,
+		[]any{attempt, carried, s.node.id, s.node.name, int(nodeAlive / time.Second)})
 	if err == nil && whole {
 		s.history.committed(carried, attempt, s.Now())
+		s.history.mu.Lock()
+		s.history.others = others
+		s.history.mu.Unlock()
 	} else if err == nil {
 		s.lose(carried)
 	}

@@ -15,8 +15,12 @@ import (
 func TestNodesPutBackTogether(t *testing.T) {
 	t.Parallel()
 	dsn := pgtest.Database(t)
+	two := openTest(t, dsn, pgstore.Options{}) // which began alone
 	one := openTest(t, dsn, pgstore.Options{})
-	two := openTest(t, dsn, pgstore.Options{}) // has heard of one
+	began := pgtest.Rows(t, dsn, "SELECT now()::text")[0]
+	waitUntil(t, func() bool { // and has heard of the other one since
+		return pgtest.Rows(t, dsn, "SELECT count(*) FROM gatehouse_node WHERE seen > $1::text::timestamptz", began)[0] == "2"
+	})
 	empty := func(tx store.Tx) (is bool, err error) {
 		values, err := tx.Get("there")
 		return err == nil && values[0] == nil, err

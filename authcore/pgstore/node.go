@@ -49,7 +49,6 @@ type Health struct {
 	Behind    time.Duration // how far this machine's clock is behind the database's
 	Others    []string      // other nodes that are alive, the oldest first
 	At        time.Time     // when that was found out, by this machine's clock
-	others    []int64       // their ids
 	since     time.Time     // since when all probes have succeeded
 	Err       error         // why updates are refused; nil if they are not
 }
@@ -107,12 +106,11 @@ func (s *Store) probe(ctx context.Context) (err error) {
 				s.log.Warn("this machine's clock is far off the database's, which is the one that counts: have both set by NTP", "behind", h.Behind.String())
 			}
 		}
-		h.Others, h.others, h.At = nil, nil, sent
-		var id int64
+		h.Others, h.At = nil, sent
 		var name string
 		if err := s.trip(ctx, conn, func(rows pgx.Rows) error {
-			err := rows.Scan(&id, &name)
-			h.Others, h.others = append(h.Others, name), append(h.others, id)
+			err := rows.Scan(&name)
+			h.Others = append(h.Others, name)
 			return err
 		}, otherNodes, []any{s.node.id, int(nodeAlive / time.Second)}); err != nil {
 			return err

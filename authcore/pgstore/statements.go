@@ -69,7 +69,7 @@ END FROM judged`
 
 	// markHistory is a commit $1 of nothing, which follows the commits $2 if they are
 	// there, and then writes that node $3 is alive. A demoted server refuses it. It tells
-	// the time.
+	// the time, and which others were alive within the last $5 seconds.
 	markHistory = `
 WITH judged AS (
   SELECT NOT EXISTS (
@@ -81,7 +81,9 @@ WITH judged AS (
   INSERT INTO gatehouse_node (id, name, began, seen) SELECT $3::bigint, $4::text, now(), now() FROM judged WHERE whole
   ON CONFLICT (id) DO UPDATE SET seen = now()
 )
-SELECT whole, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint FROM judged`
+SELECT whole, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,
+  ARRAY(SELECT id FROM gatehouse_node WHERE id <> $3::bigint AND seen > now() - interval '1 second' * $5::int)
+FROM judged`
 
 	// claimAttempt has attempt $1 fail if it has not succeeded yet: its own row would
 	// be the second with its id. What it waits for is a commit still under way.
@@ -103,7 +105,7 @@ DELETE FROM gatehouse_attempt WHERE id IN (
 
 	// otherNodes are those beside node $1 that were alive within the last $2 seconds.
 	otherNodes = `
-SELECT id, name FROM gatehouse_node
+SELECT name FROM gatehouse_node
 WHERE id <> $1::bigint AND seen > now() - interval '1 second' * $2::int ORDER BY began`
 	// markedSince counts those of nodes $1 that were alive after $2.
 	markedSince = `SELECT count(*) FROM gatehouse_node WHERE id = ANY($1::bigint[]) AND seen > $2::timestamptz`
