@@ -34,8 +34,8 @@ type load struct {
 
 func newLoad(c *cluster, people int, seed uint64) *load {
 	l := &load{
-		cluster: c, History: &history.History{Tries: 5, Heard: 2 * time.Second, Blind: time.Minute}, random: rand.New(rand.NewPCG(seed, 1<<32)),
-		stay: 3 * time.Second, after: 4 * time.Second, stopping: make(chan struct{}), codes: map[string][]string{},
+		cluster: c, History: &history.History{Tries: 5, Heard: heard, Blind: time.Minute}, random: rand.New(rand.NewPCG(seed, 1<<32)),
+		stay: 3 * time.Second, after: 5 * time.Second, stopping: make(chan struct{}), codes: map[string][]string{},
 	}
 	l.all.Go(l.readMail)
 	for i := range people {
@@ -49,6 +49,9 @@ func newLoad(c *cluster, people int, seed uint64) *load {
 	}
 	return l
 }
+
+// heard is within two seconds, and one more for a machine that does much else.
+const heard = 3 * time.Second
 
 // chance is what comes of the seed.
 type chance struct {
