@@ -32,7 +32,7 @@ test: tools ## everything, with the race detector; a skipped test is a failure
 check: tools fmt vet lint ## fmt, vet, lint and the short tests
 	go test -short ./...
 
-prove: ## the long proofs: the tests of `make test` with large numbers, Firefox, SpamAssassin
+prove: ## the long proofs: the tests of `make test` with large numbers, Firefox, SpamAssassin, Traefik
 	@.ci/tools prove
 	GATEHOUSE_PROVE=1 .ci/go-test -race -tags prove -timeout 3h ./...
 

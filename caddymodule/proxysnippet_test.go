@@ -36,9 +36,17 @@ func TestProxySnippets(t *testing.T) {
 			"use_backend site3 if site3 { ssl_fc }\n", "backend site3\n    server site3 127.0.0.1:3002\n", "bind :443 ssl crt", "bind :80\n", "acl signin req.fhdr(Host) -i auth.example.com auth.example.com:443\n    http-request set-var(txn.site) str(auth.example.com) if signin { ssl_fc }\n",
 			"unless own || signin { ssl_fc }\n", "use_backend signin if signin { ssl_fc }\n    use_backend gatehouse if own\n", "server signin 10.1.2.3:8099\n", "http://10.1.2.3:9099/api/authz/forward-auth", "-- ---- gatehouse.lua ----",
 		},
-		"traefik": {"rule: Host(`auth.example.com`)\n", "url: http://10.1.2.3:8099\n", "  port443:\n    address: :443\n    http:\n      tls: {}\n  port80:\n    address: :80\n", "tls:\n  certificates:", "http://10.1.2.3:9099/api/authz/forward-auth", "(Host(`wiki.example.com`) || HostRegexp(`^[^.]+\\.apps\\.example\\.com$`)"},
-		"envoy":   {`domains: ["wiki.example.com", "wiki.example.com:443", "*.apps.example.com"`, `domains: ["auth.example.com", "auth.example.com:443"]`, "address: 10.1.2.3, port_value: 8099", "address: 0.0.0.0, port_value: 443", "DownstreamTlsContext", "path_prefix: /api/authz/ext-authz"},
-		"caddy":   {"auth.example.com {\n\tlog_skip /_gatehouse/handover\n\treverse_proxy 10.1.2.3:8099\n}", "wiki.example.com {\n", "*.apps.example.com {\n", "http://app.localhost {\n", "reverse_proxy 127.0.0.1:3004\n", "forward_auth 10.1.2.3:9099 {"},
+		"traefik": {
+			"rule: Host(`auth.example.com`)\n      entryPoints: [port443]\n", "url: http://10.1.2.3:8099\n", "tls:\n  certificates:",
+			"  port443:\n    address: :443\n    http:\n      tls: {}\n      aliasHeadersStrategy: delete\n", "  port80:\n    address: :80\n    http:\n      aliasHeadersStrategy: delete\n\nproviders",
+			"    site1:\n      rule: Host(`wiki.example.com`)\n      entryPoints: [port443]\n      middlewares: [unclaimed, stays, site1-asks, spent]\n      service: site1\n",
+			"    site2:\n      rule: HostRegexp(`^[^.]+\\.apps\\.example\\.com$`)\n      entryPoints: [port443]\n      middlewares",
+			"    site2-socket:\n      rule: HostRegexp(`^[^.]+\\.apps\\.example\\.com$`) && HeaderRegexp(`Upgrade`, `(?i)^websocket$`)\n      entryPoints: [port443]\n      middlewares: [unclaimed, switches, site2-asks, spent]\n",
+			"      rule: Host(`fresh.apps.example.com`)\n      entryPoints: [port443]\n      priority: 500000 # above the star's\n", "      entryPoints: [port443]\n      priority: 500001\n      middlewares: [unclaimed, switches",
+			"http://10.1.2.3:9099/api/authz/forward-auth?site=https://*.apps.example.com\n", "forward-auth?site=http://app.localhost\n", "    site2:\n      loadBalancer:\n        servers:\n          - url: http://127.0.0.1:3001\n",
+		},
+		"envoy": {`domains: ["wiki.example.com", "wiki.example.com:443", "*.apps.example.com"`, `domains: ["auth.example.com", "auth.example.com:443"]`, "address: 10.1.2.3, port_value: 8099", "address: 0.0.0.0, port_value: 443", "DownstreamTlsContext", "path_prefix: /api/authz/ext-authz"},
+		"caddy": {"auth.example.com {\n\tlog_skip /_gatehouse/handover\n\treverse_proxy 10.1.2.3:8099\n}", "wiki.example.com {\n", "*.apps.example.com {\n", "http://app.localhost {\n", "reverse_proxy 127.0.0.1:3004\n", "forward_auth 10.1.2.3:9099 {"},
 	} {
 		text, err := f.app.snippet(proxy)
 		must(t, err)

@@ -49,6 +49,22 @@ func TestHAProxyOverTLS(t *testing.T) {
 	w.visitor().get("https://blog.localhost:"+w.port+"/").must(t, http.StatusMisdirectedRequest)
 }
 
+// The example of Traefik with TLS is what doctor prints, which the long proofs run.
+func TestTraefikExampleOverTLS(t *testing.T) {
+	w := &routes{topology: newTopology(t)}
+	w.admin = "127.0.0.1:" + freePort(t)
+	w.run(w.example("traefik-tls/Caddyfile"))
+	printed := w.doctor("traefik")
+	for _, name := range []string{"dynamic.yml", "traefik.yml"} {
+		_, after, _ := strings.Cut(printed, "# ---- "+name+" ----\n")
+		text, _, _ := strings.Cut(after, "\n# ---- ")
+		text = strings.ReplaceAll(text, "http://127.0.0.1:3000", "http://"+w.app.addr) // the topology's app
+		if got := w.example("traefik-tls/" + name); strings.TrimSpace(got) != strings.TrimSpace(text) {
+			t.Errorf("examples/traefik-tls/%s is not what doctor prints:\n%s", name, text)
+		}
+	}
+}
+
 // tlsTopology is two sites of two apps, and the sign-in host, behind one proxy.
 type tlsTopology struct{ *routes }
 

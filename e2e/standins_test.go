@@ -14,25 +14,27 @@ import (
 
 // Traefik and Envoy do not run here. What stands in for each does what its
 // documentation and source say of the options that the example uses, and takes
-// the lists and addresses from the example itself.
+// the lists and addresses from the example itself. Traefik itself takes minutes to
+// build: TestTraefik, of the long proofs, runs it through the same tour.
 
 func TestTraefikStandIn(t *testing.T) {
 	top := newTopology(t)
 	config := top.example("traefik/dynamic.yml")
 	f := &traefik{
 		unclaimed: listUnder(config, "    unclaimed:", "customRequestHeaders:"),
-		copied:    listUnder(config, "gatehouse:\n      forwardAuth:", "authResponseHeaders:"),
+		copied:    listUnder(config, "    wiki-asks:", "authResponseHeaders:"),
 		spent:     listUnder(config, "    spent:", "customRequestHeaders:"),
 		stays:     listUnder(config, "    stays:", "customRequestHeaders:"),
 		switches:  listUnder(config, "    switches:", "customRequestHeaders:"),
 		address:   regexp.MustCompile(`address: (\S+)`).FindStringSubmatch(config)[1],
-		app:       proxyTo(top.app.addr),
-		portal:    proxyTo(top.direct),
+		app:       handTo(top.app.addr),
+		portal:    handTo(top.direct),
 	}
-	if len(f.unclaimed) == 0 || len(f.copied) != 4 || len(f.spent) != 1 || len(f.stays) == 0 || len(f.switches) == 0 {
+	if len(f.unclaimed) == 0 || len(f.copied) != 4 || len(f.spent) != 1 || len(f.stays) == 0 || len(f.switches) == 0 ||
+		!strings.Contains(config, "trustForwardHeader: false") || !strings.Contains(top.example("traefik/traefik.yml"), "aliasHeadersStrategy: delete") {
 		t.Fatalf("the example has changed its form: %+v", f)
 	}
-	f.gatehouse = proxyTo(mustURL(f.address).Host)
+	f.gatehouse = handTo(mustURL(f.address).Host)
 	top.serve(f)
 	top.tour(t)
 }
@@ -88,7 +90,7 @@ func (top *topology) serve(h http.Handler) {
 	top.Cleanup(func() { _ = server.Close(); <-done })
 }
 
-// proxyTo passes requests on as both do: with the client's Host, and with
+// proxyTo passes requests on with the client's Host, and with
 // X-Forwarded-* of its own.
 func proxyTo(addr string) http.Handler {
 	return &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
@@ -98,7 +100,8 @@ func proxyTo(addr string) http.Handler {
 	}}
 }
 
-var hopByHop = []string{"Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Te", "Trailers", "Transfer-Encoding", "Upgrade"}
+// hopByHop are what the question has not, nor what is refused by it.
+var hopByHop = []string{"Connection", "Keep-Alive", "Te", "Trailers", "Transfer-Encoding", "Upgrade"}
 
 func without(h http.Header, names []string) http.Header {
 	h = h.Clone()
@@ -108,7 +111,8 @@ func without(h http.Header, names []string) http.Header {
 	return h
 }
 
-// traefik is pkg/middlewares/forwardedheaders, headers and auth of Traefik 3.
+// traefik is the entry point, headers and forwardAuth of Traefik, compared with the
+// source and the behaviour of 3.7.13.
 type traefik struct {
 	unclaimed, copied, spent []string
 	stays, switches          []string
@@ -116,25 +120,87 @@ type traefik struct {
 	app, gatehouse, portal   http.Handler
 }
 
+// forwarded are what Traefik says itself, in its own words.
+var forwarded = []string{"X-Forwarded-Proto", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Server", "X-Forwarded-Uri", "X-Forwarded-Method", "X-Forwarded-Prefix", "X-Forwarded-Tls-Client-Cert", "X-Forwarded-Tls-Client-Cert-Info", "X-Real-Ip"}
+
+// handTo passes requests on with the X-Forwarded-* that they have, and the client's
+// address.
+func handTo(addr string) http.Handler {
+	return &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		for _, name := range append([]string{"Forwarded"}, forwarded...) {
+			if values, ok := r.In.Header[name]; ok {
+				r.Out.Header[name] = values
+			}
+		}
+		r.Out.Header.Set("X-Forwarded-For", "127.0.0.1")
+		r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = "http", addr, r.In.Host
+	}}
+}
+
+var oddName = regexp.MustCompile(`[^A-Za-z0-9-]`)
+
+// enter is the entry point.
+func (f *traefik) enter(w http.ResponseWriter, r *http.Request) bool {
+	if r.URL.Opaque != "" || strings.Contains(r.URL.RawPath, "#") {
+		w.WriteHeader(http.StatusBadRequest)
+		return false
+	}
+	r.URL = r.URL.JoinPath() // without dots and doubled slashes
+	for name := range r.Header {
+		if oddName.MatchString(name) {
+			delete(r.Header, name)
+		}
+	}
+	r.Header = without(r.Header, forwarded)
+	upgrade, named := r.Header.Get("Upgrade"), strings.Split(strings.Join(r.Header["Connection"], ","), ",")
+	scheme, switching := "http", false
+	for _, name := range named {
+		name = http.CanonicalHeaderKey(strings.TrimSpace(name))
+		switching = switching || name == "Upgrade"
+		r.Header.Del(name)
+	}
+	r.Header.Del("Connection")
+	if switching && upgrade != "" { // the first line takes the place of all
+		r.Header.Set("Connection", "Upgrade")
+		r.Header.Set("Upgrade", upgrade)
+		if strings.EqualFold(upgrade, "websocket") {
+			scheme = "ws"
+		}
+	}
+	_, port, err := net.SplitHostPort(r.Host)
+	if err != nil {
+		port = "80"
+	}
+	for name, value := range map[string]string{"X-Forwarded-Proto": scheme, "X-Forwarded-Host": r.Host, "X-Forwarded-Port": port, "X-Forwarded-Server": "traefik", "X-Real-Ip": "127.0.0.1"} {
+		r.Header.Set(name, value)
+	}
+	return true
+}
+
 func (f *traefik) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	host, _, err := net.SplitHostPort(r.Host)
 	if err != nil {
 		host = r.Host
 	}
-	signIn := strings.EqualFold(strings.TrimSuffix(host, "."), "auth.localhost")
-	if !signIn && !strings.EqualFold(strings.TrimSuffix(host, "."), "wiki.localhost") {
-		http.NotFound(w, r)
+	if !f.enter(w, r) {
 		return
 	}
-	r.Header = without(r.Header, []string{"X-Forwarded-Proto", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Server", "X-Forwarded-Uri", "X-Forwarded-Method", "X-Forwarded-Prefix", "X-Real-Ip"})
-	if signIn {
+	switch strings.ToLower(strings.TrimSuffix(host, ".")) {
+	case "auth.localhost":
 		f.portal.ServeHTTP(w, r)
-		return
+	case "wiki.localhost":
+		if strings.HasPrefix(r.URL.Path, "/_gatehouse/") {
+			f.gatehouse.ServeHTTP(w, r)
+			return
+		}
+		f.ask(w, r)
+	default:
+		http.NotFound(w, r)
 	}
-	if strings.HasPrefix(r.URL.Path, "/_gatehouse/") {
-		f.gatehouse.ServeHTTP(w, r)
-		return
-	}
+}
+
+// ask is the middlewares of the site.
+func (f *traefik) ask(w http.ResponseWriter, r *http.Request) {
 	r.Header = without(r.Header, f.unclaimed)
 	if slices.ContainsFunc(r.Header["Upgrade"], func(v string) bool { return strings.EqualFold(v, "websocket") }) { // HeaderRegexp: any of the values
 		for _, line := range f.switches {
@@ -148,9 +214,12 @@ func (f *traefik) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		r.Header = without(r.Header, f.stays)
 	}
 	question, _ := http.NewRequestWithContext(r.Context(), http.MethodGet, f.address, nil)
-	question.Header = without(r.Header, hopByHop)
-	for name, value := range map[string]string{"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Method": r.Method, "X-Forwarded-Proto": "http", "X-Forwarded-Host": r.Host, "X-Forwarded-Uri": r.URL.RequestURI()} {
+	question.Header = without(without(r.Header, hopByHop), forwarded)
+	for name, value := range map[string]string{"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Method": r.Method, "X-Forwarded-Proto": "http", "X-Forwarded-Port": r.Header.Get("X-Forwarded-Port"), "X-Forwarded-Host": r.Host, "X-Forwarded-Uri": r.URL.RequestURI()} {
 		question.Header.Set(name, value)
+	}
+	if question.Header["User-Agent"] == nil {
+		question.Header.Set("User-Agent", "")
 	}
 	answer, err := http.DefaultTransport.RoundTrip(question)
 	if err != nil {

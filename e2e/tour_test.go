@@ -231,11 +231,16 @@ func (top *topology) checkUpgrade(t *testing.T, v *visitor) {
 }
 
 // checkHopByHop: what a client declares to be for one hop takes nothing away of
-// what the app is told.
+// what the app is told. Its own cookie it may lose, before anybody is asked.
 func (top *topology) checkHopByHop(t *testing.T, v *visitor, alice string) {
-	s := top.raw("GET /page", top.host(), v.cookies(), "Accept: application/json", "Connection: Remote-User, remote-email, Cookie, X-Forwarded-Method, X-Original-Method").must(t, http.StatusOK).seen(t)
-	if got := s.header("Remote-User"); len(got) != 1 || got[0] != alice {
-		t.Errorf("the app sees %q", got)
+	for _, named := range []string{"Remote-User, remote-email, X-Forwarded-Method, X-Original-Method", "Remote-User, Cookie"} {
+		got := top.raw("GET /page", top.host(), v.cookies(), "Accept: application/json", "Connection: "+named)
+		if strings.Contains(named, "Cookie") && got.StatusCode == http.StatusUnauthorized {
+			continue
+		}
+		if user := got.must(t, http.StatusOK).seen(t).header("Remote-User"); len(user) != 1 || user[0] != alice {
+			t.Errorf("%s: the app sees %q", named, user)
+		}
 	}
 }
 
@@ -318,6 +323,10 @@ func (top *topology) checkPaths(t *testing.T) {
 		"http://wiki.localhost/secret", "/public/x;a=/../../secret",
 	} {
 		got := top.raw("GET "+path, top.host(), "Accept: application/json")
+		if path == "//public/x" && got.StatusCode == http.StatusOK && got.seen(t).URI == "/public/x" {
+			top.app.requests() // the proxy makes one slash of two, asks about that, and hands that on
+			continue
+		}
 		if got.StatusCode < 300 || got.StatusCode >= 500 && got.StatusCode != http.StatusBadGateway {
 			t.Errorf("%.40s: %s", path, got.Status)
 		}

@@ -229,6 +229,16 @@ func (w writer) isMixed() bool {
 	return slices.ContainsFunc(w.all(), func(p proxied) bool { return p.scheme != w.sites[0].scheme })
 }
 
+// isBelowStar tells whether the name of p is one that a site with a star on the same
+// port covers.
+func (w writer) isBelowStar(p proxied) bool {
+	_, parent, _ := strings.Cut(p.name, ".")
+	return slices.ContainsFunc(w.sites, func(other proxied) bool {
+		below, star := other.below()
+		return star && other != p && other.port == p.port && below == parent
+	})
+}
+
 // all are the sign-in host, if there is one, and the sites.
 func (w writer) all() []proxied {
 	if w.host.name == "" {
@@ -407,35 +417,75 @@ func caddySites(text string, w writer) string {
 	})
 }
 
-func traefikHost(text string, w writer) string {
-	return strings.Replace(text, "Host(`"+examples.SignIn+"`)", "Host(`"+w.host.name+"`)", 1)
+// traefikRule matches the names of p.
+func traefikRule(p proxied) string {
+	if parent, star := p.below(); star {
+		return "HostRegexp(`^[^.]+\\." + regexp.QuoteMeta(parent) + "$`)"
+	}
+	return "Host(`" + p.name + "`)"
 }
 
-// traefikSites lets all sites through one router, on each port that they have.
+// traefikEntry is the entry point of p.
+func traefikEntry(p proxied) string { return "port" + p.port }
+
+func traefikHost(text string, w writer) string {
+	return strings.Replace(text, "Host(`"+examples.SignIn+"`)\n      entryPoints: [web]", traefikRule(w.host)+"\n      entryPoints: ["+traefikEntry(w.host)+"]", 1)
+}
+
+// traefikSites writes the routers, the question and the app of each site.
 func traefikSites(text string, w writer) string {
-	var rules, ports []string
-	tls := ""
-	for _, p := range w.sites {
-		rule := "Host(`" + p.name + "`)"
-		if parent, star := p.below(); star {
-			rule = "HostRegexp(`^[^.]+\\." + regexp.QuoteMeta(parent) + "$`)"
+	const web, socket, way = "      entryPoints: [web]\n", "`(?i)^websocket$`)\n", "Host(`" + examples.Host + "`) && PathPrefix(`/_gatehouse/`)\n      entryPoints: [web]"
+	rename := func(part string, p proxied) string {
+		named := "site" + strconv.Itoa(slices.Index(w.sites, p)+1)
+		entry, first, firstSocket := "      entryPoints: ["+traefikEntry(p)+"]\n", "", ""
+		if w.isBelowStar(p) { // Traefik takes the longer rule
+			first, firstSocket = "      priority: 500000 # above the star's\n", "      priority: 500001\n"
 		}
-		if !slices.Contains(rules, rule) {
+		return strings.NewReplacer("Host(`"+examples.Host+"`)", traefikRule(p), socket+web, socket+entry+firstSocket, web, entry+first,
+			"http://"+examples.Host+":8080", p.scheme+"://"+p.name+p.suffix, "127.0.0.1:3000", p.app, "wiki", named).Replace(part)
+	}
+	var rules, entries []string
+	for _, p := range w.sites {
+		if rule := traefikRule(p); !slices.Contains(rules, rule) {
 			rules = append(rules, rule)
 		}
-	}
-	for _, p := range w.all() {
-		entry := "  port" + p.port + ":\n    address: :" + p.port + "\n"
-		if p.scheme == "https" { // certificates are the file's, or a resolver's
-			entry += "    http:\n      tls: {}\n"
-			tls = "tls:\n  certificates: # or a certResolver\n    - certFile: /etc/traefik/certs/sites.pem\n      keyFile: /etc/traefik/certs/sites.key\n\n"
-		}
-		if !slices.Contains(ports, entry) {
-			ports = append(ports, entry)
+		if entry := traefikEntry(p); !slices.Contains(entries, entry) {
+			entries = append(entries, entry)
 		}
 	}
-	return strings.NewReplacer("Host(`"+examples.Host+"`)", "("+strings.Join(rules, " || ")+")",
-		"  web:\n    address: 127.0.0.1:8080\n", strings.Join(ports, ""), "http:\n  routers:\n", tls+"http:\n  routers:\n").Replace(text)
+	text = strings.Replace(text, way, "("+strings.Join(rules, " || ")+") && PathPrefix(`/_gatehouse/`)\n      entryPoints: ["+strings.Join(entries, ", ")+"]", 1)
+	text = perSite(text, "    wiki:\n      rule", "\n  middlewares:", w.sites, rename)
+	text = perSite(text, "    wiki-asks:", "\n  services:", w.sites, rename)
+	text = perSite(text, "    wiki:\n      loadBalancer", "\n# ---- ", w.sites, rename)
+	text = cut(text, "#\n#   gatehouse run", "entryPoints:") // what to do with the example
+	return traefikEntries(text, w.all())
+}
+
+// traefikEntries writes an entry point for each port, with TLS where it is that of
+// https, and one that leads from port 80 to 443. Certificates are the file's, or a
+// resolver's.
+func traefikEntries(text string, all []proxied) string {
+	const begin, odd = "  web:\n    address: 127.0.0.1:8080\n    http:\n", "      aliasHeadersStrategy: delete\n"
+	var entries []string
+	ports := map[string]bool{}
+	for _, p := range all {
+		if ports[p.port] {
+			continue
+		}
+		ports[p.port] = true
+		tls := ""
+		if p.scheme == "https" {
+			tls = "      tls: {}\n"
+		}
+		entries = append(entries, "  "+traefikEntry(p)+":\n    address: :"+p.port+"\n    http:\n"+tls+odd)
+	}
+	if ports["443"] && !ports["80"] {
+		entries = append(entries, "  port80:\n    address: :80\n    http:\n      redirections:\n        entryPoint:\n          to: port443\n"+odd)
+	}
+	if slices.ContainsFunc(all, func(p proxied) bool { return p.scheme == "https" }) {
+		text = strings.Replace(text, "http:\n  routers:\n", "tls:\n  certificates: # or a certResolver\n    - certFile: /etc/traefik/certs/sites.pem\n      keyFile: /etc/traefik/certs/sites.key\n\nhttp:\n  routers:\n", 1)
+	}
+	return text[:strings.Index(text, begin)] + strings.Join(entries, "") + text[strings.Index(text, odd)+len(odd):]
 }
 
 // envoyDomains are the names of p: Envoy compares them with the port.
