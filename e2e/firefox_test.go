@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
 // firefox is Debian's Firefox, spoken to by Marionette, its own protocol for
@@ -235,7 +237,7 @@ func TestFirefoxServiceWorkers(t *testing.T) {
 
 // TestFirefoxNarrow: the other engine scrolls nothing sideways either.
 func TestFirefoxNarrow(t *testing.T) {
-	g := pictureGallery(t)
+	g := pictureGallery(t, screen.Brand{})
 	s := &server{TB: t, url: g.base}
 	f := s.firefox()
 	f.call("WebDriver:SetWindowRect", map[string]any{"width": 500, "height": 800})
