@@ -143,6 +143,10 @@ func TestConvert(t *testing.T) {
 		{"oauth2-proxy --people staff " + clean, 2, "write addresses"},
 		{"oauth2-proxy --people file:/{env.HOME} " + clean, 2, "write addresses"},
 		{"oauth2-proxy --nonsense " + clean, 2, "unknown flag"},
+		{"oauth2-proxy --host app.example.com:8443 " + clean, 2, "write a host name alone"},
+		{"oauth2-proxy --host= " + clean, 2, "write a host name alone"},
+		{"oauth2-proxy --one-factor " + clean, 2, "--one-factor is for a configuration of authelia"},
+		{"authelia --host app.example.com convert/testdata/authelia/lite.yml", 2, "--host is for a configuration of oauth2-proxy"},
 	} {
 		out, err := command(t, append([]string{"convert"}, strings.Fields(c.args)...)...)
 		code := 0

@@ -55,6 +55,7 @@ type world struct {
 type site struct {
 	host                       string
 	allow, deny, public, trust []string
+	later                      []string // who gets in once it is known who deny is
 }
 
 // part is empty for a rule that holds for every request to its domains, and the
@@ -95,11 +96,48 @@ func (r *rule) covers(host string) (sure, maybe bool) {
 
 func (r *rule) means(p person) bool {
 	return len(r.subjects) == 0 || slices.ContainsFunc(r.subjects, func(all []string) bool {
-		return len(all) > 0 && !slices.ContainsFunc(all, func(subject string) bool {
-			kind, name, _ := strings.Cut(subject, ":")
-			return !(kind == "user" && name == p.name && name != "" || kind == "group" && slices.Contains(p.groups, name))
-		})
+		return len(all) > 0 && !slices.ContainsFunc(all, func(subject string) bool { return !p.is(subject) })
 	})
+}
+
+func (p person) is(subject string) bool {
+	kind, name, _ := strings.Cut(subject, ":")
+	return kind == "user" && name == p.name && name != "" || kind == "group" && slices.Contains(p.groups, name)
+}
+
+// isProgram tells whether a subject is a client of OpenID Connect, which is no person.
+func isProgram(subject string) bool { return strings.HasPrefix(subject, "oauth2:client:") }
+
+// mayMean are the subjects one of which p would have to be for the rule to hold,
+// where that can't be told: of each of its lists that may be p, the first that is
+// no known part of p. anything stands for a subject that is not known here.
+func (w *world) mayMean(r *rule, p person) (subjects []string, anything bool) {
+	for _, all := range r.subjects {
+		if slices.ContainsFunc(all, isProgram) {
+			continue
+		}
+		var first string
+		unknown, not := len(all) == 0, false
+		for _, subject := range all {
+			kind, _, _ := strings.Cut(subject, ":")
+			switch {
+			case kind != "user" && kind != "group":
+				unknown = true
+			case w.known && !p.is(subject):
+				not = true
+			case first == "" && !p.is(subject):
+				first = subject
+			}
+		}
+		switch {
+		case not:
+		case first != "":
+			subjects = append(subjects, first)
+		case unknown:
+			anything = true
+		}
+	}
+	return subjects, anything
 }
 
 func (w *world) opens(policy string) bool {
@@ -127,6 +165,9 @@ func (w *world) siteFor(host string, rules []*rule, otherwise string, named func
 	}
 	slices.Sort(s.deny)
 	s.deny = slices.Compact(s.deny)
+	if len(s.deny) > 0 { // until it is known who that is, it may be anybody
+		s.allow, s.later = nil, s.allow
+	}
 	w.open(&s, rules)
 	return s
 }
@@ -140,11 +181,13 @@ func (w *world) admits(host string, rules []*rule, otherwise string, p person, d
 		}
 		part, open := r.part(), w.opens(r.policy)
 		if !r.means(p) {
-			if !w.known && !open && !opened[part] { // p may be one of these, too
-				for _, all := range r.subjects {
-					if len(all) > 0 {
-						deny(all[0])
-					}
+			if !open && !opened[part] {
+				subjects, anything := w.mayMean(r, p)
+				if anything {
+					return false
+				}
+				for _, subject := range subjects {
+					deny(subject)
 				}
 			}
 			continue
@@ -152,7 +195,7 @@ func (w *world) admits(host string, rules []*rule, otherwise string, p person, d
 		switch {
 		case sure && part == "":
 			return open
-		case open && sure:
+		case open && sure && !r.odd:
 			opened[part] = true
 		case !open && !opened[part]:
 			return false
@@ -180,8 +223,8 @@ func (w *world) open(s *site, rules []*rule) {
 		switch {
 		case len(r.networks) == 0 && len(r.resources) > 0:
 			for _, resource := range r.resources {
-				open, ok := paths.Public(resource, true)
-				if ok && !slices.ContainsFunc(before, func(b *rule) bool { return b.mayHold(open) }) {
+				open, _ := paths.Public(resource, true)
+				if !slices.ContainsFunc(before, func(b *rule) bool { return b.mayHold(open) }) {
 					s.public = append(s.public, open...)
 				}
 			}
@@ -203,22 +246,29 @@ func (r *rule) mayHold(public []string) bool {
 	return r.odd || len(r.resources) == 0 || slices.ContainsFunc(r.resources, func(resource string) bool { return !paths.Apart(paths.Beginning(resource), public) })
 }
 
-// shorter names people by groups where these are admitted whole.
-func (w *world) shorter(allow []string, everybody string, groups []string, named func(string) string) []string {
-	if !w.known || len(allow) == 0 {
-		return allow
+// shorter names the people of a site by groups and as everybody, where the rules
+// admit these whole: whoever comes into such a group later is let in by them, too.
+func (w *world) shorter(s site, rules []*rule, otherwise string, inSource []string, named func(string) string) []string {
+	if !w.known || len(s.allow) == 0 {
+		return s.allow
 	}
-	if len(allow) == len(w.addresses("")) {
+	whole := func(p person) bool { // of whom nothing else is known
+		refused := false
+		strangers := world{oneFactor: w.oneFactor}
+		return strangers.admits(s.host, rules, otherwise, p, func(string) { refused = true }) && !refused
+	}
+	if len(s.allow) == len(w.addresses("")) && whole(person{}) {
 		return []string{everybody}
 	}
-	left := slices.Clone(allow)
+	left := slices.Clone(s.allow)
 	var short []string
-	for _, group := range groups {
+	for _, subject := range inSource {
+		group := strings.TrimPrefix(subject, "group:")
 		members := w.addresses(group)
-		all := len(members) > 0 && !slices.ContainsFunc(members, func(m string) bool { return !slices.Contains(allow, m) })
+		all := len(members) > 0 && !slices.ContainsFunc(members, func(m string) bool { return !slices.Contains(s.allow, m) })
 		fresh := slices.ContainsFunc(members, func(m string) bool { return slices.Contains(left, m) })
-		if all && fresh {
-			short = append(short, named(group))
+		if all && fresh && whole(person{groups: []string{group}}) {
+			short = append(short, named(subject))
 			left = slices.DeleteFunc(left, func(m string) bool { return slices.Contains(members, m) })
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/convert/paths"
@@ -38,8 +39,7 @@ type fromAuthelia struct {
 	root, backend *tree
 	world         world
 	groups        *groups
-	everybody     string
-	inSource      []string // groups that rules or users name
+	inSource      []string // subjects that rules or users name: group:dev, user:john
 	domains       []string
 	login         *url.URL
 	port          string
@@ -61,13 +61,19 @@ func authelia(from Source) (Result, error) {
 		root.at(strings.Split(path, ".")...).done()
 	}
 	c.world.oneFactor = from.OneFactor
-	c.everybody = c.groups.name("everybody")
 	c.readSession()
 	c.readServer()
 	if err := c.readPeople(); err != nil {
 		return Result{}, err
 	}
-	rules := c.readRules(root.at("access_control", "rules"))
+	rules := c.readRules(root.at("access_control", "rules"), true)
+	for _, at := range root.at("access_control").kids {
+		if !slices.Contains([]string{"rules", "default_policy", "networks"}, at.name) {
+			at.done()
+			c.note(at, "this is not known here, and may say who gets in: every site is closed")
+			rules = append([]*rule{{at: at, odd: true}}, rules...)
+		}
+	}
 	c.meetStrangers(rules)
 	c.readSites(rules)
 	c.readClients()
@@ -128,7 +134,7 @@ func (c *fromAuthelia) readSession() {
 	session := c.root.at("session")
 	for i, cookie := range session.at("cookies").items() {
 		domain := cookie.at("domain")
-		if name := strings.ToLower(domain.one()); isHost(name) && strings.Contains(name, ".") {
+		if name := strings.ToLower(domain.one()); IsHost(name) && strings.Contains(name, ".") {
 			c.domains = append(c.domains, name)
 		} else if !cookie.none {
 			c.note(domain, "this is no domain")
@@ -158,7 +164,7 @@ func (c *fromAuthelia) readSession() {
 			}
 		}
 	}
-	if old := session.at("domain"); !old.none && isHost(old.one()) {
+	if old := session.at("domain"); !old.none && IsHost(old.one()) {
 		c.domains = append(c.domains, strings.ToLower(old.text))
 	}
 	for _, key := range []string{"remember_me", "remember_me_duration"} {
@@ -183,24 +189,12 @@ func (c *fromAuthelia) lifetime() {
 		}
 		return text, at
 	}
-	bounded := func(key, usual, least, most string) string {
+	bounded := func(key, usual string) time.Duration {
 		text, at := value(key, usual)
-		d, err := duration(text)
-		low, _ := duration(least)
-		high, _ := duration(most)
-		if err != nil || d < low {
-			c.note(at, "a session lasts from %s to %s here", least, most)
-			d = low
-		}
-		return written(min(d, high))
+		return c.life(at, text)
 	}
-	idle, most := bounded("inactivity", "5m", "5m", "30d"), bounded("expiration", "1h", "5m", "30d")
-	if a, _ := duration(idle); true {
-		if b, _ := duration(most); a > b {
-			idle = most
-		}
-	}
-	c.line("session idle", idle, "max", most)
+	idle, most := bounded("inactivity", "5m"), bounded("expiration", "1h")
+	c.line("session idle", written(min(idle, most)), "max", written(most))
 	session.at("inactivity").done()
 	session.at("expiration").done()
 }
@@ -225,8 +219,10 @@ func (c *fromAuthelia) readPeople() error {
 	}
 	text, err := c.Read(path)
 	if err != nil && c.Users == "" {
-		if text, err = c.Read(filepath.Join(filepath.Dir(c.Name), filepath.Base(path))); err == nil {
-			path = filepath.Base(path)
+		beside := filepath.Join(filepath.Dir(c.Name), filepath.Base(path))
+		if text, err = c.Read(beside); err == nil {
+			c.note(file, "this file is not here, and %s is read in its place: --users names another", visible(beside))
+			path = beside
 		}
 	}
 	if err != nil {
@@ -255,7 +251,7 @@ func (c *fromAuthelia) readPeople() error {
 		p := person{who: address, name: user.name, groups: user.at("groups").all()}
 		c.world.people = append(c.world.people, p)
 		for _, g := range p.groups {
-			if !seen[g] {
+			if g = "group:" + g; !seen[g] {
 				seen[g] = true
 				c.inSource = append(c.inSource, g)
 			}
@@ -277,7 +273,7 @@ func (c *fromAuthelia) meetStrangers(rules []*rule) {
 	if c.world.known {
 		return
 	}
-	c.world.people = []person{{who: c.everybody}}
+	c.world.people = []person{{who: everybody}}
 	for _, r := range rules {
 		for _, all := range r.subjects {
 			for _, subject := range all {
@@ -286,7 +282,7 @@ func (c *fromAuthelia) meetStrangers(rules []*rule) {
 					continue
 				}
 				c.inSource = append(c.inSource, subject)
-				p := person{who: c.named(subject), name: name}
+				p := person{who: c.groups.name(subject), name: name}
 				if kind == "group" {
 					p.name, p.groups = "", []string{name}
 				}
@@ -296,15 +292,11 @@ func (c *fromAuthelia) meetStrangers(rules []*rule) {
 	}
 }
 
-// named is our group for a subject of a rule.
-func (c *fromAuthelia) named(subject string) string {
-	if name, ok := strings.CutPrefix(subject, "group:"); ok {
-		return c.groups.name(name)
-	}
-	return c.groups.name(subject)
-}
+// ruleKeys are what a rule may say. What else it says may narrow it.
+var ruleKeys = []string{"domain", "domain_regex", "policy", "subject", "methods", "query", "networks", "resources"}
 
-func (c *fromAuthelia) readRules(list *tree) (rules []*rule) {
+// readRules reads rules of access_control, or those of an app, which are for no domain.
+func (c *fromAuthelia) readRules(list *tree, forDomains bool) (rules []*rule) {
 	for _, at := range list.items() {
 		r := &rule{at: at, domains: at.at("domain").take(), policy: at.at("policy").one()}
 		r.methods, r.query = len(at.at("methods").take()) > 0, !at.at("query").none
@@ -329,7 +321,7 @@ func (c *fromAuthelia) readRules(list *tree) (rules []*rule) {
 		}
 		var strange bool
 		if strange, r.subjects = c.subjects(at); strange {
-			odd("subject", "only users and groups are known here; the rule gives nothing to others")
+			odd("subject", "only users and groups are known here: whom it admits is closed, and whom it refuses may be anybody")
 		}
 		for _, name := range at.at("networks").take() {
 			networks, ok := c.networks(name)
@@ -341,9 +333,13 @@ func (c *fromAuthelia) readRules(list *tree) (rules []*rule) {
 		if !slices.Contains([]string{"deny", "bypass", "one_factor", "two_factor"}, r.policy) {
 			odd("policy", "this policy is not known; it admits nobody here")
 		}
-		if len(r.domains)+len(r.regexes) == 0 {
-			r.odd = true
+		for _, kid := range at.kids {
+			if !slices.Contains(ruleKeys, kid.name) {
+				kid.done()
+				odd(kid.name, "this is not known here; the rule is taken for one that may hold for any request")
+			}
 		}
+		r.odd = r.odd || forDomains && len(r.domains)+len(r.regexes) == 0
 		rules = append(rules, r)
 	}
 	return rules
@@ -355,12 +351,10 @@ func (c *fromAuthelia) subjects(rule *tree) (strange bool, subjects [][]string) 
 	subject.done()
 	for _, item := range subject.items() {
 		all := item.all()
-		if len(all) == 0 {
-			continue
-		}
+		strange = strange || len(all) == 0
 		for _, s := range all {
 			kind, name, _ := strings.Cut(s, ":")
-			strange = strange || kind != "user" && kind != "group" || name == ""
+			strange = strange || kind != "user" && kind != "group" && !isProgram(s) || name == ""
 		}
 		subjects = append(subjects, all)
 	}
@@ -416,7 +410,7 @@ func (c *fromAuthelia) readSites(rules []*rule) {
 	}
 	for _, r := range rules {
 		for _, domain := range r.domains {
-			if _, err := origin.ParseSitePattern(domain); err != nil || !isHost(strings.TrimPrefix(domain, "*.")) {
+			if _, err := origin.ParseSitePattern(domain); err != nil || !IsHost(strings.TrimPrefix(domain, "*.")) {
 				c.note(r.at.at("domain"), "%q is no name or pattern of a host here: what it says is closed", visible(domain))
 				continue
 			}
@@ -437,8 +431,8 @@ func (c *fromAuthelia) readSites(rules []*rule) {
 		c.twoFactors(otherwise)
 	}
 	for _, host := range hosts {
-		s := c.world.siteFor(host, rules, policy, c.named)
-		s.allow = c.world.shorter(s.allow, c.everybody, c.inSource, c.groups.name)
+		s := c.world.siteFor(host, rules, policy, c.groups.name)
+		s.allow = c.world.shorter(s, rules, policy, c.inSource, c.groups.name)
 		c.sites = append(c.sites, s)
 	}
 	for _, r := range rules {
@@ -470,6 +464,18 @@ func (c *fromAuthelia) tell(r *rule) {
 	if r.policy == "two_factor" {
 		c.twoFactors(r.at.at("policy"))
 	}
+	if slices.ContainsFunc(slices.Concat(r.subjects...), isProgram) {
+		c.note(r.at.at("subject"), "a client of OpenID Connect is no person; programs get tokens (docs/tokens.md)")
+	}
+	if len(r.subjects) > 0 && !c.world.known {
+		at, open := r.at.at("subject"), c.world.opens(r.policy)
+		switch several := slices.ContainsFunc(r.subjects, func(all []string) bool { return len(all) > 1 && !slices.ContainsFunc(all, isProgram) }); {
+		case several && open:
+			c.note(at, "who is all of these at once is not known here: this is closed until you write who it is")
+		case !open && slices.ContainsFunc(r.subjects, func(all []string) bool { return !slices.ContainsFunc(all, isProgram) }):
+			c.note(at, "who that is is not known here: where others get in, the site is closed until you fill in its deny and then write who may open it")
+		}
+	}
 	var keys []string
 	for _, key := range []string{"methods", "query", "networks", "resources"} {
 		if !r.at.at(key).none && len(r.at.at(key).all()) > 0 {
@@ -481,7 +487,7 @@ func (c *fromAuthelia) tell(r *rule) {
 	}
 	if len(keys) == 0 {
 		if r.policy == "bypass" && !slices.ContainsFunc(r.domains, func(d string) bool { return strings.EqualFold(d, c.portal().Hostname()) }) {
-			c.note(r.at.at("policy"), "a host without a sign-in is none that Gatehouse is asked about: have the proxy not ask there; whoever asks is answered that it is closed")
+			c.note(r.at.at("policy"), "a host without a sign-in is none that Gatehouse is asked about: have the proxy not ask there; where it asks, people have to sign in")
 		}
 		return
 	}
@@ -512,9 +518,12 @@ func (c *fromAuthelia) notOpen(r *rule, s site) (missing []string) {
 		}
 	}
 	for _, resource := range r.resources {
-		open, ok := paths.Public(resource, true)
-		if !ok || slices.ContainsFunc(open, func(p string) bool { return !slices.Contains(s.public, p) }) {
+		open, whole := paths.Public(resource, true)
+		switch {
+		case len(open) == 0 || slices.ContainsFunc(open, func(p string) bool { return !slices.Contains(s.public, p) }):
 			missing = append(missing, visible(resource))
+		case !whole:
+			missing = append(missing, "what else than "+strings.Join(open, " ")+" matches "+visible(resource))
 		}
 	}
 	return missing

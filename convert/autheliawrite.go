@@ -35,7 +35,7 @@ func (c *fromAuthelia) readClients() {
 		uris := at.at("redirect_uris").all()
 		for _, uri := range uris {
 			u, err := url.Parse(uri)
-			if err != nil || !plain(uri) || u.Scheme != "https" || !isHost(u.Hostname()) || u.User != nil || u.Fragment != "" || strings.ContainsAny(uri, "* ") {
+			if err != nil || !plain(uri) || u.Scheme != "https" || !IsHost(u.Hostname()) || u.User != nil || u.Fragment != "" || strings.ContainsAny(uri, "* ") {
 				c.note(at.at("redirect_uris"), "only https addresses without a star are carried: see docs/oidc.md for others")
 				continue
 			}
@@ -53,7 +53,7 @@ func (c *fromAuthelia) readClients() {
 			if secret.none {
 				secret = at.at("secret")
 			}
-			c.note(secret, "it stands here as a digest, so that a new one is needed: the app waits as a comment")
+			c.note(secret, "no secret is written out, so that a new one is needed: the app waits as a comment")
 		}
 		for key, why := range map[string]string{"sector_identifier_uri": "see subject pairwise in docs/oidc.md", "claims_policy": "claims are those of docs/oidc.md", "authorization_signed_response_alg": "answers are not signed", "request_object_signing_alg": "request objects are not taken"} {
 			if k := at.at(key); !k.none && k.text != "none" {
@@ -94,10 +94,10 @@ func (c *fromAuthelia) clientPeople(oidc, at *tree) []string {
 	const host = "client.invalid"
 	var rules []*rule
 	if own := oidc.at("authorization_policies", name); !own.none {
-		rules = c.readRules(own.at("rules"))
+		rules = c.readRules(own.at("rules"), false)
 		for _, r := range rules {
-			r.odd = r.odd && (len(r.domains) > 0 || r.policy == "") // a rule here names no domain
-			r.domains = []string{host}
+			r.odd = r.odd || len(r.domains)+len(r.regexes) > 0
+			r.domains, r.regexes = []string{host}, nil
 			c.tell(r)
 		}
 		if name = own.at("default_policy").text; name == "" {
@@ -108,12 +108,12 @@ func (c *fromAuthelia) clientPeople(oidc, at *tree) []string {
 	if name == "two_factor" {
 		c.twoFactors(policy)
 	}
-	s := c.world.siteFor(host, rules, name, c.named)
+	s := c.world.siteFor(host, rules, name, c.groups.name)
 	if len(s.deny) > 0 {
 		c.note(policy, "it refuses groups whose people are not known: the app is closed")
 		return nil
 	}
-	return c.world.shorter(s.allow, c.everybody, c.inSource, c.groups.name)
+	return c.world.shorter(s, rules, name, c.inSource, c.groups.name)
 }
 
 // write writes the Caddyfile.
@@ -165,7 +165,7 @@ func (c *fromAuthelia) global() {
 	c.lifetime()
 	used := map[string]bool{}
 	for _, s := range c.sites {
-		for _, who := range slices.Concat(s.allow, s.deny) {
+		for _, who := range slices.Concat(s.allow, s.deny, s.later) {
 			used[who] = true
 		}
 	}
@@ -174,15 +174,17 @@ func (c *fromAuthelia) global() {
 			used[who] = true
 		}
 	}
-	if used[c.everybody] {
-		c.writeGroup(c.everybody, c.everybodyHere())
+	if used[everybody] && c.world.known {
+		c.writeGroup(everybody, c.world.addresses(""))
+	} else if used[everybody] {
+		c.writeGroup(everybody, c.people())
 	}
-	for _, group := range c.inSource {
-		name, members := c.groups.name(group), c.world.addresses(group)
-		if !c.world.known {
-			name, members = c.named(group), nil
+	for _, subject := range c.inSource {
+		var members []string
+		if c.world.known {
+			members = c.world.addresses(strings.TrimPrefix(subject, "group:"))
 		}
-		if used[name] {
+		if name := c.groups.name(subject); used[name] {
 			c.writeGroup(name, members)
 		}
 	}
@@ -194,13 +196,6 @@ func (c *fromAuthelia) global() {
 			c.asComment(func() { c.writeClient(cl) })
 		}
 	}
-}
-
-func (c *fromAuthelia) everybodyHere() []string {
-	if c.world.known {
-		return c.world.addresses("")
-	}
-	return c.Everybody
 }
 
 func (c *fromAuthelia) writeGroup(name string, members []string) {
@@ -234,6 +229,9 @@ func (c *fromAuthelia) writeClient(cl client) {
 }
 
 func (c *fromAuthelia) writeSite(s site) {
+	if len(s.later) > 0 {
+		c.comment("Fill in the people of its deny first, then write %s for %s.", strings.Join(s.later, " "), Nobody)
+	}
 	if len(s.allow) == 0 {
 		s.allow = []string{Nobody}
 	}
@@ -262,10 +260,10 @@ func (c *fromAuthelia) mail() {
 		if implicit {
 			c.line("tls implicit")
 		}
-		if hello := smtp.at("identifier"); isHost(hello.one()) {
+		if hello := smtp.at("identifier"); IsHost(hello.one()) {
 			c.line("hello", hello.text)
 		}
-		if name := smtp.at("tls", "server_name"); isHost(name.one()) {
+		if name := smtp.at("tls", "server_name"); IsHost(name.one()) {
 			c.line("server_name", name.text)
 		}
 		if user.one() != "" && plain(user.text) {
@@ -319,7 +317,7 @@ func (c *fromAuthelia) mailServer(smtp *tree) (server string, implicit bool) {
 			host = ""
 		}
 	}
-	if !isHost(host) {
+	if !IsHost(host) {
 		if at.text != "" || host != "" {
 			c.note(at, "this is no mail server; write it in mail smtp")
 		}

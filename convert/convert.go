@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
@@ -61,9 +62,19 @@ type draft struct {
 	body  strings.Builder
 	deep  int
 	notes []Note
+	asked bool // for Everybody
+}
+
+// people are those who stand for everybody that somebody else knows.
+func (d *draft) people() []string {
+	d.asked = true
+	return d.Everybody
 }
 
 func (d *draft) result() Result {
+	if len(d.Everybody) > 0 && !d.asked {
+		d.notes = append(d.notes, Note{d.Name, 1, "--people", "it stands for everybody that a directory or provider knows, and nothing here admits these: it is not used"})
+	}
 	slices.SortFunc(d.notes, func(a, b Note) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), a.Line-b.Line, cmp.Compare(a.String(), b.String()))
 	})
@@ -142,14 +153,18 @@ func quoted(s string) string {
 
 // groups names groups of the source in the letters that names of groups have here.
 type groups struct {
-	names map[string]string // of the source to ours
+	names map[string]string // of the source's subjects to ours
 	taken map[string]bool
 }
 
-func newGroups() *groups { return &groups{map[string]string{}, map[string]bool{}} }
+func newGroups() *groups { return &groups{map[string]string{}, map[string]bool{everybody: true}} }
 
-func (g *groups) name(of string) string {
-	if name, ok := g.names[of]; ok {
+// everybody is the group of all people of the source, whatever groups it has.
+const everybody = "everybody"
+
+// name is our group for a subject of the source: group:dev, user:john.
+func (g *groups) name(subject string) string {
+	if name, ok := g.names[subject]; ok {
 		return name
 	}
 	base := strings.Map(func(r rune) rune {
@@ -157,34 +172,51 @@ func (g *groups) name(of string) string {
 			return r
 		}
 		return '-'
-	}, of)
-	if !policy.IsGroupName(base) {
+	}, strings.TrimPrefix(subject, "group:"))
+	switch {
+	case strings.Trim(base, "-") == "":
+		base = "group"
+	case !policy.IsGroupName(base):
 		base = "group-" + base
 	}
 	name := base
 	for n := 2; g.taken[name]; n++ {
 		name = base + "-" + strconv.Itoa(n)
 	}
-	g.names[of], g.taken[name] = name, true
+	g.names[subject], g.taken[name] = name, true
 	return name
 }
 
-// isAddress tells whether a mail can go there.
+// isAddress tells whether s is the address of one person that can stand in a
+// Caddyfile or a list as it is: *@example.com is one of all of a domain there.
 func isAddress(s string) bool {
 	_, err := address.Parse(s)
-	return err == nil
+	return err == nil && plain(s) && !strings.HasPrefix(s, "*@")
 }
 
 // webOrigin reads a URL of which only scheme and host matter here.
 func webOrigin(text string) (u *url.URL, ok bool) {
 	u, err := url.Parse(text)
-	return u, err == nil && plain(text) && (u.Scheme == "https" || u.Scheme == "http") && u.Hostname() != "" && u.User == nil && isHost(u.Hostname())
+	return u, err == nil && plain(text) && (u.Scheme == "https" || u.Scheme == "http") && u.Hostname() != "" && u.User == nil && IsHost(u.Hostname())
 }
 
-// isHost tells whether s can be the host name of a site.
-func isHost(s string) bool {
+// IsHost tells whether s can be the host name of a site.
+func IsHost(s string) bool {
 	return s != "" && len(s) < 254 && strings.Trim(s, ".") == s && !strings.Contains(s, "..") &&
 		!strings.ContainsFunc(s, func(r rune) bool {
 			return r != '-' && r != '.' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
 		})
+}
+
+// life reads how long a session lasts there, within what is possible here.
+func (d *draft) life(at *tree, text string) time.Duration {
+	const least, most = 5 * time.Minute, 30 * 24 * time.Hour
+	read, err := duration(text)
+	if err != nil {
+		read = 0
+	}
+	if read < least || read > most {
+		d.note(at, "a session lasts from %s to %s here, and does not end with the browser", written(least), written(most))
+	}
+	return min(max(read, least), most)
 }

@@ -126,10 +126,13 @@ func TestBadInput(t *testing.T) {
 		"just S3CRET":             "no YAML document",
 		"":                        "no YAML document",
 		"access_control:\n  rules: []\n  rules: []\n": ":3: rules is written twice",
-		"foo: S3CRET":                             "neither access_control nor session",
-		"session: &a\n  x: *a\n":                  "alias within itself",
-		"session: {<<: {secret: S3CRET}}":         "merge key",
-		"session: {'S3CRET !': 1, 'S3CRET !': 1}": "a key is written twice",
+		"foo: S3CRET":                                                      "neither access_control nor session",
+		"session: &a\n  x: *a\n":                                           "alias within itself",
+		"session: {<<: {secret: S3CRET}}":                                  "merge key",
+		"session: {'S3CRET !': 1, 'S3CRET !': 1}":                          "a key is written twice",
+		bomb("[x,x,x,x,x,x,x,x,x,x]", "[*,*,*,*,*,*,*,*,*,*]"):             "more keys than any configuration",
+		bomb("{a: x}", "{a: *, b: *, c: *, d: *, e: *, f: *, g: *, h: *}"): "more keys than any configuration",
+		"session: {" + manyKeys() + "}":                                    "more keys than any configuration",
 	} {
 		_, err := authelia(Source{Name: "c.yml", Text: []byte(text), Read: os.ReadFile})
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "S3CRET") || !strings.HasPrefix(err.Error(), "c.yml:") {
@@ -142,12 +145,34 @@ func TestBadInput(t *testing.T) {
 		"cookie_secret = \"S3CRET\" more\n":    "c.cfg:1: cookie_secret: its value can't be read",
 		"provider = \"a\"\nprovider = \"b\"\n": "c.cfg:2: provider is written twice",
 		"# nothing\n":                          "no option of oauth2-proxy",
+		"ExecStart=/usr/bin/oauth2-proxy --allowed-group=S3CRET\n--email-domain=*\n": "c.cfg:1: this is no option",
+		"[\"--allowed-group=S3CRET\",\n\"--email-domain=*\"]\n":                      "c.cfg:1: this is no option",
+		"--upstream=http://a --allowed-group=S3CRET\n--email-domain=*\n":             "c.cfg:1: upstream: another argument follows",
+		"--email-domain=*\nallowed_groups: oauth2-proxy-S3CRET\n":                    "c.cfg:2: this is no option",
+		"[other]\nemail_domains = [\"*\"]\n":                                         "c.cfg:1: this is no option",
 	} {
 		_, err := oauth2Proxy(Source{Name: "c.cfg", Text: []byte(text), Read: os.ReadFile})
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "S3CRET") {
 			t.Errorf("%q: %v, want %q", text, err, want)
 		}
 	}
+}
+
+// bomb is a document in which each of ten anchors stands for many of the one before.
+func bomb(first, next string) string {
+	text := "a0: &0 " + first + "\n"
+	for n := range 9 {
+		text += fmt.Sprintf("a%d: &%[1]d %s\n", n+1, strings.ReplaceAll(next, "*", fmt.Sprint("*", n)))
+	}
+	return text + "access_control: {rules: *9}\n"
+}
+
+func manyKeys() string {
+	var text strings.Builder
+	for n := range mostKeys + 1 {
+		fmt.Fprintf(&text, "k%d: 1, ", n)
+	}
+	return text.String()
 }
 
 // An asked is a request as both sides see it.
@@ -163,13 +188,13 @@ var (
 	someUsers   = []string{"", "john", "harry", "bob", "james"}
 )
 
-func everyAsked(hosts []string, check func(asked)) {
+func everyAsked(hosts, users []string, check func(asked)) {
 	for _, host := range hosts {
 		for _, path := range somePaths {
 			for _, query := range []string{"", "x=1"} {
 				for _, method := range []string{"GET", "OPTIONS", "DELETE"} {
 					for _, client := range someClients {
-						for _, user := range someUsers {
+						for _, user := range users {
 							check(asked{host, path, query, method, user, netip.MustParseAddr(client)})
 						}
 					}
@@ -391,6 +416,38 @@ func (c *caddyfile) has(who []string, email string) bool {
 	})
 }
 
+// usersOf is the file of the corpus that a configuration of Authelia names.
+func usersOf(text []byte) string {
+	if m := regexp.MustCompile(`/(users_\w+)\.yml`).FindSubmatch(text); m != nil {
+		return string(m[1])
+	}
+	return "users_database"
+}
+
+// later lets somebody new into each group of the Caddyfile, as its operator would,
+// and into the source's group of that name alone; user-bad stands for one person.
+func (m *model) later(c *caddyfile) (users []string) {
+	for group, members := range c.groups {
+		name, one := strings.CutPrefix(group, "user-")
+		if name == "" || strings.HasPrefix(group, "user-") && m.users[name].Email != "" || strings.Contains(strings.Join(members, " "), "*@") {
+			continue
+		}
+		user := m.users["later-"+group]
+		user.Email = "later-" + strings.ToLower(group) + "@example.com"
+		if group != "everybody" {
+			user.Groups = []string{group}
+		}
+		if !one {
+			name = "later-" + group
+		}
+		m.users[name] = user
+		c.groups[group] = append(slices.Clip(members), user.Email)
+		users = append(users, name)
+	}
+	slices.Sort(users)
+	return users
+}
+
 // TestNothingIsOpenThatWasClosed asks both sides the same: whoever gets in by the
 // Caddyfile got in by Authelia's rules.
 func TestNothingIsOpenThatWasClosed(t *testing.T) {
@@ -401,12 +458,16 @@ func TestNothingIsOpenThatWasClosed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c, m := readCaddyfile(result.Caddyfile), readModel(t, from.Text, "testdata/authelia/users_database")
+		c, m := readCaddyfile(result.Caddyfile), readModel(t, from.Text, "testdata/authelia/"+usersOf(from.Text))
 		hosts := slices.Clone(someHosts)
 		for _, s := range c.sites {
 			hosts = append(hosts, strings.Replace(s.host, "*", "any", 1))
 		}
-		everyAsked(hosts, func(a asked) {
+		users := someUsers
+		if !strings.Contains(path, "alike") { // whose groups have other names here
+			users = append(m.later(c), users...)
+		}
+		everyAsked(hosts, users, func(a asked) {
 			ours := c.lets(t, a, strings.ToLower(m.users[a.user].Email))
 			if ours {
 				let++
@@ -458,7 +519,7 @@ func FuzzRules(f *testing.F) {
 			t.Fatal(err)
 		}
 		c, m := readCaddyfile(result.Caddyfile), readModel(t, from.Text, from.Users)
-		everyAsked([]string{"app.example.com", "wiki.example.com", "john.example.com", "example.com"}, func(a asked) {
+		everyAsked([]string{"app.example.com", "wiki.example.com", "john.example.com", "example.com"}, append(m.later(c), someUsers...), func(a asked) {
 			if c.lets(t, a, strings.ToLower(m.users[a.user].Email)) && !m.lets(a, false) && !t.Failed() {
 				t.Errorf("opens what was closed: %+v\n%s\n%s", a, text, result.Caddyfile)
 			}

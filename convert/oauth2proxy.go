@@ -6,44 +6,52 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/policy"
 	"github.com/gatehouse-auth/gatehouse/convert/paths"
 )
 
-// proxysOwn are options of oauth2-proxy that say how it works itself.
-var proxysOwn = []string{
-	"client_id", "client_secret", "client_secret_file", "cookie_secret", "cookie_secret_file", "cookie_name", "cookie_path", "cookie_secure", "cookie_httponly", "cookie_samesite",
-	"cookie_refresh", "cookie_csrf_per_request", "cookie_csrf_expire", "session_store_type", "session_cookie_minimal", "redis_connection_url", "redis_password", "redis_password_file",
-	"oidc_issuer_url", "oidc_jwks_url", "oidc_email_claim", "oidc_groups_claim", "oidc_audience_claims", "oidc_extra_audiences", "skip_oidc_discovery", "code_challenge_method",
-	"login_url", "redeem_url", "profile_url", "validate_url", "resource", "scope", "prompt", "approval_prompt", "provider_display_name", "acr_values", "provider_ca_files",
-	"insecure_oidc_skip_issuer_verification", "insecure_oidc_skip_nonce", "user_id_claim", "backend_logout_url", "force_code_challenge_method", "force_json_errors",
-	"request_logging", "request_logging_format", "auth_logging", "auth_logging_format", "standard_logging", "standard_logging_format", "logging_filename", "logging_max_size",
-	"logging_max_age", "logging_max_backups", "logging_local_time", "logging_compress", "silence_ping_logging", "exclude_logging_paths", "errors_to_info_log", "metrics_address", "metrics_secure_address",
-	"ping_path", "ready_path", "ping_user_agent", "proxy_prefix", "show_debug_on_error", "skip_provider_button", "flush_interval", "footer", "banner", "custom_templates_dir", "custom_sign_in_logo",
-	"pass_host_header", "proxy_websockets", "gcp_healthchecks", "real_client_ip_header", "request_id_header", "relative_redirect_url", "encode_state", "display_htpasswd_form", "upstream_timeout",
-	"google_service_account_json", "google_admin_email", "google_use_application_default_credentials", "config", "alpha_config", "api_routes", "prefer_email_to_user", "tls_cipher_suites", "tls_min_version",
-	"https_address", "tls_cert_file", "tls_key_file", "skip_auth_strip_headers", "htpasswd_user_groups",
-}
+// proxysOwn are options of oauth2-proxy that say how it works itself, and do not
+// change who gets in.
+var proxysOwn = strings.Fields(`
+	client_id client_secret client_secret_file jwt_key jwt_key_file pubjwk_url github_token provider_display_name provider_ca_files use_system_trust_store
+	google_service_account_json google_admin_email google_use_application_default_credentials google_target_principal google_use_organization_id google_admin_api_user_scope
+	azure_graph_group_field entra_id_federated_token_auth resource scope prompt approval_prompt acr_values auth_request_response_mode
+	oidc_email_claim oidc_groups_claim oidc_roles_claim user_id_claim oidc_audience_claims oidc_extra_audiences oidc_public_key_files oidc_enabled_signing_algs
+	skip_oidc_discovery skip_claims_from_profile_url insecure_oidc_skip_issuer_verification insecure_oidc_skip_nonce insecure_oidc_allow_unverified_email
+	code_challenge_method force_code_challenge_method backend_logout_url bearer_token_login_fallback
+	cookie_secret cookie_secret_file cookie_name cookie_path cookie_secure cookie_httponly cookie_samesite cookie_refresh cookie_csrf_per_request cookie_csrf_per_request_limit cookie_csrf_expire cookie_csrf_samesite
+	session_store_type session_cookie_minimal redis_connection_url redis_username redis_password redis_password_file redis_sentinel_password redis_sentinel_password_file redis_sentinel_master_name redis_sentinel_connection_urls
+	redis_cluster_connection_urls redis_use_cluster redis_use_sentinel redis_ca_path redis_insecure_skip_tls_verify redis_connection_idle_timeout
+	request_logging request_logging_format auth_logging auth_logging_format standard_logging standard_logging_format logging_filename logging_max_size
+	logging_max_age logging_max_backups logging_local_time logging_compress silence_ping_logging exclude_logging_path exclude_logging_paths errors_to_info_log show_debug_on_error
+	metrics_address metrics_secure_address metrics_tls_cert_file metrics_tls_key_file gcp_healthchecks ping_path ready_path ping_user_agent request_id_header real_client_ip_header
+	proxy_prefix proxy_websockets pass_host_header flush_interval upstream_timeout disable_keep_alives allow_query_semicolons force_json_errors relative_redirect_url encode_state prefer_email_to_user skip_auth_strip_headers
+	skip_provider_button display_htpasswd_form htpasswd_user_groups footer banner custom_templates_dir custom_sign_in_logo
+	https_address force_https tls_cert_file tls_key_file tls_cipher_suites tls_min_version version`)
 
 // fromProxy is one conversion.
 type fromProxy struct {
 	*draft
-	root   *tree
-	host   string
-	domain string
-	who    []string
-	behind bool // another proxy stands in front
-	asks   bool // and only asks
-	to     []upstream
+	root          *tree
+	host          string
+	domain        string
+	sites         []string // further ones that the proxy asks about
+	who           []string
+	public, trust []string
+	presets       []string
+	lasts         string
+	port          string
+	behind        bool // another proxy stands in front
+	asks          bool // and only asks
+	to            []upstream
 }
 
 type upstream struct{ path, to string }
 
-// oauth2Proxy converts a configuration of oauth2-proxy.
+// oauth2Proxy converts a configuration of oauth2-proxy. Who gets in is read last:
+// what nobody has read until then may narrow it.
 func oauth2Proxy(from Source) (Result, error) {
 	root, err := readOptions(from.Name, string(from.Text))
 	if err != nil {
@@ -53,27 +61,34 @@ func oauth2Proxy(from Source) (Result, error) {
 	for _, name := range proxysOwn {
 		root.at(name).done()
 	}
-	if alpha := root.at("alpha_config"); !alpha.none {
-		c.note(alpha, "what that file says is not read: providers and upstreams stand there")
-	}
 	c.readUpstreams()
 	c.readPlace()
+	c.presets, c.lasts = c.headers(), c.lifetime()
+	c.public, c.trust = c.openings()
 	c.readWho()
 	c.write()
-	root.leftOver(c.draft)
 	return c.result(), nil
 }
 
 func (c *fromProxy) option(name string) string { return strings.Join(c.root.at(name).take(), " ") }
 
-func (c *fromProxy) on(name string) bool { return strings.EqualFold(c.option(name), "true") }
+func (c *fromProxy) on(name string) bool {
+	on, _ := strconv.ParseBool(c.option(name))
+	return on
+}
+
+// isSet tells whether an option says something. A list of nothing but an empty
+// text does: a group without a name has nobody in it.
+func (c *fromProxy) isSet(name string) bool {
+	return c.option(name) != "" || slices.Contains(lists, name) && len(c.root.at(name).kids) > 0
+}
 
 // readPlace finds the host of the app, and the domain of the cookie.
 func (c *fromProxy) readPlace() {
 	at := c.root.at("redirect_url")
 	u, ok := webOrigin(c.option("redirect_url"))
 	switch {
-	case c.Host != "" && isHost(c.Host):
+	case IsHost(c.Host):
 		c.host = c.Host
 	case ok:
 		c.host = u.Hostname()
@@ -86,11 +101,16 @@ func (c *fromProxy) readPlace() {
 		c.host = "closed.invalid"
 		c.note(at, "the host of the app stands nowhere: name it with --host app.example.com")
 	}
-	c.behind = c.on("reverse_proxy")
+	c.behind, c.port = c.on("reverse_proxy"), "4180"
+	if _, p, ok := strings.Cut(strings.TrimPrefix(c.option("http_address"), "http://"), ":"); ok {
+		if n, err := strconv.Atoi(p); err == nil && n > 0 && n < 65536 {
+			c.port = p
+		}
+	}
 	c.root.at("cookie_domains").done()
 	for _, at := range c.root.at("cookie_domains").kids {
 		domain := at.text
-		if domain = strings.TrimPrefix(domain, "."); isHost(domain) && strings.HasSuffix("."+c.host, "."+domain) && strings.Contains(domain, ".") {
+		if domain = strings.TrimPrefix(domain, "."); IsHost(domain) && strings.HasSuffix("."+c.host, "."+domain) && strings.Contains(domain, ".") {
 			if c.domain == "" {
 				c.domain = domain
 			}
@@ -98,45 +118,85 @@ func (c *fromProxy) readPlace() {
 		}
 		c.note(at, "one domain above %s has the cookie", c.host)
 	}
-}
-
-// restricting are the options by which a provider admits a part of its people only.
-var restricting = []string{"allowed_groups", "allowed_roles", "allowed_emails", "google_groups", "github_org", "github_team", "github_repo", "github_users", "gitlab_groups", "gitlab_projects",
-	"keycloak_groups", "azure_tenant", "bitbucket_team", "bitbucket_repository", "entra_id_allowed_tenants", "github_token"}
-
-// public are providers at which anybody can have an account.
-var publicProviders = []string{"google", "github", "facebook", "linkedin", "bitbucket", "digitalocean", "sourcehut", ""}
-
-// readWho finds who may sign in. What only the provider knows is closed.
-func (c *fromProxy) readWho() {
-	provider := c.root.at("provider")
-	name := c.option("provider")
-	if own := c.root.at("login_url"); len(own.all()) > 0 && name == "" {
-		name = "its own" // a provider that stands at an address of one's own
-	}
-	narrowed := false
-	for _, option := range restricting {
-		if at := c.root.at(option); len(at.take()) > 0 {
-			narrowed = true
-			c.note(at, "only the provider knows who that is, and it is not asked: nobody is admitted until you write who it is")
+	c.root.at("whitelist_domains").done()
+	for _, at := range c.root.at("whitelist_domains").kids {
+		name := strings.TrimPrefix(strings.TrimPrefix(at.text, "*"), ".")
+		if name != at.text { // and what is below it
+			name = "*." + name
+		}
+		if _, err := origin.ParseSitePattern(name); err != nil || !IsHost(strings.TrimPrefix(strings.Split(name, ":")[0], "*.")) {
+			c.note(at, "this names no site here")
+		} else if !slices.Contains(c.sites, name) {
+			c.sites = append(c.sites, name)
 		}
 	}
-	domains := c.root.at("email_domains")
+}
+
+// narrowing are the options by which a part of the provider's people is admitted
+// only, and those that name a file where such an option may stand.
+var narrowing = []string{"allowed_groups", "allowed_roles", "allowed_emails", "google_groups", "github_org", "github_team", "github_repo", "github_users", "gitlab_groups", "gitlab_projects",
+	"keycloak_groups", "azure_tenant", "bitbucket_team", "bitbucket_repository", "entra_id_allowed_tenants", "config", "alpha_config"}
+
+// ofOnesOwn are the options that put a provider at an address of one's own.
+var ofOnesOwn = []string{"login_url", "redeem_url", "profile_url", "validate_url", "oidc_issuer_url", "oidc_jwks_url"}
+
+// anybodys are the providers at which anybody can have an account, as long as
+// they stand where they do by themselves, with the issuer that they are there.
+var anybodys = map[string]string{"": "https://accounts.google.com", "google": "https://accounts.google.com", "gitlab": "https://gitlab.com",
+	"github": "", "facebook": "", "linkedin": "", "bitbucket": "", "digitalocean": "", "sourcehut": ""}
+
+// readWho finds who may sign in. What only the provider knows is closed, and so
+// is what was not read or is not known: it may say who gets in.
+func (c *fromProxy) readWho() {
+	domains, provider := c.root.at("email_domains"), c.root.at("provider")
 	domains.done()
+	issuer, anybody := anybodys[c.option("provider")]
+	var own []*tree
+	for _, name := range ofOnesOwn {
+		if at := c.root.at(name); c.isSet(name) && (name != "oidc_issuer_url" || issuer == "" || c.option(name) != issuer) {
+			own = append(own, at)
+		}
+	}
+	narrowed := false
+	narrow := func(at *tree, why string) {
+		narrowed = true
+		c.note(at, "%s", why+": nobody is admitted until you write who it is")
+	}
+	for _, name := range narrowing {
+		switch at := c.root.at(name); {
+		case !c.isSet(name):
+		case name == "config":
+			narrow(at, "that file is not read, and may say who gets in; convert it, with what stands here written into it")
+		case name == "alpha_config":
+			narrow(at, "that file is not read: providers and upstreams stand there, and who gets in")
+		default:
+			narrow(at, "only the provider knows who that is, and it is not asked")
+		}
+	}
+	hasList := c.isSet("authenticated_emails_file")
+	if c.isSet("htpasswd_file") {
+		c.note(c.root.at("htpasswd_file"), "there are no passwords here; programs get tokens (docs/tokens.md)")
+	}
+	for _, at := range c.root.kids {
+		if !at.read {
+			at.done()
+			narrow(at, "this is not known here, and may say who gets in")
+		}
+	}
 	for _, entry := range domains.kids {
 		domain := entry.text
 		switch {
-		case domain == "*" && slices.Contains(publicProviders, name) && !narrowed:
-			c.who = append(c.who, "any")
+		case narrowed: // that holds beside the domains
 		case domain == "*" && len(c.Everybody) > 0:
-			c.who = append(c.who, c.Everybody...)
-		case domain == "*" && !narrowed:
-			at := provider
-			if at.none {
-				at = domains
-			}
-			c.note(at, "whoever it signs in is admitted, and it is not asked: nobody is admitted until you write who it is, or name them with --people")
+			c.who = append(c.who, c.people()...)
+		case domain == "*" && anybody && len(own) == 0:
+			c.who = append(c.who, "any")
 		case domain == "*":
+			at := provider
+			if anybody {
+				at = own[0]
+			}
+			c.note(at, "whoever the provider signs in is admitted by email_domains, and it is not asked: these are closed until you write who they are, or name them with --people")
 		case strings.HasPrefix(domain, "."):
 			c.note(entry, "domains below one are named one by one here, as in *@sub%s", visible(domain))
 		case isAddress("x@" + domain):
@@ -145,15 +205,8 @@ func (c *fromProxy) readWho() {
 			c.note(entry, "this is no domain of addresses")
 		}
 	}
-	if narrowed {
-		c.who = nil // these held beside the domains
-		if len(c.Everybody) > 0 {
-			c.who = c.Everybody
-		}
-	}
-	c.readList(narrowed)
-	if len(c.root.at("htpasswd_file").take()) > 0 {
-		c.note(c.root.at("htpasswd_file"), "there are no passwords here; programs get tokens (docs/tokens.md)")
+	if hasList {
+		c.readList(narrowed)
 	}
 }
 
@@ -161,11 +214,8 @@ func (c *fromProxy) readWho() {
 func (c *fromProxy) readList(narrowed bool) {
 	at := c.root.at("authenticated_emails_file")
 	path := c.option("authenticated_emails_file")
-	if path == "" {
-		return
-	}
 	if narrowed {
-		c.note(at, "who is on it had to be in a group, too, which only the provider knows: nobody is admitted until you write file:%s", visible(path))
+		c.note(at, "who is on it may have had to be in a group, too: nobody is admitted until you write file:%s", visible(path))
 		return
 	}
 	text, err := c.Read(path)
@@ -175,8 +225,8 @@ func (c *fromProxy) readList(narrowed bool) {
 	}
 	for i, line := range strings.Split(string(text), "\n") {
 		line = strings.TrimSpace(line)
-		if _, err := address.Parse(line); line != "" && line[0] != '#' && err != nil {
-			c.note(at, "line %d of it is no address, so that the list is left out", i+1)
+		if line != "" && line[0] != '#' && !isAddress(line) {
+			c.note(at, "line %d of it is no address of one person, so that the list is left out", i+1)
 			return
 		}
 	}
@@ -187,6 +237,7 @@ func (c *fromProxy) readList(narrowed bool) {
 func (c *fromProxy) readUpstreams() {
 	list := c.root.at("upstreams")
 	list.done()
+	var static []*tree
 	for _, at := range list.kids {
 		text := at.text
 		u, err := url.Parse(text)
@@ -196,13 +247,13 @@ func (c *fromProxy) readUpstreams() {
 		case err != nil || !plain(text) || strings.Contains(text, " ") || u.User != nil:
 			c.note(at, "this is no address of an app, and is left out")
 		case u.Scheme == "static":
-			c.asks = true
+			static = append(static, at)
 		case u.Scheme == "http" || u.Scheme == "https":
 			path := u.Path
 			if path == "" || path == "/" {
 				path = ""
 			}
-			if !isHost(u.Hostname()) || path != "" && !strings.HasSuffix(path, "/") || u.RawQuery != "" || strings.ContainsAny(path, "*?") {
+			if !IsHost(u.Hostname()) || path != "" && !strings.HasSuffix(path, "/") || u.RawQuery != "" || strings.ContainsAny(path, "*?") {
 				c.note(at, "only http(s)://host:port/ and paths that end in / are carried: this one is left out")
 				continue
 			}
@@ -211,7 +262,11 @@ func (c *fromProxy) readUpstreams() {
 			c.note(at, "this is left out: see reverse_proxy in Caddy's documentation")
 		}
 	}
-	c.asks = len(c.to) == 0
+	if c.asks = len(c.to) == 0; !c.asks {
+		for _, at := range static {
+			c.note(at, "this answer is left out: see respond in Caddy's documentation")
+		}
+	}
 	slices.SortStableFunc(c.to, func(a, b upstream) int { return len(b.path) - len(a.path) })
 }
 
@@ -234,7 +289,8 @@ func (c *fromProxy) headers() (presets []string) {
 		"see headers assertion in docs/configuration.md":                              {"signature_key"},
 		"preflight requests pass for origins that cors names (docs/configuration.md)": {"skip_auth_preflight"},
 		"write the proxy's address into trusted_proxies":                              {"trusted_proxy_ips"},
-		"the certificate of the app is checked":                                       {"ssl_upstream_insecure_skip_verify", "ssl_insecure_skip_verify"},
+		"whether a request gets 401 or the sign-in is told from its headers here, at every path (unauthenticated in docs/configuration.md)": {"api_routes"},
+		"the certificate of the app is checked": {"ssl_upstream_insecure_skip_verify", "ssl_insecure_skip_verify"},
 	} {
 		for _, name := range names {
 			if at := c.root.at(name); !at.none && c.option(name) != "false" {
@@ -251,10 +307,13 @@ func (c *fromProxy) openings() (public, trust []string) {
 		c.root.at(name).done()
 		for _, at := range c.root.at(name).kids {
 			route := at.text
-			open, ok := paths.Public(route, false)
-			if strings.Contains(route, "=") || !ok { // METHOD=path, and METHOD!=path
+			open, whole := paths.Public(route, false)
+			if strings.Contains(route, "=") || len(open) == 0 { // METHOD=path, and METHOD!=path
 				c.note(at, "this stays closed: only a path, or all below one, can be public, for all methods")
 				continue
+			}
+			if !whole {
+				c.note(at, "only %s is public: by whole segments, and what else it matches stays closed", strings.Join(open, " "))
 			}
 			public = append(public, open...)
 		}
@@ -274,28 +333,14 @@ func (c *fromProxy) openings() (public, trust []string) {
 
 // lifetime: cookie_expire, as long as a session may last here. It has no end without use.
 func (c *fromProxy) lifetime() string {
-	at := c.root.at("cookie_expire")
-	d := 7 * 24 * time.Hour
-	if text := c.option("cookie_expire"); text != "" {
-		read, err := duration(text)
-		if err != nil || read < 5*time.Minute {
-			c.note(at, "a session lasts from 5m to 30d here, and does not end with the browser")
-			read = 5 * time.Minute
-		}
-		d = min(read, 30*24*time.Hour)
+	text := c.option("cookie_expire")
+	if text == "" {
+		return "7d"
 	}
-	return written(d)
+	return written(c.life(c.root.at("cookie_expire"), text))
 }
 
 func (c *fromProxy) write() {
-	port := "4180"
-	if _, p, ok := strings.Cut(strings.TrimPrefix(c.option("http_address"), "http://"), ":"); ok {
-		if n, err := strconv.Atoi(p); err == nil && n > 0 && n < 65536 {
-			port = p
-		}
-	}
-	presets := c.headers()
-	public, trust := c.openings()
 	if len(c.who) == 0 {
 		c.who = []string{Nobody}
 	}
@@ -307,7 +352,7 @@ says how.`, visible(c.Name))
 		c.comment("It stands on the machine of your proxy; where that is another one, write its\naddress into trusted_proxies and take bind away.")
 	}
 	c.block(func() {
-		ports := []string{port}
+		ports := []string{c.port}
 		if c.asks {
 			ports = append(ports, "8081")
 		}
@@ -324,31 +369,31 @@ says how.`, visible(c.Name))
 			c.line("mail smtp localhost:587")
 			c.line(`from "Sign-in"`, "login@"+c.mailDomain())
 			c.maybe("domain", c.domain)
-			c.line("session idle", c.lifetime(), "max", c.lifetime())
+			c.line("session idle", c.lasts, "max", c.lasts)
 		}, "gatehouse")
 	})
 	c.line()
 	if c.asks {
-		c.writeAsked(port, presets, public, trust)
+		c.writeAsked()
 		return
 	}
-	c.writeInline(port, presets, public, trust)
+	c.writeInline()
 }
 
 // writeInline writes the site of a Gatehouse in front of the apps.
-func (c *fromProxy) writeInline(port string, presets, public, trust []string) {
+func (c *fromProxy) writeInline() {
 	site := c.host
 	if c.behind {
-		site = "http://" + c.host + ":" + port
+		site = "http://" + c.host + ":" + c.port
 	}
 	c.block(func() {
 		if c.behind {
 			c.line("bind 127.0.0.1")
 		}
 		c.block(func() {
-			c.maybe("public", public...)
-			c.maybe("trust", trust...)
-			c.maybe("headers", presets...)
+			c.maybe("public", c.public...)
+			c.maybe("trust", c.trust...)
+			c.maybe("headers", c.presets...)
 		}, append([]string{"gatehouse"}, c.who...)...)
 		for _, u := range c.to {
 			if u.path != "" {
@@ -371,7 +416,7 @@ func (c *fromProxy) mailDomain() string {
 }
 
 // writeAsked writes what a proxy asks, and where people sign in.
-func (c *fromProxy) writeAsked(port string, presets, public, trust []string) {
+func (c *fromProxy) writeAsked() {
 	login := "auth." + c.mailDomain()
 	if label, _, _ := strings.Cut(c.host, "."); slices.Contains([]string{"auth", "login", "oauth", "oauth2", "sso"}, label) {
 		login = c.host
@@ -383,17 +428,8 @@ func (c *fromProxy) writeAsked(port string, presets, public, trust []string) {
 	if c.host != login && !slices.Contains(sites, c.host) {
 		sites = append(sites, c.host)
 	}
-	c.root.at("whitelist_domains").done()
-	for _, at := range c.root.at("whitelist_domains").kids {
-		domain := at.text
-		star := strings.HasPrefix(domain, ".") || strings.HasPrefix(domain, "*.")
-		name := strings.TrimPrefix(strings.TrimPrefix(domain, "*"), ".")
-		if star {
-			name = "*." + name
-		}
-		if _, err := origin.ParseSitePattern(name); err != nil || !isHost(strings.TrimPrefix(strings.Split(name, ":")[0], "*.")) {
-			c.note(at, "this names no site here")
-		} else if !slices.Contains(sites, name) {
+	for _, name := range c.sites {
+		if !slices.Contains(sites, name) {
 			sites = append(sites, name)
 		}
 	}
@@ -404,13 +440,13 @@ func (c *fromProxy) writeAsked(port string, presets, public, trust []string) {
 			c.line("login", "https://"+login)
 			for _, s := range sites {
 				c.block(func() {
-					c.maybe("public", public...)
-					c.maybe("trust", trust...)
-					c.maybe("headers", presets...)
+					c.maybe("public", c.public...)
+					c.maybe("trust", c.trust...)
+					c.maybe("headers", c.presets...)
 				}, append([]string{"site", s}, c.who...)...)
 			}
 		}, "gatehouse_authz")
-	}, "http://:"+port)
+	}, "http://:"+c.port)
 	c.line()
 	c.comment("Where people sign in: have the proxy lead this host here.")
 	c.block(func() {

@@ -3,6 +3,7 @@ package convert
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -20,20 +21,22 @@ var optionForms = []*regexp.Regexp{
 	regexp.MustCompile(`^(?:-\s+)?["']?--?([a-z][a-z0-9_-]*)(?:[= ](.*?))?["']?,?\s*\\?$`),
 }
 
-// plurals are the options that may be repeated, as arguments have them.
-var plurals = map[string]string{
-	"email_domain": "email_domains", "upstream": "upstreams", "cookie_domain": "cookie_domains", "whitelist_domain": "whitelist_domains",
-	"skip_auth_route": "skip_auth_routes", "trusted_ip": "trusted_ips", "allowed_group": "allowed_groups", "allowed_role": "allowed_roles",
-	"google_group": "google_groups", "github_user": "github_users", "gitlab_group": "gitlab_groups", "gitlab_project": "gitlab_projects",
-	"api_route": "api_routes", "extra_jwt_issuer": "extra_jwt_issuers", "keycloak_group": "keycloak_groups", "allowed_email": "allowed_emails", "trusted_proxy_ip": "trusted_proxy_ips",
-}
+// lists are the options that may be repeated; as arguments they have no s.
+var lists = strings.Fields(`
+	email_domains upstreams cookie_domains whitelist_domains skip_auth_routes skip_auth_regex trusted_ips trusted_proxy_ips api_routes extra_jwt_issuers
+	allowed_groups allowed_roles allowed_emails google_groups github_users gitlab_groups gitlab_projects keycloak_groups entra_id_allowed_tenants
+	oidc_audience_claims oidc_extra_audiences oidc_public_key_files oidc_enabled_signing_algs provider_ca_files htpasswd_user_groups tls_cipher_suites
+	redis_cluster_connection_urls redis_sentinel_connection_urls`)
+
+// around is what may stand around arguments: the program, its image, the key above them.
+var around = regexp.MustCompile(`^(?:-\s+)?(?:[\w.-]+:|(?:(?:image|name|container_name|hostname|command|entrypoint):\s*|ExecStart=|exec\s+)?["']?[\w./:@-]*oauth2-proxy[\w./:@-]*["']?\s*\\?)$`)
 
 func readOptions(file, text string) (*tree, error) {
 	root := &tree{file: file, line: 1}
 	lines := strings.Split(text, "\n")
 	for i := 0; i < len(lines); i++ {
 		at, line := i+1, strings.TrimSpace(lines[i])
-		if line == "" || line[0] == '#' || line[0] == '[' || line == "---" {
+		if line == "" || line[0] == '#' || line == "---" {
 			continue
 		}
 		name, value, form := "", "", -1
@@ -44,13 +47,19 @@ func readOptions(file, text string) (*tree, error) {
 			}
 		}
 		if form < 0 {
-			if strings.HasSuffix(line, ":") || strings.Contains(line, "oauth2-proxy") || line == "command:" {
-				continue // what stands around arguments
+			if around.MatchString(line) {
+				continue
 			}
-			return nil, fmt.Errorf("%s:%d: this is no option of oauth2-proxy, as in email_domains = [\"example.com\"], OAUTH2_PROXY_EMAIL_DOMAINS=example.com or --email-domain=example.com", file, at)
+			return nil, fmt.Errorf("%s:%d: this is no option of oauth2-proxy, each on a line of its own, as in email_domains = [\"example.com\"], OAUTH2_PROXY_EMAIL_DOMAINS=example.com or --email-domain=example.com", file, at)
 		}
-		if many, ok := plurals[name]; ok {
-			name = many
+		if form == 2 && another.MatchString(value) {
+			return nil, fmt.Errorf("%s:%d: %s: another argument follows on its line: write each on one of its own", file, at, name)
+		}
+		if form == 1 && strings.Trim(value, `"'`) == "" {
+			continue // an empty variable is none
+		}
+		if slices.Contains(lists, name+"s") {
+			name += "s"
 		}
 		for form == 0 && strings.HasPrefix(value, "[") && !closed(value) && i+1 < len(lines) {
 			i++
@@ -77,6 +86,9 @@ func readOptions(file, text string) (*tree, error) {
 	}
 	return root, nil
 }
+
+// another is an argument in the value of one.
+var another = regexp.MustCompile(`[\s"',\[]--?[a-z]`)
 
 var element = regexp.MustCompile(`^\s*(?:#[^\n]*\n\s*)*("(?:[^"\\\n]|\\.)*"|'[^'\n]*'|[^\s,\]#"']+)\s*(?:,|#[^\n]*(?:\n|$))?`)
 

@@ -53,7 +53,7 @@ func (t *tree) spokenName() string {
 }
 
 const (
-	mostKeys = 100_000
+	mostKeys = 20_000 // with what aliases stand for
 	deepest  = 50
 	tooLarge = "it has more keys than any configuration, or an alias within itself"
 )
@@ -79,7 +79,10 @@ func readYAML(file string, text []byte) (*tree, error) {
 	return root, nil
 }
 
-var lineNumber = regexp.MustCompile(`line (\d+)`)
+var (
+	lineNumber = regexp.MustCompile(`line (\d+)`)
+	keyName    = regexp.MustCompile(`^[A-Za-z0-9_-]{1,40}$`)
+)
 
 func (t *tree) fill(node *yaml.Node, deep int, n *int) error {
 	for ; node.Kind == yaml.AliasNode; node = node.Alias {
@@ -121,7 +124,7 @@ func (t *tree) fill(node *yaml.Node, deep int, n *int) error {
 
 // nameOf is a key as errors say it: one that looks like none could be a value.
 func nameOf(key string) string {
-	if regexp.MustCompile(`^[A-Za-z0-9_-]{1,40}$`).MatchString(key) {
+	if keyName.MatchString(key) {
 		return key
 	}
 	return "a key"
@@ -157,7 +160,11 @@ func (t *tree) all() (values []string) {
 		return []string{t.text}
 	}
 	for _, kid := range t.kids {
-		values = append(values, kid.all()...)
+		if len(kid.kids) == 0 {
+			values = append(values, kid.text) // an empty text is one, too: as an expression it matches everything
+		} else {
+			values = append(values, kid.all()...)
+		}
 	}
 	return values
 }
@@ -168,7 +175,10 @@ func (t *tree) take() []string {
 	return t.all()
 }
 
-func (t *tree) isTrue() bool { return strings.EqualFold(t.one(), "true") }
+// isTrue: yes and on are true to whoever reads the source.
+func (t *tree) isTrue() bool {
+	return !slices.Contains([]string{"", "false", "no", "off", "n"}, strings.ToLower(t.one()))
+}
 
 // items are the parts of a list.
 func (t *tree) items() []*tree {

@@ -13,14 +13,15 @@ import (
 
 // Public are paths that a regular expression matches for certain, in the
 // form of the option public: exact ones, or all below one by whole segments.
-// They may be fewer than it matches, never more. An expression that says more
-// than a beginning has none. withQuery tells that the source matches what follows
-// the ?, too: a public path here is so with any query.
-func Public(expression string, withQuery bool) (paths []string, ok bool) {
+// They may be fewer than it matches, never more; whole tells that they are all. An
+// expression that says more than a beginning has none. withQuery tells that the
+// source matches what follows the ?, too: a public path here is so with any query.
+func Public(expression string, withQuery bool) (paths []string, whole bool) {
 	re, err := syntax.Parse(expression, syntax.Perl)
 	if err != nil {
 		return nil, false
 	}
+	whole = true
 	for _, way := range ways(re.Simplify()) {
 		path := way.text
 		if !strings.HasPrefix(path, "/") || strings.ContainsAny(path, "?*%; ,{}\"`\\#") {
@@ -30,8 +31,11 @@ func Public(expression string, withQuery bool) (paths []string, ok bool) {
 			paths = append(paths, dir+"/*")
 			continue
 		}
+		whole = whole && !way.any // no segment ends there
 		if way.query || !withQuery {
 			paths = append(paths, path)
+		} else {
+			whole = false
 		}
 		if way.slash {
 			paths = append(paths, path+"/*")
@@ -44,7 +48,7 @@ func Public(expression string, withQuery bool) (paths []string, ok bool) {
 		return nil, false
 	}
 	slices.Sort(paths)
-	return slices.Compact(paths), true
+	return slices.Compact(paths), whole
 }
 
 // way is one way to match: a text, and what may follow it.

@@ -35,4 +35,14 @@ func TestPublicPaths(t *testing.T) {
 	if public, _ := Public("^/health$", false); !slices.Equal(public, []string{"/health"}) {
 		t.Errorf("an expression that sees no query: %v", public)
 	}
+	for expression, want := range map[string]bool{
+		"^/pub": false, "^/pub/": true, "^/pub([/?].*)?$": true, "^/pub(/.*)?$": false, "^/(a/|b)": false, `^/x\.html.*`: false, "^/(a|b)/.*": true,
+	} {
+		if public, whole := Public(expression, true); whole != want || len(public) == 0 {
+			t.Errorf("%s: %v are all of it: %t, want %t", expression, public, whole, want)
+		}
+	}
+	if public, whole := Public("^/pub(/.*)?$", false); !whole {
+		t.Errorf("an expression that sees no query: %v are not all of it", public)
+	}
 }

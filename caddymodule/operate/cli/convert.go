@@ -36,10 +36,19 @@ something could not be carried.`
 	flags.BoolVar(&from.OneFactor, "one-factor", false, "one factor, the email, is enough where two were asked for")
 	flags.StringVar(&from.Host, "host", "", "the host of the app behind oauth2-proxy, where redirect_url does not say")
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return end(c, host, usage("%v", err)) })
+	only := map[string]string{"users": "authelia", "one-factor": "authelia", "host": "oauth2-proxy"}
 	c.RunE = func(c *cobra.Command, args []string) error {
 		return end(c, host, func() error {
 			if len(args) != 2 || convert.Formats[args[0]] == nil {
 				return usage("this command is written gatehouse convert %s <file>", formats)
+			}
+			for _, flag := range slices.Sorted(maps.Keys(only)) {
+				if flags.Changed(flag) && only[flag] != args[0] {
+					return usage("--%s is for a configuration of %s", flag, only[flag])
+				}
+			}
+			if flags.Changed("host") && !convert.IsHost(from.Host) {
+				return usage("--host %q: write a host name alone, as in app.example.com", from.Host)
 			}
 			for _, who := range from.Everybody {
 				if _, err := policy.ParseWho(who); err != nil || policy.IsGroupName(who) || strings.ContainsAny(who, " \t\n{}\"`\\#") {
