@@ -11,6 +11,8 @@ import (
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
+
+	"github.com/gatehouse-auth/gatehouse/internal/files"
 )
 
 // Caddy does nothing at a reload whose configuration is the one that runs. So the
@@ -64,7 +66,7 @@ func digestInto(sum io.Writer, path string) bool {
 		return false
 	}
 	fmt.Fprintf(sum, "%q\n", path)
-	if file, err := os.Open(path); err == nil {
+	if file, _, err := files.Open(path); err == nil {
 		_, _ = io.Copy(sum, io.LimitReader(file, mostRead))
 		_ = file.Close()
 	}

@@ -8,6 +8,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/internal/files"
 )
 
 // People edit a list with an editor, a deployment puts another in its place, a script
@@ -63,6 +65,9 @@ func (f *listFile) sides() listSides {
 
 func (f *listFile) load(knows func(string) bool) error {
 	file, info, err := openList(f.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("file:%s: %s; make it before the start, with one address, *@domain or group on a line", f.path, problem(err))
+	}
 	if err != nil {
 		return fmt.Errorf("file:%s: %s", f.path, problem(err))
 	}
@@ -141,29 +146,14 @@ func (f *listFile) take(r reading) ListEvent {
 	return e
 }
 
-// openList opens a regular file of bearable size. A pipe would block, and can
-// be read only once.
+// openList opens a file of bearable size.
 func openList(path string) (*os.File, fs.FileInfo, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, nil, errors.New("this is not a regular file")
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, nil, err
-	}
-	info, err = file.Stat()
+	file, info, err := files.Open(path)
 	if err == nil && info.Size() > maxListFile {
+		file.Close()
 		err = errors.New("the file is larger than 16 MiB: use *@domain, or several files")
 	}
-	if err != nil {
-		file.Close()
-		return nil, nil, err
-	}
-	return file, info, nil
+	return file, info, err
 }
 
 func sameContent(a, b fs.FileInfo) bool {

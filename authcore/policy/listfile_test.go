@@ -43,7 +43,7 @@ func TestListErrorsAtTheStart(t *testing.T) {
 		return path
 	}
 	for path, want := range map[string]string{
-		filepath.Join(dir, "none"): "no such file or directory",
+		filepath.Join(dir, "none"): "no such file or directory; make it before the start",
 		dir:                        "not a regular file",
 		file("list", "a@example.test\nsecret@x.test,y@z\n"): "line 2: an address has exactly one @",
 		file("any", "any\n"):                               "line 1: any and file: are written in the Caddyfile",

@@ -3,13 +3,13 @@ package senders
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/oauth"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/option"
+	"github.com/gatehouse-auth/gatehouse/internal/files"
 )
 
 // OAuth2 says how a sender gets access tokens, in place of a password.
@@ -191,7 +191,7 @@ func (o *OAuth2) source(on *outside, name, way, user string) (*oauth.Source, err
 		written.to(strings.TrimSpace(value))
 	}
 	if account := string(c.ServiceAccount); account != "" && !strings.HasPrefix(account, "{") {
-		text, err := os.ReadFile(account)
+		text, err := files.Read(account, 1<<20)
 		if err != nil {
 			return nil, fmt.Errorf("%s: service_account: %w; it is the path of the JSON key that Google gave", name, err)
 		}

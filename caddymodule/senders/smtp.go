@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"strconv"
 	"strings"
 
@@ -16,6 +15,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/smtp"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/option"
+	"github.com/gatehouse-auth/gatehouse/internal/files"
 )
 
 // SMTP sends through a mail server that takes mail for others.
@@ -139,7 +139,7 @@ func (s *SMTP) sender(on *outside) (outbox.Sender, error) {
 
 // readCA reads certificates of authorities.
 func readCA(file string) (*x509.CertPool, error) {
-	text, err := os.ReadFile(file)
+	text, err := files.Read(file, 1<<20)
 	if err != nil {
 		return nil, err
 	}

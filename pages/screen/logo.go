@@ -9,9 +9,10 @@ import (
 	_ "image/jpeg" // so that image.DecodeConfig knows it
 	_ "image/png"  // so that image.DecodeConfig knows it
 	"io"
-	"os"
 	"slices"
 	"strings"
+
+	"github.com/gatehouse-auth/gatehouse/internal/files"
 )
 
 // maxPicture bounds the file of a logo or icon: every visitor loads the former.
@@ -34,22 +35,15 @@ func readLogo(file string) (*logo, error) {
 
 // readPicture reads the file of a picture.
 func readPicture(file string) ([]byte, error) {
-	f, err := os.Open(file)
+	f, info, err := files.Open(file)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err == nil && info.Size() > maxPicture {
+	if info.Size() > maxPicture {
 		return nil, fmt.Errorf("the file has %d KiB; a picture may have %d KiB", info.Size()>>10, maxPicture>>10)
 	}
-	content, err := io.ReadAll(io.LimitReader(f, maxPicture+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(content) > maxPicture {
-		return nil, fmt.Errorf("the file has more than %d KiB", maxPicture>>10)
-	}
-	return content, nil
+	return files.Whole(f, maxPicture)
 }
 
 func newLogo(format, extension string, content []byte) *logo {

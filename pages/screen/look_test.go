@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -74,6 +75,8 @@ func TestBrandThatIsWrong(t *testing.T) {
 		"accent, pale":     {Brand{Accent: "#ffd400"}, []string{"accent", "#ffd400", "contrast of 1.", "4.5", "can be read"}},
 		"logo, none":       {Brand{Logo: "/nowhere/l.png"}, []string{"logo", "/nowhere/l.png", "no such file"}},
 		"logo, big":        {Brand{Logo: file(t, "big.png", strings.Repeat("x", 50<<20))}, []string{"logo", "big.png", "51200 KiB", "256 KiB"}},
+		"logo, pipe":       {Brand{Logo: pipe(t, t.TempDir(), "l.png")}, []string{"logo", "l.png", "not a regular file"}},
+		"pages, pipe":      {Brand{Pages: filepath.Dir(pipe(t, t.TempDir(), "login.html"))}, []string{"login.html", "not a regular file"}},
 		"logo, text":       {Brand{Logo: file(t, "l.png", "hello")}, []string{"logo", "no PNG, JPEG, WebP or SVG"}},
 		"logo, script":     {Brand{Logo: svg("<script>alert(1)</script>")}, []string{"logo", "l.svg", "<script>"}},
 		"logo, event":      {Brand{Logo: svg(`<path onload="alert(1)"/>`)}, []string{"onload"}},
@@ -250,4 +253,14 @@ func TestOneFormOfAddress(t *testing.T) {
 			}
 		}
 	}
+}
+
+// pipe makes a file that can't be read to its end.
+func pipe(t *testing.T, dir, name string) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }

@@ -3,7 +3,6 @@ package screen
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -11,6 +10,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/gatehouse-auth/gatehouse/internal/files"
 )
 
 // maxTemplate bounds one file of a pages directory in bytes.
@@ -44,7 +45,7 @@ func openTemplates(dir string) (fs.FS, error) {
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		return nil, errors.New("there is no such directory; gatehouse pages export makes one with the originals")
 	}
-	own := os.DirFS(dir)
+	own := files.Dir(dir)
 	known, err := templateNames()
 	if err != nil {
 		return nil, err
@@ -92,18 +93,15 @@ func templateNames() ([]string, error) {
 var madeFor = regexp.MustCompile(`^\{\{-? ?/\* gatehouse templates (\d+) \*/ ?-?\}\}`)
 
 // checkFile looks at the size, and at the version that a template was made for.
-func checkFile(files fs.FS, name string) error {
-	f, err := files.Open(name)
+func checkFile(own fs.FS, name string) error {
+	f, err := own.Open(name)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	content, err := io.ReadAll(io.LimitReader(f, maxTemplate+1))
+	content, err := files.Whole(f, maxTemplate)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
-	}
-	if len(content) > maxTemplate {
-		return fmt.Errorf("%s has more than %d KiB", name, maxTemplate>>10)
 	}
 	if m := madeFor.FindSubmatch(content); m != nil && string(m[1]) != fmt.Sprint(ViewVersion) {
 		return fmt.Errorf("%s was made for version %s of the templates' fields, and this Gatehouse has version %d: docs/templates.md says what changed", name, m[1], ViewVersion)

@@ -11,11 +11,18 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore/policy"
 	"github.com/gatehouse-auth/gatehouse/convert"
+	"github.com/gatehouse-auth/gatehouse/internal/files"
 )
 
 // buildConvert is the command for whoever comes from another gate. It asks no server.
 func buildConvert(c *cobra.Command, host Host) {
-	from := convert.Source{Read: os.ReadFile}
+	var from convert.Source
+	from.Read = func(path string) ([]byte, error) {
+		if path == from.Users {
+			return readGiven(path)
+		}
+		return files.Read(path, mostGiven)
+	}
 	formats := strings.Join(slices.Sorted(maps.Keys(convert.Formats)), "|")
 	c.Use = "convert " + formats + " <file>"
 	c.Long = `Reads a configuration of Authelia or of oauth2-proxy and writes a Caddyfile for
@@ -56,7 +63,7 @@ something could not be carried.`
 				}
 			}
 			var err error
-			if from.Text, err = os.ReadFile(args[1]); err != nil {
+			if from.Text, err = readGiven(args[1]); err != nil {
 				return err
 			}
 			from.Name = args[1]
@@ -67,6 +74,19 @@ something could not be carried.`
 			return tell(c, result)
 		}())
 	}
+}
+
+// mostGiven bounds a configuration, and a file that one names.
+const mostGiven = 16 << 20
+
+// readGiven reads a file that somebody names on the command line, which may be a pipe.
+func readGiven(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return files.Whole(file, mostGiven)
 }
 
 func tell(c *cobra.Command, result convert.Result) error {
