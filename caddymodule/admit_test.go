@@ -120,7 +120,7 @@ func TestAdmit(t *testing.T) {
 
 	o.fails(cli.ExitUsage, []string{"--ref ABCDEF"}, "admit", "alice@example.com")
 	o.fails(cli.ExitUsage, []string{"give --yes"}, "admit", "alice@example.com", "--ref", ref, "--json")
-	o.fails(cli.ExitNo, []string{"six letters"}, "admit", "alice@example.com", "--ref", "ABC")
+	o.fails(cli.ExitUsage, []string{"six letters"}, "admit", "alice@example.com", "--ref", "ABC")
 	o.fails(cli.ExitNo, []string{"nothing waits"}, "admit", "alice@example.com", "--ref", other)
 	o.fails(cli.ExitNo, []string{"no gate admits this address"}, "admit", "mallory@example.net", "--ref", other, "--yes")
 	out, code := o.says("\n", "admit", "alice@example.com", "--ref", ref)

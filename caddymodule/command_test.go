@@ -94,7 +94,7 @@ func TestCommands(t *testing.T) {
 		o.fails(cli.ExitNo, want, "why", "alice@example.com", shop+path)
 	}
 	o.fails(cli.ExitNo, []string{"no gate stands at this site; gatehouse status"}, "why", "alice@example.com", "https://elsewhere.example")
-	o.fails(cli.ExitNo, []string{"write an address"}, "why", "nonsense")
+	o.fails(cli.ExitUsage, []string{"write an address"}, "why", "nonsense")
 	o.fails(cli.ExitNo, []string{"nobody with this address"}, "sessions", "bob@example.com")
 	o.fails(cli.ExitNo, []string{"neither a live session nor a person"}, "revoke", "nobody")
 	o.fails(cli.ExitUsage, []string{"say whose"}, "revoke")
@@ -182,7 +182,7 @@ func TestExportAndImportCommands(t *testing.T) {
 	whole, err := os.ReadFile(file)
 	must(t, err)
 	must(t, os.WriteFile(file, whole[:len(whole)/2], 0o600))
-	o.fails(cli.ExitNo, []string{"line ", "nothing was changed"}, "import", file)
+	o.fails(cli.ExitUsage, []string{"line ", "nothing was changed"}, "import", file)
 	o.fails(cli.ExitUsage, []string{"no such file"}, "import", file+".gone")
 	out, errs, code := runCommand(o, strings.NewReader(string(whole)), "import", "-", "--address", o.admin)
 	if code != cli.ExitDone {

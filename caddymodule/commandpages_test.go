@@ -31,6 +31,11 @@ func TestPagesExportAndPreview(t *testing.T) {
 	if err := run(t.Context(), &said, "export", dir); err != nil || !strings.Contains(said.String(), "pages "+dir) {
 		t.Fatalf("%v\n%s", err, said.String())
 	}
+	t.Chdir(filepath.Dir(dir))
+	said.Reset()
+	if err := run(t.Context(), &said, "export", "other"); err != nil || !strings.Contains(said.String(), "pages "+filepath.Join(filepath.Dir(dir), "other")) {
+		t.Errorf("a directory below the current one: %v\n%s", err, said.String())
+	}
 	if err := run(t.Context(), io.Discard, "export", dir); err == nil {
 		t.Error("a second export overwrites the first")
 	}

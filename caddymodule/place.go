@@ -51,7 +51,7 @@ func (a *App) placeGates() error {
 			return err
 		}
 		a.warnOf(warnings)
-		a.warn(g)
+		a.warn(g, w.Places[g])
 	}
 	if err := w.Blocked(guards); err != nil {
 		return err
@@ -129,12 +129,18 @@ func (a *App) takePlaces(w *routes.Walk) error {
 }
 
 // warn tells of what is allowed but seldom meant.
-func (a *App) warn(g *Gate) {
+func (a *App) warn(g *Gate, at *routes.Place) {
 	if g.ReportOnly {
 		a.log.Warn(fmt.Sprintf("the gate at %s has report_only: it lets everybody pass and only logs who would have been stopped", g))
 	}
 	if len(g.Allow) > 1 && slices.Contains(g.Allow, "any") {
 		a.log.Warn(fmt.Sprintf("the gate at %s admits any, so whoever proves an address gets in, not only the others that it names; take out any, or the others", g))
+	}
+	if at != nil && a.Domain != "" && g.portal.IsZero() {
+		i := slices.IndexFunc(at.Addresses(), func(o origin.Origin) bool { return !o.Under(a.Domain) })
+		if i >= 0 {
+			a.log.Warn(fmt.Sprintf("the gate at %s is at %s, which is not under domain %s: whoever is signed in there has to sign in here once more; write portal in its block, with the address of your gatehouse_portal, or give it a name under the domain", g, at.Addresses()[i], a.Domain))
+		}
 	}
 	if g.Fresh > 0 {
 		fresh := time.Duration(g.Fresh)

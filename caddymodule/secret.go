@@ -90,7 +90,7 @@ func (a *App) storedSecret(ctx context.Context, dir string, needed bool, isNew f
 		return nil, err
 	}
 	if !fresh {
-		return nil, fmt.Errorf("the store in %s has content but its secret is missing: neither is the option secret written, nor is there %s in Caddy's storage (%v); put the secret back, or move the directory away to start anew (everybody is signed out then)", dir, secretKey, storage)
+		return nil, fmt.Errorf("the store in %s has content but its secret is missing: neither is the option secret written, nor is there %s in Caddy's storage (%v); put the secret back (the option storage moves it, and not the store; the usual directory moves with HOME and XDG_DATA_HOME), name a directory of its own with store badger <dir>, or move the directory away to start anew (everybody is signed out then)", dir, secretKey, storage)
 	}
 	return makeSecret(ctx, storage)
 }

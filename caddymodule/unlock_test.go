@@ -49,7 +49,7 @@ func TestUnlock(t *testing.T) {
 		t.Errorf("%+v", out)
 	}
 	wantText(t, o.done("unlock", "bob@example.com"), "nothing held mail")
-	o.fails(cli.ExitNo, []string{"write an address"}, "unlock", "nonsense")
+	o.fails(cli.ExitUsage, []string{"write an address"}, "unlock", "nonsense")
 	o.fails(cli.ExitUsage, []string{"unlock <address>"}, "unlock")
 	o.want(405, "GET", "/gatehouse/unlock", "", nil)
 

@@ -41,6 +41,7 @@ func (i *Instance) Snippet(proxy string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	text = howToTry.ReplaceAllString(strings.ReplaceAll(text, "(../Caddyfile) ", ""), "")
 	w := writer{proxy: proxies[proxy], sites: asks.proxied()}
 	if asks.Portal == "" {
 		for _, part := range w.signIn {
@@ -56,6 +57,9 @@ func (i *Instance) Snippet(proxy string) (string, error) {
 	}
 	return text, nil
 }
+
+// howToTry is what the head of an example says of running it as it stands.
+var howToTry = regexp.MustCompile(`(?m)^#\n#   gatehouse run .*\n#   .*\n#   then open .*\n`)
 
 // addressed has text speak of the addresses here, also as Envoy writes them, in one
 // pass: either may be the example's other one.

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/examples"
 )
 
@@ -32,6 +33,30 @@ func sorted(text string) string {
 	lines := strings.Split(text, "\n")
 	slices.Sort(lines)
 	return strings.Join(lines, "\n")
+}
+
+// What the examples say of running them as they stand holds for no other configuration.
+func TestSnippetsSayNothingOfTheExample(t *testing.T) {
+	site, err := origin.ParseSitePattern("wiki.example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := new(Instance)
+	i.Asks = &Asks{Address: examples.Address, Scheme: "https", Sites: []origin.SitePattern{site}}
+	for _, proxy := range examples.Proxies {
+		text, err := i.Snippet(proxy)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, said := range []string{"../Caddyfile", "gatehouse run", "then open"} {
+			if strings.Contains(text, said) {
+				t.Errorf("%s says %q:\n%.600s", proxy, said, text)
+			}
+		}
+		if !strings.Contains(text, " before each request") && proxy != "traefik" {
+			t.Errorf("%s: the head is lost:\n%.600s", proxy, text)
+		}
+	}
 }
 
 // What listens here may stand at the example's address of the other.

@@ -92,6 +92,8 @@ func TestExitCodes(t *testing.T) {
 		{"doctor", 200, `{"findings":[{"check":"clock","level":"warning","found":"late"}]}`, ExitDone, "late"},
 		{"doctor", 200, `{"findings":[{"check":"store","level":"error","found":"full"}]}`, ExitNo, "full"},
 		{"users x --delete", 409, `{"error":"2 people"}`, ExitNo, "2 people"},
+		{"why nonsense", 400, `{"error":"email: write an address"}`, ExitUsage, "write an address"},
+		{"unlock nonsense", 400, `{"error":"email: write an address"}`, ExitUsage, "write an address"},
 		{"test-email", 200, "", ExitUsage, "test-email <address>"},
 	} {
 		for _, json := range []string{"", " --json"} {

@@ -155,8 +155,11 @@ func (c *client) refused(resp *http.Response) error {
 			"Say where that is with --address, or with --config and the configuration that the server runs with."}
 	}
 	code := ExitNo
-	if resp.StatusCode >= 500 {
+	switch {
+	case resp.StatusCode >= 500:
 		code = ExitFailed
+	case resp.StatusCode == http.StatusBadRequest: // no address, no URL
+		code = ExitUsage
 	}
 	return &refusedCall{Failure{Code: code, Problem: answer.Error}, resp.StatusCode}
 }

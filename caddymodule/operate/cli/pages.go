@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -38,7 +39,10 @@ not in the directory stays as Gatehouse brings it, also in later versions.`,
 			if err := screen.Export(args[0]); err != nil {
 				return err
 			}
-			_, err := fmt.Fprintf(c.OutOrStdout(), "The templates are in %[1]s. Name the directory in the Caddyfile:\n    brand \"Example\" {\n        pages %[1]s\n    }\n", args[0])
+			dir, err := filepath.Abs(args[0]) // the server may be started elsewhere
+			if err == nil {
+				_, err = fmt.Fprintf(c.OutOrStdout(), "The templates are in %[1]s. Name the directory in the Caddyfile:\n    brand \"Example\" {\n        pages %[1]s\n    }\n", dir)
+			}
 			return err
 		},
 	}
