@@ -16,9 +16,8 @@ import (
 )
 
 const (
-	maxConns       = 8 // of one node
-	maxConnLife    = 5 * time.Minute
-	connectTimeout = 5 * time.Second
+	maxConns    = 8 // of one node
+	maxConnLife = 5 * time.Minute
 )
 
 var errDSN = errors.New(`this is no address of a database: write postgres://user:password@host:5432/database?sslmode=verify-full, with special characters of the password percent-encoded (%40 for @)`)
@@ -46,8 +45,14 @@ func ParseDSN(text string) (*DSN, error) {
 	}
 	c.DefaultQueryExecMode = pgx.QueryExecModeExec
 	c.StatementCacheCapacity, c.DescriptionCacheCapacity = 0, 0
-	if c.ConnectTimeout == 0 || c.ConnectTimeout > connectTimeout {
-		c.ConnectTimeout = connectTimeout
+	// For each host: whoever waits for a connection must get to the last one in time
+	// while those before it say nothing, as a machine without power does.
+	most := patience
+	if hosts := hostsOf(c); len(hosts) > 1 {
+		most /= time.Duration(len(hosts) + 1)
+	}
+	if c.ConnectTimeout == 0 || c.ConnectTimeout > most {
+		c.ConnectTimeout = most
 	}
 	// A standby can't be written to. Whoever asks for one anyway gets an error.
 	c.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
@@ -66,15 +71,21 @@ func ParseDSN(text string) (*DSN, error) {
 
 func newDSN(config *pgxpool.Config) *DSN {
 	c := config.ConnConfig
-	hosts := []string{at(c.Host, c.Port)}
 	inClear := isClear(c.Host, c.TLSConfig)
+	for _, f := range c.Fallbacks {
+		inClear = inClear || isClear(f.Host, f.TLSConfig)
+	}
+	return &DSN{config: config, Name: strings.Join(hostsOf(c), ",") + "/" + c.Database, Clear: inClear}
+}
+
+func hostsOf(c *pgx.ConnConfig) []string {
+	hosts := []string{at(c.Host, c.Port)}
 	for _, f := range c.Fallbacks {
 		if host := at(f.Host, f.Port); !slices.Contains(hosts, host) {
 			hosts = append(hosts, host)
 		}
-		inClear = inClear || isClear(f.Host, f.TLSConfig)
 	}
-	return &DSN{config: config, Name: strings.Join(hosts, ",") + "/" + c.Database, Clear: inClear}
+	return hosts
 }
 
 func at(host string, port uint16) string {

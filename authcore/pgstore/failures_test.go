@@ -263,6 +263,25 @@ func TestSeveralHosts(t *testing.T) {
 	put(t, s, "k", `1`)
 }
 
+// A host without power says nothing: nobody who needs a connection to the other one
+// waits for it in vain.
+func TestASilentHost(t *testing.T) {
+	t.Parallel()
+	dsn := pgtest.Database(t)
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // takes connections, and leaves them there
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	at := "127.0.0.1:" + pgtest.Shared(t).Port
+	s := openTest(t, strings.Replace(dsn, at, silent.Addr().String()+","+at, 1), pgstore.Options{})
+	var all sync.WaitGroup
+	for i := range 6 { // each on a connection of its own
+		all.Go(func() { put(t, s, fmt.Sprint("k", i), `1`) })
+	}
+	all.Wait()
+}
+
 func TestTLS(t *testing.T) {
 	dsn := strings.Replace(pgtest.Database(t), "sslmode=disable", "sslmode=verify-full&sslrootcert="+pgtest.Shared(t).Certificate(), 1)
 	s := openTest(t, dsn, pgstore.Options{})

@@ -97,6 +97,23 @@ func TestRoleWithoutRights(t *testing.T) {
 	t.Cleanup(func() { pgtest.Exec(t, dsn, "DROP OWNED BY guest") })
 }
 
+// A role may have a schema of its own, where others can't look.
+func TestSchemaOfItsOwn(t *testing.T) {
+	dsn := pgtest.Database(t)
+	for _, sql := range []string{
+		"DROP ROLE IF EXISTS own", "CREATE ROLE own LOGIN PASSWORD '" + pgtest.Password + "'",
+		"CREATE SCHEMA own AUTHORIZATION own", "ALTER ROLE own SET search_path = own",
+	} {
+		pgtest.Exec(t, dsn, sql)
+	}
+	t.Cleanup(func() { pgtest.Exec(t, pgtest.Shared(t).DSN("postgres"), "DROP ROLE own") })
+	t.Cleanup(func() { pgtest.Exec(t, dsn, "DROP OWNED BY own") })
+	put(t, openTest(t, strings.Replace(dsn, "owner:", "own:", 1), pgstore.Options{}), "k", `1`)
+	if in := pgtest.Rows(t, dsn, "SELECT DISTINCT table_schema FROM information_schema.tables WHERE table_name LIKE 'gatehouse%'"); len(in) != 1 || in[0] != "own" {
+		t.Errorf("the tables are in %q", in)
+	}
+}
+
 func TestDatabaseOfAnotherEncoding(t *testing.T) {
 	server := pgtest.Shared(t).DSN("postgres")
 	pgtest.Exec(t, server, "CREATE DATABASE latin ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
