@@ -16,10 +16,12 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
+	"github.com/gatehouse-auth/gatehouse/authcore/person"
 	"github.com/gatehouse-auth/gatehouse/authcore/pgstore"
 	"github.com/gatehouse-auth/gatehouse/authcore/pgstore/pgtest"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
@@ -464,6 +466,76 @@ func TestRoundTripsToADatabase(t *testing.T) {
 		out, err := h.service.Flows().Resend(ctx, b.Browser, "")
 		return is(out.Verdict, event.Accepted, err)
 	})
+}
+
+// The same of an app's calls.
+func TestRoundTripsOfAppsToADatabase(t *testing.T) {
+	var trips atomic.Int64
+	engine, err := pgstore.Open(t.Context(), pgtest.Database(t), pgstore.Options{Trip: func(ctx context.Context) {
+		if ctx.Value(countedCall{}) != nil {
+			trips.Add(1)
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, _ := newAppHouse(t)
+	t.Cleanup(func() {
+		h.close()
+		engine.Close()
+	})
+	h.mu.Lock()
+	h.clock = engine.Now
+	h.mu.Unlock()
+	h.config.Limits.PerRecipient = nil
+	h.config.Limits.Global = []limit.Rate{{Count: 99, Per: time.Minute}}
+	h.reopenOn(engine)
+	ctx := context.WithValue(t.Context(), countedCall{}, true)
+	takes := func(name string, want int64, wanted event.Verdict, call func() (event.Verdict, error)) {
+		t.Helper()
+		h.reopenOn(engine) // with nothing in memory
+		trips.Store(0)
+		if v, err := call(); err != nil || v != wanted {
+			t.Fatalf("%s: %v, %v", name, v, err)
+		}
+		if got := trips.Load(); got != want {
+			t.Errorf("%s takes %d round trips, want %d", name, got, want)
+		}
+	}
+	home, away := netip.MustParseAddr("203.0.113.1"), netip.MustParseAddr("198.51.100.7")
+	for _, hex := range []bool{false, true} {
+		name, carol := fmt.Sprintf("hex %v: ", hex), mustAddress(fmt.Sprintf("carol%v@example.com", hex))
+		var asked apps.Asked
+		ask := func(what string) {
+			t.Helper()
+			takes(name+what, 2, event.Accepted, func() (event.Verdict, error) {
+				in := apps.Ask{Caller: h.caller(liveKey), Origin: site, Whom: person.Whom{Email: carol}, Create: true, Slot: "page", EndUser: true, Client: home,
+					Known: apps.Terms{Digits: 8, Hex: hex, Lifetime: time.Minute}}
+				asked, err = h.service.Apps().Ask(ctx, in)
+				return asked.Verdict, err
+			})
+		}
+		prove := func(what string, trips int64, wanted event.Verdict, code string, from netip.Addr) {
+			t.Helper()
+			takes(name+what, trips, wanted, func() (event.Verdict, error) {
+				out, err := h.service.Apps().Prove(ctx, apps.Proof{Caller: h.caller(liveKey), Origin: site, Contact: carol.String(), Slot: "page",
+					Code: code, Digits: 8, Hex: hex, EndUser: true, Client: from})
+				return out.Verdict, err
+			})
+		}
+		ask("a start")
+		prove("a code", 2, event.Accepted, asked.Code, home)
+		ask("a start of somebody known")
+		elsewhere := int64(2)
+		if hex {
+			// The tries that another network has at one code are counted by both, and which
+			// code it is about is read first. Counted by the network alone, whoever asks for
+			// many codes would take another one's tries, or have more of them.
+			elsewhere = 3
+		}
+		prove("a wrong code from another network", elsewhere, event.Wrong, "00000000", away)
+		prove("a code from another network", elsewhere, event.Accepted, asked.Code, away)
+	}
 }
 
 // Nodes that start at once on an empty database know each other's keys.

@@ -38,7 +38,7 @@ func TestRoundTrips(t *testing.T) {
 		"answer: code, in place of a session":      2,
 		"answer: link":                             2,
 		"page of a link":                           2, // link → challenge
-		"first opening of a link":                  3, // that is written in a transaction of its own
+		"first opening of a link":                  3, // link → challenge; its history again to note it, apart: the page shows also where nothing can be written
 		"resend":                                   2,
 		"resend: a new challenge":                  2,
 		"ask: code, by address, new":               1,
@@ -46,7 +46,7 @@ func TestRoundTrips(t *testing.T) {
 		"ask: code, by subject":                    2, // person → address, its counters
 		"ask: code, with a handle":                 2,
 		"ask: code, within a window":               2,
-		"ask: code by text message":                3, // address → person → their number, its counters
+		"ask: code by text message":                3, // address → person → their number, its counters: it stands nowhere but in the person
 		"ask: link with a poll token":              2,
 		"invite: somebody new":                     1,
 		"invite: once more":                        2, // and the invitation that waits
@@ -54,7 +54,7 @@ func TestRoundTrips(t *testing.T) {
 		"prove: code, by contact":                  2, // contact → challenge
 		"prove: code, by address, of several apps": 2,
 		"prove: code, by handle":                   2,
-		"prove: code, whose window begins anew":    3, // and → the clients in it
+		"prove: code, whose window begins anew":    3, // slot → challenge, the window → the clients that stand in it, each of whose counts changes
 		"prove: wrong code":                        2,
 		"prove: link":                              2,
 		"prove: link of an invitation":             2,

@@ -244,6 +244,9 @@ func (t *proving) readAhead(callers []Caller) (leads [][]challenge.Lead, err err
 		if key := t.leadKey(caller); key != "" {
 			keys = append(keys, key)
 		}
+		if from := t.from(); from != "" && t.in.Contact != "" {
+			keys = append(keys, t.s.challenges.NetworkKeys(t.in.Contact, caller.Key.Test, from)...)
+		}
 	}
 	if keyring.IsID(t.in.Extend) {
 		keys = append(keys, store.KeySession+t.in.Extend)
@@ -259,7 +262,9 @@ func (t *proving) readAhead(callers []Caller) (leads [][]challenge.Lead, err err
 		}
 		leads = append(leads, of)
 		for _, l := range of {
-			l.With = slices.Concat(l.With, t.s.challenges.AwayKeys(l.Challenge, t.in.Contact, caller.Key.Test, t.from()))
+			if t.in.Hex && t.from() != "" {
+				l.With = slices.Concat(l.With, t.s.challenges.TriesKeys(l.Challenge, t.from()))
+			}
 			all = append(all, l)
 		}
 	}

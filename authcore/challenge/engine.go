@@ -140,10 +140,16 @@ func (e *Engine) awayTries(id string, by By) *limit.Counter {
 	return limit.NewCounter("failures/try/"+id+"/"+by.Network, []limit.Rate{{Count: e.Attempts, Per: 24 * time.Hour}})
 }
 
-// AwayKeys are what is read, beside Keys, for an answer of a network to the challenge
-// with id, of a contact.
-func (e *Engine) AwayKeys(id, contact string, test bool, network string) []string {
-	return limit.Counters{e.awayTries(id, By{Network: network}), e.Limits.NetworkCodes(contact, network, test)}.Keys()
+// NetworkKeys are what is read for an answer of a network to whatever was sent to a
+// contact.
+func (e *Engine) NetworkKeys(contact string, test bool, network string) []string {
+	return limit.Counters{e.Limits.NetworkCodes(contact, network, test)}.Keys()
+}
+
+// TriesKeys are what is read, beside Keys, for an answer of a network in hexadecimal
+// digits to the challenge with id.
+func (e *Engine) TriesKeys(id, network string) []string {
+	return limit.Counters{e.awayTries(id, By{Network: network})}.Keys()
 }
 
 // Put stores a new challenge, and with a mail the beginning of its history.

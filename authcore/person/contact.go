@@ -170,7 +170,7 @@ func (p *Record) takeOver(tx store.Tx, value string, now time.Time) (*Record, er
 			return nil, err
 		}
 	}
-	return nil, store.Save(tx, Key(p.Realm, ByValue, value), p.Subject, time.Time{})
+	return nil, p.enter(tx, Key(p.Realm, ByValue, value))
 }
 
 // addContact gives p an address or a number by which nobody else is known. One
@@ -184,7 +184,7 @@ func (p *Record) addContact(tx store.Tx, list *[]Contact, value string, now time
 	}
 	c := Contact{ID: keyring.NewID(now), Value: value, Created: now, Updated: now, Tenure: p.Profile.Tenure}
 	*list = append(*list, c)
-	return nil, store.Save(tx, Key(p.Realm, ByContact, c.ID), p.Subject, time.Time{})
+	return nil, p.enter(tx, Key(p.Realm, ByContact, c.ID))
 }
 
 // replaceAddress puts a in the place of p's own address. One that p has already
@@ -281,7 +281,7 @@ func (p *Record) claim(tx store.Tx, kind, id string) (*Record, error) {
 	if err != nil || owner != nil && owner.Subject != p.Subject {
 		return owner, err
 	}
-	return nil, store.Save(tx, Key(p.Realm, kind, id), p.Subject, time.Time{})
+	return nil, p.enter(tx, Key(p.Realm, kind, id))
 }
 
 // Part stores the contact of p with this id as a person of its own, whom it

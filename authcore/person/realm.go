@@ -48,9 +48,9 @@ func Key(r Realm, kind, id string) string {
 	return store.KeyRealm + r.String() + "/" + kind + "/" + id
 }
 
-// Kinds of index entries of a realm. All hold a subject.
+// Kinds of index entries of a realm. They hold an indexEntry, unless said otherwise.
 const (
-	BySubject  = "person"
+	BySubject  = "person"   // by subject: holds nothing
 	ByContact  = "contact"  // by id of the contact
 	ByValue    = "value"    // by address or number
 	ByExternal = "external" // by hash of the external id

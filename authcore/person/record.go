@@ -106,11 +106,22 @@ func find(tx store.Tx, r Realm, kind, id string) (*Record, error) {
 
 // PersonAt returns the person whom the index entry names, nil for nobody.
 func PersonAt(tx store.Tx, r Realm, entry string) (*Record, error) {
-	var sub string
-	if ok, err := store.Load(tx, entry, &sub); err != nil || !ok {
+	var named indexEntry
+	if ok, err := store.Load(tx, entry, &named); err != nil || !ok {
 		return nil, err
 	}
-	return LoadIn(tx, r, sub)
+	return LoadIn(tx, r, named.Subject)
+}
+
+// indexEntry is what the index of a realm holds.
+type indexEntry struct {
+	Subject string   `json:"sub"`
+	With    []string `json:"ahead"` // the person, see store.Ahead
+}
+
+// enter puts p into the index of its realm.
+func (p *Record) enter(tx store.Tx, entry string) error {
+	return store.Save(tx, entry, indexEntry{p.Subject, []string{store.KeyPerson + p.Subject}}, time.Time{})
 }
 
 // LoadIn reads a person of one realm: another's is none.
@@ -134,7 +145,7 @@ func (p *Record) Save(tx store.Tx) error {
 // SaveAll stores p with the entries by which its app finds it.
 func (p *Record) SaveAll(tx store.Tx) error {
 	for _, entry := range p.Entries() {
-		if err := store.Save(tx, entry, p.Subject, time.Time{}); err != nil {
+		if err := p.enter(tx, entry); err != nil {
 			return err
 		}
 	}
