@@ -6,12 +6,14 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/pgstore"
 	"github.com/gatehouse-auth/gatehouse/authcore/pgstore/pgtest"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 )
@@ -66,6 +68,39 @@ func documented(t *testing.T, title string) string {
 		t.Fatalf("docs/operations.md has no query %q", title)
 	}
 	return query
+}
+
+// Each DSN of docs/operations.md is read as a start reads it, and is encrypted to a server
+// that proves who it is.
+func TestDocumentedDSNs(t *testing.T) {
+	text, err := os.ReadFile("../docs/operations.md")
+	must(t, err)
+	certificate, err := os.ReadFile(pgtest.Shared(t).Certificate())
+	must(t, err)
+	roots := filepath.Join(t.TempDir(), "roots.pem")
+	must(t, os.WriteFile(roots, certificate, 0o600))
+	must(t, os.WriteFile(filepath.Join(filepath.Dir(roots), "password"), []byte(pgtest.Password), 0o600))
+	rootFile, passwordFile := regexp.MustCompile(`sslrootcert=/[^&|`+"`"+`]+`), regexp.MustCompile(`\{file\.[^}]+\}`)
+	all := regexp.MustCompile("(?m)^\\| ([^|]+) \\| `(postgres://[^`]+)`").FindAllStringSubmatch(string(text), -1)
+	m := newMachine(t)
+	for _, found := range all {
+		name, dsn := found[1], found[2]
+		m.adapt(m.onDatabase(dsn, "")) // as validate reads it
+		dsn = passwordFile.ReplaceAllString(rootFile.ReplaceAllString(dsn, "sslrootcert="+roots), "{file."+filepath.Dir(roots)+"/password}")
+		whole, err := (&PostgresStore{DSN: dsn}).place()
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		d, err := pgstore.ParseDSN(whole)
+		must(t, err)
+		if d.Clear || !strings.Contains(dsn, "sslmode=verify-full") || strings.Contains(d.Name, pgtest.Password) {
+			t.Errorf("%s: in clear: %v, %s", name, d.Clear, d.Name)
+		}
+	}
+	if len(all) < 8 {
+		t.Errorf("found %d", len(all))
+	}
 }
 
 // From a directory into a database and back: nobody is asked again.

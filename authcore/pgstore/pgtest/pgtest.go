@@ -385,7 +385,7 @@ func keep(dir string, server *exec.Cmd) (io.Closer, error) {
 		return nil, err
 	}
 	defer log.Close()
-	cmd := exec.Command("sh", append([]string{"-c", `dir=$1; shift; "$@" </dev/null & cat >/dev/null; while kill -INT $! 2>/dev/null; do sleep 0.05; done; rm -rf "$dir"`, "sh", dir}, server.Args...)...)
+	cmd := exec.Command("sh", append([]string{"-c", `dir=$1; shift; "$@" </dev/null & cat >/dev/null; while kill -INT $! 2>/dev/null; do kill -TERM $!; sleep 0.05; done; rm -rf "$dir"`, "sh", dir}, server.Args...)...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = "/", log, log, &syscall.SysProcAttr{Setsid: true}
 	end, err := cmd.StdinPipe()
 	if err != nil {
