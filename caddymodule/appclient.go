@@ -82,6 +82,10 @@ type AppClient struct {
 	// Allow is who may sign in to the app: addresses, *@domain, groups,
 	// file:/path or any. Required for a client of the provider.
 	Allow []string `json:"allow,omitempty"`
+	// InitiateLoginURI is where a sign-in begins at the app. The front page of a
+	// portal leads there whom the app admits, with the issuer as iss. Default: it
+	// does not show the app.
+	InitiateLoginURI string `json:"initiate_login_uri,omitempty"`
 	// PKCE is required or, for a client with a secret, optional. Default: required.
 	PKCE string `json:"pkce,omitempty"`
 	// IDTokenEmail puts the address into ID tokens, for clients that look nowhere

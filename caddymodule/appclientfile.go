@@ -33,6 +33,7 @@ import (
 //	    redirect_uri             <uri...>
 //	    post_logout_redirect_uri <uri...>
 //	    backchannel_logout_uri   <uri>
+//	    initiate_login_uri       <uri>
 //	    allow                    <who...>
 //	    pkce                     required|optional
 //	    id_token_email           on|off
@@ -81,6 +82,7 @@ var appWords = option.Block[*AppClient]{
 		option.List("redirect_uri https://wiki.example.com/callback", func(c *AppClient) *[]string { return &c.RedirectURIs }),
 		option.List("post_logout_redirect_uri https://wiki.example.com/", func(c *AppClient) *[]string { return &c.PostLogoutRedirectURIs }),
 		option.Text("backchannel_logout_uri https://wiki.example.com/backchannel", func(c *AppClient) *string { return &c.BackchannelLogoutURI }),
+		option.Text("initiate_login_uri https://wiki.example.com/login", func(c *AppClient) *string { return &c.InitiateLoginURI }),
 		option.List("allow *@example.com", func(c *AppClient) *[]string { return &c.Allow }),
 		option.Text("pkce required", func(c *AppClient) *string { return &c.PKCE }),
 		option.OnOff("id_token_email", func(c *AppClient) **bool { return &c.IDTokenEmail }),

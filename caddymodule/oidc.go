@@ -124,7 +124,7 @@ func (c *AppClient) client(expand func(option, value string) (string, error)) (*
 	if err := c.clientSecrets(out, expand); err != nil {
 		return nil, err
 	}
-	for _, check := range []func(*grant.Client) error{c.checkAllow, c.checkURIs, c.checkBackchannel, c.checkPKCE, c.checkSubject, c.checkAlg} {
+	for _, check := range []func(*grant.Client) error{c.checkAllow, c.checkURIs, c.checkBackchannel, c.checkInitiateLogin, c.checkPKCE, c.checkSubject, c.checkAlg} {
 		if err := check(out); err != nil {
 			return nil, err
 		}
@@ -139,6 +139,7 @@ func (c *AppClient) checkNoClient() error {
 		written bool
 	}{
 		{"secret", len(c.Secrets) > 0}, {"post_logout_redirect_uri", len(c.PostLogoutRedirectURIs) > 0}, {"backchannel_logout_uri", c.BackchannelLogoutURI != ""},
+		{"initiate_login_uri", c.InitiateLoginURI != ""},
 		{"allow", len(c.Allow) > 0}, {"pkce", c.PKCE != ""}, {"id_token_email", c.IDTokenEmail != nil}, {"id_token_alg", c.IDTokenAlg != ""},
 		{"consent", c.Consent != nil}, {"subject", c.Subject != ""},
 	} {
@@ -273,6 +274,22 @@ func (c *AppClient) checkBackchannel(*grant.Client) error {
 	if u.Scheme == "http" && !near {
 		return fmt.Errorf("backchannel_logout_uri %q: plain http is for this machine and private addresses; write https", c.BackchannelLogoutURI)
 	}
+	return nil
+}
+
+// checkInitiateLogin checks where a portal leads people who want to open the app.
+func (c *AppClient) checkInitiateLogin(out *grant.Client) error {
+	if c.InitiateLoginURI == "" {
+		return nil
+	}
+	u, err := url.Parse(c.InitiateLoginURI)
+	if err != nil || u.Host == "" || u.User != nil || strings.Contains(c.InitiateLoginURI, "#") || u.Query().Has("iss") || u.Scheme != "https" && (u.Scheme != "http" || !isThisMachine(u.Hostname())) {
+		if u != nil {
+			c.InitiateLoginURI = u.Redacted()
+		}
+		return fmt.Errorf("initiate_login_uri %q is not an https URL without user name, fragment and iss, or one of http on localhost; write for example\n    initiate_login_uri https://wiki.example.com/login", c.InitiateLoginURI)
+	}
+	out.InitiateLogin = u
 	return nil
 }
 

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 )
@@ -23,6 +24,32 @@ func TestPortalListsSites(t *testing.T) {
 	boss.get("/").must(t, http.StatusOK).shows(t, s.site("staff.localhost")+"/", s.site("a.localhost")+"/")
 	v.get("/nothing").must(t, http.StatusNotFound)
 	v.do(http.MethodPost, "/", nil).must(t, http.StatusMethodNotAllowed)
+}
+
+// Apps that people sign in to by the portal stand there, for whom they admit, and
+// those that one signs in to more often first.
+func TestPortalListsApps(t *testing.T) {
+	app := func(id, allow, more string) string {
+		return "app " + id + " {\n redirect_uri https://" + id + ".example/callback\n allow " + allow + "\n" + more + "\n}\n"
+	}
+	s := start(t, plan{site: "gatehouse_portal", global: app("alpha", "any", "initiate_login_uri https://alpha.example/login?by=gatehouse") +
+		app("beta", "any", "name \"The Beta\"\n initiate_login_uri https://beta.example/login") +
+		app("closed", "boss@example.com", "initiate_login_uri https://closed.example/") + app("unknown", "any", "")})
+	v := s.visitor()
+	v.signIn("somebody@elsewhere.test")
+	issuer := url.QueryEscape(s.url)
+	alpha, beta := `href="https://alpha.example/login?by=gatehouse&amp;iss=`+issuer+`"`, `href="https://beta.example/login?iss=`+issuer+`"`
+	page := v.get("/").must(t, http.StatusOK).shows(t, alpha, beta, "The Beta")
+	if strings.Index(page.body, beta) < strings.Index(page.body, alpha) || strings.Contains(page.body, "closed") || strings.Contains(page.body, "unknown.example") {
+		t.Errorf("at first: %s", page.body)
+	}
+	v.get("/oauth2/authorize?response_type=code&scope=openid&client_id=beta&redirect_uri=https%3A%2F%2Fbeta.example%2Fcallback&code_challenge_method=S256&code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM")
+	if page = v.get("/"); strings.Index(page.body, beta) > strings.Index(page.body, alpha) {
+		t.Errorf("what was used last stands last: %s", page.body)
+	}
+	boss := s.visitor()
+	boss.signIn("boss@example.com")
+	boss.get("/").must(t, http.StatusOK).shows(t, `href="https://closed.example/?iss=`+issuer+`"`)
 }
 
 // A site is not listed either where its network or another gate before this one

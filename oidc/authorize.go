@@ -286,6 +286,9 @@ func (c *call) decide(q *authRequest, answered string) {
 		c.notAllowed(q)
 		return
 	}
+	if _, at := q.client.Begins(c.v.Origin); !at.IsZero() {
+		c.h.service.Sessions().Opened(s, at)
+	}
 	ask, err := c.h.grants.Asks(c.r.Context(), c.v.Origin, q.client, q.redirectURI, s, q.wish, q.wants(promptConsent))
 	agreed := ask.Question == grant.NoQuestion
 	if err == nil && !agreed {

@@ -10,8 +10,10 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/grant"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/pages"
 	"github.com/gatehouse-auth/gatehouse/pages/screen"
@@ -71,6 +73,16 @@ type Handler struct {
 	log     *slog.Logger
 	post    *http.Client
 	agent   string
+}
+
+// Apps are the apps that admit a person and say where a sign-in there begins.
+func (h *Handler) Apps(person address.Address, issuer origin.Origin) (all []pages.App) {
+	for _, c := range h.grants.Clients() {
+		if to, at := c.Begins(issuer); to != "" && c.Admits(person) {
+			all = append(all, pages.App{Name: c.Name, At: at, URL: to})
+		}
+	}
+	return all
 }
 
 // New makes the provider of a configuration, whose clients the grants know.

@@ -1,35 +1,55 @@
 package pages
 
 import (
+	"cmp"
+	"maps"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
-// Sites answers the front page of a portal with the sites that the visitor may
-// open, the most used first, or leads to the login form.
-func (p *Pages) Sites(w http.ResponseWriter, r *http.Request, v Visit, open []origin.Origin) {
+// App is an app that signs people in at the portal, and where that begins.
+type App struct {
+	Name string
+	At   origin.Origin
+	URL  string // at that origin
+}
+
+// Sites answers the front page of a portal with the sites and apps that the visitor
+// may open, the most used first, or leads to the login form.
+func (p *Pages) Sites(w http.ResponseWriter, r *http.Request, v Visit, open []origin.Origin, apps []App) {
 	e := p.exchange(w, r, v)
 	if v.Session == nil {
 		e.redirect(loginPath(origin.ReturnTo{}, v.Origin, e.asked))
 		return
 	}
-	// A gate that stands on the portal's own host is no way to anywhere else.
-	open = slices.DeleteFunc(open, func(o origin.Origin) bool { return o == v.Origin })
-	view := e.view("sites", "some")
-	if len(open) == 0 {
-		view.State = "none"
-	}
 	uses, err := p.service.Core().Sessions().Uses(r.Context(), v.Session.Subject)
 	if err != nil { // the order is no reason to show nothing
 		p.log.Warn("sites are listed in the order of their names: how much they were used can't be read", "error", err)
 	}
-	slices.SortStableFunc(open, func(a, b origin.Origin) int { return uses[b.String()] - uses[a.String()] })
+	// An app behind a gate is listed as the gate's site, and a gate on the portal's own
+	// host not at all.
+	all := map[screen.SiteLink]origin.Origin{}
 	for _, o := range open {
-		view.Sites = append(view.Sites, p.look.Link(o, "/"))
+		if o != v.Origin {
+			all[p.look.Link(o, "/")] = o
+		}
 	}
+	for _, a := range apps {
+		if !slices.Contains(open, a.At) {
+			all[screen.SiteLink{Name: a.Name, Title: a.Name, URL: a.URL, Host: a.At.Host()}] = a.At
+		}
+	}
+	view := e.view("sites", "some")
+	if len(all) == 0 {
+		view.State = "none"
+	}
+	view.Sites = slices.SortedFunc(maps.Keys(all), func(a, b screen.SiteLink) int {
+		return cmp.Or(uses[all[b].String()]-uses[all[a].String()], strings.Compare(a.Host, b.Host), strings.Compare(a.URL, b.URL))
+	})
 	view.Titled("sites.title")
 	e.page(http.StatusOK, view)
 }

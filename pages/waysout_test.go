@@ -131,7 +131,7 @@ func TestLauncher(t *testing.T) {
 		t.Helper()
 		w := httptest.NewRecorder()
 		r := httptest.NewRequest("GET", "/", nil)
-		h.pages.Sites(w, r, Visit{Origin: h.origin, Session: s, IsPortal: true, Account: Account{Whole: true}}, []origin.Origin{a, h.origin, c, d})
+		h.pages.Sites(w, r, Visit{Origin: h.origin, Session: s, IsPortal: true, Account: Account{Whole: true}}, []origin.Origin{a, h.origin, c, d}, nil)
 		for _, want := range []string{
 			`<a href="https://c.example.com/"><img src="` + picture + `" alt=""><span><bdi>Calendar</bdi><small dir="ltr">c.example.com</small></span></a>`,
 			`<a href="https://d.example.com/"><b aria-hidden="true">W</b><span><bdi>Wörter</bdi><small`,
@@ -171,6 +171,46 @@ func TestLauncher(t *testing.T) {
 	b.wants(http.StatusOK, "PNG")
 	if got := b.last.Header.Get("Content-Type"); got != "image/png" {
 		t.Errorf("the picture comes as %s", got)
+	}
+}
+
+// TestLauncherShowsApps: apps that people sign in to stand among the sites, by use, but
+// not twice where a gate stands before the app.
+func TestLauncherShowsApps(t *testing.T) {
+	h := newHouse(t)
+	h.portal = true
+	b := h.browser()
+	b.signIn("alice@example.com")
+	s, err := h.service.Sessions().Find(t.Context(), []string{b.cookie("__Host-gatehouse").Value}, h.origin)
+	check(t, err)
+	a, c, x := mustOrigin(t, "https://a.example.com"), mustOrigin(t, "https://c.example.com"), mustOrigin(t, "https://x.example.com")
+	apps := []App{
+		{Name: "Cameras <1>", At: c, URL: "https://c.example.com/login?iss=https%3A%2F%2Fauth.example.com"},
+		{Name: "Behind a gate", At: x, URL: "https://x.example.com/login"},
+	}
+	shown := func(open []origin.Origin) (order string) {
+		t.Helper()
+		w := httptest.NewRecorder()
+		h.pages.Sites(w, httptest.NewRequest("GET", "/", nil), Visit{Origin: h.origin, Session: s, IsPortal: true, Account: Account{Whole: true}}, open, apps)
+		want := `<a href="https://c.example.com/login?iss=https%3A%2F%2Fauth.example.com"><b aria-hidden="true">C</b><span><bdi>Cameras &lt;1&gt;</bdi><small dir="ltr">c.example.com</small></span></a>`
+		if !strings.Contains(w.Body.String(), want) {
+			t.Errorf("no %s in\n%s", want, w.Body)
+		}
+		for _, part := range strings.Split(w.Body.String(), `<a href="https://`)[1:] {
+			order += part[:1]
+		}
+		return order
+	}
+	if got := shown([]origin.Origin{a, x}); got != "acx" {
+		t.Errorf("at first: %s", got)
+	}
+	h.service.Sessions().Opened(s, c)
+	h.nextMinute()
+	if got := shown([]origin.Origin{a, x}); got != "cax" {
+		t.Errorf("by use: %s", got)
+	}
+	if got := shown(nil); got != "cx" {
+		t.Errorf("without a site: %s", got)
 	}
 }
 

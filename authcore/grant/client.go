@@ -22,6 +22,7 @@ type Client struct {
 	Redirects      []string            // where a code may be sent
 	AfterLogout    []string            // where a browser may be sent after signing out
 	Backchannel    string              // who is told of endings, empty for nobody
+	InitiateLogin  *url.URL            // where a sign-in begins at the app; nil: nowhere that others know
 	Policy         *policy.Policy      // who may sign in there; nil: nobody
 	Named          *policy.Policy      // who of them otherwise than by any
 	PKCEOptional   bool                // of a confidential client
@@ -48,6 +49,24 @@ func (c *Client) Knows(secret string) bool {
 
 // Admits tells whether a person with this address may sign in at the client.
 func (c *Client) Admits(a address.Address) bool { return c.Policy.Admits(a) }
+
+// Begins is where a person begins to sign in at the client, told who asks for it
+// (OpenID Connect Core, 4), and the origin of that; "" for nowhere.
+func (c *Client) Begins(issuer origin.Origin) (string, origin.Origin) {
+	if c.InitiateLogin == nil {
+		return "", origin.Origin{}
+	}
+	at, err := origin.New(c.InitiateLogin.Scheme, c.InitiateLogin.Host)
+	if err != nil {
+		return "", origin.Origin{}
+	}
+	to := *c.InitiateLogin
+	if to.RawQuery != "" {
+		to.RawQuery += "&"
+	}
+	to.RawQuery += "iss=" + url.QueryEscape(issuer.String())
+	return to.String(), at
+}
 
 // names tells whether the client admits a otherwise than by any.
 func (c *Client) names(a address.Address) bool { return c.Named.Admits(a) }

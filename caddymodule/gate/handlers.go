@@ -11,6 +11,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/oidc"
+	"github.com/gatehouse-auth/gatehouse/pages"
 	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
@@ -198,10 +199,14 @@ func (q *request) showSites() error {
 	if err := q.find(); err != nil {
 		return q.refuse(refusal{kind: unavailable, err: err})
 	}
+	var apps []pages.App
 	if q.session != nil {
 		q.run.Service.Sessions().Used(q.session)
+		if q.run.OIDC != nil {
+			apps = q.run.OIDC.Apps(q.session.Address, q.origin)
+		}
 	}
-	q.run.Pages.Sites(q.w, q.original(), q.known(), q.house.sites().Open(q.session, q.client()))
+	q.run.Pages.Sites(q.w, q.original(), q.known(), q.house.sites().Open(q.session, q.client()), apps)
 	return nil
 }
 
