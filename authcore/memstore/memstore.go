@@ -13,7 +13,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"sort"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -28,6 +28,7 @@ type Store struct {
 	mu      sync.RWMutex
 	closed  bool
 	records map[string]record
+	keys    []string // of records, in order
 }
 
 type record struct {
@@ -87,6 +88,9 @@ func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
 		return t.err
 	}
 	for key, r := range t.writes {
+		if at, known := slices.BinarySearch(s.keys, key); !known {
+			s.keys = slices.Insert(s.keys, at, key)
+		}
 		s.records[key] = r
 	}
 	s.collect(2 * len(t.writes))
@@ -97,7 +101,7 @@ func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
 func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.closed, s.records = true, nil
+	s.closed, s.records, s.keys = true, nil, nil
 	return nil
 }
 
@@ -119,6 +123,9 @@ func (s *Store) collect(n int) {
 		n--
 		if !r.live(now) {
 			delete(s.records, key)
+			if at, known := slices.BinarySearch(s.keys, key); known {
+				s.keys = slices.Delete(s.keys, at, at+1)
+			}
 		}
 	}
 }
@@ -171,15 +178,18 @@ func (t *tx) write(key string, r record, err error) {
 }
 
 func (t *tx) Scan(prefix, after string, limit int) ([]store.Item, error) {
-	now := t.store.now()
+	now, keys := t.store.now(), t.store.keys
+	from, _ := slices.BinarySearch(keys, max(prefix, after))
 	var items []store.Item
-	for key, r := range t.store.records {
-		if strings.HasPrefix(key, prefix) && key > after && r.live(now) {
+	for _, key := range keys[from:] {
+		if len(items) >= limit || !strings.HasPrefix(key, prefix) {
+			break
+		}
+		if r := t.store.records[key]; key > after && r.live(now) {
 			items = append(items, store.Item{Key: key, Value: clone(r.value), Expires: r.expires})
 		}
 	}
-	sort.Slice(items, func(i, j int) bool { return items[i].Key < items[j].Key })
-	return items[:min(max(limit, 0), len(items))], nil
+	return items, nil
 }
 
 func clone(b []byte) []byte { return append(make([]byte, 0, len(b)), b...) }
