@@ -21,7 +21,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/caddytest"
-	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate/header"
 )
 
 // gatedCaddy is a real Caddy on a machine of its own, with a real proxy to an
@@ -246,8 +246,8 @@ func (e echoed) claims() map[string][]string {
 	found := map[string][]string{}
 	for _, h := range []http.Header{e.Header, e.Trailer} {
 		for name, values := range h {
-			switch gate.ClaimOf(name) {
-			case gate.IdentityClaim, gate.RouteClaim:
+			switch header.ClaimOf(name) {
+			case header.IdentityClaim, header.RouteClaim:
 				found[name] = append(found[name], values...)
 			}
 		}

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate/header"
 )
 
 // identityHeaders are all headers that an app may take a visitor's identity
@@ -29,23 +29,23 @@ func spellings(name string) []string {
 func TestClaimOfFindsEverySpelling(t *testing.T) {
 	for _, name := range identityHeaders {
 		for _, spelling := range spellings(name) {
-			if gate.ClaimOf(spelling) != gate.IdentityClaim {
+			if header.ClaimOf(spelling) != header.IdentityClaim {
 				t.Errorf("%q would reach the app", spelling)
 			}
 		}
 	}
 	for _, name := range []string{"X-Rewrite-URL", "x_original_url", "X.Original.URI", "X-Forwarded-Uri", "X-Forwarded-Prefix", "X-Host", "X_Original_Host", "X-Sendfile-Type", "x.accel.mapping"} {
-		if gate.ClaimOf(name) != gate.RouteClaim {
+		if header.ClaimOf(name) != header.RouteClaim {
 			t.Errorf("%q would tell the app another path", name)
 		}
 	}
 	for _, name := range []string{"Forwarded", "X-Real-IP", "x_real_ip", "X-Client-IP", "True-Client-IP", "CF-Connecting-IP", "X-Forwarded-Port", "X.Forwarded.Ssl"} {
-		if gate.ClaimOf(name) != gate.WayClaim {
+		if header.ClaimOf(name) != header.WayClaim {
 			t.Errorf("%q would tell the app another client", name)
 		}
 	}
 	for _, name := range []string{"X-Forwarded-For", "X-Forwarded-Proto"} {
-		if gate.ClaimOf(name) != gate.ForwardedClaim {
+		if header.ClaimOf(name) != header.ForwardedClaim {
 			t.Errorf("%q as a trailer would tell the app another client", name)
 		}
 	}
@@ -54,7 +54,7 @@ func TestClaimOfFindsEverySpelling(t *testing.T) {
 		"X-Requested-With", "From", "Te", "Host", "Trailer", "Authorization", "X-Gatehouse-Assertions",
 		strings.Repeat("x", 10_000),
 	} {
-		if gate.ClaimOf(name) != gate.NoClaim {
+		if header.ClaimOf(name) != header.NoClaim {
 			t.Errorf("%q is nobody's claim", name)
 		}
 	}
@@ -64,7 +64,7 @@ func TestClaimOfDoesNotAllocate(t *testing.T) {
 	names := append([]string{"Accept", "User-Agent", "Cookie", "X-Requested-With"}, identityHeaders...)
 	if n := testing.AllocsPerRun(100, func() {
 		for _, name := range names {
-			gate.ClaimOf(name)
+			header.ClaimOf(name)
 		}
 	}); n != 0 {
 		t.Errorf("%v allocations", n)

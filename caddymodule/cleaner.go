@@ -7,6 +7,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate/header"
 )
 
 func init() { caddy.RegisterModule(new(Cleaner)) }
@@ -35,7 +36,7 @@ func (*Cleaner) CaddyModule() caddy.ModuleInfo {
 func (c *Cleaner) Provision(ctx caddy.Context) error { return join(ctx, c) }
 
 // Validate checks the names of headers to keep.
-func (c *Cleaner) Validate() error { return gate.CheckKept(c.Keep) }
+func (c *Cleaner) Validate() error { return header.CheckKept(c.Keep) }
 
 func (c *Cleaner) join(app *App) { c.cleaner.House, c.cleaner.Keep = &app.house, c.Keep }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/policy"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate/header"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/option"
 )
 
@@ -174,7 +175,7 @@ var gateWords = option.Block[*Gate]{
 		option.Line("session", func(g *Gate, d *caddyfile.Dispenser) error {
 			return idleAndMax(d, &g.SessionIdle, &g.SessionMax)
 		}),
-		option.List("keep X-Forwarded-Prefix", func(g *Gate) *[]string { return &g.Keep }, gate.CheckKept),
+		option.List("keep X-Forwarded-Prefix", func(g *Gate) *[]string { return &g.Keep }, header.CheckKept),
 		option.Line("report_only", (*Gate).readReportOnly),
 		option.List("origin https://app.example.com:8443", func(g *Gate) *[]string { return &g.Origins }, good(parseOrigins)),
 		option.Text("portal https://auth.example.com", func(g *Gate) *string { return &g.Portal }, (*Gate).checkPortal),
@@ -318,7 +319,7 @@ func parseAlone(h httpcaddyfile.Helper, handler caddy.Module, keep *[]string, tr
 	if h.NextArg() || keep == nil && h.NextBlock(0) {
 		return nil, option.At(at, fmt.Errorf("%s takes nothing after it; write\n    %s", at.Text, try))
 	}
-	lines := option.Block[*[]string]{Of: at.Text, Words: []option.Word[*[]string]{option.List("keep X-Forwarded-Prefix", func(into *[]string) *[]string { return into }, gate.CheckKept)}}
+	lines := option.Block[*[]string]{Of: at.Text, Words: []option.Word[*[]string]{option.List("keep X-Forwarded-Prefix", func(into *[]string) *[]string { return into }, header.CheckKept)}}
 	if err := lines.Read(h.Dispenser, keep); err != nil {
 		return nil, option.At(at, err)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/policy"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate/header"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/routes"
 )
 
@@ -257,7 +258,7 @@ func (g *Gate) checkOptions(global session.Rule) error {
 	if err := checkPresets(g.Headers); err != nil {
 		return err
 	}
-	if err := gate.CheckKept(g.Keep); err != nil {
+	if err := header.CheckKept(g.Keep); err != nil {
 		return err
 	}
 	if err := gate.CheckFields(g.Fields); err != nil {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate/header"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/routes"
 )
 
@@ -39,7 +40,7 @@ func TestPresets(t *testing.T) {
 		_, r := ask(g, "GET", testSite+"/", cookie)
 		var got []string
 		for name, values := range r.Header {
-			if gate.ClaimOf(name) == gate.IdentityClaim {
+			if header.ClaimOf(name) == header.IdentityClaim {
 				got = append(got, name)
 				if want := "alice@example.com"; !strings.HasSuffix(name, "Groups") && !strings.HasSuffix(name, "Assertion") && values[0] != want {
 					t.Errorf("%s: %q", name, values)
@@ -194,7 +195,7 @@ func TestHeaderValue(t *testing.T) {
 		"": "", "Alice Example": "Alice Example", "Zoë": "Zo%C3%AB", "100%": "100%25", " a ": "%20a%20",
 		"a\r\nRemote-User: root": "a%0D%0ARemote-User: root", "\x00\x7f": "%00%7F", "名": "%E5%90%8D",
 	} {
-		if got := gate.HeaderValue(in); got != want {
+		if got := header.Value(in); got != want {
 			t.Errorf("%q: %q, want %q", in, got, want)
 		}
 	}
@@ -203,7 +204,7 @@ func TestHeaderValue(t *testing.T) {
 func FuzzHeaderValue(f *testing.F) {
 	f.Add("Zoë\r\n%")
 	f.Fuzz(func(t *testing.T, s string) {
-		value := gate.HeaderValue(s)
+		value := header.Value(s)
 		if strings.TrimSpace(value) != value || strings.ContainsFunc(value, func(c rune) bool { return c < ' ' || c >= 0x7f }) {
 			t.Errorf("%q is not safe in a header", value)
 		}

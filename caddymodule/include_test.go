@@ -14,7 +14,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate/header"
 )
 
 // A page that Caddy's templates put together asks for its parts with a request of
@@ -111,8 +111,8 @@ func TestARequestFromNowhereIsTrustedWithNothing(t *testing.T) {
 		t.Errorf("a scheme that a proxy would be believed: %d", got)
 	}
 	f.app.house.Includes = true
-	var seen gate.Claim
-	if seen = gate.ClaimOf("X-Gatehouse-Include"); seen != gate.IdentityClaim {
+	var seen header.Claim
+	if seen = header.ClaimOf("X-Gatehouse-Include"); seen != header.IdentityClaim {
 		t.Errorf("the name of an include is not ours: %v", seen)
 	}
 }

@@ -6,14 +6,14 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate/header"
 )
 
 // Provision joins the handler to the app.
 func (p *PagesHandler) Provision(ctx caddy.Context) error { return join(ctx, p) }
 
 // Validate checks the names of headers to keep.
-func (p *PagesHandler) Validate() error { return gate.CheckKept(p.Keep) }
+func (p *PagesHandler) Validate() error { return header.CheckKept(p.Keep) }
 
 func (p *PagesHandler) join(app *App) {
 	p.pages.House, p.pages.Cleans, p.pages.Keep = &app.house, p.Clean, p.Keep

@@ -8,7 +8,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/caddyauth"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
-	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate/header"
 )
 
 func init() { caddy.RegisterModule(new(Provider)) }
@@ -43,7 +43,7 @@ func (p *Provider) Authenticate(w http.ResponseWriter, r *http.Request) (caddyau
 func user(s *session.Session, groups []string) caddyauth.User {
 	email := s.Address.String()
 	return caddyauth.User{ID: email, Metadata: map[string]string{
-		"email": email, "sub": s.Subject, "name": gate.HeaderValue(s.Name), "groups": strings.Join(groups, ","),
+		"email": email, "sub": s.Subject, "name": header.Value(s.Name), "groups": strings.Join(groups, ","),
 		"sid": s.ID, "amr": strings.Join(s.AMR, ","),
 	}}
 }

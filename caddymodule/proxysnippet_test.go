@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate/header"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 	"github.com/gatehouse-auth/gatehouse/examples"
 )
@@ -201,7 +202,7 @@ func routeClaims(t *testing.T) []string {
 		"X-Forwarded-Uri", "X-Forwarded-Path", "X-Forwarded-Prefix", "X-Forwarded-Method",
 		"X-Script-Name", "X-Forwarded-Script-Name", "X-Rewrite-Path", "X-Envoy-Original-Path", "X-Waws-Unencoded-Url", "X-Original-Host", "X-Host", "X-Http-Host-Override", "X-Sendfile-Type", "X-Accel-Mapping"}
 	for _, name := range names {
-		if gate.ClaimOf(name) != gate.RouteClaim {
+		if header.ClaimOf(name) != header.RouteClaim {
 			t.Errorf("%s is no route claim", name)
 		}
 	}

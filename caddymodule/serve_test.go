@@ -10,9 +10,10 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
 	"github.com/gatehouse-auth/gatehouse/api/apitest"
 	"github.com/gatehouse-auth/gatehouse/authcore"
-	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate/header"
 )
 
 const page = "Sec-Fetch-Mode: navigate"
@@ -72,7 +73,7 @@ func TestSpoofedHeadersNeverReachTheApp(t *testing.T) {
 					t.Fatalf("%s: stopped with %d", way.name, w.Code)
 				}
 				for got, values := range r.Header {
-					if gate.ClaimOf(got) == gate.IdentityClaim && (!way.identified || strings.Contains(strings.Join(values, " "), "root") || len(values) != 1) {
+					if header.ClaimOf(got) == header.IdentityClaim && (!way.identified || strings.Contains(strings.Join(values, " "), "root") || len(values) != 1) {
 						t.Errorf("%s: %s came through as %s: %q", way.name, spelling, got, values)
 					}
 				}

@@ -11,7 +11,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
+
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate/header"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
@@ -68,7 +69,7 @@ type field struct{ Name, Value string }
 func identityIn(h http.Header) []field {
 	var fields []field
 	for name, values := range h {
-		if gate.ClaimOf(name) != gate.IdentityClaim {
+		if header.ClaimOf(name) != header.IdentityClaim {
 			continue
 		}
 		for _, value := range values {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate/forward"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate/header"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/pages"
 )
@@ -126,7 +127,7 @@ func (q *question) read() (problem string) {
 		// The proxy would send the app the same: behind h2c nobody would ask us.
 		return "The proxy passes on Upgrade: " + web.Quoted(strings.Join(lines, ", ")) + "; have it remove every Upgrade but one websocket."
 	}
-	q.webSocket = isWebSocket(h)
+	q.webSocket = header.IsWebSocket(h)
 	q.takeToken()
 	return asks.Misrouted(q.dialect, q.origin)
 }
@@ -151,7 +152,7 @@ func (q *question) judgeSite() {
 	}
 	q.gate, q.place = q.site.Gate, q.site.Gate.Place
 	q.url = q.gate.before(q.url)
-	if !isPassable(q.method, q.webSocket) {
+	if !header.IsPassable(q.method, q.webSocket) {
 		q.why = refusal{kind: notPassable}
 		return
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate/header"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/pages"
 	"github.com/gatehouse-auth/gatehouse/pages/screen"
@@ -206,7 +207,7 @@ func (q *request) hasPath() bool {
 	case q.r.Method == http.MethodOptions:
 		return q.url.Path == "*"
 	}
-	return q.r.Method == http.MethodConnect && !isExtendedConnect(q.r)
+	return q.r.Method == http.MethodConnect && !header.IsExtendedConnect(q.r)
 }
 
 // start waits for the house to open. Where a handler stands is known once it has.
@@ -224,7 +225,7 @@ func IsOwnPath(path string) bool {
 // request for a public path passes also when the visitor is not: then it is
 // anonymous to the app.
 func (q *request) decide() {
-	public := q.gate.Rule.IsPublic(q.target()) && Destination(q.r) == nil
+	public := q.gate.Rule.IsPublic(q.target()) && header.Destination(q.r) == nil
 	if q.why = q.locate(!public); q.why.kind != "" {
 		return
 	}

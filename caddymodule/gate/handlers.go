@@ -9,6 +9,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/api"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate/header"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/oidc"
 	"github.com/gatehouse-auth/gatehouse/pages"
@@ -58,8 +59,8 @@ func (q *request) isCleaned() bool { return q.outer != nil && !q.outer.ended }
 func (q *request) clean() bool {
 	q.takeToken()
 	handshake := q.cleanRequest()
-	q.webSocket = handshake || isWebSocket(q.r.Header)
-	return isPassable(q.r.Method, handshake)
+	q.webSocket = handshake || header.IsWebSocket(q.r.Header)
+	return header.IsPassable(q.r.Method, handshake)
 }
 
 // passBeside passes on what no gate here looks at. Error routes are told whom

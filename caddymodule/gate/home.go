@@ -12,6 +12,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/event"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate/header"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 )
 
@@ -106,7 +107,7 @@ func (q *request) isFirstHand() bool {
 		peer, err := netip.ParseAddrPort(q.r.RemoteAddr)
 		return err == nil && peer.Addr().Unmap().WithZone("") != q.client() // else the proxy does not say whose it is
 	}
-	return !q.relayed && !isRelayed(q.r.Header) // the latter behind another proxy, where nothing was cleaned
+	return !q.relayed && !header.IsRelayed(q.r.Header) // the latter behind another proxy, where nothing was cleaned
 }
 
 // isFromAnotherPage tells whether a page of another site makes the request, and

@@ -17,6 +17,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/policy"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate/header"
 	"github.com/gatehouse-auth/gatehouse/oidc"
 	"github.com/gatehouse-auth/gatehouse/pages"
 )
@@ -36,7 +37,7 @@ type House struct {
 	Includes bool
 
 	homes  homes
-	fields map[string]struct{} // names of the headers beside the presets, folded; see Claim
+	fields header.Names // beside those of the presets; see Claim
 
 	outings   sync.Map // by their names, of requests under way; see name
 	takenAway sync.Map // names of headers of trusted proxies that the log has told of

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate/header"
 )
 
 // presets are the identity headers that a gate can set. Which of them are
@@ -148,7 +149,7 @@ func (q *request) newIdentity(set *headerSet, version uint64) (*identity, error)
 	groups := q.run.groupsOf(s.Address)
 	id := &identity{version: version, answers: userAnswers(s, groups)}
 	parts := map[part]string{
-		userPart: s.User(), emailPart: s.Address.String(), namePart: HeaderValue(s.Name), groupsPart: strings.Join(groups, ","),
+		userPart: s.User(), emailPart: s.Address.String(), namePart: header.Value(s.Name), groupsPart: strings.Join(groups, ","),
 		localPart: s.Address.Local(), subPart: s.Subject,
 	}
 	if len(set.signed) > 0 {
@@ -196,25 +197,6 @@ func (id *identity) write(h http.Header) {
 	}
 }
 
-// HeaderValue writes s so that every server reads the same: visible ASCII and
-// inner spaces stay, every other byte of its UTF-8 form and the percent sign
-// become %XX, which decodeURIComponent and its like undo. It is for names, which
-// may have anything in them; addresses and groups are plain ASCII.
-func HeaderValue(s string) string {
-	const hex = "0123456789ABCDEF"
-	var b strings.Builder
-	for i := range len(s) {
-		c := s[i]
-		inner := c == ' ' && i > 0 && i < len(s)-1
-		if c > ' ' && c < 0x7f && c != '%' || inner {
-			b.WriteByte(c)
-		} else {
-			b.Write([]byte{'%', hex[c>>4], hex[c&15]})
-		}
-	}
-	return b.String()
-}
-
 // userKeys begins what Server.Tell hands on.
 const userKeys = "http.auth.user."
 
@@ -223,7 +205,7 @@ const userKeys = "http.auth.user."
 func userAnswers(s *session.Session, groups []string) map[string]string {
 	return map[string]string{
 		userKeys + "id": s.User(), userKeys + "email": s.Address.String(), userKeys + "sub": s.Subject,
-		userKeys + "name": HeaderValue(s.Name), userKeys + "groups": strings.Join(groups, ","),
+		userKeys + "name": header.Value(s.Name), userKeys + "groups": strings.Join(groups, ","),
 		userKeys + "sid": s.ID, userKeys + "amr": strings.Join(s.AMR, ","),
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate/header"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 )
 
@@ -95,7 +96,7 @@ func (q *request) name(v *visitor) string {
 	}
 	if !from.trusted { // 127.0.0.1, where the request that is made seems to come from, may be
 		for name := range q.r.Header {
-			if ClaimOf(name) == ForwardedClaim {
+			if header.ClaimOf(name) == header.ForwardedClaim {
 				delete(q.r.Header, name)
 			}
 		}

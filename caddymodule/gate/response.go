@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate/header"
 )
 
 // ErrCut is what a handler gets that goes on writing to an answer that was cut.
@@ -135,7 +137,7 @@ type requestBody struct {
 func (b *requestBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err != nil {
-		b.house.cleanTrailer(b.request.Trailer)
+		header.CleanTrailer(b.request.Trailer, b.house.fields)
 	}
 	return n, err
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate/header"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
@@ -181,13 +182,13 @@ func (q *request) judgeMethod() refusal {
 	if m == nil {
 		return refusal{}
 	}
-	if other := Destination(q.r); other != nil && !m.Paths.IsZero() && !m.Paths.Match(other.Path, other.EscapedPath()) {
+	if other := header.Destination(q.r); other != nil && !m.Paths.IsZero() && !m.Paths.Match(other.Path, other.EscapedPath()) {
 		return refusal{kind: notAllowed, detail: "This token is limited to paths, and Destination names another one."}
 	}
 	if len(m.Methods) == 0 {
 		return refusal{}
 	}
-	if DropMethods(q.r.Header) && q.place.Behind {
+	if header.DropMethods(q.r.Header) && q.place.Behind {
 		return refusal{kind: notAllowed, detail: "This token is limited to methods, and a header of the request names another one."}
 	}
 	if name := otherMethod(q.url.RawQuery, m.Methods); name != "" {
@@ -215,7 +216,7 @@ func otherMethod(query string, methods []string) (name string) {
 // the names of the headers.
 func isMethodParameter(key string) bool {
 	php := strings.NewReplacer(".", "_", " ", "_", "[", "_").Replace(strings.ToLower(strings.TrimLeft(key, " ")))
-	return php == "_method" || strings.HasPrefix(php, "_method_") || strings.HasPrefix(php, "x") && ClaimOf(key) == MethodClaim
+	return php == "_method" || strings.HasPrefix(php, "_method_") || strings.HasPrefix(php, "x") && header.ClaimOf(key) == header.MethodClaim
 }
 
 func unescaped(s string) string {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate/header"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 )
 
@@ -85,7 +86,7 @@ func (g *Gate) Concerns(r *http.Request, asked *url.URL) bool {
 	if len(g.Matchers) > 0 {
 		if matches, err := g.Matchers.AnyMatchWithError(r); err == nil && !matches {
 			if g.byMethod { // the app must read the method that the gate was asked by
-				gate.DropMethods(r.Header)
+				header.DropMethods(r.Header)
 			}
 			return false
 		}
@@ -96,7 +97,7 @@ func (g *Gate) Concerns(r *http.Request, asked *url.URL) bool {
 	if !g.Guarded.limited {
 		return true
 	}
-	if other := gate.Destination(r); other != nil {
+	if other := header.Destination(r); other != nil {
 		if other.Path = strings.TrimPrefix(other.Path, g.Prefix); g.Guarded.match(r, other) {
 			return true
 		}

@@ -1,4 +1,4 @@
-package gate
+package header
 
 import (
 	"net/http"
@@ -6,17 +6,6 @@ import (
 	"slices"
 	"testing"
 )
-
-// Every preset's header must be one that requests are cleaned of.
-func TestPresetsAreClaims(t *testing.T) {
-	for name, fields := range presets {
-		for _, f := range fields {
-			if ClaimOf(f.name) != IdentityClaim || http.CanonicalHeaderKey(f.name) != f.name {
-				t.Errorf("preset %s: %s is not removed from requests or not canonical", name, f.name)
-			}
-		}
-	}
-}
 
 func TestCleanConnection(t *testing.T) {
 	for _, test := range []struct {
@@ -32,7 +21,7 @@ func TestCleanConnection(t *testing.T) {
 		{[]string{",, ,"}, "", ""},
 	} {
 		h := http.Header{"Connection": test.connection, "X-Hop": {"1"}, "X-Stays": {"1"}}
-		cleanConnection(h)
+		CleanConnection(h)
 		if got := h.Get("Connection"); got != test.want {
 			t.Errorf("%q became %q, want %q", test.connection, got, test.want)
 		}
@@ -74,7 +63,7 @@ func TestCleanUpgrade(t *testing.T) {
 			r := httptest.NewRequest("GET", "/", nil)
 			r.Header = http.Header{"Connection": {"keep-alive, Upgrade"}, "Upgrade": {"websocket"}, "Http2-Settings": {"AAMAAABk"}}
 			test.change(r)
-			if got := cleanUpgrade(r); got != test.webSocket {
+			if got := CleanUpgrade(r); got != test.webSocket {
 				t.Errorf("websocket: %v", got)
 			}
 			if !test.webSocket && (len(r.Header["Upgrade"]) > 0 || len(r.Header[":protocol"]) > 0) {
