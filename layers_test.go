@@ -153,7 +153,7 @@ var largeRooms = map[string]struct {
 	why          string
 }{
 	"authcore/apps":      {3_300, 150, "people, asks and what a proof comes to are one rule: who somebody is to an app, and which strangers may not be"},
-	"authcore/session":   {3_500, 150, "machine tokens, and how much each site is used, stand in the records, the cache and the one rule of browsers' sessions"},
+	"authcore/session":   {3_590, 150, "machine tokens, and how much each site is used, stand in the records, the cache and the one rule of browsers' sessions; so does how long what is known of one holds"},
 	"caddymodule":        {6_750, 150, "the modules, options and Caddyfile of every room"},
 	"caddymodule/routes": {3_450, 150, "each question about the routes is a file, and all are asked of the same trees; requests are followed through them as Caddy would"},
 	"caddymodule/gate":   {3_740, 150, "one request in one order (clean, locate, find, judge, identify, pass, cut), whose steps share what they found of it; the question of another proxy is such a request"},

@@ -92,7 +92,7 @@ func Open(ctx context.Context, engine store.Store, secrets keyring.Secrets, o Op
 	c.keys = keyring.NewKeys(keyring.Config{Store: engine, Secrets: secrets, Now: o.Now, Rotated: c.rotated, Revoked: c.revoke, Changed: c.tellKeys, Shared: isShared})
 	c.sessions = session.New(session.Config{
 		Store: engine, Keys: c.keys, Now: o.Now, Log: o.Logger, Observe: c.observe,
-		Count: func(n int) { c.census.add(n, 0) }, Tell: c.tellEnded,
+		Count: func(n int) { c.census.add(n, 0) }, Tell: c.tellEnded, Blind: c.board.Blind,
 	})
 	c.grants = grant.New(grant.Config{Store: engine, Secrets: secrets, Sessions: c.sessions, Now: o.Now, Log: o.Logger, Observe: c.observe})
 	c.apps = apps.New(apps.Config{

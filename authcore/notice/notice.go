@@ -80,7 +80,8 @@ type Board struct {
 	mu    sync.Mutex
 	heard map[Notice]time.Time // what others told within its life
 
-	blind atomic.Bool
+	blind  atomic.Bool
+	failed atomic.Pointer[error] // why nothing could be read last
 }
 
 // New returns a board. One for a store that is not shared does nothing.
@@ -111,6 +112,9 @@ func (b *Board) Run(ctx context.Context) {
 	b.last = b.cfg.Now()
 	tick := time.NewTicker(readEvery)
 	defer tick.Stop()
+	// A read may take longer than that, and clocks may stand still that timers go by.
+	unread := time.AfterFunc(BlindAfter, b.goBlind)
+	defer unread.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -123,14 +127,30 @@ func (b *Board) Run(ctx context.Context) {
 		case ctx.Err() != nil:
 			return
 		case err == nil:
-			if b.last = now; b.blind.Swap(false) {
+			b.last = now
+			unread.Reset(BlindAfter - b.cfg.Now().Sub(now))
+			if b.blind.Swap(false) {
 				b.cfg.Log.Info("the store can be read again")
 			}
-		case now.Sub(b.last) > BlindAfter && !b.blind.Swap(true):
-			b.cfg.Log.Error("the store could not be read for a minute: sessions that can't be checked are refused", "error", err)
-			b.cfg.Blind()
+		default:
+			b.failed.Store(&err)
+			if now.Sub(b.last) > BlindAfter {
+				b.goBlind()
+			}
 		}
 	}
+}
+
+func (b *Board) goBlind() {
+	if b.blind.Swap(true) {
+		return
+	}
+	var err error
+	if failed := b.failed.Load(); failed != nil {
+		err = *failed
+	}
+	b.cfg.Log.Error("the store could not be read for a minute: sessions that can't be checked are refused", "error", err)
+	b.cfg.Blind()
 }
 
 // Blind tells whether nothing could be read for BlindAfter.

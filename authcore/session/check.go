@@ -9,16 +9,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
-const (
-	// recordFresh is how long a session's record is trusted without reading it
-	// again. Endings on this node don't wait for it: they are pushed.
-	recordFresh = 30 * time.Second
-	// recordStale is how long a session goes on after its last successful read
-	// when the store can't be read.
-	recordStale = time.Minute
-	// MaxTokens is how many tokens of one request are looked at.
-	MaxTokens = 4
-)
+// MaxTokens is how many tokens of one request are looked at.
+const MaxTokens = 4
 
 // Check returns the live session that token stands for at origin, nil if it
 // stands for none, and counts as a use of it. An error means that it cannot be
@@ -56,21 +48,31 @@ func (s *View) Find(ctx context.Context, tokens []string, at origin.Origin) (*Se
 		}
 		found = session
 	}
+	if found != nil && found.live.isStale(s.core.now()) { // by now: each may have been waited for
+		return nil, errStale
+	}
 	return found, nil
+}
+
+// Still is Find for a session that was found before something else was waited for.
+func (s *View) Still(ctx context.Context, session *Session) (*Session, error) {
+	if session == nil || session.isConfigured() {
+		return session, nil
+	}
+	now, err := s.core.know(ctx, session.live, s.core.now())
+	if newest := session.live.snapshot.Load(); err == nil && s.lives(newest, now) {
+		return newest, nil
+	}
+	return nil, err
 }
 
 // Used notes a use of session.
 func (s *View) Used(session *Session) { session.live.touch(s.core.now()) }
 
 func (s *View) find(ctx context.Context, token string, at origin.Origin) (*Session, error) {
-	c, now := s.core, s.core.now()
-	live := c.cache.get(token)
-	if live == nil {
-		var err error
-		if live, err = c.readToken(ctx, token); live == nil {
-			return nil, err
-		}
-	} else if err := c.refresh(ctx, live, now); err != nil {
+	c := s.core
+	live, now, err := c.lookUp(ctx, token, c.readToken)
+	if live == nil || err != nil {
 		return nil, err
 	}
 	return s.admit(live, at, now), nil
@@ -122,25 +124,6 @@ func (c *Core) Held(ctx context.Context, tokens []string) (held []*Session, err 
 	return held, nil
 }
 
-// refresh reads a session's record again when it is time. An error means that
-// it could not be read for too long.
-func (c *Core) refresh(ctx context.Context, live *liveSession, now time.Time) error {
-	age := live.age(now)
-	if age <= recordFresh {
-		return nil
-	}
-	if err := c.reread(ctx, live, now); err != nil && age > recordStale {
-		return err
-	}
-	return nil
-}
-
-// age is how long ago the records were read, or by how much the clock was set
-// back since.
-func (l *liveSession) age(now time.Time) time.Duration {
-	return (time.Duration(now.UnixMilli()-l.readAt.Load()) * time.Millisecond).Abs()
-}
-
 // admit applies what can be told without the store.
 func (s *View) admit(live *liveSession, at origin.Origin, now time.Time) *Session {
 	session := live.snapshot.Load()
@@ -175,6 +158,7 @@ func (c *Core) readToken(ctx context.Context, token string) (*liveSession, error
 	if err != nil || claims == nil {
 		return nil, err
 	}
+	began := c.now()
 	r, p, err := c.ReadSession(ctx, claims.Session, store.KeyPerson+claims.Subject)
 	if err != nil || r == nil {
 		return nil, err
@@ -182,9 +166,7 @@ func (c *Core) readToken(ctx context.Context, token string) (*liveSession, error
 	if r.Subject != claims.Subject || r.Audience != claims.Audience || r.Issuer != claims.Issuer {
 		return nil, nil
 	}
-	session := newSession(r, p, token)
-	session.live.readAt.Store(c.now().UnixMilli())
-	return c.cache.put(session), nil
+	return c.cache.put(newSession(r, p, token).readAt(began)), nil
 }
 
 // sessionOf is a session's record with the person it is of.
@@ -215,42 +197,4 @@ func (c *Core) ReadSession(ctx context.Context, sid string, with ...string) (*Re
 		return sessionOf{r, p}, nil
 	})
 	return read.r, read.p, err
-}
-
-// reread brings a session up to date with its record, one request at a time.
-func (c *Core) reread(ctx context.Context, live *liveSession, now time.Time) error {
-	live.mu.Lock()
-	defer live.mu.Unlock()
-	if live.age(now) <= recordFresh {
-		return nil // another request has
-	}
-	s := live.snapshot.Load()
-	with := []string{store.KeyPerson + s.Subject}
-	if s.Parent != "" {
-		with = append(with, store.KeySession+s.Parent)
-	}
-	r, p, err := c.ReadSession(ctx, s.ID, with...)
-	if err != nil {
-		return err
-	}
-	c.apply(live, r, p)
-	live.readAt.Store(c.now().UnixMilli())
-	return nil
-}
-
-// apply brings a session up to date with what was read; r is nil if it has
-// ended.
-func (c *Core) apply(live *liveSession, r *Record, p *person.Record) {
-	if r == nil {
-		live.ended.Store(true)
-		return
-	}
-	live.seen.later(r.LastSeen.UnixMilli())
-	if old := live.snapshot.Load(); p.Address != old.Address || p.Name != old.Name || r.Parent != old.Parent || !r.Expires.Equal(old.Expires) {
-		updated := *old
-		updated.Address, updated.Name, updated.Parent, updated.Expires = p.Address, p.Name, r.Parent, r.Expires
-		live.memos.Store(nil) // what was derived from the old name
-		live.snapshot.Store(&updated)
-		c.cache.moved(live, updated.Parent)
-	}
 }

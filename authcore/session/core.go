@@ -24,8 +24,10 @@ type Core struct {
 	observe func(event.Event)
 	count   func(int)
 	tell    func(tx store.Tx, sid string, replaced bool) error
+	blind   func() bool
 
 	cache     *cache
+	rereads   rereads
 	streams   streams
 	revokedAt atomic.Int64 // unix nanoseconds; sessions from before don't count
 
@@ -46,12 +48,15 @@ type Config struct {
 	// Tell tells other nodes that a session has ended, in the transaction that ends
 	// it; replaced: another one took its place. nil: there are none.
 	Tell func(tx store.Tx, sid string, replaced bool) error
+	// Blind tells whether nothing was heard of other nodes for so long that a session
+	// which was not read itself may have ended.
+	Blind func() bool
 }
 
 // New returns the sessions of a store. Load reads what must be known
 // before the first request.
 func New(c Config) *Core {
-	return &Core{store: c.Store, keys: c.Keys, now: c.Now, log: c.Log, observe: c.Observe, count: c.Count, tell: c.Tell, cache: newCache(cacheSize), streams: streams{more: make(chan struct{}, 1)}}
+	return &Core{store: c.Store, keys: c.Keys, now: c.Now, log: c.Log, observe: c.Observe, count: c.Count, tell: c.Tell, blind: c.Blind, cache: newCache(cacheSize), streams: streams{more: make(chan struct{}, 1)}}
 }
 
 // Load reads when all sessions were ended last, here or at another node.

@@ -249,9 +249,13 @@ func (s *View) CheckToken(ctx context.Context, secret string) (session *Session,
 		if !IsMachineToken(secret) {
 			return nil, false, nil
 		}
-		live, known, err := s.core.machine(ctx, hash, now)
+		var live *liveSession
+		live, now, err = s.core.lookUp(ctx, hash, func(ctx context.Context, hash string) (read *liveSession, err error) {
+			read, over, err = s.core.machine(ctx, hash)
+			return read, err
+		})
 		if err != nil || live == nil {
-			return nil, known, err
+			return nil, over, err
 		}
 		session = live.snapshot.Load()
 	}
@@ -268,12 +272,9 @@ func (s *View) KnowsMachine(secret string) bool {
 	return s.machines[HashMachine(secret).String()] != nil
 }
 
-// machine finds a token that a person made, in memory or in the store; known: there
-// was one.
-func (c *Core) machine(ctx context.Context, hash string, now time.Time) (live *liveSession, known bool, err error) {
-	if live := c.cache.get(hash); live != nil {
-		return live, true, c.refresh(ctx, live, now)
-	}
+// machine reads a token that a person made; known: there was one.
+func (c *Core) machine(ctx context.Context, hash string) (live *liveSession, known bool, err error) {
+	began := c.now()
 	sid, err := store.View(ctx, c.store, func(tx store.Tx) (sid string, err error) {
 		_, err = store.Load(tx, store.KeyMachine+hash, &sid)
 		return sid, err
@@ -285,7 +286,5 @@ func (c *Core) machine(ctx context.Context, hash string, now time.Time) (live *l
 	if err != nil || r == nil || r.Machine == nil {
 		return nil, true, err
 	}
-	session := newSession(r, p, hash)
-	session.live.readAt.Store(now.UnixMilli())
-	return c.cache.put(session), true, nil
+	return c.cache.put(newSession(r, p, hash).readAt(began)), true, nil
 }

@@ -77,11 +77,12 @@ type liveSession struct {
 	ended    atomic.Bool
 	seen     *lastUse             // shared by all sessions of one sign-in
 	ownSeen  lastUse              // seen of one that shares it with no earlier session
-	readAt   atomic.Int64         // when the record was last read
+	readAt   atomic.Int64         // when the records were last read
 	sites    siteSet              // where it was used, as far as this process saw
 	memos    atomic.Pointer[memo] // the newest
 
-	mu      sync.Mutex              // to change memos, and to read the records
+	mu      sync.Mutex              // to change memos, and for reading
+	reading *reread                 // under way, nil for none
 	next    atomic.Pointer[Session] // the same person's session that took its place
 	written atomic.Int64            // seen as it stands in the store
 	hangsOn string                  // the session it hangs on; guarded by the cache's mu
@@ -247,8 +248,7 @@ func (s *View) begin(tx store.Tx, b Browser, r *Record, p *person.Record) (*Begi
 		return nil, err
 	}
 	tx.Put(store.KeyPersonSession+r.Subject+"/"+r.ID, []byte("{}"), r.Expires.Add(keyring.ClockSkew))
-	session := newSession(r, p, token)
-	session.live.readAt.Store(s.core.now().UnixMilli())
+	session := newSession(r, p, token).readAt(s.core.now())
 	began := &Beginning{Session: session, Token: token}
 	held, err := s.core.held(b)
 	if err != nil {

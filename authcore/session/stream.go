@@ -176,7 +176,7 @@ func (s *View) streamMayGoOn(st *Stream, now time.Time) bool {
 	}
 	live.touch(now)
 	session := live.snapshot.Load()
-	if !s.lives(session, now) {
+	if !s.lives(session, now) || !session.isConfigured() && live.isStale(now) && s.core.blind() {
 		return false
 	}
 	if session.isConfigured() { // what it may is asked of the configuration in use
