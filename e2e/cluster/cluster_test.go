@@ -1,4 +1,4 @@
-// Package cluster_test runs examples/failover: each file of it as it stands, with nothing
+// Package cluster_test runs examples/cluster: each file of it as it stands, with nothing
 // changed but ports, where mail goes, and a header that tells which node has answered.
 package cluster_test
 
@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-const example = "../../examples/failover"
+const example = "../../examples/cluster"
 
 // cluster is a copy of the example, with ports of its own.
 type cluster struct {

@@ -185,7 +185,7 @@ func newSite(t testing.TB, store string, nodes int) *site {
 	return s
 }
 
-// start runs a node with the configuration of examples/cluster: mail goes to us, many
+// start runs a node with the configuration of e2e/history: mail goes to us, many
 // people come from one machine, and what passes is answered by a fixed text.
 func (s *site) start(name, port string) {
 	s.Helper()
@@ -269,7 +269,7 @@ func (s *site) await(base string) {
 
 func (s *site) example(name string) string {
 	s.Helper()
-	text, err := os.ReadFile(filepath.Join("../../examples/cluster", name))
+	text, err := os.ReadFile(filepath.Join("../history/testdata", name))
 	if err != nil {
 		s.Fatal(err)
 	}

@@ -93,7 +93,7 @@ func newCluster(t testing.TB, dsn string, servers ...string) *cluster {
 	return c
 }
 
-// config is that of examples/cluster, with mail to the tests' server, no limit on so
+// config is that of testdata, with mail to the tests' server, no limit on so
 // many people from one machine, and more sites.
 func (n *node) config() string {
 	n.Helper()
@@ -133,7 +133,7 @@ func (n *node) database() string {
 
 func (c *cluster) example(name string) string {
 	c.Helper()
-	text, err := os.ReadFile(filepath.Join("../../examples/cluster", name))
+	text, err := os.ReadFile(filepath.Join("testdata", name))
 	if err != nil {
 		c.Fatal(err)
 	}
