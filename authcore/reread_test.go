@@ -128,13 +128,19 @@ func TestFailedRereadIsMadeUpFor(t *testing.T) {
 // those alone whose sessions are in the store: somebody of a trusted network has none.
 func TestEndingsElsewhereMeetEveryAnswer(t *testing.T) {
 	for name, c := range map[string]struct {
-		tell func(*session.Core, *session.Session) error
+		tell func(context.Context, *session.Core, *session.Session) error
 		cuts bool
 	}{
-		"ended":          {func(all *session.Core, s *session.Session) error { all.HasEnded(s.ID, false); return nil }, true},
-		"replaced":       {func(all *session.Core, s *session.Session) error { all.HasEnded(s.ID, true); return nil }, true},
-		"nothing missed": {func(all *session.Core, _ *session.Session) error { return all.Recheck(t.Context()) }, false},
-		"cannot tell":    {func(all *session.Core, _ *session.Session) error { all.CutAll(); return nil }, true},
+		"ended": {func(_ context.Context, all *session.Core, s *session.Session) error {
+			all.HasEnded(s.ID, false)
+			return nil
+		}, true},
+		"replaced": {func(_ context.Context, all *session.Core, s *session.Session) error {
+			all.HasEnded(s.ID, true)
+			return nil
+		}, true},
+		"nothing missed": {func(ctx context.Context, all *session.Core, _ *session.Session) error { return all.Recheck(ctx) }, false},
+		"cannot tell":    {func(_ context.Context, all *session.Core, _ *session.Session) error { all.CutAll(); return nil }, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			run(t, func(t *testing.T, h *house) {
@@ -147,7 +153,7 @@ func TestEndingsElsewhereMeetEveryAnswer(t *testing.T) {
 				watch("trusted network", nil)
 				watch("session", signedIn)
 				watch("trusted network, the last", nil)
-				want(t, c.tell(h.core.Sessions(), signedIn), nil)
+				want(t, c.tell(t.Context(), h.core.Sessions(), signedIn), nil)
 				want(t, cut["session"], map[bool]int{true: 1}[c.cuts])
 				want(t, cut["trusted network"]+cut["trusted network, the last"], 0)
 			})

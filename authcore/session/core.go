@@ -72,12 +72,14 @@ func (c *Core) Load(ctx context.Context) error {
 }
 
 // Run cuts streams that may not go on, and writes the last use of sessions, until
-// ctx ends.
+// ctx ends. A store that lets writing wait keeps no stream from being cut.
 func (c *Core) Run(ctx context.Context) {
-	sweep, write := time.NewTicker(sweepEvery), time.NewTicker(useWritten)
+	var writing sync.WaitGroup
+	writing.Go(func() { c.keepWriting(ctx) })
+	defer writing.Wait()
+	sweep := time.NewTicker(sweepEvery)
 	sweep.Stop() // it runs while streams are open
 	defer sweep.Stop()
-	defer write.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -88,6 +90,17 @@ func (c *Core) Run(ctx context.Context) {
 			if c.sweep(); !c.streams.any() {
 				sweep.Stop()
 			}
+		}
+	}
+}
+
+func (c *Core) keepWriting(ctx context.Context) {
+	write := time.NewTicker(useWritten)
+	defer write.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
 		case <-write.C:
 			c.Flush(ctx)
 		}
