@@ -333,6 +333,17 @@ func TestStoreDown(t *testing.T) {
 	if w, _ := ask(g, "GET", testSite+"/"); w.Code != 401 {
 		t.Errorf("without a cookie nothing needs the store: %d", w.Code)
 	}
+	for path, want := range map[string]int{"session": 503, "account": 503, "refused?for=/": 503, "logout": 503, "login": 200} {
+		for _, accept := range []string{"Accept: application/json", "Accept: text/html"} {
+			w, _ := ask(g, "GET", testSite+"/_gatehouse/"+path, cookie, accept)
+			if w.Code != want || (w.Header().Get("Retry-After") != "") != (want == 503) || len(w.Result().Cookies()) > 0 {
+				t.Errorf("%s, %s: %d %v", path, accept, w.Code, w.Header())
+			}
+		}
+	}
+	if w, _ := ask(g, "GET", testSite+"/_gatehouse/session"); w.Code != 401 {
+		t.Errorf("the session of who has none: %d", w.Code)
+	}
 }
 
 // A cookie that another node has signed a moment ago, with a key that can't be read

@@ -11,6 +11,7 @@ import (
 // step is what one path does.
 type step struct {
 	get, post func(*exchange)
+	signedIn  bool // it is for who is signed in
 }
 
 var steps = map[string]step{
@@ -20,12 +21,12 @@ var steps = map[string]step{
 	"link/":     {get: link, post: answerLink},
 	"not-me/":   {get: notMe, post: sayNotMe},
 	"logout":    {get: logout, post: endSession},
-	"account":   {get: account},
-	"account/":  {get: noAccountPage, post: changeAccount},
-	"session":   {get: tellSession},
-	"refused":   {get: refused},
+	"account":   {get: account, signedIn: true},
+	"account/":  {get: noAccountPage, post: changeAccount, signedIn: true},
+	"session":   {get: tellSession, signedIn: true},
+	"refused":   {get: refused, signedIn: true},
 	"jwks.json": {get: jwks},
-	"handover":  {get: giveTicket},
+	"handover":  {get: giveTicket, signedIn: true},
 	"handover/": {get: takeTicket},
 	"client.js": {get: clientScript},
 }
@@ -48,7 +49,7 @@ func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request, v Visit) {
 	case (r.Method == http.MethodGet || r.Method == http.MethodHead) && s.get != nil:
 		s.get(e)
 	case r.Method == http.MethodPost && s.post != nil:
-		if e.acceptPost() {
+		if e.acceptPost() && e.still() {
 			s.post(e)
 		}
 	default:
@@ -82,6 +83,30 @@ func (s step) allow() string {
 		return "POST"
 	}
 	return "GET, HEAD, POST"
+}
+
+// NeedsSession tells whether the page at path is for who is signed in: while nobody can
+// tell whether somebody is, it can't be served. The others are without a session.
+func NeedsSession(path string) bool {
+	name, rest, _ := strings.Cut(strings.TrimPrefix(path, screen.Root), "/")
+	if rest != "" {
+		name += "/"
+	}
+	return steps[name].signedIn
+}
+
+// still looks at the visitor's session again: a form may take its time to come in.
+func (e *exchange) still() bool {
+	if e.v.Session == nil {
+		return true
+	}
+	session, err := e.p.service.Sessions().Still(e.r.Context(), e.v.Session)
+	if err != nil {
+		e.outage(err)
+		return false
+	}
+	e.v.Session, e.browser.Session = session, session
+	return true
 }
 
 // acceptPost refuses what may be no visitor's own wish, and reads the form.

@@ -345,9 +345,14 @@ func (q *request) showPages() error {
 		return q.showNothing()
 	}
 	q.presented = nil
-	if err := q.find(); err != nil {
+	switch err := q.find(); {
+	case err != nil && pages.NeedsSession(q.url.Path):
+		why := refusal{kind: unavailable, err: err}
+		q.report(why)
+		return q.refuse(why)
+	case err != nil:
 		q.house.log().Error("the session of a visitor of the sign-in pages can't be read", slog.Any("error", err))
-	} else if q.session != nil {
+	case q.session != nil:
 		q.run.Service.Sessions().Used(q.session)
 	}
 	w := q.w

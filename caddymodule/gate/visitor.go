@@ -55,12 +55,10 @@ func (o *visitor) answeredByUs() {
 // find looks the visitor's session up. An error means that it can't be told.
 func (q *request) find() error {
 	if q.outer != nil && q.outer.looked {
-		q.found = q.outer.found
-		return nil
+		return q.findAgain(q.outer.found)
 	}
 	if q.made != nil && q.made.looked && q.made.origin == q.origin {
-		q.found = q.made.found
-		return nil
+		return q.findAgain(q.made.found)
 	}
 	if q.hasToken() {
 		err := q.findMachine()
@@ -92,6 +90,14 @@ func (q *request) find() error {
 	}
 	q.session, q.lastUse = session, session.LastSeen()
 	return nil
+}
+
+// findAgain takes what was found before: since then the request may have waited.
+func (q *request) findAgain(before found) (err error) {
+	q.found = before
+	q.session, err = q.run.Service.Sessions().Still(q.r.Context(), before.session)
+	q.looked = err == nil
+	return err
 }
 
 // request is the request with the cookies that the client sent.
