@@ -461,7 +461,6 @@ func traefikSites(text string, w writer) string {
 	text = perSite(text, "    wiki:\n      rule", "\n  middlewares:", w.sites, rename)
 	text = perSite(text, "    wiki-asks:", "\n  services:", w.sites, rename)
 	text = perSite(text, "    wiki:\n      loadBalancer", "\n# ---- ", w.sites, rename)
-	text = cut(text, "#\n#   gatehouse run", "entryPoints:") // what to do with the example
 	return traefikEntries(text, w.all())
 }
 
