@@ -226,7 +226,7 @@ func TestExampleIsValidAndFormatted(t *testing.T) {
 		}
 	}
 	adapts(t, "Caddyfile.example", read(t, "Caddyfile.example"))
-	for _, file := range []string{"examples/compose/Caddyfile", "examples/traefik-tls/Caddyfile", "packaging/files/Caddyfile", "packaging/files/Caddyfile.image"} {
+	for _, file := range []string{"examples/compose/Caddyfile", "examples/tls/Caddyfile", "packaging/files/Caddyfile", "packaging/files/Caddyfile.image"} {
 		if out, err := command(t, "validate", "--adapter", "caddyfile", "--config", file); err != nil {
 			t.Errorf("%s: %v\n%s", file, err, out)
 		}

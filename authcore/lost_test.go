@@ -139,7 +139,9 @@ func TestRevokedStaysRevoked(t *testing.T) {
 			engine, err := pgstore.Open(t.Context(), dsn, pgstore.Options{})
 			want(t, err, nil)
 			dies := newHouse(t)
+			dies.mu.Lock()
 			dies.clock = engine.Now
+			dies.mu.Unlock()
 			dies.reopenOn(engine)
 			before := left.signIn("before")
 			_, stolen := left.core.Keys().Private()

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/gatehouse-auth/gatehouse/caddymodule/caddytest"
+	"github.com/gatehouse-auth/gatehouse/examples"
 )
 
 // The whole of it, as it stands in front of people: the proxy ends TLS for several
@@ -20,9 +21,16 @@ func TestNginxOverTLS(t *testing.T) {
 	w.certify("gatehouse-sites.conf", "/etc/ssl/certs/wiki.localhost.pem", "cert.pem", "/etc/ssl/private/wiki.localhost.key", "key.pem",
 		"/etc/ssl/certs/notes.localhost.pem", "cert.pem", "/etc/ssl/private/notes.localhost.key", "key.pem",
 		"/etc/ssl/certs/auth.localhost.pem", "cert.pem", "/etc/ssl/private/auth.localhost.key", "key.pem")
-	w.certify("nginx.conf", "default_server;", "ssl default_server;\n        ssl_reject_handshake on;")
+	plain := freePort(t)
+	conf := strings.NewReplacer("listen 80", "listen 127.0.0.1:"+plain, "listen 443", "listen 127.0.0.1:"+w.port, "example.com", "localhost",
+		"events {}", "events {}\npid nginx.pid;\nerror_log stderr;", "http {", "http {\n    access_log off; client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp; uwsgi_temp_path tmp; scgi_temp_path tmp;").
+		Replace(w.example("tls/nginx/nginx.conf"))
+	if err := os.WriteFile(filepath.Join(w.dir, "nginx.conf"), []byte(conf), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	w.processIn("nginx", "-p", ".", "-c", "nginx.conf", "-g", "daemon off;")
 	w.try(t)
+	w.leadsToTLS(plain)
 	if answer, err := w.visitor().client.Get("https://blog.localhost:" + w.port + "/"); err == nil {
 		_ = answer.Body.Close()
 		t.Errorf("a name of no site gets %s", answer.Status)
@@ -44,24 +52,48 @@ func TestHAProxyOverTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.certify("haproxy.cfg", "/etc/haproxy/certs/", "both.pem")
-	w.processIn("haproxy", "-db", "-f", "haproxy.cfg")
+	plain := freePort(t)
+	if err := os.WriteFile(filepath.Join(w.dir, "redirect.cfg"), []byte(strings.Replace(w.example("tls/haproxy/redirect.cfg"), "bind :80", "bind 127.0.0.1:"+plain, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.processIn("haproxy", "-db", "-f", "haproxy.cfg", "-f", "redirect.cfg")
 	w.try(t)
+	w.leadsToTLS(plain)
 	w.visitor().get("https://blog.localhost:"+w.port+"/").must(t, http.StatusMisdirectedRequest)
 }
 
-// The example of Traefik with TLS is what doctor prints, which the long proofs run.
-func TestTraefikExampleOverTLS(t *testing.T) {
+// TestExamplesOverTLS: the examples with TLS are what doctor prints for their Caddyfile,
+// which the other tests here run, and the long proofs for Traefik.
+func TestExamplesOverTLS(t *testing.T) {
 	w := &routes{topology: newTopology(t)}
 	w.admin = "127.0.0.1:" + freePort(t)
-	w.run(w.example("traefik-tls/Caddyfile"))
-	printed := w.doctor("traefik")
-	for _, name := range []string{"dynamic.yml", "traefik.yml"} {
-		_, after, _ := strings.Cut(printed, "# ---- "+name+" ----\n")
-		text, _, _ := strings.Cut(after, "\n# ---- ")
-		text = strings.ReplaceAll(text, "http://127.0.0.1:3000", "http://"+w.app.addr) // the topology's app
-		if got := w.example("traefik-tls/" + name); strings.TrimSpace(got) != strings.TrimSpace(text) {
-			t.Errorf("examples/traefik-tls/%s is not what doctor prints:\n%s", name, text)
+	w.run(w.example("tls/Caddyfile"))
+	for _, proxy := range examples.Proxies {
+		text := w.printed(proxy)
+		names, bodies := parts.FindAllStringSubmatch(text, -1), parts.Split(text, -1)[1:]
+		for i, name := range names {
+			if got := w.example("tls/" + proxy + "/" + name[1]); strings.TrimSpace(got) != strings.TrimSpace(w.ports.Replace(bodies[i])) {
+				t.Errorf("examples/tls/%s/%s is not what doctor prints:\n%s", proxy, name[1], bodies[i])
+			}
 		}
+	}
+}
+
+// leadsToTLS: what is asked for over plain http at port is asked for again over TLS.
+func (w *tlsTopology) leadsToTLS(port string) {
+	w.Helper()
+	r, err := http.NewRequest(http.MethodGet, "http://127.0.0.1:"+port+"/page?x=1", nil)
+	if err != nil {
+		w.Fatal(err)
+	}
+	r.Host = "wiki.localhost"
+	answer, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		w.Fatal(err)
+	}
+	_ = answer.Body.Close()
+	if to := answer.Header.Get("Location"); answer.StatusCode != http.StatusMovedPermanently || to != "https://wiki.localhost/page?x=1" {
+		w.Errorf("plain http gets %s, and is led to %q", answer.Status, to)
 	}
 }
 

@@ -194,6 +194,16 @@ func newRoutes(t *testing.T) *routes {
 // doctor is what the command prints, with only addresses changed.
 func (w *routes) doctor(proxy string) string {
 	w.Helper()
+	text := strings.NewReplacer("listen ", "listen 127.0.0.1:", "bind :", "bind 127.0.0.1:").Replace(w.printed(proxy))
+	for i, s := range w.sites {
+		text = strings.ReplaceAll(text, fmt.Sprint("127.0.0.1:", 3000+i), s.app.addr)
+	}
+	return text
+}
+
+// printed is what doctor prints.
+func (w *routes) printed(proxy string) string {
+	w.Helper()
 	response, err := http.Get("http://" + w.admin + "/gatehouse/status?proxy=" + proxy)
 	if err != nil {
 		w.Fatal(err)
@@ -203,17 +213,15 @@ func (w *routes) doctor(proxy string) string {
 	if err := json.NewDecoder(response.Body).Decode(&status); err != nil || status.Snippet == "" {
 		w.Fatalf("doctor --proxy %s: %s, %v", proxy, response.Status, err)
 	}
-	text := strings.NewReplacer("listen ", "listen 127.0.0.1:", "bind :", "bind 127.0.0.1:").Replace(status.Snippet)
-	for i, s := range w.sites {
-		text = strings.ReplaceAll(text, fmt.Sprint("127.0.0.1:", 3000+i), s.app.addr)
-	}
-	return text
+	return status.Snippet
 }
+
+// parts are the heads of files in what is printed.
+var parts = regexp.MustCompile(`(?m)^(?:#|--) ---- (\S+) ----\n`)
 
 // write takes the printed files apart.
 func (w *routes) write(proxy string) {
 	w.Helper()
-	parts := regexp.MustCompile(`(?m)^(?:#|--) ---- (\S+) ----\n`)
 	text := w.doctor(proxy)
 	if proxy == "nginx" { // what is printed is to be included
 		text += "# ---- nginx.conf ----\n" + w.example("nginx/nginx.conf")
