@@ -157,7 +157,7 @@ var largeRooms = map[string]struct {
 	"caddymodule":        {6_750, 150, "the modules, options and Caddyfile of every room"},
 	"caddymodule/routes": {3_450, 150, "each question about the routes is a file, and all are asked of the same trees; requests are followed through them as Caddy would"},
 	"caddymodule/gate":   {3_740, 150, "one request in one order (clean, locate, find, judge, identify, pass, cut), whose steps share what they found of it; the question of another proxy is such a request"},
-	"pages":              {2_530, 150, "the steps of signing in and out, the account and the launcher share an exchange, its cookies and its refusals"},
+	"pages":              {2_560, 150, "the steps of signing in and out, the account and the launcher share an exchange, its cookies and its refusals"},
 	"pages/screen":       {2_880, 150, "every page, mail and text, in every language"},
 }
 
