@@ -355,6 +355,7 @@ func (s *Organizations) Joined(p person.Person) {
 	s.observe(event.Event{Name: event.Org, App: p.Realm.App, Subject: p.Subject, Reason: "invite_accepted"})
 }
 
+// AcceptIn takes the invitation id for sub, in the transaction tx.
 func (s *Organizations) AcceptIn(tx store.Tx, realm person.Realm, id, sub string) (out Membership, v event.Verdict, err error) {
 	i, err := LoadInvite(tx, realm, id)
 	if err != nil || i == nil {

@@ -231,7 +231,7 @@ func (s *Server) Kill(t testing.TB) {
 	if err := syscall.Kill(pid, syscall.SIGQUIT); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(20 * time.Second); ; <-time.After(5 * time.Millisecond) {
 		conn, err := net.Dial("tcp", s.Addr())
 		if err != nil {
 			return
