@@ -30,6 +30,7 @@ func TestPatroni(t *testing.T) {
 	c.says("I am (first), the leader", "patroni", "first")
 	c.run("patroni", "second")
 	c.says("I am (second), a secondary", "patroni", "second")
+	c.says("started streaming", "patroni", "second")
 	c.serve()
 	c.try(func() { c.done("patronictl", "switchover", "--force", "--master", "first", "--candidate", "second") }, nil)
 }
