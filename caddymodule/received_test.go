@@ -24,7 +24,7 @@ func TestDoctorLooksAtAMail(t *testing.T) {
 	if entries := o.audited("admin_action"); len(entries) != 1 || entries[0]["reason"] != "test_email" {
 		t.Errorf("%v", entries)
 	}
-	o.fails(cli.ExitNo, []string{"mail_to: "}, "doctor", "--mail-to", "nonsense")
+	o.fails(cli.ExitUsage, []string{"mail_to: "}, "doctor", "--mail-to", "nonsense")
 	o.mail.RefuseTo("gone@example.org", 550)
 	o.fails(cli.ExitNo, []string{"did not take it"}, "doctor", "--mail-to", "gone@example.org")
 
@@ -39,7 +39,7 @@ func TestDoctorLooksAtAMail(t *testing.T) {
 		t.Errorf("%+v", found.Findings)
 	}
 	must(t, os.WriteFile(file, []byte("\x00\xff no mail"), 0o600))
-	o.fails(cli.ExitNo, []string{"save"}, "doctor", "--received", file)
+	o.fails(cli.ExitUsage, []string{"save"}, "doctor", "--received", file)
 	must(t, os.WriteFile(file, []byte(strings.Repeat("x", 100<<10)), 0o600))
 	o.fails(cli.ExitUsage, []string{"no headers"}, "doctor", "--received", file)
 	o.fails(cli.ExitUsage, []string{"no such file"}, "doctor", "--received", file+".gone")

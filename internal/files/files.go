@@ -12,7 +12,10 @@ import (
 	"os"
 )
 
-var errKind = errors.New("this is not a regular file")
+var (
+	errKind = errors.New("this is not a regular file")
+	errDir  = errors.New("this is a directory, not a regular file")
+)
 
 // Open opens a regular file.
 func Open(path string) (*os.File, fs.FileInfo, error) {
@@ -32,8 +35,14 @@ func Open(path string) (*os.File, fs.FileInfo, error) {
 }
 
 func regular(info fs.FileInfo, err error) error {
-	if err == nil && !info.Mode().IsRegular() {
-		err = errKind
+	var found *fs.PathError
+	switch {
+	case errors.As(err, &found):
+		found.Op = "open" // what was meant
+	case err == nil && info.IsDir():
+		return errDir
+	case err == nil && !info.Mode().IsRegular():
+		return errKind
 	}
 	return err
 }
