@@ -131,7 +131,7 @@ func TestAnOlderCopyOfTheDatabase(t *testing.T) {
 // Who revoked the keys is gone when an older copy of the database comes: whoever is
 // left has heard of it, and a node that starts afterwards knows it, too.
 func TestRevokedStaysRevoked(t *testing.T) {
-	for _, kind := range []string{"revoked", "rotated", "rotated, then revoked"} {
+	for _, kind := range []string{"revoked", "revoked, seen before it is told", "rotated", "rotated, then revoked"} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			dsn := pgtest.Database(t)
@@ -151,11 +151,14 @@ func TestRevokedStaysRevoked(t *testing.T) {
 				t.Helper()
 				out, err := dies.core.Keys().Rotate(t.Context(), revoke)
 				want(t, err, nil)
+				if kind == "revoked, seen before it is told" { // as by a token with the new key
+					want(t, left.core.Keys().Reload(t.Context(), false), nil)
+				}
 				soon(t, "the other hears of the key", func() bool { _, id := left.core.Keys().Private(); return id == out.Key })
 				return out.Key
 			}
 			var next string
-			if kind != "revoked" {
+			if strings.HasPrefix(kind, "rotated") {
 				next = rotate(false)
 			}
 			revokes := kind != "rotated"

@@ -97,8 +97,8 @@ func (k *Keys) Reload(ctx context.Context, revoked bool) error {
 	return errors.Join(k.eddsa.reload(ctx, revoked), k.rsa.reload(ctx, revoked), k.ecdsa.reload(ctx, revoked))
 }
 
-// PutBack has s, a store that has lost what was written to it last, have the keys that
-// this process knows of, and none that it knows to be revoked.
+// PutBack has s, a store that has lost what was written to it last, have the keys
+// in use here, and none that this process knows to be revoked.
 func (k *Keys) PutBack(ctx context.Context, s store.Store) error {
 	return errors.Join(k.eddsa.putBack(ctx, s), k.rsa.putBack(ctx, s), k.ecdsa.putBack(ctx, s))
 }

@@ -5,7 +5,6 @@ import (
 	"crypto"
 	"encoding/base64"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -59,8 +58,8 @@ type ring struct {
 	keys atomic.Pointer[[]*signingKey]
 
 	noteMu sync.Mutex
-	known  map[string]*signingKey // all that this process has had
-	gone   map[string]bool        // those of them that were revoked: they never come back
+	known  map[string]bool // all that this process has had, and may come back
+	gone   map[string]bool // those that were revoked: they never come back
 
 	lookMu sync.Mutex
 	looked time.Time // when catchUp began to read last
@@ -68,7 +67,7 @@ type ring struct {
 }
 
 func newRing(cfg Config, alg jose.SignatureAlgorithm, most int) *ring {
-	k := &ring{cfg: cfg, alg: alg, max: most, known: map[string]*signingKey{}, gone: map[string]bool{}}
+	k := &ring{cfg: cfg, alg: alg, max: most, known: map[string]bool{}, gone: map[string]bool{}}
 	k.use(nil)
 	return k
 }
@@ -82,7 +81,7 @@ func (k *ring) use(keys []*signingKey) {
 	k.noteMu.Lock()
 	defer k.noteMu.Unlock()
 	for _, key := range keys {
-		k.known[key.id] = key
+		k.known[key.id] = true
 	}
 }
 
@@ -92,14 +91,15 @@ func (k *ring) isGone(id string) bool {
 	return k.gone[id]
 }
 
-// dropped notes that keys are not missed any more; revoked ones never come back.
-func (k *ring) dropped(keys []*signingKey, revoked bool) {
+// revoked notes that no key that this process has had comes back but those in use: it
+// may have seen some of the others go before it was told why.
+func (k *ring) revoked() {
 	k.noteMu.Lock()
 	defer k.noteMu.Unlock()
-	for _, key := range keys {
-		delete(k.known, key.id)
-		if revoked {
-			k.gone[key.id] = true
+	for id := range k.known {
+		if k.find(id) == nil {
+			delete(k.known, id)
+			k.gone[id] = true
 		}
 	}
 }
@@ -275,7 +275,6 @@ func (k *ring) forget(ctx context.Context, keys []*signingKey, now time.Time) er
 	}
 	dropped := keys[:first]
 	k.use(keys[first:])
-	k.dropped(dropped, false)
 	if len(dropped) == 0 {
 		return nil
 	}
@@ -339,7 +338,7 @@ func (k *ring) rotate(ctx context.Context, revoke bool) (id string, removed int,
 		return key.id, 0, nil
 	}
 	k.use([]*signingKey{key})
-	k.dropped(old, true)
+	k.revoked()
 	stored()
 	return key.id, len(old), nil
 }
@@ -379,20 +378,19 @@ func (k *ring) catchUp() error {
 }
 
 // reload reads the keys of the ring anew. revoked: those that are missing now were
-// taken away for good, and not by the age that forget looks at.
+// taken away for good.
 func (k *ring) reload(ctx context.Context, revoked bool) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	old := *k.keys.Load()
 	err := k.read(ctx, k.cfg.Store)
 	if err == nil && revoked {
-		k.dropped(slices.DeleteFunc(slices.Clone(old), func(key *signingKey) bool { return k.find(key.id) != nil }), true)
+		k.revoked()
 	}
 	return err
 }
 
-// putBack has s, which has lost what was written last, have the keys that this
-// process knows of, and none that were revoked.
+// putBack has s, which has lost what was written last, have the keys in use, and none
+// that were revoked.
 func (k *ring) putBack(ctx context.Context, s store.Store) error {
 	err := s.Update(ctx, func(tx store.Tx) error {
 		items, err := tx.Scan(store.KeySigning, "", 1000)
@@ -408,7 +406,7 @@ func (k *ring) putBack(ctx context.Context, s store.Store) error {
 				changed = true
 			}
 		}
-		for _, key := range k.missed() {
+		for _, key := range *k.keys.Load() {
 			if there[key.id] {
 				continue
 			}
@@ -430,11 +428,4 @@ func (k *ring) putBack(ctx context.Context, s store.Store) error {
 		return err
 	}
 	return k.read(ctx, s)
-}
-
-// missed are the keys that belong into the store.
-func (k *ring) missed() []*signingKey {
-	k.noteMu.Lock()
-	defer k.noteMu.Unlock()
-	return slices.SortedFunc(maps.Values(k.known), func(a, b *signingKey) int { return a.created.Compare(b.created) })
 }
