@@ -15,8 +15,13 @@ import (
 )
 
 // commit writes what t has put, if nothing that it read has changed. again: t's
-// function is to be run again.
+// function is to be run again, as far as is known because t.lost have changed.
 func (s *Store) commit(ctx context.Context, t *tx) (again bool, err error) {
+	if !t.beside {
+		if t.lost = s.lines.busy(t.turn, t.asked()); len(t.lost) > 0 {
+			return true, nil
+		}
+	}
 	attempt := randomID()
 	var before []string
 	if t.began {
@@ -27,9 +32,16 @@ func (s *Store) commit(ctx context.Context, t *tx) (again bool, err error) {
 		carried = s.history.carried()
 	}
 	var good, whole bool
+	changed := map[string]row{}
 	err = s.trip(ctx, t.conn.Conn(), func(rows pgx.Rows) error {
 		var one int
-		return rows.Scan(&good, &whole, &one)
+		var key *string
+		var r found
+		err := rows.Scan(&good, &whole, &one, &key, &r.version, &r.value, &r.raw, &r.expires)
+		if err == nil && key != nil {
+			changed[*key] = r.row()
+		}
+		return err
 	}, commitRecords, t.arguments(attempt, carried), before...)
 	t.began = false
 	switch {
@@ -41,6 +53,9 @@ func (s *Store) commit(ctx context.Context, t *tx) (again bool, err error) {
 		return false, nil
 	case err == nil || isConflict(err):
 		s.recent.forget(t.read)
+		s.lines.note(changed)
+		maps.Copy(t.read, changed)
+		t.lost = slices.Sorted(maps.Keys(changed))
 		return true, errFirst
 	case isLost(err):
 		t.end() // the pool has another one
@@ -54,9 +69,20 @@ func (s *Store) commit(ctx context.Context, t *tx) (again bool, err error) {
 	return isAway(err), explain(err)
 }
 
+// asked are the keys whose records must be at the commit as they were read.
+func (t *tx) asked() (keys []string) {
+	for key, r := range t.read {
+		if r.asked {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
 // committed notes what is in the database now.
 func (s *Store) committed(t *tx, attempt int64, carried []int64) {
 	s.recent.wrote(t.writes, attempt)
+	s.lines.wrote(t.writes, attempt)
 	s.history.keep(attempt, t.writes, t.read)
 	if !t.beside {
 		s.history.committed(carried, attempt, s.Now())
@@ -65,15 +91,7 @@ func (s *Store) committed(t *tx, attempt int64, carried []int64) {
 
 // arguments are those of commitRecords.
 func (t *tx) arguments(attempt int64, carried []int64) []any {
-	all := map[string]bool{}
-	for key, r := range t.read {
-		all[key] = r.asked
-	}
-	maps.DeleteFunc(all, func(_ string, is bool) bool { return !is })
-	for key := range t.writes {
-		all[key] = true
-	}
-	keys := slices.Sorted(maps.Keys(all))
+	keys := slices.Compact(slices.Sorted(slices.Values(slices.AppendSeq(t.asked(), maps.Keys(t.writes)))))
 	n := len(keys)
 	was, put := make([]*int64, n), make([]bool, n)
 	values, raws, expires, ahead := make([]*string, n), make([][]byte, n), make([]*time.Time, n), make([]*string, n)

@@ -2,7 +2,6 @@ package pgstore
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -46,7 +45,7 @@ type Store struct {
 	trips   func(context.Context)
 	behind  atomic.Int64 // nanoseconds that this machine's clock is behind the database's
 	health  atomic.Pointer[Health]
-	second  chan struct{} // held by who runs an update again
+	lines   lines
 	recent  recent
 	history history
 
@@ -77,7 +76,7 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{dsn: d, pool: pool, log: o.Logger, trips: o.Trip, now: o.Now, here: o.Clock, second: make(chan struct{}, 1), node: newNode(o.Node)}
+	s := &Store{dsn: d, pool: pool, log: o.Logger, trips: o.Trip, now: o.Now, here: o.Clock, node: newNode(o.Node)}
 	s.background, s.stop = context.WithCancel(context.Background())
 	if d.Clear {
 		s.log.Warn("what is said to the database is not encrypted on its way: write sslmode=verify-full in its DSN", "database", d.Name)
@@ -136,39 +135,69 @@ const (
 	besideIt      // while all others wait for something lost to be put back
 )
 
-// run runs fn until it is done.
+// run runs fn until it is done, the context ends, or patience does.
 func (s *Store) run(ctx context.Context, as kind, fn func(*tx) error) error {
 	if err := s.calls.Begin(ctx); err != nil {
 		return err
 	}
 	defer s.calls.End()
-	mayGuess := as == updating
-	return s.untilDone(ctx, as, func() (again bool, err error) {
+	turn := &turn{}
+	defer s.lines.leave(turn)
+	began, t := time.Now(), &tx{turn: turn, mayGuess: as == updating, beside: as == besideIt}
+	for n := 0; ; {
 		if as != besideIt {
 			if err := s.history.wait(ctx); err != nil {
-				return false, err
+				return err
 			}
 		}
-		if mayGuess {
-			mayGuess = false
-			if again, guessed, err := s.runOnce(ctx, &tx{mayGuess: true}, fn); !guessed {
-				return again, err
+		again, err := s.runOnce(ctx, t, fn)
+		next := &tx{turn: turn, beside: t.beside}
+		switch {
+		case !again && t.guessed && (err != nil || len(t.writes) == 0):
+			// It may rest on what is so no more.
+		case !again:
+			return err
+		case len(t.lost) > 0 && as != besideIt: // those who wait for it may stand in line
+			if err := s.lines.stand(ctx, turn, t.lost, began.Add(longest)); err != nil {
+				return err
+			}
+			next.known = t.read
+			s.lines.tell(turn, next.known)
+		default:
+			s.lines.leave(turn) // whom it lost to is not known
+			if n++; n >= 3 && time.Since(began) >= patience {
+				return err
+			}
+			if err := pause(ctx, n); err != nil {
+				return err
 			}
 		}
-		again, _, err = s.runOnce(ctx, &tx{beside: as == besideIt}, fn)
-		return again, err
-	})
+		t = next
+	}
 }
 
-// runOnce runs fn once and commits. guessed: it came to nothing because it may rest on
-// what is so no more.
-func (s *Store) runOnce(ctx context.Context, t *tx, fn func(*tx) error) (again, guessed bool, err error) {
+// pause waits for a moment before the n-th try after the first.
+func pause(ctx context.Context, n int) error {
+	if n == 1 {
+		return nil
+	}
+	timer := time.NewTimer(jitter(time.Millisecond << min(n, 8)))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// runOnce runs fn once and commits. again: it is to be run again.
+func (s *Store) runOnce(ctx context.Context, t *tx, fn func(*tx) error) (again bool, err error) {
 	if err := s.begin(ctx, t); err != nil {
-		return isLost(err), false, explain(err)
+		return isLost(err), explain(err)
 	}
 	defer t.end()
-	again, err = s.finish(ctx, t, fn(t))
-	return again, t.guessed && (again || err != nil || len(t.writes) == 0), err
+	return s.finish(ctx, t, fn(t))
 }
 
 // finish commits what t's function has put, unless it failed.
@@ -184,40 +213,6 @@ func (s *Store) finish(ctx context.Context, t *tx, err error) (again bool, _ err
 		return false, nil
 	}
 	return s.commit(ctx, t)
-}
-
-// untilDone calls try until it needs no other try, the context ends, or patience
-// does. Of many updates that want the same row one comes through at a time, so those
-// that have lost go on one by one: each of a hundred would try a hundred times.
-func (s *Store) untilDone(ctx context.Context, as kind, try func() (again bool, err error)) error {
-	began := time.Now()
-	again, err := try()
-	if !again {
-		return err
-	}
-	if as != besideIt { // those who wait for it may stand in line
-		select {
-		case s.second <- struct{}{}:
-			defer func() { <-s.second }()
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	for n := 1; again && ctx.Err() == nil && (n < 3 || time.Since(began) < patience); n++ {
-		if n > 1 {
-			pause := time.NewTimer(jitter(time.Millisecond << min(n, 7)))
-			select {
-			case <-pause.C:
-			case <-ctx.Done():
-			}
-			pause.Stop()
-		}
-		again, err = try()
-	}
-	if again && errors.Is(err, errFirst) {
-		return fmt.Errorf("the database: %w", err)
-	}
-	return err
 }
 
 // Close waits for the calls under way and closes the connections.

@@ -14,13 +14,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
-const (
-	// patience is how long a call waits for a connection, and goes on trying after
-	// one was lost or others were first.
-	patience = 5 * time.Second
-	// stuck is how long one statement may take.
-	stuck = 10 * time.Second
-)
+// stuck is how long one statement may take.
+const stuck = 10 * time.Second
 
 // errBusy: no connection was free.
 var errBusy = errors.New("no connection to the database became free within 5 seconds")

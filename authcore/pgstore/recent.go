@@ -26,19 +26,27 @@ func (r *recent) tell(keys []string, now time.Time, known map[string]row) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.turn()
+	return copyLive(keys, now, known, r.young, r.old)
+}
+
+// copyLive copies the rows at keys, each from the first that has it, if all are there and
+// none has expired.
+func copyLive(keys []string, now time.Time, to map[string]row, from ...map[string]row) bool {
 	told := make([]row, len(keys))
 	for i, key := range keys {
-		got, is := r.young[key]
-		if !is {
-			got, is = r.old[key]
+		var is bool
+		for _, rows := range from {
+			if told[i], is = rows[key]; is {
+				break
+			}
 		}
-		if !is || !got.expires.IsZero() && !now.Before(got.expires) {
+		if !is || told[i].value != nil && !told[i].expires.IsZero() && !now.Before(told[i].expires) {
 			return false
 		}
-		told[i] = got
+		told[i].asked = false
 	}
 	for i, key := range keys {
-		known[key] = told[i]
+		to[key] = told[i]
 	}
 	return true
 }

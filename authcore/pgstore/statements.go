@@ -33,7 +33,8 @@ ORDER BY key LIMIT $5::bigint`
 	// commitRecords checks what was read and writes, as attempt $7. $1 are the keys
 	// in order, $2 the versions that were read (0: no row, NULL: not read), $3 which
 	// are written, $4 to $6 and $8 what. It answers false and writes nothing where a version
-	// has changed, or where one of the commits $9 that must be there is not.
+	// has changed, with what is there instead, or where one of the commits $9 that must be
+	// there is not.
 	//
 	// The rows that exist are locked in the order of their keys, so that two commits
 	// wait for each other at most one way. What was found absent gets an empty row,
@@ -42,14 +43,15 @@ ORDER BY key LIMIT $5::bigint`
 	// statement is undone.
 	commitRecords = `
 WITH locked AS (
-  SELECT key, version FROM gatehouse_record WHERE key = ANY($1::text[]) ORDER BY key FOR UPDATE
+  SELECT key, version, value, raw, expires FROM gatehouse_record WHERE key = ANY($1::text[]) ORDER BY key FOR UPDATE
 ), item AS (
   SELECT * FROM unnest($1::text[], $2::bigint[], $3::boolean[], $4::text[], $5::bytea[], $6::timestamptz[], $8::text[])
     AS i (key, was, put, value, raw, expires, ahead)
+), changed AS (
+  SELECT item.key, coalesce(locked.version, 0) AS version, locked.value, locked.raw, locked.expires
+  FROM item LEFT JOIN locked ON locked.key = item.key WHERE item.was <> coalesce(locked.version, 0)
 ), judged AS (
-  SELECT NOT EXISTS (
-    SELECT 1 FROM item LEFT JOIN locked ON locked.key = item.key WHERE item.was <> coalesce(locked.version, 0)
-  ) AS good, NOT EXISTS (
+  SELECT NOT EXISTS (SELECT 1 FROM changed) AS good, NOT EXISTS (
     SELECT 1 FROM unnest($9::bigint[]) AS seen (id) WHERE NOT EXISTS (SELECT 1 FROM gatehouse_attempt AS a WHERE a.id = seen.id)
   ) AS whole
 ), attempt AS (
@@ -65,7 +67,8 @@ WITH locked AS (
 )
 SELECT good, whole, 1 / CASE
   WHEN good AND whole AND (SELECT count(*) FROM written) <> (SELECT count(*) FROM item WHERE put OR was = 0) THEN 0 ELSE 1
-END FROM judged`
+END, key, version, value::text, raw, (extract(epoch FROM expires) * 1000000)::bigint
+FROM judged LEFT JOIN changed ON true`
 
 	// markHistory is a commit $1 of nothing, which follows the commits $2 if they are
 	// there, and then writes that node $3 is alive. A demoted server refuses it. It tells

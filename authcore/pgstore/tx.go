@@ -27,6 +27,10 @@ type tx struct {
 
 	carried []int64 // commits that the snapshot must have; nil once that was looked for
 
+	turn  *turn
+	known map[string]row // by the run before; may be so no more, which the commit finds out
+	lost  []string       // keys that somebody else has changed since they were read, or is about to
+
 	mayGuess, guessed bool // from what was read a moment ago
 	beside            bool // while something is lost, by who puts it back
 
@@ -129,37 +133,38 @@ func (t *tx) ReadAhead(keys ...string) error {
 	switch {
 	case len(missing) == 0:
 		return nil
-	case t.mayGuess && !t.began && t.s.recent.tell(missing, t.s.Now(), t.read):
+	case !t.began && t.guess(missing):
 		t.guessed = true
 		return nil
 	}
 	return t.fetch(missing)
 }
 
+// guess reads keys from what is remembered, if that is all of them.
+func (t *tx) guess(keys []string) bool {
+	now := t.s.Now()
+	if t.known != nil {
+		return copyLive(keys, now, t.read, t.known)
+	}
+	return t.mayGuess && t.s.recent.tell(keys, now, t.read)
+}
+
 // fetch reads keys, and what their records name.
 func (t *tx) fetch(keys []string) error {
 	var named []string
-	wanted, found := make(map[string]bool, len(keys)), make(map[string]row, len(keys))
+	wanted, all := make(map[string]bool, len(keys)), make(map[string]row, len(keys))
 	for _, key := range keys {
 		wanted[key] = true
 	}
 	whole := true
 	err := t.ask(func(rows pgx.Rows) error {
 		var key *string
-		var version *int64
-		var r row
-		var value *string
-		var raw []byte
-		var expires *int64
+		var r found
 		var ahead []string
-		if err := rows.Scan(&whole, &key, &version, &value, &raw, &expires, &ahead); err != nil || key == nil {
+		if err := rows.Scan(&whole, &key, &r.version, &r.value, &r.raw, &r.expires, &ahead); err != nil || key == nil {
 			return err
 		}
-		r.version = *version
-		if r.value = valueOf(value, raw); expires != nil {
-			r.expires = time.UnixMicro(*expires)
-		}
-		if found[*key] = r; wanted[*key] {
+		if all[*key] = r.row(); wanted[*key] {
 			named = append(named, ahead...)
 		}
 		return nil
@@ -174,14 +179,30 @@ func (t *tx) fetch(keys []string) error {
 	}
 	t.carried = nil
 	for _, key := range keys {
-		t.read[key] = found[key]
+		t.read[key] = all[key]
 	}
 	for _, key := range named {
 		if _, known := t.read[key]; !known {
-			t.read[key] = found[key]
+			t.read[key] = all[key]
 		}
 	}
 	return nil
+}
+
+// found is a record as a statement tells it.
+type found struct {
+	version *int64
+	value   *string
+	raw     []byte
+	expires *int64 // microseconds
+}
+
+func (f found) row() row {
+	r := row{version: *f.version, value: valueOf(f.value, f.raw)}
+	if f.expires != nil {
+		r.expires = time.UnixMicro(*f.expires)
+	}
+	return r
 }
 
 func valueOf(value *string, raw []byte) []byte {
@@ -284,4 +305,4 @@ func fits(value []byte) bool {
 }
 
 // errFirst: others have changed what was read.
-var errFirst = fmt.Errorf("others changed the same records each time within %v", patience)
+var errFirst = fmt.Errorf("the database: others changed the same records each time within %v", patience)
