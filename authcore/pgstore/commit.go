@@ -32,7 +32,7 @@ func (s *Store) commit(ctx context.Context, t *tx) (again bool, err error) {
 		carried = s.history.carried()
 	}
 	var good, whole bool
-	changed := map[string]row{}
+	changed, began := map[string]row{}, time.Now()
 	err = s.trip(ctx, t.conn.Conn(), func(rows pgx.Rows) error {
 		var one int
 		var key *string
@@ -59,12 +59,13 @@ func (s *Store) commit(ctx context.Context, t *tx) (again bool, err error) {
 		return true, errFirst
 	case isLost(err):
 		t.end() // the pool has another one
-		again, err = s.settle(ctx, attempt, err)
+		again, err = s.settle(ctx, attempt, began, err)
 		if err == nil && !again {
 			s.committed(t, attempt, carried)
 		}
 		return again, err
 	}
+	s.refuse(err)
 	// 25006: the server was demoted and took nothing. There may be another one.
 	return isAway(err), explain(err)
 }
@@ -81,6 +82,7 @@ func (t *tx) asked() (keys []string) {
 
 // committed notes what is in the database now.
 func (s *Store) committed(t *tx, attempt int64, carried []int64) {
+	s.contact.written()
 	s.recent.wrote(t.writes, attempt)
 	s.lines.wrote(t.writes, attempt)
 	s.history.keep(attempt, t.writes, t.read)
@@ -124,10 +126,10 @@ func (t *tx) arguments(attempt int64, carried []int64) []any {
 // settle finds out what became of an attempt whose connection was lost: it is done
 // if its row is there. If not, a row in its place keeps it from being done later,
 // when it is still on its way, and the update runs again.
-func (s *Store) settle(ctx context.Context, attempt int64, lost error) (again bool, err error) {
-	ctx = context.WithoutCancel(ctx)
-	began := time.Now()
-	for n := 0; n < 3 || time.Since(began) < patience; n++ {
+func (s *Store) settle(ctx context.Context, attempt int64, began time.Time, lost error) (again bool, err error) {
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), began.Add(patience))
+	defer cancel()
+	for n := 0; ctx.Err() == nil; n++ {
 		<-time.After(jitter(10 * time.Millisecond << min(n, 5)))
 		var done, found bool
 		err := s.onConn(ctx, func(conn *pgx.Conn) error {

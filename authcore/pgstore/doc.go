@@ -11,7 +11,9 @@
 //
 // What became of a commit whose connection was lost is found out by its attempt's
 // id, which the commit wrote too, never guessed. Connections to a server that was
-// demoted or shut down are given up, all at once (pool.go).
+// demoted or shut down, or that say nothing, are given up, all at once; what others have
+// waited for in vain nobody waits for again (contact, in pool.go). A probe commits a record
+// each second and finds out what there is to know (node.go).
 //
 // A database that has lost what was written to it, as after a failover, is found out
 // and gets back what this node remembers (history.go).

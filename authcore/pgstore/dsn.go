@@ -47,10 +47,7 @@ func ParseDSN(text string) (*DSN, error) {
 	c.StatementCacheCapacity, c.DescriptionCacheCapacity = 0, 0
 	// For each host: whoever waits for a connection must get to the last one in time
 	// while those before it say nothing, as a machine without power does.
-	most := patience
-	if hosts := hostsOf(c); len(hosts) > 1 {
-		most /= time.Duration(len(hosts) + 1)
-	}
+	most := patience / time.Duration(len(hostsOf(c))+1)
 	if c.ConnectTimeout == 0 || c.ConnectTimeout > most {
 		c.ConnectTimeout = most
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/url"
 	"slices"
@@ -69,6 +70,169 @@ func TestUnknownOutcomeStaysUnknown(t *testing.T) {
 	}
 }
 
+// What keeps a database from answering costs each call a few seconds, and those that come
+// later none, until a second or two behind its end.
+func TestDatabaseThatIsAway(t *testing.T) {
+	t.Parallel()
+	for name, start := range map[string]func(t *testing.T, dsn string, p *proxy) (end func()){
+		"a network that swallows all": func(_ *testing.T, _ string, p *proxy) func() {
+			p.silence(true)
+			return func() { p.mute.Store(0) }
+		},
+		"nobody listens": func(t *testing.T, _ string, p *proxy) func() {
+			p.refuse(t)
+			return func() { p.listen(t) }
+		},
+		"a locked table": func(t *testing.T, dsn string, _ *proxy) func() {
+			return pgtest.Hold(t, dsn, "LOCK TABLE gatehouse_record IN ACCESS EXCLUSIVE MODE")
+		},
+		"a table locked for those who write": func(t *testing.T, dsn string, _ *proxy) func() {
+			return pgtest.Hold(t, dsn, "LOCK TABLE gatehouse_record IN EXCLUSIVE MODE")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dsn := pgtest.Database(t)
+			p := newProxy(t, dsn)
+			s := openTest(t, p.dsn, pgstore.Options{})
+			put(t, s, "k", `1`)
+			calls := func() (longest time.Duration) {
+				var all sync.WaitGroup
+				var mu sync.Mutex
+				for i := range 20 {
+					all.Go(func() {
+						began := time.Now()
+						err := s.Update(t.Context(), func(tx store.Tx) error {
+							if i%2 == 0 { // with nothing to be read
+								tx.Put("k", []byte(`1`), time.Time{})
+								return nil
+							}
+							return count(tx, "k")
+						})
+						if err == nil {
+							t.Error("what has answered?")
+						}
+						mu.Lock()
+						defer mu.Unlock()
+						longest = max(longest, time.Since(began))
+					})
+				}
+				all.Wait()
+				return longest
+			}
+			end := start(t, dsn, p)
+			began := time.Now()
+			if took := calls(); took > 9*time.Second {
+				t.Errorf("calls took %v", took)
+			}
+			waitUntil(t, func() bool { return s.Ping(t.Context()) != nil })
+			if took := time.Since(began); took > 12*time.Second {
+				t.Errorf("the health tells so after %v", took)
+			}
+			waitUntil(t, func() bool { return calls() < time.Second })
+			if took := calls(); took > 2*time.Second {
+				t.Errorf("later calls took %v", took)
+			}
+			end()
+			began = time.Now()
+			waitUntil(t, func() bool {
+				return s.Update(t.Context(), func(tx store.Tx) error { return count(tx, "k") }) == nil
+			})
+			if took := time.Since(began); took > 6*time.Second {
+				t.Errorf("calls come through %v after the end", took)
+			}
+			waitUntil(t, func() bool { return s.Ping(t.Context()) == nil })
+		})
+	}
+}
+
+// Connections whose other end is gone, as behind a firewall that was started anew, are
+// given up for new ones.
+func TestHalfOpenConnections(t *testing.T) {
+	t.Parallel()
+	for name, call := range map[string]func(*pgstore.Store) error{
+		"read": func(s *pgstore.Store) error {
+			return s.View(t.Context(), func(tx store.Tx) error { _, err := tx.Get("k"); return err })
+		},
+		"count": func(s *pgstore.Store) error {
+			return s.Update(t.Context(), func(tx store.Tx) error { return count(tx, "k") })
+		},
+		"write": func(s *pgstore.Store) error {
+			return s.Update(t.Context(), func(tx store.Tx) error { tx.Put("w", []byte(`1`), time.Time{}); return nil })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newProxy(t, pgtest.Database(t))
+			s := openTest(t, p.dsn, pgstore.Options{})
+			var all sync.WaitGroup
+			for range 8 {
+				all.Go(func() { put(t, s, "k", `1`) })
+			}
+			all.Wait()
+			p.silence(false)
+			for range 8 { // as many as there are connections
+				all.Go(func() {
+					if err := call(s); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			all.Wait()
+			if err := s.Ping(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// What keeps a sign-in from being written shows in the health: the probe meets it, or a
+// call has.
+func TestRefusedWritesAreUnhealthy(t *testing.T) {
+	t.Parallel()
+	refuse := func(dsn, code string, larger int) (mend func()) {
+		pgtest.Exec(t, dsn, fmt.Sprintf(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+			BEGIN IF coalesce(length(NEW.value::text), length(NEW.raw), 0) >= %d THEN RAISE EXCEPTION 'refused' USING ERRCODE = '%s'; END IF; RETURN NEW; END $$`, larger, code))
+		pgtest.Exec(t, dsn, "CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON gatehouse_record FOR EACH ROW EXECUTE FUNCTION refuse()")
+		return func() { pgtest.Exec(t, dsn, "DROP TRIGGER refuse ON gatehouse_record") }
+	}
+	for _, code := range []string{"53100", "42501", "57014", "55P03"} {
+		t.Run(code, func(t *testing.T) {
+			t.Parallel()
+			dsn := pgtest.Database(t)
+			s := openTest(t, dsn, pgstore.Options{})
+			mend := refuse(dsn, code, 0)
+			waitUntil(t, func() bool { return s.Ping(t.Context()) != nil })
+			mend()
+			waitUntil(t, func() bool { return s.Ping(t.Context()) == nil })
+		})
+	}
+	for _, code := range []string{"53100", "57014"} {
+		t.Run(code+" for what is large", func(t *testing.T) {
+			t.Parallel()
+			dsn := pgtest.Database(t)
+			s := openTest(t, dsn, pgstore.Options{})
+			mend := refuse(dsn, code, 500)
+			if s.Update(t.Context(), func(tx store.Tx) error {
+				tx.Put("large", []byte(`"`+strings.Repeat("x", 1000)+`"`), time.Time{})
+				return nil
+			}) == nil || s.Ping(t.Context()) == nil {
+				t.Error("a refused commit does not show")
+			}
+			refused := time.Now()
+			waitUntil(t, func() bool { // longer than it shows for itself
+				put(t, s, "small", `1`)
+				if s.Ping(t.Context()) == nil {
+					t.Fatal("healthy, though nothing of that size can be written")
+				}
+				return time.Since(refused) > 13*time.Second
+			})
+			mend()
+			waitUntil(t, func() bool { return s.Ping(t.Context()) == nil })
+		})
+	}
+}
+
 // A server that is shut down, or demoted, costs no call and keeps no connection.
 func TestServerGoesAway(t *testing.T) {
 	dsn := pgtest.Database(t)
@@ -103,10 +267,15 @@ func TestServerGoesAway(t *testing.T) {
 	t.Cleanup(func() { readOnly("off") })
 	began := time.Now()
 	err := s.Update(t.Context(), func(tx store.Tx) error { tx.Put("k", []byte(`2`), time.Time{}); return nil })
-	if err == nil || time.Since(began) > 15*time.Second {
+	if err == nil || time.Since(began) > 9*time.Second {
 		t.Errorf("after %v: %v", time.Since(began), err)
 	}
 	waitUntil(t, func() bool { return s.Health().Err != nil })
+	waitUntil(t, func() bool { // nobody waits for what others have waited for
+		began := time.Now()
+		err := s.Update(t.Context(), func(tx store.Tx) error { tx.Put("k", []byte(`2`), time.Time{}); return nil })
+		return err != nil && time.Since(began) < time.Second
+	})
 	readOnly("off")
 	busy()
 	for _, pid := range backends() {
@@ -320,9 +489,64 @@ type proxy struct {
 	closeAfter bool // no connection is taken once one was cut
 	late       sync.WaitGroup
 
-	mu   sync.Mutex
-	next cut
-	down bool
+	mu       sync.Mutex
+	next     cut
+	down     bool
+	server   string
+	listener net.Listener
+	open     []net.Conn
+
+	born atomic.Int64 // connections so far
+	mute atomic.Int64 // those up to this one say and hear nothing any more
+}
+
+// silence swallows all that is said on the connections that there are, and on those that
+// come if it is for all.
+func (p *proxy) silence(all bool) {
+	if all {
+		p.mute.Store(math.MaxInt64)
+		return
+	}
+	p.mute.Store(p.born.Load())
+}
+
+// refuse ends all connections and takes no more, until listen.
+func (p *proxy) refuse(t *testing.T) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.listener.Close(); err != nil {
+		t.Error(err)
+	}
+	for _, conn := range p.open {
+		conn.Close()
+	}
+}
+
+func (p *proxy) listen(t *testing.T) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at := "127.0.0.1:0"
+	if p.listener != nil {
+		at = p.listener.Addr().String()
+	}
+	l, err := net.Listen("tcp", at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	p.listener = l
+	go func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			p.mu.Lock()
+			p.open = append(p.open, client)
+			p.mu.Unlock()
+			go p.serve(client, p.server)
+		}
+	}()
 }
 
 func newProxy(t *testing.T, dsn string) *proxy {
@@ -330,23 +554,10 @@ func newProxy(t *testing.T, dsn string) *proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	server := u.Host
-	u.Host = l.Addr().String()
-	p := &proxy{dsn: u.String()}
-	go func() {
-		for {
-			client, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go p.serve(client, server)
-		}
-	}()
+	p := &proxy{server: u.Host}
+	p.listen(t)
+	u.Host = p.listener.Addr().String()
+	p.dsn = u.String()
 	return p
 }
 
@@ -384,6 +595,7 @@ func (p *proxy) serve(client net.Conn, address string) {
 	if err != nil || p.isDown() {
 		return
 	}
+	number := p.born.Add(1)
 	answers := make(chan struct{})
 	var mute sync.Mutex
 	go func() {
@@ -392,7 +604,9 @@ func (p *proxy) serve(client net.Conn, address string) {
 		for {
 			n, err := server.Read(buffer)
 			mute.Lock()
-			_, _ = client.Write(buffer[:n])
+			if number > p.mute.Load() {
+				_, _ = client.Write(buffer[:n])
+			}
 			mute.Unlock()
 			if err != nil {
 				client.Close()
@@ -406,6 +620,9 @@ func (p *proxy) serve(client net.Conn, address string) {
 		if err != nil {
 			server.Close()
 			return
+		}
+		if number <= p.mute.Load() {
+			continue
 		}
 		switch p.take(buffer[:n]) {
 		case passed:

@@ -17,7 +17,7 @@ import (
 // a session that was ended lives. Nobody is told. So each commit, and the first Get of
 // a snapshot, carries the ids of the last commits that this node knows of, and fails
 // where they are not there any more; a node that has nothing to do looks once a second
-// (keepMarking).
+// (probe).
 //
 // Then all calls wait until this node has put back what it wrote within the last
 // minutes, where nobody has written since, until whoever registered with OnLost has
@@ -26,7 +26,6 @@ import (
 // puts back. What only a node knew that is gone is lost.
 
 const (
-	markEvery = time.Second
 	// seenFor is how long commits can be looked for; they are kept a little longer.
 	seenFor = 9 * time.Minute
 	// keptFor is how long what was written is remembered, at least, while it is not
@@ -191,7 +190,7 @@ func (s *Store) putBack(others []int64) {
 			s.history.mu.Lock()
 			s.history.seen = nil
 			s.history.mu.Unlock()
-			err = s.mark(s.background)
+			_, err = s.mark(s.background, nil)
 		}
 		if err == nil {
 			break
@@ -202,7 +201,7 @@ func (s *Store) putBack(others []int64) {
 		s.log.Warn("what the database has lost can't be put back yet", "error", explain(err))
 		select {
 		case <-s.background.Done():
-		case <-time.After(markEvery):
+		case <-time.After(time.Second):
 		}
 	}
 	s.waitFor(others, began)
@@ -258,52 +257,43 @@ func (s *Store) waitFor(others []int64, since time.Time) {
 		select {
 		case <-s.background.Done():
 			return
-		case <-time.After(markEvery / 10):
+		case <-time.After(time.Second / 10):
 		}
-		_ = s.mark(s.background)
+		_, _ = s.mark(s.background, nil)
 	}
+}
+
+// marked is what the database says to a mark.
+type marked struct {
+	whole bool // nothing is lost
+	now   time.Time
+	ids   []int64  // other nodes that are alive
+	names []string // theirs
+	size  int64    // of the records
 }
 
 // mark writes that this node is alive and has seen all that it carries, and so all that
-// was there.
-func (s *Store) mark(ctx context.Context) error {
-	return s.onConn(ctx, func(conn *pgx.Conn) error {
-		_, err := s.markOn(ctx, conn)
-		return err
+// was there; and probe, into a record of its own.
+func (s *Store) mark(ctx context.Context, probe []byte) (said marked, err error) {
+	carried, attempt := s.history.carried(), randomID()
+	err = s.onConn(ctx, func(conn *pgx.Conn) error {
+		return s.trip(ctx, conn, func(rows pgx.Rows) error {
+			return rows.Scan(&said.whole, &said.now, &said.ids, &said.names, &said.size)
+		}, markHistory, []any{attempt, carried, s.node.id, s.node.name, int(nodeAlive / time.Second), "probe/" + s.Node(), probe})
 	})
-}
-
-// markOn also tells the database's time.
-func (s *Store) markOn(ctx context.Context, conn *pgx.Conn) (micros int64, err error) {
-	carried, attempt, whole := s.history.carried(), randomID(), false
-	var others []int64
-	err = s.trip(ctx, conn, func(rows pgx.Rows) error { return rows.Scan(&whole, &micros, &others) }, markHistory,
-		[]any{attempt, carried, s.node.id, s.node.name, int(nodeAlive / time.Second)})
-	if err == nil && whole {
-		s.history.committed(carried, attempt, s.Now())
-		s.history.mu.Lock()
-		s.history.others = others
-		s.history.mu.Unlock()
-	} else if err == nil {
+	if err != nil {
+		return said, err
+	}
+	s.contact.written()
+	if !said.whole {
 		s.lose(carried)
+		return said, nil
 	}
-	return micros, err
-}
-
-// keepMarking notices within a second that something is lost.
-func (s *Store) keepMarking(ctx context.Context) {
-	tick := time.NewTicker(markEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		if !s.history.isLost() {
-			_ = s.mark(ctx) // the probe tells why nothing can be written
-		}
-	}
+	s.history.committed(carried, attempt, s.Now())
+	s.history.mu.Lock()
+	defer s.history.mu.Unlock()
+	s.history.others = said.ids
+	return said, nil
 }
 
 // beside is the store for who puts something back, while all others wait.

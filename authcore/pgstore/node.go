@@ -14,11 +14,16 @@ import (
 )
 
 const (
-	probeEvery = 5 * time.Second
+	probeEvery = time.Second
 	sweepEvery = 20 * time.Second
 	sweepBatch = 500
 	// nodeAlive is how long a node counts as alive after it was last heard of.
-	nodeAlive = 3 * probeEvery
+	nodeAlive = 15 * time.Second
+	// probeLarge needs a page of its own in the database each time, as what is random can't
+	// be made smaller: a little finds room where its own last was, on a full disk, too.
+	probeLarge = 8000
+	// refusedFor is how long a refused call shows in the health, at least.
+	refusedFor = 10 * time.Second
 	// clockSlack is how far clocks may be apart without anybody noticing.
 	clockSlack = 50 * time.Millisecond
 	// clockWarned is from where on somebody should see to them.
@@ -53,8 +58,27 @@ type Health struct {
 	Err       error         // why updates are refused; nil if they are not
 }
 
-// Health tells how the last probe went, at most five seconds ago.
-func (s *Store) Health() Health { return *s.health.Load() }
+// Health tells how the last probe went, and what was refused to others a moment ago.
+func (s *Store) Health() Health {
+	h := *s.health.Load()
+	if refused := s.refused.Load(); refused != nil && h.Err == nil {
+		h.Err = explain(refused.err)
+	}
+	return h
+}
+
+// refusal is what a call met that the probe may not meet: on a full disk what is small
+// finds a place that others have left.
+type refusal struct {
+	err error
+	at  time.Time
+}
+
+func (s *Store) refuse(err error) {
+	if isRefused(err) {
+		s.refused.Store(&refusal{err, time.Now()})
+	}
+}
 
 // Node implements store.Shared.
 func (s *Store) Node() string { return strconv.FormatInt(s.node.id, 36) }
@@ -77,46 +101,51 @@ func (s *Store) Gone(ctx context.Context, node string) (bool, error) {
 	return !alive && h.Err == nil && time.Since(h.since) > nodeAlive, nil
 }
 
-// probe writes: a server that was demoted would answer a read. It also tells how
-// far apart the clocks are.
-func (s *Store) probe(ctx context.Context) (err error) {
+// probe commits a record, as a sign-in does: a server that was demoted would answer a
+// read, and another table may have room, rights and no lock where that one has not. After
+// a refusal the record is one that needs room. The probe also tells that this node is
+// alive, notices within a second that something is lost, and how far apart the clocks are.
+func (s *Store) probe(ctx context.Context) error {
 	h := Health{}
 	if old := s.health.Load(); old != nil {
 		h = *old
 	}
-	defer func() {
-		if h.Err = explain(err); err != nil || h.since.IsZero() {
-			h.since = time.Now()
+	refused := s.refused.Load()
+	var large []byte
+	if refused != nil {
+		large = make([]byte, probeLarge)
+		rand.Read(large)
+	}
+	var said marked
+	var sent time.Time
+	var err error
+	for range 2 { // a connection may be lost alone
+		sent = time.Now()
+		if said, err = s.mark(ctx, large); !isLost(err) {
+			break
 		}
-		s.health.Store(&h)
-	}()
-	return s.onConn(ctx, func(conn *pgx.Conn) error {
-		sent := time.Now()
-		micros, err := s.markOn(ctx, conn)
-		if err != nil {
-			return err
-		}
+	}
+	if err == nil {
 		took := time.Since(sent)
 		here := s.here().Add(-took / 2) // when the database told its time
 		// What a trip takes may not make the time jump.
-		if behind := time.UnixMicro(micros).Sub(here); (behind - h.Behind).Abs() > took/2+clockSlack {
+		if behind := said.now.Sub(here); (behind - h.Behind).Abs() > took/2+clockSlack {
 			h.Behind = behind.Truncate(time.Millisecond)
 			s.behind.Store(int64(h.Behind))
 			if h.Behind.Abs() > clockWarned {
 				s.log.Warn("this machine's clock is far off the database's, which is the one that counts: have both set by NTP", "behind", h.Behind.String())
 			}
 		}
-		h.Others, h.At = nil, sent
-		var name string
-		if err := s.trip(ctx, conn, func(rows pgx.Rows) error {
-			err := rows.Scan(&name)
-			h.Others = append(h.Others, name)
-			return err
-		}, otherNodes, []any{s.node.id, int(nodeAlive / time.Second)}); err != nil {
-			return err
+		h.Others, h.SizeBytes, h.At = said.names, said.size, sent
+		if refused != nil && time.Since(refused.at) > refusedFor {
+			s.refused.CompareAndSwap(refused, nil)
 		}
-		return s.trip(ctx, conn, func(rows pgx.Rows) error { return rows.Scan(&h.SizeBytes) }, measure, nil)
-	})
+	}
+	if h.Err = explain(err); err != nil || h.since.IsZero() {
+		h.since = time.Now()
+	}
+	s.health.Store(&h)
+	return err
 }
 
 // Ping tells whether the database could be written to a moment ago.
@@ -125,7 +154,7 @@ func (s *Store) Ping(context.Context) error {
 	if s.history.isLost() {
 		return store.ErrLost
 	}
-	if h.Err == nil && time.Since(h.At) > nodeAlive+stuck {
+	if h.Err == nil && time.Since(h.At) > patience+silence {
 		return errors.New("the database has not answered for a while")
 	}
 	return h.Err
@@ -141,13 +170,12 @@ func (s *Store) keepProbing(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		within, cancel := context.WithTimeout(ctx, stuck)
-		err := s.probe(within)
-		cancel()
+		_ = s.probe(ctx)
+		err := s.Health().Err
 		switch {
 		case ctx.Err() != nil:
 		case err != nil && !failed:
-			s.log.Error("the database can't be written to; sign-ins are answered with 503 until it can", "database", s.dsn.Name, "error", explain(err))
+			s.log.Error("the database can't be written to; sign-ins are answered with 503 until it can", "database", s.dsn.Name, "error", err)
 		case err == nil && failed:
 			s.log.Info("the database can be written to again", "database", s.dsn.Name)
 		}

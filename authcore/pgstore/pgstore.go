@@ -48,6 +48,8 @@ type Store struct {
 	lines   lines
 	recent  recent
 	history history
+	contact contact
+	refused atomic.Pointer[refusal] // of a call, not long ago
 
 	calls      store.Calls
 	stop       context.CancelFunc
@@ -93,7 +95,6 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	}
 	s.idle.Go(func() { s.keepProbing(s.background) })
 	s.idle.Go(func() { s.keepSweeping(s.background) })
-	s.idle.Go(func() { s.keepMarking(s.background) })
 	return s, nil
 }
 
@@ -146,6 +147,9 @@ func (s *Store) run(ctx context.Context, as kind, fn func(*tx) error) error {
 	began, t := time.Now(), &tx{turn: turn, mayGuess: as == updating, beside: as == besideIt}
 	for n := 0; ; {
 		if as != besideIt {
+			if s.contact.isSilent() {
+				return errAway
+			}
 			if err := s.history.wait(ctx); err != nil {
 				return err
 			}
@@ -165,7 +169,7 @@ func (s *Store) run(ctx context.Context, as kind, fn func(*tx) error) error {
 			s.lines.tell(turn, next.known)
 		default:
 			s.lines.leave(turn) // whom it lost to is not known
-			if n++; n >= 3 && time.Since(began) >= patience {
+			if n++; s.contact.isAway() || n >= 3 && time.Since(began) >= patience {
 				return err
 			}
 			if err := pause(ctx, n); err != nil {
@@ -194,6 +198,7 @@ func pause(ctx context.Context, n int) error {
 // runOnce runs fn once and commits. again: it is to be run again.
 func (s *Store) runOnce(ctx context.Context, t *tx, fn func(*tx) error) (again bool, err error) {
 	if err := s.begin(ctx, t); err != nil {
+		s.refuse(err)
 		return isLost(err), explain(err)
 	}
 	defer t.end()
@@ -204,6 +209,7 @@ func (s *Store) runOnce(ctx context.Context, t *tx, fn func(*tx) error) (again b
 func (s *Store) finish(ctx context.Context, t *tx, err error) (again bool, _ error) {
 	switch {
 	case t.err != nil:
+		s.refuse(t.err)
 		return isLost(t.err), explain(t.err)
 	case err != nil:
 		return false, err

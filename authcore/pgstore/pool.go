@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -14,21 +15,110 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
-// stuck is how long one statement may take.
-const stuck = 10 * time.Second
+const (
+	// silence is how long the answer to a statement is waited for: patience leaves time for
+	// another connection, since one whose other end is gone says nothing.
+	silence = patience / 2
+	// stuck is how long a statement may take for which nobody waits.
+	stuck = 10 * time.Second
+	// slow is a failure that others are not made to wait for.
+	slow = time.Second
+)
 
 // errBusy: no connection was free.
 var errBusy = errors.New("no connection to the database became free within 5 seconds")
+
+// errAway: what others have waited for in vain nobody is made to wait for again.
+var errAway = errors.New("the database has said nothing for some seconds; it is asked every second")
+
+// contact is what is known of the way to the database. While nothing could be written
+// for longer than a call is patient, calls try once; and not at all where a try takes its
+// time, as behind a network that swallows packets or before a locked table, until the
+// probe finds that it is over.
+type contact struct {
+	mu     sync.Mutex
+	heard  time.Time // when an answer came last
+	failed time.Time // since when tries have failed and nothing was written; zero: something was
+	slow   bool      // the last failure took its time
+}
+
+// failedSince notes a try that failed for the way's sake or because the server can't be
+// written to, and tells whether other connections are no better: nothing has been heard
+// on any since the try began.
+func (c *contact) failedSince(began time.Time) (silent bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	silent = c.heard.Before(began)
+	if c.failed.IsZero() {
+		if c.failed = c.heard; silent {
+			c.failed = began
+		}
+	}
+	c.slow = time.Since(began) > slow
+	return silent
+}
+
+func (c *contact) answered() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.heard = time.Now()
+}
+
+func (c *contact) written() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.failed = time.Time{}
+}
+
+// isAway: who has tried once tries no more.
+func (c *contact) isAway() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.failed.IsZero() && time.Since(c.failed) > patience
+}
+
+// isSilent: nor does anybody else.
+func (c *contact) isSilent() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.slow && !c.failed.IsZero() && time.Since(c.failed) > patience
+}
+
+// met notes what came of a round trip. Connections that are no better than the one that
+// failed are given up.
+func (s *Store) met(err error, began time.Time) {
+	switch {
+	case !isLost(err) && !isAway(err):
+		s.contact.answered()
+	case s.contact.failedSince(began) || isAway(err):
+		s.pool.Reset()
+	}
+}
 
 // acquire takes a connection, in time.
 func (s *Store) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 	within, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	began := time.Now()
 	conn, err := s.pool.Acquire(within)
-	if err != nil && ctx.Err() == nil && within.Err() != nil && s.pool.Stat().AcquiredConns() >= s.pool.Stat().MaxConns() {
+	switch {
+	case err == nil || ctx.Err() != nil:
+	case within.Err() != nil && s.pool.Stat().AcquiredConns() >= s.pool.Stat().MaxConns():
 		return nil, errBusy
+	default:
+		s.met(err, began)
 	}
 	return conn, err
+}
+
+// release gives a connection back. One that has ended in the middle of something takes
+// no place in the pool while it says so to a server that may not hear it.
+func release(conn *pgxpool.Conn) {
+	if conn.Conn().IsClosed() {
+		conn.Hijack()
+		return
+	}
+	conn.Release()
 }
 
 // onConn has do use a connection of its own.
@@ -37,7 +127,7 @@ func (s *Store) onConn(ctx context.Context, do func(*pgx.Conn) error) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Release()
+	defer release(conn)
 	return do(conn.Conn())
 }
 
@@ -47,7 +137,8 @@ func (s *Store) onConn(ctx context.Context, do func(*pgx.Conn) error) error {
 // makes a storm of new ones.
 func (s *Store) trip(ctx context.Context, conn *pgx.Conn, take func(pgx.Rows) error, sql string, args []any, before ...string) (err error) {
 	s.trips(ctx)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stuck)
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), silence)
 	defer cancel()
 	batch := &pgx.Batch{}
 	for _, statement := range before {
@@ -59,9 +150,7 @@ func (s *Store) trip(ctx context.Context, conn *pgx.Conn, take func(pgx.Rows) er
 		if closed := results.Close(); err == nil {
 			err = closed
 		}
-		if isAway(err) {
-			s.pool.Reset()
-		}
+		s.met(err, began)
 	}()
 	for range before {
 		if _, err := results.Exec(); err != nil {
@@ -81,18 +170,17 @@ func (s *Store) trip(ctx context.Context, conn *pgx.Conn, take func(pgx.Rows) er
 	return rows.Err()
 }
 
-// exec is a round trip of one statement that answers nothing, and how many rows it
-// touched.
+// exec is a statement that answers nothing and that nobody waits for, and how many rows
+// it touched.
 func (s *Store) exec(ctx context.Context, sql string, args ...any) (n int64, err error) {
 	err = s.onConn(ctx, func(conn *pgx.Conn) error {
 		s.trips(ctx)
+		began := time.Now()
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stuck)
 		defer cancel()
 		tag, err := conn.Exec(ctx, sql, args...)
 		n = tag.RowsAffected()
-		if isAway(err) {
-			s.pool.Reset()
-		}
+		s.met(err, began)
 		return err
 	})
 	return n, err
@@ -125,6 +213,13 @@ func isLost(err error) bool {
 	}
 	pg := new(pgconn.PgError)
 	return !errors.As(err, &pg) || strings.HasPrefix(pg.Code, "57P") || strings.HasPrefix(pg.Code, "08")
+}
+
+// isRefused tells whether the server can be reached and does not do what it should: its
+// disk is full, a right or a table is missing, its patience is too short.
+func isRefused(err error) bool {
+	code := codeOf(err)
+	return code == "57014" || strings.HasPrefix(code, "53") || strings.HasPrefix(code, "58") || strings.HasPrefix(code, "42")
 }
 
 // isConflict tells whether somebody else was first: the same once more may do.

@@ -70,9 +70,10 @@ SELECT good, whole, 1 / CASE
 END, key, version, value::text, raw, (extract(epoch FROM expires) * 1000000)::bigint
 FROM judged LEFT JOIN changed ON true`
 
-	// markHistory is a commit $1 of nothing, which follows the commits $2 if they are
-	// there, and then writes that node $3 is alive. A demoted server refuses it. It tells
-	// the time, and which others were alive within the last $5 seconds.
+	// markHistory is a commit $1, which follows the commits $2 if they are there, and then
+	// writes that node $3 is alive, and $7 at the key $6, as a record that is dead at once
+	// and never read. A demoted server refuses it. It tells the time, which others were
+	// alive within the last $5 seconds, the oldest first, and how large the records are.
 	markHistory = `
 WITH judged AS (
   SELECT NOT EXISTS (
@@ -83,9 +84,13 @@ WITH judged AS (
 ), alive AS (
   INSERT INTO gatehouse_node (id, name, began, seen) SELECT $3::bigint, $4::text, now(), now() FROM judged WHERE whole
   ON CONFLICT (id) DO UPDATE SET seen = now()
+), probe AS (
+  INSERT INTO gatehouse_record (key, raw, expires, version) SELECT $6::text, $7::bytea, now(), $1::bigint FROM judged WHERE whole
+  ON CONFLICT (key) DO UPDATE SET raw = excluded.raw, version = excluded.version
+), other AS (
+  SELECT id, name, began FROM gatehouse_node WHERE id <> $3::bigint AND seen > now() - interval '1 second' * $5::int
 )
-SELECT whole, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,
-  ARRAY(SELECT id FROM gatehouse_node WHERE id <> $3::bigint AND seen > now() - interval '1 second' * $5::int)
+SELECT whole, clock_timestamp(), ARRAY(SELECT id FROM other), ARRAY(SELECT name FROM other ORDER BY began), pg_total_relation_size('gatehouse_record')
 FROM judged`
 
 	// claimAttempt has attempt $1 fail if it has not succeeded yet: its own row would
@@ -106,10 +111,6 @@ DELETE FROM gatehouse_attempt WHERE id IN (
   SELECT id FROM gatehouse_attempt WHERE at < now() - interval '11 minutes' ORDER BY at LIMIT $1::bigint FOR UPDATE SKIP LOCKED
 )`
 
-	// otherNodes are those beside node $1 that were alive within the last $2 seconds.
-	otherNodes = `
-SELECT name FROM gatehouse_node
-WHERE id <> $1::bigint AND seen > now() - interval '1 second' * $2::int ORDER BY began`
 	// markedSince counts those of nodes $1 that were alive after $2.
 	markedSince = `SELECT count(*) FROM gatehouse_node WHERE id = ANY($1::bigint[]) AND seen > $2::timestamptz`
 	tellTime    = `SELECT clock_timestamp()`
@@ -117,6 +118,4 @@ WHERE id <> $1::bigint AND seen > now() - interval '1 second' * $2::int ORDER BY
 	lookForNode = `SELECT seen > now() - interval '1 second' * $2::int FROM gatehouse_node WHERE id = $1::bigint`
 	forgetNode  = `DELETE FROM gatehouse_node WHERE id = $1::bigint`
 	forgetNodes = `DELETE FROM gatehouse_node WHERE seen < now() - interval '1 day'`
-
-	measure = `SELECT pg_total_relation_size('gatehouse_record')`
 )

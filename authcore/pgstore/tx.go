@@ -69,12 +69,12 @@ func (t *tx) end() {
 	conn := t.conn
 	t.conn = nil
 	if !t.began || conn.Conn().IsClosed() {
-		conn.Release()
+		release(conn)
 		return
 	}
 	t.s.idle.Go(func() {
-		defer conn.Release()
-		ctx, cancel := context.WithTimeout(context.Background(), stuck)
+		defer release(conn)
+		ctx, cancel := context.WithTimeout(context.Background(), silence)
 		defer cancel()
 		_, _ = conn.Exec(ctx, giveUp)
 	})

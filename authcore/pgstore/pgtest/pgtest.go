@@ -87,6 +87,20 @@ func Exec(t testing.TB, dsn, sql string, args ...any) {
 	}
 }
 
+// Hold runs SQL in a transaction that goes on until it is told to end.
+func Hold(t testing.TB, dsn, sql string) (end func()) {
+	t.Helper()
+	conn := connect(t, dsn)
+	for _, statement := range []string{"BEGIN", sql} {
+		if _, err := conn.Exec(context.Background(), statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+	end = sync.OnceFunc(func() { conn.Close(context.Background()) })
+	t.Cleanup(end)
+	return end
+}
+
 // Old is what a database was.
 type Old struct{ dsn string }
 
