@@ -185,7 +185,7 @@ func (a *App) start() error {
 	a.releases = append(a.releases, service.Close)
 	var provider *oidc.Handler
 	site, err := pages.New(pages.Config{
-		Service: service, Groups: a.groups, Look: a.look, Log: a.ctx.Slogger(), Open: a.isOpen(), Sites: a.mayOpen, Opens: a.opens, Front: a.front, Cookies: a.house.Cookies,
+		Service: service, Groups: a.groups, Look: a.look, Log: a.ctx.Slogger(), Open: a.isOpen(), Sites: a.mayOpen, Opens: a.opens, Passes: a.passes, Cookies: a.house.Cookies,
 		Asker: func(path string) screen.Asker {
 			if provider == nil {
 				return screen.Asker{}
@@ -241,7 +241,7 @@ func (a *App) prepare() (p preparation, err error) {
 		return p, err
 	}
 	a.mailSenders = p.service.Senders
-	if err := a.lists.Load(); err != nil {
+	if err := a.lists.Load(a.usersOfList); err != nil {
 		return p, fmt.Errorf("reading the lists of people: %w", err)
 	}
 	if err := a.placeGates(); err != nil {

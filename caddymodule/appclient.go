@@ -142,7 +142,7 @@ func (c *AppClient) app(expand func(option, value string) (string, error)) (*app
 		ID: c.ID, Name: c.Name, LinkLifetime: time.Duration(c.LinkLifetime), SessionLifetime: time.Duration(c.SessionLifetime),
 		AutoCreate: c.AutoCreate, AutoVerify: c.AutoVerify, Organizations: c.Organizations, Profile: c.Profile,
 	}
-	for _, read := range []func(*apps.App) error{c.readURLs, c.readFingerprint, c.readPlans, c.checkLifetimes} {
+	for _, read := range []func(*apps.App) error{c.checkName, c.readURLs, c.readFingerprint, c.readPlans, c.checkLifetimes} {
 		if err := read(app); err != nil {
 			return nil, err
 		}

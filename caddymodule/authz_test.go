@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -14,6 +15,10 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/routes"
+	"github.com/gatehouse-auth/gatehouse/pages"
 )
 
 // authz makes a handler for wiki.example.com (staff), *.apps.example.com (all of
@@ -148,6 +153,56 @@ func TestAuthzRefuses(t *testing.T) {
 		}
 		if w.Code != 403 || w.Header().Get("Remote-User") != "" || w.Header().Get("Location") != way {
 			t.Errorf("%s: %d %v", name, w.Code, w.Header())
+		}
+	}
+}
+
+// TestRefusedIsJudged: the page about a refusal, which any link can name an address to,
+// says what the gates do: of sites behind other proxies, where the one with a star is
+// not asked for a name that has a line of its own, and of gates before a path.
+func TestRefusedIsJudged(t *testing.T) {
+	f := newFixture(t, sharedCookie)
+	f.authz()
+	f.gate(func(g *Gate) {
+		g.guard.Place = &routes.Place{Place: gate.Place{Key: "admin", Hosts: []string{"app.example.com"}}}
+		g.Allow, g.Paths, g.Public = []string{"staff"}, []string{"/admin/*"}, []string{"/admin/health"}
+	})
+	own, err := pages.New(pages.Config{Service: f.run.Service, Passes: f.app.passes})
+	must(t, err)
+	auth := mustOrigin(t, "https://auth.example.com")
+	refused := func(who *session.Session, to string) string {
+		w := httptest.NewRecorder()
+		own.ServeHTTP(w, httptest.NewRequest("GET", "/_gatehouse/refused?for="+url.QueryEscape(to), nil), pages.Visit{Origin: auth, Session: who})
+		switch page := w.Body.String(); {
+		case w.Code == 403 && strings.Contains(page, "have access to <bdi>"):
+			return "no"
+		case w.Code == 200 && strings.Contains(page, `class="button" href="`+to+`"`):
+			return "yes"
+		}
+		return fmt.Sprint(w.Code, w.Header().Get("Location"))
+	}
+	alice, carol := f.signInFor("alice@example.com", auth.String()).Session, f.signInFor("carol@example.com", auth.String()).Session
+	mallory := f.signInFor("mallory@example.com", auth.String()).Session
+	for _, c := range []struct {
+		who      *session.Session
+		to, want string
+	}{
+		{alice, "https://wiki.example.com/page", "yes"},
+		{carol, "https://wiki.example.com/page", "no"},
+		{carol, "https://x.apps.example.com/", "yes"},
+		{mallory, "https://x.apps.example.com/", "no"},
+		{mallory, "https://x.apps.example.com/public/1", "yes"},
+		{mallory, "https://fresh.apps.example.com/", "yes"}, // where the star refuses
+		{alice, "https://app.example.com/admin/x", "yes"},
+		{carol, "https://app.example.com/admin/x", "no"},
+		{carol, "https://app.example.com/admin/health", "yes"},
+		{carol, "https://app.example.com/", "yes"}, // no gate stands before it
+		{carol, "https://nobody.example.net/", "404"},
+		{carol, "https://auth.example.com/", "404"},
+		{nil, "https://wiki.example.com/page", "303/_gatehouse/login?return_to=https%3A%2F%2Fwiki.example.com%2Fpage"},
+	} {
+		if got := refused(c.who, c.to); got != c.want {
+			t.Errorf("%v at %s: %s, want %s", c.who, c.to, got, c.want)
 		}
 	}
 }

@@ -44,8 +44,20 @@ func TestMailsAreTriedAtTheStart(t *testing.T) {
 		must(t, os.MkdirAll(dir+"/mail", 0o700))
 		must(t, os.WriteFile(dir+"/mail/"+name, []byte("{{/* nothing */}}"), 0o600))
 		says := m.refuses(m.adapt(m.text("brand {\npages "+dir+"\n}", "")))
-		if kind := strings.TrimSuffix(name, ".txt"); !strings.Contains(says, "a mail ("+kind+") can't be built") || !strings.Contains(says, "text is missing") {
+		if kind := strings.TrimSuffix(name, ".txt"); !strings.Contains(says, "a mail ("+kind+", en) can't be built") || !strings.Contains(says, "text is missing") {
 			t.Errorf("%s: %s", name, says)
+		}
+	}
+	for content, want := range map[string]string{
+		`{{if ne .Lang "he"}}x{{end}}`: "a mail (sign_in, he) can't be built",
+		"{{.Code}} \xff":               "the text or the HTML is not UTF-8",
+	} {
+		m := newMachine(t)
+		dir := m.dir + "/pages"
+		must(t, os.MkdirAll(dir+"/mail", 0o700))
+		must(t, os.WriteFile(dir+"/mail/sign_in.txt", []byte(content), 0o600))
+		if says := m.refuses(m.adapt(m.text("brand {\npages "+dir+"\n}", ""))); !strings.Contains(says, want) {
+			t.Errorf("%s: %s", content, says)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
@@ -42,15 +43,26 @@ func TestRejectedReloadLeavesTheOldSiteAsItWas(t *testing.T) {
 	stubborn := strings.Replace(string(m.config("", "")), `"apps":{`, `"apps":{"stubborn":{},`, 1)
 	stubborn = strings.Replace(stubborn, m.mail.Addr, "127.0.0.1:1", 1) // its mail must not be sent there
 	noHost := strings.ReplaceAll(string(m.config("", "")), `"host":["localhost"]`, `"path":["/*"]`)
+	pipe := m.dir + "/pipe"
+	must(t, syscall.Mkfifo(pipe, 0o600))
+	must(t, os.WriteFile(m.dir+"/empty", nil, 0o600))
 	tests := map[string]struct{ config, want string }{
 		"unknown field":      {withoutMail, "unknown field"},
 		"no host":            {noHost, "origin https://app.example.com"},
 		"changed secret":     {string(m.config("secret "+strings.Repeat("n", 32), "")), "needs a restart"},
-		"missing secret":     {string(m.config("secret {file."+m.dir+"/missing}", "")), m.dir + "/missing} resolves to nothing"},
+		"missing secret":     {string(m.config("secret {file."+m.dir+"/missing}", "")), m.dir + "/missing}: no such file or directory: write"},
+		"empty secret":       {string(m.config("secret {file."+m.dir+"/empty}", "")), m.dir + "/empty} resolves to nothing"},
+		"secret in a pipe":   {string(m.config("secret {file."+pipe+"}", "")), "secret: {file." + pipe + "}: this is not a regular file: write"},
+		"password in a pipe": {string(m.config("mail smtp localhost:1 {\nusername u\npassword {file."+pipe+"}\n}", "")), "password: {file." + pipe + "}: this is not a regular file"},
+		"key of a device":    {string(m.config("app shop {\napi_key {file./dev/zero}\n}", "")), "api_key: {file./dev/zero}: this is not a regular file"},
+		"store in a pipe":    {strings.Replace(string(m.config("", "")), `"badger":{"dir":"`, `"badger":{"dir":"{file.`+pipe+`}`, 1), "store badger"},
 		"unset password":     {string(m.config("mail smtp localhost:1 {\nusername u\npassword {env.GATEHOUSE_TEST_UNSET}\n}", "")), "mail smtp localhost:1: password: {env.GATEHOUSE_TEST_UNSET} resolves to nothing"},
 		"no such mail":       {strings.Replace(string(m.config("", "")), `"sender":"smtp"`, `"sender":"pigeon"`, 1), "gatehouse.mail.pigeon"},
 		"no kind of mail":    {strings.Replace(string(m.config("", "")), `"sender":"smtp"`, `"sneder":"smtp"`, 1), "sender"},
-		"missing list":       {string(m.config("group g file:"+m.dir+"/people.txt", "handle /x {\n gatehouse g\n}")), "people.txt"},
+		"missing list":       {string(m.config("group g file:"+m.dir+"/people.txt", "handle /x {\n gatehouse g\n}")), "file:" + m.dir + "/people.txt (group g): no such file or directory; make it"},
+		"missing deny list":  {string(m.config("", "handle /x {\n gatehouse any {\ndeny file:"+m.dir+"/people.txt\n}\n}")), "/people.txt (the gate at"},
+		"list is a pipe":     {string(m.config("group g file:"+pipe, "handle /x {\n gatehouse g\n}")), "(group g): this is not a regular file; have it be"},
+		"name of an app":     {strings.Replace(string(m.config("app shop {\napi_key sk_live_0123456789012345678901234567890123456789\nname Shop\n}", "")), `"name":"Shop"`, `"name":"a\u2028b"`, 1), "app shop: name"},
 		"another app's fail": {stubborn, "stubborn does not start"},
 	}
 	for name, test := range tests {

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/net/idna"
+
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/grant"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
@@ -283,11 +285,18 @@ func (c *AppClient) checkInitiateLogin(out *grant.Client) error {
 		return nil
 	}
 	u, err := url.Parse(c.InitiateLoginURI)
+	if err == nil {
+		// The launcher shows no other place: with the A-label of an international domain.
+		if ascii, wrong := idna.Lookup.ToASCII(u.Hostname()); wrong == nil {
+			u.Host = strings.Replace(u.Host, u.Hostname(), ascii, 1)
+		}
+		_, err = origin.New(u.Scheme, u.Host)
+	}
 	if err != nil || u.Host == "" || u.User != nil || strings.Contains(c.InitiateLoginURI, "#") || u.Query().Has("iss") || u.Scheme != "https" && (u.Scheme != "http" || !isThisMachine(u.Hostname())) {
 		if u != nil {
 			c.InitiateLoginURI = u.Redacted()
 		}
-		return fmt.Errorf("initiate_login_uri %q is not an https URL without user name, fragment and iss, or one of http on localhost; write for example\n    initiate_login_uri https://wiki.example.com/login", c.InitiateLoginURI)
+		return fmt.Errorf("initiate_login_uri %q is not an https URL of one host, without user name, fragment and iss, or one of http on localhost; write for example\n    initiate_login_uri https://wiki.example.com/login", c.InitiateLoginURI)
 	}
 	out.InitiateLogin = u
 	return nil

@@ -14,9 +14,9 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/limit"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/rfc5322"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
-	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/pages"
 )
 
@@ -138,7 +138,7 @@ func (a *App) checkFrom() error {
 	if a.From == nil {
 		return nil
 	}
-	if strings.ContainsFunc(a.From.Name, web.IsControl) || len(a.From.Name) > 100 {
+	if err := rfc5322.CheckPhrase("name", a.From.Name); err != nil || len(a.From.Name) > 100 {
 		return errors.New("from: the name is one line of at most 100 bytes")
 	}
 	parsed, err := address.Parse(a.From.Address)

@@ -22,6 +22,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/metrics"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/option"
 )
 
 // stores holds what outlives a configuration. A new configuration starts before
@@ -83,7 +84,11 @@ func (a *App) storePlace() (string, error) {
 	}
 	dir := filepath.Join(caddy.AppDataDir(), "gatehouse")
 	if a.Store != nil && a.Store.Badger != nil && a.Store.Badger.Dir != "" {
-		expanded, err := caddy.NewReplacer().ReplaceOrErr(a.Store.Badger.Dir, true, true)
+		err := option.CheckFiles(a.Store.Badger.Dir)
+		expanded := ""
+		if err == nil {
+			expanded, err = caddy.NewReplacer().ReplaceOrErr(a.Store.Badger.Dir, true, true)
+		}
 		if err != nil {
 			return "", fmt.Errorf("store badger %s: %w", a.Store.Badger.Dir, err)
 		}

@@ -51,20 +51,22 @@ func (a *App) composer() (outbox.Composer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return mails, tryMails(mails)
+	return mails, tryMails(mails, a.look.Languages())
 }
 
-// tryMails builds one mail of every kind, so that no visitor is the first to find
-// out that one can't be.
-func tryMails(mails outbox.Composer) error {
-	for _, letter := range screen.SampleLetters("en") {
-		m, err := mails.Compose(letter)
-		if err == nil {
-			m.MessageID, m.Date = "sample@example.com", letter.AskedAt
-			_, err = rfc5322.Encode(m)
-		}
-		if err != nil {
-			return fmt.Errorf("a mail (%s) can't be built with this from, brand and templates: %w", letter.Kind, err)
+// tryMails builds one mail of every kind in every language, so that no visitor is the
+// first to find out that one can't be.
+func tryMails(mails outbox.Composer, languages []string) error {
+	for _, lang := range languages {
+		for _, letter := range screen.SampleLetters(lang) {
+			m, err := mails.Compose(letter)
+			if err == nil {
+				m.MessageID, m.Date = "sample@example.com", letter.AskedAt
+				_, err = rfc5322.Encode(m)
+			}
+			if err != nil {
+				return fmt.Errorf("a mail (%s, %s) can't be built with this from, brand and templates: %w", letter.Kind, lang, err)
+			}
 		}
 	}
 	return nil

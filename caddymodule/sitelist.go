@@ -1,7 +1,9 @@
 package caddymodule
 
 import (
+	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -23,7 +25,7 @@ func (a *App) sitesFor(session *session.Session, client netip.Addr) []origin.Ori
 			continue
 		}
 		for _, o := range g.guard.Place.Addresses() {
-			if !slices.Contains(open, o) && (g.guard.Place.Behind || a.frontPageOpens(o, session, client)) {
+			if !slices.Contains(open, o) && a.frontPageOpens(o, session, client) {
 				open = append(open, o)
 			}
 		}
@@ -40,27 +42,35 @@ func (a *App) mayOpen(session *session.Session) []origin.Origin {
 // opens tells whether the person of session may open o, from anywhere.
 func (a *App) opens(session *session.Session, o origin.Origin) bool {
 	return slices.ContainsFunc(a.allGates(), func(g *Gate) bool {
-		return g.at(o) && g.opensFor(session, netip.Addr{}) && (g.guard.Place.Behind || a.frontPageOpens(o, session, netip.Addr{}))
+		return g.at(o) && g.opensFor(session, netip.Addr{}) && a.frontPageOpens(o, session, netip.Addr{})
 	})
-}
-
-// front tells whether nothing keeps the person of session from the front page of o.
-// Of a site behind another proxy, whose gate has no paths, that is never said: where
-// anything is closed, all is.
-func (a *App) front(session *session.Session, o origin.Origin, client netip.Addr) bool {
-	return !a.isSite(o) && a.frontPageOpens(o, session, client)
 }
 
 // frontPageOpens tells whether no gate at o refuses its front page.
 func (a *App) frontPageOpens(o origin.Origin, session *session.Session, client netip.Addr) bool {
-	return !slices.ContainsFunc(a.gates, func(g *Gate) bool {
-		return g.at(o) && g.guard.OnPath("/") && !g.opensFor(session, client)
+	return a.passes(session, origin.ParseReturnTo("/", o, nil), client)
+}
+
+// passes tells whether no gate refuses the person of s, from client, the address to.
+func (a *App) passes(s *session.Session, to origin.ReturnTo, client netip.Addr) bool {
+	at, err := url.Parse(to.Path())
+	if err != nil {
+		return false
+	}
+	target := session.Target{Origin: to.Origin(), Method: http.MethodGet, Path: at.Path, Escaped: at.EscapedPath()}
+	return !slices.ContainsFunc(a.allGates(), func(g *Gate) bool {
+		allowed, _ := g.gate.Rule.Explain(s.Address, target)
+		return g.at(target.Origin) && g.guard.OnPath(target.Path) && !g.ReportOnly && !(allowed && g.isNear(client))
 	})
 }
 
 // opensFor tells whether the gate admits the person from client. Who only has to
 // sign in again may open the site.
 func (g *Gate) opensFor(session *session.Session, client netip.Addr) bool {
-	near := len(g.gate.Clients) == 0 || !client.IsValid() || slices.ContainsFunc(g.gate.Clients, func(n netip.Prefix) bool { return n.Contains(client) })
-	return near && g.gate.Rule.Policy.Admits(session.Address)
+	return g.ReportOnly || g.isNear(client) && g.gate.Rule.Policy.Admits(session.Address)
+}
+
+// isNear tells whether client, unless it is unknown, is one that the gate lets in.
+func (g *Gate) isNear(client netip.Addr) bool {
+	return len(g.gate.Clients) == 0 || !client.IsValid() || slices.ContainsFunc(g.gate.Clients, func(n netip.Prefix) bool { return n.Contains(client) })
 }

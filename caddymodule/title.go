@@ -3,6 +3,8 @@ package caddymodule
 import (
 	"cmp"
 	"fmt"
+	"net/url"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -10,6 +12,7 @@ import (
 	"golang.org/x/net/idna"
 	"golang.org/x/net/publicsuffix"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/apps"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
@@ -17,16 +20,14 @@ import (
 // The title of a site stands on pages and in mails that ask for a code. One that
 // reads as another host would lend Gatehouse's words to whoever has that.
 
-const maxTitle = 64 // characters
-
 // checkTitle looks at the option name by itself.
 func checkTitle(title string) error {
 	const try = "write for example\n    name \"Team wiki\""
 	switch {
 	case title == "":
 		return nil
-	case !utf8.ValidString(title) || utf8.RuneCountInString(title) > maxTitle:
-		return fmt.Errorf("name: it has more than %d characters, or is no UTF-8; %s", maxTitle, try)
+	case !utf8.ValidString(title) || utf8.RuneCountInString(title) > screen.MaxTitle:
+		return fmt.Errorf("name: it has more than %d characters, or is no UTF-8; %s", screen.MaxTitle, try)
 	case strings.ContainsFunc(title, func(r rune) bool { return unicode.In(r, unicode.C, unicode.Zl, unicode.Zp) }):
 		return fmt.Errorf("name %q: it has a character that can't be seen; %s", title, try)
 	case strings.TrimSpace(title) != title:
@@ -39,11 +40,38 @@ func checkTitle(title string) error {
 
 // checkHostsInTitle refuses a title that names a host which is none of the gate's.
 func (g *Gate) checkHostsInTitle() error {
-	for word := range strings.FieldsSeq(g.Name) {
-		host, is := readsAsHost(word)
-		if is && !g.guard.Place.IsAt(host) {
-			return fmt.Errorf("the gate at %s: name %q reads as the host %s, which is not one of its own; write for example\n    name \"Team wiki\"", g, g.Name, host)
+	if host := foreignHost(g.Name, g.guard.Place.IsAt); host != "" {
+		return fmt.Errorf("the gate at %s: name %q reads as the host %s, which is not one of its own; write for example\n    name \"Team wiki\"", g, g.Name, host)
+	}
+	return nil
+}
+
+// foreignHost is a host that a title names and that is not own; empty for none.
+func foreignHost(title string, own func(host string) bool) string {
+	for word := range strings.FieldsSeq(title) {
+		if host, is := readsAsHost(word); is && !own(host) {
+			return host
 		}
+	}
+	return ""
+}
+
+// checkName looks at the option name of an app, which stands on pages and in mails as
+// the title of a site does.
+func (c *AppClient) checkName(*apps.App) error {
+	if err := checkTitle(c.Name); err != nil {
+		return err
+	}
+	own := func(host string) bool {
+		for _, text := range slices.Concat(c.RedirectURIs, c.Origins, []string{c.InitiateLoginURI, c.VerificationURL}, c.Redirects["login"]) {
+			if u, err := url.Parse(text); err == nil && strings.EqualFold(u.Hostname(), host) {
+				return true
+			}
+		}
+		return false
+	}
+	if host := foreignHost(c.Name, own); host != "" {
+		return fmt.Errorf("name %q reads as the host %s, which is not one of the app's; write for example\n    name \"Example Shop\"", c.Name, host)
 	}
 	return nil
 }

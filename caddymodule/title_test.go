@@ -68,4 +68,34 @@ func TestTitlesThatMislead(t *testing.T) {
 			t.Errorf("%q: %v", title, err)
 		}
 	}
+	for name, good := range map[string]bool{
+		"": true, "The shop": true, "Wiki.js": true, "shop.example.com": true, "Shop (Login.example.com)": true, "bank.com": false, "https://bank.com/x": false, "auth.localhost": false,
+		"a\nb": false, "   ": false, "\u200b": false, strings.Repeat("x", 65): false, "a\u2028b": false,
+	} {
+		c := &AppClient{ID: "shop", Name: name, RedirectURIs: []string{"https://shop.example.com/back"}, InitiateLoginURI: "https://login.example.com/"}
+		if err := c.checkName(nil); (err == nil) != good {
+			t.Errorf("an app called %q: %v", name, err)
+		}
+	}
+}
+
+// TestLauncherKnowsThePlace: where a sign-in begins at an app is a place that the
+// launcher can show, or an error.
+func TestLauncherKnowsThePlace(t *testing.T) {
+	for uri, want := range map[string]string{
+		"https://shop.example.com/x?a=b": "https://shop.example.com/x?a=b&iss=", "https://bücher.example:8443/": "https://xn--bcher-kva.example:8443/?iss=", "https://xn--bcher-kva.example/": "https://xn--bcher-kva.example/?iss=",
+		"http://[::1]:8080/": "http://[::1]:8080/?iss=", "https://[::1%25eth0]/x": "", "https://*.example.com/": "", "https://vip.example.com:99999/": "", "https://a..b/": "", "https:///x": "",
+	} {
+		c := &AppClient{ID: "shop", Allow: []string{"any"}, RedirectURIs: []string{"https://shop.example.com/back"}, InitiateLoginURI: uri}
+		client, err := c.client(asWritten)
+		switch {
+		case want == "" && (err == nil || !strings.Contains(err.Error(), "initiate_login_uri https://wiki")):
+			t.Errorf("%s: %v", uri, err)
+		case want != "":
+			must(t, err)
+			if to, at := client.Begins(mustOrigin(t, "https://auth.example.com")); !strings.HasPrefix(to, want) || at.IsZero() {
+				t.Errorf("%s: leads to %s at %s", uri, to, at)
+			}
+		}
+	}
 }

@@ -3,6 +3,8 @@ package caddymodule
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/policy"
@@ -61,4 +63,26 @@ func forDirective(directive string, err error) error {
 		return errors.New(who.For(directive))
 	}
 	return err
+}
+
+// usersOfList names what admits or refuses the people of the list at path.
+func (a *App) usersOfList(path string) string {
+	var all []string
+	entry := "file:" + path
+	for _, name := range slices.Sorted(maps.Keys(a.Groups)) {
+		if slices.Contains(a.Groups[name], entry) {
+			all = append(all, "group "+name)
+		}
+	}
+	for _, g := range a.allGates() {
+		if slices.Contains(g.Allow, entry) || slices.Contains(g.Deny, entry) {
+			all = append(all, "the gate at "+g.String())
+		}
+	}
+	for _, c := range a.Apps {
+		if slices.Contains(c.Allow, entry) {
+			all = append(all, "app "+c.ID)
+		}
+	}
+	return strings.Join(all, ", ")
 }

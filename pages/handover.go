@@ -80,7 +80,7 @@ func giveTicket(e *exchange) {
 	q := e.r.URL.Query()
 	site, err := origin.Parse(q.Get("site"))
 	if err != nil || !e.v.IsPortal || !e.p.service.Protects(site) {
-		e.problem(Problem{Kind: screen.NoFlow, Detail: "The site in the address is none that signs in here: " + strconv.QuoteToASCII(short(q.Get("site")))})
+		e.problem(Problem{Kind: screen.BadOrigin, Detail: "The site in the address is none that signs in here: " + strconv.QuoteToASCII(short(q.Get("site")))})
 		return
 	}
 	to := origin.ParseReturnTo(q.Get("return_to"), site, nil)

@@ -28,9 +28,9 @@ type Config struct {
 	Sites func(*session.Session) []origin.Origin
 	// Opens tells whether the person of a session may open a site; nil: any.
 	Opens func(*session.Session, origin.Origin) bool
-	// Front tells whether nothing keeps the person of a session from the front page
-	// of a site; nil: it can't be told.
-	Front func(*session.Session, origin.Origin, netip.Addr) bool
+	// Passes tells whether no gate keeps the person of a session from an address; nil:
+	// it can't be told.
+	Passes func(*session.Session, origin.ReturnTo, netip.Addr) bool
 	// Asker tells on whose behalf somebody signs in who goes on at a path of this
 	// origin afterwards; nil: on nobody's.
 	Asker func(path string) screen.Asker
@@ -77,14 +77,14 @@ type Pages struct {
 	open    bool
 	sites   func(*session.Session) []origin.Origin
 	opens   func(*session.Session, origin.Origin) bool
-	front   func(*session.Session, origin.Origin, netip.Addr) bool
+	passes  func(*session.Session, origin.ReturnTo, netip.Addr) bool
 	asker   func(path string) screen.Asker
 	cookies Cookies
 }
 
 // New makes the pages of a configuration.
 func New(c Config) (*Pages, error) {
-	p := &Pages{service: c.Service, groups: c.Groups, look: c.Look, log: c.Log, open: c.Open, sites: c.Sites, opens: c.Opens, front: c.Front, asker: c.Asker, cookies: c.Cookies}
+	p := &Pages{service: c.Service, groups: c.Groups, look: c.Look, log: c.Log, open: c.Open, sites: c.Sites, opens: c.Opens, passes: c.Passes, asker: c.Asker, cookies: c.Cookies}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
 	}

@@ -48,7 +48,7 @@ func previewList(l *screen.Look, w http.ResponseWriter, _ *http.Request) {
 	b.WriteString("<!doctype html><html lang=en><meta charset=utf-8><title>Preview</title><h1>Pages and mails</h1><table>")
 	row := func(name string, link func(lang string) string) {
 		fmt.Fprintf(&b, "<tr><th align=left>%s", html.EscapeString(name))
-		for _, lang := range l.Langs() {
+		for _, lang := range l.Languages() {
 			fmt.Fprintf(&b, "<td>%s", link(lang))
 		}
 	}

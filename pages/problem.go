@@ -37,8 +37,8 @@ type Problem struct {
 var problemStatus = map[screen.ProblemKind]int{
 	screen.NotAllowed: http.StatusForbidden, screen.ClientIP: http.StatusForbidden, screen.BadWebSocketOrigin: http.StatusForbidden,
 	screen.BadOrigin: http.StatusBadRequest, screen.InsecureHTTP: http.StatusBadRequest,
-	screen.Unavailable: http.StatusServiceUnavailable,
-	screen.NotFound:    http.StatusNotFound, screen.BadMethod: http.StatusMethodNotAllowed, screen.CrossSite: http.StatusForbidden,
+	screen.Unavailable: http.StatusServiceUnavailable, screen.MayOpen: http.StatusOK,
+	screen.NotFound: http.StatusNotFound, screen.BadMethod: http.StatusMethodNotAllowed, screen.CrossSite: http.StatusForbidden,
 	screen.BadForm: http.StatusBadRequest, screen.BadMedia: http.StatusUnsupportedMediaType, screen.NoFlow: http.StatusBadRequest, screen.BadApp: http.StatusBadRequest,
 	screen.TooLarge: http.StatusRequestEntityTooLarge, screen.TooSlow: http.StatusRequestTimeout, screen.TooEarly: http.StatusTooEarly,
 }
@@ -74,13 +74,20 @@ func (e *exchange) problem(pr Problem) {
 			e.p.look.For(view, here.Origin())
 		}
 	}
-	if pr.Kind == screen.NotAllowed {
+	switch pr.Kind {
+	case screen.NotAllowed:
 		e.waysOut(view, pr, here)
-	}
-	view.Problem(pr.Kind)
-	if pr.Kind == screen.Unavailable {
+		front := origin.ParseReturnTo("/", here.Origin(), nil)
+		if pr.App == "" && e.v.Session != nil && e.p.passes != nil && e.p.passes(e.v.Session, front, e.v.Client) {
+			view.Continue = front.Location(e.v.Origin)
+		}
+	case screen.MayOpen:
+		e.waysOut(view, pr, here)
+		view.Continue = here.Location(e.v.Origin)
+	case screen.Unavailable:
 		view.Continue = e.again()
 	}
+	view.Problem(pr.Kind)
 	e.page(status, view)
 }
 
@@ -100,23 +107,24 @@ func (e *exchange) waysOut(view *screen.View, pr Problem, here origin.ReturnTo) 
 		view.Account = view.Home + view.Account
 	}
 	view.Some, view.Part = pr.Some, pr.Part
-	if pr.App != "" || e.v.Session == nil || e.p.front == nil || !e.p.front(e.v.Session, here.Origin(), e.v.Client) {
-		return
-	}
-	if view.Continue = "/"; here.Origin() != e.v.Origin {
-		view.Continue = here.Origin().String() + "/"
-	}
 }
 
 // refused tells the person of the session that a site of another proxy, which knows
-// no page of its own for it, is closed to them.
+// no page of its own for it, is closed to them. Anybody can make a link to it: whether
+// that is so, the gates are asked. Who may open the address is not sent there, as the
+// session there may be somebody else's, who would be sent back here.
 func refused(e *exchange) {
 	to := origin.ParseReturnTo(e.r.URL.Query().Get("for"), e.v.Origin, e.p.service.Protects)
-	if e.v.Session == nil {
+	switch {
+	case e.v.Session == nil:
 		e.redirect(loginPath(to, e.v.Origin, e.asked))
-		return
+	case e.p.passes == nil || !e.p.passes(e.v.Session, to, e.v.Client):
+		e.problem(Problem{Kind: screen.NotAllowed, For: to})
+	case !e.p.service.Protects(to.Origin()):
+		e.problem(Problem{Kind: screen.NotFound}) // the sign-in host itself, which has nothing to open
+	default:
+		e.problem(Problem{Kind: screen.MayOpen, For: to})
 	}
-	e.problem(Problem{Kind: screen.NotAllowed, For: to})
 }
 
 // outage answers a request whose outcome can't be told. What happened goes to

@@ -30,8 +30,8 @@ func (p *Pages) Sites(w http.ResponseWriter, r *http.Request, v Visit, open []or
 	if err != nil { // the order is no reason to show nothing
 		p.log.Warn("sites are listed in the order of their names: how much they were used can't be read", "error", err)
 	}
-	// An app behind a gate is listed as the gate's site, and a gate on the portal's own
-	// host not at all.
+	// An app behind a gate is listed as the gate's site, or not at all where that refuses
+	// the visitor; neither is a gate on the portal's own host.
 	all := map[screen.SiteLink]origin.Origin{}
 	for _, o := range open {
 		if o != v.Origin {
@@ -39,7 +39,8 @@ func (p *Pages) Sites(w http.ResponseWriter, r *http.Request, v Visit, open []or
 		}
 	}
 	for _, a := range apps {
-		if !slices.Contains(open, a.At) {
+		to := origin.ParseReturnTo(a.URL, a.At, nil)
+		if !slices.Contains(open, a.At) && (p.passes == nil || p.passes(v.Session, to, v.Client)) {
 			all[screen.SiteLink{Name: a.Name, Title: a.Name, URL: a.URL, Host: a.At.Host()}] = a.At
 		}
 	}

@@ -35,7 +35,7 @@ func (h *house) refusal(v Visit, pr Problem) string {
 func TestRefusalSaysWhatIsClosed(t *testing.T) {
 	front := true
 	h := newHouse(t, func(_ *authcore.Config, c *Config) {
-		c.Front = func(*session.Session, origin.Origin, netip.Addr) bool { return front }
+		c.Passes = func(*session.Session, origin.ReturnTo, netip.Addr) bool { return front }
 	})
 	b := h.browser()
 	b.signIn("alice@example.com")
@@ -177,7 +177,10 @@ func TestLauncher(t *testing.T) {
 // TestLauncherShowsApps: apps that people sign in to stand among the sites, by use, but
 // not twice where a gate stands before the app.
 func TestLauncherShowsApps(t *testing.T) {
-	h := newHouse(t)
+	refused := ""
+	h := newHouse(t, func(_ *authcore.Config, c *Config) {
+		c.Passes = func(_ *session.Session, to origin.ReturnTo, _ netip.Addr) bool { return to.String() != refused }
+	})
 	h.portal = true
 	b := h.browser()
 	b.signIn("alice@example.com")
@@ -211,6 +214,10 @@ func TestLauncherShowsApps(t *testing.T) {
 	}
 	if got := shown(nil); got != "cx" {
 		t.Errorf("without a site: %s", got)
+	}
+	refused = "https://x.example.com/login"
+	if got := shown(nil); got != "c" {
+		t.Errorf("with one behind a gate that refuses the person: %s", got)
 	}
 }
 

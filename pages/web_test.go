@@ -18,6 +18,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/pages/screen"
 )
 
@@ -313,7 +314,13 @@ func TestRefused(t *testing.T) {
 		b.wants(http.StatusForbidden, "have access to <bdi>app.example.com", `href="/_gatehouse/login"`)
 	}
 	b.post("/_gatehouse/refused")
-	b.wants(http.StatusMethodNotAllowed)
+	b.wants(http.StatusMethodNotAllowed, "This page can&#39;t be opened this way")
+	if got := b.last.Header.Get("Allow"); got != "GET, HEAD" {
+		t.Errorf("Allow: %q", got)
+	}
+	if strings.Contains(b.body, "a form of this site") {
+		t.Errorf("a wrong method is told as a bad form:\n%s", b.body)
+	}
 	w := httptest.NewRecorder()
 	v := Visit{Origin: mustOrigin(t, "https://wiki.example.com")}
 	h.pages.Problem(w, httptest.NewRequest("GET", "/y", nil), v, Problem{Kind: screen.NotAllowed, For: origin.ParseReturnTo("/y", v.Origin, nil), SignIn: h.origin})
@@ -322,6 +329,38 @@ func TestRefused(t *testing.T) {
 			t.Errorf("no %s:\n%s", want, w.Body)
 		}
 	}
+}
+
+// Any link can lead to the page about a refusal: what it says is what the gates say.
+func TestRefusedThatIsNot(t *testing.T) {
+	var asked origin.ReturnTo
+	passes := true
+	h := newHouse(t, func(_ *authcore.Config, c *Config) {
+		c.Passes = func(_ *session.Session, to origin.ReturnTo, _ netip.Addr) bool {
+			asked = to
+			return passes
+		}
+	})
+	b := h.browser()
+	b.get("/_gatehouse/refused?for=https://wiki.example.com/x%3Fa=b")
+	b.wantsTo("/_gatehouse/login?return_to=https%3A%2F%2Fwiki.example.com%2Fx%3Fa%3Db")
+	b.signIn("alice@example.com")
+	b.get("/_gatehouse/refused?for=https://wiki.example.com/x%3Fa=b")
+	b.wants(http.StatusOK, "this address has access to <bdi>wiki.example.com", `<a class="button" href="https://wiki.example.com/x?a=b">Go to <bdi>wiki`, `href="/_gatehouse/logout"`)
+	if asked.String() != "https://wiki.example.com/x?a=b" {
+		t.Errorf("%s was judged", asked)
+	}
+	b.get("/_gatehouse/refused?for=/x")
+	b.wants(http.StatusOK, "this address has access to <bdi>app.example.com", `href="/x">Go to`)
+	for _, evil := range []string{"https://evil.test/x", "//evil.test", "javascript:alert(1)", ""} {
+		b.get("/_gatehouse/refused?for=" + url.QueryEscape(evil))
+		if b.wants(http.StatusOK, `href="/">Go to <bdi>app.example.com`); strings.Contains(b.body, "evil") {
+			t.Errorf("the page leads elsewhere:\n%s", b.body)
+		}
+	}
+	passes = false
+	b.get("/_gatehouse/refused?for=https://wiki.example.com/x")
+	b.wants(http.StatusForbidden, "doesn&#39;t have access to <bdi>wiki.example.com")
 }
 
 func TestProblems(t *testing.T) {

@@ -63,26 +63,32 @@ func (f *listFile) sides() listSides {
 	return s
 }
 
-func (f *listFile) load(knows func(string) bool) error {
-	file, info, err := openList(f.path)
+// load reads the list at the start of a configuration. Errors name it as called.
+func (f *listFile) load(called string, knows func(string) bool) error {
+	text, info, err := f.read()
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("file:%s: %s; make it before the start, with one address, *@domain or group on a line", f.path, problem(err))
+		return fmt.Errorf("%s: %s; make it before the start, with one address, *@domain or group on a line", called, problem(err))
 	}
 	if err != nil {
-		return fmt.Errorf("file:%s: %s", f.path, problem(err))
+		return fmt.Errorf("%s: %s; have it be a file that whoever runs Caddy can read", called, problem(err))
 	}
-	defer file.Close()
-	text, err := io.ReadAll(io.LimitReader(file, maxListFile))
-	if err != nil {
-		return fmt.Errorf("file:%s: %s", f.path, problem(err))
-	}
-	r := parseList(string(text), knows)
+	r := parseList(text, knows)
 	if len(r.bad) > 0 {
-		return fmt.Errorf("file:%s, line %d: %s (%d such lines in all)", f.path, r.bad[0].Line, r.bad[0].Problem, r.badLines)
+		return fmt.Errorf("%s, line %d: %s (%d such lines in all)", called, r.bad[0].Line, r.bad[0].Problem, r.badLines)
 	}
 	f.seen, f.settled = info, true
 	f.inForce, f.lastGood, f.lines = r.entries, r.entries, r.lines
 	return nil
+}
+
+func (f *listFile) read() (text string, info fs.FileInfo, err error) {
+	file, info, err := openList(f.path)
+	if err != nil {
+		return "", nil, err
+	}
+	defer file.Close()
+	all, err := io.ReadAll(io.LimitReader(file, maxListFile))
+	return string(all), info, err
 }
 
 // poll looks once and returns what happened.

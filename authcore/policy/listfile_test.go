@@ -58,7 +58,7 @@ func TestListErrorsAtTheStart(t *testing.T) {
 		if _, err := Compile(mustWho(t, "file:"+path), nil, mustGroups(t, lists, nil)); err != nil {
 			t.Fatal(err)
 		}
-		err := lists.Load()
+		err := lists.Load(nil)
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: %v; want %q", path, err, want)
 		}
@@ -70,7 +70,7 @@ func TestListErrorsAreReportedTogether(t *testing.T) {
 	lists.add("/nowhere/one")
 	lists.add("/nowhere/two")
 	lists.add("/nowhere/two")
-	err := lists.Load()
+	err := lists.Load(nil)
 	if err == nil || strings.Count(err.Error(), "/nowhere/one") != 1 || strings.Count(err.Error(), "/nowhere/two") != 1 {
 		t.Errorf("%v", err)
 	}

@@ -122,12 +122,16 @@ func (l *Lists) Paths() []string {
 }
 
 // Load reads every list once. A list that can't be read or has a bad line is
-// an error that names file and line: at the start of a configuration somebody
-// is there to mend it.
-func (l *Lists) Load() error {
+// an error that names file and line, and what uses the list, as usedBy tells (nil:
+// nothing): at the start of a configuration somebody is there to mend it.
+func (l *Lists) Load(usedBy func(path string) string) error {
 	var errs []error
 	for _, f := range l.files {
-		errs = append(errs, f.load(l.knows))
+		called := "file:" + f.path
+		if usedBy != nil {
+			called += " (" + usedBy(f.path) + ")"
+		}
+		errs = append(errs, f.load(called, l.knows))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return err

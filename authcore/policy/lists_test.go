@@ -177,7 +177,7 @@ func TestListRestsForItsTimeNotForTwoLooks(t *testing.T) {
 	w := &listWorld{t: t, path: filepath.Join(t.TempDir(), "people.txt"), lists: NewLists(nil)}
 	w.write("a@example.test\n")
 	p := mustPolicy(t, "file:"+w.path, "", mustGroups(t, w.lists, nil))
-	if err := w.lists.Load(); err != nil {
+	if err := w.lists.Load(nil); err != nil {
 		t.Fatal(err)
 	}
 	w.write("")
@@ -221,7 +221,7 @@ func TestListsUnderUse(t *testing.T) {
 	w.write("a@example.test\n")
 	g := mustGroups(t, w.lists, map[string]string{"listed": "file:" + path})
 	p := mustPolicy(t, "listed", "", g)
-	if err := w.lists.Load(); err != nil {
+	if err := w.lists.Load(nil); err != nil {
 		t.Fatal(err)
 	}
 	a, b := mustAddress(t, "a@example.test"), mustAddress(t, "b@example.test")

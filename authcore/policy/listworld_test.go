@@ -35,7 +35,7 @@ func inListWorld(t *testing.T, content string, fn func(w *listWorld)) {
 		w.allow = mustPolicy(t, "file:"+w.path, "", g)
 		w.deny = mustPolicy(t, "any", "listed", g)
 		w.write(content)
-		if err := w.lists.Load(); err != nil {
+		if err := w.lists.Load(nil); err != nil {
 			t.Fatal(err)
 		}
 		ctx, stop := context.WithCancel(t.Context())

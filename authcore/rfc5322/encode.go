@@ -25,7 +25,7 @@ import (
 )
 
 // Encode writes m as an Internet message: CRLF line ends, 7-bit, lines of at
-// most 76 octets but for words of a header that can't be folded (at most 600).
+// most 76 octets but for words of a header that can't be folded (at most 820).
 // With HTML it is multipart/alternative, text first; both parts are
 // quoted-printable UTF-8.
 //
@@ -110,8 +110,9 @@ var (
 )
 
 // maxPhrase bounds a subject and a display name in bytes, so that even one
-// that can't be folded stays far below the 998 octets of RFC 5322.
-const maxPhrase = 512
+// that can't be folded stays below the 998 octets of RFC 5322, and one that names
+// the longest host beside the longest title of a site still fits.
+const maxPhrase = 800
 
 func check(m outbox.Message) error {
 	fields := []struct {
@@ -135,7 +136,7 @@ func check(m outbox.Message) error {
 			return fmt.Errorf("the %s is missing, too long or holds a character it may not", f.name)
 		}
 	}
-	return errors.Join(checkText(m), checkPhrase("Subject", m.Subject), checkPhrase("From name", m.FromName))
+	return errors.Join(checkText(m), CheckPhrase("Subject", m.Subject), CheckPhrase("From name", m.FromName))
 }
 
 func checkText(m outbox.Message) error {
@@ -150,17 +151,17 @@ func checkText(m outbox.Message) error {
 	return nil
 }
 
-// checkPhrase guards the headers that hold free text. Encoding a line break
-// would be safe on the wire, but programs that decode and write a header again
-// have turned it into a new header before.
-func checkPhrase(name, value string) error {
+// CheckPhrase says whether value can be a subject or a display name; name is what
+// the error calls it. Encoding a line break would be safe on the wire, but programs
+// that decode and write a header again have turned it into a new header before.
+func CheckPhrase(name, value string) error {
 	switch {
 	case len(value) > maxPhrase:
 		return fmt.Errorf("the %s is longer than %d bytes", name, maxPhrase)
 	case !utf8.ValidString(value):
 		return fmt.Errorf("the %s is not UTF-8", name)
 	case strings.ContainsFunc(value, breaksLine):
-		return fmt.Errorf("the %s holds a control character", name)
+		return fmt.Errorf("the %s holds a line break or another control character", name)
 	}
 	return nil
 }

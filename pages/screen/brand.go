@@ -6,10 +6,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
-	"unicode"
+	"unicode/utf8"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
+	"github.com/gatehouse-auth/gatehouse/authcore/rfc5322"
 	"github.com/gatehouse-auth/gatehouse/pages/screen/accent"
 )
 
@@ -46,14 +46,20 @@ func (b Brand) Files() (all []string) {
 	return all
 }
 
-// maxName bounds a name in runes: it stands in subjects and on buttons.
-const maxName = 60
+// MaxTitle bounds what a site or app is called, and maxName what a brand is, in runes:
+// they stand in subjects and on buttons.
+const (
+	MaxTitle = 64
+	maxName  = 60
+)
 
 // Check looks at what needs no file: all but Logo and Pages, which NewLook reads.
 func (b Brand) Check() error {
 	var problems []error
-	if strings.ContainsFunc(b.Name, unicode.IsControl) || len([]rune(b.Name)) > maxName {
-		problems = append(problems, fmt.Errorf("brand: the name has a control character or more than %d characters", maxName))
+	if err := rfc5322.CheckPhrase("name", b.Name); err != nil {
+		problems = append(problems, fmt.Errorf("brand: %w", err))
+	} else if utf8.RuneCountInString(b.Name) > maxName {
+		problems = append(problems, fmt.Errorf("brand: the name has more than %d characters", maxName))
 	}
 	if b.LogoDark != "" && b.Logo == "" {
 		problems = append(problems, errors.New("brand: logo_dark is for dark pages alone; name the logo of the others, too"))

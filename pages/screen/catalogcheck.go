@@ -5,8 +5,11 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/text/language"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/rfc5322"
 )
 
 // check compares the catalog with the English one, which has every key; what is
@@ -14,7 +17,11 @@ import (
 func (c *Catalog) check(english *Catalog) error {
 	var wrong []string
 	for _, key := range slices.Sorted(maps.Keys(english.texts)) {
-		if problem := c.checkText(english, key); problem != "" {
+		problem := c.checkText(english, key)
+		if problem == "" && c.has(key) {
+			problem = c.checkCarried(key)
+		}
+		if problem != "" {
 			wrong = append(wrong, problem)
 		}
 	}
@@ -96,6 +103,52 @@ func (c *Catalog) checkText(english *Catalog, key string) string {
 		}
 	}
 	return ""
+}
+
+// subjects are the texts that head a mail, and messages those that are one.
+var (
+	subjects = []string{
+		"mail.subject", "mail.subject_quiet", "mail.subject_link", "mail.new.subject", "mail.admitted.subject",
+		"app.title", "app.code.subject", "app.invite.subject", "app.invite.subject_into", "app.plain.subject",
+	}
+	messages = []string{"app.text.code", "app.text.link"}
+)
+
+// maxMessage bounds a text message in characters: Twilio takes no more.
+const maxMessage = 1600
+
+// checkCarried says why a text can't go out as the subject of a mail or as a text
+// message, by the rule that mails are built by, where its values are the longest.
+func (c *Catalog) checkCarried(key string) string {
+	filled := c.say(key, 0, func(name string) string { return strings.Repeat("x", longest(key, name)) })
+	var problem error
+	switch {
+	case slices.Contains(subjects, key):
+		problem = rfc5322.CheckPhrase("subject", filled)
+	case !slices.Contains(messages, key):
+	case utf8.RuneCountInString(filled) > maxMessage:
+		problem = fmt.Errorf("the text message is longer than %d characters", maxMessage)
+	default:
+		problem = rfc5322.CheckPhrase("text message", strings.ReplaceAll(c.text(key, 0), "\n", " "))
+	}
+	if problem == nil {
+		return ""
+	}
+	return fmt.Sprintf("key %q: %v, with the longest values that it can show: write one short line", key, problem)
+}
+
+// longest is how many bytes stand at most in the place of {name}.
+func longest(key, name string) int {
+	const title, host, code, link = utf8.UTFMax * MaxTitle, 253 + len(":65535"), 10, 1000
+	switch isApp := strings.HasPrefix(key, "app."); {
+	case name == "code":
+		return code
+	case name == "link":
+		return link
+	case name == "site" && !isApp:
+		return title + len(" ()") + host
+	}
+	return title
 }
 
 // pluralForms lists the forms that whole numbers from 1 to 90 take: nothing we

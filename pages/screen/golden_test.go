@@ -199,8 +199,6 @@ func TestChoiceOfLanguage(t *testing.T) {
 	}
 }
 
-// TestLanguageGoesAlong: the mail and the pages after it are in the language of
-// the page where the address was typed.
 func TestNetworksForPeople(t *testing.T) {
 	for network, want := range map[string]string{
 		"203.0.113.0/24": "203.0.113.x", "198.51.100.0/24": "198.51.100.x", "10.0.0.0/24": "10.0.0.x",

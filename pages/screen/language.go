@@ -131,11 +131,3 @@ func (l *languages) match(tags ...language.Tag) (*Catalog, bool) {
 
 // Choose finds the language of an answer, see languages.choose.
 func (l *Look) Choose(asked, accept string) *Catalog { return l.languages.choose(asked, accept) }
-
-// Langs lists the languages that there are.
-func (l *Look) Langs() (all []string) {
-	for _, c := range l.languages.all {
-		all = append(all, c.Lang())
-	}
-	return all
-}

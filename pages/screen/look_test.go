@@ -6,12 +6,15 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/challenge"
+	"github.com/gatehouse-auth/gatehouse/authcore/origin"
+	"github.com/gatehouse-auth/gatehouse/authcore/rfc5322"
 )
 
 // file writes a file into a directory of the test and returns its path.
@@ -109,6 +112,14 @@ func TestBrandThatIsWrong(t *testing.T) {
 		"catalog, plural":  {Brand{Pages: with(t, "locales/pl.json", string(english))}, []string{"locales/pl.json", `"few"`}},
 		"catalog, JSON":    {Brand{Pages: with(t, "locales/de.json", "{")}, []string{"locales/de.json", "not a catalog"}},
 		"catalog, name":    {Brand{Pages: with(t, "locales/PT_br.json", "{}")}, []string{"PT_br.json", "BCP 47"}},
+		"subject, lines":   {Brand{Pages: with(t, "locales/de.json", `{"mail.subject": "{code} {site}\r\nBcc: x@evil.test"}`)}, []string{"locales/de.json", `key "mail.subject": the subject holds a line break`, "write one short line"}},
+		"subject, U+2028":  {Brand{Pages: with(t, "locales/fr.json", `{"mail.new.subject": "\u2028{site}"}`)}, []string{"locales/fr.json", `"mail.new.subject"`, "control character"}},
+		"subject, NEL":     {Brand{Pages: with(t, "locales/fr.json", `{"app.plain.subject": "Link\u0085"}`)}, []string{`"app.plain.subject"`, "control character"}},
+		"subject, long":    {Brand{Pages: with(t, "locales/en.json", `{"app.title": "`+strings.Repeat("x", 560)+` {site}"}`)}, []string{"locales/en.json", `"app.title"`, "longer than 800 bytes"}},
+		"subject, often":   {Brand{Pages: with(t, "locales/en.json", `{"mail.subject_quiet": "{site} {site}"}`)}, []string{`"mail.subject_quiet"`, "with the longest values"}},
+		"text, bell":       {Brand{Pages: with(t, "locales/en.json", `{"app.text.code": "\u0007 {code} {site} {lasts}"}`)}, []string{`"app.text.code": the text message holds`}},
+		"text, long":       {Brand{Pages: with(t, "locales/en.json", `{"app.text.link": "{site} {link} {lasts} `+strings.Repeat("é", 600)+`"}`)}, []string{`"app.text.link"`, "longer than 1600 characters"}},
+		"name, paragraphs": {Brand{Name: "a\u2029b"}, []string{"brand: the name holds a line break"}},
 		"catalog, array":   {Brand{Pages: with(t, "locales/de.json", `{"login.title": ["x"]}`)}, []string{"locales/de.json", "plural forms"}},
 	} {
 		_, err := NewLook(c.brand)
@@ -119,6 +130,66 @@ func TestBrandThatIsWrong(t *testing.T) {
 		for _, want := range append(c.says, "brand: ") {
 			if !strings.Contains(err.Error(), want) {
 				t.Errorf("%s: the error does not say %q: %v", name, want, err)
+			}
+		}
+	}
+}
+
+// TestEveryTextIsLookedAt: whatever heads a mail, and each text message, stands in the
+// list of what is proved.
+func TestEveryTextIsLookedAt(t *testing.T) {
+	look, err := PlainLook()
+	check(t, err)
+	said := map[string]bool{}
+	for _, quiet := range []bool{false, true} {
+		m := &Mails{cfg: MailConfig{SubjectCode: !quiet}, look: look, now: sampleNow}
+		for _, letter := range SampleLetters("en") {
+			said[m.view(letter).Subject] = true
+		}
+	}
+	for subject := range said {
+		if !slices.ContainsFunc(subjects, func(key string) bool {
+			start, _, _ := strings.Cut(look.languages.all[0].say(key, 0, sampleValue), " ")
+			return strings.HasPrefix(subject, start)
+		}) {
+			t.Errorf("%q is proved by nothing", subject)
+		}
+	}
+	for key := range look.languages.all[0].texts {
+		if strings.Contains(key, "subject") && !slices.Contains(subjects, key) || strings.HasPrefix(key, "app.text.") && !slices.Contains(messages, key) {
+			t.Errorf("%s is not proved", key)
+		}
+	}
+}
+
+func sampleValue(name string) string {
+	return map[string]string{"code": "482913", "site": "wiki.example.com", "into": "Acme"}[name]
+}
+
+// TestLongestNamesAreCarried: the longest title of a site beside the longest host, and
+// the longest names of an app and an organization, in every language.
+func TestLongestNamesAreCarried(t *testing.T) {
+	look, err := NewLook(Brand{})
+	check(t, err)
+	long := strings.Repeat("😀", MaxTitle)
+	label := strings.Repeat("x", 60) + "."
+	at, err := origin.Parse("https://" + label + label + label + label + "example:65535")
+	check(t, err)
+	look.Sites(func(origin.Origin) Site { return Site{Title: long} })
+	m, err := NewMails(MailConfig{Look: look})
+	check(t, err)
+	for _, lang := range look.Languages() {
+		for _, letter := range SampleLetters(lang) {
+			if letter.Site, letter.For = at, at; letter.App != "" {
+				letter.App, letter.Into = long, long
+			}
+			message, err := m.Compose(letter)
+			check(t, err)
+			if message.MessageID = "sample@example.com"; !strings.Contains(message.FromName, "😀") {
+				t.Fatalf("from %q", message.FromName)
+			}
+			if err := rfc5322.Check(message); err != nil {
+				t.Errorf("%s, %s: %v", lang, letter.Kind, err)
 			}
 		}
 	}

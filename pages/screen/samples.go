@@ -225,12 +225,14 @@ func (s *sampler) rest() {
 			v.Problem(NotAllowed)
 		})
 	}
-	for _, kind := range []ProblemKind{NotAllowed, ClientIP, BadOrigin, InsecureHTTP, Unavailable, BadApp, NotFound, CrossSite, BadForm, TooSlow, NoFlow} {
+	for _, kind := range []ProblemKind{NotAllowed, MayOpen, ClientIP, BadOrigin, InsecureHTTP, Unavailable, BadApp, NotFound, BadMethod, CrossSite, BadForm, TooSlow, TooEarly, NoFlow} {
 		s.add("problem", string(kind), "", func(v *View) {
 			v.Session = sampleAddress
 			switch kind {
 			case NotAllowed:
 				v.Account = AccountPath
+			case MayOpen:
+				v.Account, v.Continue = AccountPath, "/"
 			case BadOrigin:
 				v.Detail = "the request came for http://10.0.0.7; write: origin http://10.0.0.7"
 			case InsecureHTTP:

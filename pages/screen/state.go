@@ -30,13 +30,14 @@ const (
 	TooSlow   ProblemKind = "too_slow"
 	TooEarly  ProblemKind = "too_early"
 	NoFlow    ProblemKind = "no_flow"
-	BadApp    ProblemKind = "bad_app" // an app asked for what can't be done
+	BadApp    ProblemKind = "bad_app"  // an app asked for what can't be done
+	MayOpen   ProblemKind = "may_open" // 200: what was said to be closed is not
 )
 
 // plain are the kinds that nobody meets who just uses the pages. They share
 // their words; the status tells them apart.
 var plain = map[ProblemKind]ProblemKind{
-	BadMethod: BadForm, BadMedia: BadForm, TooLarge: BadForm, BadWebSocketOrigin: BadForm, TooEarly: TooSlow,
+	BadMedia: BadForm, TooLarge: BadForm, BadWebSocketOrigin: BadForm,
 }
 
 // problem sets the words for a kind of problem.
