@@ -40,6 +40,12 @@ func main() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gogc)
 	}
+	arrange()
+	caddycmd.Main()
+}
+
+// arrange makes Caddy's commands those of this binary.
+func arrange() {
 	caddy.CustomBinaryName = "gatehouse"
 	caddy.CustomLongDescription = about
 	for _, c := range caddymodule.Commands() { // at the root, where people look
@@ -67,7 +73,6 @@ func main() {
 		}
 		caddymodule.ArrangeHelp(root)
 	})
-	caddycmd.Main()
 }
 
 // changeRoot lets change see Caddy's root command with all that is under it.

@@ -16,12 +16,23 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 
 	"github.com/gatehouse-auth/gatehouse/caddymodule"
 )
 
-// TestMain lets the test binary be the command itself, for tests that run it.
+// TestMain lets the test binary be the command itself, for tests that run it, and
+// the command with one file after the other until one is refused.
 func TestMain(m *testing.M) {
+	if files := os.Getenv("GATEHOUSE_TEST_FILES"); files != "" {
+		arrange()
+		for file := range strings.SplitSeq(files, "\n") {
+			fmt.Println(file)
+			os.Args = append(os.Args[:len(os.Args)-1:len(os.Args)-1], file)
+			caddycmd.Main()
+		}
+		return
+	}
 	if os.Getenv("GATEHOUSE_TEST_COMMAND") != "" {
 		main()
 		if os.Getenv("GATEHOUSE_TEST_COMMAND") == "gc" {
@@ -43,6 +54,17 @@ func command(t *testing.T, args ...string) (output string, err error) {
 	c.Env = append(os.Environ(), "GATEHOUSE_TEST_COMMAND=1", "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
 	out, err := c.CombinedOutput()
 	return string(out), err
+}
+
+// areValid has "validate" take files, one after the other in one process: most of
+// what a process costs is its start.
+func areValid(t *testing.T, files []string, args ...string) {
+	t.Helper()
+	t.Setenv("GATEHOUSE_TEST_FILES", strings.Join(files, "\n"))
+	out, err := command(t, slices.Concat([]string{"validate", "--adapter", "caddyfile"}, args, []string{"--config", "FILE"})...)
+	if n := strings.Count(out, "Valid configuration\n"); err != nil || n != len(files) || strings.Contains(out, "not formatted") {
+		t.Errorf("%d of %d files are valid, %v\n%s", n, len(files), err, out)
+	}
 }
 
 // TestValidate: what validate passes, a start takes.
@@ -113,11 +135,7 @@ func TestConvertedIsValid(t *testing.T) {
 	if err != nil || len(all) < 40 {
 		t.Fatalf("%d configurations: %v", len(all), err)
 	}
-	for _, path := range all {
-		if out, err := command(t, "validate", "--adapter", "caddyfile", "--config", path); err != nil || strings.Contains(out, "not formatted") {
-			t.Errorf("%s: %v\n%s", path, err, out)
-		}
-	}
+	areValid(t, all)
 }
 
 // TestConvert is the command as people use it: exit codes, what goes where, and
@@ -226,10 +244,9 @@ func TestExampleIsValidAndFormatted(t *testing.T) {
 		}
 	}
 	adapts(t, "Caddyfile.example", read(t, "Caddyfile.example"))
-	for _, file := range []string{"examples/compose/Caddyfile", "examples/tls/Caddyfile", "packaging/files/Caddyfile", "packaging/files/Caddyfile.image"} {
-		if out, err := command(t, "validate", "--adapter", "caddyfile", "--config", file); err != nil {
-			t.Errorf("%s: %v\n%s", file, err, out)
-		}
+	files := []string{"examples/compose/Caddyfile", "examples/tls/Caddyfile", "packaging/files/Caddyfile", "packaging/files/Caddyfile.image"}
+	areValid(t, files)
+	for _, file := range files {
 		adapts(t, file, read(t, file))
 	}
 }
@@ -259,15 +276,14 @@ func TestRecipesAreValid(t *testing.T) {
 	if len(recipes) < 20 {
 		t.Errorf("docs/apps.md has %d recipes", len(recipes))
 	}
+	var files []string
 	for i, m := range recipes {
-		file := filepath.Join(t.TempDir(), fmt.Sprintf("recipe%d", i))
-		if err := os.WriteFile(file, m[1], 0o600); err != nil {
+		files = append(files, filepath.Join(t.TempDir(), fmt.Sprintf("recipe%d", i)))
+		if err := os.WriteFile(files[i], m[1], 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if out, err := command(t, "validate", "--offline", "--adapter", "caddyfile", "--config", file); err != nil {
-			t.Errorf("%v\n%s\n%s", err, out, m[1])
-		}
 	}
+	areValid(t, files, "--offline")
 }
 
 func adapts(t *testing.T, name string, text []byte) {

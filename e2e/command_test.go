@@ -51,11 +51,11 @@ func newProcess(t *testing.T, config string) *process {
 	if err := os.WriteFile(p.config, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	from := len(logs.String())
+	from := logs.size()
 	t.Cleanup(func() {
 		_ = p.kill(syscall.SIGKILL)
 		if t.Failed() {
-			t.Logf("the logs:\n%s", lastLines(logs.String()[from:], 20))
+			t.Logf("the logs:\n%s", lastLines(logs.since(from), 20))
 		}
 	})
 	return p
@@ -182,7 +182,7 @@ func TestNobodyAdmitsOnTheTerminal(t *testing.T) {
 	base := "http://localhost:" + port
 	v, w := newVisitor(t, base), newVisitor(t, base)
 	v.waits()
-	from := logs.String()
+	from := logs.since(0)
 	if want := "guarded: localhost:" + port + "; mail: shown on this terminal, not sent; store: " + p.dir; !strings.Contains(from, want) || !strings.Contains(from, "; open "+base+"\"") {
 		t.Errorf("the start does not say %q", want)
 	}

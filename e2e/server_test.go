@@ -63,12 +63,12 @@ func start(t testing.TB, p plan) *server {
 	t.Helper()
 	port := freePort(t)
 	s := &server{TB: t, dir: t.TempDir(), port: port, url: "http://localhost:" + port, app: newUpstream(t)}
-	s.from = len(logs.String())
+	s.from = logs.size()
 	s.load(p)
 	t.Cleanup(func() {
 		s.stop()
 		if t.Failed() {
-			t.Logf("the logs:\n%s", lastLines(logs.String()[s.from:], 40))
+			t.Logf("the logs:\n%s", lastLines(logs.since(s.from), 40))
 		}
 	})
 	return s

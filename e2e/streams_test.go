@@ -35,7 +35,7 @@ func (s *server) waitForEnd(w *wire) {
 	_, port, _ := net.SplitHostPort(w.LocalAddr().String())
 	_ = w.Close()
 	within(s, patience, "Caddy lets go of a WebSocket", func() bool {
-		for line := range strings.Lines(logs.String()[s.from:]) {
+		for line := range strings.Lines(logs.since(s.from)) {
 			if strings.Contains(line, `"handled request"`) && strings.Contains(line, `"remote_port":"`+port+`"`) {
 				return true
 			}

@@ -96,7 +96,7 @@ http://127.0.0.1:PORT {
 		t.Errorf("two tokens: %s", got.Status)
 	}
 
-	if line := lineWith(logs.String()[s.from:], `"logger":"gatehouse.access"`); !strings.Contains(line, `"uri":"/api/x"`) || !strings.Contains(line, `"status":200`) || !strings.Contains(line, `"user_id":"token:`+alice+`/ci"`) {
+	if line := lineWith(logs.since(s.from), `"logger":"gatehouse.access"`); !strings.Contains(line, `"uri":"/api/x"`) || !strings.Contains(line, `"status":200`) || !strings.Contains(line, `"user_id":"token:`+alice+`/ci"`) {
 		t.Errorf("in place of Caddy's line: %q", line)
 	}
 

@@ -41,7 +41,7 @@ func newTopology(t testing.TB, more ...string) *topology {
 		portal: "http://auth.localhost:" + proxy, direct: "127.0.0.1:" + portal, proxy: "127.0.0.1:" + proxy,
 		ports: strings.NewReplacer("8080", proxy, "8081", portal, "9091", authz, "3000", appPort),
 	}
-	from := len(logs.String())
+	from := logs.size()
 	top.config = top.example("Caddyfile")
 	for _, name := range more {
 		top.config += top.example(name)
@@ -50,7 +50,7 @@ func newTopology(t testing.TB, more ...string) *topology {
 	t.Cleanup(func() {
 		top.stop()
 		if t.Failed() {
-			t.Logf("the logs:\n%s", lastLines(logs.String()[from:], 40))
+			t.Logf("the logs:\n%s", lastLines(logs.since(from), 40))
 		}
 	})
 	return top

@@ -5,6 +5,7 @@ package apitest
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"io"
@@ -147,8 +148,33 @@ func Keys(t testing.TB, keys ...string) []apps.Key {
 	return out
 }
 
-func (h *House) open(dialects func(*House) []api.Dialect) {
+// secrets are those of every house.
+var secrets = sync.OnceValue(func() keyring.Secrets {
 	secret, err := keyring.NewSecret([]byte(strings.Repeat("s", keyring.MinSecretBytes)))
+	if err != nil {
+		panic(err)
+	}
+	return keyring.Secrets{Current: secret}
+})
+
+// rsaKey is one that all houses have, as a store keeps it: to make one takes longer
+// than most tests.
+var rsaKey = sync.OnceValues(func() (item store.Item, err error) {
+	engine := memstore.New()
+	keys := keyring.NewKeys(keyring.Config{Store: engine, Secrets: secrets(), Now: time.Now, Rotated: func(keyring.RotationReason) {}})
+	if _, err = keys.Public(context.Background(), keyring.Kind{Alg: "RS256", Typ: "JWT"}); err != nil {
+		return item, err
+	}
+	err = engine.View(context.Background(), func(tx store.Tx) error {
+		found, err := tx.Scan(store.KeySigning, "", 1)
+		item = found[0]
+		return err
+	})
+	return item, err
+})
+
+func (h *House) open(dialects func(*House) []api.Dialect) {
+	made, err := rsaKey()
 	if err != nil {
 		h.T.Fatal(err)
 	}
@@ -158,7 +184,13 @@ func (h *House) open(dialects func(*House) []api.Dialect) {
 		engine = &storetest.Away{Store: engine}
 	}
 	log := h.Logger()
-	h.Core, err = authcore.Open(h.T.Context(), engine, keyring.Secrets{Current: secret}, authcore.Options{Now: h.Now, Logger: log})
+	h.Core, err = authcore.Open(h.T.Context(), engine, secrets(), authcore.Options{Now: h.Now, Logger: log})
+	if err == nil {
+		err = h.Store.Store.Update(h.T.Context(), func(tx store.Tx) error {
+			tx.Put(made.Key, made.Value, made.Expires)
+			return nil
+		})
+	}
 	if err != nil {
 		h.T.Fatal(err)
 	}

@@ -123,7 +123,7 @@ func TestALongQueueSurvivesARestart(t *testing.T) {
 		in := memstore.New()
 		box := newBox(t, in, func(event.Event) {})
 		for i := range n {
-			e := entry(fmt.Sprintf("challenge-%d", i))
+			e := entry(fmt.Sprintf("of p%d@example.com", i))
 			if err := in.Update(t.Context(), func(tx store.Tx) error { return box.Put(tx, e) }); err != nil {
 				t.Fatal(err)
 			}

@@ -33,8 +33,12 @@ import (
 // letters has one letter, and words for it.
 type letters struct{}
 
-func (letters) Letter(store.Tx, outbox.Entry) (*outbox.Item, error) {
-	return &outbox.Item{Letter: outbox.Letter{To: mustAddress("alice@example.com"), Code: "482913", Lifetime: time.Minute}, Log: "log"}, nil
+func (letters) Letter(_ store.Tx, e outbox.Entry) (*outbox.Item, error) {
+	to := "alice@example.com"
+	if who, hasOne := strings.CutPrefix(e.Ref, "of "); hasOne {
+		to = who
+	}
+	return &outbox.Item{Letter: outbox.Letter{To: mustAddress(to), Code: "482913", Lifetime: time.Minute}, Log: "log"}, nil
 }
 
 func (letters) Compose(l outbox.Letter) (outbox.Message, error) {

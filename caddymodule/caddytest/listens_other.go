@@ -1,0 +1,6 @@
+//go:build !linux
+
+package caddytest
+
+// listensTwice can't tell here.
+func listensTwice() string { return "" }
