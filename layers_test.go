@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -297,6 +298,35 @@ func TestRoomsAreNoWarehouses(t *testing.T) {
 	for place, most := range largeRooms {
 		if s := sizes[place]; s[0] <= mostLines && s[1] <= mostNames {
 			t.Errorf("%q is no exception any more (%q): it has %d lines and %d names", place, most.why, s[0], s[1])
+		}
+	}
+}
+
+// keeps is how a room tells which of its state is this process's own.
+var keeps = regexp.MustCompile(`(?i)\bstate of (the|this) process\b|\bthis process's own\b|\bkeeps nothing\b|\b(has|keeps|and) no state\b|\bhas no code\b`)
+
+// TestRoomsSayWhatTheyKeep: who has several nodes finds in each room's description what
+// the others don't know.
+func TestRoomsSayWhatTheyKeep(t *testing.T) {
+	for _, p := range goList(t, "./...") {
+		place, ours := below(p.ImportPath)
+		if !ours || place == "" || strings.HasPrefix(place, "e2e") || strings.HasPrefix(place, "examples") {
+			continue
+		}
+		files, err := filepath.Glob(filepath.Join(place, "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		said := ""
+		for _, path := range files {
+			f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.PackageClauseOnly|parser.ParseComments)
+			if err != nil {
+				t.Fatal(err)
+			}
+			said += f.Doc.Text()
+		}
+		if !keeps.MatchString(strings.ReplaceAll(said, "\n", " ")) {
+			t.Errorf("%s: the package's comment does not say what it keeps: write \"State of the process: …\" or \"It keeps nothing.\"", place)
 		}
 	}
 }

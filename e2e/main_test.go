@@ -143,9 +143,22 @@ func keepSecret(kind, value string) {
 // characters, which 240 random bits take. Ids are shorter. What a browser takes
 // along to the portal as state is a hash of a cookie, and opens nothing.
 func keepTokens(kind, text string) {
-	for _, token := range tokenIn.FindAllString(stateIn.ReplaceAllString(text, ""), -1) {
-		keepSecret(kind, token)
+	if strings.Contains(text, "state=") {
+		text = stateIn.ReplaceAllString(text, "")
 	}
+	for word := range strings.FieldsFuncSeq(text, isBetweenTokens) {
+		if len(word) < 40 {
+			continue // an expression takes seconds for an answer of megabytes
+		}
+		for _, token := range tokenIn.FindAllString(word, -1) {
+			keepSecret(kind, token)
+		}
+	}
+}
+
+// isBetweenTokens tells whether no token has r in it.
+func isBetweenTokens(r rune) bool {
+	return (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') && r != '-' && r != '_' && r != '.'
 }
 
 // logsAreClean looks for every secret of the whole run in all logs, and for

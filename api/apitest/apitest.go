@@ -1,6 +1,9 @@
 // Package apitest is a whole instance for tests of the dialects: a store in
 // memory, senders that keep what they are given, and an HTTP server whose
 // clients can be anybody.
+//
+// State of the process: an RSA key that all its houses share, and what it has read of the
+// OpenAPI documents.
 package apitest
 
 import (

@@ -3,6 +3,8 @@
 // The message is built by package rfc5322 and handed over whole. Gmail keeps a
 // copy in the mailbox's Sent folder and can't be told not to: the mailbox should
 // be nobody's own.
+//
+// It keeps nothing.
 package gmail
 
 import (

@@ -5,6 +5,8 @@
 // so can Graph be told to leave no copy in Sent Items, where codes and links
 // would lie open to everybody who reads that mailbox. Exchange makes the plain
 // text part from the HTML.
+//
+// It keeps nothing.
 package graph
 
 import (

@@ -8,6 +8,8 @@
 //
 // A mail holds a working code and link, so directory and files are readable by
 // their owner only.
+//
+// It keeps nothing but the files.
 package maildir
 
 import (

@@ -7,6 +7,8 @@
 // party who signs in where.
 //
 // Everything that knows mailgun-go is in this file.
+//
+// It keeps nothing.
 package mailgun
 
 import (

@@ -13,6 +13,8 @@
 // and kept, and a code is a secret while it lives. The box is open on the right,
 // so that it stands straight whatever width a terminal gives a character, and a
 // link can be copied over two lines without a frame in between.
+//
+// It keeps nothing.
 package maillog
 
 import (

@@ -1,6 +1,6 @@
 // Package memstore keeps a Gatehouse store in memory. It is for tests and
-// examples: it passes the same suite as the engines that keep their data, runs
-// one update at a time, and forgets everything with the process.
+// examples: it passes the same suite as the engines that keep their data, and runs
+// one update at a time. State of the process: everything.
 //
 //	store := memstore.New()
 //	err := store.Update(ctx, func(tx store.Tx) error { ... })

@@ -157,7 +157,7 @@ func (p *Poster) post(ctx context.Context, token string, body []byte) (answered,
 
 // failed words an answer other than 2xx.
 func (p *Poster) failed(resp answered, m outbox.Message, token string) *outbox.SendError {
-	fault, what := outgoing.Status(resp.StatusCode)
+	fault, what := outbox.HTTPFault(resp.StatusCode)
 	out := &outbox.SendError{Fault: fault, Reason: what}
 	if said := apiError(resp.text); said != "" {
 		out.Reason += ": " + m.Said(said, p.source.Secrets(token)...)

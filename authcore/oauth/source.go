@@ -228,7 +228,7 @@ func (s *Source) failed(err error) *outbox.SendError {
 		}
 		return &outbox.SendError{Fault: outbox.SenderDown, Reason: "OAuth: " + s.host() + " gave no token that can be read", Err: err}
 	}
-	_, what := outgoing.Status(refused.Response.StatusCode)
+	_, what := outbox.HTTPFault(refused.Response.StatusCode)
 	words := strings.TrimSpace(said.Code + " " + said.Description)
 	out := &outbox.SendError{Fault: outbox.SenderDown, Reason: "OAuth: " + s.host() + " " + what, Err: err}
 	if words != "" {

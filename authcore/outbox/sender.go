@@ -107,6 +107,21 @@ func (f SendFault) String() string {
 	return fmt.Sprintf("SendFault(%d)", int(f))
 }
 
+// HTTPFault says what an HTTP status other than 2xx means when nothing more is
+// known: statuses that would meet every message alike are the service's own
+// failure, the rest is about the message.
+func HTTPFault(status int) (SendFault, string) {
+	what := fmt.Sprintf("answered HTTP %d", status)
+	switch status {
+	case 401, 403, 404, 408, 429:
+		return SenderDown, what
+	}
+	if status < 400 || status >= 500 {
+		return SenderDown, what
+	}
+	return Rejected, what
+}
+
 // SendError is why a Send failed. Reason is for operators, who see it beside the
 // sender's name: it names the step and the server's own words and never holds a
 // recipient, a code, a link or a credential, even when the server echoed one

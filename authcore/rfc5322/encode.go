@@ -5,6 +5,8 @@
 // leaves by SMTP, by an HTTP API or into a file. It is also the one place that
 // keeps what people typed from becoming a header: a field that could is
 // refused, not repaired.
+//
+// It keeps nothing.
 package rfc5322
 
 import (

@@ -12,6 +12,8 @@
 // The signature is that of the Standard Webhooks specification, so that its
 // libraries verify it: HMAC-SHA-256 over id, timestamp and body, joined with
 // dots, in base64. Any answer of 2xx means that the service took the message.
+//
+// It keeps nothing.
 package smswebhook
 
 import (
@@ -117,7 +119,7 @@ func (s *Sender) SendText(ctx context.Context, t outbox.Text) error {
 	if resp.StatusCode >= 200 && resp.StatusCode < 300 {
 		return nil
 	}
-	fault, what := outgoing.Status(resp.StatusCode)
+	fault, what := outbox.HTTPFault(resp.StatusCode)
 	return &outbox.SendError{Fault: fault, Reason: what, Err: fmt.Errorf("status %d", resp.StatusCode)}
 }
 

@@ -12,6 +12,8 @@
 //
 // That the suite would notice is tested too: stores with planted faults must
 // fail it.
+//
+// It keeps nothing.
 package storetest
 
 import (

@@ -3,6 +3,8 @@
 // It is one call, so it is made with net/http: POST of a form to
 // /2010-04-01/Accounts/{account}/Messages.json with basic authentication. Of an
 // error only Twilio's number is reported: its text may repeat the recipient.
+//
+// It keeps nothing.
 package twilio
 
 import (
@@ -132,7 +134,7 @@ func (s *Sender) outcome(status int, data []byte) error {
 		Code int `json:"code"`
 	}
 	known := json.Unmarshal(data, &answer) == nil && answer.Code != 0
-	fault, what := outgoing.Status(status)
+	fault, what := outbox.HTTPFault(status)
 	if known {
 		what = fmt.Sprintf("%s, error %d", what, answer.Code)
 		if senderCodes[answer.Code] {

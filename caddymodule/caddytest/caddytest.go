@@ -1,5 +1,7 @@
 // Package caddytest puts configurations into effect for tests that send requests
 // to a whole Caddy.
+//
+// State of the process: the transports that are to keep no connection over a Load.
 package caddytest
 
 import (

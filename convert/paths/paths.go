@@ -1,6 +1,8 @@
 // Package paths says what a regular expression for paths opens for certain
 // (Public) and what it may hold at most (Beginning, Apart), for gates that know
 // exact paths and whole segments alone. It knows no configuration and no request.
+//
+// It keeps nothing.
 package paths
 
 import (

@@ -58,11 +58,9 @@ func (p *Post) Send(ctx context.Context, m outbox.Message) error {
 		return err
 	}
 	defer resp.Body.Close()
-	switch {
-	case resp.StatusCode < 300:
+	if resp.StatusCode < 300 {
 		return nil
-	case resp.StatusCode == http.StatusUnprocessableEntity: // it does not want this one mail
-		return &outbox.SendError{Fault: outbox.Rejected, Reason: resp.Status}
 	}
-	return &outbox.SendError{Fault: outbox.SenderDown, Reason: resp.Status}
+	fault, reason := outbox.HTTPFault(resp.StatusCode)
+	return &outbox.SendError{Fault: fault, Reason: reason}
 }

@@ -1,5 +1,7 @@
 // Package outgoing is what senders that speak HTTP share: a client that waits
 // for no one and follows nothing, and what its failures mean.
+//
+// It keeps nothing, no connection either.
 package outgoing
 
 import (
@@ -109,19 +111,6 @@ func NoAnswer(sender string, err error) *outbox.SendError {
 		what = failed.Err.Error()
 	}
 	return &outbox.SendError{Fault: outbox.SenderDown, Reason: sender + ": " + what, Maybe: errors.As(err, new(*unanswered)), Err: err}
-}
-
-// Status says what an HTTP status other than 2xx means when nothing more is
-// known: statuses that would meet every message alike are the service's own
-// failure, the rest is about the message.
-func Status(status int) (outbox.SendFault, string) {
-	what := fmt.Sprintf("answered HTTP %d", status)
-	switch {
-	case status == http.StatusUnauthorized, status == http.StatusForbidden, status == http.StatusNotFound,
-		status == http.StatusTooManyRequests, status == http.StatusRequestTimeout, status < 400, status >= 500:
-		return outbox.SenderDown, what
-	}
-	return outbox.Rejected, what
 }
 
 // longestWait bounds what Retry-After can ask for.

@@ -1,5 +1,7 @@
 // Package oauthtest is a provider of access tokens on 127.0.0.1 for tests. It
 // checks all that it gets, as providers do, and misbehaves when told to.
+//
+// State of the process: all that a provider has given out.
 package oauthtest
 
 import (

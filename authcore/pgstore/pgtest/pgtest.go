@@ -7,7 +7,8 @@
 //	old := pgtest.Copy(t, dsn)  // what it has now, for old.PutBack
 //	s := pgtest.Start(t)        // a server to end, with replicas to promote
 //
-// What the tests need is installed by .ci/tools; without it they fail.
+// What the tests need is installed by .ci/tools; without it they fail. State of the
+// process: the servers that run, and the names of their databases.
 package pgtest
 
 import (

@@ -11,4 +11,6 @@
 // step of the dialogue at a time: Refuse answers with a code, Drop cuts the
 // connection, Hold answers nothing until released, and Stop and Restart take
 // the whole server away and bring it back at the same address.
+//
+// State of the process: all that a server has accepted.
 package smtptest

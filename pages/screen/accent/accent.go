@@ -1,5 +1,7 @@
 // Package accent judges the colour of a brand: whether text in it can be read on
 // our pages, and which shade of it can on dark ones. It knows no page.
+//
+// It keeps nothing.
 package accent
 
 import (
