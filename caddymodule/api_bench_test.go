@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/caddymodule/caddytest"
 )
 
 // benchKeys is how many keys the app has: each is good for 1000 calls a minute.
@@ -31,9 +33,9 @@ func benchKey(kind string, n int64) string { return fmt.Sprintf("%s_live_%032d",
 
 func startAPI(b *testing.B) *apiBench {
 	m := &measured{t: b, dir: b.TempDir(), client: loopbackClient()}
-	site, apis := freePort(b), freePort(b)
-	m.on = fmt.Sprintf("http://localhost:%d", site)
-	a := &apiBench{measured: m, api: fmt.Sprintf("http://localhost:%d", apis)}
+	site, apis := caddytest.FreePort(b), caddytest.FreePort(b)
+	m.on = fmt.Sprintf("http://localhost:%s", site)
+	a := &apiBench{measured: m, api: fmt.Sprintf("http://localhost:%s", apis)}
 	var keys, pubs strings.Builder
 	for n := range int64(benchKeys) {
 		keys.WriteString(" " + benchKey("sk", n))

@@ -20,6 +20,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/gatehouse-auth/gatehouse/caddymodule/caddytest"
 )
 
 // startAuthz starts a server that answers other proxies, beside handlers that
@@ -31,7 +33,7 @@ func startAuthz(b *testing.B) (m *measured, address map[string]string) {
 	address = map[string]string{}
 	replace := []string{"STORE", filepath.Join(m.dir, "store"), "SECRET", strings.Repeat("s", 32), "APP", app}
 	for _, name := range []string{"portal", "authz", "respond", "same", "forward-authz", "forward-respond", "forward-same"} {
-		port := fmt.Sprint(freePort(b))
+		port := caddytest.FreePort(b)
 		address[name] = "127.0.0.1:" + port
 		replace = append(replace, strings.ToUpper(name)+"PORT", port)
 	}
@@ -224,7 +226,7 @@ func BenchmarkOAuth2Proxy(b *testing.B) {
 // startOAuth2Proxy starts it and returns what measures it, signed in by its
 // form for a user of a password file.
 func startOAuth2Proxy(b *testing.B, binary string) func(int) time.Duration {
-	dir, addr := b.TempDir(), fmt.Sprintf("127.0.0.1:%d", freePort(b))
+	dir, addr := b.TempDir(), "127.0.0.1:"+caddytest.FreePort(b)
 	users := filepath.Join(dir, "users")
 	must(b, os.WriteFile(users, []byte("alice:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n"), 0o600)) // password
 	cmd := exec.Command(binary, "--http-address="+addr, "--provider=github", "--client-id=x", "--client-secret=x", "--cookie-secret="+strings.Repeat("s", 32),

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/gatehouse-auth/gatehouse/caddymodule/caddytest"
 )
 
 // bothWays is one app behind a gate and behind another proxy that asks
@@ -18,7 +20,7 @@ import (
 // session for all three.
 type bothWays struct {
 	*gatedCaddy
-	asked  int    // port that gatehouse_authz listens on
+	asked  string // port that gatehouse_authz listens on
 	behind string // the app at wiki.example.com
 }
 
@@ -33,7 +35,7 @@ func newBothWays(t testing.TB, app http.Handler, server, who string, copied []st
 
 // newBothWaysWith has global in the gatehouse block, too.
 func newBothWaysWith(t testing.TB, c *gatedCaddy, server, global, who string, copied []string, lines ...string) *bothWays {
-	b := &bothWays{gatedCaddy: c, asked: freePort(t)}
+	b := &bothWays{gatedCaddy: c, asked: caddytest.FreePort(t)}
 	wiki := httptest.NewServer(b.app.Config.Handler)
 	t.Cleanup(wiki.Close)
 	b.behind = strings.TrimPrefix(wiki.URL, "http://")
@@ -62,14 +64,14 @@ https://wiki.example.com:{port} {
 	route {
 		request_header -Remote*
 		request_header -Connection
-		forward_auth 127.0.0.1:%[3]d {
+		forward_auth 127.0.0.1:%[3]s {
 			uri /api/authz/forward-auth
 			copy_headers Remote-User Remote-Email Remote-Groups %[4]s
 		}
 		reverse_proxy %[5]s
 	}
 }
-http://:%[3]d {
+http://:%[3]s {
 	bind 127.0.0.1
 	gatehouse_authz {
 		login https://auth.example.com:{port}
@@ -82,7 +84,7 @@ http://:%[3]d {
 
 // trustingAuthz has gatehouse_authz believe Caddy, and nobody anywhere else.
 func (b *bothWays) trustingAuthz() string {
-	return fmt.Sprintf("}\n\tservers 127.0.0.1:%d {\n\t\ttrusted_proxies static 127.0.0.1/32\n\t\ttrusted_proxies_strict", b.asked)
+	return fmt.Sprintf("}\n\tservers 127.0.0.1:%s {\n\t\ttrusted_proxies static 127.0.0.1/32\n\t\ttrusted_proxies_strict", b.asked)
 }
 
 // signedIn is the cookie of somebody who is signed in everywhere.

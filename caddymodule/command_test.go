@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore/move"
 	"github.com/gatehouse-auth/gatehouse/authcore/smtp/smtptest"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/caddytest"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate/cli"
 )
@@ -237,7 +237,7 @@ func TestCommandsWithoutAServer(t *testing.T) {
 // The address may also come from the configuration, and be a TCP port.
 func TestCommandsOverTCP(t *testing.T) {
 	o := newOperated(t)
-	o.admin = fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	o.admin = "127.0.0.1:" + caddytest.FreePort(t)
 	o.run("", "staff")
 	file := filepath.Join(o.dir, "config.json")
 	must(t, os.WriteFile(file, o.config("", "staff"), 0o600))

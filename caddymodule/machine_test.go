@@ -40,7 +40,7 @@ type machine struct {
 
 func newMachine(t testing.TB) *machine {
 	m := &machine{TB: t, dir: t.TempDir(), mail: smtptest.Start(t, smtptest.Options{})}
-	m.url = fmt.Sprintf("http://localhost:%d", freePort(t))
+	m.url = "http://localhost:" + caddytest.FreePort(t)
 	t.Cleanup(m.checkLog)
 	t.Cleanup(func() { must(t, caddy.Stop()) })
 	return m

@@ -34,6 +34,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/caddytest"
 )
 
 // Benchmarks measure what the gate costs in CPU time of the server's process,
@@ -202,7 +203,7 @@ func startMeasured(t testing.TB, dir string, gate bool) *measured {
 	body := strings.Repeat("x", 1024)
 	app := func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) }
 	for _, base := range []*string{&m.off, &m.on, &m.same} {
-		*base = fmt.Sprintf("http://localhost:%d", freePort(t))
+		*base = "http://localhost:" + caddytest.FreePort(t)
 	}
 	config := fmt.Sprintf("{\n\tadmin off\n\tlog {\n\t\tlevel ERROR\n\t}\n%s}\n%s {\n\treverse_proxy %s\n}\n", "%s", m.off, m.upstream(app))
 	global := ""
@@ -221,20 +222,6 @@ func startMeasured(t testing.TB, dir string, gate bool) *measured {
 	}}
 	m.client = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	return m
-}
-
-// freePort finds a port below those that the system hands out by itself, so
-// that no connection of another test takes it before it is used.
-func freePort(t testing.TB) int {
-	for range 100 {
-		port := 10_000 + rand.IntN(20_000)
-		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
-			l.Close()
-			return port
-		}
-	}
-	t.Fatal("no port is free")
-	return 0
 }
 
 func (m *measured) start(config string) {

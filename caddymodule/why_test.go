@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/smtp/smtptest"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/caddytest"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate/cli"
 )
@@ -290,7 +290,7 @@ https://auth.example.com:{port} {
 	tls {tls}
 	gatehouse_portal
 }
-http://:` + strconv.Itoa(freePort(t)) + ` {
+http://:` + caddytest.FreePort(t) + ` {
 	bind 127.0.0.1
 	gatehouse_authz {
 		login https://auth.example.com:{port}

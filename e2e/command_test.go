@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/caddymodule/caddytest"
 )
 
 // command builds the binary, once for all tests.
@@ -46,7 +48,7 @@ func newProcess(t *testing.T, config string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{TB: t, path: path, dir: t.TempDir(), admin: "localhost:" + freePort(t)}
+	p := &process{TB: t, path: path, dir: t.TempDir(), admin: "localhost:" + caddytest.FreePort(t)}
 	p.config = filepath.Join(p.dir, "Caddyfile")
 	if err := os.WriteFile(p.config, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
@@ -132,7 +134,7 @@ func TestExampleFromTheCommandLine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := freePort(t)
+	port := caddytest.FreePort(t)
 	p := newProcess(t, strings.ReplaceAll(string(example), "localhost:8080", "localhost:"+port))
 	v := newVisitor(t, "http://localhost:"+port)
 	p.start()
@@ -176,7 +178,7 @@ func TestExampleFromTheCommandLine(t *testing.T) {
 
 // With mail log, a developer sees why somebody gets no mail; the visitor does not.
 func TestNobodyAdmitsOnTheTerminal(t *testing.T) {
-	port := freePort(t)
+	port := caddytest.FreePort(t)
 	p := newProcess(t, "{\n gatehouse {\n mail log\n"+limits+"}\n}\nhttp://localhost:"+port+" {\n gatehouse *@example.com\n respond ok\n}\n")
 	p.start()
 	base := "http://localhost:" + port
@@ -217,7 +219,7 @@ func (v *visitor) waits() {
 // What was answered is on disk, whenever the process dies: in the middle of
 // other people's sign-ins, over and over.
 func TestKillLosesNothing(t *testing.T) {
-	port := freePort(t)
+	port := caddytest.FreePort(t)
 	p := newProcess(t, "{\n gatehouse {\n mail log\n"+limits+"}\n}\nhttp://localhost:"+port+" {\n gatehouse any\n respond {http.auth.user.email}\n}\n")
 	base := "http://localhost:" + port
 	var before *visitor
@@ -304,14 +306,14 @@ func TestCommandsInThePod(t *testing.T) {
 		t.Fatal("the example has changed its form")
 	}
 	p := newProcess(t, "")
-	portal := freePort(t)
+	portal := caddytest.FreePort(t)
 	for _, name := range []string{"secret", "smtp"} {
 		if err := os.WriteFile(filepath.Join(p.dir, name), []byte(strings.Repeat(name, 8)), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	text = strings.NewReplacer("/run/secrets/gatehouse", p.dir, "unix//run/gatehouse", "unix/"+p.dir, "badger /data", "badger "+p.dir+"/store",
-		":8080", ":"+portal, ":9091", ":"+freePort(t)).Replace(text)
+		":8080", ":"+portal, ":9091", ":"+caddytest.FreePort(t)).Replace(text)
 	if err := os.WriteFile(p.config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,7 @@ func overTLS(t *testing.T, port string, hosts ...string) (sites string) {
 
 // Over https the cookies have names that only this very host can set.
 func TestOverHTTPS(t *testing.T) {
-	tlsPort := freePort(t)
+	tlsPort := caddytest.FreePort(t)
 	s := start(t, plan{
 		caddy: "auto_https off",
 		sites: overTLS(t, tlsPort, "app.localhost"),
@@ -41,7 +41,7 @@ func TestOverHTTPS(t *testing.T) {
 
 // With a domain one sign-in is good for all hosts under it, and for no other.
 func TestSharedDomain(t *testing.T) {
-	tlsPort := freePort(t)
+	tlsPort := caddytest.FreePort(t)
 	s := start(t, plan{
 		caddy:  "auto_https off",
 		global: "domain example.test",

@@ -21,7 +21,7 @@ func TestNginxOverTLS(t *testing.T) {
 	w.certify("gatehouse-sites.conf", "/etc/ssl/certs/wiki.localhost.pem", "cert.pem", "/etc/ssl/private/wiki.localhost.key", "key.pem",
 		"/etc/ssl/certs/notes.localhost.pem", "cert.pem", "/etc/ssl/private/notes.localhost.key", "key.pem",
 		"/etc/ssl/certs/auth.localhost.pem", "cert.pem", "/etc/ssl/private/auth.localhost.key", "key.pem")
-	plain := freePort(t)
+	plain := caddytest.FreePort(t)
 	conf := strings.NewReplacer("listen 80", "listen 127.0.0.1:"+plain, "listen 443", "listen 127.0.0.1:"+w.port, "example.com", "localhost",
 		"events {}", "events {}\npid nginx.pid;\nerror_log stderr;", "http {", "http {\n    access_log off; client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp; uwsgi_temp_path tmp; scgi_temp_path tmp;").
 		Replace(w.example("tls/nginx/nginx.conf"))
@@ -52,7 +52,7 @@ func TestHAProxyOverTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.certify("haproxy.cfg", "/etc/haproxy/certs/", "both.pem")
-	plain := freePort(t)
+	plain := caddytest.FreePort(t)
 	if err := os.WriteFile(filepath.Join(w.dir, "redirect.cfg"), []byte(strings.Replace(w.example("tls/haproxy/redirect.cfg"), "bind :80", "bind 127.0.0.1:"+plain, 1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func TestHAProxyOverTLS(t *testing.T) {
 // which the other tests here run, and the long proofs for Traefik.
 func TestExamplesOverTLS(t *testing.T) {
 	w := &routes{topology: newTopology(t)}
-	w.admin = "127.0.0.1:" + freePort(t)
+	w.admin = "127.0.0.1:" + caddytest.FreePort(t)
 	w.run(w.example("tls/Caddyfile"))
 	for _, proxy := range examples.Proxies {
 		text := w.printed(proxy)
@@ -103,7 +103,7 @@ type tlsTopology struct{ *routes }
 func newOverTLS(t *testing.T) *tlsTopology {
 	t.Helper()
 	w := &tlsTopology{&routes{topology: newTopology(t)}}
-	w.admin = "127.0.0.1:" + freePort(t)
+	w.admin = "127.0.0.1:" + caddytest.FreePort(t)
 	for _, name := range []string{"wiki", "notes"} {
 		w.sites = append(w.sites, &routed{host: name + ".localhost:" + w.port, app: newUpstream(t)})
 	}

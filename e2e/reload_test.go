@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/caddymodule/caddytest"
 )
 
 // use keeps asking the app as v, until told to stop, and tells how many answers
@@ -146,7 +148,7 @@ func TestSessionsEnd(t *testing.T) {
 // A reload takes up what was edited in a template, a catalog or a logo, without more
 // words; in JSON nobody has looked at the files, and it says what to write.
 func TestReloadTakesUpFiles(t *testing.T) {
-	port := freePort(t)
+	port := caddytest.FreePort(t)
 	p := newProcess(t, "{\n gatehouse {\n mail log\n brand Example {\n pages pages\n }\n }\n}\nhttp://localhost:"+port+" {\n gatehouse any\n respond ok\n}\n")
 	put := func(name, text string) {
 		t.Helper()

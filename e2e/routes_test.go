@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/gatehouse-auth/gatehouse/caddymodule/caddytest"
 )
 
 // Behind another proxy, the site that is judged is the site that is routed to:
@@ -81,7 +83,7 @@ func TestIngressNginxIsNotBelieved(t *testing.T) {
 		t.Fatal("the example has changed its form")
 	}
 	set := fmt.Sprintf("proxy_set_header '%v' '%v';", asked[1], asked[2]) // buildAuthProxySetHeaders
-	insecure := freePort(t)
+	insecure := caddytest.FreePort(t)
 	servers := ""
 	for _, s := range w.sites[:2] {
 		name, port, _ := net.SplitHostPort(s.host)
@@ -173,8 +175,8 @@ type routed struct {
 
 func newRoutes(t *testing.T) *routes {
 	t.Helper()
-	w := &routes{topology: newTopology(t), second: freePort(t)}
-	w.admin = "127.0.0.1:" + freePort(t)
+	w := &routes{topology: newTopology(t), second: caddytest.FreePort(t)}
+	w.admin = "127.0.0.1:" + caddytest.FreePort(t)
 	name := func(host, port, people string) string {
 		s := &routed{pattern: "http://" + host + ":" + port, host: strings.Replace(host, "*", "any", 1) + ":" + port, app: newUpstream(t)}
 		w.sites = append(w.sites, s)

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -61,7 +59,7 @@ const limits = "limits {\n per_recipient 10000 1m\n per_client 1000000 1m\n glob
 // start serves a plan until the end of the test.
 func start(t testing.TB, p plan) *server {
 	t.Helper()
-	port := freePort(t)
+	port := caddytest.FreePort(t)
 	s := &server{TB: t, dir: t.TempDir(), port: port, url: "http://localhost:" + port, app: newUpstream(t)}
 	s.from = logs.size()
 	s.load(p)
@@ -159,21 +157,6 @@ func adapt(text string) ([]byte, error) {
 		}
 	}
 	return config, err
-}
-
-// freePort finds a port below those that the system hands out by itself, so
-// that no connection of another test takes it before it is used.
-func freePort(t testing.TB) string {
-	t.Helper()
-	for range 100 {
-		port := strconv.Itoa(10_000 + rand.IntN(20_000))
-		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
-			_ = l.Close()
-			return port
-		}
-	}
-	t.Fatal("no port is free")
-	return ""
 }
 
 var people atomic.Int64

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/smtp/smtptest"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/caddytest"
 )
 
 // TestSpamAssassin lets Debian's SpamAssassin judge the mails that a real server
@@ -21,7 +22,7 @@ import (
 func TestSpamAssassin(t *testing.T) {
 	const limit = 1.0
 	// Over https and without a port in the address, as in a mail of a real site.
-	tlsPort := freePort(t)
+	tlsPort := caddytest.FreePort(t)
 	s := start(t, plan{
 		caddy: "auto_https off\nhttps_port " + tlsPort,
 		sites: strings.Replace(overTLS(t, tlsPort, "wiki.example.com"), ":"+tlsPort, "", 1),

@@ -34,7 +34,7 @@ type topology struct {
 func newTopology(t testing.TB, more ...string) *topology {
 	t.Helper()
 	app := newUpstream(t)
-	proxy, portal, authz := freePort(t), freePort(t), freePort(t)
+	proxy, portal, authz := caddytest.FreePort(t), caddytest.FreePort(t), caddytest.FreePort(t)
 	_, appPort, _ := net.SplitHostPort(app.addr)
 	top := &topology{
 		server: &server{TB: t, dir: t.TempDir(), port: proxy, url: "http://wiki.localhost:" + proxy, app: app},

@@ -17,6 +17,8 @@ import (
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+
+	"github.com/gatehouse-auth/gatehouse/caddymodule/caddytest"
 )
 
 // Traefik itself, which takes minutes to build, in front of all that the others are
@@ -40,7 +42,7 @@ func TestTraefikJudgesWhatItRoutes(t *testing.T) {
 func TestTraefikOverTLS(t *testing.T) {
 	w := newOverTLS(t)
 	w.write("traefik")
-	plain := freePort(t)
+	plain := caddytest.FreePort(t)
 	w.certify("dynamic.yml", "/etc/traefik/certs/sites.pem", "cert.pem", "/etc/traefik/certs/sites.key", "key.pem")
 	w.certify("traefik.yml", "address: :"+w.port, "address: 127.0.0.1:"+w.port,
 		"entryPoints:\n", "entryPoints:\n  plain:\n    address: 127.0.0.1:"+plain+"\n    http:\n      redirections:\n        entryPoint:\n          to: port"+w.port+"\n")

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/gatehouse-auth/gatehouse/caddymodule/caddytest"
 )
 
 // upgradeConfig is a Caddyfile as people have it: what it says must mean the
@@ -42,7 +44,7 @@ http://localhost:PORT {
 // build. GATEHOUSE_RELEASE names the directory that .ci/last-release made, with
 // that release's binary and example; without it this build stands in for it.
 func TestUpgrade(t *testing.T) {
-	port := freePort(t)
+	port := caddytest.FreePort(t)
 	p := newProcess(t, strings.ReplaceAll(upgradeConfig, "PORT", port))
 	example, err := filepath.Abs("../Caddyfile.example")
 	if err != nil {

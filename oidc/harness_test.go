@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"html"
 	"io"
-	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -123,13 +122,6 @@ const clients = `
 			allow any
 		}`
 
-func freePort(t testing.TB) int {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
 func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
@@ -141,7 +133,7 @@ func must(t testing.TB, err error) {
 // that was issued may stand in any log.
 func gatehouse(t testing.TB, apps string) *op {
 	t.Helper()
-	p := &op{TB: t, issuer: fmt.Sprintf("http://localhost:%d", freePort(t))}
+	p := &op{TB: t, issuer: "http://localhost:" + caddytest.FreePort(t)}
 	p.house = &house{dir: t.TempDir(), mail: smtptest.Start(t, smtptest.Options{})}
 	p.interact, p.seen = p.asPerson, &secrets{}
 	t.Cleanup(p.checkLogs)

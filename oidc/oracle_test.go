@@ -1,7 +1,6 @@
 package oidc_test
 
 import (
-	"fmt"
 	"html"
 	"net/http"
 	"os"
@@ -11,12 +10,14 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig"
+
+	"github.com/gatehouse-auth/gatehouse/caddymodule/caddytest"
 )
 
 // TestOracle runs the tests that any good provider passes against another one,
 // which is certified: a test that it fails is a wrong test.
 func TestOracle(t *testing.T) {
-	port := fmt.Sprint(freePort(t))
+	port := caddytest.FreePort(t)
 	p := &op{TB: t, issuer: "http://localhost:" + port, oracle: true, seen: &secrets{}}
 	p.interact = p.asOracleHasIt
 	party{name: "oidc-provider", start: script("oracle")}.run(t, p.issuer, port)

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+
+	"github.com/gatehouse-auth/gatehouse/caddymodule/caddytest"
 )
 
 // The tests here are whole sign-ins with real relying parties: what apps are
@@ -223,7 +225,7 @@ func TestRelyingParties(t *testing.T) {
 	browser := openChromium(t)
 	for _, r := range parties {
 		t.Run(r.name, func(t *testing.T) {
-			port := fmt.Sprint(freePort(t))
+			port := caddytest.FreePort(t)
 			base := "http://localhost:" + port
 			p := gatehouse(t, clients+`
 		app party {

@@ -25,6 +25,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/pgstore/pgtest"
 	"github.com/gatehouse-auth/gatehouse/authcore/smtp/smtptest"
 	_ "github.com/gatehouse-auth/gatehouse/caddymodule"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/caddytest"
 )
 
 // TestMain lets the test binary be a node, too: it has all of Caddy in it.
@@ -53,7 +54,7 @@ func newCluster(t testing.TB) *cluster {
 	c := &cluster{TB: t, dir: dir, mail: smtptest.Start(t, smtptest.Options{}), ports: map[string]string{}}
 	var pairs []string
 	for _, port := range []string{"8443", "8001", "8002", "8003", "5433", "5434", "2379", "2380", "8008", "8009"} {
-		c.ports[port] = freePort(t)
+		c.ports[port] = caddytest.FreePort(t)
 		pairs = append(pairs, port, c.ports[port])
 	}
 	pairs = append(pairs,
@@ -355,13 +356,4 @@ func within(t testing.TB, what string, is func() bool) {
 			t.Fatalf("it did not come about: %s", what)
 		}
 	}
-}
-
-func freePort(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
 }

@@ -30,6 +30,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore/pgstore/pgtest"
 	_ "github.com/gatehouse-auth/gatehouse/caddymodule"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/caddytest"
 )
 
 // The test binary is a node, too, and who asks for pages beside the crowd: in a process
@@ -180,7 +181,7 @@ func newSite(t testing.TB, store string, nodes int) *site {
 		s.dsn = pgtest.Database(t)
 	}
 	for n := range nodes {
-		s.start(fmt.Sprint(n), freePort(t))
+		s.start(fmt.Sprint(n), caddytest.FreePort(t))
 	}
 	return s
 }
@@ -209,7 +210,7 @@ func (s *site) start(name, port string) {
 // balance puts HAProxy before the nodes.
 func (s *site) balance() (base string) {
 	s.Helper()
-	port := freePort(s)
+	port := caddytest.FreePort(s)
 	config := strings.Replace(s.example("haproxy.cfg"), "127.0.0.1:8080", "127.0.0.1:"+port, 1)
 	for i, base := range s.bases {
 		config = strings.Replace(config, fmt.Sprintf("127.0.0.1:800%d", i+1), strings.Replace(base, "http://app.localhost", "127.0.0.1", 1), 1)
@@ -453,15 +454,4 @@ func visit(base, cookie, during string) {
 	all.Wait()
 	slices.Sort(took)
 	fmt.Printf("p50 %v p99 %v bad %d", took[len(took)/2].Round(10*time.Microsecond), took[len(took)*99/100].Round(10*time.Microsecond), bad)
-}
-
-func freePort(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
 }

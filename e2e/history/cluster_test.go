@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
@@ -24,6 +23,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/pgstore/pgtest"
 	"github.com/gatehouse-auth/gatehouse/authcore/smtp/smtptest"
 	_ "github.com/gatehouse-auth/gatehouse/caddymodule"
+	"github.com/gatehouse-auth/gatehouse/caddymodule/caddytest"
 	"github.com/gatehouse-auth/gatehouse/e2e/history"
 )
 
@@ -66,10 +66,10 @@ type node struct {
 // newCluster starts three nodes on the database at dsn, of which the servers after the
 // first have copies.
 func newCluster(t testing.TB, dsn string, servers ...string) *cluster {
-	port := freePort(t)
+	port := caddytest.FreePort(t)
 	c := &cluster{TB: t, dir: t.TempDir(), host: "app.localhost:" + port, proxy: "127.0.0.1:" + port, dsn: dsn, mail: smtptest.Start(t, smtptest.Options{})}
 	for _, name := range []string{"a", "b", "c"} {
-		n := &node{cluster: c, name: name, addr: "127.0.0.1:" + freePort(t), admin: "127.0.0.1:" + freePort(t)}
+		n := &node{cluster: c, name: name, addr: "127.0.0.1:" + caddytest.FreePort(t), admin: "127.0.0.1:" + caddytest.FreePort(t)}
 		for _, server := range append([]string{hostOf(t, dsn)}, servers...) {
 			n.wires = append(n.wires, newWire(t, server))
 		}
@@ -346,21 +346,6 @@ func (b *browser) has() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.cookies["gatehouse"] != ""
-}
-
-// freePort is none that connections are given at their other end: a node that is
-// restarted wants it again.
-func freePort(t testing.TB) string {
-	t.Helper()
-	for range 1000 {
-		port := fmt.Sprint(15000 + rand.IntN(15000))
-		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
-			l.Close()
-			return port
-		}
-	}
-	t.Fatal("no port is free")
-	return ""
 }
 
 // lines is what processes say.
