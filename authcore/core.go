@@ -313,16 +313,16 @@ func (c *Core) hear(ctx context.Context, n notice.Notice) error {
 	case notice.Ended, notice.Replaced:
 		c.sessions.HasEnded(n.ID, n.Kind == notice.Replaced)
 	case notice.Keys:
-		return c.keys.Reload(ctx, false)
+		return c.keys.Reload(ctx)
 	case notice.Revoked:
-		return errors.Join(c.keys.Reload(ctx, true), c.sessions.Load(ctx))
+		return errors.Join(c.keys.Reload(ctx), c.sessions.Load(ctx))
 	}
 	return nil
 }
 
 // missed reads anew all that notices would have told.
 func (c *Core) missed(ctx context.Context) error {
-	return errors.Join(c.keys.Reload(ctx, false), c.sessions.Load(ctx), c.sessions.Recheck(ctx))
+	return errors.Join(c.keys.Reload(ctx), c.sessions.Load(ctx), c.sessions.Recheck(ctx))
 }
 
 // every calls do each time d has passed, until ctx ends.

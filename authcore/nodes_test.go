@@ -196,7 +196,7 @@ func TestSecretsChangeNodeByNode(t *testing.T) {
 	}
 	before := wrapped()
 	for _, h := range []*house{one, two, one} {
-		if err := h.core.Keys().Reload(t.Context(), false); err != nil {
+		if err := h.core.Keys().Reload(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}

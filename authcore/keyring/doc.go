@@ -13,7 +13,6 @@
 // who ends what revoked keys have signed listens to Config.Revoked.
 //
 // State of the process: the keys, as last read from the store. What another node
-// rotates is seen with Keys.Reload, of which Config.Changed tells it. Keys that were
-// revoked while the process lived are remembered, and those that it has had: see
-// Keys.PutBack.
+// rotates is seen with Keys.Reload, of which Config.Changed tells it. Which were revoked
+// stands in the store for KeyKept, and is remembered by each process that has read it: see Keys.PutBack.
 package keyring

@@ -91,10 +91,9 @@ func (k *Keys) Open(ctx context.Context) error {
 	return k.eddsa.rotateIfDue(ctx)
 }
 
-// Reload reads the keys anew. revoked tells that another node has revoked keys: those
-// that are missing now never come back.
-func (k *Keys) Reload(ctx context.Context, revoked bool) error {
-	return errors.Join(k.eddsa.reload(ctx, revoked), k.rsa.reload(ctx, revoked), k.ecdsa.reload(ctx, revoked))
+// Reload reads the keys anew.
+func (k *Keys) Reload(ctx context.Context) error {
+	return errors.Join(k.eddsa.reload(ctx), k.rsa.reload(ctx), k.ecdsa.reload(ctx))
 }
 
 // PutBack has s, a store that has lost what was written to it last, have the keys

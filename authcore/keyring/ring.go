@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,19 +34,25 @@ type signingKey struct {
 	created time.Time // signs from keyAnnounced after this, unless it is the only one
 	signs   time.Time // from when, if not from keyAnnounced after created
 	private crypto.Signer
-	secret  string   // id of the one that wraps it in the store, as it was read
+	secret  string   // id of the one that wraps it in the store, as last read or written here
 	signers sync.Map // Kind → jose.Signer
 }
 
-// KeyRecord is a key in the store, its private half wrapped.
+// KeyRecord is a key in the store, its private half wrapped. One that was revoked has
+// neither Secret nor Wrapped, and stands there for KeyKept, so that each node knows
+// that the key is not to come back.
 type KeyRecord struct {
 	ID      string    `json:"kid"`
 	Alg     string    `json:"alg"`
-	Created time.Time `json:"created"`
+	Created time.Time `json:"created,omitzero"`
 	Signs   time.Time `json:"signs,omitzero"`
-	Secret  string    `json:"secret"` // id of the secret that wraps it
-	Wrapped []byte    `json:"wrapped"`
+	Secret  string    `json:"secret,omitempty"` // id of the secret that wraps it
+	Wrapped []byte    `json:"wrapped,omitempty"`
+	Revoked time.Time `json:"revoked,omitzero"`
 }
+
+// IsRevoked tells whether the key verifies nothing any more.
+func (r KeyRecord) IsRevoked() bool { return !r.Revoked.IsZero() }
 
 // ring holds the keys of one algorithm that sign and verify, the oldest first.
 type ring struct {
@@ -57,9 +62,8 @@ type ring struct {
 	mu   sync.Mutex // one rotation at a time
 	keys atomic.Pointer[[]*signingKey]
 
-	noteMu sync.Mutex
-	known  map[string]bool // all that this process has had, and may come back
-	gone   map[string]bool // those that were revoked: they never come back
+	goneMu sync.Mutex
+	gone   map[string]time.Time // since when those are revoked that the store has named so: they never come back
 
 	lookMu sync.Mutex
 	looked time.Time // when catchUp began to read last
@@ -67,7 +71,7 @@ type ring struct {
 }
 
 func newRing(cfg Config, alg jose.SignatureAlgorithm, most int) *ring {
-	k := &ring{cfg: cfg, alg: alg, max: most, known: map[string]bool{}, gone: map[string]bool{}}
+	k := &ring{cfg: cfg, alg: alg, max: most, gone: map[string]time.Time{}}
 	k.use(nil)
 	return k
 }
@@ -76,52 +80,64 @@ func newRing(cfg Config, alg jose.SignatureAlgorithm, most int) *ring {
 func (k *ring) isEmpty() bool { return len(*k.keys.Load()) == 0 }
 
 // use puts keys into use.
-func (k *ring) use(keys []*signingKey) {
-	k.keys.Store(&keys)
-	k.noteMu.Lock()
-	defer k.noteMu.Unlock()
-	for _, key := range keys {
-		k.known[key.id] = true
-	}
-}
+func (k *ring) use(keys []*signingKey) { k.keys.Store(&keys) }
 
 func (k *ring) isGone(id string) bool {
-	k.noteMu.Lock()
-	defer k.noteMu.Unlock()
-	return k.gone[id]
+	k.goneMu.Lock()
+	defer k.goneMu.Unlock()
+	return !k.gone[id].IsZero()
 }
 
-// revoked notes that no key that this process has had comes back but those in use: it
-// may have seen some of the others go before it was told why.
-func (k *ring) revoked() {
-	k.noteMu.Lock()
-	defer k.noteMu.Unlock()
-	for id := range k.known {
-		if k.find(id) == nil {
-			delete(k.known, id)
-			k.gone[id] = true
+// revoked are the records of all keys that are known to be revoked.
+func (k *ring) revoked() (out []KeyRecord) {
+	k.goneMu.Lock()
+	defer k.goneMu.Unlock()
+	for id, at := range k.gone {
+		out = append(out, KeyRecord{ID: id, Alg: string(k.alg), Revoked: at})
+	}
+	return out
+}
+
+// remember notes those of records that are revoked.
+func (k *ring) remember(records []KeyRecord) {
+	k.goneMu.Lock()
+	defer k.goneMu.Unlock()
+	for _, r := range records {
+		if r.IsRevoked() {
+			k.gone[r.ID] = r.Revoked
 		}
 	}
+}
+
+// records are the keys of the ring in the store, revoked ones, too.
+func (k *ring) records(tx store.Tx) ([]KeyRecord, error) {
+	items, err := tx.Scan(store.KeySigning, "", 1000)
+	if err != nil {
+		return nil, err
+	}
+	var out []KeyRecord
+	for _, item := range items {
+		var r KeyRecord
+		if _, err := store.Decode(item.Key, item.Value, &r); err != nil {
+			return nil, err
+		}
+		if r.Alg == string(k.alg) {
+			out = append(out, r)
+		}
+	}
+	return out, nil
 }
 
 // read takes the keys in s into use.
 func (k *ring) read(ctx context.Context, s store.Store) error {
-	records, err := store.View(ctx, s, func(tx store.Tx) ([]KeyRecord, error) {
-		items, err := tx.Scan(store.KeySigning, "", 1000)
-		records := make([]KeyRecord, len(items))
-		for i, item := range items {
-			if _, err := store.Decode(item.Key, item.Value, &records[i]); err != nil {
-				return nil, err
-			}
-		}
-		return records, err
-	})
+	records, err := store.View(ctx, s, k.records)
 	if err != nil {
 		return fmt.Errorf("reading the signing keys: %w", err)
 	}
+	k.remember(records)
 	var keys []*signingKey
 	for _, r := range records {
-		if r.Alg != string(k.alg) || k.isGone(r.ID) {
+		if k.isGone(r.ID) {
 			continue
 		}
 		key, err := k.unsealed(r)
@@ -164,12 +180,25 @@ func (k *ring) save(ctx context.Context, key *signingKey) error {
 	if err != nil {
 		return err
 	}
-	return k.cfg.Store.Update(ctx, func(tx store.Tx) error {
+	err = k.cfg.Store.Update(ctx, func(tx store.Tx) error {
 		if err := k.cfg.changed(tx); err != nil {
 			return err
 		}
-		return store.Save(tx, store.KeySigning+key.id, r, time.Time{})
+		return r.save(tx)
 	})
+	if err == nil {
+		key.secret = r.Secret
+	}
+	return err
+}
+
+// save writes the record, for KeyKept if the key is revoked.
+func (r KeyRecord) save(tx store.Tx) error {
+	var until time.Time
+	if r.IsRevoked() {
+		until = r.Revoked.Add(KeyKept)
+	}
+	return store.Save(tx, store.KeySigning+r.ID, r, until)
 }
 
 func (k *ring) record(key *signingKey) (KeyRecord, error) {
@@ -316,29 +345,35 @@ func (k *ring) rotate(ctx context.Context, revoke bool) (id string, removed int,
 	if err != nil {
 		return "", 0, err
 	}
+	var gone []KeyRecord
+	if revoke {
+		for _, o := range old {
+			gone = append(gone, KeyRecord{ID: o.id, Alg: string(k.alg), Revoked: now})
+		}
+	}
 	stored, err := store.Update(ctx, k.cfg.Store, func(tx store.Tx) (stored func(), err error) {
-		if revoke {
-			for _, o := range old {
-				tx.Delete(store.KeySigning + o.id)
+		for _, r := range append(gone, record) {
+			if err := r.save(tx); err != nil {
+				return nil, err
 			}
+		}
+		if revoke {
 			if stored, err = k.cfg.Revoked(tx); err != nil {
 				return nil, err
 			}
 		}
-		if err := k.cfg.changed(tx); err != nil {
-			return nil, err
-		}
-		return stored, store.Save(tx, store.KeySigning+key.id, record, time.Time{})
+		return stored, k.cfg.changed(tx)
 	})
 	if err != nil {
 		return "", 0, fmt.Errorf("storing a new signing key: %w", err)
 	}
+	key.secret = record.Secret
 	if !revoke {
 		k.use(append(slices.Clone(old), key))
 		return key.id, 0, nil
 	}
+	k.remember(gone)
 	k.use([]*signingKey{key})
-	k.revoked()
 	stored()
 	return key.id, len(old), nil
 }
@@ -373,54 +408,54 @@ func (k *ring) catchUp() error {
 	k.looked = time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
-	k.saw = k.reload(ctx, false)
+	k.saw = k.reload(ctx)
 	return k.saw
 }
 
-// reload reads the keys of the ring anew. revoked: those that are missing now were
-// taken away for good.
-func (k *ring) reload(ctx context.Context, revoked bool) error {
+// reload reads the keys of the ring anew.
+func (k *ring) reload(ctx context.Context) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	err := k.read(ctx, k.cfg.Store)
-	if err == nil && revoked {
-		k.revoked()
-	}
-	return err
+	return k.read(ctx, k.cfg.Store)
 }
 
-// putBack has s, which has lost what was written last, have the keys in use, and none
-// that were revoked.
+// putBack has s, which has lost what was written last, have the keys in use, wrapped as
+// they were, and name those that were revoked.
 func (k *ring) putBack(ctx context.Context, s store.Store) error {
 	err := s.Update(ctx, func(tx store.Tx) error {
-		items, err := tx.Scan(store.KeySigning, "", 1000)
+		records, err := k.records(tx)
 		if err != nil {
 			return err
 		}
-		there, changed := map[string]bool{}, false
-		for _, item := range items {
-			id := strings.TrimPrefix(item.Key, store.KeySigning)
-			there[id] = true
-			if k.isGone(id) {
-				tx.Delete(item.Key)
-				changed = true
+		there := map[string]KeyRecord{}
+		for _, r := range records {
+			there[r.ID] = r
+		}
+		var lost []KeyRecord
+		for _, r := range k.revoked() {
+			if !there[r.ID].IsRevoked() {
+				lost = append(lost, r)
 			}
 		}
 		for _, key := range *k.keys.Load() {
-			if there[key.id] {
+			// A secret that is not this node's current one may be newer than this node.
+			was, is := there[key.id]
+			if is && (was.IsRevoked() || was.Secret == key.secret || key.secret != k.cfg.Secrets.Current.id) {
 				continue
 			}
 			r, err := k.record(key)
 			if err != nil {
 				return err
 			}
-			if err := store.Save(tx, store.KeySigning+key.id, r, time.Time{}); err != nil {
+			lost = append(lost, r)
+		}
+		if len(lost) == 0 {
+			return nil
+		}
+		for _, r := range lost {
+			if err := r.save(tx); err != nil {
 				return err
 			}
-			changed = true
-		}
-		if !changed {
-			return nil
 		}
 		return k.cfg.changed(tx)
 	})

@@ -220,6 +220,9 @@ func (e *exporter) end(tx store.Tx, r *session.Record) error {
 }
 
 func (e *exporter) key(_ store.Tx, r *keyring.KeyRecord) error {
+	if r.IsRevoked() { // no other instance has it
+		return nil
+	}
 	e.count.Keys++
 	return e.w.Encode(exportKey{lineKey, *r})
 }

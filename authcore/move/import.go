@@ -52,7 +52,7 @@ func (m *Mover) Import(ctx context.Context, r io.ReadSeeker) (Imported, error) {
 		}
 	}
 	if apply.done.Keys > 0 {
-		if err := m.Keys.Reload(ctx, false); err != nil {
+		if err := m.Keys.Reload(ctx); err != nil {
 			return apply.done, err
 		}
 	}
