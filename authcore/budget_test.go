@@ -123,7 +123,7 @@ func TestHeldMailSurvivesARestart(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		want(t, h.sender.count(), 2)
-		want(t, b.answer(h.sender.last(t).Code).Verdict, event.Accepted)
+		want(t, b.answer(h.sender.code(t)).Verdict, event.Accepted)
 	})
 }
 

@@ -40,7 +40,7 @@ func TestUsualDelay(t *testing.T) {
 			time.Sleep(6*time.Minute + time.Second)
 			h.sender.failWith(nil)
 			time.Sleep(time.Minute)
-			want(t, b.answer(h.sender.last(t).Code).Verdict, event.Accepted)
+			want(t, b.answer(h.sender.code(t)).Verdict, event.Accepted)
 			time.Sleep(time.Hour)
 		}
 		time.Sleep(24 * time.Hour)
@@ -63,7 +63,7 @@ func TestNobodyAloneIsUsual(t *testing.T) {
 			b := h.browser()
 			b.begin(alice)
 			time.Sleep(9 * time.Minute)
-			want(t, b.answer(h.sender.last(t).Code).Verdict, event.Accepted)
+			want(t, b.answer(h.sender.code(t)).Verdict, event.Accepted)
 			time.Sleep(3 * time.Hour)
 		}
 		want(t, h.core.Delivery().Delay(alice), 0)
@@ -84,7 +84,7 @@ func TestDelayTellsNothingOfAStart(t *testing.T) {
 				time.Sleep(6 * time.Minute)
 				h.sender.failWith(nil)
 				time.Sleep(time.Minute)
-				want(t, b.answer(h.sender.last(t).Code).Verdict, event.Accepted)
+				want(t, b.answer(h.sender.code(t)).Verdict, event.Accepted)
 			}
 			delay := func() time.Duration { return h.core.Delivery().Delay(mustAddress("neverthere@slow.example")) }
 			for range 3 {

@@ -116,7 +116,7 @@ func TestHistoryIsOnDiskAtOnce(t *testing.T) {
 		want(t, written(challenge.OutcomeAccepted), 2)
 		wantAll(t, steps(h.attempts(alice)[0]), challenge.OutcomeQueued, challenge.OutcomeAccepted, challenge.OutcomeLinkOpened,
 			challenge.OutcomeQueued, challenge.OutcomeAccepted)
-		b.answer(h.sender.last(t).Code)
+		b.answer(h.sender.code(t))
 		want(t, written(challenge.OutcomeUsed), 1)
 	})
 }
@@ -216,7 +216,7 @@ func TestHistoryOfTooManyWrongCodes(t *testing.T) {
 	run(t, func(t *testing.T, h *house) {
 		b := h.browser()
 		b.begin(alice)
-		code := h.sender.last(t).Code
+		code := h.sender.code(t)
 		for range 5 {
 			b.answer(wrong(code))
 		}

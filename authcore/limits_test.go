@@ -66,7 +66,7 @@ func TestMailDown(t *testing.T) {
 		h.sender.failWith(nil)
 		time.Sleep(31 * time.Second)
 		want(t, h.sender.count(), 1)
-		want(t, b.answer(h.sender.last(t).Code).Verdict, event.Accepted)
+		want(t, b.answer(h.sender.code(t)).Verdict, event.Accepted)
 		want(t, h.browser().begin(mal).Verdict, event.Accepted)
 	})
 }
@@ -89,7 +89,7 @@ func TestMailSurvivesARestart(t *testing.T) {
 		synctest.Wait()
 		h.sender.failWith(nil)
 		h.reopen()
-		want(t, b.answer(h.sender.last(t).Code).Verdict, event.Accepted)
+		want(t, b.answer(h.sender.code(t)).Verdict, event.Accepted)
 		want(t, h.sender.count(), 1)
 		h.reopen()
 		synctest.Wait()

@@ -101,7 +101,7 @@ func TestPauseAfterNotMe(t *testing.T) {
 		if h.sender.last(t); h.sender.count() != sent+1 {
 			t.Error("the pause never ends")
 		}
-		want(t, later.answer(h.sender.last(t).Code).Verdict, event.Accepted)
+		want(t, later.answer(h.sender.code(t)).Verdict, event.Accepted)
 	})
 }
 
@@ -126,7 +126,7 @@ func TestPauseEndsBeforeItsRecord(t *testing.T) {
 		time.Sleep(time.Until(began.Add(24 * time.Hour)))
 		late := h.browser()
 		want(t, late.begin(alice).Verdict, event.Accepted)
-		want(t, late.answer(h.sender.last(t).Code).Verdict, event.Accepted)
+		want(t, late.answer(h.sender.code(t)).Verdict, event.Accepted)
 		want(t, h.sender.count(), sent+1)
 	})
 }

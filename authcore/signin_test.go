@@ -105,7 +105,7 @@ func TestRightAnswersRace(t *testing.T) {
 	run(t, func(t *testing.T, h *house) {
 		b := h.browser()
 		b.begin(alice)
-		code := h.sender.last(t).Code
+		code := h.sender.code(t)
 		var won, used atomic.Int32
 		parallel(200, func(int) {
 			out, err := h.service.Flows().AnswerCode(t.Context(), b.Browser, "", code)
@@ -127,7 +127,7 @@ func TestWrongAnswersRace(t *testing.T) {
 	run(t, func(t *testing.T, h *house) {
 		b := h.browser()
 		b.begin(alice)
-		code := h.sender.last(t).Code
+		code := h.sender.code(t)
 		var counted atomic.Int32
 		parallel(200, func(int) {
 			out, err := h.service.Flows().AnswerCode(t.Context(), b.Browser, "", wrong(code))
@@ -155,7 +155,7 @@ func TestDecoyLooksTheSame(t *testing.T) {
 	run(t, func(t *testing.T, h *house) {
 		known, unknown := h.browser(), h.browser()
 		want(t, known.begin(alice).Verdict, unknown.begin(mal).Verdict)
-		code := h.sender.last(t).Code
+		code := h.sender.code(t)
 		want(t, h.sender.count(), 1)
 		for range 7 {
 			a, b := known.answer(wrong(code)), unknown.answer(wrong(code))
