@@ -63,7 +63,7 @@ func TestSendsTheWholeMessage(t *testing.T) {
 		_, _ = io.WriteString(w, `{"id":"1","labelIds":["SENT"]}`)
 	}))
 	defer srv.Close()
-	tokens, err := oauth.New(oauth.Config{ServiceAccount: oauth.Secret(p.KeyFile(t)), Subject: "login@example.com", Scopes: []string{scope}})
+	tokens, err := oauth.New(oauth.Config{ServiceAccount: outbox.Credential(p.KeyFile(t)), Subject: "login@example.com", Scopes: []string{scope}})
 	if err != nil {
 		t.Fatal(err)
 	}

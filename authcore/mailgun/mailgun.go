@@ -37,22 +37,11 @@ const DefaultTimeout = 20 * time.Second
 // Config says which account to send with.
 type Config struct {
 	Domain  string // the sending domain registered with Mailgun
-	APIKey  APIKey
+	APIKey  outbox.Credential
 	Region  string        // "us" (also when empty) or "eu": where the domain was registered
 	BaseURL string        // instead of Region: https://host with or without /v3
 	Timeout time.Duration // zero means DefaultTimeout
 }
-
-// APIKey never shows in a log, an error or JSON.
-type APIKey string
-
-const redacted = "[redacted]"
-
-// Format implements fmt.Formatter for every verb.
-func (APIKey) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
-
-// MarshalText covers JSON and structured logs.
-func (APIKey) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 // Sender sends with one account. It is safe for concurrent use.
 type Sender struct {

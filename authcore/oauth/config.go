@@ -7,7 +7,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"regexp"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 	"golang.org/x/oauth2/clientcredentials"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/internal/outgoing"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 )
 
 // Token endpoints of the providers that are known by name.
@@ -49,25 +49,14 @@ var tenantName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.-]{0,253}$`)
 type Config struct {
 	TokenURL       string // https, or http on localhost
 	ClientID       string
-	ClientSecret   Secret
-	RefreshToken   Secret
-	ServiceAccount Secret // the JSON key file's content
-	Subject        string // whose mailbox a service account acts for
+	ClientSecret   outbox.Credential
+	RefreshToken   outbox.Credential
+	ServiceAccount outbox.Credential // the JSON key file's content
+	Subject        string            // whose mailbox a service account acts for
 	Scopes         []string
 	Keeper         Keeper        // nil: a replaced refresh token lasts as long as the process
 	Timeout        time.Duration // zero: outgoing.Timeout
 }
-
-// Secret never shows in a log, an error or JSON.
-type Secret string
-
-const redacted = "[redacted]"
-
-// Format implements fmt.Formatter for every verb.
-func (Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
-
-// MarshalText covers JSON and structured logs.
-func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 // Keeper keeps a refresh token that has replaced the configured one.
 type Keeper interface {
@@ -151,7 +140,7 @@ func readServiceAccount(text string) (*serviceAccount, error) {
 // secrets are what no text may show, with the pieces that providers repeat.
 func (c *Config) secrets() []string {
 	var all []string
-	for _, s := range []Secret{c.ClientSecret, c.RefreshToken} {
+	for _, s := range []outbox.Credential{c.ClientSecret, c.RefreshToken} {
 		if s != "" {
 			all = append(all, string(s))
 		}

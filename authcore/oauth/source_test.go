@@ -126,12 +126,12 @@ func TestClientCredentials(t *testing.T) {
 
 func TestServiceAccount(t *testing.T) {
 	p := oauthtest.Start(t, oauthtest.Options{ServiceAccount: "mailer@test.iam.gserviceaccount.com", Subject: "login@example.com", Scope: "https://mail.google.com/"})
-	c := oauth.Config{ServiceAccount: oauth.Secret(p.KeyFile(t)), Subject: "login@example.com", Scopes: []string{"https://mail.google.com/"}}
+	c := oauth.Config{ServiceAccount: outbox.Credential(p.KeyFile(t)), Subject: "login@example.com", Scopes: []string{"https://mail.google.com/"}}
 	wantGood(t, p, source(t, c))
 	c.Subject = "boss@example.com"
 	wantFailure(t, source(t, c), "unauthorized_client", "grant it the permission")
 	for _, text := range []string{"{}", "not JSON", strings.Replace(p.KeyFile(t), "MII", "XXX", 1), strings.Replace(p.KeyFile(t), "BEGIN PRIVATE KEY", "BEGIN", 1)} {
-		c.ServiceAccount = oauth.Secret(text)
+		c.ServiceAccount = outbox.Credential(text)
 		if _, err := oauth.New(c); err == nil || strings.Contains(err.Error(), "MII") || !strings.Contains(err.Error(), "service_account") {
 			t.Errorf("%v", err)
 		}

@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -72,6 +73,18 @@ type Witness interface {
 type Wide interface {
 	AtOnce() int
 }
+
+// Credential is what a sender signs in with: a password, a key, a token. It never
+// shows in a log, an error or JSON.
+type Credential string
+
+const redacted = "[redacted]"
+
+// Format implements fmt.Formatter for every verb.
+func (Credential) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
+
+// MarshalText covers JSON and structured logs.
+func (Credential) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 // SendFault says what a failed Send means for the message and for the sender.
 type SendFault int

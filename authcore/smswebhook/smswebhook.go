@@ -38,20 +38,9 @@ import (
 // Config says where to send.
 type Config struct {
 	URL     string
-	Secret  Secret        // whsec_ and base64, or any text; at least 24 bytes
-	Timeout time.Duration // zero: 20 s
+	Secret  outbox.Credential // whsec_ and base64, or any text; at least 24 bytes
+	Timeout time.Duration     // zero: 20 s
 }
-
-// Secret never shows in a log, an error or JSON.
-type Secret string
-
-const redacted = "[redacted]"
-
-// Format implements fmt.Formatter for every verb.
-func (Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
-
-// MarshalText covers JSON and structured logs.
-func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 // minSecretBytes is the least length of a secret: what the specification asks
 // for.

@@ -56,7 +56,7 @@ func TestSend(t *testing.T) {
 	}))
 	defer server.Close()
 	for _, secret := range []string{key, "whsec_" + base64.StdEncoding.EncodeToString([]byte(key))} {
-		s, err := smswebhook.New(smswebhook.Config{URL: server.URL + "/send?a=b", Secret: smswebhook.Secret(secret)})
+		s, err := smswebhook.New(smswebhook.Config{URL: server.URL + "/send?a=b", Secret: outbox.Credential(secret)})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -15,6 +14,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 )
 
 // DefaultTimeout bounds one message from MAIL FROM to the server's answer to its
@@ -44,7 +45,7 @@ type Config struct {
 	// SCRAM-SHA-1, PLAIN, LOGIN and CRAM-MD5 that the server offers and accepts;
 	// Auth fixes one of them.
 	Username string
-	Password Password
+	Password outbox.Credential
 	Auth     string
 	// Tokens sign in in place of a Password, by XOAUTH2.
 	Tokens Tokens
@@ -58,21 +59,10 @@ type Config struct {
 	Connections int // at most, at a time; zero means DefaultConnections
 }
 
-// Password never shows in a log, an error or JSON.
-type Password string
-
-const redacted = "[redacted]"
-
-// Format implements fmt.Formatter for every verb.
-func (Password) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
-
-// MarshalText covers JSON and structured logs.
-func (Password) MarshalText() ([]byte, error) { return []byte(redacted), nil }
-
 // Sender sends through one server. A connection is kept for two seconds after a
 // message, for the next one. It is safe for concurrent use.
 type Sender struct {
-	config *Config // a pointer, because fmt prints a Password in a hidden field in clear
+	config *Config // a pointer, because fmt prints a credential in a hidden field in clear
 	tls    *tls.Config
 	worked *atomic.Pointer[string] // the mechanism that signed in last
 	pool   *pool

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/authcore/smtp"
 )
 
@@ -65,7 +66,7 @@ func TestPasswordNeverShows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	asJSON, err := json.Marshal(struct{ P smtp.Password }{c.Password})
+	asJSON, err := json.Marshal(struct{ P outbox.Credential }{c.Password})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,22 +30,11 @@ const DefaultBaseURL = "https://api.twilio.com"
 // Config says which account to send with.
 type Config struct {
 	Account   string // the account's SID, AC and 32 hexadecimal digits
-	AuthToken Token
+	AuthToken outbox.Credential
 	From      string        // a number in E.164, a sender's name, or a messaging service, MG…
 	BaseURL   string        // empty: DefaultBaseURL
 	Timeout   time.Duration // zero: 20 s
 }
-
-// Token never shows in a log, an error or JSON.
-type Token string
-
-const redacted = "[redacted]"
-
-// Format implements fmt.Formatter for every verb.
-func (Token) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
-
-// MarshalText covers JSON and structured logs.
-func (Token) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 // Sender sends with one account. It is safe for concurrent use.
 type Sender struct {

@@ -59,6 +59,6 @@ func (g *Mailgun) sender(on *outside) (outbox.Sender, error) {
 		return nil, err
 	}
 	return mailgun.New(mailgun.Config{
-		Domain: g.Domain, APIKey: mailgun.APIKey(key), Region: g.Region, BaseURL: g.BaseURL,
+		Domain: g.Domain, APIKey: outbox.Credential(key), Region: g.Region, BaseURL: g.BaseURL,
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/oauth"
+	"github.com/gatehouse-auth/gatehouse/authcore/outbox"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/option"
 	"github.com/gatehouse-auth/gatehouse/internal/files"
 )
@@ -176,9 +177,9 @@ func (o *OAuth2) source(on *outside, name, way, user string) (*oauth.Source, err
 		to          func(string)
 	}{
 		{"client_id", o.ClientID, func(v string) { c.ClientID = v }},
-		{"client_secret", o.ClientSecret, func(v string) { c.ClientSecret = oauth.Secret(v) }},
-		{"refresh_token", o.RefreshToken, func(v string) { c.RefreshToken = oauth.Secret(v) }},
-		{"service_account", o.ServiceAccount, func(v string) { c.ServiceAccount = oauth.Secret(v) }},
+		{"client_secret", o.ClientSecret, func(v string) { c.ClientSecret = outbox.Credential(v) }},
+		{"refresh_token", o.RefreshToken, func(v string) { c.RefreshToken = outbox.Credential(v) }},
+		{"service_account", o.ServiceAccount, func(v string) { c.ServiceAccount = outbox.Credential(v) }},
 	} {
 		expand := option.ExpandSecret
 		if written.name == "service_account" { // may be the key itself, of many lines
@@ -195,7 +196,7 @@ func (o *OAuth2) source(on *outside, name, way, user string) (*oauth.Source, err
 		if err != nil {
 			return nil, fmt.Errorf("%s: service_account: %w; it is the path of the JSON key that Google gave", name, err)
 		}
-		c.ServiceAccount = oauth.Secret(text)
+		c.ServiceAccount = outbox.Credential(text)
 	}
 	source, err := oauth.New(c)
 	if err != nil {

@@ -60,7 +60,7 @@ func (t *Twilio) sender(expand expander) (outbox.TextSender, error) {
 	if err != nil {
 		return nil, err
 	}
-	return twilio.New(twilio.Config{Account: t.Account, AuthToken: twilio.Token(strings.TrimSpace(token)), From: t.From, BaseURL: t.BaseURL})
+	return twilio.New(twilio.Config{Account: t.Account, AuthToken: outbox.Credential(strings.TrimSpace(token)), From: t.From, BaseURL: t.BaseURL})
 }
 
 // SMSWebhook hands text messages to a service of one's own, by signed POST.
@@ -106,7 +106,7 @@ func (s *SMSWebhook) sender(expand expander) (outbox.TextSender, error) {
 	if err != nil {
 		return nil, err
 	}
-	return smswebhook.New(smswebhook.Config{URL: s.URL, Secret: smswebhook.Secret(strings.TrimSpace(secret))})
+	return smswebhook.New(smswebhook.Config{URL: s.URL, Secret: outbox.Credential(strings.TrimSpace(secret))})
 }
 
 // keepOrStandIn keeps a value that is written and puts something of the right

@@ -119,7 +119,7 @@ func (s *SMTP) sender(on *outside) (outbox.Sender, error) {
 	}
 	c := smtp.Config{
 		Host: host, Port: port, TLS: smtp.TLSMode(s.TLS),
-		Username: username, Password: smtp.Password(password),
+		Username: username, Password: outbox.Credential(password),
 		ServerName: s.ServerName, Hello: s.Hello, Auth: s.Auth, Connections: s.Connections,
 	}
 	if s.CA != "" && on != nil {
