@@ -14,66 +14,131 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
+// commitment is what one call wants to be written, and what came of it.
+type commitment struct {
+	ctx     context.Context
+	t       *tx
+	attempt int64
+	began   time.Time
+	carried []int64
+	changed map[string]row // what is there in place of what was read
+	sent    bool
+	whole   bool
+	err     error
+}
+
 // commit writes what t has put, if nothing that it read has changed. again: t's
-// function is to be run again, as far as is known because t.lost have changed.
+// function is to be run again; what is known then of what it read is in t.read.
 func (s *Store) commit(ctx context.Context, t *tx) (again bool, err error) {
-	if !t.beside {
-		if t.lost = s.lines.busy(t.turn, t.asked()); len(t.lost) > 0 {
-			return true, nil
+	t.end()
+	c := &commitment{ctx: ctx, t: t, attempt: randomID()}
+	if t.as == besideIt {
+		s.commitAll([]*commitment{c})
+	} else {
+		if err := s.lines.stand(ctx, t.turn, t.keys(), t.until); err != nil {
+			return false, err
+		}
+		if s.contact.isFailing() && time.Since(t.called) > patience-slow {
+			return false, errAway
+		}
+		if t.moved = s.lines.tell(t.turn, t.read); t.moved {
+			return true, errFirst
+		}
+		if err := s.commits.do(ctx, c, t.until); err != nil {
+			return false, err
 		}
 	}
-	attempt := randomID()
-	var before []string
-	if t.began {
-		before = []string{endRead}
-	}
-	var carried []int64
-	if !t.beside {
-		carried = s.history.carried()
-	}
-	var good, whole bool
-	changed, began := map[string]row{}, time.Now()
-	err = s.trip(ctx, t.conn.Conn(), func(rows pgx.Rows) error {
-		var one int
-		var key *string
-		var r found
-		err := rows.Scan(&good, &whole, &one, &key, &r.version, &r.value, &r.raw, &r.expires)
-		if err == nil && key != nil {
-			changed[*key] = r.row()
-		}
-		return err
-	}, commitRecords, t.arguments(attempt, carried), before...)
-	t.began = false
+	err = c.err
 	switch {
-	case err == nil && !whole:
-		s.lose(carried)
+	case err == nil && !c.whole:
 		return true, store.ErrLost
-	case err == nil && good:
-		s.committed(t, attempt, carried)
+	case err == nil && len(c.changed) == 0:
 		return false, nil
 	case err == nil || isConflict(err):
 		s.recent.forget(t.read)
-		s.lines.note(changed)
-		maps.Copy(t.read, changed)
-		t.lost = slices.Sorted(maps.Keys(changed))
+		s.lines.note(c.changed)
+		s.lines.tell(t.turn, t.read)
+		t.moved = len(c.changed) > 0
 		return true, errFirst
-	case isLost(err):
-		t.end() // the pool has another one
-		again, err = s.settle(ctx, attempt, began, err)
+	case isLost(err) && c.sent:
+		again, err = s.settle(ctx, c.attempt, c.began, err)
 		if err == nil && !again {
-			s.committed(t, attempt, carried)
+			s.committed(c)
+			s.history.committed(c.carried, c.attempt, s.Now())
 		}
 		return again, err
 	}
 	s.refuse(err)
 	// 25006: the server was demoted and took nothing. There may be another one.
-	return isAway(err), explain(err)
+	return isAway(err) || isLost(err), explain(err)
 }
 
-// asked are the keys whose records must be at the commit as they were read.
-func (t *tx) asked() (keys []string) {
+// takeCommits parts as many as go together. Each is for other records: those who want
+// the same stand in a line.
+func takeCommits(all []*waiting[*commitment]) (next, rest []*waiting[*commitment]) {
+	n, bytes := 0, 0
+	for n < min(len(all), mostTogether) && bytes < mostBytes {
+		for _, w := range all[n].what.t.writes {
+			bytes += len(w.value)
+		}
+		n++
+	}
+	return all[:n:n], all[n:]
+}
+
+// commitAll commits in one statement, of which each one is judged by itself. What the
+// database refuses together it is asked for one by one: it may be one's fault.
+func (s *Store) commitAll(all []*commitment) (answered bool) {
+	var carried []int64
+	if all[0].t.as != besideIt {
+		carried = s.history.carried()
+	}
+	for _, c := range all {
+		s.trips(c.ctx)
+		c.began, c.carried, c.changed = time.Now(), carried, map[string]row{}
+	}
+	sent, whole := false, false
+	err := s.onConn(s.background, func(conn *pgx.Conn) error {
+		sent = true
+		return s.trip(s.background, conn, func(rows pgx.Rows) error {
+			var one int
+			var part *int
+			var key *string
+			var f found
+			err := rows.Scan(&whole, &one, &part, &key, &f.version, &f.value, &f.raw, &f.expires)
+			if err == nil && part != nil {
+				all[*part-1].changed[*key] = f.row()
+			}
+			return err
+		}, commitRecords, arguments(all, carried))
+	})
+	if err != nil && len(all) > 1 && !isLost(err) && !isAway(err) {
+		for _, c := range all {
+			s.commitAll([]*commitment{c})
+		}
+		return true
+	}
+	if err == nil && !whole {
+		s.lose(carried)
+	}
+	var done []*commitment
+	for _, c := range all {
+		if c.sent, c.whole, c.err = sent, whole, err; err == nil && whole && len(c.changed) == 0 {
+			done = append(done, c)
+			s.committed(c)
+		}
+	}
+	if len(done) > 0 && done[0].t.as != besideIt {
+		s.history.committed(carried, done[0].attempt, s.Now()) // the others came with it
+	}
+	return !isLost(err)
+}
+
+// keys are those that t asked for, whose records must be as they were read, or writes.
+func (t *tx) keys() []string {
+	keys := slices.Collect(maps.Keys(t.writes))
 	for key, r := range t.read {
-		if r.asked {
+		if _, is := t.writes[key]; r.asked && !is {
 			keys = append(keys, key)
 		}
 	}
@@ -81,27 +146,38 @@ func (t *tx) asked() (keys []string) {
 }
 
 // committed notes what is in the database now.
-func (s *Store) committed(t *tx, attempt int64, carried []int64) {
+func (s *Store) committed(c *commitment) {
 	s.contact.written()
-	s.recent.wrote(t.writes, attempt)
-	s.lines.wrote(t.writes, attempt)
-	s.history.keep(attempt, t.writes, t.read)
-	if !t.beside {
-		s.history.committed(carried, attempt, s.Now())
-	}
+	s.recent.wrote(c.t.writes, c.attempt)
+	s.lines.wrote(c.t.writes, c.attempt)
+	s.history.keep(c.attempt, c.t.writes, c.t.read)
 }
 
 // arguments are those of commitRecords.
-func (t *tx) arguments(attempt int64, carried []int64) []any {
-	keys := slices.Compact(slices.Sorted(slices.Values(slices.AppendSeq(t.asked(), maps.Keys(t.writes)))))
-	n := len(keys)
-	was, put := make([]*int64, n), make([]bool, n)
+func arguments(all []*commitment, carried []int64) []any {
+	type item struct {
+		key  string
+		part int
+	}
+	var items []item
+	var attempts []int64
+	for i, c := range all {
+		attempts = append(attempts, c.attempt)
+		for _, key := range c.t.keys() {
+			items = append(items, item{key, i})
+		}
+	}
+	slices.SortFunc(items, func(a, b item) int { return strings.Compare(a.key, b.key) })
+	n := len(items)
+	keys, parts, was, put := make([]string, n), make([]int, n), make([]*int64, n), make([]bool, n)
 	values, raws, expires, ahead := make([]*string, n), make([][]byte, n), make([]*time.Time, n), make([]*string, n)
-	for i, key := range keys {
-		if r := t.read[key]; r.asked {
+	for i, item := range items {
+		t := all[item.part].t
+		keys[i], parts[i] = item.key, item.part+1
+		if r := t.read[item.key]; r.asked {
 			was[i] = &r.version
 		}
-		w, writes := t.writes[key]
+		w, writes := t.writes[item.key]
 		if put[i] = writes; !writes || w.value == nil {
 			continue
 		}
@@ -120,7 +196,7 @@ func (t *tx) arguments(attempt int64, carried []int64) []any {
 			ahead[i] = &lines
 		}
 	}
-	return []any{keys, was, put, values, raws, expires, attempt, ahead, carried}
+	return []any{keys, was, put, values, raws, expires, attempts, ahead, carried, parts}
 }
 
 // settle finds out what became of an attempt whose connection was lost: it is done

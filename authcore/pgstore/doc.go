@@ -2,12 +2,13 @@
 //
 //	s, err := pgstore.Open(ctx, "postgres://gatehouse:…@db/gatehouse?sslmode=verify-full", pgstore.Options{})
 //
-// Records are rows of one table with a version each. An update reads a snapshot
-// and remembers the versions that it saw; one statement then checks them and
-// writes all of it or nothing (commit.go). Who comes second runs again. So a call
-// takes a round trip for each Get and one for the commit. What a record names as
-// ahead is read with it (tx.go), and what was read a moment ago of records that change
-// seldom is tried first (recent.go).
+// Records are rows of one table with a version each. An update reads, and remembers the
+// versions that it saw; one statement then checks them and writes all of it or nothing
+// (commit.go). Who comes second runs again. So a call takes a round trip for each Get and
+// one for the commit. What waits at the same moment, of several calls, goes in one
+// statement (together.go), and who commits stands in line with those who want the same
+// record (lines.go). What a record names as ahead is read with it (reads.go), and what was
+// read a moment ago of records that change seldom is tried first (recent.go).
 //
 // What became of a commit whose connection was lost is found out by its attempt's
 // id, which the commit wrote too, never guessed. Connections to a server that was

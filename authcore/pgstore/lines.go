@@ -2,21 +2,20 @@ package pgstore
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
 )
 
 // Of many updates that want the same record one comes through at a time: each of a
-// hundred would try a hundred times. So who has lost records to somebody else, or is
-// about to commit where others stand, goes on one after the other with those who want
-// the same, in the order in which they came. Nobody else waits for them.
+// hundred would try a hundred times. So who commits stands in the lines of its records,
+// and goes on when those are through who stood there before, for the same records. Nobody
+// waits for others.
 //
-// Whoever is first runs again on what it read before it stood in line and on what is
-// known of the records since (what the one before wrote, or what the commit that came
-// too late was told), so that a line moves at the speed of a commit. Nodes do not stand
-// in each other's lines: there the database says who comes first.
+// Whoever is first runs again where something is known that it has not read: what the
+// one before wrote, or what the commit that came too late was told. So a line moves at the
+// speed of a commit. Nodes do not stand in each other's lines: there the database says
+// who comes first.
 //
 // Who wants several records stands in all of their lines at once, and runs when it is
 // first in each. Lines are kept in the order of tickets, which nobody loses: whoever has
@@ -44,51 +43,11 @@ type turn struct {
 	ready  chan struct{} // closed when it runs
 }
 
-const (
-	// patience is how long a call waits where nothing moves, and goes on trying after a
-	// connection was lost.
-	patience = 5 * time.Second
-	// longest is how long it waits where others come through.
-	longest = 30 * time.Second
-)
-
-var (
-	errStill = fmt.Errorf("the database: nobody who changes the same records came through within %v", patience)
-	errLong  = fmt.Errorf("the database: too many change the same records: not done within %v", longest)
-)
-
-// busy are those of keys where others stand and t does not.
-func (l *lines) busy(t *turn, keys []string) (busy []string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, key := range keys {
-		if l.at[key] != nil && !slices.Contains(t.keys, key) {
-			busy = append(busy, key)
-		}
-	}
-	return busy
-}
-
 // stand has t stand in the lines of keys, too, and waits until it is first in all of
-// its lines. It gives up with ctx, where nobody comes through, and at until.
+// its lines, as long as they move.
 func (l *lines) stand(ctx context.Context, t *turn, keys []string, until time.Time) error {
 	l.enter(t, keys)
-	for began := time.Now(); ; {
-		wait, err := l.left(t, began, until)
-		if err != nil {
-			return err
-		}
-		patient := time.NewTimer(wait)
-		select {
-		case <-t.ready:
-			patient.Stop()
-			return nil
-		case <-ctx.Done():
-			patient.Stop()
-			return ctx.Err()
-		case <-patient.C:
-		}
-	}
+	return await(ctx, t.ready, until, func() time.Time { return l.moved(t) })
 }
 
 func (l *lines) enter(t *turn, keys []string) {
@@ -140,35 +99,28 @@ func (l *lines) call(keys []string) {
 	}
 }
 
-// left is how long t, which has waited since began, may wait before it looks again.
-func (l *lines) left(t *turn, began, until time.Time) (time.Duration, error) {
+// moved is when somebody was last through in a line in which t waits.
+func (l *lines) moved(t *turn) (last time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now, moved := time.Now(), began
 	for _, key := range t.keys {
-		if in := l.at[key]; in.turns[0] != t && in.moved.After(moved) {
-			moved = in.moved
+		if in := l.at[key]; in.turns[0] != t && in.moved.After(last) {
+			last = in.moved
 		}
 	}
-	switch {
-	case !now.Before(until):
-		return 0, errLong
-	case !t.runs && now.Sub(moved) >= patience:
-		return 0, errStill
-	}
-	return min(patience-now.Sub(moved), until.Sub(now)), nil
+	return last
 }
 
 // leave takes t out of its lines, of which those vanish where nobody stands any more.
-// It keeps its ticket.
-func (l *lines) leave(t *turn) {
+// It keeps its ticket, in case it is not through.
+func (l *lines) leave(t *turn, through bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	keys := t.keys
 	for _, key := range keys {
 		in := l.at[key]
 		i := slices.Index(in.turns, t)
-		if in.turns = slices.Delete(in.turns, i, i+1); t.runs {
+		if in.turns = slices.Delete(in.turns, i, i+1); t.runs && through {
 			in.moved = time.Now()
 		}
 		if len(in.turns) == 0 {
@@ -201,13 +153,16 @@ func (l *lines) wrote(all map[string]write, version int64) {
 	}
 }
 
-// tell puts into rows what is known of the records in whose lines t stands.
-func (l *lines) tell(t *turn, rows map[string]row) {
+// tell puts into rows what is known of the records in whose lines t stands, and tells
+// whether any of them is another one.
+func (l *lines) tell(t *turn, rows map[string]row) (moved bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, key := range t.keys {
-		if in := l.at[key]; in.known {
-			rows[key] = in.now
+		in := l.at[key]
+		if r, read := rows[key]; in.known && read && r.version != in.now.version {
+			rows[key], moved = in.now, true
 		}
 	}
+	return moved
 }

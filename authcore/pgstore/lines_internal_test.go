@@ -185,7 +185,7 @@ func TestLinesMoveInOrder(t *testing.T) {
 				}
 				mu.Lock()
 				defer mu.Unlock()
-				if l.leave(one); err == nil {
+				if l.leave(one, true); err == nil {
 					order = append(order, i)
 				} else if late++; !errors.Is(err, errLong) {
 					t.Error(err)
@@ -218,13 +218,16 @@ func TestLinesTell(t *testing.T) {
 		if err := stands(t, l, one, "k"); err != nil {
 			t.Fatal(err)
 		}
-		told := func(of *turn) map[string]row {
-			rows := map[string]row{}
-			l.tell(of, rows)
-			return rows
+		told := func(of *turn) (row, bool) {
+			rows := map[string]row{"k": {version: 1}, "free": {version: 1}, "other": {version: 1}}
+			moved := l.tell(of, rows)
+			if rows["free"].version != 1 || rows["other"].version != 1 {
+				t.Errorf("told %v", rows)
+			}
+			return rows["k"], moved
 		}
-		if got := told(one); len(got) != 0 {
-			t.Errorf("told %v", got)
+		if _, moved := told(one); moved {
+			t.Error("told of what is not known")
 		}
 		l.note(map[string]row{"k": {version: 2}, "other": {version: 2}})
 		go func() {
@@ -233,19 +236,13 @@ func TestLinesTell(t *testing.T) {
 			}
 		}()
 		synctest.Wait()
-		if busy := l.busy(&turn{}, []string{"k", "other", "free"}); fmt.Sprint(busy) != "[k free]" {
-			t.Errorf("busy are %v", busy)
-		}
-		if busy := l.busy(one, []string{"k", "other"}); len(busy) != 0 {
-			t.Errorf("to the one who runs, %v are busy", busy)
-		}
 		l.wrote(map[string]write{"k": {value: []byte(`1`)}}, 3)
-		l.leave(one)
+		l.leave(one, true)
 		synctest.Wait()
-		if got := told(two); !two.runs || len(got) != 1 || got["k"].version != 3 || string(got["k"].value) != `1` {
+		if got, moved := told(two); !two.runs || !moved || got.version != 3 || string(got.value) != `1` {
 			t.Errorf("told %v", got)
 		}
-		l.leave(two)
+		l.leave(two, true)
 		if len(l.at) != 0 {
 			t.Errorf("%d lines are left", len(l.at))
 		}
@@ -292,7 +289,7 @@ func TestLinesNeverLock(t *testing.T) {
 						}
 						mu.Unlock()
 					}
-					l.leave(one)
+					l.leave(one, true)
 					mu.Lock()
 					defer mu.Unlock()
 					done++

@@ -35,16 +35,19 @@ type Options struct {
 
 // Store is a store.Store in a database. Make it with Open.
 type Store struct {
-	dsn  *DSN
-	pool *pgxpool.Pool
-	log  *slog.Logger
-	now  func() time.Time // nil: the database's clock
-	here func() time.Time // this machine's clock
-	node node
+	dsn    *DSN
+	pool   *pgxpool.Pool
+	places *places
+	log    *slog.Logger
+	now    func() time.Time // nil: the database's clock
+	here   func() time.Time // this machine's clock
+	node   node
 
 	trips   func(context.Context)
 	behind  atomic.Int64 // nanoseconds that this machine's clock is behind the database's
 	health  atomic.Pointer[Health]
+	reads   together[*reading]
+	commits together[*commitment]
 	lines   lines
 	recent  recent
 	history history
@@ -78,7 +81,9 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{dsn: d, pool: pool, log: o.Logger, trips: o.Trip, now: o.Now, here: o.Clock, node: newNode(o.Node)}
+	s := &Store{dsn: d, pool: pool, places: newPlaces(d.config.MaxConns), log: o.Logger, trips: o.Trip, now: o.Now, here: o.Clock, node: newNode(o.Node)}
+	s.reads.take, s.reads.run = takeReads, s.readAll
+	s.commits.take, s.commits.run = takeCommits, s.commitAll
 	s.background, s.stop = context.WithCancel(context.Background())
 	if d.Clear {
 		s.log.Warn("what is said to the database is not encrypted on its way: write sslmode=verify-full in its DSN", "database", d.Name)
@@ -117,7 +122,7 @@ func (s *Store) at() *time.Time {
 
 // View runs fn over a snapshot.
 func (s *Store) View(ctx context.Context, fn func(store.Tx) error) error {
-	return s.run(ctx, reading, func(t *tx) error { return fn(readOnly{t}) })
+	return s.run(ctx, viewing, func(t *tx) error { return fn(readOnly{t}) })
 }
 
 // Update runs fn over a snapshot and commits what it wrote if nothing that it read
@@ -131,7 +136,7 @@ func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
 type kind int
 
 const (
-	reading  kind = iota
+	viewing  kind = iota
 	updating      // its first run may see what was read a moment ago, which its commit proves
 	besideIt      // while all others wait for something lost to be put back
 )
@@ -143,8 +148,9 @@ func (s *Store) run(ctx context.Context, as kind, fn func(*tx) error) error {
 	}
 	defer s.calls.End()
 	turn := &turn{}
-	defer s.lines.leave(turn)
-	began, t := time.Now(), &tx{turn: turn, mayGuess: as == updating, beside: as == besideIt}
+	defer func() { s.lines.leave(turn, !s.contact.isFailing()) }()
+	began := time.Now()
+	t := &tx{turn: turn, as: as, called: began, until: began.Add(longest), mayGuess: as == updating}
 	for n := 0; ; {
 		if as != besideIt {
 			if s.contact.isSilent() {
@@ -155,20 +161,18 @@ func (s *Store) run(ctx context.Context, as kind, fn func(*tx) error) error {
 			}
 		}
 		again, err := s.runOnce(ctx, t, fn)
-		next := &tx{turn: turn, beside: t.beside}
+		next := &tx{turn: turn, as: as, called: began, until: t.until, apart: t.apart}
 		switch {
 		case !again && t.guessed && (err != nil || len(t.writes) == 0):
-			// It may rest on what is so no more.
+			next.apart = true // to know what it decides by
 		case !again:
 			return err
-		case len(t.lost) > 0 && as != besideIt: // those who wait for it may stand in line
-			if err := s.lines.stand(ctx, turn, t.lost, began.Add(longest)); err != nil {
-				return err
-			}
+		case !time.Now().Before(t.until):
+			return err
+		case t.moved:
 			next.known = t.read
-			s.lines.tell(turn, next.known)
 		default:
-			s.lines.leave(turn) // whom it lost to is not known
+			s.lines.leave(turn, false)
 			if n++; s.contact.isAway() || n >= 3 && time.Since(began) >= patience {
 				return err
 			}
@@ -197,20 +201,13 @@ func pause(ctx context.Context, n int) error {
 
 // runOnce runs fn once and commits. again: it is to be run again.
 func (s *Store) runOnce(ctx context.Context, t *tx, fn func(*tx) error) (again bool, err error) {
-	if err := s.begin(ctx, t); err != nil {
-		s.refuse(err)
-		return isLost(err), explain(err)
-	}
+	s.begin(ctx, t)
 	defer t.end()
-	return s.finish(ctx, t, fn(t))
-}
-
-// finish commits what t's function has put, unless it failed.
-func (s *Store) finish(ctx context.Context, t *tx, err error) (again bool, _ error) {
+	err = fn(t)
 	switch {
 	case t.err != nil:
 		s.refuse(t.err)
-		return isLost(t.err), explain(t.err)
+		return ctx.Err() == nil && (isLost(t.err) || isConflict(t.err)), explain(t.err)
 	case err != nil:
 		return false, err
 	case t.refused != nil:

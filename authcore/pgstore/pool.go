@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -70,6 +71,13 @@ func (c *contact) written() {
 	c.failed = time.Time{}
 }
 
+// isFailing tells whether a try has failed and nothing was written since.
+func (c *contact) isFailing() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.failed.IsZero()
+}
+
 // isAway: who has tried once tries no more.
 func (c *contact) isAway() bool {
 	c.mu.Lock()
@@ -95,30 +103,55 @@ func (s *Store) met(err error, began time.Time) {
 	}
 }
 
-// acquire takes a connection, in time.
+// places are the connections that may be taken, in the order in which they are wanted.
+type places struct {
+	free  chan struct{}
+	moved atomic.Int64 // when one was given back, by the clock of the machine
+}
+
+func newPlaces(n int32) *places {
+	p := &places{free: make(chan struct{}, n)}
+	for range n {
+		p.free <- struct{}{}
+	}
+	return p
+}
+
+func (p *places) lastMoved() time.Time { return time.Unix(0, p.moved.Load()) }
+
+// acquire takes a connection, as long as others come through.
 func (s *Store) acquire(ctx context.Context) (*pgxpool.Conn, error) {
+	switch err := await(ctx, s.places.free, time.Now().Add(longest), s.places.lastMoved); {
+	case errors.Is(err, errStill):
+		return nil, errBusy
+	case err != nil:
+		return nil, err
+	}
 	within, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	began := time.Now()
 	conn, err := s.pool.Acquire(within)
-	switch {
-	case err == nil || ctx.Err() != nil:
-	case within.Err() != nil && s.pool.Stat().AcquiredConns() >= s.pool.Stat().MaxConns():
-		return nil, errBusy
-	default:
-		s.met(err, began)
+	if err != nil {
+		s.places.free <- struct{}{}
+		if ctx.Err() == nil {
+			s.met(err, began)
+		}
 	}
 	return conn, err
 }
 
 // release gives a connection back. One that has ended in the middle of something takes
 // no place in the pool while it says so to a server that may not hear it.
-func release(conn *pgxpool.Conn) {
+func (s *Store) release(conn *pgxpool.Conn) {
 	if conn.Conn().IsClosed() {
 		conn.Hijack()
-		return
+	} else {
+		conn.Release()
 	}
-	conn.Release()
+	if !s.contact.isFailing() {
+		s.places.moved.Store(time.Now().UnixNano())
+	}
+	s.places.free <- struct{}{}
 }
 
 // onConn has do use a connection of its own.
@@ -127,7 +160,7 @@ func (s *Store) onConn(ctx context.Context, do func(*pgx.Conn) error) error {
 	if err != nil {
 		return err
 	}
-	defer release(conn)
+	defer s.release(conn)
 	return do(conn.Conn())
 }
 
@@ -208,7 +241,7 @@ func isAway(err error) bool {
 // isLost tells whether a connection was lost, so that nobody knows whether a
 // statement was done. An answer of the server's is none, unless it is its last.
 func isLost(err error) bool {
-	if err == nil || errors.Is(err, errBusy) {
+	if err == nil || errors.Is(err, errBusy) || errors.Is(err, errStill) || errors.Is(err, errLong) {
 		return false
 	}
 	pg := new(pgconn.PgError)

@@ -13,9 +13,7 @@ const (
 	getRecords = `
 SELECT whole, key, version, CASE WHEN live THEN value::text END, CASE WHEN live THEN raw END, (extract(epoch FROM expires) * 1000000)::bigint, ahead
 FROM (
-  SELECT NOT EXISTS (
-    SELECT 1 FROM unnest($3::bigint[]) AS seen (id) WHERE NOT EXISTS (SELECT 1 FROM gatehouse_attempt AS a WHERE a.id = seen.id)
-  ) AS whole
+  SELECT (SELECT count(*) FROM gatehouse_attempt WHERE id = ANY($3::bigint[])) = coalesce(cardinality($3::bigint[]), 0) AS whole
 ) AS judged LEFT JOIN (
   SELECT key, version, value, raw, expires, ahead, expires IS NULL OR expires > coalesce($2::timestamptz, now()) AS live
   FROM gatehouse_record WHERE key = ANY($1::text[] || ARRAY(SELECT unnest(ahead) FROM gatehouse_record WHERE key = ANY($1::text[])))
@@ -30,13 +28,13 @@ WHERE key > $1::text AND key >= $2::text AND ($3::text = '' OR key < $3::text)
   AND (expires IS NULL OR expires > coalesce($4::timestamptz, now()))
 ORDER BY key LIMIT $5::bigint`
 
-	// commitRecords checks what was read and writes, as attempt $7. $1 are the keys
-	// in order, $2 the versions that were read (0: no row, NULL: not read), $3 which
-	// are written, $4 to $6 and $8 what. It answers false and writes nothing where a version
-	// has changed, with what is there instead, or where one of the commits $9 that must be
-	// there is not.
+	// commitRecords checks what was read and writes, for several commits: the n-th is
+	// attempt $7[n]. $1 are the keys in order, each once, $10 of which commit, $2 the
+	// versions that were read (0: no row, NULL: not read), $3 which are written, $4 to $6
+	// and $8 what. It tells what is there where a version has changed, and writes nothing
+	// of such a commit; and of none where one of the commits $9 that must be there is not.
 	//
-	// The rows that exist are locked in the order of their keys, so that two commits
+	// The rows that exist are locked in the order of their keys, so that two statements
 	// wait for each other at most one way. What was found absent gets an empty row,
 	// because a row that is not there can't be locked. A row that came into being
 	// since is not written, which the last line turns into an error (22012): the whole
@@ -45,29 +43,29 @@ ORDER BY key LIMIT $5::bigint`
 WITH locked AS (
   SELECT key, version, value, raw, expires FROM gatehouse_record WHERE key = ANY($1::text[]) ORDER BY key FOR UPDATE
 ), item AS (
-  SELECT * FROM unnest($1::text[], $2::bigint[], $3::boolean[], $4::text[], $5::bytea[], $6::timestamptz[], $8::text[])
-    AS i (key, was, put, value, raw, expires, ahead)
+  SELECT * FROM unnest($1::text[], $2::bigint[], $3::boolean[], $4::text[], $5::bytea[], $6::timestamptz[], $8::text[], $10::int[])
+    AS i (key, was, put, value, raw, expires, ahead, part)
 ), changed AS (
-  SELECT item.key, coalesce(locked.version, 0) AS version, locked.value, locked.raw, locked.expires
+  SELECT item.part, item.key, coalesce(locked.version, 0) AS version, locked.value, locked.raw, locked.expires
   FROM item LEFT JOIN locked ON locked.key = item.key WHERE item.was <> coalesce(locked.version, 0)
 ), judged AS (
-  SELECT NOT EXISTS (SELECT 1 FROM changed) AS good, NOT EXISTS (
-    SELECT 1 FROM unnest($9::bigint[]) AS seen (id) WHERE NOT EXISTS (SELECT 1 FROM gatehouse_attempt AS a WHERE a.id = seen.id)
-  ) AS whole
+  SELECT (SELECT count(*) FROM gatehouse_attempt WHERE id = ANY($9::bigint[])) = coalesce(cardinality($9::bigint[]), 0) AS whole
+), good AS (
+  SELECT key, value, raw, expires, ahead, ($7::bigint[])[part] AS attempt FROM item
+  WHERE (put OR was = 0) AND part NOT IN (SELECT part FROM changed) AND (SELECT whole FROM judged)
 ), attempt AS (
-  INSERT INTO gatehouse_attempt (id, at, done) SELECT $7::bigint, now(), true FROM judged WHERE good AND whole
+  INSERT INTO gatehouse_attempt (id, at, done) SELECT DISTINCT attempt, now(), true FROM good
 ), written AS (
   INSERT INTO gatehouse_record AS r (key, value, raw, expires, ahead, version)
-  SELECT key, value::jsonb, raw, CASE WHEN value IS NULL AND raw IS NULL THEN now() ELSE expires END, string_to_array(ahead, chr(10)), $7::bigint
-  FROM item WHERE (put OR was = 0) AND (SELECT good AND whole FROM judged)
+  SELECT key, value::jsonb, raw, CASE WHEN value IS NULL AND raw IS NULL THEN now() ELSE expires END, string_to_array(ahead, chr(10)), attempt
+  FROM good ORDER BY key
   ON CONFLICT (key) DO UPDATE
     SET value = excluded.value, raw = excluded.raw, expires = excluded.expires, ahead = excluded.ahead, version = excluded.version
     WHERE coalesce(($2::bigint[])[array_position($1::text[], r.key)], r.version) = r.version
   RETURNING 1
 )
-SELECT good, whole, 1 / CASE
-  WHEN good AND whole AND (SELECT count(*) FROM written) <> (SELECT count(*) FROM item WHERE put OR was = 0) THEN 0 ELSE 1
-END, key, version, value::text, raw, (extract(epoch FROM expires) * 1000000)::bigint
+SELECT whole, 1 / CASE WHEN (SELECT count(*) FROM written) <> (SELECT count(*) FROM good) THEN 0 ELSE 1 END,
+  part, key, version, value::text, raw, (extract(epoch FROM expires) * 1000000)::bigint
 FROM judged LEFT JOIN changed ON true`
 
 	// markHistory is a commit $1, which follows the commits $2 if they are there, and then

@@ -15,24 +15,28 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
-// tx is one run of a transaction's function. Its snapshot begins with the first
-// read, in the same round trip.
+// tx is one run of a transaction's function. That of a View reads in a snapshot, which
+// begins with the first read, in the same round trip. That of an Update reads together
+// with others (reads.go): its commit finds out whether all of that was so at once.
 type tx struct {
-	s     *Store
-	ctx   context.Context
-	conn  *pgxpool.Conn
-	began bool
-	read  map[string]row // what was read, absent or not
-	err   error          // of the first read that failed
-
-	carried []int64 // commits that the snapshot must have; nil once that was looked for
+	s             *Store
+	ctx           context.Context
+	as            kind
+	called, until time.Time // when the call began, and when it is given up
+	apart         bool      // all is read in one snapshot
+	conn          *pgxpool.Conn
+	began         bool           // the snapshot, with its first read
+	whole         bool           // the snapshot has the commits that it must have
+	loose         bool           // something was read, outside of it
+	read          map[string]row // what was read, absent or not
+	err           error          // of the first read that failed
 
 	turn  *turn
 	known map[string]row // by the run before; may be so no more, which the commit finds out
-	lost  []string       // keys that somebody else has changed since they were read, or is about to
+	moved bool           // somebody else has changed what was read, which has what is known now
 
-	mayGuess, guessed bool // from what was read a moment ago
-	beside            bool // while something is lost, by who puts it back
+	mayGuess bool // from what was read a moment ago
+	guessed  bool // it may rest on what never was so at once, or is so no more
 
 	writes  map[string]write
 	refused error // the first Put or Delete that was refused
@@ -52,13 +56,8 @@ type write struct {
 	expires time.Time
 }
 
-func (s *Store) begin(ctx context.Context, t *tx) (err error) {
+func (s *Store) begin(ctx context.Context, t *tx) {
 	t.s, t.ctx, t.read, t.writes = s, ctx, map[string]row{}, map[string]write{}
-	if !t.beside {
-		t.carried = s.history.carried()
-	}
-	t.conn, err = s.acquire(ctx)
-	return err
 }
 
 // end gives the connection back. Nobody waits for the end of a snapshot.
@@ -69,31 +68,29 @@ func (t *tx) end() {
 	conn := t.conn
 	t.conn = nil
 	if !t.began || conn.Conn().IsClosed() {
-		release(conn)
+		t.s.release(conn)
 		return
 	}
 	t.s.idle.Go(func() {
-		defer release(conn)
+		defer t.s.release(conn)
 		ctx, cancel := context.WithTimeout(context.Background(), silence)
 		defer cancel()
 		_, _ = conn.Exec(ctx, giveUp)
 	})
 }
 
-// ask is a round trip in the snapshot.
-func (t *tx) ask(take func(pgx.Rows) error, sql string, args ...any) error {
-	if t.err != nil {
-		return t.err
+// snapshot has a connection for the transaction alone, and returns what is to be said on
+// it before anything else.
+func (t *tx) snapshot() (before []string, err error) {
+	if t.conn == nil {
+		if t.conn, err = t.s.acquire(t.ctx); err != nil {
+			return nil, err
+		}
 	}
-	var before []string
 	if !t.began {
 		before, t.began = []string{beginRead}, true
 	}
-	if err := t.s.trip(t.ctx, t.conn.Conn(), take, sql, args, before...); err != nil {
-		t.err = err
-		return explain(err)
-	}
-	return nil
+	return before, nil
 }
 
 // Get implements store.Tx. What was read once is not read again.
@@ -136,8 +133,11 @@ func (t *tx) ReadAhead(keys ...string) error {
 	case !t.began && t.guess(missing):
 		t.guessed = true
 		return nil
+	case t.err != nil:
+		return t.err
 	}
-	return t.fetch(missing)
+	t.err = t.fetch(missing)
+	return explain(t.err)
 }
 
 // guess reads keys from what is remembered, if that is all of them.
@@ -151,68 +151,54 @@ func (t *tx) guess(keys []string) bool {
 
 // fetch reads keys, and what their records name.
 func (t *tx) fetch(keys []string) error {
-	var named []string
-	wanted, all := make(map[string]bool, len(keys)), make(map[string]row, len(keys))
-	for _, key := range keys {
-		wanted[key] = true
+	if t.began || t.apart || t.as != updating {
+		return t.fetchIn(keys)
 	}
-	whole := true
-	err := t.ask(func(rows pgx.Rows) error {
-		var key *string
-		var r found
-		var ahead []string
-		if err := rows.Scan(&whole, &key, &r.version, &r.value, &r.raw, &r.expires, &ahead); err != nil || key == nil {
-			return err
-		}
-		if all[*key] = r.row(); wanted[*key] {
-			named = append(named, ahead...)
-		}
-		return nil
-	}, getRecords, keys, t.s.at(), t.carried)
+	r := &reading{ctx: t.ctx, keys: keys}
+	if err := t.s.reads.do(t.ctx, r, t.until); err != nil {
+		return err
+	}
+	if r.err != nil {
+		return r.err
+	}
+	t.guessed = t.guessed || t.loose
+	t.loose = true
+	return t.take(keys, r.answer)
+}
+
+// fetchIn reads keys in the snapshot.
+func (t *tx) fetchIn(keys []string) error {
+	before, err := t.snapshot()
 	if err != nil {
 		return err
 	}
-	if !whole {
-		t.s.lose(t.carried)
-		t.err = store.ErrLost
-		return t.err
+	var carried []int64
+	if !t.whole && t.as != besideIt {
+		carried = t.s.history.carried()
 	}
-	t.carried = nil
+	got, err := t.s.get(t.ctx, t.conn.Conn(), keys, carried, before...)
+	if err != nil {
+		return err
+	}
+	t.whole = got.whole
+	return t.take(keys, got)
+}
+
+// take notes what was answered to keys.
+func (t *tx) take(keys []string, got answer) error {
+	if !got.whole {
+		return store.ErrLost
+	}
 	for _, key := range keys {
-		t.read[key] = all[key]
-	}
-	for _, key := range named {
-		if _, known := t.read[key]; !known {
-			t.read[key] = all[key]
+		found := got.all[key]
+		t.read[key] = found.row
+		for _, named := range found.ahead {
+			if _, known := t.read[named]; !known {
+				t.read[named] = got.all[named].row
+			}
 		}
 	}
 	return nil
-}
-
-// found is a record as a statement tells it.
-type found struct {
-	version *int64
-	value   *string
-	raw     []byte
-	expires *int64 // microseconds
-}
-
-func (f found) row() row {
-	r := row{version: *f.version, value: valueOf(f.value, f.raw)}
-	if f.expires != nil {
-		r.expires = time.UnixMicro(*f.expires)
-	}
-	return r
-}
-
-func valueOf(value *string, raw []byte) []byte {
-	if raw != nil {
-		return raw
-	}
-	if value == nil {
-		return nil
-	}
-	return []byte(*value)
 }
 
 // Put implements store.Tx.
@@ -235,26 +221,36 @@ func (t *tx) write(key string, w write, err error) {
 }
 
 // Scan implements store.Tx.
-func (t *tx) Scan(prefix, after string, limit int) ([]store.Item, error) {
+func (t *tx) Scan(prefix, after string, limit int) (items []store.Item, err error) {
 	if limit <= 0 {
 		return nil, nil
 	}
-	var items []store.Item
-	err := t.ask(func(rows pgx.Rows) error {
-		var item store.Item
-		var value *string
-		var raw []byte
-		var expires *int64
-		if err := rows.Scan(&item.Key, &value, &raw, &expires); err != nil {
+	if err := t.scan(prefix, after, limit, &items); err != nil {
+		t.err = err
+		return nil, explain(err)
+	}
+	return items, nil
+}
+
+func (t *tx) scan(prefix, after string, limit int, items *[]store.Item) error {
+	if t.err != nil {
+		return t.err
+	}
+	t.guessed = t.guessed || t.loose
+	before, err := t.snapshot()
+	if err != nil {
+		return err
+	}
+	return t.s.trip(t.ctx, t.conn.Conn(), func(rows pgx.Rows) error {
+		var key string
+		var f found
+		if err := rows.Scan(&key, &f.value, &f.raw, &f.expires); err != nil {
 			return err
 		}
-		if item.Value = valueOf(value, raw); expires != nil {
-			item.Expires = time.UnixMicro(*expires).UTC()
-		}
-		items = append(items, item)
+		r := f.row()
+		*items = append(*items, store.Item{Key: key, Value: r.value, Expires: r.expires.UTC()})
 		return nil
-	}, scanRecords, after, prefix, behind(prefix), t.s.at(), int64(limit))
-	return items, err
+	}, scanRecords, []any{after, prefix, behind(prefix), t.s.at(), int64(limit)}, before...)
 }
 
 // behind is the first key behind all that begin with prefix, empty for none.
