@@ -163,7 +163,7 @@ func (c *AppClient) keys(expand func(option, value string) (string, error)) ([]a
 		publishable bool
 	}{{"api_key", c.APIKeys, false}, {"publishable_key", c.PublishableKeys, true}} {
 		for _, text := range list.values {
-			value, err := expand("app "+c.ID+": "+list.option, text)
+			value, err := expand(list.option, text)
 			if err != nil {
 				return nil, err
 			}

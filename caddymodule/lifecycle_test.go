@@ -52,6 +52,7 @@ func TestRejectedReloadLeavesTheOldSiteAsItWas(t *testing.T) {
 		"changed secret":     {string(m.config("secret "+strings.Repeat("n", 32), "")), "needs a restart"},
 		"missing secret":     {string(m.config("secret {file."+m.dir+"/missing}", "")), m.dir + "/missing}: no such file or directory: write"},
 		"empty secret":       {string(m.config("secret {file."+m.dir+"/empty}", "")), m.dir + "/empty} resolves to nothing"},
+		"secret of an app":   {string(m.config("app shop {\nsecret {file."+pipe+"}\nredirect_uri https://shop.example.com/\nallow any\n}", "")), "app shop: secret: {file." + pipe + "}"},
 		"secret in a pipe":   {string(m.config("secret {file."+pipe+"}", "")), "secret: {file." + pipe + "}: this is not a regular file: write"},
 		"password in a pipe": {string(m.config("mail smtp localhost:1 {\nusername u\npassword {file."+pipe+"}\n}", "")), "password: {file." + pipe + "}: this is not a regular file"},
 		"key of a device":    {string(m.config("app shop {\napi_key {file./dev/zero}\n}", "")), "api_key: {file./dev/zero}: this is not a regular file"},

@@ -157,7 +157,7 @@ const minClientSecret = 32
 
 func (c *AppClient) clientSecrets(out *grant.Client, expand func(option, value string) (string, error)) error {
 	for _, text := range c.Secrets {
-		value, err := expand("app "+c.ID+": secret", text)
+		value, err := expand("secret", text)
 		if err != nil {
 			return err
 		}

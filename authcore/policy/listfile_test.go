@@ -45,7 +45,7 @@ func TestListErrorsAtTheStart(t *testing.T) {
 	for path, want := range map[string]string{
 		filepath.Join(dir, "none"): "no such file or directory; make it before the start",
 		dir:                        "not a regular file",
-		file("list", "a@example.test\nsecret@x.test,y@z\n"): "line 2: an address has exactly one @",
+		file("list", "a@example.test\nsecret@x.test,y@z\n"): "line 2: two entries are written apart, without a comma",
 		file("any", "any\n"):                               "line 1: any and file: are written in the Caddyfile",
 		file("file", "\nfile:/x\n"):                        "line 2: any and file: are written in the Caddyfile",
 		file("group", "staff\n"):                           "line 1: no group is called that",

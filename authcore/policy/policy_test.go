@@ -98,7 +98,7 @@ func TestParseWhoTellsWhatToWrite(t *testing.T) {
 		"./people.txt":           {"file:./people.txt", "alice@example.com"},
 		"two words":              {"*@example.com", "alice@example.com"},
 		"stäff":                  {"*@example.com", "alice@example.com"},
-		"a@x.test,b@x.test":      {"*@example.com", "alice@example.com"},
+		"a@x.test,b@x.test":      {"a@x.test", "b@x.test"},
 		"{env.WHO}":              {"*@example.com", "alice@example.com"},
 		"*@" + "x\ny.test":       {"*@example.com", "alice@example.com"},
 		"@" + "example.test\r\n": {"*@example.com", "alice@example.com"},

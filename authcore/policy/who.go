@@ -147,6 +147,9 @@ func notWho(s string) *WhoError {
 		return fail("the domain is missing after the @; a group is written without it", bare+"@example.com", bare)
 	case strings.HasPrefix(s, "*@") || strings.HasPrefix(s, "*."):
 		return fail("a star stands for all people of one exact domain, not for domains below it", "*@"+bare, "*@sub."+bare)
+	case strings.Contains(s, ","):
+		one, other, _ := strings.Cut(s, ",")
+		return fail("two entries are written apart, without a comma", one, other)
 	case strings.Contains(s, "@"):
 		_, err := address.Parse(s)
 		return fail(err.Error(), "", "")

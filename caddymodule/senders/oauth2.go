@@ -1,6 +1,7 @@
 package senders
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -193,6 +194,9 @@ func (o *OAuth2) source(on *outside, name, way, user string) (*oauth.Source, err
 	}
 	if account := string(c.ServiceAccount); account != "" && !strings.HasPrefix(account, "{") {
 		text, err := files.Read(account, 1<<20)
+		if err == nil && len(bytes.TrimSpace(text)) == 0 {
+			err = fmt.Errorf("%s is empty", account)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: service_account: %w; it is the path of the JSON key that Google gave", name, err)
 		}

@@ -1,6 +1,7 @@
 package screen
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"html"
@@ -81,6 +82,7 @@ func parseCatalog(file string, data []byte) (*Catalog, error) {
 		return nil, fmt.Errorf("%s: the name of a catalog is a language as BCP 47 writes it, as in en.json, pt-BR.json or zh-Hans.json", file)
 	}
 	var texts map[string]any
+	data = bytes.TrimPrefix(data, []byte("\ufeff")) // written by some editors on Windows
 	if err := json.Unmarshal(data, &texts); err != nil {
 		return nil, fmt.Errorf("%s: not a catalog (one JSON object of texts by key): %w", file, err)
 	}

@@ -120,6 +120,8 @@ func TestBrandThatIsWrong(t *testing.T) {
 		"text, bell":       {Brand{Pages: with(t, "locales/en.json", `{"app.text.code": "\u0007 {code} {site} {lasts}"}`)}, []string{`"app.text.code": the text message holds`}},
 		"text, long":       {Brand{Pages: with(t, "locales/en.json", `{"app.text.link": "{site} {link} {lasts} `+strings.Repeat("é", 600)+`"}`)}, []string{`"app.text.link"`, "longer than 1600 characters"}},
 		"name, paragraphs": {Brand{Name: "a\u2029b"}, []string{"brand: the name holds a line break"}},
+		"pages, UTF-16":    {Brand{Pages: with(t, "layout.html", "\xff\xfe<\x00h\x001\x00>\x00")}, []string{"layout.html", "not UTF-8"}},
+		"pages, blank":     {Brand{Pages: with(t, "layout.html", " ")}, []string{"layout.html", "leaves the page empty"}},
 		"catalog, array":   {Brand{Pages: with(t, "locales/de.json", `{"login.title": ["x"]}`)}, []string{"locales/de.json", "plural forms"}},
 	} {
 		_, err := NewLook(c.brand)
@@ -202,7 +204,7 @@ func TestPartialCatalogs(t *testing.T) {
 	for name, text := range map[string]string{
 		"en.json":    `{"login.title": "Come in"}`,
 		"de-AT.json": `{"_name": "Deutsch (Österreich)", "_direction": "ltr", "login.title": "Servus"}`,
-		"cs.json":    `{"_name": "Čeština", "_direction": "ltr", "login.title": "Přihlášení", "when.minutes": {"one": "za {n} minutu", "few": "za {n} minuty", "other": "za {n} minut"}}`,
+		"cs.json":    "\ufeff" + `{"_name": "Čeština", "_direction": "ltr", "login.title": "Přihlášení", "when.minutes": {"one": "za {n} minutu", "few": "za {n} minuty", "other": "za {n} minut"}}`,
 	} {
 		check(t, os.WriteFile(filepath.Join(dir, "locales", name), []byte(text), 0o600))
 	}

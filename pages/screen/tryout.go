@@ -1,12 +1,14 @@
 package screen
 
 import (
+	"errors"
 	"fmt"
-	"io"
 	"reflect"
 	"slices"
+	"strings"
 	"text/template/parse"
 	"time"
+	"unicode/utf8"
 )
 
 // tryOut renders every screen in every state and every mail, in every language,
@@ -31,7 +33,16 @@ func (l *Look) tryOut() error {
 	}
 	for _, words := range l.languages.all {
 		for _, v := range l.Samples(words.Lang()) {
-			if err := l.Render(io.Discard, v); err != nil {
+			var page strings.Builder
+			err := l.Render(&page, v)
+			switch text := page.String(); {
+			case err != nil:
+			case strings.TrimSpace(text) == "":
+				err = errors.New("layout.html or " + v.Screen + ".html leaves the page empty")
+			case !utf8.ValidString(text):
+				err = errors.New("layout.html or " + v.Screen + ".html is not UTF-8; save it so")
+			}
+			if err != nil {
 				return fmt.Errorf("screen %s, state %s: %w", v.Screen, v.State, err)
 			}
 		}
