@@ -306,11 +306,19 @@ func TestRoomsAreNoWarehouses(t *testing.T) {
 // keeps is how a room tells which of its state is this process's own.
 var keeps = regexp.MustCompile(`(?i)\bstate of (the|this) process\b|\bthis process's own\b|\bkeeps nothing\b|\b(has|keeps|and) no state\b|\bhas no code\b`)
 
-// TestRoomsSayWhatTheyKeep: who has several nodes finds in each room's description what
-// the others don't know.
+// TestRoomsSayWhatTheyKeep: who looks for something finds each room in
+// docs/architecture.md, and in its description what other nodes don't know.
 func TestRoomsSayWhatTheyKeep(t *testing.T) {
+	text, err := os.ReadFile("docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	architecture := string(text)
 	for _, p := range goList(t, "./...") {
 		place, ours := below(p.ImportPath)
+		if base := filepath.Base(place); ours && place != "" && !strings.Contains(architecture, "`"+place+"/`") && !strings.Contains(architecture, "`"+base+"/`") {
+			t.Errorf("docs/architecture.md has no row of %s", place)
+		}
 		if !ours || place == "" || strings.HasPrefix(place, "e2e") || strings.HasPrefix(place, "examples") {
 			continue
 		}

@@ -4,7 +4,7 @@
 //	c, wait, err := engine.New(tx, wish)     // counters, decoys, tries
 //	err = engine.Put(tx, c, true)            // the record, and its history
 //	c, err = challenge.Open(tx, id)          // dead if its recipient did not ask
-//	result, err := engine.Answer(tx, c, text) // compare, count, lock
+//	result, err := engine.Answer(tx, c, text, by) // compare, count, lock
 //	err = engine.Use(tx, c, "code", session) // one of many right answers
 //	err = engine.Open(tx, c)                 // an app's, whose link shows the code
 //	c.Wait, c.Refer; e.Admit                 // while mail is down: an operator's word

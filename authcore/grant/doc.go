@@ -5,8 +5,8 @@
 //	release := grants.Use(means)                   // a configuration's clients
 //	code, err := grants.Code(ctx, ask)             // at the authorization endpoint
 //	issued, err := grants.Redeem(ctx, redemption)  // a grant begins
-//	issued, err = grants.Refresh(ctx, client, token, scope)
-//	access, err := grants.Read(ctx, client, token) // what a token stands for
+//	issued, err = grants.Refresh(ctx, issuer, client, token, scope)
+//	access, err := grants.Read(ctx, issuer, token, refresh) // what a token stands for
 //	err = grants.Revoke(ctx, client, token)
 //	grants.Changed(subject)                        // a session of theirs may have ended
 //	grants.Run(ctx)                                // tells clients of sessions that have ended
