@@ -26,7 +26,7 @@ var proxysOwn = strings.Fields(`
 	redis_cluster_connection_urls redis_use_cluster redis_use_sentinel redis_ca_path redis_insecure_skip_tls_verify redis_connection_idle_timeout
 	request_logging request_logging_format auth_logging auth_logging_format standard_logging standard_logging_format logging_filename logging_max_size
 	logging_max_age logging_max_backups logging_local_time logging_compress silence_ping_logging exclude_logging_path exclude_logging_paths errors_to_info_log show_debug_on_error
-	metrics_address metrics_secure_address metrics_tls_cert_file metrics_tls_key_file gcp_healthchecks ping_path ready_path ping_user_agent request_id_header real_client_ip_header
+	metrics_address metrics_secure_address metrics_tls_cert_file metrics_tls_key_file gcp_healthchecks ping_path ready_path ping_user_agent request_id_header
 	proxy_prefix proxy_websockets pass_host_header flush_interval upstream_timeout disable_keep_alives allow_query_semicolons force_json_errors relative_redirect_url encode_state prefer_email_to_user skip_auth_strip_headers
 	skip_provider_button display_htpasswd_form htpasswd_user_groups footer banner custom_templates_dir custom_sign_in_logo
 	https_address force_https tls_cert_file tls_key_file tls_cipher_suites tls_min_version version`)
@@ -318,11 +318,21 @@ func (c *fromProxy) openings() (public, trust []string) {
 			public = append(public, open...)
 		}
 	}
+	named := c.root.at("real_client_ip_header")
+	header := c.option("real_client_ip_header")
+	forwarded := strings.EqualFold(header, "X-Forwarded-For")
+	if !forwarded && header != "" && (c.behind || c.asks) {
+		c.note(named, "the client's address is the one in X-Forwarded-For here: have the proxy set that")
+	}
 	c.root.at("trusted_ips").done()
 	for _, at := range c.root.at("trusted_ips").kids {
 		n, err := network(at.text)
 		if err != nil || !policy.IsHome(n) {
 			c.note(at, "this is not trusted: it is no network, or a large part of the internet")
+			continue
+		}
+		if (c.behind || c.asks) && !(c.behind && forwarded) {
+			c.note(at, "this stays closed: a client's network is told from X-Forwarded-For here, and not from what oauth2-proxy read; have the proxy set that header to the address that has connected ($remote_addr in nginx), and then write trust %s in the site", n)
 			continue
 		}
 		trust = append(trust, n.String())
@@ -433,7 +443,7 @@ func (c *fromProxy) writeAsked() {
 			sites = append(sites, name)
 		}
 	}
-	c.comment("What the proxy asks, as it asked oauth2-proxy.")
+	c.comment("What the proxy asks, as it asked oauth2-proxy. It has to set X-Forwarded-Host,\nX-Forwarded-Proto and X-Forwarded-For itself: docs/moving.md says how.")
 	c.block(func() {
 		c.line("bind 127.0.0.1")
 		c.block(func() {
