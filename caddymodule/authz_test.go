@@ -342,6 +342,50 @@ func TestAuthzSigns(t *testing.T) {
 	}
 }
 
+// A Host header that names another site of ours contradicts the question, in each dialect;
+// it may be our own address, and the address that is asked at may name the site.
+func TestAuthzHostContradicts(t *testing.T) {
+	f := newFixture(t, sharedCookie)
+	a := f.authz(func(a *Authz) { a.Sites = append(a.Sites, &AuthzSite{Site: "*.example.com", Allow: []string{"any"}}) })
+	forward := func(query, uri string) []string {
+		return []string{"/api/authz/forward-auth" + query, "X-Forwarded-Proto: https", "X-Forwarded-Method: GET", "X-Forwarded-Host: x.apps.example.com", "X-Forwarded-Uri: " + uri}
+	}
+	oauth := func(query string) []string {
+		return []string{"/oauth2/auth" + query, "X-Forwarded-Host: x.apps.example.com", "X-Forwarded-Uri: /public/x"}
+	}
+	original := []string{"/api/authz/auth-request", "X-Original-Method: GET", "X-Original-URL: https://x.apps.example.com/public/x"}
+	own := []string{"127.0.0.1:9091", "gatehouse:9091", "gatehouse", "auth.example.com", "x.apps.example.com:9091", "x.apps.example.com", "X.apps.example.com.", "x.apps.example.com:443", "other.test"}
+	others := []string{"wiki.example.com", "WIKI.example.com", "wiki.example.com.", "wiki.example.com:443", "y.apps.example.com", "other.example.com", "far.test"}
+	for _, host := range own {
+		for _, q := range [][]string{forward("", "/public/x"), oauth(""), original} {
+			if w := asks(t, a, "GET", q[0], append(q[1:], "Host: "+host)...); w.Code != 200 {
+				t.Errorf("%s at Host %s: %d", q[0], host, w.Code)
+			}
+		}
+	}
+	for _, host := range others {
+		for _, c := range []struct {
+			status int
+			q      []string
+		}{
+			{400, forward("", "/public/x")},
+			{400, forward("?site=*.apps.example.com", "/public/x")},
+			{400, forward("?site=x.apps.example.com", "/public/x?site=x.apps.example.com")}, // the visitor's own, as Caddy hands it on
+			{200, forward("?site=x.apps.example.com", "/public/x")},
+			{403, oauth("")},
+			{200, oauth("?site=x.apps.example.com")},
+			{403, original},
+		} {
+			if w := asks(t, a, "GET", c.q[0], append(c.q[1:], "Host: "+host)...); w.Code != c.status {
+				t.Errorf("%s at Host %s: %d, want %d", c.q[0], host, w.Code, c.status)
+			}
+		}
+		if w := asks(t, a, "GET", "/_gatehouse/login", "Host: "+host, "X-Forwarded-Proto: https", "X-Forwarded-Host: x.apps.example.com"); w.Code != 403 {
+			t.Errorf("pages at Host %s: %d", host, w.Code)
+		}
+	}
+}
+
 func TestAuthzForm(t *testing.T) {
 	f := newFixture(t, sharedCookie)
 	a := f.authz()

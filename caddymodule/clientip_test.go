@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"fmt"
+	"io"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -46,6 +47,46 @@ func TestLimitBehindAnUnknownProxy(t *testing.T) {
 		}
 		if lines := f.logs.FilterMessageSnippet("trusted_proxies").Len(); lines != map[bool]int{true: 1}[test.warns] {
 			t.Errorf("%s: %d lines about trusted_proxies", test.name, lines)
+		}
+	}
+}
+
+// Whoever writes another address each time, in the header that the proxy does not set,
+// is one client for limits, and in no network of client_ip.
+func TestDisputedClientsCountAsOne(t *testing.T) {
+	for name, c := range map[string]struct {
+		headers []string
+		one     bool
+	}{
+		"no other header":      {nil, false},
+		"X-Real-IP of a proxy": {[]string{"X-Real-Ip: 203.0.113.9"}, true},
+		"Forwarded of a proxy": {[]string{"Forwarded: for=203.0.113.9;proto=https"}, true},
+	} {
+		f := newFixture(t, func(_ *fixture, c *authcore.Config) {
+			c.Limits.PerClient = []limit.Rate{{Count: 2, Per: time.Hour}}
+		})
+		g := f.gate(nil)
+		narrow := f.gate(func(g *Gate) { g.ClientIP, g.Public = []string{"198.51.100.0/24", "10.0.0.0/8"}, []string{"/public"} })
+		for i := range 4 {
+			client := func(vars map[string]any) {
+				vars[caddyhttp.TrustedProxyVarKey], vars[caddyhttp.ClientIPVarKey] = true, fmt.Sprintf("198.51.100.%d", i)
+			}
+			r := request("POST", testSite+"/_gatehouse/login", append(c.headers, "Content-Type: application/x-www-form-urlencoded", "Sec-Fetch-Site: same-origin")...)
+			r.Body = io.NopCloser(strings.NewReader(fmt.Sprintf("email=a%d@example.com", i)))
+			r = withLocalPort(r, 443)
+			r.RemoteAddr = "10.0.0.1:99"
+			w := newRecorder()
+			handler(g, &recordingApp{}, client).ServeHTTP(w, r)
+			if want := map[bool]int{true: 429, false: 303}[c.one && i >= 2]; w.Code != want {
+				t.Errorf("%s: start %d: %d, want %d", name, i, w.Code, want)
+			}
+			app := &recordingApp{}
+			r = withLocalPort(request("GET", testSite+"/public", c.headers...), 443)
+			r.RemoteAddr = "10.0.0.1:99"
+			handler(narrow, app, client).ServeHTTP(newRecorder(), r)
+			if got := app.last() != nil; got == c.one {
+				t.Errorf("%s: client_ip lets it pass: %v", name, got)
+			}
 		}
 	}
 }

@@ -61,6 +61,12 @@ func (caddyServer) SetPeer(vars map[string]any, client string, trusted bool) {
 	vars[caddyhttp.ClientIPVarKey], vars[caddyhttp.TrustedProxyVarKey] = client, trusted
 }
 
+// IsProxy implements gate.Server.
+func (caddyServer) IsProxy(r *http.Request, addr netip.Addr) bool {
+	server, ok := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	return ok && server != nil && trusts(server, netip.AddrPortFrom(addr, 1).String())
+}
+
 // Hide implements gate.Server.
 func (caddyServer) Hide(vars map[string]any) { vars[caddyhttp.LogSkipVar] = true }
 

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/origin"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
@@ -97,7 +99,7 @@ var authelias = map[string]func(*switching){
 	},
 	"rules by path, method, network, user and group": func(s *switching) {
 		s.gives(s.forward(s.alice, "X-Forwarded-For: 203.0.113.9"), 200)
-		s.gives(s.at("/api/authz/forward-auth", "X-Forwarded-Method: DELETE", "X-Forwarded-Proto: https", "X-Forwarded-Host: x.apps.example.com", "X-Forwarded-Uri: /public/a"), 200)
+		s.gives(s.at("/api/authz/forward-auth", "Host: gatehouse:9091", "X-Forwarded-Method: DELETE", "X-Forwarded-Proto: https", "X-Forwarded-Host: x.apps.example.com", "X-Forwarded-Uri: /public/a"), 200)
 	},
 	"passwords, TOTP, WebAuthn, LDAP": func(s *switching) { s.gives(s.at("/api/firstfactor"), 403) },
 	"`Authorization: Basic` on protected sites": func(s *switching) {
@@ -109,7 +111,7 @@ var authelias = map[string]func(*switching){
 		s.gives(w, 302, "Location: https://auth.example.com/")
 	},
 	"cookie domains": func(s *switching) {
-		w := s.at("/api/authz/forward-auth", append(navigation, "X-Forwarded-Method: GET", "X-Forwarded-Proto: https", "X-Forwarded-Host: far.test", "X-Forwarded-Uri: /page")...)
+		w := s.at("/api/authz/forward-auth", append(navigation, "Host: gatehouse:9091", "X-Forwarded-Method: GET", "X-Forwarded-Proto: https", "X-Forwarded-Host: far.test", "X-Forwarded-Uri: /page")...)
 		s.gives(w, 302, "Location: https://far.test/_gatehouse/login?")
 	},
 }
@@ -161,6 +163,20 @@ var oauth2Proxys = map[string]func(*switching){
 	"`?allowed_groups=`, `?allowed_emails=`": func(s *switching) {
 		s.gives(s.oauth("/oauth2/auth?allowed_groups=nobody&allowed_emails=bob@example.com", s.alice), 403)
 		s.gives(s.oauth("/oauth2/auth?allowed_emails=carol@example.com", "Cookie: "+s.f.signIn("carol@example.com", "https://auth.example.com")), 403)
+	},
+	"`trusted_ips` by `X-Real-IP`": func(s *switching) {
+		a := s.f.authz(func(a *Authz) { a.Sites[0].Trust = []Trust{{Networks: []string{"198.51.100.0/24"}}} })
+		for client, want := range map[string]int{"198.51.100.7": 200, "203.0.113.9": 401} {
+			w := newRecorder()
+			r := withLocalPort(request("GET", "https://wiki.example.com/oauth2/auth", "X-Real-Ip: "+client, "X-Forwarded-For: 198.51.100.7", "X-Forwarded-Uri: /page"), 443)
+			handler(a, &recordingApp{}, func(vars map[string]any) {
+				vars[caddyhttp.TrustedProxyVarKey], vars[caddyhttp.ClientIPVarKey] = true, "198.51.100.7"
+			}).ServeHTTP(w, r)
+			s.gives(w, want)
+		}
+	},
+	"`Host` and `X-Forwarded-Host` name two sites": func(s *switching) {
+		s.gives(s.oauth("/oauth2/auth", s.alice, "X-Forwarded-Host: x.apps.example.com"), 403)
 	},
 	"`X-Forwarded-Uri` missing": func(s *switching) { s.gives(s.at("/oauth2/auth", s.alice), 403) },
 	"`--skip-auth-route`": func(s *switching) {

@@ -188,6 +188,43 @@ func TestTrustOnlyAtFirstHand(t *testing.T) {
 	}
 }
 
+// A proxy sets one header and hands on what its clients say in the others: nobody is at
+// home where a listed one names two clients.
+func TestTrustNotWhereTwoClientsAreNamed(t *testing.T) {
+	f := newFixture(t)
+	g := f.gate(func(g *Gate) { g.Trust = []Trust{{Networks: []string{"192.0.2.0/24"}}} })
+	for _, c := range []struct {
+		headers []string
+		passes  bool
+	}{
+		{nil, true},
+		{[]string{"X-Real-Ip: 192.0.2.7"}, true},
+		{[]string{"X-Real-Ip: ::ffff:192.0.2.7", "Cf-Connecting-Ip: 192.0.2.7", "Forwarded: for=10.9.9.9, For=\"192.0.2.7:4711\";proto=https"}, true},
+		{[]string{"Forwarded: proto=https", "X-Original-Forwarded-For: 203.0.113.9"}, true},
+		{[]string{"X-Real-Ip: 203.0.113.9"}, false},
+		{[]string{"X-Real-Ip: 192.0.2.8"}, false},
+		{[]string{"X-Real-Ip: 10.0.0.1"}, false}, // the proxy itself
+		{[]string{"X-Real-Ip: unix:"}, false},
+		{[]string{"X-Real-Ip: 192.0.2.7", "X-Real-Ip: 203.0.113.9"}, false},
+		{[]string{"X-Proxyuser-Ip: 203.0.113.9"}, false},
+		{[]string{"X-Envoy-External-Address: 203.0.113.9"}, false},
+		{[]string{"Cf-Connecting-Ip: 2001:db8::9"}, false},
+		{[]string{"True-Client-Ip: 203.0.113.9"}, false},
+		{[]string{"Forwarded: for=192.0.2.7, for=203.0.113.9"}, false},
+		{[]string{"Forwarded: by=x;FOR=\"[2001:db8::9]:99\""}, false},
+	} {
+		app := &recordingApp{}
+		r := withLocalPort(request("GET", testSite+"/", append(c.headers, "X-Forwarded-For: 192.0.2.7")...), 443)
+		r.RemoteAddr = "10.0.0.1:1234"
+		handler(g, app, func(vars map[string]any) {
+			vars[caddyhttp.TrustedProxyVarKey], vars[caddyhttp.ClientIPVarKey] = true, "192.0.2.7"
+		}).ServeHTTP(newRecorder(), r)
+		if got := app.last() != nil; got != c.passes {
+			t.Errorf("%q passes: %v", c.headers, got)
+		}
+	}
+}
+
 // A wide network was seldom meant to hold this machine and its containers.
 func TestTrustOwnNetworks(t *testing.T) {
 	for network, clients := range map[string]map[string]bool{

@@ -3,11 +3,14 @@ package gate
 import (
 	"net/http"
 	"net/netip"
+
+	"github.com/gatehouse-auth/gatehouse/caddymodule/gate/header"
 )
 
 // client returns the client's address as trusted proxies make it out, the peer's
-// if that is none; the zero address if neither is one. IPv4 in IPv6
-// and zones are taken off, so that one client has one address.
+// if that is none, or if another header of the proxy's says another one: whoever writes
+// a new one each time counts as one client. The zero address if neither is one. IPv4 in
+// IPv6 and zones are taken off, so that one client has one address.
 func (q *request) client() netip.Addr {
 	switch {
 	case q.made != nil:
@@ -15,13 +18,30 @@ func (q *request) client() netip.Addr {
 	case q.isMade():
 		return netip.Addr{}
 	}
-	text, _ := q.house.server().Peer(q.shared)
-	addr, err := netip.ParseAddr(text)
-	if err != nil {
-		peer, _ := netip.ParseAddrPort(q.r.RemoteAddr)
-		addr = peer.Addr()
+	if client, ok := q.forwarded(); ok && q.disputed(client) == "" {
+		return client
 	}
-	return addr.Unmap().WithZone("")
+	peer, _ := netip.ParseAddrPort(q.r.RemoteAddr)
+	return peer.Addr().Unmap().WithZone("")
+}
+
+// forwarded is the client's address as the server makes it out.
+func (q *request) forwarded() (client netip.Addr, ok bool) {
+	text, _ := q.house.server().Peer(q.shared)
+	client, err := netip.ParseAddr(text)
+	return client.Unmap().WithZone(""), err == nil
+}
+
+// disputed is a header of a trusted proxy that names neither this client nor another
+// trusted proxy, "" for none. One of these stands there behind two of them: nginx writes
+// who has connected to it in X-Real-IP.
+func (q *request) disputed(client netip.Addr) (name string) {
+	if !q.trusted() {
+		return ""
+	}
+	return header.OtherClient(q.r.Header, func(addr netip.Addr) bool {
+		return addr == client || q.house.server().IsProxy(q.r, addr)
+	})
 }
 
 // behindUnknownProxy tells whether the peer looks like a proxy that nobody
@@ -54,6 +74,18 @@ func (w *limitWatch) WriteHeader(status int) {
 // Unwrap lets http.ResponseController reach deadlines.
 func (w *limitWatch) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
+// toNameOne is what to do where a proxy's headers name different clients.
+const toNameOne = "have it set X-Forwarded-For to the client's address, and remove or set X-Real-IP, Forwarded and their kin."
+
+// isDisputed tells whether a trusted proxy's request names different clients.
+func (q *request) isDisputed() bool {
+	if q.made != nil {
+		return q.made.disputed
+	}
+	client, ok := q.forwarded()
+	return ok && q.disputed(client) != ""
+}
+
 // checkClient refuses clients outside the gate's networks.
 func (q *request) checkClient() refusal {
 	if len(q.gate.Clients) == 0 {
@@ -63,6 +95,9 @@ func (q *request) checkClient() refusal {
 		// Until the handshake is through, anybody may have sent this from
 		// anywhere (QUIC early data).
 		return refusal{kind: tooEarly}
+	}
+	if q.isDisputed() {
+		return refusal{kind: clientRefused, detail: "Headers of a trusted proxy name different clients: " + toNameOne}
 	}
 	client := q.client()
 	for _, network := range q.gate.Clients {

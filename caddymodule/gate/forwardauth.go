@@ -129,7 +129,24 @@ func (q *question) read() (problem string) {
 	}
 	q.webSocket = header.IsWebSocket(h)
 	q.takeToken()
-	return asks.Misrouted(q.dialect, q.origin)
+	pinned, problem := asks.Misrouted(q.dialect, q.origin)
+	if problem == "" && !pinned {
+		problem = q.hostContradicts(q.origin)
+	}
+	return problem
+}
+
+// hostContradicts finds a Host header that names another site of ours than the one that
+// the proxy seems to ask about. nginx sets it to the host that it routes to, and hands on
+// what the client says in X-Forwarded-Host. Else Host is our own address: where the proxy
+// asks at, or where people sign in.
+func (q *question) hostContradicts(about origin.Origin) (problem string) {
+	host, err := origin.New(about.Scheme(), q.r.Host)
+	if err != nil || host == about || host.Host() == q.authz.Login.Host() || q.authz.Site(host) == nil {
+		return ""
+	}
+	return "The proxy's Host header names the site " + web.Quoted(host.Host()) + ", and what else it sends is about " + web.Quoted(about.Host()) +
+		": have it set X-Forwarded-Host to the host that it routes to, or write that into the address that it asks at, as in ?site=" + host.Host() + "."
 }
 
 func (q *question) asks() forward.Question {
@@ -141,7 +158,10 @@ func (q *question) ownSite() (o origin.Origin, problem string) {
 	if !q.trusted() {
 		return o, "The peer is not listed in Caddy's trusted_proxies: list the proxy that passes /_gatehouse/* on there."
 	}
-	return q.asks().Own()
+	if o, problem = q.asks().Own(); problem == "" {
+		problem = q.hostContradicts(o)
+	}
+	return o, problem
 }
 
 // judgeSite asks the gate of the site.

@@ -22,7 +22,7 @@ import (
 // somebody who knows no session asks, and
 //
 //   - nothing says that the request came through a proxy which is not trusted, and
-//     a trusted one says who the client is;
+//     a trusted one says who the client is, and says it in one way;
 //   - the connection is a real one, with an address on this side;
 //   - it is no request that a page of another site makes, but for a link that is
 //     followed;
@@ -105,7 +105,11 @@ func (q *request) isFirstHand() bool {
 	}
 	if q.trusted() {
 		peer, err := netip.ParseAddrPort(q.r.RemoteAddr)
-		return err == nil && peer.Addr().Unmap().WithZone("") != q.client() // else the proxy does not say whose it is
+		client := q.client()
+		if err != nil || peer.Addr().Unmap().WithZone("") == client {
+			return false // the proxy does not say whose it is
+		}
+		return header.OtherClient(q.r.Header, func(addr netip.Addr) bool { return addr == client }) == ""
 	}
 	return !q.relayed && !header.IsRelayed(q.r.Header) // the latter behind another proxy, where nothing was cleaned
 }

@@ -80,6 +80,9 @@ type Server interface {
 	Peer(shared map[string]any) (client string, trusted bool)
 	// SetPeer changes what Peer returns.
 	SetPeer(shared map[string]any, client string, trusted bool)
+	// IsProxy tells whether addr is that of a proxy that is believed in such requests.
+	// It is asked only where headers contradict each other.
+	IsProxy(r *http.Request, addr netip.Addr) bool
 	// Hide keeps the request out of the server's log: there is a secret in it.
 	Hide(shared map[string]any)
 	// Quietly is next with a line in the log that leaves the headers out. user is
@@ -254,6 +257,7 @@ func (plainServer) Asked(r *http.Request) (*url.URL, string, map[string]any) {
 }
 func (plainServer) Peer(map[string]any) (string, bool)           { return "", false }
 func (plainServer) SetPeer(map[string]any, string, bool)         {}
+func (plainServer) IsProxy(*http.Request, netip.Addr) bool       { return false }
 func (plainServer) Hide(map[string]any)                          {}
 func (plainServer) Quietly(next Handler, _ string) Handler       { return next }
 func (plainServer) Tell(*http.Request, func(string) (any, bool)) {}

@@ -38,6 +38,7 @@ type outing struct {
 	client    netip.Addr
 	early     bool
 	firstHand bool
+	disputed  bool
 	peer      peer
 	found
 }
@@ -92,7 +93,7 @@ func (q *request) name(v *visitor) string {
 	from.client, from.trusted = q.house.server().Peer(q.shared)
 	o := &outing{
 		cookies: v.cookies, machine: v.machine, basic: v.basic, found: v.found, origin: q.origin,
-		scheme: scheme, port: q.localPort(), client: q.client(), early: q.isEarly(), firstHand: q.isFirstHand(), peer: from,
+		scheme: scheme, port: q.localPort(), client: q.client(), early: q.isEarly(), firstHand: q.isFirstHand(), disputed: q.isDisputed(), peer: from,
 	}
 	if !from.trusted { // 127.0.0.1, where the request that is made seems to come from, may be
 		for name := range q.r.Header {

@@ -89,35 +89,36 @@ func (q Question) Read(d *Dialect) (told Told, problem string) {
 // Misrouted compares the site that is asked about with the one that the proxy
 // routes to, where the address that it asks at has it, as in ?site=wiki.example.com.
 // Controllers that take the former from the Host header route by something else.
-func (q Question) Misrouted(d *Dialect, to origin.Origin) (problem string) {
+// pinned: the proxy's configuration names this very site there.
+func (q Question) Misrouted(d *Dialect, to origin.Origin) (pinned bool, problem string) {
 	query := q.Request.URL.RawQuery
 	if d.below || query == "" {
-		return ""
+		return false, ""
 	}
 	values, err := url.ParseQuery(query)
 	sites, ok := values["site"]
 	if !ok && q.isVisitors(query) {
-		return ""
+		return false, ""
 	}
 	for name := range values {
 		if !slices.Contains(parameters, name) {
-			return "The address that the proxy asks at has the parameter " + web.Quoted(name) + ", which means nothing here. There are " + strings.Join(parameters, ", ") + "."
+			return false, "The address that the proxy asks at has the parameter " + web.Quoted(name) + ", which means nothing here. There are " + strings.Join(parameters, ", ") + "."
 		}
 	}
 	if err == nil && !ok {
-		return ""
+		return false, ""
 	}
 	if err != nil || len(sites) != 1 {
-		return "The address that the proxy asks at must name one site, as in ?site=wiki.example.com."
+		return false, "The address that the proxy asks at must name one site, as in ?site=wiki.example.com."
 	}
 	site, err := origin.ParseSitePattern(sites[0])
 	if err != nil {
-		return "The address that the proxy asks at: " + err.Error() + "."
+		return false, "The address that the proxy asks at: " + err.Error() + "."
 	}
 	if !site.Covers(to) {
-		return "The proxy routes to " + web.Quoted(sites[0]) + " and asks about " + web.Quoted(to.Host()) + "."
+		return false, "The proxy routes to " + web.Quoted(sites[0]) + " and asks about " + web.Quoted(to.Host()) + "."
 	}
-	return ""
+	return site.Exact() && !q.isVisitors(query), ""
 }
 
 // parameters are those of the address that a proxy asks at: a pin that is misspelt

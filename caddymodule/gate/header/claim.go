@@ -3,6 +3,8 @@ package header
 import (
 	"fmt"
 	"net/http"
+	"net/netip"
+	"strings"
 )
 
 // Claim is what a header of a request claims that only we may say.
@@ -67,7 +69,7 @@ func ClaimOf(name string) Claim {
 		"xrequestmethod", "xrequestedmethod", "xoverridemethod", "xverb":
 		return MethodClaim
 	case "forwarded", "forwardedfor", "xforwarded", "xforwardedby", "xforwardedport", "xforwardedscheme", "xforwardedserver", "xforwardedssl",
-		"xrealip", "xremoteip", "xremoteaddr", "xclientip", "xclusterclientip", "xoriginatingip", "xoriginalforwardedfor",
+		"xrealip", "xproxyuserip", "xremoteip", "xremoteaddr", "xclientip", "xclusterclientip", "xoriginatingip", "xoriginalforwardedfor",
 		"trueclientip", "fastlyclientip", "clientip", "cfconnectingip", "cfconnectingipv6",
 		"xenvoyexternaladdress", "xazureclientip", "xappengineuserip":
 		return WayClaim
@@ -167,4 +169,41 @@ func IsRelayed(h http.Header) bool {
 // IsOfProxy tells whether proxies write the header with this name.
 func (c Claim) IsOfProxy(name string) bool {
 	return c == WayClaim || c == ForwardedClaim || c == HostClaim || name == "Via"
+}
+
+// clients are the headers, beside X-Forwarded-For, in which proxies write one address
+// as their client's.
+var clients = [...]string{"X-Real-Ip", "X-Proxyuser-Ip", "X-Envoy-External-Address", "Cf-Connecting-Ip", "True-Client-Ip"}
+
+// OtherClient returns the name of a header that says the request is of a client who is
+// none of those meant, "" for none. A proxy sets one header and hands on what its clients
+// say in the others: of two that contradict each other nobody knows which is the proxy's.
+func OtherClient(h http.Header, meant func(netip.Addr) bool) (name string) {
+	for _, name := range clients {
+		for _, line := range h[name] {
+			if client, err := netip.ParseAddr(strings.TrimSpace(line)); err != nil || !meant(client.Unmap().WithZone("")) {
+				return name
+			}
+		}
+	}
+	for _, line := range h["Forwarded"] {
+		if client, err := netip.ParseAddr(forwardedFor(line)); err == nil && !meant(client.Unmap().WithZone("")) {
+			return "Forwarded"
+		}
+	}
+	return ""
+}
+
+// forwardedFor is the last for= of a Forwarded header (RFC 7239), without quotes and port.
+func forwardedFor(line string) string {
+	last := strings.LastIndex(strings.ToLower(line), "for=")
+	if last < 0 {
+		return ""
+	}
+	node, _, _ := strings.Cut(line[last+len("for="):], ";")
+	node = strings.Trim(node, `" `)
+	if at, err := netip.ParseAddrPort(node); err == nil {
+		return at.Addr().String()
+	}
+	return strings.Trim(node, "[]")
 }
