@@ -69,7 +69,11 @@ func parseGlobal(d *caddyfile.Dispenser, existing any) (any, error) {
 		return nil, option.At(at, err)
 	}
 	app.Files = ""
-	app.Files = digestFiles(app, caddyconfig.JSON(app, nil))
+	digest, err := digestFiles(app, caddyconfig.JSON(app, nil))
+	if err != nil {
+		return nil, option.At(at, err)
+	}
+	app.Files = digest
 	return httpcaddyfile.App{Name: "gatehouse", Value: caddyconfig.JSON(app, nil)}, nil
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/caddymodule/metrics"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/operate"
 	"github.com/gatehouse-auth/gatehouse/caddymodule/option"
+	"github.com/gatehouse-auth/gatehouse/internal/files"
 )
 
 const tryPostgres = "store postgres postgres://gatehouse:{file./run/secrets/database}@db.example.com:5432/gatehouse?sslmode=verify-full"
@@ -102,7 +103,9 @@ func (p *PostgresStore) expanded() (string, error) {
 func (p *PostgresStore) place() (string, error) {
 	dsn, err := p.expanded()
 	if err == nil {
-		if _, err = pgstore.ParseDSN(dsn); err != nil {
+		// sslrootcert and its like name files.
+		_, err = files.Within(context.Background(), "store postgres", func() (*pgstore.DSN, error) { return pgstore.ParseDSN(dsn) })
+		if err != nil {
 			err = fmt.Errorf("store postgres: %w", err)
 		}
 	}

@@ -4,9 +4,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
-	"os"
 	"regexp"
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
@@ -40,44 +40,60 @@ func filesNamed(app *App, text []byte) (brand, others []string) {
 const mostRead = 1 << 20
 
 // digestFiles is empty where no file is there. What can't be read is as if it were
-// none: the start says what is wrong with it. A file that may hold a secret
-// counts by its size and time, so that nobody learns of it by guessing.
-func digestFiles(app *App, text []byte) string {
+// none: the start says what is wrong with it. One that does not answer is an error at
+// once, or each would be waited for. A file that may hold a secret counts by its size
+// and times, so that nobody learns of it by guessing.
+func digestFiles(app *App, text []byte) (string, error) {
 	brand, others := filesNamed(app, text)
 	sum, found := sha256.New(), false
 	for _, path := range brand {
-		found = digestInto(sum, path) || found
+		is, err := digestInto(sum, path)
+		if err != nil {
+			return "", fmt.Errorf("brand: %w", err)
+		}
+		found = found || is
 	}
 	for _, path := range others {
-		if info, err := os.Stat(path); err == nil {
+		switch info, err := files.Stat(path); {
+		case err == nil:
 			found = true
-			fmt.Fprintf(sum, "%q %d %d\n", path, info.Size(), info.ModTime().UnixNano())
+			fmt.Fprintf(sum, "%q %d %d %d\n", path, info.Size(), info.ModTime().UnixNano(), files.Changed(info).UnixNano())
+		case errors.Is(err, files.ErrSilent):
+			return "", fmt.Errorf("%s: %w", path, err)
 		}
 	}
 	if !found {
-		return ""
+		return "", nil
 	}
-	return hex.EncodeToString(sum.Sum(nil)[:16])
+	return hex.EncodeToString(sum.Sum(nil)[:16]), nil
 }
 
 // digestInto adds the name and content of a file, if it is there.
-func digestInto(sum io.Writer, path string) bool {
-	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
-		return false
+func digestInto(sum io.Writer, path string) (found bool, err error) {
+	info, err := files.Stat(path)
+	if err == nil && info.Mode().IsRegular() {
+		found = true
+		fmt.Fprintf(sum, "%q\n", path)
+		var content []byte
+		content, err = files.Read(path, mostRead)
+		_, _ = sum.Write(content)
 	}
-	fmt.Fprintf(sum, "%q\n", path)
-	if file, _, err := files.Open(path); err == nil {
-		_, _ = io.Copy(sum, io.LimitReader(file, mostRead))
-		_ = file.Close()
+	if errors.Is(err, files.ErrSilent) {
+		return found, fmt.Errorf("%s: %w", path, err)
 	}
-	return true
+	return found, nil
 }
 
 // digestIcon does for the picture of a site what digestFiles does for the global
 // options.
 func (g *Gate) digestIcon() error {
-	if sum := sha256.New(); digestInto(sum, g.Icon) {
+	sum := sha256.New()
+	found, err := digestInto(sum, g.Icon)
+	if found {
 		g.IconDigest = hex.EncodeToString(sum.Sum(nil)[:16])
+	}
+	if err != nil {
+		return fmt.Errorf("icon %w", err)
 	}
 	return nil
 }

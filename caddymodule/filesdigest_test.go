@@ -71,10 +71,14 @@ func TestDigestOfFiles(t *testing.T) {
 // What no start could read does not keep the adapter.
 func TestDigestOfOddFiles(t *testing.T) {
 	app := &App{Brand: &Brand{Logo: "/dev/zero", Pages: "/proc/self"}}
-	done := make(chan string)
-	go func() { done <- digestFiles(app, []byte(`{"secret":"{file./dev/zero}"}`)) }()
+	done := make(chan error)
+	go func() {
+		_, err := digestFiles(app, []byte(`{"secret":"{file./dev/zero}"}`))
+		done <- err
+	}()
 	select {
-	case <-done:
+	case err := <-done:
+		must(t, err)
 	case <-time.After(time.Minute):
 		t.Fatal("the adapter reads without an end")
 	}

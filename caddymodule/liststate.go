@@ -57,6 +57,9 @@ func (a *App) observeList(e policy.ListEvent) {
 	case policy.ListEmptied:
 		log.Warn("list of people is empty now and names nobody any more; if that was not meant, put the file back",
 			zap.Int("entries_before", e.Entries))
+	case policy.ListRestless:
+		log.Warn("list of people is written to without a pause: its whole lines are in force, and in deny also what it held before; write it under another name and rename it",
+			zap.Int("entries", e.Entries))
 	case policy.ListHeld:
 		log.Error("list of people can't be read; what it held stays in force for 60 s, and in deny without limit", zap.String("problem", e.Problem))
 	case policy.ListRefused:

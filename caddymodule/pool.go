@@ -84,11 +84,7 @@ func (a *App) storePlace() (string, error) {
 	}
 	dir := filepath.Join(caddy.AppDataDir(), "gatehouse")
 	if a.Store != nil && a.Store.Badger != nil && a.Store.Badger.Dir != "" {
-		err := option.CheckFiles(a.Store.Badger.Dir)
-		expanded := ""
-		if err == nil {
-			expanded, err = caddy.NewReplacer().ReplaceOrErr(a.Store.Badger.Dir, true, true)
-		}
+		expanded, err := option.ExpandPath(a.Store.Badger.Dir)
 		if err != nil {
 			return "", fmt.Errorf("store badger %s: %w", a.Store.Badger.Dir, err)
 		}

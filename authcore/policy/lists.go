@@ -3,9 +3,13 @@ package policy
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/internal/files"
 )
 
 const (
@@ -13,6 +17,10 @@ const (
 	// the file is not written to any more; 2 s are promised.
 	listPoll   = 250 * time.Millisecond
 	listSettle = 200 * time.Millisecond
+
+	// listRestless is after how long a list that does not rest is read anyway: whoever
+	// was taken out of it must be out within those 2 s, too.
+	listRestless = 1500 * time.Millisecond
 
 	// listHold is how long a list that can't be read goes on to admit people:
 	// long enough for a deployment to put a file back, not for a weekend.
@@ -24,8 +32,10 @@ const (
 // policies and groups that were compiled with them.
 type Lists struct {
 	onEvent func(ListEvent)
-	files   []*listFile // touched by Add, Load and Run only
+	open    func(path string) (fs.File, fs.FileInfo, error)
+	files   []*listFile // touched by add, Load and Run only
 	groups  *Groups     // to know a group's name in a line; may be nil
+	taking  sync.Mutex  // while what was read of a list is put in force
 	now     atomic.Pointer[snapshot]
 }
 
@@ -77,10 +87,13 @@ const (
 	ListRefused
 	// ListEmptied: it is in force and names nobody, and did name somebody before.
 	ListEmptied
+	// ListRestless: it has been written to without a pause. Its whole lines are in
+	// force; where the list is used to deny, together with what the last good one held.
+	ListRestless
 )
 
 func (s ListState) String() string {
-	return [...]string{"good", "bad_lines", "held", "refused", "emptied"}[s]
+	return [...]string{"good", "bad_lines", "held", "refused", "emptied", "restless"}[s]
 }
 
 // ListEvent reports that a list changed or its state did. It holds no address.
@@ -99,7 +112,7 @@ func NewLists(onEvent func(ListEvent)) *Lists {
 	if onEvent == nil {
 		onEvent = func(ListEvent) {}
 	}
-	l := &Lists{onEvent: onEvent}
+	l := &Lists{onEvent: onEvent, open: files.Open}
 	l.now.Store(&snapshot{})
 	return l
 }
@@ -108,7 +121,7 @@ func NewLists(onEvent func(ListEvent)) *Lists {
 func (l *Lists) add(path string) {
 	same := func(f *listFile) bool { return f.path == path }
 	if !slices.ContainsFunc(l.files, same) {
-		l.files = append(l.files, &listFile{path: path})
+		l.files = append(l.files, &listFile{path: path, open: l.open})
 	}
 }
 
@@ -121,18 +134,20 @@ func (l *Lists) Paths() []string {
 	return paths
 }
 
-// Load reads every list once. A list that can't be read or has a bad line is
+// Load reads every list once it rests. A list that can't be read or has a bad line is
 // an error that names file and line, and what uses the list, as usedBy tells (nil:
 // nothing): at the start of a configuration somebody is there to mend it.
 func (l *Lists) Load(usedBy func(path string) string) error {
-	var errs []error
-	for _, f := range l.files {
+	errs := make([]error, len(l.files))
+	var all sync.WaitGroup
+	for i, f := range l.files {
 		called := "file:" + f.path
 		if usedBy != nil {
 			called += " (" + usedBy(f.path) + ")"
 		}
-		errs = append(errs, f.load(called, l.knows))
+		all.Go(func() { errs[i] = f.load(called, l.knows) })
 	}
+	all.Wait()
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
@@ -140,13 +155,17 @@ func (l *Lists) Load(usedBy func(path string) string) error {
 	return nil
 }
 
-// Run takes changes over until ctx ends: within 2 s of a change, once the file
-// was read whole and unchanged for 200 ms. It returns at once when there are
-// no lists.
+// Run takes changes over until ctx ends: within 2 s of a change, once the file was read
+// whole and unchanged for 200 ms. No list waits for another, nor the end for any.
 func (l *Lists) Run(ctx context.Context) {
-	if len(l.files) == 0 {
-		return
+	var all sync.WaitGroup
+	for _, f := range l.files {
+		all.Go(func() { l.follow(ctx, f) })
 	}
+	all.Wait()
+}
+
+func (l *Lists) follow(ctx context.Context, f *listFile) {
 	ticker := time.NewTicker(listPoll)
 	defer ticker.Stop()
 	for {
@@ -154,23 +173,32 @@ func (l *Lists) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			l.poll(time.Now())
+			l.poll(ctx, f, time.Now())
 		}
 	}
 }
 
-// poll looks at every list and makes public what changed.
-func (l *Lists) poll(now time.Time) {
-	var events []ListEvent
-	for _, f := range l.files {
-		events = append(events, f.poll(now, l.knows)...)
+// poll looks at a list and makes public what changed. Of one that is lost it waits no
+// longer than what it held is in force.
+func (l *Lists) poll(ctx context.Context, f *listFile, began time.Time) {
+	looking, entered := ctx, time.Now()
+	if !f.lostAt.IsZero() && f.state != ListRefused {
+		var cancel context.CancelFunc
+		looking, cancel = context.WithTimeout(ctx, f.lostAt.Add(listHold).Sub(began))
+		defer cancel()
 	}
-	if len(events) == 0 {
+	read, err := f.look(looking, began)
+	if ctx.Err() != nil {
 		return
 	}
-	l.publish()
-	for _, e := range events {
-		l.onEvent(e)
+	l.taking.Lock()
+	defer l.taking.Unlock()
+	e, changed := f.found(began, began.Add(time.Since(entered)), read, err, l.knows)
+	if changed {
+		l.publish()
+	}
+	if e != nil {
+		l.onEvent(*e)
 	}
 }
 

@@ -44,7 +44,7 @@ var (
 	senderUnfit = describe("sender_unfit", "1 for a sender that refused mails to several recipient domains in a row and took none, without naming a recipient as the reason.", "sender")
 	domainMails = describe("domain_mails", "Mails of the last 30 days, by the domain of the recipient and what became of them. Domains that nobody has signed in with, and those beyond 50, are together under other.", "domain", "result")
 	domainDelay = describe("domain_delay_seconds", "What mail to a domain usually takes, by which codes for it live longer.", "domain")
-	listState   = describe("list_state", "What became of a file of people: 0 good, 1 bad lines in it, 2 unreadable and held, 3 unreadable and refused, 4 empty now and not before.", "file")
+	listState   = describe("list_state", "What became of a file of people: 0 good, 1 bad lines in it, 2 unreadable and held, 3 unreadable and refused, 4 empty now and not before, 5 written to without a pause.", "file")
 	listLines   = describe("list_bad_lines", "Lines of a file of people that could not be read.", "file")
 )
 

@@ -101,6 +101,9 @@ func (i *Instance) examineLists() []Finding {
 		case policy.ListEmptied:
 			out = append(out, Warning(check, fmt.Sprintf("%s is empty, and had %s before", path, Count(list.Entries, "entry", "entries")),
 				"put it back if that was not meant: it names nobody"))
+		case policy.ListRestless:
+			out = append(out, Warning(check, path+" is written to without a pause: its whole lines are in force, and in deny also what it held before",
+				"write it under another name and rename it, and keep logs elsewhere"))
 		case policy.ListHeld, policy.ListRefused:
 			out = append(out, Error(check, path+" can't be read: "+list.Problem,
 				"put it back, readable for the user that the server runs as: a minute after it is gone it admits nobody"))

@@ -1,6 +1,7 @@
 package option
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -41,13 +42,13 @@ func ExpandText(option, value string) (string, error) {
 		return value, nil
 	}
 	var unread, empty, marked []string
-	replacer := caddy.NewReplacer()
 	value = Placeholders.ReplaceAllStringFunc(value, func(p string) string {
-		if err := CheckFiles(p); err != nil {
-			unread = append(unread, err.Error())
+		var failed error
+		v, _ := replacer(&failed).GetString(strings.Trim(p, "{}"))
+		if failed != nil {
+			unread = append(unread, failed.Error())
 			return ""
 		}
-		v, _ := replacer.GetString(strings.Trim(p, "{}"))
 		if v == "" {
 			empty = append(empty, p)
 		}
@@ -72,24 +73,35 @@ func ExpandText(option, value string) (string, error) {
 	return value, nil
 }
 
-// CheckFiles looks at the files that {file.…} names in value before Caddy's replacer
-// reads them: it tells nothing of one that can't be read, and waits at a pipe without
-// end.
-func CheckFiles(value string) error {
-	for _, p := range Placeholders.FindAllString(value, -1) {
-		path, is := strings.CutPrefix(strings.Trim(p, "{}"), "file.")
+// ExpandPath puts in what any of Caddy's placeholders stand for.
+func ExpandPath(value string) (string, error) {
+	var failed error
+	expanded, err := replacer(&failed).ReplaceOrErr(value, true, true)
+	return expanded, cmp.Or(failed, err)
+}
+
+// mostInFile bounds the file of a placeholder, as Caddy does.
+const mostInFile = 1 << 20
+
+// replacer is Caddy's, but for {file.…}: Caddy's own tells nothing of a file that can't
+// be read, and waits at one that does not answer, or at a pipe, without end. A file
+// that can't be read stands for nothing, and is noted in failed.
+func replacer(failed *error) *caddy.Replacer {
+	r := caddy.NewReplacer().WithoutFile()
+	r.Map(func(key string) (any, bool) {
+		path, is := strings.CutPrefix(key, "file.")
 		if !is {
-			continue
+			return nil, false
 		}
-		file, _, err := files.Open(path)
+		content, err := files.Read(path, mostInFile)
 		var named *fs.PathError
 		if errors.As(err, &named) {
 			err = named.Err // the placeholder has the path
 		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", p, err)
+			*failed = fmt.Errorf("{%s}: %w", key, err)
 		}
-		file.Close()
-	}
-	return nil
+		return strings.TrimSuffix(strings.TrimSuffix(string(content), "\n"), "\r"), true
+	})
+	return r
 }

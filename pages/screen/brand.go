@@ -4,12 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"unicode/utf8"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/address"
 	"github.com/gatehouse-auth/gatehouse/authcore/rfc5322"
+	"github.com/gatehouse-auth/gatehouse/internal/files"
 	"github.com/gatehouse-auth/gatehouse/pages/screen/accent"
 )
 
@@ -39,7 +39,7 @@ func (b Brand) Files() (all []string) {
 	for _, name := range names {
 		all = append(all, filepath.Join(b.Pages, filepath.FromSlash(name)))
 	}
-	catalogs, _ := fs.Glob(os.DirFS(b.Pages), "locales/*.json")
+	catalogs, _ := fs.Glob(files.Dir(b.Pages, maxTemplate), "locales/*.json")
 	for _, name := range catalogs {
 		all = append(all, filepath.Join(b.Pages, filepath.FromSlash(name)))
 	}

@@ -33,18 +33,7 @@ func readLogo(file string) (*logo, error) {
 	return parseLogo(content)
 }
 
-// readPicture reads the file of a picture.
-func readPicture(file string) ([]byte, error) {
-	f, info, err := files.Open(file)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	if info.Size() > maxPicture {
-		return nil, fmt.Errorf("the file has %d KiB; a picture may have %d KiB", info.Size()>>10, maxPicture>>10)
-	}
-	return files.Whole(f, maxPicture)
-}
+func readPicture(file string) ([]byte, error) { return files.Read(file, maxPicture) }
 
 func newLogo(format, extension string, content []byte) *logo {
 	return &logo{newFile("image/"+format, content), extension}

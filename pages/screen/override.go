@@ -42,10 +42,13 @@ func openTemplates(dir string) (fs.FS, error) {
 	if err != nil || dir == "" {
 		return ownFiles{builtin, nil}, err
 	}
-	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+	switch info, err := files.Stat(dir); {
+	case errors.Is(err, files.ErrSilent):
+		return nil, err
+	case err != nil || !info.IsDir():
 		return nil, errors.New("there is no such directory; gatehouse pages export makes one with the originals")
 	}
-	own := files.Dir(dir)
+	own := files.Dir(dir, maxTemplate)
 	known, err := templateNames()
 	if err != nil {
 		return nil, err
@@ -92,16 +95,11 @@ func templateNames() ([]string, error) {
 
 var madeFor = regexp.MustCompile(`^\{\{-? ?/\* gatehouse templates (\d+) \*/ ?-?\}\}`)
 
-// checkFile looks at the size, and at the version that a template was made for.
+// checkFile looks at the version that a template was made for.
 func checkFile(own fs.FS, name string) error {
-	f, err := own.Open(name)
+	content, err := fs.ReadFile(own, name)
 	if err != nil {
 		return err
-	}
-	defer f.Close()
-	content, err := files.Whole(f, maxTemplate)
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
 	}
 	if m := madeFor.FindSubmatch(content); m != nil && string(m[1]) != fmt.Sprint(ViewVersion) {
 		return fmt.Errorf("%s was made for version %s of the templates' fields, and this Gatehouse has version %d: docs/templates.md says what changed", name, m[1], ViewVersion)
