@@ -94,7 +94,7 @@ func (f *listFile) load(called string, knows func(string) bool) error {
 			return fmt.Errorf("%s: %s; have it be a file that whoever runs Caddy can read", called, problem(err))
 		}
 		if read == nil {
-			time.Sleep(listSettle / 4)
+			<-time.After(listSettle / 4)
 			continue
 		}
 		r := parseList(read.text, knows)

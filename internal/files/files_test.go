@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/fstest"
@@ -72,16 +73,17 @@ func TestDir(t *testing.T) {
 // long as the asking lasts, and however many ask, one call stays behind.
 func TestWithin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		calls, answer := 0, make(chan struct{})
-		silent := func() (int, error) { calls++; <-answer; return calls, nil }
+		var calls atomic.Int64
+		answer := make(chan struct{})
+		silent := func() (int64, error) { n := calls.Add(1); <-answer; return n, nil }
 		for range 3 {
 			began := time.Now()
 			if _, err := files.Within(t.Context(), "/silent", silent); !errors.Is(err, files.ErrSilent) || time.Since(began) > 5*time.Second {
 				t.Errorf("after %v: %v", time.Since(began), err)
 			}
 		}
-		if calls != 1 {
-			t.Errorf("%d calls stay behind", calls)
+		if n := calls.Load(); n != 1 {
+			t.Errorf("%d calls stay behind", n)
 		}
 		if n, err := files.Within(t.Context(), "/other", func() (int, error) { return 7, nil }); n != 7 || err != nil {
 			t.Errorf("another file: %d, %v", n, err)
