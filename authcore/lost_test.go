@@ -215,3 +215,30 @@ func (h *house) signIn(name string) (token string) {
 	want(h.t, out.Verdict, event.Accepted)
 	return out.SignIn.Token
 }
+
+// A new secret wraps the keys anew; a node that did so, or has read it, does so again
+// when that is lost, so that the old secret can go.
+func TestKeysStayWrappedAnew(t *testing.T) {
+	dsn := pgtest.Database(t)
+	former := newNode(t, dsn)
+	old := pgtest.Copy(t, dsn)
+	both := keyring.Secrets{Current: secretOf(t, 'b'), Old: []keyring.Secret{secretOf(t, 'a')}}
+	next := newNodeWith(t, dsn, pgstore.Options{}, func(h *house) { h.secrets = both })
+	wraps := func() string {
+		items, err := store.View(t.Context(), next.store, func(tx store.Tx) ([]store.Item, error) { return tx.Scan(store.KeySigning, "", 100) })
+		if err != nil || len(items) != 1 {
+			return fmt.Sprint(err, len(items))
+		}
+		var r keyring.KeyRecord
+		if _, err := store.Decode(items[0].Key, items[0].Value, &r); err != nil {
+			t.Fatal(err)
+		}
+		return r.Secret
+	}
+	want(t, wraps(), both.Current.ID())
+	next.signIn("somebody")
+	former.close()
+	old.PutBack(t)
+	within(t, 20*time.Second, "the key is wrapped with the new secret", func() bool { return wraps() == both.Current.ID() })
+	newNodeWith(t, dsn, pgstore.Options{}, func(h *house) { h.secrets = keyring.Secrets{Current: secretOf(t, 'b')} })
+}

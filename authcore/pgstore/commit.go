@@ -22,6 +22,7 @@ type commitment struct {
 	began   time.Time
 	carried []int64
 	changed map[string]row // what is there in place of what was read
+	at      time.Time      // when it was done, by the database's clock
 	sent    bool
 	whole   bool
 	err     error
@@ -61,8 +62,7 @@ func (s *Store) commit(ctx context.Context, t *tx) (again bool, err error) {
 		t.moved = len(c.changed) > 0
 		return true, errFirst
 	case isLost(err) && c.sent:
-		again, err = s.settle(ctx, c.attempt, c.began, err)
-		if err == nil && !again {
+		if c.at, again, err = s.settle(ctx, c.attempt, c.began, err); err == nil {
 			s.committed(c)
 			s.history.committed(c.carried, c.attempt, s.Now())
 		}
@@ -97,7 +97,7 @@ func (s *Store) commitAll(all []*commitment) (answered bool) {
 		s.trips(c.ctx)
 		c.began, c.carried, c.changed = time.Now(), carried, map[string]row{}
 	}
-	sent, whole := false, false
+	sent, whole, at := false, false, time.Time{}
 	err := s.onConn(s.background, func(conn *pgx.Conn) error {
 		sent = true
 		return s.trip(s.background, conn, func(rows pgx.Rows) error {
@@ -105,7 +105,7 @@ func (s *Store) commitAll(all []*commitment) (answered bool) {
 			var part *int
 			var key *string
 			var f found
-			err := rows.Scan(&whole, &one, &part, &key, &f.version, &f.value, &f.raw, &f.expires)
+			err := rows.Scan(&whole, &one, &at, &part, &key, &f.version, &f.value, &f.raw, &f.expires)
 			if err == nil && part != nil {
 				all[*part-1].changed[*key] = f.row()
 			}
@@ -123,7 +123,7 @@ func (s *Store) commitAll(all []*commitment) (answered bool) {
 	}
 	var done []*commitment
 	for _, c := range all {
-		if c.sent, c.whole, c.err = sent, whole, err; err == nil && whole && len(c.changed) == 0 {
+		if c.sent, c.whole, c.at, c.err = sent, whole, at, err; err == nil && whole && len(c.changed) == 0 {
 			done = append(done, c)
 			s.committed(c)
 		}
@@ -150,7 +150,7 @@ func (s *Store) committed(c *commitment) {
 	s.contact.written()
 	s.recent.wrote(c.t.writes, c.attempt)
 	s.lines.wrote(c.t.writes, c.attempt)
-	s.history.keep(c.attempt, c.t.writes, c.t.read)
+	s.history.keep(c.attempt, c.at, c.t.writes)
 }
 
 // arguments are those of commitRecords.
@@ -169,40 +169,57 @@ func arguments(all []*commitment, carried []int64) []any {
 	}
 	slices.SortFunc(items, func(a, b item) int { return strings.Compare(a.key, b.key) })
 	n := len(items)
-	keys, parts, was, put := make([]string, n), make([]int, n), make([]*int64, n), make([]bool, n)
-	values, raws, expires, ahead := make([]*string, n), make([][]byte, n), make([]*time.Time, n), make([]*string, n)
+	keys, parts, was, put, cols := make([]string, n), make([]int, n), make([]*int64, n), make([]bool, n), columnsOf(n)
 	for i, item := range items {
 		t := all[item.part].t
 		keys[i], parts[i] = item.key, item.part+1
 		if r := t.read[item.key]; r.asked {
 			was[i] = &r.version
 		}
-		w, writes := t.writes[item.key]
-		if put[i] = writes; !writes || w.value == nil {
-			continue
-		}
-		if fits(w.value) && string(w.value) != "null" {
-			text := string(w.value)
-			values[i] = &text
-		} else {
-			raws[i] = w.value
-		}
-		if !w.expires.IsZero() {
-			at := w.expires.Truncate(time.Microsecond)
-			expires[i] = &at
-		}
-		if named := store.Ahead(w.value); len(named) > 0 {
-			lines := strings.Join(named, "\n")
-			ahead[i] = &lines
+		var w write
+		if w, put[i] = t.writes[item.key]; put[i] {
+			cols.set(i, w)
 		}
 	}
-	return []any{keys, was, put, values, raws, expires, attempts, ahead, carried, parts}
+	return []any{keys, was, put, cols.values, cols.raws, cols.expires, attempts, cols.ahead, carried, parts}
+}
+
+// written are writes as statements take them; where nothing is set is a deletion.
+type written struct {
+	values  []*string
+	raws    [][]byte
+	expires []*time.Time
+	ahead   []*string
+}
+
+func columnsOf(n int) written {
+	return written{make([]*string, n), make([][]byte, n), make([]*time.Time, n), make([]*string, n)}
+}
+
+func (c written) set(i int, w write) {
+	if w.value == nil {
+		return
+	}
+	if fits(w.value) && string(w.value) != "null" {
+		text := string(w.value)
+		c.values[i] = &text
+	} else {
+		c.raws[i] = w.value
+	}
+	if !w.expires.IsZero() {
+		at := w.expires.Truncate(time.Microsecond)
+		c.expires[i] = &at
+	}
+	if named := store.Ahead(w.value); len(named) > 0 {
+		lines := strings.Join(named, "\n")
+		c.ahead[i] = &lines
+	}
 }
 
 // settle finds out what became of an attempt whose connection was lost: it is done
-// if its row is there. If not, a row in its place keeps it from being done later,
+// if its row is there, which tells when. If not, a row in its place keeps it from being done later,
 // when it is still on its way, and the update runs again.
-func (s *Store) settle(ctx context.Context, attempt int64, began time.Time, lost error) (again bool, err error) {
+func (s *Store) settle(ctx context.Context, attempt int64, began time.Time, lost error) (at time.Time, again bool, err error) {
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), began.Add(patience))
 	defer cancel()
 	for n := 0; ctx.Err() == nil; n++ {
@@ -212,15 +229,15 @@ func (s *Store) settle(ctx context.Context, attempt int64, began time.Time, lost
 			if _, err := conn.Exec(ctx, claimAttempt, attempt); err != nil {
 				return err
 			}
-			return s.trip(ctx, conn, func(rows pgx.Rows) error { found = true; return rows.Scan(&done) }, readAttempt, []any{attempt})
+			return s.trip(ctx, conn, func(rows pgx.Rows) error { found = true; return rows.Scan(&done, &at) }, readAttempt, []any{attempt})
 		})
 		if err == nil && found {
 			if done {
-				return false, nil
+				return at, false, nil
 			}
-			return true, explain(lost)
+			return at, true, explain(lost)
 		}
 		lost = errors.Join(lost, err)
 	}
-	return false, fmt.Errorf("whether an update was written is not known: %w", explain(lost))
+	return at, false, fmt.Errorf("whether an update was written is not known: %w", explain(lost))
 }

@@ -20,7 +20,7 @@ import (
 // (probe).
 //
 // Then all calls wait until this node has put back what it wrote within the last
-// minutes, where nobody has written since, until whoever registered with OnLost has
+// minutes, where nobody has written later, until whoever registered with OnLost has
 // put right what depends on its meaning, and until the other nodes have done the same:
 // else who signs out at one is told that there is no session, which another one then
 // puts back. What only a node knew that is gone is lost.
@@ -55,7 +55,7 @@ type history struct {
 type kept struct {
 	write
 	version int64
-	before  []int64 // versions that were there before
+	at      time.Time // of the commit, by the database's clock
 }
 
 // OnLost implements store.Shared.
@@ -88,30 +88,18 @@ func (h *history) committed(carried []int64, attempt int64, now time.Time) {
 	h.seen[attempt], h.at, h.when = true, now, wallNow()
 }
 
-// keep remembers what was written.
-func (h *history) keep(attempt int64, writes map[string]write, read map[string]row) {
+// keep remembers what was written at a time of the database's.
+func (h *history) keep(attempt int64, at time.Time, writes map[string]write) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if now := wallNow(); h.young == nil || h.size > keptBytes || now.Sub(h.since) > keptFor {
 		h.old, h.young, h.size, h.since = h.young, map[string]kept{}, 0, now
 	}
 	for key, w := range writes {
-		last, is := h.young[key]
-		if !is {
-			last, is = h.old[key]
-		}
-		if is && slices.Contains(last.before, attempt) {
+		if h.young[key].at.After(at) || h.old[key].at.After(at) {
 			continue // what came after it has been noted first
 		}
-		k := kept{write: w, version: attempt, before: last.before}
-		if is {
-			k.before = append(k.before, last.version)
-		}
-		if r := read[key]; r.asked && r.version != last.version {
-			k.before = append(k.before, r.version)
-		}
-		k.before = k.before[max(0, len(k.before)-16):]
-		h.young[key] = k
+		h.young[key] = kept{write: w, version: attempt, at: at}
 		h.size += len(key) + len(w.value) + 100
 	}
 }
@@ -212,33 +200,40 @@ func (s *Store) putBack(others []int64) {
 	s.log.Info("what this node remembers is put back", "database", s.dsn.Name)
 }
 
-// putBackRecords writes what was written before where nobody has written since. It
-// returns the rest.
+// putBackRecords writes what was written before where nobody has written later: several
+// nodes may have written the same record, and each puts it back. It returns the rest.
 func (s *Store) putBackRecords(ctx context.Context, all map[string]kept) (clashes []store.Item, err error) {
+	known := s.Now().Add(-2 * keptFor) // of whatever is older a later commit's time may be swept
+	maps.DeleteFunc(all, func(_ string, k kept) bool { return k.at.Before(known) })
 	for batch := range slices.Chunk(slices.Sorted(maps.Keys(all)), putBatch) {
-		var found []store.Item
-		err := s.run(ctx, besideIt, func(t *tx) error {
-			found = nil
-			if _, err := t.Get(batch...); err != nil {
-				return err
+		for len(batch) > 0 {
+			versions, times, cols := make([]int64, len(batch)), make([]time.Time, len(batch)), columnsOf(len(batch))
+			for i, key := range batch {
+				k := all[key]
+				versions[i], times[i] = k.version, k.at
+				cols.set(i, k.write)
 			}
-			for _, key := range batch {
-				k, is := all[key], t.read[key].version
-				over := !k.expires.IsZero() && !s.Now().Before(k.expires)
-				switch {
-				case is == k.version, over, is == 0 && k.value == nil:
-				case is == 0, slices.Contains(k.before, is):
-					t.writes[key] = k.write
-				case k.value != nil:
-					found = append(found, store.Item{Key: key, Value: k.value, Expires: k.expires})
-				}
+			var again []string
+			err := s.onConn(ctx, func(conn *pgx.Conn) error {
+				again = nil
+				return s.trip(ctx, conn, func(rows pgx.Rows) error {
+					var key string
+					var later, done bool
+					err := rows.Scan(&key, &later, &done)
+					if k := all[key]; later && k.value != nil {
+						clashes = append(clashes, store.Item{Key: key, Value: k.value, Expires: k.expires})
+					}
+					if !done {
+						again = append(again, key)
+					}
+					return err
+				}, putBackRecords, []any{batch, versions, times, cols.values, cols.raws, cols.expires, cols.ahead})
+			})
+			if err != nil {
+				return nil, err
 			}
-			return nil
-		})
-		if err != nil {
-			return nil, err
+			batch = again
 		}
-		clashes = append(clashes, found...)
 	}
 	return clashes, nil
 }

@@ -80,3 +80,71 @@ func TestNobodyWaitsForTheDead(t *testing.T) {
 		t.Errorf("k is %q", got)
 	}
 }
+
+// Of several nodes that wrote the same record the last one is put back, whoever notices
+// first that it is lost.
+func TestTheLastWriterIsPutBack(t *testing.T) {
+	t.Parallel()
+	dsn := pgtest.Database(t)
+	var nodes []*pgstore.Store
+	for range 3 {
+		nodes = append(nodes, openTest(t, dsn, pgstore.Options{}))
+	}
+	began := pgtest.Rows(t, dsn, "SELECT now()::text")[0]
+	waitUntil(t, func() bool {
+		return pgtest.Rows(t, dsn, "SELECT count(*) FROM gatehouse_node WHERE seen > $1::text::timestamptz", began)[0] == "3"
+	})
+	for what, c := range map[string]struct {
+		before string   // "": absent
+		then   []string // by one node after another; "": deleted
+		read   bool     // by the writers
+	}{
+		"changed, read":                 {`"a"`, []string{`"b"`, `"c"`, `"d"`}, true},
+		"changed, not read":             {`"a"`, []string{`"b"`, `"c"`, `"d"`}, false},
+		"written by two":                {`"a"`, []string{`"b"`, `"c"`}, true},
+		"written once, not read":        {`"a"`, []string{`"b"`}, false},
+		"made, changed, deleted":        {"", []string{`"a"`, `"b"`, ""}, true},
+		"made and deleted, not read":    {"", []string{`"a"`, ""}, false},
+		"deleted and made anew":         {`"a"`, []string{"", `"b"`}, true},
+		"deleted, made anew, deleted":   {`"a"`, []string{"", `"b"`, ""}, false},
+		"four times, by one node twice": {`"a"`, []string{`"b"`, `"c"`, `"d"`, `"e"`}, true},
+	} {
+		for first := range nodes {
+			write := func(i int, value string) {
+				t.Helper()
+				err := nodes[(first+i)%len(nodes)].Update(t.Context(), func(tx store.Tx) error {
+					if c.read {
+						if _, err := tx.Get("k"); err != nil {
+							return err
+						}
+					}
+					if value == "" {
+						tx.Delete("k")
+					} else {
+						tx.Put("k", []byte(value), time.Time{})
+					}
+					return nil
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			write(first, c.before)
+			old := pgtest.Copy(t, dsn)
+			for i, value := range c.then {
+				write(i, value)
+			}
+			for _, s := range nodes { // which each misses afterwards
+				put(t, s, "own/"+s.Node(), `1`)
+			}
+			old.PutBack(t)
+			want := c.then[len(c.then)-1]
+			for i, s := range nodes {
+				waitUntil(t, func() bool { return s.Ping(t.Context()) == nil })
+				if got := get(t, s, "k"); got != want {
+					t.Errorf("%s, from node %d on: node %d reads %q, want %q", what, first, i, got, want)
+				}
+			}
+		}
+	}
+}

@@ -78,7 +78,7 @@ func TestSweep(t *testing.T) {
 		t.Fatal(err)
 	}
 	pgtest.Exec(t, dsn, "UPDATE gatehouse_attempt SET at = at - interval '1 hour'")
-	pgtest.Exec(t, dsn, "INSERT INTO gatehouse_attempt (id, at, done) VALUES (1, now() - interval '10 minutes', true)")
+	pgtest.Exec(t, dsn, "INSERT INTO gatehouse_attempt (id, at, done) VALUES (1, now() - interval '20 minutes', true)")
 	put(t, s, "more", `1`)
 	if err := s.Sweep(t.Context()); err != nil {
 		t.Fatal(err)
@@ -86,7 +86,7 @@ func TestSweep(t *testing.T) {
 	if got := pgtest.Rows(t, dsn, "SELECT key FROM gatehouse_record WHERE key NOT LIKE 'probe/%' ORDER BY key"); fmt.Sprint(got) != "[absent always dying live more]" {
 		t.Errorf("left are %q", got)
 	}
-	if got := pgtest.Rows(t, dsn, "SELECT count(*) FROM gatehouse_attempt WHERE at < now() - interval '11 minutes'"); got[0] != "0" {
+	if got := pgtest.Rows(t, dsn, "SELECT count(*) FROM gatehouse_attempt WHERE at < now() - interval '21 minutes'"); got[0] != "0" {
 		t.Errorf("%s old attempts are left", got[0])
 	}
 	if got := pgtest.Rows(t, dsn, "SELECT count(*) FROM gatehouse_attempt WHERE id = 1"); got[0] != "1" {

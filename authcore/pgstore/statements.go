@@ -64,9 +64,33 @@ WITH locked AS (
     WHERE coalesce(($2::bigint[])[array_position($1::text[], r.key)], r.version) = r.version
   RETURNING 1
 )
-SELECT whole, 1 / CASE WHEN (SELECT count(*) FROM written) <> (SELECT count(*) FROM good) THEN 0 ELSE 1 END,
+SELECT whole, 1 / CASE WHEN (SELECT count(*) FROM written) <> (SELECT count(*) FROM good) THEN 0 ELSE 1 END, now(),
   part, key, version, value::text, raw, (extract(epoch FROM expires) * 1000000)::bigint
 FROM judged LEFT JOIN changed ON true`
+
+	// putBackRecords writes at the keys $1 what the commits $2 of the times $3 had written
+	// there, $4 to $7, as if by them: where a later commit has written, nothing is. A commit
+	// that is not there any more is one from long ago. later tells of each key whether it was so,
+	// done whether it is written; neither: another put something there meanwhile.
+	putBackRecords = `
+WITH item AS (
+  SELECT * FROM unnest($1::text[], $2::bigint[], $3::timestamptz[], $4::text[], $5::bytea[], $6::timestamptz[], $7::text[])
+    AS i (key, version, at, value, raw, expires, ahead)
+), judged AS (
+  SELECT item.*, r.version AS was, r.version IS NOT NULL AND (r.version = item.version OR coalesce(a.at >= item.at, false)) AS later
+  FROM item LEFT JOIN gatehouse_record AS r ON r.key = item.key LEFT JOIN gatehouse_attempt AS a ON a.id = r.version
+), attempt AS (
+  INSERT INTO gatehouse_attempt (id, at, done) SELECT DISTINCT version, at, true FROM judged WHERE NOT later ON CONFLICT (id) DO NOTHING
+), written AS (
+  INSERT INTO gatehouse_record AS r (key, value, raw, expires, ahead, version)
+  SELECT key, value::jsonb, raw, CASE WHEN value IS NULL AND raw IS NULL THEN now() ELSE expires END, string_to_array(ahead, chr(10)), version
+  FROM judged WHERE NOT later ORDER BY key
+  ON CONFLICT (key) DO UPDATE
+    SET value = excluded.value, raw = excluded.raw, expires = excluded.expires, ahead = excluded.ahead, version = excluded.version
+    WHERE r.version = (SELECT was FROM judged WHERE judged.key = r.key)
+  RETURNING key
+)
+SELECT judged.key, later AND was <> version, later OR written.key IS NOT NULL FROM judged LEFT JOIN written ON written.key = judged.key`
 
 	// markHistory is a commit $1, which follows the commits $2 if they are there, and then
 	// writes that node $3 is alive, and $7 at the key $6, as a record that is dead at once
@@ -94,7 +118,7 @@ FROM judged`
 	// claimAttempt has attempt $1 fail if it has not succeeded yet: its own row would
 	// be the second with its id. What it waits for is a commit still under way.
 	claimAttempt = `INSERT INTO gatehouse_attempt (id, at, done) VALUES ($1::bigint, now(), false) ON CONFLICT (id) DO NOTHING`
-	readAttempt  = `SELECT done FROM gatehouse_attempt WHERE id = $1::bigint`
+	readAttempt  = `SELECT done, at FROM gatehouse_attempt WHERE id = $1::bigint`
 
 	// sweepRecords deletes at most $2 rows that have been dead for longer than any node
 	// remembers what it wrote (twice keptFor): where history is put back, no row means
@@ -104,9 +128,11 @@ DELETE FROM gatehouse_record WHERE key IN (
   SELECT key FROM gatehouse_record WHERE expires < coalesce($1::timestamptz, now()) - interval '21 minutes'
   ORDER BY expires LIMIT $2::bigint FOR UPDATE SKIP LOCKED
 )`
+	// sweepAttempts deletes at most $1 of those that no node asks for: after what it
+	// remembers there is no commit without its time.
 	sweepAttempts = `
 DELETE FROM gatehouse_attempt WHERE id IN (
-  SELECT id FROM gatehouse_attempt WHERE at < now() - interval '11 minutes' ORDER BY at LIMIT $1::bigint FOR UPDATE SKIP LOCKED
+  SELECT id FROM gatehouse_attempt WHERE at < now() - interval '21 minutes' ORDER BY at LIMIT $1::bigint FOR UPDATE SKIP LOCKED
 )`
 
 	// markedSince counts those of nodes $1 that were alive after $2.
