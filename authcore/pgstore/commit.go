@@ -57,6 +57,7 @@ func (s *Store) commit(ctx context.Context, t *tx) (again bool, err error) {
 		return false, nil
 	case err == nil || isConflict(err):
 		s.recent.forget(t.read)
+		maps.Copy(t.read, c.changed)
 		s.lines.note(c.changed)
 		s.lines.tell(t.turn, t.read)
 		t.moved = len(c.changed) > 0

@@ -13,8 +13,9 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
-// gather has statements of one kind wait until open, and notes for how many calls each is.
-func gather[T any](of *together[T]) (waits func() int, open func() []int) {
+// gather has statements of one kind wait until open, and notes for how many calls each
+// is. calls are those that have come.
+func gather[T any](t *testing.T, of *together[T]) (calls func() int, open func() []int) {
 	gate := make(chan struct{})
 	var mu sync.Mutex
 	var once sync.Once
@@ -27,17 +28,25 @@ func gather[T any](of *together[T]) (waits func() int, open func() []int) {
 		<-gate
 		return run(next)
 	}
-	waits = func() int {
+	calls = func() int {
+		mu.Lock()
+		defer mu.Unlock()
 		of.mu.Lock()
 		defer of.mu.Unlock()
-		return len(of.waiting)
+		n := len(of.waiting)
+		for _, size := range sizes {
+			n += size
+		}
+		return n
 	}
-	return waits, func() []int {
+	open = func() []int {
 		mu.Lock()
 		defer mu.Unlock()
 		once.Do(func() { close(gate) })
 		return slices.Clone(sizes)
 	}
+	t.Cleanup(func() { open() })
+	return calls, open
 }
 
 // What waits at the same moment goes in one statement, of which each call is judged by
@@ -58,8 +67,8 @@ func TestTogether(t *testing.T) {
 		}
 	}
 	const people = 40
-	readers, read := gather(&s.reads)
-	writers, write := gather(&s.commits)
+	readers, read := gather(t, &s.reads)
+	writers, write := gather(t, &s.commits)
 	ctx, cancel := context.WithCancel(t.Context())
 	failed := make([]error, people+2)
 	var all sync.WaitGroup
@@ -74,9 +83,9 @@ func TestTogether(t *testing.T) {
 	all.Go(func() {
 		failed[people+1] = s.Update(ctx, func(tx store.Tx) error { return add(tx, "left") })
 	})
-	until("all but two wait to read", func() bool { return readers() == people })
+	until("all read", func() bool { return readers() == people+2 })
 	first := read()
-	until("all but two wait to write", func() bool { return writers() == people })
+	until("all write", func() bool { return writers() == people+2 })
 	for _, key := range []string{"own0", "own7", "own39"} {
 		if err := other.Update(t.Context(), func(tx store.Tx) error { return add(tx, key) }); err != nil {
 			t.Fatal(err)
