@@ -92,7 +92,10 @@ func takeCommits(all []*waiting[*commitment]) (next, rest []*waiting[*commitment
 func (s *Store) commitAll(all []*commitment) (answered bool) {
 	var carried []int64
 	if all[0].t.as != besideIt {
-		carried = s.history.carried()
+		var err error
+		if carried, err = s.history.required(); err != nil {
+			return true // none is whole
+		}
 	}
 	for _, c := range all {
 		s.trips(c.ctx)
@@ -151,7 +154,7 @@ func (s *Store) committed(c *commitment) {
 	s.contact.written()
 	s.recent.wrote(c.t.writes, c.attempt)
 	s.lines.wrote(c.t.writes, c.attempt)
-	s.history.keep(c.attempt, c.at, c.t.writes)
+	s.history.keep(c.attempt, c.at, c.t.writes, c.t.as)
 }
 
 // arguments are those of commitRecords.

@@ -46,6 +46,7 @@ type history struct {
 	young, old map[string]kept // what was written
 	size       int             // of young
 	since      time.Time
+	calls      int // commits of calls that are in it
 
 	lost   chan struct{} // closed once it is put back; nil: nothing is lost
 	onLost func(context.Context, store.Store, store.Lost) error
@@ -65,10 +66,20 @@ func (s *Store) OnLost(putRight func(context.Context, store.Store, store.Lost) e
 	s.history.onLost = putRight
 }
 
-// carried are the commits that must be there.
-func (h *history) carried() []int64 {
+// required are the commits that must be there for a call to go on; while something is
+// lost none does. It is asked as the statement goes: who has waited for a connection, or
+// in a line, may have begun before.
+func (h *history) required() ([]int64, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.lost != nil {
+		return nil, store.ErrLost
+	}
+	return h.carried(), nil
+}
+
+// carried are the commits that this node knows of. The mutex is held.
+func (h *history) carried() []int64 {
 	if time.Since(h.when) > seenFor {
 		h.seen = nil // swept, as it may be
 	}
@@ -88,10 +99,14 @@ func (h *history) committed(carried []int64, attempt int64, now time.Time) {
 	h.seen[attempt], h.at, h.when = true, now, wallNow()
 }
 
-// keep remembers what was written at a time of the database's.
-func (h *history) keep(attempt int64, at time.Time, writes map[string]write) {
+// keep remembers what was written at a time of the database's, by a call or to put
+// something back.
+func (h *history) keep(attempt int64, at time.Time, writes map[string]write, as kind) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if as != besideIt {
+		h.calls++
+	}
 	if now := wallNow(); h.young == nil || h.size > keptBytes || now.Sub(h.since) > keptFor {
 		h.old, h.young, h.size, h.since = h.young, map[string]kept{}, 0, now
 	}
@@ -151,19 +166,16 @@ func (s *Store) lose(carried []int64) {
 // putBack puts back what is remembered, waits for the other nodes to do so, and lets
 // calls go on.
 func (s *Store) putBack(others []int64) {
-	s.history.mu.Lock()
-	seen := s.history.at
-	all := maps.Clone(s.history.old)
-	if all == nil {
-		all = map[string]kept{}
-	}
-	maps.Copy(all, s.history.young)
-	putRight := s.history.onLost
-	s.history.mu.Unlock()
-	s.log.Error("the database came back without what was already written to it, as after a failover to a replica that was behind; what this node remembers of it is put back, and codes from before are void", "database", s.dsn.Name, "records", len(all))
+	s.log.Error("the database came back without what was already written to it, as after a failover to a replica that was behind; what this node remembers of it is put back, and codes from before are void", "database", s.dsn.Name)
 	s.recent.clear()
 	var began time.Time
 	for {
+		s.history.mu.Lock()
+		seen, calls, putRight := s.history.at, s.history.calls, s.history.onLost
+		all := map[string]kept{}
+		maps.Copy(all, s.history.old)
+		maps.Copy(all, s.history.young)
+		s.history.mu.Unlock()
 		var clashes []store.Item
 		err := s.onConn(s.background, func(conn *pgx.Conn) error {
 			return s.trip(s.background, conn, func(rows pgx.Rows) error { return rows.Scan(&began) }, tellTime, nil)
@@ -176,8 +188,14 @@ func (s *Store) putBack(others []int64) {
 		}
 		if err == nil {
 			s.history.mu.Lock()
-			s.history.seen = nil
+			late := s.history.calls != calls // commits whose answer was on its way
+			if !late {
+				s.history.seen = nil
+			}
 			s.history.mu.Unlock()
+			if late {
+				continue
+			}
 			_, err = s.mark(s.background, nil)
 		}
 		if err == nil {
@@ -270,7 +288,9 @@ type marked struct {
 // mark writes that this node is alive and has seen all that it carries, and so all that
 // was there; and probe, into a record of its own.
 func (s *Store) mark(ctx context.Context, probe []byte) (said marked, err error) {
+	s.history.mu.Lock()
 	carried, attempt := s.history.carried(), randomID()
+	s.history.mu.Unlock()
 	err = s.onConn(ctx, func(conn *pgx.Conn) error {
 		return s.trip(ctx, conn, func(rows pgx.Rows) error {
 			return rows.Scan(&said.whole, &said.now, &said.ids, &said.names, &said.size)

@@ -1,6 +1,7 @@
 package pgstore
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -12,12 +13,12 @@ import (
 func TestOlderCommitsAreNotRememberedLast(t *testing.T) {
 	h, began := &history{}, time.Now()
 	at := func(n time.Duration) time.Time { return began.Add(n * time.Millisecond) }
-	h.keep(2, at(2), map[string]write{"key": {value: []byte(`"ended"`)}})
-	h.keep(1, at(1), map[string]write{"key": {value: []byte(`"live"`)}})
+	h.keep(2, at(2), map[string]write{"key": {value: []byte(`"ended"`)}}, updating)
+	h.keep(1, at(1), map[string]write{"key": {value: []byte(`"live"`)}}, updating)
 	if got := h.young["key"]; got.version != 2 || string(got.value) != `"ended"` {
 		t.Errorf("version %d, %s, is what would be put back", got.version, got.value)
 	}
-	h.keep(3, at(3), map[string]write{"key": {value: []byte(`"more"`)}})
+	h.keep(3, at(3), map[string]write{"key": {value: []byte(`"more"`)}}, updating)
 	if got := h.young["key"]; got.version != 3 {
 		t.Errorf("version %d is the last", got.version)
 	}
@@ -43,5 +44,42 @@ func TestPuttingBackMeetsOthers(t *testing.T) {
 	})
 	if got := sum(t, s, "k"); err != nil || runs > 4 || got != 3 {
 		t.Errorf("after %d runs: %v, counted to %d", runs, err, got)
+	}
+}
+
+// Whoever began before something was lost, and has waited for a connection or in a line
+// since, reads and writes nothing before all of it is put back.
+func TestWhoBeganBeforeTheLoss(t *testing.T) {
+	t.Parallel()
+	s := openNode(t, pgtest.Database(t))
+	get := func(tx store.Tx) error { _, err := tx.Get("k"); return err }
+	for what, c := range map[string]struct {
+		call func(context.Context, func(store.Tx) error) error
+		do   func(store.Tx) error
+	}{
+		"View":              {s.View, get},
+		"View that lists":   {s.View, func(tx store.Tx) error { _, err := tx.Scan("k", "", 1); return err }},
+		"Update that reads": {s.Update, get},
+		"Update":            {s.Update, func(tx store.Tx) error { tx.Put("k", []byte(`1`), time.Time{}); return nil }},
+	} {
+		runs := 0
+		err := c.call(t.Context(), func(tx store.Tx) error {
+			if runs++; runs == 1 {
+				lost := make(chan struct{})
+				s.history.mu.Lock()
+				s.history.lost, s.history.seen = lost, nil
+				s.history.mu.Unlock()
+				time.AfterFunc(50*time.Millisecond, func() {
+					s.history.mu.Lock()
+					defer s.history.mu.Unlock()
+					s.history.lost = nil
+					close(lost)
+				})
+			}
+			return c.do(tx)
+		})
+		if err != nil || runs != 2 {
+			t.Errorf("%s: %v after %d runs, want two", what, err, runs)
+		}
 	}
 }

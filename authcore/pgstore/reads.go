@@ -81,8 +81,11 @@ func (s *Store) readAll(all []*reading) (answered bool) {
 		keys = append(keys, r.keys...)
 	}
 	var got answer
-	err := s.onConn(s.background, func(conn *pgx.Conn) (err error) {
-		got, err = s.get(s.background, conn, keys, s.history.carried())
+	err := s.onConn(s.background, func(conn *pgx.Conn) error {
+		carried, err := s.history.required()
+		if err == nil {
+			got, err = s.get(s.background, conn, keys, carried)
+		}
 		return err
 	})
 	for _, r := range all {

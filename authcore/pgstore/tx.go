@@ -174,7 +174,9 @@ func (t *tx) fetchIn(keys []string) error {
 	}
 	var carried []int64
 	if !t.whole && t.as != besideIt {
-		carried = t.s.history.carried()
+		if carried, err = t.s.history.required(); err != nil {
+			return err
+		}
 	}
 	got, err := t.s.get(t.ctx, t.conn.Conn(), keys, carried, before...)
 	if err != nil {
@@ -238,6 +240,9 @@ func (t *tx) scan(prefix, after string, limit int, items *[]store.Item) error {
 	}
 	t.guessed = t.guessed || t.loose
 	before, err := t.snapshot()
+	if err == nil && t.as != besideIt {
+		_, err = t.s.history.required()
+	}
 	if err != nil {
 		return err
 	}
