@@ -154,7 +154,7 @@ var largeRooms = map[string]struct {
 	why          string
 }{
 	"authcore/pgstore":   {2_680, 150, "commit, batches, lines, reads and what was lost are one contract with one database; what waits at the same moment shares statements"},
-	"authcore/apps":      {3_300, 150, "people, asks and what a proof comes to are one rule: who somebody is to an app, and which strangers may not be"},
+	"authcore/apps":      {3_320, 150, "people, asks and what a proof comes to are one rule: who somebody is to an app, and which strangers may not be"},
 	"authcore/session":   {3_590, 150, "machine tokens, and how much each site is used, stand in the records, the cache and the one rule of browsers' sessions; so does how long what is known of one holds"},
 	"caddymodule":        {6_850, 150, "the modules, options and Caddyfile of every room, and what a start checks of them"},
 	"caddymodule/routes": {3_450, 150, "each question about the routes is a file, and all are asked of the same trees; requests are followed through them as Caddy would"},

@@ -187,10 +187,14 @@ func (c *Core) Status() Status {
 	return out
 }
 
-// Ping tells whether the store answers: by its own word, or by a record.
+// Ping tells whether the store answers, by its own word or by a record, and whether this
+// node can use what it says.
 func (c *Core) Ping(ctx context.Context) error {
 	if c.board.Blind() {
 		return errors.New("the store could not be read for a minute; sessions that can't be checked are refused")
+	}
+	if err := c.keys.Sealed(); err != nil {
+		return err
 	}
 	if own, can := c.store.(interface{ Ping(context.Context) error }); can {
 		return own.Ping(ctx)

@@ -89,7 +89,7 @@ func Open(ctx context.Context, engine store.Store, secrets keyring.Secrets, o Op
 	c.history = &challenge.History{Store: engine, Now: o.Now}
 	c.outbox = outbox.New(outbox.Config{Store: engine, Secrets: secrets, Now: o.Now, Log: o.Logger, Observe: c.observe, Tell: c.tell})
 	c.delivery = delivery.New(delivery.Config{Store: engine, Now: o.Now, Sent: c.outbox.Sent, Observe: c.observe})
-	c.keys = keyring.NewKeys(keyring.Config{Store: engine, Secrets: secrets, Now: o.Now, Rotated: c.rotated, Revoked: c.revoke, Changed: c.tellKeys, Shared: isShared})
+	c.keys = keyring.NewKeys(keyring.Config{Store: engine, Secrets: secrets, Now: o.Now, Log: o.Logger, Rotated: c.rotated, Revoked: c.revoke, Changed: c.tellKeys, Shared: isShared})
 	c.sessions = session.New(session.Config{
 		Store: engine, Keys: c.keys, Now: o.Now, Log: o.Logger, Observe: c.observe,
 		Count: func(n int) { c.census.add(n, 0) }, Tell: c.tellEnded, Blind: c.board.Blind,
@@ -167,8 +167,8 @@ func (c *Core) claim(ctx context.Context) error {
 		return errors.New("the store has content but does not say which secret it was written with: it is damaged or not Gatehouse's")
 	}
 	if known {
-		if _, ok := c.secrets.Find(m.Secret); !ok {
-			return keyring.ErrWrongSecret
+		if _, err := c.secrets.Find(m.Secret); err != nil {
+			return err
 		}
 	}
 	return c.store.Update(ctx, func(tx store.Tx) error {

@@ -3,6 +3,7 @@ package authcore_test
 import (
 	"cmp"
 	"context"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"strings"
@@ -33,6 +34,7 @@ type house struct {
 	config  authcore.Config
 	sender  *recorder
 	secrets keyring.Secrets
+	logger  *slog.Logger // nil: no log
 
 	mu     sync.Mutex
 	clock  func() time.Time // nil: time.Now
@@ -100,7 +102,7 @@ func newHouse(t testing.TB) *house {
 
 func (h *house) open() {
 	h.t.Helper()
-	core, err := authcore.Open(h.t.Context(), h.store, h.secrets, authcore.Options{Now: h.now})
+	core, err := authcore.Open(h.t.Context(), h.store, h.secrets, authcore.Options{Now: h.now, Logger: h.logger})
 	if err != nil {
 		h.t.Fatal(err)
 	}

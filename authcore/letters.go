@@ -43,7 +43,7 @@ func (s *Service) Letter(tx store.Tx, e outbox.Entry) (*outbox.Item, error) {
 		Kind: cmp.Or(e.Kind, outbox.LetterSignIn), To: c.Address, Site: c.Origin, For: c.For, Language: c.Language,
 		Lifetime: c.Expires.Sub(c.AskedAt), AskedAt: c.AskedAt, Agent: c.Agent, Network: c.Network,
 	}
-	secret, known := s.core.secrets.Find(c.Secret)
+	secret, err := s.core.secrets.Find(c.Secret)
 	switch {
 	case e.Kind == outbox.LetterNewDevice || e.Kind == outbox.LetterAdmitted:
 		at := c.Origin
@@ -51,8 +51,8 @@ func (s *Service) Letter(tx store.Tx, e outbox.Entry) (*outbox.Item, error) {
 			at = s.cfg.AccountAt(at)
 		}
 		letter.Lifetime, letter.Link = 0, at.String()+"/_gatehouse/account"
-	case !known:
-		item.Problem = fmt.Errorf("challenge made with secret %s, which is not configured any more", c.Secret)
+	case err != nil:
+		item.Problem = fmt.Errorf("challenge made with secret %s: %w", c.Secret, err)
 	case c.Part == nil:
 		letter.Link = c.Origin.String() + "/_gatehouse/link/" + secret.LinkFor(c.ID)
 		letter.NotMe = c.Origin.String() + "/_gatehouse/not-me/" + secret.NotMeFor(c.Address, c.AskedAt)

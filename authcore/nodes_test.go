@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"strings"
@@ -374,6 +375,137 @@ func TestWhatCantBeReadIsNotRefused(t *testing.T) {
 			t.Errorf("once it can be read: %v, %v, %v", found, over, err)
 		}
 	})
+}
+
+// Nor is what another node has made with a secret that this one has not: the node says so,
+// refuses none of it, counts nothing, and hears all else. Only what is in the store makes
+// it so, whatever is shown to it.
+func TestWhatNoSecretOpensIsNotRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		one, _ := newAppHouse(t)
+		two, _ := newAppHouse(t)
+		two.secrets = keyring.Secrets{Current: secretOf(t, 'b'), Old: []keyring.Secret{one.secrets.Current}}
+		ctx, log := t.Context(), &lockedText{}
+		one.logger = slog.New(slog.NewTextHandler(log, nil))
+		one.reopenOn(&storetest.Away{Store: one.store})
+		two.reopenOn(&storetest.Away{Store: one.store})
+		defer one.close()
+		defer two.close()
+		before := one.browser().signIn(mustAddress("carol@example.com"))
+		b := two.browser()
+		b.begin(alice)
+		mail := two.sender.last(t)
+		dave := mustAddress("dave@example.com")
+		two.ask(CodeFor(dave))
+		texted := two.sender.last(t)
+		if _, err := two.core.Keys().Rotate(ctx, false); err != nil {
+			t.Fatal(err)
+		}
+		in := two.browser().signIn(mustAddress("bob@example.com"))
+		if err := one.core.Keys().Reload(ctx); err != nil {
+			t.Errorf("a node that can't open one key hears nothing more: %v", err)
+		}
+		for name, ask := range map[string]func() error{
+			"a check":               func() error { _, err := one.service.Sessions().Check(ctx, in.Token, site); return err },
+			"what is signed out of": func() error { _, err := one.core.Sessions().Held(ctx, []string{in.Token}); return err },
+			"the right code":        func() error { _, err := one.service.Flows().AnswerCode(ctx, b.Browser, "", mail.Code); return err },
+			"a wrong code": func() error {
+				_, err := one.service.Flows().AnswerCode(ctx, b.Browser, "", wrong(mail.Code))
+				return err
+			},
+			"a code of an app": func() error {
+				_, err := one.service.Apps().Prove(ctx, apps.Proof{Caller: one.caller(liveKey), Slot: "code", Contact: dave.String(), Code: wrong(texted.Code), Origin: site})
+				return err
+			},
+			"the health": func() error { return one.core.Ping(ctx) },
+			"a new key": func() error {
+				one.setClock(100 * 24 * time.Hour)
+				defer one.setClock(0)
+				return one.core.Keys().RotateIfDue(ctx)
+			},
+		} {
+			for range 9 { // more often than a wrong code may be given
+				if err := ask(); !errors.Is(err, keyring.ErrWrongSecret) {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+		}
+		// What was made with a secret that both have goes on, and what nobody has made is
+		// refused.
+		if s, err := one.service.Sessions().Check(ctx, before.Token, site); s == nil || err != nil {
+			t.Errorf("an older session: %v, %v", s, err)
+		}
+		stranger := newHouse(t)
+		defer stranger.close()
+		if s, err := one.service.Sessions().Check(ctx, stranger.browser().signIn(alice).Token, site); s != nil || err != nil {
+			t.Errorf("a token of nobody's: %v, %v", s, err)
+		}
+		if n := strings.Count(log.String(), "level=ERROR"); n != 1 || !strings.Contains(log.String(), "secret lines") {
+			t.Errorf("the log: %s", log)
+		}
+		want(t, b.atNode(two).answer(mail.Code).Verdict, event.Accepted)
+		want(t, two.prove(apps.Proof{Slot: "code", Contact: dave.String(), Code: texted.Code}).Verdict, event.Accepted)
+		// Keys that have become known are gone, whoever can open them.
+		if _, err := one.core.Keys().Rotate(ctx, true); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(one.core.Ping(ctx), two.core.Keys().Reload(ctx)); err != nil {
+			t.Error(err)
+		}
+		if s, err := one.service.Sessions().Check(ctx, in.Token, site); s != nil || err != nil {
+			t.Errorf("revoked: %v, %v", s, err)
+		}
+		if left := two.core.Keys().AllPublic().Keys; len(left) != 1 {
+			t.Errorf("keys that are left: %d, want 1", len(left))
+		}
+	})
+}
+
+// lockedText is text that several write.
+type lockedText struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lockedText) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lockedText) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// Guesses at a code are counted beside one that a node can't open: whoever asks for one at
+// another node would have as many as they like.
+func TestGuessesBesideWhatNoSecretOpens(t *testing.T) {
+	for _, first := range []int{0, 1} {
+		synctest.Test(t, func(t *testing.T) {
+			one, _ := newAppHouse(t)
+			two, _ := newAppHouse(t)
+			two.secrets = keyring.Secrets{Current: secretOf(t, 'b'), Old: []keyring.Secret{one.secrets.Current}}
+			one.reopenOn(&storetest.Away{Store: one.store})
+			two.reopenOn(&storetest.Away{Store: one.store})
+			defer one.close()
+			defer two.close()
+			asks := []*visit{(&wire{h: one, hex: true}).at("192.0.2.1"), (&wire{h: two, hex: true}).at("192.0.3.1")}
+			for i := range asks {
+				want(t, asks[(first+i)%2].ask(), event.Accepted)
+				time.Sleep(time.Minute)
+			}
+			verdicts := map[event.Verdict]int{}
+			guess := (&wire{h: one, hex: true}).at("198.51.100.7")
+			for i := range 40 {
+				verdicts[guess.answer(fmt.Sprintf("%08X", i))]++
+			}
+			if n := verdicts[event.Wrong]; n == 0 || n > 10 {
+				t.Errorf("guesses that were compared: %v", verdicts)
+			}
+		})
+	}
 }
 
 // What a database is asked for, in round trips: a check of a session none, a start and

@@ -142,7 +142,7 @@ func (s *openStore) use(ctx context.Context, secrets keyring.Secrets) (*authcore
 	}
 	core, err := authcore.Open(ctx, s.store, secrets, authcore.Options{Logger: slog.New(currentLog{}), Now: s.now})
 	if errors.Is(err, keyring.ErrWrongSecret) {
-		return nil, fmt.Errorf("secret: %w than the one configured; write the right one, or name it after the new one if it was changed: secret <new> <old> (the store is in %s)", err, s.where)
+		return nil, fmt.Errorf("secret: the store was written with another secret than the one configured; write the right one, or name it after the new one if it was changed: secret <new> <old> (the store is in %s)", s.where)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.option, err)

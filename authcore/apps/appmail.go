@@ -43,7 +43,7 @@ func (s *View) Letter(tx store.Tx, c *challenge.Challenge, item *outbox.Item, le
 		return false, err
 	}
 	item.About.App, item.About.Subject = to.Realm.App, to.Subject
-	if secret, known := s.core.secrets.Find(c.Secret); known {
+	if secret, err := s.core.secrets.Find(c.Secret); err == nil {
 		item.Problem = s.letterOf(to, secret, letter)
 	}
 	letter.Into, err = to.into(tx)

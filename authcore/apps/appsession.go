@@ -92,8 +92,8 @@ func (c *Core) SaveAppSession(tx store.Tx, r *session.Record) error {
 // sessionToken derives the session's opaque token again, "" when the secret it
 // came from is gone.
 func (c *Core) sessionToken(r *session.Record) string {
-	secret, known := c.secrets.Find(r.API.Secret)
-	if !known {
+	secret, err := c.secrets.Find(r.API.Secret)
+	if err != nil {
 		return ""
 	}
 	return secret.APISession(r.ID, r.API.Form == session.TokenHex)

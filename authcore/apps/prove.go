@@ -189,6 +189,7 @@ func (t *proving) choose() (event.Verdict, error) {
 	}
 	first, firstVerdict := *t, event.Unknown
 	var compared []*proving
+	var unread error // of one that can't be compared: beside others it takes no part, or their guesses went uncounted
 	for i, caller := range callers {
 		for _, lead := range leads[i] {
 			one := *t
@@ -205,7 +206,14 @@ func (t *proving) choose() (event.Verdict, error) {
 				if err != nil {
 					return v, err
 				}
-				if may && one.right() {
+				right := false
+				if may {
+					if right, err = one.right(); err != nil {
+						unread = err
+						continue
+					}
+				}
+				if right {
 					*t = one
 					return v, nil
 				}
@@ -217,6 +225,9 @@ func (t *proving) choose() (event.Verdict, error) {
 				first, firstVerdict = one, v
 			}
 		}
+	}
+	if unread != nil && firstVerdict != event.Accepted {
+		return event.Unknown, unread
 	}
 	*t = first
 	t.beside = slices.DeleteFunc(compared, func(other *proving) bool { return other.c == t.c })
@@ -391,9 +402,12 @@ func (t *proving) sameDevice() bool {
 }
 
 // right tells whether the code is the right one, and counts nothing.
-func (t *proving) right() bool {
+func (t *proving) right() (bool, error) {
 	code, _, ok := t.c.Parse(t.in.Code)
-	return ok && t.s.challenges.IsRight(t.c.Challenge, code)
+	if !ok {
+		return false, nil
+	}
+	return t.s.challenges.IsRight(t.c.Challenge, code)
 }
 
 // pairTries are the wrong pairs of digits that a link bears. A link that somebody

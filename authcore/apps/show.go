@@ -60,9 +60,9 @@ func (s *View) show(tx store.Tx, slot, token string, press bool) (Shown, error) 
 	if err := s.challenges.Open(tx, c.Challenge); err != nil {
 		return out, err
 	}
-	var known bool
-	if out.Code, known = s.challenges.ShownCode(c.Challenge); !known {
+	shown := false
+	if out.Code, shown, err = s.challenges.ShownCode(c.Challenge); !shown {
 		out.Verdict = event.Expired
 	}
-	return out, nil
+	return out, err
 }

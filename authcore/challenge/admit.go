@@ -100,8 +100,8 @@ func (e *Engine) Unadmitted(tx store.Tx, c *Challenge) (Outcome, error) {
 	case !e.MayReceive(c.Address):
 		return OutcomeNotAllowed, nil
 	}
-	if _, known := e.Secrets.Find(c.Secret); !known {
-		return OutcomeExpired, nil
+	if _, err := e.Secrets.Find(c.Secret); err != nil {
+		return "", err
 	}
 	if paused, err := Paused(tx, c.Address, now); err != nil || paused && !c.Known {
 		return OutcomePaused, err
@@ -122,6 +122,9 @@ func (e *Engine) Admit(tx store.Tx, c *Challenge) (code string, err error) {
 	if err := Note(tx, c, Step{At: now, Outcome: OutcomeAdmitted}); err != nil {
 		return "", err
 	}
-	secret, _ := e.Secrets.Find(c.Secret)
+	secret, err := e.Secrets.Find(c.Secret)
+	if err != nil {
+		return "", err
+	}
 	return c.Code(secret), c.Save(tx)
 }

@@ -207,7 +207,11 @@ func (e *Engine) Answer(tx store.Tx, c *Challenge, text string, by By) (Result, 
 	if left == 0 { // used up by other challenges meanwhile
 		return Result{Verdict: event.CodesOff}, nil
 	}
-	if e.IsRight(c, code) {
+	right, err := e.IsRight(c, code)
+	if err != nil {
+		return Result{}, err
+	}
+	if right {
 		return Result{Verdict: event.Accepted}, nil
 	}
 	failures.Count(tx, now)
@@ -254,12 +258,15 @@ func (e *Engine) Open(tx store.Tx, c *Challenge) error {
 }
 
 // ShownCode is the code of a challenge that was opened.
-func (e *Engine) ShownCode(c *Challenge) (code string, ok bool) {
-	secret, known := e.Secrets.Find(c.Secret)
-	if !known || !c.Opened {
-		return "", false
+func (e *Engine) ShownCode(c *Challenge) (code string, ok bool, err error) {
+	if !c.Opened {
+		return "", false, nil
 	}
-	return c.Code(secret), true
+	secret, err := e.Secrets.Find(c.Secret)
+	if err != nil {
+		return "", false, err
+	}
+	return c.Code(secret), true, nil
 }
 
 // AnswerNobody does what Answer does with a wrong code of the given form, for a
@@ -273,7 +280,9 @@ func (e *Engine) AnswerNobody(tx store.Tx, recipient string, digits int, hex boo
 		AskedAt: now, Expires: now, Kept: now.Add(time.Hour), Tries: 1, Part: json.RawMessage("{}"),
 	}
 	if code, _, ok := c.Parse(text); ok {
-		e.IsRight(c, code)
+		if _, err := e.IsRight(c, code); err != nil {
+			return err
+		}
 	}
 	limit.Counters{limit.NewCounter("nobody/"+c.ID, e.Limits.Failures)}.Count(tx, now)
 	return c.Save(tx)
@@ -286,7 +295,11 @@ func (e *Engine) AnswerPair(tx store.Tx, c *Challenge, text string) (Result, err
 	if !ok {
 		return Result{Verdict: event.Malformed, Found: found}, nil
 	}
-	if secret, known := e.Secrets.Find(c.Secret); known && keyring.SameCode(digits, secret.PairOf(c.ID, PairDigits)) {
+	secret, err := e.Secrets.Find(c.Secret)
+	if err != nil {
+		return Result{}, err
+	}
+	if keyring.SameCode(digits, secret.PairOf(c.ID, PairDigits)) {
 		return Result{Verdict: event.Accepted}, nil
 	}
 	return e.wrong(tx, c, c.Tries)
@@ -308,14 +321,14 @@ func (e *Engine) wrong(tx store.Tx, c *Challenge, left int) (Result, error) {
 	return out, c.Save(tx)
 }
 
-// IsRight compares a parsed code, also for a decoy: both take the same time.
-func (e *Engine) IsRight(c *Challenge, code string) bool {
-	secret, known := e.Secrets.Find(c.Secret)
-	if !known {
-		secret = e.Secrets.Current
+// IsRight compares a parsed code, also for a decoy: both take the same time. An error
+// means that it cannot be told, and nothing is to be counted.
+func (e *Engine) IsRight(c *Challenge, code string) (bool, error) {
+	secret, err := e.Secrets.Find(c.Secret)
+	if err != nil {
+		return false, err
 	}
-	same := keyring.SameCode(code, c.Code(secret))
-	return same && known && !c.Decoy
+	return keyring.SameCode(code, c.Code(secret)) && !c.Decoy, nil
 }
 
 // Use consumes c for a session, "" for none yet.

@@ -35,6 +35,7 @@ var portal, _ = origin.Parse(issuer)
 type house struct {
 	testing.TB
 	store   store.Store
+	secrets keyring.Secrets
 	core    *authcore.Core
 	service *authcore.Service
 	client  *grant.Client
@@ -57,7 +58,7 @@ func must(t testing.TB, err error) {
 // inHouse runs a test.
 func inHouse(t *testing.T, run func(*house)) {
 	synctest.Test(t, func(t *testing.T) {
-		h := &house{TB: t, store: memstore.New(), client: &grant.Client{
+		h := &house{TB: t, store: memstore.New(), secrets: keyring.Secrets{Current: secretOf(t, "s")}, client: &grant.Client{
 			ID: "wiki", Name: "Wiki", Redirects: []string{"https://wiki.example.com/cb"}, Backchannel: "https://wiki.example.com/out",
 			Policy: admits(t, "any"), Secrets: [][sha256.Size]byte{sha256.Sum256([]byte("s"))},
 		}}
@@ -65,6 +66,13 @@ func inHouse(t *testing.T, run func(*house)) {
 		run(h)
 		h.stop()
 	})
+}
+
+func secretOf(t testing.TB, of string) keyring.Secret {
+	t.Helper()
+	secret, err := keyring.NewSecret([]byte(strings.Repeat(of, keyring.MinSecretBytes)))
+	must(t, err)
+	return secret
 }
 
 func admits(t testing.TB, who ...string) *policy.Policy {
@@ -78,9 +86,8 @@ func admits(t testing.TB, who ...string) *policy.Policy {
 
 // open starts the instance on its store.
 func (h *house) open() {
-	secret, err := keyring.NewSecret([]byte(strings.Repeat("s", 32)))
-	must(h, err)
-	h.core, err = authcore.Open(h.Context(), h.store, keyring.Secrets{Current: secret}, authcore.Options{})
+	var err error
+	h.core, err = authcore.Open(h.Context(), h.store, h.secrets, authcore.Options{})
 	must(h, err)
 	h.service = h.core.Use(authcore.Config{
 		Code: authcore.DefaultCode, Session: session.DefaultRule, Limits: limit.Default(),
@@ -270,6 +277,29 @@ func TestRefreshReuse(t *testing.T) {
 	})
 }
 
+// A node that has not the secret that another one's tokens are made with refuses none of
+// those, and ends nothing.
+func TestRefreshAtANodeWithoutTheSecret(t *testing.T) {
+	inHouse(t, func(h *house) {
+		core, service, release := h.core, h.service, h.release
+		defer func() { release(); service.Close(); core.Close() }()
+		without := core.Grants()
+		h.secrets = keyring.Secrets{Current: secretOf(t, "n"), Old: []keyring.Secret{h.secrets.Current}}
+		h.open()
+		out := h.issue(h.signIn("alice@example.com", nil), grant.ScopeOffline)
+		for range 3 {
+			_, err := without.Refresh(h.Context(), issuer, h.client, out.Refresh, nil)
+			if !errors.Is(err, keyring.ErrWrongSecret) {
+				t.Errorf("at a node without the secret: %v", err)
+			}
+		}
+		_, err := without.Refresh(h.Context(), issuer, h.client, "x"+out.Refresh, nil)
+		h.wantRefused("what nobody has made", err)
+		_, err = h.refresh(out.Refresh)
+		must(t, err)
+	})
+}
+
 // A refresh is no use of the session: without offline_access all ends when it was
 // not used for too long, with it only at its absolute end. Neither is told.
 func TestIdleAndMax(t *testing.T) {
@@ -385,7 +415,7 @@ func TestNoticeByOneNode(t *testing.T) {
 			h.stop()
 			h.store = node{engine, "one", gone}
 			h.open()
-			other := &house{TB: h.TB, store: node{engine, "two", gone}, client: h.client}
+			other := &house{TB: h.TB, store: node{engine, "two", gone}, secrets: h.secrets, client: h.client}
 			other.open()
 			s := h.signIn("alice@example.com", nil)
 			h.issue(s)

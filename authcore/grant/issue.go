@@ -155,7 +155,9 @@ func (g *Grants) redeem(tx store.Tx, in Redemption) (none issuing, err error) {
 		return none, err
 	}
 	_, out.IDToken = stands.tells(&gr, out.Scope)
-	out.Refresh = g.refreshToken(&gr, gr.Number)
+	if out.Refresh, err = g.refreshToken(&gr, gr.Number); err != nil {
+		return none, err
+	}
 	return issuing{out: out}, gr.save(tx)
 }
 
@@ -192,13 +194,13 @@ func (g *Grants) access(tx store.Tx, out *Issued, until time.Time) error {
 }
 
 // refreshToken is the nth of a grant; empty for the 0th.
-func (g *Grants) refreshToken(gr *Grant, n int) string {
-	secret, ok := g.cfg.Secrets.Find(gr.Secret)
-	if !ok || n == 0 {
-		return ""
+func (g *Grants) refreshToken(gr *Grant, n int) (string, error) {
+	secret, err := g.cfg.Secrets.Find(gr.Secret)
+	if err != nil || n == 0 {
+		return "", err
 	}
 	id := gr.ID + "." + strconv.Itoa(n)
-	return id + "." + secret.Grant("refresh token", id)
+	return id + "." + secret.Grant("refresh token", id), nil
 }
 
 // refreshed finds the grant of a refresh token and its number; nil if it is
@@ -216,9 +218,9 @@ func (g *Grants) refreshed(tx store.Tx, token string) (*Grant, int, error) {
 	if err != nil || gr == nil {
 		return nil, 0, err
 	}
-	right := g.refreshToken(gr, n)
-	if right == "" || subtle.ConstantTimeCompare([]byte(right), []byte(token)) != 1 {
-		return nil, 0, nil
+	right, err := g.refreshToken(gr, n)
+	if err != nil || subtle.ConstantTimeCompare([]byte(right), []byte(token)) != 1 {
+		return nil, 0, err
 	}
 	return gr, n, nil
 }
@@ -257,7 +259,10 @@ func (g *Grants) refresh(tx store.Tx, gr *Grant, n int, scope []string) (none is
 		out.Scope = scope
 	}
 	if again {
-		out.At, out.Refresh = gr.Rotated, g.refreshToken(gr, gr.Number)
+		out.At = gr.Rotated
+		if out.Refresh, err = g.refreshToken(gr, gr.Number); err != nil {
+			return none, err
+		}
 		err := g.repeat(tx, out)
 		_, out.IDToken = stands.tells(gr, out.Scope)
 		return issuing{out: out}, err
@@ -268,9 +273,14 @@ func (g *Grants) refresh(tx store.Tx, gr *Grant, n int, scope []string) (none is
 	if err := g.access(tx, out, stands.until); err != nil {
 		return none, err
 	}
-	secret, _ := g.cfg.Secrets.Find(gr.Secret)
+	secret, err := g.cfg.Secrets.Find(gr.Secret)
+	if err != nil {
+		return none, err
+	}
 	gr.Answer = secret.Seal([]byte(out.Access), gr.sealContext())
-	out.Refresh = g.refreshToken(gr, gr.Number)
+	if out.Refresh, err = g.refreshToken(gr, gr.Number); err != nil {
+		return none, err
+	}
 	return issuing{out: out}, gr.save(tx)
 }
 
@@ -278,9 +288,9 @@ func (gr *Grant) sealContext() string { return "answer " + gr.ID + "." + strconv
 
 // repeat gives the access token of the last rotation once more.
 func (g *Grants) repeat(tx store.Tx, out *Issued) error {
-	secret, ok := g.cfg.Secrets.Find(out.Grant.Secret)
-	if !ok {
-		return ErrRefused
+	secret, err := g.cfg.Secrets.Find(out.Grant.Secret)
+	if err != nil {
+		return err
 	}
 	access, err := secret.Unseal(out.Grant.Answer, out.Grant.sealContext())
 	if err != nil {

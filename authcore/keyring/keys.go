@@ -1,9 +1,11 @@
 package keyring
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"errors"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -33,6 +35,7 @@ type Config struct {
 	Store   store.Store
 	Secrets Secrets
 	Now     func() time.Time
+	Log     *slog.Logger
 	// Rotated is told that a new key signs, and why.
 	Rotated func(RotationReason)
 	// Revoked is called in the transaction in which all keys are replaced: who
@@ -80,7 +83,7 @@ func (k *Keys) Open(ctx context.Context) error {
 	if err := k.eddsa.read(ctx, k.cfg.Store); err != nil {
 		return err
 	}
-	if err := errors.Join(k.rsa.read(ctx, k.cfg.Store), k.ecdsa.read(ctx, k.cfg.Store)); err != nil {
+	if err := errors.Join(k.rsa.read(ctx, k.cfg.Store), k.ecdsa.read(ctx, k.cfg.Store), k.Sealed()); err != nil {
 		return err
 	}
 	for _, ring := range k.inUse() {
@@ -89,6 +92,12 @@ func (k *Keys) Open(ctx context.Context) error {
 		}
 	}
 	return k.eddsa.rotateIfDue(ctx)
+}
+
+// Sealed is why keys in the store can't be opened here, nil if all can: another node has
+// made or wrapped them with a secret that this one has not.
+func (k *Keys) Sealed() error {
+	return cmp.Or(k.eddsa.isSealed(""), k.rsa.isSealed(""), k.ecdsa.isSealed(""))
 }
 
 // Reload reads the keys anew.
@@ -113,7 +122,8 @@ func (k *Keys) Sign(ctx context.Context, kind Kind, claims any) (string, error) 
 
 // Verify returns the claims of a compact JWS that this instance signed as kind;
 // ok is false for any other text. An error means that it cannot be told: the key is
-// not known here, and whether another node has made it can't be read. Verify looks at
+// not known here, and whether another node has made it can't be read, or it has and no
+// secret here opens it. Verify looks at
 // nothing but the signature, the algorithm, kid and typ: iss, aud, exp and the rest
 // are the caller's to check.
 func (k *Keys) Verify(kind Kind, token string) (claims []byte, ok bool, err error) {
@@ -124,6 +134,9 @@ func (k *Keys) Verify(kind Kind, token string) (claims []byte, ok bool, err erro
 			return nil, false, err
 		}
 		claims, no = ring.verify(kind, token)
+	}
+	if no != nil && !errors.Is(no, errNotOurs) {
+		return nil, false, no
 	}
 	return claims, no == nil, nil
 }

@@ -61,6 +61,8 @@ type ring struct {
 	max  int        // length of the longest token that is looked at
 	mu   sync.Mutex // one rotation at a time
 	keys atomic.Pointer[[]*signingKey]
+	// sealed are why keys in the store can't be opened here, by their ids.
+	sealed atomic.Pointer[map[string]error]
 
 	goneMu sync.Mutex
 	gone   map[string]time.Time // since when those are revoked that the store has named so: they never come back
@@ -72,6 +74,7 @@ type ring struct {
 
 func newRing(cfg Config, alg jose.SignatureAlgorithm, most int) *ring {
 	k := &ring{cfg: cfg, alg: alg, max: most, gone: map[string]time.Time{}}
+	k.sealed.Store(&map[string]error{})
 	k.use(nil)
 	return k
 }
@@ -128,7 +131,32 @@ func (k *ring) records(tx store.Tx) ([]KeyRecord, error) {
 	return out, nil
 }
 
-// read takes the keys in s into use.
+// isSealed is why the key with an id, or with "" any, is in the store and can't be opened
+// here. Nothing that a token says makes it so.
+func (k *ring) isSealed(id string) error {
+	sealed := *k.sealed.Load()
+	if id != "" {
+		return sealed[id]
+	}
+	for _, err := range sealed {
+		return err
+	}
+	return nil
+}
+
+// seal notes which keys can't be opened, and tells when that begins and ends.
+func (k *ring) seal(keys map[string]error) {
+	before := k.isSealed("")
+	k.sealed.Store(&keys)
+	switch err := k.isSealed(""); {
+	case err != nil && before == nil:
+		k.cfg.Log.Error("keys are in the store that this node can't open; what they have signed is answered with 503", "error", err)
+	case err == nil && before != nil:
+		k.cfg.Log.Info("all keys in the store can be opened again")
+	}
+}
+
+// read takes the keys in s into use that can be opened.
 func (k *ring) read(ctx context.Context, s store.Store) error {
 	records, err := store.View(ctx, s, k.records)
 	if err != nil {
@@ -136,25 +164,30 @@ func (k *ring) read(ctx context.Context, s store.Store) error {
 	}
 	k.remember(records)
 	var keys []*signingKey
+	sealed := map[string]error{}
 	for _, r := range records {
 		if k.isGone(r.ID) {
 			continue
 		}
 		key, err := k.unsealed(r)
-		if err != nil {
-			return err
+		if err != nil { // another node may have wrapped anew what was opened here before
+			if key = k.find(r.ID); key == nil {
+				sealed[r.ID] = fmt.Errorf("a signing key: %w", err)
+				continue
+			}
 		}
 		keys = append(keys, key)
 	}
+	k.seal(sealed)
 	slices.SortFunc(keys, func(a, b *signingKey) int { return a.created.Compare(b.created) })
 	k.use(keys)
 	return nil
 }
 
 func (k *ring) unsealed(r KeyRecord) (*signingKey, error) {
-	secret, ok := k.cfg.Secrets.Find(r.Secret)
-	if !ok {
-		return nil, ErrWrongSecret
+	secret, err := k.cfg.Secrets.Find(r.Secret)
+	if err != nil {
+		return nil, err
 	}
 	plain, err := secret.Unseal(r.Wrapped, r.ID)
 	if err != nil {
@@ -277,6 +310,9 @@ func (k *ring) rotateIfDue(ctx context.Context) error {
 		keys = slices.Clone(*k.keys.Load())
 	}
 	if due() {
+		if err := k.isSealed(""); err != nil {
+			return err // one of those may be the newest
+		}
 		private, err := generateKey(k.alg)
 		if err != nil {
 			return err
@@ -350,6 +386,9 @@ func (k *ring) rotate(ctx context.Context, revoke bool) (id string, removed int,
 		for _, o := range old {
 			gone = append(gone, KeyRecord{ID: o.id, Alg: string(k.alg), Revoked: now})
 		}
+		for id := range *k.sealed.Load() {
+			gone = append(gone, KeyRecord{ID: id, Alg: string(k.alg), Revoked: now})
+		}
 	}
 	stored, err := store.Update(ctx, k.cfg.Store, func(tx store.Tx) (stored func(), err error) {
 		for _, r := range append(gone, record) {
@@ -374,8 +413,9 @@ func (k *ring) rotate(ctx context.Context, revoke bool) (id string, removed int,
 	}
 	k.remember(gone)
 	k.use([]*signingKey{key})
+	k.seal(map[string]error{})
 	stored()
-	return key.id, len(old), nil
+	return key.id, len(gone), nil
 }
 
 // rewrap wraps the keys with the current secret. Only a start does: of nodes that are

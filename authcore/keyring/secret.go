@@ -89,17 +89,14 @@ type Secrets struct {
 	Old     []Secret
 }
 
-// Find returns the secret with an id; ok is false if it is not among them.
-func (s Secrets) Find(id string) (Secret, bool) {
-	if id == s.Current.id {
-		return s.Current, true
-	}
-	for _, old := range s.Old {
-		if id == old.id {
-			return old, true
+// Find returns the secret that a record of the store names by its id, or ErrWrongSecret.
+func (s Secrets) Find(id string) (Secret, error) {
+	for _, secret := range append([]Secret{s.Current}, s.Old...) {
+		if id == secret.id {
+			return secret, nil
 		}
 	}
-	return Secret{}, false
+	return Secret{}, ErrWrongSecret
 }
 
 // Seal encrypts a signing key with AES-256-GCM; context binds the result to
@@ -138,9 +135,11 @@ func (s Secret) aead() cipher.AEAD {
 	return aead
 }
 
-// ErrWrongSecret: the store was written with a secret that is not among those
-// given. Starting all the same would refuse every session and spoil the keys.
-var ErrWrongSecret = errors.New("the store was written with another secret")
+// ErrWrongSecret: the store has something that was made with a secret which is not among
+// those given. Starting all the same would refuse every session and spoil the keys; a
+// node that runs when another one gets a new secret can't tell what it does not open
+// from what is wrong, and refuses none of it.
+var ErrWrongSecret = errors.New("the store has what no secret of this node opens: give it the same secret lines as the others")
 
 const (
 	// notMeLifetime is how long a mail can be used to say so: long enough for

@@ -45,8 +45,8 @@ func (e *Entry) key() string {
 // every sender and after a restart, and another one when it is queued again,
 // because mailboxes drop what they have already.
 func (e *Entry) messageID(secrets keyring.Secrets) string {
-	secret, ok := secrets.Find(e.Secret)
-	if !ok {
+	secret, err := secrets.Find(e.Secret)
+	if err != nil {
 		secret = secrets.Current
 	}
 	return secret.MessageID(fmt.Sprintf("%s %d", e.key(), e.Queued.UnixNano()))

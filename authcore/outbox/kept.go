@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/store"
 )
 
@@ -46,9 +45,9 @@ func (o *Outbox) Kept(ctx context.Context, name string) (string, error) {
 }
 
 func (o *Outbox) unwrap(key string, r keptRecord) ([]byte, error) {
-	secret, ok := o.cfg.Secrets.Find(r.Secret)
-	if !ok {
-		return nil, keyring.ErrWrongSecret
+	secret, err := o.cfg.Secrets.Find(r.Secret)
+	if err != nil {
+		return nil, err
 	}
 	value, err := secret.Unseal(r.Wrapped, key)
 	if err != nil {
