@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"os"
@@ -100,7 +101,7 @@ func (top *topology) reaches(client, host, path string, headers ...string) bool 
 		r.Header.Add(name, value)
 	}
 	top.app.requests()
-	transport := &http.Transport{DisableKeepAlives: true, Dial: func(string, string) (net.Conn, error) { return conn, nil }}
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(context.Context, string, string) (net.Conn, error) { return conn, nil }}
 	answer, err := transport.RoundTrip(r)
 	if err != nil {
 		top.Fatal(err)

@@ -60,7 +60,7 @@ func (s *View) show(tx store.Tx, slot, token string, press bool) (Shown, error) 
 	if err := s.challenges.Open(tx, c.Challenge); err != nil {
 		return out, err
 	}
-	shown := false
+	var shown bool
 	if out.Code, shown, err = s.challenges.ShownCode(c.Challenge); !shown {
 		out.Verdict = event.Expired
 	}

@@ -12,7 +12,7 @@ import (
 // Commits are noted as their calls wake up: an older one may come last.
 func TestOlderCommitsAreNotRememberedLast(t *testing.T) {
 	h, began := &history{}, time.Now()
-	at := func(n time.Duration) time.Time { return began.Add(n * time.Millisecond) }
+	at := func(n int) time.Time { return began.Add(time.Duration(n) * time.Millisecond) }
 	h.keep(2, at(2), map[string]write{"key": {value: []byte(`"ended"`)}}, updating)
 	h.keep(1, at(1), map[string]write{"key": {value: []byte(`"live"`)}}, updating)
 	if got := h.young["key"]; got.version != 2 || string(got.value) != `"ended"` {
