@@ -91,9 +91,12 @@ type Secrets struct {
 
 // Find returns the secret that a record of the store names by its id, or ErrWrongSecret.
 func (s Secrets) Find(id string) (Secret, error) {
-	for _, secret := range append([]Secret{s.Current}, s.Old...) {
-		if id == secret.id {
-			return secret, nil
+	if id == s.Current.id {
+		return s.Current, nil
+	}
+	for _, old := range s.Old {
+		if id == old.id {
+			return old, nil
 		}
 	}
 	return Secret{}, ErrWrongSecret

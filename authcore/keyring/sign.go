@@ -18,8 +18,9 @@ var errNotOurs = errors.New("not a token that this ring has signed")
 var errUnknownKey = fmt.Errorf("%w: unknown key", errNotOurs)
 
 // verify returns the payload of a compact JWS of a kind, signed with a key of
-// this ring. An error that is not errNotOurs is no "no": the key is there, and sealed. Nothing in the token's header chooses a key but kid, and that
-// only among our own; jwk, jku, x5u and x5c are ignored.
+// this ring. An error that is not errNotOurs is no "no": the key is there, and sealed.
+// Nothing in the token's header chooses a key but kid, and that only among our own; jwk,
+// jku, x5u and x5c are ignored.
 func (k *ring) verify(kind Kind, token string) ([]byte, error) {
 	if len(token) > k.max || !compactJWS(token) {
 		return nil, errNotOurs
