@@ -2,6 +2,7 @@ package pgstore
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -62,24 +63,32 @@ func TestWhoBeganBeforeTheLoss(t *testing.T) {
 		"Update that reads": {s.Update, get},
 		"Update":            {s.Update, func(tx store.Tx) error { tx.Put("k", []byte(`1`), time.Time{}); return nil }},
 	} {
-		runs := 0
-		err := c.call(t.Context(), func(tx store.Tx) error {
-			if runs++; runs == 1 {
-				lost := make(chan struct{})
-				s.history.mu.Lock()
-				s.history.lost, s.history.seen = lost, nil
-				s.history.mu.Unlock()
-				time.AfterFunc(50*time.Millisecond, func() {
-					s.history.mu.Lock()
-					defer s.history.mu.Unlock()
-					s.history.lost = nil
-					close(lost)
-				})
-			}
-			return c.do(tx)
+		began, lost, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+		once := sync.OnceFunc(func() {
+			s.history.mu.Lock()
+			s.history.lost, s.history.seen = lost, nil
+			s.history.mu.Unlock()
+			close(began)
 		})
-		if err != nil || runs != 2 {
-			t.Errorf("%s: %v after %d runs, want two", what, err, runs)
+		go func() {
+			done <- c.call(t.Context(), func(tx store.Tx) error {
+				once()
+				return c.do(tx)
+			})
+		}()
+		<-began
+		select {
+		case err := <-done:
+			t.Errorf("%s: %v before all was put back", what, err)
+			done <- nil
+		case <-time.After(100 * time.Millisecond):
+		}
+		s.history.mu.Lock()
+		s.history.lost = nil
+		close(lost)
+		s.history.mu.Unlock()
+		if err := <-done; err != nil {
+			t.Errorf("%s: %v once all was put back", what, err)
 		}
 	}
 }
