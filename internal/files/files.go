@@ -2,7 +2,8 @@
 // lists, certificates, secrets. Only regular files are read, as a pipe or a terminal
 // would hold a start up without end; no more of them than the caller says; and nobody
 // waits for one longer than for patience, as the network that a file is on may be gone
-// (Within). A call that the machine doesn't answer stays behind, one for each file.
+// (Within). A call that the machine doesn't answer stays behind, and others are made
+// more and more seldom.
 //
 //	content, err := files.Read(path, 1<<20)
 //	same := files.Same(before, now)
@@ -32,19 +33,66 @@ var (
 	ErrSilent = fmt.Errorf("the file does not answer: it was not read within %d s; see whether the disk or network that it is on works", patience/time.Second)
 )
 
-// patience is how long somebody waits for a file: a disk that has to spin up, and no
-// mount that is gone.
-const patience = 3 * time.Second
+const (
+	// patience is how long somebody waits for a file: a disk that has to spin up, and no
+	// mount that is gone.
+	patience = 3 * time.Second
+	// pause is the longest between two calls for a file that does not answer. What was
+	// mounted anew answers, but not to who had asked before: so it is asked again, first
+	// after two and a half times patience, then after about twice as long each time.
+	pause = 5 * time.Minute
+	// mostBehind bounds the calls that stay behind for one file: each is a thread.
+	mostBehind = 64
+)
 
-// asked are the files that are being asked for, and what is closed when that is over.
+// asked are the files that are being asked for.
 var asked = struct {
 	sync.Mutex
-	paths map[string]chan struct{}
-}{paths: map[string]chan struct{}{}}
+	paths map[string]*calls
+}{paths: map[string]*calls{}}
+
+// calls are those for one file that are not over.
+type calls struct {
+	n     int
+	began time.Time     // the newest
+	over  chan struct{} // closed when the newest is
+}
+
+// begin has the caller ask for the file at path; over is to be closed by end. If another
+// does already, before is closed once that is over, and after next it counts as lost.
+func begin(path string) (over, before chan struct{}, next time.Duration) {
+	asked.Lock()
+	defer asked.Unlock()
+	c := asked.paths[path]
+	if c == nil {
+		c = &calls{}
+		asked.paths[path] = c
+	}
+	if c.n > 0 {
+		if next = time.Until(c.began.Add(min(patience<<min(c.n, 10)+patience/2, pause))); next > 0 || c.n == mostBehind {
+			return nil, c.over, max(next, patience)
+		}
+	}
+	c.n++
+	c.began, c.over = time.Now(), make(chan struct{})
+	return c.over, nil, 0
+}
+
+func end(path string, over chan struct{}) {
+	asked.Lock()
+	defer asked.Unlock()
+	if c := asked.paths[path]; c.n > 1 {
+		c.n--
+		c.began = time.Time{} // the file answers: the next one need not wait
+	} else {
+		delete(asked.paths, path)
+	}
+	close(over)
+}
 
 // Within returns what do makes of the file at path, or an error when ctx ends or
-// patience does. do then goes on by itself, and no other begins for this path until
-// it is over: it must touch nothing but its own.
+// patience does. do then goes on by itself: it must touch nothing but its own. Others
+// for this path wait until it is over, or counts as lost.
 func Within[T any](ctx context.Context, path string, do func() (T, error)) (T, error) {
 	type result struct {
 		of  T
@@ -52,31 +100,24 @@ func Within[T any](ctx context.Context, path string, do func() (T, error)) (T, e
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, ErrSilent)
 	defer cancel()
-	over := make(chan struct{})
-	for {
-		asked.Lock()
-		before, is := asked.paths[path]
-		if !is {
-			asked.paths[path] = over
-		}
-		asked.Unlock()
-		if !is {
-			break
-		}
+	over, before, next := begin(path)
+	for over == nil {
+		again := time.NewTimer(next)
 		select {
 		case <-before:
+		case <-again.C:
 		case <-ctx.Done():
+			again.Stop()
 			return result{}.of, context.Cause(ctx)
 		}
+		again.Stop()
+		over, before, next = begin(path)
 	}
 	done := make(chan result, 1)
 	go func() {
 		var r result
 		r.of, r.err = do()
-		asked.Lock()
-		delete(asked.paths, path)
-		asked.Unlock()
-		close(over)
+		end(path, over)
 		done <- r
 	}()
 	select {

@@ -76,12 +76,15 @@ func TestWithin(t *testing.T) {
 		var calls atomic.Int64
 		answer := make(chan struct{})
 		silent := func() (int64, error) { n := calls.Add(1); <-answer; return n, nil }
-		for range 3 {
+		ask := func() {
+			t.Helper()
 			began := time.Now()
 			if _, err := files.Within(t.Context(), "/silent", silent); !errors.Is(err, files.ErrSilent) || time.Since(began) > 5*time.Second {
 				t.Errorf("after %v: %v", time.Since(began), err)
 			}
 		}
+		ask()
+		ask()
 		if n := calls.Load(); n != 1 {
 			t.Errorf("%d calls stay behind", n)
 		}
@@ -94,8 +97,34 @@ func TestWithin(t *testing.T) {
 		if _, err := files.Within(ctx, "/silent", silent); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Second {
 			t.Errorf("after %v: %v", time.Since(began), err)
 		}
+		// What was mounted anew answers to who asks now, and not to who had asked before.
+		mounted, began := func() (int64, error) { return 77, nil }, time.Now()
+		for {
+			n, err := files.Within(t.Context(), "/silent", mounted)
+			if err == nil && n == 77 {
+				break
+			}
+			if time.Since(began) > 10*time.Second {
+				t.Fatalf("a file that was mounted anew is not read: %d, %v", n, err)
+			}
+		}
+		before := calls.Load()
+		for range 1200 { // an hour of looks
+			ask()
+		}
+		if n := calls.Load() - before; n < 10 || n > 30 {
+			t.Errorf("in an hour %d calls stay behind", n)
+		}
+		for range 12000 {
+			ask()
+		}
+		if n := calls.Load(); n > 64 {
+			t.Errorf("%d calls stay behind", n)
+		}
 		close(answer)
-		if n, err := files.Within(t.Context(), "/silent", silent); n != 2 || err != nil {
+		synctest.Wait()
+		before = calls.Load()
+		if n, err := files.Within(t.Context(), "/silent", silent); n != before+1 || err != nil {
 			t.Errorf("once it answers: %d, %v", n, err)
 		}
 	})
