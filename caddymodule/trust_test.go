@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -212,9 +213,20 @@ func TestTrustNotWhereTwoClientsAreNamed(t *testing.T) {
 		{[]string{"True-Client-Ip: 203.0.113.9"}, false},
 		{[]string{"Forwarded: for=192.0.2.7, for=203.0.113.9"}, false},
 		{[]string{"Forwarded: by=x;FOR=\"[2001:db8::9]:99\""}, false},
+		{[]string{"Forwarded: for=_hidden"}, false},
+		{[]string{"Forwarded: for=unknown;proto=https"}, false},
+		{[]string{"X-Forwarded-For: 192.0.2.7, unix:"}, false},
+		{[]string{"X-Forwarded-For: 192.0.2.7, unknown"}, false},
+		{[]string{"X-Forwarded-For: 192.0.2.7,"}, false},
+		{[]string{"X-Forwarded-For: 192.0.2.7", "X-Forwarded-For: -"}, false},
+		{[]string{"X-Forwarded-For: unknown, [::ffff:192.0.2.7]:4711"}, true},
 	} {
 		app := &recordingApp{}
-		r := withLocalPort(request("GET", testSite+"/", append(c.headers, "X-Forwarded-For: 192.0.2.7")...), 443)
+		headers := c.headers
+		if !slices.ContainsFunc(headers, func(line string) bool { return strings.HasPrefix(line, "X-Forwarded-For:") }) {
+			headers = append(headers, "X-Forwarded-For: 192.0.2.7")
+		}
+		r := withLocalPort(request("GET", testSite+"/", headers...), 443)
 		r.RemoteAddr = "10.0.0.1:1234"
 		handler(g, app, func(vars map[string]any) {
 			vars[caddyhttp.TrustedProxyVarKey], vars[caddyhttp.ClientIPVarKey] = true, "192.0.2.7"

@@ -39,9 +39,11 @@ func (q *request) disputed(client netip.Addr) (name string) {
 	if !q.trusted() {
 		return ""
 	}
-	return header.OtherClient(q.r.Header, func(addr netip.Addr) bool {
-		return addr == client || q.house.server().IsProxy(q.r, addr)
-	})
+	isProxy := func(addr netip.Addr) bool { return addr != client && q.house.server().IsProxy(q.r, addr) }
+	if header.HidesClient(q.r.Header, isProxy) {
+		return "X-Forwarded-For"
+	}
+	return header.OtherClient(q.r.Header, func(addr netip.Addr) bool { return addr == client || isProxy(addr) })
 }
 
 // behindUnknownProxy tells whether the peer looks like a proxy that nobody
@@ -97,7 +99,7 @@ func (q *request) checkClient() refusal {
 		return refusal{kind: tooEarly}
 	}
 	if q.isDisputed() {
-		return refusal{kind: clientRefused, detail: "Headers of a trusted proxy name different clients: " + toNameOne}
+		return refusal{kind: clientRefused, detail: "Headers of a trusted proxy name different clients, or none that can be believed: " + toNameOne}
 	}
 	client := q.client()
 	for _, network := range q.gate.Clients {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -187,23 +188,40 @@ func OtherClient(h http.Header, meant func(netip.Addr) bool) (name string) {
 		}
 	}
 	for _, line := range h["Forwarded"] {
-		if client, err := netip.ParseAddr(forwardedFor(line)); err == nil && !meant(client.Unmap().WithZone("")) {
+		last := strings.LastIndex(strings.ToLower(line), "for=") // RFC 7239
+		if last < 0 {
+			continue
+		}
+		node, _, _ := strings.Cut(line[last+len("for="):], ";")
+		if client, ok := addressOf(strings.Trim(node, `" `)); !ok || !meant(client) {
 			return "Forwarded"
 		}
 	}
 	return ""
 }
 
-// forwardedFor is the last for= of a Forwarded header (RFC 7239), without quotes and port.
-func forwardedFor(line string) string {
-	last := strings.LastIndex(strings.ToLower(line), "for=")
-	if last < 0 {
-		return ""
+// HidesClient tells whether X-Forwarded-For has something else than an address before,
+// read from its end, the first that is not a proxy's: a proxy that knows no address, as
+// of a client at a Unix socket, writes a word, and what stands before that is the client's own.
+func HidesClient(h http.Header, isProxy func(netip.Addr) bool) bool {
+	entries := strings.Split(strings.Join(h["X-Forwarded-For"], ","), ",")
+	for _, entry := range slices.Backward(entries) {
+		addr, ok := addressOf(strings.TrimSpace(entry))
+		if !ok {
+			return len(h["X-Forwarded-For"]) > 0
+		}
+		if !isProxy(addr) {
+			return false
+		}
 	}
-	node, _, _ := strings.Cut(line[last+len("for="):], ";")
-	node = strings.Trim(node, `" `)
-	if at, err := netip.ParseAddrPort(node); err == nil {
-		return at.Addr().String()
+	return false
+}
+
+// addressOf is the address of a node as proxies write it, with a port or without.
+func addressOf(text string) (netip.Addr, bool) {
+	if at, err := netip.ParseAddrPort(text); err == nil {
+		return at.Addr().Unmap().WithZone(""), true
 	}
-	return strings.Trim(node, "[]")
+	addr, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(text, "["), "]"))
+	return addr.Unmap().WithZone(""), err == nil
 }
