@@ -158,7 +158,7 @@ var largeRooms = map[string]struct {
 	"authcore/session":   {3_590, 150, "machine tokens, and how much each site is used, stand in the records, the cache and the one rule of browsers' sessions; so does how long what is known of one holds"},
 	"caddymodule":        {6_850, 150, "the modules, options and Caddyfile of every room, and what a start checks of them"},
 	"caddymodule/routes": {3_450, 150, "each question about the routes is a file, and all are asked of the same trees; requests are followed through them as Caddy would"},
-	"caddymodule/gate":   {3_800, 150, "one request in one order (clean, locate, find, judge, identify, pass, cut), whose steps share what they found of it; the question of another proxy is such a request"},
+	"caddymodule/gate":   {3_850, 150, "one request in one order (clean, locate, find, judge, identify, pass, cut), whose steps share what they found of it; the question of another proxy is such a request"},
 	"pages":              {2_560, 150, "the steps of signing in and out, the account and the launcher share an exchange, its cookies and its refusals"},
 	"pages/screen":       {2_950, 150, "every page, mail and text, in every language, proved at the start"},
 }

@@ -355,7 +355,10 @@ func TestAuthzHostContradicts(t *testing.T) {
 	}
 	original := []string{"/api/authz/auth-request", "X-Original-Method: GET", "X-Original-URL: https://x.apps.example.com/public/x"}
 	own := []string{"127.0.0.1:9091", "gatehouse:9091", "gatehouse", "auth.example.com", "x.apps.example.com:9091", "x.apps.example.com", "X.apps.example.com.", "x.apps.example.com:443", "other.test"}
-	others := []string{"wiki.example.com", "WIKI.example.com", "wiki.example.com.", "wiki.example.com:443", "y.apps.example.com", "other.example.com", "far.test"}
+	others := []string{
+		"wiki.example.com", "WIKI.example.com", "wiki.example.com.", "wiki.example.com:443", "y.apps.example.com", "other.example.com", "far.test",
+		"wiki.example.com:81", "wiki.example.com:", "wiki.example.com:0443", "wiki.example.com.:8443", "other.example.com:8443", "wiki.example.com:99999",
+	}
 	for _, host := range own {
 		for _, q := range [][]string{forward("", "/public/x"), oauth(""), original} {
 			if w := asks(t, a, "GET", q[0], append(q[1:], "Host: "+host)...); w.Code != 200 {

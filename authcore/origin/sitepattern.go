@@ -51,7 +51,7 @@ func ParseSitePattern(s string) (SitePattern, error) {
 
 // Covers tells whether o is one of the sites.
 func (p SitePattern) Covers(o Origin) bool {
-	if o.IsZero() || p.scheme != "" && p.scheme != o.Scheme() || !p.coversName(o.Hostname()) {
+	if o.IsZero() || p.scheme != "" && p.scheme != o.Scheme() || !p.CoversName(o.Hostname()) {
 		return false
 	}
 	if p.port == "" {
@@ -60,7 +60,8 @@ func (p SitePattern) Covers(o Origin) bool {
 	return p.port == o.Port()
 }
 
-func (p SitePattern) coversName(name string) bool {
+// CoversName tells whether name is the host name of one of the sites, whatever the port.
+func (p SitePattern) CoversName(name string) bool {
 	if p.parent == "" {
 		return p.host != "" && p.host == name
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -137,16 +138,28 @@ func (q *question) read() (problem string) {
 }
 
 // hostContradicts finds a Host header that names another site of ours than the one that
-// the proxy seems to ask about. nginx sets it to the host that it routes to, and hands on
-// what the client says in X-Forwarded-Host. Else Host is our own address: where the proxy
-// asks at, or where people sign in.
+// the proxy seems to ask about, at whatever port. nginx sets it to the host that it routes
+// to, and hands on what the client says in X-Forwarded-Host. Else Host is our own address:
+// where the proxy asks at, or where people sign in.
 func (q *question) hostContradicts(about origin.Origin) (problem string) {
-	host, err := origin.New(about.Scheme(), q.r.Host)
-	if err != nil || host == about || host.Host() == q.authz.Login.Host() || q.authz.Site(host) == nil {
+	host, err := origin.New(about.Scheme(), hostname(q.r.Host))
+	if err != nil || host.Hostname() == about.Hostname() || host.Hostname() == q.authz.Login.Hostname() {
+		return ""
+	}
+	named := slices.ContainsFunc(q.authz.Sites, func(s *Site) bool { return s.Pattern.CoversName(host.Hostname()) })
+	if !named && (host.IsLocalhost() || !q.run.Service.Protects(host)) {
 		return ""
 	}
 	return "The proxy's Host header names the site " + web.Quoted(host.Host()) + ", and what else it sends is about " + web.Quoted(about.Host()) +
 		": have it set X-Forwarded-Host to the host that it routes to, or write that into the address that it asks at, as in ?site=" + host.Host() + "."
+}
+
+// hostname is a Host header without its port, of which a client may write any.
+func hostname(host string) string {
+	if i := strings.LastIndexByte(host, ':'); i >= 0 && strings.Trim(host[i+1:], "0123456789") == "" {
+		return host[:i]
+	}
+	return host
 }
 
 func (q *question) asks() forward.Question {
