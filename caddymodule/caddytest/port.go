@@ -3,6 +3,7 @@ package caddytest
 import (
 	"net"
 	"os"
+	"regexp"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -20,11 +21,18 @@ const (
 
 var handedOut atomic.Int64
 
-// FreePort returns a port at which nothing listens.
+// ofExamples is in a port that files of examples/ name: tests write others in their place,
+// which must not look like them.
+var ofExamples = regexp.MustCompile(`8080|8081|9091|300`)
+
+// FreePort returns a port at which nothing listens, and which has no port of examples/ in it.
 func FreePort(t testing.TB) string {
 	t.Helper()
 	for range inAPart {
 		port := strconv.Itoa(firstPort + os.Getpid()%parts*inAPart + int(handedOut.Add(1)%inAPart))
+		if ofExamples.MatchString(port) {
+			continue
+		}
 		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
 			_ = l.Close()
 			return port
