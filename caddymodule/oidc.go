@@ -43,7 +43,7 @@ func (a *App) clientsLeadAway() error {
 				if err != nil {
 					continue
 				}
-				// Browsers and servers take away // and dots on the way.
+				// Servers take away // on the way.
 				if at := path.Clean("/" + strings.ReplaceAll(u.Path, `\`, "/")); !oidc.Knows(at) && !gate.IsOwnPath(at) {
 					continue
 				}
@@ -220,6 +220,8 @@ func wrongRedirect(text string, public bool) string {
 		return "it is compared byte by byte, so it can have no *"
 	case strings.Contains(text, "#"):
 		return "it must have no fragment"
+	case origin.HasDots(cmp.Or(u.EscapedPath(), u.Opaque)):
+		return "its path has segments of dots, which browsers resolve"
 	case answersIn(u.RawQuery) != "":
 		return "its query has " + answersIn(u.RawQuery) + ", which the answer brings"
 	case u.Scheme == "https" && u.Host != "":
@@ -285,18 +287,23 @@ func (c *AppClient) checkInitiateLogin(out *grant.Client) error {
 		return nil
 	}
 	u, err := url.Parse(c.InitiateLoginURI)
+	var at origin.Origin
 	if err == nil {
 		// The launcher shows no other place: with the A-label of an international domain.
 		if ascii, wrong := idna.Lookup.ToASCII(u.Hostname()); wrong == nil {
 			u.Host = strings.Replace(u.Host, u.Hostname(), ascii, 1)
 		}
-		_, err = origin.New(u.Scheme, u.Host)
+		at, err = origin.New(u.Scheme, u.Host)
 	}
 	if err != nil || u.Host == "" || u.User != nil || strings.Contains(c.InitiateLoginURI, "#") || u.Query().Has("iss") || u.Scheme != "https" && (u.Scheme != "http" || !isThisMachine(u.Hostname())) {
 		if u != nil {
 			c.InitiateLoginURI = u.Redacted()
 		}
 		return fmt.Errorf("initiate_login_uri %q is not an https URL of one host, without user name, fragment and iss, or one of http on localhost; write for example\n    initiate_login_uri https://wiki.example.com/login", c.InitiateLoginURI)
+	}
+	// Gates are asked about it as about a return address.
+	if path := cmp.Or(u.EscapedPath(), "/"); origin.ParseReturnTo(path, at, nil).Path() != path {
+		return fmt.Errorf("initiate_login_uri %q: browsers or servers take its path for another, or it is one of Gatehouse's own; write for example\n    initiate_login_uri https://wiki.example.com/login", c.InitiateLoginURI)
 	}
 	out.InitiateLogin = u
 	return nil

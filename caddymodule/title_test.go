@@ -85,6 +85,9 @@ func TestLauncherKnowsThePlace(t *testing.T) {
 	for uri, want := range map[string]string{
 		"https://shop.example.com/x?a=b": "https://shop.example.com/x?a=b&iss=", "https://bücher.example:8443/": "https://xn--bcher-kva.example:8443/?iss=", "https://xn--bcher-kva.example/": "https://xn--bcher-kva.example/?iss=",
 		"http://[::1]:8080/": "http://[::1]:8080/?iss=", "https://[::1%25eth0]/x": "", "https://*.example.com/": "", "https://vip.example.com:99999/": "", "https://a..b/": "", "https:///x": "",
+		"https://shop.example.com/a/../b": "", "https://shop.example.com/%2e%2e/": "", "https://shop.example.com/a/.%2E": "", "https://shop.example.com/a/%252e%252E/b": "", "https://shop.example.com/./a": "",
+		`https://shop.example.com/a/..%5Cb`: "", "https://shop.example.com//evil.example/": "", "https://shop.example.com/_gatehouse/logout": "",
+		"https://shop.example.com": "https://shop.example.com?iss=", "https://shop.example.com/a..b/.well-known/...?x=/../": "https://shop.example.com/a..b/.well-known/...?x=/../&iss=", "https://shop.example.com/ü/x": "https://shop.example.com/%C3%BC/x?iss=", "https://shop.example.com/a%2Fx": "https://shop.example.com/a%2Fx?iss=",
 	} {
 		c := &AppClient{ID: "shop", Allow: []string{"any"}, RedirectURIs: []string{"https://shop.example.com/back"}, InitiateLoginURI: uri}
 		client, err := c.client(asWritten)

@@ -182,6 +182,13 @@ func hasEncodedSlash(escaped string) bool {
 	return !everySpelling(escaped, func(p string) bool { return strings.Count(p, "/") == n })
 }
 
+// HasDots reports whether a path, as it stands in a URL, has a segment that is . or
+// .. in some spelling. Browsers and servers resolve it: it leads elsewhere than it
+// reads.
+func HasDots(escaped string) bool {
+	return !everySpelling(escaped, func(p string) bool { return !hasDotSegment(p) })
+}
+
 // hasDotSegment reports whether a segment of p is . or .., also with
 // parameters (..;x) or between backslashes.
 func hasDotSegment(p string) bool {

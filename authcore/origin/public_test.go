@@ -153,3 +153,14 @@ func TestPublicPathsAsJSON(t *testing.T) {
 		}
 	}
 }
+
+func TestHasDots(t *testing.T) {
+	for path, want := range map[string]bool{
+		"/a/../b": true, "/..": true, "/./a": true, "/%2e%2e/": true, "/a/.%2E/b": true, "/%2E./": true, "/a/%252e%252E/b": true, `/a/..\b`: true, "/a/..%5Cb": true, "/a/..;x/b": true, "/a%2f..%2fb": true, "cb/../x": true,
+		"": false, "/": false, "/a..b/.well-known/...": false, "/a.b/": false, "/%2ewell-known": false,
+	} {
+		if got := HasDots(path); got != want {
+			t.Errorf("%s: %v", path, got)
+		}
+	}
+}

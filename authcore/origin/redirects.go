@@ -87,14 +87,7 @@ func plainPath(path string) bool {
 			return false
 		}
 	}
-	segments := strings.Split(decoded[1:], "/")
-	for i, segment := range segments {
-		name, _, _ := strings.Cut(segment, ";")
-		if name == "." || name == ".." || segment == "" && i < len(segments)-1 {
-			return false
-		}
-	}
-	return true
+	return !hasDotSegment(decoded) && !strings.Contains(decoded, "//")
 }
 
 // Callbacks is an allow-list of patterns: http or https URLs in which * stands

@@ -44,7 +44,7 @@ func (g *Gate) CheckMatchers() error {
 	g.byMethod = asksMethod(g.Matchers)
 	for _, set := range g.Matchers {
 		for _, pattern := range matchersOf[caddyhttp.MatchPath](set) {
-			if hasDots(pattern) || strings.Contains(pattern, "?") && strings.Contains(pattern, "=") {
+			if origin.HasDots(pattern) || strings.Contains(pattern, "?") && strings.Contains(pattern, "=") {
 				problem, instead := guardsNothing(pattern)
 				return fmt.Errorf("the matcher of a gate: path %s: %s, so the gate would guard nothing; write\n    path %s", pattern, problem, instead)
 			}
@@ -267,7 +267,7 @@ func guardsNothing(pattern string) (problem, instead string) {
 		return "no path has control characters", "/admin"
 	case !strings.HasPrefix(pattern, "/") && !strings.HasPrefix(pattern, "*"):
 		return "a path begins with a slash", instead
-	case hasDots(decoded):
+	case origin.HasDots(pattern):
 		return "requests are for the path without dot segments", instead
 	case strings.Contains(strings.TrimRight(decoded, "/"), "//"):
 		return "requests are for the path without empty segments", instead
@@ -327,15 +327,6 @@ func badBraces(pattern string) (problem, instead string) {
 		}
 		rest = behind
 	}
-}
-
-func hasDots(pattern string) bool {
-	for segment := range strings.SplitSeq(pattern, "/") {
-		if segment == "." || segment == ".." {
-			return true
-		}
-	}
-	return false
 }
 
 // match tells whether the path is one of these, as it stands or as the app may
