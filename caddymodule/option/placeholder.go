@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"regexp"
 	"strings"
+	"unicode"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -34,7 +35,7 @@ func ExpandSecret(option, value string) (string, error) {
 	return expanded, nil
 }
 
-// ExpandText puts in what placeholders stand for. One that resolves to nothing, to a
+// ExpandText puts in what placeholders stand for. One that resolves to nothing that can be seen, to a
 // file that can't be read or that an editor has begun with a mark of its own, is an
 // error that names it; no other part of the value is ever shown.
 func ExpandText(option, value string) (string, error) {
@@ -49,10 +50,10 @@ func ExpandText(option, value string) (string, error) {
 			unread = append(unread, failed.Error())
 			return ""
 		}
-		if v == "" {
+		switch {
+		case isNothing(v):
 			empty = append(empty, p)
-		}
-		if strings.HasPrefix(v, "\ufeff") {
+		case strings.HasPrefix(v, "\ufeff"):
 			marked = append(marked, p)
 		}
 		return v
@@ -71,6 +72,12 @@ func ExpandText(option, value string) (string, error) {
 		return "", fmt.Errorf("%s: %s", option, strings.Join(problems, "; "))
 	}
 	return value, nil
+}
+
+// isNothing tells whether a value has no character that can be seen: blanks, NULs and
+// what has no width are left where a secret was never written.
+func isNothing(value string) bool {
+	return strings.TrimFunc(value, func(r rune) bool { return unicode.IsSpace(r) || unicode.In(r, unicode.Cc, unicode.Cf) }) == ""
 }
 
 // ExpandPath puts in what any of Caddy's placeholders stand for.
