@@ -2,7 +2,6 @@ package caddymodule
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -124,7 +123,7 @@ func (a *App) readSecret(d *caddyfile.Dispenser) error {
 	}
 	for _, value := range args {
 		if value == "" {
-			return errors.New("secret: one is empty; write for example\n    secret {file./run/secrets/gatehouse}")
+			return option.Missing("secret: one is empty", "secret {file./run/secrets/gatehouse}")
 		}
 	}
 	a.Secret, a.OldSecrets = args[0], args[1:]

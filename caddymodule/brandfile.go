@@ -79,7 +79,7 @@ func readLogo(b *Brand, d *caddyfile.Dispenser) error {
 	case err != nil:
 		return err
 	case slices.Contains(files, ""):
-		return fmt.Errorf("logo is empty; write for example\n    %s", try)
+		return option.Missing("logo is empty", try)
 	case len(files) == 2:
 		b.LogoDark = files[1]
 	}

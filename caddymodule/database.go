@@ -39,7 +39,7 @@ func (a *App) readStore(d *caddyfile.Dispenser) error {
 	}
 	switch {
 	case args[0] == "badger" && len(args) == 2 && args[1] == "":
-		return fmt.Errorf("store badger: the directory is empty; write for example\n    %s", try)
+		return option.Missing("store badger: the directory is empty", try)
 	case args[0] == "badger":
 		a.Store = &Store{Badger: &BadgerStore{Dir: strings.Join(args[1:], "")}}
 	case args[0] == "postgres":
@@ -66,7 +66,7 @@ func (a *App) checkStore() error {
 
 func (p *PostgresStore) check() error {
 	if p.DSN == "" {
-		return fmt.Errorf("store postgres: the address of the database is missing; write for example\n    %s", tryPostgres)
+		return option.Missing("store postgres: the address of the database is missing", tryPostgres)
 	}
 	if option.IsPlaceholder(p.DSN) {
 		return nil // known at start

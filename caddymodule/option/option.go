@@ -158,13 +158,20 @@ func Arguments(d *caddyfile.Dispenser, least, most int, try string) ([]string, e
 	args := d.RemainingArgs()
 	switch {
 	case len(args) < least:
-		return nil, fmt.Errorf("something is missing on this line; write for example\n    %s", try)
+		return nil, Missing("something is missing on this line", try)
 	case len(args) > most && isSecret(try):
 		return nil, fmt.Errorf("there is more than one value on this line; write one that has spaces in quotes, or better\n    %s", try)
 	case len(args) > most:
 		return nil, fmt.Errorf("%q is too much on this line; write for example\n    %s", args[most], try)
 	}
 	return args, nil
+}
+
+// Missing says what has no value, and why that may be: Caddy puts nothing in for a
+// variable that is not set, before anybody reads the line. try is a whole line that is
+// right.
+func Missing(what, try string) error {
+	return fmt.Errorf("%s; an environment variable in {$…} that is not set is nothing; write for example\n    %s", what, try)
 }
 
 // isSecret tells whether an option, which try begins with, has a secret for
@@ -213,7 +220,7 @@ func One(d *caddyfile.Dispenser, to *string, try string) error {
 		return err
 	}
 	if args[0] == "" {
-		return fmt.Errorf("%s is empty; write for example\n    %s", name, try)
+		return Missing(name+" is empty", try)
 	}
 	*to = args[0]
 	return nil

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
 	"github.com/gatehouse-auth/gatehouse/caddymodule/option"
 )
 
@@ -32,6 +34,33 @@ func TestSecretOfNothing(t *testing.T) {
 					t.Errorf("%q as %s of %s: %q, %v", content, name, source, got, err)
 				}
 			}
+		}
+	}
+}
+
+// A variable in {$…} that is not set is gone before the line is read: whoever reads the
+// error is told so.
+func TestMissingValueNamesVariables(t *testing.T) {
+	words := option.Block[*[4]string]{Of: "x", Words: []option.Word[*[4]string]{
+		option.Text("password {file./run/secrets/smtp}", func(x *[4]string) *string { return &x[0] }),
+		option.Text("username mailer", func(x *[4]string) *string { return &x[1] }),
+		option.Line("code", func(_ *[4]string, d *caddyfile.Dispenser) error {
+			_, err := option.Arguments(d, 3, 3, "code 6 10m 5")
+			return err
+		}),
+	}}
+	for text, want := range map[string]string{
+		"password {$GATEHOUSE_TEST_NOPE}": "password {file./run/secrets/smtp}", `password "{$GATEHOUSE_TEST_NOPE}"`: "password {file./run/secrets/smtp}",
+		"username": "username mailer", "code {$GATEHOUSE_TEST_NOPE} 10m 5": "code 6 10m 5",
+	} {
+		blocks, err := caddyfile.Parse("Caddyfile", []byte("x {\n"+text+"\n}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := caddyfile.NewDispenser(blocks[0].Segments[0])
+		d.Next()
+		if err := words.ReadLine(d, new([4]string)); err == nil || !strings.Contains(err.Error(), "an environment variable in {$…} that is not set is nothing; write for example\n    "+want) {
+			t.Errorf("%s: %v", text, err)
 		}
 	}
 }

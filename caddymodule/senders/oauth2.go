@@ -58,7 +58,7 @@ func readOAuth2(s *SMTP, d *caddyfile.Dispenser) error {
 		o.Tenant = args[1]
 	}
 	if o.Provider == providerMicrosoft && o.Tenant == "" {
-		return fmt.Errorf("oauth2 microsoft: the tenant is missing; write for example\n    %s", try)
+		return option.Missing("oauth2 microsoft: the tenant is missing", try)
 	}
 	s.OAuth2 = o
 	return option.Block[*OAuth2]{Of: "oauth2", Words: oauth2Words(func(o *OAuth2) *OAuth2 { return o })}.Read(d, o)
