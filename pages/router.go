@@ -2,6 +2,7 @@ package pages
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/internal/web"
@@ -44,17 +45,15 @@ func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request, v Visit) {
 	switch {
 	case !ok || strings.HasSuffix(name, "/") != (e.token != ""):
 		e.problem(Problem{Kind: screen.NotFound})
+	case !slices.Contains(s.methods(), r.Method):
+		w.Header().Set("Allow", strings.Join(s.methods(), ", "))
+		e.problem(Problem{Kind: screen.BadMethod})
 	case e.elsewhere(name):
 		e.leave()
-	case (r.Method == http.MethodGet || r.Method == http.MethodHead) && s.get != nil:
+	case r.Method != http.MethodPost:
 		s.get(e)
-	case r.Method == http.MethodPost && s.post != nil:
-		if e.acceptPost() && e.still() {
-			s.post(e)
-		}
-	default:
-		w.Header().Set("Allow", s.allow())
-		e.problem(Problem{Kind: screen.BadMethod})
+	case e.acceptPost() && e.still():
+		s.post(e)
 	}
 }
 
@@ -72,17 +71,18 @@ func Allow(path string) string {
 	if dir, token, ok := strings.Cut(name, "/"); ok && token != "" {
 		name = dir + "/"
 	}
-	return steps[name].allow()
+	return strings.Join(steps[name].methods(), ", ")
 }
 
-func (s step) allow() string {
+func (s step) methods() []string {
+	all := []string{http.MethodGet, http.MethodHead, http.MethodPost}
 	switch {
 	case s.post == nil:
-		return "GET, HEAD"
+		return all[:2]
 	case s.get == nil:
-		return "POST"
+		return all[2:]
 	}
-	return "GET, HEAD, POST"
+	return all
 }
 
 // NeedsSession tells whether the page at path is for who is signed in: while nobody can

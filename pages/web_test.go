@@ -49,6 +49,7 @@ func TestUnknownPathsAndMethods(t *testing.T) {
 	for _, c := range []struct{ method, path, allow string }{
 		{"PUT", "login", "GET, HEAD, POST"}, {"DELETE", "code", "GET, HEAD, POST"}, {"OPTIONS", "link/x", "GET, HEAD, POST"},
 		{"GET", "resend", "POST"}, {"POST", "session", "GET, HEAD"}, {"POST", "jwks.json", "GET, HEAD"}, {"TRACE", "logout", "GET, HEAD, POST"},
+		{"DELETE", "account", "GET, HEAD"}, {"PATCH", "refused", "GET, HEAD"}, {"POST", "client.js", "GET, HEAD"}, {"PUT", "handover", "GET, HEAD"},
 	} {
 		b.do(c.method, "/_gatehouse/"+c.path, nil)
 		b.wants(405)
@@ -431,6 +432,25 @@ func TestUnknownPathsAtASiteWithAPortal(t *testing.T) {
 			Visit{Origin: h.origin, Portal: mustOrigin(t, "https://auth.example.com")})
 		if w.Code != want {
 			t.Errorf("%s: %d, want %d", path, w.Code, want)
+		}
+	}
+}
+
+// A site that leaves a step to its portal takes no other methods for it either.
+func TestMethodsOfASiteWithAPortal(t *testing.T) {
+	h := newHouse(t)
+	v := Visit{Origin: h.origin, Portal: mustOrigin(t, "https://auth.example.com")}
+	for _, c := range []struct {
+		method, path string
+		status       int
+		allow        string
+	}{
+		{"GET", "login", 303, ""}, {"POST", "login", 303, ""}, {"DELETE", "login", 405, "GET, HEAD, POST"}, {"PATCH", "code", 405, "GET, HEAD, POST"}, {"GET", "resend", 405, "POST"},
+	} {
+		w := httptest.NewRecorder()
+		h.pages.ServeHTTP(w, httptest.NewRequest(c.method, "https://app.example.com/_gatehouse/"+c.path, nil), v)
+		if w.Code != c.status || w.Header().Get("Allow") != c.allow {
+			t.Errorf("%s %s: %d, Allow %q", c.method, c.path, w.Code, w.Header().Get("Allow"))
 		}
 	}
 }

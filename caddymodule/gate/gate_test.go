@@ -1,6 +1,7 @@
 package gate_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -112,6 +113,29 @@ func TestPlainHTTPIsClosedByDefault(t *testing.T) {
 		}
 		if gate.Wrap(test.handler, app).ServeHTTP(w, r); w.Code != test.want {
 			t.Errorf("%s: %d %s", name, w.Code, w.Body)
+		}
+	}
+}
+
+// The portal's own pages are for GET and HEAD, health too, which asks nothing else.
+func TestPortalMethods(t *testing.T) {
+	g, err := newGate(io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := 0
+	portal := gate.Wrap(&gate.Portal{House: g.House, Place: g.Place, Health: func(context.Context) (any, bool) { asked++; return "fine", true }}, http.NotFoundHandler())
+	for _, path := range []string{"/_gatehouse/health", "/", "/_gatehouse/account"} {
+		for method, want := range map[string]int{"GET": 200, "HEAD": 200, "POST": 405, "DELETE": 405, "PATCH": 405, "OPTIONS": 405, "TRACE": 405} {
+			w, before := httptest.NewRecorder(), asked
+			r := httptest.NewRequest(method, "http://127.0.0.1"+path, nil)
+			portal.ServeHTTP(w, r)
+			if want == 200 && path != "/_gatehouse/health" {
+				want = 303 // to sign in
+			}
+			if w.Code != want || want == 405 && (w.Header().Get("Allow") != "GET, HEAD" || asked != before) {
+				t.Errorf("%s %s: %d, Allow %q", method, path, w.Code, w.Header().Get("Allow"))
+			}
 		}
 	}
 }

@@ -152,7 +152,7 @@ func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request, next Handler)
 	case provider:
 		return q.serveProvider(p)
 	case q.url.Path == healthPath && p.Health != nil:
-		return q.showHealth(p.Health(r.Context()))
+		return q.showHealth(p.Health)
 	case strings.HasPrefix(q.url.Path, hooksPath) && p.Hooks != nil:
 		p.Hooks.ServeHTTP(q.w, q.original())
 		return nil
@@ -191,10 +191,8 @@ func (q *request) serveProvider(p *Portal) error {
 
 // showSites answers the front page.
 func (q *request) showSites() error {
-	if q.method != http.MethodGet && q.method != http.MethodHead {
-		q.w.Header().Set("Allow", "GET, HEAD")
-		q.w.WriteHeader(http.StatusMethodNotAllowed)
-		return nil
+	if !q.reads() {
+		return q.refuse(refusal{kind: badMethod})
 	}
 	q.presented = nil
 	if err := q.find(); err != nil {
@@ -213,7 +211,11 @@ func (q *request) showSites() error {
 
 // showHealth tells whether people can sign in: 200, or 503 when the store can't
 // be read or no mail can be sent.
-func (q *request) showHealth(answer any, ok bool) error {
+func (q *request) showHealth(health func(context.Context) (answer any, ok bool)) error {
+	if !q.reads() {
+		return q.refuse(refusal{kind: badMethod})
+	}
+	answer, ok := health(q.r.Context())
 	status := http.StatusOK
 	if !ok {
 		status = http.StatusServiceUnavailable

@@ -2,7 +2,6 @@ package gate
 
 import (
 	"log/slog"
-	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -125,7 +124,7 @@ func (q *request) isFromAnotherPage() bool {
 	if len(h["Origin"]) > 0 && q.namesAnotherSite() {
 		return true
 	}
-	follows := (q.method == http.MethodGet || q.method == http.MethodHead) && q.navigates()
+	follows := q.reads() && q.navigates()
 	if site := h.Get("Sec-Fetch-Site"); site != "" { // another port or a sibling name is another site
 		return site != "same-origin" && site != "none" && !follows
 	}

@@ -38,6 +38,9 @@ func (q *request) refuse(why refusal) error {
 	return nil
 }
 
+// reads tells whether the request is one that pages answer without a change.
+func (q *request) reads() bool { return q.method == http.MethodGet || q.method == http.MethodHead }
+
 // passable lists the methods that get further than TRACE: those of our own page,
 // or else what the gate passes to the app.
 func (q *request) passable() string {
@@ -89,7 +92,7 @@ func (q *request) askToSignIn(maxAge time.Duration) {
 	}
 	q.w.Header().Set("Location", q.loginAt(q.wanted(), maxAge))
 	status := http.StatusSeeOther // the form is a GET, whatever this was
-	if q.method == http.MethodGet || q.method == http.MethodHead {
+	if q.reads() {
 		status = http.StatusFound
 	}
 	q.w.WriteHeader(status)
@@ -173,7 +176,7 @@ func isPreflight(r *http.Request) bool {
 // leads to the path alone: its query was for that method.
 func (q *request) wanted() origin.ReturnTo {
 	path := q.url.EscapedPath()
-	if (q.method == http.MethodGet || q.method == http.MethodHead) && q.url.RawQuery != "" {
+	if q.reads() && q.url.RawQuery != "" {
 		path += "?" + q.url.RawQuery
 	}
 	return origin.ParseReturnTo(path, q.origin, nil)
