@@ -232,6 +232,9 @@ func (d *dialogue) greet() (err error) {
 // waits for TLS. Providers that delay strangers' greetings do so for 6 s and more.
 var doubtAfter = 5 * time.Second
 
+// asksFor is how long that may take, a TLS handshake.
+const asksFor = 5 * time.Second
+
 // doubtSilence waits for the first byte of the greeting, and on the way finds out
 // whether the server waits for the first byte of TLS, which would be 30 s of
 // silence with no word on why.
@@ -252,7 +255,7 @@ func (d *dialogue) doubtSilence() (net.Conn, error) {
 
 // speaksTLS tries it on a connection of its own.
 func (d *dialogue) speaksTLS() bool {
-	ctx, cancel := context.WithTimeout(d.ctx, doubtAfter)
+	ctx, cancel := context.WithTimeout(d.ctx, asksFor)
 	defer cancel()
 	conn, err := (&tls.Dialer{Config: d.tls}).DialContext(ctx, "tcp", d.address())
 	if err == nil {
