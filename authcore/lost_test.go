@@ -175,7 +175,7 @@ func TestRevokedStaysRevoked(t *testing.T) {
 			want(t, engine.Close(), nil)
 			old.PutBack(t)
 
-			within(t, 20*time.Second, "the keys are put back", func() bool {
+			within(t, 40*time.Second, "the keys are put back", func() bool {
 				keys, err := store.View(t.Context(), left.store, func(tx store.Tx) (map[string]bool, error) {
 					items, err := tx.Scan(store.KeySigning, "", 100)
 					keys := map[string]bool{}
@@ -239,6 +239,6 @@ func TestKeysStayWrappedAnew(t *testing.T) {
 	next.signIn("somebody")
 	former.close()
 	old.PutBack(t)
-	within(t, 20*time.Second, "the key is wrapped with the new secret", func() bool { return wraps() == both.Current.ID() })
+	within(t, 40*time.Second, "the key is wrapped with the new secret", func() bool { return wraps() == both.Current.ID() })
 	newNodeWith(t, dsn, pgstore.Options{}, func(h *house) { h.secrets = keyring.Secrets{Current: secretOf(t, 'b')} })
 }
